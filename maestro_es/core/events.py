@@ -1,0 +1,306 @@
+"""The events: facts of one study, past tense, immutable, versioned.
+
+One frozen type each; its docstring is its manual entry. The name of the class is the ``type`` column of the log,
+`VERSIONS` says which version is written, and ``schema/events/<type>.v<N>.json`` freezes the payload. A released
+payload never changes: a new need is a new version with an upcast.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Union
+
+import msgspec
+
+from maestro_es.core.model import Cause, Micros, Param, Settings, StudyStatus, SubmissionKind
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What all events have in common: nothing but being one."""
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who said what: `source` is one of report, claim, queue, accounting, process, poller, user, imported."""
+
+    source: str
+    says: str
+
+
+# -- the study ------------------------------------------------------------------------------------------------------
+
+
+class InvocationStarted(Event):
+    """A process began to write. Comes before the first event that it writes, and never alone."""
+
+    actor: str
+    host: str
+    boot_id: str
+    pid: int
+    command: str
+    version: str
+
+
+class StudyCreated(Event):
+    """The study exists. `root` is its directory as an absolute path: the one path that is not relative to it."""
+
+    study_id: str
+    root: str
+    name: str = ""
+    description: str = ""
+    spec: str = ""
+    spec_digest: str = ""
+    adapter: dict[str, Any] = {}
+    settings: Settings = Settings()
+    environment: dict[str, str] = {}
+
+
+class StepTemplateAdded(Event):
+    """A step as the study file declares it, variables resolved and parameters not."""
+
+    name: str
+    description: str
+    run: dict[str, Any]
+
+
+class StepAdded(Event):
+    """One instance of a template. The log's `step` column carries its number: 1, 2, 3 ... in launch order.
+
+    `parents` are numbers of steps; `funnels` are names of templates all of whose instances are parents.
+    `workspaces` maps each ``X`` of a ``$(X.workspace)`` in the template to a directory, relative like `workspace`.
+    `row` is its line in ``status.csv`` (0: the same as its number); `restart_limit` 0 means no limit.
+    """
+
+    name: str
+    template: str
+    workspace: str
+    params: tuple[Param, ...] = ()
+    parents: tuple[int, ...] = ()
+    funnels: tuple[str, ...] = ()
+    workspaces: dict[str, str] = {}
+    scheduled: bool = False
+    restart_limit: int = 0
+    row: int = 0
+
+
+class ConnectionAdded(Event):
+    """The step waits for one parent more: what `ExecutionGraph.add_connection` writes."""
+
+    parent: int
+
+
+class SettingsChanged(Event):
+    """A setting, the adapter, the name or the description of the study got another value."""
+
+    what: str
+    before: Any
+    after: Any
+    reason: str = ""
+
+
+class StudyPaused(Event):
+    """Nothing new is submitted from here on; what is in flight goes on."""
+
+    reason: str = ""
+
+
+class StudyResumed(Event):
+    """Steps are submitted again."""
+
+    reason: str = ""
+
+
+class CancelRequested(Event):
+    """A person wants these steps to end (None: all). Jobs are cancelled by the ticks that follow."""
+
+    steps: tuple[int, ...] | None = None
+    reason: str = ""
+
+
+class StudyCompleted(Event):
+    """Every step is done. `status` is the value of `StudyStatus`, so the exit code of ``run --wait``."""
+
+    status: StudyStatus
+
+
+class StudyReopened(Event):
+    """A completed study goes on, because a person asked for it."""
+
+    reason: str = ""
+
+
+class StudyRelocated(Event):
+    """The study directory was found at another place, and the old place holds no log of it any more."""
+
+    before: str
+    after: str
+
+
+class RebootDetected(Event):
+    """The host came up again since the study was last written to. Boot ids tell, not clocks."""
+
+    host: str
+    before: str
+    after: str
+
+
+class PollFailed(Event):
+    """A scheduler did not answer. Written when that begins, not once a tick; nothing is concluded from it."""
+
+    adapter: str
+    message: str
+
+
+class PollRecovered(Event):
+    """The scheduler answers again."""
+
+    adapter: str
+
+
+# -- the steps ------------------------------------------------------------------------------------------------------
+
+
+class SubmissionRequested(Event):
+    """An attempt is about to be submitted. Committed before the scheduler hears of it."""
+
+    attempt: int
+    token: str
+    kind: SubmissionKind
+
+
+class JobSubmitted(Event):
+    """The scheduler has the job. `adopted`: found again by its token, not answered to our own call.
+
+    `host` and `instance` tell a local process from a later one with its number: the host, and boot id with start time.
+    """
+
+    token: str
+    job_id: str
+    adopted: bool = False
+    host: str = ""
+    instance: str = ""
+    script_digest: str = ""
+    evidence: tuple[Evidence, ...] = ()
+
+
+class SubmissionRejected(Event):
+    """The scheduler refused in a way that proves that nothing was queued."""
+
+    token: str
+    message: str
+    exit_code: int | None = None
+
+
+class AttemptAbandoned(Event):
+    """The attempt can never start any more: the poller holds its claim."""
+
+    token: str
+    evidence: tuple[Evidence, ...]
+
+
+class JobStarted(Event):
+    """The job runs."""
+
+    token: str
+    at: Micros
+    host: str = ""
+    evidence: tuple[Evidence, ...] = ()
+
+
+class StepFinished(Event):
+    """The step ended with exit code 0."""
+
+    token: str
+    at: Micros
+    exit_code: int = 0
+    evidence: tuple[Evidence, ...] = ()
+
+
+class StepTimedOut(Event):
+    """The walltime was over. `final` tells why there is no restart; empty when one follows."""
+
+    token: str
+    at: Micros
+    final: str = ""
+    evidence: tuple[Evidence, ...] = ()
+
+
+class StepRestarted(Event):
+    """A timed-out step goes on with its restart script: the `number`-th of `limit` (0: no limit)."""
+
+    number: int
+    limit: int
+
+
+class HardwareFailed(Event):
+    """The job ended by no fault of the step: the `number`-th of `limit` such failures that are made good."""
+
+    token: str
+    at: Micros
+    number: int
+    limit: int
+    reason: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+class StepFailed(Event):
+    """The step will not finish by itself. `blocker` is the number of the step that an upstream failure began with."""
+
+    at: Micros
+    cause: Cause
+    message: str
+    token: str = ""
+    exit_code: int | None = None
+    blocker: int | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+class StepCancelled(Event):
+    """The step was cancelled, before it ran or while it did. `blocker`: the cancelled step that it waited for."""
+
+    at: Micros
+    message: str
+    token: str = ""
+    blocker: int | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+class StepDryRun(Event):
+    """The step's workspace and scripts were written, and nothing was run."""
+
+    at: Micros
+
+
+class StepReset(Event):
+    """A retry: the step waits to be submitted again, its counters at zero."""
+
+    reason: str = ""
+
+
+class ReportIgnored(Event):
+    """A report came that carries another token than the step's current one: recorded, not believed."""
+
+    token: str
+    report: str
+
+
+AnyEvent = Union[
+    InvocationStarted, StudyCreated, StepTemplateAdded, StepAdded, ConnectionAdded, SettingsChanged, StudyPaused,
+    StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated, RebootDetected, PollFailed,
+    PollRecovered, SubmissionRequested, JobSubmitted, SubmissionRejected, AttemptAbandoned, JobStarted, StepFinished,
+    StepTimedOut, StepRestarted, HardwareFailed, StepFailed, StepCancelled, StepDryRun, StepReset, ReportIgnored,
+]  # fmt: skip
+
+#: Every event type by its name in the log.
+EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in AnyEvent.__args__}
+
+#: The version of each payload that is written. Older ones stay readable through an upcast.
+VERSIONS: dict[str, int] = dict.fromkeys(EVENT_TYPES, 1)
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """An event with its place in the log: `step` is the number of the step it is about, or None."""
+
+    seq: int
+    recorded_at: Micros
+    invocation: int
+    step: int | None
+    event: AnyEvent

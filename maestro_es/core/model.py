@@ -1,0 +1,207 @@
+"""The vocabulary of a study: states, phases, settings and the record of one step.
+
+`State` and `StudyStatus` keep Maestro's names and values: they stand in ``status.csv`` and in exit codes.
+What a scheduler says about a job (`JobState`) and what we conclude about a step (`State`) are two types.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Union
+
+import msgspec
+
+#: What a value in a study file or a setting may be.
+Scalar = Union[str, int, float, bool, None]
+
+#: Microseconds since 1970-01-01 UTC: the only form in which a time is kept.
+Micros = int
+
+
+class State(enum.Enum):
+    """The state of a step, with Maestro's names and values."""
+
+    INITIALIZED = 0
+    PENDING = 1
+    WAITING = 2
+    RUNNING = 3
+    FINISHING = 4
+    FINISHED = 5
+    QUEUED = 6
+    FAILED = 7
+    INCOMPLETE = 8
+    HWFAILURE = 9
+    TIMEDOUT = 10
+    UNKNOWN = 11
+    CANCELLED = 12
+    NOTFOUND = 13
+    DRYRUN = 14
+
+
+class StudyStatus(enum.Enum):
+    """The state of a study; the value is the exit code of ``run --wait``."""
+
+    FINISHED = 0
+    RUNNING = 1
+    FAILURE = 2
+    CANCELLED = 3
+
+
+class SubmissionCode(enum.Enum):
+    """Whether a submission was taken; Maestro's names and values."""
+
+    OK = 0
+    ERROR = 1
+
+
+class CancelCode(enum.Enum):
+    """Whether a cancellation was taken; Maestro's names and values."""
+
+    OK = 0
+    ERROR = 1
+
+
+class JobStatusCode(enum.Enum):
+    """Whether a question to a scheduler was answered; Maestro's names and values."""
+
+    OK = 0
+    NOJOBS = 1
+    ERROR = 2
+
+
+class JobState(enum.Enum):
+    """What a scheduler says about a job; `GONE` and `UNKNOWN` are answers, silence is not in here."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    TIMED_OUT = "timed out"
+    CANCELLED = "cancelled"
+    HARDWARE_FAILED = "hardware failed"
+    PREEMPTED = "preempted"
+    OUT_OF_MEMORY = "out of memory"
+    ORPHANED = "orphaned"  # the runner is dead, what it started still runs
+    GONE = "gone"  # asked, and the scheduler does not know it
+    UNKNOWN = "unknown"  # a word that nobody has heard of: still watched
+
+
+class Phase(enum.IntEnum):
+    """Where a step is on its way: what may happen to it next. `State` is what a person is told."""
+
+    BLOCKED = 0  # a parent is not finished yet
+    READY = 1  # may be submitted
+    REQUESTED = 2  # a submission is on record, its outcome is not
+    SUBMITTED = 3  # a job is known
+    DONE = 4  # nothing more will happen by itself
+
+
+class SubmissionKind(str, enum.Enum):
+    """Why an attempt is made."""
+
+    FIRST = "first"
+    RESTART = "restart"  # after a timeout, with the restart script
+    RESUBMIT = "resubmit"  # after a hardware failure, a rejection or an abandoned attempt
+    RETRY = "retry"  # a person asked for it
+
+
+class Cause(str, enum.Enum):
+    """Why a step failed."""
+
+    EXIT_CODE = "exit code"
+    OUT_OF_MEMORY = "out of memory"
+    SCHEDULER = "scheduler state"
+    HARDWARE = "hardware"
+    LOST = "lost"
+    REJECTED = "rejected"
+    SCRIPT = "script"  # its script could not be written
+    UPSTREAM = "upstream"
+
+
+#: The phases in which a job may exist.
+IN_FLIGHT = (Phase.REQUESTED, Phase.SUBMITTED)
+
+#: The states in which a step has ended badly.
+FAILED_STATES = (State.FAILED, State.TIMEDOUT, State.HWFAILURE)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a user may set for a study; `SettingsChanged` changes one field at a time.
+
+    Counts of 0 mean "no limit", as in Maestro, but for `local_slots`, where 0 means the host's cores.
+    """
+
+    submission_attempts: int = 1
+    submission_throttle: int = 0
+    restart_limit: int = 1
+    hardware_limit: int = 3
+    local_slots: int = 0
+    sleep_seconds: int = 60
+    use_tmp: bool = False
+    hash_workspaces: bool = False
+    dry_run: bool = False
+
+
+class Param(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One parameter of a step: ``$(key)`` is `value`, ``$(key.label)`` `label`, ``$(key.name)`` `name`."""
+
+    key: str
+    value: str
+    label: str
+    name: str
+
+
+class StepRecord(msgspec.Struct):
+    """The state of one step. Assigned by the reducer and nowhere else.
+
+    `number` is the step's place in the log (1, 2, 3 ... in launch order), `row` its line in ``status.csv``.
+    Times are microseconds UTC or None. `unmet` counts the parents and funnel groups that are not finished.
+    """
+
+    number: int
+    name: str
+    template: str
+    params: tuple[Param, ...]
+    workspace: str
+    workspaces: dict[str, str]
+    scheduled: bool
+    row: int
+    restart_limit: int
+    unmet: int = 0
+    state: State = State.INITIALIZED
+    phase: Phase = Phase.READY
+    kind: SubmissionKind = SubmissionKind.FIRST
+    attempt: int = 0
+    token: str = ""
+    job_id: str = ""
+    job_host: str = ""
+    job_instance: str = ""
+    requested_at: Micros | None = None
+    submitted_at: Micros | None = None
+    started_at: Micros | None = None
+    ended_at: Micros | None = None
+    restarts: int = 0
+    hardware_failures: int = 0
+    rejections: int = 0
+    cancelling: bool = False
+    exit_code: int | None = None
+    cause: Cause | None = None
+    message: str = ""
+
+
+class StudyRecord(msgspec.Struct):
+    """The state of the study as a whole, but for its steps."""
+
+    study_id: str = ""
+    name: str = ""
+    description: str = ""
+    root: str = ""
+    adapter: dict[str, object] = {}
+    settings: Settings = Settings()
+    environment: dict[str, str] = {}
+    paused: bool = False
+    cancelling: bool = False
+    status: StudyStatus = StudyStatus.RUNNING
+    host: str = ""
+    boot_id: str = ""
+    unreachable: dict[str, str] = {}

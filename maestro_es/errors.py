@@ -1,0 +1,75 @@
+"""The errors that a user may see, each in one line.
+
+::
+
+    MaestroError
+    ├── SpecError             the study file is wrong; `problems` lists all of it
+    ├── RequestRefused        what was asked for makes no sense in this state
+    ├── StudyError            something is wrong with a study directory
+    │   ├── NotAStudy         there is no event log here
+    │   ├── DamagedLog        the log can't be read, or was changed by another hand
+    │   ├── NewerLog          the log was written by a later version
+    │   ├── ConcurrentAppend  somebody else appended first; nothing was written
+    │   └── StudyCopied       this is a copy, and the original is alive
+    └── SchedulerError        something is wrong with a scheduler
+        ├── UnknownAdapter    no adapter goes by that name
+        └── Unreachable       it did not answer: nothing may be concluded
+
+A message says what, where, and what to do. Anything that is not a `MaestroError` is our own bug.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class MaestroError(Exception):
+    """The root of all errors that are shown in one line, without a traceback."""
+
+
+class SpecError(MaestroError):
+    """The study file is wrong. Each of `problems` is one line: file, line, what, remedy."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class RequestRefused(MaestroError):
+    """What was asked for makes no sense in this state; nothing was changed."""
+
+
+class StudyError(MaestroError):
+    """Something is wrong with a study directory."""
+
+
+class NotAStudy(StudyError):
+    """There is no event log in this directory."""
+
+
+class DamagedLog(StudyError):
+    """The log can't be read as one, or a row of it was changed by another hand."""
+
+
+class NewerLog(StudyError):
+    """The log was written by a later version of maestro-es."""
+
+
+class ConcurrentAppend(StudyError):
+    """Another process appended to the log first. Nothing was written; read it again and decide again."""
+
+
+class StudyCopied(StudyError):
+    """This directory is a copy, and the original still holds its log."""
+
+
+class SchedulerError(MaestroError):
+    """Something is wrong with a scheduler or its adapter."""
+
+
+class UnknownAdapter(SchedulerError, TypeError):
+    """No adapter goes by that name. A TypeError too, because Maestro raises one."""
+
+
+class Unreachable(SchedulerError):
+    """A scheduler did not answer, so nothing may be concluded about its jobs."""
