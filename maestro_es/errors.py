@@ -8,6 +8,7 @@
     ├── StudyError            something is wrong with a study directory
     │   ├── NotAStudy         there is no event log here
     │   ├── DamagedLog        the log can't be read, or was changed by another hand
+    │   ├── InvalidTransition an event that can't follow from the state before it
     │   ├── NewerLog          the log was written by a later version
     │   ├── ConcurrentAppend  somebody else appended first; nothing was written
     │   └── StudyCopied       this is a copy, and the original is alive
@@ -49,6 +50,10 @@ class NotAStudy(StudyError):
 
 class DamagedLog(StudyError):
     """The log can't be read as one, or a row of it was changed by another hand."""
+
+
+class InvalidTransition(StudyError):
+    """An event can't follow from the state before it: a decision on old state, or a log that was changed."""
 
 
 class NewerLog(StudyError):

@@ -135,6 +135,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     submission_throttle: int = 0
     restart_limit: int = 1
     hardware_limit: int = 3
+    abandon_limit: int = 10
     local_slots: int = 0
     sleep_seconds: int = 60
     use_tmp: bool = False
@@ -183,6 +184,7 @@ class StepRecord(msgspec.Struct):
     restarts: int = 0
     hardware_failures: int = 0
     rejections: int = 0
+    abandoned: int = 0
     cancelling: bool = False
     exit_code: int | None = None
     cause: Cause | None = None
@@ -190,7 +192,11 @@ class StepRecord(msgspec.Struct):
 
 
 class StudyRecord(msgspec.Struct):
-    """The state of the study as a whole, but for its steps."""
+    """The state of the study as a whole, but for its steps.
+
+    `unreachable` maps the adapters that did not answer last time to what they said; `host` and `boot_id` are those of
+    the last process that wrote. `steps`, `open_steps` (those not done) and `states` (steps by state) are counts.
+    """
 
     study_id: str = ""
     name: str = ""
@@ -205,3 +211,6 @@ class StudyRecord(msgspec.Struct):
     host: str = ""
     boot_id: str = ""
     unreachable: dict[str, str] = {}
+    steps: int = 0
+    open_steps: int = 0
+    states: dict[str, int] = {}

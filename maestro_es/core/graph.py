@@ -1,0 +1,156 @@
+"""The graph that the reducer changes and the rules ask: one protocol, and its form in memory.
+
+The live form over SQL tables is `maestro_es.store.projection.ProjectedGraph`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from maestro_es.core.events import StepTemplateAdded
+from maestro_es.core.model import IN_FLIGHT, Phase, StepRecord, StudyRecord
+
+
+class Graph(Protocol):
+    """What the reducer and the rules may ask. A record that was changed is handed back with `save`."""
+
+    study: StudyRecord
+
+    def add(self, record: StepRecord) -> None:
+        """Add a step."""
+
+    def step(self, number: int) -> StepRecord:
+        """Return the step with that number; KeyError if there is none."""
+
+    def number_of(self, name: str) -> int | None:
+        """Return the number of the step with that name."""
+
+    def save(self, record: StepRecord) -> None:
+        """Take note that a record was changed."""
+
+    def connect(self, parent: int, child: int) -> bool:
+        """Make `child` wait for `parent`; False if it did already."""
+
+    def parents(self, number: int) -> list[int]:
+        """Return the steps that it waits for by an edge."""
+
+    def children(self, number: int) -> list[int]:
+        """Return the steps that wait for this one by an edge."""
+
+    def add_template(self, template: StepTemplateAdded) -> None:
+        """Add a template."""
+
+    def template(self, name: str) -> StepTemplateAdded:
+        """Return a template; KeyError if there is none."""
+
+    def unfinished(self, template: str) -> int:
+        """Return how many instances of a template are not finished."""
+
+    def count_unfinished(self, template: str, change: int) -> int:
+        """Add to that number and return it."""
+
+    def join_funnel(self, template: str, child: int) -> None:
+        """Make `child` wait for all instances of `template`."""
+
+    def funnel(self, template: str) -> list[int]:
+        """Return the steps that wait for all instances of `template`."""
+
+    def funnels(self, number: int) -> list[str]:
+        """Return the templates all of whose instances the step waits for."""
+
+    def in_flight(self) -> Iterable[StepRecord]:
+        """Return the steps with an attempt that may have a job, by number."""
+
+    def ready(self, *, scheduled: bool, limit: int) -> Iterable[StepRecord]:
+        """Return at most `limit` steps that may be submitted, by number."""
+
+    def waiting(self) -> Iterable[StepRecord]:
+        """Return the steps that are blocked or ready, by number."""
+
+    def steps(self) -> Iterator[StepRecord]:
+        """Return all steps by number."""
+
+
+class MemoryGraph:
+    """The graph in memory: for replay, time travel and tests."""
+
+    def __init__(self) -> None:
+        self.study = StudyRecord()
+        self._records: list[StepRecord] = []
+        self._numbers: dict[str, int] = {}
+        self._children: defaultdict[int, dict[int, None]] = defaultdict(dict)
+        self._parents: defaultdict[int, list[int]] = defaultdict(list)
+        self._templates: dict[str, StepTemplateAdded] = {}
+        self._unfinished: defaultdict[str, int] = defaultdict(int)
+        self._funnel: defaultdict[str, dict[int, None]] = defaultdict(dict)
+        self._funnels: defaultdict[int, list[str]] = defaultdict(list)
+
+    def add(self, record: StepRecord) -> None:
+        self._records.append(record)
+        self._numbers[record.name] = record.number
+
+    def step(self, number: int) -> StepRecord:
+        if not 1 <= number <= len(self._records):
+            raise KeyError(number)
+        return self._records[number - 1]
+
+    def number_of(self, name: str) -> int | None:
+        return self._numbers.get(name)
+
+    def save(self, record: StepRecord) -> None:
+        """Nothing to do: the record is the state."""
+
+    def connect(self, parent: int, child: int) -> bool:
+        if child in self._children[parent]:
+            return False
+        self._children[parent][child] = None
+        self._parents[child].append(parent)
+        return True
+
+    def parents(self, number: int) -> list[int]:
+        return sorted(self._parents.get(number, ()))
+
+    def children(self, number: int) -> list[int]:
+        return sorted(self._children.get(number, ()))
+
+    def add_template(self, template: StepTemplateAdded) -> None:
+        self._templates[template.name] = template
+
+    def template(self, name: str) -> StepTemplateAdded:
+        return self._templates[name]
+
+    def templates(self) -> Iterator[StepTemplateAdded]:
+        """Return all templates in the order in which they were added."""
+        return iter(self._templates.values())
+
+    def unfinished(self, template: str) -> int:
+        return self._unfinished[template]
+
+    def count_unfinished(self, template: str, change: int) -> int:
+        self._unfinished[template] += change
+        return self._unfinished[template]
+
+    def join_funnel(self, template: str, child: int) -> None:
+        self._funnel[template][child] = None
+        self._funnels[child].append(template)
+
+    def funnel(self, template: str) -> list[int]:
+        return sorted(self._funnel.get(template, ()))
+
+    def funnels(self, number: int) -> list[str]:
+        return sorted(self._funnels.get(number, ()))
+
+    def in_flight(self) -> list[StepRecord]:
+        return [record for record in self._records if record.phase in IN_FLIGHT]
+
+    def ready(self, *, scheduled: bool, limit: int) -> list[StepRecord]:
+        found = (r for r in self._records if r.phase is Phase.READY and r.scheduled is scheduled)
+        return [record for _, record in zip(range(limit), found, strict=False)]
+
+    def waiting(self) -> list[StepRecord]:
+        return [record for record in self._records if record.phase in (Phase.BLOCKED, Phase.READY)]
+
+    def steps(self) -> Iterator[StepRecord]:
+        return iter(self._records)
