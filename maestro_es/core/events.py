@@ -7,7 +7,7 @@ payload never changes: a new need is a new version with an upcast.
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any, Union, get_args
 
 import msgspec
 
@@ -28,7 +28,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 # -- the study ------------------------------------------------------------------------------------------------------
 
 
-class InvocationStarted(Event):
+class InvocationStarted(Event, frozen=True):
     """A process began to write. Comes before the first event that it writes, and never alone."""
 
     actor: str
@@ -39,7 +39,7 @@ class InvocationStarted(Event):
     version: str
 
 
-class StudyCreated(Event):
+class StudyCreated(Event, frozen=True):
     """The study exists. `root` is its directory as an absolute path: the one path that is not relative to it."""
 
     study_id: str
@@ -53,7 +53,7 @@ class StudyCreated(Event):
     environment: dict[str, str] = {}
 
 
-class StepTemplateAdded(Event):
+class StepTemplateAdded(Event, frozen=True):
     """A step as the study file declares it, variables resolved and parameters not."""
 
     name: str
@@ -61,7 +61,7 @@ class StepTemplateAdded(Event):
     run: dict[str, Any]
 
 
-class StepAdded(Event):
+class StepAdded(Event, frozen=True):
     """One instance of a template. The log's `step` column carries its number: 1, 2, 3 ... in launch order.
 
     `parents` are numbers of steps; `funnels` are names of templates all of whose instances are parents.
@@ -81,13 +81,13 @@ class StepAdded(Event):
     row: int = 0
 
 
-class ConnectionAdded(Event):
+class ConnectionAdded(Event, frozen=True):
     """The step waits for one parent more: what `ExecutionGraph.add_connection` writes."""
 
     parent: int
 
 
-class SettingsChanged(Event):
+class SettingsChanged(Event, frozen=True):
     """A setting, the adapter, the name or the description of the study got another value."""
 
     what: str
@@ -96,45 +96,45 @@ class SettingsChanged(Event):
     reason: str = ""
 
 
-class StudyPaused(Event):
+class StudyPaused(Event, frozen=True):
     """Nothing new is submitted from here on; what is in flight goes on."""
 
     reason: str = ""
 
 
-class StudyResumed(Event):
+class StudyResumed(Event, frozen=True):
     """Steps are submitted again."""
 
     reason: str = ""
 
 
-class CancelRequested(Event):
+class CancelRequested(Event, frozen=True):
     """A person wants these steps to end (None: all). Jobs are cancelled by the ticks that follow."""
 
     steps: tuple[int, ...] | None = None
     reason: str = ""
 
 
-class StudyCompleted(Event):
+class StudyCompleted(Event, frozen=True):
     """Every step is done. `status` is the value of `StudyStatus`, so the exit code of ``run --wait``."""
 
     status: StudyStatus
 
 
-class StudyReopened(Event):
+class StudyReopened(Event, frozen=True):
     """A completed study goes on, because a person asked for it."""
 
     reason: str = ""
 
 
-class StudyRelocated(Event):
+class StudyRelocated(Event, frozen=True):
     """The study directory was found at another place, and the old place holds no log of it any more."""
 
     before: str
     after: str
 
 
-class RebootDetected(Event):
+class RebootDetected(Event, frozen=True):
     """The host came up again since the study was last written to. Boot ids tell, not clocks."""
 
     host: str
@@ -142,14 +142,14 @@ class RebootDetected(Event):
     after: str
 
 
-class PollFailed(Event):
+class PollFailed(Event, frozen=True):
     """A scheduler did not answer. Written when that begins, not once a tick; nothing is concluded from it."""
 
     adapter: str
     message: str
 
 
-class PollRecovered(Event):
+class PollRecovered(Event, frozen=True):
     """The scheduler answers again."""
 
     adapter: str
@@ -158,7 +158,7 @@ class PollRecovered(Event):
 # -- the steps ------------------------------------------------------------------------------------------------------
 
 
-class SubmissionRequested(Event):
+class SubmissionRequested(Event, frozen=True):
     """An attempt is about to be submitted. Committed before the scheduler hears of it."""
 
     attempt: int
@@ -166,7 +166,7 @@ class SubmissionRequested(Event):
     kind: SubmissionKind
 
 
-class JobSubmitted(Event):
+class JobSubmitted(Event, frozen=True):
     """The scheduler has the job. `adopted`: found again by its token, not answered to our own call.
 
     `host` and `instance` tell a local process from a later one with its number: the host, and boot id with start time.
@@ -181,7 +181,7 @@ class JobSubmitted(Event):
     evidence: tuple[Evidence, ...] = ()
 
 
-class SubmissionRejected(Event):
+class SubmissionRejected(Event, frozen=True):
     """The scheduler refused in a way that proves that nothing was queued."""
 
     token: str
@@ -189,14 +189,14 @@ class SubmissionRejected(Event):
     exit_code: int | None = None
 
 
-class AttemptAbandoned(Event):
+class AttemptAbandoned(Event, frozen=True):
     """The attempt can never start any more: the poller holds its claim."""
 
     token: str
     evidence: tuple[Evidence, ...]
 
 
-class JobStarted(Event):
+class JobStarted(Event, frozen=True):
     """The job runs."""
 
     token: str
@@ -205,7 +205,7 @@ class JobStarted(Event):
     evidence: tuple[Evidence, ...] = ()
 
 
-class StepFinished(Event):
+class StepFinished(Event, frozen=True):
     """The step ended with exit code 0."""
 
     token: str
@@ -214,7 +214,7 @@ class StepFinished(Event):
     evidence: tuple[Evidence, ...] = ()
 
 
-class StepTimedOut(Event):
+class StepTimedOut(Event, frozen=True):
     """The walltime was over. `final` tells why there is no restart; empty when one follows."""
 
     token: str
@@ -223,14 +223,14 @@ class StepTimedOut(Event):
     evidence: tuple[Evidence, ...] = ()
 
 
-class StepRestarted(Event):
+class StepRestarted(Event, frozen=True):
     """A timed-out step goes on with its restart script: the `number`-th of `limit` (0: no limit)."""
 
     number: int
     limit: int
 
 
-class HardwareFailed(Event):
+class HardwareFailed(Event, frozen=True):
     """The job ended by no fault of the step: the `number`-th of `limit` such failures that are made good."""
 
     token: str
@@ -241,7 +241,7 @@ class HardwareFailed(Event):
     evidence: tuple[Evidence, ...] = ()
 
 
-class StepFailed(Event):
+class StepFailed(Event, frozen=True):
     """The step will not finish by itself. `blocker` is the number of the step that an upstream failure began with."""
 
     at: Micros
@@ -253,7 +253,7 @@ class StepFailed(Event):
     evidence: tuple[Evidence, ...] = ()
 
 
-class StepCancelled(Event):
+class StepCancelled(Event, frozen=True):
     """The step was cancelled, before it ran or while it did. `blocker`: the cancelled step that it waited for."""
 
     at: Micros
@@ -263,19 +263,19 @@ class StepCancelled(Event):
     evidence: tuple[Evidence, ...] = ()
 
 
-class StepDryRun(Event):
+class StepDryRun(Event, frozen=True):
     """The step's workspace and scripts were written, and nothing was run."""
 
     at: Micros
 
 
-class StepReset(Event):
+class StepReset(Event, frozen=True):
     """A retry: the step waits to be submitted again, its counters at zero."""
 
     reason: str = ""
 
 
-class ReportIgnored(Event):
+class ReportIgnored(Event, frozen=True):
     """A report came that carries another token than the step's current one: recorded, not believed."""
 
     token: str
@@ -290,7 +290,7 @@ AnyEvent = Union[
 ]  # fmt: skip
 
 #: Every event type by its name in the log.
-EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in AnyEvent.__args__}
+EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(AnyEvent)}
 
 #: The version of each payload that is written. Older ones stay readable through an upcast.
 VERSIONS: dict[str, int] = dict.fromkeys(EVENT_TYPES, 1)

@@ -30,8 +30,8 @@ class Graph(Protocol):
     def save(self, record: StepRecord) -> None:
         """Take note that a record was changed."""
 
-    def connect(self, parent: int, child: int) -> bool:
-        """Make `child` wait for `parent`; False if it did already."""
+    def connect(self, parent: int, child: int) -> None:
+        """Make `child` wait for `parent`, for which it does not wait yet."""
 
     def parents(self, number: int) -> list[int]:
         """Return the steps that it waits for by an edge."""
@@ -69,6 +69,9 @@ class Graph(Protocol):
     def waiting(self) -> Iterable[StepRecord]:
         """Return the steps that are blocked or ready, by number."""
 
+    def cancelling(self) -> Iterable[StepRecord]:
+        """Return the steps that a person wants to end and that are not done, by number."""
+
     def steps(self) -> Iterator[StepRecord]:
         """Return all steps by number."""
 
@@ -80,7 +83,7 @@ class MemoryGraph:
         self.study = StudyRecord()
         self._records: list[StepRecord] = []
         self._numbers: dict[str, int] = {}
-        self._children: defaultdict[int, dict[int, None]] = defaultdict(dict)
+        self._children: defaultdict[int, list[int]] = defaultdict(list)
         self._parents: defaultdict[int, list[int]] = defaultdict(list)
         self._templates: dict[str, StepTemplateAdded] = {}
         self._unfinished: defaultdict[str, int] = defaultdict(int)
@@ -102,12 +105,9 @@ class MemoryGraph:
     def save(self, record: StepRecord) -> None:
         """Nothing to do: the record is the state."""
 
-    def connect(self, parent: int, child: int) -> bool:
-        if child in self._children[parent]:
-            return False
-        self._children[parent][child] = None
+    def connect(self, parent: int, child: int) -> None:
+        self._children[parent].append(child)
         self._parents[child].append(parent)
-        return True
 
     def parents(self, number: int) -> list[int]:
         return sorted(self._parents.get(number, ()))
@@ -151,6 +151,9 @@ class MemoryGraph:
 
     def waiting(self) -> list[StepRecord]:
         return [record for record in self._records if record.phase in (Phase.BLOCKED, Phase.READY)]
+
+    def cancelling(self) -> list[StepRecord]:
+        return [record for record in self._records if record.cancelling and record.phase is not Phase.DONE]
 
     def steps(self) -> Iterator[StepRecord]:
         return iter(self._records)

@@ -110,6 +110,8 @@ def _template_added(graph: Graph, _recorded: e.Recorded, event: e.StepTemplateAd
 def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
     study = graph.study
     number = recorded.step or 0
+    if graph.funnel(event.template) and not graph.unfinished(event.template):
+        raise InvalidTransition(f"event {recorded.seq}: all that waits for the steps of {event.template!r} was released")
     if number != study.steps + 1 or graph.number_of(event.name) is not None:
         raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} is not new, or its number {number} is not")
     record = StepRecord(
@@ -128,7 +130,7 @@ def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
             raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} would wait for itself")
         graph.join_funnel(template, number)
         record.unmet += graph.unfinished(template) > 0
-    for parent in event.parents:
+    for parent in dict.fromkeys(event.parents):
         _connect(graph, record, recorded, parent)
     if record.unmet:
         record.phase = Phase.BLOCKED
@@ -138,8 +140,8 @@ def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
 def _connect(graph: Graph, record: StepRecord, recorded: e.Recorded, parent: int) -> None:
     if not 1 <= parent <= graph.study.steps or parent == record.number:
         raise InvalidTransition(f"event {recorded.seq}: step {record.name!r} can't wait for step {parent}")
-    if graph.connect(parent, record.number):
-        record.unmet += graph.step(parent).state not in (State.FINISHED, State.DRYRUN)
+    graph.connect(parent, record.number)
+    record.unmet += graph.step(parent).state not in (State.FINISHED, State.DRYRUN)
 
 
 def _settings_changed(graph: Graph, recorded: e.Recorded, event: e.SettingsChanged) -> None:
@@ -209,6 +211,8 @@ def _nothing(_graph: Graph, _recorded: e.Recorded, _event: e.Event) -> None:
 
 def _connection_added(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.ConnectionAdded) -> None:
     _expect(record, recorded, Phase.BLOCKED, Phase.READY)
+    if event.parent in graph.parents(record.number):
+        raise _refusal(record, recorded, f"which waits for step {event.parent} already")
     _connect(graph, record, recorded, event.parent)
     _move(graph, record, record.state, Phase.BLOCKED if record.unmet else Phase.READY)
 
@@ -230,6 +234,7 @@ def _submitted(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.
     record.job_id = event.job_id
     record.job_host = event.host
     record.job_instance = event.instance
+    record.rejections = 0
     if record.submitted_at is None:
         record.submitted_at = record.requested_at
     _move(graph, record, record.state, Phase.SUBMITTED)

@@ -1,0 +1,235 @@
+"""From what was seen of an attempt to a verdict: a truth table over four kinds of evidence.
+
+The kinds, from the one that is nearest to the step to the one that is farthest:
+
+- the **claim**: the link that the runner makes before anything else, so at most one start for each token;
+- the **reports** that the runner drops in the inbox;
+- the **queue**: what the scheduler says of the job now (for a local step: what the host says of its process);
+- the **accounting**: what the scheduler remembers of it.
+
+Not asked, asked and unknown, and gone are three different answers. Absent from the queue is not finished, an exit code
+of the submit command is no evidence, and a word that nobody has heard of is not a failure.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from maestro_es.core.events import Evidence
+from maestro_es.core.model import JobState, Micros
+
+
+class ClaimState(enum.Enum):
+    """What the claim of an attempt says."""
+
+    NOT_READ = "not read"
+    NONE = "none"
+    JOB = "a job"
+    ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The claim of an attempt and, for a job, its owner: the job's id, its host and its process instance."""
+
+    state: ClaimState = ClaimState.NOT_READ
+    job_id: str = ""
+    host: str = ""
+    instance: str = ""
+
+
+class ReportKind(enum.Enum):
+    """What a runner may report."""
+
+    STARTED = "started"
+    EXIT = "exit"  # the step ended by itself
+    STOPPED = "stopped"  # the step ended after the runner was told to terminate
+    TIMEOUT = "timeout"  # the runner ended the step because its walltime was over
+    REFUSED = "refused"  # another start holds the claim
+    UNCLAIMED = "unclaimed"  # the claim could not be made, so nothing was run
+
+
+@dataclass(frozen=True)
+class Report:
+    """One report of a runner: `at` is when the file was made, `file` its name in the inbox."""
+
+    token: str
+    kind: ReportKind
+    code: int | None
+    at: Micros
+    file: str
+
+
+class Silence(enum.Enum):
+    """Why there is no answer from a scheduler."""
+
+    NOT_ASKED = "not asked"
+    UNREACHABLE = "unreachable"
+
+
+#: A scheduler's answer about one job, or why there is none.
+Answer = JobState | Silence
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """All that was seen of one attempt in one tick.
+
+    `words` are the scheduler's own, for the log; `job_id`, `host` and `instance` are of a job found by its token;
+    `patient` says that it is too early to give up an attempt of which there is no trace.
+    """
+
+    claim: Claim = Claim()
+    reports: tuple[Report, ...] = ()
+    queue: Answer = Silence.NOT_ASKED
+    accounting: Answer = Silence.NOT_ASKED
+    words: str = ""
+    exit_code: int | None = None
+    job_id: str = ""
+    host: str = ""
+    instance: str = ""
+    patient: bool = False
+
+    def report(self, kind: ReportKind) -> Report | None:
+        """Return the first report of that kind."""
+        return next((report for report in self.reports if report.kind is kind), None)
+
+    @property
+    def end(self) -> Report | None:
+        """The report that says how the step ended."""
+        return self.report(ReportKind.EXIT) or self.report(ReportKind.TIMEOUT) or self.report(ReportKind.STOPPED)
+
+    @property
+    def has_job(self) -> bool:
+        """Whether anything shows that the attempt became a job, so that a doubtful one may be adopted."""
+        return self.claim.state is ClaimState.JOB or bool(self.reports) or bool(self.job_id)
+
+
+class Conclusion(enum.Enum):
+    """What the evidence adds up to."""
+
+    WAIT = "nothing to conclude"
+    RUNNING = "it runs"
+    FINISHED = "it ended with exit code 0"
+    FAILED = "it ended with another exit code"
+    TIMED_OUT = "its walltime was over"
+    CANCELLED = "it was cancelled"
+    STOPPED = "it was told to end from outside"
+    OUT_OF_MEMORY = "it took more memory than it may"
+    HARDWARE_FAILED = "its node failed, or it was preempted"
+    LOST = "it started, is gone, and left no word"
+    CLAIM = "no trace of it: make its claim, so that it can't start any more"
+    ABANDONED = "its claim is ours: it can never start"
+    END_REMAINS = "its runner is dead or done, what it started still runs"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A conclusion and what it rests on."""
+
+    conclusion: Conclusion
+    exit_code: int | None = None
+    at: Micros | None = None
+    says: str = ""
+    evidence: tuple[Evidence, ...] = field(default=())
+
+
+#: What a scheduler's word means once the runner can't or won't speak.
+_FINAL = {
+    JobState.FINISHED: Conclusion.FINISHED,
+    JobState.FAILED: Conclusion.FAILED,
+    JobState.TIMED_OUT: Conclusion.TIMED_OUT,
+    JobState.CANCELLED: Conclusion.CANCELLED,
+    JobState.OUT_OF_MEMORY: Conclusion.OUT_OF_MEMORY,
+    JobState.HARDWARE_FAILED: Conclusion.HARDWARE_FAILED,
+    JobState.PREEMPTED: Conclusion.HARDWARE_FAILED,
+}
+
+#: The scheduler's words that explain a non-zero exit better than the exit code does.
+_EXPLAINS = (
+    JobState.TIMED_OUT, JobState.CANCELLED, JobState.OUT_OF_MEMORY, JobState.HARDWARE_FAILED, JobState.PREEMPTED,
+)  # fmt: skip
+
+#: Exit codes above this one mean "killed by a signal", which the scheduler may still explain.
+_SIGNALLED = 128
+
+
+def judge(sighting: Sighting) -> Verdict:
+    """Return what a sighting of an attempt adds up to."""
+    conclusion = _conclude(sighting)
+    end = sighting.end
+    exit_code = end.code if end and end.code is not None else sighting.exit_code
+    return Verdict(
+        conclusion=conclusion,
+        exit_code=exit_code,
+        at=end.at if end else None,
+        says=sighting.words,
+        evidence=_evidence(sighting),
+    )
+
+
+def _conclude(sighting: Sighting) -> Conclusion:
+    if sighting.claim.state is ClaimState.ABANDONED:
+        return Conclusion.ABANDONED
+    if sighting.queue is JobState.ORPHANED and not sighting.report(ReportKind.EXIT):
+        return Conclusion.END_REMAINS
+    if sighting.end:
+        return _by_report(sighting, sighting.end)
+    if sighting.queue is JobState.RUNNING:
+        return Conclusion.RUNNING
+    if sighting.queue in (JobState.PENDING, JobState.UNKNOWN, Silence.UNREACHABLE):
+        return Conclusion.WAIT
+    return _without_report(sighting)
+
+
+def _by_report(sighting: Sighting, end: Report) -> Conclusion:
+    """Take the runner's own word first; the scheduler may explain why a step was killed."""
+    if end.kind is ReportKind.TIMEOUT:
+        return Conclusion.TIMED_OUT
+    if end.code == 0:
+        return Conclusion.FINISHED
+    word = _final_word(sighting)
+    if word in _EXPLAINS:
+        return _FINAL[word]
+    killed = end.kind is ReportKind.STOPPED or (end.code or 0) > _SIGNALLED
+    if killed and sighting.queue in (JobState.RUNNING, JobState.PENDING, JobState.UNKNOWN):
+        return Conclusion.WAIT
+    return Conclusion.STOPPED if end.kind is ReportKind.STOPPED else Conclusion.FAILED
+
+
+def _without_report(sighting: Sighting) -> Conclusion:
+    """Judge without a word from the runner: the scheduler's word, else the claim decides."""
+    word = _final_word(sighting)
+    started = sighting.claim.state is ClaimState.JOB
+    if word in (JobState.FINISHED, JobState.FAILED) and sighting.report(ReportKind.REFUSED):
+        return Conclusion.LOST if started else Conclusion.WAIT
+    if word is JobState.FAILED and sighting.claim.state is ClaimState.NONE:
+        return Conclusion.HARDWARE_FAILED
+    if word is not None:
+        return _FINAL[word]
+    if JobState.GONE not in (sighting.queue, sighting.accounting) or sighting.accounting is Silence.UNREACHABLE:
+        return Conclusion.WAIT
+    if sighting.patient or sighting.claim.state is ClaimState.NOT_READ:
+        return Conclusion.WAIT
+    return Conclusion.LOST if started else Conclusion.CLAIM
+
+
+def _final_word(sighting: Sighting) -> JobState | None:
+    """Return what queue or accounting say of the end of the job."""
+    for answer in (sighting.queue, sighting.accounting):
+        if isinstance(answer, JobState) and answer in _FINAL:
+            return answer
+    return None
+
+
+def _evidence(sighting: Sighting) -> tuple[Evidence, ...]:
+    """Return who said what, for the log."""
+    said = [Evidence(source="report", says=report.file) for report in sighting.reports]
+    if sighting.claim.state is not ClaimState.NOT_READ:
+        owner = f" {sighting.claim.job_id} on {sighting.claim.host}" if sighting.claim.job_id else ""
+        said.append(Evidence(source="claim", says=sighting.claim.state.value + owner))
+    for source, answer in (("queue", sighting.queue), ("accounting", sighting.accounting)):
+        if answer is not Silence.NOT_ASKED:
+            said.append(Evidence(source=source, says=sighting.words or answer.value))
+    return tuple(said)

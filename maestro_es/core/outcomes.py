@@ -1,0 +1,79 @@
+"""What came of calling a scheduler, and the events that it makes.
+
+Only a refusal that proves that nothing was queued is a `Rejected`. A time-out, a kill or an answer that nobody can
+read is `InDoubt`: it makes no event, and a later tick settles it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from maestro_es.core import events as e
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import Cause, Micros, Phase
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The scheduler has the job. A local process has a `host` and an `instance` and runs from now on."""
+
+    job_id: str
+    host: str = ""
+    instance: str = ""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """The scheduler refused, in its own words, and nothing was queued."""
+
+    message: str
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
+class InDoubt:
+    """Nobody knows whether there is a job."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Unwritable:
+    """The scheduler was not called: the step's script could not be made."""
+
+    message: str
+
+
+Outcome = Union[Accepted, Rejected, InDoubt, Unwritable]
+
+
+def outcome_events(
+    graph: Graph, number: int, token: str, outcome: Outcome, now: Micros, script_digest: str = ""
+) -> list[e.AnyEvent]:
+    """Return the events of an outcome: none if it is in doubt, or if the attempt was settled by somebody else."""
+    record = graph.step(number)
+    if record.token != token or record.phase is not Phase.REQUESTED:
+        return []
+    match outcome:
+        case Accepted():
+            submitted = e.JobSubmitted(
+                token=token,
+                job_id=outcome.job_id,
+                host=outcome.host,
+                instance=outcome.instance,
+                script_digest=script_digest,
+            )
+            return [submitted, e.JobStarted(token=token, at=now, host=outcome.host)] if outcome.host else [submitted]
+        case Rejected():
+            rejected = e.SubmissionRejected(token=token, message=outcome.message, exit_code=outcome.exit_code)
+            attempts = graph.study.settings.submission_attempts
+            if record.rejections + 1 < attempts:
+                return [rejected]
+            times = f" ({attempts} times)" if attempts > 1 else ""
+            message = f"submission refused{times}: {outcome.message}"
+            return [rejected, e.StepFailed(at=now, cause=Cause.REJECTED, message=message)]
+        case Unwritable():
+            return [e.StepFailed(token=token, at=now, cause=Cause.SCRIPT, message=outcome.message)]
+        case InDoubt():
+            return []

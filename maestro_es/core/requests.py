@@ -1,0 +1,80 @@
+"""What a person may ask of a study: state in, events or a refusal out."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+
+from maestro_es.core import events as e
+from maestro_es.core.decide import Draft
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import Phase, StepRecord, StudyStatus
+from maestro_es.errors import RequestRefused
+
+#: The settings that `update` may change, by the name of its option.
+UPDATABLE = {"throttle": "submission_throttle", "rlimit": "restart_limit", "sleep": "sleep_seconds"}
+
+
+def match_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
+    """Return the steps that any of the patterns names: an instance, a step of the study file, or a glob of either."""
+    found: list[StepRecord] = []
+    missing = set(patterns)
+    for record in graph.steps():
+        names = (record.name, record.template)
+        matched = {pattern for pattern in patterns if _matches(pattern, names)}
+        missing -= matched
+        if matched:
+            found.append(record)
+    if missing:
+        raise RequestRefused(f"no step is called {', '.join(sorted(missing))}; 'maestro-es status' lists the steps")
+    return found
+
+
+def _matches(pattern: str, names: Sequence[str]) -> bool:
+    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for name in names)
+
+
+def cancel(graph: Graph, patterns: Sequence[str] = (), reason: str = "") -> list[Draft]:
+    """Ask that the whole study ends, or the steps that the patterns name."""
+    _refuse_completed(graph, "there is nothing to cancel")
+    if not patterns:
+        if graph.study.cancelling:
+            raise RequestRefused("the study is being cancelled already")
+        return [(None, e.CancelRequested(reason=reason))]
+    steps = tuple(record.number for record in match_steps(graph, patterns) if record.phase is not Phase.DONE)
+    if not steps:
+        raise RequestRefused("these steps have ended already: there is nothing to cancel")
+    return [(None, e.CancelRequested(steps=steps, reason=reason))]
+
+
+def pause(graph: Graph, reason: str = "") -> list[Draft]:
+    """Ask that nothing new is submitted."""
+    _refuse_completed(graph, "there is nothing to pause")
+    if graph.study.paused:
+        raise RequestRefused("the study is paused already; 'maestro-es resume' lets it go on")
+    return [(None, e.StudyPaused(reason=reason))]
+
+
+def resume(graph: Graph, reason: str = "") -> list[Draft]:
+    """Ask that a paused study goes on."""
+    if not graph.study.paused:
+        raise RequestRefused("the study is not paused")
+    return [(None, e.StudyResumed(reason=reason))]
+
+
+def update(graph: Graph, values: dict[str, int], reason: str = "") -> list[Draft]:
+    """Change settings: a value by the name of its option in `UPDATABLE`. A value that is as it was makes no event."""
+    drafts: list[Draft] = []
+    for option, value in values.items():
+        if value < 0:
+            raise RequestRefused(f"--{option} takes a number that is not negative, not {value}")
+        what = UPDATABLE[option]
+        before = getattr(graph.study.settings, what)
+        if value != before:
+            drafts.append((None, e.SettingsChanged(what=what, before=before, after=value, reason=reason)))
+    return drafts
+
+
+def _refuse_completed(graph: Graph, consequence: str) -> None:
+    if graph.study.status is not StudyStatus.RUNNING:
+        raise RequestRefused(f"the study has ended ({graph.study.status.name}): {consequence}")

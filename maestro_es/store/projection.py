@@ -1,0 +1,241 @@
+"""The live graph: the same protocol as the graph in memory, over the projection tables of an `events.db`.
+
+Records are loaded when the reducer asks for them and written back by `flush`, in the transaction that appends the
+events. So the cost of a tick follows what changes, not the size of the study.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from maestro_es.core.events import StepTemplateAdded
+from maestro_es.core.model import Cause, Param, Phase, State, StepRecord, StudyRecord, SubmissionKind
+from maestro_es.core.reducer import REDUCER_VERSION
+from maestro_es.errors import DamagedLog
+
+#: The columns of the table `step`: the fields of the record, by the same names.
+FIELDS = StepRecord.__struct_fields__
+
+_INSERT = f"INSERT INTO step ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))})"
+_UPDATE = f"UPDATE step SET {', '.join(f'{name} = ?' for name in FIELDS[1:])} WHERE number = ?"
+_SELECT = f"SELECT {', '.join(FIELDS)} FROM step"
+
+#: How many loaded records are kept after a flush.
+_KEEP = 50_000
+
+_params = msgspec.json.Decoder(tuple[Param, ...])
+_workspaces = msgspec.json.Decoder(dict[str, str])
+_study = msgspec.json.Decoder(StudyRecord)
+_template = msgspec.json.Decoder(StepTemplateAdded)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+_ENCODERS: dict[str, Callable[[Any], Any]] = {
+    "params": _json,
+    "workspaces": _json,
+    "scheduled": int,
+    "cancelling": int,
+    "state": lambda state: state.name,
+    "phase": int,
+    "kind": lambda kind: kind.value,
+    "cause": lambda cause: cause and cause.value,
+}
+_DECODERS: dict[str, Callable[[Any], Any]] = {
+    "params": _params.decode,
+    "workspaces": _workspaces.decode,
+    "scheduled": bool,
+    "cancelling": bool,
+    "state": State.__members__.__getitem__,
+    "phase": Phase,
+    "kind": SubmissionKind,
+    "cause": lambda cause: cause and Cause(cause),
+}
+_ENCODED = [(index, _ENCODERS[name]) for index, name in enumerate(FIELDS) if name in _ENCODERS]
+_DECODED = [(index, _DECODERS[name]) for index, name in enumerate(FIELDS) if name in _DECODERS]
+
+
+def to_row(record: StepRecord) -> list[Any]:
+    """Return the columns of a record."""
+    row = list(msgspec.structs.astuple(record))
+    for index, encode in _ENCODED:
+        row[index] = encode(row[index])
+    return row
+
+
+def from_row(row: Iterable[Any]) -> StepRecord:
+    """Return the record of a row; DamagedLog if the row was not written by `to_row`."""
+    values = list(row)
+    try:
+        for index, decode in _DECODED:
+            values[index] = decode(values[index])
+    except (KeyError, ValueError, TypeError, msgspec.DecodeError) as error:
+        raise DamagedLog(f"the projection of step {values[0]} is damaged ({error}): run 'maestro-es rebuild'") from None
+    return StepRecord(*values)
+
+
+class ProjectedGraph:
+    """The graph as it stands in the tables; see `maestro_es.core.graph.Graph` for what the methods mean."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.applied_seq = 0
+        self.reducer_version = 0
+        self.study = StudyRecord()
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop all that is in memory and not flushed, and look at the tables anew."""
+        self._records: dict[int, StepRecord] = {}
+        self._new: dict[str, StepRecord] = {}
+        self._changed: set[int] = set()
+        self._edges: list[tuple[int, int]] = []
+        self._funnel_rows: list[tuple[str, int]] = []
+        self._unfinished: dict[str, int] = {}
+        self._template_cache: dict[str, StepTemplateAdded] = {}
+        self._new_templates: list[StepTemplateAdded] = []
+        query = "SELECT applied_seq, reducer_version, study FROM projection"
+        row = self._connection.execute(query).fetchone() or (0, 0, "{}")
+        self.applied_seq, self.reducer_version = row[0], row[1]
+        try:
+            self.study = _study.decode(row[2])
+        except msgspec.DecodeError:
+            self.reducer_version = 0  # of another version, or damaged: it will be rebuilt
+            self.study = StudyRecord()
+
+    def clear(self) -> None:
+        """Empty the tables, before everything is folded again."""
+        for table in ("projection", "template", "step", "edge", "funnel"):
+            self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own table names
+        self.forget()
+
+    def flush(self, applied_seq: int) -> None:
+        """Write what changed to the tables; the caller commits it together with the events."""
+        self._write()
+        self.applied_seq, self.reducer_version = applied_seq, REDUCER_VERSION
+        self._connection.execute(
+            "INSERT OR REPLACE INTO projection (id, applied_seq, reducer_version, study) VALUES (1, ?, ?, ?)",
+            (applied_seq, REDUCER_VERSION, _json(self.study)),
+        )
+        if len(self._records) > _KEEP:
+            self._records.clear()
+
+    def _write(self) -> None:
+        """Write changed records, so that a query sees them."""
+        connection = self._connection
+        connection.executemany(_INSERT, map(to_row, self._new.values()))
+        fresh = {record.number for record in self._new.values()}
+        changed = (to_row(self._records[number]) for number in sorted(self._changed - fresh))
+        connection.executemany(_UPDATE, ((*row[1:], row[0]) for row in changed))
+        connection.executemany("INSERT INTO edge (parent, child) VALUES (?, ?)", self._edges)
+        connection.executemany("INSERT OR IGNORE INTO funnel (template, child) VALUES (?, ?)", self._funnel_rows)
+        connection.executemany(
+            "INSERT INTO template (name, data, unfinished) VALUES (?, ?, 0)",
+            [(template.name, _json(template)) for template in self._new_templates],
+        )
+        connection.executemany(
+            "UPDATE template SET unfinished = ? WHERE name = ?",
+            [(count, name) for name, count in self._unfinished.items()],
+        )
+        self._new, self._changed, self._edges, self._funnel_rows = {}, set(), [], []
+        self._new_templates, self._unfinished = [], {}
+
+    def _select(self, where: str, *values: object) -> list[StepRecord]:
+        self._write()
+        found = []
+        for row in self._connection.execute(f"{_SELECT} {where}", values).fetchall():
+            record = self._records.get(row[0])
+            if record is None:
+                record = self._records[row[0]] = from_row(row)
+            found.append(record)
+        return found
+
+    def _column(self, query: str, value: object) -> list[Any]:
+        self._write()
+        return [row[0] for row in self._connection.execute(query, (value,))]
+
+    def add(self, record: StepRecord) -> None:
+        self._new[record.name] = record
+        self._records[record.number] = record
+
+    def step(self, number: int) -> StepRecord:
+        record = self._records.get(number)
+        if record is not None:
+            return record
+        found = self._select("WHERE number = ?", number)
+        if not found:
+            raise KeyError(number)
+        return found[0]
+
+    def number_of(self, name: str) -> int | None:
+        if name in self._new:
+            return self._new[name].number
+        row = self._connection.execute("SELECT number FROM step WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def save(self, record: StepRecord) -> None:
+        self._records[record.number] = record
+        self._changed.add(record.number)
+
+    def connect(self, parent: int, child: int) -> None:
+        self._edges.append((parent, child))
+
+    def parents(self, number: int) -> list[int]:
+        return self._column("SELECT parent FROM edge WHERE child = ? ORDER BY parent", number)
+
+    def children(self, number: int) -> list[int]:
+        return self._column("SELECT child FROM edge WHERE parent = ? ORDER BY child", number)
+
+    def add_template(self, template: StepTemplateAdded) -> None:
+        self._new_templates.append(template)
+        self._template_cache[template.name] = template
+
+    def template(self, name: str) -> StepTemplateAdded:
+        template = self._template_cache.get(name)
+        if template is None:
+            found = self._column("SELECT data FROM template WHERE name = ?", name)
+            if not found:
+                raise KeyError(name)
+            template = self._template_cache[name] = _template.decode(found[0])
+        return template
+
+    def unfinished(self, template: str) -> int:
+        if template not in self._unfinished:
+            query = "SELECT unfinished FROM template WHERE name = ?"
+            row = self._connection.execute(query, (template,)).fetchone()
+            self._unfinished[template] = row[0] if row else 0
+        return self._unfinished[template]
+
+    def count_unfinished(self, template: str, change: int) -> int:
+        self._unfinished[template] = self.unfinished(template) + change
+        return self._unfinished[template]
+
+    def join_funnel(self, template: str, child: int) -> None:
+        self._funnel_rows.append((template, child))
+
+    def funnel(self, template: str) -> list[int]:
+        return self._column("SELECT child FROM funnel WHERE template = ? ORDER BY child", template)
+
+    def funnels(self, number: int) -> list[str]:
+        return self._column("SELECT template FROM funnel WHERE child = ? ORDER BY template", number)
+
+    def in_flight(self) -> list[StepRecord]:
+        return self._select("WHERE phase IN (2, 3) ORDER BY number")
+
+    def ready(self, *, scheduled: bool, limit: int) -> list[StepRecord]:
+        return self._select("WHERE phase = 1 AND scheduled = ? ORDER BY number LIMIT ?", int(scheduled), limit)
+
+    def waiting(self) -> list[StepRecord]:
+        return self._select("WHERE phase IN (0, 1) ORDER BY number")
+
+    def cancelling(self) -> list[StepRecord]:
+        return self._select("WHERE cancelling = 1 AND phase != 4 ORDER BY number")
+
+    def steps(self) -> Iterator[StepRecord]:
+        return iter(self._select("ORDER BY number"))

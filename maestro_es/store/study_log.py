@@ -1,0 +1,268 @@
+"""One study's log and the graph that it adds up to, in one SQLite file and in step with each other.
+
+`StudyLog.record` appends events and folds them into the projection in one transaction. Its guarantee is the expected
+seq: a process that decided on an old state gets `ConcurrentAppend` and has written nothing, lock or no lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from maestro_es.core.events import AnyEvent, InvocationStarted, Recorded
+from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.model import Micros
+from maestro_es.core.reducer import REDUCER_VERSION, apply
+from maestro_es.errors import ConcurrentAppend, DamagedLog, NewerLog, NotAStudy
+from maestro_es.store import event_log
+from maestro_es.store.migrations import APPLICATION_ID, KNOWN, apply_migrations
+from maestro_es.store.projection import ProjectedGraph
+
+#: The name of the log in a study directory.
+LOG_NAME = "events.db"
+
+_BUSY_SECONDS = 30.0
+_FLUSH_EVERY = 20_000
+
+
+class Head(NamedTuple):
+    """The last event of a log."""
+
+    seq: int
+    recorded_at: Micros
+    digest: bytes
+
+
+class StudyLog:
+    """An open log. `graph` is the state that its events add up to; `identity` is written before the first event.
+
+    `clock` returns the time in microseconds UTC.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, clock: Callable[[], Micros], identity: InvocationStarted
+    ) -> None:
+        self.path = path
+        self.identity = identity
+        self._connection = connection
+        self._clock = clock
+        self._invocation = 0
+        self.head = Head(*event_log.head(connection))
+        self.graph = ProjectedGraph(connection)
+
+    @classmethod
+    def create(cls, path: Path, clock: Callable[[], Micros], identity: InvocationStarted) -> StudyLog:
+        """Make a new log; FileExistsError if there is a file."""
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        connection = _connect(path)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        apply_migrations(connection)
+        return cls(connection, path, clock, identity)
+
+    @classmethod
+    def open(cls, path: Path, clock: Callable[[], Micros], identity: InvocationStarted) -> StudyLog:
+        """Open a log and bring its projection in step. NotAStudy, DamagedLog or NewerLog say why it can't be."""
+        _require_file(path)
+        try:
+            connection = _connect(path)
+            _check_header(connection, path)
+            log = cls(connection, path, clock, identity)
+            log._catch_up()
+        except sqlite3.DatabaseError as error:
+            raise _explain(error, path) from error
+        return log
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> StudyLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what is recorded inside all together, or nothing. The file is locked from the first event on."""
+        try:
+            yield
+            if self._connection.in_transaction:
+                self.graph.flush(self.head.seq)
+                self._connection.commit()
+        except BaseException as error:
+            self._roll_back()
+            if isinstance(error, sqlite3.DatabaseError):
+                raise _explain(error, self.path) from error
+            raise
+
+    def record(self, drafts: Iterable[tuple[int | None, AnyEvent]]) -> None:
+        """Append events inside a `transaction` and fold them into the graph. ConcurrentAppend: somebody else did."""
+        drafts = list(drafts)
+        if not drafts:
+            return
+        if not self._connection.in_transaction:
+            self._begin()
+        if not self._invocation:
+            self._invocation = self.head.seq + 1
+            drafts.insert(0, (None, self.identity))
+        for start in range(0, len(drafts), _FLUSH_EVERY):
+            self._append(drafts[start : start + _FLUSH_EVERY])
+            if start + _FLUSH_EVERY < len(drafts):
+                self.graph.flush(self.head.seq)
+
+    def append(self, drafts: Iterable[tuple[int | None, AnyEvent]]) -> None:
+        """Append events in a transaction of their own."""
+        with self.transaction():
+            self.record(drafts)
+
+    def _begin(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        found = event_log.head(self._connection)[0]
+        if found != self.head.seq:
+            raise ConcurrentAppend(
+                f"{self.path}: event {found} was appended by another process, expected the last one to be "
+                f"{self.head.seq}; nothing was written, try again"
+            )
+
+    def _append(self, drafts: Sequence[tuple[int | None, AnyEvent]]) -> None:
+        seq, time, digest = self.head
+        time = max(time, self._clock())
+        rows = []
+        for step, event in drafts:
+            seq += 1
+            recorded = Recorded(seq, time, self._invocation, step, event)
+            apply(self.graph, recorded)
+            row = event_log.seal(digest, recorded)
+            digest = row[-1]
+            rows.append(row)
+        event_log.insert(self._connection, rows)
+        self.head = Head(seq, time, digest)
+
+    def _roll_back(self) -> None:
+        with contextlib.suppress(sqlite3.DatabaseError):
+            self._connection.rollback()
+            self.head = Head(*event_log.head(self._connection))
+            self.graph.forget()
+        if self._invocation > self.head.seq:
+            self._invocation = 0
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Take in what other processes have appended."""
+        try:
+            head = Head(*event_log.head(self._connection))
+            if head != self.head:
+                self.head = head
+                self.graph.forget()
+                self._catch_up()
+        except sqlite3.DatabaseError as error:
+            raise _explain(error, self.path) from error
+
+    def events(self, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
+        """Yield the events with ``after < seq <= upto``. They are read in blocks, so that no writer is kept waiting."""
+        while True:
+            block = event_log.read_rows(self._connection, after, min(after + _FLUSH_EVERY, upto or 2**62))
+            rows = list(block)
+            yield from map(event_log.decode, rows)
+            if not rows:
+                return
+            after = rows[-1][0]
+
+    def rows(self) -> Iterator[event_log.Row]:
+        """Yield the rows of the log as they stand in the file."""
+        return event_log.read_rows(self._connection)
+
+    def replay(self, upto: int | None = None) -> MemoryGraph:
+        """Return the graph as it was after event `upto` (None: the last), folded in memory."""
+        graph = MemoryGraph()
+        for recorded in self.events(upto=upto):
+            apply(graph, recorded)
+        return graph
+
+    def seq_at(self, time: Micros) -> int:
+        """Return the seq of the last event that was recorded at that time or before; 0 if there is none."""
+        query = "SELECT max(seq) FROM event WHERE recorded_at <= ?"
+        found = self._connection.execute(query, (time,)).fetchone()[0]
+        return found or 0
+
+    def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        """Return the rows of a reading query."""
+        return self._connection.execute(sql, values).fetchall()
+
+    # -- the projection ---------------------------------------------------------------------------------------------
+
+    def rebuild(self) -> None:
+        """Throw the projection away and fold every event again."""
+        with self.transaction():
+            self._connection.execute("BEGIN IMMEDIATE")
+            self.head = Head(*event_log.head(self._connection))
+            self.graph.clear()
+            self._fold(0)
+
+    def _catch_up(self) -> None:
+        """Fold the events that the projection lacks: all of them if another reducer or boot made it."""
+        study = self.graph.study
+        rebooted = study.host == self.identity.host and study.boot_id not in ("", self.identity.boot_id)
+        if self.graph.reducer_version != REDUCER_VERSION and self.head.seq or rebooted:
+            self.rebuild()
+        elif self.graph.applied_seq < self.head.seq:
+            with self.transaction():
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._fold(self.graph.applied_seq)
+
+    def _fold(self, after: int) -> None:
+        for recorded in self.events(after):
+            apply(self.graph, recorded)
+            if recorded.seq % _FLUSH_EVERY == 0:
+                self.graph.flush(recorded.seq)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = TRUNCATE")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise NotAStudy(f"{path.parent}: not a study directory, there is no {LOG_NAME} in it")
+    if path.stat().st_size == 0:
+        raise DamagedLog(f"{path}: the event log is empty, it was cut off or never written")
+
+
+def _check_header(connection: sqlite3.Connection, path: Path) -> None:
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise NotAStudy(f"{path}: an SQLite file, but no event log of maestro-es")
+    known = connection.execute("PRAGMA user_version").fetchone()[0]
+    if known > KNOWN:
+        raise NewerLog(f"{path}: written by {_writer(connection)}; install that version or a later one to read it")
+    if known < KNOWN:
+        apply_migrations(connection)
+
+
+def _writer(connection: sqlite3.Connection) -> str:
+    query = "SELECT data FROM event WHERE type = 'InvocationStarted' ORDER BY seq DESC LIMIT 1"
+    row = connection.execute(query).fetchone()
+    version = row and row[0].partition('"version":"')[2].partition('"')[0]
+    return f"maestro-es {version}" if version else "a later version of maestro-es"
+
+
+def _explain(error: sqlite3.DatabaseError, path: Path) -> Exception:
+    """Turn an error of SQLite into one that says what to do."""
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return ConcurrentAppend(f"{path}: another process has kept the log locked for {_BUSY_SECONDS:.0f} s; try again")
+    if "readonly" in text or "unable to open" in text:
+        return NotAStudy(f"{path}: the log can't be written ({text}); check the owner and mode of the file and directory")
+    if "full" in text:
+        return DamagedLog(f"{path}: nothing was written, the file system is full; make room and run the command again")
+    return DamagedLog(f"{path}: not readable as an event log ({text}); restore it from a copy")
