@@ -85,7 +85,7 @@ def test_an_installed_wheel_finds_the_schema(wheel: Path, tmp_path: Path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     program = "from importlib import resources as r; print(*[p.name for p in r.files('maestro_es.schema').iterdir()])"
-    command = [tmp_path / "venv" / "bin" / "python", "-c", program]
+    command = [str(tmp_path / "venv" / "bin" / "python"), "-c", program]
 
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
 
