@@ -23,10 +23,11 @@ pytestmark = pytest.mark.xdist_group("packaging")
 
 
 def shipped_files() -> set[str]:
-    """Every file of the tree that a user needs, by its name in the wheel."""
-    package = {path.relative_to(ROOT) for path in (ROOT / "maestro_es").rglob("*")}
-    schema = {Path("maestro_es") / path.relative_to(ROOT) for path in (ROOT / "schema").rglob("*")}
-    return {path.as_posix() for path in package | schema if path.suffix in {".py", ".sh", ".sql", ".json", ".typed"}}
+    """Every file of the two trees, by its name in the wheel."""
+    package = {path: path.relative_to(ROOT) for path in (ROOT / "maestro_es").rglob("*")}
+    schema = {path: Path("maestro_es") / path.relative_to(ROOT) for path in (ROOT / "schema").rglob("*")}
+    names = {**package, **schema}
+    return {name.as_posix() for path, name in names.items() if path.is_file() and "__pycache__" not in name.parts}
 
 
 def listed_packages() -> set[str]:
