@@ -1,0 +1,150 @@
+"""What the schema can't say about a study file: names that must agree, what schedulers need, what is ignored.
+
+All of it works on data that failed the schema too, so that both kinds of problems come at once. `section` and `items`
+give the parts that are well-formed and leave out the others, which the schema has reported.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+from maestro_es.spec.document import Document
+from maestro_es.spec.findings import Findings, did_you_mean, shown
+
+#: The adapters that exist, and what `batch` must hold for them.
+BATCH_NEEDS: dict[str, tuple[str, ...]] = {
+    "local": (),
+    "slurm": ("host", "bank", "queue"),
+    "lsf": ("host", "bank", "queue"),
+    "flux": (),
+}
+
+_TOP_LEVEL = ("description", "env", "batch", "study", "global.parameters")
+_DEPENDENCY_KINDS = ("paths", "git")
+_GIT_KEYS = ("name", "path", "url", "tag", "hash", "branch")
+
+
+def section(data: Any, *path: str) -> dict[str, Any]:  # noqa: ANN401 - not known to be a study yet
+    """Return the mapping at `path`; an empty one if there is none."""
+    for key in path:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else {}
+
+
+def items(data: dict[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield place and value of each mapping in the list under `key`."""
+    found = data.get(key)
+    if isinstance(found, list):
+        yield from ((index, item) for index, item in enumerate(found) if isinstance(item, dict))
+
+
+def check_meaning(document: Document, findings: Findings) -> None:
+    """Report what is wrong, ignored or suspicious in a file, whether or not its shape is right."""
+    _check_ignored_keys(document, findings)
+    _check_batch(document, findings)
+    _check_names(document, findings)
+    _check_git(document, findings)
+    _check_parameters(document, findings)
+
+
+def _check_ignored_keys(document: Document, findings: Findings) -> None:
+    """Warn of the keys that Maestro ignores without a word."""
+    dependencies = section(document.data, "env", "dependencies")
+    places: list[tuple[tuple[str | int, ...], dict[str, Any], tuple[str, ...]]] = [
+        ((), section(document.data), _TOP_LEVEL),
+        (("env", "dependencies"), dependencies, _DEPENDENCY_KINDS),
+    ]
+    for index, item in items(dependencies, "git"):
+        places.append((("env", "dependencies", "git", index), item, _GIT_KEYS))
+    for path, mapping, known in places:
+        for key in mapping.keys() - set(known):
+            remedy = f"{did_you_mean(key, known)} Known keys here: {', '.join(known)}."
+            findings.warn(document.line(*path, key), f"The key '{key}' is ignored", remedy)
+
+
+def _check_batch(document: Document, findings: Findings) -> None:
+    batch = section(document.data, "batch")
+    kind = batch.get("type", "local")
+    if not isinstance(kind, str) or kind not in BATCH_NEEDS:
+        remedy = f"{did_you_mean(str(kind), BATCH_NEEDS)} Known types: {', '.join(BATCH_NEEDS)}."
+        findings.problem(document.line("batch", "type"), f"In batch, the type {shown(kind)} is unknown", remedy)
+        return
+    for key in BATCH_NEEDS[kind]:
+        if batch.get(key) in (None, ""):
+            remedy = f"A batch of type {kind} needs {', '.join(BATCH_NEEDS[kind])}."
+            findings.problem(document.line("batch"), f"Key '{key}' is missing from batch", remedy)
+    stack: list[tuple[tuple[str | int, ...], Any]] = [(("batch",), batch)]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, (dict, list)):
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            stack += [((*path, key), inner) for key, inner in pairs]
+        elif isinstance(value, (dt.date, bytes, set, tuple)):
+            findings.problem(document.line(*path), f"In batch, {path[-1]} is read as {shown(value)}", "Quote it.")
+
+
+def _check_names(document: Document, findings: Findings) -> None:
+    """Report names that stand for two things, and names that stand for something already."""
+    seen: dict[str, int] = {}
+    for path, name in _environment_names(document.data):
+        line = document.line(*path)
+        if not name:
+            findings.problem(line, "All variables must have a valid name. Empty strings are not allowed", "Name it.")
+        elif name == "SPECROOT":
+            message = "A duplicate name 'SPECROOT' has been detected: it always is the directory of the study file"
+            findings.problem(line, message, "Choose another name.")
+        elif name in seen:
+            message = f"A duplicate name '{name}' has been detected, first in line {seen[name]}"
+            findings.problem(line, message, "All names in env must be unique: rename one of them.")
+        seen.setdefault(name, line)
+    for path in (path for path, name in _environment_names(document.data) if name == "OUTPUT_PATH"):
+        if path[1] == "dependencies":
+            findings.problem(document.line(*path), "OUTPUT_PATH can't be a dependency", "Make it a variable.")
+
+
+def _environment_names(data: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:  # noqa: ANN401 - as in section
+    for kind in ("variables", "labels"):
+        yield from ((("env", kind, name), name) for name in section(data, "env", kind))
+    for kind in _DEPENDENCY_KINDS:
+        for index, item in items(section(data, "env", "dependencies"), kind):
+            if isinstance(item.get("name"), str):
+                yield ("env", "dependencies", kind, index, "name"), item["name"]
+
+
+def _check_git(document: Document, findings: Findings) -> None:
+    for index, item in items(section(document.data, "env", "dependencies"), "git"):
+        refs = [key for key in ("hash", "tag", "branch") if item.get(key)]
+        line = document.line("env", "dependencies", "git", index)
+        if len(refs) > 1:
+            message = f"The git dependency {shown(item.get('name'))} gives {' and '.join(refs)}"
+            findings.problem(line, message, "Give one of them.")
+        for key in (*refs, "url"):
+            if str(item.get(key)).startswith("-"):
+                message = f"In the git dependency {shown(item.get('name'))}, {key} begins with '-'"
+                findings.problem(line, message, "Git would take it for an option.")
+
+
+def _check_parameters(document: Document, findings: Findings) -> None:
+    """Report lists of values that are empty or of unequal lengths."""
+    first: tuple[str, int] | None = None
+    taken = {"SPECROOT", "OUTPUT_PATH", *(name for _, name in _environment_names(document.data))}
+    for name in section(document.data, "global.parameters"):
+        if name in taken:
+            message = f"The parameter '{name}' never takes effect: $({name}) is already set in env"
+            findings.warn(document.line("global.parameters", name), message, "Rename one of the two.")
+        values = section(document.data, "global.parameters", name).get("values")
+        if not isinstance(values, list):
+            continue
+        line = document.line("global.parameters", name, "values")
+        if not values:
+            findings.problem(line, f"Global parameter '{name}' has no values", "Give it at least one.")
+        elif first is None:
+            first = (name, len(values))
+        elif len(values) != first[1]:
+            message = f"Global parameter '{name}' is not the same length as other parameters"
+            remedy = (
+                f"It has {len(values)} values and '{first[0]}' has {first[1]}; combination i takes each i-th value."
+            )
+            findings.problem(line, message, remedy)

@@ -1,0 +1,151 @@
+"""A YAML text as data, with the line of everything in it.
+
+Loading is safe (no Python objects) and by YAML 1.1, as PyYAML has it and Maestro's users know it: ``on`` is a boolean
+and an unquoted ``10:30:00`` is the number 37800, of which there is a warning.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from maestro_es.spec.findings import Findings
+
+# The C loader is 6 to 8 times faster, and not in every build of PyYAML.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_STRING = "tag:yaml.org,2002:str"
+_MERGE = "tag:yaml.org,2002:merge"
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_READ_AS = {"int": "a number", "float": "a number", "bool": "true or false", "null": "nothing", "timestamp": "a date"}
+
+#: Aliases of aliases can make a short text unfold without end; no study comes near this many values.
+_MOST_VALUES = 10_000_000
+
+_QUOTE = (
+    "Text that begins with one of % @ ` & * ! | > [ { or that holds ': ' or ' #' needs quotes; indent with spaces."
+)
+
+
+class Document:
+    """The data of a YAML text; `line` says where in the text a value stands."""
+
+    def __init__(self, data: Any, root: Node | None) -> None:  # noqa: ANN401 - YAML holds anything
+        self.data = data
+        self._root = root
+
+    def line(self, *path: str | int) -> int:
+        """Return the line of the key or list item at `path`, or of the innermost part of it that exists."""
+        line, node = 1, self._root
+        for part in path:
+            found = _child(node, part)
+            if found is None:
+                break
+            line, node = found
+        return line
+
+
+def read_document(text: str, findings: Findings) -> Document:
+    """Return the one document of `text`; raise SpecError if it can't be read.
+
+    A key that stands twice is a problem; of keys that are no strings there can't be a study, so they stop it here.
+    """
+    try:
+        loader = _Loader(text.removeprefix("\ufeff"))
+        try:
+            root = loader.get_single_node()
+            if root is not None and _check_nodes(root, findings):
+                return Document(loader.construct_document(root), root)
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "it can't be read"
+        findings.problem(mark.line + 1 if mark else 1, f"This is not valid YAML: {reason}", _QUOTE)
+    except RecursionError:
+        findings.problem(1, "The file nests too deeply to be read", "Write it flatter.")
+    except Exception as error:  # noqa: BLE001 - PyYAML's constructors raise what int() and date() raise
+        findings.problem(1, f"A value in this file can't be read: {error}", "Put it in quotes if it is text.")
+    findings.stop_if_problems()
+    return Document(None, None)
+
+
+def _child(node: Node | None, part: str | int) -> tuple[int, Node] | None:
+    if isinstance(node, MappingNode):
+        for key, value in reversed(node.value):
+            if key.value == part:
+                return key.start_mark.line + 1, value
+    if isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
+        item = node.value[part]
+        return item.start_mark.line + 1, item
+    return None
+
+
+def _check_nodes(root: Node, findings: Findings) -> bool:
+    """Look at every key once; return whether the data can be built: finite, and with strings for keys."""
+    sizes: dict[int, int] = {}
+    within: set[int] = set()
+    sound, stack = True, [(root, False)]
+    while stack:
+        node, leaving = stack.pop()
+        if leaving:
+            within.discard(id(node))
+            sizes[id(node)] = 1 + sum(sizes[id(child)] for child in _children(node))
+        elif id(node) in within:
+            findings.problem(_line(node), "A value contains itself through an alias", "Remove the alias.")
+            return False
+        elif id(node) not in sizes:
+            sound = _check_keys(node, findings) and sound
+            _check_base_60(node, findings)
+            within.add(id(node))
+            stack.append((node, True))
+            stack += [(child, False) for child in _children(node)]
+    if sizes[id(root)] > _MOST_VALUES:
+        findings.problem(1, "The aliases in this file unfold into too many values", "Use fewer of them.")
+        return False
+    return sound
+
+
+def _check_keys(node: Node, findings: Findings) -> bool:
+    """Report keys that stand twice, and return whether all keys are strings."""
+    if not isinstance(node, MappingNode):
+        return True
+    sound = True
+    seen: dict[str, int] = {}
+    for key, _ in node.value:
+        if key.tag == _MERGE:
+            continue
+        if not isinstance(key, ScalarNode) or key.tag != _STRING:
+            kind = _READ_AS.get(key.tag.rpartition(":")[2], "no string")
+            name = f"key '{key.value}'" if isinstance(key, ScalarNode) else "key of this entry"
+            findings.problem(_line(key), f"The {name} is read as {kind}", "Put it in quotes.")
+            sound = False
+        elif key.value in seen:
+            message = f"The key '{key.value}' stands twice, first in line {seen[key.value]}"
+            findings.problem(_line(key), message, "Remove one of the two: only the last would count.")
+        else:
+            seen[key.value] = _line(key)
+    return sound
+
+
+def _check_base_60(node: Node, findings: Findings) -> None:
+    """Warn of a time without quotes, which YAML 1.1 reads as a number to the base 60."""
+    if isinstance(node, ScalarNode) and node.tag in _NUMBERS and ":" in node.value:
+        seconds = functools.reduce(
+            lambda total, part: 60 * total + float(part), node.value.lstrip("+-").replace("_", "").split(":"), 0.0
+        )
+        message = f"{node.value} without quotes is the number {seconds:.10g} to YAML"
+        findings.warn(_line(node), message, f'Write "{node.value}" if a time is meant.')
+
+
+def _children(node: Node) -> list[Node]:
+    if isinstance(node, MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, SequenceNode) else []
+
+
+def _line(node: Node) -> int:
+    return int(node.start_mark.line) + 1

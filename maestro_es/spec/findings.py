@@ -1,0 +1,82 @@
+"""What is wrong with a study file: problems, which stop a study, and warnings, which don't."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from maestro_es.errors import SpecError
+
+#: Longer values are cut in messages: one line stays one line.
+_SHOWN = 60
+
+_KINDS = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """What is wrong in which line, and what to do about it."""
+
+    line: int
+    message: str
+    remedy: str = ""
+
+    def text(self, file: str) -> str:
+        """Return it as the one line that a person sees."""
+        return " ".join(f"{file}:{self.line}: {self.message}. {self.remedy}".split())
+
+
+class Findings:
+    """Collects problems and warnings about one file, so that all of them can be shown at once."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self._problems: list[Problem] = []
+        self._warnings: list[Problem] = []
+
+    def problem(self, line: int, message: str, remedy: str = "") -> None:
+        """Note what makes the study impossible."""
+        self._problems.append(Problem(line, message, remedy))
+
+    def warn(self, line: int, message: str, remedy: str = "") -> None:
+        """Note what is probably not meant, but can be done."""
+        self._warnings.append(Problem(line, message, remedy))
+
+    def problems(self) -> tuple[str, ...]:
+        """Return the problems in the order of the file's lines, each once."""
+        return tuple(problem.text(self.file) for problem in sorted(set(self._problems)))
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return the warnings in the order of the file's lines, each once."""
+        return tuple(warning.text(self.file) for warning in sorted(set(self._warnings)))
+
+    def stop_if_problems(self) -> None:
+        """Raise a SpecError with all problems so far, if there are any."""
+        if self._problems:
+            raise SpecError(self.problems())
+
+
+def shown(value: object) -> str:
+    """Return `value` as it stands in a message: its kind where that is the surprise, and never long."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, str) and not value:
+        return "an empty string"
+    text = repr(value)
+    text = text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+    if isinstance(value, str):
+        return text
+    return f"{text} ({_KINDS.get(type(value), f'a {type(value).__name__}')})"
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the one of `known` that `word` was most likely meant to be, or None."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
+    return matches[0] if matches else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return "Did you mean 'x'?" for a misspelt `word`, or nothing."""
+    match = nearest(word, known)
+    return f"Did you mean '{match}'?" if match else ""

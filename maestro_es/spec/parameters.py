@@ -1,0 +1,105 @@
+"""Parameters: lists of values that are zipped into combinations, with a label and a name for each value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from maestro_es.core.model import Param
+from maestro_es.spec.checks import section
+from maestro_es.spec.document import Document
+
+
+class ParameterGenerator:
+    """What a custom generator fills: the public methods and attributes of Maestro's class of that name.
+
+    `labels` may hold a list of labels instead of a text with ``%%``. `token` is kept for compatibility: Maestro writes
+    its tokens with ``$`` whatever it is.
+    """
+
+    def __init__(self, token: str = "$", ltoken: str = "%%") -> None:  # noqa: S107 - no password but a character
+        self.parameters: dict[str, Sequence[Any]] = {}
+        self.labels: dict[str, str | Sequence[Any]] = {}
+        self.names: dict[str, str] = {}
+        self.token = token
+        self.label_token = ltoken
+        self.length = 0
+
+    def add_parameter(
+        self, key: str, values: Sequence[Any], label: str | Sequence[Any] | None = None, name: str | None = None
+    ) -> None:
+        """Add a parameter, or replace the one of that key. All must have as many values as the first."""
+        if self.length and len(values) != self.length:
+            message = f"parameter '{key}' has {len(values)} values, and those before it have {self.length}"
+            raise ValueError(message)
+        self.parameters[key] = values
+        self.length = len(values)
+        self.labels[key] = label or f"{key}.{self.label_token}"
+        self.names[key] = name or key
+
+    def __bool__(self) -> bool:
+        """Whether there are parameters, as in Maestro."""
+        return bool(self.parameters)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The combinations of a study: the i-th takes the i-th value of each parameter."""
+
+    keys: tuple[str, ...] = ()
+    combos: tuple[Mapping[str, Param], ...] = ()
+    #: The values as they were given, for the record; `Param` has them as they stand in scripts.
+    values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+    def used_in(self, texts: Iterable[str]) -> frozenset[str]:
+        """Return the parameters whose tokens stand in `texts`: the value's, or one with a word such as ``.label``."""
+        if not self.keys:
+            return frozenset()
+        token = re.compile(r"\$\((" + "|".join(map(re.escape, self.keys)) + r")(?:\.\w+)?\)")
+        return frozenset(key for text in texts for key in token.findall(text))
+
+
+def strings_in(item: Any) -> Iterator[str]:  # noqa: ANN401 - whatever a step holds
+    """Yield every string in `item`, in lists and in the values of mappings."""
+    stack = [item]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, (list, dict)):
+            stack += part if isinstance(part, list) else part.values()
+
+
+def combine(
+    values: Mapping[str, Sequence[Any]],
+    labels: Mapping[str, str | Sequence[Any]],
+    names: Mapping[str, str],
+    label_token: str = "%%",  # noqa: S107 - no password but a placeholder
+) -> Parameters:
+    """Zip lists of values into combinations. A label holds the value in place of `label_token`."""
+    columns: list[list[Param]] = []
+    for key, given in values.items():
+        label, name = labels[key], str(names[key])
+        texts = [str(value) for value in given]
+        if isinstance(label, str):
+            made = [label.replace(label_token, text) for text in texts]
+        else:
+            made = [str(part) for part in label]
+        columns.append([Param(key, text, shown, name) for text, shown in zip(texts, made, strict=True)])
+    combos = tuple({param.key: param for param in row} for row in zip(*columns, strict=True))
+    return Parameters(tuple(values), combos, {key: list(given) for key, given in values.items()})
+
+
+def read_parameters(document: Document) -> Parameters:
+    """Return the parameters of the study file; none if their lists don't fit together, which `checks` reports."""
+    values: dict[str, Sequence[Any]] = {}
+    labels: dict[str, str | Sequence[Any]] = {}
+    for key, parameter in section(document.data, "global.parameters").items():
+        if isinstance(parameter, dict) and isinstance(parameter.get("values"), list):
+            values[key] = parameter["values"]
+            labels[key] = str(parameter.get("label") or f"{key}.%%")
+    if len({len(given) for given in values.values()}) > 1:
+        return Parameters()
+    return combine(values, labels, {key: key for key in values})

@@ -1,0 +1,57 @@
+"""The names of things on disk: what is safe in a path, and the workspace of each instance."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+
+_SAFE = frozenset("-_.() " + string.ascii_letters + string.digits)
+
+#: What lies in a study directory beside the steps' workspaces, and is no directory that a step could share.
+#: Maestro accepts steps called ``logs`` and ``meta``, which do no harm.
+TAKEN = (
+    ".maestro-es",
+    "events.db",
+    "events.db-journal",
+    "events.db-wal",
+    "events.db-shm",
+    "status.csv",
+    "batch.info",
+    ".status.lock",
+    ".cancel.lock",
+    ".study.update.lock",
+)
+
+#: The longest name of a script is that of the instance and this; file systems allow 255 bytes.
+_LONGEST_SUFFIX = ".restart.slurm.sh"
+_LONGEST_NAME = 255
+
+
+def safe(name: str) -> str:
+    """Return `name` as Maestro writes it in a path: without the characters it drops, and ``_`` for each blank."""
+    return "".join(character for character in name if character in _SAFE).replace(" ", "_")
+
+
+def workspace(*parts: str) -> str:
+    """Return the directory of a step or of one of its instances, relative to the study's."""
+    return "/".join(safe(part) for part in parts)
+
+
+def nicknames(step: str, combos: Sequence[str]) -> dict[str, str]:
+    """Return the short name of each distinct combination: what ``--hashws`` puts in place of its labels."""
+    distinct = list(dict.fromkeys(combos))
+    width = len(str(len(distinct) - 1))
+    return {combo: f"{step}_instance_{index:0{width}d}" for index, combo in enumerate(distinct)}
+
+
+def objection(directory: str, stem: str, taken: Sequence[str]) -> str | None:
+    """Return what is wrong with a workspace whose scripts are called `stem`, or None."""
+    parts = directory.split("/")
+    if parts[0] in taken:
+        return f"its directory '{parts[0]}' is taken by a file of the study"
+    if any(part in {"", ".", ".."} for part in parts):
+        return f"its directory would be '{directory}', which is no name"
+    longest = max(len(part) for part in (*parts, stem + _LONGEST_SUFFIX))
+    if longest > _LONGEST_NAME:
+        return f"its names would be {longest} characters long, and {_LONGEST_NAME} is the most"
+    return None

@@ -1,0 +1,186 @@
+"""The one entry: a study file -> everything that is needed to create the study, or a SpecError with every problem.
+
+Planning only reads: the study file, the generator's file, and whether path dependencies exist. `acquire` then brings
+what git dependencies need into the study directory.
+"""
+
+from __future__ import annotations
+
+import functools
+import os.path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from maestro_es.core.events import Event, StepTemplateAdded
+from maestro_es.core.model import Scalar
+from maestro_es.errors import SpecError
+from maestro_es.spec import dependencies, paths
+from maestro_es.spec.checks import check_meaning, section
+from maestro_es.spec.document import Document, read_document
+from maestro_es.spec.environment import OUTPUT_PATH, Environment, GitDependency, PathDependency, read_environment
+from maestro_es.spec.expansion import Expansion, Settings, expand, rows
+from maestro_es.spec.findings import Findings
+from maestro_es.spec.metadata import metadata_files
+from maestro_es.spec.parameters import Parameters, read_parameters
+from maestro_es.spec.pgen import parse_pargs, run_generator
+from maestro_es.spec.templates import Template, check_dependencies, processing_order, read_templates
+from maestro_es.spec.tokens import warn_of_batch, warn_of_tokens
+from maestro_es.spec.validation import check_shape
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A study that can be created. `output` is its directory, absolute; nothing of it exists yet.
+
+    `events` are a StepTemplateAdded (with None) before the StepAdded of its instances (with their numbers), in launch
+    order. `batch` is as the file has it: Maestro substitutes nothing in it.
+    """
+
+    name: str
+    description: str
+    spec_path: Path
+    spec_text: str
+    batch: dict[str, Any]
+    output: Path
+    events: tuple[tuple[int | None, Event], ...]
+    warnings: tuple[str, ...]
+    pgen_path: Path | None
+    path_dependencies: tuple[PathDependency, ...]
+    git_dependencies: tuple[GitDependency, ...]
+    file: str
+    describe: Callable[[], dict[str, str]] = field(repr=False, compare=False)
+
+    @functools.cached_property
+    def metadata(self) -> Mapping[str, str]:
+        """The files for ``meta/``: names and texts. Made when asked for, as a large study's take half a second."""
+        return self.describe()
+
+
+def plan_study(
+    spec: Path,
+    *,
+    output: Path | None,
+    timestamp: str,
+    pgen: Path | None = None,
+    pargs: Sequence[str] = (),
+    hash_workspaces: bool = False,
+    restart_limit: int = 1,
+) -> StudyPlan:
+    """Return the plan of the study in the file `spec`, or raise SpecError with all problems of the file.
+
+    `output` is the study's directory; without it, the directory is made of the variable OUTPUT_PATH (or the current
+    directory), the study's name and `timestamp`. `pgen` is a file that makes the parameters, given `pargs`.
+    """
+    findings = Findings(str(spec))
+    study = _read(spec, findings)
+    arguments = parse_pargs(pargs, findings)
+    if pargs and pgen is None:
+        findings.problem(1, "Cannot use the 'pargs' parameter without specifying a 'pgen'", "Add --pgen FILE.")
+    findings.stop_if_problems()
+    directory = _directory(study, output, timestamp)
+    parameters = _parameters(study, directory, pgen, arguments)
+    batch = {"type": "local", **section(study.document.data, "batch")}
+    local = batch["type"] == "local"
+    taken = (*paths.TAKEN, spec.name, *([pgen.name] if pgen else []))
+    order = processing_order(study.templates)
+    expansion = expand(order, parameters, Settings(taken, local, hash_workspaces, restart_limit), findings)
+    findings.stop_if_problems()
+    warn_of_tokens(order, parameters, study.environment, local=local, findings=findings)
+    warn_of_batch(batch, study.environment, study.document.line("batch"), findings)
+    return StudyPlan(
+        name=study.document.data["description"]["name"],
+        description=study.document.data["description"]["description"],
+        spec_path=_absolute(spec),
+        spec_text=study.text,
+        batch=batch,
+        output=Path(directory),
+        events=tuple(_events(order, expansion)),
+        warnings=findings.warnings(),
+        pgen_path=None if pgen is None else _absolute(pgen),
+        path_dependencies=study.environment.paths,
+        git_dependencies=study.environment.gits,
+        file=str(spec),
+        describe=functools.partial(metadata_files, order, parameters, expansion, directory),
+    )
+
+
+def acquire(plan: StudyPlan, run: dependencies.Run) -> None:
+    """Bring what the study needs into its directory, which must exist: clone the repositories, then look at the paths.
+
+    `run` runs an argument list. Raise SpecError with everything that could not be had.
+    """
+    findings = Findings(plan.file)
+    for dependency in plan.git_dependencies:
+        dependencies.clone(dependency, str(plan.output), run, findings)
+    dependencies.check_paths(plan.path_dependencies, str(plan.output), findings)
+    findings.stop_if_problems()
+
+
+@dataclass(frozen=True)
+class _Study:
+    """A study file, read and checked but not expanded."""
+
+    text: str
+    document: Document
+    environment: Environment
+    templates: Mapping[str, Template]
+
+
+def _read(spec: Path, findings: Findings) -> _Study:
+    """Read the file and note everything that is wrong with it, but for what only its expansion shows."""
+    text = _text_of(spec, findings)
+    document = read_document(text, findings)
+    check_shape(document, findings)
+    check_meaning(document, findings)
+    environment = read_environment(document, str(_absolute(spec).parent), str(Path.cwd()), findings)
+    templates = read_templates(document, environment, findings)
+    check_dependencies(templates, findings)
+    dependencies.check_outside(environment.paths, environment.gits, findings)
+    return _Study(text, document, environment, templates)
+
+
+def _text_of(spec: Path, findings: Findings) -> str:
+    try:
+        return spec.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise SpecError([f"{spec}: The study file can't be read: {error.strerror}. Name an existing file."]) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        findings.problem(line, "The study file is not UTF-8 text", "Save it with that encoding.")
+        findings.stop_if_problems()
+        raise
+
+
+def _directory(study: _Study, output: Path | None, timestamp: str) -> str:
+    if output is not None:
+        return str(_absolute(output))
+    base = _absolute(Path(study.environment.output or "."))
+    return str(base / paths.safe(f"{study.document.data['description']['name']}_{timestamp}"))
+
+
+def _parameters(study: _Study, directory: str, pgen: Path | None, arguments: Mapping[str, str]) -> Parameters:
+    """Return the parameters: those of the generator, if there is one, and else those of the file."""
+    if pgen is None:
+        return read_parameters(study.document)
+    values: dict[str, Scalar] = {
+        name: value.replace(OUTPUT_PATH, directory) if isinstance(value, str) else value
+        for name, value in study.environment.values.items()
+    }
+    return run_generator(pgen, arguments, {**values, "OUTPUT_PATH": directory})
+
+
+def _events(order: Sequence[Template], expansion: Expansion) -> Iterator[tuple[int | None, Event]]:
+    place = rows(expansion)
+    for template in order:
+        yield None, StepTemplateAdded(name=template.name, description=template.description, run=dict(template.run))
+        for number in expansion.numbers(template.name):
+            yield number, msgspec.structs.replace(expansion.steps[number - 1], row=place[number - 1])
+
+
+def _absolute(path: Path) -> Path:
+    """Return `path` as Maestro makes it absolute: '..' goes, links stay."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - pathlib's would keep '..' or follow links

@@ -1,0 +1,63 @@
+"""From a template to what one instance runs: the last tokens, in Maestro's order. Pure.
+
+Study directory, then labels, values and names of the parameters in every string, then workspaces in ``cmd`` and
+``restart``. ``$(LAUNCHER)`` is the adapter's, and unknown tokens are the shell's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from maestro_es.core.model import Param
+from maestro_es.spec.environment import OUTPUT_PATH, map_strings
+
+
+@dataclass(frozen=True)
+class RenderedStep:
+    """The description and the ``run`` block of one instance, with nothing left to replace but ``$(LAUNCHER)``."""
+
+    description: str
+    run: dict[str, Any]
+
+
+def render(
+    description: str,
+    run: Mapping[str, Any],
+    params: Sequence[Param],
+    workspace: str,
+    workspaces: Mapping[str, str],
+    root: str,
+) -> RenderedStep:
+    """Return what an instance runs. `root` is the study's absolute directory, to which the workspaces are relative.
+
+    `params`, `workspace` and `workspaces` are those of its `StepRecord`.
+    """
+
+    def change(text: str) -> str:
+        return substitute(text.replace(OUTPUT_PATH, root), params)
+
+    rendered = {key: map_strings(value, change) for key, value in run.items()}
+    for key in ("cmd", "restart"):
+        if isinstance(rendered.get(key), str):
+            for name, directory in workspaces.items():
+                rendered[key] = rendered[key].replace(f"$({name}.workspace)", f"{root}/{directory}")
+            rendered[key] = rendered[key].replace("$(WORKSPACE)", f"{root}/{workspace}")
+    return RenderedStep(change(description), rendered)
+
+
+def substitute(text: str, params: Sequence[Param]) -> str:
+    """Replace parameter tokens: all labels, then all values, then all names, as a value may hold a token too."""
+    for param in params:
+        text = text.replace(f"$({param.key}.label)", param.label)
+    for param in params:
+        text = text.replace(f"$({param.key})", param.value)
+    for param in params:
+        text = text.replace(f"$({param.key}.name)", param.name)
+    return text
+
+
+def is_scheduled(run: Mapping[str, Any]) -> bool:
+    """Whether a scheduler runs a step: it asks for nodes or procs (and the study's batch is not local)."""
+    return bool(run.get("nodes") or run.get("procs"))

@@ -1,0 +1,171 @@
+"""The steps of a study as the file declares them, with the environment substituted, and the graph that they make."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from maestro_es.spec.checks import items, section
+from maestro_es.spec.document import Document
+from maestro_es.spec.environment import Environment
+from maestro_es.spec.findings import Findings, did_you_mean
+
+#: ``$(X.workspace)``: X may hold blanks and parentheses, but does not run over into another token.
+_WORKSPACE = re.compile(r"\$\(([^$\n]+?)\.workspace\)")
+
+#: What can only be meant as the name of a step; anything else before ``.workspace)`` may be a shell command.
+_PLAIN_NAME = re.compile(r"[^\s()]+")
+
+#: What marks a dependency on all instances of a step, and is not part of its name.
+_FUNNEL = re.compile(r"_\*|\*")
+
+
+@dataclass(frozen=True)
+class Template:
+    """A declared step. `dependencies` are the steps it waits for, in the order in which they are declared.
+
+    Of these, `parents` are waited for instance by instance, and `funnels` as a whole.
+
+    `references` are the steps whose workspace it names in ``cmd`` or ``restart``; they give it their parameters, but
+    do not make it wait.
+    """
+
+    name: str
+    description: str
+    run: Mapping[str, Any]
+    line: int
+    dependencies: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
+    funnels: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+
+
+def read_templates(document: Document, environment: Environment, findings: Findings) -> dict[str, Template]:
+    """Return the steps by name, in the order of the file. Two of one name are a problem.
+
+    The lines of ``sources`` are put in front of ``cmd`` and ``restart`` as they stand: a source is a shell line such
+    as ``source env.sh``, which changes the environment of what follows (Maestro reads sources and never uses them).
+    """
+    found: dict[str, Template] = {}
+    for index, step in items(section(document.data), "study"):
+        name, run = step.get("name"), step.get("run")
+        if not isinstance(name, str) or not isinstance(run, dict):
+            continue
+        run = environment.apply(run)
+        for key in ("cmd", "restart"):
+            if isinstance(run.get(key), str):
+                run[key] = "\n".join([*environment.sources, run[key]])
+        name, description = environment.apply(name), environment.apply(str(step.get("description", "")))
+        line = document.line("study", index)
+        if name in found:
+            message = f"The step name '{name}' stands twice, first in line {found[name].line}"
+            findings.problem(line, message, "Step names must be unique: rename one of them.")
+        else:
+            found[name] = _template(name, description, run, line)
+    return {name: _with_references(template, found, findings) for name, template in found.items()}
+
+
+def _template(name: str, description: str, run: dict[str, Any], line: int) -> Template:
+    depends = run.get("depends")
+    declared = [item for item in depends if isinstance(item, str)] if isinstance(depends, list) else []
+    parents = dict.fromkeys(item for item in declared if "*" not in item)
+    funnels = dict.fromkeys(_FUNNEL.sub("", item) for item in declared if "*" in item)
+    dependencies = dict.fromkeys(_FUNNEL.sub("", item) for item in declared)
+    return Template(name, description, run, line, tuple(dependencies), tuple(parents), tuple(funnels))
+
+
+def _with_references(template: Template, known: Mapping[str, Template], findings: Findings) -> Template:
+    """Return the template with the steps whose workspaces it names; report those that don't exist."""
+    text = f"{template.run.get('cmd', '')} {template.run.get('restart', '')}"
+    references: list[str] = []
+    for name in dict.fromkeys(_WORKSPACE.findall(text)):
+        if name == template.name:
+            message = f"In study step '{name}', its own workspace is used as $({name}.workspace)"
+            findings.problem(template.line, message, "Write $(WORKSPACE).")
+        elif name in known:
+            references.append(name)
+        elif _PLAIN_NAME.fullmatch(name):
+            message = f"In study step '{template.name}', the workspace of an unknown step '{name}' is used"
+            findings.problem(template.line, message, f"{did_you_mean(name, known)} Name a step of this study.")
+    return dataclasses.replace(template, references=tuple(references))
+
+
+def check_dependencies(templates: Mapping[str, Template], findings: Findings) -> None:
+    """Report dependencies on unknown steps and on itself, and cycles."""
+    for template in templates.values():
+        for name in template.dependencies:
+            if name == template.name:
+                findings.problem(
+                    template.line, f"Study step '{name}' depends on itself", "Remove it from its depends."
+                )
+            elif name not in templates:
+                message = f"Study step '{template.name}' depends on '{name}', but there is no such step"
+                findings.problem(template.line, message, f"{did_you_mean(name, templates)} Name a step of this study.")
+    cycle = _find_cycle(templates)
+    if cycle:
+        message = f"The dependencies of the study make a cycle: {' -> '.join(cycle)}"
+        findings.problem(templates[cycle[0]].line, message, "Remove one of these dependencies.")
+
+
+def processing_order(templates: Mapping[str, Template]) -> list[Template]:
+    """Return the templates in Maestro's order, parents before children, in which steps are launched too.
+
+    It is the reverse of the order in which a depth-first walk leaves the steps, so that of siblings the one that is
+    declared last comes first. The dependencies must be known and free of cycles.
+    """
+    children: dict[str, list[str]] = {name: [] for name in templates}
+    starts: list[str] = []
+    for template in templates.values():
+        for parent in template.dependencies:
+            children[parent].append(template.name)
+        if not template.dependencies:
+            starts.append(template.name)
+    left: list[str] = []
+    seen: set[str] = set()
+    for start in starts:
+        if start not in seen:
+            seen.add(start)
+            left += _leave(start, children, seen)
+    return [templates[name] for name in reversed(left)]
+
+
+def _leave(start: str, children: Mapping[str, Sequence[str]], seen: set[str]) -> Iterator[str]:
+    """Yield what can be reached from `start` and was not seen, in the order in which a depth-first walk leaves it."""
+    stack = [(start, iter(children[start]))]
+    while stack:
+        name, rest = stack[-1]
+        child = next((child for child in rest if child not in seen), None)
+        if child is None:
+            stack.pop()
+            yield name
+        else:
+            seen.add(child)
+            stack.append((child, iter(children[child])))
+
+
+def _find_cycle(templates: Mapping[str, Template]) -> list[str]:
+    """Return the steps of one cycle, from a step to itself, each before the one that waits for it; or nothing."""
+    parents = {name: [p for p in template.dependencies if p in templates] for name, template in templates.items()}
+    children: dict[str, list[str]] = {name: [] for name in templates}
+    for name, names in parents.items():
+        for parent in names:
+            children[parent].append(name)
+    unmet = {name: len(names) for name, names in parents.items()}
+    free = [name for name, count in unmet.items() if not count]
+    while free:
+        for child in children[free.pop()]:
+            unmet[child] -= 1
+            if not unmet[child]:
+                free.append(child)
+    tied = {name: [parent for parent in parents[name] if unmet[parent]] for name, count in unmet.items() if count}
+    if not tied:
+        return []
+    name, trail = next(iter(tied)), dict[str, None]()
+    while name not in trail:
+        trail[name] = None
+        name = tied[name][0]
+    names = list(trail)
+    return [name, *reversed(names[names.index(name) :])]
