@@ -331,5 +331,5 @@ def is_local(adapter: Mapping[str, object]) -> bool:
 def _request(study_id: str, seen: Observations, record: StepRecord) -> e.SubmissionRequested:
     attempt = record.attempt + 1
     kind = SubmissionKind.RESUBMIT if attempt > 1 and record.kind is SubmissionKind.FIRST else record.kind
-    token = f"{study_id[:8]}.{record.number}.{attempt}.{seen.salt}"
+    token = f"{study_id[:8]}-{record.number}-{attempt}-{seen.salt}"
     return e.SubmissionRequested(attempt=attempt, token=token, kind=kind)

@@ -169,7 +169,7 @@ class SubmissionRequested(Event, frozen=True):
 class JobSubmitted(Event, frozen=True):
     """The scheduler has the job. `adopted`: found again by its token, not answered to our own call.
 
-    `host` and `instance` tell a local process from a later one with its number: the host, and boot id with start time.
+    `host` and `instance` tell a local process from a later one with its number: the host and its boot id.
     """
 
     token: str

@@ -128,21 +128,24 @@ class ProjectedGraph:
 
     def _write(self) -> None:
         """Write changed records, so that a query sees them."""
-        connection = self._connection
-        connection.executemany(_INSERT, map(to_row, self._new.values()))
         fresh = {record.number for record in self._new.values()}
-        changed = (to_row(self._records[number]) for number in sorted(self._changed - fresh))
-        connection.executemany(_UPDATE, ((*row[1:], row[0]) for row in changed))
-        connection.executemany("INSERT INTO edge (parent, child) VALUES (?, ?)", self._edges)
-        connection.executemany("INSERT OR IGNORE INTO funnel (template, child) VALUES (?, ?)", self._funnel_rows)
-        connection.executemany(
-            "INSERT INTO template (name, data, unfinished) VALUES (?, ?, 0)",
-            [(template.name, _json(template)) for template in self._new_templates],
-        )
-        connection.executemany(
-            "UPDATE template SET unfinished = ? WHERE name = ?",
-            [(count, name) for name, count in self._unfinished.items()],
-        )
+        changed = [to_row(self._records[number]) for number in sorted(self._changed - fresh)]
+        for statement, rows in (
+            (_INSERT, [to_row(record) for record in self._new.values()]),
+            (_UPDATE, [(*row[1:], row[0]) for row in changed]),
+            ("INSERT INTO edge (parent, child) VALUES (?, ?)", self._edges),
+            ("INSERT OR IGNORE INTO funnel (template, child) VALUES (?, ?)", self._funnel_rows),
+            (
+                "INSERT INTO template (name, data, unfinished) VALUES (?, ?, 0)",
+                [(template.name, _json(template)) for template in self._new_templates],
+            ),
+            (
+                "UPDATE template SET unfinished = ? WHERE name = ?",
+                [(count, name) for name, count in self._unfinished.items()],
+            ),
+        ):
+            if rows:
+                self._connection.executemany(statement, rows)
         self._new, self._changed, self._edges, self._funnel_rows = {}, set(), [], []
         self._new_templates, self._unfinished = [], {}
 

@@ -1,0 +1,79 @@
+"""What an adapter is: one scheduler behind one protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from maestro_es.core.evidence import Claim
+from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.outcomes import Outcome
+
+#: The name of the runner in a study's state directory.
+RUNNER_NAME = "runner.sh"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt, ready to be submitted.
+
+    `script` is what the runner starts: a path with a slash, from `workspace`. `run` are the step's resolved keys,
+    `environment` is what the study recorded of the user's when it was created.
+    """
+
+    token: str
+    name: str
+    workspace: Path
+    script: str
+    study: Path
+    run: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def runner(self) -> Path:
+        """The study's own copy of the runner."""
+        return self.study / ".maestro-es" / RUNNER_NAME
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A scheduler's answer about one job: its state, its own words, and who the job is if it was found by token."""
+
+    state: JobState
+    words: str = ""
+    exit_code: int | None = None
+    job_id: str = ""
+    host: str = ""
+    instance: str = ""
+
+
+class Adapter(Protocol):
+    """One scheduler. `name` is its `batch.type`, `extension` ends the names of its scripts."""
+
+    name: str
+    extension: str
+    #: Seconds without a trace after which an attempt is given up. Safety never rests on it.
+    grace_seconds: float
+
+    def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
+        """Return the script's first lines, without a newline at the end."""
+
+    def command(self, text: str, run: Mapping[str, Any]) -> str:
+        """Return the step's command with the launcher filled in. ValueError if it asks for what there is not."""
+
+    def submit(self, job: Job) -> Outcome:
+        """Submit the runner with the token. Never raises for what a scheduler says."""
+
+    def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:
+        """Return by token what is known of these attempts; `Unreachable` if nobody answers.
+
+        A token that is not in the answer was not asked about; a job that nobody knows is GONE.
+        """
+
+    def remains(self, step: StepRecord) -> bool:
+        """Whether what a dead runner started still runs."""
+
+    def end(self, steps: Sequence[StepRecord]) -> None:
+        """Ask that these jobs end. Asked again and again until they have."""

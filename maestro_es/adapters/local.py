@@ -1,0 +1,98 @@
+"""Steps on this host: the runner as a detached process in a session of its own.
+
+A job's id is the runner's process id. The host and its boot id are recorded beside it, and the token is among the
+runner's arguments: together they are an identity. Only the host itself can say whether a process runs, so for one of
+another host there is no answer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from maestro_es.adapters import process
+from maestro_es.adapters.base import Job, Seen
+from maestro_es.core.evidence import Claim, ClaimState
+from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.outcomes import Accepted, Outcome, Unwritable
+from maestro_es.core.walltime import walltime_seconds
+
+
+class LocalAdapter:
+    """Runs steps as processes of this host."""
+
+    name = "local"
+    extension = "sh"
+    grace_seconds = 5.0
+
+    def __init__(self, batch: Mapping[str, Any], host: process.Host) -> None:
+        self._shell = batch.get("shell") or "/bin/bash"
+        self._host = host
+        self._environment = dict(os.environ)
+
+    def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
+        return f"#!{self._shell}"
+
+    def command(self, text: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
+        return text
+
+    def submit(self, job: Job) -> Outcome:
+        """Start the runner. Once that is done the job exists; before, it can't."""
+        try:
+            limit = walltime_seconds(job.run.get("walltime"))
+        except ValueError as error:
+            return Unwritable(str(error))
+        what = (str(job.runner), job.token, str(job.workspace), job.script, str(job.study))
+        try:
+            pid = process.spawn(
+                [*what, str(limit), job.name, self._host.name, self._host.boot_id],
+                {**self._environment, **job.environment},
+            )
+        except OSError as error:
+            return Unwritable(f"the runner {job.runner} can't be started: {error.strerror}")
+        return Accepted(str(pid), self._host.name, self._host.boot_id)
+
+    def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:
+        seen = {}
+        for step in steps:
+            claim = claims.get(step.token, Claim())
+            if step.job_id:
+                found = self._look(step.token, step.job_id, step.job_host, step.job_instance)
+            elif claim.state is ClaimState.JOB:
+                found = self._look(step.token, claim.job_id, claim.host, claim.instance)
+            else:
+                found = Seen(JobState.GONE, "no process")
+            if found:
+                seen[step.token] = found
+        return seen
+
+    def _look(self, token: str, job_id: str, host: str, boot_id: str) -> Seen | None:
+        if host != self._host.name:
+            return None
+        if boot_id != self._host.boot_id:
+            return Seen(JobState.GONE, "lost: the host was rebooted", None, job_id, host, boot_id)
+        if process.is_running(int(job_id), token):
+            return Seen(JobState.RUNNING, f"process {job_id} runs", None, job_id, host, boot_id)
+        return Seen(JobState.GONE, f"process {job_id} is gone", None, job_id, host, boot_id)
+
+    def remains(self, step: StepRecord) -> bool:
+        return bool(self._left_behind(step))
+
+    def end(self, steps: Sequence[StepRecord]) -> None:
+        """Ask a live runner to end its step; what a dead one left behind is ended at once."""
+        for step in steps:
+            if self._is_here(step) and process.is_running(int(step.job_id), step.token):
+                process.terminate_group(int(step.job_id))
+            else:
+                process.kill(self._left_behind(step))
+
+    def _left_behind(self, step: StepRecord) -> list[int]:
+        """Return what runs in the session of a runner that is gone; none if its process id is another's by now."""
+        if not self._is_here(step):
+            return []
+        members = process.session_members(int(step.job_id))
+        return [] if int(step.job_id) in members else members
+
+    def _is_here(self, step: StepRecord) -> bool:
+        return (step.job_host, step.job_instance) == (self._host.name, self._host.boot_id)

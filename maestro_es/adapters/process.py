@@ -1,0 +1,133 @@
+"""Processes: the only place that starts one, and what the host knows of those that run.
+
+A process id is no identity: it is used again. With the host, its boot id and a word that no other process has among
+its arguments (the token of an attempt) it is one. On Linux the facts come from ``/proc``, elsewhere from ``ps``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+_PROC = Path("/proc")
+_STATE, _SESSION = 0, 3  # fields of /proc/PID/stat behind the command's name; see proc(5)
+
+
+class Host(NamedTuple):
+    """This host: its name, an id that changes with every boot, and how many cores we may use."""
+
+    name: str
+    boot_id: str
+    cores: int
+
+
+class Completed(NamedTuple):
+    """A command that has ended: its exit code (negative: the signal), and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def this_host() -> Host:
+    """Return the host that we run on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Host(os.uname().nodename, _boot_id(), cores)
+
+
+def _boot_id() -> str:
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return run(["sysctl", "-n", "kern.bootsessionuuid"]).out.strip()
+
+
+def run(argv: Sequence[str], *, timeout: float | None = None, env: Mapping[str, str] | None = None) -> Completed:
+    """Run a command to its end. FileNotFoundError if there is none, subprocess.TimeoutExpired if it is too slow."""
+    done = subprocess.run(
+        list(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, env=env, check=False
+    )
+    return Completed(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+_spawned: set[int] = set()
+
+
+def spawn(argv: Sequence[str], env: Mapping[str, str]) -> int:
+    """Start a process in a session of its own, with no terminal, and don't wait for it. Returns its pid."""
+    reap()
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        pid = os.posix_spawn(
+            argv[0],
+            list(argv),
+            dict(env),
+            file_actions=[(os.POSIX_SPAWN_DUP2, null, fd) for fd in (0, 1, 2)],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD),
+        )
+    finally:
+        os.close(null)
+    _spawned.add(pid)
+    return pid
+
+
+def reap() -> None:
+    """Take leave of the processes that `spawn` started and that have ended."""
+    for pid in list(_spawned):
+        try:
+            ended = os.waitpid(pid, os.WNOHANG)[0]
+        except ChildProcessError:
+            ended = pid
+        if ended:
+            _spawned.discard(pid)
+
+
+def is_running(pid: int, word: str) -> bool:
+    """Whether a process runs that was started with this word among its arguments; one that has ended has none."""
+    if sys.platform == "linux":
+        try:
+            with open(_PROC / str(pid) / "cmdline", "rb") as file:
+                return word.encode() in file.read().split(b"\0")
+        except OSError:
+            return False
+    return word in run(["ps", "-o", "command=", "-p", str(pid)]).out.split()
+
+
+def session_members(session: int) -> list[int]:
+    """Return the running processes of a session."""
+    if sys.platform != "linux":
+        listed = run(["ps", "-A", "-o", "pid=", "-o", "sess=", "-o", "stat="]).out.split("\n")
+        rows = [line.split() for line in listed if line.strip()]
+        return [int(pid) for pid, member_of, state in rows if member_of == str(session) and state[0] != "Z"]
+    pids = [int(entry) for entry in os.listdir(_PROC) if entry.isdigit()]
+    stats = ((pid, _stat(pid)) for pid in pids)
+    return [pid for pid, stat in stats if stat and stat[_SESSION] == str(session) and stat[_STATE] not in "ZX"]
+
+
+def _stat(pid: int) -> list[str]:
+    try:
+        with open(_PROC / str(pid) / "stat", "rb") as file:
+            return file.read().decode(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def terminate_group(leader: int) -> None:
+    """Ask the process group of a session leader to end."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGTERM)
+
+
+def kill(pids: Sequence[int]) -> None:
+    """End processes at once."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,107 @@
+#!/bin/sh
+# Runs one step of a study, at most once for its token, and reports how it ended. POSIX sh; needs ln and readlink.
+#
+#   runner.sh TOKEN WORKSPACE SCRIPT STUDY [SECONDS OUTPUT HOST BOOT]
+#
+# SCRIPT is a path from the workspace, so it holds a slash. The last four are given for a local step: its walltime
+# (0: none), which the runner enforces; the beginning of the names of its output files; and the host and its boot id.
+# Everything else is the scheduler's business.
+#
+# A report is an empty file in the study's inbox whose name says it all, so it is whole the moment it is there:
+#   TOKEN.started  TOKEN.exit.CODE  TOKEN.stopped.CODE  TOKEN.timeout  TOKEN.refused.JOB  TOKEN.unclaimed
+token=$1 workspace=$2 script=$3 study=$4 limit=${5:-0} output=${6-} host=${7-} boot=${8-}
+state=$study/.maestro-es
+kill_wait=10
+
+report() {
+    for pause in 0 1 2 4 8; do
+        [ "$pause" = 0 ] || sleep "$pause"
+        { printf '' >"$state/inbox/$token.$1"; } 2>/dev/null && return
+    done
+}
+
+# -- the claim: made once for a token, by whoever comes first; it names the job, the host, its boot and this start ----
+if [ -n "$output" ]; then
+    job=$$
+else
+    job=${SLURM_JOB_ID:-${LSB_JOBID:-${FLUX_JOB_ID:-$$}}}
+    host=$(uname -n)
+    boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.bootsessionuuid)
+fi
+owner="$job $host $boot $$"
+if ! { cd "$workspace" && ln -s "$owner" ".claim.$token"; } 2>/dev/null; then
+    case $(readlink ".claim.$token" 2>/dev/null) in
+        "$owner") ;; # our own call, sent twice by the file system
+        "") report unclaimed; exit 75 ;;
+        *) report "refused.$job"; exit 75 ;;
+    esac
+fi
+
+# -- the step -------------------------------------------------------------------------------------------------------
+MAESTRO_ES_TOKEN=$token
+export MAESTRO_ES_TOKEN
+stopped= timed_out= watchdog= escalation=
+
+end_step() { # to the whole process group of a local step, else to the step alone: the scheduler ends the rest
+    if [ -n "$output" ]; then
+        trap '' TERM
+        kill -TERM 0
+        trap on_term TERM
+    else
+        kill -TERM "$child" 2>/dev/null
+    fi
+    [ -n "$escalation" ] || { after "$kill_wait" kill -KILL "$child" & escalation=$!; }
+}
+after() { # after SECONDS COMMAND...: a USR2 ends it and its sleep; what ends the step's group leaves it alone
+    nap=
+    trap '' TERM
+    trap 'kill -KILL "$nap" 2>/dev/null; exit 0' USR2
+    sleep "$1" &
+    nap=$!
+    shift
+    wait "$nap"
+    "$@" 2>/dev/null
+}
+on_term() { stopped=1; end_step; }
+on_limit() { timed_out=1; end_step; }
+
+if [ -n "$output" ]; then
+    "$script" >"$output.$$.out" 2>"$output.$$.err" &
+else
+    report started
+    "$script" &
+fi
+child=$!
+trap on_term TERM
+if [ "$limit" -gt 0 ]; then
+    trap on_limit USR1
+    after "$limit" kill -USR1 $$ &
+    watchdog=$!
+fi
+wait "$child"
+code=$?
+while kill -0 "$child" 2>/dev/null; do # a signal ended the wait, not the step
+    wait "$child"
+    code=$?
+done
+for helper in $watchdog $escalation; do
+    kill -USR2 "$helper" 2>/dev/null
+done
+
+# -- the report, and the next tick ----------------------------------------------------------------------------------
+if [ -n "$timed_out" ]; then
+    report timeout
+elif [ -n "$stopped" ] && [ "$code" -ne 0 ]; then
+    report "stopped.$code"
+else
+    report "exit.$code"
+fi
+if [ -n "$output" ] && [ -x "$state/next-tick" ]; then
+    # Who waits for the lock now will see our report: one waiting tick is enough.
+    waiting_host= waiting_pid=
+    { read -r waiting_host waiting_pid <"$state/waiting"; } 2>/dev/null
+    if [ "$waiting_host" != "$host" ] || ! kill -0 "$waiting_pid" 2>/dev/null; then
+        "$state/next-tick" </dev/null >/dev/null 2>&1 &
+    fi
+fi
+exit "$code"

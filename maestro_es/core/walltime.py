@@ -1,0 +1,27 @@
+"""Walltimes as study files write them."""
+
+from __future__ import annotations
+
+_UNITS = (1, 60, 3600, 86400)
+
+
+def walltime_seconds(walltime: object) -> int:
+    """Return a walltime in seconds; 0 means none.
+
+    A plain number is minutes, as Slurm reads it; ``MM:SS``, ``HH:MM:SS`` and ``D-HH:MM:SS`` are what they look like.
+    ValueError if it is none of these.
+    """
+    text = str(walltime or "").strip()
+    if not text:
+        return 0
+    days, dash, rest = text.partition("-")
+    if not dash:
+        days, rest = "0", text
+    parts = rest.split(":")
+    if not all(part.isdigit() for part in (days, *parts)) or len(parts) > len(_UNITS):
+        raise ValueError(f"walltime {text!r} is no time: write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS")
+    if len(parts) == 1:
+        return int(days) * 86400 + int(parts[0]) * (3600 if dash else 60)
+    if dash and len(parts) < len("HMS"):
+        parts.append("00")  # D-HH:MM
+    return int(days) * 86400 + sum(int(part) * unit for part, unit in zip(reversed(parts), _UNITS, strict=False))

@@ -1,0 +1,53 @@
+"""Claims: symbolic links in a step's workspace, made once for a token by whoever comes first.
+
+The text of the link names the owner: ``JOB HOST INSTANCE NONCE`` for a runner, ``abandoned`` for the poller. To make
+the link is atomic and exclusive and carries its content, on NFS and Lustre too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from maestro_es.core.evidence import Claim, ClaimState
+
+_ABANDONED = "abandoned"
+_JOB_WORDS = 4
+
+
+def claim_path(workspace: Path, token: str) -> Path:
+    """Return the place of a token's claim."""
+    return workspace / f".claim.{token}"
+
+
+def read_claim(workspace: Path, token: str) -> Claim:
+    """Return what a token's claim says. OSError if the workspace can't be looked into."""
+    path = claim_path(workspace, token)
+    try:
+        owner = os.readlink(path)
+    except FileNotFoundError:
+        if not _is_listed(path):
+            return Claim(ClaimState.NONE)
+        owner = os.readlink(path)
+    if owner == _ABANDONED:
+        return Claim(ClaimState.ABANDONED)
+    words = owner.split(" ")
+    if len(words) != _JOB_WORDS:
+        return Claim(ClaimState.JOB)
+    return Claim(ClaimState.JOB, job_id=words[0], host=words[1], instance=words[2])
+
+
+def _is_listed(path: Path) -> bool:
+    """Whether the directory lists the file after all: NFS and Lustre remember for a while that it was not there."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(path.parent) as entries:
+        return any(entry.name == path.name for entry in entries)
+    return False
+
+
+def abandon(workspace: Path, token: str) -> Claim:
+    """Make the claim ourselves, so that the attempt can never start; returns the claim as it stands then."""
+    workspace.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.symlink(_ABANDONED, claim_path(workspace, token))
+    return read_claim(workspace, token)

@@ -1,0 +1,44 @@
+"""The clock, and who we are: what an invocation is told apart by."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import sys
+import time
+
+import maestro_es
+from maestro_es.adapters.process import Host
+from maestro_es.core.events import InvocationStarted
+from maestro_es.core.model import Micros
+
+
+def now() -> Micros:
+    """Return the time in microseconds UTC."""
+    return time.time_ns() // 1000
+
+
+def salt() -> str:
+    """Return what makes the tokens of a tick its own."""
+    return secrets.token_hex(4)
+
+
+def identity(host: Host) -> InvocationStarted:
+    """Return who this process is. The user comes from the password database: cron sets no USER."""
+    words = [os.path.basename(sys.argv[0] or "python"), *sys.argv[1:]]
+    return InvocationStarted(
+        actor=_user(),
+        host=host.name,
+        boot_id=host.boot_id,
+        pid=os.getpid(),
+        command=" ".join(words),
+        version=maestro_es.__version__,
+    )
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"uid {os.geteuid()}"

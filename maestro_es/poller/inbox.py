@@ -1,0 +1,51 @@
+"""The inbox: one directory in which the runners drop their reports.
+
+A report is an empty file named ``TOKEN.KIND`` or ``TOKEN.KIND.CODE``, so it is whole the moment it is there, and a
+full file system can still take it. Its modification time is when it was made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from maestro_es.core.evidence import Report, ReportKind
+from maestro_es.core.model import Micros
+
+_KINDS = {kind.value: kind for kind in ReportKind}
+
+
+def read_reports(inbox: Path) -> list[Report]:
+    """Return the reports in the inbox; files that are none are left alone."""
+    reports = []
+    with os.scandir(inbox) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                report = parse_report(entry.name, entry.stat().st_mtime_ns // 1000)
+                if report:
+                    reports.append(report)
+    return reports
+
+
+def parse_report(name: str, at: Micros) -> Report | None:
+    """Return the report that a file's name makes, or None if it makes none."""
+    token, _, said = name.partition(".")
+    kind, _, code = said.partition(".")
+    if not token or kind not in _KINDS:
+        return None
+    return Report(token, _KINDS[kind], int(code) if code.isascii() and code.isdigit() else None, at, name)
+
+
+def step_of(token: str) -> int:
+    """Return the number of the step that a token was made for, 0 if it is no token of ours."""
+    parts = token.split("-")
+    return int(parts[1]) if len(parts) == len(("study", "step", "attempt", "salt")) and parts[1].isdigit() else 0
+
+
+def remove_reports(inbox: Path, reports: Iterable[Report]) -> None:
+    """Remove reports whose events are committed. One that can't be removed is found again, and does no harm."""
+    for report in reports:
+        with contextlib.suppress(OSError):
+            os.unlink(inbox / report.file)

@@ -1,0 +1,53 @@
+"""The lock of a study: a courtesy to schedulers. That a study is safe rests on the log's expected seq.
+
+A hard lock (flock) only: a soft lock's holder that is killed on another host would block everybody for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from maestro_es.errors import StudyError
+from maestro_es.poller.study_dir import StudyDir
+
+
+@contextlib.contextmanager
+def hold(path: Path, seconds: float = 0) -> Iterator[bool]:
+    """Hold a lock file; yields whether we got it within that many seconds (negative: wait as long as it takes)."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - 40 ms that reading commands do without
+
+    lock = FileLock(path, timeout=seconds, fallback_to_soft=False, mode=0o600)
+    try:
+        lock.acquire(poll_interval=0.005)
+    except Timeout:
+        yield False
+        return
+    except (OSError, NotImplementedError) as error:
+        raise StudyError(f"{path}: can't be locked ({error}); is the file system mounted without locks?") from error
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def queue_up(study: StudyDir, host: str) -> Iterator[bool]:
+    """Wait for the study's lock as the only one who does; yields False at once if somebody waits already.
+
+    Whoever reports while we wait need not ask for a tick of its own: the file `waiting` tells runners so. It is gone
+    before we look into the inbox, so no report falls between.
+    """
+    with contextlib.ExitStack() as stack:
+        with hold(study.waiter_lock) as first:
+            if not first:
+                yield False
+                return
+            study.waiting.write_text(f"{host} {os.getpid()}\n")
+            try:
+                stack.enter_context(hold(study.tick_lock, -1))
+            finally:
+                study.waiting.unlink(missing_ok=True)
+        yield True

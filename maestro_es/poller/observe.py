@@ -1,0 +1,162 @@
+"""Look: gather what a tick sees of the attempts in flight.
+
+The order matters. The queue is asked before the inbox is read: a job that is gone when we ask has dropped its report
+by then, so "gone and no report" means that none will come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from maestro_es.adapters.base import Adapter, Seen
+from maestro_es.adapters.process import Host
+from maestro_es.core.decide import Observations
+from maestro_es.core.evidence import (
+    Answer,
+    Claim,
+    ClaimState,
+    Conclusion,
+    Report,
+    ReportKind,
+    Sighting,
+    Silence,
+    judge,
+)
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import JobState, Micros, Phase, StepRecord
+from maestro_es.errors import Unreachable
+from maestro_es.poller import claims
+from maestro_es.poller.inbox import read_reports, step_of
+from maestro_es.poller.study_dir import StudyDir
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """The adapters of a study: `scheduler` for its scheduled steps, `local` for the others."""
+
+    scheduler: Adapter
+    local: Adapter
+
+    def of(self, step: StepRecord) -> Adapter:
+        """Return the adapter that runs a step."""
+        return self.scheduler if step.scheduled else self.local
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When and where a tick happens; `salt` makes its tokens its own."""
+
+    now: Micros
+    host: Host
+    salt: str
+
+
+class Look:
+    """One look at the world; `observations` is what a tick decides on, `reports` what it read in the inbox."""
+
+    def __init__(self, graph: Graph, study: StudyDir, adapters: Adapters, moment: Moment) -> None:
+        self._graph = graph
+        self._study = study
+        self._adapters = adapters
+        self._moment = moment
+        self._unreachable: dict[str, str] = {}
+        self._answered: set[str] = set()
+        in_flight = list(graph.in_flight())
+        found = {step.token: self._claim(step) for step in in_flight if step.phase is Phase.REQUESTED}
+        seen = self._ask(in_flight, found)
+        self.reports = read_reports(study.inbox)
+        by_token: dict[str, list[Report]] = {}
+        for report in self.reports:
+            by_token.setdefault(report.token, []).append(report)
+        sightings = {}
+        for step in in_flight:
+            sighting = self._sight(step, by_token.get(step.token, ()), seen.get(step.token), found.get(step.token))
+            sightings[step.token] = self._settle_doubt(step, sighting)
+        host = moment.host
+        self.observations = Observations(
+            now=moment.now,
+            host=host.name,
+            boot_id=host.boot_id,
+            salt=moment.salt,
+            cores=host.cores,
+            sightings=sightings,
+            strays=self._strays(set(sightings)),
+            unreachable=self._unreachable,
+            answered=frozenset(self._answered),
+        )
+
+    def _claim(self, step: StepRecord) -> Claim:
+        try:
+            return claims.read_claim(self._study.path(step.workspace), step.token)
+        except OSError as error:
+            self._unreachable["files"] = f"{step.workspace}: {error.strerror}"
+            return Claim()
+
+    def _ask(self, in_flight: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, Seen | Silence]:
+        """Ask each adapter once for all its jobs."""
+        answers: dict[str, Seen | Silence] = {}
+        for scheduled, adapter in ((False, self._adapters.local), (True, self._adapters.scheduler)):
+            steps = [step for step in in_flight if step.scheduled is scheduled]
+            if not steps:
+                continue
+            try:
+                answers.update(adapter.look(steps, found))
+                self._answered.add(adapter.name)
+            except Unreachable as error:
+                self._unreachable[adapter.name] = str(error)
+                answers.update((step.token, Silence.UNREACHABLE) for step in steps)
+        return answers
+
+    def _sight(
+        self, step: StepRecord, reports: Sequence[Report], seen: Seen | Silence | None, claim: Claim | None
+    ) -> Sighting:
+        """Put together what was seen of one attempt; read its claim if it is gone without a word."""
+        sighting = Sighting(claim=claim or Claim(), reports=tuple(reports), patient=self._patient(step))
+        if isinstance(seen, Seen):
+            sighting = replace(
+                sighting, queue=seen.state, words=seen.words, exit_code=seen.exit_code,
+                job_id=seen.job_id, host=seen.host, instance=seen.instance,
+            )  # fmt: skip
+        elif seen is not None:
+            sighting = replace(sighting, queue=seen)
+        if sighting.queue is not JobState.GONE or sighting.report(ReportKind.EXIT):
+            return sighting
+        if claim is None:
+            sighting = replace(sighting, claim=self._claim(step))
+        if step.job_id and self._adapters.of(step).remains(step):
+            queue: Answer = JobState.ORPHANED
+            sighting = replace(sighting, queue=queue)
+        return sighting
+
+    def _patient(self, step: StepRecord) -> bool:
+        """Whether it is too early to give up an attempt that has left no trace."""
+        if not step.scheduled and step.phase is Phase.SUBMITTED:
+            return False  # its process is gone, so no claim will come any more
+        waited = self._moment.now - (step.requested_at or 0)
+        return 0 <= waited < self._adapters.of(step).grace_seconds * 1_000_000
+
+    def _settle_doubt(self, step: StepRecord, sighting: Sighting) -> Sighting:
+        """Make the claim of an attempt of which there is no trace; what it says then is the truth."""
+        if judge(sighting).conclusion is not Conclusion.CLAIM:
+            return sighting
+        try:
+            claim = claims.abandon(self._study.path(step.workspace), step.token)
+        except OSError as error:
+            self._unreachable["files"] = f"{step.workspace}: {error.strerror}"
+            return sighting
+        return replace(sighting, claim=claim, patient=claim.state is not ClaimState.ABANDONED)
+
+    def _strays(self, current: set[str]) -> tuple[tuple[str, str], ...]:
+        """Return the reports that carry another token than the current one of their step."""
+        strays = []
+        for report in self.reports:
+            if report.token in current:
+                continue
+            try:
+                if self._graph.step(step_of(report.token)).token == report.token:
+                    continue  # concluded before, and left over by a tick that died before it could remove it
+            except KeyError:
+                pass
+            strays.append((report.token, report.file))
+        return tuple(strays)

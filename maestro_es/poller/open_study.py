@@ -1,0 +1,133 @@
+"""A study directory with its log open: what the tick, the commands and the drivers work on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from maestro_es.adapters.local import LocalAdapter
+from maestro_es.adapters.process import Host, this_host
+from maestro_es.adapters.registry import make_adapter
+from maestro_es.core import events as e
+from maestro_es.core.decide import Draft, ended_badly, fail_descendants
+from maestro_es.core.model import Micros, StudyStatus
+from maestro_es.core.outcomes import Outcome
+from maestro_es.errors import ConcurrentAppend, MaestroError, StudyCopied
+from maestro_es.poller import clock
+from maestro_es.poller.observe import Adapters
+from maestro_es.poller.study_dir import StudyDir
+from maestro_es.store.projection import ProjectedGraph
+from maestro_es.store.study_log import StudyLog
+
+#: How often a request is decided anew when others append at the same time.
+_TRIES = 20
+
+
+def make_adapters(batch: Mapping[str, Any], host: Host) -> Adapters:
+    """Return the adapters of a study: that of its batch block, and the local one for what is not scheduled."""
+    scheduler = make_adapter(batch, host)
+    return Adapters(scheduler, scheduler if isinstance(scheduler, LocalAdapter) else LocalAdapter(batch, host))
+
+
+def _nothing(_effect: str) -> None:
+    """Be told of an effect, and do nothing."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is taken from the world, so that tests can give another.
+
+    `after` is told of each effect once it is done: "append", "script", "submit", "end", "remove", "status".
+    """
+
+    host: Host = field(default_factory=this_host)
+    now: Callable[[], Micros] = clock.now
+    salt: Callable[[], str] = clock.salt
+    after: Callable[[str], None] = _nothing
+    adapters: Callable[[Mapping[str, Any], Host], Adapters] = make_adapters
+
+
+class Submitted(NamedTuple):
+    """What came of submitting one attempt of a step."""
+
+    step: int
+    token: str
+    outcome: Outcome
+    script_digest: str = ""
+
+
+class OpenStudy:
+    """A study: its directory `dir`, its `log`, the graph that this adds up to, and outcomes not appended yet."""
+
+    def __init__(self, root: Path, context: Context | None = None) -> None:
+        self.context = context or Context()
+        self.dir = StudyDir(root)
+        self.log = StudyLog.open(self.dir.log, self.context.now, clock.identity(self.context.host))
+        self.pending: list[Submitted] = []
+
+    def __enter__(self) -> OpenStudy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.log.close()
+
+    @property
+    def graph(self) -> ProjectedGraph:
+        """The state."""
+        return self.log.graph
+
+    @property
+    def status(self) -> StudyStatus:
+        """The state of the study as a whole."""
+        return self.log.graph.study.status
+
+    @cached_property
+    def adapters(self) -> Adapters:
+        """The study's adapters."""
+        return self.context.adapters(self.graph.study.adapter, self.context.host)
+
+    def request(self, decide: Callable[[ProjectedGraph], list[Draft]]) -> list[Draft]:
+        """Append what `decide` makes of the state, and anew if somebody else appended first.
+
+        Steps that the events end badly take with them what waits for them.
+        """
+        for remaining in reversed(range(_TRIES)):
+            try:
+                with self.log.transaction():
+                    drafts = decide(self.graph)
+                    self.log.record(drafts)
+                    self.log.record(fail_descendants(self.graph, self.context.now(), ended_badly(drafts)))
+            except ConcurrentAppend:
+                if not remaining:
+                    raise
+                self.log.refresh()
+            else:
+                break
+        if drafts:
+            self.context.after("append")
+        return drafts
+
+    def locate(self) -> None:
+        """See whether the study is where its log says. A moved one goes on; a copy must not touch the other's jobs."""
+        study = self.graph.study
+        here = str(self.dir.root)
+        if study.root == here or os.path.realpath(study.root) == os.path.realpath(here):
+            return
+        if study_id_at(Path(study.root)) == study.study_id:
+            raise StudyCopied(
+                f"{here}: a copy of {study.root}, whose log is still there; work on that one, or move it away first"
+            )
+        self.log.append([(None, e.StudyRelocated(before=study.root, after=here))])
+
+
+def study_id_at(root: Path) -> str:
+    """Return the id of the study whose log lies in a directory; empty if there is none that can be read."""
+    try:
+        with OpenStudy(root) as study:
+            return study.graph.study.study_id
+    except (MaestroError, OSError):
+        return ""

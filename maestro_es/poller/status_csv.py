@@ -1,0 +1,92 @@
+"""``status.csv``: the table that Maestro writes, for Maestro's own ``status`` and for everybody's scripts.
+
+A projection: written whole by temp file and rename, under Maestro's ``.status.lock``. Unlike Maestro's, a value that
+holds a comma, a quote or a line break is quoted.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Iterable
+
+from maestro_es.core.model import Micros, State, StepRecord
+from maestro_es.poller.lock import hold
+from maestro_es.poller.study_dir import StudyDir
+
+#: Maestro's header, exactly.
+HEADER = (
+    "Step Name", "Job ID", "Workspace", "State", "Run Time", "Elapsed Time", "Start Time", "Submit Time", "End Time",
+    "Number Restarts", "Params",
+)  # fmt: skip
+
+_NO_DURATION = "--:--:--"
+_LOCK_SECONDS = 10
+
+
+def write_status(study: StudyDir, steps: Iterable[StepRecord], now: Micros) -> None:
+    """Write the table. Readers that hold the lock are waited for; one that never lets go is written past."""
+    text = status_text(steps, now)
+    scratch = study.status_csv.with_name(".status.csv.new")
+    with hold(study.status_lock, _LOCK_SECONDS):
+        scratch.write_text(text)
+        scratch.replace(study.status_csv)
+
+
+def status_text(steps: Iterable[StepRecord], now: Micros) -> str:
+    """Return the table: steps in Maestro's order, no newline at the end."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(HEADER)
+    writer.writerows(status_row(step, now) for step in sorted(steps, key=lambda step: (step.row, step.number)))
+    return out.getvalue()[:-1]
+
+
+def status_row(step: StepRecord, now: Micros) -> list[str]:
+    """Return the columns of one step."""
+    return [
+        step.name,
+        step.job_id or "--",
+        shown_workspace(step),
+        step.state.name,
+        duration(*_run_span(step, now)),
+        duration(*_elapsed_span(step, now)),
+        local_time(step.started_at),
+        local_time(step.submitted_at),
+        local_time(step.ended_at),
+        str(step.restarts),
+        ";".join(f"{param.key}:{param.value}" for param in step.params),
+    ]
+
+
+def shown_workspace(step: StepRecord) -> str:
+    """Return the last parts of a workspace: two for a parameterised step, else one."""
+    parts = step.workspace.split("/")
+    return "/".join(parts[-2:] if step.params else parts[-1:])
+
+
+def _run_span(step: StepRecord, now: Micros) -> tuple[Micros | None, Micros | None]:
+    return step.started_at, step.ended_at or (now if step.state is State.RUNNING else None)
+
+
+def _elapsed_span(step: StepRecord, now: Micros) -> tuple[Micros | None, Micros | None]:
+    return step.submitted_at, step.ended_at or (now if step.state is State.RUNNING else None)
+
+
+def duration(start: Micros | None, end: Micros | None) -> str:
+    """Return a span as ``0d:00h:00m:03s``, whole seconds rounded; dashes if an end of it is not there."""
+    if start is None or end is None:
+        return _NO_DURATION
+    seconds = max(round(end / 1e6) - round(start / 1e6), 0)
+    days, rest = divmod(seconds, 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{days}d:{hours:02}h:{minutes:02}m:{seconds:02}s"
+
+
+def local_time(at: Micros | None) -> str:
+    """Return a time as ``YYYY-MM-DD HH:MM:SS`` in the host's zone, rounded to the second; ``--`` if there is none."""
+    if at is None:
+        return "--"
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(round(at / 1e6)))

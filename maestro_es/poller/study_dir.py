@@ -1,0 +1,71 @@
+"""A study directory: where things are in it, and whether we may work there.
+
+::
+
+    STUDY/
+      events.db              the log, and its projection
+      status.csv             as Maestro writes it, with its .status.lock
+      STEP/[COMBINATION/]    workspaces; .claim.TOKEN in them are the claims
+      .maestro-es/
+        inbox/               reports of runners
+        runner.sh            the runner, copied when the study was created
+        next-tick            the command with which a runner asks for the next tick
+        tick.lock            held by the process that ticks
+        waiter.lock          held by the one process that waits for tick.lock
+        waiting              "HOST PID" of it, for the runners
+        last-tick            touched by each tick
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from maestro_es.errors import StudyError
+from maestro_es.store.study_log import LOG_NAME
+
+#: The directory of our own in a study directory.
+STATE_DIR = ".maestro-es"
+
+
+class StudyDir:
+    """The paths of one study directory; making one touches nothing."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.abspath(root))
+        self.log = self.root / LOG_NAME
+        self.state = self.root / STATE_DIR
+        self.inbox = self.state / "inbox"
+        self.runner = self.state / "runner.sh"
+        self.next_tick = self.state / "next-tick"
+        self.tick_lock = self.state / "tick.lock"
+        self.waiter_lock = self.state / "waiter.lock"
+        self.waiting = self.state / "waiting"
+        self.last_tick = self.state / "last-tick"
+        self.status_csv = self.root / "status.csv"
+        self.status_lock = self.root / ".status.lock"
+
+    def path(self, recorded: str) -> Path:
+        """Return the place of a path as the log has it: relative to the study, or absolute if it lies elsewhere."""
+        return self.root / recorded
+
+    def check_owner(self) -> None:
+        """Refuse a study that another user owns or can change: we run what it says."""
+        for path in (self.root, self.log, self.state):
+            try:
+                info = path.stat()
+            except FileNotFoundError:
+                continue
+            if info.st_uid != os.geteuid():
+                raise StudyError(f"{path}: belongs to another user (uid {info.st_uid}); run this as that user")
+            if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise StudyError(f"{path}: other users can write there; run 'chmod go-w {path}' and look what is in it")
+
+
+def find_study(start: Path) -> Path:
+    """Return the study directory that a path lies in: the nearest one upwards with a log, else the path itself."""
+    for folder in (start, *start.parents):
+        if (folder / LOG_NAME).is_file():
+            return folder
+    return start

@@ -1,0 +1,67 @@
+"""Submit: for each submission on record write the script, call the scheduler, append the outcome.
+
+The process may die between any two of these. A request without an outcome is in doubt, and a later tick settles it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from maestro_es.core.decide import Draft
+from maestro_es.core.graph import Graph
+from maestro_es.core.outcomes import Unwritable, outcome_events
+from maestro_es.errors import StudyError
+from maestro_es.poller.open_study import OpenStudy, Submitted
+from maestro_es.poller.workspace import prepare
+
+#: How many outcomes are appended together: what a crash can put in doubt.
+_GROUP = 16
+
+
+def submit(study: OpenStudy, steps: Sequence[int]) -> None:
+    """Submit these steps and append the outcomes in small groups."""
+    for start in range(0, len(steps), _GROUP):
+        study.pending += [_submit(study, number) for number in steps[start : start + _GROUP]]
+        record_outcomes(study)
+
+
+def submit_and_defer(study: OpenStudy, steps: Sequence[int]) -> None:
+    """Submit these steps and leave the outcomes `pending`, for the next pass of this process to append with its own.
+
+    If the process dies before that, the attempts are in doubt, and a later tick finds them by their claims.
+    """
+    study.pending += [_submit(study, number) for number in steps]
+
+
+def record_outcomes(study: OpenStudy) -> None:
+    """Append the pending outcomes; if somebody else appended meanwhile, look at the new state and try again."""
+    if study.pending:
+        study.request(take_outcomes(study))
+        study.pending.clear()
+
+
+def take_outcomes(study: OpenStudy) -> Callable[[Graph], list[Draft]]:
+    """Return the rule that turns the pending outcomes into events."""
+
+    def rule(graph: Graph) -> list[Draft]:
+        now = study.context.now()
+        return [
+            (outcome.step, event)
+            for outcome in study.pending
+            for event in outcome_events(graph, outcome.step, outcome.token, outcome.outcome, now, outcome.script_digest)
+        ]
+
+    return rule
+
+
+def _submit(study: OpenStudy, number: int) -> Submitted:
+    step = study.graph.step(number)
+    adapter = study.adapters.of(step)
+    try:
+        job, digest = prepare(study.graph, step, study.dir, adapter, study.adapters.scheduler)
+    except (OSError, ValueError, StudyError) as error:
+        return Submitted(number, step.token, Unwritable(f"its script can't be written: {error}"))
+    study.context.after("script")
+    outcome = adapter.submit(job)
+    study.context.after("submit")
+    return Submitted(number, step.token, outcome, digest)

@@ -1,0 +1,153 @@
+"""A tick: one pass over one study.
+
+Look at the schedulers and the inbox, decide, append, submit, show, and leave. It never sleeps and never waits for a
+job. Any number may run at once: each append names the seq that its decision rests on, so one advances and the others
+have written nothing.
+"""
+
+from __future__ import annotations
+
+from maestro_es.core.decide import Draft, Observations, complete, decide, ended_badly, fail_descendants, jobs_to_end
+from maestro_es.core.decide import submissions
+from maestro_es.core.evidence import ReportKind
+from maestro_es.core.events import StepDryRun, StepFailed
+from maestro_es.core.model import Cause, State, StepRecord, StudyStatus
+from maestro_es.errors import ConcurrentAppend, StudyError, Unreachable
+from maestro_es.poller.inbox import remove_reports
+from maestro_es.poller.observe import Look, Moment
+from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.status_csv import write_status
+from maestro_es.poller.submit import submit, submit_and_defer, take_outcomes
+from maestro_es.poller.workspace import prepare, remove_temporary_folder
+
+#: How often a tick decides anew when others append at the same time.
+_TRIES = 5
+
+
+def tick(study: OpenStudy, *, show: bool = True, defer: bool = False) -> StudyStatus:
+    """Advance a study by one pass.
+
+    A driver that makes many passes leaves ``status.csv`` for a later one (`show` off), and lets the outcomes of its
+    submissions wait for the next pass (`defer`).
+
+    Unreachable says that a scheduler or the file system did not answer: nothing was concluded about its jobs, but
+    everything else was done.
+    """
+    study.dir.check_owner()
+    study.log.refresh()
+    before = study.log.head.seq
+    unreachable: dict[str, str] = {}
+    for remaining in reversed(range(_TRIES)):
+        try:
+            study.locate()
+            unreachable = _pass(study, defer=defer)
+            break
+        except ConcurrentAppend:
+            if not remaining:
+                raise
+            study.log.refresh()
+    if show and (study.log.head.seq != before or not study.dir.status_csv.exists()):
+        show_status(study)
+    study.dir.last_tick.touch()
+    if unreachable:
+        raise Unreachable("; ".join(f"{name}: {message}" for name, message in unreachable.items()))
+    return study.status
+
+
+def show_status(study: OpenStudy) -> None:
+    """Write ``status.csv``."""
+    write_status(study.dir, study.graph.steps(), study.context.now())
+    study.context.after("status")
+
+
+def _pass(study: OpenStudy, *, defer: bool) -> dict[str, str]:
+    """Make one pass; returns who did not answer, and what was said."""
+    if study.status is not StudyStatus.RUNNING:
+        return {}
+    if study.graph.study.settings.dry_run:
+        _dry_run(study)
+        return {}
+    context = study.context
+    look = Look(study.graph, study.dir, study.adapters, Moment(context.now(), context.host, context.salt()))
+    drafts = _decide(study, look.observations)
+    _remove_settled(study, look)
+    _end_jobs(study, look.observations)
+    (submit_and_defer if defer else submit)(study, submissions(drafts))
+    _complete(study)
+    return dict(look.observations.unreachable)
+
+
+def _decide(study: OpenStudy, seen: Observations) -> list[Draft]:
+    drafts: list[Draft] = []
+
+    def record(more: list[Draft]) -> None:
+        drafts.extend(more)
+        study.log.record(more)
+
+    with study.log.transaction():
+        outcomes = take_outcomes(study)(study.graph)
+        record(outcomes)
+        record(fail_descendants(study.graph, seen.now, ended_badly(outcomes)))
+        decide(study.graph, seen, record)
+    study.pending.clear()
+    if drafts:
+        study.context.after("append")
+    return drafts
+
+
+def _remove_settled(study: OpenStudy, look: Look) -> None:
+    """Remove the reports whose events are committed: of attempts that are over, and of starts that are known."""
+    if not look.reports:
+        return
+    states = {step.token: step.state for step in study.graph.in_flight()}
+    done = [
+        report
+        for report in look.reports
+        if report.token not in states
+        or (report.kind is ReportKind.STARTED and states[report.token] is State.RUNNING)
+    ]
+    remove_reports(study.dir.inbox, done)
+    study.context.after("remove")
+
+
+def _end_jobs(study: OpenStudy, seen: Observations) -> None:
+    steps = jobs_to_end(study.graph, seen)
+    for scheduled, adapter in ((False, study.adapters.local), (True, study.adapters.scheduler)):
+        mine = [step for step in steps if step.scheduled is scheduled]
+        if mine:
+            adapter.end(mine)
+            study.context.after("end")
+
+
+def _complete(study: OpenStudy) -> None:
+    """Complete a study whose last steps could not even be submitted, and tidy up after a completed one."""
+    with study.log.transaction():
+        study.log.record(complete(study.graph))
+    if study.status is not StudyStatus.RUNNING and study.graph.study.settings.use_tmp:
+        remove_temporary_folder(study.graph.study.study_id)
+
+
+def _dry_run(study: OpenStudy) -> None:
+    """Write every step's workspace and scripts, level by level, and run nothing."""
+    graph = study.graph
+    while True:
+        drafts: list[Draft] = []
+        for scheduled in (False, True):
+            for step in graph.ready(scheduled=scheduled, limit=graph.study.steps):
+                drafts.append((step.number, _write_only(study, step)))
+        if not drafts:
+            break
+        with study.log.transaction():
+            study.log.record(drafts)
+            study.log.record(fail_descendants(graph, study.context.now(), ended_badly(drafts)))
+        study.context.after("append")
+    _complete(study)
+
+
+def _write_only(study: OpenStudy, step: StepRecord) -> StepDryRun | StepFailed:
+    now = study.context.now()
+    try:
+        prepare(study.graph, step, study.dir, study.adapters.of(step), study.adapters.scheduler)
+    except (OSError, ValueError, StudyError) as error:
+        return StepFailed(at=now, cause=Cause.SCRIPT, message=f"its script can't be written: {error}")
+    return StepDryRun(at=now)

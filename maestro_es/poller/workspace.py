@@ -1,0 +1,105 @@
+"""Workspaces and scripts: what a step needs on disk before it can be submitted."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from maestro_es.adapters.base import Adapter, Job
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import StepRecord, SubmissionKind
+from maestro_es.errors import StudyError
+from maestro_es.poller.study_dir import StudyDir
+from maestro_es.spec.render import render
+
+
+@dataclass(frozen=True)
+class Scripts:
+    """The scripts of a step as texts, and where they belong. `restart` is empty if the step has none."""
+
+    folder: Path
+    name: str
+    restart_name: str
+    main: str
+    restart: str
+
+
+def job_name(record: StepRecord) -> str:
+    """Return the name of a step's scripts, outputs and jobs: its own, or the hash that names its workspace."""
+    if record.params and record.workspace.rpartition("/")[2].startswith(f"{record.template}_instance_"):
+        return record.workspace.rpartition("/")[2]
+    return record.name
+
+
+def script_names(record: StepRecord, extension: str) -> tuple[str, str]:
+    """Return the names of the main and the restart script."""
+    name = job_name(record).replace("/", "_")
+    return f"{name.replace(' ', '_')}.{extension}", f"{name}.restart.{extension}"
+
+
+def prepare(graph: Graph, record: StepRecord, study: StudyDir, adapter: Adapter, header_of: Adapter) -> tuple[Job, str]:
+    """Make a step's workspace and scripts; returns the attempt as a job and the digest of the script it starts.
+
+    `header_of` is the study's adapter, whose extension every script carries; `adapter` is the one that will run it.
+    OSError, ValueError or StudyError say why it can't be done.
+    """
+    template = graph.template(record.template)
+    where = (record.workspace, record.workspaces, str(study.root))
+    step = render(template.description, template.run, record.params, *where)
+    workspace = study.path(record.workspace)
+    workspace.mkdir(parents=True, exist_ok=True)
+    folder = _script_folder(graph, record, workspace)
+    name = job_name(record).replace("/", "_").replace(" ", "_")
+    header = adapter.header(name, step.description, step.run)
+    main_name, restart_name = script_names(record, header_of.extension)
+    chosen = ""
+    for key, file_name in (("cmd", main_name), ("restart", restart_name)):
+        if not step.run.get(key):
+            continue
+        text = f"{header}\n\n{adapter.command(str(step.run[key]), step.run)}\n"
+        _write_script(folder / file_name, text)
+        if (key == "restart") is (record.kind is SubmissionKind.RESTART):
+            chosen, digest = file_name, hashlib.sha256(text.encode()).hexdigest()
+    script = f"./{chosen}" if folder == workspace else str(folder / chosen)
+    job = Job(record.token, name, workspace, script, study.root, step.run, graph.study.environment)
+    return job, digest
+
+
+def _write_script(path: Path, text: str) -> None:
+    """Write an executable script, whole or not at all; one that stands there as it should is left alone."""
+    with contextlib.suppress(FileNotFoundError, UnicodeDecodeError):
+        if path.read_text() == text:
+            return
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(text)
+    scratch.chmod(scratch.stat().st_mode | stat.S_IXUSR)
+    scratch.replace(path)
+
+
+def _script_folder(graph: Graph, record: StepRecord, workspace: Path) -> Path:
+    """Return where the scripts go: the workspace, or with ``--usetmp`` a directory of ours for temporary files."""
+    if not graph.study.settings.use_tmp:
+        return workspace
+    folder = temporary_folder(graph.study.study_id)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.geteuid():
+        raise StudyError(f"{folder}: belongs to another user; set TMPDIR to a directory of your own")
+    folder = folder / str(record.number)
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def temporary_folder(study_id: str) -> Path:
+    """Return the directory of a study's scripts under ``--usetmp``."""
+    return Path(tempfile.gettempdir()) / f"maestro-es-{study_id}"
+
+
+def remove_temporary_folder(study_id: str) -> None:
+    """Remove the scripts that ``--usetmp`` keeps away from the study, when the study has ended."""
+    shutil.rmtree(temporary_folder(study_id), ignore_errors=True)

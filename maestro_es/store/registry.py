@@ -1,0 +1,41 @@
+"""The registry: which studies this user has, for ``tick --all`` and ``studies``.
+
+One small file for each study in ``~/.local/state/maestro-es/studies``, named by the study's id and holding its
+directory. No file is ever written by two processes, so there is nothing to lock. `MAESTRO_ES_HOME` names another place;
+XDG variables are not looked at, because cron doesn't know them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def folder() -> Path:
+    """Return the registry's directory."""
+    home = os.environ.get("MAESTRO_ES_HOME") or Path.home() / ".local/state/maestro-es"
+    return Path(home) / "studies"
+
+
+def register(study_id: str, root: Path) -> None:
+    """Note where a study is."""
+    place = folder()
+    place.mkdir(parents=True, exist_ok=True)
+    scratch = place / f".{study_id}.{os.getpid()}"
+    scratch.write_text(f"{root}\n")
+    scratch.replace(place / study_id)
+
+
+def forget(study_id: str) -> None:
+    """Forget a study; its directory is left alone."""
+    (folder() / study_id).unlink(missing_ok=True)
+
+
+def registered() -> dict[str, Path]:
+    """Return the directories of all studies by their id, in the order in which they were registered."""
+    try:
+        entries = [entry for entry in os.scandir(folder()) if not entry.name.startswith(".")]
+    except FileNotFoundError:
+        return {}
+    entries.sort(key=lambda entry: entry.stat().st_mtime)
+    return {entry.name: Path(Path(entry.path).read_text().strip()) for entry in entries}
