@@ -1,0 +1,70 @@
+"""The command line: each command in a module of its own, imported when it is called.
+
+A command parses, calls and prints. A `MaestroError` is shown in one line and exits with 1; anything else is our bug and
+shows its traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+import maestro_es
+from maestro_es.errors import MaestroError
+
+#: The commands, in the order in which ``--help`` shows them, and what each does.
+COMMANDS = {
+    "run": "Create a study from a YAML file and start it.",
+    "validate": "Check a study file without running it.",
+    "tick": "Advance studies by one pass; what cron calls.",
+    "status": "Show how a study stands.",
+    "history": "Show what happened, event by event.",
+    "show": "Show all about one step.",
+    "cancel": "Cancel a study, or some of its steps.",
+    "update": "Change the throttle or the restart limit.",
+    "pause": "Submit nothing new.",
+    "resume": "Let a paused study go on.",
+    "verify": "Check the log and what was made of it.",
+    "rebuild": "Make the state anew from the log.",
+    "studies": "List your studies.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called: a tick pays for no other command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
+        """Import a command: `maestro_es.cli.<name>` has it as `command`."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"maestro_es.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - likewise
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(maestro_es.__version__, "-v", "--version", prog_name="maestro-es")
+def cli() -> None:
+    """Run Maestro studies on a cluster, with every transition in an event log.
+
+    STUDY is a study directory; without it, it is the one that the current directory lies in.
+    """
+
+
+def main() -> None:
+    """Run the command line; exits with the command's code."""
+    try:
+        cli(prog_name="maestro-es")
+    except MaestroError as error:
+        print(f"maestro-es: {error}", file=sys.stderr)
+        sys.exit(1)
