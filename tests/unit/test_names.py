@@ -6,7 +6,7 @@ from pathlib import Path
 
 import maestro_es
 
-NAMES_THAT_SAY_NOTHING = {"common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
+NAMES_THAT_SAY_NOTHING = {"helper", "helpers", "manager", "managers", "util", "utils"}
 
 
 def test_no_module_has_a_name_that_says_nothing():
