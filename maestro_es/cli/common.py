@@ -10,6 +10,7 @@ import click
 
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.study_dir import find_study
+from maestro_es.store.study_log import LOG_NAME
 
 #: The argument of most commands: a study directory.
 study_argument = click.argument("study", required=False, type=click.Path(path_type=Path))
@@ -21,6 +22,25 @@ reason_option = click.option("--reason", default="", help="Why; kept in the log.
 def study_path(study: Path | None) -> Path:
     """Return the directory of the study that is meant: the one named, else the one that we are in."""
     return study if study is not None else find_study(Path.cwd())
+
+
+def split_arguments(args: tuple[str, ...]) -> tuple[list[Path], list[str]]:
+    """Split ``[STUDY...] [STEP...]`` into studies, never none, and step patterns.
+
+    A study is a directory with a log, or what can only be meant as a directory: an absolute path, or one that begins
+    with ``.`` or ends with ``/``. All else is a step, for workspaces are often named like steps. Without a study it is
+    the one that the current directory lies in; there is none: the directories among the arguments are meant.
+    """
+    studies = [arg for arg in args if _names_study(arg)]
+    here = find_study(Path.cwd())
+    if not studies and not (here / LOG_NAME).is_file():
+        studies = [arg for arg in args if Path(arg).is_dir()]
+    steps = [arg for arg in args if arg not in studies]
+    return [Path(arg).expanduser() for arg in studies] or [here], steps
+
+
+def _names_study(arg: str) -> bool:
+    return arg.startswith((".", "/", "~")) or arg.endswith("/") or (Path(arg) / LOG_NAME).is_file()
 
 
 def open_study(study: Path | None) -> OpenStudy:
