@@ -5,8 +5,9 @@ from __future__ import annotations
 import os.path
 from collections.abc import Callable, Iterable, Sequence
 
-from maestro_es.spec.environment import OUTPUT_PATH, GitDependency, PathDependency
+from maestro_es.spec.environment import GitDependency, PathDependency
 from maestro_es.spec.findings import Findings
+from maestro_es.spec.render import OUTPUT_PATH
 
 #: Runs an argument list and returns its exit code, standard output and standard error.
 Run = Callable[[Sequence[str]], tuple[int, str, str]]

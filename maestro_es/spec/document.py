@@ -99,7 +99,7 @@ def _check_nodes(root: Node, findings: Findings) -> bool:
             return False
         elif id(node) not in sizes:
             sound = _check_keys(node, findings) and sound
-            _check_base_60(node, findings)
+            _check_scalar(node, findings)
             within.add(id(node))
             stack.append((node, True))
             stack += [(child, False) for child in _children(node)]
@@ -131,8 +131,12 @@ def _check_keys(node: Node, findings: Findings) -> bool:
     return sound
 
 
-def _check_base_60(node: Node, findings: Findings) -> None:
-    """Warn of a time without quotes, which YAML 1.1 reads as a number to the base 60."""
+def _check_scalar(node: Node, findings: Findings) -> None:
+    """Report a NUL, and warn of a time without quotes, which YAML 1.1 reads as a number to the base 60."""
+    if isinstance(node, ScalarNode) and "\0" in node.value:
+        findings.problem(
+            _line(node), "A text holds the character NUL", "No path and no script can hold it: remove it."
+        )
     if isinstance(node, ScalarNode) and node.tag in _NUMBERS and ":" in node.value:
         seconds = functools.reduce(
             lambda total, part: 60 * total + float(part), node.value.lstrip("+-").replace("_", "").split(":"), 0.0

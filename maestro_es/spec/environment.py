@@ -19,9 +19,7 @@ from maestro_es.core.model import Scalar
 from maestro_es.spec.checks import items, section
 from maestro_es.spec.document import Document
 from maestro_es.spec.findings import Findings
-
-#: The study's own directory, as a token that stays in the log.
-OUTPUT_PATH = "$(OUTPUT_PATH)"
+from maestro_es.spec.render import OUTPUT_PATH, map_strings
 
 #: A token made of a value and text beside it may be resolved again, but not for ever.
 _PASSES = 20
@@ -67,17 +65,6 @@ class Environment:
 
     def _substitute(self, text: str) -> str:
         return _replace_tokens(text, self._token, self.values)
-
-
-def map_strings(item: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - whatever a step holds
-    """Return `item` with every string changed, in lists and in the values of mappings. YAML's nesting is shallow."""
-    if isinstance(item, str):
-        return change(item)
-    if isinstance(item, list):
-        return [map_strings(part, change) for part in item]
-    if isinstance(item, dict):
-        return {key: map_strings(value, change) for key, value in item.items()}
-    return item
 
 
 def read_environment(document: Document, spec_root: str, cwd: str, findings: Findings) -> Environment:

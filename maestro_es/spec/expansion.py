@@ -53,13 +53,9 @@ class Expansion:
 def expand(order: Sequence[Template], parameters: Parameters, settings: Settings, findings: Findings) -> Expansion:
     """Return the instances of all templates. `order` is the order of processing: parents before children."""
     expansion = Expansion()
+    _check_references(order, findings)
+    findings.stop_if_problems()
     for template in order:
-        for name in template.references:
-            if name not in expansion.used:
-                message = f"In study step '{template.name}', the workspace for '{name}' is being used before it would"
-                remedy = f"Add '{name}' to the depends of '{template.name}'."
-                findings.problem(template.line, f"{message} be generated", remedy)
-        findings.stop_if_problems()
         expansion.used[template.name] = _used(template, parameters, expansion)
         _add_instances(template, parameters, settings, expansion, findings)
     _check_collisions(expansion, {template.name: template.line for template in order}, settings, findings)
@@ -85,6 +81,18 @@ def rows(expansion: Expansion) -> list[int]:
                 queue.append(child)
                 place[child - 1] = len(queue)
     return place
+
+
+def _check_references(order: Sequence[Template], findings: Findings) -> None:
+    """Report workspaces of steps that are processed later: their parameters are not known yet."""
+    earlier: set[str] = set()
+    for template in order:
+        for name in template.references:
+            if name not in earlier:
+                message = f"Workspace for '{name}' is being used by study step '{template.name}' before it would be"
+                remedy = f"Add '{name}' to the depends of '{template.name}'."
+                findings.problem(template.line, f"{message} generated", remedy)
+        earlier.add(template.name)
 
 
 def _used(template: Template, parameters: Parameters, expansion: Expansion) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,10 +56,11 @@ class Parameters:
 
     def used_in(self, texts: Iterable[str]) -> frozenset[str]:
         """Return the parameters whose tokens stand in `texts`: the value's, or one with a word such as ``.label``."""
-        if not self.keys:
-            return frozenset()
-        token = re.compile(r"\$\((" + "|".join(map(re.escape, self.keys)) + r")(?:\.\w+)?\)")
-        return frozenset(key for text in texts for key in token.findall(text))
+        return frozenset(key for text in texts for key in self._token.findall(text)) if self.keys else frozenset()
+
+    @functools.cached_property
+    def _token(self) -> re.Pattern[str]:
+        return re.compile(r"\$\((" + "|".join(map(re.escape, self.keys)) + r")(?:\.\w+)?\)")
 
 
 def strings_in(item: Any) -> Iterator[str]:  # noqa: ANN401 - whatever a step holds

@@ -39,7 +39,7 @@ class Variable(str):
     name: str
     value: Scalar
 
-    def __new__(cls, name: str, value: Scalar) -> Variable:  # noqa: PYI034 - typing.Self needs Python 3.11
+    def __new__(cls, name: str, value: Scalar) -> Variable:
         """Make the text `value` with its name."""
         self = super().__new__(cls, value)
         self.name, self.value = name, value

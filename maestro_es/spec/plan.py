@@ -15,18 +15,19 @@ from typing import Any
 
 import msgspec
 
-from maestro_es.core.events import Event, StepTemplateAdded
+from maestro_es.core.events import AnyEvent, StepTemplateAdded
 from maestro_es.core.model import Scalar
 from maestro_es.errors import SpecError
 from maestro_es.spec import dependencies, paths
 from maestro_es.spec.checks import check_meaning, section
 from maestro_es.spec.document import Document, read_document
-from maestro_es.spec.environment import OUTPUT_PATH, Environment, GitDependency, PathDependency, read_environment
+from maestro_es.spec.environment import Environment, GitDependency, PathDependency, read_environment
 from maestro_es.spec.expansion import Expansion, Settings, expand, rows
 from maestro_es.spec.findings import Findings
 from maestro_es.spec.metadata import metadata_files
 from maestro_es.spec.parameters import Parameters, read_parameters
 from maestro_es.spec.pgen import parse_pargs, run_generator
+from maestro_es.spec.render import OUTPUT_PATH
 from maestro_es.spec.templates import Template, check_dependencies, processing_order, read_templates
 from maestro_es.spec.tokens import warn_of_batch, warn_of_tokens
 from maestro_es.spec.validation import check_shape
@@ -46,7 +47,7 @@ class StudyPlan:
     spec_text: str
     batch: dict[str, Any]
     output: Path
-    events: tuple[tuple[int | None, Event], ...]
+    events: tuple[tuple[int | None, AnyEvent], ...]
     warnings: tuple[str, ...]
     pgen_path: Path | None
     path_dependencies: tuple[PathDependency, ...]
@@ -173,7 +174,7 @@ def _parameters(study: _Study, directory: str, pgen: Path | None, arguments: Map
     return run_generator(pgen, arguments, {**values, "OUTPUT_PATH": directory})
 
 
-def _events(order: Sequence[Template], expansion: Expansion) -> Iterator[tuple[int | None, Event]]:
+def _events(order: Sequence[Template], expansion: Expansion) -> Iterator[tuple[int | None, AnyEvent]]:
     place = rows(expansion)
     for template in order:
         yield None, StepTemplateAdded(name=template.name, description=template.description, run=dict(template.run))

@@ -6,12 +6,14 @@ Study directory, then labels, values and names of the parameters in every string
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from maestro_es.core.model import Param
-from maestro_es.spec.environment import OUTPUT_PATH, map_strings
+
+#: The study's own directory, as a token that stays in the log.
+OUTPUT_PATH = "$(OUTPUT_PATH)"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,17 @@ def render(
                 rendered[key] = rendered[key].replace(f"$({name}.workspace)", f"{root}/{directory}")
             rendered[key] = rendered[key].replace("$(WORKSPACE)", f"{root}/{workspace}")
     return RenderedStep(change(description), rendered)
+
+
+def map_strings(item: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - whatever a step holds
+    """Return `item` with every string changed, in lists and in the values of mappings. YAML's nesting is shallow."""
+    if isinstance(item, str):
+        return change(item)
+    if isinstance(item, list):
+        return [map_strings(part, change) for part in item]
+    if isinstance(item, dict):
+        return {key: map_strings(value, change) for key, value in item.items()}
+    return item
 
 
 def substitute(text: str, params: Sequence[Param]) -> str:

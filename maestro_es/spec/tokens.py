@@ -34,7 +34,7 @@ def warn_of_tokens(
     findings: Findings,
 ) -> None:
     """Warn of misspelt tokens, and of launchers in steps that no scheduler runs."""
-    names = (*parameters.keys, *environment.values, *_BUILT_IN)
+    names = {*parameters.keys, *environment.values, *_BUILT_IN}
     meant = functools.cache(lambda name: nearest(name, names, _LIKENESS))
     for template in templates:
         tokens = dict.fromkeys(match for text in strings_in(dict(template.run)) for match in _TOKEN.findall(text))
