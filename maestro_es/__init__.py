@@ -1,3 +1,29 @@
 """Maestro studies on clusters: every transition in an event log, and no process between two ticks."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from maestro_es.core.model import State, StudyStatus
+    from maestro_es.execution_graph import ExecutionGraph, StudyStep
+
+__all__ = ["ExecutionGraph", "State", "StudyStatus", "StudyStep", "__version__"]
+
+_HOMES = {
+    "ExecutionGraph": "maestro_es.execution_graph",
+    "StudyStep": "maestro_es.execution_graph",
+    "State": "maestro_es.core.model",
+    "StudyStatus": "maestro_es.core.model",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is asked for, so that a tick does not pay for it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # noqa: PLC0415 - likewise
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -10,6 +10,7 @@
     │   ├── DamagedLog        the log can't be read, or was changed by another hand
     │   ├── InvalidTransition an event that can't follow from the state before it
     │   ├── NewerLog          the log was written by a later version
+    │   ├── LogUnavailable    the file system does not let us read or write the log now; nothing was changed
     │   ├── ConcurrentAppend  somebody else appended first; nothing was written
     │   └── StudyCopied       this is a copy, and the original is alive
     └── SchedulerError        something is wrong with a scheduler
@@ -58,6 +59,10 @@ class InvalidTransition(StudyError):
 
 class NewerLog(StudyError):
     """The log was written by a later version of maestro-es."""
+
+
+class LogUnavailable(StudyError):
+    """The log can't be read or written now: the disk is full, the file locked or not ours. Nothing was changed."""
 
 
 class ConcurrentAppend(StudyError):

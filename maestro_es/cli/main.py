@@ -1,13 +1,15 @@
 """The command line: each command in a module of its own, imported when it is called.
 
-A command parses, calls and prints. A `MaestroError` is shown in one line and exits with 1; anything else is our bug and
-shows its traceback.
+A command parses, calls and prints. A `MaestroError` is shown in one line and exits with 1; anything else is our bug
+and shows its traceback.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from typing import NoReturn
 
 import click
 
@@ -62,9 +64,23 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; exits with the command's code."""
+    """Run the command line; exits with the command's code, 1 for all that is shown in one line."""
     try:
-        cli(prog_name="maestro-es")
+        sys.exit(cli(prog_name="maestro-es", standalone_mode=False))
     except MaestroError as error:
-        print(f"maestro-es: {error}", file=sys.stderr)
+        _fail(str(error))
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "maestro-es"
+        _fail(f"{error.format_message()} See '{command} --help'.")
+    except (click.ClickException, click.Abort) as error:
+        _fail(str(error) or "left")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that leaving does not flush into it again
         sys.exit(1)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"maestro-es: {message}", file=sys.stderr)
+    sys.exit(1)

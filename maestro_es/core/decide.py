@@ -236,11 +236,7 @@ def end_cancelled(graph: Graph, seen: Observations) -> list[Draft]:
 
 def ended_badly(drafts: Iterable[Draft]) -> list[int]:
     """Return the steps that these events end without success, so that what waits for them can't run."""
-    return [
-        step
-        for step, event in drafts
-        if step and _ends_badly(event)
-    ]
+    return [step for step, event in drafts if step and _ends_badly(event)]
 
 
 def _ends_badly(event: e.AnyEvent) -> bool:

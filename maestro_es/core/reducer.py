@@ -111,7 +111,9 @@ def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
     study = graph.study
     number = recorded.step or 0
     if graph.funnel(event.template) and not graph.unfinished(event.template):
-        raise InvalidTransition(f"event {recorded.seq}: all that waits for the steps of {event.template!r} was released")
+        raise InvalidTransition(
+            f"event {recorded.seq}: all that waits for the steps of {event.template!r} was released"
+        )
     if number != study.steps + 1 or graph.number_of(event.name) is not None:
         raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} is not new, or its number {number} is not")
     record = StepRecord(

@@ -6,21 +6,30 @@ that is no study, and a second `run` may have it.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import shlex
 import shutil
 import stat
 import sys
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
+from maestro_es.adapters import process
 from maestro_es.core.decide import Draft
+from maestro_es.core.events import StudyCreated
+from maestro_es.core.model import Settings
 from maestro_es.errors import RequestRefused
 from maestro_es.poller import clock
+from maestro_es.poller.lock import hold
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.study_dir import StudyDir
+from maestro_es.spec.metadata import batch_info
+from maestro_es.spec.plan import StudyPlan, acquire
+from maestro_es.store.registry import register
 from maestro_es.store.study_log import StudyLog
 
 #: What of a user's environment is recorded, for ticks that cron starts with next to none. No secrets are among it.
@@ -60,23 +69,94 @@ def make_directory(root: Path) -> StudyDir:
             folder.chmod(folder.stat().st_mode & ~(stat.S_IWGRP | stat.S_IWOTH))
         with resources.as_file(resources.files("maestro_es.adapters") / "runner.sh") as runner:
             shutil.copyfile(runner, study.runner)
-        study.next_tick.write_text(_NEXT_TICK.format(command=f"{shlex.quote(sys.executable)} -m maestro_es tick --queue"))
+        study.next_tick.write_text(
+            _NEXT_TICK.format(command=f"{shlex.quote(sys.executable)} -m maestro_es tick --queue")
+        )
         for script in (study.runner, study.next_tick):
             script.chmod(0o755)
     except OSError as error:
-        raise RequestRefused(f"{error.filename or root}: the study directory can't be made: {error.strerror}") from error
+        raise RequestRefused(
+            f"{error.filename or root}: the study directory can't be made: {error.strerror}"
+        ) from error
     return study
+
+
+def create_study(plan: StudyPlan, settings: Settings, context: Context) -> StudyDir:
+    """Create the study that a plan describes: its directory as Maestro lays it out, its dependencies, and its log.
+
+    If that fails, a directory that was not there before is gone again.
+    """
+    fresh = not plan.output.exists()
+    study = make_directory(plan.output)
+    with _alone(study):
+        try:
+            _lay_out(plan, study)
+            acquire(plan, _run)
+            study_id = new_study_id()
+            create_log(study, [(None, _created(plan, settings, study_id, study)), *plan.events], context)
+        except BaseException:
+            if fresh:
+                shutil.rmtree(study.root, ignore_errors=True)
+            raise
+    register(study_id, study.root)
+    return study
+
+
+@contextlib.contextmanager
+def _alone(study: StudyDir) -> Iterator[None]:
+    """Be the only process that creates a study in this directory."""
+    with hold(study.tick_lock) as alone:
+        if not alone or study.log.exists():
+            raise RequestRefused(f"{study.root}: another process has created a study here, or is about to")
+        yield
+
+
+def _created(plan: StudyPlan, settings: Settings, study_id: str, study: StudyDir) -> StudyCreated:
+    return StudyCreated(
+        study_id=study_id,
+        root=str(study.root),
+        name=plan.name,
+        description=plan.description,
+        spec=plan.spec_text,
+        spec_digest=hashlib.sha256(plan.spec_text.encode()).hexdigest(),
+        adapter=plan.batch,
+        settings=settings,
+        environment=recorded_environment(os.environ),
+    )
+
+
+def _lay_out(plan: StudyPlan, study: StudyDir) -> None:
+    """Write what Maestro keeps beside the workspaces; no pickles, and nothing of the environment."""
+    try:
+        shutil.copyfile(plan.spec_path, study.root / plan.spec_path.name)
+        if plan.pgen_path:
+            shutil.copyfile(plan.pgen_path, study.root / plan.pgen_path.name)
+        (study.root / "batch.info").write_text(batch_info(plan.batch))
+        for name in ("meta", "logs"):
+            (study.root / name).mkdir(exist_ok=True)
+        for name, text in plan.metadata.items():
+            (study.root / "meta" / name).write_text(text)
+    except OSError as error:
+        raise RequestRefused(f"{error.filename}: can't be written: {error.strerror}") from error
+
+
+def _run(argv: Sequence[str]) -> tuple[int, str, str]:
+    try:
+        return process.run(argv)
+    except FileNotFoundError:
+        return 127, "", f"{argv[0]} is not installed"
 
 
 def create_log(study: StudyDir, drafts: Iterable[Draft], context: Context) -> None:
     """Write a study's first events; the study exists once this returns."""
     scratch = study.log.with_name(study.log.name + ".new")
-    scratch.unlink(missing_ok=True)
+    journal = scratch.with_name(scratch.name + "-journal")
+    for leftover in (scratch, journal):
+        leftover.unlink(missing_ok=True)
     with StudyLog.create(scratch, context.now, clock.identity(context.host)) as log:
         log.append(drafts)
     context.after("append")
-    if study.log.exists():
-        raise RequestRefused(f"{study.root}: another process has created a study here meanwhile")
+    journal.unlink(missing_ok=True)
     scratch.rename(study.log)
     _sync(study.root)
     context.after("rename")

@@ -60,7 +60,9 @@ class StudyDir:
             if info.st_uid != os.geteuid():
                 raise StudyError(f"{path}: belongs to another user (uid {info.st_uid}); run this as that user")
             if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise StudyError(f"{path}: other users can write there; run 'chmod go-w {path}' and look what is in it")
+                raise StudyError(
+                    f"{path}: other users can write there; run 'chmod go-w {path}' and look what is in it"
+                )
 
 
 def find_study(start: Path) -> Path:

@@ -48,7 +48,9 @@ def take_outcomes(study: OpenStudy) -> Callable[[Graph], list[Draft]]:
         return [
             (outcome.step, event)
             for outcome in study.pending
-            for event in outcome_events(graph, outcome.step, outcome.token, outcome.outcome, now, outcome.script_digest)
+            for event in outcome_events(
+                graph, outcome.step, outcome.token, outcome.outcome, now, outcome.script_digest
+            )
         ]
 
     return rule

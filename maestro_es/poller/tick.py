@@ -7,10 +7,18 @@ have written nothing.
 
 from __future__ import annotations
 
-from maestro_es.core.decide import Draft, Observations, complete, decide, ended_badly, fail_descendants, jobs_to_end
-from maestro_es.core.decide import submissions
-from maestro_es.core.evidence import ReportKind
+from maestro_es.core.decide import (
+    Draft,
+    Observations,
+    complete,
+    decide,
+    ended_badly,
+    fail_descendants,
+    jobs_to_end,
+    submissions,
+)
 from maestro_es.core.events import StepDryRun, StepFailed
+from maestro_es.core.evidence import ReportKind
 from maestro_es.core.model import Cause, State, StepRecord, StudyStatus
 from maestro_es.errors import ConcurrentAppend, StudyError, Unreachable
 from maestro_es.poller.inbox import remove_reports
@@ -103,8 +111,7 @@ def _remove_settled(study: OpenStudy, look: Look) -> None:
     done = [
         report
         for report in look.reports
-        if report.token not in states
-        or (report.kind is ReportKind.STARTED and states[report.token] is State.RUNNING)
+        if report.token not in states or (report.kind is ReportKind.STARTED and states[report.token] is State.RUNNING)
     ]
     remove_reports(study.dir.inbox, done)
     study.context.after("remove")

@@ -43,7 +43,9 @@ def script_names(record: StepRecord, extension: str) -> tuple[str, str]:
     return f"{name.replace(' ', '_')}.{extension}", f"{name}.restart.{extension}"
 
 
-def prepare(graph: Graph, record: StepRecord, study: StudyDir, adapter: Adapter, header_of: Adapter) -> tuple[Job, str]:
+def prepare(
+    graph: Graph, record: StepRecord, study: StudyDir, adapter: Adapter, header_of: Adapter
+) -> tuple[Job, str]:
     """Make a step's workspace and scripts; returns the attempt as a job and the digest of the script it starts.
 
     `header_of` is the study's adapter, whose extension every script carries; `adapter` is the one that will run it.

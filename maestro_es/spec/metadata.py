@@ -62,11 +62,6 @@ def _value(parameters: Parameters, combo: Mapping[str, Param], key: str, index: 
     return value if type(value) in {str, int, float, bool} else combo[key].value
 
 
-def batch_text(batch: Mapping[str, Any]) -> str:
-    """Return the text of ``batch.info``."""
-    return _text(batch)
-
-
 def _text(data: Mapping[str, Any]) -> str:
     return str(yaml.dump(data, Dumper=_Dumper, allow_unicode=True, default_flow_style=False))
 

@@ -1,8 +1,8 @@
 """The event log: the table `event` of one `events.db`, and what a row of it means.
 
 The file is an SQLite 3 database with the application id "mes1" and a rollback journal: logs live on NFS, Lustre and
-GPFS, where WAL corrupts. `journal_mode=TRUNCATE` with `synchronous=FULL` loses nothing that was acknowledged in a power
-cut. One row is one event::
+GPFS, where WAL corrupts. `journal_mode=TRUNCATE` with `synchronous=FULL` loses nothing that was acknowledged when the
+power is cut. One row is one event::
 
     seq          1, 2, 3 ... without a gap
     recorded_at  microseconds UTC, never less than in the row before
@@ -90,7 +90,7 @@ def head(connection: sqlite3.Connection) -> tuple[int, int, bytes]:
 
 
 def check_chain(rows: Iterable[Row]) -> Iterator[Row]:
-    """Pass rows on from the first, each once its seq and digest are found right; DamagedLog names the first wrong one."""
+    """Pass rows on from the first, each once seq and digest are found right; DamagedLog names the first wrong one."""
     before, seq, time = GENESIS, 0, 0
     for row in rows:
         if row[0] != seq + 1:

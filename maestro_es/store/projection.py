@@ -76,7 +76,9 @@ def from_row(row: Iterable[Any]) -> StepRecord:
         for index, decode in _DECODED:
             values[index] = decode(values[index])
     except (KeyError, ValueError, TypeError, msgspec.DecodeError) as error:
-        raise DamagedLog(f"the projection of step {values[0]} is damaged ({error}): run 'maestro-es rebuild'") from None
+        raise DamagedLog(
+            f"the projection of step {values[0]} is damaged ({error}): run 'maestro-es rebuild'"
+        ) from None
     return StepRecord(*values)
 
 
@@ -112,7 +114,7 @@ class ProjectedGraph:
     def clear(self) -> None:
         """Empty the tables, before everything is folded again."""
         for table in ("projection", "template", "step", "edge", "funnel"):
-            self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own table names
+            self._connection.execute(f"DELETE FROM {table}")
         self.forget()
 
     def flush(self, applied_seq: int) -> None:

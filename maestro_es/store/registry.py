@@ -1,8 +1,8 @@
 """The registry: which studies this user has, for ``tick --all`` and ``studies``.
 
 One small file for each study in ``~/.local/state/maestro-es/studies``, named by the study's id and holding its
-directory. No file is ever written by two processes, so there is nothing to lock. `MAESTRO_ES_HOME` names another place;
-XDG variables are not looked at, because cron doesn't know them.
+directory. No file is ever written by two processes, so there is nothing to lock. `MAESTRO_ES_HOME` names another
+place; XDG variables are not looked at, because cron doesn't know them.
 """
 
 from __future__ import annotations
@@ -39,3 +39,19 @@ def registered() -> dict[str, Path]:
         return {}
     entries.sort(key=lambda entry: entry.stat().st_mtime)
     return {entry.name: Path(Path(entry.path).read_text().strip()) for entry in entries}
+
+
+def complaint_is_new(study_id: str, complaint: str) -> bool:
+    """Keep what is wrong with a study (empty: nothing) and return whether a person has not been told of it yet."""
+    place = folder() / f".{study_id}.complaint"
+    try:
+        known = place.read_text()
+    except FileNotFoundError:
+        known = ""
+    if complaint == known:
+        return False
+    if complaint:
+        place.write_text(complaint)
+    else:
+        place.unlink(missing_ok=True)
+    return bool(complaint)

@@ -17,7 +17,7 @@ from maestro_es.core.events import AnyEvent, InvocationStarted, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Micros
 from maestro_es.core.reducer import REDUCER_VERSION, apply
-from maestro_es.errors import ConcurrentAppend, DamagedLog, NewerLog, NotAStudy
+from maestro_es.errors import ConcurrentAppend, DamagedLog, LogUnavailable, NewerLog, NotAStudy
 from maestro_es.store import event_log
 from maestro_es.store.migrations import APPLICATION_ID, KNOWN, apply_migrations
 from maestro_es.store.projection import ProjectedGraph
@@ -51,6 +51,7 @@ class StudyLog:
         self._connection = connection
         self._clock = clock
         self._invocation = 0
+        self._open = False
         self.head = Head(*event_log.head(connection))
         self.graph = ProjectedGraph(connection)
 
@@ -91,6 +92,7 @@ class StudyLog:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit what is recorded inside all together, or nothing. The file is locked from the first event on."""
+        self._open = True
         try:
             yield
             if self._connection.in_transaction:
@@ -101,6 +103,13 @@ class StudyLog:
             if isinstance(error, sqlite3.DatabaseError):
                 raise _explain(error, self.path) from error
             raise
+        finally:
+            self._open = False
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a `transaction` is open."""
+        return self._open
 
     def record(self, drafts: Iterable[tuple[int | None, AnyEvent]]) -> None:
         """Append events inside a `transaction` and fold them into the graph. ConcurrentAppend: somebody else did."""
@@ -167,7 +176,7 @@ class StudyLog:
             raise _explain(error, self.path) from error
 
     def events(self, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
-        """Yield the events with ``after < seq <= upto``. They are read in blocks, so that no writer is kept waiting."""
+        """Yield the events with ``after < seq <= upto``, read in blocks, so that no writer is kept waiting."""
         while True:
             block = event_log.read_rows(self._connection, after, min(after + _FLUSH_EVERY, upto or 2**62))
             rows = list(block)
@@ -211,7 +220,7 @@ class StudyLog:
         """Fold the events that the projection lacks: all of them if another reducer or boot made it."""
         study = self.graph.study
         rebooted = study.host == self.identity.host and study.boot_id not in ("", self.identity.boot_id)
-        if self.graph.reducer_version != REDUCER_VERSION and self.head.seq or rebooted:
+        if rebooted or (self.head.seq and self.graph.reducer_version != REDUCER_VERSION):
             self.rebuild()
         elif self.graph.applied_seq < self.head.seq:
             with self.transaction():
@@ -259,10 +268,17 @@ def _writer(connection: sqlite3.Connection) -> str:
 def _explain(error: sqlite3.DatabaseError, path: Path) -> Exception:
     """Turn an error of SQLite into one that says what to do."""
     text = str(error)
-    if "locked" in text or "busy" in text:
-        return ConcurrentAppend(f"{path}: another process has kept the log locked for {_BUSY_SECONDS:.0f} s; try again")
-    if "readonly" in text or "unable to open" in text:
-        return NotAStudy(f"{path}: the log can't be written ({text}); check the owner and mode of the file and directory")
-    if "full" in text:
-        return DamagedLog(f"{path}: nothing was written, the file system is full; make room and run the command again")
+    if isinstance(error, sqlite3.OperationalError):
+        for words, remedy in _REMEDIES.items():
+            if words in text:
+                return LogUnavailable(f"{path}: nothing was written: {text}; {remedy}")
     return DamagedLog(f"{path}: not readable as an event log ({text}); restore it from a copy")
+
+
+_REMEDIES = {
+    "locked": f"another process has held it for {_BUSY_SECONDS:.0f} s, try again",
+    "readonly": "see who owns the file and its directory, and their modes",
+    "unable to open": "see who owns the file and its directory, and their modes",
+    "full": "make room and try again",
+    "disk I/O error": "see whether the file system is well and try again",
+}

@@ -1,0 +1,39 @@
+"""How ``run --wait`` shows a study's progress: one line that is written over on a terminal, else a line a change."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from maestro_es.core.model import State
+from maestro_es.poller.open_study import OpenStudy
+
+#: Seconds between lines where they can't be written over.
+_SECONDS = 10.0
+
+
+class Progress:
+    """Shows counts of steps by state on standard error."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._last = ""
+        self._at = 0.0
+
+    def show(self, study: OpenStudy) -> None:
+        """Show how a study stands, if that has changed."""
+        states = study.graph.study.states
+        done = study.graph.study.steps - study.graph.study.open_steps
+        counts = ", ".join(f"{states[state.name]} {state.name}" for state in State if state.name in states)
+        line = f"{done}/{study.graph.study.steps} steps done: {counts}"
+        late = time.monotonic() - self._at >= _SECONDS or not study.graph.study.open_steps
+        if line == self._last or not (self._terminal or late):
+            return
+        self._last, self._at = line, time.monotonic()
+        print(f"\r\033[K{line}" if self._terminal else line, end="" if self._terminal else "\n", file=sys.stderr)
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """End the line."""
+        if self._terminal and self._last:
+            print(file=sys.stderr)

@@ -1,0 +1,153 @@
+"""``maestro-es run``: create a study from a YAML file and start it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from maestro_es.cli.common import example
+from maestro_es.cli.progress import Progress
+from maestro_es.core.model import Settings, StudyStatus
+from maestro_es.drivers.foreground import drive
+from maestro_es.poller.create import create_study
+from maestro_es.poller.lock import hold
+from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.replace import check_replaceable, remove
+from maestro_es.poller.tick import tick
+from maestro_es.spec.plan import StudyPlan, plan_study
+
+_COUNT = click.IntRange(min=0)
+
+
+@example("maestro-es run -y -o ./pi examples/monte_carlo_pi/monte_carlo_pi.yaml")
+@click.command()
+@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@click.option("-a", "--attempts", type=click.IntRange(min=1), default=1, help="Submissions of a step until it fails.")
+@click.option("-r", "--rlimit", type=_COUNT, default=1, help="Restarts of a step after a timeout; 0: no limit.")
+@click.option("-t", "--throttle", type=_COUNT, default=0, help="Jobs in flight at the same time; 0: no limit.")
+@click.option("-s", "--sleeptime", type=click.IntRange(min=1), default=60, help="With --wait: seconds between ticks.")
+@click.option("--local-slots", type=_COUNT, default=0, help="Steps on this host at the same time; 0: its cores.")
+@click.option("--dry", is_flag=True, help="Write directories and scripts, run nothing.")
+@click.option("-p", "--pgen", type=click.Path(path_type=Path), help="A Python file that makes the parameters.")
+@click.option("--pargs", multiple=True, metavar="KEY:VALUE", help="An argument for --pgen; may be repeated.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The study directory, exactly.")
+@click.option("-fg", "--wait", "wait", is_flag=True, help="Tick here until the study has ended.")
+@click.option("--hashws", is_flag=True, help="Short names for the workspaces of parameterised steps.")
+@click.option("--usetmp", is_flag=True, help="Keep the scripts in a directory for temporary files.")
+@click.option("-n", "--autono", is_flag=True, help="Answer no to every question.")
+@click.option("-y", "--autoyes", is_flag=True, help="Answer yes to every question.")
+def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
+    spec: Path,
+    attempts: int,
+    rlimit: int,
+    throttle: int,
+    sleeptime: int,
+    local_slots: int,
+    pgen: Path | None,
+    pargs: tuple[str, ...],
+    out: Path | None,
+    *,
+    dry: bool,
+    wait: bool,
+    hashws: bool,
+    usetmp: bool,
+    autono: bool,
+    autoyes: bool,
+) -> None:
+    """Create a study from the Maestro YAML file SPEC and start it.
+
+    The study advances by ticks: 'maestro-es tick', which cron calls, or --wait. With --wait the exit code is 0 if it
+    finished, 2 if steps failed, 3 if it was cancelled.
+    """
+    if autono and autoyes:
+        raise click.UsageError("-n and -y exclude each other")
+    plan = plan_study(
+        spec,
+        output=out,
+        timestamp=time.strftime("%Y%m%d-%H%M%S"),
+        pgen=pgen,
+        pargs=pargs,
+        hash_workspaces=hashws,
+        restart_limit=rlimit,
+    )
+    for warning in plan.warnings:
+        click.echo(f"maestro-es: warning: {warning}", err=True)
+    answers = Answers(yes=autoyes or dry, no=autono)
+    _make_room(plan, answers)
+    steps = sum(number is not None for number, _ in plan.events)
+    if not answers.ask(f"{plan.name}: {steps} steps in {plan.output}. Launch the study?"):
+        click.echo("Study launch aborted.")
+        return
+    settings = Settings(
+        submission_attempts=attempts,
+        submission_throttle=throttle,
+        restart_limit=rlimit,
+        local_slots=local_slots,
+        sleep_seconds=sleeptime,
+        use_tmp=usetmp,
+        hash_workspaces=hashws,
+        dry_run=dry,
+    )
+    context = Context()
+    root = create_study(plan, settings, context).root
+    with OpenStudy(root, context) as study:
+        sys.exit(_drive(study, sleeptime) if wait else _launch(study, dry=dry))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Who answers questions: -y, -n, or the person."""
+
+    yes: bool
+    no: bool
+
+    def ask(self, question: str) -> bool:
+        """Return the answer to a yes-or-no question."""
+        if self.yes or self.no:
+            return self.yes
+        return click.confirm(question)
+
+
+def _make_room(plan: StudyPlan, answers: Answers) -> None:
+    """Throw away what stands in the study's place, if that may be and is wanted."""
+    if not plan.output.exists() or (plan.output.is_dir() and not any(plan.output.iterdir())):
+        return
+    check_replaceable(plan.output)
+    if not answers.ask(f"{plan.output} exists. Throw it away and start anew?"):
+        click.echo("Study launch aborted.")
+        sys.exit(0)
+    remove(plan.output)
+
+
+def _launch(study: OpenStudy, *, dry: bool) -> int:
+    """Make the first tick and say how the others will come."""
+    with hold(study.dir.tick_lock, -1):
+        status = tick(study)
+    root = study.dir.root
+    if dry:
+        click.echo(f"Workspaces and scripts are in {root}; nothing was run.")
+        return status.value
+    click.echo(f"Study launched in {root}")
+    if status is StudyStatus.RUNNING:
+        click.echo("It advances with each 'maestro-es tick --all'; a crontab line for that is")
+        click.echo(f"    * * * * * {sys.executable} -m maestro_es tick --all")
+    return 0
+
+
+def _drive(study: OpenStudy, sleeptime: int) -> int:
+    """Tick until the study has ended; left with Ctrl-C, it goes on by other ticks."""
+    click.echo(f"Study launched in {study.dir.root}")
+    progress = Progress()
+    try:
+        status = drive(study, sleeptime, progress.show)
+    except KeyboardInterrupt:
+        progress.close()
+        click.echo(f"Left; the study goes on with 'maestro-es tick {study.dir.root}' or under cron.", err=True)
+        return 1
+    progress.close()
+    click.echo(f"Study ended: {status.name}")
+    return status.value

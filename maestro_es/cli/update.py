@@ -1,0 +1,49 @@
+"""``maestro-es update``: change settings of a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from maestro_es.cli.common import example, reason_option, study_path
+from maestro_es.core import requests
+from maestro_es.core.events import SettingsChanged
+from maestro_es.poller.open_study import OpenStudy
+
+
+@example("maestro-es update ./pi --throttle 20 --reason 'the queue is empty tonight'")
+@click.command()
+@click.argument("studies", nargs=-1, type=click.Path(path_type=Path), metavar="[STUDY]...")
+@click.option("--throttle", type=int, multiple=True, help="Jobs in flight at the same time; 0: no limit.")
+@click.option("--rlimit", type=int, multiple=True, help="Restarts of a step after a timeout; 0: no limit.")
+@click.option("--sleep", type=int, multiple=True, help="Seconds between the ticks of 'run --wait'.")
+@reason_option
+def command(
+    studies: tuple[Path, ...], throttle: tuple[int, ...], rlimit: tuple[int, ...], sleep: tuple[int, ...], reason: str
+) -> None:
+    """Change the settings of each STUDY from the next tick on.
+
+    An option is given once for all studies, or once for each in their order.
+    """
+    roots = studies or (study_path(None),)
+    given = {name: values for name, values in (("throttle", throttle), ("rlimit", rlimit), ("sleep", sleep)) if values}
+    if not given:
+        raise click.UsageError("say what to change: --throttle, --rlimit or --sleep")
+    for name, values in given.items():
+        if len(values) not in {1, len(roots)}:
+            raise click.UsageError(f"--{name} is given {len(values)} times for {len(roots)} studies")
+    for index, root in enumerate(roots):
+        chosen_here = {name: chosen[index if len(chosen) > 1 else 0] for name, chosen in given.items()}
+        _update(root, chosen_here, reason)
+
+
+def _update(root: Path, values: dict[str, int], reason: str) -> None:
+    with OpenStudy(root) as study:
+        study.dir.check_owner()
+        drafts = study.request(lambda graph: requests.update(graph, values, reason))
+        for _, event in drafts:
+            if isinstance(event, SettingsChanged):
+                click.echo(f"{root}: {event.what} is {event.after} now, was {event.before}")
+        if not drafts:
+            click.echo(f"{root}: nothing to change")

@@ -1,0 +1,26 @@
+"""``maestro-es validate``: check a study file without running it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from maestro_es.cli.common import example
+from maestro_es.spec.plan import plan_study
+
+
+@example("maestro-es validate examples/monte_carlo_pi/monte_carlo_pi.yaml")
+@click.command()
+@click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
+@click.option("-p", "--pgen", type=click.Path(path_type=Path), help="A Python file that makes the parameters.")
+@click.option("--pargs", multiple=True, metavar="KEY:VALUE", help="An argument for --pgen; may be repeated.")
+@click.option("--hashws", is_flag=True, help="Short names for the workspaces of parameterised steps.")
+def command(spec: Path, pgen: Path | None, pargs: tuple[str, ...], *, hashws: bool) -> None:
+    """Check the study file SPEC and report everything that is wrong with it. Nothing is created or run."""
+    plan = plan_study(spec, output=None, timestamp="0", pgen=pgen, pargs=pargs, hash_workspaces=hashws)
+    for warning in plan.warnings:
+        click.echo(f"maestro-es: warning: {warning}", err=True)
+    steps = sum(number is not None for number, _ in plan.events)
+    templates = sum(number is None for number, _ in plan.events)
+    click.echo(f"{spec}: valid; {templates} steps make {steps} instances")

@@ -1,0 +1,100 @@
+"""What one run of ``maestro-es tick`` does: a pass over each study, silent unless a person must know something.
+
+A study whose lock is held is being ticked by somebody else: nothing to do. A study that can't be ticked does not stop
+the others, and is complained about once, not once a minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from maestro_es.core.model import State, StudyStatus
+from maestro_es.errors import LogUnavailable, MaestroError, Unreachable
+from maestro_es.poller.lock import hold, queue_up
+from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.tick import tick
+from maestro_es.store import registry
+
+#: Exit codes: all is well; something is wrong with a study; a scheduler or file system did not answer, try again.
+OK, WRONG, TRY_AGAIN = 0, 1, 75
+
+
+class Outcome:
+    """What a run adds up to: its exit code, and the lines that a person must read."""
+
+    def __init__(self) -> None:
+        self.code = OK
+        self.lines: list[str] = []
+
+    def note(self, code: int, line: str = "") -> None:
+        """Take in what came of one study; "wrong" outweighs "try again"."""
+        if self.code != WRONG:
+            self.code = code or self.code
+        if line:
+            self.lines.append(line)
+
+
+def tick_studies(roots: Iterable[Path], context: Context) -> Outcome:
+    """Tick these studies, each if nobody else does."""
+    outcome = Outcome()
+    for root in roots:
+        code, complaint = _try(root, context, outcome)
+        outcome.note(code, complaint)
+    return outcome
+
+
+def tick_all(context: Context) -> Outcome:
+    """Tick every registered study; what was complained about before is not said again."""
+    outcome = Outcome()
+    for study_id, root in registry.registered().items():
+        code, complaint = _try(root, context, outcome)
+        outcome.note(code)
+        if registry.complaint_is_new(study_id, complaint):
+            outcome.lines.append(complaint)
+    return outcome
+
+
+def tick_next(root: Path, context: Context) -> Outcome:
+    """Tick a study after whoever ticks it now, unless somebody waits for that already: what runners ask for."""
+    outcome = Outcome()
+    with OpenStudy(root, context) as study, queue_up(study.dir, context.host.name) as ours:
+        if ours:
+            _pass(study, outcome)
+    return outcome
+
+
+def _try(root: Path, context: Context, outcome: Outcome) -> tuple[int, str]:
+    """Tick a study; returns an exit code and what is to be complained about."""
+    try:
+        _tick_one(root, context, outcome)
+    except LogUnavailable as error:
+        return TRY_AGAIN, str(error)
+    except MaestroError as error:
+        return WRONG, str(error)
+    except OSError as error:
+        return TRY_AGAIN, f"{error.filename or root}: {error.strerror}"
+    return OK, ""
+
+
+def _tick_one(root: Path, context: Context, outcome: Outcome) -> None:
+    with OpenStudy(root, context) as study:
+        if study.status is not StudyStatus.RUNNING and study.dir.status_csv.exists():
+            return
+        with hold(study.dir.tick_lock) as alone:
+            if alone:
+                _pass(study, outcome)
+
+
+def _pass(study: OpenStudy, outcome: Outcome) -> None:
+    silent = set(study.graph.study.unreachable)
+    before = study.status
+    try:
+        status = tick(study)
+    except Unreachable as error:
+        news = set(study.graph.study.unreachable) - silent
+        outcome.note(TRY_AGAIN, f"{study.dir.root}: {error}" if news else "")
+        return
+    if before is StudyStatus.RUNNING and status is StudyStatus.FAILURE:
+        failed = sum(study.graph.study.states.get(state.name, 0) for state in (State.FAILED, State.TIMEDOUT))
+        outcome.lines.append(f"{study.dir.root}: the study has ended, and {failed} of its steps have failed")

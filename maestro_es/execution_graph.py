@@ -1,0 +1,363 @@
+"""`ExecutionGraph`: build a graph of steps in Python and run it, with everything that happens in an event log.
+
+The interface is Maestro's; what event sourcing adds is `create`, `open`, `at`, `replay` and `history`. An object holds
+no state of its own: its methods append events to the log in its directory or run a tick, so a second process that
+opens the same path sees the same graph. ::
+
+    from maestro_es import ExecutionGraph, StudyStatus, StudyStep
+
+    graph = ExecutionGraph.create("./hello")
+    graph.add_description("hello", "two steps in a row")
+    graph.add_step("greet", StudyStep("greet", "says hello", {"cmd": "echo hello > hello.txt"}), "greet", 0)
+    graph.add_step("count", StudyStep("count", "counts words", {"cmd": "wc -w ../greet/hello.txt"}), "count", 0)
+    graph.add_connection("greet", "count")
+    while graph.execute_ready_steps() is StudyStatus.RUNNING:
+        time.sleep(0.1)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from maestro_es.adapters.process import this_host
+from maestro_es.adapters.registry import make_adapter
+from maestro_es.core import events as e
+from maestro_es.core import requests
+from maestro_es.core.decide import Draft, is_local
+from maestro_es.core.evidence import Conclusion, judge
+from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.model import (
+    CancelCode,
+    JobStatusCode,
+    Micros,
+    Param,
+    Settings,
+    State,
+    StepRecord,
+    StudyStatus,
+)
+from maestro_es.core.reducer import apply
+from maestro_es.errors import RequestRefused
+from maestro_es.poller.create import create_log, make_directory, new_study_id, recorded_environment
+from maestro_es.poller.lock import hold
+from maestro_es.poller.observe import Look, Moment
+from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.status_csv import status_text
+from maestro_es.poller.tick import tick
+from maestro_es.poller.workspace import prepare, remove_temporary_folder
+from maestro_es.store.projection import ProjectedGraph
+
+_logger = logging.getLogger(__name__)
+
+#: Maestro's name for the root of a graph: every step that waits for nothing hangs on it.
+SOURCE = "_source"
+
+
+class Step(Protocol):
+    """What `add_step` takes: `StudyStep`, or Maestro's class of that name."""
+
+    name: str
+    description: str
+    run: Mapping[str, Any]
+
+
+@dataclass
+class StudyStep:
+    """A step: its name, what it is for, and its ``run`` keys as a study file has them; ``cmd`` is the script."""
+
+    name: str
+    description: str
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ExecutionGraph:
+    """A graph of steps over an event log.
+
+    `path` is the study's directory, made anew; without it, one among the temporary files. `submission_attempts` (at
+    least 1) is how often a refused submission is tried, `submission_throttle` (0: no limit) how many jobs may be in
+    flight, `use_tmp` keeps scripts among the temporary files, `dry_run` writes scripts and runs nothing.
+    """
+
+    def __init__(
+        self,
+        submission_attempts: int = 1,
+        submission_throttle: int = 0,
+        use_tmp: bool = False,  # noqa: FBT001, FBT002 - Maestro's signature
+        dry_run: bool = False,  # noqa: FBT001, FBT002 - Maestro's signature
+        *,
+        path: str | os.PathLike[str] | None = None,
+        context: Context | None = None,
+    ) -> None:
+        if submission_attempts < 1:
+            raise ValueError(f"submission_attempts must be at least 1, not {submission_attempts}")
+        if submission_throttle < 0:
+            raise ValueError(f"submission_throttle must not be negative, but is {submission_throttle}")
+        settings = Settings(
+            submission_attempts=submission_attempts,
+            submission_throttle=submission_throttle,
+            use_tmp=use_tmp,
+            dry_run=dry_run,
+        )
+        context = context or Context()
+        study = make_directory(Path(path if path is not None else tempfile.mkdtemp(prefix="maestro-es-")))
+        created = e.StudyCreated(
+            study_id=new_study_id(),
+            root=str(study.root),
+            adapter={"type": "local"},
+            settings=settings,
+            environment=recorded_environment(os.environ),
+        )
+        create_log(study, [(None, created)], context)
+        self._study = OpenStudy(study.root, context)
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], **settings: Any) -> ExecutionGraph:  # noqa: ANN401 - as __init__
+        """Create a study in the directory `path`. RequestRefused if there is one."""
+        return cls(**settings, path=path)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], context: Context | None = None) -> ExecutionGraph:
+        """Open the study in the directory `path`. NotAStudy if there is none."""
+        graph = cls.__new__(cls)
+        graph._study = OpenStudy(Path(path), context)  # noqa: SLF001 - one of our own
+        return graph
+
+    def close(self) -> None:
+        """Close the log; the graph can be opened again."""
+        self._study.log.close()
+
+    def __enter__(self) -> ExecutionGraph:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        """Append what is added inside all together, which is much faster for many steps; an error undoes it all."""
+        self._study.log.refresh()
+        with self._study.log.transaction():
+            yield
+
+    # -- building ---------------------------------------------------------------------------------------------------
+
+    def add_step(
+        self,
+        name: str,
+        step: Step,
+        workspace: str | os.PathLike[str],
+        restart_limit: int,
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add a step under a name of its own. `workspace` is a directory, relative to the study or absolute.
+
+        `restart_limit` counts restarts after a timeout (0: no limit); `params` are shown in the status table.
+        """
+        run = {key: value for key, value in step.run.items() if value not in ("", None)}
+        if not run.get("cmd"):
+            raise ValueError(f"step {name!r} has no cmd")
+        given = tuple(Param(key, str(value), f"{key}.{value}", key) for key, value in (params or {}).items())
+        place = os.path.relpath(self._study.dir.path(os.fspath(workspace)), self._study.dir.root)
+        template = e.StepTemplateAdded(name=name, description=step.description or name, run=run)
+
+        def add(graph: ProjectedGraph) -> list[Draft]:
+            if graph.number_of(name) is not None:
+                raise RequestRefused(f"there is a step {name!r} already; give this one another name")
+            added = e.StepAdded(
+                name=name,
+                template=name,
+                workspace=place,
+                params=given,
+                scheduled=not is_local(graph.study.adapter) and bool(run.get("nodes") or run.get("procs")),
+                restart_limit=restart_limit,
+            )
+            return [(None, template), (graph.study.steps + 1, added)]
+
+        self._request(add)
+
+    def add_connection(self, parent: str, step: str) -> None:
+        """Let `step` wait for `parent`. KeyError if there is no such step, ValueError if it would wait for itself."""
+        if parent == SOURCE:
+            return
+
+        def connect(graph: ProjectedGraph) -> list[Draft]:
+            first, second = _number(graph, parent), _number(graph, step)
+            if first in graph.parents(second):
+                return []
+            if first == second or (graph.children(second) and second in _ancestors(graph, first)):
+                raise ValueError(f"{step!r} waiting for {parent!r} would be a cycle")
+            return [(second, e.ConnectionAdded(parent=first))]
+
+        self._request(connect)
+
+    def set_adapter(self, adapter: dict[str, Any]) -> None:
+        """Choose the scheduler: a batch block as study files have it. TypeError if it is none or its type unknown."""
+        if not isinstance(adapter, dict):
+            raise TypeError(f"adapter must be a dictionary, not {type(adapter).__name__}")
+        make_adapter(adapter, this_host())
+        self._set("adapter", adapter)
+        vars(self._study).pop("adapters", None)
+
+    def add_description(self, name: str, description: str, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 - Maestro's
+        """Name and describe the study; other keys are taken and ignored, as Maestro does."""
+        self._set("name", name)
+        self._set("description", description)
+
+    def _set(self, what: str, value: object) -> None:
+        def change(graph: ProjectedGraph) -> list[Draft]:
+            before = getattr(graph.study, what)
+            return [] if before == value else [(None, e.SettingsChanged(what=what, before=before, after=value))]
+
+        self._request(change)
+
+    def _request(self, rule: Callable[[ProjectedGraph], list[Draft]]) -> None:
+        if self._study.log.in_transaction:
+            self._study.log.record(rule(self._study.graph))
+            return
+        self._study.log.refresh()
+        self._study.request(rule)
+
+    # -- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The study's directory."""
+        return self._study.dir.root
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self._fresh().study.name
+
+    @property
+    def description(self) -> str:
+        """What the study is for."""
+        return self._fresh().study.description
+
+    @property
+    def status(self) -> StudyStatus:
+        """The state of the study as a whole, as it was recorded last."""
+        return self._fresh().study.status
+
+    @property
+    def steps(self) -> dict[str, StepRecord]:
+        """All steps by name, as they were recorded last."""
+        return {step.name: step for step in self._fresh().steps()}
+
+    @property
+    def status_subtree(self) -> list[str]:
+        """The names of all steps, in the order of the status table."""
+        return [step.name for step in sorted(self._fresh().steps(), key=lambda step: (step.row, step.number))]
+
+    def log_description(self) -> None:
+        """Log name and description."""
+        _logger.info("name: %s, description: %s", self.name, self.description)
+
+    def _fresh(self) -> ProjectedGraph:
+        if not self._study.log.in_transaction:
+            self._study.log.refresh()
+        return self._study.graph
+
+    # -- running ----------------------------------------------------------------------------------------------------
+
+    def execute_ready_steps(self) -> StudyStatus:
+        """Run one tick; returns how the study stands. Unreachable if a scheduler did not answer."""
+        with hold(self._study.dir.tick_lock, -1):
+            return tick(self._study)
+
+    def check_study_status(self) -> tuple[JobStatusCode, dict[str, State]]:
+        """Ask the schedulers for the steps in flight and return what they say, by name; nothing is recorded."""
+        context = self._study.context
+        look = Look(self._fresh(), self._study.dir, self._study.adapters, Moment(context.now(), context.host, ""))
+        seen = look.observations.sightings
+        steps = {step.name: _state(step, judge(seen[step.token]).conclusion) for step in self._study.graph.in_flight()}
+        if look.observations.unreachable:
+            return JobStatusCode.ERROR, steps
+        return (JobStatusCode.OK if steps else JobStatusCode.NOJOBS), steps
+
+    def cancel_study(self, reason: str = "") -> CancelCode:
+        """Ask that everything ends, and tick once: jobs end by the ticks that follow."""
+        self._request(lambda graph: requests.cancel(graph, (), reason))
+        self.execute_ready_steps()
+        return CancelCode.OK
+
+    def generate_scripts(self) -> None:
+        """Write the workspace and scripts of every step, without running any."""
+        adapters = self._study.adapters
+        for step in list(self._fresh().steps()):
+            prepare(self._study.graph, step, self._study.dir, adapters.of(step), adapters.scheduler)
+
+    def cleanup(self) -> None:
+        """Remove the scripts that `use_tmp` keeps among the temporary files."""
+        remove_temporary_folder(self._fresh().study.study_id)
+
+    def write_status(self, path: str | os.PathLike[str]) -> None:
+        """Write ``status.csv`` into a directory."""
+        text = status_text(self._fresh().steps(), self._study.context.now())
+        (Path(path) / "status.csv").write_text(text, encoding="utf-8")
+
+    # -- the past ---------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def replay(events: Iterable[e.Recorded]) -> MemoryGraph:
+        """Return the graph that these events add up to."""
+        graph = MemoryGraph()
+        for recorded in events:
+            apply(graph, recorded)
+        return graph
+
+    def at(self, *, seq: int | None = None, time: Micros | None = None) -> MemoryGraph:
+        """Return the graph as it was after event `seq`, or at a `time` in microseconds UTC."""
+        if (seq is None) is (time is None):
+            raise ValueError("give either seq or time")
+        return self._study.log.replay(upto=self._study.log.seq_at(time) if time is not None else seq)
+
+    def history(self, step: str | None = None, after: int = 0) -> list[e.Recorded]:
+        """Return the events with a seq greater than `after`, all or those of one step."""
+        number = self._fresh().number_of(step) if step is not None else None
+        events = self._study.log.events(after)
+        return [recorded for recorded in events if step is None or recorded.step == number]
+
+
+def _number(graph: ProjectedGraph, name: str) -> int:
+    number = graph.number_of(name)
+    if number is None:
+        raise KeyError(f"there is no step {name!r}")
+    return number
+
+
+def _ancestors(graph: ProjectedGraph, number: int) -> set[int]:
+    """Return a step and everything that it waits for."""
+    found = {number}
+    border = [number]
+    while border:
+        for parent in graph.parents(border.pop()):
+            if parent not in found:
+                found.add(parent)
+                border.append(parent)
+    return found
+
+
+#: What a conclusion about an attempt would make of its step.
+_STATES = {
+    Conclusion.RUNNING: State.RUNNING,
+    Conclusion.FINISHED: State.FINISHED,
+    Conclusion.FAILED: State.FAILED,
+    Conclusion.OUT_OF_MEMORY: State.FAILED,
+    Conclusion.TIMED_OUT: State.TIMEDOUT,
+    Conclusion.CANCELLED: State.CANCELLED,
+    Conclusion.STOPPED: State.HWFAILURE,
+    Conclusion.HARDWARE_FAILED: State.HWFAILURE,
+    Conclusion.LOST: State.HWFAILURE,
+}
+
+
+def _state(step: StepRecord, conclusion: Conclusion) -> State:
+    return _STATES.get(conclusion, step.state)
