@@ -75,12 +75,14 @@ def insert(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
     connection.executemany(f"INSERT INTO event ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
-def read_rows(connection: sqlite3.Connection, after: int = 0, upto: int | None = None) -> Iterator[Row]:
-    """Yield the rows with ``after < seq <= upto`` in order."""
-    bound = upto if upto is not None else 2**62
-    yield from connection.execute(
-        f"SELECT {_COLUMNS} FROM event WHERE seq > ? AND seq <= ? ORDER BY seq", (after, bound)
-    )
+def read_rows(connection: sqlite3.Connection, after: int, limit: int) -> list[Row]:
+    """Return the next rows after an event in order, at most `limit` of them. DamagedLog if there is a gap."""
+    query = f"SELECT {_COLUMNS} FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
+    rows: list[Row] = connection.execute(query, (after, limit)).fetchall()
+    for seq, row in enumerate(rows, after + 1):
+        if row[0] != seq:
+            raise DamagedLog(f"event {seq} is missing: event {row[0]} follows event {seq - 1}")
+    return rows
 
 
 def head(connection: sqlite3.Connection) -> tuple[int, int, bytes]:
@@ -89,9 +91,12 @@ def head(connection: sqlite3.Connection) -> tuple[int, int, bytes]:
     return row or (0, 0, GENESIS)
 
 
-def check_chain(rows: Iterable[Row]) -> Iterator[Row]:
-    """Pass rows on from the first, each once seq and digest are found right; DamagedLog names the first wrong one."""
-    before, seq, time = GENESIS, 0, 0
+def check_chain(rows: Iterable[Row], after: tuple[int, int, bytes] = (0, 0, GENESIS)) -> Iterator[Row]:
+    """Pass rows on, each once seq and digest are found right; DamagedLog names the first wrong one.
+
+    `after` is seq, recorded_at and digest of the event before the first row.
+    """
+    seq, time, before = after
     for row in rows:
         if row[0] != seq + 1:
             raise DamagedLog(f"event {seq + 1} is missing: event {row[0]} follows event {seq}")

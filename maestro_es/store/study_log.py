@@ -27,6 +27,7 @@ LOG_NAME = "events.db"
 
 _BUSY_SECONDS = 30.0
 _FLUSH_EVERY = 20_000
+_NEVER = 2**62
 
 
 class Head(NamedTuple):
@@ -176,18 +177,32 @@ class StudyLog:
             raise _explain(error, self.path) from error
 
     def events(self, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
-        """Yield the events with ``after < seq <= upto``, read in blocks, so that no writer is kept waiting."""
-        while True:
-            block = event_log.read_rows(self._connection, after, min(after + _FLUSH_EVERY, upto or 2**62))
-            rows = list(block)
-            yield from map(event_log.decode, rows)
-            if not rows:
-                return
-            after = rows[-1][0]
+        """Yield the events with ``after < seq <= upto``."""
+        return map(event_log.decode, self.rows(after, upto))
 
-    def rows(self) -> Iterator[event_log.Row]:
-        """Yield the rows of the log as they stand in the file."""
-        return event_log.read_rows(self._connection)
+    def rows(self, after: int = 0, upto: int | None = None) -> Iterator[event_log.Row]:
+        """Yield the rows with ``after < seq <= upto``, read in blocks, so that no writer is kept waiting."""
+        last = _NEVER if upto is None else upto
+        while after < last:
+            try:
+                block = event_log.read_rows(self._connection, after, min(_FLUSH_EVERY, last - after))
+            except sqlite3.DatabaseError as error:
+                raise _explain(error, self.path) from error
+            if not block:
+                return
+            yield from block
+            after = block[-1][0]
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Let all that is read inside be of one moment. Writers wait meanwhile, so don't be long."""
+        try:
+            self._connection.execute("BEGIN")
+            yield self._connection
+        except sqlite3.DatabaseError as error:
+            raise _explain(error, self.path) from error
+        finally:
+            self._connection.rollback()
 
     def replay(self, upto: int | None = None) -> MemoryGraph:
         """Return the graph as it was after event `upto` (None: the last), folded in memory."""
