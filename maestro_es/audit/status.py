@@ -1,0 +1,138 @@
+"""How a study stands, as data: a summary, and the steps that a person asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import msgspec
+
+from maestro_es.audit.times import iso
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import FAILED_STATES, Cause, Micros, Phase, State, StepRecord, StudyStatus
+from maestro_es.core.requests import match_steps
+from maestro_es.poller.open_study import OpenStudy
+
+#: A running study whose last tick is longer ago than this is not being ticked: cron does so every minute.
+OVERDUE = 180 * 1_000_000
+
+#: A study may ask for fewer ticks; it is overdue after so many of its own pauses.
+_PAUSES = 2
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A study as a whole. `states` counts steps by state, in Maestro's order; `throttle` 0 means no limit.
+
+    `overdue`: it runs, but nothing has ticked it for some minutes. `unreachable` maps schedulers that do not answer to
+    what they said. `seq` is the last event that all this adds up to.
+    """
+
+    path: str
+    id: str
+    name: str
+    description: str
+    status: str
+    paused: bool
+    cancelling: bool
+    steps: int
+    states: dict[str, int]
+    in_flight: int
+    throttle: int
+    last_tick: Micros | None
+    overdue: bool
+    unreachable: dict[str, str]
+    seq: int
+
+
+def summarise(study: OpenStudy) -> Summary:
+    """Return the summary of an open study."""
+    record = study.graph.study
+    last_tick = last_tick_of(study)
+    return Summary(
+        path=str(study.dir.root),
+        id=record.study_id,
+        name=record.name,
+        description=record.description,
+        status=record.status.name,
+        paused=record.paused,
+        cancelling=record.cancelling and record.status is StudyStatus.RUNNING,
+        steps=record.steps,
+        states={state.name: record.states[state.name] for state in State if state.name in record.states},
+        in_flight=sum(1 for _ in study.graph.in_flight()),
+        throttle=record.settings.submission_throttle,
+        last_tick=last_tick,
+        overdue=record.status is StudyStatus.RUNNING and _is_overdue(study, last_tick),
+        unreachable=dict(record.unreachable),
+        seq=study.log.head.seq,
+    )
+
+
+def last_tick_of(study: OpenStudy) -> Micros | None:
+    """Return when a study was ticked last, by the clock of its file system; None if it never was."""
+    try:
+        return study.dir.last_tick.stat().st_mtime_ns // 1000
+    except OSError:
+        return None
+
+
+def _is_overdue(study: OpenStudy, last_tick: Micros | None) -> bool:
+    limit = max(OVERDUE, _PAUSES * study.graph.study.settings.sleep_seconds * 1_000_000)
+    since = last_tick
+    if since is None:
+        since = next((recorded.recorded_at for recorded in study.log.events(upto=1)), 0)
+    return study.context.now() - since > limit
+
+
+def select_steps(graph: Graph, patterns: Sequence[str] = (), states: Collection[State] = ()) -> list[StepRecord]:
+    """Return the steps that a pattern names, if any are given, and that are in one of the states, in Maestro's order.
+
+    RequestRefused if a pattern names no step at all.
+    """
+    steps = match_steps(graph, patterns) if patterns else graph.steps()
+    return sorted((step for step in steps if not states or step.state in states), key=lambda s: (s.row, s.number))
+
+
+def reason(step: StepRecord) -> str:
+    """Return in a few words why a step did not end well or is not out yet; empty if there is nothing to say."""
+    if step.cause is Cause.UPSTREAM:
+        return f"upstream: {step.message}"
+    if step.state in (*FAILED_STATES, State.CANCELLED):
+        return step.message
+    if step.rejections and step.phase in (Phase.READY, Phase.REQUESTED):
+        return f"submission refused: {step.message}"
+    return ""
+
+
+def summary_data(summary: Summary) -> dict[str, Any]:
+    """Return a summary for JSON: its fields, times as ISO 8601 in UTC."""
+    return {**msgspec.structs.asdict(summary), "last_tick": iso(summary.last_tick)}
+
+
+def step_data(step: StepRecord, now: Micros) -> dict[str, Any]:
+    """Return a step for JSON. Durations are seconds or null, times ISO 8601 in UTC or null."""
+    end = step.ended_at or (now if step.state is State.RUNNING else None)
+    return {
+        "number": step.number,
+        "name": step.name,
+        "template": step.template,
+        "params": {param.key: param.value for param in step.params},
+        "state": step.state.name,
+        "phase": step.phase.name,
+        "why": reason(step),
+        "job_id": step.job_id or None,
+        "workspace": step.workspace,
+        "attempt": step.attempt,
+        "restarts": step.restarts,
+        "hardware_failures": step.hardware_failures,
+        "submitted_at": iso(step.submitted_at),
+        "started_at": iso(step.started_at),
+        "ended_at": iso(step.ended_at),
+        "run_seconds": _seconds(step.started_at, end),
+        "elapsed_seconds": _seconds(step.submitted_at, end),
+        "exit_code": step.exit_code,
+        "cause": step.cause and step.cause.value,
+    }
+
+
+def _seconds(start: Micros | None, end: Micros | None) -> float | None:
+    return None if start is None or end is None else max(end - start, 0) / 1e6

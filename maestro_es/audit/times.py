@@ -1,0 +1,54 @@
+"""Times as people write and read them; everywhere else they are microseconds UTC."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+
+from maestro_es.core.model import Micros
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_AGO = re.compile(r"(\d+)\s*([smhdw])")
+_EPOCH = datetime.fromtimestamp(0, timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def parse_time(text: str, now: Micros) -> Micros:
+    """Return the time that a text names: so long ago (``30m``, ``2h``, ``3d``), or an ISO date or time.
+
+    Without an offset it is in the host's zone. ValueError says what is wrong.
+    """
+    ago = _AGO.fullmatch(text.strip())
+    if ago:
+        return now - int(ago[1]) * _UNITS[ago[2]] * 1_000_000
+    try:
+        moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00")).astimezone()
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is no time: write 30m, 2h, 3d, 2026-01-31 or '2026-01-31 14:30'") from None
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def iso(at: Micros | None) -> str | None:
+    """Return a time as ISO 8601 in UTC, for programs: ``2026-01-31T13:30:00.000000+00:00``."""
+    return None if at is None else _moment(at).isoformat(timespec="microseconds")
+
+
+def show_time(at: Micros | None, *, utc: bool = False) -> str:
+    """Return a time as ``YYYY-MM-DD HH:MM:SS`` in the host's zone or UTC, for people; ``--`` if there is none."""
+    if at is None:
+        return "--"
+    moment = _moment(at)
+    return (moment if utc else moment.astimezone()).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def show_ago(at: Micros, now: Micros) -> str:
+    """Return how long ago something was, in its largest unit: ``5 s ago``, ``3 min ago``, ``2 days ago``."""
+    seconds = max(now - at, 0) // 1_000_000
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def _moment(at: Micros) -> datetime:
+    return _EPOCH + timedelta(microseconds=at)

@@ -1,0 +1,62 @@
+"""How the reading commands print: lines, a page on a terminal, JSON for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line; times are UTC.")
+
+
+def on_terminal() -> bool:
+    """Whether a person reads along: only then are there colours and a pager."""
+    return sys.stdout.isatty()
+
+
+def terminal_width() -> int:
+    """Return how wide the terminal is."""
+    return shutil.get_terminal_size().columns
+
+
+def write(text: str) -> None:
+    """Print a text as it is. What the terminal's encoding lacks becomes a question mark."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure:
+        reconfigure(errors="replace")
+    click.echo(text, nl=False, color=True)
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Print lines."""
+    write("".join(f"{line}\n" for line in lines))
+
+
+def write_pages(text: str) -> None:
+    """Show a text in the user's pager, which leaves at once if it fits the terminal; no pager without a terminal."""
+    if not on_terminal():
+        write(text)
+        return
+    os.environ.setdefault("LESS", "-FRX")
+    click.echo_via_pager(text.removesuffix("\n"), color=True)
+
+
+def write_json(objects: Iterable[Any]) -> None:
+    """Print one JSON object a line, in ASCII."""
+    write_lines(map(json.dumps, objects))
+
+
+def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table as CSV; cells are quoted where they must be."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write(out.getvalue())

@@ -1,0 +1,156 @@
+"""``maestro-es status``: how studies stand."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from maestro_es.audit.status import Summary, reason, select_steps, step_data, summarise, summary_data
+from maestro_es.audit.times import show_ago, show_time
+from maestro_es.cli.common import example, split_arguments
+from maestro_es.cli.output import (
+    json_option,
+    on_terminal,
+    terminal_width,
+    write,
+    write_json,
+    write_lines,
+    write_pages,
+)
+from maestro_es.core.model import Micros, State, StepRecord
+from maestro_es.errors import MaestroError
+from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.status_csv import status_text
+from maestro_es.report.plain import counts, labelled
+
+_STATES = click.Choice([state.name for state in State], case_sensitive=False)
+
+
+class Standing(NamedTuple):
+    """How one study stands: its summary and the steps that were asked for."""
+
+    summary: Summary
+    steps: Sequence[StepRecord]
+    now: Micros
+
+
+@example("maestro-es status ./pi --state failed --state timedout")
+@click.command()
+@click.argument("arguments", nargs=-1, metavar="[STUDY]... [STEP]...")
+@click.option("--layout", type=click.Choice(["flat", "narrow", "legacy"]), default="flat", help="Maestro's layouts.")
+@click.option("--summary", "only_summary", is_flag=True, help="No steps, only the study as a whole.")
+@click.option("--state", "states", multiple=True, type=_STATES, metavar="STATE", help="Only steps in this state.")
+@click.option("--disable-pager", is_flag=True, help="Print everything at once.")
+@click.option("--disable-theme", is_flag=True, help="No colours.")
+@click.option("--csv", "as_csv", is_flag=True, help="The text of status.csv, as of now; for one study.")
+@json_option
+def command(  # noqa: PLR0913 - Maestro's flags
+    arguments: tuple[str, ...],
+    layout: str,
+    states: tuple[str, ...],
+    *,
+    only_summary: bool,
+    disable_pager: bool,
+    disable_theme: bool,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """Show how each STUDY stands, from its log; with STEP patterns only the steps that they name.
+
+    A JSON object has the keys "study" and "steps". Its durations are seconds, its times UTC; "why" says why a step did
+    not end well.
+    """
+    roots, patterns = split_arguments(arguments)
+    if as_csv and len(roots) > 1:
+        raise click.UsageError("--csv shows one study.")
+    wanted = [] if only_summary else [State[name] for name in states] or list(State)
+    read = Reader(patterns, wanted)
+    studies = read.all(roots)
+    if as_json:
+        write_json(_as_json(standing) for standing in studies)
+    elif as_csv:
+        write("\n".join(status_text(standing.steps, standing.now) for standing in studies))
+    elif only_summary:
+        write_lines(line for standing in studies for line in _summary_lines(standing))
+    else:
+        text = "\n".join(_drawn(standing, layout, colour=on_terminal() and not disable_theme) for standing in studies)
+        (write if disable_pager else write_pages)(text)
+    sys.exit(read.failed)
+
+
+class Reader:
+    """Reads studies one after the other and closes each at once; `failed` once one of several can't be read."""
+
+    def __init__(self, patterns: Sequence[str], states: Sequence[State]) -> None:
+        self._patterns = patterns
+        self._states = states
+        self.failed = False
+
+    def all(self, roots: Sequence[Path]) -> list[Standing]:
+        """Return how the studies stand. One of several that can't be read is complained about and left out."""
+        if len(roots) == 1:
+            return [self._one(roots[0])]
+        found = []
+        for root in roots:
+            try:
+                found.append(self._one(root))
+            except MaestroError as error:
+                click.echo(f"maestro-es: {error}", err=True)
+                self.failed = True
+        return found
+
+    def _one(self, root: Path) -> Standing:
+        with OpenStudy(root) as study:
+            steps = select_steps(study.graph, self._patterns, self._states) if self._states else []
+            return Standing(summarise(study), steps, study.context.now())
+
+
+def _as_json(standing: Standing) -> dict[str, object]:
+    steps = [step_data(step, standing.now) for step in standing.steps]
+    return {"study": summary_data(standing.summary), "steps": steps}
+
+
+def _drawn(standing: Standing, layout: str, *, colour: bool) -> str:
+    """Return the summary and the steps as a person reads them."""
+    from maestro_es.report.layouts import LAYOUTS, UNLIMITED, Page, View  # noqa: PLC0415 - rich is slow to import
+
+    summary, steps, now = standing
+    text = "".join(f"{line}\n" for line in _summary_lines(standing))
+    if not steps:
+        return f"{text}No step is like that.\n" if summary.steps else text
+    view = View(summary.path, steps, now, {step.number: reason(step) for step in steps})
+    page = Page(terminal_width() if on_terminal() else UNLIMITED, colour, sys.stdout.encoding or "utf-8")
+    return f"{text}\n{LAYOUTS[layout](view, page)}"
+
+
+def _summary_lines(standing: Standing) -> Iterator[str]:
+    summary, _, now = standing
+    throttle = f"at most {summary.throttle}" if summary.throttle else "no throttle"
+    notes = [word for word, true in (("paused", summary.paused), ("cancelling", summary.cancelling)) if true]
+    yield from labelled(
+        {
+            "Study": summary.name or Path(summary.path).name,
+            "Path": summary.path,
+            "Id": summary.id,
+            "Status": ", ".join([summary.status, *notes]),
+            "Steps": f"{summary.steps}: {counts(summary.states)}" if summary.steps else "none",
+            "In flight": f"{summary.in_flight} ({throttle})",
+            "Last tick": _when(summary.last_tick, now),
+        }
+    )
+    yield from _warnings(summary)
+
+
+def _when(at: Micros | None, now: Micros) -> str:
+    return "never" if at is None else f"{show_time(at)}, {show_ago(at, now)}"
+
+
+def _warnings(summary: Summary) -> Iterator[str]:
+    if summary.overdue:
+        yield f"WARNING: nothing ticks this study: is cron set up? Try 'maestro-es tick {summary.path}'"
+    for name, message in summary.unreachable.items():
+        yield f"WARNING: {name} does not answer, so nothing is known of its jobs: {message}"

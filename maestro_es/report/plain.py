@@ -1,0 +1,58 @@
+"""Text for terminals without a library: clean cells, aligned columns, labelled values."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+_GAP = "  "
+
+
+def clean(text: str) -> str:
+    """Return a text in which what a terminal would obey, or would not show, is a question mark."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, ruler: bool = False) -> list[str]:
+    """Return lines of aligned columns; numbers stand on the right, but for the last column.
+
+    With `ruler` they look as the `tabulate` package draws them by default, which is how Maestro shows a status: a line
+    of dashes below the header, whose words have two spaces more.
+    """
+    cells = [[clean(cell) for cell in row] for row in rows]
+    lines = [list(header), *cells]
+    last = len(header) - 1
+    for index, title in enumerate(header):
+        column = [row[index] for row in cells]
+        size = max([width(title) + 2 * ruler, *map(width, column)])
+        right = bool(column) and (ruler or index < last) and all(map(_is_number, column))
+        for line in lines:
+            blank = " " * (size - width(line[index]))
+            line[index] = blank + line[index] if right else line[index] + blank
+    texts = [_GAP.join(line).rstrip() for line in lines]
+    if ruler:
+        texts.insert(1, _GAP.join("-" * width(title) for title in lines[0]))
+    return texts
+
+
+def labelled(pairs: Mapping[str, str]) -> list[str]:
+    """Return a line for each label and its value, the values below each other."""
+    size = max(map(len, pairs), default=0) + 1
+    return [f"{label + ':':<{size}} {clean(value)}" for label, value in pairs.items()]
+
+
+def counts(states: Mapping[str, int]) -> str:
+    """Return counts of steps by state: ``3 RUNNING, 12 FINISHED``."""
+    return ", ".join(f"{count} {state}" for state, count in states.items()) or "no steps"
+
+
+def width(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(c) in {"W", "F"} for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
