@@ -1,8 +1,7 @@
 """Verify a log: every event is as it was written, and the projection is what they add up to.
 
-A log that was changed or damaged is a `DamagedLog`, which names the first wrong event: nobody can mend it. A
-projection that differs is a `problem` of the result, which names the first difference: ``maestro-es rebuild`` makes it
-anew.
+What is wrong is a `DamagedLog`, which names the first wrong event. If the events are right and the projection differs,
+it names the first difference, and ``maestro-es rebuild`` mends it.
 """
 
 from __future__ import annotations
@@ -27,11 +26,10 @@ from maestro_es.store.study_log import StudyLog
 
 @dataclass(frozen=True)
 class Verification:
-    """How many events were found right, the digest of the last one in hex, and what is wrong with the projection."""
+    """How many events were found right, and the digest of the last one in hex."""
 
     events: int
-    digest: str
-    problem: str | None = None
+    head: str
 
 
 def verify(log: StudyLog) -> Verification:
@@ -44,8 +42,9 @@ def verify(log: StudyLog) -> Verification:
     with log.snapshot() as connection:
         fold.take(log.rows(after=fold.head[0]))
         _check_file(connection)
-        problem = next(_differences(connection, fold), None)
-    return Verification(fold.head[0], fold.head[2].hex(), problem)
+        for difference in _differences(connection, fold):
+            raise DamagedLog(f"{difference}; the events are right: run 'maestro-es rebuild'")
+    return Verification(fold.head[0], fold.head[2].hex())
 
 
 class _Fold:
