@@ -22,6 +22,9 @@ _MERGE = "tag:yaml.org,2002:merge"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _READ_AS = {"int": "a number", "float": "a number", "bool": "true or false", "null": "nothing", "timestamp": "a date"}
 
+#: How deep lists and mappings may lie in each other.
+_DEEPEST = 100
+
 #: Aliases of aliases can make a short text unfold without end; no study comes near this many values.
 _MOST_VALUES = 10_000_000
 
@@ -65,8 +68,6 @@ def read_document(text: str, findings: Findings) -> Document:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "it can't be read"
         findings.problem(mark.line + 1 if mark else 1, f"This is not valid YAML: {reason}", _QUOTE)
-    except RecursionError:
-        findings.problem(1, "The file nests too deeply to be read", "Write it flatter.")
     except Exception as error:  # noqa: BLE001 - PyYAML's constructors raise what int() and date() raise
         findings.problem(1, f"A value in this file can't be read: {error}", "Put it in quotes if it is text.")
     findings.stop_if_problems()
@@ -94,6 +95,9 @@ def _check_nodes(root: Node, findings: Findings) -> bool:
         if leaving:
             within.discard(id(node))
             sizes[id(node)] = 1 + sum(sizes[id(child)] for child in _children(node))
+        elif len(within) > _DEEPEST:
+            findings.problem(_line(node), "The file nests too deeply", f"Stay within {_DEEPEST} levels.")
+            return False
         elif id(node) in within:
             findings.problem(_line(node), "A value contains itself through an alias", "Remove the alias.")
             return False

@@ -106,11 +106,15 @@ def _collect(
     dependencies = section(document.data, "env", "dependencies")
     for kind in ("paths", "git"):
         for _, item in items(dependencies, kind):
-            name, path = item.get("name"), item.get("path")
-            if isinstance(name, str) and isinstance(path, str):
+            if _has_texts(item, "name", "path") and item["name"] != "OUTPUT_PATH":
+                name, path = item["name"], item["path"]
                 raw[name] = os.path.join(path, name) if kind == "git" else path  # noqa: PTH118 - a token, no path yet
                 finish[name] = lambda text: _absolute(text, cwd)
     return raw | {"SPECROOT": spec_root}, finish
+
+
+def _has_texts(item: dict[str, Any], *keys: str) -> bool:
+    return all(isinstance(item.get(key), str) for key in keys)
 
 
 def _absolute(path: str, cwd: str) -> str:
@@ -161,7 +165,7 @@ def _replace_tokens(text: str, token: re.Pattern[str], values: Mapping[str, Scal
 
 def _paths(dependencies: dict[str, Any], values: Mapping[str, Scalar], document: Document) -> Iterator[PathDependency]:
     for index, item in items(dependencies, "paths"):
-        if isinstance(item.get("name"), str) and isinstance(item.get("path"), str):
+        if _has_texts(item, "name", "path") and item["name"] in values:
             line = document.line("env", "dependencies", "paths", index)
             yield PathDependency(item["name"], str(values[item["name"]]), line)
 
@@ -169,7 +173,7 @@ def _paths(dependencies: dict[str, Any], values: Mapping[str, Scalar], document:
 def _gits(dependencies: dict[str, Any], resolved: Environment, document: Document) -> Iterator[GitDependency]:
     """Yield the repositories. A tag is checked out as ``tags/NAME``, so that a branch of its name does not count."""
     for index, item in items(dependencies, "git"):
-        if all(isinstance(item.get(key), str) for key in ("name", "path", "url")):
+        if _has_texts(item, "name", "path", "url") and item["name"] in resolved.values:
             tag = f"tags/{resolved.apply(item['tag'])}" if isinstance(item.get("tag"), str) else ""
             ref = tag or resolved.apply(item.get("hash") or item.get("branch") or "")
             line = document.line("env", "dependencies", "git", index)

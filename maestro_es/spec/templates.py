@@ -148,7 +148,10 @@ def _leave(start: str, children: Mapping[str, Sequence[str]], seen: set[str]) ->
 
 def _find_cycle(templates: Mapping[str, Template]) -> list[str]:
     """Return the steps of one cycle, from a step to itself, each before the one that waits for it; or nothing."""
-    parents = {name: [p for p in template.dependencies if p in templates] for name, template in templates.items()}
+    parents = {
+        name: [parent for parent in template.dependencies if parent in templates and parent != name]
+        for name, template in templates.items()
+    }
     children: dict[str, list[str]] = {name: [] for name in templates}
     for name, names in parents.items():
         for parent in names:

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import importlib.util
+import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+
+from maestro_es.core.events import StepAdded
+from maestro_es.errors import SpecError
+from maestro_es.spec.plan import StudyPlan, plan_study
+
+STUDY = """\
+description: {name: s, description: d}
+env:
+  variables: {COUNT: 2, DATA: $(OUTPUT_PATH)/data}
+study:
+- {name: a, description: d, run: {cmd: x $(P) $(P.name)}}
+global.parameters:
+  P: {values: [replaced], label: P.%%}
+"""
+
+GENERATOR = """\
+from maestrowf.datastructures.core import ParameterGenerator
+
+def get_custom_generator(env, **kwargs):
+    generator = ParameterGenerator()
+    count = int(kwargs.get("count", env.find("COUNT").value))
+    generator.add_parameter("P", [kwargs.get("prefix", "") + str(i) for i in range(count)], "P.%%", "the p")
+    return generator
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def without_maestro(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+
+    def find(name: str, package: str | None = None) -> ModuleSpec | None:
+        return None if name == "maestrowf" else find_spec(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "maestrowf"]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+def plan(generator: str, *pargs: str) -> StudyPlan:
+    Path("study.yaml").write_text(STUDY, "utf-8")
+    Path("pg.py").write_text(generator, "utf-8")
+    return plan_study(Path("study.yaml"), output=None, timestamp="x", pgen=Path("pg.py"), pargs=pargs)
+
+
+def refused(generator: str, *pargs: str) -> tuple[str, ...]:
+    with pytest.raises(SpecError) as caught:
+        plan(generator, *pargs)
+    return caught.value.problems
+
+
+def names(made: StudyPlan) -> list[str]:
+    return [event.name for _, event in made.events if isinstance(event, StepAdded)]
+
+
+@pytest.mark.usefixtures("without_maestro")
+def test_a_generator_replaces_the_parameters_of_the_file(here: Path):
+    made = plan(GENERATOR)
+
+    assert names(made) == ["a_P.0", "a_P.1"]
+    assert made.pgen_path == here / "pg.py"
+    assert next(event for _, event in made.events if isinstance(event, StepAdded)).params[0].name == "the p"
+
+
+@pytest.mark.usefixtures("without_maestro")
+def test_a_generator_leaves_nothing_behind(here: Path):
+    plan(GENERATOR)
+
+    assert not [name for name in sys.modules if name.partition(".")[0] == "maestrowf"]
+    assert sorted(path.name for path in here.iterdir()) == ["pg.py", "study.yaml"]
+
+
+@pytest.mark.filterwarnings("ignore")  # Maestro's own imports
+def test_maestros_own_class_is_taken_where_it_is_installed():
+    pytest.importorskip("maestrowf")
+
+    assert names(plan(GENERATOR)) == ["a_P.0", "a_P.1"]
+
+
+@pytest.mark.filterwarnings("ignore")  # Maestro's own imports
+def test_a_class_derived_from_maestros_may_choose_among_combinations():
+    pytest.importorskip("maestrowf")
+    generator = """\
+from maestrowf.datastructures.core import ParameterGenerator
+
+class Odd(ParameterGenerator):
+    def get_combinations(self):
+        return (combo for i, combo in enumerate(super().get_combinations()) if i % 2)
+
+def get_custom_generator(env, **kwargs):
+    generator = Odd()
+    generator.add_parameter("P", [1, 2, 3, 4])
+    return generator
+"""
+    assert names(plan(generator)) == ["a_P.2", "a_P.4"]
+
+
+@pytest.mark.usefixtures("without_maestro")
+def test_arguments_are_split_at_the_first_colon_and_stripped():
+    assert names(plan(GENERATOR, "count: 1", " prefix : a:b")) == ["a_P.a:b0"]
+
+
+@pytest.mark.usefixtures("without_maestro")
+def test_an_argument_without_a_colon_is_refused():
+    assert refused(GENERATOR, "count=1") == (
+        "study.yaml:1: The argument --pargs 'count=1' has no ':'. Write it as --pargs 'key:value'.",
+    )
+
+
+@pytest.mark.usefixtures("without_maestro")
+def test_a_generator_sees_the_environment_resolved(here: Path):
+    generator = f"""\
+from maestrowf.datastructures.core.parameters import ParameterGenerator
+import maestrowf.datastructures.environment
+
+def get_custom_generator(env, OUTPUT_PATH, SPECROOT):
+    assert OUTPUT_PATH == env.find("OUTPUT_PATH").value == {str(here / "s_x")!r}
+    assert SPECROOT.value == env.find("SPECROOT").value == {str(here)!r} == SPECROOT
+    assert env.find("DATA").value == OUTPUT_PATH + "/data"
+    assert env.find("COUNT").value == 2
+    assert env.find("nothing") is None
+    generator = ParameterGenerator()
+    generator.add_parameter("P", ["ok"])
+    return generator
+"""
+    assert names(plan(generator)) == ["a_P.ok"]
+
+
+@pytest.mark.usefixtures("without_maestro")
+@pytest.mark.parametrize(
+    ("generator", "problem"),
+    [
+        (
+            GENERATOR.replace("COUNT", "CUONT"),
+            "pg.py:5: The parameter generator failed: AttributeError: 'NoneType' object has no attribute 'value'. ",
+        ),
+        (GENERATOR + "  x = 1\n", "pg.py:8: The parameter generator failed: IndentationError: "),
+        ("import nothing_of_that_name\n", "pg.py:1: The parameter generator failed: ModuleNotFoundError: "),
+        (
+            GENERATOR.replace("get_custom", "get_custum"),
+            (
+                "pg.py:1: The parameter generator failed: AttributeError: it has no function "
+                "get_custom_generator(env, **kwargs). Did you mean 'get_custum_generator'?"
+            ),
+        ),
+        (GENERATOR.replace("return generator", "raise SystemExit(3)"), "pg.py:7: The parameter generator failed: Sys"),
+        (
+            GENERATOR.replace("return generator", 'generator.add_parameter("Q", [1])'),
+            "pg.py:7: The parameter generator failed: ValueError: parameter 'Q' has 1 values, and those ",
+        ),
+        (
+            GENERATOR.replace("return generator", "return"),
+            "pg.py:1: get_custom_generator returned NoneType and no ParameterGenerator. ",
+        ),
+        (GENERATOR.replace("range(count)", "range(0)"), "pg.py:1: The parameter generator made parameters without "),
+    ],
+)
+def test_a_generator_that_fails_is_one_line_with_its_own_file_and_line(generator: str, problem: str):
+    (found,) = refused(generator)
+
+    assert found.startswith(problem)
+    assert "\n" not in found
+
+
+@pytest.mark.usefixtures("without_maestro")
+def test_a_generator_that_is_not_there_is_one_line():
+    Path("study.yaml").write_text(STUDY, "utf-8")
+
+    with pytest.raises(SpecError, match=r"^none.py:1: The parameter generator failed: FileNotFoundError: "):
+        plan_study(Path("study.yaml"), output=None, timestamp="x", pgen=Path("none.py"))
