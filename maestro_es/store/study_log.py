@@ -60,23 +60,20 @@ class StudyLog:
     def create(cls, path: Path, clock: Callable[[], Micros], identity: InvocationStarted) -> StudyLog:
         """Make a new log; FileExistsError if there is a file."""
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        connection = _connect(path)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        apply_migrations(connection)
-        return cls(connection, path, clock, identity)
+        with _closing_on_error(path) as connection:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            apply_migrations(connection)
+            return cls(connection, path, clock, identity)
 
     @classmethod
     def open(cls, path: Path, clock: Callable[[], Micros], identity: InvocationStarted) -> StudyLog:
         """Open a log and bring its projection in step. NotAStudy, DamagedLog or NewerLog say why it can't be."""
         _require_file(path)
-        try:
-            connection = _connect(path)
+        with _closing_on_error(path) as connection:
             _check_header(connection, path)
             log = cls(connection, path, clock, identity)
             log._catch_up()
-        except sqlite3.DatabaseError as error:
-            raise _explain(error, path) from error
-        return log
+            return log
 
     def close(self) -> None:
         """Close the file."""
@@ -94,6 +91,7 @@ class StudyLog:
     def transaction(self) -> Iterator[None]:
         """Commit what is recorded inside all together, or nothing. The file is locked from the first event on."""
         self._open = True
+        invocation = self._invocation
         try:
             yield
             if self._connection.in_transaction:
@@ -101,6 +99,7 @@ class StudyLog:
                 self._connection.commit()
         except BaseException as error:
             self._roll_back()
+            self._invocation = invocation
             if isinstance(error, sqlite3.DatabaseError):
                 raise _explain(error, self.path) from error
             raise
@@ -160,8 +159,6 @@ class StudyLog:
             self._connection.rollback()
             self.head = Head(*event_log.head(self._connection))
             self.graph.forget()
-        if self._invocation > self.head.seq:
-            self._invocation = 0
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -219,7 +216,10 @@ class StudyLog:
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Return the rows of a reading query."""
-        return self._connection.execute(sql, values).fetchall()
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _explain(error, self.path) from error
 
     # -- the projection ---------------------------------------------------------------------------------------------
 
@@ -233,14 +233,22 @@ class StudyLog:
 
     def _catch_up(self) -> None:
         """Fold the events that the projection lacks: all of them if another reducer or boot made it."""
+        if self._usable() >= self.head.seq:
+            return
+        with self.transaction():
+            self._connection.execute("BEGIN IMMEDIATE")
+            self.head = Head(*event_log.head(self._connection))
+            self.graph.forget()  # another process may have done it while we waited
+            after = self._usable()
+            if not after:
+                self.graph.clear()
+            self._fold(after)
+
+    def _usable(self) -> int:
+        """Return the event up to which the projection is of use."""
         study = self.graph.study
         rebooted = study.host == self.identity.host and study.boot_id not in ("", self.identity.boot_id)
-        if rebooted or (self.head.seq and self.graph.reducer_version != REDUCER_VERSION):
-            self.rebuild()
-        elif self.graph.applied_seq < self.head.seq:
-            with self.transaction():
-                self._connection.execute("BEGIN IMMEDIATE")
-                self._fold(self.graph.applied_seq)
+        return 0 if rebooted or self.graph.reducer_version != REDUCER_VERSION else self.graph.applied_seq
 
     def _fold(self, after: int) -> None:
         for recorded in self.events(after):
@@ -249,11 +257,21 @@ class StudyLog:
                 self.graph.flush(recorded.seq)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = TRUNCATE")
-    connection.execute("PRAGMA synchronous = FULL")
-    return connection
+@contextlib.contextmanager
+def _closing_on_error(path: Path) -> Iterator[sqlite3.Connection]:
+    """Connect, and close the file again if what is done with it fails."""
+    connection = None
+    try:
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = TRUNCATE")
+        connection.execute("PRAGMA synchronous = FULL")
+        yield connection
+    except BaseException as error:
+        if connection:
+            connection.close()
+        if isinstance(error, sqlite3.DatabaseError):
+            raise _explain(error, path) from error
+        raise
 
 
 def _require_file(path: Path) -> None:
@@ -285,15 +303,15 @@ def _explain(error: sqlite3.DatabaseError, path: Path) -> Exception:
     text = str(error)
     if isinstance(error, sqlite3.OperationalError):
         for words, remedy in _REMEDIES.items():
-            if words in text:
+            if text.startswith(words):
                 return LogUnavailable(f"{path}: nothing was written: {text}; {remedy}")
     return DamagedLog(f"{path}: not readable as an event log ({text}); restore it from a copy")
 
 
 _REMEDIES = {
-    "locked": f"another process has held it for {_BUSY_SECONDS:.0f} s, try again",
-    "readonly": "see who owns the file and its directory, and their modes",
-    "unable to open": "see who owns the file and its directory, and their modes",
-    "full": "make room and try again",
+    "database is locked": f"another process has held it for {_BUSY_SECONDS:.0f} s, try again",
+    "attempt to write a readonly database": "see who owns the file and its directory, and their modes",
+    "unable to open database file": "see who owns the file and its directory, and their modes",
+    "database or disk is full": "make room and try again",
     "disk I/O error": "see whether the file system is well and try again",
 }

@@ -98,7 +98,9 @@ def _study(connection: sqlite3.Connection, fold: _Fold) -> Iterator[str]:
         if seq:
             yield "the projection has no record of the study"
         return
-    if row[0] != seq:
+    if row[0] > seq:
+        raise DamagedLog(f"the log ends with event {seq}, but it had {row[0]}: events were taken away")
+    if row[0] < seq:
         yield f"the projection stands at event {row[0]}, the log at {seq}"
     expected = msgspec.to_builtins(fold.graph.study)
     try:
