@@ -101,6 +101,11 @@ class Sighting:
         return self.report(ReportKind.EXIT) or self.report(ReportKind.TIMEOUT) or self.report(ReportKind.STOPPED)
 
     @property
+    def has_started(self) -> bool:
+        """Whether the step has begun, by the claim or by the runner's own word."""
+        return self.claim.state is ClaimState.JOB or self.report(ReportKind.STARTED) is not None
+
+    @property
     def has_job(self) -> bool:
         """Whether anything shows that the attempt became a job, so that a doubtful one may be adopted."""
         return self.claim.state is ClaimState.JOB or bool(self.reports) or bool(self.job_id)
@@ -151,6 +156,9 @@ _EXPLAINS = (
     JobState.TIMED_OUT, JobState.CANCELLED, JobState.OUT_OF_MEMORY, JobState.HARDWARE_FAILED, JobState.PREEMPTED,
 )  # fmt: skip
 
+#: Answers, or none, after which more is to come.
+_NOT_OVER = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN, Silence.UNREACHABLE)
+
 #: Exit codes above this one mean "killed by a signal", which the scheduler may still explain.
 _SIGNALLED = 128
 
@@ -178,7 +186,7 @@ def _conclude(sighting: Sighting) -> Conclusion:
         return _by_report(sighting, sighting.end)
     if sighting.queue is JobState.RUNNING:
         return Conclusion.RUNNING
-    if sighting.queue in (JobState.PENDING, JobState.UNKNOWN, Silence.UNREACHABLE):
+    if sighting.queue in _NOT_OVER:
         return Conclusion.WAIT
     return _without_report(sighting)
 
@@ -193,7 +201,7 @@ def _by_report(sighting: Sighting, end: Report) -> Conclusion:
     if word in _EXPLAINS:
         return _FINAL[word]
     killed = end.kind is ReportKind.STOPPED or (end.code or 0) > _SIGNALLED
-    if killed and sighting.queue in (JobState.RUNNING, JobState.PENDING, JobState.UNKNOWN):
+    if killed and (sighting.queue in _NOT_OVER or sighting.accounting in _NOT_OVER):
         return Conclusion.WAIT
     return Conclusion.STOPPED if end.kind is ReportKind.STOPPED else Conclusion.FAILED
 
@@ -201,14 +209,14 @@ def _by_report(sighting: Sighting, end: Report) -> Conclusion:
 def _without_report(sighting: Sighting) -> Conclusion:
     """Judge without a word from the runner: the scheduler's word, else the claim decides."""
     word = _final_word(sighting)
-    started = sighting.claim.state is ClaimState.JOB
+    started = sighting.has_started
     if word in (JobState.FINISHED, JobState.FAILED) and sighting.report(ReportKind.REFUSED):
         return Conclusion.LOST if started else Conclusion.WAIT
-    if word is JobState.FAILED and sighting.claim.state is ClaimState.NONE:
+    if word is JobState.FAILED and sighting.claim.state is ClaimState.NONE and not started:
         return Conclusion.HARDWARE_FAILED
     if word is not None:
         return _FINAL[word]
-    if JobState.GONE not in (sighting.queue, sighting.accounting) or sighting.accounting is Silence.UNREACHABLE:
+    if JobState.GONE not in (sighting.queue, sighting.accounting) or sighting.accounting in _NOT_OVER:
         return Conclusion.WAIT
     if sighting.patient or sighting.claim.state is ClaimState.NOT_READ:
         return Conclusion.WAIT
