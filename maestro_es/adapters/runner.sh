@@ -21,6 +21,14 @@ report() {
 }
 
 # -- the claim: made once for a token, by whoever comes first; it names the job, the host, its boot and this start ----
+start_time() { # of this process: a requeued job can get the same process id again, in a container it mostly does
+    if { read -r stat </proc/self/stat; } 2>/dev/null; then
+        set -- ${stat##*)}
+        started=${20}
+    else
+        started=$(date +%s)
+    fi
+}
 if [ -n "$output" ]; then
     job=$$
 else
@@ -28,7 +36,8 @@ else
     host=$(uname -n)
     boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.bootsessionuuid)
 fi
-owner="$job $host $boot $$"
+start_time
+owner="$job $host $boot $$.$started"
 if ! { cd "$workspace" && ln -s "$owner" ".claim.$token"; } 2>/dev/null; then
     case $(readlink ".claim.$token" 2>/dev/null) in
         "$owner") ;; # our own call, sent twice by the file system
@@ -40,30 +49,31 @@ fi
 # -- the step -------------------------------------------------------------------------------------------------------
 MAESTRO_ES_TOKEN=$token
 export MAESTRO_ES_TOKEN
-stopped= timed_out= watchdog= escalation=
+stopped= timed_out= signalled= watchdog= escalation=
 
+after() { # after SECONDS COMMAND...: a USR2 ends it and its sleep; what ends the step's group leaves it alone
+    nap= over=
+    trap '' TERM
+    trap 'over=1; [ -z "$nap" ] || kill -KILL "$nap"' USR2
+    sleep "$1" &
+    nap=$!
+    [ -z "$over" ] || kill -KILL "$nap"
+    shift
+    wait "$nap"
+    [ -n "$over" ] || "$@"
+} 2>/dev/null
 end_step() { # to the whole process group of a local step, else to the step alone: the scheduler ends the rest
+    trap '' TERM # before the escalation is started, which must not end with the group
     if [ -n "$output" ]; then
-        trap '' TERM
         kill -TERM 0
-        trap on_term TERM
     else
         kill -TERM "$child" 2>/dev/null
     fi
     [ -n "$escalation" ] || { after "$kill_wait" kill -KILL "$child" & escalation=$!; }
+    trap on_term TERM
 }
-after() { # after SECONDS COMMAND...: a USR2 ends it and its sleep; what ends the step's group leaves it alone
-    nap=
-    trap '' TERM
-    trap 'kill -KILL "$nap" 2>/dev/null; exit 0' USR2
-    sleep "$1" &
-    nap=$!
-    shift
-    wait "$nap"
-    "$@" 2>/dev/null
-}
-on_term() { stopped=1; end_step; }
-on_limit() { timed_out=1; end_step; }
+on_term() { signalled=1 stopped=1; end_step; }
+on_limit() { signalled=1 timed_out=1 watchdog=; end_step; }
 
 if [ -n "$output" ]; then
     "$script" >"$output.$$.out" 2>"$output.$$.err" &
@@ -80,13 +90,17 @@ if [ "$limit" -gt 0 ]; then
 fi
 wait "$child"
 code=$?
-while kill -0 "$child" 2>/dev/null; do # a signal ended the wait, not the step
-    wait "$child"
-    code=$?
+while [ -n "$signalled" ]; do # the signal ended the wait, and perhaps not the step
+    signalled=
+    wait "$child" 2>/dev/null
+    again=$?
+    [ "$again" -eq 127 ] || code=$again # 127: it was waited for already
 done
-for helper in $watchdog $escalation; do
-    kill -USR2 "$helper" 2>/dev/null
-done
+trap : TERM USR1 # from here on they come too late
+for helper in $watchdog $escalation; do # and nothing of ours is left when the report is there
+    kill -USR2 "$helper"
+    wait "$helper"
+done 2>/dev/null
 
 # -- the report, and the next tick ----------------------------------------------------------------------------------
 if [ -n "$timed_out" ]; then
@@ -96,6 +110,7 @@ elif [ -n "$stopped" ] && [ "$code" -ne 0 ]; then
 else
     report "exit.$code"
 fi
+unset MAESTRO_ES_TOKEN # what comes now is not the step's
 if [ -n "$output" ] && [ -x "$state/next-tick" ]; then
     # Who waits for the lock now will see our report: one waiting tick is enough.
     waiting_host= waiting_pid=
