@@ -103,13 +103,25 @@ def _study_created(graph: Graph, recorded: e.Recorded, event: e.StudyCreated) ->
     study.environment = event.environment
 
 
-def _template_added(graph: Graph, _recorded: e.Recorded, event: e.StepTemplateAdded) -> None:
+def _template_added(graph: Graph, recorded: e.Recorded, event: e.StepTemplateAdded) -> None:
+    if _has_template(graph, event.name):
+        raise InvalidTransition(f"event {recorded.seq}: there is a template {event.name!r} already")
     graph.add_template(event)
+
+
+def _has_template(graph: Graph, name: str) -> bool:
+    try:
+        graph.template(name)
+    except KeyError:
+        return False
+    return True
 
 
 def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
     study = graph.study
     number = recorded.step or 0
+    if not _has_template(graph, event.template):
+        raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} is of an unknown template {event.template!r}")
     if graph.funnel(event.template) and not graph.unfinished(event.template):
         raise InvalidTransition(
             f"event {recorded.seq}: all that waits for the steps of {event.template!r} was released"
@@ -127,7 +139,7 @@ def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
     _count(study.states, record.state.name, 1)
     graph.count_unfinished(event.template, 1)
     graph.add(record)
-    for template in event.funnels:
+    for template in dict.fromkeys(event.funnels):
         if template == event.template:
             raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} would wait for itself")
         graph.join_funnel(template, number)
@@ -146,12 +158,16 @@ def _connect(graph: Graph, record: StepRecord, recorded: e.Recorded, parent: int
     record.unmet += graph.step(parent).state not in (State.FINISHED, State.DRYRUN)
 
 
+#: What `SettingsChanged` may change besides a field of `Settings`.
+_NAMED: dict[str, Any] = {"name": str, "description": str, "adapter": dict[str, Any]}
+
+
 def _settings_changed(graph: Graph, recorded: e.Recorded, event: e.SettingsChanged) -> None:
     study = graph.study
-    if event.what in ("name", "description", "adapter"):
-        setattr(study, event.what, event.after)
-        return
     try:
+        if event.what in _NAMED:
+            setattr(study, event.what, msgspec.convert(event.after, _NAMED[event.what]))
+            return
         fields = {**msgspec.structs.asdict(study.settings), event.what: event.after}
         study.settings = msgspec.convert(fields, type(study.settings))
     except msgspec.ValidationError as error:
@@ -171,11 +187,13 @@ def _resumed(graph: Graph, _recorded: e.Recorded, _event: e.StudyResumed) -> Non
     graph.study.paused = False
 
 
-def _cancel_requested(graph: Graph, _recorded: e.Recorded, event: e.CancelRequested) -> None:
+def _cancel_requested(graph: Graph, recorded: e.Recorded, event: e.CancelRequested) -> None:
     if event.steps is None:
         graph.study.cancelling = True
         return
     for number in event.steps:
+        if not 1 <= number <= graph.study.steps:
+            raise InvalidTransition(f"event {recorded.seq}: there is no step {number} to cancel")
         record = graph.step(number)
         record.cancelling = True
         graph.save(record)
@@ -280,6 +298,7 @@ def _timed_out(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.
 
 
 def _restarted(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.StepRestarted) -> None:
+    _expect(record, recorded, Phase.DONE)
     if record.state is not State.TIMEDOUT or event.number != record.restarts + 1:
         raise _refusal(record, recorded, f"which is {record.state.name} after {record.restarts} restarts")
     record.restarts = event.number
