@@ -121,7 +121,7 @@ def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
     study = graph.study
     number = recorded.step or 0
     if not _has_template(graph, event.template):
-        raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} is of an unknown template {event.template!r}")
+        raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} is of no template: {event.template!r}")
     if graph.funnel(event.template) and not graph.unfinished(event.template):
         raise InvalidTransition(
             f"event {recorded.seq}: all that waits for the steps of {event.template!r} was released"
