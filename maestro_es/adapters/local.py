@@ -18,6 +18,9 @@ from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, Outcome, Unwritable
 from maestro_es.core.walltime import walltime_seconds
 
+#: The variable in which the runner gives its step the token.
+_TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
+
 
 class LocalAdapter:
     """Runs steps as processes of this host."""
@@ -88,11 +91,16 @@ class LocalAdapter:
                 process.kill(self._left_behind(step))
 
     def _left_behind(self, step: StepRecord) -> list[int]:
-        """Return what runs in the session of a runner that is gone; none if its process id is another's by now."""
+        """Return what runs in the session of a runner that is gone.
+
+        Its process id may be another's by now, and a session of that number with it: in ours somebody carries the
+        token. The next tick, which a runner starts last, carries none.
+        """
         if not self._is_here(step):
             return []
         members = process.session_members(int(step.job_id))
-        return [] if int(step.job_id) in members else members
+        ours = any(process.is_marked(pid, step.token, _TOKEN_VARIABLE) for pid in members)
+        return members if ours and int(step.job_id) not in members else []
 
     def _is_here(self, step: StepRecord) -> bool:
         return (step.job_host, step.job_instance) == (self._host.name, self._host.boot_id)

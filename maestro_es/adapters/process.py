@@ -93,11 +93,7 @@ def reap() -> None:
 def is_running(pid: int, word: str) -> bool:
     """Whether a process runs that was started with this word among its arguments; one that has ended has none."""
     if sys.platform == "linux":
-        try:
-            with open(_PROC / str(pid) / "cmdline", "rb") as file:
-                return word.encode() in file.read().split(b"\0")
-        except OSError:
-            return False
+        return word.encode() in _strings(pid, "cmdline")
     return word in run(["ps", "-o", "command=", "-p", str(pid)]).out.split()
 
 
@@ -112,6 +108,22 @@ def session_members(session: int) -> list[int]:
     return [pid for pid, stat in stats if stat and stat[_SESSION] == str(session) and stat[_STATE] not in "ZX"]
 
 
+def is_marked(pid: int, word: str, variable: str) -> bool:
+    """Whether a process has this word among its arguments or as the value of a variable in its environment."""
+    if sys.platform != "linux":
+        return is_running(pid, word)
+    found = (_strings(pid, "cmdline"), word.encode()), (_strings(pid, "environ"), f"{variable}={word}".encode())
+    return any(text in strings for strings, text in found)
+
+
+def _strings(pid: int, name: str) -> list[bytes]:
+    try:
+        with open(_PROC / str(pid) / name, "rb") as file:
+            return file.read().split(b"\0")
+    except OSError:
+        return []
+
+
 def _stat(pid: int) -> list[str]:
     try:
         with open(_PROC / str(pid) / "stat", "rb") as file:
@@ -122,12 +134,12 @@ def _stat(pid: int) -> list[str]:
 
 def terminate_group(leader: int) -> None:
     """Ask the process group of a session leader to end."""
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGTERM)
 
 
 def kill(pids: Sequence[int]) -> None:
-    """End processes at once."""
+    """End processes at once, those that we may end."""
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
