@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from maestro_es.adapters.base import Adapter, Seen
 from maestro_es.adapters.process import Host
 from maestro_es.core.decide import Observations
@@ -29,6 +31,12 @@ from maestro_es.errors import Unreachable
 from maestro_es.poller import claims
 from maestro_es.poller.inbox import read_reports, step_of
 from maestro_es.poller.study_dir import StudyDir
+
+#: Ends that are the scheduler's word alone. Whoever puts such a job back in the queue must not start it another time.
+_ENDED_WITHOUT_REPORT = (
+    Conclusion.FAILED, Conclusion.TIMED_OUT, Conclusion.CANCELLED, Conclusion.OUT_OF_MEMORY,
+    Conclusion.HARDWARE_FAILED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,8 @@ class Look:
         self, step: StepRecord, reports: Sequence[Report], seen: Seen | Silence | None, claim: Claim | None
     ) -> Sighting:
         """Put together what was seen of one attempt; read its claim if it is gone without a word."""
+        if reports and claim is not None and claim.state is ClaimState.NONE:
+            claim = self._claim(step)  # made after we read it; it says whose the reports are
         sighting = Sighting(claim=claim or Claim(), reports=tuple(reports), patient=self._patient(step))
         if isinstance(seen, Seen):
             sighting = replace(
@@ -124,7 +134,7 @@ class Look:
             return sighting
         if claim is None:
             sighting = replace(sighting, claim=self._claim(step))
-        if step.job_id and self._adapters.of(step).remains(step):
+        if self._adapters.of(step).remains(_with_job(step, sighting)):
             queue: Answer = JobState.ORPHANED
             sighting = replace(sighting, queue=queue)
         return sighting
@@ -138,13 +148,16 @@ class Look:
 
     def _settle_doubt(self, step: StepRecord, sighting: Sighting) -> Sighting:
         """Make the claim of an attempt of which there is no trace; what it says then is the truth."""
-        if judge(sighting).conclusion is not Conclusion.CLAIM:
+        conclusion = judge(sighting).conclusion
+        if conclusion is not Conclusion.CLAIM and (sighting.end or conclusion not in _ENDED_WITHOUT_REPORT):
             return sighting
         try:
             claim = claims.abandon(self._study.path(step.workspace), step.token)
         except OSError as error:
             self._unreachable["files"] = f"{step.workspace}: {error.strerror}"
-            return sighting
+            return replace(sighting, queue=Silence.UNREACHABLE, accounting=Silence.NOT_ASKED)
+        if conclusion is not Conclusion.CLAIM:
+            return sighting  # it has ended by the scheduler's word; should that start it again, it is refused
         return replace(sighting, claim=claim, patient=claim.state is not ClaimState.ABANDONED)
 
     def _strays(self, current: set[str]) -> tuple[tuple[str, str], ...]:
@@ -160,3 +173,11 @@ class Look:
                 pass
             strays.append((report.token, report.file))
         return tuple(strays)
+
+
+def _with_job(step: StepRecord, sighting: Sighting) -> StepRecord:
+    """Return a step with the job that was found for it, if the log knows of none yet."""
+    if step.job_id:
+        return step
+    found = sighting if sighting.job_id else sighting.claim
+    return structs.replace(step, job_id=found.job_id, job_host=found.host, job_instance=found.instance)
