@@ -16,7 +16,7 @@ from maestro_es.core import events as e
 from maestro_es.core.decide import Draft, ended_badly, fail_descendants
 from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.core.outcomes import Outcome
-from maestro_es.errors import ConcurrentAppend, MaestroError, StudyCopied
+from maestro_es.errors import ConcurrentAppend, MaestroError, StudyCopied, StudyError
 from maestro_es.poller import clock
 from maestro_es.poller.observe import Adapters
 from maestro_es.poller.study_dir import StudyDir
@@ -125,9 +125,18 @@ class OpenStudy:
 
 
 def study_id_at(root: Path) -> str:
-    """Return the id of the study whose log lies in a directory; empty if there is none that can be read."""
+    """Return the id of the study whose log lies in a directory; empty if there is none.
+
+    StudyError if there is one that can't be read now: that is no evidence that the study has moved.
+    """
+    log = StudyDir(root).log
     try:
+        os.lstat(log)
         with OpenStudy(root) as study:
             return study.graph.study.study_id
-    except (MaestroError, OSError):
+    except (FileNotFoundError, NotADirectoryError):
         return ""
+    except (MaestroError, OSError) as error:
+        raise StudyError(
+            f"{log}: can't be read, so nobody can tell whether this study is a copy of it ({error})"
+        ) from error
