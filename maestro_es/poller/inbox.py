@@ -30,10 +30,10 @@ def read_reports(inbox: Path) -> list[Report]:
 
 
 def parse_report(name: str, at: Micros) -> Report | None:
-    """Return the report that a file's name makes, or None if it makes none."""
+    """Return the report that a file's name makes, or None if it makes none. Ours are ASCII, so they can be recorded."""
     token, _, said = name.partition(".")
     kind, _, code = said.partition(".")
-    if not token or kind not in _KINDS:
+    if not token or kind not in _KINDS or not name.isascii():
         return None
     return Report(token, _KINDS[kind], int(code) if code.isascii() and code.isdigit() else None, at, name)
 

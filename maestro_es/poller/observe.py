@@ -39,6 +39,10 @@ _ENDED_WITHOUT_REPORT = (
 )  # fmt: skip
 
 
+#: A scheduler's words for a job whose exit code is that of the runner.
+_ENDED = (JobState.FINISHED, JobState.FAILED)
+
+
 @dataclass(frozen=True)
 class Adapters:
     """The adapters of a study: `scheduler` for its scheduled steps, `local` for the others."""
@@ -91,15 +95,17 @@ class Look:
             sightings=sightings,
             strays=self._strays(set(sightings)),
             unreachable=self._unreachable,
-            answered=frozenset(self._answered),
+            answered=frozenset(self._answered - self._unreachable.keys()),
         )
 
     def _claim(self, step: StepRecord) -> Claim:
         try:
-            return claims.read_claim(self._study.path(step.workspace), step.token)
+            claim = claims.read_claim(self._study.path(step.workspace), step.token)
         except OSError as error:
             self._unreachable["files"] = f"{step.workspace}: {error.strerror}"
             return Claim()
+        self._answered.add("files")
+        return claim
 
     def _ask(self, in_flight: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, Seen | Silence]:
         """Ask each adapter once for all its jobs."""
@@ -130,6 +136,9 @@ class Look:
             )  # fmt: skip
         elif seen is not None:
             sighting = replace(sighting, queue=seen)
+        if claim is None and sighting.queue in _ENDED and not sighting.end:
+            claim = self._claim(step)  # the scheduler's word may be of a start that was refused, or never came so far
+            sighting = replace(sighting, claim=claim)
         if sighting.queue is not JobState.GONE or sighting.report(ReportKind.EXIT):
             return sighting
         if claim is None:
