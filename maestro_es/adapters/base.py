@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +20,8 @@ class Job:
     """One attempt, ready to be submitted.
 
     `script` is what the runner starts: a path with a slash, from `workspace`. `run` are the step's resolved keys,
-    `environment` is what the study recorded of the user's when it was created.
+    `environment` is what the study recorded of the user's when it was created. `claim` makes the attempt's claim for
+    an owner and returns whether it is that owner's now.
     """
 
     token: str
@@ -28,6 +29,7 @@ class Job:
     workspace: Path
     script: str
     study: Path
+    claim: Callable[[str], bool]
     run: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 

@@ -15,7 +15,7 @@ from maestro_es.adapters import process
 from maestro_es.adapters.base import Job, Seen
 from maestro_es.core.evidence import Claim, ClaimState
 from maestro_es.core.model import JobState, StepRecord
-from maestro_es.core.outcomes import Accepted, Outcome, Unwritable
+from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Unwritable
 from maestro_es.core.walltime import walltime_seconds
 
 #: The variable in which the runner gives its step the token.
@@ -41,20 +41,27 @@ class LocalAdapter:
         return text
 
     def submit(self, job: Job) -> Outcome:
-        """Start the runner. Once that is done the job exists; before, it can't."""
+        """Start the runner, make its claim, and say "go": it runs the step if and only if the claim is its own."""
         try:
             limit = walltime_seconds(job.run.get("walltime"))
         except ValueError as error:
             return Unwritable(str(error))
+        host = self._host
         what = (str(job.runner), job.token, str(job.workspace), job.script, str(job.study))
         try:
-            pid = process.spawn(
-                [*what, str(limit), job.name, self._host.name, self._host.boot_id],
-                {**self._environment, **job.environment},
-            )
+            environment = {**self._environment, **job.environment}
+            pid, gate = process.spawn([*what, str(limit), job.name, host.name, host.boot_id], environment)
         except OSError as error:
             return Unwritable(f"the runner {job.runner} can't be started: {error.strerror}")
-        return Accepted(str(pid), self._host.name, self._host.boot_id)
+        try:
+            if not job.claim(f"{pid} {host.name} {host.boot_id} {pid}"):
+                return InDoubt("another process holds the claim")
+            os.write(gate, b"go\n")
+        except OSError as error:
+            return InDoubt(f"the claim can't be made: {error.strerror}")
+        finally:
+            os.close(gate)
+        return Accepted(str(pid), host.name, host.boot_id)
 
     def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:
         seen = {}

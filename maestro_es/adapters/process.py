@@ -59,28 +59,36 @@ def run(argv: Sequence[str], *, timeout: float | None = None, env: Mapping[str, 
 _spawned: set[int] = set()
 
 
-def spawn(argv: Sequence[str], env: Mapping[str, str]) -> int:
-    """Start a process in a session of its own, with no terminal, and don't wait for it. Returns its pid."""
-    reap()
-    null = os.open(os.devnull, os.O_RDWR)
+def spawn(argv: Sequence[str], env: Mapping[str, str]) -> tuple[int, int]:
+    """Start a process in a session of its own, with no terminal, and don't wait for it.
+
+    Returns its pid and a file descriptor, to write to its standard input and to be closed. What it prints is lost.
+    """
+    null = os.open(os.devnull, os.O_WRONLY)
+    its_end, our_end = os.pipe()
     try:
         pid = os.posix_spawn(
             argv[0],
             list(argv),
             dict(env),
-            file_actions=[(os.POSIX_SPAWN_DUP2, null, fd) for fd in (0, 1, 2)],
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate((its_end, null, null))],
             setsid=True,
             setsigmask=(),
             setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD),
         )
+    except OSError:
+        os.close(our_end)
+        raise
     finally:
         os.close(null)
+        os.close(its_end)
     _spawned.add(pid)
-    return pid
+    return pid, our_end
 
 
-def reap() -> None:
-    """Take leave of the processes that `spawn` started and that have ended."""
+def reap() -> int:
+    """Take leave of the processes that `spawn` started and that have ended; returns how many they were."""
+    before = len(_spawned)
     for pid in list(_spawned):
         try:
             ended = os.waitpid(pid, os.WNOHANG)[0]
@@ -88,6 +96,7 @@ def reap() -> None:
             ended = pid
         if ended:
             _spawned.discard(pid)
+    return before - len(_spawned)
 
 
 def is_running(pid: int, word: str) -> bool:

@@ -7,8 +7,13 @@
 # (0: none), which the runner enforces; the beginning of the names of its output files; and the host and its boot id.
 # Everything else is the scheduler's business.
 #
+# The claim is what lets a token start only once. A scheduled runner makes it. For a local one the poller does, which
+# knows its process id and is much faster than ln, and then says "go" on standard input; if it dies before that, the
+# runner reads the end of its input, and drops out.
+#
 # A report is an empty file in the study's inbox whose name says it all, so it is whole the moment it is there:
-#   TOKEN.started  TOKEN.exit.CODE  TOKEN.stopped.CODE  TOKEN.timeout  TOKEN.refused.JOB  TOKEN.unclaimed
+#   TOKEN.started  TOKEN.exit.CODE  TOKEN.stopped.CODE  TOKEN.timeout
+#   TOKEN.refused.JOB  TOKEN.unclaimed  TOKEN.dropped
 token=$1 workspace=$2 script=$3 study=$4 limit=${5:-0} output=${6-} host=${7-} boot=${8-}
 state=$study/.maestro-es
 kill_wait=10
@@ -29,21 +34,24 @@ start_time() { # of this process: a requeued job can get the same process id aga
         started=$(date +%s)
     fi
 }
+go=
 if [ -n "$output" ]; then
-    job=$$
+    read -r go
+    [ "$go" = go ] || { report dropped; exit 75; }
+    cd "$workspace" || { report dropped; exit 75; }
 else
     job=${SLURM_JOB_ID:-${LSB_JOBID:-${FLUX_JOB_ID:-$$}}}
     host=$(uname -n)
     boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.bootsessionuuid)
-fi
-start_time
-owner="$job $host $boot $$.$started"
-if ! { cd "$workspace" && ln -s "$owner" ".claim.$token"; } 2>/dev/null; then
-    case $(readlink ".claim.$token" 2>/dev/null) in
-        "$owner") ;; # our own call, sent twice by the file system
-        "") report unclaimed; exit 75 ;;
-        *) report "refused.$job"; exit 75 ;;
-    esac
+    start_time
+    owner="$job $host $boot $$.$started"
+    if ! { cd "$workspace" && ln -s "$owner" ".claim.$token"; } 2>/dev/null; then
+        case $(readlink ".claim.$token" 2>/dev/null) in
+            "$owner") ;; # our own call, sent twice by the file system
+            "") report unclaimed; exit 75 ;;
+            *) report "refused.$job"; exit 75 ;;
+        esac
+    fi
 fi
 
 # -- the step -------------------------------------------------------------------------------------------------------
@@ -76,7 +84,7 @@ on_term() { signalled=1 stopped=1; end_step; }
 on_limit() { signalled=1 timed_out=1 watchdog=; end_step; }
 
 if [ -n "$output" ]; then
-    "$script" >"$output.$$.out" 2>"$output.$$.err" &
+    "$script" </dev/null >"$output.$$.out" 2>"$output.$$.err" &
 else
     report started
     "$script" &

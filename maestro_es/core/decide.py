@@ -31,7 +31,8 @@ Draft = tuple[int | None, e.AnyEvent]
 class Observations:
     """What one tick saw. `sightings` is by token; `answered` names the adapters that were asked and answered.
 
-    `salt` makes this tick's tokens its own; `cores` is what the host has, `previous_boot` its boot id as recorded.
+    `salt` makes this tick's tokens its own; `cores` is what the host has. A driver that submits local steps the moment
+    others end asks for `ahead` requests more than there are slots.
     """
 
     now: Micros
@@ -39,6 +40,7 @@ class Observations:
     boot_id: str
     salt: str
     cores: int
+    ahead: int = 0
     sightings: Mapping[str, Sighting] = field(default_factory=dict)
     strays: tuple[tuple[str, str], ...] = ()
     unreachable: Mapping[str, str] = field(default_factory=dict)
@@ -313,6 +315,7 @@ def start_ready(graph: Graph, seen: Observations) -> list[Draft]:
         slots = min(slots, max(throttle - local, 0))
     jobs = max(throttle - scheduled, 0) if throttle else study.open_steps
     drafts: list[Draft] = []
+    slots += seen.ahead
     for kind, limit in ((False, slots), (True, jobs)):
         ready = graph.ready(scheduled=kind, limit=limit) if limit else ()
         drafts.extend((record.number, _request(study.study_id, seen, record)) for record in ready)

@@ -196,6 +196,12 @@ class AttemptAbandoned(Event, frozen=True):
     evidence: tuple[Evidence, ...]
 
 
+class SubmissionWithdrawn(Event, frozen=True):
+    """The poller took its own request back before it called the scheduler; its claim makes sure of that."""
+
+    token: str
+
+
 class JobStarted(Event, frozen=True):
     """The job runs."""
 
@@ -285,8 +291,9 @@ class ReportIgnored(Event, frozen=True):
 AnyEvent = Union[
     InvocationStarted, StudyCreated, StepTemplateAdded, StepAdded, ConnectionAdded, SettingsChanged, StudyPaused,
     StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated, RebootDetected, PollFailed,
-    PollRecovered, SubmissionRequested, JobSubmitted, SubmissionRejected, AttemptAbandoned, JobStarted, StepFinished,
-    StepTimedOut, StepRestarted, HardwareFailed, StepFailed, StepCancelled, StepDryRun, StepReset, ReportIgnored,
+    PollRecovered, SubmissionRequested, JobSubmitted, SubmissionRejected, AttemptAbandoned, SubmissionWithdrawn,
+    JobStarted, StepFinished, StepTimedOut, StepRestarted, HardwareFailed, StepFailed, StepCancelled, StepDryRun,
+    StepReset, ReportIgnored,
 ]  # fmt: skip
 
 #: Every event type by its name in the log.

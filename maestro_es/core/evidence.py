@@ -48,6 +48,7 @@ class ReportKind(enum.Enum):
     TIMEOUT = "timeout"  # the runner ended the step because its walltime was over
     REFUSED = "refused"  # another start holds the claim
     UNCLAIMED = "unclaimed"  # the claim could not be made, so nothing was run
+    DROPPED = "dropped"  # nobody said "go", so nothing was run
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def judge(sighting: Sighting) -> Verdict:
 
 
 def _conclude(sighting: Sighting) -> Conclusion:
-    if sighting.claim.state is ClaimState.ABANDONED:
+    if sighting.claim.state is ClaimState.ABANDONED or _dropped(sighting):
         return Conclusion.ABANDONED
     if sighting.queue is JobState.ORPHANED and not sighting.report(ReportKind.EXIT):
         return Conclusion.END_REMAINS
@@ -189,6 +190,11 @@ def _conclude(sighting: Sighting) -> Conclusion:
     if sighting.queue in _NOT_OVER:
         return Conclusion.WAIT
     return _without_report(sighting)
+
+
+def _dropped(sighting: Sighting) -> bool:
+    """Whether the runner that holds the claim said that it does not start."""
+    return sighting.claim.state is ClaimState.JOB and sighting.report(ReportKind.DROPPED) is not None
 
 
 def _by_report(sighting: Sighting, end: Report) -> Conclusion:

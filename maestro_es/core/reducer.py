@@ -273,6 +273,11 @@ def _abandoned(graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e
     _move(graph, record, record.state, Phase.READY)
 
 
+def _withdrawn(graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.SubmissionWithdrawn) -> None:
+    _expect(record, recorded, Phase.REQUESTED)
+    _move(graph, record, record.state, Phase.READY)
+
+
 def _started(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.JobStarted) -> None:
     _expect(record, recorded, Phase.SUBMITTED)
     if record.started_at is None:
@@ -374,6 +379,7 @@ _STEP_RULES: dict[type[e.Event], Callable[[Graph, StepRecord, e.Recorded, Any], 
     e.JobSubmitted: _submitted,
     e.SubmissionRejected: _rejected,
     e.AttemptAbandoned: _abandoned,
+    e.SubmissionWithdrawn: _withdrawn,
     e.JobStarted: _started,
     e.StepFinished: _finished,
     e.StepTimedOut: _timed_out,

@@ -2,6 +2,10 @@
 
 While it lives it is the one that waits for the next tick, so runners need not ask for any. Killed at any moment it
 leaves a study that cron, or another driver, goes on with.
+
+Steps of a few milliseconds would spend their time waiting for the disk to confirm each request. When steps end that
+fast, some are requested ahead of free slots, all in one transaction, and started the moment a slot is free. One that
+waits too long for that is withdrawn. Should the driver die, they are attempts in doubt like any other.
 """
 
 from __future__ import annotations
@@ -10,51 +14,145 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 
-from maestro_es.core.model import StudyStatus
+from maestro_es.adapters import process
+from maestro_es.core.decide import Draft
+from maestro_es.core.events import SubmissionWithdrawn
+from maestro_es.core.evidence import ClaimState
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import Phase, StudyStatus
 from maestro_es.errors import Unreachable
+from maestro_es.poller.claims import abandon
 from maestro_es.poller.lock import hold
 from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.submit import submit_and_defer
 from maestro_es.poller.tick import show_status, tick
 
 #: How often ``status.csv`` and the progress display are written at most, in seconds.
 _SHOW_SECONDS = 1.0
 
+#: How long steps that ended, and outcomes, wait for the next pass at most while others are started; in seconds.
+_PASS_SECONDS = 0.1
+
 #: How often the inbox is looked at for steps that other processes started, in seconds.
 _LOOK_SECONDS = 0.25
+
+#: As many steps are requested ahead as end in this time, in seconds, and no more than the second number.
+_AHEAD_SECONDS, _AHEAD_MOST = 0.05, 32
+
+#: How long a step that was requested ahead may wait for a slot, in seconds.
+_HELD_SECONDS = 1.0
 
 
 def drive(study: OpenStudy, seconds: float, progress: Callable[[OpenStudy], None]) -> StudyStatus:
     """Tick until the study has ended, at least every `seconds`; `progress` is told now and then how it stands."""
-    shown = 0.0
     with _waiting(study), _child_signals() as wait:
-        while True:
-            shown_now = time.monotonic() - shown >= _SHOW_SECONDS
-            inbox = _changed_at(study)
-            with hold(study.dir.tick_lock, -1), contextlib.suppress(Unreachable):
-                tick(study, show=shown_now, defer=True)
-            if shown_now:
-                shown = time.monotonic()
-                progress(study)
-            if study.status is not StudyStatus.RUNNING:
-                break
-            _rest(study, inbox, seconds, wait)
+        driver = _Driver(study, seconds, wait)
+        try:
+            driver.run(progress)
+        finally:
+            driver.withdraw()
     show_status(study)
     progress(study)
     return study.status
 
 
-def _rest(study: OpenStudy, inbox: int, seconds: float, wait: Callable[[float], bool]) -> None:
-    """Wait until a child has ended, a report has come, an outcome has waited long enough, or the time is over."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if _changed_at(study) != inbox or wait(min(_LOOK_SECONDS, seconds)) or study.pending:
+class _Driver:
+    """Makes passes and, between them, starts the steps that are `held`: requested, and waiting for a slot."""
+
+    def __init__(self, study: OpenStudy, seconds: float, wait: Callable[[float], bool]) -> None:
+        self._study = study
+        self._seconds = seconds
+        self._wait = wait
+        self._held: deque[int] = deque()
+        self._busy = 0
+        self._ended = 0
+        self._passed = self._shown = 0.0
+
+    def run(self, progress: Callable[[OpenStudy], None]) -> None:
+        """Make passes until the study has ended."""
+        study = self._study
+        while True:
+            show = time.monotonic() - self._shown >= _SHOW_SECONDS
+            inbox = self._changed_at()
+            self._pass(show=show)
+            if show:
+                self._shown = time.monotonic()
+                progress(study)
+            if study.status is not StudyStatus.RUNNING:
+                return
+            self._rest(inbox)
+
+    def _pass(self, *, show: bool) -> None:
+        now = time.monotonic()
+        rate = self._ended / max(now - self._passed, 1e-3)
+        ahead = min(int(rate * _AHEAD_SECONDS), _AHEAD_MOST) - len(self._held)
+        if now - self._passed > _HELD_SECONDS:
+            self.withdraw()
+        self._passed, self._ended = now, 0
+        study = self._study
+        with hold(study.dir.tick_lock, -1), contextlib.suppress(Unreachable):
+            tick(study, show=show, ahead=max(ahead, 0), submit=self._submit)
+
+    def _submit(self, study: OpenStudy, steps: Sequence[int]) -> None:
+        """Submit what there is a slot for, and hold the rest of the local steps."""
+        scheduled = [number for number in steps if study.graph.step(number).scheduled]
+        submit_and_defer(study, scheduled)
+        self._held.extend(number for number in steps if number not in scheduled)
+        held = set(self._held)
+        local = (step for step in study.graph.in_flight() if not step.scheduled)
+        self._busy = sum(step.number not in held for step in local)
+        self._fill()
+
+    def _fill(self) -> None:
+        """Start held steps in the slots that are free."""
+        settings = self._study.graph.study.settings
+        slots = settings.local_slots or self._study.context.host.cores
+        while self._held and self._busy < slots:
+            submit_and_defer(self._study, [self._held.popleft()])
+            self._busy += 1
+
+    def _rest(self, inbox: int) -> None:
+        """Start held steps as others end, until it is time for a pass."""
+        end = self._passed + (self._seconds if not self._held else _HELD_SECONDS)
+        low = len(self._held) // 2
+        while time.monotonic() < end:
+            child = self._wait(_PASS_SECONDS if self._study.pending else min(_LOOK_SECONDS, self._seconds))
+            ended = process.reap()
+            self._ended += ended
+            self._busy -= ended
+            self._fill()
+            late = time.monotonic() - self._passed >= _PASS_SECONDS
+            news = child or self._study.pending or self._changed_at() != inbox
+            if news and (len(self._held) <= low or late):
+                return
+
+    def withdraw(self) -> None:
+        """Take back the requests that no slot came free for, each once its claim is ours."""
+        held, self._held = list(self._held), deque()
+        if not held:
             return
+        study = self._study
+        taken = {}
+        for number in held:
+            step = study.graph.step(number)
+            claim = abandon(study.dir.path(step.workspace), step.token)
+            if claim.state is ClaimState.ABANDONED:
+                taken[number] = step.token
 
+        def rule(graph: Graph) -> list[Draft]:
+            return [
+                (number, SubmissionWithdrawn(token=token))
+                for number, token in taken.items()
+                if graph.step(number).token == token and graph.step(number).phase is Phase.REQUESTED
+            ]
 
-def _changed_at(study: OpenStudy) -> int:
-    return study.dir.inbox.stat().st_mtime_ns
+        study.request(rule)
+
+    def _changed_at(self) -> int:
+        return self._study.dir.inbox.stat().st_mtime_ns
 
 
 @contextlib.contextmanager

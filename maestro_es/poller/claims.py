@@ -45,6 +45,16 @@ def _is_listed(path: Path) -> bool:
     return False
 
 
+def make_claim(workspace: Path, token: str, owner: str) -> bool:
+    """Make the claim for a runner; returns whether it is that owner's now. OSError if it can't be made."""
+    path = claim_path(workspace, token)
+    try:
+        os.symlink(owner, path)
+    except FileExistsError:
+        return os.readlink(path) == owner  # our own call, sent twice by the file system
+    return True
+
+
 def abandon(workspace: Path, token: str) -> Claim:
     """Make the claim ourselves, so that the attempt can never start; returns the claim as it stands then."""
     workspace.mkdir(parents=True, exist_ok=True)

@@ -57,11 +57,12 @@ class Adapters:
 
 @dataclass(frozen=True)
 class Moment:
-    """When and where a tick happens; `salt` makes its tokens its own."""
+    """When and where a tick happens; `salt` makes its tokens its own, `ahead` is how many steps a driver holds ready."""
 
     now: Micros
     host: Host
     salt: str
+    ahead: int = 0
 
 
 class Look:
@@ -92,6 +93,7 @@ class Look:
             boot_id=host.boot_id,
             salt=moment.salt,
             cores=host.cores,
+            ahead=moment.ahead,
             sightings=sightings,
             strays=self._strays(set(sightings)),
             unreachable=self._unreachable,

@@ -7,6 +7,8 @@ have written nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from maestro_es.core.decide import (
     Draft,
     Observations,
@@ -25,18 +27,21 @@ from maestro_es.poller.inbox import remove_reports
 from maestro_es.poller.observe import Look, Moment
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.status_csv import write_status
-from maestro_es.poller.submit import submit, submit_and_defer, take_outcomes
+from maestro_es.poller.submit import submit, take_outcomes
 from maestro_es.poller.workspace import prepare, remove_temporary_folder
 
 #: How often a tick decides anew when others append at the same time.
 _TRIES = 5
 
+#: How the steps are submitted whose submission was requested.
+Submit = Callable[[OpenStudy, Sequence[int]], None]
 
-def tick(study: OpenStudy, *, show: bool = True, defer: bool = False) -> StudyStatus:
+
+def tick(study: OpenStudy, *, show: bool = True, ahead: int = 0, submit: Submit = submit) -> StudyStatus:
     """Advance a study by one pass.
 
-    A driver that makes many passes leaves ``status.csv`` for a later one (`show` off), and lets the outcomes of its
-    submissions wait for the next pass (`defer`).
+    A driver that makes many passes leaves ``status.csv`` for a later one (`show` off), may have steps requested
+    `ahead` of free slots, and submits in its own way.
 
     Unreachable says that a scheduler or the file system did not answer: nothing was concluded about its jobs, but
     everything else was done.
@@ -48,7 +53,7 @@ def tick(study: OpenStudy, *, show: bool = True, defer: bool = False) -> StudySt
     for remaining in reversed(range(_TRIES)):
         try:
             study.locate()
-            unreachable = _pass(study, defer=defer)
+            unreachable = _pass(study, ahead, submit)
             break
         except ConcurrentAppend:
             if not remaining:
@@ -68,7 +73,7 @@ def show_status(study: OpenStudy) -> None:
     study.context.after("status")
 
 
-def _pass(study: OpenStudy, *, defer: bool) -> dict[str, str]:
+def _pass(study: OpenStudy, ahead: int, submit: Submit) -> dict[str, str]:
     """Make one pass; returns who did not answer, and what was said."""
     if study.status is not StudyStatus.RUNNING:
         return {}
@@ -76,11 +81,11 @@ def _pass(study: OpenStudy, *, defer: bool) -> dict[str, str]:
         _dry_run(study)
         return {}
     context = study.context
-    look = Look(study.graph, study.dir, study.adapters, Moment(context.now(), context.host, context.salt()))
+    look = Look(study.graph, study.dir, study.adapters, Moment(context.now(), context.host, context.salt(), ahead))
     drafts = _decide(study, look.observations)
     _remove_settled(study, look)
     _end_jobs(study, look.observations)
-    (submit_and_defer if defer else submit)(study, submissions(drafts))
+    submit(study, submissions(drafts))
     _complete(study)
     return dict(look.observations.unreachable)
 

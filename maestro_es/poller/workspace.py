@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import hashlib
 import os
 import shutil
-import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from maestro_es.adapters.base import Adapter, Job
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import StepRecord, SubmissionKind
 from maestro_es.errors import StudyError
+from maestro_es.poller.claims import make_claim
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.spec.render import render
 
@@ -69,19 +69,23 @@ def prepare(
         if (key == "restart") is (record.kind is SubmissionKind.RESTART):
             chosen, digest = file_name, hashlib.sha256(text.encode()).hexdigest()
     script = f"./{chosen}" if folder == workspace else str(folder / chosen)
-    job = Job(record.token, name, workspace, script, study.root, step.run, graph.study.environment)
+    claim = functools.partial(make_claim, workspace, record.token)
+    job = Job(record.token, name, workspace, script, study.root, claim, step.run, graph.study.environment)
     return job, digest
 
 
 def _write_script(path: Path, text: str) -> None:
     """Write an executable script, whole or not at all; one that stands there as it should is left alone."""
-    with contextlib.suppress(FileNotFoundError, UnicodeDecodeError):
-        if path.read_text() == text:
-            return
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(text)
-    scratch.chmod(scratch.stat().st_mode | stat.S_IXUSR)
-    scratch.replace(path)
+    try:
+        with open(path, "rb") as file:
+            if file.read() == text.encode():
+                return
+    except FileNotFoundError:
+        pass
+    scratch = f"{path}.{os.getpid()}~"
+    with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o744), "wb") as file:
+        file.write(text.encode())
+    os.replace(scratch, path)
 
 
 def _script_folder(graph: Graph, record: StepRecord, workspace: Path) -> Path:
