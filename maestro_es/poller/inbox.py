@@ -30,7 +30,7 @@ def read_reports(inbox: Path) -> list[Report]:
 
 
 def parse_report(name: str, at: Micros) -> Report | None:
-    """Return the report that a file's name makes, or None if it makes none. Ours are ASCII, so they can be recorded."""
+    """Return the report that a file's name makes, or None if it makes none: ours are ASCII."""
     token, _, said = name.partition(".")
     kind, _, code = said.partition(".")
     if not token or kind not in _KINDS or not name.isascii():
