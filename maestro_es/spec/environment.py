@@ -80,9 +80,7 @@ def read_environment(document: Document, spec_root: str, cwd: str, findings: Fin
         findings.problem(line, message, "Give one of them a value without the others' tokens.")
     dependencies = section(document.data, "env", "dependencies")
     output = values.pop("OUTPUT_PATH", None)
-    if OUTPUT_PATH in str(output):
-        line = document.line("env", "variables", "OUTPUT_PATH")
-        findings.problem(line, "OUTPUT_PATH is defined by itself", "Give it the path of a directory.")
+    _check_output(str(output or ""), document.line("env", "variables", "OUTPUT_PATH"), findings)
     resolved = Environment(values)
     sources = section(document.data, "env").get("sources")
     return Environment(
@@ -92,6 +90,14 @@ def read_environment(document: Document, spec_root: str, cwd: str, findings: Fin
         tuple(_gits(dependencies, resolved, document)),
         None if output is None else str(output),
     )
+
+
+def _check_output(output: str, line: int, findings: Findings) -> None:
+    if OUTPUT_PATH in output:
+        findings.problem(line, "OUTPUT_PATH is defined by itself", "Give it the path of a directory.")
+    elif "$" in output or output.startswith("~"):
+        message = f"OUTPUT_PATH '{output}' is taken as it stands: there is no shell to replace anything in it"
+        findings.warn(line, message, "Write the path out.")
 
 
 def _collect(

@@ -56,6 +56,13 @@ def test_an_output_path_that_is_defined_by_itself_is_refused():
     )
 
 
+@pytest.mark.parametrize("path", ["$HOME/x", "~/x"])
+def test_an_output_path_that_needs_a_shell_gets_a_warning(path: str):
+    (warning,) = read(HEAD + STEP + f"env: {{variables: {{OUTPUT_PATH: {path}}}}}").findings.warnings()
+
+    assert warning.startswith(f"study.yaml:3: OUTPUT_PATH '{path}' is taken as it stands")
+
+
 def test_the_directory_of_the_study_file_is_known_as_specroot():
     assert environment("env: {labels: {L: $(SPECROOT)/x}}").apply("$(L)") == "/spec/x"
 
