@@ -18,7 +18,8 @@ def walltime_seconds(walltime: object) -> int:
     if not dash:
         days, rest = "0", text
     parts = rest.split(":")
-    if not all(part.isdigit() for part in (days, *parts)) or len(parts) > len(_UNITS):
+    digits = all(part.isascii() and part.isdigit() for part in (days, *parts))
+    if not digits or len(parts) > len(_UNITS) - len(dash):
         raise ValueError(f"walltime {text!r} is no time: write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS")
     if len(parts) == 1:
         return int(days) * 86400 + int(parts[0]) * (3600 if dash else 60)
