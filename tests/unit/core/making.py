@@ -1,0 +1,135 @@
+"""Studies in memory, made event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from maestro_es.core import events as e
+from maestro_es.core.decide import Draft, Observations, decide
+from maestro_es.core.evidence import Claim, ClaimState, Report, ReportKind, Sighting
+from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.model import Cause, JobState, Settings, StepRecord, SubmissionKind
+from maestro_es.core.reducer import apply
+
+#: What a step may be restarted with.
+RESTARTABLE = {"cmd": "run", "restart": "run --continue"}
+
+
+class Study:
+    """A graph in memory, and the events that it adds up from. An event is recorded at 1000 times its seq."""
+
+    def __init__(self, adapter: dict[str, Any] | None = None, **settings: Any) -> None:
+        self.graph = MemoryGraph()
+        self.events: list[e.Recorded] = []
+        self.do(e.InvocationStarted(actor="me", host="login1", boot_id="boot1", pid=7, command="run", version="1"))
+        self.do(
+            e.StudyCreated(
+                study_id="cafe0123",
+                root="/studies/one",
+                adapter=adapter or {"type": "local"},
+                settings=Settings(**settings),
+            )
+        )
+
+    def do(self, event: e.AnyEvent, step: int | None = None) -> e.Recorded:
+        seq = len(self.events) + 1
+        recorded = e.Recorded(seq, 1000 * seq, 1, step, event)
+        apply(self.graph, recorded)
+        self.events.append(recorded)
+        return recorded
+
+    def record(self, drafts: Iterable[Draft]) -> None:
+        for step, event in drafts:
+            self.do(event, step)
+
+    def template(self, name: str, run: dict[str, Any] | None = None) -> None:
+        self.do(e.StepTemplateAdded(name=name, description="", run=run or {"cmd": "run"}))
+
+    def add(self, name: str, *, template: str = "", run: dict[str, Any] | None = None, **fields: Any) -> int:
+        """Add a step, and its template (called the same unless named) if there is none; returns its number."""
+        template = template or name
+        if template not in [known.name for known in self.graph.templates()]:
+            self.template(template, run)
+        number = self.graph.study.steps + 1
+        self.do(e.StepAdded(name=name, template=template, workspace=name, **fields), number)
+        return number
+
+    def chain(self, *names: str) -> list[int]:
+        """Add steps that wait for each other in that order."""
+        numbers: list[int] = []
+        for name in names:
+            numbers.append(self.add(name, parents=tuple(numbers[-1:])))
+        return numbers
+
+    def step(self, number: int) -> StepRecord:
+        return self.graph.step(number)
+
+    # -- what happens to a step -------------------------------------------------------------------------------------
+
+    def request(self, number: int, kind: SubmissionKind | None = None) -> str:
+        kind = kind or self.step(number).kind
+        attempt = self.step(number).attempt + 1
+        token = f"cafe0123-{number}-{attempt}-salt"
+        self.do(e.SubmissionRequested(attempt=attempt, token=token, kind=kind), number)
+        return token
+
+    def submit(self, number: int, job_id: str = "") -> str:
+        token = self.request(number)
+        self.do(e.JobSubmitted(token=token, job_id=job_id or f"job{number}"), number)
+        return token
+
+    def start(self, number: int, at: int = 5_000) -> str:
+        token = self.submit(number)
+        self.do(e.JobStarted(token=token, at=at), number)
+        return token
+
+    def finish(self, number: int, at: int = 9_000) -> None:
+        self.do(e.StepFinished(token=self.submit(number), at=at), number)
+
+    def fail(self, number: int, at: int = 9_000) -> None:
+        self.do(e.StepFailed(at=at, cause=Cause.EXIT_CODE, message="exit code 1", exit_code=1), number)
+
+    # -- ticks ------------------------------------------------------------------------------------------------------
+
+    def tick(self, sightings: Mapping[int, Sighting] | None = None, **seen: Any) -> list[Draft]:
+        """Decide on sightings by step, and fold what is decided; returns it."""
+        by_token = {self.step(number).token: sighting for number, sighting in (sightings or {}).items()}
+        return self.decide(look(by_token, **seen))
+
+    def decide(self, seen: Observations) -> list[Draft]:
+        drafts: list[Draft] = []
+
+        def record(more: list[Draft]) -> None:
+            drafts.extend(more)
+            self.record(more)
+
+        decide(self.graph, seen, record)
+        return drafts
+
+
+def look(sightings: Mapping[str, Sighting] | None = None, **seen: Any) -> Observations:
+    """Return observations made on the host and boot that the study was created on."""
+    known = {"now": 1_000_000, "host": "login1", "boot_id": "boot1", "salt": "salt", "cores": 4}
+    return Observations(**{**known, "sightings": sightings or {}, **seen})
+
+
+# -- sightings ------------------------------------------------------------------------------------------------------
+
+
+def report(kind: ReportKind, code: int | None = None, at: int = 8_000) -> Report:
+    name = f"TOKEN.{kind.value}" + ("" if code is None else f".{code}")
+    return Report("TOKEN", kind, code, at, name)
+
+
+def ended(code: int, **more: Any) -> Sighting:
+    """The step ended by itself."""
+    return Sighting(reports=(report(ReportKind.EXIT, code),), **more)
+
+
+STARTED = Claim(ClaimState.JOB, "job1", "node1", "boot1")
+RUNNING = Sighting(queue=JobState.RUNNING)
+TIMED_OUT = Sighting(queue=JobState.TIMED_OUT)
+NODE_FAILED = Sighting(queue=JobState.HARDWARE_FAILED)
+LOST = Sighting(queue=JobState.GONE, claim=STARTED)
+ABANDONED = Sighting(claim=Claim(ClaimState.ABANDONED))

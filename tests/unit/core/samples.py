@@ -1,0 +1,78 @@
+"""Two of each event: with what it must have, and with all that it can have."""
+
+# ruff: noqa: S106 - a token is the name of an attempt, and no password
+
+from __future__ import annotations
+
+from maestro_es.core import events as e
+from maestro_es.core.model import Cause, Param, Settings, StudyStatus, SubmissionKind
+
+SAID = (e.Evidence(source="queue", says="COMPLETED"), e.Evidence(source="report", says="t1.exit.0"))
+PARAMS = (Param("SIZE", "10", "SIZE.10", "SIZE"), Param("ITER", "naïve \0 '\"", "ITER.1", "ITER"))
+
+MINIMAL: tuple[e.AnyEvent, ...] = (
+    e.InvocationStarted(actor="me", host="login1", boot_id="b1", pid=1, command="tick", version="1.0"),
+    e.StudyCreated(study_id="cafe", root="/s"),
+    e.StepTemplateAdded(name="sim", description="", run={}),
+    e.StepAdded(name="sim", template="sim", workspace="sim"),
+    e.ConnectionAdded(parent=1),
+    e.SettingsChanged(what="submission_throttle", before=0, after=4),
+    e.StudyPaused(),
+    e.StudyResumed(),
+    e.CancelRequested(),
+    e.StudyCompleted(status=StudyStatus.FINISHED),
+    e.StudyReopened(),
+    e.StudyRelocated(before="/a", after="/b"),
+    e.RebootDetected(host="login1", before="b1", after="b2"),
+    e.PollFailed(adapter="slurm", message="socket timed out"),
+    e.PollRecovered(adapter="slurm"),
+    e.SubmissionRequested(attempt=1, token="t1", kind=SubmissionKind.FIRST),
+    e.JobSubmitted(token="t1", job_id="17"),
+    e.SubmissionRejected(token="t1", message="invalid partition"),
+    e.AttemptAbandoned(token="t1", evidence=()),
+    e.SubmissionWithdrawn(token="t1"),
+    e.JobStarted(token="t1", at=5),
+    e.StepFinished(token="t1", at=6),
+    e.StepTimedOut(token="t1", at=6),
+    e.StepRestarted(number=1, limit=0),
+    e.HardwareFailed(token="t1", at=6, number=1, limit=3, reason="node failed"),
+    e.StepFailed(at=6, cause=Cause.UPSTREAM, message="sim ended FAILED"),
+    e.StepCancelled(at=6, message="cancelled"),
+    e.StepDryRun(at=6),
+    e.StepReset(),
+    e.ReportIgnored(token="t0", report="t0.exit.0"),
+)
+
+FULL: tuple[e.AnyEvent, ...] = (
+    e.StudyCreated(
+        study_id="cafe", root="/s", name="ünï", description="line\nline", spec="description:\n", spec_digest="ab",
+        adapter={"type": "slurm", "nested": {"list": [1, 2.5, None, True]}},
+        settings=Settings(submission_throttle=4, use_tmp=True), environment={"PATH": "/bin"},
+    ),
+    e.StepTemplateAdded(name="sim", description="simulates", run={"cmd": "run", "nodes": 2, "depends": ["a", "b_*"]}),
+    e.StepAdded(
+        name="sim_SIZE.10", template="sim", workspace="sim/SIZE.10", params=PARAMS, parents=(1, 2), funnels=("pre",),
+        workspaces={"pre": "pre"}, scheduled=True, restart_limit=3, row=2,
+    ),
+    e.SettingsChanged(what="adapter", before={"type": "local"}, after={"type": "lsf"}, reason="moved"),
+    e.StudyPaused(reason="maintenance"),
+    e.StudyResumed(reason="over"),
+    e.CancelRequested(steps=(1, 2), reason="wrong input"),
+    e.StudyReopened(reason="retry"),
+    e.JobSubmitted(
+        token="t1", job_id="17", adopted=True, host="login1", instance="b1", script_digest="cd", evidence=SAID
+    ),
+    e.SubmissionRejected(token="t1", message="invalid partition", exit_code=1),
+    e.AttemptAbandoned(token="t1", evidence=SAID),
+    e.JobStarted(token="t1", at=5, host="node1", evidence=SAID),
+    e.StepFinished(token="t1", at=6, exit_code=0, evidence=SAID),
+    e.StepTimedOut(token="t1", at=6, final="restart limit reached: 1 of 1", evidence=SAID),
+    e.HardwareFailed(token="t1", at=6, number=1, limit=3, reason="node failed", evidence=SAID),
+    e.StepFailed(
+        at=6, cause=Cause.EXIT_CODE, message="exit code 1", token="t1", exit_code=1, blocker=3, evidence=SAID
+    ),
+    e.StepCancelled(at=6, message="cancelled", token="t1", blocker=3, evidence=SAID),
+    e.StepReset(reason="new input"),
+)  # fmt: skip
+
+SAMPLES = MINIMAL + FULL

@@ -1,0 +1,104 @@
+"""What came of calling a scheduler becomes events, unless nobody knows or somebody else has settled it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from maestro_es.core import events as e
+from maestro_es.core.model import Cause, Phase
+from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected, Unwritable, outcome_events
+from tests.unit.core.making import Study
+
+ALL = [Accepted("17"), Accepted("17", "login1", "boot1"), Rejected("no"), InDoubt("killed"), Unwritable("full")]
+
+
+def requested(**settings: Any) -> tuple[Study, int, str]:
+    study = Study(**settings)
+    number = study.add("a")
+    return study, number, study.request(number)
+
+
+def test_a_job_that_was_taken_is_submitted():
+    study, number, token = requested()
+
+    events = outcome_events(study.graph, number, token, Accepted("17"), 500, "digest")
+
+    assert events == [e.JobSubmitted(token=token, job_id="17", script_digest="digest")]
+
+
+def test_a_local_process_runs_from_the_moment_it_is_there():
+    study, number, token = requested()
+
+    events = outcome_events(study.graph, number, token, Accepted("4711", "login1", "boot1"), 500)
+
+    assert events == [
+        e.JobSubmitted(token=token, job_id="4711", host="login1", instance="boot1"),
+        e.JobStarted(token=token, at=500, host="login1"),
+    ]
+
+
+def test_a_refusal_ends_the_step_when_there_is_one_attempt():
+    study, number, token = requested(submission_attempts=1)
+
+    events = outcome_events(study.graph, number, token, Rejected("invalid partition", 1), 500)
+
+    assert events == [
+        e.SubmissionRejected(token=token, message="invalid partition", exit_code=1),
+        e.StepFailed(at=500, cause=Cause.REJECTED, message="submission refused: invalid partition"),
+    ]
+
+
+def test_a_refusal_is_tried_again_as_often_as_is_set():
+    study, number, token = requested(submission_attempts=3)
+    for _ in range(2):
+        events = outcome_events(study.graph, number, token, Rejected("busy"), 500)
+        assert events == [e.SubmissionRejected(token=token, message="busy")]
+        study.record((number, event) for event in events)
+        assert study.step(number).phase is Phase.READY
+        token = study.request(number)
+
+    last = outcome_events(study.graph, number, token, Rejected("busy"), 500)
+
+    assert last == [
+        e.SubmissionRejected(token=token, message="busy"),
+        e.StepFailed(at=500, cause=Cause.REJECTED, message="submission refused (3 times): busy"),
+    ]
+
+
+def test_a_submission_in_doubt_makes_no_event():
+    study, number, token = requested()
+
+    assert outcome_events(study.graph, number, token, InDoubt("timed out"), 500) == []
+
+
+def test_a_step_whose_script_can_not_be_written_fails_alone():
+    study, number, token = requested()
+
+    events = outcome_events(study.graph, number, token, Unwritable("no space left"), 500)
+
+    assert events == [e.StepFailed(token=token, at=500, cause=Cause.SCRIPT, message="no space left")]
+
+
+@pytest.mark.parametrize("outcome", ALL, ids=str)
+def test_the_events_of_an_outcome_can_follow(outcome: Outcome):
+    study, number, token = requested()
+
+    study.record((number, event) for event in outcome_events(study.graph, number, token, outcome, 500))
+
+
+@pytest.mark.parametrize("outcome", ALL, ids=str)
+@pytest.mark.parametrize("settled", ["adopted", "abandoned", "next attempt", "cancelled"])
+def test_an_attempt_that_another_tick_has_settled_is_left_alone(outcome: Outcome, settled: str):
+    study, number, token = requested()
+    if settled == "adopted":
+        study.do(e.JobSubmitted(token=token, job_id="17", adopted=True), number)
+    elif settled == "cancelled":
+        study.do(e.StepCancelled(at=1, message="cancelled"), number)
+    else:
+        study.do(e.AttemptAbandoned(token=token, evidence=()), number)
+    if settled == "next attempt":
+        study.request(number)
+
+    assert outcome_events(study.graph, number, token, outcome, 500) == []
