@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from maestro_es.core.model import State, StudyStatus
+from maestro_es.core.model import FAILED_STATES, StudyStatus
 from maestro_es.errors import LogUnavailable, MaestroError, Unreachable
 from maestro_es.poller.lock import hold, queue_up
 from maestro_es.poller.open_study import Context, OpenStudy
@@ -39,8 +39,7 @@ def tick_studies(roots: Iterable[Path], context: Context) -> Outcome:
     """Tick these studies, each if nobody else does."""
     outcome = Outcome()
     for root in roots:
-        code, complaint = _try(root, context, outcome)
-        outcome.note(code, complaint)
+        outcome.note(*_try(root, context))
     return outcome
 
 
@@ -48,7 +47,7 @@ def tick_all(context: Context) -> Outcome:
     """Tick every registered study; what was complained about before is not said again."""
     outcome = Outcome()
     for study_id, root in registry.registered().items():
-        code, complaint = _try(root, context, outcome)
+        code, complaint = _try(root, context)
         outcome.note(code)
         if registry.complaint_is_new(study_id, complaint):
             outcome.lines.append(complaint)
@@ -60,41 +59,41 @@ def tick_next(root: Path, context: Context) -> Outcome:
     outcome = Outcome()
     with OpenStudy(root, context) as study, queue_up(study.dir, context.host.name) as ours:
         if ours:
-            _pass(study, outcome)
+            outcome.note(*_pass(study))
     return outcome
 
 
-def _try(root: Path, context: Context, outcome: Outcome) -> tuple[int, str]:
-    """Tick a study; returns an exit code and what is to be complained about."""
+def _try(root: Path, context: Context) -> tuple[int, str]:
+    """Tick a study; returns an exit code and what a person must know."""
     try:
-        _tick_one(root, context, outcome)
+        return _tick_one(root, context)
     except LogUnavailable as error:
         return TRY_AGAIN, str(error)
     except MaestroError as error:
         return WRONG, str(error)
     except OSError as error:
         return TRY_AGAIN, f"{error.filename or root}: {error.strerror}"
-    return OK, ""
 
 
-def _tick_one(root: Path, context: Context, outcome: Outcome) -> None:
+def _tick_one(root: Path, context: Context) -> tuple[int, str]:
     with OpenStudy(root, context) as study:
         if study.status is not StudyStatus.RUNNING and study.dir.status_csv.exists():
-            return
+            return OK, _news(study)
         with hold(study.dir.tick_lock) as alone:
-            if alone:
-                _pass(study, outcome)
+            return _pass(study) if alone else (OK, "")
 
 
-def _pass(study: OpenStudy, outcome: Outcome) -> None:
-    silent = set(study.graph.study.unreachable)
-    before = study.status
+def _pass(study: OpenStudy) -> tuple[int, str]:
     try:
-        status = tick(study)
+        tick(study)
     except Unreachable as error:
-        news = set(study.graph.study.unreachable) - silent
-        outcome.note(TRY_AGAIN, f"{study.dir.root}: {error}" if news else "")
-        return
-    if before is StudyStatus.RUNNING and status is StudyStatus.FAILURE:
-        failed = sum(study.graph.study.states.get(state.name, 0) for state in (State.FAILED, State.TIMEDOUT))
-        outcome.lines.append(f"{study.dir.root}: the study has ended, and {failed} of its steps have failed")
+        return TRY_AGAIN, f"{study.dir.root}: {error}"
+    return OK, _news(study)
+
+
+def _news(study: OpenStudy) -> str:
+    """Return what a person must know of a study that has ended."""
+    if study.status is not StudyStatus.FAILURE:
+        return ""
+    failed = sum(study.graph.study.states.get(state.name, 0) for state in FAILED_STATES)
+    return f"{study.dir.root}: the study has ended, and {failed} of its steps have failed"

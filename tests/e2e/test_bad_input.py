@@ -1,0 +1,186 @@
+"""Whatever is wrong: one clear message, exit 1, nothing changed, and never a traceback."""
+
+from __future__ import annotations
+
+import sqlite3
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import maestro_es
+
+GOOD = """
+    description: {name: small, description: one step}
+    study:
+        - name: a
+          description: says hello
+          run: {cmd: echo hello}
+    """
+
+
+def _tree(root: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file below a directory, with its mode and content."""
+    return {
+        str(path.relative_to(root)): (path.lstat().st_mode, path.read_bytes() if path.is_file() else b"")
+        for path in sorted(root.rglob("*"))
+    }
+
+
+def _refuses(where: Path, *words: str | Path) -> str:
+    """Run the command, which must refuse and change nothing; returns its message."""
+    before = _tree(where)
+    done = maestro_es(*words, cwd=where)
+    assert done.returncode == 1, done
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert _tree(where) == before
+    return done.stderr
+
+
+def _spec(where: Path, text: str) -> Path:
+    path = where / "study.yaml"
+    path.write_text(textwrap.dedent(text))
+    return path
+
+
+def _step(name: str, depends: str = "") -> str:
+    return f"{{name: {name}, description: d, run: {{cmd: 'true'{depends}}}}}"
+
+
+def _steps(*steps: str, more: str = "") -> str:
+    head = "description: {name: small, description: d}\n"
+    return head + "study: [" + ", ".join(steps) + "]\n" + more
+
+
+BROKEN = {
+    "broken YAML": ("study: [", "not valid YAML"),
+    "an unknown key": (_steps("{name: a, description: d, run: {cmd: 'true', foo: 1}}"), "'foo'"),
+    "a cycle": (_steps(_step("a", ", depends: [b]"), _step("b", ", depends: [a]")), "cycle"),
+    "a step that waits for itself": (_steps(_step("a", ", depends: [a]")), "itself"),
+    "an unknown parent": (_steps(_step("a", ", depends: [nobody]")), "nobody"),
+    "two steps of one name": (_steps(_step("a"), _step("a")), "'a'"),
+    "parameters of unequal length": (
+        _steps(
+            "{name: a, description: d, run: {cmd: 'echo $(P) $(Q)'}}",
+            more="global.parameters: {P: {values: [1, 2], label: P.%%}, Q: {values: [1], label: Q.%%}}\n",
+        ),
+        "length",
+    ),
+    "labels that name one workspace": (
+        _steps(
+            "{name: a, description: d, run: {cmd: 'echo $(P)'}}",
+            more="global.parameters: {P: {values: [a/b, ab], label: P.%%}}\n",
+        ),
+        "P.ab",
+    ),
+    "no description": ("study: [{name: a, description: d, run: {cmd: 'true'}}]\n", "description"),
+    "no steps": ("description: {name: small, description: d}\nstudy: []\n", "study"),
+    "an unknown scheduler": (_steps(_step("a"), more="batch: {type: condor}\n"), "condor"),
+}
+
+
+@pytest.mark.parametrize("command", [("run", "-y", "-o", "out"), ("validate",)], ids=["run", "validate"])
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_study_file_with_this_is_refused(tmp_path, case, command):
+    text, word = BROKEN[case]
+    message = _refuses(tmp_path, *command, _spec(tmp_path, text))
+    assert word in message
+    assert "study.yaml:" in message
+
+
+def test_a_missing_study_file_is_refused(tmp_path):
+    assert "nothing.yaml" in _refuses(tmp_path, "run", "-y", "nothing.yaml")
+
+
+def test_all_problems_of_a_study_file_are_reported_at_once(tmp_path):
+    text = _steps(_step("a", ", depends: [nobody]"), "{name: b, description: d, run: {cmd: 'true', foo: 1}}")
+    message = _refuses(tmp_path, "validate", _spec(tmp_path, text))
+    assert "nobody" in message
+    assert "foo" in message
+
+
+def test_options_that_make_no_sense_are_refused(tmp_path):
+    spec = _spec(tmp_path, GOOD)
+    assert "-a" in _refuses(tmp_path, "run", "-a", "0", spec)
+    assert "-t" in _refuses(tmp_path, "run", "-t", "-1", spec)
+    assert "pgen" in _refuses(tmp_path, "run", "--pargs", "a:1", spec)
+    assert "nonsense" in _refuses(tmp_path, "nonsense")
+
+
+def test_a_directory_that_can_not_be_made_is_refused(tmp_path):
+    spec = _spec(tmp_path, GOOD)
+    (tmp_path / "file").write_text("a file")
+    assert "/proc/nowhere" in _refuses(tmp_path, "run", "-y", "-o", "/proc/nowhere/study", spec)
+    assert "file" in _refuses(tmp_path, "run", "-y", "-o", "file/study", spec)
+    assert "file" in _refuses(tmp_path, "run", "-y", "-o", "file", spec)
+
+
+def test_a_directory_that_is_no_study_is_never_thrown_away(tmp_path):
+    spec = _spec(tmp_path, GOOD)
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "data").write_text("years of work")
+    assert "precious" in _refuses(tmp_path, "run", "-y", "-o", "precious", spec)
+
+
+READING = [
+    ("status",), ("history",), ("tick",), ("pause",), ("resume",), ("verify",), ("rebuild",), ("cancel", "-y"),
+    ("update", "--throttle", "1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", READING, ids=lambda command: command[0])
+def test_a_directory_without_a_study_is_refused(tmp_path, command):
+    (tmp_path / "empty").mkdir()
+    assert "not a study directory" in _refuses(tmp_path, *command, "empty")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A study that has ended."""
+    where = tmp_path_factory.mktemp("finished")
+    done = maestro_es("run", "-y", "--wait", "-o", where / "study", _spec(where, GOOD))
+    assert done.returncode == 0, done
+    return where / "study" / "events.db"
+
+
+def _study_with(tmp_path: Path, log: bytes) -> Path:
+    study = tmp_path / "study"
+    study.mkdir(mode=0o755)
+    (study / "events.db").write_bytes(log)
+    (study / "events.db").chmod(0o600)
+    return study
+
+
+@pytest.mark.parametrize("command", READING, ids=lambda command: command[0])
+@pytest.mark.parametrize("kept", [0, 1, 99, 4096, 5000])
+def test_a_log_that_was_cut_off_is_refused(tmp_path, finished, command, kept):
+    _study_with(tmp_path, finished.read_bytes()[:kept])
+    assert "events.db" in _refuses(tmp_path, *command, "study")
+
+
+@pytest.mark.parametrize("command", READING, ids=lambda command: command[0])
+def test_a_foreign_database_is_refused(tmp_path, command):
+    (tmp_path / "study").mkdir(mode=0o755)
+    with sqlite3.connect(tmp_path / "study" / "events.db") as database:
+        database.execute("CREATE TABLE event (seq INTEGER)")
+    database.close()
+    assert "no event log of maestro-es" in _refuses(tmp_path, *command, "study")
+
+
+@pytest.mark.parametrize("command", READING, ids=lambda command: command[0])
+def test_a_log_of_a_newer_version_is_refused_by_the_version_that_wrote_it(tmp_path, finished, command):
+    study = _study_with(tmp_path, finished.read_bytes())
+    with sqlite3.connect(study / "events.db") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    assert "maestro-es 0.1.0" in _refuses(tmp_path, *command, "study")
+
+
+def test_requests_that_make_no_sense_are_refused(finished):
+    study = finished.parent
+    assert "ended" in _refuses(study, "cancel", "-y")
+    assert "ended" in _refuses(study, "pause")
+    assert "not paused" in _refuses(study, "resume")
+    assert "negative" in _refuses(study, "update", "--throttle", "-1")
+    assert "nobody" in _refuses(study, "show", "nobody")
