@@ -85,6 +85,11 @@ def read_rows(connection: sqlite3.Connection, after: int, limit: int) -> list[Ro
     return rows
 
 
+def read_step_rows(connection: sqlite3.Connection, step: int) -> list[Row]:
+    """Return the rows about one step in order."""
+    return connection.execute(f"SELECT {_COLUMNS} FROM event WHERE step = ? ORDER BY seq", (step,)).fetchall()
+
+
 def head(connection: sqlite3.Connection) -> tuple[int, int, bytes]:
     """Return seq, recorded_at and digest of the last event; zeros and `GENESIS` of an empty log."""
     row = connection.execute("SELECT seq, recorded_at, digest FROM event ORDER BY seq DESC LIMIT 1").fetchone()

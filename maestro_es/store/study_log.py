@@ -177,6 +177,13 @@ class StudyLog:
         """Yield the events with ``after < seq <= upto``."""
         return map(event_log.decode, self.rows(after, upto))
 
+    def events_of(self, step: int) -> list[Recorded]:
+        """Return the events about one step, however long the log is."""
+        try:
+            return list(map(event_log.decode, event_log.read_step_rows(self._connection, step)))
+        except sqlite3.DatabaseError as error:
+            raise _explain(error, self.path) from error
+
     def rows(self, after: int = 0, upto: int | None = None) -> Iterator[event_log.Row]:
         """Yield the rows with ``after < seq <= upto``, read in blocks, so that no writer is kept waiting."""
         last = _NEVER if upto is None else upto
