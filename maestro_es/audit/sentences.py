@@ -1,0 +1,117 @@
+"""What each event says, in a short sentence for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+from maestro_es.core import events as e
+
+#: How many steps a sentence names before it counts the rest.
+_NAMED = 5
+
+
+def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: C901, PLR0912, PLR0915 - one case an event
+    """Return a sentence about an event; `name_of` gives the name of the step with a number."""
+    match event:
+        case e.InvocationStarted():
+            return f"{event.command} (process {event.pid} on {event.host}, version {event.version})"
+        case e.StudyCreated():
+            return f"study {event.name} was created in {event.root}"
+        case e.StepTemplateAdded():
+            return f"step {event.name} was declared"
+        case e.StepAdded():
+            return f"was added{_waits(event, name_of)}"
+        case e.ConnectionAdded():
+            return f"waits for {name_of(event.parent)} too"
+        case e.SettingsChanged():
+            return f"{event.what} was changed from {event.before} to {event.after}{_because(event.reason)}"
+        case e.StudyPaused():
+            return f"paused: nothing new is submitted{_because(event.reason)}"
+        case e.StudyResumed():
+            return f"goes on: steps are submitted again{_because(event.reason)}"
+        case e.CancelRequested():
+            what = "the whole study" if event.steps is None else _listed(map(name_of, event.steps))
+            return f"asked to cancel {what}{_because(event.reason)}"
+        case e.StudyCompleted():
+            return f"the study has ended: {event.status.name}"
+        case e.StudyReopened():
+            return f"the study goes on after its end{_because(event.reason)}"
+        case e.StudyRelocated():
+            return f"the study was moved from {event.before} to {event.after}"
+        case e.RebootDetected():
+            return f"{event.host} was rebooted"
+        case e.PollFailed():
+            return f"{event.adapter} does not answer: {event.message}"
+        case e.PollRecovered():
+            return f"{event.adapter} answers again"
+        case e.SubmissionRequested():
+            return f"attempt {event.attempt} ({event.kind.value}) is to be submitted"
+        case e.JobSubmitted():
+            how = "was found again" if event.adopted else "was submitted"
+            return f"job {event.job_id} {how}"
+        case e.SubmissionRejected():
+            return f"the submission was refused: {event.message}"
+        case e.AttemptAbandoned():
+            return f"the attempt was given up, it can't start any more{_evidence(event.evidence)}"
+        case e.SubmissionWithdrawn():
+            return "the submission was taken back before it was made"
+        case e.JobStarted():
+            return f"runs{_on(event.host)}"
+        case e.StepFinished():
+            return "finished"
+        case e.StepTimedOut():
+            return f"ran out of time{_because(event.final)}"
+        case e.StepRestarted():
+            return f"is to be restarted: {_of_limit(event.number, event.limit)}"
+        case e.HardwareFailed():
+            return f"failed by no fault of its own: {event.reason}; {_of_limit(event.number, event.limit)}"
+        case e.StepFailed():
+            return f"failed ({event.cause.value}): {event.message}"
+        case e.StepCancelled():
+            return _said("cancelled", event.message)
+        case e.StepDryRun():
+            return "its scripts were written, nothing was run"
+        case e.StepReset():
+            return f"is to be run once more{_because(event.reason)}"
+        case e.ReportIgnored():
+            return f"a report of another attempt was not believed: {event.report}"
+        case _:
+            return _assert_never(event)
+
+
+def _assert_never(event: NoReturn) -> NoReturn:
+    """Let mypy see that no type of event was forgotten; `typing.assert_never` came with Python 3.11."""
+    raise AssertionError(event)
+
+
+def _waits(event: e.StepAdded, name_of: Callable[[int], str]) -> str:
+    parents = [*map(name_of, event.parents), *(f"all of {template}" for template in event.funnels)]
+    return f", waits for {_listed(parents)}" if parents else ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = list(names)
+    rest = len(found) - _NAMED
+    return ", ".join(found[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
+
+
+def _said(word: str, message: str) -> str:
+    """Return a message that may begin with the word already."""
+    return message if message.startswith(word) else f"{word}{_because(message)}"
+
+
+def _on(host: str) -> str:
+    return f" on {host}" if host else ""
+
+
+def _of_limit(number: int, limit: int) -> str:
+    return f"{number} of {limit}" if limit else f"{number}, no limit"
+
+
+def _evidence(evidence: Iterable[e.Evidence]) -> str:
+    return _because(", ".join(f"{item.source} says {item.says}" for item in evidence))
