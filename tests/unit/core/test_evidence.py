@@ -1,0 +1,393 @@
+"""The truth table: from what was seen of an attempt to a verdict.
+
+First the rows that matter, to be read; then every combination there is, of which the rules of safety must hold.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from itertools import combinations, product
+from typing import NamedTuple
+
+import pytest
+
+from maestro_es.core.events import Evidence
+from maestro_es.core.evidence import (
+    Answer,
+    Claim,
+    ClaimState,
+    Conclusion,
+    Report,
+    ReportKind,
+    Sighting,
+    Silence,
+    Verdict,
+    judge,
+)
+from maestro_es.core.model import JobState
+from tests.unit.core.making import report
+
+J, S, C, K = JobState, Silence, Conclusion, ClaimState
+EXIT, STOPPED, TIMEOUT = ReportKind.EXIT, ReportKind.STOPPED, ReportKind.TIMEOUT
+BEGUN, REFUSED, UNCLAIMED, DROPPED = (
+    ReportKind.STARTED,
+    ReportKind.REFUSED,
+    ReportKind.UNCLAIMED,
+    ReportKind.DROPPED,
+)
+
+#: The ends that are not the step's own success, and what gives an attempt up.
+BAD = {C.FAILED, C.TIMED_OUT, C.CANCELLED, C.STOPPED, C.OUT_OF_MEMORY, C.HARDWARE_FAILED, C.LOST, C.CLAIM}
+
+#: Answers after which more is to come.
+OPEN: set[Answer] = {J.PENDING, J.RUNNING, J.UNKNOWN, S.UNREACHABLE}
+
+EXPLAINS: set[Answer] = {J.TIMED_OUT, J.CANCELLED, J.OUT_OF_MEMORY, J.HARDWARE_FAILED, J.PREEMPTED}
+
+
+# -- the rows that matter --------------------------------------------------------------------------------------------
+
+Reports = tuple[tuple[ReportKind, int | None], ...]
+none: Reports = ()
+
+
+def sighting(
+    claim: ClaimState, reports: Reports, queue: Answer, accounting: Answer, *, patient: bool = False
+) -> Sighting:
+    said = tuple(report(kind, code) for kind, code in reports)
+    return Sighting(claim=Claim(claim), reports=said, queue=queue, accounting=accounting, patient=patient)
+
+
+@pytest.mark.parametrize(
+    ("claim", "reports", "queue", "accounting", "conclusion"),
+    [
+        # While the scheduler knows it, there is nothing to conclude but that it runs.
+        (K.NOT_READ, none, J.PENDING, S.NOT_ASKED, C.WAIT),
+        (K.NOT_READ, none, J.RUNNING, S.NOT_ASKED, C.RUNNING),
+        (K.NOT_READ, ((BEGUN, None),), J.RUNNING, S.NOT_ASKED, C.RUNNING),
+        (K.NOT_READ, none, J.UNKNOWN, S.NOT_ASKED, C.WAIT),
+        # The runner's own word comes first, whatever the scheduler still thinks.
+        (K.JOB, ((EXIT, 0),), J.RUNNING, S.NOT_ASKED, C.FINISHED),
+        (K.JOB, ((EXIT, 0),), S.UNREACHABLE, S.NOT_ASKED, C.FINISHED),
+        (K.JOB, ((EXIT, 0),), J.FAILED, S.NOT_ASKED, C.FINISHED),
+        (K.JOB, ((EXIT, 0),), J.TIMED_OUT, S.NOT_ASKED, C.FINISHED),
+        (K.JOB, ((EXIT, 1),), J.RUNNING, S.NOT_ASKED, C.FAILED),
+        (K.JOB, ((EXIT, 1),), S.UNREACHABLE, S.UNREACHABLE, C.FAILED),
+        (K.JOB, ((TIMEOUT, None),), J.GONE, S.NOT_ASKED, C.TIMED_OUT),
+        # The scheduler may say why a step was killed, and is waited for.
+        (K.JOB, ((EXIT, 137),), J.RUNNING, S.NOT_ASKED, C.WAIT),
+        (K.JOB, ((EXIT, 137),), J.OUT_OF_MEMORY, S.NOT_ASKED, C.OUT_OF_MEMORY),
+        (K.JOB, ((EXIT, 137),), J.GONE, J.OUT_OF_MEMORY, C.OUT_OF_MEMORY),
+        (K.JOB, ((EXIT, 137),), J.GONE, S.NOT_ASKED, C.FAILED),
+        (K.JOB, ((STOPPED, 143),), J.RUNNING, S.NOT_ASKED, C.WAIT),
+        (K.JOB, ((STOPPED, 143),), S.UNREACHABLE, S.NOT_ASKED, C.WAIT),
+        (K.JOB, ((STOPPED, 143),), J.GONE, S.UNREACHABLE, C.WAIT),
+        (K.JOB, ((STOPPED, 143),), J.TIMED_OUT, S.NOT_ASKED, C.TIMED_OUT),
+        (K.JOB, ((STOPPED, 143),), J.CANCELLED, S.NOT_ASKED, C.CANCELLED),
+        (K.JOB, ((STOPPED, 143),), J.PREEMPTED, S.NOT_ASKED, C.HARDWARE_FAILED),
+        (K.JOB, ((STOPPED, 143),), J.GONE, S.NOT_ASKED, C.STOPPED),
+        # Without a word from the runner the scheduler's counts.
+        (K.NOT_READ, none, J.FINISHED, S.NOT_ASKED, C.FINISHED),
+        (K.JOB, none, J.FAILED, S.NOT_ASKED, C.FAILED),
+        (K.JOB, none, J.GONE, J.FINISHED, C.FINISHED),
+        (K.JOB, none, J.GONE, J.HARDWARE_FAILED, C.HARDWARE_FAILED),
+        (K.NONE, none, J.FAILED, S.NOT_ASKED, C.HARDWARE_FAILED),  # it never came to the runner
+        (K.NONE, none, J.CANCELLED, S.NOT_ASKED, C.CANCELLED),
+        # Gone from the queue is not over: accounting may lag or be down.
+        (K.JOB, none, J.GONE, S.UNREACHABLE, C.WAIT),
+        (K.JOB, none, J.GONE, J.RUNNING, C.WAIT),
+        (K.NONE, none, J.GONE, J.PENDING, C.WAIT),
+        (K.JOB, none, J.GONE, J.UNKNOWN, C.WAIT),
+        (K.NOT_READ, none, J.GONE, J.GONE, C.WAIT),
+        # Gone from everywhere: the claim tells whether it had started.
+        (K.JOB, none, J.GONE, J.GONE, C.LOST),
+        (K.JOB, none, J.GONE, S.NOT_ASKED, C.LOST),
+        (K.NONE, ((BEGUN, None),), J.GONE, J.GONE, C.LOST),
+        (K.NONE, none, J.GONE, J.GONE, C.CLAIM),
+        (K.NONE, ((UNCLAIMED, None),), J.GONE, S.NOT_ASKED, C.CLAIM),
+        (K.ABANDONED, none, J.GONE, J.GONE, C.ABANDONED),
+        (K.ABANDONED, none, J.RUNNING, S.NOT_ASKED, C.ABANDONED),  # it will find the claim and leave
+        (K.ABANDONED, ((REFUSED, 17),), J.FAILED, S.NOT_ASKED, C.ABANDONED),
+        # The runner that holds the claim was not told to go.
+        (K.JOB, ((DROPPED, None),), J.GONE, S.NOT_ASKED, C.ABANDONED),
+        (K.NONE, ((DROPPED, None),), J.GONE, S.NOT_ASKED, C.CLAIM),
+        # A second start was refused: what the scheduler says of it is not about the first.
+        (K.JOB, ((REFUSED, 17),), J.FAILED, S.NOT_ASKED, C.LOST),
+        (K.JOB, ((REFUSED, 17),), J.RUNNING, S.NOT_ASKED, C.RUNNING),
+        (K.JOB, ((REFUSED, 17), (EXIT, 0)), J.FAILED, S.NOT_ASKED, C.FINISHED),
+        (K.NOT_READ, ((REFUSED, 17),), J.FAILED, S.NOT_ASKED, C.WAIT),
+        # A dead runner may leave what it started behind.
+        (K.JOB, none, J.ORPHANED, S.NOT_ASKED, C.END_REMAINS),
+        (K.JOB, ((TIMEOUT, None),), J.ORPHANED, S.NOT_ASKED, C.END_REMAINS),
+        (K.JOB, ((EXIT, 0),), J.ORPHANED, S.NOT_ASKED, C.FINISHED),
+        # Nobody was asked.
+        (K.NOT_READ, none, S.NOT_ASKED, S.NOT_ASKED, C.WAIT),
+        (K.NONE, none, S.NOT_ASKED, S.NOT_ASKED, C.WAIT),
+        (K.JOB, ((BEGUN, None),), S.NOT_ASKED, S.NOT_ASKED, C.WAIT),
+    ],
+)
+def test_what_is_seen_adds_up_to(
+    claim: ClaimState, reports: Reports, queue: Answer, accounting: Answer, conclusion: Conclusion
+):
+    assert judge(sighting(claim, reports, queue, accounting)).conclusion is conclusion
+
+
+@pytest.mark.parametrize("claim", [K.NONE, K.JOB])
+def test_it_is_too_early_to_give_up_an_attempt_without_a_trace(claim: ClaimState):
+    assert judge(sighting(claim, none, J.GONE, J.GONE, patient=True)).conclusion is C.WAIT
+
+
+# -- every combination -----------------------------------------------------------------------------------------------
+
+
+class Row(NamedTuple):
+    """A combination of all there is, and what it adds up to."""
+
+    claim: ClaimState
+    kinds: frozenset[ReportKind]
+    code: int | None
+    queue: Answer
+    accounting: Answer
+    patient: bool
+    conclusion: Conclusion
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the attempt can't start any more, or its runner said that it doesn't."""
+        return self.claim is K.ABANDONED or (self.claim is K.JOB and DROPPED in self.kinds)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the runner told how the step ended."""
+        return bool(self.kinds & {EXIT, STOPPED, TIMEOUT})
+
+    @property
+    def exit(self) -> int | None:
+        """The exit code of a step that ended by itself."""
+        return self.code if EXIT in self.kinds else None
+
+    @property
+    def answers(self) -> set[Answer]:
+        """What queue and accounting say."""
+        return {self.queue, self.accounting}
+
+
+def reports_of(kinds: tuple[ReportKind, ...]) -> Iterator[tuple[int | None, tuple[Report, ...]]]:
+    """Yield the reports of these kinds, once for each exit code worth telling apart."""
+    for code in (0, 1, 137) if EXIT in kinds else (None,):
+        codes = {EXIT: code, STOPPED: 143, REFUSED: 17}
+        yield code, tuple(report(kind, codes.get(kind)) for kind in kinds)
+
+
+@functools.cache
+def all_rows() -> list[Row]:
+    answers: tuple[Answer, ...] = (*JobState, *Silence)
+    subsets = [kinds for size in range(len(ReportKind) + 1) for kinds in combinations(ReportKind, size)]
+    rows = []
+    for kinds in subsets:
+        for code, reports in reports_of(kinds):
+            said = frozenset(kinds)
+            for state, queue, accounting, patient in product(ClaimState, answers, answers, (False, True)):
+                seen = Sighting(
+                    claim=Claim(state), reports=reports, queue=queue, accounting=accounting, patient=patient
+                )
+                rows.append(Row(state, said, code, queue, accounting, patient, judge(seen).conclusion))
+    return rows
+
+
+def test_every_combination_is_looked_at():
+    answers = len(JobState) + len(Silence)
+    reports = 2 ** (len(ReportKind) - 1) * (1 + 3)  # without an exit report, and with three exit codes
+
+    assert len(all_rows()) == reports * len(ClaimState) * answers * answers * 2
+
+
+def test_every_conclusion_is_reached():
+    assert {row.conclusion for row in all_rows()} == set(Conclusion)
+
+
+def implies(when: Callable[[Row], bool], then: Callable[[Row], bool]) -> Callable[[Row], bool]:
+    return lambda row: not when(row) or then(row)
+
+
+def only_if(conclusion: Conclusion, when: Callable[[Row], bool]) -> Callable[[Row], bool]:
+    return lambda row: row.conclusion is not conclusion or when(row)
+
+
+RULES: dict[str, Callable[[Row], bool]] = {
+    "exit code 0 is success, unless the attempt was given up": implies(
+        lambda row: row.exit == 0 and not row.given_up,
+        lambda row: row.conclusion is C.FINISHED,
+    ),
+    "another exit code is never success": implies(
+        lambda row: row.exit not in (None, 0),
+        lambda row: row.conclusion is not C.FINISHED,
+    ),
+    "success has somebody's word": only_if(
+        C.FINISHED,
+        lambda row: row.exit == 0 or (not row.ended and J.FINISHED in row.answers),
+    ),
+    "an abandoned claim always tells that the attempt is abandoned": implies(
+        lambda row: row.claim is K.ABANDONED,
+        lambda row: row.conclusion is C.ABANDONED,
+    ),
+    "abandoned is only what can't start or said that it doesn't": only_if(C.ABANDONED, lambda row: row.given_up),
+    "a claim is only made where there is none": only_if(C.CLAIM, lambda row: row.claim is K.NONE),
+    "a claim is only made when nothing shows a start": only_if(
+        C.CLAIM,
+        lambda row: not row.ended and BEGUN not in row.kinds,
+    ),
+    "a claim is only made when a scheduler said that it is gone, and none that there is more to come": only_if(
+        C.CLAIM,
+        lambda row: J.GONE in row.answers and not row.answers & OPEN,
+    ),
+    "a job's claim is never taken": implies(
+        lambda row: row.claim is K.JOB and DROPPED not in row.kinds,
+        lambda row: row.conclusion not in (C.CLAIM, C.ABANDONED),
+    ),
+    "lost is only what had started": only_if(C.LOST, lambda row: row.claim is K.JOB or BEGUN in row.kinds),
+    "lost is only what is gone, or whose second start was refused": only_if(
+        C.LOST,
+        lambda row: (
+            not row.ended
+            and (
+                (J.GONE in row.answers and not row.answers & OPEN) or (REFUSED in row.kinds and row.queue not in OPEN)
+            )
+        ),
+    ),
+    "while it is too early, nothing is given up for want of a trace": implies(
+        lambda row: row.patient and REFUSED not in row.kinds,
+        lambda row: row.conclusion not in (C.CLAIM, C.LOST),
+    ),
+    "patience delays and changes nothing else": implies(
+        lambda row: row.patient,
+        lambda row: row.conclusion in (C.WAIT, without_patience(row)),
+    ),
+    "a queue that has no answer, or more to come, concludes nothing bad without the runner's word": implies(
+        lambda row: row.queue in OPEN and not row.ended,
+        lambda row: row.conclusion not in BAD,
+    ),
+    "an accounting that has no answer, or more to come, concludes nothing from an absence": implies(
+        lambda row: row.queue is J.GONE and row.accounting in OPEN and not row.ended,
+        lambda row: row.conclusion not in BAD,
+    ),
+    "a kill is not judged before the scheduler may have explained it": implies(
+        lambda row: bool(row.answers & OPEN) and (row.exit == 137 or (STOPPED in row.kinds and row.exit is None)),
+        lambda row: row.conclusion not in (C.FAILED, C.STOPPED),
+    ),
+    "it runs when the queue says so and its end is not known": lambda row: (
+        (row.conclusion is C.RUNNING) is (row.queue is J.RUNNING and not row.ended and not row.given_up)
+    ),
+    "what a dead runner left behind is ended before anything else": lambda row: (
+        (row.conclusion is C.END_REMAINS) is (row.queue is J.ORPHANED and EXIT not in row.kinds and not row.given_up)
+    ),
+    "the runner's time-out is one": implies(
+        lambda row: TIMEOUT in row.kinds and EXIT not in row.kinds and not row.given_up,
+        lambda row: row.conclusion in (C.TIMED_OUT, C.END_REMAINS),
+    ),
+    "a failure has somebody's word": only_if(
+        C.FAILED,
+        lambda row: row.exit in (1, 137) or (not row.ended and J.FAILED in row.answers),
+    ),
+    "stopped is only what the runner was told to stop and nobody explains": only_if(
+        C.STOPPED,
+        lambda row: STOPPED in row.kinds and row.exit is None and not row.answers & EXPLAINS,
+    ),
+    "cancelled is the scheduler's word": only_if(C.CANCELLED, lambda row: J.CANCELLED in row.answers),
+    "out of memory is the scheduler's word": only_if(C.OUT_OF_MEMORY, lambda row: J.OUT_OF_MEMORY in row.answers),
+    "a time-out has somebody's word": only_if(
+        C.TIMED_OUT,
+        lambda row: J.TIMED_OUT in row.answers or TIMEOUT in row.kinds,
+    ),
+    "a hardware failure is the scheduler's word, or a job that failed before its runner began": only_if(
+        C.HARDWARE_FAILED,
+        lambda row: (
+            bool(row.answers & {J.HARDWARE_FAILED, J.PREEMPTED})
+            or (J.FAILED in row.answers and row.claim is K.NONE and BEGUN not in row.kinds)
+        ),
+    ),
+    "when nobody was asked, only the runner's word counts": implies(
+        lambda row: row.answers == {S.NOT_ASKED} and not row.ended and not row.given_up,
+        lambda row: row.conclusion is C.WAIT,
+    ),
+    "an answer that is no answer changes nothing that the queue has settled": implies(
+        lambda row: row.queue in EXPLAINS and not row.ended,
+        lambda row: row.given_up or row.conclusion is judge(Sighting(queue=row.queue)).conclusion,
+    ),
+}
+
+
+def without_patience(row: Row) -> Conclusion:
+    codes = {EXIT: row.code, STOPPED: 143, REFUSED: 17}
+    reports = tuple((kind, codes.get(kind)) for kind in ReportKind if kind in row.kinds)
+    return judge(sighting(row.claim, reports, row.queue, row.accounting)).conclusion
+
+
+@pytest.mark.xdist_group("truth table")
+@pytest.mark.parametrize("rule", RULES)
+def test_of_all_combinations_it_holds_that(rule: str):
+    holds = RULES[rule]
+
+    assert [row for row in all_rows() if not holds(row)][:3] == []
+
+
+# -- what a verdict carries ------------------------------------------------------------------------------------------
+
+
+def test_a_verdict_carries_the_runners_code_and_time():
+    seen = Sighting(reports=(report(EXIT, 3, at=77),), queue=J.FAILED, exit_code=9, words="FAILED")
+
+    assert judge(seen) == Verdict(
+        C.FAILED,
+        3,
+        77,
+        "FAILED",
+        (Evidence(source="report", says="TOKEN.exit.3"), Evidence(source="queue", says="FAILED")),
+    )
+
+
+def test_a_verdict_carries_the_schedulers_code_when_the_runner_is_silent():
+    verdict = judge(Sighting(queue=J.FAILED, exit_code=9))
+
+    assert (verdict.exit_code, verdict.at) == (9, None)
+
+
+def test_the_order_in_which_reports_are_listed_does_not_matter():
+    reports = (report(BEGUN), report(EXIT, 0), report(REFUSED, 17), report(STOPPED, 143))
+
+    there, back = Sighting(reports=reports, queue=J.FAILED), Sighting(reports=reports[::-1], queue=J.FAILED)
+
+    assert judge(there).conclusion is judge(back).conclusion is C.FINISHED
+
+
+def test_who_was_not_asked_is_no_evidence():
+    assert judge(Sighting()).evidence == ()
+
+
+def test_everybody_who_said_something_is_named():
+    seen = Sighting(
+        claim=Claim(K.JOB, "17", "node1", "boot1"), reports=(report(BEGUN),), queue=J.GONE, accounting=S.UNREACHABLE
+    )
+
+    assert judge(seen).evidence == (
+        Evidence(source="report", says="TOKEN.started"),
+        Evidence(source="claim", says="a job 17 on node1"),
+        Evidence(source="queue", says="gone"),
+        Evidence(source="accounting", says="unreachable"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_one"),
+    [
+        (Sighting(), False),
+        (Sighting(queue=J.GONE, claim=Claim(K.NONE)), False),
+        (Sighting(claim=Claim(K.ABANDONED)), False),
+        (Sighting(claim=Claim(K.JOB)), True),
+        (Sighting(job_id="17"), True),
+        (Sighting(reports=(report(BEGUN),)), True),
+    ],
+)
+def test_an_attempt_in_doubt_is_a_job_once_there_is_a_trace_of_one(seen: Sighting, is_one: bool):
+    assert seen.has_job is is_one
