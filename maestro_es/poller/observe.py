@@ -57,7 +57,7 @@ class Adapters:
 
 @dataclass(frozen=True)
 class Moment:
-    """When and where a tick happens; `salt` makes its tokens its own, `ahead` is how many steps a driver holds ready."""
+    """When and where a tick happens; `salt` makes its tokens its own, `ahead` is how many steps it holds ready."""
 
     now: Micros
     host: Host

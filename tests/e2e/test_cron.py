@@ -102,14 +102,14 @@ def _id_of(home: Path, root: Path) -> str:
 
 
 def test_a_study_whose_lock_is_held_is_left_alone_silently(study):
-    with OpenStudy(study) as opened:
-        before = opened.log.head
     with (study / ".maestro-es" / "tick.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        with OpenStudy(study) as opened:
+            before = opened.log.head
         done = maestro_es("tick", study)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    with OpenStudy(study) as opened:
-        assert opened.log.head == before
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        with OpenStudy(study) as opened:
+            assert opened.log.head == before
 
 
 def test_a_study_that_ends_with_failures_says_so_once(tmp_path, home):
