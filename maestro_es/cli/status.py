@@ -132,15 +132,15 @@ def _summary_lines(standing: Standing) -> Iterator[str]:
     throttle = f"at most {summary.throttle}" if summary.throttle else "no throttle"
     notes = [word for word, true in (("paused", summary.paused), ("cancelling", summary.cancelling)) if true]
     yield from labelled(
-        {
-            "Study": summary.name or Path(summary.path).name,
-            "Path": summary.path,
-            "Id": summary.id,
-            "Status": ", ".join([summary.status, *notes]),
-            "Steps": f"{summary.steps}: {counts(summary.states)}" if summary.steps else "none",
-            "In flight": f"{summary.in_flight} ({throttle})",
-            "Last tick": _when(summary.last_tick, now),
-        }
+        (
+            ("Study", summary.name or Path(summary.path).name),
+            ("Path", summary.path),
+            ("Id", summary.id),
+            ("Status", ", ".join([summary.status, *notes])),
+            ("Steps", f"{summary.steps}: {counts(summary.states)}" if summary.steps else "none"),
+            ("In flight", f"{summary.in_flight} ({throttle})"),
+            ("Last tick", _when(summary.last_tick, now)),
+        )
     )
     yield from _warnings(summary)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 _GAP = "  "
 
@@ -35,10 +35,11 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, ruler: bool
     return texts
 
 
-def labelled(pairs: Mapping[str, str]) -> list[str]:
-    """Return a line for each label and its value, the values below each other."""
-    size = max(map(len, pairs), default=0) + 1
-    return [f"{label + ':':<{size}} {clean(value)}" for label, value in pairs.items()]
+def labelled(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a line for each label and its value, the values below each other; what has no value is left out."""
+    told = [(f"{label}:", clean(value)) for label, value in pairs if value]
+    size = max((len(label) for label, _ in told), default=0)
+    return [f"{label:<{size}} {value}" for label, value in told]
 
 
 def counts(states: Mapping[str, int]) -> str:

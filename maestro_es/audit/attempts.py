@@ -1,0 +1,80 @@
+"""The attempts of one step, as its events tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from maestro_es.audit.sentences import describe
+from maestro_es.core import events as e
+from maestro_es.core.model import Micros
+
+#: The outcome of an attempt that is not over.
+IN_FLIGHT = "in flight"
+
+_ENDS = (
+    e.SubmissionRejected,
+    e.SubmissionWithdrawn,
+    e.AttemptAbandoned,
+    e.StepFinished,
+    e.StepTimedOut,
+    e.HardwareFailed,
+    e.StepFailed,
+    e.StepCancelled,
+)
+
+
+class Attempt(msgspec.Struct, kw_only=True):
+    """One try at running a step. `adopted`: its job was found again. `evidence` is what the outcome rests on."""
+
+    number: int
+    token: str
+    kind: str
+    requested_at: Micros
+    job_id: str = ""
+    adopted: bool = False
+    host: str = ""
+    submitted_at: Micros | None = None
+    started_at: Micros | None = None
+    ended_at: Micros | None = None
+    outcome: str = IN_FLIGHT
+    exit_code: int | None = None
+    evidence: tuple[e.Evidence, ...] = ()
+
+
+def attempts(events: Iterable[e.Recorded]) -> list[Attempt]:
+    """Return the attempts of the step whose events these are, in order."""
+    found: list[Attempt] = []
+    for recorded in events:
+        event = recorded.event
+        if isinstance(event, e.SubmissionRequested):
+            kind = event.kind.value
+            requested_at = recorded.recorded_at
+            found.append(Attempt(number=event.attempt, token=event.token, kind=kind, requested_at=requested_at))
+        elif found and found[-1].outcome == IN_FLIGHT:
+            _go_on(found[-1], recorded)
+            _end(found[-1], recorded)
+    return found
+
+
+def _go_on(attempt: Attempt, recorded: e.Recorded) -> None:
+    """Take in what an attempt goes through."""
+    match recorded.event:
+        case e.JobSubmitted() as event:
+            attempt.job_id, attempt.adopted, attempt.host = event.job_id, event.adopted, event.host
+            attempt.submitted_at = recorded.recorded_at
+        case e.JobStarted() as event:
+            attempt.started_at = event.at
+            attempt.host = event.host or attempt.host
+
+
+def _end(attempt: Attempt, recorded: e.Recorded) -> None:
+    """Take in how an attempt ends, if it does."""
+    event = recorded.event
+    if isinstance(event, _ENDS):
+        attempt.outcome = describe(event, str)
+        attempt.ended_at = getattr(event, "at", recorded.recorded_at)
+        attempt.evidence = getattr(event, "evidence", ())
+    if isinstance(event, (e.StepFinished, e.StepFailed)):
+        attempt.exit_code = event.exit_code

@@ -1,0 +1,176 @@
+"""Everything about one step, as data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from maestro_es.audit.attempts import Attempt, attempts
+from maestro_es.audit.status import reason, step_data
+from maestro_es.audit.times import iso
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import Phase, State, StepRecord
+from maestro_es.core.requests import match_steps
+from maestro_es.errors import RequestRefused
+from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.workspace import job_name, temporary_folder
+
+#: How many names are given before the rest is counted.
+NAMED = 10
+
+
+class Neighbour(msgspec.Struct, frozen=True):
+    """A step that this one waits for, or that waits for it."""
+
+    name: str
+    state: str
+
+
+class Files(msgspec.Struct, frozen=True):
+    """The files of a step that exist, as absolute paths."""
+
+    scripts: list[str]
+    outputs: list[str]
+    errors: list[str]
+
+
+class StepDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """A step; `path` is its workspace.
+
+    `funnels` maps the templates all of whose steps it waits for to how many of them are not finished.
+    """
+
+    record: StepRecord
+    description: str
+    why: str
+    path: str
+    parents: list[Neighbour]
+    funnels: dict[str, int]
+    children: list[Neighbour]
+    attempts: list[Attempt]
+    files: Files
+
+
+def find_step(graph: Graph, pattern: str) -> StepRecord:
+    """Return the step that a pattern names. RequestRefused if it names none, or several."""
+    number = graph.number_of(pattern)
+    if number is not None:
+        return graph.step(number)
+    found = match_steps(graph, [pattern])
+    if len(found) > 1:
+        names = [step.name for step in found]
+        raise RequestRefused(f"{len(found)} steps are called {pattern}: {listed(names)}; name one of them")
+    return found[0]
+
+
+def details(study: OpenStudy, step: StepRecord) -> StepDetails:
+    """Return everything about a step of an open study."""
+    graph = study.graph
+    children = [*graph.children(step.number), *graph.funnel(step.template)]
+    return StepDetails(
+        record=step,
+        description=graph.template(step.template).description,
+        why=explain(graph, step),
+        path=str(study.dir.path(step.workspace)),
+        parents=_neighbours(graph, graph.parents(step.number)),
+        funnels={template: graph.unfinished(template) for template in graph.funnels(step.number)},
+        children=_neighbours(graph, dict.fromkeys(children)),
+        attempts=attempts(study.log.events_of(step.number)),
+        files=find_files(study, step),
+    )
+
+
+def details_data(found: StepDetails, now: int) -> dict[str, Any]:
+    """Return the details for JSON: the keys of a step in the status, and more; "why" says more, too."""
+    record = found.record
+    return {
+        **step_data(record, now),
+        "description": found.description,
+        "why": found.why,
+        "path": found.path,
+        "restart_limit": record.restart_limit,
+        "cancelling": record.cancelling,
+        "message": record.message,
+        "parents": msgspec.to_builtins(found.parents),
+        "funnels": found.funnels,
+        "children": msgspec.to_builtins(found.children),
+        "attempts": [_attempt_data(attempt) for attempt in found.attempts],
+        **msgspec.to_builtins(found.files),
+    }
+
+
+def explain(graph: Graph, step: StepRecord) -> str:
+    """Return why a step is where it is, and what it waits for."""
+    match step.phase:
+        case Phase.BLOCKED:
+            return f"waits for {listed(_unfinished(graph, step))}"
+        case Phase.READY:
+            said = reason(step)
+            return f"{_why_not_out(graph)}; {said}" if said else _why_not_out(graph)
+        case Phase.REQUESTED:
+            return reason(step) or "its submission is under way, or its outcome is not known yet"
+        case Phase.SUBMITTED:
+            state = "runs" if step.state is State.RUNNING else "waits for the scheduler"
+            return f"job {step.job_id} {state}" + (f" on {step.job_host}" if step.job_host else "")
+        case Phase.DONE:
+            return reason(step) or step.state.name.lower()
+
+
+def _why_not_out(graph: Graph) -> str:
+    study = graph.study
+    if study.cancelling:
+        return "may run, but the study is being cancelled"
+    if study.paused:
+        return "may run, but the study is paused"
+    return "may run: a coming tick will submit it, as the throttle allows"
+
+
+def _unfinished(graph: Graph, step: StepRecord) -> list[str]:
+    """Return what a blocked step still waits for, in words."""
+    parents = [graph.step(number) for number in graph.parents(step.number)]
+    names = [f"{p.name} ({p.state.name})" for p in parents if p.state not in (State.FINISHED, State.DRYRUN)]
+    for template in graph.funnels(step.number):
+        count = graph.unfinished(template)
+        if count:
+            names.append(f"{count} of the steps of {template}")
+    return names
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in a row; of many, the first and how many more."""
+    rest = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def find_files(study: OpenStudy, step: StepRecord) -> Files:
+    """Return the scripts and outputs of a step that exist, the oldest first."""
+    found = _own_files(study.dir.path(step.workspace), step)
+    scripts = [path for path in found if path.suffix == ".sh" or os.access(path, os.X_OK)]
+    if study.graph.study.settings.use_tmp:
+        scripts = _own_files(temporary_folder(study.graph.study.study_id) / str(step.number), step)
+    by_suffix = {suffix: [str(path) for path in found if path.suffix == suffix] for suffix in (".out", ".err")}
+    return Files([str(path) for path in scripts], by_suffix[".out"], by_suffix[".err"])
+
+
+def _own_files(folder: Path, step: StepRecord) -> list[Path]:
+    """Return the files in a folder that carry the name of a step."""
+    name = job_name(step).replace("/", "_")
+    prefixes = (f"{name}.", f"{name.replace(' ', '_')}.")
+    try:
+        found = [path for path in folder.iterdir() if path.name.startswith(prefixes) and path.is_file()]
+        return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
+    except OSError:
+        return []
+
+
+def _neighbours(graph: Graph, numbers: Iterable[int]) -> list[Neighbour]:
+    return [Neighbour(record.name, record.state.name) for record in map(graph.step, numbers)]
+
+
+def _attempt_data(attempt: Attempt) -> dict[str, Any]:
+    data: dict[str, Any] = msgspec.to_builtins(attempt)
+    return {key: iso(value) if key.endswith("_at") else value for key, value in data.items()}

@@ -1,0 +1,64 @@
+"""The studies that a user has registered, whatever state they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from maestro_es.audit.status import Summary, summarise, summary_data
+from maestro_es.errors import MaestroError, RequestRefused
+from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.store import registry
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered study. Without a `summary`, `problem` says why there is none."""
+
+    id: str
+    path: str
+    summary: Summary | None = None
+    problem: str = ""
+
+
+def list_studies(context: Context) -> Iterator[Listed]:
+    """Yield the registered studies in the order in which they were registered. A broken one does not stop the rest."""
+    for study_id, root in registry.registered().items():
+        yield _look(study_id, root, context)
+
+
+def _look(study_id: str, root: Path, context: Context) -> Listed:
+    if not root.is_dir():
+        return Listed(id=study_id, path=str(root), problem="the directory is gone")
+    try:
+        with OpenStudy(root, context) as study:
+            summary = summarise(study)
+    except (MaestroError, OSError) as error:
+        return Listed(id=study_id, path=str(root), problem=str(error))
+    if summary.id != study_id:
+        return Listed(id=study_id, path=str(root), problem=f"another study is in this directory: {summary.id}")
+    return Listed(id=study_id, path=str(root), summary=summary)
+
+
+def find_registered(word: str) -> list[str]:
+    """Return the ids of the registered studies that a word means: an id, its beginning, or a path.
+
+    RequestRefused if it means none, or the beginning of several.
+    """
+    studies = registry.registered()
+    if word in studies:
+        return [word]
+    here = {study_id for study_id, root in studies.items() if root in (Path(word), Path(word).absolute())}
+    found = here or {study_id for study_id in studies if study_id.startswith(word)}
+    if not found or (len(found) > 1 and not here):
+        many = f"{len(found)} studies begin with that" if found else "no study is registered by that"
+        raise RequestRefused(f"{word}: {many}; 'maestro-es studies' lists them")
+    return sorted(found)
+
+
+def listed_data(study: Listed) -> dict[str, Any]:
+    """Return a listed study for JSON: the keys of a summary, those that are not known null, and "problem"."""
+    known = summary_data(study.summary) if study.summary else dict.fromkeys(Summary.__struct_fields__)
+    return {**known, "id": study.id, "path": study.path, "problem": study.problem or None}

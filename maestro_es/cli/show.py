@@ -1,0 +1,110 @@
+"""``maestro-es show``: everything about one step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import click
+
+from maestro_es.audit.attempts import Attempt
+from maestro_es.audit.step_details import Files, Neighbour, StepDetails, details, details_data, find_step, listed
+from maestro_es.audit.times import show_time
+from maestro_es.cli.common import example, split_arguments
+from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.core.model import Micros, State
+from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.status_csv import duration
+from maestro_es.report.plain import clean, columns, labelled
+
+_ATTEMPTS = ("Attempt", "Kind", "Job ID", "Submitted", "Started", "Ended", "Exit", "Outcome", "Token")
+
+
+@example("maestro-es show ./pi sample_N.1000.SEED.1")
+@click.command()
+@click.argument("arguments", nargs=-1, required=True, metavar="[STUDY] STEP")
+@json_option
+def command(arguments: tuple[str, ...], *, as_json: bool) -> None:
+    """Show everything about one STEP of STUDY: its state and why, its attempts, files, parents and children.
+
+    STEP is the name of an instance, or a glob that fits only one.
+    """
+    roots, patterns = split_arguments(arguments)
+    if len(roots) > 1 or len(patterns) != 1:
+        raise click.UsageError("Name one step, of one study.")
+    with OpenStudy(roots[0]) as study:
+        found = details(study, find_step(study.graph, patterns[0]))
+        now = study.context.now()
+    if as_json:
+        write_json([details_data(found, now)])
+    else:
+        write_lines(_lines(found, now))
+
+
+def _lines(found: StepDetails, now: Micros) -> Iterator[str]:
+    yield from labelled((*_facts(found, now), *_files(found.files)))
+    if found.attempts:
+        yield ""
+        yield from columns(_ATTEMPTS, [_attempt_row(attempt) for attempt in found.attempts])
+    yield from _evidence(found.attempts)
+
+
+def _facts(found: StepDetails, now: Micros) -> Iterator[tuple[str, str]]:
+    record = found.record
+    end = record.ended_at or (now if record.state is State.RUNNING else None)
+    yield "Step", record.name
+    yield "Template", record.template + (f": {found.description}" if found.description else "")
+    yield "State", record.state.name
+    yield "Why", found.why
+    yield "Parameters", ", ".join(f"{param.key} = {param.value}" for param in record.params)
+    yield "Job ID", record.job_id
+    yield "Exit code", "" if record.exit_code is None else str(record.exit_code)
+    for label, at in (("Submitted", record.submitted_at), ("Started", record.started_at), ("Ended", record.ended_at)):
+        yield label, show_time(at) if at else ""
+    yield "Run time", duration(record.started_at, end) if record.started_at and end else ""
+    yield "Restarts", f"{record.restarts} of {record.restart_limit or 'no limit'}" if record.restarts else ""
+    yield "Waits for", _parents(found)
+    yield "Needed by", _names(found.children)
+    yield "Workspace", found.path
+
+
+def _files(files: Files) -> Iterator[tuple[str, str]]:
+    for label, paths in (("Script", files.scripts), ("Output", files.outputs), ("Errors", files.errors)):
+        for path in paths:
+            yield label, path
+
+
+def _parents(found: StepDetails) -> str:
+    funnels = [
+        f"all of {template} ({f'{count} not finished' if count else 'finished'})"
+        for template, count in found.funnels.items()
+    ]
+    return ", ".join(filter(None, (_names(found.parents), *funnels)))
+
+
+def _names(steps: Sequence[Neighbour]) -> str:
+    return listed([f"{step.name} ({step.state})" for step in steps])
+
+
+def _attempt_row(attempt: Attempt) -> list[str]:
+    return [
+        str(attempt.number),
+        attempt.kind,
+        (attempt.job_id or "--") + (" (adopted)" if attempt.adopted else ""),
+        show_time(attempt.submitted_at),
+        show_time(attempt.started_at),
+        show_time(attempt.ended_at),
+        "--" if attempt.exit_code is None else str(attempt.exit_code),
+        attempt.outcome,
+        attempt.token,
+    ]
+
+
+def _evidence(attempts: Sequence[Attempt]) -> Iterator[str]:
+    """Say what the outcomes rest on."""
+    told = [attempt for attempt in attempts if attempt.evidence]
+    if told:
+        yield ""
+        yield "Evidence"
+    for attempt in told:
+        words = ", ".join(f"{item.source} says {item.says!r}" for item in attempt.evidence)
+        yield clean(f"  attempt {attempt.number}: {words}")

@@ -1,0 +1,59 @@
+"""``maestro-es studies``: the studies that you have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from maestro_es.audit.studies import Listed, find_registered, list_studies, listed_data
+from maestro_es.audit.times import show_time
+from maestro_es.cli.common import example
+from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.poller.open_study import Context
+from maestro_es.report.plain import columns, counts
+from maestro_es.store import registry
+
+_HEADER = ("Id", "Name", "Status", "Steps", "Last tick", "Path")
+
+#: How much of an id is shown: tokens carry as much.
+_ID_DIGITS = 8
+
+
+@example("maestro-es studies --forget ./pi")
+@click.command()
+@click.option("--forget", multiple=True, metavar="ID|PATH", help="Take a study off the list; its directory stays.")
+@json_option
+def command(forget: Sequence[str], *, as_json: bool) -> None:
+    """List the studies that 'maestro-es tick --all' advances, the oldest first.
+
+    A JSON object has the keys of the "study" of 'maestro-es status --json', and "problem".
+    """
+    for word in forget:
+        for study_id in find_registered(word):
+            registry.forget(study_id)
+            click.echo(f"Forgot {study_id}", err=True)
+    if forget:
+        return
+    studies = list(list_studies(Context()))
+    if as_json:
+        write_json(map(listed_data, studies))
+    elif studies:
+        write_lines(columns(_HEADER, list(map(_row, studies))))
+    else:
+        click.echo("No studies; 'maestro-es run' makes one.", err=True)
+
+
+def _row(study: Listed) -> list[str]:
+    summary = study.summary
+    if summary is None:
+        return [study.id[:_ID_DIGITS], "--", "--", "--", "--", f"{study.path} ({study.problem})"]
+    status = summary.status
+    for word, true in (
+        ("paused", summary.paused),
+        ("cancelling", summary.cancelling),
+        ("not ticked", summary.overdue),
+    ):
+        status += f", {word}" if true else ""
+    when = show_time(summary.last_tick)
+    return [study.id[:_ID_DIGITS], summary.name or "--", status, counts(summary.states), when, study.path]
