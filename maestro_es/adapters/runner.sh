@@ -98,12 +98,13 @@ if [ "$limit" -gt 0 ]; then
 fi
 wait "$child"
 code=$?
-while [ -n "$signalled" ]; do # the signal ended the wait, and perhaps not the step
+while [ -n "$signalled" ] || kill -0 "$child"; do # a signal ended the wait, and perhaps not the step
     signalled=
-    wait "$child" 2>/dev/null
+    wait "$child"
     again=$?
-    [ "$again" -eq 127 ] || code=$again # 127: it was waited for already
-done
+    [ "$again" -ne 127 ] || break # it was waited for already
+    code=$again
+done 2>/dev/null
 trap : TERM USR1 # from here on they come too late
 for helper in $watchdog $escalation; do # and nothing of ours is left when the report is there
     kill -USR2 "$helper"
