@@ -1,0 +1,225 @@
+"""A scheduler that goes wrong in every way that a real one was seen to go wrong, on demand.
+
+It is a fake, because a real scheduler can't be told to lose a job, to say nothing, or to give a job's id to another
+job at the moment that a test is about. What it does with jobs is real, though: it starts the study's own runner as a
+process, so claims, reports and exit codes are made by the same program as everywhere.
+
+Its state is a directory of files, so it outlives the tick that talks to it, as a scheduler does::
+
+    FOLDER/answers          what the next submissions come to, one word a line; none left: "accept"
+    FOLDER/unreachable      while it exists, nobody answers
+    FOLDER/autostart        while it exists, a job runs as soon as it is submitted
+    FOLDER/jobs/0001.json   a job; the number is its own, its id may be another's too
+    FOLDER/jobs/0001.code   its exit code, once it has one
+    FOLDER/jobs/0001.out    what it printed
+
+The answers are:
+
+    accept   the job is queued, and its id is the answer
+    refuse   nothing is queued, and the answer says so
+    doubt    the job is queued, and there is no answer: the command was killed, or said "socket timed out"
+    deaf     nothing is queued, and there is no answer
+    late     there is no answer, and the job shows only when the test says `deliver`
+    lose     the answer is an id, and the job is forgotten: the controller died before it wrote it down
+    reuse    the job is queued under the id that the one before it got, and that is the answer
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from maestro_es.adapters import process
+from maestro_es.adapters.base import Job, Seen
+from maestro_es.core.evidence import Claim
+from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected
+from maestro_es.errors import Unreachable
+
+_KEEP_CODE = 'code=$1; shift; "$@"; echo $? >"$code.new"; mv "$code.new" "$code"'
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job: `serial` is its own, `pid` that of its last start (0: none yet), `shown` whether the queue lists it."""
+
+    serial: int
+    job_id: str
+    token: str
+    argv: list[str]
+    environment: dict[str, str]
+    workspace: str
+    pid: int = 0
+    starts: int = 0
+    shown: bool = True
+    cancelled: bool = False
+    says: str = ""
+
+
+class FakeScheduler:
+    """The adapter, and the operator's console beside it."""
+
+    name = "fake"
+    extension = "fake.sh"
+
+    def __init__(self, folder: Path, grace_seconds: float = 0.3) -> None:
+        self.folder = folder
+        self.grace_seconds = grace_seconds
+        (folder / "jobs").mkdir(parents=True, exist_ok=True)
+
+    # -- the adapter ------------------------------------------------------------------------------------------------
+
+    def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
+        return f"#!/bin/bash\n#FAKE -J {job_name}"
+
+    def command(self, text: str, run: Mapping[str, Any]) -> str:
+        return text
+
+    def submit(self, job: Job) -> Outcome:
+        answer = self._next_answer()
+        if answer == "refuse":
+            return Rejected("fake: invalid partition", 1)
+        if answer == "deaf":
+            return InDoubt("fake: no answer")
+        queued = self._add(job, like_last=answer == "reuse", shown=answer != "late")
+        if answer == "lose":
+            self._path(queued).unlink()
+        elif (self.folder / "autostart").exists():
+            self._start(queued)
+        if answer in ("doubt", "late"):
+            return InDoubt("fake: no answer")
+        return Accepted(queued.job_id)
+
+    def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:
+        if (self.folder / "unreachable").exists():
+            raise Unreachable("fake: the controller does not answer")
+        jobs = [job for job in self.jobs() if job.shown]
+        return {step.token: self._seen(step, jobs) for step in steps}
+
+    def remains(self, step: StepRecord) -> bool:
+        """Say no: a scheduler ends what a job leaves behind."""
+        return False
+
+    def end(self, steps: Sequence[StepRecord]) -> None:
+        for step in steps:
+            for job in self.jobs():
+                if (job.token, job.job_id) == (step.token, step.job_id):
+                    self._save(replace(job, cancelled=True))
+                    process.terminate_group(job.pid) if job.pid else None
+
+    def _seen(self, step: StepRecord, jobs: Sequence[QueuedJob]) -> Seen:
+        for job in jobs:
+            if job.token == step.token and step.job_id in ("", job.job_id):
+                state, code = self._state(job)
+                return Seen(state, f"job {job.job_id} is {state.value}", code, job.job_id)
+        return Seen(JobState.GONE, "unknown job")
+
+    def _state(self, job: QueuedJob) -> tuple[JobState, int | None]:
+        if job.says:
+            return JobState[job.says], None
+        code = self._path(job).with_suffix(".code")
+        if code.exists():
+            number = int(code.read_text())
+            return (JobState.FAILED if number else JobState.FINISHED), number
+        if job.pid and process.session_members(job.pid):
+            return JobState.RUNNING, None
+        if job.cancelled:
+            return JobState.CANCELLED, None
+        return (JobState.HARDWARE_FAILED if job.pid else JobState.PENDING), None
+
+    # -- the operator's console -------------------------------------------------------------------------------------
+
+    def plan(self, *answers: str) -> None:
+        """Say what the next submissions come to."""
+        with (self.folder / "answers").open("a") as file:
+            file.writelines(f"{answer}\n" for answer in answers)
+
+    def switch(self, name: str, *, on: bool = True) -> None:
+        """Switch "unreachable" or "autostart" on or off."""
+        (self.folder / name).touch() if on else (self.folder / name).unlink(missing_ok=True)
+
+    def jobs(self) -> list[QueuedJob]:
+        """Return all jobs that are not forgotten, the first one first."""
+        return [QueuedJob(**json.loads(path.read_text())) for path in sorted((self.folder / "jobs").glob("*.json"))]
+
+    def start(self, *tokens: str) -> None:
+        """Let the jobs of these tokens run (none: all that have not started yet); again, if they did before."""
+        for job in self.jobs():
+            if job.token in tokens or not (tokens or job.starts):
+                self._start(job)
+
+    def deliver(self) -> None:
+        """Show the jobs that were accepted late."""
+        for job in self.jobs():
+            self._save(replace(job, shown=True))
+
+    def forget(self) -> None:
+        """Forget all jobs that have ended."""
+        for job in self.jobs():
+            if self._state(job)[0] not in (JobState.PENDING, JobState.RUNNING):
+                self._path(job).unlink()
+
+    def kill_node(self, token: str) -> None:
+        """Let the node of a job die: nobody gets to say a word."""
+        for job in self.jobs():
+            if job.token == token:
+                process.kill(process.session_members(job.pid))
+
+    def say(self, token: str, state: JobState) -> None:
+        """Say from now on that a job is in this state, whatever it does."""
+        for job in self.jobs():
+            if job.token == token:
+                self._save(replace(job, says=state.name))
+
+    # -- its files --------------------------------------------------------------------------------------------------
+
+    def _next_answer(self) -> str:
+        path = self.folder / "answers"
+        lines = path.read_text().splitlines() if path.exists() else []
+        path.write_text("".join(f"{line}\n" for line in lines[1:]))
+        return lines[0] if lines else "accept"
+
+    def _add(self, job: Job, *, like_last: bool, shown: bool) -> QueuedJob:
+        counter = self.folder / "last"
+        serial = int(counter.read_text()) + 1 if counter.exists() else 1
+        counter.write_text(str(serial))
+        queued = QueuedJob(
+            serial=serial,
+            job_id=str(1000 + serial - like_last),
+            token=job.token,
+            argv=[str(job.runner), job.token, str(job.workspace), job.script, str(job.study)],
+            environment=dict(job.environment),
+            workspace=str(job.workspace),
+            shown=shown,
+        )
+        self._save(queued)
+        return queued
+
+    def _start(self, job: QueuedJob) -> None:
+        place = self._path(job)
+        place.with_suffix(".code").unlink(missing_ok=True)
+        with place.with_suffix(".out").open("ab") as out:
+            started = subprocess.Popen(
+                ["/bin/sh", "-c", _KEEP_CODE, "fake", str(place.with_suffix(".code")), *job.argv],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd=job.workspace,
+                env={**os.environ, **job.environment, "SLURM_JOB_ID": job.job_id},
+                start_new_session=True,
+            )
+        self._save(replace(job, pid=started.pid, starts=job.starts + 1))
+        started.returncode = 0  # nobody waits for it: the file says how it ended
+
+    def _path(self, job: QueuedJob) -> Path:
+        return self.folder / "jobs" / f"{job.serial:04}.json"
+
+    def _save(self, job: QueuedJob) -> None:
+        scratch = self._path(job).with_suffix(f".new{os.getpid()}")
+        scratch.write_text(json.dumps(asdict(job)))
+        scratch.replace(self._path(job))
