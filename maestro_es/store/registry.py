@@ -7,6 +7,7 @@ place; XDG variables are not looked at, because cron doesn't know them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -18,17 +19,21 @@ def folder() -> Path:
 
 
 def register(study_id: str, root: Path) -> None:
-    """Note where a study is."""
+    """Note where a study is. Whatever was registered in the same directory before is not there any more."""
     place = folder()
     place.mkdir(parents=True, exist_ok=True)
     scratch = place / f".{study_id}.{os.getpid()}"
     scratch.write_text(f"{root}\n")
     scratch.replace(place / study_id)
+    for other, path in registered().items():
+        if other != study_id and path == root:
+            forget(other)
 
 
 def forget(study_id: str) -> None:
     """Forget a study; its directory is left alone."""
     (folder() / study_id).unlink(missing_ok=True)
+    _complaint(study_id).unlink(missing_ok=True)
 
 
 def registered() -> dict[str, Path]:
@@ -37,13 +42,16 @@ def registered() -> dict[str, Path]:
         entries = [entry for entry in os.scandir(folder()) if not entry.name.startswith(".")]
     except FileNotFoundError:
         return {}
-    entries.sort(key=lambda entry: entry.stat().st_mtime)
-    return {entry.name: Path(Path(entry.path).read_text().strip()) for entry in entries}
+    found = []
+    for entry in entries:
+        with contextlib.suppress(FileNotFoundError):  # forgotten this very moment
+            found.append((entry.stat().st_mtime, entry.name, Path(Path(entry.path).read_text().strip())))
+    return {study_id: root for _, study_id, root in sorted(found)}
 
 
 def complaint_is_new(study_id: str, complaint: str) -> bool:
     """Keep what is wrong with a study (empty: nothing) and return whether a person has not been told of it yet."""
-    place = folder() / f".{study_id}.complaint"
+    place = _complaint(study_id)
     try:
         known = place.read_text()
     except FileNotFoundError:
@@ -55,3 +63,7 @@ def complaint_is_new(study_id: str, complaint: str) -> bool:
     else:
         place.unlink(missing_ok=True)
     return bool(complaint)
+
+
+def _complaint(study_id: str) -> Path:
+    return folder() / f".{study_id}.complaint"
