@@ -49,9 +49,9 @@ Outcome = Union[Accepted, Rejected, InDoubt, Unwritable]
 
 
 def outcome_events(
-    graph: Graph, number: int, token: str, outcome: Outcome, now: Micros, script_digest: str = ""
+    graph: Graph, number: int, token: str, outcome: Outcome, at: Micros, script_digest: str = ""
 ) -> list[e.AnyEvent]:
-    """Return the events of an outcome: none if it is in doubt, or if the attempt was settled by somebody else."""
+    """Return the events of an outcome at a time: none if it is in doubt, or if somebody else settled the attempt."""
     record = graph.step(number)
     if record.token != token or record.phase is not Phase.REQUESTED:
         return []
@@ -64,7 +64,7 @@ def outcome_events(
                 instance=outcome.instance,
                 script_digest=script_digest,
             )
-            return [submitted, e.JobStarted(token=token, at=now, host=outcome.host)] if outcome.host else [submitted]
+            return [submitted, e.JobStarted(token=token, at=at, host=outcome.host)] if outcome.host else [submitted]
         case Rejected():
             rejected = e.SubmissionRejected(token=token, message=outcome.message, exit_code=outcome.exit_code)
             attempts = graph.study.settings.submission_attempts
@@ -72,8 +72,8 @@ def outcome_events(
                 return [rejected]
             times = f" ({attempts} times)" if attempts > 1 else ""
             message = f"submission refused{times}: {outcome.message}"
-            return [rejected, e.StepFailed(at=now, cause=Cause.REJECTED, message=message)]
+            return [rejected, e.StepFailed(at=at, cause=Cause.REJECTED, message=message)]
         case Unwritable():
-            return [e.StepFailed(token=token, at=now, cause=Cause.SCRIPT, message=outcome.message)]
+            return [e.StepFailed(token=token, at=at, cause=Cause.SCRIPT, message=outcome.message)]
         case InDoubt():
             return []

@@ -52,11 +52,12 @@ class Context:
 
 
 class Submitted(NamedTuple):
-    """What came of submitting one attempt of a step."""
+    """What came of submitting one attempt of a step, and when that was."""
 
     step: int
     token: str
     outcome: Outcome
+    at: Micros
     script_digest: str = ""
 
 

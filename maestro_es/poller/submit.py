@@ -44,13 +44,10 @@ def take_outcomes(study: OpenStudy) -> Callable[[Graph], list[Draft]]:
     """Return the rule that turns the pending outcomes into events."""
 
     def rule(graph: Graph) -> list[Draft]:
-        now = study.context.now()
         return [
-            (outcome.step, event)
-            for outcome in study.pending
-            for event in outcome_events(
-                graph, outcome.step, outcome.token, outcome.outcome, now, outcome.script_digest
-            )
+            (sub.step, event)
+            for sub in study.pending
+            for event in outcome_events(graph, sub.step, sub.token, sub.outcome, sub.at, sub.script_digest)
         ]
 
     return rule
@@ -59,11 +56,12 @@ def take_outcomes(study: OpenStudy) -> Callable[[Graph], list[Draft]]:
 def _submit(study: OpenStudy, number: int) -> Submitted:
     step = study.graph.step(number)
     adapter = study.adapters.of(step)
+    at = study.context.now()
     try:
         job, digest = prepare(study.graph, step, study.dir, adapter, study.adapters.scheduler)
     except (OSError, ValueError, StudyError) as error:
-        return Submitted(number, step.token, Unwritable(f"its script can't be written: {error}"))
+        return Submitted(number, step.token, Unwritable(f"its script can't be written: {error}"), at)
     study.context.after("script")
     outcome = adapter.submit(job)
     study.context.after("submit")
-    return Submitted(number, step.token, outcome, digest)
+    return Submitted(number, step.token, outcome, at, digest)
