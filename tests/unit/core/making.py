@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from maestro_es.core import events as e
@@ -83,6 +83,15 @@ class Study:
         token = self.submit(number)
         self.do(e.JobStarted(token=token, at=at), number)
         return token
+
+    def reach(self, phase: str, number: int) -> str:
+        """Bring a ready step to "requested", "submitted" or "started"; returns its token."""
+        makers: dict[str, Callable[[int], str]] = {
+            "requested": self.request,
+            "submitted": self.submit,
+            "started": self.start,
+        }
+        return makers[phase](number)
 
     def finish(self, number: int, at: int = 9_000) -> None:
         self.do(e.StepFinished(token=self.submit(number), at=at), number)

@@ -1,0 +1,770 @@
+"""The rules of a tick: state and observations in, events out."""
+
+# ruff: noqa: S106 - a token is the name of an attempt, and no password
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from maestro_es.core import events as e
+from maestro_es.core.decide import Draft, final_status, jobs_to_end, submissions
+from maestro_es.core.evidence import Claim, ClaimState, ReportKind, Sighting, Silence
+from maestro_es.core.model import Cause, JobState, Phase, State, StudyStatus, SubmissionKind
+from tests.unit.core.making import (
+    ABANDONED,
+    LOST,
+    NODE_FAILED,
+    RESTARTABLE,
+    RUNNING,
+    STARTED,
+    TIMED_OUT,
+    Study,
+    ended,
+    look,
+    report,
+)
+
+STOPPED = Sighting(reports=(report(ReportKind.STOPPED, 143),))
+
+
+def of(drafts: Sequence[Draft], kind: type[e.Event]) -> list[Any]:
+    return [event for _, event in drafts if isinstance(event, kind)]
+
+
+def steps_of(drafts: Sequence[Draft], kind: type[e.Event]) -> list[int | None]:
+    return [step for step, event in drafts if isinstance(event, kind)]
+
+
+def kinds(drafts: Sequence[Draft]) -> list[str]:
+    return [type(event).__name__ for _, event in drafts]
+
+
+def states(study: Study) -> list[State]:
+    return [step.state for step in study.graph.steps()]
+
+
+# -- starting what is ready ------------------------------------------------------------------------------------------
+
+
+def test_ready_steps_are_requested_in_launch_order():
+    study = Study()
+    first, second = study.add("a"), study.add("b")
+    study.add("c", parents=(first,))
+
+    drafts = study.tick(salt="feed")
+
+    assert drafts == [
+        (first, e.SubmissionRequested(attempt=1, token="cafe0123-1-1-feed", kind=SubmissionKind.FIRST)),
+        (second, e.SubmissionRequested(attempt=1, token="cafe0123-2-1-feed", kind=SubmissionKind.FIRST)),
+    ]
+    assert submissions(drafts) == [first, second]
+
+
+def test_a_step_whose_parent_ends_in_this_tick_is_requested_in_this_tick():
+    study = Study()
+    first, second = study.chain("a", "b")
+    study.start(first)
+
+    drafts = study.tick({first: ended(0)})
+
+    assert kinds(drafts) == ["StepFinished", "SubmissionRequested"]
+    assert submissions(drafts) == [second]
+
+
+@pytest.mark.parametrize(("cores", "local_slots", "requested"), [(4, 0, 4), (4, 2, 2), (1, 3, 3), (9, 0, 6)])
+def test_local_steps_run_side_by_side_up_to_the_slots(cores: int, local_slots: int, requested: int):
+    study = Study(local_slots=local_slots)
+    for index in range(6):
+        study.add(f"s{index}")
+
+    assert len(submissions(study.tick(cores=cores))) == requested
+
+
+def test_what_is_in_flight_takes_a_slot():
+    study = Study(local_slots=3)
+    numbers = [study.add(f"s{index}") for index in range(5)]
+    study.request(numbers[0])
+    study.start(numbers[1])
+
+    assert submissions(study.tick()) == [numbers[2]]
+    assert submissions(study.tick()) == []
+
+
+def test_a_throttle_holds_for_scheduled_steps():
+    study = Study({"type": "slurm"}, submission_throttle=2)
+    numbers = [study.add(f"s{index}", scheduled=True) for index in range(4)]
+    assert submissions(study.tick()) == numbers[:2]
+
+    study.do(e.JobSubmitted(token=study.step(numbers[0]).token, job_id="17"), numbers[0])
+    assert submissions(study.tick({numbers[0]: RUNNING})) == []
+
+    assert submissions(study.tick({numbers[0]: ended(0)})) == [numbers[2]]
+
+
+def test_without_a_throttle_every_scheduled_step_goes():
+    study = Study({"type": "slurm"})
+    numbers = [study.add(f"s{index}", scheduled=True) for index in range(100)]
+
+    assert submissions(study.tick(cores=1)) == numbers
+
+
+def test_the_throttle_of_a_scheduler_does_not_hold_back_local_steps():
+    study = Study({"type": "slurm"}, submission_throttle=1, local_slots=3)
+    local = [study.add(f"l{index}") for index in range(3)]
+    jobs = [study.add(f"j{index}", scheduled=True) for index in range(3)]
+
+    assert submissions(study.tick()) == [*local, jobs[0]]
+
+
+@pytest.mark.parametrize(("throttle", "local_slots", "requested"), [(2, 4, 2), (4, 2, 2), (0, 3, 3)])
+def test_in_a_local_study_throttle_and_slots_both_hold(throttle: int, local_slots: int, requested: int):
+    study = Study(submission_throttle=throttle, local_slots=local_slots)
+    for index in range(6):
+        study.add(f"s{index}")
+
+    assert len(submissions(study.tick())) == requested
+
+
+def test_a_throttle_that_was_lowered_requests_nothing_and_ends_nothing():
+    study = Study({"type": "slurm"})
+    numbers = [study.add(f"s{index}", scheduled=True) for index in range(5)]
+    for number in numbers[:3]:
+        study.start(number)
+    study.do(e.SettingsChanged(what="submission_throttle", before=0, after=1))
+
+    assert study.tick() == []
+    assert jobs_to_end(study.graph, look()) == []
+
+
+def test_a_paused_study_submits_nothing_and_goes_on_settling():
+    study = Study()
+    first, second = study.chain("a", "b")
+    study.start(first)
+    study.do(e.StudyPaused())
+
+    assert kinds(study.tick({first: ended(0)})) == ["StepFinished"]
+    assert study.tick() == []
+
+    study.do(e.StudyResumed())
+    assert submissions(study.tick()) == [second]
+
+
+def test_a_dry_run_submits_nothing():
+    study = Study(dry_run=True)
+    study.add("a")
+
+    assert study.tick() == []
+
+
+# -- settling what is in flight --------------------------------------------------------------------------------------
+
+
+def test_a_job_that_runs_is_noted_once():
+    study = Study()
+    number = study.add("a")
+    token = study.submit(number)
+
+    drafts = study.tick({number: RUNNING}, now=77)
+
+    assert [(step, type(event).__name__) for step, event in drafts] == [(number, "JobStarted")]
+    assert (of(drafts, e.JobStarted)[0].token, of(drafts, e.JobStarted)[0].at) == (token, 77)
+    assert study.tick({number: RUNNING}) == []
+
+
+def test_a_finished_step_ended_when_its_runner_said_so():
+    study = Study()
+    number = study.add("a")
+    study.start(number)
+
+    [(_, event), *_] = study.tick({number: ended(0)}, now=1_000_000)
+
+    assert isinstance(event, e.StepFinished)
+    assert event.at == 8_000
+    assert event.evidence == (e.Evidence(source="report", says="TOKEN.exit.0"),)
+
+
+def test_a_step_that_fails_says_its_exit_code():
+    study = Study()
+    number = study.add("a")
+    study.start(number)
+
+    drafts = study.tick({number: ended(3)})
+
+    [failed] = of(drafts, e.StepFailed)
+    assert (failed.cause, failed.exit_code, failed.message) == (Cause.EXIT_CODE, 3, "exit code 3")
+
+
+@pytest.mark.parametrize(
+    ("sighting", "cause", "message"),
+    [
+        (Sighting(queue=JobState.OUT_OF_MEMORY), Cause.OUT_OF_MEMORY, "took more memory than it may"),
+        (Sighting(queue=JobState.FAILED, words="BOOT_FAIL"), Cause.SCHEDULER, "BOOT_FAIL"),
+        (Sighting(queue=JobState.FAILED), Cause.SCHEDULER, "the scheduler says that it failed"),
+        (Sighting(queue=JobState.FAILED, exit_code=9), Cause.EXIT_CODE, "exit code 9"),
+    ],
+)
+def test_a_failure_without_the_runners_word_says_the_schedulers(sighting: Sighting, cause: Cause, message: str):
+    study = Study()
+    number = study.add("a")
+    study.start(number)
+
+    [failed] = of(study.tick({number: sighting}), e.StepFailed)
+
+    assert (failed.cause, failed.message) == (cause, message)
+
+
+@pytest.mark.parametrize(
+    "sighting",
+    [
+        Sighting(),
+        Sighting(queue=Silence.UNREACHABLE),
+        Sighting(queue=JobState.PENDING),
+        Sighting(queue=JobState.UNKNOWN, words="STRANGE"),
+        Sighting(queue=JobState.GONE, claim=STARTED, patient=True),
+        Sighting(queue=JobState.ORPHANED),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("phase", ["requested", "submitted", "started"])
+def test_nothing_is_concluded_from_what_shows_nothing(phase: str, sighting: Sighting):
+    study = Study()
+    number = study.add("a")
+    study.reach(phase, number)
+    before = (study.step(number).state, study.step(number).attempt)
+
+    drafts = study.tick({number: sighting})
+
+    assert [event for event in kinds(drafts) if event != "JobSubmitted"] == []
+    assert (study.step(number).state, study.step(number).attempt) == before
+
+
+def test_a_sighting_of_an_older_attempt_is_not_believed():
+    study = Study()
+    number = study.add("a")
+    study.do(e.AttemptAbandoned(token=study.request(number), evidence=()), number)
+    study.do(e.SubmissionRequested(attempt=2, token="second", kind=SubmissionKind.RESUBMIT), number)
+
+    assert study.decide(look({"cafe0123-1-1-salt": ended(1)})) == []
+
+
+# -- adoption --------------------------------------------------------------------------------------------------------
+
+
+def test_an_attempt_in_doubt_whose_job_is_found_by_its_token_is_adopted():
+    study = Study()
+    number = study.add("a", scheduled=True)
+    token = study.request(number)
+
+    drafts = study.tick({number: Sighting(queue=JobState.PENDING, job_id="17", host="node1", words="PENDING")})
+
+    evidence = (e.Evidence(source="queue", says="PENDING"),)
+    assert drafts == [
+        (number, e.JobSubmitted(token=token, job_id="17", adopted=True, host="node1", evidence=evidence))
+    ]
+
+
+def test_an_attempt_in_doubt_whose_claim_names_a_job_is_adopted_and_judged_at_once():
+    study = Study()
+    first, second = study.chain("a", "b")
+    study.request(first)
+
+    drafts = study.tick({first: ended(0, claim=Claim(ClaimState.JOB, "17", "node1", "boot1"))})
+
+    assert kinds(drafts) == ["JobSubmitted", "StepFinished", "SubmissionRequested"]
+    [adopted] = of(drafts, e.JobSubmitted)
+    assert (adopted.job_id, adopted.host, adopted.instance, adopted.adopted) == ("17", "node1", "boot1", True)
+    assert submissions(drafts) == [second]
+
+
+def test_an_attempt_in_doubt_of_which_there_is_no_trace_yet_is_left_alone():
+    study = Study()
+    number = study.add("a")
+    study.request(number)
+
+    assert study.tick({number: Sighting(queue=JobState.GONE, claim=Claim(ClaimState.NONE), patient=True)}) == []
+
+
+# -- attempts that never start ---------------------------------------------------------------------------------------
+
+
+def test_an_abandoned_attempt_is_followed_by_another_in_the_same_tick():
+    study = Study()
+    number = study.add("a")
+    token = study.request(number)
+
+    drafts = study.tick({number: ABANDONED}, salt="next")
+
+    assert drafts == [
+        (number, e.AttemptAbandoned(token=token, evidence=(e.Evidence(source="claim", says="abandoned"),))),
+        (number, e.SubmissionRequested(attempt=2, token="cafe0123-1-2-next", kind=SubmissionKind.RESUBMIT)),
+    ]
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_attempts_that_leave_no_trace_are_redone_up_to_a_limit(limit: int):
+    study = Study(abandon_limit=limit)
+    number = study.add("a")
+    study.request(number)
+    for attempt in range(2, limit + 2):
+        study.tick({number: ABANDONED})
+        assert (study.step(number).attempt, study.step(number).phase) == (attempt, Phase.REQUESTED)
+
+    drafts = study.tick({number: ABANDONED})
+
+    assert kinds(drafts) == ["AttemptAbandoned", "StepFailed", "StudyCompleted"]
+    [failed] = of(drafts, e.StepFailed)
+    assert (failed.cause, failed.message) == (Cause.LOST, f"{limit + 1} submissions left no trace of a job")
+
+
+def test_without_a_limit_attempts_are_redone_for_ever():
+    study = Study(abandon_limit=0)
+    number = study.add("a")
+    study.request(number)
+    for _ in range(50):
+        study.tick({number: ABANDONED})
+
+    assert (study.step(number).attempt, study.step(number).phase) == (51, Phase.REQUESTED)
+
+
+# -- time-outs and restarts ------------------------------------------------------------------------------------------
+
+
+def test_a_timed_out_step_is_restarted_with_its_script_within_the_limit():
+    study = Study()
+    number = study.add("a", run=RESTARTABLE, restart_limit=2)
+    for restart in (1, 2):
+        if study.step(number).phase is Phase.READY:
+            study.start(number)
+        else:
+            study.do(e.JobSubmitted(token=study.step(number).token, job_id="17"), number)
+        drafts = study.tick({number: TIMED_OUT})
+        assert kinds(drafts) == ["StepTimedOut", "StepRestarted", "SubmissionRequested"]
+        assert of(drafts, e.StepRestarted) == [e.StepRestarted(number=restart, limit=2)]
+        assert of(drafts, e.SubmissionRequested)[0].kind is SubmissionKind.RESTART
+
+    study.do(e.JobSubmitted(token=study.step(number).token, job_id="17"), number)
+    drafts = study.tick({number: TIMED_OUT})
+
+    assert kinds(drafts) == ["StepTimedOut", "StudyCompleted"]
+    assert of(drafts, e.StepTimedOut)[0].final == "restart limit reached: 2 of 2"
+    assert study.step(number).state is State.TIMEDOUT
+    assert study.graph.study.status is StudyStatus.FAILURE
+
+
+def test_without_a_limit_a_step_is_restarted_for_ever():
+    study = Study()
+    number = study.add("a", run=RESTARTABLE, restart_limit=0)
+    study.start(number)
+    for restart in range(1, 30):
+        drafts = study.tick({number: TIMED_OUT})
+        assert of(drafts, e.StepRestarted) == [e.StepRestarted(number=restart, limit=0)]
+        study.do(e.JobSubmitted(token=study.step(number).token, job_id="17"), number)
+
+
+def test_a_step_without_a_restart_script_ends_when_its_time_is_over():
+    study = Study()
+    first, second = study.chain("a", "b")
+    study.start(first)
+
+    drafts = study.tick({first: TIMED_OUT})
+
+    assert kinds(drafts) == ["StepTimedOut", "StepFailed", "StudyCompleted"]
+    assert of(drafts, e.StepTimedOut)[0].final == "it has no restart script"
+    assert drafts[1] == (
+        second,
+        e.StepFailed(at=1_000_000, cause=Cause.UPSTREAM, message="a ended TIMEDOUT", blocker=first),
+    )
+
+
+def test_a_step_that_is_to_end_is_not_restarted():
+    study = Study()
+    number = study.add("a", run=RESTARTABLE)
+    study.start(number)
+    study.do(e.CancelRequested(steps=(number,)))
+
+    drafts = study.tick({number: TIMED_OUT})
+
+    assert kinds(drafts) == ["StepTimedOut", "StudyCompleted"]
+    assert of(drafts, e.StepTimedOut)[0].final == "cancelled"
+
+
+# -- failures that are no fault of the step --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sighting", "cause", "reason"),
+    [
+        (NODE_FAILED, Cause.HARDWARE, "the node failed or the job was preempted"),
+        (Sighting(queue=JobState.PREEMPTED, words="PREEMPTED"), Cause.HARDWARE, "PREEMPTED"),
+        (STOPPED, Cause.HARDWARE, "terminated from outside"),
+        (LOST, Cause.LOST, "started, and gone without a word: its process was killed or its host went down"),
+    ],
+    ids=["node failed", "preempted", "stopped", "lost"],
+)
+def test_what_is_no_fault_of_the_step_is_made_good_up_to_a_limit(sighting: Sighting, cause: Cause, reason: str):
+    study = Study(hardware_limit=2)
+    number = study.add("a")
+    study.start(number)
+    for failure in (1, 2):
+        drafts = study.tick({number: sighting})
+        assert kinds(drafts) == ["HardwareFailed", "SubmissionRequested"]
+        [failed] = of(drafts, e.HardwareFailed)
+        assert (failed.number, failed.limit, failed.reason) == (failure, 2, reason)
+        assert of(drafts, e.SubmissionRequested)[0].kind is SubmissionKind.RESUBMIT
+        study.do(e.JobSubmitted(token=study.step(number).token, job_id="17"), number)
+
+    drafts = study.tick({number: sighting})
+
+    assert kinds(drafts) == ["HardwareFailed", "StepFailed", "StudyCompleted"]
+    [end] = of(drafts, e.StepFailed)
+    assert (end.cause, end.message) == (cause, f"{reason}; resubmitted 2 times, which is the limit")
+    assert study.step(number).state is State.FAILED
+
+
+def test_without_a_limit_hardware_failures_are_made_good_for_ever():
+    study = Study(hardware_limit=0)
+    number = study.add("a")
+    study.start(number)
+    for failure in range(1, 30):
+        assert of(study.tick({number: NODE_FAILED}), e.HardwareFailed)[0].number == failure
+        study.do(e.JobSubmitted(token=study.step(number).token, job_id="17"), number)
+
+
+def test_a_resubmission_waits_while_the_study_is_paused():
+    study = Study()
+    number = study.add("a")
+    study.start(number)
+    study.do(e.StudyPaused())
+
+    assert kinds(study.tick({number: NODE_FAILED})) == ["HardwareFailed"]
+    assert (study.step(number).state, study.step(number).phase) == (State.HWFAILURE, Phase.READY)
+
+
+# -- cancelling ------------------------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_study_ends_what_waits_and_asks_for_the_end_of_what_runs():
+    study = Study()
+    running, waiting = study.chain("a", "b")
+    ready = study.add("c")
+    study.start(running)
+    study.do(e.CancelRequested())
+
+    drafts = study.tick({running: RUNNING})
+
+    assert steps_of(drafts, e.StepCancelled) == [waiting, ready]
+    assert {event.message for event in of(drafts, e.StepCancelled)} == {"cancelled before it ran"}
+    assert [step.number for step in jobs_to_end(study.graph, look())] == [running]
+
+    drafts = study.tick({running: Sighting(queue=JobState.CANCELLED)})
+    assert kinds(drafts) == ["StepCancelled", "StudyCompleted"]
+    assert of(drafts, e.StepCancelled)[0].message == "cancelled"
+    assert study.graph.study.status is StudyStatus.CANCELLED
+
+
+def test_a_cancelled_step_takes_with_it_what_waits_for_it_and_nothing_else():
+    study = Study()
+    first, second, third = study.chain("a", "b", "c")
+    other = study.add("d")
+    study.do(e.CancelRequested(steps=(first,)))
+
+    drafts = study.tick(now=50)
+
+    assert drafts[:3] == [
+        (first, e.StepCancelled(at=50, message="cancelled before it ran")),
+        (second, e.StepCancelled(at=50, message="a ended CANCELLED", blocker=first)),
+        (third, e.StepCancelled(at=50, message="a ended CANCELLED", blocker=first)),
+    ]
+    assert submissions(drafts) == [other]
+
+
+@pytest.mark.parametrize(
+    "sighting",
+    [
+        ended(143),
+        NODE_FAILED,
+        LOST,
+        Sighting(reports=(report(ReportKind.STOPPED, 143),)),
+        Sighting(queue=JobState.FAILED),
+    ],
+    ids=["exit", "node failed", "lost", "stopped", "failed"],
+)
+def test_however_a_job_ends_that_was_to_end_it_is_cancelled(sighting: Sighting):
+    study = Study()
+    number = study.add("a")
+    study.start(number)
+    study.do(e.CancelRequested(steps=(number,)))
+
+    assert kinds(study.tick({number: sighting})) == ["StepCancelled", "StudyCompleted"]
+
+
+def test_a_job_that_finished_before_it_could_be_cancelled_has_finished():
+    study = Study()
+    first, second = study.chain("a", "b")
+    study.start(first)
+    study.do(e.CancelRequested(steps=(first,)))
+
+    drafts = study.tick({first: ended(0)})
+
+    assert kinds(drafts) == ["StepFinished", "SubmissionRequested"]
+    assert submissions(drafts) == [second]
+
+
+def test_a_job_that_somebody_else_cancelled_is_cancelled():
+    study = Study()
+    number = study.add("a")
+    study.start(number)
+
+    [cancelled] = of(study.tick({number: Sighting(queue=JobState.CANCELLED)}), e.StepCancelled)
+
+    assert cancelled.message == "cancelled outside of maestro-es"
+
+
+def test_an_attempt_in_doubt_is_settled_before_it_is_cancelled():
+    study = Study()
+    number = study.add("a")
+    study.request(number)
+    study.do(e.CancelRequested())
+
+    assert study.tick({number: Sighting(queue=JobState.GONE, patient=True)}) == []
+    assert jobs_to_end(study.graph, look()) == []
+
+    assert kinds(study.tick({number: ABANDONED})) == ["AttemptAbandoned", "StepCancelled", "StudyCompleted"]
+
+
+def test_an_adopted_job_of_a_cancelled_study_is_asked_to_end():
+    study = Study()
+    number = study.add("a")
+    token = study.request(number)
+    study.do(e.CancelRequested())
+
+    assert kinds(study.tick({number: Sighting(queue=JobState.RUNNING, job_id="17")})) == ["JobSubmitted", "JobStarted"]
+    assert [step.token for step in jobs_to_end(study.graph, look())] == [token]
+
+
+def test_a_step_that_waits_for_its_resubmission_is_cancelled():
+    study = Study()
+    number = study.add("a")
+    study.start(number)
+    study.do(e.StudyPaused())
+    study.tick({number: NODE_FAILED})
+    study.do(e.CancelRequested())
+
+    assert kinds(study.tick()) == ["StepCancelled", "StudyCompleted"]
+
+
+def test_what_a_dead_runner_left_behind_is_asked_to_end():
+    study = Study()
+    number = study.add("a")
+    token = study.start(number)
+    seen = look({token: Sighting(queue=JobState.ORPHANED, claim=STARTED)})
+
+    assert study.decide(seen) == []
+    assert [step.number for step in jobs_to_end(study.graph, seen)] == [number]
+
+
+# -- upstream failures -----------------------------------------------------------------------------------------------
+
+
+def test_everything_below_a_failure_fails_and_names_the_step_that_it_began_with():
+    study = Study()
+    first, second, third = study.chain("a", "b", "c")
+    side = study.add("side", parents=(first,))
+    both = study.add("both", parents=(third, side))
+    apart = study.add("apart")
+    study.start(first)
+    study.start(apart)
+
+    drafts = study.tick({first: ended(1), apart: RUNNING}, now=50)
+
+    upstream = e.StepFailed(at=50, cause=Cause.UPSTREAM, message="a ended FAILED", blocker=first)
+    assert [draft for draft in drafts if draft[0] in (second, third, side, both)] == [
+        (second, upstream),
+        (side, upstream),
+        (both, upstream),
+        (third, upstream),
+    ]
+    assert study.step(apart).state is State.RUNNING
+    assert study.graph.study.status is StudyStatus.RUNNING
+
+
+def test_a_step_with_two_failed_parents_fails_once():
+    study = Study()
+    first, second = study.add("a"), study.add("b")
+    child = study.add("child", parents=(first, second))
+    study.start(first)
+    study.start(second)
+
+    drafts = study.tick({first: ended(1), second: ended(2)})
+
+    assert steps_of(drafts, e.StepFailed) == [first, second, child]
+    assert of(drafts, e.StepFailed)[-1].blocker == first
+
+
+def test_a_failure_goes_through_a_funnel_once():
+    study = Study(local_slots=9)
+    sims = [study.add(f"sim_{index}", template="sim") for index in range(3)]
+    posts = [study.add(f"post_{index}", template="post", funnels=("sim",)) for index in range(2)]
+    last = study.add("last", funnels=("post",))
+    for sim in sims:
+        study.start(sim)
+
+    drafts = study.tick({sims[0]: RUNNING, sims[1]: ended(1), sims[2]: ended(1)})
+
+    assert steps_of(drafts, e.StepFailed) == [sims[1], sims[2], *posts, last]
+    assert [event.blocker for event in of(drafts, e.StepFailed)] == [None, None, sims[1], sims[1], sims[1]]
+    assert study.step(sims[0]).state is State.RUNNING
+
+    assert kinds(study.tick({sims[0]: ended(0)})) == ["StepFinished", "StudyCompleted"]
+
+
+def test_what_a_failed_funnel_has_failed_stays_so_in_the_ticks_that_follow():
+    study = Study()
+    sims = [study.add(f"sim_{index}", template="sim") for index in range(2)]
+    post = study.add("post", funnels=("sim",))
+    for sim in sims:
+        study.start(sim)
+    study.tick({sims[0]: ended(1), sims[1]: RUNNING})
+
+    drafts = study.tick({sims[1]: ended(1)})
+
+    assert kinds(drafts) == ["StepFailed", "StudyCompleted"]
+    assert study.step(post).state is State.FAILED
+
+
+def test_a_time_out_that_is_followed_by_a_restart_fails_nobody():
+    study = Study()
+    first = study.add("a", run=RESTARTABLE)
+    second = study.add("b", parents=(first,))
+    study.start(first)
+
+    study.tick({first: TIMED_OUT})
+
+    assert study.step(second).phase is Phase.BLOCKED
+
+
+def test_a_failure_does_not_touch_steps_that_have_no_need_of_it():
+    study = Study()
+    first, second = study.add("a"), study.add("b")
+    child = study.add("child", parents=(second,))
+    study.start(first)
+    study.start(second)
+
+    study.tick({first: ended(1), second: ended(0)})
+
+    assert states(study) == [State.FAILED, State.FINISHED, State.PENDING]
+    assert study.step(child).phase is Phase.REQUESTED
+
+
+# -- the end of a study ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("counts", "status"),
+    [
+        ({"FINISHED": 3}, StudyStatus.FINISHED),
+        ({"DRYRUN": 3}, StudyStatus.FINISHED),
+        ({"FINISHED": 2, "FAILED": 1}, StudyStatus.FAILURE),
+        ({"FINISHED": 2, "TIMEDOUT": 1}, StudyStatus.FAILURE),
+        ({"HWFAILURE": 1}, StudyStatus.FAILURE),
+        ({"FINISHED": 2, "CANCELLED": 1}, StudyStatus.CANCELLED),
+        ({"FAILED": 2, "CANCELLED": 1}, StudyStatus.CANCELLED),
+    ],
+)
+def test_the_status_of_a_study_is_that_of_its_worst_steps(counts: dict[str, int], status: StudyStatus):
+    assert final_status(counts) is status
+
+
+def test_a_study_completes_with_its_last_step_and_only_once():
+    study = Study()
+    number = study.add("a")
+    study.start(number)
+    seen = look({study.step(number).token: ended(0)})
+
+    assert kinds(study.decide(seen)) == ["StepFinished", "StudyCompleted"]
+    assert study.graph.study.status is StudyStatus.FINISHED
+    assert study.decide(seen) == []
+
+
+def test_a_study_without_steps_does_not_complete():
+    assert Study().tick() == []
+
+
+# -- what happened outside -------------------------------------------------------------------------------------------
+
+
+def test_a_reboot_is_told_by_the_boot_id():
+    study = Study()
+    study.add("a")
+
+    [(step, event), *_] = study.tick(boot_id="boot2")
+
+    assert step is None
+    assert event == e.RebootDetected(host="login1", before="boot1", after="boot2")
+
+
+def test_another_host_is_no_reboot():
+    study = Study()
+    study.add("a")
+
+    assert of(study.tick(host="login2", boot_id="boot2"), e.RebootDetected) == []
+
+
+def test_a_scheduler_that_does_not_answer_is_noted_when_that_begins_and_when_it_ends():
+    study = Study()
+    study.start(study.add("a"))
+
+    silent = {"slurm": "socket timed out"}
+    assert study.tick(unreachable=silent) == [(None, e.PollFailed(adapter="slurm", message="socket timed out"))]
+    assert study.tick(unreachable=silent) == []
+    assert study.tick() == []
+
+    assert study.tick(answered=frozenset({"slurm"})) == [(None, e.PollRecovered(adapter="slurm"))]
+    assert study.tick(answered=frozenset({"slurm"})) == []
+
+
+def test_a_report_that_nobody_waits_for_is_recorded():
+    study = Study()
+    study.start(study.add("a"))
+
+    drafts = study.tick(strays=(("old", "old.exit.1"),))
+
+    assert drafts == [(None, e.ReportIgnored(token="old", report="old.exit.1"))]
+    assert states(study) == [State.RUNNING]
+
+
+# -- the same look twice ---------------------------------------------------------------------------------------------
+
+SIGHTINGS = {
+    "nothing": Sighting(),
+    "pending": Sighting(queue=JobState.PENDING, job_id="17"),
+    "running": Sighting(queue=JobState.RUNNING, job_id="17"),
+    "finished": ended(0),
+    "failed": ended(1),
+    "timed out": TIMED_OUT,
+    "node failed": NODE_FAILED,
+    "lost": LOST,
+    "abandoned": ABANDONED,
+    "orphaned": Sighting(queue=JobState.ORPHANED, claim=STARTED),
+    "unreachable": Sighting(queue=Silence.UNREACHABLE),
+}
+
+
+@pytest.mark.parametrize("phase", ["requested", "submitted", "started"])
+@pytest.mark.parametrize("sighting", SIGHTINGS.values(), ids=SIGHTINGS)
+@pytest.mark.parametrize("cancel", [False, True])
+def test_a_second_tick_that_sees_the_same_has_nothing_to_add(phase: str, sighting: Sighting, cancel: bool):
+    study = Study(local_slots=2, hardware_limit=1)
+    number = study.add("a", run=RESTARTABLE)
+    study.add("b", parents=(number,))
+    study.add("c")
+    token = study.reach(phase, number)
+    if cancel:
+        study.do(e.CancelRequested())
+    seen = look({token: sighting})
+    study.decide(seen)
+
+    assert study.decide(seen) == []
