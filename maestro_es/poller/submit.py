@@ -5,17 +5,21 @@ The process may die between any two of these. A request without an outcome is in
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 
 from maestro_es.core.decide import Draft
 from maestro_es.core.graph import Graph
-from maestro_es.core.outcomes import Unwritable, outcome_events
+from maestro_es.core.outcomes import InDoubt, Outcome, Unwritable, outcome_events
 from maestro_es.errors import StudyError
 from maestro_es.poller.open_study import OpenStudy, Submitted
 from maestro_es.poller.workspace import prepare
 
 #: How many outcomes are appended together: what a crash can put in doubt.
 _GROUP = 16
+
+#: Errors of a file system that may be gone at the next tick: the step is not to blame.
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def submit(study: OpenStudy, steps: Sequence[int]) -> None:
@@ -60,7 +64,9 @@ def _submit(study: OpenStudy, number: int) -> Submitted:
     try:
         job, digest = prepare(study.graph, step, study.dir, adapter, study.adapters.scheduler)
     except (OSError, ValueError, StudyError) as error:
-        return Submitted(number, step.token, Unwritable(f"its script can't be written: {error}"), at)
+        passing = isinstance(error, OSError) and error.errno in _PASSING
+        outcome: Outcome = (InDoubt if passing else Unwritable)(f"its script can't be written: {error}")
+        return Submitted(number, step.token, outcome, at)
     study.context.after("script")
     outcome = adapter.submit(job)
     study.context.after("submit")

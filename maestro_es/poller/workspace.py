@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from maestro_es.adapters.base import Adapter, Job
@@ -19,15 +18,8 @@ from maestro_es.poller.study_dir import StudyDir
 from maestro_es.spec.render import render
 
 
-@dataclass(frozen=True)
-class Scripts:
-    """The scripts of a step as texts, and where they belong. `restart` is empty if the step has none."""
-
-    folder: Path
-    name: str
-    restart_name: str
-    main: str
-    restart: str
+#: Scripts are their owner's to execute, as Maestro leaves them.
+_SCRIPT_MODE = 0o744
 
 
 def job_name(record: StepRecord) -> str:
@@ -75,17 +67,24 @@ def prepare(
 
 
 def _write_script(path: Path, text: str) -> None:
-    """Write an executable script, whole or not at all; one that stands there as it should is left alone."""
+    """Write an executable script; one that stands there as it should is left alone, another one replaced whole."""
+    content = text.encode()
     try:
-        with open(path, "rb") as file:
-            if file.read() == text.encode():
-                return
-    except FileNotFoundError:
-        pass
-    scratch = f"{path}.{os.getpid()}~"
-    with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o744), "wb") as file:
-        file.write(text.encode())
-    os.replace(scratch, path)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SCRIPT_MODE)
+    except FileExistsError:
+        if path.read_bytes() == content:
+            return
+        scratch = f"{path}.{os.getpid()}~"
+        handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _SCRIPT_MODE)
+        _write(handle, content)
+        os.replace(scratch, path)
+    else:
+        _write(handle, content)
+
+
+def _write(handle: int, content: bytes) -> None:
+    with open(handle, "wb") as file:
+        file.write(content)
 
 
 def _script_folder(graph: Graph, record: StepRecord, workspace: Path) -> Path:

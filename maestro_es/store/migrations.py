@@ -7,7 +7,6 @@ when something is to be applied: a tick finds the number of the newest one in th
 from __future__ import annotations
 
 import sqlite3
-from importlib import resources
 from typing import Any
 
 #: How many migrations this version knows; a test compares it with ``schema/migrations``.
@@ -30,6 +29,8 @@ def apply_migrations(connection: sqlite3.Connection) -> None:
 
 def scripts() -> list[tuple[str, str]]:
     """Return name and text of each migration, in order."""
+    from importlib import resources  # noqa: PLC0415 - likewise
+
     folder = resources.files("maestro_es.schema") / "migrations"
     files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name)
     return [(entry.name.removesuffix(".sql"), entry.read_text("utf-8")) for entry in files]
