@@ -17,7 +17,6 @@ from maestro_es.poller.claims import make_claim
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.spec.render import render
 
-
 #: Scripts are their owner's to execute, as Maestro leaves them.
 _SCRIPT_MODE = 0o744
 

@@ -1,0 +1,87 @@
+"""What the documentation says is so: its commands exist, its examples run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import maestro_es.execution_graph
+from maestro_es.cli.main import COMMANDS, cli
+from tests.e2e.command import maestro_es as run_command
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help_with_an_example_that_it_understands(name, tmp_path):
+    done = run_command(name, "--help")
+    assert done.returncode == 0
+    example = re.search(
+        r"Example: maestro-es (.*)|Example: .* maestro-es (.*?)  ", " ".join(done.stdout.split()) + "  "
+    )
+    assert example, done.stdout
+    words = shlex.split((example[1] or example[2]).split("    ")[0].split("  ")[0])
+    assert words[0] == name
+    command = cli.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    command.make_context(name, [word for word in words[1:] if word != "(in a crontab)"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_command_in_the_documentation_exists(page):
+    named = set(re.findall(r"maestro-es ([a-z]+)\b", page.read_text())) - {
+        "is",
+        "appends",
+        "can",
+        "and",
+        "was",
+        "lists",
+    }
+    assert named <= set(COMMANDS)
+
+
+def test_each_command_stands_in_the_readme():
+    assert {name for name in COMMANDS if f"maestro-es {name}" not in README} == set()
+
+
+def test_the_example_in_the_readme_runs(tmp_path):
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("FINISHED [")
+    assert (tmp_path / "two-steps" / "greet" / "hello.txt").read_text() == "hello\n"
+
+
+def test_the_example_in_the_docstring_of_the_graph_runs(tmp_path):
+    text = str(maestro_es.execution_graph.__doc__).partition("::\n")[2]
+    example = "import time\n" + "\n".join(line.removeprefix("    ") for line in text.splitlines())
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "hello" / "greet" / "hello.txt").read_text() == "hello\n"
+
+
+def test_a_tick_imports_nothing_that_it_does_not_need(tmp_path):
+    spec = ROOT / "examples" / "hello_world" / "hello_world.yaml"
+    assert run_command("run", "-y", "-o", tmp_path / "study", spec).returncode == 0
+    script = (
+        "import sys; sys.argv = ['maestro-es', 'tick', 'study']; from maestro_es.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as left:\n    code = left.code\n"
+        "print(code, sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.startswith("0 ["), done
+    loaded = set(re.findall(r"'(\w+)'", done.stdout))
+    assert not loaded & {"yaml", "sqlite_utils", "rich", "jsonschema", "pluggy"}, loaded
