@@ -17,7 +17,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.InvocationStarted():
             return f"{event.command} (process {event.pid} on {event.host}, version {event.version})"
         case e.StudyCreated():
-            return f"study {event.name} was created in {event.root}"
+            return f"study {event.name or event.study_id} was created in {event.root}"
         case e.StepTemplateAdded():
             return f"step {event.name} was declared"
         case e.StepAdded():

@@ -51,7 +51,7 @@ def find_registered(word: str) -> list[str]:
     if word in studies:
         return [word]
     here = {study_id for study_id, root in studies.items() if root in (Path(word), Path(word).absolute())}
-    found = here or {study_id for study_id in studies if study_id.startswith(word)}
+    found = here or {study_id for study_id in studies if word and study_id.startswith(word)}
     if not found or (len(found) > 1 and not here):
         many = f"{len(found)} studies begin with that" if found else "no study is registered by that"
         raise RequestRefused(f"{word}: {many}; 'maestro-es studies' lists them")

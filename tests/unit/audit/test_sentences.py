@@ -1,0 +1,56 @@
+# ruff: noqa: S106 - a token is the name of an attempt, and no password
+
+from __future__ import annotations
+
+import pytest
+
+from maestro_es.audit.sentences import describe
+from maestro_es.core import events as e
+from maestro_es.core.model import Cause
+from tests.unit.core.samples import SAMPLES
+
+
+def name_of(number: int) -> str:
+    return f"step_{number}"
+
+
+@pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
+def test_every_event_has_a_sentence_without_loose_ends(event):
+    sentence = describe(event, name_of)
+    assert sentence
+    assert "None" not in sentence
+    assert not sentence.endswith((" ", ":", ","))
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence"),
+    [
+        (e.StudyCreated(study_id="cafe", root="/s", name="pi"), "study pi was created in /s"),
+        (e.StudyCreated(study_id="cafe", root="/s"), "study cafe was created in /s"),
+        (
+            e.StepAdded(name="c", template="c", workspace="c", parents=(1, 2), funnels=("sim",)),
+            "was added, waits for step_1, step_2, all of sim",
+        ),
+        (
+            e.StepAdded(name="c", template="c", workspace="c", parents=(1, 2, 3, 4, 5, 6, 7)),
+            "was added, waits for step_1, step_2, step_3, step_4, step_5 and 2 more",
+        ),
+        (e.CancelRequested(reason="wrong seed"), "asked to cancel the whole study: wrong seed"),
+        (e.CancelRequested(steps=(3,)), "asked to cancel step_3"),
+        (e.JobSubmitted(token="t", job_id="17", adopted=True), "job 17 was found again"),
+        (e.StepRestarted(number=1, limit=0), "is to be restarted: 1, no limit"),
+        (
+            e.HardwareFailed(token="t", at=1, number=2, limit=3, reason="node failed"),
+            "failed by no fault of its own: node failed; 2 of 3",
+        ),
+        (e.StepFailed(at=1, cause=Cause.UPSTREAM, message="a ended FAILED"), "failed (upstream): a ended FAILED"),
+        (e.StepCancelled(at=1, message="cancelled before it ran"), "cancelled before it ran"),
+        (e.StepCancelled(at=1, message="a ended CANCELLED", blocker=1), "cancelled: a ended CANCELLED"),
+        (
+            e.AttemptAbandoned(token="t", evidence=(e.Evidence(source="claim", says="abandoned"),)),
+            "the attempt was given up, it can't start any more: claim says abandoned",
+        ),
+    ],
+)
+def test_sentences_say_what_a_person_wants_to_know(event, sentence):
+    assert describe(event, name_of) == sentence
