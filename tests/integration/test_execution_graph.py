@@ -1,0 +1,210 @@
+"""The public class, over real logs and real processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from maestro_es import ExecutionGraph, State, StudyStatus, StudyStep
+from maestro_es.core.model import CancelCode, JobStatusCode, StepRecord
+from maestro_es.errors import NotAStudy, RequestRefused
+
+
+def _run(graph: ExecutionGraph, seconds: float = 30) -> StudyStatus:
+    """Tick until the graph has ended."""
+    deadline = time.monotonic() + seconds
+    while (status := graph.execute_ready_steps()) is StudyStatus.RUNNING and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return status
+
+
+def _add(graph: ExecutionGraph, name: str, cmd: str = "true", **run: object) -> None:
+    graph.add_step(name, StudyStep(name, "a step", {"cmd": cmd, **run}), name, 0)
+
+
+def _add_together(graph: ExecutionGraph, *names: str) -> None:
+    with graph.batch():
+        for name in names:
+            _add(graph, name)
+
+
+@pytest.fixture
+def graph(tmp_path):
+    with ExecutionGraph.create(tmp_path / "study") as graph:
+        yield graph
+
+
+@pytest.fixture
+def diamond(graph):
+    """Four steps: top, left and right of it, bottom."""
+    for name in ("top", "left", "right", "bottom"):
+        _add(graph, name, f"echo {name} >> ../order")
+    for parent, child in (("top", "left"), ("top", "right"), ("left", "bottom"), ("right", "bottom")):
+        graph.add_connection(parent, child)
+    return graph
+
+
+def test_a_graph_runs_in_the_order_of_its_edges(diamond):
+    assert _run(diamond) is StudyStatus.FINISHED
+    order = (diamond.path / "order").read_text().split()
+    assert order[0] == "top"
+    assert sorted(order[1:3]) == ["left", "right"]
+    assert order[3] == "bottom"
+    assert {step.state for step in diamond.steps.values()} == {State.FINISHED}
+
+
+def test_a_second_object_on_the_same_path_sees_the_same_graph_and_goes_on_with_it(diamond):
+    diamond.execute_ready_steps()
+    with ExecutionGraph.open(diamond.path) as other:
+        assert other.steps == diamond.steps
+        assert _run(other) is StudyStatus.FINISHED
+    assert diamond.status is StudyStatus.FINISHED
+
+
+def test_another_process_sees_the_same_graph(diamond):
+    script = f"from maestro_es import ExecutionGraph; print(ExecutionGraph.open({str(diamond.path)!r}).status_subtree)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['top', 'left', 'right', 'bottom']"
+
+
+def test_arguments_are_checked_as_maestro_checks_them(tmp_path):
+    with pytest.raises(ValueError, match="submission_attempts"):
+        ExecutionGraph(submission_attempts=0)
+    with pytest.raises(ValueError, match="submission_throttle"):
+        ExecutionGraph(submission_throttle=-1)
+    with ExecutionGraph.create(tmp_path / "study") as graph:
+        with pytest.raises(TypeError, match="dictionary"):
+            graph.set_adapter("slurm")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="condor"):
+            graph.set_adapter({"type": "condor"})
+
+
+def test_without_a_path_a_graph_lives_among_the_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with ExecutionGraph() as graph:
+        _add(graph, "only")
+        assert _run(graph) is StudyStatus.FINISHED
+        assert graph.path.parent == tmp_path
+
+
+def test_steps_and_edges_that_make_no_sense_are_refused(diamond):
+    before = diamond.history()
+    with pytest.raises(RequestRefused, match="'top' already"):
+        _add(diamond, "top")
+    with pytest.raises(KeyError, match="nobody"):
+        diamond.add_connection("nobody", "top")
+    with pytest.raises(ValueError, match="cycle"):
+        diamond.add_connection("bottom", "top")
+    with pytest.raises(ValueError, match="cycle"):
+        diamond.add_connection("top", "top")
+    with pytest.raises(ValueError, match="no cmd"):
+        diamond.add_step("empty", StudyStep("empty", "d", {}), "empty", 0)
+    assert diamond.history() == before
+
+
+def test_a_connection_to_the_source_or_made_twice_changes_nothing(diamond):
+    before = diamond.history()
+    diamond.add_connection("_source", "top")
+    diamond.add_connection("top", "left")
+    assert diamond.history() == before
+
+
+def test_a_batch_is_all_or_nothing(graph):
+    with graph.batch():
+        _add(graph, "a")
+        _add(graph, "b")
+        graph.add_connection("a", "b")
+    with pytest.raises(RequestRefused):
+        _add_together(graph, "c", "a")
+    assert graph.status_subtree == ["a", "b"]
+    assert graph.steps["b"].unmet == 1
+
+
+def test_name_and_description_are_in_the_log(graph):
+    graph.add_description("study", "what it is for", author="ignored")
+    assert (graph.name, graph.description) == ("study", "what it is for")
+    with ExecutionGraph.open(graph.path) as other:
+        assert other.name == "study"
+
+
+def test_the_state_at_a_moment_of_the_past_is_what_the_log_says(diamond):
+    _run(diamond)
+    (finished,) = [r for r in diamond.history("top") if type(r.event).__name__ == "StepFinished"]
+    before, after = diamond.at(seq=finished.seq - 1), diamond.at(seq=finished.seq)
+    assert before.step(1).state is State.RUNNING
+    assert after.step(1).state is State.FINISHED
+    assert diamond.at(time=finished.recorded_at - 1).step(1).state is not State.FINISHED
+    with pytest.raises(ValueError, match="either"):
+        diamond.at()
+
+
+def test_a_replay_of_all_events_is_the_present(diamond):
+    _run(diamond)
+    replayed: dict[str, StepRecord] = {step.name: step for step in ExecutionGraph.replay(diamond.history()).steps()}
+    assert replayed == diamond.steps
+
+
+def test_the_status_table_is_written_where_it_is_asked_for(diamond, tmp_path):
+    _run(diamond)
+    diamond.write_status(tmp_path)
+    lines = (tmp_path / "status.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["Step Name", "top", "left", "right", "bottom"]
+
+
+def test_the_schedulers_can_be_asked_without_recording_anything(graph):
+    assert graph.check_study_status() == (JobStatusCode.NOJOBS, {})
+    _add(graph, "sleeper", "sleep 60")
+    graph.execute_ready_steps()
+    before = graph.history()
+    assert graph.check_study_status() == (JobStatusCode.OK, {"sleeper": State.RUNNING})
+    assert graph.history() == before
+    assert graph.cancel_study() is CancelCode.OK
+    assert _run(graph) is StudyStatus.CANCELLED
+
+
+def test_scripts_can_be_written_without_running_them(diamond):
+    diamond.generate_scripts()
+    assert (diamond.path / "top" / "top.sh").read_text() == "#!/bin/bash\n\necho top >> ../order\n"
+    assert {step.state for step in diamond.steps.values()} == {State.INITIALIZED}
+
+
+def test_a_dry_run_writes_scripts_and_runs_nothing(tmp_path):
+    with ExecutionGraph.create(tmp_path / "study", dry_run=True) as graph:
+        _add(graph, "a", "touch ../ran")
+        _add(graph, "b")
+        graph.add_connection("a", "b")
+        assert graph.execute_ready_steps() is StudyStatus.FINISHED
+        assert {step.state for step in graph.steps.values()} == {State.DRYRUN}
+    assert (tmp_path / "study" / "b" / "b.sh").exists()
+    assert not (tmp_path / "study" / "ran").exists()
+
+
+def test_scripts_kept_among_the_temporary_files_are_gone_at_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with ExecutionGraph.create(tmp_path / "study", use_tmp=True) as graph:
+        _add(graph, "a", "echo $0 > script")
+        assert _run(graph) is StudyStatus.FINISHED
+        assert (tmp_path / "study" / "a" / "script").read_text().startswith(f"{tmp_path}/maestro-es-")
+    assert [path.name for path in tmp_path.iterdir()] == ["study"]
+
+
+def test_a_path_without_a_study_can_not_be_opened(tmp_path):
+    with pytest.raises(NotAStudy, match="not a study directory"):
+        ExecutionGraph.open(tmp_path)
+
+
+def test_a_path_with_a_study_can_not_be_created_again(graph):
+    with pytest.raises(RequestRefused, match="a study in this directory"):
+        ExecutionGraph.create(graph.path)
+
+
+def test_more_steps_can_be_added_while_the_graph_runs(graph):
+    _add(graph, "first")
+    assert _run(graph) is StudyStatus.FINISHED
+    _add(graph, "second")
+    graph.add_connection("first", "second")
+    assert graph.status is StudyStatus.RUNNING
+    assert _run(graph) is StudyStatus.FINISHED
