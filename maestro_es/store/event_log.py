@@ -93,6 +93,8 @@ def read_step_rows(connection: sqlite3.Connection, step: int) -> list[Row]:
 def head(connection: sqlite3.Connection) -> tuple[int, int, bytes]:
     """Return seq, recorded_at and digest of the last event; zeros and `GENESIS` of an empty log."""
     row = connection.execute("SELECT seq, recorded_at, digest FROM event ORDER BY seq DESC LIMIT 1").fetchone()
+    if row and [type(value) for value in row] != [int, int, bytes]:
+        raise DamagedLog("the last event of the log can't be read; restore it from a copy")
     return row or (0, 0, GENESIS)
 
 

@@ -104,10 +104,11 @@ class ProjectedGraph:
         self._new_templates: list[StepTemplateAdded] = []
         query = "SELECT applied_seq, reducer_version, study FROM projection"
         row = self._connection.execute(query).fetchone() or (0, 0, "{}")
-        self.applied_seq, self.reducer_version = row[0], row[1]
+        self.reducer_version = row[1]
         try:
+            self.applied_seq = int(row[0])
             self.study = _study.decode(row[2])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, TypeError, ValueError):
             self.reducer_version = 0  # of another version, or damaged: it will be rebuilt
             self.study = StudyRecord()
 

@@ -164,14 +164,12 @@ class StudyLog:
 
     def refresh(self) -> None:
         """Take in what other processes have appended."""
-        try:
+        with _explained(self.path):
             head = Head(*event_log.head(self._connection))
             if head != self.head:
                 self.head = head
                 self.graph.forget()
                 self._catch_up()
-        except sqlite3.DatabaseError as error:
-            raise _explain(error, self.path) from error
 
     def events(self, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
         """Yield the events with ``after < seq <= upto``."""
@@ -179,19 +177,15 @@ class StudyLog:
 
     def events_of(self, step: int) -> list[Recorded]:
         """Return the events about one step, however long the log is."""
-        try:
+        with _explained(self.path):
             return list(map(event_log.decode, event_log.read_step_rows(self._connection, step)))
-        except sqlite3.DatabaseError as error:
-            raise _explain(error, self.path) from error
 
     def rows(self, after: int = 0, upto: int | None = None) -> Iterator[event_log.Row]:
         """Yield the rows with ``after < seq <= upto``, read in blocks, so that no writer is kept waiting."""
         last = _NEVER if upto is None else upto
         while after < last:
-            try:
+            with _explained(self.path):
                 block = event_log.read_rows(self._connection, after, min(_FLUSH_EVERY, last - after))
-            except sqlite3.DatabaseError as error:
-                raise _explain(error, self.path) from error
             if not block:
                 return
             yield from block
@@ -200,13 +194,12 @@ class StudyLog:
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Let all that is read inside be of one moment. Writers wait meanwhile, so don't be long."""
-        try:
-            self._connection.execute("BEGIN")
-            yield self._connection
-        except sqlite3.DatabaseError as error:
-            raise _explain(error, self.path) from error
-        finally:
-            self._connection.rollback()
+        with _explained(self.path):
+            try:
+                self._connection.execute("BEGIN")
+                yield self._connection
+            finally:
+                self._connection.rollback()
 
     def replay(self, upto: int | None = None) -> MemoryGraph:
         """Return the graph as it was after event `upto` (None: the last), folded in memory."""
@@ -223,10 +216,8 @@ class StudyLog:
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Return the rows of a reading query."""
-        try:
+        with _explained(self.path):
             return self._connection.execute(sql, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise _explain(error, self.path) from error
 
     # -- the projection ---------------------------------------------------------------------------------------------
 
@@ -267,18 +258,15 @@ class StudyLog:
 @contextlib.contextmanager
 def _closing_on_error(path: Path) -> Iterator[sqlite3.Connection]:
     """Connect, and close the file again if what is done with it fails."""
-    connection = None
-    try:
+    with _explained(path):
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = TRUNCATE")
-        connection.execute("PRAGMA synchronous = FULL")
-        yield connection
-    except BaseException as error:
-        if connection:
+        try:
+            connection.execute("PRAGMA journal_mode = TRUNCATE")
+            connection.execute("PRAGMA synchronous = FULL")
+            yield connection
+        except BaseException:
             connection.close()
-        if isinstance(error, sqlite3.DatabaseError):
-            raise _explain(error, path) from error
-        raise
+            raise
 
 
 def _require_file(path: Path) -> None:
@@ -305,7 +293,16 @@ def _writer(connection: sqlite3.Connection) -> str:
     return f"maestro-es {version}" if version else "a later version of maestro-es"
 
 
-def _explain(error: sqlite3.DatabaseError, path: Path) -> Exception:
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Explain what SQLite raises. Its message about a damaged file may hold bytes of it, and be no text."""
+    try:
+        yield
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        raise _explain(error, path) from error
+
+
+def _explain(error: Exception, path: Path) -> Exception:
     """Turn an error of SQLite into one that says what to do."""
     text = str(error)
     if isinstance(error, sqlite3.OperationalError):

@@ -84,11 +84,11 @@ def _differences(connection: sqlite3.Connection, fold: _Fold) -> Iterator[str]:
     yield from _study(connection, fold)
     yield from _steps(connection, graph)
     edges = ((parent, child) for parent in numbers for child in graph.children(parent))
-    yield from _rows(connection, "edge", ("parent", "child"), edges)
+    yield from _rows(connection, "edge", ("parent", "child"), edges, 2)
     funnels = sorted((template, child) for child in numbers for template in graph.funnels(child))
-    yield from _rows(connection, "funnel", ("template", "child"), funnels)
+    yield from _rows(connection, "funnel", ("template", "child"), funnels, 2)
     templates = sorted((t.name, msgspec.json.encode(t).decode(), graph.unfinished(t.name)) for t in graph.templates())
-    yield from _rows(connection, "template", ("name", "data", "unfinished"), templates)
+    yield from _rows(connection, "template", ("name", "data", "unfinished"), templates, 1)
 
 
 def _study(connection: sqlite3.Connection, fold: _Fold) -> Iterator[str]:
@@ -128,18 +128,21 @@ def _steps(connection: sqlite3.Connection, graph: MemoryGraph) -> Iterator[str]:
 
 
 def _rows(
-    connection: sqlite3.Connection, table: str, columns: tuple[str, ...], expected: Iterable[tuple[Any, ...]]
+    connection: sqlite3.Connection,
+    table: str,
+    columns: tuple[str, ...],
+    expected: Iterable[tuple[Any, ...]],
+    keys: int,
 ) -> Iterator[str]:
-    """Compare a table with its expected rows; both are in the order of the primary key."""
-    keys = len(columns) - 1 if table == "template" else len(columns)
+    """Compare a table with its expected rows, both in the order of the primary key: the first `keys` columns."""
     order = ", ".join(columns[:keys])
     found = connection.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")
     for right, row in zip_longest(expected, found):
         if right is None or (row and row[:keys] < right[:keys]):
-            yield f"the projection has a {table} too many: {_named(columns[:keys], row)}"
+            yield f"the projection has a row too many in {table}: {_named(columns[:keys], row)}"
             return
         if row is None or row[:keys] > right[:keys]:
-            yield f"the projection lacks a {table}: {_named(columns[:keys], right)}"
+            yield f"the projection lacks a row in {table}: {_named(columns[:keys], right)}"
             return
         yield from _fields(f"{table} {row[0]!r}", columns, row, right)
 
