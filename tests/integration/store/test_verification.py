@@ -1,0 +1,328 @@
+"""Whatever is done to a log by another hand, `verify` says where."""
+
+# ruff: noqa: S608 - SQL is made of our own tables and columns
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maestro_es.core import events as e
+from maestro_es.core.events import Recorded
+from maestro_es.errors import DamagedLog, MaestroError, NewerLog
+from maestro_es.store import event_log
+from maestro_es.store.event_log import GENESIS, Row, check_chain, row_digest, seal
+from maestro_es.store.projection import FIELDS
+from maestro_es.store.verification import Verification, verify
+from tests.integration.store.logs import IDENTITY, create, history, meddle, reopen, written
+
+#: The last event: `history`, and the starts of two invocations.
+LAST = len(history()) + 2
+
+COLUMNS = ("seq", "recorded_at", "invocation", "step", "type", "version", "data", "digest")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    written(tmp_path / "events.db").close()
+    return tmp_path / "events.db"
+
+
+@pytest.fixture
+def rows(path: Path) -> list[Row]:
+    with reopen(path) as log:
+        return list(log.rows())
+
+
+def verified(path: Path) -> Verification:
+    with reopen(path) as log:
+        return verify(log)
+
+
+def test_a_log_that_nobody_has_touched_is_right(path: Path, rows: list[Row]):
+    assert verified(path) == Verification(len(rows), rows[-1][7].hex())
+
+
+def test_an_empty_log_is_right(tmp_path: Path):
+    with create(tmp_path / "new.db") as log:
+        assert verify(log) == Verification(0, GENESIS.hex())
+
+
+def test_the_same_events_at_the_same_times_have_the_same_head(tmp_path: Path):
+    with written(tmp_path / "a.db") as first, written(tmp_path / "b.db") as second:
+        assert verify(first) == verify(second)
+
+
+# -- the chain -------------------------------------------------------------------------------------------------------
+
+
+def flips(value: object) -> Iterator[object]:
+    """Yield a value of a column with each of its bytes changed, as SQLite could return it."""
+    if value is None:
+        yield from (0, 1)
+    elif isinstance(value, int):
+        stored = value.to_bytes(8, "big")
+        yield from (int.from_bytes(other, "big", signed=True) for other in flipped(stored))
+    elif isinstance(value, bytes):
+        yield from flipped(value)
+    else:
+        for other in flipped(str(value).encode()):
+            try:
+                yield other.decode()
+            except UnicodeDecodeError:
+                continue  # SQLite refuses to return it
+
+
+def flipped(data: bytes) -> Iterator[bytes]:
+    for index in range(len(data)):
+        for bit in (0x01, 0x80):
+            yield data[:index] + bytes([data[index] ^ bit]) + data[index + 1 :]
+
+
+def test_a_change_of_any_byte_of_any_column_of_any_event_is_found_where_it_is(rows: list[Row]):
+    assert len(rows) >= 60
+    before = (0, 0, GENESIS)
+    for place, row in enumerate(rows):
+        for column, name in enumerate(COLUMNS):
+            for value in flips(row[column]):
+                changed: Any = (*row[:column], value, *row[column + 1 :])
+                with pytest.raises(DamagedLog, match=rf"^event {row[0]} (is missing|was changed)"):
+                    list(check_chain([changed, *rows[place + 1 : place + 2]], before))
+                assert value != row[column], name
+        before = (row[0], row[1], row[7])
+
+
+@pytest.mark.parametrize("column", [name for name in COLUMNS if name != "seq"])
+@pytest.mark.parametrize("seq", [1, 2, 33, "last"])
+def test_a_change_in_the_file_is_found(path: Path, rows: list[Row], column: str, seq: int | str):
+    seq = len(rows) if seq == "last" else seq
+    value = {"data": "replace(data, '\"', '\" ')", "digest": "randomblob(32)", "type": "'StudyPaused'"}
+    meddle(path, f"UPDATE event SET {column} = {value.get(column, f'coalesce({column}, 0) + 1')} WHERE seq = {seq}")
+
+    with pytest.raises(DamagedLog, match=f"^event {seq} was changed after it was written: its digest is wrong"):
+        verified(path)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("DELETE FROM event WHERE seq = 1", "event 1 is missing: event 2 follows event 0"),
+        ("DELETE FROM event WHERE seq = 20", "event 20 is missing: event 21 follows event 19"),
+        ("DELETE FROM event WHERE seq BETWEEN 5 AND 50", "event 5 is missing: event 51 follows event 4"),
+        ("UPDATE event SET seq = seq + 30000 WHERE seq > 40", "is missing: event 30041 follows event"),
+        ("DELETE FROM event WHERE seq > 60", f"the log ends with event 60, but it had {LAST}: events were"),
+        ("UPDATE event SET data = CAST(x'7b22ff' AS TEXT) WHERE seq = 9", "Could not decode to UTF-8"),
+    ],
+)
+def test_events_that_were_taken_away_are_missed(path: Path, statement: str, words: str):
+    meddle(path, statement)
+
+    with pytest.raises(DamagedLog, match=words):
+        verified(path)
+
+
+def reseal(path: Path, change: dict[int, e.AnyEvent] | None = None, **columns: Any) -> None:
+    """Write the log anew with other events in it, and the digests to match: what a skilled hand could do."""
+    with reopen(path) as log:
+        rows = list(log.rows())
+    connection = sqlite3.connect(path)
+    for name in ("event_is_gapless", "event_is_never_updated", "event_is_never_deleted"):
+        connection.execute(f"DROP TRIGGER IF EXISTS {name}")
+    connection.execute("DELETE FROM event")
+    digest = GENESIS
+    for found in rows:
+        event = (change or {}).get(found[0])
+        row = seal(digest, Recorded(*found[:4], event)) if event else found
+        plain = [
+            columns.get(name, value) if row[0] == LAST else value for name, value in zip(COLUMNS, row, strict=True)
+        ]
+        digest = row_digest(digest, tuple(plain[:7]))
+        event_log.insert(connection, [(*plain[:7], digest)])  # type: ignore[list-item]
+    connection.commit()
+    connection.close()
+
+
+def test_a_log_that_was_written_anew_has_another_head(path: Path, rows: list[Row]):
+    reseal(path, {32: IDENTITY})
+    assert verified(path).head == rows[-1][7].hex()
+
+    reseal(path, {LAST - 6: e.PollFailed(adapter="slurm", message="another story")})
+    with reopen(path) as log:
+        log.rebuild()
+        assert verify(log).head != rows[-1][7].hex()
+
+
+def test_a_history_that_can_not_have_been_is_found_though_its_digests_are_right(path: Path):
+    reseal(path, {LAST: e.StepFinished(token="nobody's", at=1)})  # noqa: S106 - the name of an attempt
+
+    with pytest.raises(DamagedLog, match=f"event {LAST}: StepFinished can't follow for step 'alone'"):
+        verified(path)
+
+
+def test_an_event_of_no_invocation_is_found_though_its_digest_is_right(path: Path):
+    reseal(path, invocation=5)
+
+    with pytest.raises(DamagedLog, match=f"event {LAST}: event 5 is no start of an invocation"):
+        verified(path)
+
+
+def test_a_payload_that_is_none_is_found_though_its_digest_is_right(path: Path):
+    reseal(path, data='{"token":5}')
+
+    with pytest.raises(DamagedLog, match=f"event {LAST}: its payload is no JobSubmitted: Expected `str`, got `int`"):
+        verified(path)
+
+
+@pytest.mark.parametrize("columns", [{"type": "StepDreamt"}, {"version": 2}])
+def test_an_event_of_a_later_version_is_no_damage(path: Path, columns: dict[str, Any]):
+    reseal(path, **columns)
+
+    with pytest.raises(NewerLog, match=rf"event {LAST} is a .* which this version of maestro-es can't read"):
+        verified(path)
+
+
+def test_a_time_that_goes_back_is_found_though_its_digest_is_right(path: Path):
+    reseal(path, recorded_at=1)
+
+    with pytest.raises(DamagedLog, match=f"event {LAST} is earlier than the one before it"):
+        verified(path)
+
+
+# -- the projection --------------------------------------------------------------------------------------------------
+
+OTHER_VALUES = {
+    "name": "'other'", "template": "'alone'", "params": "'[]'", "workspace": "'w'", "workspaces": """'{"a":"b"}'""",
+    "scheduled": "1 - scheduled", "state": "'FAILED'", "kind": "'retry'", "cause": "'lost'", "cancelling": "1",
+    "token": "'t'", "job_id": "'0'", "job_host": "'h'", "job_instance": "'i'", "message": "'spoilt'",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", [name for name in FIELDS if name != "number"])
+def test_a_field_of_a_step_that_differs_is_named(path: Path, field: str):
+    meddle(path, f"UPDATE step SET {field} = {OTHER_VALUES.get(field, f'coalesce({field}, 0) + 1')} WHERE number = 2")
+
+    with pytest.raises(
+        DamagedLog, match=rf"projection of step 2 \('.*'\) differs in {field}: it has .* run 'maestro-es"
+    ):
+        verified(path)
+
+
+STUDY = """UPDATE projection SET study = json_set(study, '$.{}', json('{}'))"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("INSERT INTO edge VALUES (1, 11)", "the projection has a row too many in edge: parent 1, child 11"),
+        ("DELETE FROM edge WHERE child = 3", "the projection lacks a row in edge: parent 1, child 3"),
+        ("INSERT INTO edge VALUES (99, 1)", "the projection has a row too many in edge: parent 99, child 1"),
+        ("DELETE FROM funnel", "the projection lacks a row in funnel: template 'sim', child 5"),
+        (
+            "INSERT INTO funnel VALUES ('make', 9)",
+            "the projection has a row too many in funnel: template 'make', child 9",
+        ),
+        (
+            "INSERT INTO funnel VALUES ('zoo', 9)",
+            "the projection has a row too many in funnel: template 'zoo', child 9",
+        ),
+        ("DELETE FROM template WHERE name = 'sim'", "the projection lacks a row in template: name 'sim'"),
+        ("INSERT INTO template VALUES ('zoo', '{}', 0)", "the projection has a row too many in template: name 'zoo'"),
+        (
+            "UPDATE template SET unfinished = 7 WHERE name = 'sim'",
+            "template 'sim' differs in unfinished: it has 7, .* 1",
+        ),
+        ("UPDATE template SET data = '{}' WHERE name = 'sim'", "template 'sim' differs in data"),
+        ("DELETE FROM step WHERE number = 4", r"the projection lacks step 4 \('sim_SIZE.30'\)"),
+        ("DELETE FROM step WHERE number = 11", r"the projection lacks step 11 \('later'\)"),
+        ("DELETE FROM step", r"the projection lacks step 1 \('make'\)"),
+        ("UPDATE step SET number = 99 WHERE number = 11", r"the projection lacks step 11 \('later'\)"),
+        ("UPDATE step SET number = 0 WHERE number = 1", r"the projection has a step 0 \('make'\) too many"),
+        ("UPDATE projection SET applied_seq = 99", f"the log ends with event {LAST}, but it had 99"),
+        (STUDY.format("paused", "true"), "the study differs in paused: it has True, the events add up to False"),
+        (STUDY.format("root", '"/s"'), "the study differs in root: it has '/s', the events add up to '/t'"),
+        (STUDY.format("states.FAILED", "2"), "the study differs in states"),
+        (STUDY.format("settings.submission_throttle", "4"), "the study differs in settings"),
+        (STUDY.format("open_steps", "1"), "the study differs in open_steps: it has 1"),
+    ],
+)
+def test_the_first_difference_of_the_projection_is_named(path: Path, statement: str, words: str):
+    meddle(path, statement)
+
+    with pytest.raises(DamagedLog, match=words):
+        verified(path)
+
+
+def test_a_step_too_many_is_named(path: Path):
+    others = ", ".join(FIELDS[2:])
+    meddle(path, f"INSERT INTO step (number, name, {others}) SELECT 12, 'ghost', {others} FROM step WHERE number = 1")
+
+    with pytest.raises(DamagedLog, match=r"the projection has a step 12 \('ghost'\) too many"):
+        verified(path)
+
+
+def test_a_projection_that_differs_is_mended_by_a_rebuild(path: Path, rows: list[Row]):
+    meddle(path, "UPDATE step SET state = 'FINISHED'", "DELETE FROM funnel", "UPDATE template SET unfinished = 0")
+
+    with reopen(path) as log:
+        with pytest.raises(DamagedLog, match="the events are right: run 'maestro-es rebuild'"):
+            verify(log)
+        log.rebuild()
+        assert verify(log).events == len(rows)
+
+
+def test_an_index_that_lost_a_row_is_found(path: Path):
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute(
+        "UPDATE sqlite_master SET sql = replace(sql, 'phase = 1', 'phase = 9') WHERE name = 'step_ready'"
+    )
+    connection.execute("PRAGMA writable_schema = RESET")
+    connection.close()
+
+    with pytest.raises(DamagedLog, match=r"the file is damaged: .*step_ready; restore it from a copy"):
+        verified(path)
+
+
+def test_events_that_others_append_meanwhile_are_verified_too(path: Path, rows: list[Row]):
+    with reopen(path) as log, reopen(path) as other:
+        other.append([(None, e.StudyPaused())])
+
+        assert verify(log).events == len(rows) + 2
+
+
+# -- the bytes of the file -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_byte_of_the_file_that_changed_is_found_or_of_no_account(tmp_path: Path, part: int):
+    """Of no account are bytes that hold nothing: what is read is then all right."""
+    path = tmp_path / "events.db"
+    written(path).close()
+    whole = path.read_bytes()
+    with reopen(path) as log:
+        rows = list(log.rows())
+    found = 0
+    for place in range(part * 41, len(whole), 4 * 41):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            with reopen(path) as log:
+                verify(log)
+                assert list(log.rows()) == rows
+        except MaestroError:
+            found += 1
+    assert found > 20
+
+
+def test_the_head_of_the_file_tells_what_it_is(path: Path):
+    whole = path.read_bytes()
+    for place in range(100):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x01]) + whole[place + 1 :])
+        try:
+            events = verified(path).events
+        except MaestroError:
+            continue
+        assert events == LAST
