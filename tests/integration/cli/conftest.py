@@ -1,0 +1,163 @@
+"""A study to read: real, made of events at known times; and the command line, called in this process."""
+
+# ruff: noqa: S106 - a token is the name of an attempt, and no password
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import pytest
+
+from maestro_es.cli.main import main
+from maestro_es.core import events as e
+from maestro_es.core.decide import Draft
+from maestro_es.core.model import Cause, Param, Settings, SubmissionKind
+from maestro_es.poller.create import create_log, make_directory
+from maestro_es.poller.open_study import Context, OpenStudy
+
+SECOND = 1_000_000
+
+#: 2026-01-31 12:00:00 UTC, when the study is made; all that happens in it is recorded a minute after the other.
+NOON = 1_769_860_800 * SECOND
+
+STUDY_ID = "cafe" * 8
+
+
+class Ran(NamedTuple):
+    """What a run of the command line gave."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Clock:
+    """A clock that goes on by a minute when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> int:
+        return self.now
+
+    def go_on(self) -> None:
+        self.now += 60 * SECOND
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def run(capsys, monkeypatch) -> Callable[..., Ran]:
+    """Return what runs the command line."""
+
+    def call(*words: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["maestro-es", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        return Ran(int(left.value.code or 0), *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Return the directory of a study whose first step finished, whose second failed after a restart; z waits in vain.
+
+    ::
+
+        a_N.1  FINISHED       a_N.2  TIMEDOUT, then FAILED with exit code 3
+        b_N.1  RUNNING        b_N.2  FAILED, because of a_N.2
+        z      FAILED, because it waits for all of b
+    """
+    root = tmp_path / "pi"
+    clock = Clock()
+    context = Context(now=clock)
+    create_log(make_directory(root), _plan(str(root)), context)
+    for drafts in _story():
+        clock.go_on()
+        with OpenStudy(root, context) as opened:
+            opened.log.append(drafts)
+    workspace = root / "a" / "N.2"
+    workspace.mkdir(parents=True)
+    for name in ("a_N.2.sh", "a_N.2.1002.out", "a_N.2.1002.err", "a_N.20.out", "result.txt"):
+        (workspace / name).touch()
+    return root
+
+
+def _plan(root: str) -> list[Draft]:
+    drafts: list[Draft] = [
+        (None, e.StudyCreated(study_id=STUDY_ID, root=root, name="pi", settings=Settings(submission_throttle=4))),
+        (None, e.StepTemplateAdded(name="a", description="draws points", run={"cmd": "true", "restart": "true"})),
+        (None, e.StepTemplateAdded(name="b", description="counts", run={"cmd": "true"})),
+        (None, e.StepTemplateAdded(name="z", description="", run={"cmd": "true"})),
+    ]
+    rows = iter((2, 1, 3, 4, 5))  # Maestro's order is another than that of launching
+    for template in ("a", "b"):
+        for n in (1, 2):
+            number = len(drafts) - 3
+            added = e.StepAdded(
+                name=f"{template}_N.{n}",
+                template=template,
+                workspace=f"{template}/N.{n}",
+                params=(Param("N", f"{n}, [b]or[/b] so", f"N.{n}", "N"),),
+                parents=(number - 2,) if template == "b" else (),
+                restart_limit=1 if template == "a" else 0,
+                row=next(rows),
+            )
+            drafts.append((number, added))
+    return [*drafts, (5, e.StepAdded(name="z", template="z", workspace="z", funnels=("b",), row=next(rows)))]
+
+
+def _story() -> Sequence[list[Draft]]:
+    said = (e.Evidence(source="report", says="exit.3"),)
+    upstream = e.StepFailed(at=NOON + 300 * SECOND, cause=Cause.UPSTREAM, message="a_N.2 ended FAILED", blocker=2)
+    return (
+        [(1, _request(1, 1)), (2, _request(2, 1))],
+        [(1, _submitted(1, 1, "1000")), (2, _submitted(2, 1, "1001")), (1, _started(1, 1)), (2, _started(2, 1))],
+        [
+            (1, e.StepFinished(token="t-1-1", at=NOON + 180 * SECOND)),
+            (2, e.StepTimedOut(token="t-2-1", at=NOON + 180 * SECOND)),
+            (2, e.StepRestarted(number=1, limit=1)),
+            (2, _request(2, 2, SubmissionKind.RESTART)),
+            (3, _request(3, 1)),
+        ],
+        [(2, _submitted(2, 2, "1002")), (3, _submitted(3, 1, "1003")), (3, _started(3, 1))],
+        [
+            (
+                2,
+                e.StepFailed(
+                    at=NOON + 300 * SECOND,
+                    cause=Cause.EXIT_CODE,
+                    message="exit code 3",
+                    token="t-2-2",
+                    exit_code=3,
+                    evidence=said,
+                ),
+            ),
+            (4, upstream),
+            (5, upstream),
+        ],
+    )
+
+
+def _request(step: int, attempt: int, kind: SubmissionKind = SubmissionKind.FIRST) -> e.SubmissionRequested:
+    return e.SubmissionRequested(attempt=attempt, token=f"t-{step}-{attempt}", kind=kind)
+
+
+def _submitted(step: int, attempt: int, job_id: str) -> e.JobSubmitted:
+    return e.JobSubmitted(token=f"t-{step}-{attempt}", job_id=job_id, host="login1")
+
+
+def _started(step: int, attempt: int) -> e.JobStarted:
+    return e.JobStarted(token=f"t-{step}-{attempt}", at=NOON + 120 * SECOND, host="node1")

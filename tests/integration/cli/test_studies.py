@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from maestro_es.store import registry
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
+
+
+def test_without_studies_it_says_how_to_make_one(run):
+    assert run("studies") == (0, "", "No studies; 'maestro-es run' makes one.\n")
+
+
+def test_studies_are_listed_with_how_they_stand(run, study):
+    registry.register("cafe" * 8, study)
+    header, line = run("studies").out.splitlines()
+    assert header.split() == ["Id", "Name", "Status", "Steps", "Last", "tick", "Path"]
+    assert line == f"cafecafe  pi    RUNNING, not ticked  1 RUNNING, 1 FINISHED, 3 FAILED  --         {study}"
+
+
+def test_a_broken_study_says_what_is_wrong_and_does_not_stop_the_rest(run, study, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "events.db").write_text("no database")
+    for name in ("gone", "empty", "damaged"):
+        registry.register(name, tmp_path / name)
+    registry.register("cafe" * 8, study)
+    ran = run("studies", "--json")
+    gone, empty, damaged, sound = map(json.loads, ran.out.splitlines())
+    assert ran.code == 0
+    assert gone["problem"] == "the directory is gone"
+    assert empty["problem"] == f"{tmp_path}/empty: not a study directory, there is no events.db in it"
+    assert "not readable as an event log" in damaged["problem"]
+    assert (damaged["id"], damaged["path"], damaged["status"]) == ("damaged", str(tmp_path / "damaged"), None)
+    assert (sound["name"], sound["status"], sound["problem"]) == ("pi", "RUNNING", None)
+    assert f"{tmp_path}/gone (the directory is gone)" in run("studies").out
+
+
+def test_another_study_in_the_directory_is_not_taken_for_the_registered_one(run, study):
+    registry.register("beef" * 8, study)
+    assert json.loads(run("studies", "--json").out)["problem"] == f"another study is in this directory: {'cafe' * 8}"
+
+
+@pytest.mark.parametrize("word", ["cafe" * 8, "cafe", "path"])
+def test_a_study_is_forgotten_by_its_id_the_beginning_of_it_or_its_path(run, study, word):
+    registry.register("cafe" * 8, study)
+    registry.register("beef" * 8, study.parent)
+    assert run("studies", "--forget", study if word == "path" else word) == (0, "", f"Forgot {'cafe' * 8}\n")
+    assert list(registry.registered()) == ["beef" * 8]
+    assert (study / "events.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "why"), [("ca", "2 studies begin with that"), ("x", "no study is registered by that")]
+)
+def test_what_means_no_study_or_several_is_refused(run, tmp_path, word, why):
+    registry.register("cafe", tmp_path / "one")
+    registry.register("cabb", tmp_path / "two")
+    assert run("studies", "--forget", word) == (1, "", f"maestro-es: {word}: {why}; 'maestro-es studies' lists them\n")
+    assert len(registry.registered()) == 2
