@@ -40,12 +40,15 @@ def write_lines(lines: Iterable[str]) -> None:
 
 
 def write_pages(text: str) -> None:
-    """Show a text in the user's pager, which leaves at once if it fits the terminal; no pager without a terminal."""
+    """Show a text in the user's pager, in colours if that is known to take them; no pager without a terminal.
+
+    Unless the user has set up less otherwise, it leaves at once if the text fits the terminal, as for git.
+    """
     if not on_terminal():
         write(text)
         return
     os.environ.setdefault("LESS", "-FRX")
-    click.echo_via_pager(text.removesuffix("\n"), color=True)
+    click.echo_via_pager(text.removesuffix("\n"))
 
 
 def write_json(objects: Iterable[Any]) -> None:
