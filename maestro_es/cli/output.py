@@ -47,7 +47,7 @@ def write_pages(text: str) -> None:
     if not on_terminal():
         write(text)
         return
-    os.environ.setdefault("LESS", "-FRX")
+    os.environ["LESS"] = os.environ.get("LESS") or "-FRX"
     click.echo_via_pager(text.removesuffix("\n"))
 
 
