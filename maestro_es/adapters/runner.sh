@@ -121,10 +121,11 @@ else
 fi
 unset MAESTRO_ES_TOKEN # what comes now is not the step's
 if [ -n "$output" ] && [ -x "$state/next-tick" ]; then
-    # Who waits for the lock now will see our report: one waiting tick is enough.
+    # Who waits for the lock now will see our report: one waiting tick is enough. But after an end by force it also has
+    # to see us gone.
     waiting_host= waiting_pid=
     { read -r waiting_host waiting_pid <"$state/waiting"; } 2>/dev/null
-    if [ "$waiting_host" != "$host" ] || ! kill -0 "$waiting_pid" 2>/dev/null; then
+    if [ -n "$timed_out$stopped" ] || [ "$code" -gt 128 ] || [ "$waiting_host" != "$host" ] || ! kill -0 "$waiting_pid" 2>/dev/null; then
         "$state/next-tick" </dev/null >/dev/null 2>&1 &
     fi
 fi

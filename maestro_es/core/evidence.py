@@ -198,9 +198,12 @@ def _dropped(sighting: Sighting) -> bool:
 
 
 def _by_report(sighting: Sighting, end: Report) -> Conclusion:
-    """Take the runner's own word first; the scheduler may explain why a step was killed."""
+    """Take the runner's own word first; the scheduler may explain why a step was killed.
+
+    Of a step that was made to end something may be left, which can be told only once its runner is gone.
+    """
     if end.kind is ReportKind.TIMEOUT:
-        return Conclusion.TIMED_OUT
+        return Conclusion.WAIT if sighting.queue is JobState.RUNNING else Conclusion.TIMED_OUT
     if end.code == 0:
         return Conclusion.FINISHED
     word = _final_word(sighting)

@@ -14,6 +14,7 @@ from pathlib import Path
 from maestro_es.core.evidence import Report, ReportKind
 from maestro_es.core.model import Micros
 
+_DIGITS = 18
 _KINDS = {kind.value: kind for kind in ReportKind}
 
 
@@ -35,13 +36,18 @@ def parse_report(name: str, at: Micros) -> Report | None:
     kind, _, code = said.partition(".")
     if not token or kind not in _KINDS or not name.isascii():
         return None
-    return Report(token, _KINDS[kind], int(code) if code.isascii() and code.isdigit() else None, at, name)
+    return Report(token, _KINDS[kind], int(code) if _is_number(code) else None, at, name)
 
 
 def step_of(token: str) -> int:
     """Return the number of the step that a token was made for, 0 if it is no token of ours."""
     parts = token.split("-")
-    return int(parts[1]) if len(parts) == len(("study", "step", "attempt", "salt")) and parts[1].isdigit() else 0
+    return int(parts[1]) if len(parts) == len(("study", "step", "attempt", "salt")) and _is_number(parts[1]) else 0
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is a number that fits in a column of the log."""
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS
 
 
 def remove_reports(inbox: Path, reports: Iterable[Report]) -> None:

@@ -66,7 +66,10 @@ class Moment:
 
 
 class Look:
-    """One look at the world; `observations` is what a tick decides on, `reports` what it read in the inbox."""
+    """One look at the world; `observations` is what a tick decides on, `reports` what it read in the inbox.
+
+    `remains` says whether anything was found that runs on without its runner.
+    """
 
     def __init__(self, graph: Graph, study: StudyDir, adapters: Adapters, moment: Moment) -> None:
         self._graph = graph
@@ -75,6 +78,7 @@ class Look:
         self._moment = moment
         self._unreachable: dict[str, str] = {}
         self._answered: set[str] = set()
+        self.remains = False
         in_flight = list(graph.in_flight())
         found = {step.token: self._claim(step) for step in in_flight if step.phase is Phase.REQUESTED}
         seen = self._ask(in_flight, found)
@@ -146,6 +150,7 @@ class Look:
         if claim is None:
             sighting = replace(sighting, claim=self._claim(step))
         if self._adapters.of(step).remains(_with_job(step, sighting)):
+            self.remains = True
             queue: Answer = JobState.ORPHANED
             sighting = replace(sighting, queue=queue)
         return sighting

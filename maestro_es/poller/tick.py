@@ -49,11 +49,13 @@ def tick(study: OpenStudy, *, show: bool = True, ahead: int = 0, submit: Submit 
     study.dir.check_owner()
     study.log.refresh()
     before = study.log.head.seq
-    unreachable: dict[str, str] = {}
+    look: Look | None = None
     for remaining in reversed(range(_TRIES)):
         try:
             study.locate()
-            unreachable = _pass(study, ahead, submit)
+            look = _pass(study, ahead, submit)
+            if look and look.remains:
+                look = _pass(study, ahead, submit)  # what remained was ended: as a rule it is gone by now
             break
         except ConcurrentAppend:
             if not remaining:
@@ -62,8 +64,9 @@ def tick(study: OpenStudy, *, show: bool = True, ahead: int = 0, submit: Submit 
     if show and (study.log.head.seq != before or not study.dir.status_csv.exists()):
         show_status(study)
     study.dir.last_tick.touch()
-    if unreachable:
-        raise Unreachable("; ".join(f"{name}: {message}" for name, message in unreachable.items()))
+    if look and look.observations.unreachable:
+        silent = look.observations.unreachable.items()
+        raise Unreachable("; ".join(f"{name}: {message}" for name, message in silent))
     return study.status
 
 
@@ -73,13 +76,13 @@ def show_status(study: OpenStudy) -> None:
     study.context.after("status")
 
 
-def _pass(study: OpenStudy, ahead: int, submit: Submit) -> dict[str, str]:
-    """Make one pass; returns who did not answer, and what was said."""
+def _pass(study: OpenStudy, ahead: int, submit: Submit) -> Look | None:
+    """Make one pass; returns what was seen, or None if there was nothing to look for."""
     if study.status is not StudyStatus.RUNNING:
-        return {}
+        return None
     if study.graph.study.settings.dry_run:
         _dry_run(study)
-        return {}
+        return None
     context = study.context
     look = Look(study.graph, study.dir, study.adapters, Moment(context.now(), context.host, context.salt(), ahead))
     drafts = _decide(study, look.observations)
@@ -87,7 +90,7 @@ def _pass(study: OpenStudy, ahead: int, submit: Submit) -> dict[str, str]:
     _end_jobs(study, look.observations)
     submit(study, submissions(drafts))
     _complete(study)
-    return dict(look.observations.unreachable)
+    return look
 
 
 def _decide(study: OpenStudy, seen: Observations) -> list[Draft]:

@@ -280,9 +280,9 @@ RULES: dict[str, Callable[[Row], bool]] = {
     "what a dead runner left behind is ended before anything else": lambda row: (
         (row.conclusion is C.END_REMAINS) is (row.queue is J.ORPHANED and EXIT not in row.kinds and not row.given_up)
     ),
-    "the runner's time-out is one": implies(
+    "the runner's time-out is one, once the runner is gone": implies(
         lambda row: TIMEOUT in row.kinds and EXIT not in row.kinds and not row.given_up,
-        lambda row: row.conclusion in (C.TIMED_OUT, C.END_REMAINS),
+        lambda row: row.conclusion in ((C.WAIT,) if row.queue is J.RUNNING else (C.TIMED_OUT, C.END_REMAINS)),
     ),
     "a failure has somebody's word": only_if(
         C.FAILED,
