@@ -158,11 +158,12 @@ class FakeScheduler:
         for job in self.jobs():
             self._save(replace(job, shown=True))
 
-    def forget(self) -> None:
-        """Forget all jobs that have ended."""
+    def forget(self) -> bool:
+        """Forget all jobs that have ended; returns whether these were all there are."""
         for job in self.jobs():
             if self._state(job)[0] not in (JobState.PENDING, JobState.RUNNING):
                 self._path(job).unlink()
+        return not self.jobs()
 
     def kill_node(self, token: str) -> None:
         """Let the node of a job die: nobody gets to say a word."""

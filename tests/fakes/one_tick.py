@@ -1,0 +1,53 @@
+"""A tick as a process of its own, which a test can start, freeze and kill.
+
+    python -m tests.fakes.one_tick ROOT [--lock] [--start FILE] [--freeze EFFECT] [--grace SECONDS]
+
+It opens the study, waits until FILE exists, and makes one tick; with --lock only if nobody else holds the study's
+lock. Once EFFECT is done it stops itself, as a process does on a host that hangs. It prints what came of it: a status,
+"left", or the name of an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from maestro_es.errors import MaestroError
+from maestro_es.poller.lock import hold
+from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.tick import tick
+from tests.fakes.studies import quick_adapters
+
+
+def main() -> None:
+    """Make the tick."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--lock", action="store_true")
+    parser.add_argument("--start", type=Path)
+    parser.add_argument("--freeze", default="")
+    parser.add_argument("--grace", type=float, default=0.3)
+    options = parser.parse_args()
+
+    def after(effect: str) -> None:
+        if effect == options.freeze:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    context = Context(adapters=quick_adapters(options.grace), after=after)
+    try:
+        with OpenStudy(options.root, context) as study:
+            while options.start and not options.start.exists():
+                time.sleep(0.001)
+            with hold(study.dir.tick_lock) if options.lock else contextlib.nullcontext(enter_result=True) as ours:
+                sys.stdout.write(tick(study).name if ours else "left")
+    except MaestroError as error:
+        sys.stdout.write(type(error).__name__)
+
+
+if __name__ == "__main__":
+    main()
