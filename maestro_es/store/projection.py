@@ -212,11 +212,11 @@ class ProjectedGraph:
         return template
 
     def unfinished(self, template: str) -> int:
-        if template not in self._unfinished:
-            query = "SELECT unfinished FROM template WHERE name = ?"
-            row = self._connection.execute(query, (template,)).fetchone()
-            self._unfinished[template] = row[0] if row else 0
-        return self._unfinished[template]
+        if template in self._unfinished:
+            return self._unfinished[template]
+        query = "SELECT unfinished FROM template WHERE name = ?"
+        row = self._connection.execute(query, (template,)).fetchone()
+        return row[0] if row else 0
 
     def count_unfinished(self, template: str, change: int) -> int:
         self._unfinished[template] = self.unfinished(template) + change

@@ -28,6 +28,7 @@ LOG_NAME = "events.db"
 _BUSY_SECONDS = 30.0
 _FLUSH_EVERY = 20_000
 _NEVER = 2**62
+_HEADER_BYTES = 100
 
 
 class Head(NamedTuple):
@@ -272,7 +273,7 @@ def _closing_on_error(path: Path) -> Iterator[sqlite3.Connection]:
 def _require_file(path: Path) -> None:
     if not path.is_file():
         raise NotAStudy(f"{path.parent}: not a study directory, there is no {LOG_NAME} in it")
-    if path.stat().st_size == 0:
+    if path.stat().st_size < _HEADER_BYTES:
         raise DamagedLog(f"{path}: the event log is empty, it was cut off or never written")
 
 
