@@ -83,10 +83,15 @@ def from_row(row: Iterable[Any]) -> StepRecord:
 
 
 class ProjectedGraph:
-    """The graph as it stands in the tables; see `maestro_es.core.graph.Graph` for what the methods mean."""
+    """The graph as it stands in the tables; see `maestro_es.core.graph.Graph` for what the methods mean.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    `rebooted` says that the tables were last written on this host before it came up the last time.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, host: str, boot_id: str) -> None:
         self._connection = connection
+        self._host = host
+        self._boot_id = boot_id
         self.applied_seq = 0
         self.reducer_version = 0
         self.study = StudyRecord()
@@ -102,8 +107,9 @@ class ProjectedGraph:
         self._unfinished: dict[str, int] = {}
         self._template_cache: dict[str, StepTemplateAdded] = {}
         self._new_templates: list[StepTemplateAdded] = []
-        query = "SELECT applied_seq, reducer_version, study FROM projection"
-        row = self._connection.execute(query).fetchone() or (0, 0, "{}")
+        query = "SELECT applied_seq, reducer_version, study, host, boot_id FROM projection"
+        row = self._connection.execute(query).fetchone() or (0, 0, "{}", "", "")
+        self.rebooted = row[3] == self._host and row[4] != self._boot_id
         self.reducer_version = row[1]
         try:
             self.applied_seq = int(row[0])
@@ -123,8 +129,9 @@ class ProjectedGraph:
         self._write()
         self.applied_seq, self.reducer_version = applied_seq, REDUCER_VERSION
         self._connection.execute(
-            "INSERT OR REPLACE INTO projection (id, applied_seq, reducer_version, study) VALUES (1, ?, ?, ?)",
-            (applied_seq, REDUCER_VERSION, _json(self.study)),
+            "INSERT OR REPLACE INTO projection (id, applied_seq, reducer_version, host, boot_id, study)"
+            " VALUES (1, ?, ?, ?, ?, ?)",
+            (applied_seq, REDUCER_VERSION, self._host, self._boot_id, _json(self.study)),
         )
         if len(self._records) > _KEEP:
             self._records.clear()

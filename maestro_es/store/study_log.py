@@ -55,7 +55,7 @@ class StudyLog:
         self._invocation = 0
         self._open = False
         self.head = Head(*event_log.head(connection))
-        self.graph = ProjectedGraph(connection)
+        self.graph = ProjectedGraph(connection, identity.host, identity.boot_id)
 
     @classmethod
     def create(cls, path: Path, clock: Callable[[], Micros], identity: InvocationStarted) -> StudyLog:
@@ -245,9 +245,9 @@ class StudyLog:
 
     def _usable(self) -> int:
         """Return the event up to which the projection is of use."""
-        study = self.graph.study
-        rebooted = study.host == self.identity.host and study.boot_id not in ("", self.identity.boot_id)
-        return 0 if rebooted or self.graph.reducer_version != REDUCER_VERSION else self.graph.applied_seq
+        if self.graph.rebooted or self.graph.reducer_version != REDUCER_VERSION:
+            return 0
+        return self.graph.applied_seq
 
     def _fold(self, after: int) -> None:
         for recorded in self.events(after):

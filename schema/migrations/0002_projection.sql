@@ -3,6 +3,8 @@ CREATE TABLE projection (
     id              INTEGER PRIMARY KEY CHECK (id = 1),
     applied_seq     INTEGER NOT NULL,
     reducer_version INTEGER NOT NULL,
+    host            TEXT NOT NULL,  -- who wrote it last, and since which boot: another boot does not trust it
+    boot_id         TEXT NOT NULL,
     study           TEXT NOT NULL  -- JSON of StudyRecord
 );
 
