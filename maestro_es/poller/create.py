@@ -9,13 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shlex
 import shutil
-import stat
-import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 
 from maestro_es.adapters import process
@@ -26,6 +22,7 @@ from maestro_es.errors import RequestRefused
 from maestro_es.poller import clock
 from maestro_es.poller.lock import hold
 from maestro_es.poller.open_study import Context
+from maestro_es.poller.state_dir import close_to_others, make_state_dir
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.spec.metadata import batch_info
 from maestro_es.spec.plan import StudyPlan, acquire
@@ -38,14 +35,6 @@ ENVIRONMENT = (
     "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "MODULEPATH", "MODULESHOME", "LOADEDMODULES", "LMOD_CMD",
     "SLURM_CONF", "LSF_ENVDIR", "LSF_SERVERDIR", "FLUX_URI", "OMP_NUM_THREADS",
 )  # fmt: skip
-
-_NEXT_TICK = """\
-#!/bin/sh
-# A runner calls this when its step has ended, so that the next step need not wait for cron.
-study=$(dirname "$0")/..
-if command -v setsid >/dev/null; then exec setsid {command} "$study"; fi
-exec {command} "$study"
-"""
 
 
 def new_study_id() -> str:
@@ -64,16 +53,8 @@ def make_directory(root: Path) -> StudyDir:
     if study.log.exists():
         raise RequestRefused(f"{root}: there is a study in this directory; choose another one with -o")
     try:
-        study.inbox.mkdir(parents=True, exist_ok=True)
-        for folder in (study.root, study.state):
-            folder.chmod(folder.stat().st_mode & ~(stat.S_IWGRP | stat.S_IWOTH))
-        with resources.as_file(resources.files("maestro_es.adapters") / "runner.sh") as runner:
-            shutil.copyfile(runner, study.runner)
-        study.next_tick.write_text(
-            _NEXT_TICK.format(command=f"{shlex.quote(sys.executable)} -m maestro_es tick --queue")
-        )
-        for script in (study.runner, study.next_tick):
-            script.chmod(0o755)
+        make_state_dir(study)
+        close_to_others(study.root)
     except OSError as error:
         raise RequestRefused(
             f"{error.filename or root}: the study directory can't be made: {error.strerror}"
@@ -86,6 +67,9 @@ def create_study(plan: StudyPlan, settings: Settings, context: Context) -> Study
 
     If that fails, a directory that was not there before is gone again.
     """
+    scheduler = context.adapters(plan.batch, context.host).scheduler
+    if not settings.dry_run and not scheduler.can_submit:
+        raise RequestRefused(f"maestro-es can't submit to {scheduler.name} yet; --dry writes the scripts of the study")
     fresh = not plan.output.exists()
     study = make_directory(plan.output)
     with _alone(study):

@@ -24,8 +24,10 @@ from maestro_es.core.evidence import ReportKind
 from maestro_es.core.model import Cause, State, StepRecord, StudyStatus
 from maestro_es.errors import ConcurrentAppend, StudyError, Unreachable
 from maestro_es.poller.inbox import remove_reports
+from maestro_es.poller.maestro_requests import take_requests
 from maestro_es.poller.observe import Look, Moment
 from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.state_dir import make_state_dir
 from maestro_es.poller.status_csv import write_status
 from maestro_es.poller.submit import submit, take_outcomes
 from maestro_es.poller.workspace import prepare, remove_temporary_folder
@@ -44,15 +46,17 @@ def tick(study: OpenStudy, *, show: bool = True, ahead: int = 0, submit: Submit 
     `ahead` of free slots, and submits in its own way.
 
     Unreachable says that a scheduler or the file system did not answer: nothing was concluded about its jobs, but
-    everything else was done.
+    everything else was done. What else a person must know is in the study's `remarks`.
     """
     study.dir.check_owner()
+    make_state_dir(study.dir)
     study.log.refresh()
     before = study.log.head.seq
     look: Look | None = None
     for remaining in reversed(range(_TRIES)):
         try:
             study.locate()
+            study.remarks += take_requests(study)
             look = _pass(study, ahead, submit)
             if look and look.remains:
                 look = _pass(study, ahead, submit)  # what remained was ended: as a rule it is gone by now

@@ -6,6 +6,7 @@ import csv
 import fcntl
 import os
 import pwd
+import shutil
 import subprocess
 import sys
 import time
@@ -137,3 +138,18 @@ def test_a_chain_of_local_steps_needs_no_cron_to_advance(tmp_path, home):
     while set(_status(tmp_path / "long")) != {"FINISHED"} and time.monotonic() < deadline:
         time.sleep(0.2)
     assert _status(tmp_path / "long") == ["FINISHED"] * 50
+
+
+def test_a_study_that_lost_the_directory_of_our_own_goes_on(study, home):
+    with (study / ".maestro-es" / "tick.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # so that nobody else is at work in it
+        shutil.rmtree(study / ".maestro-es")
+    _tick_to_the_end(study, home)
+
+
+def test_a_runner_of_another_version_is_replaced(study, home):
+    runner = study / ".maestro-es" / "runner.sh"
+    ours = runner.read_bytes()
+    runner.write_text("#!/bin/sh\nexit 1\n")
+    _tick_to_the_end(study, home)
+    assert runner.read_bytes() == ours

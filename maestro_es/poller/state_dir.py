@@ -1,0 +1,56 @@
+"""What a study keeps in ``.maestro-es``: the inbox, the runner, and the command with which a runner asks for a tick.
+
+Each tick puts the runner right if it is of another version: a study outlives the installation that created it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import sys
+from pathlib import Path
+
+import maestro_es.adapters
+from maestro_es.poller.study_dir import StudyDir
+
+_RUNNER = Path(maestro_es.adapters.__file__).with_name("runner.sh")
+
+_NEXT_TICK = """\
+#!/bin/sh
+# A runner calls this when its step has ended, so that the next step need not wait for cron.
+study=$(dirname "$0")/..
+if command -v setsid >/dev/null; then exec setsid {command} "$study"; fi
+exec {command} "$study"
+"""
+
+
+def make_state_dir(study: StudyDir) -> None:
+    """Make the directory and what belongs in it, where it is not there as it should be. OSError if that fails."""
+    fresh = not study.state.exists()
+    study.inbox.mkdir(parents=True, exist_ok=True)
+    close_to_others(study.state)
+    _put(study.runner, _RUNNER.read_bytes())
+    if fresh:
+        command = f"{shlex.quote(sys.executable)} -m maestro_es tick --queue"
+        _put(study.next_tick, _NEXT_TICK.format(command=command).encode())
+
+
+def close_to_others(folder: Path) -> None:
+    """Take away from others the right to write there, which umasks for groups give them."""
+    mode = folder.stat().st_mode
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        folder.chmod(mode & ~(stat.S_IWGRP | stat.S_IWOTH))
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Let an executable file have this content, whole at any moment: one that runs is not disturbed."""
+    try:
+        if path.read_bytes() == content:
+            return
+    except FileNotFoundError:
+        pass
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_bytes(content)
+    scratch.chmod(0o755)
+    scratch.replace(path)
