@@ -49,7 +49,7 @@ from maestro_es.poller.create import create_log, make_directory, new_study_id, r
 from maestro_es.poller.lock import hold
 from maestro_es.poller.observe import Look, Moment
 from maestro_es.poller.open_study import Context, OpenStudy
-from maestro_es.poller.status_csv import status_text
+from maestro_es.poller.status_csv import maestro_text
 from maestro_es.poller.tick import tick
 from maestro_es.poller.workspace import prepare, remove_temporary_folder
 from maestro_es.store.projection import ProjectedGraph
@@ -300,7 +300,7 @@ class ExecutionGraph:
 
     def write_status(self, path: str | os.PathLike[str]) -> None:
         """Write ``status.csv`` into a directory."""
-        text = status_text(self._fresh().steps(), self._study.context.now())
+        text = maestro_text(self._fresh().steps(), self._study.context.now())
         (Path(path) / "status.csv").write_text(text, encoding="utf-8")
 
     # -- the past ---------------------------------------------------------------------------------------------------

@@ -149,5 +149,7 @@ def _drive(study: OpenStudy, sleeptime: int) -> int:
         click.echo(f"Left; the study goes on with 'maestro-es tick {study.dir.root}' or under cron.", err=True)
         return 1
     progress.close()
+    for line in study.remarks:
+        click.echo(f"maestro-es: {line}", err=True)
     click.echo(f"Study ended: {status.name}")
     return status.value

@@ -12,6 +12,7 @@ from pathlib import Path
 from maestro_es.core.model import FAILED_STATES, StudyStatus
 from maestro_es.errors import LogUnavailable, MaestroError, Unreachable
 from maestro_es.poller.lock import hold, queue_up
+from maestro_es.poller.maestro_requests import are_waiting
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.tick import tick
 from maestro_es.store import registry
@@ -77,7 +78,7 @@ def _try(root: Path, context: Context) -> tuple[int, str]:
 
 def _tick_one(root: Path, context: Context) -> tuple[int, str]:
     with OpenStudy(root, context) as study:
-        if study.status is not StudyStatus.RUNNING and study.dir.status_csv.exists():
+        if study.status is not StudyStatus.RUNNING and study.dir.status_csv.exists() and not are_waiting(study.dir):
             return OK, _news(study)
         with hold(study.dir.tick_lock) as alone:
             return _pass(study) if alone else (OK, "")
@@ -87,7 +88,9 @@ def _pass(study: OpenStudy) -> tuple[int, str]:
     try:
         tick(study)
     except Unreachable as error:
-        return TRY_AGAIN, f"{study.dir.root}: {error}"
+        return TRY_AGAIN, "\n".join([*study.remarks, f"{study.dir.root}: {error}"])
+    if study.remarks:
+        return WRONG, "\n".join(study.remarks)
     return OK, _news(study)
 
 

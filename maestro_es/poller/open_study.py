@@ -62,13 +62,17 @@ class Submitted(NamedTuple):
 
 
 class OpenStudy:
-    """A study: its directory `dir`, its `log`, the graph that this adds up to, and outcomes not appended yet."""
+    """A study: its directory `dir`, its `log`, the graph that this adds up to, and outcomes not appended yet.
+
+    `remarks` are lines that a person must read; ticks add to them.
+    """
 
     def __init__(self, root: Path, context: Context | None = None) -> None:
         self.context = context or Context()
         self.dir = StudyDir(root)
         self.log = StudyLog.open(self.dir.log, self.context.now, clock.identity(self.context.host))
         self.pending: list[Submitted] = []
+        self.remarks: list[str] = []
 
     def __enter__(self) -> OpenStudy:
         return self

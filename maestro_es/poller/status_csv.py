@@ -1,7 +1,8 @@
 """``status.csv``: the table that Maestro writes, for Maestro's own ``status`` and for everybody's scripts.
 
-A projection: written whole by temp file and rename, under Maestro's ``.status.lock``. Unlike Maestro's, a value that
-holds a comma, a quote or a line break is quoted.
+A projection: written whole by temp file and rename, under Maestro's ``.status.lock``. Maestro 1.2.1 splits its lines
+at every comma, quoted or not (``csvtable_to_dict``), and dies of one that is part of a value. So in the file, and only
+there, such a comma becomes the character that looks like it, and a line break becomes a blank.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from maestro_es.core.model import Micros, State, StepRecord
 from maestro_es.poller.lock import hold
@@ -21,26 +22,38 @@ HEADER = (
     "Number Restarts", "Params",
 )  # fmt: skip
 
+#: What Maestro can't read in a value, and what stands for it: U+201A, the low quotation mark, looks like a comma.
+_UNREADABLE = str.maketrans({",": "\u201a", "\n": " ", "\r": " "})
+
 _NO_DURATION = "--:--:--"
 _LOCK_SECONDS = 10
 
 
 def write_status(study: StudyDir, steps: Iterable[StepRecord], now: Micros) -> None:
     """Write the table. Readers that hold the lock are waited for; one that never lets go is written past."""
-    text = status_text(steps, now)
+    text = maestro_text(steps, now)
     scratch = study.status_csv.with_name(".status.csv.new")
     with hold(study.status_lock, _LOCK_SECONDS):
-        scratch.write_text(text)
+        scratch.write_text(text, encoding="utf-8")
         scratch.replace(study.status_csv)
 
 
 def status_text(steps: Iterable[StepRecord], now: Micros) -> str:
-    """Return the table: steps in Maestro's order, no newline at the end."""
+    """Return the table as CSV, with all values as they are: steps in Maestro's order, no newline at the end."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HEADER)
-    writer.writerows(status_row(step, now) for step in sorted(steps, key=lambda step: (step.row, step.number)))
+    csv.writer(out, lineterminator="\n").writerows(_table(steps, now))
     return out.getvalue()[:-1]
+
+
+def maestro_text(steps: Iterable[StepRecord], now: Micros) -> str:
+    """Return the table as Maestro writes and reads it: nothing is quoted, and commas stand between columns only."""
+    return "\n".join(",".join(cell.translate(_UNREADABLE) for cell in row) for row in _table(steps, now))
+
+
+def _table(steps: Iterable[StepRecord], now: Micros) -> Iterator[Sequence[str]]:
+    yield HEADER
+    for step in sorted(steps, key=lambda step: (step.row, step.number)):
+        yield status_row(step, now)
 
 
 def status_row(step: StepRecord, now: Micros) -> list[str]:

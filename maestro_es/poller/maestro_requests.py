@@ -1,0 +1,103 @@
+"""What Maestro's own client asks of a study: the files that ``maestro cancel`` and ``maestro update`` leave in it.
+
+They become the events of our own commands, with a reason that tells who left the file and when. A file is removed
+once its events are committed. Should we die in between, the next tick finds that reason in the log: no request is
+applied twice, whatever has happened since.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from maestro_es.core import requests
+from maestro_es.core.decide import Draft
+from maestro_es.core.graph import Graph
+from maestro_es.errors import RequestRefused
+from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.study_dir import StudyDir
+
+#: Maestro 1.2.1 touches the first, and writes a small YAML mapping into the second.
+CANCEL, UPDATE = ".cancel.lock", ".study.update.lock"
+
+#: Who writes a file first makes an empty one. After this time nobody will write into it any more, in seconds.
+_WRITING_SECONDS = 60
+
+#: Three numbers need no more, in bytes.
+_LARGEST = 4096
+
+
+def are_waiting(study: StudyDir) -> bool:
+    """Whether there is any such file: two looks at the directory, and all that most ticks need."""
+    return any(os.path.lexists(study.root / name) for name in (UPDATE, CANCEL))
+
+
+def take_requests(study: OpenStudy) -> list[str]:
+    """Turn the files into events; returns what a person must be told, a line each."""
+    lines: list[str] = []
+    for name, take in ((UPDATE, _take_update), (CANCEL, _take_cancel)):
+        path = study.dir.root / name
+        try:
+            info = path.lstat()
+        except FileNotFoundError:
+            continue
+        try:
+            take(study, path, info)
+        except RequestRefused as error:
+            _remove(study, path, info)
+            lines.append(f"{path}: refused: {error}")
+        except ValueError as error:
+            os.replace(path, f"{path}.bad")
+            lines.append(f"{path}: {error}; it was moved to {name}.bad")
+    return lines
+
+
+def _take_cancel(study: OpenStudy, path: Path, info: os.stat_result) -> None:
+    if not study.graph.study.cancelling:
+        _apply(study, _reason(path, info), lambda graph, reason: requests.cancel(graph, (), reason))
+    _remove(study, path, info)
+
+
+def _take_update(study: OpenStudy, path: Path, info: os.stat_result) -> None:
+    """ValueError says why the file can't be Maestro's."""
+    if not stat.S_ISREG(info.st_mode) or info.st_size > _LARGEST:
+        raise ValueError("this is no file of 'maestro update'")
+    if not info.st_size and 0 <= time.time() - info.st_mtime < _WRITING_SECONDS:
+        return
+    from maestro_es.spec.request_file import read_update  # noqa: PLC0415 - YAML is slow to import, and seldom needed
+
+    values = read_update(path.read_text("utf-8", "replace"))
+    _apply(study, _reason(path, info), lambda graph, reason: requests.update(graph, values, reason))
+    _remove(study, path, info)
+
+
+def _apply(study: OpenStudy, reason: str, rule: Callable[[Graph, str], list[Draft]]) -> None:
+    """Append the events of a request, unless that was done before."""
+    if not any(getattr(recorded.event, "reason", "") == reason for recorded in study.log.events()):
+        study.request(lambda graph: rule(graph, reason))
+
+
+def _reason(path: Path, info: os.stat_result) -> str:
+    """Return where a request comes from. It is unlike that of every other one, as the time is in nanoseconds."""
+    try:
+        user = pwd.getpwuid(info.st_uid).pw_name
+    except KeyError:
+        user = f"uid {info.st_uid}"
+    seconds, nanoseconds = divmod(info.st_mtime_ns, 10**9)
+    when = f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09}"
+    return f"Maestro's request file {path.name}, left by {user} at {when} UTC"
+
+
+def _remove(study: OpenStudy, path: Path, info: os.stat_result) -> None:
+    """Remove a file, unless it has been written anew since we looked: then it is for the next tick."""
+    try:
+        now = path.lstat()
+        if (now.st_ino, now.st_mtime_ns, now.st_size) == (info.st_ino, info.st_mtime_ns, info.st_size):
+            path.unlink()
+    except FileNotFoundError:
+        pass
+    study.context.after("remove")
