@@ -58,6 +58,8 @@ class Adapter(Protocol):
     extension: str
     #: Seconds without a trace after which an attempt is given up. Safety never rests on it.
     grace_seconds: float
+    #: Whether it can submit; if not, it writes scripts with ``--dry`` and no more.
+    can_submit: bool
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
         """Return the script's first lines, without a newline at the end."""

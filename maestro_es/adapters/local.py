@@ -28,6 +28,7 @@ class LocalAdapter:
     name = "local"
     extension = "sh"
     grace_seconds = 5.0
+    can_submit = True
 
     def __init__(self, batch: Mapping[str, Any], host: process.Host) -> None:
         self._shell = batch.get("shell") or "/bin/bash"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from maestro_es.adapters.base import Adapter
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
+from maestro_es.adapters.slurm import SlurmAdapter
 from maestro_es.errors import UnknownAdapter
 
 #: Adapters by their `batch.type`.
-ADAPTERS = {"local": LocalAdapter}
+ADAPTERS: dict[str, Callable[[Mapping[str, Any], Host], Adapter]] = {
+    "local": LocalAdapter,
+    "slurm": SlurmAdapter,
+}
 
 
 def make_adapter(batch: Mapping[str, Any], host: Host) -> Adapter:

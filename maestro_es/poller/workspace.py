@@ -39,7 +39,7 @@ def prepare(
 ) -> tuple[Job, str]:
     """Make a step's workspace and scripts; returns the attempt as a job and the digest of the script it starts.
 
-    `header_of` is the study's adapter, whose extension every script carries; `adapter` is the one that will run it.
+    `header_of` is the study's adapter, whose header and extension every script carries; `adapter` will run it.
     OSError, ValueError or StudyError say why it can't be done.
     """
     template = graph.template(record.template)
@@ -49,7 +49,7 @@ def prepare(
     workspace.mkdir(parents=True, exist_ok=True)
     folder = _script_folder(graph, record, workspace)
     name = job_name(record).replace("/", "_").replace(" ", "_")
-    header = adapter.header(name, step.description, step.run)
+    header = header_of.header(name, step.description, step.run)
     main_name, restart_name = script_names(record, header_of.extension)
     chosen = ""
     for key, file_name in (("cmd", main_name), ("restart", restart_name)):

@@ -66,6 +66,7 @@ class FakeScheduler:
 
     name = "fake"
     extension = "fake.sh"
+    can_submit = True
 
     def __init__(self, folder: Path, grace_seconds: float = 0.3) -> None:
         self.folder = folder

@@ -1,0 +1,101 @@
+"""``$(LAUNCHER)``: from the token to the command that starts a parallel program. Pure.
+
+::
+
+    $(LAUNCHER)             all that the step has
+    $(LAUNCHER)[4p]         4 procs          $(LAUNCHER)[2n]     2 nodes
+    $(LAUNCHER)[2n,4p]      2 nodes, 4 procs, in any order
+    $(LAUNCHER)[2,4]        the same: the old form, nodes first
+
+The bracketed ones together may not ask for more than the step has, whether or not they run at the same time: so it is
+in Maestro. There the bare form stays as it is beside a bracketed one, a bracket reaches to the last ``]`` of its line,
+and nodes alone are refused; not so here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+_TOKEN = re.compile(r"\$\(LAUNCHER\)(?:\[(?P<request>[^\]\n]*)(?P<end>\]?))?")
+_OLD_FORM = re.compile(r"\s*(?P<nodes>[0-9]+)\s*,\s*(?P<procs>[0-9]+)\s*")
+_PART = re.compile(r"(?P<number>[0-9]+)(?P<unit>[np])")
+_UNITS = {"n": "nodes", "p": "procs"}
+
+
+class Asked(NamedTuple):
+    """Nodes and procs as texts, which is what tokens make of them; empty if there is no word of them."""
+
+    nodes: str = ""
+    procs: str = ""
+
+    @classmethod
+    def by(cls, run: Mapping[str, Any]) -> Asked:
+        """Return what a mapping with Maestro's keys asks for."""
+        return cls(str(run.get("nodes") or ""), str(run.get("procs") or ""))
+
+
+def fill_in(text: str, bare: Asked, limits: Asked, launch: Callable[[Asked], str]) -> str:
+    """Return a command with every launcher in place.
+
+    `bare` is what a token without brackets means, `limits` what the step has, `launch` makes the scheduler's command.
+    ValueError names a request that can't be read, or that exceeds the limits.
+    """
+    requests: list[tuple[str, Asked]] = []
+
+    def command(match: re.Match[str]) -> str:
+        words = match["request"]
+        if words is None:
+            return launch(bare)
+        if not match["end"]:
+            raise ValueError(f"$(LAUNCHER)[{words}: the bracket is not closed on its line")
+        asked = read_request(words)
+        requests.append((words, asked))
+        return launch(asked)
+
+    filled = _TOKEN.sub(command, text)
+    for index, what in enumerate(Asked._fields):
+        _check(what, [(words, int(asked[index])) for words, asked in requests if asked[index]], limits[index])
+    return filled
+
+
+def read_request(words: str) -> Asked:
+    """Return what stands between the brackets. ValueError if that is no request."""
+    old_form = _OLD_FORM.fullmatch(words)
+    found: dict[str, str] = {}
+    if old_form:
+        found = old_form.groupdict()
+    else:
+        for part in words.replace(",", " ").split():
+            match = _PART.fullmatch(part)
+            if not match or _UNITS[match["unit"]] in found:
+                raise _unreadable(words)
+            found[_UNITS[match["unit"]]] = match["number"]
+    if not found or not all(map(int, found.values())):
+        raise _unreadable(words)
+    return Asked(**found)
+
+
+def _unreadable(words: str) -> ValueError:
+    return ValueError(f"$(LAUNCHER)[{words}] can't be read: write [4p], [2n], [2n,4p], or [2,4] for nodes and procs")
+
+
+def _check(what: str, requests: Sequence[tuple[str, int]], limit: str) -> None:
+    """Raise ValueError if one request, or all together, exceed what the step has; there may be no limit."""
+    if not requests or not limit:
+        return
+    most = whole_number(limit, what)
+    for words, number in requests:
+        if number > most:
+            raise ValueError(f"$(LAUNCHER)[{words}] asks for {number} {what}, but the step has {most}")
+    total = sum(number for _, number in requests)
+    if total > most:
+        raise ValueError(f"its launchers together ask for {total} {what}, but the step has {most}")
+
+
+def whole_number(text: str, what: str) -> int:
+    """Return a number that may have come from a token. ValueError says what is none."""
+    if not (text.strip().isascii() and text.strip().isdigit()):
+        raise ValueError(f"{what} is {text!r}; a launcher needs a whole number")
+    return int(text)

@@ -1,0 +1,193 @@
+"""What the scripts of all schedulers have in common: directives, and options that are passed through.
+
+A directive is one option of a job. The script shows it in its header, as Maestro writes it, and the submit command
+gets it as arguments; both are made from one list, so they can't disagree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from maestro_es.adapters.base import Job, Seen
+from maestro_es.core.evidence import Claim
+from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.outcomes import Outcome, Unwritable
+
+#: Stands between the directives that Maestro writes and those that it leaves out.
+ADDED = "# added by maestro-es: options that Maestro leaves out"
+
+#: A line break would begin another line of the script, and none of the others belongs into an option either.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+#: What every scheduler reads as one word without quotes.
+_ONE_WORD = re.compile(r"[^\s\"'\\#]+")
+
+_OPTION_NAME = re.compile(r"-{0,2}([A-Za-z0-9][A-Za-z0-9_-]*)")
+
+_WORDS_FOR_YES = ("true", "yes", "on", "1")
+_WORDS_FOR_NO = ("", "false", "no", "off", "0", "none")
+
+
+@dataclass(frozen=True)
+class Directive:
+    """One option of a job. `value` is None for a flag; `quoted` and `gap` are how Maestro shows it.
+
+    `added` are those that Maestro doesn't write. ValueError if the value holds a control character.
+    """
+
+    option: str
+    value: str | None = None
+    quoted: bool = False
+    gap: str = ""
+    added: bool = False
+
+    def __post_init__(self) -> None:
+        if self.value is not None and _CONTROL.search(self.value):
+            raise ValueError(f"{self.option} is {self.value!r}, and no option can hold a control character")
+
+    @property
+    def text(self) -> str:
+        """The option as a script shows it, on one line."""
+        if self.value is None:
+            return self.option
+        plain = not self.quoted and _ONE_WORD.fullmatch(self.value)
+        return f"{self.option}{self.gap or self._gap}{self.value if plain else quote(self.value)}"
+
+    @property
+    def arguments(self) -> list[str]:
+        """The option as arguments of a command."""
+        if self.value is None:
+            return [self.option]
+        return [f"{self.option}={self.value}"] if self._gap == "=" else [self.option, self.value]
+
+    @property
+    def _gap(self) -> str:
+        return "=" if self.option.startswith("--") else " "
+
+
+def quote(text: str) -> str:
+    r"""Return a text in double quotes, as shells, Slurm and Flux read them: ``\`` goes before ``\`` and ``"``."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def option(name: str, value: object, *, quoted: bool = False, added: bool = False) -> list[Directive]:
+    """Return the directive of a value, or none if there is no value."""
+    return [Directive(name, str(value), quoted, added=added)] if value else []
+
+
+def arguments(directives: Iterable[Directive]) -> list[str]:
+    """Return directives as arguments of a submit command."""
+    return [argument for directive in directives for argument in directive.arguments]
+
+
+def shebang(shell: object) -> str:
+    """Return the first line of a script; `shell` is /bin/bash if it says nothing."""
+    return f"#!{Directive('shell', str(shell or '/bin/bash')).value}"
+
+
+def header(first: Sequence[str], sentinel: str, directives: Iterable[Directive]) -> str:
+    """Return the lines of a header: the first ones, Maestro's directives, and below a comment what we add to them."""
+    lines = list(first)
+    added = []
+    for directive in directives:
+        (added if directive.added else lines).append(f"{sentinel} {directive.text}")
+    return "\n".join([*lines, ADDED, *added] if added else lines)
+
+
+def comment_of(description: str) -> str:
+    """Return a description on one line, as Maestro makes it; other control characters become spaces too."""
+    return _CONTROL.sub(" ", description)
+
+
+def is_scheduled(run: Mapping[str, Any]) -> bool:
+    """Whether a step is the scheduler's: it asks for nodes or procs."""
+    return bool(run.get("nodes") or run.get("procs"))
+
+
+def resources(batch: Mapping[str, Any], inherited: Iterable[str], run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a step asks for: its own keys that say a thing, and else what the batch block says."""
+    asked = {key: batch[key] for key in inherited if batch.get(key)}
+    return asked | {key: value for key, value in run.items() if value}
+
+
+def exclusive(asked: object, part: str, default: bool = False) -> bool:  # noqa: FBT001, FBT002 - a value, no switch
+    """Whether a step wants its nodes alone, for its "allocation" or its "launcher".
+
+    A scalar means the allocation only, as in Maestro. A token's value is a text, so "False" is no here.
+    """
+    if isinstance(asked, Mapping):
+        asked = asked.get(part)
+    elif part != "allocation":
+        return default
+    if asked is None:
+        return default
+    word = str(asked).strip().lower()
+    if word not in (*_WORDS_FOR_YES, *_WORDS_FOR_NO):
+        raise ValueError(f"exclusive is {asked!r}; write true or false")
+    return word in _WORDS_FOR_YES
+
+
+def passed_through(
+    sources: Sequence[object], refused: Collection[str], *, single_dash: bool = False
+) -> list[Directive]:
+    """Return the options that users pass through by `args`: mappings of option to value, None for a flag.
+
+    A later source overrides an earlier one. `refused` are names without dashes: what would change how often a step
+    runs, or how it is found again. ValueError says which can't be passed.
+    """
+    chosen: dict[str, str | None] = {}
+    for key, value in (pair for source in sources for pair in _pairs(source)):
+        name = _option_name(key)
+        if name in refused:
+            raise ValueError(f"args: {key} can't be passed through, because maestro-es itself decides about it")
+        chosen[name] = _option_value(key, value)
+    dashes = {name: "-" if single_dash or len(name) == 1 else "--" for name in chosen}
+    return [Directive(dashes[name] + name, value, added=True) for name, value in chosen.items()]
+
+
+def _pairs(source: object) -> Iterable[tuple[object, object]]:
+    if isinstance(source, Mapping):
+        return source.items()
+    if source:
+        raise ValueError(f"args is {source!r}; write a mapping of options to values")
+    return ()
+
+
+def _option_value(key: object, value: object) -> str | None:
+    match value:
+        case None:
+            return None
+        case bool() | list() | dict():
+            raise ValueError(f"args: {key} is {value!r}; write a text or a number, or null for a flag")
+        case _:
+            return str(value)
+
+
+def _option_name(key: object) -> str:
+    match = _OPTION_NAME.fullmatch(str(key))
+    if not match:
+        raise ValueError(f"args: {key!r} is no name of an option")
+    return match[1]
+
+
+class ScriptsOnly:
+    """The part of an adapter that can't submit yet: it writes scripts, and says so when it is asked for more."""
+
+    name = ""
+    can_submit = False
+    grace_seconds = 60.0
+
+    def submit(self, job: Job) -> Outcome:  # noqa: ARG002 - protocol
+        return Unwritable(f"maestro-es can't submit to {self.name} yet; it writes scripts with --dry")
+
+    def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:  # noqa: ARG002 - protocol
+        return {step.token: Seen(JobState.GONE, "nothing was submitted") for step in steps}
+
+    def remains(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
+        return False
+
+    def end(self, steps: Sequence[StepRecord]) -> None:
+        """There is nothing to end."""

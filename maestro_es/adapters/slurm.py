@@ -1,0 +1,100 @@
+"""Slurm: the scripts of its steps.
+
+The header is Maestro 1.2.1's, line by line; `directives` is what it is made of, and what ``sbatch`` takes on its
+command line. Lines of a script that begin with ``#SBATCH`` are options until its first command (sbatch(1)), read as
+words with quotes and backslashes, so comments may stand between them. Where one option stands twice, the last counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from maestro_es.adapters.launcher import Asked, fill_in
+from maestro_es.adapters.process import Host
+from maestro_es.adapters.script import (
+    Directive,
+    ScriptsOnly,
+    comment_of,
+    exclusive,
+    header,
+    is_scheduled,
+    option,
+    passed_through,
+    resources,
+    shebang,
+)
+
+#: What a step takes over from the batch block if it does not say it itself.
+_INHERITED = ("nodes", "procs", "queue", "bank", "reservation", "qos")
+
+#: Options of sbatch(1) that are ours to give: they say what runs, where, how often, and how it is found again.
+_REFUSED = frozenset({
+    "array", "a", "chdir", "D", "clusters", "M", "help", "h", "job-name", "J", "parsable", "quiet", "Q", "requeue",
+    "no-requeue", "test-only", "usage", "version", "V", "wait", "W", "wrap", "uid", "gid",
+})  # fmt: skip
+
+
+def directives(batch: Mapping[str, Any], job_name: str, description: str, run: Mapping[str, Any]) -> list[Directive]:
+    """Return the options of a step's job: first Maestro's, in its order, then those that it leaves out.
+
+    ValueError if a value can't be one.
+    """
+    asked = resources(batch, _INHERITED, run)
+    maestro = [
+        *option("--nodes", asked.get("nodes")),
+        *option("--partition", asked.get("queue")),
+        *option("--account", asked.get("bank")),
+        *option("--time", asked.get("walltime")),
+        Directive("--job-name", job_name, quoted=True),
+        Directive("--output", f"{job_name}.out", quoted=True),
+        Directive("--error", f"{job_name}.err", quoted=True),
+        Directive("--comment", comment_of(description), quoted=True, gap=" "),
+        *option("--reservation", asked.get("reservation"), quoted=True),
+        *option("--gres", f"gpu:{asked['gpus']}" if "gpus" in asked else ""),
+        *option("--ntasks", asked.get("procs") if batch.get("procs") or "nodes" not in asked else ""),
+        *([Directive("--exclusive")] if exclusive(run.get("exclusive"), "allocation") else []),
+        *option("--qos", asked.get("qos")),
+    ]
+    return maestro + _added(batch, asked, maestro)
+
+
+def _added(batch: Mapping[str, Any], asked: Mapping[str, Any], maestro: list[Directive]) -> list[Directive]:
+    """Return what Maestro leaves out. Cores for each task mean nothing without the number of tasks."""
+    cores = asked.get("cores per task")
+    counted = any(directive.option == "--ntasks" for directive in maestro)
+    return [
+        *option("--ntasks", asked.get("procs") if cores and not counted else "", added=True),
+        *option("--cpus-per-task", cores, added=True),
+        *option("--mem", asked.get("memory"), added=True),
+        *passed_through((batch.get("args"), asked.get("args")), _REFUSED),
+    ]
+
+
+def launch(asked: Asked, run: Mapping[str, Any]) -> str:
+    """Return the ``srun`` for so many nodes and procs."""
+    parts = [("-n", asked.procs), ("-N", asked.nodes), ("-c", run.get("cores per task"))]
+    return " ".join(["srun", *(f"{flag} {value}" for flag, value in parts if value)])
+
+
+class SlurmAdapter(ScriptsOnly):
+    """Writes scripts for ``sbatch``."""
+
+    name = "slurm"
+    extension = "slurm.sh"
+
+    def __init__(self, batch: Mapping[str, Any], host: Host) -> None:  # noqa: ARG002 - all adapters are made alike
+        self._batch = dict(batch)
+
+    def directives(self, job_name: str, description: str, run: Mapping[str, Any]) -> list[Directive]:
+        """Return the options of a step's job, for its script and for the submit command."""
+        return directives(self._batch, job_name, description, run)
+
+    def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
+        first = [shebang(self._batch.get("shell"))]
+        found = self.directives(job_name, description, run) if is_scheduled(run) else []
+        return header(first, "#SBATCH", found)
+
+    def command(self, text: str, run: Mapping[str, Any]) -> str:
+        limits = Asked.by(resources(self._batch, ("nodes", "procs"), run))
+        return fill_in(text, Asked.by(run), limits, lambda asked: launch(asked, run))
