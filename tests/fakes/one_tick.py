@@ -3,8 +3,8 @@
     python -m tests.fakes.one_tick ROOT [--lock] [--start FILE] [--freeze EFFECT] [--grace SECONDS]
 
 It opens the study, waits until FILE exists, and makes one tick; with --lock only if nobody else holds the study's
-lock. Once EFFECT is done it stops itself, as a process does on a host that hangs. It prints what came of it: a status,
-"left", or the name of an error.
+lock. Once EFFECT is done for the first time it stops itself, as a process does on a host that hangs. It prints what
+came of it: a status, "left", or the name of an error.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ def main() -> None:
     parser.add_argument("--grace", type=float, default=0.3)
     options = parser.parse_args()
 
+    frozen: list[str] = []
+
     def after(effect: str) -> None:
-        if effect == options.freeze:
+        if effect == options.freeze and not frozen:
+            frozen.append(effect)
             os.kill(os.getpid(), signal.SIGSTOP)
 
     context = Context(adapters=quick_adapters(options.grace), after=after)

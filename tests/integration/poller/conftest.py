@@ -10,6 +10,7 @@ import pytest
 
 from maestro_es.adapters import process
 from maestro_es.core.model import Settings
+from maestro_es.poller import state_dir
 from tests.fakes.processes import end_all_under
 from tests.fakes.studies import Bench
 
@@ -26,6 +27,18 @@ def nothing_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     yield
     end_all_under(tmp_path)
     process.reap()
+
+
+@pytest.fixture
+def hasty_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runners wait for a fraction of a second before they kill what they have told to end, and report again."""
+    text = state_dir._RUNNER.read_text()
+    for slow, fast in (("kill_wait=10", "kill_wait=0.2"), ("in 0 1 2 4 8;", "in 0 0.1 0.2;")):
+        assert slow in text
+        text = text.replace(slow, fast)
+    hasty = tmp_path / "hasty-runner.sh"
+    hasty.write_text(text)
+    monkeypatch.setattr(state_dir, "_RUNNER", hasty)
 
 
 @pytest.fixture

@@ -202,11 +202,10 @@ def test_a_step_over_its_walltime_goes_on_with_its_restart_script(bench: Bench):
     bench.check()
 
 
+@pytest.mark.usefixtures("hasty_runner")
 def test_a_step_over_its_walltime_too_often_is_timed_out_with_all_its_children(bench: Bench):
     cmd = f"{alone(bench)}; trap '' TERM; (sleep 60 & sleep 60) & wait"
     bench.create(Step("a", cmd, restart=cmd, walltime="00:00:01"), Step("b", parents=("a",)))
-    runner = bench.dir.runner
-    runner.write_text(runner.read_text().replace("kill_wait=10", "kill_wait=0.2"))
 
     assert bench.finish() is StudyStatus.FAILURE
     assert bench.step("a").state is State.TIMEDOUT
@@ -244,12 +243,11 @@ def test_a_script_that_can_not_be_written_fails_its_step_alone(bench: Bench):
     assert bench.step("a").message.startswith("its script can't be written: ")
 
 
-def test_a_runner_that_is_gone_fails_the_step_and_says_so(bench: Bench):
+def test_a_runner_that_is_gone_is_put_back(bench: Bench):
     bench.create(Step("a"))
     bench.dir.runner.unlink()
 
-    assert bench.finish() is StudyStatus.FAILURE
-    assert bench.step("a").message.endswith("runner.sh can't be started: No such file or directory")
+    assert bench.finish() is StudyStatus.FINISHED
 
 
 def test_the_process_of_a_step_has_no_terminal_and_no_input(bench: Bench):

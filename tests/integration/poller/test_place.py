@@ -1,0 +1,121 @@
+"""Where a study lies, and whose it is: moved, copied, and open to others."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from maestro_es.core import events as e
+from maestro_es.core.model import StudyStatus
+from maestro_es.errors import StudyCopied, StudyError
+from tests.fakes.processes import running_under, wait_for
+from tests.fakes.studies import Bench, Step
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def half_done(bench: Bench) -> None:
+    """Make a study of two steps, of which the first has run."""
+    bench.create(Step("a", bench.sign), Step("b", f"{bench.sign}; pwd >where", parents=("a",)))
+    bench.tick()
+    wait_for(lambda: any(bench.dir.inbox.iterdir()) and not running_under(bench.root))
+
+
+def test_a_moved_study_goes_on_and_the_log_says_from_where(bench: Bench):
+    half_done(bench)
+    moved = Bench(bench.root.with_name("another place"))
+    bench.root.rename(moved.root)
+
+    assert moved.finish() is StudyStatus.FINISHED
+    assert [(event.before, event.after) for event in moved.events(e.StudyRelocated)] == [
+        (str(bench.root), str(moved.root))
+    ]
+    assert (moved.root / "b/where").read_text() == f"{moved.root / 'b'}\n"
+    assert len(bench.signed()) == 2
+
+
+@pytest.mark.usefixtures("hasty_runner")
+def test_a_step_that_ran_while_its_study_was_moved_is_redone_and_not_run_beside_itself(bench: Bench):
+    bench.create(Step("a", f"{bench.sign}; until [ -e go ]; do sleep 0.01; done"))
+    bench.tick()
+    wait_for(bench.signed)
+    moved = Bench(bench.root.with_name("another place"))
+    bench.root.rename(moved.root)
+    moved.tick()
+    assert len(moved.events(e.SubmissionRequested)) == 1
+
+    (moved.root / "a/go").touch()
+    assert moved.finish() is StudyStatus.FINISHED
+    assert bench.signed() == [event.token for event in moved.events(e.SubmissionRequested)]
+
+
+def test_a_symbolic_link_to_a_study_is_the_study(bench: Bench):
+    half_done(bench)
+    link = bench.root.with_name("link")
+    link.symlink_to(bench.root)
+
+    assert Bench(link).finish() is StudyStatus.FINISHED
+    assert bench.events(e.StudyRelocated) == []
+
+
+def test_a_copy_is_refused_and_neither_is_touched(bench: Bench):
+    half_done(bench)
+    copy = Bench(bench.root.with_name("copy"))
+    shutil.copytree(bench.root, copy.root, symlinks=True)
+    before = content(bench.root), content(copy.root)
+
+    with pytest.raises(StudyCopied, match=r"a copy of .*a study, whose log is still there"):
+        copy.tick()
+    assert (content(bench.root), content(copy.root)) == before
+    assert bench.finish() is StudyStatus.FINISHED
+    assert len(bench.signed()) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"this is no database" * 100])
+def test_an_original_whose_log_can_not_be_read_is_still_an_original(bench: Bench, damage: bytes):
+    half_done(bench)
+    copy = Bench(bench.root.with_name("copy"))
+    shutil.copytree(bench.root, copy.root, symlinks=True)
+    bench.dir.log.write_bytes(damage)
+
+    with pytest.raises(StudyError, match="nobody can tell whether this study is a copy"):
+        copy.tick()
+    assert copy.events(e.StudyRelocated) == []
+
+
+def test_another_study_in_the_old_place_is_no_original(bench: Bench):
+    half_done(bench)
+    moved = Bench(bench.root.with_name("another place"))
+    bench.root.rename(moved.root)
+    bench.root.write_text("a file, by now")
+
+    assert moved.finish() is StudyStatus.FINISHED
+
+
+@pytest.mark.parametrize("what", ["", "events.db", ".maestro-es"])
+@pytest.mark.parametrize("mode", [0o020, 0o002])
+def test_a_study_that_others_can_write_is_refused(bench: Bench, what: str, mode: int):
+    half_done(bench)
+    path = bench.root / what
+    path.chmod(path.stat().st_mode | mode)
+
+    with pytest.raises(StudyError, match="other users can write there; run 'chmod go-w"):
+        bench.tick()
+    assert len(bench.events(e.SubmissionRequested)) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("what", ["", "events.db", ".maestro-es"])
+def test_a_study_of_another_user_is_refused(bench: Bench, what: str):
+    half_done(bench)
+    os.chown(bench.root / what, 12345, -1)
+
+    with pytest.raises(StudyError, match=r"belongs to another user \(uid 12345\)"):
+        bench.tick()
+    os.chown(bench.root / what, 0, -1)
+    assert len(bench.events(e.SubmissionRequested)) == 1
