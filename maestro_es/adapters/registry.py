@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from maestro_es.adapters.base import Adapter
+from maestro_es.adapters.flux import FluxAdapter
 from maestro_es.adapters.local import LocalAdapter
+from maestro_es.adapters.lsf import LsfAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.slurm import SlurmAdapter
 from maestro_es.errors import UnknownAdapter
@@ -15,6 +17,8 @@ from maestro_es.errors import UnknownAdapter
 ADAPTERS: dict[str, Callable[[Mapping[str, Any], Host], Adapter]] = {
     "local": LocalAdapter,
     "slurm": SlurmAdapter,
+    "lsf": LsfAdapter,
+    "flux": FluxAdapter,
 }
 
 

@@ -90,8 +90,7 @@ def shebang(shell: object) -> str:
 
 def header(first: Sequence[str], sentinel: str, directives: Iterable[Directive]) -> str:
     """Return the lines of a header: the first ones, Maestro's directives, and below a comment what we add to them."""
-    lines = list(first)
-    added = []
+    lines, added = list(first), list[str]()
     for directive in directives:
         (added if directive.added else lines).append(f"{sentinel} {directive.text}")
     return "\n".join([*lines, ADDED, *added] if added else lines)
@@ -139,7 +138,7 @@ def passed_through(
     runs, or how it is found again. ValueError says which can't be passed.
     """
     chosen: dict[str, str | None] = {}
-    for key, value in (pair for source in sources for pair in _pairs(source)):
+    for key, value in (pair for source in sources for pair in pairs(source)):
         name = _option_name(key)
         if name in refused:
             raise ValueError(f"args: {key} can't be passed through, because maestro-es itself decides about it")
@@ -148,11 +147,12 @@ def passed_through(
     return [Directive(dashes[name] + name, value, added=True) for name, value in chosen.items()]
 
 
-def _pairs(source: object) -> Iterable[tuple[object, object]]:
+def pairs(source: object) -> Iterable[tuple[object, object]]:
+    """Return the options and values of a mapping, of which there may be none. ValueError if it is another thing."""
     if isinstance(source, Mapping):
         return source.items()
     if source:
-        raise ValueError(f"args is {source!r}; write a mapping of options to values")
+        raise ValueError(f"the options {source!r} are no mapping of options to values")
     return ()
 
 

@@ -1,0 +1,199 @@
+"""Flux: the scripts of its steps, in the form of Maestro's interface for flux-core 0.49.
+
+The header is Maestro 1.2.1's, line by line; `directives` is what it is made of, and what ``flux batch`` takes on its
+command line (``flux submit`` for a step with ``nested: false``, which gives it no instance of its own: the short
+options are the same). Directives are lines that begin with ``#flux:``, in one block of comments (Flux RFC 36).
+
+Maestro asks the broker for its version, which it notes in a comment, and for its queues, to leave out the queue if the
+broker has none. Writing a script talks to nobody here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from maestro_es.adapters.launcher import Asked, fill_in, whole_number
+from maestro_es.adapters.process import Host
+from maestro_es.adapters.script import (
+    Directive,
+    ScriptsOnly,
+    exclusive,
+    header,
+    is_scheduled,
+    option,
+    pairs,
+    passed_through,
+    shebang,
+)
+from maestro_es.core.walltime import walltime_seconds
+
+#: The only interface that there is here. Maestro's older ones write ``flux mini``, which flux-core has dropped.
+_INTERFACE = "0.49.0"
+
+#: What the groups of `allocation_args` and `launcher_args` are called, in the order in which Maestro writes them.
+_GROUPS = {"S": "setattr", "setattr": "setattr", "o": "setopt", "setopt": "setopt", "conf": "conf"}
+
+#: Names in the place of a group that are a flag.
+_EXCLUSIVE = ("x", "exclusive")
+
+#: Urgencies by priority. Maestro's schema has "low" and "expedited", and its submission refuses them.
+_URGENCIES = {"held": 0, "minimal": 1, "low": 9, "medium": 16, "high": 24, "expedited": 31}
+_MOST_URGENT = 31
+
+#: Options of flux-batch(1) that are ours to give: they say what runs, where, how often, and how it is found again.
+_REFUSED = frozenset({"wrap", "dry-run", "job-name", "cwd", "cc", "bcc", "wait", "watch", "help", "h", "flags"})
+
+
+def directives(batch: Mapping[str, Any], job_name: str, run: Mapping[str, Any]) -> list[Directive]:
+    """Return the options of a step's job: first Maestro's, in its order, then those that it leaves out.
+
+    Of `allocation_args` only the groups that Maestro knows count; it drops the others, and with them `exclusive`.
+    ValueError if a value can't be an option.
+    """
+    groups = option_groups(batch.get("allocation_args"))
+    alone = exclusive(run.get("exclusive"), "allocation")
+    return [
+        *option("-N", run.get("nodes")),
+        *option("-n", "" if alone else run.get("procs")),
+        Directive("-t", f"{walltime(run.get('walltime'))}s"),
+        *option("-q", batch.get("queue")),
+        *option("--bank", batch.get("bank")),
+        Directive("--job-name", job_name, quoted=True),
+        Directive("--output", f"{job_name}.{{{{id}}}}.out"),
+        Directive("--error", f"{job_name}.{{{{id}}}}.err"),
+        *([Directive("--exclusive")] if alone else []),
+        *(found for name in dict.fromkeys(_GROUPS.values()) for found in rendered(name, groups.get(name, {}))),
+        *(_added(run, alone=alone) if is_scheduled(run) else []),
+    ]
+
+
+def _added(run: Mapping[str, Any], *, alone: bool) -> list[Directive]:
+    """Return what Maestro leaves out of the script: some of it, it gives to Flux beside the script.
+
+    Who has the nodes alone has all their cores and GPUs.
+    """
+    return [
+        *option("-c", "" if alone else run.get("cores per task"), added=True),
+        *option("-g", "" if alone else _gpus_per_slot(run), added=True),
+        *option("--urgency", urgency(run.get("priority")), added=True),
+        *option("--flags", "waitable" if run.get("waitable") else "", added=True),
+        *passed_through([run.get("args")], _REFUSED),
+    ]
+
+
+def _gpus_per_slot(run: Mapping[str, Any]) -> str:
+    """Return the GPUs of a slot as Maestro counts them: of a step with an instance of its own, a node's share."""
+    gpus = whole_number(str(run.get("gpus") or "0"), "gpus")
+    if run.get("nested", True):
+        nodes = str(run.get("nodes") or "")
+        gpus = math.ceil(gpus / (whole_number(nodes, "nodes") or 1)) if nodes else 0
+    return str(gpus or "")
+
+
+def walltime(asked: object) -> str:
+    """Return a walltime in seconds, as Maestro writes it: with a fraction if it was written with colons; 0 is none."""
+    text = str(asked or "").strip()
+    seconds = 0 if text == "inf" else walltime_seconds(text)
+    return f"{seconds}.0" if ":" in text else str(seconds)
+
+
+def urgency(priority: object) -> str:
+    """Return the urgency, from 0 to 31, of a priority: a word, or a number from 0 to 1; empty if there is none."""
+    if priority is None or priority == "":
+        return ""
+    word = str(priority).strip().lower()
+    if word in _URGENCIES:
+        return str(_URGENCIES[word])
+    try:
+        share = float(word)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ValueError(f"priority is {priority!r}; write {', '.join(_URGENCIES)}, or a number from 0 to 1")
+    return str(math.ceil(share * _MOST_URGENT))
+
+
+def option_groups(args: object) -> dict[str, Any]:
+    """Return `allocation_args` or `launcher_args` by the long names of their groups; dotted names become mappings."""
+    groups: dict[str, Any] = {}
+    for key, given in pairs(args):
+        if key in _EXCLUSIVE:
+            continue
+        name = _GROUPS.get(str(key), str(key))
+        if not isinstance(given, Mapping):
+            groups[name] = given
+            continue
+        tree = groups.setdefault(name, {})
+        for path, value in _leaves(given):
+            _plant(tree, path.split("."), value)
+    return groups
+
+
+def _plant(tree: dict[str, Any], path: list[str], value: object) -> None:
+    *parents, last = path
+    for name in parents:
+        if not isinstance(tree.get(name), dict):
+            tree[name] = {}
+        tree = tree[name]
+    tree[last] = value
+
+
+def _leaves(node: object, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        for key, inner in node.items():
+            yield from _leaves(inner, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
+
+
+def rendered(name: str, group: object) -> Iterator[Directive]:
+    """Yield the options of a group. A value of null is a flag; Maestro takes 0 for one too."""
+    dashes = "-" if len(name) == 1 else "--"
+    for path, value in _leaves(group):
+        text = str(value).lower() if isinstance(value, bool) else str("" if value is None else value)
+        yield Directive(dashes + name, "=".join(filter(None, (path, text))) or None)
+
+
+def launch(batch: Mapping[str, Any], asked: Asked, run: Mapping[str, Any]) -> str:
+    """Return the ``flux run`` for so many nodes and procs. `args` of the batch block is an older name for options."""
+    given = batch.get("launcher_args")
+    alone = exclusive(run.get("exclusive"), "launcher", any(key in _EXCLUSIVE for key, _ in pairs(given)))
+    groups = option_groups(given)
+    names = [*dict.fromkeys(_GROUPS.values()), *(name for name in groups if name not in _GROUPS.values())]
+    found = [
+        *option("-N", asked.nodes),
+        *option("-n", asked.procs),
+        *option("-c", "" if alone else run.get("cores per task")),
+        *option("-g", "" if alone else run.get("gpus")),
+        *([Directive("--exclusive")] if alone else []),
+        *(directive for name in names for directive in rendered(name, groups.get(name, {}))),
+        *rendered("setopt", batch.get("args") or {}),
+    ]
+    return " ".join(["flux run", *(directive.text for directive in found)])
+
+
+class FluxAdapter(ScriptsOnly):
+    """Writes scripts for ``flux batch``."""
+
+    name = "flux"
+    extension = "flux.sh"
+
+    def __init__(self, batch: Mapping[str, Any], host: Host) -> None:  # noqa: ARG002 - all adapters are made alike
+        self._batch = dict(batch)
+        self._uri = str(batch.get("uri") or os.environ.get("FLUX_URI", ""))
+
+    def directives(self, job_name: str, run: Mapping[str, Any]) -> list[Directive]:
+        """Return the options of a step's job, for its script and for the submit command."""
+        return directives(self._batch, job_name, run)
+
+    def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
+        """Make the header; it is a full one for steps that Flux does not run too, as in Maestro."""
+        first = [shebang(self._batch.get("shell")), f"#MAESTRO-INFO (flux adapter version) {_INTERFACE}"]
+        first += [f"#MAESTRO-INFO {found.text}" for found in [*option("(flux_uri)", self._uri)]]
+        return header([*first, "#"], "#flux:", self.directives(job_name, run))
+
+    def command(self, text: str, run: Mapping[str, Any]) -> str:
+        return fill_in(text, Asked.by(run), Asked.by(run), lambda asked: launch(self._batch, asked, run))

@@ -1,0 +1,113 @@
+"""LSF: the scripts of its steps.
+
+The header is Maestro 1.2.1's, line by line; `directives` is what it is made of, and what ``bsub`` takes on its
+command line. Options are words with one dash, and their values stand behind a space. ``bsub -W`` takes
+``[HOURS:]MINUTES``, and ``jsrun`` starts resource sets, not processes: both are LSF 10.1 as on IBM's CORAL systems,
+for which Maestro wrote this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from maestro_es.adapters.launcher import Asked, fill_in, whole_number
+from maestro_es.adapters.process import Host
+from maestro_es.adapters.script import (
+    Directive,
+    ScriptsOnly,
+    header,
+    is_scheduled,
+    option,
+    passed_through,
+    resources,
+    shebang,
+)
+from maestro_es.core.walltime import walltime_seconds
+
+#: What a step takes over from the batch block if it does not say it itself; a job has one node if nobody does.
+_INHERITED = ("nodes", "queue", "bank", "reservation")
+_NODES = {"nodes": "1"}
+
+#: Options of bsub(1) that are ours to give: they say what runs, where, how often, and how it is found again.
+_REFUSED = frozenset({
+    "J", "K", "I", "Ip", "Is", "IS", "ISp", "ISs", "IX", "cwd", "r", "rn", "Q", "h", "V", "Zs", "pack", "json",
+    "jsdl", "jsdl_strict", "yaml",
+})  # fmt: skip
+
+
+def directives(batch: Mapping[str, Any], job_name: str, run: Mapping[str, Any]) -> list[Directive]:
+    """Return the options of a step's job: first Maestro's, in its order, then those that it leaves out.
+
+    ValueError if a value can't be one.
+    """
+    asked = resources(_NODES | dict(batch), _INHERITED, run)
+    return [
+        *option("-nnodes", asked.get("nodes")),
+        *option("-q", asked.get("queue")),
+        *option("-G", asked.get("bank")),
+        *option("-W", walltime(asked.get("walltime"))),
+        Directive("-J", job_name),
+        Directive("-o", f"{job_name}.%J.out"),
+        *option("-U", asked.get("reservation")),
+        Directive("-e", f"{job_name}.%J.err"),
+        *option("-R", f"rusage[mem={asked['memory']}]" if "memory" in asked else "", added=True),
+        *passed_through((batch.get("args"), asked.get("args")), _REFUSED, single_dash=True),
+    ]
+
+
+def walltime(asked: object) -> str:
+    """Return a walltime as ``bsub -W`` reads it; empty if there is none.
+
+    A plain number is minutes and ``HH:MM`` is that, as they are: so Maestro has it, though two parts are minutes and
+    seconds to other schedulers. Where there are seconds, or days, it becomes ``HH:MM``, and a part of a minute is one.
+    """
+    text = str(asked or "").strip()
+    seconds = walltime_seconds(text)
+    if "-" not in text and text.count(":") < len("::"):
+        return text
+    minutes = -(-seconds // 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+def launch(asked: Asked, run: Mapping[str, Any]) -> str:
+    """Return the ``jsrun`` for so many procs.
+
+    It counts resource sets and not nodes: for nodes alone there are as many as fit on them.
+    """
+    per_node = run.get("rs per node") or 1
+    sets = asked.procs
+    if not sets:
+        sets = str(whole_number(asked.nodes, "nodes") * whole_number(str(per_node), "rs per node"))
+    parts = [
+        ("--nrs", sets),
+        ("-b", run.get("bind") or "rs"),
+        ("-g", run.get("gpus")),
+        ("-B", run.get("bind gpus")),
+        ("-a", run.get("tasks per rs") or 1),
+        ("-r", per_node),
+        ("-c", run.get("cpus per rs") or 1),
+    ]
+    return " ".join(["jsrun", *(f"{flag} {value}" for flag, value in parts if value)])
+
+
+class LsfAdapter(ScriptsOnly):
+    """Writes scripts for ``bsub``."""
+
+    name = "lsf"
+    extension = "lsf.sh"
+
+    def __init__(self, batch: Mapping[str, Any], host: Host) -> None:  # noqa: ARG002 - all adapters are made alike
+        self._batch = dict(batch)
+
+    def directives(self, job_name: str, run: Mapping[str, Any]) -> list[Directive]:
+        """Return the options of a step's job, for its script and for the submit command."""
+        return directives(self._batch, job_name, run)
+
+    def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
+        """Make the header; it begins with bash whatever the batch block says, as in Maestro."""
+        return header([shebang("")], "#BSUB", self.directives(job_name, run) if is_scheduled(run) else [])
+
+    def command(self, text: str, run: Mapping[str, Any]) -> str:
+        limits = Asked.by(resources(_NODES | self._batch, ("nodes",), run))
+        return fill_in(text, Asked.by(run), limits, lambda asked: launch(asked, run))
