@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from maestro_es.core import events as e
+from maestro_es.core.model import State
 
 #: How many steps a sentence names before it counts the rest.
 _NAMED = 5
@@ -45,6 +46,9 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"{event.adapter} does not answer: {event.message}"
         case e.PollRecovered():
             return f"{event.adapter} answers again"
+        case e.StepImported():
+            left = "is left to run" if event.state is State.INITIALIZED else event.state.name
+            return f"taken over from Maestro: {left}{_because(event.message)}"
         case e.SubmissionRequested():
             return f"attempt {event.attempt} ({event.kind.value}) is to be submitted"
         case e.JobSubmitted():

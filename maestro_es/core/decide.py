@@ -21,6 +21,7 @@ from maestro_es.core.model import (
     StepRecord,
     StudyStatus,
     SubmissionKind,
+    is_local,
 )
 
 #: An event and the number of the step that it is about.
@@ -244,6 +245,8 @@ def ended_badly(drafts: Iterable[Draft]) -> list[int]:
 def _ends_badly(event: e.AnyEvent) -> bool:
     if isinstance(event, e.StepTimedOut):
         return bool(event.final)
+    if isinstance(event, e.StepImported):
+        return event.state is State.CANCELLED or event.state in FAILED_STATES
     return isinstance(event, (e.StepFailed, e.StepCancelled))
 
 
@@ -320,11 +323,6 @@ def start_ready(graph: Graph, seen: Observations) -> list[Draft]:
         ready = graph.ready(scheduled=kind, limit=limit) if limit else ()
         drafts.extend((record.number, _request(study.study_id, seen, record)) for record in ready)
     return drafts
-
-
-def is_local(adapter: Mapping[str, object]) -> bool:
-    """Whether a batch block asks for no scheduler, so that its throttle is one for local steps."""
-    return adapter.get("type", "local") == "local"
 
 
 def _request(study_id: str, seen: Observations, record: StepRecord) -> e.SubmissionRequested:

@@ -11,7 +11,7 @@ from typing import Any, Union, get_args
 
 import msgspec
 
-from maestro_es.core.model import Cause, Micros, Param, Settings, StudyStatus, SubmissionKind
+from maestro_es.core.model import Cause, Micros, Param, Settings, State, StudyStatus, SubmissionKind
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -158,6 +158,23 @@ class PollRecovered(Event, frozen=True):
 # -- the steps ------------------------------------------------------------------------------------------------------
 
 
+class StepImported(Event, frozen=True):
+    """Maestro had to do with the step before this log began; times and `restarts` are those of its status table.
+
+    `state` says how the step ended: FINISHED, FAILED, TIMEDOUT or CANCELLED. INITIALIZED: it is left to run, with its
+    restart script if it was restarted before; an adopted job is a submission of its own that follows.
+    """
+
+    state: State
+    job_id: str = ""
+    submitted_at: Micros | None = None
+    started_at: Micros | None = None
+    ended_at: Micros | None = None
+    restarts: int = 0
+    message: str = ""
+    evidence: tuple[Evidence, ...] = ()
+
+
 class SubmissionRequested(Event, frozen=True):
     """An attempt is about to be submitted. Committed before the scheduler hears of it."""
 
@@ -291,9 +308,9 @@ class ReportIgnored(Event, frozen=True):
 AnyEvent = Union[
     InvocationStarted, StudyCreated, StepTemplateAdded, StepAdded, ConnectionAdded, SettingsChanged, StudyPaused,
     StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated, RebootDetected, PollFailed,
-    PollRecovered, SubmissionRequested, JobSubmitted, SubmissionRejected, AttemptAbandoned, SubmissionWithdrawn,
-    JobStarted, StepFinished, StepTimedOut, StepRestarted, HardwareFailed, StepFailed, StepCancelled, StepDryRun,
-    StepReset, ReportIgnored,
+    PollRecovered, StepImported, SubmissionRequested, JobSubmitted, SubmissionRejected, AttemptAbandoned,
+    SubmissionWithdrawn, JobStarted, StepFinished, StepTimedOut, StepRestarted, HardwareFailed, StepFailed,
+    StepCancelled, StepDryRun, StepReset, ReportIgnored,
 ]  # fmt: skip
 
 #: Every event type by its name in the log.

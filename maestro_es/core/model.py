@@ -7,6 +7,7 @@ What a scheduler says about a job (`JobState`) and what we conclude about a step
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Union
 
 import msgspec
@@ -118,11 +119,19 @@ class Cause(str, enum.Enum):
     UPSTREAM = "upstream"
 
 
+#: What ends the token of an attempt that Maestro submitted: its job carries no token and is known by id and name.
+IMPORTED = "-imported"
+
 #: The phases in which a job may exist.
 IN_FLIGHT = (Phase.REQUESTED, Phase.SUBMITTED)
 
 #: The states in which a step has ended badly.
 FAILED_STATES = (State.FAILED, State.TIMEDOUT, State.HWFAILURE)
+
+
+def is_local(adapter: Mapping[str, object]) -> bool:
+    """Whether a batch block asks for no scheduler, so that its throttle is one for local steps."""
+    return adapter.get("type", "local") == "local"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

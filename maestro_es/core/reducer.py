@@ -13,11 +13,12 @@ import msgspec
 
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Phase, State, StepRecord, StudyStatus, SubmissionKind
+from maestro_es.core.model import Phase, State, StepRecord, StudyStatus, SubmissionKind, is_local
 from maestro_es.errors import InvalidTransition
 
 #: Raised when `apply` or a record changes, so that a projection made by an older one is rebuilt.
-REDUCER_VERSION = 1
+#: 2: steps imported from Maestro; another adapter decides anew which steps are scheduled.
+REDUCER_VERSION = 2
 
 
 def apply(graph: Graph, recorded: e.Recorded) -> None:
@@ -167,6 +168,8 @@ def _settings_changed(graph: Graph, recorded: e.Recorded, event: e.SettingsChang
     try:
         if event.what in _NAMED:
             setattr(study, event.what, msgspec.convert(event.after, _NAMED[event.what]))
+            if event.what == "adapter":
+                _schedule(graph)
             return
         fields = {**msgspec.structs.asdict(study.settings), event.what: event.after}
         study.settings = msgspec.convert(fields, type(study.settings))
@@ -177,6 +180,17 @@ def _settings_changed(graph: Graph, recorded: e.Recorded, event: e.SettingsChang
             if record.restart_limit != event.after and graph.template(record.template).run.get("restart"):
                 record.restart_limit = event.after
                 graph.save(record)
+
+
+def _schedule(graph: Graph) -> None:
+    """Decide anew, for steps that were not submitted yet, whether the adapter runs them or this host."""
+    local = is_local(graph.study.adapter)
+    for record in graph.steps():
+        run = graph.template(record.template).run
+        scheduled = not local and bool(run.get("nodes") or run.get("procs"))
+        if record.scheduled is not scheduled and not record.attempt:
+            record.scheduled = scheduled
+            graph.save(record)
 
 
 def _paused(graph: Graph, _recorded: e.Recorded, _event: e.StudyPaused) -> None:
@@ -235,6 +249,31 @@ def _connection_added(graph: Graph, record: StepRecord, recorded: e.Recorded, ev
         raise _refusal(record, recorded, f"which waits for step {event.parent} already")
     _connect(graph, record, recorded, event.parent)
     _move(graph, record, record.state, Phase.BLOCKED if record.unmet else Phase.READY)
+
+
+#: How a step may have ended under Maestro.
+_MAESTROS_ENDS = (State.FINISHED, State.FAILED, State.TIMEDOUT, State.CANCELLED)
+
+
+def _imported(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.StepImported) -> None:
+    _expect(record, recorded, Phase.BLOCKED, Phase.READY)
+    if record.attempt or record.restarts:
+        raise _refusal(record, recorded, "which was tried before")
+    record.submitted_at = event.submitted_at
+    record.started_at = event.started_at
+    record.restarts = event.restarts
+    record.message = event.message
+    if event.state in _MAESTROS_ENDS:
+        record.job_id = event.job_id
+        record.ended_at = event.ended_at
+        _move(graph, record, event.state, Phase.DONE)
+    elif event.state is not State.INITIALIZED:
+        raise _refusal(record, recorded, f"as {event.state.name} is no end")
+    elif event.restarts:
+        record.kind = SubmissionKind.RESTART
+        _move(graph, record, State.TIMEDOUT, record.phase)
+    if event.state is State.FINISHED:
+        _release(graph, record)
 
 
 def _requested(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.SubmissionRequested) -> None:
@@ -375,6 +414,7 @@ _STUDY_RULES: dict[type[e.Event], Callable[[Graph, e.Recorded, Any], None]] = {
 
 _STEP_RULES: dict[type[e.Event], Callable[[Graph, StepRecord, e.Recorded, Any], None]] = {
     e.ConnectionAdded: _connection_added,
+    e.StepImported: _imported,
     e.SubmissionRequested: _requested,
     e.JobSubmitted: _submitted,
     e.SubmissionRejected: _rejected,

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from maestro_es.core import events as e
-from maestro_es.core.model import Cause, Param, Settings, StudyStatus, SubmissionKind
+from maestro_es.core.model import Cause, Param, Settings, State, StudyStatus, SubmissionKind
 
 SAID = (e.Evidence(source="queue", says="COMPLETED"), e.Evidence(source="report", says="t1.exit.0"))
 PARAMS = (Param("SIZE", "10", "SIZE.10", "SIZE"), Param("ITER", "naïve \0 '\"", "ITER.1", "ITER"))
@@ -26,6 +26,7 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.RebootDetected(host="login1", before="b1", after="b2"),
     e.PollFailed(adapter="slurm", message="socket timed out"),
     e.PollRecovered(adapter="slurm"),
+    e.StepImported(state=State.FINISHED),
     e.SubmissionRequested(attempt=1, token="t1", kind=SubmissionKind.FIRST),
     e.JobSubmitted(token="t1", job_id="17"),
     e.SubmissionRejected(token="t1", message="invalid partition"),
@@ -59,6 +60,10 @@ FULL: tuple[e.AnyEvent, ...] = (
     e.StudyResumed(reason="over"),
     e.CancelRequested(steps=(1, 2), reason="wrong input"),
     e.StudyReopened(reason="retry"),
+    e.StepImported(
+        state=State.CANCELLED, job_id="17", submitted_at=1, started_at=2, ended_at=3, restarts=1, message="by hand",
+        evidence=SAID,
+    ),
     e.JobSubmitted(
         token="t1", job_id="17", adopted=True, host="login1", instance="b1", script_digest="cd", evidence=SAID
     ),
