@@ -21,6 +21,13 @@ BATCH_NEEDS: dict[str, tuple[str, ...]] = {
     "flux": (),
 }
 
+#: The adapters that pass `args` of the batch block to the scheduler. To Flux they are options of the launcher.
+PASSING_OPTIONS = ("slurm", "lsf")
+
+#: The only interface to Flux for which scripts are written, and the groups of `allocation_args` that it knows.
+FLUX_INTERFACE = "0.49.0"
+FLUX_ALLOCATION_ARGS = ("setopt", "o", "setattr", "S", "conf")
+
 _TOP_LEVEL = ("description", "env", "batch", "study", "global.parameters")
 _DEPENDENCY_KINDS = ("paths", "git")
 _GIT_KEYS = ("name", "path", "url", "tag", "hash", "branch")
@@ -75,6 +82,12 @@ def _check_batch(document: Document, findings: Findings) -> None:
         if batch.get(key) in (None, ""):
             remedy = f"A batch of type {kind} needs {', '.join(BATCH_NEEDS[kind])}."
             findings.problem(document.line("batch"), f"Key '{key}' is missing from batch", remedy)
+    _check_values(document, batch, findings)
+    _check_options(document, kind, batch, findings)
+
+
+def _check_values(document: Document, batch: dict[str, Any], findings: Findings) -> None:
+    """Report values that no text stands for: YAML's dates and the like."""
     stack: list[tuple[tuple[str | int, ...], Any]] = [(("batch",), batch)]
     while stack:
         path, value = stack.pop()
@@ -83,6 +96,37 @@ def _check_batch(document: Document, findings: Findings) -> None:
             stack += [((*path, key), inner) for key, inner in pairs]
         elif isinstance(value, (dt.date, bytes, set, tuple)):
             findings.problem(document.line(*path), f"In batch, {path[-1]} is read as {shown(value)}", "Quote it.")
+
+
+def _check_options(document: Document, kind: str, batch: dict[str, Any], findings: Findings) -> None:
+    """Report options that can't be passed to the scheduler, and warn of those that are ignored."""
+    args = batch.get("args")
+    if args and kind != "local" and not isinstance(args, dict):
+        remedy = "Write a mapping of options to values, with null for an option that takes none."
+        findings.problem(document.line("batch", "args"), f"In batch, args is {shown(args)}", remedy)
+    for key, value in section(batch, "args").items() if kind in PASSING_OPTIONS else ():
+        if isinstance(value, (bool, list, dict)):
+            remedy = "Write a text or a number, or null for an option that takes no value."
+            findings.problem(document.line("batch", "args", key), f"In batch, args.{key} is {shown(value)}", remedy)
+    if kind == "flux":
+        _check_flux(document, batch, findings)
+
+
+def _check_flux(document: Document, batch: dict[str, Any], findings: Findings) -> None:
+    version = batch.get("version", FLUX_INTERFACE)
+    if version != FLUX_INTERFACE:
+        remedy = f"Scripts are written for {FLUX_INTERFACE}, which is Maestro's default: remove the key."
+        findings.problem(document.line("batch", "version"), f"In batch, version is {shown(version)}", remedy)
+    for index, step in items(section(document.data), "study"):
+        if section(step, "run").get("memory"):
+            line = document.line("study", index, "run", "memory")
+            findings.warn(line, f"In study step {shown(step.get('name'))}, memory is ignored", "Flux allocates none.")
+    for key in section(batch, "allocation_args").keys() - set(FLUX_ALLOCATION_ARGS):
+        remedy = f"Write it into args of the steps, or into {', '.join(FLUX_ALLOCATION_ARGS)}."
+        if key in {"x", "exclusive"}:
+            remedy = "Write 'exclusive: true' into the steps."
+        line = document.line("batch", "allocation_args", key)
+        findings.warn(line, f"In batch, allocation_args.{key} is ignored, as in Maestro", remedy)
 
 
 def _check_names(document: Document, findings: Findings) -> None:
