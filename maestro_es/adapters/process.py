@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -83,7 +84,21 @@ def spawn(argv: Sequence[str], env: Mapping[str, str]) -> tuple[int, int]:
         os.close(null)
         os.close(its_end)
     _spawned.add(pid)
+    _wait_for_arguments(pid, argv[-1])
     return pid, our_end
+
+
+def _wait_for_arguments(pid: int, last: str) -> None:
+    """Wait until a process shows its arguments, by which it is known.
+
+    Linux lets `posix_spawn` return a moment before: until then /proc shows those of its parent, or none (seen with
+    Linux 6.18 for every second process). Somebody who looked then would take the process for gone.
+    """
+    end = time.monotonic() + 1
+    while sys.platform == "linux" and not is_running(pid, last) and time.monotonic() < end:
+        if _stat(pid)[: _STATE + 1] in ([], ["Z"]):
+            return
+        os.sched_yield()
 
 
 def reap() -> int:
