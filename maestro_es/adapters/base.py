@@ -19,9 +19,9 @@ RUNNER_NAME = "runner.sh"
 class Job:
     """One attempt, ready to be submitted.
 
-    `script` is what the runner starts: a path with a slash, from `workspace`. `run` are the step's resolved keys,
-    `environment` is what the study recorded of the user's when it was created. `claim` makes the attempt's claim for
-    an owner and returns whether it is that owner's now.
+    `name` is the job's, `description` the step's. `script` is what the runner starts: a path with a slash, from
+    `workspace`. `run` are the step's resolved keys, `environment` is what the study recorded of the user's when it was
+    created. `claim` makes the attempt's claim for an owner and returns whether it is that owner's now.
     """
 
     token: str
@@ -30,6 +30,7 @@ class Job:
     script: str
     study: Path
     claim: Callable[[str], bool]
+    description: str = ""
     run: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -74,6 +75,12 @@ class Adapter(Protocol):
         """Return by token what is known of these attempts; `Unreachable` if nobody answers.
 
         A token that is not in the answer was not asked about; a job that nobody knows is GONE.
+        """
+
+    def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:
+        """Return by token what the scheduler's accounts remember of jobs that it does not know any more.
+
+        A token that is not in the answer was not asked about; `Unreachable` if nobody answers.
         """
 
     def remains(self, step: StepRecord) -> bool:

@@ -87,6 +87,10 @@ class LocalAdapter:
             return Seen(JobState.RUNNING, f"process {job_id} runs", None, job_id, host, boot_id)
         return Seen(JobState.GONE, f"process {job_id} is gone", None, job_id, host, boot_id)
 
+    def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:  # noqa: ARG002 - protocol
+        """Remember nothing: there are no accounts."""
+        return {}
+
     def remains(self, step: StepRecord) -> bool:
         return bool(self._left_behind(step))
 

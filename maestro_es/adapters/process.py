@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 _PROC = Path("/proc")
@@ -21,11 +22,15 @@ _STATE, _SESSION = 0, 3  # fields of /proc/PID/stat behind the command's name; s
 
 
 class Host(NamedTuple):
-    """This host: its name, an id that changes with every boot, and how many cores we may use."""
+    """This host: its name, an id that changes with every boot, and how many cores we may use.
+
+    `environment` is what a study has recorded of the environment in which it was created; it goes before ours.
+    """
 
     name: str
     boot_id: str
     cores: int
+    environment: Mapping[str, str] = MappingProxyType({})
 
 
 class Completed(NamedTuple):
@@ -50,10 +55,13 @@ def _boot_id() -> str:
 
 
 def run(argv: Sequence[str], *, timeout: float | None = None, env: Mapping[str, str] | None = None) -> Completed:
-    """Run a command to its end. FileNotFoundError if there is none, subprocess.TimeoutExpired if it is too slow."""
-    done = subprocess.run(
-        list(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, env=env, check=False
-    )
+    """Run a command to its end. FileNotFoundError if there is none, TimeoutError after so many seconds."""
+    try:
+        done = subprocess.run(
+            list(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, env=env, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"{os.path.basename(argv[0])} has not answered within {timeout:.0f} s") from None
     return Completed(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
 

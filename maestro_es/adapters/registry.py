@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Mapping
 from typing import Any
 
 from maestro_es.adapters.base import Adapter
-from maestro_es.adapters.flux import FluxAdapter
-from maestro_es.adapters.local import LocalAdapter
-from maestro_es.adapters.lsf import LsfAdapter
 from maestro_es.adapters.process import Host
-from maestro_es.adapters.slurm import SlurmAdapter
 from maestro_es.errors import UnknownAdapter
 
-#: Adapters by their `batch.type`.
-ADAPTERS: dict[str, Callable[[Mapping[str, Any], Host], Adapter]] = {
-    "local": LocalAdapter,
-    "slurm": SlurmAdapter,
-    "lsf": LsfAdapter,
-    "flux": FluxAdapter,
-}
+#: The class of each `batch.type`, imported when a study asks for it: a tick pays for no other scheduler.
+ADAPTERS = {"local": "LocalAdapter", "slurm": "SlurmAdapter", "lsf": "LsfAdapter", "flux": "FluxAdapter"}
 
 
 def make_adapter(batch: Mapping[str, Any], host: Host) -> Adapter:
@@ -27,4 +19,6 @@ def make_adapter(batch: Mapping[str, Any], host: Host) -> Adapter:
     kind = str(batch.get("type") or "local")
     if kind not in ADAPTERS:
         raise UnknownAdapter(f"batch type {kind!r} is unknown; known are: {', '.join(sorted(ADAPTERS))}")
-    return ADAPTERS[kind](batch, host)
+    module = importlib.import_module(f"maestro_es.adapters.{kind}")
+    adapter: Adapter = getattr(module, ADAPTERS[kind])(batch, host)
+    return adapter

@@ -186,6 +186,9 @@ class ScriptsOnly:
     def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:  # noqa: ARG002 - protocol
         return {step.token: Seen(JobState.GONE, "nothing was submitted") for step in steps}
 
+    def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:  # noqa: ARG002 - protocol
+        return {}
+
     def remains(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
         return False
 

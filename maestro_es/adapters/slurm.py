@@ -7,14 +7,16 @@ words with quotes and backslashes, so comments may stand between them. Where one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from maestro_es.adapters.base import Job, Seen
 from maestro_es.adapters.launcher import Asked, fill_in
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
     Directive,
-    ScriptsOnly,
+    arguments,
     comment_of,
     exclusive,
     header,
@@ -24,6 +26,10 @@ from maestro_es.adapters.script import (
     resources,
     shebang,
 )
+from maestro_es.adapters.slurm_jobs import SlurmJobs
+from maestro_es.core.evidence import Claim
+from maestro_es.core.model import StepRecord
+from maestro_es.core.outcomes import Outcome
 
 #: What a step takes over from the batch block if it does not say it itself.
 _INHERITED = ("nodes", "procs", "queue", "bank", "reservation", "qos")
@@ -77,14 +83,17 @@ def launch(asked: Asked, run: Mapping[str, Any]) -> str:
     return " ".join(["srun", *(f"{flag} {value}" for flag, value in parts if value)])
 
 
-class SlurmAdapter(ScriptsOnly):
-    """Writes scripts for ``sbatch``."""
+class SlurmAdapter:
+    """Writes scripts for ``sbatch``, submits them, and looks for their jobs."""
 
     name = "slurm"
     extension = "slurm.sh"
+    can_submit = True
+    grace_seconds = 60.0
 
-    def __init__(self, batch: Mapping[str, Any], host: Host) -> None:  # noqa: ARG002 - all adapters are made alike
+    def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
         self._batch = dict(batch)
+        self._jobs = SlurmJobs({**os.environ, **host.environment})
 
     def directives(self, job_name: str, description: str, run: Mapping[str, Any]) -> list[Directive]:
         """Return the options of a step's job, for its script and for the submit command."""
@@ -98,3 +107,20 @@ class SlurmAdapter(ScriptsOnly):
     def command(self, text: str, run: Mapping[str, Any]) -> str:
         limits = Asked.by(resources(self._batch, ("nodes", "procs"), run))
         return fill_in(text, Asked.by(run), limits, lambda asked: launch(asked, run))
+
+    def submit(self, job: Job) -> Outcome:
+        """Submit the runner with the options that the step's script shows."""
+        return self._jobs.submit(job, arguments(self.directives(job.name, job.description, job.run)))
+
+    def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:  # noqa: ARG002 - protocol
+        return self._jobs.look(steps)
+
+    def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:
+        return self._jobs.recall(steps)
+
+    def remains(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
+        """Say no: Slurm ends what a job leaves behind."""
+        return False
+
+    def end(self, steps: Sequence[StepRecord]) -> None:
+        self._jobs.end(steps)

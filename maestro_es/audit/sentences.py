@@ -49,6 +49,10 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.StepImported():
             left = "is left to run" if event.state is State.INITIALIZED else event.state.name
             return f"taken over from Maestro: {left}{_because(event.message)}"
+        case e.JobMissed():
+            return "nobody knows the job any more; it is looked for"
+        case e.JobFound():
+            return "the missed job is known again"
         case e.SubmissionRequested():
             return f"attempt {event.attempt} ({event.kind.value}) is to be submitted"
         case e.JobSubmitted():

@@ -15,6 +15,7 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import (
     FAILED_STATES,
     Cause,
+    JobState,
     Micros,
     Phase,
     State,
@@ -123,7 +124,17 @@ def _settle(graph: Graph, seen: Observations, record: StepRecord, sighting: Sigh
         if not sighting.has_job:
             return []
         events.append(_adopt(record, sighting, verdict))
-    return events + _conclude(graph, seen, record, verdict)
+    return events + _conclude(graph, seen, record, verdict) or _watch(record, sighting, verdict)
+
+
+def _watch(record: StepRecord, sighting: Sighting, verdict: Verdict) -> list[e.AnyEvent]:
+    """Note when a job that nothing can be concluded about is missed for the first time, and when it is back."""
+    missing = sighting.queue is JobState.GONE
+    if record.phase is not Phase.SUBMITTED or missing is (record.missed_at is not None):
+        return []
+    if missing:
+        return [e.JobMissed(token=record.token, evidence=verdict.evidence)]
+    return [e.JobFound(token=record.token)] if isinstance(sighting.queue, JobState) else []
 
 
 def _adopt(record: StepRecord, sighting: Sighting, verdict: Verdict) -> e.JobSubmitted:

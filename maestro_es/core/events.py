@@ -228,6 +228,19 @@ class JobStarted(Event, frozen=True):
     evidence: tuple[Evidence, ...] = ()
 
 
+class JobMissed(Event, frozen=True):
+    """Nobody knows the job any more, and it has left no word. It is looked for until the adapter's grace is over."""
+
+    token: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+class JobFound(Event, frozen=True):
+    """The scheduler knows the missed job again."""
+
+    token: str
+
+
 class StepFinished(Event, frozen=True):
     """The step ended with exit code 0."""
 
@@ -309,8 +322,8 @@ AnyEvent = Union[
     InvocationStarted, StudyCreated, StepTemplateAdded, StepAdded, ConnectionAdded, SettingsChanged, StudyPaused,
     StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated, RebootDetected, PollFailed,
     PollRecovered, StepImported, SubmissionRequested, JobSubmitted, SubmissionRejected, AttemptAbandoned,
-    SubmissionWithdrawn, JobStarted, StepFinished, StepTimedOut, StepRestarted, HardwareFailed, StepFailed,
-    StepCancelled, StepDryRun, StepReset, ReportIgnored,
+    SubmissionWithdrawn, JobStarted, JobMissed, JobFound, StepFinished, StepTimedOut, StepRestarted,
+    HardwareFailed, StepFailed, StepCancelled, StepDryRun, StepReset, ReportIgnored,
 ]  # fmt: skip
 
 #: Every event type by its name in the log.

@@ -189,6 +189,7 @@ class StepRecord(msgspec.Struct):
     requested_at: Micros | None = None
     submitted_at: Micros | None = None
     started_at: Micros | None = None
+    missed_at: Micros | None = None
     ended_at: Micros | None = None
     restarts: int = 0
     hardware_failures: int = 0

@@ -283,6 +283,7 @@ def _requested(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.
     record.token = event.token
     record.kind = event.kind
     record.requested_at = recorded.recorded_at
+    record.missed_at = None
     record.job_id = record.job_host = record.job_instance = ""
     state = record.state if event.kind is SubmissionKind.RESTART else State.PENDING
     _move(graph, record, state, Phase.REQUESTED)
@@ -323,6 +324,16 @@ def _started(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.Jo
         record.started_at = event.at
     record.job_host = event.host or record.job_host
     _move(graph, record, State.RUNNING, Phase.SUBMITTED)
+
+
+def _missed(_graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.JobMissed) -> None:
+    _expect(record, recorded, Phase.SUBMITTED)
+    record.missed_at = recorded.recorded_at
+
+
+def _found(_graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.JobFound) -> None:
+    _expect(record, recorded, Phase.SUBMITTED)
+    record.missed_at = None
 
 
 def _finished(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.StepFinished) -> None:
@@ -421,6 +432,8 @@ _STEP_RULES: dict[type[e.Event], Callable[[Graph, StepRecord, e.Recorded, Any], 
     e.AttemptAbandoned: _abandoned,
     e.SubmissionWithdrawn: _withdrawn,
     e.JobStarted: _started,
+    e.JobMissed: _missed,
+    e.JobFound: _found,
     e.StepFinished: _finished,
     e.StepTimedOut: _timed_out,
     e.StepRestarted: _restarted,

@@ -86,10 +86,13 @@ class Look:
         by_token: dict[str, list[Report]] = {}
         for report in self.reports:
             by_token.setdefault(report.token, []).append(report)
-        sightings = {}
+        sightings = {
+            step.token: self._sight(step, by_token.get(step.token, ()), seen.get(step.token), found.get(step.token))
+            for step in in_flight
+        }
+        self._recall(in_flight, sightings)
         for step in in_flight:
-            sighting = self._sight(step, by_token.get(step.token, ()), seen.get(step.token), found.get(step.token))
-            sightings[step.token] = self._settle_doubt(step, sighting)
+            sightings[step.token] = self._settle_doubt(step, sightings[step.token])
         host = moment.host
         self.observations = Observations(
             now=moment.now,
@@ -128,6 +131,28 @@ class Look:
                 answers.update((step.token, Silence.UNREACHABLE) for step in steps)
         return answers
 
+    def _recall(self, in_flight: Sequence[StepRecord], sightings: dict[str, Sighting]) -> None:
+        """Ask the accounts, once, for the jobs that the queue does not know and that have left no word."""
+        gone = [
+            step
+            for step in in_flight
+            if step.scheduled and step.phase is Phase.SUBMITTED and _left_no_word(sightings[step.token])
+        ]
+        if not gone:
+            return
+        try:
+            answers: Mapping[str, Seen | Silence] = self._adapters.scheduler.recall(gone)
+        except Unreachable as error:
+            self._unreachable[self._adapters.scheduler.name] = str(error)
+            answers = {step.token: Silence.UNREACHABLE for step in gone}
+        for token, answer in answers.items():
+            if isinstance(answer, Seen):
+                sightings[token] = replace(
+                    sightings[token], accounting=answer.state, words=answer.words, exit_code=answer.exit_code
+                )
+            else:
+                sightings[token] = replace(sightings[token], accounting=answer)
+
     def _sight(
         self, step: StepRecord, reports: Sequence[Report], seen: Seen | Silence | None, claim: Claim | None
     ) -> Sighting:
@@ -159,8 +184,10 @@ class Look:
         """Whether it is too early to give up an attempt that has left no trace."""
         if not step.scheduled and step.phase is Phase.SUBMITTED:
             return False  # its process is gone, so no claim will come any more
-        waited = self._moment.now - (step.requested_at or 0)
-        return 0 <= waited < self._adapters.of(step).grace_seconds * 1_000_000
+        since = step.requested_at if step.phase is Phase.REQUESTED else step.missed_at
+        if since is None:
+            return True  # missed for the first time
+        return 0 <= self._moment.now - since < self._adapters.of(step).grace_seconds * 1_000_000
 
     def _settle_doubt(self, step: StepRecord, sighting: Sighting) -> Sighting:
         """Make the claim of an attempt of which there is no trace; what it says then is the truth."""
@@ -189,6 +216,10 @@ class Look:
                 pass
             strays.append((report.token, report.file))
         return tuple(strays)
+
+
+def _left_no_word(sighting: Sighting) -> bool:
+    return sighting.queue is JobState.GONE and not sighting.end
 
 
 def _with_job(step: StepRecord, sighting: Sighting) -> StepRecord:

@@ -93,7 +93,8 @@ class OpenStudy:
     @cached_property
     def adapters(self) -> Adapters:
         """The study's adapters."""
-        return self.context.adapters(self.graph.study.adapter, self.context.host)
+        study = self.graph.study
+        return self.context.adapters(study.adapter, self.context.host._replace(environment=study.environment))
 
     def request(self, decide: Callable[[ProjectedGraph], list[Draft]]) -> list[Draft]:
         """Append what `decide` makes of the state, and anew if somebody else appended first.

@@ -61,7 +61,9 @@ def prepare(
             chosen, digest = file_name, hashlib.sha256(text.encode()).hexdigest()
     script = f"./{chosen}" if folder == workspace else str(folder / chosen)
     claim = functools.partial(make_claim, workspace, record.token)
-    job = Job(record.token, name, workspace, script, study.root, claim, step.run, graph.study.environment)
+    job = Job(
+        record.token, name, workspace, script, study.root, claim, step.description, step.run, graph.study.environment
+    )
     return job, digest
 
 

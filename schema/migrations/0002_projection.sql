@@ -36,6 +36,7 @@ CREATE TABLE step (
     requested_at      INTEGER,           -- microseconds UTC, like all times
     submitted_at      INTEGER,
     started_at        INTEGER,
+    missed_at         INTEGER,
     ended_at          INTEGER,
     restarts          INTEGER NOT NULL,
     hardware_failures INTEGER NOT NULL,

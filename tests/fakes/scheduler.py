@@ -102,6 +102,10 @@ class FakeScheduler:
         jobs = [job for job in self.jobs() if job.shown]
         return {step.token: self._seen(step, jobs) for step in steps}
 
+    def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:
+        """Remember nothing: there are no accounts."""
+        return {}
+
     def remains(self, step: StepRecord) -> bool:
         """Say no: a scheduler ends what a job leaves behind."""
         return False

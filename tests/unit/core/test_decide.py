@@ -237,8 +237,22 @@ def test_nothing_is_concluded_from_what_shows_nothing(phase: str, sighting: Sigh
 
     drafts = study.tick({number: sighting})
 
-    assert [event for event in kinds(drafts) if event != "JobSubmitted"] == []
+    assert set(kinds(drafts)) <= {"JobSubmitted", "JobMissed"}
     assert (study.step(number).state, study.step(number).attempt) == before
+
+
+def test_a_job_that_nobody_knows_is_missed_once_and_found_again():
+    study = Study()
+    number = study.add("a")
+    study.reach("started", number)
+    gone = Sighting(queue=JobState.GONE, claim=STARTED, patient=True)
+
+    assert kinds(study.tick({number: gone})) == ["JobMissed"]
+    assert study.step(number).missed_at is not None
+    assert kinds(study.tick({number: gone})) == []
+    assert kinds(study.tick({number: Sighting(queue=Silence.UNREACHABLE)})) == []
+    assert kinds(study.tick({number: Sighting(queue=JobState.RUNNING)})) == ["JobFound"]
+    assert study.step(number).missed_at is None
 
 
 def test_a_sighting_of_an_older_attempt_is_not_believed():
