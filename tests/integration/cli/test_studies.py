@@ -35,7 +35,7 @@ def test_a_broken_study_says_what_is_wrong_and_does_not_stop_the_rest(run, study
     assert ran.code == 0
     assert gone["problem"] == "the directory is gone"
     assert empty["problem"] == f"{tmp_path}/empty: not a study directory, there is no events.db in it"
-    assert "not readable as an event log" in damaged["problem"]
+    assert "events.db" in damaged["problem"]
     assert (damaged["id"], damaged["path"], damaged["status"]) == ("damaged", str(tmp_path / "damaged"), None)
     assert (sound["name"], sound["status"], sound["problem"]) == ("pi", "RUNNING", None)
     assert f"{tmp_path}/gone (the directory is gone)" in run("studies").out

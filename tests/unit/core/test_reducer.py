@@ -759,6 +759,8 @@ ALLOWED: dict[type[e.Event], set[str]] = {
     e.SubmissionWithdrawn: {"requested"},
     e.AttemptAbandoned: {"requested", "submitted"},
     e.JobStarted: {"submitted"},
+    e.JobMissed: {"submitted"},
+    e.JobFound: {"submitted"},
     e.StepFinished: {"submitted"},
     e.StepTimedOut: {"submitted"},
     e.StepRestarted: set(),
