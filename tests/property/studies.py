@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 from maestro_es.core import events as e
 from maestro_es.core.decide import Draft
 from maestro_es.core.graph import Graph, MemoryGraph
-from maestro_es.core.model import Cause, Param, Settings, StudyStatus, SubmissionKind
+from maestro_es.core.model import Cause, Param, Settings, State, StudyStatus, SubmissionKind
 from maestro_es.core.reducer import apply
 from maestro_es.errors import InvalidTransition
 
@@ -88,12 +88,14 @@ def moves(graph: Graph, number: int, rng: random.Random) -> list[Draft]:
         (number, e.StepCancelled(at=3, message="cancelled")),
         (number, e.StepDryRun(at=4)),
         (number, e.StepReset()),
+        (number, e.StepImported(state=rng.choice(list(State)), submitted_at=1, restarts=rng.randrange(3))),
         (number, e.ConnectionAdded(parent=rng.randrange(1, graph.study.steps + 1))),
         (None, e.CancelRequested(steps=(number,) if rng.random() < 0.7 else None)),
         (None, rng.choice(whole)),
         (None, e.PollFailed(adapter=rng.choice("ab"), message="silent")),
         (None, e.PollRecovered(adapter=rng.choice("ab"))),
         (None, e.SettingsChanged(what="restart_limit", before=0, after=rng.randrange(4))),
+        (None, e.SettingsChanged(what="adapter", before={}, after={"type": rng.choice(["local", "lsf"])})),
         (None, e.SettingsChanged(what="name", before="", after=str(rng.random()))),
         (None, e.StudyCompleted(status=rng.choice(list(StudyStatus)))),
     ]
