@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from maestro_es.core import events as e
-from maestro_es.core.evidence import Conclusion, Sighting, Verdict, judge
+from maestro_es.core.evidence import Conclusion, ReportKind, Sighting, Verdict, judge
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import (
     FAILED_STATES,
@@ -124,6 +124,7 @@ def _settle(graph: Graph, seen: Observations, record: StepRecord, sighting: Sigh
         if not sighting.has_job:
             return []
         events.append(_adopt(record, sighting, verdict))
+    events += _start(seen, record, sighting, verdict)
     return events + _conclude(graph, seen, record, verdict) or _watch(record, sighting, verdict)
 
 
@@ -135,6 +136,15 @@ def _watch(record: StepRecord, sighting: Sighting, verdict: Verdict) -> list[e.A
     if missing:
         return [e.JobMissed(token=record.token, evidence=verdict.evidence)]
     return [e.JobFound(token=record.token)] if isinstance(sighting.queue, JobState) else []
+
+
+def _start(seen: Observations, record: StepRecord, sighting: Sighting, verdict: Verdict) -> list[e.AnyEvent]:
+    """Note that a job has started, when it is seen to run, and also when it has ended since the last tick."""
+    report = sighting.report(ReportKind.STARTED)
+    if record.state is State.RUNNING or not (verdict.conclusion is Conclusion.RUNNING or (report and sighting.end)):
+        return []
+    at = report.at if report else seen.now
+    return [e.JobStarted(token=record.token, at=at, evidence=verdict.evidence)]
 
 
 def _adopt(record: StepRecord, sighting: Sighting, verdict: Verdict) -> e.JobSubmitted:
@@ -163,11 +173,8 @@ def _conclude(graph: Graph, seen: Observations, record: StepRecord, verdict: Ver
     at = verdict.at or seen.now
     cancelling = _cancelling(graph, record)
     match verdict.conclusion:
-        case Conclusion.WAIT | Conclusion.CLAIM | Conclusion.END_REMAINS | Conclusion.ABANDONED:
+        case Conclusion.WAIT | Conclusion.RUNNING | Conclusion.CLAIM | Conclusion.END_REMAINS | Conclusion.ABANDONED:
             return []
-        case Conclusion.RUNNING:
-            started = e.JobStarted(token=record.token, at=seen.now, evidence=verdict.evidence)
-            return [] if record.state is State.RUNNING else [started]
         case Conclusion.FINISHED:
             return [e.StepFinished(token=record.token, at=at, evidence=verdict.evidence)]
         case Conclusion.TIMED_OUT:

@@ -40,7 +40,7 @@ def tick_studies(roots: Iterable[Path], context: Context) -> Outcome:
     """Tick these studies, each if nobody else does."""
     outcome = Outcome()
     for root in roots:
-        outcome.note(*_try(root, context))
+        outcome.note(*_try(root, context, again=False))
     return outcome
 
 
@@ -48,7 +48,7 @@ def tick_all(context: Context) -> Outcome:
     """Tick every registered study; what was complained about before is not said again."""
     outcome = Outcome()
     for study_id, root in registry.registered().items():
-        code, complaint = _try(root, context)
+        code, complaint = _try(root, context, again=True)
         outcome.note(code)
         if registry.complaint_is_new(study_id, complaint):
             outcome.lines.append(complaint)
@@ -64,10 +64,10 @@ def tick_next(root: Path, context: Context) -> Outcome:
     return outcome
 
 
-def _try(root: Path, context: Context) -> tuple[int, str]:
-    """Tick a study; returns an exit code and what a person must know."""
+def _try(root: Path, context: Context, *, again: bool) -> tuple[int, str]:
+    """Tick a study; returns an exit code and what a person must know, with `again` also of what happened before."""
     try:
-        return _tick_one(root, context)
+        return _tick_one(root, context, again=again)
     except LogUnavailable as error:
         return TRY_AGAIN, str(error)
     except MaestroError as error:
@@ -76,10 +76,10 @@ def _try(root: Path, context: Context) -> tuple[int, str]:
         return TRY_AGAIN, f"{error.filename or root}: {error.strerror}"
 
 
-def _tick_one(root: Path, context: Context) -> tuple[int, str]:
+def _tick_one(root: Path, context: Context, *, again: bool) -> tuple[int, str]:
     with OpenStudy(root, context) as study:
         if study.status is not StudyStatus.RUNNING and study.dir.status_csv.exists() and not are_waiting(study.dir):
-            return OK, _news(study)
+            return OK, _news(study) if again else ""
         with hold(study.dir.tick_lock) as alone:
             return _pass(study) if alone else (OK, "")
 
