@@ -101,12 +101,10 @@ def test_a_description_becomes_one_line_of_the_same_length(text: str):
 
 
 values = st.none() | st.text(max_size=6) | st.integers(0, 9)
+keys = ("procs", "walltime", "reservation", "qos", "gpus", "memory", "cores per task", "priority")
 runs = st.fixed_dictionaries(
     {"nodes": st.integers(1, 9)},
-    optional=dict.fromkeys(
-        ("procs", "walltime", "reservation", "qos", "gpus", "memory", "cores per task", "priority"), values
-    )
-    | {"args": st.dictionaries(st.text(max_size=4), values, max_size=2)},
+    optional=dict.fromkeys(keys, values) | {"args": st.dictionaries(st.text(max_size=4), values, max_size=2)},
 )
 
 

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from maestro_es.adapters.lsf import LsfAdapter, walltime
+from maestro_es.adapters.process import Host
+from maestro_es.adapters.script import ADDED, arguments
+
+BATCH = {"type": "lsf", "host": "h", "bank": "b", "queue": "q"}
+
+
+def adapter(**batch: object) -> LsfAdapter:
+    return LsfAdapter({**BATCH, **batch}, Host("host", "boot", 1))
+
+
+def header(run: dict[str, Any], **batch: object) -> list[str]:
+    """Return the lines of a header without the shebang and without ``#BSUB``."""
+    lines = adapter(**batch).header("sim", "what it does", run).split("\n")
+    assert lines[0] == "#!/bin/bash"
+    return [line.removeprefix("#BSUB ") for line in lines[1:]]
+
+
+def test_a_header_has_maestro_s_lines_in_maestro_s_order():
+    run = {"nodes": 2, "procs": 8, "walltime": "1:30:01", "exclusive": True, "gpus": 4, "qos": "high"}
+    batch = {"reservation": "r", "shell": "/bin/tcsh"}
+
+    assert adapter(**batch).header("sim", "what it does", run).split("\n") == [
+        "#!/bin/bash",
+        "#BSUB -nnodes 2",
+        "#BSUB -q q",
+        "#BSUB -G b",
+        "#BSUB -W 01:31",
+        "#BSUB -J sim",
+        "#BSUB -o sim.%J.out",
+        "#BSUB -U r",
+        "#BSUB -e sim.%J.err",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("batch", "run", "nodes"),
+    [
+        ({}, {"procs": 1}, "1"),
+        ({"nodes": 3}, {"procs": 1}, "3"),
+        ({"nodes": 3}, {"nodes": 2}, "2"),
+        ({}, {"nodes": "2"}, "2"),
+    ],
+)
+def test_a_job_has_the_nodes_of_the_step_or_of_the_batch_block_or_one(
+    batch: dict[str, Any], run: dict[str, Any], nodes: str
+):
+    assert header(run, **batch)[0] == f"-nnodes {nodes}"
+
+
+def test_what_a_step_does_not_say_has_no_line():
+    assert header({"procs": 1}) == ["-nnodes 1", "-q q", "-G b", "-J sim", "-o sim.%J.out", "-e sim.%J.err"]
+    assert header({"procs": 1, "reservation": "s"}, reservation="r")[5] == "-U s"
+    assert header({"walltime": "1:00"}) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        (None, ""),
+        ("", ""),
+        (0, ""),
+        (90, "90"),
+        ("90", "90"),
+        ("1:30", "1:30"),
+        ("01:30:00", "01:30"),
+        ("1:30:00", "01:30"),
+        ("00:00:01", "00:01"),
+        ("00:59:59", "01:00"),
+        ("00:59:60", "01:00"),
+        ("1:90:30", "02:31"),
+        ("25:00:00", "25:00"),
+        ("100:00:00", "100:00"),
+        ("1-00:00:00", "24:00"),
+        ("1-1", "25:00"),
+        ("1:00:00:00", "24:00"),
+    ],
+)
+def test_a_walltime_becomes_hours_and_minutes_if_it_has_seconds_or_days(asked: object, text: str):
+    assert walltime(asked) == text
+
+
+def test_what_is_no_time_is_refused():
+    with pytest.raises(ValueError, match="walltime 'soon' is no time"):
+        header({"nodes": 1, "walltime": "soon"})
+
+
+def test_what_maestro_leaves_out_stands_below_its_lines():
+    batch = {"args": {"P": "proj", "alloc_flags": "smt4"}}
+    run = {"nodes": 1, "memory": "4G", "args": {"-x": None, "P": "other"}}
+
+    assert header(run, **batch)[-5:] == [ADDED, "-R rusage[mem=4G]", "-P other", "-alloc_flags smt4", "-x"]
+
+
+@pytest.mark.parametrize("name", ["J", "K", "Is", "cwd", "-r"])
+def test_options_that_the_submission_rests_on_are_refused(name: str):
+    with pytest.raises(ValueError, match=f"args: {name} can't be passed through"):
+        header({"nodes": 1, "args": {name: "x"}})
+
+
+def test_the_arguments_for_bsub_say_what_the_script_shows():
+    assert arguments(adapter().directives("sim", {"nodes": 2, "walltime": "1:00:00"})) == [
+        *("-nnodes", "2", "-q", "q", "-G", "b", "-W", "01:00"),
+        *("-J", "sim", "-o", "sim.%J.out", "-e", "sim.%J.err"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("run", "command"),
+    [
+        ({"nodes": 2, "procs": 8}, "jsrun --nrs 8 -b rs -a 1 -r 1 -c 1"),
+        ({"procs": "8"}, "jsrun --nrs 8 -b rs -a 1 -r 1 -c 1"),
+        ({"nodes": 2, "procs": 8, "bind": "none", "gpus": 2}, "jsrun --nrs 8 -b none -g 2 -a 1 -r 1 -c 1"),
+        (
+            {"procs": 8, "bind gpus": "x", "tasks per rs": 2, "rs per node": 3, "cpus per rs": 4},
+            "jsrun --nrs 8 -b rs -B x -a 2 -r 3 -c 4",
+        ),
+        ({"nodes": "2", "rs per node": "3"}, "jsrun --nrs 6 -b rs -a 1 -r 3 -c 1"),
+        ({"nodes": 2, "procs": 8, "gpus": 0, "cores per task": 4}, "jsrun --nrs 8 -b rs -a 1 -r 1 -c 1"),
+    ],
+)
+def test_a_bare_launcher_takes_all_that_the_step_has(run: dict[str, Any], command: str):
+    assert adapter().command("$(LAUNCHER) app", run) == f"{command} app"
+
+
+def test_the_nodes_of_the_job_limit_its_launchers():
+    run = {"procs": 8}
+
+    assert adapter().command("$(LAUNCHER)[1n,4p]", run) == "jsrun --nrs 4 -b rs -a 1 -r 1 -c 1"
+    with pytest.raises(ValueError, match="asks for 2 nodes, but the step has 1"):
+        adapter().command("$(LAUNCHER)[2n,4p]", run)
+    assert adapter(nodes=2).command("$(LAUNCHER)[2n]", run) == "jsrun --nrs 2 -b rs -a 1 -r 1 -c 1"

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from maestro_es.adapters.process import Host
+from maestro_es.adapters.script import ADDED, arguments
+from maestro_es.adapters.slurm import SlurmAdapter
+
+BATCH = {"type": "slurm", "host": "h", "bank": "b", "queue": "q"}
+NAMES = ['--job-name="sim"', '--output="sim.out"', '--error="sim.err"', '--comment "what it does"']
+START = ["--partition=q", "--account=b"]
+
+
+def adapter(**batch: object) -> SlurmAdapter:
+    return SlurmAdapter({**BATCH, **batch}, Host("host", "boot", 1))
+
+
+def header(run: dict[str, Any], **batch: object) -> list[str]:
+    """Return the lines of a header without the shebang and without ``#SBATCH``."""
+    lines = adapter(**batch).header("sim", "what it does", run).split("\n")
+    assert lines[0] == f"#!{batch.get('shell', '/bin/bash')}"
+    return [line.removeprefix("#SBATCH ") for line in lines[1:]]
+
+
+def test_a_header_has_maestro_s_lines_in_maestro_s_order():
+    run = {
+        "cmd": "hi",
+        "nodes": 2,
+        "procs": 8,
+        "walltime": "01:00:00",
+        "reservation": "maintenance",
+        "gpus": 4,
+        "exclusive": True,
+        "qos": "high",
+    }
+
+    assert adapter(procs=6).header("sim", "what it does", run).split("\n") == [
+        "#!/bin/bash",
+        "#SBATCH --nodes=2",
+        "#SBATCH --partition=q",
+        "#SBATCH --account=b",
+        "#SBATCH --time=01:00:00",
+        '#SBATCH --job-name="sim"',
+        '#SBATCH --output="sim.out"',
+        '#SBATCH --error="sim.err"',
+        '#SBATCH --comment "what it does"',
+        '#SBATCH --reservation="maintenance"',
+        "#SBATCH --gres=gpu:4",
+        "#SBATCH --ntasks=8",
+        "#SBATCH --exclusive",
+        "#SBATCH --qos=high",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("run", "lines"),
+    [
+        ({"nodes": 1}, ["--nodes=1", *START, *NAMES]),
+        ({"procs": 3}, [*START, *NAMES, "--ntasks=3"]),
+        ({"nodes": 1, "procs": 3}, ["--nodes=1", *START, *NAMES]),
+        ({"nodes": "2", "procs": "3"}, ["--nodes=2", *START, *NAMES]),
+        ({"nodes": 1, "walltime": 90}, ["--nodes=1", *START, "--time=90", *NAMES]),
+        ({"nodes": 1, "walltime": ""}, ["--nodes=1", *START, *NAMES]),
+        ({"nodes": 1, "gpus": 0}, ["--nodes=1", *START, *NAMES]),
+        ({"nodes": 1, "reservation": "r"}, ["--nodes=1", *START, *NAMES, '--reservation="r"']),
+        ({"nodes": 1, "qos": "q"}, ["--nodes=1", *START, *NAMES, "--qos=q"]),
+        ({"nodes": 1, "exclusive": "True"}, ["--nodes=1", *START, *NAMES, "--exclusive"]),
+        ({"nodes": 1, "exclusive": "False"}, ["--nodes=1", *START, *NAMES]),
+        ({"nodes": 1, "exclusive": {"allocation": True}}, ["--nodes=1", *START, *NAMES, "--exclusive"]),
+        ({"nodes": 1, "exclusive": {"launcher": True}}, ["--nodes=1", *START, *NAMES]),
+        ({}, []),
+        ({"nodes": "", "procs": "", "walltime": 5, "memory": 1}, []),
+    ],
+)
+def test_what_a_step_does_not_say_has_no_line(run: dict[str, Any], lines: list[str]):
+    assert header(run) == lines
+
+
+@pytest.mark.parametrize(
+    ("batch", "run", "lines"),
+    [
+        ({"nodes": 3}, {"procs": 2}, ["--nodes=3", *START, *NAMES]),
+        ({"nodes": 3}, {"nodes": 2}, ["--nodes=2", *START, *NAMES]),
+        ({"procs": 6}, {"nodes": 2}, ["--nodes=2", *START, *NAMES, "--ntasks=6"]),
+        ({"procs": 6}, {"nodes": 2, "procs": 4}, ["--nodes=2", *START, *NAMES, "--ntasks=4"]),
+        (
+            {"reservation": "r", "qos": "q"},
+            {"procs": 1},
+            [*START, *NAMES, '--reservation="r"', "--ntasks=1", "--qos=q"],
+        ),
+        (
+            {"reservation": "r", "qos": "q"},
+            {"nodes": 1, "qos": "p"},
+            ["--nodes=1", *START, *NAMES, '--reservation="r"', "--qos=p"],
+        ),
+        (
+            {"gpus": 2, "walltime": "1:00", "exclusive": True, "memory": "1G"},
+            {"nodes": 1},
+            ["--nodes=1", *START, *NAMES],
+        ),
+        ({"shell": "/bin/tcsh"}, {"nodes": 1}, ["--nodes=1", *START, *NAMES]),
+        ({"bank": "", "queue": None}, {"nodes": 1}, ["--nodes=1", *NAMES]),
+    ],
+)
+def test_a_step_takes_over_what_maestro_lets_it_take_over(
+    batch: dict[str, Any], run: dict[str, Any], lines: list[str]
+):
+    assert header(run, **batch) == lines
+
+
+def test_a_description_is_one_line_that_sbatch_reads_as_it_is():
+    lines = adapter().header("sim", 'a "b"\nc\\d\n', {"nodes": 1}).split("\n")
+
+    assert lines[-1] == '#SBATCH --comment "a \\"b\\" c\\\\d "'
+
+
+@pytest.mark.parametrize(
+    ("run", "added"),
+    [
+        ({"nodes": 1, "cores per task": 4}, ["--cpus-per-task=4"]),
+        ({"nodes": 1, "procs": 8, "cores per task": 4}, ["--ntasks=8", "--cpus-per-task=4"]),
+        ({"nodes": 1, "memory": "4G"}, ["--mem=4G"]),
+        ({"nodes": 1, "memory": 4096}, ["--mem=4096"]),
+        (
+            {"nodes": 1, "args": {"mail-user": "me", "C": "a|b", "overcommit": None}},
+            ["--mail-user=me", "-C a|b", "--overcommit"],
+        ),
+    ],
+)
+def test_what_maestro_leaves_out_stands_below_its_lines(run: dict[str, Any], added: list[str]):
+    assert header(run) == ["--nodes=1", *START, *NAMES, ADDED, *added]
+
+
+def test_tasks_are_counted_once():
+    assert header({"procs": 8, "cores per task": 4}) == [*START, *NAMES, "--ntasks=8", ADDED, "--cpus-per-task=4"]
+
+
+def test_options_of_the_batch_block_are_passed_through_and_overridden_by_the_step_s():
+    batch = {"args": {"mail-user": "me", "nice": 3}}
+
+    assert header({"nodes": 1}, **batch)[-3:] == [ADDED, "--mail-user=me", "--nice=3"]
+    assert header({"nodes": 1, "args": {"nice": 5}}, **batch)[-2:] == ["--mail-user=me", "--nice=5"]
+    assert header({"nodes": "", "args": {"nice": 5}}, **batch) == []
+
+
+@pytest.mark.parametrize("name", ["array", "a", "--array", "-D", "wrap", "requeue", "job-name", "parsable", "W"])
+def test_options_that_the_submission_rests_on_are_refused(name: str):
+    with pytest.raises(ValueError, match=f"args: {name} can't be passed through"):
+        header({"nodes": 1, "args": {name: "x"}})
+
+
+@pytest.mark.parametrize("key", ["walltime", "qos", "reservation", "memory", "gpus"])
+def test_no_value_begins_another_line(key: str):
+    with pytest.raises(ValueError, match="no option can hold a control character"):
+        header({"nodes": 1, key: "1\n#SBATCH --array=1-9"})
+
+
+def test_the_arguments_for_sbatch_say_what_the_script_shows():
+    run = {"nodes": 2, "memory": "4G", "exclusive": True}
+
+    assert arguments(adapter().directives("sim", 'a "b"', run)) == [
+        *("--nodes=2", "--partition=q", "--account=b", "--job-name=sim", "--output=sim.out", "--error=sim.err"),
+        *('--comment=a "b"', "--exclusive", "--mem=4G"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("run", "command"),
+    [
+        ({"nodes": 2, "procs": 8}, "srun -n 8 -N 2"),
+        ({"procs": 8}, "srun -n 8"),
+        ({"nodes": 2}, "srun -N 2"),
+        ({"nodes": "2", "procs": "8"}, "srun -n 8 -N 2"),
+        ({"procs": 8, "cores per task": 4}, "srun -n 8 -c 4"),
+        ({"nodes": 1, "procs": 8, "gpus": 4, "walltime": 5, "exclusive": {"launcher": True}}, "srun -n 8 -N 1"),
+    ],
+)
+def test_a_bare_launcher_takes_all_that_the_step_has(run: dict[str, Any], command: str):
+    assert adapter().command("$(LAUNCHER) app", run) == f"{command} app"
+
+
+@pytest.mark.parametrize(
+    ("token", "command"),
+    [
+        ("$(LAUNCHER)[4p]", "srun -n 4 -c 2"),
+        ("$(LAUNCHER)[1n]", "srun -N 1 -c 2"),
+        ("$(LAUNCHER)[1n,4p]", "srun -n 4 -N 1 -c 2"),
+        ("$(LAUNCHER)[1, 4]", "srun -n 4 -N 1 -c 2"),
+    ],
+)
+def test_a_launcher_takes_what_it_asks_for(token: str, command: str):
+    assert adapter().command(token, {"nodes": "2", "procs": "8", "cores per task": 2}) == command
+
+
+def test_what_the_step_takes_over_from_the_batch_block_limits_its_launchers():
+    assert adapter(procs=6).command("$(LAUNCHER)[6p]", {"nodes": 2}) == "srun -n 6"
+    with pytest.raises(ValueError, match="asks for 7 procs, but the step has 6"):
+        adapter(procs=6).command("$(LAUNCHER)[7p]", {"nodes": 2})
