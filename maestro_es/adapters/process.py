@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -138,6 +138,40 @@ def session_members(session: int) -> list[int]:
     pids = [int(entry) for entry in os.listdir(_PROC) if entry.isdigit()]
     stats = ((pid, _stat(pid)) for pid in pids)
     return [pid for pid, stat in stats if stat and stat[_SESSION] == str(session) and stat[_STATE] not in "ZX"]
+
+
+class Running(NamedTuple):
+    """A process that runs: what it was started with, and the directory that it is in (empty: nobody knows)."""
+
+    pid: int
+    arguments: tuple[str, ...]
+    folder: str
+
+
+def of_this_user() -> Iterator[Running]:
+    """Yield the processes of this user, but for ourselves."""
+    if sys.platform != "linux":
+        for line in run(["ps", "-x", "-o", "pid=", "-o", "command="]).out.splitlines():
+            pid, _, command = line.strip().partition(" ")
+            if int(pid) != os.getpid():
+                yield Running(int(pid), tuple(command.split()), "")
+        return
+    for entry in os.scandir(_PROC):
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if entry.stat().st_uid == os.geteuid():
+                    words = [word.decode(errors="surrogateescape") for word in _strings(int(entry.name), "cmdline")]
+                    yield Running(int(entry.name), tuple(words[:-1]), os.readlink(f"{entry.path}/cwd"))
+
+
+def has_open(pid: int, folder: str) -> bool:
+    """Whether a process has a file open in a directory or below; only Linux tells, elsewhere the answer is no."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(_PROC / str(pid) / "fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(entry.path).startswith(f"{folder}/"):
+                    return True
+    return False
 
 
 def is_marked(pid: int, word: str, variable: str) -> bool:

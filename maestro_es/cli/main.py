@@ -20,6 +20,7 @@ from maestro_es.errors import MaestroError
 COMMANDS = {
     "run": "Create a study from a YAML file and start it.",
     "validate": "Check a study file without running it.",
+    "import": "Take over a study that Maestro began.",
     "tick": "Advance studies by one pass; what cron calls.",
     "status": "Show how a study stands.",
     "history": "Show what happened, event by event.",
@@ -33,6 +34,9 @@ COMMANDS = {
     "studies": "List your studies.",
 }
 
+#: The modules of commands whose names are words of Python's own.
+_MODULES = {"import": "import_"}
+
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called: a tick pays for no other command."""
@@ -42,10 +46,11 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
-        """Import a command: `maestro_es.cli.<name>` has it as `command`."""
+        """Import a command: `maestro_es.cli.<name>`, or the module that `_MODULES` names, has it as `command`."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"maestro_es.cli.{cmd_name}").command
+        module = _MODULES.get(cmd_name, cmd_name)
+        command: click.Command = importlib.import_module(f"maestro_es.cli.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - likewise

@@ -86,6 +86,20 @@ def create_study(plan: StudyPlan, settings: Settings, context: Context) -> Study
     return study
 
 
+def take_over(
+    plan: StudyPlan, settings: Settings, study_id: str, drafts: Iterable[Draft], context: Context
+) -> StudyDir:
+    """Create the log of a study whose directory Maestro has made; `drafts` tell what happened there.
+
+    Beside the log and our own directory nothing is written.
+    """
+    study = make_directory(plan.output)
+    with _alone(study):
+        create_log(study, [(None, _created(plan, settings, study_id, study)), *drafts], context)
+    register(study_id, study.root)
+    return study
+
+
 @contextlib.contextmanager
 def _alone(study: StudyDir) -> Iterator[None]:
     """Be the only process that creates a study in this directory."""
@@ -112,7 +126,7 @@ def _created(plan: StudyPlan, settings: Settings, study_id: str, study: StudyDir
 def _lay_out(plan: StudyPlan, study: StudyDir) -> None:
     """Write what Maestro keeps beside the workspaces; no pickles, and nothing of the environment."""
     try:
-        shutil.copyfile(plan.spec_path, study.root / plan.spec_path.name)
+        (study.root / plan.spec_path.name).write_bytes(plan.spec_text.encode())
         if plan.pgen_path:
             shutil.copyfile(plan.pgen_path, study.root / plan.pgen_path.name)
         (study.root / "batch.info").write_text(batch_info(plan.batch))

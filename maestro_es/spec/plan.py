@@ -61,7 +61,23 @@ class StudyPlan:
         return self.describe()
 
 
-def plan_study(
+@dataclass(frozen=True)
+class Given:
+    """What is known of a study that is not launched from its file, here and now.
+
+    `spec_root` is its SPECROOT, and `cwd` the directory that relative paths begin at. `acquired` says that its
+    repositories were cloned before. `text` is the study file if there is none on the disk, and `parameters` are used
+    in place of those in it.
+    """
+
+    spec_root: Path | None = None
+    cwd: Path | None = None
+    acquired: bool = False
+    text: str | None = None
+    parameters: Parameters | None = None
+
+
+def plan_study(  # noqa: PLR0913 - the options of a run
     spec: Path,
     *,
     output: Path | None,
@@ -70,6 +86,7 @@ def plan_study(
     pargs: Sequence[str] = (),
     hash_workspaces: bool = False,
     restart_limit: int = 1,
+    given: Given = Given(),
 ) -> StudyPlan:
     """Return the plan of the study in the file `spec`, or raise SpecError with all problems of the file.
 
@@ -77,13 +94,13 @@ def plan_study(
     directory), the study's name and `timestamp`. `pgen` is a file that makes the parameters, given `pargs`.
     """
     findings = Findings(str(spec))
-    study = _read(spec, findings)
+    study = _read(spec, given, findings)
     arguments = parse_pargs(pargs, findings)
     if pargs and pgen is None:
         findings.problem(1, "Cannot use the 'pargs' parameter without specifying a 'pgen'", "Add --pgen FILE.")
     findings.stop_if_problems()
     directory = _directory(study, output, timestamp)
-    parameters = _parameters(study, directory, pgen, arguments)
+    parameters = given.parameters or _parameters(study, directory, pgen, arguments)
     batch = {"type": "local", **section(study.document.data, "batch")}
     local = batch["type"] == "local"
     taken = (*paths.TAKEN, spec.name, *([pgen.name] if pgen else []))
@@ -131,16 +148,17 @@ class _Study:
     templates: Mapping[str, Template]
 
 
-def _read(spec: Path, findings: Findings) -> _Study:
+def _read(spec: Path, given: Given, findings: Findings) -> _Study:
     """Read the file and note everything that is wrong with it, but for what only its expansion shows."""
-    text = _text_of(spec, findings)
+    text = _text_of(spec, findings) if given.text is None else given.text
     document = read_document(text, findings)
     check_shape(document, findings)
     check_meaning(document, findings)
-    environment = read_environment(document, str(_absolute(spec).parent), str(Path.cwd()), findings)
+    spec_root, cwd = given.spec_root or _absolute(spec).parent, given.cwd or Path.cwd()
+    environment = read_environment(document, str(spec_root), str(cwd), findings)
     templates = read_templates(document, environment, findings)
     check_dependencies(templates, findings)
-    dependencies.check_outside(environment.paths, environment.gits, findings)
+    dependencies.check_outside(environment.paths, () if given.acquired else environment.gits, findings)
     return _Study(text, document, environment, templates)
 
 

@@ -1,0 +1,245 @@
+"""Take over a study that Maestro began and whose conductor is dead: its directory stays, our log is written into it.
+
+`plan_import` reads and decides, and changes nothing; `carry_out` writes. The log is whole or not there, so a study is
+taken over once. Maestro's pickle of the study is renamed afterwards: a conductor that is started on it would run all
+steps from the beginning, beside ours.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from msgspec import structs
+
+from maestro_es.adapters import process
+from maestro_es.adapters.base import Adapter, Seen
+from maestro_es.core.decide import Draft, complete, ended_badly, fail_descendants
+from maestro_es.core.events import JobSubmitted, Recorded, StepAdded
+from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.model import Phase, Settings, StepRecord
+from maestro_es.core.reducer import apply
+from maestro_es.errors import RequestRefused, StudyError
+from maestro_es.poller.claims import make_claim
+from maestro_es.poller.create import new_study_id, take_over
+from maestro_es.poller.imported_steps import Fate, Traces, fate_of, in_flight, token_of
+from maestro_es.poller.maestro_requests import CANCEL
+from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.study_dir import StudyDir
+from maestro_es.poller.tick import show_status
+from maestro_es.spec.maestro_dir import MaestroDir, read_maestro_dir
+from maestro_es.spec.plan import Given, StudyPlan, plan_study
+
+#: The programs of Maestro's that work on a study: the second one with ``-fg``.
+_PROGRAMS = ("conductor", "maestro")
+
+#: Among so many words a command line names its program: the interpreter and its options come first.
+_FIRST_WORDS = 4
+
+#: How many differences are named.
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a person says of a study because its directory does not: the options of its ``maestro run``."""
+
+    settings: Settings
+    pargs: Sequence[str] = ()
+    spec_root: Path | None = None
+
+
+@dataclass(frozen=True)
+class Import:
+    """A study that can be taken over: what becomes of each step, and the events that say so."""
+
+    plan: StudyPlan
+    settings: Settings
+    study_id: str
+    fates: tuple[Fate, ...]
+    drafts: tuple[Draft, ...]
+
+
+def plan_import(root: Path, wanted: Wanted, context: Context) -> Import:
+    """Decide what becomes of each step. A MaestroError says why the study can't be taken over."""
+    root = Path(os.path.abspath(root))
+    check_idle(root, process.of_this_user())
+    found = read_maestro_dir(root)
+    plan = _plan(found, wanted)
+    _check_instances(found, plan)
+    study_id = new_study_id()
+    book = _Book(context, plan.events)
+    fates = _fates(found, book.graph, context.adapters(plan.batch, context.host).scheduler, study_id)
+    book.take_in([(fate.step.number, event) for fate in fates for event in fate.events])
+    settings = structs.replace(wanted.settings, hash_workspaces=found.hash_workspaces)
+    return Import(plan, settings, study_id, tuple(fates), tuple(book.drafts))
+
+
+def carry_out(study: Import, context: Context) -> StudyDir:
+    """Write the log; the study is ours from then on. Claims are made first: an adopted job has started for good."""
+    root = study.plan.output
+    for fate in study.fates:
+        for event in fate.events:
+            if isinstance(event, JobSubmitted):
+                make_claim(root / fate.step.workspace, event.token, f"{event.job_id} maestro maestro imported")
+    directory = take_over(study.plan, study.settings, study.study_id, study.drafts, context)
+    for pickle in root.glob("*.study.pkl"):
+        pickle.rename(f"{pickle}.imported")
+    with OpenStudy(root, context) as opened:
+        show_status(opened)
+    return directory
+
+
+# -- may it be done? ------------------------------------------------------------------------------------------------
+
+
+def check_idle(root: Path, running: Iterable[process.Running]) -> None:
+    """Refuse a study that is ours already, that has a request waiting, or that anything on this host works on."""
+    study = StudyDir(root)
+    if study.log.exists():
+        raise RequestRefused(f"{root}: has an event log already; 'maestro-es status {root}' shows how it stands")
+    if not root.is_dir():
+        raise StudyError(f"{root}: there is no such directory")
+    if (root / CANCEL).exists():
+        raise RequestRefused(f"{root}: a request of 'maestro cancel' waits in it; remove {root / CANCEL} if it is old")
+    for found in running:
+        if _works_on(found, os.path.realpath(root)):
+            words = " ".join(found.arguments)
+            raise RequestRefused(f"{root}: process {found.pid} works on it ({words}); wait for its end, or end it")
+
+
+def _works_on(found: process.Running, root: str) -> bool:
+    """Whether a process is Maestro at work on a study, or a step that it left behind."""
+    scripts = [os.path.realpath(os.path.join(found.folder, word)) for word in found.arguments if word.endswith(".sh")]
+    if found.folder.startswith(f"{root}/") and any(script.startswith(f"{root}/") for script in scripts):
+        return True
+    if not any(os.path.basename(word) in _PROGRAMS for word in found.arguments[:_FIRST_WORDS]):
+        return False
+    named = {os.path.realpath(os.path.join(found.folder, word)) for word in found.arguments}
+    return root in named or process.has_open(found.pid, f"{root}/logs")
+
+
+# -- the same study again -------------------------------------------------------------------------------------------
+
+
+def _plan(found: MaestroDir, wanted: Wanted) -> StudyPlan:
+    """Expand the copy of the study file as Maestro did."""
+    plan = plan_study(
+        found.spec,
+        output=found.root,
+        timestamp="",
+        pgen=found.pgen,
+        pargs=wanted.pargs,
+        hash_workspaces=found.hash_workspaces,
+        restart_limit=wanted.settings.restart_limit,
+        given=Given(spec_root=_spec_root(found, wanted), cwd=found.launched_in, acquired=True),
+    )
+    if found.batch.get("type", "local") != plan.batch["type"]:
+        raise StudyError(
+            f"{found.root}/batch.info: names the scheduler {found.batch.get('type')!r}, and {found.spec.name} "
+            f"{plan.batch['type']!r}; make them agree"
+        )
+    return replace(plan, batch={"type": "local", **found.batch})
+
+
+def _spec_root(found: MaestroDir, wanted: Wanted) -> Path:
+    """Return SPECROOT: where the study file was, as far as that can be known."""
+    if wanted.spec_root:
+        return wanted.spec_root
+    text = found.spec.read_bytes()
+    launched_in = found.launched_in
+    if launched_in and _same(launched_in / found.spec.name, text):
+        return launched_in
+    if b"$(SPECROOT)" in text:
+        raise RequestRefused(
+            f"{found.spec}: uses $(SPECROOT), the directory of the study file, which Maestro has not written down; "
+            "name it with --specroot"
+        )
+    return found.root
+
+
+def _same(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False
+
+
+def _check_instances(found: MaestroDir, plan: StudyPlan) -> None:
+    """Refuse a study that comes out otherwise than under Maestro, naming the difference."""
+    ours = {event.name: event for _, event in plan.events if isinstance(event, StepAdded)}
+    theirs = {name: place for instances in found.instances.values() for name, place in instances.items()}
+    wrong = [f"{name} is in meta/metadata.yaml only" for name in theirs if name not in ours]
+    wrong += [f"{name} is not in meta/metadata.yaml" for name in ours if name not in theirs]
+    for name in (name for name in ours if name in theirs):
+        if theirs[name] != ours[name].workspace:
+            wrong.append(f"{name} runs in {theirs[name]}, not in {ours[name].workspace}")
+        shown = [f"{param.key}:{param.value}" for param in ours[name].params]
+        there = found.rows[name].params
+        if len(";".join(shown)) != len(there) or any(pair not in there for pair in shown):
+            wrong.append(f"{name} has the parameters {there}, not {';'.join(shown)}")
+    if wrong:
+        more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+        raise StudyError(
+            f"{found.spec}: does not make the steps that Maestro made of it: {'; '.join(wrong[:_NAMED])}{more}"
+            f"{'; is an argument of its generator missing (--pargs)?' if found.pgen else ''}"
+        )
+
+
+# -- what becomes of the steps --------------------------------------------------------------------------------------
+
+
+class _Book:
+    """The events so far and the graph that they add up to."""
+
+    def __init__(self, context: Context, drafts: Iterable[Draft]) -> None:
+        self._now = context.now()
+        self.graph = MemoryGraph()
+        self.drafts: list[Draft] = []
+        self._fold(drafts)
+
+    def take_in(self, drafts: Sequence[Draft]) -> None:
+        """Add what happened to the steps; what waits for one that ended badly ends with it."""
+        self._fold(drafts)
+        self._fold(fail_descendants(self.graph, self._now, ended_badly(drafts)))
+        self._fold(complete(self.graph))
+
+    def _fold(self, drafts: Iterable[Draft]) -> None:
+        for step, event in drafts:
+            self.drafts.append((step, event))
+            apply(self.graph, Recorded(len(self.drafts), self._now, 1, step, event))
+
+
+def _fates(found: MaestroDir, graph: MemoryGraph, scheduler: Adapter, study_id: str) -> list[Fate]:
+    traces = {step.number: _traces(found, graph, step) for step in graph.steps()}
+    seen = _ask(found, graph, traces, scheduler, study_id)
+    fates = []
+    for step in graph.steps():
+        known = replace(traces[step.number], seen=seen.get(token_of(study_id, step.number)))
+        fates.append(fate_of(structs.replace(step), found.rows[step.name], known, study_id))
+    return fates
+
+
+def _traces(found: MaestroDir, graph: MemoryGraph, step: StepRecord) -> Traces:
+    return Traces(
+        restartable=bool(graph.template(step.template).run.get("restart")),
+        begun=(found.root / step.workspace).exists(),
+        ended=found.ended.get(step.name),
+    )
+
+
+def _ask(
+    found: MaestroDir, graph: MemoryGraph, traces: Mapping[int, Traces], scheduler: Adapter, study_id: str
+) -> Mapping[str, Seen]:
+    """Ask the scheduler for the jobs that Maestro knew. Unreachable: then nothing can be decided."""
+    jobs = []
+    for step in graph.steps():
+        row = found.rows[step.name]
+        if step.scheduled and in_flight(row, traces[step.number]):
+            token = token_of(study_id, step.number)
+            jobs.append(structs.replace(step, token=token, job_id=row.job_id, phase=Phase.SUBMITTED))
+    if not scheduler.can_submit and any(step.scheduled for step in graph.steps()):
+        raise RequestRefused(f"maestro-es can't submit to {scheduler.name} yet, nor ask it for jobs")
+    return scheduler.look(jobs, {}) if jobs else {}

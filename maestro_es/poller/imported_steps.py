@@ -1,0 +1,131 @@
+"""What becomes of a step that Maestro had to do with: its row in ``status.csv`` and what else is known -> events.
+
+What has finished is never run again. What may have a job of which nobody knows the id is refused, because to submit it
+once more could run it twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from maestro_es.adapters.base import Seen
+from maestro_es.core.events import AnyEvent, Evidence, JobSubmitted, StepImported, SubmissionRequested
+from maestro_es.core.model import IMPORTED, JobState, State, StepRecord, SubmissionKind
+from maestro_es.errors import StudyError
+from maestro_es.spec.maestro_dir import Ended
+from maestro_es.spec.maestro_status import Row
+
+#: Maestro's states that are an end. TIMEDOUT is one only if there is no restart script.
+_ENDS = (State.FINISHED, State.FAILED, State.CANCELLED)
+
+#: Maestro's states in which there is nothing to know: a dry run has run nothing.
+_UNTOUCHED = (State.INITIALIZED, State.DRYRUN)
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What is known of a step beside its row: `ended` by the conductor's log, and whether its workspace was made.
+
+    `seen` is what the scheduler says of the job in the row, if it was asked.
+    """
+
+    restartable: bool = False
+    begun: bool = False
+    ended: Ended | None = None
+    seen: Seen | None = None
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of a step: its `events`, none if it is as new; `becomes` and `why` are for people."""
+
+    step: StepRecord
+    row: Row
+    becomes: str
+    why: str = ""
+    events: tuple[AnyEvent, ...] = ()
+
+
+def token_of(study_id: str, number: int) -> str:
+    """Return the token of the attempt that an adopted job is."""
+    return f"{study_id[:8]}-{number}-1{IMPORTED}"
+
+
+def in_flight(row: Row, traces: Traces) -> bool:
+    """Whether a step has a job, for all that Maestro knew."""
+    return bool(row.job_id) and not _has_ended(row, traces) and row.state not in _UNTOUCHED
+
+
+def _has_ended(row: Row, traces: Traces) -> bool:
+    return row.state in _ENDS or (row.state is State.TIMEDOUT and not traces.restartable)
+
+
+def fate_of(step: StepRecord, row: Row, traces: Traces, study_id: str) -> Fate:
+    """Decide about one step. StudyError if it may have a job that nobody can find."""
+    said = Evidence(source="imported", says=f"status.csv: {row.state.name}{_job(row)}")
+    if _has_ended(row, traces):
+        return Fate(step, row, row.state.name, events=(_ended(row, said),))
+    if traces.ended:
+        state, at = traces.ended
+        words = "by the conductor's log, after its last status table"
+        also = Evidence(source="imported", says=f"the conductor's log: {state.name}")
+        event = StepImported(state=state, ended_at=at, message=words, evidence=(said, also))
+        return Fate(step, row, state.name, words, (event,))
+    if in_flight(row, traces) and step.scheduled:
+        return _ask(step, row, traces.seen, study_id, said)
+    if traces.begun and row.state is not State.DRYRUN:
+        if step.scheduled:
+            raise StudyError(
+                f"{step.name}: Maestro's conductor died while it submitted this step, and nobody knows whether there "
+                f"is a job; look into the queue for a job of that name, and once there is none remove the directory "
+                f"{step.workspace} and import again"
+            )
+        return _again(step, row, "it was begun, and nothing tells that it ended", said)
+    if row.state not in _UNTOUCHED:
+        return _again(step, row, "a step on the conductor's host can't be adopted", said)
+    return Fate(step, row, "to run")
+
+
+def _ended(row: Row, said: Evidence) -> StepImported:
+    return StepImported(
+        state=row.state,
+        job_id=row.job_id,
+        submitted_at=row.submitted_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        restarts=row.restarts,
+        evidence=(said,),
+    )
+
+
+def _again(step: StepRecord, row: Row, why: str, said: Evidence) -> Fate:
+    event = StepImported(state=State.INITIALIZED, restarts=row.restarts, message=why, evidence=(said,))
+    return Fate(step, row, "to run again", why, (event,))
+
+
+def _ask(step: StepRecord, row: Row, seen: Seen | None, study_id: str, said: Evidence) -> Fate:
+    """Adopt the job of a step, if the scheduler knows it."""
+    if seen is None:
+        raise StudyError(f"{step.name}: the scheduler was not asked for job {row.job_id}; try again")
+    if seen.state is JobState.GONE:
+        return _again(step, row, f"the scheduler does not know job {row.job_id} any more", said)
+    token = token_of(study_id, step.number)
+    kind = SubmissionKind.RESTART if row.restarts else SubmissionKind.FIRST
+    evidence = (said, Evidence(source="queue", says=seen.words or seen.state.value))
+    events = (
+        StepImported(
+            state=State.INITIALIZED,
+            submitted_at=row.submitted_at,
+            started_at=row.started_at,
+            restarts=row.restarts,
+            message=f"its job {row.job_id} is adopted",
+            evidence=(said,),
+        ),
+        SubmissionRequested(attempt=1, token=token, kind=kind),
+        JobSubmitted(token=token, job_id=row.job_id, adopted=True, evidence=evidence),
+    )
+    return Fate(step, row, "adopted", f"job {row.job_id}: {seen.words or seen.state.value}", events)
+
+
+def _job(row: Row) -> str:
+    return f", job {row.job_id}" if row.job_id else ""
