@@ -51,8 +51,10 @@ def test_a_header_has_maestro_s_lines_in_maestro_s_order():
 
 def test_the_broker_s_address_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FLUX_URI", "local:///env")
+    recorded = FluxAdapter(BATCH, Host("host", "boot", 1, {"FLUX_URI": "local:///recorded"}))
 
     assert "#MAESTRO-INFO (flux_uri) local:///env" in adapter().header("sim", "", {})
+    assert "#MAESTRO-INFO (flux_uri) local:///recorded" in recorded.header("sim", "", {})
     assert "#MAESTRO-INFO (flux_uri) local:///x" in adapter(uri="local:///x").header("sim", "", {})
 
 

@@ -1,0 +1,72 @@
+"""Studies of schedulers that are not here: ``--dry`` writes their scripts, and what can't be submitted is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maestro_es.core.model import Cause, Settings, State
+from maestro_es.errors import RequestRefused
+from maestro_es.poller.create import create_study
+from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.tick import tick
+from maestro_es.spec.plan import StudyPlan, plan_study
+
+STUDY = """\
+description: {{name: n, description: d}}
+batch: {{type: {kind}, host: h, bank: b, queue: q}}
+study:
+- {{name: make, description: d, run: {{cmd: make}}}}
+- name: sim
+  description: what it does
+  run: {{cmd: $(LAUNCHER) sim, restart: $(LAUNCHER) again, nodes: $(N), procs: 4, depends: [make]}}
+- {{name: greedy, description: d, run: {{cmd: "$(LAUNCHER)[5p] sim", nodes: 1, procs: 4}}}}
+- {{name: after, description: d, run: {{cmd: ls, depends: [greedy]}}}}
+global.parameters:
+  N: {{values: [1, 2], label: N.%%}}
+"""
+
+LAUNCHERS = {
+    "slurm": "srun -n 4 -N 2",
+    "lsf": "jsrun --nrs 4 -b rs -a 1 -r 1 -c 1",
+    "flux": "flux run -N 2 -n 4",
+}
+DIRECTIVES = {"slurm": "#SBATCH --nodes=2\n", "lsf": "#BSUB -nnodes 2\n", "flux": "#flux: -N 2\n"}
+
+
+def plan(root: Path, kind: str) -> StudyPlan:
+    spec = root / "study.yaml"
+    spec.write_text(STUDY.format(kind=kind), "utf-8")
+    return plan_study(spec, output=root / "study", timestamp="")
+
+
+@pytest.mark.parametrize("kind", LAUNCHERS)
+def test_a_dry_run_writes_scripts_without_the_scheduler(tmp_path: Path, kind: str):
+    context = Context()
+    root = create_study(plan(tmp_path, kind), Settings(dry_run=True, restart_limit=1), context).root
+    with OpenStudy(root, context) as study:
+        tick(study)
+        steps = {step.name: step for step in study.graph.steps()}
+
+    main = (root / f"sim/N.2/sim_N.2.{kind}.sh").read_text()
+    restart = (root / f"sim/N.2/sim_N.2.restart.{kind}.sh").read_text()
+    assert DIRECTIVES[kind] in main
+    assert main.endswith(f"\n\n{LAUNCHERS[kind]} sim\n")
+    assert restart == main.replace(" sim\n", " again\n")
+    local = (root / f"make/make.{kind}.sh").read_text()
+    assert local.startswith("#!/bin/bash\n")
+    assert local.endswith("\n\nmake\n")
+    assert (local == "#!/bin/bash\n\nmake\n") is (kind != "flux")
+    assert steps["sim_N.1"].state is State.DRYRUN
+    assert (steps["greedy"].state, steps["greedy"].cause) == (State.FAILED, Cause.SCRIPT)
+    assert steps["greedy"].message.endswith("$(LAUNCHER)[5p] asks for 5 procs, but the step has 4")
+    assert steps["after"].cause is Cause.UPSTREAM
+
+
+@pytest.mark.parametrize("kind", ["lsf", "flux"])
+def test_a_study_that_can_t_be_submitted_is_refused_and_leaves_nothing(tmp_path: Path, kind: str):
+    with pytest.raises(RequestRefused, match=f"can't submit to {kind} yet; --dry writes the scripts"):
+        create_study(plan(tmp_path, kind), Settings(), Context())
+
+    assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
