@@ -1,0 +1,98 @@
+"""Real Slurm clusters for the tests in this directory, which need root and the packages that `.ci/run` installs.
+
+Where there are none the tests are skipped, and the summary says why; in continuous integration (CI is set) they fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.cluster import PREFIXES, Cluster
+from tests.slurm.configuration import Options
+from tests.slurm.packages import why_not
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker run all tests of this directory: they share their clusters."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("slurm"))
+
+
+def leave_out(reason: str, *, ci: bool) -> None:
+    """Skip a test that can't be run here, or fail it where it must be run."""
+    (pytest.fail if ci else pytest.skip)(f"NO SLURM HERE: {reason}")
+
+
+@contextlib.contextmanager
+def started(folder: Path, options: Options) -> Iterator[Cluster]:
+    """Have a cluster, and nothing of it afterwards."""
+    reason = why_not(accounting=options.accounting)
+    if reason:
+        leave_out(reason, ci=bool(os.environ.get("CI")))
+    cluster = Cluster.start(folder, options)
+    try:
+        yield cluster
+    finally:
+        cluster.stop(remove=True)
+
+
+def export(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Slurm's commands ask this cluster, and nothing of the developer's environment change what they do."""
+    for name in os.environ:
+        if name.startswith(PREFIXES):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of two nodes without accounting, started once for all tests."""
+    with started(tmp_path_factory.mktemp("slurm"), Options()) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def shared_accounting_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The same with accounting, which takes some seconds to start."""
+    with started(tmp_path_factory.mktemp("slurm"), Options(accounting=True)) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(shared_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """The shared cluster without accounting, as SLURM_CONF; what a test does to it is undone."""
+    export(shared_cluster, monkeypatch)
+    yield shared_cluster
+    shared_cluster.recover()
+
+
+@pytest.fixture
+def accounting_cluster(shared_accounting_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """The shared cluster with accounting, as SLURM_CONF; what a test does to it is undone."""
+    export(shared_accounting_cluster, monkeypatch)
+    yield shared_accounting_cluster
+    shared_accounting_cluster.recover()
+
+
+@pytest.fixture
+def start_cluster(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Options], Cluster]]:
+    """Start a cluster with options of one's own, for this test alone; it becomes SLURM_CONF."""
+    with contextlib.ExitStack() as clusters:
+
+        def start(options: Options) -> Cluster:
+            cluster = clusters.enter_context(started(tmp_path_factory.mktemp("slurm"), options))
+            export(cluster, monkeypatch)
+            return cluster
+
+        yield start
