@@ -30,6 +30,7 @@ def make_state_dir(study: StudyDir) -> None:
     fresh = not study.state.exists()
     study.inbox.mkdir(parents=True, exist_ok=True)
     close_to_others(study.state)
+    close_to_others(study.inbox)  # a report is believed
     _put(study.runner, _RUNNER.read_bytes())
     if fresh:
         command = f"{shlex.quote(sys.executable)} -m maestro_es tick --queue"

@@ -109,6 +109,19 @@ def test_a_study_that_others_can_write_is_refused(bench: Bench, what: str, mode:
     assert len(bench.events(e.SubmissionRequested)) == 1
 
 
+def test_nobody_else_can_put_a_report_into_the_inbox(bench: Bench):
+    before = os.umask(0o000)
+    try:
+        bench.create(Step("a"))
+        assert bench.dir.inbox.stat().st_mode & 0o777 == 0o755
+        bench.dir.inbox.chmod(0o777)
+        bench.tick()
+    finally:
+        os.umask(before)
+
+    assert bench.dir.inbox.stat().st_mode & 0o777 == 0o755
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 @pytest.mark.parametrize("what", ["", "events.db", ".maestro-es"])
 def test_a_study_of_another_user_is_refused(bench: Bench, what: str):
