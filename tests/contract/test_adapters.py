@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 from msgspec import structs
@@ -12,7 +11,7 @@ from maestro_es.adapters import process
 from maestro_es.core.evidence import ClaimState, ReportKind
 from maestro_es.core.model import JobState, StepRecord
 from tests.contract.conftest import Stage
-from tests.fakes.processes import running_under, wait_for
+from tests.fakes.processes import arguments, running_under, wait_for
 
 WAIT = "touch ready; until [ -e go ]; do sleep 0.01; done"
 
@@ -182,9 +181,9 @@ def test_the_token_is_among_the_arguments_of_the_runner(stage: Stage):
     [step] = stage.submit(WAIT)
     stage.let_run()
     wait_for(stage.file(step, "ready").exists)
-    arguments = [Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in running_under(stage.bench.root)]
+    started = [arguments(pid) for pid in running_under(stage.bench.root)]
 
-    assert any(step.token.encode() in words and words[1].endswith(b"runner.sh") for words in arguments)
+    assert any(step.token.encode() in words and words[1].endswith(b"runner.sh") for words in started)
 
 
 def test_a_second_start_of_a_token_is_refused(stage: Stage):

@@ -46,6 +46,14 @@ def _mentions(pid: int, folder: str) -> bool:
     return False
 
 
+def arguments(pid: int) -> list[bytes]:
+    """Return what a process was started with; nothing if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
 def end_all_under(folder: Path) -> None:
     """Kill all processes that have to do with a directory."""
 

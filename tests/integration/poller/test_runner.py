@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.processes import running_under, wait_for
+from tests.fakes.processes import arguments, running_under, wait_for
 
 TOKEN = "feed0000-1-1-cafe"
 
@@ -285,7 +285,7 @@ def test_no_sleep_of_the_runner_outlives_a_step_that_ends_at_once(stage: Stage):
 def test_a_report_that_the_inbox_does_not_take_is_tried_again(stage: Stage, full: Path):
     started = stage.start("touch ended; exit 6")
     wait_for((stage.workspace / "ended").exists)
-    wait_for(lambda: any(b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in running_under(stage.study)))
+    wait_for(lambda: any(b"sleep" in arguments(pid) for pid in running_under(stage.study)))
     full.unlink()
 
     assert started.wait(20) == 6

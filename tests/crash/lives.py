@@ -1,0 +1,142 @@
+"""Studies whose process is killed again and again; a program that the tests of this directory run.
+
+    python -m tests.crash.lives FOLDER MODE FIRST STRIDE
+
+For N = FIRST, FIRST + STRIDE ... it makes a study in FOLDER/MODE-N and goes on with it to its end, in a process
+that is killed with SIGKILL after its N-th effect, and after that in one that is not. It stops with the first study
+whose process was not killed, and prints a line for each: N, the effect after which it was killed, and how it ended.
+MODE is one of
+
+    tick      ticks, each of which opens the study anew
+    drive     the foreground driver
+    cancel    ticks, and a request to cancel once the first steps run
+    random    ticks, and every process is killed, after a random number of effects; N is the seed
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from maestro_es.core import requests
+from maestro_es.core.model import Settings, State, StudyStatus
+from maestro_es.drivers.foreground import drive
+from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.tick import tick
+from tests.fakes.studies import Bench, Step, make_study, quick_adapters
+
+#: Seconds without a trace after which an attempt is given up; the driver holds requests for up to a second.
+GRACE = {"drive": 2.0}
+
+
+def new_bench(root: Path, mode: str) -> Bench:
+    """Return a study that is not there yet."""
+    context = Context(adapters=quick_adapters(GRACE.get(mode, 0.3)))
+    return Bench(root, context=context, settings=Settings(local_slots=6, abandon_limit=0))
+
+
+def twenty_steps(bench: Bench) -> list[Step]:
+    """Return a chain, a fan, a funnel, a step that times out and is restarted, and one that waits for all of them."""
+    sign = bench.sign
+    return [
+        Step("pre", sign),
+        *(Step(f"chain_{n}", sign, parents=(f"chain_{n - 1}" if n else "pre",)) for n in range(4)),
+        *(Step(f"fan_{n}", sign, template="fan", parents=("pre",)) for n in range(10)),
+        Step("join", sign, funnels=("fan",)),
+        Step("slow", f"{sign}; sleep 60", restart=sign, walltime="00:00:01"),
+        Step("side_1", sign),
+        Step("side_2", sign),
+        Step("post", sign, parents=("chain_3", "slow"), funnels=("fan",)),
+    ]
+
+
+def long_steps(bench: Bench) -> list[Step]:
+    """Return steps that have to be ended."""
+    family = f"{bench.sign}; (sleep 60 & sleep 60 & wait) & sleep 60 & wait"
+    return [
+        Step("a", family),
+        Step("b", f"{bench.sign}; trap 'exit 3' TERM; sleep 60 & wait"),
+        Step("c", parents=("a",)),
+    ]
+
+
+def live(bench: Bench, mode: str, after: Callable[[str], None]) -> None:
+    """Go on with a study until it has ended."""
+    context = Context(adapters=bench.context.adapters, after=after)
+    if not bench.dir.log.exists():
+        steps = long_steps(bench) if mode == "cancel" else twenty_steps(bench)
+        make_study(bench.root, steps, bench.settings, {"type": "local"}, context)
+    while True:
+        with OpenStudy(bench.root, context) as study:
+            if mode == "drive":
+                drive(study, 0.2, lambda _study: None)
+            if (
+                mode == "cancel"
+                and not study.graph.study.cancelling
+                and study.graph.study.states.get(State.RUNNING.name)
+            ):
+                study.request(requests.cancel)
+            if tick(study) is not StudyStatus.RUNNING:
+                return
+        time.sleep(0.02)
+
+
+def life(bench: Bench, mode: str, kill_at: int) -> str:
+    """Go on with a study in a process of its own that is killed after an effect; returns which, or nothing."""
+    note = bench.root.with_name(f"{bench.root.name}.effect")
+    note.unlink(missing_ok=True)
+    child = os.fork()
+    if child:
+        _, code = os.waitpid(child, 0)
+        assert code in (0, signal.SIGKILL), f"{bench.root}: the process ended with {code}"
+        return note.read_text() if code else ""
+    effects = 0
+
+    def after(effect: str) -> None:
+        nonlocal effects
+        effects += 1
+        if effects == kill_at:
+            note.write_text(effect)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        live(bench, mode, after)
+        os._exit(0)
+    finally:
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
+
+
+def lives(bench: Bench, dice: random.Random) -> Iterator[str]:
+    """Go on with a study in processes that are all killed, but the last; yields the effects that they died after."""
+    while True:
+        killed = life(bench, "tick", dice.randint(1, 16))
+        if not killed:
+            return
+        yield killed
+
+
+def main(folder: Path, mode: str, first: int, stride: int) -> None:
+    """Make the studies."""
+    killed, number = "?", first
+    while killed:
+        bench = new_bench(folder / f"{mode}-{number}", mode)
+        if mode == "random":
+            killed = "+".join(lives(bench, random.Random(number)))  # noqa: S311 - no secret
+        else:
+            killed = life(bench, mode, number)
+            if killed:
+                life(bench, mode, 0)
+        print(number, killed or "-", bench.status.name, flush=True)  # noqa: T201 - what it is for
+        number += stride
+        if mode == "random":
+            return
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

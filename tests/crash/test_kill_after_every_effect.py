@@ -1,0 +1,129 @@
+"""Whenever a tick is killed, the next ones end the study: no step is lost, and no attempt runs twice."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from maestro_es.adapters import process
+from maestro_es.core import events as e
+from maestro_es.core.model import Cause, Settings, State, StudyStatus
+from tests.crash.lives import new_bench
+from tests.fakes.processes import arguments, end_all_under, running_under, send, wait_for
+from tests.fakes.studies import Bench, Step
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+REPOSITORY = Path(__file__).parents[2]
+
+#: How many studies are under way at the same time: they wait for walltimes and grace times most of the while.
+AT_ONCE = 8
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
+    yield
+    end_all_under(tmp_path)
+    process.reap()
+
+
+def run_lives(folder: Path, mode: str, firsts: range) -> list[tuple[int, str, str]]:
+    """Run the program for these first numbers at the same time; returns what it printed: N, effect, status."""
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.lives", str(folder), mode, str(first), str(len(firsts))],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for first in firsts
+    ]
+    said = [program.communicate()[0] for program in programs]
+    assert [program.returncode for program in programs] == [0] * len(programs)
+    rows = [line.split() for text in said for line in text.splitlines()]
+    return [(int(number), effect, status) for number, effect, status in rows]
+
+
+def started(bench: Bench) -> list[str]:
+    """Return the attempts that the log says have started."""
+    given_up = {event.token for event in bench.events(e.AttemptAbandoned)}
+    given_up |= {event.token for event in bench.events(e.SubmissionWithdrawn)}
+    return sorted({event.token for event in bench.events(e.JobSubmitted)} - given_up)
+
+
+def check_ledger(bench: Bench, steps: int) -> None:
+    """Check that the log and the ledger tell the same: each step has run, and no attempt twice."""
+    bench.check()
+    assert sorted(bench.signed()) == started(bench), bench.root
+    assert {int(token.split("-")[1]) for token in bench.signed()} == set(range(1, steps + 1)), bench.root
+
+
+@pytest.mark.parametrize("mode", ["tick", "drive"])
+def test_a_study_killed_after_any_effect_ends_with_every_attempt_run_once(tmp_path: Path, mode: str):
+    rows = run_lives(tmp_path, mode, range(1, AT_ONCE + 1))
+
+    assert {status for _, _, status in rows} == {"FINISHED"}
+    assert {effect for _, effect, _ in rows} >= {"append", "script", "submit", "remove", "status", "rename", "-"}
+    assert len(rows) > 40
+    for number, _, _ in rows:
+        check_ledger(new_bench(tmp_path / f"{mode}-{number}", mode), 20)
+
+
+def test_a_study_killed_while_it_is_cancelled_leaves_nothing_running(tmp_path: Path):
+    rows = run_lives(tmp_path, "cancel", range(1, 5))
+
+    assert {status for _, _, status in rows} == {"CANCELLED"}
+    assert {effect for _, effect, _ in rows} >= {"append", "script", "submit", "end", "remove", "status", "-"}
+    for number, _, _ in rows:
+        bench = new_bench(tmp_path / f"cancel-{number}", "cancel")
+        bench.check()
+        assert sorted(bench.signed()) == started(bench)
+    wait_for(lambda: not running_under(tmp_path))
+
+
+def test_a_study_killed_again_and_again_gets_there(tmp_path: Path):
+    rows = run_lives(tmp_path, "random", range(1, AT_ONCE + 1))
+
+    assert [status for _, _, status in rows] == ["FINISHED"] * AT_ONCE
+    assert all(effects.count("+") >= 3 for _, effects, _ in rows)
+    for number, _, _ in rows:
+        check_ledger(new_bench(tmp_path / f"random-{number}", "random"), 20)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_runners_and_steps_cost_attempts_and_never_two_at_once(tmp_path: Path, seed: int):
+    """Each attempt holds a lock in all its processes as long as any of them lives, and notes if it did not get it."""
+    dice = random.Random(seed)  # noqa: S311 - no secret
+    bench = Bench(tmp_path / "study", settings=Settings(local_slots=4, hardware_limit=0, abandon_limit=0))
+    cmd = f"exec 9>lock; flock -n 9 || touch '{tmp_path}/two-at-once'; {bench.sign}; sleep 0.35 & sleep 0.3; wait"
+    steps = [Step(f"s{n}", cmd) for n in range(10)]
+    steps += [Step(f"t{n}", cmd, parents=(f"s{n}",)) for n in range(10)]
+    bench.create(*steps)
+    victims = 0
+    end = time.monotonic() + 40
+    while bench.status is StudyStatus.RUNNING and time.monotonic() < end:
+        bench.tick()
+        runners = [pid for pid in running_under(bench.root) if any(b"runner.sh" in word for word in arguments(pid))]
+        if runners and victims < 10:
+            session = process.session_members(dice.choice(runners))
+            send(dice.choice(session or runners), signal.SIGKILL)
+            victims += 1
+        time.sleep(0.05)
+
+    assert bench.status in (StudyStatus.FINISHED, StudyStatus.FAILURE), bench.story()
+    assert victims == 10
+    bench.check()
+    assert set(bench.signed()) <= set(started(bench))
+    assert not (tmp_path / "two-at-once").exists()
+    for step in (bench.step(step.name) for step in steps):
+        fine = step.state is State.FINISHED or (step.cause, step.exit_code) == (Cause.EXIT_CODE, 137)
+        assert fine or step.cause is Cause.UPSTREAM, step
+    assert running_under(bench.root) == []
