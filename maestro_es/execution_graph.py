@@ -220,7 +220,7 @@ class ExecutionGraph:
 
     def _request(self, rule: Callable[[ProjectedGraph], list[Draft]]) -> None:
         if self._study.log.in_transaction:
-            self._study.log.record(rule(self._study.graph))
+            self._study.record(rule(self._study.graph))
             return
         self._study.log.refresh()
         self._study.request(rule)

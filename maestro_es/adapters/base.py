@@ -74,7 +74,8 @@ class Adapter(Protocol):
     def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:
         """Return by token what is known of these attempts; `Unreachable` if nobody answers.
 
-        A token that is not in the answer was not asked about; a job that nobody knows is GONE.
+        A token that is not in the answer was not asked about; a job that nobody knows is GONE. One that ends with
+        IMPORTED is of a job that Maestro submitted: see `maestro_es.adapters.imported`.
         """
 
     def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Job, Seen
+from maestro_es.adapters.imported import imported, runs_script_of
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected
 from maestro_es.errors import Unreachable
@@ -51,6 +52,9 @@ _STATES = {
 }
 
 _LIVE = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
+
+#: Of several jobs with one token: one that runs, that waits, that does who knows what, and one that is over.
+_BELIEVED = (JobState.RUNNING, JobState.PENDING, JobState.UNKNOWN, False)
 
 #: What Slurm says when it has looked at a job and does not want it. Nothing is queued then; after any other failure
 #: there may be a job ("Socket timed out" with a job that ran later was seen).
@@ -101,9 +105,10 @@ def read_queue(text: str) -> list[QueueRow]:
     return rows
 
 
-def read_accounts(text: str, tokens: Iterable[str]) -> dict[str, Seen]:
+def read_accounts(text: str, steps: Sequence[StepRecord]) -> dict[str, Seen]:
     """Return by token what ``sacct -P`` knows: of its last run. Lines: id, state, exit code, submit line."""
-    wanted = list(tokens)
+    wanted = [step.token for step in steps]
+    maestros = imported(steps)
     seen: dict[str, Seen] = {}
     for line in text.splitlines():
         parts = line.split("|", 3)
@@ -113,6 +118,9 @@ def read_accounts(text: str, tokens: Iterable[str]) -> dict[str, Seen]:
         for token in wanted:
             if token in command.split():
                 seen[token] = Seen(job_state(word), f"{word} {codes}", _exit_code(codes), job_id)
+        step = maestros.get(job_id)
+        if step and runs_script_of(step, command):
+            seen[step.token] = Seen(job_state(word), f"{word} {codes}", _exit_code(codes), job_id)
     return seen
 
 
@@ -127,6 +135,14 @@ def _exit_code(codes: str) -> int | None:
     if not (code.isdigit() and signal.isdigit()):
         return None
     return int(code) or (128 + int(signal) if int(signal) else 0)
+
+
+def _seen(rows: Sequence[QueueRow], job_id: str) -> Seen:
+    """Return what is to be believed of a token's jobs: a submission that was sent twice makes two of them."""
+    if not rows:
+        return Seen(JobState.GONE, "not in the queue")
+    row = min(rows, key=lambda row: (_BELIEVED.index(row.state in _LIVE and row.state), row.job_id != job_id))
+    return Seen(row.state, row.words, None, row.job_id)
 
 
 class SlurmJobs:
@@ -146,13 +162,8 @@ class SlurmJobs:
 
     def look(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:
         """Return what the queue says of these attempts, with one query; GONE for those that it does not know."""
-        by_token = self._by_token(step.token for step in steps)
-        return {
-            step.token: Seen(row.state, row.words, None, row.job_id)
-            if (row := by_token.get(step.token))
-            else Seen(JobState.GONE, "not in the queue")
-            for step in steps
-        }
+        rows = self._queue(steps)
+        return {step.token: _seen(rows.get(step.token, ()), step.job_id) for step in steps}
 
     def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:
         """Return what the accounts say of jobs that the queue does not know any more, with one query."""
@@ -161,22 +172,30 @@ class SlurmJobs:
         done = self._run("sacct", *options)
         if done.code and _NO_ACCOUNTS not in done.err:
             raise Unreachable(f"sacct: {' '.join(done.err.split())}")
-        found = read_accounts(done.out, [step.token for step in steps])
+        found = read_accounts(done.out, steps)
         return {step.token: found.get(step.token, Seen(JobState.GONE, "not in the accounts")) for step in steps}
 
     def end(self, steps: Sequence[StepRecord]) -> None:
         """Cancel the jobs of these attempts that are still in the queue."""
-        by_token = self._by_token(step.token for step in steps)
-        ids = [row.job_id for row in by_token.values() if row.state in _LIVE]
+        ids = [row.job_id for rows in self._queue(steps).values() for row in rows if row.state in _LIVE]
         if ids:
             self._run("scancel", "--quiet", *ids)
 
-    def _by_token(self, tokens: Iterable[str]) -> dict[str, QueueRow]:
-        wanted = set(tokens)
+    def _queue(self, steps: Sequence[StepRecord]) -> dict[str, list[QueueRow]]:
+        """Return the jobs in the queue by the token of these attempts."""
+        wanted = {step.token for step in steps}
         done = self._run("squeue", "--me", "--states=all", "--noheader", f"--format={_QUEUE_FORMAT}")
         if done.code:
             raise Unreachable(f"squeue: {' '.join(done.err.split())}")
-        return {word: row for row in read_queue(done.out) for word in row.command.split() if word in wanted}
+        found: dict[str, list[QueueRow]] = {}
+        maestros = imported(steps)
+        for row in read_queue(done.out):
+            for token in wanted.intersection(row.command.split()):
+                found.setdefault(token, []).append(row)
+            step = maestros.get(row.job_id)
+            if step and runs_script_of(step, row.command):
+                found.setdefault(step.token, []).append(row)
+        return found
 
     def _run(self, command: str, *arguments: str) -> process.Completed:
         path = shutil.which(command, path=self._environment.get("PATH"))

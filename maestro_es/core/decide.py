@@ -92,8 +92,9 @@ def note_changes(graph: Graph, seen: Observations) -> list[Draft]:
     """Record a reboot of this host, schedulers that fell silent or answer again, and reports that nobody waits for."""
     study = graph.study
     drafts: list[Draft] = []
-    if study.host == seen.host and study.boot_id != seen.boot_id:
-        drafts.append((None, e.RebootDetected(host=seen.host, before=study.boot_id, after=seen.boot_id)))
+    known = study.unseen_boot or study.boot_id
+    if study.host == seen.host and known != seen.boot_id:
+        drafts.append((None, e.RebootDetected(host=seen.host, before=known, after=seen.boot_id)))
     for adapter, message in seen.unreachable.items():
         if adapter not in study.unreachable:
             drafts.append((None, e.PollFailed(adapter=adapter, message=message)))
@@ -258,6 +259,13 @@ def end_cancelled(graph: Graph, seen: Observations) -> list[Draft]:
 def ended_badly(drafts: Iterable[Draft]) -> list[int]:
     """Return the steps that these events end without success, so that what waits for them can't run."""
     return [step for step, event in drafts if step and _ends_badly(event)]
+
+
+def waiting_in_vain(graph: Graph, drafts: Iterable[Draft]) -> list[int]:
+    """Return the steps that have ended badly before and that these events make others wait for."""
+    parents = {parent for _, event in drafts if isinstance(event, e.StepAdded) for parent in event.parents}
+    parents |= {event.parent for _, event in drafts if isinstance(event, e.ConnectionAdded)}
+    return [number for number in sorted(parents) if graph.step(number).state in (*FAILED_STATES, State.CANCELLED)]
 
 
 def _ends_badly(event: e.AnyEvent) -> bool:

@@ -205,7 +205,8 @@ class StudyRecord(msgspec.Struct):
     """The state of the study as a whole, but for its steps.
 
     `unreachable` maps the adapters that did not answer last time to what they said; `host` and `boot_id` are those of
-    the last process that wrote. `steps`, `open_steps` (those not done) and `states` (steps by state) are counts.
+    the last process that wrote, `unseen_boot` is the boot id before that if no tick has noted the reboot yet. `steps`,
+    `open_steps` (those not done) and `states` (steps by state) are counts.
     """
 
     study_id: str = ""
@@ -220,6 +221,7 @@ class StudyRecord(msgspec.Struct):
     status: StudyStatus = StudyStatus.RUNNING
     host: str = ""
     boot_id: str = ""
+    unseen_boot: str = ""
     unreachable: dict[str, str] = {}
     steps: int = 0
     open_steps: int = 0

@@ -87,8 +87,15 @@ def _release(graph: Graph, record: StepRecord) -> None:
 
 
 def _invocation_started(graph: Graph, _recorded: e.Recorded, event: e.InvocationStarted) -> None:
-    graph.study.host = event.host
-    graph.study.boot_id = event.boot_id
+    study = graph.study
+    if study.host == event.host and study.boot_id != event.boot_id:
+        study.unseen_boot = study.boot_id
+    study.host = event.host
+    study.boot_id = event.boot_id
+
+
+def _reboot_detected(graph: Graph, _recorded: e.Recorded, _event: e.RebootDetected) -> None:
+    graph.study.unseen_boot = ""
 
 
 def _study_created(graph: Graph, recorded: e.Recorded, event: e.StudyCreated) -> None:
@@ -417,7 +424,7 @@ _STUDY_RULES: dict[type[e.Event], Callable[[Graph, e.Recorded, Any], None]] = {
     e.StudyCompleted: _completed,
     e.StudyReopened: _reopened,
     e.StudyRelocated: _relocated,
-    e.RebootDetected: _nothing,
+    e.RebootDetected: _reboot_detected,
     e.PollFailed: _poll_failed,
     e.PollRecovered: _poll_recovered,
     e.ReportIgnored: _nothing,

@@ -13,7 +13,7 @@ from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host, this_host
 from maestro_es.adapters.registry import make_adapter
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft, ended_badly, fail_descendants
+from maestro_es.core.decide import Draft, ended_badly, fail_descendants, waiting_in_vain
 from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.core.outcomes import Outcome
 from maestro_es.errors import ConcurrentAppend, MaestroError, StudyCopied, StudyError
@@ -105,8 +105,7 @@ class OpenStudy:
             try:
                 with self.log.transaction():
                     drafts = decide(self.graph)
-                    self.log.record(drafts)
-                    self.log.record(fail_descendants(self.graph, self.context.now(), ended_badly(drafts)))
+                    self.record(drafts)
             except ConcurrentAppend:
                 if not remaining:
                     raise
@@ -116,6 +115,12 @@ class OpenStudy:
         if drafts:
             self.context.after("append")
         return drafts
+
+    def record(self, drafts: list[Draft]) -> None:
+        """Record events inside a transaction, and with them the end of what waits for a step that ends badly."""
+        self.log.record(drafts)
+        fallen = [*ended_badly(drafts), *waiting_in_vain(self.graph, drafts)]
+        self.log.record(fail_descendants(self.graph, self.context.now(), fallen))
 
     def locate(self) -> None:
         """See whether the study is where its log says. A moved one goes on; a copy must not touch the other's jobs."""

@@ -211,9 +211,12 @@ class StudyLog:
 
     def seq_at(self, time: Micros) -> int:
         """Return the seq of the last event that was recorded at that time or before; 0 if there is none."""
-        query = "SELECT max(seq) FROM event WHERE recorded_at <= ?"
-        found = self._connection.execute(query, (time,)).fetchone()[0]
-        return found or 0
+        low, high = 0, self.head.seq  # times never go back, so the log is its own index
+        while low < high:
+            middle = (low + high + 1) // 2
+            [(found,)] = self.query("SELECT recorded_at FROM event WHERE seq = ?", (middle,))
+            low, high = (middle, high) if int(str(found)) <= time else (low, middle - 1)
+        return low
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Return the rows of a reading query."""
@@ -234,6 +237,13 @@ class StudyLog:
         """Fold the events that the projection lacks: all of them if another reducer or boot made it."""
         if self._usable() >= self.head.seq:
             return
+        try:
+            self._fold_anew()
+        except LogUnavailable:
+            if not self.graph.rebooted or self.graph.applied_seq < self.head.seq:
+                raise  # else it is only not trusted, and who may not write may still read
+
+    def _fold_anew(self) -> None:
         with self.transaction():
             self._connection.execute("BEGIN IMMEDIATE")
             self.head = Head(*event_log.head(self._connection))

@@ -208,3 +208,26 @@ def test_more_steps_can_be_added_while_the_graph_runs(graph):
     graph.add_connection("first", "second")
     assert graph.status is StudyStatus.RUNNING
     assert _run(graph) is StudyStatus.FINISHED
+
+
+def test_a_step_that_is_made_to_wait_for_a_failed_one_fails_with_it(graph):
+    _add(graph, "bad", "exit 3")
+    assert _run(graph) is StudyStatus.FAILURE
+    _add(graph, "late")
+    _add(graph, "later")
+    graph.add_connection("late", "later")
+    graph.add_connection("bad", "late")
+    assert {name: step.state for name, step in graph.steps.items()} == dict.fromkeys(
+        ("bad", "late", "later"), State.FAILED
+    )
+    assert graph.steps["later"].message == "bad ended FAILED"
+    assert _run(graph) is StudyStatus.FAILURE
+
+
+def test_a_moment_is_found_among_many_events(graph):
+    for name in "abcdefgh":
+        _add(graph, name)
+    for recorded in graph.history():
+        known = graph.at(time=recorded.recorded_at).study.steps
+        assert known >= graph.at(seq=recorded.seq).study.steps
+    assert graph.at(time=0).study.steps == 0
