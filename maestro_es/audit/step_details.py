@@ -18,6 +18,7 @@ from maestro_es.core.requests import match_steps
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.workspace import job_name, temporary_folder
+from maestro_es.spec.paths import safe
 
 #: How many names are given before the rest is counted.
 NAMED = 10
@@ -148,18 +149,19 @@ def listed(names: Sequence[str]) -> str:
 
 def find_files(study: OpenStudy, step: StepRecord) -> Files:
     """Return the scripts and outputs of a step that exist, the oldest first."""
-    found = _own_files(study.dir.path(step.workspace), step)
+    name = job_name(step, hashed=study.graph.study.settings.hash_workspaces)
+    found = _own_files(study.dir.path(step.workspace), name)
     scripts = [path for path in found if path.suffix == ".sh" or os.access(path, os.X_OK)]
     if study.graph.study.settings.use_tmp:
-        scripts = _own_files(temporary_folder(study.graph.study.study_id) / str(step.number), step)
+        scripts = _own_files(temporary_folder(study.graph.study.study_id) / str(step.number), name)
     by_suffix = {suffix: [str(path) for path in found if path.suffix == suffix] for suffix in (".out", ".err")}
     return Files([str(path) for path in scripts], by_suffix[".out"], by_suffix[".err"])
 
 
-def _own_files(folder: Path, step: StepRecord) -> list[Path]:
-    """Return the files in a folder that carry the name of a step."""
-    name = job_name(step).replace("/", "_")
-    prefixes = (f"{name}.", f"{name.replace(' ', '_')}.")
+def _own_files(folder: Path, name: str) -> list[Path]:
+    """Return the files in a folder that carry the name of a job: as a script, an output or a restart script does."""
+    plain = name.replace("/", "_")
+    prefixes = (f"{safe(name)}.", f"{plain}.", f"{plain.replace(' ', '_')}.")
     try:
         found = [path for path in folder.iterdir() if path.name.startswith(prefixes) and path.is_file()]
         return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))

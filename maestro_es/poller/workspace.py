@@ -15,23 +15,26 @@ from maestro_es.core.model import StepRecord, SubmissionKind
 from maestro_es.errors import StudyError
 from maestro_es.poller.claims import make_claim
 from maestro_es.poller.study_dir import StudyDir
+from maestro_es.spec.paths import safe
 from maestro_es.spec.render import render
 
 #: Scripts are their owner's to execute, as Maestro leaves them.
 _SCRIPT_MODE = 0o744
 
 
-def job_name(record: StepRecord) -> str:
-    """Return the name of a step's scripts, outputs and jobs: its own, or the hash that names its workspace."""
-    if record.params and record.workspace.rpartition("/")[2].startswith(f"{record.template}_instance_"):
-        return record.workspace.rpartition("/")[2]
+def job_name(record: StepRecord, *, hashed: bool) -> str:
+    """Return the name of a step's scripts, outputs and jobs: its own, or the short one if workspaces are `hashed`."""
+    if hashed and record.params:
+        return f"{record.template}_instance_{record.workspace.rpartition('_')[2]}"
     return record.name
 
 
-def script_names(record: StepRecord, extension: str) -> tuple[str, str]:
-    """Return the names of the main and the restart script."""
-    name = job_name(record).replace("/", "_")
-    return f"{name.replace(' ', '_')}.{extension}", f"{name}.restart.{extension}"
+def script_names(name: str, extension: str) -> tuple[str, str]:
+    """Return the names of the main and the restart script of a job.
+
+    Maestro drops from the first what it drops from all paths. The second stays, but for a `/`, which no name can hold.
+    """
+    return safe(f"{name}.{extension}"), f"{name.replace('/', '_')}.restart.{extension}"
 
 
 def prepare(
@@ -48,9 +51,10 @@ def prepare(
     workspace = study.path(record.workspace)
     workspace.mkdir(parents=True, exist_ok=True)
     folder = _script_folder(graph, record, workspace)
-    name = job_name(record).replace("/", "_").replace(" ", "_")
+    full_name = job_name(record, hashed=graph.study.settings.hash_workspaces)
+    name = full_name.replace("/", "_").replace(" ", "_")
     header = header_of.header(name, step.description, step.run)
-    main_name, restart_name = script_names(record, header_of.extension)
+    main_name, restart_name = script_names(full_name, header_of.extension)
     chosen = ""
     for key, file_name in (("cmd", main_name), ("restart", restart_name)):
         if not step.run.get(key):
