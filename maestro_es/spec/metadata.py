@@ -6,7 +6,9 @@ holds secrets.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
+from types import NoneType
 from typing import Any
 
 import yaml
@@ -17,6 +19,8 @@ from maestro_es.spec.parameters import Parameters
 from maestro_es.spec.templates import Template
 
 _SOURCE = "_source"
+
+_PLAIN = {str, int, float, bool, NoneType, dt.date, dt.datetime}
 
 # The C dumper is 6 to 8 times faster, and not in every build of PyYAML.
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -59,7 +63,14 @@ def _parameters(parameters: Parameters) -> dict[str, Any]:
 def _value(parameters: Parameters, combo: Mapping[str, Param], key: str, index: int) -> Any:  # noqa: ANN401
     """Return the value as it was given, if YAML has its like, and else as it stands in scripts."""
     value = parameters.values[key][index]
-    return value if type(value) in {str, int, float, bool} else combo[key].value
+    return value if _is_plain(value) else combo[key].value
+
+
+def _is_plain(value: Any) -> bool:  # noqa: ANN401 - generators make anything
+    """Whether every YAML reader knows a value. Numbers of numpy's are of types of their own, and are not."""
+    if isinstance(value, (list, dict)):
+        return all(map(_is_plain, value if isinstance(value, list) else [*value, *value.values()]))
+    return type(value) in _PLAIN
 
 
 def _text(data: Mapping[str, Any]) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import datetime as dt
+
 import yaml
 
 from maestro_es.spec.metadata import batch_info, metadata_files
@@ -41,7 +43,7 @@ def test_parameters_keep_the_kind_of_their_values_where_yaml_has_it():
     assert yaml.safe_load(files()["parameters.yaml"]) == {
         "P.1.D.2024-01-01": {
             "labels": {"$(P.label)": "P.1", "$(D.label)": "D.2024-01-01"},
-            "params": {"$(P)": 1, "$(D)": "2024-01-01"},
+            "params": {"$(P)": 1, "$(D)": dt.date(2024, 1, 1)},
         },
         "P.2.5.D.ü": {
             "labels": {"$(P.label)": "P.2.5", "$(D.label)": "D.ü"},
