@@ -1,4 +1,4 @@
-"""Jobs that Maestro submitted and that were taken over: they carry no token, so their id and their script tell them."""
+"""Jobs that Maestro submitted and that were taken over. They carry no token: their id and their script tell them."""
 
 from __future__ import annotations
 

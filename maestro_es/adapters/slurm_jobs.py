@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from maestro_es.adapters import process
@@ -55,6 +55,8 @@ _LIVE = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 
 #: Of several jobs with one token: one that runs, that waits, that does who knows what, and one that is over.
 _BELIEVED = (JobState.RUNNING, JobState.PENDING, JobState.UNKNOWN, False)
+
+_NONE: Mapping[str, StepRecord] = {}
 
 #: What Slurm says when it has looked at a job and does not want it. Nothing is queued then; after any other failure
 #: there may be a job ("Socket timed out" with a job that ran later was seen).
@@ -105,10 +107,12 @@ def read_queue(text: str) -> list[QueueRow]:
     return rows
 
 
-def read_accounts(text: str, steps: Sequence[StepRecord]) -> dict[str, Seen]:
-    """Return by token what ``sacct -P`` knows: of its last run. Lines: id, state, exit code, submit line."""
-    wanted = [step.token for step in steps]
-    maestros = imported(steps)
+def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepRecord] = _NONE) -> dict[str, Seen]:
+    """Return by token what ``sacct -P`` knows: of its last run. Lines: id, state, exit code, submit line.
+
+    `maestros` are steps whose job is Maestro's, by its id.
+    """
+    wanted = list(tokens)
     seen: dict[str, Seen] = {}
     for line in text.splitlines():
         parts = line.split("|", 3)
@@ -172,7 +176,7 @@ class SlurmJobs:
         done = self._run("sacct", *options)
         if done.code and _NO_ACCOUNTS not in done.err:
             raise Unreachable(f"sacct: {' '.join(done.err.split())}")
-        found = read_accounts(done.out, steps)
+        found = read_accounts(done.out, [step.token for step in steps], imported(steps))
         return {step.token: found.get(step.token, Seen(JobState.GONE, "not in the accounts")) for step in steps}
 
     def end(self, steps: Sequence[StepRecord]) -> None:
