@@ -19,7 +19,7 @@ from maestro_es.adapters.base import Adapter, Seen
 from maestro_es.core.decide import Draft, complete, ended_badly, fail_descendants
 from maestro_es.core.events import JobSubmitted, Recorded, StepAdded
 from maestro_es.core.graph import MemoryGraph
-from maestro_es.core.model import Phase, Settings, StepRecord
+from maestro_es.core.model import JobState, Phase, Settings, StepRecord
 from maestro_es.core.reducer import apply
 from maestro_es.errors import RequestRefused, StudyError
 from maestro_es.poller.claims import make_claim
@@ -242,4 +242,6 @@ def _ask(
             jobs.append(structs.replace(step, token=token, job_id=row.job_id, phase=Phase.SUBMITTED))
     if not scheduler.can_submit and any(step.scheduled for step in graph.steps()):
         raise RequestRefused(f"maestro-es can't submit to {scheduler.name} yet, nor ask it for jobs")
-    return scheduler.look(jobs, {}) if jobs else {}
+    seen = scheduler.look(jobs, {}) if jobs else {}
+    gone = [job for job in jobs if job.token in seen and seen[job.token].state is JobState.GONE]
+    return {**seen, **scheduler.recall(gone)} if gone else seen
