@@ -1,4 +1,4 @@
-"""What all tests share: the order of the tiers, and a home that is not the developer's."""
+"""What all tests share: the order of the tiers, what was left out, and a home that is not the developer's."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.slurm.packages import NO_SLURM
+
 #: In the order in which a failure tells most.
-TIERS = ("unit", "contract", "integration", "crash", "property", "e2e")
+TIERS = ("unit", "contract", "integration", "crash", "property", "slurm", "e2e")
 HERE = Path(__file__).parent
 
 
@@ -19,6 +21,14 @@ def _tier(item: pytest.Item) -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_tier)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line that can't be missed what was not tried on a real Slurm."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_SLURM in str(report.longrepr)]
+    if skipped:
+        words = f"{len(skipped)} TESTS WERE NOT RUN. {str(skipped[0].longrepr[2]).removeprefix('Skipped: ')}"
+        terminalreporter.write_line(words, yellow=True, bold=True)
 
 
 @pytest.fixture(autouse=True, scope="session")

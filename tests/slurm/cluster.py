@@ -160,7 +160,7 @@ class Cluster:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _prepare(self, options: Options) -> None:
-        reason = why_not(accounting=options.accounting)
+        reason = why_not(os.geteuid())
         if reason:
             raise ClusterError(reason)
         if options.oom and not MEMORY_CGROUPS.is_dir():

@@ -14,7 +14,7 @@ import pytest
 
 from tests.slurm.cluster import PREFIXES, Cluster
 from tests.slurm.configuration import Options
-from tests.slurm.packages import why_not
+from tests.slurm.packages import NO_SLURM, why_not
 
 HERE = Path(__file__).parent
 
@@ -27,17 +27,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("slurm"))
 
 
+def pytest_runtest_setup() -> None:
+    """Don't run tests of this directory where there can be no cluster."""
+    reason = why_not(os.geteuid())
+    if reason:
+        leave_out(reason, ci=bool(os.environ.get("CI")))
+
+
 def leave_out(reason: str, *, ci: bool) -> None:
     """Skip a test that can't be run here, or fail it where it must be run."""
-    (pytest.fail if ci else pytest.skip)(f"NO SLURM HERE: {reason}")
+    if ci:
+        pytest.fail(f"{NO_SLURM}: {reason}", pytrace=False)
+    pytest.skip(f"{NO_SLURM}: {reason}")
 
 
 @contextlib.contextmanager
 def started(folder: Path, options: Options) -> Iterator[Cluster]:
     """Have a cluster, and nothing of it afterwards."""
-    reason = why_not(accounting=options.accounting)
-    if reason:
-        leave_out(reason, ci=bool(os.environ.get("CI")))
     cluster = Cluster.start(folder, options)
     try:
         yield cluster

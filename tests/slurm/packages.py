@@ -12,34 +12,36 @@ from pathlib import Path
 #: Where system programs are; a user's PATH often lacks the half of it.
 PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 #: Each command that is used, and its package (Debian 12).
-BASE = {
+PACKAGES = {
     "munged": "munge",
     "slurmctld": "slurmctld",
     "slurmd": "slurmd",
     "sbatch": "slurm-client",
+    "slurmdbd": "slurmdbd",
+    "mariadbd": "mariadb-server",
     "faketime": "faketime",
 }
-ACCOUNTING = {"slurmdbd": "slurmdbd", "mariadbd": "mariadb-server"}
+#: How tests say that they were not run because there can be no cluster.
+NO_SLURM = "NO SLURM HERE"
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
-def missing(*, accounting: bool, path: str = PATH) -> dict[str, str]:
+def missing(path: str = PATH) -> dict[str, str]:
     """Return the commands that are not there, and their packages."""
-    wanted = {**BASE, **(ACCOUNTING if accounting else {})}
-    return {command: package for command, package in wanted.items() if not shutil.which(command, path=path)}
+    return {command: package for command, package in PACKAGES.items() if not shutil.which(command, path=path)}
 
 
-def why_not(*, accounting: bool, user: int | None = None, path: str = PATH) -> str:
-    """Say why no cluster can be started here; the empty text if one can. `user` is whose right it needs: root's."""
-    absent = missing(accounting=accounting, path=path)
+def why_not(user: int, path: str = PATH) -> str:
+    """Say why this user, by number, can't start a cluster here; the empty text if there is no reason."""
+    absent = missing(path)
     if absent:
         return f"{', '.join(absent)} not installed (as root, on Debian: tools/slurm-cluster install)"
-    return "" if (os.geteuid() if user is None else user) == 0 else "only root can start a Slurm cluster"
+    return "only root can start a Slurm cluster" if user else ""
 
 
-def install(*, accounting: bool) -> list[str]:
+def install() -> list[str]:
     """Install what is missing and return its packages; OSError with apt-get's own words if that fails."""
-    packages = sorted(missing(accounting=accounting).values())
+    packages = sorted(missing().values())
     if packages:
         with _no_daemons():
             _apt_get("update")

@@ -1,0 +1,285 @@
+"""Studies on a real Slurm: what its jobs come to, and what can happen between a tick and the scheduler."""
+
+from __future__ import annotations
+
+import csv
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maestro_es.adapters.process import Host
+from maestro_es.core import events as e
+from maestro_es.core.model import State, StudyStatus
+from maestro_es.errors import Unreachable
+from maestro_es.poller.observe import Adapters
+from maestro_es.poller.open_study import Context, OpenStudy, make_adapters
+from maestro_es.poller.tick import tick
+from maestro_es.store.verification import verify
+from tests.e2e.command import maestro_es
+from tests.slurm.configuration import Options
+
+HEAD = """
+description: {name: study, description: a study on Slurm}
+batch: {type: slurm, host: here, bank: mine, queue: debug}
+study:
+"""
+LEDGER = "echo $MAESTRO_ES_TOKEN >> $(OUTPUT_PATH)/ledger"
+
+
+def _step(name: str, cmd: str = "", depends: Sequence[str] = (), **run: str) -> str:
+    """Return a scheduled step that notes its token in the ledger before it runs its command."""
+    more = "".join(f", {key.replace('_', ' ')}: {value}" for key, value in run.items())
+    command = f"{LEDGER}; {cmd or 'true'}"
+    waits = f", depends: [{', '.join(depends)}]" if depends else ""
+    return f"    - {{name: {name}, description: d, run: {{procs: 1, cmd: '{command}'{waits}{more}}}}}\n"
+
+
+def _impatient(batch: Mapping[str, Any], host: Host) -> Adapters:
+    """The adapters of a study, with a grace of a second: safety does not rest on it, and a test does not wait."""
+    adapters = make_adapters(batch, host)
+    adapters.scheduler.grace_seconds = 1
+    return adapters
+
+
+CONTEXT = Context(adapters=_impatient)
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Callable[..., Path]:
+    """Launch a study of these steps."""
+
+    def start(*steps: str, more: str = "") -> Path:
+        (tmp_path / "study.yaml").write_text(HEAD + "".join(steps) + more)
+        done = maestro_es("run", "-y", "-o", tmp_path / "study", tmp_path / "study.yaml")
+        assert done.returncode == 0, done
+        return tmp_path / "study"
+
+    return start
+
+
+def _finish(root: Path, context: Context = CONTEXT, seconds: float = 60) -> StudyStatus:
+    """Tick a study to its end."""
+    deadline = time.monotonic() + seconds
+    with OpenStudy(root, context) as study:
+        while study.status is StudyStatus.RUNNING and time.monotonic() < deadline:
+            tick(study)
+            time.sleep(0.1)
+        verify(study.log)
+        return study.status
+
+
+def _wait_for(root: Path, **states: State) -> None:
+    """Tick until the steps are in these states."""
+    deadline = time.monotonic() + 30
+    with OpenStudy(root, CONTEXT) as study:
+        while time.monotonic() < deadline:
+            tick(study)
+            found = {step.name: step.state for step in study.graph.steps()}
+            if all(found[name] is state for name, state in states.items()):
+                return
+            time.sleep(0.1)
+    pytest.fail(f"still {found}")
+
+
+def _states(root: Path) -> dict[str, str]:
+    with (root / "status.csv").open() as table:
+        return {row["Step Name"]: row["State"] for row in csv.DictReader(table)}
+
+
+def _events(root: Path, kind: type[e.Event]) -> list[Any]:
+    with OpenStudy(root, CONTEXT) as study:
+        return [recorded.event for recorded in study.log.events() if isinstance(recorded.event, kind)]
+
+
+def _ledger(root: Path) -> list[str]:
+    """The tokens that have run; none may be in it twice."""
+    tokens = (root / "ledger").read_text().split()
+    assert len(set(tokens)) == len(tokens)
+    return tokens
+
+
+def test_a_study_of_local_and_scheduled_steps_finishes_in_crons_environment(cluster, launch, monkeypatch):
+    root = launch(
+        "    - {name: prep, description: d, run: {cmd: echo prepared > file}}\n",
+        _step("sim", "cat $(prep.workspace)/file; echo $(N) > n", ["prep"]),
+        _step("post", "cat $(sim.workspace)/*/n", ["sim_*"]),
+        more="global.parameters: {N: {values: [1, 2, 3], label: N.%%}}\n",
+    )
+    user = pwd.getpwuid(os.geteuid())
+    bare = {
+        "HOME": user.pw_dir, "LOGNAME": user.pw_name, "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh",
+        "MAESTRO_ES_HOME": os.environ["MAESTRO_ES_HOME"],
+    }  # fmt: skip
+    deadline = time.monotonic() + 60
+    while set(_states(root).values()) != {"FINISHED"} and time.monotonic() < deadline:
+        cron = [sys.executable, "-m", "maestro_es", "tick", str(root)]
+        done = subprocess.run(cron, env=bare, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        time.sleep(0.2)
+    assert set(_states(root).values()) == {"FINISHED"}
+    assert (root / "post" / "post.out").read_text() == "1\n2\n3\n"
+    assert (root / "sim" / "N.2" / "sim_N.2.out").read_text() == "prepared\n"
+    assert len(_ledger(root)) == 4
+
+
+def test_exit_codes_are_kept_and_what_waits_for_a_failed_step_fails(cluster, launch):
+    root = launch(_step("bad", "exit 3"), _step("after", "", ["bad"]))
+    assert _finish(root) is StudyStatus.FAILURE
+    own, upstream = _events(root, e.StepFailed)
+    assert (own.exit_code, own.message) == (3, "exit code 3")
+    assert upstream.message == "bad ended FAILED"
+
+
+def test_a_refused_submission_fails_its_step_alone_in_slurms_own_words(cluster, launch):
+    root = launch(_step("refused", qos="high", walltime="nonsense"), _step("fine"))
+    assert _finish(root) is StudyStatus.FAILURE
+    assert _states(root) == {"refused": "FAILED", "fine": "FINISHED"}
+    [rejected] = _events(root, e.SubmissionRejected)
+    assert "Invalid --time specification" in rejected.message
+
+
+def test_while_the_controller_is_down_nothing_is_concluded_and_the_study_goes_on_afterwards(cluster, launch):
+    root = launch(_step("long", "sleep 2"), _step("after", "", ["long"]))
+    cluster.kill("slurmctld")
+    with OpenStudy(root, CONTEXT) as study:
+        head = study.log.head.seq
+        with pytest.raises(Unreachable, match="squeue"):
+            tick(study)
+        assert [type(r.event).__name__ for r in study.log.events(head)][-1] == "PollFailed"
+        before = study.log.head
+        with pytest.raises(Unreachable):
+            tick(study)
+        assert study.log.head == before
+    assert maestro_es("tick", root).returncode == 75
+    cluster.resume("slurmctld")
+    cluster.wait_for_nodes()
+    assert _finish(root) is StudyStatus.FINISHED
+    assert len(_events(root, e.PollFailed)) == len(_events(root, e.PollRecovered)) == 1
+
+
+@pytest.fixture
+def sbatch(tmp_path, monkeypatch):
+    """Put a program in sbatch's place for the next study; it finds the real one in $SBATCH_REAL."""
+
+    def replace(script: str) -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        for name in ("squeue", "scancel", "sacct"):
+            (folder / name).symlink_to(str(shutil.which(name)))
+        real = shutil.which("sbatch")
+        (folder / "sbatch").write_text(f"#!/bin/sh\nreal={real}\nonce() {{ mkdir {tmp_path}/once; }}\n{script}\n")
+        (folder / "sbatch").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    return replace
+
+
+def test_a_job_whose_submission_printed_nothing_is_found_by_its_token(cluster, launch, sbatch):
+    sbatch('"$real" "$@" >/dev/null; kill -9 $$')
+    root = launch(_step("only", "sleep 1"))
+    assert _finish(root) is StudyStatus.FINISHED
+    assert [event.adopted for event in _events(root, e.JobSubmitted)] == [True]
+    assert len(_ledger(root)) == 1
+
+
+def test_a_submission_that_says_failure_and_makes_a_job_is_not_made_again(cluster, launch, sbatch):
+    sbatch('"$real" "$@" >/dev/null; echo "sbatch: error: Batch job submission failed: Socket timed out" >&2; exit 1')
+    root = launch(_step("only"))
+    assert _finish(root) is StudyStatus.FINISHED
+    assert len(_ledger(root)) == 1
+
+
+def test_a_submission_that_was_sent_twice_runs_once(cluster, launch, sbatch):
+    sbatch('"$real" "$@" >/dev/null; exec "$real" "$@"')
+    root = launch(_step("only", "sleep 1"))
+    assert _finish(root) is StudyStatus.FINISHED
+    assert len(_ledger(root)) == 1
+
+
+def test_a_job_that_was_acknowledged_and_lost_is_missed_given_up_and_submitted_again(cluster, launch, sbatch):
+    sbatch('if once 2>/dev/null; then echo 4000000; else exec "$real" "$@"; fi')
+    root = launch(_step("only"))
+    assert _finish(root) is StudyStatus.FINISHED
+    assert len(_events(root, e.JobMissed)) == len(_events(root, e.AttemptAbandoned)) == 1
+    assert [event.attempt for event in _events(root, e.SubmissionRequested)] == [1, 2]
+    assert len(_ledger(root)) == 1
+
+
+def test_an_id_that_now_is_another_job_is_not_believed(cluster, launch, sbatch):
+    foreign = cluster.run("sbatch", "--parsable", "--wrap", "sleep 30").stdout.strip()
+    sbatch(f'if once 2>/dev/null; then echo {foreign}; else exec "$real" "$@"; fi')
+    root = launch(_step("only"))
+    assert _finish(root) is StudyStatus.FINISHED
+    assert [event.job_id for event in _events(root, e.JobSubmitted)][0] == foreign
+    assert "RUNNING" in cluster.run("squeue", "-h", "-j", foreign, "-o", "%T").stdout
+    assert len(_ledger(root)) == 1
+
+
+def test_a_cancelled_study_leaves_no_job_in_the_queue(cluster, launch):
+    root = launch(_step("long", "sleep 60"), _step("after", "", ["long"]))
+    _wait_for(root, long=State.RUNNING)
+    done = maestro_es("cancel", "-y", root)
+    assert done.returncode == 0
+    assert _finish(root) is StudyStatus.CANCELLED
+    assert set(_states(root).values()) == {"CANCELLED"}
+    assert cluster.run("squeue", "-h", "--name=long").stdout == ""
+
+
+def test_a_job_cancelled_by_hand_is_a_cancelled_step(cluster, launch):
+    root = launch(_step("long", "sleep 60"), _step("other"))
+    _wait_for(root, long=State.RUNNING)
+    cluster.run("scancel", "--name=long")
+    assert _finish(root) is StudyStatus.CANCELLED
+    assert _states(root) == {"long": "CANCELLED", "other": "FINISHED"}
+    [cancelled] = _events(root, e.StepCancelled)
+    assert cancelled.message == "cancelled outside of maestro-es"
+
+
+def test_a_job_whose_node_failed_is_submitted_again(cluster, launch):
+    root = launch(_step("only", "sleep 3"))
+    _wait_for(root, only=State.RUNNING)
+    node = cluster.run("squeue", "-h", "--name=only", "-o", "%N").stdout.strip()
+    cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    assert _finish(root) is StudyStatus.FINISHED
+    [failure] = _events(root, e.HardwareFailed)
+    assert (failure.number, failure.limit) == (1, 3)
+    assert "NODE_FAIL" in failure.reason
+    assert len(_ledger(root)) == 2
+
+
+def test_after_a_reboot_of_the_login_node_the_jobs_in_the_queue_are_gone_on_with(cluster, launch):
+    root = launch(_step("long", "sleep 2"), _step("after", "", ["long"]))
+    _wait_for(root, long=State.RUNNING)
+    rebooted = Context(host=CONTEXT.host._replace(boot_id="another-boot"), adapters=_impatient)
+    assert _finish(root, rebooted) is StudyStatus.FINISHED
+    assert len(_events(root, e.RebootDetected)) == 1
+    assert [event.attempt for event in _events(root, e.SubmissionRequested)] == [1, 1]
+    assert len(_ledger(root)) == 2
+
+
+def test_a_timed_out_job_is_restarted_with_its_restart_script_within_the_limit(start_cluster, launch):
+    start_cluster(Options(ctld_speed=30))
+    restart = f'"{LEDGER}; touch $(WORKSPACE)/restarted; sleep 100"'
+    root = launch(_step("long", "sleep 100", walltime='"00:01:00"', restart=restart))
+    assert _finish(root) is StudyStatus.FAILURE
+    assert _states(root) == {"long": "TIMEDOUT"}
+    assert (root / "long" / "restarted").exists()
+    assert [event.final for event in _events(root, e.StepTimedOut)] == ["", "restart limit reached: 1 of 1"]
+    assert len(_ledger(root)) == 2
+
+
+def test_a_job_that_the_queue_has_forgotten_is_recalled_from_the_accounts(start_cluster, launch):
+    start_cluster(Options(accounting=True, min_job_age=2))
+    root = launch(_step("killed", "kill -9 $PPID; sleep 1"))
+    time.sleep(15)  # until the controller has forgotten the job, whose runner could not report
+    assert _finish(root) is StudyStatus.FAILURE
+    [failed] = _events(root, e.StepFailed)
+    assert {"queue", "accounting"} <= {said.source for said in failed.evidence}
