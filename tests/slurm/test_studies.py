@@ -146,7 +146,8 @@ def test_a_refused_submission_fails_its_step_alone_in_slurms_own_words(cluster, 
     assert "Invalid --time specification" in rejected.message
 
 
-def test_while_the_controller_is_down_nothing_is_concluded_and_the_study_goes_on_afterwards(cluster, launch):
+def test_while_the_controller_is_down_nothing_is_concluded_and_the_study_goes_on_afterwards(start_cluster, launch):
+    cluster = start_cluster(Options(message_timeout=2))
     root = launch(_step("long", "sleep 2"), _step("after", "", ["long"]))
     cluster.kill("slurmctld")
     with OpenStudy(root, CONTEXT) as study:
@@ -218,7 +219,7 @@ def test_an_id_that_now_is_another_job_is_not_believed(cluster, launch, sbatch):
     sbatch(f'if once 2>/dev/null; then echo {foreign}; else exec "$real" "$@"; fi')
     root = launch(_step("only"))
     assert _finish(root) is StudyStatus.FINISHED
-    assert [event.job_id for event in _events(root, e.JobSubmitted)][0] == foreign
+    assert _events(root, e.JobSubmitted)[0].job_id == foreign
     assert "RUNNING" in cluster.run("squeue", "-h", "-j", foreign, "-o", "%T").stdout
     assert len(_ledger(root)) == 1
 
