@@ -215,7 +215,7 @@ def test_a_job_that_was_acknowledged_and_lost_is_missed_given_up_and_submitted_a
 
 
 def test_an_id_that_now_is_another_job_is_not_believed(cluster, launch, sbatch):
-    foreign = cluster.run("sbatch", "--parsable", "--wrap", "sleep 30").stdout.strip()
+    foreign = cluster.run("sbatch", "--parsable", "--output=/dev/null", "--wrap", "sleep 30").stdout.strip()
     sbatch(f'if once 2>/dev/null; then echo {foreign}; else exec "$real" "$@"; fi')
     root = launch(_step("only"))
     assert _finish(root) is StudyStatus.FINISHED
