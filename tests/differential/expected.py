@@ -1,0 +1,273 @@
+"""The one place that says what differs from Maestro: which study, where, in which lines, and in whose words.
+
+The words stand in ``docs/differences-from-maestro.md``. A study of the corpus that has no entry differs in nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from tests.differential.pictures import Differences
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What differs in a study: the same lines wherever `where`, a pattern of paths, matches.
+
+    `words` are in the documentation. `says` is part of what we say if we refuse the study.
+    """
+
+    words: str
+    where: str
+    lines: tuple[str, ...]
+    says: str = ""
+
+
+def unexplained(differences: Differences, expected: tuple[Expected, ...]) -> list[str]:
+    """Return what was not expected, and what was expected and is not so; nothing if all is explained."""
+    left = []
+    for what, lines in differences.items():
+        known = [line for entry in expected if fnmatchcase(what, entry.where) for line in entry.lines]
+        if sorted(lines) != sorted(known):
+            left.append(f"{what}: {lines}, expected {known}")
+    for entry in expected:
+        if not any(fnmatchcase(what, entry.where) for what in differences):
+            left.append(f"{entry.where} does not differ, but should in {entry.lines}")
+    return left
+
+
+def _accepted(words: str) -> tuple[Expected, ...]:
+    """Say that Maestro refuses a study, or breaks down."""
+    return (Expected(words, "exit code", ("-1", "+0")),)
+
+
+def _refused(words: str, says: str) -> tuple[Expected, ...]:
+    """Say that we refuse a study, and what we say then."""
+    return (Expected(words, "exit code", ("-0", "+1"), says),)
+
+
+_NESTED = "Variables nested to any depth and in any order"
+_SPACED = "step names with spaces in such tokens"
+_COMMAS = "a comma in a value becomes `\u201a` and a line break a blank"
+_ADDED = "Options that Maestro leaves out stand in a header of their own"
+_ADDED_LINE = "+# added by maestro-es: options that Maestro leaves out"
+_NO_PROCS = "steps with nodes but no procs: no `-n`"
+_BRACKETS = "`$(LAUNCHER)[1n,2p]` also where `nodes` or `procs` is a token"
+_LSF = "LSF: no empty `#BSUB -W`; a walltime that is a number is minutes; steps with procs but no nodes have one node"
+_COLLISION = (
+    "Two instances with one workspace or one name, or a workspace that is a file of the study's own or has no name"
+)
+_UNUSED = "A parameter's value that holds the token of a parameter that the step does not use stays as it is"
+_PATHS = "Tokens in dependency paths, in `OUTPUT_PATH` and in step names"
+
+_FLUX_VERSION = Expected(
+    "Flux: no `(flux version)`, as no broker is asked", "*.flux.sh", ("-#MAESTRO-INFO (flux version) 0.66.0",)
+)
+_NO_BANK = Expected("no empty `--bank=`", "*.flux.sh", ("-#flux: --bank=",))
+
+#: What differs in the studies of the corpus.
+EXPECTED: dict[str, tuple[Expected, ...]] = {
+    "040-tokens-in-a-step-name.yaml": _accepted(_PATHS),
+    "042-deeper-variables.yaml": (Expected(_NESTED, "look/look.sh", ("-ls $(RUN)/logs", "+ls /data/run/logs")),),
+    "043-sources.yaml": (
+        Expected(
+            "`sources`: each entry is a line in front of the step's commands",
+            "compile/*.sh",
+            ("+source /opt/tools/env.sh", "+module load gcc"),
+        ),
+    ),
+    "044-no-space-between-workspaces.yaml": _accepted("`$(a.workspace)/$(b.workspace)` without a space between"),
+    "045-workspace-of-a-name-with-spaces.yaml": (
+        Expected(_SPACED, "second/second.sh", ("-ls $(first step.workspace)", "+ls <HERE>/study/first_step")),
+    ),
+    "050-tokens-of-unused-parameters.yaml": (
+        Expected(_UNUSED, "lone/*/lone_FIRST.to_(LAST).sh", ("-echo to a", "+echo to $(LAST)")),
+        Expected(_UNUSED, "lone/*/lone_FIRST.from_(LAST).sh", ("-echo from b", "+echo from $(LAST)")),
+    ),
+    "067-labels-with-punctuation.yaml": (
+        Expected(
+            _COMMAS,
+            "status.csv",
+            (
+                "-odd_P.e,f,--,odd/P.ef,DRYRUN,--:--:--,--:--:--,--,--,<TIME>,0,P:e,f",
+                "+odd_P.e\u201af,--,odd/P.ef,DRYRUN,--:--:--,--:--:--,--,--,<TIME>,0,P:e\u201af",
+                "-next_P.e,f,--,next/P.ef,DRYRUN,--:--:--,--:--:--,--,--,<TIME>,0,P:e,f",
+                "+next_P.e\u201af,--,next/P.ef,DRYRUN,--:--:--,--:--:--,--,--,<TIME>,0,P:e\u201af",
+            ),
+        ),
+    ),
+    "068-kinds-of-values.yaml": (
+        Expected(
+            _COMMAS,
+            "status.csv",
+            (
+                "-show_V.[1, 'two'],--,show/V.1_two,DRYRUN,--:--:--,--:--:--,--,--,<TIME>,0,V:[1, 'two']",
+                "+show_V.[1\u201a 'two'],--,show/V.1_two,DRYRUN,--:--:--,--:--:--,--,--,<TIME>,0,V:[1\u201a 'two']",
+            ),
+        ),
+    ),
+    "069-values-that-a-table-minds.yaml": (
+        Expected(
+            _COMMAS,
+            "status.csv",
+            (
+                "-show_V.a,b.W.1,2,--,show/V.ab.W.12,DRYRUN,--:--:--,--:--:--,--,--,<TIME>,0,V:a,b;W:1,2",
+                "+show_V.a{0}b.W.1{0}2,--,show/V.ab.W.12,DRYRUN,--:--:--,--:--:--,--,--,<TIME>,0,V:a{0}b;W:1{0}2".format(
+                    "\u201a"
+                ),
+            ),
+        ),
+    ),
+    "070-values-of-two-lines.yaml": (
+        Expected(
+            _COMMAS,
+            "status.csv",
+            (
+                "-show_V.one",
+                "-two,--,show/V.onetwo,DRYRUN,--:--:--,--:--:--,--,--,<TIME>,0,V:one",
+                "-two",
+                "+show_V.one two,--,show/V.onetwo,DRYRUN,--:--:--,--:--:--,--,--,<TIME>,0,V:one two",
+            ),
+        ),
+    ),
+    "072-no-parameters.yaml": _accepted("An empty `global.parameters:`"),
+    "090-one-directory-for-two.yaml": _refused(_COLLISION, "would run in the same directory 'run/N.ab'"),
+    "091-two-steps-of-one-name.yaml": _refused("Two steps of one name", "The step name 'run' stands twice"),
+    "092-any-order.yaml": _accepted("Steps in any order of declaration"),
+    "101-empty-values.yaml": _refused("Empty `values`", "Global parameter 'N' has no values"),
+    "103-a-very-long-name.yaml": _refused(
+        "Names that would make a file name of more than 255 characters", "and 255 is the most"
+    ),
+    "109-directory-without-a-name.yaml": _refused(_COLLISION, "its directory would be 'run/', which is no name"),
+    "116-generator-that-cannot-be-pickled.yaml": _accepted("A pgen file whose generator Maestro can't pickle"),
+    "127-tokens-in-a-path-dependency.yaml": _accepted(_PATHS),
+    "128-relative-path-of-a-repository.yaml": (
+        Expected(
+            "Relative paths of git dependencies",
+            "build/build.sh",
+            ("-make -C clones/CODE", "+make -C <HERE>/clones/CODE"),
+        ),
+    ),
+    "129-dependency-in-a-variable.yaml": (
+        Expected(_NESTED, "read/read.sh", ("-cat $(INPUTS)/table.csv", "+cat <HERE>/beside/data/table.csv")),
+    ),
+    "133-tokens-in-output-path.yaml": (
+        Expected(
+            _PATHS,
+            "directory",
+            ("-<HERE>/results/$(DAY)/path-tokens_<TIME>", "+<HERE>/results/today/path-tokens_<TIME>"),
+        ),
+        Expected(
+            _PATHS,
+            "meta/metadata.yaml",
+            (
+                "-  _source: <HERE>/results/$(DAY)/path-tokens_<TIME>",
+                "+  _source: <HERE>/results/today/path-tokens_<TIME>",
+            )
+            * 2,
+        ),
+    ),
+    "202-slurm-all-keys.yaml": (
+        Expected(_NO_PROCS, "inherited/inherited.slurm.sh", ("-srun -n  -N 3 app", "+srun -N 3 app")),
+    ),
+    "204-slurm-launchers.yaml": (
+        Expected(
+            "`$(LAUNCHER)[1, 2]` makes no double space",
+            "old/old.slurm.sh",
+            ("-srun -n  2 -N 1 app", "+srun -n 2 -N 1 app"),
+        ),
+        Expected(_ADDED, "cores/cores.slurm.sh", (_ADDED_LINE, "+#SBATCH --ntasks=8", "+#SBATCH --cpus-per-task=4")),
+    ),
+    "206-slurm-bracketed-parameters.yaml": _accepted(_BRACKETS),
+    "207-slurm-bare-and-bracketed.yaml": (
+        Expected(
+            "`$(LAUNCHER)` beside it is replaced as well",
+            "mixed/mixed.slurm.sh",
+            ("-$(LAUNCHER) second", "+srun -n 8 -N 2 second"),
+        ),
+    ),
+    "208-slurm-bracket-later-in-the-line.yaml": _accepted("where the line goes on with another `]`"),
+    "209-slurm-too-many-procs.yaml": (
+        Expected("A script that can't be written stops the conductor", "exit code", ("-1", "+2")),
+    ),
+    "210-slurm-nodes-only.yaml": (
+        Expected(_NO_PROCS, "wide/wide.slurm.sh", ("-srun -n  -N 2 app", "+srun -N 2 app")),
+    ),
+    "211-slurm-launcher-of-nodes.yaml": _accepted("`$(LAUNCHER)[2n]`, and steps with nodes but no procs"),
+    "213-slurm-more-keys.yaml": (
+        Expected(_ADDED, "cores/cores.slurm.sh", (_ADDED_LINE, "+#SBATCH --ntasks=2", "+#SBATCH --cpus-per-task=4")),
+    ),
+    "215-slurm-hashed.yaml": tuple(
+        Expected(
+            _SPACED,
+            f"end/*/end_instance_{index}.slurm.sh",
+            (f"-ls $(a step.workspace) {index + 1}", f"+ls <HERE>/study/a_step {index + 1}"),
+        )
+        for index in range(3)
+    ),
+    "216-slurm-quotes.yaml": (
+        Expected(
+            "Slurm: quotes and backslashes in a step's description are escaped",
+            "say/say.slurm.sh",
+            ('-#SBATCH --comment "says "yes" \\ no"', '+#SBATCH --comment "says \\"yes\\" \\\\ no"'),
+        ),
+    ),
+    "217-slurm-slash-in-a-job-name.yaml": (
+        Expected(
+            "A `/` in the name of a job, its outputs and its restart script becomes `_`",
+            "open/*.slurm.sh",
+            (
+                '-#SBATCH --job-name="open_FILE.in/a"',
+                '-#SBATCH --output="open_FILE.in/a.out"',
+                '-#SBATCH --error="open_FILE.in/a.err"',
+                '+#SBATCH --job-name="open_FILE.in_a"',
+                '+#SBATCH --output="open_FILE.in_a.out"',
+                '+#SBATCH --error="open_FILE.in_a.err"',
+            ),
+        ),
+    ),
+    "232-lsf-walltimes.yaml": (Expected(_LSF, "none/none.lsf.sh", ("-#BSUB -W ",)),),
+    "233-lsf-number-of-minutes.yaml": _accepted(_LSF),
+    "234-lsf-shell.yaml": (Expected(_LSF, "run/run.lsf.sh", ("-#BSUB -W ",)),),
+    "235-lsf-parameters.yaml": (Expected(_LSF, "scale/*.lsf.sh", ("-#BSUB -W ",)),),
+    "236-lsf-procs-only.yaml": _accepted(_LSF),
+    "260-flux.yaml": (_FLUX_VERSION,),
+    "261-flux-launchers.yaml": (
+        _FLUX_VERSION,
+        Expected(_ADDED, "more/more.flux.sh", (_ADDED_LINE, "+#flux: -g 1")),
+        Expected(
+            "`$(LAUNCHER)[1, 2]` makes no double space",
+            "old/old.flux.sh",
+            ("-flux run -N 1 -n  2 app", "+flux run -N 1 -n 2 app"),
+        ),
+    ),
+    "262-flux-walltimes.yaml": (_FLUX_VERSION, _NO_BANK),
+    "263-flux-arguments.yaml": (_FLUX_VERSION, _NO_BANK),
+    "264-flux-exclusive.yaml": (_FLUX_VERSION, _NO_BANK),
+    "265-flux-exclusive-for-all.yaml": (_FLUX_VERSION, _NO_BANK),
+    "266-flux-more-keys.yaml": (
+        _FLUX_VERSION,
+        Expected(_ADDED, "cores/cores.flux.sh", (_ADDED_LINE, "+#flux: -c 2", "+#flux: -g 1")),
+        Expected(_ADDED, "urgent/urgent.flux.sh", (_ADDED_LINE, "+#flux: --urgency=24", "+#flux: --flags=waitable")),
+    ),
+    "267-flux-old-arguments.yaml": (_FLUX_VERSION, _NO_BANK),
+    "268-flux-parameters.yaml": (_FLUX_VERSION, _NO_BANK),
+    "269-flux-older-interface.yaml": _refused(
+        "The interface is 0.49.0, Maestro's default, and another `version` is refused",
+        "version is '0.26.0'. Scripts are written for 0.49.0",
+    ),
+}
+
+#: What is so in every study, and left out of the comparison. The corpus asserts that it is so in each study.
+EVERYWHERE = (
+    "No pickles, and no `meta/environment.yaml`",
+    "No file in `logs/`",
+    "with sorted lists in place of Python's sets",
+    "`events.db` and `.maestro-es/` are ours",
+    "the parameters of a step are in the order of the study file",
+)
+
+#: Why a random study may be refused by us alone: what we say, and the words of the documentation.
+REFUSALS = ((re.compile(r"would run in the same directory|both make '|which is no name|is taken by"), _COLLISION),)
