@@ -86,6 +86,7 @@ def test_an_attempt_that_was_never_recorded_leaves_nothing_behind_either(bench: 
     wait_for(bench.signed)
     job_id = os.readlink(next((bench.root / "a").glob(".claim.*"))).split(" ")[0]
     os.kill(int(job_id), signal.SIGKILL)
+    wait_for(lambda: not process.is_running(int(job_id), tokens(bench)[0]))
     requested = bench.step("a").requested_at or 0
     bench.tick(now=lambda: requested + 3_600_000_000)
 

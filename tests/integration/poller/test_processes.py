@@ -1,0 +1,48 @@
+"""What the host knows of its processes."""
+
+from __future__ import annotations
+
+import os
+
+from maestro_es.adapters import process
+from tests.fakes.processes import wait_for
+
+
+def test_a_process_is_known_by_its_arguments_from_the_moment_it_is_started():
+    started = []
+    for _ in range(200):
+        pid, gate = process.spawn(["/bin/sh", "-c", "read line", "the word"], {})
+        started.append((pid, gate, process.is_running(pid, "the word"), process.is_running(pid, "another")))
+    for _, gate, _, _ in started:
+        os.close(gate)
+
+    assert {known for _, _, known, _ in started} == {True}
+    assert {known for _, _, _, known in started} == {False}
+    wait_for(lambda: process.reap() >= 0 and not any(process.is_running(pid, "the word") for pid, *_ in started))
+
+
+def test_a_process_that_has_ended_is_not_running_even_if_nobody_took_leave_of_it():
+    pid, gate = process.spawn(["/bin/sh", "-c", "exit 3", "the word"], {})
+    os.close(gate)
+    wait_for(lambda: not process.is_running(pid, "the word"))
+
+    assert process.session_members(pid) == []
+    assert process.reap() >= 1
+
+
+def test_a_session_has_the_children_of_its_leader():
+    pid, gate = process.spawn(["/bin/sh", "-c", "sleep 60 & sleep 60 & wait", "the word"], {})
+    os.close(gate)
+    wait_for(lambda: len(process.session_members(pid)) == 3)
+    process.kill(process.session_members(pid))
+
+    wait_for(lambda: not process.session_members(pid))
+    process.reap()
+
+
+def test_this_host_has_a_name_an_id_of_its_boot_and_cores():
+    host = process.this_host()
+
+    assert host.name == os.uname().nodename
+    assert len(host.boot_id) == 36
+    assert host.cores >= 1
