@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.slurm.configuration import Options, Ports, free_ports, host_name, write_configuration
-from tests.slurm.daemons import ClusterError, Daemon, descendants, step_daemons, wait
+from tests.slurm.daemons import ClusterError, Daemon, deliver, descendants, step_daemons, wait
 from tests.slurm.packages import PATH, why_not
 
 #: A cluster's own notes: what it has started, and how to start it again.
@@ -103,8 +103,7 @@ class Cluster:
     def recover(self) -> None:
         """Undo what a test has done: all daemons are there again, all jobs have ended, and all nodes are idle."""
         for daemon in self.daemons.values():
-            if daemon.running():
-                os.kill(daemon.pid, signal.SIGCONT)
+            daemon.thaw()
         self.resume()
         self.run("scontrol", "update", "nodename=ALL", "state=resume")
         self.cancel_all()
@@ -202,8 +201,7 @@ class Cluster:
         controller = self.daemons.get("slurmctld")
         if controller and controller.running() and any(daemon.running() for daemon in slurmds):
             for daemon in (controller, *slurmds):
-                if daemon.running():
-                    os.kill(daemon.pid, signal.SIGCONT)
+                daemon.thaw()
             self.cancel_all()
             with contextlib.suppress(ClusterError):
                 wait("the end of all jobs", lambda: not any(step_daemons(self.folder)), 5)
@@ -212,8 +210,7 @@ class Cluster:
         """End the jobs of slurmds that were killed: nobody else does."""
         for step in list(step_daemons(self.folder)):
             for pid in (*descendants(step), step):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                deliver(pid, signal.SIGKILL)
 
     def _remove_cgroups(self) -> None:
         """Remove the memory cgroups that jobs have left, which are empty."""
@@ -244,7 +241,7 @@ def install_database(folder: Path) -> None:
     """Make an empty database, in which root needs no password."""
     done = subprocess.run(
         [
-            "mariadb-install-db", *_mariadb_options(folder), "--skip-test-db",
+            "mariadb-install-db", "--force", *_mariadb_options(folder), "--skip-test-db",
             "--auth-root-authentication-method=socket", "--auth-root-socket-user=root",
         ],
         env={"PATH": PATH}, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,

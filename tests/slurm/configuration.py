@@ -4,6 +4,7 @@ Written for Slurm 22.05 of Debian 12.
 Not obvious, and needed: AccountingStoragePass is the socket of a munged that is not the machine's own. A node may
 claim more CPUs than the machine has (config_overrides). A credential expires soon (AuthInfo), else a requeued job
 waits for 120 s. NoInAddrAny makes daemons listen only where their host name leads; slurmdbd obeys, too (undocumented).
+Said to be cgroup/v1, a slurmd does not look for cgroups unless it needs them (--oom); it refuses to start without any.
 """
 
 from __future__ import annotations
@@ -154,8 +155,7 @@ def write_configuration(folder: Path, options: Options, host: str, ports: Ports)
     """Write all that the daemons read."""
     etc = folder / "etc"
     (etc / "slurm.conf").write_text(slurm_conf(folder, options, host, ports))
-    if options.oom:
-        (etc / "cgroup.conf").write_text(CGROUP_CONF)
+    (etc / "cgroup.conf").write_text(CGROUP_CONF)
     if options.accounting:
         text = SLURMDBD_CONF.format(folder=folder, host=host, port=ports.slurmdbd, debug=options.debug)
         (etc / "slurmdbd.conf").touch(0o600)  # slurmdbd refuses one that others can read

@@ -5,6 +5,7 @@ Nothing but the processes that were started here is ever signalled, so that a ma
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -84,17 +85,22 @@ class Daemon:
         """Send a signal, and wait until it has had its effect."""
         if not self.running():
             raise ClusterError(f"{self.name} is not running")
-        os.kill(self.pid, number)
+        deliver(self.pid, number)
         if number in (signal.SIGKILL, signal.SIGTERM):
             wait(f"the end of {self.name}", lambda: not self.running(), 20)
         elif number == signal.SIGSTOP:
             wait(f"{self.name} to freeze", lambda: process_state(self.pid)[0] == "T")
 
+    def thaw(self) -> None:
+        """Let it go on, if it is frozen."""
+        if self.running():
+            deliver(self.pid, signal.SIGCONT)
+
     def ask_to_end(self) -> None:
         """Ask it to end, also if it is frozen."""
         if self.running():
-            os.kill(self.pid, signal.SIGTERM)
-            os.kill(self.pid, signal.SIGCONT)
+            deliver(self.pid, signal.SIGTERM)
+            deliver(self.pid, signal.SIGCONT)
 
     def end(self) -> None:
         """End it, by force if it does not want to."""
@@ -102,7 +108,8 @@ class Daemon:
         try:
             wait(f"the end of {self.name}", lambda: not self.running(), 20)
         except ClusterError:
-            self.send(signal.SIGKILL)
+            deliver(self.pid, signal.SIGKILL)
+            wait(f"the end of {self.name}", lambda: not self.running(), 20)
 
     def last_words(self) -> str:
         """Return the end of its output."""
@@ -115,6 +122,12 @@ class Daemon:
         with socket.socket(socket.AF_INET if port else socket.AF_UNIX) as probe:
             probe.settimeout(1)
             return probe.connect_ex(address) == 0
+
+
+def deliver(pid: int, number: int) -> None:
+    """Send a signal to a process that may have ended just now."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def process_state(pid: int) -> tuple[str, str]:
