@@ -97,6 +97,41 @@ def test_an_attempt_that_was_never_recorded_leaves_nothing_behind_either(bench: 
     bench.check()
 
 
+def test_the_tick_that_ends_remains_also_sees_that_they_are_gone(bench: Bench):
+    class Thorough(LocalAdapter):
+        def end(self, steps: Sequence[StepRecord]) -> None:
+            super().end(steps)
+            wait_for(lambda: not any(self.remains(step) for step in steps))
+
+    def thorough(batch: Mapping[str, Any], host: Host) -> Adapters:
+        return Adapters(Thorough(batch, host), Thorough(batch, host))
+
+    bench.create(lasting(bench))
+    bench.tick()
+    wait_for(bench.signed)
+    os.kill(int(bench.step("a").job_id), signal.SIGKILL)
+    wait_for(lambda: not process.is_running(int(bench.step("a").job_id), tokens(bench)[0]))
+    bench.tick(adapters=thorough)
+
+    assert [event.number for event in bench.events(e.HardwareFailed)] == [1]
+    assert len(tokens(bench)) == 2
+
+
+def test_a_time_out_is_concluded_once_the_runner_is_gone(bench: Bench):
+    """Before, nobody knows what is left of the step."""
+    bench.create(Step("a", f"{bench.sign}; sleep 60", restart=bench.sign))
+    bench.tick()
+    wait_for(bench.signed)
+    (bench.dir.inbox / f"{tokens(bench)[0]}.timeout").touch()
+    bench.tick()
+    assert bench.step("a").state is State.RUNNING
+
+    process.kill(process.session_members(int(bench.step("a").job_id)))
+    assert bench.finish() is StudyStatus.FINISHED
+    assert bench.step("a").restarts == 1
+    assert bench.signed() == tokens(bench)
+
+
 def test_a_killed_session_is_lost_and_its_step_runs_again(bench: Bench):
     bench.create(lasting(bench))
     bench.tick()
