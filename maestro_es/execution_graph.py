@@ -66,7 +66,10 @@ class Step(Protocol):
 
     name: str
     description: str
-    run: Mapping[str, Any]
+
+    @property
+    def run(self) -> Mapping[str, Any]:
+        """Its ``run`` keys, as a study file has them."""
 
 
 @dataclass

@@ -82,7 +82,7 @@ def run_generator(file: Path, arguments: Mapping[str, str], values: Mapping[str,
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the user's code, and may raise anything
         _report(error, path, findings)
     findings.stop_if_problems()
-    return _convert(made, findings)
+    return convert(made, findings)
 
 
 def _load(file: str) -> ModuleType:
@@ -135,7 +135,7 @@ def _report(error: BaseException, file: str, findings: Findings) -> None:
     findings.problem(line or 1, message.rstrip(".: "), "Correct this file, or its arguments given with --pargs.")
 
 
-def _convert(made: Any, findings: Findings) -> Parameters:  # noqa: ANN401 - whatever the user's code returns
+def convert(made: Any, findings: Findings) -> Parameters:  # noqa: ANN401 - whatever the user's code returns
     """Return the parameters of our generator class, of Maestro's, or of one derived from either."""
     if not all(hasattr(made, name) for name in ("parameters", "labels", "names")):
         message = f"{_ENTRY} returned {type(made).__name__} and no ParameterGenerator"

@@ -1,0 +1,57 @@
+"""Maestro's classes for studies that are made in Python: the same names, over an event log.
+
+A program for ``maestrowf.datastructures.core``, ``maestrowf.datastructures.environment`` and
+``maestrowf.specification`` finds here, under one roof, what it needs to build a study, to stage it and to run it. ::
+
+    import time
+    from maestro_es.compat import ParameterGenerator, Study, StudyEnvironment, StudyStatus, StudyStep, Variable
+
+    environment = StudyEnvironment()
+    environment.add(Variable("OUTPUT_PATH", "./hello"))
+    environment.add(Variable("GREETING", "hello"))
+    parameters = ParameterGenerator()
+    parameters.add_parameter("NAME", ["Pam", "Jim"], "NAME.%%")
+    greet = StudyStep()
+    greet.name = "greet"
+    greet.description = "says hello"
+    greet.run["cmd"] = "echo $(GREETING) $(NAME) > hello.txt"
+    count = StudyStep()
+    count.name = "count"
+    count.description = "counts words"
+    count.run["cmd"] = "cat $(greet.workspace)/*/hello.txt | wc -w > words.txt"
+    count.run["depends"] = ["greet_*"]
+
+    about = {"name": "hello", "description": "two greetings, counted"}
+    study = Study("hello", about, environment, parameters, [greet, count], "./hello")
+    study.setup_workspace()
+    study.configure_study(throttle=2)
+    study.setup_environment()
+    path, graph = study.stage()
+    graph.set_adapter({"type": "local"})
+    while graph.execute_ready_steps() is StudyStatus.RUNNING:
+        time.sleep(0.1)
+
+What differs: `stage` creates the study, so its log, its workspace and its copy of the study file are there afterwards,
+and repositories are cloned then; a second `stage` into the same directory is refused. The graph is an `ExecutionGraph`
+of ours: it can be opened again with ``ExecutionGraph.open(path)``, and ``maestro-es tick`` advances it too.
+"""
+
+from __future__ import annotations
+
+from maestro_es.compat.environment import (
+    GitDependency,
+    PathDependency,
+    Script,
+    StudyEnvironment,
+    Variable,
+)
+from maestro_es.compat.specification import YAMLSpecification
+from maestro_es.compat.study import Study, StudyStep
+from maestro_es.core.model import State, StudyStatus
+from maestro_es.execution_graph import ExecutionGraph
+from maestro_es.spec.parameters import ParameterGenerator
+
+__all__ = [
+    "ExecutionGraph", "GitDependency", "ParameterGenerator", "PathDependency", "Script", "State", "Study",
+    "StudyEnvironment", "StudyStatus", "StudyStep", "Variable", "YAMLSpecification",
+]  # fmt: skip

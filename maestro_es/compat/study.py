@@ -1,0 +1,164 @@
+"""`Study` and `StudyStep` by Maestro's names: they make a study file of what they are given, and create the study."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from maestro_es.compat.environment import StudyEnvironment
+from maestro_es.core.model import Settings
+from maestro_es.errors import RequestRefused
+from maestro_es.execution_graph import ExecutionGraph, Step
+from maestro_es.poller.create import create_study
+from maestro_es.poller.open_study import Context
+from maestro_es.spec.findings import Findings
+from maestro_es.spec.parameters import ParameterGenerator, Parameters
+from maestro_es.spec.paths import safe
+from maestro_es.spec.pgen import convert
+from maestro_es.spec.plan import Given, plan_study
+from maestro_es.spec.study_text import study_text
+
+
+class StudyStep:
+    """A step; `run` has the keys of a study file, empty unless they are given a value."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.nickname = ""
+        self.description = ""
+        self.run: dict[str, Any] = dict.fromkeys(
+            (
+                "cmd", "depends", "pre", "post", "restart", "nodes", "procs", "gpus", "cores per task", "walltime",
+                "reservation",
+            ),
+            "",
+        )  # fmt: skip
+
+    @property
+    def real_name(self) -> str:
+        """The name, whatever the nickname is."""
+        return self.name
+
+
+class Study:
+    """A study that is made in Python. `description` is a text or, as Maestro wants it, a mapping that holds one."""
+
+    def __init__(
+        self,
+        name: str,
+        description: str | Mapping[str, Any],
+        studyenv: StudyEnvironment | None = None,
+        parameters: ParameterGenerator | None = None,
+        steps: Iterable[Step] | None = None,
+        out_path: str | os.PathLike[str] = "./",
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.environment = studyenv if studyenv is not None else StudyEnvironment()
+        self.parameters = parameters if parameters is not None else ParameterGenerator()
+        self.is_configured = False
+        self._out_path = os.fspath(out_path)
+        self._steps: list[Step] = list(steps or ())
+        self._settings = Settings()
+
+    @property
+    def output_path(self) -> str:
+        """The study's directory, as it was given."""
+        return self._out_path
+
+    def add_step(self, step: Step) -> None:
+        """Add a step. Its dependencies may be added later."""
+        self._steps.append(step)
+
+    def setup_workspace(self) -> None:
+        """Make the study's directory."""
+        Path(self._out_path).mkdir(parents=True, exist_ok=True)
+
+    def configure_study(
+        self,
+        submission_attempts: int = 1,
+        restart_limit: int = 1,
+        throttle: int = 0,
+        use_tmp: bool = False,  # noqa: FBT001, FBT002 - Maestro's signature
+        hash_ws: bool = False,  # noqa: FBT001, FBT002 - likewise
+        dry_run: bool = False,  # noqa: FBT001, FBT002 - likewise
+    ) -> None:
+        """Choose what the flags of ``maestro-es run`` choose."""
+        self._settings = Settings(
+            submission_attempts=submission_attempts,
+            restart_limit=restart_limit,
+            submission_throttle=throttle,
+            use_tmp=use_tmp,
+            hash_workspaces=hash_ws,
+            dry_run=dry_run,
+        )
+        self.is_configured = True
+
+    def setup_environment(self) -> None:
+        """Say that the study's dependencies are wanted; `stage` acquires them."""
+        self.environment.acquire_environment()
+
+    def stage(self) -> tuple[str, ExecutionGraph]:
+        """Create the study; returns its directory and its graph. SpecError has everything that is wrong with it."""
+        if not Path(self._out_path).is_dir():
+            raise RequestRefused(f"{self._out_path}: there is no such directory; call setup_workspace first")
+        if not self.environment.is_set_up:
+            raise RequestRefused(f"study {self.name}: its environment is not set up; call setup_environment first")
+        settings = self._settings
+        file = Path(self._out_path) / safe(f"{self.name}.yaml")
+        plan = plan_study(
+            file,
+            output=Path(self._out_path),
+            timestamp="",
+            hash_workspaces=settings.hash_workspaces,
+            restart_limit=settings.restart_limit,
+            given=Given(spec_root=self._spec_root(), text=study_text(self._data()), parameters=self._parameters(file)),
+        )
+        context = Context()
+        return self._out_path, ExecutionGraph.open(create_study(plan, settings, context).root, context)
+
+    def _data(self) -> dict[str, Any]:
+        """Return the study as a file has it; without its parameters if a file can't hold them."""
+        about = self.description if isinstance(self.description, Mapping) else {"description": self.description}
+        found: dict[str, Any] = {
+            "description": {**about, "name": self.name},
+            "env": self._environment(),
+            "study": [
+                {"name": step.name, "description": step.description or step.name, "run": _given(step.run)}
+                for step in self._steps
+            ],
+            "global.parameters": _declared(self.parameters),
+        }
+        return {key: value for key, value in found.items() if value}
+
+    def _environment(self) -> dict[str, Any]:
+        """Return the environment without OUTPUT_PATH and SPECROOT, which a launch makes what they are."""
+        section = self.environment.section()
+        section["variables"] = variables = dict(section.get("variables", {}))
+        output = variables.pop("OUTPUT_PATH", self._out_path)
+        if os.path.abspath(str(output)) != os.path.abspath(self._out_path):  # noqa: PTH100 - links stay
+            raise ValueError(f"OUTPUT_PATH is {output!r} and the study's out_path {self._out_path!r}; make them one")
+        variables.pop("SPECROOT", None)
+        return {key: value for key, value in section.items() if value}
+
+    def _spec_root(self) -> Path:
+        known = self.environment.find("SPECROOT")
+        return Path(str(known.value)) if known else Path.cwd()
+
+    def _parameters(self, file: Path) -> Parameters:
+        return convert(self.parameters, Findings(str(file))) if self.parameters else Parameters()
+
+
+def _declared(made: ParameterGenerator) -> dict[str, Any]:
+    """Return parameters as a study file has them; none if it can't hold their labels, names or values."""
+    texts = all(isinstance(made.labels[key], str) and made.names[key] == key for key in made.parameters)
+    values = [value for given in made.parameters.values() for value in given]
+    if not texts or made.label_token != "%%" or {type(value) for value in values} - {str, int, float, bool}:  # noqa: S105
+        return {}
+    return {key: {"values": list(given), "label": made.labels[key]} for key, given in made.parameters.items()}
+
+
+def _given(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in run.items() if value not in ("", None, [])}
