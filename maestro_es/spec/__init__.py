@@ -16,8 +16,12 @@
     tokens         warnings about tokens that were probably meant otherwise
     dependencies   paths that must exist, git repositories to clone
     metadata       the texts under meta/, and of batch.info
+    study_text     study files as data, for studies that are made in Python
+    request_file   what ``maestro update`` asks for
+    maestro_dir    a study directory of Maestro's; maestro_status is its ``status.csv``
     render         template + one instance + study directory -> what is run; used when a step is submitted
 
-Only `plan`, `dependencies` and `pgen` touch the disk, and none writes to it. Submitting needs `render` alone, which
-imports no YAML. What differs from Maestro, and why, is in ``docs/differences-from-maestro.md``.
+Only `plan`, `dependencies`, `pgen` and what reads Maestro's directories touch the disk, and none writes to it.
+Submitting needs `render` alone, which imports no YAML. What differs from Maestro, and why, is in
+``docs/differences-from-maestro.md``.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,20 @@ def test_the_example_in_the_documentation_runs_to_its_end(tmp_path):
     assert (tmp_path / "hello" / "count" / "words.txt").read_text().strip() == "4"
     with ExecutionGraph.open("hello") as again:
         assert {record.state for record in again.steps.values()} == {State.FINISHED}
+    graph.close()
+
+
+def test_the_program_in_coming_from_maestro_runs_to_its_end(tmp_path):
+    root = Path(maestro_es.compat.__file__).parents[2]
+    text = (root / "docs" / "coming-from-maestro.md").read_text().partition("```python\n")[2].partition("```")[0]
+    shutil.copy(root / "examples" / "hello_world" / "hello_world.yaml", "study.yaml")
+    names: dict[str, object] = {}
+
+    exec(text.replace("time.sleep(1)", "time.sleep(0.05)"), names)  # noqa: S102 - our own words
+
+    graph = names["graph"]
+    assert isinstance(graph, ExecutionGraph)
+    assert graph.status is StudyStatus.FINISHED
     graph.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +206,23 @@ def test_a_job_that_ended_long_ago_is_known_from_the_accounts(world: World):
 
     assert len(bench.events(e.SubmissionRequested, "runs")) == 1
     assert not bench.scheduler.jobs()
+
+
+@pytest.mark.parametrize("effect", ["append", "rename"])
+def test_a_take_over_that_dies_half_way_has_happened_or_not(world: World, effect: str):
+    def die(done: str) -> None:
+        if done == effect:
+            raise KeyboardInterrupt
+
+    planned = world.plan()
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(planned, replace(world.context, after=die))
+
+    if effect == "append":
+        assert not (world.root / "events.db").exists()
+        world.take_over()
+    assert world.bench.step("runs").phase is Phase.SUBMITTED
+    world.bench.check()
 
 
 def test_nothing_is_decided_when_the_scheduler_does_not_answer(world: World):
