@@ -47,8 +47,9 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.PollRecovered():
             return f"{event.adapter} answers again"
         case e.StepImported():
-            left = "is left to run" if event.state is State.INITIALIZED else event.state.name
-            return f"taken over from Maestro: {left}{_because(event.message)}"
+            if event.state is State.INITIALIZED:
+                return f"taken over from Maestro: {event.message or 'left to run'}"
+            return f"taken over from Maestro: {event.state.name}{_because(event.message)}"
         case e.JobMissed():
             return "nobody knows the job any more; it is looked for"
         case e.JobFound():

@@ -99,7 +99,9 @@ def _ended(row: Row, said: Evidence) -> StepImported:
 
 
 def _again(step: StepRecord, row: Row, why: str, said: Evidence) -> Fate:
-    event = StepImported(state=State.INITIALIZED, restarts=row.restarts, message=why, evidence=(said,))
+    event = StepImported(
+        state=State.INITIALIZED, restarts=row.restarts, message=f"to run again, {why}", evidence=(said,)
+    )
     return Fate(step, row, "to run again", why, (event,))
 
 
