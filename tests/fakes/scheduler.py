@@ -127,11 +127,12 @@ class FakeScheduler:
     def _state(self, job: QueuedJob) -> tuple[JobState, int | None]:
         if job.says:
             return JobState[job.says], None
+        runs = bool(job.pid and process.session_members(job.pid))  # first: what is gone has left its code by then
         code = self._path(job).with_suffix(".code")
         if code.exists():
             number = int(code.read_text())
             return (JobState.FAILED if number else JobState.FINISHED), number
-        if job.pid and process.session_members(job.pid):
+        if runs:
             return JobState.RUNNING, None
         if job.cancelled:
             return JobState.CANCELLED, None

@@ -247,6 +247,8 @@ def test_a_job_cancelled_by_hand_is_a_cancelled_step(cluster, launch):
 def test_a_job_whose_node_failed_is_submitted_again(cluster, launch):
     root = launch(_step("only", "sleep 3"))
     _wait_for(root, only=State.RUNNING)
+    while not (root / "ledger").exists():
+        time.sleep(0.05)
     node = cluster.run("squeue", "-h", "--name=only", "-o", "%N").stdout.strip()
     cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     assert _finish(root) is StudyStatus.FINISHED
