@@ -12,10 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.differential.programs import CORPUS, SideBySide
-
-#: Memory, where there is such a folder: what is compared is what is written, not how durably.
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+from tests.differential.programs import CORPUS, SCRATCH, SideBySide
 
 #: The commits of the repository that studies clone have the same names wherever they are made.
 _AUTHOR = {
@@ -47,7 +44,7 @@ def programs() -> Iterator[SideBySide]:
 @pytest.fixture
 def place() -> Iterator[Path]:
     """An empty folder, in memory if possible."""
-    with tempfile.TemporaryDirectory(dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None) as folder:
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         yield Path(folder).resolve()
 
 

@@ -17,6 +17,9 @@ from tests.differential.pictures import Differences, compare, maestros_picture, 
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
 
+#: Where studies are compared: in memory, if there is such a folder, as it's not about how durable things are.
+SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - folders of our own are made in it
+
 #: What each program is given before the study's own options. Maestro's conductor must run in the foreground.
 WORDS = {
     "maestro": ("run", "--dry", "-fg", "-y", "-s", "1"),
