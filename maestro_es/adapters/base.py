@@ -61,6 +61,8 @@ class Adapter(Protocol):
     grace_seconds: float
     #: Whether it can submit; if not, it writes scripts with ``--dry`` and no more.
     can_submit: bool
+    #: How many submissions it takes at the same time.
+    at_once: int
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
         """Return the script's first lines, without a newline at the end."""

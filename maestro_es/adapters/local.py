@@ -29,6 +29,7 @@ class LocalAdapter:
     extension = "sh"
     grace_seconds = 5.0
     can_submit = True
+    at_once = 1
 
     def __init__(self, batch: Mapping[str, Any], host: process.Host) -> None:
         self._shell = batch.get("shell") or "/bin/bash"

@@ -178,6 +178,7 @@ class ScriptsOnly:
 
     name = ""
     can_submit = False
+    at_once = 1
     grace_seconds = 60.0
 
     def submit(self, job: Job) -> Outcome:  # noqa: ARG002 - protocol

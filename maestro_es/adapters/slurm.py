@@ -89,6 +89,7 @@ class SlurmAdapter:
     name = "slurm"
     extension = "slurm.sh"
     can_submit = True
+    at_once = 8
     grace_seconds = 60.0
 
     def __init__(self, batch: Mapping[str, Any], host: Host) -> None:

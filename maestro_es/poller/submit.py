@@ -6,10 +6,13 @@ The process may die between any two of these. A request without an outcome is in
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
+from maestro_es.adapters.base import Adapter, Job
 from maestro_es.core.decide import Draft
 from maestro_es.core.graph import Graph
+from maestro_es.core.model import Micros
 from maestro_es.core.outcomes import InDoubt, Outcome, Unwritable, outcome_events
 from maestro_es.errors import StudyError
 from maestro_es.poller.open_study import OpenStudy, Submitted
@@ -25,7 +28,7 @@ _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, e
 def submit(study: OpenStudy, steps: Sequence[int]) -> None:
     """Submit these steps and append the outcomes in small groups."""
     for start in range(0, len(steps), _GROUP):
-        study.pending += [_submit(study, number) for number in steps[start : start + _GROUP]]
+        study.pending += _submit(study, steps[start : start + _GROUP])
         record_outcomes(study)
 
 
@@ -34,7 +37,7 @@ def submit_and_defer(study: OpenStudy, steps: Sequence[int]) -> None:
 
     If the process dies before that, the attempts are in doubt, and a later tick finds them by their claims.
     """
-    study.pending += [_submit(study, number) for number in steps]
+    study.pending += _submit(study, steps)
 
 
 def record_outcomes(study: OpenStudy) -> None:
@@ -57,7 +60,40 @@ def take_outcomes(study: OpenStudy) -> Callable[[Graph], list[Draft]]:
     return rule
 
 
-def _submit(study: OpenStudy, number: int) -> Submitted:
+def _submit(study: OpenStudy, steps: Sequence[int]) -> list[Submitted]:
+    """Write the scripts of these steps, then call the schedulers, as many at once as they take."""
+    prepared = [_prepare(study, number) for number in steps]
+    done = [attempt for attempt in prepared if isinstance(attempt, Submitted)]
+    for adapter in {id(adapter): adapter for adapter in (study.adapters.local, study.adapters.scheduler)}.values():
+        mine = [attempt for attempt in prepared if isinstance(attempt, _Prepared) and attempt.adapter is adapter]
+        for attempt, outcome in zip(mine, _outcomes(adapter, [attempt.job for attempt in mine]), strict=True):
+            study.context.after("submit")
+            done.append(Submitted(attempt.step, attempt.job.token, outcome, attempt.at, attempt.digest))
+    return done
+
+
+def _outcomes(adapter: Adapter, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    """Submit jobs; yields what came of each, in order, as soon as it is known."""
+    if adapter.at_once == 1 or len(jobs) < 2:  # noqa: PLR2004 - one job needs no threads
+        yield from map(adapter.submit, jobs)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - not for ticks that submit nothing
+
+    with ThreadPoolExecutor(adapter.at_once) as pool:
+        yield from pool.map(adapter.submit, jobs)
+
+
+class _Prepared(NamedTuple):
+    """An attempt whose script is written: the job, the script's digest, and when that was."""
+
+    step: int
+    adapter: Adapter
+    job: Job
+    digest: str
+    at: Micros
+
+
+def _prepare(study: OpenStudy, number: int) -> _Prepared | Submitted:
     step = study.graph.step(number)
     adapter = study.adapters.of(step)
     at = study.context.now()
@@ -68,6 +104,4 @@ def _submit(study: OpenStudy, number: int) -> Submitted:
         outcome: Outcome = (InDoubt if passing else Unwritable)(f"its script can't be written: {error}")
         return Submitted(number, step.token, outcome, at)
     study.context.after("script")
-    outcome = adapter.submit(job)
-    study.context.after("submit")
-    return Submitted(number, step.token, outcome, at, digest)
+    return _Prepared(number, adapter, job, digest, at)

@@ -67,6 +67,7 @@ class FakeScheduler:
     name = "fake"
     extension = "fake.sh"
     can_submit = True
+    at_once = 1
 
     def __init__(self, folder: Path, grace_seconds: float = 0.3) -> None:
         self.folder = folder
