@@ -10,9 +10,11 @@ from collections.abc import Callable
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core import reducer
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Cause, Phase, Settings, State, StudyStatus, SubmissionKind
+from maestro_es.core.reducer import apply
+from maestro_es.core.step_rules import STEP_RULES
+from maestro_es.core.study_rules import STUDY_RULES
 from maestro_es.errors import InvalidTransition
 from tests.unit.core.making import RESTARTABLE, Study
 from tests.unit.core.samples import MINIMAL, PARAMS
@@ -41,13 +43,13 @@ def check_counts(study: Study) -> None:
 
 
 def test_every_event_has_exactly_one_rule():
-    study_rules, step_rules = set(reducer._STUDY_RULES), set(reducer._STEP_RULES)
+    study_rules, step_rules = set(STUDY_RULES), set(STEP_RULES)
 
     assert study_rules | step_rules == set(e.EVENT_TYPES.values())
     assert not study_rules & step_rules
 
 
-STEP_EVENTS = [event for event in MINIMAL if type(event) in reducer._STEP_RULES]
+STEP_EVENTS = [event for event in MINIMAL if type(event) in STEP_RULES]
 
 
 @pytest.mark.parametrize("event", STEP_EVENTS, ids=lambda event: type(event).__name__)
@@ -826,7 +828,7 @@ def test_folding_the_same_events_again_gives_the_same_graph(study: Study):
     again = MemoryGraph()
 
     for recorded in study.events:
-        reducer.apply(again, recorded)
+        apply(again, recorded)
 
     assert again.study == study.graph.study
     assert list(again.steps()) == list(study.graph.steps())

@@ -1,0 +1,196 @@
+"""What each event about a step does to the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from maestro_es.core import events as e
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import Phase, State, StepRecord, SubmissionKind
+from maestro_es.core.transitions import connect, expect, move, refusal, release
+
+
+def _connection_added(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.ConnectionAdded) -> None:
+    expect(record, recorded, Phase.BLOCKED, Phase.READY)
+    if event.parent in graph.parents(record.number):
+        raise refusal(record, recorded, f"which waits for step {event.parent} already")
+    connect(graph, record, recorded, event.parent)
+    move(graph, record, record.state, Phase.BLOCKED if record.unmet else Phase.READY)
+
+
+#: How a step may have ended under Maestro.
+_MAESTROS_ENDS = (State.FINISHED, State.FAILED, State.TIMEDOUT, State.CANCELLED)
+
+
+def _imported(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.StepImported) -> None:
+    expect(record, recorded, Phase.BLOCKED, Phase.READY)
+    if record.attempt or record.restarts:
+        raise refusal(record, recorded, "which was tried before")
+    record.submitted_at = event.submitted_at
+    record.started_at = event.started_at
+    record.restarts = event.restarts
+    record.message = event.message
+    if event.state in _MAESTROS_ENDS:
+        record.job_id = event.job_id
+        record.ended_at = event.ended_at
+        move(graph, record, event.state, Phase.DONE)
+    elif event.state is not State.INITIALIZED:
+        raise refusal(record, recorded, f"as {event.state.name} is no end")
+    elif event.restarts:
+        record.kind = SubmissionKind.RESTART
+        move(graph, record, State.TIMEDOUT, record.phase)
+    if event.state is State.FINISHED:
+        release(graph, record)
+
+
+def _requested(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.SubmissionRequested) -> None:
+    if record.phase is not Phase.READY or event.attempt != record.attempt + 1:
+        raise refusal(record, recorded, f"which is {record.phase.name.lower()} after attempt {record.attempt}")
+    record.attempt = event.attempt
+    record.token = event.token
+    record.kind = event.kind
+    record.requested_at = recorded.recorded_at
+    record.missed_at = None
+    record.job_id = record.job_host = record.job_instance = ""
+    state = record.state if event.kind is SubmissionKind.RESTART else State.PENDING
+    move(graph, record, state, Phase.REQUESTED)
+
+
+def _submitted(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.JobSubmitted) -> None:
+    expect(record, recorded, Phase.REQUESTED)
+    record.job_id = event.job_id
+    record.job_host = event.host
+    record.job_instance = event.instance
+    record.rejections = 0
+    if record.submitted_at is None:
+        record.submitted_at = record.requested_at
+    move(graph, record, record.state, Phase.SUBMITTED)
+
+
+def _rejected(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.SubmissionRejected) -> None:
+    expect(record, recorded, Phase.REQUESTED)
+    record.rejections += 1
+    record.message = event.message
+    move(graph, record, record.state, Phase.READY)
+
+
+def _abandoned(graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.AttemptAbandoned) -> None:
+    expect(record, recorded, Phase.REQUESTED, Phase.SUBMITTED)
+    record.abandoned += 1
+    move(graph, record, record.state, Phase.READY)
+
+
+def _withdrawn(graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.SubmissionWithdrawn) -> None:
+    expect(record, recorded, Phase.REQUESTED)
+    move(graph, record, record.state, Phase.READY)
+
+
+def _started(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.JobStarted) -> None:
+    expect(record, recorded, Phase.SUBMITTED)
+    if record.started_at is None:
+        record.started_at = event.at
+    record.job_host = event.host or record.job_host
+    move(graph, record, State.RUNNING, Phase.SUBMITTED)
+
+
+def _missed(_graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.JobMissed) -> None:
+    expect(record, recorded, Phase.SUBMITTED)
+    record.missed_at = recorded.recorded_at
+
+
+def _found(_graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.JobFound) -> None:
+    expect(record, recorded, Phase.SUBMITTED)
+    record.missed_at = None
+
+
+def _finished(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.StepFinished) -> None:
+    expect(record, recorded, Phase.SUBMITTED)
+    record.exit_code = event.exit_code
+    record.message = ""
+    record.ended_at = event.at
+    move(graph, record, State.FINISHED, Phase.DONE)
+    release(graph, record)
+
+
+def _timed_out(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.StepTimedOut) -> None:
+    expect(record, recorded, Phase.SUBMITTED)
+    record.ended_at = event.at
+    record.message = event.final
+    move(graph, record, State.TIMEDOUT, Phase.DONE)
+
+
+def _restarted(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.StepRestarted) -> None:
+    expect(record, recorded, Phase.DONE)
+    if record.state is not State.TIMEDOUT or event.number != record.restarts + 1:
+        raise refusal(record, recorded, f"which is {record.state.name} after {record.restarts} restarts")
+    record.restarts = event.number
+    record.kind = SubmissionKind.RESTART
+    record.ended_at = None
+    move(graph, record, State.TIMEDOUT, Phase.READY)
+
+
+def _hardware_failed(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.HardwareFailed) -> None:
+    expect(record, recorded, Phase.SUBMITTED)
+    record.hardware_failures = event.number
+    record.message = event.reason
+    if record.kind is not SubmissionKind.RESTART:
+        record.kind = SubmissionKind.RESUBMIT
+    move(graph, record, State.HWFAILURE, Phase.READY)
+
+
+def _failed(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.StepFailed) -> None:
+    expect(record, recorded, Phase.BLOCKED, Phase.READY, Phase.REQUESTED, Phase.SUBMITTED)
+    record.cause = event.cause
+    record.message = event.message
+    record.exit_code = event.exit_code
+    record.ended_at = event.at
+    move(graph, record, State.FAILED, Phase.DONE)
+
+
+def _cancelled(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.StepCancelled) -> None:
+    expect(record, recorded, Phase.BLOCKED, Phase.READY, Phase.REQUESTED, Phase.SUBMITTED)
+    record.message = event.message
+    record.ended_at = event.at
+    move(graph, record, State.CANCELLED, Phase.DONE)
+
+
+def _dry_run(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.StepDryRun) -> None:
+    expect(record, recorded, Phase.READY)
+    record.ended_at = event.at
+    move(graph, record, State.DRYRUN, Phase.DONE)
+    release(graph, record)
+
+
+def _reset(graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.StepReset) -> None:
+    if record.phase is not Phase.DONE or record.state in (State.FINISHED, State.DRYRUN):
+        raise refusal(record, recorded, f"which is {record.state.name}")
+    record.kind = SubmissionKind.RETRY if record.attempt else SubmissionKind.FIRST
+    record.restarts = record.hardware_failures = record.rejections = record.abandoned = 0
+    record.submitted_at = record.started_at = record.ended_at = record.exit_code = record.cause = None
+    record.cancelling = False
+    record.message = ""
+    move(graph, record, State.INITIALIZED, Phase.BLOCKED if record.unmet else Phase.READY)
+
+
+#: The rule of each event about a step.
+STEP_RULES: dict[type[e.Event], Callable[[Graph, StepRecord, e.Recorded, Any], None]] = {
+    e.ConnectionAdded: _connection_added,
+    e.StepImported: _imported,
+    e.SubmissionRequested: _requested,
+    e.JobSubmitted: _submitted,
+    e.SubmissionRejected: _rejected,
+    e.AttemptAbandoned: _abandoned,
+    e.SubmissionWithdrawn: _withdrawn,
+    e.JobStarted: _started,
+    e.JobMissed: _missed,
+    e.JobFound: _found,
+    e.StepFinished: _finished,
+    e.StepTimedOut: _timed_out,
+    e.StepRestarted: _restarted,
+    e.HardwareFailed: _hardware_failed,
+    e.StepFailed: _failed,
+    e.StepCancelled: _cancelled,
+    e.StepDryRun: _dry_run,
+    e.StepReset: _reset,
+}

@@ -1,0 +1,188 @@
+"""What each event about the study does to the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from maestro_es.core import events as e
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import Phase, StepRecord, StudyStatus, is_local
+from maestro_es.core.transitions import connect, count
+from maestro_es.errors import InvalidTransition
+
+
+def _invocation_started(graph: Graph, _recorded: e.Recorded, event: e.InvocationStarted) -> None:
+    study = graph.study
+    if study.host == event.host and study.boot_id != event.boot_id:
+        study.unseen_boot = study.boot_id
+    study.host = event.host
+    study.boot_id = event.boot_id
+
+
+def _reboot_detected(graph: Graph, _recorded: e.Recorded, _event: e.RebootDetected) -> None:
+    graph.study.unseen_boot = ""
+
+
+def _study_created(graph: Graph, recorded: e.Recorded, event: e.StudyCreated) -> None:
+    study = graph.study
+    if study.study_id:
+        raise InvalidTransition(f"event {recorded.seq}: the study was created before")
+    study.study_id = event.study_id
+    study.name = event.name
+    study.description = event.description
+    study.root = event.root
+    study.adapter = event.adapter
+    study.settings = event.settings
+    study.environment = event.environment
+
+
+def _template_added(graph: Graph, recorded: e.Recorded, event: e.StepTemplateAdded) -> None:
+    if _has_template(graph, event.name):
+        raise InvalidTransition(f"event {recorded.seq}: there is a template {event.name!r} already")
+    graph.add_template(event)
+
+
+def _has_template(graph: Graph, name: str) -> bool:
+    try:
+        graph.template(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
+    study = graph.study
+    number = recorded.step or 0
+    if not _has_template(graph, event.template):
+        raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} is of no template: {event.template!r}")
+    if graph.funnel(event.template) and not graph.unfinished(event.template):
+        raise InvalidTransition(
+            f"event {recorded.seq}: all that waits for the steps of {event.template!r} was released"
+        )
+    if number != study.steps + 1 or graph.number_of(event.name) is not None:
+        raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} is not new, or its number {number} is not")
+    record = StepRecord(
+        number=number, name=event.name, template=event.template, params=event.params, workspace=event.workspace,
+        workspaces=event.workspaces, scheduled=event.scheduled, row=event.row or number,
+        restart_limit=event.restart_limit,
+    )  # fmt: skip
+    study.steps += 1
+    study.open_steps += 1
+    study.status = StudyStatus.RUNNING
+    count(study.states, record.state.name, 1)
+    graph.count_unfinished(event.template, 1)
+    graph.add(record)
+    for template in dict.fromkeys(event.funnels):
+        if template == event.template:
+            raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} would wait for itself")
+        graph.join_funnel(template, number)
+        record.unmet += graph.unfinished(template) > 0
+    for parent in dict.fromkeys(event.parents):
+        connect(graph, record, recorded, parent)
+    if record.unmet:
+        record.phase = Phase.BLOCKED
+    graph.save(record)
+
+
+#: What `SettingsChanged` may change besides a field of `Settings`.
+_NAMED: dict[str, Any] = {"name": str, "description": str, "adapter": dict[str, Any]}
+
+
+def _settings_changed(graph: Graph, recorded: e.Recorded, event: e.SettingsChanged) -> None:
+    study = graph.study
+    try:
+        if event.what in _NAMED:
+            setattr(study, event.what, msgspec.convert(event.after, _NAMED[event.what]))
+            if event.what == "adapter":
+                _schedule(graph)
+            return
+        fields = {**msgspec.structs.asdict(study.settings), event.what: event.after}
+        study.settings = msgspec.convert(fields, type(study.settings))
+    except msgspec.ValidationError as error:
+        raise InvalidTransition(f"event {recorded.seq}: {event.what}: {error}") from None
+    if event.what == "restart_limit":
+        for record in graph.steps():
+            if record.restart_limit != event.after and graph.template(record.template).run.get("restart"):
+                record.restart_limit = event.after
+                graph.save(record)
+
+
+def _schedule(graph: Graph) -> None:
+    """Decide anew, for steps that were not submitted yet, whether the adapter runs them or this host."""
+    local = is_local(graph.study.adapter)
+    for record in graph.steps():
+        run = graph.template(record.template).run
+        scheduled = not local and bool(run.get("nodes") or run.get("procs"))
+        if record.scheduled is not scheduled and not record.attempt:
+            record.scheduled = scheduled
+            graph.save(record)
+
+
+def _paused(graph: Graph, _recorded: e.Recorded, _event: e.StudyPaused) -> None:
+    graph.study.paused = True
+
+
+def _resumed(graph: Graph, _recorded: e.Recorded, _event: e.StudyResumed) -> None:
+    graph.study.paused = False
+
+
+def _cancel_requested(graph: Graph, recorded: e.Recorded, event: e.CancelRequested) -> None:
+    if event.steps is None:
+        graph.study.cancelling = True
+        return
+    for number in event.steps:
+        if not 1 <= number <= graph.study.steps:
+            raise InvalidTransition(f"event {recorded.seq}: there is no step {number} to cancel")
+        record = graph.step(number)
+        record.cancelling = True
+        graph.save(record)
+
+
+def _completed(graph: Graph, recorded: e.Recorded, event: e.StudyCompleted) -> None:
+    if graph.study.open_steps:
+        raise InvalidTransition(f"event {recorded.seq}: completed with {graph.study.open_steps} steps not done")
+    graph.study.status = event.status
+
+
+def _reopened(graph: Graph, _recorded: e.Recorded, _event: e.StudyReopened) -> None:
+    graph.study.status = StudyStatus.RUNNING
+    graph.study.cancelling = False
+
+
+def _relocated(graph: Graph, _recorded: e.Recorded, event: e.StudyRelocated) -> None:
+    graph.study.root = event.after
+
+
+def _poll_failed(graph: Graph, _recorded: e.Recorded, event: e.PollFailed) -> None:
+    graph.study.unreachable[event.adapter] = event.message
+
+
+def _poll_recovered(graph: Graph, _recorded: e.Recorded, event: e.PollRecovered) -> None:
+    graph.study.unreachable.pop(event.adapter, None)
+
+
+def _nothing(_graph: Graph, _recorded: e.Recorded, _event: e.Event) -> None:
+    """Change nothing: the event is for the history."""
+
+
+#: The rule of each event about the study.
+STUDY_RULES: dict[type[e.Event], Callable[[Graph, e.Recorded, Any], None]] = {
+    e.InvocationStarted: _invocation_started,
+    e.StudyCreated: _study_created,
+    e.StepTemplateAdded: _template_added,
+    e.StepAdded: _step_added,
+    e.SettingsChanged: _settings_changed,
+    e.StudyPaused: _paused,
+    e.StudyResumed: _resumed,
+    e.CancelRequested: _cancel_requested,
+    e.StudyCompleted: _completed,
+    e.StudyReopened: _reopened,
+    e.StudyRelocated: _relocated,
+    e.RebootDetected: _reboot_detected,
+    e.PollFailed: _poll_failed,
+    e.PollRecovered: _poll_recovered,
+    e.ReportIgnored: _nothing,
+}

@@ -1,0 +1,62 @@
+"""What the rules of the reducer share: refusing what can't follow, moving a step, and telling those that wait."""
+
+from __future__ import annotations
+
+from maestro_es.core import events as e
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import Phase, State, StepRecord
+from maestro_es.errors import InvalidTransition
+
+
+def expect(record: StepRecord, recorded: e.Recorded, *phases: Phase) -> None:
+    """Refuse the event unless the step is in one of the phases and the event carries its token, if any."""
+    if record.phase not in phases:
+        raise refusal(record, recorded, f"which is {record.phase.name.lower()}")
+    token = getattr(recorded.event, "token", "")
+    if token and token != record.token:
+        raise refusal(record, recorded, f"whose token is {record.token!r}, not {token!r}")
+
+
+def refusal(record: StepRecord, recorded: e.Recorded, why: str) -> InvalidTransition:
+    """Return the error of an event that can't follow for a step, and why."""
+    name = type(recorded.event).__name__
+    return InvalidTransition(f"event {recorded.seq}: {name} can't follow for step {record.name!r}, {why}")
+
+
+def move(graph: Graph, record: StepRecord, state: State, phase: Phase) -> None:
+    """Give a step another state and phase, and keep the study's counts true."""
+    study = graph.study
+    if state is not record.state:
+        count(study.states, record.state.name, -1)
+        count(study.states, state.name, 1)
+        record.state = state
+    study.open_steps += (phase is not Phase.DONE) - (record.phase is not Phase.DONE)
+    record.phase = phase
+
+
+def count(counts: dict[str, int], key: str, change: int) -> None:
+    """Add to a count; one of zero is not kept."""
+    counts[key] = counts.get(key, 0) + change
+    if not counts[key]:
+        del counts[key]
+
+
+def release(graph: Graph, record: StepRecord) -> None:
+    """Tell the children of a finished step, and those that wait for its whole template when it was the last."""
+    freed = graph.children(record.number)
+    if graph.count_unfinished(record.template, -1) == 0:
+        freed = freed + graph.funnel(record.template)
+    for number in freed:
+        child = graph.step(number)
+        child.unmet -= 1
+        if child.unmet == 0 and child.phase is Phase.BLOCKED:
+            move(graph, child, child.state, Phase.READY)
+        graph.save(child)
+
+
+def connect(graph: Graph, record: StepRecord, recorded: e.Recorded, parent: int) -> None:
+    """Let a step wait for a parent."""
+    if not 1 <= parent <= graph.study.steps or parent == record.number:
+        raise InvalidTransition(f"event {recorded.seq}: step {record.name!r} can't wait for step {parent}")
+    graph.connect(parent, record.number)
+    record.unmet += graph.step(parent).state not in (State.FINISHED, State.DRYRUN)
