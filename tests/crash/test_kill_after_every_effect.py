@@ -90,6 +90,21 @@ def test_a_study_killed_again_and_again_gets_there(tmp_path: Path):
         check_ledger(new_bench(tmp_path / f"random-{number}", "random"), 20)
 
 
+def tick_and_kill(bench: Bench, dice: random.Random, victims: int, enough: Path) -> None:
+    """Tick to the end, and kill so many processes of runners and steps meanwhile; make a file once that is done."""
+    end = time.monotonic() + 60
+    while bench.status is StudyStatus.RUNNING and time.monotonic() < end:
+        bench.tick()
+        runners = [pid for pid in running_under(bench.root) if any(b"runner.sh" in word for word in arguments(pid))]
+        if runners and victims:
+            session = process.session_members(dice.choice(runners))
+            send(dice.choice(session or runners), signal.SIGKILL)
+            victims -= 1
+        if not victims:
+            enough.touch()
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_runners_and_steps_cost_attempts_and_never_two_at_once(tmp_path: Path, seed: int):
     """Each attempt holds a lock in all its processes as long as any of them lives, and notes if it did not get it."""
@@ -100,18 +115,7 @@ def test_killed_runners_and_steps_cost_attempts_and_never_two_at_once(tmp_path: 
     steps = [Step(f"s{n}", cmd) for n in range(10)]
     steps += [Step(f"t{n}", cmd, parents=(f"s{n}",)) for n in range(10)]
     bench.create(*steps)
-    victims = 0
-    end = time.monotonic() + 60
-    while bench.status is StudyStatus.RUNNING and time.monotonic() < end:
-        bench.tick()
-        runners = [pid for pid in running_under(bench.root) if any(b"runner.sh" in word for word in arguments(pid))]
-        if runners and victims < 10:
-            session = process.session_members(dice.choice(runners))
-            send(dice.choice(session or runners), signal.SIGKILL)
-            victims += 1
-        if victims == 10:
-            (tmp_path / "enough").touch()
-        time.sleep(0.05)
+    tick_and_kill(bench, dice, 10, tmp_path / "enough")
 
     assert bench.status in (StudyStatus.FINISHED, StudyStatus.FAILURE), bench.story()
     assert victims > 3

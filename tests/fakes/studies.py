@@ -164,6 +164,12 @@ class Bench:
                 if isinstance(recorded.event, kind) and number in (None, recorded.step)
             ]
 
+    def started(self) -> list[str]:
+        """Return the attempts that the log says have started, sorted."""
+        given_up = {event.token for event in self.events(e.AttemptAbandoned)}
+        given_up |= {event.token for event in self.events(e.SubmissionWithdrawn)}
+        return sorted({event.token for event in self.events(e.JobSubmitted)} - given_up)
+
     def story(self) -> str:
         """Return what happened, for a message."""
         with self.open() as study:

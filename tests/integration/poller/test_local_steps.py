@@ -124,7 +124,7 @@ def test_a_time_out_is_concluded_once_the_runner_is_gone(bench: Bench):
     wait_for(bench.signed)
     (bench.dir.inbox / f"{tokens(bench)[0]}.timeout").touch()
     bench.tick()
-    assert bench.step("a").state is State.RUNNING
+    assert len(tokens(bench)) == 1
 
     process.kill(process.session_members(int(bench.step("a").job_id)))
     assert bench.finish() is StudyStatus.FINISHED

@@ -276,7 +276,7 @@ def test_no_sleep_of_the_runner_outlives_a_step_that_ends_at_once(stage: Stage):
     for number in range(60):
         assert stage.run("exit 0", token=f"t-{number}", limit="4000") == 0
 
-    assert running_under(stage.study) == []
+    wait_for(lambda: not running_under(stage.study))
 
 
 # -- the report, and the next tick ----------------------------------------------------------------------------------
