@@ -118,7 +118,7 @@ def test_killed_runners_and_steps_cost_attempts_and_never_two_at_once(tmp_path: 
     tick_and_kill(bench, dice, 10, tmp_path / "enough")
 
     assert bench.status in (StudyStatus.FINISHED, StudyStatus.FAILURE), bench.story()
-    assert victims > 3
+    assert (tmp_path / "enough").exists()
     bench.check()
     assert set(bench.signed()) <= set(bench.started())
     assert not (tmp_path / "two-at-once").exists()
