@@ -7,6 +7,7 @@ another host there is no answer.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +21,10 @@ from maestro_es.core.walltime import walltime_seconds
 
 #: The variable in which the runner gives its step the token.
 _TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
+
+
+#: Errors of a host that may have more to give at the next tick.
+_PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class LocalAdapter:
@@ -54,7 +59,8 @@ class LocalAdapter:
             environment = {**self._environment, **job.environment}
             pid, gate = process.spawn([*what, str(limit), job.name, host.name, host.boot_id], environment)
         except OSError as error:
-            return Unwritable(f"the runner {job.runner} can't be started: {error.strerror}")
+            message = f"the runner {job.runner} can't be started: {error.strerror}"
+            return InDoubt(message) if error.errno in _PASSING else Unwritable(message)
         try:
             if not job.claim(f"{pid} {host.name} {host.boot_id} {pid}"):
                 return InDoubt("another process holds the claim")

@@ -13,6 +13,7 @@ from pathlib import Path
 from maestro_es.core.evidence import Claim, ClaimState
 
 _ABANDONED = "abandoned"
+_WORKSPACE_MODE = 0o755
 _JOB_WORDS = 4
 
 
@@ -55,9 +56,19 @@ def make_claim(workspace: Path, token: str, owner: str) -> bool:
     return True
 
 
+def make_workspace(workspace: Path) -> None:
+    """Make a step's directory, into which nobody else can put a script or a claim, whatever the umask."""
+    with contextlib.suppress(FileExistsError):
+        try:
+            os.mkdir(workspace, _WORKSPACE_MODE)
+        except FileNotFoundError:
+            make_workspace(workspace.parent)
+            os.mkdir(workspace, _WORKSPACE_MODE)
+
+
 def abandon(workspace: Path, token: str) -> Claim:
     """Make the claim ourselves, so that the attempt can never start; returns the claim as it stands then."""
-    workspace.mkdir(parents=True, exist_ok=True)
+    make_workspace(workspace)
     with contextlib.suppress(FileExistsError):
         os.symlink(_ABANDONED, claim_path(workspace, token))
     return read_claim(workspace, token)

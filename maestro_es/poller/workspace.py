@@ -13,7 +13,7 @@ from maestro_es.adapters.base import Adapter, Job
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import StepRecord, SubmissionKind
 from maestro_es.errors import StudyError
-from maestro_es.poller.claims import make_claim
+from maestro_es.poller.claims import make_claim, make_workspace
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.spec.paths import safe
 from maestro_es.spec.render import render
@@ -49,7 +49,7 @@ def prepare(
     where = (record.workspace, record.workspaces, str(study.root))
     step = render(template.description, template.run, record.params, *where)
     workspace = study.path(record.workspace)
-    workspace.mkdir(parents=True, exist_ok=True)
+    make_workspace(workspace)
     folder = _script_folder(graph, record, workspace)
     full_name = job_name(record, hashed=graph.study.settings.hash_workspaces)
     name = full_name.replace("/", "_").replace(" ", "_")

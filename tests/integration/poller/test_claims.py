@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from maestro_es.core.evidence import Claim, ClaimState, Report, ReportKind
-from maestro_es.poller.claims import abandon, claim_path, make_claim, read_claim
+from maestro_es.poller.claims import abandon, claim_path, make_claim, make_workspace, read_claim
 from maestro_es.poller.inbox import parse_report, read_reports, remove_reports, step_of
 
 TOKEN = "feed0000-12-3-cafe"
@@ -121,3 +122,15 @@ def test_only_the_reports_that_are_named_are_removed_and_twice_does_no_harm(tmp_
 )
 def test_a_token_tells_its_step(token: str, step: int):
     assert step_of(token) == step
+
+
+def test_a_workspace_is_made_for_its_owner_alone_to_write_whatever_the_umask(tmp_path: Path):
+    before = os.umask(0o002)
+    try:
+        make_workspace(tmp_path / "step" / "combination")
+        make_workspace(tmp_path / "step" / "combination")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "step", tmp_path / "step/combination")] == [
+        0o755, 0o755,
+    ]  # fmt: skip
