@@ -43,6 +43,10 @@ print("lost", lost, flush=True)
 """
 
 
+#: So many that the writers meet: SQLite lets one that waits sleep for a while, and another may be done by then.
+ROUNDS = 300
+
+
 def writer(path: Path, name: str, count: int) -> subprocess.Popen[str]:
     """Start a writer and wait until it has opened the log."""
     command = [sys.executable, "-c", WRITER, str(path), name, str(count)]
@@ -74,7 +78,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_processes_that_append_at_the_same_time_leave_no_gap_and_lose_nothing(path: Path):
     names = ["ada", "bob", "eve"]
-    writers = [writer(path, name, 40) for name in names]
+    writers = [writer(path, name, ROUNDS) for name in names]
 
     for process in writers:
         go(process)
@@ -82,13 +86,13 @@ def test_processes_that_append_at_the_same_time_leave_no_gap_and_lose_nothing(pa
 
     assert sum(int(output[-1]) for output in outputs) > 0, "they never met: the test shows nothing"
     with reopen(path) as log:
-        assert verify(log).events == 2 + 3 + 3 * 40 * 2
+        assert verify(log).events == 2 + 3 + 3 * ROUNDS * 2
         found = [recorded.event for recorded in log.events()]
         for name in names:
             reasons = [
                 event.reason for event in found if isinstance(event, e.StudyPaused) and event.reason.startswith(name)
             ]
-            assert reasons == [f"{name} {index}" for index in range(40)]
+            assert reasons == [f"{name} {index}" for index in range(ROUNDS)]
         # The two events of a transaction stand together, whoever else was writing.
         for first, second in itertools.pairwise(found):
             if isinstance(first, e.StudyPaused):
