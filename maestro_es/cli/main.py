@@ -32,6 +32,7 @@ COMMANDS = {
     "verify": "Check the log and what was made of it.",
     "rebuild": "Make the state anew from the log.",
     "studies": "List your studies.",
+    "cron": "Let cron tick your studies.",
 }
 
 #: The modules of commands whose names are words of Python's own.

@@ -12,6 +12,7 @@ import click
 from maestro_es.cli.common import example
 from maestro_es.cli.progress import Progress
 from maestro_es.core.model import Settings, StudyStatus
+from maestro_es.drivers.crontab import how_ticks_come
 from maestro_es.drivers.foreground import drive
 from maestro_es.poller.create import create_study
 from maestro_es.poller.lock import hold
@@ -133,8 +134,7 @@ def _launch(study: OpenStudy, *, dry: bool) -> int:
         return status.value
     click.echo(f"Study launched in {root}")
     if status is StudyStatus.RUNNING:
-        click.echo("It advances with each 'maestro-es tick --all'; a crontab line for that is")
-        click.echo(f"    * * * * * {sys.executable} -m maestro_es tick --all")
+        click.echo(how_ticks_come())
     return 0
 
 

@@ -1,0 +1,107 @@
+"""``maestro-es cron``: the line of your crontab that ticks your studies."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from maestro_es.audit.studies import list_studies
+from maestro_es.audit.times import show_ago, show_time
+from maestro_es.core.model import Micros, StudyStatus
+from maestro_es.drivers import crontab
+from maestro_es.drivers.crontab import Here
+from maestro_es.poller.open_study import Context
+
+
+@click.group(epilog="Example: maestro-es cron install")
+def command() -> None:
+    """Let cron tick your studies: one line in your crontab, each minute, for all of them.
+
+    A crontab belongs to one host: on a cluster, to the login node where you install it.
+    """
+
+
+@command.command(epilog="Example: maestro-es cron install")
+def install() -> None:
+    """Put the line into your crontab.
+
+    The one of this host. The line stands between two markers, and what is between them is replaced; all other lines
+    stay as they are. If MAESTRO_ES_HOME is set, the line sets it too.
+    """
+    host = Context().host.name
+    changed = crontab.install(host)
+    click.echo(f"cron on {host} ticks your studies each minute" + ("" if changed else "; it did so before"))
+
+
+@command.command(epilog="Example: maestro-es cron show")
+def show() -> None:
+    """Print what is or would be installed."""
+    host = Context().host.name
+    here, line = crontab.look()
+    if here is not Here.ABSENT:
+        click.echo(f"In your crontab on {host}:\n{line}")
+    if here is not Here.INSTALLED:
+        click.echo(f"'maestro-es cron install' puts into your crontab on {host}:\n{crontab.wanted_line()}")
+
+
+@command.command(epilog="Example: maestro-es cron check || echo 'studies are not ticked'")
+def check() -> None:
+    """Say whether your studies are ticked.
+
+    That is whether the line is installed here, when the last tick was, and how many were missed since. A tick is
+    missed when a minute passes without one while a study of yours runs.
+
+    Exit code 0 if cron ticks your studies from this host, or from another one where you installed the line, and no
+    tick was missed; else 1.
+    """
+    context = Context()
+    placed = _report_place(context.host.name)
+    ticked = _report_ticks(context)
+    sys.exit(0 if placed and ticked else 1)
+
+
+@command.command(epilog="Example: maestro-es cron remove")
+def remove() -> None:
+    """Take the line out of your crontab.
+
+    Only on this host; all other lines stay as they are.
+    """
+    host = Context().host.name
+    changed = crontab.remove(host)
+    click.echo(f"Removed from your crontab on {host}" if changed else f"Not in your crontab on {host}")
+
+
+def _report_place(host: str) -> bool:
+    """Say where the line is installed, and return whether that will do."""
+    here, line = crontab.look()
+    if here is Here.INSTALLED:
+        click.echo(f"Installed:  on this host, {host}")
+        return True
+    elsewhere = crontab.other_hosts(host)
+    if here is Here.OTHER:
+        click.echo(f"Installed:  another line on this host, {host}: {line or '(none)'}")
+        click.echo("            'maestro-es cron install' replaces it")
+    elif elsewhere:
+        click.echo(f"Installed:  on {', '.join(elsewhere)}, not on this host, {host}")
+    else:
+        click.echo(f"Installed:  not on this host, {host}; 'maestro-es cron install' does that")
+    return here is Here.ABSENT and bool(elsewhere)
+
+
+def _report_ticks(context: Context) -> bool:
+    """Say when the last tick of a running study was, and return whether none was missed since."""
+    summaries = [listed.summary for listed in list_studies(context) if listed.summary]
+    running = [summary for summary in summaries if summary.status == StudyStatus.RUNNING.name]
+    if not running:
+        click.echo("Last tick:  no study is running")
+        return True
+    ticks: list[Micros] = [summary.last_tick for summary in running if summary.last_tick is not None]
+    if not ticks:
+        click.echo("Last tick:  never")
+        return False
+    last, now = max(ticks), context.now()
+    missed = crontab.missed_ticks(last, now)
+    click.echo(f"Last tick:  {show_ago(last, now)} ({show_time(last)})")
+    click.echo(f"Missed:     {missed}")
+    return not missed

@@ -1,0 +1,205 @@
+"""The crontab's line that ticks all studies: what it is, and how it comes into a user's crontab and out of it.
+
+A crontab is text, and all of it but our lines belongs to somebody else. So it is edited as text: what stands between
+our two markers is ours, everything else is kept byte for byte. The package python-crontab would parse the lines of
+others and write them anew; the few lines that are needed here cost less than to make it leave them alone.
+
+``crontab -l`` writes to a file, and ``crontab FILE`` installs one: that is the part of the command that all crons
+share, and bytes that are no UTF-8 survive it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from enum import Enum
+from pathlib import Path
+
+from maestro_es.adapters import process
+from maestro_es.core.model import Micros
+from maestro_es.errors import MaestroError, RequestRefused
+from maestro_es.store import registry
+
+BEGIN = "# maestro-es begin"
+END = "# maestro-es end"
+
+_MINUTE = 60_000_000
+#: Seconds for which the crontab command may keep us waiting; its files may lie on a network.
+_PATIENCE = 30
+
+
+class Here(Enum):
+    """What a crontab says about us."""
+
+    INSTALLED = "installed"
+    OTHER = "another line"  # of another installation, or for other studies
+    ABSENT = "not installed"
+
+
+# -- Text ------------------------------------------------------------------------------------------------------------
+
+
+def tick_line(interpreter: str, home: str = "") -> str:
+    """Return the line that ticks all studies each minute: those that `home` (MAESTRO_ES_HOME) lists, if it is set.
+
+    Interpreter and home are absolute, for cron knows neither our PATH nor our directory. `env` sets the variable,
+    because the crontab may name a SHELL that has no ``NAME=VALUE command``. A ``%`` would end the command, so it is
+    escaped; a backslash would be taken for such an escape and a newline ends the line, so they are refused.
+    """
+    words = [interpreter, "-m", "maestro_es", "tick", "--all"]
+    if home:
+        words = ["/usr/bin/env", f"MAESTRO_ES_HOME={home}", *words]
+    command = shlex.join(words)
+    if any(character in command for character in "\\\n\r"):
+        raise RequestRefused(f"{command!r}: a crontab can't hold a backslash or the end of a line; use another path")
+    return f"* * * * * {command}".replace("%", r"\%")
+
+
+def installed_line(text: str) -> str | None:
+    """Return what stands between our markers in a crontab (empty: nothing), or None if they are not there."""
+    lines = text.split("\n")
+    blocks = _blocks(lines)
+    return "\n".join(lines[blocks[0][0] + 1 : blocks[0][1]]) if blocks else None
+
+
+def with_line(text: str, line: str) -> str:
+    """Return a crontab with our lines: in the place where they are, else at the end, so that its MAILTO holds for us.
+
+    More blocks of ours than one become one. A last line that lacks its newline is given one; cron would not have it
+    otherwise.
+    """
+    lines = text.split("\n")
+    blocks = _blocks(lines)
+    ours = [BEGIN, line, END]
+    if not blocks:
+        return (text if not text or text.endswith("\n") else f"{text}\n") + "".join(f"{own}\n" for own in ours)
+    for first, last in reversed(blocks[1:]):
+        del lines[first : last + 1]
+    first, last = blocks[0]
+    lines[first : last + 1] = ours
+    return "\n".join(lines)
+
+
+def without_line(text: str) -> str:
+    """Return a crontab without our lines."""
+    lines = text.split("\n")
+    for first, last in reversed(_blocks(lines)):
+        del lines[first : last + 1]
+    return "\n".join(lines)
+
+
+def _blocks(lines: list[str]) -> list[tuple[int, int]]:
+    """Return from where to where our lines stand. RequestRefused if the markers make no pairs."""
+    marks = [(number, line.strip()) for number, line in enumerate(lines) if line.strip() in (BEGIN, END)]
+    for place, (number, mark) in enumerate(marks):
+        if mark != (BEGIN, END)[place % 2] or (mark == BEGIN and place + 1 == len(marks)):
+            raise RequestRefused(
+                f"line {number + 1} of your crontab, '{mark}', has no counterpart; "
+                "remove our lines with 'crontab -e', then run 'maestro-es cron install'"
+            )
+    return [(first, last) for (first, _), (last, _) in zip(marks[::2], marks[1::2], strict=True)]
+
+
+def missed_ticks(last: Micros, now: Micros) -> int:
+    """Return how many minutes have gone without a tick since the last one; the one that is due may be under way."""
+    return max((now - last) // _MINUTE - 1, 0)
+
+
+# -- The crontab of this user on this host ---------------------------------------------------------------------------
+
+
+def wanted_line() -> str:
+    """Return the line for this installation and this user's studies."""
+    home = os.environ.get("MAESTRO_ES_HOME", "")
+    return tick_line(str(Path(sys.executable).absolute()), str(Path(home).absolute()) if home else "")
+
+
+def look() -> tuple[Here, str | None]:
+    """Return whether the line is in the crontab, and what stands in its place. RequestRefused if it can't be read."""
+    line = installed_line(_read())
+    if line is None:
+        return Here.ABSENT, None
+    return (Here.INSTALLED if line == wanted_line() else Here.OTHER), line
+
+
+def install(host: str) -> bool:
+    """Put our line into the crontab, and return whether it was changed. RequestRefused if there is no crontab."""
+    before = _read()
+    after = with_line(before, wanted_line())
+    if after != before:
+        _write(after)
+    _notes().mkdir(parents=True, exist_ok=True)
+    (_notes() / host).touch()
+    return after != before
+
+
+def remove(host: str) -> bool:
+    """Take our lines out of the crontab, and return whether it was changed. RequestRefused if there is no crontab."""
+    before = _read()
+    after = without_line(before)
+    if after != before:
+        _write(after)
+    (_notes() / host).unlink(missing_ok=True)
+    return after != before
+
+
+def other_hosts(host: str) -> list[str]:
+    """Return the other hosts where the line was installed and not removed: each host has a crontab of its own.
+
+    They are noted beside the registry. A note is no proof: a host that is set up anew loses its crontabs.
+    """
+    try:
+        return sorted(note.name for note in _notes().iterdir() if note.name != host)
+    except FileNotFoundError:
+        return []
+
+
+def how_ticks_come() -> str:
+    """Return in one line how a study that was just started will be ticked."""
+    try:
+        here, _ = look()
+    except (MaestroError, OSError):
+        return "It advances with each 'maestro-es tick --all'; no crontab can be used here, so call that each minute"
+    if here is Here.INSTALLED:
+        return "cron ticks it each minute"
+    if here is Here.OTHER:
+        return "It advances with each 'maestro-es tick --all'; your crontab has another one: 'maestro-es cron check'"
+    return "It advances with each 'maestro-es tick --all'; 'maestro-es cron install' lets cron call that each minute"
+
+
+def _notes() -> Path:
+    return registry.folder().with_name("crontabs")
+
+
+def _read() -> str:
+    """Return the crontab, empty if there is none. RequestRefused if that can't be known: one unread would be lost."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "crontab"
+        done = _crontab(["/bin/sh", "-c", 'exec crontab -l >"$0"', str(file)])
+        if done.code and "no crontab" not in done.err.lower():
+            raise _refused("can't read your crontab", done)
+        return "" if done.code else os.fsdecode(file.read_bytes())
+
+
+def _write(text: str) -> None:
+    """Install a crontab; an empty one is removed."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "crontab"
+        file.write_bytes(os.fsencode(text))
+        done = _crontab(["crontab", str(file)] if text else ["crontab", "-r"])
+    if done.code:
+        raise _refused("can't change your crontab", done)
+
+
+def _crontab(argv: list[str]) -> process.Completed:
+    if not shutil.which("crontab"):
+        raise RequestRefused("there is no crontab command on this host; try another login node, or run with --wait")
+    return process.run(argv, timeout=_PATIENCE, env={**os.environ, "LC_ALL": "C"})
+
+
+def _refused(what: str, done: process.Completed) -> RequestRefused:
+    said = "; ".join(line.strip() for line in done.err.splitlines() if line.strip())
+    return RequestRefused(f"{what}: {said or f'crontab ended with {done.code}'}")
