@@ -179,7 +179,7 @@ def _read() -> str:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "crontab"
         done = _crontab(["/bin/sh", "-c", 'exec crontab -l >"$0"', str(file)])
-        if done.code and "no crontab" not in done.err.lower():
+        if done.code and "no crontab for" not in done.err.lower():  # so say Vixie cron, cronie and ISC cron
             raise _refused("can't read your crontab", done)
         return "" if done.code else os.fsdecode(file.read_bytes())
 
