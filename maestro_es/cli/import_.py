@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ import click
 from maestro_es.cli.common import example
 from maestro_es.cli.output import write_lines
 from maestro_es.core.model import Settings, StudyStatus
+from maestro_es.drivers.crontab import how_ticks_come
 from maestro_es.poller.import_study import Import, Wanted, carry_out, plan_import
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.report.plain import columns
@@ -56,8 +56,7 @@ def command(
     click.echo(f"Study taken over in {root}")
     with OpenStudy(root, context) as opened:
         if opened.status is StudyStatus.RUNNING:
-            click.echo("It advances with each 'maestro-es tick --all'; a crontab line for that is")
-            click.echo(f"    * * * * * {sys.executable} -m maestro_es tick --all")
+            click.echo(how_ticks_come())
 
 
 def _rows(study: Import) -> list[list[str]]:
