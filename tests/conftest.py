@@ -10,7 +10,7 @@ import pytest
 from tests.slurm.packages import NO_SLURM
 
 #: In the order in which a failure tells most.
-TIERS = ("unit", "contract", "integration", "crash", "property", "differential", "slurm", "e2e")
+TIERS = ("unit", "contract", "integration", "crash", "property", "exploration", "differential", "slurm", "e2e")
 HERE = Path(__file__).parent
 
 

@@ -1,0 +1,188 @@
+"""The log of the explored study: every state that it can be in, by number, folded by the real reducer.
+
+Each append is folded into a copy once and remembered, so the search pays for an event only when it is new. All events
+happen at time 0: what depends on time is chosen by the explorer.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+import msgspec
+
+from maestro_es.core import events as e
+from maestro_es.core.decide import Draft, Observations, complete, decide, submissions
+from maestro_es.core.evidence import Answer, Claim, ClaimState, Conclusion, Sighting, Silence, judge
+from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.model import JobState, Phase, Settings, StepRecord, StudyStatus
+from maestro_es.core.outcomes import Accepted, Outcome, Rejected, outcome_events
+from maestro_es.core.reducer import apply
+from maestro_es.errors import InvalidTransition
+from maestro_es.poller.inbox import parse_report
+
+STEP = 1
+SCHEDULER = "scheduler"
+
+#: What a poller reads in a claim: nobody's, ours, or a start's (its place among the starts of the token).
+CLAIMS = {
+    "not read": Claim(),
+    "none": Claim(ClaimState.NONE),
+    "abandoned": Claim(ClaimState.ABANDONED),
+    "first": Claim(ClaimState.JOB, "7", "node", "boot"),
+    "second": Claim(ClaimState.JOB, "7", "node", "boot"),
+}
+
+#: How a call of the scheduler can be answered, but for no answer.
+OUTCOMES: dict[str, Outcome] = {"accepted": Accepted("7"), "refused": Rejected("invalid partition", 1)}
+
+
+class Violation(AssertionError):
+    """A property does not hold."""
+
+
+class Seen(NamedTuple):
+    """What a poller has seen of the current attempt, as words: what a `Sighting` is made of."""
+
+    claim: str = "not read"
+    queue: str = "not asked"
+    reports: frozenset[str] = frozenset()
+    accounts: str = "not asked"
+    patient: bool = False
+
+
+class Decision(NamedTuple):
+    """What `decide` makes of a state: the events, the state after them, and whether a submission is requested."""
+
+    events: tuple[e.AnyEvent, ...]
+    after: int
+    submits: bool
+
+
+def token(attempt: int) -> str:
+    """Return the token of an attempt, as the rules make it."""
+    return f"feed-{STEP}-{attempt}-salt"
+
+
+def attempt_of(report: str) -> int:
+    """Return the attempt that a report in the inbox is of."""
+    return int(report.split("-")[2])
+
+
+@cache
+def sighting(seen: Seen, attempt: int) -> Sighting:
+    """Return the sighting that a poller has of an attempt; reports of others are not in it."""
+    own = sorted(name for name in seen.reports if attempt_of(name) == attempt)
+    queue, accounts = _answer(seen.queue), _answer(seen.accounts)
+    known = queue if isinstance(queue, JobState) and queue is not JobState.GONE else None
+    return Sighting(
+        claim=CLAIMS[seen.claim],
+        reports=tuple(report for report in (parse_report(name, 0) for name in own) if report),
+        queue=queue,
+        accounting=accounts,
+        job_id="7" if known else "",
+        patient=seen.patient,
+    )
+
+
+def _answer(word: str) -> Answer:
+    return Silence(word) if word in {"not asked", "unreachable"} else JobState(word)
+
+
+@cache
+def conclude(seen: Seen, attempt: int) -> Conclusion:
+    """Return what the rules make of what was seen."""
+    return judge(sighting(seen, attempt)).conclusion
+
+
+class Log:
+    """All states of the log that were reached. `first` is the one in which the step may be submitted."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._graphs: list[MemoryGraph] = []
+        self._numbers: dict[bytes, int] = {}
+        self._decisions: dict[tuple[int, Seen | None, tuple[tuple[str, str], ...]], Decision] = {}
+        self._outcomes: dict[tuple[int, int, str], int] = {}
+        added = e.StepAdded(name="step", template="step", workspace="step", scheduled=True)
+        self.first = self._fold(MemoryGraph(), [
+            (None, e.StudyCreated(study_id="feed", root="/study", adapter={"type": "slurm"}, settings=settings)),
+            (None, e.StepTemplateAdded(name="step", description="", run={"cmd": "true"})),
+            (STEP, added),
+        ])  # fmt: skip
+
+    def step(self, number: int) -> StepRecord:
+        """Return the step as it is in that state."""
+        return self._graphs[number].step(STEP)
+
+    def is_over(self, number: int) -> bool:
+        """Whether the study is completed in that state."""
+        return self._graphs[number].study.status is not StudyStatus.RUNNING
+
+    def decide(self, number: int, seen: Seen | None, strays: tuple[tuple[str, str], ...]) -> Decision:
+        """Return what a tick decides in that state; `seen` is None if no attempt is in flight."""
+        key = (number, seen, strays)
+        if key not in self._decisions:
+            self._decisions[key] = self._decide(number, seen, strays)
+        return self._decisions[key]
+
+    def _decide(self, number: int, seen: Seen | None, strays: tuple[tuple[str, str], ...]) -> Decision:
+        graph = copy.deepcopy(self._graphs[number])
+        record = graph.step(STEP)
+        silent = seen is not None and "unreachable" in (seen.queue, seen.accounts)
+        observations = Observations(
+            now=0, host="here", boot_id="boot", salt="salt", cores=1,
+            sightings={record.token: sighting(seen, record.attempt)} if seen else {},
+            strays=strays,
+            unreachable={SCHEDULER: "no answer"} if silent else {},
+            answered=frozenset([SCHEDULER] if seen and not silent else []),
+        )  # fmt: skip
+        drafts: list[Draft] = []
+
+        def record_drafts(more: list[Draft]) -> None:
+            drafts.extend(more)
+            _apply(graph, more)
+
+        decide(graph, observations, record_drafts)
+        after = self._number(graph) if drafts else number
+        return Decision(tuple(event for _, event in drafts), after, bool(submissions(drafts)))
+
+    def outcome(self, number: int, attempt: int, outcome: str) -> int:
+        """Return the state after the outcome of a submission is appended, the same one if it makes no event."""
+        key = (number, attempt, outcome)
+        if key not in self._outcomes:
+            events = outcome_events(self._graphs[number], STEP, token(attempt), OUTCOMES[outcome], 0)
+            drafts: list[Draft] = [(STEP, event) for event in events]
+            self._outcomes[key] = self._fold(self._graphs[number], drafts) if drafts else number
+        return self._outcomes[key]
+
+    def completed(self, number: int) -> int:
+        """Return the state after the study is completed, the same one if there is nothing to complete."""
+        drafts = complete(self._graphs[number])
+        return self._fold(self._graphs[number], drafts) if drafts else number
+
+    def _fold(self, graph: MemoryGraph, drafts: Sequence[Draft]) -> int:
+        graph = copy.deepcopy(graph)
+        _apply(graph, drafts)
+        return self._number(graph)
+
+    def _number(self, graph: MemoryGraph) -> int:
+        key = msgspec.msgpack.encode((graph.step(STEP), graph.study))
+        if key not in self._numbers:
+            self._numbers[key] = len(self._graphs)
+            self._graphs.append(graph)
+        return self._numbers[key]
+
+
+def _apply(graph: MemoryGraph, drafts: Sequence[Draft]) -> None:
+    try:
+        for step, event in drafts:
+            apply(graph, e.Recorded(seq=0, recorded_at=0, invocation=1, step=step, event=event))
+    except InvalidTransition as error:
+        raise Violation(f"the reducer refuses what was decided: {error}") from error
+
+
+def in_flight(record: StepRecord) -> bool:
+    """Whether an attempt of the step may have a job."""
+    return record.phase in (Phase.REQUESTED, Phase.SUBMITTED)

@@ -1,0 +1,273 @@
+"""A poller in the middle of a tick, one effect at a time: a mirror of `poller.tick._pass` and `poller.observe.Look`.
+
+What is mirrored is the order of the effects, and when each is made. What is concluded and what is written is not: that
+is `judge`, `decide`, `outcome_events` and the reducer themselves. There is no lock, and a poller can die anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from maestro_es.core import events as e
+from maestro_es.core.evidence import Conclusion
+from maestro_es.core.model import Phase, State
+from maestro_es.poller.observe import _ENDED_WITHOUT_REPORT
+from tests.exploration.log import (
+    Log,
+    Seen,
+    Violation,
+    attempt_of,
+    conclude,
+    in_flight,
+    sighting,
+    token,
+)
+from tests.exploration.sight import sight
+from tests.exploration.world import (
+    Attempt,
+    Move,
+    Poller,
+    World,
+    account_answers,
+    queue_answers,
+    submitted,
+)
+
+#: The queue was asked before the job came to it, the claim was read after the job had started: "gone" is the older
+#: of the two, and is taken for the end of what holds the claim.
+GONE_BEFORE_IT_CAME = "gone before it came"
+
+#: A start died before it made its claim, and the scheduler starts the job again between its word for that and our
+#: claim. That the claim is not ours is not looked at.
+STARTED_AGAIN = "started again"
+
+#: What is known not to hold.
+GAPS = frozenset({GONE_BEFORE_IT_CAME, STARTED_AGAIN})
+
+
+class Pollers:
+    """The steps that pollers can make on a log."""
+
+    def __init__(self, log: Log, *, forgive: frozenset[str]) -> None:
+        self._log = log
+        self._forgive = forgive
+        self._next = {
+            "refresh": self._refresh,
+            "read claim": self._read_claim,
+            "ask queue": self._ask_queue,
+            "read inbox": self._read_inbox,
+            "read claim again": self._read_claim_again,
+            "ask accounts": self._ask_accounts,
+            "judge": self._judge,
+            "make claim": self._make_claim,
+            "append": self._append,
+            "remove": self._remove,
+            "submit": self._submit,
+            "record": self._record,
+            "complete": self._complete,
+        }
+
+    def moves(self, world: World) -> Iterator[Move]:
+        """Yield what the pollers may do next; dying is among it."""
+        for index, poller in enumerate(world.pollers):
+            if index and poller == world.pollers[0]:
+                continue  # they are alike
+            for what, after, then in self._next[poller.at](world, poller):
+                yield f"poller {index}: {what}", _with(after, index, then)
+            if poller.at != "refresh":
+                yield f"poller {index}: dies before it can {poller.at}", _with(world, index, Poller())
+
+    # -- look -------------------------------------------------------------------------------------------------------
+
+    def _refresh(self, world: World, _poller: Poller) -> Iterator[tuple[str, World, Poller]]:
+        """Mirrors the beginning of `tick` and of `_pass`."""
+        if self._log.is_over(world.log):
+            return
+        record = self._log.step(world.log)
+        at = {Phase.REQUESTED: "read claim", Phase.SUBMITTED: "ask queue"}.get(record.phase, "read inbox")
+        yield "reads the log", world, Poller(at=at, log=world.log)
+
+    def _read_claim(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
+        claim = world.attempt(self._attempt(poller)).claim
+        yield f"reads the claim: {claim}", world, _saw(poller, "ask queue", claim=claim)
+
+    def _ask_queue(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
+        for word, after in queue_answers(world, self._attempt(poller)):
+            yield f"asks the queue: {word}", after, _saw(poller, "read inbox", queue=word)
+
+    def _read_inbox(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
+        """Read the inbox, and see whether `Look._sight` would now read the claim."""
+        then = _saw(poller, "append", reports=world.inbox)
+        record = self._log.step(poller.log)
+        if in_flight(record):
+            reads, _ = sight(then.seen, record.attempt, record.phase is Phase.REQUESTED, "none")
+            then = then._replace(at="read claim again" if reads else self._after_sight(then))
+        yield f"reads the inbox: {sorted(world.inbox)}", world, then
+
+    def _read_claim_again(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
+        record = self._log.step(poller.log)
+        claim = world.attempt(record.attempt).claim
+        _, seen = sight(poller.seen, record.attempt, record.phase is Phase.REQUESTED, claim)
+        then = poller._replace(seen=seen)
+        yield f"reads the claim: {claim}", world, then._replace(at=self._after_sight(then))
+
+    def _after_sight(self, poller: Poller) -> str:
+        """Mirrors `Look._recall`: whether the accounts are asked."""
+        submitted_ = self._log.step(poller.log).phase is Phase.SUBMITTED
+        no_word = poller.seen.queue == "gone" and not sighting(poller.seen, self._attempt(poller)).end
+        return "ask accounts" if submitted_ and no_word else "judge"
+
+    def _ask_accounts(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
+        for word, after in account_answers(world, self._attempt(poller)):
+            yield f"asks the accounts: {word}", after, _saw(poller, "judge", accounts=word)
+
+    def _judge(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
+        """Mirrors `Look._patient`, but that the clock may say anything, and the first half of `Look._settle_doubt`."""
+        record = self._log.step(poller.log)
+        since = record.requested_at if record.phase is Phase.REQUESTED else record.missed_at
+        found = set()
+        for patient in (True,) if since is None or poller.seen.patient else (True, False):
+            seen = poller.seen._replace(patient=patient)
+            conclusion = conclude(seen, record.attempt)
+            if conclusion in found:
+                continue
+            found.add(conclusion)
+            ended = conclusion in _ENDED_WITHOUT_REPORT and not sighting(seen, record.attempt).end
+            at = "make claim" if conclusion is Conclusion.CLAIM or ended else "append"
+            yield f"concludes: {conclusion.value}", world, poller._replace(at=at, seen=seen)
+
+    def _make_claim(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
+        """Mirrors the second half of `Look._settle_doubt`."""
+        number = self._attempt(poller)
+        attempt = world.attempt(number)
+        if attempt.claim == "none":
+            attempt = attempt._replace(claim="abandoned")
+        then = poller._replace(at="append")
+        if conclude(poller.seen, number) is Conclusion.CLAIM:
+            then = _saw(then, "append", claim=attempt.claim, patient=attempt.claim != "abandoned")
+        yield f"tries to make the claim: {attempt.claim}", world.with_attempt(number, attempt), then
+
+    # -- act --------------------------------------------------------------------------------------------------------
+
+    def _append(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
+        """Mirrors `_decide` and `StudyLog.record`: who has nothing to write does not hear that others wrote."""
+        record = self._log.step(poller.log)
+        seen = poller.seen if in_flight(record) else None
+        decision = self._log.decide(poller.log, self._own(seen, record.attempt), self._strays(poller))
+        if decision.events and poller.behind:
+            yield "may not append: others did", world, Poller()
+            return
+        then = poller._replace(at="remove", log=decision.after, submits=decision.submits)
+        then = then._replace(seen=Seen(reports=self._settled(then)))
+        if not then.seen.reports:
+            then = _acted(then)
+        names = ", ".join(type(event).__name__ for event in decision.events)
+        after = world
+        if decision.events:
+            misled = self._check(world, poller, decision.events)
+            after = _appended(world, decision.after)._replace(misled=misled)
+        yield f"appends {names or 'nothing'}", after, then
+
+    def _own(self, seen: Seen | None, attempt: int) -> Seen | None:
+        """Leave out the reports of other attempts, which are no part of the sighting."""
+        own = (name for name in seen.reports if attempt_of(name) == attempt) if seen else ()
+        return seen._replace(reports=frozenset(own)) if seen else None
+
+    def _strays(self, poller: Poller) -> tuple[tuple[str, str], ...]:
+        """Mirrors `Look._strays`: the step's last token is none, even if its attempt is over."""
+        current = self._attempt(poller)
+        names = sorted(name for name in poller.seen.reports if attempt_of(name) != current)
+        return tuple((token(attempt_of(name)), name) for name in names)
+
+    def _settled(self, poller: Poller) -> frozenset[str]:
+        """Mirrors `_remove_settled`."""
+        record = self._log.step(poller.log)
+        current = record.attempt if in_flight(record) else 0
+
+        def settled(name: str) -> bool:
+            started = name.endswith(".started") and record.state is State.RUNNING
+            return attempt_of(name) != current or started
+
+        return frozenset(filter(settled, poller.seen.reports))
+
+    def _remove(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
+        """Remove one report; whichever comes first."""
+        for name in sorted(poller.seen.reports):
+            rest = poller.seen.reports - {name}
+            then = poller._replace(seen=Seen(reports=rest))
+            yield f"removes {name}", world._replace(inbox=world.inbox - {name}), then if rest else _acted(then)
+
+    def _submit(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
+        """Mirrors `submit._submit`. In doubt: no event, and the tick ends."""
+        if world.attempt(self._attempt(poller)).first != "none":
+            raise Violation("a token was submitted twice")
+        for words, outcome, after in submitted(world, self._attempt(poller)):
+            then = poller._replace(at="record", outcome=outcome) if outcome else Poller()
+            yield f"submits, and the scheduler {words}", after, then
+
+    def _record(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
+        """Mirrors `record_outcomes`: it looks at the new state and tries again until it may append."""
+        after = self._log.outcome(world.log, self._attempt(poller), poller.outcome)
+        then = Poller(at="complete", log=after) if self._log.completed(after) != after else Poller()
+        yield f"records the outcome: {poller.outcome}", _appended(world, after) if after != world.log else world, then
+
+    def _complete(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
+        """Mirrors `tick._complete`."""
+        if poller.behind:
+            yield "may not append: others did", world, Poller()
+        else:
+            yield "completes the study", _appended(world, self._log.completed(poller.log)), Poller()
+
+    def _attempt(self, poller: Poller) -> int:
+        return self._log.step(poller.log).attempt
+
+    # -- what must hold when something is written -------------------------------------------------------------------
+
+    def _check(self, world: World, poller: Poller, events: tuple[e.AnyEvent, ...]) -> bool:
+        """See whether what is about to be written is true; returns whether the poller was misled."""
+        number = self._attempt(poller)
+        attempt = world.attempt(number)
+        kinds = {type(event) for event in events}
+        if e.StepFinished in kinds and not attempt.exited_0:
+            raise Violation("finished, and the step has not exited 0")
+        if e.AttemptAbandoned in kinds and attempt.claim != "abandoned":
+            raise Violation("abandoned, and the claim is not ours")
+        if e.HardwareFailed not in kinds or world.misled:
+            return world.misled
+        wrong = ""
+        if f"{token(number)}.exit.0" in world.inbox:
+            wrong = "given up although it has reported that it exited 0"
+        elif attempt.runs:
+            wrong = "given up while the step runs"
+        if wrong and self._gap(poller, attempt) not in self._forgive:
+            raise Violation(wrong)
+        return bool(wrong)
+
+    def _gap(self, poller: Poller, attempt: Attempt) -> str:
+        """Return which of the `GAPS` explains that an attempt is given up that lives, or nothing."""
+        if self._log.step(poller.log).phase is Phase.REQUESTED and poller.seen.queue == "gone":
+            return GONE_BEFORE_IT_CAME
+        ended = conclude(poller.seen, self._attempt(poller)) in _ENDED_WITHOUT_REPORT
+        return STARTED_AGAIN if ended and attempt.claim == "second" else ""
+
+
+def _saw(poller: Poller, at: str, **seen: Any) -> Poller:
+    return poller._replace(at=at, seen=poller.seen._replace(**seen))
+
+
+def _acted(poller: Poller) -> Poller:
+    """Return a poller that has removed what it wanted to: it submits what it has requested, or its tick ends."""
+    return Poller(at="submit", log=poller.log, submits=True) if poller.submits else Poller()
+
+
+def _appended(world: World, log: int) -> World:
+    """Return the world after an append: all who have read the log before are behind."""
+    pollers = (poller if poller.at == "refresh" else poller._replace(behind=True) for poller in world.pollers)
+    return world._replace(log=log, pollers=tuple(pollers))
+
+
+def _with(world: World, index: int, poller: Poller) -> World:
+    """Return the world with that poller in the others' company. Which is which does not matter."""
+    others = (*world.pollers[:index], *world.pollers[index + 1 :])
+    return world._replace(pollers=tuple(sorted((*others, poller), key=hash)))

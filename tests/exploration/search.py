@@ -1,0 +1,108 @@
+"""A breadth-first search over everything that can happen, and the checks of each world that it reaches."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+
+from maestro_es.core.model import Settings
+from tests.exploration.log import Log, Violation, in_flight
+from tests.exploration.poller import GAPS, Pollers
+from tests.exploration.world import Move, Poller, World, outside
+
+
+class Exploration:
+    """All worlds that can be reached from a step that is ready, with so many pollers and attempts, and these faults.
+
+    A world in which a further attempt is requested is reached and not left. `forgive` names the
+    `GAPS` that are let pass.
+    """
+
+    def __init__(self, pollers: int, attempts: int, faults: Iterable[str], *, forgive: frozenset[str] = GAPS) -> None:
+        self._attempts = attempts
+        self._log = Log(Settings(submission_attempts=2, hardware_limit=2, abandon_limit=2))
+        self._pollers = Pollers(self._log, forgive=forgive)
+        self._worlds: dict[World, int] = {}
+        self._order: list[World] = []
+        self._from = array("l")
+        self._by: list[str] = []
+        self._edges = array("l")  # pairs: from, to
+        self.ends: list[int] = []
+        self._reach(World(self._log.first, pollers=(Poller(),) * pollers, faults=frozenset(faults)), -1, "")
+        self._explore()
+
+    @property
+    def worlds(self) -> int:
+        """How many worlds were reached."""
+        return len(self._order)
+
+    def _explore(self) -> None:
+        index = 0
+        while index < len(self._order):
+            world = self._order[index]
+            if self._log.is_over(world.log) or self._log.step(world.log).attempt > self._attempts:
+                self.ends.append(index)
+            if self._log.step(world.log).attempt <= self._attempts:
+                self._leave(index, world)
+            index += 1
+
+    def _leave(self, index: int, world: World) -> None:
+        try:
+            for what, after in self._moves(world):
+                self._check(world, after)
+                self._edges.extend((index, self._reach(after, index, what)))
+        except Violation as violation:
+            raise Violation(f"{violation}:\n" + "\n".join(self.trace(index))) from violation
+
+    def _moves(self, world: World) -> Iterator[Move]:
+        yield from self._pollers.moves(world)
+        yield from outside(world)
+
+    def _reach(self, world: World, index: int, what: str) -> int:
+        number = self._worlds.setdefault(world, len(self._order))
+        if number == len(self._order):
+            self._order.append(world)
+            self._from.append(index)
+            self._by.append(what)
+        return number
+
+    def _check(self, before: World, after: World) -> None:
+        """Check a step of the world."""
+        if after.attempts == before.attempts:
+            return
+        running = [attempt.runs for attempt in after.attempts]
+        if sum(running) > 1 and not after.misled:
+            raise Violation("two attempts run at once")
+        record = self._log.step(after.log)
+        current = record.attempt if in_flight(record) else 0
+        for number, attempt in enumerate(after.attempts, 1):
+            if attempt.first in _HOLDS and attempt.second in _HOLDS:
+                raise Violation("a token has started twice")
+            starts = attempt.claim in {"first", "second"} and before.attempt(number).claim == "none"
+            if starts and number != current:
+                raise Violation(f"attempt {number} starts although the log has given it up")
+
+    def trace(self, index: int) -> list[str]:
+        """Return a shortest way to a world."""
+        steps = [str(self._order[index])]
+        while index:
+            steps.append(self._by[index])
+            index = self._from[index]
+        return steps[::-1]
+
+    def stuck(self) -> list[int]:
+        """Return the worlds from which no end can be reached."""
+        before: list[list[int]] = [[] for _ in self._order]
+        for edge in range(0, len(self._edges), 2):
+            before[self._edges[edge + 1]].append(self._edges[edge])
+        alive = bytearray(len(self._order))
+        border = list(self.ends)
+        while border:
+            number = border.pop()
+            if not alive[number]:
+                alive[number] = 1
+                border += before[number]
+        return [number for number, lives in enumerate(alive) if not lives]
+
+
+_HOLDS = ("claimed", "running")

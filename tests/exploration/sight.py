@@ -1,0 +1,58 @@
+"""`Look._sight` itself, run on what an explored poller has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+from maestro_es.adapters.base import Seen as SeenBySchedulers
+from maestro_es.core.evidence import Claim, Silence
+from maestro_es.core.model import JobState, StepRecord
+from maestro_es.poller.observe import Look
+from tests.exploration.log import CLAIMS, Seen, sighting, token
+
+_ADAPTER = SimpleNamespace(remains=lambda _step: False)
+
+
+class _Look(Look):
+    """A look that has got as far as putting together what was seen; the claim, if it is read now, says `claim`.
+
+    It is as impatient as can be: whether the grace is over is asked later, so only a patience that does not come from
+    the clock shows.
+    """
+
+    def __init__(self, claim: Claim) -> None:
+        self._says = claim
+        self._adapters: Any = SimpleNamespace(of=lambda _step: _ADAPTER)
+        self.reads = False
+
+    def _claim(self, step: StepRecord) -> Claim:
+        self.reads = True
+        return self._says
+
+    def _patient(self, step: StepRecord) -> bool:
+        return False
+
+
+@cache
+def sight(seen: Seen, attempt: int, requested: bool, claim: str) -> tuple[bool, Seen]:
+    """Return whether the claim is read (again), and what was seen then if it says `claim`."""
+    look = _Look(CLAIMS[claim])
+    before = sighting(seen, attempt)
+    step = StepRecord(
+        number=1, name="step", template="step", params=(), workspace="step", workspaces={}, scheduled=True, row=1,
+        restart_limit=0, token=token(attempt), attempt=attempt,
+    )  # fmt: skip
+    answer: SeenBySchedulers | Silence = (
+        SeenBySchedulers(before.queue, before.words, before.exit_code, before.job_id)
+        if isinstance(before.queue, JobState)
+        else before.queue
+    )
+    found = look._sight(step, before.reports, answer, before.claim if requested else None)
+    states: Mapping[bool, Seen] = {
+        False: seen._replace(patient=found.patient),
+        True: seen._replace(patient=found.patient, claim=claim),
+    }
+    return look.reads, states[look.reads]

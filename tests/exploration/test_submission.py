@@ -1,0 +1,66 @@
+"""Everything that can happen to one scheduled step, and that none of it breaks the submission protocol.
+
+`search` goes through all interleavings of pollers without a lock, runners and a scheduler that errs; `decide`,
+`judge`, `outcome_events`, `Look._sight` and the reducer are the real ones. Checked in every world:
+
+- no token starts or is submitted twice, and nothing starts that the log has given up;
+- no two attempts run at once, and none is given up while it runs, unless the scheduler has misled the poller;
+- finished means that the step has exited 0, abandoned that the claim is ours;
+- the reducer refuses nothing that was decided;
+- there is a way to the end.
+
+The numbers of worlds are a fingerprint of protocol and model: if one changes, see why, and write the new one down.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from tests.exploration.log import Violation
+from tests.exploration.poller import GAPS, GONE_BEFORE_IT_CAME, STARTED_AGAIN
+from tests.exploration.search import Exploration
+from tests.exploration.world import FAULTS
+
+
+class Case(NamedTuple):
+    pollers: int
+    attempts: int
+    faults: frozenset[str]
+    worlds: int
+
+    def __str__(self) -> str:
+        return f"{self.pollers}-{self.attempts}-{'+'.join(sorted(self.faults)) or 'none'}"
+
+
+CASES = [
+    Case(2, 1, frozenset(), 43076),
+    Case(2, 1, frozenset({"lose"}), 44245),
+    Case(2, 1, frozenset({"kill"}), 88106),
+    Case(1, 2, frozenset(), 23485),
+    Case(1, 1, FAULTS, 226653),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_nothing_that_can_happen_breaks_the_protocol(case):
+    _explore(case)
+
+
+def _explore(case: Case) -> None:
+    exploration = Exploration(case.pollers, case.attempts, case.faults)
+    for world in exploration.stuck()[:1]:
+        pytest.fail("no way to the end:\n" + "\n".join(exploration.trace(world)))
+    assert exploration.ends
+    assert exploration.worlds == case.worlds
+
+
+@pytest.mark.xfail(raises=Violation, reason="known: gone is believed although it is older than the claim")
+def test_a_job_that_came_after_the_queue_was_asked_is_not_given_up():
+    Exploration(1, 1, (), forgive=GAPS - {GONE_BEFORE_IT_CAME})
+
+
+@pytest.mark.xfail(raises=Violation, reason="known: that the claim of an ended job went to another start is not seen")
+def test_a_job_that_starts_again_before_its_claim_is_made_is_not_given_up():
+    Exploration(1, 1, ("kill", "requeue"), forgive=GAPS - {STARTED_AGAIN})
