@@ -57,6 +57,7 @@ _ADDED_LINE = "+# added by maestro-es: options that Maestro leaves out"
 _NO_PROCS = "steps with nodes but no procs: no `-n`"
 _BRACKETS = "`$(LAUNCHER)[1n,2p]` also where `nodes` or `procs` is a token"
 _LSF = "LSF: no empty `#BSUB -W`; a walltime that is a number is minutes; steps with procs but no nodes have one node"
+_QUOTED = "A value of a directive that holds blanks, quotes or backslashes stands in quotes"
 _COLLISION = (
     "Two instances with one workspace or one name, or a workspace that is a file of the study's own or has no name"
 )
@@ -215,7 +216,7 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
     ),
     "216-slurm-quotes.yaml": (
         Expected(
-            "Slurm: quotes and backslashes in a step's description are escaped",
+            _QUOTED,
             "say/say.slurm.sh",
             ('-#SBATCH --comment "says "yes" \\ no"', '+#SBATCH --comment "says \\"yes\\" \\\\ no"'),
         ),
@@ -239,6 +240,9 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
     "234-lsf-shell.yaml": (Expected(_LSF, "run/run.lsf.sh", ("-#BSUB -W ",)),),
     "235-lsf-parameters.yaml": (Expected(_LSF, "scale/*.lsf.sh", ("-#BSUB -W ",)),),
     "236-lsf-procs-only.yaml": _accepted(_LSF),
+    "237-lsf-reservation-of-two-words.yaml": (
+        Expected(_QUOTED, "run/run.lsf.sh", ("-#BSUB -U two words", '+#BSUB -U "two words"')),
+    ),
     "260-flux.yaml": (_FLUX_VERSION,),
     "261-flux-launchers.yaml": (
         _FLUX_VERSION,

@@ -19,7 +19,7 @@ from tests.differential.programs import Study
 
 Draw = st.DrawFn
 
-_STEP_NAMES = ("a", "b", "run", "run_", "post-process", "x.y", "in/out", "f(x)", "two words", "N.1", "a_N.1", "Ä")
+_STEP_NAMES = ("a", "b", "run", "run_", "post-process", "x.y", "in/out", "f(x)", "two words", "N.1", "a_N.1", "Änna")
 _KEYS = ("N", "N2", "SIZE", "A.B", "P-Q", "lower", "Ö")
 _VARIABLES = ("ROOT", "V1", "V2", "deep.er", "größe", "N3")
 _WORDS = (
@@ -36,8 +36,8 @@ _WORDS = (
     "ünï",
     "$(LAUNCHER)",
 )
-_TEXTS = ("x", "y", "a b", "a:b", "x=1", "007", "yes", "ß", "%%", "$", "(", "a.b", "-", " ", "a/b")
-_LABELS = ("{}.%%", "%%", "{}%%_%%", "l %%", "{}.%%", "{}.%%", "same", "%%{}", "(%%)", "is/%%")
+_TEXTS = ("x", "y", "z", "w", "a b", "a:b", "x=1", "007", "yes", "a.b", "-1", "%%", "ß", "a/b")
+_LABELS = ("{}.%%", "{}.%%", "{}.%%", "%%", "{}%%_%%", "l %%", "%%{}", "(%%)", "same", "is/%%")
 
 
 @dataclass
@@ -166,7 +166,7 @@ def _resources(draw: Draw, keys: list[str]) -> dict[str, Any]:
     run: dict[str, Any] = {"nodes": draw(st.integers(1, 4)), "procs": draw(st.integers(1, 9))}
     run["walltime"] = draw(st.sampled_from(["00:10:00", "1:2:3", "30"]))
     if draw(st.booleans()):
-        run["reservation"] = draw(st.sampled_from(["r2", "$(V1)x"]))
+        run["reservation"] = draw(st.sampled_from(["r2", "r-3"]))
     if draw(st.booleans()):
         run |= {"gpus": draw(st.integers(0, 2)), "exclusive": draw(st.booleans())}
     if draw(st.booleans()):

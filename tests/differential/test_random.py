@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.differential.expected import explained
@@ -15,16 +14,15 @@ from tests.differential.strategies import studies
 NUMBERS = itertools.count()
 
 
-@pytest.mark.parametrize("half", [0, 1])
 @settings(
-    max_examples=100,
+    max_examples=200,
     derandomize=True,
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(study=studies())
-def test_both_programs_make_the_same_of_any_study(half: int, study: Study, programs: SideBySide, place: Path):
+def test_both_programs_make_the_same_of_any_study(study: Study, programs: SideBySide, place: Path):
     folder = place / str(next(NUMBERS))
     verdict = programs.compare(study, folder, apart=False)
     assert explained(verdict), f"{verdict}\n{study.text}\n{study.options}"
