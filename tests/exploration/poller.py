@@ -11,7 +11,7 @@ from typing import Any
 
 from maestro_es.core import events as e
 from maestro_es.core.evidence import Conclusion
-from maestro_es.core.model import Phase, State
+from maestro_es.core.model import Cause, Phase, State
 from maestro_es.poller.observe import _ENDED_WITHOUT_REPORT
 from tests.exploration.log import (
     Log,
@@ -41,6 +41,9 @@ GONE_BEFORE_IT_CAME = "gone before it came"
 #: A start died before it made its claim, and the scheduler starts the job again between its word for that and our
 #: claim. That the claim is not ours is not looked at.
 STARTED_AGAIN = "started again"
+
+#: Causes that blame the step itself.
+_BLAMES = (Cause.EXIT_CODE, Cause.SCHEDULER)
 
 #: What is known not to hold.
 GAPS = frozenset({GONE_BEFORE_IT_CAME, STARTED_AGAIN})
@@ -229,20 +232,14 @@ class Pollers:
         number = self._attempt(poller)
         attempt = world.attempt(number)
         kinds = {type(event) for event in events}
-        if e.StepFinished in kinds and not attempt.exited_0:
+        if e.StepFinished in kinds and attempt.end != "0":
             raise Violation("finished, and the step has not exited 0")
         if e.AttemptAbandoned in kinds and attempt.claim != "abandoned":
             raise Violation("abandoned, and the claim is not ours")
-        if e.HardwareFailed not in kinds or world.misled:
-            return world.misled
-        wrong = ""
-        if f"{token(number)}.exit.0" in world.inbox:
-            wrong = "given up although it has reported that it exited 0"
-        elif attempt.runs:
-            wrong = "given up while the step runs"
+        wrong = "" if world.misled else _given_up(world, number, events)
         if wrong and self._gap(poller, attempt) not in self._forgive:
             raise Violation(wrong)
-        return bool(wrong)
+        return world.misled or bool(wrong)
 
     def _gap(self, poller: Poller, attempt: Attempt) -> str:
         """Return which of the `GAPS` explains that an attempt is given up that lives, or nothing."""
@@ -250,6 +247,21 @@ class Pollers:
             return GONE_BEFORE_IT_CAME
         ended = conclude(poller.seen, self._attempt(poller)) in _ENDED_WITHOUT_REPORT
         return STARTED_AGAIN if ended and attempt.claim == "second" else ""
+
+
+def _given_up(world: World, number: int, events: tuple[e.AnyEvent, ...]) -> str:
+    """Return what is wrong with giving an attempt up, if these events do that."""
+    blamed = any(isinstance(event, e.StepFailed) and event.cause in _BLAMES for event in events)
+    if not blamed and not any(isinstance(event, e.HardwareFailed) for event in events):
+        return ""
+    attempt = world.attempt(number)
+    if f"{token(number)}.exit.0" in world.inbox:
+        return "given up although it has reported that it exited 0"
+    if attempt.runs:
+        return "given up while the step runs"
+    if blamed and attempt.end not in {"1", "killed"}:
+        return "blamed on the step, which has neither exited 1 nor was killed"
+    return ""
 
 
 def _saw(poller: Poller, at: str, **seen: Any) -> Poller:

@@ -14,7 +14,7 @@ from tests.exploration.world import Move, Poller, World, outside
 class Exploration:
     """All worlds that can be reached from a step that is ready, with so many pollers and attempts, and these faults.
 
-    A world in which a further attempt is requested is reached and not left. `forgive` names the
+    Once a further attempt is requested the pollers stop, and the others go on. `forgive` names the
     `GAPS` that are let pass.
     """
 
@@ -40,15 +40,15 @@ class Exploration:
         index = 0
         while index < len(self._order):
             world = self._order[index]
-            if self._log.is_over(world.log) or self._log.step(world.log).attempt > self._attempts:
+            bound = self._log.step(world.log).attempt > self._attempts
+            if bound or self._log.is_over(world.log):
                 self.ends.append(index)
-            if self._log.step(world.log).attempt <= self._attempts:
-                self._leave(index, world)
+            self._leave(index, world, outside(world) if bound else self._moves(world))
             index += 1
 
-    def _leave(self, index: int, world: World) -> None:
+    def _leave(self, index: int, world: World, moves: Iterator[Move]) -> None:
         try:
-            for what, after in self._moves(world):
+            for what, after in moves:
                 self._check(world, after)
                 self._edges.extend((index, self._reach(after, index, what)))
         except Violation as violation:

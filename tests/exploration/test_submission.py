@@ -5,15 +5,17 @@
 
 - no token starts or is submitted twice, and nothing starts that the log has given up;
 - no two attempts run at once, and none is given up while it runs, unless the scheduler has misled the poller;
-- finished means that the step has exited 0, abandoned that the claim is ours;
+- finished means that the step has exited 0, failed by its own fault that it has not, abandoned that the claim is ours;
 - the reducer refuses nothing that was decided;
 - there is a way to the end.
 
 The numbers of worlds are a fingerprint of protocol and model: if one changes, see why, and write the new one down.
+With ``MAESTRO_ES_EXPLORE=all`` more is searched.
 """
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 import pytest
@@ -28,23 +30,39 @@ class Case(NamedTuple):
     pollers: int
     attempts: int
     faults: frozenset[str]
-    worlds: int
+    worlds: int | None = None
 
     def __str__(self) -> str:
         return f"{self.pollers}-{self.attempts}-{'+'.join(sorted(self.faults)) or 'none'}"
 
 
 CASES = [
-    Case(2, 1, frozenset(), 43076),
-    Case(2, 1, frozenset({"lose"}), 44245),
-    Case(2, 1, frozenset({"kill"}), 88106),
-    Case(1, 2, frozenset(), 23485),
-    Case(1, 1, FAULTS, 226653),
+    Case(2, 1, frozenset(), 43140),
+    Case(2, 1, frozenset({"lose"}), 44309),
+    Case(2, 1, frozenset({"kill"}), 97772),
+    Case(1, 2, frozenset({"kill"}), 76623),
+    Case(1, 1, FAULTS, 233721),
+]
+
+#: Minutes, and a gigabyte. How many worlds these have is not written down.
+LARGE = [
+    Case(2, 1, frozenset({"silence"})),
+    Case(2, 1, frozenset({"lie"})),
+    Case(2, 1, frozenset({"requeue"})),
+    Case(1, 2, frozenset({"requeue"})),
 ]
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_nothing_that_can_happen_breaks_the_protocol(case):
+    _explore(case)
+
+
+@pytest.mark.skipif(os.environ.get("MAESTRO_ES_EXPLORE") != "all", reason="large: for MAESTRO_ES_EXPLORE=all")
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("case", LARGE, ids=str)
+def test_nothing_that_can_happen_within_larger_bounds_breaks_the_protocol(case):
     _explore(case)
 
 
@@ -53,7 +71,7 @@ def _explore(case: Case) -> None:
     for world in exploration.stuck()[:1]:
         pytest.fail("no way to the end:\n" + "\n".join(exploration.trace(world)))
     assert exploration.ends
-    assert exploration.worlds == case.worlds
+    assert case.worlds in (None, exploration.worlds)
 
 
 @pytest.mark.xfail(raises=Violation, reason="known: gone is believed although it is older than the claim")

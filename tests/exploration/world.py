@@ -40,12 +40,12 @@ _HOLDS = ("claimed", "running")
 
 
 class Attempt(NamedTuple):
-    """One token: who holds its claim, its two possible starts, and whether its step has ever exited 0."""
+    """One token: who holds its claim, its two possible starts, and how its step has ended: 0, 1 or killed."""
 
     claim: str = "none"
     first: str = "none"
     second: str = "none"
-    exited_0: bool = False
+    end: str = ""
 
     def become(self, place: str, state: str) -> Attempt:
         """Return the attempt with its first or second start in that state."""
@@ -121,7 +121,8 @@ def _runner(world: World, number: int, place: str, start: str) -> Iterator[Move]
     yield from _runs(world, number, place, start)
     if start in _ALIVE and "kill" in world.faults:
         attempt = world.attempt(number)
-        yield "is killed", world.with_attempt(number, attempt.become(place, "killed")).spend("kill")
+        killed = attempt._replace(end="killed") if start in _HOLDS else attempt
+        yield "is killed", world.with_attempt(number, killed.become(place, "killed")).spend("kill")
         yield "its node fails", world.with_attempt(number, attempt.become(place, "node failed")).spend("kill")
 
 
@@ -144,8 +145,8 @@ def _runs(world: World, number: int, place: str, start: str) -> Iterator[Move]:
         case "claimed":
             yield "runs the step", report("running", "started")
         case "running":
-            yield "exits 0", report("well", "exit.0", attempt._replace(exited_0=True))
-            yield "exits 1", report("badly", "exit.1")
+            yield "exits 0", report("well", "exit.0", attempt._replace(end="0"))
+            yield "exits 1", report("badly", "exit.1", attempt._replace(end="1"))
         case _:
             pass
 
