@@ -58,7 +58,7 @@ def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
     number = recorded.step or 0
     if not _has_template(graph, event.template):
         raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} is of no template: {event.template!r}")
-    if graph.funnel(event.template) and not graph.unfinished(event.template):
+    if not graph.unfinished(event.template) and graph.funnel(event.template):
         raise InvalidTransition(
             f"event {recorded.seq}: all that waits for the steps of {event.template!r} was released"
         )

@@ -7,7 +7,7 @@ events. So the cost of a tick follows what changes, not the size of the study.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -137,30 +137,33 @@ class ProjectedGraph:
             self._records.clear()
 
     def _write(self) -> None:
-        """Write changed records, so that a query sees them."""
+        """Write all that changed, so that a query sees it."""
+        self._write_structure()
         fresh = {record.number for record in self._new.values()}
         changed = [to_row(self._records[number]) for number in sorted(self._changed - fresh)]
-        for statement, rows in (
-            (_INSERT, [to_row(record) for record in self._new.values()]),
-            (_UPDATE, [(*row[1:], row[0]) for row in changed]),
-            ("INSERT INTO edge (parent, child) VALUES (?, ?)", self._edges),
-            ("INSERT OR IGNORE INTO funnel (template, child) VALUES (?, ?)", self._funnel_rows),
-            (
-                "INSERT INTO template (name, data, unfinished) VALUES (?, ?, 0)",
-                [(template.name, _json(template)) for template in self._new_templates],
-            ),
-            (
-                "UPDATE template SET unfinished = ? WHERE name = ?",
-                [(count, name) for name, count in self._unfinished.items()],
-            ),
-        ):
-            if rows:
-                self._connection.executemany(statement, rows)
-        self._new, self._changed, self._edges, self._funnel_rows = {}, set(), [], []
-        self._new_templates, self._unfinished = [], {}
+        self._execute(_INSERT, [to_row(record) for record in self._new.values()])
+        self._execute(_UPDATE, [(*row[1:], row[0]) for row in changed])
+        counts = [(count, name) for name, count in self._unfinished.items()]
+        self._execute("UPDATE template SET unfinished = ? WHERE name = ?", counts)
+        self._new, self._changed, self._unfinished = {}, set(), {}
+
+    def _write_structure(self) -> None:
+        """Write new templates, edges and funnels: all that a query about these must see."""
+        templates = [(template.name, _json(template)) for template in self._new_templates]
+        self._execute("INSERT INTO template (name, data, unfinished) VALUES (?, ?, 0)", templates)
+        self._execute("INSERT INTO edge (parent, child) VALUES (?, ?)", self._edges)
+        self._execute("INSERT OR IGNORE INTO funnel (template, child) VALUES (?, ?)", self._funnel_rows)
+        self._new_templates, self._edges, self._funnel_rows = [], [], []
+
+    def _execute(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            self._connection.executemany(statement, rows)
 
     def _select(self, where: str, *values: object) -> list[StepRecord]:
         self._write()
+        return self._load(where, *values)
+
+    def _load(self, where: str, *values: object) -> list[StepRecord]:
         found = []
         for row in self._connection.execute(f"{_SELECT} {where}", values).fetchall():
             record = self._records.get(row[0])
@@ -170,7 +173,7 @@ class ProjectedGraph:
         return found
 
     def _column(self, query: str, value: object) -> list[Any]:
-        self._write()
+        self._write_structure()
         return [row[0] for row in self._connection.execute(query, (value,))]
 
     def add(self, record: StepRecord) -> None:
@@ -181,7 +184,7 @@ class ProjectedGraph:
         record = self._records.get(number)
         if record is not None:
             return record
-        found = self._select("WHERE number = ?", number)
+        found = self._load("WHERE number = ?", number)  # one that was changed is in memory
         if not found:
             raise KeyError(number)
         return found[0]
