@@ -157,9 +157,11 @@ class Look:
         self, step: StepRecord, reports: Sequence[Report], seen: Seen | Silence | None, claim: Claim | None
     ) -> Sighting:
         """Put together what was seen of one attempt; read its claim if it is gone without a word."""
+        patient = self._patient(step)
         if reports and claim is not None and claim.state is ClaimState.NONE:
             claim = self._claim(step)  # made after we read it; it says whose the reports are
-        sighting = Sighting(claim=claim or Claim(), reports=tuple(reports), patient=self._patient(step))
+            patient = patient or claim.state is ClaimState.JOB  # and is younger than what the queue has said
+        sighting = Sighting(claim=claim or Claim(), reports=tuple(reports), patient=patient)
         if isinstance(seen, Seen):
             sighting = replace(
                 sighting, queue=seen.state, words=seen.words, exit_code=seen.exit_code,

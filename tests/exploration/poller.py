@@ -34,10 +34,6 @@ from tests.exploration.world import (
     submitted,
 )
 
-#: The queue was asked before the job came to it, the claim was read after the job had started: "gone" is the older
-#: of the two, and is taken for the end of what holds the claim.
-GONE_BEFORE_IT_CAME = "gone before it came"
-
 #: A start died before it made its claim, and the scheduler starts the job again between its word for that and our
 #: claim. That the claim is not ours is not looked at.
 STARTED_AGAIN = "started again"
@@ -46,7 +42,7 @@ STARTED_AGAIN = "started again"
 _BLAMES = (Cause.EXIT_CODE, Cause.SCHEDULER)
 
 #: What is known not to hold.
-GAPS = frozenset({GONE_BEFORE_IT_CAME, STARTED_AGAIN})
+GAPS = frozenset({STARTED_AGAIN})
 
 
 class Pollers:
@@ -243,8 +239,6 @@ class Pollers:
 
     def _gap(self, poller: Poller, attempt: Attempt) -> str:
         """Return which of the `GAPS` explains that an attempt is given up that lives, or nothing."""
-        if self._log.step(poller.log).phase is Phase.REQUESTED and poller.seen.queue == "gone":
-            return GONE_BEFORE_IT_CAME
         ended = conclude(poller.seen, self._attempt(poller)) in _ENDED_WITHOUT_REPORT
         return STARTED_AGAIN if ended and attempt.claim == "second" else ""
 
