@@ -26,14 +26,6 @@ report() {
 }
 
 # -- the claim: made once for a token, by whoever comes first; it names the job, the host, its boot and this start ----
-start_time() { # of this process: a requeued job can get the same process id again, in a container it mostly does
-    if { read -r stat </proc/self/stat; } 2>/dev/null; then
-        set -- ${stat##*)}
-        started=${20}
-    else
-        started=$(date +%s)
-    fi
-}
 go=
 if [ -n "$output" ]; then
     read -r go
@@ -43,8 +35,9 @@ else
     job=${SLURM_JOB_ID:-${LSB_JOBID:-${FLUX_JOB_ID:-$$}}}
     host=$(uname -n)
     boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.bootsessionuuid)
-    start_time
-    owner="$job $host $boot $$.$started"
+    # A requeued job can get the same process id again within a second; in a container it mostly does.
+    { read -r nonce </proc/sys/kernel/random/uuid; } 2>/dev/null || nonce=$$.$(date +%s)
+    owner="$job $host $boot $nonce"
     if ! { cd "$workspace" && ln -s "$owner" ".claim.$token"; } 2>/dev/null; then
         case $(readlink ".claim.$token" 2>/dev/null) in
             "$owner") ;; # our own call, sent twice by the file system
