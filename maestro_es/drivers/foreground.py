@@ -11,7 +11,6 @@ waits too long for that is withdrawn. Should the driver die, they are attempts i
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import time
 from collections import deque
@@ -25,7 +24,7 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import Phase, StudyStatus
 from maestro_es.errors import Unreachable
 from maestro_es.poller.claims import abandon
-from maestro_es.poller.lock import hold
+from maestro_es.poller.lock import hold, waiting
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.submit import submit_and_defer
 from maestro_es.poller.tick import show_status, tick
@@ -48,7 +47,7 @@ _HELD_SECONDS = 1.0
 
 def drive(study: OpenStudy, seconds: float, progress: Callable[[OpenStudy], None]) -> StudyStatus:
     """Tick until the study has ended, at least every `seconds`; `progress` is told now and then how it stands."""
-    with _waiting(study), _child_signals() as wait:
+    with waiting(study.dir, study.context.host.name), _child_signals() as wait:
         driver = _Driver(study, seconds, wait)
         try:
             driver.run(progress)
@@ -171,16 +170,3 @@ def _child_signals() -> Iterator[Callable[[float], bool]]:
         yield lambda seconds: signal.sigtimedwait({signal.SIGCHLD}, seconds) is not None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextlib.contextmanager
-def _waiting(study: OpenStudy) -> Iterator[None]:
-    """Be the one who waits for the next tick, if nobody else is; see `maestro_es.poller.lock.queue_up`."""
-    with hold(study.dir.waiter_lock) as first:
-        if first:
-            study.dir.waiting.write_text(f"{study.context.host.name} {os.getpid()}\n")
-        try:
-            yield
-        finally:
-            if first:
-                study.dir.waiting.unlink(missing_ok=True)

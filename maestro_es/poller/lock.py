@@ -34,20 +34,29 @@ def hold(path: Path, seconds: float = 0) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
+def waiting(study: StudyDir, host: str) -> Iterator[bool]:
+    """Be the one who waits for the next tick; yields whether nobody else does already.
+
+    Whoever reports meanwhile need not ask for a tick of its own: the file `waiting` tells runners so.
+    """
+    with hold(study.waiter_lock) as first:
+        if first:
+            study.waiting.write_text(f"{host} {os.getpid()}\n")
+        try:
+            yield first
+        finally:
+            if first:
+                study.waiting.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def queue_up(study: StudyDir, host: str) -> Iterator[bool]:
     """Wait for the study's lock as the only one who does; yields False at once if somebody waits already.
 
-    Whoever reports while we wait need not ask for a tick of its own: the file `waiting` tells runners so. It is gone
-    before we look into the inbox, so no report falls between.
+    The file `waiting` is gone before we look into the inbox, so no report falls between.
     """
     with contextlib.ExitStack() as stack:
-        with hold(study.waiter_lock) as first:
-            if not first:
-                yield False
-                return
-            study.waiting.write_text(f"{host} {os.getpid()}\n")
-            try:
+        with waiting(study, host) as first:
+            if first:
                 stack.enter_context(hold(study.tick_lock, -1))
-            finally:
-                study.waiting.unlink(missing_ok=True)
-        yield True
+        yield first

@@ -6,12 +6,11 @@ The process may die between any two of these. A request without an outcome is in
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from maestro_es.adapters.base import Adapter, Job
 from maestro_es.core.decide import Draft
-from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros
 from maestro_es.core.outcomes import InDoubt, Outcome, Unwritable, outcome_events
 from maestro_es.errors import StudyError
@@ -43,21 +42,17 @@ def submit_and_defer(study: OpenStudy, steps: Sequence[int]) -> None:
 def record_outcomes(study: OpenStudy) -> None:
     """Append the pending outcomes; if somebody else appended meanwhile, look at the new state and try again."""
     if study.pending:
-        study.request(take_outcomes(study))
+        study.request(lambda _graph: take_outcomes(study))
         study.pending.clear()
 
 
-def take_outcomes(study: OpenStudy) -> Callable[[Graph], list[Draft]]:
-    """Return the rule that turns the pending outcomes into events."""
-
-    def rule(graph: Graph) -> list[Draft]:
-        return [
-            (sub.step, event)
-            for sub in study.pending
-            for event in outcome_events(graph, sub.step, sub.token, sub.outcome, sub.at, sub.script_digest)
-        ]
-
-    return rule
+def take_outcomes(study: OpenStudy) -> list[Draft]:
+    """Return the events of the pending outcomes, as the state is now."""
+    return [
+        (sub.step, event)
+        for sub in study.pending
+        for event in outcome_events(study.graph, sub.step, sub.token, sub.outcome, sub.at, sub.script_digest)
+    ]
 
 
 def _submit(study: OpenStudy, steps: Sequence[int]) -> list[Submitted]:

@@ -105,12 +105,11 @@ def _decide(study: OpenStudy, seen: Observations) -> list[Draft]:
         study.log.record(more)
 
     with study.log.transaction():
-        outcomes = take_outcomes(study)(study.graph)
-        record(outcomes)
-        record(fail_descendants(study.graph, seen.now, ended_badly(outcomes)))
+        outcomes = take_outcomes(study)
+        study.record(outcomes)
         decide(study.graph, seen, record)
     study.pending.clear()
-    if drafts:
+    if outcomes or drafts:
         study.context.after("append")
     return drafts
 
