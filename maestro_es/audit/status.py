@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from maestro_es.audit.past import Past
 from maestro_es.audit.times import iso
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import FAILED_STATES, Cause, Micros, Phase, State, StepRecord, StudyStatus
@@ -24,7 +25,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A study as a whole. `states` counts steps by state, in Maestro's order; `throttle` 0 means no limit.
 
     `overdue`: it runs, but nothing has ticked it for some minutes. `unreachable` maps schedulers that do not answer to
-    what they said. `seq` is the last event that all this adds up to.
+    what they said. `seq` is the last event that all this adds up to, `at` the time that durations count to. Of the
+    past nobody knows `last_tick` and `overdue`: ticks that find nothing to do are in no log.
     """
 
     path: str
@@ -39,15 +41,17 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int
     throttle: int
     last_tick: Micros | None
-    overdue: bool
+    overdue: bool | None
     unreachable: dict[str, str]
     seq: int
+    at: Micros
 
 
-def summarise(study: OpenStudy) -> Summary:
-    """Return the summary of an open study."""
-    record = study.graph.study
-    last_tick = last_tick_of(study)
+def summarise(study: OpenStudy, past: Past | None = None) -> Summary:
+    """Return the summary of an open study, as it is now or as it was."""
+    graph = past.graph if past else study.graph
+    record = graph.study
+    last_tick = None if past else last_tick_of(study)
     return Summary(
         path=str(study.dir.root),
         id=record.study_id,
@@ -58,12 +62,13 @@ def summarise(study: OpenStudy) -> Summary:
         cancelling=record.cancelling and record.status is StudyStatus.RUNNING,
         steps=record.steps,
         states={state.name: record.states[state.name] for state in State if state.name in record.states},
-        in_flight=sum(1 for _ in study.graph.in_flight()),
+        in_flight=sum(1 for _ in graph.in_flight()),
         throttle=record.settings.submission_throttle,
         last_tick=last_tick,
-        overdue=record.status is StudyStatus.RUNNING and _is_overdue(study, last_tick),
+        overdue=None if past else record.status is StudyStatus.RUNNING and _is_overdue(study, last_tick),
         unreachable=dict(record.unreachable),
-        seq=study.log.head.seq,
+        seq=past.seq if past else study.log.head.seq,
+        at=past.at if past else study.context.now(),
     )
 
 
@@ -105,7 +110,7 @@ def reason(step: StepRecord) -> str:
 
 def summary_data(summary: Summary) -> dict[str, Any]:
     """Return a summary for JSON: its fields, times as ISO 8601 in UTC."""
-    return {**msgspec.structs.asdict(summary), "last_tick": iso(summary.last_tick)}
+    return {**msgspec.structs.asdict(summary), "last_tick": iso(summary.last_tick), "at": iso(summary.at)}
 
 
 def step_data(step: StepRecord, now: Micros) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from maestro_es.audit.attempts import Attempt, attempts
+from maestro_es.audit.past import Past
 from maestro_es.audit.status import reason, step_data
 from maestro_es.audit.times import iso
 from maestro_es.core.graph import Graph
@@ -42,7 +43,8 @@ class Files(msgspec.Struct, frozen=True):
 class StepDetails(msgspec.Struct, frozen=True, kw_only=True):
     """A step; `path` is its workspace.
 
-    `funnels` maps the templates all of whose steps it waits for to how many of them are not finished.
+    `files` is None of the past: nobody knows them. `funnels` maps the templates all of whose steps it waits
+    for to how many of them are not finished.
     """
 
     record: StepRecord
@@ -53,7 +55,7 @@ class StepDetails(msgspec.Struct, frozen=True, kw_only=True):
     funnels: dict[str, int]
     children: list[Neighbour]
     attempts: list[Attempt]
-    files: Files
+    files: Files | None
 
 
 def find_step(graph: Graph, pattern: str) -> StepRecord:
@@ -68,9 +70,11 @@ def find_step(graph: Graph, pattern: str) -> StepRecord:
     return found[0]
 
 
-def details(study: OpenStudy, step: StepRecord) -> StepDetails:
-    """Return everything about a step of an open study."""
-    graph = study.graph
+def details(study: OpenStudy, pattern: str, past: Past | None = None) -> StepDetails:
+    """Return everything about the step that a pattern names, as it is now or as it was: then without its files."""
+    graph: Graph = past.graph if past else study.graph
+    step = find_step(graph, pattern)
+    events = study.log.events_of(step.number)
     children = [*graph.children(step.number), *graph.funnel(step.template)]
     return StepDetails(
         record=step,
@@ -80,8 +84,8 @@ def details(study: OpenStudy, step: StepRecord) -> StepDetails:
         parents=_neighbours(graph, graph.parents(step.number)),
         funnels={template: graph.unfinished(template) for template in graph.funnels(step.number)},
         children=_neighbours(graph, dict.fromkeys(children)),
-        attempts=attempts(study.log.events_of(step.number)),
-        files=find_files(study, step),
+        attempts=attempts(recorded for recorded in events if not past or recorded.seq <= past.seq),
+        files=None if past else find_files(study, step),
     )
 
 
@@ -100,8 +104,12 @@ def details_data(found: StepDetails, now: int) -> dict[str, Any]:
         "funnels": found.funnels,
         "children": msgspec.to_builtins(found.children),
         "attempts": [_attempt_data(attempt) for attempt in found.attempts],
-        **msgspec.to_builtins(found.files),
+        **_files_data(found.files),
     }
+
+
+def _files_data(files: Files | None) -> dict[str, Any]:
+    return dict.fromkeys(Files.__struct_fields__) if files is None else msgspec.to_builtins(files)
 
 
 def explain(graph: Graph, step: StepRecord) -> str:

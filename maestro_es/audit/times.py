@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
+from typing import NamedTuple
 
 from maestro_es.core.model import Micros
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _AGO = re.compile(r"(\d+)\s*([smhdw])")
+_SEQ = re.compile(r"[0-9]{1,18}")
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
+
+
+class When(NamedTuple):
+    """A moment of a study: the event with number `seq`, or else the time `at`."""
+
+    at: Micros = 0
+    seq: int | None = None
+
+
+def parse_when(text: str, now: Micros) -> When:
+    """Return the moment that a text names: digits alone are the number of an event, all else is a time."""
+    return When(seq=int(text)) if _SEQ.fullmatch(text) else When(parse_time(text, now))
 
 
 def parse_time(text: str, now: Micros) -> Micros:

@@ -1,13 +1,15 @@
-"""What commands share: how they name a study, and how they are told why."""
+"""What commands share: how they name a study and a moment of it, and how they are told why."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from maestro_es.audit.times import When, parse_when
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.study_dir import find_study
 from maestro_es.store.study_log import LOG_NAME
@@ -17,6 +19,29 @@ study_argument = click.argument("study", required=False, type=click.Path(path_ty
 
 #: The option of each command that changes something.
 reason_option = click.option("--reason", default="", help="Why; kept in the log.", metavar="TEXT")
+
+
+class WhenType(click.ParamType[When]):
+    """A moment of a study: the number of an event, or a time as `history` takes it."""
+
+    name = "time|seq"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> When:
+        """Return it."""
+        try:
+            return parse_when(value, time.time_ns() // 1000)
+        except ValueError as error:
+            self.fail(f"{error}, or the number of an event", param, ctx)
+
+
+#: The option of commands that show state.
+at_option = click.option(
+    "--at",
+    "when",
+    type=WhenType(),
+    metavar="TIME|SEQ",
+    help="As the log knew it then: 2h ago, '2026-01-31 14:30', or a plain number: after that event.",
+)
 
 
 def study_path(study: Path | None) -> Path:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import click
 
 from maestro_es.audit.attempts import Attempt
-from maestro_es.audit.step_details import Files, Neighbour, StepDetails, details, details_data, find_step, listed
-from maestro_es.audit.times import show_time
-from maestro_es.cli.common import example, split_arguments
+from maestro_es.audit.past import recall
+from maestro_es.audit.step_details import Files, Neighbour, StepDetails, details, details_data, listed
+from maestro_es.audit.times import When, show_time
+from maestro_es.cli.common import at_option, example, split_arguments
 from maestro_es.cli.output import json_option, write_json, write_lines
 from maestro_es.core.model import Micros, State
 from maestro_es.poller.open_study import OpenStudy
@@ -22,18 +23,22 @@ _ATTEMPTS = ("Attempt", "Kind", "Job ID", "Submitted", "Started", "Ended", "Exit
 @example("maestro-es show ./pi sample_N.1000.SEED.1")
 @click.command()
 @click.argument("arguments", nargs=-1, required=True, metavar="[STUDY] STEP")
+@at_option
 @json_option
-def command(arguments: tuple[str, ...], *, as_json: bool) -> None:
+def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> None:
     """Show everything about one STEP of STUDY: its state and why, its attempts, files, parents and children.
 
-    STEP is the name of an instance, or a glob that fits only one.
+    STEP is the name of an instance, or a glob that fits only one. With --at its files are left out: the log does not
+    know them.
     """
     roots, patterns = split_arguments(arguments)
     if len(roots) > 1 or len(patterns) != 1:
         raise click.UsageError("Name one step, of one study.")
     with OpenStudy(roots[0]) as study:
-        found = details(study, find_step(study.graph, patterns[0]))
         now = study.context.now()
+        past = recall(study.log, when, now) if when else None
+        found = details(study, patterns[0], past)
+        now = past.at if past else now
     if as_json:
         write_json([details_data(found, now)])
     else:
@@ -41,7 +46,7 @@ def command(arguments: tuple[str, ...], *, as_json: bool) -> None:
 
 
 def _lines(found: StepDetails, now: Micros) -> Iterator[str]:
-    yield from labelled((*_facts(found, now), *_files(found.files)))
+    yield from labelled((*_facts(found, now), *(_files(found.files) if found.files else ())))
     if found.attempts:
         yield ""
         yield from columns(_ATTEMPTS, [_attempt_row(attempt) for attempt in found.attempts])

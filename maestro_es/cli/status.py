@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import click
 
+from maestro_es.audit.past import recall
 from maestro_es.audit.status import Summary, reason, select_steps, step_data, summarise, summary_data
-from maestro_es.audit.times import show_ago, show_time
-from maestro_es.cli.common import example, split_arguments
+from maestro_es.audit.times import When, show_ago, show_time
+from maestro_es.cli.common import at_option, example, split_arguments
 from maestro_es.cli.output import (
     json_option,
     on_terminal,
@@ -21,6 +22,7 @@ from maestro_es.cli.output import (
     write_lines,
     write_pages,
 )
+from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, State, StepRecord
 from maestro_es.errors import MaestroError
 from maestro_es.poller.open_study import OpenStudy
@@ -35,7 +37,7 @@ class Standing(NamedTuple):
 
     summary: Summary
     steps: Sequence[StepRecord]
-    now: Micros
+    past: bool
 
 
 @example("maestro-es status ./pi --state failed --state timedout")
@@ -47,11 +49,13 @@ class Standing(NamedTuple):
 @click.option("--disable-pager", is_flag=True, help="Print everything at once.")
 @click.option("--disable-theme", is_flag=True, help="No colours.")
 @click.option("--csv", "as_csv", is_flag=True, help="The text of status.csv, as of now; for one study.")
+@at_option
 @json_option
 def command(  # noqa: PLR0913 - Maestro's flags
     arguments: tuple[str, ...],
     layout: str,
     states: tuple[str, ...],
+    when: When | None,
     *,
     only_summary: bool,
     disable_pager: bool,
@@ -62,18 +66,18 @@ def command(  # noqa: PLR0913 - Maestro's flags
     """Show how each STUDY stands, from its log; with STEP patterns only the steps that they name.
 
     A JSON object has the keys "study" and "steps". Its durations are seconds, its times UTC; "why" says why a step did
-    not end well.
+    not end well. With --at the time of the last tick and whether one is overdue are left out: the log does not know.
     """
     roots, patterns = split_arguments(arguments)
     if as_csv and len(roots) > 1:
         raise click.UsageError("--csv shows one study.")
     wanted = [] if only_summary else [State[name] for name in states] or list(State)
-    read = Reader(patterns, wanted)
+    read = Reader(patterns, wanted, when)
     studies = read.all(roots)
     if as_json:
         write_json(_as_json(standing) for standing in studies)
     elif as_csv:
-        write("\n".join(status_text(standing.steps, standing.now) for standing in studies))
+        write("\n".join(status_text(standing.steps, standing.summary.at) for standing in studies))
     elif only_summary:
         write_lines(line for standing in studies for line in _summary_lines(standing))
     else:
@@ -85,9 +89,10 @@ def command(  # noqa: PLR0913 - Maestro's flags
 class Reader:
     """Reads studies one after the other and closes each at once; `failed` once one of several can't be read."""
 
-    def __init__(self, patterns: Sequence[str], states: Sequence[State]) -> None:
+    def __init__(self, patterns: Sequence[str], states: Sequence[State], when: When | None) -> None:
         self._patterns = patterns
         self._states = states
+        self._when = when
         self.failed = False
 
     def all(self, roots: Sequence[Path]) -> list[Standing]:
@@ -105,12 +110,14 @@ class Reader:
 
     def _one(self, root: Path) -> Standing:
         with OpenStudy(root) as study:
-            steps = select_steps(study.graph, self._patterns, self._states) if self._states else []
-            return Standing(summarise(study), steps, study.context.now())
+            past = recall(study.log, self._when, study.context.now()) if self._when else None
+            graph: Graph = past.graph if past else study.graph
+            steps = select_steps(graph, self._patterns, self._states) if self._states else []
+            return Standing(summarise(study, past), steps, past is not None)
 
 
 def _as_json(standing: Standing) -> dict[str, object]:
-    steps = [step_data(step, standing.now) for step in standing.steps]
+    steps = [step_data(step, standing.summary.at) for step in standing.steps]
     return {"study": summary_data(standing.summary), "steps": steps}
 
 
@@ -118,17 +125,17 @@ def _drawn(standing: Standing, layout: str, *, colour: bool) -> str:
     """Return the summary and the steps as a person reads them."""
     from maestro_es.report.layouts import LAYOUTS, UNLIMITED, Page, View  # noqa: PLC0415 - rich is slow to import
 
-    summary, steps, now = standing
+    summary, steps, _ = standing
     text = "".join(f"{line}\n" for line in _summary_lines(standing))
     if not steps:
         return f"{text}No step is like that.\n" if summary.steps else text
-    view = View(summary.path, steps, now, {step.number: reason(step) for step in steps})
+    view = View(summary.path, steps, summary.at, {step.number: reason(step) for step in steps})
     page = Page(terminal_width() if on_terminal() else UNLIMITED, colour, sys.stdout.encoding or "utf-8")
     return f"{text}\n{LAYOUTS[layout](view, page)}"
 
 
 def _summary_lines(standing: Standing) -> Iterator[str]:
-    summary, _, now = standing
+    summary = standing.summary
     throttle = f"at most {summary.throttle}" if summary.throttle else "no throttle"
     notes = [word for word, true in (("paused", summary.paused), ("cancelling", summary.cancelling)) if true]
     yield from labelled(
@@ -136,16 +143,17 @@ def _summary_lines(standing: Standing) -> Iterator[str]:
             ("Study", summary.name or Path(summary.path).name),
             ("Path", summary.path),
             ("Id", summary.id),
+            ("As of", f"{show_time(summary.at)}, event {summary.seq}" if standing.past else ""),
             ("Status", ", ".join([summary.status, *notes])),
             ("Steps", f"{summary.steps}: {counts(summary.states)}" if summary.steps else "none"),
             ("In flight", f"{summary.in_flight} ({throttle})"),
-            ("Last tick", _when(summary.last_tick, now)),
+            ("Last tick", "" if standing.past else _ago(summary.last_tick, summary.at)),
         )
     )
     yield from _warnings(summary)
 
 
-def _when(at: Micros | None, now: Micros) -> str:
+def _ago(at: Micros | None, now: Micros) -> str:
     return "never" if at is None else f"{show_time(at)}, {show_ago(at, now)}"
 
 

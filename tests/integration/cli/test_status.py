@@ -113,6 +113,7 @@ def test_json_is_one_object_with_the_study_and_its_steps(run, study):
         "overdue": True,
         "unreachable": {},
         "seq": data["study"]["seq"],
+        "at": data["study"]["at"],
     }
     assert [step["name"] for step in data["steps"]] == ["a_N.2", "a_N.1", "b_N.1", "b_N.2", "z"]
     assert data["steps"][0] == {

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from maestro_es.audit.times import iso, parse_time, show_ago, show_time
+from maestro_es.audit.times import When, iso, parse_time, parse_when, show_ago, show_time
 
 NOON = 1_769_860_800_000_000  # 2026-01-31 12:00:00 UTC
 SECOND = 1_000_000
@@ -32,6 +32,15 @@ def test_a_number_and_a_unit_is_so_long_ago(text, seconds):
 )
 def test_a_time_without_an_offset_is_in_the_hosts_zone(text):
     assert parse_time(text, 0) == NOON
+
+
+def test_digits_alone_are_the_number_of_an_event_and_all_else_is_a_time():
+    assert parse_when("20260131", NOON) == When(seq=20260131)
+    assert parse_when("90s", NOON) == When(NOON - 90 * SECOND)
+    assert parse_when("2026-01-31 13:00", 0) == When(NOON)
+    for text in ("#12", "-3", "١٢", "9" * 19, ""):
+        with pytest.raises(ValueError, match="is no time"):
+            parse_when(text, NOON)
 
 
 def test_a_date_is_its_midnight_in_the_hosts_zone():
