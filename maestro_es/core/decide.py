@@ -14,6 +14,7 @@ from maestro_es.core.evidence import Conclusion, ReportKind, Sighting, Verdict, 
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import (
     FAILED_STATES,
+    IMPORTED,
     Cause,
     JobState,
     Micros,
@@ -140,9 +141,15 @@ def _watch(record: StepRecord, sighting: Sighting, verdict: Verdict) -> list[e.A
 
 
 def _start(seen: Observations, record: StepRecord, sighting: Sighting, verdict: Verdict) -> list[e.AnyEvent]:
-    """Note that a job has started, when it is seen to run, and also when it has ended since the last tick."""
+    """Note that a job has started, when it is seen to run, and also when it has ended since the last tick.
+
+    What counts is the claim or the runner's own report: what the queue calls running may never come to the runner.
+    Jobs that Maestro submitted have neither.
+    """
     report = sighting.report(ReportKind.STARTED)
-    if record.state is State.RUNNING or not (verdict.conclusion is Conclusion.RUNNING or (report and sighting.end)):
+    begun = sighting.has_started or record.token.endswith(IMPORTED)
+    runs = begun and verdict.conclusion is Conclusion.RUNNING
+    if record.state is State.RUNNING or not (runs or (report and sighting.end)):
         return []
     at = report.at if report else seen.now
     return [e.JobStarted(token=record.token, at=at, evidence=verdict.evidence)]

@@ -78,7 +78,8 @@ class Sighting:
     """All that was seen of one attempt in one tick.
 
     `words` are the scheduler's own, for the log; `job_id`, `host` and `instance` are of a job found by its token;
-    `patient` says that it is too early to give up an attempt of which there is no trace.
+    `patient` says that it is too early to give up an attempt of which there is no trace; `start_known`, that its start
+    was known before the queue was asked, so that what the queue says of an end is said of that start.
     """
 
     claim: Claim = Claim()
@@ -91,6 +92,7 @@ class Sighting:
     host: str = ""
     instance: str = ""
     patient: bool = False
+    start_known: bool = False
 
     def report(self, kind: ReportKind) -> Report | None:
         """Return the first report of that kind."""
@@ -116,7 +118,7 @@ class Conclusion(enum.Enum):
     """What the evidence adds up to."""
 
     WAIT = "nothing to conclude"
-    RUNNING = "it runs"
+    RUNNING = "it runs, or has begun since the scheduler was asked"
     FINISHED = "it ended with exit code 0"
     FAILED = "it ended with another exit code"
     TIMED_OUT = "its walltime was over"
@@ -140,6 +142,12 @@ class Verdict:
     says: str = ""
     evidence: tuple[Evidence, ...] = field(default=())
 
+
+#: Ends without a word from the runner: the attempt is given up, so it must not run, now or later.
+GIVES_UP = (
+    Conclusion.FAILED, Conclusion.TIMED_OUT, Conclusion.CANCELLED, Conclusion.OUT_OF_MEMORY,
+    Conclusion.HARDWARE_FAILED, Conclusion.LOST,
+)  # fmt: skip
 
 #: What a scheduler's word means once the runner can't or won't speak.
 _FINAL = {
@@ -189,7 +197,10 @@ def _conclude(sighting: Sighting) -> Conclusion:
         return Conclusion.RUNNING
     if sighting.queue in _NOT_OVER:
         return Conclusion.WAIT
-    return _without_report(sighting)
+    conclusion = _without_report(sighting)
+    if conclusion in GIVES_UP and sighting.has_started and not sighting.start_known:
+        return Conclusion.RUNNING  # for all we know it started after the end that the scheduler speaks of
+    return conclusion
 
 
 def _dropped(sighting: Sighting) -> bool:

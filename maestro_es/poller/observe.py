@@ -15,6 +15,7 @@ from maestro_es.adapters.base import Adapter, Seen
 from maestro_es.adapters.process import Host
 from maestro_es.core.decide import Observations
 from maestro_es.core.evidence import (
+    GIVES_UP,
     Answer,
     Claim,
     ClaimState,
@@ -26,20 +27,13 @@ from maestro_es.core.evidence import (
     judge,
 )
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import JobState, Micros, Phase, StepRecord
+from maestro_es.core.model import JobState, Micros, Phase, State, StepRecord
 from maestro_es.errors import Unreachable
 from maestro_es.poller import claims
 from maestro_es.poller.inbox import read_reports, step_of
 from maestro_es.poller.study_dir import StudyDir
 
-#: Ends that are the scheduler's word alone. Whoever puts such a job back in the queue must not start it another time.
-_ENDED_WITHOUT_REPORT = (
-    Conclusion.FAILED, Conclusion.TIMED_OUT, Conclusion.CANCELLED, Conclusion.OUT_OF_MEMORY,
-    Conclusion.HARDWARE_FAILED,
-)  # fmt: skip
-
-
-#: A scheduler's words for a job whose exit code is that of the runner.
+#: A scheduler's words for a job whose exit code is that of the runner: of a start that was refused, perhaps.
 _ENDED = (JobState.FINISHED, JobState.FAILED)
 
 
@@ -156,12 +150,16 @@ class Look:
     def _sight(
         self, step: StepRecord, reports: Sequence[Report], seen: Seen | Silence | None, claim: Claim | None
     ) -> Sighting:
-        """Put together what was seen of one attempt; read its claim if it is gone without a word."""
-        patient = self._patient(step)
+        """Put together what was seen of one attempt; `claim` is its claim as it was before, if it was read.
+
+        It is read now where it tells what the queue does not: whether the step has begun, and whose the reports are.
+        """
+        known = step.state is State.RUNNING or (claim is not None and claim.state is ClaimState.JOB)
         if reports and claim is not None and claim.state is ClaimState.NONE:
-            claim = self._claim(step)  # made after we read it; it says whose the reports are
-            patient = patient or claim.state is ClaimState.JOB  # and is younger than what the queue has said
-        sighting = Sighting(claim=claim or Claim(), reports=tuple(reports), patient=patient)
+            claim = self._claim(step)  # made after we read it
+        sighting = Sighting(
+            claim=claim or Claim(), reports=tuple(reports), patient=self._patient(step), start_known=known
+        )
         if isinstance(seen, Seen):
             sighting = replace(
                 sighting, queue=seen.state, words=seen.words, exit_code=seen.exit_code,
@@ -169,8 +167,9 @@ class Look:
             )  # fmt: skip
         elif seen is not None:
             sighting = replace(sighting, queue=seen)
-        if claim is None and sighting.queue in _ENDED and not sighting.end:
-            claim = self._claim(step)  # the scheduler's word may be of a start that was refused, or never came so far
+        begins = sighting.queue is JobState.RUNNING and not (known or sighting.has_started)
+        if claim is None and not sighting.end and (begins or sighting.queue in _ENDED):
+            claim = self._claim(step)
             sighting = replace(sighting, claim=claim)
         if sighting.queue is not JobState.GONE or sighting.report(ReportKind.EXIT):
             return sighting
@@ -192,18 +191,21 @@ class Look:
         return 0 <= self._moment.now - since < self._adapters.of(step).grace_seconds * 1_000_000
 
     def _settle_doubt(self, step: StepRecord, sighting: Sighting) -> Sighting:
-        """Make the claim of an attempt of which there is no trace; what it says then is the truth."""
+        """Make the claim of an attempt that is to be given up without its runner's word; what it says is the truth.
+
+        Ours: it never starts. A job's, of which nobody knew when the queue was asked: it has begun since.
+        """
         conclusion = judge(sighting).conclusion
-        if conclusion is not Conclusion.CLAIM and (sighting.end or conclusion not in _ENDED_WITHOUT_REPORT):
+        if conclusion is not Conclusion.CLAIM and (sighting.end or conclusion not in GIVES_UP):
             return sighting
         try:
             claim = claims.abandon(self._study.path(step.workspace), step.token)
         except OSError as error:
             self._unreachable["files"] = f"{step.workspace}: {error.strerror}"
             return replace(sighting, queue=Silence.UNREACHABLE, accounting=Silence.NOT_ASKED)
-        if conclusion is not Conclusion.CLAIM:
-            return sighting  # it has ended by the scheduler's word; should that start it again, it is refused
-        return replace(sighting, claim=claim, patient=claim.state is not ClaimState.ABANDONED)
+        if conclusion is Conclusion.CLAIM or claim.state is ClaimState.JOB:
+            return replace(sighting, claim=claim)
+        return sighting
 
     def _strays(self, current: set[str]) -> tuple[tuple[str, str], ...]:
         """Return the reports that carry another token than the current one of their step."""

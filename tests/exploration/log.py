@@ -51,6 +51,7 @@ class Seen(NamedTuple):
     reports: frozenset[str] = frozenset()
     accounts: str = "not asked"
     patient: bool = False
+    start_known: bool = False
 
 
 class Decision(NamedTuple):
@@ -84,6 +85,7 @@ def sighting(seen: Seen, attempt: int) -> Sighting:
         accounting=accounts,
         job_id="7" if known else "",
         patient=seen.patient,
+        start_known=seen.start_known,
     )
 
 

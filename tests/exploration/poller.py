@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from maestro_es.core import events as e
-from maestro_es.core.evidence import Conclusion
+from maestro_es.core.evidence import GIVES_UP, Conclusion
 from maestro_es.core.model import Cause, Phase, State
-from maestro_es.poller.observe import _ENDED_WITHOUT_REPORT
 from tests.exploration.log import (
     Log,
     Seen,
@@ -25,7 +24,6 @@ from tests.exploration.log import (
 )
 from tests.exploration.sight import sight
 from tests.exploration.world import (
-    Attempt,
     Move,
     Poller,
     World,
@@ -34,23 +32,15 @@ from tests.exploration.world import (
     submitted,
 )
 
-#: A start died before it made its claim, and the scheduler starts the job again between its word for that and our
-#: claim. That the claim is not ours is not looked at.
-STARTED_AGAIN = "started again"
-
 #: Causes that blame the step itself.
 _BLAMES = (Cause.EXIT_CODE, Cause.SCHEDULER)
-
-#: What is known not to hold.
-GAPS = frozenset({STARTED_AGAIN})
 
 
 class Pollers:
     """The steps that pollers can make on a log."""
 
-    def __init__(self, log: Log, *, forgive: frozenset[str]) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
-        self._forgive = forgive
         self._next = {
             "refresh": self._refresh,
             "read claim": self._read_claim,
@@ -100,14 +90,15 @@ class Pollers:
         then = _saw(poller, "append", reports=world.inbox)
         record = self._log.step(poller.log)
         if in_flight(record):
-            reads, _ = sight(then.seen, record.attempt, record.phase is Phase.REQUESTED, "none")
-            then = then._replace(at="read claim again" if reads else self._after_sight(then))
+            reads, seen = sight(then.seen, record.attempt, record.phase, record.state, "none")
+            then = then._replace(at="read claim again") if reads else then._replace(seen=seen)
+            then = then if reads else then._replace(at=self._after_sight(then))
         yield f"reads the inbox: {sorted(world.inbox)}", world, then
 
     def _read_claim_again(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
         record = self._log.step(poller.log)
         claim = world.attempt(record.attempt).claim
-        _, seen = sight(poller.seen, record.attempt, record.phase is Phase.REQUESTED, claim)
+        _, seen = sight(poller.seen, record.attempt, record.phase, record.state, claim)
         then = poller._replace(seen=seen)
         yield f"reads the claim: {claim}", world, then._replace(at=self._after_sight(then))
 
@@ -126,13 +117,13 @@ class Pollers:
         record = self._log.step(poller.log)
         since = record.requested_at if record.phase is Phase.REQUESTED else record.missed_at
         found = set()
-        for patient in (True,) if since is None or poller.seen.patient else (True, False):
+        for patient in (True,) if since is None else (True, False):
             seen = poller.seen._replace(patient=patient)
             conclusion = conclude(seen, record.attempt)
             if conclusion in found:
                 continue
             found.add(conclusion)
-            ended = conclusion in _ENDED_WITHOUT_REPORT and not sighting(seen, record.attempt).end
+            ended = conclusion in GIVES_UP and not sighting(seen, record.attempt).end
             at = "make claim" if conclusion is Conclusion.CLAIM or ended else "append"
             yield f"concludes: {conclusion.value}", world, poller._replace(at=at, seen=seen)
 
@@ -143,8 +134,8 @@ class Pollers:
         if attempt.claim == "none":
             attempt = attempt._replace(claim="abandoned")
         then = poller._replace(at="append")
-        if conclude(poller.seen, number) is Conclusion.CLAIM:
-            then = _saw(then, "append", claim=attempt.claim, patient=attempt.claim != "abandoned")
+        if conclude(poller.seen, number) is Conclusion.CLAIM or attempt.claim != "abandoned":
+            then = _saw(then, "append", claim=attempt.claim)
         yield f"tries to make the claim: {attempt.claim}", world.with_attempt(number, attempt), then
 
     # -- act --------------------------------------------------------------------------------------------------------
@@ -164,8 +155,8 @@ class Pollers:
         names = ", ".join(type(event).__name__ for event in decision.events)
         after = world
         if decision.events:
-            misled = self._check(world, poller, decision.events)
-            after = _appended(world, decision.after)._replace(misled=misled)
+            self._check(world, poller, decision.events)
+            after = _appended(world, decision.after)
         yield f"appends {names or 'nothing'}", after, then
 
     def _own(self, seen: Seen | None, attempt: int) -> Seen | None:
@@ -223,8 +214,8 @@ class Pollers:
 
     # -- what must hold when something is written -------------------------------------------------------------------
 
-    def _check(self, world: World, poller: Poller, events: tuple[e.AnyEvent, ...]) -> bool:
-        """See whether what is about to be written is true; returns whether the poller was misled."""
+    def _check(self, world: World, poller: Poller, events: tuple[e.AnyEvent, ...]) -> None:
+        """See whether what is about to be written is true."""
         number = self._attempt(poller)
         attempt = world.attempt(number)
         kinds = {type(event) for event in events}
@@ -233,14 +224,8 @@ class Pollers:
         if e.AttemptAbandoned in kinds and attempt.claim != "abandoned":
             raise Violation("abandoned, and the claim is not ours")
         wrong = "" if world.misled else _given_up(world, number, events)
-        if wrong and self._gap(poller, attempt) not in self._forgive:
+        if wrong:
             raise Violation(wrong)
-        return world.misled or bool(wrong)
-
-    def _gap(self, poller: Poller, attempt: Attempt) -> str:
-        """Return which of the `GAPS` explains that an attempt is given up that lives, or nothing."""
-        ended = conclude(poller.seen, self._attempt(poller)) in _ENDED_WITHOUT_REPORT
-        return STARTED_AGAIN if ended and attempt.claim == "second" else ""
 
 
 def _given_up(world: World, number: int, events: tuple[e.AnyEvent, ...]) -> str:

@@ -7,21 +7,20 @@ from collections.abc import Iterable, Iterator
 
 from maestro_es.core.model import Settings
 from tests.exploration.log import Log, Violation, in_flight
-from tests.exploration.poller import GAPS, Pollers
+from tests.exploration.poller import Pollers
 from tests.exploration.world import Move, Poller, World, outside
 
 
 class Exploration:
     """All worlds that can be reached from a step that is ready, with so many pollers and attempts, and these faults.
 
-    Once a further attempt is requested the pollers stop, and the others go on. `forgive` names the
-    `GAPS` that are let pass.
+    Once a further attempt is requested the pollers stop, and the others go on.
     """
 
-    def __init__(self, pollers: int, attempts: int, faults: Iterable[str], *, forgive: frozenset[str] = GAPS) -> None:
+    def __init__(self, pollers: int, attempts: int, faults: Iterable[str]) -> None:
         self._attempts = attempts
         self._log = Log(Settings(submission_attempts=2, hardware_limit=2, abandon_limit=2))
-        self._pollers = Pollers(self._log, forgive=forgive)
+        self._pollers = Pollers(self._log)
         self._worlds: dict[World, int] = {}
         self._order: list[World] = []
         self._from = array("l")

@@ -9,7 +9,7 @@ from typing import Any
 
 from maestro_es.adapters.base import Seen as SeenBySchedulers
 from maestro_es.core.evidence import Claim, Silence
-from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.model import JobState, Phase, State, StepRecord
 from maestro_es.poller.observe import Look
 from tests.exploration.log import CLAIMS, Seen, sighting, token
 
@@ -19,8 +19,7 @@ _ADAPTER = SimpleNamespace(remains=lambda _step: False)
 class _Look(Look):
     """A look that has got as far as putting together what was seen; the claim, if it is read now, says `claim`.
 
-    It is as impatient as can be: whether the grace is over is asked later, so only a patience that does not come from
-    the clock shows.
+    It is as impatient as can be: whether the grace is over is asked later.
     """
 
     def __init__(self, claim: Claim) -> None:
@@ -37,22 +36,22 @@ class _Look(Look):
 
 
 @cache
-def sight(seen: Seen, attempt: int, requested: bool, claim: str) -> tuple[bool, Seen]:
+def sight(seen: Seen, attempt: int, phase: Phase, state: State, claim: str) -> tuple[bool, Seen]:
     """Return whether the claim is read (again), and what was seen then if it says `claim`."""
     look = _Look(CLAIMS[claim])
     before = sighting(seen, attempt)
     step = StepRecord(
         number=1, name="step", template="step", params=(), workspace="step", workspaces={}, scheduled=True, row=1,
-        restart_limit=0, token=token(attempt), attempt=attempt,
+        restart_limit=0, token=token(attempt), attempt=attempt, phase=phase, state=state,
     )  # fmt: skip
     answer: SeenBySchedulers | Silence = (
         SeenBySchedulers(before.queue, before.words, before.exit_code, before.job_id)
         if isinstance(before.queue, JobState)
         else before.queue
     )
-    found = look._sight(step, before.reports, answer, before.claim if requested else None)
+    found = look._sight(step, before.reports, answer, before.claim if phase is Phase.REQUESTED else None)
     states: Mapping[bool, Seen] = {
-        False: seen._replace(patient=found.patient),
-        True: seen._replace(patient=found.patient, claim=claim),
+        False: seen._replace(start_known=found.start_known),
+        True: seen._replace(start_known=found.start_known, claim=claim),
     }
     return look.reads, states[look.reads]

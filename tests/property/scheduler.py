@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from maestro_es.core import events as e
 from maestro_es.core.decide import (
@@ -18,6 +18,7 @@ from maestro_es.core.decide import (
     submissions,
 )
 from maestro_es.core.evidence import (
+    GIVES_UP,
     Answer,
     Claim,
     ClaimState,
@@ -222,11 +223,18 @@ class Poller:
         queue, job = (Silence.UNREACHABLE, None) if silent else self.scheduler.answer(step.token)
         reports = tuple(report for report in self.scheduler.reports if report.token == step.token)
         patient = self.time - (step.requested_at or 0) < GRACE
-        unsaid = queue in (JobState.GONE, JobState.FAILED, JobState.FINISHED)
-        claim = self.claim(step.token) if step.phase is Phase.REQUESTED or unsaid else Claim()
-        found = job.job_id if job else ""
-        code = job.code if job else None
-        return Sighting(claim=claim, reports=reports, queue=queue, exit_code=code, job_id=found, patient=patient)
+        early = self.claim(step.token) if step.phase is Phase.REQUESTED else Claim()
+        known = step.state is State.RUNNING or early.state is ClaimState.JOB
+        unsaid = queue in (JobState.GONE, JobState.FAILED, JobState.FINISHED, JobState.RUNNING)
+        return Sighting(
+            claim=self.claim(step.token) if unsaid else early,
+            reports=reports,
+            queue=queue,
+            exit_code=job.code if job else None,
+            job_id=job.job_id if job else "",
+            patient=patient,
+            start_known=known,
+        )
 
     def claim(self, token: str) -> Claim:
         owner = self.scheduler.claims.get(token)
@@ -235,12 +243,14 @@ class Poller:
         return Claim(ClaimState.ABANDONED) if owner == "abandoned" else Claim(ClaimState.JOB, owner, "node", "boot")
 
     def settle_doubt(self, step: StepRecord, sighting: Sighting) -> Sighting:
-        if judge(sighting).conclusion is not Conclusion.CLAIM:
+        conclusion = judge(sighting).conclusion
+        if conclusion is not Conclusion.CLAIM and (sighting.end or conclusion not in GIVES_UP):
             return sighting
         self.scheduler.claims.setdefault(step.token, "abandoned")
         claim = self.claim(step.token)
-        patient = claim.state is not ClaimState.ABANDONED
-        return Sighting(claim, sighting.reports, sighting.queue, patient=patient)
+        if conclusion is Conclusion.CLAIM or claim.state is ClaimState.JOB:
+            return replace(sighting, claim=claim)
+        return sighting
 
     # -- what must hold at any time ---------------------------------------------------------------------------------
 

@@ -137,8 +137,8 @@ def ended(code: int, **more: Any) -> Sighting:
 
 
 STARTED = Claim(ClaimState.JOB, "job1", "node1", "boot1")
-RUNNING = Sighting(queue=JobState.RUNNING)
+RUNNING = Sighting(queue=JobState.RUNNING, claim=STARTED)
 TIMED_OUT = Sighting(queue=JobState.TIMED_OUT)
 NODE_FAILED = Sighting(queue=JobState.HARDWARE_FAILED)
-LOST = Sighting(queue=JobState.GONE, claim=STARTED)
+LOST = Sighting(queue=JobState.GONE, claim=STARTED, start_known=True)
 ABANDONED = Sighting(claim=Claim(ClaimState.ABANDONED))

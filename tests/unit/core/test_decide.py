@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -172,6 +173,25 @@ def test_a_job_that_runs_is_noted_once():
     assert [(step, type(event).__name__) for step, event in drafts] == [(number, "JobStarted")]
     assert (of(drafts, e.JobStarted)[0].token, of(drafts, e.JobStarted)[0].at) == (token, 77)
     assert study.tick({number: RUNNING}) == []
+
+
+def test_what_the_queue_calls_running_has_not_begun_before_its_runner_has():
+    study = Study()
+    number = study.add("a", scheduled=True)
+    study.submit(number)
+
+    assert study.tick({number: Sighting(queue=JobState.RUNNING)}) == []
+    assert study.step(number).state is State.PENDING
+
+
+def test_a_start_that_nobody_knew_of_is_noted_before_its_end_is_believed():
+    study = Study(hardware_limit=1)
+    number = study.add("a", scheduled=True)
+    study.submit(number)
+    young = Sighting(queue=JobState.HARDWARE_FAILED, claim=STARTED)
+
+    assert kinds(study.tick({number: young})) == ["JobStarted"]
+    assert kinds(study.tick({number: replace(young, start_known=True)})) == ["HardwareFailed", "SubmissionRequested"]
 
 
 def test_a_finished_step_ended_when_its_runner_said_so():
@@ -555,7 +575,7 @@ def test_an_adopted_job_of_a_cancelled_study_is_asked_to_end():
     token = study.request(number)
     study.do(e.CancelRequested())
 
-    assert kinds(study.tick({number: Sighting(queue=JobState.RUNNING, job_id="17")})) == ["JobSubmitted", "JobStarted"]
+    assert kinds(study.tick({number: RUNNING})) == ["JobSubmitted", "JobStarted"]
     assert [step.token for step in jobs_to_end(study.graph, look())] == [token]
 
 

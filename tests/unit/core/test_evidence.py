@@ -53,10 +53,16 @@ none: Reports = ()
 
 
 def sighting(
-    claim: ClaimState, reports: Reports, queue: Answer, accounting: Answer, *, patient: bool = False
+    claim: ClaimState,
+    reports: Reports,
+    queue: Answer,
+    accounting: Answer,
+    *,
+    patient: bool = False,
+    known: bool = True,
 ) -> Sighting:
     said = tuple(report(kind, code) for kind, code in reports)
-    return Sighting(claim=Claim(claim), reports=said, queue=queue, accounting=accounting, patient=patient)
+    return Sighting(Claim(claim), said, queue, accounting, patient=patient, start_known=known)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +144,23 @@ def test_it_is_too_early_to_give_up_an_attempt_without_a_trace(claim: ClaimState
     assert judge(sighting(claim, none, J.GONE, J.GONE, patient=True)).conclusion is C.WAIT
 
 
+@pytest.mark.parametrize(
+    ("claim", "reports", "queue", "accounting"),
+    [
+        (K.JOB, none, J.HARDWARE_FAILED, S.NOT_ASKED),
+        (K.JOB, none, J.FAILED, S.NOT_ASKED),
+        (K.NOT_READ, ((BEGUN, None),), J.CANCELLED, S.NOT_ASKED),
+        (K.JOB, none, J.GONE, J.TIMED_OUT),
+        (K.JOB, none, J.GONE, J.GONE),
+        (K.JOB, ((REFUSED, 17),), J.FAILED, S.NOT_ASKED),
+    ],
+)
+def test_an_end_that_may_be_of_an_earlier_start_ends_nothing(
+    claim: ClaimState, reports: Reports, queue: Answer, accounting: Answer
+):
+    assert judge(sighting(claim, reports, queue, accounting, known=False)).conclusion is C.RUNNING
+
+
 # -- every combination -----------------------------------------------------------------------------------------------
 
 
@@ -150,7 +173,13 @@ class Row(NamedTuple):
     queue: Answer
     accounting: Answer
     patient: bool
+    known: bool
     conclusion: Conclusion
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything shows that the step has begun."""
+        return self.claim is K.JOB or BEGUN in self.kinds
 
     @property
     def given_up(self) -> bool:
@@ -188,11 +217,10 @@ def all_rows() -> list[Row]:
     for kinds in subsets:
         for code, reports in reports_of(kinds):
             said = frozenset(kinds)
-            for state, queue, accounting, patient in product(ClaimState, answers, answers, (False, True)):
-                seen = Sighting(
-                    claim=Claim(state), reports=reports, queue=queue, accounting=accounting, patient=patient
-                )
-                rows.append(Row(state, said, code, queue, accounting, patient, judge(seen).conclusion))
+            flags = (False, True)
+            for state, queue, accounting, known, patient in product(ClaimState, answers, answers, flags, flags):
+                seen = Sighting(Claim(state), reports, queue, accounting, patient=patient, start_known=known)
+                rows.append(Row(state, said, code, queue, accounting, patient, known, judge(seen).conclusion))
     return rows
 
 
@@ -201,7 +229,7 @@ def test_every_combination_is_looked_at():
     answers = len(JobState) + len(Silence)
     reports = 2 ** (len(ReportKind) - 1) * (1 + 3)  # without an exit report, and with three exit codes
 
-    assert len(all_rows()) == reports * len(ClaimState) * answers * answers * 2
+    assert len(all_rows()) == reports * len(ClaimState) * answers * answers * 2 * 2
 
 
 @pytest.mark.xdist_group("truth table")
@@ -274,8 +302,17 @@ RULES: dict[str, Callable[[Row], bool]] = {
         lambda row: bool(row.answers & OPEN) and (row.exit == 137 or (STOPPED in row.kinds and row.exit is None)),
         lambda row: row.conclusion not in (C.FAILED, C.STOPPED),
     ),
-    "it runs when the queue says so and its end is not known": lambda row: (
-        (row.conclusion is C.RUNNING) is (row.queue is J.RUNNING and not row.ended and not row.given_up)
+    "it runs when the queue says so and its end is not known": implies(
+        lambda row: row.queue is J.RUNNING and not row.ended and not row.given_up,
+        lambda row: row.conclusion is C.RUNNING,
+    ),
+    "it runs only if the queue says so, or it has begun and nobody knew when the queue was asked": only_if(
+        C.RUNNING,
+        lambda row: not row.ended and (row.queue is J.RUNNING or (row.begun and not row.known)),
+    ),
+    "what has begun is not given up unless that was known before the queue was asked": implies(
+        lambda row: row.begun and not row.known and not row.ended,
+        lambda row: row.conclusion not in BAD,
     ),
     "what a dead runner left behind is ended before anything else": lambda row: (
         (row.conclusion is C.END_REMAINS) is (row.queue is J.ORPHANED and EXIT not in row.kinds and not row.given_up)
@@ -310,7 +347,7 @@ RULES: dict[str, Callable[[Row], bool]] = {
         lambda row: row.conclusion is C.WAIT,
     ),
     "an answer that is no answer changes nothing that the queue has settled": implies(
-        lambda row: row.queue in EXPLAINS and not row.ended,
+        lambda row: row.queue in EXPLAINS and not row.ended and (row.known or not row.begun),
         lambda row: row.given_up or row.conclusion is judge(Sighting(queue=row.queue)).conclusion,
     ),
 }
