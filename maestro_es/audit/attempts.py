@@ -13,7 +13,8 @@ from maestro_es.core.model import Micros
 #: The outcome of an attempt that is not over.
 IN_FLIGHT = "in flight"
 
-_ENDS = (
+#: The events that end an attempt; `v_attempt` in SQL knows the same.
+ENDS = (
     e.SubmissionRejected,
     e.SubmissionWithdrawn,
     e.AttemptAbandoned,
@@ -72,7 +73,7 @@ def _go_on(attempt: Attempt, recorded: e.Recorded) -> None:
 def _end(attempt: Attempt, recorded: e.Recorded) -> None:
     """Take in how an attempt ends, if it does."""
     event = recorded.event
-    if isinstance(event, _ENDS):
+    if isinstance(event, ENDS):
         attempt.outcome = describe(event, str)
         attempt.ended_at = getattr(event, "at", recorded.recorded_at)
         attempt.evidence = getattr(event, "evidence", ())

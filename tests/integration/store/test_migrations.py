@@ -38,6 +38,9 @@ def test_a_new_log_has_all_tables_and_says_so(tmp_path: Path):
     assert {name for kind, name in tables(connection) if kind == "trigger"} == {
         "event_is_gapless", "event_is_never_updated", "event_is_never_deleted",
     }  # fmt: skip
+    assert {name for kind, name in tables(connection) if kind == "view"} == {
+        "v_event", "v_attempt", "v_wait", "v_step", "v_invocation",
+    }  # fmt: skip
     connection.close()
 
 
@@ -66,8 +69,8 @@ def test_a_log_that_lacks_its_migrations_gets_them_when_it_is_opened(tmp_path: P
     create(path).close()
     connection = sqlite3.connect(path, isolation_level=None)
     for kind, name in tables(connection):
-        if kind == "table":
-            connection.execute(f"DROP TABLE {name}")
+        if kind in {"table", "view"}:
+            connection.execute(f"DROP {kind} {name}")
     [(applied,)] = connection.execute("SELECT name FROM sqlite_master WHERE name LIKE '%migrations'").fetchall()
     connection.execute(f"DROP TABLE {applied}")
     connection.execute("PRAGMA user_version = 0")
