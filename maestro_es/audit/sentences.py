@@ -83,6 +83,12 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return "its scripts were written, nothing was run"
         case e.StepReset():
             return f"is to be run once more{_because(event.reason)}"
+        case e.StepSkipped():
+            return f"is taken as finished, skipped by {event.by}{_because(event.reason)}"
+        case e.StepHeld():
+            return f"is held: it is not submitted{_because(event.reason)}"
+        case e.StepReleased():
+            return f"was released: it may be submitted{_because(event.reason)}"
         case e.ReportIgnored():
             return f"a report of another attempt was not believed: {event.report}"
         case _:

@@ -14,7 +14,7 @@ from maestro_es.audit.past import Past
 from maestro_es.audit.status import reason, step_data
 from maestro_es.audit.times import iso
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Phase, State, StepRecord
+from maestro_es.core.model import RELEASED, Phase, State, StepRecord
 from maestro_es.core.requests import match_steps
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.open_study import OpenStudy
@@ -141,7 +141,7 @@ def _why_not_out(graph: Graph) -> str:
 def _unfinished(graph: Graph, step: StepRecord) -> list[str]:
     """Return what a blocked step still waits for, in words."""
     parents = [graph.step(number) for number in graph.parents(step.number)]
-    names = [f"{p.name} ({p.state.name})" for p in parents if p.state not in (State.FINISHED, State.DRYRUN)]
+    names = [f"{p.name} ({p.state.name})" for p in parents if p.state not in RELEASED]
     for template in graph.funnels(step.number):
         count = graph.unfinished(template)
         if count:

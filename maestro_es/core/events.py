@@ -306,7 +306,26 @@ class StepDryRun(Event, frozen=True):
 
 
 class StepReset(Event, frozen=True):
-    """A retry: the step waits to be submitted again, its counters at zero."""
+    """The step waits to be submitted again, its counters at zero. What finished after it was reset before it."""
+
+    reason: str = ""
+
+
+class StepSkipped(Event, frozen=True):
+    """A person, `by`, takes the step as finished, whatever became of it; what waits for it may run."""
+
+    by: str
+    reason: str = ""
+
+
+class StepHeld(Event, frozen=True):
+    """The step is not submitted, nor submitted again, until a person releases it; a job in flight goes on."""
+
+    reason: str = ""
+
+
+class StepReleased(Event, frozen=True):
+    """A held step may be submitted again."""
 
     reason: str = ""
 
@@ -323,7 +342,8 @@ AnyEvent = Union[
     StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated, RebootDetected, PollFailed,
     PollRecovered, StepImported, SubmissionRequested, JobSubmitted, SubmissionRejected, AttemptAbandoned,
     SubmissionWithdrawn, JobStarted, JobMissed, JobFound, StepFinished, StepTimedOut, StepRestarted,
-    HardwareFailed, StepFailed, StepCancelled, StepDryRun, StepReset, ReportIgnored,
+    HardwareFailed, StepFailed, StepCancelled, StepDryRun, StepReset, StepSkipped, StepHeld,
+    StepReleased, ReportIgnored,
 ]  # fmt: skip
 
 #: Every event type by its name in the log.

@@ -64,13 +64,16 @@ class Graph(Protocol):
         """Return the steps with an attempt that may have a job, by number."""
 
     def ready(self, *, scheduled: bool, limit: int) -> Iterable[StepRecord]:
-        """Return at most `limit` steps that may be submitted, by number."""
+        """Return at most `limit` steps that may be submitted and are not held, by number."""
 
     def waiting(self) -> Iterable[StepRecord]:
         """Return the steps that are blocked or ready, by number."""
 
     def cancelling(self) -> Iterable[StepRecord]:
         """Return the steps that a person wants to end and that are not done, by number."""
+
+    def held(self) -> Iterable[StepRecord]:
+        """Return the steps that a person holds and that are not done, by number."""
 
     def steps(self) -> Iterator[StepRecord]:
         """Return all steps by number."""
@@ -146,7 +149,7 @@ class MemoryGraph:
         return [record for record in self._records if record.phase in IN_FLIGHT]
 
     def ready(self, *, scheduled: bool, limit: int) -> list[StepRecord]:
-        found = (r for r in self._records if r.phase is Phase.READY and r.scheduled is scheduled)
+        found = (r for r in self._records if r.phase is Phase.READY and r.scheduled is scheduled and not r.held)
         return [record for _, record in zip(range(limit), found, strict=False)]
 
     def waiting(self) -> list[StepRecord]:
@@ -154,6 +157,9 @@ class MemoryGraph:
 
     def cancelling(self) -> list[StepRecord]:
         return [record for record in self._records if record.cancelling and record.phase is not Phase.DONE]
+
+    def held(self) -> list[StepRecord]:
+        return [record for record in self._records if record.held and record.phase is not Phase.DONE]
 
     def steps(self) -> Iterator[StepRecord]:
         return iter(self._records)

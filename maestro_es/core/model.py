@@ -128,6 +128,9 @@ IN_FLIGHT = (Phase.REQUESTED, Phase.SUBMITTED)
 #: The states in which a step has ended badly.
 FAILED_STATES = (State.FAILED, State.TIMEDOUT, State.HWFAILURE)
 
+#: The states of a step for which nothing waits any more.
+RELEASED = (State.FINISHED, State.DRYRUN)
+
 
 def is_local(adapter: Mapping[str, object]) -> bool:
     """Whether a batch block asks for no scheduler, so that its throttle is one for local steps."""
@@ -165,7 +168,8 @@ class StepRecord(msgspec.Struct):
     """The state of one step. Assigned by the reducer and nowhere else.
 
     `number` is the step's place in the log (1, 2, 3 ... in launch order), `row` its line in ``status.csv``.
-    Times are microseconds UTC or None. `unmet` counts the parents and funnel groups that are not finished.
+    Times are microseconds UTC or None. `unmet` counts the parents and funnel groups that are not finished. `held`: not
+    to be submitted; `skipped`: finished because a person said so; `blocker`: the step because of which it ended.
     """
 
     number: int
@@ -199,6 +203,9 @@ class StepRecord(msgspec.Struct):
     exit_code: int | None = None
     cause: Cause | None = None
     message: str = ""
+    held: bool = False
+    skipped: bool = False
+    blocker: int | None = None
 
 
 class StudyRecord(msgspec.Struct):

@@ -7,8 +7,8 @@ from typing import Any
 
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Phase, State, StepRecord, SubmissionKind
-from maestro_es.core.transitions import connect, expect, move, refusal, release
+from maestro_es.core.model import IN_FLIGHT, RELEASED, Phase, State, StepRecord, SubmissionKind
+from maestro_es.core.transitions import connect, expect, move, refusal, release, retract
 
 
 def _connection_added(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.ConnectionAdded) -> None:
@@ -122,7 +122,7 @@ def _timed_out(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.
 
 def _restarted(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.StepRestarted) -> None:
     expect(record, recorded, Phase.DONE)
-    if record.state is not State.TIMEDOUT or event.number != record.restarts + 1:
+    if record.state is not State.TIMEDOUT or event.number != record.restarts + 1 or record.unmet:
         raise refusal(record, recorded, f"which is {record.state.name} after {record.restarts} restarts")
     record.restarts = event.number
     record.kind = SubmissionKind.RESTART
@@ -145,6 +145,7 @@ def _failed(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.Ste
     record.message = event.message
     record.exit_code = event.exit_code
     record.ended_at = event.at
+    record.blocker = event.blocker
     move(graph, record, State.FAILED, Phase.DONE)
 
 
@@ -152,6 +153,7 @@ def _cancelled(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.
     expect(record, recorded, Phase.BLOCKED, Phase.READY, Phase.REQUESTED, Phase.SUBMITTED)
     record.message = event.message
     record.ended_at = event.at
+    record.blocker = event.blocker
     move(graph, record, State.CANCELLED, Phase.DONE)
 
 
@@ -163,14 +165,44 @@ def _dry_run(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.St
 
 
 def _reset(graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.StepReset) -> None:
-    if record.phase is not Phase.DONE or record.state in (State.FINISHED, State.DRYRUN):
-        raise refusal(record, recorded, f"which is {record.state.name}")
+    expect(record, recorded, Phase.BLOCKED, Phase.READY, Phase.DONE)
+    if record.state in RELEASED:
+        retract(graph, record, recorded)
     record.kind = SubmissionKind.RETRY if record.attempt else SubmissionKind.FIRST
     record.restarts = record.hardware_failures = record.rejections = record.abandoned = 0
-    record.submitted_at = record.started_at = record.ended_at = record.exit_code = record.cause = None
+    record.submitted_at = record.started_at = record.ended_at = None
+    _forget_end(record)
     record.cancelling = False
-    record.message = ""
     move(graph, record, State.INITIALIZED, Phase.BLOCKED if record.unmet else Phase.READY)
+
+
+def _skipped(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.StepSkipped) -> None:
+    if record.phase in IN_FLIGHT or record.state in RELEASED:
+        raise refusal(record, recorded, f"which is {record.state.name}")
+    _forget_end(record)
+    record.skipped = True
+    record.message = f"skipped by {event.by}" + (f": {event.reason}" if event.reason else "")
+    record.ended_at = recorded.recorded_at
+    move(graph, record, State.FINISHED, Phase.DONE)
+    release(graph, record)
+
+
+def _forget_end(record: StepRecord) -> None:
+    record.exit_code = record.cause = record.blocker = None
+    record.skipped = False
+    record.message = ""
+
+
+def _held(_graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.StepHeld) -> None:
+    if record.held or record.phase is Phase.DONE:
+        raise refusal(record, recorded, "which is held already" if record.held else "which is done")
+    record.held = True
+
+
+def _released(_graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.StepReleased) -> None:
+    if not record.held:
+        raise refusal(record, recorded, "which is not held")
+    record.held = False
 
 
 #: The rule of each event about a step.
@@ -193,4 +225,7 @@ STEP_RULES: dict[type[e.Event], Callable[[Graph, StepRecord, e.Recorded, Any], N
     e.StepCancelled: _cancelled,
     e.StepDryRun: _dry_run,
     e.StepReset: _reset,
+    e.StepSkipped: _skipped,
+    e.StepHeld: _held,
+    e.StepReleased: _released,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Phase, State, StepRecord
+from maestro_es.core.model import RELEASED, Phase, State, StepRecord
 from maestro_es.errors import InvalidTransition
 
 
@@ -54,9 +54,31 @@ def release(graph: Graph, record: StepRecord) -> None:
         graph.save(child)
 
 
+def retract(graph: Graph, record: StepRecord, recorded: e.Recorded) -> None:
+    """Let what a finished step has released wait for it again; refuse if any of that is under way or has finished."""
+    waiting = graph.children(record.number)
+    if not graph.unfinished(record.template):
+        waiting = waiting + graph.funnel(record.template)
+    children = [graph.step(number) for number in waiting]
+    for child in children:
+        if not (untouched(child) or (child.phase is Phase.DONE and child.state not in RELEASED)):
+            raise refusal(record, recorded, f"as {child.name!r}, which waited for it, is {child.state.name}")
+    graph.count_unfinished(record.template, 1)
+    for child in children:
+        child.unmet += 1
+        if child.phase is Phase.READY:
+            move(graph, child, child.state, Phase.BLOCKED)
+        graph.save(child)
+
+
+def untouched(record: StepRecord) -> bool:
+    """Whether a step waits for its first attempt, or the first since it was reset."""
+    return record.state is State.INITIALIZED and record.phase in (Phase.BLOCKED, Phase.READY)
+
+
 def connect(graph: Graph, record: StepRecord, recorded: e.Recorded, parent: int) -> None:
     """Let a step wait for a parent."""
     if not 1 <= parent <= graph.study.steps or parent == record.number:
         raise InvalidTransition(f"event {recorded.seq}: step {record.name!r} can't wait for step {parent}")
     graph.connect(parent, record.number)
-    record.unmet += graph.step(parent).state not in (State.FINISHED, State.DRYRUN)
+    record.unmet += graph.step(parent).state not in RELEASED

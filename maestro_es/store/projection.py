@@ -42,6 +42,8 @@ _ENCODERS: dict[str, Callable[[Any], Any]] = {
     "workspaces": _json,
     "scheduled": int,
     "cancelling": int,
+    "held": int,
+    "skipped": int,
     "state": lambda state: state.name,
     "phase": int,
     "kind": lambda kind: kind.value,
@@ -52,6 +54,8 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "workspaces": _workspaces.decode,
     "scheduled": bool,
     "cancelling": bool,
+    "held": bool,
+    "skipped": bool,
     "state": State.__members__.__getitem__,
     "phase": Phase,
     "kind": SubmissionKind,
@@ -245,13 +249,17 @@ class ProjectedGraph:
         return self._select("WHERE phase IN (2, 3) ORDER BY number")
 
     def ready(self, *, scheduled: bool, limit: int) -> list[StepRecord]:
-        return self._select("WHERE phase = 1 AND scheduled = ? ORDER BY number LIMIT ?", int(scheduled), limit)
+        where = "WHERE phase = 1 AND held = 0 AND scheduled = ? ORDER BY number LIMIT ?"
+        return self._select(where, int(scheduled), limit)
 
     def waiting(self) -> list[StepRecord]:
         return self._select("WHERE phase IN (0, 1) ORDER BY number")
 
     def cancelling(self) -> list[StepRecord]:
         return self._select("WHERE cancelling = 1 AND phase != 4 ORDER BY number")
+
+    def held(self) -> list[StepRecord]:
+        return self._select("WHERE held = 1 AND phase != 4 ORDER BY number")
 
     def steps(self) -> Iterator[StepRecord]:
         return iter(self._select("ORDER BY number"))

@@ -72,6 +72,7 @@ def moves(graph: Graph, number: int, rng: random.Random) -> list[Draft]:
     kind = rng.choice(list(SubmissionKind))
     attempt = record.attempt + 1
     whole: list[e.AnyEvent] = [e.StudyPaused(), e.StudyResumed(), e.StudyReopened()]
+    held: list[e.AnyEvent] = [e.StepHeld(), e.StepReleased()]
     return [
         (number, e.SubmissionRequested(attempt=attempt, token=f"t{number}-{attempt}", kind=kind)),
         (number, e.JobSubmitted(token=token, job_id=str(rng.random()), host=rng.choice(["", "node1"]))),
@@ -88,6 +89,8 @@ def moves(graph: Graph, number: int, rng: random.Random) -> list[Draft]:
         (number, e.StepCancelled(at=3, message="cancelled")),
         (number, e.StepDryRun(at=4)),
         (number, e.StepReset()),
+        (number, e.StepSkipped(by="me", reason=rng.choice(["", "why not"]))),
+        (number, rng.choice(held)),
         (number, e.StepImported(state=rng.choice(list(State)), submitted_at=1, restarts=rng.randrange(3))),
         (number, e.ConnectionAdded(parent=rng.randrange(1, graph.study.steps + 1))),
         (None, e.CancelRequested(steps=(number,) if rng.random() < 0.7 else None)),

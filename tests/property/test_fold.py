@@ -30,6 +30,10 @@ def check(graph: Graph) -> None:
     assert study.steps == len(steps)
     assert study.open_steps == sum(step.phase is not Phase.DONE for step in steps)
     assert study.states == dict(Counter(step.state.name for step in steps))
+    held = [step.number for step in steps if step.held and step.phase is not Phase.DONE]
+    assert [step.number for step in graph.held()] == held
+    ready = [step.number for scheduled in (False, True) for step in graph.ready(scheduled=scheduled, limit=99)]
+    assert sorted(ready) == [step.number for step in steps if step.phase is Phase.READY and not step.held]
     unfinished = Counter(step.template for step in steps if step.state not in RELEASED)
     for step in steps:
         parents = [graph.step(number) for number in graph.parents(step.number)]
@@ -125,6 +129,6 @@ def test_how_events_are_grouped_into_transactions_makes_no_difference(
 def without_times(found: tuple[object, ...]) -> str:
     study, steps, *rest = found
     assert isinstance(steps, list)
-    times = {FIELDS.index("requested_at"), FIELDS.index("submitted_at")}
+    times = {FIELDS.index(name) for name in ("requested_at", "submitted_at", "ended_at")}
     plain = [[value is None if index in times else value for index, value in enumerate(row)] for row in steps]
     return repr((study, plain, rest))

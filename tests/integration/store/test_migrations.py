@@ -83,6 +83,24 @@ def test_a_log_that_lacks_its_migrations_gets_them_when_it_is_opened(tmp_path: P
         assert same(log)
 
 
+def test_a_log_from_before_steps_could_be_held_is_folded_into_the_new_columns(tmp_path: Path):
+    path = tmp_path / "events.db"
+    written(path).close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    for kind, name in tables(connection):
+        if kind in ("view", "table") and name != "event":
+            connection.execute(f"DROP {kind} {name}")
+    for statement in statements(dict(scripts())["0002_projection"]):
+        connection.execute(statement)
+    connection.execute("DELETE FROM _sqlite_migrations WHERE name >= '0004'")
+    connection.execute("PRAGMA user_version = 3")
+    connection.close()
+
+    with reopen(path) as log:
+        assert log.query("PRAGMA user_version") == [(KNOWN,)]
+        assert same(log)
+
+
 def test_the_columns_of_a_step_are_the_fields_of_its_record(tmp_path: Path):
     with create(tmp_path / "events.db") as log:
         columns = [row[1] for row in log.query("PRAGMA table_info(step)")]

@@ -228,7 +228,7 @@ def test_a_transaction_of_many_events_is_one_transaction(path: Path):
         numbers = range(1, 25_001)
         steps = [(number, e.StepAdded(name=f"s{number}", template="make", workspace="w")) for number in numbers]
         with pytest.raises(InvalidTransition):
-            log.append([*steps, (1, e.StepReset())])
+            log.append([*steps, (1, e.StepReleased())])
         assert log.head.seq == 3
         assert log.graph.study.steps == 0
 
@@ -461,7 +461,8 @@ def test_a_refresh_takes_in_what_others_have_appended(log: StudyLog, path: Path)
 def test_the_questions_of_a_tick_are_answered_from_an_index(log: StudyLog):
     questions = [
         "SELECT * FROM step WHERE phase IN (2, 3) ORDER BY number",
-        "SELECT * FROM step WHERE phase = 1 AND scheduled = 1 ORDER BY number LIMIT 5",
+        "SELECT * FROM step WHERE phase = 1 AND held = 0 AND scheduled = 1 ORDER BY number LIMIT 5",
+        "SELECT * FROM step WHERE held = 1 AND phase != 4 ORDER BY number",
         "SELECT * FROM step WHERE cancelling = 1 AND phase != 4 ORDER BY number",
         "SELECT child FROM edge WHERE parent = 1 ORDER BY child",
         "SELECT parent FROM edge WHERE child = 1 ORDER BY parent",

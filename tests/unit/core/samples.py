@@ -43,6 +43,9 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.StepCancelled(at=6, message="cancelled"),
     e.StepDryRun(at=6),
     e.StepReset(),
+    e.StepSkipped(by="me"),
+    e.StepHeld(),
+    e.StepReleased(),
     e.ReportIgnored(token="t0", report="t0.exit.0"),
 )
 
@@ -82,6 +85,9 @@ FULL: tuple[e.AnyEvent, ...] = (
     ),
     e.StepCancelled(at=6, message="cancelled", token="t1", blocker=3, evidence=SAID),
     e.StepReset(reason="new input"),
+    e.StepSkipped(by="me", reason="not needed"),
+    e.StepHeld(reason="look first"),
+    e.StepReleased(reason="looked"),
 )  # fmt: skip
 
 SAMPLES = MINIMAL + FULL

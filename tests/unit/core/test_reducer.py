@@ -638,12 +638,197 @@ def test_a_parent_that_finishes_late_is_counted_for_children_that_have_ended(stu
 
 
 @pytest.mark.parametrize("end", [Study.finish, lambda study, number: study.do(e.StepDryRun(at=1), number)])
-def test_a_step_that_has_finished_is_not_reset(study: Study, end: Callable[[Study, int], object]):
-    number = study.add("a")
-    end(study, number)
+def test_a_finished_step_that_is_reset_is_waited_for_again(study: Study, end: Callable[[Study, int], object]):
+    first, other = (study.add(name, template="sim") for name in ("sim_1", "sim_2"))
+    child, post = study.add("child", parents=(first,)), study.add("post", parents=(first,), funnels=("sim",))
+    end(study, other)
+    end(study, first)
+    assert [study.step(number).phase for number in (child, post)] == [Phase.READY, Phase.READY]
 
-    with pytest.raises(InvalidTransition, match="StepReset can't follow for step 'a'"):
-        study.do(e.StepReset(), number)
+    study.do(e.StepReset(), first)
+
+    assert [study.step(number).phase for number in (first, child, post)] == [Phase.READY, Phase.BLOCKED, Phase.BLOCKED]
+    assert [study.step(number).unmet for number in (child, post)] == [1, 2]
+    check_counts(study)
+    end(study, first)
+    assert [study.step(number).phase for number in (child, post)] == [Phase.READY, Phase.READY]
+
+
+def test_a_funnel_that_waits_for_another_step_already_is_not_made_to_wait_twice(study: Study):
+    first, _ = (study.add(name, template="sim") for name in ("sim_1", "sim_2"))
+    post = study.add("post", funnels=("sim",))
+    study.finish(first)
+
+    study.do(e.StepReset(), first)
+
+    assert (study.step(post).unmet, study.graph.unfinished("sim")) == (1, 2)
+    check_counts(study)
+
+
+UNDER_WAY: dict[str, Callable[[Study, int], object]] = {
+    "finished": Study.finish,
+    "skipped": lambda study, number: study.do(e.StepSkipped(by="me"), number),
+    "requested": Study.request,
+    "started": Study.start,
+    "withdrawn": lambda study, number: study.do(e.SubmissionWithdrawn(token=study.request(number)), number),
+    "resubmitted": lambda study, number: study.do(
+        e.HardwareFailed(token=study.start(number), at=1, number=1, limit=3, reason="node failed"), number
+    ),
+}
+
+
+@pytest.mark.parametrize("waits", ["for the step", "for all of its template"])
+@pytest.mark.parametrize("how", UNDER_WAY)
+def test_a_finished_step_is_not_reset_before_what_went_on_after_it(study: Study, how: str, waits: str):
+    first = study.add("a")
+    child = study.add("b", parents=(first,)) if waits == "for the step" else study.add("b", funnels=("a",))
+    study.finish(first)
+    UNDER_WAY[how](study, child)
+
+    with pytest.raises(
+        InvalidTransition, match="StepReset can't follow for step 'a', as 'b', which waited for it, is"
+    ):
+        study.do(e.StepReset(), first)
+
+    if study.step(child).phase in (Phase.READY, Phase.DONE):
+        study.do(e.StepReset(), child)
+        study.do(e.StepReset(), first)
+        assert study.step(child).phase is Phase.BLOCKED
+        check_counts(study)
+
+
+def test_a_finished_step_may_be_reset_before_a_child_that_has_failed(study: Study):
+    first, second = study.chain("a", "b")
+    study.finish(first)
+    study.fail(second)
+
+    study.do(e.StepReset(), first)
+
+    assert (study.step(second).state, study.step(second).unmet) == (State.FAILED, 1)
+    check_counts(study)
+
+
+def test_a_step_that_waits_for_its_restart_begins_anew_when_it_is_reset(study: Study):
+    number = study.add("a", run=RESTARTABLE)
+    study.do(e.StepTimedOut(token=study.start(number), at=9_000), number)
+    study.do(e.StepRestarted(number=1, limit=0), number)
+
+    study.do(e.StepReset(), number)
+
+    step = study.step(number)
+    assert (step.state, step.phase, step.kind) == (State.INITIALIZED, Phase.READY, SubmissionKind.RETRY)
+    assert step.restarts == 0
+
+
+# -- skipped and held ------------------------------------------------------------------------------------------------
+
+
+def skippable(how: str) -> tuple[Study, int]:
+    """Return a study with a step that came so far."""
+    if how == "failed":
+        study, number = reach("submitted")
+        study.fail(number)
+    elif how == "cancelled":
+        study, number = reach("ready")
+        study.do(e.StepCancelled(at=1, message="cancelled before it ran", blocker=7), number)
+    else:
+        study, number = reach(how)
+    return study, number
+
+
+@pytest.mark.parametrize("how", ["blocked", "ready", "failed", "cancelled"])
+def test_a_skipped_step_has_finished_for_what_waits_for_it(how: str):
+    study, number = skippable(how)
+    child = study.add("child", parents=(number,))
+
+    study.do(e.StepSkipped(by="alice", reason="not needed"), number)
+
+    step = study.step(number)
+    assert (step.state, step.phase, step.skipped) == (State.FINISHED, Phase.DONE, True)
+    assert (step.message, step.exit_code, step.cause, step.blocker) == ("skipped by alice: not needed",) + (None,) * 3
+    assert step.ended_at == 1000 * len(study.events)
+    assert study.step(child).phase is Phase.READY
+    check_counts(study)
+
+
+def test_a_skipped_step_that_is_reset_is_not_skipped_any_more(study: Study):
+    first, second = study.chain("a", "b")
+    study.do(e.StepSkipped(by="alice"), first)
+
+    study.do(e.StepReset(), first)
+
+    assert not study.step(first).skipped
+    assert study.step(first).message == ""
+    assert study.step(second).phase is Phase.BLOCKED
+    check_counts(study)
+
+
+def test_a_parent_of_a_skipped_step_may_finish_later(study: Study):
+    first, second = study.chain("a", "b")
+    study.do(e.StepSkipped(by="alice"), second)
+
+    study.finish(first)
+
+    assert (study.step(second).state, study.step(second).unmet) == (State.FINISHED, 0)
+    check_counts(study)
+
+
+def test_a_held_step_is_not_ready_until_it_is_released(study: Study):
+    first, second = study.add("a"), study.add("b")
+
+    study.do(e.StepHeld(), first)
+    assert [step.number for step in study.graph.ready(scheduled=False, limit=5)] == [second]
+    assert [step.number for step in study.graph.held()] == [first]
+
+    study.do(e.StepReleased(), first)
+    assert [step.number for step in study.graph.ready(scheduled=False, limit=5)] == [first, second]
+    assert list(study.graph.held()) == []
+
+
+@pytest.mark.parametrize("phase", ["blocked", "ready", "requested", "submitted"])
+def test_what_is_held_goes_on_as_far_as_it_is(phase: str):
+    study, number = reach(phase)
+
+    study.do(e.StepHeld(), number)
+
+    assert study.step(number).held
+    assert study.step(number).phase.name.lower() == phase
+    with pytest.raises(InvalidTransition, match="StepHeld can't follow for step 'a', which is held already"):
+        study.do(e.StepHeld(), number)
+
+
+def test_a_step_in_flight_that_is_held_is_held_when_it_is_to_be_submitted_again(study: Study):
+    number = study.add("a")
+    token = study.start(number)
+    study.do(e.StepHeld(), number)
+
+    study.do(e.HardwareFailed(token=token, at=1, number=1, limit=3, reason="node failed"), number)
+
+    assert study.step(number).phase is Phase.READY
+    assert list(study.graph.ready(scheduled=False, limit=5)) == []
+
+
+def test_a_held_step_that_is_reset_stays_held(study: Study):
+    number = study.add("a")
+    study.do(e.StepHeld(), number)
+    study.fail(number)
+    assert list(study.graph.held()) == []
+
+    study.do(e.StepReset(), number)
+
+    assert [step.number for step in study.graph.held()] == [number]
+
+
+@pytest.mark.parametrize("end", [Study.fail, lambda study, n: study.do(e.StepCancelled(at=1, message=""), n)])
+def test_a_step_says_because_of_which_it_ended(study: Study, end: Callable[[Study, int], object]):
+    first, second = study.chain("a", "b")
+    end(study, first)
+    study.do(e.StepFailed(at=1, cause=Cause.UPSTREAM, message="a ended", blocker=first), second)
+    assert (study.step(first).blocker, study.step(second).blocker) == (None, first)
+
+    study.do(e.StepReset(), second)
+
+    assert study.step(second).blocker is None
 
 
 # -- taken over from Maestro -----------------------------------------------------------------------------------------
@@ -751,7 +936,7 @@ def reach(phase: str) -> tuple[Study, int]:
     return study, number
 
 
-#: In which phases of its step an event may be recorded; the restart and the reset have tests of their own.
+#: In which phases of its step an event may be recorded; the restart and the release have tests of their own.
 ALLOWED: dict[type[e.Event], set[str]] = {
     e.ConnectionAdded: {"blocked", "ready"},
     e.StepImported: {"blocked", "ready"},
@@ -770,7 +955,10 @@ ALLOWED: dict[type[e.Event], set[str]] = {
     e.StepFailed: {"blocked", "ready", "requested", "submitted"},
     e.StepCancelled: {"blocked", "ready", "requested", "submitted"},
     e.StepDryRun: {"ready"},
-    e.StepReset: set(),
+    e.StepReset: {"blocked", "ready", "done"},
+    e.StepSkipped: {"blocked", "ready"},
+    e.StepHeld: {"blocked", "ready", "requested", "submitted"},
+    e.StepReleased: set(),
 }
 
 
