@@ -50,7 +50,11 @@ class NotAStudy(StudyError):
 
 
 class DamagedLog(StudyError):
-    """The log can't be read as one, or a row of it was changed by another hand."""
+    """The log can't be read as one, or a row of it was changed by another hand. `details` say where, for programs."""
+
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class InvalidTransition(StudyError):

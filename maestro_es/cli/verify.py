@@ -2,19 +2,62 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from maestro_es.cli.common import example, open_study, study_argument
-from maestro_es.store.verification import verify
+from maestro_es.audit.times import iso, show_time
+from maestro_es.cli.common import example, study_argument, study_path
+from maestro_es.cli.output import json_option, write_lines
+from maestro_es.errors import DamagedLog
+from maestro_es.poller.open_study import open_as_it_is
+from maestro_es.store.verification import Known, Verification, prove, verify
 
 
 @example("maestro-es verify ./pi")
 @click.command()
 @study_argument
-def command(study: Path | None) -> None:
-    """Check the event log of STUDY: every digest, every payload, and a full replay compared with the state in use."""
-    with open_study(study) as opened:
-        found = verify(opened.log)
-        click.echo(f"{opened.dir.root}: {found.events} events are as they were written; head {found.head}")
+@click.option("--head", metavar="DIGEST", help="A head that was noted earlier, or its first 8 digits or more.")
+@json_option
+def command(study: Path | None, head: str | None, *, as_json: bool) -> None:
+    """Check the event log of STUDY: every digest, every payload, and a full replay compared with the state in use.
+
+    The head that it prints seals all events up to there: note it at another place, and with --head it is proven later
+    that the log of that day is the beginning of this one. Exits with 1 and names the first thing that is wrong.
+    """
+    root = study_path(study)
+    known: Known | None = None
+    try:
+        with open_as_it_is(root) as log:
+            if head:
+                known = prove(log, head)
+                if not as_json:
+                    _say_known(root, known)
+            found = verify(log)
+    except DamagedLog as error:
+        if as_json:
+            _write_json(root, known, {"ok": False, "problem": str(error), **error.details})
+        raise
+    if as_json:
+        _write_json(root, known, _data(found))
+    else:
+        click.echo(f"{root}: {found.events} events are as they were written; head {found.head}")
+
+
+def _say_known(root: Path, known: Known) -> None:
+    when = show_time(known.recorded_at)
+    click.echo(
+        f"{root}: {known.head} is the digest of event {known.seq}, of {when}, and all up to it is unchanged: the log "
+        "of that day is the beginning of this one"
+    )
+
+
+def _data(found: Verification) -> dict[str, Any]:
+    return {"ok": True, "events": found.events, "head": found.head}
+
+
+def _write_json(root: Path, known: Known | None, data: dict[str, Any]) -> None:
+    proven = known and {"seq": known.seq, "time": iso(known.recorded_at), "head": known.head}
+    write_lines([json.dumps({"study": str(root), **data, "known": proven}, default=str)])

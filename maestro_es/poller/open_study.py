@@ -135,6 +135,12 @@ class OpenStudy:
         self.log.append([(None, e.StudyRelocated(before=study.root, after=here))])
 
 
+def open_as_it_is(root: Path, context: Context | None = None) -> StudyLog:
+    """Open the log of a study without bringing its projection in step, to see whether it is right."""
+    context = context or Context()
+    return StudyLog.open(StudyDir(root).log, context.now, clock.identity(context.host), fold=False)
+
+
 def study_id_at(root: Path) -> str:
     """Return the id of the study whose log lies in a directory; empty if there is none.
 

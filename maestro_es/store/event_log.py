@@ -13,18 +13,21 @@ power is cut. One row is one event::
     data         the payload as JSON
     digest       SHA-256 over the digest of the row before (32 zero bytes before the first) and this row's columns,
                  joined by NUL bytes: changing a row by any other hand breaks the chain from there on
+
+A row of an older version of its type is lifted to the present one as it is read (`maestro_es.core.upcasts`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from maestro_es.core.events import EVENT_TYPES, VERSIONS, AnyEvent, Recorded
+from maestro_es.core.upcasts import upcast
 from maestro_es.errors import DamagedLog, NewerLog
 
 #: The digest before the first event.
@@ -34,12 +37,17 @@ Row = tuple[int, int, int, "int | None", str, int, str, bytes]
 
 _COLUMNS = "seq, recorded_at, invocation, step, type, version, data, digest"
 _encode = msgspec.json.Encoder().encode
-_decoders: dict[str, msgspec.json.Decoder[Any]] = {}
+_decoders: dict[str, Callable[[str], Any]] = {}
 
 
-def row_digest(before: bytes, row: tuple[object, ...]) -> bytes:
-    """Return the digest of a row, given without its digest, after the one before it."""
-    text = "\0".join("" if value is None else str(value) for value in row)
+def row_digest(before: bytes, row: tuple[Any, ...]) -> bytes:
+    """Return the digest of a row, given without its digest, after the one before it.
+
+    ValueError if a number of it is none: a text that reads like a number is another value.
+    """
+    seq, recorded_at, invocation, step, name, version, data = row
+    about = "" if step is None else f"{step:d}"
+    text = f"{seq:d}\0{recorded_at:d}\0{invocation:d}\0{about}\0{name}\0{version:d}\0{data}"
     return hashlib.sha256(before + text.encode()).digest()
 
 
@@ -54,20 +62,41 @@ def seal(before: bytes, recorded: Recorded) -> Row:
 def decode(row: Row) -> Recorded:
     """Return the event of a row. NewerLog for a type or version from the future, DamagedLog for a broken payload."""
     seq, recorded_at, invocation, step, name, version, data, _ = row
-    if name not in VERSIONS or version > VERSIONS[name]:
-        raise NewerLog(f"event {seq} is a {name} of version {version}, which this version of maestro-es can't read")
-    return Recorded(seq, recorded_at, invocation, step, _payload(seq, name, data))
-
-
-def _payload(seq: int, name: str, data: str) -> AnyEvent:
-    decoder = _decoders.get(name)
-    if decoder is None:
-        decoder = _decoders[name] = msgspec.json.Decoder(EVENT_TYPES[name])
     try:
-        event: AnyEvent = decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise DamagedLog(f"event {seq}: its payload is no {name}: {error}") from None
-    return event
+        event: AnyEvent = (
+            (_decoders.get(name) or _decoder(name))(data) if VERSIONS.get(name) == version else _older(row)
+        )
+    except (msgspec.DecodeError, UnicodeError, TypeError, LookupError) as error:
+        raise DamagedLog(f"event {seq}: its payload is no {name}: {error}", check="payload") from None
+    return Recorded(seq, recorded_at, invocation, step, event)
+
+
+def _decoder(name: str) -> Callable[[str], Any]:
+    found = _decoders[name] = msgspec.json.Decoder(EVENT_TYPES[name]).decode
+    return found
+
+
+def _older(row: Row) -> Any:  # noqa: ANN401 - of a type that is known by its name
+    """Return the event of a row that is not of the version that we write."""
+    seq, _, _, _, name, version, data, _ = row
+    _check_version(seq, name, version)
+    return msgspec.convert(upcast(name, version, msgspec.json.decode(data, type=dict)), EVENT_TYPES[name])
+
+
+def newer(complaint: str, version: str) -> str:
+    """Return what is said of an event of a later version, once it is known which version of maestro-es wrote it."""
+    if not version:
+        return f"{complaint}; install a later one"
+    return f"{complaint}; maestro-es {version} wrote it: install that version or a later one"
+
+
+def _check_version(seq: int, name: object, version: object) -> None:
+    if not isinstance(name, str) or not isinstance(version, int) or version < 1:
+        message = f"event {seq}: {name!r} of version {version!r} was never an event"
+        raise DamagedLog(message, check="type" if not isinstance(name, str) else "version")
+    if name not in VERSIONS or version > VERSIONS[name]:
+        shown = name if name.isidentifier() else repr(name)
+        raise NewerLog(f"event {seq} is a {shown} of version {version}, which this version of maestro-es can't read")
 
 
 def insert(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
@@ -81,7 +110,7 @@ def read_rows(connection: sqlite3.Connection, after: int, limit: int) -> list[Ro
     rows: list[Row] = connection.execute(query, (after, limit)).fetchall()
     for seq, row in enumerate(rows, after + 1):
         if row[0] != seq:
-            raise DamagedLog(f"event {seq} is missing: event {row[0]} follows event {seq - 1}")
+            raise _missing(seq, row[0])
     return rows
 
 
@@ -106,10 +135,19 @@ def check_chain(rows: Iterable[Row], after: tuple[int, int, bytes] = (0, 0, GENE
     seq, time, before = after
     for row in rows:
         if row[0] != seq + 1:
-            raise DamagedLog(f"event {seq + 1} is missing: event {row[0]} follows event {seq}")
-        if row[7] != row_digest(before, row[:7]):
-            raise DamagedLog(f"event {row[0]} was changed after it was written: its digest is wrong")
+            raise _missing(seq + 1, row[0])
+        try:
+            digest = row_digest(before, row[:7])
+        except (ValueError, TypeError):  # a number of it is none
+            digest = b""
+        if row[7] != digest:
+            message = f"event {row[0]} was changed after it was written: its digest is wrong"
+            raise DamagedLog(message, check="digest", seq=row[0])
         if row[1] < time:
-            raise DamagedLog(f"event {row[0]} is earlier than the one before it")
+            raise DamagedLog(f"event {row[0]} is earlier than the one before it", check="time", seq=row[0])
         seq, time, before = row[0], row[1], row[7]
         yield row
+
+
+def _missing(seq: int, found: int) -> DamagedLog:
+    return DamagedLog(f"event {seq} is missing: event {found} follows event {seq - 1}", check="gap", seq=seq)

@@ -36,6 +36,42 @@ def scripts() -> list[tuple[str, str]]:
     return [(entry.name.removesuffix(".sql"), entry.read_text("utf-8")) for entry in files]
 
 
+def spoilt(connection: sqlite3.Connection) -> list[str]:
+    """Return which tables, indexes and views of a file are missing, and which triggers are not as they were made."""
+    found = _objects(connection)
+    return [
+        f"{kind} {name}"
+        for (kind, name), sql in _as_made().items()
+        if (kind, name) not in found or (kind == "trigger" and found[kind, name] != sql)
+    ]
+
+
+def mend(connection: sqlite3.Connection) -> None:
+    """Make the triggers of a file as they were made; they are what keeps its events from being changed by accident."""
+    found = _objects(connection)
+    for (kind, name), sql in _as_made().items():
+        if kind == "trigger" and found.get((kind, name)) != sql:
+            connection.execute(f"DROP TRIGGER IF EXISTS {name}")
+            connection.execute(sql)
+
+
+def _as_made() -> dict[tuple[str, str], str]:
+    scratch = sqlite3.connect(":memory:")
+    try:
+        for _, sql in scripts():
+            for statement in statements(sql):
+                scratch.execute(statement)
+        return _objects(scratch)
+    finally:
+        scratch.close()
+
+
+def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    """Return the statements of a file's schema by kind and name, but for what SQLite makes by itself."""
+    query = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+    return {(kind, name): sql for kind, name, sql in connection.execute(query)}
+
+
 def _runner(sql: str) -> Any:  # noqa: ANN401 - sqlite-utils' type of a migration function
     def apply(database: Any) -> None:  # noqa: ANN401 - sqlite_utils.Database
         for statement in statements(sql):

@@ -18,7 +18,7 @@ from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Micros
 from maestro_es.core.reducer import REDUCER_VERSION, apply
 from maestro_es.errors import ConcurrentAppend, DamagedLog, LogUnavailable, NewerLog, NotAStudy
-from maestro_es.store import event_log
+from maestro_es.store import event_log, migrations
 from maestro_es.store.migrations import APPLICATION_ID, KNOWN, apply_migrations
 from maestro_es.store.projection import ProjectedGraph
 
@@ -29,6 +29,7 @@ _BUSY_SECONDS = 30.0
 _FLUSH_EVERY = 20_000
 _NEVER = 2**62
 _HEADER_BYTES = 100
+_SAID = 200
 
 
 class Head(NamedTuple):
@@ -67,13 +68,19 @@ class StudyLog:
             return cls(connection, path, clock, identity)
 
     @classmethod
-    def open(cls, path: Path, clock: Callable[[], Micros], identity: InvocationStarted) -> StudyLog:
-        """Open a log and bring its projection in step. NotAStudy, DamagedLog or NewerLog say why it can't be."""
+    def open(
+        cls, path: Path, clock: Callable[[], Micros], identity: InvocationStarted, *, fold: bool = True
+    ) -> StudyLog:
+        """Open a log and bring its projection in step, unless it is to be looked at as it is (`fold` off).
+
+        NotAStudy, DamagedLog or NewerLog say why it can't be.
+        """
         _require_file(path)
         with _closing_on_error(path) as connection:
             _check_header(connection, path)
             log = cls(connection, path, clock, identity)
-            log._catch_up()
+            if fold:
+                log._catch_up()
             return log
 
     def close(self) -> None:
@@ -174,12 +181,18 @@ class StudyLog:
 
     def events(self, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
         """Yield the events with ``after < seq <= upto``."""
-        return map(event_log.decode, self.rows(after, upto))
+        return self._decoded(self.rows(after, upto))
 
     def events_of(self, step: int) -> list[Recorded]:
         """Return the events about one step, however long the log is."""
         with _explained(self.path):
-            return list(map(event_log.decode, event_log.read_step_rows(self._connection, step)))
+            return list(self._decoded(event_log.read_step_rows(self._connection, step)))
+
+    def _decoded(self, rows: Iterable[event_log.Row]) -> Iterator[Recorded]:
+        try:
+            yield from map(event_log.decode, rows)
+        except NewerLog as error:
+            raise NewerLog(f"{self.path}: {event_log.newer(str(error), _version(self._connection))}") from None
 
     def rows(self, after: int = 0, upto: int | None = None) -> Iterator[event_log.Row]:
         """Yield the rows with ``after < seq <= upto``, read in blocks, so that no writer is kept waiting."""
@@ -191,6 +204,31 @@ class StudyLog:
                 return
             yield from block
             after = block[-1][0]
+
+    def readable_rows(self, upto: int | None = None) -> Iterator[event_log.Row]:
+        """Yield the rows up to one. DamagedLog names the first that can't be read."""
+        last = 0
+        try:
+            for row in self.rows(upto=upto):
+                last = row[0]
+                yield row
+        except DamagedLog as error:
+            if "check" in error.details:
+                raise
+            yield from self._rows_one_by_one(last)
+
+    def _rows_one_by_one(self, last: int) -> Iterator[event_log.Row]:
+        """Yield the rows after one, each read alone, up to the first that can't be read."""
+        while last < _NEVER:
+            last += 1
+            try:
+                rows = event_log.read_rows(self._connection, last - 1, 1)
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+                why = "it holds bytes that are no text" if "UTF-8" in str(error) else str(_explain(error, self.path))
+                raise DamagedLog(f"event {last} can't be read: {why}", check="file", seq=last) from None
+            if not rows:
+                return
+            yield rows[0]
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -230,8 +268,15 @@ class StudyLog:
         with self.transaction():
             self._connection.execute("BEGIN IMMEDIATE")
             self.head = Head(*event_log.head(self._connection))
+            migrations.mend(self._connection)
             self.graph.clear()
             self._fold(0)
+
+    def catch_up(self) -> None:
+        """Bring the projection in step if another version of the reducer made it, or it lacks events."""
+        with _explained(self.path):
+            if self.graph.reducer_version != REDUCER_VERSION or self.graph.applied_seq < self.head.seq:
+                self._catch_up()
 
     def _catch_up(self) -> None:
         """Fold the events that the projection lacks: all of them if another reducer or boot made it."""
@@ -298,10 +343,15 @@ def _check_header(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _writer(connection: sqlite3.Connection) -> str:
+    version = _version(connection)
+    return f"maestro-es {version}" if version else "a later version of maestro-es"
+
+
+def _version(connection: sqlite3.Connection) -> str:
+    """Return which version wrote last. Its payload may be one that we can't read as a whole."""
     query = "SELECT data FROM event WHERE type = 'InvocationStarted' ORDER BY seq DESC LIMIT 1"
     row = connection.execute(query).fetchone()
-    version = row and row[0].partition('"version":"')[2].partition('"')[0]
-    return f"maestro-es {version}" if version else "a later version of maestro-es"
+    return str(row[0]).partition('"version":"')[2].partition('"')[0] if row else ""
 
 
 @contextlib.contextmanager
@@ -320,7 +370,11 @@ def _explain(error: Exception, path: Path) -> Exception:
         for words, remedy in _REMEDIES.items():
             if text.startswith(words):
                 return LogUnavailable(f"{path}: nothing was written: {text}; {remedy}")
-    return DamagedLog(f"{path}: not readable as an event log ({text}); restore it from a copy")
+    said = " ".join(text.split())[:_SAID]
+    return DamagedLog(
+        f"{path}: not readable as an event log ({said}); restore it from a copy, or save what can be read with "
+        "'maestro-es export --salvage'"
+    )
 
 
 _REMEDIES = {

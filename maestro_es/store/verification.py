@@ -1,7 +1,8 @@
 """Verify a log: every event is as it was written, and the projection is what they add up to.
 
 What is wrong is a `DamagedLog`, which names the first wrong event. If the events are right and the projection differs,
-it names the first difference, and ``maestro-es rebuild`` mends it.
+it names the first difference, and ``maestro-es rebuild`` mends it. Its `details` say the same to programs: ``check``,
+``seq``, ``type`` and ``step`` of an event; ``table``, ``row``, ``column``, ``log`` and ``found`` of the projection.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from typing import Any
 
 import msgspec
 
-from maestro_es.core.events import InvocationStarted
+from maestro_es.core.events import InvocationStarted, Recorded
 from maestro_es.core.graph import MemoryGraph
-from maestro_es.core.model import StudyRecord
+from maestro_es.core.model import Micros, StudyRecord
 from maestro_es.core.reducer import apply
-from maestro_es.errors import DamagedLog, InvalidTransition
-from maestro_es.store import event_log
+from maestro_es.errors import DamagedLog, InvalidTransition, NewerLog, RequestRefused
+from maestro_es.store import event_log, migrations
 from maestro_es.store.projection import FIELDS, to_row
 from maestro_es.store.study_log import StudyLog
+
+#: What a digest is named by: at least so many of its hexadecimal digits.
+_DIGITS = range(8, 65)
 
 
 @dataclass(frozen=True)
@@ -32,52 +36,119 @@ class Verification:
     head: str
 
 
+@dataclass(frozen=True)
+class Known:
+    """The event that a digest is of: all up to it is as it was when that digest was the head."""
+
+    seq: int
+    recorded_at: Micros
+    head: str
+
+
 def verify(log: StudyLog) -> Verification:
     """Check every digest, fold every event in memory, and compare the outcome with the projection row by row.
 
     Others may append meanwhile: only the end of it, where the projection is compared, keeps them waiting.
     """
-    fold = _Fold()
-    fold.take(log.rows())
+    fold = Fold()
+    fold.take(log.readable_rows())
+    log.catch_up()
     with log.snapshot() as connection:
         fold.take(log.rows(after=fold.head[0]))
         _check_file(connection)
         for difference in _differences(connection, fold):
-            raise DamagedLog(f"{difference}; the events are right: run 'maestro-es rebuild'")
+            raise difference
+        _check_schema(connection)
     return Verification(fold.head[0], fold.head[2].hex())
 
 
-class _Fold:
-    """The graph that the events add up to, and the last event that was found right."""
+def prove(log: StudyLog, head: str) -> Known:
+    """Find the event that a digest, or the first digits of it, is of, and check that all up to it is unchanged."""
+    if len(head) not in _DIGITS or not set(head) <= set("0123456789abcdefABCDEF"):
+        raise RequestRefused(
+            f"--head takes {_DIGITS[0]} to {_DIGITS[-1]} hexadecimal digits of a digest, not {head!r}"
+        )
+    query = "SELECT seq FROM event WHERE hex(digest) LIKE ? LIMIT 2"
+    found = log.query(query, (f"{head}%",))
+    if not found:
+        raise DamagedLog(f"no event has the digest {head}: this is not the log of that day, or not any more")
+    if len(found) > 1:
+        raise RequestRefused(f"events {found[0][0]} and {found[1][0]} both have a digest that begins {head}: say more")
+    known = Known(0, 0, "")
+    for row in event_log.check_chain(log.readable_rows(int(str(found[0][0])))):
+        known = Known(row[0], row[1], row[7].hex())
+    return known
+
+
+class Fold:
+    """The graph that rows of a log add up to, and the last row that was found right."""
 
     def __init__(self) -> None:
         self.graph = MemoryGraph()
         self.head = (0, 0, event_log.GENESIS)
-        self._invocations: set[int] = set()
+        self._versions: dict[int, str] = {}
 
     def take(self, rows: Iterable[event_log.Row]) -> None:
-        """Check and fold more rows."""
-        for row in event_log.check_chain(rows, self.head):
-            recorded = event_log.decode(row)
-            if isinstance(recorded.event, InvocationStarted):
-                self._invocations.add(recorded.seq)
-            if recorded.invocation not in self._invocations:
-                raise DamagedLog(f"event {recorded.seq}: event {recorded.invocation} is no start of an invocation")
+        """Check and fold more rows. DamagedLog names the first wrong one; NewerLog who wrote what can't be read."""
+        row: event_log.Row | None = None
+
+        def seen() -> Iterator[event_log.Row]:
+            nonlocal row
+            for row in rows:  # noqa: UP028 - `row` is what the error is about
+                yield row
+
+        try:
+            for right in event_log.check_chain(seen(), self.head):
+                self._fold(event_log.decode(right))
+                self.head = (right[0], right[1], right[7])
+        except NewerLog as error:
+            writer = self._versions.get(row[2], "") if row else ""
+            raise NewerLog(event_log.newer(str(error), writer)) from None
+        except DamagedLog as error:
+            if row is None or error.details.get("seq", row[0]) != row[0]:
+                raise
+            raise self._placed(error, row) from None
+
+    def _fold(self, recorded: Recorded) -> None:
+        if isinstance(recorded.event, InvocationStarted):
+            self._versions[recorded.seq] = recorded.event.version
+        if recorded.invocation not in self._versions:
+            message = f"event {recorded.seq}: event {recorded.invocation} is no start of an invocation"
+            raise DamagedLog(message, check="invocation")
+        try:
+            apply(self.graph, recorded)
+        except InvalidTransition as error:
+            raise DamagedLog(f"{error}: the log was not written by maestro-es alone", check="transition") from None
+
+    def _placed(self, error: DamagedLog, row: event_log.Row) -> DamagedLog:
+        """Return the error with the place that it is about: the type of the event, and the step by its name."""
+        seq, _, _, step, name, *_ = row
+        shown = str(name) if str(name).isidentifier() else repr(name)
+        about = ""
+        if step is not None:
             try:
-                apply(self.graph, recorded)
-            except InvalidTransition as error:
-                raise DamagedLog(f"{error}: the log was not written by maestro-es alone") from None
-            self.head = (row[0], row[1], row[7])
+                about = f" of step {self.graph.step(step).name!r}"
+            except (KeyError, TypeError):
+                about = f" of step {step!r}"
+        details = {"check": "payload", "seq": seq, "type": str(name), "step": step, **error.details}
+        return DamagedLog(f"{error} ({shown}{about})", **details)
 
 
 def _check_file(connection: sqlite3.Connection) -> None:
     """Let SQLite check the file: its pages, and each index against its table."""
     found = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
     if found != ["ok"]:
-        raise DamagedLog(f"the file is damaged: {found[0]}; restore it from a copy")
+        raise DamagedLog(f"the file is damaged: {' '.join(found[0].split())}; restore it from a copy", check="file")
 
 
-def _differences(connection: sqlite3.Connection, fold: _Fold) -> Iterator[str]:
+def _check_schema(connection: sqlite3.Connection) -> None:
+    """Check that all is there that keeps the log from being changed by accident, and that finds what is in it."""
+    for name in migrations.spoilt(connection):
+        message = f"the file's {name} is not as it was made; the events are right: run 'maestro-es rebuild'"
+        raise DamagedLog(message, check="schema")
+
+
+def _differences(connection: sqlite3.Connection, fold: Fold) -> Iterator[DamagedLog]:
     """Yield what in the projection is not as the events have it."""
     graph = fold.graph
     numbers = range(1, graph.study.steps + 1)
@@ -91,40 +162,42 @@ def _differences(connection: sqlite3.Connection, fold: _Fold) -> Iterator[str]:
     yield from _rows(connection, "template", ("name", "data", "unfinished"), templates, 1)
 
 
-def _study(connection: sqlite3.Connection, fold: _Fold) -> Iterator[str]:
+def _study(connection: sqlite3.Connection, fold: Fold) -> Iterator[DamagedLog]:
     row = connection.execute("SELECT applied_seq, study FROM projection").fetchone()
     seq = fold.head[0]
     if not row:
         if seq:
-            yield "the projection has no record of the study"
+            yield _different("the projection has no record of the study", "projection")
         return
     if row[0] > seq:
-        raise DamagedLog(f"the log ends with event {seq}, but it had {row[0]}: events were taken away")
+        message = f"the log ends with event {seq}, but it had {row[0]}: events were taken away"
+        raise DamagedLog(message, check="gap", seq=seq + 1)
     if row[0] < seq:
-        yield f"the projection stands at event {row[0]}, the log at {seq}"
+        yield _different(f"the projection stands at event {row[0]}, the log at {seq}", "projection")
     expected = msgspec.to_builtins(fold.graph.study)
     try:
         found = msgspec.to_builtins(msgspec.json.decode(row[1], type=StudyRecord))
     except msgspec.DecodeError as error:
-        yield f"the projection's record of the study can't be read: {error}"
+        yield _different(f"the projection's record of the study can't be read: {error}", "projection")
         return
     for name, value in expected.items():
         if found[name] != value:
-            yield _differs("the study", name, found[name], value)
+            yield _differs("the study", ("projection", ""), name, found[name], value)
 
 
-def _steps(connection: sqlite3.Connection, graph: MemoryGraph) -> Iterator[str]:
+def _steps(connection: sqlite3.Connection, graph: MemoryGraph) -> Iterator[DamagedLog]:
     found = connection.execute(f"SELECT {', '.join(FIELDS)} FROM step ORDER BY number")
     for record, row in zip_longest(graph.steps(), found):
         if record is None or (row and row[0] < record.number):
-            yield f"the projection has a step {row[0]} ({row[1]!r}) too many"
+            yield _different(f"the projection has a step {row[0]} ({row[1]!r}) too many", "step", row[1])
             return
         if row is None or row[0] > record.number:
-            yield f"the projection lacks step {record.number} ({record.name!r})"
+            yield _different(f"the projection lacks step {record.number} ({record.name!r})", "step", record.name)
             return
         expected = to_row(record)
         if expected != list(row):
-            yield from _fields(f"step {record.number} ({record.name!r})", FIELDS, row, expected)
+            what = f"step {record.number} ({record.name!r})"
+            yield from _fields(what, ("step", record.name), FIELDS, row, expected)
 
 
 def _rows(
@@ -133,28 +206,38 @@ def _rows(
     columns: tuple[str, ...],
     expected: Iterable[tuple[Any, ...]],
     keys: int,
-) -> Iterator[str]:
+) -> Iterator[DamagedLog]:
     """Compare a table with its expected rows, both in the order of the primary key: the first `keys` columns."""
     order = ", ".join(columns[:keys])
     found = connection.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")
     for right, row in zip_longest(expected, found):
         if right is None or (row and row[:keys] < right[:keys]):
-            yield f"the projection has a row too many in {table}: {_named(columns[:keys], row)}"
+            shown = _named(columns[:keys], row)
+            yield _different(f"the projection has a row too many in {table}: {shown}", table, shown)
             return
         if row is None or row[:keys] > right[:keys]:
-            yield f"the projection lacks a row in {table}: {_named(columns[:keys], right)}"
+            shown = _named(columns[:keys], right)
+            yield _different(f"the projection lacks a row in {table}: {shown}", table, shown)
             return
-        yield from _fields(f"{table} {row[0]!r}", columns, row, right)
+        yield from _fields(f"{table} {row[0]!r}", (table, str(row[0])), columns, row, right)
 
 
-def _fields(what: str, names: Iterable[str], found: Iterable[object], expected: Iterable[object]) -> Iterator[str]:
+def _fields(
+    what: str, place: tuple[str, str], names: Iterable[str], found: Iterable[object], expected: Iterable[object]
+) -> Iterator[DamagedLog]:
     for name, value, right in zip(names, found, expected, strict=True):
         if value != right:
-            yield _differs(what, name, value, right)
+            yield _differs(what, place, name, value, right)
 
 
-def _differs(what: str, name: str, found: object, expected: object) -> str:
-    return f"the projection of {what} differs in {name}: it has {found!r}, the events add up to {expected!r}"
+def _differs(what: str, place: tuple[str, str], name: str, found: object, expected: object) -> DamagedLog:
+    message = f"the projection of {what} differs in {name}: it has {found!r}, the events add up to {expected!r}"
+    return _different(message, *place, column=name, found=found, log=expected)
+
+
+def _different(message: str, table: str, row: str = "", **details: object) -> DamagedLog:
+    whole = f"{message}; the events are right: run 'maestro-es rebuild'"
+    return DamagedLog(whole, check="projection", table=table, row=row, **details)
 
 
 def _named(columns: tuple[str, ...], row: tuple[Any, ...]) -> str:

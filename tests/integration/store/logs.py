@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -138,11 +139,21 @@ def same(log: StudyLog) -> bool:
 
 
 def meddle(path: Path, *statements: str) -> None:
-    """Change a log by another hand, past its triggers."""
+    """Change a log by another hand, past its triggers, which stand there afterwards as before."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA ignore_check_constraints = ON")
-    for trigger in ("event_is_gapless", "event_is_never_updated", "event_is_never_deleted"):
-        connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
-    for statement in statements:
-        connection.execute(statement)
+    with without_triggers(connection):
+        for statement in statements:
+            connection.execute(statement)
     connection.close()
+
+
+@contextlib.contextmanager
+def without_triggers(connection: sqlite3.Connection) -> Iterator[None]:
+    triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    for name, _ in triggers:
+        connection.execute(f"DROP TRIGGER {name}")
+    yield
+    if connection.execute("SELECT name FROM sqlite_master WHERE name = 'event'").fetchone():
+        for _, sql in triggers:
+            connection.execute(sql)

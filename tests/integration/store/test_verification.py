@@ -13,12 +13,23 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.events import Recorded
-from maestro_es.errors import DamagedLog, MaestroError, NewerLog
+from maestro_es.errors import DamagedLog, MaestroError, NewerLog, RequestRefused
 from maestro_es.store import event_log
 from maestro_es.store.event_log import GENESIS, Row, check_chain, row_digest, seal
 from maestro_es.store.projection import FIELDS
-from maestro_es.store.verification import Verification, verify
-from tests.integration.store.logs import IDENTITY, create, history, meddle, reopen, written
+from maestro_es.store.study_log import StudyLog
+from maestro_es.store.verification import Known, Verification, prove, verify
+from tests.integration.store.logs import (
+    AFTER_REBOOT,
+    IDENTITY,
+    Clock,
+    create,
+    history,
+    meddle,
+    reopen,
+    without_triggers,
+    written,
+)
 
 #: The last event: `history`, and the starts of two invocations.
 LAST = len(history()) + 2
@@ -96,6 +107,159 @@ def test_a_change_of_any_byte_of_any_column_of_any_event_is_found_where_it_is(ro
         before = (row[0], row[1], row[7])
 
 
+def long_log(path: Path, events: int) -> list[Row]:
+    """Write a log of so many events, with something of everything in it; returns its rows."""
+    with written(path) as log:
+        while log.head.seq < events:
+            log.append([(None, e.StudyPaused(reason="naïve \0 '")), (None, e.StudyResumed())])
+        return list(log.rows())
+
+
+@pytest.mark.timeout(300)
+def test_a_change_of_any_byte_of_any_column_in_the_file_is_found_where_it_is(tmp_path: Path):
+    rows = long_log(tmp_path / "events.db", 200)
+    connection = sqlite3.connect(tmp_path / "events.db", isolation_level=None)
+    connection.execute("PRAGMA ignore_check_constraints = ON")
+    before = (0, 0, GENESIS)
+    changes = 0
+    with without_triggers(connection):
+        connection.execute("BEGIN")
+        for row in rows:
+            for column, name in enumerate(COLUMNS[1:], 1):
+                for value in others(row[column]):
+                    if value is None and name != "step":
+                        continue  # SQLite takes none
+                    connection.execute(f"UPDATE event SET {name} = ? WHERE seq = ?", (value, row[0]))
+                    with pytest.raises(DamagedLog, match=f"^event {row[0]} was changed"):
+                        list(check_chain(event_log.read_rows(connection, row[0] - 1, 1), before))
+                    changes += 1
+                connection.execute(f"UPDATE event SET {name} = ? WHERE seq = ?", (row[column], row[0]))
+            before = (row[0], row[1], row[7])
+        connection.execute("COMMIT")
+    connection.close()
+    assert changes > 30_000
+    assert verified(tmp_path / "events.db").events == len(rows)
+
+
+def others(value: object) -> Iterator[object]:
+    """Yield a value of a column with each of its bytes changed, and what may look like it and is something else."""
+    yield from flips(value)
+    if value is None:
+        yield from ("", b"", "None")
+    elif isinstance(value, bytes):
+        yield from (value.hex(), value[:-1], value + b"\0", None, str(value))
+    elif isinstance(value, int):
+        yield from (None, str(value).encode(), value + 0.5, f"{value}x")
+    else:
+        text = str(value)
+        yield from (text.encode(), text + " ", text + "\0", "\0" + text, text.replace(":", ": ", 1) + "\t", None, "")
+
+
+@pytest.mark.parametrize("column", [1, 2, 3, 5])
+def test_what_reads_like_a_number_and_is_none_is_found(rows: list[Row], column: int):
+    row = next(row for row in rows if row[3] is not None)
+    before = (row[0] - 1, 0, rows[row[0] - 2][7])
+    for value in (str(row[column]), float(row[column])):  # type: ignore[arg-type]
+        changed: Any = (*row[:column], value, *row[column + 1 :])
+        with pytest.raises(DamagedLog, match=f"^event {row[0]} was changed"):
+            list(check_chain([changed], before))
+
+
+@pytest.mark.parametrize("data", ['{ "token":"t9-1"}', '{"token":"t1-1","token":"t9-1"}', "{}\0"])
+def test_a_payload_that_means_the_same_in_other_words_is_found(path: Path, data: str):
+    connection = sqlite3.connect(path, isolation_level=None)
+    with without_triggers(connection):
+        connection.execute("UPDATE event SET data = ? WHERE seq = ?", (data, LAST))
+    connection.close()
+
+    with pytest.raises(DamagedLog, match=rf"^event {LAST} was changed .* \(JobSubmitted of step 'alone'\)"):
+        verified(path)
+
+
+def test_the_first_wrong_event_is_named_for_programs_too(path: Path):
+    meddle(path, "UPDATE event SET data = '{}' WHERE seq IN (40, 50)")
+
+    with pytest.raises(DamagedLog, match=r"^event 40 was changed") as caught:
+        verified(path)
+    details = caught.value.details
+    assert (details["check"], details["seq"], details["type"], details["step"]) == ("digest", 40, "JobStarted", 3)
+
+
+def test_a_field_of_the_projection_is_named_for_programs_too(path: Path):
+    meddle(path, "UPDATE step SET job_id = 'x' WHERE number = 2")
+
+    with pytest.raises(DamagedLog) as caught:
+        verified(path)
+    details = caught.value.details
+    assert (details["table"], details["row"], details["column"]) == ("step", "sim_SIZE.10", "job_id")
+    assert (details["found"], details["log"]) == ("x", "22")
+
+
+def test_a_projection_that_is_only_not_trusted_after_a_reboot_is_compared_as_it_is(path: Path):
+    meddle(path, "UPDATE step SET state = 'CANCELLED' WHERE number = 2")
+
+    with (
+        StudyLog.open(path, Clock(), AFTER_REBOOT, fold=False) as log,
+        pytest.raises(DamagedLog, match="differs in state"),
+    ):
+        verify(log)
+
+
+def test_a_trigger_that_is_gone_is_missed_and_put_back_by_a_rebuild(path: Path, rows: list[Row]):
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("DROP TRIGGER event_is_never_updated")
+    connection.close()
+
+    with reopen(path) as log:
+        with pytest.raises(DamagedLog, match="trigger event_is_never_updated is not as it was made; the events are"):
+            verify(log)
+        log.rebuild()
+        assert verify(log).events == len(rows)
+
+
+# -- what was known that day -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("digits", [64, 9, 8])
+def test_a_head_that_was_noted_proves_that_the_log_of_that_day_is_the_beginning_of_this_one(
+    path: Path, rows: list[Row], digits: int
+):
+    with reopen(path) as log:
+        log.append([(None, e.StudyPaused())])
+        known = prove(log, rows[39][7].hex().upper()[:digits])
+
+    assert known == Known(40, rows[39][1], rows[39][7].hex())
+
+
+def test_a_head_is_proven_though_a_later_event_was_changed_and_not_if_an_earlier_one_was(path: Path, rows: list[Row]):
+    meddle(path, "UPDATE event SET step = 4 WHERE seq = 41")
+
+    with reopen(path) as log:
+        assert prove(log, rows[39][7].hex()).seq == 40
+        with pytest.raises(DamagedLog, match=r"^event 41 was changed"):
+            prove(log, rows[49][7].hex())
+
+
+def test_a_head_of_another_log_proves_nothing(path: Path):
+    with reopen(path) as log, pytest.raises(DamagedLog, match="no event has the digest 0123456789"):
+        prove(log, "0123456789")
+
+
+@pytest.mark.parametrize("head", ["1234567", "x" * 8, "0" * 65, "%%%%%%%%", ""])
+def test_a_head_is_at_least_eight_hexadecimal_digits(path: Path, head: str):
+    with reopen(path) as log, pytest.raises(RequestRefused, match="--head takes 8 to 64 hexadecimal digits"):
+        prove(log, head)
+
+
+def test_the_beginning_of_two_digests_is_of_neither(path: Path):
+    meddle(path, "UPDATE event SET digest = (SELECT digest FROM event WHERE seq = 7) WHERE seq = 9")
+
+    with reopen(path) as log:
+        digest = next(iter(log.query("SELECT lower(hex(digest)) FROM event WHERE seq = 7")))[0]
+        with pytest.raises(RequestRefused, match="events 7 and 9 both have a digest that begins"):
+            prove(log, str(digest)[:8])
+
+
 @pytest.mark.parametrize("column", [name for name in COLUMNS if name != "seq"])
 @pytest.mark.parametrize("seq", [1, 2, 33, "last"])
 def test_a_change_in_the_file_is_found(path: Path, rows: list[Row], column: str, seq: int | str):
@@ -115,7 +279,10 @@ def test_a_change_in_the_file_is_found(path: Path, rows: list[Row], column: str,
         ("DELETE FROM event WHERE seq BETWEEN 5 AND 50", "event 5 is missing: event 51 follows event 4"),
         ("UPDATE event SET seq = seq + 30000 WHERE seq > 40", "is missing: event 30041 follows event"),
         ("DELETE FROM event WHERE seq > 60", f"the log ends with event 60, but it had {LAST}: events were"),
-        ("UPDATE event SET data = CAST(x'7b22ff' AS TEXT) WHERE seq = 9", "Could not decode to UTF-8"),
+        (
+            "UPDATE event SET data = CAST(x'7b22ff' AS TEXT) WHERE seq = 9",
+            "^event 9 can't be read: it holds bytes that are no text",
+        ),
     ],
 )
 def test_events_that_were_taken_away_are_missed(path: Path, statement: str, words: str):
@@ -130,18 +297,17 @@ def reseal(path: Path, change: dict[int, e.AnyEvent] | None = None, **columns: A
     with reopen(path) as log:
         rows = list(log.rows())
     connection = sqlite3.connect(path)
-    for name in ("event_is_gapless", "event_is_never_updated", "event_is_never_deleted"):
-        connection.execute(f"DROP TRIGGER IF EXISTS {name}")
-    connection.execute("DELETE FROM event")
-    digest = GENESIS
-    for found in rows:
-        event = (change or {}).get(found[0])
-        row = seal(digest, Recorded(*found[:4], event)) if event else found
-        plain = [
-            columns.get(name, value) if row[0] == LAST else value for name, value in zip(COLUMNS, row, strict=True)
-        ]
-        digest = row_digest(digest, tuple(plain[:7]))
-        event_log.insert(connection, [(*plain[:7], digest)])  # type: ignore[list-item]
+    with without_triggers(connection):
+        connection.execute("DELETE FROM event")
+        digest = GENESIS
+        for found in rows:
+            event = (change or {}).get(found[0])
+            row = seal(digest, Recorded(*found[:4], event)) if event else found
+            plain = [
+                columns.get(name, value) if row[0] == LAST else value for name, value in zip(COLUMNS, row, strict=True)
+            ]
+            digest = row_digest(digest, tuple(plain[:7]))
+            event_log.insert(connection, [(*plain[:7], digest)])  # type: ignore[list-item]
     connection.commit()
     connection.close()
 

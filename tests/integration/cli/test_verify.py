@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+
+from tests.integration.store.logs import meddle
+
+
+def head_of(run, study) -> str:
+    return str(run("verify", study).out.split()[-1])
+
+
+def test_a_log_that_is_right_says_how_many_events_it_has_and_its_head(run, study):
+    ran = run("verify", study, "--json")
+    said = json.loads(ran.out)
+    assert (ran.code, ran.err) == (0, "")
+    assert (
+        run("verify", study).out == f"{study}: {said['events']} events are as they were written; head {said['head']}\n"
+    )
+    assert said == {"study": str(study), "ok": True, "events": 32, "head": head_of(run, study), "known": None}
+
+
+def test_a_head_that_was_noted_is_found_again_with_its_time(run, study):
+    head = head_of(run, study)
+    assert run("pause", study).code == 0
+    ran = run("verify", study, "--head", head[:8])
+    first, second = ran.out.splitlines()
+    assert ran.code == 0
+    assert f"{head} is the digest of event 32, of 2026-01-31 12:05:00, and all up to it is unchanged: " in first
+    assert first.endswith("the log of that day is the beginning of this one")
+    assert "34 events are as they were written" in second
+    known = json.loads(run("verify", study, "--head", head, "--json").out)["known"]
+    assert known == {"seq": 32, "time": "2026-01-31T12:05:00.000000+00:00", "head": head}
+
+
+def test_a_head_of_another_log_is_an_error(run, study):
+    ran = run("verify", study, "--head", "0123456789abcdef")
+    assert ran.code == 1
+    assert (
+        ran.err
+        == "maestro-es: no event has the digest 0123456789abcdef: this is not the log of that day, or not any more\n"
+    )
+
+
+def test_an_event_that_was_changed_is_named_in_one_line(run, study):
+    meddle(study / "events.db", "UPDATE event SET recorded_at = recorded_at + 1 WHERE seq = 20")
+    ran = run("verify", study)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == (
+        "maestro-es: event 20 was changed after it was written: its digest is wrong (StepFinished of step 'a_N.1')\n"
+    )
+    said = json.loads(run("verify", study, "--json").out)
+    keys = ("ok", "check", "seq", "type", "step")
+    assert [said[key] for key in keys] == [False, "digest", 20, "StepFinished", 1]
+
+
+def test_a_field_of_the_projection_that_is_wrong_is_named(run, study):
+    with sqlite3.connect(study / "events.db") as connection:
+        connection.execute("UPDATE step SET message = 'fine' WHERE name = 'a_N.2'")
+    ran = run("verify", study, "--json")
+    said = json.loads(ran.out)
+    assert (ran.code, said["table"], said["row"], said["column"]) == (1, "step", "a_N.2", "message")
+    assert (said["log"], said["found"]) == ("exit code 3", "fine")
+
+
+def test_an_event_of_a_later_version_is_refused_by_verify_and_tick_alike(run, study):
+    meddle(study / "events.db", "UPDATE event SET version = 9 WHERE seq = 20", "DELETE FROM projection")
+    for command in ("verify", "tick"):
+        ran = run(command, study)
+        assert ran.code == 1
+        assert "event 20 " in ran.err
