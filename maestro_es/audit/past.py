@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from maestro_es.audit.times import When, show_time
-from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros
 from maestro_es.errors import RequestRefused
 from maestro_es.store.study_log import StudyLog
 
 
 class Past(NamedTuple):
-    """The graph as it was after event `seq`; durations count to the time `at`."""
+    """The graph as it was after event `seq`, or 0 before the first; durations count to the time `at`."""
 
-    graph: MemoryGraph
+    graph: Graph
     seq: int
     at: Micros
 
@@ -25,21 +25,35 @@ class Past(NamedTuple):
 def recall(log: StudyLog, when: When, now: Micros) -> Past:
     """Return a study as it was. RequestRefused if it had not begun, or if the moment is still to come."""
     seq, at = locate(log, when, now)
+    if not seq:
+        raise RequestRefused(f"the study had not begun: its first event is of {show_time(_recorded_at(log, 1))}")
     return Past(log.replay(upto=seq), seq, at)
 
 
+def recall_two(log: StudyLog, first: When, last: When | None, now: Micros) -> tuple[Past, Past]:
+    """Return a study as it was at two moments, the second of which may be now (None) and the first before it began."""
+    upto, until = locate(log, last, now) if last else (log.head.seq, now)
+    after, since = locate(log, first, now)
+    if (after, since) > (upto, until):
+        raise RequestRefused(f"{show_time(since)}, event {after}, is later than {show_time(until)}, event {upto}")
+    graph: Graph = log.graph if upto == log.head.seq else log.replay(upto)
+    before = graph if after == upto else log.replay(after)
+    return Past(before, after, since), Past(graph, upto, until)
+
+
 def locate(log: StudyLog, when: When, now: Micros) -> tuple[int, Micros]:
-    """Return the last event at a moment, and the moment's time: of an event it is when that was recorded."""
-    first, last = (_recorded_at(log, seq) for seq in (1, log.head.seq))
+    """Return the last event at a moment, 0 if there was none, and the time: of an event it is when it was recorded.
+
+    RequestRefused if the moment is still to come.
+    """
+    head = log.head
     if when.seq is not None:
-        if not 1 <= when.seq <= log.head.seq:
+        if when.seq > head.seq:
             raise RequestRefused(
-                f"there is no event {when.seq}: the log has 1 to {log.head.seq}; a date is written 2026-01-31"
+                f"there is no event {when.seq}: the last one is {head.seq}; a date is written 2026-01-31"
             )
-        return when.seq, _recorded_at(log, when.seq)
-    if when.at < first:
-        raise RequestRefused(f"the study had not begun at {show_time(when.at)}: it did at {show_time(first)}")
-    if when.at > max(now, last):
+        return when.seq, _recorded_at(log, max(when.seq, 1))
+    if when.at > max(now, head.recorded_at):
         raise RequestRefused(f"{show_time(when.at)} is still to come: it is {show_time(now)}")
     return log.seq_at(when.at), when.at
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -61,7 +61,7 @@ def summarise(study: OpenStudy, past: Past | None = None) -> Summary:
         paused=record.paused,
         cancelling=record.cancelling and record.status is StudyStatus.RUNNING,
         steps=record.steps,
-        states={state.name: record.states[state.name] for state in State if state.name in record.states},
+        states=states_in_order(record.states),
         in_flight=sum(1 for _ in graph.in_flight()),
         throttle=record.settings.submission_throttle,
         last_tick=last_tick,
@@ -70,6 +70,11 @@ def summarise(study: OpenStudy, past: Past | None = None) -> Summary:
         seq=past.seq if past else study.log.head.seq,
         at=past.at if past else study.context.now(),
     )
+
+
+def states_in_order(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return counts of steps by state in Maestro's order."""
+    return {state.name: counts[state.name] for state in State if state.name in counts}
 
 
 def last_tick_of(study: OpenStudy) -> Micros | None:

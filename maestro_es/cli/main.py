@@ -25,6 +25,7 @@ COMMANDS = {
     "status": "Show how a study stands.",
     "history": "Show what happened, event by event.",
     "show": "Show all about one step.",
+    "diff": "Show what changed between two moments.",
     "cancel": "Cancel a study, or some of its steps.",
     "update": "Change the throttle or the restart limit.",
     "pause": "Submit nothing new.",

@@ -14,6 +14,7 @@
         waiter.lock          held by the one process that waits for tick.lock
         waiting              "HOST PID" of it, for the runners
         last-tick            touched by each tick
+        diff-since-last.UID  up to which event a user has been told what is new
 """
 
 from __future__ import annotations

@@ -74,6 +74,7 @@ def test_the_status_at_each_event_is_that_of_the_events_up_to_it(
         for recorded in list(study.log.events()):
             apply(prefix, recorded)
             found = recall(study.log, When(seq=recorded.seq), now)
+            assert isinstance(found.graph, MemoryGraph)
             assert tables(found.graph, prefix.study.steps) == tables(prefix, prefix.study.steps)
             assert status(study, found) == status(study, Past(prefix, recorded.seq, recorded.recorded_at))
 

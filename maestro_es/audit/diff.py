@@ -1,0 +1,168 @@
+"""What changed in a study between two moments.
+
+A difference has two kinds of parts. What *happened* is counted, event by event: a step that failed, was reset and
+finished has done all three. What *changed* is the net of it: before and after, and nothing where these are equal. So
+differences can be put together: `then` adds the counts and joins the changes, and a difference from `a` to `b`, then
+from `b` to `c`, is the one from `a` to `c`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from maestro_es.audit.past import Past
+from maestro_es.audit.status import reason, states_in_order
+from maestro_es.audit.times import iso
+from maestro_es.core import events as e
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import FAILED_STATES, State, StepRecord, StudyRecord, SubmissionKind
+
+#: What is counted, and its word. The order is that of a report.
+WORDS: dict[type[e.Event], str] = {
+    e.CancelRequested: "asked to cancel",
+    e.StudyPaused: "paused",
+    e.StudyResumed: "resumed",
+    e.StudyRelocated: "moved",
+    e.StudyReopened: "reopened",
+    e.StudyCompleted: "ended",
+    e.RebootDetected: "host rebooted",
+    e.PollFailed: "scheduler silent",
+    e.PollRecovered: "scheduler back",
+    e.StepAdded: "added",
+    e.StepImported: "taken over",
+    e.SubmissionRequested: "resubmitted",  # if it is of that kind
+    e.JobSubmitted: "submitted",
+    e.SubmissionRejected: "refused",
+    e.AttemptAbandoned: "given up",
+    e.JobStarted: "started",
+    e.StepTimedOut: "timed out",
+    e.StepRestarted: "restarted",
+    e.HardwareFailed: "hardware failed",
+    e.StepFinished: "finished",
+    e.StepDryRun: "written",
+    e.StepFailed: "failed",
+    e.StepCancelled: "cancelled",
+    e.StepReset: "reset",
+}
+
+
+class Change(NamedTuple):
+    """A value before and after."""
+
+    before: Any
+    after: Any
+
+
+class StepDiff(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a step: its state (None: it was not there), how often what happened, and why it is no better."""
+
+    name: str
+    before: State | None
+    after: State
+    happened: Mapping[str, int]
+    why: str
+
+    def then(self, later: StepDiff) -> StepDiff:
+        """Return this difference and a later one as one."""
+        return msgspec.structs.replace(later, before=self.before, happened=_added(self.happened, later.happened))
+
+    def __bool__(self) -> bool:
+        return bool(self.happened) or self.before is not self.after
+
+
+class Diff(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a study; false if there is nothing to tell.
+
+    `changes` has the facts and settings of the study as a whole by their name, `happened` how often what befell it.
+    """
+
+    changes: Mapping[str, Change]
+    happened: Mapping[str, int]
+    steps: Mapping[int, StepDiff]
+
+    def then(self, later: Diff) -> Diff:
+        """Return this difference and the one that follows as one."""
+        changes = dict(self.changes)
+        for what, (before, after) in later.changes.items():
+            changes[what] = Change(changes[what].before if what in changes else before, after)
+        steps = dict(self.steps)
+        for number, step in later.steps.items():
+            steps[number] = steps[number].then(step) if number in steps else step
+        return Diff(
+            changes=_real(changes),
+            happened=_added(self.happened, later.happened),
+            steps={number: step for number, step in sorted(steps.items()) if step},
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.changes or self.happened or self.steps)
+
+
+def diff(before: Graph, after: Graph, events: Iterable[e.Recorded]) -> Diff:
+    """Return what changed between two states, given the events between them."""
+    happened: Counter[str] = Counter()
+    by_step: dict[int, Counter[str]] = {}
+    for recorded in events:
+        counts = happened if recorded.step is None else by_step.setdefault(recorded.step, Counter())
+        counts.update(_words(recorded.event))
+    facts, now = _facts(before.study), _facts(after.study)
+    steps = {number: _step_diff(before, after.step(number), counts) for number, counts in sorted(by_step.items())}
+    return Diff(
+        changes=_real({what: Change(facts[what], now[what]) for what in now}),
+        happened=dict(happened),
+        steps={number: step for number, step in steps.items() if step},
+    )
+
+
+def _words(event: e.AnyEvent) -> list[str]:
+    """Return the word of an event, if it is one that counts."""
+    if isinstance(event, e.SubmissionRequested) and event.kind is not SubmissionKind.RESUBMIT:
+        return []
+    word = WORDS.get(type(event))
+    return [word] if word else []
+
+
+def _step_diff(before: Graph, step: StepRecord, happened: Mapping[str, int]) -> StepDiff:
+    was = before.step(step.number).state if step.number <= before.study.steps else None
+    why = reason(step) if step.state in (*FAILED_STATES, State.CANCELLED) else ""
+    return StepDiff(name=step.name, before=was, after=step.state, happened=dict(happened), why=why)
+
+
+def _facts(study: StudyRecord) -> dict[str, Any]:
+    """Return what a person may see change of a study as a whole."""
+    named = ("name", "description", "root", "adapter", "paused", "cancelling", "unreachable")
+    facts = {what: msgspec.to_builtins(getattr(study, what)) for what in named}
+    return {"status": study.status.name, **facts, **msgspec.structs.asdict(study.settings)}
+
+
+def _real(changes: Mapping[str, Change]) -> dict[str, Change]:
+    return {what: change for what, change in changes.items() if change.before != change.after}
+
+
+def _added(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
+    return dict(Counter(first) + Counter(second))
+
+
+def diff_data(found: Diff, first: Past, last: Past) -> dict[str, Any]:
+    """Return a difference between two moments for JSON: times as ISO 8601 in UTC, an empty study's as null."""
+    return {
+        "id": last.graph.study.study_id,
+        "from": {"seq": first.seq, "time": iso(first.at) if first.seq else None},
+        "to": {"seq": last.seq, "time": iso(last.at)},
+        "changes": {what: change._asdict() for what, change in found.changes.items()},
+        "happened": found.happened,
+        "states": {
+            "before": states_in_order(first.graph.study.states),
+            "after": states_in_order(last.graph.study.states),
+        },
+        "steps": [{"number": number, **_step_data(step)} for number, step in found.steps.items()],
+    }
+
+
+def _step_data(step: StepDiff) -> dict[str, Any]:
+    before = step.before and step.before.name
+    return {**msgspec.structs.asdict(step), "before": before, "after": step.after.name}

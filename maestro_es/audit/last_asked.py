@@ -1,0 +1,41 @@
+"""Up to which event a user has been told what changed: a small file for each in the study's state directory.
+
+It is replaced whole, so two that ask at the same time are both told, and one that dies has not asked.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from maestro_es.errors import StudyError
+from maestro_es.poller.study_dir import StudyDir
+
+
+def _place(study: StudyDir) -> Path:
+    return study.state / f"diff-since-last.{os.geteuid()}"
+
+
+def last_asked(study: StudyDir) -> int:
+    """Return the last event that this user has been told of, 0 if there is none. StudyError if nobody can tell."""
+    place = _place(study)
+    try:
+        return int(place.read_bytes())
+    except FileNotFoundError:
+        return 0
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{place}: can't be read as an event's number ({error}); remove it to begin anew") from None
+
+
+def note_asked(study: StudyDir, seq: int) -> None:
+    """Note that this user has been told of all up to an event. OSError if that can't be written."""
+    place = _place(study)
+    scratch = place.with_name(f".{place.name}.{os.getpid()}")
+    try:
+        with scratch.open("w") as file:
+            file.write(f"{seq}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(place)
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -1,0 +1,126 @@
+"""``maestro-es diff``: what changed between two moments."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Container, Iterator
+
+import click
+
+from maestro_es.audit.diff import WORDS, Diff, diff, diff_data
+from maestro_es.audit.last_asked import last_asked, note_asked
+from maestro_es.audit.past import Past, recall_two
+from maestro_es.audit.status import states_in_order
+from maestro_es.audit.step_details import NAMED, listed
+from maestro_es.audit.times import When, parse_when, show_time
+from maestro_es.cli.common import example, split_arguments
+from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.poller.open_study import OpenStudy
+from maestro_es.report.plain import columns, counts, labelled
+
+
+@example("maestro-es diff ./pi 2h")
+@click.command()
+@click.argument("arguments", nargs=-1, metavar="[STUDY] [T1] [T2]")
+@click.option("--since-last", is_flag=True, help="Since you last asked with --since-last; silent if nothing changed.")
+@json_option
+def command(arguments: tuple[str, ...], *, since_last: bool, as_json: bool) -> None:
+    """Show what changed in STUDY between T1 and T2: what started, ended, was restarted, added, or set otherwise.
+
+    T1 and T2 are times (2h ago, '2026-01-31 14:30') or plain numbers: after that event. Without T2 it is now. A line
+    in your crontab mails you once a day what is new, and nothing if nothing is:
+
+        0 7 * * * maestro-es diff --since-last ~/pi
+    """
+    roots, times = split_arguments(arguments)
+    if len(roots) > 1 or len(times) not in ((0,) if since_last else (1, 2)):
+        raise click.UsageError("Name one study and one or two moments of it, or --since-last and no moment.")
+    with OpenStudy(roots[0]) as study:
+        head = study.log.head.seq
+        asked = last_asked(study.dir) if since_last else 0
+        since = When(seq=asked if asked <= head else 0) if since_last else _parse(times[0])
+        until = _parse(times[1]) if times[1:] else None
+        first, last = recall_two(study.log, since, until, study.context.now())
+        found = diff(first.graph, last.graph, study.log.events(first.seq, last.seq))
+        if found or not since_last:
+            if as_json:
+                write_json([{"path": str(study.dir.root), **diff_data(found, first, last)}])
+            else:
+                write_lines(_lines(str(study.dir.root), found, first, last))
+            sys.stdout.flush()
+        if since_last and asked != head:
+            _note(study, told=bool(found))
+
+
+def _parse(text: str) -> When:
+    try:
+        return parse_when(text, time.time_ns() // 1000)
+    except ValueError as error:
+        raise click.UsageError(f"{error}, or the number of an event") from None
+
+
+def _note(study: OpenStudy, *, told: bool) -> None:
+    """Remember what the user has been told; if that can't be, say so, unless there was nothing to tell."""
+    try:
+        note_asked(study.dir, study.log.head.seq)
+    except OSError as error:
+        if told:
+            where = error.filename or study.dir.state
+            click.echo(f"maestro-es: {where}: {error.strerror}: next time you will be told the same again", err=True)
+
+
+def _lines(path: str, found: Diff, first: Past, last: Past) -> Iterator[str]:
+    study = last.graph.study
+    yield from labelled(
+        (
+            ("Study", study.name or path),
+            ("Path", path),
+            ("From", f"{show_time(first.at)}, event {first.seq}" if first.seq else "the beginning"),
+            ("To", f"{show_time(last.at)}, event {last.seq}"),
+            *_changes(found),
+            ("Also", ", ".join(_often(word, found.happened[word]) for word in _told(found.happened))),
+            *_happened(found),
+            ("Steps", counts(states_in_order(study.states)) if found else "nothing has changed"),
+        )
+    )
+    bad = [step for step in found.steps.values() if step.why]
+    if bad:
+        yield ""
+        yield from columns(("Step", "State", "Why"), [(step.name, step.after.name, step.why) for step in bad[:NAMED]])
+    if len(bad) > NAMED:
+        yield f"and {len(bad) - NAMED} more"
+
+
+def _changes(found: Diff) -> Iterator[tuple[str, str]]:
+    for what, (before, after) in found.changes.items():
+        yield what.replace("_", " ").capitalize(), f"{_shown(before)} -> {_shown(after)}"
+
+
+def _shown(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return "; ".join(f"{key}: {_shown(inner)}" for key, inner in value.items()) or "none"
+        case _:
+            return str(value) or "none"
+
+
+def _happened(found: Diff) -> Iterator[tuple[str, str]]:
+    """Yield each word and the steps to which that has happened."""
+    befell: dict[str, list[str]] = {}
+    for step in found.steps.values():
+        for word, count in step.happened.items():
+            befell.setdefault(word, []).append(_often(step.name, count))
+    for word in _told(befell):
+        yield word.capitalize(), f"{len(befell[word])}: {listed(befell[word])}"
+
+
+def _told(words: Container[str]) -> list[str]:
+    """Return these words in the order of a report."""
+    return [word for word in WORDS.values() if word in words]
+
+
+def _often(what: str, count: int) -> str:
+    return what if count == 1 else f"{what} ({count} times)"
