@@ -101,6 +101,8 @@ class Sighting:
     @property
     def end(self) -> Report | None:
         """The report that says how the step ended."""
+        if not self.reports:  # so it is with nearly all jobs of nearly all ticks
+            return None
         return self.report(ReportKind.EXIT) or self.report(ReportKind.TIMEOUT) or self.report(ReportKind.STOPPED)
 
     @property

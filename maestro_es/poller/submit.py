@@ -6,18 +6,22 @@ The process may die between any two of these. A request without an outcome is in
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from maestro_es.adapters.base import Adapter, Job
+from maestro_es.adapters.base import Adapter
 from maestro_es.core.decide import Draft
-from maestro_es.core.model import Micros
+from maestro_es.core.model import Phase, StepRecord
 from maestro_es.core.outcomes import InDoubt, Outcome, Unwritable, outcome_events
 from maestro_es.errors import StudyError
 from maestro_es.poller.open_study import OpenStudy, Submitted
 from maestro_es.poller.workspace import prepare
 
-#: How many outcomes are appended together: what a crash can put in doubt.
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+#: How many outcomes are appended together. A crash puts these in doubt, and what is under way.
 _GROUP = 16
 
 #: Errors of a file system that may be gone at the next tick: the step is not to blame.
@@ -25,10 +29,12 @@ _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, e
 
 
 def submit(study: OpenStudy, steps: Sequence[int]) -> None:
-    """Submit these steps and append the outcomes in small groups."""
-    for start in range(0, len(steps), _GROUP):
-        study.pending += _submit(study, steps[start : start + _GROUP])
-        record_outcomes(study)
+    """Submit these steps, and append the outcomes in small groups while further submissions are under way."""
+    for submitted in _submit(study, steps):
+        study.pending.append(submitted)
+        if len(study.pending) >= _GROUP:
+            record_outcomes(study)
+    record_outcomes(study)
 
 
 def submit_and_defer(study: OpenStudy, steps: Sequence[int]) -> None:
@@ -36,7 +42,7 @@ def submit_and_defer(study: OpenStudy, steps: Sequence[int]) -> None:
 
     If the process dies before that, the attempts are in doubt, and a later tick finds them by their claims.
     """
-    study.pending += _submit(study, steps)
+    study.pending.extend(_submit(study, steps))
 
 
 def record_outcomes(study: OpenStudy) -> None:
@@ -55,48 +61,54 @@ def take_outcomes(study: OpenStudy) -> list[Draft]:
     ]
 
 
-def _submit(study: OpenStudy, steps: Sequence[int]) -> list[Submitted]:
-    """Write the scripts of these steps, then call the schedulers, as many at once as they take."""
-    prepared = [_prepare(study, number) for number in steps]
-    done = [attempt for attempt in prepared if isinstance(attempt, Submitted)]
+def _submit(study: OpenStudy, steps: Sequence[int]) -> Iterator[Submitted]:
+    """Write the scripts of these steps and call the schedulers; yields what came of each as soon as it is known."""
+    requested = [study.graph.step(number) for number in steps]
     for adapter in {id(adapter): adapter for adapter in (study.adapters.local, study.adapters.scheduler)}.values():
-        mine = [attempt for attempt in prepared if isinstance(attempt, _Prepared) and attempt.adapter is adapter]
-        for attempt, outcome in zip(mine, _outcomes(adapter, [attempt.job for attempt in mine]), strict=True):
+        mine = [(step.number, step.token) for step in requested if study.adapters.of(step) is adapter]
+        for submitted in _results(_calls(study, adapter, mine), min(adapter.at_once, len(mine))):
             study.context.after("submit")
-            done.append(Submitted(attempt.step, attempt.job.token, outcome, attempt.at, attempt.digest))
-    return done
+            yield submitted
 
 
-def _outcomes(adapter: Adapter, jobs: Sequence[Job]) -> Iterator[Outcome]:
-    """Submit jobs; yields what came of each, in order, as soon as it is known."""
-    if adapter.at_once == 1 or len(jobs) < 2:  # noqa: PLR2004 - one job needs no threads
-        yield from map(adapter.submit, jobs)
+def _results(calls: Iterator[Callable[[], Submitted]], at_once: int) -> Iterator[Submitted]:
+    """Make calls, so many at the same time; yields what they return, in order, as soon as it is known.
+
+    As many again are kept waiting, so that there is something to do while the caller deals with a result.
+    """
+    if at_once <= 1:
+        yield from (call() for call in calls)
         return
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - not for ticks that submit nothing
 
-    with ThreadPoolExecutor(adapter.at_once) as pool:
-        yield from pool.map(adapter.submit, jobs)
+    under_way: deque[Future[Submitted]] = deque()
+    with ThreadPoolExecutor(at_once) as pool:
+        for call in calls:
+            under_way.append(pool.submit(call))
+            while under_way and (len(under_way) >= 2 * at_once or under_way[0].done()):
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
 
-class _Prepared(NamedTuple):
-    """An attempt whose script is written: the job, the script's digest, and when that was."""
+def _calls(
+    study: OpenStudy, adapter: Adapter, attempts: Iterable[tuple[int, str]]
+) -> Iterator[Callable[[], Submitted]]:
+    """Write the scripts of attempts, but for those that somebody else has settled by now; yields what submits each."""
+    for number, token in attempts:
+        step = study.graph.step(number)
+        if step.token == token and step.phase is Phase.REQUESTED:
+            yield _prepare(study, adapter, step)
 
-    step: int
-    adapter: Adapter
-    job: Job
-    digest: str
-    at: Micros
 
-
-def _prepare(study: OpenStudy, number: int) -> _Prepared | Submitted:
-    step = study.graph.step(number)
-    adapter = study.adapters.of(step)
+def _prepare(study: OpenStudy, adapter: Adapter, step: StepRecord) -> Callable[[], Submitted]:
     at = study.context.now()
+    number, token = step.number, step.token
     try:
         job, digest = prepare(study.graph, step, study.dir, adapter, study.adapters.scheduler)
     except (OSError, ValueError, StudyError) as error:
         passing = isinstance(error, OSError) and error.errno in _PASSING
         outcome: Outcome = (InDoubt if passing else Unwritable)(f"its script can't be written: {error}")
-        return Submitted(number, step.token, outcome, at)
+        return lambda: Submitted(number, token, outcome, at)
     study.context.after("script")
-    return _Prepared(number, adapter, job, digest, at)
+    return lambda: Submitted(number, token, adapter.submit(job), at, digest)

@@ -168,6 +168,10 @@ class ProjectedGraph:
         return self._load(where, *values)
 
     def _load(self, where: str, *values: object) -> list[StepRecord]:
+        """Return the records of some steps. Where all of them are in memory, their numbers are all that is read."""
+        numbers = [row[0] for row in self._connection.execute(f"SELECT number FROM step {where}", values).fetchall()]
+        if all(number in self._records for number in numbers):
+            return [self._records[number] for number in numbers]
         found = []
         for row in self._connection.execute(f"{_SELECT} {where}", values).fetchall():
             record = self._records.get(row[0])

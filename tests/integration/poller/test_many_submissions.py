@@ -1,0 +1,79 @@
+"""Many submissions of one tick: outcomes are appended while further ones are under way, and others append, too."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from maestro_es.adapters.base import Job
+from maestro_es.adapters.local import LocalAdapter
+from maestro_es.adapters.process import Host
+from maestro_es.core import events as e
+from maestro_es.core.model import Phase
+from maestro_es.core.outcomes import Accepted, InDoubt, Outcome
+from maestro_es.poller.observe import Adapters
+from tests.fakes.scheduler import FakeScheduler
+from tests.fakes.studies import Bench, Step
+
+STEPS = 40
+
+
+class Busy(FakeScheduler):
+    """A scheduler that takes four jobs at a time, and lets its `gate` delay all but the first 20."""
+
+    at_once = 4
+    gate: threading.Event
+    taken: list[str]
+
+    def submit(self, job: Job) -> Outcome:
+        self.taken.append(job.token)
+        if int(job.token.split("-")[1]) > STEPS // 2 and not self.gate.wait(20):
+            return InDoubt("the gate stayed closed")
+        return Accepted(str(1000 + len(self.taken)))
+
+
+def busy(cluster: Bench) -> tuple[Busy, Any]:
+    """Return such a scheduler, and what makes a study's adapters of it."""
+    scheduler = Busy(cluster.scheduler.folder)
+    scheduler.gate, scheduler.taken = threading.Event(), []
+
+    def adapters(batch: Mapping[str, Any], host: Host) -> Adapters:
+        return Adapters(scheduler, LocalAdapter(batch, host))
+
+    return scheduler, adapters
+
+
+def test_outcomes_are_appended_while_further_submissions_are_under_way(cluster: Bench):
+    cluster.create(*(Step(f"s{n}", scheduled=True) for n in range(1, STEPS + 1)))
+    scheduler, adapters = busy(cluster)
+    appended = itertools.count()
+
+    def open_the_gate(effect: str) -> None:
+        if effect == "append" and next(appended):  # the first append is that of the requests
+            scheduler.gate.set()
+
+    cluster.tick(adapters=adapters, after=open_the_gate)
+
+    assert len(cluster.events(e.JobSubmitted)) == STEPS
+    assert sorted(scheduler.taken) == sorted(event.token for event in cluster.events(e.SubmissionRequested))
+
+
+def test_an_attempt_that_another_tick_has_given_up_meanwhile_is_not_submitted(cluster: Bench):
+    cluster.create(*(Step(f"s{n}", scheduled=True) for n in range(1, STEPS + 1)))
+    scheduler, adapters = busy(cluster)
+    scheduler.gate.set()
+    appended = itertools.count()
+
+    def give_up_the_last(effect: str) -> None:
+        if effect == "append" and next(appended) == 0:
+            with cluster.open() as other:
+                token = other.graph.step(STEPS).token
+                other.log.append([(STEPS, e.AttemptAbandoned(token=token, evidence=()))])
+
+    cluster.tick(adapters=adapters, after=give_up_the_last)
+
+    assert cluster.step(f"s{STEPS}").phase is Phase.READY
+    assert len(scheduler.taken) == len(cluster.events(e.JobSubmitted)) == STEPS - 1
+    cluster.check()
