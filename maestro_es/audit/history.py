@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -47,8 +47,12 @@ def history(log: StudyLog, query: Query) -> list[Entry]:
 
     RequestRefused if a pattern names no step, or no type of event.
     """
+    return entries(log, deque(_wanted(log, query), maxlen=query.limit))
+
+
+def entries(log: StudyLog, events: Iterable[Recorded]) -> list[Entry]:
+    """Return events as they are shown."""
     names = _Names(log)
-    found = deque(_wanted(log, query), maxlen=query.limit)
     return [
         Entry(
             recorded,
@@ -56,7 +60,7 @@ def history(log: StudyLog, query: Query) -> list[Entry]:
             names.actor(recorded.invocation),
             describe(recorded.event, names.step),
         )
-        for recorded in found
+        for recorded in events
     ]
 
 

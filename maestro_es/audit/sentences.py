@@ -92,10 +92,10 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.ReportIgnored():
             return f"a report of another attempt was not believed: {event.report}"
         case _:
-            return _assert_never(event)
+            return assert_never(event)
 
 
-def _assert_never(event: NoReturn) -> NoReturn:
+def assert_never(event: NoReturn) -> NoReturn:
     """Let mypy see that no type of event was forgotten; `typing.assert_never` came with Python 3.11."""
     raise AssertionError(event)
 

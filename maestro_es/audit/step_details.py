@@ -70,6 +70,14 @@ def find_step(graph: Graph, pattern: str) -> StepRecord:
     return found[0]
 
 
+def find_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
+    """Return the steps that the patterns name, by number. RequestRefused if one names none."""
+    numbers = {graph.number_of(pattern) for pattern in patterns}
+    if None in numbers:
+        return match_steps(graph, patterns)
+    return [graph.step(number) for number in sorted(number for number in numbers if number)]
+
+
 def details(study: OpenStudy, pattern: str, past: Past | None = None) -> StepDetails:
     """Return everything about the step that a pattern names, as it is now or as it was: then without its files."""
     graph: Graph = past.graph if past else study.graph

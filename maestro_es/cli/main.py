@@ -26,6 +26,7 @@ COMMANDS = {
     "history": "Show what happened, event by event.",
     "show": "Show all about one step.",
     "diff": "Show what changed between two moments.",
+    "why": "Say why a step waits, runs or failed.",
     "cancel": "Cancel a study, or some of its steps.",
     "update": "Change the throttle or the restart limit.",
     "pause": "Submit nothing new.",

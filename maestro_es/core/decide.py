@@ -23,8 +23,8 @@ from maestro_es.core.model import (
     StepRecord,
     StudyStatus,
     SubmissionKind,
-    is_local,
 )
+from maestro_es.core.room import rooms
 
 #: An event and the number of the step that it is about.
 Draft = tuple[int | None, e.AnyEvent]
@@ -338,21 +338,12 @@ def final_status(states: Mapping[str, int]) -> StudyStatus:
 def start_ready(graph: Graph, seen: Observations) -> list[Draft]:
     """Request a submission for ready steps, as many as the throttle and the host's slots allow."""
     study = graph.study
-    settings = study.settings
-    if study.paused or study.cancelling or settings.dry_run:
+    if study.paused or study.cancelling or study.settings.dry_run:
         return []
-    local = scheduled = 0
-    for record in graph.in_flight():
-        local += not record.scheduled
-        scheduled += record.scheduled
-    slots = max((settings.local_slots or seen.cores) - local, 0)
-    throttle = settings.submission_throttle
-    if throttle and is_local(study.adapter):
-        slots = min(slots, max(throttle - local, 0))
-    jobs = max(throttle - scheduled, 0) if throttle else study.open_steps
+    local, scheduled = rooms(graph, seen.cores)
     drafts: list[Draft] = []
-    slots += seen.ahead
-    for kind, limit in ((False, slots), (True, jobs)):
+    most = study.open_steps
+    for kind, limit in ((False, local.free(most) + seen.ahead), (True, scheduled.free(most))):
         ready = graph.ready(scheduled=kind, limit=limit) if limit else ()
         drafts.extend((record.number, _request(study.study_id, seen, record)) for record in ready)
     return drafts

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from maestro_es.core.events import StepTemplateAdded
-from maestro_es.core.model import IN_FLIGHT, Phase, StepRecord, StudyRecord
+from maestro_es.core.model import IN_FLIGHT, RELEASED, Phase, StepRecord, StudyRecord
 
 
 class Graph(Protocol):
@@ -47,6 +47,9 @@ class Graph(Protocol):
 
     def unfinished(self, template: str) -> int:
         """Return how many instances of a template are not finished."""
+
+    def unfinished_steps(self, template: str, limit: int) -> list[StepRecord]:
+        """Return at most `limit` instances of a template that are not finished, by number. For people: it is slow."""
 
     def count_unfinished(self, template: str, change: int) -> int:
         """Add to that number and return it."""
@@ -130,6 +133,10 @@ class MemoryGraph:
 
     def unfinished(self, template: str) -> int:
         return self._unfinished[template]
+
+    def unfinished_steps(self, template: str, limit: int) -> list[StepRecord]:
+        found = (r for r in self._records if r.template == template and r.state not in RELEASED)
+        return [record for _, record in zip(range(limit), found, strict=False)]
 
     def count_unfinished(self, template: str, change: int) -> int:
         self._unfinished[template] += change

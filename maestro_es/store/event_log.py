@@ -119,6 +119,12 @@ def read_step_rows(connection: sqlite3.Connection, step: int) -> list[Row]:
     return connection.execute(f"SELECT {_COLUMNS} FROM event WHERE step = ? ORDER BY seq", (step,)).fetchall()
 
 
+def read_study_rows(connection: sqlite3.Connection, name: str, upto: int) -> list[Row]:
+    """Return the rows of a type that are about the whole study up to an event, newest first."""
+    query = f"SELECT {_COLUMNS} FROM event WHERE step IS NULL AND type = ? AND seq <= ? ORDER BY seq DESC"
+    return connection.execute(query, (name, upto)).fetchall()
+
+
 def head(connection: sqlite3.Connection) -> tuple[int, int, bytes]:
     """Return seq, recorded_at and digest of the last event; zeros and `GENESIS` of an empty log."""
     row = connection.execute("SELECT seq, recorded_at, digest FROM event ORDER BY seq DESC LIMIT 1").fetchone()

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from maestro_es.core.events import StepTemplateAdded
-from maestro_es.core.model import Cause, Param, Phase, State, StepRecord, StudyRecord, SubmissionKind
+from maestro_es.core.model import RELEASED, Cause, Param, Phase, State, StepRecord, StudyRecord, SubmissionKind
 from maestro_es.core.reducer import REDUCER_VERSION
 from maestro_es.errors import DamagedLog
 
@@ -235,6 +235,10 @@ class ProjectedGraph:
         query = "SELECT unfinished FROM template WHERE name = ?"
         row = self._connection.execute(query, (template,)).fetchone()
         return row[0] if row else 0
+
+    def unfinished_steps(self, template: str, limit: int) -> list[StepRecord]:
+        states = ", ".join(f"'{state.name}'" for state in RELEASED)
+        return self._select(f"WHERE template = ? AND state NOT IN ({states}) ORDER BY number LIMIT ?", template, limit)
 
     def count_unfinished(self, template: str, change: int) -> int:
         self._unfinished[template] = self.unfinished(template) + change

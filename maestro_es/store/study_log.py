@@ -11,9 +11,9 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from maestro_es.core.events import AnyEvent, InvocationStarted, Recorded
+from maestro_es.core.events import AnyEvent, Event, InvocationStarted, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Micros
 from maestro_es.core.reducer import REDUCER_VERSION, apply
@@ -30,6 +30,8 @@ _FLUSH_EVERY = 20_000
 _NEVER = 2**62
 _HEADER_BYTES = 100
 _SAID = 200
+
+_Read = TypeVar("_Read")
 
 
 class Head(NamedTuple):
@@ -194,6 +196,12 @@ class StudyLog:
         except NewerLog as error:
             raise NewerLog(f"{self.path}: {event_log.newer(str(error), _version(self._connection))}") from None
 
+    def study_events(self, kind: type[Event], upto: int | None = None) -> Iterator[Recorded]:
+        """Yield the events of a type about the whole study with ``seq <= upto``, newest first."""
+        last = _NEVER if upto is None else upto
+        with _explained(self.path):
+            return map(event_log.decode, event_log.read_study_rows(self._connection, kind.__name__, last))
+
     def rows(self, after: int = 0, upto: int | None = None) -> Iterator[event_log.Row]:
         """Yield the rows with ``after < seq <= upto``, read in blocks, so that no writer is kept waiting."""
         last = _NEVER if upto is None else upto
@@ -239,6 +247,14 @@ class StudyLog:
                 yield self._connection
             finally:
                 self._connection.rollback()
+
+    def at_once(self, read: Callable[[], _Read]) -> _Read:
+        """Return what `read` makes of the newest state. Writers wait meanwhile, so don't be long."""
+        while True:
+            with self.snapshot() as connection:
+                if Head(*event_log.head(connection)) == self.head:
+                    return read()
+            self.refresh()
 
     def replay(self, upto: int | None = None) -> MemoryGraph:
         """Return the graph as it was after event `upto` (None: the last), folded in memory."""

@@ -90,6 +90,7 @@ def test_a_log_from_before_steps_could_be_held_is_folded_into_the_new_columns(tm
     for kind, name in tables(connection):
         if kind in ("view", "table") and name != "event":
             connection.execute(f"DROP {kind} {name}")
+    connection.execute("DROP INDEX event_of_study")
     for statement in statements(dict(scripts())["0002_projection"]):
         connection.execute(statement)
     connection.execute("DELETE FROM _sqlite_migrations WHERE name >= '0004'")

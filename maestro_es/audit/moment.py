@@ -1,0 +1,61 @@
+"""An open study as a view: as it is now, or as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TypeVar
+
+from maestro_es.audit.past import Past
+from maestro_es.audit.status import summarise
+from maestro_es.audit.times import show_ago
+from maestro_es.audit.view import View
+from maestro_es.core.events import InvocationStarted, Recorded
+from maestro_es.core.model import Micros, StepRecord
+from maestro_es.poller.open_study import OpenStudy
+
+_Told = TypeVar("_Told")
+
+
+def tell(study: OpenStudy, past: Past | None, show: Callable[[Micros], str], ask: Callable[[View], _Told]) -> _Told:
+    """Return what a question gives of a study now, or of its past. All that it reads is of one moment."""
+    if past:
+        return ask(_view(study, past, show))
+    return study.log.at_once(lambda: ask(_view(study, None, show)))
+
+
+def _view(study: OpenStudy, past: Past | None, show: Callable[[Micros], str]) -> View:
+    log = study.log
+    seq = past.seq if past else log.head.seq
+
+    @cache
+    def started(invocation: int) -> str:
+        [event] = [recorded.event for recorded in log.events(invocation - 1, invocation)]
+        return f"{event.actor}@{event.host}" if isinstance(event, InvocationStarted) else ""
+
+    def grace(record: StepRecord) -> Micros:
+        return round(study.adapters.of(record).grace_seconds * 1_000_000)
+
+    def events_of(number: int) -> list[Recorded]:
+        return [recorded for recorded in log.events_of(number) if recorded.seq <= seq]
+
+    return View(
+        graph=past.graph if past else study.graph,
+        at=past.at if past else study.context.now(),
+        events_of=events_of,
+        study_events=lambda kind: log.study_events(kind, seq),
+        author=lambda recorded: started(recorded.invocation),
+        grace=grace,
+        cores=study.context.host.cores,
+        show=show,
+        ticking=str if past else lambda: _ticking(study),
+    )
+
+
+def _ticking(study: OpenStudy) -> str:
+    """Return when the last tick was, and whether there seems to come another one."""
+    summary = summarise(study)
+    if summary.last_tick is None:
+        return ", but there was none yet"
+    ago = show_ago(summary.last_tick, summary.at)
+    return f", but the last one was {ago}: nothing seems to tick" if summary.overdue else f"; the last one was {ago}"

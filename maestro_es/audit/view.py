@@ -1,0 +1,66 @@
+"""What an answer is made from: the state of a study at a moment, and the events that led to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from maestro_es.core import events as e
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import Micros, StepRecord
+
+
+class Answer(NamedTuple):
+    """Why something is as it is, in words, and the events that prove it."""
+
+    words: str
+    evidence: tuple[e.Recorded, ...] = ()
+
+
+@dataclass(frozen=True)
+class View:
+    """A study at a moment; no event that it gives is later.
+
+    `events_of` gives the events of a step, oldest first; `study_events` those of a type about the whole study, newest
+    first; `author` who wrote an event; `grace` how long an attempt is looked for. `cores` is what the host that ticks
+    has. `ticking` says whether ticks come; of the past nobody knows it. `show` writes a time.
+    """
+
+    graph: Graph
+    at: Micros
+    events_of: Callable[[int], Sequence[e.Recorded]]
+    study_events: Callable[[type[e.Event]], Iterable[e.Recorded]]
+    author: Callable[[e.Recorded], str]
+    grace: Callable[[StepRecord], Micros]
+    cores: int
+    show: Callable[[Micros], str]
+    ticking: Callable[[], str] = str
+
+    def wish(self, recorded: e.Recorded) -> str:
+        """Return who asked for something, when, and the reason that was given."""
+        reason = getattr(recorded.event, "reason", "")
+        said = f" ({reason})" if reason else ""
+        return f"{self.author(recorded)} asked for it at {self.show(recorded.recorded_at)}{said}"
+
+    def last(self, kind: type[e.Event], fits: Callable[[e.AnyEvent], bool] = lambda _: True) -> tuple[e.Recorded, ...]:
+        """Return the newest event of a type about the whole study that fits; none if there is none."""
+        for recorded in self.study_events(kind):
+            if fits(recorded.event):
+                return (recorded,)
+        return ()
+
+
+def cancel_of(view: View, number: int | None = None, upto: int | None = None) -> tuple[e.Recorded, ...]:
+    """Return the newest request to cancel a step (None: the whole study), up to an event."""
+    for recorded in view.study_events(e.CancelRequested):
+        event = recorded.event
+        meant = isinstance(event, e.CancelRequested) and (event.steps is None or number in event.steps)
+        if meant and (upto is None or recorded.seq <= upto):
+            return (recorded,)
+    return ()
+
+
+def job_of(record: StepRecord) -> str:
+    """Return what a step's job is called."""
+    return f"{'job' if record.scheduled else 'process'} {record.job_id}"

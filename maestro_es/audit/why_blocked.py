@@ -1,0 +1,83 @@
+"""What a blocked step waits for, and what that comes down to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from maestro_es.audit.view import View
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import RELEASED, Phase, State, StepRecord
+
+#: So many steps are looked at on the way to those that don't wait themselves, and so many of a funnel's.
+_LOOKED_AT = 10_000
+_OF_A_FUNNEL = 1_000
+
+#: How many names are given before the rest is counted.
+_NAMED = 5
+
+
+def waits_for(graph: Graph, record: StepRecord) -> list[str]:
+    """Return what a step waits for that is not finished, in words."""
+    parents = [step.name for step in unfinished_parents(graph, record)]
+    funnels = [
+        f"all of {template} ({graph.unfinished(template)} not finished)"
+        for template in graph.funnels(record.number)
+        if graph.unfinished(template)
+    ]
+    return parents + funnels
+
+
+def unfinished_parents(graph: Graph, record: StepRecord) -> list[StepRecord]:
+    """Return the steps that a step waits for by an edge and that are not finished."""
+    parents = map(graph.step, graph.parents(record.number))
+    return [parent for parent in parents if parent.state not in RELEASED]
+
+
+def roots(view: View, record: StepRecord) -> list[StepRecord]:
+    """Return the steps that a blocked step waits for in the end, those first that don't go on by themselves."""
+    graph = view.graph
+    found: list[StepRecord] = []
+    reached = {record.number}
+    border = [record]
+    while border and len(reached) < _LOOKED_AT:
+        for step in _before(graph, border.pop()):
+            if step.number not in reached:
+                reached.add(step.number)
+                (border if step.phase is Phase.BLOCKED else found).append(step)
+    return sorted(found, key=lambda step: (urgency(step), step.number))
+
+
+def is_direct(graph: Graph, record: StepRecord, other: StepRecord) -> bool:
+    """Return whether a step waits for another one without a third one between them."""
+    return other.number in graph.parents(record.number) or other.template in graph.funnels(record.number)
+
+
+def _before(graph: Graph, record: StepRecord) -> list[StepRecord]:
+    funnels = [graph.unfinished_steps(template, _OF_A_FUNNEL) for template in graph.funnels(record.number)]
+    return [*unfinished_parents(graph, record), *(step for steps in funnels for step in steps)]
+
+
+def urgency(step: StepRecord) -> int:
+    """Return how likely a step goes on by itself: 0 for one that does not."""
+    if step.phase is Phase.DONE or step.cancelling or step.held:
+        return 0
+    if step.phase is Phase.REQUESTED or step.missed_at is not None:
+        return 1
+    if step.phase is Phase.READY:
+        return 2
+    return 4 if step.state is State.RUNNING else 3
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in a row; of many, the first and how many more."""
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def others(steps: Sequence[StepRecord]) -> str:
+    """Return how many more steps there are, by state."""
+    if not steps:
+        return ""
+    found = Counter(step.state for step in steps)
+    return "; besides " + ", ".join(f"{found[state]} {state.name}" for state in State if found[state])

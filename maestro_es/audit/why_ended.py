@@ -1,0 +1,136 @@
+"""Why a step has ended the way it did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Union
+
+from maestro_es.audit.attempts import Attempt, attempts
+from maestro_es.audit.sentences import assert_never
+from maestro_es.audit.view import Answer, View, cancel_of
+from maestro_es.audit.why_again import again
+from maestro_es.core import events as e
+from maestro_es.core.model import Cause, State
+
+#: The events that end a step.
+_End = Union[
+    e.StepFinished, e.StepTimedOut, e.StepFailed, e.StepCancelled, e.StepDryRun, e.StepImported, e.StepSkipped
+]
+_ENDS = (e.StepFinished, e.StepTimedOut, e.StepFailed, e.StepCancelled, e.StepDryRun, e.StepImported, e.StepSkipped)
+
+#: What Maestro's states mean, said of a step that has ended under Maestro.
+_MAESTROS = {
+    State.FINISHED: "finished", State.FAILED: "failed", State.TIMEDOUT: "ran out of time",
+    State.CANCELLED: "was cancelled",
+}  # fmt: skip
+
+#: So many of the last attempt's latest events are evidence.
+_PROOFS = 6
+
+
+def ended(view: View, number: int, before: int | None = None) -> Answer:
+    """Return how and why a step has ended; `before` an event, if it may have been tried again since."""
+    events = [recorded for recorded in view.events_of(number) if before is None or recorded.seq < before]
+    for index in range(len(events) - 1, -1, -1):
+        event = events[index].event
+        if isinstance(event, _ENDS):
+            return _how(view, number, events[: index + 1], event)
+    return Answer("has not ended", tuple(events[-1:]))
+
+
+def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> Answer:
+    """Return how a step has ended by an event, the last of its `events`."""
+    end = events[-1]
+    match event:
+        case e.StepFinished():
+            words = f"finished at {view.show(event.at)} with exit code {event.exit_code}"
+            return _of_attempt(view, events, words)
+        case e.StepTimedOut():
+            words = f"ran out of time at {view.show(event.at)}"
+            final = f": {event.final}" if event.final else ", and is to be restarted"
+            request = cancel_of(view, number, end.seq) if event.final == "cancelled" else ()
+            found = _of_attempt(view, events, words + final, _as_asked(view, request))
+            return Answer(found.words, (*request, *found.evidence))
+        case e.StepFailed():
+            return _failed(view, events, event)
+        case e.StepCancelled():
+            return _cancelled(view, number, events, event)
+        case e.StepDryRun():
+            when = view.show(event.at)
+            return Answer(f"was not run, because this is a dry run: its scripts were written at {when}", (end,))
+        case e.StepSkipped():
+            because = f": {event.reason}" if event.reason else ""
+            when = view.show(end.recorded_at)
+            return Answer(f"is taken as finished since {when}, skipped by {event.by}{because}", (end,))
+        case e.StepImported():
+            return Answer(_imported(view, event), (end,))
+        case _:
+            return assert_never(event)
+
+
+def _of_attempt(view: View, events: Sequence[e.Recorded], words: str, tail: str = "") -> Answer:
+    """Add which attempt it was, and why there was another one before, to how it has ended."""
+    found = attempts(events)
+    if not found:
+        return Answer(words + tail, (events[-1],))
+    attempt = found[-1]
+    begin = 1 + max(i for i, recorded in enumerate(events) if isinstance(recorded.event, e.SubmissionRequested))
+    before = again(view, events[:begin])
+    numbered = f"; attempt {attempt.number}" if attempt.number > 1 else ""
+    after = f", as {before.words}" if before.words else ""
+    said = f"{words}{_job(attempt)}{tail}{numbered}{after}"
+    return Answer(said, (*before.evidence, *events[begin:][-_PROOFS:]))
+
+
+def _job(attempt: Attempt) -> str:
+    if not attempt.job_id:
+        return ""
+    return f" (job {attempt.job_id}{f' on {attempt.host}' if attempt.host else ''})"
+
+
+def _failed(view: View, events: Sequence[e.Recorded], event: e.StepFailed) -> Answer:
+    end = events[-1]
+    when = view.show(event.at)
+    match event.cause:
+        case Cause.UPSTREAM:
+            return _upstream(view, end, event.blocker, f"was not run (upstream: {event.message})")
+        case Cause.SCHEDULER:
+            return _of_attempt(view, events, f"failed at {when}: {event.message}, by the scheduler's word")
+        case Cause.EXIT_CODE | Cause.OUT_OF_MEMORY | Cause.HARDWARE | Cause.LOST | Cause.REJECTED | Cause.SCRIPT:
+            return _of_attempt(view, events, f"failed at {when}: {event.message}")
+        case _:
+            return assert_never(event.cause)
+
+
+def _upstream(view: View, end: e.Recorded, blocker: int | None, words: str) -> Answer:
+    """Add how the step has ended with which it began."""
+    if blocker is None:
+        return Answer(words, (end,))
+    root = ended(view, blocker, end.seq)
+    return Answer(f"{words}: {view.graph.step(blocker).name} {root.words}", (*root.evidence, end))
+
+
+def _cancelled(view: View, number: int, events: Sequence[e.Recorded], event: e.StepCancelled) -> Answer:
+    end = events[-1]
+    if event.blocker is not None:
+        return _upstream(view, end, event.blocker, f"was cancelled ({event.message})")
+    when = view.show(event.at)
+    told = event.message.startswith("cancelled")
+    words = f"was {event.message} at {when}" if told else f"was cancelled at {when}: {event.message}"
+    request = () if "outside" in event.message else cancel_of(view, number, end.seq)
+    tail = _as_asked(view, request)
+    found = _of_attempt(view, events, words, tail) if event.token else Answer(words + tail, (end,))
+    return Answer(found.words, (*request, *found.evidence))
+
+
+def _as_asked(view: View, request: Sequence[e.Recorded]) -> str:
+    return "".join(f", as {view.wish(recorded)}" for recorded in request)
+
+
+def _imported(view: View, event: e.StepImported) -> str:
+    """Return what Maestro had to do with a step."""
+    ending = _MAESTROS.get(event.state, f"is {event.state.name}")
+    when = f" at {view.show(event.ended_at)}" if event.ended_at else ""
+    job = f" (job {event.job_id})" if event.job_id else ""
+    message = f": {event.message}" if event.message else ""
+    return f"{ending} under Maestro{when}{job}{message}"

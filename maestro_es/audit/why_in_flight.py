@@ -1,0 +1,104 @@
+"""Why a step that was submitted has not ended yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from maestro_es.audit.view import Answer, View, cancel_of, job_of
+from maestro_es.audit.why_again import again
+from maestro_es.core import events as e
+from maestro_es.core.model import State, StepRecord
+
+
+def requested(view: View, record: StepRecord) -> Answer:
+    """Return why a submission that is on record has no outcome yet."""
+    events = view.events_of(record.number)
+    before = again(view, events)
+    after = f", as {before.words}" if before.words else ""
+    since = record.requested_at or 0
+    words = f"was requested at {view.show(since)} (attempt {record.attempt}{after}), and no job is known yet"
+    until = view.show(since + view.grace(record))
+    silence = _silence(view, record)
+    patience = silence.words or f"; ticks look for one until {until}, then they give the attempt up"
+    cancelling = _cancelling(view, record)
+    request = _latest(events, e.SubmissionRequested)
+    return Answer(
+        words + patience + cancelling.words, (*before.evidence, *request, *silence.evidence, *cancelling.evidence)
+    )
+
+
+def submitted(view: View, record: StepRecord) -> Answer:
+    """Return where the job of a step is, and since when."""
+    events = view.events_of(record.number)
+    begin = 1 + max(i for i, recorded in enumerate(events) if isinstance(recorded.event, e.SubmissionRequested))
+    before = again(view, events[:begin])
+    job = _latest(events[begin:], e.JobSubmitted)
+    where = _runs(view, record, events[begin:]) if record.state is State.RUNNING else _waits(view, record, job)
+    numbered = f"; attempt {record.attempt}" if record.attempt > 1 else ""
+    after = f", as {before.words}" if before.words else ""
+    parts = (_missed(view, record, events), _silence(view, record), _cancelling(view, record))
+    return Answer(
+        where.words + numbered + after + "".join(part.words for part in parts),
+        (*before.evidence, *job, *where.evidence, *(proof for part in parts for proof in part.evidence)),
+    )
+
+
+def _runs(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answer:
+    started = _latest(events, e.JobStarted)
+    since = next((r.event.at for r in started if isinstance(r.event, e.JobStarted)), record.started_at or 0)
+    on = f" on {record.job_host}" if record.job_host else ""
+    return Answer(f"runs since {view.show(since)} as {job_of(record)}{on}", started)
+
+
+def _waits(view: View, record: StepRecord, job: Sequence[e.Recorded]) -> Answer:
+    since = view.show(job[-1].recorded_at)
+    if not record.scheduled:
+        return Answer(f"was started at {since} as {job_of(record)}, and has not said yet that it runs")
+    return Answer(f"waits in the queue of {_adapter(view, record)} since {since} as {job_of(record)}")
+
+
+def _missed(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answer:
+    if record.missed_at is None:
+        return Answer("")
+    until = record.missed_at + view.grace(record)
+    words = (
+        f"; since {view.show(record.missed_at)} nobody knows its job any more, and it is looked for until "
+        f"{view.show(until)}"
+    )
+    return Answer(words, _latest(events, e.JobMissed))
+
+
+def _silence(view: View, record: StepRecord) -> Answer:
+    """Return since when nothing is known, if that is so."""
+    unreachable = view.graph.study.unreachable
+    for name in (_adapter(view, record), "files"):
+        if name in unreachable:
+            failed = _silent_since(view, name)
+            since = "".join(f" since {view.show(recorded.recorded_at)}" for recorded in failed)
+            what = "the file system" if name == "files" else name
+            words = f"; {what} does not answer{since}, so nothing new is known of it: {unreachable[name]}"
+            return Answer(words, failed)
+    return Answer("")
+
+
+def _silent_since(view: View, name: str) -> tuple[e.Recorded, ...]:
+    """Return when an adapter fell silent."""
+    return view.last(e.PollFailed, lambda event: isinstance(event, e.PollFailed) and event.adapter == name)
+
+
+def _cancelling(view: View, record: StepRecord) -> Answer:
+    if not (record.cancelling or view.graph.study.cancelling):
+        return Answer("")
+    request = cancel_of(view, record.number)
+    wish = "".join(f", as {view.wish(recorded)}" for recorded in request)
+    return Answer(f"; it is being cancelled{wish}, and nothing tells yet that it has ended", request)
+
+
+def _adapter(view: View, record: StepRecord) -> str:
+    return str(view.graph.study.adapter.get("type", "local")) if record.scheduled else "local"
+
+
+def _latest(events: Sequence[e.Recorded], kind: type[e.Event]) -> tuple[e.Recorded, ...]:
+    """Return the newest event of a type, if there is one."""
+    found = [recorded for recorded in events if isinstance(recorded.event, kind)]
+    return tuple(found[-1:])

@@ -1,0 +1,87 @@
+"""Why a step that waits for no other one is not submitted."""
+
+from __future__ import annotations
+
+from maestro_es.audit.view import Answer, View, cancel_of
+from maestro_es.audit.why_again import again
+from maestro_es.core import events as e
+from maestro_es.core.model import RELEASED, Phase, StepRecord, StudyStatus
+from maestro_es.core.room import Room, rooms
+
+#: So many ready steps are counted for a place in the line, and so many parents looked at for the last one to end.
+_LINE = 1000
+
+
+def ready(view: View, record: StepRecord) -> Answer:
+    """Return why a ready step is not submitted yet."""
+    stops = _stops(view, record) or _crowded(view, record)
+    words = ", and ".join(stop.words for stop in stops)
+    then = f", but {words}" if stops else f": the next tick submits it{view.ticking()}"
+    before = again(view, view.events_of(record.number))
+    after = f"; {before.words}" if before.words else ""
+    proofs = (proof for stop in stops for proof in stop.evidence)
+    return Answer(f"is ready to run{then}{after}", (*_made_ready(view, record), *before.evidence, *proofs))
+
+
+def _stops(view: View, record: StepRecord) -> list[Answer]:
+    """Return what keeps a step from being submitted, however few are in flight."""
+    study = view.graph.study
+    if study.status is not StudyStatus.RUNNING:
+        words = f"the study has ended ({study.status.name}) and was not reopened"
+        return [Answer(words, view.last(e.StudyCompleted))]
+    if study.settings.dry_run:
+        return [Answer("this is a dry run: the next tick writes its scripts, and nothing is run")]
+    ending = ended_first(view, record)
+    paused = [_asked_for(view, "the study is paused", view.last(e.StudyPaused))] if study.paused else []
+    return ending or [*paused, *held(view, record)]
+
+
+def ended_first(view: View, record: StepRecord) -> list[Answer]:
+    """Return that a step with no job will end before it runs, if somebody wants that."""
+    if not (record.cancelling or view.graph.study.cancelling):
+        return []
+    return [_asked_for(view, "the next tick cancels it", cancel_of(view, record.number))]
+
+
+def held(view: View, record: StepRecord) -> list[Answer]:
+    """Return who holds a step, if somebody does."""
+    if not record.held:
+        return []
+    hold = [recorded for recorded in view.events_of(record.number) if isinstance(recorded.event, e.StepHeld)]
+    return [_asked_for(view, "it is held", tuple(hold[-1:]))]
+
+
+def _asked_for(view: View, words: str, request: tuple[e.Recorded, ...]) -> Answer:
+    return Answer(words + "".join(f", as {view.wish(recorded)}" for recorded in request), request)
+
+
+def _crowded(view: View, record: StepRecord) -> list[Answer]:
+    """Return how many steps are in flight and before it, if it has to wait for a place."""
+    room = rooms(view.graph, view.cores)[record.scheduled]
+    free = room.free(_LINE)
+    if free >= _LINE:
+        return []
+    line = [step.number for step in view.graph.ready(scheduled=record.scheduled, limit=_LINE)]
+    before = line.index(record.number) if record.number in line else None
+    if before is not None and before < free:
+        return []
+    place = f"at least {_LINE}" if before is None else before or "none"
+    limit = f"the throttle is {room.limit}" if room.throttled else f"its host has {room.limit} slots for local steps"
+    return [Answer(f"{limit}: {room.taken} in flight, {place} before it in the line", _limited_by(view, room))]
+
+
+def _limited_by(view: View, room: Room) -> tuple[e.Recorded, ...]:
+    """Return the event that set the limit."""
+    what = "submission_throttle" if room.throttled else "local_slots"
+    changed = view.last(e.SettingsChanged, lambda event: getattr(event, "what", "") == what)
+    return changed or view.last(e.StudyCreated)
+
+
+def _made_ready(view: View, record: StepRecord) -> tuple[e.Recorded, ...]:
+    """Return the event since which the step waits for nothing: its last parent's end, or that it was added."""
+    parents = [view.graph.step(number) for number in view.graph.parents(record.number)[:_LINE]]
+    done = [parent for parent in parents if parent.phase is Phase.DONE and parent.state in RELEASED]
+    if done:
+        last = max(done, key=lambda parent: parent.ended_at or 0)
+        return tuple(view.events_of(last.number)[-1:])
+    return tuple(view.events_of(record.number)[:1])

@@ -1,0 +1,40 @@
+"""Questions to a study in memory, as of any event of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from maestro_es.audit.view import View
+from maestro_es.core import events as e
+from maestro_es.core.graph import Graph, MemoryGraph
+from maestro_es.core.reducer import apply
+
+#: So long, in microseconds, an attempt is looked for.
+GRACE = 60_000
+
+
+def view_at(events: Sequence[e.Recorded], seq: int, *, graph: Graph | None = None, ticking: str = "") -> View:
+    """Return a view of the state after event `seq`; times are shown as their number of milliseconds."""
+    known = events[:seq]
+    if graph is None:
+        graph = MemoryGraph()
+        for recorded in known:
+            apply(graph, recorded)
+
+    def author(recorded: e.Recorded) -> str:
+        started = events[recorded.invocation - 1].event
+        return f"{started.actor}@{started.host}" if isinstance(started, e.InvocationStarted) else "somebody"
+
+    return View(
+        graph=graph,
+        at=known[-1].recorded_at,
+        events_of=lambda number: [recorded for recorded in known if recorded.step == number],
+        study_events=lambda kind: [
+            recorded for recorded in reversed(known) if recorded.step is None and isinstance(recorded.event, kind)
+        ],
+        author=author,
+        grace=lambda _: GRACE,
+        cores=4,
+        show=lambda at: f"{at // 1000}s",
+        ticking=lambda: ticking,
+    )
