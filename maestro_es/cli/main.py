@@ -33,12 +33,14 @@ COMMANDS = {
     "resume": "Let a paused study go on.",
     "verify": "Check the log and what was made of it.",
     "rebuild": "Make the state anew from the log.",
+    "export": "Write the log as JSON lines.",
+    "import-log": "Make a study directory from an export.",
     "studies": "List your studies.",
     "cron": "Let cron tick your studies.",
 }
 
 #: The modules of commands whose names are words of Python's own.
-_MODULES = {"import": "import_"}
+_MODULES = {"import": "import_", "import-log": "import_log"}
 
 
 class LazyGroup(click.Group):

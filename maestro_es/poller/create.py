@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from maestro_es.adapters import process
@@ -72,7 +72,7 @@ def create_study(plan: StudyPlan, settings: Settings, context: Context) -> Study
         raise RequestRefused(f"maestro-es can't submit to {scheduler.name} yet; --dry writes the scripts of the study")
     fresh = not plan.output.exists()
     study = make_directory(plan.output)
-    with _alone(study):
+    with alone(study):
         try:
             _lay_out(plan, study)
             acquire(plan, _run)
@@ -94,17 +94,17 @@ def take_over(
     Beside the log and our own directory nothing is written.
     """
     study = make_directory(plan.output)
-    with _alone(study):
+    with alone(study):
         create_log(study, [(None, _created(plan, settings, study_id, study)), *drafts], context)
     register(study_id, study.root)
     return study
 
 
 @contextlib.contextmanager
-def _alone(study: StudyDir) -> Iterator[None]:
+def alone(study: StudyDir) -> Iterator[None]:
     """Be the only process that creates a study in this directory."""
-    with hold(study.tick_lock) as alone:
-        if not alone or study.log.exists():
+    with hold(study.tick_lock) as held:
+        if not held or study.log.exists():
             raise RequestRefused(f"{study.root}: another process has created a study here, or is about to")
         yield
 
@@ -147,12 +147,17 @@ def _run(argv: Sequence[str]) -> tuple[int, str, str]:
 
 def create_log(study: StudyDir, drafts: Iterable[Draft], context: Context) -> None:
     """Write a study's first events; the study exists once this returns."""
+    write_log(study, lambda log: log.append(drafts), context)
+
+
+def write_log(study: StudyDir, fill: Callable[[StudyLog], None], context: Context) -> None:
+    """Make the log of a study and `fill` it; it is there whole, or not at all."""
     scratch = study.log.with_name(study.log.name + ".new")
     journal = scratch.with_name(scratch.name + "-journal")
     for leftover in (scratch, journal):
         leftover.unlink(missing_ok=True)
     with StudyLog.create(scratch, context.now, clock.identity(context.host)) as log:
-        log.append(drafts)
+        fill(log)
     context.after("append")
     journal.unlink(missing_ok=True)
     scratch.rename(study.log)

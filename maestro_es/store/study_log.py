@@ -25,6 +25,9 @@ from maestro_es.store.projection import ProjectedGraph
 #: The name of the log in a study directory.
 LOG_NAME = "events.db"
 
+#: What helps against a damaged file.
+RESTORE = "restore it from a copy, or save what can be read with 'maestro-es export --salvage'"
+
 _BUSY_SECONDS = 30.0
 _FLUSH_EVERY = 20_000
 _NEVER = 2**62
@@ -141,6 +144,24 @@ class StudyLog:
         with self.transaction():
             self.record(drafts)
 
+    def take(self, rows: Iterable[event_log.Row]) -> None:
+        """Fill an empty log with rows of another, whose events the graph takes in as they are drawn."""
+        with self.transaction():
+            self._connection.execute("BEGIN IMMEDIATE")
+            block: list[event_log.Row] = []
+            for row in rows:
+                block.append(row)
+                if len(block) == _FLUSH_EVERY:
+                    self._take(block)
+                    self.graph.flush(self.head.seq)
+                    block = []
+            self._take(block)
+
+    def _take(self, block: list[event_log.Row]) -> None:
+        if block:
+            event_log.insert(self._connection, block)
+            self.head = Head(block[-1][0], block[-1][1], block[-1][7])
+
     def _begin(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
         found = event_log.head(self._connection)[0]
@@ -212,6 +233,10 @@ class StudyLog:
                 return
             yield from block
             after = block[-1][0]
+
+    def sealed_rows(self) -> Iterator[event_log.Row]:
+        """Yield the rows, each once its digest is found right."""
+        return event_log.check_chain(self.readable_rows(self.head.seq))
 
     def readable_rows(self, upto: int | None = None) -> Iterator[event_log.Row]:
         """Yield the rows up to one. DamagedLog names the first that can't be read."""
@@ -387,10 +412,7 @@ def _explain(error: Exception, path: Path) -> Exception:
             if text.startswith(words):
                 return LogUnavailable(f"{path}: nothing was written: {text}; {remedy}")
     said = " ".join(text.split())[:_SAID]
-    return DamagedLog(
-        f"{path}: not readable as an event log ({said}); restore it from a copy, or save what can be read with "
-        "'maestro-es export --salvage'"
-    )
+    return DamagedLog(f"{path}: not readable as an event log ({said}); {RESTORE}")
 
 
 _REMEDIES = {

@@ -11,18 +11,21 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from maestro_es.core.events import InvocationStarted, Recorded
-from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import Micros, StudyRecord
 from maestro_es.core.reducer import apply
 from maestro_es.errors import DamagedLog, InvalidTransition, NewerLog, RequestRefused
 from maestro_es.store import event_log, migrations
 from maestro_es.store.projection import FIELDS, to_row
-from maestro_es.store.study_log import StudyLog
+from maestro_es.store.study_log import RESTORE, StudyLog
+
+#: The graph that is folded into.
+AnyGraph = TypeVar("AnyGraph", bound=Graph)
 
 #: What a digest is named by: at least so many of its hexadecimal digits.
 _DIGITS = range(8, 65)
@@ -50,7 +53,7 @@ def verify(log: StudyLog) -> Verification:
 
     Others may append meanwhile: only the end of it, where the projection is compared, keeps them waiting.
     """
-    fold = Fold()
+    fold = Fold(MemoryGraph())
     fold.take(log.readable_rows())
     log.catch_up()
     with log.snapshot() as connection:
@@ -80,16 +83,24 @@ def prove(log: StudyLog, head: str) -> Known:
     return known
 
 
-class Fold:
+class Fold(Generic[AnyGraph]):
     """The graph that rows of a log add up to, and the last row that was found right."""
 
-    def __init__(self) -> None:
-        self.graph = MemoryGraph()
+    def __init__(self, graph: AnyGraph) -> None:
+        self.graph = graph
         self.head = (0, 0, event_log.GENESIS)
         self._versions: dict[int, str] = {}
 
     def take(self, rows: Iterable[event_log.Row]) -> None:
-        """Check and fold more rows. DamagedLog names the first wrong one; NewerLog who wrote what can't be read."""
+        """Check and fold more rows."""
+        for _ in self.checked(rows):
+            pass
+
+    def checked(self, rows: Iterable[event_log.Row]) -> Iterator[event_log.Row]:
+        """Pass rows on, each once it is checked and folded.
+
+        DamagedLog names the first wrong one; NewerLog who wrote what can't be read.
+        """
         row: event_log.Row | None = None
 
         def seen() -> Iterator[event_log.Row]:
@@ -101,6 +112,7 @@ class Fold:
             for right in event_log.check_chain(seen(), self.head):
                 self._fold(event_log.decode(right))
                 self.head = (right[0], right[1], right[7])
+                yield right
         except NewerLog as error:
             writer = self._versions.get(row[2], "") if row else ""
             raise NewerLog(event_log.newer(str(error), writer)) from None
@@ -138,7 +150,7 @@ def _check_file(connection: sqlite3.Connection) -> None:
     """Let SQLite check the file: its pages, and each index against its table."""
     found = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
     if found != ["ok"]:
-        raise DamagedLog(f"the file is damaged: {' '.join(found[0].split())}; restore it from a copy", check="file")
+        raise DamagedLog(f"the file is damaged: {' '.join(found[0].split())}; {RESTORE}", check="file")
 
 
 def _check_schema(connection: sqlite3.Connection) -> None:
@@ -148,7 +160,7 @@ def _check_schema(connection: sqlite3.Connection) -> None:
         raise DamagedLog(message, check="schema")
 
 
-def _differences(connection: sqlite3.Connection, fold: Fold) -> Iterator[DamagedLog]:
+def _differences(connection: sqlite3.Connection, fold: Fold[MemoryGraph]) -> Iterator[DamagedLog]:
     """Yield what in the projection is not as the events have it."""
     graph = fold.graph
     numbers = range(1, graph.study.steps + 1)
@@ -162,7 +174,7 @@ def _differences(connection: sqlite3.Connection, fold: Fold) -> Iterator[Damaged
     yield from _rows(connection, "template", ("name", "data", "unfinished"), templates, 1)
 
 
-def _study(connection: sqlite3.Connection, fold: Fold) -> Iterator[DamagedLog]:
+def _study(connection: sqlite3.Connection, fold: Fold[MemoryGraph]) -> Iterator[DamagedLog]:
     row = connection.execute("SELECT applied_seq, study FROM projection").fetchone()
     seq = fold.head[0]
     if not row:

@@ -1,0 +1,60 @@
+"""``maestro-es export``: the log as JSON lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from maestro_es.cli.common import example, study_argument, study_path
+from maestro_es.errors import DamagedLog, NotAStudy, RequestRefused
+from maestro_es.poller.open_study import open_as_it_is
+from maestro_es.poller.study_dir import StudyDir
+from maestro_es.store import export, salvage
+
+#: How many missing events are named.
+_NAMED = 10
+
+
+@example("maestro-es export ./pi -o pi.jsonl")
+@click.command()
+@study_argument
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; replaced once whole.")
+@click.option("--salvage", "from_damaged", is_flag=True, help="Save what can be read of a damaged log.")
+def command(study: Path | None, output: Path | None, *, from_damaged: bool) -> None:
+    """Write the event log of STUDY as JSON lines: one event a line, the same bytes for the same log for ever.
+
+    Each line carries its digest, so 'import-log' and 'recover' can tell that nothing was changed. With --salvage what
+    the chain of digests proves is written; a line with the key "damage" says where something is missing, and holds the
+    events that follow it and can't be proven. It exits with 1 unless all was saved.
+    """
+    log = StudyDir(study_path(study)).log
+    if output and os.path.realpath(output) == os.path.realpath(log):
+        raise RequestRefused(f"{output}: is the log itself; choose another file with -o")
+    if from_damaged:
+        _salvage(log, output)
+        return
+    with open_as_it_is(log.parent) as opened:
+        _write(map(export.line, opened.sealed_rows()), output)
+
+
+def _salvage(log: Path, output: Path | None) -> None:
+    if not log.is_file():
+        raise NotAStudy(f"{log.parent}: not a study directory, there is no {log.name} in it")
+    saved = salvage.salvage(log)
+    _write(salvage.lines(saved), output)
+    if saved.gaps:
+        gaps = [salvage.shown(*gap) for gap in saved.gaps.values()]
+        more = f"; and {len(gaps) - _NAMED} more gaps" if len(gaps) > _NAMED else ""
+        raise DamagedLog(f"{log}: saved {len(saved.rows)} events; {'; '.join(gaps[:_NAMED])}{more}")
+    click.echo(f"maestro-es: {log}: saved all {len(saved.rows)} events", err=True)
+
+
+def _write(lines: Iterable[str], output: Path | None) -> None:
+    if output:
+        export.write_file(lines, output)
+    else:
+        export.write(lines, sys.stdout.buffer)

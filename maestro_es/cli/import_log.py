@@ -1,0 +1,32 @@
+"""``maestro-es import-log``: a study directory from an export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from maestro_es.cli.common import example
+from maestro_es.poller.open_study import Context
+from maestro_es.poller.restore import import_log
+from maestro_es.store.export import Export
+
+
+@example("maestro-es import-log pi.jsonl ./pi-again")
+@click.command("import-log")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--upto-damage", is_flag=True, help="Take what stands before the first damaged line.")
+def command(file: Path, directory: Path, *, upto_damage: bool) -> None:
+    """Make the new study directory DIRECTORY with the event log that FILE, made by 'export', holds.
+
+    Every line is checked as by 'verify'; the log is there whole or not at all, and its head is that of the exported
+    one. The study is not registered: cron lets it alone. A tick there goes on with it as if it had been moved, unless
+    its own directory still has its log. A study that has gone on since the export is brought back by 'recover'.
+    """
+    export = Export(file, upto_damage=upto_damage)
+    restored = import_log(export, directory, Context())
+    if export.damage:
+        click.echo(f"maestro-es: {export.damage}; all before it was taken", err=True)
+    was = f" of the study in {restored.was}" if restored.was != str(restored.root) else ""
+    click.echo(f"{restored.root}: {restored.head.seq} events{was}; head {restored.head.digest.hex()}")

@@ -1,0 +1,142 @@
+"""An export: a log as JSON lines, one event a line, the same bytes for the same log for ever.
+
+The keys are the columns, in their order; `data` is the payload as it stands in the log, byte for byte, and `digest` is
+in hex, so that the chain can be checked line by line. What a salvage could not save is marked by a line with the key
+`damage`, which no event has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from maestro_es.errors import DamagedLog, MaestroError, RequestRefused
+from maestro_es.store.event_log import Row
+
+_LINE_BREAKS = ("\n", "\r")
+_FLUSH_BYTES = 1 << 20
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True):
+    """One event as a line has it."""
+
+    seq: int
+    recorded_at: int
+    invocation: int
+    step: int | None
+    type: str
+    version: int
+    data: msgspec.Raw
+    digest: str
+
+
+class _Damage(msgspec.Struct):
+    """A place where a salvage found nothing."""
+
+    damage: str
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+_decode_damage = msgspec.json.Decoder(_Damage).decode
+
+
+def line(row: Row) -> str:
+    """Return the line of an event. DamagedLog if its payload would make several."""
+    seq, recorded_at, invocation, step, name, version, data, digest = row
+    if any(character in data for character in _LINE_BREAKS):
+        raise DamagedLog(f"event {seq}: its payload has line breaks, so it was not written by maestro-es", seq=seq)
+    about = "null" if step is None else step
+    return (
+        f'{{"seq":{seq},"recorded_at":{recorded_at},"invocation":{invocation},"step":{about},"type":{json.dumps(name)},'
+        f'"version":{version},"data":{data},"digest":"{digest.hex()}"}}\n'
+    )
+
+
+class Export:
+    """An export that is read; `number` is the line that was read last. `upto_damage`: the first damaged one ends it.
+
+    `damage` is what was wrong with that line, once all before it were read.
+    """
+
+    def __init__(self, path: Path, *, upto_damage: bool = False) -> None:
+        self.path = path
+        self.number = 0
+        self.damage = ""
+        self._upto_damage = upto_damage
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows. DamagedLog says what is wrong with the first line that is none."""
+        try:
+            with self.path.open("rb") as file:
+                for self.number, text in enumerate(file, 1):
+                    yield _row(text)
+        except OSError as error:
+            raise RequestRefused(f"{self.path}: {error.strerror}") from None
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Explain errors by the line that was read last."""
+        try:
+            yield
+        except MaestroError as error:
+            if isinstance(error, RequestRefused) or not self.number:
+                raise
+            raise type(error)(f"{self.path}:{self.number}: {error}") from None
+
+    def wanted(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Pass on rows that are checked as they are taken, to the end or, if that is wanted, to the first damage."""
+        try:
+            yield from rows
+        except DamagedLog as error:
+            if not self._upto_damage or error.details.get("check") == "transition":
+                raise  # the graph is of no more use after what can't follow
+            self.damage = f"{self.path}:{self.number}: {error}"
+
+
+def _row(text: bytes) -> Row:
+    try:
+        found = _decode(text)
+        digest = bytes.fromhex(found.digest)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise DamagedLog(_complaint(text, error), check="line", seq=None) from None
+    data = bytes(found.data).decode()
+    return found.seq, found.recorded_at, found.invocation, found.step, found.type, found.version, data, digest
+
+
+def _complaint(text: bytes, error: Exception) -> str:
+    with contextlib.suppress(msgspec.DecodeError):
+        return _decode_damage(text).damage
+    return f"this is no event of an export: {error}"
+
+
+def write(lines: Iterable[str], out: BinaryIO) -> None:
+    """Write lines, many at a time."""
+    pending: list[bytes] = []
+    size = 0
+    for text in lines:
+        pending.append(text.encode())
+        size += len(text)
+        if size > _FLUSH_BYTES:
+            out.writelines(pending)
+            pending, size = [], 0
+    out.writelines(pending)
+    out.flush()
+
+
+def write_file(lines: Iterable[str], path: Path) -> None:
+    """Write lines into a file that only its owner may read; it is there once it is whole."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(scratch, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as out:
+            write(lines, out)
+            os.fsync(out.fileno())
+        scratch.replace(path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise

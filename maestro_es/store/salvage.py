@@ -1,0 +1,255 @@
+"""Save what can be read of a damaged log: every row on a page that is whole, whatever else of the file is spoilt.
+
+SQLite reads a table from its root down, so one bad page hides all below it. Here each page is looked at by itself: a
+leaf of the table `event` is known by its records, eight columns of which the last is a digest. The format is that of
+https://www.sqlite.org/fileformat2.html. What is found counts as an event only if the chain of digests proves it, so
+that nothing is invented; the first one after a gap can't be proven and is handed over as such.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from maestro_es.errors import DamagedLog, NewerLog
+from maestro_es.store.event_log import GENESIS, Row, decode, row_digest
+from maestro_es.store.export import line
+
+_MAGIC = b"SQLite format 3\0"
+_SIZES = tuple(1 << power for power in range(9, 17))
+_FILE_HEADER, _PAGE_HEADER = 100, 8
+_TABLE_LEAF = 0x0D
+_VARINT_BYTES = 9
+_DIGEST = 12 + 2 * 32  # the serial type of a BLOB of 32 bytes
+_INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
+_LAST_FIXED = 11  # serial types above it are texts and BLOBs
+_EVENT, _PROJECTION = 8, 6  # so many columns
+
+
+@dataclass
+class Salvaged:
+    """What was found: rows that are proven, gaps before them by the seq that follows, and the seq of the last event.
+
+    `unproven` are rows, by the gap that they belong to, that look right and that nothing proves.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    gaps: dict[int, tuple[int, int]] = field(default_factory=dict)
+    unproven: dict[int, list[Row]] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> int:
+        """How many events are not proven to be there."""
+        return sum(last - first + 1 for first, last in self.gaps.values())
+
+
+def salvage(path: Path) -> Salvaged:
+    """Return what can be read of a log. DamagedLog if there is nothing at all."""
+    with _settled(path), path.open("rb") as file:
+        try:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError:
+            raise DamagedLog(f"{path}: the event log is empty, there is nothing to save") from None
+        with data:
+            rows, last = max((_scan(data, size) for size in _page_sizes(data)), key=lambda found: len(found[0]))
+    return _proven(rows, last)
+
+
+@contextlib.contextmanager
+def _settled(path: Path) -> Iterator[None]:
+    """Let SQLite roll back what a writer that died left half done, and keep writers away meanwhile, if it can."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        with contextlib.suppress(sqlite3.DatabaseError):
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        yield
+    finally:
+        connection.close()
+
+
+def _page_sizes(data: mmap.mmap) -> Sequence[int]:
+    """Return the size of a page, or all that it may be if the head of the file is spoilt."""
+    size = int.from_bytes(data[16:18], "big")
+    size = 65536 if size == 1 else size
+    return (size,) if data[:16] == _MAGIC and size in _SIZES else _SIZES
+
+
+# -- pages and records ----------------------------------------------------------------------------------------------
+
+
+def _scan(data: mmap.mmap, size: int) -> tuple[dict[int, list[Row]], int]:
+    """Return the rows that look like events, by seq, and how many events the projection knew of."""
+    found: dict[int, list[Row]] = {}
+    known = 0
+    for start in range(0, len(data), size):
+        head = start + (_FILE_HEADER if start == 0 else 0)
+        if data[head : head + 1] != bytes([_TABLE_LEAF]):
+            continue
+        for seq, values in _records(data, size, start, head):
+            if len(values) == _PROJECTION and isinstance(values[1], int):
+                known = max(known, values[1])
+            elif len(values) == _EVENT:
+                row = cast("Row", (seq, *values[1:]))  # `_values` has looked at the types
+                rows = found.setdefault(seq, [])
+                if row not in rows:
+                    rows.append(row)
+    return found, known
+
+
+def _records(data: mmap.mmap, size: int, start: int, head: int) -> Iterator[tuple[int, list[object]]]:
+    """Yield rowid and values of the records of a leaf that are ours."""
+    count = int.from_bytes(data[head + 3 : head + 5], "big")
+    for place in range(head + _PAGE_HEADER, min(head + _PAGE_HEADER + 2 * count, start + size), 2):
+        cell = start + int.from_bytes(data[place : place + 2], "big")
+        with contextlib.suppress(ValueError, IndexError):
+            length, at = _varint(data, cell)
+            rowid, at = _varint(data, at)
+            if length > len(data):
+                continue
+            yield rowid, _values(_payload(data, size, at, length))
+
+
+def _payload(data: mmap.mmap, size: int, at: int, length: int) -> bytes:
+    """Return a record, what of it lies on overflow pages with it."""
+    most = size - 35
+    if length <= most:
+        return data[at : at + length]
+    least = (size - 12) * 32 // 255 - 23
+    local = least + (length - least) % (size - 4)
+    local = local if local <= most else least
+    parts = [data[at : at + local]]
+    page = int.from_bytes(data[at + local : at + local + 4], "big")
+    rest = length - local
+    while rest > 0:
+        start = (page - 1) * size
+        if page < 1 or start + size > len(data):
+            raise ValueError("it goes on where there is nothing")
+        parts.append(data[start + 4 : start + 4 + min(rest, size - 4)])
+        page, rest = int.from_bytes(data[start : start + 4], "big"), rest - (size - 4)
+    return b"".join(parts)
+
+
+def _varint(data: bytes | mmap.mmap, at: int) -> tuple[int, int]:
+    value = 0
+    for index in range(_VARINT_BYTES):
+        byte = data[at + index]
+        if index == _VARINT_BYTES - 1:
+            return value << 8 | byte, at + _VARINT_BYTES
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:  # noqa: PLR2004 - the high bit says that more follows
+            return value, at + index + 1
+    raise AssertionError
+
+
+def _values(record: bytes) -> list[object]:
+    """Return the values of a record of the table `event` or `projection`. ValueError if it is of neither."""
+    end, at = _varint(record, 0)
+    serials: list[int] = []
+    while at < end and len(serials) <= _EVENT:
+        serial, at = _varint(record, at)
+        serials.append(serial)
+    if at != end or not _is_ours(serials):
+        raise ValueError("it is a record of another table")
+    values: list[object] = []
+    for serial in serials:
+        if serial == 0:
+            values.append(None)
+            continue
+        length = _INTEGERS[serial] if serial in _INTEGERS else (serial - 12) // 2
+        part = record[at : at + length]
+        if len(part) != length:
+            raise ValueError("it is cut off")
+        at += length
+        if serial in _INTEGERS:
+            values.append(int(serial == 9) if not length else int.from_bytes(part, "big", signed=True))  # noqa: PLR2004
+        else:
+            values.append(part.decode() if serial % 2 else part)
+    return values
+
+
+def _is_ours(serials: Sequence[int]) -> bool:
+    return "".join(map(_kind, serials)) in {"0iiititd", "0ii0titd", "0iittt"}
+
+
+def _kind(serial: int) -> str:
+    if serial == 0:
+        return "0"
+    if serial in _INTEGERS:
+        return "i"
+    if serial == _DIGEST:
+        return "d"
+    return "t" if serial % 2 and serial > _LAST_FIXED else "?"
+
+
+# -- the chain ------------------------------------------------------------------------------------------------------
+
+
+def _proven(found: dict[int, list[Row]], known: int) -> Salvaged:
+    """Follow the chain through what was found."""
+    saved = Salvaged()
+    last, before = 0, GENESIS  # the last row whose digest may be the right one
+    proven = 0
+    loose: list[Row] = []
+    for seq in sorted(found):
+        row = _sealed(found[seq], before) if seq == last + 1 else None
+        if row:
+            if seq != proven + 1:
+                saved.gaps[seq] = (proven + 1, seq - 1)
+                saved.unproven[seq] = loose
+                loose = []
+            saved.rows.append(row)
+            proven = seq
+        else:
+            row = next(filter(_is_plausible, found[seq]), None)
+            if not row:
+                continue
+            loose.append(row)
+        last, before = seq, row[7]
+    end = max(known, proven)
+    if end > proven or loose:
+        saved.gaps[end + 1] = (proven + 1, end)
+        saved.unproven[end + 1] = loose
+    return saved
+
+
+def lines(saved: Salvaged) -> Iterator[str]:
+    """Yield the lines of an export of what was saved: events, and where some are missing a line that says so."""
+    for row in saved.rows:
+        if row[0] in saved.gaps:
+            yield _damage(saved, row[0])
+        yield line(row)
+    for seq in saved.gaps.keys() - {row[0] for row in saved.rows}:
+        yield _damage(saved, seq)
+
+
+def _damage(saved: Salvaged, seq: int) -> str:
+    unproven = ",".join(line(row).strip() for row in saved.unproven[seq])
+    return f'{{"damage":{json.dumps(shown(*saved.gaps[seq]))},"unproven":[{unproven}]}}\n'
+
+
+def shown(first: int, last: int) -> str:
+    """Return in words which events are missing."""
+    if last < first:
+        return f"what follows event {last} can't be proven to have been in the log"
+    return f"event {first} is missing" if first == last else f"events {first} to {last} are missing"
+
+
+def _sealed(rows: Iterable[Row], before: bytes) -> Row | None:
+    return next((row for row in rows if row_digest(before, row[:7]) == row[7]), None)
+
+
+def _is_plausible(row: Row) -> bool:
+    try:
+        decode(row)
+    except DamagedLog:
+        return False
+    except NewerLog:
+        pass
+    return True
