@@ -115,6 +115,14 @@ def _types(patterns: Sequence[str]) -> set[str]:
     return found
 
 
+def started_by(log: StudyLog, invocation: int) -> InvocationStarted | None:
+    """Return the process whose first event has this seq; None if a damaged log does not say."""
+    for recorded in log.events(invocation - 1, invocation):
+        if isinstance(recorded.event, InvocationStarted):
+            return recorded.event
+    return None
+
+
 class _Names:
     """The names of steps and of who wrote, each looked up once."""
 
@@ -129,6 +137,6 @@ class _Names:
     def actor(self, invocation: int) -> str:
         """Return who started the process whose first event has this seq."""
         if invocation not in self._actors:
-            events = [recorded.event for recorded in self._log.events(invocation - 1, invocation)]
-            self._actors[invocation] = next((e.actor for e in events if isinstance(e, InvocationStarted)), "")
+            started = started_by(self._log, invocation)
+            self._actors[invocation] = started.actor if started else ""
         return self._actors[invocation]

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from functools import cache
 from typing import TypeVar
 
+from maestro_es.audit.history import started_by
 from maestro_es.audit.past import Past
 from maestro_es.audit.status import summarise
 from maestro_es.audit.times import show_ago
 from maestro_es.audit.view import View
-from maestro_es.core.events import InvocationStarted, Recorded
+from maestro_es.core.events import Recorded
 from maestro_es.core.model import Micros, StepRecord
 from maestro_es.poller.open_study import OpenStudy
 
@@ -30,8 +31,8 @@ def _view(study: OpenStudy, past: Past | None, show: Callable[[Micros], str]) ->
 
     @cache
     def started(invocation: int) -> str:
-        [event] = [recorded.event for recorded in log.events(invocation - 1, invocation)]
-        return f"{event.actor}@{event.host}" if isinstance(event, InvocationStarted) else ""
+        event = started_by(log, invocation)
+        return f"{event.actor}@{event.host}" if event else "somebody"
 
     def grace(record: StepRecord) -> Micros:
         return round(study.adapters.of(record).grace_seconds * 1_000_000)

@@ -27,6 +27,7 @@ COMMANDS = {
     "show": "Show all about one step.",
     "diff": "Show what changed between two moments.",
     "why": "Say why a step waits, runs or failed.",
+    "blame": "Show who decided what about a step.",
     "cancel": "Cancel a study, or some of its steps.",
     "update": "Change the throttle or the restart limit.",
     "pause": "Submit nothing new.",

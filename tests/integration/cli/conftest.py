@@ -71,7 +71,7 @@ def run(capsys, monkeypatch) -> Callable[..., Ran]:
 
 
 @pytest.fixture
-def study(tmp_path):
+def study(tmp_path, monkeypatch):
     """Return the directory of a study whose first step finished, whose second failed after a restart; z waits in vain.
 
     ::
@@ -82,6 +82,7 @@ def study(tmp_path):
     """
     root = tmp_path / "pi"
     clock = Clock()
+    monkeypatch.setattr(sys, "argv", ["maestro-es", "run", "pi.yaml"])
     context = Context(now=clock)
     create_log(make_directory(root), _plan(str(root)), context)
     for drafts in _story():

@@ -1,0 +1,59 @@
+"""Who decided something about a step: what people asked for, as far as it could matter to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from maestro_es.audit.history import Entry, entries, entry_data, started_by
+from maestro_es.core import events as e
+from maestro_es.core.model import Phase, StepRecord
+from maestro_es.store.study_log import StudyLog
+
+#: What a person decides about a step.
+_OF_STEP = (e.StepImported, e.StepReset, e.StepSkipped, e.StepHeld, e.StepReleased, e.ConnectionAdded)
+
+#: What a person decides about the whole study.
+_OF_STUDY = (
+    e.StudyCreated, e.SettingsChanged, e.StudyPaused, e.StudyResumed, e.CancelRequested, e.StudyReopened,
+)  # fmt: skip
+
+
+class Decision(NamedTuple):
+    """What a person asked for, on which host, and with which command."""
+
+    entry: Entry
+    host: str
+    command: str
+
+
+def blame(log: StudyLog, record: StepRecord) -> list[Decision]:
+    """Return what people decided about a step, oldest first; nothing about the study that came after its end."""
+    told = entries(log, sorted(_decisions(log, record), key=lambda recorded: recorded.seq))
+    started = {entry.recorded.invocation: started_by(log, entry.recorded.invocation) for entry in told}
+    return [
+        Decision(entry, by.host if by else "", by.command if by else "")
+        for entry in told
+        for by in [started[entry.recorded.invocation]]
+    ]
+
+
+def decision_data(decision: Decision) -> dict[str, Any]:
+    """Return a decision for JSON: an event as `history` gives it, and more."""
+    reason = getattr(decision.entry.recorded.event, "reason", "")
+    return {**entry_data(decision.entry), "host": decision.host, "command": decision.command, "reason": reason}
+
+
+def _decisions(log: StudyLog, record: StepRecord) -> Iterator[e.Recorded]:
+    events = log.events_of(record.number)
+    yield from (recorded for recorded in events if isinstance(recorded.event, _OF_STEP))
+    last = events[-1].seq if record.phase is Phase.DONE else log.head.seq
+    for kind in _OF_STUDY:
+        for recorded in log.study_events(kind, last):
+            if not isinstance(recorded.event, e.CancelRequested) or _means(recorded.event, record):
+                yield recorded
+
+
+def _means(event: e.CancelRequested, record: StepRecord) -> bool:
+    """Return whether a request to cancel is about a step, or the one because of which it ended."""
+    return event.steps is None or record.number in event.steps or record.blocker in event.steps

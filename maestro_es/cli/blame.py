@@ -1,0 +1,42 @@
+"""``maestro-es blame``: who decided what about a step."""
+
+from __future__ import annotations
+
+import click
+
+from maestro_es.audit.blame import Decision, blame, decision_data
+from maestro_es.audit.step_details import find_step
+from maestro_es.audit.times import show_time
+from maestro_es.cli.common import example, split_arguments
+from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.poller.open_study import OpenStudy
+from maestro_es.report.plain import columns
+
+_HEADER = ("Seq", "Time", "Who", "Command", "What")
+
+
+@example("maestro-es blame ./pi summarise")
+@click.command()
+@click.argument("arguments", nargs=-1, required=True, metavar="[STUDY] STEP")
+@json_option
+def command(arguments: tuple[str, ...], *, as_json: bool) -> None:
+    """Show what people decided about one STEP of STUDY, newest last: with which command, and why.
+
+    What they decided about the whole study is among it, up to the end of the step.
+    """
+    roots, patterns = split_arguments(arguments)
+    if len(roots) > 1 or len(patterns) != 1:
+        raise click.UsageError("Name one step, of one study.")
+    with OpenStudy(roots[0]) as study:
+        found = blame(study.log, find_step(study.graph, patterns[0]))
+    if as_json:
+        write_json(map(decision_data, found))
+    else:
+        write_lines(columns(_HEADER, [_row(decision) for decision in found]))
+
+
+def _row(decision: Decision) -> list[str]:
+    entry = decision.entry
+    who = f"{entry.actor}@{decision.host}" if decision.host else entry.actor
+    recorded = entry.recorded
+    return [str(recorded.seq), show_time(recorded.recorded_at), who, decision.command, entry.sentence]
