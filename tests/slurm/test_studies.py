@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import pwd
 import shutil
@@ -56,9 +57,9 @@ CONTEXT = Context(adapters=_impatient)
 def launch(tmp_path: Path) -> Callable[..., Path]:
     """Launch a study of these steps."""
 
-    def start(*steps: str, more: str = "") -> Path:
+    def start(*steps: str, more: str = "", options: Sequence[str] = ()) -> Path:
         (tmp_path / "study.yaml").write_text(HEAD + "".join(steps) + more)
-        done = maestro_es("run", "-y", "-o", tmp_path / "study", tmp_path / "study.yaml")
+        done = maestro_es("run", "-y", *options, "-o", tmp_path / "study", tmp_path / "study.yaml")
         assert done.returncode == 0, done
         return tmp_path / "study"
 
@@ -106,28 +107,47 @@ def _ledger(root: Path) -> list[str]:
     return tokens
 
 
-def test_a_study_of_local_and_scheduled_steps_finishes_in_crons_environment(cluster, launch, monkeypatch):
+def test_a_study_launched_in_a_rich_environment_finishes_in_a_bare_one(cluster, launch, monkeypatch, tmp_path):
+    monkeypatch.delenv("MAESTRO_ES_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
     root = launch(
         "    - {name: prep, description: d, run: {cmd: echo prepared > file}}\n",
         _step("sim", "cat $(prep.workspace)/file; echo $(N) > n", ["prep"]),
         _step("post", "cat $(sim.workspace)/*/n", ["sim_*"]),
         more="global.parameters: {N: {values: [1, 2, 3], label: N.%%}}\n",
     )
-    user = pwd.getpwuid(os.geteuid())
-    bare = {
-        "HOME": user.pw_dir, "LOGNAME": user.pw_name, "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh",
-        "MAESTRO_ES_HOME": os.environ["MAESTRO_ES_HOME"],
-    }  # fmt: skip
+    program = str(Path(sys.executable).with_name("maestro-es"))
+    variables = (f"HOME={tmp_path}", f"LOGNAME={pwd.getpwuid(os.geteuid()).pw_name}", "PATH=/usr/bin:/bin")
+    bare = ["/usr/bin/env", "-i", *variables, "SHELL=/bin/sh", program, "tick", "--all"]
     deadline = time.monotonic() + 60
     while set(_states(root).values()) != {"FINISHED"} and time.monotonic() < deadline:
-        cron = [sys.executable, "-m", "maestro_es", "tick", str(root)]
-        done = subprocess.run(cron, env=bare, capture_output=True, text=True, check=False)
+        done = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         time.sleep(0.2)
     assert set(_states(root).values()) == {"FINISHED"}
     assert (root / "post" / "post.out").read_text() == "1\n2\n3\n"
     assert (root / "sim" / "N.2" / "sim_N.2.out").read_text() == "prepared\n"
     assert len(_ledger(root)) == 4
+
+
+def test_local_steps_of_a_slurm_study_run_here_in_parallel_up_to_their_own_limit(cluster, launch, tmp_path):
+    wait = "until [ -e $(SPECROOT)/go ]; do sleep 0.05; done"
+    near = f"[ -z $SLURM_JOB_ID ] && echo 1 >> $(SPECROOT)/busy; {wait}; echo -1 >> $(SPECROOT)/busy # $(N)"
+    root = launch(
+        f"    - {{name: near, description: d, run: {{cmd: '{near}'}}}}\n",
+        _step("far", f"[ -n $SLURM_JOB_ID ] && {wait}"),
+        more="global.parameters: {N: {values: [1, 2, 3, 4, 5, 6], label: N.%%}}\n",
+        options=["--local-slots", "2"],
+    )
+    _wait_for(root, **{"far": State.RUNNING, "near_N.1": State.RUNNING, "near_N.2": State.RUNNING})
+    with OpenStudy(root, CONTEXT) as study:
+        assert len(study.graph.in_flight()) == 3  # and each tick has returned
+    (tmp_path / "go").touch()
+
+    assert _finish(root) is StudyStatus.FINISHED
+
+    running = list(itertools.accumulate(map(int, (tmp_path / "busy").read_text().split())))
+    assert (max(running), len(running)) == (2, 12)
 
 
 def test_exit_codes_are_kept_and_what_waits_for_a_failed_step_fails(cluster, launch):
