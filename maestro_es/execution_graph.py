@@ -29,7 +29,7 @@ from typing import Any, Protocol
 from maestro_es.adapters.process import this_host
 from maestro_es.adapters.registry import make_adapter
 from maestro_es.core import events as e
-from maestro_es.core import requests
+from maestro_es.core import repair, requests
 from maestro_es.core.decide import Draft
 from maestro_es.core.evidence import Conclusion, judge
 from maestro_es.core.graph import MemoryGraph
@@ -221,12 +221,13 @@ class ExecutionGraph:
 
         self._request(change)
 
-    def _request(self, rule: Callable[[ProjectedGraph], list[Draft]]) -> None:
+    def _request(self, rule: Callable[[ProjectedGraph], list[Draft]]) -> list[Draft]:
         if self._study.log.in_transaction:
-            self._study.record(rule(self._study.graph))
-            return
+            drafts = rule(self._study.graph)
+            self._study.record(drafts)
+            return drafts
         self._study.log.refresh()
-        self._study.request(rule)
+        return self._study.request(rule)
 
     # -- what it is -------------------------------------------------------------------------------------------------
 
@@ -291,6 +292,57 @@ class ExecutionGraph:
         self._request(lambda graph: requests.cancel(graph, (), reason))
         self.execute_ready_steps()
         return CancelCode.OK
+
+    def retry(
+        self,
+        *steps: str,
+        failed: bool = False,
+        descendants: bool = False,
+        restart_limit: int | None = None,
+        hardware_limit: int | None = None,
+        reason: str = "",
+    ) -> list[str]:
+        """Let steps run again, by names or patterns, and return the names of all that will; a tick submits them.
+
+        A pattern takes steps that have failed or were cancelled, with `failed` only the former; a step that has
+        finished is to be named in full. `failed` alone: all that have failed. What ended because of a step goes with
+        it; with `descendants`, all that waits for it. The limits are those of the whole study. A study that has ended
+        goes on. RequestRefused says what stands against it, and nothing was changed.
+        """
+        given = {"rlimit": restart_limit, "hardware-limit": hardware_limit}
+        limits = {name: value for name, value in given.items() if value is not None}
+        return self._ask(
+            e.StepReset,
+            lambda graph: repair.retry(
+                graph, steps, failed=failed, descendants=descendants, limits=limits, reason=reason
+            ),
+        )
+
+    def skip(self, *steps: str, reason: str = "") -> list[str]:
+        """Take steps as finished that have failed, were cancelled or have not run; returns their names.
+
+        What waits for them may run; what ended because of them waits again. RequestRefused for steps in flight.
+        """
+        actor = self._study.log.identity.actor
+        return self._ask(e.StepSkipped, lambda graph: repair.skip(graph, steps, actor, reason))
+
+    def hold(self, *steps: str, reason: str = "") -> list[str]:
+        """Don't submit steps until they are released; jobs in flight go on. Returns their names."""
+        return self._ask(e.StepHeld, lambda graph: requests.hold(graph, steps, reason))
+
+    def release(self, *steps: str, reason: str = "") -> list[str]:
+        """Let held steps be submitted again; returns their names."""
+        return self._ask(e.StepReleased, lambda graph: requests.release(graph, steps, reason))
+
+    def reopen(self, reason: str = "") -> list[str]:
+        """Let a cancelled study go on; returns the names of the steps that were cancelled and run after all."""
+        return self._ask(e.StepReset, lambda graph: repair.reopen(graph, reason))
+
+    def _ask(self, kind: type[e.Event], rule: Callable[[ProjectedGraph], list[Draft]]) -> list[str]:
+        """Make a request and return the names of the steps that it has made an event of that kind for."""
+        drafts = self._request(rule)
+        numbers = sorted(number for number, event in drafts if number and isinstance(event, kind))
+        return [self._study.graph.step(number).name for number in numbers]
 
     def generate_scripts(self) -> None:
         """Write the workspace and scripts of every step, without running any."""

@@ -24,9 +24,10 @@ _PAUSES = 2
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A study as a whole. `states` counts steps by state, in Maestro's order; `throttle` 0 means no limit.
 
-    `overdue`: it runs, but nothing has ticked it for some minutes. `unreachable` maps schedulers that do not answer to
-    what they said. `seq` is the last event that all this adds up to, `at` the time that durations count to. Of the
-    past nobody knows `last_tick` and `overdue`: ticks that find nothing to do are in no log.
+    `held` counts the steps that a person holds; `held_up`: nothing goes on until one of them is released. `overdue`:
+    it runs, but nothing has ticked it for some minutes. `unreachable` maps schedulers that do not answer to what they
+    said. `seq` is the last event that all this adds up to, `at` the time that durations count to. Of the past nobody
+    knows `last_tick` and `overdue`: ticks that find nothing to do are in no log.
     """
 
     path: str
@@ -39,6 +40,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     steps: int
     states: dict[str, int]
     in_flight: int
+    held: int
+    held_up: bool
     throttle: int
     last_tick: Micros | None
     overdue: bool | None
@@ -52,6 +55,7 @@ def summarise(study: OpenStudy, past: Past | None = None) -> Summary:
     graph = past.graph if past else study.graph
     record = graph.study
     last_tick = None if past else last_tick_of(study)
+    in_flight, held = (sum(1 for _ in steps) for steps in (graph.in_flight(), graph.held()))
     return Summary(
         path=str(study.dir.root),
         id=record.study_id,
@@ -62,7 +66,9 @@ def summarise(study: OpenStudy, past: Past | None = None) -> Summary:
         cancelling=record.cancelling and record.status is StudyStatus.RUNNING,
         steps=record.steps,
         states=states_in_order(record.states),
-        in_flight=sum(1 for _ in graph.in_flight()),
+        in_flight=in_flight,
+        held=held,
+        held_up=held > 0 and not in_flight and not any(_may_run(graph, scheduled) for scheduled in (False, True)),
         throttle=record.settings.submission_throttle,
         last_tick=last_tick,
         overdue=None if past else record.status is StudyStatus.RUNNING and _is_overdue(study, last_tick),
@@ -77,6 +83,10 @@ def states_in_order(counts: Mapping[str, int]) -> dict[str, int]:
     return {state.name: counts[state.name] for state in State if state.name in counts}
 
 
+def _may_run(graph: Graph, scheduled: bool) -> bool:  # noqa: FBT001 - named where it is called
+    return any(True for _ in graph.ready(scheduled=scheduled, limit=1))
+
+
 def last_tick_of(study: OpenStudy) -> Micros | None:
     """Return when a study was ticked last, by the clock of its file system; None if it never was."""
     try:
@@ -87,9 +97,7 @@ def last_tick_of(study: OpenStudy) -> Micros | None:
 
 def _is_overdue(study: OpenStudy, last_tick: Micros | None) -> bool:
     limit = max(OVERDUE, _PAUSES * study.graph.study.settings.sleep_seconds * 1_000_000)
-    since = last_tick
-    if since is None:
-        since = next((recorded.recorded_at for recorded in study.log.events(upto=1)), 0)
+    since = max(last_tick or 0, study.log.head.recorded_at)  # what was just reopened is not overdue yet
     return study.context.now() - since > limit
 
 
@@ -104,6 +112,8 @@ def select_steps(graph: Graph, patterns: Sequence[str] = (), states: Collection[
 
 def reason(step: StepRecord) -> str:
     """Return in a few words why a step did not end well or is not out yet; empty if there is nothing to say."""
+    if step.skipped or (step.held and step.phase in (Phase.BLOCKED, Phase.READY)):
+        return step.message if step.skipped else "held"
     if step.cause is Cause.UPSTREAM:
         return f"upstream: {step.message}"
     if step.state in (*FAILED_STATES, State.CANCELLED):
@@ -141,6 +151,8 @@ def step_data(step: StepRecord, now: Micros) -> dict[str, Any]:
         "elapsed_seconds": _seconds(step.submitted_at, end),
         "exit_code": step.exit_code,
         "cause": step.cause and step.cause.value,
+        "held": step.held,
+        "skipped": step.skipped,
     }
 
 

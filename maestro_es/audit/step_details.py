@@ -124,8 +124,10 @@ def explain(graph: Graph, step: StepRecord) -> str:
     """Return why a step is where it is, and what it waits for."""
     match step.phase:
         case Phase.BLOCKED:
-            return f"waits for {listed(_unfinished(graph, step))}"
+            return f"waits for {listed(_unfinished(graph, step))}" + (", and is held" if step.held else "")
         case Phase.READY:
+            if step.held:
+                return "may run, but is held: 'maestro-es release' lets it go on"
             said = reason(step)
             return f"{_why_not_out(graph)}; {said}" if said else _why_not_out(graph)
         case Phase.REQUESTED:

@@ -137,6 +137,7 @@ def _drawn(standing: Standing, layout: str, *, colour: bool) -> str:
 def _summary_lines(standing: Standing) -> Iterator[str]:
     summary = standing.summary
     throttle = f"at most {summary.throttle}" if summary.throttle else "no throttle"
+    held = f"{summary.held} steps held" if summary.held else ""
     notes = [word for word, true in (("paused", summary.paused), ("cancelling", summary.cancelling)) if true]
     yield from labelled(
         (
@@ -144,7 +145,7 @@ def _summary_lines(standing: Standing) -> Iterator[str]:
             ("Path", summary.path),
             ("Id", summary.id),
             ("As of", f"{show_time(summary.at)}, event {summary.seq}" if standing.past else ""),
-            ("Status", ", ".join([summary.status, *notes])),
+            ("Status", ", ".join(filter(None, [summary.status, *notes, held]))),
             ("Steps", f"{summary.steps}: {counts(summary.states)}" if summary.steps else "none"),
             ("In flight", f"{summary.in_flight} ({throttle})"),
             ("Last tick", "" if standing.past else _ago(summary.last_tick, summary.at)),
@@ -158,6 +159,8 @@ def _ago(at: Micros | None, now: Micros) -> str:
 
 
 def _warnings(summary: Summary) -> Iterator[str]:
+    if summary.held_up:
+        yield f"Nothing goes on until held steps are released: 'maestro-es release {summary.path} STEP...'"
     if summary.overdue:
         yield f"WARNING: nothing ticks this study: is cron set up? Try 'maestro-es tick {summary.path}'"
     for name, message in summary.unreachable.items():

@@ -17,19 +17,18 @@ from maestro_es.poller.open_study import OpenStudy
 @click.argument("studies", nargs=-1, type=click.Path(path_type=Path), metavar="[STUDY]...")
 @click.option("--throttle", type=int, multiple=True, help="Jobs in flight at the same time; 0: no limit.")
 @click.option("--rlimit", type=int, multiple=True, help="Restarts of a step after a timeout; 0: no limit.")
+@click.option("--hardware-limit", type=int, multiple=True, help="Resubmissions after hardware failures; 0: no limit.")
 @click.option("--sleep", type=int, multiple=True, help="Seconds between the ticks of 'run --wait'.")
 @reason_option
-def command(
-    studies: tuple[Path, ...], throttle: tuple[int, ...], rlimit: tuple[int, ...], sleep: tuple[int, ...], reason: str
-) -> None:
+def command(studies: tuple[Path, ...], reason: str, **settings: tuple[int, ...]) -> None:
     """Change the settings of each STUDY from the next tick on.
 
     An option is given once for all studies, or once for each in their order.
     """
     roots = studies or (study_path(None),)
-    given = {name: values for name, values in (("throttle", throttle), ("rlimit", rlimit), ("sleep", sleep)) if values}
+    given = {name.replace("_", "-"): values for name, values in settings.items() if values}
     if not given:
-        raise click.UsageError("say what to change: --throttle, --rlimit or --sleep")
+        raise click.UsageError("say what to change: --throttle, --rlimit, --hardware-limit or --sleep")
     for name, values in given.items():
         if len(values) not in {1, len(roots)}:
             raise click.UsageError(f"--{name} is given {len(values)} times for {len(roots)} studies")

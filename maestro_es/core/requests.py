@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from maestro_es.core import events as e
 from maestro_es.core.decide import Draft
@@ -12,7 +12,12 @@ from maestro_es.core.model import Phase, StepRecord, StudyStatus
 from maestro_es.errors import RequestRefused
 
 #: The settings that `update` may change, by the name of its option.
-UPDATABLE = {"throttle": "submission_throttle", "rlimit": "restart_limit", "sleep": "sleep_seconds"}
+UPDATABLE = {
+    "throttle": "submission_throttle",
+    "rlimit": "restart_limit",
+    "hardware-limit": "hardware_limit",
+    "sleep": "sleep_seconds",
+}
 
 
 def match_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
@@ -34,6 +39,27 @@ def _matches(pattern: str, names: Sequence[str]) -> bool:
     return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for name in names)
 
 
+def choose(graph: Graph, patterns: Sequence[str], objection: Callable[[StepRecord], str]) -> list[StepRecord]:
+    """Return the steps that the patterns name and that `objection` has nothing to say against.
+
+    A pattern takes the steps that fit. RequestRefused if there are none, or if one that is named in full does not fit.
+    """
+    chosen: list[StepRecord] = []
+    refused: list[str] = []
+    for record in match_steps(graph, patterns):
+        why = objection(record)
+        if why and record.name in patterns:
+            raise RequestRefused(f"{record.name} {why}")
+        if why:
+            refused.append(f"{record.name} {why}")
+        else:
+            chosen.append(record)
+    if not chosen:
+        more = f", and so on for {len(refused)} steps" if len(refused) > 1 else ""
+        raise RequestRefused(f"{refused[0]}{more}" if refused else "name the steps that are meant")
+    return chosen
+
+
 def cancel(graph: Graph, patterns: Sequence[str] = (), reason: str = "") -> list[Draft]:
     """Ask that the whole study ends, or the steps that the patterns name."""
     _refuse_completed(graph, "there is nothing to cancel")
@@ -41,10 +67,12 @@ def cancel(graph: Graph, patterns: Sequence[str] = (), reason: str = "") -> list
         if graph.study.cancelling:
             raise RequestRefused("the study is being cancelled already")
         return [(None, e.CancelRequested(reason=reason))]
-    steps = tuple(record.number for record in match_steps(graph, patterns) if record.phase is not Phase.DONE)
+    steps = [record for record in match_steps(graph, patterns) if record.phase is not Phase.DONE]
     if not steps:
         raise RequestRefused("these steps have ended already: there is nothing to cancel")
-    return [(None, e.CancelRequested(steps=steps, reason=reason))]
+    if all(record.cancelling for record in steps):
+        raise RequestRefused("these steps are being cancelled already")
+    return [(None, e.CancelRequested(steps=tuple(record.number for record in steps), reason=reason))]
 
 
 def pause(graph: Graph, reason: str = "") -> list[Draft]:
@@ -60,6 +88,26 @@ def resume(graph: Graph, reason: str = "") -> list[Draft]:
     if not graph.study.paused:
         raise RequestRefused("the study is not paused")
     return [(None, e.StudyResumed(reason=reason))]
+
+
+def hold(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[Draft]:
+    """Ask that steps are not submitted until they are released; a job in flight goes on."""
+
+    def objection(record: StepRecord) -> str:
+        if record.phase is Phase.DONE:
+            return f"has ended ({record.state.name}): there is nothing to hold"
+        return "is held already" if record.held else ""
+
+    return [(record.number, e.StepHeld(reason=reason)) for record in choose(graph, patterns, objection)]
+
+
+def release(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[Draft]:
+    """Ask that held steps are submitted again."""
+
+    def objection(record: StepRecord) -> str:
+        return "" if record.held else "is not held"
+
+    return [(record.number, e.StepReleased(reason=reason)) for record in choose(graph, patterns, objection)]
 
 
 def update(graph: Graph, values: dict[str, int], reason: str = "") -> list[Draft]:

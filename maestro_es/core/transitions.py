@@ -55,13 +55,16 @@ def release(graph: Graph, record: StepRecord) -> None:
 
 
 def retract(graph: Graph, record: StepRecord, recorded: e.Recorded) -> None:
-    """Let what a finished step has released wait for it again; refuse if any of that is under way or has finished."""
+    """Let what a finished step has released wait for it again; refuse if any of that is under way or has finished.
+
+    A skipped step rests on no other.
+    """
     waiting = graph.children(record.number)
     if not graph.unfinished(record.template):
         waiting = waiting + graph.funnel(record.template)
     children = [graph.step(number) for number in waiting]
     for child in children:
-        if not (untouched(child) or (child.phase is Phase.DONE and child.state not in RELEASED)):
+        if not (untouched(child) or child.skipped or (child.phase is Phase.DONE and child.state not in RELEASED)):
             raise refusal(record, recorded, f"as {child.name!r}, which waited for it, is {child.state.name}")
     graph.count_unfinished(record.template, 1)
     for child in children:

@@ -1,0 +1,63 @@
+"""How the commands ask something of the steps of a study, and say what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import click
+
+from maestro_es.audit.step_details import listed
+from maestro_es.cli.common import split_arguments
+from maestro_es.core import events as e
+from maestro_es.core.decide import Draft
+from maestro_es.core.graph import Graph
+from maestro_es.drivers.crontab import how_ticks_come
+from maestro_es.poller.open_study import OpenStudy
+from maestro_es.store import registry
+
+#: What is said of the steps that an event is about.
+_WORDS: dict[type[e.Event], str] = {
+    e.StepReset: "to run",
+    e.StepSkipped: "skipped",
+    e.StepHeld: "held",
+    e.StepReleased: "released",
+}
+
+
+def ask_of_steps(arguments: tuple[str, ...], decide: Callable[[Graph, Sequence[str], str], list[Draft]]) -> None:
+    """Ask something of steps of one study, and print what came of it.
+
+    `decide` is given the state, the patterns among the arguments, and who asks.
+    """
+    roots, patterns = split_arguments(arguments)
+    if len(roots) > 1:
+        raise click.UsageError("Name steps of one study.")
+    with OpenStudy(roots[0]) as study:
+        study.dir.check_owner()
+        drafts = study.request(lambda graph: decide(graph, patterns, study.log.identity.actor))
+        for line in _outcome(study, drafts):
+            click.echo(f"{study.dir.root}: {line}")
+
+
+def _outcome(study: OpenStudy, drafts: Sequence[Draft]) -> Iterator[str]:
+    for _, event in drafts:
+        if isinstance(event, e.SettingsChanged):
+            yield f"{event.what} is {event.after} now, was {event.before}"
+    for kind, words in _WORDS.items():
+        numbers = sorted(number for number, event in drafts if number and isinstance(event, kind))
+        if numbers:
+            yield f"{words}: {listed([study.graph.step(number).name for number in numbers])}"
+    run = {number for number, event in drafts if isinstance(event, e.StepReset)}
+    held = [step.name for step in study.graph.held() if step.number in run]
+    if held:
+        yield f"held all the same, until 'maestro-es release': {listed(held)}"
+    if study.graph.study.paused:
+        yield "paused; 'maestro-es resume' lets it go on"
+    if any(isinstance(event, e.StudyReopened) for _, event in drafts):
+        yield f"goes on. {_ticks(study)}"
+
+
+def _ticks(study: OpenStudy) -> str:
+    if study.graph.study.study_id in registry.registered():
+        return how_ticks_come()
+    return "It is not among those that 'maestro-es tick --all' ticks; name it to 'maestro-es tick'"

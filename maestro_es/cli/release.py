@@ -1,0 +1,18 @@
+"""``maestro-es release``: let held steps go on."""
+
+from __future__ import annotations
+
+import click
+
+from maestro_es.cli.asking import ask_of_steps
+from maestro_es.cli.common import example, reason_option
+from maestro_es.core import requests
+
+
+@example("maestro-es release ./pi '*'")
+@click.command()
+@click.argument("arguments", nargs=-1, required=True, metavar="[STUDY] STEP...")
+@reason_option
+def command(arguments: tuple[str, ...], reason: str) -> None:
+    """Let steps of STUDY be submitted again that 'maestro-es hold' has kept from it."""
+    ask_of_steps(arguments, lambda graph, patterns, _: requests.release(graph, patterns, reason))

@@ -1,0 +1,42 @@
+"""``maestro-es retry``: run steps again."""
+
+from __future__ import annotations
+
+import click
+
+from maestro_es.cli.asking import ask_of_steps
+from maestro_es.cli.common import example, reason_option
+from maestro_es.core import repair
+
+
+@example("maestro-es retry ./pi --failed --rlimit 5 --reason 'the walltime was too short'")
+@click.command()
+@click.argument("arguments", nargs=-1, metavar="[STUDY] [STEP]...")
+@click.option("--failed", is_flag=True, help="Only what has failed or timed out; without STEP, all such steps.")
+@click.option("--descendants", is_flag=True, help="Also all that waits for these steps, whatever became of it.")
+@click.option("--rlimit", type=int, help="Restarts of a step after a timeout, for the whole study; 0: no limit.")
+@click.option("--hardware-limit", type=int, help="Resubmissions after hardware failures, likewise.")
+@reason_option
+def command(
+    arguments: tuple[str, ...],
+    *,
+    failed: bool,
+    descendants: bool,
+    rlimit: int | None,
+    hardware_limit: int | None,
+    reason: str,
+) -> None:
+    """Run steps of STUDY again, in the workspaces that they have.
+
+    STEP is a name or a pattern. A pattern takes the steps that have failed or were cancelled. One that has finished
+    runs again if it is named in full, with all that ran after it: say --descendants. What ended because of a step goes
+    with it. A study that has ended goes on with the next tick.
+    """
+    given = {"rlimit": rlimit, "hardware-limit": hardware_limit}
+    limits = {name: value for name, value in given.items() if value is not None}
+    ask_of_steps(
+        arguments,
+        lambda graph, patterns, _: repair.retry(
+            graph, patterns, failed=failed, descendants=descendants, limits=limits, reason=reason
+        ),
+    )

@@ -1,0 +1,266 @@
+"""What a person may ask of steps that have ended: run them again, take them as finished, let a cancelled study go on.
+
+Whoever ended because of such a step goes back to waiting with it, unless another of those that it waits for has ended
+badly too. So at no time does a step wait for one that will not run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from maestro_es.core import events as e
+from maestro_es.core.decide import Draft
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import FAILED_STATES, IN_FLIGHT, RELEASED, Phase, State, StepRecord, StudyStatus
+from maestro_es.core.requests import choose, update
+from maestro_es.core.transitions import untouched
+from maestro_es.errors import RequestRefused
+
+#: How many steps a refusal names before it counts the rest.
+_NAMED = 5
+
+
+def retry(
+    graph: Graph,
+    patterns: Sequence[str] = (),
+    *,
+    failed: bool = False,
+    descendants: bool = False,
+    limits: Mapping[str, int] | None = None,
+    reason: str = "",
+) -> list[Draft]:
+    """Ask that steps run again, with their counters at zero, in the workspaces that they have.
+
+    A pattern takes the steps that have failed or were cancelled; `failed` leaves the cancelled ones out, and stands
+    alone for all steps. A step that has finished is taken if it is named in full. What ended because of a step goes
+    with it. With `descendants`, so does all that waits for it; else the request is refused if any of that has run.
+    `limits` are settings as for `update`.
+    """
+    _refuse_cancelling(graph)
+    if not patterns and not failed:
+        raise RequestRefused("name the steps to run again; --failed means all that have failed")
+    named = set(patterns)
+    if failed and not patterns and not any(graph.study.states.get(state.name) for state in FAILED_STATES):
+        raise RequestRefused("no step has failed")
+    chosen = choose(graph, patterns or ["*"], lambda record: _not_to_retry(graph, record, named, failed=failed))
+    wanted = {step.number: step for step in chosen}
+    if descendants:
+        wanted.update(_all_after(graph, chosen))
+    else:
+        _refuse_results_after(graph, wanted)
+    wanted.update(_ended_because_of(graph, wanted.values()))
+    must = {step.number for step in wanted.values() if step.name in named}
+    must |= {step.number for step in wanted.values() if step.state in RELEASED and not step.skipped}
+    resets = _resets(graph, _that_can_run(graph, wanted, must), reason)
+    return [*_reopening(graph, reason), *update(graph, dict(limits or {}), reason), *resets]
+
+
+def skip(graph: Graph, patterns: Sequence[str], by: str, reason: str = "") -> list[Draft]:
+    """Ask that steps are taken as finished, though they have failed or have not run; `by` is who asks."""
+    _refuse_cancelling(graph)
+    chosen = choose(graph, patterns, _not_to_skip)
+    skipped = {step.number for step in chosen}
+    after = {n: step for n, step in _ended_because_of(graph, chosen).items() if n not in skipped}
+    able = _that_can_run(graph, after, set(), gone=skipped) if after else after
+    skips: list[Draft] = [(number, e.StepSkipped(by=by, reason=reason)) for number in skipped]
+    return [*_reopening(graph, reason), *skips, *_resets(graph, able, reason)]
+
+
+def reopen(graph: Graph, reason: str = "") -> list[Draft]:
+    """Ask that a cancelled study goes on: the steps that were cancelled run after all."""
+    _refuse_cancelling(graph)
+    if graph.study.status is StudyStatus.RUNNING:
+        raise RequestRefused("the study has not ended; 'maestro-es retry STEP' runs a cancelled step again")
+    wanted = {step.number: step for step in graph.steps() if step.state is State.CANCELLED and step.blocker is None}
+    if not wanted:
+        more = "; 'maestro-es retry --failed' runs the failed ones again"
+        hint = more if graph.study.status is StudyStatus.FAILURE else ""
+        raise RequestRefused(f"no step of the study was cancelled: there is nothing to go on with{hint}")
+    wanted.update(_ended_because_of(graph, wanted.values()))
+    return [*_reopening(graph, reason), *_resets(graph, _that_can_run(graph, wanted, set()), reason)]
+
+
+# -- which steps -----------------------------------------------------------------------------------------------------
+
+
+def _refuse_cancelling(graph: Graph) -> None:
+    if graph.study.cancelling and graph.study.status is StudyStatus.RUNNING:
+        raise RequestRefused("the study is being cancelled: wait until that is over ('maestro-es status' tells)")
+
+
+def _reopening(graph: Graph, reason: str) -> list[Draft]:
+    if graph.study.status is StudyStatus.RUNNING:
+        return []
+    return [(None, e.StudyReopened(reason=reason))]
+
+
+def _not_to_retry(graph: Graph, record: StepRecord, named: set[str], *, failed: bool) -> str:
+    """Say why a step is not run again; empty if it is."""
+    if record.phase in IN_FLIGHT:
+        return "is in flight: cancel it first, or wait for its end"
+    if record.phase is not Phase.DONE:
+        return "has not ended: it waits to run as it is"
+    if failed and record.state not in FAILED_STATES:
+        return f"has not failed, it is {record.state.name}"
+    if failed and record.blocker is not None:
+        return f"ended because of {graph.step(record.blocker).name}, and runs again with that one"
+    if record.state in RELEASED and record.name not in named:
+        return "has finished; name it in full to run it again"
+    return ""
+
+
+def _not_to_skip(record: StepRecord) -> str:
+    """Say why a step can't be taken as finished; empty if it can."""
+    if record.phase in IN_FLIGHT:
+        return "is in flight: cancel it first"
+    if record.state in RELEASED:
+        return "was skipped already" if record.skipped else "has finished: there is nothing to skip"
+    return ""
+
+
+def _after(graph: Graph, starts: Iterable[StepRecord], go_on: Callable[[StepRecord], bool]) -> dict[int, StepRecord]:
+    """Return the steps that wait for one of these, and what waits for them in turn, as far as `go_on` says."""
+    found: dict[int, StepRecord] = {}
+    templates: set[str] = set()
+    border = list(starts)
+    while border:
+        for child in _waiting_for(graph, border.pop(), templates):
+            if child.number not in found and go_on(child):
+                found[child.number] = child
+                border.append(child)
+    return found
+
+
+def _waiting_for(graph: Graph, record: StepRecord, templates: set[str]) -> list[StepRecord]:
+    """Return the steps that wait for this one, by a funnel only if its template is not among `templates` yet."""
+    numbers = graph.children(record.number)
+    if record.template not in templates:
+        templates.add(record.template)
+        numbers = numbers + graph.funnel(record.template)
+    return [graph.step(number) for number in numbers]
+
+
+def _ended_because_of(graph: Graph, starts: Iterable[StepRecord]) -> dict[int, StepRecord]:
+    return _after(graph, starts, lambda step: step.blocker is not None)
+
+
+def _all_after(graph: Graph, chosen: Sequence[StepRecord]) -> dict[int, StepRecord]:
+    """Return all that waits for these steps and is not as if it had never run."""
+    after = _after(graph, chosen, lambda _: True)
+    flying = [step.name for step in after.values() if step.phase in IN_FLIGHT]
+    if flying:
+        raise RequestRefused(f"in flight: {_listed(flying)}; cancel that first, or wait for its end")
+    return {number: step for number, step in after.items() if not untouched(step)}
+
+
+def _refuse_results_after(graph: Graph, wanted: Mapping[int, StepRecord]) -> None:
+    """Refuse to run a finished step again if what ran after it is not."""
+    finished = [step for step in wanted.values() if step.state in RELEASED]
+    after = _after(graph, finished, lambda step: _has_run(step) or step.blocker is not None)
+    results = [step.name for number, step in after.items() if number not in wanted and _has_run(step)]
+    if results:
+        raise RequestRefused(
+            f"{_listed(results)} ran after {_listed([step.name for step in finished])}: run that again too with "
+            "--descendants, or name it"
+        )
+
+
+def _has_run(step: StepRecord) -> bool:
+    """Whether a step has made something of what came before it, or is about to."""
+    if step.skipped or untouched(step):
+        return False
+    return step.phase is not Phase.DONE or step.state in RELEASED or step.submitted_at is not None
+
+
+# -- what can run ----------------------------------------------------------------------------------------------------
+
+
+def _that_can_run(
+    graph: Graph, wanted: Mapping[int, StepRecord], must: set[int], *, gone: Iterable[int] = ()
+) -> dict[int, StepRecord]:
+    """Return the wanted steps but for those that wait for a step that has ended badly and is not wanted, nor `gone`.
+
+    RequestRefused if one that `must` run is such a step, or if no step is left.
+    """
+    able = dict(wanted)
+    bad = {step.number: step for step in graph.steps() if _ended_badly(step) and step.number not in able}
+    for number in gone:
+        bad.pop(number, None)
+    templates = Counter(step.template for step in bad.values())
+    why = ""
+    pending = list(able)
+    while pending:
+        step = able.get(pending.pop())
+        blocker = step and _blocker(graph, step, bad, templates)
+        if step is None or blocker is None:
+            continue
+        why = why or _blocked(graph, step, blocker, bad)
+        if step.number in must:
+            raise RequestRefused(_blocked(graph, step, blocker, bad))
+        del able[step.number]
+        if _ended_badly(step):
+            bad[step.number] = step
+            templates[step.template] += 1
+            pending += [child.number for child in _waiting_for(graph, step, set()) if child.number in able]
+    if not able and not gone:
+        raise RequestRefused(why)
+    return able
+
+
+def _ended_badly(step: StepRecord) -> bool:
+    return step.phase is Phase.DONE and step.state not in RELEASED
+
+
+def _blocker(
+    graph: Graph, step: StepRecord, bad: Mapping[int, StepRecord], templates: Mapping[str, int]
+) -> StepRecord | None:
+    """Return a step among the `bad` ones that this one waits for; `templates` counts these."""
+    for parent in graph.parents(step.number):
+        if parent in bad:
+            return bad[parent]
+    for template in graph.funnels(step.number):
+        if templates.get(template):
+            return next(other for other in bad.values() if other.template == template)
+    return None
+
+
+def _blocked(graph: Graph, step: StepRecord, blocker: StepRecord, bad: Mapping[int, StepRecord]) -> str:
+    """Say that a step can't run, and because of which it can't in the end."""
+    while blocker.blocker in bad:
+        blocker = graph.step(blocker.blocker or 0)
+    return (
+        f"{step.name} can't run again: it waits for {blocker.name}, which is {blocker.state.name}; "
+        "retry that one too, or skip it"
+    )
+
+
+def _resets(graph: Graph, wanted: Mapping[int, StepRecord], reason: str) -> list[Draft]:
+    """Return the resets of these steps, each after those of the steps that wait for it."""
+    return [(number, e.StepReset(reason=reason)) for number in _children_first(graph, wanted)]
+
+
+def _children_first(graph: Graph, wanted: Mapping[int, StepRecord]) -> list[int]:
+    """Return the numbers of these steps, each after all that wait for it."""
+    order: dict[int, None] = {}
+    templates: set[str] = set()
+    opened: set[int] = set()
+    stack = sorted(wanted, reverse=True)
+    while stack:
+        number = stack.pop()
+        if number in opened:
+            order[number] = None
+            continue
+        opened.add(number)
+        stack.append(number)
+        stack += [
+            child.number
+            for child in _waiting_for(graph, wanted[number], templates)
+            if child.number in wanted and child.number not in opened
+        ]
+    return list(order)
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
