@@ -108,6 +108,8 @@ def test_json_is_one_object_with_the_study_and_its_steps(run, study):
         "steps": 5,
         "states": {"RUNNING": 1, "FINISHED": 1, "FAILED": 3},
         "in_flight": 1,
+        "held": 0,
+        "held_up": False,
         "throttle": 4,
         "last_tick": None,
         "overdue": True,
@@ -136,6 +138,8 @@ def test_json_is_one_object_with_the_study_and_its_steps(run, study):
         "elapsed_seconds": 240.0,
         "exit_code": 3,
         "cause": "exit code",
+        "held": False,
+        "skipped": False,
     }
 
 

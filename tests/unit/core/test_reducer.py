@@ -667,7 +667,6 @@ def test_a_funnel_that_waits_for_another_step_already_is_not_made_to_wait_twice(
 
 UNDER_WAY: dict[str, Callable[[Study, int], object]] = {
     "finished": Study.finish,
-    "skipped": lambda study, number: study.do(e.StepSkipped(by="me"), number),
     "requested": Study.request,
     "started": Study.start,
     "withdrawn": lambda study, number: study.do(e.SubmissionWithdrawn(token=study.request(number)), number),
@@ -705,6 +704,17 @@ def test_a_finished_step_may_be_reset_before_a_child_that_has_failed(study: Stud
     study.do(e.StepReset(), first)
 
     assert (study.step(second).state, study.step(second).unmet) == (State.FAILED, 1)
+    check_counts(study)
+
+
+def test_a_finished_step_may_be_reset_before_a_child_that_was_skipped(study: Study):
+    first, second = study.chain("a", "b")
+    study.finish(first)
+    study.do(e.StepSkipped(by="me"), second)
+
+    study.do(e.StepReset(), first)
+
+    assert (study.step(second).state, study.step(second).unmet) == (State.FINISHED, 1)
     check_counts(study)
 
 
