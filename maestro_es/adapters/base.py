@@ -70,6 +70,9 @@ class Adapter(Protocol):
     def command(self, text: str, run: Mapping[str, Any]) -> str:
         """Return the step's command with the launcher filled in. ValueError if it asks for what there is not."""
 
+    def submission(self, job: Job) -> list[str]:
+        """Return the command that `submit` runs. ValueError says why there can be none."""
+
     def submit(self, job: Job) -> Outcome:
         """Submit the runner with the token. Never raises for what a scheduler says."""
 
@@ -88,6 +91,9 @@ class Adapter(Protocol):
 
     def remains(self, step: StepRecord) -> bool:
         """Whether what a dead runner started still runs."""
+
+    def ending(self, steps: Sequence[StepRecord]) -> list[list[str]]:
+        """Return the commands that `end` runs, or that do what it does; `Unreachable` if nobody answers."""
 
     def end(self, steps: Sequence[StepRecord]) -> None:
         """Ask that these jobs end. Asked again and again until they have."""

@@ -47,17 +47,20 @@ class LocalAdapter:
     def command(self, text: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
         return text
 
+    def submission(self, job: Job) -> list[str]:
+        limit = walltime_seconds(job.run.get("walltime"))
+        what = (str(job.runner), job.token, str(job.workspace), job.script, str(job.study))
+        return [*what, str(limit), job.name, self._host.name, self._host.boot_id]
+
     def submit(self, job: Job) -> Outcome:
         """Start the runner, make its claim, and say "go": it runs the step if and only if the claim is its own."""
         try:
-            limit = walltime_seconds(job.run.get("walltime"))
+            command = self.submission(job)
         except ValueError as error:
             return Unwritable(str(error))
         host = self._host
-        what = (str(job.runner), job.token, str(job.workspace), job.script, str(job.study))
         try:
-            environment = {**self._environment, **job.environment}
-            pid, gate = process.spawn([*what, str(limit), job.name, host.name, host.boot_id], environment)
+            pid, gate = process.spawn(command, {**self._environment, **job.environment})
         except OSError as error:
             message = f"the runner {job.runner} can't be started: {error.strerror}"
             return InDoubt(message) if error.errno in _PASSING else Unwritable(message)
@@ -101,13 +104,26 @@ class LocalAdapter:
     def remains(self, step: StepRecord) -> bool:
         return bool(self._left_behind(step))
 
+    def ending(self, steps: Sequence[StepRecord]) -> list[list[str]]:
+        """Return the ``kill`` for each, though no process is started for it."""
+        commands = []
+        for step in steps:
+            if self._runs(step):
+                commands.append(["kill", "-TERM", "--", f"-{step.job_id}"])
+            else:
+                commands.extend(["kill", "-KILL", str(pid)] for pid in self._left_behind(step))
+        return commands
+
     def end(self, steps: Sequence[StepRecord]) -> None:
         """Ask a live runner to end its step; what a dead one left behind is ended at once."""
         for step in steps:
-            if self._is_here(step) and process.is_running(int(step.job_id), step.token):
+            if self._runs(step):
                 process.terminate_group(int(step.job_id))
             else:
                 process.kill(self._left_behind(step))
+
+    def _runs(self, step: StepRecord) -> bool:
+        return self._is_here(step) and process.is_running(int(step.job_id), step.token)
 
     def _left_behind(self, step: StepRecord) -> list[int]:
         """Return what runs in the session of a runner that is gone.

@@ -181,8 +181,15 @@ class ScriptsOnly:
     at_once = 1
     grace_seconds = 60.0
 
+    def submission(self, job: Job) -> list[str]:  # noqa: ARG002 - protocol
+        raise ValueError(self._refusal)
+
     def submit(self, job: Job) -> Outcome:  # noqa: ARG002 - protocol
-        return Unwritable(f"maestro-es can't submit to {self.name} yet; it writes scripts with --dry")
+        return Unwritable(self._refusal)
+
+    @property
+    def _refusal(self) -> str:
+        return f"maestro-es can't submit to {self.name} yet; it writes scripts with --dry"
 
     def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:  # noqa: ARG002 - protocol
         return {step.token: Seen(JobState.GONE, "nothing was submitted") for step in steps}
@@ -192,6 +199,9 @@ class ScriptsOnly:
 
     def remains(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
         return False
+
+    def ending(self, steps: Sequence[StepRecord]) -> list[list[str]]:  # noqa: ARG002 - protocol
+        return []
 
     def end(self, steps: Sequence[StepRecord]) -> None:
         """There is nothing to end."""

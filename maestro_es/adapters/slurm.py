@@ -109,9 +109,12 @@ class SlurmAdapter:
         limits = Asked.by(resources(self._batch, ("nodes", "procs"), run))
         return fill_in(text, Asked.by(run), limits, lambda asked: launch(asked, run))
 
+    def submission(self, job: Job) -> list[str]:
+        """Return the ``sbatch`` of the runner with the options that the step's script shows."""
+        return self._jobs.submission(job, arguments(self.directives(job.name, job.description, job.run)))
+
     def submit(self, job: Job) -> Outcome:
-        """Submit the runner with the options that the step's script shows."""
-        return self._jobs.submit(job, arguments(self.directives(job.name, job.description, job.run)))
+        return self._jobs.submit(self.submission(job))
 
     def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:  # noqa: ARG002 - protocol
         return self._jobs.look(steps)
@@ -122,6 +125,9 @@ class SlurmAdapter:
     def remains(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
         """Say no: Slurm ends what a job leaves behind."""
         return False
+
+    def ending(self, steps: Sequence[StepRecord]) -> list[list[str]]:
+        return self._jobs.ending(steps)
 
     def end(self, steps: Sequence[StepRecord]) -> None:
         self._jobs.end(steps)

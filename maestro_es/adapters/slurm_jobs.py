@@ -155,12 +155,16 @@ class SlurmJobs:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = {key: value for key, value in environment.items() if not key.startswith("SBATCH_")}
 
-    def submit(self, job: Job, options: Sequence[str]) -> Outcome:
-        """Submit the runner of a job. A command that did not answer in time may have done its work."""
+    def submission(self, job: Job, options: Sequence[str]) -> list[str]:
+        """Return the command that submits the runner of a job."""
         ours = ["--parsable", "--no-requeue", f"--chdir={job.workspace}"]
         runner = [str(job.runner), job.token, str(job.workspace), job.script, str(job.study)]
+        return ["sbatch", *options, *ours, *runner]
+
+    def submit(self, command: Sequence[str]) -> Outcome:
+        """Submit a job. A command that did not answer in time may have done its work."""
         try:
-            return read_submission(self._run("sbatch", *options, *ours, *runner))
+            return read_submission(self._run(*command))
         except Unreachable as error:
             return InDoubt(str(error))
 
@@ -179,11 +183,15 @@ class SlurmJobs:
         found = read_accounts(done.out, [step.token for step in steps], imported(steps))
         return {step.token: found.get(step.token, Seen(JobState.GONE, "not in the accounts")) for step in steps}
 
+    def ending(self, steps: Sequence[StepRecord]) -> list[list[str]]:
+        """Return the command that cancels the jobs of these attempts that are still in the queue, if there are any."""
+        ids = [row.job_id for rows in self._queue(steps).values() for row in rows if row.state in _LIVE]
+        return [["scancel", "--quiet", *ids]] if ids else []
+
     def end(self, steps: Sequence[StepRecord]) -> None:
         """Cancel the jobs of these attempts that are still in the queue."""
-        ids = [row.job_id for rows in self._queue(steps).values() for row in rows if row.state in _LIVE]
-        if ids:
-            self._run("scancel", "--quiet", *ids)
+        for command in self.ending(steps):
+            self._run(*command)
 
     def _queue(self, steps: Sequence[StepRecord]) -> dict[str, list[QueueRow]]:
         """Return the jobs in the queue by the token of these attempts."""

@@ -47,6 +47,9 @@ WORDS: dict[type[e.Event], str] = {
     e.StepFailed: "failed",
     e.StepCancelled: "cancelled",
     e.StepReset: "reset",
+    e.StepSkipped: "skipped",
+    e.StepHeld: "held",
+    e.StepReleased: "released",
 }
 
 

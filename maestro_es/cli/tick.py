@@ -10,6 +10,7 @@ import click
 from maestro_es.cli.common import example, study_path
 from maestro_es.drivers.cron_tick import tick_all, tick_next, tick_studies
 from maestro_es.poller.open_study import Context
+from maestro_es.store import registry
 
 
 @example("* * * * * maestro-es tick --all    (in a crontab)")
@@ -17,12 +18,35 @@ from maestro_es.poller.open_study import Context
 @click.argument("studies", nargs=-1, type=click.Path(path_type=Path), metavar="[STUDY]...")
 @click.option("--all", "every", is_flag=True, help="All studies that 'maestro-es studies' lists.")
 @click.option("--queue", is_flag=True, help="Wait for a tick that is under way; at most one process does.")
-def command(studies: tuple[Path, ...], *, every: bool, queue: bool) -> None:
+@click.option("--dry", is_flag=True, help="Print what the tick would do, and do nothing.")
+@click.option(
+    "--what-if",
+    "settings",
+    multiple=True,
+    metavar="SETTING=VALUE",
+    help="With --dry: as if that were set: throttle, rlimit, sleep, paused=no.",
+)
+@click.option("--json", "as_json", is_flag=True, help="With --dry: one JSON object a study.")
+def command(
+    studies: tuple[Path, ...], settings: tuple[str, ...], *, every: bool, queue: bool, dry: bool, as_json: bool
+) -> None:
     """Advance each STUDY by one pass: look at its jobs, submit what is ready, record what happened, and leave.
 
     Silent unless a person must know something. The exit code is 0, also if somebody else is ticking the study; 75 if
     a scheduler or file system did not answer, so that nothing was concluded; 1 if something is wrong with a study.
+
+    With --dry it prints the events, claims and commands of the next tick. Schedulers are asked, and nothing is changed
+    or locked. What comes of the commands is not known before; tokens, whose end is random, end in "dry".
     """
+    if dry:
+        if queue:
+            raise click.UsageError("--dry waits for nobody: leave --queue out.")
+        from maestro_es.cli.dry_tick import read_settings, show  # noqa: PLC0415 - a tick does without it
+
+        roots = list(registry.registered().values()) if every else [*studies] or [study_path(None)]
+        sys.exit(show(roots, read_settings(settings), as_json=as_json))
+    if settings or as_json:
+        raise click.UsageError("--what-if and --json go with --dry.")
     context = Context()
     if every:
         outcome = tick_all(context)

@@ -7,11 +7,12 @@ applied twice, whatever has happened since.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from maestro_es.core import requests
@@ -20,6 +21,10 @@ from maestro_es.core.graph import Graph
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.study_dir import StudyDir
+from maestro_es.store.study_log import StudyLog
+
+#: What makes events of a state.
+Rule = Callable[[Graph], list[Draft]]
 
 #: Maestro 1.2.1 touches the first, and writes a small YAML mapping into the second.
 CANCEL, UPDATE = ".cancel.lock", ".study.update.lock"
@@ -39,46 +44,56 @@ def are_waiting(study: StudyDir) -> bool:
 def take_requests(study: OpenStudy) -> list[str]:
     """Turn the files into events; returns what a person must be told, a line each."""
     lines: list[str] = []
-    for name, take in ((UPDATE, _take_update), (CANCEL, _take_cancel)):
-        path = study.dir.root / name
+    for path, info in waiting_requests(study.dir):
         try:
-            info = path.lstat()
-        except FileNotFoundError:
-            continue
-        try:
-            take(study, path, info)
+            rule = read_request(path, info, study.log)
+            if rule is None:
+                continue
+            study.request(rule)
+            _remove(study, path, info)
         except RequestRefused as error:
             _remove(study, path, info)
             lines.append(f"{path}: refused: {error}")
         except ValueError as error:
             os.replace(path, f"{path}.bad")
-            lines.append(f"{path}: {error}; it was moved to {name}.bad")
+            lines.append(f"{path}: {error}; it was moved to {path.name}.bad")
     return lines
 
 
-def _take_cancel(study: OpenStudy, path: Path, info: os.stat_result) -> None:
-    if not study.graph.study.cancelling:
-        _apply(study, _reason(path, info), lambda graph, reason: requests.cancel(graph, (), reason))
-    _remove(study, path, info)
+def waiting_requests(study: StudyDir) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield the files that are there, in the order in which they are taken."""
+    for name in (UPDATE, CANCEL):
+        path = study.root / name
+        with contextlib.suppress(FileNotFoundError):
+            yield path, path.lstat()
 
 
-def _take_update(study: OpenStudy, path: Path, info: os.stat_result) -> None:
-    """ValueError says why the file can't be Maestro's."""
+def read_request(path: Path, info: os.stat_result, log: StudyLog) -> Rule | None:
+    """Return what makes the events of a file, None if it is still being written.
+
+    ValueError says why the file can't be Maestro's.
+    """
+    reason = _reason(path, info)
+    if path.name == CANCEL:
+        return _once(log, reason, lambda graph: _cancel(graph, reason))
     if not stat.S_ISREG(info.st_mode) or info.st_size > _LARGEST:
         raise ValueError("this is no file of 'maestro update'")
     if not info.st_size and 0 <= time.time() - info.st_mtime < _WRITING_SECONDS:
-        return
+        return None
     from maestro_es.spec.request_file import read_update  # noqa: PLC0415 - YAML is slow to import, and seldom needed
 
     values = read_update(path.read_text("utf-8", "replace"))
-    _apply(study, _reason(path, info), lambda graph, reason: requests.update(graph, values, reason))
-    _remove(study, path, info)
+    return _once(log, reason, lambda graph: requests.update(graph, values, reason))
 
 
-def _apply(study: OpenStudy, reason: str, rule: Callable[[Graph, str], list[Draft]]) -> None:
-    """Append the events of a request, unless that was done before."""
-    if not any(getattr(recorded.event, "reason", "") == reason for recorded in study.log.events()):
-        study.request(lambda graph: rule(graph, reason))
+def _cancel(graph: Graph, reason: str) -> list[Draft]:
+    return [] if graph.study.cancelling else requests.cancel(graph, (), reason)
+
+
+def _once(log: StudyLog, reason: str, rule: Rule) -> Rule:
+    """Return a rule, or one that makes nothing if the request was applied before."""
+    applied = any(getattr(recorded.event, "reason", "") == reason for recorded in log.events())
+    return (lambda _graph: []) if applied else rule
 
 
 def _reason(path: Path, info: os.stat_result) -> str:

@@ -6,8 +6,9 @@ by then, so "gone and no report" means that none will come.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from msgspec import structs
 
@@ -62,10 +63,20 @@ class Moment:
 class Look:
     """One look at the world; `observations` is what a tick decides on, `reports` what it read in the inbox.
 
-    `remains` says whether anything was found that runs on without its runner.
+    `remains` says whether anything was found that runs on without its runner. `abandon` makes the claim of an attempt
+    that is to be given up: the one thing that a look may do to the world.
     """
 
-    def __init__(self, graph: Graph, study: StudyDir, adapters: Adapters, moment: Moment) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        study: StudyDir,
+        adapters: Adapters,
+        moment: Moment,
+        *,
+        abandon: Callable[[Path, str], Claim] = claims.abandon,
+    ) -> None:
+        self._abandon = abandon
         self._graph = graph
         self._study = study
         self._adapters = adapters
@@ -199,7 +210,7 @@ class Look:
         if conclusion is not Conclusion.CLAIM and (sighting.end or conclusion not in GIVES_UP):
             return sighting
         try:
-            claim = claims.abandon(self._study.path(step.workspace), step.token)
+            claim = self._abandon(self._study.path(step.workspace), step.token)
         except OSError as error:
             self._unreachable["files"] = f"{step.workspace}: {error.strerror}"
             return replace(sighting, queue=Silence.UNREACHABLE, accounting=Silence.NOT_ASKED)

@@ -14,6 +14,7 @@ from maestro_es.adapters.process import Host, this_host
 from maestro_es.adapters.registry import make_adapter
 from maestro_es.core import events as e
 from maestro_es.core.decide import Draft, ended_badly, fail_descendants, waiting_in_vain
+from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.core.outcomes import Outcome
 from maestro_es.errors import ConcurrentAppend, MaestroError, StudyCopied, StudyError
@@ -123,16 +124,22 @@ class OpenStudy:
         self.log.record(fail_descendants(self.graph, self.context.now(), fallen))
 
     def locate(self) -> None:
-        """See whether the study is where its log says. A moved one goes on; a copy must not touch the other's jobs."""
-        study = self.graph.study
-        here = str(self.dir.root)
-        if study.root == here or os.path.realpath(study.root) == os.path.realpath(here):
-            return
-        if study_id_at(Path(study.root)) == study.study_id:
-            raise StudyCopied(
-                f"{here}: a copy of {study.root}, whose log is still there; work on that one, or move it away first"
-            )
-        self.log.append([(None, e.StudyRelocated(before=study.root, after=here))])
+        """Note where the study is, if it has moved. StudyCopied if it is a copy."""
+        drafts = relocation(self.dir, self.graph)
+        if drafts:
+            self.log.append(drafts)
+
+
+def relocation(study: StudyDir, graph: Graph) -> list[Draft]:
+    """Return what is to be noted if a study is not where its log says. A copy must not touch the other's jobs."""
+    before, here = graph.study.root, str(study.root)
+    if before == here or os.path.realpath(before) == os.path.realpath(here):
+        return []
+    if study_id_at(Path(before)) == graph.study.study_id:
+        raise StudyCopied(
+            f"{here}: a copy of {before}, whose log is still there; work on that one, or move it away first"
+        )
+    return [(None, e.StudyRelocated(before=before, after=here))]
 
 
 def open_as_it_is(root: Path, context: Context | None = None) -> StudyLog:

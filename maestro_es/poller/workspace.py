@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from maestro_es.adapters.base import Adapter, Job
 from maestro_es.core.graph import Graph
@@ -37,30 +38,53 @@ def script_names(name: str, extension: str) -> tuple[str, str]:
     return safe(f"{name}.{extension}"), f"{name.replace('/', '_')}.restart.{extension}"
 
 
+class Plan(NamedTuple):
+    """An attempt as a job, the digest of the script that it starts, and the scripts by their place."""
+
+    job: Job
+    digest: str
+    scripts: dict[Path, str]
+
+
 def prepare(
     graph: Graph, record: StepRecord, study: StudyDir, adapter: Adapter, header_of: Adapter
 ) -> tuple[Job, str]:
     """Make a step's workspace and scripts; returns the attempt as a job and the digest of the script it starts.
 
-    `header_of` is the study's adapter, whose header and extension every script carries; `adapter` will run it.
     OSError, ValueError or StudyError say why it can't be done.
+    """
+    plan = plan_job(graph, record, study, adapter, header_of)
+    make_workspace(plan.job.workspace)
+    if graph.study.settings.use_tmp:
+        _make_script_folder(temporary_folder(graph.study.study_id), record)
+    for path, text in plan.scripts.items():
+        _write_script(path, text)
+    return plan.job, plan.digest
+
+
+def plan_job(graph: Graph, record: StepRecord, study: StudyDir, adapter: Adapter, header_of: Adapter) -> Plan:
+    """Return what a step needs on disk, and make nothing of it.
+
+    `header_of` is the study's adapter, whose header and extension every script carries; `adapter` will run it.
+    ValueError says why there can be no script.
     """
     template = graph.template(record.template)
     where = (record.workspace, record.workspaces, str(study.root))
     step = render(template.description, template.run, record.params, *where)
     workspace = study.path(record.workspace)
-    make_workspace(workspace)
-    folder = _script_folder(graph, record, workspace)
-    full_name = job_name(record, hashed=graph.study.settings.hash_workspaces)
+    settings = graph.study.settings
+    folder = temporary_folder(graph.study.study_id) / str(record.number) if settings.use_tmp else workspace
+    full_name = job_name(record, hashed=settings.hash_workspaces)
     name = full_name.replace("/", "_").replace(" ", "_")
     header = header_of.header(name, step.description, step.run)
     main_name, restart_name = script_names(full_name, header_of.extension)
+    scripts: dict[Path, str] = {}
     chosen = ""
     for key, file_name in (("cmd", main_name), ("restart", restart_name)):
         if not step.run.get(key):
             continue
         text = f"{header}\n\n{adapter.command(str(step.run[key]), step.run)}\n"
-        _write_script(folder / file_name, text)
+        scripts[folder / file_name] = text
         if (key == "restart") is (record.kind is SubmissionKind.RESTART):
             chosen, digest = file_name, hashlib.sha256(text.encode()).hexdigest()
     script = f"./{chosen}" if folder == workspace else str(folder / chosen)
@@ -68,7 +92,7 @@ def prepare(
     job = Job(
         record.token, name, workspace, script, study.root, claim, step.description, step.run, graph.study.environment
     )
-    return job, digest
+    return Plan(job, digest, scripts)
 
 
 def _write_script(path: Path, text: str) -> None:
@@ -92,17 +116,12 @@ def _write(handle: int, content: bytes) -> None:
         file.write(content)
 
 
-def _script_folder(graph: Graph, record: StepRecord, workspace: Path) -> Path:
-    """Return where the scripts go: the workspace, or with ``--usetmp`` a directory of ours for temporary files."""
-    if not graph.study.settings.use_tmp:
-        return workspace
-    folder = temporary_folder(graph.study.study_id)
+def _make_script_folder(folder: Path, record: StepRecord) -> None:
+    """Make where the scripts go with ``--usetmp``, in a directory of ours for temporary files."""
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.geteuid():
         raise StudyError(f"{folder}: belongs to another user; set TMPDIR to a directory of your own")
-    folder = folder / str(record.number)
-    folder.mkdir(exist_ok=True)
-    return folder
+    (folder / str(record.number)).mkdir(exist_ok=True)
 
 
 def temporary_folder(study_id: str) -> Path:

@@ -82,6 +82,9 @@ class FakeScheduler:
     def command(self, text: str, run: Mapping[str, Any]) -> str:
         return text
 
+    def submission(self, job: Job) -> list[str]:
+        return ["fake-submit", *self._runner(job)]
+
     def submit(self, job: Job) -> Outcome:
         answer = self._next_answer()
         if answer == "refuse":
@@ -110,6 +113,9 @@ class FakeScheduler:
     def remains(self, step: StepRecord) -> bool:
         """Say no: a scheduler ends what a job leaves behind."""
         return False
+
+    def ending(self, steps: Sequence[StepRecord]) -> list[list[str]]:
+        return [["fake-cancel", step.job_id] for step in steps]
 
     def end(self, steps: Sequence[StepRecord]) -> None:
         for step in steps:
@@ -192,6 +198,9 @@ class FakeScheduler:
         path.write_text("".join(f"{line}\n" for line in lines[1:]))
         return lines[0] if lines else "accept"
 
+    def _runner(self, job: Job) -> list[str]:
+        return [str(job.runner), job.token, str(job.workspace), job.script, str(job.study)]
+
     def _add(self, job: Job, *, like_last: bool, shown: bool) -> QueuedJob:
         counter = self.folder / "last"
         serial = int(counter.read_text()) + 1 if counter.exists() else 1
@@ -200,7 +209,7 @@ class FakeScheduler:
             serial=serial,
             job_id=str(1000 + serial - like_last),
             token=job.token,
-            argv=[str(job.runner), job.token, str(job.workspace), job.script, str(job.study)],
+            argv=self._runner(job),
             environment=dict(job.environment),
             workspace=str(job.workspace),
             shown=shown,

@@ -1,0 +1,110 @@
+"""``maestro-es tick --dry``: what the next tick would do, as a person or a program reads it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from maestro_es.audit.sentences import describe
+from maestro_es.cli.output import write_json, write_lines
+from maestro_es.core.requests import UPDATABLE
+from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome
+from maestro_es.errors import LogUnavailable, MaestroError
+from maestro_es.poller.foresee import Foreseen, foresee
+from maestro_es.poller.open_study import Context, open_as_it_is
+from maestro_es.poller.study_dir import StudyDir
+from maestro_es.report.plain import clean, columns
+
+_YES_NO = {"yes": 1, "no": 0}
+
+
+def read_settings(settings: Sequence[str]) -> dict[str, int]:
+    """Return what ``--what-if`` supposes: a number by the name of the setting. UsageError if it is none of ours."""
+    found = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name == "paused" and value in _YES_NO:
+            found[name] = _YES_NO[value]
+        elif name in UPDATABLE and value.isascii() and value.isdigit():
+            found[name] = int(value)
+        else:
+            known = ", ".join(f"{name}=NUMBER" for name in UPDATABLE)
+            raise click.UsageError(f"--what-if takes {known}, paused=yes or paused=no, not {setting!r}.")
+    return found
+
+
+def show(roots: Sequence[Path], what_if: Mapping[str, int], *, as_json: bool) -> int:
+    """Print what the next tick of each study would do; returns the exit code that a tick would have."""
+    context = Context()
+    outcome = Outcome()
+    for root in roots:
+        study = StudyDir(root)
+        try:
+            with open_as_it_is(root, context) as log:
+                found = foresee(log, study, context, what_if)
+        except LogUnavailable as error:
+            outcome.note(TRY_AGAIN, str(error))
+        except MaestroError as error:
+            outcome.note(WRONG, str(error))
+        except OSError as error:
+            outcome.note(TRY_AGAIN, f"{error.filename or root}: {error.strerror}")
+        else:
+            if as_json:
+                write_json([_data(study, found)])
+            else:
+                write_lines(_lines(study, found))
+            outcome.note(WRONG if found.remarks else OK)
+            outcome.note(TRY_AGAIN if found.unreachable else OK)
+    for line in outcome.lines:
+        click.echo(f"maestro-es: {line}", err=True)
+    return outcome.code
+
+
+def _data(study: StudyDir, found: Foreseen) -> dict[str, Any]:
+    return {
+        "study": str(study.root),
+        "events": [
+            {
+                "step": _name(found, step) or None,
+                "type": type(event).__name__,
+                "what": describe(event, found.name_of),
+                "data": msgspec.to_builtins(event),
+            }
+            for step, event in found.drafts
+        ],
+        "claims": [str(path) for path in found.claims],
+        "commands": [{"step": _name(found, command.step) or None, "argv": command.argv} for command in found.commands],
+        "remarks": found.remarks,
+        "unreachable": found.unreachable,
+    }
+
+
+def _lines(study: StudyDir, found: Foreseen) -> Iterator[str]:
+    much = f"record {_many(len(found.drafts), 'event')} and run {_many(len(found.commands), 'command')}"
+    yield clean(f"{study.root}: the next tick would {much if found.drafts or found.commands else 'record nothing'}")
+    rows = [[_name(found, step), type(event).__name__, describe(event, found.name_of)] for step, event in found.drafts]
+    if rows:
+        yield ""
+        yield from columns(("Step", "Event", "What"), rows)
+    actions = [
+        *(f"claim  {path}" for path in found.claims),
+        *(f"run    {shlex.join(command.argv)}" for command in found.commands),
+    ]
+    if actions:
+        yield ""
+        yield from map(clean, actions)
+    yield from map(clean, found.remarks)
+    yield from (clean(f"{name} does not answer: {message}") for name, message in found.unreachable.items())
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _name(found: Foreseen, step: int | None) -> str:
+    return found.name_of(step) if step else ""

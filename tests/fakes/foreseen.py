@@ -1,0 +1,63 @@
+"""What a tick was foreseen to do, against what it does: the same events, and nothing touched before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from maestro_es.core import events as e
+from maestro_es.core.decide import Draft
+from maestro_es.poller.foresee import SALT, Foreseen, foresee
+from maestro_es.poller.open_study import Context, OpenStudy, open_as_it_is
+from maestro_es.poller.study_dir import StudyDir
+
+Picture = dict[str, tuple[object, ...]]
+
+
+def picture(root: Path) -> Picture:
+    """Return all that can be seen of a directory and what is in it, but for when it was read."""
+    found: Picture = {}
+    for path in (root, *root.rglob("*")):
+        info = path.lstat()
+        content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+        found[str(path)] = (info.st_mode, info.st_ino, info.st_nlink, info.st_mtime_ns, info.st_ctime_ns, content)
+    return found
+
+
+def foreseen(root: Path, context: Context, what_if: Mapping[str, int] | None = None) -> Foreseen:
+    """Return what the next tick would do, and check that the study was left as it is."""
+    before = picture(root)
+    with open_as_it_is(root, context) as log:
+        found = foresee(log, StudyDir(root), context, what_if)
+    assert picture(root) == before
+    return found
+
+
+def drafts_after(root: Path, seq: int) -> list[Draft]:
+    """Return the events of a study after an event, without who wrote them and what came of submitting."""
+    drafts: list[Draft] = []
+    before: e.AnyEvent | None = None
+    with OpenStudy(root) as study:
+        for recorded in study.log.events(after=seq):
+            event = recorded.event
+            ours = isinstance(before, e.JobSubmitted) and not before.adopted and isinstance(event, e.JobStarted)
+            answered = isinstance(event, e.JobSubmitted) and not event.adopted
+            if not (isinstance(event, e.InvocationStarted) or ours or answered):
+                drafts.append((recorded.step, event))
+            before = event
+    return drafts
+
+
+def told(drafts: list[Draft], salts: set[str]) -> list[tuple[int | None, str, object]]:
+    """Return events without times, the ends of tokens that are in `salts` taken for one."""
+    return [(step, type(event).__name__, _plain(event, salts)) for step, event in drafts]
+
+
+def _plain(event: e.AnyEvent, salts: set[str]) -> object:
+    fields = msgspec.to_builtins(event)
+    fields.pop("at", None)
+    head, _, end = fields.get("token", "").rpartition("-")
+    return {**fields, "token": f"{head}-{SALT}"} if end in salts else fields

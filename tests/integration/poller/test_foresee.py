@@ -1,0 +1,244 @@
+"""What the next tick would do is what it does, and looking ahead touches nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from maestro_es.core import events as e
+from maestro_es.core import requests
+from maestro_es.core.model import Settings
+from maestro_es.errors import StudyCopied, Unreachable
+from maestro_es.poller.foresee import Foreseen
+from maestro_es.poller.lock import hold
+from maestro_es.poller.maestro_requests import CANCEL, UPDATE
+from maestro_es.poller.tick import tick
+from tests.fakes.foreseen import drafts_after, foreseen, told
+from tests.fakes.processes import end_all_under, wait_for
+from tests.fakes.studies import Bench, Step
+from tests.integration.poller.test_reboot import host_after
+
+REAL = "5a175a17"
+
+
+def kinds(found: Foreseen) -> list[tuple[str, str]]:
+    return [(found.name_of(step) if step else "", type(event).__name__) for step, event in found.drafts]
+
+
+def check(bench: Bench, **changes: object) -> Foreseen:
+    """Look ahead, then tick; returns what was foreseen, which has come true."""
+    context = replace(bench.context, **{"salt": lambda: REAL, **changes})  # type: ignore[arg-type]
+    with bench.open() as study:
+        seq = study.log.head.seq
+    found = foreseen(bench.root, context)
+    with bench.open(salt=lambda: REAL, **changes) as study:
+        try:
+            tick(study)
+        except Unreachable:
+            assert found.unreachable
+    assert told(found.drafts, set()) == told(drafts_after(bench.root, seq), {REAL})
+    for path in found.claims:
+        assert os.readlink(path) == "abandoned"
+    return found
+
+
+def scheduled(*names: str, cmd: str = "true") -> list[Step]:
+    return [Step(name, cmd, scheduled=True) for name in names]
+
+
+def reported(bench: Bench, count: int) -> Callable[[], bool]:
+    """Return whether so many attempts have reported their end."""
+    return lambda: sum(".exit." in path.name for path in bench.dir.inbox.iterdir()) == count
+
+
+def test_the_first_steps_are_submitted_as_slots_allow_with_the_commands_that_are_run(bench: Bench):
+    bench.settings = Settings(local_slots=2)
+    bench.create(*(Step(name, "sleep 60") for name in "abc"))
+
+    found = check(bench)
+
+    assert kinds(found) == [("a", "SubmissionRequested"), ("b", "SubmissionRequested")]
+    for command, name in zip(found.commands, "ab", strict=True):
+        line = Path(f"/proc/{bench.step(name).job_id}/cmdline").read_bytes().decode().split("\0")
+        assert [word.replace(REAL, "dry") for word in line if word][-len(command.argv) :] == command.argv
+
+
+def test_ends_restarts_and_failures_of_what_waits_are_foreseen(bench: Bench):
+    bench.create(
+        Step("good"),
+        Step("bad", "exit 3"),
+        Step("slow", "sleep 9", restart="true", walltime="00:01"),
+        Step("next", parents=("good",)),
+        Step("never", parents=("bad",)),
+    )
+    bench.tick()
+    jobs = [bench.step(name).job_id for name in ("good", "bad", "slow")]
+    wait_for(lambda: not any(map(_runs, jobs)))
+
+    found = check(bench)
+
+    assert [kind for kind in kinds(found) if kind[0] in {"never", "next", "slow"}] == [
+        ("slow", "StepTimedOut"),
+        ("slow", "StepRestarted"),
+        ("never", "StepFailed"),
+        ("slow", "SubmissionRequested"),
+        ("next", "SubmissionRequested"),
+    ]
+
+
+def _runs(pid: str) -> bool:
+    try:
+        return b"runner.sh" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def test_the_last_end_completes_the_study_and_after_that_nothing_happens(bench: Bench):
+    bench.create(Step("only"))
+    bench.tick()
+    wait_for(reported(bench, 1))
+    wait_for(lambda: not _runs(bench.step("only").job_id))
+
+    assert kinds(check(bench)) == [("only", "StepFinished"), ("", "StudyCompleted")]
+    assert kinds(check(bench)) == []
+
+
+def test_jobs_of_a_scheduler_are_submitted_with_the_command_foreseen(cluster: Bench):
+    cluster.create(*scheduled("a", "b"))
+
+    found = check(cluster)
+
+    ran = [[word.replace(REAL, "dry") for word in job.argv] for job in cluster.scheduler.jobs()]
+    assert ran == [command.argv[1:] for command in found.commands]
+    assert kinds(check(cluster)) == []
+
+
+def test_the_claim_of_an_attempt_in_doubt_would_be_made_and_is_not(cluster: Bench):
+    cluster.create(*scheduled("a"))
+    cluster.scheduler.plan("deaf")
+    cluster.tick()
+    token = cluster.step("a").token
+    time.sleep(cluster.scheduler.grace_seconds + 0.1)
+
+    found = check(cluster)
+
+    assert found.claims == [cluster.root / "a" / f".claim.{token}"]
+    assert kinds(found) == [("a", "AttemptAbandoned"), ("a", "SubmissionRequested")]
+
+
+def test_a_job_whose_answer_was_lost_would_be_adopted(cluster: Bench):
+    cluster.create(*scheduled("a"))
+    cluster.scheduler.plan("doubt")
+    cluster.tick()
+
+    assert kinds(check(cluster)) == [("a", "JobSubmitted")]
+
+
+def test_a_cancelled_job_would_be_ended_and_what_waits_for_it_is_over(cluster: Bench):
+    cluster.create(*scheduled("a"), Step("b", parents=("a",)))
+    cluster.tick()
+    with cluster.open() as study:
+        study.request(requests.cancel)
+
+    found = check(cluster)
+
+    assert [command.argv for command in found.commands] == [["fake-cancel", "1001"]]
+    assert kinds(found) == [("b", "StepCancelled")]
+    assert kinds(check(cluster))[0] == ("a", "StepCancelled")
+
+
+def test_a_local_step_that_is_cancelled_would_be_told_to_end(bench: Bench):
+    bench.create(Step("a", "sleep 60"))
+    bench.tick()
+    with bench.open() as study:
+        study.request(requests.cancel)
+
+    pid = bench.step("a").job_id
+    assert [command.argv for command in check(bench).commands] == [["kill", "-TERM", "--", f"-{pid}"]]
+
+
+def test_what_maestros_client_asks_would_be_taken_and_its_files_stay(cluster: Bench):
+    cluster.create(*scheduled("a", "b"))
+    (cluster.root / UPDATE).write_text("throttle: 1\nsleep: 9\n")
+    assert kinds(check(cluster))[:2] == [("", "SettingsChanged"), ("", "SettingsChanged")]
+    (cluster.root / CANCEL).touch()
+    assert ("", "CancelRequested") in kinds(check(cluster))
+    (cluster.root / UPDATE).write_text("what: ever\n")
+    found = foreseen(cluster.root, cluster.context)
+    assert [line.endswith("it would be moved to .study.update.lock.bad") for line in found.remarks] == [True]
+
+
+def test_a_study_that_has_moved_would_say_so_and_a_copy_is_refused(bench: Bench, tmp_path: Path):
+    bench.create(Step("a", "sleep 60"))
+    here = tmp_path / "elsewhere"
+    bench.root.rename(here)
+    moved = Bench(here)
+    assert kinds(check(moved)) == [("", "StudyRelocated"), ("a", "SubmissionRequested")]
+    end_all_under(here)
+    os.system(f"cp -a '{here}' '{tmp_path}/copy'")  # noqa: S605 - a path of ours
+    with pytest.raises(StudyCopied):
+        foreseen(tmp_path / "copy", bench.context)
+
+
+def test_silence_stray_reports_and_reboots_are_foreseen(cluster: Bench):
+    cluster.create(*scheduled("a"), Step("here", "sleep 60"))
+    cluster.tick()
+    cluster.scheduler.switch("unreachable")
+    (cluster.dir.inbox / "feedfeed-1-9-cafe.exit.0").touch()
+    end_all_under(cluster.root)
+
+    found = check(cluster, host=host_after(1))
+
+    assert found.unreachable == {"fake": "fake: the controller does not answer"}
+    assert {"RebootDetected", "PollFailed", "ReportIgnored", "HardwareFailed"} <= {kind for _, kind in kinds(found)}
+
+
+def test_a_step_that_can_not_be_submitted_would_fail_with_all_that_waits_for_it(bench: Bench):
+    bench.create(Step("odd", walltime="soon"), Step("after", parents=("odd",)))
+
+    found = check(bench)
+
+    assert kinds(found) == [
+        ("odd", "SubmissionRequested"),
+        ("odd", "StepFailed"),
+        ("after", "StepFailed"),
+        ("", "StudyCompleted"),
+    ]
+    assert found.commands == []
+
+
+def test_of_a_study_that_only_writes_scripts_each_is_foreseen_and_none_written(bench: Bench):
+    bench.settings = Settings(dry_run=True)
+    bench.create(Step("a"), Step("b", parents=("a",)))
+
+    assert kinds(check(bench)) == [("a", "StepDryRun"), ("b", "StepDryRun"), ("", "StudyCompleted")]
+
+
+def test_it_waits_for_no_tick_that_is_under_way_and_keeps_none_waiting(bench: Bench):
+    bench.create(Step("a", "sleep 60"))
+    with hold(bench.dir.tick_lock) as held, bench.open() as study, study.log.transaction():
+        assert held
+        study.log.record([(None, e.StudyPaused())])
+        with pytest.raises(ZeroDivisionError), study.log.transaction():
+            raise ZeroDivisionError
+    with hold(bench.dir.tick_lock) as held:
+        assert held
+        assert kinds(foreseen(bench.root, bench.context)) == [("a", "SubmissionRequested")]
+
+
+def test_settings_can_be_supposed(cluster: Bench):
+    cluster.settings = Settings(submission_throttle=1, submission_attempts=3)
+    cluster.create(*scheduled("a", "b", "c"))
+    assert len(foreseen(cluster.root, cluster.context).commands) == 1
+    assert len(foreseen(cluster.root, cluster.context, {"throttle": 2}).commands) == 2
+    assert len(foreseen(cluster.root, cluster.context, {"throttle": 0}).commands) == 3
+    assert kinds(foreseen(cluster.root, cluster.context, {"paused": 1})) == []
+    with cluster.open() as study:
+        study.request(requests.pause)
+    assert kinds(foreseen(cluster.root, cluster.context)) == []
+    assert len(foreseen(cluster.root, cluster.context, {"paused": 0, "throttle": 2}).commands) == 2
