@@ -42,7 +42,6 @@ def _view(study: OpenStudy, past: Past | None, show: Callable[[Micros], str]) ->
 
     return View(
         graph=past.graph if past else study.graph,
-        at=past.at if past else study.context.now(),
         events_of=events_of,
         study_events=lambda kind: log.study_events(kind, seq),
         author=lambda recorded: started(recorded.invocation),

@@ -32,7 +32,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.StudyResumed():
             return f"goes on: steps are submitted again{_because(event.reason)}"
         case e.CancelRequested():
-            what = "the whole study" if event.steps is None else _listed(map(name_of, event.steps))
+            what = "the whole study" if event.steps is None else listed(map(name_of, event.steps))
             return f"asked to cancel {what}{_because(event.reason)}"
         case e.StudyCompleted():
             return f"the study has ended: {event.status.name}"
@@ -102,10 +102,11 @@ def assert_never(event: NoReturn) -> NoReturn:
 
 def _waits(event: e.StepAdded, name_of: Callable[[int], str]) -> str:
     parents = [*map(name_of, event.parents), *(f"all of {template}" for template in event.funnels)]
-    return f", waits for {_listed(parents)}" if parents else ""
+    return f", waits for {listed(parents)}" if parents else ""
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Return names in a row; of many, the first and how many more."""
     found = list(names)
     rest = len(found) - _NAMED
     return ", ".join(found[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from maestro_es.audit.attempts import Attempt, attempts
+from maestro_es.audit.moment import tell
 from maestro_es.audit.past import Past
-from maestro_es.audit.status import reason, step_data
+from maestro_es.audit.status import step_data
 from maestro_es.audit.times import iso
+from maestro_es.audit.why import because
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import RELEASED, Phase, State, StepRecord
+from maestro_es.core.model import Micros, StepRecord
 from maestro_es.core.requests import match_steps
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.open_study import OpenStudy
@@ -78,8 +80,11 @@ def find_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
     return [graph.step(number) for number in sorted(number for number in numbers if number)]
 
 
-def details(study: OpenStudy, pattern: str, past: Past | None = None) -> StepDetails:
-    """Return everything about the step that a pattern names, as it is now or as it was: then without its files."""
+def details(study: OpenStudy, pattern: str, past: Past | None, show: Callable[[Micros], str]) -> StepDetails:
+    """Return everything about the step that a pattern names, as it is now or as it was: then without its files.
+
+    `show` writes the times in the words that say why.
+    """
     graph: Graph = past.graph if past else study.graph
     step = find_step(graph, pattern)
     events = study.log.events_of(step.number)
@@ -87,7 +92,7 @@ def details(study: OpenStudy, pattern: str, past: Past | None = None) -> StepDet
     return StepDetails(
         record=step,
         description=graph.template(step.template).description,
-        why=explain(graph, step),
+        why=tell(study, past, show, lambda view: because(view, view.graph.step(step.number))).words,
         path=str(study.dir.path(step.workspace)),
         parents=_neighbours(graph, graph.parents(step.number)),
         funnels={template: graph.unfinished(template) for template in graph.funnels(step.number)},
@@ -118,45 +123,6 @@ def details_data(found: StepDetails, now: int) -> dict[str, Any]:
 
 def _files_data(files: Files | None) -> dict[str, Any]:
     return dict.fromkeys(Files.__struct_fields__) if files is None else msgspec.to_builtins(files)
-
-
-def explain(graph: Graph, step: StepRecord) -> str:
-    """Return why a step is where it is, and what it waits for."""
-    match step.phase:
-        case Phase.BLOCKED:
-            return f"waits for {listed(_unfinished(graph, step))}" + (", and is held" if step.held else "")
-        case Phase.READY:
-            if step.held:
-                return "may run, but is held: 'maestro-es release' lets it go on"
-            said = reason(step)
-            return f"{_why_not_out(graph)}; {said}" if said else _why_not_out(graph)
-        case Phase.REQUESTED:
-            return reason(step) or "its submission is under way, or its outcome is not known yet"
-        case Phase.SUBMITTED:
-            state = "runs" if step.state is State.RUNNING else "waits for the scheduler"
-            return f"job {step.job_id} {state}" + (f" on {step.job_host}" if step.job_host else "")
-        case Phase.DONE:
-            return reason(step) or step.state.name.lower()
-
-
-def _why_not_out(graph: Graph) -> str:
-    study = graph.study
-    if study.cancelling:
-        return "may run, but the study is being cancelled"
-    if study.paused:
-        return "may run, but the study is paused"
-    return "may run: a coming tick will submit it, as the throttle allows"
-
-
-def _unfinished(graph: Graph, step: StepRecord) -> list[str]:
-    """Return what a blocked step still waits for, in words."""
-    parents = [graph.step(number) for number in graph.parents(step.number)]
-    names = [f"{p.name} ({p.state.name})" for p in parents if p.state not in RELEASED]
-    for template in graph.funnels(step.number):
-        count = graph.unfinished(template)
-        if count:
-            names.append(f"{count} of the steps of {template}")
-    return names
 
 
 def listed(names: Sequence[str]) -> str:

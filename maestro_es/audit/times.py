@@ -55,6 +55,11 @@ def show_time(at: Micros | None, *, utc: bool = False) -> str:
     return (moment if utc else moment.astimezone()).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def show_utc(at: Micros) -> str:
+    """Return a time as words for programs have it: ``2026-01-31 13:30:00 UTC``."""
+    return f"{show_time(at, utc=True)} UTC"
+
+
 def show_ago(at: Micros, now: Micros) -> str:
     """Return how long ago something was, in its largest unit: ``5 s ago``, ``3 min ago``, ``2 days ago``."""
     seconds = max(now - at, 0) // 1_000_000

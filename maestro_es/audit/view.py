@@ -28,7 +28,6 @@ class View:
     """
 
     graph: Graph
-    at: Micros
     events_of: Callable[[int], Sequence[e.Recorded]]
     study_events: Callable[[type[e.Event]], Iterable[e.Recorded]]
     author: Callable[[e.Recorded], str]
@@ -59,8 +58,3 @@ def cancel_of(view: View, number: int | None = None, upto: int | None = None) ->
         if meant and (upto is None or recorded.seq <= upto):
             return (recorded,)
     return ()
-
-
-def job_of(record: StepRecord) -> str:
-    """Return what a step's job is called."""
-    return f"{'job' if record.scheduled else 'process'} {record.job_id}"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maestro_es.audit.sentences import assert_never
+from maestro_es.audit.sentences import assert_never, listed
 from maestro_es.audit.view import Answer, View
-from maestro_es.audit.why_blocked import is_direct, listed, others, roots, waits_for
+from maestro_es.audit.why_blocked import is_direct, others, roots, waits_for
 from maestro_es.audit.why_ended import ended
 from maestro_es.audit.why_in_flight import requested, submitted
 from maestro_es.audit.why_ready import ended_first, held, ready

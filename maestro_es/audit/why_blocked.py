@@ -13,9 +13,6 @@ from maestro_es.core.model import RELEASED, Phase, State, StepRecord
 _LOOKED_AT = 10_000
 _OF_A_FUNNEL = 1_000
 
-#: How many names are given before the rest is counted.
-_NAMED = 5
-
 
 def waits_for(graph: Graph, record: StepRecord) -> list[str]:
     """Return what a step waits for that is not finished, in words."""
@@ -67,12 +64,6 @@ def urgency(step: StepRecord) -> int:
     if step.phase is Phase.READY:
         return 2
     return 4 if step.state is State.RUNNING else 3
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names in a row; of many, the first and how many more."""
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def others(steps: Sequence[StepRecord]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maestro_es.audit.view import Answer, View, cancel_of, job_of
+from maestro_es.audit.view import Answer, View, cancel_of
 from maestro_es.audit.why_again import again
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StepRecord
@@ -47,14 +47,14 @@ def _runs(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answe
     started = _latest(events, e.JobStarted)
     since = next((r.event.at for r in started if isinstance(r.event, e.JobStarted)), record.started_at or 0)
     on = f" on {record.job_host}" if record.job_host else ""
-    return Answer(f"runs since {view.show(since)} as {job_of(record)}{on}", started)
+    return Answer(f"runs since {view.show(since)} as job {record.job_id}{on}", started)
 
 
 def _waits(view: View, record: StepRecord, job: Sequence[e.Recorded]) -> Answer:
     since = view.show(job[-1].recorded_at)
     if not record.scheduled:
-        return Answer(f"was started at {since} as {job_of(record)}, and has not said yet that it runs")
-    return Answer(f"waits in the queue of {_adapter(view, record)} since {since} as {job_of(record)}")
+        return Answer(f"was started at {since} as job {record.job_id}, and has not said yet that it runs")
+    return Answer(f"waits in the queue of {_adapter(view, record)} since {since} as job {record.job_id}")
 
 
 def _missed(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answer:

@@ -56,7 +56,7 @@ def _first(view: View, flying: list[StepRecord]) -> StepRecord | None:
     for scheduled in (True, False):
         for step in view.graph.ready(scheduled=scheduled, limit=1):
             return step
-    return None
+    return next(iter(view.graph.held()), None)
 
 
 def _counts(states: Mapping[str, int]) -> str:

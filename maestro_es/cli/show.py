@@ -9,7 +9,7 @@ import click
 from maestro_es.audit.attempts import Attempt
 from maestro_es.audit.past import recall
 from maestro_es.audit.step_details import Files, Neighbour, StepDetails, details, details_data, listed
-from maestro_es.audit.times import When, show_time
+from maestro_es.audit.times import When, show_time, show_utc
 from maestro_es.cli.common import at_option, example, split_arguments
 from maestro_es.cli.output import json_option, write_json, write_lines
 from maestro_es.core.model import Micros, State
@@ -37,7 +37,7 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
     with OpenStudy(roots[0]) as study:
         now = study.context.now()
         past = recall(study.log, when, now) if when else None
-        found = details(study, patterns[0], past)
+        found = details(study, patterns[0], past, show_utc if as_json else show_time)
         now = past.at if past else now
     if as_json:
         write_json([details_data(found, now)])

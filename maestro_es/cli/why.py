@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -11,7 +11,7 @@ from maestro_es.audit.history import Entry, entries, entry_data
 from maestro_es.audit.moment import tell
 from maestro_es.audit.past import Past, recall
 from maestro_es.audit.step_details import find_steps
-from maestro_es.audit.times import When, show_time
+from maestro_es.audit.times import When, show_time, show_utc
 from maestro_es.audit.view import Answer, View
 from maestro_es.audit.why import why
 from maestro_es.audit.why_study import why_study
@@ -42,7 +42,7 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
         past = recall(study.log, when, study.context.now()) if when else None
         graph: Graph = past.graph if past else study.graph
         numbers = [step.number for step in find_steps(graph, patterns)]
-        asked = Asked(study, past, utc=as_json)
+        asked = Asked(study, past, show_utc if as_json else show_time)
         told = [asked.about(number) for number in numbers] if patterns else [asked.about_study()]
     if as_json:
         write_json(map(_data, told))
@@ -60,12 +60,12 @@ class Told(NamedTuple):
 
 
 class Asked:
-    """Asks why of an open study, or of its past; times in the answers are in UTC or in the host's zone."""
+    """Asks why of an open study, or of its past; `show` writes the times in the answers."""
 
-    def __init__(self, study: OpenStudy, past: Past | None, *, utc: bool) -> None:
+    def __init__(self, study: OpenStudy, past: Past | None, show: Callable[[Micros], str]) -> None:
         self._study = study
         self._past = past
-        self._utc = utc
+        self._show = show
 
     def about(self, number: int) -> Told:
         """Return why a step is as it is."""
@@ -87,9 +87,6 @@ class Asked:
 
     def _told(self, step: str, state: str, answer: Answer) -> Told:
         return Told(step, state, answer.words, entries(self._study.log, answer.evidence))
-
-    def _show(self, at: Micros) -> str:
-        return show_time(at, utc=True) + " UTC" if self._utc else show_time(at)
 
 
 def _data(told: Told) -> dict[str, Any]:

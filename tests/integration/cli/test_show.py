@@ -14,7 +14,10 @@ def test_a_step_is_shown_with_its_attempts_and_the_evidence_of_their_ends(run, s
     facts = {label: value.strip() for label, colon, value in (line.partition(":") for line in lines) if colon}
     assert facts["Step"] == "a_N.2"
     assert facts["Template"] == "a: draws points"
-    assert (facts["State"], facts["Why"], facts["Exit code"]) == ("FAILED", "exit code 3", "3")
+    assert (facts["State"], facts["Exit code"]) == ("FAILED", "3")
+    assert facts["Why"] == (
+        "failed at 2026-01-31 12:05:00: exit code 3 (job 1002 on login1); attempt 2, as attempt 1 ran out of time"
+    )
     assert facts["Parameters"] == "N = 2, [b]or[/b] so"
     assert (facts["Run time"], facts["Restarts"]) == ("0d:00h:03m:00s", "1 of 1")
     assert facts["Needed by"] == "b_N.2 (FAILED)"
@@ -39,7 +42,9 @@ def test_only_the_files_of_the_step_that_exist_are_listed(run, study):
 def test_json_has_the_keys_of_the_status_and_more(run, study):
     found = shown(run, study, "a_N.2")
     [status] = json.loads(run("status", study, "a_N.2", "--json").out)["steps"]
+    assert status.pop("why") == "exit code 3"
     assert {key: found[key] for key in status} == status
+    assert found["why"].startswith("failed at 2026-01-31 12:05:00 UTC: exit code 3 (job 1002 on login1); attempt 2")
     assert found["description"] == "draws points"
     assert found["path"] == str(study / "a" / "N.2")
     assert (found["parents"], found["funnels"]) == ([], {})

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from maestro_es.audit.status import reason, select_steps, step_data
-from maestro_es.audit.step_details import explain, find_step, listed
+from maestro_es.audit.step_details import find_step, listed
 from maestro_es.core import events as e
 from maestro_es.core.model import Cause, Phase, State, StepRecord
 from maestro_es.errors import RequestRefused
@@ -72,38 +72,6 @@ def test_patterns_and_states_narrow_the_steps_down():
 def test_a_pattern_that_names_no_step_is_refused():
     with pytest.raises(RequestRefused, match="no step is called simm"):
         select_steps(family().graph, ["simm"])
-
-
-def test_a_blocked_step_waits_for_the_parents_and_funnels_that_are_not_finished():
-    graph = family().graph
-    assert explain(graph, graph.step(3)) == "waits for sim_1 (INITIALIZED)"
-    assert explain(graph, graph.step(4)) == "waits for 2 of the steps of sim"
-
-
-def test_a_ready_step_says_what_holds_it_back():
-    study = family()
-    assert explain(study.graph, study.graph.step(1)).startswith("may run: a coming tick will submit it")
-    study.do(e.StudyPaused())
-    assert explain(study.graph, study.graph.step(1)) == "may run, but the study is paused"
-    study.do(e.CancelRequested())
-    assert explain(study.graph, study.graph.step(1)) == "may run, but the study is being cancelled"
-
-
-@pytest.mark.parametrize(
-    ("fields", "why"),
-    [
-        ({"phase": Phase.REQUESTED}, "its submission is under way, or its outcome is not known yet"),
-        ({"phase": Phase.SUBMITTED, "job_id": "17"}, "job 17 waits for the scheduler"),
-        (
-            {"phase": Phase.SUBMITTED, "job_id": "17", "job_host": "n1", "state": State.RUNNING},
-            "job 17 runs on n1",
-        ),
-        ({"phase": Phase.DONE, "state": State.FINISHED}, "finished"),
-        ({"phase": Phase.DONE, "state": State.FAILED, "message": "exit code 1"}, "exit code 1"),
-    ],
-)
-def test_a_step_that_is_out_or_over_says_how_it_is(fields, why):
-    assert explain(family().graph, record(**fields)) == why
 
 
 def test_a_step_is_found_by_its_name_or_a_glob_of_it():

@@ -53,7 +53,7 @@ def test_a_long_chain_comes_down_to_its_first_step():
     study = Study()
     study.chain("a", "b", "c", "d")
     study.start(1)
-    assert asked(study, 4)[0] == "d waits for c, and so for a, which runs since 5s as process job1"
+    assert asked(study, 4)[0] == "d waits for c, and so for a, which runs since 5s as job job1"
 
 
 def test_a_funnel_says_how_many_are_not_finished_and_which_of_them_does_not_go_on():
@@ -236,7 +236,7 @@ def test_a_running_step_says_since_when_and_where():
     study = two()
     token = study.submit(1, "17")
     study.do(e.JobStarted(token=token, at=8_500, host="node1"), 1)
-    assert asked(study, 1) == ("a runs since 8s as process 17 on node1", ["JobSubmitted", "JobStarted"])
+    assert asked(study, 1) == ("a runs since 8s as job 17 on node1", ["JobSubmitted", "JobStarted"])
 
 
 def test_a_running_step_that_a_person_wants_to_end_says_so():
@@ -252,7 +252,7 @@ def test_a_running_step_that_a_person_wants_to_end_says_so():
 def test_a_local_step_that_has_not_said_that_it_runs():
     study = two()
     study.submit(1, "17")
-    assert asked(study, 1)[0] == "a was started at 8s as process 17, and has not said yet that it runs"
+    assert asked(study, 1)[0] == "a was started at 8s as job 17, and has not said yet that it runs"
 
 
 # -- once more --------------------------------------------------------------------------------------------------------
@@ -301,7 +301,7 @@ def test_a_step_that_runs_again_says_why(events, reason, types):
     study.add("a", run=RESTARTABLE)
     once_more(study, *events)
     words, proofs = asked(study, 1)
-    assert words == f"a runs since 20s as process job1; attempt 2, as {reason}"
+    assert words == f"a runs since 20s as job job1; attempt 2, as {reason}"
     assert proofs == [*types, "JobSubmitted", "JobStarted"]
 
 
@@ -485,11 +485,11 @@ def test_a_study_is_not_done_because_of_the_step_that_does_not_go_on():
         whole(study) == "cafe0123: 2 of 2 steps are not done, 0 in flight; a is ready to run: the next tick submits it"
     )
     study.start(1)
-    assert whole(study) == "cafe0123: 2 of 2 steps are not done, 1 in flight; a runs since 5s as process job1"
+    assert whole(study) == "cafe0123: 2 of 2 steps are not done, 1 in flight; a runs since 5s as job job1"
     study.do(e.StudyPaused(reason="noon"))
     assert whole(study) == (
         "cafe0123: 2 of 2 steps are not done, 1 in flight; it is paused, as me@login1 asked for it at 10s (noon); "
-        "a runs since 5s as process job1"
+        "a runs since 5s as job job1"
     )
 
 
@@ -556,3 +556,12 @@ def test_a_skipped_step_is_taken_as_finished():
     study.do(e.StepSkipped(by="me", reason="good enough"), 1)
     assert asked(study, 1) == ("a is taken as finished since 8s, skipped by me: good enough", ["StepSkipped"])
     assert asked(study, 2) == ("b is ready to run: the next tick submits it", ["StepSkipped"])
+
+
+def test_a_study_in_which_only_held_steps_are_left_says_so():
+    study = two()
+    study.do(e.StepHeld(), 1)
+    assert whole(study) == (
+        "cafe0123: 2 of 2 steps are not done, 0 in flight; a is ready to run, but it is held, as me@login1 asked for "
+        "it at 7s"
+    )

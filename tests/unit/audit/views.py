@@ -27,7 +27,6 @@ def view_at(events: Sequence[e.Recorded], seq: int, *, graph: Graph | None = Non
 
     return View(
         graph=graph,
-        at=known[-1].recorded_at,
         events_of=lambda number: [recorded for recorded in known if recorded.step == number],
         study_events=lambda kind: [
             recorded for recorded in reversed(known) if recorded.step is None and isinstance(recorded.event, kind)
