@@ -377,9 +377,11 @@ class ExecutionGraph:
 
     def history(self, step: str | None = None, after: int = 0) -> list[e.Recorded]:
         """Return the events with a seq greater than `after`, all or those of one step."""
-        number = self._fresh().number_of(step) if step is not None else None
-        events = self._study.log.events(after)
-        return [recorded for recorded in events if step is None or recorded.step == number]
+        graph = self._fresh()
+        if step is None:
+            return list(self._study.log.events(after))
+        events = self._study.log.events_of(graph.number_of(step) or 0)
+        return [recorded for recorded in events if recorded.seq > after]
 
 
 def _number(graph: ProjectedGraph, name: str) -> int:

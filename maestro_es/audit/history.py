@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,19 +12,31 @@ import msgspec
 from maestro_es.audit.sentences import describe
 from maestro_es.audit.times import iso
 from maestro_es.core.events import EVENT_TYPES, VERSIONS, InvocationStarted, Recorded
-from maestro_es.core.model import Micros
-from maestro_es.core.requests import match_steps
-from maestro_es.errors import RequestRefused
+from maestro_es.core.model import Cause, Micros
+from maestro_es.core.requests import match_numbers
+from maestro_es.errors import LogUnavailable, RequestRefused
+from maestro_es.store.event_query import CAUSED, FIELDS, PARAM, Selection, Span, count, job_spans, select
 from maestro_es.store.study_log import StudyLog
 
 
 class Query(NamedTuple):
-    """Which events are wanted. Empty and None mean: all. `limit` keeps the last ones."""
+    """Which events are wanted: those that pass every filter; None and empty filters let all pass.
+
+    Of several `steps`, `types`, `causes` or `actors` one must match, of `params` all. `after` is a seq. `limit` keeps
+    the last ones.
+    """
 
     steps: Sequence[str] = ()
+    params: Sequence[tuple[str, str]] = ()
     types: Sequence[str] = ()
+    causes: Sequence[str] = ()
+    actors: Sequence[str] = ()
+    job: str | None = None
+    attempt: int | None = None
+    invocation: int | None = None
     since: Micros | None = None
     until: Micros | None = None
+    after: int = 0
     limit: int | None = None
 
 
@@ -42,18 +54,22 @@ class Entry(NamedTuple):
         return type(self.recorded.event).__name__
 
 
-def history(log: StudyLog, query: Query) -> list[Entry]:
+def history(log: StudyLog, query: Query) -> Iterator[Entry]:
     """Return the events that a query wants, oldest first.
 
-    RequestRefused if a pattern names no step, or no type of event.
+    RequestRefused if it names what there is not: a step, a parameter, a type of event, a cause, a job, an invocation.
     """
-    return entries(log, deque(_wanted(log, query), maxlen=query.limit))
+    return _told(log, select(log, _selection(log, query)))
 
 
 def entries(log: StudyLog, events: Iterable[Recorded]) -> list[Entry]:
     """Return events as they are shown."""
+    return list(_told(log, events))
+
+
+def _told(log: StudyLog, events: Iterable[Recorded]) -> Iterator[Entry]:
     names = _Names(log)
-    return [
+    return (
         Entry(
             recorded,
             names.step(recorded.step) if recorded.step else "",
@@ -61,7 +77,42 @@ def entries(log: StudyLog, events: Iterable[Recorded]) -> list[Entry]:
             describe(recorded.event, names.step),
         )
         for recorded in events
-    ]
+    )
+
+
+def count_by(log: StudyLog, query: Query, fields: Sequence[str], *, utc: bool = False) -> Counter[tuple[object, ...]]:
+    """Return how many of the events that a query wants there are of each combination of the fields' values.
+
+    None is the value of an event that has no such thing. RequestRefused as for `history`, and for an unknown field.
+    """
+    for field in fields:
+        if field.startswith(PARAM):
+            _check_param(log, field.removeprefix(PARAM))
+        elif field not in FIELDS:
+            raise RequestRefused(f"events can't be counted by {field!r}; there are {', '.join(FIELDS)}, {PARAM}NAME")
+    rows = count(log, _selection(log, query), fields, utc=utc)
+    return Counter({tuple(values): int(str(number)) for *values, number in rows})
+
+
+def follow(log: StudyLog, query: Query, pause: Callable[[], None]) -> Iterator[Entry | None]:
+    """Yield the events that a query wants and then, for ever, new ones as they come; None when there are no more yet.
+
+    A `pause` follows each None. Between two looks nothing is held, and a log that is busy is looked at later.
+    """
+    seen = -1
+    while True:
+        try:
+            log.refresh()
+            head = log.head.seq
+            for entry in history(log, query) if head != seen else ():
+                yield entry
+                query = query._replace(after=entry.recorded.seq)
+            query = query._replace(after=head, limit=None)
+            seen = head
+        except LogUnavailable:
+            pass
+        yield None
+        pause()
 
 
 def entry_data(entry: Entry) -> dict[str, Any]:
@@ -79,39 +130,111 @@ def entry_data(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _wanted(log: StudyLog, query: Query) -> Iterator[Recorded]:
-    """Yield the events that a query wants, without its limit."""
-    types = _types(query.types)
+# -- what the query names --------------------------------------------------------------------------------------------
+
+
+def _selection(log: StudyLog, query: Query) -> Selection:
+    """Look up what a query names."""
     after = log.seq_at(query.since - 1) if query.since is not None else 0
-    upto = log.seq_at(query.until) if query.until is not None else log.head.seq
-    if query.steps:
-        numbers = [record.number for record in match_steps(log.graph, query.steps)]
-        events = _of_steps(log, numbers, after, upto)
-    elif query.limit is not None and not query.types:
-        events = log.events(max(after, upto - query.limit), upto)
-    else:
-        events = log.events(after, upto)
-    return (recorded for recorded in events if type(recorded.event).__name__ in types)
+    return Selection(
+        after=max(after, query.after),
+        upto=log.seq_at(query.until) if query.until is not None else log.head.seq,
+        steps=_steps(log, query),
+        types=_types(query.types),
+        causes=_causes(query.causes),
+        actors=query.actors or None,
+        attempt=query.attempt,
+        invocation=_invocation(log, query.invocation),
+        spans=_spans(log, query.job),
+        limit=query.limit,
+    )
 
 
-def _of_steps(log: StudyLog, numbers: Sequence[int], after: int, upto: int) -> Iterator[Recorded]:
-    """Yield the events about some steps, by the index if they are few."""
-    few = 100
-    if len(numbers) <= few:
-        events = sorted((event for number in numbers for event in log.events_of(number)), key=lambda r: r.seq)
-        return (recorded for recorded in events if after < recorded.seq <= upto)
-    wanted = set(numbers)
-    return (recorded for recorded in log.events(after, upto) if recorded.step in wanted)
+def _steps(log: StudyLog, query: Query) -> list[int] | None:
+    """Return the numbers of the steps that are named and have the parameters."""
+    found = set(match_numbers(log.graph, query.steps)) if query.steps else None
+    for name, pattern in query.params:
+        numbers = _with_param(log, name, pattern)
+        found = numbers if found is None else found & numbers
+    return None if found is None else sorted(found)
 
 
-def _types(patterns: Sequence[str]) -> set[str]:
+def _with_param(log: StudyLog, name: str, pattern: str) -> set[int]:
+    """Return the steps one of whose parameters has this name, and a value or label that the pattern matches."""
+    _check_param(log, name)
+    found = {
+        number
+        for number, params in log.graph.params()
+        for param in params
+        if param.key == name and any(map(_Glob(pattern).matches, (param.value, param.label)))
+    }
+    if not found:
+        raise RequestRefused(
+            f"no step has {name}={pattern}; 'maestro-es history --count-by {PARAM}{name}' lists values"
+        )
+    return found
+
+
+def _check_param(log: StudyLog, name: str) -> None:
+    """Refuse the name of a parameter that no step has."""
+    known: dict[str, None] = {}
+    for _, params in log.graph.params():
+        known.update(dict.fromkeys(param.key for param in params))
+        if name in known:
+            return
+    has = f"the parameters are {', '.join(known)}" if known else "the study has none"
+    raise RequestRefused(f"no step has a parameter {name!r}; {has}")
+
+
+class _Glob:
+    """A pattern that a text matches by being it, or as a glob."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+
+    def matches(self, text: str) -> bool:
+        return text == self._pattern or fnmatch.fnmatchcase(text, self._pattern)
+
+
+def _types(patterns: Sequence[str]) -> list[str] | None:
     """Return the types of events that the patterns name."""
-    found: set[str] = set() if patterns else set(EVENT_TYPES)
+    found: set[str] = set()
     for pattern in patterns:
         named = {name for name in EVENT_TYPES if fnmatch.fnmatchcase(name.lower(), pattern.lower())}
         if not named:
             raise RequestRefused(f"no type of event is called {pattern}; there are {', '.join(sorted(EVENT_TYPES))}")
         found |= named
+    return sorted(found) if patterns else None
+
+
+def _causes(patterns: Sequence[str]) -> Sequence[str] | None:
+    """Refuse a word that is no cause; a glob may match a message as well."""
+    known = dict.fromkeys([*(cause.value for cause in Cause), *filter(None, CAUSED.values())])
+    for pattern in patterns:
+        if pattern.lower() not in known and not set(pattern) & set("*?["):
+            raise RequestRefused(
+                f"there is no cause {pattern!r}; causes are {', '.join(known)}; a glob matches messages"
+            )
+    return patterns or None
+
+
+def _invocation(log: StudyLog, seq: int | None) -> int | None:
+    """Refuse a seq that is not that of an InvocationStarted."""
+    if seq is None:
+        return None
+    found = [recorded.invocation for recorded in log.events(seq - 1, seq)]
+    if found == [seq]:
+        return seq
+    said = f"it was written by invocation {found[0]}" if found else f"the last one is event {log.head.seq}"
+    raise RequestRefused(f"event {seq} begins no invocation; {said}")
+
+
+def _spans(log: StudyLog, job: str | None) -> list[Span] | None:
+    if job is None:
+        return None
+    found = job_spans(log, job)
+    if not found:
+        raise RequestRefused(f"the log knows no job {job!r}; 'maestro-es history --type JobSubmitted' lists them")
     return found
 
 

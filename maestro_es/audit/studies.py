@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -12,6 +12,8 @@ from maestro_es.audit.status import Summary, summarise, summary_data
 from maestro_es.errors import MaestroError, RequestRefused
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.store import registry
+
+Found = TypeVar("Found")
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +42,36 @@ def _look(study_id: str, root: Path, context: Context) -> Listed:
     if summary.id != study_id:
         return Listed(id=study_id, path=str(root), problem=f"another study is in this directory: {summary.id}")
     return Listed(id=study_id, path=str(root), summary=summary)
+
+
+class Answer(NamedTuple, Generic[Found]):
+    """What a registered study answered: `found`, or the `problem` for which it could not."""
+
+    path: str
+    found: Found | None = None
+    problem: str = ""
+
+
+def ask_all(context: Context, ask: Callable[[OpenStudy], Found]) -> Iterator[Answer[Found]]:
+    """Ask each registered study, in the order in which they were registered. A broken one does not stop the rest.
+
+    RequestRefused, once all were asked, if no study could make sense of the question: one that can't is left out.
+    """
+    refusal: RequestRefused | None = None
+    answered = False
+    for root in registry.registered().values():
+        try:
+            with OpenStudy(root, context) as study:
+                answer = Answer(str(root), ask(study))
+        except RequestRefused as error:
+            refusal = error
+            continue
+        except (MaestroError, OSError) as error:
+            answer = Answer(str(root), problem=str(error))
+        answered = answered or not answer.problem
+        yield answer
+    if refusal and not answered:
+        raise refusal
 
 
 def find_registered(word: str) -> list[str]:

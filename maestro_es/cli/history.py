@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
-import msgspec
 
-from maestro_es.audit.history import Entry, Query, entry_data, history
-from maestro_es.audit.times import iso, parse_time, show_time
+from maestro_es.audit.history import Entry, Query, count_by, follow, history
+from maestro_es.audit.studies import ask_all
+from maestro_es.audit.times import parse_time
 from maestro_es.cli.common import example, split_arguments
-from maestro_es.cli.output import json_option, write_csv, write_json, write_lines
+from maestro_es.cli.event_output import EventOutput
+from maestro_es.cli.output import json_option
 from maestro_es.core.model import Micros
-from maestro_es.poller.open_study import OpenStudy
-from maestro_es.report.plain import columns
+from maestro_es.poller.open_study import Context, OpenStudy
 
-_HEADER = ("Seq", "Time", "Step", "Event", "By", "What")
-_CSV_HEADER = ("seq", "time", "step", "type", "actor", "what", "data")
+Found = TypeVar("Found")
+
+#: How often --follow looks, and how long it waits for a log that is busy, in seconds.
+_PAUSE = 1.0
+
+#: With how many events --follow begins.
+_BEGIN = 10
+
+#: The field by which events of all studies may be counted, too.
+STUDY = "study"
 
 
 class Moment(click.ParamType[Micros]):
@@ -32,50 +46,142 @@ class Moment(click.ParamType[Micros]):
             self.fail(str(error), param, ctx)
 
 
+class Assignment(click.ParamType[tuple[str, str]]):
+    """The name of a parameter, and a pattern for its value."""
+
+    name = "assignment"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Return both."""
+        name, equals, pattern = value.partition("=")
+        if not (name and equals):
+            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
+        return name, pattern
+
+
+class Fields(click.ParamType[list[str]]):
+    """Names with commas between them."""
+
+    name = "fields"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:  # noqa: ARG002
+        """Return the names."""
+        return [field.strip() for field in value.split(",")]
+
+
 @example("maestro-es history ./pi --since 2h --type 'Step*'")
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="[STUDY] [STEP]...")
 @click.option("--step", "steps", multiple=True, metavar="PATTERN", help="Only these steps: a name, or a glob of one.")
+@click.option(
+    "--param", "params", multiple=True, type=Assignment(), metavar="NAME=VALUE",
+    help="Only steps with this value or label, or a glob of it. Several must all hold.",
+)  # fmt: skip
 @click.option("--type", "types", multiple=True, metavar="PATTERN", help="Only events of this type, or a glob of one.")
-@click.option("--since", type=Moment(), help="Not before: 30m, 2h, 3d ago, or 2026-01-31 or '2026-01-31 14:30'.")
+@click.option(
+    "--cause", "causes", multiple=True, metavar="PATTERN",
+    help="Only what went wrong for this cause (upstream, 'exit code', timeout ...), or with a message like this glob.",
+)  # fmt: skip
+@click.option("--actor", "actors", multiple=True, metavar="PATTERN", help="Only what this user's processes wrote.")
+@click.option("--job", metavar="ID", help="Only attempts with this job id.")
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Only the N-th attempt of each step.")
+@click.option("--invocation", type=click.IntRange(min=1), metavar="SEQ", help="Only what this process wrote.")
+@click.option(
+    "--since",
+    type=Moment(),
+    help="Not before: 30m, 2h, 3d ago, 2026-01-31, '2026-01-31 14:30', 2026-01-31T14:30+01:00.",
+)
 @click.option("--until", type=Moment(), help="Not after.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the last N events.")
+@click.option("-f", "--follow", "following", is_flag=True, help="Then show new events as they come, until Ctrl-C.")
+@click.option("--all-studies", is_flag=True, help="All that 'maestro-es studies' lists, not one STUDY.")
+@click.option(
+    "--count-by", "fields", type=Fields(), metavar="FIELD[,FIELD]...",
+    help="How many events there are by step, template, param:NAME, type, cause, attempt, node (it ran on); actor, "
+    "host, command, invocation (that wrote); day, hour; study.",
+)  # fmt: skip
 @click.option("--utc", is_flag=True, help="Times in UTC, not in this host's zone.")
 @click.option("--csv", "as_csv", is_flag=True, help="A table for programs; times are UTC.")
 @json_option
-def command(  # noqa: PLR0913 - one for each option
+def command(
     arguments: tuple[str, ...],
-    steps: tuple[str, ...],
-    types: tuple[str, ...],
-    since: Micros | None,
-    until: Micros | None,
-    limit: int | None,
     *,
+    following: bool,
+    all_studies: bool,
+    fields: list[str] | None,
     utc: bool,
     as_csv: bool,
     as_json: bool,
+    **filters: Any,  # noqa: ANN401 - the fields of a Query, by their names
 ) -> None:
-    """Show what happened in STUDY, newest last; with STEP patterns only what happened to these steps."""
+    """Show what happened in STUDY, newest last; with STEP patterns only what happened to these steps.
+
+    An event is shown if every kind of filter lets it pass; of several of a kind, but for --param, one must.
+    """
+    query = Query(**filters)
+    output = EventOutput(as_json=as_json, as_csv=as_csv, utc=utc, with_study=all_studies)
+    if following and (fields is not None or all_studies or query.until is not None):
+        raise click.UsageError("--follow goes with neither --count-by nor --all-studies nor --until.")
+    if all_studies:
+        _show_all(query._replace(steps=(*arguments, *query.steps)), fields, output)
+        return
     roots, patterns = split_arguments(arguments)
     if len(roots) > 1:
         raise click.UsageError("Name one study.")
-    with OpenStudy(roots[0]) as study:
-        entries = history(study.log, Query((*patterns, *steps), types, since, until, limit))
-    if as_json:
-        write_json(map(entry_data, entries))
-    elif as_csv:
-        write_csv(_CSV_HEADER, map(_csv_row, entries))
+    query = query._replace(steps=(*patterns, *query.steps))
+    if following:
+        _follow(roots[0], query, output)
     else:
-        write_lines(columns(_HEADER, [_row(entry, utc=utc) for entry in entries]))
+        _show_one(roots[0], query, fields, output)
 
 
-def _row(entry: Entry, *, utc: bool) -> list[str]:
-    recorded = entry.recorded
-    when = show_time(recorded.recorded_at, utc=utc)
-    return [str(recorded.seq), when, entry.step, entry.type, entry.actor, entry.sentence]
+def _show_one(root: Path, query: Query, fields: list[str] | None, output: EventOutput) -> None:
+    with OpenStudy(root) as study:
+        if fields is not None:
+            output.show_counts(fields, count_by(study.log, query, fields, utc=output.utc))
+        else:
+            output.show(("", entry) for entry in history(study.log, query))
 
 
-def _csv_row(entry: Entry) -> list[object]:
-    recorded = entry.recorded
-    data = msgspec.json.encode(recorded.event).decode()
-    return [recorded.seq, iso(recorded.recorded_at), entry.step, entry.type, entry.actor, entry.sentence, data]
+def _show_all(query: Query, fields: list[str] | None, output: EventOutput) -> None:
+    """Show what happened in all studies, by time. Exits with 1 if one of them could not be asked."""
+    if fields is None:
+        told, failed = _ask_all(lambda study: list(history(study.log, query)))
+        entries = [(path, entry) for path, found in told for entry in found]
+        entries.sort(key=lambda row: row[1].recorded.recorded_at)
+        output.show(entries[-query.limit :] if query.limit else entries)
+    else:
+        own = [field for field in fields if field != STUDY]
+        counted, failed = _ask_all(lambda study: count_by(study.log, query, own, utc=output.utc))
+        counts: Counter[tuple[object, ...]] = Counter()
+        for path, found in counted:
+            for values, number in found.items():
+                row = dict(zip(own, values, strict=True), **{STUDY: path})
+                counts[tuple(row[field] for field in fields)] += number
+        output.show_counts(fields, counts)
+    sys.exit(1 if failed else 0)
+
+
+def _ask_all(ask: Callable[[OpenStudy], Found]) -> tuple[list[tuple[str, Found]], bool]:
+    """Return directory and answer of each study, and whether one could not be asked, which is complained of."""
+    answers = list(ask_all(Context(), ask))
+    for answer in answers:
+        if answer.problem:
+            click.echo(f"maestro-es: {answer.problem}", err=True)
+    found = [(answer.path, answer.found) for answer in answers if answer.found is not None]
+    return found, len(found) < len(answers)
+
+
+def _follow(root: Path, query: Query, output: EventOutput) -> None:
+    """Show the last events and then new ones, as `tail -f` does: also beyond the study's end, until interrupted."""
+    if query.limit is None and query.since is None:
+        query = query._replace(limit=_BEGIN)
+    with contextlib.suppress(KeyboardInterrupt), OpenStudy(root) as study:
+        study.log.wait_for_lock(_PAUSE)
+        ready: list[tuple[str, Entry]] = []
+        for entry in follow(study.log, query, lambda: time.sleep(_PAUSE)):
+            if entry is not None:
+                ready.append(("", entry))
+            elif ready or not output.begun:
+                output.show(ready)
+                ready = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 import shutil
@@ -14,6 +15,9 @@ from typing import Any
 import click
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line; times are UTC.")
+
+#: How many lines are printed at a time.
+_SOME = 1000
 
 
 def on_terminal() -> bool:
@@ -35,8 +39,10 @@ def write(text: str) -> None:
 
 
 def write_lines(lines: Iterable[str]) -> None:
-    """Print lines."""
-    write("".join(f"{line}\n" for line in lines))
+    """Print lines, as many at a time as memory can hold of the longest log."""
+    rest = iter(lines)
+    while some := list(itertools.islice(rest, _SOME)):
+        write("".join(f"{line}\n" for line in some))
 
 
 def write_pages(text: str) -> None:
@@ -57,9 +63,11 @@ def write_json(objects: Iterable[Any]) -> None:
 
 
 def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table as CSV; cells are quoted where they must be."""
+    """Print a table as CSV, without a header if that is empty; cells are quoted where they must be."""
+    write_lines(map(_csv_line, itertools.chain([header] if header else [], rows)))
+
+
+def _csv_line(row: Sequence[object]) -> str:
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write(out.getvalue())
+    csv.writer(out, lineterminator="").writerow(row)
+    return out.getvalue()

@@ -27,6 +27,12 @@ class Graph(Protocol):
     def number_of(self, name: str) -> int | None:
         """Return the number of the step with that name."""
 
+    def instances(self, template: str) -> list[int]:
+        """Return the steps of a template, by number."""
+
+    def names(self) -> Iterable[tuple[int, str, str]]:
+        """Return number, name and template of all steps, by number, without the rest of them."""
+
     def save(self, record: StepRecord) -> None:
         """Take note that a record was changed."""
 
@@ -82,6 +88,15 @@ class Graph(Protocol):
         """Return all steps by number."""
 
 
+def has_template(graph: Graph, name: str) -> bool:
+    """Whether there is a template of that name."""
+    try:
+        graph.template(name)
+    except KeyError:
+        return False
+    return True
+
+
 class MemoryGraph:
     """The graph in memory: for replay, time travel and tests."""
 
@@ -107,6 +122,12 @@ class MemoryGraph:
 
     def number_of(self, name: str) -> int | None:
         return self._numbers.get(name)
+
+    def instances(self, template: str) -> list[int]:
+        return [record.number for record in self._records if record.template == template]
+
+    def names(self) -> list[tuple[int, str, str]]:
+        return [(record.number, record.name, record.template) for record in self._records]
 
     def save(self, record: StepRecord) -> None:
         """Nothing to do: the record is the state."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Callable, Sequence
 
 from maestro_es.core import events as e
 from maestro_es.core.decide import Draft
-from maestro_es.core.graph import Graph
+from maestro_es.core.graph import Graph, has_template
 from maestro_es.core.model import Phase, StepRecord, StudyStatus
 from maestro_es.errors import RequestRefused
 
@@ -20,23 +21,34 @@ UPDATABLE = {
 }
 
 
+#: So many steps are loaded one by one; for more it is quicker to load them all.
+_FEW = 100
+
+
 def match_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
     """Return the steps that any of the patterns names: an instance, a step of the study file, or a glob of either."""
-    found: list[StepRecord] = []
-    missing = set(patterns)
-    for record in graph.steps():
-        names = (record.name, record.template)
-        matched = {pattern for pattern in patterns if _matches(pattern, names)}
-        missing -= matched
-        if matched:
-            found.append(record)
+    numbers = match_numbers(graph, patterns)
+    if len(numbers) <= _FEW:
+        return [graph.step(number) for number in numbers]
+    wanted = set(numbers)
+    return [record for record in graph.steps() if record.number in wanted]
+
+
+def match_numbers(graph: Graph, patterns: Sequence[str]) -> list[int]:
+    """Return the numbers of these steps; no step is loaded for it. RequestRefused if a pattern names none."""
+    found = {pattern: {*graph.instances(pattern)} for pattern in patterns if has_template(graph, pattern)}
+    for pattern in patterns:
+        number = graph.number_of(pattern)
+        found.setdefault(pattern, set()).update([] if number is None else [number])
+    globs = [(pattern, re.compile(fnmatch.translate(pattern))) for pattern in found if set(pattern) & set("*?[")]
+    for number, *names in graph.names() if globs else ():
+        for pattern, glob in globs:
+            if any(map(glob.match, names)):
+                found[pattern].add(number)
+    missing = sorted(pattern for pattern, numbers in found.items() if not numbers)
     if missing:
-        raise RequestRefused(f"no step is called {', '.join(sorted(missing))}; 'maestro-es status' lists the steps")
-    return found
-
-
-def _matches(pattern: str, names: Sequence[str]) -> bool:
-    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for name in names)
+        raise RequestRefused(f"no step is called {', '.join(missing)}; 'maestro-es status' lists the steps")
+    return sorted(set().union(*found.values()))
 
 
 def choose(graph: Graph, patterns: Sequence[str], objection: Callable[[StepRecord], str]) -> list[StepRecord]:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from maestro_es.core import events as e
-from maestro_es.core.graph import Graph
+from maestro_es.core.graph import Graph, has_template
 from maestro_es.core.model import Phase, StepRecord, StudyStatus, is_local
 from maestro_es.core.transitions import connect, count
 from maestro_es.errors import InvalidTransition
@@ -40,23 +40,15 @@ def _study_created(graph: Graph, recorded: e.Recorded, event: e.StudyCreated) ->
 
 
 def _template_added(graph: Graph, recorded: e.Recorded, event: e.StepTemplateAdded) -> None:
-    if _has_template(graph, event.name):
+    if has_template(graph, event.name):
         raise InvalidTransition(f"event {recorded.seq}: there is a template {event.name!r} already")
     graph.add_template(event)
-
-
-def _has_template(graph: Graph, name: str) -> bool:
-    try:
-        graph.template(name)
-    except KeyError:
-        return False
-    return True
 
 
 def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
     study = graph.study
     number = recorded.step or 0
-    if not _has_template(graph, event.template):
+    if not has_template(graph, event.template):
         raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} is of no template: {event.template!r}")
     if not graph.unfinished(event.template) and graph.funnel(event.template):
         raise InvalidTransition(

@@ -203,6 +203,20 @@ class ProjectedGraph:
         row = self._connection.execute("SELECT number FROM step WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
 
+    def instances(self, template: str) -> list[int]:
+        self._write()
+        return self._column("SELECT number FROM step WHERE template = ? ORDER BY number", template)
+
+    def names(self) -> list[tuple[int, str, str]]:
+        self._write()
+        return self._connection.execute("SELECT number, name, template FROM step ORDER BY number").fetchall()
+
+    def params(self) -> Iterator[tuple[int, tuple[Param, ...]]]:
+        """Yield number and parameters of all steps, without the rest of them."""
+        self._write()
+        for number, params in self._connection.execute("SELECT number, params FROM step ORDER BY number").fetchall():
+            yield number, _params.decode(params)
+
     def save(self, record: StepRecord) -> None:
         self._records[record.number] = record
         self._changed.add(record.number)

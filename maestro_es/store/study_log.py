@@ -88,6 +88,10 @@ class StudyLog:
                 log._catch_up()
             return log
 
+    def wait_for_lock(self, seconds: float) -> None:
+        """Give up on a file that is locked after so long; it is 30 s else."""
+        self._connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

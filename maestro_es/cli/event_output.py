@@ -1,0 +1,84 @@
+"""How events are printed, as a table, JSON or CSV, all at once or as they come; and how many there are of each."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from maestro_es.audit.history import Entry, entry_data
+from maestro_es.audit.times import iso, show_time
+from maestro_es.cli.output import write_csv, write_json, write_lines
+from maestro_es.report.plain import columns
+
+_HEADER = ("Seq", "Time", "Step", "Event", "By", "What")
+_CSV_HEADER = ("seq", "time", "step", "type", "actor", "what", "data")
+
+#: How many of the events shown last align those that come next.
+_RECENT = 100
+
+#: Fields whose own order says more than which value is the most frequent.
+_ORDERED = {"day", "hour", "attempt", "invocation"}
+
+
+@dataclass
+class EventOutput:
+    """Prints events, each with the directory of its study if `with_study`. Tables have local times."""
+
+    as_json: bool
+    as_csv: bool
+    utc: bool
+    with_study: bool
+    _recent: deque[list[str]] = field(default_factory=lambda: deque(maxlen=_RECENT))
+    begun: bool = False
+
+    def show(self, entries: Iterable[tuple[str, Entry]]) -> None:
+        """Print events below those that were printed before."""
+        if self.as_json:
+            write_json({**self._named(study), **entry_data(entry)} for study, entry in entries)
+        elif self.as_csv:
+            header = (*self._named("study"), *_CSV_HEADER)
+            write_csv(() if self.begun else header, ([*self._named(s).values(), *_csv_row(e)] for s, e in entries))
+        else:
+            self._show_table([[*self._named(s).values(), *self._row(e)] for s, e in entries])
+        self.begun = True
+
+    def _show_table(self, rows: list[list[str]]) -> None:
+        header = (*(["Study"] if self.with_study else []), *_HEADER)
+        lines = columns(header, [*self._recent, *rows])
+        write_lines(lines[1 + len(self._recent) :] if self.begun else lines)
+        self._recent.extend(rows[-_RECENT:])
+
+    def show_counts(self, fields: Sequence[str], counts: Counter[tuple[object, ...]]) -> None:
+        """Print how many events there are of each combination of values: the most frequent first, days in order."""
+        ordered = _ORDERED & set(fields)
+        rows = sorted(counts.items(), key=lambda row: (not ordered and -row[1], [_order(value) for value in row[0]]))
+        if self.as_json:
+            write_json({**dict(zip(fields, values, strict=True)), "count": number} for values, number in rows)
+        elif self.as_csv:
+            write_csv([*fields, "count"], ([*values, number] for values, number in rows))
+        else:
+            cells = [["--" if v is None else str(v) for v in values] + [str(number)] for values, number in rows]
+            header = [name if ":" in name else name.capitalize() for name in fields]
+            write_lines(columns([*header, "Events"], cells))
+
+    def _named(self, study: str) -> dict[str, str]:
+        return {"study": study} if self.with_study else {}
+
+    def _row(self, entry: Entry) -> list[str]:
+        recorded = entry.recorded
+        when = show_time(recorded.recorded_at, utc=self.utc)
+        return [str(recorded.seq), when, entry.step, entry.type, entry.actor, entry.sentence]
+
+
+def _order(value: object) -> tuple[bool, Any]:
+    return (value is not None, value)
+
+
+def _csv_row(entry: Entry) -> list[object]:
+    recorded = entry.recorded
+    data = msgspec.json.encode(recorded.event).decode()
+    return [recorded.seq, iso(recorded.recorded_at), entry.step, entry.type, entry.actor, entry.sentence, data]

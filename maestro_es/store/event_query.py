@@ -1,0 +1,187 @@
+"""Which events of a log are wanted, and how many there are of each kind: asked in SQL, over its indexes.
+
+Nothing is held while a reader thinks: events are read in blocks, so that no writer is kept waiting.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast
+
+from maestro_es.core.events import Recorded
+from maestro_es.store import event_log
+from maestro_es.store.study_log import StudyLog
+
+_BLOCK = 20_000
+_ROW = "e.seq, e.recorded_at, e.invocation, e.step, e.type, e.version, e.data, e.digest"
+
+#: So many steps are looked up by their index, one by one; for more the log is read through.
+_FEW = 100
+
+_NEVER = 2**62
+
+
+class Span(NamedTuple):
+    """The events of one step with ``first <= seq <= last``."""
+
+    step: int
+    first: int
+    last: int
+
+
+class Selection(NamedTuple):
+    """Which events are wanted: all of ``after < seq <= upto`` for which everything holds that is not None.
+
+    `causes` and `actors` are globs, of which one must match; so is `spans` a choice.
+    """
+
+    after: int
+    upto: int
+    steps: Sequence[int] | None = None
+    types: Sequence[str] | None = None
+    causes: Sequence[str] | None = None
+    actors: Sequence[str] | None = None
+    attempt: int | None = None
+    invocation: int | None = None
+    spans: Sequence[Span] | None = None
+    limit: int | None = None
+
+
+_REQUEST = "r.step = e.step AND r.seq <= e.seq AND r.type = 'SubmissionRequested' ORDER BY r.seq DESC LIMIT 1"
+_ATTEMPT = f"(SELECT json_extract(r.data, '$.attempt') FROM event r WHERE {_REQUEST})"
+
+#: The events that say that something went wrong, and what, in a word; StepFailed has a `Cause`.
+CAUSED = {
+    "HardwareFailed": "hardware",
+    "StepTimedOut": "timeout",
+    "StepCancelled": "cancelled",
+    "SubmissionRejected": "rejected",
+    "AttemptAbandoned": "abandoned",
+    "StepFailed": None,
+}
+
+_WORDS = " ".join(f"WHEN '{name}' THEN '{word}'" for name, word in CAUSED.items() if word)
+_CAUSE = f"CASE e.type {_WORDS} WHEN 'StepFailed' THEN json_extract(e.data, '$.cause') END"
+_MESSAGES = ", ".join(f"json_extract(e.data, '$.{name}')" for name in ("message", "reason", "final"))
+
+#: By what events may be counted: the node is the host that the attempt had come to, the host the one that wrote.
+FIELDS = {
+    "step": "(SELECT name FROM step WHERE number = e.step)",
+    "template": "(SELECT template FROM step WHERE number = e.step)",
+    "type": "e.type",
+    "cause": _CAUSE,
+    "attempt": _ATTEMPT,
+    "node": f"""(SELECT json_extract(x.data, '$.host') FROM event x
+        WHERE x.step = e.step AND x.seq <= e.seq AND x.type IN ('JobSubmitted', 'JobStarted')
+            AND x.seq > (SELECT r.seq FROM event r WHERE {_REQUEST}) AND json_extract(x.data, '$.host') IS NOT NULL
+        ORDER BY x.seq DESC LIMIT 1)""",
+    "actor": "(SELECT json_extract(i.data, '$.actor') FROM event i WHERE i.seq = e.invocation)",
+    "host": "(SELECT json_extract(i.data, '$.host') FROM event i WHERE i.seq = e.invocation)",
+    "command": "(SELECT json_extract(i.data, '$.command') FROM event i WHERE i.seq = e.invocation)",
+    "invocation": "e.invocation",
+    "day": "strftime('%Y-%m-%d', e.recorded_at / 1000000, 'unixepoch', ?)",
+    "hour": "strftime('%H', e.recorded_at / 1000000, 'unixepoch', ?)",
+}
+
+#: A field for each parameter: ``param:SIZE``.
+PARAM = "param:"
+
+_PARAM = """(SELECT json_extract(p.value, '$[1]') FROM step s, json_each(s.params) p
+    WHERE s.number = e.step AND json_extract(p.value, '$[0]') = ?)"""
+
+
+def select(log: StudyLog, wanted: Selection) -> Iterator[Recorded]:
+    """Yield the events that are wanted, oldest first; with a limit only the last ones."""
+    if wanted.limit is not None:
+        where, values = _where(wanted)
+        rows = log.query(f"SELECT {_ROW} FROM event e {where} ORDER BY e.seq DESC LIMIT ?", (*values, wanted.limit))
+        yield from map(_decode, reversed(rows))
+        return
+    rows = [()]
+    while rows:
+        where, values = _where(wanted)
+        rows = log.query(f"SELECT {_ROW} FROM event e {where} ORDER BY e.seq LIMIT {_BLOCK}", values)
+        for recorded in map(_decode, rows):
+            yield recorded
+            wanted = wanted._replace(after=recorded.seq)
+
+
+def _decode(row: tuple[Any, ...]) -> Recorded:
+    return event_log.decode(cast("event_log.Row", row))
+
+
+def count(log: StudyLog, wanted: Selection, fields: Sequence[str], *, utc: bool = False) -> list[tuple[object, ...]]:
+    """Return the number of events of each combination of the fields' values: the values, and the number last.
+
+    Days and hours are those of the host's zone or UTC.
+    """
+    found = [_field(field, "+0 days" if utc else "localtime") for field in fields]
+    given = [value for _, value in found if value is not None]
+    where, values = _where(wanted)
+    limit = "" if wanted.limit is None else f"ORDER BY e.seq DESC LIMIT {wanted.limit:d}"
+    columns = "".join(f"{sql}, " for sql, _ in found)
+    groups = ", ".join(["''", *map(str, range(1, len(fields) + 1))])
+    events = f"SELECT e.* FROM event e {where} {limit}"
+    return log.query(f"SELECT {columns}count(*) FROM ({events}) e GROUP BY {groups}", (*given, *values))
+
+
+def _field(field: str, zone: str) -> tuple[str, str | None]:
+    """Return the expression of a field and the value that it takes."""
+    if field.startswith(PARAM):
+        return _PARAM, field.removeprefix(PARAM)
+    sql = FIELDS[field]
+    return sql, zone if "?" in sql else None
+
+
+def _where(wanted: Selection) -> tuple[str, list[object]]:
+    """Return the condition of what is wanted, and its values."""
+    terms: list[tuple[str, Sequence[object]]] = [("e.seq > ? AND e.seq <= ?", (wanted.after, wanted.upto))]
+    if wanted.steps is not None:
+        terms.append(_one_of("e.step", wanted.steps))
+    if wanted.spans is not None:
+        spans = [value for span in wanted.spans for value in span]
+        terms.append((_any("e.step = ? AND e.seq BETWEEN ? AND ?", len(wanted.spans)), spans))
+    if wanted.types is not None:
+        terms.append(_one_of("e.type", wanted.types))
+    if wanted.causes is not None:
+        terms.append(_one_of("e.type", list(CAUSED)))
+        globs = [glob for cause in wanted.causes for glob in (_glob(cause.lower()),) * 2]
+        terms.append(
+            (_any(f"lower({_CAUSE}) GLOB ? OR lower(coalesce({_MESSAGES}, '')) GLOB ?", len(wanted.causes)), globs)
+        )
+    if wanted.actors is not None:
+        actor = _any("json_extract(i.data, '$.actor') GLOB ?", len(wanted.actors))
+        sql = f"e.invocation IN (SELECT i.seq FROM event i WHERE i.type = 'InvocationStarted' AND {actor})"
+        terms.append((sql, [*map(_glob, wanted.actors)]))
+    if wanted.invocation is not None:
+        terms.append(("e.invocation = ?", (wanted.invocation,)))
+    if wanted.attempt is not None:
+        terms.append((f"e.step IS NOT NULL AND {_ATTEMPT} = ?", (wanted.attempt,)))
+    return "WHERE " + " AND ".join(sql for sql, _ in terms), [value for _, values in terms for value in values]
+
+
+def _one_of(column: str, values: Sequence[object]) -> tuple[str, Sequence[object]]:
+    if len(values) <= _FEW:
+        return f"{column} IN ({', '.join('?' * len(values))})", values
+    return f"+{column} IN (SELECT value FROM json_each(?))", (json.dumps(values),)
+
+
+def _any(term: str, times: int) -> str:
+    return "(" + " OR ".join([f"({term})"] * times) + ")"
+
+
+def _glob(pattern: str) -> str:
+    """Return a pattern as SQLite takes it, which has another sign for "none of"."""
+    return pattern.replace("[!", "[^")
+
+
+def job_spans(log: StudyLog, job_id: str) -> list[Span]:
+    """Return the events of the attempts that had a job of this id: from the request to the one before the next."""
+    request = "FROM event r WHERE r.step = j.step AND r.type = 'SubmissionRequested' AND r.seq"
+    sql = (
+        f"SELECT j.step, coalesce((SELECT max(r.seq) {request} < j.seq), j.seq),"
+        f" coalesce((SELECT min(r.seq) - 1 {request} > j.seq), {_NEVER})"
+        " FROM event j WHERE j.type IN ('JobSubmitted', 'StepImported') AND json_extract(j.data, '$.job_id') = ?"
+    )
+    return [Span(*map(int, map(str, row))) for row in log.query(sql, (job_id,))]
