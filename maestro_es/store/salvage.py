@@ -66,7 +66,7 @@ def _settled(path: Path) -> Iterator[None]:
     """Let SQLite roll back what a writer that died left half done, and keep writers away meanwhile, if it can."""
     connection = sqlite3.connect(path, isolation_level=None)
     try:
-        with contextlib.suppress(sqlite3.DatabaseError):
+        with contextlib.suppress(sqlite3.DatabaseError, UnicodeDecodeError):  # a message may hold bytes of the file
             connection.execute("BEGIN")
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         yield
