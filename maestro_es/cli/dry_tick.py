@@ -45,7 +45,7 @@ def show(roots: Sequence[Path], what_if: Mapping[str, int], *, as_json: bool) ->
     for root in roots:
         study = StudyDir(root)
         try:
-            with open_as_it_is(root, context) as log:
+            with open_as_it_is(root, context, migrate=False) as log:
                 found = foresee(log, study, context, what_if)
         except LogUnavailable as error:
             outcome.note(TRY_AGAIN, str(error))

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example, study_path
+from maestro_es.core.requests import UPDATABLE
 from maestro_es.drivers.cron_tick import tick_all, tick_next, tick_studies
 from maestro_es.poller.open_study import Context
 from maestro_es.store import registry
@@ -24,7 +25,7 @@ from maestro_es.store import registry
     "settings",
     multiple=True,
     metavar="SETTING=VALUE",
-    help="With --dry: as if that were set: throttle, rlimit, sleep, paused=no.",
+    help=f"With --dry: as if that were set: {', '.join(UPDATABLE)}, or paused=no.",
 )
 @click.option("--json", "as_json", is_flag=True, help="With --dry: one JSON object a study.")
 def command(

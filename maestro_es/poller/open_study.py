@@ -142,10 +142,11 @@ def relocation(study: StudyDir, graph: Graph) -> list[Draft]:
     return [(None, e.StudyRelocated(before=before, after=here))]
 
 
-def open_as_it_is(root: Path, context: Context | None = None) -> StudyLog:
-    """Open the log of a study without bringing its projection in step, to see whether it is right."""
+def open_as_it_is(root: Path, context: Context | None = None, *, migrate: bool = True) -> StudyLog:
+    """Open the log of a study without bringing its projection in step; without `migrate` nothing at all is written."""
     context = context or Context()
-    return StudyLog.open(StudyDir(root).log, context.now, clock.identity(context.host), fold=False)
+    who = clock.identity(context.host)
+    return StudyLog.open(StudyDir(root).log, context.now, who, fold=False, migrate=migrate)
 
 
 def study_id_at(root: Path) -> str:

@@ -74,15 +74,22 @@ class StudyLog:
 
     @classmethod
     def open(
-        cls, path: Path, clock: Callable[[], Micros], identity: InvocationStarted, *, fold: bool = True
+        cls,
+        path: Path,
+        clock: Callable[[], Micros],
+        identity: InvocationStarted,
+        *,
+        fold: bool = True,
+        migrate: bool = True,
     ) -> StudyLog:
         """Open a log and bring its projection in step, unless it is to be looked at as it is (`fold` off).
 
+        Who only wants the events need not have the tables made anew that an older version has left (`migrate` off).
         NotAStudy, DamagedLog or NewerLog say why it can't be.
         """
         _require_file(path)
         with _closing_on_error(path) as connection:
-            _check_header(connection, path)
+            _check_header(connection, path, migrate=migrate)
             log = cls(connection, path, clock, identity)
             if fold:
                 log._catch_up()
@@ -377,13 +384,13 @@ def _require_file(path: Path) -> None:
         raise DamagedLog(f"{path}: the event log is empty, it was cut off or never written")
 
 
-def _check_header(connection: sqlite3.Connection, path: Path) -> None:
+def _check_header(connection: sqlite3.Connection, path: Path, *, migrate: bool) -> None:
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise NotAStudy(f"{path}: an SQLite file, but no event log of maestro-es")
     known = connection.execute("PRAGMA user_version").fetchone()[0]
     if known > KNOWN:
         raise NewerLog(f"{path}: written by {_writer(connection)}; install that version or a later one to read it")
-    if known < KNOWN:
+    if known < KNOWN and migrate:
         apply_migrations(connection)
 
 

@@ -30,7 +30,7 @@ def picture(root: Path) -> Picture:
 def foreseen(root: Path, context: Context, what_if: Mapping[str, int] | None = None) -> Foreseen:
     """Return what the next tick would do, and check that the study was left as it is."""
     before = picture(root)
-    with open_as_it_is(root, context) as log:
+    with open_as_it_is(root, context, migrate=False) as log:
         found = foresee(log, StudyDir(root), context, what_if)
     assert picture(root) == before
     return found

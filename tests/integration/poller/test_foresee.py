@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core import requests
-from maestro_es.core.model import Settings
+from maestro_es.core.model import Settings, StepRecord, StudyStatus
 from maestro_es.errors import StudyCopied, Unreachable
 from maestro_es.poller.foresee import Foreseen
 from maestro_es.poller.lock import hold
 from maestro_es.poller.maestro_requests import CANCEL, UPDATE
 from maestro_es.poller.tick import tick
+from maestro_es.store.migrations import KNOWN
 from tests.fakes.foreseen import drafts_after, foreseen, told
 from tests.fakes.processes import end_all_under, wait_for
 from tests.fakes.studies import Bench, Step
 from tests.integration.poller.test_reboot import host_after
+from tests.property.studies import dice
 
 REAL = "5a175a17"
 
@@ -30,18 +34,18 @@ def kinds(found: Foreseen) -> list[tuple[str, str]]:
     return [(found.name_of(step) if step else "", type(event).__name__) for step, event in found.drafts]
 
 
-def check(bench: Bench, **changes: object) -> Foreseen:
+def check(bench: Bench, salt: str = REAL, **changes: object) -> Foreseen:
     """Look ahead, then tick; returns what was foreseen, which has come true."""
-    context = replace(bench.context, **{"salt": lambda: REAL, **changes})  # type: ignore[arg-type]
+    context = replace(bench.context, **{"salt": lambda: salt, **changes})  # type: ignore[arg-type]
     with bench.open() as study:
         seq = study.log.head.seq
     found = foreseen(bench.root, context)
-    with bench.open(salt=lambda: REAL, **changes) as study:
+    with bench.open(salt=lambda: salt, **changes) as study:
         try:
             tick(study)
         except Unreachable:
             assert found.unreachable
-    assert told(found.drafts, set()) == told(drafts_after(bench.root, seq), {REAL})
+    assert told(found.drafts, set()) == told(drafts_after(bench.root, seq), {salt})
     for path in found.claims:
         assert os.readlink(path) == "abandoned"
     return found
@@ -91,7 +95,7 @@ def test_ends_restarts_and_failures_of_what_waits_are_foreseen(bench: Bench):
     ]
 
 
-def _runs(pid: str) -> bool:
+def _runs(pid: object) -> bool:
     try:
         return b"runner.sh" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -242,3 +246,44 @@ def test_settings_can_be_supposed(cluster: Bench):
         study.request(requests.pause)
     assert kinds(foreseen(cluster.root, cluster.context)) == []
     assert len(foreseen(cluster.root, cluster.context, {"paused": 0, "throttle": 2}).commands) == 2
+
+
+def test_a_log_that_an_older_version_has_left_is_not_brought_up_to_date(bench: Bench):
+    bench.create(Step("a", "sleep 60"))
+    connection = sqlite3.connect(bench.dir.log)
+    connection.execute(f"PRAGMA user_version = {KNOWN - 1}")
+    connection.close()
+
+    assert kinds(foreseen(bench.root, bench.context)) == [("a", "SubmissionRequested")]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_tick_of_a_study_whose_scheduler_gives_trouble_is_foreseen(cluster: Bench, seed: int):
+    """The clock stands still while we look ahead and tick, and nothing runs meanwhile."""
+    rng = dice(seed)
+    cmd = f"{cluster.sign}; case $MAESTRO_ES_TOKEN in *-[37]-1-*) exit 3;; esac"
+    names = [f"s{number}" for number in range(1, 10)]
+    cluster.settings = Settings(submission_throttle=rng.choice([0, 2]), local_slots=2)
+    cluster.create(
+        *(
+            Step(name, cmd, scheduled=rng.random() < 0.8, parents=tuple(rng.sample(names[:index], min(index, 1))))
+            for index, name in enumerate(names)
+        )
+    )
+    cluster.scheduler.plan(*rng.choices(["accept", "doubt", "deaf", "late", "lose", "reuse"], k=12))
+    now = cluster.context.now()
+    for turn in range(40):
+        check(cluster, f"{turn:08x}", now=partial(int, now + turn * 200_000))
+        if cluster.status is not StudyStatus.RUNNING:
+            break
+        cluster.scheduler.switch("unreachable", on=rng.random() < 0.1)
+        rng.choice((cluster.scheduler.start, cluster.scheduler.deliver, cluster.scheduler.forget))()
+        wait_for(lambda: not any(_runs(job.pid) for job in cluster.scheduler.jobs()))
+        wait_for(lambda: not any(_runs(step.job_id) for step in _local(cluster)))
+    cluster.scheduler.switch("unreachable", on=False)
+    cluster.check()
+
+
+def _local(bench: Bench) -> list[StepRecord]:
+    with bench.open() as study:
+        return [step for step in study.graph.in_flight() if not step.scheduled]
