@@ -225,7 +225,8 @@ def _by_report(sighting: Sighting, end: Report) -> Conclusion:
     killed = end.kind is ReportKind.STOPPED or (end.code or 0) > _SIGNALLED
     if killed and (sighting.queue in _NOT_OVER or sighting.accounting in _NOT_OVER):
         return Conclusion.WAIT
-    return Conclusion.STOPPED if end.kind is ReportKind.STOPPED else Conclusion.FAILED
+    requeued = killed and sighting.report(ReportKind.REFUSED)  # it was started again, so it was killed to make room
+    return Conclusion.STOPPED if end.kind is ReportKind.STOPPED or requeued else Conclusion.FAILED
 
 
 def _without_report(sighting: Sighting) -> Conclusion:

@@ -123,6 +123,9 @@ def sighting(
         (K.JOB, ((REFUSED, 17),), J.RUNNING, S.NOT_ASKED, C.RUNNING),
         (K.JOB, ((REFUSED, 17), (EXIT, 0)), J.FAILED, S.NOT_ASKED, C.FINISHED),
         (K.NOT_READ, ((REFUSED, 17),), J.FAILED, S.NOT_ASKED, C.WAIT),
+        # The first was killed so that there could be a second; what it ended with by itself is its own.
+        (K.JOB, ((REFUSED, 17), (EXIT, 143)), J.FAILED, S.NOT_ASKED, C.STOPPED),
+        (K.JOB, ((REFUSED, 17), (EXIT, 1)), J.FAILED, S.NOT_ASKED, C.FAILED),
         # A dead runner may leave what it started behind.
         (K.JOB, none, J.ORPHANED, S.NOT_ASKED, C.END_REMAINS),
         (K.JOB, ((TIMEOUT, None),), J.ORPHANED, S.NOT_ASKED, C.END_REMAINS),
@@ -325,9 +328,12 @@ RULES: dict[str, Callable[[Row], bool]] = {
         C.FAILED,
         lambda row: row.exit in (1, 137) or (not row.ended and J.FAILED in row.answers),
     ),
-    "stopped is only what the runner was told to stop and nobody explains": only_if(
+    "stopped is only what was told to stop, or killed and started again, and nobody explains": only_if(
         C.STOPPED,
-        lambda row: STOPPED in row.kinds and row.exit is None and row.queue not in EXPLAINS,
+        lambda row: (
+            ((row.exit == 137 and REFUSED in row.kinds) or (STOPPED in row.kinds and row.exit is None))
+            and row.queue not in EXPLAINS
+        ),
     ),
     "cancelled is the scheduler's word": only_if(C.CANCELLED, lambda row: J.CANCELLED in row.answers),
     "out of memory is the scheduler's word": only_if(C.OUT_OF_MEMORY, lambda row: J.OUT_OF_MEMORY in row.answers),

@@ -1,0 +1,75 @@
+"""The faults of the crash matrix: each drives a study to its end while it does its worst to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.crash.matrix import cluster_faults, host_faults, kills
+from tests.crash.matrix.trial import Trial
+from tests.slurm.configuration import Options
+
+#: A cluster whose clock is fast, so that a job of a minute times out in two seconds; and one whose clock is right.
+FAST = Options(ctld_speed=30, min_job_age=9000, message_timeout=5, conf=("BatchStartTimeout=3600",))
+RIGHT = Options(message_timeout=2)
+FORGETFUL = Options(accounting=True, min_job_age=2, message_timeout=2)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault: what it is in words, what plays it, and how often it is tried in a long run.
+
+    Faults that leave the cluster alone share one; `alone` says that it needs one of its own. `lanes` is how many of
+    its studies go on at the same time.
+    """
+
+    words: str
+    play: Callable[[Trial], None]
+    times: int
+    options: Options = FAST
+    alone: bool = False
+    lanes: int = 1
+    seconds: float = 0.3
+
+
+#: No fault: finds out where a tick can be killed.
+SURVEY = "survey"
+
+FAULTS: dict[str, Fault] = {
+    SURVEY: Fault("none", kills.survey, 0),
+    "tick-killed": Fault("the tick is killed on entry to a system call", kills.tick_at_a_call, 2000, lanes=3),
+    "tick-killed-anytime": Fault("the tick is killed at a random moment", kills.tick_at_any_time, 300),
+    "sbatch-killed": Fault("sbatch is killed on entry to a system call", kills.sbatch_at_a_call, 300),
+    "two-ticks": Fault("ticks run at once, without a lock", host_faults.ticks_at_once, 300),
+    "tick-frozen": Fault(
+        "the tick hangs between request and submission or record, longer than the grace time", host_faults.frozen, 60
+    ),
+    "reboot": Fault("the login node reboots", host_faults.reboot, 40, seconds=0.6),
+    "runner-killed": Fault("the runner of a local step is killed", host_faults.local_runner_killed, 40, seconds=0.8),
+    "batch-script-killed": Fault("the runner of a job is killed", host_faults.job_runner_killed, 20, seconds=0.8),
+    "report-lost": Fault("the report of a step's end is lost", host_faults.report_lost, 100),
+    "inbox-full": Fault("the file system of the inbox is full", host_faults.inbox_full, 20, RIGHT, alone=True),
+    "cancelled-by-hand": Fault("a job is cancelled by hand", cluster_faults.cancelled_by_hand, 20, seconds=0.8),
+    "requeued": Fault("a job is requeued by hand, in spite of --no-requeue", cluster_faults.requeued, 40, seconds=0.8),
+    "id-reused": Fault("an acknowledged job is lost, and its id is another's", cluster_faults.id_reused, 60),
+    "controller-killed": Fault(
+        "slurmctld is killed just after it has acknowledged", cluster_faults.controller_killed, 40, RIGHT, alone=True
+    ),
+    "controller-stopped": Fault(
+        "slurmctld is stopped for a while", cluster_faults.controller_stopped, 20, RIGHT, alone=True
+    ),
+    "controller-frozen": Fault(
+        "slurmctld hangs for a while", cluster_faults.controller_frozen, 20, RIGHT, alone=True
+    ),
+    "slurmd-killed": Fault(
+        "slurmd is killed while jobs run, and started again", cluster_faults.slurmd_killed, 20, RIGHT, alone=True,
+        seconds=0.8,
+    ),
+    "node-down": Fault(
+        "a node is set down while jobs run", cluster_faults.node_down, 20, RIGHT, alone=True, seconds=0.8
+    ),
+    "accounting-down": Fault(
+        "slurmdbd is down when the queue has forgotten a job without a report", cluster_faults.accounting_down, 10,
+        FORGETFUL, alone=True,
+    ),
+}  # fmt: skip

@@ -1,0 +1,180 @@
+"""Faults of the login node and of the files that are shared with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+import uuid
+from dataclasses import replace
+
+from maestro_es.core.model import Phase, State, StepRecord
+from maestro_es.drivers.cron_tick import TRY_AGAIN
+from tests.crash.matrix import ticks
+from tests.crash.matrix.ticks import GRACE
+from tests.crash.matrix.trial import Trial
+from tests.fakes.processes import arguments, running_under, send
+
+
+def ticks_at_once(trial: Trial) -> None:
+    """Make three ticks at the same time, none of which asks for the lock."""
+    trial.create()
+    how = replace(trial.how, lock=False)
+    while trial.running():
+        pids = []
+        for _ in range(3):
+            pids.append(ticks.start(trial.root, how))
+            time.sleep(trial.dice.choice((0, 0, 0.005, 0.03)))
+        codes = [ticks.wait(pid) for pid in pids]
+        assert set(codes) <= {0, TRY_AGAIN, ticks.LOST_RACE}, codes
+        trial.hit()
+        time.sleep(0.02)
+
+
+def frozen(trial: Trial) -> None:
+    """Let a tick hang after an effect, others go on without it beyond the grace time, and then let it go on, too."""
+    trial.create()
+    others = replace(trial.how, lock=False)
+    while trial.running():
+        effect = trial.dice.choice(("append", "script", "script", "submit"))
+        pid = ticks.start(trial.root, replace(trial.how, freeze_after=effect, threads=False))
+        if not _is_stopped(pid):
+            continue
+        if any(step.phase is Phase.REQUESTED for step in trial.in_flight()):
+            trial.hit(f"after {effect}")
+        end = time.monotonic() + GRACE * trial.dice.choice((0.5, 2, 4))
+        while time.monotonic() < end:
+            trial.tick(others)
+            time.sleep(0.05)
+        os.kill(pid, signal.SIGCONT)
+        code = ticks.wait(pid)
+        assert code in (0, 1, TRY_AGAIN), code
+
+
+def _is_stopped(pid: int) -> bool:
+    """Wait until a tick has frozen or ended; returns whether it has frozen."""
+    _, status = os.waitpid(pid, os.WUNTRACED)
+    return os.WIFSTOPPED(status)
+
+
+def reboot(trial: Trial) -> None:
+    """Let all processes of the login node die, in the middle of a tick, and give it another boot id."""
+    trial.create()
+
+    def between() -> None:
+        if trial.tried > 4 or trial.dice.random() > 0.12:
+            return
+        pid = ticks.start(trial.root, trial.how)
+        time.sleep(trial.dice.uniform(0, 0.1))
+        ticks.kill(pid)
+        for _ in range(2):
+            for local in _on_the_login_node(trial):
+                send(local, signal.SIGKILL)
+        boot_id = trial.folder / f"boot-{trial.tried}"
+        boot_id.write_text(f"{uuid.UUID(int=trial.dice.getrandbits(128))}\n")
+        trial.how = replace(trial.how, boot_id=boot_id)
+        trial.hit()
+
+    trial.drive(between)
+
+
+def _on_the_login_node(trial: Trial) -> list[int]:
+    """Return the processes of the study that are not Slurm's."""
+    found = []
+    for pid in running_under(trial.root):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                scheduled = b"SLURM_JOB_ID=" in file.read()
+            with open(f"/proc/{pid}/comm") as file:
+                scheduled = scheduled or file.read().startswith("slurm")
+        except OSError:
+            continue
+        if not scheduled:
+            found.append(pid)
+    return found
+
+
+def local_runner_killed(trial: Trial) -> None:
+    """Kill runners of local steps; what they have started runs on."""
+    trial.create()
+
+    def between() -> None:
+        for step in trial.in_flight():
+            here = not step.scheduled and step.phase is Phase.SUBMITTED and step.attempt < 4
+            if here and trial.dice.random() < 0.2 and step.token.encode() in arguments(int(step.job_id)):
+                send(int(step.job_id), signal.SIGKILL)
+                trial.hit()
+
+    trial.drive(between)
+
+
+def job_runner_killed(trial: Trial) -> None:
+    """Kill the runner of one job: Slurm says FAILED, and that is what the step comes to, and what waits for it."""
+    trial.create()
+
+    def between() -> None:
+        running = [step for step in trial.jobs() if step.name != "slow"]  # which Slurm would not end
+        if trial.tried or not running or trial.dice.random() > 0.2:
+            return
+        victim = trial.dice.choice(running)
+        for pid in _runners(trial, victim):
+            send(pid, signal.SIGKILL)
+            trial.tried = 1
+            trial.expect(victim.name, State.FAILED)
+
+    trial.drive(between)
+
+
+def _runners(trial: Trial, step: StepRecord) -> list[int]:
+    """Return the runner of a job, which Slurm runs from a copy, with our arguments."""
+    return [pid for pid in running_under(trial.root) if step.token.encode() in arguments(pid)][:1]
+
+
+def report_lost(trial: Trial) -> None:
+    """Remove reports before a tick can read them."""
+    trial.create()
+
+    def between() -> None:
+        time.sleep(0.3)  # that there are some
+        for report in trial.dir.inbox.glob("*.exit.*"):
+            if trial.dice.random() < 0.5:
+                report.unlink()
+                trial.hit()
+
+    trial.drive(between)
+
+
+def inbox_full(trial: Trial) -> None:
+    """Let no report be made for a while: shorter or longer than the runner tries to."""
+    trial.create()
+    inbox = str(trial.dir.inbox)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0700,nr_inodes=1000", "none", inbox], check=True)
+    try:
+        for seconds in trial.dice.sample((1, 2, 3, 20), 4):
+            _tick_for(trial, trial.dice.uniform(0.5, 1))
+            _fill(inbox)
+            if trial.running():
+                trial.hit(f"{seconds} s")
+            _tick_for(trial, seconds)
+            subprocess.run(["mount", "-o", "remount,nr_inodes=1000", inbox], check=True)
+        trial.drive()
+        trial.settle()
+    finally:
+        subprocess.run(["umount", "--lazy", inbox], check=True)
+
+
+def _fill(inbox: str) -> None:
+    """Let a file system hold no file more than it does, though they come and go."""
+    while True:
+        full = len(os.listdir(inbox)) + 1
+        done = subprocess.run(["mount", "-o", f"remount,nr_inodes={full}", inbox], capture_output=True, check=False)
+        if done.returncode == 0:
+            return
+
+
+def _tick_for(trial: Trial, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and trial.running():
+        trial.tick()
+        time.sleep(0.1)

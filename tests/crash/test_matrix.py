@@ -1,0 +1,95 @@
+"""The crash matrix itself: that it would notice a broken promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maestro_es.core.model import State
+from maestro_es.poller.open_study import OpenStudy
+from tests.crash.matrix.study import SETTINGS, Outcome, create, descendants, judge, thirty_steps
+from tests.crash.matrix.ticks import Point, read_trace
+from tests.fakes.studies import Bench, Step
+
+SIGNED = "echo begin $MAESTRO_ES_TOKEN >>{0}; echo end $MAESTRO_ES_TOKEN >>{0}"
+
+
+def test_the_study_has_thirty_steps(tmp_path: Path):
+    steps = thirty_steps(tmp_path / "ledger", seconds=0.3, slow_on_cluster=True)
+    assert len(steps) == len({step.name for step in steps}) == 30
+    assert {step.scheduled for step in steps} == {True, False}
+    create(tmp_path / "study", steps)
+    with OpenStudy(tmp_path / "study") as study:
+        assert study.graph.study.steps == 30
+
+
+def test_what_waits_for_a_step_is_known(tmp_path: Path):
+    steps = thirty_steps(tmp_path / "ledger", seconds=0.3, slow_on_cluster=True)
+    assert descendants(steps, "chain_5") == {"post"}
+    assert {"join", "late_0", "sum", "post"} <= descendants(steps, "fan_3")
+    assert len(descendants(steps, "fan_3")) == 8
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Bench:
+    """A study of two local steps that has ended, and its ledger."""
+    bench = Bench(tmp_path / "study", settings=SETTINGS)
+    cmd = SIGNED.format(tmp_path / "ledger")
+    bench.create(Step("a", cmd), Step("bad", "exit 3"))
+    bench.finish()
+    return bench
+
+
+def outcome(bench: Bench, *more: str, expected: State | None = State.FAILED) -> Outcome:
+    ledger = bench.root.with_name("ledger")
+    with ledger.open("a") as file:
+        file.writelines(f"{line}\n" for line in more)
+    return judge(bench.root, ledger, {"bad": expected} if expected else {})
+
+
+def test_a_study_that_ended_as_it_should_is_good(finished: Bench):
+    assert outcome(finished).good
+
+
+def test_a_token_that_began_twice_is_noticed(finished: Bench):
+    token = finished.step("a").token
+    assert outcome(finished, f"begin {token}").doubled == [f"{token} began 2 times"]
+
+
+def test_an_attempt_that_met_another_is_noticed(finished: Bench):
+    assert outcome(finished, "twice feed-1-2-x").doubled == ["feed-1-2-x began beside another of its step"]
+
+
+def test_a_step_that_finished_without_a_signature_is_lost(finished: Bench):
+    finished.root.with_name("ledger").write_text("")
+    assert outcome(finished).lost == ["a FINISHED"]
+
+
+def test_a_step_that_failed_and_should_not_have_is_noticed(finished: Bench):
+    assert outcome(finished, expected=None).wrongly_failed == ["bad FAILED"]
+
+
+def test_a_step_that_waits_for_ever_is_lost(tmp_path: Path):
+    bench = Bench(tmp_path / "study", settings=SETTINGS)
+    bench.create(Step("a"))
+    assert judge(bench.root, tmp_path / "ledger", {}).lost == ["a INITIALIZED"]
+
+
+def test_the_calls_of_a_trace_are_told_apart_by_what_they_touch():
+    text = (
+        '7 openat(AT_FDCWD</x>, "/s/events.db", O_RDWR) = 3</s/events.db>\n'
+        '8 openat(AT_FDCWD</x>, "/s/events.db", O_RDWR) = 3</s/events.db>\n'
+        '7 pwrite64(4</s/events.db-journal>, ""..., 512, 0) = 512\n'
+        '7 openat(AT_FDCWD</x>, "/usr/lib/python3/csv.py", O_RDONLY) = 5\n'
+        '7 symlink("abandoned", "/s/a/.claim.feed-1-1-x") = 0\n'
+        '7 openat(AT_FDCWD</x>, "/s/a/a.sh", O_WRONLY <unfinished ...>) = ?\n'
+        "7 +++ killed by SIGKILL +++\n"
+    )
+    assert read_trace(text, "7", "/s/") == [
+        Point("openat", 1, "log"),
+        Point("pwrite64", 1, "journal"),
+        Point("openat", 2, ""),
+        Point("symlink", 1, "claim"),
+        Point("openat", 3, "workspace"),
+    ]
