@@ -186,12 +186,23 @@ def _read() -> str:
 
 def _write(text: str) -> None:
     """Install a crontab; an empty one is removed."""
+    _refuse_carriage_returns(text)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "crontab"
         file.write_bytes(os.fsencode(text))
         done = _crontab(["crontab", str(file)] if text else ["crontab", "-r"])
     if done.code:
         raise _refused("can't change your crontab", done)
+
+
+def _refuse_carriage_returns(text: str) -> None:
+    """Refuse what ``crontab -l`` has not shown as it is: Debian's (3.0pl1-162) makes a backslash and an r of them."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.endswith(r"\r"):
+            raise RequestRefused(
+                rf"line {number} of your crontab ends with '\r', a carriage return that would be lost; "
+                "remove it with 'crontab -e', then try again"
+            )
 
 
 def _crontab(argv: list[str]) -> process.Completed:

@@ -49,3 +49,53 @@ def test_the_installed_line_and_nothing_else_drives_a_study_to_its_end(tmp_path)
     assert (tmp_path / "after").read_text() == OTHERS
     assert who_ticked(tmp_path / "study") == ["__main__.py tick --all"]
     assert not (tmp_path / "mail").exists()  # nothing was said
+
+
+#: Crontabs that are harder to leave alone than they look.
+STRANGE = {
+    "variables": b'PATH=/nowhere\nSHELL=/bin/csh\nMAILTO=""\n\n@yearly true\n',
+    "comments first": b"# one\n# two\n#three\n# four\n0 3 1 1 * true\n",
+    "no text": b"# caf\xe9 \x80\xff\n",
+    "nothing but a newline": b"\n",
+}
+INSTALL_AND_REMOVE = r"""
+for file in strange/*; do
+    crontab "$file"
+    maestro_es cron install
+    crontab -l >installed
+    grep -c 'maestro_es tick --all$' installed
+    maestro_es cron install
+    crontab -l | cmp - installed
+    maestro_es cron check
+    maestro_es cron remove
+    crontab -l | cmp - "$file"
+done
+
+crontab strange/variables
+truncate --size=-1 /var/spool/cron/crontabs/root  # as a person's editor may leave it
+maestro_es cron install
+maestro_es cron remove
+crontab -l | cmp - strange/variables
+
+printf '# maestro-es end\n' >broken
+printf '# mine\n0 3 1 1 * true\r\n' >broken-too
+for file in broken broken-too; do
+    crontab $file
+    crontab -l >shown
+    ! maestro_es cron install
+    crontab -l | cmp - shown
+done
+"""
+
+
+def test_a_strange_crontab_is_as_it_was_once_the_line_is_removed(tmp_path):
+    (tmp_path / "strange").mkdir()
+    for name, text in STRANGE.items():
+        (tmp_path / "strange" / name).write_bytes(text)
+
+    done = run_with_cron(INSTALL_AND_REMOVE, tmp_path, MAESTRO_ES_HOME=str(tmp_path / "home"))
+
+    assert done.stdout.count("\n1\n") == done.stdout.count("\nInstalled:  on this host") == len(STRANGE)
+    broken, broken_too = done.stderr.splitlines()
+    assert broken.startswith("maestro-es: line 1 of your crontab, '# maestro-es end', has no counterpart; ")
+    assert broken_too.startswith(r"maestro-es: line 2 of your crontab ends with '\r', a carriage return ")
