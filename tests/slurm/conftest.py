@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.command import maestro_es
 from tests.slurm.cluster import PREFIXES, Cluster
 from tests.slurm.configuration import Options
 from tests.slurm.packages import NO_SLURM, why_not
+from tests.slurm.studies import HEAD
 
 HERE = Path(__file__).parent
 
@@ -102,3 +104,16 @@ def start_cluster(
             return cluster
 
         yield start
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Callable[..., Path]:
+    """Launch a study of these steps."""
+
+    def start(*steps: str, more: str = "", options: Sequence[str] = ()) -> Path:
+        (tmp_path / "study.yaml").write_text(HEAD + "".join(steps) + more)
+        done = maestro_es("run", "-y", *options, "-o", tmp_path / "study", tmp_path / "study.yaml")
+        assert done.returncode == 0, done
+        return tmp_path / "study"
+
+    return start

@@ -1,0 +1,85 @@
+"""Studies on a real Slurm: how a test makes one, ticks it, and looks into it."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maestro_es.adapters.process import Host
+from maestro_es.core import events as e
+from maestro_es.core.model import State, StudyStatus
+from maestro_es.poller.observe import Adapters
+from maestro_es.poller.open_study import Context, OpenStudy, make_adapters
+from maestro_es.poller.tick import tick
+from maestro_es.store.verification import verify
+
+HEAD = """
+description: {name: study, description: a study on Slurm}
+batch: {type: slurm, host: here, bank: mine, queue: debug}
+study:
+"""
+LEDGER = "echo $MAESTRO_ES_TOKEN >> $(OUTPUT_PATH)/ledger"
+
+
+def step(name: str, cmd: str = "", depends: Sequence[str] = (), **run: str) -> str:
+    """Return a scheduled step that notes its token in the ledger before it runs its command."""
+    more = "".join(f", {key.replace('_', ' ')}: {value}" for key, value in run.items())
+    command = f"{LEDGER}; {cmd or 'true'}"
+    waits = f", depends: [{', '.join(depends)}]" if depends else ""
+    return f"    - {{name: {name}, description: d, run: {{procs: 1, cmd: '{command}'{waits}{more}}}}}\n"
+
+
+def impatient(batch: Mapping[str, Any], host: Host) -> Adapters:
+    """The adapters of a study, with a grace of a second: safety does not rest on it, and a test does not wait."""
+    adapters = make_adapters(batch, host)
+    adapters.scheduler.grace_seconds = 1
+    return adapters
+
+
+CONTEXT = Context(adapters=impatient)
+
+
+def finish(root: Path, context: Context = CONTEXT, seconds: float = 60) -> StudyStatus:
+    """Tick a study to its end."""
+    deadline = time.monotonic() + seconds
+    with OpenStudy(root, context) as study:
+        while study.status is StudyStatus.RUNNING and time.monotonic() < deadline:
+            tick(study)
+            time.sleep(0.1)
+        verify(study.log)
+        return study.status
+
+
+def wait_for_states(root: Path, **states: State) -> None:
+    """Tick until the steps are in these states."""
+    deadline = time.monotonic() + 30
+    with OpenStudy(root, CONTEXT) as study:
+        while time.monotonic() < deadline:
+            tick(study)
+            found = {step.name: step.state for step in study.graph.steps()}
+            if all(found[name] is state for name, state in states.items()):
+                return
+            time.sleep(0.1)
+    pytest.fail(f"still {found}")
+
+
+def states(root: Path) -> dict[str, str]:
+    with (root / "status.csv").open() as table:
+        return {row["Step Name"]: row["State"] for row in csv.DictReader(table)}
+
+
+def events(root: Path, kind: type[e.Event]) -> list[Any]:
+    with OpenStudy(root, CONTEXT) as study:
+        return [recorded.event for recorded in study.log.events() if isinstance(recorded.event, kind)]
+
+
+def ledger(root: Path) -> list[str]:
+    """The tokens that have run; none may be in it twice."""
+    tokens = (root / "ledger").read_text().split()
+    assert len(set(tokens)) == len(tokens)
+    return tokens
