@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -87,6 +87,12 @@ class Adapter(Protocol):
         """Return by token what the scheduler's accounts remember of jobs that it does not know any more.
 
         A token that is not in the answer was not asked about; `Unreachable` if nobody answers.
+        """
+
+    def find(self, runners: Collection[str]) -> dict[str, Seen]:
+        """Return by token the jobs that these runners were submitted for, whether the log knows of them or not.
+
+        `Unreachable` if nobody answers. What is over and forgotten is not among them.
         """
 
     def remains(self, step: StepRecord) -> bool:

@@ -8,8 +8,9 @@ another host there is no answer.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters import process
@@ -100,6 +101,17 @@ class LocalAdapter:
     def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:  # noqa: ARG002 - protocol
         """Remember nothing: there are no accounts."""
         return {}
+
+    def find(self, runners: Collection[str]) -> dict[str, Seen]:
+        """Find the runners among this user's processes. Those on other hosts are not seen."""
+        found = {}
+        for running in process.of_this_user():
+            for word, token in itertools.pairwise(running.arguments):
+                if word in runners:
+                    pid = str(running.pid)
+                    says = f"process {pid} runs"
+                    found[token] = Seen(JobState.RUNNING, says, None, pid, self._host.name, self._host.boot_id)
+        return found
 
     def remains(self, step: StepRecord) -> bool:
         return bool(self._left_behind(step))

@@ -156,8 +156,8 @@ def of_this_user() -> Iterator[Running]:
             if int(pid) != os.getpid():
                 yield Running(int(pid), tuple(command.split()), "")
         return
-    for entry in os.scandir(_PROC):
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
+    for entry in [entry for entry in os.scandir(_PROC) if entry.name.isdigit()]:
+        if int(entry.name) != os.getpid():
             with contextlib.suppress(OSError):
                 if entry.stat().st_uid == os.geteuid():
                     words = [word.decode(errors="surrogateescape") for word in _strings(int(entry.name), "cmdline")]
@@ -170,6 +170,16 @@ def has_open(pid: int, folder: str) -> bool:
         for entry in os.scandir(_PROC / str(pid) / "fd"):
             with contextlib.suppress(OSError):
                 if os.readlink(entry.path).startswith(f"{folder}/"):
+                    return True
+    return False
+
+
+def has_lost(pid: int, path: str) -> bool:
+    """Whether a process still has a file open, under this path, that was removed; only Linux tells."""
+    with contextlib.suppress(OSError), os.scandir(_PROC / str(pid) / "fd") as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if os.readlink(entry.path) == f"{path} (deleted)":
                     return True
     return False
 

@@ -197,6 +197,10 @@ class ScriptsOnly:
     def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:  # noqa: ARG002 - protocol
         return {}
 
+    def find(self, runners: Collection[str]) -> dict[str, Seen]:  # noqa: ARG002 - protocol
+        """Find nothing: none was submitted."""
+        return {}
+
     def remains(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
         return False
 

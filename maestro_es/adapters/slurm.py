@@ -8,7 +8,7 @@ words with quotes and backslashes, so comments may stand between them. Where one
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters.base import Job, Seen
@@ -121,6 +121,9 @@ class SlurmAdapter:
 
     def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:
         return self._jobs.recall(steps)
+
+    def find(self, runners: Collection[str]) -> dict[str, Seen]:
+        return self._jobs.find(runners)
 
     def remains(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
         """Say no: Slurm ends what a job leaves behind."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from maestro_es.adapters import process
@@ -188,6 +188,16 @@ class SlurmJobs:
         ids = [row.job_id for rows in self._queue(steps).values() for row in rows if row.state in _LIVE]
         return [["scancel", "--quiet", *ids]] if ids else []
 
+    def find(self, runners: Collection[str]) -> dict[str, Seen]:
+        """Return what the queue says of all jobs of these runners, with one query."""
+        found: dict[str, list[QueueRow]] = {}
+        for row in self._rows():
+            for runner in runners:
+                _, runs_it, rest = row.command.partition(f"{runner} ")
+                if runs_it:
+                    found.setdefault(rest.partition(" ")[0], []).append(row)
+        return {token: _seen(rows, "") for token, rows in found.items()}
+
     def end(self, steps: Sequence[StepRecord]) -> None:
         """Cancel the jobs of these attempts that are still in the queue."""
         for command in self.ending(steps):
@@ -196,18 +206,21 @@ class SlurmJobs:
     def _queue(self, steps: Sequence[StepRecord]) -> dict[str, list[QueueRow]]:
         """Return the jobs in the queue by the token of these attempts."""
         wanted = {step.token for step in steps}
-        done = self._run("squeue", "--me", "--states=all", "--noheader", f"--format={_QUEUE_FORMAT}")
-        if done.code:
-            raise Unreachable(f"squeue: {' '.join(done.err.split())}")
         found: dict[str, list[QueueRow]] = {}
         maestros = imported(steps)
-        for row in read_queue(done.out):
+        for row in self._rows():
             for token in wanted.intersection(row.command.split()):
                 found.setdefault(token, []).append(row)
             step = maestros.get(row.job_id)
             if step and runs_script_of(step, row.command):
                 found.setdefault(step.token, []).append(row)
         return found
+
+    def _rows(self) -> list[QueueRow]:
+        done = self._run("squeue", "--me", "--states=all", "--noheader", f"--format={_QUEUE_FORMAT}")
+        if done.code:
+            raise Unreachable(f"squeue: {' '.join(done.err.split())}")
+        return read_queue(done.out)
 
     def _run(self, command: str, *arguments: str) -> process.Completed:
         path = shutil.which(command, path=self._environment.get("PATH"))

@@ -23,6 +23,7 @@ ENDS = (
     e.HardwareFailed,
     e.StepFailed,
     e.StepCancelled,
+    e.StepRecovered,
 )
 
 

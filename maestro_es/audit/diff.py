@@ -34,6 +34,7 @@ WORDS: dict[type[e.Event], str] = {
     e.PollRecovered: "scheduler back",
     e.StepAdded: "added",
     e.StepImported: "taken over",
+    e.StepRecovered: "recovered",
     e.SubmissionRequested: "resubmitted",  # if it is of that kind
     e.JobSubmitted: "submitted",
     e.SubmissionRejected: "refused",

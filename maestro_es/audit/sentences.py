@@ -42,6 +42,8 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"the study was moved from {event.before} to {event.after}"
         case e.RebootDetected():
             return f"{event.host} was rebooted"
+        case e.LogRecovered():
+            return f"the log was lost from here on; it was put together again{_because(event.reason)}"
         case e.PollFailed():
             return f"{event.adapter} does not answer: {event.message}"
         case e.PollRecovered():
@@ -50,6 +52,10 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             if event.state is State.INITIALIZED:
                 return f"taken over from Maestro: {event.message or 'left to run'}"
             return f"taken over from Maestro: {event.state.name}{_because(event.message)}"
+        case e.StepRecovered():
+            if event.state is State.INITIALIZED:
+                return f"was recovered: {event.message or 'left to run'}"
+            return f"was recovered: {event.state.name}{_because(event.message)}"
         case e.JobMissed():
             return "nobody knows the job any more; it is looked for"
         case e.JobFound():

@@ -12,11 +12,11 @@ from maestro_es.core import events as e
 #: What makes a step be tried once more.
 _Turn = Union[
     e.StepTimedOut, e.HardwareFailed, e.SubmissionRejected, e.AttemptAbandoned, e.SubmissionWithdrawn, e.StepReset,
-    e.StepImported,
+    e.StepImported, e.StepRecovered,
 ]  # fmt: skip
 _TURNS = (
     e.StepTimedOut, e.HardwareFailed, e.SubmissionRejected, e.AttemptAbandoned, e.SubmissionWithdrawn, e.StepReset,
-    e.StepImported,
+    e.StepImported, e.StepRecovered,
 )  # fmt: skip
 
 #: So many of the latest turns are evidence.
@@ -56,7 +56,10 @@ def _turn(view: View, recorded: e.Recorded, event: _Turn, attempt: int) -> str:
             return f"attempt {attempt} was taken back before it was submitted"
         case e.StepReset():
             return view.wish(recorded)
-        case e.StepImported():
-            return f"it was taken over from Maestro ({event.message or event.state.name})"
+        case e.StepImported() | e.StepRecovered():
+            whence = (
+                "taken over from Maestro" if isinstance(event, e.StepImported) else "recovered, as the log was lost"
+            )
+            return f"it was {whence} ({event.message or event.state.name})"
         case _:
             return assert_never(event)

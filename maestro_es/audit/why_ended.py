@@ -14,11 +14,15 @@ from maestro_es.core.model import Cause, State
 
 #: The events that end a step.
 _End = Union[
-    e.StepFinished, e.StepTimedOut, e.StepFailed, e.StepCancelled, e.StepDryRun, e.StepImported, e.StepSkipped
-]
-_ENDS = (e.StepFinished, e.StepTimedOut, e.StepFailed, e.StepCancelled, e.StepDryRun, e.StepImported, e.StepSkipped)
+    e.StepFinished, e.StepTimedOut, e.StepFailed, e.StepCancelled, e.StepDryRun, e.StepImported, e.StepSkipped,
+    e.StepRecovered,
+]  # fmt: skip
+_ENDS = (
+    e.StepFinished, e.StepTimedOut, e.StepFailed, e.StepCancelled, e.StepDryRun, e.StepImported, e.StepSkipped,
+    e.StepRecovered,
+)  # fmt: skip
 
-#: What Maestro's states mean, said of a step that has ended under Maestro.
+#: What Maestro's states mean, said of a step whose end our log has not seen.
 _MAESTROS = {
     State.FINISHED: "finished", State.FAILED: "failed", State.TIMEDOUT: "ran out of time",
     State.CANCELLED: "was cancelled",
@@ -62,8 +66,8 @@ def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> 
             because = f": {event.reason}" if event.reason else ""
             when = view.show(end.recorded_at)
             return Answer(f"is taken as finished since {when}, skipped by {event.by}{because}", (end,))
-        case e.StepImported():
-            return Answer(_imported(view, event), (end,))
+        case e.StepImported() | e.StepRecovered():
+            return Answer(_unseen(view, event), (end,))
         case _:
             return assert_never(event)
 
@@ -127,10 +131,11 @@ def _as_asked(view: View, request: Sequence[e.Recorded]) -> str:
     return "".join(f", as {view.wish(recorded)}" for recorded in request)
 
 
-def _imported(view: View, event: e.StepImported) -> str:
-    """Return what Maestro had to do with a step."""
+def _unseen(view: View, event: e.StepImported | e.StepRecovered) -> str:
+    """Return what became of a step while our log could not tell."""
+    while_ = "under Maestro" if isinstance(event, e.StepImported) else "while the log is lost"
     ending = _MAESTROS.get(event.state, f"is {event.state.name}")
     when = f" at {view.show(event.ended_at)}" if event.ended_at else ""
     job = f" (job {event.job_id})" if event.job_id else ""
     message = f": {event.message}" if event.message else ""
-    return f"{ending} under Maestro{when}{job}{message}"
+    return f"{ending} {while_}{when}{job}{message}"

@@ -41,6 +41,7 @@ COMMANDS = {
     "rebuild": "Make the state anew from the log.",
     "export": "Write the log as JSON lines.",
     "import-log": "Make a study directory from an export.",
+    "recover": "Make a lost log again, from an export and the world.",
     "studies": "List your studies.",
     "cron": "Let cron tick your studies.",
 }

@@ -278,7 +278,7 @@ def waiting_in_vain(graph: Graph, drafts: Iterable[Draft]) -> list[int]:
 def _ends_badly(event: e.AnyEvent) -> bool:
     if isinstance(event, e.StepTimedOut):
         return bool(event.final)
-    if isinstance(event, e.StepImported):
+    if isinstance(event, (e.StepImported, e.StepRecovered)):
         return event.state is State.CANCELLED or event.state in FAILED_STATES
     return isinstance(event, (e.StepFailed, e.StepCancelled))
 

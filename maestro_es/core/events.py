@@ -142,6 +142,13 @@ class RebootDetected(Event, frozen=True):
     after: str
 
 
+class LogRecovered(Event, frozen=True):
+    """What was recorded after the event with the digest `head` is lost; what follows is what the world still knew."""
+
+    head: str
+    reason: str = ""
+
+
 class PollFailed(Event, frozen=True):
     """A scheduler did not answer. Written when that begins, not once a tick; nothing is concluded from it."""
 
@@ -168,6 +175,24 @@ class StepImported(Event, frozen=True):
     state: State
     job_id: str = ""
     submitted_at: Micros | None = None
+    started_at: Micros | None = None
+    ended_at: Micros | None = None
+    restarts: int = 0
+    message: str = ""
+    evidence: tuple[Evidence, ...] = ()
+
+
+class StepRecovered(Event, frozen=True):
+    """What became of the step while events were recorded that are lost.
+
+    `state` says how it ended: FINISHED, FAILED, TIMEDOUT or CANCELLED. INITIALIZED: it is left to run, with its
+    restart script if it was restarted before; a job that was found again is a submission of its own that follows.
+    `attempt` is the last one that is known of, `restarts` how often it was restarted.
+    """
+
+    state: State
+    attempt: int
+    job_id: str = ""
     started_at: Micros | None = None
     ended_at: Micros | None = None
     restarts: int = 0
@@ -339,9 +364,9 @@ class ReportIgnored(Event, frozen=True):
 
 AnyEvent = Union[
     InvocationStarted, StudyCreated, StepTemplateAdded, StepAdded, ConnectionAdded, SettingsChanged, StudyPaused,
-    StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated, RebootDetected, PollFailed,
-    PollRecovered, StepImported, SubmissionRequested, JobSubmitted, SubmissionRejected, AttemptAbandoned,
-    SubmissionWithdrawn, JobStarted, JobMissed, JobFound, StepFinished, StepTimedOut, StepRestarted,
+    StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated, RebootDetected, LogRecovered,
+    PollFailed, PollRecovered, StepImported, StepRecovered, SubmissionRequested, JobSubmitted, SubmissionRejected,
+    AttemptAbandoned, SubmissionWithdrawn, JobStarted, JobMissed, JobFound, StepFinished, StepTimedOut, StepRestarted,
     HardwareFailed, StepFailed, StepCancelled, StepDryRun, StepReset, StepSkipped, StepHeld,
     StepReleased, ReportIgnored,
 ]  # fmt: skip

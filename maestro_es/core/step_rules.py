@@ -19,8 +19,8 @@ def _connection_added(graph: Graph, record: StepRecord, recorded: e.Recorded, ev
     move(graph, record, record.state, Phase.BLOCKED if record.unmet else Phase.READY)
 
 
-#: How a step may have ended under Maestro.
-_MAESTROS_ENDS = (State.FINISHED, State.FAILED, State.TIMEDOUT, State.CANCELLED)
+#: How a step may have ended while our log could not tell.
+_UNSEEN_ENDS = (State.FINISHED, State.FAILED, State.TIMEDOUT, State.CANCELLED)
 
 
 def _imported(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.StepImported) -> None:
@@ -31,7 +31,7 @@ def _imported(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.S
     record.started_at = event.started_at
     record.restarts = event.restarts
     record.message = event.message
-    if event.state in _MAESTROS_ENDS:
+    if event.state in _UNSEEN_ENDS:
         record.job_id = event.job_id
         record.ended_at = event.ended_at
         move(graph, record, event.state, Phase.DONE)
@@ -40,6 +40,29 @@ def _imported(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.S
     elif event.restarts:
         record.kind = SubmissionKind.RESTART
         move(graph, record, State.TIMEDOUT, record.phase)
+    if event.state is State.FINISHED:
+        release(graph, record)
+
+
+def _recovered(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.StepRecovered) -> None:
+    expect(record, recorded, Phase.BLOCKED, Phase.READY, *IN_FLIGHT)
+    if event.attempt < record.attempt:
+        raise refusal(record, recorded, f"which has had attempt {record.attempt}")
+    if event.state not in (*_UNSEEN_ENDS, State.INITIALIZED):
+        raise refusal(record, recorded, f"as {event.state.name} is no end")
+    record.attempt = event.attempt
+    record.restarts = event.restarts
+    record.message = event.message
+    record.job_id = event.job_id
+    record.job_host = record.job_instance = ""
+    if event.state in _UNSEEN_ENDS:
+        record.started_at = event.started_at or record.started_at
+        record.ended_at = event.ended_at
+        move(graph, record, event.state, Phase.DONE)
+    else:
+        record.kind = SubmissionKind.RESTART if event.restarts else SubmissionKind.FIRST
+        state = State.TIMEDOUT if event.restarts else State.INITIALIZED
+        move(graph, record, state, Phase.BLOCKED if record.unmet else Phase.READY)
     if event.state is State.FINISHED:
         release(graph, record)
 
@@ -209,6 +232,7 @@ def _released(_graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e
 STEP_RULES: dict[type[e.Event], Callable[[Graph, StepRecord, e.Recorded, Any], None]] = {
     e.ConnectionAdded: _connection_added,
     e.StepImported: _imported,
+    e.StepRecovered: _recovered,
     e.SubmissionRequested: _requested,
     e.JobSubmitted: _submitted,
     e.SubmissionRejected: _rejected,

@@ -174,6 +174,7 @@ STUDY_RULES: dict[type[e.Event], Callable[[Graph, e.Recorded, Any], None]] = {
     e.StudyReopened: _reopened,
     e.StudyRelocated: _relocated,
     e.RebootDetected: _reboot_detected,
+    e.LogRecovered: _nothing,
     e.PollFailed: _poll_failed,
     e.PollRecovered: _poll_recovered,
     e.ReportIgnored: _nothing,

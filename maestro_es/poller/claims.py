@@ -12,6 +12,7 @@ from pathlib import Path
 
 from maestro_es.core.evidence import Claim, ClaimState
 
+_PREFIX = ".claim."
 _ABANDONED = "abandoned"
 _WORKSPACE_MODE = 0o755
 _JOB_WORDS = 4
@@ -19,7 +20,7 @@ _JOB_WORDS = 4
 
 def claim_path(workspace: Path, token: str) -> Path:
     """Return the place of a token's claim."""
-    return workspace / f".claim.{token}"
+    return workspace / f"{_PREFIX}{token}"
 
 
 def read_claim(workspace: Path, token: str) -> Claim:
@@ -37,6 +38,15 @@ def read_claim(workspace: Path, token: str) -> Claim:
     if len(words) != _JOB_WORDS:
         return Claim(ClaimState.JOB)
     return Claim(ClaimState.JOB, job_id=words[0], host=words[1], instance=words[2])
+
+
+def tokens_claimed(workspace: Path) -> list[str]:
+    """Return the tokens of which there are claims. OSError if the workspace can't be looked into."""
+    try:
+        with os.scandir(workspace) as entries:
+            return sorted(entry.name.removeprefix(_PREFIX) for entry in entries if entry.name.startswith(_PREFIX))
+    except FileNotFoundError:
+        return []
 
 
 def _is_listed(path: Path) -> bool:

@@ -160,6 +160,7 @@ def write_log(study: StudyDir, fill: Callable[[StudyLog], None], context: Contex
         fill(log)
     context.after("append")
     journal.unlink(missing_ok=True)
+    study.log.with_name(f"{study.log.name}-journal").unlink(missing_ok=True)  # of a log that is gone
     scratch.rename(study.log)
     _sync(study.root)
     context.after("rename")

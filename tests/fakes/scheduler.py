@@ -29,7 +29,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,16 @@ class FakeScheduler:
     def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:
         """Remember nothing: there are no accounts."""
         return {}
+
+    def find(self, runners: Collection[str]) -> dict[str, Seen]:
+        if (self.folder / "unreachable").exists():
+            raise Unreachable("fake: the controller does not answer")
+        found = {}
+        for job in self.jobs():
+            if job.shown and job.argv[0] in runners:
+                state, code = self._state(job)
+                found[job.token] = Seen(state, f"job {job.job_id} is {state.value}", code, job.job_id)
+        return found
 
     def remains(self, step: StepRecord) -> bool:
         """Say no: a scheduler ends what a job leaves behind."""

@@ -24,9 +24,11 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.StudyReopened(),
     e.StudyRelocated(before="/a", after="/b"),
     e.RebootDetected(host="login1", before="b1", after="b2"),
+    e.LogRecovered(head="ab"),
     e.PollFailed(adapter="slurm", message="socket timed out"),
     e.PollRecovered(adapter="slurm"),
     e.StepImported(state=State.FINISHED),
+    e.StepRecovered(state=State.FINISHED, attempt=3),
     e.SubmissionRequested(attempt=1, token="t1", kind=SubmissionKind.FIRST),
     e.JobSubmitted(token="t1", job_id="17"),
     e.SubmissionRejected(token="t1", message="invalid partition"),
@@ -69,6 +71,11 @@ FULL: tuple[e.AnyEvent, ...] = (
         state=State.CANCELLED, job_id="17", submitted_at=1, started_at=2, ended_at=3, restarts=1, message="by hand",
         evidence=SAID,
     ),
+    e.StepRecovered(
+        state=State.CANCELLED, attempt=3, job_id="17", started_at=2, ended_at=3, restarts=1, message="seen",
+        evidence=SAID,
+    ),
+    e.LogRecovered(head="ab", reason="the disk died"),
     e.JobSubmitted(
         token="t1", job_id="17", adopted=True, host="login1", instance="b1", script_digest="cd", evidence=SAID
     ),

@@ -900,6 +900,48 @@ def test_an_adopted_job_keeps_the_times_of_maestros_table(study: Study):
     assert (study.step(number).submitted_at, study.step(number).started_at) == (1, 2)
 
 
+def test_a_recovered_step_is_done_as_the_world_says_and_releases_what_waits(study: Study):
+    first, second = study.chain("a", "b")
+    study.submit(first)
+
+    study.do(e.StepRecovered(state=State.FINISHED, attempt=4, job_id="17", started_at=2, ended_at=3), first)
+
+    step = study.step(first)
+    assert (step.state, step.phase, step.job_id, step.attempt) == (State.FINISHED, Phase.DONE, "17", 4)
+    assert (step.started_at, step.ended_at) == (2, 3)
+    assert study.step(second).phase is Phase.READY
+    check_counts(study)
+
+
+def test_a_recovered_step_that_is_left_to_run_goes_on_with_the_next_attempt(study: Study):
+    number = study.add("a")
+    study.submit(number)
+
+    study.do(e.StepRecovered(state=State.INITIALIZED, attempt=3), number)
+    assert (study.step(number).state, study.step(number).phase) == (State.INITIALIZED, Phase.READY)
+    study.do(e.SubmissionRequested(attempt=4, token="t", kind=SubmissionKind.RESUBMIT), number)
+    check_counts(study)
+
+
+def test_a_recovered_step_that_was_restarted_goes_on_with_its_restart_script(study: Study):
+    number = study.add("a", run=RESTARTABLE)
+
+    study.do(e.StepRecovered(state=State.INITIALIZED, attempt=1, restarts=1), number)
+
+    step = study.step(number)
+    assert (step.state, step.phase, step.kind) == (State.TIMEDOUT, Phase.READY, SubmissionKind.RESTART)
+
+
+def test_a_step_is_not_recovered_to_an_earlier_attempt_nor_to_what_is_no_end(study: Study):
+    number = study.add("a")
+    study.request(number)
+
+    with pytest.raises(InvalidTransition, match="step 'a', which has had attempt 1"):
+        study.do(e.StepRecovered(state=State.FINISHED, attempt=0), number)
+    with pytest.raises(InvalidTransition, match="step 'a', as RUNNING is no end"):
+        study.do(e.StepRecovered(state=State.RUNNING, attempt=1), number)
+
+
 @pytest.mark.parametrize("state", [State.RUNNING, State.PENDING, State.DRYRUN, State.UNKNOWN])
 def test_a_step_can_not_be_imported_in_a_state_that_is_no_end(study: Study, state: State):
     number = study.add("a")
@@ -950,6 +992,7 @@ def reach(phase: str) -> tuple[Study, int]:
 ALLOWED: dict[type[e.Event], set[str]] = {
     e.ConnectionAdded: {"blocked", "ready"},
     e.StepImported: {"blocked", "ready"},
+    e.StepRecovered: {"blocked", "ready", "requested", "submitted"},
     e.SubmissionRequested: {"ready"},
     e.JobSubmitted: {"requested"},
     e.SubmissionRejected: {"requested"},

@@ -1,0 +1,61 @@
+"""``maestro-es recover``: a lost log again, from an export and from what the world still knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from maestro_es.cli.common import example, reason_option
+from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.poller.open_study import Context
+from maestro_es.poller.recover import Plan, check_lost, plan_recovery, recover
+from maestro_es.poller.study_dir import StudyDir
+from maestro_es.report.plain import columns
+from maestro_es.store.export import Export
+
+_HEADER = ("Step", "Becomes", "How it is known")
+
+
+@example("maestro-es recover ./pi --from pi.jsonl --dry")
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--from", "file", required=True, type=click.Path(path_type=Path, dir_okay=False), help="What 'export' wrote."
+)
+@click.option("--dry", is_flag=True, help="Show what would become of each step, and change nothing.")
+@click.option("--upto-damage", is_flag=True, help="Take what stands before the first damaged line.")
+@reason_option
+@json_option
+def command(directory: Path, file: Path, reason: str, *, dry: bool, upto_damage: bool, as_json: bool) -> None:
+    """Make the lost event log of the study in DIRECTORY again, from an export that was made before.
+
+    What has happened since is gathered from the claims in the workspaces, the reports in the inbox, the jobs that the
+    schedulers know, and status.csv. Steps that have finished are not run again, jobs in flight are found again. A step
+    that has begun, and of which nobody knows how it ended, is held: look into its workspace, then 'release' it to run
+    it again, or 'skip' it to take it as finished.
+    """
+    context = Context()
+    export = Export(file, upto_damage=upto_damage)
+    if dry:
+        check_lost(directory)
+        plan = plan_recovery(export, StudyDir(directory).root, context)
+    else:
+        plan = recover(export, directory, context, reason)
+    for warning in [*([f"{export.damage}; all before it was taken"] if export.damage else []), *plan.warnings]:
+        click.echo(f"maestro-es: warning: {warning}", err=True)
+    if as_json:
+        write_json(map(dict, _data(plan)))
+        return
+    write_lines(columns(_HEADER, [[found.step.name, found.becomes, found.how] for found in plan.recoveries]))
+    if dry:
+        click.echo("Nothing was changed.")
+    else:
+        click.echo(f"Log made again in {StudyDir(directory).root}, after the {plan.events} events of the export")
+
+
+def _data(plan: Plan) -> list[dict[str, object]]:
+    return [
+        {"step": found.step.name, "becomes": found.becomes, "how": found.how, "token": found.adopted or None}
+        for found in plan.recoveries
+    ]

@@ -1,0 +1,216 @@
+"""Make a lost log again: from an export, which is older, and from what the world still knows of what happened since.
+
+The claims in the workspaces say which attempts have started, the reports in the inbox how they ended, the schedulers
+which jobs they have, and ``status.csv`` what the last tick had recorded. `plan_recovery` reads and decides, and
+changes nothing; `carry_out` writes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msgspec import structs
+
+from maestro_es.adapters import process
+from maestro_es.core.decide import Draft, complete, ended_badly, fail_descendants
+from maestro_es.core.events import JobSubmitted, LogRecovered, Recorded, StepRecovered, StudyReopened
+from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.model import RELEASED, Phase, State, StepRecord, StudyStatus
+from maestro_es.core.reducer import apply
+from maestro_es.core.repair import retry
+from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyError
+from maestro_es.poller import claims
+from maestro_es.poller.create import alone, make_directory, write_log
+from maestro_es.poller.open_study import Context, OpenStudy, study_id_at
+from maestro_es.poller.recovered_steps import Recovery, Traces, held, newer, recover_step
+from maestro_es.poller.restore import fill
+from maestro_es.poller.study_dir import StudyDir
+from maestro_es.poller.tick import show_status
+from maestro_es.poller.traces import World, look_around
+from maestro_es.store.export import Export
+from maestro_es.store.registry import register
+from maestro_es.store.study_log import StudyLog
+from maestro_es.store.verification import Fold
+
+
+@dataclass
+class Plan:
+    """A log that can be made again: the head of the export, what becomes of each step, and the events that say so.
+
+    `warnings` are lines that a person must read; `spare` are attempts that must not start any more, by workspace.
+    """
+
+    study_id: str
+    head: str
+    events: int
+    recoveries: list[Recovery] = field(default_factory=list)
+    drafts: list[Draft] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    spare: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def recover(export: Export, root: Path, context: Context, reason: str) -> Plan:
+    """Make the log of a study directory again; the study goes on with the next tick."""
+    check_lost(root)
+    study = make_directory(StudyDir(root).root)
+    with alone(study):
+        plan = plan_recovery(export, study.root, context)
+        carry_out(plan, export, study, context, reason)
+    register(plan.study_id, study.root)
+    with OpenStudy(study.root, context) as opened:
+        show_status(opened)
+    return plan
+
+
+def check_lost(root: Path) -> None:
+    """Refuse a directory that has a log, or that a process still writes the removed one of."""
+    study = StudyDir(root)
+    if os.path.lexists(study.log):
+        raise RequestRefused(
+            f"{study.root}: has an event log; if 'maestro-es verify' says that it is damaged, move it away first"
+        )
+    if not study.root.is_dir():
+        raise StudyError(f"{study.root}: there is no such directory; 'maestro-es import-log' makes a new one")
+    for found in process.of_this_user():
+        if process.has_lost(found.pid, str(study.log)):
+            words = f"process {found.pid} ({' '.join(found.arguments)})"
+            raise RequestRefused(f"{study.root}: {words} still works on the lost log; end it first")
+
+
+def plan_recovery(export: Export, root: Path, context: Context) -> Plan:
+    """Decide what becomes of each step. A MaestroError says why that can't be known now; nothing is changed."""
+    study = StudyDir(root)
+    book, head = _read(export, context)
+    graph = book.graph
+    if study.root != Path(graph.study.root) and study_id_at(Path(graph.study.root)) == graph.study.study_id:
+        raise StudyCopied(f"{study.root}: a copy of {graph.study.root}, whose log is still there")
+    world = look_around(graph, study, context, since=head.recorded_at)
+    plan = Plan(graph.study.study_id, head.digest, head.seq, warnings=[*world.warnings])
+    done = [step for step in graph.steps() if step.phase is Phase.DONE]
+    again = [step.name for step in done if newer(step, world.attempts(step.number))]
+    if again:
+        book.take_in(retry(graph, again, descendants=True, reason="recovered: it was tried again"))
+    followed = _followed(graph, world)
+    plan.recoveries = [_recovery(step, world, followed) for step in graph.steps()]
+    _take_in(book, plan, world)
+    plan.drafts = book.drafts
+    plan.spare = [
+        (study.path(recovery.step.workspace), trace.token)
+        for recovery in plan.recoveries
+        for trace in world.attempts(recovery.step.number)
+        if trace.is_live and trace.token != recovery.adopted
+    ]
+    return plan
+
+
+def carry_out(plan: Plan, export: Export, study: StudyDir, context: Context, reason: str) -> None:
+    """Write the log. Jobs that were found beside the one that is adopted are kept from starting before that."""
+    for workspace, token in plan.spare:
+        claims.abandon(workspace, token)
+
+    def write(log: StudyLog) -> None:
+        fill(log, export)
+        if log.head.digest.hex() != plan.head:
+            raise RequestRefused(f"{export.path}: was changed while it was read; try again")
+        log.append([(None, LogRecovered(head=plan.head, reason=reason)), *plan.drafts])
+
+    write_log(study, write, context)
+
+
+@dataclass(frozen=True)
+class _Head:
+    seq: int
+    recorded_at: int
+    digest: str
+
+
+class _Book:
+    """The events so far and the graph that they add up to."""
+
+    def __init__(self, graph: MemoryGraph, seq: int, now: int) -> None:
+        self.graph = graph
+        self.drafts: list[Draft] = []
+        self.now = now
+        self._seq = seq
+
+    def take_in(self, drafts: Iterable[Draft]) -> None:
+        """Fold events, one after the other."""
+        for step, event in drafts:
+            self._seq += 1
+            self.drafts.append((step, event))
+            apply(self.graph, Recorded(self._seq, self.now, 0, step, event))
+
+
+def _read(export: Export, context: Context) -> tuple[_Book, _Head]:
+    fold = Fold(MemoryGraph())
+    with export.reading():
+        for _ in export.wanted(fold.checked(export.rows())):
+            pass
+        seq, at, digest = fold.head
+        if not fold.graph.study.study_id:
+            raise DamagedLog(f"{export.path}: there is no study in it")
+    return _Book(fold.graph, seq, context.now()), _Head(seq, at, digest.hex())
+
+
+def _followed(graph: MemoryGraph, world: World) -> dict[int, str]:
+    """Return the steps that must have finished, as another step was tried since that waits for them: its name."""
+    followed: dict[int, str] = {}
+    instances: dict[str, list[int]] = {}
+    for step in graph.steps():
+        instances.setdefault(step.template, []).append(step.number)
+    for step in graph.steps():
+        if not newer(step, world.attempts(step.number)):
+            continue
+        border = [step.number]
+        while border:
+            number = border.pop()
+            parents = list(graph.parents(number))
+            for template in graph.funnels(number):
+                parents += instances[template]
+            fresh = [n for n in parents if n not in followed and graph.step(n).state not in RELEASED]
+            followed.update(dict.fromkeys(fresh, step.name))
+            border += fresh
+    return followed
+
+
+def _recovery(step: StepRecord, world: World, followed: dict[int, str]) -> Recovery:
+    step = structs.replace(step)  # as it is before any of this is folded
+    if step.phase is Phase.DONE:
+        return Recovery(step, step.state.name, "as the export has it")
+    traces = Traces(world.attempts(step.number), world.rows.get(step.name), followed.get(step.number, ""), world.host)
+    return recover_step(step, traces)
+
+
+def _take_in(book: _Book, plan: Plan, world: World) -> None:
+    """Fold what was decided: ends first, as what goes on may wait for them; then what follows from both."""
+    graph = book.graph
+    ends = [recovery for recovery in plan.recoveries if _is_end(recovery)]
+    if ends and graph.study.status is not StudyStatus.RUNNING:
+        book.take_in([(None, StudyReopened(reason="recovered"))])
+    for recovery in ends:
+        book.take_in((recovery.step.number, event) for event in recovery.events)
+    for index, recovery in enumerate(plan.recoveries):
+        if _is_end(recovery) or not recovery.events:
+            continue
+        if graph.step(recovery.step.number).unmet and any(isinstance(e, JobSubmitted) for e in recovery.events):
+            [trace] = [t for t in world.attempts(recovery.step.number) if t.token == recovery.adopted]
+            recovery = plan.recoveries[index] = held(recovery.step, trace.number, trace)  # noqa: PLW2901
+        book.take_in((recovery.step.number, event) for event in recovery.events)
+    book.take_in(fail_descendants(graph, book.now, ended_badly(book.drafts)))
+    book.take_in(complete(graph))
+    plan.recoveries = [_after(graph, recovery) for recovery in plan.recoveries]
+
+
+def _is_end(recovery: Recovery) -> bool:
+    return any(isinstance(event, StepRecovered) and event.state is not State.INITIALIZED for event in recovery.events)
+
+
+def _after(graph: MemoryGraph, recovery: Recovery) -> Recovery:
+    """Say what follows for a step from what became of the others."""
+    step = graph.step(recovery.step.number)
+    if recovery.events or step.phase is recovery.step.phase or step.phase is not Phase.DONE:
+        return recovery
+    return Recovery(recovery.step, step.state.name, step.message)

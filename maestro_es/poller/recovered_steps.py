@@ -1,0 +1,206 @@
+"""What became of a step after its last event that is not lost: traces of its attempts -> events, and how it is known.
+
+What has finished is not run again, what is in flight is found again, and what may have run to its end, of which nobody
+knows, is held for a person to decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from maestro_es.adapters.base import Seen
+from maestro_es.core.events import AnyEvent, Evidence, JobSubmitted, StepHeld, StepRecovered, SubmissionRequested
+from maestro_es.core.evidence import Claim, ClaimState, Report, ReportKind
+from maestro_es.core.model import FAILED_STATES, IN_FLIGHT, JobState, Phase, State, StepRecord, SubmissionKind
+from maestro_es.spec.maestro_status import Row
+
+_LIVE = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
+_ENDS = (ReportKind.EXIT, ReportKind.TIMEOUT, ReportKind.STOPPED, ReportKind.DROPPED)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One attempt of a step, and what was found of it: its claim, its reports, and what its scheduler says."""
+
+    token: str
+    number: int
+    claim: Claim
+    reports: tuple[Report, ...] = ()
+    seen: Seen | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its job waits or runs."""
+        return self.seen is not None and self.seen.state in _LIVE
+
+    @property
+    def can_be_settled(self) -> bool:
+        """Whether a tick that takes the attempt up will learn how it ended, or that it can't start."""
+        if any(report.kind in _ENDS for report in self.reports):
+            return True
+        return self.seen is not None and self.seen.state is not JobState.GONE
+
+    @property
+    def can_not_start(self) -> bool:
+        """Whether a poller has given it up."""
+        return self.claim.state is ClaimState.ABANDONED
+
+    @property
+    def job_id(self) -> str:
+        """The id of its job, as far as it is known."""
+        return self.claim.job_id or (self.seen.job_id if self.seen else "")
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """Who says so."""
+        said = [Evidence(source="report", says=report.file) for report in self.reports]
+        if self.claim.state is not ClaimState.NOT_READ:
+            owner = f" {self.claim.job_id} on {self.claim.host}" if self.claim.job_id else ""
+            said.append(Evidence(source="claim", says=self.claim.state.value + owner))
+        if self.seen:
+            said.append(Evidence(source="queue", says=self.seen.words or self.seen.state.value))
+        return tuple(said)
+
+
+@dataclass(frozen=True)
+class Traces:
+    """All that was found of a step: its attempts, its row in a ``status.csv`` that is younger than the export.
+
+    `followed` names a step that waits for it and was tried, so that this one must have finished. `host` is ours: a
+    process on another one can't be asked for.
+    """
+
+    attempts: tuple[Trace, ...] = ()
+    row: Row | None = None
+    followed: str = ""
+    host: str = ""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What becomes of a step, in words: `becomes` and `how` that is known. `adopted` is the token of a found job."""
+
+    step: StepRecord
+    becomes: str
+    how: str
+    events: tuple[AnyEvent, ...] = ()
+    adopted: str = ""
+
+
+def recover_step(step: StepRecord, traces: Traces) -> Recovery:
+    """Decide about one step that was not done when the export was made, or that was run again since."""
+    number = max([step.attempt, *(trace.number for trace in traces.attempts)])
+    alive = [trace for trace in traces.attempts if not (trace.can_not_start or _is_over(step, trace))]
+    latest = max(alive, key=lambda trace: (trace.is_live, trace.number), default=None)
+    if traces.followed and not (latest and latest.is_live):
+        says = Evidence(source="claim", says=f"{traces.followed} was tried, and waits for it")
+        return _ended(step, State.FINISHED, number, latest, f"{traces.followed}, which waits for it, was tried", says)
+    if latest and latest.can_be_settled:
+        return _adopted(step, latest)
+    by_table = _by_table(step, traces.row, number, latest)
+    if by_table:
+        return by_table
+    if latest and latest.claim.state is ClaimState.JOB:
+        if not step.scheduled and latest.claim.host != traces.host:
+            return _adopted(step, latest, f", on {latest.claim.host}: only there can be told whether it runs")
+        return held(step, number, latest)
+    if latest and latest.number > step.attempt:
+        return held(step, number, latest)  # a report without a claim
+    if number > step.attempt:
+        return _to_run(step, number, "its last attempt was given up before it started")
+    return Recovery(step, _as_recorded(step), "as the export has it: nothing was found that is younger")
+
+
+def _is_over(step: StepRecord, trace: Trace) -> bool:
+    """Whether the log that is not lost says how an attempt ended."""
+    if trace.token == step.token:
+        return step.phase not in IN_FLIGHT
+    return trace.number < step.attempt
+
+
+def _as_recorded(step: StepRecord) -> str:
+    return "in flight" if step.phase in IN_FLIGHT else step.state.name if step.phase is Phase.DONE else "to run"
+
+
+def _by_table(step: StepRecord, row: Row | None, number: int, latest: Trace | None) -> Recovery | None:
+    """Decide by the status table, which a tick wrote after it had recorded what it shows."""
+    if row is None or (latest and row.job_id != latest.job_id):
+        return None  # it shows an attempt before the latest one
+    says = Evidence(source="status.csv", says=f"{row.state.name}{f', job {row.job_id}' if row.job_id else ''}")
+    how = f"status.csv says {row.state.name}"
+    if row.state in (State.FINISHED, State.CANCELLED) or (row.state in FAILED_STATES and row.ended_at):
+        if row.state is State.FAILED and step.phase is Phase.BLOCKED and not latest:
+            return None  # because of another step, from which that follows
+        return _ended(step, row.state, number, latest, how, says, row)
+    if row.state in (State.TIMEDOUT, State.HWFAILURE) and latest:
+        return _to_run(step, number, f"{how}, and that it goes on", restarts=row.restarts, evidence=(says,))
+    return None
+
+
+def _ended(
+    step: StepRecord, state: State, number: int, latest: Trace | None, how: str, says: Evidence, row: Row | None = None
+) -> Recovery:
+    event = StepRecovered(
+        state=State.FAILED if state is State.HWFAILURE else state,
+        attempt=number,
+        job_id=latest.job_id if latest else (row.job_id if row else step.job_id),
+        started_at=row.started_at if row else None,
+        ended_at=row.ended_at if row else None,
+        restarts=row.restarts if row else step.restarts,
+        message="" if state is State.FINISHED else how,
+        evidence=((says, *latest.evidence) if latest else (says,)),
+    )
+    return Recovery(step, state.name, how, (event,))
+
+
+def _to_run(
+    step: StepRecord, number: int, how: str, *, restarts: int | None = None, evidence: tuple[Evidence, ...] = ()
+) -> Recovery:
+    count = step.restarts if restarts is None else restarts
+    event = StepRecovered(state=State.INITIALIZED, attempt=number, restarts=count, message=how, evidence=evidence)
+    return Recovery(step, "to run", how, (event,))
+
+
+def _adopted(step: StepRecord, trace: Trace, more: str = "") -> Recovery:
+    """Take an attempt up again, so that the next tick settles it as any other."""
+    how = ", ".join(f"{said.source} says {said.says}" for said in trace.evidence) + more
+    if trace.token == step.token and step.phase is Phase.SUBMITTED:
+        return Recovery(step, "in flight", how, adopted=trace.token)
+    requested = step.phase is Phase.REQUESTED and trace.token == step.token
+    if not requested and trace.number <= step.attempt:
+        return held(step, step.attempt, trace)  # it has the number of another attempt
+    events: list[AnyEvent] = []
+    if not requested:
+        kind = SubmissionKind.RESTART if step.restarts else SubmissionKind.RESUBMIT
+        if step.phase is not Phase.READY or step.attempt != trace.number - 1:
+            before = trace.number - 1
+            events.append(StepRecovered(state=State.INITIALIZED, attempt=before, restarts=step.restarts, message=how))
+        kind = kind if trace.number > 1 or step.restarts else SubmissionKind.FIRST
+        events.append(SubmissionRequested(attempt=trace.number, token=trace.token, kind=kind))
+    claim, seen = trace.claim, trace.seen
+    submitted = JobSubmitted(
+        token=trace.token,
+        job_id=trace.job_id,
+        adopted=True,
+        host=claim.host or (seen.host if seen else ""),
+        instance=claim.instance or (seen.instance if seen else ""),
+        evidence=trace.evidence,
+    )
+    return Recovery(step, "adopted", how, (*events, submitted), trace.token)
+
+
+def held(step: StepRecord, number: int, latest: Trace) -> Recovery:
+    """Leave a step to a person, because nobody knows how its latest attempt ended."""
+    where = f" as job {latest.job_id} on {latest.claim.host}" if latest.claim.job_id else ""
+    how = f"attempt {latest.number} began{where}, and nobody knows how it ended"
+    recovered = StepRecovered(
+        state=State.INITIALIZED, attempt=number, job_id=latest.job_id, message=how, evidence=latest.evidence
+    )
+    held: tuple[AnyEvent, ...] = () if step.held else (StepHeld(reason=f"recovered: {how}"),)
+    return Recovery(step, "held", how, (recovered, *held))
+
+
+def newer(step: StepRecord, attempts: Sequence[Trace]) -> bool:
+    """Whether a step was tried after the export was made."""
+    return any(trace.number > step.attempt for trace in attempts)

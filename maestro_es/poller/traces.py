@@ -1,0 +1,124 @@
+"""What the world knows of the attempts of a study, whatever its log knows: claims, reports, jobs, the status table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from msgspec import structs
+
+from maestro_es.adapters.base import RUNNER_NAME, Seen
+from maestro_es.core.evidence import Report
+from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.model import JobState, Micros, Phase, StepRecord
+from maestro_es.errors import RequestRefused, StudyError, Unreachable
+from maestro_es.poller import claims
+from maestro_es.poller.inbox import attempt_of, read_reports, step_of
+from maestro_es.poller.observe import Adapters
+from maestro_es.poller.open_study import Context
+from maestro_es.poller.recovered_steps import Trace
+from maestro_es.poller.study_dir import STATE_DIR, StudyDir
+from maestro_es.spec.maestro_status import Row, read_rows
+
+
+@dataclass
+class World:
+    """What was found: attempts by step, rows of the status table by name, and what a person must be told of."""
+
+    host: str
+    traces: dict[int, list[Trace]] = field(default_factory=dict)
+    rows: Mapping[str, Row] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def attempts(self, number: int) -> tuple[Trace, ...]:
+        """Return what was found of the attempts of a step."""
+        return tuple(self.traces.get(number, ()))
+
+
+def look_around(graph: MemoryGraph, study: StudyDir, context: Context, since: Micros) -> World:
+    """Look at everything once. Unreachable if a scheduler or the file system does not answer."""
+    record = graph.study
+    adapters = context.adapters(record.adapter, context.host._replace(environment=record.environment))
+    world = World(context.host.name)
+    jobs = _jobs(graph, study, adapters)
+    reports = _reports(study)
+    for step in graph.steps():
+        tokens = _tokens(study, step, record.study_id, [*jobs, *reports])
+        world.traces[step.number] = [_trace(study, step, token, reports, jobs) for token in sorted(tokens)]
+    _recall(graph, adapters, world)
+    for token in sorted({*jobs, *reports}):
+        if token.startswith(f"{record.study_id[:8]}-") and step_of(token) > record.steps:
+            what = f"job {jobs[token].job_id}" if token in jobs else "a report"
+            world.warnings.append(f"{what} of attempt {token} is of a step that the export does not have")
+    _table(graph, study, since, world)
+    return world
+
+
+def _jobs(graph: MemoryGraph, study: StudyDir, adapters: Adapters) -> dict[str, Seen]:
+    """Return the jobs that the schedulers have, by token: of the runner here, and where the study was before."""
+    if not adapters.scheduler.can_submit and any(step.attempt for step in graph.steps() if step.scheduled):
+        raise RequestRefused(f"maestro-es can't ask {adapters.scheduler.name} for jobs")
+    runners = {str(study.runner), str(Path(graph.study.root) / STATE_DIR / RUNNER_NAME)}
+    found = adapters.local.find(runners)
+    if adapters.scheduler is not adapters.local:
+        found.update(adapters.scheduler.find(runners))
+    return found
+
+
+def _reports(study: StudyDir) -> dict[str, list[Report]]:
+    reports: dict[str, list[Report]] = {}
+    try:
+        for report in read_reports(study.inbox):
+            reports.setdefault(report.token, []).append(report)
+    except OSError as error:
+        raise Unreachable(f"{study.inbox}: {error.strerror}") from None
+    return reports
+
+
+def _tokens(study: StudyDir, step: StepRecord, study_id: str, known: Sequence[str]) -> set[str]:
+    """Return the tokens of a step of which there is any trace."""
+    try:
+        claimed = claims.tokens_claimed(study.path(step.workspace))
+    except OSError as error:
+        raise Unreachable(f"{study.path(step.workspace)}: {error.strerror}") from None
+    ours = f"{study_id[:8]}-{step.number}-"
+    return {token for token in [*claimed, *known] if token.startswith(ours) and attempt_of(token)}
+
+
+def _trace(
+    study: StudyDir, step: StepRecord, token: str, reports: Mapping[str, list[Report]], jobs: Mapping[str, Seen]
+) -> Trace:
+    try:
+        claim = claims.read_claim(study.path(step.workspace), token)
+    except OSError as error:
+        raise Unreachable(f"{study.path(step.workspace)}: {error.strerror}") from None
+    return Trace(token, attempt_of(token), claim, tuple(reports.get(token, ())), jobs.get(token))
+
+
+def _recall(graph: MemoryGraph, adapters: Adapters, world: World) -> None:
+    """Ask the accounts for the jobs of which nobody else has a word."""
+    unknown = [
+        structs.replace(step, token=trace.token, job_id=trace.claim.job_id, phase=Phase.SUBMITTED)
+        for step in graph.steps()
+        if step.scheduled and step.phase is not Phase.DONE
+        for trace in world.attempts(step.number)
+        if trace.claim.job_id and not trace.can_be_settled
+    ]
+    answers = adapters.scheduler.recall(unknown) if unknown else {}
+    for traces in world.traces.values():
+        for index, trace in enumerate(traces):
+            seen = answers.get(trace.token)
+            if seen and seen.state is not JobState.GONE:
+                traces[index] = replace(trace, seen=seen)
+
+
+def _table(graph: MemoryGraph, study: StudyDir, since: Micros, world: World) -> None:
+    """Read the status table, if a tick has written it after the export was made."""
+    try:
+        if study.status_csv.stat().st_mtime_ns // 1000 >= since:
+            world.rows = read_rows(study.status_csv, [step.name for step in graph.steps()])
+    except FileNotFoundError:
+        return
+    except (OSError, StudyError) as error:
+        world.warnings.append(f"{study.status_csv}: is not looked at: {error}")
