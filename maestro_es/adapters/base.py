@@ -42,7 +42,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Seen:
-    """A scheduler's answer about one job: its state, its own words, and who the job is if it was found by token."""
+    """A scheduler's answer about one job: its state, its own words, and who the job is if it was found by token.
+
+    `delay` is why a job that waits is held up, in the scheduler's own words; empty if it only waits for its turn.
+    """
 
     state: JobState
     words: str = ""
@@ -50,6 +53,18 @@ class Seen:
     job_id: str = ""
     host: str = ""
     instance: str = ""
+    delay: str = ""
+
+
+@dataclass(frozen=True)
+class Queued:
+    """One of the user's jobs as a scheduler lists it; `command` is what it runs, with its arguments."""
+
+    job_id: str
+    state: JobState
+    words: str
+    command: str
+    delay: str = ""
 
 
 class Adapter(Protocol):
@@ -63,6 +78,8 @@ class Adapter(Protocol):
     can_submit: bool
     #: How many submissions it takes at the same time.
     at_once: int
+    #: What tells the clusters apart whose jobs are listed for all studies at once; empty: they can't be.
+    cluster: str
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
         """Return the script's first lines, without a newline at the end."""
@@ -76,9 +93,21 @@ class Adapter(Protocol):
     def submit(self, job: Job) -> Outcome:
         """Submit the runner with the token. Never raises for what a scheduler says."""
 
-    def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:
+    def facts(self) -> dict[str, str]:
+        """Return what the scheduler says of itself that a study should keep, by its own names; empty if it does not.
+
+        Nothing that is to be safe may rest on it.
+        """
+
+    def list_jobs(self) -> list[Queued]:
+        """Return all jobs of this user, for `look`; `Unreachable` if nobody answers."""
+
+    def look(
+        self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[Queued] | None = None
+    ) -> dict[str, Seen]:
         """Return by token what is known of these attempts; `Unreachable` if nobody answers.
 
+        `listed` is what an adapter of the same `cluster` has listed; without it, the scheduler is asked.
         A token that is not in the answer was not asked about; a job that nobody knows is GONE. One that ends with
         IMPORTED is of a job that Maestro submitted: see `maestro_es.adapters.imported`.
         """
@@ -102,4 +131,7 @@ class Adapter(Protocol):
         """Return the commands that `end` runs, or that do what it does; `Unreachable` if nobody answers."""
 
     def end(self, steps: Sequence[StepRecord]) -> None:
-        """Ask that these jobs end. Asked again and again until they have."""
+        """Ask that these jobs end, as the last look has shown them; asked again and again until they have.
+
+        `Unreachable` if nobody answers.
+        """

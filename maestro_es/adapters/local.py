@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters import process
-from maestro_es.adapters.base import Job, Seen
+from maestro_es.adapters.base import Job, Queued, Seen
 from maestro_es.core.evidence import Claim, ClaimState
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Unwritable
@@ -36,6 +36,7 @@ class LocalAdapter:
     grace_seconds = 5.0
     can_submit = True
     at_once = 1
+    cluster = ""
 
     def __init__(self, batch: Mapping[str, Any], host: process.Host) -> None:
         self._shell = batch.get("shell") or "/bin/bash"
@@ -75,7 +76,19 @@ class LocalAdapter:
             os.close(gate)
         return Accepted(str(pid), host.name, host.boot_id)
 
-    def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:
+    def facts(self) -> dict[str, str]:
+        return {}
+
+    def list_jobs(self) -> list[Queued]:
+        """List nothing: processes are looked for one by one."""
+        return []
+
+    def look(
+        self,
+        steps: Sequence[StepRecord],
+        claims: Mapping[str, Claim],
+        listed: Sequence[Queued] | None = None,  # noqa: ARG002 - protocol
+    ) -> dict[str, Seen]:
         seen = {}
         for step in steps:
             claim = claims.get(step.token, Claim())

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from maestro_es.adapters.base import Job, Seen
+from maestro_es.adapters.base import Job, Queued, Seen
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Outcome, Unwritable
@@ -179,6 +179,7 @@ class ScriptsOnly:
     name = ""
     can_submit = False
     at_once = 1
+    cluster = ""
     grace_seconds = 60.0
 
     def submission(self, job: Job) -> list[str]:  # noqa: ARG002 - protocol
@@ -191,7 +192,18 @@ class ScriptsOnly:
     def _refusal(self) -> str:
         return f"maestro-es can't submit to {self.name} yet; it writes scripts with --dry"
 
-    def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:  # noqa: ARG002 - protocol
+    def facts(self) -> dict[str, str]:
+        return {}
+
+    def list_jobs(self) -> list[Queued]:
+        return []
+
+    def look(
+        self,
+        steps: Sequence[StepRecord],
+        claims: Mapping[str, Claim],  # noqa: ARG002 - protocol
+        listed: Sequence[Queued] | None = None,  # noqa: ARG002 - protocol
+    ) -> dict[str, Seen]:
         return {step.token: Seen(JobState.GONE, "nothing was submitted") for step in steps}
 
     def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:  # noqa: ARG002 - protocol

@@ -11,7 +11,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from maestro_es.adapters.base import Job, Seen
+from maestro_es.adapters.base import Job, Queued, Seen
 from maestro_es.adapters.launcher import Asked, fill_in
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
@@ -26,7 +26,7 @@ from maestro_es.adapters.script import (
     resources,
     shebang,
 )
-from maestro_es.adapters.slurm_jobs import SlurmJobs
+from maestro_es.adapters.slurm_jobs import SlurmJobs, slurm_environment
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import StepRecord
 from maestro_es.core.outcomes import Outcome
@@ -94,7 +94,8 @@ class SlurmAdapter:
 
     def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
         self._batch = dict(batch)
-        self._jobs = SlurmJobs({**os.environ, **host.environment})
+        self._jobs = SlurmJobs(slurm_environment(os.environ, host.environment))
+        self.cluster = self._jobs.cluster
 
     def directives(self, job_name: str, description: str, run: Mapping[str, Any]) -> list[Directive]:
         """Return the options of a step's job, for its script and for the submit command."""
@@ -116,8 +117,19 @@ class SlurmAdapter:
     def submit(self, job: Job) -> Outcome:
         return self._jobs.submit(self.submission(job))
 
-    def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:  # noqa: ARG002 - protocol
-        return self._jobs.look(steps)
+    def facts(self) -> dict[str, str]:
+        return self._jobs.facts()
+
+    def list_jobs(self) -> list[Queued]:
+        return self._jobs.list_jobs()
+
+    def look(
+        self,
+        steps: Sequence[StepRecord],
+        claims: Mapping[str, Claim],  # noqa: ARG002 - protocol
+        listed: Sequence[Queued] | None = None,
+    ) -> dict[str, Seen]:
+        return self._jobs.look(steps, listed)
 
     def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:
         return self._jobs.recall(steps)

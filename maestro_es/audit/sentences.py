@@ -67,6 +67,8 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"job {event.job_id} {how}"
         case e.SubmissionRejected():
             return f"the submission was refused: {event.message}"
+        case e.SubmissionUnanswered():
+            return f"nobody knows whether it was submitted: {event.message}"
         case e.AttemptAbandoned():
             return f"the attempt was given up, it can't start any more{_evidence(event.evidence)}"
         case e.SubmissionWithdrawn():

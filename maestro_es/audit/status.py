@@ -118,8 +118,10 @@ def reason(step: StepRecord) -> str:
         return f"upstream: {step.message}"
     if step.state in (*FAILED_STATES, State.CANCELLED):
         return step.message
-    if step.rejections and step.phase in (Phase.READY, Phase.REQUESTED):
+    if step.rejections and step.phase is Phase.READY:
         return f"submission refused: {step.message}"
+    if step.message and step.phase is Phase.REQUESTED:
+        return f"nobody knows whether it was submitted: {step.message}"
     return ""
 
 

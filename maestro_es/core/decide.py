@@ -26,6 +26,10 @@ from maestro_es.core.model import (
 )
 from maestro_es.core.room import rooms
 
+#: How many jobs are requested in one tick while the outcome of a submission is not known: the scheduler may be in
+#: trouble, and what it is not called for any more must be taken back.
+_CAREFUL = 16
+
 #: An event and the number of the step that it is about.
 Draft = tuple[int | None, e.AnyEvent]
 
@@ -33,6 +37,8 @@ Draft = tuple[int | None, e.AnyEvent]
 @dataclass(frozen=True)
 class Observations:
     """What one tick saw. `sightings` is by token; `answered` names the adapters that were asked and answered.
+
+    `silent`: the scheduler does not answer, so nothing is submitted to it.
 
     `salt` makes this tick's tokens its own; `cores` is what the host has. A driver that submits local steps the moment
     others end asks for `ahead` requests more than there are slots.
@@ -47,6 +53,7 @@ class Observations:
     sightings: Mapping[str, Sighting] = field(default_factory=dict)
     strays: tuple[tuple[str, str], ...] = ()
     unreachable: Mapping[str, str] = field(default_factory=dict)
+    silent: bool = False
     answered: frozenset[str] = frozenset()
 
 
@@ -343,10 +350,16 @@ def start_ready(graph: Graph, seen: Observations) -> list[Draft]:
     local, scheduled = rooms(graph, seen.cores)
     drafts: list[Draft] = []
     most = study.open_steps
-    for kind, limit in ((False, local.free(most) + seen.ahead), (True, scheduled.free(most))):
+    jobs = 0 if seen.silent else min(scheduled.free(most), _CAREFUL if _in_doubt(graph) else most)
+    for kind, limit in ((False, local.free(most) + seen.ahead), (True, jobs)):
         ready = graph.ready(scheduled=kind, limit=limit) if limit else ()
         drafts.extend((record.number, _request(study.study_id, seen, record)) for record in ready)
     return drafts
+
+
+def _in_doubt(graph: Graph) -> bool:
+    """Whether nobody knows of some job whether the scheduler has it."""
+    return any(record.scheduled and record.phase is Phase.REQUESTED for record in graph.in_flight())
 
 
 def _request(study_id: str, seen: Observations, record: StepRecord) -> e.SubmissionRequested:

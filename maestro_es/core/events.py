@@ -231,6 +231,13 @@ class SubmissionRejected(Event, frozen=True):
     exit_code: int | None = None
 
 
+class SubmissionUnanswered(Event, frozen=True):
+    """Nobody knows whether the scheduler has the job: what it, or our call of it, said instead of an answer."""
+
+    token: str
+    message: str
+
+
 class AttemptAbandoned(Event, frozen=True):
     """The attempt can never start any more: the poller holds its claim."""
 
@@ -366,9 +373,9 @@ AnyEvent = Union[
     InvocationStarted, StudyCreated, StepTemplateAdded, StepAdded, ConnectionAdded, SettingsChanged, StudyPaused,
     StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated, RebootDetected, LogRecovered,
     PollFailed, PollRecovered, StepImported, StepRecovered, SubmissionRequested, JobSubmitted, SubmissionRejected,
-    AttemptAbandoned, SubmissionWithdrawn, JobStarted, JobMissed, JobFound, StepFinished, StepTimedOut, StepRestarted,
-    HardwareFailed, StepFailed, StepCancelled, StepDryRun, StepReset, StepSkipped, StepHeld,
-    StepReleased, ReportIgnored,
+    SubmissionUnanswered, AttemptAbandoned, SubmissionWithdrawn, JobStarted, JobMissed, JobFound, StepFinished,
+    StepTimedOut, StepRestarted, HardwareFailed, StepFailed, StepCancelled, StepDryRun, StepReset, StepSkipped,
+    StepHeld, StepReleased, ReportIgnored,
 ]  # fmt: skip
 
 #: Every event type by its name in the log.

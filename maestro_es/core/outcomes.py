@@ -1,7 +1,7 @@
 """What came of calling a scheduler, and the events that it makes.
 
 Only a refusal that proves that nothing was queued is a `Rejected`. A time-out, a kill or an answer that nobody can
-read is `InDoubt`: it makes no event, and a later tick settles it.
+read is `InDoubt`: what was said is kept, and a later tick settles it.
 """
 
 from __future__ import annotations
@@ -45,13 +45,18 @@ class Unwritable:
     message: str
 
 
-Outcome = Union[Accepted, Rejected, InDoubt, Unwritable]
+@dataclass(frozen=True)
+class NotCalled:
+    """The scheduler was not called, as it had left another call without an answer; the attempt's claim is ours."""
+
+
+Outcome = Union[Accepted, Rejected, InDoubt, Unwritable, NotCalled]
 
 
 def outcome_events(
     graph: Graph, number: int, token: str, outcome: Outcome, at: Micros, script_digest: str = ""
 ) -> list[e.AnyEvent]:
-    """Return the events of an outcome at a time: none if it is in doubt, or if somebody else settled the attempt."""
+    """Return the events of an outcome at a time: none if somebody else has settled the attempt."""
     record = graph.step(number)
     if record.token != token or record.phase is not Phase.REQUESTED:
         return []
@@ -76,4 +81,6 @@ def outcome_events(
         case Unwritable():
             return [e.StepFailed(token=token, at=at, cause=Cause.SCRIPT, message=outcome.message)]
         case InDoubt():
-            return []
+            return [e.SubmissionUnanswered(token=token, message=outcome.message)]
+        case NotCalled():
+            return [e.SubmissionWithdrawn(token=token)]

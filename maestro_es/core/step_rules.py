@@ -75,7 +75,7 @@ def _requested(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.
     record.kind = event.kind
     record.requested_at = recorded.recorded_at
     record.missed_at = None
-    record.job_id = record.job_host = record.job_instance = ""
+    record.job_id = record.job_host = record.job_instance = record.message = ""
     state = record.state if event.kind is SubmissionKind.RESTART else State.PENDING
     move(graph, record, state, Phase.REQUESTED)
 
@@ -86,6 +86,7 @@ def _submitted(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.
     record.job_host = event.host
     record.job_instance = event.instance
     record.rejections = 0
+    record.message = ""
     if record.submitted_at is None:
         record.submitted_at = record.requested_at
     move(graph, record, record.state, Phase.SUBMITTED)
@@ -96,6 +97,11 @@ def _rejected(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.S
     record.rejections += 1
     record.message = event.message
     move(graph, record, record.state, Phase.READY)
+
+
+def _unanswered(_graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.SubmissionUnanswered) -> None:
+    expect(record, recorded, Phase.REQUESTED)
+    record.message = event.message
 
 
 def _abandoned(graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.AttemptAbandoned) -> None:
@@ -236,6 +242,7 @@ STEP_RULES: dict[type[e.Event], Callable[[Graph, StepRecord, e.Recorded, Any], N
     e.SubmissionRequested: _requested,
     e.JobSubmitted: _submitted,
     e.SubmissionRejected: _rejected,
+    e.SubmissionUnanswered: _unanswered,
     e.AttemptAbandoned: _abandoned,
     e.SubmissionWithdrawn: _withdrawn,
     e.JobStarted: _started,

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from maestro_es.core.model import FAILED_STATES, StudyStatus
 from maestro_es.errors import LogUnavailable, MaestroError, Unreachable
+from maestro_es.poller.ask_ahead import ask_ahead
 from maestro_es.poller.lock import hold, queue_up
 from maestro_es.poller.maestro_requests import are_waiting
+from maestro_es.poller.observe import Asked
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.tick import tick
 from maestro_es.store import registry
@@ -45,10 +47,15 @@ def tick_studies(roots: Iterable[Path], context: Context) -> Outcome:
 
 
 def tick_all(context: Context) -> Outcome:
-    """Tick every registered study; what was complained about before is not said again."""
+    """Tick every registered study; what was complained about before is not said again.
+
+    Each cluster is asked once for the jobs of all of them.
+    """
     outcome = Outcome()
-    for study_id, root in registry.registered().items():
-        code, complaint = _try(root, context, again=True)
+    studies = registry.registered()
+    asked = ask_ahead(studies.values(), context) if len(studies) > 1 else {}
+    for study_id, root in studies.items():
+        code, complaint = _try(root, context, again=True, asked=asked.get(root))
         outcome.note(code)
         if registry.complaint_is_new(study_id, complaint):
             outcome.lines.append(complaint)
@@ -64,10 +71,10 @@ def tick_next(root: Path, context: Context) -> Outcome:
     return outcome
 
 
-def _try(root: Path, context: Context, *, again: bool) -> tuple[int, str]:
+def _try(root: Path, context: Context, *, again: bool, asked: Asked | None = None) -> tuple[int, str]:
     """Tick a study; returns an exit code and what a person must know, with `again` also of what happened before."""
     try:
-        return _tick_one(root, context, again=again)
+        return _tick_one(root, context, again=again, asked=asked)
     except LogUnavailable as error:
         return TRY_AGAIN, str(error)
     except MaestroError as error:
@@ -76,17 +83,17 @@ def _try(root: Path, context: Context, *, again: bool) -> tuple[int, str]:
         return TRY_AGAIN, f"{error.filename or root}: {error.strerror}"
 
 
-def _tick_one(root: Path, context: Context, *, again: bool) -> tuple[int, str]:
+def _tick_one(root: Path, context: Context, *, again: bool, asked: Asked | None) -> tuple[int, str]:
     with OpenStudy(root, context) as study:
         if study.status is not StudyStatus.RUNNING and study.dir.status_csv.exists() and not are_waiting(study.dir):
             return OK, _news(study) if again else ""
         with hold(study.dir.tick_lock) as alone:
-            return _pass(study) if alone else (OK, "")
+            return _pass(study, asked) if alone else (OK, "")
 
 
-def _pass(study: OpenStudy) -> tuple[int, str]:
+def _pass(study: OpenStudy, asked: Asked | None = None) -> tuple[int, str]:
     try:
-        tick(study)
+        tick(study, asked=asked)
     except Unreachable as error:
         return TRY_AGAIN, "\n".join([*study.remarks, f"{study.dir.root}: {error}"])
     if study.remarks:

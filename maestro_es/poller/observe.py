@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from maestro_es.adapters.base import Adapter, Seen
+from maestro_es.adapters.base import Adapter, Queued, Seen
 from maestro_es.adapters.process import Host
 from maestro_es.core.decide import Observations
 from maestro_es.core.evidence import (
@@ -60,11 +60,31 @@ class Moment:
     ahead: int = 0
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What was asked ahead of a tick, in the order of a look.
+
+    That is: the log up to `seq`, the `claims` of attempts in doubt, the scheduler for its jobs. So the `answer` is one
+    for a look at the same state of the log, and no other.
+    """
+
+    seq: int
+    claims: Mapping[str, Claim]
+    answer: Sequence[Queued] | Unreachable
+
+    def at(self, seq: int) -> Asked | None:
+        """Return what a look at the log up to `seq` may rest on: on silence always, nothing is concluded from it."""
+        if seq == self.seq:
+            return self
+        return replace(self, claims={}) if isinstance(self.answer, Unreachable) else None
+
+
 class Look:
     """One look at the world; `observations` is what a tick decides on, `reports` what it read in the inbox.
 
-    `remains` says whether anything was found that runs on without its runner. `abandon` makes the claim of an attempt
-    that is to be given up: the one thing that a look may do to the world.
+    `remains` says whether anything was found that runs on without its runner. `asked` is what the scheduler has been
+    asked already; a look that is `local` leaves it, and its steps, alone. `abandon` makes the claim of an attempt that
+    is to be given up: the one thing that a look may do to the world.
     """
 
     def __init__(
@@ -73,7 +93,9 @@ class Look:
         study: StudyDir,
         adapters: Adapters,
         moment: Moment,
+        asked: Asked | None = None,
         *,
+        local: bool = False,
         abandon: Callable[[Path, str], Claim] = claims.abandon,
     ) -> None:
         self._abandon = abandon
@@ -81,11 +103,20 @@ class Look:
         self._study = study
         self._adapters = adapters
         self._moment = moment
+        self._asked = asked
         self._unreachable: dict[str, str] = {}
         self._answered: set[str] = set()
         self.remains = False
-        in_flight = list(graph.in_flight())
-        found = {step.token: self._claim(step) for step in in_flight if step.phase is Phase.REQUESTED}
+        self.local = local
+        #: Whether the scheduler did not answer, or was not asked, so that it is not called for anything else.
+        self.silent = local
+        in_flight = [step for step in graph.in_flight() if not (local and step.scheduled)]
+        known = asked.claims if asked else {}
+        found = {
+            step.token: known.get(step.token) or self._claim(step)
+            for step in in_flight
+            if step.phase is Phase.REQUESTED
+        }
         seen = self._ask(in_flight, found)
         self.reports = read_reports(study.inbox)
         by_token: dict[str, list[Report]] = {}
@@ -109,6 +140,7 @@ class Look:
             sightings=sightings,
             strays=self._strays(set(sightings)),
             unreachable=self._unreachable,
+            silent=self.silent,
             answered=frozenset(self._answered - self._unreachable.keys()),
         )
 
@@ -123,18 +155,29 @@ class Look:
 
     def _ask(self, in_flight: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, Seen | Silence]:
         """Ask each adapter once for all its jobs."""
+        local, scheduler = self._adapters.local, self._adapters.scheduler
+        here = [step for step in in_flight if not step.scheduled]
+        queued = [step for step in in_flight if step.scheduled]
         answers: dict[str, Seen | Silence] = {}
-        for scheduled, adapter in ((False, self._adapters.local), (True, self._adapters.scheduler)):
-            steps = [step for step in in_flight if step.scheduled is scheduled]
-            if not steps:
-                continue
+        if here:
+            answers.update(local.look(here, found))
+            self._answered.add(local.name)
+        if queued or self._asked:
             try:
-                answers.update(adapter.look(steps, found))
-                self._answered.add(adapter.name)
+                answers.update(scheduler.look(queued, found, self._listed()))
+                self._answered.add(scheduler.name)
             except Unreachable as error:
-                self._unreachable[adapter.name] = str(error)
-                answers.update((step.token, Silence.UNREACHABLE) for step in steps)
+                self.silent = True
+                self._unreachable[scheduler.name] = str(error)
+                answers.update((step.token, Silence.UNREACHABLE) for step in queued)
         return answers
+
+    def _listed(self) -> Sequence[Queued] | None:
+        """Return the jobs that were listed ahead, if they were."""
+        answer = self._asked.answer if self._asked else None
+        if isinstance(answer, Unreachable):
+            raise answer
+        return answer
 
     def _recall(self, in_flight: Sequence[StepRecord], sightings: dict[str, Sighting]) -> None:
         """Ask the accounts, once, for the jobs that the queue does not know and that have left no word."""

@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from maestro_es.adapters.base import Adapter
 from maestro_es.core.decide import Draft
 from maestro_es.core.model import Phase, StepRecord
 from maestro_es.core.outcomes import InDoubt, Outcome, Unwritable, outcome_events
 from maestro_es.errors import StudyError
+from maestro_es.poller.caller import Caller
 from maestro_es.poller.open_study import OpenStudy, Submitted
 from maestro_es.poller.workspace import prepare
 
@@ -66,7 +66,7 @@ def _submit(study: OpenStudy, steps: Sequence[int]) -> Iterator[Submitted]:
     requested = [study.graph.step(number) for number in steps]
     for adapter in {id(adapter): adapter for adapter in (study.adapters.local, study.adapters.scheduler)}.values():
         mine = [(step.number, step.token) for step in requested if study.adapters.of(step) is adapter]
-        for submitted in _results(_calls(study, adapter, mine), min(adapter.at_once, len(mine))):
+        for submitted in _results(_calls(study, Caller(adapter), mine), min(adapter.at_once, len(mine))):
             study.context.after("submit")
             yield submitted
 
@@ -91,24 +91,22 @@ def _results(calls: Iterator[Callable[[], Submitted]], at_once: int) -> Iterator
             yield under_way.popleft().result()
 
 
-def _calls(
-    study: OpenStudy, adapter: Adapter, attempts: Iterable[tuple[int, str]]
-) -> Iterator[Callable[[], Submitted]]:
+def _calls(study: OpenStudy, caller: Caller, attempts: Iterable[tuple[int, str]]) -> Iterator[Callable[[], Submitted]]:
     """Write the scripts of attempts, but for those that somebody else has settled by now; yields what submits each."""
     for number, token in attempts:
         step = study.graph.step(number)
         if step.token == token and step.phase is Phase.REQUESTED:
-            yield _prepare(study, adapter, step)
+            yield _prepare(study, caller, step)
 
 
-def _prepare(study: OpenStudy, adapter: Adapter, step: StepRecord) -> Callable[[], Submitted]:
+def _prepare(study: OpenStudy, caller: Caller, step: StepRecord) -> Callable[[], Submitted]:
     at = study.context.now()
     number, token = step.number, step.token
     try:
-        job, digest = prepare(study.graph, step, study.dir, adapter, study.adapters.scheduler)
+        job, digest = prepare(study.graph, step, study.dir, caller.adapter, study.adapters.scheduler)
     except (OSError, ValueError, StudyError) as error:
         passing = isinstance(error, OSError) and error.errno in _PASSING
         outcome: Outcome = (InDoubt if passing else Unwritable)(f"its script can't be written: {error}")
         return lambda: Submitted(number, token, outcome, at)
     study.context.after("script")
-    return lambda: Submitted(number, token, adapter.submit(job), at, digest)
+    return lambda: Submitted(number, token, caller.submit(job), at, digest)

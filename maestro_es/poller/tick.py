@@ -7,6 +7,7 @@ have written nothing.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 from maestro_es.core.decide import (
@@ -25,7 +26,7 @@ from maestro_es.core.model import Cause, State, StepRecord, StudyStatus
 from maestro_es.errors import ConcurrentAppend, StudyError, Unreachable
 from maestro_es.poller.inbox import remove_reports
 from maestro_es.poller.maestro_requests import take_requests
-from maestro_es.poller.observe import Look, Moment
+from maestro_es.poller.observe import Asked, Look, Moment
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.state_dir import make_state_dir
 from maestro_es.poller.status_csv import write_status
@@ -39,11 +40,13 @@ _TRIES = 5
 Submit = Callable[[OpenStudy, Sequence[int]], None]
 
 
-def tick(study: OpenStudy, *, show: bool = True, ahead: int = 0, submit: Submit = submit) -> StudyStatus:
+def tick(
+    study: OpenStudy, *, show: bool = True, ahead: int = 0, submit: Submit = submit, asked: Asked | None = None
+) -> StudyStatus:
     """Advance a study by one pass.
 
     A driver that makes many passes leaves ``status.csv`` for a later one (`show` off), may have steps requested
-    `ahead` of free slots, and submits in its own way.
+    `ahead` of free slots, and submits in its own way. Who ticks many studies has `asked` their scheduler for all.
 
     Unreachable says that a scheduler or the file system did not answer: nothing was concluded about its jobs, but
     everything else was done. What else a person must know is in the study's `remarks`.
@@ -52,14 +55,16 @@ def tick(study: OpenStudy, *, show: bool = True, ahead: int = 0, submit: Submit 
     make_state_dir(study.dir)
     study.log.refresh()
     before = study.log.head.seq
-    look: Look | None = None
+    unreachable: dict[str, str] = {}
     for remaining in reversed(range(_TRIES)):
         try:
             study.locate()
             study.remarks += take_requests(study)
-            look = _pass(study, ahead, submit)
+            look = _pass(study, ahead, submit, asked)
+            unreachable.update(look.observations.unreachable if look else {})
             if look and look.remains:
-                look = _pass(study, ahead, submit)  # what remained was ended: as a rule it is gone by now
+                look = _pass(study, ahead, submit, local=True)  # what remained was ended: as a rule it is gone by now
+                unreachable.update(look.observations.unreachable if look else {})
             break
         except ConcurrentAppend:
             if not remaining:
@@ -68,9 +73,8 @@ def tick(study: OpenStudy, *, show: bool = True, ahead: int = 0, submit: Submit 
     if show and (study.log.head.seq != before or not study.dir.status_csv.exists()):
         show_status(study)
     study.dir.last_tick.touch()
-    if look and look.observations.unreachable:
-        silent = look.observations.unreachable.items()
-        raise Unreachable("; ".join(f"{name}: {message}" for name, message in silent))
+    if unreachable:
+        raise Unreachable("; ".join(f"{name}: {message}" for name, message in unreachable.items()))
     return study.status
 
 
@@ -80,18 +84,22 @@ def show_status(study: OpenStudy) -> None:
     study.context.after("status")
 
 
-def _pass(study: OpenStudy, ahead: int, submit: Submit) -> Look | None:
-    """Make one pass; returns what was seen, or None if there was nothing to look for."""
+def _pass(
+    study: OpenStudy, ahead: int, submit: Submit, asked: Asked | None = None, *, local: bool = False
+) -> Look | None:
+    """Make one pass, over all or only the `local` steps; returns what was seen, if there was anything to look for."""
     if study.status is not StudyStatus.RUNNING:
         return None
     if study.graph.study.settings.dry_run:
         _dry_run(study)
         return None
     context = study.context
-    look = Look(study.graph, study.dir, study.adapters, Moment(context.now(), context.host, context.salt(), ahead))
+    moment = Moment(context.now(), context.host, context.salt(), ahead)
+    may_use = asked and asked.at(study.log.head.seq)
+    look = Look(study.graph, study.dir, study.adapters, moment, may_use, local=local)
     drafts = _decide(study, look.observations)
     _remove_settled(study, look)
-    _end_jobs(study, look.observations)
+    _end_jobs(study, look)
     submit(study, submissions(drafts))
     _complete(study)
     return look
@@ -128,12 +136,14 @@ def _remove_settled(study: OpenStudy, look: Look) -> None:
     study.context.after("remove")
 
 
-def _end_jobs(study: OpenStudy, seen: Observations) -> None:
-    steps = jobs_to_end(study.graph, seen)
+def _end_jobs(study: OpenStudy, look: Look) -> None:
+    """Ask that jobs end. Who does not answer is asked by the next tick."""
+    steps = jobs_to_end(study.graph, look.observations)
     for scheduled, adapter in ((False, study.adapters.local), (True, study.adapters.scheduler)):
         mine = [step for step in steps if step.scheduled is scheduled]
-        if mine:
-            adapter.end(mine)
+        if mine and not (scheduled and look.silent):
+            with contextlib.suppress(Unreachable):
+                adapter.end(mine)
             study.context.after("end")
 
 

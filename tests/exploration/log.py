@@ -18,7 +18,7 @@ from maestro_es.core.decide import Draft, Observations, complete, decide, submis
 from maestro_es.core.evidence import Answer, Claim, ClaimState, Conclusion, Sighting, Silence, judge
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, Settings, StepRecord, StudyStatus
-from maestro_es.core.outcomes import Accepted, Outcome, Rejected, outcome_events
+from maestro_es.core.outcomes import Accepted, InDoubt, NotCalled, Outcome, Rejected, outcome_events
 from maestro_es.core.reducer import apply
 from maestro_es.errors import InvalidTransition
 from maestro_es.poller.inbox import parse_report
@@ -35,8 +35,13 @@ CLAIMS = {
     "second": Claim(ClaimState.JOB, "7", "node", "boot"),
 }
 
-#: How a call of the scheduler can be answered, but for no answer.
-OUTCOMES: dict[str, Outcome] = {"accepted": Accepted("7"), "refused": Rejected("invalid partition", 1)}
+#: What a call of the scheduler can come to, and that it was not called after all.
+OUTCOMES: dict[str, Outcome] = {
+    "accepted": Accepted("7"),
+    "refused": Rejected("invalid partition", 1),
+    "in doubt": InDoubt("no answer"),
+    "not called": NotCalled(),
+}
 
 
 class Violation(AssertionError):
@@ -106,7 +111,7 @@ class Log:
         self._graphs: list[MemoryGraph] = []
         self._numbers: dict[bytes, int] = {}
         self._decisions: dict[tuple[int, Seen | None, tuple[tuple[str, str], ...]], Decision] = {}
-        self._outcomes: dict[tuple[int, int, str], int] = {}
+        self._outcomes: dict[tuple[int, int, str], int | None] = {}
         added = e.StepAdded(name="step", template="step", workspace="step", scheduled=True)
         self.first = self._fold(MemoryGraph(), [
             (None, e.StudyCreated(study_id="feed", root="/study", adapter={"type": "slurm"}, settings=settings)),
@@ -138,6 +143,7 @@ class Log:
             sightings={record.token: sighting(seen, record.attempt)} if seen else {},
             strays=strays,
             unreachable={SCHEDULER: "no answer"} if silent else {},
+            silent=seen is not None and seen.queue == "unreachable",
             answered=frozenset([SCHEDULER] if seen and not silent else []),
         )  # fmt: skip
         drafts: list[Draft] = []
@@ -150,13 +156,13 @@ class Log:
         after = self._number(graph) if drafts else number
         return Decision(tuple(event for _, event in drafts), after, bool(submissions(drafts)))
 
-    def outcome(self, number: int, attempt: int, outcome: str) -> int:
-        """Return the state after the outcome of a submission is appended, the same one if it makes no event."""
+    def outcome(self, number: int, attempt: int, outcome: str) -> int | None:
+        """Return the state after the outcome of a submission is appended, None if it makes no event."""
         key = (number, attempt, outcome)
         if key not in self._outcomes:
             events = outcome_events(self._graphs[number], STEP, token(attempt), OUTCOMES[outcome], 0)
             drafts: list[Draft] = [(STEP, event) for event in events]
-            self._outcomes[key] = self._fold(self._graphs[number], drafts) if drafts else number
+            self._outcomes[key] = self._fold(self._graphs[number], drafts) if drafts else None
         return self._outcomes[key]
 
     def completed(self, number: int) -> int:
@@ -170,7 +176,8 @@ class Log:
         return self._number(graph)
 
     def _number(self, graph: MemoryGraph) -> int:
-        key = msgspec.msgpack.encode((graph.step(STEP), graph.study))
+        told = msgspec.structs.replace(graph.step(STEP), message="")  # no rule asks what a person is told
+        key = msgspec.msgpack.encode((told, graph.study))
         if key not in self._numbers:
             self._numbers[key] = len(self._graphs)
             self._graphs.append(graph)

@@ -189,18 +189,23 @@ class Pollers:
             yield f"removes {name}", world._replace(inbox=world.inbox - {name}), then if rest else _acted(then)
 
     def _submit(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
-        """Mirrors `submit._submit`. In doubt: no event, and the tick ends."""
-        if world.attempt(self._attempt(poller)).first != "none":
+        """Mirrors `submit._submit`, and `Caller`, which may not call the scheduler if it makes the claim."""
+        number = self._attempt(poller)
+        attempt = world.attempt(number)
+        if attempt.first != "none":
             raise Violation("a token was submitted twice")
-        for words, outcome, after in submitted(world, self._attempt(poller)):
-            then = poller._replace(at="record", outcome=outcome) if outcome else Poller()
-            yield f"submits, and the scheduler {words}", after, then
+        for words, outcome, after in submitted(world, number):
+            yield f"submits, and the scheduler {words}", after, poller._replace(at="record", outcome=outcome)
+        if attempt.claim == "none":
+            after = world.with_attempt(number, attempt._replace(claim="abandoned"))
+            yield "takes the attempt back", after, poller._replace(at="record", outcome="not called")
 
     def _record(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
         """Mirrors `record_outcomes`: it looks at the new state and tries again until it may append."""
         after = self._log.outcome(world.log, self._attempt(poller), poller.outcome)
-        then = Poller(at="complete", log=after) if self._log.completed(after) != after else Poller()
-        yield f"records the outcome: {poller.outcome}", _appended(world, after) if after != world.log else world, then
+        known = world.log if after is None else after
+        then = Poller(at="complete", log=known) if self._log.completed(known) != known else Poller()
+        yield f"records the outcome: {poller.outcome}", world if after is None else _appended(world, after), then
 
     def _complete(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
         """Mirrors `tick._complete`."""

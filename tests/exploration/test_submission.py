@@ -35,12 +35,12 @@ class Case(NamedTuple):
 
 
 CASES = [
-    Case(2, 1, frozenset(), 47217),
-    Case(2, 1, frozenset({"lose"}), 48386),
-    Case(2, 1, frozenset({"kill"}), 101259),
-    Case(1, 2, frozenset({"kill"}), 34463),
-    Case(1, 1, frozenset({"kill", "requeue"}), 24402),
-    Case(1, 1, FAULTS, 226846),
+    Case(2, 1, frozenset(), 61609),
+    Case(2, 1, frozenset({"lose"}), 63096),
+    Case(2, 1, frozenset({"kill"}), 128627),
+    Case(1, 2, frozenset({"kill"}), 35459),
+    Case(1, 1, frozenset({"kill", "requeue"}), 24526),
+    Case(1, 1, FAULTS, 227331),
 ]
 
 #: Minutes, and a gigabyte. How many worlds these have is not written down.

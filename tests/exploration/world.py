@@ -170,17 +170,17 @@ def _scheduler(world: World, number: int, attempt: Attempt) -> Iterator[Move]:
 
 
 def submitted(world: World, number: int) -> Iterator[tuple[str, str, World]]:
-    """Yield what a call of the scheduler may come to: words, the outcome (empty: in doubt), and the world after it."""
+    """Yield what a call of the scheduler may come to: words, the outcome, and the world after it."""
     attempt = world.attempt(number)
     queued = world.with_attempt(number, attempt._replace(first="queued"))
     yield "accepts", "accepted", queued
-    yield "accepts and does not answer", "", queued
+    yield "accepts and does not answer", "in doubt", queued
     yield (
         "accepts, will deliver late, and does not answer",
-        "",
+        "in doubt",
         world.with_attempt(number, attempt._replace(first="sent")),
     )
-    yield "does not hear", "", world.with_attempt(number, attempt)
+    yield "does not hear", "in doubt", world.with_attempt(number, attempt)
     yield "refuses", "refused", world.with_attempt(number, attempt)
 
 

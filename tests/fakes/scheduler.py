@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from maestro_es.adapters import process
-from maestro_es.adapters.base import Job, Seen
+from maestro_es.adapters.base import Job, Queued, Seen
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected
@@ -68,6 +68,7 @@ class FakeScheduler:
     extension = "fake.sh"
     can_submit = True
     at_once = 1
+    cluster = ""
 
     def __init__(self, folder: Path, grace_seconds: float = 0.3) -> None:
         self.folder = folder
@@ -100,7 +101,15 @@ class FakeScheduler:
             return InDoubt("fake: no answer")
         return Accepted(queued.job_id)
 
-    def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:
+    def facts(self) -> dict[str, str]:
+        return {}
+
+    def list_jobs(self) -> list[Queued]:
+        return []
+
+    def look(
+        self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[Queued] | None = None
+    ) -> dict[str, Seen]:
         if (self.folder / "unreachable").exists():
             raise Unreachable("fake: the controller does not answer")
         jobs = [job for job in self.jobs() if job.shown]

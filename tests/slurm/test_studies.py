@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import os
 import pwd
@@ -10,101 +9,18 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.errors import Unreachable
-from maestro_es.poller.observe import Adapters
-from maestro_es.poller.open_study import Context, OpenStudy, make_adapters
+from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.tick import tick
-from maestro_es.store.verification import verify
 from tests.e2e.command import maestro_es
 from tests.slurm.configuration import Options
-
-HEAD = """
-description: {name: study, description: a study on Slurm}
-batch: {type: slurm, host: here, bank: mine, queue: debug}
-study:
-"""
-LEDGER = "echo $MAESTRO_ES_TOKEN >> $(OUTPUT_PATH)/ledger"
-
-
-def _step(name: str, cmd: str = "", depends: Sequence[str] = (), **run: str) -> str:
-    """Return a scheduled step that notes its token in the ledger before it runs its command."""
-    more = "".join(f", {key.replace('_', ' ')}: {value}" for key, value in run.items())
-    command = f"{LEDGER}; {cmd or 'true'}"
-    waits = f", depends: [{', '.join(depends)}]" if depends else ""
-    return f"    - {{name: {name}, description: d, run: {{procs: 1, cmd: '{command}'{waits}{more}}}}}\n"
-
-
-def _impatient(batch: Mapping[str, Any], host: Host) -> Adapters:
-    """The adapters of a study, with a grace of a second: safety does not rest on it, and a test does not wait."""
-    adapters = make_adapters(batch, host)
-    adapters.scheduler.grace_seconds = 1
-    return adapters
-
-
-CONTEXT = Context(adapters=_impatient)
-
-
-@pytest.fixture
-def launch(tmp_path: Path) -> Callable[..., Path]:
-    """Launch a study of these steps."""
-
-    def start(*steps: str, more: str = "", options: Sequence[str] = ()) -> Path:
-        (tmp_path / "study.yaml").write_text(HEAD + "".join(steps) + more)
-        done = maestro_es("run", "-y", *options, "-o", tmp_path / "study", tmp_path / "study.yaml")
-        assert done.returncode == 0, done
-        return tmp_path / "study"
-
-    return start
-
-
-def _finish(root: Path, context: Context = CONTEXT, seconds: float = 60) -> StudyStatus:
-    """Tick a study to its end."""
-    deadline = time.monotonic() + seconds
-    with OpenStudy(root, context) as study:
-        while study.status is StudyStatus.RUNNING and time.monotonic() < deadline:
-            tick(study)
-            time.sleep(0.1)
-        verify(study.log)
-        return study.status
-
-
-def _wait_for(root: Path, **states: State) -> None:
-    """Tick until the steps are in these states."""
-    deadline = time.monotonic() + 30
-    with OpenStudy(root, CONTEXT) as study:
-        while time.monotonic() < deadline:
-            tick(study)
-            found = {step.name: step.state for step in study.graph.steps()}
-            if all(found[name] is state for name, state in states.items()):
-                return
-            time.sleep(0.1)
-    pytest.fail(f"still {found}")
-
-
-def _states(root: Path) -> dict[str, str]:
-    with (root / "status.csv").open() as table:
-        return {row["Step Name"]: row["State"] for row in csv.DictReader(table)}
-
-
-def _events(root: Path, kind: type[e.Event]) -> list[Any]:
-    with OpenStudy(root, CONTEXT) as study:
-        return [recorded.event for recorded in study.log.events() if isinstance(recorded.event, kind)]
-
-
-def _ledger(root: Path) -> list[str]:
-    """The tokens that have run; none may be in it twice."""
-    tokens = (root / "ledger").read_text().split()
-    assert len(set(tokens)) == len(tokens)
-    return tokens
+from tests.slurm.studies import CONTEXT, LEDGER, events, finish, impatient, ledger, states, step, wait_for_states
 
 
 def test_a_study_launched_in_a_rich_environment_finishes_in_a_bare_one(cluster, launch, monkeypatch, tmp_path):
@@ -112,22 +28,22 @@ def test_a_study_launched_in_a_rich_environment_finishes_in_a_bare_one(cluster, 
     monkeypatch.setenv("HOME", str(tmp_path))
     root = launch(
         "    - {name: prep, description: d, run: {cmd: echo prepared > file}}\n",
-        _step("sim", "cat $(prep.workspace)/file; echo $(N) > n", ["prep"]),
-        _step("post", "cat $(sim.workspace)/*/n", ["sim_*"]),
+        step("sim", "cat $(prep.workspace)/file; echo $(N) > n", ["prep"]),
+        step("post", "cat $(sim.workspace)/*/n", ["sim_*"]),
         more="global.parameters: {N: {values: [1, 2, 3], label: N.%%}}\n",
     )
     program = str(Path(sys.executable).with_name("maestro-es"))
     variables = (f"HOME={tmp_path}", f"LOGNAME={pwd.getpwuid(os.geteuid()).pw_name}", "PATH=/usr/bin:/bin")
     bare = ["/usr/bin/env", "-i", *variables, "SHELL=/bin/sh", program, "tick", "--all"]
     deadline = time.monotonic() + 60
-    while set(_states(root).values()) != {"FINISHED"} and time.monotonic() < deadline:
+    while set(states(root).values()) != {"FINISHED"} and time.monotonic() < deadline:
         done = subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         time.sleep(0.2)
-    assert set(_states(root).values()) == {"FINISHED"}
+    assert set(states(root).values()) == {"FINISHED"}
     assert (root / "post" / "post.out").read_text() == "1\n2\n3\n"
     assert (root / "sim" / "N.2" / "sim_N.2.out").read_text() == "prepared\n"
-    assert len(_ledger(root)) == 4
+    assert len(ledger(root)) == 4
 
 
 def test_local_steps_of_a_slurm_study_run_here_in_parallel_up_to_their_own_limit(cluster, launch, tmp_path):
@@ -135,40 +51,40 @@ def test_local_steps_of_a_slurm_study_run_here_in_parallel_up_to_their_own_limit
     near = f"[ -z $SLURM_JOB_ID ] && echo 1 >> $(SPECROOT)/busy; {wait}; echo -1 >> $(SPECROOT)/busy # $(N)"
     root = launch(
         f"    - {{name: near, description: d, run: {{cmd: '{near}'}}}}\n",
-        _step("far", f"[ -n $SLURM_JOB_ID ] && {wait}"),
+        step("far", f"[ -n $SLURM_JOB_ID ] && {wait}"),
         more="global.parameters: {N: {values: [1, 2, 3, 4, 5, 6], label: N.%%}}\n",
         options=["--local-slots", "2"],
     )
-    _wait_for(root, **{"far": State.RUNNING, "near_N.1": State.RUNNING, "near_N.2": State.RUNNING})
+    wait_for_states(root, **{"far": State.RUNNING, "near_N.1": State.RUNNING, "near_N.2": State.RUNNING})
     with OpenStudy(root, CONTEXT) as study:
         assert len(study.graph.in_flight()) == 3  # and each tick has returned
     (tmp_path / "go").touch()
 
-    assert _finish(root) is StudyStatus.FINISHED
+    assert finish(root) is StudyStatus.FINISHED
 
     running = list(itertools.accumulate(map(int, (tmp_path / "busy").read_text().split())))
     assert (max(running), len(running)) == (2, 12)
 
 
 def test_exit_codes_are_kept_and_what_waits_for_a_failed_step_fails(cluster, launch):
-    root = launch(_step("bad", "exit 3"), _step("after", "", ["bad"]))
-    assert _finish(root) is StudyStatus.FAILURE
-    own, upstream = _events(root, e.StepFailed)
+    root = launch(step("bad", "exit 3"), step("after", "", ["bad"]))
+    assert finish(root) is StudyStatus.FAILURE
+    own, upstream = events(root, e.StepFailed)
     assert (own.exit_code, own.message) == (3, "exit code 3")
     assert upstream.message == "bad ended FAILED"
 
 
 def test_a_refused_submission_fails_its_step_alone_in_slurms_own_words(cluster, launch):
-    root = launch(_step("refused", qos="high", walltime="nonsense"), _step("fine"))
-    assert _finish(root) is StudyStatus.FAILURE
-    assert _states(root) == {"refused": "FAILED", "fine": "FINISHED"}
-    [rejected] = _events(root, e.SubmissionRejected)
+    root = launch(step("refused", qos="high", walltime="nonsense"), step("fine"))
+    assert finish(root) is StudyStatus.FAILURE
+    assert states(root) == {"refused": "FAILED", "fine": "FINISHED"}
+    [rejected] = events(root, e.SubmissionRejected)
     assert "Invalid --time specification" in rejected.message
 
 
 def test_while_the_controller_is_down_nothing_is_concluded_and_the_study_goes_on_afterwards(start_cluster, launch):
     cluster = start_cluster(Options(message_timeout=2))
-    root = launch(_step("long", "sleep 2"), _step("after", "", ["long"]))
+    root = launch(step("long", "sleep 2"), step("after", "", ["long"]))
     cluster.kill("slurmctld")
     with OpenStudy(root, CONTEXT) as study:
         head = study.log.head.seq
@@ -182,8 +98,8 @@ def test_while_the_controller_is_down_nothing_is_concluded_and_the_study_goes_on
     assert maestro_es("tick", root).returncode == 75
     cluster.resume("slurmctld")
     cluster.wait_for_nodes()
-    assert _finish(root) is StudyStatus.FINISHED
-    assert len(_events(root, e.PollFailed)) == len(_events(root, e.PollRecovered)) == 1
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(events(root, e.PollFailed)) == len(events(root, e.PollRecovered)) == 1
 
 
 @pytest.fixture
@@ -205,104 +121,104 @@ def sbatch(tmp_path, monkeypatch):
 
 def test_a_job_whose_submission_printed_nothing_is_found_by_its_token(cluster, launch, sbatch):
     sbatch('"$real" "$@" >/dev/null; kill -9 $$')
-    root = launch(_step("only", "sleep 1"))
-    assert _finish(root) is StudyStatus.FINISHED
-    assert [event.adopted for event in _events(root, e.JobSubmitted)] == [True]
-    assert len(_ledger(root)) == 1
+    root = launch(step("only", "sleep 1"))
+    assert finish(root) is StudyStatus.FINISHED
+    assert [event.adopted for event in events(root, e.JobSubmitted)] == [True]
+    assert len(ledger(root)) == 1
 
 
 def test_a_submission_that_says_failure_and_makes_a_job_is_not_made_again(cluster, launch, sbatch):
     sbatch('"$real" "$@" >/dev/null; echo "sbatch: error: Batch job submission failed: Socket timed out" >&2; exit 1')
-    root = launch(_step("only"))
-    assert _finish(root) is StudyStatus.FINISHED
-    assert len(_ledger(root)) == 1
+    root = launch(step("only"))
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 1
 
 
 def test_a_submission_that_was_sent_twice_runs_once(cluster, launch, sbatch):
     sbatch('"$real" "$@" >/dev/null; exec "$real" "$@"')
-    root = launch(_step("only", "sleep 1"))
-    assert _finish(root) is StudyStatus.FINISHED
-    assert len(_ledger(root)) == 1
+    root = launch(step("only", "sleep 1"))
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 1
 
 
 def test_a_job_that_was_acknowledged_and_lost_is_missed_given_up_and_submitted_again(cluster, launch, sbatch):
     sbatch('if once 2>/dev/null; then echo 4000000; else exec "$real" "$@"; fi')
-    root = launch(_step("only"))
-    assert _finish(root) is StudyStatus.FINISHED
-    assert len(_events(root, e.JobMissed)) == len(_events(root, e.AttemptAbandoned)) == 1
-    assert [event.attempt for event in _events(root, e.SubmissionRequested)] == [1, 2]
-    assert len(_ledger(root)) == 1
+    root = launch(step("only"))
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(events(root, e.JobMissed)) == len(events(root, e.AttemptAbandoned)) == 1
+    assert [event.attempt for event in events(root, e.SubmissionRequested)] == [1, 2]
+    assert len(ledger(root)) == 1
 
 
 def test_an_id_that_now_is_another_job_is_not_believed(cluster, launch, sbatch):
     foreign = cluster.run("sbatch", "--parsable", "--output=/dev/null", "--wrap", "sleep 30").stdout.strip()
     sbatch(f'if once 2>/dev/null; then echo {foreign}; else exec "$real" "$@"; fi')
-    root = launch(_step("only"))
-    assert _finish(root) is StudyStatus.FINISHED
-    assert _events(root, e.JobSubmitted)[0].job_id == foreign
+    root = launch(step("only"))
+    assert finish(root) is StudyStatus.FINISHED
+    assert events(root, e.JobSubmitted)[0].job_id == foreign
     assert "RUNNING" in cluster.run("squeue", "-h", "-j", foreign, "-o", "%T").stdout
-    assert len(_ledger(root)) == 1
+    assert len(ledger(root)) == 1
 
 
 def test_a_cancelled_study_leaves_no_job_in_the_queue(cluster, launch):
-    root = launch(_step("long", "sleep 60"), _step("after", "", ["long"]))
-    _wait_for(root, long=State.RUNNING)
+    root = launch(step("long", "sleep 60"), step("after", "", ["long"]))
+    wait_for_states(root, long=State.RUNNING)
     done = maestro_es("cancel", "-y", root)
     assert done.returncode == 0
-    assert _finish(root) is StudyStatus.CANCELLED
-    assert set(_states(root).values()) == {"CANCELLED"}
+    assert finish(root) is StudyStatus.CANCELLED
+    assert set(states(root).values()) == {"CANCELLED"}
     assert cluster.run("squeue", "-h", "--name=long").stdout == ""
 
 
 def test_a_job_cancelled_by_hand_is_a_cancelled_step(cluster, launch):
-    root = launch(_step("long", "sleep 60"), _step("other"))
-    _wait_for(root, long=State.RUNNING)
+    root = launch(step("long", "sleep 60"), step("other"))
+    wait_for_states(root, long=State.RUNNING)
     cluster.run("scancel", "--name=long")
-    assert _finish(root) is StudyStatus.CANCELLED
-    assert _states(root) == {"long": "CANCELLED", "other": "FINISHED"}
-    [cancelled] = _events(root, e.StepCancelled)
+    assert finish(root) is StudyStatus.CANCELLED
+    assert states(root) == {"long": "CANCELLED", "other": "FINISHED"}
+    [cancelled] = events(root, e.StepCancelled)
     assert cancelled.message == "cancelled outside of maestro-es"
 
 
 def test_a_job_whose_node_failed_is_submitted_again(cluster, launch):
-    root = launch(_step("only", "sleep 3"))
-    _wait_for(root, only=State.RUNNING)
+    root = launch(step("only", "sleep 3"))
+    wait_for_states(root, only=State.RUNNING)
     while not (root / "ledger").exists():
         time.sleep(0.05)
     node = cluster.run("squeue", "-h", "--name=only", "-o", "%N").stdout.strip()
     cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    assert _finish(root) is StudyStatus.FINISHED
-    [failure] = _events(root, e.HardwareFailed)
+    assert finish(root) is StudyStatus.FINISHED
+    [failure] = events(root, e.HardwareFailed)
     assert (failure.number, failure.limit) == (1, 3)
     assert "NODE_FAIL" in failure.reason
-    assert len(_ledger(root)) == 2
+    assert len(ledger(root)) == 2
 
 
 def test_after_a_reboot_of_the_login_node_the_jobs_in_the_queue_are_gone_on_with(cluster, launch):
-    root = launch(_step("long", "sleep 2"), _step("after", "", ["long"]))
-    _wait_for(root, long=State.RUNNING)
-    rebooted = Context(host=CONTEXT.host._replace(boot_id="another-boot"), adapters=_impatient)
-    assert _finish(root, rebooted) is StudyStatus.FINISHED
-    assert len(_events(root, e.RebootDetected)) == 1
-    assert [event.attempt for event in _events(root, e.SubmissionRequested)] == [1, 1]
-    assert len(_ledger(root)) == 2
+    root = launch(step("long", "sleep 2"), step("after", "", ["long"]))
+    wait_for_states(root, long=State.RUNNING)
+    rebooted = Context(host=CONTEXT.host._replace(boot_id="another-boot"), adapters=impatient)
+    assert finish(root, rebooted) is StudyStatus.FINISHED
+    assert len(events(root, e.RebootDetected)) == 1
+    assert [event.attempt for event in events(root, e.SubmissionRequested)] == [1, 1]
+    assert len(ledger(root)) == 2
 
 
 def test_a_timed_out_job_is_restarted_with_its_restart_script_within_the_limit(start_cluster, launch):
     start_cluster(Options(ctld_speed=30))
     restart = f'"{LEDGER}; touch $(WORKSPACE)/restarted; sleep 100"'
-    root = launch(_step("long", "sleep 100", walltime='"00:01:00"', restart=restart))
-    assert _finish(root) is StudyStatus.FAILURE
-    assert _states(root) == {"long": "TIMEDOUT"}
+    root = launch(step("long", "sleep 100", walltime='"00:01:00"', restart=restart))
+    assert finish(root) is StudyStatus.FAILURE
+    assert states(root) == {"long": "TIMEDOUT"}
     assert (root / "long" / "restarted").exists()
-    assert [event.final for event in _events(root, e.StepTimedOut)] == ["", "restart limit reached: 1 of 1"]
-    assert len(_ledger(root)) == 2
+    assert [event.final for event in events(root, e.StepTimedOut)] == ["", "restart limit reached: 1 of 1"]
+    assert len(ledger(root)) == 2
 
 
 def test_a_job_that_the_queue_has_forgotten_is_recalled_from_the_accounts(start_cluster, launch):
     start_cluster(Options(accounting=True, min_job_age=2))
-    root = launch(_step("killed", "kill -9 $PPID; sleep 1"))
+    root = launch(step("killed", "kill -9 $PPID; sleep 1"))
     time.sleep(15)  # until the controller has forgotten the job, whose runner could not report
-    assert _finish(root) is StudyStatus.FAILURE
-    [failed] = _events(root, e.StepFailed)
+    assert finish(root) is StudyStatus.FAILURE
+    [failed] = events(root, e.StepFailed)
     assert {"queue", "accounting"} <= {said.source for said in failed.evidence}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from maestro_es.adapters.base import Seen
+from maestro_es.adapters.base import Queued, Seen
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
@@ -57,8 +57,10 @@ class Queue(FakeScheduler):
         self._theirs = theirs
         self._remembered = remembered
 
-    def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:
-        seen = super().look(steps, claims)
+    def look(
+        self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[Queued] | None = None
+    ) -> dict[str, Seen]:
+        seen = super().look(steps, claims, listed)
         for step in steps:
             if step.token.endswith(IMPORTED):
                 state = self._theirs.get(step.job_id, JobState.GONE)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from maestro_es.adapters import process
-from maestro_es.adapters.base import Seen
+from maestro_es.adapters.base import Queued, Seen
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
@@ -207,8 +207,10 @@ def test_a_step_that_ends_between_the_look_and_the_inbox_is_finished_once(bench:
     """The process still runs when it is asked for, and has reported when the inbox is read."""
 
     class Slow(LocalAdapter):
-        def look(self, steps: Sequence[StepRecord], claims: Mapping[str, Claim]) -> dict[str, Seen]:
-            seen = super().look(steps, claims)
+        def look(
+            self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[Queued] | None = None
+        ) -> dict[str, Seen]:
+            seen = super().look(steps, claims, listed)
             (bench.root / "go").touch()
             wait_for(lambda: any(bench.dir.inbox.iterdir()))
             return seen

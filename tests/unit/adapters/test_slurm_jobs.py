@@ -5,11 +5,22 @@ from __future__ import annotations
 import pytest
 
 from maestro_es.adapters.process import Completed
-from maestro_es.adapters.slurm_jobs import _seen, job_state, read_accounts, read_queue, read_submission
+from maestro_es.adapters.slurm_answers import (
+    believed,
+    job_state,
+    read_accounts,
+    read_facts,
+    read_queue,
+    read_submission,
+)
+from maestro_es.adapters.slurm_jobs import slurm_environment
 from maestro_es.core.model import JobState
 from maestro_es.core.outcomes import Accepted, InDoubt, Rejected
 
 REFUSED = "sbatch: error: Batch job submission failed: Invalid partition name specified"
+LIMIT = (
+    "sbatch: error: QOSMaxSubmitJobPerUserLimit sbatch: error: Batch job submission failed: Job violates accounting"
+)
 SILENT = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
 LATE = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
 
@@ -30,6 +41,15 @@ def test_an_id_is_an_accepted_job(out, job_id):
             "sbatch: error: Batch job submission failed: Requested time limit is invalid",
         ),
         (1, "sbatch: error: Batch job submission failed: Requested node configuration is not available"),
+        (1, "sbatch: error: Batch job submission failed: Node count specification invalid"),
+        (1, "sbatch: error: Batch job submission failed: Invalid feature specification"),
+        (1, "sbatch: error: Batch job submission failed: Invalid license specification"),
+        (1, "sbatch: error: Batch job submission failed: Invalid node name specified"),
+        (1, "sbatch: error: Batch job submission failed: More processors requested than permitted"),
+        (1, "sbatch: error: Batch job submission failed: Requested reservation is invalid"),
+        (1, "sbatch: error: Batch job submission failed: Required partition not available (inactive or drain)"),
+        (1, LIMIT),
+        (1, "sbatch: error: Invalid generic resource (gres) specification"),
         (255, "sbatch: error: Invalid --time specification"),
         (255, "sbatch: unrecognized option '--foo'"),
     ],
@@ -44,6 +64,11 @@ def test_a_known_refusal_is_a_rejection_in_slurms_own_words(code, err):
         (1, "", SILENT),
         (1, "", LATE),
         (1, "", "sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received"),
+        (1, "", "sbatch: error: Batch job submission failed: Invalid authentication credential"),
+        (1, "", "sbatch: error: Batch job submission failed: Invalid job credential"),
+        (1, "", "sbatch: error: Batch job submission failed: Unable to create job record, try again"),
+        (1, "", "sbatch: error: Batch job submission failed: I/O error writing script/environment to file"),
+        (1, "", "sbatch: error: Batch job submission failed: Slurm backup controller in standby mode"),
         (1, "", "some words of a later version"),
         (-9, "", ""),
         (-9, "17\n", ""),
@@ -57,24 +82,26 @@ def test_any_other_answer_leaves_the_submission_in_doubt(code, out, err):
     assert isinstance(read_submission(Completed(code, out, err)), InDoubt)
 
 
-@pytest.mark.parametrize(
-    ("word", "state"),
-    [
-        ("PENDING", JobState.PENDING),
-        ("CONFIGURING", JobState.PENDING),
-        ("SUSPENDED", JobState.RUNNING),
-        ("COMPLETING", JobState.RUNNING),
-        ("COMPLETED", JobState.FINISHED),
-        ("CANCELLED by 1000", JobState.CANCELLED),
-        ("CANCELLED+", JobState.CANCELLED),
-        ("OUT_OF_MEMORY", JobState.OUT_OF_MEMORY),
-        ("PREEMPTED", JobState.PREEMPTED),
-        ("NODE_FAIL", JobState.HARDWARE_FAILED),
-        ("TIMEOUT", JobState.TIMED_OUT),
-        ("BRAND_NEW", JobState.UNKNOWN),
-        ("", JobState.UNKNOWN),
-    ],
-)
+#: squeue(1) and sacct(1), JOB STATE CODES, and what later manuals add to them.
+WORDS = {
+    JobState.PENDING: (
+        "PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT",
+    ),
+    JobState.RUNNING: (
+        "RUNNING", "COMPLETING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED",
+    ),
+    JobState.FINISHED: ("COMPLETED",),
+    JobState.FAILED: ("FAILED", "DEADLINE"),
+    JobState.TIMED_OUT: ("TIMEOUT",),
+    JobState.CANCELLED: ("CANCELLED", "CANCELLED by 1000", "CANCELLED+"),
+    JobState.OUT_OF_MEMORY: ("OUT_OF_MEMORY",),
+    JobState.PREEMPTED: ("PREEMPTED",),
+    JobState.HARDWARE_FAILED: ("NODE_FAIL", "BOOT_FAIL"),
+    JobState.UNKNOWN: ("REVOKED", "LAUNCH_FAILED", "RECONFIG_FAIL", "BRAND_NEW", "PD", "R", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("word", "state"), [(word, state) for state, words in WORDS.items() for word in words])
 def test_each_word_of_slurm_is_a_state_and_a_new_one_is_watched(word, state):
     assert job_state(word) is state
 
@@ -86,20 +113,74 @@ def test_a_queue_is_read_with_reasons_and_whatever_a_path_holds():
     assert (running.state, running.words) == (JobState.RUNNING, "RUNNING")
 
 
+@pytest.mark.parametrize(
+    ("line", "delay"),
+    [
+        ("PENDING|None", ""),
+        ("PENDING|Priority", ""),
+        ("PENDING|Resources", ""),
+        ("PENDING|BeginTime", ""),
+        ("CONFIGURING|None", ""),
+        ("PENDING|PartitionNodeLimit", "PartitionNodeLimit"),
+        ("PENDING|ReqNodeNotAvail", "ReqNodeNotAvail"),
+        ("PENDING|AssocGrpCpuLimit", "AssocGrpCpuLimit"),
+        ("PENDING|JobHeldUser", "JobHeldUser"),
+        ("PENDING|launch failed requeued held", "launch failed requeued held"),
+        ("SPECIAL_EXIT|None", "SPECIAL_EXIT"),
+        ("REQUEUE_HOLD|JobHoldMaxRequeue", "REQUEUE_HOLD: JobHoldMaxRequeue"),
+        ("RUNNING|None", ""),
+        ("FAILED|NonZeroExitCode", ""),
+        ("CANCELLED|JobHeldUser", ""),
+    ],
+)
+def test_what_holds_up_a_job_is_told_apart_from_what_all_jobs_wait_for(line, delay):
+    [row] = read_queue(f"7|{line}|runner.sh t-1")
+    assert row.delay == delay
+    assert believed([row], "7").delay == delay
+
+
+def test_of_slurms_configuration_the_facts_are_kept_that_have_a_use():
+    text = """Configuration data as of 2026-11-23T09:14:46
+AccountingStorageType   = accounting_storage/slurmdbd
+ClusterName             = tests
+MinJobAge               = 300 sec
+SLURM_VERSION           = 22.05.8
+
+Slurmctld(primary) at host is UP
+"""
+    assert read_facts(text) == {
+        "AccountingStorageType": "accounting_storage/slurmdbd",
+        "ClusterName": "tests",
+        "MinJobAge": "300 sec",
+        "SLURM_VERSION": "22.05.8",
+    }
+    assert read_facts("slurm_load_ctl_conf error: Unable to contact slurm controller (connect failure)") == {}
+
+
+def test_which_cluster_is_asked_says_the_study_and_what_filters_answers_is_left_out():
+    ours = {"PATH": "/usr/bin:/bin", "SLURM_CONF": "/other.conf", "SQUEUE_PARTITION": "debug", "SLURM_CLUSTERS": "x"}
+
+    assert slurm_environment(ours, {"PATH": "/opt/slurm/bin", "SLURM_CONF": "/slurm.conf"}) == {
+        "PATH": "/opt/slurm/bin", "SLURM_CONF": "/slurm.conf",
+    }  # fmt: skip
+    assert slurm_environment(ours, {"PATH": "/opt/slurm/bin"}) == {"PATH": "/opt/slurm/bin"}
+    assert slurm_environment(ours, {}) == {"PATH": "/usr/bin:/bin", "SLURM_CONF": "/other.conf"}
+
+
 def test_of_two_jobs_with_one_token_the_one_that_runs_is_believed():
     rows = read_queue("7|FAILED|NonZeroExitCode|r t\n8|RUNNING|None|r t\n9|PENDING|None|r t")
-    assert _seen(rows, "7").job_id == "8"
-    assert _seen([rows[0], rows[2]], "7").job_id == "9"
+    assert believed(rows, "7").job_id == "8"
+    assert believed([rows[0], rows[2]], "7").job_id == "9"
 
 
 def test_of_two_jobs_that_are_over_the_recorded_one_is_believed():
     rows = read_queue("7|FAILED|NonZeroExitCode|r t\n8|COMPLETED|None|r t")
-    assert _seen(rows, "7").state is JobState.FAILED
-    assert _seen(rows, "8").state is JobState.FINISHED
+    assert believed(rows, "7").state is JobState.FAILED
+    assert believed(rows, "8").state is JobState.FINISHED
 
 
 def test_a_job_that_is_not_in_the_queue_is_gone():
-    assert _seen([], "7").state is JobState.GONE
+    assert believed([], "7").state is JobState.GONE
 
 
 def test_accounts_are_matched_by_token_and_the_last_run_counts():

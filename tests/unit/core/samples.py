@@ -32,6 +32,7 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.SubmissionRequested(attempt=1, token="t1", kind=SubmissionKind.FIRST),
     e.JobSubmitted(token="t1", job_id="17"),
     e.SubmissionRejected(token="t1", message="invalid partition"),
+    e.SubmissionUnanswered(token="t1", message="socket timed out"),
     e.AttemptAbandoned(token="t1", evidence=()),
     e.SubmissionWithdrawn(token="t1"),
     e.JobStarted(token="t1", at=5),

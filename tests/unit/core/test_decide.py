@@ -112,6 +112,26 @@ def test_without_a_throttle_every_scheduled_step_goes():
     assert submissions(study.tick(cores=1)) == numbers
 
 
+def test_nothing_is_requested_of_a_scheduler_that_does_not_answer():
+    study = Study({"type": "slurm"}, local_slots=3)
+    local = study.add("local")
+    job = study.add("job", scheduled=True)
+
+    assert submissions(study.tick(silent=True)) == [local]
+    assert submissions(study.tick()) == [job]
+
+
+def test_while_a_submission_is_in_doubt_few_jobs_are_requested():
+    study = Study({"type": "slurm"})
+    numbers = [study.add(f"s{index}", scheduled=True) for index in range(100)]
+    study.request(numbers[0])
+
+    assert submissions(study.tick()) == numbers[1:17]
+    for number in numbers[:17]:
+        study.do(e.JobSubmitted(token=study.step(number).token, job_id="7"), number)
+    assert submissions(study.tick()) == numbers[17:]
+
+
 def test_the_throttle_of_a_scheduler_does_not_hold_back_local_steps():
     study = Study({"type": "slurm"}, submission_throttle=1, local_slots=3)
     local = [study.add(f"l{index}") for index in range(3)]

@@ -8,10 +8,17 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import Cause, Phase
-from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected, Unwritable, outcome_events
+from maestro_es.core.outcomes import Accepted, InDoubt, NotCalled, Outcome, Rejected, Unwritable, outcome_events
 from tests.unit.core.making import Study
 
-ALL = [Accepted("17"), Accepted("17", "login1", "boot1"), Rejected("no"), InDoubt("killed"), Unwritable("full")]
+ALL = [
+    Accepted("17"),
+    Accepted("17", "login1", "boot1"),
+    Rejected("no"),
+    InDoubt("killed"),
+    Unwritable("full"),
+    NotCalled(),
+]
 
 
 def requested(**settings: Any) -> tuple[Study, int, str]:
@@ -67,10 +74,20 @@ def test_a_refusal_is_tried_again_as_often_as_is_set():
     ]
 
 
-def test_a_submission_in_doubt_makes_no_event():
+def test_of_a_submission_in_doubt_the_words_are_kept():
     study, number, token = requested()
 
-    assert outcome_events(study.graph, number, token, InDoubt("timed out"), 500) == []
+    events = outcome_events(study.graph, number, token, InDoubt("timed out"), 500)
+
+    assert events == [e.SubmissionUnanswered(token=token, message="timed out")]
+    study.record((number, event) for event in events)
+    assert (study.step(number).phase, study.step(number).message) == (Phase.REQUESTED, "timed out")
+
+
+def test_a_submission_that_was_not_made_is_withdrawn():
+    study, number, token = requested()
+
+    assert outcome_events(study.graph, number, token, NotCalled(), 500) == [e.SubmissionWithdrawn(token=token)]
 
 
 def test_a_step_whose_script_can_not_be_written_fails_alone():

@@ -432,6 +432,17 @@ def test_a_rejected_submission_may_be_tried_again(study: Study):
     assert (step.phase, step.rejections, step.message) == (Phase.READY, 1, "no such queue")
 
 
+def test_what_was_said_instead_of_an_answer_is_kept_until_the_job_is_known(study: Study):
+    number = study.add("a")
+    token = study.request(number)
+
+    study.do(e.SubmissionUnanswered(token=token, message="socket timed out"), number)
+    assert (study.step(number).phase, study.step(number).message) == (Phase.REQUESTED, "socket timed out")
+    study.do(e.JobSubmitted(token=token, job_id="7", adopted=True), number)
+
+    assert (study.step(number).phase, study.step(number).message) == (Phase.SUBMITTED, "")
+
+
 def test_a_submission_that_is_taken_ends_the_count_of_rejections(study: Study):
     number = study.add("a")
     study.do(e.SubmissionRejected(token=study.request(number), message="busy"), number)
@@ -996,6 +1007,7 @@ ALLOWED: dict[type[e.Event], set[str]] = {
     e.SubmissionRequested: {"ready"},
     e.JobSubmitted: {"requested"},
     e.SubmissionRejected: {"requested"},
+    e.SubmissionUnanswered: {"requested"},
     e.SubmissionWithdrawn: {"requested"},
     e.AttemptAbandoned: {"requested", "submitted"},
     e.JobStarted: {"submitted"},

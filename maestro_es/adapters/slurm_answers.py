@@ -1,0 +1,161 @@
+"""What Slurm prints, and what it means. Facts about Slurm are of 22.05 unless said otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from maestro_es.adapters import process
+from maestro_es.adapters.base import Queued, Seen
+from maestro_es.adapters.imported import runs_script_of
+from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected
+
+#: One job a line: id, state, reason, and the command with its arguments, which may hold anything but a line break.
+QUEUE_FORMAT = "%i|%T|%r|%o"
+
+#: One run of a job a line.
+ACCOUNTS_FORMAT = "JobIDRaw,State,ExitCode,SubmitLine"
+
+#: What a study keeps of ``scontrol show config``, each for a rule of ours that has a use for it.
+FACTS = ("AccountingStorageType", "ClusterName", "MinJobAge", "SLURM_VERSION")
+
+#: squeue(1) and sacct(1), JOB STATE CODES, in the long form, for which we ask. One that is not here is watched, and
+#: never a failure: REVOKED (another cluster of a federation has started the job) and what later versions say.
+_STATES = {
+    "PENDING": JobState.PENDING,
+    "CONFIGURING": JobState.PENDING,
+    "REQUEUED": JobState.PENDING,
+    "REQUEUE_FED": JobState.PENDING,
+    "REQUEUE_HOLD": JobState.PENDING,
+    "RESV_DEL_HOLD": JobState.PENDING,
+    "SPECIAL_EXIT": JobState.PENDING,
+    "RUNNING": JobState.RUNNING,
+    "COMPLETING": JobState.RUNNING,
+    "RESIZING": JobState.RUNNING,
+    "SIGNALING": JobState.RUNNING,
+    "STAGE_OUT": JobState.RUNNING,
+    "STOPPED": JobState.RUNNING,
+    "SUSPENDED": JobState.RUNNING,
+    "COMPLETED": JobState.FINISHED,
+    "FAILED": JobState.FAILED,
+    "DEADLINE": JobState.FAILED,
+    "TIMEOUT": JobState.TIMED_OUT,
+    "CANCELLED": JobState.CANCELLED,
+    "OUT_OF_MEMORY": JobState.OUT_OF_MEMORY,
+    "PREEMPTED": JobState.PREEMPTED,
+    "NODE_FAIL": JobState.HARDWARE_FAILED,
+    "BOOT_FAIL": JobState.HARDWARE_FAILED,
+}
+
+LIVE = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
+
+#: Of several jobs with one token: one that runs, that waits, that does who knows what, and one that is over.
+_BELIEVED = (JobState.RUNNING, JobState.PENDING, JobState.UNKNOWN, False)
+
+#: squeue(1), JOB REASON CODES: what each job waits for now and then, so that it says nothing about this one.
+_ORDINARY = frozenset({
+    "", "None", "Priority", "Resources", "BeginTime", "Dependency", "Prolog", "Cleaning", "WaitingForScheduling",
+})  # fmt: skip
+
+#: States in which a job waits for nothing but its turn, or its nodes.
+_WAITING = frozenset({"PENDING", "CONFIGURING"})
+
+_NONE: Mapping[str, StepRecord] = {}
+
+#: What Slurm says when it has looked at a job and does not want it. Nothing is queued then; after any other failure
+#: there may be a job: "Socket timed out" with a job that ran later was seen, and who can't read the controller's
+#: answer ("Invalid authentication credential") does not know what it was.
+_REFUSALS = re.compile(
+    r"Batch job submission failed: (Invalid (?!auth|job cred)|Requested |Job violates |Job size |"
+    r"Job dependency problem|Node count |Task |CPU count |Memory |More processors |User's group not permitted|"
+    r"Access/permission denied|Access denied to requested reservation|Account |No partition specified|Required |"
+    r"Unspecified |Time limit specification required|Duplicate generic resource|Pathname of a file, directory or )"
+    r"|sbatch: error: Invalid generic resource \(gres\) specification"
+)
+
+#: sbatch ends with this code when it does not understand its own command line.
+_USAGE = 255
+
+_JOB_ID = re.compile(r"(\d+)(?:;[\w.-]+)?\s*")
+
+_FACT = re.compile(r"(\w+)\s*=\s*(.*?)\s*")
+
+
+def read_submission(done: process.Completed) -> Outcome:
+    """Return what came of ``sbatch --parsable``."""
+    said = " ".join(done.err.split())
+    found = _JOB_ID.fullmatch(done.out)
+    if done.code == 0 and found:
+        return Accepted(found[1])
+    if done.code == _USAGE or (done.code > 0 and _REFUSALS.search(said)):
+        return Rejected(said, done.code)
+    return InDoubt(said or f"sbatch ended with {done.code} and printed {done.out!r}")
+
+
+def read_queue(text: str) -> list[Queued]:
+    """Return the jobs that ``squeue`` with our format has printed; a line that is none is left out."""
+    rows = []
+    for line in text.splitlines():
+        parts = line.split("|", 3)
+        if len(parts) == len(("id", "state", "reason", "command")):
+            job_id, word, reason, command = parts
+            words = word if reason in {"", "None"} else f"{word} ({reason})"
+            rows.append(Queued(job_id, job_state(word), words, command, _delay(word, reason)))
+    return rows
+
+
+def _delay(word: str, reason: str) -> str:
+    """Return what holds up a job that waits; empty if it only waits for its turn, or does not wait."""
+    if job_state(word) is not JobState.PENDING:
+        return ""
+    if word in _WAITING:
+        return "" if reason in _ORDINARY else reason
+    return word if reason in _ORDINARY else f"{word}: {reason}"
+
+
+def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepRecord] = _NONE) -> dict[str, Seen]:
+    """Return by token what ``sacct -P`` knows: of its last run. Lines: id, state, exit code, submit line.
+
+    `maestros` are steps whose job is Maestro's, by its id.
+    """
+    wanted = set(tokens)
+    seen: dict[str, Seen] = {}
+    for line in text.splitlines():
+        parts = line.split("|", 3)
+        if len(parts) < len(("id", "state", "exit code", "submit line")):
+            continue
+        job_id, word, codes, command = parts
+        found = Seen(job_state(word), f"{word} {codes}", _exit_code(codes), job_id)
+        seen.update((token, found) for token in wanted.intersection(command.split()))
+        step = maestros.get(job_id)
+        if step and runs_script_of(step, command):
+            seen[step.token] = found
+    return seen
+
+
+def read_facts(text: str) -> dict[str, str]:
+    """Return what a study keeps of ``scontrol show config``."""
+    found = (_FACT.fullmatch(line) for line in text.splitlines())
+    return {match[1]: match[2] for match in found if match and match[1] in FACTS}
+
+
+def job_state(word: str) -> JobState:
+    """Return what a word of Slurm's means; ``CANCELLED by 1000`` is said by sacct."""
+    return _STATES.get(word.split(" ", 1)[0].rstrip("+"), JobState.UNKNOWN)
+
+
+def _exit_code(codes: str) -> int | None:
+    """Return the exit code of ``CODE:SIGNAL``, a signal as shells count it."""
+    code, _, signal = codes.partition(":")
+    if not (code.isdigit() and signal.isdigit()):
+        return None
+    return int(code) or (128 + int(signal) if int(signal) else 0)
+
+
+def believed(rows: Sequence[Queued], job_id: str) -> Seen:
+    """Return what is to be believed of a token's jobs: a submission that was sent twice makes two of them."""
+    if not rows:
+        return Seen(JobState.GONE, "not in the queue")
+    row = min(rows, key=lambda row: (_BELIEVED.index(row.state in LIVE and row.state), row.job_id != job_id))
+    return Seen(row.state, row.words, None, row.job_id, delay=row.delay)

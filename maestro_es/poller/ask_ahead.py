@@ -1,0 +1,63 @@
+"""One question to each cluster for all studies that are ticked together.
+
+A decision may only rest on an answer that was asked for after the state was read that it rests on. So the logs are
+read first, and the claims of attempts in doubt; then each cluster is asked once. A study whose log has grown by the
+time of its tick asks anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from maestro_es.adapters.base import Adapter, Queued
+from maestro_es.core.evidence import Claim
+from maestro_es.core.model import Phase, StudyStatus
+from maestro_es.errors import MaestroError, Unreachable
+from maestro_es.poller.claims import read_claim
+from maestro_es.poller.observe import Asked
+from maestro_es.poller.open_study import Context, OpenStudy
+
+
+class _Read(NamedTuple):
+    """A study that will want to know of its jobs: its log was read up to `seq`."""
+
+    root: Path
+    seq: int
+    claims: Mapping[str, Claim]
+    adapter: Adapter
+
+
+def ask_ahead(roots: Iterable[Path], context: Context) -> dict[Path, Asked]:
+    """Return what is known ahead of the ticks of these studies. One that can't be read says so in its own tick."""
+    read: list[_Read] = []
+    for root in roots:
+        with contextlib.suppress(MaestroError, OSError), OpenStudy(root, context) as study:
+            read.extend(_read(root, study))
+    clusters = {one.adapter.cluster: one.adapter for one in read}
+    answers = {cluster: _list_jobs(adapter) for cluster, adapter in clusters.items()}
+    return {one.root: Asked(one.seq, one.claims, answers[one.adapter.cluster]) for one in read}
+
+
+def _read(root: Path, study: OpenStudy) -> Iterator[_Read]:
+    """Read a study that has jobs, or is about to have some, in a queue that can be asked for all jobs at once."""
+    graph, adapter = study.graph, study.adapters.scheduler
+    if study.status is not StudyStatus.RUNNING or graph.study.settings.dry_run or not adapter.cluster:
+        return
+    jobs = [step for step in graph.in_flight() if step.scheduled]
+    if jobs or graph.ready(scheduled=True, limit=1):
+        claims = {
+            step.token: read_claim(study.dir.path(step.workspace), step.token)
+            for step in jobs
+            if step.phase is Phase.REQUESTED
+        }
+        yield _Read(root, study.log.head.seq, claims, adapter)
+
+
+def _list_jobs(adapter: Adapter) -> Sequence[Queued] | Unreachable:
+    try:
+        return adapter.list_jobs()
+    except Unreachable as error:
+        return error

@@ -1,0 +1,252 @@
+"""How often Slurm is asked, and what becomes of a tick when it does not answer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from maestro_es.core import events as e
+from maestro_es.core.model import State, StudyStatus
+from maestro_es.drivers.cron_tick import TRY_AGAIN, tick_all
+from maestro_es.errors import Unreachable
+from maestro_es.poller.ask_ahead import ask_ahead
+from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.tick import tick
+from tests.e2e.command import maestro_es
+from tests.fakes.processes import wait_for
+from tests.slurm.configuration import Options
+from tests.slurm.studies import CONTEXT, HEAD, events, finish, ledger, states, step, wait_for_states
+
+COMMANDS = ("sbatch", "squeue", "sacct", "scancel", "scontrol")
+
+
+class Calls:
+    """The calls of Slurm's commands, which go through programs of ours in a directory of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "calls"
+        for name in COMMANDS:
+            program = folder / name
+            program.write_text(f'#!/bin/sh\necho {name} "$@" >>"{self._file}"\nexec {shutil.which(name)} "$@"\n')
+            program.chmod(0o755)
+
+    def lines(self) -> list[str]:
+        """Return the calls since the last question."""
+        found = self._file.read_text().splitlines() if self._file.exists() else []
+        self._file.write_text("")
+        return found
+
+    def count(self) -> Counter[str]:
+        """Count the calls since the last question by command."""
+        return Counter(line.split()[0] for line in self.lines())
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """Count the calls of Slurm's commands by studies that are launched from now on."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    found = Calls(folder)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
+    return found
+
+
+def _launch_many(folder: Path, number: int, *steps: str) -> list[Path]:
+    (folder / "many.yaml").write_text(HEAD + "".join(steps))
+    roots = [folder / f"study{place}" for place in range(number)]
+    for root in roots:
+        done = maestro_es("run", "-y", "-o", root, folder / "many.yaml")
+        assert done.returncode == 0, done
+    return roots
+
+
+def _alone(root: Path) -> Path:
+    """Let the runners of a study ask for no ticks, so that only the test makes them."""
+    (root / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
+    return root
+
+
+def _took(do: Callable[[], object]) -> float:
+    began = time.monotonic()
+    do()
+    return time.monotonic() - began
+
+
+# -- how often -------------------------------------------------------------------------------------------------------
+
+
+def test_all_studies_are_ticked_with_one_question_to_the_queue(cluster, calls, tmp_path):
+    roots = _launch_many(tmp_path, 4, step("one", "sleep 1"), step("two", "sleep 1"), step("after", "", ["one"]))
+    calls.count()
+    assert tick_all(CONTEXT).code == 0
+    assert calls.count()["squeue"] == 1
+    deadline = time.monotonic() + 60
+    while any(set(states(root).values()) != {"FINISHED"} for root in roots) and time.monotonic() < deadline:
+        assert tick_all(CONTEXT).code == 0
+        assert calls.count()["squeue"] <= 1
+        time.sleep(0.2)
+    assert [set(states(root).values()) for root in roots] == [{"FINISHED"}] * 4
+    assert all(len(ledger(root)) == 3 for root in roots)
+    tick_all(CONTEXT)
+    assert calls.count() == {}
+
+
+def test_an_answer_is_good_for_the_state_that_was_read_before_the_question(cluster, calls, launch):
+    root = launch(step("one", "sleep 60"))
+    wait_for_states(root, one=State.RUNNING)
+    calls.count()
+    asked = ask_ahead([root], CONTEXT)[root]
+    with OpenStudy(root, CONTEXT) as study:
+        tick(study, asked=asked)
+        assert calls.count() == {"squeue": 1}
+        study.log.append([(None, e.StudyPaused())])
+        tick(study, asked=asked)
+        assert calls.count() == {"squeue": 1}
+
+
+def test_a_tick_of_one_study_asks_the_queue_once_and_the_accounts_once(start_cluster, calls, launch):
+    cluster = start_cluster(Options(accounting=True, min_job_age=2))
+    root = launch(step("lost", "sleep 1; kill -9 $PPID; sleep 1"), step("long", "sleep 60"), step("done"))
+    wait_for_states(root, lost=State.RUNNING)
+    wait_for(lambda: "lost" not in cluster.run("squeue", "-h", "-t", "all", "-o", "%j").stdout.split())
+    calls.count()
+    with OpenStudy(root, CONTEXT) as study:
+        tick(study)
+    found = calls.lines()
+    assert [line.split()[0] for line in found] == ["squeue", "sacct"]
+    with OpenStudy(root, CONTEXT) as study:
+        jobs = {step.name: step.job_id for step in study.graph.steps()}
+    assert found[1].endswith(f"-j {jobs['lost']}")
+    assert states(root)["lost"] == "FAILED"
+    with OpenStudy(root, CONTEXT) as study:
+        tick(study)
+    assert calls.count() == {"squeue": 1}
+
+
+def test_what_is_left_of_a_local_step_costs_no_second_question(cluster, calls, launch):
+    local = "    - {name: here, description: d, run: {cmd: 'touch ready; sleep 61 & sleep 62'}}\n"
+    root = launch(local, step("long", "sleep 60"))
+    wait_for((root / "here" / "ready").exists)
+    wait_for_states(root, long=State.RUNNING, here=State.RUNNING)
+    with OpenStudy(root, CONTEXT) as study:
+        here = study.graph.number_of("here") or 0
+        os.kill(int(study.graph.step(here).job_id), 9)
+        calls.count()
+        tick(study)
+        assert calls.count() == {"squeue": 1}
+    deadline = time.monotonic() + 30
+    with OpenStudy(root, CONTEXT) as study:
+        while not study.graph.step(here).hardware_failures and time.monotonic() < deadline:
+            tick(study)
+            assert calls.count() == {"squeue": 1}
+        assert study.graph.step(here).hardware_failures == 1
+    maestro_es("cancel", "-y", root)
+
+
+def test_a_study_is_cancelled_with_what_the_queue_has_just_shown(cluster, calls, launch):
+    root = launch(step("long", "sleep 60"))
+    wait_for_states(root, long=State.RUNNING)
+    with OpenStudy(root, CONTEXT) as study:
+        study.log.append([(None, e.CancelRequested())])
+        calls.count()
+        tick(study)
+    assert calls.count() == {"squeue": 1, "scancel": 1}
+    assert finish(root) is StudyStatus.CANCELLED
+
+
+# -- no answer -------------------------------------------------------------------------------------------------------
+
+#: The MessageTimeout of these clusters, and how much longer a tick may take, both in seconds.
+PATIENCE, MARGIN = 2, 1.5
+
+
+@pytest.mark.parametrize("how", ["kill", "freeze"])
+def test_a_tick_waits_once_for_a_controller_that_does_not_answer(start_cluster, calls, launch, how):
+    cluster = start_cluster(Options(message_timeout=PATIENCE))
+    ready = [step(f"ready{number}", "", ["quick"]) for number in range(40)]
+    quick = "    - {name: quick, description: d, run: {cmd: 'until [ -e go ]; do sleep 0.05; done'}}\n"
+    root = _alone(launch(quick, step("long", "sleep 3"), step("after", "", ["long"]), *ready))
+    getattr(cluster, how)("slurmctld")
+    (root / "quick" / "go").touch()  # 40 steps are ready now
+    wait_for(lambda: any((root / ".maestro-es" / "inbox").glob("*.exit.0")))
+    calls.count()
+    with OpenStudy(root, CONTEXT) as study:
+        for _ in range(3):
+            with pytest.raises(Unreachable, match="squeue"):
+                assert _took(lambda: tick(study)) < PATIENCE + MARGIN
+            assert calls.count() == {"squeue": 1}
+        assert study.graph.step(study.graph.number_of("quick") or 0).state is State.FINISHED
+        assert sum(step.attempt for step in study.graph.steps()) == 2
+    assert len(events(root, e.PollFailed)) == 1
+    done = maestro_es("tick", root)
+    assert (done.returncode, "squeue" in done.stderr) == (75, True)
+    cluster.thaw("slurmctld") if how == "freeze" else cluster.resume("slurmctld")
+    cluster.wait_for_nodes()
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 42
+    assert len(events(root, e.PollFailed)) == len(events(root, e.PollRecovered)) == 1
+
+
+def test_all_studies_wait_once_for_a_controller_that_does_not_answer(start_cluster, calls, tmp_path):
+    cluster = start_cluster(Options(message_timeout=PATIENCE))
+    roots = _launch_many(tmp_path, 3, step("long", "sleep 3"))
+    cluster.freeze("slurmctld")
+    calls.count()
+    began = time.monotonic()
+    outcome = tick_all(CONTEXT)
+    assert time.monotonic() - began < PATIENCE + MARGIN
+    assert (outcome.code, len(outcome.lines)) == (TRY_AGAIN, 3)
+    assert tick_all(CONTEXT).lines == []
+    assert calls.count() == {"squeue": 2}
+    assert [len(events(root, e.PollFailed)) for root in roots] == [1, 1, 1]
+    cluster.thaw("slurmctld")
+    assert all(finish(root) is StudyStatus.FINISHED for root in roots)
+
+
+@pytest.mark.parametrize("how", ["kill", "freeze"])
+def test_a_controller_that_stops_answering_before_the_submissions_leaves_one_in_doubt(
+    start_cluster, calls, launch, how
+):
+    """A frozen one may have the job all the same: what was never sent is taken back, what was is looked for."""
+    cluster = start_cluster(Options(message_timeout=PATIENCE))
+    wide = "".join(step(f"wide{number}", "", ["first"]) for number in range(40))
+    first = "    - {name: first, description: d, run: {cmd: 'until [ -e go ]; do sleep 0.05; done'}}\n"
+    root = _alone(launch(first, wide))
+    (root / "first" / "go").touch()
+    wait_for(lambda: any((root / ".maestro-es" / "inbox").glob("*.exit.0")))
+    getattr(cluster, how)("slurmctld")
+    calls.count()
+    with OpenStudy(root, CONTEXT) as study:
+        assert _took(lambda: tick(study)) < PATIENCE + MARGIN
+        assert calls.count() == {"sbatch": 1}
+    [unanswered] = events(root, e.SubmissionUnanswered)
+    assert "Batch job submission failed" in unanswered.message
+    assert len(events(root, e.SubmissionWithdrawn)) == 39
+    assert "nobody knows whether it was submitted: sbatch: error: Batch" in maestro_es("status", root).stdout
+    with OpenStudy(root, CONTEXT) as study, pytest.raises(Unreachable):
+        tick(study)
+    assert calls.count() == {"squeue": 1}
+    cluster.thaw("slurmctld") if how == "freeze" else cluster.resume("slurmctld")
+    cluster.wait_for_nodes()
+    assert finish(root, seconds=90) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 40
+    with OpenStudy(root) as study:
+        assert [step.message for step in study.graph.steps()] == [""] * 41
+
+
+def test_a_command_that_never_ends_is_no_answer(cluster, calls, launch, tmp_path, monkeypatch):
+    monkeypatch.setattr("maestro_es.adapters.slurm_jobs._TIMEOUT", 0.5)
+    root = launch(step("long", "sleep 1"))
+    real = (tmp_path / "bin" / "squeue").read_text()
+    (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\nsleep 30\n")
+    with OpenStudy(root, CONTEXT) as study, pytest.raises(Unreachable, match="squeue has not answered within 0"):
+        assert _took(lambda: tick(study)) < 5
+    (tmp_path / "bin" / "squeue").write_text(real)
+    assert finish(root) is StudyStatus.FINISHED
