@@ -9,7 +9,7 @@ import click
 
 from maestro_es.cli.common import example, reason_option, split_arguments
 from maestro_es.core import requests
-from maestro_es.core.model import State, StudyStatus
+from maestro_es.core.model import Phase, State, StudyStatus
 from maestro_es.errors import Unreachable
 from maestro_es.poller.lock import hold
 from maestro_es.poller.open_study import OpenStudy
@@ -63,4 +63,6 @@ def _summary(study: OpenStudy) -> str:
     ended = study.graph.study.states.get(State.CANCELLED.name, 0)
     waiting = _ending(study)
     rest = f"; {waiting} jobs were asked to end and have not yet, the next ticks will see" if waiting else ""
-    return f"{study.dir.root}: {ended} steps cancelled{rest}"
+    doubtful = sum(step.phase is Phase.REQUESTED for step in study.graph.in_flight()) if waiting else 0
+    doubt = f"; of {doubtful} of them nobody knows yet whether they were submitted" if doubtful else ""
+    return f"{study.dir.root}: {ended} steps cancelled{rest}{doubt}"

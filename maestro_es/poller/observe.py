@@ -239,6 +239,8 @@ class Look:
         """Whether it is too early to give up an attempt that has left no trace."""
         if not step.scheduled and step.phase is Phase.SUBMITTED:
             return False  # its process is gone, so no claim will come any more
+        if step.phase is Phase.REQUESTED and (step.cancelling or self._graph.study.cancelling):
+            return False  # nobody wants to wait for it
         since = step.requested_at if step.phase is Phase.REQUESTED else step.missed_at
         if since is None:
             return True  # missed for the first time

@@ -18,7 +18,7 @@ from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context
 from tests.fakes.processes import wait_for
 from tests.fakes.scheduler import FakeScheduler
-from tests.fakes.studies import Bench, Step
+from tests.fakes.studies import Bench, Step, quick_adapters
 
 
 def tokens(bench: Bench, step: str = "sim") -> list[str]:
@@ -442,3 +442,25 @@ def test_the_throttle_bounds_the_jobs_in_the_queue(cluster: Bench):
     cluster.until(advance)
     assert seen <= {0, 1, 2}
     assert 2 in seen
+
+
+@pytest.mark.parametrize("answer", ["deaf", "doubt"])
+def test_a_cancelled_step_whose_submission_is_in_doubt_is_looked_for_and_never_starts(cluster: Bench, answer: str):
+    """Found, its job is ended; not found, its claim is made at once, however long the grace is."""
+    patient = quick_adapters(grace_seconds=3600)
+    cluster.create(sim(cluster))
+    cluster.scheduler.plan(answer)
+    cluster.tick(adapters=patient)
+    [unanswered] = cluster.events(e.SubmissionUnanswered)
+    with cluster.open() as study:
+        study.log.append([(None, e.CancelRequested())])
+
+    for _ in range(3):
+        cluster.tick(adapters=patient)
+
+    assert cluster.status is StudyStatus.CANCELLED
+    assert cluster.step("sim").state is State.CANCELLED
+    assert len(cluster.events(e.AttemptAbandoned)) == (answer == "deaf")
+    assert all(job.cancelled for job in cluster.scheduler.jobs())
+    assert unanswered.message == "fake: no answer"
+    assert cluster.signed() == []
