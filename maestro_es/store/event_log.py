@@ -26,7 +26,7 @@ from typing import Any
 
 import msgspec
 
-from maestro_es.core.events import EVENT_TYPES, VERSIONS, AnyEvent, Recorded
+from maestro_es.core.events import EVENT_TYPES, VERSIONS, Recorded
 from maestro_es.core.upcasts import upcast
 from maestro_es.errors import DamagedLog, NewerLog
 
@@ -37,7 +37,17 @@ Row = tuple[int, int, int, "int | None", str, int, str, bytes]
 
 _COLUMNS = "seq, recorded_at, invocation, step, type, version, data, digest"
 _encode = msgspec.json.Encoder().encode
-_decoders: dict[str, Callable[[str], Any]] = {}
+
+
+class _Decoders(dict[str, Callable[[str], Any]]):
+    """What decodes the payloads of each type; made when the first one comes."""
+
+    def __missing__(self, name: str) -> Callable[[str], Any]:
+        found = self[name] = msgspec.json.Decoder(EVENT_TYPES[name]).decode
+        return found
+
+
+_decoders = _Decoders()
 
 
 def row_digest(before: bytes, row: tuple[Any, ...]) -> bytes:
@@ -63,17 +73,10 @@ def decode(row: Row) -> Recorded:
     """Return the event of a row. NewerLog for a type or version from the future, DamagedLog for a broken payload."""
     seq, recorded_at, invocation, step, name, version, data, _ = row
     try:
-        event: AnyEvent = (
-            (_decoders.get(name) or _decoder(name))(data) if VERSIONS.get(name) == version else _older(row)
-        )
+        event = _decoders[name](data) if name in VERSIONS and VERSIONS[name] == version else _older(row)
     except (msgspec.DecodeError, UnicodeError, TypeError, LookupError) as error:
         raise DamagedLog(f"event {seq}: its payload is no {name}: {error}", check="payload") from None
     return Recorded(seq, recorded_at, invocation, step, event)
-
-
-def _decoder(name: str) -> Callable[[str], Any]:
-    found = _decoders[name] = msgspec.json.Decoder(EVENT_TYPES[name]).decode
-    return found
 
 
 def _older(row: Row) -> Any:  # noqa: ANN401 - of a type that is known by its name
