@@ -29,6 +29,7 @@ OUTCOMES = {
     e.SubmissionRejected: "rejected",
     e.AttemptAbandoned: "abandoned",
     e.SubmissionWithdrawn: "withdrawn",
+    e.StepRecovered: "recovered",
 }
 
 
