@@ -21,9 +21,14 @@ from tests.unit.audit.views import view_at
 
 #: How the sentence about a step that is done goes on after its name, by its state.
 ENDS = {
-    State.FINISHED: ("finished at", "finished under Maestro", "is taken as finished since"),
-    State.FAILED: ("failed at", "failed under Maestro", "was not run (upstream: "),
-    State.TIMEDOUT: ("ran out of time at", "ran out of time under Maestro"),
+    State.FINISHED: (
+        "finished at",
+        "finished under Maestro",
+        "finished while the log is lost",
+        "is taken as finished since",
+    ),
+    State.FAILED: ("failed at", "failed under Maestro", "failed while the log is lost", "was not run (upstream: "),
+    State.TIMEDOUT: ("ran out of time at", "ran out of time under Maestro", "ran out of time while the log is lost"),
     State.CANCELLED: ("was cancelled",),
     State.DRYRUN: ("was not run, because this is a dry run",),
 }
