@@ -17,7 +17,7 @@ from maestro_es.core.decide import Draft, ended_badly, fail_descendants, waiting
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.core.outcomes import Outcome
-from maestro_es.errors import ConcurrentAppend, MaestroError, StudyCopied, StudyError
+from maestro_es.errors import ConcurrentAppend, MaestroError, RequestRefused, StudyCopied, StudyError
 from maestro_es.poller import clock
 from maestro_es.poller.observe import Adapters
 from maestro_es.poller.study_dir import StudyDir
@@ -98,17 +98,18 @@ class OpenStudy:
         return self.context.adapters(study.adapter, self.context.host._replace(environment=study.environment))
 
     def request(self, decide: Callable[[ProjectedGraph], list[Draft]]) -> list[Draft]:
-        """Append what `decide` makes of the state, and anew if somebody else appended first.
+        """Append what `decide` makes of the state; it decides anew, on a refusal too, if somebody else appended first.
 
         Steps that the events end badly take with them what waits for them.
         """
         for remaining in reversed(range(_TRIES)):
+            head = self.log.head
             try:
                 with self.log.transaction():
                     drafts = decide(self.graph)
                     self.record(drafts)
-            except ConcurrentAppend:
-                if not remaining:
+            except (ConcurrentAppend, RequestRefused):
+                if not remaining or self.log.head == head:
                     raise
                 self.log.refresh()
             else:

@@ -10,6 +10,7 @@ MODE is one of
     tick      ticks, each of which opens the study anew
     drive     the foreground driver
     cancel    ticks, and a request to cancel once the first steps run
+    retry     ticks, and a request to retry the step that has failed
     random    ticks, and every process is killed, after a random number of effects; N is the seed
 """
 
@@ -23,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from maestro_es.core import requests
+from maestro_es.core import repair, requests
 from maestro_es.core.model import Settings, State, StudyStatus
 from maestro_es.drivers.foreground import drive
 from maestro_es.poller.open_study import Context, OpenStudy
@@ -65,11 +66,25 @@ def long_steps(bench: Bench) -> list[Step]:
     ]
 
 
+def failing_steps(bench: Bench) -> list[Step]:
+    """Return steps of which the first fails until a file is there."""
+    return [
+        Step("a", f"{bench.sign}; test -e '{bench.root}/mended'"),
+        Step("b", bench.sign, parents=("a",)),
+        Step("c", bench.sign, funnels=("b",)),
+        Step("d", bench.sign),
+    ]
+
+
+#: The steps of a study by the mode that needs them.
+_STEPS = {"cancel": long_steps, "retry": failing_steps}
+
+
 def live(bench: Bench, mode: str, after: Callable[[str], None]) -> None:
     """Go on with a study until it has ended."""
     context = Context(adapters=bench.context.adapters, after=after)
     if not bench.dir.log.exists():
-        steps = long_steps(bench) if mode == "cancel" else twenty_steps(bench)
+        steps = _STEPS.get(mode, twenty_steps)(bench)
         make_study(bench.root, steps, bench.settings, {"type": "local"}, context)
     while True:
         with OpenStudy(bench.root, context) as study:
@@ -81,7 +96,10 @@ def live(bench: Bench, mode: str, after: Callable[[str], None]) -> None:
                 and study.graph.study.states.get(State.RUNNING.name)
             ):
                 study.request(requests.cancel)
-            if tick(study) is not StudyStatus.RUNNING:
+            if mode == "retry" and study.status is StudyStatus.FAILURE:
+                (bench.root / "mended").touch()
+                study.request(lambda graph: repair.retry(graph, failed=True))
+            if tick(study) is not StudyStatus.RUNNING and (mode, study.status) != ("retry", StudyStatus.FAILURE):
                 return
         time.sleep(0.02)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.adapters import process
+from maestro_es.core.events import StudyReopened
 from maestro_es.core.model import Cause, Settings, State, StudyStatus
 from tests.crash.lives import new_bench
 from tests.fakes.processes import arguments, end_all_under, running_under, send, wait_for
@@ -79,6 +80,19 @@ def test_a_study_killed_while_it_is_cancelled_leaves_nothing_running(tmp_path: P
         bench.check()
         assert sorted(bench.signed()) == bench.started()
     wait_for(lambda: not running_under(tmp_path))
+
+
+def test_a_study_killed_while_it_is_repaired_runs_again_what_failed_and_nothing_else(tmp_path: Path):
+    rows = run_lives(tmp_path, "retry", range(1, 5))
+
+    assert {status for _, _, status in rows} == {"FINISHED"}
+    assert {effect for _, effect, _ in rows} >= {"append", "script", "submit", "remove", "status", "-"}
+    for number, _, _ in rows:
+        bench = new_bench(tmp_path / f"retry-{number}", "retry")
+        bench.check()
+        assert sorted(bench.signed()) == bench.started()
+        assert sorted(int(token.split("-")[1]) for token in bench.signed()) == [1, 1, 2, 3, 4]
+        assert len(bench.events(StudyReopened)) == 1
 
 
 def test_a_study_killed_again_and_again_gets_there(tmp_path: Path):

@@ -231,3 +231,37 @@ def test_a_moment_is_found_among_many_events(graph):
         known = graph.at(time=recorded.recorded_at).study.steps
         assert known >= graph.at(seq=recorded.seq).study.steps
     assert graph.at(time=0).study.steps == 0
+
+
+def test_a_graph_is_repaired_with_its_own_methods(diamond):
+    _add(diamond, "odd", f"test -e {diamond.path}/mended")
+    diamond.add_connection("top", "odd")
+    diamond.hold("bottom", reason="look first")
+    deadline = time.monotonic() + 30
+    while diamond.steps["odd"].state is not State.FAILED and time.monotonic() < deadline:
+        diamond.execute_ready_steps()
+    assert diamond.steps["odd"].state is State.FAILED
+
+    assert diamond.retry("odd", restart_limit=2, hardware_limit=5, reason="mended") == ["odd"]
+    (diamond.path / "mended").touch()
+    assert diamond.release("b*") == ["bottom"]
+    assert _run(diamond) is StudyStatus.FINISHED
+    with pytest.raises(RequestRefused, match="bottom ran after top: run that again too"):
+        diamond.retry("top")
+    assert diamond.retry("left", descendants=True, reason="again") == ["left", "bottom"]
+    assert _run(diamond) is StudyStatus.FINISHED
+    assert (diamond.path / "order").read_text().split().count("bottom") == 2
+    assert [type(recorded.event).__name__ for recorded in diamond.history("left")].count("StepReset") == 1
+
+
+def test_a_cancelled_graph_is_reopened_and_its_steps_are_skipped(diamond):
+    diamond.hold("top")
+    diamond.cancel_study("by mistake")
+    assert _run(diamond) is StudyStatus.CANCELLED
+
+    assert diamond.reopen("go on") == ["top", "left", "right", "bottom"]
+    assert diamond.status is StudyStatus.RUNNING
+    assert diamond.skip("top", "left", reason="not needed") == ["top", "left"]
+    assert _run(diamond) is StudyStatus.FINISHED
+    assert (diamond.path / "order").read_text().split() == ["right", "bottom"]
+    assert diamond.steps["left"].message.endswith(": not needed")
