@@ -67,8 +67,10 @@ def urgency(step: StepRecord) -> int:
 
 
 def others(steps: Sequence[StepRecord]) -> str:
-    """Return how many more steps there are, by state."""
+    """Return how many more steps there are, by state; of very many only that."""
     if not steps:
         return ""
+    if len(steps) >= _OF_A_FUNNEL - 1:
+        return "; besides, for many more"
     found = Counter(step.state for step in steps)
     return "; besides " + ", ".join(f"{found[state]} {state.name}" for state in State if found[state])

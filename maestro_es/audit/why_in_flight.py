@@ -54,7 +54,7 @@ def _waits(view: View, record: StepRecord, job: Sequence[e.Recorded]) -> Answer:
     since = view.show(job[-1].recorded_at)
     if not record.scheduled:
         return Answer(f"was started at {since} as job {record.job_id}, and has not said yet that it runs")
-    return Answer(f"waits in the queue of {_adapter(view, record)} since {since} as job {record.job_id}")
+    return Answer(f"waits in the queue of {adapter_of(view, record)} since {since} as job {record.job_id}")
 
 
 def _missed(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answer:
@@ -71,9 +71,9 @@ def _missed(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Ans
 def _silence(view: View, record: StepRecord) -> Answer:
     """Return since when nothing is known, if that is so."""
     unreachable = view.graph.study.unreachable
-    for name in (_adapter(view, record), "files"):
+    for name in (adapter_of(view, record), "files"):
         if name in unreachable:
-            failed = _silent_since(view, name)
+            failed = silent_since(view, name)
             since = "".join(f" since {view.show(recorded.recorded_at)}" for recorded in failed)
             what = "the file system" if name == "files" else name
             words = f"; {what} does not answer{since}, so nothing new is known of it: {unreachable[name]}"
@@ -81,7 +81,7 @@ def _silence(view: View, record: StepRecord) -> Answer:
     return Answer("")
 
 
-def _silent_since(view: View, name: str) -> tuple[e.Recorded, ...]:
+def silent_since(view: View, name: str) -> tuple[e.Recorded, ...]:
     """Return when an adapter fell silent."""
     return view.last(e.PollFailed, lambda event: isinstance(event, e.PollFailed) and event.adapter == name)
 
@@ -94,7 +94,8 @@ def _cancelling(view: View, record: StepRecord) -> Answer:
     return Answer(f"; it is being cancelled{wish}, and nothing tells yet that it has ended", request)
 
 
-def _adapter(view: View, record: StepRecord) -> str:
+def adapter_of(view: View, record: StepRecord) -> str:
+    """Return the name of the adapter that runs a step."""
     return str(view.graph.study.adapter.get("type", "local")) if record.scheduled else "local"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from maestro_es.audit.view import Answer, View, cancel_of
 from maestro_es.audit.why_again import again
+from maestro_es.audit.why_in_flight import adapter_of, silent_since
 from maestro_es.core import events as e
 from maestro_es.core.model import RELEASED, Phase, StepRecord, StudyStatus
 from maestro_es.core.room import Room, rooms
@@ -33,7 +34,7 @@ def _stops(view: View, record: StepRecord) -> list[Answer]:
         return [Answer("this is a dry run: the next tick writes its scripts, and nothing is run")]
     ending = ended_first(view, record)
     paused = [_asked_for(view, "the study is paused", view.last(e.StudyPaused))] if study.paused else []
-    return ending or [*paused, *held(view, record)]
+    return ending or [*paused, *held(view, record), *_silence(view, record)]
 
 
 def ended_first(view: View, record: StepRecord) -> list[Answer]:
@@ -49,6 +50,17 @@ def held(view: View, record: StepRecord) -> list[Answer]:
         return []
     hold = [recorded for recorded in view.events_of(record.number) if isinstance(recorded.event, e.StepHeld)]
     return [_asked_for(view, "it is held", tuple(hold[-1:]))]
+
+
+def _silence(view: View, record: StepRecord) -> list[Answer]:
+    """Return since when the scheduler of a step does not answer, if that is so."""
+    name = adapter_of(view, record)
+    message = view.graph.study.unreachable.get(name)
+    if message is None or not record.scheduled:
+        return []
+    failed = silent_since(view, name)
+    since = "".join(f" since {view.show(recorded.recorded_at)}" for recorded in failed)
+    return [Answer(f"{name} does not answer{since}: {message}", failed)]
 
 
 def _asked_for(view: View, words: str, request: tuple[e.Recorded, ...]) -> Answer:

@@ -565,3 +565,25 @@ def test_a_study_in_which_only_held_steps_are_left_says_so():
         "cafe0123: 2 of 2 steps are not done, 0 in flight; a is ready to run, but it is held, as me@login1 asked for "
         "it at 7s"
     )
+
+
+def test_a_ready_step_waits_for_a_scheduler_that_does_not_answer():
+    study = two(scheduled(), scheduled=True)
+    study.do(e.PollFailed(adapter="slurm", message="timed out"))
+    assert asked(study, 1) == (
+        "a is ready to run, but slurm does not answer since 7s: timed out",
+        ["StepAdded", "PollFailed"],
+    )
+    study.do(e.PollRecovered(adapter="slurm"))
+    assert asked(study, 1)[0] == "a is ready to run: the next tick submits it"
+
+
+def test_of_very_many_steps_that_it_waits_for_none_is_counted():
+    study = Study()
+    study.template("sim")
+    for number in range(1, 1_102):
+        study.add(f"sim_{number}", template="sim")
+    study.add("post", funnels=("sim",))
+    words = asked(study, 1_102)[0]
+    assert words.startswith("post waits for all of sim (1101 not finished); sim_1 is ready to run")
+    assert words.endswith("; besides, for many more")
