@@ -21,9 +21,12 @@ def requested(view: View, record: StepRecord) -> Answer:
     silence = _silence(view, record)
     patience = silence.words or f"; ticks look for one until {until}, then they give the attempt up"
     cancelling = _cancelling(view, record)
-    request = _latest(events, e.SubmissionRequested)
+    begin = max(i for i, recorded in enumerate(events) if isinstance(recorded.event, e.SubmissionRequested))
+    unanswered = _latest(events[begin:], e.SubmissionUnanswered)
+    said = f": {record.message}" if unanswered else ""
     return Answer(
-        words + patience + cancelling.words, (*before.evidence, *request, *silence.evidence, *cancelling.evidence)
+        words + said + patience + cancelling.words,
+        (*before.evidence, events[begin], *unanswered, *silence.evidence, *cancelling.evidence),
     )
 
 

@@ -226,23 +226,23 @@ def test_a_job_that_the_queue_has_forgotten_is_recalled_from_the_accounts(start_
 
 def test_jobs_that_failed_are_submitted_again_and_a_finished_one_with_its_descendants(cluster, launch):
     root = launch(
-        _step("prep"),
-        _step("sim", "test -e $(OUTPUT_PATH)/mended", ["prep"]),
-        _step("post", "", ["sim"]),
+        step("prep"),
+        step("sim", "test -e $(OUTPUT_PATH)/mended", ["prep"]),
+        step("post", "", ["sim"]),
     )
-    assert _finish(root) is StudyStatus.FAILURE
-    assert len(_ledger(root)) == 2
+    assert finish(root) is StudyStatus.FAILURE
+    assert len(ledger(root)) == 2
 
     (root / "mended").touch()
     assert maestro_es("retry", root, "--failed", "--reason", "mended").returncode == 0
-    assert _finish(root) is StudyStatus.FINISHED
-    assert [token.split("-")[1] for token in _ledger(root)] == ["1", "2", "2", "3"]
+    assert finish(root) is StudyStatus.FINISHED
+    assert [token.split("-")[1] for token in ledger(root)] == ["1", "2", "2", "3"]
 
     assert maestro_es("retry", root, "sim", "--descendants").returncode == 0
     assert maestro_es("hold", root, "post").returncode == 0
-    _wait_for(root, sim=State.FINISHED, post=State.INITIALIZED)
+    wait_for_states(root, sim=State.FINISHED, post=State.INITIALIZED)
     assert maestro_es("release", root, "post").returncode == 0
-    assert _finish(root) is StudyStatus.FINISHED
-    assert [token.split("-")[1] for token in _ledger(root)] == ["1", "2", "2", "3", "2", "3"]
-    jobs = [event.job_id for event in _events(root, e.JobSubmitted)]
+    assert finish(root) is StudyStatus.FINISHED
+    assert [token.split("-")[1] for token in ledger(root)] == ["1", "2", "2", "3", "2", "3"]
+    jobs = [event.job_id for event in events(root, e.JobSubmitted)]
     assert len(set(jobs)) == len(jobs) == 6

@@ -587,3 +587,16 @@ def test_of_very_many_steps_that_it_waits_for_none_is_counted():
     words = asked(study, 1_102)[0]
     assert words.startswith("post waits for all of sim (1101 not finished); sim_1 is ready to run")
     assert words.endswith("; besides, for many more")
+
+
+def test_what_was_said_instead_of_an_answer_to_a_submission_is_repeated():
+    study = two(scheduled(), scheduled=True)
+    token = study.request(1)
+    study.do(e.SubmissionUnanswered(token=token, message="Socket timed out"), 1)
+    assert asked(study, 1) == (
+        (
+            "a was requested at 7s (attempt 1), and no job is known yet: Socket timed out; ticks look for one until "
+            "67s, then they give the attempt up"
+        ),
+        ["SubmissionRequested", "SubmissionUnanswered"],
+    )
