@@ -32,7 +32,9 @@ def foreseen(root: Path, context: Context, what_if: Mapping[str, int] | None = N
     before = picture(root)
     with open_as_it_is(root, context, migrate=False) as log:
         found = foresee(log, StudyDir(root), context, what_if)
-    assert picture(root) == before
+    after = picture(root)
+    touched = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    assert not touched, {path: (before.get(path), after.get(path)) for path in touched}
     return found
 
 
