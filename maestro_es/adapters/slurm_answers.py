@@ -11,8 +11,9 @@ from maestro_es.adapters.imported import runs_script_of
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected
 
-#: One job a line: id, state, reason, and the command with its arguments, which may hold anything but a line break.
-QUEUE_FORMAT = "%i|%T|%r|%o"
+#: One job a line: id, state with the nodes it was given, reason, and the command with its arguments, which may hold
+#: anything but a line break.
+QUEUE_FORMAT = "%i|%T %N|%r|%o"
 
 #: One run of a job a line.
 ACCOUNTS_FORMAT = "JobIDRaw,State,ExitCode,SubmitLine"
@@ -99,10 +100,20 @@ def read_queue(text: str) -> list[Queued]:
     for line in text.splitlines():
         parts = line.split("|", 3)
         if len(parts) == len(("id", "state", "reason", "command")):
-            job_id, word, reason, command = parts
+            job_id, state, reason, command = parts
+            word, _, nodes = state.partition(" ")
             words = word if reason in {"", "None"} else f"{word} ({reason})"
-            rows.append(Queued(job_id, job_state(word), words, command, _delay(word, reason)))
+            rows.append(Queued(job_id, _ended_on(nodes, job_state(word)), words, command, _delay(word, reason)))
     return rows
+
+
+def _ended_on(nodes: str, state: JobState) -> JobState:
+    """Tell a job that was cancelled while it waited from one that had nodes.
+
+    A slurmd that can't launch a job that must not be requeued ("Could not launch job ... and not able to requeue it,
+    cancelling job": its prolog failed, or it knows that job's id already) cancels it, and nothing else shows that.
+    """
+    return JobState.CANCELLED_ON_NODE if state is JobState.CANCELLED and nodes.strip() else state
 
 
 def _delay(word: str, reason: str) -> str:

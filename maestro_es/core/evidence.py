@@ -157,6 +157,7 @@ _FINAL = {
     JobState.FAILED: Conclusion.FAILED,
     JobState.TIMED_OUT: Conclusion.TIMED_OUT,
     JobState.CANCELLED: Conclusion.CANCELLED,
+    JobState.CANCELLED_ON_NODE: Conclusion.CANCELLED,
     JobState.OUT_OF_MEMORY: Conclusion.OUT_OF_MEMORY,
     JobState.HARDWARE_FAILED: Conclusion.HARDWARE_FAILED,
     JobState.PREEMPTED: Conclusion.HARDWARE_FAILED,
@@ -164,8 +165,12 @@ _FINAL = {
 
 #: The scheduler's words that explain a non-zero exit better than the exit code does.
 _EXPLAINS = (
-    JobState.TIMED_OUT, JobState.CANCELLED, JobState.OUT_OF_MEMORY, JobState.HARDWARE_FAILED, JobState.PREEMPTED,
+    JobState.TIMED_OUT, JobState.CANCELLED, JobState.CANCELLED_ON_NODE, JobState.OUT_OF_MEMORY,
+    JobState.HARDWARE_FAILED, JobState.PREEMPTED,
 )  # fmt: skip
+
+#: Ends of a job that was given a node: if the runner never came to its claim, the node could not launch it.
+_AT_LAUNCH = (JobState.FAILED, JobState.CANCELLED_ON_NODE)
 
 #: Answers, or none, after which more is to come.
 _NOT_OVER = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN, Silence.UNREACHABLE)
@@ -235,7 +240,7 @@ def _without_report(sighting: Sighting) -> Conclusion:
     started = sighting.has_started
     if word in (JobState.FINISHED, JobState.FAILED) and sighting.report(ReportKind.REFUSED):
         return Conclusion.LOST if started else Conclusion.WAIT
-    if word is JobState.FAILED and sighting.claim.state is ClaimState.NONE and not started:
+    if word in _AT_LAUNCH and sighting.claim.state is ClaimState.NONE and not started:
         return Conclusion.HARDWARE_FAILED
     if word is not None:
         return _FINAL[word]

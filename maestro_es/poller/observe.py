@@ -35,7 +35,7 @@ from maestro_es.poller.inbox import read_reports, step_of
 from maestro_es.poller.study_dir import StudyDir
 
 #: A scheduler's words for a job whose exit code is that of the runner: of a start that was refused, perhaps.
-_ENDED = (JobState.FINISHED, JobState.FAILED)
+_ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED_ON_NODE)
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,19 @@ def test_a_job_whose_node_failed_is_submitted_again(cluster, launch):
     assert len(ledger(root)) == 2
 
 
+def test_a_job_that_its_node_could_not_launch_is_submitted_again(start_cluster, launch, tmp_path):
+    """Slurm cancels it then, because it must not requeue it, and drains the node."""
+    prolog = tmp_path / "prolog"
+    prolog.write_text(f"#!/bin/sh\nmkdir {tmp_path}/failed 2>/dev/null && exit 1\nexit 0\n")
+    prolog.chmod(0o755)
+    start_cluster(Options(conf=(f"Prolog={prolog}",)))
+    root = launch(step("only"), step("after", "", ["only"]))
+    assert finish(root) is StudyStatus.FINISHED
+    [failure] = events(root, e.HardwareFailed)
+    assert "CANCELLED" in failure.reason
+    assert len(ledger(root)) == 2
+
+
 def test_after_a_reboot_of_the_login_node_the_jobs_in_the_queue_are_gone_on_with(cluster, launch):
     root = launch(step("long", "sleep 2"), step("after", "", ["long"]))
     wait_for_states(root, long=State.RUNNING)

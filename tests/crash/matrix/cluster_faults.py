@@ -88,6 +88,8 @@ def controller_killed(trial: Trial) -> None:
                 trial.tick()
             trial.cluster.resume("slurmctld")
         known |= _submitted(trial)
+        # A node that is given a job id for the second time drains itself.
+        trial.cluster.run("scontrol", "update", "nodename=ALL", "state=resume")
         time.sleep(0.1)
 
 

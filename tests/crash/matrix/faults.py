@@ -37,9 +37,9 @@ SURVEY = "survey"
 
 FAULTS: dict[str, Fault] = {
     SURVEY: Fault("none", kills.survey, 0),
-    "tick-killed": Fault("the tick is killed on entry to a system call", kills.tick_at_a_call, 2000, lanes=3),
-    "tick-killed-anytime": Fault("the tick is killed at a random moment", kills.tick_at_any_time, 300),
-    "sbatch-killed": Fault("sbatch is killed on entry to a system call", kills.sbatch_at_a_call, 300),
+    "tick-killed": Fault("the tick is killed on entry to a system call", kills.tick_at_a_call, 2000, lanes=4),
+    "tick-killed-anytime": Fault("the tick is killed at a random moment", kills.tick_at_any_time, 800),
+    "sbatch-killed": Fault("sbatch is killed on entry to a system call", kills.sbatch_at_a_call, 400),
     "two-ticks": Fault("ticks run at once, without a lock", host_faults.ticks_at_once, 300),
     "tick-frozen": Fault(
         "the tick hangs between request and submission or record, longer than the grace time", host_faults.frozen, 60

@@ -167,6 +167,13 @@ def test_which_cluster_is_asked_says_the_study_and_what_filters_answers_is_left_
     assert slurm_environment(ours, {}) == {"PATH": "/usr/bin:/bin", "SLURM_CONF": "/other.conf"}
 
 
+def test_a_job_that_was_cancelled_on_a_node_is_told_from_one_that_waited():
+    waited, launched, running = read_queue("7|CANCELLED |None|r t\n8|CANCELLED n1|None|r t\n9|RUNNING n[1-2]|None|r t")
+    assert (waited.state, waited.words) == (JobState.CANCELLED, "CANCELLED")
+    assert (launched.state, launched.words) == (JobState.CANCELLED_ON_NODE, "CANCELLED")
+    assert (running.state, running.words) == (JobState.RUNNING, "RUNNING")
+
+
 def test_of_two_jobs_with_one_token_the_one_that_runs_is_believed():
     rows = read_queue("7|FAILED|NonZeroExitCode|r t\n8|RUNNING|None|r t\n9|PENDING|None|r t")
     assert believed(rows, "7").job_id == "8"

@@ -43,7 +43,9 @@ BAD = {C.FAILED, C.TIMED_OUT, C.CANCELLED, C.STOPPED, C.OUT_OF_MEMORY, C.HARDWAR
 #: Answers after which more is to come.
 OPEN: set[Answer] = {J.PENDING, J.RUNNING, J.UNKNOWN, S.UNREACHABLE}
 
-EXPLAINS: set[Answer] = {J.TIMED_OUT, J.CANCELLED, J.OUT_OF_MEMORY, J.HARDWARE_FAILED, J.PREEMPTED}
+EXPLAINS: set[Answer] = {
+    J.TIMED_OUT, J.CANCELLED, J.CANCELLED_ON_NODE, J.OUT_OF_MEMORY, J.HARDWARE_FAILED, J.PREEMPTED,
+}  # fmt: skip
 
 
 # -- the rows that matter --------------------------------------------------------------------------------------------
@@ -100,6 +102,8 @@ def sighting(
         (K.JOB, none, J.GONE, J.HARDWARE_FAILED, C.HARDWARE_FAILED),
         (K.NONE, none, J.FAILED, S.NOT_ASKED, C.HARDWARE_FAILED),  # it never came to the runner
         (K.NONE, none, J.CANCELLED, S.NOT_ASKED, C.CANCELLED),
+        (K.NONE, none, J.CANCELLED_ON_NODE, S.NOT_ASKED, C.HARDWARE_FAILED),  # the node could not launch it
+        (K.JOB, none, J.CANCELLED_ON_NODE, S.NOT_ASKED, C.CANCELLED),
         # Gone from the queue is not over: accounting may lag or be down.
         (K.JOB, none, J.GONE, S.UNREACHABLE, C.WAIT),
         (K.JOB, none, J.GONE, J.RUNNING, C.WAIT),
@@ -335,17 +339,19 @@ RULES: dict[str, Callable[[Row], bool]] = {
             and row.queue not in EXPLAINS
         ),
     ),
-    "cancelled is the scheduler's word": only_if(C.CANCELLED, lambda row: J.CANCELLED in row.answers),
+    "cancelled is the scheduler's word": only_if(
+        C.CANCELLED, lambda row: bool({J.CANCELLED, J.CANCELLED_ON_NODE} & row.answers)
+    ),
     "out of memory is the scheduler's word": only_if(C.OUT_OF_MEMORY, lambda row: J.OUT_OF_MEMORY in row.answers),
     "a time-out has somebody's word": only_if(
         C.TIMED_OUT,
         lambda row: J.TIMED_OUT in row.answers or TIMEOUT in row.kinds,
     ),
-    "a hardware failure is the scheduler's word, or a job that failed before its runner began": only_if(
+    "a hardware failure is the scheduler's word, or a job that ended on its node before its runner began": only_if(
         C.HARDWARE_FAILED,
         lambda row: (
             bool(row.answers & {J.HARDWARE_FAILED, J.PREEMPTED})
-            or (J.FAILED in row.answers and row.claim is K.NONE and BEGUN not in row.kinds)
+            or (bool(row.answers & {J.FAILED, J.CANCELLED_ON_NODE}) and row.claim is K.NONE and BEGUN not in row.kinds)
         ),
     ),
     "when nobody was asked, only the runner's word counts": implies(
@@ -353,7 +359,7 @@ RULES: dict[str, Callable[[Row], bool]] = {
         lambda row: row.conclusion is C.WAIT,
     ),
     "an answer that is no answer changes nothing that the queue has settled": implies(
-        lambda row: row.queue in EXPLAINS and not row.ended and (row.known or not row.begun),
+        lambda row: row.queue in EXPLAINS - {J.CANCELLED_ON_NODE} and not row.ended and (row.known or not row.begun),
         lambda row: row.given_up or row.conclusion is judge(Sighting(queue=row.queue)).conclusion,
     ),
 }
