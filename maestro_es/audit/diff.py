@@ -42,6 +42,7 @@ WORDS: dict[type[e.Event], str] = {
     e.SubmissionRejected: "refused",
     e.SubmissionUnanswered: "unanswered",
     e.AttemptAbandoned: "given up",
+    e.JobDelayed: "delayed",
     e.JobStarted: "started",
     e.StepTimedOut: "timed out",
     e.StepRestarted: "restarted",

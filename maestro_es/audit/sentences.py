@@ -73,6 +73,8 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"the attempt was given up, it can't start any more{_evidence(event.evidence)}"
         case e.SubmissionWithdrawn():
             return "the submission was taken back before it was made"
+        case e.JobDelayed():
+            return f"its scheduler says why it waits: {event.reason}"
         case e.JobStarted():
             return f"runs{_on(event.host)}"
         case e.StepFinished():

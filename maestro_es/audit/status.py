@@ -122,6 +122,8 @@ def reason(step: StepRecord) -> str:
         return f"submission refused: {step.message}"
     if step.message and step.phase is Phase.REQUESTED:
         return f"nobody knows whether it was submitted: {step.message}"
+    if step.delays and step.phase is Phase.SUBMITTED:
+        return step.message
     return ""
 
 

@@ -36,7 +36,8 @@ def submitted(view: View, record: StepRecord) -> Answer:
     begin = 1 + max(i for i, recorded in enumerate(events) if isinstance(recorded.event, e.SubmissionRequested))
     before = again(view, events[:begin])
     job = _latest(events[begin:], e.JobSubmitted)
-    where = _runs(view, record, events[begin:]) if record.state is State.RUNNING else _waits(view, record, job)
+    say = _runs if record.state is State.RUNNING else _waits
+    where = say(view, record, events[begin:])
     numbered = f"; attempt {record.attempt}" if record.attempt > 1 else ""
     after = f", as {before.words}" if before.words else ""
     parts = (_missed(view, record, events), _silence(view, record), _cancelling(view, record))
@@ -53,11 +54,15 @@ def _runs(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answe
     return Answer(f"runs since {view.show(since)} as job {record.job_id}{on}", started)
 
 
-def _waits(view: View, record: StepRecord, job: Sequence[e.Recorded]) -> Answer:
-    since = view.show(job[-1].recorded_at)
+def _waits(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answer:
+    [job] = _latest(events, e.JobSubmitted)
+    since = view.show(job.recorded_at)
     if not record.scheduled:
         return Answer(f"was started at {since} as job {record.job_id}, and has not said yet that it runs")
-    return Answer(f"waits in the queue of {adapter_of(view, record)} since {since} as job {record.job_id}")
+    delayed = _latest(events, e.JobDelayed)
+    adapter = adapter_of(view, record)
+    because = f"; {adapter} says: {record.message}" if delayed else ""
+    return Answer(f"waits in the queue of {adapter} since {since} as job {record.job_id}{because}", delayed)
 
 
 def _missed(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answer:

@@ -30,6 +30,9 @@ from maestro_es.core.room import rooms
 #: trouble, and what it is not called for any more must be taken back.
 _CAREFUL = 16
 
+#: How many reasons to wait are noted of one job.
+_DELAYS = 8
+
 #: An event and the number of the step that it is about.
 Draft = tuple[int | None, e.AnyEvent]
 
@@ -140,11 +143,21 @@ def _settle(graph: Graph, seen: Observations, record: StepRecord, sighting: Sigh
 def _watch(record: StepRecord, sighting: Sighting, verdict: Verdict) -> list[e.AnyEvent]:
     """Note when a job that nothing can be concluded about is missed for the first time, and when it is back."""
     missing = sighting.queue is JobState.GONE
-    if record.phase is not Phase.SUBMITTED or missing is (record.missed_at is not None):
+    if record.phase is not Phase.SUBMITTED:
         return []
+    if missing is (record.missed_at is not None):
+        return _delay(record, sighting)
     if missing:
         return [e.JobMissed(token=record.token, evidence=verdict.evidence)]
     return [e.JobFound(token=record.token)] if isinstance(sighting.queue, JobState) else []
+
+
+def _delay(record: StepRecord, sighting: Sighting) -> list[e.AnyEvent]:
+    """Note what holds a waiting job up when it is first said, and when it is something else; not for ever."""
+    waits = sighting.queue is JobState.PENDING and record.state is not State.RUNNING
+    if not waits or not sighting.delay or sighting.delay == record.message or record.delays >= _DELAYS:
+        return []
+    return [e.JobDelayed(token=record.token, reason=sighting.delay)]
 
 
 def _start(seen: Observations, record: StepRecord, sighting: Sighting, verdict: Verdict) -> list[e.AnyEvent]:

@@ -251,6 +251,13 @@ class SubmissionWithdrawn(Event, frozen=True):
     token: str
 
 
+class JobDelayed(Event, frozen=True):
+    """The scheduler says what holds the waiting job up. Not written of one that only waits for its turn."""
+
+    token: str
+    reason: str
+
+
 class JobStarted(Event, frozen=True):
     """The job runs."""
 
@@ -373,9 +380,9 @@ AnyEvent = Union[
     InvocationStarted, StudyCreated, StepTemplateAdded, StepAdded, ConnectionAdded, SettingsChanged, StudyPaused,
     StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated, RebootDetected, LogRecovered,
     PollFailed, PollRecovered, StepImported, StepRecovered, SubmissionRequested, JobSubmitted, SubmissionRejected,
-    SubmissionUnanswered, AttemptAbandoned, SubmissionWithdrawn, JobStarted, JobMissed, JobFound, StepFinished,
-    StepTimedOut, StepRestarted, HardwareFailed, StepFailed, StepCancelled, StepDryRun, StepReset, StepSkipped,
-    StepHeld, StepReleased, ReportIgnored,
+    SubmissionUnanswered, AttemptAbandoned, SubmissionWithdrawn, JobDelayed, JobStarted, JobMissed, JobFound,
+    StepFinished, StepTimedOut, StepRestarted, HardwareFailed, StepFailed, StepCancelled, StepDryRun, StepReset,
+    StepSkipped, StepHeld, StepReleased, ReportIgnored,
 ]  # fmt: skip
 
 #: Every event type by its name in the log.

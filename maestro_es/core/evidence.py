@@ -77,9 +77,10 @@ Answer = JobState | Silence
 class Sighting:
     """All that was seen of one attempt in one tick.
 
-    `words` are the scheduler's own, for the log; `job_id`, `host` and `instance` are of a job found by its token;
-    `patient` says that it is too early to give up an attempt of which there is no trace; `start_known`, that its start
-    was known before the queue was asked, so that what the queue says of an end is said of that start.
+    `words` are the scheduler's own, for the log; `delay` is what it says holds the waiting job up; `job_id`,
+    `host` and `instance` are of a job found by its token; `patient` says that it is too early to give up an
+    attempt of which there is no trace; `start_known`, that its start was known before the queue was asked, so that
+    what the queue says of an end is said of that start.
     """
 
     claim: Claim = Claim()
@@ -91,6 +92,7 @@ class Sighting:
     job_id: str = ""
     host: str = ""
     instance: str = ""
+    delay: str = ""
     patient: bool = False
     start_known: bool = False
 

@@ -200,6 +200,7 @@ class StepRecord(msgspec.Struct):
     hardware_failures: int = 0
     rejections: int = 0
     abandoned: int = 0
+    delays: int = 0
     cancelling: bool = False
     exit_code: int | None = None
     cause: Cause | None = None

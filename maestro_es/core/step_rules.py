@@ -75,6 +75,7 @@ def _requested(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.
     record.kind = event.kind
     record.requested_at = recorded.recorded_at
     record.missed_at = None
+    record.delays = 0
     record.job_id = record.job_host = record.job_instance = record.message = ""
     state = record.state if event.kind is SubmissionKind.RESTART else State.PENDING
     move(graph, record, state, Phase.REQUESTED)
@@ -115,11 +116,18 @@ def _withdrawn(graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e
     move(graph, record, record.state, Phase.READY)
 
 
+def _delayed(_graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.JobDelayed) -> None:
+    expect(record, recorded, Phase.SUBMITTED)
+    record.delays += 1
+    record.message = event.reason
+
+
 def _started(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.JobStarted) -> None:
     expect(record, recorded, Phase.SUBMITTED)
     if record.started_at is None:
         record.started_at = event.at
     record.job_host = event.host or record.job_host
+    record.message = ""
     move(graph, record, State.RUNNING, Phase.SUBMITTED)
 
 
@@ -245,6 +253,7 @@ STEP_RULES: dict[type[e.Event], Callable[[Graph, StepRecord, e.Recorded, Any], N
     e.SubmissionUnanswered: _unanswered,
     e.AttemptAbandoned: _abandoned,
     e.SubmissionWithdrawn: _withdrawn,
+    e.JobDelayed: _delayed,
     e.JobStarted: _started,
     e.JobMissed: _missed,
     e.JobFound: _found,

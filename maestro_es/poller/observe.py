@@ -217,7 +217,7 @@ class Look:
         if isinstance(seen, Seen):
             sighting = replace(
                 sighting, queue=seen.state, words=seen.words, exit_code=seen.exit_code,
-                job_id=seen.job_id, host=seen.host, instance=seen.instance,
+                job_id=seen.job_id, host=seen.host, instance=seen.instance, delay=seen.delay,
             )  # fmt: skip
         elif seen is not None:
             sighting = replace(sighting, queue=seen)

@@ -250,3 +250,18 @@ def test_a_command_that_never_ends_is_no_answer(cluster, calls, launch, tmp_path
         assert _took(lambda: tick(study)) < 5
     (tmp_path / "bin" / "squeue").write_text(real)
     assert finish(root) is StudyStatus.FINISHED
+
+
+def test_slurms_own_reason_why_a_job_waits_is_in_the_log_in_status_and_in_why(cluster, launch):
+    root = launch(step("wide", nodes="3"))  # of two
+    for _ in range(3):
+        with OpenStudy(root, CONTEXT) as study:
+            tick(study)
+        time.sleep(0.1)
+
+    *_, delayed = events(root, e.JobDelayed)
+    assert delayed.reason in ("PartitionConfig", "PartitionNodeLimit")  # the first, and what becomes of it
+    assert delayed.reason in maestro_es("status", root).stdout
+    assert f"slurm says: {delayed.reason}" in maestro_es("why", root, "wide").stdout
+    assert maestro_es("cancel", "-y", root, "--reason", "too wide").returncode == 0
+    assert finish(root) is StudyStatus.CANCELLED

@@ -600,3 +600,15 @@ def test_what_was_said_instead_of_an_answer_to_a_submission_is_repeated():
         ),
         ["SubmissionRequested", "SubmissionUnanswered"],
     )
+
+
+def test_the_schedulers_own_reason_why_a_job_waits_is_repeated():
+    study = two(scheduled(), scheduled=True)
+    token = study.submit(1)
+    study.do(e.JobDelayed(token=token, reason="PartitionNodeLimit"), 1)
+
+    words, evidence = asked(study, 1)
+
+    assert words.startswith("a waits in the queue of slurm since ")
+    assert words.endswith("; slurm says: PartitionNodeLimit")
+    assert evidence == ["JobSubmitted", "JobDelayed"]

@@ -35,6 +35,7 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.SubmissionUnanswered(token="t1", message="socket timed out"),
     e.AttemptAbandoned(token="t1", evidence=()),
     e.SubmissionWithdrawn(token="t1"),
+    e.JobDelayed(token="t1", reason="PartitionDown"),
     e.JobStarted(token="t1", at=5),
     e.JobMissed(token="t1"),
     e.JobFound(token="t1"),

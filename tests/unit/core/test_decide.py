@@ -204,6 +204,33 @@ def test_what_the_queue_calls_running_has_not_begun_before_its_runner_has():
     assert study.step(number).state is State.PENDING
 
 
+def test_why_a_job_waits_is_noted_when_it_is_said_first_and_when_it_is_another():
+    study = Study()
+    number = study.add("a", scheduled=True)
+    token = study.submit(number)
+    down, limit = (Sighting(queue=JobState.PENDING, delay=why) for why in ("PartitionDown", "AssocGrpCpuLimit"))
+
+    assert study.tick({number: down}) == [(number, e.JobDelayed(token=token, reason="PartitionDown"))]
+    assert study.tick({number: down}) == study.tick({number: Sighting(queue=JobState.PENDING)}) == []
+    assert study.tick({number: limit}) == [(number, e.JobDelayed(token=token, reason="AssocGrpCpuLimit"))]
+    assert study.step(number).message == "AssocGrpCpuLimit"
+
+    assert kinds(study.tick({number: RUNNING})) == ["JobStarted"]
+    assert study.step(number).message == ""
+
+
+def test_reasons_that_alternate_do_not_fill_the_log():
+    study = Study()
+    number = study.add("a", scheduled=True)
+    study.submit(number)
+
+    for _ in range(20):
+        for why in ("Licenses", "BurstBufferResources"):
+            study.tick({number: Sighting(queue=JobState.PENDING, delay=why)})
+
+    assert study.step(number).delays == 8
+
+
 def test_a_start_that_nobody_knew_of_is_noted_before_its_end_is_believed():
     study = Study(hardware_limit=1)
     number = study.add("a", scheduled=True)

@@ -1010,6 +1010,7 @@ ALLOWED: dict[type[e.Event], set[str]] = {
     e.SubmissionUnanswered: {"requested"},
     e.SubmissionWithdrawn: {"requested"},
     e.AttemptAbandoned: {"requested", "submitted"},
+    e.JobDelayed: {"submitted"},
     e.JobStarted: {"submitted"},
     e.JobMissed: {"submitted"},
     e.JobFound: {"submitted"},
