@@ -11,7 +11,7 @@ from tests.crash.matrix.faults import FAULTS, SURVEY
 SHORT = {
     "tick-killed": 40, "tick-killed-anytime": 30, "sbatch-killed": 20, "two-ticks": 8, "tick-frozen": 4, "reboot": 2,
     "runner-killed": 3, "batch-script-killed": 1, "report-lost": 3, "cancelled-by-hand": 1, "requeued": 2,
-    "id-reused": 2, "inbox-full": 1, "slurmd-killed": 1, "node-down": 2,
+    "id-reused": 2, "inbox-full": 1, "controller-killed": 2, "slurmd-killed": 1, "node-down": 2,
 }  # fmt: skip
 
 

@@ -34,7 +34,10 @@ PLANNED = "tick-killed"
 
 @dataclass
 class Tally:
-    """What is known of one fault: how many studies it has hit, how often, and what promises were broken."""
+    """What is known of one fault: how many studies it has hit, how often, and what promises were broken.
+
+    `no_verdict` counts trials that broke off, so that nothing is known of their study.
+    """
 
     words: str
     studies: int = 0
@@ -43,6 +46,7 @@ class Tally:
     doubled: int = 0
     wrongly_failed: int = 0
     broken: int = 0
+    no_verdict: int = 0
     adopted: int = 0
     given_up: int = 0
     reused_ids: int = 0
@@ -54,7 +58,8 @@ class Tally:
         self.studies += 1
         self.tried += row.tried
         self.details = dict(Counter(self.details) + Counter(row.details))
-        self.broken += bool(row.error or outcome.get("broken"))
+        self.no_verdict += bool(row.error)
+        self.broken += bool(outcome.get("broken"))
         self.lost += len(outcome.get("lost", ()))
         self.doubled += len(outcome.get("doubled", ()))
         self.wrongly_failed += len(outcome.get("wrongly_failed", ()))
@@ -65,7 +70,7 @@ class Tally:
     @property
     def good(self) -> bool:
         """Whether every promise was kept."""
-        return not (self.lost or self.doubled or self.wrongly_failed or self.broken)
+        return not (self.lost or self.doubled or self.wrongly_failed or self.broken or self.no_verdict)
 
 
 class Campaign:

@@ -10,7 +10,8 @@ from tests.crash.matrix.trial import Trial
 from tests.slurm.configuration import Options
 
 #: A cluster whose clock is fast, so that a job of a minute times out in two seconds; and one whose clock is right.
-FAST = Options(ctld_speed=30, min_job_age=9000, message_timeout=5, conf=("BatchStartTimeout=3600",))
+#: Its time-outs are by that clock, too: short ones expire on a busy machine, and it puts jobs back that are starting.
+FAST = Options(ctld_speed=30, min_job_age=9000, message_timeout=90, conf=("BatchStartTimeout=3600",))
 RIGHT = Options(message_timeout=2)
 FORGETFUL = Options(accounting=True, min_job_age=2, message_timeout=2)
 

@@ -46,12 +46,22 @@ def tick_at_a_call(trial: Trial) -> None:
     trial.create()
     wanted = trial.task.points
     while trial.running():
+        _wait_for_the_last(trial)
         phase = phase_of(trial)
         if wanted.get(phase):
             _tick_and_kill(trial, phase, wanted[phase].pop(0))
         else:
             trial.tick()
         time.sleep(0.01)
+
+
+def _wait_for_the_last(trial: Trial) -> None:
+    """Let a running step that is the last one report first, so that a tick finds the study's end."""
+    flying = trial.in_flight()
+    if [step.name for step in flying] == ["post"] and flying[0].state is State.RUNNING:
+        end = time.monotonic() + 2
+        while not list(trial.dir.inbox.glob("*.exit.*")) and time.monotonic() < end:
+            time.sleep(0.02)
 
 
 def survey(trial: Trial) -> None:
@@ -66,6 +76,7 @@ def survey(trial: Trial) -> None:
     if effect == "script":
         time.sleep(GRACE)
     while trial.running():
+        _wait_for_the_last(trial)
         seen = trial.task.points.setdefault(phase_of(trial), [])
         code, calls = ticks.trace(trial.root, trial.how, trial.folder / "trace")
         assert code == 0, code
@@ -130,7 +141,10 @@ def sbatch_at_a_call(trial: Trial) -> None:
 def sbatch_points(trial: Trial) -> list[tuple[str, int]]:
     """Return the calls of an sbatch from its first one to the network on."""
     note = trial.folder / "sbatch.trace"
-    done = trial.cluster.run("strace", "-q", "-o", note, "sbatch", "--output=/dev/null", "--wrap=true")
+    for _ in range(5):  # nothing is tested yet, and Slurm may be busy
+        done = trial.cluster.run("strace", "-q", "-o", note, "sbatch", "--output=/dev/null", "--wrap=true")
+        if done.returncode == 0:
+            break
     assert done.returncode == 0, done.stderr
     return network_calls(note)
 

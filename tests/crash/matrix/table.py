@@ -19,7 +19,10 @@ from tests.crash.matrix.kills import PHASES
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reliability.md"
 BEGIN, END = "<!-- crash matrix: made by tools/crash-matrix --docs -->", "<!-- end of the crash matrix -->"
-_HEAD = ("fault", "what happens", "times", "studies", "lost", "doubled", "wrongly failed", "found again", "given up")
+_HEAD = (
+    "fault", "what happens", "times", "studies", "lost", "doubled", "wrongly failed", "no verdict", "found again",
+    "given up",
+)  # fmt: skip
 _RIGHT = 2  # columns from here on are numbers
 
 
@@ -59,8 +62,8 @@ class Results:
     def table(self) -> str:
         """Return the tables in Markdown."""
         rows = [
-            (f"`{name}`", t.words, t.tried, t.studies, t.lost, t.doubled, t.wrongly_failed + t.broken, t.adopted,
-             t.given_up)
+            (f"`{name}`", t.words, t.tried, t.studies, t.lost, t.doubled, t.wrongly_failed + t.broken,
+             t.no_verdict, t.adopted, t.given_up)
             for name, t in self.tallies.items()
         ]  # fmt: skip
         total = ("**all**", "", *(sum(int(row[n]) for row in rows) for n in range(_RIGHT, len(_HEAD))))
