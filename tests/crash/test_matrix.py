@@ -1,4 +1,4 @@
-"""The crash matrix itself: that it would notice a broken promise."""
+"""The crash matrix itself: that it would notice a broken promise, and that its document is of a real run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 
 from maestro_es.core.model import State
 from maestro_es.poller.open_study import OpenStudy
+from tests.crash.matrix.faults import FAULTS, SURVEY
 from tests.crash.matrix.study import SETTINGS, Outcome, create, descendants, judge, thirty_steps
+from tests.crash.matrix.table import BEGIN, DOCUMENT, END
 from tests.crash.matrix.ticks import Point, read_trace
 from tests.fakes.studies import Bench, Step
 
@@ -93,3 +95,20 @@ def test_the_calls_of_a_trace_are_told_apart_by_what_they_touch():
         Point("symlink", 1, "claim"),
         Point("openat", 3, "workspace"),
     ]
+
+
+def test_the_document_shows_every_fault_many_times_and_nothing_broken():
+    text = DOCUMENT.read_text()
+    made = text[text.index(BEGIN) : text.index(END)]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in made.splitlines() if line.startswith("|")
+    ]
+    faults = {row[0].strip("`"): row for row in rows if row[0].startswith("`")}
+    [total] = [row for row in rows if row[0] == "**all**"]
+
+    assert set(faults) == set(FAULTS) - {SURVEY}
+    assert all(int(row[2]) > 0 for row in faults.values())
+    assert total[4:7] == ["0", "0", "0"]
+    assert int(total[7]) * 100 < int(total[3])  # trials that broke off prove nothing, and are few
+    kills = sum(int(faults[name][2]) for name in faults if name.startswith("tick-killed") or name == "sbatch-killed")
+    assert kills >= 2000
