@@ -151,6 +151,13 @@ def read_facts(text: str) -> dict[str, str]:
     return {match[1]: match[2] for match in found if match and match[1] in FACTS}
 
 
+def forgets_within(facts: Mapping[str, str], seconds: int) -> bool:
+    """Whether Slurm may forget that a job has ended before it is asked again after so long, and keeps no accounts."""
+    age, _, unit = facts.get("MinJobAge", "").partition(" ")
+    accounts = facts.get("AccountingStorageType", "")
+    return age.isdigit() and unit == "sec" and int(age) < seconds and accounts in {"accounting_storage/none", "(null)"}
+
+
 def job_state(word: str) -> JobState:
     """Return what a word of Slurm's means; ``CANCELLED by 1000`` is said by sacct."""
     return _STATES.get(word.split(" ", 1)[0].rstrip("+"), JobState.UNKNOWN)

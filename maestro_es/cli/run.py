@@ -9,8 +9,10 @@ from pathlib import Path
 
 import click
 
+from maestro_es.adapters.slurm_answers import forgets_within
 from maestro_es.cli.common import example
 from maestro_es.cli.progress import Progress
+from maestro_es.core.events import StudyCreated
 from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.drivers.crontab import how_ticks_come
 from maestro_es.drivers.foreground import drive
@@ -22,6 +24,9 @@ from maestro_es.poller.tick import tick
 from maestro_es.spec.plan import StudyPlan, plan_study
 
 _COUNT = click.IntRange(min=0)
+
+#: How often cron ticks.
+_TICK_SECONDS = 60
 
 
 @example("maestro-es run -y -o ./pi examples/monte_carlo_pi/monte_carlo_pi.yaml")
@@ -135,7 +140,17 @@ def _launch(study: OpenStudy, *, dry: bool) -> int:
     click.echo(f"Study launched in {root}")
     if status is StudyStatus.RUNNING:
         click.echo(how_ticks_come())
+    if forgets_within(_scheduler_facts(study), _TICK_SECONDS):
+        click.echo(
+            f"Slurm forgets a job within {_TICK_SECONDS} s of its end (MinJobAge) and keeps no accounts: "
+            "of a job whose report is lost, a tick each minute may not see how it ended, and runs its step again"
+        )
     return 0
+
+
+def _scheduler_facts(study: OpenStudy) -> dict[str, str]:
+    """Return what the scheduler said of itself when the study was created."""
+    return next((r.event.scheduler for r in study.log.events(upto=2) if isinstance(r.event, StudyCreated)), {})
 
 
 def _drive(study: OpenStudy, sleeptime: int) -> int:

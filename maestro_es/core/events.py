@@ -40,7 +40,10 @@ class InvocationStarted(Event, frozen=True):
 
 
 class StudyCreated(Event, frozen=True):
-    """The study exists. `root` is its directory as an absolute path: the one path that is not relative to it."""
+    """The study exists. `root` is its directory as an absolute path: the one path that is not relative to it.
+
+    `scheduler` is what the scheduler said of itself then, by its own names; empty if it said nothing.
+    """
 
     study_id: str
     root: str
@@ -51,6 +54,7 @@ class StudyCreated(Event, frozen=True):
     adapter: dict[str, Any] = {}
     settings: Settings = Settings()
     environment: dict[str, str] = {}
+    scheduler: dict[str, str] = {}
 
 
 class StepTemplateAdded(Event, frozen=True):

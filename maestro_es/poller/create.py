@@ -77,7 +77,8 @@ def create_study(plan: StudyPlan, settings: Settings, context: Context) -> Study
             _lay_out(plan, study)
             acquire(plan, _run)
             study_id = new_study_id()
-            create_log(study, [(None, _created(plan, settings, study_id, study)), *plan.events], context)
+            facts = {} if settings.dry_run else scheduler.facts()
+            create_log(study, [(None, _created(plan, settings, study_id, study, facts)), *plan.events], context)
         except BaseException:
             if fresh:
                 shutil.rmtree(study.root, ignore_errors=True)
@@ -95,7 +96,7 @@ def take_over(
     """
     study = make_directory(plan.output)
     with alone(study):
-        create_log(study, [(None, _created(plan, settings, study_id, study)), *drafts], context)
+        create_log(study, [(None, _created(plan, settings, study_id, study, {})), *drafts], context)
     register(study_id, study.root)
     return study
 
@@ -109,7 +110,9 @@ def alone(study: StudyDir) -> Iterator[None]:
         yield
 
 
-def _created(plan: StudyPlan, settings: Settings, study_id: str, study: StudyDir) -> StudyCreated:
+def _created(
+    plan: StudyPlan, settings: Settings, study_id: str, study: StudyDir, facts: dict[str, str]
+) -> StudyCreated:
     return StudyCreated(
         study_id=study_id,
         root=str(study.root),
@@ -120,6 +123,7 @@ def _created(plan: StudyPlan, settings: Settings, study_id: str, study: StudyDir
         adapter=plan.batch,
         settings=settings,
         environment=recorded_environment(os.environ),
+        scheduler=facts,
     )
 
 

@@ -19,7 +19,7 @@ from maestro_es.poller.ask_ahead import ask_ahead
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.tick import tick
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import wait_for
+from tests.fakes.processes import running_under, wait_for
 from tests.slurm.configuration import Options
 from tests.slurm.studies import CONTEXT, HEAD, events, finish, ledger, states, step, wait_for_states
 
@@ -175,7 +175,7 @@ def test_a_tick_waits_once_for_a_controller_that_does_not_answer(start_cluster, 
     root = _alone(launch(quick, step("long", "sleep 3"), step("after", "", ["long"]), *ready))
     getattr(cluster, how)("slurmctld")
     (root / "quick" / "go").touch()  # 40 steps are ready now
-    wait_for(lambda: any((root / ".maestro-es" / "inbox").glob("*.exit.0")))
+    wait_for(lambda: not running_under(root / "quick"))
     calls.count()
     with OpenStudy(root, CONTEXT) as study:
         for _ in range(3):
@@ -265,3 +265,15 @@ def test_slurms_own_reason_why_a_job_waits_is_in_the_log_in_status_and_in_why(cl
     assert f"slurm says: {delayed.reason}" in maestro_es("why", root, "wide").stdout
     assert maestro_es("cancel", "-y", root, "--reason", "too wide").returncode == 0
     assert finish(root) is StudyStatus.CANCELLED
+
+
+def test_what_slurm_says_of_itself_is_kept_and_run_warns_of_one_that_forgets_too_soon(start_cluster, tmp_path):
+    start_cluster(Options(min_job_age=30))
+    (tmp_path / "study.yaml").write_text(HEAD + step("one"))
+
+    launched = maestro_es("run", "-y", "-o", tmp_path / "study", tmp_path / "study.yaml")
+
+    [created] = events(tmp_path / "study", e.StudyCreated)
+    assert created.scheduler["MinJobAge"] == "30 sec"
+    assert "Slurm forgets a job within 60 s of its end (MinJobAge) and keeps no accounts" in launched.stdout
+    assert finish(tmp_path / "study") is StudyStatus.FINISHED

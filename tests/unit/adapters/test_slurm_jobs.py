@@ -7,6 +7,7 @@ import pytest
 from maestro_es.adapters.process import Completed
 from maestro_es.adapters.slurm_answers import (
     believed,
+    forgets_within,
     job_state,
     read_accounts,
     read_facts,
@@ -202,3 +203,18 @@ def test_accounts_are_matched_by_token_and_the_last_run_counts():
     assert set(seen) == {"t-1", "t-2"}
     assert (seen["t-1"].state, seen["t-1"].exit_code, seen["t-1"].job_id) == (JobState.TIMED_OUT, 143, "7")
     assert (seen["t-2"].state, seen["t-2"].exit_code, seen["t-2"].words) == (JobState.FAILED, 3, "FAILED 3:0")
+
+
+@pytest.mark.parametrize(
+    ("age", "accounts", "forgets"),
+    [
+        ("30 sec", "accounting_storage/none", True),
+        ("30 sec", "(null)", True),
+        ("30 sec", "accounting_storage/slurmdbd", False),
+        ("300 sec", "accounting_storage/none", False),
+        ("soon", "accounting_storage/none", False),
+    ],
+)
+def test_slurm_forgets_too_soon_if_it_does_between_two_ticks_and_keeps_no_accounts(age, accounts, forgets):
+    assert forgets_within({"MinJobAge": age, "AccountingStorageType": accounts}, 60) is forgets
+    assert not forgets_within({}, 60)
