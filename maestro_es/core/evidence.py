@@ -246,7 +246,7 @@ def _without_report(sighting: Sighting) -> Conclusion:
         return Conclusion.HARDWARE_FAILED
     if word is not None:
         return _FINAL[word]
-    if JobState.GONE not in (sighting.queue, sighting.accounting) or sighting.accounting in _NOT_OVER:
+    if JobState.GONE not in (sighting.queue, sighting.accounting) or sighting.accounting is Silence.UNREACHABLE:
         return Conclusion.WAIT
     if sighting.patient or sighting.claim.state is ClaimState.NOT_READ:
         return Conclusion.WAIT

@@ -38,6 +38,13 @@ from maestro_es.poller.study_dir import StudyDir
 _ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED_ON_NODE)
 
 
+#: What accounts say of a job that has not ended. Of one that a controller has lost they say it for ever.
+_LISTED = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
+
+#: For how many graces such accounts are believed rather than the queue, which does not know the job.
+_LISTED_GRACES = 60
+
+
 @dataclass(frozen=True)
 class Adapters:
     """The adapters of a study: `scheduler` for its scheduled steps, `local` for the others."""
@@ -193,13 +200,17 @@ class Look:
         except Unreachable as error:
             self._unreachable[self._adapters.scheduler.name] = str(error)
             answers = {step.token: Silence.UNREACHABLE for step in gone}
-        for token, answer in answers.items():
+        for step in gone:
+            sighting = sightings[step.token]
+            answer = answers.get(step.token, Silence.NOT_ASKED)
             if isinstance(answer, Seen):
-                sightings[token] = replace(
-                    sightings[token], accounting=answer.state, words=answer.words, exit_code=answer.exit_code
-                )
+                sighting = replace(
+                    sighting, accounting=answer.state, words=answer.words, exit_code=answer.exit_code,
+                    patient=sighting.patient or (answer.state in _LISTED and self._patient(step, _LISTED_GRACES)),
+                )  # fmt: skip
             else:
-                sightings[token] = replace(sightings[token], accounting=answer)
+                sighting = replace(sighting, accounting=answer)
+            sightings[step.token] = sighting
 
     def _sight(
         self, step: StepRecord, reports: Sequence[Report], seen: Seen | Silence | None, claim: Claim | None
@@ -235,8 +246,8 @@ class Look:
             sighting = replace(sighting, queue=queue)
         return sighting
 
-    def _patient(self, step: StepRecord) -> bool:
-        """Whether it is too early to give up an attempt that has left no trace."""
+    def _patient(self, step: StepRecord, graces: int = 1) -> bool:
+        """Whether it is too early, by so many graces of its adapter, to give up an attempt that has left no trace."""
         if not step.scheduled and step.phase is Phase.SUBMITTED:
             return False  # its process is gone, so no claim will come any more
         if step.phase is Phase.REQUESTED and (step.cancelling or self._graph.study.cancelling):
@@ -244,7 +255,7 @@ class Look:
         since = step.requested_at if step.phase is Phase.REQUESTED else step.missed_at
         if since is None:
             return True  # missed for the first time
-        return 0 <= self._moment.now - since < self._adapters.of(step).grace_seconds * 1_000_000
+        return 0 <= self._moment.now - since < graces * self._adapters.of(step).grace_seconds * 1_000_000
 
     def _settle_doubt(self, step: StepRecord, sighting: Sighting) -> Sighting:
         """Make the claim of an attempt that is to be given up without its runner's word; what it says is the truth.

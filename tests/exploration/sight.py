@@ -31,7 +31,7 @@ class _Look(Look):
         self.reads = True
         return self._says
 
-    def _patient(self, step: StepRecord) -> bool:
+    def _patient(self, step: StepRecord, graces: int = 1) -> bool:
         return False
 
 

@@ -195,10 +195,12 @@ def queue_answers(world: World, number: int) -> Iterator[tuple[str, World]]:
 
 
 def account_answers(world: World, number: int) -> Iterator[tuple[str, World]]:
-    """Yield what the accounts may say of an attempt: they lag, and not every site has them."""
+    """Yield what the accounts may say of an attempt: they lag, list what was lost, and not every site has them."""
     yield JobState.GONE.value, world
     word = WORDS[world.attempt(number).latest]
     if word is not JobState.GONE:
         yield word.value, world
+    elif world.attempt(number).latest == "lost":
+        yield JobState.PENDING.value, world
     if "silence" in world.faults:
         yield "unreachable", world.spend("silence")

@@ -166,6 +166,22 @@ def test_an_acknowledged_job_that_the_scheduler_lost_is_submitted_again(cluster:
     assert cluster.signed() == [tokens(cluster)[1]]
 
 
+def test_accounts_that_go_on_listing_a_lost_job_are_not_believed_for_ever(cluster: Bench):
+    cluster.create(sim(cluster))
+    cluster.scheduler.plan("lose")
+    (cluster.scheduler.folder / "accounts").write_text("pending")
+    for _ in range(2):
+        cluster.tick()
+    missed = cluster.step("sim").missed_at or 0
+
+    cluster.tick(now=lambda: missed + 1_000_000)  # the grace of 0.3 s is over, sixty of them are not
+    assert len(tokens(cluster)) == 1
+    cluster.tick(now=lambda: missed + 20_000_000)
+
+    assert [event.token for event in cluster.events(e.AttemptAbandoned)] == tokens(cluster)[:1]
+    assert len(tokens(cluster)) == 2
+
+
 def test_a_job_id_that_was_given_to_another_job_is_not_believed(cluster: Bench):
     cluster.create(sim(cluster), Step("other", cluster.sign, scheduled=True))
     cluster.scheduler.plan("lose", "reuse")

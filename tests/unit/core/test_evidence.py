@@ -106,11 +106,11 @@ def sighting(
         (K.JOB, none, J.CANCELLED_ON_NODE, S.NOT_ASKED, C.CANCELLED),
         # Gone from the queue is not over: accounting may lag or be down.
         (K.JOB, none, J.GONE, S.UNREACHABLE, C.WAIT),
-        (K.JOB, none, J.GONE, J.RUNNING, C.WAIT),
-        (K.NONE, none, J.GONE, J.PENDING, C.WAIT),
-        (K.JOB, none, J.GONE, J.UNKNOWN, C.WAIT),
         (K.NOT_READ, none, J.GONE, J.GONE, C.WAIT),
-        # Gone from everywhere: the claim tells whether it had started.
+        # Gone from everywhere, or in the accounts for longer than is believed: the claim tells whether it had started.
+        (K.JOB, none, J.GONE, J.RUNNING, C.LOST),
+        (K.NONE, none, J.GONE, J.PENDING, C.CLAIM),
+        (K.JOB, none, J.GONE, J.UNKNOWN, C.LOST),
         (K.JOB, none, J.GONE, J.GONE, C.LOST),
         (K.JOB, none, J.GONE, S.NOT_ASKED, C.LOST),
         (K.NONE, ((BEGUN, None),), J.GONE, J.GONE, C.LOST),
@@ -277,7 +277,7 @@ RULES: dict[str, Callable[[Row], bool]] = {
     ),
     "a claim is only made when a scheduler said that it is gone, and none that there is more to come": only_if(
         C.CLAIM,
-        lambda row: J.GONE in row.answers and not row.answers & OPEN,
+        lambda row: J.GONE in row.answers and row.queue not in OPEN and row.accounting is not S.UNREACHABLE,
     ),
     "a job's claim is never taken": implies(
         lambda row: row.claim is K.JOB and DROPPED not in row.kinds,
@@ -289,7 +289,8 @@ RULES: dict[str, Callable[[Row], bool]] = {
         lambda row: (
             not row.ended
             and (
-                (J.GONE in row.answers and not row.answers & OPEN) or (REFUSED in row.kinds and row.queue not in OPEN)
+                (J.GONE in row.answers and row.queue not in OPEN and row.accounting is not S.UNREACHABLE)
+                or (REFUSED in row.kinds and row.queue not in OPEN)
             )
         ),
     ),
@@ -301,8 +302,12 @@ RULES: dict[str, Callable[[Row], bool]] = {
         lambda row: row.queue in OPEN and not row.ended,
         lambda row: row.conclusion not in BAD,
     ),
-    "an accounting that has no answer, or more to come, concludes nothing from an absence": implies(
-        lambda row: row.queue is J.GONE and row.accounting in OPEN and not row.ended,
+    "an accounting without an answer, or believed to have more to come, concludes nothing from an absence": implies(
+        lambda row: (
+            row.queue is J.GONE
+            and not row.ended
+            and (row.accounting is S.UNREACHABLE or (row.accounting in OPEN and row.patient))
+        ),
         lambda row: row.conclusion not in BAD,
     ),
     "a kill is not judged before the scheduler may have explained it": implies(
