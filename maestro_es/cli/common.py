@@ -12,7 +12,7 @@ import click
 from maestro_es.audit.times import When, parse_when
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.study_dir import find_study
-from maestro_es.store.study_log import LOG_NAME
+from maestro_es.store.log_file import LOG_NAME
 
 #: The argument of most commands: a study directory.
 study_argument = click.argument("study", required=False, type=click.Path(path_type=Path))

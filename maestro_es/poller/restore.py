@@ -11,8 +11,10 @@ from maestro_es.errors import DamagedLog, RequestRefused
 from maestro_es.poller.create import alone, make_directory, write_log
 from maestro_es.poller.open_study import Context, open_as_it_is
 from maestro_es.poller.study_dir import STATE_DIR
+from maestro_es.store.event_log import Head
 from maestro_es.store.export import Export
-from maestro_es.store.study_log import LOG_NAME, Head, StudyLog
+from maestro_es.store.log_file import LOG_NAME
+from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import Fold
 
 #: What an import that died leaves behind.

@@ -24,7 +24,7 @@ import stat
 from pathlib import Path
 
 from maestro_es.errors import StudyError
-from maestro_es.store.study_log import LOG_NAME
+from maestro_es.store.log_file import LOG_NAME
 
 #: The directory of our own in a study directory.
 STATE_DIR = ".maestro-es"

@@ -22,16 +22,29 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from maestro_es.core.events import EVENT_TYPES, VERSIONS, Recorded
+from maestro_es.core.model import Micros
 from maestro_es.core.upcasts import upcast
 from maestro_es.errors import DamagedLog, NewerLog
 
+
+class Head(NamedTuple):
+    """The last event of a log."""
+
+    seq: int
+    recorded_at: Micros
+    digest: bytes
+
+
 #: The digest before the first event.
 GENESIS = bytes(32)
+
+#: The head of an empty log.
+EMPTY = Head(0, 0, GENESIS)
 
 Row = tuple[int, int, int, "int | None", str, int, str, bytes]
 
@@ -128,18 +141,18 @@ def read_study_rows(connection: sqlite3.Connection, name: str, upto: int) -> lis
     return connection.execute(query, (name, upto)).fetchall()
 
 
-def head(connection: sqlite3.Connection) -> tuple[int, int, bytes]:
-    """Return seq, recorded_at and digest of the last event; zeros and `GENESIS` of an empty log."""
+def head(connection: sqlite3.Connection) -> Head:
+    """Return the last event; `EMPTY` if there is none."""
     row = connection.execute("SELECT seq, recorded_at, digest FROM event ORDER BY seq DESC LIMIT 1").fetchone()
     if row and [type(value) for value in row] != [int, int, bytes]:
         raise DamagedLog("the last event of the log can't be read; restore it from a copy")
-    return row or (0, 0, GENESIS)
+    return Head(*row) if row else EMPTY
 
 
-def check_chain(rows: Iterable[Row], after: tuple[int, int, bytes] = (0, 0, GENESIS)) -> Iterator[Row]:
-    """Pass rows on, each once seq and digest are found right; DamagedLog names the first wrong one.
+def check_chain(rows: Iterable[Row], after: Head = EMPTY) -> Iterator[Row]:
+    """Pass on the rows that follow an event, each once seq and digest are found right.
 
-    `after` is seq, recorded_at and digest of the event before the first row.
+    DamagedLog names the first wrong one.
     """
     seq, time, before = after
     for row in rows:

@@ -21,8 +21,9 @@ from maestro_es.core.model import Micros, StudyRecord
 from maestro_es.core.reducer import apply
 from maestro_es.errors import DamagedLog, InvalidTransition, NewerLog, RequestRefused
 from maestro_es.store import event_log, migrations
+from maestro_es.store.log_file import RESTORE
 from maestro_es.store.projection import FIELDS, to_row
-from maestro_es.store.study_log import RESTORE, StudyLog
+from maestro_es.store.study_log import StudyLog
 
 #: The graph that is folded into.
 AnyGraph = TypeVar("AnyGraph", bound=Graph)
@@ -88,7 +89,7 @@ class Fold(Generic[AnyGraph]):
 
     def __init__(self, graph: AnyGraph) -> None:
         self.graph = graph
-        self.head = (0, 0, event_log.GENESIS)
+        self.head = event_log.EMPTY
         self._versions: dict[int, str] = {}
 
     def take(self, rows: Iterable[event_log.Row]) -> None:
@@ -111,7 +112,7 @@ class Fold(Generic[AnyGraph]):
         try:
             for right in event_log.check_chain(seen(), self.head):
                 self._fold(event_log.decode(right))
-                self.head = (right[0], right[1], right[7])
+                self.head = event_log.Head(right[0], right[1], right[7])
                 yield right
         except NewerLog as error:
             writer = self._versions.get(row[2], "") if row else ""

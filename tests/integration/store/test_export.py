@@ -18,7 +18,7 @@ from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.restore import import_log
 from maestro_es.store.event_log import GENESIS, Row, row_digest
 from maestro_es.store.export import Export, line, write_file
-from maestro_es.store.study_log import LOG_NAME
+from maestro_es.store.log_file import LOG_NAME
 from maestro_es.store.verification import verify
 from tests.integration.store.logs import meddle, reopen, same, written
 
@@ -194,10 +194,10 @@ import os, sys
 from pathlib import Path
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.restore import import_log
-from maestro_es.store import study_log
+from maestro_es.store import log_reader, study_log
 from maestro_es.store.export import Export
 
-study_log._FLUSH_EVERY = 7  # so that there is something on the disk before the end
+log_reader._BLOCK = study_log._FLUSH_EVERY = 7  # so that there is something on the disk before the end
 
 class Dying(Export):
     def rows(self):

@@ -15,7 +15,7 @@ from maestro_es.core.events import VERSIONS
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.restore import import_log
 from maestro_es.store.export import Export, line
-from maestro_es.store.study_log import LOG_NAME
+from maestro_es.store.log_file import LOG_NAME
 from maestro_es.store.verification import verify
 from tests.integration.store.golden import FOLDER, same_as_recorded, state_of
 from tests.integration.store.logs import reopen, same

@@ -16,7 +16,7 @@ from maestro_es.core import events as e
 from maestro_es.core.model import Phase, State, StudyStatus
 from maestro_es.core.reducer import REDUCER_VERSION
 from maestro_es.errors import ConcurrentAppend, InvalidTransition, NotAStudy
-from maestro_es.store.event_log import GENESIS, check_chain
+from maestro_es.store.event_log import EMPTY, check_chain
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import verify
 from tests.integration.store.logs import (
@@ -92,7 +92,7 @@ def test_a_transaction_in_which_nothing_is_recorded_writes_nothing(log: StudyLog
 
 def test_a_new_log_is_its_owners_alone_and_empty(path: Path):
     with create(path) as log:
-        assert log.head == (0, 0, GENESIS)
+        assert log.head == EMPTY
         assert list(log.events()) == []
         assert verify(log).events == 0
 

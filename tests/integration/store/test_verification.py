@@ -15,7 +15,7 @@ from maestro_es.core import events as e
 from maestro_es.core.events import Recorded
 from maestro_es.errors import DamagedLog, MaestroError, NewerLog, RequestRefused
 from maestro_es.store import event_log
-from maestro_es.store.event_log import GENESIS, Row, check_chain, row_digest, seal
+from maestro_es.store.event_log import EMPTY, GENESIS, Head, Row, check_chain, row_digest, seal
 from maestro_es.store.projection import FIELDS
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import Known, Verification, prove, verify
@@ -96,7 +96,7 @@ def flipped(data: bytes) -> Iterator[bytes]:
 
 def test_a_change_of_any_byte_of_any_column_of_any_event_is_found_where_it_is(rows: list[Row]):
     assert len(rows) >= 60
-    before = (0, 0, GENESIS)
+    before = EMPTY
     for place, row in enumerate(rows):
         for column, name in enumerate(COLUMNS):
             for value in flips(row[column]):
@@ -104,7 +104,7 @@ def test_a_change_of_any_byte_of_any_column_of_any_event_is_found_where_it_is(ro
                 with pytest.raises(DamagedLog, match=rf"^event {row[0]} (is missing|was changed)"):
                     list(check_chain([changed, *rows[place + 1 : place + 2]], before))
                 assert value != row[column], name
-        before = (row[0], row[1], row[7])
+        before = Head(row[0], row[1], row[7])
 
 
 def long_log(path: Path, events: int) -> list[Row]:
@@ -120,7 +120,7 @@ def test_a_change_of_any_byte_of_any_column_in_the_file_is_found_where_it_is(tmp
     rows = long_log(tmp_path / "events.db", 200)
     connection = sqlite3.connect(tmp_path / "events.db", isolation_level=None)
     connection.execute("PRAGMA ignore_check_constraints = ON")
-    before = (0, 0, GENESIS)
+    before = EMPTY
     changes = 0
     with without_triggers(connection):
         connection.execute("BEGIN")
@@ -134,7 +134,7 @@ def test_a_change_of_any_byte_of_any_column_in_the_file_is_found_where_it_is(tmp
                         list(check_chain(event_log.read_rows(connection, row[0] - 1, 1), before))
                     changes += 1
                 connection.execute(f"UPDATE event SET {name} = ? WHERE seq = ?", (row[column], row[0]))
-            before = (row[0], row[1], row[7])
+            before = Head(row[0], row[1], row[7])
         connection.execute("COMMIT")
     connection.close()
     assert changes > 30_000
@@ -158,7 +158,7 @@ def others(value: object) -> Iterator[object]:
 @pytest.mark.parametrize("column", [1, 2, 3, 5])
 def test_what_reads_like_a_number_and_is_none_is_found(rows: list[Row], column: int):
     row = next(row for row in rows if row[3] is not None)
-    before = (row[0] - 1, 0, rows[row[0] - 2][7])
+    before = Head(row[0] - 1, 0, rows[row[0] - 2][7])
     for value in (str(row[column]), float(row[column])):  # type: ignore[arg-type]
         changed: Any = (*row[:column], value, *row[column + 1 :])
         with pytest.raises(DamagedLog, match=f"^event {row[0]} was changed"):

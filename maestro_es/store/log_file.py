@@ -1,0 +1,95 @@
+"""The file of a log: opening it, and what to tell a person of one that can't be opened, read or written."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from maestro_es.errors import DamagedLog, LogUnavailable, NewerLog, NotAStudy
+from maestro_es.store.migrations import APPLICATION_ID, KNOWN, apply_migrations
+
+#: The name of the log in a study directory.
+LOG_NAME = "events.db"
+
+#: What helps against a damaged file.
+RESTORE = "restore it from a copy, or save what can be read with 'maestro-es export --salvage'"
+
+_BUSY_SECONDS = 30.0
+_HEADER_BYTES = 100
+_SAID = 200
+
+
+@contextlib.contextmanager
+def connected(path: Path) -> Iterator[sqlite3.Connection]:
+    """Connect, and close the file again if what is done with it fails."""
+    with explained(path):
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = TRUNCATE")
+            connection.execute("PRAGMA synchronous = FULL")
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+
+
+def require_file(path: Path) -> None:
+    """Refuse what is no file, since SQLite would make one, and one that is too short for a database."""
+    if not path.is_file():
+        raise NotAStudy(f"{path.parent}: not a study directory, there is no {LOG_NAME} in it")
+    if path.stat().st_size < _HEADER_BYTES:
+        raise DamagedLog(f"{path}: the event log is empty, it was cut off or never written")
+
+
+def check_header(connection: sqlite3.Connection, path: Path, *, migrate: bool) -> None:
+    """Refuse what is no log, or a later version's, and bring an older one up to date if that is wanted."""
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise NotAStudy(f"{path}: an SQLite file, but no event log of maestro-es")
+    known = connection.execute("PRAGMA user_version").fetchone()[0]
+    if known > KNOWN:
+        raise NewerLog(f"{path}: written by {_writer(connection)}; install that version or a later one to read it")
+    if known < KNOWN and migrate:
+        apply_migrations(connection)
+
+
+def _writer(connection: sqlite3.Connection) -> str:
+    version = last_version(connection)
+    return f"maestro-es {version}" if version else "a later version of maestro-es"
+
+
+def last_version(connection: sqlite3.Connection) -> str:
+    """Return which version wrote last. Its payload may be one that we can't read as a whole."""
+    query = "SELECT data FROM event WHERE type = 'InvocationStarted' ORDER BY seq DESC LIMIT 1"
+    row = connection.execute(query).fetchone()
+    return str(row[0]).partition('"version":"')[2].partition('"')[0] if row else ""
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Explain what SQLite raises. Its message about a damaged file may hold bytes of it, and be no text."""
+    try:
+        yield
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        raise explain(error, path) from error
+
+
+def explain(error: Exception, path: Path) -> Exception:
+    """Turn an error of SQLite into one that says what to do."""
+    text = str(error)
+    if isinstance(error, sqlite3.OperationalError):
+        for words, remedy in _REMEDIES.items():
+            if text.startswith(words):
+                return LogUnavailable(f"{path}: nothing was written: {text}; {remedy}")
+    said = " ".join(text.split())[:_SAID]
+    return DamagedLog(f"{path}: not readable as an event log ({said}); {RESTORE}")
+
+
+_REMEDIES = {
+    "database is locked": f"another process has held it for {_BUSY_SECONDS:.0f} s, try again",
+    "attempt to write a readonly database": "see who owns the file and its directory, and their modes",
+    "unable to open database file": "see who owns the file and its directory, and their modes",
+    "database or disk is full": "make room and try again",
+    "disk I/O error": "see whether the file system is well and try again",
+}

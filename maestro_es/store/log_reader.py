@@ -1,0 +1,114 @@
+"""Reading the events of a log, in the order in which they were written.
+
+Nothing is held while a reader thinks: rows are read in blocks, so that no writer is kept waiting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from maestro_es.core.events import Event, Recorded
+from maestro_es.core.model import Micros
+from maestro_es.errors import DamagedLog, NewerLog
+from maestro_es.store import event_log
+from maestro_es.store.log_file import explain, explained, last_version
+
+_BLOCK = 20_000
+_NEVER = 2**62
+
+
+class LogReader:
+    """What can be read of an open log. `head` is the last event that it knows of."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.path = path
+        self._connection = connection
+        self.head = event_log.head(connection)
+
+    def events(self, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
+        """Yield the events with ``after < seq <= upto``."""
+        return self._decoded(self.rows(after, upto))
+
+    def events_of(self, step: int) -> list[Recorded]:
+        """Return the events about one step, however long the log is."""
+        with explained(self.path):
+            return list(self._decoded(event_log.read_step_rows(self._connection, step)))
+
+    def _decoded(self, rows: Iterable[event_log.Row]) -> Iterator[Recorded]:
+        try:
+            yield from map(event_log.decode, rows)
+        except NewerLog as error:
+            raise NewerLog(f"{self.path}: {event_log.newer(str(error), last_version(self._connection))}") from None
+
+    def study_events(self, kind: type[Event], upto: int | None = None) -> Iterator[Recorded]:
+        """Yield the events of a type about the whole study with ``seq <= upto``, newest first."""
+        last = _NEVER if upto is None else upto
+        with explained(self.path):
+            return map(event_log.decode, event_log.read_study_rows(self._connection, kind.__name__, last))
+
+    def rows(self, after: int = 0, upto: int | None = None) -> Iterator[event_log.Row]:
+        """Yield the rows with ``after < seq <= upto``, read in blocks, so that no writer is kept waiting."""
+        last = _NEVER if upto is None else upto
+        while after < last:
+            with explained(self.path):
+                block = event_log.read_rows(self._connection, after, min(_BLOCK, last - after))
+            if not block:
+                return
+            yield from block
+            after = block[-1][0]
+
+    def sealed_rows(self) -> Iterator[event_log.Row]:
+        """Yield the rows, each once its digest is found right."""
+        return event_log.check_chain(self.readable_rows(self.head.seq))
+
+    def readable_rows(self, upto: int | None = None) -> Iterator[event_log.Row]:
+        """Yield the rows up to one. DamagedLog names the first that can't be read."""
+        last = 0
+        try:
+            for row in self.rows(upto=upto):
+                last = row[0]
+                yield row
+        except DamagedLog as error:
+            if "check" in error.details:
+                raise
+            yield from self._rows_one_by_one(last)
+
+    def _rows_one_by_one(self, last: int) -> Iterator[event_log.Row]:
+        """Yield the rows after one, each read alone, up to the first that can't be read."""
+        while last < _NEVER:
+            last += 1
+            try:
+                rows = event_log.read_rows(self._connection, last - 1, 1)
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+                why = "it holds bytes that are no text" if "UTF-8" in str(error) else str(explain(error, self.path))
+                raise DamagedLog(f"event {last} can't be read: {why}", check="file", seq=last) from None
+            if not rows:
+                return
+            yield rows[0]
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Let all that is read inside be of one moment. Writers wait meanwhile, so don't be long."""
+        with explained(self.path):
+            try:
+                self._connection.execute("BEGIN")
+                yield self._connection
+            finally:
+                self._connection.rollback()
+
+    def seq_at(self, time: Micros) -> int:
+        """Return the seq of the last event that was recorded at that time or before; 0 if there is none."""
+        low, high = 0, self.head.seq  # times never go back, so the log is its own index
+        while low < high:
+            middle = (low + high + 1) // 2
+            [(found,)] = self.query("SELECT recorded_at FROM event WHERE seq = ?", (middle,))
+            low, high = (middle, high) if int(str(found)) <= time else (low, middle - 1)
+        return low
+
+    def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        """Return the rows of a reading query."""
+        with explained(self.path):
+            return self._connection.execute(sql, values).fetchall()
