@@ -30,7 +30,7 @@ from maestro_es.adapters.process import this_host
 from maestro_es.adapters.registry import make_adapter
 from maestro_es.core import events as e
 from maestro_es.core import repair, requests
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.core.evidence import Conclusion, judge
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import (

@@ -9,7 +9,7 @@ import click
 from maestro_es.audit.step_details import listed
 from maestro_es.cli.common import split_arguments
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
 from maestro_es.drivers.crontab import how_ticks_come
 from maestro_es.poller.open_study import OpenStudy

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import FAILED_STATES, IN_FLIGHT, RELEASED, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.requests import choose, update

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph, has_template
 from maestro_es.core.model import Phase, StepRecord, StudyStatus
 from maestro_es.errors import RequestRefused

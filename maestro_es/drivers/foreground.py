@@ -17,8 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from maestro_es.adapters import process
-from maestro_es.core.decide import Draft
-from maestro_es.core.events import SubmissionWithdrawn
+from maestro_es.core.events import Draft, SubmissionWithdrawn
 from maestro_es.core.evidence import ClaimState
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Phase, StudyStatus

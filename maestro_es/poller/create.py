@@ -15,8 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from maestro_es.adapters import process
-from maestro_es.core.decide import Draft
-from maestro_es.core.events import StudyCreated
+from maestro_es.core.events import Draft, StudyCreated
 from maestro_es.core.model import Settings
 from maestro_es.errors import RequestRefused
 from maestro_es.poller import clock

@@ -14,21 +14,15 @@ from typing import NamedTuple
 
 from maestro_es.core import events as e
 from maestro_es.core import requests
-from maestro_es.core.decide import (
-    Draft,
-    Observations,
-    complete,
-    decide,
-    ended_badly,
-    fail_descendants,
-    jobs_to_end,
-    submissions,
-)
+from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
+from maestro_es.core.events import Draft
 from maestro_es.core.evidence import Claim, ClaimState
 from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import Cause, StepRecord, StudyStatus
+from maestro_es.core.observations import Observations
 from maestro_es.core.outcomes import Unwritable, outcome_events
 from maestro_es.core.reducer import apply
+from maestro_es.core.settle import jobs_to_end
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller import claims
 from maestro_es.poller.maestro_requests import read_request, waiting_requests

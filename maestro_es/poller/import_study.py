@@ -16,8 +16,8 @@ from msgspec import structs
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Adapter, Seen
-from maestro_es.core.decide import Draft, complete, ended_badly, fail_descendants
-from maestro_es.core.events import JobSubmitted, Recorded, StepAdded
+from maestro_es.core.decide import complete, ended_badly, fail_descendants
+from maestro_es.core.events import Draft, JobSubmitted, Recorded, StepAdded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, Settings, StepRecord
 from maestro_es.core.reducer import apply

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from maestro_es.core import requests
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.open_study import OpenStudy

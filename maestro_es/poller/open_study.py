@@ -13,7 +13,8 @@ from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host, this_host
 from maestro_es.adapters.registry import make_adapter
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft, ended_badly, fail_descendants, waiting_in_vain
+from maestro_es.core.decide import ended_badly, fail_descendants, waiting_in_vain
+from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.core.outcomes import Outcome

@@ -15,8 +15,8 @@ from pathlib import Path
 from msgspec import structs
 
 from maestro_es.adapters import process
-from maestro_es.core.decide import Draft, complete, ended_badly, fail_descendants
-from maestro_es.core.events import JobSubmitted, LogRecovered, Recorded, StepRecovered, StudyReopened
+from maestro_es.core.decide import complete, ended_badly, fail_descendants
+from maestro_es.core.events import Draft, JobSubmitted, LogRecovered, Recorded, StepRecovered, StudyReopened
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import RELEASED, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.reducer import apply

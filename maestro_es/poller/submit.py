@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.core.model import Phase, StepRecord
 from maestro_es.core.outcomes import InDoubt, Outcome, Unwritable, outcome_events
 from maestro_es.errors import StudyError

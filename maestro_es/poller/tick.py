@@ -10,19 +10,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 
-from maestro_es.core.decide import (
-    Draft,
-    Observations,
-    complete,
-    decide,
-    ended_badly,
-    fail_descendants,
-    jobs_to_end,
-    submissions,
-)
-from maestro_es.core.events import StepDryRun, StepFailed
+from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
+from maestro_es.core.events import Draft, StepDryRun, StepFailed
 from maestro_es.core.evidence import ReportKind
 from maestro_es.core.model import Cause, State, StepRecord, StudyStatus
+from maestro_es.core.observations import Observations
+from maestro_es.core.settle import jobs_to_end
 from maestro_es.errors import ConcurrentAppend, StudyError, Unreachable
 from maestro_es.poller.inbox import remove_reports
 from maestro_es.poller.maestro_requests import take_requests

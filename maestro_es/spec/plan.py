@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from maestro_es.core.events import AnyEvent, StepTemplateAdded
+from maestro_es.core.events import Draft, StepTemplateAdded
 from maestro_es.core.model import Scalar
 from maestro_es.errors import SpecError
 from maestro_es.spec import dependencies, paths
@@ -47,7 +47,7 @@ class StudyPlan:
     spec_text: str
     batch: dict[str, Any]
     output: Path
-    events: tuple[tuple[int | None, AnyEvent], ...]
+    events: tuple[Draft, ...]
     warnings: tuple[str, ...]
     pgen_path: Path | None
     path_dependencies: tuple[PathDependency, ...]
@@ -192,7 +192,7 @@ def _parameters(study: _Study, directory: str, pgen: Path | None, arguments: Map
     return run_generator(pgen, arguments, {**values, "OUTPUT_PATH": directory})
 
 
-def _events(order: Sequence[Template], expansion: Expansion) -> Iterator[tuple[int | None, AnyEvent]]:
+def _events(order: Sequence[Template], expansion: Expansion) -> Iterator[Draft]:
     place = rows(expansion)
     for template in order:
         yield None, StepTemplateAdded(name=template.name, description=template.description, run=dict(template.run))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from maestro_es.core.events import AnyEvent, InvocationStarted, Recorded
+from maestro_es.core.events import Draft, InvocationStarted, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Micros
 from maestro_es.core.reducer import REDUCER_VERSION, apply
@@ -118,7 +118,7 @@ class StudyLog(LogReader):
         """Whether a `transaction` is open."""
         return self._open
 
-    def record(self, drafts: Iterable[tuple[int | None, AnyEvent]]) -> None:
+    def record(self, drafts: Iterable[Draft]) -> None:
         """Append events inside a `transaction` and fold them into the graph. ConcurrentAppend: somebody else did."""
         drafts = list(drafts)
         if not drafts:
@@ -133,7 +133,7 @@ class StudyLog(LogReader):
             if start + _FLUSH_EVERY < len(drafts):
                 self.graph.flush(self.head.seq)
 
-    def append(self, drafts: Iterable[tuple[int | None, AnyEvent]]) -> None:
+    def append(self, drafts: Iterable[Draft]) -> None:
         """Append events in a transaction of their own."""
         with self.transaction():
             self.record(drafts)
@@ -165,7 +165,7 @@ class StudyLog(LogReader):
                 f"{self.head.seq}; nothing was written, try again"
             )
 
-    def _append(self, drafts: Sequence[tuple[int | None, AnyEvent]]) -> None:
+    def _append(self, drafts: Sequence[Draft]) -> None:
         seq, time, digest = self.head
         time = max(time, self._clock())
         rows = []

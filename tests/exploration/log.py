@@ -14,10 +14,12 @@ from typing import NamedTuple
 import msgspec
 
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft, Observations, complete, decide, submissions
+from maestro_es.core.decide import complete, decide, submissions
+from maestro_es.core.events import Draft
 from maestro_es.core.evidence import Answer, Claim, ClaimState, Conclusion, Sighting, Silence, judge
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, Settings, StepRecord, StudyStatus
+from maestro_es.core.observations import Observations
 from maestro_es.core.outcomes import Accepted, InDoubt, NotCalled, Outcome, Rejected, outcome_events
 from maestro_es.core.reducer import apply
 from maestro_es.errors import InvalidTransition

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.poller.foresee import SALT, Foreseen, foresee
 from maestro_es.poller.open_study import Context, OpenStudy, open_as_it_is
 from maestro_es.poller.study_dir import StudyDir

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.core.model import Cause, Param, Settings, StudyStatus, SubmissionKind
 from maestro_es.poller.create import make_directory
 from maestro_es.store.study_log import StudyLog

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.core.model import Settings, StepRecord, StudyStatus
 from maestro_es.errors import Unreachable
 from maestro_es.poller.create import create_log, make_directory

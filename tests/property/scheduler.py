@@ -7,16 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from maestro_es.core import events as e
-from maestro_es.core.decide import (
-    Draft,
-    Observations,
-    complete,
-    decide,
-    ended_badly,
-    fail_descendants,
-    jobs_to_end,
-    submissions,
-)
+from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
+from maestro_es.core.events import Draft
 from maestro_es.core.evidence import (
     GIVES_UP,
     Answer,
@@ -31,8 +23,10 @@ from maestro_es.core.evidence import (
 )
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, State, StepRecord
+from maestro_es.core.observations import Observations
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected, outcome_events
 from maestro_es.core.reducer import apply
+from maestro_es.core.settle import jobs_to_end
 
 #: So long, in ticks, an attempt is looked for before its claim is made.
 GRACE = 3

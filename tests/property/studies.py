@@ -9,7 +9,7 @@ from typing import Any
 import hypothesis.strategies as st
 
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import Cause, Param, Settings, State, StudyStatus, SubmissionKind
 from maestro_es.core.reducer import apply

@@ -9,8 +9,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from maestro_es.audit.diff import Diff, diff
-from maestro_es.core.decide import Draft
-from maestro_es.core.events import Recorded
+from maestro_es.core.events import Draft, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.reducer import apply
 from tests.property.studies import dice, history, seeds, shapes

@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import Phase, State
 from maestro_es.core.reducer import apply

@@ -15,8 +15,7 @@ from hypothesis import given, settings
 from maestro_es.audit.past import Past, recall
 from maestro_es.audit.status import select_steps, step_data, summarise, summary_data
 from maestro_es.audit.times import When
-from maestro_es.core.decide import Draft
-from maestro_es.core.events import Recorded
+from maestro_es.core.events import Draft, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import StudyStatus
 from maestro_es.core.reducer import apply

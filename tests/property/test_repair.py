@@ -14,9 +14,11 @@ from hypothesis import given, settings
 
 from maestro_es.core import events as e
 from maestro_es.core import repair, requests
-from maestro_es.core.decide import Draft, Observations, decide, ended_badly, fail_descendants
+from maestro_es.core.decide import decide, ended_badly, fail_descendants
+from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import FAILED_STATES, Cause, Phase, State, StepRecord, StudyStatus
+from maestro_es.core.observations import Observations
 from maestro_es.errors import RequestRefused
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import verify

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 
 from maestro_es.core import events as e
 from maestro_es.core import requests
-from maestro_es.core.decide import Draft, final_status
+from maestro_es.core.decide import final_status
+from maestro_es.core.events import Draft
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Phase, State, StudyStatus
 from maestro_es.core.reducer import apply

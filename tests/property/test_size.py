@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft, Observations, decide
+from maestro_es.core.decide import decide
+from maestro_es.core.events import Draft
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Cause, Phase, Settings, State, StudyStatus, SubmissionKind
+from maestro_es.core.observations import Observations
 from maestro_es.core.reducer import apply
 from maestro_es.store.verification import verify
 from tests.integration.store.logs import attempt, create

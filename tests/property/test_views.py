@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from maestro_es.audit.attempts import ENDS, attempts
 from maestro_es.audit.times import iso
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.core.model import Micros, StepRecord
 from maestro_es.store.study_log import StudyLog
 from tests.integration.store.logs import IDENTITY, create, reopen

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from maestro_es.audit.status import reason
 from maestro_es.audit.why import why
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Phase, State, StepRecord
 from maestro_es.core.reducer import apply

@@ -13,7 +13,7 @@ import pytest
 
 from maestro_es.cli.main import main
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.core.model import Cause, Param, Settings, SubmissionKind
 from maestro_es.poller.create import create_log, make_directory
 from maestro_es.poller.open_study import Context, OpenStudy

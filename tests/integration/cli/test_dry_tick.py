@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.core.model import Settings
 from maestro_es.poller.create import create_log, make_directory
 from maestro_es.poller.open_study import Context

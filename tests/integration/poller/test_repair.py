@@ -8,7 +8,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core import repair, requests
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import State, StudyStatus, SubmissionKind
 from maestro_es.errors import InvalidTransition, RequestRefused

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft
+from maestro_es.core.events import Draft
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Cause, Param, SubmissionKind
 from maestro_es.store.projection import ProjectedGraph, to_row

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft, Observations, decide
+from maestro_es.core.decide import decide
+from maestro_es.core.events import Draft
 from maestro_es.core.evidence import Claim, ClaimState, Report, ReportKind, Sighting
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Cause, JobState, Settings, StepRecord, SubmissionKind
+from maestro_es.core.observations import Observations
 from maestro_es.core.reducer import apply
 
 #: What a step may be restarted with.

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core.decide import Draft, final_status, jobs_to_end, submissions
+from maestro_es.core.decide import final_status, submissions
+from maestro_es.core.events import Draft
 from maestro_es.core.evidence import Claim, ClaimState, ReportKind, Sighting, Silence
 from maestro_es.core.model import Cause, JobState, Phase, State, StudyStatus, SubmissionKind
+from maestro_es.core.settle import jobs_to_end
 from tests.unit.core.making import (
     ABANDONED,
     LOST,

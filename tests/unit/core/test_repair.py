@@ -8,7 +8,8 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core import repair, requests
-from maestro_es.core.decide import Draft, complete, ended_badly, fail_descendants
+from maestro_es.core.decide import complete, ended_badly, fail_descendants
+from maestro_es.core.events import Draft
 from maestro_es.core.model import Cause, Phase, State, StudyStatus
 from maestro_es.errors import RequestRefused
 from tests.unit.core.making import RESTARTABLE, Study

@@ -32,7 +32,7 @@ def folded(found: Fate) -> StepRecord:
     """Return the step after the events of its fate."""
     graph = MemoryGraph()
     run = {"cmd": "run", "restart": "run on"}
-    drafts: list[tuple[int | None, e.AnyEvent]] = [
+    drafts: list[e.Draft] = [
         (None, e.StepTemplateAdded(name="a", description="", run=run)),
         (1, e.StepAdded(name="a", template="a", workspace="a", scheduled=True, restart_limit=1)),
         *((1, event) for event in found.events),

@@ -1,0 +1,32 @@
+"""What one tick saw, as the rules take it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from maestro_es.core.evidence import Sighting
+from maestro_es.core.model import Micros
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What one tick saw. `sightings` is by token; `answered` names the adapters that were asked and answered.
+
+    `silent`: the scheduler does not answer, so nothing is submitted to it.
+
+    `salt` makes this tick's tokens its own; `cores` is what the host has. A driver that submits local steps the moment
+    others end asks for `ahead` requests more than there are slots.
+    """
+
+    now: Micros
+    host: str
+    boot_id: str
+    salt: str
+    cores: int
+    ahead: int = 0
+    sightings: Mapping[str, Sighting] = field(default_factory=dict)
+    strays: tuple[tuple[str, str], ...] = ()
+    unreachable: Mapping[str, str] = field(default_factory=dict)
+    silent: bool = False
+    answered: frozenset[str] = frozenset()
