@@ -28,24 +28,14 @@ from typing import Any, Protocol
 
 from maestro_es.adapters.process import this_host
 from maestro_es.adapters.registry import make_adapter
+from maestro_es.core import building, repair, requests
 from maestro_es.core import events as e
-from maestro_es.core import repair, requests
 from maestro_es.core.events import Draft
-from maestro_es.core.evidence import Conclusion, judge
+from maestro_es.core.evidence import judge
 from maestro_es.core.graph import MemoryGraph
-from maestro_es.core.model import (
-    CancelCode,
-    JobStatusCode,
-    Micros,
-    Param,
-    Settings,
-    State,
-    StepRecord,
-    StudyStatus,
-    is_local,
-)
+from maestro_es.core.model import CancelCode, JobStatusCode, Micros, Param, Settings, State, StepRecord, StudyStatus
 from maestro_es.core.reducer import apply
-from maestro_es.errors import RequestRefused
+from maestro_es.core.settle import state_after
 from maestro_es.poller.create import create_log, make_directory, new_study_id, recorded_environment
 from maestro_es.poller.lock import hold
 from maestro_es.poller.observe import Look, Moment
@@ -170,36 +160,12 @@ class ExecutionGraph:
         given = tuple(Param(key, str(value), f"{key}.{value}", key) for key, value in (params or {}).items())
         place = os.path.relpath(self._study.dir.path(os.fspath(workspace)), self._study.dir.root)
         template = e.StepTemplateAdded(name=name, description=step.description or name, run=run)
-
-        def add(graph: ProjectedGraph) -> list[Draft]:
-            if graph.number_of(name) is not None:
-                raise RequestRefused(f"there is a step {name!r} already; give this one another name")
-            added = e.StepAdded(
-                name=name,
-                template=name,
-                workspace=place,
-                params=given,
-                scheduled=not is_local(graph.study.adapter) and bool(run.get("nodes") or run.get("procs")),
-                restart_limit=restart_limit,
-            )
-            return [(None, template), (graph.study.steps + 1, added)]
-
-        self._request(add)
+        self._request(lambda graph: building.add_step(graph, template, place, restart_limit, given))
 
     def add_connection(self, parent: str, step: str) -> None:
         """Let `step` wait for `parent`. KeyError if there is no such step, ValueError if it would wait for itself."""
-        if parent == SOURCE:
-            return
-
-        def connect(graph: ProjectedGraph) -> list[Draft]:
-            first, second = _number(graph, parent), _number(graph, step)
-            if first in graph.parents(second):
-                return []
-            if first == second or (graph.children(second) and second in _ancestors(graph, first)):
-                raise ValueError(f"{step!r} waiting for {parent!r} would be a cycle")
-            return [(second, e.ConnectionAdded(parent=first))]
-
-        self._request(connect)
+        if parent != SOURCE:
+            self._request(lambda graph: building.connect(graph, parent, step))
 
     def set_adapter(self, adapter: dict[str, Any]) -> None:
         """Choose the scheduler: a batch block as study files have it. TypeError if it is none or its type unknown."""
@@ -280,9 +246,10 @@ class ExecutionGraph:
     def check_study_status(self) -> tuple[JobStatusCode, dict[str, State]]:
         """Ask the schedulers for the steps in flight and return what they say, by name; nothing is recorded."""
         context = self._study.context
-        look = Look(self._fresh(), self._study.dir, self._study.adapters, Moment(context.now(), context.host, ""))
+        graph = self._fresh()
+        look = Look(graph, self._study.dir, self._study.adapters, Moment(context.now(), context.host, ""))
         seen = look.observations.sightings
-        steps = {step.name: _state(step, judge(seen[step.token]).conclusion) for step in self._study.graph.in_flight()}
+        steps = {step.name: state_after(step, judge(seen[step.token]).conclusion) for step in graph.in_flight()}
         if look.observations.unreachable:
             return JobStatusCode.ERROR, steps
         return (JobStatusCode.OK if steps else JobStatusCode.NOJOBS), steps
@@ -382,40 +349,3 @@ class ExecutionGraph:
             return list(self._study.log.events(after))
         events = self._study.log.events_of(graph.number_of(step) or 0)
         return [recorded for recorded in events if recorded.seq > after]
-
-
-def _number(graph: ProjectedGraph, name: str) -> int:
-    number = graph.number_of(name)
-    if number is None:
-        raise KeyError(f"there is no step {name!r}")
-    return number
-
-
-def _ancestors(graph: ProjectedGraph, number: int) -> set[int]:
-    """Return a step and everything that it waits for."""
-    found = {number}
-    border = [number]
-    while border:
-        for parent in graph.parents(border.pop()):
-            if parent not in found:
-                found.add(parent)
-                border.append(parent)
-    return found
-
-
-#: What a conclusion about an attempt would make of its step.
-_STATES = {
-    Conclusion.RUNNING: State.RUNNING,
-    Conclusion.FINISHED: State.FINISHED,
-    Conclusion.FAILED: State.FAILED,
-    Conclusion.OUT_OF_MEMORY: State.FAILED,
-    Conclusion.TIMED_OUT: State.TIMEDOUT,
-    Conclusion.CANCELLED: State.CANCELLED,
-    Conclusion.STOPPED: State.HWFAILURE,
-    Conclusion.HARDWARE_FAILED: State.HWFAILURE,
-    Conclusion.LOST: State.HWFAILURE,
-}
-
-
-def _state(step: StepRecord, conclusion: Conclusion) -> State:
-    return _STATES.get(conclusion, step.state)

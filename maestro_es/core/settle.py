@@ -166,6 +166,25 @@ def _fail_hardware(graph: Graph, record: StepRecord, at: Micros, verdict: Verdic
     return [failure]
 
 
+#: What a conclusion about an attempt would make of its step.
+_STATES = {
+    Conclusion.RUNNING: State.RUNNING,
+    Conclusion.FINISHED: State.FINISHED,
+    Conclusion.FAILED: State.FAILED,
+    Conclusion.OUT_OF_MEMORY: State.FAILED,
+    Conclusion.TIMED_OUT: State.TIMEDOUT,
+    Conclusion.CANCELLED: State.CANCELLED,
+    Conclusion.STOPPED: State.HWFAILURE,
+    Conclusion.HARDWARE_FAILED: State.HWFAILURE,
+    Conclusion.LOST: State.HWFAILURE,
+}
+
+
+def state_after(record: StepRecord, conclusion: Conclusion) -> State:
+    """Return the state that a conclusion about its attempt would give to a step."""
+    return _STATES.get(conclusion, record.state)
+
+
 # -- jobs that must be ended ------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,55 @@
+"""Steps and edges that a program adds one at a time: state in, events or a refusal out."""
+
+from __future__ import annotations
+
+from maestro_es.core.events import ConnectionAdded, Draft, StepAdded, StepTemplateAdded
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import Param, is_local
+from maestro_es.errors import RequestRefused
+
+
+def add_step(
+    graph: Graph, template: StepTemplateAdded, workspace: str, restart_limit: int, params: tuple[Param, ...]
+) -> list[Draft]:
+    """Add a step that is the only one of its template. RequestRefused if there is one of that name."""
+    name, run = template.name, template.run
+    if graph.number_of(name) is not None:
+        raise RequestRefused(f"there is a step {name!r} already; give this one another name")
+    added = StepAdded(
+        name=name,
+        template=name,
+        workspace=workspace,
+        params=params,
+        scheduled=not is_local(graph.study.adapter) and bool(run.get("nodes") or run.get("procs")),
+        restart_limit=restart_limit,
+    )
+    return [(None, template), (graph.study.steps + 1, added)]
+
+
+def connect(graph: Graph, parent: str, child: str) -> list[Draft]:
+    """Let a step wait for another. KeyError if there is no such step, ValueError if it would wait for itself."""
+    first, second = _number(graph, parent), _number(graph, child)
+    if first in graph.parents(second):
+        return []
+    if first == second or (graph.children(second) and second in _ancestors(graph, first)):
+        raise ValueError(f"{child!r} waiting for {parent!r} would be a cycle")
+    return [(second, ConnectionAdded(parent=first))]
+
+
+def _number(graph: Graph, name: str) -> int:
+    number = graph.number_of(name)
+    if number is None:
+        raise KeyError(f"there is no step {name!r}")
+    return number
+
+
+def _ancestors(graph: Graph, number: int) -> set[int]:
+    """Return a step and everything that it waits for."""
+    found = {number}
+    border = [number]
+    while border:
+        for parent in graph.parents(border.pop()):
+            if parent not in found:
+                found.add(parent)
+                border.append(parent)
+    return found
