@@ -7,7 +7,7 @@ from maestro_es.audit.why_again import again
 from maestro_es.audit.why_in_flight import adapter_of, silent_since
 from maestro_es.core import events as e
 from maestro_es.core.model import RELEASED, Phase, StepRecord, StudyStatus
-from maestro_es.core.room import Room, rooms
+from maestro_es.core.room import CAREFUL, Room, rooms
 
 #: So many ready steps are counted for a place in the line, and so many parents looked at for the last one to end.
 _LINE = 1000
@@ -70,16 +70,29 @@ def _asked_for(view: View, words: str, request: tuple[e.Recorded, ...]) -> Answe
 def _crowded(view: View, record: StepRecord) -> list[Answer]:
     """Return how many steps are in flight and before it, if it has to wait for a place."""
     room = rooms(view.graph, view.cores)[record.scheduled]
-    free = room.free(_LINE)
-    if free >= _LINE:
+    next_tick = room.requests(_LINE)
+    if next_tick >= _LINE:
         return []
-    line = [step.number for step in view.graph.ready(scheduled=record.scheduled, limit=_LINE)]
+    ahead = view.graph.ready(scheduled=record.scheduled, limit=_LINE)
+    line = [step.number for step in ahead if not step.cancelling]  # the next tick cancels those first
     before = line.index(record.number) if record.number in line else None
-    if before is not None and before < free:
+    if before is not None and before < next_tick:
         return []
-    place = f"at least {_LINE}" if before is None else before or "none"
+    place = f"{f'at least {_LINE}' if before is None else before or 'none'} before it in the line"
+    if room.limit is None or (before is not None and before < room.free(_LINE)):
+        return [_careful(view, record, place)]
     limit = f"the throttle is {room.limit}" if room.throttled else f"its host has {room.limit} slots for local steps"
-    return [Answer(f"{limit}: {room.taken} in flight, {place} before it in the line", _limited_by(view, room))]
+    return [Answer(f"{limit}: {room.taken} in flight, {place}", _limited_by(view, room))]
+
+
+def _careful(view: View, record: StepRecord, place: str) -> Answer:
+    """Return that few jobs are requested as long as nobody knows of another one whether there is one."""
+    doubtful = next(step for step in view.graph.in_flight() if step.scheduled and step.phase is Phase.REQUESTED)
+    words = (
+        f"a tick requests at most {CAREFUL} jobs while nobody knows whether {adapter_of(view, record)} has that of "
+        f"{doubtful.name}: {place}"
+    )
+    return Answer(words, tuple(view.events_of(doubtful.number)[-1:]))
 
 
 def _limited_by(view: View, room: Room) -> tuple[e.Recorded, ...]:

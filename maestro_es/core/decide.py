@@ -16,10 +16,6 @@ from maestro_es.core.observations import Observations
 from maestro_es.core.room import rooms
 from maestro_es.core.settle import settle_attempts
 
-#: How many jobs are requested in one tick while the outcome of a submission is not known: the scheduler may be in
-#: trouble, and what it is not called for any more must be taken back.
-_CAREFUL = 16
-
 
 def decide(graph: Graph, seen: Observations, record: Callable[[list[Draft]], None]) -> None:
     """Run the rules of one tick. `record` takes events in order and folds them into the graph."""
@@ -149,16 +145,11 @@ def start_ready(graph: Graph, seen: Observations) -> list[Draft]:
     local, scheduled = rooms(graph, seen.cores)
     drafts: list[Draft] = []
     most = study.open_steps
-    jobs = 0 if seen.silent else min(scheduled.free(most), _CAREFUL if _in_doubt(graph) else most)
-    for kind, limit in ((False, local.free(most) + seen.ahead), (True, jobs)):
+    jobs = 0 if seen.silent else scheduled.requests(most)
+    for kind, limit in ((False, local.requests(most) + seen.ahead), (True, jobs)):
         ready = graph.ready(scheduled=kind, limit=limit) if limit else ()
         drafts.extend((record.number, _request(study.study_id, seen, record)) for record in ready)
     return drafts
-
-
-def _in_doubt(graph: Graph) -> bool:
-    """Whether nobody knows of some job whether the scheduler has it."""
-    return any(record.scheduled and record.phase is Phase.REQUESTED for record in graph.in_flight())
 
 
 def _request(study_id: str, seen: Observations, record: StepRecord) -> e.SubmissionRequested:

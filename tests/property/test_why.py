@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
@@ -10,9 +11,11 @@ from hypothesis import given, settings
 from maestro_es.audit.status import reason
 from maestro_es.audit.why import why
 from maestro_es.core import events as e
+from maestro_es.core.decide import decide, submissions
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import MemoryGraph
-from maestro_es.core.model import Phase, State, StepRecord
+from maestro_es.core.model import Phase, State, StepRecord, StudyStatus
+from maestro_es.core.observations import Observations
 from maestro_es.core.reducer import apply
 from tests.property.scheduler import Poller, Scheduler
 from tests.property.studies import dice, history, seeds, shapes
@@ -45,8 +48,11 @@ BEGINNINGS = {
 def check(events: Sequence[e.Recorded], seq: int, graph: MemoryGraph) -> None:
     """Check the answers about all steps as of an event."""
     view = view_at(events, seq, graph=graph)
+    requested = set()
     for record in graph.steps():
         answer = why(view, record)
+        if "the next tick submits it" in answer.words and answer.words.startswith(f"{record.name} is ready"):
+            requested.add(record.number)
         assert "unknown" not in answer.words.lower()
         assert "None" not in answer.words
         found = [recorded.seq for recorded in answer.evidence]
@@ -55,6 +61,24 @@ def check(events: Sequence[e.Recorded], seq: int, graph: MemoryGraph) -> None:
         assert found[-1] <= seq
         assert answer.evidence == tuple(events[number - 1] for number in found)
         check_words(record, answer.words)
+    assert requested == requested_by_a_tick(graph, view.cores)
+
+
+def requested_by_a_tick(graph: MemoryGraph, cores: int) -> set[int]:
+    """Return the steps that a tick requests if nothing has happened since the last event."""
+    if graph.study.status is not StudyStatus.RUNNING:
+        return set()
+    copy = deepcopy(graph)
+    drafts: list[Draft] = []
+
+    def record(more: list[Draft]) -> None:
+        drafts.extend(more)
+        for step, event in more:
+            apply(copy, e.Recorded(10**6, 10**6, 1, step, event))
+
+    silent = copy.study.adapter["type"] in copy.study.unreachable
+    decide(copy, Observations(now=10**6, host="h", boot_id="b", salt="s", cores=cores, silent=silent), record)
+    return set(submissions(drafts))
 
 
 def check_words(record: StepRecord, words: str) -> None:

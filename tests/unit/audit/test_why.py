@@ -162,6 +162,20 @@ def test_local_steps_wait_for_a_slot():
     )
 
 
+def test_while_a_submission_is_in_doubt_few_jobs_are_requested_in_a_tick():
+    study = scheduled()
+    for number in range(20):
+        study.add(f"s{number}", scheduled=True)
+    study.request(1)
+    assert asked(study, 17)[0] == "s16 is ready to run: the next tick submits it"
+    words, evidence = asked(study, 18)
+    assert words.startswith(
+        "s17 is ready to run, but a tick requests at most 16 jobs while nobody knows whether slurm"
+    )
+    assert words.endswith("has that of s0: 16 before it in the line")
+    assert evidence == ["StepAdded", "SubmissionRequested"]
+
+
 def test_a_dry_run_runs_nothing():
     study = two(Study(dry_run=True))
     assert asked(study, 1)[0] == (
