@@ -34,7 +34,7 @@ from maestro_es.core.events import Draft
 from maestro_es.core.evidence import judge
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import CancelCode, JobStatusCode, Micros, Param, Settings, State, StepRecord, StudyStatus
-from maestro_es.core.reducer import apply
+from maestro_es.core.reducer import replay
 from maestro_es.core.settle import state_after
 from maestro_es.poller.create import create_log, make_directory, new_study_id, recorded_environment
 from maestro_es.poller.lock import hold
@@ -331,10 +331,7 @@ class ExecutionGraph:
     @staticmethod
     def replay(events: Iterable[e.Recorded]) -> MemoryGraph:
         """Return the graph that these events add up to."""
-        graph = MemoryGraph()
-        for recorded in events:
-            apply(graph, recorded)
-        return graph
+        return replay(events)
 
     def at(self, *, seq: int | None = None, time: Micros | None = None) -> MemoryGraph:
         """Return the graph as it was after event `seq`, or at a `time` in microseconds UTC."""

@@ -7,8 +7,10 @@ that a decision on old state can't be recorded and a log that was changed can't 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from maestro_es.core import events as e
-from maestro_es.core.graph import Graph
+from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.step_rules import STEP_RULES
 from maestro_es.core.study_rules import STUDY_RULES
 from maestro_es.errors import InvalidTransition
@@ -30,3 +32,11 @@ def apply(graph: Graph, recorded: e.Recorded) -> None:
         raise InvalidTransition(f"event {recorded.seq}: {type(event).__name__} of an unknown step") from None
     on_step(graph, record, recorded, event)
     graph.save(record)
+
+
+def replay(events: Iterable[e.Recorded]) -> MemoryGraph:
+    """Return the graph that these events add up to."""
+    graph = MemoryGraph()
+    for recorded in events:
+        apply(graph, recorded)
+    return graph

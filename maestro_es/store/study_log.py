@@ -16,7 +16,7 @@ from typing import TypeVar
 from maestro_es.core.events import Draft, InvocationStarted, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Micros
-from maestro_es.core.reducer import REDUCER_VERSION, apply
+from maestro_es.core.reducer import REDUCER_VERSION, apply, replay
 from maestro_es.errors import ConcurrentAppend, LogUnavailable
 from maestro_es.store import event_log, migrations
 from maestro_es.store.event_log import Head
@@ -206,10 +206,7 @@ class StudyLog(LogReader):
 
     def replay(self, upto: int | None = None) -> MemoryGraph:
         """Return the graph as it was after event `upto` (None: the last), folded in memory."""
-        graph = MemoryGraph()
-        for recorded in self.events(upto=upto):
-            apply(graph, recorded)
-        return graph
+        return replay(self.events(upto=upto))
 
     # -- the projection ---------------------------------------------------------------------------------------------
 

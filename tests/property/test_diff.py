@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from maestro_es.audit.diff import Diff, diff
 from maestro_es.core.events import Draft, Recorded
-from maestro_es.core.graph import MemoryGraph
-from maestro_es.core.reducer import apply
+from maestro_es.core.reducer import replay
 from tests.property.studies import dice, history, seeds, shapes
 from tests.property.test_past import lived
 
 
-def after(events: Iterable[Recorded]) -> MemoryGraph:
-    graph = MemoryGraph()
-    for recorded in events:
-        apply(graph, recorded)
-    return graph
-
-
 def between(events: Sequence[Recorded], first: int, last: int) -> Diff:
-    return diff(after(events[:first]), after(events[:last]), events[first:last])
+    return diff(replay(events[:first]), replay(events[:last]), events[first:last])
 
 
 def check(events: Sequence[Recorded], cuts: Sequence[int]) -> None:

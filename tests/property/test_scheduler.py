@@ -10,9 +10,8 @@ from maestro_es.core import events as e
 from maestro_es.core import requests
 from maestro_es.core.decide import final_status
 from maestro_es.core.events import Draft
-from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Phase, State, StudyStatus
-from maestro_es.core.reducer import apply
+from maestro_es.core.reducer import replay
 from maestro_es.errors import RequestRefused
 from tests.property.scheduler import Poller, Scheduler
 from tests.property.studies import dice, seeds, shapes
@@ -64,9 +63,7 @@ def check_end(poller: Poller) -> None:
         if step.started_at is not None or step.state is State.FINISHED:
             assert all(graph.step(parent).state is State.FINISHED for parent in graph.parents(step.number))
     assert graph.study.status is final_status(graph.study.states)
-    again = MemoryGraph()
-    for recorded in poller.events:
-        apply(again, recorded)
+    again = replay(poller.events)
     assert again.study == graph.study
     assert list(again.steps()) == list(graph.steps())
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from maestro_es.audit.view import View
 from maestro_es.core import events as e
-from maestro_es.core.graph import Graph, MemoryGraph
-from maestro_es.core.reducer import apply
+from maestro_es.core.graph import Graph
+from maestro_es.core.reducer import replay
 
 #: So long, in microseconds, an attempt is looked for.
 GRACE = 60_000
@@ -17,9 +17,7 @@ def view_at(events: Sequence[e.Recorded], seq: int, *, graph: Graph | None = Non
     """Return a view of the state after event `seq`; times are shown as their number of milliseconds."""
     known = events[:seq]
     if graph is None:
-        graph = MemoryGraph()
-        for recorded in known:
-            apply(graph, recorded)
+        graph = replay(known)
 
     def author(recorded: e.Recorded) -> str:
         started = events[recorded.invocation - 1].event

@@ -10,9 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Cause, Phase, Settings, State, StudyStatus, SubmissionKind
-from maestro_es.core.reducer import apply
+from maestro_es.core.reducer import replay
 from maestro_es.core.step_rules import STEP_RULES
 from maestro_es.core.study_rules import STUDY_RULES
 from maestro_es.errors import InvalidTransition
@@ -1079,10 +1078,8 @@ def test_folding_the_same_events_again_gives_the_same_graph(study: Study):
     first, second = study.chain("a", "b")
     study.finish(first)
     study.start(second)
-    again = MemoryGraph()
 
-    for recorded in study.events:
-        apply(again, recorded)
+    again = replay(study.events)
 
     assert again.study == study.graph.study
     assert list(again.steps()) == list(study.graph.steps())
