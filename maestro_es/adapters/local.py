@@ -24,8 +24,11 @@ from maestro_es.core.walltime import walltime_seconds
 _TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
 
 
-#: Errors of a host that may have more to give at the next tick.
-_PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+#: Errors of a host that may have more to give at the next tick, or let us in again.
+_PASSING = (
+    errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE,
+    getattr(errno, "EKEYEXPIRED", None),
+)  # fmt: skip
 
 
 class LocalAdapter:

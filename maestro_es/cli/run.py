@@ -14,6 +14,7 @@ from maestro_es.cli.common import example
 from maestro_es.cli.progress import Progress
 from maestro_es.core.events import StudyCreated
 from maestro_es.core.model import Settings, StudyStatus
+from maestro_es.drivers.cron_tick import in_doubt
 from maestro_es.drivers.crontab import how_ticks_come
 from maestro_es.drivers.foreground import drive
 from maestro_es.poller.create import create_study
@@ -134,6 +135,9 @@ def _launch(study: OpenStudy, *, dry: bool) -> int:
     with hold(study.dir.tick_lock, -1):
         status = tick(study)
     root = study.dir.root
+    doubt = in_doubt(study)
+    if doubt:
+        click.echo(f"maestro-es: {doubt}", err=True)
     if dry:
         click.echo(f"Workspaces and scripts are in {root}; nothing was run.")
         return status.value

@@ -34,7 +34,8 @@ def command(
     """Advance each STUDY by one pass: look at its jobs, submit what is ready, record what happened, and leave.
 
     Silent unless a person must know something. The exit code is 0, also if somebody else is ticking the study; 75 if
-    a scheduler or file system did not answer, so that nothing was concluded; 1 if something is wrong with a study.
+    a scheduler or file system did not answer, so that nothing was concluded, or if a submission got no answer and the
+    next tick has to find out what came of it; 1 if something is wrong with a study.
 
     With --dry it prints the events, claims and commands of the next tick. Schedulers are asked, and nothing is changed
     or locked. What comes of the commands is not known before; tokens, whose end is random, end in "dry".

@@ -6,10 +6,11 @@ the others, and is complained about once, not once a minute.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 
-from maestro_es.core.model import FAILED_STATES, StudyStatus
+from maestro_es.core.model import FAILED_STATES, Phase, StudyStatus
 from maestro_es.errors import LogUnavailable, MaestroError, Unreachable
 from maestro_es.poller.ask_ahead import ask_ahead
 from maestro_es.poller.lock import hold, queue_up
@@ -21,6 +22,9 @@ from maestro_es.store import registry
 
 #: Exit codes: all is well; something is wrong with a study; a scheduler or file system did not answer, try again.
 OK, WRONG, TRY_AGAIN = 0, 1, 75
+
+#: What a file system says to whom it does not know, or not any more: NFS with Kerberos, AFS.
+_NOT_LET_IN = (errno.EACCES, errno.EPERM, getattr(errno, "EKEYEXPIRED", None))
 
 
 class Outcome:
@@ -52,7 +56,11 @@ def tick_all(context: Context) -> Outcome:
     Each cluster is asked once for the jobs of all of them.
     """
     outcome = Outcome()
-    studies = registry.registered()
+    try:
+        studies = registry.registered()
+    except OSError as error:
+        outcome.note(TRY_AGAIN, _said(error, registry.folder()))
+        return outcome
     asked = ask_ahead(studies.values(), context) if len(studies) > 1 else {}
     for study_id, root in studies.items():
         code, complaint = _try(root, context, again=True, asked=asked.get(root))
@@ -80,7 +88,13 @@ def _try(root: Path, context: Context, *, again: bool, asked: Asked | None = Non
     except MaestroError as error:
         return WRONG, str(error)
     except OSError as error:
-        return TRY_AGAIN, f"{error.filename or root}: {error.strerror}"
+        return TRY_AGAIN, _said(error, root)
+
+
+def _said(error: OSError, place: Path) -> str:
+    """Return what a person must know of a file system that does not answer, or does not let us in."""
+    hint = "; is your ticket for this file system still valid?" if error.errno in _NOT_LET_IN else ""
+    return f"{error.filename or place}: {error.strerror}{hint}"
 
 
 def _tick_one(root: Path, context: Context, *, again: bool, asked: Asked | None) -> tuple[int, str]:
@@ -98,7 +112,16 @@ def _pass(study: OpenStudy, asked: Asked | None = None) -> tuple[int, str]:
         return TRY_AGAIN, "\n".join([*study.remarks, f"{study.dir.root}: {error}"])
     if study.remarks:
         return WRONG, "\n".join(study.remarks)
-    return OK, _news(study)
+    doubt = in_doubt(study)
+    return (TRY_AGAIN, doubt) if doubt else (OK, _news(study))
+
+
+def in_doubt(study: OpenStudy) -> str:
+    """Return what a person must know of submissions that got no answer; the next ticks find out what came of them."""
+    asked = (step for step in study.graph.in_flight() if step.phase is Phase.REQUESTED and step.message)
+    return "\n".join(
+        f"{study.dir.root}: {step.name}: nobody knows yet whether it was submitted: {step.message}" for step in asked
+    )
 
 
 def _news(study: OpenStudy) -> str:

@@ -6,6 +6,7 @@ A hard lock (flock) only: a soft lock's holder that is killed on another host wo
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,16 @@ from pathlib import Path
 from maestro_es.errors import StudyError
 from maestro_es.poller.study_dir import StudyDir
 
+#: What a file system says that is mounted without locks.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
+
 
 @contextlib.contextmanager
 def hold(path: Path, seconds: float = 0) -> Iterator[bool]:
-    """Hold a lock file; yields whether we got it within that many seconds (negative: wait as long as it takes)."""
+    """Hold a lock file; yields whether we got it within that many seconds (negative: wait as long as it takes).
+
+    StudyError if the file system has no locks, OSError if it does not let us in.
+    """
     from filelock import FileLock, Timeout  # noqa: PLC0415 - 40 ms that reading commands do without
 
     lock = FileLock(path, timeout=seconds, fallback_to_soft=False, mode=0o600)
@@ -26,6 +33,8 @@ def hold(path: Path, seconds: float = 0) -> Iterator[bool]:
         yield False
         return
     except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise
         raise StudyError(f"{path}: can't be locked ({error}); is the file system mounted without locks?") from error
     try:
         yield True

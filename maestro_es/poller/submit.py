@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 #: How many outcomes are appended together. A crash puts these in doubt, and what is under way.
 _GROUP = 16
 
-#: Errors of a file system that may be gone at the next tick: the step is not to blame.
-_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+#: Errors that stay until somebody changes the study. Any other one of a file system may be gone at the next tick: it
+#: is full, or hangs, or does not let us in because a ticket has expired. Then the step is not to blame.
+_LASTING = (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR)
 
 
 def submit(study: OpenStudy, steps: Sequence[int]) -> None:
@@ -105,7 +106,7 @@ def _prepare(study: OpenStudy, caller: Caller, step: StepRecord) -> Callable[[],
     try:
         job, digest = prepare(study.graph, step, study.dir, caller.adapter, study.adapters.scheduler)
     except (OSError, ValueError, StudyError) as error:
-        passing = isinstance(error, OSError) and error.errno in _PASSING
+        passing = isinstance(error, OSError) and error.errno not in _LASTING
         outcome: Outcome = (InDoubt if passing else Unwritable)(f"its script can't be written: {error}")
         return lambda: Submitted(number, token, outcome, at)
     study.context.after("script")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,9 +38,13 @@ def connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 def require_file(path: Path) -> None:
     """Refuse what is no file, since SQLite would make one, and one that is too short for a database."""
-    if not path.is_file():
+    try:
+        info = path.stat()  # not is_file(), which from Python 3.14 on says no of a file that we may not look at
+    except (FileNotFoundError, NotADirectoryError):
+        info = None
+    if info is None or not stat.S_ISREG(info.st_mode):
         raise NotAStudy(f"{path.parent}: not a study directory, there is no {LOG_NAME} in it")
-    if path.stat().st_size < _HEADER_BYTES:
+    if info.st_size < _HEADER_BYTES:
         raise DamagedLog(f"{path}: the event log is empty, it was cut off or never written")
 
 
@@ -86,10 +91,12 @@ def explain(error: Exception, path: Path) -> Exception:
     return DamagedLog(f"{path}: not readable as an event log ({said}); {RESTORE}")
 
 
+_MAY_WE = "see who owns the file and its directory, their modes, and whether your ticket for them is still valid"
+
 _REMEDIES = {
     "database is locked": f"another process has held it for {_BUSY_SECONDS:.0f} s, try again",
-    "attempt to write a readonly database": "see who owns the file and its directory, and their modes",
-    "unable to open database file": "see who owns the file and its directory, and their modes",
+    "attempt to write a readonly database": _MAY_WE,
+    "unable to open database file": _MAY_WE,
     "database or disk is full": "make room and try again",
     "disk I/O error": "see whether the file system is well and try again",
 }

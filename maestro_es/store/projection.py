@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from maestro_es.core.events import StepTemplateAdded
 from maestro_es.core.model import RELEASED, Cause, Param, Phase, State, StepRecord, StudyRecord, SubmissionKind
 from maestro_es.core.reducer import REDUCER_VERSION
 from maestro_es.errors import DamagedLog
+from maestro_es.store.log_file import explain
 
 #: The columns of the table `step`: the fields of the record, by the same names.
 FIELDS = StepRecord.__struct_fields__
@@ -92,8 +94,9 @@ class ProjectedGraph:
     `rebooted` says that the tables were last written on this host before it came up the last time.
     """
 
-    def __init__(self, connection: sqlite3.Connection, host: str, boot_id: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, host: str, boot_id: str) -> None:
         self._connection = connection
+        self._path = path
         self._host = host
         self._boot_id = boot_id
         self.applied_seq = 0
@@ -169,11 +172,11 @@ class ProjectedGraph:
 
     def _load(self, where: str, *values: object) -> list[StepRecord]:
         """Return the records of some steps. Where all of them are in memory, their numbers are all that is read."""
-        numbers = [row[0] for row in self._connection.execute(f"SELECT number FROM step {where}", values).fetchall()]
+        numbers = [row[0] for row in self._rows(f"SELECT number FROM step {where}", *values)]
         if all(number in self._records for number in numbers):
             return [self._records[number] for number in numbers]
         found = []
-        for row in self._connection.execute(f"{_SELECT} {where}", values).fetchall():
+        for row in self._rows(f"{_SELECT} {where}", *values):
             record = self._records.get(row[0])
             if record is None:
                 record = self._records[row[0]] = from_row(row)
@@ -182,7 +185,14 @@ class ProjectedGraph:
 
     def _column(self, query: str, value: object) -> list[Any]:
         self._write_structure()
-        return [row[0] for row in self._connection.execute(query, (value,))]
+        return [row[0] for row in self._rows(query, value)]
+
+    def _rows(self, query: str, *values: object) -> list[Any]:
+        """Return the rows of a reading query; what SQLite raises is explained."""
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise explain(error, self._path) from error
 
     def add(self, record: StepRecord) -> None:
         self._new[record.name] = record
@@ -200,8 +210,8 @@ class ProjectedGraph:
     def number_of(self, name: str) -> int | None:
         if name in self._new:
             return self._new[name].number
-        row = self._connection.execute("SELECT number FROM step WHERE name = ?", (name,)).fetchone()
-        return row[0] if row else None
+        rows = self._rows("SELECT number FROM step WHERE name = ?", name)
+        return rows[0][0] if rows else None
 
     def instances(self, template: str) -> list[int]:
         self._write()
@@ -209,12 +219,12 @@ class ProjectedGraph:
 
     def names(self) -> list[tuple[int, str, str]]:
         self._write()
-        return self._connection.execute("SELECT number, name, template FROM step ORDER BY number").fetchall()
+        return self._rows("SELECT number, name, template FROM step ORDER BY number")
 
     def params(self) -> Iterator[tuple[int, tuple[Param, ...]]]:
         """Yield number and parameters of all steps, without the rest of them."""
         self._write()
-        for number, params in self._connection.execute("SELECT number, params FROM step ORDER BY number").fetchall():
+        for number, params in self._rows("SELECT number, params FROM step ORDER BY number"):
             yield number, _params.decode(params)
 
     def save(self, record: StepRecord) -> None:
@@ -247,8 +257,8 @@ class ProjectedGraph:
         if template in self._unfinished:
             return self._unfinished[template]
         query = "SELECT unfinished FROM template WHERE name = ?"
-        row = self._connection.execute(query, (template,)).fetchone()
-        return row[0] if row else 0
+        rows = self._rows(query, template)
+        return rows[0][0] if rows else 0
 
     def unfinished_steps(self, template: str, limit: int) -> list[StepRecord]:
         states = ", ".join(f"'{state.name}'" for state in RELEASED)

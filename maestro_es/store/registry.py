@@ -50,18 +50,19 @@ def registered() -> dict[str, Path]:
 
 
 def complaint_is_new(study_id: str, complaint: str) -> bool:
-    """Keep what is wrong with a study (empty: nothing) and return whether a person has not been told of it yet."""
+    """Keep what is wrong with a study (empty: nothing) and return whether a person has not been told of it yet.
+
+    Where that can't be kept, because a quota is used up, it is told again.
+    """
     place = _complaint(study_id)
-    try:
-        known = place.read_text()
-    except FileNotFoundError:
-        known = ""
-    if complaint == known:
-        return False
-    if complaint:
-        place.write_text(complaint)
-    else:
-        place.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        if place.read_text() == complaint:
+            return False
+    with contextlib.suppress(OSError):
+        if complaint:
+            place.write_text(complaint)
+        else:
+            place.unlink(missing_ok=True)
     return bool(complaint)
 
 

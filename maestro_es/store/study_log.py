@@ -44,7 +44,7 @@ class StudyLog(LogReader):
         self._clock = clock
         self._invocation = 0
         self._open = False
-        self.graph = ProjectedGraph(connection, identity.host, identity.boot_id)
+        self.graph = ProjectedGraph(connection, path, identity.host, identity.boot_id)
 
     @classmethod
     def create(cls, path: Path, clock: Callable[[], Micros], identity: InvocationStarted) -> StudyLog:

@@ -19,8 +19,9 @@ from maestro_es.errors import Unreachable
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.tick import tick
 from tests.e2e.command import maestro_es
+from tests.fakes.processes import running_under, wait_for
 from tests.slurm.configuration import Options
-from tests.slurm.studies import CONTEXT, LEDGER, events, finish, impatient, ledger, states, step, wait_for_states
+from tests.slurm.studies import CONTEXT, HEAD, LEDGER, events, finish, impatient, ledger, states, step, wait_for_states
 
 
 def test_a_study_launched_in_a_rich_environment_finishes_in_a_bare_one(cluster, launch, monkeypatch, tmp_path):
@@ -132,6 +133,36 @@ def test_a_submission_that_says_failure_and_makes_a_job_is_not_made_again(cluste
     root = launch(step("only"))
     assert finish(root) is StudyStatus.FINISHED
     assert len(ledger(root)) == 1
+
+
+def test_a_tick_whose_submission_got_no_answer_says_so_and_ends_with_75(cluster, launch, sbatch):
+    silent = 'echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2; exit 1'
+    sbatch(f'"$real" "$@" >/dev/null; {silent}')
+    near = "    - {name: near, description: d, run: {cmd: 'until [ -e $(SPECROOT)/go ]; do sleep 0.05; done'}}\n"
+    root = launch(near, step("far", "sleep 1", ["near"]))
+    (root / ".maestro-es" / "next-tick").unlink()
+    root.with_name("go").touch()
+    wait_for(lambda: not running_under(root / "near"))
+
+    done = maestro_es("tick", root)
+    assert (done.returncode, done.stdout) == (75, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"maestro-es: {root}: far: nobody knows yet whether it was submitted: sbatch: error: Batch")
+    done = maestro_es("tick", root)  # finds the job
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 1
+
+
+def test_a_study_whose_first_submission_got_no_answer_is_launched_all_the_same(cluster, sbatch, tmp_path):
+    sbatch('"$real" "$@" >/dev/null; exit 1')
+    (tmp_path / "study.yaml").write_text(HEAD + step("only"))
+    done = maestro_es("run", "-y", "-o", tmp_path / "study", tmp_path / "study.yaml")
+    assert done.returncode == 0
+    assert "only: nobody knows yet whether it was submitted: sbatch ended with 1" in done.stderr
+    assert "Study launched" in done.stdout
+    assert finish(tmp_path / "study") is StudyStatus.FINISHED
+    assert len(ledger(tmp_path / "study")) == 1
 
 
 def test_a_submission_that_was_sent_twice_runs_once(cluster, launch, sbatch):

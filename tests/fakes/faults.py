@@ -1,0 +1,36 @@
+"""File systems that fail: strace lets system calls of a process on some paths end with an error of choice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+
+def needs_strace() -> None:
+    """Skip a test where there is no strace, or fail it in continuous integration."""
+    if not shutil.which("strace"):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no strace, which lets system calls fail")
+
+
+def with_fault(
+    paths: Iterable[Path], calls: str, error: str, *words: str | Path, when: str = "1+"
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with these arguments; its `calls` on the paths end with the error, `when` says the how-manieth."""
+    needs_strace()
+    only = [word for path in paths for word in ("-P", str(path))]
+    inject = f"inject={calls}:error={error}:when={when}"
+    return subprocess.run(
+        ["strace", "-qq", "-f", "-o", "/dev/null", *only, "-e", f"trace={calls}", "-e", inject, sys.executable]
+        + [str(word) for word in words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
