@@ -50,7 +50,10 @@ class Salvaged:
 
 
 def salvage(path: Path) -> Salvaged:
-    """Return what can be read of a log. DamagedLog if there is nothing at all."""
+    """Return what can be read of a log. DamagedLog if there is nothing at all.
+
+    To close the file drops the lock that SQLite has on it, so that comes last.
+    """
     with _settled(path), path.open("rb") as file:
         try:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

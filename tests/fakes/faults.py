@@ -34,3 +34,11 @@ def with_fault(
         timeout=60,
         check=False,
     )
+
+
+def traced(path: Path, calls: str, note: Path, *words: str | Path) -> list[str]:
+    """Run Python with these arguments; returns its calls on a path, as strace writes them: ``PID CALL(...) = ...``."""
+    needs_strace()
+    tracer = ["strace", "-qq", "-f", "-y", "-o", str(note), "-P", str(path), "-e", f"trace={calls}", sys.executable]
+    subprocess.run([*tracer, *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=True)
+    return note.read_text().splitlines()

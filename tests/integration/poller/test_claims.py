@@ -12,6 +12,7 @@ import pytest
 from maestro_es.core.evidence import Claim, ClaimState, Report, ReportKind
 from maestro_es.poller.claims import abandon, claim_path, make_claim, make_workspace, read_claim
 from maestro_es.poller.inbox import parse_report, read_reports, remove_reports, step_of
+from tests.fakes.faults import with_fault
 
 TOKEN = "feed0000-12-3-cafe"
 
@@ -55,6 +56,22 @@ def test_of_many_who_want_the_claim_at_once_one_gets_it(tmp_path: Path):
 
     assert sum(got) == 1
     assert read_claim(tmp_path, TOKEN).job_id == str(got.index(True))
+
+
+READ = """
+import sys; from pathlib import Path; from maestro_es.poller.claims import read_claim
+print(read_claim(Path(sys.argv[1]), sys.argv[2]).state.name)
+"""
+
+
+def test_a_claim_that_a_client_remembers_not_to_be_there_is_looked_for_in_the_directory(tmp_path: Path):
+    """NFS and Lustre keep it for some seconds that a name was not there; to list the directory asks the server."""
+    make_claim(tmp_path, TOKEN, "1 h b 1")
+    path = claim_path(tmp_path, TOKEN)
+    stale = with_fault([path], "readlink,readlinkat", "ENOENT", "-c", READ, tmp_path, TOKEN, when="1")
+    assert stale.stdout == "JOB\n"
+    missing = with_fault([path], "readlink,readlinkat", "ENOENT", "-c", READ, tmp_path, "feed0000-12-4-cafe")
+    assert missing.stdout == "NONE\n"
 
 
 def test_a_claim_in_words_that_we_do_not_know_is_still_somebodys(tmp_path: Path):
