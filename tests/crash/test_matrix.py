@@ -8,10 +8,11 @@ import pytest
 
 from maestro_es.core.model import State
 from maestro_es.poller.open_study import OpenStudy
+from tests.crash.matrix.calls import Point, read_trace
+from tests.crash.matrix.coverage import Coverage
 from tests.crash.matrix.faults import FAULTS, SURVEY
 from tests.crash.matrix.study import SETTINGS, Outcome, create, descendants, judge, thirty_steps
 from tests.crash.matrix.table import BEGIN, DOCUMENT, END
-from tests.crash.matrix.ticks import Point, read_trace
 from tests.fakes.studies import Bench, Step
 
 SIGNED = "echo begin $MAESTRO_ES_TOKEN >>{0}; echo end $MAESTRO_ES_TOKEN >>{0}"
@@ -78,23 +79,60 @@ def test_a_step_that_waits_for_ever_is_lost(tmp_path: Path):
     assert judge(bench.root, tmp_path / "ledger", {}).lost == ["a INITIALIZED"]
 
 
-def test_the_calls_of_a_trace_are_told_apart_by_what_they_touch():
+def test_the_calls_of_a_trace_are_told_apart_by_what_they_touch_and_whether_they_change_it():
     text = (
         '7 openat(AT_FDCWD</x>, "/s/events.db", O_RDWR) = 3</s/events.db>\n'
         '8 openat(AT_FDCWD</x>, "/s/events.db", O_RDWR) = 3</s/events.db>\n'
         '7 pwrite64(4</s/events.db-journal>, ""..., 512, 0) = 512\n'
         '7 openat(AT_FDCWD</x>, "/usr/lib/python3/csv.py", O_RDONLY) = 5\n'
         '7 symlink("abandoned", "/s/a/.claim.feed-1-1-x") = 0\n'
-        '7 openat(AT_FDCWD</x>, "/s/a/a.sh", O_WRONLY <unfinished ...>) = ?\n'
+        "7 read(5<pipe:[3]>, ...) = 0\n"
+        '7 openat(AT_FDCWD</x>, "/s/a/a.sh", O_WRONLY|O_CREAT <unfinished ...>) = ?\n'
         "7 +++ killed by SIGKILL +++\n"
     )
     assert read_trace(text, "7", "/s/") == [
-        Point("openat", 1, "log"),
+        Point("openat", 1, "log", changes=False),
         Point("pwrite64", 1, "journal"),
-        Point("openat", 2, ""),
+        Point("openat", 2, "", changes=False),
         Point("symlink", 1, "claim"),
+        Point("read", 1, "scheduler"),
         Point("openat", 3, "workspace"),
     ]
+
+
+def test_each_thread_of_a_traced_process_counts_for_itself_and_its_children_not_at_all():
+    text = (
+        "7 clone3({flags=CLONE_VM|CLONE_THREAD} <unfinished ...>\n"
+        "7 <... clone3 resumed> => {parent_tid=[9]}, 88) = 9\n"
+        '7 unlink("/s/a") = 0\n'
+        '9 unlink("/s/b") = 0\n'
+        "9 vfork( <unfinished ...>\n"
+        '10 unlink("/s/c") = 0\n'
+    )
+    points = read_trace(text, "7", "/s/")
+    assert [point for point in points if point.call == "unlink"] == [Point("unlink", 1, "workspace")] * 2
+    assert len(points) == 4
+
+
+def test_all_calls_are_tried_those_that_change_something_first_and_rare_ones_a_few_times():
+    coverage = Coverage()
+    look, change, rare = (
+        Point("read", 1, "log", changes=False),
+        Point("write", 1, "log"),
+        Point("poll", 9, "scheduler"),
+    )
+    coverage.add("scene", [look, change, rare])
+    assert coverage.take() == ("scene", [change, rare])
+    assert coverage.take() == ("scene", [look])
+    assert coverage.take() == ("", [])
+    coverage.settle("scene", [change, rare], [change], [rare])
+    coverage.settle("scene", [look], [look], [])
+    for _ in range(5):
+        assert coverage.take() == ("scene", [rare])
+        assert coverage.remains
+        coverage.settle("scene", [rare], [], [rare])
+    assert not coverage.remains
+    assert coverage.cells() == {"scene": {"log": [1, 1, 1, 1], "scheduler": [0, 1, 0, 0]}}
 
 
 def test_the_document_shows_every_fault_many_times_and_nothing_broken():

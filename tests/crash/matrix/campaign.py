@@ -4,39 +4,39 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.crash.matrix.calls import Point
+from tests.crash.matrix.coverage import Cell, Coverage
 from tests.crash.matrix.faults import FAST, FAULTS, SURVEY
-from tests.crash.matrix.ticks import Point
+from tests.crash.matrix.scenes import SCENES
 from tests.crash.matrix.trial import DEADLINE, Row, Task
 from tests.slurm.cluster import Cluster
 
 REPOSITORY = Path(__file__).parents[3]
 
-#: How many points of each phase a study gets at once; what it does not come to is another's.
-_SHARE = 14
 #: How many studies in a row may see nothing of their fault before it is given up.
 _IN_VAIN = 8
-#: The fault whose kills are planned: at each call of each phase once, before any is tried again.
-PLANNED = "tick-killed"
+#: How many clusters beside the shared one run at the same time.
+_CLUSTERS = 2
 
 
 @dataclass
 class Tally:
     """What is known of one fault: how many studies it has hit, how often, and what promises were broken.
 
-    `no_verdict` counts trials that broke off, so that nothing is known of their study.
+    `no_verdict` counts trials that broke off, so that nothing is known of their study. `coverage` is for faults that
+    hit each call of each scene.
     """
 
     words: str
@@ -51,11 +51,12 @@ class Tally:
     given_up: int = 0
     reused_ids: int = 0
     details: dict[str, int] = field(default_factory=dict)
+    coverage: dict[str, dict[str, Cell]] = field(default_factory=dict)
 
     def add(self, row: Row) -> None:
         """Take in a study."""
         outcome = row.outcome
-        self.studies += 1
+        self.studies += row.studies
         self.tried += row.tried
         self.details = dict(Counter(self.details) + Counter(row.details))
         self.no_verdict += bool(row.error)
@@ -81,11 +82,11 @@ class Campaign:
         self.goals = dict(goals)
         self.tallies = {name: Tally(FAULTS[name].words) for name in goals}
         self.say: Callable[[str], None] = lambda _line: None
-        self._seed = seed
         self._seeds = iter(range(seed * 100_000, 10**9))
-        self._points: dict[str, list[Point]] = {}
-        self._shared = threading.Semaphore(workers)
-        self._alone = threading.Semaphore(2)
+        self._coverage = {name: Coverage() for name in goals if FAULTS[name].calls}
+        self._going: Counter[str] = Counter()
+        self._vain: Counter[str] = Counter()
+        self._workers = workers
         self._lock = threading.Lock()
         self._end = time.monotonic() + minutes * 60
         self._cluster = ""
@@ -93,71 +94,69 @@ class Campaign:
     def run(self) -> dict[str, Tally]:
         """Run it to its end."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        shared = any(not FAULTS[name].alone for name in self.goals)
+        shared = [name for name in self.goals if not FAULTS[name].alone]
+        alone = [name for name in self.goals if FAULTS[name].alone]
         cluster = Cluster.start(self.folder / "slurm", FAST) if shared else None
         try:
             self._cluster = str(cluster.folder) if cluster else ""
-            if PLANNED in self.goals:
-                self._survey()
-            lanes = [name for name in self.goals for _ in range(FAULTS[name].lanes)]
-            with ThreadPoolExecutor(len(lanes)) as pool:
-                list(pool.map(self._lane, lanes))
+            with ThreadPoolExecutor(self._workers + _CLUSTERS) as pool:
+                others = [pool.submit(self._work, alone) for _ in range(_CLUSTERS)]
+                if self._coverage:
+                    list(pool.map(self._survey, SCENES))
+                others += [pool.submit(self._work, shared) for _ in range(self._workers)]
+                for other in others:
+                    other.result()
         finally:
             if cluster:
                 cluster.stop()
+        for name, coverage in self._coverage.items():
+            self.tallies[name].coverage = coverage.cells()
         return self.tallies
 
-    def _lane(self, name: str) -> None:
-        """Make one trial of a fault after the other."""
-        vain = 0
-        while self.tallies[name].tried < self.goals[name] and vain < _IN_VAIN and time.monotonic() < self._end:
-            with self._alone if FAULTS[name].alone else self._shared:
-                row = self._trial(name, self._share() if name == PLANNED else {})
-            vain = 0 if row.tried else vain + 1
+    def _work(self, names: list[str]) -> None:
+        """Make one trial after the other, each of the fault that has come least far."""
+        while time.monotonic() < self._end:
+            with self._lock:
+                left = [name for name in names if self._remains(name)]
+                free = [name for name in left if self._going[name] < FAULTS[name].lanes]
+                name = min(free, key=self._progress, default="")
+                self._going[name] += 1
+                scene, points = self._coverage[name].take() if name in self._coverage else ("", [])
+            if not left:
+                return
+            if not name or (name in self._coverage and not points):
+                time.sleep(0.2)
+            else:
+                row = self._trial(name, scene, points)
+                self._vain[name] = 0 if row.tried else self._vain[name] + 1
+            with self._lock:
+                self._going[name] -= 1
 
-    # -- where ticks are killed --------------------------------------------------------------------------------------
+    def _remains(self, name: str) -> bool:
+        enough = self.tallies[name].tried >= self.goals[name] or self._vain[name] >= _IN_VAIN
+        return not enough and (name not in self._coverage or self._coverage[name].remains)
 
-    def _survey(self) -> None:
-        """Find out which calls ticks make in each phase; one of each kind comes first."""
-        with ThreadPoolExecutor(3) as pool:
-            rows = list(pool.map(lambda _: self._trial(SURVEY, {}), range(3)))
-        dice = random.Random(self._seed)  # noqa: S311 - no secret
-        for row in rows:
-            for phase, points in row.left.items():
-                known = self._points.setdefault(phase, [])
-                known += [point for point in points if point not in known]
-        for points in self._points.values():
-            dice.shuffle(points)
-            seen: Counter[tuple[str, str]] = Counter()
-            ranks = {}
-            for point in points:
-                seen[point.call, point.touches] += 1
-                ranks[point] = seen[point.call, point.touches]
-            points.sort(key=ranks.__getitem__)
+    def _progress(self, name: str) -> float:
+        """Return how far a fault has come, trials under way counted as successes."""
+        return (self.tallies[name].tried + self._going[name]) / self.goals[name]
 
-    def _share(self) -> dict[str, list[Point]]:
-        """Take some points of each phase; all over again when there are none left."""
-        with self._lock:
-            if not any(self._points.values()):
-                self.say(f"every planned call has been tried once: {self.tallies[PLANNED].tried} kills")
-                self._lock.release()
-                self._survey()
-                self._lock.acquire()
-            share = {}
-            for phase, points in self._points.items():
-                share[phase], points[:_SHARE] = points[:_SHARE], []
-            return share
+    def _survey(self, scene: str) -> None:
+        """Find out which calls the tick of a scene makes."""
+        row = self._trial(SURVEY, scene, [])
+        for name, coverage in self._coverage.items():
+            wanted = FAULTS[name].calls
+            coverage.add(scene, filter(wanted, row.missed) if wanted else ())
 
     # -- one trial ---------------------------------------------------------------------------------------------------
 
-    def _trial(self, name: str, points: dict[str, list[Point]]) -> Row:
+    def _trial(self, name: str, scene: str = "", points: Sequence[Point] = ()) -> Row:
         """Make a trial in a process of its own, whose mounts are its own, too."""
         with self._lock:
             seed = next(self._seeds)
         folder = self.folder / f"{name}-{seed}"
         folder.mkdir()
         cluster = "" if FAULTS[name].alone else self._cluster
-        task = Task(name, cluster, seed, points)
+        task = Task(name, cluster, seed, scene, list(points))
         argv = ["unshare", "--mount", sys.executable, "-m", "tests.crash.matrix.trial", str(folder)]
         row = Row(name, seed)
         try:
@@ -170,21 +169,25 @@ class Campaign:
             (folder / "stderr").write_text(done.stderr)
         except subprocess.TimeoutExpired:
             row.error = "the trial hangs"
-        self._take(name, row, folder)
+        self._take(task, row, folder)
         return row
 
-    def _take(self, name: str, row: Row, folder: Path) -> None:
+    def _take(self, task: Task, row: Row, folder: Path) -> None:
+        name = task.fault
         with self._lock:
-            for phase, points in row.left.items():
-                if name == PLANNED:
-                    self._points[phase][:0] = points
+            if task.points:
+                self._coverage[name].settle(task.scene, task.points, row.hits, row.missed)
             with (self.folder / "rows.jsonl").open("a") as rows:
                 rows.write(json.dumps(asdict(row)) + "\n")
             tally = self.tallies.get(name) or Tally(name)
             tally.add(row)
+            if row.error:
+                self.tallies.setdefault(name, tally)
             bad = row.error or any(row.outcome.get(key) for key in ("lost", "doubled", "wrongly_failed", "broken"))
         word = "BROKEN, see " + str(folder) if bad else "good"
-        self.say(f"{name} {row.seed}: {row.tried} times in {row.seconds:.0f} s, {word}; {tally.tried} in all")
+        self.say(
+            f"{name} {task.scene} {row.seed}: {row.tried} times in {row.seconds:.0f} s, {word}; {tally.tried} in all"
+        )
         if not bad:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -192,7 +195,8 @@ class Campaign:
 def read_row(text: str) -> Row:
     """Return what a trial has printed."""
     said: dict[str, Any] = json.loads(text)
-    said["left"] = {phase: [Point(*point) for point in points] for phase, points in said["left"].items()}
+    for key in ("hits", "missed"):
+        said[key] = [Point(*point) for point in said[key]]
     return Row(**said)
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.crash.matrix import cluster_faults, host_faults, kills
+from tests.crash.matrix.calls import Point
 from tests.crash.matrix.trial import Trial
 from tests.slurm.configuration import Options
 
 #: A cluster whose clock is fast, so that a job of a minute times out in two seconds; and one whose clock is right.
 #: Its time-outs are by that clock, too: short ones expire on a busy machine, and it puts jobs back that are starting.
-FAST = Options(ctld_speed=30, min_job_age=9000, message_timeout=90, conf=("BatchStartTimeout=3600",))
+FAST = Options(ctld_speed=30, kill_wait=60, min_job_age=9000, message_timeout=90, conf=("BatchStartTimeout=3600",))
 RIGHT = Options(message_timeout=2)
 FORGETFUL = Options(accounting=True, min_job_age=2, message_timeout=2)
 
@@ -21,7 +22,7 @@ class Fault:
     """A fault: what it is in words, what plays it, and how often it is tried in a long run.
 
     Faults that leave the cluster alone share one; `alone` says that it needs one of its own. `lanes` is how many of
-    its studies go on at the same time.
+    its studies go on at the same time. A fault of a system call is tried at each of these `calls` of each scene.
     """
 
     words: str
@@ -31,6 +32,7 @@ class Fault:
     alone: bool = False
     lanes: int = 1
     seconds: float = 0.3
+    calls: Callable[[Point], bool] | None = None
 
 
 #: No fault: finds out where a tick can be killed.
@@ -38,7 +40,8 @@ SURVEY = "survey"
 
 FAULTS: dict[str, Fault] = {
     SURVEY: Fault("none", kills.survey, 0),
-    "tick-killed": Fault("the tick is killed on entry to a system call", kills.tick_at_a_call, 2000, lanes=4),
+    "tick-killed": Fault("the tick is killed on entry to a system call", kills.tick_at_every_call, 6000, lanes=6,
+                         calls=lambda _: True),
     "tick-killed-anytime": Fault("the tick is killed at a random moment", kills.tick_at_any_time, 800),
     "sbatch-killed": Fault("sbatch is killed on entry to a system call", kills.sbatch_at_a_call, 400),
     "two-ticks": Fault("ticks run at once, without a lock", host_faults.ticks_at_once, 300),

@@ -2,94 +2,57 @@
 
 from __future__ import annotations
 
-import os
 import time
+from collections import deque
 from collections.abc import Iterable
-from dataclasses import replace
-from pathlib import Path
 
-from maestro_es.core.model import Phase, State
 from maestro_es.drivers.cron_tick import TRY_AGAIN
-from maestro_es.poller.clock import now
-from maestro_es.poller.open_study import OpenStudy
 from tests.crash.matrix import ticks
-from tests.crash.matrix.ticks import GRACE, Point
+from tests.crash.matrix.calls import Point
+from tests.crash.matrix.scenes import Stage, finish, set_up
 from tests.crash.matrix.trial import Trial
 
-#: What a tick finds to do.
-PHASES = ("first submissions", "fresh doubt", "old doubt", "restart", "completion", "reports", "nothing new")
-
-
-def phase_of(trial: Trial) -> str:
-    """Return what the next tick will find to do, the rarest first."""
-    with OpenStudy(trial.root) as study:
-        flying = list(study.graph.in_flight())
-        open_steps = study.graph.study.open_steps
-        begun = study.log.head.seq > 1 and (flying or open_steps < len(trial.steps))
-    reports = any(trial.dir.inbox.iterdir())
-    if not begun:
-        return "first submissions"
-    doubts = [now() - (step.requested_at or 0) for step in flying if step.phase is Phase.REQUESTED]
-    if doubts:
-        return "old doubt" if max(doubts) > GRACE * 1_000_000 else "fresh doubt"
-    slow = [step for step in flying if step.name == "slow" and step.restarts == 0 and step.state is State.RUNNING]
-    if slow and trial.slurm_state(slow[0].job_id) == "TIMEOUT":
-        return "restart"
-    if open_steps == 1 and reports:
-        return "completion"
-    return "reports" if reports else "nothing new"
-
-
-def tick_at_a_call(trial: Trial) -> None:
-    """Kill the next tick at a point of its phase that has not been tried, as long as there is one."""
-    trial.how = replace(trial.how, threads=False)
-    trial.create()
-    wanted = trial.task.points
-    while trial.running():
-        _wait_for_the_last(trial)
-        phase = phase_of(trial)
-        if wanted.get(phase):
-            _tick_and_kill(trial, phase, wanted[phase].pop(0))
-        else:
-            trial.tick()
-        time.sleep(0.01)
-
-
-def _wait_for_the_last(trial: Trial) -> None:
-    """Let a running step that is the last one report first, so that a tick finds the study's end."""
-    flying = trial.in_flight()
-    if [step.name for step in flying] == ["post"] and flying[0].state is State.RUNNING:
-        end = time.monotonic() + 2
-        while not list(trial.dir.inbox.glob("*.exit.*")) and time.monotonic() < end:
-            time.sleep(0.02)
+#: How many studies of a scene are looked at to find out its calls, and how many at most are made side by side.
+_SURVEYED = 2
+_STUDIES = 8
 
 
 def survey(trial: Trial) -> None:
-    """Trace all ticks, and leave their calls as points of their phases; before the first one some died in doubt."""
-    trial.how = replace(trial.how, threads=False)
-    trial.create()
-    effect = ("", "script", "submit")[trial.task.seed % 3]
-    if effect:
-        pid = ticks.start(trial.root, replace(trial.how, freeze_after=effect))
-        os.waitpid(pid, os.WUNTRACED)
-        ticks.kill(pid)
-    if effect == "script":
-        time.sleep(GRACE)
-    while trial.running():
-        _wait_for_the_last(trial)
-        seen = trial.task.points.setdefault(phase_of(trial), [])
-        code, calls = ticks.trace(trial.root, trial.how, trial.folder / "trace")
+    """Find the calls that the tick of a scene makes, and touch something of the study."""
+    stages = set_up(trial, trial.task.scene, _SURVEYED)
+    for stage in stages:
+        code, calls = ticks.trace(stage.root, stage.scene.how, trial.folder / "trace")
         assert code == 0, code
-        seen += [point for point in calls if point.touches and point not in seen]
+        trial.missed += [point for point in calls if point.touches and point not in trial.missed]
+    finish(stages)
+    trial.parts = stages
 
 
-def _tick_and_kill(trial: Trial, phase: str, point: Point) -> None:
-    code, calls = ticks.trace(trial.root, trial.how, trial.folder / "trace", point)
-    if code == -9:
-        trial.hit(f"{phase}: {calls[-1].touches if calls else ''}: {point.call}")
-    else:
-        assert code in (0, TRY_AGAIN), code
-        trial.details["not reached"] += 1
+def tick_at_every_call(trial: Trial) -> None:
+    """Kill the tick of a scene at the points that the task names, each in a study where nothing has changed yet.
+
+    What the last kill in each study has left behind is found by ticks, what the others have, by a reader of the log.
+    """
+    points = deque(trial.task.points)
+    stages = set_up(trial, trial.task.scene, min(_STUDIES, len(points)))
+    for stage in stages:
+        before = stage.state() if stage.scene.lasting else ""
+        while points:
+            _kill(trial, stage, points.popleft())
+            if not before or stage.state() != before:
+                break
+    finish(stages)
+    trial.parts = stages
+
+
+def _kill(trial: Trial, stage: Stage, point: Point) -> None:
+    code, at = ticks.kill_at(stage.root, stage.scene.how, trial.folder / "trace", point)
+    if at:
+        trial.hit(f"{at.touches}: {at.call}")
+        trial.hits.append(at)
+    assert at or code in (0, TRY_AGAIN), code
+    if at != point:
+        trial.missed.append(point)
 
 
 def tick_at_any_time(trial: Trial) -> None:
@@ -97,7 +60,6 @@ def tick_at_any_time(trial: Trial) -> None:
     trial.create()
     ended = 0
     while trial.running():
-        phase = phase_of(trial)
         pid = ticks.start(trial.root, trial.how)
         if trial.dice.random() < 0.1 or ended > 5:
             assert ticks.wait(pid) == 0
@@ -105,7 +67,7 @@ def tick_at_any_time(trial: Trial) -> None:
             continue
         time.sleep(trial.dice.uniform(0, 0.12))
         if ticks.kill(pid):
-            trial.hit(phase)
+            trial.hit()
         else:
             ended += 1
 

@@ -27,16 +27,17 @@ BAD = (*FAILED_STATES, State.CANCELLED)
 #: Steps may be submitted again as often as it takes: some are hit by one fault after the other.
 SETTINGS = Settings(local_slots=6, abandon_limit=0, hardware_limit=0)
 
+#: What a step does first and last: it holds its lock as long as any of its processes lives, and signs the ledger.
+BEGIN = "exec 9>>.lock; flock -n 9 || echo twice $MAESTRO_ES_TOKEN >>{ledger}; echo begin $MAESTRO_ES_TOKEN >>{ledger}"
+END = "echo end $MAESTRO_ES_TOKEN >>{ledger}"
+
 
 def thirty_steps(ledger: Path, *, seconds: float, slow_on_cluster: bool) -> list[Step]:
     """Return the steps, each of so many seconds. One times out: by Slurm's clock if it is fast, else by its runner."""
-    begin = (
-        f"exec 9>>.lock; flock -n 9 || echo twice $MAESTRO_ES_TOKEN >>{ledger}; "
-        f"echo begin $MAESTRO_ES_TOKEN >>{ledger}; "
-    )
-    cmd = f"{begin}sleep {seconds:g}; echo end $MAESTRO_ES_TOKEN >>{ledger}"
+    begin = BEGIN.format(ledger=ledger)
+    cmd = f"{begin}; sleep {seconds:g}; {END.format(ledger=ledger)}"
     walltime = "00:01:00" if slow_on_cluster else "00:00:01"
-    slow = Step("slow", f"{begin}sleep 1000", cmd, walltime, parents=("pre",), scheduled=slow_on_cluster)
+    slow = Step("slow", f"{begin}; sleep 1000", cmd, walltime, parents=("pre",), scheduled=slow_on_cluster)
     return [
         Step("pre", cmd),
         *(Step(f"chain_{n}", cmd, parents=(f"chain_{n - 1}" if n else "pre",), scheduled=True) for n in range(6)),
@@ -73,6 +74,15 @@ class Outcome:
     def good(self) -> bool:
         """Whether all promises were kept."""
         return not (self.lost or self.doubled or self.wrongly_failed or self.broken)
+
+    def __add__(self, other: Outcome) -> Outcome:
+        """Return what came of both studies."""
+        return Outcome(
+            other.status, self.lost + other.lost, self.doubled + other.doubled,
+            self.wrongly_failed + other.wrongly_failed, self.broken or other.broken,
+            dict(Counter(self.events) + Counter(other.events)), self.adopted + other.adopted,
+            self.reused_ids + other.reused_ids,
+        )  # fmt: skip
 
 
 def judge(root: Path, ledger: Path, expected: Mapping[str, State]) -> Outcome:

@@ -7,15 +7,15 @@ import os
 import platform
 import re
 import subprocess
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from tests.crash.matrix.campaign import PLANNED, Tally
-from tests.crash.matrix.kills import PHASES
+from tests.crash.matrix.calls import TOUCHED
+from tests.crash.matrix.campaign import Tally
+from tests.crash.matrix.coverage import Cell
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reliability.md"
 BEGIN, END = "<!-- crash matrix: made by tools/crash-matrix --docs -->", "<!-- end of the crash matrix -->"
@@ -70,27 +70,33 @@ class Results:
         lines = [_row(_HEAD), _row(["---"] * _RIGHT + ["---:"] * (len(_HEAD) - _RIGHT)), *map(_row, [*rows, total])]
         minutes = self.seconds / 60
         text = "\n".join([f"{minutes:.0f} minutes on {self.where}.", "", *lines])
-        planned = self.tallies.get(PLANNED)
-        return f"{text}\n\n{_kills(planned)}" if planned else text
+        covered = [_coverage(name, tally) for name, tally in self.tallies.items() if tally.coverage]
+        return "\n\n".join([text, *covered])
 
 
-def _kills(tally: Tally) -> str:
-    """Return where ticks were killed: by what they found to do, and by what the call would have touched."""
-    counts: Counter[tuple[str, str]] = Counter()
-    calls: set[str] = set()
-    for detail, number in tally.details.items():
-        phase, _, rest = detail.partition(": ")
-        touched, _, call = rest.partition(": ")
-        if call:
-            counts[phase, touched or "other"] += number
-            calls.add(call)
-    kinds = sorted({touched for _, touched in counts})
-    lines = [
-        _row(["killed by what the tick had to do, and what the call was about", *kinds]),
-        _row(["---", *["---:"] * len(kinds)]),
-    ]
-    lines += [_row([phase, *(counts[phase, kind] for kind in kinds)]) for phase in PHASES]
-    return "\n".join([*lines, "", f"Calls: {', '.join(f'`{call}`' for call in sorted(calls))}."])
+def _coverage(name: str, tally: Tally) -> str:
+    """Return which calls were hit: by what the tick had to do, and by what the call is about."""
+    kinds = [kind for kind in TOUCHED if any(kind in row for row in tally.coverage.values())]
+    lines = [_row([f"`{name}`", *kinds, "all"]), _row(["---", *["---:"] * (len(kinds) + 1)])]
+    total: dict[str, Cell] = {}
+    for scene, row in tally.coverage.items():
+        for kind, cell in row.items():
+            total[kind] = _sum([total.get(kind, [0] * 4), cell])
+        lines.append(_row([scene, *(_cell(row.get(kind)) for kind in kinds), _cell(_sum(row.values()))]))
+    lines.append(_row(["**all**", *(_cell(total.get(kind)) for kind in kinds), _cell(_sum(total.values()))]))
+    return "\n".join(lines)
+
+
+def _sum(cells: Iterable[Cell]) -> Cell:
+    return [sum(numbers) for numbers in zip(*cells, strict=True)]
+
+
+def _cell(cell: Cell | None) -> str:
+    """Return how many calls were hit of how many there are: those that change something, and those that look."""
+    if not cell:
+        return "–"
+    changes, looks = (f"{cell[n]}/{cell[n + 1]}" if cell[n + 1] else "" for n in (0, 2))
+    return " + ".join(filter(None, (changes and f"**{changes}**", looks)))
 
 
 def _row(cells: Any) -> str:

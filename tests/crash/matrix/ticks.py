@@ -11,17 +11,15 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
 import traceback
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from maestro_es.adapters.process import Host
 from maestro_es.drivers.cron_tick import TRY_AGAIN, tick_studies
@@ -29,51 +27,34 @@ from maestro_es.errors import ConcurrentAppend, Unreachable
 from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context, OpenStudy, make_adapters
 from maestro_es.poller.tick import tick
+from tests.crash.matrix.calls import HARMLESS, Point, read_trace
 
 #: Seconds without a trace after which an attempt is given up. Nothing but waiting depends on it.
 GRACE = 0.5
 
+#: For strace: all calls that may matter.
+EVERYTHING = f"!{','.join(HARMLESS)}"
+
 #: The exit code of a tick that lost against another one.
 LOST_RACE = 76
 
-#: The calls that a tick makes to see or change anything, and at which it is killed.
-CALLS = (
-    "openat", "read", "write", "pread64", "pwrite64", "fdatasync", "fsync", "ftruncate", "unlink", "rename", "symlink",
-    "readlink", "mkdir", "getdents64", "newfstatat", "chmod", "fchmod", "fcntl", "flock", "vfork", "clone", "clone3",
-    "wait4", "pipe2", "poll", "dup2", "utimensat", "close",
-)  # fmt: skip
-
-#: What a call touches, by what is found in its line of the trace; the first that fits.
-_TOUCHES = (
-    ("journal", re.compile(r"events\.db-journal")),
-    ("log", re.compile(r"events\.db")),
-    ("inbox", re.compile(r"\.maestro-es/inbox")),
-    ("claim", re.compile(r"\.claim\.")),
-    ("lock", re.compile(r"\.maestro-es/[a-z]+\.lock")),
-    ("status", re.compile(r"status\.csv|\.status\.lock|last-tick")),
-    ("scheduler", re.compile(r"^(vfork|clone3?|wait4|poll|pipe2|dup2)\(|<pipe:|<(UNIX|socket):")),
-)
-_LINE = re.compile(r"(\d+) +(\w+)\((.*)")
 _CLONE_NEWNS, _MS_BIND = 0x20000, 0x1000
-
-
-class Point(NamedTuple):
-    """A moment in the life of a process: on entry to its N-th call of a kind, which `touches` something."""
-
-    call: str
-    number: int
-    touches: str
 
 
 @dataclass(frozen=True)
 class How:
-    """How a tick is made: with the study's lock, by threads that submit side by side, on a host that was rebooted."""
+    """How a tick is made: with the study's lock, by threads that submit side by side, on a host that was rebooted.
+
+    It freezes after an effect that has happened so often; `sabotage` breaks the program before it starts.
+    """
 
     lock: bool = True
     threads: bool = True
     boot_id: Path | None = None
     freeze_after: str = ""
+    freeze_count: int = 1
     grace: float = GRACE
+    sabotage: Callable[[], None] | None = None
 
 
 def start(root: Path, how: How, *, stopped: bool = False) -> int:
@@ -86,6 +67,8 @@ def start(root: Path, how: How, *, stopped: bool = False) -> int:
             os.kill(os.getpid(), signal.SIGSTOP)
         if how.boot_id:
             _pretend_reboot(how.boot_id)
+        if how.sabotage:
+            how.sabotage()
         os._exit(_tick(root, how))
     except BaseException:  # noqa: BLE001 - a forked process must not go on as its parent
         traceback.print_exc()
@@ -98,8 +81,8 @@ def _tick(root: Path, how: How) -> int:
     frozen: list[str] = []
 
     def after(effect: str) -> None:
-        if effect == how.freeze_after and not frozen:
-            frozen.append(effect)
+        frozen.extend([effect] if effect == how.freeze_after else ())
+        if effect == how.freeze_after and len(frozen) == how.freeze_count:
             os.kill(os.getpid(), signal.SIGSTOP)
 
     def adapters(batch: Mapping[str, Any], host: Host) -> Adapters:
@@ -142,15 +125,13 @@ def kill(pid: int) -> bool:
     return wait(pid) == -signal.SIGKILL
 
 
-def trace(root: Path, how: How, note: Path, point: Point | None = None) -> tuple[int, list[Point]]:
-    """Make a tick that is killed at a point, if it gets there. Returns how it ended, and the calls that it made."""
+def trace(root: Path, how: How, note: Path, inject: str = "", calls: str = EVERYTHING) -> tuple[int, list[Point]]:
+    """Make a tick under a tracer that injects something. Returns how it ended, and the calls that it made."""
     note.unlink(missing_ok=True)
     pid = start(root, how, stopped=True)
     os.waitpid(pid, os.WUNTRACED)
     argv = ["strace", "-q", "-f", "-b", "execve", "-y", "-s", "0", "-p", str(pid), "-o", str(note)]
-    argv += ["-e", f"trace={','.join(CALLS)}"]
-    if point:
-        argv += ["-e", f"inject={point.call}:signal=KILL:when={point.number}"]
+    argv += ["-e", f"trace={calls}", *(["-e", f"inject={inject}"] if inject else [])]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         while _tracer(pid) == "0":
             time.sleep(0.001)
@@ -159,29 +140,17 @@ def trace(root: Path, how: How, note: Path, point: Point | None = None) -> tuple
     return code, read_trace(note.read_text(errors="replace"), str(pid), str(root))
 
 
+def kill_at(root: Path, how: How, note: Path, point: Point) -> tuple[int, Point | None]:
+    """Make a tick that is killed at a point. Returns how it ended, and the call at which it was killed."""
+    calls = f"{point.call},clone,clone3"
+    code, made = trace(root, how, note, f"{point.call}:signal=KILL:when={point.number}", calls)
+    at = [call for call in made if (call.call, call.number) == (point.call, point.number)]
+    return code, at[0] if code == -signal.SIGKILL and at else None
+
+
 def _tracer(pid: int) -> str:
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("TracerPid:"):
                 return line.split()[1]
     return "gone"
-
-
-def read_trace(text: str, pid: str, root: str) -> list[Point]:
-    """Return the calls of one process in a trace, in order."""
-    counts: Counter[str] = Counter()
-    points = []
-    for line in text.splitlines():
-        found = _LINE.match(line)
-        if found and found[1] == pid:
-            counts[found[2]] += 1
-            points.append(Point(found[2], counts[found[2]], touches(f"{found[2]}({found[3]}", root)))
-    return points
-
-
-def touches(call: str, root: str) -> str:
-    """Return what a call touches; empty if it is nothing of the study: a module that is imported, a library."""
-    for name, pattern in _TOUCHES:
-        if pattern.search(call):
-            return name
-    return "workspace" if root in call else ""

@@ -16,8 +16,8 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,9 @@ from maestro_es.drivers.cron_tick import TRY_AGAIN
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.study_dir import StudyDir
 from tests.crash.matrix import ticks
+from tests.crash.matrix.calls import Point
 from tests.crash.matrix.study import Outcome, clean_environment, create, descendants, judge, thirty_steps
-from tests.crash.matrix.ticks import How, Point
+from tests.crash.matrix.ticks import How
 from tests.fakes.processes import arguments, running_under
 from tests.slurm.cluster import Cluster
 
@@ -37,24 +38,33 @@ DEADLINE = 240.0
 
 @dataclass
 class Task:
-    """What a trial has to do: a fault, on a cluster, with dice thrown by a seed; `points` is for kills at calls."""
+    """What a trial has to do: a fault, on a cluster, with dice thrown by a seed.
+
+    Kills at calls are at these `points` of a `scene`.
+    """
 
     fault: str
     cluster: str
     seed: int
-    points: dict[str, list[Point]] = field(default_factory=dict)
+    scene: str = ""
+    points: list[Point] = field(default_factory=list)
 
 
 @dataclass
 class Row:
-    """What came of a trial: how often the fault really happened, where (details), and what became of the study."""
+    """What came of a trial: how often the fault really happened, where (details), and what became of the studies.
+
+    `hits` are the points of a scene at which it did, `missed` those where no tick came to.
+    """
 
     fault: str
     seed: int
     tried: int = 0
     details: dict[str, int] = field(default_factory=dict)
     outcome: dict[str, Any] = field(default_factory=dict)
-    left: dict[str, list[Point]] = field(default_factory=dict)
+    studies: int = 1
+    hits: list[Point] = field(default_factory=list)
+    missed: list[Point] = field(default_factory=list)
     seconds: float = 0.0
     error: str = ""
 
@@ -73,6 +83,9 @@ class Trial:
         self.tried = 0
         self.details: Counter[str] = Counter()
         self.expected: dict[str, State] = {}
+        self.parts: Sequence[Trial] = [self]
+        self.hits: list[Point] = []
+        self.missed: list[Point] = []
         self.how = How()
         self.steps = thirty_steps(self.ledger, seconds=seconds, slow_on_cluster=fast)
         self._end = time.monotonic() + DEADLINE
@@ -169,10 +182,19 @@ class Trial:
         return here + [str(arguments(pid)) for pid in running_under(self.root)]
 
     def row(self) -> Row:
-        """Judge the study once all is quiet."""
-        self.settle()
-        outcome: Outcome = judge(self.root, self.ledger, self.expected)
-        return Row(self.task.fault, self.task.seed, self.tried, dict(self.details), asdict(outcome))
+        """Judge the study, or the parts that take its place, once all is quiet."""
+        outcome = Outcome()
+        for part in self.parts:
+            part.settle()
+            outcome += judge(part.root, part.ledger, part.expected)
+        return replace(self.unjudged(), studies=len(self.parts), outcome=asdict(outcome))
+
+    def unjudged(self, error: str = "") -> Row:
+        """Return what is known before the study is judged."""
+        return Row(
+            self.task.fault, self.task.seed, self.tried, dict(self.details), hits=self.hits, missed=self.missed,
+            error=error,
+        )  # fmt: skip
 
 
 def run(folder: Path, task: Task) -> Row:
@@ -189,8 +211,7 @@ def run(folder: Path, task: Task) -> Row:
             fault.play(trial)
             row = trial.row()
         except Exception:  # noqa: BLE001 - the others are to be heard, too
-            row = Row(task.fault, task.seed, trial.tried, dict(trial.details), error=traceback.format_exc())
-        row.left = task.points
+            row = trial.unjudged(traceback.format_exc())
         row.seconds = time.monotonic() - began
         return row
     finally:
@@ -202,7 +223,7 @@ def main() -> None:
     """Do what standard input says."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     asked = json.load(sys.stdin)
-    asked["points"] = {phase: [Point(*point) for point in points] for phase, points in asked["points"].items()}
+    asked["points"] = [Point(*point) for point in asked["points"]]
     print(json.dumps(asdict(run(Path(sys.argv[1]), Task(**asked)))))  # noqa: T201 - what it is for
 
 
