@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable
+from pathlib import Path
 
 from maestro_es.drivers.cron_tick import TRY_AGAIN
 from tests.crash.matrix import ticks

@@ -1,7 +1,7 @@
 """Scenes: small studies, each brought to the moment before a tick that finds the same to do every time.
 
-So its N-th call is the same call in every study of a scene, and all of them can be tried one after the other. Steps wait
-for a gate, which is opened once the tick has been killed; then further ticks bring the study to its end.
+So its N-th call is the same call in every study of a scene, and all of them can be tried one after the other. Steps
+wait for a gate, which is opened once the tick has been killed; then further ticks bring the study to its end.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _rolled_back(stage: Stage) -> Wait:
 
 
 def _doubt(stage: Stage) -> Wait:
-    """A tick died when a local step and a job ran of which it had put nothing on record, and the third was requested."""
+    """A tick died when a local step and a job ran, of which it had put nothing on record; another was requested."""
     yield from _submissions(stage)
     pid = ticks.start(stage.root, replace(stage.how, freeze_after="submit", freeze_count=2))
     os.waitpid(pid, os.WUNTRACED)

@@ -94,7 +94,7 @@ def _sum(cells: Iterable[Cell]) -> Cell:
 def _cell(cell: Cell | None) -> str:
     """Return how many calls were hit of how many there are: those that change something, and those that look."""
     if not cell:
-        return "–"
+        return "-"
     changes, looks = (f"{cell[n]}/{cell[n + 1]}" if cell[n + 1] else "" for n in (0, 2))
     return " + ".join(filter(None, (changes and f"**{changes}**", looks)))
 
