@@ -18,6 +18,9 @@ QUEUE_FORMAT = "%i|%T %N|%r|%o"
 #: One run of a job a line.
 ACCOUNTS_FORMAT = "JobIDRaw,State,ExitCode,SubmitLine"
 
+#: How many columns both have.
+COLUMNS = 4
+
 #: What a study keeps of ``scontrol show config``, each for a rule of ours that has a use for it.
 FACTS = ("AccountingStorageType", "ClusterName", "MinJobAge", "SLURM_VERSION")
 
@@ -75,8 +78,9 @@ _REFUSALS = re.compile(
     r"|sbatch: error: Invalid generic resource \(gres\) specification"
 )
 
-#: sbatch ends with this code when it does not understand its own command line.
-_USAGE = 255
+#: sbatch ends with this code when it does not understand its own command line, and says so; ssh in its place, with
+#: which some sites reach it, when the connection is lost.
+_USAGE, _SBATCH = 255, "sbatch: "
 
 _JOB_ID = re.compile(r"(\d+)(?:;[\w.-]+)?\s*")
 
@@ -89,17 +93,26 @@ def read_submission(done: process.Completed) -> Outcome:
     found = _JOB_ID.fullmatch(done.out)
     if done.code == 0 and found:
         return Accepted(found[1])
-    if done.code == _USAGE or (done.code > 0 and _REFUSALS.search(said)):
+    refused = said.startswith(_SBATCH) if done.code == _USAGE else done.code > 0 and _REFUSALS.search(said)
+    if refused and not done.out.strip():  # with an id in its answer something may be queued, whatever else it says
         return Rejected(said, done.code)
     return InDoubt(said or f"sbatch ended with {done.code} and printed {done.out!r}")
 
 
+def is_answer(text: str, columns: int) -> bool:
+    """Whether a command has printed nothing, or a list: not cut off, and some line of it has all columns."""
+    return not text or (text.endswith("\n") and any(line.count("|") >= columns - 1 for line in text.splitlines()))
+
+
 def read_queue(text: str) -> list[Queued]:
-    """Return the jobs that ``squeue`` with our format has printed; a line that is none is left out."""
+    """Return the jobs that ``squeue`` with our format has printed.
+
+    A line that is none is left out: the command of another job may have several lines.
+    """
     rows = []
     for line in text.splitlines():
-        parts = line.split("|", 3)
-        if len(parts) == len(("id", "state", "reason", "command")):
+        parts = line.split("|", COLUMNS - 1)
+        if len(parts) == COLUMNS:
             job_id, state, reason, command = parts
             word, _, nodes = state.partition(" ")
             words = word if reason in {"", "None"} else f"{word} ({reason})"
@@ -133,8 +146,8 @@ def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepR
     wanted = set(tokens)
     seen: dict[str, Seen] = {}
     for line in text.splitlines():
-        parts = line.split("|", 3)
-        if len(parts) < len(("id", "state", "exit code", "submit line")):
+        parts = line.split("|", COLUMNS - 1)
+        if len(parts) < COLUMNS:
             continue
         job_id, word, codes, command = parts
         found = Seen(job_state(word), f"{word} {codes}", _exit_code(codes), job_id)

@@ -15,9 +15,11 @@ from maestro_es.adapters.base import Job, Queued, Seen
 from maestro_es.adapters.imported import imported, runs_script_of
 from maestro_es.adapters.slurm_answers import (
     ACCOUNTS_FORMAT,
+    COLUMNS,
     LIVE,
     QUEUE_FORMAT,
     believed,
+    is_answer,
     read_accounts,
     read_facts,
     read_queue,
@@ -35,6 +37,9 @@ _TIMEOUT, _ACCOUNTS_TIMEOUT, _FACTS_TIMEOUT = 60.0, 20.0, 5.0
 #: tick that a job makes would hand on the job's own variables, too.
 _OURS = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_")
 _CONF = "SLURM_CONF"
+
+#: How much is told of an answer that can't be read.
+_SAID = 60
 
 #: What sacct says where a site keeps no accounts.
 _NO_ACCOUNTS = "accounting storage is disabled"
@@ -95,7 +100,7 @@ class SlurmJobs:
         done = self._run("squeue", "--me", "--states=all", "--noheader", f"--format={QUEUE_FORMAT}")
         if done.code:
             raise Unreachable(f"squeue: {' '.join(done.err.split())}")
-        return read_queue(done.out)
+        return read_queue(_answer("squeue", done.out))
 
     def look(self, steps: Sequence[StepRecord], listed: Sequence[Queued] | None = None) -> dict[str, Seen]:
         """Return what the queue says of these attempts, with at most one query; GONE for those it does not know."""
@@ -115,7 +120,7 @@ class SlurmJobs:
         done = self._run("sacct", *options, timeout=_ACCOUNTS_TIMEOUT, zone="UTC0")
         if done.code and _NO_ACCOUNTS not in done.err:
             raise Unreachable(f"sacct: {' '.join(done.err.split())}")
-        found = read_accounts(done.out, [step.token for step in steps], imported(steps))
+        found = read_accounts(_answer("sacct", done.out), [step.token for step in steps], imported(steps))
         return {step.token: found.get(step.token, Seen(JobState.GONE, "not in the accounts")) for step in steps}
 
     def ending(self, steps: Sequence[StepRecord]) -> list[list[str]]:
@@ -152,6 +157,13 @@ class SlurmJobs:
             return process.run([path, *arguments], timeout=timeout or _TIMEOUT, env=environment)
         except TimeoutError as error:
             raise Unreachable(str(error)) from None
+
+
+def _answer(command: str, text: str) -> str:
+    """Return what a command has printed. Unreachable if it is no list of jobs, or the beginning of one only."""
+    if not is_answer(text, COLUMNS):
+        raise Unreachable(f"{command}: its answer can't be read, or was cut off; it ends with {text[-_SAID:]!r}")
+    return text
 
 
 def _by_token(listed: Iterable[Queued], steps: Sequence[StepRecord]) -> dict[str, list[Queued]]:

@@ -8,6 +8,7 @@ from maestro_es.adapters.process import Completed
 from maestro_es.adapters.slurm_answers import (
     believed,
     forgets_within,
+    is_answer,
     job_state,
     read_accounts,
     read_facts,
@@ -76,7 +77,12 @@ def test_a_known_refusal_is_a_rejection_in_slurms_own_words(code, err):
         (0, "", ""),
         (0, "Submitted batch job\n", ""),
         (0, "17 18\n", ""),
+        (0, "17\nsbatch: wrapped\n", ""),
         (1, "17\n", ""),
+        (1, "17\n", REFUSED),
+        (255, "17\n", "sbatch: error: Invalid --time specification"),
+        (255, "", "client_loop: send disconnect: Broken pipe"),
+        (255, "", ""),
     ],
 )
 def test_any_other_answer_leaves_the_submission_in_doubt(code, out, err):
@@ -105,6 +111,24 @@ WORDS = {
 @pytest.mark.parametrize(("word", "state"), [(word, state) for state, words in WORDS.items() for word in words])
 def test_each_word_of_slurm_is_a_state_and_a_new_one_is_watched(word, state):
     assert job_state(word) is state
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("", True),
+        ("7|RUNNING n1|None|/r.sh TOKEN\n", True),
+        ("7|RUNNING n1|None|/r.sh a\nb TOKEN\n", True),  # an argument with a line break
+        ("Welcome to the cluster\n7|RUNNING n1|None|/r.sh TOKEN\n", True),
+        ("7|RUNNING n1|None|/r.sh TOKEN\n8|RUNN", False),
+        ("7|RUNNING n1|None|/r.sh TOK", False),
+        ("slurm_load_jobs error: Unable to contact slurm controller\n", False),
+        ("\n", False),
+        ("<html>|</html>\n", False),
+    ],
+)
+def test_an_answer_that_was_cut_off_or_is_no_list_is_none(text, whole):
+    assert is_answer(text, 4) is whole
 
 
 def test_a_queue_is_read_with_reasons_and_whatever_a_path_holds():

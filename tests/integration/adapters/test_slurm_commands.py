@@ -1,0 +1,75 @@
+"""Commands of Slurm that end with 0 and have said nothing of use: no answer, and no evidence that a job is gone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from maestro_es.adapters.slurm_jobs import SlurmJobs
+from maestro_es.core.model import JobState, Phase, StepRecord
+from maestro_es.errors import Unreachable
+
+TOKEN = "feed0000-1-1-cafe"
+STEP = StepRecord(
+    number=1, name="s", template="s", params=(), workspace="s", workspaces={}, scheduled=True, row=1, restart_limit=1,
+    token=TOKEN, job_id="7", phase=Phase.SUBMITTED, requested_at=1_800_000_000_000_000,
+)  # fmt: skip
+LINE = f"7|RUNNING n1|None|/study/runner.sh {TOKEN} /w"
+
+Says = Callable[[str], None]
+
+
+@pytest.fixture
+def says(tmp_path: Path) -> Says:
+    """Let squeue and sacct print a text, and end with 0."""
+
+    def replace(text: str) -> None:
+        for name in ("squeue", "sacct"):
+            (tmp_path / f"{name}.out").write_text(text)
+            (tmp_path / name).write_text(f"#!/bin/sh\nexec cat '{tmp_path}/{name}.out'\n")
+            (tmp_path / name).chmod(0o755)
+
+    return replace
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> SlurmJobs:
+    return SlurmJobs({"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+
+
+def test_a_whole_answer_tells_of_the_job(says: Says, jobs: SlurmJobs):
+    says(f"{LINE}\n")
+    assert jobs.look([STEP])[TOKEN].state is JobState.RUNNING
+    says(f"7|RUNNING|0:0|sbatch runner.sh {TOKEN}\n")
+    assert jobs.recall([STEP])[TOKEN].state is JobState.RUNNING
+
+
+@pytest.mark.parametrize("text", [LINE[:20], LINE[:-9], f"{LINE}\n8|PEND", "\0\xff\n", "Internal error, try again\n"])
+def test_an_answer_that_was_cut_off_or_is_garbage_tells_nothing(says: Says, jobs: SlurmJobs, text: str):
+    says(text)
+    with pytest.raises(Unreachable, match="squeue: its answer can't be read, or was cut off"):
+        jobs.look([STEP])
+    with pytest.raises(Unreachable, match="sacct: its answer can't be read, or was cut off"):
+        jobs.recall([STEP])
+
+
+def test_of_an_empty_answer_the_job_is_gone(says: Says, jobs: SlurmJobs):
+    """What comes of that is another question: a job is missed for a while before it is given up."""
+    says("")
+    assert jobs.look([STEP])[TOKEN].state is JobState.GONE
+    assert jobs.recall([STEP])[TOKEN].state is JobState.GONE
+
+
+def test_of_the_runs_of_a_job_that_was_put_back_in_the_queue_the_last_one_counts(says: Says, jobs: SlurmJobs):
+    says(f"7|NODE_FAIL|0:0|sbatch runner.sh {TOKEN}\n7|COMPLETED|0:0|sbatch runner.sh {TOKEN}\n")
+    assert jobs.recall([STEP])[TOKEN].state is JobState.FINISHED
+
+
+def test_an_id_that_was_given_to_another_job_says_nothing_of_ours(says: Says, jobs: SlurmJobs):
+    says("7|COMPLETED|0:0|sbatch runner.sh feed0000-2-1-beef\n")
+    assert jobs.recall([STEP])[TOKEN].state is JobState.GONE
+    says("7|COMPLETED n1|None|/study/runner.sh feed0000-2-1-beef /w\n")
+    assert jobs.look([STEP])[TOKEN].state is JobState.GONE
