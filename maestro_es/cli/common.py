@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from maestro_es.audit.times import When, parse_when
+from maestro_es.errors import NotAStudy
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.study_dir import find_study
 from maestro_es.store.log_file import LOG_NAME
@@ -60,6 +61,8 @@ def split_arguments(args: tuple[str, ...]) -> tuple[list[Path], list[str]]:
     here = find_study(Path.cwd())
     if not studies and not (here / LOG_NAME).is_file():
         studies = [arg for arg in args if Path(arg).is_dir()]
+        if args and not studies:
+            raise NotAStudy(f"{args[0]}: no such directory, and the one that we are in is not in a study")
     steps = [arg for arg in args if arg not in studies]
     return [Path(arg).expanduser() for arg in studies] or [here], steps
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -82,6 +83,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; exits with the command's code, 1 for all that is shown in one line."""
+    _open_streams()
     try:
         sys.exit(cli(prog_name="maestro-es", standalone_mode=False))
     except MaestroError as error:
@@ -91,11 +93,33 @@ def main() -> None:
         _fail(f"{error.format_message()} See '{command} --help'.")
     except (click.ClickException, click.Abort) as error:
         _fail(str(error) or "left")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that leaving does not flush into it again
-        sys.exit(1)
+    except UnicodeEncodeError as error:
+        if not "\ud800" <= error.object[error.start] <= "\udfff":  # Python's stand-ins for bytes that are no UTF-8
+            raise
+        _fail(f"not UTF-8, which names and texts must be: {error.object[max(0, error.start - 30) : error.end + 30]!a}")
     except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        _leave(error)
+
+
+def _open_streams() -> None:
+    """Lead the standard streams that the caller has closed nowhere, so that no file of ours takes their place."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - standard error
+        pass
+    os.close(handle)
+    nowhere = Path(os.devnull)
+    sys.stdin = sys.stdin or nowhere.open(encoding="utf-8")
+    sys.stdout = sys.stdout or nowhere.open("w", encoding="utf-8")
+    sys.stderr = sys.stderr or nowhere.open("w", encoding="utf-8")
+
+
+def _leave(error: OSError) -> NoReturn:
+    """Say what the system has refused, unless nobody reads along any more."""
+    if error.filename:
+        _fail(f"{error.filename}: {error.strerror}")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that leaving does not flush into it again
+    if isinstance(error, BrokenPipeError):
+        sys.exit(1)
+    _fail(error.strerror or str(error))
 
 
 def _fail(message: str) -> NoReturn:

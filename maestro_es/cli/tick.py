@@ -58,4 +58,6 @@ def command(
         outcome = tick_studies(studies or [study_path(None)], context)
     for line in outcome.lines:
         click.echo(f"maestro-es: {line}", err=True)
+    if outcome.bug:
+        raise outcome.bug
     sys.exit(outcome.code)

@@ -6,17 +6,18 @@ the others, and is complained about once, not once a minute.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections.abc import Iterable
 from pathlib import Path
 
 from maestro_es.core.model import FAILED_STATES, Phase, StudyStatus
-from maestro_es.errors import LogUnavailable, MaestroError, Unreachable
+from maestro_es.errors import LogUnavailable, MaestroError, NotAStudy, StudyError, Unreachable
 from maestro_es.poller.ask_ahead import ask_ahead
 from maestro_es.poller.lock import hold, queue_up
 from maestro_es.poller.maestro_requests import are_waiting
 from maestro_es.poller.observe import Asked
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import Context, OpenStudy, study_id_at
 from maestro_es.poller.tick import tick
 from maestro_es.store import registry
 
@@ -27,12 +28,17 @@ OK, WRONG, TRY_AGAIN = 0, 1, 75
 _NOT_LET_IN = (errno.EACCES, errno.EPERM, getattr(errno, "EKEYEXPIRED", None))
 
 
+#: What to do about a registered study that is not there.
+_REMEDY = "; if it was moved, tick it once where it is now, else 'maestro-es studies --forget' takes it off the list"
+
+
 class Outcome:
-    """What a run adds up to: its exit code, and the lines that a person must read."""
+    """What a run adds up to: its exit code, the lines that a person must read, and the first `bug` of ours."""
 
     def __init__(self) -> None:
         self.code = OK
         self.lines: list[str] = []
+        self.bug: Exception | None = None
 
     def note(self, code: int, line: str = "") -> None:
         """Take in what came of one study; "wrong" outweighs "try again"."""
@@ -63,7 +69,11 @@ def tick_all(context: Context) -> Outcome:
         return outcome
     asked = ask_ahead(studies.values(), context) if len(studies) > 1 else {}
     for study_id, root in studies.items():
-        code, complaint = _try(root, context, again=True, asked=asked.get(root))
+        try:
+            code, complaint = _try(root, context, again=True, asked=asked.get(root))
+        except Exception as error:  # noqa: BLE001 - it is shown, once the other studies had their tick
+            outcome.bug = outcome.bug or error
+            continue
         outcome.note(code)
         if registry.complaint_is_new(study_id, complaint):
             outcome.lines.append(complaint)
@@ -73,7 +83,7 @@ def tick_all(context: Context) -> Outcome:
 def tick_next(root: Path, context: Context) -> Outcome:
     """Tick a study after whoever ticks it now, unless somebody waits for that already: what runners ask for."""
     outcome = Outcome()
-    with OpenStudy(root, context) as study, queue_up(study.dir, context.host.name) as ours:
+    with _open(root, context) as study, queue_up(study.dir, context.host.name) as ours:
         if ours:
             outcome.note(*_pass(study))
     return outcome
@@ -85,6 +95,8 @@ def _try(root: Path, context: Context, *, again: bool, asked: Asked | None = Non
         return _tick_one(root, context, again=again, asked=asked)
     except LogUnavailable as error:
         return TRY_AGAIN, str(error)
+    except NotAStudy as error:
+        return WRONG, f"{error}{_REMEDY if again else ''}"
     except MaestroError as error:
         return WRONG, str(error)
     except OSError as error:
@@ -98,11 +110,22 @@ def _said(error: OSError, place: Path) -> str:
 
 
 def _tick_one(root: Path, context: Context, *, again: bool, asked: Asked | None) -> tuple[int, str]:
-    with OpenStudy(root, context) as study:
+    with _open(root, context) as study:
         if study.status is not StudyStatus.RUNNING and study.dir.status_csv.exists() and not are_waiting(study.dir):
             return OK, _news(study) if again else ""
         with hold(study.dir.tick_lock) as alone:
             return _pass(study, asked) if alone else (OK, "")
+
+
+def _open(root: Path, context: Context) -> OpenStudy:
+    """Open a study; if it has moved from where it was registered, it is registered here, if that can be."""
+    study = OpenStudy(root, context)
+    study_id = study.graph.study.study_id
+    with contextlib.suppress(OSError, StudyError):
+        known = registry.registered_at(study_id)
+        if known not in (None, study.dir.root) and study_id_at(known) != study_id:
+            registry.register(study_id, study.dir.root)
+    return study
 
 
 def _pass(study: OpenStudy, asked: Asked | None = None) -> tuple[int, str]:

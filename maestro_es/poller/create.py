@@ -25,7 +25,7 @@ from maestro_es.poller.state_dir import close_to_others, make_state_dir
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.spec.metadata import batch_info
 from maestro_es.spec.plan import StudyPlan, acquire
-from maestro_es.store.registry import register
+from maestro_es.store.registry import registering
 from maestro_es.store.study_log import StudyLog
 
 #: What of a user's environment is recorded, for ticks that cron starts with next to none. No secrets are among it.
@@ -49,6 +49,8 @@ def recorded_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def make_directory(root: Path) -> StudyDir:
     """Make a study directory without a log. RequestRefused if it holds a study already, or can't be written."""
     study = StudyDir(root)
+    if os.fsencode(study.root) != str(study.root).encode("utf-8", "replace"):
+        raise RequestRefused(f"{root}: the log holds UTF-8 only, and this path is not; choose another one with -o")
     if study.log.exists():
         raise RequestRefused(f"{root}: there is a study in this directory; choose another one with -o")
     try:
@@ -77,12 +79,12 @@ def create_study(plan: StudyPlan, settings: Settings, context: Context) -> Study
             acquire(plan, _run)
             study_id = new_study_id()
             facts = {} if settings.dry_run else scheduler.facts()
-            create_log(study, [(None, _created(plan, settings, study_id, study, facts)), *plan.events], context)
+            with registering(study_id, study.root):
+                create_log(study, [(None, _created(plan, settings, study_id, study, facts)), *plan.events], context)
         except BaseException:
             if fresh:
                 shutil.rmtree(study.root, ignore_errors=True)
             raise
-    register(study_id, study.root)
     return study
 
 
@@ -94,9 +96,8 @@ def take_over(
     Beside the log and our own directory nothing is written.
     """
     study = make_directory(plan.output)
-    with alone(study):
+    with alone(study), registering(study_id, study.root):
         create_log(study, [(None, _created(plan, settings, study_id, study, {})), *drafts], context)
-    register(study_id, study.root)
     return study
 
 
@@ -132,11 +133,11 @@ def _lay_out(plan: StudyPlan, study: StudyDir) -> None:
         (study.root / plan.spec_path.name).write_bytes(plan.spec_text.encode())
         if plan.pgen_path:
             shutil.copyfile(plan.pgen_path, study.root / plan.pgen_path.name)
-        (study.root / "batch.info").write_text(batch_info(plan.batch))
+        (study.root / "batch.info").write_text(batch_info(plan.batch), "utf-8")
         for name in ("meta", "logs"):
             (study.root / name).mkdir(exist_ok=True)
         for name, text in plan.metadata.items():
-            (study.root / "meta" / name).write_text(text)
+            (study.root / "meta" / name).write_text(text, "utf-8")
     except OSError as error:
         raise RequestRefused(f"{error.filename}: can't be written: {error.strerror}") from error
 

@@ -31,7 +31,7 @@ from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import show_status
 from maestro_es.poller.traces import World, look_around
 from maestro_es.store.export import Export
-from maestro_es.store.registry import register
+from maestro_es.store.registry import registering
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import Fold
 
@@ -58,8 +58,8 @@ def recover(export: Export, root: Path, context: Context, reason: str) -> Plan:
     study = make_directory(StudyDir(root).root)
     with alone(study):
         plan = plan_recovery(export, study.root, context)
-        carry_out(plan, export, study, context, reason)
-    register(plan.study_id, study.root)
+        with registering(plan.study_id, study.root):
+            carry_out(plan, export, study, context, reason)
     with OpenStudy(study.root, context) as opened:
         show_status(opened)
     return plan

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -23,11 +24,27 @@ def register(study_id: str, root: Path) -> None:
     place = folder()
     place.mkdir(parents=True, exist_ok=True)
     scratch = place / f".{study_id}.{os.getpid()}"
-    scratch.write_text(f"{root}\n")
+    with scratch.open("wb") as file:
+        file.write(os.fsencode(f"{root}\n"))
+        file.flush()
+        os.fsync(file.fileno())
     scratch.replace(place / study_id)
     for other, path in registered().items():
         if other != study_id and path == root:
             forget(other)
+
+
+@contextlib.contextmanager
+def registering(study_id: str, root: Path) -> Iterator[None]:
+    """Register a study that is about to be made: once it is there, so is its entry. It goes again if that fails."""
+    known = registered_at(study_id)
+    register(study_id, root)
+    try:
+        yield
+    except BaseException:
+        if known is None:
+            forget(study_id)
+        raise
 
 
 def forget(study_id: str) -> None:
@@ -45,8 +62,23 @@ def registered() -> dict[str, Path]:
     found = []
     for entry in entries:
         with contextlib.suppress(FileNotFoundError):  # forgotten this very moment
-            found.append((entry.stat().st_mtime, entry.name, Path(Path(entry.path).read_text().strip())))
+            if entry.is_file():
+                found.append((entry.stat().st_mtime, entry.name, _noted(Path(entry.path))))
     return {study_id: root for _, study_id, root in sorted(found)}
+
+
+def registered_at(study_id: str) -> Path | None:
+    """Return where a study is registered, if it is."""
+    try:
+        return _noted(folder() / study_id)
+    except FileNotFoundError:
+        return None
+
+
+def _noted(entry: Path) -> Path:
+    """Return the directory that an entry holds; if it holds none, the entry itself, which no study is in."""
+    root = os.fsdecode(entry.read_bytes()).strip()
+    return Path(root) if root.startswith("/") and "\0" not in root else entry
 
 
 def complaint_is_new(study_id: str, complaint: str) -> bool:
@@ -56,11 +88,11 @@ def complaint_is_new(study_id: str, complaint: str) -> bool:
     """
     place = _complaint(study_id)
     with contextlib.suppress(OSError):
-        if place.read_text() == complaint:
+        if place.read_bytes() == os.fsencode(complaint):
             return False
     with contextlib.suppress(OSError):
         if complaint:
-            place.write_text(complaint)
+            place.write_bytes(os.fsencode(complaint))
         else:
             place.unlink(missing_ok=True)
     return bool(complaint)

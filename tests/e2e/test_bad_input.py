@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -175,6 +178,57 @@ def test_a_log_of_a_newer_version_is_refused_by_the_version_that_wrote_it(tmp_pa
         database.execute("PRAGMA user_version = 99")
     database.close()
     assert "maestro-es 0.1.0" in _refuses(tmp_path, *command, "study")
+
+
+SPEAKING = [
+    ("status", "study"), ("status", "study", "--json"), ("history", "study"), ("why", "study"), ("diff", "study", "1"),
+    ("export", "study"), ("verify", "study"), ("tick", "--dry", "study"), ("status", "--help"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", SPEAKING, ids="-".join)
+def test_closed_streams_and_a_full_disk_behind_them_are_no_bug(finished, command):
+    for streams in (">&-", ">&- 2>&- <&-", ">/dev/full"):
+        words = [sys.executable, "-m", "maestro_es", *command]
+        done = subprocess.run(
+            ["sh", "-c", f'"$@" {streams}', "sh", *words],
+            cwd=finished.parents[1],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        full = streams == ">/dev/full"
+        assert (done.returncode, done.stderr) == (full, "maestro-es: No space left on device\n" if full else ""), done
+
+
+def test_a_question_that_nobody_can_answer_is_left(tmp_path):
+    script = '"$@" <&-'
+    words = [sys.executable, "-m", "maestro_es", "run", "-o", "study", str(_spec(tmp_path, GOOD))]
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *words], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "maestro-es: left\n")
+    assert not (tmp_path / "study").exists()
+
+
+def test_what_is_no_utf_8_is_refused_in_one_line(tmp_path, finished):
+    strange = os.fsdecode(b"b\xffd")
+    spec = _spec(tmp_path, GOOD)
+    for words in (
+        ("run", "-y", "-o", strange, spec),
+        ("update", finished.parent, "--throttle", "3", "--reason", strange),
+        ("history", finished.parent, "--actor", strange),
+        ("why", finished.parent, strange),
+    ):
+        message = _refuses(tmp_path, *words)
+        assert "UTF-8" in message
+        assert message.count("\n") == 1
+
+
+def test_a_mistyped_study_is_named_and_not_the_directory_around(tmp_path):
+    for command in ("status", "why", "retry"):
+        assert "stduy: no such directory" in _refuses(tmp_path, command, "stduy")
 
 
 def test_requests_that_make_no_sense_are_refused(finished):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.cli.common import split_arguments
+from maestro_es.errors import NotAStudy
 
 
 @pytest.fixture
@@ -41,3 +42,8 @@ def test_a_plain_directory_is_meant_as_a_study_where_there_is_no_other(study, tm
 
 def test_nothing_at_all_is_the_current_directory(study, tmp_path):
     assert split_arguments(()) == ([tmp_path], [])
+
+
+def test_a_word_that_is_neither_a_directory_nor_a_step_of_a_study_is_named(study):
+    with pytest.raises(NotAStudy, match="stduy: no such directory"):
+        split_arguments(("stduy",))

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
+from maestro_es.drivers import cron_tick
 from maestro_es.store import registry
 
 
@@ -63,3 +65,34 @@ def test_what_means_no_study_or_several_is_refused(run, tmp_path, word, why):
     registry.register("cabb", tmp_path / "two")
     assert run("studies", "--forget", word) == (1, "", f"maestro-es: {word}: {why}; 'maestro-es studies' lists them\n")
     assert len(registry.registered()) == 2
+
+
+def test_a_moved_study_that_is_ticked_is_registered_where_it_is(run, study, tmp_path):
+    registry.register("cafe" * 8, study)
+    moved = tmp_path / "elsewhere"
+    study.rename(moved)
+    assert "no events.db in it; if it was moved, tick it once where it is now" in run("tick", "--all").err
+
+    assert run("tick", moved).code == 0
+    assert registry.registered() == {"cafe" * 8: moved}
+    assert run("tick", "--all") == (0, "", "")
+
+
+def test_a_copy_that_is_ticked_is_not_registered_in_place_of_the_study(run, study, tmp_path):
+    registry.register("cafe" * 8, study)
+    shutil.copytree(study, tmp_path / "copy")
+
+    assert "a copy of" in run("tick", tmp_path / "copy").err
+    assert registry.registered() == {"cafe" * 8: study}
+
+
+def test_a_study_that_no_rule_can_tick_keeps_no_other_from_its_tick(run, study, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        cron_tick, "_tick_one", lambda root, *_, **__: (1, f"{root}: said") if root == study else 1 / 0
+    )
+    registry.register("beef", tmp_path)
+    registry.register("cafe" * 8, study)
+
+    with pytest.raises(ZeroDivisionError):
+        run("tick", "--all")
+    assert registry.complaint_is_new("cafe" * 8, f"{study}: said") is False

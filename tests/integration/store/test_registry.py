@@ -83,3 +83,32 @@ def test_without_a_variable_the_registry_is_in_the_users_home(monkeypatch: pytes
     monkeypatch.setenv("XDG_STATE_HOME", "/elsewhere")
 
     assert registry.folder() == tmp_path / ".local/state/maestro-es/studies"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe garbage", b"not/absolute", b"/a\0b"])
+def test_an_entry_that_holds_no_path_stands_for_itself_and_hides_no_other(home: Path, content: bytes):
+    registry.register("cafe", Path("/studies/one"))
+    (home / "studies" / "beef").write_bytes(content)
+    (home / "studies" / "folder").mkdir()
+    os.mkfifo(home / "studies" / "pipe")
+
+    assert registry.registered() == {"cafe": Path("/studies/one"), "beef": home / "studies" / "beef"}
+
+
+def test_a_path_that_is_no_utf_8_is_kept_byte_for_byte():
+    root = Path(os.fsdecode(b"/studies/\xff"))
+    registry.register("cafe", root)
+    registry.complaint_is_new("cafe", f"{root}: is broken")
+
+    assert registry.registered() == {"cafe": root}
+    assert not registry.complaint_is_new("cafe", f"{root}: is broken")
+
+
+def test_a_study_that_could_not_be_made_is_not_registered():
+    registry.register("beef", Path("/studies/two"))
+
+    for study_id in ("cafe", "beef"):
+        with pytest.raises(OSError, match="full"), registry.registering(study_id, Path("/studies/new")):
+            raise OSError("full")
+
+    assert list(registry.registered()) == ["beef"]
