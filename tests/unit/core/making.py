@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from maestro_es.core import events as e
@@ -10,7 +11,7 @@ from maestro_es.core.decide import decide
 from maestro_es.core.events import Draft
 from maestro_es.core.evidence import Claim, ClaimState, Report, ReportKind, Sighting
 from maestro_es.core.graph import MemoryGraph
-from maestro_es.core.model import Cause, JobState, Settings, StepRecord, SubmissionKind
+from maestro_es.core.model import Cause, JobState, Phase, Settings, State, StepRecord, SubmissionKind
 from maestro_es.core.observations import Observations
 from maestro_es.core.reducer import apply
 
@@ -119,6 +120,20 @@ class Study:
         return drafts
 
 
+def in_phase(phase: str) -> tuple[Study, int]:
+    """Return a study with a step in that phase; its token, if any, is the current one."""
+    study = Study()
+    number = study.add("a", parents=(study.add("parent"),)) if phase == "blocked" else study.add("a")
+    {
+        "blocked": lambda: None,
+        "ready": lambda: None,
+        "requested": lambda: study.request(number),
+        "submitted": lambda: study.submit(number),
+        "done": lambda: study.finish(number),
+    }[phase]()
+    return study, number
+
+
 def look(sightings: Mapping[str, Sighting] | None = None, **seen: Any) -> Observations:
     """Return observations made on the host and boot that the study was created on."""
     known = {"now": 1_000_000, "host": "login1", "boot_id": "boot1", "salt": "salt", "cores": 4}
@@ -144,3 +159,36 @@ TIMED_OUT = Sighting(queue=JobState.TIMED_OUT)
 NODE_FAILED = Sighting(queue=JobState.HARDWARE_FAILED)
 LOST = Sighting(queue=JobState.GONE, claim=STARTED, start_known=True)
 ABANDONED = Sighting(claim=Claim(ClaimState.ABANDONED))
+
+
+# -- what is asked of them --------------------------------------------------------------------------------------------
+
+
+def of(drafts: Sequence[Draft], kind: type[e.Event]) -> list[Any]:
+    return [event for _, event in drafts if isinstance(event, kind)]
+
+
+def steps_of(drafts: Sequence[Draft], kind: type[e.Event]) -> list[int | None]:
+    return [step for step, event in drafts if isinstance(event, kind)]
+
+
+def kinds(drafts: Sequence[Draft]) -> list[str]:
+    return [type(event).__name__ for _, event in drafts]
+
+
+def states(study: Study) -> list[State]:
+    return [step.state for step in study.graph.steps()]
+
+
+def check_counts(study: Study) -> None:
+    """The counts that the study keeps are those of its steps."""
+    steps = list(study.graph.steps())
+    record = study.graph.study
+    assert record.steps == len(steps)
+    assert record.open_steps == sum(step.phase is not Phase.DONE for step in steps)
+    assert record.states == dict(Counter(step.state.name for step in steps))
+    for template in study.graph.templates():
+        unfinished = [
+            s for s in steps if s.template == template.name and s.state not in (State.FINISHED, State.DRYRUN)
+        ]
+        assert study.graph.unfinished(template.name) == len(unfinished)

@@ -1,0 +1,500 @@
+"""What is concluded about attempts in flight, and whose job is ended, through the rules of whole ticks."""
+
+# ruff: noqa: S106 - a token is the name of an attempt, and no password
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from maestro_es.core import events as e
+from maestro_es.core.decide import submissions
+from maestro_es.core.evidence import Claim, ClaimState, ReportKind, Sighting, Silence
+from maestro_es.core.model import Cause, JobState, Phase, State, StudyStatus, SubmissionKind
+from maestro_es.core.settle import jobs_to_end
+from tests.unit.core.making import (
+    ABANDONED,
+    LOST,
+    NODE_FAILED,
+    RESTARTABLE,
+    RUNNING,
+    STARTED,
+    TIMED_OUT,
+    Study,
+    ended,
+    kinds,
+    look,
+    of,
+    report,
+    steps_of,
+)
+
+STOPPED = Sighting(reports=(report(ReportKind.STOPPED, 143),))
+
+
+# -- settling what is in flight --------------------------------------------------------------------------------------
+
+
+def test_a_job_that_runs_is_noted_once():
+    study = Study()
+    number = study.add("a")
+    token = study.submit(number)
+
+    drafts = study.tick({number: RUNNING}, now=77)
+
+    assert [(step, type(event).__name__) for step, event in drafts] == [(number, "JobStarted")]
+    assert (of(drafts, e.JobStarted)[0].token, of(drafts, e.JobStarted)[0].at) == (token, 77)
+    assert study.tick({number: RUNNING}) == []
+
+
+def test_what_the_queue_calls_running_has_not_begun_before_its_runner_has():
+    study = Study()
+    number = study.add("a", scheduled=True)
+    study.submit(number)
+
+    assert study.tick({number: Sighting(queue=JobState.RUNNING)}) == []
+    assert study.step(number).state is State.PENDING
+
+
+def test_why_a_job_waits_is_noted_when_it_is_said_first_and_when_it_is_another():
+    study = Study()
+    number = study.add("a", scheduled=True)
+    token = study.submit(number)
+    down, limit = (Sighting(queue=JobState.PENDING, delay=why) for why in ("PartitionDown", "AssocGrpCpuLimit"))
+
+    assert study.tick({number: down}) == [(number, e.JobDelayed(token=token, reason="PartitionDown"))]
+    assert study.tick({number: down}) == study.tick({number: Sighting(queue=JobState.PENDING)}) == []
+    assert study.tick({number: limit}) == [(number, e.JobDelayed(token=token, reason="AssocGrpCpuLimit"))]
+    assert study.step(number).message == "AssocGrpCpuLimit"
+
+    assert kinds(study.tick({number: RUNNING})) == ["JobStarted"]
+    assert study.step(number).message == ""
+
+
+def test_reasons_that_alternate_do_not_fill_the_log():
+    study = Study()
+    number = study.add("a", scheduled=True)
+    study.submit(number)
+
+    for _ in range(20):
+        for why in ("Licenses", "BurstBufferResources"):
+            study.tick({number: Sighting(queue=JobState.PENDING, delay=why)})
+
+    assert study.step(number).delays == 8
+
+
+def test_a_start_that_nobody_knew_of_is_noted_before_its_end_is_believed():
+    study = Study(hardware_limit=1)
+    number = study.add("a", scheduled=True)
+    study.submit(number)
+    young = Sighting(queue=JobState.HARDWARE_FAILED, claim=STARTED)
+
+    assert kinds(study.tick({number: young})) == ["JobStarted"]
+    assert kinds(study.tick({number: replace(young, start_known=True)})) == ["HardwareFailed", "SubmissionRequested"]
+
+
+def test_a_finished_step_ended_when_its_runner_said_so():
+    study = Study()
+    number = study.add("a")
+    study.start(number)
+
+    [(_, event), *_] = study.tick({number: ended(0)}, now=1_000_000)
+
+    assert isinstance(event, e.StepFinished)
+    assert event.at == 8_000
+    assert event.evidence == (e.Evidence(source="report", says="TOKEN.exit.0"),)
+
+
+def test_a_step_that_fails_says_its_exit_code():
+    study = Study()
+    number = study.add("a")
+    study.start(number)
+
+    drafts = study.tick({number: ended(3)})
+
+    [failed] = of(drafts, e.StepFailed)
+    assert (failed.cause, failed.exit_code, failed.message) == (Cause.EXIT_CODE, 3, "exit code 3")
+
+
+@pytest.mark.parametrize(
+    ("sighting", "cause", "message"),
+    [
+        (Sighting(queue=JobState.OUT_OF_MEMORY), Cause.OUT_OF_MEMORY, "took more memory than it may"),
+        (Sighting(queue=JobState.FAILED, words="BOOT_FAIL"), Cause.SCHEDULER, "BOOT_FAIL"),
+        (Sighting(queue=JobState.FAILED), Cause.SCHEDULER, "the scheduler says that it failed"),
+        (Sighting(queue=JobState.FAILED, exit_code=9), Cause.EXIT_CODE, "exit code 9"),
+    ],
+)
+def test_a_failure_without_the_runners_word_says_the_schedulers(sighting: Sighting, cause: Cause, message: str):
+    study = Study()
+    number = study.add("a")
+    study.start(number)
+
+    [failed] = of(study.tick({number: sighting}), e.StepFailed)
+
+    assert (failed.cause, failed.message) == (cause, message)
+
+
+@pytest.mark.parametrize(
+    "sighting",
+    [
+        Sighting(),
+        Sighting(queue=Silence.UNREACHABLE),
+        Sighting(queue=JobState.PENDING),
+        Sighting(queue=JobState.UNKNOWN, words="STRANGE"),
+        Sighting(queue=JobState.GONE, claim=STARTED, patient=True),
+        Sighting(queue=JobState.ORPHANED),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("phase", ["requested", "submitted", "started"])
+def test_nothing_is_concluded_from_what_shows_nothing(phase: str, sighting: Sighting):
+    study = Study()
+    number = study.add("a")
+    study.reach(phase, number)
+    before = (study.step(number).state, study.step(number).attempt)
+
+    drafts = study.tick({number: sighting})
+
+    assert set(kinds(drafts)) <= {"JobSubmitted", "JobMissed"}
+    assert (study.step(number).state, study.step(number).attempt) == before
+
+
+def test_a_job_that_nobody_knows_is_missed_once_and_found_again():
+    study = Study()
+    number = study.add("a")
+    study.reach("started", number)
+    gone = Sighting(queue=JobState.GONE, claim=STARTED, patient=True)
+
+    assert kinds(study.tick({number: gone})) == ["JobMissed"]
+    assert study.step(number).missed_at is not None
+    assert kinds(study.tick({number: gone})) == []
+    assert kinds(study.tick({number: Sighting(queue=Silence.UNREACHABLE)})) == []
+    assert kinds(study.tick({number: Sighting(queue=JobState.RUNNING)})) == ["JobFound"]
+    assert study.step(number).missed_at is None
+
+
+def test_a_sighting_of_an_older_attempt_is_not_believed():
+    study = Study()
+    number = study.add("a")
+    study.do(e.AttemptAbandoned(token=study.request(number), evidence=()), number)
+    study.do(e.SubmissionRequested(attempt=2, token="second", kind=SubmissionKind.RESUBMIT), number)
+
+    assert study.decide(look({"cafe0123-1-1-salt": ended(1)})) == []
+
+
+# -- adoption --------------------------------------------------------------------------------------------------------
+
+
+def test_an_attempt_in_doubt_whose_job_is_found_by_its_token_is_adopted():
+    study = Study()
+    number = study.add("a", scheduled=True)
+    token = study.request(number)
+
+    drafts = study.tick({number: Sighting(queue=JobState.PENDING, job_id="17", host="node1", words="PENDING")})
+
+    evidence = (e.Evidence(source="queue", says="PENDING"),)
+    assert drafts == [
+        (number, e.JobSubmitted(token=token, job_id="17", adopted=True, host="node1", evidence=evidence))
+    ]
+
+
+def test_an_attempt_in_doubt_whose_claim_names_a_job_is_adopted_and_judged_at_once():
+    study = Study()
+    first, second = study.chain("a", "b")
+    study.request(first)
+
+    drafts = study.tick({first: ended(0, claim=Claim(ClaimState.JOB, "17", "node1", "boot1"))})
+
+    assert kinds(drafts) == ["JobSubmitted", "StepFinished", "SubmissionRequested"]
+    [adopted] = of(drafts, e.JobSubmitted)
+    assert (adopted.job_id, adopted.host, adopted.instance, adopted.adopted) == ("17", "node1", "boot1", True)
+    assert submissions(drafts) == [second]
+
+
+def test_an_attempt_in_doubt_of_which_there_is_no_trace_yet_is_left_alone():
+    study = Study()
+    number = study.add("a")
+    study.request(number)
+
+    assert study.tick({number: Sighting(queue=JobState.GONE, claim=Claim(ClaimState.NONE), patient=True)}) == []
+
+
+# -- attempts that never start ---------------------------------------------------------------------------------------
+
+
+def test_an_abandoned_attempt_is_followed_by_another_in_the_same_tick():
+    study = Study()
+    number = study.add("a")
+    token = study.request(number)
+
+    drafts = study.tick({number: ABANDONED}, salt="next")
+
+    assert drafts == [
+        (number, e.AttemptAbandoned(token=token, evidence=(e.Evidence(source="claim", says="abandoned"),))),
+        (number, e.SubmissionRequested(attempt=2, token="cafe0123-1-2-next", kind=SubmissionKind.RESUBMIT)),
+    ]
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_attempts_that_leave_no_trace_are_redone_up_to_a_limit(limit: int):
+    study = Study(abandon_limit=limit)
+    number = study.add("a")
+    study.request(number)
+    for attempt in range(2, limit + 2):
+        study.tick({number: ABANDONED})
+        assert (study.step(number).attempt, study.step(number).phase) == (attempt, Phase.REQUESTED)
+
+    drafts = study.tick({number: ABANDONED})
+
+    assert kinds(drafts) == ["AttemptAbandoned", "StepFailed", "StudyCompleted"]
+    [failed] = of(drafts, e.StepFailed)
+    assert (failed.cause, failed.message) == (Cause.LOST, f"{limit + 1} submissions left no trace of a job")
+
+
+def test_without_a_limit_attempts_are_redone_for_ever():
+    study = Study(abandon_limit=0)
+    number = study.add("a")
+    study.request(number)
+    for _ in range(50):
+        study.tick({number: ABANDONED})
+
+    assert (study.step(number).attempt, study.step(number).phase) == (51, Phase.REQUESTED)
+
+
+# -- time-outs and restarts ------------------------------------------------------------------------------------------
+
+
+def test_a_timed_out_step_is_restarted_with_its_script_within_the_limit():
+    study = Study()
+    number = study.add("a", run=RESTARTABLE, restart_limit=2)
+    for restart in (1, 2):
+        if study.step(number).phase is Phase.READY:
+            study.start(number)
+        else:
+            study.do(e.JobSubmitted(token=study.step(number).token, job_id="17"), number)
+        drafts = study.tick({number: TIMED_OUT})
+        assert kinds(drafts) == ["StepTimedOut", "StepRestarted", "SubmissionRequested"]
+        assert of(drafts, e.StepRestarted) == [e.StepRestarted(number=restart, limit=2)]
+        assert of(drafts, e.SubmissionRequested)[0].kind is SubmissionKind.RESTART
+
+    study.do(e.JobSubmitted(token=study.step(number).token, job_id="17"), number)
+    drafts = study.tick({number: TIMED_OUT})
+
+    assert kinds(drafts) == ["StepTimedOut", "StudyCompleted"]
+    assert of(drafts, e.StepTimedOut)[0].final == "restart limit reached: 2 of 2"
+    assert study.step(number).state is State.TIMEDOUT
+    assert study.graph.study.status is StudyStatus.FAILURE
+
+
+def test_without_a_limit_a_step_is_restarted_for_ever():
+    study = Study()
+    number = study.add("a", run=RESTARTABLE, restart_limit=0)
+    study.start(number)
+    for restart in range(1, 30):
+        drafts = study.tick({number: TIMED_OUT})
+        assert of(drafts, e.StepRestarted) == [e.StepRestarted(number=restart, limit=0)]
+        study.do(e.JobSubmitted(token=study.step(number).token, job_id="17"), number)
+
+
+def test_a_step_without_a_restart_script_ends_when_its_time_is_over():
+    study = Study()
+    first, second = study.chain("a", "b")
+    study.start(first)
+
+    drafts = study.tick({first: TIMED_OUT})
+
+    assert kinds(drafts) == ["StepTimedOut", "StepFailed", "StudyCompleted"]
+    assert of(drafts, e.StepTimedOut)[0].final == "it has no restart script"
+    assert drafts[1] == (
+        second,
+        e.StepFailed(at=1_000_000, cause=Cause.UPSTREAM, message="a ended TIMEDOUT", blocker=first),
+    )
+
+
+def test_a_step_that_is_to_end_is_not_restarted():
+    study = Study()
+    number = study.add("a", run=RESTARTABLE)
+    study.start(number)
+    study.do(e.CancelRequested(steps=(number,)))
+
+    drafts = study.tick({number: TIMED_OUT})
+
+    assert kinds(drafts) == ["StepTimedOut", "StudyCompleted"]
+    assert of(drafts, e.StepTimedOut)[0].final == "cancelled"
+
+
+# -- failures that are no fault of the step --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sighting", "cause", "reason"),
+    [
+        (NODE_FAILED, Cause.HARDWARE, "the node failed or the job was preempted"),
+        (Sighting(queue=JobState.PREEMPTED, words="PREEMPTED"), Cause.HARDWARE, "PREEMPTED"),
+        (STOPPED, Cause.HARDWARE, "terminated from outside"),
+        (LOST, Cause.LOST, "started, and gone without a word: its process was killed or its host went down"),
+    ],
+    ids=["node failed", "preempted", "stopped", "lost"],
+)
+def test_what_is_no_fault_of_the_step_is_made_good_up_to_a_limit(sighting: Sighting, cause: Cause, reason: str):
+    study = Study(hardware_limit=2)
+    number = study.add("a")
+    study.start(number)
+    for failure in (1, 2):
+        drafts = study.tick({number: sighting})
+        assert kinds(drafts) == ["HardwareFailed", "SubmissionRequested"]
+        [failed] = of(drafts, e.HardwareFailed)
+        assert (failed.number, failed.limit, failed.reason) == (failure, 2, reason)
+        assert of(drafts, e.SubmissionRequested)[0].kind is SubmissionKind.RESUBMIT
+        study.do(e.JobSubmitted(token=study.step(number).token, job_id="17"), number)
+
+    drafts = study.tick({number: sighting})
+
+    assert kinds(drafts) == ["HardwareFailed", "StepFailed", "StudyCompleted"]
+    [end] = of(drafts, e.StepFailed)
+    assert (end.cause, end.message) == (cause, f"{reason}; resubmitted 2 times, which is the limit")
+    assert study.step(number).state is State.FAILED
+
+
+def test_without_a_limit_hardware_failures_are_made_good_for_ever():
+    study = Study(hardware_limit=0)
+    number = study.add("a")
+    study.start(number)
+    for failure in range(1, 30):
+        assert of(study.tick({number: NODE_FAILED}), e.HardwareFailed)[0].number == failure
+        study.do(e.JobSubmitted(token=study.step(number).token, job_id="17"), number)
+
+
+def test_a_resubmission_waits_while_the_study_is_paused():
+    study = Study()
+    number = study.add("a")
+    study.start(number)
+    study.do(e.StudyPaused())
+
+    assert kinds(study.tick({number: NODE_FAILED})) == ["HardwareFailed"]
+    assert (study.step(number).state, study.step(number).phase) == (State.HWFAILURE, Phase.READY)
+
+
+# -- cancelling ------------------------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_study_ends_what_waits_and_asks_for_the_end_of_what_runs():
+    study = Study()
+    running, waiting = study.chain("a", "b")
+    ready = study.add("c")
+    study.start(running)
+    study.do(e.CancelRequested())
+
+    drafts = study.tick({running: RUNNING})
+
+    assert steps_of(drafts, e.StepCancelled) == [waiting, ready]
+    assert {event.message for event in of(drafts, e.StepCancelled)} == {"cancelled before it ran"}
+    assert [step.number for step in jobs_to_end(study.graph, look())] == [running]
+
+    drafts = study.tick({running: Sighting(queue=JobState.CANCELLED)})
+    assert kinds(drafts) == ["StepCancelled", "StudyCompleted"]
+    assert of(drafts, e.StepCancelled)[0].message == "cancelled"
+    assert study.graph.study.status is StudyStatus.CANCELLED
+
+
+def test_a_cancelled_step_takes_with_it_what_waits_for_it_and_nothing_else():
+    study = Study()
+    first, second, third = study.chain("a", "b", "c")
+    other = study.add("d")
+    study.do(e.CancelRequested(steps=(first,)))
+
+    drafts = study.tick(now=50)
+
+    assert drafts[:3] == [
+        (first, e.StepCancelled(at=50, message="cancelled before it ran")),
+        (second, e.StepCancelled(at=50, message="a ended CANCELLED", blocker=first)),
+        (third, e.StepCancelled(at=50, message="a ended CANCELLED", blocker=first)),
+    ]
+    assert submissions(drafts) == [other]
+
+
+@pytest.mark.parametrize(
+    "sighting",
+    [
+        ended(143),
+        NODE_FAILED,
+        LOST,
+        Sighting(reports=(report(ReportKind.STOPPED, 143),)),
+        Sighting(queue=JobState.FAILED),
+    ],
+    ids=["exit", "node failed", "lost", "stopped", "failed"],
+)
+def test_however_a_job_ends_that_was_to_end_it_is_cancelled(sighting: Sighting):
+    study = Study()
+    number = study.add("a")
+    study.start(number)
+    study.do(e.CancelRequested(steps=(number,)))
+
+    assert kinds(study.tick({number: sighting})) == ["StepCancelled", "StudyCompleted"]
+
+
+def test_a_job_that_finished_before_it_could_be_cancelled_has_finished():
+    study = Study()
+    first, second = study.chain("a", "b")
+    study.start(first)
+    study.do(e.CancelRequested(steps=(first,)))
+
+    drafts = study.tick({first: ended(0)})
+
+    assert kinds(drafts) == ["StepFinished", "SubmissionRequested"]
+    assert submissions(drafts) == [second]
+
+
+def test_a_job_that_somebody_else_cancelled_is_cancelled():
+    study = Study()
+    number = study.add("a")
+    study.start(number)
+
+    [cancelled] = of(study.tick({number: Sighting(queue=JobState.CANCELLED)}), e.StepCancelled)
+
+    assert cancelled.message == "cancelled outside of maestro-es"
+
+
+def test_an_attempt_in_doubt_is_settled_before_it_is_cancelled():
+    study = Study()
+    number = study.add("a")
+    study.request(number)
+    study.do(e.CancelRequested())
+
+    assert study.tick({number: Sighting(queue=JobState.GONE, patient=True)}) == []
+    assert jobs_to_end(study.graph, look()) == []
+
+    assert kinds(study.tick({number: ABANDONED})) == ["AttemptAbandoned", "StepCancelled", "StudyCompleted"]
+
+
+def test_an_adopted_job_of_a_cancelled_study_is_asked_to_end():
+    study = Study()
+    number = study.add("a")
+    token = study.request(number)
+    study.do(e.CancelRequested())
+
+    assert kinds(study.tick({number: RUNNING})) == ["JobSubmitted", "JobStarted"]
+    assert [step.token for step in jobs_to_end(study.graph, look())] == [token]
+
+
+def test_a_step_that_waits_for_its_resubmission_is_cancelled():
+    study = Study()
+    number = study.add("a")
+    study.start(number)
+    study.do(e.StudyPaused())
+    study.tick({number: NODE_FAILED})
+    study.do(e.CancelRequested())
+
+    assert kinds(study.tick()) == ["StepCancelled", "StudyCompleted"]
+
+
+def test_what_a_dead_runner_left_behind_is_asked_to_end():
+    study = Study()
+    number = study.add("a")
+    token = study.start(number)
+    seen = look({token: Sighting(queue=JobState.ORPHANED, claim=STARTED)})
+
+    assert study.decide(seen) == []
+    assert [step.number for step in jobs_to_end(study.graph, seen)] == [number]
