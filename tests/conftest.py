@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.faults import NOT_TRIED
 from tests.slurm.packages import NO_SLURM
 
 #: In the order in which a failure tells most.
@@ -24,11 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in one line that can't be missed what was not tried on a real Slurm."""
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_SLURM in str(report.longrepr)]
-    if skipped:
-        words = f"{len(skipped)} TESTS WERE NOT RUN. {str(skipped[0].longrepr[2]).removeprefix('Skipped: ')}"
-        terminalreporter.write_line(words, yellow=True, bold=True)
+    """Say in a line that can't be missed what was not tried: on a real Slurm, or with a file system that fails."""
+    for why in (NO_SLURM, NOT_TRIED):
+        skipped = [report for report in terminalreporter.stats.get("skipped", []) if why in str(report.longrepr)]
+        if skipped:
+            words = f"{len(skipped)} TESTS WERE NOT RUN. {str(skipped[0].longrepr[2]).removeprefix('Skipped: ')}"
+            terminalreporter.write_line(words, yellow=True, bold=True)
 
 
 @pytest.fixture(autouse=True, scope="session")

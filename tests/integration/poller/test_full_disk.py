@@ -12,6 +12,7 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.errors import LogUnavailable, MaestroError, Unreachable
+from tests.fakes.faults import leave_out
 from tests.fakes.processes import end_all_under, wait_for
 from tests.fakes.studies import Bench, Step
 
@@ -31,7 +32,7 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
             check=False,
         )
         if done.returncode:
-            pytest.skip("may not mount")
+            leave_out("no full file system, because none can be mounted")
         mounted.append(place)
 
     yield put

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.faults import leave_out
 from tests.fakes.processes import arguments, running_under, wait_for
 
 TOKEN = "feed0000-1-1-cafe"
@@ -95,7 +96,7 @@ def full(stage: Stage) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "nr_inodes=3", "tmpfs", str(stage.inbox)], capture_output=True, check=False
     )
     if mounted.returncode:
-        pytest.skip("may not mount")
+        leave_out("no full inbox, because none can be mounted")
     ballast = [stage.inbox / "ballast1", stage.inbox / "ballast2"]
     for path in ballast:
         path.touch()
@@ -185,7 +186,7 @@ def test_a_start_with_the_same_job_id_and_process_id_is_another_start(stage: Sta
     """As after a requeue on the same node, in a container: each runner is process 1 or 2 of its own namespace."""
     inside = ["unshare", "--pid", "--fork", "--kill-child"]
     if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("may not make namespaces")
+        leave_out("no namespaces can be made")
     stage.shell = [*inside, *stage.shell]
 
     assert stage.run("echo ran >>ledger", local=False) == 0
