@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
 
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
@@ -15,8 +16,7 @@ from maestro_es.core.outcomes import Outcome
 RUNNER_NAME = "runner.sh"
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """One attempt, ready to be submitted.
 
     `name` is the job's, `description` the step's. `script` is what the runner starts: a path with a slash, from
@@ -31,8 +31,8 @@ class Job:
     study: Path
     claim: Callable[[str], bool]
     description: str = ""
-    run: Mapping[str, Any] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
+    run: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    environment: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def runner(self) -> Path:
@@ -40,8 +40,7 @@ class Job:
         return self.study / ".maestro-es" / RUNNER_NAME
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True):
     """A scheduler's answer about one job: its state, its own words, and who the job is if it was found by token.
 
     `delay` is why a job that waits is held up, in the scheduler's own words; empty if it only waits for its turn.
@@ -56,8 +55,7 @@ class Seen:
     delay: str = ""
 
 
-@dataclass(frozen=True)
-class Queued:
+class Queued(msgspec.Struct, frozen=True):
     """One of the user's jobs as a scheduler lists it; `command` is what it runs, with its arguments."""
 
     job_id: str

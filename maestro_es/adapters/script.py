@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from maestro_es.adapters.base import Job, Queued, Seen
 from maestro_es.core.evidence import Claim
@@ -31,8 +32,7 @@ _WORDS_FOR_YES = ("true", "yes", "on", "1")
 _WORDS_FOR_NO = ("", "false", "no", "off", "0", "none")
 
 
-@dataclass(frozen=True)
-class Directive:
+class Directive(msgspec.Struct, frozen=True):
     """One option of a job. `value` is None for a flag; `quoted` and `gap` are how Maestro shows it.
 
     `added` are those that Maestro doesn't write. ValueError if the value holds a control character.

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import click
 
+from maestro_es.cli.advance import advance
 from maestro_es.cli.common import example, study_path
 from maestro_es.core.requests import UPDATABLE
-from maestro_es.drivers.cron_tick import tick_all, tick_next, tick_studies
-from maestro_es.poller.open_study import Context
 from maestro_es.store import registry
 
 
@@ -49,15 +48,4 @@ def command(
         sys.exit(show(roots, read_settings(settings), as_json=as_json))
     if settings or as_json:
         raise click.UsageError("--what-if and --json go with --dry.")
-    context = Context()
-    if every:
-        outcome = tick_all(context)
-    elif queue:
-        outcome = tick_next(study_path(studies[0] if studies else None), context)
-    else:
-        outcome = tick_studies(studies or [study_path(None)], context)
-    for line in outcome.lines:
-        click.echo(f"maestro-es: {line}", err=True)
-    if outcome.bug:
-        raise outcome.bug
-    sys.exit(outcome.code)
+    sys.exit(advance(studies, every=every, queue=queue))

@@ -14,7 +14,8 @@ of the submit command is no evidence, and a word that nobody has heard of is not
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+
+import msgspec
 
 from maestro_es.core.events import Evidence
 from maestro_es.core.model import JobState, Micros
@@ -29,8 +30,7 @@ class ClaimState(enum.Enum):
     ABANDONED = "abandoned"
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """The claim of an attempt and, for a job, its owner: the job's id, its host and its process instance."""
 
     state: ClaimState = ClaimState.NOT_READ
@@ -51,8 +51,7 @@ class ReportKind(enum.Enum):
     DROPPED = "dropped"  # nobody said "go", so nothing was run
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """One report of a runner: `at` is when the file was made, `file` its name in the inbox."""
 
     token: str
@@ -73,8 +72,7 @@ class Silence(enum.Enum):
 Answer = JobState | Silence
 
 
-@dataclass(frozen=True)
-class Sighting:
+class Sighting(msgspec.Struct, frozen=True):
     """All that was seen of one attempt in one tick.
 
     `words` are the scheduler's own, for the log; `delay` is what it says holds the waiting job up; `job_id`,
@@ -136,15 +134,14 @@ class Conclusion(enum.Enum):
     END_REMAINS = "its runner is dead or done, what it started still runs"
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """A conclusion and what it rests on."""
 
     conclusion: Conclusion
     exit_code: int | None = None
     at: Micros | None = None
     says: str = ""
-    evidence: tuple[Evidence, ...] = field(default=())
+    evidence: tuple[Evidence, ...] = ()
 
 
 #: Ends without a word from the runner: the attempt is given up, so it must not run, now or later.

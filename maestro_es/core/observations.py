@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from maestro_es.core.evidence import Sighting
 from maestro_es.core.model import Micros
 
 
-@dataclass(frozen=True)
-class Observations:
+class Observations(msgspec.Struct, frozen=True):
     """What one tick saw. `sightings` is by token; `answered` names the adapters that were asked and answered.
 
     `silent`: the scheduler does not answer, so nothing is submitted to it.
@@ -25,8 +25,8 @@ class Observations:
     salt: str
     cores: int
     ahead: int = 0
-    sightings: Mapping[str, Sighting] = field(default_factory=dict)
+    sightings: Mapping[str, Sighting] = msgspec.field(default_factory=dict)
     strays: tuple[tuple[str, str], ...] = ()
-    unreachable: Mapping[str, str] = field(default_factory=dict)
+    unreachable: Mapping[str, str] = msgspec.field(default_factory=dict)
     silent: bool = False
     answered: frozenset[str] = frozenset()

@@ -6,16 +6,16 @@ read is `InDoubt`: what was said is kept, and a later tick settles it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Union
+
+import msgspec
 
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Cause, Micros, Phase
 
 
-@dataclass(frozen=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """The scheduler has the job. A local process has a `host` and an `instance` and runs from now on."""
 
     job_id: str
@@ -23,30 +23,26 @@ class Accepted:
     instance: str = ""
 
 
-@dataclass(frozen=True)
-class Rejected:
+class Rejected(msgspec.Struct, frozen=True):
     """The scheduler refused, in its own words, and nothing was queued."""
 
     message: str
     exit_code: int | None = None
 
 
-@dataclass(frozen=True)
-class InDoubt:
+class InDoubt(msgspec.Struct, frozen=True):
     """Nobody knows whether there is a job."""
 
     message: str
 
 
-@dataclass(frozen=True)
-class Unwritable:
+class Unwritable(msgspec.Struct, frozen=True):
     """The scheduler was not called: the step's script could not be made."""
 
     message: str
 
 
-@dataclass(frozen=True)
-class NotCalled:
+class NotCalled(msgspec.Struct, frozen=True):
     """The scheduler was not called, as it had left another call without an answer; the attempt's claim is ours."""
 
 

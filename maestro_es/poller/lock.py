@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ from maestro_es.poller.study_dir import StudyDir
 #: What a file system says that is mounted without locks.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 
+#: What a file system says of a lock that somebody else holds.
+_HELD = (errno.EAGAIN, errno.EACCES)
+
 
 @contextlib.contextmanager
 def hold(path: Path, seconds: float = 0) -> Iterator[bool]:
@@ -24,22 +28,42 @@ def hold(path: Path, seconds: float = 0) -> Iterator[bool]:
 
     StudyError if the file system has no locks, OSError if it does not let us in.
     """
-    from filelock import FileLock, Timeout  # noqa: PLC0415 - 40 ms that reading commands do without
+    with contextlib.ExitStack() as stack:
+        try:
+            held = _take(path, stack) or (seconds != 0 and _wait(path, seconds, stack))
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            message = f"{path}: can't be locked ({error}); is the file system mounted without locks?"
+            raise StudyError(message) from error
+        yield held
+
+
+def _take(path: Path, stack: contextlib.ExitStack) -> bool:
+    """Take a lock that nobody holds: one system call, and most ticks need no more."""
+    path.parent.mkdir(exist_ok=True)  # a person may have removed it
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    stack.callback(os.close, handle)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _HELD:
+            raise
+        return False
+    return True
+
+
+def _wait(path: Path, seconds: float, stack: contextlib.ExitStack) -> bool:
+    """Wait for a lock that somebody holds."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - its import costs as much as a tick, and waiting is rare
 
     lock = FileLock(path, timeout=seconds, fallback_to_soft=False, mode=0o600)
     try:
         lock.acquire(poll_interval=0.005)
     except Timeout:
-        yield False
-        return
-    except (OSError, NotImplementedError) as error:
-        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
-            raise
-        raise StudyError(f"{path}: can't be locked ({error}); is the file system mounted without locks?") from error
-    try:
-        yield True
-    finally:
-        lock.release()
+        return False
+    stack.callback(lock.release)
+    return True
 
 
 @contextlib.contextmanager

@@ -7,9 +7,9 @@ by then, so "gone and no report" means that none will come.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 from msgspec import structs
 
 from maestro_es.adapters.base import Adapter, Queued, Seen
@@ -45,8 +45,7 @@ _LISTED = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 _LISTED_GRACES = 60
 
 
-@dataclass(frozen=True)
-class Adapters:
+class Adapters(msgspec.Struct, frozen=True):
     """The adapters of a study: `scheduler` for its scheduled steps, `local` for the others."""
 
     scheduler: Adapter
@@ -57,8 +56,7 @@ class Adapters:
         return self.scheduler if step.scheduled else self.local
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(msgspec.Struct, frozen=True):
     """When and where a tick happens; `salt` makes its tokens its own, `ahead` is how many steps it holds ready."""
 
     now: Micros
@@ -67,8 +65,7 @@ class Moment:
     ahead: int = 0
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What was asked ahead of a tick, in the order of a look.
 
     That is: the log up to `seq`, the `claims` of attempts in doubt, the scheduler for its jobs. So the `answer` is one
@@ -83,7 +80,7 @@ class Asked:
         """Return what a look at the log up to `seq` may rest on: on silence always, nothing is concluded from it."""
         if seq == self.seq:
             return self
-        return replace(self, claims={}) if isinstance(self.answer, Unreachable) else None
+        return structs.replace(self, claims={}) if isinstance(self.answer, Unreachable) else None
 
 
 class Look:
@@ -204,12 +201,12 @@ class Look:
             sighting = sightings[step.token]
             answer = answers.get(step.token, Silence.NOT_ASKED)
             if isinstance(answer, Seen):
-                sighting = replace(
+                sighting = structs.replace(
                     sighting, accounting=answer.state, words=answer.words, exit_code=answer.exit_code,
                     patient=sighting.patient or (answer.state in _LISTED and self._patient(step, _LISTED_GRACES)),
                 )  # fmt: skip
             else:
-                sighting = replace(sighting, accounting=answer)
+                sighting = structs.replace(sighting, accounting=answer)
             sightings[step.token] = sighting
 
     def _sight(
@@ -226,24 +223,24 @@ class Look:
             claim=claim or Claim(), reports=tuple(reports), patient=self._patient(step), start_known=known
         )
         if isinstance(seen, Seen):
-            sighting = replace(
+            sighting = structs.replace(
                 sighting, queue=seen.state, words=seen.words, exit_code=seen.exit_code,
                 job_id=seen.job_id, host=seen.host, instance=seen.instance, delay=seen.delay,
             )  # fmt: skip
         elif seen is not None:
-            sighting = replace(sighting, queue=seen)
+            sighting = structs.replace(sighting, queue=seen)
         begins = sighting.queue is JobState.RUNNING and not (known or sighting.has_started)
         if claim is None and not sighting.end and (begins or sighting.queue in _ENDED):
             claim = self._claim(step)
-            sighting = replace(sighting, claim=claim)
+            sighting = structs.replace(sighting, claim=claim)
         if sighting.queue is not JobState.GONE or sighting.report(ReportKind.EXIT):
             return sighting
         if claim is None:
-            sighting = replace(sighting, claim=self._claim(step))
+            sighting = structs.replace(sighting, claim=self._claim(step))
         if self._adapters.of(step).remains(_with_job(step, sighting)):
             self.remains = True
             queue: Answer = JobState.ORPHANED
-            sighting = replace(sighting, queue=queue)
+            sighting = structs.replace(sighting, queue=queue)
         return sighting
 
     def _patient(self, step: StepRecord, graces: int = 1) -> bool:
@@ -269,9 +266,9 @@ class Look:
             claim = self._abandon(self._study.path(step.workspace), step.token)
         except OSError as error:
             self._unreachable["files"] = f"{step.workspace}: {error.strerror}"
-            return replace(sighting, queue=Silence.UNREACHABLE, accounting=Silence.NOT_ASKED)
+            return structs.replace(sighting, queue=Silence.UNREACHABLE, accounting=Silence.NOT_ASKED)
         if conclusion is Conclusion.CLAIM or claim.state is ClaimState.JOB:
-            return replace(sighting, claim=claim)
+            return structs.replace(sighting, claim=claim)
         return sighting
 
     def _strays(self, current: set[str]) -> tuple[tuple[str, str], ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import msgspec
 
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host, this_host
@@ -39,14 +40,13 @@ def _nothing(_effect: str) -> None:
     """Be told of an effect, and do nothing."""
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """What is taken from the world, so that tests can give another.
 
     `after` is told of each effect once it is done: "append", "script", "submit", "end", "remove", "status".
     """
 
-    host: Host = field(default_factory=this_host)
+    host: Host = msgspec.field(default_factory=this_host)
     now: Callable[[], Micros] = clock.now
     salt: Callable[[], str] = clock.salt
     after: Callable[[str], None] = _nothing

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -126,9 +124,13 @@ def _make_script_folder(folder: Path, record: StepRecord) -> None:
 
 def temporary_folder(study_id: str) -> Path:
     """Return the directory of a study's scripts under ``--usetmp``."""
+    import tempfile  # noqa: PLC0415 - few studies want it, and ticks are many
+
     return Path(tempfile.gettempdir()) / f"maestro-es-{study_id}"
 
 
 def remove_temporary_folder(study_id: str) -> None:
     """Remove the scripts that ``--usetmp`` keeps away from the study, when the study has ended."""
+    import shutil  # noqa: PLC0415 - likewise
+
     shutil.rmtree(temporary_folder(study_id), ignore_errors=True)

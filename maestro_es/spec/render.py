@@ -7,8 +7,9 @@ Study directory, then labels, values and names of the parameters in every string
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from maestro_es.core.model import Param
 
@@ -16,8 +17,7 @@ from maestro_es.core.model import Param
 OUTPUT_PATH = "$(OUTPUT_PATH)"
 
 
-@dataclass(frozen=True)
-class RenderedStep:
+class RenderedStep(msgspec.Struct, frozen=True):
     """The description and the ``run`` block of one instance, with nothing left to replace but ``$(LAUNCHER)``."""
 
     description: str

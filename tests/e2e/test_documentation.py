@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import maestro_es.execution_graph
-from maestro_es.cli.main import COMMANDS, cli
+from maestro_es.cli.commands import COMMANDS, cli
 from tests.e2e.command import maestro_es as run_command
 
 ROOT = Path(__file__).parents[2]
@@ -84,4 +84,6 @@ def test_a_tick_imports_nothing_that_it_does_not_need(tmp_path):
     )
     assert done.stdout.startswith("0 ["), done
     loaded = set(re.findall(r"'(\w+)'", done.stdout))
-    assert not loaded & {"yaml", "sqlite_utils", "rich", "jsonschema", "pluggy"}, loaded
+    assert not loaded & {"yaml", "sqlite_utils", "rich", "jsonschema", "pluggy", "click", "filelock", "dataclasses"}, (
+        loaded
+    )

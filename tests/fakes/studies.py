@@ -6,9 +6,11 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+
+from msgspec import structs
 
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
@@ -123,7 +125,7 @@ class Bench:
 
     def open(self, **changes: Any) -> OpenStudy:
         """Open the study, with another context if something of it is named."""
-        return OpenStudy(self.root, replace(self.context, **changes))
+        return OpenStudy(self.root, structs.replace(self.context, **changes))
 
     def tick(self, **changes: Any) -> StudyStatus:
         """Make one tick."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import structs
 
 from maestro_es.core import events as e
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
@@ -243,7 +245,7 @@ class Poller:
         self.scheduler.claims.setdefault(step.token, "abandoned")
         claim = self.claim(step.token)
         if conclusion is Conclusion.CLAIM or claim.state is ClaimState.JOB:
-            return replace(sighting, claim=claim)
+            return structs.replace(sighting, claim=claim)
         return sighting
 
     # -- what must hold at any time ---------------------------------------------------------------------------------

@@ -6,11 +6,11 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from maestro_es.adapters import process
 from maestro_es.core import events as e
@@ -43,7 +43,7 @@ def create(bench: Bench, *steps: Step) -> None:
 
 def check(bench: Bench, salt: str = REAL, **changes: object) -> Foreseen:
     """Look ahead, then tick; returns what was foreseen, which has come true."""
-    context = replace(bench.context, **{"salt": lambda: salt, **changes})  # type: ignore[arg-type]
+    context = structs.replace(bench.context, **{"salt": lambda: salt, **changes})
     with bench.open() as study:
         seq = study.log.head.seq
     found = foreseen(bench.root, context)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from maestro_es.adapters.base import Queued, Seen
 from maestro_es.adapters.local import LocalAdapter
@@ -218,7 +219,7 @@ def test_a_take_over_that_dies_half_way_has_happened_or_not(world: World, effect
 
     planned = world.plan()
     with pytest.raises(KeyboardInterrupt):
-        carry_out(planned, replace(world.context, after=die))
+        carry_out(planned, structs.replace(world.context, after=die))
 
     if effect == "append":
         assert not (world.root / "events.db").exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Queued, Seen
@@ -169,8 +170,7 @@ def test_a_runner_that_is_killed_before_it_was_told_to_go_runs_nothing(bench: Be
                     os.kill(int(owner.partition(" ")[0]), signal.SIGKILL)
                 return bool(claim(owner))
 
-            object.__setattr__(job, "claim", kill_first)
-            return super().submit(job)
+            return super().submit(structs.replace(job, claim=kill_first))
 
     def hasty(batch: Mapping[str, Any], host: Host) -> Adapters:
         return Adapters(Hasty(batch, host), Hasty(batch, host))

@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from maestro_es.core import events as e
 from maestro_es.core.decide import submissions
@@ -91,7 +90,10 @@ def test_a_start_that_nobody_knew_of_is_noted_before_its_end_is_believed():
     young = Sighting(queue=JobState.HARDWARE_FAILED, claim=STARTED)
 
     assert kinds(study.tick({number: young})) == ["JobStarted"]
-    assert kinds(study.tick({number: replace(young, start_known=True)})) == ["HardwareFailed", "SubmissionRequested"]
+    assert kinds(study.tick({number: structs.replace(young, start_known=True)})) == [
+        "HardwareFailed",
+        "SubmissionRequested",
+    ]
 
 
 def test_a_finished_step_ended_when_its_runner_said_so():

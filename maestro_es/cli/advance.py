@@ -1,0 +1,28 @@
+"""Advance studies by one pass, and print what a person must know: all that ``tick`` does without ``--dry``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from maestro_es.drivers.cron_tick import tick_all, tick_next, tick_studies
+from maestro_es.poller.open_study import Context
+from maestro_es.poller.study_dir import find_study
+
+
+def advance(studies: Sequence[Path], *, every: bool, queue: bool) -> int:
+    """Tick the studies, or the one that we are in; returns the exit code."""
+    named = list(studies) or [find_study(Path.cwd())]
+    context = Context()
+    if every:
+        outcome = tick_all(context)
+    elif queue:
+        outcome = tick_next(named[0], context)
+    else:
+        outcome = tick_studies(named, context)
+    for line in outcome.lines:
+        print(f"maestro-es: {line}", file=sys.stderr)
+    if outcome.bug:
+        raise outcome.bug
+    return outcome.code

@@ -1,0 +1,85 @@
+"""The commands: each in a module of its own, imported when it is called. A command parses, calls and prints."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+import maestro_es
+from maestro_es.errors import MaestroError
+
+#: The commands, in the order in which ``--help`` shows them, and what each does.
+COMMANDS = {
+    "run": "Create a study from a YAML file and start it.",
+    "validate": "Check a study file without running it.",
+    "import": "Take over a study that Maestro began.",
+    "tick": "Advance studies by one pass; what cron calls.",
+    "status": "Show how a study stands.",
+    "history": "Show what happened, event by event.",
+    "show": "Show all about one step.",
+    "diff": "Show what changed between two moments.",
+    "why": "Say why a step waits, runs or failed.",
+    "blame": "Show who decided what about a step.",
+    "cancel": "Cancel a study, or some of its steps.",
+    "retry": "Run steps again.",
+    "skip": "Take steps as finished.",
+    "hold": "Keep steps from being submitted.",
+    "release": "Let held steps go on.",
+    "reopen": "Let a cancelled study go on.",
+    "update": "Change the throttle or the restart limit.",
+    "pause": "Submit nothing new.",
+    "resume": "Let a paused study go on.",
+    "verify": "Check the log and what was made of it.",
+    "rebuild": "Make the state anew from the log.",
+    "export": "Write the log as JSON lines.",
+    "import-log": "Make a study directory from an export.",
+    "recover": "Make a lost log again, from an export and the world.",
+    "studies": "List your studies.",
+    "cron": "Let cron tick your studies.",
+}
+
+#: The modules of commands whose names are words of Python's own.
+_MODULES = {"import": "import_", "import-log": "import_log"}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called: a tick pays for no other command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
+        """Import a command: `maestro_es.cli.<name>`, or the module that `_MODULES` names, has it as `command`."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = _MODULES.get(cmd_name, cmd_name)
+        command: click.Command = importlib.import_module(f"maestro_es.cli.{module}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - likewise
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(maestro_es.__version__, "-v", "--version", prog_name="maestro-es")
+def cli() -> None:
+    """Run Maestro studies on a cluster, with every transition in an event log.
+
+    STUDY is a study directory; without it, it is the one that the current directory lies in.
+    """
+
+
+def run_command() -> Any:  # noqa: ANN401 - what a command returns
+    """Run the command that the process was called with; MaestroError if it was called in a wrong way."""
+    try:
+        return cli(prog_name="maestro-es", standalone_mode=False)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "maestro-es"
+        raise MaestroError(f"{error.format_message()} See '{command} --help'.") from None
+    except (click.ClickException, click.Abort) as error:
+        raise MaestroError(str(error) or "left") from None
