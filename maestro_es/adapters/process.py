@@ -20,6 +20,9 @@ from typing import NamedTuple
 _PROC = Path("/proc")
 _STATE, _SESSION = 0, 3  # fields of /proc/PID/stat behind the command's name; see proc(5)
 
+#: How often a command is looked at that is to be ended once it complains, in seconds.
+_LOOK = 0.5
+
 
 class Host(NamedTuple):
     """This host: its name, an id that changes with every boot, and how many cores we may use.
@@ -54,15 +57,41 @@ def _boot_id() -> str:
         return run(["sysctl", "-n", "kern.bootsessionuuid"]).out.strip()
 
 
-def run(argv: Sequence[str], *, timeout: float | None = None, env: Mapping[str, str] | None = None) -> Completed:
-    """Run a command to its end. FileNotFoundError if there is none, TimeoutError after so many seconds."""
-    try:
-        done = subprocess.run(
-            list(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, env=env, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise TimeoutError(f"{os.path.basename(argv[0])} has not answered within {timeout:.0f} s") from None
-    return Completed(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+def run(
+    argv: Sequence[str], *, timeout: float | None = None, env: Mapping[str, str] | None = None, until: str = ""
+) -> Completed:
+    """Run a command to its end, or end it soon after it has complained in the words `until`.
+
+    FileNotFoundError if there is no such command, TimeoutError after so many seconds.
+    """
+    pipe, alone = subprocess.PIPE, bool(until)
+    with subprocess.Popen(
+        list(argv), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=env, start_new_session=alone
+    ) as command:
+        try:
+            out, err = _outputs(command, timeout, until.encode())
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"{os.path.basename(argv[0])} has not answered within {timeout:.0f} s") from None
+        finally:
+            if command.poll() is None:
+                kill(session_members(command.pid) if alone else [command.pid])  # it may be a script around another
+    return Completed(command.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+def _outputs(command: subprocess.Popen[bytes], timeout: float | None, until: bytes) -> tuple[bytes, bytes]:
+    """Return what a command prints: all, or what it has printed when it has complained in these words."""
+    if not until:
+        return command.communicate(timeout=timeout)
+    end = time.monotonic() + (timeout or float("inf"))
+    while True:
+        try:
+            return command.communicate(timeout=min(_LOOK, max(end - time.monotonic(), 0)))
+        except subprocess.TimeoutExpired as error:
+            out, err = error.stdout or b"", error.stderr or b""
+            if until in err:
+                return out, err
+            if time.monotonic() >= end:
+                raise
 
 
 _spawned: set[int] = set()

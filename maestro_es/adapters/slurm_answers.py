@@ -9,7 +9,7 @@ from maestro_es.adapters import process
 from maestro_es.adapters.base import Queued, Seen
 from maestro_es.adapters.imported import runs_script_of
 from maestro_es.core.model import JobState, StepRecord
-from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected
+from maestro_es.core.outcomes import Accepted, Full, InDoubt, Outcome, Rejected
 
 #: One job a line: id, state with the nodes it was given, reason, and the command with its arguments, which may hold
 #: anything but a line break.
@@ -78,6 +78,18 @@ _REFUSALS = re.compile(
     r"|sbatch: error: Invalid generic resource \(gres\) specification"
 )
 
+#: Slurm's names for limits on how many jobs there may be at once; sbatch prints the limit on a line of its own, since
+#: 18.08 at the latest. Limits on what a job may ask for have other names.
+_FULL = re.compile(r"\b((Assoc|QOS)(Grp|Max)SubmitJob\w*|MaxSubmitJobsPerAccount)\b")
+
+#: The name of any limit of accounting, and what is said if one is broken; without a name a plugin of the site says so.
+_LIMIT = re.compile(r"error: (Assoc|QOS|Max)\w+ ")
+_POLICY = "Job violates accounting/QOS policy"
+
+#: What sbatch says before it sleeps for a second, and then for longer and longer, two minutes in all: MaxJobCount is
+#: reached. It has no option against that, so it is ended when it has said it.
+RETRYING = ", sleeping and retrying"
+
 #: sbatch ends with this code when it does not understand its own command line, and says so; ssh in its place, with
 #: which some sites reach it, when the connection is lost.
 _USAGE, _SBATCH = 255, "sbatch: "
@@ -93,10 +105,17 @@ def read_submission(done: process.Completed) -> Outcome:
     found = _JOB_ID.fullmatch(done.out)
     if done.code == 0 and found:
         return Accepted(found[1])
-    refused = said.startswith(_SBATCH) if done.code == _USAGE else done.code > 0 and _REFUSALS.search(said)
-    if refused and not done.out.strip():  # with an id in its answer something may be queued, whatever else it says
+    if done.out.strip():  # with an id in its answer something may be queued, whatever else it says
+        return InDoubt(said or f"sbatch ended with {done.code} and printed {done.out!r}")
+    if done.code < 0 and RETRYING in said:
+        return Full(said)
+    if done.code > 0 and _POLICY in said:
+        named = _LIMIT.search(said)
+        if not named or _FULL.search(said):
+            return Full(said, certain=bool(named))
+    if said.startswith(_SBATCH) if done.code == _USAGE else done.code > 0 and _REFUSALS.search(said):
         return Rejected(said, done.code)
-    return InDoubt(said or f"sbatch ended with {done.code} and printed {done.out!r}")
+    return InDoubt(said or f"sbatch ended with {done.code} and printed nothing")
 
 
 def is_answer(text: str, columns: int) -> bool:

@@ -18,6 +18,7 @@ from maestro_es.adapters.slurm_answers import (
     COLUMNS,
     LIVE,
     QUEUE_FORMAT,
+    RETRYING,
     believed,
     is_answer,
     read_accounts,
@@ -84,7 +85,7 @@ class SlurmJobs:
     def submit(self, command: Sequence[str]) -> Outcome:
         """Submit a job. A command that did not answer in time may have done its work."""
         try:
-            return read_submission(self._run(*command))
+            return read_submission(self._run(*command, until=RETRYING))
         except Unreachable as error:
             return InDoubt(str(error))
 
@@ -147,14 +148,19 @@ class SlurmJobs:
             if any(words in done.err for words in _NOT_HEARD):
                 raise Unreachable(" ".join(done.err.split()))
 
-    def _run(self, command: str, *arguments: str, timeout: float = 0, zone: str = "") -> process.Completed:
-        """Run a command; `zone` is the time zone in which it reads and prints times, if not the user's."""
+    def _run(
+        self, command: str, *arguments: str, timeout: float = 0, zone: str = "", until: str = ""
+    ) -> process.Completed:
+        """Run a command, to its end or `until` it complains in these words.
+
+        `zone` is the time zone in which it reads and prints times, if not the user's.
+        """
         environment = {**self._environment, "TZ": zone} if zone else self._environment
         path = shutil.which(command, path=self._environment.get("PATH"))
         if path is None:
             raise Unreachable(f"{command} is not found in PATH={self._environment.get('PATH')}")
         try:
-            return process.run([path, *arguments], timeout=timeout or _TIMEOUT, env=environment)
+            return process.run([path, *arguments], timeout=timeout or _TIMEOUT, env=environment, until=until)
         except TimeoutError as error:
             raise Unreachable(str(error)) from None
 

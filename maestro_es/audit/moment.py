@@ -47,6 +47,7 @@ def _view(study: OpenStudy, past: Past | None, show: Callable[[Micros], str]) ->
         author=lambda recorded: started(recorded.invocation),
         grace=grace,
         cores=study.context.host.cores,
+        now=past.at if past else study.context.now(),
         show=show,
         ticking=str if past else lambda: _ticking(study),
     )

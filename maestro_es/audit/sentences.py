@@ -72,7 +72,8 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.AttemptAbandoned():
             return f"the attempt was given up, it can't start any more{_evidence(event.evidence)}"
         case e.SubmissionWithdrawn():
-            return "the submission was taken back before it was made"
+            full = f"its scheduler takes no more jobs just now: {event.message}"
+            return f"the submission was taken back: {full if event.message else 'it was not made'}"
         case e.JobDelayed():
             return f"its scheduler says why it waits: {event.reason}"
         case e.JobStarted():

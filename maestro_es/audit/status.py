@@ -26,8 +26,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     `held` counts the steps that a person holds; `held_up`: nothing goes on until one of them is released. `overdue`:
     it runs, but nothing has ticked it for some minutes. `unreachable` maps schedulers that do not answer to what they
-    said. `seq` is the last event that all this adds up to, `at` the time that durations count to. Of the past nobody
-    knows `last_tick` and `overdue`: ticks that find nothing to do are in no log.
+    said; `full` is what the scheduler said if it takes no more jobs just now. `seq` is the last event that all this
+    adds up to, `at` the time that durations count to. Of the past nobody knows `last_tick` and `overdue`: ticks that
+    find nothing to do are in no log.
     """
 
     path: str
@@ -46,6 +47,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     last_tick: Micros | None
     overdue: bool | None
     unreachable: dict[str, str]
+    full: str
     seq: int
     at: Micros
 
@@ -73,6 +75,7 @@ def summarise(study: OpenStudy, past: Past | None = None) -> Summary:
         last_tick=last_tick,
         overdue=None if past else record.status is StudyStatus.RUNNING and _is_overdue(study, last_tick),
         unreachable=dict(record.unreachable),
+        full=record.refusal.message if record.refusal else "",
         seq=past.seq if past else study.log.head.seq,
         at=past.at if past else study.context.now(),
     )

@@ -24,7 +24,7 @@ class View:
 
     `events_of` gives the events of a step, oldest first; `study_events` those of a type about the whole study, newest
     first; `author` who wrote an event; `grace` how long an attempt is looked for. `cores` is what the host that ticks
-    has. `ticking` says whether ticks come; of the past nobody knows it. `show` writes a time.
+    has, `now` the moment. `ticking` says whether ticks come; of the past nobody knows it. `show` writes a time.
     """
 
     graph: Graph
@@ -33,6 +33,7 @@ class View:
     author: Callable[[e.Recorded], str]
     grace: Callable[[StepRecord], Micros]
     cores: int
+    now: Micros
     show: Callable[[Micros], str]
     ticking: Callable[[], str] = str
 

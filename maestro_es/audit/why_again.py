@@ -53,7 +53,8 @@ def _turn(view: View, recorded: e.Recorded, event: _Turn, attempt: int) -> str:
         case e.AttemptAbandoned():
             return f"attempt {attempt} left no trace of a job"
         case e.SubmissionWithdrawn():
-            return f"attempt {attempt} was taken back before it was submitted"
+            full = ", as its scheduler took no more jobs" if event.message else ""
+            return f"attempt {attempt} was taken back before it was submitted{full}"
         case e.StepReset():
             return view.wish(recorded)
         case e.StepImported() | e.StepRecovered():

@@ -7,7 +7,7 @@ from maestro_es.audit.why_again import again
 from maestro_es.audit.why_in_flight import adapter_of, silent_since
 from maestro_es.core import events as e
 from maestro_es.core.model import RELEASED, Phase, StepRecord, StudyStatus
-from maestro_es.core.room import CAREFUL, Room, rooms
+from maestro_es.core.room import CAREFUL, Room, asked_again_at, rooms
 
 #: So many ready steps are counted for a place in the line, and so many parents looked at for the last one to end.
 _LINE = 1000
@@ -69,7 +69,7 @@ def _asked_for(view: View, words: str, request: tuple[e.Recorded, ...]) -> Answe
 
 def _crowded(view: View, record: StepRecord) -> list[Answer]:
     """Return how many steps are in flight and before it, if it has to wait for a place."""
-    room = rooms(view.graph, view.cores)[record.scheduled]
+    room = rooms(view.graph, view.cores, view.now)[record.scheduled]
     next_tick = room.requests(_LINE)
     if next_tick >= _LINE:
         return []
@@ -80,7 +80,8 @@ def _crowded(view: View, record: StepRecord) -> list[Answer]:
         return []
     place = f"{f'at least {_LINE}' if before is None else before or 'none'} before it in the line"
     if room.limit is None or (before is not None and before < room.free(_LINE)):
-        return [_careful(view, record, place)]
+        full = room.accepted is not None and not (room.in_doubt and room.accepted > CAREFUL)
+        return [_full(view, record, room, place) if full else _careful(view, record, place)]
     limit = f"the throttle is {room.limit}" if room.throttled else f"its host has {room.limit} slots for local steps"
     return [Answer(f"{limit}: {room.taken} in flight, {place}", _limited_by(view, room))]
 
@@ -93,6 +94,23 @@ def _careful(view: View, record: StepRecord, place: str) -> Answer:
         f"{doubtful.name}: {place}"
     )
     return Answer(words, tuple(view.events_of(doubtful.number)[-1:]))
+
+
+def _full(view: View, record: StepRecord, room: Room, place: str) -> Answer:
+    """Return that the scheduler took no more jobs when it was asked last, or once, and when it is asked again."""
+    study, name = view.graph.study, adapter_of(view, record)
+    refusal = study.refusal
+    if refusal is None:
+        least = f"at most {room.accepted} job{'' if room.accepted == 1 else 's'}"
+        words = f"a tick requests {least}, as {name} once took no more than {study.capacity} of this study"
+        return Answer(f"{words}: {place}")
+    words = f"{name} took no more jobs at {view.show(refusal.at)} ({refusal.message})"
+    again = f"asked for {room.accepted} again by the next tick"
+    if not room.accepted:
+        again = f"asked again when one of this study has ended, or after {view.show(asked_again_at(refusal))}"
+    said = view.events_of(refusal.step)
+    proof = [r for r in said if isinstance(r.event, e.SubmissionWithdrawn) and r.event.message]
+    return Answer(f"{words}; it has {room.taken} of this study, and is {again}: {place}", tuple(proof[-1:]))
 
 
 def _limited_by(view: View, room: Room) -> tuple[e.Recorded, ...]:

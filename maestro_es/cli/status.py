@@ -163,5 +163,7 @@ def _warnings(summary: Summary) -> Iterator[str]:
         yield f"Nothing goes on until held steps are released: 'maestro-es release {summary.path} STEP...'"
     if summary.overdue:
         yield f"WARNING: nothing ticks this study: is cron set up? Try 'maestro-es tick {summary.path}'"
+    if summary.full:
+        yield f"Its scheduler takes no more jobs just now, and is asked again: {summary.full}"
     for name, message in summary.unreachable.items():
         yield f"WARNING: {name} does not answer, so nothing is known of its jobs: {message}"

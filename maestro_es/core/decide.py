@@ -142,7 +142,7 @@ def start_ready(graph: Graph, seen: Observations) -> list[Draft]:
     study = graph.study
     if study.paused or study.cancelling or study.settings.dry_run:
         return []
-    local, scheduled = rooms(graph, seen.cores)
+    local, scheduled = rooms(graph, seen.cores, seen.now)
     drafts: list[Draft] = []
     most = study.open_steps
     jobs = 0 if seen.silent else scheduled.requests(most)

@@ -250,9 +250,13 @@ class AttemptAbandoned(Event, frozen=True):
 
 
 class SubmissionWithdrawn(Event, frozen=True):
-    """The poller took its own request back before it called the scheduler; its claim makes sure of that."""
+    """The poller took its own request back, so the attempt can never start: the poller holds its claim.
+
+    `message` is what the scheduler said that takes no more jobs just now; empty if it was not called.
+    """
 
     token: str
+    message: str = ""
 
 
 class JobDelayed(Event, frozen=True):

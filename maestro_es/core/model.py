@@ -210,12 +210,22 @@ class StepRecord(msgspec.Struct):
     blocker: int | None = None
 
 
+class Refusal(msgspec.Struct, frozen=True):
+    """The scheduler takes no more jobs: what it said last, when, of which step, and how often in a row."""
+
+    message: str
+    at: Micros
+    step: int
+    times: int = 1
+
+
 class StudyRecord(msgspec.Struct):
     """The state of the study as a whole, but for its steps.
 
-    `unreachable` maps the adapters that did not answer last time to what they said; `host` and `boot_id` are those of
-    the last process that wrote, `unseen_boot` is the boot id before that if no tick has noted the reboot yet. `steps`,
-    `open_steps` (those not done) and `states` (steps by state) are counts.
+    `unreachable` maps the adapters that did not answer last time to what they said. `refusal` is what the scheduler
+    said if it took no job the last time, `capacity` how many it had of this study when it last said so (None: never).
+    `host` and `boot_id` are those of the last process that wrote, `unseen_boot` is the boot id before that if no tick
+    has noted the reboot yet. `steps`, `open_steps` (those not done) and `states` (steps by state) are counts.
     """
 
     study_id: str = ""
@@ -232,6 +242,8 @@ class StudyRecord(msgspec.Struct):
     boot_id: str = ""
     unseen_boot: str = ""
     unreachable: dict[str, str] = {}
+    refusal: Refusal | None = None
+    capacity: int | None = None
     steps: int = 0
     open_steps: int = 0
     states: dict[str, int] = {}

@@ -12,7 +12,7 @@ import msgspec
 
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Cause, Micros, Phase
+from maestro_es.core.model import Cause, Micros, Phase, StepRecord
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -36,6 +36,16 @@ class InDoubt(msgspec.Struct, frozen=True):
     message: str
 
 
+class Full(msgspec.Struct, frozen=True):
+    """The scheduler takes no more jobs just now, and the attempt's claim is ours.
+
+    Not `certain`: its words may as well mean that it will never take this one.
+    """
+
+    message: str
+    certain: bool = True
+
+
 class Unwritable(msgspec.Struct, frozen=True):
     """The scheduler was not called: the step's script could not be made."""
 
@@ -43,10 +53,10 @@ class Unwritable(msgspec.Struct, frozen=True):
 
 
 class NotCalled(msgspec.Struct, frozen=True):
-    """The scheduler was not called, as it had left another call without an answer; the attempt's claim is ours."""
+    """The scheduler was not called, as another call got no answer, or no room; the attempt's claim is ours."""
 
 
-Outcome = Union[Accepted, Rejected, InDoubt, Unwritable, NotCalled]
+Outcome = Union[Accepted, Rejected, InDoubt, Full, Unwritable, NotCalled]
 
 
 def outcome_events(
@@ -66,17 +76,30 @@ def outcome_events(
                 script_digest=script_digest,
             )
             return [submitted, e.JobStarted(token=token, at=at, host=outcome.host)] if outcome.host else [submitted]
-        case Rejected():
-            rejected = e.SubmissionRejected(token=token, message=outcome.message, exit_code=outcome.exit_code)
-            attempts = graph.study.settings.submission_attempts
-            if record.rejections + 1 < attempts:
-                return [rejected]
-            times = f" ({attempts} times)" if attempts > 1 else ""
-            message = f"submission refused{times}: {outcome.message}"
-            return [rejected, e.StepFailed(at=at, cause=Cause.REJECTED, message=message)]
+        case Rejected() | Full():
+            return _refuse(graph, record, outcome, at)
         case Unwritable():
             return [e.StepFailed(token=token, at=at, cause=Cause.SCRIPT, message=outcome.message)]
         case InDoubt():
             return [e.SubmissionUnanswered(token=token, message=outcome.message)]
         case NotCalled():
             return [e.SubmissionWithdrawn(token=token)]
+
+
+def _refuse(graph: Graph, record: StepRecord, outcome: Rejected | Full, at: Micros) -> list[e.AnyEvent]:
+    """Return that a step waits for room, or that it was refused and ends if it has had all its submission attempts.
+
+    If it is not certain that room is all that it needs, it waits as long as there may be another job of the study.
+    """
+    if isinstance(outcome, Full):
+        others = (other for other in graph.in_flight() if other.scheduled and other.number != record.number)
+        if outcome.certain or any(others):
+            return [e.SubmissionWithdrawn(token=record.token, message=outcome.message)]
+        outcome = Rejected(outcome.message)
+    rejected = e.SubmissionRejected(token=record.token, message=outcome.message, exit_code=outcome.exit_code)
+    attempts = graph.study.settings.submission_attempts
+    if record.rejections + 1 < attempts:
+        return [rejected]
+    times = f" ({attempts} times)" if attempts > 1 else ""
+    message = f"submission refused{times}: {outcome.message}"
+    return [rejected, e.StepFailed(at=at, cause=Cause.REJECTED, message=message)]

@@ -5,24 +5,30 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Phase, is_local
+from maestro_es.core.model import Micros, Phase, Refusal, StudyRecord, is_local
 
 #: How many jobs are requested in one tick while the outcome of a submission is not known: the scheduler may be in
 #: trouble, and what it is not called for any more must be taken back.
 CAREFUL = 16
+
+#: So long, in microseconds, a scheduler that takes no more jobs is not asked again if none of the study has ended: the
+#: first number, then twice that, and so on up to the second.
+PATIENCE = (15 * 1_000_000, 600 * 1_000_000)
 
 
 class Room(NamedTuple):
     """Of one kind of steps, local or scheduled: so many are `taken`, and the `limit` (None: there is none).
 
     `throttled` says that the limit is the throttle, not the slots for local steps. `in_doubt`: nobody knows of one of
-    them whether the scheduler has it.
+    them whether the scheduler has it. `accepted` is how many more the scheduler is asked to take, after it has once
+    taken no more (None: it never said so).
     """
 
     taken: int
     limit: int | None
     throttled: bool
     in_doubt: bool = False
+    accepted: int | None = None
 
     def free(self, most: int) -> int:
         """Return how many more may be in flight, `most` if there is no limit."""
@@ -30,10 +36,11 @@ class Room(NamedTuple):
 
     def requests(self, most: int) -> int:
         """Return how many of `most` steps the next tick requests, if it sees nothing new."""
-        return min(self.free(most), CAREFUL if self.in_doubt else most)
+        few = CAREFUL if self.in_doubt else most
+        return min(self.free(most), few, most if self.accepted is None else self.accepted)
 
 
-def rooms(graph: Graph, cores: int) -> tuple[Room, Room]:
+def rooms(graph: Graph, cores: int, now: Micros) -> tuple[Room, Room]:
     """Return the room for local steps on a host with so many cores, and for scheduled ones."""
     settings = graph.study.settings
     local = scheduled = 0
@@ -47,5 +54,25 @@ def rooms(graph: Graph, cores: int) -> tuple[Room, Room]:
     throttled = 0 < throttle < slots and is_local(graph.study.adapter)
     return (
         Room(local, throttle if throttled else slots, throttled),
-        Room(scheduled, throttle or None, throttle > 0, in_doubt),
+        Room(scheduled, throttle or None, throttle > 0, in_doubt, _accepted(graph.study, scheduled, now)),
     )
+
+
+def _accepted(study: StudyRecord, taken: int, now: Micros) -> int | None:
+    """Return for how many more jobs a scheduler is asked that has once taken no more.
+
+    For each of ours that has ended since then, and for one more, as there may be room for it. As long as that is
+    taken, the number doubles with each tick.
+    """
+    if study.capacity is None:
+        return None
+    refusal = study.refusal
+    if refusal and taken >= study.capacity and refusal.at <= now < asked_again_at(refusal):
+        return 0
+    return abs(taken - study.capacity) + 1
+
+
+def asked_again_at(refusal: Refusal) -> Micros:
+    """Return when a scheduler that takes no more jobs is asked again at the latest."""
+    first, longest = PATIENCE
+    return refusal.at + min(first << min(refusal.times - 1, 32), longest)

@@ -7,7 +7,7 @@ from typing import Any
 
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import IN_FLIGHT, RELEASED, Phase, State, StepRecord, SubmissionKind
+from maestro_es.core.model import IN_FLIGHT, RELEASED, Phase, Refusal, State, StepRecord, SubmissionKind
 from maestro_es.core.transitions import connect, expect, move, refusal, release, retract
 
 
@@ -90,6 +90,8 @@ def _submitted(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.
     record.message = ""
     if record.submitted_at is None:
         record.submitted_at = record.requested_at
+    if record.scheduled and not event.adopted:
+        graph.study.refusal = None
     move(graph, record, record.state, Phase.SUBMITTED)
 
 
@@ -97,6 +99,7 @@ def _rejected(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.S
     expect(record, recorded, Phase.REQUESTED)
     record.rejections += 1
     record.message = event.message
+    graph.study.refusal = None
     move(graph, record, record.state, Phase.READY)
 
 
@@ -111,8 +114,12 @@ def _abandoned(graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e
     move(graph, record, record.state, Phase.READY)
 
 
-def _withdrawn(graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.SubmissionWithdrawn) -> None:
+def _withdrawn(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.SubmissionWithdrawn) -> None:
     expect(record, recorded, Phase.REQUESTED)
+    if event.message:
+        times = graph.study.refusal.times + 1 if graph.study.refusal else 1
+        graph.study.refusal = Refusal(event.message, recorded.recorded_at, record.number, times)
+        graph.study.capacity = sum(other.scheduled and other.phase is Phase.SUBMITTED for other in graph.in_flight())
     move(graph, record, record.state, Phase.READY)
 
 

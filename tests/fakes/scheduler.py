@@ -17,6 +17,7 @@ The answers are:
 
     accept   the job is queued, and its id is the answer
     refuse   nothing is queued, and the answer says so
+    full     nothing is queued, as there is no room
     doubt    the job is queued, and there is no answer: the command was killed, or said "socket timed out"
     deaf     nothing is queued, and there is no answer
     late     there is no answer, and the job shows only when the test says `deliver`
@@ -38,7 +39,7 @@ from maestro_es.adapters import process
 from maestro_es.adapters.base import Job, Queued, Seen
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
-from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected
+from maestro_es.core.outcomes import Accepted, Full, InDoubt, Outcome, Rejected
 from maestro_es.errors import Unreachable
 
 _KEEP_CODE = 'code=$1; shift; "$@"; echo $? >"$code.new"; mv "$code.new" "$code"'
@@ -90,8 +91,8 @@ class FakeScheduler:
         answer = self._next_answer()
         if answer == "refuse":
             return Rejected("fake: invalid partition", 1)
-        if answer == "deaf":
-            return InDoubt("fake: no answer")
+        if answer in ("deaf", "full"):
+            return Full("fake: no room") if answer == "full" else InDoubt("fake: no answer")
         queued = self._add(job, like_last=answer == "reuse", shown=answer != "late")
         if answer == "lose":
             self._path(queued).unlink()

@@ -26,12 +26,15 @@ from maestro_es.core.evidence import (
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, State, StepRecord
 from maestro_es.core.observations import Observations
-from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected, outcome_events
+from maestro_es.core.outcomes import Accepted, Full, InDoubt, Outcome, Rejected, outcome_events
 from maestro_es.core.reducer import apply
 from maestro_es.core.settle import jobs_to_end
 
-#: So long, in ticks, an attempt is looked for before its claim is made.
-GRACE = 3
+#: The time between two ticks, in microseconds.
+TICK = 60_000_000
+
+#: So long an attempt is looked for before its claim is made.
+GRACE = 3 * TICK
 
 #: What may become of a job; most end well.
 FATES = ("finish",) * 4 + ("fail", "time out", "node", "vanish", "mute", "kill and requeue", "never start")
@@ -71,6 +74,9 @@ class Scheduler:
     def submit(self, token: str) -> Outcome:
         if self.happens(0.1):
             return Rejected("busy", 1)
+        if self.happens(0.2):
+            self.claims.setdefault(token, "abandoned")
+            return Full("no room", certain=self.rng.random() < 0.8)
         if self.happens(0.2):
             return InDoubt("killed before it got through")
         first = self.take(token)
@@ -175,7 +181,7 @@ class Poller:
             self.events.append(recorded)
 
     def tick(self) -> None:
-        self.time += 1
+        self.time += TICK
         drafts: list[Draft] = []
 
         def record(more: list[Draft]) -> None:

@@ -77,7 +77,7 @@ def moves(graph: Graph, number: int, rng: random.Random) -> list[Draft]:
         (number, e.SubmissionRequested(attempt=attempt, token=f"t{number}-{attempt}", kind=kind)),
         (number, e.JobSubmitted(token=token, job_id=str(rng.random()), host=rng.choice(["", "node1"]))),
         (number, e.SubmissionRejected(token=token, message="busy")),
-        (number, e.SubmissionWithdrawn(token=token)),
+        (number, e.SubmissionWithdrawn(token=token, message=rng.choice(["", "no room"]))),
         (number, e.AttemptAbandoned(token=token, evidence=())),
         (number, e.JobStarted(token=token, at=rng.randrange(10**6))),
         (number, e.StepFinished(token=token, at=rng.randrange(10**6))),

@@ -61,10 +61,10 @@ def check(events: Sequence[e.Recorded], seq: int, graph: MemoryGraph) -> None:
         assert found[-1] <= seq
         assert answer.evidence == tuple(events[number - 1] for number in found)
         check_words(record, answer.words)
-    assert requested == requested_by_a_tick(graph, view.cores)
+    assert requested == requested_by_a_tick(graph, view.cores, view.now)
 
 
-def requested_by_a_tick(graph: MemoryGraph, cores: int) -> set[int]:
+def requested_by_a_tick(graph: MemoryGraph, cores: int, now: int) -> set[int]:
     """Return the steps that a tick requests if nothing has happened since the last event."""
     if graph.study.status is not StudyStatus.RUNNING:
         return set()
@@ -74,10 +74,10 @@ def requested_by_a_tick(graph: MemoryGraph, cores: int) -> set[int]:
     def record(more: list[Draft]) -> None:
         drafts.extend(more)
         for step, event in more:
-            apply(copy, e.Recorded(10**6, 10**6, 1, step, event))
+            apply(copy, e.Recorded(10**6, now, 1, step, event))
 
     silent = copy.study.adapter["type"] in copy.study.unreachable
-    decide(copy, Observations(now=10**6, host="h", boot_id="b", salt="s", cores=cores, silent=silent), record)
+    decide(copy, Observations(now=now, host="h", boot_id="b", salt="s", cores=cores, silent=silent), record)
     return set(submissions(drafts))
 
 

@@ -114,6 +114,7 @@ def test_json_is_one_object_with_the_study_and_its_steps(run, study):
         "last_tick": None,
         "overdue": True,
         "unreachable": {},
+        "full": "",
         "seq": data["study"]["seq"],
         "at": data["study"]["at"],
     }

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
+
+import pytest
 
 from maestro_es.adapters import process
 from tests.fakes.processes import wait_for
@@ -38,6 +41,26 @@ def test_a_session_has_the_children_of_its_leader():
 
     wait_for(lambda: not process.session_members(pid))
     process.reap()
+
+
+@pytest.mark.parametrize("command", ["exec sleep 60", "sleep 60", "sleep 60 & sleep 60 & wait"])
+def test_a_command_is_ended_with_all_that_it_has_started_once_it_complains(command, tmp_path):
+    script = f"echo $$ >{tmp_path}/pid; echo 17; echo 'no room, retrying' >&2; {command}"
+
+    began = time.monotonic()
+    done = process.run(["/bin/sh", "-c", script], until="retrying", timeout=30)
+
+    assert time.monotonic() - began < 10
+    assert done == (-9, "17\n", "no room, retrying\n")
+    wait_for(lambda: not process.session_members(int((tmp_path / "pid").read_text())))
+
+
+def test_a_command_that_does_not_complain_is_waited_for_as_long_as_is_set():
+    script = "echo 17; sleep 0.6; echo so >&2; exit 3"
+    assert process.run(["/bin/sh", "-c", script], until="retrying", timeout=30) == (3, "17\n", "so\n")
+    assert process.run(["/bin/sh", "-c", script], until="retrying") == (3, "17\n", "so\n")
+    with pytest.raises(TimeoutError, match="sh has not answered within 1 s"):
+        process.run(["/bin/sh", "-c", "sleep 60"], until="retrying", timeout=0.6)
 
 
 def test_this_host_has_a_name_an_id_of_its_boot_and_cores():

@@ -445,6 +445,22 @@ def test_a_report_left_by_a_tick_that_died_is_removed_without_a_word(cluster: Be
 # -- limits ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_scheduler_without_room_is_asked_once_in_a_tick_and_no_step_fails(cluster: Bench, monkeypatch):
+    monkeypatch.setattr("maestro_es.core.room.PATIENCE", (1, 1))
+    cluster.create(*(Step(f"s{n}", cluster.sign, scheduled=True) for n in range(6)))
+    cluster.scheduler.plan("accept", "accept", "full", "full", "full")
+    cluster.tick()
+    assert len(cluster.events(e.JobSubmitted)) == 2
+    assert [event.message for event in cluster.events(e.SubmissionWithdrawn)] == ["fake: no room", "", "", ""]
+    cluster.tick()
+    assert [event.message for event in cluster.events(e.SubmissionWithdrawn)[4:]] == ["fake: no room"]
+
+    cluster.scheduler.switch("autostart")
+    cluster.scheduler.start()
+    assert cluster.finish() is StudyStatus.FINISHED
+    assert len(cluster.signed()) == 6
+
+
 def test_the_throttle_bounds_the_jobs_in_the_queue(cluster: Bench):
     cluster.settings = Settings(submission_throttle=2)
     cluster.create(*(Step(f"s{n}", scheduled=True) for n in range(5)))

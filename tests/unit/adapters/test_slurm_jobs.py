@@ -17,11 +17,12 @@ from maestro_es.adapters.slurm_answers import (
 )
 from maestro_es.adapters.slurm_jobs import slurm_environment
 from maestro_es.core.model import JobState
-from maestro_es.core.outcomes import Accepted, InDoubt, Rejected
+from maestro_es.core.outcomes import Accepted, Full, InDoubt, Rejected
 
 REFUSED = "sbatch: error: Batch job submission failed: Invalid partition name specified"
 LIMIT = (
-    "sbatch: error: QOSMaxSubmitJobPerUserLimit sbatch: error: Batch job submission failed: Job violates accounting"
+    "sbatch: error: {}\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit "
+    "limit, user's size and/or time limits)"
 )
 SILENT = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
 LATE = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
@@ -50,7 +51,6 @@ def test_an_id_is_an_accepted_job(out, job_id):
         (1, "sbatch: error: Batch job submission failed: More processors requested than permitted"),
         (1, "sbatch: error: Batch job submission failed: Requested reservation is invalid"),
         (1, "sbatch: error: Batch job submission failed: Required partition not available (inactive or drain)"),
-        (1, LIMIT),
         (1, "sbatch: error: Invalid generic resource (gres) specification"),
         (255, "sbatch: error: Invalid --time specification"),
         (255, "sbatch: unrecognized option '--foo'"),
@@ -58,6 +58,41 @@ def test_an_id_is_an_accepted_job(out, job_id):
 )
 def test_a_known_refusal_is_a_rejection_in_slurms_own_words(code, err):
     assert read_submission(Completed(code, "", err)) == Rejected(err, code)
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "AssocMaxSubmitJobLimit",
+        "AssocGrpSubmitJobsLimit",
+        "QOSMaxSubmitJobPerUserLimit",
+        "QOSGrpSubmitJobsLimit",
+        "MaxSubmitJobsPerAccount",
+    ],
+)
+def test_a_limit_on_how_many_jobs_there_are_will_pass(limit):
+    said = LIMIT.format(limit)
+    assert read_submission(Completed(1, "", said)) == Full(" ".join(said.split()))
+
+
+@pytest.mark.parametrize(
+    "limit", ["QOSMaxWallDurationPerJobLimit", "QOSMaxCpuPerUserLimit", "MaxCpuPerAccount", "QOSMinCpuNotSatisfied"]
+)
+def test_a_limit_on_what_a_job_may_ask_for_is_a_refusal(limit):
+    said = LIMIT.format(limit)
+    assert read_submission(Completed(1, "", said)) == Rejected(" ".join(said.split()), 1)
+
+
+@pytest.mark.parametrize("more", ["", "sbatch: error: Come back tomorrow.\n"])
+def test_a_limit_without_a_name_may_pass_or_not(more):
+    said = more + LIMIT.partition("\n")[2]
+    assert read_submission(Completed(1, "", said)) == Full(" ".join(said.split()), certain=False)
+
+
+def test_a_command_that_was_ended_when_it_began_to_try_again_and_again_has_found_no_room():
+    said = "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying"
+    assert read_submission(Completed(-9, "", said)) == Full(said)
+    assert isinstance(read_submission(Completed(-9, "17\n", said)), InDoubt)  # it did, and had it
 
 
 @pytest.mark.parametrize(

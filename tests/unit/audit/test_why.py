@@ -176,6 +176,28 @@ def test_while_a_submission_is_in_doubt_few_jobs_are_requested_in_a_tick():
     assert evidence == ["StepAdded", "SubmissionRequested"]
 
 
+def test_a_step_for_which_the_scheduler_has_no_room_says_what_that_said_and_when_it_is_asked_again():
+    study = scheduled()
+    for name in "abc":
+        study.add(name, scheduled=True)
+    study.submit(1)
+    study.do(e.SubmissionWithdrawn(token=study.request(2), message="AssocMaxSubmitJobLimit"), 2)
+    words, evidence = asked(study, 2)
+    assert words.startswith("b is ready to run, but slurm took no more jobs at 12s (AssocMaxSubmitJobLimit); it has 1")
+    assert "and is asked again when one of this study has ended, or after 15012s: none before it" in words
+    assert words.endswith("attempt 1 was taken back before it was submitted, as its scheduler took no more jobs")
+    assert evidence == ["StepAdded", "SubmissionWithdrawn"]
+    study.do(e.StepFinished(token=study.step(1).token, at=1), 1)
+    assert asked(study, 3)[0] == "c is ready to run: the next tick submits it"
+    study.submit(2)
+    study.add("d", scheduled=True)
+    study.add("e", scheduled=True)
+    assert asked(study, 4)[0] == (
+        "d is ready to run, but a tick requests at most 1 job, as slurm once took no more than 1 of this study: "
+        "1 before it in the line"
+    )
+
+
 def test_a_dry_run_runs_nothing():
     study = two(Study(dry_run=True))
     assert asked(study, 1)[0] == (

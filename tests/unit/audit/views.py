@@ -32,6 +32,7 @@ def view_at(events: Sequence[e.Recorded], seq: int, *, graph: Graph | None = Non
         author=author,
         grace=lambda _: GRACE,
         cores=4,
+        now=known[-1].recorded_at,
         show=lambda at: f"{at // 1000}s",
         ticking=lambda: ticking,
     )

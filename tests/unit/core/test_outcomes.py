@@ -8,7 +8,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import Cause, Phase
-from maestro_es.core.outcomes import Accepted, InDoubt, NotCalled, Outcome, Rejected, Unwritable, outcome_events
+from maestro_es.core.outcomes import Accepted, Full, InDoubt, NotCalled, Outcome, Rejected, Unwritable, outcome_events
 from tests.unit.core.making import Study
 
 ALL = [
@@ -17,6 +17,8 @@ ALL = [
     Rejected("no"),
     InDoubt("killed"),
     Unwritable("full"),
+    Full("no room"),
+    Full("no room, or never", certain=False),
     NotCalled(),
 ]
 
@@ -88,6 +90,33 @@ def test_a_submission_that_was_not_made_is_withdrawn():
     study, number, token = requested()
 
     assert outcome_events(study.graph, number, token, NotCalled(), 500) == [e.SubmissionWithdrawn(token=token)]
+
+
+def test_a_step_for_which_there_is_no_room_is_taken_back_with_the_schedulers_words():
+    study, number, token = requested()
+
+    events = outcome_events(study.graph, number, token, Full("no room"), 500)
+
+    assert events == [e.SubmissionWithdrawn(token=token, message="no room")]
+
+
+def test_words_that_may_mean_never_are_a_refusal_once_no_other_job_of_the_study_is_left():
+    study = Study(adapter={"type": "slurm"})
+    first, second = study.add("a", scheduled=True), study.add("b", scheduled=True)
+    study.submit(first)
+    token = study.request(second)
+    maybe = Full("violates policy", certain=False)
+
+    assert outcome_events(study.graph, second, token, maybe, 500) == [
+        e.SubmissionWithdrawn(token=token, message="violates policy")
+    ]
+
+    study.do(e.StepFinished(token=study.step(first).token, at=1), first)
+
+    assert outcome_events(study.graph, second, token, maybe, 500) == [
+        e.SubmissionRejected(token=token, message="violates policy"),
+        e.StepFailed(at=500, cause=Cause.REJECTED, message="submission refused: violates policy"),
+    ]
 
 
 def test_a_step_whose_script_can_not_be_written_fails_alone():

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core.model import Cause, Phase, State, SubmissionKind
+from maestro_es.core.model import Cause, Phase, Refusal, State, SubmissionKind
 from maestro_es.errors import InvalidTransition
 from tests.unit.core.making import RESTARTABLE, Study, check_counts
 
@@ -98,6 +98,27 @@ def test_a_request_that_is_withdrawn_leaves_no_count_behind(study: Study):
 
     step = study.step(number)
     assert (step.phase, step.abandoned, step.rejections, step.attempt) == (Phase.READY, 0, 0, 1)
+
+
+def test_what_a_full_scheduler_said_is_kept_until_it_takes_a_job_again():
+    study = Study(adapter={"type": "slurm"})
+    first, second, near = study.add("a", scheduled=True), study.add("b", scheduled=True), study.add("c")
+    study.submit(first)
+    study.submit(near)
+    record = study.graph.study
+
+    full = study.do(e.SubmissionWithdrawn(token=study.request(second), message="no room"), second)
+
+    assert (record.refusal, record.capacity) == (Refusal("no room", full.recorded_at, second, 1), 1)
+    full = study.do(e.SubmissionWithdrawn(token=study.request(second), message="none yet"), second)
+    assert (record.refusal, record.capacity) == (Refusal("none yet", full.recorded_at, second, 2), 1)
+    study.do(e.SubmissionWithdrawn(token=study.request(second)), second)
+    assert record.refusal is not None
+    study.submit(second)
+    assert study.graph.study.refusal is None
+    assert study.graph.study.capacity == 1
+    study.do(e.SettingsChanged(what="adapter", before={}, after={"type": "lsf"}))
+    assert study.graph.study.capacity is None
 
 
 def test_a_new_attempt_knows_no_job_of_the_one_before_and_keeps_the_first_times(study: Study):

@@ -1,0 +1,124 @@
+"""A cluster that takes no more jobs just now, and one that will never take this one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from maestro_es.core import events as e
+from maestro_es.core.model import StudyStatus
+from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.tick import tick
+from tests.e2e.command import maestro_es
+from tests.slurm.cluster import Cluster
+from tests.slurm.configuration import Options
+from tests.slurm.conftest import export, started
+from tests.slurm.studies import CONTEXT, events, finish, ledger, states, step
+
+
+@pytest.fixture(scope="module")
+def enforcing_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    options = Options(accounting=True, conf=("AccountingStorageEnforce=limits,qos",))
+    with started(tmp_path_factory.mktemp("slurm"), options) as cluster:
+        _manage(cluster, "add", "account", "mine")
+        _manage(cluster, "add", "user", "root", "account=mine")
+        _manage(cluster, "add", "qos", "small")
+        _manage(cluster, "modify", "user", "root", "set", "qos+=small")
+        yield cluster
+
+
+@pytest.fixture
+def limited(enforcing_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A cluster that enforces the limits of the account "mine" and of the quality of service "small": none so far."""
+    export(enforcing_cluster, monkeypatch)
+    yield enforcing_cluster
+    enforcing_cluster.recover()
+    _limit(enforcing_cluster, "user", "MaxSubmitJobs=-1")
+    for limit in ("MaxSubmitJobsPerUser", "GrpSubmitJobs", "MaxWall", "Flags"):
+        _limit(enforcing_cluster, "qos", f"{limit}=-1")
+
+
+def _manage(cluster: Cluster, *words: str) -> None:
+    done = cluster.run("sacctmgr", "--immediate", *words)
+    assert done.returncode == 0, done
+
+
+def _limit(cluster: Cluster, what: str, limit: str) -> None:
+    whose = ("user", "where", "name=root", "account=mine") if what == "user" else ("qos", "small")
+    _manage(cluster, "modify", *whose, "set", limit)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask a scheduler that is full soon again."""
+    monkeypatch.setattr("maestro_es.core.room.PATIENCE", (200_000, 1_000_000))
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    ("what", "limit", "said"),
+    [
+        ("user", "MaxSubmitJobs=3", "AssocMaxSubmitJobLimit"),
+        ("qos", "MaxSubmitJobsPerUser=3", "QOSMaxSubmitJobPerUserLimit"),
+        ("qos", "GrpSubmitJobs=3", "QOSGrpSubmitJobsLimit"),
+    ],
+)
+def test_a_limit_on_how_many_jobs_there_are_holds_steps_back_and_fails_none(limited, launch, what, limit, said):
+    _limit(limited, what, limit)
+    root = launch(*(step(f"s{number}", "sleep 1", qos="small") for number in range(12)))
+    with OpenStudy(root, CONTEXT) as study:
+        tick(study)
+        assert len(list(study.graph.in_flight())) == 3
+        [ready] = study.graph.ready(scheduled=True, limit=1)
+
+    assert said in maestro_es("status", root).stdout
+    why = maestro_es("why", root, ready.name).stdout
+    assert f"{ready.name} is ready to run, but slurm took no more jobs at " in why
+    assert said in why
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 12
+    assert events(root, e.SubmissionRejected) == events(root, e.AttemptAbandoned) == []
+    withdrawn = events(root, e.SubmissionWithdrawn)
+    assert len(withdrawn) < 50
+    assert said in next(event.message for event in withdrawn if event.message)
+
+
+def test_a_limit_that_has_room_for_nobody_is_asked_about_now_and_then_until_it_is_lifted(limited, launch):
+    _limit(limited, "user", "MaxSubmitJobs=0")
+    root = launch(step("one"), step("two"))
+    for _ in range(3):
+        with OpenStudy(root, CONTEXT) as study:
+            tick(study)
+    assert len(events(root, e.SubmissionRequested)) == 2  # when it was launched
+    _limit(limited, "user", "MaxSubmitJobs=-1")
+    assert finish(root) is StudyStatus.FINISHED  # some 15 s later
+
+
+def test_a_limit_on_what_a_job_may_ask_for_fails_the_step_in_slurms_own_words(limited, launch):
+    _limit(limited, "qos", "Flags=DenyOnLimit")
+    _limit(limited, "qos", "MaxWall=10")
+    root = launch(step("long", qos="small", walltime="60"), step("short", qos="small", walltime="5"))
+
+    assert finish(root) is StudyStatus.FAILURE
+
+    assert states(root) == {"long": "FAILED", "short": "FINISHED"}
+    [rejected] = events(root, e.SubmissionRejected)
+    assert "QOSMaxWallDurationPerJobLimit" in rejected.message
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_full_queue_holds_up_neither_the_tick_nor_the_study(start_cluster, launch):
+    """Slurm counts jobs that have ended, too, until it forgets them; sbatch itself would try again for two minutes."""
+    start_cluster(Options(conf=("MaxJobCount=5",), min_job_age=2))
+    root = launch(*(step(f"s{number}") for number in range(8)))
+    with OpenStudy(root, CONTEXT) as study:
+        began = time.monotonic()
+        tick(study)
+        assert time.monotonic() - began < 5
+
+    assert "sleeping and retrying" in maestro_es("status", root).stdout
+    assert finish(root, seconds=100) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 8
+    assert events(root, e.AttemptAbandoned) == []
