@@ -52,6 +52,8 @@ _STATES = {
     "BOOT_FAIL": JobState.HARDWARE_FAILED,
 }
 
+_CANCELLED_BY_NOBODY = "CANCELLED"
+
 LIVE = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 
 #: Of several jobs with one token: one that runs, that waits, that does who knows what, and one that is over.
@@ -169,12 +171,21 @@ def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepR
         if len(parts) < COLUMNS:
             continue
         job_id, word, codes, command = parts
-        found = Seen(job_state(word), f"{word} {codes}", _exit_code(codes), job_id)
+        found = Seen(_in_accounts(word), f"{word} {codes}", _exit_code(codes), job_id)
         seen.update((token, found) for token in wanted.intersection(command.split()))
         step = maestros.get(job_id)
         if step and runs_script_of(step, command):
             seen[step.token] = found
     return seen
+
+
+def _in_accounts(word: str) -> JobState:
+    """Return what a word of sacct's means: it names who has cancelled a job, ``CANCELLED by 1000``.
+
+    Where it names nobody, Slurm has thrown the job away: so do accounts end what a controller that starts without its
+    old state does not know.
+    """
+    return JobState.HARDWARE_FAILED if word == _CANCELLED_BY_NOBODY else job_state(word)
 
 
 def read_facts(text: str) -> dict[str, str]:

@@ -277,3 +277,8 @@ def test_accounts_are_matched_by_token_and_the_last_run_counts():
 def test_slurm_forgets_too_soon_if_it_does_between_two_ticks_and_keeps_no_accounts(age, accounts, forgets):
     assert forgets_within({"MinJobAge": age, "AccountingStorageType": accounts}, 60) is forgets
     assert not forgets_within({}, 60)
+
+
+def test_accounts_name_who_has_cancelled_a_job_else_slurm_has_thrown_it_away():
+    found = read_accounts("7|CANCELLED by 0|0:0|runner.sh A\n8|CANCELLED|0:0|runner.sh B\n", ["A", "B"])
+    assert [found[token].state for token in "AB"] == [JobState.CANCELLED, JobState.HARDWARE_FAILED]
