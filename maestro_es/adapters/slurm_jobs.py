@@ -56,10 +56,10 @@ _SKEW = 7 * 24 * 3600
 def slurm_environment(ours: Mapping[str, str], recorded: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of Slurm's commands: what a study has recorded goes before our own.
 
-    Which cluster it is says the study alone, if it has recorded anything: a tick may be made by who works on another.
+    Which cluster it is, and what its user has set for all jobs, says the study alone, if it has recorded anything: a
+    tick may be made by who works on another.
     """
-    both = {**ours, **recorded}
-    found = {key: value for key, value in both.items() if not key.startswith(_OURS)}
+    found = {key: value for key, value in ours.items() if not key.startswith(_OURS)} | dict(recorded)
     conf = (recorded or ours).get(_CONF)
     return {**found, _CONF: conf} if conf else found
 

@@ -47,6 +47,19 @@ def test_a_study_launched_in_a_rich_environment_finishes_in_a_bare_one(cluster, 
     assert len(ledger(root)) == 4
 
 
+def test_what_a_user_has_set_for_all_jobs_holds_where_the_study_says_nothing(cluster, launch, monkeypatch):
+    monkeypatch.setenv("SBATCH_TIMELIMIT", "7")
+    monkeypatch.setenv("SBATCH_PARTITION", "low")
+    root = launch(step("a", "scontrol show job $SLURM_JOB_ID"), step("b", depends=["a"]))
+    monkeypatch.delenv("SBATCH_TIMELIMIT")
+
+    finish(root)
+
+    shown = (root / "a" / "a.out").read_text()
+    assert "TimeLimit=00:07:00" in shown
+    assert "Partition=debug" in shown, "the study names its queue, and sbatch takes that first"
+
+
 def test_local_steps_of_a_slurm_study_run_here_in_parallel_up_to_their_own_limit(cluster, launch, tmp_path):
     wait = "until [ -e $(SPECROOT)/go ]; do sleep 0.05; done"
     near = f"[ -z $SLURM_JOB_ID ] && echo 1 >> $(SPECROOT)/busy; {wait}; echo -1 >> $(SPECROOT)/busy # $(N)"
