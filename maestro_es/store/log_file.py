@@ -98,5 +98,5 @@ _REMEDIES = {
     "attempt to write a readonly database": _MAY_WE,
     "unable to open database file": _MAY_WE,
     "database or disk is full": "make room and try again",
-    "disk I/O error": "see whether the file system is well and try again",
+    "disk I/O error": "see whether the file system is well, and mounted with locks, and try again",
 }

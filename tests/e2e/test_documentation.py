@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -86,4 +87,25 @@ def test_a_tick_imports_nothing_that_it_does_not_need(tmp_path):
     loaded = set(re.findall(r"'(\w+)'", done.stdout))
     assert not loaded & {"yaml", "sqlite_utils", "rich", "jsonschema", "pluggy", "click", "filelock", "dataclasses"}, (
         loaded
+    )
+
+
+def test_each_fault_on_the_page_about_reliability_names_a_test_that_there_is():
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    table = page.partition("| what goes wrong |")[2].partition("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    named = [row for row in rows if not row[0].startswith("**")]
+    assert len(named) > 40
+    assert [row for row in named if len(row) != 3 or not all(row)] == []
+    assert [row[2] for row in named if not _is_a_test(row[2].strip("`"))] == []
+
+
+def _is_a_test(name: str) -> bool:
+    """Whether pytest collects a test of this name from its file."""
+    path, _, function = name.partition("::")
+    if not (ROOT / path).is_file() or not function.startswith("test_"):
+        return False
+    return any(
+        isinstance(node, ast.FunctionDef) and node.name == function
+        for node in ast.parse((ROOT / path).read_text()).body
     )

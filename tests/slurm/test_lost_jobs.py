@@ -17,6 +17,7 @@ from maestro_es.core.model import State, StudyStatus
 from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context, OpenStudy, make_adapters
 from maestro_es.poller.tick import tick
+from tests.e2e.command import maestro_es
 from tests.fakes.processes import wait_for
 from tests.slurm.cluster import Cluster
 from tests.slurm.configuration import Options
@@ -119,3 +120,30 @@ def test_a_node_that_slurm_gives_up_while_its_job_runs_is_the_one_case_of_two_at
     assert finish(root) is StudyStatus.FINISHED
     assert states(root) == {"only": "FINISHED"}
     assert [token.split("-")[2] for token in ledger(root)] == ["1", "2"]
+
+
+def test_a_job_whose_controller_died_while_it_ran_does_not_run_again_under_its_token(start_cluster, launch):
+    """Slurm starts the job's script for a second time then, or holds the job that has ended as one that waits."""
+    cluster = start_cluster(Options(cred_expire=5))
+    root = launch(step("only", "sleep 3"))
+    wait_for_states(root, only=State.RUNNING)
+    wait_for((root / "ledger").exists)
+    cluster.kill("slurmctld")
+    cluster.resume("slurmctld")
+    cluster.run("scontrol", "update", "nodename=ALL", "state=resume")
+    assert finish(root) is StudyStatus.FINISHED
+    assert set(ledger(root)) <= {event.token for event in events(root, e.SubmissionRequested)}
+
+
+def test_a_cancel_that_the_controller_did_not_hear_is_asked_for_again(start_cluster, launch):
+    cluster = start_cluster(Options(message_timeout=2))
+    root = launch(step("long", "sleep 100"))
+    wait_for_states(root, long=State.RUNNING)
+    cluster.kill("slurmctld")
+    assert maestro_es("cancel", "-y", root).returncode in {0, 75}
+    assert maestro_es("tick", root).returncode == 75
+    assert states(root) == {"long": "RUNNING"}
+    cluster.resume("slurmctld")
+    cluster.wait_for_nodes()
+    assert finish(root) is StudyStatus.CANCELLED
+    assert cluster.run("squeue", "-h", "--name=long").stdout == ""

@@ -45,6 +45,18 @@ def test_a_tick_on_a_file_system_without_locks_does_nothing_and_says_why_in_one_
     assert bench.signed() == []
 
 
+def test_a_log_that_can_not_be_locked_is_neither_read_nor_written(bench: Bench):
+    """Lustre that is mounted without flock refuses SQLite's locks, too."""
+    bench.create(Step("a", bench.sign))
+    with bench.open() as study:
+        before = study.log.head
+    done = with_fault([bench.dir.log], "fcntl", "ENOSYS", "-m", "maestro_es", "tick", bench.root)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (75, "", 1)
+    assert "mounted with locks" in done.stderr
+    with bench.open() as study:
+        assert study.log.head == before
+
+
 def test_a_lock_that_is_held_is_left_to_its_holder(tmp_path: Path):
     with (tmp_path / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
