@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from maestro_es.audit.view import View
+from maestro_es.audit.why import why
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
+from maestro_es.core.model import Cause
 from maestro_es.core.reducer import replay
+from tests.unit.core.making import Study
 
 #: So long, in microseconds, an attempt is looked for.
 GRACE = 60_000
@@ -36,3 +40,34 @@ def view_at(events: Sequence[e.Recorded], seq: int, *, graph: Graph | None = Non
         show=lambda at: f"{at // 1000}s",
         ticking=lambda: ticking,
     )
+
+
+def asked(study: Study, number: int, ticking: str = "") -> tuple[str, list[str]]:
+    """Return the sentence about a step, and the types of the events that prove it."""
+    answer = why(view_at(study.events, len(study.events), ticking=ticking), study.step(number))
+    return answer.words, [type(recorded.event).__name__ for recorded in answer.evidence]
+
+
+def scheduled(**settings: Any) -> Study:
+    return Study({"type": "slurm"}, **settings)
+
+
+def two(study: Study | None = None, **fields: Any) -> Study:
+    """A step `a`, and `b` that waits for it: events 1 to 6."""
+    study = study or Study()
+    study.add("a", **fields)
+    study.add("b", parents=(1,), **fields)
+    return study
+
+
+def failed(study: Study, number: int, cause: Cause, message: str, **more: Any) -> None:
+    study.do(e.StepFailed(at=9_000, cause=cause, message=message, **more), number)
+
+
+def once_more(study: Study, *events: Callable[[str], e.AnyEvent]) -> Study:
+    """Let the first step start, let that happen to it, and let it start again."""
+    token = study.start(1)
+    for make in events:
+        study.do(make(token), 1)
+    study.start(1, at=20_000)
+    return study

@@ -1,0 +1,170 @@
+"""Why a step is in flight, and on which attempt."""
+
+from __future__ import annotations
+
+import pytest
+
+from maestro_es.core import events as e
+from maestro_es.core.model import Cause
+from tests.unit.audit.views import asked, once_more, scheduled, two
+from tests.unit.core.making import RESTARTABLE, Study
+
+# -- in flight --------------------------------------------------------------------------------------------------------
+
+
+def test_a_submission_without_an_answer_is_in_doubt_until_its_grace_is_over():
+    study = two()
+    study.request(1)
+    assert asked(study, 1) == (
+        (
+            "a was requested at 7s (attempt 1), and no job is known yet; ticks look for one until 67s, then they give "
+            "the attempt up"
+        ),
+        ["SubmissionRequested"],
+    )
+
+
+def test_a_silent_scheduler_says_since_when_nothing_is_known():
+    study = two(scheduled(), scheduled=True)
+    study.submit(1, "17")
+    study.do(e.PollFailed(adapter="files", message="stale"))
+    study.do(e.PollFailed(adapter="slurm", message="timed out"))
+    assert asked(study, 1) == (
+        (
+            "a waits in the queue of slurm since 8s as job 17; slurm does not answer since 10s, so nothing new is "
+            "known of it: timed out"
+        ),
+        ["JobSubmitted", "PollFailed"],
+    )
+
+
+def test_a_submission_in_doubt_stays_so_while_the_file_system_is_silent():
+    study = two()
+    study.request(1)
+    study.do(e.PollFailed(adapter="files", message="a: Stale file handle"))
+    assert asked(study, 1)[0] == (
+        "a was requested at 7s (attempt 1), and no job is known yet; the file system does not answer since 8s, so "
+        "nothing new is known of it: a: Stale file handle"
+    )
+
+
+def test_a_missed_job_is_looked_for():
+    study = two(scheduled(), scheduled=True)
+    token = study.submit(1, "17")
+    study.do(e.JobMissed(token=token), 1)
+    assert asked(study, 1) == (
+        (
+            "a waits in the queue of slurm since 8s as job 17; since 9s nobody knows its job any more, and it is "
+            "looked for until 69s"
+        ),
+        ["JobSubmitted", "JobMissed"],
+    )
+
+
+def test_a_running_step_says_since_when_and_where():
+    study = two()
+    token = study.submit(1, "17")
+    study.do(e.JobStarted(token=token, at=8_500, host="node1"), 1)
+    assert asked(study, 1) == ("a runs since 8s as job 17 on node1", ["JobSubmitted", "JobStarted"])
+
+
+def test_a_running_step_that_a_person_wants_to_end_says_so():
+    study = two(scheduled(), scheduled=True)
+    study.start(1)
+    study.do(e.CancelRequested())
+    assert asked(study, 1)[0] == (
+        "a runs since 5s as job job1; it is being cancelled, as me@login1 asked for it at 10s, and nothing tells yet "
+        "that it has ended"
+    )
+
+
+def test_a_local_step_that_has_not_said_that_it_runs():
+    study = two()
+    study.submit(1, "17")
+    assert asked(study, 1)[0] == "a was started at 8s as job 17, and has not said yet that it runs"
+
+
+def test_what_was_said_instead_of_an_answer_to_a_submission_is_repeated():
+    study = two(scheduled(), scheduled=True)
+    token = study.request(1)
+    study.do(e.SubmissionUnanswered(token=token, message="Socket timed out"), 1)
+    assert asked(study, 1) == (
+        (
+            "a was requested at 7s (attempt 1), and no job is known yet: Socket timed out; ticks look for one until "
+            "67s, then they give the attempt up"
+        ),
+        ["SubmissionRequested", "SubmissionUnanswered"],
+    )
+
+
+def test_the_schedulers_own_reason_why_a_job_waits_is_repeated():
+    study = two(scheduled(), scheduled=True)
+    token = study.submit(1)
+    study.do(e.JobDelayed(token=token, reason="PartitionNodeLimit"), 1)
+
+    words, evidence = asked(study, 1)
+
+    assert words.startswith("a waits in the queue of slurm since ")
+    assert words.endswith("; slurm says: PartitionNodeLimit")
+    assert evidence == ["JobSubmitted", "JobDelayed"]
+
+
+# -- once more --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("events", "reason", "types"),
+    [
+        (
+            [lambda t: e.StepTimedOut(token=t, at=9_000), lambda _: e.StepRestarted(number=1, limit=2)],
+            "attempt 1 ran out of time",
+            ["StepTimedOut", "StepRestarted"],
+        ),
+        (
+            [lambda t: e.HardwareFailed(token=t, at=9_000, number=1, limit=3, reason="NODE_FAIL")],
+            "attempt 1 failed by no fault of its own (NODE_FAIL)",
+            ["HardwareFailed"],
+        ),
+        (
+            [lambda t: e.AttemptAbandoned(token=t, evidence=())],
+            "attempt 1 left no trace of a job",
+            ["AttemptAbandoned"],
+        ),
+        (
+            [
+                lambda t: e.StepFailed(token=t, at=9_000, cause=Cause.EXIT_CODE, message="exit code 1"),
+                lambda _: e.StepReset(reason="fixed"),
+            ],
+            "me@login1 asked for it at 9s (fixed)",
+            ["StepReset"],
+        ),
+    ],
+    ids=["restart", "hardware", "abandoned", "retry"],
+)
+def test_a_step_that_runs_again_says_why(events, reason, types):
+    study = Study()
+    study.add("a", run=RESTARTABLE)
+    once_more(study, *events)
+    words, proofs = asked(study, 1)
+    assert words == f"a runs since 20s as job job1; attempt 2, as {reason}"
+    assert proofs == [*types, "JobSubmitted", "JobStarted"]
+
+
+def test_a_refused_submission_is_made_again():
+    study = two(scheduled(submission_attempts=3), scheduled=True)
+    token = study.request(1)
+    study.do(e.SubmissionRejected(token=token, message="queue is full"), 1)
+    assert asked(study, 1) == (
+        "a is ready to run: the next tick submits it; attempt 1 had its submission refused: queue is full",
+        ["StepAdded", "SubmissionRejected"],
+    )
+
+
+def test_a_submission_that_was_taken_back_is_made_again():
+    study = two()
+    token = study.request(1)
+    study.do(e.SubmissionWithdrawn(token=token), 1)
+    study.request(1)
+    assert asked(study, 1)[0].startswith(
+        "a was requested at 9s (attempt 2, as attempt 1 was taken back before it was submitted), and no job"
+    )
