@@ -10,7 +10,7 @@ import sqlite3
 from typing import Any
 
 #: How many migrations this version knows; a test compares it with ``schema/migrations``.
-KNOWN = 7
+KNOWN = 8
 
 #: Marks a file as an event log of ours: "mes1".
 APPLICATION_ID = 0x6D657331

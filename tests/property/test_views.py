@@ -124,6 +124,8 @@ def check_step(log: StudyLog, step: StepRecord) -> None:
         "template": step.template,
         "state": step.state.name,
         "phase": step.phase.name,
+        "held": int(step.held),
+        "skipped": int(step.skipped),
         "job_id": step.job_id or None,
         "host": step.job_host or None,
         "workspace": step.workspace,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import sqlite_utils
 
+from maestro_es.core import events as e
 from maestro_es.core.model import StepRecord
 from maestro_es.store.migrations import KNOWN, apply_migrations, scripts, statements
 from tests.integration.store.logs import create, history, reopen, same, written
@@ -100,6 +101,22 @@ def test_a_log_from_before_steps_could_be_held_is_folded_into_the_new_columns(tm
     with reopen(path) as log:
         assert log.query("PRAGMA user_version") == [(KNOWN,)]
         assert same(log)
+
+
+def test_the_view_of_steps_of_an_older_log_gets_the_columns_that_it_lacks(tmp_path: Path):
+    path = tmp_path / "events.db"
+    written(path).close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("DROP VIEW v_step")
+    [older] = [sql for sql in statements(dict(scripts())["0003_views"]) if "CREATE VIEW v_step" in sql]
+    connection.execute(older)
+    connection.execute("DELETE FROM _sqlite_migrations WHERE name >= '0008'")
+    connection.execute("PRAGMA user_version = 7")
+    connection.close()
+
+    with reopen(path) as log:
+        log.append([(log.graph.number_of("alone"), e.StepHeld())])
+        assert log.query("SELECT name, held, skipped FROM v_step WHERE held OR skipped") == [("alone", 1, 0)]
 
 
 def test_the_columns_of_a_step_are_the_fields_of_its_record(tmp_path: Path):
