@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+
+from msgspec import structs
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Queued, Seen
@@ -14,6 +16,9 @@ from maestro_es.core.outcomes import Accepted, Full, InDoubt, Outcome, Rejected
 #: One job a line: id, state with the nodes it was given, reason, and the command with its arguments, which may hold
 #: anything but a line break.
 QUEUE_FORMAT = "%i|%T %N|%r|%o"
+
+#: A job a line, and how often it was started again; ``--format`` has no letter for that.
+RESTARTS_FORMAT = "JobID:20,RestartCnt:20"
 
 #: One run of a job a line.
 ACCOUNTS_FORMAT = "JobIDRaw,State,ExitCode,SubmitLine"
@@ -150,6 +155,22 @@ def _ended_on(nodes: str, state: JobState) -> JobState:
     return JobState.CANCELLED_ON_NODE if state is JobState.CANCELLED and nodes.strip() else state
 
 
+def read_restarts(text: str) -> set[str]:
+    """Return the jobs that were put back in the queue, by Slurm or by a person."""
+    rows = (line.split() for line in text.splitlines())
+    return {row[0] for row in rows if len(row) == len(("id", "restarts")) and row[1].strip("0")}
+
+
+def cancelled_after(row: Queued, again: Container[str]) -> Queued:
+    """Tell a job that was cancelled before it was ever given a node from one that was put back in the queue.
+
+    A controller that can't send a job to its node does that, in spite of ``--no-requeue``, and forgets the node. If
+    the node has the job all the same, and can't launch it, it cancels the job while that waits.
+    """
+    put_back = row.state is JobState.CANCELLED and row.job_id in again
+    return structs.replace(row, state=JobState.CANCELLED_ON_NODE) if put_back else row
+
+
 def _delay(word: str, reason: str) -> str:
     """Return what holds up a job that waits; empty if it only waits for its turn, or does not wait."""
     if job_state(word) is not JobState.PENDING:
@@ -160,9 +181,10 @@ def _delay(word: str, reason: str) -> str:
 
 
 def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepRecord] = _NONE) -> dict[str, Seen]:
-    """Return by token what ``sacct -P`` knows: of its last run. Lines: id, state, exit code, submit line.
+    """Return by token what ``sacct -P -D`` knows: of its last run. Lines: id, state, exit code, submit line.
 
-    `maestros` are steps whose job is Maestro's, by its id.
+    `maestros` are steps whose job is Maestro's, by its id. One that is cancelled and has an earlier run was put back
+    in the queue: see `cancelled_after`.
     """
     wanted = set(tokens)
     seen: dict[str, Seen] = {}
@@ -172,10 +194,12 @@ def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepR
             continue
         job_id, word, codes, command = parts
         found = Seen(_in_accounts(word), f"{word} {codes}", _exit_code(codes), job_id)
-        seen.update((token, found) for token in wanted.intersection(command.split()))
         step = maestros.get(job_id)
-        if step and runs_script_of(step, command):
-            seen[step.token] = found
+        ours = {step.token} if step and runs_script_of(step, command) else wanted.intersection(command.split())
+        for token in ours:
+            if found.state is JobState.CANCELLED and token in seen and seen[token].job_id == job_id:
+                found = structs.replace(found, state=JobState.CANCELLED_ON_NODE)
+            seen[token] = found
     return seen
 
 

@@ -18,12 +18,15 @@ from maestro_es.adapters.slurm_answers import (
     COLUMNS,
     LIVE,
     QUEUE_FORMAT,
+    RESTARTS_FORMAT,
     RETRYING,
     believed,
+    cancelled_after,
     is_answer,
     read_accounts,
     read_facts,
     read_queue,
+    read_restarts,
     read_submission,
 )
 from maestro_es.core.model import JobState, StepRecord
@@ -104,12 +107,25 @@ class SlurmJobs:
         return read_queue(_answer("squeue", done.out))
 
     def look(self, steps: Sequence[StepRecord], listed: Sequence[Queued] | None = None) -> dict[str, Seen]:
-        """Return what the queue says of these attempts, with at most one query; GONE for those it does not know."""
+        """Return what the queue says of these attempts; GONE for those it does not know.
+
+        With one query at most, and another one if a job was cancelled while it waited.
+        """
         rows = _by_token(self.list_jobs() if listed is None else listed, steps)
+        if any(row.state is JobState.CANCELLED for found in rows.values() for row in found):
+            again = self._started_again()
+            rows = {token: [cancelled_after(row, again) for row in found] for token, found in rows.items()}
         self._live = {
             step.token: [row.job_id for row in rows.get(step.token, ()) if row.state in LIVE] for step in steps
         }
         return {step.token: believed(rows.get(step.token, ()), step.job_id) for step in steps}
+
+    def _started_again(self) -> set[str]:
+        """Return the cancelled jobs that were put back in the queue before."""
+        done = self._run("squeue", "--me", "--states=CANCELLED", "--noheader", f"--Format={RESTARTS_FORMAT}")
+        if done.code:
+            raise Unreachable(f"squeue: {' '.join(done.err.split())}")
+        return read_restarts(done.out)
 
     def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:
         """Return what the accounts say of jobs that the queue does not know any more, with one query."""

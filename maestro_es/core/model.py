@@ -79,7 +79,7 @@ class JobState(enum.Enum):
     FAILED = "failed"
     TIMED_OUT = "timed out"
     CANCELLED = "cancelled"
-    CANCELLED_ON_NODE = "cancelled on its node"  # by a person, or by the node, which could not launch it
+    CANCELLED_ON_NODE = "cancelled on its node"  # since it had one: by a person, or by the node, if it can't launch it
     HARDWARE_FAILED = "hardware failed"
     PREEMPTED = "preempted"
     OUT_OF_MEMORY = "out of memory"

@@ -251,6 +251,44 @@ def test_a_job_that_its_node_could_not_launch_is_submitted_again(start_cluster, 
     assert len(ledger(root)) == 2
 
 
+def _given_up(cluster, launch):
+    """Launch a study whose first job the controller can't send to its node, and has put back in the queue."""
+    cluster.freeze("slurmd-n1")
+    root = launch(step("only"), step("after", "", ["only"]))
+
+    def job(what):
+        return cluster.run("squeue", "-h", "--name=only", "-t", "all", "-O", what).stdout.strip()
+
+    wait_for(lambda: job("RestartCnt") == "1")
+    cluster.kill("slurmd-n1")
+    cluster.resume("slurmd-n1")
+    wait_for(lambda: job("State") == "PENDING", 60)
+    assert job("NodeList") == ""
+    return root
+
+
+def test_a_job_that_its_node_cancels_after_it_was_put_back_in_the_queue_is_submitted_again(start_cluster, launch):
+    """The node, which had the job for too long, would cancel it, as it must not requeue it; that is done for it."""
+    cluster = start_cluster(Options(nodes=1, message_timeout=2))
+    root = _given_up(cluster, launch)
+    cluster.run("scancel", "--name=only")
+    assert "CANCELLED |" in cluster.run("squeue", "-h", "-t", "all", "--name=only", "-o", "%T %N|").stdout
+
+    assert finish(root) is StudyStatus.FINISHED
+
+    [failure] = events(root, e.HardwareFailed)
+    assert "CANCELLED" in failure.reason
+    assert len(ledger(root)) == 2
+
+
+def test_a_waiting_job_that_a_person_cancels_is_a_cancelled_step(cluster, launch):
+    root = launch(step("wide", nodes="3"), step("after", "", ["wide"]))  # of two
+    wait_for(lambda: "PENDING" in cluster.run("squeue", "-h", "--name=wide", "-o", "%T").stdout)
+    cluster.run("scancel", "--name=wide")
+    assert finish(root) is StudyStatus.CANCELLED
+    assert events(root, e.HardwareFailed) == []
+
+
 def test_after_a_reboot_of_the_login_node_the_jobs_in_the_queue_are_gone_on_with(cluster, launch):
     root = launch(step("long", "sleep 2"), step("after", "", ["long"]))
     wait_for_states(root, long=State.RUNNING)

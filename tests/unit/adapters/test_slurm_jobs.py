@@ -7,12 +7,14 @@ import pytest
 from maestro_es.adapters.process import Completed
 from maestro_es.adapters.slurm_answers import (
     believed,
+    cancelled_after,
     forgets_within,
     is_answer,
     job_state,
     read_accounts,
     read_facts,
     read_queue,
+    read_restarts,
     read_submission,
 )
 from maestro_es.adapters.slurm_jobs import slurm_environment
@@ -239,6 +241,26 @@ def test_a_job_that_was_cancelled_on_a_node_is_told_from_one_that_waited():
     assert (waited.state, waited.words) == (JobState.CANCELLED, "CANCELLED")
     assert (launched.state, launched.words) == (JobState.CANCELLED_ON_NODE, "CANCELLED")
     assert (running.state, running.words) == (JobState.RUNNING, "RUNNING")
+
+
+def test_a_job_that_was_cancelled_after_it_was_put_back_in_the_queue_is_told_from_one_that_never_had_a_node():
+    rows = read_queue("7|CANCELLED |None|r t\n8|CANCELLED |None|r t\n9|PENDING |None|r t\n")
+    again = read_restarts("7                   0                   \n8                   1\n9                   2\n\n")
+    assert again == {"8", "9"}
+    assert [cancelled_after(row, again).state for row in rows] == [
+        JobState.CANCELLED, JobState.CANCELLED_ON_NODE, JobState.PENDING,
+    ]  # fmt: skip
+    assert read_restarts("squeue: error: nonsense\n") == set()
+
+
+def test_accounts_of_a_job_that_was_cancelled_after_an_earlier_run_tell_that_it_was_put_back():
+    text = (
+        "7|NODE_FAIL|0:0|sbatch runner.sh t-1 /w\n"
+        "7|CANCELLED by 0|0:0|sbatch runner.sh t-1 /w\n"
+        "8|CANCELLED by 1000|0:0|sbatch runner.sh t-2 /w\n"
+    )
+    seen = read_accounts(text, ["t-1", "t-2"])
+    assert (seen["t-1"].state, seen["t-2"].state) == (JobState.CANCELLED_ON_NODE, JobState.CANCELLED)
 
 
 def test_of_two_jobs_with_one_token_the_one_that_runs_is_believed():
