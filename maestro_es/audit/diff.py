@@ -19,7 +19,7 @@ from maestro_es.audit.status import reason, states_in_order
 from maestro_es.audit.times import iso
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import FAILED_STATES, State, StepRecord, StudyRecord, SubmissionKind
+from maestro_es.core.model import BAD_ENDS, State, StepRecord, StudyRecord, SubmissionKind
 
 #: What is counted, and its word. The order is that of a report.
 WORDS: dict[type[e.Event], str] = {
@@ -35,7 +35,6 @@ WORDS: dict[type[e.Event], str] = {
     e.StepAdded: "added",
     e.LogRecovered: "log recovered",
     e.StepImported: "taken over",
-    e.StepRecovered: "recovered",
     e.StepRecovered: "recovered",
     e.SubmissionRequested: "resubmitted",  # if it is of that kind
     e.JobSubmitted: "submitted",
@@ -136,7 +135,7 @@ def _words(event: e.AnyEvent) -> list[str]:
 
 def _step_diff(before: Graph, step: StepRecord, happened: Mapping[str, int]) -> StepDiff:
     was = before.step(step.number).state if step.number <= before.study.steps else None
-    why = reason(step) if step.state in (*FAILED_STATES, State.CANCELLED) else ""
+    why = reason(step) if step.state in BAD_ENDS else ""
     return StepDiff(name=step.name, before=was, after=step.state, happened=dict(happened), why=why)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from maestro_es.audit.past import Past
 from maestro_es.audit.times import iso
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import FAILED_STATES, Cause, Micros, Phase, State, StepRecord, StudyStatus
+from maestro_es.core.model import BAD_ENDS, Cause, Micros, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.requests import match_steps
 from maestro_es.poller.open_study import OpenStudy
 
@@ -119,7 +119,7 @@ def reason(step: StepRecord) -> str:
         return step.message if step.skipped else "held"
     if step.cause is Cause.UPSTREAM:
         return f"upstream: {step.message}"
-    if step.state in (*FAILED_STATES, State.CANCELLED):
+    if step.state in BAD_ENDS:
         return step.message
     if step.rejections and step.phase is Phase.READY:
         return f"submission refused: {step.message}"

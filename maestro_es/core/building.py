@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from maestro_es.core.events import ConnectionAdded, Draft, StepAdded, StepTemplateAdded
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Param, is_local
+from maestro_es.core.model import Param, is_local, is_scheduled
 from maestro_es.errors import RequestRefused
 
 
@@ -12,7 +12,7 @@ def add_step(
     graph: Graph, template: StepTemplateAdded, workspace: str, restart_limit: int, params: tuple[Param, ...]
 ) -> list[Draft]:
     """Add a step that is the only one of its template. RequestRefused if there is one of that name."""
-    name, run = template.name, template.run
+    name = template.name
     if graph.number_of(name) is not None:
         raise RequestRefused(f"there is a step {name!r} already; give this one another name")
     added = StepAdded(
@@ -20,7 +20,7 @@ def add_step(
         template=name,
         workspace=workspace,
         params=params,
-        scheduled=not is_local(graph.study.adapter) and bool(run.get("nodes") or run.get("procs")),
+        scheduled=not is_local(graph.study.adapter) and is_scheduled(template.run),
         restart_limit=restart_limit,
     )
     return [(None, template), (graph.study.steps + 1, added)]

@@ -10,8 +10,18 @@ from collections.abc import Callable, Iterable, Mapping
 
 from maestro_es.core import events as e
 from maestro_es.core.events import Draft
-from maestro_es.core.graph import Graph
-from maestro_es.core.model import FAILED_STATES, Cause, Micros, Phase, State, StepRecord, StudyStatus, SubmissionKind
+from maestro_es.core.graph import Graph, waiting_for
+from maestro_es.core.model import (
+    BAD_ENDS,
+    FAILED_STATES,
+    Cause,
+    Micros,
+    Phase,
+    State,
+    StepRecord,
+    StudyStatus,
+    SubmissionKind,
+)
 from maestro_es.core.observations import Observations
 from maestro_es.core.room import rooms
 from maestro_es.core.settle import settle_attempts
@@ -74,14 +84,14 @@ def waiting_in_vain(graph: Graph, drafts: Iterable[Draft]) -> list[int]:
     """Return the steps that have ended badly before and that these events make others wait for."""
     parents = {parent for _, event in drafts if isinstance(event, e.StepAdded) for parent in event.parents}
     parents |= {event.parent for _, event in drafts if isinstance(event, e.ConnectionAdded)}
-    return [number for number in sorted(parents) if graph.step(number).state in (*FAILED_STATES, State.CANCELLED)]
+    return [number for number in sorted(parents) if graph.step(number).state in BAD_ENDS]
 
 
 def _ends_badly(event: e.AnyEvent) -> bool:
     if isinstance(event, e.StepTimedOut):
         return bool(event.final)
     if isinstance(event, (e.StepImported, e.StepRecovered)):
-        return event.state is State.CANCELLED or event.state in FAILED_STATES
+        return event.state in BAD_ENDS
     return isinstance(event, (e.StepFailed, e.StepCancelled))
 
 
@@ -101,11 +111,7 @@ def fail_descendants(graph: Graph, now: Micros, fallen: Iterable[int]) -> list[D
 
 def _blocked_by(graph: Graph, record: StepRecord, reached: set[int], templates: set[str]) -> list[StepRecord]:
     """Return the blocked steps that wait for this one and were not reached before."""
-    numbers = graph.children(record.number)
-    if record.template not in templates:
-        templates.add(record.template)
-        numbers = numbers + graph.funnel(record.template)
-    fresh = dict.fromkeys(number for number in numbers if number not in reached)
+    fresh = dict.fromkeys(number for number in waiting_for(graph, record, templates) if number not in reached)
     reached.update(fresh)
     return [child for child in map(graph.step, fresh) if child.phase is Phase.BLOCKED]
 

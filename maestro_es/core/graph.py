@@ -97,6 +97,18 @@ def has_template(graph: Graph, name: str) -> bool:
     return True
 
 
+def waiting_for(graph: Graph, record: StepRecord, templates: set[str]) -> list[int]:
+    """Return the steps that wait for this one, by a funnel only if its template is not among `templates` yet.
+
+    Then it is among them: who follows a graph asks for each funnel once.
+    """
+    numbers = graph.children(record.number)
+    if record.template in templates:
+        return numbers
+    templates.add(record.template)
+    return [*numbers, *graph.funnel(record.template)]
+
+
 class MemoryGraph:
     """The graph in memory: for replay, time travel and tests."""
 

@@ -132,10 +132,18 @@ FAILED_STATES = (State.FAILED, State.TIMEDOUT, State.HWFAILURE)
 #: The states of a step for which nothing waits any more.
 RELEASED = (State.FINISHED, State.DRYRUN)
 
+#: The states of a step that has ended, and for which what waits for it can't run.
+BAD_ENDS = (*FAILED_STATES, State.CANCELLED)
+
 
 def is_local(adapter: Mapping[str, object]) -> bool:
     """Whether a batch block asks for no scheduler, so that its throttle is one for local steps."""
     return adapter.get("type", "local") == "local"
+
+
+def is_scheduled(run: Mapping[str, object]) -> bool:
+    """Whether a step asks for nodes or procs, so that a scheduler runs it, if the study's batch is not local."""
+    return bool(run.get("nodes") or run.get("procs"))
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

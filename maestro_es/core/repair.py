@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from maestro_es.core import events as e
 from maestro_es.core.events import Draft
-from maestro_es.core.graph import Graph
+from maestro_es.core.graph import Graph, waiting_for
 from maestro_es.core.model import FAILED_STATES, IN_FLIGHT, RELEASED, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.requests import choose, update
 from maestro_es.core.transitions import untouched
@@ -125,20 +125,11 @@ def _after(graph: Graph, starts: Iterable[StepRecord], go_on: Callable[[StepReco
     templates: set[str] = set()
     border = list(starts)
     while border:
-        for child in _waiting_for(graph, border.pop(), templates):
+        for child in map(graph.step, waiting_for(graph, border.pop(), templates)):
             if child.number not in found and go_on(child):
                 found[child.number] = child
                 border.append(child)
     return found
-
-
-def _waiting_for(graph: Graph, record: StepRecord, templates: set[str]) -> list[StepRecord]:
-    """Return the steps that wait for this one, by a funnel only if its template is not among `templates` yet."""
-    numbers = graph.children(record.number)
-    if record.template not in templates:
-        templates.add(record.template)
-        numbers = numbers + graph.funnel(record.template)
-    return [graph.step(number) for number in numbers]
 
 
 def _ended_because_of(graph: Graph, starts: Iterable[StepRecord]) -> dict[int, StepRecord]:
@@ -202,7 +193,7 @@ def _that_can_run(
         if _ended_badly(step):
             bad[step.number] = step
             templates[step.template] += 1
-            pending += [child.number for child in _waiting_for(graph, step, set()) if child.number in able]
+            pending += [number for number in waiting_for(graph, step, set()) if number in able]
     if not able and not gone:
         raise RequestRefused(why)
     return able
@@ -253,11 +244,8 @@ def _children_first(graph: Graph, wanted: Mapping[int, StepRecord]) -> list[int]
             continue
         opened.add(number)
         stack.append(number)
-        stack += [
-            child.number
-            for child in _waiting_for(graph, wanted[number], templates)
-            if child.number in wanted and child.number not in opened
-        ]
+        after = waiting_for(graph, wanted[number], templates)
+        stack += [child for child in after if child in wanted and child not in opened]
     return list(order)
 
 

@@ -20,7 +20,6 @@ UPDATABLE = {
     "sleep": "sleep_seconds",
 }
 
-
 #: So many steps are loaded one by one; for more it is quicker to load them all.
 _FEW = 100
 

@@ -9,7 +9,7 @@ import msgspec
 
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph, has_template
-from maestro_es.core.model import Phase, StepRecord, StudyStatus, is_local
+from maestro_es.core.model import Phase, StepRecord, StudyStatus, is_local, is_scheduled
 from maestro_es.core.transitions import connect, count
 from maestro_es.errors import InvalidTransition
 
@@ -108,7 +108,7 @@ def _schedule(graph: Graph) -> None:
     local = is_local(graph.study.adapter)
     for record in graph.steps():
         run = graph.template(record.template).run
-        scheduled = not local and bool(run.get("nodes") or run.get("procs"))
+        scheduled = not local and is_scheduled(run)
         if record.scheduled is not scheduled and not record.attempt:
             record.scheduled = scheduled
             graph.save(record)

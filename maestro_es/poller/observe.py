@@ -37,7 +37,6 @@ from maestro_es.poller.study_dir import StudyDir
 #: A scheduler's words for a job whose exit code is that of the runner: of a start that was refused, perhaps.
 _ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED_ON_NODE)
 
-
 #: What accounts say of a job that has not ended. Of one that a controller has lost they say it for ever.
 _LISTED = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 

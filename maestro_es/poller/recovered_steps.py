@@ -197,8 +197,8 @@ def held(step: StepRecord, number: int, latest: Trace) -> Recovery:
     recovered = StepRecovered(
         state=State.INITIALIZED, attempt=number, job_id=latest.job_id, message=how, evidence=latest.evidence
     )
-    held: tuple[AnyEvent, ...] = () if step.held else (StepHeld(reason=f"recovered: {how}"),)
-    return Recovery(step, "held", how, (recovered, *held))
+    hold: tuple[AnyEvent, ...] = () if step.held else (StepHeld(reason=f"recovered: {how}"),)
+    return Recovery(step, "held", how, (recovered, *hold))
 
 
 def newer(step: StepRecord, attempts: Sequence[Trace]) -> bool:

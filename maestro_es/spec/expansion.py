@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from maestro_es.core.events import StepAdded
-from maestro_es.core.model import Param
+from maestro_es.core.model import Param, is_scheduled
 from maestro_es.spec import paths
 from maestro_es.spec.findings import Findings
 from maestro_es.spec.parameters import Parameters, strings_in
-from maestro_es.spec.render import is_scheduled, substitute
+from maestro_es.spec.render import substitute
 from maestro_es.spec.templates import Template
 
 

@@ -69,8 +69,3 @@ def substitute(text: str, params: Sequence[Param]) -> str:
     for param in params:
         text = text.replace(f"$({param.key}.name)", param.name)
     return text
-
-
-def is_scheduled(run: Mapping[str, Any]) -> bool:
-    """Whether a scheduler runs a step: it asks for nodes or procs (and the study's batch is not local)."""
-    return bool(run.get("nodes") or run.get("procs"))

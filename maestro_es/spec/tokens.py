@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from maestro_es.core.model import is_scheduled
 from maestro_es.spec.environment import Environment
 from maestro_es.spec.findings import Findings, nearest
 from maestro_es.spec.parameters import Parameters, strings_in
-from maestro_es.spec.render import is_scheduled
 from maestro_es.spec.templates import Template
 
 _TOKEN = re.compile(r"\$\((\w+)(?:\.(\w+))?\)")

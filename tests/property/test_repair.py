@@ -17,7 +17,7 @@ from maestro_es.core import repair, requests
 from maestro_es.core.decide import decide, ended_badly, fail_descendants
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import FAILED_STATES, Cause, Phase, State, StepRecord, StudyStatus
+from maestro_es.core.model import BAD_ENDS, FAILED_STATES, Cause, Phase, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
 from maestro_es.errors import RequestRefused
 from maestro_es.store.study_log import StudyLog
@@ -25,8 +25,6 @@ from maestro_es.store.verification import verify
 from tests.integration.store.logs import create, same
 from tests.property.studies import dice, seeds, shapes
 from tests.property.test_fold import check
-
-BAD = (*FAILED_STATES, State.CANCELLED)
 
 
 class Life:
@@ -111,7 +109,7 @@ class Life:
         check(self.graph)
         for step in self.graph.steps():
             bad = any(
-                self.graph.step(number).state in BAD and done(self.graph, number) for number in self.parents(step)
+                self.graph.step(number).state in BAD_ENDS and done(self.graph, number) for number in self.parents(step)
             )
             if step.phase is Phase.BLOCKED:
                 assert not bad, f"{step.name} waits for ever"
