@@ -27,7 +27,6 @@ OK, WRONG, TRY_AGAIN = 0, 1, 75
 #: What a file system says to whom it does not know, or not any more: NFS with Kerberos, AFS.
 _NOT_LET_IN = (errno.EACCES, errno.EPERM, getattr(errno, "EKEYEXPIRED", None))
 
-
 #: What to do about a registered study that is not there.
 _REMEDY = "; if it was moved, tick it once where it is now, else 'maestro-es studies --forget' takes it off the list"
 

@@ -16,11 +16,10 @@ from msgspec import structs
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Adapter, Seen
-from maestro_es.core.decide import complete, ended_badly, fail_descendants
-from maestro_es.core.events import Draft, JobSubmitted, Recorded, StepAdded
+from maestro_es.core.book import Book
+from maestro_es.core.events import Draft, JobSubmitted, StepAdded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, Settings, StepRecord
-from maestro_es.core.reducer import apply
 from maestro_es.errors import RequestRefused, StudyError
 from maestro_es.poller.claims import make_claim
 from maestro_es.poller.create import new_study_id, take_over
@@ -70,9 +69,11 @@ def plan_import(root: Path, wanted: Wanted, context: Context) -> Import:
     plan = _plan(found, wanted)
     _check_instances(found, plan)
     study_id = new_study_id()
-    book = _Book(context, plan.events)
+    book = Book(MemoryGraph(), 0, context.now())
+    book.take_in(plan.events)
     fates = _fates(found, book.graph, context.adapters(plan.batch, context.host).scheduler, study_id)
-    book.take_in([(fate.step.number, event) for fate in fates for event in fate.events])
+    book.take_in((fate.step.number, event) for fate in fates for event in fate.events)
+    book.conclude()
     settings = structs.replace(wanted.settings, hash_workspaces=found.hash_workspaces)
     return Import(plan, settings, study_id, tuple(fates), tuple(book.drafts))
 
@@ -189,27 +190,6 @@ def _check_instances(found: MaestroDir, plan: StudyPlan) -> None:
 
 
 # -- what becomes of the steps --------------------------------------------------------------------------------------
-
-
-class _Book:
-    """The events so far and the graph that they add up to."""
-
-    def __init__(self, context: Context, drafts: Iterable[Draft]) -> None:
-        self._now = context.now()
-        self.graph = MemoryGraph()
-        self.drafts: list[Draft] = []
-        self._fold(drafts)
-
-    def take_in(self, drafts: Sequence[Draft]) -> None:
-        """Add what happened to the steps; what waits for one that ended badly ends with it."""
-        self._fold(drafts)
-        self._fold(fail_descendants(self.graph, self._now, ended_badly(drafts)))
-        self._fold(complete(self.graph))
-
-    def _fold(self, drafts: Iterable[Draft]) -> None:
-        for step, event in drafts:
-            self.drafts.append((step, event))
-            apply(self.graph, Recorded(len(self.drafts), self._now, 1, step, event))
 
 
 def _fates(found: MaestroDir, graph: MemoryGraph, scheduler: Adapter, study_id: str) -> list[Fate]:

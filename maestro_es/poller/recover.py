@@ -8,18 +8,16 @@ changes nothing; `carry_out` writes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from msgspec import structs
 
 from maestro_es.adapters import process
-from maestro_es.core.decide import complete, ended_badly, fail_descendants
-from maestro_es.core.events import Draft, JobSubmitted, LogRecovered, Recorded, StepRecovered, StudyReopened
+from maestro_es.core.book import Book
+from maestro_es.core.events import Draft, JobSubmitted, LogRecovered, StepRecovered, StudyReopened
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import RELEASED, Phase, State, StepRecord, StudyStatus
-from maestro_es.core.reducer import apply
 from maestro_es.core.repair import retry
 from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyError
 from maestro_es.poller import claims
@@ -30,6 +28,7 @@ from maestro_es.poller.restore import fill
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import show_status
 from maestro_es.poller.traces import World, look_around
+from maestro_es.store.event_log import Head
 from maestro_es.store.export import Export
 from maestro_es.store.registry import registering
 from maestro_es.store.study_log import StudyLog
@@ -88,7 +87,7 @@ def plan_recovery(export: Export, root: Path, context: Context) -> Plan:
     if study.root != Path(graph.study.root) and study_id_at(Path(graph.study.root)) == graph.study.study_id:
         raise StudyCopied(f"{study.root}: a copy of {graph.study.root}, whose log is still there")
     world = look_around(graph, study, context, since=head.recorded_at)
-    plan = Plan(graph.study.study_id, head.digest, head.seq, warnings=[*world.warnings])
+    plan = Plan(graph.study.study_id, head.digest.hex(), head.seq, warnings=[*world.warnings])
     done = [step for step in graph.steps() if step.phase is Phase.DONE]
     again = [step.name for step in done if newer(step, world.attempts(step.number))]
     if again:
@@ -120,39 +119,14 @@ def carry_out(plan: Plan, export: Export, study: StudyDir, context: Context, rea
     write_log(study, write, context)
 
 
-@dataclass(frozen=True)
-class _Head:
-    seq: int
-    recorded_at: int
-    digest: str
-
-
-class _Book:
-    """The events so far and the graph that they add up to."""
-
-    def __init__(self, graph: MemoryGraph, seq: int, now: int) -> None:
-        self.graph = graph
-        self.drafts: list[Draft] = []
-        self.now = now
-        self._seq = seq
-
-    def take_in(self, drafts: Iterable[Draft]) -> None:
-        """Fold events, one after the other."""
-        for step, event in drafts:
-            self._seq += 1
-            self.drafts.append((step, event))
-            apply(self.graph, Recorded(self._seq, self.now, 0, step, event))
-
-
-def _read(export: Export, context: Context) -> tuple[_Book, _Head]:
+def _read(export: Export, context: Context) -> tuple[Book, Head]:
     fold = Fold(MemoryGraph())
     with export.reading():
         for _ in export.wanted(fold.checked(export.rows())):
             pass
-        seq, at, digest = fold.head
         if not fold.graph.study.study_id:
             raise DamagedLog(f"{export.path}: there is no study in it")
-    return _Book(fold.graph, seq, context.now()), _Head(seq, at, digest.hex())
+    return Book(fold.graph, fold.head.seq, context.now()), fold.head
 
 
 def _followed(graph: MemoryGraph, world: World) -> dict[int, str]:
@@ -184,7 +158,7 @@ def _recovery(step: StepRecord, world: World, followed: dict[int, str]) -> Recov
     return recover_step(step, traces)
 
 
-def _take_in(book: _Book, plan: Plan, world: World) -> None:
+def _take_in(book: Book, plan: Plan, world: World) -> None:
     """Fold what was decided: ends first, as what goes on may wait for them; then what follows from both."""
     graph = book.graph
     ends = [recovery for recovery in plan.recoveries if _is_end(recovery)]
@@ -199,8 +173,7 @@ def _take_in(book: _Book, plan: Plan, world: World) -> None:
             [trace] = [t for t in world.attempts(recovery.step.number) if t.token == recovery.adopted]
             recovery = plan.recoveries[index] = held(recovery.step, trace.number, trace)  # noqa: PLW2901
         book.take_in((recovery.step.number, event) for event in recovery.events)
-    book.take_in(fail_descendants(graph, book.now, ended_badly(book.drafts)))
-    book.take_in(complete(graph))
+    book.conclude()
     plan.recoveries = [_after(graph, recovery) for recovery in plan.recoveries]
 
 

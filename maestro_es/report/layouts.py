@@ -134,7 +134,6 @@ def _block(step: StepRecord, view: View) -> Table:
 
 
 def _pairs(title: str, values: Mapping[str, str]) -> Table:
-
     table = Table(title=title, show_header=False, show_lines=True, box=box.HORIZONTALS)
     for name, value in values.items():
         style = _STATE_STYLES.get(value, "") if name == "State" else ""
@@ -160,7 +159,6 @@ def _text(value: str) -> Text:
 
 
 def _draw(drawing: RenderableType, page: Page) -> str:
-
     out = io.TextIOWrapper(io.BytesIO(), encoding=page.encoding, errors="replace")
     Console(file=out, width=page.width, force_terminal=page.colour, highlight=False).print(drawing)
     out.seek(0)
