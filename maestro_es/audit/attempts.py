@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -58,6 +58,11 @@ def attempts(events: Iterable[e.Recorded]) -> list[Attempt]:
             _go_on(found[-1], recorded)
             _end(found[-1], recorded)
     return found
+
+
+def last_request(events: Sequence[e.Recorded]) -> int:
+    """Return the place of the event that requested the last attempt. ValueError if there was none."""
+    return max(place for place, recorded in enumerate(events) if isinstance(recorded.event, e.SubmissionRequested))
 
 
 def _go_on(attempt: Attempt, recorded: e.Recorded) -> None:

@@ -86,6 +86,11 @@ def states_in_order(counts: Mapping[str, int]) -> dict[str, int]:
     return {state.name: counts[state.name] for state in State if state.name in counts}
 
 
+def counts(states: Mapping[str, int]) -> str:
+    """Return counts of steps by state in words: ``3 RUNNING, 12 FINISHED``."""
+    return ", ".join(f"{count} {state}" for state, count in states_in_order(states).items()) or "no steps"
+
+
 def _may_run(graph: Graph, scheduled: bool) -> bool:  # noqa: FBT001 - named where it is called
     return any(True for _ in graph.ready(scheduled=scheduled, limit=1))
 

@@ -43,6 +43,10 @@ class View:
         said = f" ({reason})" if reason else ""
         return f"{self.author(recorded)} asked for it at {self.show(recorded.recorded_at)}{said}"
 
+    def as_asked(self, request: Sequence[e.Recorded]) -> str:
+        """Return who asked for it, as words that end a sentence; none if nobody has."""
+        return "".join(f", as {self.wish(recorded)}" for recorded in request)
+
     def last(self, kind: type[e.Event], fits: Callable[[e.AnyEvent], bool] = lambda _: True) -> tuple[e.Recorded, ...]:
         """Return the newest event of a type about the whole study that fits; none if there is none."""
         for recorded in self.study_events(kind):

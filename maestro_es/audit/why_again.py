@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Union
 
 from maestro_es.audit.sentences import assert_never
 from maestro_es.audit.view import Answer, View
 from maestro_es.core import events as e
 
 #: What makes a step be tried once more.
-_Turn = Union[
-    e.StepTimedOut, e.HardwareFailed, e.SubmissionRejected, e.AttemptAbandoned, e.SubmissionWithdrawn, e.StepReset,
-    e.StepImported, e.StepRecovered,
-]  # fmt: skip
-_TURNS = (
-    e.StepTimedOut, e.HardwareFailed, e.SubmissionRejected, e.AttemptAbandoned, e.SubmissionWithdrawn, e.StepReset,
-    e.StepImported, e.StepRecovered,
+_Turn = (
+    e.StepTimedOut | e.HardwareFailed | e.SubmissionRejected | e.AttemptAbandoned | e.SubmissionWithdrawn
+    | e.StepReset | e.StepImported | e.StepRecovered
 )  # fmt: skip
 
 #: So many of the latest turns are evidence.
@@ -33,7 +28,7 @@ def again(view: View, events: Sequence[e.Recorded]) -> Answer:
         event = recorded.event
         if isinstance(event, e.SubmissionRequested):
             attempt, words, pending = event.attempt, pending, ""
-        elif isinstance(event, _TURNS):
+        elif isinstance(event, _Turn):
             pending = _turn(view, recorded, event, attempt)
             proofs.append(recorded)
         elif isinstance(event, e.StepRestarted):

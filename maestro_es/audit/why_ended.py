@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Union
 
-from maestro_es.audit.attempts import Attempt, attempts
+from maestro_es.audit.attempts import Attempt, attempts, last_request
 from maestro_es.audit.sentences import assert_never
 from maestro_es.audit.view import Answer, View, cancel_of
 from maestro_es.audit.why_again import again
@@ -13,13 +12,9 @@ from maestro_es.core import events as e
 from maestro_es.core.model import Cause, State
 
 #: The events that end a step.
-_End = Union[
-    e.StepFinished, e.StepTimedOut, e.StepFailed, e.StepCancelled, e.StepDryRun, e.StepImported, e.StepSkipped,
-    e.StepRecovered,
-]  # fmt: skip
-_ENDS = (
-    e.StepFinished, e.StepTimedOut, e.StepFailed, e.StepCancelled, e.StepDryRun, e.StepImported, e.StepSkipped,
-    e.StepRecovered,
+_End = (
+    e.StepFinished | e.StepTimedOut | e.StepFailed | e.StepCancelled | e.StepDryRun | e.StepImported | e.StepSkipped
+    | e.StepRecovered
 )  # fmt: skip
 
 #: What Maestro's states mean, said of a step whose end our log has not seen.
@@ -37,7 +32,7 @@ def ended(view: View, number: int, before: int | None = None) -> Answer:
     events = [recorded for recorded in view.events_of(number) if before is None or recorded.seq < before]
     for index in range(len(events) - 1, -1, -1):
         event = events[index].event
-        if isinstance(event, _ENDS):
+        if isinstance(event, _End):
             return _how(view, number, events[: index + 1], event)
     return Answer("has not ended", tuple(events[-1:]))
 
@@ -53,7 +48,7 @@ def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> 
             words = f"ran out of time at {view.show(event.at)}"
             final = f": {event.final}" if event.final else ", and is to be restarted"
             request = cancel_of(view, number, end.seq) if event.final == "cancelled" else ()
-            found = _of_attempt(view, events, words + final, _as_asked(view, request))
+            found = _of_attempt(view, events, words + final, view.as_asked(request))
             return Answer(found.words, (*request, *found.evidence))
         case e.StepFailed():
             return _failed(view, events, event)
@@ -78,7 +73,7 @@ def _of_attempt(view: View, events: Sequence[e.Recorded], words: str, tail: str 
     if not found:
         return Answer(words + tail, (events[-1],))
     attempt = found[-1]
-    begin = 1 + max(i for i, recorded in enumerate(events) if isinstance(recorded.event, e.SubmissionRequested))
+    begin = 1 + last_request(events)
     before = again(view, events[:begin])
     numbered = f"; attempt {attempt.number}" if attempt.number > 1 else ""
     after = f", as {before.words}" if before.words else ""
@@ -122,20 +117,16 @@ def _cancelled(view: View, number: int, events: Sequence[e.Recorded], event: e.S
     told = event.message.startswith("cancelled")
     words = f"was {event.message} at {when}" if told else f"was cancelled at {when}: {event.message}"
     request = () if "outside" in event.message else cancel_of(view, number, end.seq)
-    tail = _as_asked(view, request)
+    tail = view.as_asked(request)
     found = _of_attempt(view, events, words, tail) if event.token else Answer(words + tail, (end,))
     return Answer(found.words, (*request, *found.evidence))
 
 
-def _as_asked(view: View, request: Sequence[e.Recorded]) -> str:
-    return "".join(f", as {view.wish(recorded)}" for recorded in request)
-
-
 def _unseen(view: View, event: e.StepImported | e.StepRecovered) -> str:
     """Return what became of a step while our log could not tell."""
-    while_ = "under Maestro" if isinstance(event, e.StepImported) else "while the log is lost"
+    where = "under Maestro" if isinstance(event, e.StepImported) else "while the log is lost"
     ending = _MAESTROS.get(event.state, f"is {event.state.name}")
     when = f" at {view.show(event.ended_at)}" if event.ended_at else ""
     job = f" (job {event.job_id})" if event.job_id else ""
     message = f": {event.message}" if event.message else ""
-    return f"{ending} {while_}{when}{job}{message}"
+    return f"{ending} {where}{when}{job}{message}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from maestro_es.audit.attempts import last_request
 from maestro_es.audit.view import Answer, View, cancel_of
 from maestro_es.audit.why_again import again
 from maestro_es.core import events as e
@@ -21,7 +22,7 @@ def requested(view: View, record: StepRecord) -> Answer:
     silence = _silence(view, record)
     patience = silence.words or f"; ticks look for one until {until}, then they give the attempt up"
     cancelling = _cancelling(view, record)
-    begin = max(i for i, recorded in enumerate(events) if isinstance(recorded.event, e.SubmissionRequested))
+    begin = last_request(events)
     unanswered = _latest(events[begin:], e.SubmissionUnanswered)
     said = f": {record.message}" if unanswered else ""
     return Answer(
@@ -33,7 +34,7 @@ def requested(view: View, record: StepRecord) -> Answer:
 def submitted(view: View, record: StepRecord) -> Answer:
     """Return where the job of a step is, and since when."""
     events = view.events_of(record.number)
-    begin = 1 + max(i for i, recorded in enumerate(events) if isinstance(recorded.event, e.SubmissionRequested))
+    begin = 1 + last_request(events)
     before = again(view, events[:begin])
     job = _latest(events[begin:], e.JobSubmitted)
     say = _runs if record.state is State.RUNNING else _waits
@@ -98,8 +99,7 @@ def _cancelling(view: View, record: StepRecord) -> Answer:
     if not (record.cancelling or view.graph.study.cancelling):
         return Answer("")
     request = cancel_of(view, record.number)
-    wish = "".join(f", as {view.wish(recorded)}" for recorded in request)
-    return Answer(f"; it is being cancelled{wish}, and nothing tells yet that it has ended", request)
+    return Answer(f"; it is being cancelled{view.as_asked(request)}, and nothing tells yet that it has ended", request)
 
 
 def adapter_of(view: View, record: StepRecord) -> str:

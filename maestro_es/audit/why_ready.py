@@ -64,7 +64,7 @@ def _silence(view: View, record: StepRecord) -> list[Answer]:
 
 
 def _asked_for(view: View, words: str, request: tuple[e.Recorded, ...]) -> Answer:
-    return Answer(words + "".join(f", as {view.wish(recorded)}" for recorded in request), request)
+    return Answer(words + view.as_asked(request), request)
 
 
 def _crowded(view: View, record: StepRecord) -> list[Answer]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
+from maestro_es.audit.status import counts
 from maestro_es.audit.view import Answer, View, cancel_of
 from maestro_es.audit.why import because, in_order
 from maestro_es.audit.why_blocked import urgency
 from maestro_es.core import events as e
-from maestro_es.core.model import State, StepRecord, StudyStatus
+from maestro_es.core.model import StepRecord, StudyStatus
 
 
 def why_study(view: View) -> Answer:
@@ -25,17 +26,16 @@ def _parts(view: View) -> Iterator[Answer]:
         yield _ended(view)
         return
     if not study.open_steps:
-        yield Answer(f": {_counts(study.states)}{'; the next tick completes it' if study.steps else ''}")
+        yield Answer(f": {counts(study.states)}{'; the next tick completes it' if study.steps else ''}")
         return
     flying = list(view.graph.in_flight())
     yield Answer(f": {study.open_steps} of {study.steps} steps are not done, {len(flying)} in flight")
     if study.cancelling:
-        wish = "".join(f", as {view.wish(recorded)}" for recorded in cancel_of(view))
-        yield Answer(f"; it is being cancelled{wish}", cancel_of(view))
+        request = cancel_of(view)
+        yield Answer(f"; it is being cancelled{view.as_asked(request)}", request)
     if study.paused:
         paused = view.last(e.StudyPaused)
-        wish = "".join(f", as {view.wish(recorded)}" for recorded in paused)
-        yield Answer(f"; it is paused{wish}", paused)
+        yield Answer(f"; it is paused{view.as_asked(paused)}", paused)
     first = _first(view, flying)
     if first:
         reason = because(view, first)
@@ -46,7 +46,7 @@ def _ended(view: View) -> Answer:
     study = view.graph.study
     completed = view.last(e.StudyCompleted)
     when = "".join(f" at {view.show(recorded.recorded_at)}" for recorded in completed)
-    return Answer(f" has ended{when}, {study.status.name}: {_counts(study.states)}", completed)
+    return Answer(f" has ended{when}, {study.status.name}: {counts(study.states)}", completed)
 
 
 def _first(view: View, flying: list[StepRecord]) -> StepRecord | None:
@@ -57,7 +57,3 @@ def _first(view: View, flying: list[StepRecord]) -> StepRecord | None:
         for step in view.graph.ready(scheduled=scheduled, limit=1):
             return step
     return next(iter(view.graph.held()), None)
-
-
-def _counts(states: Mapping[str, int]) -> str:
-    return ", ".join(f"{states[state.name]} {state.name}" for state in State if state.name in states) or "no steps"

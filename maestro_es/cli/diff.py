@@ -11,13 +11,13 @@ import click
 from maestro_es.audit.diff import WORDS, Diff, diff, diff_data
 from maestro_es.audit.last_asked import last_asked, note_asked
 from maestro_es.audit.past import Past, recall_two
-from maestro_es.audit.status import states_in_order
+from maestro_es.audit.status import counts
 from maestro_es.audit.step_details import NAMED, listed
 from maestro_es.audit.times import When, parse_when, show_time
 from maestro_es.cli.common import example, split_arguments
 from maestro_es.cli.output import json_option, write_json, write_lines
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.report.plain import columns, counts, labelled
+from maestro_es.report.plain import columns, labelled
 
 
 @example("maestro-es diff ./pi 2h")
@@ -81,7 +81,7 @@ def _lines(path: str, found: Diff, first: Past, last: Past) -> Iterator[str]:
             *_changes(found),
             ("Also", ", ".join(_often(word, found.happened[word]) for word in _told(found.happened))),
             *_happened(found),
-            ("Steps", counts(states_in_order(study.states)) if found else "nothing has changed"),
+            ("Steps", counts(study.states) if found else "nothing has changed"),
         )
     )
     bad = [step for step in found.steps.values() if step.why]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from maestro_es.core.model import State
+from maestro_es.audit.status import counts
 from maestro_es.poller.open_study import OpenStudy
 
 #: Seconds between lines where they can't be written over.
@@ -22,10 +22,8 @@ class Progress:
 
     def show(self, study: OpenStudy) -> None:
         """Show how a study stands, if that has changed."""
-        states = study.graph.study.states
         done = study.graph.study.steps - study.graph.study.open_steps
-        counts = ", ".join(f"{states[state.name]} {state.name}" for state in State if state.name in states)
-        line = f"{done}/{study.graph.study.steps} steps done: {counts}"
+        line = f"{done}/{study.graph.study.steps} steps done: {counts(study.graph.study.states)}"
         late = time.monotonic() - self._at >= _SECONDS or not study.graph.study.open_steps
         if line == self._last or not (self._terminal or late):
             return

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import click
 
 from maestro_es.audit.past import recall
-from maestro_es.audit.status import Summary, reason, select_steps, step_data, summarise, summary_data
+from maestro_es.audit.status import Summary, counts, reason, select_steps, step_data, summarise, summary_data
 from maestro_es.audit.times import When, show_ago, show_time
 from maestro_es.cli.common import at_option, example, split_arguments
 from maestro_es.cli.output import (
@@ -27,7 +27,7 @@ from maestro_es.core.model import Micros, State, StepRecord
 from maestro_es.errors import MaestroError
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.status_csv import status_text
-from maestro_es.report.plain import counts, labelled
+from maestro_es.report.plain import labelled
 
 _STATES = click.Choice([state.name for state in State], case_sensitive=False)
 

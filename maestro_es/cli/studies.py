@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import click
 
+from maestro_es.audit.status import counts
 from maestro_es.audit.studies import Listed, find_registered, list_studies, listed_data
 from maestro_es.audit.times import show_time
 from maestro_es.cli.common import example
 from maestro_es.cli.output import json_option, write_json, write_lines
 from maestro_es.poller.open_study import Context
-from maestro_es.report.plain import columns, counts
+from maestro_es.report.plain import columns
 from maestro_es.store import registry
 
 _HEADER = ("Id", "Name", "Status", "Steps", "Last tick", "Path")

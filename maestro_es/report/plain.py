@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 _GAP = "  "
 
@@ -40,11 +40,6 @@ def labelled(pairs: Iterable[tuple[str, str]]) -> list[str]:
     told = [(f"{label}:", clean(value)) for label, value in pairs if value]
     size = max((len(label) for label, _ in told), default=0)
     return [f"{label:<{size}} {value}" for label, value in told]
-
-
-def counts(states: Mapping[str, int]) -> str:
-    """Return counts of steps by state: ``3 RUNNING, 12 FINISHED``."""
-    return ", ".join(f"{count} {state}" for state, count in states.items()) or "no steps"
 
 
 def width(text: str) -> int:

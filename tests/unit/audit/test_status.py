@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_es.audit.status import reason, select_steps, step_data
+from maestro_es.audit.status import counts, reason, select_steps, step_data
 from maestro_es.audit.step_details import find_step, listed
 from maestro_es.core import events as e
 from maestro_es.core.model import Cause, Phase, State, StepRecord
@@ -87,3 +87,8 @@ def test_a_pattern_of_several_steps_is_refused_with_their_names():
 
 def test_of_many_names_the_first_are_said_and_the_rest_is_counted():
     assert listed([str(number) for number in range(13)]) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 3 more"
+
+
+def test_counts_of_steps_are_in_maestros_order_in_words_too():
+    assert counts({"FINISHED": 12, "RUNNING": 3}) == "3 RUNNING, 12 FINISHED"
+    assert counts({}) == "no steps"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_es.report.plain import clean, columns, counts, labelled, width
+from maestro_es.report.plain import clean, columns, labelled, width
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,3 @@ def test_wide_characters_take_two_columns():
 
 def test_labelled_values_stand_below_each_other_and_empty_ones_are_left_out():
     assert labelled([("Id", "1"), ("Status", "RUNNING\r"), ("Why", "")]) == ["Id:     1", "Status: RUNNING?"]
-
-
-def test_counts_are_in_the_order_that_they_are_given_in():
-    assert counts({"RUNNING": 3, "FINISHED": 12}) == "3 RUNNING, 12 FINISHED"
-    assert counts({}) == "no steps"
