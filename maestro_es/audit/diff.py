@@ -30,6 +30,7 @@ WORDS: dict[type[e.Event], str] = {
     e.StudyReopened: "reopened",
     e.StudyCompleted: "ended",
     e.RebootDetected: "host rebooted",
+    e.TicksMissed: "ticks missed",
     e.PollFailed: "scheduler silent",
     e.PollRecovered: "scheduler back",
     e.StepAdded: "added",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
+from maestro_es.audit.times import show_span
 from maestro_es.core import events as e
 from maestro_es.core.model import State
 
@@ -42,6 +43,8 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"the study was moved from {event.before} to {event.after}"
         case e.RebootDetected():
             return f"{event.host} was rebooted"
+        case e.TicksMissed():
+            return f"no tick had come for {show_span(event.seconds)}"
         case e.LogRecovered():
             return f"the log was lost from here on; it was put together again{_because(event.reason)}"
         case e.PollFailed():

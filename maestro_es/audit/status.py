@@ -96,9 +96,9 @@ def _may_run(graph: Graph, scheduled: bool) -> bool:  # noqa: FBT001 - named whe
 
 
 def last_tick_of(study: OpenStudy) -> Micros | None:
-    """Return when a study was ticked last, by the clock of its file system; None if it never was."""
+    """Return when a study was ticked last; None if it never was, or nobody knows."""
     try:
-        return study.dir.last_tick.stat().st_mtime_ns // 1000
+        return study.dir.ticked_at()
     except OSError:
         return None
 

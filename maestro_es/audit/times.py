@@ -61,12 +61,16 @@ def show_utc(at: Micros) -> str:
 
 
 def show_ago(at: Micros, now: Micros) -> str:
-    """Return how long ago something was, in its largest unit: ``5 s ago``, ``3 min ago``, ``2 days ago``."""
-    seconds = max(now - at, 0) // 1_000_000
+    """Return how long ago something was: ``5 s ago``, ``3 min ago``, ``2 days ago``."""
+    return f"{show_span(max(now - at, 0) // 1_000_000)} ago"
+
+
+def show_span(seconds: int) -> str:
+    """Return how long something took, in its largest unit: ``5 s``, ``3 min``, ``2 days``."""
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
 
 def _moment(at: Micros) -> datetime:

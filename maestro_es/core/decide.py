@@ -26,6 +26,9 @@ from maestro_es.core.observations import Observations
 from maestro_es.core.room import rooms
 from maestro_es.core.settle import settle_attempts
 
+#: How often cron ticks, and after how many periods without a tick that is noted.
+_CRON_SECONDS, _PERIODS = 60, 3
+
 
 def decide(graph: Graph, seen: Observations, record: Callable[[list[Draft]], None]) -> None:
     """Run the rules of one tick. `record` takes events in order and folds them into the graph."""
@@ -48,18 +51,34 @@ def submissions(drafts: Iterable[Draft]) -> list[int]:
 
 
 def note_changes(graph: Graph, seen: Observations) -> list[Draft]:
-    """Record a reboot of this host, schedulers that fell silent or answer again, and reports that nobody waits for."""
+    """Record what has changed around the study.
+
+    That is a reboot of this host, ticks that did not come, schedulers that fell silent or answer again, and reports
+    that nobody waits for.
+    """
     study = graph.study
     drafts: list[Draft] = []
     known = study.unseen_boot or study.boot_id
     if study.host == seen.host and known != seen.boot_id:
         drafts.append((None, e.RebootDetected(host=seen.host, before=known, after=seen.boot_id)))
+    drafts.extend(_missed_ticks(graph, seen))
     for adapter, message in seen.unreachable.items():
         if adapter not in study.unreachable:
             drafts.append((None, e.PollFailed(adapter=adapter, message=message)))
     drafts.extend((None, e.PollRecovered(adapter=name)) for name in study.unreachable if name in seen.answered)
     drafts.extend((None, e.ReportIgnored(token=token, report=report)) for token, report in seen.strays)
     return drafts
+
+
+def _missed_ticks(graph: Graph, seen: Observations) -> list[Draft]:
+    """Note that no tick came for so long that several are missing: a host was down, or a crontab is gone."""
+    if seen.last_tick is None:
+        return []
+    since = max(seen.last_tick, graph.study.ticked_from)
+    seconds = (seen.now - since) // 1_000_000
+    if seconds <= _PERIODS * max(_CRON_SECONDS, graph.study.settings.sleep_seconds):
+        return []
+    return [(None, e.TicksMissed(since=since, seconds=seconds))]
 
 
 # -- steps that will not run ----------------------------------------------------------------------------------------

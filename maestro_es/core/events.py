@@ -146,6 +146,13 @@ class RebootDetected(Event, frozen=True):
     after: str
 
 
+class TicksMissed(Event, frozen=True):
+    """No tick came for longer than three of their periods: `seconds` from the last one, `since`, to this one."""
+
+    since: Micros
+    seconds: int
+
+
 class LogRecovered(Event, frozen=True):
     """What was recorded after the event with the digest `head` is lost; what follows is what the world still knew."""
 
@@ -386,11 +393,11 @@ class ReportIgnored(Event, frozen=True):
 
 AnyEvent = Union[
     InvocationStarted, StudyCreated, StepTemplateAdded, StepAdded, ConnectionAdded, SettingsChanged, StudyPaused,
-    StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated, RebootDetected, LogRecovered,
-    PollFailed, PollRecovered, StepImported, StepRecovered, SubmissionRequested, JobSubmitted, SubmissionRejected,
-    SubmissionUnanswered, AttemptAbandoned, SubmissionWithdrawn, JobDelayed, JobStarted, JobMissed, JobFound,
-    StepFinished, StepTimedOut, StepRestarted, HardwareFailed, StepFailed, StepCancelled, StepDryRun, StepReset,
-    StepSkipped, StepHeld, StepReleased, ReportIgnored,
+    StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated, RebootDetected, TicksMissed,
+    LogRecovered, PollFailed, PollRecovered, StepImported, StepRecovered, SubmissionRequested, JobSubmitted,
+    SubmissionRejected, SubmissionUnanswered, AttemptAbandoned, SubmissionWithdrawn, JobDelayed, JobStarted,
+    JobMissed, JobFound, StepFinished, StepTimedOut, StepRestarted, HardwareFailed, StepFailed, StepCancelled,
+    StepDryRun, StepReset, StepSkipped, StepHeld, StepReleased, ReportIgnored,
 ]  # fmt: skip
 
 #: An event that is to be recorded, and the number of the step that it is about; None: the study.

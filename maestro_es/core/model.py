@@ -233,7 +233,8 @@ class StudyRecord(msgspec.Struct):
     `unreachable` maps the adapters that did not answer last time to what they said. `refusal` is what the scheduler
     said if it took no job the last time, `capacity` how many it had of this study when it last said so (None: never).
     `host` and `boot_id` are those of the last process that wrote, `unseen_boot` is the boot id before that if no tick
-    has noted the reboot yet. `steps`, `open_steps` (those not done) and `states` (steps by state) are counts.
+    has noted the reboot yet. From `ticked_from` on ticks are missed if none comes. `steps`, `open_steps` (those not
+    done) and `states` (steps by state) are counts.
     """
 
     study_id: str = ""
@@ -249,6 +250,7 @@ class StudyRecord(msgspec.Struct):
     host: str = ""
     boot_id: str = ""
     unseen_boot: str = ""
+    ticked_from: Micros = 0
     unreachable: dict[str, str] = {}
     refusal: Refusal | None = None
     capacity: int | None = None

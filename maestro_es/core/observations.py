@@ -16,7 +16,7 @@ class Observations(msgspec.Struct, frozen=True):
     `silent`: the scheduler does not answer, so nothing is submitted to it.
 
     `salt` makes this tick's tokens its own; `cores` is what the host has. A driver that submits local steps the moment
-    others end asks for `ahead` requests more than there are slots.
+    others end asks for `ahead` requests more than there are slots. `last_tick` is when the one before was, if known.
     """
 
     now: Micros
@@ -30,3 +30,4 @@ class Observations(msgspec.Struct, frozen=True):
     unreachable: Mapping[str, str] = msgspec.field(default_factory=dict)
     silent: bool = False
     answered: frozenset[str] = frozenset()
+    last_tick: Micros | None = None

@@ -9,7 +9,7 @@ import msgspec
 
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph, has_template
-from maestro_es.core.model import Phase, StepRecord, StudyStatus, is_local, is_scheduled
+from maestro_es.core.model import Micros, Phase, StepRecord, StudyRecord, StudyStatus, is_local, is_scheduled
 from maestro_es.core.transitions import connect, count
 from maestro_es.errors import InvalidTransition
 
@@ -26,6 +26,10 @@ def _reboot_detected(graph: Graph, _recorded: e.Recorded, _event: e.RebootDetect
     graph.study.unseen_boot = ""
 
 
+def _ticks_missed(graph: Graph, recorded: e.Recorded, _event: e.TicksMissed) -> None:
+    graph.study.ticked_from = recorded.recorded_at
+
+
 def _study_created(graph: Graph, recorded: e.Recorded, event: e.StudyCreated) -> None:
     study = graph.study
     if study.study_id:
@@ -37,12 +41,20 @@ def _study_created(graph: Graph, recorded: e.Recorded, event: e.StudyCreated) ->
     study.adapter = event.adapter
     study.settings = event.settings
     study.environment = event.environment
+    study.ticked_from = recorded.recorded_at
 
 
 def _template_added(graph: Graph, recorded: e.Recorded, event: e.StepTemplateAdded) -> None:
     if has_template(graph, event.name):
         raise InvalidTransition(f"event {recorded.seq}: there is a template {event.name!r} already")
     graph.add_template(event)
+
+
+def _go_on(study: StudyRecord, at: Micros) -> None:
+    """Let a study that had ended run on; while it had ended, no tick was missed."""
+    if study.status is not StudyStatus.RUNNING:
+        study.status = StudyStatus.RUNNING
+        study.ticked_from = at
 
 
 def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
@@ -63,7 +75,7 @@ def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
     )  # fmt: skip
     study.steps += 1
     study.open_steps += 1
-    study.status = StudyStatus.RUNNING
+    _go_on(study, recorded.recorded_at)
     count(study.states, record.state.name, 1)
     graph.count_unfinished(event.template, 1)
     graph.add(record)
@@ -140,8 +152,8 @@ def _completed(graph: Graph, recorded: e.Recorded, event: e.StudyCompleted) -> N
     graph.study.status = event.status
 
 
-def _reopened(graph: Graph, _recorded: e.Recorded, _event: e.StudyReopened) -> None:
-    graph.study.status = StudyStatus.RUNNING
+def _reopened(graph: Graph, recorded: e.Recorded, _event: e.StudyReopened) -> None:
+    _go_on(graph.study, recorded.recorded_at)
     graph.study.cancelling = False
 
 
@@ -175,6 +187,7 @@ STUDY_RULES: dict[type[e.Event], Callable[[Graph, e.Recorded, Any], None]] = {
     e.StudyReopened: _reopened,
     e.StudyRelocated: _relocated,
     e.RebootDetected: _reboot_detected,
+    e.TicksMissed: _ticks_missed,
     e.LogRecovered: _nothing,
     e.PollFailed: _poll_failed,
     e.PollRecovered: _poll_recovered,

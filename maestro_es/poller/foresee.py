@@ -128,7 +128,7 @@ class _DryTick:
         host = self._context.host
         study = self.graph.study
         adapters = self._context.adapters(study.adapter, host._replace(environment=study.environment))
-        moment = Moment(self._context.now(), host, SALT)
+        moment = Moment(self._context.now(), host, SALT, last_tick=self._dir.ticked_at())
         seen = Look(self.graph, self._dir, adapters, moment, abandon=self._would_abandon).observations
         self.found.unreachable.update(seen.unreachable)
         before = len(self.found.drafts)

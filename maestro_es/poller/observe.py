@@ -56,12 +56,16 @@ class Adapters(msgspec.Struct, frozen=True):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """When and where a tick happens; `salt` makes its tokens its own, `ahead` is how many steps it holds ready."""
+    """When and where a tick happens; `salt` makes its tokens its own, `ahead` is how many steps it holds ready.
+
+    `last_tick` is when the one before it happened, if that is known.
+    """
 
     now: Micros
     host: Host
     salt: str
     ahead: int = 0
+    last_tick: Micros | None = None
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -145,6 +149,7 @@ class Look:
             unreachable=self._unreachable,
             silent=self.silent,
             answered=frozenset(self._answered - self._unreachable.keys()),
+            last_tick=moment.last_tick,
         )
 
     def _claim(self, step: StepRecord) -> Claim:

@@ -23,6 +23,7 @@ import os
 import stat
 from pathlib import Path
 
+from maestro_es.core.model import Micros
 from maestro_es.errors import StudyError
 from maestro_es.store.log_file import LOG_NAME
 
@@ -50,6 +51,18 @@ class StudyDir:
     def path(self, recorded: str) -> Path:
         """Return the place of a path as the log has it: relative to the study, or absolute if it lies elsewhere."""
         return self.root / recorded
+
+    def ticked_at(self) -> Micros | None:
+        """Return when the study was ticked last; None if it never was."""
+        try:
+            return self.last_tick.stat().st_mtime_ns // 1000
+        except FileNotFoundError:
+            return None
+
+    def note_tick(self, at: Micros) -> None:
+        """Note when the study is ticked, by the clock of this host and not of its file system."""
+        self.last_tick.touch()
+        os.utime(self.last_tick, ns=(at * 1000, at * 1000))
 
     def check_owner(self) -> None:
         """Refuse a study that another user owns or can change: we run what it says."""

@@ -65,7 +65,7 @@ def tick(
             study.log.refresh()
     if show and (study.log.head.seq != before or not study.dir.status_csv.exists()):
         show_status(study)
-    study.dir.last_tick.touch()
+    study.dir.note_tick(study.context.now())
     if unreachable:
         raise Unreachable("; ".join(f"{name}: {message}" for name, message in unreachable.items()))
     return study.status
@@ -87,7 +87,7 @@ def _pass(
         _dry_run(study)
         return None
     context = study.context
-    moment = Moment(context.now(), context.host, context.salt(), ahead)
+    moment = Moment(context.now(), context.host, context.salt(), ahead, study.dir.ticked_at())
     may_use = asked and asked.at(study.log.head.seq)
     look = Look(study.graph, study.dir, study.adapters, moment, may_use, local=local)
     drafts = _decide(study, look.observations)

@@ -101,6 +101,7 @@ def history() -> list[Draft]:
         (None, e.PollFailed(adapter="slurm", message="timed out")),
         (None, e.ReportIgnored(token="t2-1", report="t2-1.exit.1")),
         (None, e.RebootDetected(host="login1", before="b0", after="boot1")),
+        (None, e.TicksMissed(since=4_000_000, seconds=600)),
         (None, e.StudyRelocated(before="/s", after="/t")),
         (9, e.SubmissionRequested(attempt=1, token="t9-1", kind=SubmissionKind.FIRST)),
         (9, e.JobSubmitted(token="t9-1", job_id="91", adopted=True)),

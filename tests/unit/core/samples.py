@@ -24,6 +24,7 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.StudyReopened(),
     e.StudyRelocated(before="/a", after="/b"),
     e.RebootDetected(host="login1", before="b1", after="b2"),
+    e.TicksMissed(since=4, seconds=600),
     e.LogRecovered(head="ab"),
     e.PollFailed(adapter="slurm", message="socket timed out"),
     e.PollRecovered(adapter="slurm"),

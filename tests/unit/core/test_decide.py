@@ -308,6 +308,35 @@ def test_another_host_is_no_reboot():
     assert of(study.tick(host="login2", boot_id="boot2"), e.RebootDetected) == []
 
 
+SECOND = 1_000_000
+
+
+def missed(study: Study, last_tick: int | None, now: int) -> list[e.TicksMissed]:
+    """Tick, and return what is noted of ticks that did not come; times are seconds."""
+    at = None if last_tick is None else last_tick * SECOND
+    return of(study.tick(last_tick=at, now=now * SECOND), e.TicksMissed)
+
+
+@pytest.mark.parametrize(
+    ("sleep", "gap", "noted"),
+    [(60, 180, False), (60, 181, True), (1, 180, False), (1, 181, True), (600, 1800, False), (600, 1801, True)],
+)
+def test_a_gap_of_more_than_three_periods_between_two_ticks_is_noted(sleep: int, gap: int, noted: bool):
+    study = Study(sleep_seconds=sleep)
+    study.add("a")
+    expected = [e.TicksMissed(since=100 * SECOND, seconds=gap)] if noted else []
+    assert missed(study, 100, 100 + gap) == expected
+
+
+def test_a_gap_is_noted_once_and_the_first_tick_of_all_is_none():
+    study = Study()
+    study.add("a")
+    assert missed(study, None, 5000) == []
+    study.graph.study.ticked_from = 5000 * SECOND
+    assert missed(study, 100, 5100) == []  # the tick that has noted it died before it could say that it came
+    assert len(missed(study, 100, 6000)) == 1
+
+
 def test_a_scheduler_that_does_not_answer_is_noted_when_that_begins_and_when_it_ends():
     study = Study()
     study.start(study.add("a"))

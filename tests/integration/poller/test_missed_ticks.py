@@ -1,0 +1,63 @@
+"""Ticks that did not come: how long, since when, and on which host the next one was, is in the log."""
+
+from __future__ import annotations
+
+import time
+
+from maestro_es.core import events as e
+from maestro_es.core.model import StudyStatus
+from tests.e2e.command import maestro_es
+from tests.fakes.studies import Bench, Step
+
+HOUR = 3600 * 1_000_000
+
+
+def test_a_gap_between_two_ticks_is_in_the_log_once_and_is_told(bench: Bench):
+    bench.create(Step("a", "sleep 60"))
+    began = int(time.time() * 1_000_000) + HOUR  # later than the study was made
+    bench.tick(now=lambda: began)
+    bench.tick(now=lambda: began + HOUR)
+    bench.tick(now=lambda: began + HOUR + 60_000_000)
+
+    [missed] = bench.events(e.TicksMissed)
+    assert (missed.since, missed.seconds) == (began, 3600)
+    assert bench.dir.ticked_at() == began + HOUR + 60_000_000
+    told = maestro_es("history", bench.root, "--type", "TicksMissed").stdout
+    assert "no tick had come for 60 min" in told
+
+
+def test_a_tick_that_died_before_it_could_say_that_it_came_does_not_let_the_gap_be_noted_again(bench: Bench):
+    bench.create(Step("a", "sleep 60"))
+    began = int(time.time() * 1_000_000) + HOUR  # later than the study was made
+    bench.tick(now=lambda: began)
+    bench.tick(now=lambda: began + HOUR)
+    bench.dir.note_tick(began)
+    bench.tick(now=lambda: began + HOUR + 60_000_000)
+    assert len(bench.events(e.TicksMissed)) == 1
+
+
+def test_the_time_between_the_end_of_a_study_and_its_going_on_is_no_gap(bench: Bench):
+    bench.create(Step("a", "test -e ../mended"))
+    assert bench.finish() is StudyStatus.FAILURE
+    bench.dir.note_tick(int(time.time() * 1_000_000) - 5 * HOUR)
+    (bench.root / "mended").touch()
+    assert maestro_es("retry", bench.root, "--failed").returncode == 0
+    assert bench.finish() is StudyStatus.FINISHED
+    assert bench.events(e.TicksMissed) == []
+
+
+def test_another_host_and_another_boot_are_in_the_log_and_told(bench: Bench):
+    bench.create(Step("a", "sleep 60"), Step("b", "true"))
+    bench.tick()
+    here = bench.context.host
+    bench.until(lambda: bench.step("b").state.name == "FINISHED")
+    bench.tick(host=here._replace(boot_id="another-boot"))
+    with bench.open(host=here._replace(name="other-login")) as study:
+        study.log.append([(None, e.StudyPaused())])
+
+    assert [event.after for event in bench.events(e.RebootDetected)] == ["another-boot"]
+    told = maestro_es("history", bench.root).stdout
+    assert f"{here.name} was rebooted" in told
+    assert "on other-login" in told
+    counted = maestro_es("history", bench.root, "--count-by", "host").stdout
+    assert "other-login" in counted
