@@ -7,7 +7,7 @@ import click
 from maestro_es.audit.blame import Decision, blame, decision_data
 from maestro_es.audit.step_details import find_step
 from maestro_es.audit.times import show_time
-from maestro_es.cli.common import example, split_arguments
+from maestro_es.cli.common import example, split_one_step
 from maestro_es.cli.output import json_option, write_json, write_lines
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.report.plain import columns
@@ -24,11 +24,9 @@ def command(arguments: tuple[str, ...], *, as_json: bool) -> None:
 
     What they decided about the whole study is among it, up to the end of the step.
     """
-    roots, patterns = split_arguments(arguments)
-    if len(roots) > 1 or len(patterns) != 1:
-        raise click.UsageError("Name one step, of one study.")
-    with OpenStudy(roots[0]) as study:
-        found = blame(study.log, find_step(study.graph, patterns[0]))
+    root, pattern = split_one_step(arguments)
+    with OpenStudy(root) as study:
+        found = blame(study.log, find_step(study.graph, pattern))
     if as_json:
         write_json(map(decision_data, found))
     else:

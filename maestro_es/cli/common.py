@@ -67,6 +67,14 @@ def split_arguments(args: tuple[str, ...]) -> tuple[list[Path], list[str]]:
     return [Path(arg).expanduser() for arg in studies] or [here], steps
 
 
+def split_one_step(args: tuple[str, ...]) -> tuple[Path, str]:
+    """Split ``[STUDY] STEP`` into a study and the pattern of one step."""
+    studies, steps = split_arguments(args)
+    if len(studies) > 1 or len(steps) != 1:
+        raise click.UsageError("Name one step, of one study.")
+    return studies[0], steps[0]
+
+
 def _names_study(arg: str) -> bool:
     return arg.startswith((".", "/", "~")) or arg.endswith("/") or (Path(arg) / LOG_NAME).is_file()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example
-from maestro_es.cli.output import write_lines
+from maestro_es.cli.output import warn, write_lines
 from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.drivers.crontab import how_ticks_come
 from maestro_es.poller.import_study import Import, Wanted, carry_out, plan_import
@@ -46,8 +46,7 @@ def command(
     context = Context()
     settings = Settings(submission_attempts=attempts, restart_limit=rlimit, submission_throttle=throttle)
     study = plan_import(study_dir, Wanted(settings, pargs, specroot and specroot.absolute()), context)
-    for warning in study.plan.warnings:
-        click.echo(f"maestro-es: warning: {warning}", err=True)
+    warn(study.plan.warnings)
     write_lines(columns(_HEADER, _rows(study)))
     if dry:
         click.echo("Nothing was changed.")

@@ -30,6 +30,12 @@ def terminal_width() -> int:
     return shutil.get_terminal_size().columns
 
 
+def warn(warnings: Iterable[str]) -> None:
+    """Print warnings, a line each, on standard error."""
+    for warning in warnings:
+        click.echo(f"maestro-es: warning: {warning}", err=True)
+
+
 def write(text: str) -> None:
     """Print a text as it is. What the terminal's encoding lacks becomes a question mark."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)

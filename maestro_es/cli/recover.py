@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example, reason_option
-from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.cli.output import json_option, warn, write_json, write_lines
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.recover import Plan, check_lost, plan_recovery, recover
 from maestro_es.poller.study_dir import StudyDir
@@ -42,8 +42,7 @@ def command(directory: Path, file: Path, reason: str, *, dry: bool, upto_damage:
         plan = plan_recovery(export, StudyDir(directory).root, context)
     else:
         plan = recover(export, directory, context, reason)
-    for warning in [*([f"{export.damage}; all before it was taken"] if export.damage else []), *plan.warnings]:
-        click.echo(f"maestro-es: warning: {warning}", err=True)
+    warn([*([f"{export.damage}; all before it was taken"] if export.damage else []), *plan.warnings])
     if as_json:
         write_json(map(dict, _data(plan)))
         return

@@ -11,6 +11,7 @@ import click
 
 from maestro_es.adapters.slurm_answers import forgets_within
 from maestro_es.cli.common import example
+from maestro_es.cli.output import warn
 from maestro_es.cli.progress import Progress
 from maestro_es.core.events import StudyCreated
 from maestro_es.core.model import Settings, StudyStatus
@@ -81,8 +82,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         hash_workspaces=hashws,
         restart_limit=rlimit,
     )
-    for warning in plan.warnings:
-        click.echo(f"maestro-es: warning: {warning}", err=True)
+    warn(plan.warnings)
     answers = Answers(yes=autoyes or dry, no=autono)
     _make_room(plan, answers)
     steps = sum(number is not None for number, _ in plan.events)

@@ -10,7 +10,7 @@ from maestro_es.audit.attempts import Attempt
 from maestro_es.audit.past import recall
 from maestro_es.audit.step_details import Files, Neighbour, StepDetails, details, details_data, listed
 from maestro_es.audit.times import When, show_time, show_utc
-from maestro_es.cli.common import at_option, example, split_arguments
+from maestro_es.cli.common import at_option, example, split_one_step
 from maestro_es.cli.output import json_option, write_json, write_lines
 from maestro_es.core.model import Micros, State
 from maestro_es.poller.open_study import OpenStudy
@@ -31,13 +31,11 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
     STEP is the name of an instance, or a glob that fits only one. With --at its files are left out: the log does not
     know them.
     """
-    roots, patterns = split_arguments(arguments)
-    if len(roots) > 1 or len(patterns) != 1:
-        raise click.UsageError("Name one step, of one study.")
-    with OpenStudy(roots[0]) as study:
+    root, pattern = split_one_step(arguments)
+    with OpenStudy(root) as study:
         now = study.context.now()
         past = recall(study.log, when, now) if when else None
-        found = details(study, patterns[0], past, show_utc if as_json else show_time)
+        found = details(study, pattern, past, show_utc if as_json else show_time)
         now = past.at if past else now
     if as_json:
         write_json([details_data(found, now)])

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example
+from maestro_es.cli.output import warn
 from maestro_es.spec.plan import plan_study
 
 
@@ -19,8 +20,7 @@ from maestro_es.spec.plan import plan_study
 def command(spec: Path, pgen: Path | None, pargs: tuple[str, ...], *, hashws: bool) -> None:
     """Check the study file SPEC and report everything that is wrong with it. Nothing is created or run."""
     plan = plan_study(spec, output=None, timestamp="0", pgen=pgen, pargs=pargs, hash_workspaces=hashws)
-    for warning in plan.warnings:
-        click.echo(f"maestro-es: warning: {warning}", err=True)
+    warn(plan.warnings)
     steps = sum(number is not None for number, _ in plan.events)
     templates = sum(number is None for number, _ in plan.events)
     click.echo(f"{spec}: valid; {templates} steps make {steps} instances")
