@@ -112,10 +112,13 @@ class SlurmAdapter:
 
     def submission(self, job: Job) -> list[str]:
         """Return the ``sbatch`` of the runner with the options that the step's script shows."""
-        return self._jobs.submission(job, arguments(self.directives(job.name, job.description, job.run)))
+        return self._jobs.submission(job, self._options(job))
 
     def submit(self, job: Job) -> Outcome:
-        return self._jobs.submit(self.submission(job))
+        return self._jobs.submit(job, self._options(job))
+
+    def _options(self, job: Job) -> list[str]:
+        return arguments(self.directives(job.name, job.description, job.run))
 
     def facts(self) -> dict[str, str]:
         return self._jobs.facts()

@@ -180,6 +180,11 @@ def _delay(word: str, reason: str) -> str:
     return word if reason in _ORDINARY else f"{word}: {reason}"
 
 
+def names_in(command: str) -> set[str]:
+    """Return the words of a command, of paths the last part: what a token may be."""
+    return {word.rpartition("/")[2] for word in command.split()}
+
+
 def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepRecord] = _NONE) -> dict[str, Seen]:
     """Return by token what ``sacct -P -D`` knows: of its last run. Lines: id, state, exit code, submit line.
 
@@ -195,7 +200,7 @@ def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepR
         job_id, word, codes, command = parts
         found = Seen(_in_accounts(word), f"{word} {codes}", _exit_code(codes), job_id)
         step = maestros.get(job_id)
-        ours = {step.token} if step and runs_script_of(step, command) else wanted.intersection(command.split())
+        ours = {step.token} if step and runs_script_of(step, command) else wanted.intersection(names_in(command))
         for token in ours:
             if found.state is JobState.CANCELLED and token in seen and seen[token].job_id == job_id:
                 found = structs.replace(found, state=JobState.CANCELLED_ON_NODE)

@@ -1,14 +1,19 @@
 """Slurm: submitting jobs, looking for them, and ending them.
 
-A job is known by the token among the arguments of its command, never by its id alone: after a crash of its controller
-Slurm gives an id out twice. Facts about Slurm are of 22.05 unless said otherwise.
+A job is known by the token in its command, never by its id alone: after a crash of its controller Slurm gives an id
+out twice. Since 23.02 squeue shows no more of the command than the path of its script; so the runner is submitted by a
+link that has the token for a name, and that is there as long as sbatch needs it. Facts about Slurm are of 22.05 unless
+said otherwise.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Job, Queued, Seen
@@ -23,6 +28,7 @@ from maestro_es.adapters.slurm_answers import (
     believed,
     cancelled_after,
     is_answer,
+    names_in,
     read_accounts,
     read_facts,
     read_queue,
@@ -80,17 +86,26 @@ class SlurmJobs:
         return "\n".join(["slurm", self._environment.get("PATH", ""), self._environment.get(_CONF, "")])
 
     def submission(self, job: Job, options: Sequence[str]) -> list[str]:
-        """Return the command that submits the runner of a job."""
+        """Return the command that submits the runner of a job by the job's own link to it."""
         ours = ["--parsable", "--no-requeue", f"--chdir={job.workspace}"]
-        runner = [str(job.runner), job.token, str(job.workspace), job.script, str(job.study)]
+        runner = [str(_link(job)), job.token, str(job.workspace), job.script, str(job.study)]
         return ["sbatch", *options, *ours, *runner]
 
-    def submit(self, command: Sequence[str]) -> Outcome:
+    def submit(self, job: Job, options: Sequence[str]) -> Outcome:
         """Submit a job. A command that did not answer in time may have done its work."""
+        link = _link(job)
         try:
-            return read_submission(self._run(*command, until=RETRYING))
+            with contextlib.suppress(FileExistsError):
+                link.symlink_to(job.runner.name)
+            done = self._run(*self.submission(job, options), until=RETRYING)
         except Unreachable as error:
             return InDoubt(str(error))
+        except OSError as error:
+            return InDoubt(f"{link}: {error.strerror}")
+        finally:
+            with contextlib.suppress(OSError):
+                link.unlink()
+        return read_submission(done)
 
     def facts(self) -> dict[str, str]:
         """Return what a study keeps of Slurm's configuration; nothing if there is no answer soon."""
@@ -151,8 +166,8 @@ class SlurmJobs:
         """Return what the queue says of all jobs of these runners, with one query."""
         found: dict[str, list[Queued]] = {}
         for row in self.list_jobs():
-            for runner in runners:
-                _, runs_it, rest = row.command.partition(f"{runner} ")
+            for folder in {os.path.dirname(runner) for runner in runners}:
+                _, runs_it, rest = row.command.partition(f"{folder}/")
                 if runs_it:
                     found.setdefault(rest.partition(" ")[0], []).append(row)
         return {token: believed(rows, "") for token, rows in found.items()}
@@ -188,13 +203,18 @@ def _answer(command: str, text: str) -> str:
     return text
 
 
+def _link(job: Job) -> Path:
+    """Return the name by which the runner of a job is submitted."""
+    return job.runner.with_name(job.token)
+
+
 def _by_token(listed: Iterable[Queued], steps: Sequence[StepRecord]) -> dict[str, list[Queued]]:
     """Return the jobs of these attempts by token."""
     wanted = {step.token for step in steps}
     maestros = imported(steps)
     found: dict[str, list[Queued]] = {}
     for row in listed:
-        for token in wanted.intersection(row.command.split()):
+        for token in wanted.intersection(names_in(row.command)):
             found.setdefault(token, []).append(row)
         step = maestros.get(row.job_id)
         if step and runs_script_of(step, row.command):

@@ -70,7 +70,7 @@ def test_sbatch_and_scancel_are_called_as_foreseen(tmp_path: Path, calls: Path):
     [command] = found["commands"]
     token = submitted[-4]
     assert command["step"] == "a long one"
-    assert command["argv"] == [f"{word.rpartition('-')[0]}-dry" if word == token else word for word in submitted]
+    assert command["argv"] == [word.replace(token, f"{token.rpartition('-')[0]}-dry") for word in submitted]
 
     with OpenStudy(root) as study:
         study.request(requests.cancel)

@@ -185,6 +185,32 @@ def test_a_submission_that_was_sent_twice_runs_once(cluster, launch, sbatch):
     assert len(ledger(root)) == 1
 
 
+def test_jobs_are_known_by_the_path_of_their_script_alone_which_is_all_that_squeue_shows_since_23_02(
+    cluster, launch, tmp_path, monkeypatch
+):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    cut = "sed 's/^\\(\\([^|]*|\\)\\{3\\}[^ ]*\\) .*/\\1/'"
+    (folder / "squeue").write_text(f'#!/bin/sh\n{shutil.which("squeue")} "$@" | {cut}\n')
+    (folder / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    root = launch(step("long", "sleep 60"), step("short", "sleep 1"))
+    wait_for_states(root, long=State.RUNNING, short=State.FINISHED)
+    (root / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
+    with OpenStudy(root, CONTEXT) as study:
+        token = next(step.token for step in study.graph.in_flight())
+    asked = subprocess.run(
+        ["squeue", "-h", "--name=long", "-o", "x|x|x|%o"], capture_output=True, text=True, check=True
+    )
+    assert asked.stdout == f"x|x|x|{root}/.maestro-es/{token}\n"
+    assert not (root / ".maestro-es" / token).is_symlink()
+
+    assert maestro_es("cancel", "-y", root, "long").returncode == 0
+    assert finish(root) is StudyStatus.CANCELLED
+    assert events(root, e.JobMissed) == []
+    assert cluster.run("squeue", "-h", "--name=long").stdout == ""
+
+
 def test_a_job_that_was_acknowledged_and_lost_is_missed_given_up_and_submitted_again(cluster, launch, sbatch):
     sbatch('if once 2>/dev/null; then echo 4000000; else exec "$real" "$@"; fi')
     root = launch(step("only"))

@@ -11,6 +11,7 @@ from maestro_es.adapters.slurm_answers import (
     forgets_within,
     is_answer,
     job_state,
+    names_in,
     read_accounts,
     read_facts,
     read_queue,
@@ -166,6 +167,20 @@ def test_each_word_of_slurm_is_a_state_and_a_new_one_is_watched(word, state):
 )
 def test_an_answer_that_was_cut_off_or_is_no_list_is_none(text, whole):
     assert is_answer(text, 4) is whole
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "/studies/one/.maestro-es/feed-1-1-cafe feed-1-1-cafe /studies/one/sim ./sim.sh /studies/one",  # until 22.05
+        "/studies/one/.maestro-es/feed-1-1-cafe",  # since 23.02
+        "/my studies/one/.maestro-es/feed-1-1-cafe",
+        "sbatch --parsable '/my studies/.maestro-es/x' feed-1-1-cafe '/my studies/sim'",  # as accounts have it
+    ],
+)
+def test_a_token_is_found_in_whatever_is_shown_of_a_command(command):
+    assert "feed-1-1-cafe" in names_in(command)
+    assert names_in(command).isdisjoint({"feed-1-1", "feed-1-1-cafe2", "1-cafe"})
 
 
 def test_a_queue_is_read_with_reasons_and_whatever_a_path_holds():
