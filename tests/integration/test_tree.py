@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import pytest
+
+from maestro_es import spec
+
 ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "maestro_es"
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
+
+#: What stands for many paths.
+PATTERNS = {"schema/migrations/NNNN_words.sql"}
 
 
 def test_programs_in_python_are_checked_like_modules():
@@ -14,3 +24,42 @@ def test_programs_in_python_are_checked_like_modules():
     assert programs
     for path in programs:
         assert settings.count(f'"tools/{path.name}"') == 2, f"{path.name}: ruff's extend-include, mypy's files"
+
+
+def test_the_map_of_the_architecture_is_the_tree():
+    """Of commands there are many, each named like its module; `spec` has a map of its own."""
+    found = mapped(ARCHITECTURE.partition("## Where things are\n\n")[2].partition("\n\n")[0])
+    found["spec"] = set(re.findall(r"^    (\w+)  ", str(spec.__doc__), re.MULTILINE))
+    assert found.pop("cli") == set()
+
+    assert found == {
+        name: {path.stem for path in (PACKAGE / name).glob("[!_]*.py")} for name in ("", *packages()) if name != "cli"
+    }
+
+
+def mapped(block: str) -> dict[str, set[str]]:
+    """Return the modules of each package, "" for those of none: what stands left, before two blanks."""
+    found: dict[str, set[str]] = {"": set()}
+    package = ""
+    for line in block.splitlines():
+        names, _, _ = line.strip().partition("  ")
+        if names.endswith("/"):
+            package = names.removesuffix("/")
+            found[package] = set()
+        else:
+            found[package if line.startswith("      ") else ""] |= set(names.split(", "))
+    return found
+
+
+def packages() -> list[str]:
+    return [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_each_path_that_is_named_exists(page: str):
+    text = (ROOT / page).read_text()
+    named = set(re.findall(r"`([\w.*-]+/[\w./*-]*)`", text)) - PATTERNS
+
+    assert named
+    for name in named:
+        assert [*ROOT.glob(name), *PACKAGE.glob(name), *ROOT.glob(f"{name}.*")], name
