@@ -166,6 +166,7 @@ def write_log(study: StudyDir, fill: Callable[[StudyLog], None], context: Contex
     context.after("append")
     journal.unlink(missing_ok=True)
     study.log.with_name(f"{study.log.name}-journal").unlink(missing_ok=True)  # of a log that is gone
+    study.last_tick.unlink(missing_ok=True)  # likewise
     scratch.rename(study.log)
     _sync(study.root)
     context.after("rename")

@@ -24,7 +24,7 @@ from maestro_es.core.outcomes import Unwritable, outcome_events
 from maestro_es.core.reducer import apply
 from maestro_es.core.settle import jobs_to_end
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
-from maestro_es.poller import claims
+from maestro_es.poller import claims, last_tick
 from maestro_es.poller.maestro_requests import read_request, waiting_requests
 from maestro_es.poller.observe import Adapters, Look, Moment
 from maestro_es.poller.open_study import Context, relocation
@@ -69,6 +69,7 @@ def foresee(log: StudyLog, study: StudyDir, context: Context, what_if: Mapping[s
     With the name "paused" that takes 0 or 1, too. RequestRefused, StudyError and the like are what a tick would raise.
     """
     study.check_owner()
+    last_tick.check(study, log)
     tick = _DryTick(log, study, context)
     for name, value in (what_if or {}).items():
         tick.record(_changed(tick.graph, name, value))

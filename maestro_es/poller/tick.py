@@ -17,6 +17,7 @@ from maestro_es.core.model import Cause, State, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
 from maestro_es.core.settle import jobs_to_end
 from maestro_es.errors import ConcurrentAppend, StudyError, Unreachable
+from maestro_es.poller import last_tick
 from maestro_es.poller.inbox import remove_reports
 from maestro_es.poller.maestro_requests import take_requests
 from maestro_es.poller.observe import Asked, Look, Moment
@@ -47,6 +48,7 @@ def tick(
     study.dir.check_owner()
     make_state_dir(study.dir)
     study.log.refresh()
+    last_tick.check(study.dir, study.log)
     before = study.log.head.seq
     unreachable: dict[str, str] = {}
     for remaining in reversed(range(_TRIES)):
@@ -65,7 +67,7 @@ def tick(
             study.log.refresh()
     if show and (study.log.head.seq != before or not study.dir.status_csv.exists()):
         show_status(study)
-    study.dir.note_tick(study.context.now())
+    last_tick.note(study.dir, study.log.head, study.context.now())
     if unreachable:
         raise Unreachable("; ".join(f"{name}: {message}" for name, message in unreachable.items()))
     return study.status

@@ -99,6 +99,10 @@ class LogReader:
             finally:
                 self._connection.rollback()
 
+    def holds(self, seq: int, digest: bytes) -> bool:
+        """Whether the log, as it is in the file now, has an event with this digest at this place."""
+        return bool(self.query("SELECT 1 FROM event WHERE seq = ? AND digest = ?", (seq, digest)))
+
     def seq_at(self, time: Micros) -> int:
         """Return the seq of the last event that was recorded at that time or before; 0 if there is none."""
         low, high = 0, self.head.seq  # times never go back, so the log is its own index

@@ -17,10 +17,12 @@ from maestro_es.adapters import process
 from maestro_es.core import events as e
 from maestro_es.core.model import Phase, State, StudyStatus
 from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyError, Unreachable
+from maestro_es.poller.foresee import foresee
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.recover import Plan, check_lost, plan_recovery, recover
 from maestro_es.store.export import Export, line, write_file
 from maestro_es.store.verification import verify
+from tests.fakes import processes
 from tests.fakes.studies import Bench, Step
 
 
@@ -372,6 +374,7 @@ def test_a_plan_changes_nothing(bench: Bench):
     tick(bench, 2)
     bench.until(lambda: bench.step("make").state is State.FINISHED)
     lose(bench)
+    processes.wait_for(lambda: not processes.running_under(bench.root))
     before = sorted(str(found) for found in bench.root.rglob("*"))
 
     plan = plan_recovery(Export(path), bench.root, bench.context)
@@ -407,3 +410,36 @@ def test_what_was_recovered_is_told(bench: Bench):
         assert study.log.events_of(1)
     [found] = bench.events(e.StepRecovered, "one")
     assert {said.source for said in found.evidence} == {"status.csv", "claim"}
+
+
+@pytest.mark.parametrize("appended", [0, 30], ids=["", "with events of its own since"])
+def test_an_older_copy_of_the_log_is_not_ticked_until_it_is_recovered(bench: Bench, appended: int):
+    bench.create(Step("one", bench.sign), Step("two", bench.sign, parents=("one",)))
+    bench.tick()
+    older = bench.dir.log.read_bytes()
+    bench.until(lambda: len(bench.signed()) == 2)
+    wait_for_report(bench)
+    bench.tick()
+    bench.dir.log.write_bytes(older)
+    for number in range(appended):
+        with bench.open() as study:
+            study.log.append([(None, e.StudyPaused(str(number))), (None, e.StudyResumed())])
+
+    for _ in range(2):
+        with pytest.raises(StudyError, match="an older copy was put in its place: it lacks event"):
+            bench.tick()
+    with pytest.raises(StudyError, match="older copy"), bench.open() as study:
+        foresee(study.log, bench.dir, bench.context)
+
+    path = export(bench)
+    lose(bench)
+    assert recovered(bench, path) == {"one": "FINISHED", "two": "held" if appended else "FINISHED"}
+    bench.tick()
+    assert len(bench.signed()) == 2
+
+
+def test_a_note_of_the_last_tick_that_is_cut_off_or_garbage_says_nothing(bench: Bench):
+    bench.create(Step("one", bench.sign))
+    for note in (b"", b"12", b"a b", b"12 cafe cafe", b"1 zz"):
+        (bench.dir.state / "last-tick").write_bytes(note)
+        bench.tick()
