@@ -11,7 +11,7 @@ from maestro_es.poller.open_study import OpenStudy
 from tests.crash.matrix.calls import Point, read_trace
 from tests.crash.matrix.coverage import Coverage
 from tests.crash.matrix.faults import FAULTS, SURVEY
-from tests.crash.matrix.study import SETTINGS, Outcome, create, descendants, judge, thirty_steps
+from tests.crash.matrix.study import SETTINGS, Outcome, create, judge, thirty_steps, waiting_for
 from tests.crash.matrix.table import BEGIN, DOCUMENT, END
 from tests.fakes.studies import Bench, Step
 
@@ -29,9 +29,9 @@ def test_the_study_has_thirty_steps(tmp_path: Path):
 
 def test_what_waits_for_a_step_is_known(tmp_path: Path):
     steps = thirty_steps(tmp_path / "ledger", seconds=0.3, slow_on_cluster=True)
-    assert descendants(steps, "chain_5") == {"post"}
-    assert {"join", "late_0", "sum", "post"} <= descendants(steps, "fan_3")
-    assert len(descendants(steps, "fan_3")) == 8
+    assert waiting_for(steps, "chain_5") == {"post"}
+    assert {"join", "late_0", "sum", "post"} <= waiting_for(steps, "fan_3")
+    assert len(waiting_for(steps, "fan_3")) == 8
 
 
 @pytest.fixture

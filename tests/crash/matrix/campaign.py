@@ -47,6 +47,7 @@ class Tally:
     wrongly_failed: int = 0
     broken: int = 0
     no_verdict: int = 0
+    beside: int = 0
     adopted: int = 0
     given_up: int = 0
     reused_ids: int = 0
@@ -64,6 +65,7 @@ class Tally:
         self.lost += len(outcome.get("lost", ()))
         self.doubled += len(outcome.get("doubled", ()))
         self.wrongly_failed += len(outcome.get("wrongly_failed", ()))
+        self.beside += len(outcome.get("beside", ()))
         self.adopted += outcome.get("adopted", 0)
         self.reused_ids += outcome.get("reused_ids", 0)
         self.given_up += outcome.get("events", {}).get("AttemptAbandoned", 0)
@@ -156,7 +158,7 @@ class Campaign:
         folder = self.folder / f"{name}-{seed}"
         folder.mkdir()
         cluster = "" if FAULTS[name].alone else self._cluster
-        task = Task(name, cluster, seed, scene, list(points))
+        task = Task(name, cluster, seed, scene, points=list(points))
         argv = ["unshare", "--mount", sys.executable, "-m", "tests.crash.matrix.trial", str(folder)]
         row = Row(name, seed)
         try:

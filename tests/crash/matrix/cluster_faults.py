@@ -5,29 +5,33 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from maestro_es.core.model import State, StepRecord
 from maestro_es.drivers.cron_tick import TRY_AGAIN
 from maestro_es.poller.inbox import parse_report
 from tests.crash.matrix import ticks
+from tests.crash.matrix.study import BEGIN, END
 from tests.crash.matrix.trial import Trial
+from tests.fakes.studies import Step
 from tests.slurm.daemons import wait
 
 
 def cancelled_by_hand(trial: Trial) -> None:
-    """Cancel one job that runs or waits: that step is cancelled, and what waits for it, and nothing else."""
+    """Cancel jobs that run or wait: these steps are cancelled, and what waits for them, and nothing else."""
     trial.create()
 
     def between() -> None:
-        there = trial.jobs(running=False)
-        if trial.tried or not there or trial.dice.random() > 0.2:
+        there = [step for step in trial.jobs(running=False) if step.name not in trial.expected]
+        if trial.tried > 5 or not there or trial.dice.random() > 0.5:
             return
         victim = trial.dice.choice(there)
-        trial.hit(trial.slurm_state(victim.job_id))
+        state = trial.slurm_state(victim.job_id)
         trial.cluster.run("scancel", victim.job_id)
         trial.expect(victim.name, State.CANCELLED)
+        if state in ("PENDING", "RUNNING"):
+            trial.hit(state)
 
     trial.drive(between)
 
@@ -93,12 +97,18 @@ def controller_killed(trial: Trial) -> None:
         time.sleep(0.1)
 
 
+def controller_killed_with_accounts(trial: Trial) -> None:
+    """The same where accounts are kept, which go on listing the jobs that the controller has forgotten."""
+    trial.how = replace(trial.how, grace=0.2)
+    controller_killed(trial)
+
+
 def controller_stopped(trial: Trial) -> None:
     """Stop slurmctld, tick meanwhile, and start it again."""
     trial.create()
 
     def between() -> None:
-        if trial.tried > 3 or trial.dice.random() > 0.15:
+        if trial.tried > 5 or trial.dice.random() > 0.3:
             return
         trial.cluster.send("slurmctld", signal.SIGTERM)
         trial.hit()
@@ -114,7 +124,7 @@ def controller_frozen(trial: Trial) -> None:
     trial.create()
     while trial.running():
         pid = ticks.start(trial.root, trial.how)
-        hit = trial.tried < 5 and trial.dice.random() < 0.25
+        hit = trial.tried < 8 and trial.dice.random() < 0.5
         if hit:
             time.sleep(trial.dice.uniform(0, 0.1))
             trial.cluster.freeze("slurmctld")
@@ -142,6 +152,35 @@ def slurmd_killed(trial: Trial) -> None:
         trial.cluster.resume("slurmd-n1", "slurmd-n2")
 
     trial.drive(between)
+
+
+def slurmd_dead(trial: Trial) -> None:
+    """Kill a slurmd for good. Its jobs go on, and Slurm calls them NODE_FAIL: they are submitted again meanwhile."""
+    gate = trial.folder / "gate"
+    begin, end = BEGIN.format(ledger=trial.ledger), END.format(ledger=trial.ledger)
+    words = f"{begin}; until [ -e {gate} ]; do sleep 0.2; done; {end}"
+    trial.steps = [Step(f"s{number}", words, scheduled=True) for number in range(8)]
+    trial.steps.append(Step("post", f"{begin}; {end}", parents=tuple(step.name for step in trial.steps)))
+    trial.create()
+
+    def first_attempts() -> list[StepRecord]:
+        return [step for step in trial.jobs() if step.attempt == 1]
+
+    _tick_until(trial, lambda: len(first_attempts()) == len(trial.steps) - 1)
+    trial.cluster.kill("slurmd-n1")
+    told = len(first_attempts())
+    _tick_until(trial, lambda: len(trial.jobs()) == told > len(first_attempts()))
+    for _ in range(told - len(first_attempts())):
+        trial.hit()
+    gate.touch()
+    trial.drive(pause=0.3)
+
+
+def _tick_until(trial: Trial, what: Callable[[], bool]) -> None:
+    while not what():
+        assert trial.running(), "the study has ended, or time is over"
+        trial.tick()
+        time.sleep(0.3)
 
 
 def node_down(trial: Trial) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.crash.matrix import cluster_faults, host_faults, kills
+from tests.crash.matrix import cluster_faults, disk_faults, host_faults, kills
 from tests.crash.matrix.calls import Point
 from tests.crash.matrix.trial import Trial
 from tests.slurm.configuration import Options
@@ -14,6 +14,8 @@ from tests.slurm.configuration import Options
 #: Its time-outs are by that clock, too: short ones expire on a busy machine, and it puts jobs back that are starting.
 FAST = Options(ctld_speed=30, kill_wait=60, min_job_age=9000, message_timeout=90, conf=("BatchStartTimeout=3600",))
 RIGHT = Options(message_timeout=2)
+DYING = Options(message_timeout=2, slurmd_timeout=5)
+ACCOUNTS = Options(accounting=True, message_timeout=2)
 FORGETFUL = Options(accounting=True, min_job_age=2, message_timeout=2)
 
 
@@ -43,8 +45,19 @@ FAULTS: dict[str, Fault] = {
     "tick-killed": Fault("the tick is killed on entry to a system call", kills.tick_at_every_call, 6000, lanes=6,
                          calls=lambda _: True),
     "tick-killed-anytime": Fault("the tick is killed at a random moment", kills.tick_at_any_time, 800),
+    "call-fails": Fault(
+        "a call that makes, removes or syncs a file fails: no space, read-only, input/output error",
+        disk_faults.call_fails, 1000, lanes=2, calls=disk_faults.changes_files,
+    ),
+    "log-fails": Fault(
+        "from one call on the log can't be written or synced any more: no space, input/output error",
+        disk_faults.log_fails, 400, lanes=2, calls=disk_faults.writes_log,
+    ),
     "sbatch-killed": Fault("sbatch is killed on entry to a system call", kills.sbatch_at_a_call, 400),
     "two-ticks": Fault("ticks run at once, without a lock", host_faults.ticks_at_once, 300),
+    "ticks-overlap": Fault(
+        "ticks are started while others go on or hang, with the lock, as cron does", host_faults.ticks_overlap, 300
+    ),
     "tick-frozen": Fault(
         "the tick hangs between request and submission or record, longer than the grace time", host_faults.frozen, 60
     ),
@@ -52,12 +65,18 @@ FAULTS: dict[str, Fault] = {
     "runner-killed": Fault("the runner of a local step is killed", host_faults.local_runner_killed, 40, seconds=0.8),
     "batch-script-killed": Fault("the runner of a job is killed", host_faults.job_runner_killed, 20, seconds=0.8),
     "report-lost": Fault("the report of a step's end is lost", host_faults.report_lost, 100),
-    "inbox-full": Fault("the file system of the inbox is full", host_faults.inbox_full, 20, RIGHT, alone=True),
+    "inbox-full": Fault("the file system of the inbox is full", disk_faults.inbox_full, 20, RIGHT, alone=True),
+    "log-full": Fault("the file system of the log is full", disk_faults.log_full, 20, RIGHT, alone=True),
+    "log-read-only": Fault("the login node sees the study read-only", disk_faults.log_read_only, 20),
     "cancelled-by-hand": Fault("a job is cancelled by hand", cluster_faults.cancelled_by_hand, 20, seconds=0.8),
     "requeued": Fault("a job is requeued by hand, in spite of --no-requeue", cluster_faults.requeued, 40, seconds=0.8),
     "id-reused": Fault("an acknowledged job is lost, and its id is another's", cluster_faults.id_reused, 60),
     "controller-killed": Fault(
         "slurmctld is killed just after it has acknowledged", cluster_faults.controller_killed, 40, RIGHT, alone=True
+    ),
+    "controller-killed-accounts": Fault(
+        "the same, with accounts that go on listing what it has forgotten",
+        cluster_faults.controller_killed_with_accounts, 20, ACCOUNTS, alone=True,
     ),
     "controller-stopped": Fault(
         "slurmctld is stopped for a while", cluster_faults.controller_stopped, 20, RIGHT, alone=True
@@ -68,6 +87,10 @@ FAULTS: dict[str, Fault] = {
     "slurmd-killed": Fault(
         "slurmd is killed while jobs run, and started again", cluster_faults.slurmd_killed, 20, RIGHT, alone=True,
         seconds=0.8,
+    ),
+    "slurmd-dead": Fault(
+        "slurmd is killed for good, and its node called failed while the job goes on", cluster_faults.slurmd_dead, 20,
+        DYING, alone=True,
     ),
     "node-down": Fault(
         "a node is set down while jobs run", cluster_faults.node_down, 20, RIGHT, alone=True, seconds=0.8

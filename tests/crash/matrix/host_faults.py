@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 import uuid
 from dataclasses import replace
@@ -30,6 +29,37 @@ def ticks_at_once(trial: Trial) -> None:
         assert set(codes) <= {0, TRY_AGAIN, ticks.LOST_RACE}, codes
         trial.hit()
         time.sleep(0.02)
+
+
+def ticks_overlap(trial: Trial) -> None:
+    """Start ticks one after the other as cron does, with the lock, whether those before have ended, go on or hang."""
+    trial.create()
+    going: dict[int, float] = {}
+    while trial.running():
+        _let_go_on(going, time.monotonic())
+        if len(going) < 6:
+            if going:
+                trial.hit()
+            pid = ticks.start(trial.root, trial.how)
+            hangs = trial.dice.random() < 0.1
+            time.sleep(trial.dice.uniform(0, 0.05))
+            if hangs:
+                os.kill(pid, signal.SIGSTOP)
+            going[pid] = time.monotonic() + 0.5 * hangs
+        time.sleep(0.02)
+    while going:
+        _let_go_on(going, float("inf"))
+
+
+def _let_go_on(going: dict[int, float], now: float) -> None:
+    """Let ticks go on that hang until a time which has come, and forget those that have ended."""
+    for pid, until in list(going.items()):
+        if until < now:
+            os.kill(pid, signal.SIGCONT)
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            assert os.waitstatus_to_exitcode(status) in (0, TRY_AGAIN)
+            del going[pid]
 
 
 def frozen(trial: Trial) -> None:
@@ -114,13 +144,14 @@ def job_runner_killed(trial: Trial) -> None:
     trial.create()
 
     def between() -> None:
-        running = [step for step in trial.jobs() if step.name != "slow"]  # which Slurm would not end
-        if trial.tried or not running or trial.dice.random() > 0.2:
+        spared = {"slow", *trial.expected}  # Slurm would not end it
+        running = [step for step in trial.jobs() if step.name not in spared]
+        if trial.tried > 5 or not running or trial.dice.random() > 0.5:
             return
         victim = trial.dice.choice(running)
         for pid in _runners(trial, victim):
             send(pid, signal.SIGKILL)
-            trial.tried = 1
+            trial.hit()
             trial.expect(victim.name, State.FAILED)
 
     trial.drive(between)
@@ -143,38 +174,3 @@ def report_lost(trial: Trial) -> None:
                 trial.hit()
 
     trial.drive(between)
-
-
-def inbox_full(trial: Trial) -> None:
-    """Let no report be made for a while: shorter or longer than the runner tries to."""
-    trial.create()
-    inbox = str(trial.dir.inbox)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0700,nr_inodes=1000", "none", inbox], check=True)
-    try:
-        for seconds in trial.dice.sample((1, 2, 3, 20), 4):
-            _tick_for(trial, trial.dice.uniform(0.5, 1))
-            _fill(inbox)
-            if trial.running():
-                trial.hit(f"{seconds} s")
-            _tick_for(trial, seconds)
-            subprocess.run(["mount", "-o", "remount,nr_inodes=1000", inbox], check=True)
-        trial.drive()
-        trial.settle()
-    finally:
-        subprocess.run(["umount", "--lazy", inbox], check=True)
-
-
-def _fill(inbox: str) -> None:
-    """Let a file system hold no file more than it does, though they come and go."""
-    while True:
-        full = len(os.listdir(inbox)) + 1
-        done = subprocess.run(["mount", "-o", f"remount,nr_inodes={full}", inbox], capture_output=True, check=False)
-        if done.returncode == 0:
-            return
-
-
-def _tick_for(trial: Trial, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and trial.running():
-        trial.tick()
-        time.sleep(0.1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from pathlib import Path
 
 from maestro_es.drivers.cron_tick import TRY_AGAIN
@@ -21,7 +22,7 @@ _STUDIES = 8
 def survey(trial: Trial) -> None:
     """Find the calls that the tick of a scene makes, and touch something of the study."""
     stages = set_up(trial, trial.task.scene, _SURVEYED)
-    for stage in stages:
+    for stage in filter(attrgetter("ready"), stages):
         code, calls = ticks.trace(stage.root, stage.scene.how, trial.folder / "trace")
         assert code == 0, code
         trial.missed += [point for point in calls if point.touches and point not in trial.missed]
@@ -29,31 +30,39 @@ def survey(trial: Trial) -> None:
     trial.parts = stages
 
 
-def tick_at_every_call(trial: Trial) -> None:
-    """Kill the tick of a scene at the points that the task names, each in a study where nothing has changed yet.
+def at_every_call(trial: Trial, attack: Callable[[Stage, Point], Point | None]) -> None:
+    """Attack the tick of a scene at the points that the task names, each in a study where nothing has changed yet.
 
-    What the last kill in each study has left behind is found by ticks, what the others have, by a reader of the log.
+    `attack` returns the call that was hit. What the last attack on each study has left behind is found by ticks, what
+    the others have, by a reader of the log.
     """
     points = deque(trial.task.points)
     stages = set_up(trial, trial.task.scene, min(_STUDIES, len(points)))
-    for stage in stages:
+    for stage in filter(attrgetter("ready"), stages):
         before = stage.state() if stage.scene.lasting else ""
         while points:
-            _kill(trial, stage, points.popleft())
+            point = points.popleft()
+            at = attack(stage, point)
+            if at:
+                trial.hit(f"{at.touches}: {at.call}")
+                trial.hits.append(at)
+            if at != point:
+                trial.missed.append(point)
             if not before or stage.state() != before:
                 break
     finish(stages)
     trial.parts = stages
 
 
-def _kill(trial: Trial, stage: Stage, point: Point) -> None:
-    code, at = ticks.kill_at(stage.root, stage.scene.how, trial.folder / "trace", point)
-    if at:
-        trial.hit(f"{at.touches}: {at.call}")
-        trial.hits.append(at)
-    assert at or code in (0, TRY_AGAIN), code
-    if at != point:
-        trial.missed.append(point)
+def tick_at_every_call(trial: Trial) -> None:
+    """Kill the tick of a scene at one call after the other."""
+
+    def kill(stage: Stage, point: Point) -> Point | None:
+        code, at = ticks.kill_at(stage.root, stage.scene.how, trial.folder / "trace", point)
+        assert at or code in (0, TRY_AGAIN), code
+        return at
+
+    at_every_call(trial, kill)
 
 
 def tick_at_any_time(trial: Trial) -> None:

@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
 from maestro_es.core import events as e
 from maestro_es.core.model import FAILED_STATES, Settings, State, StepRecord
 from maestro_es.errors import MaestroError
-from maestro_es.poller.inbox import step_of
+from maestro_es.poller.inbox import attempt_of, step_of
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.store.verification import verify
 from tests.fakes.studies import Step, make_study
@@ -59,13 +60,17 @@ def create(root: Path, steps: list[Step], context: Context | None = None) -> Non
 
 @dataclass
 class Outcome:
-    """What came of a study: what a promise was broken for, and what happened on the way."""
+    """What came of a study: what a promise was broken for, and what happened on the way.
+
+    `beside` are attempts that began beside another, whose node the scheduler had called failed though it went on.
+    """
 
     status: str = ""
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     wrongly_failed: list[str] = field(default_factory=list)
     broken: str = ""
+    beside: list[str] = field(default_factory=list)
     events: dict[str, int] = field(default_factory=dict)
     adopted: int = 0
     reused_ids: int = 0
@@ -79,7 +84,7 @@ class Outcome:
         """Return what came of both studies."""
         return Outcome(
             other.status, self.lost + other.lost, self.doubled + other.doubled,
-            self.wrongly_failed + other.wrongly_failed, self.broken or other.broken,
+            self.wrongly_failed + other.wrongly_failed, self.broken or other.broken, self.beside + other.beside,
             dict(Counter(self.events) + Counter(other.events)), self.adopted + other.adopted,
             self.reused_ids + other.reused_ids,
         )  # fmt: skip
@@ -101,7 +106,10 @@ def judge(root: Path, ledger: Path, expected: Mapping[str, State]) -> Outcome:
     outcome.adopted = sum(event.adopted for event in submitted)
     outcome.reused_ids = _reused(submitted)
     signed = _signatures(ledger)
-    outcome.doubled = _doubled(signed)
+    told = {(step_of(f.token), attempt_of(f.token) + 1) for f in recorded if _is_node_failure(f)}
+    outcome.beside = [token for token in signed.get("twice", ()) if (step_of(token), attempt_of(token)) in told]
+    given_up = [event.token for event in recorded if isinstance(event, (e.AttemptAbandoned, e.SubmissionWithdrawn))]
+    outcome.doubled = _doubled(signed, outcome.beside, given_up)
     outcome.lost = _lost(steps, signed.get("end", []))
     bad = (step for step in steps if step.state in BAD)
     outcome.wrongly_failed = [f"{s.name} {s.state.name}" for s in bad if s.state is not expected.get(s.name)]
@@ -117,11 +125,21 @@ def _signatures(ledger: Path) -> dict[str, list[str]]:
     return signed
 
 
-def _doubled(signed: Mapping[str, list[str]]) -> list[str]:
-    """Return the attempts that began twice, or while another of their step was running."""
+def _is_node_failure(event: e.Event) -> TypeGuard[e.HardwareFailed]:
+    """Whether the scheduler has said that the node of a job has failed."""
+    return isinstance(event, e.HardwareFailed) and any("NODE_FAIL" in said.says for said in event.evidence)
+
+
+def _doubled(signed: Mapping[str, list[str]], told: Iterable[str], given_up: Iterable[str]) -> list[str]:
+    """Return the attempts that began twice, or beside another of their step, or though they had been given up.
+
+    But for those beside another of which we were `told` that it had failed.
+    """
     begun = Counter(signed.get("begin", ()))
-    return [f"{token} began {n} times" for token, n in begun.items() if n > 1] + [
-        f"{token} began beside another of its step" for token in signed.get("twice", ())
+    again = [f"{token} began {n} times" for token, n in begun.items() if n > 1]
+    again += [f"{token} began though it was given up" for token in given_up if token in begun]
+    return again + [
+        f"{token} began beside another of its step" for token in signed.get("twice", ()) if token not in told
     ]
 
 
@@ -145,7 +163,7 @@ def _reused(submitted: Iterable[e.JobSubmitted]) -> int:
     return sum(len(tokens) > 1 for tokens in owners.values())
 
 
-def descendants(steps: Iterable[Step], name: str) -> set[str]:
+def waiting_for(steps: Iterable[Step], name: str) -> set[str]:
     """Return the steps that can't run if this one does not finish."""
     found: set[str] = set()
     border = [name]

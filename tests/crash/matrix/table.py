@@ -20,8 +20,8 @@ from tests.crash.matrix.coverage import Cell
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reliability.md"
 BEGIN, END = "<!-- crash matrix: made by tools/crash-matrix --docs -->", "<!-- end of the crash matrix -->"
 _HEAD = (
-    "fault", "what happens", "times", "studies", "lost", "doubled", "wrongly failed", "no verdict", "found again",
-    "given up",
+    "fault", "what happens", "times", "studies", "lost", "doubled", "wrongly failed", "no verdict", "beside",
+    "found again", "given up",
 )  # fmt: skip
 _RIGHT = 2  # columns from here on are numbers
 
@@ -63,7 +63,7 @@ class Results:
         """Return the tables in Markdown."""
         rows = [
             (f"`{name}`", t.words, t.tried, t.studies, t.lost, t.doubled, t.wrongly_failed + t.broken,
-             t.no_verdict, t.adopted, t.given_up)
+             t.no_verdict, t.beside, t.adopted, t.given_up)
             for name, t in self.tallies.items()
         ]  # fmt: skip
         total = ("**all**", "", *(sum(int(row[n]) for row in rows) for n in range(_RIGHT, len(_HEAD))))

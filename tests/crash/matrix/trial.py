@@ -27,10 +27,11 @@ from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.study_dir import StudyDir
 from tests.crash.matrix import ticks
 from tests.crash.matrix.calls import Point
-from tests.crash.matrix.study import Outcome, clean_environment, create, descendants, judge, thirty_steps
+from tests.crash.matrix.study import Outcome, clean_environment, create, judge, thirty_steps, waiting_for
 from tests.crash.matrix.ticks import How
-from tests.fakes.processes import arguments, running_under
+from tests.fakes.processes import arguments, running_under, send
 from tests.slurm.cluster import Cluster
+from tests.slurm.daemons import descendants
 
 #: Seconds that a study may take; a hundred times what it takes.
 DEADLINE = 240.0
@@ -40,13 +41,16 @@ DEADLINE = 240.0
 class Task:
     """What a trial has to do: a fault, on a cluster, with dice thrown by a seed.
 
-    Kills at calls are at these `points` of a `scene`.
+    Kills at calls are at these `points` of a `scene`. The program can be broken by `sabotage`, and the study is smaller
+    then. It may take so many `seconds`.
     """
 
     fault: str
     cluster: str
     seed: int
     scene: str = ""
+    sabotage: str = ""
+    seconds: float = DEADLINE
     points: list[Point] = field(default_factory=list)
 
 
@@ -88,7 +92,7 @@ class Trial:
         self.missed: list[Point] = []
         self.how = How()
         self.steps = thirty_steps(self.ledger, seconds=seconds, slow_on_cluster=fast)
-        self._end = time.monotonic() + DEADLINE
+        self._end = time.monotonic() + task.seconds
         os.environ.update(clean_environment(folder), SLURM_CONF=str(cluster.conf))
 
     def create(self) -> None:
@@ -165,7 +169,7 @@ class Trial:
 
     def expect(self, name: str, state: State) -> None:
         """Say that a step will end otherwise than FINISHED, and that what waits for it will, too."""
-        for step in (name, *descendants(self.steps, name)):
+        for step in (name, *waiting_for(self.steps, name)):
             self.expected[step] = state
 
     def settle(self, seconds: float = 30) -> None:
@@ -200,6 +204,7 @@ class Trial:
 def run(folder: Path, task: Task) -> Row:
     """Make a trial."""
     from tests.crash.matrix.faults import FAULTS  # noqa: PLC0415 - faults are written in terms of trials
+    from tests.crash.matrix.sabotage import SABOTAGES, small_study  # noqa: PLC0415 - so is this
 
     fault = FAULTS[task.fault]
     began = time.monotonic()
@@ -207,6 +212,9 @@ def run(folder: Path, task: Task) -> Row:
     try:
         cluster = own or Cluster.load(Path(task.cluster))
         trial = Trial(folder, cluster, task, fast=fault.options.ctld_speed > 1, seconds=fault.seconds)
+        if task.sabotage:
+            trial.steps = small_study(trial)
+            trial.how = replace(trial.how, sabotage=SABOTAGES[task.sabotage].breaks(trial))
         try:
             fault.play(trial)
             row = trial.row()
@@ -217,6 +225,8 @@ def run(folder: Path, task: Task) -> Row:
     finally:
         if own:
             own.stop()
+        for pid in descendants(os.getpid()):  # a tick that hangs, of a trial that has broken off
+            send(pid, signal.SIGKILL)
 
 
 def main() -> None:
