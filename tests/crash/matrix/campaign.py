@@ -112,7 +112,8 @@ class Campaign:
             if cluster:
                 cluster.stop()
         for name, coverage in self._coverage.items():
-            self.tallies[name].coverage = coverage.cells()
+            cells = coverage.cells()
+            self.tallies[name].coverage = {scene: cells[scene] for scene in SCENES if scene in cells}
         return self.tallies
 
     def _work(self, names: list[str]) -> None:
@@ -123,7 +124,7 @@ class Campaign:
                 free = [name for name in left if self._going[name] < FAULTS[name].lanes]
                 name = min(free, key=self._progress, default="")
                 self._going[name] += 1
-                scene, points = self._coverage[name].take() if name in self._coverage else ("", [])
+                scene, points = self._take_points(name) if name in self._coverage else ("", [])
             if not left:
                 return
             if not name or (name in self._coverage and not points):
@@ -137,6 +138,9 @@ class Campaign:
     def _remains(self, name: str) -> bool:
         enough = self.tallies[name].tried >= self.goals[name] or self._vain[name] >= _IN_VAIN
         return not enough and (name not in self._coverage or self._coverage[name].remains)
+
+    def _take_points(self, name: str) -> tuple[str, list[Point]]:
+        return self._coverage[name].take(self.goals[name] - self.tallies[name].tried)
 
     def _progress(self, name: str) -> float:
         """Return how far a fault has come, trials under way counted as successes."""

@@ -31,14 +31,14 @@ class Coverage:
         self._tried.setdefault(scene, set())
         known += [point for point in points if point not in known]
 
-    def take(self) -> tuple[str, list[Point]]:
+    def take(self, most: int) -> tuple[str, list[Point]]:
         """Return points to be tried, of the scene that is least known; calls that change something come first."""
         for changes in (True, False):
             left = {scene: self._left(scene, changes=changes) for scene in self._known}
             scenes = [scene for scene, points in left.items() if points]
             if scenes:
                 scene = min(scenes, key=self._progress)
-                points = _spread(left[scene], _SHARE)
+                points = _spread(left[scene], min(most, _SHARE))
                 self._busy |= {(scene, point) for point in points}
                 return scene, points
         return "", []

@@ -6,14 +6,16 @@ A test of the judge, and of nothing else: what it has never called broken it may
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import structs
 
 from maestro_es.core import evidence, settle
 from maestro_es.core.evidence import Conclusion, Sighting, Silence, Verdict
 from maestro_es.poller import observe, state_dir
 from maestro_es.store import event_log
-from maestro_es.store.study_log import Head, StudyLog
+from maestro_es.store.study_log import StudyLog
 from tests.crash.matrix.study import BEGIN, END
 from tests.crash.matrix.trial import Trial
 from tests.fakes.studies import Step
@@ -41,7 +43,7 @@ def _judging(how: Callable[[Sighting, Verdict], Conclusion]) -> Callable[[Trial]
 
     def judge(sighting: Sighting) -> Verdict:
         verdict = evidence.judge(sighting)
-        return replace(verdict, conclusion=how(sighting, verdict))
+        return structs.replace(verdict, conclusion=how(sighting, verdict))
 
     def breaks() -> None:
         observe.judge = settle.judge = judge  # type: ignore[attr-defined]
@@ -71,10 +73,6 @@ def _silence_is_failure(sighting: Sighting, verdict: Verdict) -> Conclusion:
     return Conclusion.FAILED if sighting.queue is Silence.UNREACHABLE else verdict.conclusion
 
 
-def _no_trace_is_success(_sighting: Sighting, verdict: Verdict) -> Conclusion:
-    return Conclusion.FINISHED if verdict.conclusion is Conclusion.CLAIM else verdict.conclusion
-
-
 def _no_trace_is_waited_for(_sighting: Sighting, verdict: Verdict) -> Conclusion:
     return Conclusion.WAIT if verdict.conclusion is Conclusion.CLAIM else verdict.conclusion
 
@@ -83,7 +81,7 @@ def _append_blindly(_trial: Trial) -> Callable[[], None]:
     def begin(log: StudyLog) -> None:
         """Append after whatever is there, though the decision rests on another state."""
         log._connection.execute("BEGIN IMMEDIATE")
-        log.head = Head(*event_log.head(log._connection))
+        log.head = event_log.Head(*event_log.head(log._connection))
 
     def breaks() -> None:
         StudyLog._begin = begin  # type: ignore[method-assign, assignment]
@@ -101,9 +99,6 @@ SABOTAGES = {
     "silence is failure": Sabotage(
         "a step fails whose scheduler does not answer", _judging(_silence_is_failure), "controller-stopped",
         "wrongly_failed",
-    ),
-    "no trace is success": Sabotage(
-        "a job that has left no trace counts as finished", _judging(_no_trace_is_success), "sbatch-killed", "lost"
     ),
     "no trace is waited for": Sabotage(
         "a job that has left no trace is waited for, for ever", _judging(_no_trace_is_waited_for), "sbatch-killed",

@@ -41,7 +41,7 @@ DEADLINE = 240.0
 class Task:
     """What a trial has to do: a fault, on a cluster, with dice thrown by a seed.
 
-    Kills at calls are at these `points` of a `scene`. The program can be broken by `sabotage`, and the study is smaller
+    Kills at calls are at these `points` of a `scene`. The program can be broken by `sabotage`, and the study is small
     then. It may take so many `seconds`.
     """
 
