@@ -27,6 +27,8 @@ REPOSITORY = Path(__file__).parents[3]
 
 #: How many studies in a row may see nothing of their fault before it is given up.
 _IN_VAIN = 8
+#: How often each fault is to be tried before any is tried as often as it should be.
+_ENOUGH = 24
 #: How many clusters beside the shared one run at the same time.
 _CLUSTERS = 2
 
@@ -142,9 +144,10 @@ class Campaign:
     def _take_points(self, name: str) -> tuple[str, list[Point]]:
         return self._coverage[name].take(self.goals[name] - self.tallies[name].tried)
 
-    def _progress(self, name: str) -> float:
-        """Return how far a fault has come, trials under way counted as successes."""
-        return (self.tallies[name].tried + self._going[name]) / self.goals[name]
+    def _progress(self, name: str) -> tuple[bool, float]:
+        """Return how far a fault has come, trials under way counted as successes: whether far enough, and exactly."""
+        tried = self.tallies[name].tried + self._going[name]
+        return tried >= _ENOUGH, tried / self.goals[name]
 
     def _survey(self, scene: str) -> None:
         """Find out which calls the tick of a scene makes."""

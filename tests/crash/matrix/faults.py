@@ -42,7 +42,7 @@ SURVEY = "survey"
 
 FAULTS: dict[str, Fault] = {
     SURVEY: Fault("none", kills.survey, 0),
-    "tick-killed": Fault("the tick is killed on entry to a system call", kills.tick_at_every_call, 6000, lanes=6,
+    "tick-killed": Fault("the tick is killed on entry to a system call", kills.tick_at_every_call, 5000, lanes=6,
                          calls=lambda _: True),
     "tick-killed-anytime": Fault("the tick is killed at a random moment", kills.tick_at_any_time, 800),
     "call-fails": Fault(
@@ -63,12 +63,12 @@ FAULTS: dict[str, Fault] = {
     ),
     "reboot": Fault("the login node reboots", host_faults.reboot, 40, seconds=0.6),
     "runner-killed": Fault("the runner of a local step is killed", host_faults.local_runner_killed, 40, seconds=0.8),
-    "batch-script-killed": Fault("the runner of a job is killed", host_faults.job_runner_killed, 20, seconds=0.8),
+    "batch-script-killed": Fault("the runner of a job is killed", host_faults.job_runner_killed, 24, seconds=0.8),
     "report-lost": Fault("the report of a step's end is lost", host_faults.report_lost, 100),
-    "inbox-full": Fault("the file system of the inbox is full", disk_faults.inbox_full, 20, RIGHT, alone=True),
-    "log-full": Fault("the file system of the log is full", disk_faults.log_full, 20, RIGHT, alone=True),
-    "log-read-only": Fault("the login node sees the study read-only", disk_faults.log_read_only, 20),
-    "cancelled-by-hand": Fault("a job is cancelled by hand", cluster_faults.cancelled_by_hand, 20, seconds=0.8),
+    "inbox-full": Fault("the file system of the inbox is full", disk_faults.inbox_full, 24, RIGHT, alone=True),
+    "log-full": Fault("the file system of the log is full", disk_faults.log_full, 24, RIGHT, alone=True),
+    "log-read-only": Fault("the login node sees the study read-only", disk_faults.log_read_only, 24),
+    "cancelled-by-hand": Fault("a job is cancelled by hand", cluster_faults.cancelled_by_hand, 24, seconds=0.8),
     "requeued": Fault("a job is requeued by hand, in spite of --no-requeue", cluster_faults.requeued, 40, seconds=0.8),
     "id-reused": Fault("an acknowledged job is lost, and its id is another's", cluster_faults.id_reused, 60),
     "controller-killed": Fault(
@@ -96,7 +96,7 @@ FAULTS: dict[str, Fault] = {
         "a node is set down while jobs run", cluster_faults.node_down, 20, RIGHT, alone=True, seconds=0.8
     ),
     "accounting-down": Fault(
-        "slurmdbd is down when the queue has forgotten a job without a report", cluster_faults.accounting_down, 10,
+        "slurmdbd is down when the queue has forgotten a job without a report", cluster_faults.accounting_down, 20,
         FORGETFUL, alone=True,
     ),
 }  # fmt: skip
