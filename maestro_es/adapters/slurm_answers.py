@@ -93,13 +93,16 @@ _FULL = re.compile(r"\b((Assoc|QOS)(Grp|Max)SubmitJob\w*|MaxSubmitJobsPerAccount
 _LIMIT = re.compile(r"error: (Assoc|QOS|Max)\w+ ")
 _POLICY = "Job violates accounting/QOS policy"
 
+#: A partition that is drained or inactive is closed by hand, for maintenance as a rule, and opens again.
+_CLOSED = "Required partition not available (inactive or drain)"
+
 #: What sbatch says before it sleeps for a second, and then for longer and longer, two minutes in all: MaxJobCount is
 #: reached. It has no option against that, so it is ended when it has said it.
 RETRYING = ", sleeping and retrying"
 
-#: sbatch ends with this code when it does not understand its own command line, and says so; ssh in its place, with
-#: which some sites reach it, when the connection is lost.
-_USAGE, _SBATCH = 255, "sbatch: "
+#: sbatch ends with this code when it does not understand its own command line, and says so, with the path that it was
+#: called by; ssh in its place, with which some sites reach it, when the connection is lost.
+_USAGE, _SBATCH = 255, re.compile(r"(/\S*/)?sbatch: ")
 
 _JOB_ID = re.compile(r"(\d+)(?:;[\w.-]+)?\s*")
 
@@ -116,11 +119,13 @@ def read_submission(done: process.Completed) -> Outcome:
         return InDoubt(said or f"sbatch ended with {done.code} and printed {done.out!r}")
     if done.code < 0 and RETRYING in said:
         return Full(said)
+    if done.code > 0 and _CLOSED in said:
+        return Full(said)
     if done.code > 0 and _POLICY in said:
         named = _LIMIT.search(said)
         if not named or _FULL.search(said):
             return Full(said, certain=bool(named))
-    if said.startswith(_SBATCH) if done.code == _USAGE else done.code > 0 and _REFUSALS.search(said):
+    if _SBATCH.match(said) if done.code == _USAGE else done.code > 0 and _REFUSALS.search(said):
         return Rejected(said, done.code)
     return InDoubt(said or f"sbatch ended with {done.code} and printed nothing")
 

@@ -91,11 +91,14 @@ def _report_place(host: str) -> bool:
 
 def _report_ticks(context: Context) -> bool:
     """Say when the last tick of a running study was, and return whether none was missed since."""
-    summaries = [listed.summary for listed in list_studies(context) if listed.summary]
-    running = [summary for summary in summaries if summary.status == StudyStatus.RUNNING.name]
+    studies = list(list_studies(context))
+    running = [one.summary for one in studies if one.summary and one.summary.status == StudyStatus.RUNNING.name]
+    broken = sum(one.summary is None for one in studies)
+    if broken:
+        click.echo(f"Unknown:    {broken} of your studies can't be read; 'maestro-es studies' says why")
     if not running:
-        click.echo("Last tick:  no study is running")
-        return True
+        click.echo(f"Last tick:  no {'other ' if broken else ''}study is running")
+        return not broken
     ticks: list[Micros] = [summary.last_tick for summary in running if summary.last_tick is not None]
     if not ticks:
         click.echo("Last tick:  never")

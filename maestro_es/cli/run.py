@@ -144,6 +144,8 @@ def _launch(study: OpenStudy, *, dry: bool) -> int:
     click.echo(f"Study launched in {root}")
     if status is StudyStatus.RUNNING:
         click.echo(how_ticks_come())
+    elif status is not StudyStatus.FINISHED:
+        click.echo(f"It has ended already: {status.name}; 'maestro-es why {root}' says more")
     if forgets_within(_scheduler_facts(study), _TICK_SECONDS):
         click.echo(
             f"Slurm forgets a job within {_TICK_SECONDS} s of its end (MinJobAge) and keeps no accounts: "

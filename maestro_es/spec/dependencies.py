@@ -55,7 +55,7 @@ def clone(dependency: GitDependency, output: str, run: Run, findings: Findings) 
     for argv, failure in calls:
         code, _, stderr = run(argv)
         if code:
-            said = " ".join(stderr.split()) or f"git exited with {code}"
+            said = " ".join(stderr.split()).rstrip(".") or f"git exited with {code}"
             message = f"The git dependency '{dependency.name}' could not be acquired. {failure}: {said}"
             findings.problem(dependency.line, message, "Check the address, your permissions and the network.")
             return

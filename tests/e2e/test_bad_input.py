@@ -212,6 +212,15 @@ def test_a_question_that_nobody_can_answer_is_left(tmp_path):
     assert not (tmp_path / "study").exists()
 
 
+def test_a_study_that_ends_with_its_first_tick_is_not_only_called_launched(tmp_path):
+    spec = _spec(tmp_path, _steps("{name: a, description: d, run: {cmd: 'true', walltime: soon}}"))
+    done = maestro_es("run", "-y", "-o", "study", spec, cwd=tmp_path)
+    assert done.stdout.splitlines() == [
+        f"Study launched in {tmp_path}/study",
+        f"It has ended already: FAILURE; 'maestro-es why {tmp_path}/study' says more",
+    ]
+
+
 def test_what_is_no_utf_8_is_refused_in_one_line(tmp_path, finished):
     strange = os.fsdecode(b"b\xffd")
     spec = _spec(tmp_path, GOOD)

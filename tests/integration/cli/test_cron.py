@@ -194,3 +194,15 @@ def test_another_host_where_it_was_installed_is_named(run, tab, study):
     _tick_seconds_ago(study, 5)
     ran = run("cron", "check")
     assert (ran.code, ran.out.splitlines()[0]) == (0, f"Installed:  on login2, not on this host, {HOST}")
+
+
+def test_a_study_that_can_not_be_read_is_not_taken_for_one_that_does_not_run(run, tab, study):
+    run("cron", "install")
+    registry.register("cafe" * 8, study)
+    (study / "events.db").write_bytes(b"")
+    ran = run("cron", "check")
+    assert ran.code == 1
+    assert ran.out.splitlines()[1:] == [
+        "Unknown:    1 of your studies can't be read; 'maestro-es studies' says why",
+        "Last tick:  no other study is running",
+    ]

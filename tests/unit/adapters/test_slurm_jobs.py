@@ -53,7 +53,6 @@ def test_an_id_is_an_accepted_job(out, job_id):
         (1, "sbatch: error: Batch job submission failed: Invalid node name specified"),
         (1, "sbatch: error: Batch job submission failed: More processors requested than permitted"),
         (1, "sbatch: error: Batch job submission failed: Requested reservation is invalid"),
-        (1, "sbatch: error: Batch job submission failed: Required partition not available (inactive or drain)"),
         (1, "sbatch: error: Invalid generic resource (gres) specification"),
         (255, "sbatch: error: Invalid --time specification"),
         (255, "sbatch: unrecognized option '--foo'"),
@@ -84,6 +83,11 @@ def test_a_limit_on_how_many_jobs_there_are_will_pass(limit):
 def test_a_limit_on_what_a_job_may_ask_for_is_a_refusal(limit):
     said = LIMIT.format(limit)
     assert read_submission(Completed(1, "", said)) == Rejected(" ".join(said.split()), 1)
+
+
+def test_a_partition_that_is_closed_will_open_again():
+    said = "sbatch: error: Batch job submission failed: Required partition not available (inactive or drain)"
+    assert read_submission(Completed(1, "", said)) == Full(said)
 
 
 @pytest.mark.parametrize("more", ["", "sbatch: error: Come back tomorrow.\n"])
