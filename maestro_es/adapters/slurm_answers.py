@@ -104,6 +104,9 @@ RETRYING = ", sleeping and retrying"
 #: called by; ssh in its place, with which some sites reach it, when the connection is lost.
 _USAGE, _SBATCH = 255, re.compile(r"(/\S*/)?sbatch: ")
 
+#: What Slurm's commands say of a controller that does not answer.
+_SILENT = ("Unable to contact slurm controller", "Socket timed out")
+
 _JOB_ID = re.compile(r"(\d+)(?:;[\w.-]+)?\s*")
 
 _FACT = re.compile(r"(\w+)\s*=\s*(.*?)\s*")
@@ -127,7 +130,12 @@ def read_submission(done: process.Completed) -> Outcome:
             return Full(said, certain=bool(named))
     if _SBATCH.match(said) if done.code == _USAGE else done.code > 0 and _REFUSALS.search(said):
         return Rejected(said, done.code)
-    return InDoubt(said or f"sbatch ended with {done.code} and printed nothing")
+    return InDoubt(said or f"sbatch ended with {done.code} and printed nothing", silent=is_silent(said))
+
+
+def is_silent(said: str) -> bool:
+    """Whether a command says that the controller did not answer."""
+    return any(words in said for words in _SILENT)
 
 
 def is_answer(text: str, columns: int) -> bool:

@@ -28,6 +28,7 @@ from maestro_es.adapters.slurm_answers import (
     believed,
     cancelled_after,
     is_answer,
+    is_silent,
     names_in,
     read_accounts,
     read_facts,
@@ -53,9 +54,6 @@ _SAID = 60
 
 #: What sacct says where a site keeps no accounts.
 _NO_ACCOUNTS = "accounting storage is disabled"
-
-#: What scancel says of a controller that did not take the request.
-_NOT_HEARD = ("Unable to contact", "Socket timed out")
 
 #: How much older than its request on record a job may be, in seconds: clocks differ, and a log that was recovered
 #: requests again what had been submitted before.
@@ -176,7 +174,7 @@ class SlurmJobs:
         """Cancel the jobs of these attempts."""
         for command in self.ending(steps):
             done = self._run(*command)
-            if any(words in done.err for words in _NOT_HEARD):
+            if is_silent(done.err):
                 raise Unreachable(" ".join(done.err.split()))
 
     def _run(

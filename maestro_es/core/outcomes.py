@@ -31,9 +31,10 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class InDoubt(msgspec.Struct, frozen=True):
-    """Nobody knows whether there is a job."""
+    """Nobody knows whether there is a job. `silent`: the scheduler did not answer at all, whoever asks."""
 
     message: str
+    silent: bool = False
 
 
 class Full(msgspec.Struct, frozen=True):

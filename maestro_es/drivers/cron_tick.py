@@ -67,9 +67,10 @@ def tick_all(context: Context) -> Outcome:
         outcome.note(TRY_AGAIN, _said(error, registry.folder()))
         return outcome
     asked = ask_ahead(studies.values(), context) if len(studies) > 1 else {}
+    silent: dict[str, Unreachable] = {}
     for study_id, root in studies.items():
         try:
-            code, complaint = _try(root, context, again=True, asked=asked.get(root))
+            code, complaint = _try(root, context, again=True, asked=asked.get(root), silent=silent)
         except Exception as error:  # noqa: BLE001 - it is shown, once the other studies had their tick
             outcome.bug = outcome.bug or error
             continue
@@ -88,10 +89,20 @@ def tick_next(root: Path, context: Context) -> Outcome:
     return outcome
 
 
-def _try(root: Path, context: Context, *, again: bool, asked: Asked | None = None) -> tuple[int, str]:
-    """Tick a study; returns an exit code and what a person must know, with `again` also of what happened before."""
+def _try(
+    root: Path,
+    context: Context,
+    *,
+    again: bool,
+    asked: Asked | None = None,
+    silent: dict[str, Unreachable] | None = None,
+) -> tuple[int, str]:
+    """Tick a study; returns an exit code and what a person must know, with `again` also of what happened before.
+
+    A cluster that is `silent` is not asked any more, whatever was `asked` before; one that falls silent is noted.
+    """
     try:
-        return _tick_one(root, context, again=again, asked=asked)
+        return _tick_one(root, context, again=again, asked=asked, silent={} if silent is None else silent)
     except LogUnavailable as error:
         return TRY_AGAIN, str(error)
     except NotAStudy as error:
@@ -108,12 +119,21 @@ def _said(error: OSError, place: Path) -> str:
     return f"{error.filename or place}: {error.strerror}{hint}"
 
 
-def _tick_one(root: Path, context: Context, *, again: bool, asked: Asked | None) -> tuple[int, str]:
+def _tick_one(
+    root: Path, context: Context, *, again: bool, asked: Asked | None, silent: dict[str, Unreachable]
+) -> tuple[int, str]:
     with _open(root, context) as study:
         if study.status is not StudyStatus.RUNNING and study.dir.status_csv.exists() and not are_waiting(study.dir):
             return OK, _news(study) if again else ""
         with hold(study.dir.tick_lock) as alone:
-            return _pass(study, asked) if alone else (OK, "")
+            if not alone:
+                return OK, ""
+            cluster = study.adapters.scheduler.cluster
+            try:
+                return _pass(study, Asked(0, {}, silent[cluster]) if asked and cluster in silent else asked)
+            finally:
+                if study.silence and cluster:
+                    silent[cluster] = study.silence
 
 
 def _open(root: Path, context: Context) -> OpenStudy:

@@ -11,17 +11,22 @@ import threading
 from maestro_es.adapters.base import Adapter, Job
 from maestro_es.core.evidence import ClaimState
 from maestro_es.core.outcomes import Full, InDoubt, NotCalled, Outcome
+from maestro_es.errors import Unreachable
 from maestro_es.poller.claims import abandon
 
 
 class Caller:
-    """Submits jobs to one scheduler, in any number of threads. A local one answers at once, so it is always called."""
+    """Submits jobs to one scheduler, in any number of threads. A local one answers at once, so it is always called.
 
-    def __init__(self, adapter: Adapter) -> None:
+    `silence` is what was said instead of an answer, by it or before; it is not called then.
+    """
+
+    def __init__(self, adapter: Adapter, silence: Unreachable | None = None) -> None:
         self.adapter = adapter
+        self.silence = silence
         self._first = threading.Lock()
         self._answers = self._patient = adapter.at_once == 1
-        self._done = False
+        self._done = silence is not None
 
     def submit(self, job: Job) -> Outcome:
         """Submit a job, or take its attempt back."""
@@ -36,6 +41,7 @@ class Caller:
         outcome = self.adapter.submit(job)
         if isinstance(outcome, InDoubt) and not self._patient:
             self._done = True
+            self.silence = Unreachable(outcome.message) if outcome.silent else self.silence
         if isinstance(outcome, Full):
             self._done = True
             taken_back = _take_back(job)  # a command that was to try again may have done so

@@ -117,6 +117,7 @@ class Look:
         self.local = local
         #: Whether the scheduler did not answer, or was not asked, so that it is not called for anything else.
         self.silent = local
+        self.silence: Unreachable | None = None
         in_flight = [step for step in graph.in_flight() if not (local and step.scheduled)]
         known = asked.claims if asked else {}
         found = {
@@ -175,7 +176,7 @@ class Look:
                 answers.update(scheduler.look(queued, found, self._listed()))
                 self._answered.add(scheduler.name)
             except Unreachable as error:
-                self.silent = True
+                self.silent, self.silence = True, error
                 self._unreachable[scheduler.name] = str(error)
                 answers.update((step.token, Silence.UNREACHABLE) for step in queued)
         return answers

@@ -19,7 +19,7 @@ from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.core.outcomes import Outcome
-from maestro_es.errors import ConcurrentAppend, MaestroError, RequestRefused, StudyCopied, StudyError
+from maestro_es.errors import ConcurrentAppend, MaestroError, RequestRefused, StudyCopied, StudyError, Unreachable
 from maestro_es.poller import clock
 from maestro_es.poller.observe import Adapters
 from maestro_es.poller.study_dir import StudyDir
@@ -66,7 +66,8 @@ class Submitted(NamedTuple):
 class OpenStudy:
     """A study: its directory `dir`, its `log`, the graph that this adds up to, and outcomes not appended yet.
 
-    `remarks` are lines that a person must read; ticks add to them.
+    `remarks` are lines that a person must read; ticks add to them. `silence` is what was said instead of an answer, if
+    its scheduler has left a question of the last tick without one.
     """
 
     def __init__(self, root: Path, context: Context | None = None) -> None:
@@ -75,6 +76,7 @@ class OpenStudy:
         self.log = StudyLog.open(self.dir.log, self.context.now, clock.identity(self.context.host))
         self.pending: list[Submitted] = []
         self.remarks: list[str] = []
+        self.silence: Unreachable | None = None
 
     def __enter__(self) -> OpenStudy:
         return self

@@ -67,9 +67,11 @@ def _submit(study: OpenStudy, steps: Sequence[int]) -> Iterator[Submitted]:
     requested = [study.graph.step(number) for number in steps]
     for adapter in {id(adapter): adapter for adapter in (study.adapters.local, study.adapters.scheduler)}.values():
         mine = [(step.number, step.token) for step in requested if study.adapters.of(step) is adapter]
-        for submitted in _results(_calls(study, Caller(adapter), mine), min(adapter.at_once, len(mine))):
+        caller = Caller(adapter, study.silence if adapter is study.adapters.scheduler else None)
+        for submitted in _results(_calls(study, caller, mine), min(adapter.at_once, len(mine))):
             study.context.after("submit")
             yield submitted
+        study.silence = study.silence or caller.silence
 
 
 def _results(calls: Iterator[Callable[[], Submitted]], at_once: int) -> Iterator[Submitted]:

@@ -7,7 +7,6 @@ have written nothing.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
@@ -50,6 +49,21 @@ def tick(
     study.log.refresh()
     last_tick.check(study.dir, study.log)
     before = study.log.head.seq
+    study.silence = None
+    unreachable = _passes(study, ahead, submit, asked)
+    if show and (study.log.head.seq != before or not study.dir.status_csv.exists()):
+        show_status(study)
+    last_tick.note(study.dir, study.log.head, study.context.now())
+    if unreachable:
+        raise Unreachable("; ".join(f"{name}: {message}" for name, message in unreachable.items()))
+    return study.status
+
+
+def _passes(study: OpenStudy, ahead: int, submit: Submit, asked: Asked | None) -> dict[str, str]:
+    """Make a pass, and again if others append at the same time; returns who did not answer, and what was said.
+
+    A scheduler that has left one question without an answer is not asked another one.
+    """
     unreachable: dict[str, str] = {}
     for remaining in reversed(range(_TRIES)):
         try:
@@ -65,12 +79,8 @@ def tick(
             if not remaining:
                 raise
             study.log.refresh()
-    if show and (study.log.head.seq != before or not study.dir.status_csv.exists()):
-        show_status(study)
-    last_tick.note(study.dir, study.log.head, study.context.now())
-    if unreachable:
-        raise Unreachable("; ".join(f"{name}: {message}" for name, message in unreachable.items()))
-    return study.status
+            asked = Asked(0, {}, study.silence) if study.silence else asked
+    return unreachable
 
 
 def show_status(study: OpenStudy) -> None:
@@ -92,6 +102,7 @@ def _pass(
     moment = Moment(context.now(), context.host, context.salt(), ahead, study.dir.ticked_at())
     may_use = asked and asked.at(study.log.head.seq)
     look = Look(study.graph, study.dir, study.adapters, moment, may_use, local=local)
+    study.silence = study.silence or look.silence
     drafts = _decide(study, look.observations)
     _remove_settled(study, look)
     _end_jobs(study, look)
@@ -137,8 +148,10 @@ def _end_jobs(study: OpenStudy, look: Look) -> None:
     for scheduled, adapter in ((False, study.adapters.local), (True, study.adapters.scheduler)):
         mine = [step for step in steps if step.scheduled is scheduled]
         if mine and not (scheduled and look.silent):
-            with contextlib.suppress(Unreachable):
+            try:
                 adapter.end(mine)
+            except Unreachable as error:
+                study.silence = study.silence or error
             study.context.after("end")
 
 

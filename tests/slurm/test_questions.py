@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.core import events as e
+from maestro_es.core import requests
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.drivers.cron_tick import TRY_AGAIN, tick_all
 from maestro_es.errors import Unreachable
@@ -20,6 +21,7 @@ from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.tick import tick
 from tests.e2e.command import maestro_es
 from tests.fakes.processes import running_under, wait_for
+from tests.slurm.cluster import Cluster
 from tests.slurm.configuration import Options
 from tests.slurm.studies import CONTEXT, HEAD, events, finish, ledger, states, step, wait_for_states
 
@@ -239,6 +241,59 @@ def test_a_controller_that_stops_answering_before_the_submissions_leaves_one_in_
     assert len(ledger(root)) == 40
     with OpenStudy(root) as study:
         assert [step.message for step in study.graph.steps()] == [""] * 41
+
+
+def _fall_silent_after(command: str, folder: Path, cluster: Cluster) -> str:
+    """Let the controller hang once this command has been run; returns what to write in its place again."""
+    program = folder / "bin" / command
+    real = program.read_text()
+    program.write_text(real.replace("exec ", "") + f"kill -STOP {cluster.daemons['slurmctld'].pid}\n")
+    return real
+
+
+def test_a_controller_that_falls_silent_before_jobs_are_ended_is_not_asked_to_take_any(
+    start_cluster, calls, launch, tmp_path
+):
+    cluster = start_cluster(Options(message_timeout=PATIENCE))
+    first = "    - {name: first, description: d, run: {cmd: 'until [ -e go ]; do sleep 0.05; done'}}\n"
+    root = _alone(launch(first, step("wide", "", ["first"]), step("long", "sleep 60")))
+    wait_for_states(root, long=State.RUNNING)
+    (root / "first" / "go").touch()
+    wait_for(lambda: not running_under(root / "first"))
+    with OpenStudy(root, CONTEXT) as study:
+        study.request(lambda graph: requests.cancel(graph, ["long"]))
+    calls.count()
+    real = _fall_silent_after("squeue", tmp_path, cluster)
+    with OpenStudy(root, CONTEXT) as study:
+        assert _took(lambda: tick(study)) < PATIENCE + MARGIN
+    assert calls.count() == {"squeue": 1, "scancel": 1}
+    assert len(events(root, e.SubmissionWithdrawn)) == 1
+
+    cluster.thaw("slurmctld")
+    (tmp_path / "bin" / "squeue").write_text(real)
+    assert finish(root) is StudyStatus.CANCELLED
+    assert states(root) == {"first": "FINISHED", "wide": "FINISHED", "long": "CANCELLED"}
+
+
+def test_all_studies_wait_once_for_a_controller_that_falls_silent_while_they_are_ticked(
+    start_cluster, calls, tmp_path
+):
+    cluster = start_cluster(Options(message_timeout=PATIENCE))
+    first = "    - {name: first, description: d, run: {cmd: 'until [ -e go ]; do sleep 0.05; done'}}\n"
+    steps = (first, step("wide", "", ["first"]), step("long", "sleep 3"))
+    roots = [_alone(root) for root in _launch_many(tmp_path, 4, *steps)]
+    for root in roots:
+        (root / "first" / "go").touch()
+    wait_for(lambda: not any(running_under(root / "first") for root in roots))
+    calls.count()
+    real = _fall_silent_after("squeue", tmp_path, cluster)
+    assert _took(lambda: tick_all(CONTEXT)) < PATIENCE + MARGIN
+    assert calls.count() == {"squeue": 1, "sbatch": 1}
+    assert sorted(len(events(root, e.SubmissionRequested)) for root in roots) == [2, 2, 2, 3]
+
+    cluster.thaw("slurmctld")
+    (tmp_path / "bin" / "squeue").write_text(real)
+    assert all(finish(root) is StudyStatus.FINISHED for root in roots)
 
 
 def test_a_command_that_never_ends_is_no_answer(cluster, calls, launch, tmp_path, monkeypatch):
