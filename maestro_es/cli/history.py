@@ -64,7 +64,7 @@ class Fields(click.ParamType[list[str]]):
 
     name = "fields"
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:  # noqa: ARG002
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:  # noqa: ARG002 - click
         """Return the names."""
         return [field.strip() for field in value.split(",")]
 

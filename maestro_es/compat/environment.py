@@ -45,7 +45,7 @@ class PathDependency(Variable):
     kind = "paths"
 
     def __init__(self, name: str, value: str, token: str = "$") -> None:  # noqa: S107 - no password
-        super().__init__(name, value if value.startswith("$") else os.path.abspath(value), token)  # noqa: PTH100
+        super().__init__(name, value if value.startswith("$") else os.path.abspath(value), token)  # noqa: PTH100 - links stay
 
     def declared(self) -> dict[str, str]:
         return {"name": self.name, "path": str(self.value)}

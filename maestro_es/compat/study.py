@@ -155,7 +155,7 @@ def _declared(made: ParameterGenerator) -> dict[str, Any]:
     """Return parameters as a study file has them; none if it can't hold their labels, names or values."""
     texts = all(isinstance(made.labels[key], str) and made.names[key] == key for key in made.parameters)
     values = [value for given in made.parameters.values() for value in given]
-    if not texts or made.label_token != "%%" or {type(value) for value in values} - {str, int, float, bool}:  # noqa: S105
+    if not texts or made.label_token != "%%" or {type(value) for value in values} - {str, int, float, bool}:  # noqa: S105 - no secret
         return {}
     return {key: {"values": list(given), "label": made.labels[key]} for key, given in made.parameters.items()}
 

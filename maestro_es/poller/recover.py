@@ -171,7 +171,7 @@ def _take_in(book: Book, plan: Plan, world: World) -> None:
             continue
         if graph.step(recovery.step.number).unmet and any(isinstance(e, JobSubmitted) for e in recovery.events):
             [trace] = [t for t in world.attempts(recovery.step.number) if t.token == recovery.adopted]
-            recovery = plan.recoveries[index] = held(recovery.step, trace.number, trace)  # noqa: PLW2901
+            recovery = plan.recoveries[index] = held(recovery.step, trace.number, trace)  # noqa: PLW2901 - what comes of it is taken in below
         book.take_in((recovery.step.number, event) for event in recovery.events)
     book.conclude()
     plan.recoveries = [_after(graph, recovery) for recovery in plan.recoveries]

@@ -60,7 +60,7 @@ def _parameters(parameters: Parameters) -> dict[str, Any]:
     }
 
 
-def _value(parameters: Parameters, combo: Mapping[str, Param], key: str, index: int) -> Any:  # noqa: ANN401
+def _value(parameters: Parameters, combo: Mapping[str, Param], key: str, index: int) -> Any:  # noqa: ANN401 - YAML
     """Return the value as it was given, if YAML has its like, and else as it stands in scripts."""
     value = parameters.values[key][index]
     return value if _is_plain(value) else combo[key].value

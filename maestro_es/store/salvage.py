@@ -146,7 +146,7 @@ def _varint(data: bytes | mmap.mmap, at: int) -> tuple[int, int]:
         if index == _VARINT_BYTES - 1:
             return value << 8 | byte, at + _VARINT_BYTES
         value = value << 7 | byte & 0x7F
-        if byte < 0x80:  # noqa: PLR2004 - the high bit says that more follows
+        if byte < 0x80:  # noqa: PLR2004 - the format - the high bit says that more follows
             return value, at + index + 1
     raise AssertionError
 
@@ -171,7 +171,7 @@ def _values(record: bytes) -> list[object]:
             raise ValueError("it is cut off")
         at += length
         if serial in _INTEGERS:
-            values.append(int(serial == 9) if not length else int.from_bytes(part, "big", signed=True))  # noqa: PLR2004
+            values.append(int(serial == 9) if not length else int.from_bytes(part, "big", signed=True))  # noqa: PLR2004 - the format
         else:
             values.append(part.decode() if serial % 2 else part)
     return values

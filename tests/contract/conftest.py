@@ -87,7 +87,7 @@ class Stage:
 
     def report(self, step: StepRecord, kind: ReportKind) -> Report:
         """Wait for a report."""
-        return wait_for(lambda: self.reports(step).get(kind))  # type: ignore[return-value]
+        return wait_for(lambda: self.reports(step).get(kind))
 
     def file(self, step: StepRecord, name: str) -> Path:
         """Return the place of a file in a step's workspace."""

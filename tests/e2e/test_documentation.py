@@ -30,7 +30,7 @@ def test_each_command_has_help_with_an_example_that_it_understands(name, tmp_pat
     assert example, done.stdout
     words = shlex.split((example[1] or example[2]).split("    ")[0].split("  ")[0])
     assert words[0] == name
-    command = cli.get_command(None, name)  # type: ignore[arg-type]
+    command = cli.get_command(None, name)  # type: ignore[arg-type]  # ours takes none
     assert command is not None
     command.make_context(name, [word for word in words[1:] if word != "(in a crontab)"])
 

@@ -8,6 +8,7 @@ import pwd
 import subprocess
 import time
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -15,6 +16,8 @@ from maestro_es.core import events as e
 from maestro_es.poller.maestro_requests import CANCEL, UPDATE
 from maestro_es.poller.open_study import OpenStudy
 from tests.e2e.command import maestro_es
+
+Kind = TypeVar("Kind", bound=e.Event)
 
 pytest.importorskip("maestrowf", reason="compares with Maestro itself")
 
@@ -100,7 +103,7 @@ def test_a_comma_in_a_parameter_is_shown_by_maestros_status(tmp_path, layout):
 # -- cancel -----------------------------------------------------------------------------------------------------------
 
 
-def _events(study: Path, kind: type[e.Event]) -> list[e.AnyEvent]:
+def _events(study: Path, kind: type[Kind]) -> list[Kind]:
     with OpenStudy(study) as opened:
         return [recorded.event for recorded in opened.log.events() if isinstance(recorded.event, kind)]
 
@@ -121,7 +124,6 @@ def test_maestros_cancel_cancels_our_study_and_the_log_says_who_did(running):
     _tick_until(running, "CANCELLED")
     assert not (running / CANCEL).exists()
     [request] = _events(running, e.CancelRequested)
-    assert isinstance(request, e.CancelRequested)
     user = pwd.getpwuid(os.geteuid()).pw_name
     assert request.reason.startswith(f"Maestro's request file .cancel.lock, left by {user} at 20")
 
@@ -147,7 +149,7 @@ def test_maestros_update_changes_our_settings(running):
     assert (running / UPDATE).exists(), asked
     assert maestro_es("tick", running).returncode == 0
     assert not (running / UPDATE).exists()
-    changes = {event.what: (event.after, event.reason) for event in _events(running, e.SettingsChanged)}  # type: ignore[union-attr]
+    changes = {event.what: (event.after, event.reason) for event in _events(running, e.SettingsChanged)}
     assert {what: after for what, (after, _) in changes.items()} == {"submission_throttle": 7, "restart_limit": 4}
     assert all(".study.update.lock, left by" in reason for _, reason in changes.values())
 

@@ -16,7 +16,7 @@ Found = TypeVar("Found")
 DEADLINE = 30.0
 
 
-def wait_for(what: Callable[[], Found], seconds: float = DEADLINE) -> Found:
+def wait_for(what: Callable[[], Found | None], seconds: float = DEADLINE) -> Found:
     """Ask until the answer is true, and return it; AssertionError if it never is."""
     end = time.monotonic() + seconds
     while True:

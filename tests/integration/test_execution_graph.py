@@ -77,7 +77,7 @@ def test_arguments_are_checked_as_maestro_checks_them(tmp_path):
         ExecutionGraph(submission_throttle=-1)
     with ExecutionGraph.create(tmp_path / "study") as graph:
         with pytest.raises(TypeError, match="dictionary"):
-            graph.set_adapter("slurm")  # type: ignore[arg-type]
+            graph.set_adapter("slurm")  # type: ignore[arg-type]  # which is refused
         with pytest.raises(TypeError, match="condor"):
             graph.set_adapter({"type": "condor"})
 

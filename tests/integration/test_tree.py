@@ -55,6 +55,14 @@ def packages() -> list[str]:
     return [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
 
 
+def test_who_silences_a_linter_says_why():
+    silent = re.compile(r"#[ ](?:noqa: [A-Z0-9, ]+|type: ignore\[[a-z, -]+\])$", re.MULTILINE)
+    files = [path for top in ("maestro_es", "tests", "tools") for path in (ROOT / top).rglob("*") if path.is_file()]
+    texts = {path: path.read_text() for path in files if path.suffix == ".py" or path.parent.name == "tools"}
+
+    assert not [str(path) for path, text in texts.items() if silent.search(text)]
+
+
 @pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
 def test_each_path_that_is_named_exists(page: str):
     text = (ROOT / page).read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,8 +44,8 @@ def step(name: str, cmd: str, *depends: str) -> StudyStep:
     return made
 
 
-def study(*steps: StudyStep, environment: StudyEnvironment | None = None, **more: object) -> Study:
-    made = Study("pi", "about pi", environment, steps=steps, out_path="out", **more)  # type: ignore[arg-type]
+def study(*steps: StudyStep, environment: StudyEnvironment | None = None, **more: Any) -> Study:
+    made = Study("pi", "about pi", environment, steps=steps, out_path="out", **more)
     made.setup_workspace()
     made.setup_environment()
     return made
@@ -191,7 +192,7 @@ def test_an_environment_has_each_name_once_and_nothing_else_than_its_items():
     with pytest.raises(ValueError, match="there are two items 'WORD'"):
         environment.add(PathDependency("WORD", "."))
     with pytest.raises(TypeError, match="not str"):
-        environment.add("WORD")  # type: ignore[arg-type]
+        environment.add("WORD")  # type: ignore[arg-type]  # which is refused
 
 
 def test_an_environment_is_applied_to_texts_in_lists_and_mappings():

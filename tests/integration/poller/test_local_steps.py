@@ -150,7 +150,7 @@ def test_a_step_that_is_lost_again_and_again_fails_within_the_limit(bench: Bench
     bench.settings = Settings(hardware_limit=1)
     bench.create(Step("a", f"{bench.sign}; sleep 60"), Step("b", parents=("a",)))
     for number in (1, 2):
-        bench.until(lambda number=number: len(bench.signed()) == number)  # type: ignore[misc]
+        bench.until(lambda number=number: len(bench.signed()) == number)  # type: ignore[misc]  # mypy infers no default
         process.kill(process.session_members(int(bench.step("a").job_id)))
 
     assert bench.finish() is StudyStatus.FAILURE

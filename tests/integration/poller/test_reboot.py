@@ -86,7 +86,7 @@ def test_reboots_without_end_fail_the_step_within_the_limit(bench: Bench):
     bench.create(Step("a", f"{bench.sign}; sleep 60"))
     for boot in range(3):
         bench.tick(host=host_after(boot))
-        wait_for(lambda boot=boot: len(bench.signed()) == boot + 1)  # type: ignore[misc]
+        wait_for(lambda boot=boot: len(bench.signed()) == boot + 1)  # type: ignore[misc]  # mypy infers no default
         end_all_under(bench.root)
 
     assert bench.tick(host=host_after(3)) is StudyStatus.FAILURE

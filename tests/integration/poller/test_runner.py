@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,9 +72,9 @@ class Stage:
             started.stdin.write(b"go\n" if go else b"")
         return started
 
-    def run(self, text: str, **options: object) -> int:
+    def run(self, text: str, **options: Any) -> int:
         """Run a step to its end; returns the runner's exit code."""
-        return self.start(text, **options).wait(20)  # type: ignore[arg-type]
+        return self.start(text, **options).wait(20)
 
     @property
     def reports(self) -> list[str]:

@@ -275,7 +275,7 @@ def test_a_node_that_dies_again_and_again_fails_the_step_within_the_limit(cluste
     cluster.create(sim(cluster, "sleep 60"))
     cluster.scheduler.switch("autostart")
     for number in (1, 2, 3):
-        cluster.until(lambda number=number: len(cluster.signed()) == number)  # type: ignore[misc]
+        cluster.until(lambda number=number: len(cluster.signed()) == number)  # type: ignore[misc]  # mypy infers no default
         cluster.scheduler.kill_node(tokens(cluster)[-1])
 
     assert cluster.finish() is StudyStatus.FAILURE
@@ -373,7 +373,7 @@ def test_a_job_cancelled_by_hand_cancels_its_step(cluster: Bench):
 def test_a_job_that_the_scheduler_timed_out_goes_on_with_its_restart_script_within_the_limit(cluster: Bench):
     cluster.create(sim(cluster, restart=f"{cluster.sign}; touch restarted", restart_limit=2))
     for number in (1, 2, 3):
-        cluster.until(lambda number=number: len(cluster.scheduler.jobs()) == number)  # type: ignore[misc]
+        cluster.until(lambda number=number: len(cluster.scheduler.jobs()) == number)  # type: ignore[misc]  # mypy infers no default
         cluster.scheduler.say(tokens(cluster)[-1], JobState.TIMED_OUT)
 
     assert cluster.finish() is StudyStatus.FAILURE

@@ -159,7 +159,7 @@ def others(value: object) -> Iterator[object]:
 def test_what_reads_like_a_number_and_is_none_is_found(rows: list[Row], column: int):
     row = next(row for row in rows if row[3] is not None)
     before = Head(row[0] - 1, 0, rows[row[0] - 2][7])
-    for value in (str(row[column]), float(row[column])):  # type: ignore[arg-type]
+    for value in (str(row[column]), float(row[column])):  # type: ignore[arg-type]  # a number
         changed: Any = (*row[:column], value, *row[column + 1 :])
         with pytest.raises(DamagedLog, match=f"^event {row[0]} was changed"):
             list(check_chain([changed], before))
@@ -307,7 +307,7 @@ def reseal(path: Path, change: dict[int, e.AnyEvent] | None = None, **columns: A
                 columns.get(name, value) if row[0] == LAST else value for name, value in zip(COLUMNS, row, strict=True)
             ]
             digest = row_digest(digest, tuple(plain[:7]))
-            event_log.insert(connection, [(*plain[:7], digest)])  # type: ignore[list-item]
+            event_log.insert(connection, [(*plain[:7], digest)])  # type: ignore[list-item]  # a row
     connection.commit()
     connection.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -240,12 +241,12 @@ def test_what_ended_because_of_a_step_runs_again_with_it(study: Study):
 
 
 @pytest.mark.parametrize("words", [{"failed": True}, {"patterns": ["sim*"]}, {"patterns": ["sim"]}])
-def test_all_that_has_failed_runs_again(study: Study, words: dict[str, object]):
+def test_all_that_has_failed_runs_again(study: Study, words: dict[str, Any]):
     finish(study, MAKE, SIM_10)
     fail(study, SIM_20)
     fail(study, SIM_30)
 
-    drafts = repair.retry(study.graph, **words)  # type: ignore[arg-type]
+    drafts = repair.retry(study.graph, **words)
 
     assert set(names(study, drafts)) == {"sim_20", "sim_30", "post", "last"}
 

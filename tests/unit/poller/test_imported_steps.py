@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from maestro_es.adapters.base import Seen
@@ -19,13 +21,13 @@ STUDY_ID = "cafe0123" * 4
 SEEN = {state: Seen(state, f"job 17 is {state.value}") for state in JobState}
 
 
-def fate(state: State, *, job_id: str = "17", restarts: int = 0, scheduled: bool = True, **traces: object) -> Fate:
+def fate(state: State, *, job_id: str = "17", restarts: int = 0, scheduled: bool = True, **traces: Any) -> Fate:
     step = StepRecord(
         number=1, name="a", template="a", params=(), workspace="a", workspaces={}, scheduled=scheduled, row=1,
         restart_limit=1,
     )  # fmt: skip
     row = Row("a", job_id, state, 1, 2, 3, restarts, "")
-    return fate_of(step, row, Traces(**traces), STUDY_ID)  # type: ignore[arg-type]
+    return fate_of(step, row, Traces(**traces), STUDY_ID)
 
 
 def folded(found: Fate) -> StepRecord:
