@@ -48,13 +48,6 @@ class StudyStatus(enum.Enum):
     CANCELLED = 3
 
 
-class SubmissionCode(enum.Enum):
-    """Whether a submission was taken; Maestro's names and values."""
-
-    OK = 0
-    ERROR = 1
-
-
 class CancelCode(enum.Enum):
     """Whether a cancellation was taken; Maestro's names and values."""
 

@@ -23,7 +23,7 @@ from maestro_es.core.model import JobState, Phase, Settings, StepRecord
 from maestro_es.errors import RequestRefused, StudyError
 from maestro_es.poller.claims import make_claim
 from maestro_es.poller.create import new_study_id, take_over
-from maestro_es.poller.imported_steps import Fate, Traces, fate_of, in_flight, token_of
+from maestro_es.poller.imported_steps import Fate, Known, fate_of, in_flight, token_of
 from maestro_es.poller.maestro_requests import CANCEL
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.study_dir import StudyDir
@@ -193,17 +193,17 @@ def _check_instances(found: MaestroDir, plan: StudyPlan) -> None:
 
 
 def _fates(found: MaestroDir, graph: MemoryGraph, scheduler: Adapter, study_id: str) -> list[Fate]:
-    traces = {step.number: _traces(found, graph, step) for step in graph.steps()}
-    seen = _ask(found, graph, traces, scheduler, study_id)
+    known = {step.number: _known(found, graph, step) for step in graph.steps()}
+    seen = _ask(found, graph, known, scheduler, study_id)
     fates = []
     for step in graph.steps():
-        known = replace(traces[step.number], seen=seen.get(token_of(study_id, step.number)))
-        fates.append(fate_of(structs.replace(step), found.rows[step.name], known, study_id))
+        asked = replace(known[step.number], seen=seen.get(token_of(study_id, step.number)))
+        fates.append(fate_of(structs.replace(step), found.rows[step.name], asked, study_id))
     return fates
 
 
-def _traces(found: MaestroDir, graph: MemoryGraph, step: StepRecord) -> Traces:
-    return Traces(
+def _known(found: MaestroDir, graph: MemoryGraph, step: StepRecord) -> Known:
+    return Known(
         restartable=bool(graph.template(step.template).run.get("restart")),
         begun=(found.root / step.workspace).exists(),
         ended=found.ended.get(step.name),
@@ -211,13 +211,13 @@ def _traces(found: MaestroDir, graph: MemoryGraph, step: StepRecord) -> Traces:
 
 
 def _ask(
-    found: MaestroDir, graph: MemoryGraph, traces: Mapping[int, Traces], scheduler: Adapter, study_id: str
+    found: MaestroDir, graph: MemoryGraph, known: Mapping[int, Known], scheduler: Adapter, study_id: str
 ) -> Mapping[str, Seen]:
     """Ask the scheduler for the jobs that Maestro knew. Unreachable: then nothing can be decided."""
     jobs = []
     for step in graph.steps():
         row = found.rows[step.name]
-        if step.scheduled and in_flight(row, traces[step.number]):
+        if step.scheduled and in_flight(row, known[step.number]):
             token = token_of(study_id, step.number)
             jobs.append(structs.replace(step, token=token, job_id=row.job_id, phase=Phase.SUBMITTED))
     if not scheduler.can_submit and any(step.scheduled for step in graph.steps()):

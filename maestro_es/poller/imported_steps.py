@@ -23,7 +23,7 @@ _UNTOUCHED = (State.INITIALIZED, State.DRYRUN)
 
 
 @dataclass(frozen=True)
-class Traces:
+class Known:
     """What is known of a step beside its row: `ended` by the conductor's log, and whether its workspace was made.
 
     `seen` is what the scheduler says of the job in the row, if it was asked.
@@ -51,29 +51,29 @@ def token_of(study_id: str, number: int) -> str:
     return f"{study_id[:8]}-{number}-1{IMPORTED}"
 
 
-def in_flight(row: Row, traces: Traces) -> bool:
+def in_flight(row: Row, known: Known) -> bool:
     """Whether a step has a job, for all that Maestro knew."""
-    return bool(row.job_id) and not _has_ended(row, traces) and row.state not in _UNTOUCHED
+    return bool(row.job_id) and not _has_ended(row, known) and row.state not in _UNTOUCHED
 
 
-def _has_ended(row: Row, traces: Traces) -> bool:
-    return row.state in _ENDS or (row.state is State.TIMEDOUT and not traces.restartable)
+def _has_ended(row: Row, known: Known) -> bool:
+    return row.state in _ENDS or (row.state is State.TIMEDOUT and not known.restartable)
 
 
-def fate_of(step: StepRecord, row: Row, traces: Traces, study_id: str) -> Fate:
+def fate_of(step: StepRecord, row: Row, known: Known, study_id: str) -> Fate:
     """Decide about one step. StudyError if it may have a job that nobody can find."""
     said = Evidence(source="imported", says=f"status.csv: {row.state.name}{_job(row)}")
-    if _has_ended(row, traces):
+    if _has_ended(row, known):
         return Fate(step, row, row.state.name, events=(_ended(row, said),))
-    if traces.ended:
-        state, at = traces.ended
+    if known.ended:
+        state, at = known.ended
         words = "by the conductor's log, after its last status table"
         also = Evidence(source="imported", says=f"the conductor's log: {state.name}")
         event = StepImported(state=state, ended_at=at, message=words, evidence=(said, also))
         return Fate(step, row, state.name, words, (event,))
-    if in_flight(row, traces) and step.scheduled:
-        return _ask(step, row, traces.seen, study_id, said)
-    if traces.begun and row.state is not State.DRYRUN:
+    if in_flight(row, known) and step.scheduled:
+        return _ask(step, row, known.seen, study_id, said)
+    if known.begun and row.state is not State.DRYRUN:
         if step.scheduled:
             raise StudyError(
                 f"{step.name}: Maestro's conductor died while it submitted this step, and nobody knows whether there "

@@ -13,7 +13,7 @@ from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, State, StepRecord, SubmissionKind
 from maestro_es.core.reducer import apply
 from maestro_es.errors import StudyError
-from maestro_es.poller.imported_steps import Fate, Traces, fate_of
+from maestro_es.poller.imported_steps import Fate, Known, fate_of
 from maestro_es.spec.maestro_dir import Ended
 from maestro_es.spec.maestro_status import Row
 
@@ -21,13 +21,13 @@ STUDY_ID = "cafe0123" * 4
 SEEN = {state: Seen(state, f"job 17 is {state.value}") for state in JobState}
 
 
-def fate(state: State, *, job_id: str = "17", restarts: int = 0, scheduled: bool = True, **traces: Any) -> Fate:
+def fate(state: State, *, job_id: str = "17", restarts: int = 0, scheduled: bool = True, **known: Any) -> Fate:
     step = StepRecord(
         number=1, name="a", template="a", params=(), workspace="a", workspaces={}, scheduled=scheduled, row=1,
         restart_limit=1,
     )  # fmt: skip
     row = Row("a", job_id, state, 1, 2, 3, restarts, "")
-    return fate_of(step, row, Traces(**traces), STUDY_ID)
+    return fate_of(step, row, Known(**known), STUDY_ID)
 
 
 def folded(found: Fate) -> StepRecord:
