@@ -6,12 +6,18 @@ What a JSON Schema can't say (names that must agree, what a scheduler needs) sta
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from maestro_es.spec.document import Document
 from maestro_es.spec.findings import Findings, did_you_mean, shown
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+#: The key that it is about, if it is about one; what is wrong; and what to do about it.
+_Complaint = tuple[tuple[str, ...], str, str]
 
 
 def study_schema() -> dict[str, Any]:
@@ -26,19 +32,25 @@ def check_shape(document: Document, findings: Findings) -> None:
 
     for error in Draft7Validator(study_schema()).iter_errors(document.data):
         path = list(error.absolute_path)
-        head, rest = place(document.data, path)
-        whole = head if rest in {"", "run"} else f"{head}.{rest}"
-        schema: dict[str, Any] = dict(error.schema) if isinstance(error.schema, dict) else {}
-        if error.validator == "additionalProperties":
-            _report_unknown_keys(error.instance, schema, path, whole, document, findings)
-        elif error.validator == "required":
-            _report_missing_keys(error.instance, schema, path, whole, document, findings)
-        elif error.validator == "uniqueItems":
-            findings.problem(document.line(*path), f"Non-unique step names in {whole}", "Name each step once.")
-        else:
-            subject = f"In {head}, {rest}" if rest else head[0].upper() + head[1:]
-            message = f"{subject} must be {schema.get('description', 'something else')}"
-            findings.problem(document.line(*path), f"{message}, but found {shown(error.instance)}")
+        for key, message, remedy in _complaints(error, *place(document.data, path)):
+            findings.problem(document.line(*path, *key), message, remedy)
+
+
+def _complaints(error: ValidationError, head: str, rest: str) -> Iterator[_Complaint]:
+    """Yield what is to be said of an error of jsonschema's, in the part of the study that `head` and `rest` name."""
+    instance: Any = error.instance
+    whole = head if rest in {"", "run"} else f"{head}.{rest}"
+    schema: dict[str, Any] = dict(error.schema) if isinstance(error.schema, dict) else {}
+    if error.validator == "additionalProperties":
+        yield from _unknown_keys(instance, schema["properties"], whole)
+    elif error.validator == "required":
+        yield from _missing_keys(instance, schema, whole)
+    elif error.validator == "uniqueItems":
+        yield (), f"Non-unique step names in {whole}", "Name each step once."
+    else:
+        subject = f"In {head}, {rest}" if rest else head[0].upper() + head[1:]
+        message = f"{subject} must be {schema.get('description', 'something else')}"
+        yield (), f"{message}, but found {shown(instance)}", ""
 
 
 def place(data: Any, path: Sequence[str | int]) -> tuple[str, str]:  # noqa: ANN401 - not known to be a study yet
@@ -63,31 +75,15 @@ def _dotted(parts: Sequence[str | int]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
 
 
-def _report_unknown_keys(
-    instance: dict[str, Any],
-    schema: dict[str, Any],
-    path: Sequence[str | int],
-    where: str,
-    document: Document,
-    findings: Findings,
-) -> None:
-    known = schema["properties"]
+def _unknown_keys(instance: dict[str, Any], known: dict[str, Any], where: str) -> Iterator[_Complaint]:
     for key in instance.keys() - known.keys():
         remedy = f"{did_you_mean(key, known)} Known keys: {', '.join(known)}."
-        findings.problem(document.line(*path, key), f"Unrecognized key '{key}' found in {where}", remedy)
+        yield (key,), f"Unrecognized key '{key}' found in {where}", remedy
 
 
-def _report_missing_keys(
-    instance: dict[str, Any],
-    schema: dict[str, Any],
-    path: Sequence[str | int],
-    where: str,
-    document: Document,
-    findings: Findings,
-) -> None:
-    """Report all missing keys; jsonschema comes once for each of them, and `Findings` keeps one of a kind."""
+def _missing_keys(instance: dict[str, Any], schema: dict[str, Any], where: str) -> Iterator[_Complaint]:
+    """Yield all missing keys; jsonschema comes once for each of them, and `Findings` keeps one of a kind."""
     for key in schema["required"]:
         if key not in instance:
             expected = schema["properties"][key].get("description", "")
-            remedy = f"Add it: {expected}." if expected else "Add it."
-            findings.problem(document.line(*path), f"Key '{key}' is missing from {where}", remedy)
+            yield (), f"Key '{key}' is missing from {where}", f"Add it: {expected}." if expected else "Add it."
