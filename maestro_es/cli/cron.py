@@ -27,10 +27,11 @@ def install() -> None:
     """Put the line into your crontab.
 
     The one of this host. The line stands between two markers, and what is between them is replaced; all other lines
-    stay as they are. If MAESTRO_ES_HOME is set, the line sets it too.
+    stay as they are. The line names the place where your studies are listed.
     """
-    host = Context().host.name
-    changed = crontab.install(host)
+    context = Context()
+    host = context.host.name
+    changed = crontab.install(host, context.now())
     click.echo(f"cron on {host} ticks your studies each minute" + ("" if changed else "; it did so before"))
 
 
@@ -49,16 +50,20 @@ def show() -> None:
 def check() -> None:
     """Say whether your studies are ticked.
 
-    That is whether the line is installed here, when the last tick was, and how many were missed since. A tick is
-    missed when a minute passes without one while a study of yours runs.
+    That is whether the line is installed here, when cron ticked last, when a running study was, by cron or a person,
+    and how many ticks were missed since. A tick is missed when a minute passes without one.
 
     Exit code 0 if cron ticks your studies from this host, or from another one where you installed the line, and no
     tick was missed; else 1.
     """
     context = Context()
     placed = _report_place(context.host.name)
-    ticked = _report_ticks(context)
-    sys.exit(0 if placed and ticked else 1)
+    runs, cron = _report_cron(context)
+    ticked, last = _report_ticks(context)
+    missed = max(crontab.missed_ticks(at, context.now()) for at in (cron, last, context.now()) if at is not None)
+    if runs or last is not None:
+        click.echo(f"Missed:     {missed}")
+    sys.exit(0 if placed and ticked and not missed else 1)
 
 
 @command.command(epilog="Example: maestro-es cron remove")
@@ -89,8 +94,19 @@ def _report_place(host: str) -> bool:
     return here is Here.ABSENT and bool(elsewhere)
 
 
-def _report_ticks(context: Context) -> bool:
-    """Say when the last tick of a running study was, and return whether none was missed since."""
+def _report_cron(context: Context) -> tuple[bool, Micros | None]:
+    """Say when cron ticked last; returns whether it is to tick at all, and since when it has not."""
+    found = crontab.last_run(context.host.name)
+    if found is None:
+        return False, None
+    last, ticked = found
+    ago = f"{show_ago(last, context.now())} ({show_time(last)})"
+    click.echo(f"Cron:       {f'ticked {ago}' if ticked else f'has not ticked since it was installed {ago}'}")
+    return True, last
+
+
+def _report_ticks(context: Context) -> tuple[bool, Micros | None]:
+    """Say when a running study was ticked last; returns whether all is well with that, and when it was."""
     studies = list(list_studies(context))
     running = [one.summary for one in studies if one.summary and one.summary.status == StudyStatus.RUNNING.name]
     broken = sum(one.summary is None for one in studies)
@@ -98,13 +114,11 @@ def _report_ticks(context: Context) -> bool:
         click.echo(f"Unknown:    {broken} of your studies can't be read; 'maestro-es studies' says why")
     if not running:
         click.echo(f"Last tick:  no {'other ' if broken else ''}study is running")
-        return not broken
+        return not broken, None
     ticks: list[Micros] = [summary.last_tick for summary in running if summary.last_tick is not None]
     if not ticks:
         click.echo("Last tick:  never")
-        return False
-    last, now = max(ticks), context.now()
-    missed = crontab.missed_ticks(last, now)
-    click.echo(f"Last tick:  {show_ago(last, now)} ({show_time(last)})")
-    click.echo(f"Missed:     {missed}")
-    return not missed
+        return False, None
+    last = max(ticks)
+    click.echo(f"Last tick:  {show_ago(last, context.now())} ({show_time(last)})")
+    return True, last

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from maestro_es.poller.observe import Asked
 from maestro_es.poller.open_study import Context, OpenStudy, study_id_at
 from maestro_es.poller.tick import tick
 from maestro_es.store import registry
+
+#: What the crontab's line sets, so that it can be told whether cron ticks or a person does.
+BY_CRON = "MAESTRO_ES_BY_CRON"
 
 #: Exit codes: all is well; something is wrong with a study; a scheduler or file system did not answer, try again.
 OK, WRONG, TRY_AGAIN = 0, 1, 75
@@ -58,9 +62,11 @@ def tick_studies(roots: Iterable[Path], context: Context) -> Outcome:
 def tick_all(context: Context) -> Outcome:
     """Tick every registered study; what was complained about before is not said again.
 
-    Each cluster is asked once for the jobs of all of them.
+    Each cluster is asked once for the jobs of all of them. If it is cron that calls, that is noted.
     """
     outcome = Outcome()
+    if os.environ.pop(BY_CRON, ""):
+        registry.note_cron(context.host.name, context.now())
     try:
         studies = registry.registered()
     except OSError as error:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from maestro_es.adapters import process
 from maestro_es.core.model import Micros
+from maestro_es.drivers.cron_tick import BY_CRON
 from maestro_es.errors import MaestroError, RequestRefused
 from maestro_es.store import registry
 
@@ -42,16 +43,16 @@ class Here(Enum):
 # -- Text ------------------------------------------------------------------------------------------------------------
 
 
-def tick_line(interpreter: str, home: str = "") -> str:
-    """Return the line that ticks all studies each minute: those that `home` (MAESTRO_ES_HOME) lists, if it is set.
+def tick_line(interpreter: str, home: str) -> str:
+    """Return the line that ticks all studies each minute: those that `home` (MAESTRO_ES_HOME) lists.
 
-    Interpreter and home are absolute, for cron knows neither our PATH nor our directory. `env` sets the variable,
-    because the crontab may name a SHELL that has no ``NAME=VALUE command``. A ``%`` would end the command, so it is
-    escaped; a backslash would be taken for such an escape and a newline ends the line, so they are refused.
+    Interpreter and home are absolute, for cron knows neither our PATH nor our directory, and a crontab may set another
+    HOME. `env` sets the variables, because the crontab may name a SHELL that has no ``NAME=VALUE command``. A ``%``
+    would end the command, so it is escaped; a backslash would be taken for such an escape and a newline ends the line,
+    so they are refused.
     """
-    words = [interpreter, "-m", "maestro_es", "tick", "--all"]
-    if home:
-        words = ["/usr/bin/env", f"MAESTRO_ES_HOME={home}", *words]
+    variables = [f"MAESTRO_ES_HOME={home}", f"{BY_CRON}=1"]
+    words = ["/usr/bin/env", *variables, interpreter, "-m", "maestro_es", "tick", "--all"]
     command = shlex.join(words)
     if any(character in command for character in "\\\n\r"):
         raise RequestRefused(f"{command!r}: a crontab can't hold a backslash or the end of a line; use another path")
@@ -113,8 +114,7 @@ def missed_ticks(last: Micros, now: Micros) -> int:
 
 def wanted_line() -> str:
     """Return the line for this installation and this user's studies."""
-    home = os.environ.get("MAESTRO_ES_HOME", "")
-    return tick_line(str(Path(sys.executable).absolute()), str(Path(home).absolute()) if home else "")
+    return tick_line(str(Path(sys.executable).absolute()), str(registry.folder().parent.absolute()))
 
 
 def look() -> tuple[Here, str | None]:
@@ -125,14 +125,14 @@ def look() -> tuple[Here, str | None]:
     return (Here.INSTALLED if line == wanted_line() else Here.OTHER), line
 
 
-def install(host: str) -> bool:
+def install(host: str, at: Micros) -> bool:
     """Put our line into the crontab, and return whether it was changed. RequestRefused if there is no crontab."""
     before = _read()
     after = with_line(before, wanted_line())
     if after != before:
         _write(after)
-    _notes().mkdir(parents=True, exist_ok=True)
-    (_notes() / host).touch()
+    if after != before or not registry.cron_note(host).exists():
+        registry.note_cron(host, at, "installed\n")
     return after != before
 
 
@@ -142,19 +142,23 @@ def remove(host: str) -> bool:
     after = without_line(before)
     if after != before:
         _write(after)
-    (_notes() / host).unlink(missing_ok=True)
+    registry.cron_note(host).unlink(missing_ok=True)
     return after != before
 
 
 def other_hosts(host: str) -> list[str]:
-    """Return the other hosts where the line was installed and not removed: each host has a crontab of its own.
-
-    They are noted beside the registry. A note is no proof: a host that is set up anew loses its crontabs.
-    """
+    """Return the other hosts where the line was installed and not removed: each host has a crontab of its own."""
     try:
-        return sorted(note.name for note in _notes().iterdir() if note.name != host)
+        return sorted(note.name for note in registry.cron_note(host).parent.iterdir() if note.name != host)
     except FileNotFoundError:
         return []
+
+
+def last_run(host: str) -> tuple[Micros, bool] | None:
+    """Return when cron ticked last, here or else on another host, and whether it did at all since it was told to."""
+    notes = [registry.cron_note(name) for name in (host, *other_hosts(host))]
+    found = [(note.stat().st_mtime_ns // 1000, note.read_text() != "installed\n") for note in notes if note.exists()]
+    return max(found, default=None)
 
 
 def how_ticks_come() -> str:
@@ -168,10 +172,6 @@ def how_ticks_come() -> str:
     if here is Here.OTHER:
         return "It advances with each 'maestro-es tick --all'; your crontab has another one: 'maestro-es cron check'"
     return "It advances with each 'maestro-es tick --all'; 'maestro-es cron install' lets cron call that each minute"
-
-
-def _notes() -> Path:
-    return registry.folder().with_name("crontabs")
 
 
 def _read() -> str:

@@ -12,11 +12,30 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from maestro_es.core.model import Micros
+
 
 def folder() -> Path:
     """Return the registry's directory."""
     home = os.environ.get("MAESTRO_ES_HOME") or Path.home() / ".local/state/maestro-es"
     return Path(home) / "studies"
+
+
+def cron_note(host: str) -> Path:
+    """Return where a host notes that cron ticks the studies there: when it did so last, or when it was told to.
+
+    Beside the registry. A note is no proof: a host that is set up anew loses its crontabs.
+    """
+    return folder().with_name("crontabs") / host
+
+
+def note_cron(host: str, at: Micros, words: str = "ticked\n") -> None:
+    """Note that cron has ticked, or what else is to be said. It is left out where that can't be written."""
+    with contextlib.suppress(OSError):
+        note = cron_note(host)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(words)
+        os.utime(note, ns=(at * 1000, at * 1000))
 
 
 def register(study_id: str, root: Path) -> None:

@@ -43,7 +43,8 @@ def tab(tmp_path, monkeypatch):
 
 @pytest.fixture
 def line(tmp_path):
-    return f"* * * * * /usr/bin/env MAESTRO_ES_HOME={tmp_path}/home {sys.executable} -m maestro_es tick --all"
+    variables = f"MAESTRO_ES_HOME={tmp_path}/home MAESTRO_ES_BY_CRON=1"
+    return f"* * * * * /usr/bin/env {variables} {sys.executable} -m maestro_es tick --all"
 
 
 def test_install_puts_the_line_behind_what_is_there(run, tab, line):
@@ -156,8 +157,9 @@ def test_all_is_well_when_installed_and_the_last_tick_was_just_now(run, tab, stu
     run("cron", "install")
     _tick_seconds_ago(study, 50)
     ran = run("cron", "check")
-    where, when, missed = ran.out.splitlines()
+    where, cron, when, missed = ran.out.splitlines()
     assert ran.code == 0
+    assert cron.startswith("Cron:       has not ticked since it was installed ")
     assert where == f"Installed:  on this host, {HOST}"
     assert when.startswith("Last tick:  5")
     assert missed == "Missed:     0"
@@ -170,18 +172,48 @@ def test_missed_ticks_are_counted(run, tab, study):
     assert (ran.code, ran.out.splitlines()[-1]) == (1, "Missed:     59")
 
 
+def test_cron_that_is_dead_is_noticed_though_a_person_ticks(run, tab, study, monkeypatch):
+    run("cron", "install")
+    _tick_seconds_ago(study, 5)
+    os.utime(registry.cron_note(HOST), (time.time() - 600.5,) * 2)
+    run("cron", "install")
+    run("tick", "--all")
+    ran = run("cron", "check")
+    assert (ran.code, ran.out.splitlines()[-1]) == (1, "Missed:     9")
+    assert "has not ticked since it was installed 10 min" in ran.out
+
+    monkeypatch.setenv("MAESTRO_ES_BY_CRON", "1")
+    run("tick", "--all")
+    ran = run("cron", "check")
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "Missed:     0")
+    assert "Cron:       ticked " in ran.out
+
+
+def test_a_line_that_obeys_another_home_is_noticed_and_replaced(run, tab, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("MAESTRO_ES_HOME")
+    tab.write_text(f"HOME=/elsewhere\n{BEGIN}\n* * * * * {sys.executable} -m maestro_es tick --all\n{END}\n")
+    ran = run("cron", "check")
+    assert (ran.code, ran.out.splitlines()[1]) == (1, "            'maestro-es cron install' replaces it")
+    run("cron", "install")
+    assert f" MAESTRO_ES_HOME={tmp_path}/.local/state/maestro-es " in tab.read_text()
+    assert run("cron", "check").code == 0
+
+
 def test_a_running_study_that_was_never_ticked_is_not_well(run, tab, study):
     run("cron", "install")
     registry.register("cafe" * 8, study)
     ran = run("cron", "check")
-    assert (ran.code, ran.out.splitlines()[-1]) == (1, "Last tick:  never")
+    assert (ran.code, ran.out.splitlines()[2:]) == (1, ["Last tick:  never", "Missed:     0"])
 
 
 def test_without_a_running_study_it_is_enough_to_be_installed(run, tab):
     assert run("cron", "check").code == 1
     run("cron", "install")
     ran = run("cron", "check")
-    assert (ran.code, ran.out) == (0, f"Installed:  on this host, {HOST}\nLast tick:  no study is running\n")
+    where, _, when, missed = ran.out.splitlines()
+    assert (ran.code, where, when) == (0, f"Installed:  on this host, {HOST}", "Last tick:  no study is running")
+    assert missed == "Missed:     0"
     run("cron", "remove")
     assert run("cron", "check").code == 1
 
@@ -202,7 +234,7 @@ def test_a_study_that_can_not_be_read_is_not_taken_for_one_that_does_not_run(run
     (study / "events.db").write_bytes(b"")
     ran = run("cron", "check")
     assert ran.code == 1
-    assert ran.out.splitlines()[1:] == [
+    assert ran.out.splitlines()[2:-1] == [
         "Unknown:    1 of your studies can't be read; 'maestro-es studies' says why",
         "Last tick:  no other study is running",
     ]
