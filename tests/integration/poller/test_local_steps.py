@@ -302,9 +302,9 @@ def test_a_step_of_another_host_is_waited_for(bench: Bench):
     bench.tick()
     elsewhere = Host("another-node", "another-boot", 2)
     bench.tick(host=elsewhere)
-    assert bench.step("a").phase is Phase.SUBMITTED
+    assert (bench.step("a").phase, bench.step("a").attempt) == (Phase.SUBMITTED, 1)
 
     (bench.root / "go").touch()
     wait_for(lambda: any(bench.dir.inbox.iterdir()))
     bench.tick(host=elsewhere)
-    assert bench.step("a").state is State.FINISHED
+    assert (bench.step("a").state, bench.step("a").attempt) == (State.FINISHED, 1)
