@@ -137,9 +137,14 @@ def test_a_submission_that_was_killed_for_taking_too_long_is_adopted_if_there_is
     cluster, launch, tmp_path, monkeypatch
 ):
     _replace(tmp_path / "bin", monkeypatch, "sbatch", '"$real" "$@" >/dev/null; exec sleep 30')
-    root = launch("    - {name: first, description: d, run: {cmd: 'true'}}\n", step("only", "", ["first"]))
+    first = "    - {name: first, description: d, run: {cmd: 'until [ -e go ]; do sleep 0.05; done'}}\n"
+    root = launch(first, step("only", "", ["first"]))
+    (root / ".maestro-es" / "next-tick").unlink()  # which would wait longer
     monkeypatch.setattr("maestro_es.adapters.slurm_jobs._TIMEOUT", 1)
+    (root / "first" / "go").touch()
     assert finish(root) is StudyStatus.FINISHED
+    [unanswered] = events(root, e.SubmissionUnanswered)
+    assert unanswered.message == "sbatch has not answered within 1 s"
     assert [event.adopted for event in events(root, e.JobSubmitted)] == [False, True]
     assert len(ledger(root)) == 1
 

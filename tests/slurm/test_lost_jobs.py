@@ -122,17 +122,25 @@ def test_a_node_that_slurm_gives_up_while_its_job_runs_is_the_one_case_of_two_at
     assert [token.split("-")[2] for token in ledger(root)] == ["1", "2"]
 
 
-def test_a_job_whose_controller_died_while_it_ran_does_not_run_again_under_its_token(start_cluster, launch):
-    """Slurm starts the job's script for a second time then, or holds the job that has ended as one that waits."""
+def test_a_job_whose_controller_died_while_it_ran_does_not_run_again_under_its_token(start_cluster, launch, tmp_path):
+    """The controller remembers it as one that waits, and starts it again."""
     cluster = start_cluster(Options(cred_expire=5))
-    root = launch(step("only", "sleep 3"))
-    wait_for_states(root, only=State.RUNNING)
-    wait_for((root / "ledger").exists)
-    cluster.kill("slurmctld")
+    cluster.run("scontrol", "update", "nodename=ALL", "state=drain", "reason=test")
+    alone = "exec 9>$(SPECROOT)/lock; flock -n 9 || touch $(SPECROOT)/met"
+    root = launch(step("only", f"{alone}; sleep 5"))
+    cluster.send("slurmctld", signal.SIGTERM)
+    shutil.copytree(cluster.folder / "slurmctld", tmp_path / "kept")
     cluster.resume("slurmctld")
     cluster.run("scontrol", "update", "nodename=ALL", "state=resume")
+    wait_for_states(root, only=State.RUNNING)
+    wait_for((root / "ledger").exists)
+    forget(cluster, tmp_path / "kept")
+
     assert finish(root) is StudyStatus.FINISHED
-    assert set(ledger(root)) <= {event.token for event in events(root, e.SubmissionRequested)}
+    [failure] = events(root, e.HardwareFailed)
+    assert any("refused" in said.says for said in failure.evidence)
+    assert [token.split("-")[2] for token in ledger(root)] == ["1", "2"]
+    assert not (tmp_path / "met").exists()
 
 
 def test_a_cancel_that_the_controller_did_not_hear_is_asked_for_again(start_cluster, launch):

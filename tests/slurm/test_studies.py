@@ -27,6 +27,7 @@ from tests.slurm.studies import CONTEXT, HEAD, LEDGER, events, finish, impatient
 def test_a_study_launched_in_a_rich_environment_finishes_in_a_bare_one(cluster, launch, monkeypatch, tmp_path):
     monkeypatch.delenv("MAESTRO_ES_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USER", "nobody")  # as after `su`: who we are does not stand there
     root = launch(
         "    - {name: prep, description: d, run: {cmd: echo prepared > file}}\n",
         step("sim", "cat $(prep.workspace)/file; echo $(N) > n", ["prep"]),
@@ -42,6 +43,7 @@ def test_a_study_launched_in_a_rich_environment_finishes_in_a_bare_one(cluster, 
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         time.sleep(0.2)
     assert set(states(root).values()) == {"FINISHED"}
+    assert events(root, e.JobMissed) == []
     assert (root / "post" / "post.out").read_text() == "1\n2\n3\n"
     assert (root / "sim" / "N.2" / "sim_N.2.out").read_text() == "prepared\n"
     assert len(ledger(root)) == 4
