@@ -94,8 +94,11 @@ def test_a_job_that_takes_too_much_memory_fails_and_is_not_submitted_again(start
     assert len(ledger(root)) == 1
 
 
-def test_a_preempted_job_is_submitted_again(cluster, launch, tmp_path):
-    root = launch(step("meek", "until [ -e $(SPECROOT)/go ]; do sleep 0.1; done", args="{partition: low}"))
+@pytest.mark.parametrize("partition", ["low", "lowrequeue"])
+def test_a_preempted_job_is_submitted_again(cluster, launch, tmp_path, partition):
+    """Also where Slurm would put it back in the queue, because it must not."""
+    wait = "until [ -e $(SPECROOT)/go ]; do sleep 0.1; done"
+    root = launch(step("meek", wait, args=f"{{partition: {partition}}}"))
     wait_for_states(root, meek=State.RUNNING)
     boss = ["sbatch", "--parsable", "--output=/dev/null", "--nodes=2", "--exclusive", "--wrap", "sleep 100"]
     boss_id = cluster.run(*boss).stdout.strip()
