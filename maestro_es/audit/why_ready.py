@@ -19,7 +19,8 @@ def ready(view: View, record: StepRecord) -> Answer:
     words = ", and ".join(stop.words for stop in stops)
     then = f", but {words}" if stops else f": the next tick submits it{view.ticking()}"
     before = again(view, view.events_of(record.number))
-    after = f"; {before.words}" if before.words else ""
+    wanted = bool(before.evidence) and isinstance(before.evidence[-1].event, e.StepReset)
+    after = f"; {'it is to run again, as ' if wanted else ''}{before.words}" if before.words else ""
     proofs = (proof for stop in stops for proof in stop.evidence)
     return Answer(f"is ready to run{then}{after}", (*_made_ready(view, record), *before.evidence, *proofs))
 

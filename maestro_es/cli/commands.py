@@ -79,7 +79,10 @@ def run_command() -> Any:  # noqa: ANN401 - what a command returns
     try:
         return cli(prog_name="maestro-es", standalone_mode=False)
     except click.UsageError as error:
+        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # there since click 8.2
+            error.show()
+            return error.exit_code
         command = error.ctx.command_path if error.ctx else "maestro-es"
-        raise MaestroError(f"{error.format_message()} See '{command} --help'.") from None
+        raise MaestroError(f"{error.format_message().rstrip('.')}. See '{command} --help'.") from None
     except (click.ClickException, click.Abort) as error:
         raise MaestroError(str(error) or "left") from None

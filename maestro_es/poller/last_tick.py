@@ -40,6 +40,6 @@ def check(study: StudyDir, log: StudyLog) -> None:
     if not log.holds(*noted):
         raise StudyError(
             f"{study.log}: an older copy was put in its place: it lacks event {noted[0]}, which the last tick has "
-            "seen, and steps would run twice; 'maestro-es export' it, move it away, and 'maestro-es recover "
-            f"{study.root}' finds out what has happened since"
+            "seen, and steps would run twice; 'maestro-es export -o FILE' it, move it away, and 'maestro-es recover "
+            f"{study.root} --from FILE' finds out what has happened since"
         )

@@ -196,7 +196,8 @@ def test_a_study_that_has_ended_submits_nothing():
     study.do(e.StudyCompleted(status=StudyStatus.FAILURE))
     study.do(e.StepReset(), 1)
     assert asked(study, 1)[0] == (
-        "a is ready to run, but the study has ended (FAILURE) and was not reopened; me@login1 asked for it at 10s"
+        "a is ready to run, but the study has ended (FAILURE) and was not reopened; it is to run again, as "
+        "me@login1 asked for it at 10s"
     )
 
 
