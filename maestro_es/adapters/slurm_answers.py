@@ -29,11 +29,14 @@ COLUMNS = 4
 #: What a study keeps of ``scontrol show config``, each for a rule of ours that has a use for it.
 FACTS = ("AccountingStorageType", "ClusterName", "MinJobAge", "SLURM_VERSION")
 
-#: squeue(1) and sacct(1), JOB STATE CODES, in the long form, for which we ask. One that is not here is watched, and
-#: never a failure: REVOKED (another cluster of a federation has started the job) and what later versions say.
+#: squeue(1) and sacct(1), JOB STATE CODES, in the long form, for which we ask: all that `job_state_string` in Slurm's
+#: source returns, from 18.08 to 26.05. One that is not here is watched, and never a failure: REVOKED (another cluster
+#: of a federation has started the job) and what later versions say. LAUNCH_FAILED, RECONFIG_FAIL, POWER_UP_NODE and
+#: UPDATE_DB are flags that neither command shows as a state.
 _STATES = {
     "PENDING": JobState.PENDING,
     "CONFIGURING": JobState.PENDING,
+    "EXPEDITING": JobState.PENDING,  # since 25.11
     "REQUEUED": JobState.PENDING,
     "REQUEUE_FED": JobState.PENDING,
     "REQUEUE_HOLD": JobState.PENDING,

@@ -52,8 +52,8 @@ _CONF = "SLURM_CONF"
 #: How much is told of an answer that can't be read.
 _SAID = 60
 
-#: What sacct says where a site keeps no accounts.
-_NO_ACCOUNTS = "accounting storage is disabled"
+#: What sacct says where a site keeps no accounts, or none that tell whose a job is: before 21.08 they had no command.
+_NO_ACCOUNTS = ("accounting storage is disabled", 'Invalid field requested: "SubmitLine"')
 
 #: How much older than its request on record a job may be, in seconds: clocks differ, and a log that was recovered
 #: requests again what had been submitted before.
@@ -148,7 +148,7 @@ class SlurmJobs:
         since = _time(min(map(_asked_at, steps)))
         options = ("-X", "-n", "-P", "-D", "-S", since, "-o", ACCOUNTS_FORMAT, "-j", ids)
         done = self._run("sacct", *options, timeout=_ACCOUNTS_TIMEOUT, zone="UTC0")
-        if done.code and _NO_ACCOUNTS not in done.err:
+        if done.code and not any(words in done.err for words in _NO_ACCOUNTS):
             raise Unreachable(f"sacct: {' '.join(done.err.split())}")
         found = read_accounts(_answer("sacct", done.out), [step.token for step in steps], imported(steps))
         return {step.token: found.get(step.token, Seen(JobState.GONE, "not in the accounts")) for step in steps}

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tests.slurm.configuration import Options, Ports, free_ports, host_name, write_configuration
 from tests.slurm.daemons import ClusterError, Daemon, deliver, descendants, step_daemons, wait
-from tests.slurm.packages import PATH, why_not
+from tests.slurm.packages import PATH, first, why_not
 
 #: A cluster's own notes: what it has started, and how to start it again.
 NOTES = "cluster.json"
@@ -76,7 +76,7 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         """Return the environment in which Slurm's commands ask this cluster."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
-        return {**ours, "SLURM_CONF": str(self.conf)}
+        return {**ours, "PATH": first(ours["PATH"]), "SLURM_CONF": str(self.conf)}
 
     def run(self, *words: str | Path, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command, such as squeue, against this cluster."""

@@ -15,10 +15,11 @@ import pytest
 from tests.e2e.command import maestro_es
 from tests.slurm.cluster import PREFIXES, Cluster
 from tests.slurm.configuration import Options
-from tests.slurm.packages import NO_SLURM, why_not
+from tests.slurm.packages import NO_SLURM, first, why_not
 from tests.slurm.studies import HEAD
 
 HERE = Path(__file__).parent
+os.environ["PATH"] = first(os.environ["PATH"])
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,8 +9,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+#: Where another Slurm than Debian's is installed, if the tests are to use that.
+OTHER = os.environ.get("MAESTRO_ES_SLURM", "")
+_FIRST = f"{OTHER}/sbin:{OTHER}/bin:" if OTHER else ""
 #: Where system programs are; a user's PATH often lacks the half of it.
-PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
+PATH = f"{_FIRST}/usr/sbin:/sbin:/usr/bin:/bin"
 #: Each command that is used, and its package (Debian 12).
 PACKAGES = {
     "munged": "munge",
@@ -24,6 +27,11 @@ PACKAGES = {
 #: How tests say that they were not run because there can be no cluster.
 NO_SLURM = "NO SLURM HERE"
 POLICY = Path("/usr/sbin/policy-rc.d")
+
+
+def first(path: str) -> str:
+    """Return a PATH with the Slurm that is to be used before any other."""
+    return path if _FIRST in f"{path}:" else _FIRST + path
 
 
 def missing(path: str = PATH) -> dict[str, str]:

@@ -63,6 +63,15 @@ def test_of_an_empty_answer_the_job_is_gone(says: Says, jobs: SlurmJobs):
     assert jobs.recall([STEP])[TOKEN].state is JobState.GONE
 
 
+def test_accounts_that_keep_no_commands_know_of_no_job(says: Says, jobs: SlurmJobs, tmp_path: Path):
+    """Slurm before 21.08: then the claim decides, as it does where there are no accounts."""
+    says("")
+    (tmp_path / "sacct").write_text(
+        "#!/bin/sh\necho 'sacct: error: Invalid field requested: \"SubmitLine\"' >&2\nexit 1\n"
+    )
+    assert jobs.recall([STEP])[TOKEN].state is JobState.GONE
+
+
 def test_of_the_runs_of_a_job_that_was_put_back_in_the_queue_the_last_one_counts(says: Says, jobs: SlurmJobs):
     says(f"7|NODE_FAIL|0:0|sbatch runner.sh {TOKEN}\n7|COMPLETED|0:0|sbatch runner.sh {TOKEN}\n")
     assert jobs.recall([STEP])[TOKEN].state is JobState.FINISHED

@@ -134,7 +134,8 @@ def test_any_other_answer_leaves_the_submission_in_doubt(code, out, err):
 #: squeue(1) and sacct(1), JOB STATE CODES, and what later manuals add to them.
 WORDS = {
     JobState.PENDING: (
-        "PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT",
+        "PENDING", "CONFIGURING", "EXPEDITING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD",
+        "SPECIAL_EXIT",
     ),
     JobState.RUNNING: (
         "RUNNING", "COMPLETING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED",
@@ -146,7 +147,10 @@ WORDS = {
     JobState.OUT_OF_MEMORY: ("OUT_OF_MEMORY",),
     JobState.PREEMPTED: ("PREEMPTED",),
     JobState.HARDWARE_FAILED: ("NODE_FAIL", "BOOT_FAIL"),
-    JobState.UNKNOWN: ("REVOKED", "LAUNCH_FAILED", "RECONFIG_FAIL", "BRAND_NEW", "PD", "R", ""),
+    JobState.UNKNOWN: (
+        "REVOKED", "LAUNCH_FAILED", "RECONFIG_FAIL", "POWER_UP_NODE", "UPDATE_DB", "REQUEUED_CRON", "BRAND_NEW", "PD",
+        "R", "?", "",
+    ),
 }  # fmt: skip
 
 
