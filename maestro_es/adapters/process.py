@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -57,6 +58,11 @@ def _boot_id() -> str:
         return run(["sysctl", "-n", "kern.bootsessionuuid"]).out.strip()
 
 
+#: Held while a process is made, and while a file is written that is to be executed. A child has open what we have
+#: until it executes its own program, and Linux executes no file that anybody has open for writing (ETXTBSY).
+making = threading.Lock()
+
+
 def run(
     argv: Sequence[str], *, timeout: float | None = None, env: Mapping[str, str] | None = None, until: str = ""
 ) -> Completed:
@@ -65,9 +71,11 @@ def run(
     FileNotFoundError if there is no such command, TimeoutError after so many seconds.
     """
     pipe, alone = subprocess.PIPE, bool(until)
-    with subprocess.Popen(
-        list(argv), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=env, start_new_session=alone
-    ) as command:
+    with making:
+        started = subprocess.Popen(
+            list(argv), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=env, start_new_session=alone
+        )
+    with started as command:
         try:
             out, err = _outputs(command, timeout, until.encode())
         except subprocess.TimeoutExpired:
@@ -105,15 +113,16 @@ def spawn(argv: Sequence[str], env: Mapping[str, str]) -> tuple[int, int]:
     null = os.open(os.devnull, os.O_WRONLY)
     its_end, our_end = os.pipe()
     try:
-        pid = os.posix_spawn(
-            argv[0],
-            list(argv),
-            dict(env),
-            file_actions=[(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate((its_end, null, null))],
-            setsid=True,
-            setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD),
-        )
+        with making:
+            pid = os.posix_spawn(
+                argv[0],
+                list(argv),
+                dict(env),
+                file_actions=[(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate((its_end, null, null))],
+                setsid=True,
+                setsigmask=(),
+                setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD),
+            )
     except OSError:
         os.close(our_end)
         raise

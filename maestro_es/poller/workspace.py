@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from maestro_es.adapters import process
 from maestro_es.adapters.base import Adapter, Job
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import StepRecord, SubmissionKind
@@ -56,7 +57,7 @@ def prepare(
     if graph.study.settings.use_tmp:
         _make_script_folder(temporary_folder(graph.study.study_id), record)
     for path, text in plan.scripts.items():
-        _write_script(path, text)
+        write_script(path, text)
     return plan.job, plan.digest
 
 
@@ -93,24 +94,22 @@ def plan_job(graph: Graph, record: StepRecord, study: StudyDir, adapter: Adapter
     return Plan(job, digest, scripts)
 
 
-def _write_script(path: Path, text: str) -> None:
+def write_script(path: Path, text: str) -> None:
     """Write an executable script; one that stands there as it should is left alone, another one replaced whole."""
     content = text.encode()
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SCRIPT_MODE)
+        _write(path, content, os.O_EXCL)
     except FileExistsError:
         if path.read_bytes() == content:
             return
-        scratch = f"{path}.{os.getpid()}~"
-        handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _SCRIPT_MODE)
-        _write(handle, content)
-        os.replace(scratch, path)
-    else:
-        _write(handle, content)
+        scratch = path.with_name(f"{path.name}.{os.getpid()}~")
+        _write(scratch, content, os.O_TRUNC)
+        scratch.replace(path)
 
 
-def _write(handle: int, content: bytes) -> None:
-    with open(handle, "wb") as file:
+def _write(path: Path, content: bytes, how: int) -> None:
+    """Write a file that can be executed once this returns: no process that is being made has it open."""
+    with process.making, open(os.open(path, os.O_WRONLY | os.O_CREAT | how, _SCRIPT_MODE), "wb") as file:
         file.write(content)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -98,9 +99,38 @@ def controller_killed(trial: Trial) -> None:
 
 
 def controller_killed_with_accounts(trial: Trial) -> None:
-    """The same where accounts are kept, which go on listing the jobs that the controller has forgotten."""
+    """Let the controller lose jobs that the accounts know already, and go on listing as waiting."""
     trial.how = replace(trial.how, grace=0.2)
-    controller_killed(trial)
+    trial.create()
+    while trial.running():
+        if trial.tried < 8:
+            _lose_what_is_submitted(trial)
+        trial.tick()
+        time.sleep(0.2)
+
+
+def _lose_what_is_submitted(trial: Trial) -> None:
+    """Tick while no job can start, and let the controller start again with what it had written down before that."""
+    cluster, kept = trial.cluster, trial.folder / "kept"
+    cluster.run("scontrol", "update", "nodename=ALL", "state=drain", "reason=test")
+    cluster.send("slurmctld", signal.SIGTERM)
+    shutil.copytree(cluster.folder / "slurmctld", kept)
+    cluster.resume("slurmctld")
+    known = _submitted(trial)
+    trial.tick()
+    fresh = [step for step in trial.jobs(running=False) if step.token not in known]
+    asked = ("sacct", "-X", "-n", "-P", "-o", "State", "-j", ",".join(step.job_id for step in fresh))
+    if fresh:
+        wait("accounts that list the jobs", lambda: cluster.run(*asked).stdout.split() == ["PENDING"] * len(fresh), 30)
+        cluster.kill("slurmctld")
+        shutil.rmtree(cluster.folder / "slurmctld")
+        kept.rename(cluster.folder / "slurmctld")
+        cluster.resume("slurmctld")
+        for _ in fresh:
+            trial.hit()
+    else:
+        shutil.rmtree(kept)
+    cluster.run("scontrol", "update", "nodename=ALL", "state=resume")
 
 
 def controller_stopped(trial: Trial) -> None:

@@ -75,7 +75,7 @@ FAULTS: dict[str, Fault] = {
         "slurmctld is killed just after it has acknowledged", cluster_faults.controller_killed, 40, RIGHT, alone=True
     ),
     "controller-killed-accounts": Fault(
-        "the same, with accounts that go on listing what it has forgotten",
+        "slurmctld loses jobs that the accounts go on listing as waiting",
         cluster_faults.controller_killed_with_accounts, 20, ACCOUNTS, alone=True,
     ),
     "controller-stopped": Fault(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from maestro_es.adapters import process
+from maestro_es.poller.workspace import write_script
 from tests.fakes.processes import wait_for
 
 
@@ -69,3 +72,18 @@ def test_this_host_has_a_name_an_id_of_its_boot_and_cores():
     assert host.name == os.uname().nodename
     assert len(host.boot_id) == 36
     assert host.cores >= 1
+
+
+def test_a_script_can_be_executed_at_once_though_other_threads_make_processes_meanwhile(tmp_path: Path):
+    """Linux refuses a script that a child still has open, which it got from us and closes when it executes."""
+
+    def write_and_run(number: int) -> list[int]:
+        codes = []
+        for again in range(30):
+            script = tmp_path / f"{number}-{again}.sh"
+            write_script(script, "#!/bin/sh\nexit 0\n")
+            codes.append(process.run([str(script)]).code)
+        return codes
+
+    with ThreadPoolExecutor(8) as pool:
+        assert {code for codes in pool.map(write_and_run, range(8)) for code in codes} == {0}
