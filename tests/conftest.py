@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from maestro_es.adapters import process
 from tests.fakes.faults import NOT_TRIED
+from tests.fakes.processes import end_all_under
 from tests.slurm.packages import NO_SLURM
 
 #: In the order in which a failure tells most.
@@ -39,3 +41,12 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAESTRO_ES_HOME", str(tmp_path_factory.mktemp("home")))
         yield
+
+
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home for the studies of one test, of which nothing runs on when the test is over."""
+    monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
+    yield tmp_path / "home"
+    end_all_under(tmp_path)
+    process.reap()

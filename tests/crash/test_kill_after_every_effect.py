@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,23 +15,17 @@ from maestro_es.adapters import process
 from maestro_es.core.events import StudyReopened
 from maestro_es.core.model import Cause, Settings, State, StudyStatus
 from tests.crash.lives import new_bench
-from tests.fakes.processes import arguments, end_all_under, running_under, send, wait_for
+from tests.fakes.processes import arguments, running_under, send, wait_for
 from tests.fakes.studies import Bench, Step
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"), pytest.mark.usefixtures("own_home"),
+]  # fmt: skip
 
 REPOSITORY = Path(__file__).parents[2]
 
 #: How many studies are under way at the same time: they wait for walltimes and grace times most of the while.
 AT_ONCE = 8
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
-    yield
-    end_all_under(tmp_path)
-    process.reap()
 
 
 def run_lives(folder: Path, mode: str, firsts: range) -> list[tuple[int, str, str]]:

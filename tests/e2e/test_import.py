@@ -19,12 +19,13 @@ from maestro_es.core.model import State
 from maestro_es.poller.open_study import OpenStudy
 from tests.e2e.command import maestro_es
 from tests.fakes.maestro import kill_conductor, launch, states
-from tests.fakes.processes import end_all_under, send, wait_for
+from tests.fakes.processes import send, wait_for
 
 pytest.importorskip("maestrowf", reason="makes its studies with Maestro itself")
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
     pytest.mark.xdist_group("import"),
+    pytest.mark.usefixtures("own_home"),
 ]
 
 SPEC = """
@@ -40,13 +41,6 @@ study:
 global.parameters:
     N: {values: ['1,5', 2, 3], label: N.%%}
 """  # noqa: E501 - YAML
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_behind(tmp_path, monkeypatch):
-    monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
-    yield
-    end_all_under(tmp_path)
 
 
 @pytest.fixture

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from maestro_es.adapters import process
 from maestro_es.core.model import Settings
 from maestro_es.poller import state_dir
-from tests.fakes.processes import end_all_under
 from tests.fakes.studies import Bench
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if sys.platform != "linux":
-            item.add_marker(pytest.mark.skip(reason="looks into /proc"))
+def pytest_runtest_setup() -> None:
+    """Leave the tests of this directory out where there is no /proc."""
+    if sys.platform != "linux":
+        pytest.skip("looks into /proc")
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
-    yield
-    end_all_under(tmp_path)
-    process.reap()
+def _own_home(own_home: Path) -> None:
+    """Let each test have a home of its own, and leave nothing behind."""
 
 
 @pytest.fixture
