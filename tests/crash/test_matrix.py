@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,11 +11,13 @@ import pytest
 from maestro_es.core.model import State
 from maestro_es.poller.open_study import OpenStudy
 from tests.crash.matrix.calls import Point, read_trace
+from tests.crash.matrix.campaign import Campaign
 from tests.crash.matrix.coverage import Coverage
 from tests.crash.matrix.faults import FAULTS, SURVEY
 from tests.crash.matrix.scenes import SCENES
 from tests.crash.matrix.study import SETTINGS, Outcome, create, judge, thirty_steps, waiting_for
 from tests.crash.matrix.table import BEGIN, DOCUMENT, END
+from tests.crash.matrix.trial import Row
 from tests.fakes.studies import Bench, Step
 
 SIGNED = "echo begin $MAESTRO_ES_TOKEN >>{0}; echo end $MAESTRO_ES_TOKEN >>{0}"
@@ -134,6 +138,14 @@ def test_all_calls_are_tried_those_that_change_something_first_and_rare_ones_a_f
         coverage.settle("scene", [rare], [], [rare])
     assert not coverage.remains
     assert coverage.cells() == {"scene": {"log": [1, 1, 1, 1], "scheduler": [0, 1, 0, 0]}}
+
+
+def test_a_campaign_goes_on_where_an_earlier_one_in_its_folder_has_ended(tmp_path: Path):
+    row = Row("log-full", 1, tried=3, studies=2)
+    (tmp_path / "rows.jsonl").write_text(json.dumps(asdict(row)) + "\n")
+    tallies = Campaign(tmp_path, {"log-full": 3}, workers=1, seed=2, minutes=1).run()
+    assert (tallies["log-full"].tried, tallies["log-full"].studies) == (3, 2)
+    assert list(tmp_path.iterdir()) == [tmp_path / "rows.jsonl"]
 
 
 def tables_of_the_document() -> list[list[list[str]]]:

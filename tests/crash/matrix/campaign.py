@@ -79,13 +79,18 @@ class Tally:
 
 
 class Campaign:
-    """Runs trials in a folder. What went wrong stays there, with the row that says what."""
+    """Runs trials in a folder. What went wrong stays there, with the row that says what.
+
+    Where there are rows already, it goes on from there; the seed must be another one then.
+    """
 
     def __init__(self, folder: Path, goals: Mapping[str, int], *, workers: int, seed: int, minutes: float) -> None:
         self.folder = folder
         self.goals = dict(goals)
         self.tallies = {name: Tally(FAULTS[name].words) for name in goals}
         self.say: Callable[[str], None] = lambda _line: None
+        self._seed = seed
+        self._surveyed: set[str] = set()
         self._seeds = iter(range(seed * 100_000, 10**9))
         self._coverage = {name: Coverage() for name in goals if FAULTS[name].calls}
         self._going: Counter[str] = Counter()
@@ -100,13 +105,14 @@ class Campaign:
         self.folder.mkdir(parents=True, exist_ok=True)
         shared = [name for name in self.goals if not FAULTS[name].alone]
         alone = [name for name in self.goals if FAULTS[name].alone]
-        cluster = Cluster.start(self.folder / "slurm", FAST) if shared else None
+        self._recall()
+        cluster = Cluster.start(self.folder / f"slurm-{self._seed}", FAST) if shared else None
         try:
             self._cluster = str(cluster.folder) if cluster else ""
             with ThreadPoolExecutor(self._workers + _CLUSTERS) as pool:
                 others = [pool.submit(self._work, alone) for _ in range(_CLUSTERS)]
                 if self._coverage:
-                    list(pool.map(self._survey, SCENES))
+                    list(pool.map(self._survey, [scene for scene in SCENES if scene not in self._surveyed]))
                 others += [pool.submit(self._work, shared) for _ in range(self._workers)]
                 for other in others:
                     other.result()
@@ -117,6 +123,17 @@ class Campaign:
             cells = coverage.cells()
             self.tallies[name].coverage = {scene: cells[scene] for scene in SCENES if scene in cells}
         return self.tallies
+
+    def _recall(self) -> None:
+        """Take in what an earlier campaign has left in the folder: this one goes on from there."""
+        notes = self.folder / "rows.jsonl"
+        for row in map(read_row, notes.read_text().splitlines() if notes.exists() else ()):
+            if row.fault == SURVEY:
+                self._learn(row)
+            elif row.fault in self.tallies:
+                self.tallies[row.fault].add(row)
+                if row.scene:
+                    self._coverage[row.fault].settle(row.scene, (), row.hits, row.missed)
 
     def _work(self, names: list[str]) -> None:
         """Make one trial after the other, each of the fault that has come least far."""
@@ -151,10 +168,13 @@ class Campaign:
 
     def _survey(self, scene: str) -> None:
         """Find out which calls the tick of a scene makes."""
-        row = self._trial(SURVEY, scene, [])
+        self._learn(self._trial(SURVEY, scene, []))
+
+    def _learn(self, row: Row) -> None:
+        self._surveyed.add(row.scene)
         for name, coverage in self._coverage.items():
             wanted = FAULTS[name].calls
-            coverage.add(scene, filter(wanted, row.missed) if wanted else ())
+            coverage.add(row.scene, filter(wanted, row.missed) if wanted else ())
 
     # -- one trial ---------------------------------------------------------------------------------------------------
 
@@ -167,7 +187,7 @@ class Campaign:
         cluster = "" if FAULTS[name].alone else self._cluster
         task = Task(name, cluster, seed, scene, points=list(points))
         argv = ["unshare", "--mount", sys.executable, "-m", "tests.crash.matrix.trial", str(folder)]
-        row = Row(name, seed)
+        row = Row(name, seed, scene)
         try:
             done = subprocess.run(
                 argv, input=json.dumps(asdict(task)), capture_output=True, text=True, cwd=REPOSITORY,

@@ -53,8 +53,8 @@ class Coverage:
     def settle(self, scene: str, asked: Iterable[Point], hits: Iterable[Point], missed: Iterable[Point]) -> None:
         """Take in what came of points that were taken."""
         self._busy -= {(scene, point) for point in asked}
-        self._tried[scene] |= set(hits)
         self.add(scene, hits)
+        self._tried[scene] |= set(hits)
         self._tries.update((scene, point) for point in missed)
 
     def _left(self, scene: str, *, changes: bool) -> list[Point]:

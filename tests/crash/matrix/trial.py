@@ -63,6 +63,7 @@ class Row:
 
     fault: str
     seed: int
+    scene: str = ""
     tried: int = 0
     details: dict[str, int] = field(default_factory=dict)
     outcome: dict[str, Any] = field(default_factory=dict)
@@ -196,8 +197,8 @@ class Trial:
     def unjudged(self, error: str = "") -> Row:
         """Return what is known before the study is judged."""
         return Row(
-            self.task.fault, self.task.seed, self.tried, dict(self.details), hits=self.hits, missed=self.missed,
-            error=error,
+            self.task.fault, self.task.seed, self.task.scene, self.tried, dict(self.details), hits=self.hits,
+            missed=self.missed, error=error,
         )  # fmt: skip
 
 
