@@ -53,8 +53,9 @@ class Coverage:
     def settle(self, scene: str, asked: Iterable[Point], hits: Iterable[Point], missed: Iterable[Point]) -> None:
         """Take in what came of points that were taken."""
         self._busy -= {(scene, point) for point in asked}
-        self.add(scene, hits)
-        self._tried[scene] |= set(hits)
+        found = [point for point in hits if point.touches]
+        self.add(scene, found)
+        self._tried[scene] |= set(found)
         self._tries.update((scene, point) for point in missed)
 
     def _left(self, scene: str, *, changes: bool) -> list[Point]:
