@@ -15,6 +15,7 @@ from pathlib import Path
 from maestro_es.core.model import FAILED_STATES, Phase, StudyStatus
 from maestro_es.errors import LogUnavailable, MaestroError, NotAStudy, StudyError, Unreachable
 from maestro_es.poller.ask_ahead import ask_ahead
+from maestro_es.poller.last_tick import has_shown
 from maestro_es.poller.lock import hold, queue_up
 from maestro_es.poller.maestro_requests import are_waiting
 from maestro_es.poller.observe import Asked
@@ -129,7 +130,8 @@ def _tick_one(
     root: Path, context: Context, *, again: bool, asked: Asked | None, silent: dict[str, Unreachable]
 ) -> tuple[int, str]:
     with _open(root, context) as study:
-        if study.status is not StudyStatus.RUNNING and study.dir.status_csv.exists() and not are_waiting(study.dir):
+        ended = study.status is not StudyStatus.RUNNING
+        if ended and has_shown(study.dir, study.log.head) and not are_waiting(study.dir):
             return OK, _news(study) if again else ""
         with hold(study.dir.tick_lock) as alone:
             if not alone:

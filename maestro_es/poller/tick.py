@@ -48,12 +48,12 @@ def tick(
     make_state_dir(study.dir)
     study.log.refresh()
     last_tick.check(study.dir, study.log)
-    before = study.log.head.seq
     study.silence = None
     unreachable = _passes(study, ahead, submit, asked)
-    if show and (study.log.head.seq != before or not study.dir.status_csv.exists()):
+    if show and not last_tick.has_shown(study.dir, study.log.head):
         show_status(study)
-    last_tick.note(study.dir, study.log.head, study.context.now())
+        last_tick.note(study.dir, study.log.head)
+    study.dir.note_tick(study.context.now())
     if unreachable:
         raise Unreachable("; ".join(f"{name}: {message}" for name, message in unreachable.items()))
     return study.status

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
+
+import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
+from maestro_es.drivers.cron_tick import tick_studies
 from tests.e2e.command import maestro_es
+from tests.fakes.processes import wait_for
 from tests.fakes.studies import Bench, Step
 
 HOUR = 3600 * 1_000_000
@@ -61,3 +66,24 @@ def test_another_host_and_another_boot_are_in_the_log_and_told(bench: Bench):
     assert "on other-login" in told
     counted = maestro_es("history", bench.root, "--count-by", "host").stdout
     assert "other-login" in counted
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["of a step", "of the study"])
+def test_the_end_that_a_tick_saw_and_died_before_it_showed_is_shown_by_the_next_one(bench: Bench, last: bool):
+    bench.create(Step("a"), *([] if last else [Step("b", "sleep 60")]))
+    bench.tick()
+    wait_for(lambda: any(".exit" in name for name in os.listdir(bench.dir.inbox)))
+
+    def die(_effect: str) -> None:
+        if bench.events(e.StudyCompleted if last else e.StepFinished):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.tick(after=die)
+    assert "FINISHED" not in bench.dir.status_csv.read_text()
+
+    assert tick_studies([bench.root], bench.context).code == 0
+    assert "FINISHED" in bench.dir.status_csv.read_text()
+    shown = bench.dir.status_csv.stat()
+    tick_studies([bench.root], bench.context)
+    assert bench.dir.status_csv.stat() == shown or not last
