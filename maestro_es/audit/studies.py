@@ -38,10 +38,14 @@ def _look(study_id: str, root: Path, context: Context) -> Listed:
         with OpenStudy(root, context) as study:
             summary = summarise(study)
     except (MaestroError, OSError) as error:
-        return Listed(id=study_id, path=str(root), problem=str(error))
+        return Listed(id=study_id, path=str(root), problem=_said(error))
     if summary.id != study_id:
         return Listed(id=study_id, path=str(root), problem=f"another study is in this directory: {summary.id}")
     return Listed(id=study_id, path=str(root), summary=summary)
+
+
+def _said(error: Exception) -> str:
+    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
 
 
 class Answer(NamedTuple, Generic[Found]):
@@ -67,7 +71,7 @@ def ask_all(context: Context, ask: Callable[[OpenStudy], Found]) -> Iterator[Ans
             refusal = error
             continue
         except (MaestroError, OSError) as error:
-            answer = Answer(str(root), problem=str(error))
+            answer = Answer(str(root), problem=_said(error))
         answered = answered or not answer.problem
         yield answer
     if refusal and not answered:

@@ -96,3 +96,13 @@ def test_a_study_that_no_rule_can_tick_keeps_no_other_from_its_tick(run, study, 
     with pytest.raises(ZeroDivisionError):
         run("tick", "--all")
     assert registry.complaint_is_new("cafe" * 8, f"{study}: said") is False
+
+
+def test_what_the_system_says_of_a_study_is_told_in_plain_words(run, study, tmp_path):
+    (tmp_path / "round").mkdir()
+    (tmp_path / "round" / "events.db").symlink_to("events.db")
+    registry.register("cafe" * 8, tmp_path / "round")
+
+    problem = f"{tmp_path}/round/events.db: Too many levels of symbolic links"
+    assert json.loads(run("studies", "--json").out)["problem"] == problem
+    assert f"maestro-es: {problem}" in run("history", "--all-studies").err
