@@ -168,12 +168,12 @@ def test_the_document_shows_every_fault_many_times_and_nothing_broken():
     assert [both[key] for key in ("lost", "doubled", "wrongly failed")] == ["0", "0", "0"]
     assert int(both["no verdict"]) * 100 < int(both["studies"])  # trials that broke off prove nothing, and are few
     kills = sum(int(faults[name]["times"]) for name in ("tick-killed", "tick-killed-anytime", "sbatch-killed"))
-    assert kills >= 1000
+    assert kills >= 1500
 
 
-def test_the_document_shows_that_ticks_were_killed_at_every_call_in_every_scene():
+def test_the_document_shows_ticks_killed_in_every_scene_at_most_calls_that_change_something():
     [table] = [table for table in tables_of_the_document() if table[0][0] == "`tick-killed`"]
     _, _, *rows, total = table
     assert [row[0] for row in rows] == list(SCENES)
     tried, known = map(int, total[-1].split("**")[1].split("/"))
-    assert tried > 0.5 * known
+    assert tried > 0.75 * known
