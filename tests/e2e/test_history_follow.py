@@ -28,8 +28,9 @@ def study(tmp_path):
 
 @pytest.fixture
 def follow(study):
-    """Return what starts to follow the study."""
+    """Return what starts to follow the study, and can be interrupted: what a shell starts in the background can't."""
     started = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(*words: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "maestro_es", "history", str(study), "--follow", *words]
@@ -38,6 +39,7 @@ def follow(study):
         return process
 
     yield start
+    signal.signal(signal.SIGINT, before)
     for process in started:
         process.kill()
         process.communicate()
