@@ -12,15 +12,13 @@ from maestro_es.poller.study_dir import find_study
 
 
 def advance(studies: Sequence[Path], *, every: bool, queue: bool) -> int:
-    """Tick the studies, or the one that we are in; returns the exit code."""
-    named = list(studies) or [find_study(Path.cwd())]
+    """Tick every registered study, or those named, or the one that we are in; returns the exit code."""
     context = Context()
     if every:
         outcome = tick_all(context)
-    elif queue:
-        outcome = tick_next(named[0], context)
     else:
-        outcome = tick_studies(named, context)
+        named = studies or [find_study(Path.cwd())]
+        outcome = tick_next(named[0], context) if queue else tick_studies(named, context)
     for line in outcome.lines:
         print(f"maestro-es: {line}", file=sys.stderr)
     if outcome.bug:

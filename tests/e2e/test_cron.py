@@ -153,3 +153,13 @@ def test_a_runner_of_another_version_is_replaced(study, home):
     runner.write_text("#!/bin/sh\nexit 1\n")
     _tick_to_the_end(study, home)
     assert runner.read_bytes() == ours
+
+
+def test_all_studies_are_ticked_also_from_a_directory_that_is_gone(study, tmp_path):
+    program = Path(sys.executable).with_name("maestro-es")
+    gone = f"mkdir gone && cd gone && rmdir ../gone && exec {program} tick --all"
+    done = subprocess.run(
+        ["/bin/sh", "-c", gone], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert _status(study)[0] in {"RUNNING", "FINISHED"}
