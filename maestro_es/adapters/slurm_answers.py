@@ -108,7 +108,7 @@ RETRYING = ", sleeping and retrying"
 _USAGE, _SBATCH = 255, re.compile(r"(/\S*/)?sbatch: ")
 
 #: What Slurm's commands say of a controller that does not answer.
-_SILENT = ("Unable to contact slurm controller", "Socket timed out")
+_SILENT = ("Unable to contact slurm controller", "Socket timed out", "Transport endpoint is not connected")
 
 _JOB_ID = re.compile(r"(\d+)(?:;[\w.-]+)?\s*")
 

@@ -131,15 +131,17 @@ def deliver(pid: int, number: int) -> None:
 
 
 def process_state(pid: int) -> tuple[str, str]:
-    """Return a process's state (one letter) and start time; two empty texts if it is none, or a zombie.
+    """Return a process's state (one letter) and start time; an empty text and "gone" if it is none, or a zombie.
 
-    The start time, in ticks since the boot, tells a process from a later one that was given its pid.
+    The start time, in ticks since the boot, tells a process from a later one that was given its pid. A process whose
+    first thread is a zombie has its files and ports still open until its last thread has ended.
     """
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return "", "gone"
-    return ("", "gone") if after_name[0] == "Z" else (after_name[0], after_name[19])
+    return ("", "gone") if after_name[0] == "Z" and len(threads) <= 1 else (after_name[0], after_name[19])
 
 
 def step_daemons(folder: Path) -> Iterator[int]:

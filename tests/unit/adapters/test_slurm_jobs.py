@@ -10,6 +10,7 @@ from maestro_es.adapters.slurm_answers import (
     cancelled_after,
     forgets_within,
     is_answer,
+    is_silent,
     job_state,
     names_in,
     read_accounts,
@@ -29,6 +30,7 @@ LIMIT = (
 )
 SILENT = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)"
 LATE = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
+CRASHED = "sbatch: error: Batch job submission failed: Transport endpoint is not connected"
 
 
 @pytest.mark.parametrize(("out", "job_id"), [("17\n", "17"), ("17;cluster\n", "17")])
@@ -107,6 +109,7 @@ def test_a_command_that_was_ended_when_it_began_to_try_again_and_again_has_found
     [
         (1, "", SILENT),
         (1, "", LATE),
+        (1, "", CRASHED),
         (1, "", "sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received"),
         (1, "", "sbatch: error: Batch job submission failed: Invalid authentication credential"),
         (1, "", "sbatch: error: Batch job submission failed: Invalid job credential"),
@@ -129,6 +132,11 @@ def test_a_command_that_was_ended_when_it_began_to_try_again_and_again_has_found
 )
 def test_any_other_answer_leaves_the_submission_in_doubt(code, out, err):
     assert isinstance(read_submission(Completed(code, out, err)), InDoubt)
+
+
+@pytest.mark.parametrize(("said", "silent"), [(SILENT, True), (LATE, True), (CRASHED, True), (REFUSED, False)])
+def test_a_controller_that_does_not_answer_is_told_from_one_that_has_no_use_for_the_job(said, silent):
+    assert is_silent(said) is silent
 
 
 #: squeue(1) and sacct(1), JOB STATE CODES, and what later manuals add to them.
