@@ -96,7 +96,7 @@ def _gpus_per_slot(run: Mapping[str, Any]) -> str:
 def walltime(asked: object) -> str:
     """Return a walltime in seconds, as Maestro writes it: with a fraction if it was written with colons; 0 is none."""
     text = str(asked or "").strip()
-    seconds = 0 if text == "inf" else walltime_seconds(text)
+    seconds = walltime_seconds(text)
     return f"{seconds}.0" if ":" in text else str(seconds)
 
 

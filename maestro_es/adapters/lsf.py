@@ -61,13 +61,14 @@ def walltime(asked: object) -> str:
 
     A plain number is minutes and ``HH:MM`` is that, as they are: so Maestro has it, though two parts are minutes and
     seconds to other schedulers. Where there are seconds, or days, it becomes ``HH:MM``, and a part of a minute is one.
+    The host whose speed it is meant for may follow behind a slash.
     """
-    text = str(asked or "").strip()
+    text, slash, host = str(asked or "").strip().partition("/")
     seconds = walltime_seconds(text)
     if "-" not in text and text.count(":") < len("::"):
-        return text
+        return f"{text}{slash}{host}"
     minutes = -(-seconds // 60)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+    return f"{minutes // 60:02d}:{minutes % 60:02d}{slash}{host}"
 
 
 def launch(asked: Asked, run: Mapping[str, Any]) -> str:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import re
+
+#: What Flux, or Slurm, calls no limit, in any case of letters.
+_NO_LIMIT = ("inf", "infinite", "unlimited")
+
+#: What Slurm takes besides (time_str2secs and _is_valid_timespec in its parse_time.c): no limit, and these forms.
+_SLURM = re.compile(
+    r"infinite|unlimited|-1|[0-9]+(:[0-9]+){0,2}|-[0-9]+|[0-9]+-|[0-9]+-[0-9]+(:[0-9]+){0,2}", re.IGNORECASE
+)
+
 _UNITS = (1, 60, 3600, 86400)
 
 
 def walltime_seconds(walltime: object) -> int:
     """Return a walltime in seconds; 0 means none.
 
-    A plain number is minutes, as Slurm reads it; ``MM:SS``, ``HH:MM:SS`` and ``D-HH:MM:SS`` are what they look like.
-    ValueError if it is none of these.
+    A plain number is minutes, as Slurm reads it; ``MM:SS``, ``HH:MM:SS`` and ``D-HH:MM:SS`` are what they look like,
+    and ``unlimited`` is none. ValueError if it is none of these.
     """
     text = str(walltime or "").strip()
-    if not text:
+    if not text or text.lower() in _NO_LIMIT:
         return 0
     days, dash, rest = text.partition("-")
     if not dash:
@@ -26,3 +36,19 @@ def walltime_seconds(walltime: object) -> int:
     if dash and len(parts) < len("HMS"):
         parts.append("00")  # D-HH:MM
     return int(days) * 86400 + sum(int(part) * unit for part, unit in zip(reversed(parts), _UNITS, strict=False))
+
+
+def walltime_remedy(scheduler: str, walltime: object) -> str:
+    """Return what to write in place of a walltime that no such scheduler can read; nothing if it is well.
+
+    Slurm gets a walltime as it stands, blanks too; so does LSF, where the name of a host may follow behind a slash.
+    """
+    text = str(walltime or "")
+    if scheduler == "slurm":
+        taken = not text or _SLURM.fullmatch(text)
+        return "" if taken else "Write minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED."
+    try:
+        walltime_seconds(text.partition("/")[0] if scheduler == "lsf" else text)
+    except ValueError:
+        return "Write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS."
+    return ""

@@ -13,6 +13,7 @@
     pgen            parameters from a Python file of the user's
     expansion       templates x combinations -> instances, what they wait for, where they run
     paths           names that are safe on disk
+    walltimes       those that no scheduler can take
     tokens          warnings about tokens that were probably meant otherwise
     dependencies    paths that must exist, git repositories to clone
     metadata        the texts under meta/, and of batch.info

@@ -31,6 +31,7 @@ from maestro_es.spec.render import OUTPUT_PATH
 from maestro_es.spec.templates import Template, check_dependencies, processing_order, read_templates
 from maestro_es.spec.tokens import warn_of_batch, warn_of_tokens
 from maestro_es.spec.validation import check_shape
+from maestro_es.spec.walltimes import check_walltimes
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ def plan_study(  # noqa: PLR0913 - the options of a run
     taken = (*paths.TAKEN, spec.name, *([pgen.name] if pgen else []))
     order = processing_order(study.templates)
     expansion = expand(order, parameters, Settings(taken, local, hash_workspaces, restart_limit), findings)
+    if not given.acquired:  # what has begun is not stopped by a step that can't
+        check_walltimes(order, expansion, batch["type"], study.document, findings)
     findings.stop_if_problems()
     warn_of_tokens(order, parameters, study.environment, local=local, findings=findings)
     warn_of_batch(batch, study.environment, study.document.line("batch"), findings)

@@ -41,6 +41,8 @@ class Template:
     parents: tuple[str, ...] = ()
     funnels: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+    #: Its place in the list of the file, from 0.
+    index: int = 0
 
 
 def read_templates(document: Document, environment: Environment, findings: Findings) -> dict[str, Template]:
@@ -64,17 +66,17 @@ def read_templates(document: Document, environment: Environment, findings: Findi
             message = f"The step name '{name}' stands twice, first in line {found[name].line}"
             findings.problem(line, message, "Step names must be unique: rename one of them.")
         else:
-            found[name] = _template(name, description, run, line)
+            found[name] = _template(name, description, run, line, index)
     return {name: _with_references(template, found, findings) for name, template in found.items()}
 
 
-def _template(name: str, description: str, run: dict[str, Any], line: int) -> Template:
+def _template(name: str, description: str, run: dict[str, Any], line: int, index: int) -> Template:
     depends = run.get("depends")
     declared = [item for item in depends if isinstance(item, str)] if isinstance(depends, list) else []
     parents = dict.fromkeys(item for item in declared if "*" not in item)
     funnels = dict.fromkeys(_FUNNEL.sub("", item) for item in declared if "*" in item)
     dependencies = dict.fromkeys(_FUNNEL.sub("", item) for item in declared)
-    return Template(name, description, run, line, tuple(dependencies), tuple(parents), tuple(funnels))
+    return Template(name, description, run, line, tuple(dependencies), tuple(parents), tuple(funnels), index=index)
 
 
 def _with_references(template: Template, known: Mapping[str, Template], findings: Findings) -> Template:

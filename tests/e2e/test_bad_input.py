@@ -213,7 +213,8 @@ def test_a_question_that_nobody_can_answer_is_left(tmp_path):
 
 
 def test_a_study_that_ends_with_its_first_tick_is_not_only_called_launched(tmp_path):
-    spec = _spec(tmp_path, _steps("{name: a, description: d, run: {cmd: 'true', walltime: soon}}"))
+    batch = "batch: {type: slurm, host: h, bank: b, queue: q, args: {requeue: null}}\n"
+    spec = _spec(tmp_path, _steps("{name: a, description: d, run: {cmd: 'true', procs: 1}}", more=batch))
     done = maestro_es("run", "-y", "-o", "study", spec, cwd=tmp_path)
     assert done.stdout.splitlines() == [
         f"Study launched in {tmp_path}/study",

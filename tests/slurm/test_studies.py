@@ -15,11 +15,13 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
+from maestro_es.core.walltime import walltime_remedy
 from maestro_es.errors import Unreachable
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.tick import tick
 from tests.e2e.command import maestro_es
 from tests.fakes.processes import running_under, wait_for
+from tests.fakes.walltimes import NO_TIMES_TO_SLURM, TIMES_TO_SLURM
 from tests.slurm.configuration import Options
 from tests.slurm.studies import CONTEXT, HEAD, LEDGER, events, finish, impatient, ledger, states, step, wait_for_states
 
@@ -91,11 +93,18 @@ def test_exit_codes_are_kept_and_what_waits_for_a_failed_step_fails(cluster, lau
 
 
 def test_a_refused_submission_fails_its_step_alone_in_slurms_own_words(cluster, launch):
-    root = launch(step("refused", qos="high", walltime="nonsense"), step("fine"))
+    root = launch(step("refused", qos="high", memory="nonsense"), step("fine"))
     assert finish(root) is StudyStatus.FAILURE
     assert states(root) == {"refused": "FAILED", "fine": "FINISHED"}
     [rejected] = events(root, e.SubmissionRejected)
-    assert "Invalid --time specification" in rejected.message
+    assert "Invalid --mem specification" in rejected.message
+
+
+def test_a_walltime_is_refused_with_its_study_if_and_only_if_sbatch_can_not_read_it(cluster):
+    for walltime in (*TIMES_TO_SLURM, *NO_TIMES_TO_SLURM):
+        words = ["sbatch", "--test-only", "--wrap=true", f"--time={walltime}"]
+        said = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False).stderr
+        assert ("Invalid --time specification" in said) == bool(walltime_remedy("slurm", walltime)), (walltime, said)
 
 
 def test_while_the_controller_is_down_nothing_is_concluded_and_the_study_goes_on_afterwards(start_cluster, launch):

@@ -6,7 +6,7 @@ import pytest
 
 from maestro_es.core.events import StepAdded, StepTemplateAdded
 from maestro_es.errors import SpecError
-from maestro_es.spec.plan import StudyPlan, plan_study
+from maestro_es.spec.plan import Given, StudyPlan, plan_study
 
 STUDY = """\
 description: {name: my study, description: what it is}
@@ -152,3 +152,41 @@ def test_pargs_need_a_generator():
 
     with pytest.raises(SpecError, match="Cannot use the 'pargs' parameter without specifying a 'pgen'"):
         plan_study(Path("study.yaml"), output=None, timestamp="x", pargs=["a:1"])
+
+
+def test_a_walltime_that_its_scheduler_can_not_read_is_refused_with_its_line():
+    walltimes = """\
+description: {name: n, description: d}
+batch: {type: slurm, host: h, bank: b, queue: q}
+study:
+- name: there
+  description: d
+  run:
+    cmd: x
+    procs: 1
+    walltime: $(WHILE)
+- {name: here, description: d, run: {cmd: x, walltime: "$(WHILE)"}}
+- {name: constant, description: d, run: {cmd: x, nodes: 1, walltime: 1h}}
+- {name: well, description: d, run: {cmd: x, nodes: 1, walltime: 1-12}}
+global.parameters:
+  WHILE: {values: ["-1", "01:00", abc, xyz], label: WHILE.%%}
+"""
+    problems = refused(walltimes)
+
+    slurm = "which is no time. Write minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED."
+    assert problems == (
+        f"study.yaml:9: In study step 'there_WHILE.abc', walltime is 'abc', {slurm}",
+        (
+            "study.yaml:10: In study step 'here_WHILE.-1', walltime is '-1', which is no time. "
+            "Write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS."
+        ),
+        f"study.yaml:11: In study step 'constant', walltime is '1h', {slurm}",
+    )
+
+
+def test_a_walltime_of_a_study_that_has_begun_elsewhere_is_left_to_its_scheduler():
+    text = STUDY.replace("restart: again", "restart: again, walltime: abc")
+    Path("study.yaml").write_text(text, "utf-8")
+    given = Given(acquired=True)
+    assert plan_study(Path("study.yaml"), output=None, timestamp="t", given=given).events
+    assert len(refused(text)) == 1

@@ -80,6 +80,8 @@ def test_what_a_step_does_not_say_has_no_line():
         ("1-00:00:00", "24:00"),
         ("1-1", "25:00"),
         ("1:00:00:00", "24:00"),
+        ("90/host", "90/host"),
+        ("1:00:00/host", "01:00/host"),
     ],
 )
 def test_a_walltime_becomes_hours_and_minutes_if_it_has_seconds_or_days(asked: object, text: str):

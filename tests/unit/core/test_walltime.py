@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_es.core.walltime import walltime_seconds
+from maestro_es.core.walltime import walltime_remedy, walltime_seconds
+from tests.fakes.walltimes import NO_TIMES_TO_SLURM, TIMES_TO_SLURM
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,9 @@ from maestro_es.core.walltime import walltime_seconds
         ("1-02:30", 95_400),
         ("1-02:30:15", 95_415),
         ("1:02:30:15", 95_415),
+        ("inf", 0),
+        ("UNLIMITED", 0),
+        ("Infinite", 0),
     ],
 )
 def test_a_walltime_means_so_many_seconds(walltime: object, seconds: int):
@@ -39,3 +43,36 @@ def test_a_walltime_means_so_many_seconds(walltime: object, seconds: int):
 def test_what_is_no_time_is_refused_with_a_remedy(walltime: object):
     with pytest.raises(ValueError, match="is no time: write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS"):
         walltime_seconds(walltime)
+
+
+@pytest.mark.parametrize("walltime", [*TIMES_TO_SLURM, 5, 0, None, ""])
+def test_what_slurm_takes_is_taken(walltime: object):
+    assert walltime_remedy("slurm", walltime) == ""
+
+
+@pytest.mark.parametrize("walltime", NO_TIMES_TO_SLURM)
+def test_what_slurm_never_takes_is_refused(walltime: str):
+    assert "D-HH:MM:SS or UNLIMITED" in walltime_remedy("slurm", walltime)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "walltime"),
+    [
+        ("local", "1:2:3"),
+        ("local", "UNLIMITED"),
+        ("lsf", "1:30"),
+        ("lsf", "90/host"),
+        ("lsf", "1:2:3"),
+        ("flux", "inf"),
+    ],
+)
+def test_others_take_what_their_scripts_can_say(scheduler: str, walltime: str):
+    assert walltime_remedy(scheduler, walltime) == ""
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "walltime"),
+    [("local", "soon"), ("local", "90/host"), ("lsf", "soon"), ("lsf", "soon/host"), ("flux", "1h"), ("flux", "-1")],
+)
+def test_others_refuse_what_no_script_of_theirs_can_say(scheduler: str, walltime: str):
+    assert walltime_remedy(scheduler, walltime) == "Write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS."

@@ -1,0 +1,29 @@
+"""Walltimes that no scheduler can take: of each instance, as a parameter may stand in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from maestro_es.core.walltime import walltime_remedy
+from maestro_es.spec.document import Document
+from maestro_es.spec.expansion import Expansion
+from maestro_es.spec.findings import Findings, shown
+from maestro_es.spec.render import substitute
+from maestro_es.spec.templates import Template
+
+
+def check_walltimes(
+    order: Sequence[Template], expansion: Expansion, scheduler: str, document: Document, findings: Findings
+) -> None:
+    """Report the first of each template. A step without nodes and procs runs here, whatever the scheduler is."""
+    for template in order:
+        written = template.run.get("walltime")
+        for number in expansion.numbers(template.name) if written else ():
+            step = expansion.steps[number - 1]
+            walltime = substitute(written, step.params) if isinstance(written, str) else written
+            remedy = walltime_remedy(scheduler if step.scheduled else "local", walltime)
+            if remedy:
+                line = document.line("study", template.index, "run", "walltime")
+                message = f"In study step '{step.name}', walltime is {shown(walltime)}, which is no time"
+                findings.problem(line, message, remedy)
+                break
