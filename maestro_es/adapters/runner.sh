@@ -17,6 +17,7 @@
 token=$1 workspace=$2 script=$3 study=$4 limit=${5:-0} output=${6-} host=${7-} boot=${8-}
 state=$study/.maestro-es
 kill_wait=10
+others='HUP INT QUIT USR1 USR2 ALRM URG' # what a step may want to be told by, as with sbatch --signal=B:USR1@60
 
 report() {
     for pause in 0 1 2 4 8; do
@@ -63,14 +64,15 @@ after() { # after SECONDS COMMAND...: a USR2 ends it and its sleep; what ends th
     wait "$nap"
     [ -n "$over" ] || "$@"
 } 2>/dev/null
-end_step() { # to the whole process group of a local step, else to the step alone: the scheduler ends the rest
+pass_on() { signalled=1; kill -"$1" "$child" 2>/dev/null; }
+end_step() { # the whole process group of a local step; how long one may take to save its work, its scheduler says
     trap '' TERM # before the escalation is started, which must not end with the group
     if [ -n "$output" ]; then
         kill -TERM 0
+        [ -n "$escalation" ] || { after "$kill_wait" kill -KILL "$child" & escalation=$!; }
     else
-        kill -TERM "$child" 2>/dev/null
+        pass_on TERM
     fi
-    [ -n "$escalation" ] || { after "$kill_wait" kill -KILL "$child" & escalation=$!; }
     trap on_term TERM
 }
 on_term() { signalled=1 stopped=1; end_step; }
@@ -80,10 +82,13 @@ if [ -n "$output" ]; then
     "$script" </dev/null >"$output.$$.out" 2>"$output.$$.err" &
 else
     report started
-    "$script" &
+    # What a shell starts in the background ignores INT and QUIT; dash lets nobody but env undo that.
+    env --default-signal=INT,QUIT true 2>/dev/null && undo='env --default-signal=INT,QUIT' || undo=
+    (trap - INT QUIT && exec $undo "$script") &
 fi
 child=$!
 trap on_term TERM
+[ -n "$output" ] || for name in $others; do trap "pass_on $name" "$name"; done
 if [ "$limit" -gt 0 ]; then
     trap on_limit USR1
     after "$limit" kill -USR1 $$ &
@@ -98,7 +103,7 @@ while [ -n "$signalled" ] || kill -0 "$child"; do # a signal ended the wait, and
     [ "$again" -ne 127 ] || break # it was waited for already
     code=$again
 done 2>/dev/null
-trap : TERM USR1 # from here on they come too late
+trap : TERM $others # from here on they come too late
 for helper in $watchdog $escalation; do # and nothing of ours is left when the report is there
     kill -USR2 "$helper"
     wait "$helper"
@@ -107,7 +112,7 @@ done 2>/dev/null
 # -- the report, and the next tick ----------------------------------------------------------------------------------
 if [ -n "$timed_out" ]; then
     report timeout
-elif [ -n "$stopped" ] && [ "$code" -ne 0 ]; then
+elif [ -n "$stopped" ] && { [ "$code" -ne 0 ] || [ -z "$output" ]; }; then # that its time was over, says the scheduler
     report "stopped.$code"
 else
     report "exit.$code"

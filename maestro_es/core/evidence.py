@@ -106,6 +106,12 @@ class Sighting(msgspec.Struct, frozen=True):
         return self.report(ReportKind.EXIT) or self.report(ReportKind.TIMEOUT) or self.report(ReportKind.STOPPED)
 
     @property
+    def cut_short(self) -> bool:
+        """Whether the step was told to end, or killed, by its runner's word: a scheduler may say why."""
+        end = self.end
+        return end is not None and (end.kind is ReportKind.STOPPED or (end.code or 0) > _SIGNALLED)
+
+    @property
     def has_started(self) -> bool:
         """Whether the step has begun, by the claim or by the runner's own word."""
         return self.claim.state is ClaimState.JOB or self.report(ReportKind.STARTED) is not None
@@ -217,20 +223,30 @@ def _dropped(sighting: Sighting) -> bool:
 def _by_report(sighting: Sighting, end: Report) -> Conclusion:
     """Take the runner's own word first; the scheduler may explain why a step was killed.
 
-    Of a step that was made to end something may be left, which can be told only once its runner is gone.
+    Of a step that was made to end something may be left, which can be told only once its runner is gone. One that
+    saved its work and exited 0 when it was told to end has not finished if its job's time was over.
     """
     if end.kind is ReportKind.TIMEOUT:
         return Conclusion.WAIT if sighting.queue is JobState.RUNNING else Conclusion.TIMED_OUT
-    if end.code == 0:
+    if end.code == 0 and not sighting.cut_short:
         return Conclusion.FINISHED
     word = _final_word(sighting)
     if word in _EXPLAINS:
         return _FINAL[word]
-    killed = end.kind is ReportKind.STOPPED or (end.code or 0) > _SIGNALLED
-    if killed and (sighting.queue in _NOT_OVER or sighting.accounting in _NOT_OVER):
+    if sighting.cut_short and _more_to_come(sighting):
         return Conclusion.WAIT
-    requeued = killed and sighting.report(ReportKind.REFUSED)  # it was started again, so it was killed to make room
+    if end.code == 0:
+        return Conclusion.FINISHED
+    # If it was started again, it was killed to make room.
+    requeued = sighting.cut_short and sighting.report(ReportKind.REFUSED)
     return Conclusion.STOPPED if end.kind is ReportKind.STOPPED or requeued else Conclusion.FAILED
+
+
+def _more_to_come(sighting: Sighting) -> bool:
+    """Whether the scheduler has yet to say how the job ended; accounts that list a job for ever are not believed."""
+    if sighting.queue in _NOT_OVER or sighting.accounting is Silence.UNREACHABLE:
+        return True
+    return sighting.patient and sighting.accounting in _NOT_OVER
 
 
 def _without_report(sighting: Sighting) -> Conclusion:

@@ -189,11 +189,11 @@ class Look:
         return answer
 
     def _recall(self, in_flight: Sequence[StepRecord], sightings: dict[str, Sighting]) -> None:
-        """Ask the accounts, once, for the jobs that the queue does not know and that have left no word."""
+        """Ask the accounts, once, for the jobs that the queue does not know, and whose runners did not say enough."""
         gone = [
             step
             for step in in_flight
-            if step.scheduled and step.phase is Phase.SUBMITTED and _left_no_word(sightings[step.token])
+            if step.scheduled and step.phase is Phase.SUBMITTED and _is_unexplained(sightings[step.token])
         ]
         if not gone:
             return
@@ -291,8 +291,8 @@ class Look:
         return tuple(strays)
 
 
-def _left_no_word(sighting: Sighting) -> bool:
-    return sighting.queue is JobState.GONE and not sighting.end
+def _is_unexplained(sighting: Sighting) -> bool:
+    return sighting.queue is JobState.GONE and (not sighting.end or sighting.cut_short)
 
 
 def _with_job(step: StepRecord, sighting: Sighting) -> StepRecord:

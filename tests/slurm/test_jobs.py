@@ -18,7 +18,7 @@ from tests.e2e.command import maestro_es
 from tests.fakes.processes import wait_for
 from tests.slurm.cluster import MEMORY_CGROUPS, Cluster
 from tests.slurm.configuration import Options
-from tests.slurm.studies import CONTEXT, events, finish, ledger, states, step, wait_for_states
+from tests.slurm.studies import CONTEXT, LEDGER, events, finish, ledger, states, step, wait_for_states
 
 
 def _job(root: Path, name: str) -> str:
@@ -85,6 +85,37 @@ def test_a_job_that_was_cancelled_before_it_ran_is_a_cancelled_step(cluster, lau
 
 
 @pytest.mark.skipif(not MEMORY_CGROUPS.is_dir(), reason="the kernel has no cgroup v1, which this cluster needs")
+def test_a_step_that_is_warned_before_its_end_can_save_its_work(cluster, launch):
+    wait = "touch ready; for _ in $(seq 600); do sleep 0.1; done"
+    root = launch(step("saves", f'trap "touch saved; exit 0" USR1; {wait}'))
+    wait_for((root / "saves" / "ready").exists)
+    cluster.run("scancel", "--batch", "--signal=USR1", _job(root, "saves"))
+
+    assert finish(root) is StudyStatus.FINISHED
+    assert (root / "saves" / "saved").exists()
+
+
+def test_a_step_that_saves_its_work_when_its_time_is_over_is_restarted_though_it_exits_with_0(start_cluster, launch):
+    start_cluster(Options(ctld_speed=30, kill_wait=60))
+    save = 'trap "touch saved; exit 0" TERM; while true; do sleep 0.1; done'
+    root = launch(step("saves", save, walltime='"00:01:00"', restart=f'"{LEDGER}; test -e saved"'))
+
+    assert finish(root) is StudyStatus.FINISHED
+    assert len(events(root, e.StepTimedOut)) == len(events(root, e.StepRestarted)) == 1
+    assert len(ledger(root)) == 2
+
+
+def test_of_a_job_that_the_queue_has_forgotten_the_accounts_say_why_it_was_told_to_end(start_cluster, launch):
+    cluster = start_cluster(Options(accounting=True, min_job_age=2))
+    root = launch(step("cancelled", "touch ready; sleep 100"))
+    wait_for((root / "cancelled" / "ready").exists)
+    cluster.run("scancel", _job(root, "cancelled"))
+    wait_for(lambda: _forgotten(cluster, "cancelled"), seconds=40)
+
+    assert finish(root) is StudyStatus.CANCELLED
+    assert len(ledger(root)) == 1
+
+
 def test_a_job_that_takes_too_much_memory_fails_and_is_not_submitted_again(start_cluster, launch):
     start_cluster(Options(oom=True))
     root = launch(step("hungry", f'{sys.executable} -c "bytearray(400_000_000)"', memory="50"))

@@ -264,6 +264,47 @@ def test_a_step_that_ends_well_although_it_was_told_to_end_has_ended_well(stage:
     assert stage.reports == [f"{TOKEN}.exit.0"]
 
 
+def test_of_a_job_that_was_told_to_end_and_ended_well_the_scheduler_may_say_why(stage: Stage):
+    started = stage.start('trap "exit 0" TERM; touch ready; sleep 60 & wait', local=False)
+    wait_for((stage.workspace / "ready").exists)
+    started.terminate()
+
+    assert started.wait(20) == 0
+    assert stage.reports == [f"{TOKEN}.started", f"{TOKEN}.stopped.0"]
+
+
+def test_how_long_a_job_may_take_to_save_its_work_is_for_its_scheduler_to_say(stage: Stage):
+    stage.runner.write_text(stage.runner.read_text().replace("kill_wait=10", "kill_wait=0.1"))
+    started = stage.start('trap "sleep 1; touch saved; exit 5" TERM; touch ready; sleep 60 & wait', local=False)
+    wait_for((stage.workspace / "ready").exists)
+    started.terminate()
+
+    assert started.wait(20) == 5
+    assert (stage.workspace / "saved").exists()
+
+
+@pytest.mark.parametrize("name", ["HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "URG"])
+def test_a_signal_that_a_job_has_asked_for_reaches_its_step(stage: Stage, name: str):
+    """As ``sbatch --signal=B:USR1@60`` sends it: to the batch script alone, which is the runner."""
+    text = f'trap "touch saved; exit 0" {name}; touch ready; for _ in $(seq 600); do sleep 0.1; done'
+    started = stage.start(text, local=False)
+    wait_for((stage.workspace / "ready").exists)
+    started.send_signal(signal.Signals[f"SIG{name}"])
+
+    assert started.wait(20) == 0
+    assert (stage.workspace / "saved").exists()
+    assert stage.reports == [f"{TOKEN}.exit.0", f"{TOKEN}.started"]
+
+
+def test_a_signal_for_which_a_step_is_not_prepared_ends_it_and_not_the_runner(stage: Stage):
+    started = stage.start("touch ready; exec sleep 60", local=False)
+    wait_for((stage.workspace / "ready").exists)
+    started.send_signal(signal.SIGUSR1)
+
+    assert started.wait(20) == 128 + signal.SIGUSR1
+    assert f"{TOKEN}.exit.{128 + signal.SIGUSR1}" in stage.reports
+
+
 def test_term_reaches_the_grandchildren_of_a_local_step(stage: Stage):
     started = stage.start("(sleep 60 & sleep 60) & touch ready; wait")
     wait_for((stage.workspace / "ready").exists)

@@ -95,6 +95,16 @@ def sighting(
         (K.JOB, ((STOPPED, 143),), J.CANCELLED, S.NOT_ASKED, C.CANCELLED),
         (K.JOB, ((STOPPED, 143),), J.PREEMPTED, S.NOT_ASKED, C.HARDWARE_FAILED),
         (K.JOB, ((STOPPED, 143),), J.GONE, S.NOT_ASKED, C.STOPPED),
+        (K.JOB, ((STOPPED, 143),), J.GONE, J.TIMED_OUT, C.TIMED_OUT),
+        (K.JOB, ((STOPPED, 143),), J.GONE, J.CANCELLED, C.CANCELLED),
+        (K.JOB, ((STOPPED, 143),), J.GONE, J.RUNNING, C.STOPPED),  # for longer than accounts are believed
+        # One that saves its work and exits 0 when it is told to end has not finished if its time was over.
+        (K.JOB, ((STOPPED, 0),), J.RUNNING, S.NOT_ASKED, C.WAIT),
+        (K.JOB, ((STOPPED, 0),), J.TIMED_OUT, S.NOT_ASKED, C.TIMED_OUT),
+        (K.JOB, ((STOPPED, 0),), J.GONE, J.PREEMPTED, C.HARDWARE_FAILED),
+        (K.JOB, ((STOPPED, 0),), J.CANCELLED, S.NOT_ASKED, C.CANCELLED),
+        (K.JOB, ((STOPPED, 0),), J.FINISHED, S.NOT_ASKED, C.FINISHED),
+        (K.JOB, ((STOPPED, 0),), J.GONE, J.GONE, C.FINISHED),
         # Without a word from the runner the scheduler's counts.
         (K.NOT_READ, none, J.FINISHED, S.NOT_ASKED, C.FINISHED),
         (K.JOB, none, J.FAILED, S.NOT_ASKED, C.FAILED),
@@ -144,6 +154,10 @@ def test_what_is_seen_adds_up_to(
     claim: ClaimState, reports: Reports, queue: Answer, accounting: Answer, conclusion: Conclusion
 ):
     assert judge(sighting(claim, reports, queue, accounting)).conclusion is conclusion
+
+
+def test_accounts_that_list_a_job_are_waited_for_to_say_why_its_step_was_told_to_end():
+    assert judge(sighting(K.JOB, ((STOPPED, 143),), J.GONE, J.RUNNING, patient=True)).conclusion is C.WAIT
 
 
 @pytest.mark.parametrize("claim", [K.NONE, K.JOB])
@@ -311,7 +325,10 @@ RULES: dict[str, Callable[[Row], bool]] = {
         lambda row: row.conclusion not in BAD,
     ),
     "a kill is not judged before the scheduler may have explained it": implies(
-        lambda row: bool(row.answers & OPEN) and (row.exit == 137 or (STOPPED in row.kinds and row.exit is None)),
+        lambda row: (
+            (row.queue in OPEN or row.accounting is S.UNREACHABLE or (row.accounting in OPEN and row.patient))
+            and (row.exit == 137 or (STOPPED in row.kinds and row.exit is None))
+        ),
         lambda row: row.conclusion not in (C.FAILED, C.STOPPED),
     ),
     "it runs when the queue says so and its end is not known": implies(
