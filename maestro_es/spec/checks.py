@@ -7,7 +7,7 @@ give the parts that are well-formed and leave out the others, which the schema h
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from maestro_es.spec.document import Document
@@ -23,6 +23,9 @@ BATCH_NEEDS: dict[str, tuple[str, ...]] = {
 
 #: The adapters that pass `args` of the batch block to the scheduler. To Flux they are options of the launcher.
 PASSING_OPTIONS = ("slurm", "lsf")
+
+#: What stands on one line of a script's header; in a study of local steps the shell alone, as nothing else is read.
+_ON_ONE_LINE = ("shell", "host", "bank", "queue", "reservation", "qos", "nodes", "procs", "gpus")
 
 #: The only interface to Flux for which scripts are written, and the groups of `allocation_args` that it knows.
 FLUX_INTERFACE = "0.49.0"
@@ -83,6 +86,7 @@ def _check_batch(document: Document, findings: Findings) -> None:
             remedy = f"A batch of type {kind} needs {', '.join(BATCH_NEEDS[kind])}."
             findings.problem(document.line("batch"), f"Key '{key}' is missing from batch", remedy)
     _check_values(document, batch, findings)
+    _check_lines(document, _ON_ONE_LINE if kind != "local" else ("shell",), batch, findings)
     _check_options(document, kind, batch, findings)
 
 
@@ -96,6 +100,18 @@ def _check_values(document: Document, batch: dict[str, Any], findings: Findings)
             stack += [((*path, key), inner) for key, inner in pairs]
         elif isinstance(value, (dt.date, bytes, set, tuple)):
             findings.problem(document.line(*path), f"In batch, {path[-1]} is read as {shown(value)}", "Quote it.")
+
+
+def _check_lines(document: Document, keys: Sequence[str], batch: dict[str, Any], findings: Findings) -> None:
+    """Report values that would break the header of a script. A number is well: a bank may be called so."""
+    for key in keys:
+        value, remedy = batch.get(key), ""
+        if isinstance(value, (list, dict)):
+            remedy = "Write one text."
+        elif isinstance(value, str) and value and value.splitlines() != [value]:
+            remedy = "Write it on one line."
+        if remedy:
+            findings.problem(document.line("batch", key), f"In batch, {key} is {shown(value)}", remedy)
 
 
 def _check_options(document: Document, kind: str, batch: dict[str, Any], findings: Findings) -> None:

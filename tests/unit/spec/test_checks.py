@@ -38,6 +38,36 @@ def test_a_date_in_batch_is_refused_since_no_event_can_hold_it():
     )
 
 
+@pytest.mark.parametrize("kind", ["slurm", "lsf", "flux"])
+@pytest.mark.parametrize("key", ["shell", "host", "bank", "queue", "reservation", "qos", "nodes", "procs", "gpus"])
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("[a, b]", "is ['a', 'b'] (a list). Write one text."),
+        ("{a: 1}", "is {'a': 1} (a mapping). Write one text."),
+        (r'"a\nb"', r"is 'a\nb'. Write it on one line."),
+        (r'"a\r"', r"is 'a\r'. Write it on one line."),
+        (r'"a\u2028b"', r"is 'a\u2028b'. Write it on one line."),
+    ],
+)
+def test_what_would_break_the_header_of_a_script_is_refused_in_batch(kind: str, key: str, value: str, problem: str):
+    batch = {"type": kind, "host": "h", "bank": "b", "queue": "q", key: value}
+    text = f"batch: {{{', '.join(f'{name}: {given}' for name, given in batch.items())}}}\n"
+
+    assert problems(HEAD + text + STEP) == (f"study.yaml:2: In batch, {key} {problem}",)
+
+
+def test_of_a_study_of_local_steps_the_shell_alone_is_looked_at():
+    assert problems(HEAD + "batch: {queue: [a], bank: 'a\n\n  b', host: {}}\n" + STEP) == ()
+    (problem,) = problems(HEAD + 'batch: {shell: "/bin/sh\\nrm x"}\n' + STEP)
+    assert problem == r"study.yaml:2: In batch, shell is '/bin/sh\nrm x'. Write it on one line."
+
+
+def test_numbers_and_texts_with_blanks_and_quotes_are_well_in_batch():
+    batch = r"""batch: {type: slurm, host: 1, bank: 4711, queue: "a 'b' \"c\"\t", shell: /bin/bash -l, nodes: 2}"""
+    assert problems(HEAD + batch + "\n" + STEP) == ()
+
+
 def test_an_unknown_key_at_the_top_is_ignored_with_a_warning():
     text = HEAD + STEP + "global.parameter: {}\n"
 
