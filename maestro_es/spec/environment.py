@@ -24,6 +24,9 @@ from maestro_es.spec.render import OUTPUT_PATH, map_strings
 #: A token made of a value and text beside it may be resolved again, but not for ever.
 _PASSES = 20
 
+#: How many characters the names in a value may come to: names that hold each other ten times grow tenfold each.
+_LONGEST = 1_000_000
+
 
 @dataclass(frozen=True)
 class PathDependency:
@@ -73,11 +76,14 @@ def read_environment(document: Document, spec_root: str, cwd: str, findings: Fin
     A path that begins with ``$(OUTPUT_PATH)`` lies in the study.
     """
     raw, finish = _collect(document, spec_root, cwd)
-    values, circles = _resolve(raw, finish)
+    values, circles, endless = _resolve(raw, finish)
     for circle in circles:
         line = document.line("env", "variables", circle[0])
         message = f"The names {' -> '.join(circle)} in env are defined by each other"
         findings.problem(line, message, "Give one of them a value without the others' tokens.")
+    for name in endless:
+        message = f"The names in the value of '{name}' come to more than {_LONGEST} characters"
+        findings.problem(document.line("env", "variables", name), message, "Use a file for so much text.")
     dependencies = section(document.data, "env", "dependencies")
     output = values.pop("OUTPUT_PATH", None)
     _check_output(str(output or ""), document.line("env", "variables", "OUTPUT_PATH"), findings)
@@ -131,10 +137,11 @@ def _absolute(path: str, cwd: str) -> str:
 
 def _resolve(
     raw: Mapping[str, Scalar], finish: Mapping[str, Callable[[str], str]]
-) -> tuple[dict[str, Scalar], list[list[str]]]:
-    """Return every value with the tokens of the others replaced, and the circles among them."""
+) -> tuple[dict[str, Scalar], list[list[str]], list[str]]:
+    """Return every value with the tokens of the others replaced, the circles among them, and those without end."""
     done: dict[str, Scalar] = {name: value for name, value in raw.items() if not isinstance(value, str)}
     circles: list[list[str]] = []
+    endless: list[str] = []
     # The study's directory is known when a step is rendered, not now, so that its token stays in the others' values.
     token = _token_of(set(raw) - {"OUTPUT_PATH"})
     for start in raw:
@@ -142,6 +149,9 @@ def _resolve(
         while trail:
             name = trail[-1]
             text = _replace_tokens(str(raw[name]), token, done)
+            if len(text) - len(str(raw[name])) > _LONGEST:
+                endless.append(name)
+                text = ""
             pending = next((match[1] for match in token.finditer(text) if match[1] not in done), None)
             if pending is None:
                 done[name] = finish[name](text) if name in finish else text
@@ -151,7 +161,7 @@ def _resolve(
                 done[pending] = ""
             else:
                 trail.append(pending)
-    return {name: done[name] for name in raw}, circles
+    return {name: done[name] for name in raw}, circles, endless
 
 
 def _token_of(names: Any) -> re.Pattern[str]:  # noqa: ANN401 - any collection of names

@@ -35,6 +35,21 @@ def test_names_that_define_each_other_are_refused_by_name():
     )
 
 
+def test_names_that_hold_each_other_without_end_are_refused_where_it_begins():
+    tenfold = [f"    A{n}: {f'$(A{n - 1})' * 10}\n" for n in range(1, 26)]
+    assert problems(HEAD + STEP + "env:\n  variables:\n    A0: abc\n" + "".join(tenfold)) == (
+        (
+            "study.yaml:11: The names in the value of 'A6' come to more than 1000000 characters. "
+            "Use a file for so much text."
+        ),
+    )
+
+
+def test_a_long_value_is_well_as_it_stands():
+    env = environment(f"env: {{variables: {{A: {'x' * 900_000}, B: {'y' * 900_000}$(A)}}}}")
+    assert len(env.apply("$(A)$(B)")) == 2_700_000
+
+
 def test_what_is_no_name_of_the_environment_is_left_alone():
     env = environment("env: {variables: {A: 1}}")
 
