@@ -35,11 +35,13 @@ def _call(words: Sequence[str]) -> Any:  # noqa: ANN401 - what a command returns
     """Call a command. Cron and runners only want a tick: click takes longer to import than that takes."""
     if words and words[0] == "tick":
         options = {word for word in words if word.startswith("-")}
-        if options <= {"--all", "--queue"}:
+        studies = [Path(word) for word in words[1:] if word not in options]
+        every, queue = "--all" in options, "--queue" in options
+        most = 0 if every else 1 if queue else len(studies)
+        if options <= {"--all", "--queue"} and not (every and queue) and len(studies) <= most:
             from maestro_es.cli.advance import advance  # noqa: PLC0415 - only one of the two is needed
 
-            studies = [Path(word) for word in words[1:] if word not in options]
-            return advance(studies, every="--all" in options, queue="--queue" in options)
+            return advance(studies, every=every, queue=queue)
     from maestro_es.cli.commands import run_command  # noqa: PLC0415 - likewise
 
     return run_command()

@@ -39,6 +39,10 @@ def command(
     With --dry it prints the events, claims and commands of the next tick. Schedulers are asked, and nothing is changed
     or locked. What comes of the commands is not known before; tokens, whose end is random, end in "dry".
     """
+    if every and (studies or queue):
+        raise click.UsageError("--all ticks every study: name none, and leave --queue out.")
+    if queue and len(studies) > 1:
+        raise click.UsageError("--queue waits for one study: name one.")
     if dry:
         if queue:
             raise click.UsageError("--dry waits for nobody: leave --queue out.")

@@ -236,6 +236,17 @@ def test_what_is_no_utf_8_is_refused_in_one_line(tmp_path, finished):
         assert message.count("\n") == 1
 
 
+def test_a_tick_that_could_be_meant_in_two_ways_is_refused_in_one_line(tmp_path, finished):
+    study = finished.parent
+    for words in (["--all", study], [study, "--all"], ["--all", "--queue"], ["--all", study, "--dry"]):
+        message = _refuses(tmp_path, "tick", *words)
+        assert message.startswith("maestro-es: --all ticks every study: name none, and leave --queue out. ")
+        assert message.count("\n") == 1
+    message = _refuses(tmp_path, "tick", "--queue", study, study)
+    assert message.startswith("maestro-es: --queue waits for one study: name one. ")
+    assert maestro_es("tick", "--queue", study, cwd=tmp_path).returncode == 0
+
+
 def test_a_mistyped_study_is_named_and_not_the_directory_around(tmp_path):
     for command in ("status", "why", "retry"):
         assert "stduy: no such directory" in _refuses(tmp_path, command, "stduy")
