@@ -56,7 +56,9 @@ def tick_studies(roots: Iterable[Path], context: Context) -> Outcome:
     """Tick these studies, each if nobody else does."""
     outcome = Outcome()
     for root in roots:
-        outcome.note(*_try(root, context, again=False))
+        came = _try(root, context, again=False)
+        if came:
+            outcome.note(*came)
     return outcome
 
 
@@ -77,10 +79,13 @@ def tick_all(context: Context) -> Outcome:
     silent: dict[str, Unreachable] = {}
     for study_id, root in studies.items():
         try:
-            code, complaint = _try(root, context, again=True, asked=asked.get(root), silent=silent)
+            came = _try(root, context, again=True, asked=asked.get(root), silent=silent)
         except Exception as error:  # noqa: BLE001 - it is shown, once the other studies had their tick
             outcome.bug = outcome.bug or error
             continue
+        if came is None:
+            continue
+        code, complaint = came
         outcome.note(code)
         if registry.complaint_is_new(study_id, complaint):
             outcome.lines.append(complaint)
@@ -103,10 +108,11 @@ def _try(
     again: bool,
     asked: Asked | None = None,
     silent: dict[str, Unreachable] | None = None,
-) -> tuple[int, str]:
+) -> tuple[int, str] | None:
     """Tick a study; returns an exit code and what a person must know, with `again` also of what happened before.
 
-    A cluster that is `silent` is not asked any more, whatever was `asked` before; one that falls silent is noted.
+    None if somebody else ticks it now. A cluster that is `silent` is not asked any more, whatever was `asked` before;
+    one that falls silent is noted.
     """
     try:
         return _tick_one(root, context, again=again, asked=asked, silent={} if silent is None else silent)
@@ -128,14 +134,14 @@ def _said(error: OSError, place: Path) -> str:
 
 def _tick_one(
     root: Path, context: Context, *, again: bool, asked: Asked | None, silent: dict[str, Unreachable]
-) -> tuple[int, str]:
+) -> tuple[int, str] | None:
     with _open(root, context) as study:
         ended = study.status is not StudyStatus.RUNNING
         if ended and has_shown(study.dir, study.log.head) and not are_waiting(study.dir):
             return OK, _news(study) if again else ""
         with hold(study.dir.tick_lock) as alone:
             if not alone:
-                return OK, ""
+                return None
             cluster = study.adapters.scheduler.cluster
             try:
                 return _pass(study, Asked(0, {}, silent[cluster]) if asked and cluster in silent else asked)

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from maestro_es.drivers import cron_tick
+from maestro_es.poller.lock import hold
 from maestro_es.store import registry
 
 
@@ -96,6 +97,19 @@ def test_a_study_that_no_rule_can_tick_keeps_no_other_from_its_tick(run, study, 
     with pytest.raises(ZeroDivisionError):
         run("tick", "--all")
     assert registry.complaint_is_new("cafe" * 8, f"{study}: said") is False
+
+
+def test_what_was_complained_about_is_not_said_again_because_somebody_else_was_ticking(run, study):
+    registry.register("cafe" * 8, study)
+    (study / ".study.update.lock").mkdir()  # no file of 'maestro update': it can't be moved aside either
+    (study / ".study.update.lock.bad").write_text("")
+    said = run("tick", "--all").err
+    assert "Not a directory" in said
+
+    with hold(study / ".maestro-es" / "tick.lock") as held:
+        assert held
+        assert run("tick", "--all") == (0, "", "")
+    assert run("tick", "--all").err == ""
 
 
 def test_what_the_system_says_of_a_study_is_told_in_plain_words(run, study, tmp_path):
