@@ -36,6 +36,7 @@ from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import CancelCode, JobStatusCode, Micros, Param, Settings, State, StepRecord, StudyStatus
 from maestro_es.core.reducer import replay
 from maestro_es.core.settle import state_after
+from maestro_es.poller import claims
 from maestro_es.poller.create import create_log, make_directory, new_study_id, recorded_environment
 from maestro_es.poller.lock import hold
 from maestro_es.poller.observe import Look, Moment
@@ -244,10 +245,11 @@ class ExecutionGraph:
             return tick(self._study)
 
     def check_study_status(self) -> tuple[JobStatusCode, dict[str, State]]:
-        """Ask the schedulers for the steps in flight and return what they say, by name; nothing is recorded."""
+        """Ask the schedulers for the steps in flight and return what they say, by name; nothing is changed."""
         context = self._study.context
         graph = self._fresh()
-        look = Look(graph, self._study.dir, self._study.adapters, Moment(context.now(), context.host, ""))
+        moment = Moment(context.now(), context.host, "")
+        look = Look(graph, self._study.dir, self._study.adapters, moment, abandon=claims.read_claim)
         seen = look.observations.sightings
         steps = {step.name: state_after(step, judge(seen[step.token]).conclusion) for step in graph.in_flight()}
         if look.observations.unreachable:

@@ -25,7 +25,7 @@ def read_reports(inbox: Path) -> list[Report]:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
                 report = parse_report(entry.name, entry.stat().st_mtime_ns // 1000)
-                if report:
+                if report and entry.is_file(follow_symlinks=False):  # what can't be removed would be read for ever
                     reports.append(report)
     return reports
 

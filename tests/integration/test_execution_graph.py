@@ -9,8 +9,11 @@ import time
 import pytest
 
 from maestro_es import ExecutionGraph, State, StudyStatus, StudyStep
-from maestro_es.core.model import CancelCode, JobStatusCode, StepRecord
+from maestro_es.core import events as e
+from maestro_es.core.model import CancelCode, JobStatusCode, StepRecord, SubmissionKind
 from maestro_es.errors import NotAStudy, RequestRefused
+from maestro_es.poller.open_study import Context, OpenStudy
+from tests.fakes.studies import quick_adapters
 
 
 def _run(graph: ExecutionGraph, seconds: float = 30) -> StudyStatus:
@@ -163,6 +166,17 @@ def test_the_schedulers_can_be_asked_without_recording_anything(graph):
     assert graph.history() == before
     assert graph.cancel_study() is CancelCode.OK
     assert _run(graph) is StudyStatus.CANCELLED
+
+
+def test_who_only_asks_gives_no_attempt_up(graph):
+    _add(graph, "only")
+    with OpenStudy(graph.path) as study:  # as a tick leaves it that dies before it can submit
+        study.log.append([(1, e.SubmissionRequested(attempt=1, token="feed-1-1-cafe", kind=SubmissionKind.FIRST))])
+    with ExecutionGraph.open(graph.path, Context(adapters=quick_adapters(grace_seconds=0))) as impatient:
+        assert impatient.check_study_status() == (JobStatusCode.OK, {"only": State.PENDING})
+        assert not (graph.path / "only").exists()
+        assert _run(impatient) is StudyStatus.FINISHED
+        assert [type(r.event).__name__ for r in impatient.history("only")].count("AttemptAbandoned") == 1
 
 
 def test_scripts_can_be_written_without_running_them(diamond):

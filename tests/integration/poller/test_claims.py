@@ -123,6 +123,13 @@ def test_a_report_is_as_old_as_its_file(tmp_path: Path):
     assert [report.at for report in read_reports(tmp_path)] == [1_700_000_000_123_456]
 
 
+def test_what_is_no_file_is_no_report_whatever_its_name(tmp_path: Path):
+    (tmp_path / f"{TOKEN}.exit.0").mkdir()
+    (tmp_path / f"{TOKEN}.exit.1").symlink_to("nowhere")
+
+    assert read_reports(tmp_path) == []
+
+
 def test_only_the_reports_that_are_named_are_removed_and_twice_does_no_harm(tmp_path: Path):
     (tmp_path / f"{TOKEN}.exit.0").touch()
     (tmp_path / "else").touch()
