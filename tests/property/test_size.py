@@ -153,7 +153,7 @@ def test_a_log_with_a_funnel_of_10_000_on_10_000_is_written_and_verified(tmp_pat
 def test_a_tick_with_nothing_to_do_reads_no_step_of_100_000(tmp_path: Path):
     with create(tmp_path / "events.db") as log:
         log.append(chain(20_000))
-        log.append([(1, e.SubmissionRequested(attempt=1, token="t1", kind=SubmissionKind.FIRST))])  # noqa: S106 - no password
+        log.append([(1, e.SubmissionRequested(attempt=1, token="t1", kind=SubmissionKind.FIRST))])
         log.graph.forget()
 
         decide(log.graph, look(), log.record)

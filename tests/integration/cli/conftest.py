@@ -1,7 +1,5 @@
 """A study to read: real, made of events at known times; and the command line, called in this process."""
 
-# ruff: noqa: S106 - a token is the name of an attempt, and no password
-
 from __future__ import annotations
 
 import sys

@@ -116,7 +116,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(run, study, words, said):
 def test_since_last_tells_all_first_then_only_what_is_new_then_nothing(run, study):
     assert facts(run("diff", "--since-last", study).out)["From"] == "the beginning"
     assert run("diff", "--since-last", study) == (0, "", "")
-    add(study, (3, e.StepFinished(token="t-3-1", at=1)))  # noqa: S106 - the name of an attempt
+    add(study, (3, e.StepFinished(token="t-3-1", at=1)))
     told = facts(run("diff", "--since-last", study).out)
     assert (told["Finished"], "Added" in told) == ("1: b_N.1", False)
     assert run("diff", "--since-last", study, "--json") == (0, "", "")
@@ -124,7 +124,7 @@ def test_since_last_tells_all_first_then_only_what_is_new_then_nothing(run, stud
 
 def test_events_without_news_are_no_news(run, study):
     run("diff", "--since-last", study)
-    seq = add(study, (None, e.ReportIgnored(token="x", report="x.exit.0")))  # noqa: S106 - the name of an attempt
+    seq = add(study, (None, e.ReportIgnored(token="x", report="x.exit.0")))
     assert run("diff", "--since-last", study) == (0, "", "")
     assert int(noted(study).read_text()) == seq
 

@@ -23,7 +23,7 @@ def ended(study):
     """The study once its last job has finished: it has ended with FAILURE."""
     with OpenStudy(study) as opened:
         opened.log.append([
-            (3, e.StepFinished(token="t-3-1", at=1)),  # noqa: S106 - no password
+            (3, e.StepFinished(token="t-3-1", at=1)),
             (None, e.StudyCompleted(status=StudyStatus.FAILURE)),
         ])  # fmt: skip
     return study

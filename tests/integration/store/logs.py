@@ -1,7 +1,5 @@
 """Logs in files: a clock to set, an identity, and a study with something of everything in it."""
 
-# ruff: noqa: S106 - a token is the name of an attempt, and no password
-
 from __future__ import annotations
 
 import contextlib

@@ -1,6 +1,6 @@
 """The log in its file: what an append promises, and how the state follows it."""
 
-# ruff: noqa: S106, S608 - a token is the name of an attempt; SQL is made of our own tables
+# ruff: noqa: S608 - SQL is made of our own tables
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def third_version(monkeypatch: pytest.MonkeyPatch) -> None:
     [(1, '{"token":"t","job":17}'), (2, '{"token":"t","job":"17"}'), (3, '{"token":"t","job_id":"17"}')],
 )
 def test_a_payload_of_an_older_version_is_lifted_to_the_present_one(version: int, data: str):
-    assert decode(row(data, version)).event == e.JobSubmitted(token="t", job_id="17")  # noqa: S106 - no password
+    assert decode(row(data, version)).event == e.JobSubmitted(token="t", job_id="17")
 
 
 @pytest.mark.usefixtures("third_version")

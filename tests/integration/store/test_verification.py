@@ -323,7 +323,7 @@ def test_a_log_that_was_written_anew_has_another_head(path: Path, rows: list[Row
 
 
 def test_a_history_that_can_not_have_been_is_found_though_its_digests_are_right(path: Path):
-    reseal(path, {LAST: e.StepFinished(token="nobody's", at=1)})  # noqa: S106 - the name of an attempt
+    reseal(path, {LAST: e.StepFinished(token="nobody's", at=1)})
 
     with pytest.raises(DamagedLog, match=f"event {LAST}: StepFinished can't follow for step 'alone'"):
         verified(path)

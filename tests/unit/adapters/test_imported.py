@@ -1,7 +1,5 @@
 """Maestro's jobs are known by their id and their script."""
 
-# ruff: noqa: S106, S107 - a token is the name of an attempt, and no password
-
 from __future__ import annotations
 
 import pytest

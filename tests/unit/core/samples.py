@@ -1,7 +1,5 @@
 """Two of each event: with what it must have, and with all that it can have."""
 
-# ruff: noqa: S106 - a token is the name of an attempt, and no password
-
 from __future__ import annotations
 
 from maestro_es.core import events as e

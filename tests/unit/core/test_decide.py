@@ -1,7 +1,5 @@
 """The rules of a tick: state and observations in, events out."""
 
-# ruff: noqa: S106 - a token is the name of an attempt, and no password
-
 from __future__ import annotations
 
 import pytest

@@ -1,7 +1,5 @@
 """Every event has its rule, and follows where it can."""
 
-# ruff: noqa: S106 - a token is the name of an attempt, and no password
-
 from __future__ import annotations
 
 import pytest

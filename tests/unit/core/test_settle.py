@@ -1,7 +1,5 @@
 """What is concluded about attempts in flight, and whose job is ended, through the rules of whole ticks."""
 
-# ruff: noqa: S106 - a token is the name of an attempt, and no password
-
 from __future__ import annotations
 
 import pytest

@@ -1,7 +1,5 @@
 """What the events do to a step that was taken over from Maestro, or recovered."""
 
-# ruff: noqa: S106 - a token is the name of an attempt, and no password
-
 from __future__ import annotations
 
 import pytest

@@ -1,7 +1,5 @@
 """What the events about the study, and about the shape of its graph, do to the state."""
 
-# ruff: noqa: S106 - a token is the name of an attempt, and no password
-
 from __future__ import annotations
 
 import pytest
