@@ -107,9 +107,12 @@ def test_a_walltime_is_refused_with_its_study_if_and_only_if_sbatch_can_not_read
         assert ("Invalid --time specification" in said) == bool(walltime_remedy("slurm", walltime)), (walltime, said)
 
 
-def test_while_the_controller_is_down_nothing_is_concluded_and_the_study_goes_on_afterwards(start_cluster, launch):
+def test_while_the_controller_is_down_nothing_is_concluded_and_the_study_goes_on_afterwards(
+    start_cluster, launch, tmp_path
+):
     cluster = start_cluster(Options(message_timeout=2))
-    root = launch(step("long", "sleep 2"), step("after", "", ["long"]))
+    may_end = tmp_path / "may-end"
+    root = launch(step("long", f"until [ -e {may_end} ]; do sleep 0.2; done"), step("after", "", ["long"]))
     cluster.kill("slurmctld")
     with OpenStudy(root, CONTEXT) as study:
         head = study.log.head.seq
@@ -121,6 +124,7 @@ def test_while_the_controller_is_down_nothing_is_concluded_and_the_study_goes_on
             tick(study)
         assert study.log.head == before
     assert maestro_es("tick", root).returncode == 75
+    may_end.touch()
     cluster.resume("slurmctld")
     cluster.wait_for_nodes()
     assert finish(root) is StudyStatus.FINISHED
@@ -214,7 +218,7 @@ def test_jobs_are_known_by_the_path_of_their_script_alone_which_is_all_that_sque
         ["squeue", "-h", "--name=long", "-o", "x|x|x|%o"], capture_output=True, text=True, check=True
     )
     assert asked.stdout == f"x|x|x|{root}/.maestro-es/{token}\n"
-    assert not (root / ".maestro-es" / token).is_symlink()
+    assert not os.path.lexists(root / ".maestro-es" / token)
 
     assert maestro_es("cancel", "-y", root, "long").returncode == 0
     assert finish(root) is StudyStatus.CANCELLED

@@ -1,15 +1,18 @@
-"""Commands of Slurm that end with 0 and have said nothing of use: no answer, and no evidence that a job is gone."""
+"""What comes of commands of Slurm that have said nothing of use, or are gone; scripts stand for them."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from maestro_es.adapters.base import Job
 from maestro_es.adapters.slurm_jobs import SlurmJobs
 from maestro_es.core.model import JobState, Phase, StepRecord
+from maestro_es.core.outcomes import Accepted
 from maestro_es.errors import Unreachable
 
 TOKEN = "feed0000-1-1-cafe"
@@ -82,3 +85,34 @@ def test_an_id_that_was_given_to_another_job_says_nothing_of_ours(says: Says, jo
     assert jobs.recall([STEP])[TOKEN].state is JobState.GONE
     says("7|COMPLETED n1|None|/study/runner.sh feed0000-2-1-beef /w\n")
     assert jobs.look([STEP])[TOKEN].state is JobState.GONE
+
+
+def test_a_command_that_goes_away_is_out_of_reach_and_is_found_elsewhere(says: Says, jobs: SlurmJobs, tmp_path: Path):
+    says("")
+    assert jobs.list_jobs() == []
+    (tmp_path / "squeue").rename(tmp_path / "upgraded")
+    with pytest.raises(Unreachable, match="squeue is gone"):
+        jobs.list_jobs()
+    (tmp_path / "upgraded").rename(tmp_path / "squeue")
+    assert jobs.list_jobs() == []
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_runner_is_submitted_by_its_tokens_name_also_where_no_hard_links_can_be_made(
+    jobs: SlurmJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: bool
+):
+    """A file system without hard links is not to be had in every test: the refusal is a fake."""
+    job = Job(TOKEN, "s", tmp_path, "./s.sh", tmp_path, lambda _: True)
+    job.runner.parent.mkdir()
+    job.runner.write_text("the runner")
+    (tmp_path / "sbatch").write_text(f"#!/bin/sh\ncat {job.runner.with_name(TOKEN)} >{tmp_path}/read\necho 7\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    if not allowed:
+        monkeypatch.setattr(os, "link", refuse)
+    assert jobs.submit(job, []) == Accepted("7")
+    assert (tmp_path / "read").read_text() == "the runner"
+    assert os.listdir(job.runner.parent) == [job.runner.name]
+
+
+def refuse(*_: object) -> None:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
