@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -95,14 +95,26 @@ def test_the_calls_of_a_trace_are_told_apart_by_what_they_touch_and_whether_they
         '7 openat(AT_FDCWD</x>, "/s/a/a.sh", O_WRONLY|O_CREAT <unfinished ...>) = ?\n'
         "7 +++ killed by SIGKILL +++\n"
     )
-    assert read_trace(text, "7", "/s/") == [
+    calls = read_trace(text.splitlines(), ["7"], "/s/")
+    assert [call.point for call in calls] == [
         Point("openat", 1, "log", changes=False),
         Point("pwrite64", 1, "journal"),
-        Point("openat", 2, "", changes=False),
+        Point("openat", 1, "", changes=False),
         Point("symlink", 1, "claim"),
         Point("read", 1, "scheduler"),
-        Point("openat", 3, "workspace"),
+        Point("openat", 1, "workspace"),
     ]
+    assert [call.raw for call in calls if call.point.call == "openat"] == [1, 2, 3]
+
+
+def test_the_calls_of_a_tick_are_numbered_anew_after_each_of_its_effects():
+    lines = ['7 unlink("/s/a") = 0', "7 kill(7, 0) = 0", '7 unlink("/x") = 0', '7 unlink("/s/b") = 0']
+    calls = read_trace(lines, ["7"], "/s/", since=4)
+    assert [call for call in calls if call.point.touches] == [
+        (Point("unlink", 1, "workspace", since=4), 1),
+        (Point("unlink", 1, "workspace", since=5), 3),
+    ]
+    assert [call.point.when for call in calls] == [1, 1, 2]
 
 
 def test_each_thread_of_a_traced_process_counts_for_itself_and_its_children_not_at_all():
@@ -114,7 +126,7 @@ def test_each_thread_of_a_traced_process_counts_for_itself_and_its_children_not_
         "9 vfork( <unfinished ...>\n"
         '10 unlink("/s/c") = 0\n'
     )
-    points = read_trace(text, "7", "/s/")
+    points = [call.point for call in read_trace(text.splitlines(), ["7"], "/s/")]
     assert [point for point in points if point.call == "unlink"] == [Point("unlink", 1, "workspace")] * 2
     assert len(points) == 4
 
@@ -126,18 +138,40 @@ def test_all_calls_are_tried_those_that_change_something_first_and_rare_ones_a_f
         Point("write", 1, "log"),
         Point("poll", 9, "scheduler"),
     )
-    coverage.add("scene", [look, change, rare])
-    assert coverage.take(9) == ("scene", [change, rare])
+    coverage.survey("scene", [[look, change, rare], [look, change]])
+    assert coverage.take(9) == ("scene", [change])
+    assert coverage.take(9) == ("scene", [rare])
     assert coverage.take(9) == ("scene", [look])
     assert coverage.take(9) == ("", [])
-    coverage.settle("scene", [change, rare], [change], [rare])
-    coverage.settle("scene", [look], [look], [])
+    coverage.settle("scene", [change, rare], Row("x", 1, hits=[change], missed=[rare]))
+    coverage.settle("scene", [look], Row("x", 1, hits=[look]))
     for _ in range(5):
         assert coverage.take(9) == ("scene", [rare])
         assert coverage.remains
-        coverage.settle("scene", [rare], [], [rare])
+        coverage.settle("scene", [rare], Row("x", 1, missed=[rare]))
     assert not coverage.remains
-    assert coverage.cells() == {"scene": {"log": [1, 1, 1, 1], "scheduler": [0, 1, 0, 0]}}
+    assert coverage.cells() == {"scene": {"log": [1, 1, 1, 1, 0, 0], "scheduler": [0, 0, 0, 0, 0, 1]}}
+
+
+def test_a_call_without_which_a_tick_has_ended_is_one_that_ticks_make_at_times():
+    coverage = Coverage()
+    poll = Point("poll", 3, "scheduler")
+    coverage.survey("scene", [[poll]])
+    assert coverage.cells() == {"scene": {"scheduler": [0, 1, 0, 0, 0, 0]}}
+    coverage.settle("scene", [poll], Row("x", 1, missed=[poll], absent=[poll]))
+    coverage.settle("scene", [], Row("x", 2, hits=[replace(poll, number=4)]))
+    assert coverage.cells() == {"scene": {"scheduler": [0, 0, 0, 0, 1, 2]}}
+
+
+def test_a_call_is_looked_for_wherever_strace_has_counted_it():
+    coverage = Coverage()
+    coverage.survey("scene", [[Point("openat", 2, "log", when=17)], [Point("openat", 2, "log", when=19)]])
+    counted = []
+    for _ in range(3):
+        _, [point] = coverage.take(1)
+        counted.append(point.when)
+        coverage.settle("scene", [point], Row("x", 1, missed=[point]))
+    assert counted == [17, 19, 17]
 
 
 def test_a_campaign_goes_on_where_an_earlier_one_in_its_folder_has_ended(tmp_path: Path):

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 #: Calls that touch nothing outside their process: memory, signals, time, what it is itself, where it is in a file.
@@ -41,37 +43,66 @@ _TOUCHES = (
 )
 TOUCHED = (*(name for name, _ in _TOUCHES), "workspace")
 _LINE = re.compile(r"(\d+) +(\w+)\((.*)")
+_EFFECT = re.compile(r"\d+ +kill\(\d+, 0\)")
 _NEW_THREAD = re.compile(r"CLONE_THREAD.* = (\d+)$")
 _RESUMED_THREAD = re.compile(r"(\d+) +<\.\.\. clone3? resumed>.* = (\d+)$")
 
 
-class Point(NamedTuple):
-    """A moment in the life of a process: on entry to its N-th call of a kind, which `touches` something."""
+@dataclass(frozen=True)
+class Point:
+    """A moment in a tick: on entry to the N-th `call` that `touches` this, after so many effects (`since`).
+
+    `when` is its number among all calls of that name since then, which is what strace counts. That depends on what
+    else there is, such as how many processes a tick looks through; so it does not say which call it is.
+    """
 
     call: str
     number: int
     touches: str
     changes: bool = True
+    since: int = 0
+    when: int = field(default=0, compare=False)
 
 
-def read_trace(text: str, pid: str, root: str) -> list[Point]:
-    """Return the calls of one process in a trace, in order; each of its threads counts for itself."""
-    ours = threads(text, pid)
-    counts: Counter[tuple[str, str]] = Counter()
-    points = []
-    for line in text.splitlines():
+class Call(NamedTuple):
+    """A call of a trace, and its number among all of that name since the trace began."""
+
+    point: Point
+    raw: int
+
+
+def read_trace(lines: Sequence[str], tids: Iterable[str], root: str, since: int = 0) -> list[Call]:
+    """Return the calls of one process in a trace that begins after so many effects, in order; it had these threads.
+
+    Each of its threads counts for itself. After an effect, which shows as a signal 0 to itself, points count anew.
+    """
+    ours = threads(lines, tids)
+    raw: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[object, ...]] = Counter()
+    calls = []
+    for line in lines:
         found = _LINE.match(line)
-        if found and found[1] in ours:
-            counts[found[1], found[2]] += 1
-            points.append(_point(found[2], counts[found[1], found[2]], found[3], root))
-    return points
+        if not found or found[1] not in ours:
+            continue
+        thread, call, arguments = found.groups()
+        raw[thread, call] += 1
+        if _EFFECT.match(line):
+            since += 1
+            counts.clear()
+            continue
+        what, changes = _kind(call, arguments, root)
+        for key in ((thread, call), (thread, call, what, changes)):
+            counts[key] += 1
+        point = Point(call, counts[thread, call, what, changes], what, changes, since, counts[thread, call])
+        calls.append(Call(point, raw[thread, call]))
+    return calls
 
 
-def threads(text: str, pid: str) -> set[str]:
-    """Return the thread ids of a process: its children have other lines of the trace."""
-    ours = {pid}
+def threads(lines: Iterable[str], tids: Iterable[str]) -> set[str]:
+    """Return the thread ids of a process, of which it had some: its children have other lines of the trace."""
+    ours = set(tids)
     pending: set[str] = set()
-    for line in text.splitlines():
+    for line in lines:
         maker = line.split(" ", 1)[0]
         if maker in ours and "CLONE_THREAD" in line:
             made = _NEW_THREAD.search(line)
@@ -86,10 +117,11 @@ def threads(text: str, pid: str) -> set[str]:
     return ours
 
 
-def _point(call: str, number: int, arguments: str, root: str) -> Point:
+def _kind(call: str, arguments: str, root: str) -> tuple[str, bool]:
+    """Return what a call touches, and whether it changes anything."""
     what = touches(f"{call}({arguments}", root)
     looks = call in LOOKS or (call == "openat" and not re.search("O_CREAT|O_TRUNC", arguments))
-    return Point(call, number, what, changes=not looks or (what == "scheduler" and call in _MEANWHILE))
+    return what, not looks or (what == "scheduler" and call in _MEANWHILE)
 
 
 def touches(call: str, root: str) -> str:

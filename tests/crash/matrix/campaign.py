@@ -133,7 +133,7 @@ class Campaign:
             elif row.fault in self.tallies:
                 self.tallies[row.fault].add(row)
                 if row.scene:
-                    self._coverage[row.fault].settle(row.scene, (), row.hits, row.missed)
+                    self._coverage[row.fault].settle(row.scene, (), row)
 
     def _work(self, names: list[str]) -> None:
         """Make one trial after the other, each of the fault that has come least far."""
@@ -173,8 +173,8 @@ class Campaign:
     def _learn(self, row: Row) -> None:
         self._surveyed.add(row.scene)
         for name, coverage in self._coverage.items():
-            wanted = FAULTS[name].calls
-            coverage.add(row.scene, filter(wanted, row.missed) if wanted else ())
+            wanted = FAULTS[name].calls or (lambda _: False)
+            coverage.survey(row.scene, [list(filter(wanted, tick)) for tick in row.ticks])
 
     # -- one trial ---------------------------------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class Campaign:
         name = task.fault
         with self._lock:
             if task.points:
-                self._coverage[name].settle(task.scene, task.points, row.hits, row.missed)
+                self._coverage[name].settle(task.scene, task.points, row)
             with (self.folder / "rows.jsonl").open("a") as rows:
                 rows.write(json.dumps(asdict(row)) + "\n")
             tally = self.tallies.get(name) or Tally(name)
@@ -224,8 +224,9 @@ class Campaign:
 def read_row(text: str) -> Row:
     """Return what a trial has printed."""
     said: dict[str, Any] = json.loads(text)
-    for key in ("hits", "missed"):
-        said[key] = [Point(*point) for point in said[key]]
+    for key in ("hits", "missed", "absent"):
+        said[key] = [Point(**point) for point in said[key]]
+    said["ticks"] = [[Point(**point) for point in tick] for tick in said["ticks"]]
     return Row(**said)
 
 

@@ -13,6 +13,7 @@ from tests.crash.matrix import ticks
 from tests.crash.matrix.calls import Point
 from tests.crash.matrix.kills import at_every_call
 from tests.crash.matrix.scenes import Stage
+from tests.crash.matrix.ticks import Attacked
 from tests.crash.matrix.trial import Trial
 
 #: What a call says of a file system that can't be written; the others say EIO.
@@ -46,13 +47,12 @@ def log_fails(trial: Trial) -> None:
 def _fails(trial: Trial, which: str) -> None:
     note = trial.folder / "trace"
 
-    def fail(stage: Stage, point: Point) -> Point | None:
-        inject = f"{point.call}:error={_ERRORS.get(point.call, 'EIO')}:when={point.number}{which}"
-        code, calls = ticks.trace(stage.root, stage.scene.how, note, inject, f"{point.call},clone,clone3")
-        assert code in (0, WRONG, TRY_AGAIN), f"{code} after {inject}"
-        trial.details[f"exit code {code}"] += 1
-        at = [call for call in calls if (call.call, call.number) == (point.call, point.number)]
-        return at[0] if at and "(INJECTED)" in note.read_text(errors="replace") else None
+    def fail(stage: Stage, point: Point) -> Attacked:
+        inject = f"error={_ERRORS.get(point.call, 'EIO')}:when={{when}}{which}"
+        attacked = ticks.attack(stage.root, stage.scene.how, note, point, inject)
+        assert attacked.code in (0, WRONG, TRY_AGAIN), f"{attacked.code} after {point}, {inject}"
+        trial.details[f"exit code {attacked.code}"] += 1
+        return attacked if "(INJECTED)" in note.read_text(errors="replace") else attacked._replace(at=None)
 
     at_every_call(trial, fail)
 

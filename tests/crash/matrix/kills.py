@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from pathlib import Path
 
-from maestro_es.drivers.cron_tick import TRY_AGAIN
 from tests.crash.matrix import ticks
 from tests.crash.matrix.calls import Point
 from tests.crash.matrix.scenes import Stage, finish, set_up
+from tests.crash.matrix.ticks import Attacked
 from tests.crash.matrix.trial import Trial
 
 #: How many studies of a scene are looked at to find out its calls, and how many at most are made side by side.
-_SURVEYED = 2
+_SURVEYED = 4
 _STUDIES = 8
 
 
@@ -25,16 +25,15 @@ def survey(trial: Trial) -> None:
     for stage in filter(attrgetter("ready"), stages):
         code, calls = ticks.trace(stage.root, stage.scene.how, trial.folder / "trace")
         assert code == 0, code
-        trial.missed += [point for point in calls if point.touches and point not in trial.missed]
+        trial.ticks.append([call.point for call in calls if call.point.touches])
     finish(stages)
     trial.parts = stages
 
 
-def at_every_call(trial: Trial, attack: Callable[[Stage, Point], Point | None]) -> None:
+def at_every_call(trial: Trial, attack: Callable[[Stage, Point], Attacked]) -> None:
     """Attack the tick of a scene at the points that the task names, each in a study where nothing has changed yet.
 
-    `attack` returns the call that was hit. What the last attack on each study has left behind is found by ticks, what
-    the others have, by a reader of the log.
+    What the last attack on each study has left behind is found by ticks, what the others have, by a reader of the log.
     """
     points = deque(trial.task.points)
     stages = set_up(trial, trial.task.scene, min(_STUDIES, len(points)))
@@ -42,10 +41,12 @@ def at_every_call(trial: Trial, attack: Callable[[Stage, Point], Point | None]) 
         before = stage.state() if stage.scene.lasting else ""
         while points:
             point = points.popleft()
-            at = attack(stage, point)
+            code, made, at = attack(stage, point)
             if at:
                 trial.hit(f"{at.touches}: {at.call}")
                 trial.hits.append(at)
+            elif code == 0 and point not in made:
+                trial.absent.append(point)
             if at != point:
                 trial.missed.append(point)
             if not before or stage.state() != before:
@@ -57,12 +58,9 @@ def at_every_call(trial: Trial, attack: Callable[[Stage, Point], Point | None]) 
 def tick_at_every_call(trial: Trial) -> None:
     """Kill the tick of a scene at one call after the other."""
 
-    def kill(stage: Stage, point: Point) -> Point | None:
-        code, at = ticks.kill_at(stage.root, stage.scene.how, trial.folder / "trace", point)
-        assert at or code in (0, TRY_AGAIN), code
-        return at
-
-    at_every_call(trial, kill)
+    at_every_call(
+        trial, lambda stage, point: ticks.kill_at(stage.root, stage.scene.how, trial.folder / "trace", point)
+    )
 
 
 def tick_at_any_time(trial: Trial) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from maestro_es.adapters.process import session_members
 from maestro_es.core import requests
 from maestro_es.core.model import State, StepRecord
 from maestro_es.poller.open_study import OpenStudy
@@ -31,6 +32,9 @@ from tests.fakes.studies import Step
 _PATIENCE = 30.0
 #: Waiting times that make a doubt a fresh or an old one, whatever the hour.
 _NEVER, _AT_ONCE = 3600.0, 0.0
+
+#: So many processes are in the session of a local step that waits.
+_RUNNER_SHELL_AND_SLEEP = 3
 
 Wait = Iterator[None]
 
@@ -142,8 +146,8 @@ def _at_once(stage: Stage) -> Wait:
 def _rolled_back(stage: Stage) -> Wait:
     """A tick died in its first commit, when the log was written and the journal not yet emptied."""
     yield from _submissions(stage)
-    code, _ = ticks.kill_at(stage.root, stage.how, stage.folder / "note", Point("ftruncate", 1, "journal"))
-    assert code == -signal.SIGKILL
+    attacked = ticks.kill_at(stage.root, stage.how, stage.folder / "note", Point("ftruncate", 1, "journal", when=1))
+    assert attacked.at
     assert stage.journal.stat().st_size
 
 
@@ -188,9 +192,12 @@ def _timed_out(stage: Stage) -> Wait:
 
 
 def _runner_gone(stage: Stage) -> Wait:
+    """The runner of a local step is killed. What it leaves behind does nothing by itself."""
     yield from _running(stage)
     runner = int(stage.named("l1").job_id)
-    send(runner, signal.SIGKILL)
+    yield from _until(lambda: len(session_members(runner)) == _RUNNER_SHELL_AND_SLEEP)
+    for pid in session_members(runner):
+        send(pid, signal.SIGKILL if pid == runner else signal.SIGSTOP)
     yield from _until(lambda: not any(arguments(runner)))
 
 
@@ -203,14 +210,14 @@ def _cancel(stage: Stage) -> Wait:
 #: The scenes by what the tick has to do.
 SCENES = {
     "first submissions": Scene(_submissions),
-    "first submissions, by threads": Scene(_at_once, How()),
+    "first submissions, by threads": Scene(_at_once, How(effects=(("append", 1), ("script", 6), ("append", 2)))),
     "a log to be rolled back": Scene(_rolled_back, lasting=False),
     "fresh doubt": Scene(_doubt, How(threads=False, grace=_NEVER)),
     "old doubt": Scene(_doubt, How(threads=False, grace=_AT_ONCE), lasting=False),
     "nothing new": Scene(_running),
     "reports": Scene(_reports),
     "restart after a time-out": Scene(_timed_out),
-    "a local runner is gone": Scene(_runner_gone, lasting=False),
+    "a local runner is gone": Scene(_runner_gone, How(threads=False, patient=True), lasting=False),
     "cancel": Scene(_cancel, lasting=False, ends=State.CANCELLED),
     "completion": Scene(_ended),
 }

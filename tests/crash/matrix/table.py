@@ -77,26 +77,30 @@ class Results:
 def _coverage(name: str, tally: Tally) -> str:
     """Return which calls were hit: by what the tick had to do, and by what the call is about."""
     kinds = [kind for kind in TOUCHED if any(kind in row for row in tally.coverage.values())]
-    lines = [_row([f"`{name}`", *kinds, "all"]), _row(["---", *["---:"] * (len(kinds) + 1)])]
+    lines = [_row([f"`{name}`", *kinds, "all", "at times"]), _row(["---", *["---:"] * (len(kinds) + 2)])]
     total: dict[str, Cell] = {}
     for scene, row in tally.coverage.items():
         for kind, cell in row.items():
-            total[kind] = _sum([total.get(kind, [0] * 4), cell])
-        lines.append(_row([scene, *(_cell(row.get(kind)) for kind in kinds), _cell(_sum(row.values()))]))
-    lines.append(_row(["**all**", *(_cell(total.get(kind)) for kind in kinds), _cell(_sum(total.values()))]))
-    return "\n".join(lines)
+            total[kind] = _sum([total.get(kind, []), cell])
+        lines.append(_row([scene, *_cells(row, kinds)]))
+    return "\n".join([*lines, _row(["**all**", *_cells(total, kinds)])])
+
+
+def _cells(row: Mapping[str, Cell], kinds: Iterable[str]) -> list[str]:
+    """Return the cells of one scene, or of all: the last one is of calls that a tick makes only at times."""
+    both = _sum(row.values())
+    tried, known = both[4:] or (0, 0)
+    return [*(_cell(row.get(kind)) for kind in kinds), _cell(both), f"{tried}/{known}" if known else "-"]
 
 
 def _sum(cells: Iterable[Cell]) -> Cell:
-    return [sum(numbers) for numbers in zip(*cells, strict=True)]
+    return [sum(numbers) for numbers in zip(*filter(None, cells), strict=True)]
 
 
 def _cell(cell: Cell | None) -> str:
     """Return how many calls were hit of how many there are: those that change something, and those that look."""
-    if not cell:
-        return "-"
-    changes, looks = (f"{cell[n]}/{cell[n + 1]}" if cell[n + 1] else "" for n in (0, 2))
-    return " + ".join(filter(None, (changes and f"**{changes}**", looks)))
+    changes, looks = (f"{cell[n]}/{cell[n + 1]}" if cell and cell[n + 1] else "" for n in (0, 2))
+    return " + ".join(filter(None, (changes and f"**{changes}**", looks))) or "-"
 
 
 def _row(cells: Any) -> str:

@@ -8,6 +8,7 @@ is a tick whose end by SIGKILL was seen.
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401 - else it is each tick that loads it, and its calls are counted
 import contextlib
 import ctypes
 import os
@@ -16,24 +17,31 @@ import subprocess
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import maestro_es.adapters.slurm  # noqa: F401 - likewise
 from maestro_es.adapters.process import Host
 from maestro_es.drivers.cron_tick import TRY_AGAIN, tick_studies
 from maestro_es.errors import ConcurrentAppend, Unreachable
 from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context, OpenStudy, make_adapters
 from maestro_es.poller.tick import tick
-from tests.crash.matrix.calls import HARMLESS, Point, read_trace
+from tests.crash.matrix.calls import HARMLESS, Call, Point, read_trace
 
 #: Seconds without a trace after which an attempt is given up. Nothing but waiting depends on it.
 GRACE = 0.5
 
 #: For strace: all calls that may matter.
 EVERYTHING = f"!{','.join(HARMLESS)}"
+#: For strace: the threads of a tick, too, and what it starts until that runs its own program.
+_THREADS = ("-f", "-b", "execve")
+
+#: Seconds after which a process that was killed is gone, also on a busy machine.
+_MOMENT = 0.2
 
 #: The exit code of a tick that lost against another one.
 LOST_RACE = 76
@@ -45,7 +53,9 @@ _CLONE_NEWNS, _MS_BIND = 0x20000, 0x1000
 class How:
     """How a tick is made: with the study's lock, by threads that submit side by side, on a host that was rebooted.
 
-    It freezes after an effect that has happened so often; `sabotage` breaks the program before it starts.
+    It freezes after an effect that has happened so often, or after so many of those by which its calls are numbered
+    (`since`): all, or these `effects` only, each with how often it has happened then. If it is `patient`, what it
+    has ended is gone before it looks again. `sabotage` breaks the program before it starts.
     """
 
     lock: bool = True
@@ -53,6 +63,9 @@ class How:
     boot_id: Path | None = None
     freeze_after: str = ""
     freeze_count: int = 1
+    since: int = 0
+    effects: tuple[tuple[str, int], ...] = ()
+    patient: bool = False
     grace: float = GRACE
     sabotage: Callable[[], None] | None = None
 
@@ -77,14 +90,27 @@ def start(root: Path, how: How, *, stopped: bool = False) -> int:
         os._exit(70)
 
 
-def _tick(root: Path, how: How) -> int:
-    frozen: list[str] = []
+class _Effects:
+    """What a tick has done: it freezes after an effect, or shows it in its trace."""
 
-    def after(effect: str) -> None:
-        frozen.extend([effect] if effect == how.freeze_after else ())
-        if effect == how.freeze_after and len(frozen) == how.freeze_count:
+    def __init__(self, how: How) -> None:
+        self._how = how
+        self._done: Counter[str] = Counter()
+        self._numbered = 0
+
+    def after(self, name: str) -> None:
+        self._done[name] += 1
+        effect = (name, self._done[name])
+        if self._how.patient and name == "end":
+            time.sleep(_MOMENT)
+        if effect == (self._how.freeze_after, self._how.freeze_count):
             os.kill(os.getpid(), signal.SIGSTOP)
+        if not self._how.effects or effect in self._how.effects:
+            self._numbered += 1
+            os.kill(os.getpid(), signal.SIGSTOP if self._numbered == self._how.since else 0)
 
+
+def _tick(root: Path, how: How) -> int:
     def adapters(batch: Mapping[str, Any], host: Host) -> Adapters:
         made = make_adapters(batch, host)
         made.scheduler.grace_seconds = made.local.grace_seconds = how.grace
@@ -92,7 +118,7 @@ def _tick(root: Path, how: How) -> int:
             made.scheduler.at_once = 1
         return made
 
-    context = Context(adapters=adapters, after=after)
+    context = Context(adapters=adapters, after=_Effects(how).after)
     if how.lock:
         outcome = tick_studies([root], context)
         return outcome.code
@@ -125,27 +151,52 @@ def kill(pid: int) -> bool:
     return wait(pid) == -signal.SIGKILL
 
 
-def trace(root: Path, how: How, note: Path, inject: str = "", calls: str = EVERYTHING) -> tuple[int, list[Point]]:
-    """Make a tick under a tracer that injects something. Returns how it ended, and the calls that it made."""
+def trace(root: Path, how: How, note: Path, *, calls: str = EVERYTHING, inject: str = "") -> tuple[int, list[Call]]:
+    """Make a tick under a tracer that injects something. Returns how it ended, and the calls that it made.
+
+    It is traced from its beginning, or from where `how` lets it freeze, if it comes to that.
+    """
     note.unlink(missing_ok=True)
-    pid = start(root, how, stopped=True)
-    os.waitpid(pid, os.WUNTRACED)
-    argv = ["strace", "-q", "-f", "-b", "execve", "-y", "-s", "0", "-p", str(pid), "-o", str(note)]
+    pid = start(root, how, stopped=not how.since)
+    status = os.waitpid(pid, os.WUNTRACED)[1]
+    if not os.WIFSTOPPED(status):
+        return os.waitstatus_to_exitcode(status), []
+    tids = os.listdir(f"/proc/{pid}/task")
+    argv = ["strace", "-q", *(_THREADS if how.threads else ()), "-y", "-s", "0", "-p", str(pid), "-o", str(note)]
     argv += ["-e", f"trace={calls}", *(["-e", f"inject={inject}"] if inject else [])]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         while _tracer(pid) == "0":
             time.sleep(0.001)
         os.kill(pid, signal.SIGCONT)
         code = wait(pid)
-    return code, read_trace(note.read_text(errors="replace"), str(pid), str(root))
+    lines = note.read_text(errors="replace").splitlines()
+    if not how.threads:
+        lines = [f"{pid} {line}" for line in lines]
+    return code, read_trace(lines, tids, str(root), how.since)
 
 
-def kill_at(root: Path, how: How, note: Path, point: Point) -> tuple[int, Point | None]:
-    """Make a tick that is killed at a point. Returns how it ended, and the call at which it was killed."""
-    calls = f"{point.call},clone,clone3"
-    code, made = trace(root, how, note, f"{point.call}:signal=KILL:when={point.number}", calls)
-    at = [call for call in made if (call.call, call.number) == (point.call, point.number)]
-    return code, at[0] if code == -signal.SIGKILL and at else None
+class Attacked(NamedTuple):
+    """A tick to which something was to happen: how it ended, the calls of that name that it made, and the one hit."""
+
+    code: int
+    made: list[Point]
+    at: Point | None
+
+
+def attack(root: Path, how: How, note: Path, point: Point, inject: str) -> Attacked:
+    """Make a tick to which something happens on entry to the call at a point, if it comes so far."""
+    calls = f"{point.call},clone,clone3,kill"
+    expression = f"{point.call}:{inject.format(when=point.when)}"
+    code, made = trace(root, replace(how, since=point.since), note, calls=calls, inject=expression)
+    hit = [call.point for call in made if (call.point.call, call.raw) == (point.call, point.when)]
+    return Attacked(code, [call.point for call in made], hit[0] if hit else None)
+
+
+def kill_at(root: Path, how: How, note: Path, point: Point) -> Attacked:
+    """Make a tick that is killed at a point."""
+    attacked = attack(root, how, note, point, "signal=KILL:when={when}")
+    assert attacked.code in ((-signal.SIGKILL,) if attacked.at else (0, TRY_AGAIN)), attacked.code
+    return attacked
 
 
 def _tracer(pid: int) -> str:

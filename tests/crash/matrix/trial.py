@@ -58,7 +58,8 @@ class Task:
 class Row:
     """What came of a trial: how often the fault really happened, where (details), and what became of the studies.
 
-    `hits` are the points of a scene at which it did, `missed` those where no tick came to.
+    `hits` are the points of a scene at which it did, `missed` those where it was to, and did not; `absent` are those
+    of them that the tick ended without. `ticks` are the calls of ticks to which nothing happened.
     """
 
     fault: str
@@ -70,6 +71,8 @@ class Row:
     studies: int = 1
     hits: list[Point] = field(default_factory=list)
     missed: list[Point] = field(default_factory=list)
+    absent: list[Point] = field(default_factory=list)
+    ticks: list[list[Point]] = field(default_factory=list)
     seconds: float = 0.0
     error: str = ""
 
@@ -91,6 +94,8 @@ class Trial:
         self.parts: Sequence[Trial] = [self]
         self.hits: list[Point] = []
         self.missed: list[Point] = []
+        self.absent: list[Point] = []
+        self.ticks: list[list[Point]] = []
         self.how = How()
         self.steps = thirty_steps(self.ledger, seconds=seconds, slow_on_cluster=fast)
         self._end = time.monotonic() + task.seconds
@@ -198,7 +203,7 @@ class Trial:
         """Return what is known before the study is judged."""
         return Row(
             self.task.fault, self.task.seed, self.task.scene, self.tried, dict(self.details), hits=self.hits,
-            missed=self.missed, error=error,
+            missed=self.missed, absent=self.absent, ticks=self.ticks, error=error,
         )  # fmt: skip
 
 
@@ -234,7 +239,7 @@ def main() -> None:
     """Do what standard input says."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     asked = json.load(sys.stdin)
-    asked["points"] = [Point(*point) for point in asked["points"]]
+    asked["points"] = [Point(**point) for point in asked["points"]]
     print(json.dumps(asdict(run(Path(sys.argv[1]), Task(**asked)))))  # noqa: T201 - what it is for
 
 
