@@ -41,7 +41,9 @@ _TOUCHES = (
     ("status", re.compile(r"status\.csv|\.status\.lock|last-tick")),
     ("scheduler", re.compile(r"^(vfork|clone3?|wait4|poll|pipe2|dup2|kill)\(|<pipe:|<(UNIX|socket):")),
 )
-TOUCHED = (*(name for name, _ in _TOUCHES), "workspace")
+#: The calls of sbatch itself, which has no scenes, but is one of its own.
+SBATCH = "sbatch"
+TOUCHED = (*(name for name, _ in _TOUCHES), "workspace", SBATCH)
 _LINE = re.compile(r"(\d+) +(\w+)\((.*)")
 _EFFECT = re.compile(r"\d+ +kill\(\d+, 0\)")
 _NEW_THREAD = re.compile(r"CLONE_THREAD.* = (\d+)$")

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.crash.matrix.calls import Point
+from tests.crash.matrix.calls import SBATCH, Point
 from tests.crash.matrix.coverage import Cell, Coverage
 from tests.crash.matrix.faults import FAST, FAULTS, SURVEY
 from tests.crash.matrix.scenes import SCENES
@@ -24,6 +24,9 @@ from tests.crash.matrix.trial import DEADLINE, Row, Task
 from tests.slurm.cluster import Cluster
 
 REPOSITORY = Path(__file__).parents[3]
+
+#: Where there are calls at which to be hit.
+_SCENES = (*SCENES, SBATCH)
 
 #: How many studies in a row may see nothing of their fault before it is given up.
 _IN_VAIN = 8
@@ -112,7 +115,7 @@ class Campaign:
             with ThreadPoolExecutor(self._workers + _CLUSTERS) as pool:
                 others = [pool.submit(self._work, alone) for _ in range(_CLUSTERS)]
                 if self._coverage:
-                    list(pool.map(self._survey, [scene for scene in SCENES if scene not in self._surveyed]))
+                    list(pool.map(self._survey, [scene for scene in _SCENES if scene not in self._surveyed]))
                 others += [pool.submit(self._work, shared) for _ in range(self._workers)]
                 for other in others:
                     other.result()
@@ -121,7 +124,7 @@ class Campaign:
                 cluster.stop()
         for name, coverage in self._coverage.items():
             cells = coverage.cells()
-            self.tallies[name].coverage = {scene: cells[scene] for scene in SCENES if scene in cells}
+            self.tallies[name].coverage = {scene: cells[scene] for scene in _SCENES if cells.get(scene)}
         return self.tallies
 
     def _recall(self) -> None:
@@ -161,10 +164,13 @@ class Campaign:
     def _take_points(self, name: str) -> tuple[str, list[Point]]:
         return self._coverage[name].take(self.goals[name] - self.tallies[name].tried)
 
-    def _progress(self, name: str) -> tuple[bool, float]:
-        """Return how far a fault has come, trials under way counted as successes: whether far enough, and exactly."""
+    def _progress(self, name: str) -> tuple[bool, bool, float]:
+        """Return how far a fault has come, trials under way counted as successes: whether far enough, and exactly.
+
+        Those that are tried at each call come first: there is an end to them.
+        """
         tried = self.tallies[name].tried + self._going[name]
-        return tried >= _ENOUGH, tried / self.goals[name]
+        return tried >= _ENOUGH, name not in self._coverage, tried / self.goals[name]
 
     def _survey(self, scene: str) -> None:
         """Find out which calls the tick of a scene makes."""

@@ -10,7 +10,7 @@ import time
 from maestro_es.drivers.cron_tick import TRY_AGAIN, WRONG
 from maestro_es.poller.open_study import OpenStudy
 from tests.crash.matrix import ticks
-from tests.crash.matrix.calls import Point
+from tests.crash.matrix.calls import SBATCH, Point
 from tests.crash.matrix.kills import at_every_call
 from tests.crash.matrix.scenes import Stage
 from tests.crash.matrix.ticks import Attacked
@@ -26,7 +26,7 @@ _ERRORS = {
 def changes_files(point: Point) -> bool:
     """Whether a call changes a file of the study otherwise than by writing a page, or opens the log or its journal."""
     opens = point.call == "openat" and point.touches in ("log", "journal")
-    return point.touches not in ("", "scheduler") and (point.changes or opens) and point.call != "pwrite64"
+    return point.touches not in ("", "scheduler", SBATCH) and (point.changes or opens) and point.call != "pwrite64"
 
 
 def writes_log(point: Point) -> bool:

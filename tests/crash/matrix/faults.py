@@ -43,7 +43,7 @@ SURVEY = "survey"
 FAULTS: dict[str, Fault] = {
     SURVEY: Fault("none", kills.survey, 0),
     "tick-killed": Fault("the tick is killed on entry to a system call", kills.tick_at_every_call, 5000, lanes=6,
-                         calls=lambda _: True),
+                         calls=kills.is_of_tick),
     "tick-killed-anytime": Fault("the tick is killed at a random moment", kills.tick_at_any_time, 800),
     "call-fails": Fault(
         "a call that makes, removes or syncs a file fails: no space, read-only, input/output error",
@@ -51,9 +51,10 @@ FAULTS: dict[str, Fault] = {
     ),
     "log-fails": Fault(
         "from one call on the log can't be written or synced any more: no space, input/output error",
-        disk_faults.log_fails, 400, lanes=2, calls=disk_faults.writes_log,
+        disk_faults.log_fails, 1000, lanes=2, calls=disk_faults.writes_log,
     ),
-    "sbatch-killed": Fault("sbatch is killed on entry to a system call", kills.sbatch_at_a_call, 400),
+    "sbatch-killed": Fault("sbatch is killed on entry to a system call", kills.sbatch_at_a_call, 400,
+                           calls=lambda point: not kills.is_of_tick(point)),
     "two-ticks": Fault("ticks run at once, without a lock", host_faults.ticks_at_once, 300),
     "ticks-overlap": Fault(
         "ticks are started while others go on or hang, with the lock, as cron does", host_faults.ticks_overlap, 300

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 from pathlib import Path
 
 from tests.crash.matrix import ticks
-from tests.crash.matrix.calls import Point
+from tests.crash.matrix.calls import SBATCH, Point
 from tests.crash.matrix.scenes import Stage, finish, set_up
 from tests.crash.matrix.ticks import Attacked
 from tests.crash.matrix.trial import Trial
@@ -20,7 +20,10 @@ _STUDIES = 8
 
 
 def survey(trial: Trial) -> None:
-    """Find the calls that the tick of a scene makes, and touch something of the study."""
+    """Find the calls that the tick of a scene makes, and touch something of the study; or those of sbatch."""
+    if trial.task.scene == SBATCH:
+        survey_sbatch(trial)
+        return
     stages = set_up(trial, trial.task.scene, _SURVEYED)
     for stage in filter(attrgetter("ready"), stages):
         code, calls = ticks.trace(stage.root, stage.scene.how, trial.folder / "trace")
@@ -63,6 +66,11 @@ def tick_at_every_call(trial: Trial) -> None:
     )
 
 
+def is_of_tick(point: Point) -> bool:
+    """Whether a call is one of a tick: the others are sbatch's."""
+    return point.touches != SBATCH
+
+
 def tick_at_any_time(trial: Trial) -> None:
     """Kill every tick after a random time, but let each tenth go on, and submit with threads."""
     trial.create()
@@ -80,12 +88,16 @@ def tick_at_any_time(trial: Trial) -> None:
             ended += 1
 
 
-#: Runs the real sbatch under a tracer that kills it at a point, whose file it takes away, and notes that it did.
+#: Runs the real sbatch under a tracer that notes its calls.
+_TRACED_SBATCH = f'exec strace -q -o "$here/$$.trace" -e trace="{ticks.EVERYTHING}" "$real" "$@"'
+
+#: Runs the real sbatch under a tracer that kills it at a point, whose file it takes away, and notes whether it did.
 _KILLED_SBATCH = """
 if take "$here/points"; then
     call=${found%%.*} number=${found##*.}
     strace -q -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$number "$real" "$@"
     code=$?
+    [ $code = 0 ] && echo "$call $number" >>"$here/absent"
     [ $code = 137 ] || exit $code
     echo "$call $number" >>"$here/killed"
     kill -KILL $$
@@ -93,42 +105,49 @@ fi
 exec "$real" "$@"
 """
 
+#: Where it is killed if the task does not say: before the job is, and after.
+_POINTS = [Point(call, n, SBATCH, when=n) for call in ("sendto", "recvfrom") for n in range(1, 7)]
+
+
+def survey_sbatch(trial: Trial) -> None:
+    """Find the calls of sbatch in some submissions."""
+    folder = trial.replace_sbatch(_TRACED_SBATCH)
+    stages = set_up(trial, "first submissions", _SURVEYED // 2)
+    finish(stages)
+    trial.ticks = [network_calls(note.read_text().splitlines()) for note in folder.glob("*.trace")]
+    trial.parts = stages
+
 
 def sbatch_at_a_call(trial: Trial) -> None:
     """Kill one sbatch after the other, each at another point, until there are no more."""
-    points = sbatch_points(trial)
     folder = trial.replace_sbatch(_KILLED_SBATCH)
     (folder / "points").mkdir()
-    for call, number in trial.dice.sample(points, 30):
-        (folder / "points" / f"{call}.{number}").touch()
+    points = trial.task.points or _POINTS
+    for point in points:
+        (folder / "points" / f"{point.call}.{point.when}").touch()
     trial.create()
     trial.drive()
-    killed = (folder / "killed").read_text().splitlines() if (folder / "killed").exists() else []
-    for line in killed:
-        trial.hit(line)
+    killed, absent = (_noted(folder / name) for name in ("killed", "absent"))
+    trial.hits = [point for point in points if point in killed]
+    trial.missed = [point for point in points if point not in killed]
+    trial.absent = [point for point in points if point in absent]
+    for point in trial.hits:
+        trial.hit(f"{point.touches}: {point.call}")
 
 
-def sbatch_points(trial: Trial) -> list[tuple[str, int]]:
-    """Return the calls of an sbatch from its first one to the network on."""
-    note = trial.folder / "sbatch.trace"
-    for _ in range(5):  # nothing is tested yet, and Slurm may be busy
-        done = trial.cluster.run("strace", "-q", "-o", note, "sbatch", "--output=/dev/null", "--wrap=true")
-        if done.returncode == 0:
-            break
-    assert done.returncode == 0, done.stderr
-    return network_calls(note)
+def _noted(note: Path) -> list[Point]:
+    lines = note.read_text().splitlines() if note.exists() else []
+    return [Point(call, int(number), SBATCH) for call, number in map(str.split, lines)]
 
 
-def network_calls(note: Path) -> list[tuple[str, int]]:
-    """Return the calls of a trace, with their number among those of their name, from the first socket on."""
-    counts: dict[str, int] = {}
-    found: list[tuple[str, int]] = []
-    for call in _names(note.read_text().splitlines()):
-        counts[call] = counts.get(call, 0) + 1
-        if call == "socket" or found:
-            found.append((call, counts[call]))
+def network_calls(lines: Iterable[str]) -> list[Point]:
+    """Return the calls of a trace of sbatch from the first socket on; the controller goes on by itself after each."""
+    counts: Counter[str] = Counter()
+    found: list[Point] = []
+    for line in lines:
+        call, opened, _ = line.partition("(")
+        if opened and call.isidentifier():
+            counts[call] += 1
+            if call == "socket" or found:
+                found.append(Point(call, counts[call], SBATCH, when=counts[call]))
     return found
-
-
-def _names(lines: Iterable[str]) -> list[str]:
-    return [line.partition("(")[0] for line in lines if "(" in line and line[0].isalpha() and "exit" not in line[:12]]

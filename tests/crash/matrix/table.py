@@ -83,7 +83,9 @@ def _coverage(name: str, tally: Tally) -> str:
         for kind, cell in row.items():
             total[kind] = _sum([total.get(kind, []), cell])
         lines.append(_row([scene, *_cells(row, kinds)]))
-    return "\n".join([*lines, _row(["**all**", *_cells(total, kinds)])])
+    if len(tally.coverage) > 1:
+        lines.append(_row(["**all**", *_cells(total, kinds)]))
+    return "\n".join(lines)
 
 
 def _cells(row: Mapping[str, Cell], kinds: Iterable[str]) -> list[str]:
