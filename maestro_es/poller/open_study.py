@@ -19,7 +19,15 @@ from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.core.outcomes import Outcome
-from maestro_es.errors import ConcurrentAppend, MaestroError, RequestRefused, StudyCopied, StudyError, Unreachable
+from maestro_es.errors import (
+    ConcurrentAppend,
+    LogUnavailable,
+    MaestroError,
+    RequestRefused,
+    StudyCopied,
+    StudyError,
+    Unreachable,
+)
 from maestro_es.poller import clock
 from maestro_es.poller.observe import Adapters
 from maestro_es.poller.study_dir import StudyDir
@@ -156,7 +164,8 @@ def open_as_it_is(root: Path, context: Context | None = None, *, migrate: bool =
 def study_id_at(root: Path) -> str:
     """Return the id of the study whose log lies in a directory; empty if there is none.
 
-    StudyError if there is one that can't be read now: that is no evidence that the study has moved.
+    StudyError if there is one that can't be read, LogUnavailable if it may be later: neither is evidence that the
+    study has moved.
     """
     log = StudyDir(root).log
     try:
@@ -166,6 +175,5 @@ def study_id_at(root: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except (MaestroError, OSError) as error:
-        raise StudyError(
-            f"{log}: can't be read, so nobody can tell whether this study is a copy of it ({error})"
-        ) from error
+        kind = LogUnavailable if isinstance(error, (LogUnavailable, OSError)) else StudyError
+        raise kind(f"{log}: can't be read, so nobody can tell whether this study is a copy of it ({error})") from error

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
 from maestro_es.core.model import StudyStatus
-from maestro_es.errors import MaestroError, RequestRefused
+from maestro_es.errors import DamagedLog, InvalidTransition, NotAStudy, RequestRefused
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.study_dir import STATE_DIR, StudyDir
 from maestro_es.store import registry
+
+#: A log that nobody can read, or none: what was left of a run that did not get far. One that can't be read just now,
+#: or by this version, may have jobs.
+_UNREADABLE = (DamagedLog, InvalidTransition, NotAStudy)
 
 
 def check_replaceable(root: Path) -> None:
@@ -26,8 +31,8 @@ def _check_idle(root: Path) -> None:
     try:
         with OpenStudy(root) as study:
             jobs = len(study.graph.in_flight()) if study.status is StudyStatus.RUNNING else 0
-    except MaestroError:
-        return  # a log that can't be read, or none: what was left of a run that did not get far
+    except _UNREADABLE:
+        return
     if jobs:
         raise RequestRefused(f"{root}: the study in it has {jobs} jobs; run 'maestro-es cancel {root}' first")
 
@@ -35,11 +40,8 @@ def _check_idle(root: Path) -> None:
 def remove(root: Path) -> None:
     """Throw a study directory away, after `check_replaceable`."""
     study_id = ""
-    try:
-        with OpenStudy(root) as study:
-            study_id = study.graph.study.study_id
-    except MaestroError:
-        pass
+    with contextlib.suppress(*_UNREADABLE), OpenStudy(root) as study:
+        study_id = study.graph.study.study_id
     try:
         shutil.rmtree(root)
     except OSError as error:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -120,4 +123,32 @@ def test_a_workspace_that_does_not_let_us_in_does_not_fail_its_step(study, error
     with OpenStudy(study) as opened:
         assert opened.graph.step(2).state is State.PENDING
     assert StudyDir(study).path("last").exists() is False
+    check(study)
+
+
+@pytest.mark.parametrize("error", [*ERRORS, "EIO"])
+def test_a_copy_of_a_study_that_can_not_be_read_now_is_ticked_later(study, error):
+    copy = study.with_name("copy")
+    shutil.copytree(study, copy, symlinks=True)
+    calls = "pread64,read" if error == "EIO" else "%file"
+    for words in ((copy,), ("--dry", copy)):
+        done = with_fault([study / "events.db"], calls, error, *TICK, *words)
+        assert (done.returncode, done.stdout) == (TRY_AGAIN, ""), done
+        [line] = done.stderr.splitlines()
+        assert "nobody can tell whether this study is a copy of it" in line
+    with OpenStudy(copy) as opened:
+        assert opened.graph.step(1).state is not State.FINISHED
+    check(study)
+
+
+def test_a_study_that_can_not_be_read_now_is_not_thrown_away(study):
+    again = ("-m", "maestro_es", "run", "-y", "-o", study, study.with_name("chain.yaml"))
+    done = with_fault([study / "events.db"], "pread64,read", "EIO", *again)
+    assert (done.returncode, done.stdout, "disk I/O error" in done.stderr) == (1, "", True), done
+    with contextlib.closing(sqlite3.connect(study / "events.db")) as log:
+        known = log.execute("PRAGMA user_version").fetchone()[0]
+        log.execute("PRAGMA user_version = 999")
+        done = maestro_es(*again[2:])
+        assert (done.returncode, "install that version or a later one" in done.stderr) == (1, True), done
+        log.execute(f"PRAGMA user_version = {known}")
     check(study)
