@@ -130,13 +130,16 @@ def write(lines: Iterable[str], out: BinaryIO) -> None:
 
 
 def write_file(lines: Iterable[str], path: Path) -> None:
-    """Write lines into a file that only its owner may read; it is there once it is whole."""
+    """Write lines into a file that only its owner may read; it is there once it is whole. RequestRefused if not."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(scratch, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as out:
             write(lines, out)
             os.fsync(out.fileno())
         scratch.replace(path)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+        if isinstance(error, OSError):
+            raise RequestRefused(f"{path}: can't be written: {error.strerror}; name another file") from error
         raise

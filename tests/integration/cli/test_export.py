@@ -51,6 +51,24 @@ def test_the_log_is_not_written_over(run, study):
     )
 
 
+@pytest.mark.parametrize("options", [[], ["--salvage"]])
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("nowhere/pi.jsonl", "No such file or directory"),
+        ("file/pi.jsonl", "Not a directory"),
+        ("x" * 255, "File name too long"),
+    ],
+)
+def test_a_place_where_nothing_can_be_written_is_named_as_the_user_named_it(run, study, tmp_path, options, place, why):
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    ran = run("export", *options, study, "-o", tmp_path / place)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == f"maestro-es: {tmp_path}/{place}: can't be written: {why}; name another file\n"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize("option", ["--salvage", "--"])
 def test_without_a_log_there_is_nothing_to_export(run, tmp_path, option):
     ran = run("export", option, tmp_path)
