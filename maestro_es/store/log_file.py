@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -84,6 +86,8 @@ def explain(error: Exception, path: Path) -> Exception:
     """Turn an error of SQLite into one that says what to do."""
     text = str(error)
     if isinstance(error, sqlite3.OperationalError):
+        if text.startswith(_LOCKED) and _gives_no_locks(path):
+            return LogUnavailable(f"{path}: nothing was written: {_NO_LOCKS}")
         for words, remedy in _REMEDIES.items():
             if text.startswith(words):
                 return LogUnavailable(f"{path}: nothing was written: {text}; {remedy}")
@@ -91,10 +95,27 @@ def explain(error: Exception, path: Path) -> Exception:
     return DamagedLog(f"{path}: not readable as an event log ({said}); {RESTORE}")
 
 
+def _gives_no_locks(path: Path) -> bool:
+    """Whether a file system has no locks to give (ENOLCK: NFS without its lock service): SQLite calls that locked too.
+
+    The journal is asked, which nobody locks: to close the log itself would give up the locks of this process.
+    """
+    try:
+        with Path(f"{path}-journal").open("rb") as journal:
+            fcntl.lockf(journal, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno == errno.ENOLCK
+    return False
+
+
 _MAY_WE = "see who owns the file and its directory, their modes, and whether your ticket for them is still valid"
 
+_NO_LOCKS = "the file system gives no locks; see whether its lock service runs, and try again"
+
+_LOCKED = "database is locked"
+
 _REMEDIES = {
-    "database is locked": f"another process has held it for {_BUSY_SECONDS:.0f} s, try again",
+    _LOCKED: f"another process has held it for {_BUSY_SECONDS:.0f} s, try again",
     "attempt to write a readonly database": _MAY_WE,
     "unable to open database file": _MAY_WE,
     "database or disk is full": "make room and try again",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +59,34 @@ def test_a_log_that_can_not_be_locked_is_neither_read_nor_written(bench: Bench):
     assert "mounted with locks" in done.stderr
     with bench.open() as study:
         assert study.log.head == before
+
+
+IMPATIENT = """
+import sys
+from maestro_es.cli.main import main
+from maestro_es.store import log_file
+log_file._BUSY_SECONDS = 0.1
+sys.argv[1:] = ["tick", sys.argv[1]]
+main()
+"""
+
+
+def test_a_lock_service_that_does_not_run_is_not_taken_for_another_process(bench: Bench):
+    bench.create(Step("a", bench.sign))
+    bench.finish()
+    log = bench.dir.log
+    done = with_fault([log, log.with_name(f"{log.name}-journal")], "fcntl", "ENOLCK", "-c", IMPATIENT, bench.root)
+    assert (done.returncode, done.stdout) == (75, "")
+    assert done.stderr == (
+        f"maestro-es: {log}: nothing was written: the file system gives no locks; "
+        "see whether its lock service runs, and try again\n"
+    )
+    with contextlib.closing(sqlite3.connect(log)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        words = [sys.executable, "-c", IMPATIENT, str(bench.root)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (75, "")
+    assert "another process has held it" in done.stderr
 
 
 def test_a_lock_that_is_held_is_left_to_its_holder(tmp_path: Path):
