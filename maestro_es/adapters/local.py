@@ -2,7 +2,8 @@
 
 A job's id is the runner's process id. The host and its boot id are recorded beside it, and the token is among the
 runner's arguments: together they are an identity. Only the host itself can say whether a process runs, so for one of
-another host there is no answer.
+another host there is no answer; nor is there one for a process of a container of this host that has process ids of its
+own, or of the host if we are in the container. Its PID namespace stands behind the boot id: ``BOOT/NAMESPACE``.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class LocalAdapter:
     def __init__(self, batch: Mapping[str, Any], host: process.Host) -> None:
         self._shell = batch.get("shell") or "/bin/bash"
         self._host = host
+        self._instance = "/".join(filter(None, (host.boot_id, process.pid_namespace())))
         self._environment = dict(os.environ)
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
@@ -70,14 +72,14 @@ class LocalAdapter:
             message = f"the runner {job.runner} can't be started: {error.strerror}"
             return InDoubt(message) if error.errno in _PASSING else Unwritable(message)
         try:
-            if not job.claim(f"{pid} {host.name} {host.boot_id} {pid}"):
+            if not job.claim(f"{pid} {host.name} {self._instance} {pid}"):
                 return InDoubt("another process holds the claim")
             os.write(gate, b"go\n")
         except OSError as error:
             return InDoubt(f"the claim can't be made: {error.strerror}")
         finally:
             os.close(gate)
-        return Accepted(str(pid), host.name, host.boot_id)
+        return Accepted(str(pid), host.name, self._instance)
 
     def facts(self) -> dict[str, str]:
         return {}
@@ -105,14 +107,16 @@ class LocalAdapter:
                 seen[step.token] = found
         return seen
 
-    def _look(self, token: str, job_id: str, host: str, boot_id: str) -> Seen | None:
+    def _look(self, token: str, job_id: str, host: str, instance: str) -> Seen | None:
         if host != self._host.name:
             return None
-        if boot_id != self._host.boot_id:
-            return Seen(JobState.GONE, "lost: the host was rebooted", None, job_id, host, boot_id)
+        if instance.partition("/")[0] != self._host.boot_id:
+            return Seen(JobState.GONE, "lost: the host was rebooted", None, job_id, host, instance)
+        if instance != self._instance:
+            return None
         if process.is_running(int(job_id), token):
-            return Seen(JobState.RUNNING, f"process {job_id} runs", None, job_id, host, boot_id)
-        return Seen(JobState.GONE, f"process {job_id} is gone", None, job_id, host, boot_id)
+            return Seen(JobState.RUNNING, f"process {job_id} runs", None, job_id, host, instance)
+        return Seen(JobState.GONE, f"process {job_id} is gone", None, job_id, host, instance)
 
     def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:  # noqa: ARG002 - protocol
         """Remember nothing: there are no accounts."""
@@ -126,7 +130,7 @@ class LocalAdapter:
                 if word in runners:
                     pid = str(running.pid)
                     says = f"process {pid} runs"
-                    found[token] = Seen(JobState.RUNNING, says, None, pid, self._host.name, self._host.boot_id)
+                    found[token] = Seen(JobState.RUNNING, says, None, pid, self._host.name, self._instance)
         return found
 
     def remains(self, step: StepRecord) -> bool:
@@ -166,4 +170,4 @@ class LocalAdapter:
         return members if ours and int(step.job_id) not in members else []
 
     def _is_here(self, step: StepRecord) -> bool:
-        return (step.job_host, step.job_instance) == (self._host.name, self._host.boot_id)
+        return (step.job_host, step.job_instance) == (self._host.name, self._instance)

@@ -51,6 +51,19 @@ def this_host() -> Host:
     return Host(os.uname().nodename, _boot_id(), cores)
 
 
+#: The inode of the first PID namespace of a host: PROC_PID_INIT_INO in Linux's source.
+_FIRST_NAMESPACE = 0xEFFFFFFC
+
+
+def pid_namespace() -> str:
+    """Return what tells our process ids from those of a container of this host, or of the host itself: there empty."""
+    try:
+        inode = os.stat(_PROC / "self/ns/pid").st_ino
+    except OSError:
+        return ""
+    return "" if inode == _FIRST_NAMESPACE else str(inode)
+
+
 def _boot_id() -> str:
     try:
         return (_PROC / "sys/kernel/random/boot_id").read_text().strip()

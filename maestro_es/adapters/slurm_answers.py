@@ -26,6 +26,10 @@ ACCOUNTS_FORMAT = "JobIDRaw,State,ExitCode,SubmitLine"
 #: How many columns both have.
 COLUMNS = 4
 
+#: How their headers begin. An answer without one is none: a site may have put something in the place of a command,
+#: which may end with 0 and have printed nothing, or a word of welcome.
+QUEUE_HEADER, ACCOUNTS_HEADER = "JOBID|", "JobIDRaw|"
+
 #: What a study keeps of ``scontrol show config``, each for a rule of ours that has a use for it.
 FACTS = ("AccountingStorageType", "ClusterName", "MinJobAge", "SLURM_VERSION")
 
@@ -116,11 +120,11 @@ _FACT = re.compile(r"(\w+)\s*=\s*(.*?)\s*")
 
 
 def read_submission(done: process.Completed) -> Outcome:
-    """Return what came of ``sbatch --parsable``."""
+    """Return what came of ``sbatch --parsable``; a site may print other lines around the id."""
     said = " ".join(done.err.split())
-    found = _JOB_ID.fullmatch(done.out)
-    if done.code == 0 and found:
-        return Accepted(found[1])
+    found = [match for match in map(_JOB_ID.fullmatch, done.out.splitlines()) if match]
+    if done.code == 0 and len(found) == 1:
+        return Accepted(found[0][1])
     if done.out.strip():  # with an id in its answer something may be queued, whatever else it says
         return InDoubt(said or f"sbatch ended with {done.code} and printed {done.out!r}")
     if done.code < 0 and RETRYING in said:
@@ -141,20 +145,20 @@ def is_silent(said: str) -> bool:
     return any(words in said for words in _SILENT)
 
 
-def is_answer(text: str, columns: int) -> bool:
-    """Whether a command has printed nothing, or a list: not cut off, and some line of it has all columns."""
-    return not text or (text.endswith("\n") and any(line.count("|") >= columns - 1 for line in text.splitlines()))
+def is_answer(text: str, header: str) -> bool:
+    """Whether a command has printed a list, perhaps an empty one: with its header, and not cut off."""
+    return text.endswith("\n") and any(line.startswith(header) for line in text.splitlines())
 
 
 def read_queue(text: str) -> list[Queued]:
     """Return the jobs that ``squeue`` with our format has printed.
 
-    A line that is none is left out: the command of another job may have several lines.
+    A line that is none is left out: the header, and the command of another job may have several lines.
     """
     rows = []
     for line in text.splitlines():
         parts = line.split("|", COLUMNS - 1)
-        if len(parts) == COLUMNS:
+        if len(parts) == COLUMNS and not line.startswith(QUEUE_HEADER):
             job_id, state, reason, command = parts
             word, _, nodes = state.partition(" ")
             words = word if reason in {"", "None"} else f"{word} ({reason})"

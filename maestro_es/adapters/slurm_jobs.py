@@ -20,9 +20,10 @@ from maestro_es.adapters.base import Job, Queued, Seen
 from maestro_es.adapters.imported import imported, runs_script_of
 from maestro_es.adapters.slurm_answers import (
     ACCOUNTS_FORMAT,
-    COLUMNS,
+    ACCOUNTS_HEADER,
     LIVE,
     QUEUE_FORMAT,
+    QUEUE_HEADER,
     RESTARTS_FORMAT,
     RETRYING,
     believed,
@@ -114,10 +115,10 @@ class SlurmJobs:
 
     def list_jobs(self) -> list[Queued]:
         """Return all jobs of this user that the controller knows, with one query."""
-        done = self._run("squeue", "--me", "--states=all", "--noheader", f"--format={QUEUE_FORMAT}")
+        done = self._run("squeue", "--me", "--states=all", f"--format={QUEUE_FORMAT}")
         if done.code:
             raise Unreachable(f"squeue: {' '.join(done.err.split())}")
-        return read_queue(_answer("squeue", done.out))
+        return read_queue(_answer("squeue", done.out, QUEUE_HEADER))
 
     def look(self, steps: Sequence[StepRecord], listed: Sequence[Queued] | None = None) -> dict[str, Seen]:
         """Return what the queue says of these attempts; GONE for those it does not know.
@@ -146,11 +147,12 @@ class SlurmJobs:
         if not ids:
             return {}
         since = _time(min(map(_asked_at, steps)))
-        options = ("-X", "-n", "-P", "-D", "-S", since, "-o", ACCOUNTS_FORMAT, "-j", ids)
+        options = ("-X", "-P", "-D", "-S", since, "-o", ACCOUNTS_FORMAT, "-j", ids)
         done = self._run("sacct", *options, timeout=_ACCOUNTS_TIMEOUT, zone="UTC0")
         if done.code and not any(words in done.err for words in _NO_ACCOUNTS):
             raise Unreachable(f"sacct: {' '.join(done.err.split())}")
-        found = read_accounts(_answer("sacct", done.out), [step.token for step in steps], imported(steps))
+        listed = "" if done.code else _answer("sacct", done.out, ACCOUNTS_HEADER)
+        found = read_accounts(listed, [step.token for step in steps], imported(steps))
         return {step.token: found.get(step.token, Seen(JobState.GONE, "not in the accounts")) for step in steps}
 
     def ending(self, steps: Sequence[StepRecord]) -> list[list[str]]:
@@ -195,18 +197,19 @@ class SlurmJobs:
             raise Unreachable(f"{path} is gone") from None
 
     def _path(self, command: str) -> str:
-        """Return where a command is; looked for once."""
+        """Return where a command is; looked for once, and where a tick finds it if it has moved since."""
         if command not in self._paths:
-            path = shutil.which(command, path=self._environment.get("PATH"))
+            recorded = self._environment.get("PATH")
+            path = shutil.which(command, path=recorded) or shutil.which(command)
             if path is None:
-                raise Unreachable(f"{command} is not found in PATH={self._environment.get('PATH')}")
+                raise Unreachable(f"{command} is not found in PATH={recorded}, nor on that of this tick")
             self._paths[command] = path
         return self._paths[command]
 
 
-def _answer(command: str, text: str) -> str:
+def _answer(command: str, text: str, header: str) -> str:
     """Return what a command has printed. Unreachable if it is no list of jobs, or the beginning of one only."""
-    if not is_answer(text, COLUMNS):
+    if not is_answer(text, header):
         raise Unreachable(f"{command}: its answer can't be read, or was cut off; it ends with {text[-_SAID:]!r}")
     return text
 

@@ -145,13 +145,21 @@ class OpenStudy:
 def relocation(study: StudyDir, graph: Graph) -> list[Draft]:
     """Return what is to be noted if a study is not where its log says. A copy must not touch the other's jobs."""
     before, here = graph.study.root, str(study.root)
-    if before == here or os.path.realpath(before) == os.path.realpath(here):
+    if before == here or _is_same(before, here):
         return []
     if study_id_at(Path(before)) == graph.study.study_id:
         raise StudyCopied(
             f"{here}: a copy of {before}, whose log is still there; work on that one, or move it away first"
         )
     return [(None, e.StudyRelocated(before=before, after=here))]
+
+
+def _is_same(before: str, here: str) -> bool:
+    """Whether two paths lead to one directory: by a symbolic link, or as it is mounted at two places."""
+    try:
+        return os.path.samefile(before, here)
+    except OSError:
+        return False
 
 
 def open_as_it_is(root: Path, context: Context | None = None, *, migrate: bool = True) -> StudyLog:

@@ -20,18 +20,19 @@ STEP = StepRecord(
     number=1, name="s", template="s", params=(), workspace="s", workspaces={}, scheduled=True, row=1, restart_limit=1,
     token=TOKEN, job_id="7", phase=Phase.SUBMITTED, requested_at=1_800_000_000_000_000,
 )  # fmt: skip
+QUEUE, ACCOUNTS = "JOBID|STATE NODELIST|REASON|COMMAND\n", "JobIDRaw|State|ExitCode|SubmitLine\n"
 LINE = f"7|RUNNING n1|None|/study/runner.sh {TOKEN} /w"
 
-Says = Callable[[str], None]
+Says = Callable[..., None]
 
 
 @pytest.fixture
 def says(tmp_path: Path) -> Says:
-    """Let squeue and sacct print a text, and end with 0."""
+    """Let squeue and sacct print a text below their headers, or without them, and end with 0."""
 
-    def replace(text: str) -> None:
-        for name in ("squeue", "sacct"):
-            (tmp_path / f"{name}.out").write_text(text)
+    def replace(text: str, *, headers: bool = True) -> None:
+        for name, header in (("squeue", QUEUE), ("sacct", ACCOUNTS)):
+            (tmp_path / f"{name}.out").write_text(header * headers + text)
             (tmp_path / name).write_text(f"#!/bin/sh\nexec cat '{tmp_path}/{name}.out'\n")
             (tmp_path / name).chmod(0o755)
 
@@ -50,20 +51,42 @@ def test_a_whole_answer_tells_of_the_job(says: Says, jobs: SlurmJobs):
     assert jobs.recall([STEP])[TOKEN].state is JobState.RUNNING
 
 
-@pytest.mark.parametrize("text", [LINE[:20], LINE[:-9], f"{LINE}\n8|PEND", "\0\xff\n", "Internal error, try again\n"])
-def test_an_answer_that_was_cut_off_or_is_garbage_tells_nothing(says: Says, jobs: SlurmJobs, text: str):
-    says(text)
+@pytest.mark.parametrize(
+    ("text", "headers"),
+    [
+        (LINE[:20], True),
+        (LINE[:-9], True),
+        (f"{LINE}\n8|PEND", True),
+        ("\0\xff\n", False),
+        ("Internal error, try again\n", False),
+        ("", False),
+    ],
+)
+def test_an_answer_that_was_cut_off_or_is_garbage_tells_nothing(says: Says, jobs: SlurmJobs, text: str, headers: bool):
+    says(text, headers=headers)
     with pytest.raises(Unreachable, match="squeue: its answer can't be read, or was cut off"):
         jobs.look([STEP])
     with pytest.raises(Unreachable, match="sacct: its answer can't be read, or was cut off"):
         jobs.recall([STEP])
 
 
-def test_of_an_empty_answer_the_job_is_gone(says: Says, jobs: SlurmJobs):
+def test_of_an_answer_that_lists_no_jobs_the_job_is_gone(says: Says, jobs: SlurmJobs):
     """What comes of that is another question: a job is missed for a while before it is given up."""
-    says("")
+    says("", headers=True)
     assert jobs.look([STEP])[TOKEN].state is JobState.GONE
     assert jobs.recall([STEP])[TOKEN].state is JobState.GONE
+
+
+def test_commands_that_have_moved_since_the_study_was_created_are_found_where_a_tick_finds_them(
+    says: Says, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    says(f"{LINE}\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "before").mkdir()
+    (tmp_path / "before/cat").symlink_to("/bin/cat")
+    jobs = SlurmJobs({"PATH": f"{tmp_path}/before"})
+
+    assert jobs.look([STEP])[TOKEN].state is JobState.RUNNING
 
 
 def test_accounts_that_keep_no_commands_know_of_no_job(says: Says, jobs: SlurmJobs, tmp_path: Path):

@@ -42,7 +42,7 @@ study:
 #: They do what Maestro asks of them: hand out numbers, and list what the test says.
 PROGRAMS = {
     "sbatch": 'echo x >>"$QUEUE/count"; n=$(wc -l <"$QUEUE/count"); echo "$n $3" >>"$QUEUE/jobs"; echo "job $n"',
-    "squeue": 'echo "JOBID NAME USER ST"; cat "$QUEUE/list"',
+    "squeue": 'echo "JOBID|STATE NODELIST|REASON|COMMAND"; cat "$QUEUE/list"',
     "sacct": "exit 1",
 }
 

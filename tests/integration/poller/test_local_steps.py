@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Cause, Phase, Settings, State, StepRecord, StudyStatus
 from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context
+from tests.fakes.faults import leave_out
 from tests.fakes.processes import running_under, send, wait_for
 from tests.fakes.studies import Bench, Step
 
@@ -295,6 +298,21 @@ def test_the_process_of_a_step_has_no_terminal_and_no_input(bench: Bench):
     assert (bench.root / "a/input").read_text() == ""
     assert (bench.root / "a/terminal").read_text() == "not a tty\n"
     assert (bench.root / "a/session").read_text().strip() == bench.step("a").job_id
+
+
+def test_a_step_whose_process_a_container_does_not_see_is_waited_for(bench: Bench):
+    inside = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
+        leave_out("no namespaces can be made")
+    bench.create(Step("a", f"{bench.sign}; until [ -e '{bench.root}/go' ]; do sleep 0.01; done"))
+    bench.tick()
+    wait_for(bench.signed)
+    subprocess.run([*inside, sys.executable, "-m", "maestro_es", "tick", str(bench.root)], check=True)
+    assert (bench.step("a").phase, bench.step("a").attempt) == (Phase.SUBMITTED, 1)
+
+    (bench.root / "go").touch()
+    assert bench.finish() is StudyStatus.FINISHED
+    assert len(bench.signed()) == 1
 
 
 def test_a_step_of_another_host_is_waited_for(bench: Bench):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import StudyCopied, StudyError
+from tests.fakes.faults import leave_out
 from tests.fakes.processes import running_under, wait_for
 from tests.fakes.studies import Bench, Step
 
@@ -61,6 +63,21 @@ def test_a_symbolic_link_to_a_study_is_the_study(bench: Bench):
 
     assert Bench(link).finish() is StudyStatus.FINISHED
     assert bench.events(e.StudyRelocated) == []
+
+
+def test_a_study_that_is_mounted_at_two_places_is_no_copy(bench: Bench):
+    half_done(bench)
+    other = Bench(bench.root.with_name("mounted"))
+    other.root.mkdir()
+    if subprocess.run(
+        ["mount", "--bind", str(bench.root), str(other.root)], capture_output=True, check=False
+    ).returncode:
+        leave_out("nothing can be mounted")
+    try:
+        assert other.finish() is StudyStatus.FINISHED
+        assert len(bench.signed()) == 2
+    finally:
+        subprocess.run(["umount", "-l", str(other.root)], check=True)
 
 
 def test_a_copy_is_refused_and_neither_is_touched(bench: Bench):

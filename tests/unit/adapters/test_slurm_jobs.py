@@ -6,6 +6,7 @@ import pytest
 
 from maestro_es.adapters.process import Completed
 from maestro_es.adapters.slurm_answers import (
+    QUEUE_HEADER,
     believed,
     cancelled_after,
     forgets_within,
@@ -23,6 +24,7 @@ from maestro_es.adapters.slurm_jobs import slurm_environment
 from maestro_es.core.model import JobState
 from maestro_es.core.outcomes import Accepted, Full, InDoubt, Rejected
 
+HEADER = "JOBID|STATE NODELIST|REASON|COMMAND\n"
 REFUSED = "sbatch: error: Batch job submission failed: Invalid partition name specified"
 LIMIT = (
     "sbatch: error: {}\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit "
@@ -33,7 +35,15 @@ LATE = "sbatch: error: Batch job submission failed: Socket timed out on send/rec
 CRASHED = "sbatch: error: Batch job submission failed: Transport endpoint is not connected"
 
 
-@pytest.mark.parametrize(("out", "job_id"), [("17\n", "17"), ("17;cluster\n", "17")])
+@pytest.mark.parametrize(
+    ("out", "job_id"),
+    [
+        ("17\n", "17"),
+        ("17;cluster\n", "17"),
+        ("*** Welcome ***\nYour quota: 5% used\n17\n", "17"),
+        ("17\nsbatch: wrapped\n", "17"),
+    ],
+)
 def test_an_id_is_an_accepted_job(out, job_id):
     assert read_submission(Completed(0, out, "")) == Accepted(job_id)
 
@@ -122,7 +132,7 @@ def test_a_command_that_was_ended_when_it_began_to_try_again_and_again_has_found
         (0, "", ""),
         (0, "Submitted batch job\n", ""),
         (0, "17 18\n", ""),
-        (0, "17\nsbatch: wrapped\n", ""),
+        (0, "17\n18\n", ""),
         (1, "17\n", ""),
         (1, "17\n", REFUSED),
         (255, "17\n", "sbatch: error: Invalid --time specification"),
@@ -170,19 +180,24 @@ def test_each_word_of_slurm_is_a_state_and_a_new_one_is_watched(word, state):
 @pytest.mark.parametrize(
     ("text", "whole"),
     [
-        ("", True),
-        ("7|RUNNING n1|None|/r.sh TOKEN\n", True),
-        ("7|RUNNING n1|None|/r.sh a\nb TOKEN\n", True),  # an argument with a line break
-        ("Welcome to the cluster\n7|RUNNING n1|None|/r.sh TOKEN\n", True),
-        ("7|RUNNING n1|None|/r.sh TOKEN\n8|RUNN", False),
-        ("7|RUNNING n1|None|/r.sh TOK", False),
+        (HEADER, True),
+        (f"{HEADER}7|RUNNING n1|None|/r.sh TOKEN\n", True),
+        (f"{HEADER}7|RUNNING n1|None|/r.sh a\nb TOKEN\n", True),  # an argument with a line break
+        (f"Welcome to the cluster\n{HEADER}7|RUNNING n1|None|/r.sh TOKEN\n", True),
+        (f"Welcome to the cluster\n{HEADER}", True),
+        (f"{HEADER}7|RUNNING n1|None|/r.sh TOKEN\n8|RUNN", False),
+        (f"{HEADER}7|RUNNING n1|None|/r.sh TOK", False),
+        (HEADER[:-1], False),
+        ("7|RUNNING n1|None|/r.sh TOKEN\n", False),
+        ("Welcome to the cluster\n", False),
+        ("", False),
         ("slurm_load_jobs error: Unable to contact slurm controller\n", False),
         ("\n", False),
         ("<html>|</html>\n", False),
     ],
 )
 def test_an_answer_that_was_cut_off_or_is_no_list_is_none(text, whole):
-    assert is_answer(text, 4) is whole
+    assert is_answer(text, QUEUE_HEADER) is whole
 
 
 @pytest.mark.parametrize(
@@ -200,7 +215,7 @@ def test_a_token_is_found_in_whatever_is_shown_of_a_command(command):
 
 
 def test_a_queue_is_read_with_reasons_and_whatever_a_path_holds():
-    text = "7|PENDING|Resources|/a|b/runner.sh t-1 /w\n8|RUNNING|None|/x/runner.sh t-2 /w\n\ngarbage\n"
+    text = f"{HEADER}7|PENDING|Resources|/a|b/runner.sh t-1 /w\n8|RUNNING|None|/x/runner.sh t-2 /w\n\ngarbage\n"
     waiting, running = read_queue(text)
     assert (waiting.job_id, waiting.words, waiting.command) == ("7", "PENDING (Resources)", "/a|b/runner.sh t-1 /w")
     assert (running.state, running.words) == (JobState.RUNNING, "RUNNING")
