@@ -7,20 +7,18 @@ events. So the cost of a tick follows what changes, not the size of the study.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from maestro_es.core.events import StepTemplateAdded
-from maestro_es.core.model import RELEASED, Cause, Param, Phase, State, StepRecord, StudyRecord, SubmissionKind
+from maestro_es.core.model import RELEASED, Param, StepRecord, StudyRecord
 from maestro_es.core.reducer import REDUCER_VERSION
 from maestro_es.errors import DamagedLog
 from maestro_es.store.log_file import explain
-
-#: The columns of the table `step`: the fields of the record, by the same names.
-FIELDS = StepRecord.__struct_fields__
+from maestro_es.store.step_rows import FIELDS, as_json, damaged, from_row, params_of, template_of, to_row
 
 _INSERT = f"INSERT INTO step ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))})"
 _UPDATE = f"UPDATE step SET {', '.join(f'{name} = ?' for name in FIELDS[1:])} WHERE number = ?"
@@ -29,63 +27,13 @@ _SELECT = f"SELECT {', '.join(FIELDS)} FROM step"
 #: How many loaded records are kept after a flush.
 _KEEP = 50_000
 
-_params = msgspec.json.Decoder(tuple[Param, ...])
-_workspaces = msgspec.json.Decoder(dict[str, str])
 _study = msgspec.json.Decoder(StudyRecord)
-_template = msgspec.json.Decoder(StepTemplateAdded)
 
 
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+class NoSuchStep(DamagedLog, KeyError):
+    """There is no step of that number: a KeyError to who asked for any, else another hand has changed a table."""
 
-
-_ENCODERS: dict[str, Callable[[Any], Any]] = {
-    "params": _json,
-    "workspaces": _json,
-    "scheduled": int,
-    "cancelling": int,
-    "held": int,
-    "skipped": int,
-    "state": lambda state: state.name,
-    "phase": int,
-    "kind": lambda kind: kind.value,
-    "cause": lambda cause: cause and cause.value,
-}
-_DECODERS: dict[str, Callable[[Any], Any]] = {
-    "params": _params.decode,
-    "workspaces": _workspaces.decode,
-    "scheduled": bool,
-    "cancelling": bool,
-    "held": bool,
-    "skipped": bool,
-    "state": State.__members__.__getitem__,
-    "phase": Phase,
-    "kind": SubmissionKind,
-    "cause": lambda cause: cause and Cause(cause),
-}
-_ENCODED = [(index, _ENCODERS[name]) for index, name in enumerate(FIELDS) if name in _ENCODERS]
-_DECODED = [(index, _DECODERS[name]) for index, name in enumerate(FIELDS) if name in _DECODERS]
-
-
-def to_row(record: StepRecord) -> list[Any]:
-    """Return the columns of a record."""
-    row = list(msgspec.structs.astuple(record))
-    for index, encode in _ENCODED:
-        row[index] = encode(row[index])
-    return row
-
-
-def from_row(row: Iterable[Any]) -> StepRecord:
-    """Return the record of a row; DamagedLog if the row was not written by `to_row`."""
-    values = list(row)
-    try:
-        for index, decode in _DECODED:
-            values[index] = decode(values[index])
-    except (KeyError, ValueError, TypeError, msgspec.DecodeError) as error:
-        raise DamagedLog(
-            f"the projection of step {values[0]} is damaged ({error}): run 'maestro-es rebuild'"
-        ) from None
-    return StepRecord(*values)
+    __str__ = Exception.__str__
 
 
 class ProjectedGraph:
@@ -138,7 +86,7 @@ class ProjectedGraph:
         self._connection.execute(
             "INSERT OR REPLACE INTO projection (id, applied_seq, reducer_version, host, boot_id, study)"
             " VALUES (1, ?, ?, ?, ?, ?)",
-            (applied_seq, REDUCER_VERSION, self._host, self._boot_id, _json(self.study)),
+            (applied_seq, REDUCER_VERSION, self._host, self._boot_id, as_json(self.study)),
         )
         if len(self._records) > _KEEP:
             self._records.clear()
@@ -156,7 +104,7 @@ class ProjectedGraph:
 
     def _write_structure(self) -> None:
         """Write new templates, edges and funnels: all that a query about these must see."""
-        templates = [(template.name, _json(template)) for template in self._new_templates]
+        templates = [(template.name, as_json(template)) for template in self._new_templates]
         self._execute("INSERT INTO template (name, data, unfinished) VALUES (?, ?, 0)", templates)
         self._execute("INSERT INTO edge (parent, child) VALUES (?, ?)", self._edges)
         self._execute("INSERT OR IGNORE INTO funnel (template, child) VALUES (?, ?)", self._funnel_rows)
@@ -204,7 +152,8 @@ class ProjectedGraph:
             return record
         found = self._load("WHERE number = ?", number)  # one that was changed is in memory
         if not found:
-            raise KeyError(number)
+            kind = DamagedLog if number in range(1, self.study.steps + 1) else NoSuchStep
+            raise kind(f"{self._path}: the projection has no step {number}: run 'maestro-es rebuild'")
         return found[0]
 
     def number_of(self, name: str) -> int | None:
@@ -225,7 +174,7 @@ class ProjectedGraph:
         """Yield number and parameters of all steps, without the rest of them."""
         self._write()
         for number, params in self._rows("SELECT number, params FROM step ORDER BY number"):
-            yield number, _params.decode(params)
+            yield number, params_of(number, params)
 
     def save(self, record: StepRecord) -> None:
         self._records[record.number] = record
@@ -248,9 +197,9 @@ class ProjectedGraph:
         template = self._template_cache.get(name)
         if template is None:
             found = self._column("SELECT data FROM template WHERE name = ?", name)
-            if not found:
+            if not found and not self.instances(name):
                 raise KeyError(name)
-            template = self._template_cache[name] = _template.decode(found[0])
+            template = self._template_cache[name] = template_of(name, found)
         return template
 
     def unfinished(self, template: str) -> int:
@@ -258,7 +207,10 @@ class ProjectedGraph:
             return self._unfinished[template]
         query = "SELECT unfinished FROM template WHERE name = ?"
         rows = self._rows(query, template)
-        return rows[0][0] if rows else 0
+        count = rows[0][0] if rows else 0
+        if not isinstance(count, int):
+            raise damaged(f"of template {template!r}", f"{count!r} of its steps are unfinished")
+        return count
 
     def unfinished_steps(self, template: str, limit: int) -> list[StepRecord]:
         states = ", ".join(f"'{state.name}'" for state in RELEASED)

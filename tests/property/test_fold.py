@@ -14,7 +14,7 @@ from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import Phase, State
 from maestro_es.core.reducer import apply
-from maestro_es.store.projection import FIELDS
+from maestro_es.store.step_rows import FIELDS
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import verify
 from tests.integration.store.logs import IDENTITY, Clock, create, reopen, same, tables

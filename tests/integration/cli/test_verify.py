@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
+
+import pytest
 
 from tests.integration.store.logs import meddle
 
@@ -61,6 +64,38 @@ def test_a_field_of_the_projection_that_is_wrong_is_named(run, study):
     said = json.loads(ran.out)
     assert (ran.code, said["table"], said["row"], said["column"]) == (1, "step", "a_N.2", "message")
     assert (said["log"], said["found"]) == ("exit code 3", "fine")
+
+
+@pytest.mark.parametrize(
+    ("change", "command"),
+    [
+        ("DELETE FROM step WHERE number = 2", ("history",)),
+        ("UPDATE step SET submitted_at = 'noon'", ("status",)),
+        ("UPDATE step SET row = 'first' WHERE number = 1", ("status", "--csv")),
+        ("UPDATE step SET state = 'FINE'", ("show", "a_N.1")),
+        ("UPDATE step SET params = 'none'", ("history", "--param", "N=1")),
+        ("DELETE FROM template", ("show", "a_N.1")),
+        ("UPDATE template SET data = '[]'", ("show", "a_N.1")),
+        ("UPDATE template SET unfinished = 'some'", ("skip", "a_N.2", "--reason", "r")),
+        ("UPDATE edge SET parent = 'a' WHERE child = 4", ("show", "b_N.2")),
+        ("UPDATE edge SET parent = 99 WHERE child = 4", ("show", "b_N.2")),
+        ("UPDATE edge SET parent = 'a' WHERE child = 4", ("verify",)),
+        ("UPDATE funnel SET child = 'z'", ("verify",)),
+    ],
+)
+def test_a_table_that_another_hand_has_changed_is_one_line_that_names_the_remedy(run, study, change, command):
+    with contextlib.closing(sqlite3.connect(study / "events.db")) as connection, connection:
+        connection.execute(change)
+    name, *words = command
+    ran = run(name, study, *words)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert ran.err.startswith("maestro-es: ")
+    assert "run 'maestro-es rebuild'" in ran.err
+    assert run("verify", study).code == 1
+    run("rebuild", study)
+    assert run("verify", study).code == 0
+    if name != "verify":
+        assert "rebuild" not in run(name, study, *words).err
 
 
 def test_an_event_of_a_later_version_is_refused_by_verify_and_tick_alike(run, study):

@@ -13,7 +13,8 @@ from maestro_es.core import events as e
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Cause, Param, SubmissionKind
-from maestro_es.store.projection import ProjectedGraph, to_row
+from maestro_es.store.projection import ProjectedGraph
+from maestro_es.store.step_rows import to_row
 from maestro_es.store.study_log import StudyLog
 
 IDENTITY = e.InvocationStarted(actor="me", host="login1", boot_id="boot1", pid=7, command="tick", version="1.0")

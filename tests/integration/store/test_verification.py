@@ -16,7 +16,7 @@ from maestro_es.core.events import Recorded
 from maestro_es.errors import DamagedLog, MaestroError, NewerLog, RequestRefused
 from maestro_es.store import event_log
 from maestro_es.store.event_log import EMPTY, GENESIS, Head, Row, check_chain, row_digest, seal
-from maestro_es.store.projection import FIELDS
+from maestro_es.store.step_rows import FIELDS
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import Known, Verification, prove, verify
 from tests.integration.store.logs import (

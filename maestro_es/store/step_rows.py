@@ -1,0 +1,113 @@
+"""The rows of the tables `step` and `template`: what stands in them, and the records that they stand for.
+
+Another hand may have changed them, with any program that reads SQLite: that is a DamagedLog, which names the remedy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from maestro_es.core.events import StepTemplateAdded
+from maestro_es.core.model import Cause, Param, Phase, State, StepRecord, SubmissionKind
+from maestro_es.errors import DamagedLog
+
+#: The columns of the table `step`: the fields of the record, by the same names.
+FIELDS = StepRecord.__struct_fields__
+
+#: What is raised by what stands there, if it is no such thing.
+_UNREADABLE = (LookupError, ValueError, TypeError, msgspec.DecodeError)
+
+#: The types of the columns of rows that were found well. They are few, and to check each row would take long.
+_shapes: set[tuple[type, ...]] = set()
+
+_params = msgspec.json.Decoder(tuple[Param, ...])
+_workspaces = msgspec.json.Decoder(dict[str, str])
+_template = msgspec.json.Decoder(StepTemplateAdded)
+
+
+def as_json(value: object) -> str:
+    """Return a value as a column holds it."""
+    return msgspec.json.encode(value).decode()
+
+
+_ENCODERS: dict[str, Callable[[Any], Any]] = {
+    "params": as_json,
+    "workspaces": as_json,
+    "scheduled": int,
+    "cancelling": int,
+    "held": int,
+    "skipped": int,
+    "state": lambda state: state.name,
+    "phase": int,
+    "kind": lambda kind: kind.value,
+    "cause": lambda cause: cause and cause.value,
+}
+
+_DECODERS: dict[str, Callable[[Any], Any]] = {
+    "params": _params.decode,
+    "workspaces": _workspaces.decode,
+    "scheduled": bool,
+    "cancelling": bool,
+    "held": bool,
+    "skipped": bool,
+    "state": State.__members__.__getitem__,
+    "phase": Phase,
+    "kind": SubmissionKind,
+    "cause": lambda cause: cause and Cause(cause),
+}
+_ENCODED = [(index, _ENCODERS[name]) for index, name in enumerate(FIELDS) if name in _ENCODERS]
+_DECODED = [(index, _DECODERS[name]) for index, name in enumerate(FIELDS) if name in _DECODERS]
+
+
+def to_row(record: StepRecord) -> list[Any]:
+    """Return the columns of a record."""
+    row = list(msgspec.structs.astuple(record))
+    for index, encode in _ENCODED:
+        row[index] = encode(row[index])
+    return row
+
+
+def from_row(row: Iterable[Any]) -> StepRecord:
+    """Return the record of a row; DamagedLog if the row was not written by `to_row`."""
+    values = list(row)
+    try:
+        _check_types(values)
+        for index, decode in _DECODED:
+            values[index] = decode(values[index])
+    except _UNREADABLE as error:
+        raise damaged(f"of step {values[0]}", error) from None
+    return StepRecord(*values)
+
+
+def _check_types(row: Sequence[Any]) -> None:
+    """Check the columns that hold fields as they are: SQLite keeps a text in a column of numbers, too."""
+    shape = tuple(map(type, row))
+    if shape not in _shapes:
+        for field, value in zip(msgspec.structs.fields(StepRecord), row, strict=True):
+            if field.name not in _DECODERS:
+                msgspec.convert(value, field.type)
+        _shapes.add(shape)
+
+
+def params_of(number: int, column: str) -> tuple[Param, ...]:
+    """Return the parameters of a step by that column of its row."""
+    try:
+        return _params.decode(column)
+    except _UNREADABLE as error:
+        raise damaged(f"of step {number}", error) from None
+
+
+def template_of(name: str, rows: Sequence[str]) -> StepTemplateAdded:
+    """Return a template by its rows, of which there should be one."""
+    try:
+        return _template.decode(rows[0])
+    except _UNREADABLE as error:
+        raise damaged(f"of template {name!r}", error) from None
+
+
+def damaged(what: str, error: object) -> DamagedLog:
+    """Return what is said of the projection of something."""
+    return DamagedLog(f"the projection {what} is damaged ({error}): run 'maestro-es rebuild'")
