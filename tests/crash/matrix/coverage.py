@@ -68,6 +68,11 @@ class Coverage:
         return replace(point, when=counted[self._tries[scene, point] % len(counted)])
 
     @property
+    def urgent(self) -> bool:
+        """Whether there are calls left that change something, and that every tick makes."""
+        return any(self._left(scene, _CHANGES) for scene in self._known)
+
+    @property
     def remains(self) -> bool:
         """Whether there is anything left to be tried, or to be waited for."""
         kinds = (_CHANGES, _AT_TIMES, _LOOKS)

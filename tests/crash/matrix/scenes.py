@@ -1,7 +1,8 @@
 """Scenes: small studies, each brought to the moment before a tick that finds the same to do every time.
 
 So its N-th call is the same call in every study of a scene, and all of them can be tried one after the other. Steps
-wait for a gate, which is opened once the tick has been killed; then further ticks bring the study to its end.
+wait for a gate, a named pipe that nobody writes to until the tick has been killed; then further ticks bring the study
+to its end.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from maestro_es.adapters.process import session_members
 from maestro_es.core import requests
 from maestro_es.core.model import State, StepRecord
 from maestro_es.poller.open_study import OpenStudy
@@ -33,9 +33,6 @@ _PATIENCE = 30.0
 #: Waiting times that make a doubt a fresh or an old one, whatever the hour.
 _NEVER, _AT_ONCE = 3600.0, 0.0
 
-#: So many processes are in the session of a local step that waits.
-_RUNNER_SHELL_AND_SLEEP = 3
-
 Wait = Iterator[None]
 
 
@@ -49,6 +46,7 @@ class Stage(Trial):
         self.how = How(threads=False, sabotage=trial.how.sabotage)
         self.scene = scene
         self.gate = folder / "gate"
+        os.mkfifo(self.gate)
         self.journal = self.dir.log.with_name("events.db-journal")
         self.steps = []
         self.ticked = 0.0
@@ -56,9 +54,12 @@ class Stage(Trial):
 
     def step(self, name: str, *, scheduled: bool = True, parents: tuple[str, ...] = ()) -> None:
         """Add a step that waits for the gate."""
-        wait = f"until [ -e {self.gate} ]; do sleep 0.05; done"
-        words = f"{BEGIN}; {wait}; {END}".format(ledger=self.ledger)
+        words = f"{BEGIN}; : <{self.gate}; {END}".format(ledger=self.ledger)
         self.steps.append(Step(name, words, parents=parents, scheduled=scheduled))
+
+    def open_gate(self) -> None:
+        """Let all steps go on, as long as this process lives."""
+        os.open(self.gate, os.O_RDWR)
 
     def slow(self, name: str, walltime: str, *, scheduled: bool) -> None:
         """Add a step that times out, and is restarted."""
@@ -175,7 +176,7 @@ def _running(stage: Stage, *more: str) -> Wait:
 
 def _ended(stage: Stage, *more: str) -> Wait:
     yield from _running(stage, *more)
-    stage.gate.touch()
+    stage.open_gate()
     yield from _until(lambda: len(list(stage.dir.inbox.glob("*.exit.0"))) > 1 and stage.said())
 
 
@@ -192,12 +193,9 @@ def _timed_out(stage: Stage) -> Wait:
 
 
 def _runner_gone(stage: Stage) -> Wait:
-    """The runner of a local step is killed. What it leaves behind does nothing by itself."""
     yield from _running(stage)
     runner = int(stage.named("l1").job_id)
-    yield from _until(lambda: len(session_members(runner)) == _RUNNER_SHELL_AND_SLEEP)
-    for pid in session_members(runner):
-        send(pid, signal.SIGKILL if pid == runner else signal.SIGSTOP)
+    send(runner, signal.SIGKILL)
     yield from _until(lambda: not any(arguments(runner)))
 
 
@@ -248,7 +246,7 @@ def finish(stages: list[Stage]) -> None:
     """Open the gates, and tick all to their ends; a study is ticked if there is news, or time has passed."""
     for stage in stages:
         if stage.scene.ends is State.FINISHED or not stage.ready:
-            stage.gate.touch()
+            stage.open_gate()
     going = list(stages)
     while going:
         for stage in going:
