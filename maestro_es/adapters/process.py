@@ -187,8 +187,8 @@ def session_members(session: int) -> list[int]:
         rows = [line.split() for line in listed if line.strip()]
         return [int(pid) for pid, member_of, state in rows if member_of == str(session) and state[0] != "Z"]
     pids = [int(entry) for entry in os.listdir(_PROC) if entry.isdigit()]
-    stats = ((pid, _stat(pid)) for pid in pids)
-    return [pid for pid, stat in stats if stat and stat[_SESSION] == str(session) and stat[_STATE] not in "ZX"]
+    members = [(pid, stat) for pid in pids if (stat := _stat(pid)) and stat[_SESSION] == str(session)]
+    return [pid for pid, stat in members if stat[_STATE] not in "ZX" or _other_threads(pid)]
 
 
 class Running(NamedTuple):
@@ -244,19 +244,33 @@ def is_marked(pid: int, word: str, variable: str) -> bool:
 
 
 def _strings(pid: int, name: str) -> list[bytes]:
-    try:
-        with open(_PROC / str(pid) / name, "rb") as file:
-            return file.read().split(b"\0")
-    except OSError:
-        return []
+    """Return what a file of a process holds; if its first thread has ended, another one shows it."""
+    text = _read(_PROC / str(pid) / name)
+    for thread in () if text else _other_threads(pid):
+        text = text or _read(thread / name)
+    return text.split(b"\0")
 
 
 def _stat(pid: int) -> list[str]:
+    return _read(_PROC / str(pid) / "stat").decode(errors="replace").rpartition(")")[2].split()
+
+
+def _read(path: Path) -> bytes:
+    """Return what a file of /proc holds; nothing if it is gone, or its process."""
     try:
-        with open(_PROC / str(pid) / "stat", "rb") as file:
-            return file.read().decode(errors="replace").rpartition(")")[2].split()
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _other_threads(pid: int) -> list[Path]:
+    """Return the threads of a process beside its first, which may end before them: then it looks like a zombie."""
+    try:
+        threads = os.listdir(_PROC / str(pid) / "task")
     except OSError:
         return []
+    return [_PROC / str(pid) / "task" / thread for thread in threads if thread != str(pid)]
 
 
 def terminate_group(leader: int) -> None:

@@ -15,6 +15,13 @@ Found = TypeVar("Found")
 #: How long a test waits at most for what must happen, in seconds: far longer than it takes, even on a busy host.
 DEADLINE = 30.0
 
+#: A program whose first thread ends, and another one goes on.
+TWO_THREADS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
 
 def wait_for(what: Callable[[], Found | None], seconds: float = DEADLINE) -> Found:
     """Ask until the answer is true, and return it; AssertionError if it never is."""

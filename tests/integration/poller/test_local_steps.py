@@ -23,7 +23,7 @@ from maestro_es.core.model import Cause, Phase, Settings, State, StepRecord, Stu
 from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context
 from tests.fakes.faults import leave_out
-from tests.fakes.processes import running_under, send, wait_for
+from tests.fakes.processes import TWO_THREADS, running_under, send, wait_for
 from tests.fakes.studies import Bench, Step
 
 
@@ -74,6 +74,24 @@ def test_what_a_killed_runner_left_behind_is_ended_before_the_next_attempt(bench
     assert len(tokens(bench)) == 2
     assert not two_at_once(bench)
     assert bench.events(e.HardwareFailed)[0].reason.endswith("is gone")
+    bench.check()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc shows threads")
+def test_what_is_left_behind_is_ended_though_its_first_thread_has_ended_before(bench: Bench, tmp_path: Path):
+    program = tmp_path / "two_threads.py"
+    program.write_text(TWO_THREADS)
+    first = f"case $MAESTRO_ES_TOKEN in *-1-1-*) exec {sys.executable} {program};; esac"
+    bench.create(Step("a", f"{alone(bench)}\n{first}"))
+    bench.tick()
+    runner = int(bench.step("a").job_id)
+    wait_for(lambda: any(") Z " in Path(f"/proc/{pid}/stat").read_text() for pid in process.session_members(runner)))
+    os.kill(runner, signal.SIGKILL)
+
+    assert bench.finish() is StudyStatus.FINISHED
+    assert bench.signed() == tokens(bench)
+    assert len(tokens(bench)) == 2
+    assert not two_at_once(bench)
     bench.check()
 
 

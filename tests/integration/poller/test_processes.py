@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from maestro_es.adapters import process
 from maestro_es.poller.workspace import write_script
-from tests.fakes.processes import wait_for
+from tests.fakes.processes import TWO_THREADS, wait_for
 
 
 def test_a_process_is_known_by_its_arguments_from_the_moment_it_is_started():
@@ -44,6 +45,22 @@ def test_a_session_has_the_children_of_its_leader():
 
     wait_for(lambda: not process.session_members(pid))
     process.reap()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc shows threads")
+def test_a_process_whose_first_thread_has_ended_runs_as_long_as_another_does():
+    environment = {"MAESTRO_ES_TOKEN": "the token"}
+    pid, gate = process.spawn([sys.executable, "-c", TWO_THREADS, "the word"], environment)
+    os.close(gate)
+    wait_for(lambda: ") Z " in Path(f"/proc/{pid}/stat").read_text())
+
+    assert process.session_members(pid) == [pid]
+    assert process.is_running(pid, "the word")
+    assert process.is_marked(pid, "the token", "MAESTRO_ES_TOKEN")
+    process.kill([pid])
+    wait_for(lambda: not process.session_members(pid))
+    assert not process.is_running(pid, "the word")
+    assert process.reap() >= 1
 
 
 @pytest.mark.parametrize("command", ["exec sleep 60", "sleep 60", "sleep 60 & sleep 60 & wait"])
