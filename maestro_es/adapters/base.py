@@ -20,8 +20,9 @@ class Job(msgspec.Struct, frozen=True):
     """One attempt, ready to be submitted.
 
     `name` is the job's, `description` the step's. `script` is what the runner starts: a path with a slash, from
-    `workspace`. `run` are the step's resolved keys, `environment` is what the study recorded of the user's when it was
-    created. `claim` makes the attempt's claim for an owner and returns whether it is that owner's now.
+    `workspace`; `command` is what follows the script's header. `run` are the step's resolved keys, `environment` is
+    what the study recorded of the user's when it was created. `claim` makes the attempt's claim for an owner and
+    returns whether it is that owner's now.
     """
 
     token: str
@@ -33,6 +34,7 @@ class Job(msgspec.Struct, frozen=True):
     description: str = ""
     run: Mapping[str, Any] = msgspec.field(default_factory=dict)
     environment: Mapping[str, str] = msgspec.field(default_factory=dict)
+    command: str = ""
 
     @property
     def runner(self) -> Path:

@@ -7,7 +7,10 @@ words with quotes and backslashes, so comments may stand between them. Where one
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -39,6 +42,13 @@ _REFUSED = frozenset({
     "array", "a", "chdir", "D", "clusters", "M", "help", "h", "job-name", "J", "parsable", "quiet", "Q", "requeue",
     "no-requeue", "test-only", "usage", "version", "V", "wait", "W", "wrap", "uid", "gid",
 })  # fmt: skip
+
+
+#: Of these, those that may stand in a script: they are overruled, or change a name by which nothing is known.
+_HARMLESS = frozenset({"job-name", "J", "parsable", "quiet", "Q", "requeue", "no-requeue"})
+
+_EMBEDDED = re.compile(r"#SBATCH\s+(.*)")
+_LONG, _SHORT = re.compile(r"--([\w-]+)"), re.compile(r"-(\w)")
 
 
 def directives(batch: Mapping[str, Any], job_name: str, description: str, run: Mapping[str, Any]) -> list[Directive]:
@@ -77,6 +87,29 @@ def _added(batch: Mapping[str, Any], asked: Mapping[str, Any], maestro: list[Dir
     ]
 
 
+def embedded(command: str) -> list[str]:
+    """Return the options on lines that begin with ``#SBATCH`` before the first command of a step's own text.
+
+    Maestro submits the script, of which sbatch reads them; what is submitted here is the runner. ValueError if one of
+    them is ours to give, or can't be read.
+    """
+    words: list[str] = []
+    for line in command.split("\n"):
+        options = _EMBEDDED.match(line)
+        if options:
+            try:
+                words += itertools.takewhile(lambda word: not word.startswith("#"), shlex.split(options[1]))
+            except ValueError as error:
+                raise ValueError(f"{line}: {error}") from None
+        elif line.strip() and not line.lstrip().startswith("#"):
+            break
+    for word in words:
+        name = _LONG.match(word) or _SHORT.match(word)
+        if name and name[1] in _REFUSED - _HARMLESS:
+            raise ValueError(f"#SBATCH {word} can't stand there, because maestro-es itself decides about it")
+    return words
+
+
 def launch(asked: Asked, run: Mapping[str, Any]) -> str:
     """Return the ``srun`` for so many nodes and procs."""
     parts = [("-n", asked.procs), ("-N", asked.nodes), ("-c", run.get("cores per task"))]
@@ -104,6 +137,8 @@ class SlurmAdapter:
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
         first = [shebang(self._batch.get("shell"))]
         found = self.directives(job_name, description, run) if is_scheduled(run) else []
+        for key in ("cmd", "restart") if found else ():
+            embedded(str(run.get(key) or ""))
         return header(first, "#SBATCH", found)
 
     def command(self, text: str, run: Mapping[str, Any]) -> str:
@@ -118,7 +153,7 @@ class SlurmAdapter:
         return self._jobs.submit(job, self._options(job))
 
     def _options(self, job: Job) -> list[str]:
-        return arguments(self.directives(job.name, job.description, job.run))
+        return arguments(self.directives(job.name, job.description, job.run)) + embedded(job.command)
 
     def facts(self) -> dict[str, str]:
         return self._jobs.facts()

@@ -78,19 +78,18 @@ def plan_job(graph: Graph, record: StepRecord, study: StudyDir, adapter: Adapter
     header = header_of.header(name, step.description, step.run)
     main_name, restart_name = script_names(full_name, header_of.extension)
     scripts: dict[Path, str] = {}
-    chosen = ""
+    chosen = command = ""
     for key, file_name in (("cmd", main_name), ("restart", restart_name)):
         if not step.run.get(key):
             continue
-        text = f"{header}\n\n{adapter.command(str(step.run[key]), step.run)}\n"
-        scripts[folder / file_name] = text
+        filled_in = adapter.command(str(step.run[key]), step.run)
+        text = scripts[folder / file_name] = f"{header}\n\n{filled_in}\n"
         if (key == "restart") is (record.kind is SubmissionKind.RESTART):
-            chosen, digest = file_name, hashlib.sha256(text.encode()).hexdigest()
+            chosen, command, digest = file_name, filled_in, hashlib.sha256(text.encode()).hexdigest()
     script = f"./{chosen}" if folder == workspace else str(folder / chosen)
     claim = functools.partial(make_claim, workspace, record.token)
-    job = Job(
-        record.token, name, workspace, script, study.root, claim, step.description, step.run, graph.study.environment
-    )
+    known = (step.description, step.run, graph.study.environment, command)
+    job = Job(record.token, name, workspace, script, study.root, claim, *known)
     return Plan(job, digest, scripts)
 
 

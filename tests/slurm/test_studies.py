@@ -64,6 +64,34 @@ def test_what_a_user_has_set_for_all_jobs_holds_where_the_study_says_nothing(clu
     assert "Partition=debug" in shown, "the study names its queue, and sbatch takes that first"
 
 
+def test_options_in_front_of_a_steps_commands_count_as_in_maestro_and_those_of_the_restart_script_for_a_restart(
+    start_cluster, tmp_path
+):
+    start_cluster(Options(ctld_speed=30))
+    (tmp_path / "study.yaml").write_text(
+        HEAD
+        + """
+    - name: sim
+      description: d
+      run:
+        procs: 1
+        walltime: "00:01:00"
+        cmd: |
+          #SBATCH --mem=77
+          echo $SLURM_MEM_PER_NODE >cmd
+          sleep 100
+        restart: |
+          #SBATCH --mem=88
+          echo $SLURM_MEM_PER_NODE >restart
+"""
+    )
+    root = tmp_path / "study"
+    assert maestro_es("run", "-y", "-o", root, tmp_path / "study.yaml").returncode == 0
+
+    assert finish(root) is StudyStatus.FINISHED
+    assert [(root / "sim" / name).read_text() for name in ("cmd", "restart")] == ["77\n", "88\n"]
+
+
 def test_local_steps_of_a_slurm_study_run_here_in_parallel_up_to_their_own_limit(cluster, launch, tmp_path):
     wait = "until [ -e $(SPECROOT)/go ]; do sleep 0.05; done"
     near = f"[ -z $SLURM_JOB_ID ] && echo 1 >> $(SPECROOT)/busy; {wait}; echo -1 >> $(SPECROOT)/busy # $(N)"

@@ -6,7 +6,7 @@ import pytest
 
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import ADDED, arguments
-from maestro_es.adapters.slurm import SlurmAdapter
+from maestro_es.adapters.slurm import SlurmAdapter, embedded
 
 BATCH = {"type": "slurm", "host": "h", "bank": "b", "queue": "q"}
 NAMES = ['--job-name="sim"', '--output="sim.out"', '--error="sim.err"', '--comment "what it does"']
@@ -108,6 +108,38 @@ def test_a_step_takes_over_what_maestro_lets_it_take_over(
     batch: dict[str, Any], run: dict[str, Any], lines: list[str]
 ):
     assert header(run, **batch) == lines
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("#SBATCH --mem=4G\nsrun ./sim", ["--mem=4G"]),
+        ("\n# memory\n  \n#SBATCH -C 'a b' --mem 4G # of 8\n#SBATCH\t--signal=B:USR1@60\ntrue", [
+            "-C", "a b", "--mem", "4G", "--signal=B:USR1@60"
+        ]),
+        ("#SBATCH -J other --requeue", ["-J", "other", "--requeue"]),
+        ("#SBATCH --wait-all-nodes=1", ["--wait-all-nodes=1"]),
+        ("source env.sh\n#SBATCH --mem=4G", []),
+        (" #SBATCH --mem=4G\n##SBATCH --mem=4G\n#SBATCHES", []),
+        ("true", []),
+    ],
+)  # fmt: skip
+def test_options_in_front_of_a_steps_first_command_are_options_of_its_job(command: str, words: list[str]):
+    assert embedded(command) == words
+
+
+@pytest.mark.parametrize(
+    "option", ["--array=1-9", "-a1-9", "--chdir /tmp", "-D/tmp", "--wait", "-M other", "--wrap=x"]
+)
+@pytest.mark.parametrize("key", ["cmd", "restart"])
+def test_options_there_that_are_ours_to_give_are_refused(key: str, option: str):
+    with pytest.raises(ValueError, match="can't stand there, because maestro-es itself decides about it"):
+        adapter().header("sim", "d", {"nodes": 1, key: f"#SBATCH {option}\ntrue"})
+
+
+def test_a_line_of_options_that_can_not_be_read_is_named():
+    with pytest.raises(ValueError, match='#SBATCH --comment="half: No closing quotation'):
+        embedded('#SBATCH --comment="half')
 
 
 def test_a_description_is_one_line_that_sbatch_reads_as_it_is():
