@@ -9,6 +9,7 @@
       .maestro-es/
         inbox/               reports of runners
         runner.sh            the runner, copied when the study was created
+        TOKEN                a link to it, while an attempt is submitted
         next-tick            the command with which a runner asks for the next tick
         tick.lock            held by the process that ticks
         waiter.lock          held by the one process that waits for tick.lock
@@ -47,6 +48,10 @@ class StudyDir:
         self.last_tick = self.state / "last-tick"
         self.status_csv = self.root / "status.csv"
         self.status_lock = self.root / ".status.lock"
+
+    def runner_of(self, token: str) -> Path:
+        """Return the name of the runner for one attempt: there while a scheduler is asked to take it."""
+        return self.state / token
 
     def path(self, recorded: str) -> Path:
         """Return the place of a path as the log has it: relative to the study, or absolute if it lies elsewhere."""

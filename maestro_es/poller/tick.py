@@ -7,10 +7,12 @@ have written nothing.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable, Sequence
 
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
-from maestro_es.core.events import Draft, StepDryRun, StepFailed
+from maestro_es.core.events import AttemptAbandoned, Draft, JobSubmitted, StepDryRun, StepFailed
 from maestro_es.core.evidence import ReportKind
 from maestro_es.core.model import Cause, State, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
@@ -105,6 +107,7 @@ def _pass(
     study.silence = study.silence or look.silence
     drafts = _decide(study, look.observations)
     _remove_settled(study, look)
+    _remove_links(study, drafts)
     _end_jobs(study, look)
     submit(study, submissions(drafts))
     _complete(study)
@@ -140,6 +143,14 @@ def _remove_settled(study: OpenStudy, look: Look) -> None:
     ]
     remove_reports(study.dir.inbox, done)
     study.context.after("remove")
+
+
+def _remove_links(study: OpenStudy, drafts: Sequence[Draft]) -> None:
+    """Remove the names of the runner by which attempts in doubt were submitted: the tick that made them was killed."""
+    for _, event in drafts:
+        if isinstance(event, AttemptAbandoned) or (isinstance(event, JobSubmitted) and event.adopted):
+            with contextlib.suppress(OSError):
+                os.unlink(study.dir.runner_of(event.token))
 
 
 def _end_jobs(study: OpenStudy, look: Look) -> None:

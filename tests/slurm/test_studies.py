@@ -210,6 +210,24 @@ def test_a_tick_whose_submission_got_no_answer_says_so_and_ends_with_75(cluster,
     assert len(ledger(root)) == 1
 
 
+@pytest.mark.parametrize("made", [True, False])
+def test_a_tick_that_is_killed_while_sbatch_runs_leaves_nothing_behind_in_the_end(cluster, launch, sbatch, made):
+    sbatch(f'if once; then {"" if made else "true "}"$real" "$@"; kill -9 $PPID; else exec "$real" "$@"; fi')
+    near = "    - {name: near, description: d, run: {cmd: 'until [ -e $(SPECROOT)/go ]; do sleep 0.05; done'}}\n"
+    root = launch(near, step("far", "sleep 1", ["near"]))
+    (root / ".maestro-es" / "next-tick").unlink()
+    before = sorted((root / ".maestro-es").iterdir())
+    root.with_name("go").touch()
+    wait_for(lambda: not running_under(root / "near"))
+
+    assert maestro_es("tick", root).returncode == -9
+    assert len(list((root / ".maestro-es").glob("*-2-1-*"))) == 1
+    assert finish(root) is StudyStatus.FINISHED
+    assert [event.adopted for event in events(root, e.JobSubmitted)] == [False, made]
+    assert sorted((root / ".maestro-es").iterdir()) == before
+    assert len(ledger(root)) == 1
+
+
 def test_a_study_whose_first_submission_got_no_answer_is_launched_all_the_same(cluster, sbatch, tmp_path):
     sbatch('"$real" "$@" >/dev/null; exit 1')
     (tmp_path / "study.yaml").write_text(HEAD + step("only"))
