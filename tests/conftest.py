@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from tests.slurm.packages import NO_SLURM
 #: In the order in which a failure tells most.
 TIERS = ("unit", "contract", "integration", "crash", "property", "exploration", "differential", "slurm", "e2e")
 HERE = Path(__file__).parent
+
+#: What a process that was started in the background, or to outlive its terminal, ignores, and its children with it.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 
 
 def _tier(item: pytest.Item) -> int:

@@ -132,4 +132,5 @@ def without_times(found: tuple[object, ...]) -> str:
     assert isinstance(study, dict)
     times = {FIELDS.index(name) for name in ("requested_at", "submitted_at", "ended_at")}
     plain = [[value is None if index in times else value for index, value in enumerate(row)] for row in steps]
-    return repr(({**study, "ticked_from": None}, plain, rest))
+    refusal = {**(study["refusal"] or {}), "at": None}
+    return repr(({**study, "ticked_from": None, "refusal": refusal}, plain, rest))
