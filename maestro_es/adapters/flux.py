@@ -22,12 +22,12 @@ from maestro_es.adapters.script import (
     ScriptsOnly,
     exclusive,
     header,
-    is_scheduled,
     option,
     pairs,
     passed_through,
     shebang,
 )
+from maestro_es.core.model import is_scheduled
 from maestro_es.core.walltime import walltime_seconds
 
 #: The only interface that there is here. Maestro's older ones write ``flux mini``, which flux-core has dropped.

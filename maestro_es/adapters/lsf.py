@@ -17,12 +17,12 @@ from maestro_es.adapters.script import (
     Directive,
     ScriptsOnly,
     header,
-    is_scheduled,
     option,
     passed_through,
     resources,
     shebang,
 )
+from maestro_es.core.model import is_scheduled
 from maestro_es.core.walltime import walltime_seconds
 
 #: What a step takes over from the batch block if it does not say it itself; a job has one node if nobody does.

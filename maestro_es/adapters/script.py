@@ -101,11 +101,6 @@ def comment_of(description: str) -> str:
     return _CONTROL.sub(" ", description)
 
 
-def is_scheduled(run: Mapping[str, Any]) -> bool:
-    """Whether a step is the scheduler's: it asks for nodes or procs."""
-    return bool(run.get("nodes") or run.get("procs"))
-
-
 def resources(batch: Mapping[str, Any], inherited: Iterable[str], run: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a step asks for: its own keys that say a thing, and else what the batch block says."""
     asked = {key: batch[key] for key in inherited if batch.get(key)}

@@ -23,7 +23,6 @@ from maestro_es.adapters.script import (
     comment_of,
     exclusive,
     header,
-    is_scheduled,
     option,
     passed_through,
     resources,
@@ -31,7 +30,7 @@ from maestro_es.adapters.script import (
 )
 from maestro_es.adapters.slurm_jobs import SlurmJobs, slurm_environment
 from maestro_es.core.evidence import Claim
-from maestro_es.core.model import StepRecord
+from maestro_es.core.model import StepRecord, is_scheduled
 from maestro_es.core.outcomes import Outcome
 
 #: What a step takes over from the batch block if it does not say it itself.

@@ -13,8 +13,8 @@ import msgspec
 from maestro_es.audit.sentences import describe
 from maestro_es.cli.output import write_json, write_lines
 from maestro_es.core.requests import UPDATABLE
-from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome
-from maestro_es.errors import LogUnavailable, MaestroError
+from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome, told
+from maestro_es.errors import MaestroError
 from maestro_es.poller.foresee import Foreseen, foresee
 from maestro_es.poller.open_study import Context, open_as_it_is
 from maestro_es.poller.study_dir import StudyDir
@@ -47,12 +47,8 @@ def show(roots: Sequence[Path], what_if: Mapping[str, int], *, as_json: bool) ->
         try:
             with open_as_it_is(root, context, migrate=False) as log:
                 found = foresee(log, study, context, what_if)
-        except LogUnavailable as error:
-            outcome.note(TRY_AGAIN, str(error))
-        except MaestroError as error:
-            outcome.note(WRONG, str(error))
-        except OSError as error:
-            outcome.note(TRY_AGAIN, f"{error.filename or root}: {error.strerror}")
+        except (MaestroError, OSError) as error:
+            outcome.note(*told(error, root))
         else:
             if as_json:
                 write_json([_data(study, found)])

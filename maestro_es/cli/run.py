@@ -9,14 +9,13 @@ from pathlib import Path
 
 import click
 
-from maestro_es.adapters.slurm_answers import forgets_within
 from maestro_es.cli.common import example
 from maestro_es.cli.output import warn
 from maestro_es.cli.progress import Progress
 from maestro_es.core.events import StudyCreated
 from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.drivers.cron_tick import in_doubt
-from maestro_es.drivers.crontab import how_ticks_come
+from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
 from maestro_es.drivers.foreground import drive
 from maestro_es.poller.create import create_study
 from maestro_es.poller.lock import hold
@@ -26,9 +25,6 @@ from maestro_es.poller.tick import tick
 from maestro_es.spec.plan import StudyPlan, plan_study
 
 _COUNT = click.IntRange(min=0)
-
-#: How often cron ticks.
-_TICK_SECONDS = 60
 
 
 @example("maestro-es run -y -o ./pi examples/monte_carlo_pi/monte_carlo_pi.yaml")
@@ -146,11 +142,9 @@ def _launch(study: OpenStudy, *, dry: bool) -> int:
         click.echo(how_ticks_come())
     elif status is not StudyStatus.FINISHED:
         click.echo(f"It has ended already: {status.name}; 'maestro-es why {root}' says more")
-    if forgets_within(_scheduler_facts(study), _TICK_SECONDS):
-        click.echo(
-            f"Slurm forgets a job within {_TICK_SECONDS} s of its end (MinJobAge) and keeps no accounts: "
-            "of a job whose report is lost, a tick each minute may not see how it ended, and runs its step again"
-        )
+    forgotten = what_is_forgotten(_scheduler_facts(study))
+    if forgotten:
+        click.echo(forgotten)
     return 0
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from maestro_es.core.model import FAILED_STATES, Phase, StudyStatus
-from maestro_es.errors import LogUnavailable, MaestroError, NotAStudy, StudyError, Unreachable
+from maestro_es.errors import ConcurrentAppend, LogUnavailable, MaestroError, NotAStudy, StudyError, Unreachable
 from maestro_es.poller.ask_ahead import ask_ahead
 from maestro_es.poller.last_tick import has_shown
 from maestro_es.poller.lock import hold, queue_up
@@ -95,9 +95,12 @@ def tick_all(context: Context) -> Outcome:
 def tick_next(root: Path, context: Context) -> Outcome:
     """Tick a study after whoever ticks it now, unless somebody waits for that already: what runners ask for."""
     outcome = Outcome()
-    with _open(root, context) as study, queue_up(study.dir, context.host.name) as ours:
-        if ours:
-            outcome.note(*_pass(study))
+    try:
+        with _open(root, context) as study, queue_up(study.dir, context.host.name) as ours:
+            if ours:
+                outcome.note(*_pass(study))
+    except (MaestroError, OSError) as error:
+        outcome.note(*told(error, root))
     return outcome
 
 
@@ -116,14 +119,16 @@ def _try(
     """
     try:
         return _tick_one(root, context, again=again, asked=asked, silent={} if silent is None else silent)
-    except LogUnavailable as error:
-        return TRY_AGAIN, str(error)
-    except NotAStudy as error:
-        return WRONG, f"{error}{_REMEDY if again else ''}"
-    except MaestroError as error:
-        return WRONG, str(error)
-    except OSError as error:
+    except (MaestroError, OSError) as error:
+        code, line = told(error, root)
+        return code, f"{line}{_REMEDY}" if again and isinstance(error, NotAStudy) else line
+
+
+def told(error: MaestroError | OSError, root: Path) -> tuple[int, str]:
+    """Return the exit code for what has kept a study from its tick, and what a person must know of it."""
+    if isinstance(error, OSError):
         return TRY_AGAIN, _said(error, root)
+    return TRY_AGAIN if isinstance(error, (LogUnavailable, ConcurrentAppend)) else WRONG, str(error)
 
 
 def _said(error: OSError, place: Path) -> str:

@@ -15,10 +15,12 @@ import shlex
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 
 from maestro_es.adapters import process
+from maestro_es.adapters.slurm_answers import forgets_within
 from maestro_es.core.model import Micros
 from maestro_es.drivers.cron_tick import BY_CRON
 from maestro_es.errors import MaestroError, RequestRefused
@@ -172,6 +174,17 @@ def how_ticks_come() -> str:
     if here is Here.OTHER:
         return "It advances with each 'maestro-es tick --all'; your crontab has another one: 'maestro-es cron check'"
     return "It advances with each 'maestro-es tick --all'; 'maestro-es cron install' lets cron call that each minute"
+
+
+def what_is_forgotten(facts: Mapping[str, str]) -> str:
+    """Return in one line what ticks of cron's may not see, by what a scheduler said of itself; else nothing."""
+    seconds = _MINUTE // 1_000_000
+    if not forgets_within(facts, seconds):
+        return ""
+    return (
+        f"Slurm forgets a job within {seconds} s of its end (MinJobAge) and keeps no accounts: "
+        "of a job whose report is lost, a tick each minute may not see how it ended, and runs its step again"
+    )
 
 
 def _read() -> str:

@@ -86,6 +86,14 @@ def test_a_tick_that_is_not_let_in_ends_with_75_and_one_line_and_has_written_not
     check(study)
 
 
+@pytest.mark.parametrize("option", ["--queue", "--dry"])
+def test_every_kind_of_tick_says_the_same_of_a_place_that_does_not_let_it_in(study, option):
+    done = with_fault([study / "events.db"], "%file", "EACCES", *TICK, option, study)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (TRY_AGAIN, "", 1)
+    assert HINT in done.stderr
+    check(study)
+
+
 def test_a_ticket_may_expire_at_any_moment_of_a_tick(study):
     codes = []
     for call in (3, 9, 20, 33, 47, 70):
