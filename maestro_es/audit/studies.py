@@ -8,7 +8,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from maestro_es.audit.past import recall
 from maestro_es.audit.status import Summary, summarise, summary_data
+from maestro_es.audit.times import When
 from maestro_es.errors import MaestroError, RequestRefused
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.store import registry
@@ -25,22 +27,27 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-def list_studies(context: Context) -> Iterator[Listed]:
-    """Yield the registered studies in the order in which they were registered. A broken one does not stop the rest."""
+def list_studies(context: Context, when: When | None = None) -> Iterator[Listed]:
+    """Yield the registered studies in the order in which they were registered, as they stand or as they stood.
+
+    A broken one does not stop the rest.
+    """
     for study_id, root in registry.registered().items():
-        yield _look(study_id, root, context)
+        yield _look(study_id, root, context, when)
 
 
-def _look(study_id: str, root: Path, context: Context) -> Listed:
+def _look(study_id: str, root: Path, context: Context, when: When | None) -> Listed:
     if not root.is_dir():
         return Listed(id=study_id, path=str(root), problem="the directory is gone")
     try:
         with OpenStudy(root, context) as study:
-            summary = summarise(study)
+            found = study.graph.study.study_id
+            past = recall(study.log, when, context.now()) if when else None
+            summary = summarise(study, past)
     except (MaestroError, OSError) as error:
         return Listed(id=study_id, path=str(root), problem=_said(error))
-    if summary.id != study_id:
-        return Listed(id=study_id, path=str(root), problem=f"another study is in this directory: {summary.id}")
+    if found != study_id:
+        return Listed(id=study_id, path=str(root), problem=f"another study is in this directory: {found}")
     return Listed(id=study_id, path=str(root), summary=summary)
 
 

@@ -8,8 +8,8 @@ import click
 
 from maestro_es.audit.status import counts
 from maestro_es.audit.studies import Listed, find_registered, list_studies, listed_data
-from maestro_es.audit.times import show_time
-from maestro_es.cli.common import example
+from maestro_es.audit.times import When, show_time
+from maestro_es.cli.common import at_option, example
 from maestro_es.cli.output import json_option, write_json, write_lines
 from maestro_es.poller.open_study import Context
 from maestro_es.report.plain import columns
@@ -24,8 +24,9 @@ _ID_DIGITS = 8
 @example("maestro-es studies --forget ./pi")
 @click.command()
 @click.option("--forget", multiple=True, metavar="ID|PATH", help="Take a study off the list; its directory stays.")
+@at_option
 @json_option
-def command(forget: Sequence[str], *, as_json: bool) -> None:
+def command(forget: Sequence[str], when: When | None, *, as_json: bool) -> None:
     """List the studies that 'maestro-es tick --all' advances, the oldest first.
 
     A JSON object has the keys of the "study" of 'maestro-es status --json', and "problem".
@@ -36,7 +37,7 @@ def command(forget: Sequence[str], *, as_json: bool) -> None:
             click.echo(f"Forgot {study_id}", err=True)
     if forget:
         return
-    studies = list(list_studies(Context()))
+    studies = list(list_studies(Context(), when))
     if as_json:
         write_json(map(listed_data, studies))
     elif studies:

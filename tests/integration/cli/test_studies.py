@@ -26,6 +26,15 @@ def test_studies_are_listed_with_how_they_stand(run, study):
     assert line == f"cafecafe  pi    RUNNING, not ticked  1 RUNNING, 1 FINISHED, 3 FAILED  --         {study}"
 
 
+def test_studies_are_listed_as_they_stood(run, study):
+    registry.register("cafe" * 8, study)
+    _, line = run("studies", "--at", "2026-01-31 12:02:30").out.splitlines()
+    assert line == f"cafecafe  pi    RUNNING  3 INITIALIZED, 2 RUNNING  --         {study}"
+    [before] = map(json.loads, run("studies", "--at", "2026-01-31 11:59", "--json").out.splitlines())
+    assert before["problem"].startswith("the study had not begun: ")
+    assert json.loads(run("studies", "--at", "12", "--json").out)["seq"] == 12
+
+
 def test_a_broken_study_says_what_is_wrong_and_does_not_stop_the_rest(run, study, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "damaged").mkdir()
