@@ -1,4 +1,7 @@
-"""What all tests share: the order of the tiers, what was left out, and a home that is not the developer's."""
+"""What all tests share: the order of the tiers, what was left out, and a home that is not the developer's.
+
+Hypothesis tries the same examples each time, however slow a machine is; others with --hypothesis-profile=default.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from maestro_es.adapters import process
 from tests.fakes.faults import NOT_TRIED
@@ -16,6 +20,9 @@ from tests.slurm.packages import NO_SLURM
 #: In the order in which a failure tells most.
 TIERS = ("unit", "contract", "integration", "crash", "property", "exploration", "differential", "slurm", "e2e")
 HERE = Path(__file__).parent
+
+settings.register_profile("tests", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 #: What a process that was started in the background, or to outlive its terminal, ignores, and its children with it.
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):

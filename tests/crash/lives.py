@@ -49,7 +49,7 @@ def twenty_steps(bench: Bench) -> list[Step]:
         *(Step(f"chain_{n}", sign, parents=(f"chain_{n - 1}" if n else "pre",)) for n in range(4)),
         *(Step(f"fan_{n}", sign, template="fan", parents=("pre",)) for n in range(10)),
         Step("join", sign, funnels=("fan",)),
-        Step("slow", f"{sign}; sleep 60", restart=sign, walltime="00:00:01"),
+        Step("slow", f"{sign}; sleep 60", restart=sign, walltime="00:00:02"),
         Step("side_1", sign),
         Step("side_2", sign),
         Step("post", sign, parents=("chain_3", "slow"), funnels=("fan",)),

@@ -14,13 +14,7 @@ from tests.differential.strategies import studies
 NUMBERS = itertools.count()
 
 
-@settings(
-    max_examples=200,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(study=studies())
 def test_both_programs_make_the_same_of_any_study(study: Study, programs: SideBySide, place: Path):
     folder = place / str(next(NUMBERS))

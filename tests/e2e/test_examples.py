@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-import pytest
-
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MAESTRO_ES = Path(sys.executable).parent / "maestro-es"
 
@@ -54,7 +52,6 @@ def test_monte_carlo_pi_computes_the_same_everywhere(tmp_path: Path):
     assert ET.parse(summary.with_name("convergence.svg")).getroot().tag.endswith("svg")  # noqa: S314 - our own file
 
 
-@pytest.mark.timeout(60)
 def test_heat_restart_goes_on_from_its_checkpoint(tmp_path: Path):
     rows = run_example("heat_restart", tmp_path / "study", "-r", "0")
 

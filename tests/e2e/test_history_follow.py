@@ -71,7 +71,7 @@ def test_new_events_are_shown_as_they_come_also_beyond_the_end_until_interrupted
     append(study, e.StudyReopened())
     assert types(lines(process, 2)) == ["InvocationStarted", "StudyReopened"]
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=20) == ("", "")
+    assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 0
 
 
@@ -109,7 +109,7 @@ def test_a_busy_log_is_waited_for(study, follow):
 
 def test_it_holds_no_lock_between_two_looks(study, follow):
     lines(follow("--json"), 2)
-    other = sqlite3.connect(study / "events.db", isolation_level=None, timeout=1)
+    other = sqlite3.connect(study / "events.db", isolation_level=None, timeout=10)
     for _ in range(20):
         other.execute("BEGIN EXCLUSIVE")
         other.execute("ROLLBACK")
@@ -124,5 +124,5 @@ def test_it_leaves_quietly_when_nobody_reads_any_more(study, follow):
     assert process.stderr is not None
     process.stdout.close()
     append(study, e.StudyPaused())
-    assert process.wait(timeout=20) == 1
+    assert process.wait(timeout=60) == 1
     assert process.stderr.read() == ""

@@ -83,7 +83,7 @@ def end_steps(root: Path) -> None:
 
 
 def tick_until(root: Path, what: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 150
     while not what():
         assert time.monotonic() < end, maestro_es("status", root).stdout
         maestro_es("tick", root)

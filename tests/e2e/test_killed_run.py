@@ -51,7 +51,7 @@ def test_a_killed_run_leaves_no_study_or_one_that_ticks_finish(tmp_path, after):
     _killed_run(root, spec, after)
     if not (root / "events.db").exists():
         assert maestro_es("run", "-y", "--wait", "-o", root, spec).returncode == 0
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     with OpenStudy(root) as study:
         while study.status is StudyStatus.RUNNING and time.monotonic() < deadline:
             tick(study)

@@ -109,7 +109,7 @@ def _events(study: Path, kind: type[Kind]) -> list[Kind]:
 
 
 def _tick_until(study: Path, word: str) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while word not in maestro_es("status", "--summary", study).stdout:
         assert time.monotonic() < end, maestro_es("status", study).stdout
         maestro_es("tick", study)

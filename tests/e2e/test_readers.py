@@ -50,7 +50,7 @@ def test_a_command_whose_output_nobody_reads_lets_ticks_append(bench: Bench, wor
             wait_for(lambda: in_the_pipe(ours) > ALMOST_FULL or reader.poll() is not None)
             assert reader.poll() is None, reader.communicate()
             with bench.open() as study:
-                study.log.wait_for_lock(1)
+                study.log.wait_for_lock(10)
                 study.log.append([(None, e.StudyPaused())])
                 study.log.append([(None, e.StudyResumed())])
                 assert study.status is StudyStatus.RUNNING

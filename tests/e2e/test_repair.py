@@ -28,7 +28,7 @@ SLOW = """
       run:
         cmd: 'echo slow >> $(OUTPUT_PATH)/ledger; sleep 60'
         restart: 'echo slow >> $(OUTPUT_PATH)/ledger; [ $(grep -c slow $(OUTPUT_PATH)/ledger) -gt 3 ] || sleep 60'
-        walltime: '00:00:01'
+        walltime: '00:00:02'
         depends: [make]
     - name: last
       description: d
@@ -79,7 +79,7 @@ def status(study: Path) -> dict[str, object]:
 def tick_to_the_end(study: Path) -> str:
     """Do what cron does until the study has ended; returns how, and what was said on the way."""
     said = ""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while time.monotonic() < deadline:
         done = maestro_es("tick", "--all")
         said += done.stdout + done.stderr
@@ -135,7 +135,7 @@ def test_a_step_in_the_middle_of_a_finished_study_runs_again_with_its_descendant
 
 
 def test_of_many_who_retry_at_once_while_cron_ticks_one_does(launch):
-    study = launch(SLOW.replace("'00:00:01'", "'00:00:09'").replace("sleep 60'", "exit 7'", 1))
+    study = launch(SLOW.replace("'00:00:02'", "'00:00:09'").replace("sleep 60'", "exit 7'", 1))
     assert tick_to_the_end(study).startswith("FAILURE")
 
     command = [sys.executable, "-m", "maestro_es"]

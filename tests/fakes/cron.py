@@ -87,7 +87,7 @@ def run_with_cron(script: str, folder: Path, **environment: str) -> subprocess.C
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=115,
+        timeout=250,
         check=False,
     )
     assert done.returncode == 0, done

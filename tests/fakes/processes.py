@@ -13,7 +13,7 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 #: How long a test waits at most for what must happen, in seconds: far longer than it takes, even on a busy host.
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 #: A program whose first thread ends, and another one goes on.
 TWO_THREADS = """

@@ -13,10 +13,11 @@ from maestro_es.core import events as e
 from maestro_es.core.model import CancelCode, JobStatusCode, StepRecord, SubmissionKind
 from maestro_es.errors import NotAStudy, RequestRefused
 from maestro_es.poller.open_study import Context, OpenStudy
+from tests.fakes.processes import DEADLINE
 from tests.fakes.studies import quick_adapters
 
 
-def _run(graph: ExecutionGraph, seconds: float = 30) -> StudyStatus:
+def _run(graph: ExecutionGraph, seconds: float = DEADLINE) -> StudyStatus:
     """Tick until the graph has ended."""
     deadline = time.monotonic() + seconds
     while (status := graph.execute_ready_steps()) is StudyStatus.RUNNING and time.monotonic() < deadline:
@@ -251,7 +252,7 @@ def test_a_graph_is_repaired_with_its_own_methods(diamond):
     _add(diamond, "odd", f"test -e {diamond.path}/mended")
     diamond.add_connection("top", "odd")
     diamond.hold("bottom", reason="look first")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + DEADLINE
     while diamond.steps["odd"].state is not State.FAILED and time.monotonic() < deadline:
         diamond.execute_ready_steps()
     assert diamond.steps["odd"].state is State.FAILED

@@ -38,7 +38,7 @@ shares = st.lists(st.floats(0, 1), min_size=3, max_size=6)
 
 
 @given(shapes(), seeds, st.integers(0, 150), shares)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_differences_one_after_the_other_are_the_difference_over_all(
     shape: list[Draft], seed: int, length: int, cuts: list[float]
 ):
@@ -48,7 +48,7 @@ def test_differences_one_after_the_other_are_the_difference_over_all(
 
 
 @given(shapes(), seeds, st.sampled_from([0.0, 0.3, 0.6]), st.integers(0, 15), shares)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_so_they_are_in_a_study_that_a_scheduler_gives_trouble(
     shape: list[Draft], seed: int, trouble: float, ticks: int, cuts: list[float]
 ):
@@ -57,7 +57,7 @@ def test_so_they_are_in_a_study_that_a_scheduler_gives_trouble(
 
 
 @given(shapes(), seeds, st.integers(0, 60))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_between_a_moment_and_itself_there_is_no_difference(shape: list[Draft], seed: int, length: int):
     drafts = history(shape, dice(seed), length)
     events = [Recorded(seq, seq, 1, step, event) for seq, (step, event) in enumerate(drafts, 1)]

@@ -48,7 +48,7 @@ def check(graph: Graph) -> None:
 
 
 @given(shapes(), seeds, st.integers(0, 120))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_counts_and_phases_are_those_of_the_steps_after_every_event(shape: list[Draft], seed: int, length: int):
     graph = MemoryGraph()
     for made, (step, event) in enumerate(history(shape, dice(seed), length), 1):
@@ -58,7 +58,7 @@ def test_counts_and_phases_are_those_of_the_steps_after_every_event(shape: list[
 
 
 @given(shapes(most=4), seeds, st.integers(0, 40), st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_live_state_is_a_replay_after_every_append(shape: list[Draft], seed: int, length: int, reopened: bool):
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "events.db"
@@ -90,7 +90,7 @@ def append_each(log: StudyLog, drafts: list[Draft]) -> None:
 
 
 @given(shapes(most=4), seeds, st.integers(0, 40), st.integers(1, 7))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_state_at_an_event_is_that_of_the_events_up_to_it(shape: list[Draft], seed: int, length: int, size: int):
     with tempfile.TemporaryDirectory() as place, create(Path(place) / "events.db") as log:
         drafts = list(history(shape, dice(seed), length))
@@ -106,7 +106,7 @@ def test_the_state_at_an_event_is_that_of_the_events_up_to_it(shape: list[Draft]
 
 
 @given(shapes(most=5), seeds, st.integers(1, 60), st.integers(2, 9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_how_events_are_grouped_into_transactions_makes_no_difference(
     shape: list[Draft], seed: int, length: int, size: int
 ):

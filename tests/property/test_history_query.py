@@ -90,7 +90,7 @@ def question(log: StudyLog, rng: random.Random) -> Query:
 
 
 @given(shapes(most=4), seeds)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_sql_finds_what_a_walk_through_the_log_finds(shape: list[Draft], seed: int):
     rng = dice(seed)
     drafts = list(studies.history(shape, rng, 120))

@@ -63,7 +63,7 @@ def status(study: OpenStudy, past: Past | None = None) -> dict[str, Any]:
 
 
 @given(shapes(most=4), seeds, st.sampled_from([0.0, 0.3, 0.6]), st.integers(0, 8))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_status_at_each_event_is_that_of_the_events_up_to_it(
     shape: list[Draft], seed: int, trouble: float, ticks: int
 ):
@@ -79,7 +79,7 @@ def test_the_status_at_each_event_is_that_of_the_events_up_to_it(
 
 
 @given(shapes(most=4), seeds, st.sampled_from([0.0, 0.3, 0.6]), st.integers(0, 8))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_time_means_the_last_event_that_was_recorded_by_then(
     shape: list[Draft], seed: int, trouble: float, ticks: int
 ):
@@ -91,7 +91,7 @@ def test_a_time_means_the_last_event_that_was_recorded_by_then(
 
 
 @given(shapes(), seeds, st.sampled_from([0.0, 0.3, 0.6]), st.integers(0, 12))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_status_at_the_last_event_is_that_of_now_but_for_what_no_log_tells(
     shape: list[Draft], seed: int, trouble: float, ticks: int
 ):

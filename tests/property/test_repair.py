@@ -155,7 +155,7 @@ def done(graph: Graph, number: int) -> bool:
 
 
 @given(shapes(most=5), seeds, st.integers(0, 120))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_a_study_that_is_repaired_at_any_time_stays_true_and_can_end_well(shape: list[Draft], seed: int, moments: int):
     with tempfile.TemporaryDirectory() as place, create(Path(place) / "events.db") as log:
         life = Life(log, dice(seed))

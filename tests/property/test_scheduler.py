@@ -69,7 +69,7 @@ def check_end(poller: Poller) -> None:
 
 
 @given(shapes(), seeds, st.sampled_from([0.0, 0.2, 0.5, 0.8]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_study_ends_within_its_limits_and_starts_nothing_twice(shape: list[Draft], seed: int, trouble: float):
     poller = Poller(shape, Scheduler(dice(seed), trouble))
 
@@ -83,7 +83,7 @@ def test_a_study_ends_within_its_limits_and_starts_nothing_twice(shape: list[Dra
 
 
 @given(shapes(), seeds, st.sampled_from([0.0, 0.3, 0.6]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_study_that_its_user_meddles_with_ends_too(shape: list[Draft], seed: int, trouble: float):
     poller = Poller(shape, Scheduler(dice(seed), trouble))
 
@@ -93,7 +93,7 @@ def test_a_study_that_its_user_meddles_with_ends_too(shape: list[Draft], seed: i
 
 
 @given(shapes(), seeds, st.sampled_from([0.0, 0.4, 0.8]), st.integers(0, 6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_study_that_is_cancelled_at_any_time_ends(shape: list[Draft], seed: int, trouble: float, ticks: int):
     poller = Poller(shape, Scheduler(dice(seed), trouble))
     for _ in range(ticks):

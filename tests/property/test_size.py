@@ -63,7 +63,6 @@ def look() -> Observations:
     return Observations(now=5, host="h", boot_id="b", salt="salt", cores=2)
 
 
-@pytest.mark.timeout(60)
 def test_a_chain_of_100_000_steps_runs_to_its_end_in_memory():
     graph = folded(chain(CHAIN))
     for number in range(1, CHAIN + 1):
@@ -74,7 +73,6 @@ def test_a_chain_of_100_000_steps_runs_to_its_end_in_memory():
     assert graph.study.open_steps == 0
 
 
-@pytest.mark.timeout(60)
 def test_the_failure_of_the_first_of_100_000_steps_reaches_the_last():
     graph = folded(chain(CHAIN))
 
@@ -90,7 +88,6 @@ def test_the_failure_of_the_first_of_100_000_steps_reaches_the_last():
     assert graph.step(CHAIN).message == "s1 ended CANCELLED"
 
 
-@pytest.mark.timeout(60)
 def test_a_funnel_of_10_000_on_10_000_opens_with_the_last_and_holds_no_edge_for_each_pair():
     graph = folded(funnel(WIDE))
     for number in range(1, WIDE):
@@ -106,7 +103,6 @@ def test_a_funnel_of_10_000_on_10_000_opens_with_the_last_and_holds_no_edge_for_
     assert {graph.step(number).phase for number in range(WIDE + 1, 2 * WIDE + 1)} == {Phase.READY}
 
 
-@pytest.mark.timeout(60)
 def test_10_000_failures_fail_the_10_000_that_wait_for_all_of_them_once():
     graph = folded(funnel(WIDE))
     drafts: list[Draft] = []
@@ -135,7 +131,6 @@ def test_a_log_of_100_000_steps_is_written_failed_and_verified(tmp_path: Path):
         assert verify(log).events == log.head.seq == 2 * CHAIN + 5 + 2
 
 
-@pytest.mark.timeout(60)
 def test_a_log_with_a_funnel_of_10_000_on_10_000_is_written_and_verified(tmp_path: Path):
     with create(tmp_path / "events.db") as log:
         log.append(funnel(WIDE))
@@ -149,7 +144,6 @@ def test_a_log_with_a_funnel_of_10_000_on_10_000_is_written_and_verified(tmp_pat
         assert verify(log).events == log.head.seq
 
 
-@pytest.mark.timeout(60)
 def test_a_tick_with_nothing_to_do_reads_no_step_of_100_000(tmp_path: Path):
     with create(tmp_path / "events.db") as log:
         log.append(chain(20_000))

@@ -38,7 +38,7 @@ def test_the_views_know_every_event_that_ends_an_attempt():
 
 
 @given(shapes(most=5), seeds)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_views_say_what_the_program_says(shape: list[Draft], seed: int):
     rng = dice(seed)
     drafts = list(history(shape, rng, 150))

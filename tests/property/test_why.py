@@ -96,7 +96,7 @@ def check_words(record: StepRecord, words: str) -> None:
 
 
 @given(shapes(most=5), seeds, st.sampled_from([0.0, 0.3, 0.6]), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_there_is_a_reason_whatever_a_scheduler_does(shape: list[Draft], seed: int, trouble: float, meddle: bool):
     poller = Poller([started(), *shape], Scheduler(dice(seed), trouble))
     for _ in range(12):
@@ -108,7 +108,7 @@ def test_there_is_a_reason_whatever_a_scheduler_does(shape: list[Draft], seed: i
 
 
 @given(shapes(most=4), seeds, st.integers(0, 80))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_there_is_a_reason_whatever_events_follow_each_other(shape: list[Draft], seed: int, length: int):
     drafts = [started(), *history(shape, dice(seed), length)]
     events = [e.Recorded(seq, seq, 1, step, event) for seq, (step, event) in enumerate(drafts, 1)]

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
@@ -17,6 +15,7 @@ from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context, OpenStudy, make_adapters
 from maestro_es.poller.tick import tick
 from maestro_es.store.verification import verify
+from tests.fakes.processes import DEADLINE, wait_for
 
 HEAD = """
 description: {name: study, description: a study on Slurm}
@@ -34,6 +33,16 @@ def step(name: str, cmd: str = "", depends: Sequence[str] = (), **run: str) -> s
     return f"    - {{name: {name}, description: d, run: {{procs: 1, cmd: '{command}'{waits}{more}}}}}\n"
 
 
+def local_step(name: str, cmd: str) -> str:
+    """Return a step of this host."""
+    return f"    - {{name: {name}, description: d, run: {{cmd: '{cmd}'}}}}\n"
+
+
+def until(file: str) -> str:
+    """Return a command that waits until the test makes a file in its directory."""
+    return f"until [ -e $(SPECROOT)/{file} ]; do sleep 0.1; done"
+
+
 def impatient(batch: Mapping[str, Any], host: Host) -> Adapters:
     """The adapters of a study, with a grace of a second: safety does not rest on it, and a test does not wait."""
     adapters = make_adapters(batch, host)
@@ -44,7 +53,7 @@ def impatient(batch: Mapping[str, Any], host: Host) -> Adapters:
 CONTEXT = Context(adapters=impatient)
 
 
-def finish(root: Path, context: Context = CONTEXT, seconds: float = 60) -> StudyStatus:
+def finish(root: Path, context: Context = CONTEXT, seconds: float = 120) -> StudyStatus:
     """Tick a study to its end."""
     deadline = time.monotonic() + seconds
     with OpenStudy(root, context) as study:
@@ -57,15 +66,26 @@ def finish(root: Path, context: Context = CONTEXT, seconds: float = 60) -> Study
 
 def wait_for_states(root: Path, **states: State) -> None:
     """Tick until the steps are in these states."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + DEADLINE
     with OpenStudy(root, CONTEXT) as study:
-        while time.monotonic() < deadline:
+        while True:
             tick(study)
             found = {step.name: step.state for step in study.graph.steps()}
             if all(found[name] is state for name, state in states.items()):
                 return
+            assert time.monotonic() < deadline, f"still {found}"
             time.sleep(0.1)
-    pytest.fail(f"still {found}")
+
+
+def tick_until(root: Path, kind: type[e.Event]) -> None:
+    """Tick until there is an event of a kind."""
+
+    def happened() -> bool:
+        with OpenStudy(root, CONTEXT) as study:
+            tick(study)
+            return any(isinstance(recorded.event, kind) for recorded in study.log.events())
+
+    wait_for(happened)
 
 
 def states(root: Path) -> dict[str, str]:

@@ -129,7 +129,7 @@ def test_a_job_whose_slurmd_is_killed_goes_on_while_slurm_says_that_it_has_faile
     cluster.kill("slurmd-n1")
     assert _command("scontrol", "update", "nodename=n1", "state=down", "reason=test").returncode == 0
     _wait_for_state(job, "NODE_FAIL")
-    assert _ticks_on(tmp_path)
+    wait_for(lambda: _ticks_on(tmp_path))
 
     cluster.stop()
 

@@ -16,10 +16,10 @@ SHORT = {
 }  # fmt: skip
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_nothing_is_lost_or_run_twice_whatever_is_killed(tmp_path_factory: pytest.TempPathFactory):
     said: list[str] = []
-    campaign = Campaign(tmp_path_factory.mktemp("x"), SHORT, workers=4, seed=1, minutes=5)
+    campaign = Campaign(tmp_path_factory.mktemp("x"), SHORT, workers=4, seed=1, minutes=8)
     campaign.say = said.append
 
     tallies = campaign.run()

@@ -24,7 +24,7 @@ study:
       description: d
       run:
         procs: 1
-        walltime: "00:01:00"
+        walltime: "00:02:00"
         depends: [prep]
         cmd: 'SIGN; cat $(prep.workspace)/f; [ $(N) != 2 ] || sleep 100; echo $(N) > n'
         restart: 'SIGN; echo $(N) > n'

@@ -18,23 +18,24 @@ from tests.e2e.command import maestro_es
 from tests.fakes.processes import wait_for
 from tests.slurm.cluster import MEMORY_CGROUPS, Cluster
 from tests.slurm.configuration import Options
-from tests.slurm.studies import CONTEXT, LEDGER, events, finish, ledger, states, step, wait_for_states
+from tests.slurm.studies import (
+    CONTEXT,
+    LEDGER,
+    events,
+    finish,
+    ledger,
+    local_step,
+    states,
+    step,
+    tick_until,
+    until,
+    wait_for_states,
+)  # fmt: skip
 
 
 def _job(root: Path, name: str) -> str:
     with OpenStudy(root, CONTEXT) as study:
         return study.graph.step(study.graph.number_of(name) or 0).job_id
-
-
-def _tick_until(root: Path, kind: type[e.Event]) -> None:
-    """Tick until there is an event of a kind."""
-
-    def happened() -> bool:
-        with OpenStudy(root, CONTEXT) as study:
-            tick(study)
-            return any(isinstance(recorded.event, kind) for recorded in study.log.events())
-
-    wait_for(happened)
 
 
 def _forgotten(cluster: Cluster, *names: str) -> bool:
@@ -84,7 +85,6 @@ def test_a_job_that_was_cancelled_before_it_ran_is_a_cancelled_step(cluster, lau
     assert not (root / "ledger").exists()
 
 
-@pytest.mark.skipif(not MEMORY_CGROUPS.is_dir(), reason="the kernel has no cgroup v1, which this cluster needs")
 def test_a_step_that_is_warned_before_its_end_can_save_its_work(cluster, launch):
     wait = "touch ready; for _ in $(seq 600); do sleep 0.1; done"
     root = launch(step("saves", f'trap "touch saved; exit 0" USR1; {wait}'))
@@ -98,7 +98,7 @@ def test_a_step_that_is_warned_before_its_end_can_save_its_work(cluster, launch)
 def test_a_step_that_saves_its_work_when_its_time_is_over_is_restarted_though_it_exits_with_0(start_cluster, launch):
     start_cluster(Options(ctld_speed=30, kill_wait=60))
     save = 'trap "touch saved; exit 0" TERM; while true; do sleep 0.1; done'
-    root = launch(step("saves", save, walltime='"00:01:00"', restart=f'"{LEDGER}; test -e saved"'))
+    root = launch(step("saves", save, walltime='"00:02:00"', restart=f'"{LEDGER}; test -e saved"'))
 
     assert finish(root) is StudyStatus.FINISHED
     assert len(events(root, e.StepTimedOut)) == len(events(root, e.StepRestarted)) == 1
@@ -110,12 +110,13 @@ def test_of_a_job_that_the_queue_has_forgotten_the_accounts_say_why_it_was_told_
     root = launch(step("cancelled", "touch ready; sleep 100"))
     wait_for((root / "cancelled" / "ready").exists)
     cluster.run("scancel", _job(root, "cancelled"))
-    wait_for(lambda: _forgotten(cluster, "cancelled"), seconds=40)
+    wait_for(lambda: _forgotten(cluster, "cancelled"))
 
     assert finish(root) is StudyStatus.CANCELLED
     assert len(ledger(root)) == 1
 
 
+@pytest.mark.skipif(not MEMORY_CGROUPS.is_dir(), reason="the kernel has no cgroup v1, which this cluster needs")
 def test_a_job_that_takes_too_much_memory_fails_and_is_not_submitted_again(start_cluster, launch):
     start_cluster(Options(oom=True))
     root = launch(step("hungry", f'{sys.executable} -c "bytearray(400_000_000)"', memory="50"))
@@ -128,12 +129,11 @@ def test_a_job_that_takes_too_much_memory_fails_and_is_not_submitted_again(start
 @pytest.mark.parametrize("partition", ["low", "lowrequeue"])
 def test_a_preempted_job_is_submitted_again(cluster, launch, tmp_path, partition):
     """Also where Slurm would put it back in the queue, because it must not."""
-    wait = "until [ -e $(SPECROOT)/go ]; do sleep 0.1; done"
-    root = launch(step("meek", wait, args=f"{{partition: {partition}}}"))
+    root = launch(step("meek", until("go"), args=f"{{partition: {partition}}}"))
     wait_for_states(root, meek=State.RUNNING)
     boss = ["sbatch", "--parsable", "--output=/dev/null", "--nodes=2", "--exclusive", "--wrap", "sleep 100"]
     boss_id = cluster.run(*boss).stdout.strip()
-    _tick_until(root, e.HardwareFailed)
+    tick_until(root, e.HardwareFailed)
     [failure] = events(root, e.HardwareFailed)
     assert "PREEMPTED" in failure.reason
     cluster.run("scancel", boss_id)
@@ -173,14 +173,13 @@ def test_a_submission_that_was_killed_for_taking_too_long_is_adopted_if_there_is
     cluster, launch, tmp_path, monkeypatch
 ):
     _replace(tmp_path / "bin", monkeypatch, "sbatch", '"$real" "$@" >/dev/null; exec sleep 30')
-    first = "    - {name: first, description: d, run: {cmd: 'until [ -e go ]; do sleep 0.05; done'}}\n"
-    root = launch(first, step("only", "", ["first"]))
+    root = launch(local_step("first", until("go")), step("only", "", ["first"]))
     (root / ".maestro-es" / "next-tick").unlink()  # which would wait longer
-    monkeypatch.setattr("maestro_es.adapters.slurm_jobs._TIMEOUT", 1)
-    (root / "first" / "go").touch()
+    monkeypatch.setattr("maestro_es.adapters.slurm_jobs._TIMEOUT", 5)
+    (tmp_path / "go").touch()
     assert finish(root) is StudyStatus.FINISHED
     [unanswered] = events(root, e.SubmissionUnanswered)
-    assert unanswered.message == "sbatch has not answered within 1 s"
+    assert unanswered.message == "sbatch has not answered within 5 s"
     assert [event.adopted for event in events(root, e.JobSubmitted)] == [False, True]
     assert len(ledger(root)) == 1
 
@@ -194,14 +193,14 @@ def test_a_job_that_was_put_back_in_the_queue_by_hand_does_not_start_another_tim
     assert "disabled" in cluster.run("scontrol", "requeue", job).stderr  # which is what --no-requeue is for
     cluster.run("scontrol", "update", f"jobid={job}", "requeue=1")
     assert cluster.run("scontrol", "requeue", job).returncode == 0
-    _tick_until(root, e.HardwareFailed)
+    tick_until(root, e.HardwareFailed)
     wait_for(lambda: len(ledger(root)) == 2)  # the second is that of the new attempt
     assert {event.token for event in events(root, e.SubmissionRequested)} == set(ledger(root))
 
 
 def test_a_step_that_runs_on_without_its_node_is_not_believed_when_it_reports_at_last(start_cluster, launch, tmp_path):
     cluster = start_cluster(Options())
-    wait = "until [ -e $(SPECROOT)/$(echo $MAESTRO_ES_TOKEN | cut -d- -f3) ]; do sleep 0.1; done"
+    wait = until("$(echo $MAESTRO_ES_TOKEN | cut -d- -f3)")
     root = launch(step("only", f"{wait}; exit $(( $(echo $MAESTRO_ES_TOKEN | cut -d- -f3) - 1 ))"))
     wait_for_states(root, only=State.RUNNING)
     wait_for((root / "ledger").exists)
@@ -212,7 +211,7 @@ def test_a_step_that_runs_on_without_its_node_is_not_believed_when_it_reports_at
     wait_for_states(root, only=State.RUNNING)
     wait_for(lambda: len(ledger(root)) == 2)
     (tmp_path / "1").touch()  # the first attempt, whose node Slurm takes for dead, ends with 0
-    _tick_until(root, e.ReportIgnored)
+    tick_until(root, e.ReportIgnored)
     assert states(root) == {"only": "RUNNING"}
     (tmp_path / "2").touch()  # the second one ends with 1
     assert finish(root) is StudyStatus.FAILURE

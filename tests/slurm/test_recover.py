@@ -43,7 +43,6 @@ def go_on(root: Path, seconds: float) -> StudyStatus:
         return study.status
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("seconds", [0.5, 2.0, 4.0])
 @pytest.mark.parametrize("kind", ["cluster", "accounting_cluster"])
 @pytest.mark.parametrize("table", [True, False], ids=["with status.csv", "without"])

@@ -252,7 +252,7 @@ def test_a_step_that_ends_between_the_look_and_the_inbox_is_finished_once(bench:
 
 
 def test_a_step_over_its_walltime_goes_on_with_its_restart_script(bench: Bench):
-    bench.create(Step("a", f"{bench.sign}; sleep 60", restart=f"{bench.sign}; ls >seen", walltime="00:00:01"))
+    bench.create(Step("a", f"{bench.sign}; sleep 60", restart=f"{bench.sign}; ls >seen", walltime="00:00:02"))
 
     assert bench.finish() is StudyStatus.FINISHED
     assert bench.signed() == tokens(bench)

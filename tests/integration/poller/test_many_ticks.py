@@ -13,7 +13,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
-from tests.fakes.processes import wait_for
+from tests.fakes.processes import DEADLINE, wait_for
 from tests.fakes.studies import Bench, Step
 
 REPOSITORY = Path(__file__).parents[3]
@@ -30,7 +30,7 @@ def start_tick(bench: Bench, *options: str) -> subprocess.Popen[str]:
 
 
 def outcome(started: subprocess.Popen[str]) -> tuple[int, str]:
-    said = started.communicate(timeout=30)[0]
+    said = started.communicate(timeout=DEADLINE)[0]
     return started.returncode, said
 
 

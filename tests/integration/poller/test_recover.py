@@ -55,18 +55,12 @@ def runs(bench: Bench) -> dict[int, int]:
 
 def wait_for(bench: Bench, count: int) -> None:
     """Wait until so many attempts have begun, without a tick."""
-    end = time.monotonic() + 20
-    while len(bench.signed()) < count:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    processes.wait_for(lambda: len(bench.signed()) >= count)
 
 
 def wait_for_report(bench: Bench) -> None:
     """Wait until a step has ended, without a tick."""
-    end = time.monotonic() + 20
-    while not any(".exit" in report.name for report in bench.dir.inbox.iterdir()):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    processes.wait_for(lambda: any(".exit" in report.name for report in bench.dir.inbox.iterdir()))
 
 
 def tree(bench: Bench, seconds: float = 0.05, *, scheduled: bool = False) -> list[Step]:

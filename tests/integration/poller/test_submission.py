@@ -118,7 +118,8 @@ def test_a_submission_that_left_no_trace_is_abandoned_and_made_again(cluster: Be
     cluster.scheduler.plan("deaf")
 
     cluster.tick()
-    cluster.tick()
+    requested = cluster.step("sim").requested_at or 0
+    cluster.tick(now=lambda: requested + 200_000)  # the grace is 0.3 s
     assert cluster.step("sim").phase is Phase.REQUESTED
     cluster.until(lambda: cluster.events(e.AttemptAbandoned))
     kinds = [event.kind for event in cluster.events(e.SubmissionRequested)]

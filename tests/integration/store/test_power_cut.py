@@ -88,7 +88,7 @@ def start(script: str, path: Path) -> subprocess.Popen[str]:
 def path(disk: Disk) -> Path:
     with create(disk.place / "events.db") as log:
         log.append([(None, e.StudyCreated(study_id="cafe", root="/s"))])
-    os.sync()
+    subprocess.run(["sync", "--file-system", disk.place], check=True)
     return disk.place / "events.db"
 
 

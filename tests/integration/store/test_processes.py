@@ -103,13 +103,15 @@ def test_processes_that_append_at_the_same_time_leave_no_gap_and_lose_nothing(pa
 
 def test_what_was_acknowledged_survives_the_kill_of_its_writer(path: Path):
     acknowledged = 2
-    for delay in range(12):
-        process = writer(path, f"w{delay}", 100_000)
+    for number in range(12):
+        process = writer(path, f"w{number}", 100_000)
         go(process)
-        time.sleep(0.005 + 0.003 * delay)
+        assert process.stdout is not None
+        seen = [int(process.stdout.readline()) for _ in range(number)]
+        time.sleep(0.001 * number)
         process.send_signal(signal.SIGKILL)
         output, _ = process.communicate()
-        acknowledged = max([acknowledged, *map(int, output.rpartition("\n")[0].split())])
+        acknowledged = max([acknowledged, *seen, *map(int, output.rpartition("\n")[0].split())])
 
         with reopen(path) as log:
             assert log.head.seq >= acknowledged

@@ -115,7 +115,6 @@ def long_log(path: Path, events: int) -> list[Row]:
         return list(log.rows())
 
 
-@pytest.mark.timeout(300)
 def test_a_change_of_any_byte_of_any_column_in_the_file_is_found_where_it_is(tmp_path: Path):
     rows = long_log(tmp_path / "events.db", 200)
     connection = sqlite3.connect(tmp_path / "events.db", isolation_level=None)
