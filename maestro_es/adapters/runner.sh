@@ -51,7 +51,7 @@ fi
 # -- the step -------------------------------------------------------------------------------------------------------
 MAESTRO_ES_TOKEN=$token
 export MAESTRO_ES_TOKEN
-stopped= timed_out= signalled= watchdog= escalation=
+child= early= stopped= timed_out= signalled= watchdog= escalation=
 
 after() { # after SECONDS COMMAND...: a USR2 ends it and its sleep; what ends the step's group leaves it alone
     nap= over=
@@ -64,7 +64,10 @@ after() { # after SECONDS COMMAND...: a USR2 ends it and its sleep; what ends th
     wait "$nap"
     [ -n "$over" ] || "$@"
 } 2>/dev/null
-pass_on() { signalled=1; kill -"$1" "$child" 2>/dev/null; }
+pass_on() {
+    signalled=1
+    if [ -n "$child" ]; then kill -"$1" "$child" 2>/dev/null; else early="$early $1"; fi
+}
 end_step() { # the whole process group of a local step; how long one may take to save its work, its scheduler says
     trap '' TERM # before the escalation is started, which must not end with the group
     if [ -n "$output" ]; then
@@ -75,9 +78,11 @@ end_step() { # the whole process group of a local step; how long one may take to
     fi
     trap on_term TERM
 }
-on_term() { signalled=1 stopped=1; end_step; }
+on_term() { signalled=1 stopped=1; [ -z "$child" ] || end_step; }
 on_limit() { signalled=1 timed_out=1 watchdog=; end_step; }
 
+trap on_term TERM # before there is a step: what comes now is for that
+[ -n "$output" ] || for name in $others; do trap "pass_on $name" "$name"; done
 if [ -n "$output" ]; then
     "$script" </dev/null >"$output.$$.out" 2>"$output.$$.err" &
 else
@@ -87,8 +92,11 @@ else
     (trap - INT QUIT && exec $undo "$script") &
 fi
 child=$!
-trap on_term TERM
-[ -n "$output" ] || for name in $others; do trap "pass_on $name" "$name"; done
+if [ -n "$signalled" ]; then
+    sleep 1 # until it is the step that is told, and not a shell that is about to be
+    [ -z "$stopped" ] || end_step
+    for name in $early; do pass_on "$name"; done
+fi
 if [ "$limit" -gt 0 ]; then
     trap on_limit USR1
     after "$limit" kill -USR1 $$ &

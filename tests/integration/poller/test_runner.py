@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.faults import leave_out
-from tests.fakes.processes import arguments, running_under, wait_for
+from tests.fakes.processes import DEADLINE, arguments, running_under, wait_for
 
 TOKEN = "feed0000-1-1-cafe"
 
@@ -74,7 +74,7 @@ class Stage:
 
     def run(self, text: str, **options: Any) -> int:
         """Run a step to its end; returns the runner's exit code."""
-        return self.start(text, **options).wait(20)
+        return self.start(text, **options).wait(DEADLINE)
 
     @property
     def reports(self) -> list[str]:
@@ -123,7 +123,7 @@ def test_a_script_that_is_not_there_is_reported_as_the_shell_does(stage: Stage):
 
 def test_output_goes_to_files_named_after_the_step_and_the_process(stage: Stage):
     started = stage.start("echo to out; echo to err >&2; cat")
-    started.wait(20)
+    started.wait(DEADLINE)
 
     assert (stage.workspace / f"out put.{started.pid}.out").read_text() == "to out\n"
     assert (stage.workspace / f"out put.{started.pid}.err").read_text() == "to err\n"
@@ -156,7 +156,7 @@ def test_a_scheduled_runner_claims_its_token_before_it_reports_that_it_started(s
 
 def test_of_twenty_starts_of_one_token_at_once_exactly_one_runs_the_step(stage: Stage):
     started = [stage.start("echo ran >>ledger", local=False, job=str(job)) for job in range(20)]
-    codes = sorted(each.wait(20) for each in started)
+    codes = sorted(each.wait(DEADLINE) for each in started)
 
     assert (stage.workspace / "ledger").read_text() == "ran\n"
     assert codes == [0, *[75] * 19]
@@ -210,7 +210,7 @@ def test_a_workspace_that_is_gone_is_reported_as_unclaimed(stage: Stage):
 def test_the_walltime_is_enforced_and_reported(stage: Stage):
     started = stage.start("sleep 60 & sleep 60", limit="1")
 
-    assert started.wait(20) == 143
+    assert started.wait(DEADLINE) == 143
     assert stage.reports == [f"{TOKEN}.timeout"]
     wait_for(lambda: not running_under(stage.study))
 
@@ -218,7 +218,7 @@ def test_the_walltime_is_enforced_and_reported(stage: Stage):
 def test_a_step_that_saves_its_work_when_told_to_end_is_a_timeout_all_the_same(stage: Stage):
     started = stage.start('trap "echo saved >state; exit 0" TERM; sleep 60 & wait', limit="1")
 
-    assert started.wait(20) == 0
+    assert started.wait(DEADLINE) == 0
     assert stage.reports == [f"{TOKEN}.timeout"]
     assert (stage.workspace / "state").read_text() == "saved\n"
 
@@ -227,7 +227,7 @@ def test_a_step_that_ignores_term_is_killed_in_the_end(stage: Stage):
     stage.runner.write_text(stage.runner.read_text().replace("kill_wait=10", "kill_wait=0.3"))
     started = stage.start("trap '' TERM; while :; do sleep 1; done", limit="1")
 
-    assert started.wait(20) == 137
+    assert started.wait(DEADLINE) == 137
     assert stage.reports == [f"{TOKEN}.timeout"]
 
 
@@ -238,7 +238,7 @@ def test_many_terms_at_once_do_not_save_a_step_that_ignores_them(stage: Stage):
     for _ in range(100):
         os.killpg(started.pid, signal.SIGTERM)
 
-    code = started.wait(20)
+    code = started.wait(DEADLINE)
     assert code in (137, 143)  # which of the signals a shell names after such a hail is its own business
     assert stage.reports == [f"{TOKEN}.stopped.{code}"]
     wait_for(lambda: not running_under(stage.study))
@@ -250,7 +250,7 @@ def test_term_is_passed_on_to_the_step_and_reported_as_stopped(stage: Stage, loc
     wait_for((stage.workspace / "ready").exists)
     started.terminate()
 
-    assert started.wait(20) == 9
+    assert started.wait(DEADLINE) == 9
     assert f"{TOKEN}.stopped.9" in stage.reports
     assert (stage.workspace / "told").read_text() == "told\n"
 
@@ -260,7 +260,7 @@ def test_a_step_that_ends_well_although_it_was_told_to_end_has_ended_well(stage:
     wait_for((stage.workspace / "ready").exists)
     started.terminate()
 
-    assert started.wait(20) == 0
+    assert started.wait(DEADLINE) == 0
     assert stage.reports == [f"{TOKEN}.exit.0"]
 
 
@@ -269,7 +269,7 @@ def test_of_a_job_that_was_told_to_end_and_ended_well_the_scheduler_may_say_why(
     wait_for((stage.workspace / "ready").exists)
     started.terminate()
 
-    assert started.wait(20) == 0
+    assert started.wait(DEADLINE) == 0
     assert stage.reports == [f"{TOKEN}.started", f"{TOKEN}.stopped.0"]
 
 
@@ -279,21 +279,39 @@ def test_how_long_a_job_may_take_to_save_its_work_is_for_its_scheduler_to_say(st
     wait_for((stage.workspace / "ready").exists)
     started.terminate()
 
-    assert started.wait(20) == 5
+    assert started.wait(DEADLINE) == 5
     assert (stage.workspace / "saved").exists()
 
 
 @pytest.mark.parametrize("name", ["HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "URG"])
 def test_a_signal_that_a_job_has_asked_for_reaches_its_step(stage: Stage, name: str):
     """As ``sbatch --signal=B:USR1@60`` sends it: to the batch script alone, which is the runner."""
-    text = f'trap "touch saved; exit 0" {name}; touch ready; for _ in $(seq 600); do sleep 0.1; done'
+    text = f'trap "touch saved; exit 0" {name}; touch ready; sleep 60 & wait'  # a loop may lose an INT to bash
     started = stage.start(text, local=False)
     wait_for((stage.workspace / "ready").exists)
     started.send_signal(signal.Signals[f"SIG{name}"])
 
-    assert started.wait(20) == 0
+    assert started.wait(DEADLINE) == 0
     assert (stage.workspace / "saved").exists()
     assert stage.reports == [f"{TOKEN}.exit.0", f"{TOKEN}.started"]
+
+
+@pytest.mark.parametrize("place", ['if [ -n "$output" ]; then\n    "$script"', "child=$!\n"], ids=["before", "after"])
+@pytest.mark.parametrize(("local", "name"), [(True, "TERM"), (False, "TERM"), (False, "USR1")])
+def test_a_signal_that_comes_while_the_step_is_started_is_for_the_step(
+    stage: Stage, place: str, local: bool, name: str
+):
+    words = stage.runner.read_text()
+    assert words.count(place) == 1
+    stage.runner.write_text(words.replace(place, f'touch there; until [ -e "$study/go" ]; do :; done\n{place}'))
+    started = stage.start("exec sleep 60", local=local)
+    wait_for((stage.workspace / "there").exists)
+    started.send_signal(signal.Signals[f"SIG{name}"])
+    (stage.study / "go").touch()
+
+    code = 128 + signal.Signals[f"SIG{name}"]
+    assert started.wait(DEADLINE) == code
+    assert f"{TOKEN}.{'stopped' if name == 'TERM' else 'exit'}.{code}" in stage.reports
 
 
 def test_a_signal_for_which_a_step_is_not_prepared_ends_it_and_not_the_runner(stage: Stage):
@@ -301,7 +319,7 @@ def test_a_signal_for_which_a_step_is_not_prepared_ends_it_and_not_the_runner(st
     wait_for((stage.workspace / "ready").exists)
     started.send_signal(signal.SIGUSR1)
 
-    assert started.wait(20) == 128 + signal.SIGUSR1
+    assert started.wait(DEADLINE) == 128 + signal.SIGUSR1
     assert f"{TOKEN}.exit.{128 + signal.SIGUSR1}" in stage.reports
 
 
@@ -309,7 +327,7 @@ def test_term_reaches_the_grandchildren_of_a_local_step(stage: Stage):
     started = stage.start("(sleep 60 & sleep 60) & touch ready; wait")
     wait_for((stage.workspace / "ready").exists)
     started.terminate()
-    started.wait(20)
+    started.wait(DEADLINE)
 
     assert stage.reports == [f"{TOKEN}.stopped.143"]
     wait_for(lambda: not running_under(stage.study))
@@ -331,7 +349,7 @@ def test_a_report_that_the_inbox_does_not_take_is_tried_again(stage: Stage, full
     wait_for(lambda: any(b"sleep" in arguments(pid) for pid in running_under(stage.study)))
     full.unlink()
 
-    assert started.wait(20) == 6
+    assert started.wait(DEADLINE) == 6
     assert f"{TOKEN}.exit.6" in stage.reports
 
 
