@@ -31,9 +31,10 @@ LOOKS = (
 #: At these a command of the scheduler is under way, which goes on by itself; so where it is then matters, too.
 _MEANWHILE = ("read", "close")
 
+JOURNAL = "journal"
 #: What a call touches, by what is found in its line of the trace; the first that fits.
 _TOUCHES = (
-    ("journal", re.compile(r"events\.db-journal")),
+    (JOURNAL, re.compile(r"events\.db-journal")),
     ("log", re.compile(r"events\.db")),
     ("inbox", re.compile(r"\.maestro-es/inbox")),
     ("claim", re.compile(r"\.claim\.")),
@@ -54,8 +55,9 @@ _RESUMED_THREAD = re.compile(r"(\d+) +<\.\.\. clone3? resumed>.* = (\d+)$")
 class Point:
     """A moment in a tick: on entry to the N-th `call` that `touches` this, after so many effects (`since`).
 
-    `when` is its number among all calls of that name since then, which is what strace counts. That depends on what
-    else there is, such as how many processes a tick looks through; so it does not say which call it is.
+    `when` is its number among all calls of that name since then, which is what strace counts; of the journal, which
+    strace can tell from other files, among those of the journal. It depends on what else there is, such as how many
+    processes a tick looks through; so it does not say which call it is.
     """
 
     call: str
@@ -93,9 +95,11 @@ def read_trace(lines: Sequence[str], tids: Iterable[str], root: str, since: int 
             counts.clear()
             continue
         what, changes = _kind(call, arguments, root)
-        for key in ((thread, call), (thread, call, what, changes)):
+        counted = (thread, call, what == JOURNAL)
+        for key in ((thread, call), counted, (thread, call, what, changes)):
             counts[key] += 1
-        point = Point(call, counts[thread, call, what, changes], what, changes, since, counts[thread, call])
+        when = counts[counted if what == JOURNAL else (thread, call)]
+        point = Point(call, counts[thread, call, what, changes], what, changes, since, when)
         calls.append(Call(point, raw[thread, call]))
     return calls
 

@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).parents[3]
 #: Where there are calls at which to be hit.
 _SCENES = (*SCENES, SBATCH)
 
-#: How many studies in a row may see nothing of their fault before it is given up.
+#: How many studies in a row may see nothing of their fault, nor come to where it was to be, before it is given up.
 _IN_VAIN = 8
 #: How often each fault is to be tried before any is tried as often as it should be.
 _ENOUGH = 24
@@ -153,7 +153,7 @@ class Campaign:
                 time.sleep(0.2)
             else:
                 row = self._trial(name, scene, points)
-                self._vain[name] = 0 if row.tried else self._vain[name] + 1
+                self._vain[name] = 0 if row.tried or row.missed else self._vain[name] + 1
             with self._lock:
                 self._going[name] -= 1
 

@@ -18,7 +18,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ from maestro_es.errors import ConcurrentAppend, Unreachable
 from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context, OpenStudy, make_adapters
 from maestro_es.poller.tick import tick
-from tests.crash.matrix.calls import HARMLESS, Call, Point, read_trace
+from tests.crash.matrix.calls import HARMLESS, JOURNAL, Call, Point, read_trace
 
 #: Seconds without a trace after which an attempt is given up. Nothing but waiting depends on it.
 GRACE = 0.5
@@ -151,8 +151,10 @@ def kill(pid: int) -> bool:
     return wait(pid) == -signal.SIGKILL
 
 
-def trace(root: Path, how: How, note: Path, *, calls: str = EVERYTHING, inject: str = "") -> tuple[int, list[Call]]:
-    """Make a tick under a tracer that injects something. Returns how it ended, and the calls that it made.
+def trace(
+    root: Path, how: How, note: Path, options: Sequence[str] = ("-e", f"trace={EVERYTHING}")
+) -> tuple[int, list[Call]]:
+    """Make a tick under a tracer. Returns how it ended, and the calls that it made.
 
     It is traced from its beginning, or from where `how` lets it freeze, if it comes to that.
     """
@@ -163,7 +165,7 @@ def trace(root: Path, how: How, note: Path, *, calls: str = EVERYTHING, inject: 
         return os.waitstatus_to_exitcode(status), []
     tids = os.listdir(f"/proc/{pid}/task")
     argv = ["strace", "-q", *(_THREADS if how.threads else ()), "-y", "-s", "0", "-p", str(pid), "-o", str(note)]
-    argv += ["-e", f"trace={calls}", *(["-e", f"inject={inject}"] if inject else [])]
+    argv += options
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         while _tracer(pid) == "0":
             time.sleep(0.001)
@@ -185,9 +187,10 @@ class Attacked(NamedTuple):
 
 def attack(root: Path, how: How, note: Path, point: Point, inject: str) -> Attacked:
     """Make a tick to which something happens on entry to the call at a point, if it comes so far."""
-    calls = f"{point.call},clone,clone3,kill"
-    expression = f"{point.call}:{inject.format(when=point.when)}"
-    code, made = trace(root, replace(how, since=point.since), note, calls=calls, inject=expression)
+    only = ["-P", f"{root}/events.db-journal"] if point.touches == JOURNAL else []
+    options = ["-e", f"trace={point.call},clone,clone3,kill", *only]
+    options += ["-e", f"inject={point.call}:{inject.format(when=point.when)}"]
+    code, made = trace(root, replace(how, since=point.since), note, options)
     hit = [call.point for call in made if (call.point.call, call.raw) == (point.call, point.when)]
     return Attacked(code, [call.point for call in made], hit[0] if hit else None)
 
