@@ -98,7 +98,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     context = Context()
     root = create_study(plan, settings, context).root
     with OpenStudy(root, context) as study:
-        sys.exit(_drive(study, sleeptime) if wait else _launch(study, dry=dry))
+        sys.exit(_drive(study) if wait else _launch(study, dry=dry))
 
 
 @dataclass(frozen=True)
@@ -153,12 +153,12 @@ def _scheduler_facts(study: OpenStudy) -> dict[str, str]:
     return next((r.event.scheduler for r in study.log.events(upto=2) if isinstance(r.event, StudyCreated)), {})
 
 
-def _drive(study: OpenStudy, sleeptime: int) -> int:
+def _drive(study: OpenStudy) -> int:
     """Tick until the study has ended; left with Ctrl-C, it goes on by other ticks."""
     click.echo(f"Study launched in {study.dir.root}")
     progress = Progress()
     try:
-        status = drive(study, sleeptime, progress.show)
+        status = drive(study, progress.show)
     except KeyboardInterrupt:
         progress.close()
         click.echo(f"Left; the study goes on with 'maestro-es tick {study.dir.root}' or under cron.", err=True)

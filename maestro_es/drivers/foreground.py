@@ -44,10 +44,10 @@ _AHEAD_SECONDS, _AHEAD_MOST = 0.05, 32
 _HELD_SECONDS = 1.0
 
 
-def drive(study: OpenStudy, seconds: float, progress: Callable[[OpenStudy], None]) -> StudyStatus:
-    """Tick until the study has ended, at least every `seconds`; `progress` is told now and then how it stands."""
+def drive(study: OpenStudy, progress: Callable[[OpenStudy], None]) -> StudyStatus:
+    """Tick until the study has ended, as often as it says at least; `progress` is told now and then how it stands."""
     with waiting(study.dir, study.context.host.name), _child_signals() as wait:
-        driver = _Driver(study, seconds, wait)
+        driver = _Driver(study, wait)
         try:
             driver.run(progress)
         finally:
@@ -60,9 +60,8 @@ def drive(study: OpenStudy, seconds: float, progress: Callable[[OpenStudy], None
 class _Driver:
     """Makes passes and, between them, starts the steps that are `held`: requested, and waiting for a slot."""
 
-    def __init__(self, study: OpenStudy, seconds: float, wait: Callable[[float], bool]) -> None:
+    def __init__(self, study: OpenStudy, wait: Callable[[float], bool]) -> None:
         self._study = study
-        self._seconds = seconds
         self._wait = wait
         self._held: deque[int] = deque()
         self._busy = 0
@@ -114,10 +113,11 @@ class _Driver:
 
     def _rest(self, inbox: int) -> None:
         """Start held steps as others end, until it is time for a pass."""
-        end = self._passed + (self._seconds if not self._held else _HELD_SECONDS)
+        pause = max(self._study.graph.study.settings.sleep_seconds, _LOOK_SECONDS)
+        end = self._passed + (pause if not self._held else _HELD_SECONDS)
         low = len(self._held) // 2
         while time.monotonic() < end:
-            child = self._wait(_PASS_SECONDS if self._study.pending else min(_LOOK_SECONDS, self._seconds))
+            child = self._wait(_PASS_SECONDS if self._study.pending else _LOOK_SECONDS)
             ended = process.reap()
             self._ended += ended
             self._busy -= ended

@@ -38,7 +38,7 @@ GRACE = {"drive": 2.0}
 def new_bench(root: Path, mode: str) -> Bench:
     """Return a study that is not there yet."""
     context = Context(adapters=quick_adapters(GRACE.get(mode, 0.3)))
-    return Bench(root, context=context, settings=Settings(local_slots=6, abandon_limit=0))
+    return Bench(root, context=context, settings=Settings(local_slots=6, abandon_limit=0, sleep_seconds=0))
 
 
 def twenty_steps(bench: Bench) -> list[Step]:
@@ -89,7 +89,7 @@ def live(bench: Bench, mode: str, after: Callable[[str], None]) -> None:
     while True:
         with OpenStudy(bench.root, context) as study:
             if mode == "drive":
-                drive(study, 0.2, lambda _study: None)
+                drive(study, lambda _study: None)
             if (
                 mode == "cancel"
                 and not study.graph.study.cancelling
