@@ -9,6 +9,7 @@ said otherwise.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import time
@@ -38,7 +39,7 @@ from maestro_es.adapters.slurm_answers import (
     read_submission,
 )
 from maestro_es.core.model import JobState, StepRecord
-from maestro_es.core.outcomes import InDoubt, Outcome
+from maestro_es.core.outcomes import Full, InDoubt, Outcome, Unwritable
 from maestro_es.errors import Unreachable
 
 #: How long commands of Slurm may take, in seconds. Those that ask the controller give up by themselves after its
@@ -49,6 +50,9 @@ _TIMEOUT, _ACCOUNTS_TIMEOUT, _FACTS_TIMEOUT = 60.0, 20.0, 5.0
 #: tick that a job makes would hand on the job's own variables, too.
 _OURS = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_")
 _CONF = "SLURM_CONF"
+
+#: Errors of a host that makes no more processes just now.
+_PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 #: How much is told of an answer that can't be read.
 _SAID = 60
@@ -100,7 +104,7 @@ class SlurmJobs:
         except Unreachable as error:
             return InDoubt(str(error))
         except OSError as error:
-            return InDoubt(f"{link}: {error.strerror}")
+            return _not_called(error)
         finally:
             with contextlib.suppress(OSError):
                 link.unlink()
@@ -212,6 +216,14 @@ def _answer(command: str, text: str, header: str) -> str:
     if not is_answer(text, header):
         raise Unreachable(f"{command}: its answer can't be read, or was cut off; it ends with {text[-_SAID:]!r}")
     return text
+
+
+def _not_called(error: OSError) -> Outcome:
+    """Return what comes of a submission for which no process could be made. A host may have room for one later."""
+    message = f"sbatch can't be called: {error.strerror}"
+    if error.errno == errno.E2BIG:
+        return Unwritable(message)
+    return Full(message) if error.errno in _PASSING else InDoubt(message)
 
 
 def _link(job: Job) -> Path:

@@ -6,6 +6,7 @@ The process may die between any two of these. A request without an outcome is in
 from __future__ import annotations
 
 import errno
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from maestro_es.poller.open_study import OpenStudy, Submitted
 from maestro_es.poller.workspace import prepare
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 #: How many outcomes are appended together. A crash puts these in doubt, and what is under way.
 _GROUP = 16
@@ -87,11 +88,35 @@ def _results(calls: Iterator[Callable[[], Submitted]], at_once: int) -> Iterator
     under_way: deque[Future[Submitted]] = deque()
     with ThreadPoolExecutor(at_once) as pool:
         for call in calls:
-            under_way.append(pool.submit(call))
+            under_way.append(_start(pool, call))
             while under_way and (len(under_way) >= 2 * at_once or under_way[0].done()):
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
+
+
+def _start(pool: ThreadPoolExecutor, call: Callable[[], Submitted]) -> Future[Submitted]:
+    """Have a call made by a thread of the pool; here and now if this process may have no more of them.
+
+    A pool that can't start another thread has taken the call all the same, and those that it has may get to it first.
+    """
+    from concurrent.futures import Future  # noqa: PLC0415 - likewise
+
+    lock = threading.Lock()
+    made: list[Submitted] = []
+
+    def once() -> Submitted:
+        with lock:
+            if not made:
+                made.append(call())
+            return made[0]
+
+    try:
+        return pool.submit(once)
+    except RuntimeError:
+        done: Future[Submitted] = Future()
+        done.set_result(once())
+        return done
 
 
 def _calls(study: OpenStudy, caller: Caller, attempts: Iterable[tuple[int, str]]) -> Iterator[Callable[[], Submitted]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from maestro_es.adapters.base import Job
 from maestro_es.adapters.slurm_jobs import SlurmJobs
 from maestro_es.core.model import JobState, Phase, StepRecord
-from maestro_es.core.outcomes import Accepted
+from maestro_es.core.outcomes import Accepted, Full, InDoubt, Unwritable
 from maestro_es.errors import Unreachable
 
 TOKEN = "feed0000-1-1-cafe"
@@ -135,6 +136,24 @@ def test_a_runner_is_submitted_by_its_tokens_name_also_where_no_hard_links_can_b
     assert jobs.submit(job, []) == Accepted("7")
     assert (tmp_path / "read").read_text() == "the runner"
     assert os.listdir(job.runner.parent) == [job.runner.name]
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"), [(errno.EAGAIN, Full), (errno.ENOMEM, Full), (errno.E2BIG, Unwritable), (errno.EIO, InDoubt)]
+)
+def test_where_no_process_can_be_made_nothing_was_submitted(
+    jobs: SlurmJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, outcome: type
+):
+    """Root, whom tests are, has no limit on processes: the refusal is a fake."""
+    job = Job(TOKEN, "s", tmp_path, "./s.sh", tmp_path, lambda _: True)
+    job.runner.parent.mkdir()
+    job.runner.write_text("the runner")
+
+    def refuse_process(*_: object, **__: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(subprocess, "Popen", refuse_process)
+    assert jobs.submit(job, []) == outcome(f"sbatch can't be called: {os.strerror(error)}")
 
 
 def refuse(*_: object) -> None:
