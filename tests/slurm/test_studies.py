@@ -225,8 +225,7 @@ def test_a_tick_whose_submission_got_no_answer_says_so_and_ends_with_75(cluster,
 @pytest.mark.parametrize("made", [True, False])
 def test_a_tick_that_is_killed_while_sbatch_runs_leaves_nothing_behind_in_the_end(cluster, launch, sbatch, made):
     sbatch(f'if once; then {"" if made else "true "}"$real" "$@"; kill -9 $PPID; else exec "$real" "$@"; fi')
-    near = "    - {name: near, description: d, run: {cmd: 'until [ -e $(SPECROOT)/go ]; do sleep 0.05; done'}}\n"
-    root = launch(near, step("far", "sleep 1", ["near"]))
+    root = launch(local_step("near", until("go")), step("far", "sleep 1", ["near"]))
     (root / ".maestro-es" / "next-tick").unlink()
     before = sorted((root / ".maestro-es").iterdir())
     root.with_name("go").touch()

@@ -85,7 +85,7 @@ def test_what_is_left_behind_is_ended_though_its_first_thread_has_ended_before(b
     bench.create(Step("a", f"{alone(bench)}\n{first}"))
     bench.tick()
     runner = int(bench.step("a").job_id)
-    wait_for(lambda: any(") Z " in Path(f"/proc/{pid}/stat").read_text() for pid in process.session_members(runner)))
+    wait_for(lambda: any(process._stat(pid)[:1] == ["Z"] for pid in process.session_members(runner)))
     os.kill(runner, signal.SIGKILL)
 
     assert bench.finish() is StudyStatus.FINISHED
