@@ -38,6 +38,10 @@ def accounts_say(cluster: Cluster, job: str) -> str:
     return cluster.run("sacct", "-X", "-n", "-P", "-o", "State", "-j", job).stdout.strip()
 
 
+def slurm_says(cluster: Cluster, job: str) -> str:
+    return cluster.run("squeue", "-h", "-t", "all", "-j", job, "-o", "%T").stdout.strip()
+
+
 def forget(cluster: Cluster, kept: Path) -> None:
     """Kill the controller, and let it find what it had written down before, or nothing."""
     cluster.kill("slurmctld")
@@ -154,3 +158,27 @@ def test_a_cancel_that_the_controller_did_not_hear_is_asked_for_again(start_clus
     cluster.wait_for_nodes()
     assert finish(root) is StudyStatus.CANCELLED
     assert cluster.run("squeue", "-h", "--name=long").stdout == ""
+
+
+def test_a_job_that_the_controller_calls_running_and_never_sent_to_its_node_is_submitted_again(start_cluster, launch):
+    """The controller ended when it had decided to start the job; its node knows nothing of it, and says so in time."""
+    cluster = start_cluster(Options(message_timeout=2, conf=("BatchStartTimeout=1",)))
+    nodes = [name for name in cluster.daemons if name.startswith("slurmd-")]
+    for name in nodes:
+        cluster.freeze(name)
+    root = launch(step("only"))
+    [submitted] = events(root, e.JobSubmitted)
+    wait_for(lambda: slurm_says(cluster, submitted.job_id) == "RUNNING")
+    cluster.send("slurmctld", signal.SIGTERM)
+    for name in nodes:
+        cluster.kill(name)
+    cluster.resume()
+    assert slurm_says(cluster, submitted.job_id) == "RUNNING"
+
+    time.sleep(4)  # BatchStartTimeout and MessageTimeout: only then does the controller miss it
+    for name in nodes:
+        cluster.send(name, signal.SIGHUP)
+    assert finish(root) is StudyStatus.FINISHED
+    [failure] = events(root, e.HardwareFailed)
+    assert "NODE_FAIL" in failure.reason
+    assert [token.split("-")[2] for token in ledger(root)] == ["2"]

@@ -18,6 +18,9 @@ from tests.crash.matrix.trial import Trial
 from tests.fakes.studies import Step
 from tests.slurm.daemons import wait
 
+#: Seconds after which nodes say again which jobs they have: more than BatchStartTimeout and MessageTimeout.
+_REGISTRATION = 15.0
+
 
 def cancelled_by_hand(trial: Trial) -> None:
     """Cancel jobs that run or wait: these steps are cancelled, and what waits for them, and nothing else."""
@@ -133,10 +136,20 @@ def _lose_what_is_submitted(trial: Trial) -> None:
 
 
 def controller_stopped(trial: Trial) -> None:
-    """Stop slurmctld, tick meanwhile, and start it again."""
+    """Stop slurmctld, tick meanwhile, and start it again.
+
+    If it ends when it has decided to start a job and not yet told its node, it calls the job running until the node
+    registers and says that it has none. By themselves nodes do that every half an hour; here they are made to.
+    """
     trial.create()
+    registered = time.monotonic()
 
     def between() -> None:
+        nonlocal registered
+        if time.monotonic() - registered > _REGISTRATION:
+            for name in filter(lambda name: name.startswith("slurmd-"), trial.cluster.daemons):
+                trial.cluster.send(name, signal.SIGHUP)
+            registered = time.monotonic()
         if trial.tried > 5 or trial.dice.random() > 0.3:
             return
         trial.cluster.send("slurmctld", signal.SIGTERM)
