@@ -235,11 +235,11 @@ def _by_report(sighting: Sighting, end: Report) -> Conclusion:
         return _FINAL[word]
     if sighting.cut_short and _more_to_come(sighting):
         return Conclusion.WAIT
+    if sighting.cut_short and sighting.report(ReportKind.REFUSED):
+        return Conclusion.STOPPED  # it was started again, so it was killed to make room
     if end.code == 0:
         return Conclusion.FINISHED
-    # If it was started again, it was killed to make room.
-    requeued = sighting.cut_short and sighting.report(ReportKind.REFUSED)
-    return Conclusion.STOPPED if end.kind is ReportKind.STOPPED or requeued else Conclusion.FAILED
+    return Conclusion.STOPPED if end.kind is ReportKind.STOPPED else Conclusion.FAILED
 
 
 def _more_to_come(sighting: Sighting) -> bool:

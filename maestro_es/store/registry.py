@@ -96,7 +96,7 @@ def registered_at(study_id: str) -> Path | None:
 
 def _noted(entry: Path) -> Path:
     """Return the directory that an entry holds; if it holds none, the entry itself, which no study is in."""
-    root = os.fsdecode(entry.read_bytes()).strip()
+    root = os.fsdecode(entry.read_bytes()).removesuffix("\n")
     return Path(root) if root.startswith("/") and "\0" not in root else entry
 
 

@@ -21,10 +21,11 @@ def test_nothing_is_registered_where_there_is_no_registry(home: Path):
     assert not home.exists()
 
 
-def test_a_registered_study_is_found_by_its_id():
-    registry.register("cafe", Path("/studies/näme with space"))
+@pytest.mark.parametrize("root", ["/studies/näme with space", "/studies/a blank at the end ", "/studies/two\nlines\n"])
+def test_a_registered_study_is_found_by_its_id(root: str):
+    registry.register("cafe", Path(root))
 
-    assert registry.registered() == {"cafe": Path("/studies/näme with space")}
+    assert registry.registered() == {"cafe": Path(root)}
 
 
 def test_studies_are_listed_in_the_order_in_which_they_were_registered(home: Path):

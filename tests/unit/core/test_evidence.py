@@ -139,6 +139,7 @@ def sighting(
         (K.NOT_READ, ((REFUSED, 17),), J.FAILED, S.NOT_ASKED, C.WAIT),
         # The first was killed so that there could be a second; what it ended with by itself is its own.
         (K.JOB, ((REFUSED, 17), (EXIT, 143)), J.FAILED, S.NOT_ASKED, C.STOPPED),
+        (K.JOB, ((REFUSED, 17), (STOPPED, 0)), J.FAILED, S.NOT_ASKED, C.STOPPED),
         (K.JOB, ((REFUSED, 17), (EXIT, 1)), J.FAILED, S.NOT_ASKED, C.FAILED),
         # A dead runner may leave what it started behind.
         (K.JOB, none, J.ORPHANED, S.NOT_ASKED, C.END_REMAINS),
