@@ -135,11 +135,16 @@ def passed_through(
     chosen: dict[str, str | None] = {}
     for key, value in (pair for source in sources for pair in pairs(source)):
         name = _option_name(key)
-        if name in refused:
+        if name in refused or not (single_dash or is_free(name, refused)):
             raise ValueError(f"args: {key} can't be passed through, because maestro-es itself decides about it")
         chosen[name] = _option_value(key, value)
     dashes = {name: "-" if single_dash or len(name) == 1 else "--" for name in chosen}
     return [Directive(dashes[name] + name, value, added=True) for name, value in chosen.items()]
+
+
+def is_free(name: str, refused: Collection[str]) -> bool:
+    """Whether an option is none of these, nor the beginning of one: getopt_long(3) takes ``--arr`` for ``--array``."""
+    return name not in refused and (len(name) == 1 or not any(whole.startswith(name) for whole in refused))
 
 
 def pairs(source: object) -> Iterable[tuple[object, object]]:

@@ -23,6 +23,7 @@ from maestro_es.adapters.script import (
     comment_of,
     exclusive,
     header,
+    is_free,
     option,
     passed_through,
     resources,
@@ -104,7 +105,7 @@ def embedded(command: str) -> list[str]:
             break
     for word in words:
         name = _LONG.match(word) or _SHORT.match(word)
-        if name and name[1] in _REFUSED - _HARMLESS:
+        if name and not is_free(name[1], _REFUSED - _HARMLESS):
             raise ValueError(f"#SBATCH {word} can't stand there, because maestro-es itself decides about it")
     return words
 

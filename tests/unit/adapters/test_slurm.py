@@ -129,7 +129,7 @@ def test_options_in_front_of_a_steps_first_command_are_options_of_its_job(comman
 
 
 @pytest.mark.parametrize(
-    "option", ["--array=1-9", "-a1-9", "--chdir /tmp", "-D/tmp", "--wait", "-M other", "--wrap=x"]
+    "option", ["--array=1-9", "--arr=1-9", "-a1-9", "--chdir /tmp", "-D/tmp", "--wait", "-M other", "--cluster=x"]
 )
 @pytest.mark.parametrize("key", ["cmd", "restart"])
 def test_options_there_that_are_ours_to_give_are_refused(key: str, option: str):
@@ -177,7 +177,9 @@ def test_options_of_the_batch_block_are_passed_through_and_overridden_by_the_ste
     assert header({"nodes": "", "args": {"nice": 5}}, **batch) == []
 
 
-@pytest.mark.parametrize("name", ["array", "a", "--array", "-D", "wrap", "requeue", "job-name", "parsable", "W"])
+@pytest.mark.parametrize(
+    "name", ["array", "a", "--array", "arr", "--tes", "cluster", "-D", "wrap", "requeue", "job-name", "parsable", "W"]
+)
 def test_options_that_the_submission_rests_on_are_refused(name: str):
     with pytest.raises(ValueError, match=f"args: {name} can't be passed through"):
         header({"nodes": 1, "args": {name: "x"}})
