@@ -37,6 +37,11 @@ ENVIRONMENT = (
 )  # fmt: skip
 
 
+#: How many bytes the path of a log may have. SQLite takes 512 (MAX_PATHNAME) with what is appended for a journal, and
+#: a log that is being made has another suffix.
+_LONGEST = 512 - len("-journal") - len(".new")
+
+
 def new_study_id() -> str:
     """Return an id for a study: 32 hexadecimal digits, of which tokens carry the first eight."""
     return uuid.uuid4().hex
@@ -52,6 +57,9 @@ def make_directory(root: Path) -> StudyDir:
     study = StudyDir(root)
     if os.fsencode(study.root) != str(study.root).encode("utf-8", "replace"):
         raise RequestRefused(f"{root}: the log holds UTF-8 only, and this path is not; choose another one with -o")
+    excess = len(os.path.realpath(study.log).encode()) - _LONGEST
+    if excess > 0:
+        raise RequestRefused(f"{root}: SQLite can't open a file whose path is so long; make it {excess} bytes shorter")
     if study.log.exists():
         raise RequestRefused(f"{root}: there is a study in this directory; choose another one with -o")
     try:

@@ -236,6 +236,19 @@ def test_what_is_no_utf_8_is_refused_in_one_line(tmp_path, finished):
         assert message.count("\n") == 1
 
 
+def test_a_path_that_is_too_long_for_sqlite_is_refused_in_one_line_and_the_longest_one_is_not(tmp_path):
+    spec = _spec(tmp_path, GOOD)
+    longest = tmp_path
+    while len(str(longest)) < 490 - 100:
+        longest /= "d" * 80
+    longest /= "s" * (490 - 1 - len(str(longest)))
+    longest.parent.mkdir(parents=True)
+
+    message = _refuses(tmp_path, "run", "-y", "-o", f"{longest}23", spec)
+    assert message.endswith("SQLite can't open a file whose path is so long; make it 2 bytes shorter\n")
+    assert maestro_es("run", "-y", "-o", longest, spec, cwd=tmp_path).returncode == 0
+
+
 def test_a_tick_that_could_be_meant_in_two_ways_is_refused_in_one_line(tmp_path, finished):
     study = finished.parent
     for words in (["--all", study], [study, "--all"], ["--all", "--queue"], ["--all", study, "--dry"]):
