@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
-from maestro_es.cli.common import example, reason_option, split_arguments
+from maestro_es.cli.common import each, example, reason_option, split_arguments
 from maestro_es.core import requests
 from maestro_es.core.model import Phase, State, StudyStatus
 from maestro_es.errors import Unreachable
@@ -34,12 +36,15 @@ def command(arguments: tuple[str, ...], *, autoyes: bool, reason: str) -> None:
     question = f"Cancel {what}{', '.join(map(str, roots))}?"
     if not autoyes and not click.confirm(question):
         return
-    for root in roots:
-        with OpenStudy(root) as study:
-            study.dir.check_owner()
-            study.request(lambda graph: requests.cancel(graph, patterns, reason))
-            _tick_until_ended(study)
-            click.echo(_summary(study))
+    each(roots, lambda _, root: _cancel(root, patterns, reason))
+
+
+def _cancel(root: Path, patterns: Sequence[str], reason: str) -> None:
+    with OpenStudy(root) as study:
+        study.dir.check_owner()
+        study.request(lambda graph: requests.cancel(graph, patterns, reason))
+        _tick_until_ended(study)
+        click.echo(_summary(study))
 
 
 def _tick_until_ended(study: OpenStudy) -> None:

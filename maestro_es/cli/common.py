@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from maestro_es.audit.times import When, parse_when
-from maestro_es.errors import NotAStudy
+from maestro_es.errors import MaestroError, NotAStudy
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.study_dir import find_study
 from maestro_es.store.log_file import LOG_NAME
@@ -77,6 +78,19 @@ def split_one_step(args: tuple[str, ...]) -> tuple[Path, str]:
 
 def _names_study(arg: str) -> bool:
     return arg.startswith((".", "/", "~")) or arg.endswith("/") or (Path(arg) / LOG_NAME).is_file()
+
+
+def each(roots: Sequence[Path], do: Callable[[int, Path], None]) -> None:
+    """Do something to each study, by its place; what keeps one from it stops no other, and the exit code is 1 then."""
+    failed = False
+    for index, root in enumerate(roots):
+        try:
+            do(index, root)
+        except MaestroError as error:
+            click.echo(f"maestro-es: {error}", err=True)
+            failed = True
+    if failed:
+        sys.exit(1)
 
 
 def open_study(study: Path | None) -> OpenStudy:

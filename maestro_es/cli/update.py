@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from maestro_es.cli.common import example, reason_option, study_path
+from maestro_es.cli.common import each, example, reason_option, study_path
 from maestro_es.core import requests
 from maestro_es.core.events import SettingsChanged
 from maestro_es.poller.open_study import OpenStudy
@@ -32,9 +32,11 @@ def command(studies: tuple[Path, ...], reason: str, **settings: tuple[int, ...])
     for name, values in given.items():
         if len(values) not in {1, len(roots)}:
             raise click.UsageError(f"--{name} is given {len(values)} times for {len(roots)} studies")
-    for index, root in enumerate(roots):
-        chosen_here = {name: chosen[index if len(chosen) > 1 else 0] for name, chosen in given.items()}
-        _update(root, chosen_here, reason)
+
+    def update(index: int, root: Path) -> None:
+        _update(root, {name: chosen[index if len(chosen) > 1 else 0] for name, chosen in given.items()}, reason)
+
+    each(roots, update)
 
 
 def _update(root: Path, values: dict[str, int], reason: str) -> None:

@@ -159,3 +159,16 @@ def test_a_cancelled_study_is_reopened(run, ended):
 
 def test_the_hardware_limit_is_a_setting(run, study):
     assert run("update", study, "--hardware-limit", "7").out == f"{study}: hardware_limit is 7 now, was 3\n"
+
+
+@pytest.mark.parametrize("words", [("cancel", "-y"), ("update", "--throttle", "9")], ids=lambda words: words[0])
+def test_what_is_asked_of_several_studies_is_done_to_those_that_can_be_read(run, study, tmp_path, words):
+    (tmp_path / "gone").mkdir()
+    ran = run(*words, f"{tmp_path}/gone/", study)
+    assert ran.code == 1
+    assert ran.err == f"maestro-es: {tmp_path}/gone: not a study directory, there is no events.db in it\n"
+    with OpenStudy(study) as opened:
+        assert (opened.graph.study.cancelling, opened.graph.study.settings.submission_throttle) in [
+            (True, 4),
+            (False, 9),
+        ]
