@@ -139,7 +139,7 @@ def controller_stopped(trial: Trial) -> None:
     """Stop slurmctld, tick meanwhile, and start it again.
 
     If it ends when it has decided to start a job and not yet told its node, it calls the job running until the node
-    registers and says that it has none. By themselves nodes do that every half an hour; here they are made to.
+    registers and says that it has none. By themselves nodes seldom do that; here they are made to.
     """
     trial.create()
     registered = time.monotonic()
