@@ -167,11 +167,11 @@ class Campaign:
     def _progress(self, name: str) -> tuple[bool, bool, float]:
         """Return how far a fault has come, trials under way counted as successes: whether far enough, and exactly.
 
-        Those that have calls left that change something come first: there is an end to them.
+        Of those, the ones that have calls left that change something come first: there is an end to them.
         """
         tried = self.tallies[name].tried + self._going[name]
-        coverage = self._coverage.get(name)
-        return tried >= _ENOUGH, not (coverage and coverage.urgent), tried / self.goals[name]
+        enough, coverage = tried >= _ENOUGH, self._coverage.get(name)
+        return enough, enough and not (coverage and coverage.urgent), tried / self.goals[name]
 
     def _survey(self, scene: str) -> None:
         """Find out which calls the tick of a scene makes."""
