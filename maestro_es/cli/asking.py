@@ -18,23 +18,25 @@ from maestro_es.store import registry
 #: What is said of the steps that an event is about.
 _WORDS: dict[type[e.Event], str] = {
     e.StepReset: "to run",
+    e.HardwareFailed: "to run",
+    e.StepCancelled: "cancelled",
     e.StepSkipped: "skipped",
     e.StepHeld: "held",
     e.StepReleased: "released",
 }
 
 
-def ask_of_steps(arguments: tuple[str, ...], decide: Callable[[Graph, Sequence[str], str], list[Draft]]) -> None:
+def ask_of_steps(arguments: tuple[str, ...], decide: Callable[[Graph, Sequence[str], OpenStudy], list[Draft]]) -> None:
     """Ask something of steps of one study, and print what came of it.
 
-    `decide` is given the state, the patterns among the arguments, and who asks.
+    `decide` is given the state, the patterns among the arguments, and the study.
     """
     roots, patterns = split_arguments(arguments)
     if len(roots) > 1:
         raise click.UsageError("Name steps of one study.")
     with OpenStudy(roots[0]) as study:
         study.dir.check_owner()
-        drafts = study.request(lambda graph: decide(graph, patterns, study.log.identity.actor))
+        drafts = study.request(lambda graph: decide(graph, patterns, study))
         for line in _outcome(study, drafts):
             click.echo(f"{study.dir.root}: {line}")
 

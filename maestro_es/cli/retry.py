@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from maestro_es.cli.asking import ask_of_steps
 from maestro_es.cli.common import example, reason_option
 from maestro_es.core import repair
+from maestro_es.core.events import Draft
+from maestro_es.core.graph import Graph
+from maestro_es.poller.open_study import OpenStudy
 
 
 @example("maestro-es retry ./pi --failed --rlimit 5 --reason 'the walltime was too short'")
@@ -14,6 +19,7 @@ from maestro_es.core import repair
 @click.argument("arguments", nargs=-1, metavar="[STUDY] [STEP]...")
 @click.option("--failed", is_flag=True, help="Only what has failed or timed out; without STEP, all such steps.")
 @click.option("--descendants", is_flag=True, help="Also all that waits for these steps, whatever became of it.")
+@click.option("--lost", is_flag=True, help="What runs on a host or in a container that is gone for good; see above.")
 @click.option("--rlimit", type=int, help="Restarts of a step after a timeout, for the whole study; 0: no limit.")
 @click.option("--hardware-limit", type=int, help="Resubmissions after hardware failures, likewise.")
 @reason_option
@@ -22,6 +28,7 @@ def command(
     *,
     failed: bool,
     descendants: bool,
+    lost: bool,
     rlimit: int | None,
     hardware_limit: int | None,
     reason: str,
@@ -31,7 +38,15 @@ def command(
     STEP is a name or a pattern. A pattern takes the steps that have failed or were cancelled. One that has finished
     runs again if it is named in full, with all that ran after it: say --descendants. What ended because of a step goes
     with it. A study that has ended goes on with the next tick.
+
+    A step of another host, or of a container of its own, is waited for until that says what became of it. If it never
+    will, --lost takes your word for it. Should the step run there all the same, it runs twice.
     """
+    if lost:
+        if failed or descendants or rlimit is not None or hardware_limit is not None:
+            raise click.UsageError("--lost stands alone: name the steps that are gone.")
+        ask_of_steps(arguments, lambda graph, patterns, study: _give_up(study, graph, patterns, reason))
+        return
     given = {"rlimit": rlimit, "hardware-limit": hardware_limit}
     limits = {name: value for name, value in given.items() if value is not None}
     ask_of_steps(
@@ -40,3 +55,10 @@ def command(
             graph, patterns, failed=failed, descendants=descendants, limits=limits, reason=reason
         ),
     )
+
+
+def _give_up(study: OpenStudy, graph: Graph, patterns: Sequence[str], reason: str) -> list[Draft]:
+    """Take the word of who asks; what this host can tell of a step itself, it does."""
+    local = study.adapters.local
+    by, at = study.log.identity.actor, study.context.now()
+    return repair.give_up(graph, patterns, lambda step: bool(local.look([step], {})), by, at, reason)

@@ -18,4 +18,6 @@ def command(arguments: tuple[str, ...], reason: str) -> None:
 
     What waits for them may run, and what ended because of them waits again. Cancel a step in flight first.
     """
-    ask_of_steps(arguments, lambda graph, patterns, actor: repair.skip(graph, patterns, actor, reason=reason))
+    ask_of_steps(
+        arguments, lambda graph, patterns, study: repair.skip(graph, patterns, study.log.identity.actor, reason)
+    )

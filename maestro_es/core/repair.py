@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from maestro_es.core import events as e
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph, waiting_for
-from maestro_es.core.model import FAILED_STATES, IN_FLIGHT, RELEASED, Phase, State, StepRecord, StudyStatus
+from maestro_es.core.model import FAILED_STATES, IN_FLIGHT, RELEASED, Micros, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.requests import choose, update
 from maestro_es.core.transitions import untouched
 from maestro_es.errors import RequestRefused
@@ -81,6 +81,28 @@ def reopen(graph: Graph, reason: str = "") -> list[Draft]:
     return [*_reopening(graph, reason), *_resets(graph, _that_can_run(graph, wanted, set()), reason)]
 
 
+def give_up(
+    graph: Graph, patterns: Sequence[str], is_known: Callable[[StepRecord], bool], by: str, at: Micros, reason: str
+) -> list[Draft]:
+    """Take a person's word, `by`, that what ran on another host is gone for good: nobody else can tell.
+
+    The steps run again, or are cancelled if that was asked for. `is_known` says whether this host can tell of a step.
+    """
+    says = f"{by} says that it is gone for good{f': {reason}' if reason else ''}"
+    evidence = (e.Evidence(source="user", says=says),)
+    drafts: list[Draft] = []
+    for step in choose(graph, patterns, lambda record: _not_to_give_up(record, is_known)):
+        if step.cancelling or graph.study.cancelling:
+            event: e.AnyEvent = e.StepCancelled(token=step.token, at=at, message="cancelled", evidence=evidence)
+        else:
+            number, limit = step.hardware_failures + 1, graph.study.settings.hardware_limit
+            event = e.HardwareFailed(
+                token=step.token, at=at, number=number, limit=limit, reason=says, evidence=evidence
+            )
+        drafts.append((step.number, event))
+    return drafts
+
+
 # -- which steps -----------------------------------------------------------------------------------------------------
 
 
@@ -108,6 +130,15 @@ def _not_to_retry(graph: Graph, record: StepRecord, named: set[str], *, failed: 
     if record.state in RELEASED and record.name not in named:
         return "has finished; name it in full to run it again"
     return ""
+
+
+def _not_to_give_up(record: StepRecord, is_known: Callable[[StepRecord], bool]) -> str:
+    """Say why a person's word does not count for a step; empty if it does."""
+    if record.phase is not Phase.SUBMITTED:
+        return "does not run"
+    if record.scheduled:
+        return "is a job of its scheduler, which tells what becomes of it"
+    return "is known to this host, and a tick here tells what becomes of it" if is_known(record) else ""
 
 
 def _not_to_skip(record: StepRecord) -> str:

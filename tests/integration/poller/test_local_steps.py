@@ -18,12 +18,14 @@ from maestro_es.adapters.base import Queued, Seen
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
+from maestro_es.core import requests
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Cause, Phase, Settings, State, StepRecord, StudyStatus
 from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context
+from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out
-from tests.fakes.processes import TWO_THREADS, running_under, send, wait_for
+from tests.fakes.processes import TWO_THREADS, end_all_under, running_under, send, wait_for
 from tests.fakes.studies import Bench, Step
 
 
@@ -344,3 +346,52 @@ def test_a_step_of_another_host_is_waited_for(bench: Bench):
     wait_for(lambda: any(bench.dir.inbox.iterdir()))
     bench.tick(host=elsewhere)
     assert (bench.step("a").state, bench.step("a").attempt) == (State.FINISHED, 1)
+
+
+def start_elsewhere(bench: Bench) -> None:
+    """Let the first attempt of a step run on another host, which is gone then, and what ran there."""
+    bench.create(lasting(bench))
+    bench.tick(host=Host("another-node", "another-boot", 2))
+    wait_for(bench.signed)
+    end_all_under(bench.root)
+
+
+def test_a_step_whose_host_is_gone_for_good_runs_again_when_a_person_says_so(bench: Bench):
+    start_elsewhere(bench)
+    refused = maestro_es("retry", bench.root, "a")
+    assert (refused.returncode, refused.stderr.count("is in flight: cancel it first")) == (1, 1)
+
+    done = maestro_es("retry", bench.root, "a", "--lost", "--reason", "it was scrapped")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{bench.root}: to run: a\n", "")
+    assert bench.finish() is StudyStatus.FINISHED
+    assert len(bench.signed()) == 2
+    [lost] = bench.events(e.HardwareFailed)
+    assert lost.reason.endswith(" says that it is gone for good: it was scrapped")
+    assert maestro_es("verify", bench.root).returncode == 0
+
+
+def test_a_step_that_is_cancelled_and_whose_host_is_gone_for_good_is_cancelled_when_a_person_says_so(bench: Bench):
+    start_elsewhere(bench)
+    with bench.open() as study:
+        study.request(requests.cancel)
+    bench.tick()
+    assert bench.step("a").phase is Phase.SUBMITTED
+
+    done = maestro_es("retry", bench.root, "a", "--lost")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{bench.root}: cancelled: a\n", "")
+    assert bench.finish() is StudyStatus.CANCELLED
+    assert len(bench.signed()) == 1
+
+
+def test_what_this_host_can_tell_of_a_step_no_person_has_to_say(bench: Bench):
+    bench.create(lasting(bench), Step("b", parents=("a",)))
+    bench.tick()
+    wait_for(bench.signed)
+    for step, why in (("a", "a is known to this host, and a tick here tells"), ("b", "b does not run")):
+        refused = maestro_es("retry", bench.root, step, "--lost")
+        assert (refused.returncode, refused.stdout, why in refused.stderr) == (1, "", True), refused
+    assert maestro_es("retry", bench.root, "--lost").stderr == "maestro-es: name the steps that are meant\n"
+    assert maestro_es("retry", bench.root, "a", "--lost", "--failed").returncode != 0
+    assert bench.step("a").attempt == 1
