@@ -172,7 +172,7 @@ class Cluster:
             raise ClusterError(f"there is a cluster in {self.folder} already: resume it, or remove it")
         host, prefix = host_name()
         ports = free_ports(options.nodes)
-        for name in ("etc", "log", "munge", "mysql", "run", "slurmctld"):
+        for name in ("etc", "log", "munge", "mysql/tmp", "run", "slurmctld"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         write_configuration(self.folder, options, host, ports)
         self.oom = options.oom
@@ -225,6 +225,7 @@ def _mariadb_options(folder: Path) -> list[str]:
         "--no-defaults",
         "--user=root",
         f"--datadir={folder}/mysql/data",
+        f"--tmpdir={folder}/mysql/tmp",  # when one starts it removes the temporary tables that it finds, also another's
         f"--socket={folder}/mysql/socket",
         f"--pid-file={folder}/mysql/pid",
         "--skip-networking",

@@ -152,14 +152,14 @@ def test_a_job_that_ended_while_neither_queue_nor_accounts_could_tell_is_recalle
     _replace(tmp_path / "bin", monkeypatch, "sacct", f'{later} "$@"')
     root = launch(step("killed", "kill -9 $PPID; sleep 1"))
     wait_for(lambda: _forgotten(cluster, "killed"))
+    told = ("sacct", "--noheader", "--allocations", "--starttime=2000-01-01", "--name=killed", "--format=State")
+    wait_for(lambda: "FAILED" in cluster.run(*told).stdout)  # a slurmdbd that is killed forgets what it was just told
     cluster.kill("slurmdbd")
     with OpenStudy(root, CONTEXT) as study, pytest.raises(Unreachable, match="sacct"):
         tick(study)
     assert maestro_es("tick", root).returncode == 75
     assert states(root)["killed"] in {"PENDING", "RUNNING"}  # which was true when somebody last knew
     cluster.resume("slurmdbd")
-    told = ("sacct", "--noheader", "--allocations", "--starttime=2000-01-01", "--name=killed", "--format=State")
-    wait_for(lambda: "FAILED" in cluster.run(*told).stdout)  # slurmctld tells it some seconds later what it has missed
     assert finish(root) is StudyStatus.FAILURE
     [failed] = events(root, e.StepFailed)
     assert {"queue", "accounting"} <= {said.source for said in failed.evidence}
