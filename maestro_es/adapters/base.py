@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from maestro_es.adapters.command import Command
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Outcome
@@ -67,6 +68,16 @@ class Queued(msgspec.Struct, frozen=True):
     delay: str = ""
 
 
+class Submitting(NamedTuple):
+    """A submission under way: the command that makes it, and what came of it, to be asked for once.
+
+    Who asks before the command has ended waits for it.
+    """
+
+    command: Command
+    outcome: Callable[[], Outcome]
+
+
 class Adapter(Protocol):
     """One scheduler. `name` is its `batch.type`, `extension` ends the names of its scripts."""
 
@@ -90,8 +101,8 @@ class Adapter(Protocol):
     def submission(self, job: Job) -> list[str]:
         """Return the command that `submit` runs. ValueError says why there can be none."""
 
-    def submit(self, job: Job) -> Outcome:
-        """Submit the runner with the token. Never raises for what a scheduler says."""
+    def submit(self, job: Job) -> Outcome | Submitting:
+        """Submit the runner with the token, or begin to. Never raises for what a scheduler says."""
 
     def facts(self) -> dict[str, str]:
         """Return what the scheduler says of itself that a study should keep, by its own names; empty if it does not.

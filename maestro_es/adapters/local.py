@@ -16,6 +16,7 @@ from typing import Any
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Job, Queued, Seen
+from maestro_es.adapters.command import NO_ROOM
 from maestro_es.core.evidence import Claim, ClaimState
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Unwritable
@@ -26,10 +27,7 @@ _TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
 
 
 #: Errors of a host that may have more to give at the next tick, or let us in again.
-_PASSING = (
-    errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE,
-    getattr(errno, "EKEYEXPIRED", None),
-)  # fmt: skip
+_PASSING = (*NO_ROOM, errno.EIO, errno.ESTALE, getattr(errno, "EKEYEXPIRED", None))
 
 
 class LocalAdapter:

@@ -1,4 +1,4 @@
-"""Processes: the only place that starts one, and what the host knows of those that run.
+"""Processes that go on without us, and what the host knows of those that run.
 
 A process id is no identity: it is used again. With the host, its boot id and a word that no other process has among
 its arguments (the token of an attempt) it is one. On Linux the facts come from ``/proc``, elsewhere from ``ps``.
@@ -9,20 +9,17 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from maestro_es.adapters.command import DEFAULT_SIGNALS, making, run
+
 _PROC = Path("/proc")
 _STATE, _SESSION = 0, 3  # fields of /proc/PID/stat behind the command's name; see proc(5)
-
-#: How often a command is looked at that is to be ended once it complains, in seconds.
-_LOOK = 0.5
 
 
 class Host(NamedTuple):
@@ -35,14 +32,6 @@ class Host(NamedTuple):
     boot_id: str
     cores: int
     environment: Mapping[str, str] = MappingProxyType({})
-
-
-class Completed(NamedTuple):
-    """A command that has ended: its exit code (negative: the signal), and what it printed."""
-
-    code: int
-    out: str
-    err: str
 
 
 def this_host() -> Host:
@@ -71,50 +60,6 @@ def _boot_id() -> str:
         return run(["sysctl", "-n", "kern.bootsessionuuid"]).out.strip()
 
 
-#: Held while a process is made, and while a file is written that is to be executed. A child has open what we have
-#: until it executes its own program, and Linux executes no file that anybody has open for writing (ETXTBSY).
-making = threading.Lock()
-
-
-def run(
-    argv: Sequence[str], *, timeout: float | None = None, env: Mapping[str, str] | None = None, until: str = ""
-) -> Completed:
-    """Run a command to its end, or end it soon after it has complained in the words `until`.
-
-    FileNotFoundError if there is no such command, TimeoutError after so many seconds.
-    """
-    pipe, alone = subprocess.PIPE, bool(until)
-    with making:
-        started = subprocess.Popen(
-            list(argv), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=env, start_new_session=alone
-        )
-    with started as command:
-        try:
-            out, err = _outputs(command, timeout, until.encode())
-        except subprocess.TimeoutExpired:
-            raise TimeoutError(f"{os.path.basename(argv[0])} has not answered within {timeout:.0f} s") from None
-        finally:
-            if command.poll() is None:
-                kill(session_members(command.pid) if alone else [command.pid])  # it may be a script around another
-    return Completed(command.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
-
-
-def _outputs(command: subprocess.Popen[bytes], timeout: float | None, until: bytes) -> tuple[bytes, bytes]:
-    """Return what a command prints: all, or what it has printed when it has complained in these words."""
-    if not until:
-        return command.communicate(timeout=timeout)
-    end = time.monotonic() + (timeout or float("inf"))
-    while True:
-        try:
-            return command.communicate(timeout=min(_LOOK, max(end - time.monotonic(), 0)))
-        except subprocess.TimeoutExpired as error:
-            out, err = error.stdout or b"", error.stderr or b""
-            if until in err:
-                return out, err
-            if time.monotonic() >= end:
-                raise
-
-
 _spawned: set[int] = set()
 
 
@@ -134,7 +79,7 @@ def spawn(argv: Sequence[str], env: Mapping[str, str]) -> tuple[int, int]:
                 file_actions=[(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate((its_end, null, null))],
                 setsid=True,
                 setsigmask=(),
-                setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD),
+                setsigdef=DEFAULT_SIGNALS,
             )
     except OSError:
         os.close(our_end)

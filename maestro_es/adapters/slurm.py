@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from maestro_es.adapters.base import Job, Queued, Seen
+from maestro_es.adapters.base import Job, Queued, Seen, Submitting
 from maestro_es.adapters.launcher import Asked, fill_in
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
@@ -149,7 +149,7 @@ class SlurmAdapter:
         """Return the ``sbatch`` of the runner with the options that the step's script shows."""
         return self._jobs.submission(job, self._options(job))
 
-    def submit(self, job: Job) -> Outcome:
+    def submit(self, job: Job) -> Outcome | Submitting:
         return self._jobs.submit(job, self._options(job))
 
     def _options(self, job: Job) -> list[str]:

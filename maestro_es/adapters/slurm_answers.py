@@ -7,8 +7,8 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 
 from msgspec import structs
 
-from maestro_es.adapters import process
 from maestro_es.adapters.base import Queued, Seen
+from maestro_es.adapters.command import Completed
 from maestro_es.adapters.imported import runs_script_of
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, Full, InDoubt, Outcome, Rejected
@@ -119,7 +119,7 @@ _JOB_ID = re.compile(r"(\d+)(?:;[\w.-]+)?\s*")
 _FACT = re.compile(r"(\w+)\s*=\s*(.*?)\s*")
 
 
-def read_submission(done: process.Completed) -> Outcome:
+def read_submission(done: Completed) -> Outcome:
     """Return what came of ``sbatch --parsable``; a site may print other lines around the id."""
     said = " ".join(done.err.split())
     found = [match for match in map(_JOB_ID.fullmatch, done.out.splitlines()) if match]

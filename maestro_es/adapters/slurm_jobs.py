@@ -16,8 +16,8 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from maestro_es.adapters import process
-from maestro_es.adapters.base import Job, Queued, Seen
+from maestro_es.adapters.base import Job, Queued, Seen, Submitting
+from maestro_es.adapters.command import NO_ROOM, Command, Completed
 from maestro_es.adapters.imported import imported, runs_script_of
 from maestro_es.adapters.slurm_answers import (
     ACCOUNTS_FORMAT,
@@ -50,9 +50,6 @@ _TIMEOUT, _ACCOUNTS_TIMEOUT, _FACTS_TIMEOUT = 60.0, 20.0, 5.0
 #: tick that a job makes would hand on the job's own variables, too.
 _OURS = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_")
 _CONF = "SLURM_CONF"
-
-#: Errors of a host that makes no more processes just now.
-_PASSING = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 #: How much is told of an answer that can't be read.
 _SAID = 60
@@ -95,20 +92,16 @@ class SlurmJobs:
         runner = [str(_link(job)), job.token, str(job.workspace), job.script, str(job.study)]
         return ["sbatch", *options, *ours, *runner]
 
-    def submit(self, job: Job, options: Sequence[str]) -> Outcome:
-        """Submit a job. A command that did not answer in time may have done its work."""
+    def submit(self, job: Job, options: Sequence[str]) -> Outcome | Submitting:
+        """Begin to submit a job."""
         link = _link(job)
         try:
             _make_link(link, job.runner)
-            done = self._run(*self.submission(job, options), until=RETRYING)
-        except Unreachable as error:
-            return InDoubt(str(error))
-        except OSError as error:
-            return _not_called(error)
-        finally:
-            with contextlib.suppress(OSError):
-                link.unlink()
-        return read_submission(done)
+            command = self._start(*self.submission(job, options), until=RETRYING)
+        except (Unreachable, OSError) as error:
+            _remove(link)
+            return InDoubt(str(error)) if isinstance(error, Unreachable) else _not_called(error)
+        return Submitting(command, lambda: _submitted(command, link))
 
     def facts(self) -> dict[str, str]:
         """Return what a study keeps of Slurm's configuration; nothing if there is no answer soon."""
@@ -183,21 +176,17 @@ class SlurmJobs:
             if is_silent(done.err):
                 raise Unreachable(" ".join(done.err.split()))
 
-    def _run(
-        self, command: str, *arguments: str, timeout: float = 0, zone: str = "", until: str = ""
-    ) -> process.Completed:
-        """Run a command, to its end or `until` it complains in these words.
+    def _run(self, command: str, *arguments: str, timeout: float = 0, zone: str = "") -> Completed:
+        """Run a command; `zone` is the time zone in which it reads and prints times, if not the user's."""
+        return _completed(self._start(command, *arguments, timeout=timeout, zone=zone))
 
-        `zone` is the time zone in which it reads and prints times, if not the user's.
-        """
+    def _start(self, command: str, *arguments: str, timeout: float = 0, zone: str = "", until: str = "") -> Command:
         environment = {**self._environment, "TZ": zone} if zone else self._environment
         path = self._path(command)
         try:
-            return process.run([path, *arguments], timeout=timeout or _TIMEOUT, env=environment, until=until)
-        except TimeoutError as error:
-            raise Unreachable(str(error)) from None
+            return Command([path, *arguments], timeout=timeout or _TIMEOUT, env=environment, until=until)
         except FileNotFoundError:
-            self._paths.pop(command, None)  # another thread may have said so, too
+            self._paths.pop(command, None)
             raise Unreachable(f"{path} is gone") from None
 
     def _path(self, command: str) -> str:
@@ -209,6 +198,24 @@ class SlurmJobs:
                 raise Unreachable(f"{command} is not found in PATH={recorded}, nor on that of this tick")
             self._paths[command] = path
         return self._paths[command]
+
+
+def _completed(command: Command) -> Completed:
+    """Return what came of a command. Unreachable if it has not answered in time."""
+    try:
+        return command.result()
+    except (TimeoutError, ChildProcessError) as error:
+        raise Unreachable(str(error)) from None
+
+
+def _submitted(command: Command, link: Path) -> Outcome:
+    """Return what came of an sbatch. One that did not answer in time may have done its work."""
+    try:
+        return read_submission(_completed(command))
+    except Unreachable as error:
+        return InDoubt(str(error))
+    finally:
+        _remove(link)
 
 
 def _answer(command: str, text: str, header: str) -> str:
@@ -223,7 +230,7 @@ def _not_called(error: OSError) -> Outcome:
     message = f"sbatch can't be called: {error.strerror}"
     if error.errno == errno.E2BIG:
         return Unwritable(message)
-    return Full(message) if error.errno in _PASSING else InDoubt(message)
+    return Full(message) if error.errno in NO_ROOM else InDoubt(message)
 
 
 def _link(job: Job) -> Path:
@@ -243,6 +250,11 @@ def _make_link(link: Path, runner: Path) -> None:
             raise
         except OSError:
             os.symlink(runner.name, link)
+
+
+def _remove(link: Path) -> None:
+    with contextlib.suppress(OSError):
+        link.unlink()
 
 
 def _by_token(listed: Iterable[Queued], steps: Sequence[StepRecord]) -> dict[str, list[Queued]]:

@@ -6,6 +6,7 @@ Anything else that a command raises is our bug and shows its traceback.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from maestro_es.errors import MaestroError
 def main() -> None:
     """Run the command line; exits with the command's code, 1 for all that is shown in one line."""
     _open_streams()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who starts us may ignore it, and then exit codes are thrown away
     try:
         sys.exit(_call(sys.argv[1:]))
     except MaestroError as error:

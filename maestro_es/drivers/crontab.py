@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 
-from maestro_es.adapters import process
+from maestro_es.adapters.command import Completed, run
 from maestro_es.adapters.slurm_answers import forgets_within
 from maestro_es.core.model import Micros
 from maestro_es.drivers.cron_tick import BY_CRON
@@ -218,12 +218,12 @@ def _refuse_carriage_returns(text: str) -> None:
             )
 
 
-def _crontab(argv: list[str]) -> process.Completed:
+def _crontab(argv: list[str]) -> Completed:
     if not shutil.which("crontab"):
         raise RequestRefused("there is no crontab command on this host; try another login node, or run with --wait")
-    return process.run(argv, timeout=_PATIENCE, env={**os.environ, "LC_ALL": "C"})
+    return run(argv, timeout=_PATIENCE, env={**os.environ, "LC_ALL": "C"})
 
 
-def _refused(what: str, done: process.Completed) -> RequestRefused:
+def _refused(what: str, done: Completed) -> RequestRefused:
     said = "; ".join(line.strip() for line in done.err.splitlines() if line.strip())
     return RequestRefused(f"{what}: {said or f'crontab ended with {done.code}'}")

@@ -1,4 +1,4 @@
-"""Calling a scheduler to submit jobs, no longer than it answers, and takes any.
+"""Calling a scheduler to submit jobs: several at a time, no longer than it answers, and takes any.
 
 One that is down lets each call wait for its time-out, and one that is full refuses each. So the first call of a tick
 is made alone, and after one that got no answer, or no room, no other is made: the others are taken back.
@@ -6,39 +6,80 @@ is made alone, and after one that got no answer, or no room, no other is made: t
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-from maestro_es.adapters.base import Adapter, Job
+from maestro_es.adapters.base import Adapter, Job, Submitting
+from maestro_es.adapters.command import Command, wait
 from maestro_es.core.evidence import ClaimState
+from maestro_es.core.model import Micros
 from maestro_es.core.outcomes import Full, InDoubt, NotCalled, Outcome
 from maestro_es.errors import Unreachable
 from maestro_es.poller.claims import abandon
 
 
+class Attempt(NamedTuple):
+    """An attempt of a step that is to be submitted, at a time: its job, or what came of making that."""
+
+    step: int
+    token: str
+    at: Micros
+    job: Job | Outcome
+    script_digest: str = ""
+
+
 class Caller:
-    """Submits jobs to one scheduler, in any number of threads. A local one answers at once, so it is always called.
+    """Submits jobs to one scheduler. A local one answers at once, so it is always called.
 
     `silence` is what was said instead of an answer, by it or before; it is not called then.
     """
 
     def __init__(self, adapter: Adapter, silence: Unreachable | None = None) -> None:
-        self.adapter = adapter
         self.silence = silence
-        self._first = threading.Lock()
-        self._answers = self._patient = adapter.at_once == 1
+        self._adapter = adapter
+        self._patient = adapter.at_once == 1
+        self._room = 1
         self._done = silence is not None
+        self._under_way: dict[Command, tuple[Attempt, Job, Submitting]] = {}
 
-    def submit(self, job: Job) -> Outcome:
-        """Submit a job, or take its attempt back."""
-        with self._first:
-            if not self._answers and not self._done:
-                outcome = self._call(job)
-                self._answers = not self._done
-                return outcome
-        return _take_back(job) if self._done else self._call(job)
+    def submit(self, attempts: Iterable[Attempt]) -> Iterator[tuple[Attempt, Outcome]]:
+        """Submit attempts, or take them back; yields what came of each as soon as it is known.
 
-    def _call(self, job: Job) -> Outcome:
-        outcome = self.adapter.submit(job)
+        The next attempt is taken while others are under way, so that its script is written meanwhile.
+        """
+        try:
+            for attempt in attempts:
+                while len(self._under_way) >= self._room:
+                    yield from self._ended()
+                outcome = self._begin(attempt)
+                if outcome:
+                    yield attempt, outcome
+            while self._under_way:
+                yield from self._ended()
+        finally:  # somebody has lost interest: what is begun is ended all the same
+            for _, _, submitting in self._under_way.values():
+                submitting.outcome()
+
+    def _begin(self, attempt: Attempt) -> Outcome | None:
+        """Begin to submit an attempt; returns what came of it, if that is known at once."""
+        job = attempt.job
+        if not isinstance(job, Job):
+            return job
+        if self._done:
+            return _take_back(job)
+        begun = self._adapter.submit(job)
+        if isinstance(begun, Submitting):
+            self._under_way[begun.command] = attempt, job, begun
+            return None
+        return self._conclude(job, begun)
+
+    def _ended(self) -> Iterator[tuple[Attempt, Outcome]]:
+        for command in wait(self._under_way):
+            attempt, job, submitting = self._under_way.pop(command)
+            yield attempt, self._conclude(job, submitting.outcome())
+
+    def _conclude(self, job: Job, outcome: Outcome) -> Outcome:
+        self._room = self._adapter.at_once
         if isinstance(outcome, InDoubt) and not self._patient:
             self._done = True
             self.silence = Unreachable(outcome.message) if outcome.silent else self.silence

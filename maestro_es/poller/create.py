@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from maestro_es.adapters import process
+from maestro_es.adapters.command import run
 from maestro_es.core.events import Draft, StudyCreated
 from maestro_es.core.model import Settings
 from maestro_es.errors import RequestRefused
@@ -153,7 +153,7 @@ def _lay_out(plan: StudyPlan, study: StudyDir) -> None:
 
 def _run(argv: Sequence[str]) -> tuple[int, str, str]:
     try:
-        return process.run(argv)
+        return run(argv)
     except FileNotFoundError:
         return 127, "", f"{argv[0]} is not installed"
 

@@ -6,21 +6,16 @@ The process may die between any two of these. A request without an outcome is in
 from __future__ import annotations
 
 import errno
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
 
+from maestro_es.adapters.base import Adapter
 from maestro_es.core.events import Draft
 from maestro_es.core.model import Phase, StepRecord
-from maestro_es.core.outcomes import InDoubt, Outcome, Unwritable, outcome_events
+from maestro_es.core.outcomes import InDoubt, Unwritable, outcome_events
 from maestro_es.errors import StudyError
-from maestro_es.poller.caller import Caller
+from maestro_es.poller.caller import Attempt, Caller
 from maestro_es.poller.open_study import OpenStudy, Submitted
 from maestro_es.poller.workspace import prepare
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
 
 #: How many outcomes are appended together. A crash puts these in doubt, and what is under way.
 _GROUP = 16
@@ -69,72 +64,27 @@ def _submit(study: OpenStudy, steps: Sequence[int]) -> Iterator[Submitted]:
     for adapter in {id(adapter): adapter for adapter in (study.adapters.local, study.adapters.scheduler)}.values():
         mine = [(step.number, step.token) for step in requested if study.adapters.of(step) is adapter]
         caller = Caller(adapter, study.silence if adapter is study.adapters.scheduler else None)
-        for submitted in _results(_calls(study, caller, mine), min(adapter.at_once, len(mine))):
+        for attempt, outcome in caller.submit(_attempts(study, adapter, mine)):
             study.context.after("submit")
-            yield submitted
+            yield Submitted(attempt.step, attempt.token, outcome, attempt.at, attempt.script_digest)
         study.silence = study.silence or caller.silence
 
 
-def _results(calls: Iterator[Callable[[], Submitted]], at_once: int) -> Iterator[Submitted]:
-    """Make calls, so many at the same time; yields what they return, in order, as soon as it is known.
-
-    As many again are kept waiting, so that there is something to do while the caller deals with a result.
-    """
-    if at_once <= 1:
-        yield from (call() for call in calls)
-        return
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - not for ticks that submit nothing
-
-    under_way: deque[Future[Submitted]] = deque()
-    with ThreadPoolExecutor(at_once) as pool:
-        for call in calls:
-            under_way.append(_start(pool, call))
-            while under_way and (len(under_way) >= 2 * at_once or under_way[0].done()):
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
-
-
-def _start(pool: ThreadPoolExecutor, call: Callable[[], Submitted]) -> Future[Submitted]:
-    """Have a call made by a thread of the pool; here and now if this process may have no more of them.
-
-    A pool that can't start another thread has taken the call all the same, and those that it has may get to it first.
-    """
-    from concurrent.futures import Future  # noqa: PLC0415 - likewise
-
-    lock = threading.Lock()
-    made: list[Submitted] = []
-
-    def once() -> Submitted:
-        with lock:
-            if not made:
-                made.append(call())
-            return made[0]
-
-    try:
-        return pool.submit(once)
-    except RuntimeError:
-        done: Future[Submitted] = Future()
-        done.set_result(once())
-        return done
-
-
-def _calls(study: OpenStudy, caller: Caller, attempts: Iterable[tuple[int, str]]) -> Iterator[Callable[[], Submitted]]:
-    """Write the scripts of attempts, but for those that somebody else has settled by now; yields what submits each."""
-    for number, token in attempts:
+def _attempts(study: OpenStudy, adapter: Adapter, wanted: Iterable[tuple[int, str]]) -> Iterator[Attempt]:
+    """Write the scripts of attempts, but for those that somebody else has settled by now."""
+    for number, token in wanted:
         step = study.graph.step(number)
         if step.token == token and step.phase is Phase.REQUESTED:
-            yield _prepare(study, caller, step)
+            yield _prepare(study, adapter, step)
 
 
-def _prepare(study: OpenStudy, caller: Caller, step: StepRecord) -> Callable[[], Submitted]:
+def _prepare(study: OpenStudy, adapter: Adapter, step: StepRecord) -> Attempt:
     at = study.context.now()
-    number, token = step.number, step.token
     try:
-        job, digest = prepare(study.graph, step, study.dir, caller.adapter, study.adapters.scheduler)
+        job, digest = prepare(study.graph, step, study.dir, adapter, study.adapters.scheduler)
     except (OSError, ValueError, StudyError) as error:
         passing = isinstance(error, OSError) and error.errno not in _LASTING
-        outcome: Outcome = (InDoubt if passing else Unwritable)(f"its script can't be written: {error}")
-        return lambda: Submitted(number, token, outcome, at)
+        why = f"its script can't be written: {error}"
+        return Attempt(step.number, step.token, at, InDoubt(why) if passing else Unwritable(why))
     study.context.after("script")
-    return lambda: Submitted(number, token, caller.submit(job), at, digest)
+    return Attempt(step.number, step.token, at, job, digest)

@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from maestro_es.adapters import process
 from maestro_es.adapters.base import Adapter, Job
+from maestro_es.adapters.command import making
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import StepRecord, SubmissionKind
 from maestro_es.errors import StudyError
@@ -108,7 +108,7 @@ def write_script(path: Path, text: str) -> None:
 
 def _write(path: Path, content: bytes, how: int) -> None:
     """Write a file that can be executed once this returns: no process that is being made has it open."""
-    with process.making, open(os.open(path, os.O_WRONLY | os.O_CREAT | how, _SCRIPT_MODE), "wb") as file:
+    with making, open(os.open(path, os.O_WRONLY | os.O_CREAT | how, _SCRIPT_MODE), "wb") as file:
         file.write(content)
 
 

@@ -8,6 +8,7 @@ import pytest
 from msgspec import structs
 
 from maestro_es.adapters import process
+from maestro_es.adapters.command import run
 from maestro_es.core.evidence import ClaimState, ReportKind
 from maestro_es.core.model import JobState, StepRecord
 from tests.contract.conftest import Stage
@@ -191,7 +192,7 @@ def test_a_second_start_of_a_token_is_refused(stage: Stage):
     wait_for(stage.file(step, "ready").exists)
     runner, workspace = str(stage.bench.dir.runner), str(stage.file(step, ""))
     script = f"./step_1.{stage.adapter.extension}"
-    again = process.run([runner, step.token, workspace, script, str(stage.bench.root)])
+    again = run([runner, step.token, workspace, script, str(stage.bench.root)])
 
     assert again.code == 75
     assert ReportKind.REFUSED in stage.reports(step)
@@ -207,7 +208,7 @@ def test_a_session_that_is_another_programs_by_now_is_left_alone(stage: Stage):
     [step] = stage.submit("true")
     stage.report(step, ReportKind.EXIT)
     marker = stage.bench.root / "daemon"
-    process.run(["setsid", "sh", "-c", 'echo $$ >"$1"; sleep 60 >/dev/null 2>&1 &', "sh", str(marker)])
+    run(["setsid", "sh", "-c", 'echo $$ >"$1"; sleep 60 >/dev/null 2>&1 &', "sh", str(marker)])
     daemon = structs.replace(step, job_id=marker.read_text().strip())
     assert process.session_members(int(daemon.job_id)) != []
 

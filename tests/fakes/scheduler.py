@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from maestro_es.adapters import process
-from maestro_es.adapters.base import Job, Queued, Seen
+from maestro_es.adapters.base import Job, Queued, Seen, Submitting
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, Full, InDoubt, Outcome, Rejected
@@ -87,7 +87,7 @@ class FakeScheduler:
     def submission(self, job: Job) -> list[str]:
         return ["fake-submit", *self._runner(job)]
 
-    def submit(self, job: Job) -> Outcome:
+    def submit(self, job: Job) -> Outcome | Submitting:
         answer = self._next_answer()
         if answer == "refuse":
             return Rejected("fake: invalid partition", 1)

@@ -225,7 +225,7 @@ def _mariadb_options(folder: Path) -> list[str]:
         "--no-defaults",
         "--user=root",
         f"--datadir={folder}/mysql/data",
-        f"--tmpdir={folder}/mysql/tmp",  # when one starts it removes the temporary tables that it finds, also another's
+        f"--tmpdir={folder}/mysql/tmp",  # when one starts, it removes what others have there
         f"--socket={folder}/mysql/socket",
         f"--pid-file={folder}/mysql/pid",
         "--skip-networking",

@@ -142,6 +142,19 @@ def test_a_refused_submission_fails_its_step_alone_in_slurms_own_words(cluster, 
     assert "Invalid --mem specification" in rejected.message
 
 
+def test_what_slurm_says_is_heard_also_where_who_starts_us_ignores_the_ends_of_its_children(cluster, tmp_path):
+    """Then the system throws exit codes away, and those of Slurm's commands would all look like success."""
+    (tmp_path / "study.yaml").write_text(HEAD + step("refused", qos="high", memory="nonsense") + step("fine"))
+    ours = [sys.executable, "-m", "maestro_es", "run", "-y", "-o", tmp_path / "study", tmp_path / "study.yaml"]
+    done = subprocess.run(
+        ["/bin/bash", "-c", 'trap "" CHLD; exec "$@"', "bash", *ours], capture_output=True, check=False
+    )
+    assert done.returncode == 0, done
+    assert finish(tmp_path / "study") is StudyStatus.FAILURE
+    assert states(tmp_path / "study") == {"refused": "FAILED", "fine": "FINISHED"}
+    assert not events(tmp_path / "study", e.SubmissionUnanswered)
+
+
 def test_a_walltime_is_refused_with_its_study_if_and_only_if_sbatch_can_not_read_it(cluster):
     for walltime in (*TIMES_TO_SLURM, *NO_TIMES_TO_SLURM):
         words = ["sbatch", "--test-only", "--wrap=true", f"--time={walltime}"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -45,10 +45,8 @@ _TOUCHES = (
 #: The calls of sbatch itself, which has no scenes, but is one of its own.
 SBATCH = "sbatch"
 TOUCHED = (*(name for name, _ in _TOUCHES), "workspace", SBATCH)
-_LINE = re.compile(r"(\d+) +(\w+)\((.*)")
-_EFFECT = re.compile(r"\d+ +kill\(\d+, 0\)")
-_NEW_THREAD = re.compile(r"CLONE_THREAD.* = (\d+)$")
-_RESUMED_THREAD = re.compile(r"(\d+) +<\.\.\. clone3? resumed>.* = (\d+)$")
+_LINE = re.compile(r"(\w+)\((.*)")
+_EFFECT = re.compile(r"kill\(\d+, 0\)")
 
 
 @dataclass(frozen=True)
@@ -75,52 +73,31 @@ class Call(NamedTuple):
     raw: int
 
 
-def read_trace(lines: Sequence[str], tids: Iterable[str], root: str, since: int = 0) -> list[Call]:
-    """Return the calls of one process in a trace that begins after so many effects, in order; it had these threads.
+def read_trace(lines: Iterable[str], root: str, since: int = 0) -> list[Call]:
+    """Return the calls of a process in a trace that begins after so many effects, in order.
 
-    Each of its threads counts for itself. After an effect, which shows as a signal 0 to itself, points count anew.
+    After an effect, which shows as a signal 0 to itself, points count anew.
     """
-    ours = threads(lines, tids)
-    raw: Counter[tuple[str, str]] = Counter()
+    raw: Counter[str] = Counter()
     counts: Counter[tuple[object, ...]] = Counter()
     calls = []
     for line in lines:
         found = _LINE.match(line)
-        if not found or found[1] not in ours:
+        if not found:
             continue
-        thread, call, arguments = found.groups()
-        raw[thread, call] += 1
+        call, arguments = found.groups()
+        raw[call] += 1
         if _EFFECT.match(line):
             since += 1
             counts.clear()
             continue
         what, changes = _kind(call, arguments, root)
-        counted = (thread, call, what == JOURNAL)
-        for key in ((thread, call), counted, (thread, call, what, changes)):
+        counted = (call, what == JOURNAL)
+        for key in ((call,), counted, (call, what, changes)):
             counts[key] += 1
-        when = counts[counted if what == JOURNAL else (thread, call)]
-        point = Point(call, counts[thread, call, what, changes], what, changes, since, when)
-        calls.append(Call(point, raw[thread, call]))
+        when = counts[counted if what == JOURNAL else (call,)]
+        calls.append(Call(Point(call, counts[call, what, changes], what, changes, since, when), raw[call]))
     return calls
-
-
-def threads(lines: Iterable[str], tids: Iterable[str]) -> set[str]:
-    """Return the thread ids of a process, of which it had some: its children have other lines of the trace."""
-    ours = set(tids)
-    pending: set[str] = set()
-    for line in lines:
-        maker = line.split(" ", 1)[0]
-        if maker in ours and "CLONE_THREAD" in line:
-            made = _NEW_THREAD.search(line)
-            if made:
-                ours.add(made[1])
-            else:
-                pending.add(maker)
-        resumed = _RESUMED_THREAD.match(line) if maker in pending else None
-        if resumed:
-            pending.discard(maker)
-            ours.add(resumed[2])
-    return ours
 
 
 def _kind(call: str, arguments: str, root: str) -> tuple[str, bool]:

@@ -65,7 +65,7 @@ def frozen(trial: Trial) -> None:
     others = replace(trial.how, lock=False)
     while trial.running():
         effect = trial.dice.choice(("append", "script", "script", "submit"))
-        pid = ticks.start(trial.root, replace(trial.how, freeze_after=effect, threads=False))
+        pid = ticks.start(trial.root, replace(trial.how, freeze_after=effect, side_by_side=False))
         if not _is_stopped(pid):
             continue
         if any(step.phase is Phase.REQUESTED for step in trial.in_flight()):

@@ -72,7 +72,7 @@ def is_of_tick(point: Point) -> bool:
 
 
 def tick_at_any_time(trial: Trial) -> None:
-    """Kill every tick after a random time, but let each tenth go on, and submit with threads."""
+    """Kill every tick after a random time, but let each tenth go on, and submit side by side."""
     trial.create()
     ended = 0
     while trial.running():

@@ -43,7 +43,7 @@ class Stage(Trial):
         folder = trial.folder / f"stage-{number}"
         folder.mkdir()
         super().__init__(folder, trial.cluster, trial.task, fast=True, seconds=0)
-        self.how = How(threads=False, sabotage=trial.how.sabotage)
+        self.how = How(side_by_side=False, sabotage=trial.how.sabotage)
         self.scene = scene
         self.gate = folder / "gate"
         os.mkfifo(self.gate)
@@ -112,7 +112,7 @@ class Scene:
     """
 
     arrange: Callable[[Stage], Wait]
-    how: How = field(default_factory=lambda: How(threads=False))
+    how: How = field(default_factory=lambda: How(side_by_side=False))
     lasting: bool = True
     ends: State = State.FINISHED
 
@@ -210,12 +210,12 @@ SCENES = {
     "first submissions": Scene(_submissions),
     "first submissions, by threads": Scene(_at_once, How(effects=(("append", 1), ("script", 6), ("append", 2)))),
     "a log to be rolled back": Scene(_rolled_back, lasting=False),
-    "fresh doubt": Scene(_doubt, How(threads=False, grace=_NEVER)),
-    "old doubt": Scene(_doubt, How(threads=False, grace=_AT_ONCE), lasting=False),
+    "fresh doubt": Scene(_doubt, How(side_by_side=False, grace=_NEVER)),
+    "old doubt": Scene(_doubt, How(side_by_side=False, grace=_AT_ONCE), lasting=False),
     "nothing new": Scene(_running),
     "reports": Scene(_reports),
     "restart after a time-out": Scene(_timed_out),
-    "a local runner is gone": Scene(_runner_gone, How(threads=False, patient=True), lasting=False),
+    "a local runner is gone": Scene(_runner_gone, How(side_by_side=False, patient=True), lasting=False),
     "cancel": Scene(_cancel, lasting=False, ends=State.CANCELLED),
     "completion": Scene(_ended),
 }

@@ -8,7 +8,6 @@ is a tick whose end by SIGKILL was seen.
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401 - else it is each tick that loads it, and its calls are counted
 import contextlib
 import ctypes
 import os
@@ -23,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import maestro_es.adapters.slurm  # noqa: F401 - likewise
+import maestro_es.adapters.slurm  # noqa: F401 - else it is each tick that loads it, and its calls are counted
 from maestro_es.adapters.process import Host
 from maestro_es.drivers.cron_tick import TRY_AGAIN, tick_studies
 from maestro_es.errors import ConcurrentAppend, Unreachable
@@ -37,8 +36,6 @@ GRACE = 0.5
 
 #: For strace: all calls that may matter.
 EVERYTHING = f"!{','.join(HARMLESS)}"
-#: For strace: the threads of a tick, too, and what it starts until that runs its own program.
-_THREADS = ("-f", "-b", "execve")
 
 #: Seconds after which a process that was killed is gone, also on a busy machine.
 _MOMENT = 0.2
@@ -51,7 +48,7 @@ _CLONE_NEWNS, _MS_BIND = 0x20000, 0x1000
 
 @dataclass(frozen=True)
 class How:
-    """How a tick is made: with the study's lock, by threads that submit side by side, on a host that was rebooted.
+    """How a tick is made: with the study's lock, with jobs submitted side by side, on a host that was rebooted.
 
     It freezes after an effect that has happened so often, or after so many of those by which its calls are numbered
     (`since`): all, or these `effects` only, each with how often it has happened then. If it is `patient`, what it
@@ -59,7 +56,7 @@ class How:
     """
 
     lock: bool = True
-    threads: bool = True
+    side_by_side: bool = True
     boot_id: Path | None = None
     freeze_after: str = ""
     freeze_count: int = 1
@@ -114,7 +111,7 @@ def _tick(root: Path, how: How) -> int:
     def adapters(batch: Mapping[str, Any], host: Host) -> Adapters:
         made = make_adapters(batch, host)
         made.scheduler.grace_seconds = made.local.grace_seconds = how.grace
-        if not how.threads:
+        if not how.side_by_side:
             made.scheduler.at_once = 1
         return made
 
@@ -163,18 +160,13 @@ def trace(
     status = os.waitpid(pid, os.WUNTRACED)[1]
     if not os.WIFSTOPPED(status):
         return os.waitstatus_to_exitcode(status), []
-    tids = os.listdir(f"/proc/{pid}/task")
-    argv = ["strace", "-q", *(_THREADS if how.threads else ()), "-y", "-s", "0", "-p", str(pid), "-o", str(note)]
-    argv += options
+    argv = ["strace", "-q", "-y", "-s", "0", "-p", str(pid), "-o", str(note), *options]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         while _tracer(pid) == "0":
             time.sleep(0.001)
         os.kill(pid, signal.SIGCONT)
         code = wait(pid)
-    lines = note.read_text(errors="replace").splitlines()
-    if not how.threads:
-        lines = [f"{pid} {line}" for line in lines]
-    return code, read_trace(lines, tids, str(root), how.since)
+    return code, read_trace(note.read_text(errors="replace").splitlines(), str(root), how.since)
 
 
 class Attacked(NamedTuple):
@@ -188,7 +180,7 @@ class Attacked(NamedTuple):
 def attack(root: Path, how: How, note: Path, point: Point, inject: str) -> Attacked:
     """Make a tick to which something happens on entry to the call at a point, if it comes so far."""
     only = ["-P", f"{root}/events.db-journal"] if point.touches == JOURNAL else []
-    options = ["-e", f"trace={point.call},clone,clone3,kill", *only]
+    options = ["-e", f"trace={point.call},kill", *only]
     options += ["-e", f"inject={point.call}:{inject.format(when=point.when)}"]
     code, made = trace(root, replace(how, since=point.since), note, options)
     hit = [call.point for call in made if (call.point.call, call.raw) == (point.call, point.when)]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from maestro_es.adapters.base import Job
+from maestro_es.adapters.base import Job, Submitting
 from maestro_es.adapters.slurm_jobs import SlurmJobs
 from maestro_es.core.model import JobState, Phase, StepRecord
 from maestro_es.core.outcomes import Accepted, Full, InDoubt, Unwritable
@@ -133,7 +132,9 @@ def test_a_runner_is_submitted_by_its_tokens_name_also_where_no_hard_links_can_b
     (tmp_path / "sbatch").chmod(0o755)
     if not allowed:
         monkeypatch.setattr(os, "link", refuse)
-    assert jobs.submit(job, []) == Accepted("7")
+    begun = jobs.submit(job, [])
+    assert isinstance(begun, Submitting)
+    assert begun.outcome() == Accepted("7")
     assert (tmp_path / "read").read_text() == "the runner"
     assert os.listdir(job.runner.parent) == [job.runner.name]
 
@@ -152,8 +153,9 @@ def test_where_no_process_can_be_made_nothing_was_submitted(
     def refuse_process(*_: object, **__: object) -> None:
         raise OSError(error, os.strerror(error))
 
-    monkeypatch.setattr(subprocess, "Popen", refuse_process)
+    monkeypatch.setattr(os, "posix_spawnp", refuse_process)
     assert jobs.submit(job, []) == outcome(f"sbatch can't be called: {os.strerror(error)}")
+    assert os.listdir(job.runner.parent) == [job.runner.name]
 
 
 def refuse(*_: object) -> None:

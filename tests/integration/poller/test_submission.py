@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -154,22 +153,6 @@ def test_a_job_that_appears_after_its_attempt_was_abandoned_starts_nothing(clust
     finish(cluster)
     assert cluster.signed() == [second]
     assert [event.token for event in cluster.events(e.ReportIgnored)] == [first]
-
-
-def test_a_process_that_may_have_no_more_threads_submits_one_after_the_other(
-    cluster: Bench, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(FakeScheduler, "at_once", 4)
-    cluster.create(*(Step(name, cluster.sign, scheduled=True) for name in "abcdefgh"))
-    before = threading.stack_size(1 << 50)  # more than can be addressed, whatever is promised
-    try:
-        with pytest.raises(RuntimeError, match="can't start new thread"):
-            threading.Thread(target=print).start()
-        cluster.tick()
-    finally:
-        threading.stack_size(before)
-
-    assert len({event.job_id for event in cluster.events(e.JobSubmitted)}) == 8
 
 
 def test_an_acknowledged_job_that_the_scheduler_lost_is_submitted_again(cluster: Bench):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_es.adapters.process import Completed
+from maestro_es.adapters.command import Completed
 from maestro_es.adapters.slurm_answers import (
     QUEUE_HEADER,
     believed,
