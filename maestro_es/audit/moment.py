@@ -50,6 +50,7 @@ def _view(study: OpenStudy, past: Past | None, show: Callable[[Micros], str]) ->
         now=past.at if past else study.context.now(),
         show=show,
         ticking=str if past else lambda: _ticking(study),
+        elsewhere=lambda record: not past and not study.adapters.local.look([record], {}),
     )
 
 

@@ -24,7 +24,8 @@ class View:
 
     `events_of` gives the events of a step, oldest first; `study_events` those of a type about the whole study, newest
     first; `author` who wrote an event; `grace` how long an attempt is looked for. `cores` is what the host that ticks
-    has, `now` the moment. `ticking` says whether ticks come; of the past nobody knows it. `show` writes a time.
+    has, `now` the moment. `ticking` says whether ticks come, `elsewhere` of a local step whether our host can't tell
+    what becomes of it; of the past nobody knows either. `show` writes a time.
     """
 
     graph: Graph
@@ -36,6 +37,7 @@ class View:
     now: Micros
     show: Callable[[Micros], str]
     ticking: Callable[[], str] = str
+    elsewhere: Callable[[StepRecord], bool] = lambda _: False
 
     def wish(self, recorded: e.Recorded) -> str:
         """Return who asked for something, when, and the reason that was given."""

@@ -41,7 +41,12 @@ def submitted(view: View, record: StepRecord) -> Answer:
     where = say(view, record, events[begin:])
     numbered = f"; attempt {record.attempt}" if record.attempt > 1 else ""
     after = f", as {before.words}" if before.words else ""
-    parts = (_missed(view, record, events), _silence(view, record), _cancelling(view, record))
+    parts = (
+        _missed(view, record, events),
+        _silence(view, record),
+        _elsewhere(view, record),
+        _cancelling(view, record),
+    )
     return Answer(
         where.words + numbered + after + "".join(part.words for part in parts),
         (*before.evidence, *job, *where.evidence, *(proof for part in parts for proof in part.evidence)),
@@ -75,6 +80,16 @@ def _missed(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Ans
         f"{view.show(until)}"
     )
     return Answer(words, _latest(events, e.JobMissed))
+
+
+def _elsewhere(view: View, record: StepRecord) -> Answer:
+    """Return what to do about a step on a host that is not coming back."""
+    if record.scheduled or not view.elsewhere(record):
+        return Answer("")
+    return Answer(
+        "; only there can it be told when it ends: if that host, or container, is gone for good, say so with "
+        f"'maestro-es retry {record.name} --lost'"
+    )
 
 
 def _silence(view: View, record: StepRecord) -> Answer:

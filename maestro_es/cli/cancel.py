@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ def command(arguments: tuple[str, ...], *, autoyes: bool, reason: str) -> None:
     question = f"Cancel {what}{', '.join(map(str, roots))}?"
     if not autoyes and not click.confirm(question):
         return
-    each(roots, lambda _, root: _cancel(root, patterns, reason))
+    sys.exit(each(roots, lambda _, root: _cancel(root, patterns, reason)))
 
 
 def _cancel(root: Path, patterns: Sequence[str], reason: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -80,8 +79,11 @@ def _names_study(arg: str) -> bool:
     return arg.startswith((".", "/", "~")) or arg.endswith("/") or (Path(arg) / LOG_NAME).is_file()
 
 
-def each(roots: Sequence[Path], do: Callable[[int, Path], None]) -> None:
-    """Do something to each study, by its place; what keeps one from it stops no other, and the exit code is 1 then."""
+def each(roots: Sequence[Path], do: Callable[[int, Path], None]) -> bool:
+    """Do something to each study, by its place; what keeps one from it is told and stops no other.
+
+    Returns whether there was such: an exit code.
+    """
     failed = False
     for index, root in enumerate(roots):
         try:
@@ -89,8 +91,7 @@ def each(roots: Sequence[Path], do: Callable[[int, Path], None]) -> None:
         except MaestroError as error:
             click.echo(f"maestro-es: {error}", err=True)
             failed = True
-    if failed:
-        sys.exit(1)
+    return failed
 
 
 def open_study(study: Path | None) -> OpenStudy:

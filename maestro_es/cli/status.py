@@ -12,7 +12,7 @@ import click
 from maestro_es.audit.past import recall
 from maestro_es.audit.status import Summary, counts, reason, select_steps, step_data, summarise, summary_data
 from maestro_es.audit.times import When, show_ago, show_time
-from maestro_es.cli.common import at_option, example, split_arguments
+from maestro_es.cli.common import at_option, each, example, split_arguments
 from maestro_es.cli.output import (
     json_option,
     on_terminal,
@@ -24,7 +24,6 @@ from maestro_es.cli.output import (
 )
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, State, StepRecord
-from maestro_es.errors import MaestroError
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.status_csv import status_text
 from maestro_es.report.plain import labelled
@@ -72,8 +71,8 @@ def command(  # noqa: PLR0913 - Maestro's flags
     if as_csv and len(roots) > 1:
         raise click.UsageError("--csv shows one study.")
     wanted = [] if only_summary else [State[name] for name in states] or list(State)
-    read = Reader(patterns, wanted, when)
-    studies = read.all(roots)
+    studies: list[Standing] = []
+    failed = each(roots, lambda _, root: studies.append(_read(root, patterns, wanted, when)))
     if as_json:
         write_json(_as_json(standing) for standing in studies)
     elif as_csv:
@@ -83,37 +82,16 @@ def command(  # noqa: PLR0913 - Maestro's flags
     else:
         text = "\n".join(_drawn(standing, layout, colour=on_terminal() and not disable_theme) for standing in studies)
         (write if disable_pager else write_pages)(text)
-    sys.exit(read.failed)
+    sys.exit(failed)
 
 
-class Reader:
-    """Reads studies one after the other and closes each at once; `failed` once one of several can't be read."""
-
-    def __init__(self, patterns: Sequence[str], states: Sequence[State], when: When | None) -> None:
-        self._patterns = patterns
-        self._states = states
-        self._when = when
-        self.failed = False
-
-    def all(self, roots: Sequence[Path]) -> list[Standing]:
-        """Return how the studies stand. One of several that can't be read is complained about and left out."""
-        if len(roots) == 1:
-            return [self._one(roots[0])]
-        found = []
-        for root in roots:
-            try:
-                found.append(self._one(root))
-            except MaestroError as error:
-                click.echo(f"maestro-es: {error}", err=True)
-                self.failed = True
-        return found
-
-    def _one(self, root: Path) -> Standing:
-        with OpenStudy(root) as study:
-            past = recall(study.log, self._when, study.context.now()) if self._when else None
-            graph: Graph = past.graph if past else study.graph
-            steps = select_steps(graph, self._patterns, self._states) if self._states else []
-            return Standing(summarise(study, past), steps, past is not None)
+def _read(root: Path, patterns: Sequence[str], states: Sequence[State], when: When | None) -> Standing:
+    """Return how a study stands; it is closed by then."""
+    with OpenStudy(root) as study:
+        past = recall(study.log, when, study.context.now()) if when else None
+        graph: Graph = past.graph if past else study.graph
+        steps = select_steps(graph, patterns, states) if states else []
+        return Standing(summarise(study, past), steps, past is not None)
 
 
 def _as_json(standing: Standing) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -36,7 +37,7 @@ def command(studies: tuple[Path, ...], reason: str, **settings: tuple[int, ...])
     def update(index: int, root: Path) -> None:
         _update(root, {name: chosen[index if len(chosen) > 1 else 0] for name, chosen in given.items()}, reason)
 
-    each(roots, update)
+    sys.exit(each(roots, update))
 
 
 def _update(root: Path, values: dict[str, int], reason: str) -> None:

@@ -73,16 +73,23 @@ def forget(study_id: str) -> None:
 
 
 def registered() -> dict[str, Path]:
-    """Return the directories of all studies by their id, in the order in which they were registered."""
+    """Return the directories of all studies by their id, in the order in which they were registered.
+
+    An entry that can't be read stands for itself, and hides no other.
+    """
     try:
         entries = [entry for entry in os.scandir(folder()) if not entry.name.startswith(".")]
     except FileNotFoundError:
         return {}
     found = []
     for entry in entries:
-        with contextlib.suppress(FileNotFoundError):  # forgotten this very moment
+        try:
             if entry.is_file():
                 found.append((entry.stat().st_mtime, entry.name, _noted(Path(entry.path))))
+        except FileNotFoundError:
+            pass  # forgotten this very moment
+        except OSError:
+            found.append((0, entry.name, Path(entry.path)))
     return {study_id: root for _, study_id, root in sorted(found)}
 
 

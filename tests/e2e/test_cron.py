@@ -101,6 +101,16 @@ def test_one_broken_study_is_complained_about_once_and_does_not_stop_the_others(
     _tick_to_the_end(study, home)
 
 
+def test_an_entry_of_the_registry_that_can_not_be_read_stops_no_study(study, home):
+    (home / "studies" / "loop").symlink_to("loop")
+    first, second = _cron(home), _cron(home)
+    assert (first.returncode, first.stderr.count("\n")) == (75, 1)
+    assert str(home / "studies" / "loop") in first.stderr
+    assert (second.returncode, second.stderr) == (75, "")
+    maestro_es("studies", "--forget", "loop")
+    _tick_to_the_end(study, home)
+
+
 def _id_of(home: Path, root: Path) -> str:
     return next(entry.name for entry in (home / "studies").iterdir() if entry.read_text().strip() == str(root))
 

@@ -96,6 +96,18 @@ def test_an_entry_that_holds_no_path_stands_for_itself_and_hides_no_other(home: 
     assert registry.registered() == {"cafe": Path("/studies/one"), "beef": home / "studies" / "beef"}
 
 
+def test_an_entry_that_can_not_be_read_stands_for_itself_and_hides_no_other(home: Path):
+    """Root, whom tests are, may read everything; a link that leads to itself it can't."""
+    registry.register("cafe", Path("/studies/one"))
+    loop = home / "studies" / "loop"
+    loop.symlink_to(loop)
+
+    assert registry.registered() == {"loop": loop, "cafe": Path("/studies/one")}
+    registry.register("beef", Path("/studies/two"))
+    registry.forget("loop")
+    assert list(registry.registered()) == ["cafe", "beef"]
+
+
 def test_a_path_that_is_no_utf_8_is_kept_byte_for_byte():
     root = Path(os.fsdecode(b"/studies/\xff"))
     registry.register("cafe", root)

@@ -68,6 +68,18 @@ def test_a_running_step_says_since_when_and_where():
     assert asked(study, 1) == ("a runs since 8s as job 17 on node1", ["JobSubmitted", "JobStarted"])
 
 
+def test_of_a_step_on_another_host_it_is_said_what_to_do_if_that_is_gone_for_good():
+    study = two()
+    token = study.request(1)
+    study.do(e.JobSubmitted(token=token, job_id="17", host="node1"), 1)
+    study.do(e.JobStarted(token=token, at=8_500, host="node1"), 1)
+    assert asked(study, 1, host="node2")[0] == (
+        "a runs since 8s as job 17 on node1; only there can it be told when it ends: if that host, or container, is "
+        "gone for good, say so with 'maestro-es retry a --lost'"
+    )
+    assert asked(study, 1, host="node1")[0] == "a runs since 8s as job 17 on node1"
+
+
 def test_a_running_step_that_a_person_wants_to_end_says_so():
     study = two(scheduled(), scheduled=True)
     study.start(1)

@@ -17,7 +17,9 @@ from tests.unit.core.making import Study
 GRACE = 60_000
 
 
-def view_at(events: Sequence[e.Recorded], seq: int, *, graph: Graph | None = None, ticking: str = "") -> View:
+def view_at(
+    events: Sequence[e.Recorded], seq: int, *, graph: Graph | None = None, ticking: str = "", host: str = ""
+) -> View:
     """Return a view of the state after event `seq`; times are shown as their number of milliseconds."""
     known = events[:seq]
     if graph is None:
@@ -39,12 +41,13 @@ def view_at(events: Sequence[e.Recorded], seq: int, *, graph: Graph | None = Non
         now=known[-1].recorded_at,
         show=lambda at: f"{at // 1000}s",
         ticking=lambda: ticking,
+        elsewhere=lambda record: record.job_host not in ("", host),
     )
 
 
-def asked(study: Study, number: int, ticking: str = "") -> tuple[str, list[str]]:
+def asked(study: Study, number: int, ticking: str = "", host: str = "node1") -> tuple[str, list[str]]:
     """Return the sentence about a step, and the types of the events that prove it."""
-    answer = why(view_at(study.events, len(study.events), ticking=ticking), study.step(number))
+    answer = why(view_at(study.events, len(study.events), ticking=ticking, host=host), study.step(number))
     return answer.words, [type(recorded.event).__name__ for recorded in answer.evidence]
 
 
