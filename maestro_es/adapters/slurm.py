@@ -11,7 +11,7 @@ import itertools
 import os
 import re
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters.base import Job, Queued, Seen, Submitting
@@ -48,6 +48,7 @@ _REFUSED = frozenset({
 _HARMLESS = frozenset({"job-name", "J", "parsable", "quiet", "Q", "requeue", "no-requeue"})
 
 _EMBEDDED = re.compile(r"#SBATCH\s+(.*)")
+_RELATIVE = re.compile(r"^(--(?:output|error)=)(?!/)")
 _LONG, _SHORT = re.compile(r"--([\w-]+)"), re.compile(r"-(\w)")
 
 
@@ -110,6 +111,18 @@ def embedded(command: str) -> list[str]:
     return words
 
 
+def anchored(options: Iterable[str], folder: str) -> list[str]:
+    """Return options in which files that a job writes are named with their directory, if there is a % in that.
+
+    Slurm puts the directory before a relative name, and then replaces the patterns in both: %j is the job's id. Of
+    most such directories there is none, and the job can't be launched. In our own words %% stands for a %.
+    """
+    if "%" not in folder:
+        return list(options)
+    before = folder.replace("%", "%%")
+    return [_RELATIVE.sub(lambda found: f"{found[1]}{before}/", option) for option in options]
+
+
 def launch(asked: Asked, run: Mapping[str, Any]) -> str:
     """Return the ``srun`` for so many nodes and procs."""
     parts = [("-n", asked.procs), ("-N", asked.nodes), ("-c", run.get("cores per task"))]
@@ -153,7 +166,8 @@ class SlurmAdapter:
         return self._jobs.submit(job, self._options(job))
 
     def _options(self, job: Job) -> list[str]:
-        return arguments(self.directives(job.name, job.description, job.run)) + embedded(job.command)
+        options = arguments(self.directives(job.name, job.description, job.run)) + embedded(job.command)
+        return anchored(options, str(job.workspace))
 
     def facts(self) -> dict[str, str]:
         return self._jobs.facts()

@@ -142,6 +142,14 @@ def test_a_refused_submission_fails_its_step_alone_in_slurms_own_words(cluster, 
     assert "Invalid --mem specification" in rejected.message
 
 
+def test_a_study_whose_path_looks_like_a_pattern_of_slurms_runs_and_its_output_is_there(cluster, tmp_path):
+    root = tmp_path / "at 50%j"
+    (tmp_path / "study.yaml").write_text(HEAD + step("only", "echo hello"))
+    assert maestro_es("run", "-y", "-o", root, tmp_path / "study.yaml").returncode == 0
+    assert finish(root) is StudyStatus.FINISHED
+    assert (root / "only" / "only.out").read_text() == "hello\n"
+
+
 def test_what_slurm_says_is_heard_also_where_who_starts_us_ignores_the_ends_of_its_children(cluster, tmp_path):
     """Then the system throws exit codes away, and those of Slurm's commands would all look like success."""
     (tmp_path / "study.yaml").write_text(HEAD + step("refused", qos="high", memory="nonsense") + step("fine"))

@@ -6,7 +6,7 @@ import pytest
 
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import ADDED, arguments
-from maestro_es.adapters.slurm import SlurmAdapter, embedded
+from maestro_es.adapters.slurm import SlurmAdapter, anchored, embedded
 
 BATCH = {"type": "slurm", "host": "h", "bank": "b", "queue": "q"}
 NAMES = ['--job-name="sim"', '--output="sim.out"', '--error="sim.err"', '--comment "what it does"']
@@ -213,6 +213,20 @@ def test_the_arguments_for_sbatch_say_what_the_script_shows():
 )
 def test_a_bare_launcher_takes_all_that_the_step_has(run: dict[str, Any], command: str):
     assert adapter().command("$(LAUNCHER) app", run) == f"{command} app"
+
+
+@pytest.mark.parametrize(
+    ("option", "folder", "meant"),
+    [
+        ("--output=sim.out", "/w/sim", "--output=sim.out"),
+        ("--output=sim.out", "/w/50%/sim", "--output=/w/50%%/sim/sim.out"),
+        ("--error=log.%j", "/w/%j", "--error=/w/%%j/log.%j"),
+        ("--output=/scratch/%j", "/w/%j", "--output=/scratch/%j"),
+        ("--comment=--output=x", "/w/%j", "--comment=--output=x"),
+    ],
+)
+def test_files_of_a_job_lie_in_its_directory_whatever_that_is_called(option: str, folder: str, meant: str):
+    assert anchored([option], folder) == [meant]
 
 
 @pytest.mark.parametrize(
