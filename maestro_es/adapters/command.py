@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 #: Held while a process is made, and while a file is written that is to be executed. A child has open what we have
@@ -20,18 +20,37 @@ making = _thread.allocate_lock()
 #: Errors of a host that makes no more processes just now.
 NO_ROOM = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
-#: Signals that a process of ours does not inherit as ignored, whoever has started us.
-DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
+#: What a process of ours does not inherit as ignored, whoever has started us; Python itself ignores two of them.
+_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 
-#: A process that has closed its output is about to end. How often we look whether it has before we sleep for `_NAP`,
-#: and for how long we look for the end of one that was killed, in seconds.
-_LOOKS, _NAP, _AGONY = 100, 0.001, 1.0
+#: How often we look for the end of a process that we can't be told of, and for how long for that of one that was
+#: killed, in seconds.
+_NAP, _AGONY = 0.001, 1.0
 
 #: In place of an exit code that somebody else has taken.
 _TAKEN = 1000
 
-#: How much is read at a time.
-_MOST = 65536
+#: How much is read at a time, and how often when the time is over: nobody may have looked at what was said in time.
+_MOST, _LAST_WORDS = 65536, 16
+
+#: See os.posix_spawn.
+Action = tuple[int, int, str, int, int] | tuple[int, int, int]
+
+
+def start_process(argv: Sequence[str], env: Mapping[str, str], actions: Sequence[Action], *, session: bool) -> int:
+    """Start a process, perhaps as the leader of a session of its own, and return its id."""
+
+    def start(words: Sequence[str], *, setsid: bool) -> int:
+        return os.posix_spawnp(
+            words[0], list(words), dict(env),
+            file_actions=actions, setsid=setsid, setsigmask=(), setsigdef=_SIGNALS,
+        )  # fmt: skip
+
+    with making:
+        try:
+            return start(argv, setsid=session)
+        except NotImplementedError:  # by a Python that was built for a glibc before 2.26, as are those of uv
+            return start(["setsid", *argv], setsid=False)
 
 
 class Completed(NamedTuple):
@@ -45,8 +64,9 @@ class Completed(NamedTuple):
 class Command:
     """A command that was started; ended when it has taken `timeout` seconds, or once it complains in words, `until`.
 
-    It reads nothing, and what it prints is kept. With `until` it has a session of its own: it may be a script around
-    another, which is ended with it. OSError says why it can't be started; FileNotFoundError: there is no such command.
+    It reads nothing, and what it prints is kept. With `until` it has a session of its own, all `members` of which are
+    ended with it: it may be a script around another. OSError says why it can't be started; FileNotFoundError: there is
+    no such command.
     """
 
     def __init__(
@@ -56,39 +76,33 @@ class Command:
         timeout: float | None = None,
         env: Mapping[str, str] | None = None,
         until: str = "",
+        members: Callable[[int], Sequence[int]] = lambda pid: [pid],
     ) -> None:
         self._name = os.path.basename(argv[0])
         self._timeout = timeout
         self._end = time.monotonic() + (float("inf") if timeout is None else timeout)
         self._until = until.encode()
+        self._members = members
         self._out, self._err = bytearray(), bytearray()
         self._code: int | None = None
+        self._late = 0
         self._too_late = False
-        #: The ends of pipes that are open, and where what is read goes.
-        self.reading: dict[int, bytearray] = {}
+        #: The ends of its pipes that are open, and where what is read goes.
+        self._reading: dict[int, bytearray] = {}
         self._pid = self._start(argv, os.environ if env is None else env)
+        self._exit = _exit_of(self._pid)
+        self._is_told = self._exit is not None
 
     def _start(self, argv: Sequence[str], env: Mapping[str, str]) -> int:
         its_ends = []
-        actions: list[tuple[int, int, str, int, int] | tuple[int, int, int]] = [
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
-        ]
+        actions: list[Action] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
         try:
             for output, into in ((1, self._out), (2, self._err)):
                 our_end, its_end = os.pipe()
-                self.reading[our_end] = into
+                self._reading[our_end] = into
                 its_ends.append(its_end)
                 actions.append((os.POSIX_SPAWN_DUP2, its_end, output))
-            with making:
-                return os.posix_spawnp(
-                    argv[0],
-                    list(argv),
-                    env,
-                    file_actions=actions,
-                    setsid=bool(self._until),
-                    setsigmask=(),
-                    setsigdef=DEFAULT_SIGNALS,
-                )
+            return start_process(argv, env, actions, session=bool(self._until))
         except BaseException:
             self._close()
             raise
@@ -99,7 +113,7 @@ class Command:
     @property
     def has_ended(self) -> bool:
         """Whether there is a result."""
-        return self._code is not None
+        return self._code is not None and not self._reading
 
     def result(self) -> Completed:
         """Wait until it has ended, and return what came of it.
@@ -118,78 +132,101 @@ class Command:
         out, err = (said.decode(errors="replace") for said in (self._out, self._err))
         return Completed(self._code or 0, out, err)
 
-    # -- for `wait` --------------------------------------------------------------------------------------------------
-
-    def patience(self) -> float:
-        """Return for how many seconds there is nothing to do for it if it prints nothing."""
-        return max(self._end - time.monotonic(), 0) if self.reading else _NAP
-
-    def read(self, end: int) -> None:
-        """Read what has come from a pipe."""
-        said = os.read(end, _MOST)
-        self.reading[end].extend(said)
-        if not said:
-            del self.reading[end]
-            os.close(end)
-
-    def settle(self) -> None:
-        """Note that it has ended, and end it if it is time."""
-        if self.has_ended:
-            return
-        complains = bool(self._until) and self._until in self._err
-        self._too_late = not complains and time.monotonic() >= self._end
-        if complains or self._too_late:
-            self.kill()
-        elif not self.reading:
-            self._reap()
-
     def kill(self) -> None:
         """End it now, if it has not ended; one that the system holds fast is left to it."""
         self._close()
+        if self._code is not None:
+            return
+        for pid in {self._pid, *(self._members(self._pid) if self._until else ())}:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
         end = time.monotonic() + _AGONY
         while not self._reap():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                (os.killpg if self._until else os.kill)(self._pid, signal.SIGKILL)
             if time.monotonic() > end:
                 self._code = -signal.SIGKILL
+                return
+            time.sleep(_NAP)
+
+    # -- for `wait` --------------------------------------------------------------------------------------------------
+
+    def ends(self) -> list[int]:
+        """Return the files by which it tells something: its pipes, and that it has ended."""
+        return [*self._reading, *([] if self._exit is None else [self._exit])]
+
+    def patience(self) -> float:
+        """Return for how many seconds there is nothing to do for it if it tells nothing."""
+        return max(self._end - time.monotonic(), 0) if self._is_told or self._reading else _NAP
+
+    def hear(self, end: int) -> None:
+        """Take what it has to tell."""
+        if end == self._exit:
+            self._reap()
+            return
+        said = os.read(end, _MOST)
+        self._reading[end].extend(said)
+        if not said:
+            del self._reading[end]
+            os.close(end)
+
+    def settle(self, *, heard: bool) -> None:
+        """End it if it is time, and it has told nothing more just now."""
+        if not (self._is_told or self._reading):
+            self._reap()
+        if self.has_ended:
+            return
+        if self._until and self._until in self._err:
+            self.kill()
+        elif time.monotonic() >= self._end:
+            self._late += 1
+            self._too_late = not heard or self._late > _LAST_WORDS
+            if self._too_late:
+                self.kill()
 
     def _reap(self) -> bool:
-        """Take its exit code if it has ended, or ends within a moment; returns whether it has."""
-        for _ in range(0 if self.has_ended else _LOOKS):
+        """Take its exit code if it has ended; returns whether it has."""
+        if self._code is None:
             try:
                 pid, status = os.waitpid(self._pid, os.WNOHANG)
             except ChildProcessError:  # SIGCHLD is ignored in this process, or another thread waits for any child
                 self._code = _TAKEN
-                break
-            if pid:
-                self._code = os.waitstatus_to_exitcode(status)
-                break
-            os.sched_yield()
-        return self.has_ended
+            else:
+                self._code = os.waitstatus_to_exitcode(status) if pid else None
+        if self._code is not None and self._exit is not None:
+            os.close(self._exit)
+            self._exit = None
+        return self._code is not None
 
     def _close(self) -> None:
-        for end in self.reading:
+        for end in self._reading:
             os.close(end)
-        self.reading.clear()
+        self._reading.clear()
+
+
+def _exit_of(pid: int) -> int | None:
+    """Return a file that can be read once a process has ended; Linux has them since 5.3, and other systems not."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
 
 
 def wait(commands: Collection[Command]) -> list[Command]:
     """Return those of these commands that have ended; wait until there is one."""
     while not (ended := [command for command in commands if command.has_ended]):
-        readers = {end: command for command in commands for end in command.reading}
+        tellers = {end: command for command in commands for end in command.ends()}
         poll = select.poll()
-        for end in readers:
+        for end in tellers:
             poll.register(end, select.POLLIN)
         patience = min(command.patience() for command in commands)
-        for end, _ in poll.poll(None if patience == float("inf") else patience * 1000):
-            readers[end].read(end)
+        told = [end for end, _ in poll.poll(None if patience == float("inf") else patience * 1000)]
+        for end in told:
+            tellers[end].hear(end)
+        heard = {tellers[end] for end in told}
         for command in commands:
-            command.settle()
+            command.settle(heard=command in heard)
     return ended
 
 
-def run(
-    argv: Sequence[str], *, timeout: float | None = None, env: Mapping[str, str] | None = None, until: str = ""
-) -> Completed:
+def run(argv: Sequence[str], *, timeout: float | None = None, env: Mapping[str, str] | None = None) -> Completed:
     """Run a command to its end; see `Command`."""
-    return Command(argv, timeout=timeout, env=env, until=until).result()
+    return Command(argv, timeout=timeout, env=env).result()

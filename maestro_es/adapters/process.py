@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from maestro_es.adapters.command import DEFAULT_SIGNALS, making, run
+from maestro_es.adapters.command import run, start_process
 
 _PROC = Path("/proc")
 _STATE, _SESSION = 0, 3  # fields of /proc/PID/stat behind the command's name; see proc(5)
@@ -71,16 +71,8 @@ def spawn(argv: Sequence[str], env: Mapping[str, str]) -> tuple[int, int]:
     null = os.open(os.devnull, os.O_WRONLY)
     its_end, our_end = os.pipe()
     try:
-        with making:
-            pid = os.posix_spawn(
-                argv[0],
-                list(argv),
-                dict(env),
-                file_actions=[(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate((its_end, null, null))],
-                setsid=True,
-                setsigmask=(),
-                setsigdef=DEFAULT_SIGNALS,
-            )
+        actions = [(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate((its_end, null, null))]
+        pid = start_process(argv, env, actions, session=True)
     except OSError:
         os.close(our_end)
         raise

@@ -48,7 +48,8 @@ _REFUSED = frozenset({
 _HARMLESS = frozenset({"job-name", "J", "parsable", "quiet", "Q", "requeue", "no-requeue"})
 
 _EMBEDDED = re.compile(r"#SBATCH\s+(.*)")
-_RELATIVE = re.compile(r"^(--(?:output|error)=)(?!/)")
+#: Options that name a file, with its name or before it; a name with a backslash holds no patterns.
+_OF_FILES = re.compile(r"(--output|--error|--input|-[oei])(=?)([^\\]*)")
 _LONG, _SHORT = re.compile(r"--([\w-]+)"), re.compile(r"-(\w)")
 
 
@@ -119,8 +120,17 @@ def anchored(options: Iterable[str], folder: str) -> list[str]:
     """
     if "%" not in folder:
         return list(options)
-    before = folder.replace("%", "%%")
-    return [_RELATIVE.sub(lambda found: f"{found[1]}{before}/", option) for option in options]
+    found = list(options)
+    for place, word in enumerate(found):
+        option = _OF_FILES.fullmatch(word)
+        if not option:
+            continue
+        apart = not option[3]  # the name is the next word
+        name = found[place + 1] if apart and place + 1 < len(found) else option[3]
+        if not name.startswith("/") and name.lower() not in {"", "none"} and "\\" not in name:
+            whole = f"{folder.replace('%', '%%')}/{name}"
+            found[place + apart] = whole if apart else f"{option[1]}{option[2]}{whole}"
+    return found
 
 
 def launch(asked: Asked, run: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from maestro_es.adapters import process
 from maestro_es.adapters.base import Job, Queued, Seen, Submitting
 from maestro_es.adapters.command import NO_ROOM, Command, Completed
 from maestro_es.adapters.imported import imported, runs_script_of
@@ -94,13 +95,17 @@ class SlurmJobs:
 
     def submit(self, job: Job, options: Sequence[str]) -> Outcome | Submitting:
         """Begin to submit a job."""
-        link = _link(job)
+        link, command = _link(job), None
         try:
             _make_link(link, job.runner)
             command = self._start(*self.submission(job, options), until=RETRYING)
-        except (Unreachable, OSError) as error:
-            _remove(link)
-            return InDoubt(str(error)) if isinstance(error, Unreachable) else _not_called(error)
+        except Unreachable as error:
+            return InDoubt(str(error))
+        except OSError as error:
+            return _not_called(error)
+        finally:
+            if command is None:
+                _remove(link)
         return Submitting(command, lambda: _submitted(command, link))
 
     def facts(self) -> dict[str, str]:
@@ -184,7 +189,13 @@ class SlurmJobs:
         environment = {**self._environment, "TZ": zone} if zone else self._environment
         path = self._path(command)
         try:
-            return Command([path, *arguments], timeout=timeout or _TIMEOUT, env=environment, until=until)
+            return Command(
+                [path, *arguments],
+                timeout=timeout or _TIMEOUT,
+                env=environment,
+                until=until,
+                members=process.session_members,
+            )
         except FileNotFoundError:
             self._paths.pop(command, None)
             raise Unreachable(f"{path} is gone") from None

@@ -5,6 +5,7 @@ Anything else that a command raises is our bug and shows its traceback.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from maestro_es.errors import MaestroError
 def main() -> None:
     """Run the command line; exits with the command's code, 1 for all that is shown in one line."""
     _open_streams()
+    _keep_files()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who starts us may ignore it, and then exit codes are thrown away
     try:
         sys.exit(_call(sys.argv[1:]))
@@ -58,6 +60,18 @@ def _open_streams() -> None:
     sys.stdin = sys.stdin or nowhere.open(encoding="utf-8")
     sys.stdout = sys.stdout or nowhere.open("w", encoding="utf-8")
     sys.stderr = sys.stderr or nowhere.open("w", encoding="utf-8")
+
+
+def _keep_files() -> None:
+    """Hand no file on to commands and steps with which we were started, but for the standard streams.
+
+    A lock that an open file holds, as of flock(1) in a crontab, would last as long as a step does.
+    """
+    with contextlib.suppress(OSError):
+        for handle in [int(entry.name) for entry in os.scandir("/dev/fd")]:
+            if handle > 2:  # noqa: PLR2004 - standard error
+                with contextlib.suppress(OSError):  # the list's own, closed by now
+                    os.set_inheritable(handle, False)  # noqa: FBT003 - its only way
 
 
 def _leave(error: OSError) -> NoReturn:

@@ -6,7 +6,7 @@ is made alone, and after one that got no answer, or no room, no other is made: t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import NamedTuple
 
 from maestro_es.adapters.base import Adapter, Job, Submitting
@@ -42,7 +42,7 @@ class Caller:
         self._done = silence is not None
         self._under_way: dict[Command, tuple[Attempt, Job, Submitting]] = {}
 
-    def submit(self, attempts: Iterable[Attempt]) -> Iterator[tuple[Attempt, Outcome]]:
+    def submit(self, attempts: Iterable[Attempt]) -> Generator[tuple[Attempt, Outcome]]:
         """Submit attempts, or take them back; yields what came of each as soon as it is known.
 
         The next attempt is taken while others are under way, so that its script is written meanwhile.

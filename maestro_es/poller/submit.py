@@ -5,8 +5,9 @@ The process may die between any two of these. A request without an outcome is in
 
 from __future__ import annotations
 
+import contextlib
 import errno
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from maestro_es.adapters.base import Adapter
 from maestro_es.core.events import Draft
@@ -27,10 +28,11 @@ _LASTING = (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.E
 
 def submit(study: OpenStudy, steps: Sequence[int]) -> None:
     """Submit these steps, and append the outcomes in small groups while further submissions are under way."""
-    for submitted in _submit(study, steps):
-        study.pending.append(submitted)
-        if len(study.pending) >= _GROUP:
-            record_outcomes(study)
+    with contextlib.closing(_submit(study, steps)) as outcomes:
+        for submitted in outcomes:
+            study.pending.append(submitted)
+            if len(study.pending) >= _GROUP:
+                record_outcomes(study)
     record_outcomes(study)
 
 
@@ -58,15 +60,16 @@ def take_outcomes(study: OpenStudy) -> list[Draft]:
     ]
 
 
-def _submit(study: OpenStudy, steps: Sequence[int]) -> Iterator[Submitted]:
+def _submit(study: OpenStudy, steps: Sequence[int]) -> Generator[Submitted]:
     """Write the scripts of these steps and call the schedulers; yields what came of each as soon as it is known."""
     requested = [study.graph.step(number) for number in steps]
     for adapter in {id(adapter): adapter for adapter in (study.adapters.local, study.adapters.scheduler)}.values():
         mine = [(step.number, step.token) for step in requested if study.adapters.of(step) is adapter]
         caller = Caller(adapter, study.silence if adapter is study.adapters.scheduler else None)
-        for attempt, outcome in caller.submit(_attempts(study, adapter, mine)):
-            study.context.after("submit")
-            yield Submitted(attempt.step, attempt.token, outcome, attempt.at, attempt.script_digest)
+        with contextlib.closing(caller.submit(_attempts(study, adapter, mine))) as outcomes:
+            for attempt, outcome in outcomes:
+                study.context.after("submit")
+                yield Submitted(attempt.step, attempt.token, outcome, attempt.at, attempt.script_digest)
         study.silence = study.silence or caller.silence
 
 

@@ -111,6 +111,20 @@ def test_an_entry_of_the_registry_that_can_not_be_read_stops_no_study(study, hom
     _tick_to_the_end(study, home)
 
 
+def test_a_lock_around_a_tick_is_not_held_by_the_steps_that_it_starts(tmp_path, home):
+    """As in a crontab that says `flock LOCK maestro-es tick`: else there would be no tick until a long step ends."""
+    step = f"{{name: long, description: d, run: {{cmd: 'until [ -e {tmp_path}/go ]; do sleep 0.1; done'}}}}"
+    (tmp_path / "long.yaml").write_text(f"description: {{name: long, description: d}}\nstudy:\n    - {step}\n")
+    run = [sys.executable, "-m", "maestro_es", "run", "-y", "-o", tmp_path / "long", tmp_path / "long.yaml"]
+    subprocess.run(["flock", tmp_path / "lock", *run], stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    assert running_under(tmp_path / "long")
+    try:
+        assert subprocess.run(["flock", "--nonblock", tmp_path / "lock", "true"], check=False).returncode == 0
+    finally:
+        (tmp_path / "go").touch()
+    wait_for(lambda: not running_under(tmp_path / "long"))
+
+
 def _id_of(home: Path, root: Path) -> str:
     return next(entry.name for entry in (home / "studies").iterdir() if entry.read_text().strip() == str(root))
 

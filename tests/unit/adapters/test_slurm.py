@@ -222,11 +222,15 @@ def test_a_bare_launcher_takes_all_that_the_step_has(run: dict[str, Any], comman
         ("--output=sim.out", "/w/50%/sim", "--output=/w/50%%/sim/sim.out"),
         ("--error=log.%j", "/w/%j", "--error=/w/%%j/log.%j"),
         ("--output=/scratch/%j", "/w/%j", "--output=/scratch/%j"),
-        ("--comment=--output=x", "/w/%j", "--comment=--output=x"),
+        ("--output=none", "/w/%j", "--output=none"),
+        (r"--output=a\b", "/w/%j", r"--output=a\b"),
+        ("-o log -elog --input data", "/w/%", "-o /w/%%/log -e/w/%%/log --input /w/%%/data"),
+        ("--comment=--output=x -N 2 --exclusive", "/w/%j", "--comment=--output=x -N 2 --exclusive"),
+        ("--nodes=2 -o", "/w/%j", "--nodes=2 -o"),
     ],
 )
 def test_files_of_a_job_lie_in_its_directory_whatever_that_is_called(option: str, folder: str, meant: str):
-    assert anchored([option], folder) == [meant]
+    assert anchored(option.split(), folder) == meant.split()
 
 
 @pytest.mark.parametrize(
