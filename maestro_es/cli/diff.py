@@ -29,7 +29,7 @@ def command(arguments: tuple[str, ...], *, since_last: bool, as_json: bool) -> N
     """Show what changed in STUDY between T1 and T2: what started, ended, was restarted, added, or set otherwise.
 
     T1 and T2 are times (2h ago, '2026-01-31 14:30') or plain numbers: after that event. Without T2 it is now. A line
-    in your crontab mails you once a day what is new, and nothing if nothing is:
+    in your crontab mails you once a day what is new, and nothing if nothing is (cron needs the command's full path):
 
         0 7 * * * maestro-es diff --since-last ~/pi
     """

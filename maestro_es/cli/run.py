@@ -65,7 +65,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     """Create a study from the Maestro YAML file SPEC and start it.
 
     The study advances by ticks: 'maestro-es tick', which cron calls, or --wait. With --wait the exit code is 0 if it
-    finished, 2 if steps failed, 3 if it was cancelled.
+    finished, 3 if a step was cancelled, else 2 if one failed.
     """
     if autono and autoyes:
         raise click.UsageError("-n and -y exclude each other")

@@ -13,7 +13,7 @@ from maestro_es.core.requests import UPDATABLE
 from maestro_es.store import registry
 
 
-@example("* * * * * maestro-es tick --all    (in a crontab)")
+@example("maestro-es tick ./pi    (in a crontab 'maestro-es cron install' puts the line for all studies)")
 @click.command()
 @click.argument("studies", nargs=-1, type=click.Path(path_type=Path), metavar="[STUDY]...")
 @click.option("--all", "every", is_flag=True, help="All studies that 'maestro-es studies' lists.")

@@ -16,7 +16,7 @@ from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.tick import tick
 from maestro_es.spec.plan import plan_study
 from tests.bench.studies import sleeping_study
-from tests.bench.timing import MAESTRO_ES, RUNS, call, median
+from tests.bench.timing import MAESTRO_ES, call, median
 from tests.fakes.processes import wait_for
 from tests.slurm.cluster import Cluster
 from tests.slurm.configuration import Options
@@ -25,6 +25,9 @@ from tests.slurm.packages import why_not
 #: A job in a partition that is down waits, so that what is timed is not what the jobs do.
 WAITING = "PartitionName=waiting Nodes=ALL MaxTime=INFINITE State=DOWN"
 MESSAGE_TIMEOUT = 2
+
+#: How often submissions are compared. They differ by a third from one time to the next: so much of it is Slurm's work.
+TURNS = 11
 
 #: Slurm's commands, and one that notes what it was called with, a word a line, before it does the same.
 COMMANDS = ("sbatch", "squeue", "sacct", "scontrol", "scancel", "sinfo")
@@ -77,7 +80,7 @@ def bench_submissions(place: Path, partition: str, cluster: Cluster) -> None:
     """100 ready steps submitted by one tick, against sbatch for each of the scripts that it has written."""
     count = 100
     processes, passes = [], []
-    for turn in range(RUNS):
+    for turn in range(TURNS):
         first, second = place / f"{partition}{turn}", place / f"{partition}{turn}-pass"
         loop = f'for script in {first}/a/*/*.slurm.sh; do sbatch -D "${{script%/*}}" "$script"; done'
         make_jobs(first, partition, count)

@@ -208,7 +208,7 @@ def _cancel(stage: Stage) -> Wait:
 #: The scenes by what the tick has to do.
 SCENES = {
     "first submissions": Scene(_submissions),
-    "first submissions, by threads": Scene(_at_once, How(effects=(("append", 1), ("script", 6), ("append", 2)))),
+    "first submissions, side by side": Scene(_at_once, How(effects=(("append", 1), ("script", 6), ("append", 2)))),
     "a log to be rolled back": Scene(_rolled_back, lasting=False),
     "fresh doubt": Scene(_doubt, How(side_by_side=False, grace=_NEVER)),
     "old doubt": Scene(_doubt, How(side_by_side=False, grace=_AT_ONCE), lasting=False),
