@@ -137,7 +137,7 @@ def find_files(study: OpenStudy, step: StepRecord) -> Files:
     found = _own_files(study.dir.path(step.workspace), name)
     scripts = [path for path in found if path.suffix == ".sh" or os.access(path, os.X_OK)]
     if study.graph.study.settings.use_tmp:
-        scripts = _own_files(temporary_folder(study.graph.study.study_id) / str(step.number), name)
+        scripts += _own_files(temporary_folder(study.graph.study.study_id) / str(step.number), name)
     by_suffix = {suffix: [str(path) for path in found if path.suffix == suffix] for suffix in (".out", ".err")}
     return Files([str(path) for path in scripts], by_suffix[".out"], by_suffix[".err"])
 

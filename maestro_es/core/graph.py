@@ -5,6 +5,7 @@ The live form over SQL tables is `maestro_es.store.projection.ProjectedGraph`.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -73,7 +74,11 @@ class Graph(Protocol):
         """Return the steps with an attempt that may have a job, by number."""
 
     def ready(self, *, scheduled: bool, limit: int) -> Iterable[StepRecord]:
-        """Return at most `limit` steps that may be submitted and are not held, by number."""
+        """Return at most `limit` steps that may be submitted and are not held, by number.
+
+        Scheduled ones from behind the one for which the scheduler had no room the last time, and around: what is full
+        for that one, a quality of service or a partition, need not be so for others.
+        """
 
     def waiting(self) -> Iterable[StepRecord]:
         """Return the steps that are blocked or ready, by number."""
@@ -189,8 +194,10 @@ class MemoryGraph:
         return [record for record in self._records if record.phase in IN_FLIGHT]
 
     def ready(self, *, scheduled: bool, limit: int) -> list[StepRecord]:
-        found = (r for r in self._records if r.phase is Phase.READY and r.scheduled is scheduled and not r.held)
-        return [record for _, record in zip(range(limit), found, strict=False)]
+        first = self.study.refused if scheduled else 0
+        around = itertools.chain(self._records[first:], self._records[:first])
+        found = (r for r in around if r.phase is Phase.READY and r.scheduled is scheduled and not r.held)
+        return list(itertools.islice(found, limit))
 
     def waiting(self) -> list[StepRecord]:
         return [record for record in self._records if record.phase in (Phase.BLOCKED, Phase.READY)]

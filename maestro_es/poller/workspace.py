@@ -54,7 +54,7 @@ def prepare(
     """
     plan = plan_job(graph, record, study, adapter, header_of)
     make_workspace(plan.job.workspace)
-    if graph.study.settings.use_tmp:
+    if _uses_tmp(graph, record):
         _make_script_folder(temporary_folder(graph.study.study_id), record)
     for path, text in plan.scripts.items():
         write_script(path, text)
@@ -72,7 +72,7 @@ def plan_job(graph: Graph, record: StepRecord, study: StudyDir, adapter: Adapter
     step = render(template.description, template.run, record.params, *where)
     workspace = study.path(record.workspace)
     settings = graph.study.settings
-    folder = temporary_folder(graph.study.study_id) / str(record.number) if settings.use_tmp else workspace
+    folder = temporary_folder(graph.study.study_id) / str(record.number) if _uses_tmp(graph, record) else workspace
     full_name = job_name(record, hashed=settings.hash_workspaces)
     name = full_name.replace("/", "_").replace(" ", "_")
     header = header_of.header(name, step.description, step.run)
@@ -91,6 +91,12 @@ def plan_job(graph: Graph, record: StepRecord, study: StudyDir, adapter: Adapter
     known = (step.description, step.run, graph.study.environment, command)
     job = Job(record.token, name, workspace, script, study.root, claim, *known)
     return Plan(job, digest, scripts)
+
+
+def _uses_tmp(graph: Graph, record: StepRecord) -> bool:
+    """Whether the scripts of a step lie among the temporary files: a job may see none of ours where it runs."""
+    settings = graph.study.settings
+    return settings.use_tmp and (settings.dry_run or not record.scheduled)
 
 
 def write_script(path: Path, text: str) -> None:

@@ -233,8 +233,10 @@ class ProjectedGraph:
         return self._select("WHERE phase IN (2, 3) ORDER BY number")
 
     def ready(self, *, scheduled: bool, limit: int) -> list[StepRecord]:
-        where = "WHERE phase = 1 AND held = 0 AND scheduled = ? ORDER BY number LIMIT ?"
-        return self._select(where, int(scheduled), limit)
+        where = "WHERE phase = 1 AND held = 0 AND scheduled = ? AND number {} ? ORDER BY number LIMIT ?"
+        first = self.study.refused if scheduled else 0
+        found = self._select(where.format(">"), int(scheduled), first, limit)
+        return found + (self._select(where.format("<="), int(scheduled), first, limit - len(found)) if first else [])
 
     def waiting(self) -> list[StepRecord]:
         return self._select("WHERE phase IN (0, 1) ORDER BY number")

@@ -33,7 +33,11 @@ def check(graph: Graph) -> None:
     held = [step.number for step in steps if step.held and step.phase is not Phase.DONE]
     assert [step.number for step in graph.held()] == held
     ready = [step.number for scheduled in (False, True) for step in graph.ready(scheduled=scheduled, limit=99)]
-    assert sorted(ready) == [step.number for step in steps if step.phase is Phase.READY and not step.held]
+    able = [step for step in steps if step.phase is Phase.READY and not step.held]
+    line = sorted(
+        able, key=lambda step: (step.scheduled, step.scheduled and step.number <= study.refused, step.number)
+    )
+    assert ready == [step.number for step in line]
     unfinished = Counter(step.template for step in steps if step.state not in RELEASED)
     for step in steps:
         parents = [graph.step(number) for number in graph.parents(step.number)]

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core.model import StudyStatus
+from maestro_es.core.model import State, StudyStatus
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.tick import tick
 from tests.e2e.command import maestro_es
 from tests.slurm.cluster import Cluster
 from tests.slurm.configuration import Options
 from tests.slurm.conftest import export, started
-from tests.slurm.studies import CONTEXT, events, finish, ledger, states, step, until
+from tests.slurm.studies import CONTEXT, events, finish, ledger, states, step, until, wait_for_states
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,16 @@ def test_a_limit_on_how_many_jobs_there_are_holds_steps_back_and_fails_none(
     withdrawn = events(root, e.SubmissionWithdrawn)
     assert len(withdrawn) < 50
     assert said in next(event.message for event in withdrawn if event.message)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_step_for_which_there_is_no_room_keeps_none_waiting_for_which_there_is(limited, launch):
+    _limit(limited, "qos", "MaxSubmitJobsPerUser=0")
+    root = launch(step("stuck", qos="small"), *(step(f"s{number}") for number in range(10)))
+    others = {f"s{number}": State.FINISHED for number in range(10)}
+    wait_for_states(root, stuck=State.INITIALIZED, **others)
+    _limit(limited, "qos", "MaxSubmitJobsPerUser=-1")
+    assert finish(root) is StudyStatus.FINISHED
 
 
 def test_a_limit_that_has_room_for_nobody_is_asked_about_now_and_then_until_it_is_lifted(limited, launch):

@@ -142,6 +142,17 @@ def test_a_refused_submission_fails_its_step_alone_in_slurms_own_words(cluster, 
     assert "Invalid --mem specification" in rejected.message
 
 
+def test_scripts_that_are_kept_among_temporary_files_are_not_those_of_jobs(cluster, launch, monkeypatch, tmp_path):
+    """Nodes have temporary files of their own. Maestro's sbatch copies the script; here the job starts it."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    root = launch(local_step("here", "echo $0 > script"), step("there", "true", ["here"]), options=["--usetmp"])
+    wait_for((root / "here" / "script").exists)
+    assert (root / "here" / "script").read_text().startswith(str(tmp_path / "tmp"))
+    assert finish(root) is StudyStatus.FINISHED
+    assert (root / "there" / "there.slurm.sh").exists()
+
+
 def test_a_study_whose_path_looks_like_a_pattern_of_slurms_runs_and_its_output_is_there(cluster, tmp_path):
     root = tmp_path / "at 50%j"
     (tmp_path / "study.yaml").write_text(HEAD + step("only", "echo hello"))

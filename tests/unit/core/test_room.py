@@ -50,6 +50,17 @@ def test_a_full_scheduler_is_asked_at_once_for_as_many_jobs_as_have_ended_and_on
     assert requests(study) == 3
 
 
+def test_the_line_begins_behind_the_step_for_which_there_was_no_room():
+    """What is full for that one, a quality of service, say, need not be so for others."""
+    study = full(queued=3)
+    line = [step.number for step in study.graph.ready(scheduled=True, limit=99)]
+    assert line == [*range(5, 41), 4]
+    study.submit(5)
+    assert [step.number for step in study.graph.ready(scheduled=True, limit=2)] == [6, 7]
+    study.do(e.SubmissionWithdrawn(token=study.request(40), message="no room"), 40)
+    assert [step.number for step in study.graph.ready(scheduled=True, limit=3)] == [4, 6, 7]
+
+
 def test_what_a_scheduler_is_asked_for_doubles_as_long_as_it_takes_it():
     study = full(queued=3)
     asked = []
