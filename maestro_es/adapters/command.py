@@ -133,18 +133,18 @@ class Command:
         return Completed(self._code or 0, out, err)
 
     def kill(self) -> None:
-        """End it now, if it has not ended; one that the system holds fast is left to it."""
+        """End it now, if it has not ended; what the system holds fast is left to it."""
         self._close()
-        if self._code is not None:
-            return
-        for pid in {self._pid, *(self._members(self._pid) if self._until else ())}:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
         end = time.monotonic() + _AGONY
-        while not self._reap():
+        while self._code is None:
+            left = list(self._members(self._pid)) if self._until else []
+            for pid in (self._pid, *left):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            if not left and self._reap():  # as long as it is not reaped, its id is nobody else's
+                return
             if time.monotonic() > end:
                 self._code = -signal.SIGKILL
-                return
             time.sleep(_NAP)
 
     # -- for `wait` --------------------------------------------------------------------------------------------------

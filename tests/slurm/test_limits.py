@@ -89,13 +89,16 @@ def test_a_limit_on_how_many_jobs_there_are_holds_steps_back_and_fails_none(
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_step_for_which_there_is_no_room_keeps_none_waiting_for_which_there_is(limited, launch):
-    _limit(limited, "qos", "MaxSubmitJobsPerUser=0")
-    root = launch(step("stuck", qos="small"), *(step(f"s{number}") for number in range(10)))
-    others = {f"s{number}": State.FINISHED for number in range(10)}
-    wait_for_states(root, stuck=State.INITIALIZED, **others)
-    _limit(limited, "qos", "MaxSubmitJobsPerUser=-1")
+def test_a_step_for_which_there_is_no_room_keeps_none_waiting_for_which_there_is(limited, launch, tmp_path):
+    _limit(limited, "qos", "MaxSubmitJobsPerUser=1")
+    others = {f"s{number}": State.FINISHED for number in range(20)}
+    last_is_launched_first = (step("stuck", qos="small"), step("first", until("go"), qos="small"))
+    root = launch(*map(step, others), *last_is_launched_first)
+    assert events(root, e.SubmissionWithdrawn)
+    wait_for_states(root, first=State.RUNNING, stuck=State.PENDING, **others)
+    (tmp_path / "go").touch()
     assert finish(root) is StudyStatus.FINISHED
+    assert len(ledger(root)) == 22
 
 
 def test_a_limit_that_has_room_for_nobody_is_asked_about_now_and_then_until_it_is_lifted(limited, launch):

@@ -92,13 +92,14 @@ def test_commands_leave_no_files_open():
 
 
 def test_those_that_end_first_are_told_of_first(tmp_path: Path):
-    slow, quick = sh(f"echo $$ >{tmp_path}/pid; exec sleep 60", timeout=60), sh("exit 3")
+    slow = sh(f"echo $$ >{tmp_path}/pid; exec sleep 60", timeout=100)
+    pid, quick = written(tmp_path / "pid"), sh("exit 3")
     assert wait([slow, quick]) == [quick]
     assert quick.result().code == 3
     assert not slow.has_ended
     slow.kill()
     assert slow.result().code == -signal.SIGKILL
-    assert is_gone(written(tmp_path / "pid"))
+    assert is_gone(pid)
 
 
 def test_a_command_that_goes_on_in_silence_is_waited_for(tmp_path: Path):

@@ -168,7 +168,7 @@ def test_a_step_for_which_the_scheduler_has_no_room_says_what_that_said_and_when
     study.do(e.SubmissionWithdrawn(token=study.request(2), message="AssocMaxSubmitJobLimit"), 2)
     words, evidence = asked(study, 2)
     assert words.startswith("b is ready to run, but slurm took no more jobs at 12s (AssocMaxSubmitJobLimit); it has 1")
-    assert "and is asked again when one of this study has ended, or after 15012s: none before it" in words
+    assert "and is asked again when one of this study has ended, or after 15012s: 1 before it" in words
     assert words.endswith("attempt 1 was taken back before it was submitted, as its scheduler took no more jobs")
     assert evidence == ["StepAdded", "SubmissionWithdrawn"]
     study.do(e.StepFinished(token=study.step(1).token, at=1), 1)
