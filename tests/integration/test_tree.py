@@ -47,6 +47,12 @@ def mapped(block: str) -> Iterator[str]:
             yield from ((package if line.startswith("      ") else "") + name for name in names.split(", "))
 
 
+def test_processes_are_started_in_one_place():
+    """Modules that start any are import-linter's; what `os` has for it is looked for here."""
+    starts = re.compile(r"\bos\.(?:posix_spawn\w*|spawn\w+|exec[lv]\w*|fork\w*|system|popen)\b")
+    assert [path.name for path in PACKAGE.rglob("*.py") if starts.search(path.read_text())] == ["command.py"]
+
+
 def test_who_silences_a_linter_says_why():
     silent = re.compile(r"#[ ](?:noqa: [A-Z0-9, ]+|type: ignore\[[a-z, -]+\])$", re.MULTILINE)
     files = [path for top in ("maestro_es", "tools") for path in (ROOT / top).rglob("*") if path.is_file()]
