@@ -64,9 +64,9 @@ class Completed(NamedTuple):
 class Command:
     """A command that was started; ended when it has taken `timeout` seconds, or once it complains in words, `until`.
 
-    It reads nothing, and what it prints is kept. With `until` it has a session of its own, all `members` of which are
-    ended with it: it may be a script around another. OSError says why it can't be started; FileNotFoundError: there is
-    no such command.
+    It reads nothing, and what it prints is kept. With `until` it has a session of its own, and `members` finds what is
+    ended with it, as it may be a script around another. OSError says why it can't be started; FileNotFoundError: there
+    is no such command.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Command:
         timeout: float | None = None,
         env: Mapping[str, str] | None = None,
         until: str = "",
-        members: Callable[[int], Sequence[int]] = lambda pid: [pid],
+        members: Callable[[int], Sequence[int]] = lambda _: (),
     ) -> None:
         self._name = os.path.basename(argv[0])
         self._timeout = timeout
@@ -137,7 +137,7 @@ class Command:
         self._close()
         end = time.monotonic() + _AGONY
         while self._code is None:
-            left = list(self._members(self._pid)) if self._until else []
+            left = self._members(self._pid)
             for pid in (self._pid, *left):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)

@@ -118,16 +118,18 @@ def test_one_that_leaves_its_output_to_another_is_given_up_when_its_time_is_over
     end_all_under(tmp_path)
 
 
-def test_what_was_said_in_time_is_heard_though_nobody_looked_in_time():
+def test_what_was_said_in_time_is_heard_though_nobody_looked_in_time(tmp_path: Path):
     """As where the tick hangs in a file system while its sbatch has long answered."""
-    command = sh("echo 17", timeout=0.2)
-    time.sleep(0.5)
+    command = sh(f"echo $$ >{tmp_path}/pid; echo 17", timeout=0.2)
+    pid = written(tmp_path / "pid")
+    wait_for(lambda: is_gone(pid))
+    time.sleep(0.2)
     assert command.result() == (0, "17\n", "")
 
 
 @pytest.mark.parametrize("ends", ["exec yes", "exec sleep 60", "exec >&- 2>&-; sleep 60 & wait"])
 def test_one_that_does_not_end_is_ended_when_its_time_is_over_whatever_it_does(tmp_path: Path, ends: str):
-    command = in_session(f"echo $$ >{tmp_path}/pid; {ends}", timeout=0.5)
+    command = in_session(f"echo $$ >{tmp_path}/pid; {ends}", timeout=2)
     with pytest.raises(TimeoutError, match="sh has not answered within"):
         command.result()
     assert not process.session_members(written(tmp_path / "pid"))
