@@ -30,11 +30,12 @@ class MaestroError(Exception):
 
 
 class SpecError(MaestroError):
-    """The study file is wrong. Each of `problems` is one line: file, line, what, remedy."""
+    """The study file is wrong. Each of `problems`, and of `warnings`, is one line: file, line, what, remedy."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[str], warnings: Sequence[str] = ()) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+        self.warnings = tuple(warnings)
 
 
 class RequestRefused(MaestroError):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from maestro_es.errors import MaestroError
+from maestro_es.errors import MaestroError, SpecError
 
 
 def main() -> None:
@@ -23,6 +23,10 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who starts us may ignore it, and then exit codes are thrown away
     try:
         sys.exit(_call(sys.argv[1:]))
+    except SpecError as error:
+        for warning in error.warnings:
+            print(f"maestro-es: warning: {warning}", file=sys.stderr)
+        _fail(str(error))
     except MaestroError as error:
         _fail(str(error))
     except KeyboardInterrupt:

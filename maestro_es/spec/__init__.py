@@ -7,6 +7,7 @@
     document        YAML text -> data, and the line of everything in it
     validation      the shape, against schema/study.json
     checks          what a schema can't say
+    scalars         warnings about values without quotes whose text YAML changes
     environment     variables, labels, sources, dependencies, and their substitution
     templates       the steps as declared, their graph, and the order in which they are processed
     parameters      lists of values -> combinations

@@ -12,6 +12,7 @@ from typing import Any
 
 from maestro_es.spec.document import Document
 from maestro_es.spec.findings import Findings, did_you_mean, shown
+from maestro_es.spec.scalars import warn_of_scalars
 
 #: The adapters that exist, and what `batch` must hold for them.
 BATCH_NEEDS: dict[str, tuple[str, ...]] = {
@@ -32,6 +33,11 @@ FLUX_INTERFACE = "0.49.0"
 FLUX_ALLOCATION_ARGS = ("setopt", "o", "setattr", "S", "conf")
 
 _TOP_LEVEL = ("description", "env", "batch", "study", "global.parameters")
+#: Where keys belong that are often written at the top level.
+_HOMES = {
+    "env": ("variables", "labels", "sources", "dependencies"),
+    "batch": ("type", "shell", "host", "bank", "queue", "reservation", "qos"),
+}
 _DEPENDENCY_KINDS = ("paths", "git")
 _GIT_KEYS = ("name", "path", "url", "tag", "hash", "branch")
 
@@ -52,7 +58,9 @@ def items(data: dict[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]
 
 def check_meaning(document: Document, findings: Findings) -> None:
     """Report what is wrong, ignored or suspicious in a file, whether or not its shape is right."""
+    warn_of_scalars(document, findings)
     _check_ignored_keys(document, findings)
+    _check_sources(document, findings)
     _check_batch(document, findings)
     _check_names(document, findings)
     _check_git(document, findings)
@@ -70,8 +78,20 @@ def _check_ignored_keys(document: Document, findings: Findings) -> None:
         places.append((("env", "dependencies", "git", index), item, _GIT_KEYS))
     for path, mapping, known in places:
         for key in mapping.keys() - set(known):
-            remedy = f"{did_you_mean(key, known)} Known keys here: {', '.join(known)}."
+            home = next((home for home, keys in _HOMES.items() if key in keys and not path), "")
+            advice = f"Put it under {home}." if home else did_you_mean(key, known)
+            remedy = f"{advice} Known keys here: {', '.join(known)}."
             findings.warn(document.line(*path, key), f"The key '{key}' is ignored", remedy)
+
+
+def _check_sources(document: Document, findings: Findings) -> None:
+    """Warn of what Maestro reads and never uses: scripts hold it here."""
+    sources = section(document.data, "env").get("sources")
+    for index, entry in enumerate(sources if isinstance(sources, list) else []):
+        if isinstance(entry, str) and entry:
+            message = f"Under sources, {shown(entry)} is a shell line in front of the commands of every step"
+            remedy = "Maestro ignores sources: remove it, unless the steps need it."
+            findings.warn(document.line("env", "sources", index), message, remedy)
 
 
 def _check_batch(document: Document, findings: Findings) -> None:

@@ -1,15 +1,16 @@
 """A YAML text as data, with the line of everything in it.
 
 Loading is safe (no Python objects) and by YAML 1.1, as PyYAML has it and Maestro's users know it: ``on`` is a boolean
-and an unquoted ``10:30:00`` is the number 37800, of which there is a warning.
+and an unquoted ``10:30:00`` is the number 37800. `scalars` warns of such values.
 """
 
 from __future__ import annotations
 
-import functools
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import yaml
+from yaml.constructor import SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from maestro_es.spec.findings import Findings
@@ -19,7 +20,6 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _STRING = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
-_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _READ_AS = {"int": "a number", "float": "a number", "bool": "true or false", "null": "nothing", "timestamp": "a date"}
 
 #: How deep lists and mappings may lie in each other.
@@ -31,6 +31,15 @@ _MOST_VALUES = 10_000_000
 _QUOTE = (
     "Text that begins with one of % @ ` & * ! | > [ { or that holds ': ' or ' #' needs quotes; indent with spaces."
 )
+
+
+class Written(NamedTuple):
+    """A scalar without quotes that is not text to YAML: its line, its kind (``int``, ``bool``, ...) and its text."""
+
+    line: int
+    kind: str
+    text: str
+    value: Any
 
 
 class Document:
@@ -49,6 +58,26 @@ class Document:
                 break
             line, node = found
         return line
+
+    def written(self, *path: str | int) -> Iterator[tuple[tuple[str | int, ...], Written]]:
+        """Yield place and text of each scalar at or below `path` that YAML reads as something other than text."""
+        node = self._root
+        for part in path:
+            found = _child(node, part)
+            if found is None:
+                return
+            node = found[1]
+        stack = [(path, node)] if node is not None else []
+        seen: set[int] = set()
+        while stack:
+            place, node = stack.pop()
+            if id(node) in seen:  # an alias
+                continue
+            seen.add(id(node))
+            if isinstance(node, ScalarNode) and node.tag not in (_STRING, _MERGE):
+                value = SafeConstructor().construct_object(node)
+                yield place, Written(_line(node), node.tag.rpartition(":")[2], node.value, value)
+            stack += [((*place, part), child) for part, child in _parts(node)]
 
 
 def read_document(text: str, findings: Findings) -> Document:
@@ -136,17 +165,18 @@ def _check_keys(node: Node, findings: Findings) -> bool:
 
 
 def _check_scalar(node: Node, findings: Findings) -> None:
-    """Report a NUL, and warn of a time without quotes, which YAML 1.1 reads as a number to the base 60."""
+    """Report a NUL."""
     if isinstance(node, ScalarNode) and "\0" in node.value:
         findings.problem(
             _line(node), "A text holds the character NUL", "No path and no script can hold it: remove it."
         )
-    if isinstance(node, ScalarNode) and node.tag in _NUMBERS and ":" in node.value:
-        seconds = functools.reduce(
-            lambda total, part: 60 * total + float(part), node.value.lstrip("+-").replace("_", "").split(":"), 0.0
-        )
-        message = f"{node.value} without quotes is the number {seconds:.10g} to YAML"
-        findings.warn(_line(node), message, f'Write "{node.value}" if a time is meant.')
+
+
+def _parts(node: Node) -> list[tuple[str | int, Node]]:
+    """Return the values in a node by their keys or places."""
+    if isinstance(node, MappingNode):
+        return [(key.value, value) for key, value in node.value if isinstance(key, ScalarNode)]
+    return list(enumerate(node.value)) if isinstance(node, SequenceNode) else []
 
 
 def _children(node: Node) -> list[Node]:

@@ -52,9 +52,9 @@ class Findings:
         return tuple(warning.text(self.file) for warning in sorted(set(self._warnings)))
 
     def stop_if_problems(self) -> None:
-        """Raise a SpecError with all problems so far, if there are any."""
+        """Raise a SpecError with all problems and warnings so far, if there are any problems."""
         if self._problems:
-            raise SpecError(self.problems())
+            raise SpecError(self.problems(), self.warnings())
 
 
 def shown(value: object) -> str:

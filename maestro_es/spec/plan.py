@@ -30,7 +30,7 @@ from maestro_es.spec.pgen import parse_pargs, run_generator
 from maestro_es.spec.render import OUTPUT_PATH
 from maestro_es.spec.templates import Template, check_dependencies, processing_order, read_templates
 from maestro_es.spec.tokens import warn_of_batch, warn_of_tokens
-from maestro_es.spec.validation import check_shape
+from maestro_es.spec.validation import check_dialect, check_shape
 from maestro_es.spec.walltimes import check_walltimes
 
 
@@ -109,9 +109,9 @@ def plan_study(  # noqa: PLR0913 - the options of a run
     expansion = expand(order, parameters, Settings(taken, local, hash_workspaces, restart_limit), findings)
     if not given.acquired:  # what has begun is not stopped by a step that can't
         check_walltimes(order, expansion, batch["type"], study.document, findings)
-    findings.stop_if_problems()
     warn_of_tokens(order, parameters, study.environment, local=local, findings=findings)
     warn_of_batch(batch, study.environment, study.document.line("batch"), findings)
+    findings.stop_if_problems()
     return StudyPlan(
         name=study.document.data["description"]["name"],
         description=study.document.data["description"]["description"],
@@ -156,6 +156,7 @@ def _read(spec: Path, given: Given, findings: Findings) -> _Study:
     text = _text_of(spec, findings) if given.text is None else given.text
     document = read_document(text, findings)
     check_shape(document, findings)
+    check_dialect(document, findings)
     check_meaning(document, findings)
     spec_root, cwd = given.spec_root or _absolute(spec).parent, given.cwd or Path.cwd()
     environment = read_environment(document, str(spec_root), str(cwd), findings)

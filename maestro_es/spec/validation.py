@@ -6,7 +6,7 @@ What a JSON Schema can't say (names that must agree, what a scheduler needs) sta
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 #: The key that it is about, if it is about one; what is wrong; and what to do about it.
 _Complaint = tuple[tuple[str, ...], str, str]
+
+
+#: Keys by which Merlin's dialect shows itself: at the top of the file, and in the run block of a step.
+_MERLIN, _MERLIN_RUN = "merlin", ("task_queue", "max_retries", "retry_delay")
 
 
 def study_schema() -> dict[str, Any]:
@@ -34,6 +38,33 @@ def check_shape(document: Document, findings: Findings) -> None:
         path = list(error.absolute_path)
         for key, message, remedy in _complaints(error, *place(document.data, path)):
             findings.problem(document.line(*path, *key), message, remedy)
+
+
+def check_dialect(document: Document, findings: Findings) -> None:
+    """Raise a SpecError of one line if the file is wrong because it is a study for Merlin, which extends Maestro's.
+
+    A file that is right in spite of such keys is a study: `checks` warns of keys that are ignored.
+    """
+    found = dict(_merlin_keys(document))
+    if found and findings.problems():
+        foreign = Findings(findings.file)
+        message = "This is a study for Merlin, not for Maestro"
+        remedy = f"Run it with 'merlin run', or remove what only Merlin knows: {', '.join(found)}."
+        foreign.problem(found.get(_MERLIN, min(found.values())), message, remedy)
+        foreign.stop_if_problems()
+
+
+def _merlin_keys(document: Document) -> Iterator[tuple[str, int]]:
+    """Yield the keys of Merlin's in a file, and where each stands last."""
+    data = document.data if isinstance(document.data, dict) else {}
+    if _MERLIN in data:
+        yield _MERLIN, document.line(_MERLIN)
+    steps = data.get("study")
+    for index, step in enumerate(steps if isinstance(steps, list) else []):
+        run = step.get("run") if isinstance(step, dict) else None
+        for key in _MERLIN_RUN:
+            if isinstance(run, dict) and key in run:
+                yield key, document.line("study", index, "run", key)
 
 
 def _complaints(error: ValidationError, head: str, rest: str) -> Iterator[_Complaint]:
@@ -77,8 +108,23 @@ def _dotted(parts: Sequence[str | int]) -> str:
 
 def _unknown_keys(instance: dict[str, Any], known: dict[str, Any], where: str) -> Iterator[_Complaint]:
     for key in instance.keys() - known.keys():
-        remedy = f"{did_you_mean(key, known)} Known keys: {', '.join(known)}."
+        remedy = _home(key, known) or f"{did_you_mean(key, known)} Known keys: {', '.join(known)}."
         yield (key,), f"Unrecognized key '{key}' found in {where}", remedy
+
+
+def _home(key: str, known: Collection[str]) -> str:
+    """Return where a key belongs that stands one level too high or too low; nothing if it is unknown everywhere."""
+    schema = study_schema()
+    step = schema["definitions"]["step"]["properties"]
+    if "run" in known and key in step["run"]["properties"]:
+        return "Put it under run."
+    if "cmd" in known and key in step:
+        return "Put it beside run, not under it."
+    if "variables" in known and key in schema["properties"]["env"]["properties"]["dependencies"]["properties"]:
+        return "Put it under env.dependencies."
+    if "variables" in known and key in schema["properties"]:
+        return "Put it at the top level of the file."
+    return ""
 
 
 def _missing_keys(instance: dict[str, Any], schema: dict[str, Any], where: str) -> Iterator[_Complaint]:

@@ -154,3 +154,24 @@ def test_steps_have_different_names():
             "rename one of them."
         ),
     )
+
+
+def test_each_entry_of_sources_gets_a_warning_as_maestro_never_used_them():
+    assert warnings(HEAD + "env:\n  sources:\n  - make\n  - source env.sh\n" + STEP) == tuple(
+        f"study.yaml:{line}: Under sources, {entry!r} is a shell line in front of the commands of every step. "
+        "Maestro ignores sources: remove it, unless the steps need it."
+        for line, entry in ((4, "make"), (5, "source env.sh"))
+    )
+
+
+def test_a_key_at_the_top_is_said_to_belong_elsewhere():
+    assert warnings(HEAD + "variables: {X: 1}\nqueue: q\n" + STEP) == (
+        (
+            "study.yaml:2: The key 'variables' is ignored. Put it under env. "
+            "Known keys here: description, env, batch, study, global.parameters."
+        ),
+        (
+            "study.yaml:3: The key 'queue' is ignored. Put it under batch. "
+            "Known keys here: description, env, batch, study, global.parameters."
+        ),
+    )

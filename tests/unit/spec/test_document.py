@@ -86,12 +86,3 @@ def test_a_key_that_stands_twice_is_a_problem_with_both_lines():
     assert findings.problems() == (
         "study.yaml:3: The key 'a' stands twice, first in line 1. Remove one of the two: only the last would count.",
     )
-
-
-def test_a_time_without_quotes_gets_a_warning_with_the_number_that_it_is():
-    findings = Findings("study.yaml")
-    read_document("a: 10:30:00\nb: '10:30:00'\nc: 01:10:00\n", findings)
-
-    assert findings.warnings() == (
-        ('study.yaml:1: 10:30:00 without quotes is the number 37800 to YAML. Write "10:30:00" if a time is meant.'),
-    )

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from maestro_es.errors import SpecError
+from maestro_es.spec.document import read_document
+from maestro_es.spec.findings import Findings
+from maestro_es.spec.validation import check_dialect, check_shape
 from tests.unit.spec.study import HEAD, problems, read, steps
 
 STEP = "study: [{name: a, description: d, run: {cmd: x}}]\n"
@@ -149,3 +153,60 @@ def test_long_values_are_cut_so_that_a_problem_stays_one_line():
     assert "..." in problem
     assert "\n" not in problem
     assert len(problem) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            HEAD + "study:\n- {name: a, description: d, run: {cmd: x}}\n"
+            "- name: b\n  description: d\n  run: {cmd: x}\n  depends: [a]\n",
+            "study.yaml:7: Unrecognized key 'depends' found in study step 'b'. Put it under run.",
+        ),
+        (
+            HEAD + "study: [{name: a, run: {cmd: x, description: d}, description: d}]\n",
+            "study.yaml:2: Unrecognized key 'description' found in study step 'a'. Put it beside run, not under it.",
+        ),
+        (
+            HEAD + STEP + "env:\n  paths: []\n",
+            "study.yaml:4: Unrecognized key 'paths' found in env. Put it under env.dependencies.",
+        ),
+        (
+            HEAD + STEP + "env:\n  batch: {}\n",
+            "study.yaml:4: Unrecognized key 'batch' found in env. Put it at the top level of the file.",
+        ),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_said_where_it_belongs(text: str, problem: str):
+    assert problems(text) == (problem,)
+
+
+MERLIN = """\
+study:
+- {name: a, description: d, run: {cmd: x, task_queue: q, max_retries: 2}}
+- {name: b, description: d, run: {cmd: x, task_queue: q}}
+merlin: {resources: {workers: {}}}
+"""
+
+
+def _dialect(text: str) -> Findings:
+    findings = Findings("study.yaml")
+    document = read_document(text, findings)
+    check_shape(document, findings)
+    check_dialect(document, findings)
+    return findings
+
+
+def test_a_study_for_merlin_is_named_in_one_line():
+    with pytest.raises(SpecError) as caught:
+        _dialect(HEAD + MERLIN)
+    assert caught.value.problems == (
+        (
+            "study.yaml:5: This is a study for Merlin, not for Maestro. "
+            "Run it with 'merlin run', or remove what only Merlin knows: merlin, task_queue, max_retries."
+        ),
+    )
+
+
+def test_a_study_that_is_right_may_have_a_section_for_merlin():
+    assert _dialect(HEAD + STEP + "merlin: {}\n").problems() == ()
