@@ -12,6 +12,8 @@
     │   ├── NewerLog          the log was written by a later version
     │   ├── LogUnavailable    the file system does not let us read or write the log now; nothing was changed
     │   ├── ConcurrentAppend  somebody else appended first; nothing was written
+    │   ├── NotRecordable     an event holds a value that no reader could read; nothing was written
+    │   ├── LogNotUsable      the log was closed, or belongs to another thread or process
     │   └── StudyCopied       this is a copy, and the original is alive
     └── SchedulerError        something is wrong with a scheduler
         ├── UnknownAdapter    no adapter goes by that name
@@ -72,6 +74,14 @@ class LogUnavailable(StudyError):
 
 class ConcurrentAppend(StudyError):
     """Another process appended to the log first. Nothing was written; read it again and decide again."""
+
+
+class NotRecordable(StudyError, ValueError, TypeError):
+    """An event holds a value that no reader of the log could read. Nothing was written."""
+
+
+class LogNotUsable(StudyError):
+    """This object can't be used: it was closed, or another thread or process opened it. Nothing was changed."""
 
 
 class StudyCopied(StudyError):

@@ -36,6 +36,7 @@ from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import CancelCode, JobStatusCode, Micros, Param, Settings, State, StepRecord, StudyStatus
 from maestro_es.core.reducer import replay
 from maestro_es.core.settle import state_after
+from maestro_es.errors import RequestRefused
 from maestro_es.poller import claims
 from maestro_es.poller.create import create_log, make_directory, new_study_id, recorded_environment
 from maestro_es.poller.lock import hold
@@ -136,7 +137,12 @@ class ExecutionGraph:
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
-        """Append what is added inside all together, which is much faster for many steps; an error undoes it all."""
+        """Append what is added inside all together, which is much faster for many steps; an error undoes it all.
+
+        RequestRefused inside another batch; neither can a tick run in one. Only the thread and the process that began
+        a batch can add to it or end it.
+        """
+        self._commits_alone()
         self._study.log.refresh()
         with self._study.log.transaction():
             yield
@@ -187,6 +193,11 @@ class ExecutionGraph:
             return [] if before == value else [(None, e.SettingsChanged(what=what, before=before, after=value))]
 
         self._request(change)
+
+    def _commits_alone(self) -> None:
+        """Refuse to run inside a batch."""
+        if self._study.log.in_transaction:
+            raise RequestRefused("a batch is open: neither a tick nor another batch can run inside it; end it first")
 
     def _request(self, rule: Callable[[ProjectedGraph], list[Draft]]) -> list[Draft]:
         if self._study.log.in_transaction:
@@ -240,7 +251,11 @@ class ExecutionGraph:
     # -- running ----------------------------------------------------------------------------------------------------
 
     def execute_ready_steps(self) -> StudyStatus:
-        """Run one tick; returns how the study stands. Unreachable if a scheduler did not answer."""
+        """Run one tick; returns how the study stands. Unreachable if a scheduler did not answer.
+
+        RequestRefused inside a `batch`, of which a tick would commit the first half.
+        """
+        self._commits_alone()
         with hold(self._study.dir.tick_lock, -1):
             return tick(self._study)
 
@@ -258,6 +273,7 @@ class ExecutionGraph:
 
     def cancel_study(self, reason: str = "") -> CancelCode:
         """Ask that everything ends, and tick once: jobs end by the ticks that follow."""
+        self._commits_alone()
         self._request(lambda graph: requests.cancel(graph, (), reason))
         self.execute_ready_steps()
         return CancelCode.OK

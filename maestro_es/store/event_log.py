@@ -20,6 +20,7 @@ A row of an older version of its type is lifted to the present one as it is read
 from __future__ import annotations
 
 import hashlib
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ import msgspec
 from maestro_es.core.events import EVENT_TYPES, VERSIONS, Recorded
 from maestro_es.core.model import Micros
 from maestro_es.core.upcasts import upcast
-from maestro_es.errors import DamagedLog, NewerLog
+from maestro_es.errors import DamagedLog, NewerLog, NotRecordable
 
 
 class Head(NamedTuple):
@@ -50,6 +51,10 @@ Row = tuple[int, int, int, "int | None", str, int, str, bytes]
 
 _COLUMNS = "seq, recorded_at, invocation, step, type, version, data, digest"
 _encode = msgspec.json.Encoder().encode
+
+_DEEPEST = 100
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BRACKET = re.compile(r"([\[{])|([\]}])")
 
 
 class _Decoders(dict[str, Callable[[str], Any]]):
@@ -74,12 +79,35 @@ def row_digest(before: bytes, row: tuple[Any, ...]) -> bytes:
     return hashlib.sha256(before + text.encode()).digest()
 
 
-def seal(before: bytes, recorded: Recorded) -> Row:
-    """Return the row of an event."""
+def seal(before: bytes, recorded: Recorded) -> tuple[Row, Recorded]:
+    """Return the row of an event, and the event as a reader will decode it from there.
+
+    NotRecordable if no reader could, so that a log never holds what can't be read. It costs about a microsecond.
+    """
     name = type(recorded.event).__name__
-    data = _encode(recorded.event).decode()
+    try:
+        data = _encode(recorded.event).decode()
+        event = _decoders[name](data)
+    except UnicodeEncodeError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise NotRecordable(f"{name} can't be recorded: {error}; nothing was written") from error
+    if _is_deep(data):
+        raise NotRecordable(f"{name} can't be recorded: it is nested too deeply; nothing was written")
     row = (recorded.seq, recorded.recorded_at, recorded.invocation, recorded.step, name, VERSIONS[name], data)
-    return (*row, row_digest(before, row))
+    read = Recorded(recorded.seq, recorded.recorded_at, recorded.invocation, recorded.step, event)
+    return (*row, row_digest(before, row)), read
+
+
+def _is_deep(data: str) -> bool:
+    """Whether a payload is nested so deeply that a reader with little stack left could fail on it."""
+    if data.count("[") + data.count("{") < _DEEPEST:
+        return False
+    depth = deepest = 0
+    for opening, closing in _BRACKET.findall(_TEXT.sub("", data)):
+        depth += len(opening) - len(closing)
+        deepest = max(deepest, depth)
+    return deepest > _DEEPEST
 
 
 def decode(row: Row) -> Recorded:

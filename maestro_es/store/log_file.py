@@ -10,7 +10,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from maestro_es.errors import DamagedLog, LogUnavailable, NewerLog, NotAStudy
+from maestro_es.errors import DamagedLog, LogUnavailable, NewerLog, NotAStudy, StudyError
+from maestro_es.store.connection import Connection, connect
 from maestro_es.store.migrations import APPLICATION_ID, KNOWN, apply_migrations
 
 #: The name of the log in a study directory.
@@ -25,10 +26,10 @@ _SAID = 200
 
 
 @contextlib.contextmanager
-def connected(path: Path) -> Iterator[sqlite3.Connection]:
+def connected(path: Path) -> Iterator[Connection]:
     """Connect, and close the file again if what is done with it fails."""
     with explained(path):
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection = connect(path, timeout=_BUSY_SECONDS)
         try:
             connection.execute("PRAGMA journal_mode = TRUNCATE")
             connection.execute("PRAGMA synchronous = FULL")
@@ -78,21 +79,24 @@ def explained(path: Path) -> Iterator[None]:
     """Explain what SQLite raises. Its message about a damaged file may hold bytes of it, and be no text."""
     try:
         yield
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise explain(error, path) from error
 
 
 def explain(error: Exception, path: Path) -> Exception:
-    """Turn an error of SQLite into one that says what to do."""
-    text = str(error)
+    """Turn an error of SQLite into one that says what to do. Only what SQLite calls damaged needs a copy."""
+    text = " ".join(str(error).split())[:_SAID]
     if isinstance(error, sqlite3.OperationalError):
         if text.startswith(_LOCKED) and _gives_no_locks(path):
             return LogUnavailable(f"{path}: nothing was written: {_NO_LOCKS}")
         for words, remedy in _REMEDIES.items():
             if text.startswith(words):
                 return LogUnavailable(f"{path}: nothing was written: {text}; {remedy}")
-    said = " ".join(text.split())[:_SAID]
-    return DamagedLog(f"{path}: not readable as an event log ({said}); {RESTORE}")
+    if isinstance(error, UnicodeDecodeError) or any(words in text for words in _DAMAGE):
+        return DamagedLog(f"{path}: not readable as an event log ({text}); {RESTORE}")
+    if isinstance(error, sqlite3.OperationalError):
+        return DamagedLog(f"{path}: not readable as an event log ({text}); 'maestro-es verify' checks it")
+    return StudyError(f"{path}: nothing was written: SQLite refused this ({text})")
 
 
 def _gives_no_locks(path: Path) -> bool:
@@ -113,6 +117,10 @@ _MAY_WE = "see who owns the file and its directory, their modes, and whether you
 _NO_LOCKS = "the file system gives no locks; see whether its lock service runs, and try again"
 
 _LOCKED = "database is locked"
+
+#: How SQLite names SQLITE_CORRUPT and SQLITE_NOTADB (sqlite3ErrStr); of a schema it says "malformed database schema".
+#: Python has the codes themselves from 3.11 on.
+_DAMAGE = ("malformed", "file is not a database", "Could not decode to UTF-8")
 
 _REMEDIES = {
     _LOCKED: f"another process has held it for {_BUSY_SECONDS:.0f} s, try again",

@@ -14,6 +14,7 @@ from maestro_es.core.events import Event, Recorded
 from maestro_es.core.model import Micros
 from maestro_es.errors import DamagedLog, NewerLog
 from maestro_es.store import event_log
+from maestro_es.store.connection import Connection
 from maestro_es.store.log_file import explain, explained, last_version
 
 _BLOCK = 20_000
@@ -23,7 +24,7 @@ _NEVER = 2**62
 class LogReader:
     """What can be read of an open log. `head` is the last event that it knows of."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: Connection, path: Path) -> None:
         self.path = path
         self._connection = connection
         self.head = event_log.head(connection)
@@ -92,6 +93,9 @@ class LogReader:
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Let all that is read inside be of one moment. Writers wait meanwhile, so don't be long."""
+        if self._connection.in_transaction:  # it is of one moment as it is, and to end it is not ours
+            yield self._connection
+            return
         with explained(self.path):
             try:
                 self._connection.execute("BEGIN")

@@ -17,8 +17,9 @@ from maestro_es.core.events import Draft, InvocationStarted, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Micros
 from maestro_es.core.reducer import REDUCER_VERSION, apply, replay
-from maestro_es.errors import ConcurrentAppend, LogUnavailable
+from maestro_es.errors import ConcurrentAppend, LogNotUsable, LogUnavailable, NotRecordable, RequestRefused
 from maestro_es.store import event_log, migrations
+from maestro_es.store.connection import Connection
 from maestro_es.store.event_log import Head
 from maestro_es.store.log_file import check_header, connected, explain, explained, require_file
 from maestro_es.store.log_reader import LogReader
@@ -37,13 +38,14 @@ class StudyLog(LogReader):
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, clock: Callable[[], Micros], identity: InvocationStarted
+        self, connection: Connection, path: Path, clock: Callable[[], Micros], identity: InvocationStarted
     ) -> None:
         super().__init__(connection, path)
         self.identity = identity
         self._clock = clock
         self._invocation = 0
         self._open = False
+        self._failure: BaseException | None = None
         self.graph = ProjectedGraph(connection, path, identity.host, identity.boot_id)
 
     @classmethod
@@ -83,7 +85,9 @@ class StudyLog(LogReader):
         self._connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. Nothing of a batch that is open is written."""
+        if self._open:
+            self._failure = LogNotUsable("the log was closed inside the batch")
         self._connection.close()
 
     def __enter__(self) -> StudyLog:
@@ -96,22 +100,37 @@ class StudyLog(LogReader):
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit what is recorded inside all together, or nothing. The file is locked from the first event on."""
+        """Commit what is recorded inside all together, or nothing. The file is locked from the first event on.
+
+        RequestRefused if one is open already: the inner one could only commit the first half of the outer one. An
+        event that could not be recorded undoes everything, even if the caller went on after the error.
+        """
+        if self._open:
+            raise RequestRefused("a batch is open: nothing that commits by itself can run inside it; end it first")
+        self._end_abandoned()
         self._open = True
+        self._failure = None
         invocation = self._invocation
         try:
             yield
-            if self._connection.in_transaction:
-                self.graph.flush(self.head.seq)
-                self._connection.commit()
+            self._commit()
         except BaseException as error:
             self._roll_back()
             self._invocation = invocation
-            if isinstance(error, sqlite3.DatabaseError):
+            if isinstance(error, sqlite3.Error):
                 raise explain(error, self.path) from error
+            if isinstance(error, OverflowError):
+                raise NotRecordable(f"{self.path}: nothing was written: a number is too large for the log") from error
             raise
         finally:
             self._open = False
+
+    def _commit(self) -> None:
+        if self._failure is not None:
+            raise RequestRefused(f"nothing of this batch was written: {self._failure}") from self._failure
+        if self._connection.in_transaction:
+            self.graph.flush(self.head.seq)
+            self._connection.commit()
 
     @property
     def in_transaction(self) -> bool:
@@ -123,6 +142,13 @@ class StudyLog(LogReader):
         drafts = list(drafts)
         if not drafts:
             return
+        try:
+            self._record(drafts)
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    def _record(self, drafts: list[Draft]) -> None:
         if not self._connection.in_transaction:
             self._begin()
         if not self._invocation:
@@ -171,25 +197,32 @@ class StudyLog(LogReader):
         rows = []
         for step, event in drafts:
             seq += 1
-            recorded = Recorded(seq, time, self._invocation, step, event)
-            apply(self.graph, recorded)
-            row = event_log.seal(digest, recorded)
+            row, recorded = event_log.seal(digest, Recorded(seq, time, self._invocation, step, event))
+            apply(self.graph, recorded)  # as a reader decodes it, so that what is live is what a replay makes
             digest = row[-1]
             rows.append(row)
         event_log.insert(self._connection, rows)
         self.head = Head(seq, time, digest)
 
     def _roll_back(self) -> None:
-        with contextlib.suppress(sqlite3.DatabaseError):
+        if self._connection.is_foreign:
+            return  # it is our parent's, and so is the journal
+        with contextlib.suppress(sqlite3.Error, LogNotUsable):
             self._connection.rollback()
             self.head = event_log.head(self._connection)
             self.graph.forget()
+
+    def _end_abandoned(self) -> None:
+        """Roll back what another thread could neither commit nor roll back, because the connection is not its own."""
+        if not self._open and self._connection.in_transaction:
+            self._roll_back()
 
     # -- the graph --------------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Take in what other processes have appended."""
         with explained(self.path):
+            self._end_abandoned()
             head = event_log.head(self._connection)
             if head != self.head:
                 self.head = head

@@ -301,7 +301,7 @@ def reseal(path: Path, change: dict[int, e.AnyEvent] | None = None, **columns: A
         digest = GENESIS
         for found in rows:
             event = (change or {}).get(found[0])
-            row = seal(digest, Recorded(*found[:4], event)) if event else found
+            row = seal(digest, Recorded(*found[:4], event))[0] if event else found
             plain = [
                 columns.get(name, value) if row[0] == LAST else value for name, value in zip(COLUMNS, row, strict=True)
             ]

@@ -1,0 +1,144 @@
+"""A connection that only the thread and process that opened it can use, and that says so to all others.
+
+SQLite forbids to carry a connection across fork(2) (https://www.sqlite.org/howtocorrupt.html, 2.6): a child that
+commits writes its parent's events, and a child that rolls back, or only ends, cuts off its parent's journal. So a
+forked child is cut off from the files of every connection that it inherits before it can do anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import weakref
+from pathlib import Path
+from typing import Any
+
+from maestro_es.errors import LogNotUsable
+
+#: What Python says of a connection that was closed, and of one that another thread opened.
+_CLOSED = "Cannot operate on a closed database"
+_OTHER_THREAD = "SQLite objects created in a thread"
+
+_open: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+#: Files that a connection of the parent held locks on when we were forked. What SQLite keeps of locks in memory is
+#: for one process: a connection of ours to such a file would take the parent's locks for its own.
+_locked_by_parent: set[tuple[int, int]] = set()
+
+
+class Connection(sqlite3.Connection):
+    """A connection; LogNotUsable if it is closed, or of another thread or process."""
+
+    file = Path()
+    identity = (0, 0)
+    process = 0
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:  # noqa: ANN401 - sqlite3's
+        """Execute a statement."""
+        self._check_process()
+        try:
+            return super().execute(*arguments)
+        except sqlite3.ProgrammingError as error:
+            raise self._explained(error) from None
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:  # noqa: ANN401 - likewise
+        """Execute a statement for each row of values."""
+        self._check_process()
+        try:
+            return super().executemany(*arguments)
+        except sqlite3.ProgrammingError as error:
+            raise self._explained(error) from None
+
+    def commit(self) -> None:
+        """Commit."""
+        self._check_process()
+        super().commit()
+
+    def rollback(self) -> None:
+        """Undo what was not committed."""
+        self._check_process()
+        super().rollback()
+
+    def close(self) -> None:
+        """Close the file. A forked child has none to close."""
+        if self.is_foreign:
+            return
+        try:
+            super().close()
+        except sqlite3.ProgrammingError as error:
+            raise self._explained(error) from None
+        _open.discard(self)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether something is neither committed nor undone."""
+        try:
+            return super().in_transaction
+        except sqlite3.ProgrammingError:  # it was closed
+            return False
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another process opened it, of which we are a fork."""
+        return self.process != os.getpid()
+
+    def _check_process(self) -> None:
+        if self.is_foreign:
+            raise LogNotUsable(
+                f"{self.file}: process {self.process} opened this log, and a forked child can't use it; open the "
+                "study again in this process"
+            )
+
+    def _explained(self, error: sqlite3.ProgrammingError) -> Exception:
+        if str(error).startswith(_CLOSED):
+            return LogNotUsable(f"{self.file}: this log was closed; open the study again")
+        if str(error).startswith(_OTHER_THREAD):
+            return LogNotUsable(f"{self.file}: another thread opened this log; open the study again in this thread")
+        return error
+
+
+def connect(path: Path, timeout: float) -> Connection:
+    """Connect to a file that is there; a statement that has to wait gives up after `timeout` seconds."""
+    identity = _identity(path)
+    if identity in _locked_by_parent:
+        raise LogNotUsable(
+            f"{path}: this process was forked inside a batch on this log and can't open it; fork outside of batches"
+        )
+    connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, factory=Connection)
+    connection.file, connection.identity, connection.process = path, identity, os.getpid()
+    _open.add(connection)
+    return connection
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    try:
+        info = file.stat()
+    except OSError:
+        return 0, 0  # SQLite will say what is wrong with it
+    return info.st_dev, info.st_ino
+
+
+def _cut_off() -> None:
+    """Lead the files of all inherited connections nowhere: whatever SQLite does with them reaches no file.
+
+    fcntl(2) locks are the parent's alone, so closing our copies of its files does not release them.
+    """
+    files = set()
+    for connection in _open:
+        if connection.in_transaction:
+            _locked_by_parent.add(connection.identity)
+        files |= {connection.identity, _identity(Path(f"{connection.file}-journal"))}
+    if not files:
+        return
+    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for entry in Path("/dev/fd").iterdir():
+        handle = int(entry.name)
+        with contextlib.suppress(OSError):
+            info = os.fstat(handle)
+            if (info.st_dev, info.st_ino) in files:
+                os.dup2(nowhere, handle, inheritable=False)
+    os.close(nowhere)
+
+
+os.register_at_fork(after_in_child=_cut_off)
