@@ -1,11 +1,8 @@
 """Maestro studies on clusters: every transition in an event log, and no process between two ticks."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # as type checkers know it; typing itself is not imported, see `maestro_es.import_path`
 if TYPE_CHECKING:
     from maestro_es.core.model import State, StudyStatus
     from maestro_es.execution_graph import ExecutionGraph, StudyStep

@@ -13,9 +13,8 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from maestro_es.adapters.slurm_answers import forgets_within
 from maestro_es.core.model import Micros
 from maestro_es.drivers.cron_tick import BY_CRON
 from maestro_es.errors import MaestroError, RequestRefused
+from maestro_es.import_path import own_command
 from maestro_es.store import registry
 
 BEGIN = "# maestro-es begin"
@@ -45,16 +45,16 @@ class Here(Enum):
 # -- Text ------------------------------------------------------------------------------------------------------------
 
 
-def tick_line(interpreter: str, home: str) -> str:
+def tick_line(maestro_es: Sequence[str], home: str) -> str:
     """Return the line that ticks all studies each minute: those that `home` (MAESTRO_ES_HOME) lists.
 
-    Interpreter and home are absolute, for cron knows neither our PATH nor our directory, and a crontab may set another
-    HOME. `env` sets the variables, because the crontab may name a SHELL that has no ``NAME=VALUE command``. A ``%``
-    would end the command, so it is escaped; a backslash would be taken for such an escape and a newline ends the line,
-    so they are refused.
+    The command `maestro_es` and home are absolute, for cron knows neither our PATH nor our directory, and a crontab
+    may set another HOME. `env` sets the variables, because the crontab may name a SHELL that has no ``NAME=VALUE
+    command``. A ``%`` would end the command, so it is escaped; a backslash would be taken for such an escape and a
+    newline ends the line, so they are refused.
     """
     variables = [f"MAESTRO_ES_HOME={home}", f"{BY_CRON}=1"]
-    words = ["/usr/bin/env", *variables, interpreter, "-m", "maestro_es", "tick", "--all"]
+    words = ["/usr/bin/env", *variables, *maestro_es, "tick", "--all"]
     command = shlex.join(words)
     if any(character in command for character in "\\\n\r"):
         raise RequestRefused(f"{command!r}: a crontab can't hold a backslash or the end of a line; use another path")
@@ -116,7 +116,7 @@ def missed_ticks(last: Micros, now: Micros) -> int:
 
 def wanted_line() -> str:
     """Return the line for this installation and this user's studies."""
-    return tick_line(str(Path(sys.executable).absolute()), str(registry.folder().parent.absolute()))
+    return tick_line(own_command(), str(registry.folder().parent.absolute()))
 
 
 def look() -> tuple[Here, str | None]:

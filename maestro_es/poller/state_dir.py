@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-import sys
 from pathlib import Path
 
 import maestro_es.adapters
+from maestro_es.import_path import own_command
 from maestro_es.poller.study_dir import StudyDir
 
 _RUNNER = Path(maestro_es.adapters.__file__).with_name("runner.sh")
@@ -33,8 +33,8 @@ def make_state_dir(study: StudyDir) -> None:
     close_to_others(study.inbox)  # a report is believed
     _put(study.runner, _RUNNER.read_bytes())
     if fresh:
-        command = f"{shlex.quote(sys.executable)} -m maestro_es tick --queue"
-        _put(study.next_tick, _NEXT_TICK.format(command=command).encode())
+        command = shlex.join([*own_command(), "tick", "--queue"])
+        _put(study.next_tick, os.fsencode(_NEXT_TICK.format(command=command)))
 
 
 def close_to_others(folder: Path) -> None:

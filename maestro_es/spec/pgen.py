@@ -17,6 +17,8 @@ from types import ModuleType
 from typing import Any
 
 from maestro_es.core.model import Param, Scalar
+from maestro_es.errors import SpecError
+from maestro_es.import_path import path_of_user
 from maestro_es.spec.findings import Findings, did_you_mean
 from maestro_es.spec.parameters import ParameterGenerator, Parameters, combine
 
@@ -74,15 +76,18 @@ def run_generator(file: Path, arguments: Mapping[str, str], values: Mapping[str,
     findings = Findings(str(file))
     given = {**arguments, "OUTPUT_PATH": values["OUTPUT_PATH"], "SPECROOT": Variable("SPECROOT", values["SPECROOT"])}
     path = os.path.abspath(file)  # noqa: PTH100 - as tracebacks name it
-    made: Any = None
+    parameters = Parameters()
     try:
-        with _maestro_at_hand():
+        with _modules_of_user(), _maestro_at_hand():
             function = getattr(_load(path), _ENTRY)
             made = function(StudyEnvironment(values), **given)
+            parameters = convert(made, findings)
+    except SpecError:
+        raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the user's code, and may raise anything
         _report(error, path, findings)
     findings.stop_if_problems()
-    return convert(made, findings)
+    return parameters
 
 
 def _load(file: str) -> ModuleType:
@@ -95,6 +100,28 @@ def _load(file: str) -> ModuleType:
         known = [name for name in vars(module) if not name.startswith("_")]
         raise AttributeError(f"it has no function {_ENTRY}(env, **kwargs). {did_you_mean(_ENTRY, known)}".strip())
     return module
+
+
+@contextmanager
+def _modules_of_user() -> Iterator[None]:
+    """Let the user's code import what it could without us, and nothing of ours take the place of what we import later.
+
+    Whatever it does to the path ends with it, and so do the modules that it found where we do not look.
+    """
+    theirs = path_of_user()
+    if not theirs:  # a program of the user's calls us
+        yield
+        return
+    ours, loaded = sys.path[:], set(sys.modules)
+    sys.path[:] = theirs
+    try:
+        yield
+    finally:
+        sys.path[:] = ours
+        for name in set(sys.modules) - loaded:
+            origin = getattr(sys.modules[name], "__file__", None)
+            if origin and not origin.startswith(tuple(f"{place}/" for place in ours)):
+                del sys.modules[name]
 
 
 @contextmanager

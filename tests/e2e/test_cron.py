@@ -35,7 +35,7 @@ def _cron(home: Path) -> subprocess.CompletedProcess[str]:
     """Run the crontab's command as cron does: its four variables, its directory, no terminal."""
     user = pwd.getpwuid(os.geteuid())
     return subprocess.run(
-        ["/bin/sh", "-c", f"{sys.executable} -m maestro_es tick --all"],
+        ["/bin/sh", "-c", f"{sys.executable} -I -m maestro_es tick --all"],
         cwd=user.pw_dir,
         env={
             "HOME": user.pw_dir, "LOGNAME": user.pw_name, "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh",

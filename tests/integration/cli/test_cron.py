@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 
 import pytest
 
 from maestro_es.drivers.crontab import BEGIN, END, how_ticks_come
+from maestro_es.import_path import own_command
 from maestro_es.store import registry
 
 HOST = os.uname().nodename
@@ -44,7 +46,7 @@ def tab(tmp_path, monkeypatch):
 @pytest.fixture
 def line(tmp_path):
     variables = f"MAESTRO_ES_HOME={tmp_path}/home MAESTRO_ES_BY_CRON=1"
-    return f"* * * * * /usr/bin/env {variables} {sys.executable} -m maestro_es tick --all"
+    return f"* * * * * /usr/bin/env {variables} {shlex.join(own_command())} tick --all"
 
 
 def test_install_puts_the_line_behind_what_is_there(run, tab, line):

@@ -83,22 +83,22 @@ def test_markers_without_a_counterpart_are_refused_with_the_line(crontab, number
 
 
 def test_the_line_ticks_all_studies_each_minute():
-    assert tick_line("/venv/bin/python3", "/home") == LINE
+    assert tick_line(["/venv/bin/python3", "-m", "maestro_es"], "/home") == LINE
 
 
 def test_a_place_with_spaces_is_quoted():
-    assert tick_line("/bin/python3", "/my home") == (
-        "* * * * * /usr/bin/env 'MAESTRO_ES_HOME=/my home' MAESTRO_ES_BY_CRON=1 /bin/python3 -m maestro_es tick --all"
+    assert tick_line(["/bin/maestro-es"], "/my home") == (
+        "* * * * * /usr/bin/env 'MAESTRO_ES_HOME=/my home' MAESTRO_ES_BY_CRON=1 /bin/maestro-es tick --all"
     )
 
 
 def test_percent_signs_are_escaped_as_crontabs_need_it():
-    assert tick_line("/100%/python3", "/h").endswith(r" /100\%/python3 -m maestro_es tick --all")
+    assert tick_line(["/100%/python3", "-I"], "/h").endswith(r" /100\%/python3 -I tick --all")
 
 
 @given(st.text(st.characters(exclude_characters="\\\n\r\0", exclude_categories=["Cs"]), min_size=1))
 def test_a_shell_that_cron_hands_the_line_to_sees_the_paths_as_they_are(path):
-    command = tick_line(path, path).removeprefix("* * * * * ")
+    command = tick_line([path], path).removeprefix("* * * * * ")
     assert "%" not in command.replace(r"\%", "")
     assert shlex.split(command.replace(r"\%", "%"))[1:4:2] == [f"MAESTRO_ES_HOME={path}", path]
 
@@ -106,7 +106,7 @@ def test_a_shell_that_cron_hands_the_line_to_sees_the_paths_as_they_are(path):
 @pytest.mark.parametrize("path", ["/a\\b/python3", "/a\nb/python3", "/a\rb/python3"])
 def test_a_path_that_no_crontab_can_hold_is_refused(path):
     with pytest.raises(RequestRefused, match="use another path"):
-        tick_line(path, "/home")
+        tick_line([path], "/home")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,112 @@
+"""Where our modules come from: from the interpreter and this installation, never from where a user's own modules lie.
+
+A ``sqlite3.py`` in a workspace, in HOME or in PYTHONPATH is a user's, and must not run as a part of a tick. So the
+command line takes the directory that it was started from, PYTHONPATH and the user's site directory off its path, and
+the commands that we write into files start Python with ``-I``, which does the same before the first module is loaded.
+
+maestro-es itself may be installed in such a place, by a module system or with ``pip install --user``. Then that place
+stays, and so do other such places that hold installed distributions (``*.dist-info``): its dependencies may lie there.
+They stand behind the standard library and before all other packages.
+
+This module is imported before the path is clean, so it imports only what every interpreter has loaded by then. Its
+annotations are texts for the same reason: ``from __future__ import annotations`` would load a module.
+"""
+
+import os.path
+import site
+import sys
+
+#: ``-X maestro_es_path=DIR:DIR`` names the places beside `_HOME` that hold our dependencies.
+_OPTION = "maestro_es_path"
+
+_MAIN = os.path.abspath(os.path.join(os.path.dirname(__file__), "__main__.py"))
+#: The directory that holds this package.
+_HOME = os.path.dirname(os.path.dirname(_MAIN))
+
+_original: "list[str]" = []
+
+
+def clean() -> None:
+    """Take what belongs to the user off `sys.path`."""
+    own, users = _own_places(), _user_places()
+    if not own and not users:
+        return
+    before = sys.path[:]
+    for place in own[1:]:
+        if sys.flags.isolated and _holds(place, "maestro_es-"):
+            site.addsitedir(place)  # an editable installation has a .pth file there
+    rest = [entry for entry in sys.path if entry not in own and _absolute(entry) not in users]
+    library = [entry for entry in rest if _is_library(entry)]
+    sys.path[:] = [*library, *own, *(entry for entry in rest if entry not in library)]
+    if not sys.flags.isolated:
+        _original[:] = before
+
+
+def path_of_user() -> "list[str]":
+    """Return `sys.path` as it was before `clean`; empty if that has changed nothing."""
+    return _original[:]
+
+
+def own_command() -> "list[str]":
+    """Return the words that start this installation with nothing of the user's on its path; arguments follow them."""
+    own = _own_places()
+    interpreter = _absolute(sys.executable)
+    if not own:
+        return [interpreter, "-I", "-m", "maestro_es"]
+    options = ["-X", f"{_OPTION}={os.pathsep.join(own[1:])}"] if own[1:] else []
+    return [interpreter, "-I", *options, _MAIN]
+
+
+def _own_places() -> "list[str]":
+    """Return the places that this installation needs and ``python -I`` does not look into: `_HOME`, then others."""
+    if sys.flags.isolated:
+        named = str(sys._xoptions.get(_OPTION, ""))  # noqa: SLF001 - so says the manual of -X
+        others = [place for place in named.split(os.pathsep) if place]
+    elif _HOME in _user_places() or _holds(_user_site(), "maestro_es-"):
+        others = [place for place in _named_by_user() if place != _HOME and _holds(place, "")]
+    else:
+        others = []
+    found_anyway = _HOME not in sys.path or _HOME in site.getsitepackages()
+    return [] if found_anyway and not others else [_HOME, *others]
+
+
+def _user_places() -> "list[str]":
+    """Return what the user has put on the path, as absolute paths; nothing that the interpreter has on it anyway."""
+    if sys.flags.isolated:
+        return []
+    started_from = [] if getattr(sys.flags, "safe_path", False) else (_original or sys.path)[:1]
+    places = [*map(_absolute, started_from), *_named_by_user()]
+    return [place for place in places if place not in site.getsitepackages() and not _is_library(place)]
+
+
+def _named_by_user() -> "list[str]":
+    """Return the places of PYTHONPATH, and the user's site directory."""
+    named = "" if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "")
+    places = [_absolute(place) for place in named.split(os.pathsep)] if named else []
+    return [*places, *filter(None, [_user_site()])]
+
+
+def _user_site() -> str:
+    """Return the user's site directory, if this process uses it."""
+    return (site.USER_SITE or "") if site.ENABLE_USER_SITE else ""
+
+
+def _absolute(place: str) -> str:
+    try:
+        return os.path.abspath(place)
+    except OSError:  # of a relative path: the current directory was removed
+        return place
+
+
+def _is_library(place: str) -> bool:
+    """Whether a place is the standard library, or the part of it that is compiled."""
+    return place == os.path.dirname(str(os.__file__)) or place.endswith("/lib-dynload")
+
+
+def _holds(place: str, distribution: str) -> bool:
+    """Whether a distribution with a name that begins like this is installed in a place."""
+    try:
+        names = os.listdir(place) if place else []
+    except OSError:
+        return False
+    return any(name.startswith(distribution) and name.endswith((".dist-info", ".egg-info")) for name in names)
