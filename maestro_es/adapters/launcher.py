@@ -22,6 +22,9 @@ _TOKEN = re.compile(r"\$\(LAUNCHER\)(?:\[(?P<request>[^\]\n]*)(?P<end>\]?))?")
 _OLD_FORM = re.compile(r"\s*(?P<nodes>[0-9]+)\s*,\s*(?P<procs>[0-9]+)\s*")
 _PART = re.compile(r"(?P<number>[0-9]+)(?P<unit>[np])")
 _UNITS = {"n": "nodes", "p": "procs"}
+_COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
+#: A ``&`` of its own: the shell goes on without waiting for what stands before it.
+_BACKGROUND = re.compile(r"(?<![&>|<\\])&(?![&>])")
 
 
 class Asked(NamedTuple):
@@ -58,6 +61,22 @@ def fill_in(text: str, bare: Asked, limits: Asked, launch: Callable[[Asked], str
     for index, what in enumerate(Asked._fields):
         _check(what, [(words, int(asked[index])) for words, asked in requests if asked[index]], limits[index])
     return filled
+
+
+def launchers(text: str, bare: Asked) -> list[Asked]:
+    """Return what each launcher of a command asks for; `bare` is what the step has.
+
+    Lines that are comments start nothing. Where the shell starts something in the background, all may run at the same
+    time, and `bare` stands for all of them. A request that can't be read is left to `fill_in`.
+    """
+    code = _COMMENT.sub("", text)
+    found = []
+    for match in _TOKEN.finditer(code):
+        try:
+            found.append(bare if match["request"] is None else read_request(match["request"]))
+        except ValueError:
+            continue
+    return [*found, bare] if found and _BACKGROUND.search(code) else found
 
 
 def read_request(words: str) -> Asked:

@@ -17,6 +17,7 @@ from maestro_es.adapters.script import (
     Directive,
     ScriptsOnly,
     header,
+    names_beaten,
     option,
     passed_through,
     resources,
@@ -28,6 +29,11 @@ from maestro_es.core.walltime import walltime_seconds
 #: What a step takes over from the batch block if it does not say it itself; a job has one node if nobody does.
 _INHERITED = ("nodes", "queue", "bank", "reservation")
 _NODES = {"nodes": "1"}
+
+#: The options of bsub(1) that say what a key of a step says.
+_SAID_BY = {
+    "nodes": ("nnodes",), "walltime": ("W",), "reservation": ("U",), "queue": ("q",), "bank": ("G",),
+}  # fmt: skip
 
 #: Options of bsub(1) that are ours to give: they say what runs, where, how often, and how it is found again.
 _REFUSED = frozenset({
@@ -52,7 +58,9 @@ def directives(batch: Mapping[str, Any], job_name: str, run: Mapping[str, Any]) 
         *option("-U", asked.get("reservation")),
         Directive("-e", f"{job_name}.%J.err"),
         *option("-R", f"rusage[mem={asked['memory']}]" if "memory" in asked else "", added=True),
-        *passed_through((batch.get("args"), asked.get("args")), _REFUSED, single_dash=True),
+        *passed_through(
+            (batch.get("args"), run.get("args")), _REFUSED, single_dash=True, beaten=names_beaten(_SAID_BY, run)
+        ),
     ]
 
 

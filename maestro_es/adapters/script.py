@@ -125,21 +125,29 @@ def exclusive(asked: object, part: str, default: bool = False) -> bool:  # noqa:
 
 
 def passed_through(
-    sources: Sequence[object], refused: Collection[str], *, single_dash: bool = False
+    sources: Sequence[object], refused: Collection[str], *, single_dash: bool = False, beaten: Collection[str] = ()
 ) -> list[Directive]:
     """Return the options that users pass through by `args`: mappings of option to value, None for a flag.
 
-    A later source overrides an earlier one. `refused` are names without dashes: what would change how often a step
-    runs, or how it is found again. ValueError says which can't be passed.
+    A later source overrides an earlier one, and the last is the step's own. The step's other keys say what the
+    options `beaten` say, so only the step can pass these. `refused` are names without dashes: what would change how
+    often a step runs, or how it is found again. ValueError says which can't be passed.
     """
     chosen: dict[str, str | None] = {}
-    for key, value in (pair for source in sources for pair in pairs(source)):
-        name = _option_name(key)
-        if name in refused or not (single_dash or is_free(name, refused)):
-            raise ValueError(f"args: {key} can't be passed through, because maestro-es itself decides about it")
-        chosen[name] = _option_value(key, value)
+    for place, source in enumerate(sources, 1 - len(sources)):
+        for key, given in pairs(source):
+            name, value = _option_name(key), _option_value(key, given)
+            if name in refused or not (single_dash or is_free(name, refused)):
+                raise ValueError(f"args: {key} can't be passed through, because maestro-es itself decides about it")
+            if not place or (name not in beaten if single_dash else is_free(name, beaten)):
+                chosen[name] = value
     dashes = {name: "-" if single_dash or len(name) == 1 else "--" for name in chosen}
     return [Directive(dashes[name] + name, value, added=True) for name, value in chosen.items()]
+
+
+def names_beaten(said_by: Mapping[str, Collection[str]], run: Mapping[str, Any]) -> list[str]:
+    """Return the options that say what a step says by a key of its own."""
+    return [name for key, names in said_by.items() if run.get(key) not in (None, "") for name in names]
 
 
 def is_free(name: str, refused: Collection[str]) -> bool:

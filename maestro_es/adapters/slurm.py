@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters.base import Job, Queued, Seen, Submitting
-from maestro_es.adapters.launcher import Asked, fill_in
+from maestro_es.adapters.launcher import Asked, fill_in, launchers, whole_number
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
     Directive,
@@ -24,6 +24,7 @@ from maestro_es.adapters.script import (
     exclusive,
     header,
     is_free,
+    names_beaten,
     option,
     passed_through,
     resources,
@@ -36,6 +37,21 @@ from maestro_es.core.outcomes import Outcome
 
 #: What a step takes over from the batch block if it does not say it itself.
 _INHERITED = ("nodes", "procs", "queue", "bank", "reservation", "qos")
+
+#: The options of sbatch(1) that say what a key of a step says.
+_SAID_BY = {
+    "nodes": ("nodes", "N"),
+    "procs": ("ntasks", "n"),
+    "cores per task": ("cpus-per-task", "c"),
+    "walltime": ("time", "t"),
+    "queue": ("partition", "p"),
+    "bank": ("account", "A"),
+    "reservation": ("reservation",),
+    "qos": ("qos", "q"),
+    "gpus": ("gres", "gpus", "G", "gpus-per-node", "gpus-per-task", "gpus-per-socket"),
+    "exclusive": ("exclusive",),
+    "memory": ("mem", "mem-per-cpu", "mem-per-gpu"),
+}
 
 #: Options of sbatch(1) that are ours to give: they say what runs, where, how often, and how it is found again.
 _REFUSED = frozenset({
@@ -74,19 +90,34 @@ def directives(batch: Mapping[str, Any], job_name: str, description: str, run: M
         *([Directive("--exclusive")] if exclusive(run.get("exclusive"), "allocation") else []),
         *option("--qos", asked.get("qos")),
     ]
-    return maestro + _added(batch, asked, maestro)
-
-
-def _added(batch: Mapping[str, Any], asked: Mapping[str, Any], maestro: list[Directive]) -> list[Directive]:
-    """Return what Maestro leaves out. Cores for each task mean nothing without the number of tasks."""
-    cores = asked.get("cores per task")
-    counted = any(directive.option == "--ntasks" for directive in maestro)
+    counted = next((directive.value for directive in maestro if directive.option == "--ntasks"), None)
     return [
-        *option("--ntasks", asked.get("procs") if cores and not counted else "", added=True),
-        *option("--cpus-per-task", cores, added=True),
+        *maestro,
+        *_cpus(asked, Asked.by(run), counted),
         *option("--mem", asked.get("memory"), added=True),
-        *passed_through((batch.get("args"), asked.get("args")), _REFUSED),
+        *passed_through((batch.get("args"), run.get("args")), _REFUSED, beaten=names_beaten(_SAID_BY, run)),
     ]
+
+
+def _cpus(asked: Mapping[str, Any], step: Asked, counted: str | None) -> list[Directive]:
+    """Return the CPUs that a script's launchers take, if Slurm would give the job fewer: one a node, or one a task.
+
+    `counted` is the number of tasks in the header. Where there is none, the CPUs of a node are asked for, and no
+    tasks: an ``srun`` of the user's own starts as many as in Maestro's job. A script without a launcher gets no line,
+    nor does one whose numbers are none, as in ``--nodes=2-4``.
+    """
+    found = launchers(str(asked.get("cmd") or ""), step)
+    try:
+        cores, tasks = whole_number(str(asked.get("cores per task") or 1), ""), whole_number(counted or "1", "")
+        needed = [(one.nodes or asked.get("nodes") or 1, one.procs or counted or one.nodes) for one in found]
+        numbers = [(whole_number(str(nodes), ""), whole_number(str(procs), "")) for nodes, procs in needed]
+    except ValueError:
+        return []
+    if counted is None:
+        most = max((-(-procs // nodes) * cores for nodes, procs in numbers), default=0)
+        return option("--mincpus", most if most > 1 else "", added=True)
+    most = max((procs * cores for _, procs in numbers), default=0)
+    return option("--cpus-per-task", -(-most // tasks) if most > tasks else "", added=True)
 
 
 def embedded(command: str) -> list[str]:

@@ -78,7 +78,7 @@ def create_study(plan: StudyPlan, settings: Settings, context: Context) -> Study
     If that fails, a directory that was not there before is gone again.
     """
     scheduler = context.adapters(plan.batch, context.host).scheduler
-    if not settings.dry_run and not scheduler.can_submit:
+    if not settings.dry_run and not scheduler.can_submit and plan.has_jobs:
         raise RequestRefused(f"maestro-es can't submit to {scheduler.name} yet; --dry writes the scripts of the study")
     fresh = not plan.output.exists()
     study = make_directory(plan.output)

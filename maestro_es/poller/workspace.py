@@ -75,20 +75,20 @@ def plan_job(graph: Graph, record: StepRecord, study: StudyDir, adapter: Adapter
     folder = temporary_folder(graph.study.study_id) / str(record.number) if _uses_tmp(graph, record) else workspace
     full_name = job_name(record, hashed=settings.hash_workspaces)
     name = full_name.replace("/", "_").replace(" ", "_")
-    header = header_of.header(name, step.description, step.run)
     main_name, restart_name = script_names(full_name, header_of.extension)
     scripts: dict[Path, str] = {}
     chosen = command = ""
     for key, file_name in (("cmd", main_name), ("restart", restart_name)):
         if not step.run.get(key):
             continue
-        filled_in = adapter.command(str(step.run[key]), step.run)
-        text = scripts[folder / file_name] = f"{header}\n\n{filled_in}\n"
+        run = {**step.run, "cmd": step.run[key], "restart": ""}  # what this script is made of
+        filled_in = adapter.command(str(run["cmd"]), run)
+        text = scripts[folder / file_name] = f"{header_of.header(name, step.description, run)}\n\n{filled_in}\n"
         if (key == "restart") is (record.kind is SubmissionKind.RESTART):
-            chosen, command, digest = file_name, filled_in, hashlib.sha256(text.encode()).hexdigest()
+            chosen, command, used, digest = file_name, filled_in, run, hashlib.sha256(text.encode()).hexdigest()
     script = f"./{chosen}" if folder == workspace else str(folder / chosen)
     claim = functools.partial(make_claim, workspace, record.token)
-    known = (step.description, step.run, graph.study.environment, command)
+    known = (step.description, used, graph.study.environment, command)
     job = Job(record.token, name, workspace, script, study.root, claim, *known)
     return Plan(job, digest, scripts)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from maestro_es.core.events import Draft, StepTemplateAdded
+from maestro_es.core.events import Draft, StepAdded, StepTemplateAdded
 from maestro_es.core.model import Scalar
 from maestro_es.errors import SpecError
 from maestro_es.spec import dependencies, paths
@@ -55,6 +55,11 @@ class StudyPlan:
     git_dependencies: tuple[GitDependency, ...]
     file: str
     describe: Callable[[], dict[str, str]] = field(repr=False, compare=False)
+
+    @property
+    def has_jobs(self) -> bool:
+        """Whether a scheduler is to run one of the steps."""
+        return any(isinstance(event, StepAdded) and event.scheduled for _, event in self.events)
 
     @functools.cached_property
     def metadata(self) -> Mapping[str, str]:

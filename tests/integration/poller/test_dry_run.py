@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es.core.model import Cause, Settings, State
+from maestro_es.core.model import Cause, Settings, State, StudyStatus
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.create import create_study
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.tick import tick
 from maestro_es.spec.plan import StudyPlan, plan_study
+from tests.fakes.processes import wait_for
 
 STUDY = """\
 description: {{name: n, description: d}}
@@ -27,6 +28,7 @@ global.parameters:
   N: {{values: [1, 2], label: N.%%}}
 """
 
+AFTER = "{name: after, description: d, run: {cmd: cat $(make.workspace)/out > in, depends: [make]}}"
 LAUNCHERS = {
     "slurm": "srun -n 4 -N 2",
     "lsf": "jsrun --nrs 4 -b rs -a 1 -r 1 -c 1",
@@ -70,3 +72,20 @@ def test_a_study_that_can_t_be_submitted_is_refused_and_leaves_nothing(tmp_path:
         create_study(plan(tmp_path, kind), Settings(), Context())
 
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+@pytest.mark.parametrize("kind", ["lsf", "flux", "slurm"])
+def test_a_study_none_of_whose_steps_is_a_job_needs_no_scheduler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    monkeypatch.setenv("PATH", "/bin")
+    spec = tmp_path / "study.yaml"
+    head = STUDY.format(kind=kind).partition("- name: sim")[0]
+    spec.write_text(f"{head.replace('cmd: make', 'cmd: echo hello > out')}- {AFTER}\n", "utf-8")
+    context = Context()
+    root = create_study(plan_study(spec, output=tmp_path / "study", timestamp=""), Settings(), context).root
+    with OpenStudy(root, context) as study:
+        wait_for(lambda: tick(study) is not StudyStatus.RUNNING)
+
+        assert study.status is StudyStatus.FINISHED
+    assert (root / "after" / "in").read_text() == "hello\n"

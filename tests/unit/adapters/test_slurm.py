@@ -151,8 +151,6 @@ def test_a_description_is_one_line_that_sbatch_reads_as_it_is():
 @pytest.mark.parametrize(
     ("run", "added"),
     [
-        ({"nodes": 1, "cores per task": 4}, ["--cpus-per-task=4"]),
-        ({"nodes": 1, "procs": 8, "cores per task": 4}, ["--ntasks=8", "--cpus-per-task=4"]),
         ({"nodes": 1, "memory": "4G"}, ["--mem=4G"]),
         ({"nodes": 1, "memory": 4096}, ["--mem=4096"]),
         (
@@ -165,8 +163,51 @@ def test_what_maestro_leaves_out_stands_below_its_lines(run: dict[str, Any], add
     assert header(run) == ["--nodes=1", *START, *NAMES, ADDED, *added]
 
 
-def test_tasks_are_counted_once():
-    assert header({"procs": 8, "cores per task": 4}) == [*START, *NAMES, "--ntasks=8", ADDED, "--cpus-per-task=4"]
+@pytest.mark.parametrize(
+    ("command", "run", "added"),
+    [
+        ("$(LAUNCHER) app", {"nodes": 1, "procs": 2}, ["--mincpus=2"]),
+        ("$(LAUNCHER) app", {"nodes": "2", "procs": "7", "cores per task": "3"}, ["--mincpus=12"]),
+        ("$(LAUNCHER) app", {"nodes": 1, "cores per task": 4}, ["--mincpus=4"]),
+        ("$(LAUNCHER)[1n,3p] app", {"nodes": 2, "procs": 100}, ["--mincpus=3"]),
+        ("$(LAUNCHER)[5p] app; $(LAUNCHER)[2,4] other", {"nodes": 2, "procs": 100}, ["--mincpus=3"]),
+        ("$(LAUNCHER)[2p] a >& o & $(LAUNCHER)[2p] b & wait", {"nodes": 1, "procs": 8}, ["--mincpus=8"]),
+        ("$(LAUNCHER)[2p] a > o 2>&1 && $(LAUNCHER)[3p] b &> o", {"nodes": 1, "procs": 8}, ["--mincpus=3"]),
+        ("$(LAUNCHER) app", {"procs": 8, "cores per task": 4}, ["--cpus-per-task=4"]),
+        ("$(LAUNCHER)[4p] app", {"procs": 32, "cores per task": 4}, []),
+        ("$(LAUNCHER)[20p] app", {"procs": 32, "cores per task": 4}, ["--cpus-per-task=3"]),
+        ("$(LAUNCHER) app", {"procs": 8}, []),
+        ("$(LAUNCHER) app", {"nodes": 2, "procs": 2}, []),
+        ("$(LAUNCHER) app", {"nodes": 4}, []),
+        ("$(LAUNCHER) app", {"nodes": "2-4", "procs": 8}, []),
+        ("srun app", {"nodes": 2, "procs": 4, "cores per task": 3}, []),
+        ("true\n  # $(LAUNCHER) app", {"nodes": 1, "procs": 32, "cores per task": 4}, []),
+    ],
+)
+def test_a_job_asks_for_the_cpus_that_its_launchers_take(command: str, run: dict[str, Any], added: list[str]):
+    """A script without one asks for nothing that Maestro's does not: sbatch might refuse it, srun start more tasks."""
+    lines = header({**run, "cmd": command})
+
+    assert lines[len(header(run)) :] == ([ADDED, *added] if added else [])
+
+
+@pytest.mark.parametrize(
+    ("run", "args", "passed"),
+    [
+        ({"nodes": 1, "walltime": "1:00"}, {"time": 90, "nice": 3}, ["--nice=3"]),
+        ({"nodes": 1, "walltime": "1:00"}, {"t": 90, "tim": 90, "N": 2}, []),
+        ({"nodes": 1}, {"time": 90}, ["--time=90"]),
+        ({"nodes": 1, "exclusive": False}, {"exclusive": None}, []),
+        ({"nodes": 1, "memory": 50}, {"mem-per-cpu": 1, "mem-bind": "local"}, ["--mem=50", "--mem-bind=local"]),
+        ({"nodes": 1, "qos": "high", "args": {"qos": "low"}}, {"qos": "normal"}, ["--qos=low"]),
+    ],
+)
+def test_a_key_of_a_step_comes_before_args_of_the_batch_block(
+    run: dict[str, Any], args: dict[str, Any], passed: list[str]
+):
+    lines = header(run, args=args)
+
+    assert lines[lines.index(ADDED) + 1 :] == passed if passed else ADDED not in lines
 
 
 def test_options_of_the_batch_block_are_passed_through_and_overridden_by_the_step_s():

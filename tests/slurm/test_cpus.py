@@ -1,0 +1,53 @@
+"""What a step's job asks for on nodes that jobs share: what its launchers take, and nothing if it has none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maestro_es.core.model import StudyStatus
+from tests.slurm.studies import finish
+
+
+def _step(name: str, cmd: str, **run: int) -> str:
+    keys = "".join(f", {key.replace('_', ' ')}: {value}" for key, value in run.items())
+    return f"    - {{name: {name}, description: d, run: {{cmd: '{cmd}'{keys}}}}}\n"
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text().splitlines())
+
+
+@pytest.mark.usefixtures("cluster")
+def test_launchers_run_on_nodes_that_are_shared(launch):
+    count = "$(LAUNCHER) echo a task > tasks; echo $SLURM_JOB_CPUS_PER_NODE > cpus"
+    root = launch(
+        _step("two", count, nodes=1, procs=2),
+        _step("procsonly", count, procs=2),
+        _step("twonodes", count, nodes=2, procs=8),
+        _step("cores", count, nodes=1, procs=2, cores_per_task=2),
+        _step("taskscores", count, procs=2, cores_per_task=2),
+        _step("together", "$(LAUNCHER)[2p] echo > a & $(LAUNCHER)[3p] echo > b; wait", nodes=1, procs=5),
+    )
+
+    assert finish(root) is StudyStatus.FINISHED
+    tasks = {name: _lines(root / name / "tasks") for name in ("two", "procsonly", "twonodes", "cores", "taskscores")}
+    assert tasks == {"two": 2, "procsonly": 2, "twonodes": 8, "cores": 2, "taskscores": 2}
+    assert (root / "two" / "cpus").read_text() == "2\n"
+    assert (root / "cores" / "cpus").read_text() == (root / "taskscores" / "cpus").read_text() == "4\n"
+    assert (_lines(root / "together" / "a"), _lines(root / "together" / "b")) == (2, 3)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_step_without_a_launcher_has_maestro_s_job(launch):
+    root = launch(
+        _step("weft", "hostname > who", nodes=1, procs=32, cores_per_task=4),  # on nodes of 64 CPUs
+        _step("sing", "srun echo > voices", nodes=2, procs=4, cores_per_task=3),
+        _step("both", "$(LAUNCHER) echo > tasks; srun echo > voices", nodes=2, procs=4, cores_per_task=3),
+    )
+
+    assert finish(root) is StudyStatus.FINISHED
+    assert (root / "weft" / "who").exists()
+    assert _lines(root / "sing" / "voices") == _lines(root / "both" / "voices") == 2
+    assert _lines(root / "both" / "tasks") == 4
