@@ -19,16 +19,22 @@
         ├── UnknownAdapter    no adapter goes by that name
         └── Unreachable       it did not answer: nothing may be concluded
 
-A message says what, where, and what to do. Anything that is not a `MaestroError` is our own bug.
+A message says what, where, and what to do. The exit code is 1, or 75 where another try may get an answer. Anything
+that is not a `MaestroError` is our own bug.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+#: The exit code of a command that got no answer from a scheduler or a file system: sysexits.h has it as EX_TEMPFAIL.
+_TRY_AGAIN = 75
+
 
 class MaestroError(Exception):
-    """The root of all errors that are shown in one line, without a traceback."""
+    """The root of all errors that are shown in one line, without a traceback; `exit_code` is that of the command."""
+
+    exit_code = 1
 
 
 class SpecError(MaestroError):
@@ -71,9 +77,13 @@ class NewerLog(StudyError):
 class LogUnavailable(StudyError):
     """The log can't be read or written now: the disk is full, the file locked or not ours. Nothing was changed."""
 
+    exit_code = _TRY_AGAIN
+
 
 class ConcurrentAppend(StudyError):
     """Another process appended to the log first. Nothing was written; read it again and decide again."""
+
+    exit_code = _TRY_AGAIN
 
 
 class NotRecordable(StudyError, ValueError, TypeError):
@@ -98,3 +108,5 @@ class UnknownAdapter(SchedulerError, TypeError):
 
 class Unreachable(SchedulerError):
     """A scheduler did not answer, so nothing may be concluded about its jobs."""
+
+    exit_code = _TRY_AGAIN

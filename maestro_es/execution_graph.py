@@ -272,7 +272,10 @@ class ExecutionGraph:
         return (JobStatusCode.OK if steps else JobStatusCode.NOJOBS), steps
 
     def cancel_study(self, reason: str = "") -> CancelCode:
-        """Ask that everything ends, and tick once: jobs end by the ticks that follow."""
+        """Ask that everything ends, and tick once: jobs end by the ticks that follow.
+
+        Unreachable if a scheduler did not answer: the cancel is recorded all the same.
+        """
         self._commits_alone()
         self._request(lambda graph: requests.cancel(graph, (), reason))
         self.execute_ready_steps()

@@ -144,5 +144,5 @@ class Adapter(Protocol):
     def end(self, steps: Sequence[StepRecord]) -> None:
         """Ask that these jobs end, as the last look has shown them; asked again and again until they have.
 
-        `Unreachable` if nobody answers.
+        `Unreachable` if nobody answers, `SchedulerError` if one can't be asked, or may not be ended by us.
         """

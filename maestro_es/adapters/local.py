@@ -21,6 +21,7 @@ from maestro_es.core.evidence import Claim, ClaimState
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Unwritable
 from maestro_es.core.walltime import walltime_seconds
+from maestro_es.errors import SchedulerError
 
 #: The variable in which the runner gives its step the token.
 _TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
@@ -146,11 +147,14 @@ class LocalAdapter:
 
     def end(self, steps: Sequence[StepRecord]) -> None:
         """Ask a live runner to end its step; what a dead one left behind is ended at once."""
+        others: list[str] = []
         for step in steps:
             if self._runs(step):
                 process.terminate_group(int(step.job_id))
             else:
-                process.kill(self._left_behind(step))
+                others += [f"process {pid} of {step.name}" for pid in process.kill(self._left_behind(step))]
+        if others:
+            raise SchedulerError(f"{', '.join(others)} belongs to another user, and has to be ended by that user")
 
     def _runs(self, step: StepRecord) -> bool:
         return self._is_here(step) and process.is_running(int(step.job_id), step.token)

@@ -216,8 +216,14 @@ def terminate_group(leader: int) -> None:
         os.killpg(leader, signal.SIGTERM)
 
 
-def kill(pids: Sequence[int]) -> None:
-    """End processes at once, those that we may end."""
+def kill(pids: Sequence[int]) -> list[int]:
+    """End processes at once; returns those that we may not end, as they run as another user."""
+    others = []
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        try:
             os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            others.append(pid)
+    return others

@@ -114,6 +114,9 @@ _USAGE, _SBATCH = 255, re.compile(r"(/\S*/)?sbatch: ")
 #: What Slurm's commands say of a controller that does not answer.
 _SILENT = ("Unable to contact slurm controller", "Socket timed out", "Transport endpoint is not connected")
 
+#: What they say of a job that can't be cancelled any more.
+_OVER = ("Invalid job id specified", "already completing or completed")
+
 _JOB_ID = re.compile(r"(\d+)(?:;[\w.-]+)?\s*")
 
 _FACT = re.compile(r"(\w+)\s*=\s*(.*?)\s*")
@@ -143,6 +146,17 @@ def read_submission(done: Completed) -> Outcome:
 def is_silent(said: str) -> bool:
     """Whether a command says that the controller did not answer."""
     return any(words in said for words in _SILENT)
+
+
+def failed_to_cancel(done: Completed) -> str:
+    """Return what ``scancel`` says of jobs that it could not end; empty if it has ended all that there were.
+
+    With --quiet 22.05 says nothing of jobs that are over or unknown, and ends with 0.
+    """
+    said = [line for line in done.err.splitlines() if line.strip() and not any(words in line for words in _OVER)]
+    if not done.code or (done.err.strip() and not said):
+        return ""
+    return " ".join(" ".join(said).split()) or f"scancel ended with {done.code} and said nothing"
 
 
 def is_answer(text: str, header: str) -> bool:

@@ -30,6 +30,7 @@ from maestro_es.adapters.slurm_answers import (
     RETRYING,
     believed,
     cancelled_after,
+    failed_to_cancel,
     is_answer,
     is_silent,
     names_in,
@@ -41,7 +42,7 @@ from maestro_es.adapters.slurm_answers import (
 )
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Full, InDoubt, Outcome, Unwritable
-from maestro_es.errors import Unreachable
+from maestro_es.errors import SchedulerError, Unreachable
 
 #: How long commands of Slurm may take, in seconds. Those that ask the controller give up by themselves after its
 #: MessageTimeout, 10 s unless a site changes it; sacct waits for a database that is stuck much longer (37 s was seen).
@@ -178,8 +179,9 @@ class SlurmJobs:
         """Cancel the jobs of these attempts."""
         for command in self.ending(steps):
             done = self._run(*command)
-            if is_silent(done.err):
-                raise Unreachable(" ".join(done.err.split()))
+            said = failed_to_cancel(done)
+            if said:
+                raise (Unreachable if is_silent(said) else SchedulerError)(said)
 
     def _run(self, command: str, *arguments: str, timeout: float = 0, zone: str = "") -> Completed:
         """Run a command; `zone` is the time zone in which it reads and prints times, if not the user's."""

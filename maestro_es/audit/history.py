@@ -94,12 +94,17 @@ def count_by(log: StudyLog, query: Query, fields: Sequence[str], *, utc: bool = 
     return Counter({tuple(values): int(str(number)) for *values, number in rows})
 
 
+#: How often in a row a log may be busy, or not to be read, before those who follow it are told.
+_FAILURES = 60
+
+
 def follow(log: StudyLog, query: Query, pause: Callable[[], None]) -> Iterator[Entry | None]:
     """Yield the events that a query wants and then, for ever, new ones as they come; None when there are no more yet.
 
     A `pause` follows each None. Between two looks nothing is held, and a log that is busy is looked at later.
+    LogUnavailable if it can't be read many times in a row.
     """
-    seen = -1
+    seen, failures = -1, 0
     while True:
         try:
             log.refresh()
@@ -108,9 +113,11 @@ def follow(log: StudyLog, query: Query, pause: Callable[[], None]) -> Iterator[E
                 yield entry
                 query = query._replace(after=entry.recorded.seq)
             query = query._replace(after=head, limit=None)
-            seen = head
+            seen, failures = head, 0
         except LogUnavailable:
-            pass
+            failures += 1
+            if failures > _FAILURES:
+                raise
         yield None
         pause()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from collections.abc import Sequence
@@ -12,9 +11,11 @@ import click
 
 from maestro_es.cli.common import each, example, reason_option, split_arguments
 from maestro_es.core import requests
-from maestro_es.core.model import Phase, State, StudyStatus
-from maestro_es.errors import Unreachable
+from maestro_es.core.model import Phase, State, StepRecord, StudyStatus
+from maestro_es.drivers.cron_tick import told
+from maestro_es.errors import LogUnavailable, Unreachable
 from maestro_es.poller.lock import hold
+from maestro_es.poller.observe import Asked
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.tick import tick
 
@@ -30,7 +31,8 @@ _PATIENCE = 5.0
 def command(arguments: tuple[str, ...], *, autoyes: bool, reason: str) -> None:
     """Cancel each STUDY, or only the steps that match a STEP pattern.
 
-    Jobs are asked to end now; steps that wait for a cancelled one are cancelled too.
+    Jobs are asked to end now; steps that wait for a cancelled one are cancelled too. The exit code is 75 if jobs may
+    still run because a scheduler did not answer: the cancel is recorded, and the ticks that follow end them.
     """
     roots, patterns = split_arguments(arguments)
     what = f"{', '.join(patterns)} of " if patterns else ""
@@ -44,31 +46,66 @@ def _cancel(root: Path, patterns: Sequence[str], reason: str) -> None:
     with OpenStudy(root) as study:
         study.dir.check_owner()
         study.request(lambda graph: requests.cancel(graph, patterns, reason))
-        _tick_until_ended(study)
+        try:
+            _tick_until_ended(study)
+        except (Unreachable, LogUnavailable, OSError) as error:
+            _, said = told(error, study.dir.root)
+            raise Unreachable(f"{_left(study)}; the next tick ends them: {said}") from error
+        elsewhere = _elsewhere(study)
+        if elsewhere:
+            hosts = ", ".join(sorted(elsewhere))
+            raise Unreachable(f"{_left(study)}; those on {hosts} are ended by the next tick on that host")
         click.echo(_summary(study))
 
 
 def _tick_until_ended(study: OpenStudy) -> None:
-    """Tick until nothing that is to end runs any more, for a while."""
+    """Tick until nothing that is to end runs any more, for a while.
+
+    Unreachable says who did not answer. A scheduler is not asked again then; the steps of this host are ended all the
+    same. A job's id alone is no reason to end it: it may be that of another job by now.
+    """
     end = time.monotonic() + _PATIENCE
+    silence: Unreachable | None = None
     while True:
-        with hold(study.dir.tick_lock, _PATIENCE) as ours, contextlib.suppress(Unreachable):
-            if ours:
-                tick(study)
-        if study.status is not StudyStatus.RUNNING or not _ending(study) or time.monotonic() > end:
+        with hold(study.dir.tick_lock, _PATIENCE) as ours:
+            if not ours:
+                raise Unreachable("another process has been ticking it for some time")
+            try:
+                tick(study, asked=Asked(0, {}, study.silence) if silence and study.silence else None)
+            except Unreachable as error:
+                silence = silence or error
+        elsewhere = _elsewhere(study)
+        waiting = [step for step in _ending(study) if step.scheduled or step.job_host not in elsewhere]
+        late = time.monotonic() > end
+        if study.status is not StudyStatus.RUNNING or not waiting:
+            return
+        if silence and (late or not study.silence or all(step.scheduled for step in waiting)):
+            raise silence
+        if late:
             return
         time.sleep(0.1)
 
 
-def _ending(study: OpenStudy) -> int:
-    """Return how many jobs were asked to end and have not."""
-    return sum(step.cancelling or study.graph.study.cancelling for step in study.graph.in_flight())
+def _ending(study: OpenStudy) -> list[StepRecord]:
+    """Return the steps in flight that are to end."""
+    return [step for step in study.graph.in_flight() if step.cancelling or study.graph.study.cancelling]
+
+
+def _elsewhere(study: OpenStudy) -> set[str]:
+    """Return the other hosts on which local steps run that are to end."""
+    local = (step for step in _ending(study) if not step.scheduled and step.phase is Phase.SUBMITTED)
+    return {step.job_host for step in local} - {study.context.host.name, ""}
+
+
+def _left(study: OpenStudy) -> str:
+    """Return what is on record, and what has not been done."""
+    return f"{study.dir.root}: the cancel is recorded; jobs that may still run: {len(_ending(study))}"
 
 
 def _summary(study: OpenStudy) -> str:
     ended = study.graph.study.states.get(State.CANCELLED.name, 0)
     waiting = _ending(study)
-    rest = f"; {waiting} jobs were asked to end and have not yet, the next ticks will see" if waiting else ""
-    doubtful = sum(step.phase is Phase.REQUESTED for step in study.graph.in_flight()) if waiting else 0
+    rest = f"; {len(waiting)} jobs were asked to end and have not yet, the next ticks will see" if waiting else ""
+    doubtful = sum(step.phase is Phase.REQUESTED for step in waiting)
     doubt = f"; of {doubtful} of them nobody knows yet whether they were submitted" if doubtful else ""
     return f"{study.dir.root}: {ended} steps cancelled{rest}{doubt}"

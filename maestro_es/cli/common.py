@@ -79,19 +79,19 @@ def _names_study(arg: str) -> bool:
     return arg.startswith((".", "/", "~")) or arg.endswith("/") or (Path(arg) / LOG_NAME).is_file()
 
 
-def each(roots: Sequence[Path], do: Callable[[int, Path], None]) -> bool:
+def each(roots: Sequence[Path], do: Callable[[int, Path], None]) -> int:
     """Do something to each study, by its place; what keeps one from it is told and stops no other.
 
-    Returns whether there was such: an exit code.
+    Returns the exit code: "something is wrong" outweighs "no answer, try again".
     """
-    failed = False
+    codes = [0]
     for index, root in enumerate(roots):
         try:
             do(index, root)
         except MaestroError as error:
             click.echo(f"maestro-es: {error}", err=True)
-            failed = True
-    return failed
+            codes.append(error.exit_code)
+    return min(filter(None, codes), default=0)
 
 
 def open_study(study: Path | None) -> OpenStudy:

@@ -1,4 +1,4 @@
-"""The front door: calls a command, shows a `MaestroError` in one line and exits with 1.
+"""The front door: calls a command, shows a `MaestroError` in one line and exits with its code.
 
 Anything else that a command raises is our bug and shows its traceback.
 """
@@ -17,7 +17,7 @@ from maestro_es.errors import MaestroError, SpecError
 
 
 def main() -> None:
-    """Run the command line; exits with the command's code, 1 for all that is shown in one line."""
+    """Run the command line; exits with the command's code, or with that of the error that is shown in one line."""
     _open_streams()
     _keep_files()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who starts us may ignore it, and then exit codes are thrown away
@@ -28,7 +28,7 @@ def main() -> None:
             print(f"maestro-es: warning: {warning}", file=sys.stderr)
         _fail(str(error))
     except MaestroError as error:
-        _fail(str(error))
+        _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         _fail("left")
     except UnicodeEncodeError as error:
@@ -88,6 +88,6 @@ def _leave(error: OSError) -> NoReturn:
     _fail(error.strerror or str(error))
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int = 1) -> NoReturn:
     print(f"maestro-es: {message}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(code)

@@ -19,15 +19,18 @@ class Progress:
         self._terminal = sys.stderr.isatty()
         self._last = ""
         self._at = 0.0
+        self._silent: dict[str, str] = {}
 
     def show(self, study: OpenStudy) -> None:
         """Show how a study stands, if that has changed."""
         done = study.graph.study.steps - study.graph.study.open_steps
         line = f"{done}/{study.graph.study.steps} steps done: {counts(study.graph.study.states)}"
-        late = time.monotonic() - self._at >= _SECONDS or not study.graph.study.open_steps
+        silent = study.graph.study.unreachable
+        line += "".join(f"; no answer from {name}: {said}" for name, said in silent.items())
+        late = time.monotonic() - self._at >= _SECONDS or not study.graph.study.open_steps or silent != self._silent
         if line == self._last or not (self._terminal or late):
             return
-        self._last, self._at = line, time.monotonic()
+        self._last, self._at, self._silent = line, time.monotonic(), dict(silent)
         print(f"\r\033[K{line}" if self._terminal else line, end="" if self._terminal else "\n", file=sys.stderr)
         sys.stderr.flush()
 

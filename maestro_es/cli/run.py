@@ -17,6 +17,7 @@ from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.drivers.cron_tick import in_doubt
 from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
 from maestro_es.drivers.foreground import drive
+from maestro_es.errors import Unreachable
 from maestro_es.poller.create import create_study
 from maestro_es.poller.lock import hold
 from maestro_es.poller.open_study import Context, OpenStudy
@@ -128,10 +129,14 @@ def _make_room(plan: StudyPlan, answers: Answers) -> None:
 
 def _launch(study: OpenStudy, *, dry: bool) -> int:
     """Make the first tick and say how the others will come."""
+    silent = ""
     with hold(study.dir.tick_lock, -1):
-        status = tick(study)
-    root = study.dir.root
-    doubt = in_doubt(study)
+        try:
+            tick(study)
+        except Unreachable as error:
+            silent = f"{study.dir.root}: {error}"
+    root, status = study.dir.root, study.status
+    doubt = "\n".join(filter(None, (silent, in_doubt(study))))
     if doubt:
         click.echo(f"maestro-es: {doubt}", err=True)
     if dry:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from maestro_es.core.model import FAILED_STATES, Phase, StudyStatus
-from maestro_es.errors import ConcurrentAppend, LogUnavailable, MaestroError, NotAStudy, StudyError, Unreachable
+from maestro_es.errors import MaestroError, NotAStudy, StudyError, Unreachable
 from maestro_es.poller.ask_ahead import ask_ahead
 from maestro_es.poller.last_tick import has_shown
 from maestro_es.poller.lock import hold, queue_up
@@ -27,7 +27,7 @@ from maestro_es.store import registry
 BY_CRON = "MAESTRO_ES_BY_CRON"
 
 #: Exit codes: all is well; something is wrong with a study; a scheduler or file system did not answer, try again.
-OK, WRONG, TRY_AGAIN = 0, 1, 75
+OK, WRONG, TRY_AGAIN = 0, MaestroError.exit_code, Unreachable.exit_code
 
 #: What a file system says to whom it does not know, or not any more: NFS with Kerberos, AFS.
 _NOT_LET_IN = (errno.EACCES, errno.EPERM, getattr(errno, "EKEYEXPIRED", None))
@@ -128,7 +128,7 @@ def told(error: MaestroError | OSError, root: Path) -> tuple[int, str]:
     """Return the exit code for what has kept a study from its tick, and what a person must know of it."""
     if isinstance(error, OSError):
         return TRY_AGAIN, _said(error, root)
-    return TRY_AGAIN if isinstance(error, (LogUnavailable, ConcurrentAppend)) else WRONG, str(error)
+    return error.exit_code, str(error)
 
 
 def _said(error: OSError, place: Path) -> str:

@@ -111,7 +111,8 @@ class Look:
         self._adapters = adapters
         self._moment = moment
         self._asked = asked
-        self._unreachable: dict[str, str] = {}
+        #: Who did not answer, and what was said instead.
+        self.unreachable: dict[str, str] = {}
         self._answered: set[str] = set()
         self.remains = False
         self.local = local
@@ -147,9 +148,9 @@ class Look:
             ahead=moment.ahead,
             sightings=sightings,
             strays=self._strays(set(sightings)),
-            unreachable=self._unreachable,
+            unreachable=dict(self.unreachable),
             silent=self.silent,
-            answered=frozenset(self._answered - self._unreachable.keys()),
+            answered=frozenset(self._answered - self.unreachable.keys()),
             last_tick=moment.last_tick,
         )
 
@@ -157,7 +158,7 @@ class Look:
         try:
             claim = claims.read_claim(self._study.path(step.workspace), step.token)
         except OSError as error:
-            self._unreachable["files"] = f"{step.workspace}: {error.strerror}"
+            self.unreachable["files"] = f"{step.workspace}: {error.strerror}"
             return Claim()
         self._answered.add("files")
         return claim
@@ -177,7 +178,7 @@ class Look:
                 self._answered.add(scheduler.name)
             except Unreachable as error:
                 self.silent, self.silence = True, error
-                self._unreachable[scheduler.name] = str(error)
+                self.unreachable[scheduler.name] = str(error)
                 answers.update((step.token, Silence.UNREACHABLE) for step in queued)
         return answers
 
@@ -200,7 +201,7 @@ class Look:
         try:
             answers: Mapping[str, Seen | Silence] = self._adapters.scheduler.recall(gone)
         except Unreachable as error:
-            self._unreachable[self._adapters.scheduler.name] = str(error)
+            self.unreachable[self._adapters.scheduler.name] = str(error)
             answers = {step.token: Silence.UNREACHABLE for step in gone}
         for step in gone:
             sighting = sightings[step.token]
@@ -270,7 +271,7 @@ class Look:
         try:
             claim = self._abandon(self._study.path(step.workspace), step.token)
         except OSError as error:
-            self._unreachable["files"] = f"{step.workspace}: {error.strerror}"
+            self.unreachable["files"] = f"{step.workspace}: {error.strerror}"
             return structs.replace(sighting, queue=Silence.UNREACHABLE, accounting=Silence.NOT_ASKED)
         if conclusion is Conclusion.CLAIM or claim.state is ClaimState.JOB:
             return structs.replace(sighting, claim=claim)

@@ -17,7 +17,7 @@ from maestro_es.core.evidence import ReportKind
 from maestro_es.core.model import Cause, State, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
 from maestro_es.core.settle import jobs_to_end
-from maestro_es.errors import ConcurrentAppend, StudyError, Unreachable
+from maestro_es.errors import ConcurrentAppend, SchedulerError, StudyError, Unreachable
 from maestro_es.poller import last_tick
 from maestro_es.poller.inbox import remove_reports
 from maestro_es.poller.maestro_requests import take_requests
@@ -43,8 +43,8 @@ def tick(
     A driver that makes many passes leaves ``status.csv`` for a later one (`show` off), may have steps requested
     `ahead` of free slots, and submits in its own way. Who ticks many studies has `asked` their scheduler for all.
 
-    Unreachable says that a scheduler or the file system did not answer: nothing was concluded about its jobs, but
-    everything else was done. What else a person must know is in the study's `remarks`.
+    Unreachable says that a scheduler or the file system did not answer, or did not end a job: nothing was concluded
+    about its jobs, but everything else was done. What else a person must know is in the study's `remarks`.
     """
     study.dir.check_owner()
     make_state_dir(study.dir)
@@ -72,10 +72,10 @@ def _passes(study: OpenStudy, ahead: int, submit: Submit, asked: Asked | None) -
             study.locate()
             study.remarks += take_requests(study)
             look = _pass(study, ahead, submit, asked)
-            unreachable.update(look.observations.unreachable if look else {})
+            unreachable.update(look.unreachable if look else {})
             if look and look.remains:
                 look = _pass(study, ahead, submit, local=True)  # what remained was ended: as a rule it is gone by now
-                unreachable.update(look.observations.unreachable if look else {})
+                unreachable.update(look.unreachable if look else {})
             break
         except ConcurrentAppend:
             if not remaining:
@@ -154,15 +154,17 @@ def _remove_links(study: OpenStudy, drafts: Sequence[Draft]) -> None:
 
 
 def _end_jobs(study: OpenStudy, look: Look) -> None:
-    """Ask that jobs end. Who does not answer is asked by the next tick."""
+    """Ask that jobs end. Who does not answer is asked by the next tick, and that is told."""
     steps = jobs_to_end(study.graph, look.observations)
     for scheduled, adapter in ((False, study.adapters.local), (True, study.adapters.scheduler)):
         mine = [step for step in steps if step.scheduled is scheduled]
         if mine and not (scheduled and look.silent):
             try:
                 adapter.end(mine)
-            except Unreachable as error:
-                study.silence = study.silence or error
+            except SchedulerError as error:
+                if isinstance(error, Unreachable):
+                    study.silence = study.silence or error
+                look.unreachable[adapter.name] = str(error)
             study.context.after("end")
 
 

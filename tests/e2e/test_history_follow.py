@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from maestro_es.audit import history
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
+from maestro_es.errors import LogUnavailable
 from maestro_es.poller.create import create_log, make_directory
 from maestro_es.poller.open_study import Context, OpenStudy
 
@@ -126,3 +128,16 @@ def test_it_leaves_quietly_when_nobody_reads_any_more(study, follow):
     append(study, e.StudyPaused())
     assert process.wait(timeout=60) == 1
     assert process.stderr.read() == ""
+
+
+def test_a_log_that_can_not_be_read_for_long_ends_it_with_a_word(study):
+    pauses: list[int] = []
+    blocker = sqlite3.connect(study / "events.db", isolation_level=None)
+    with OpenStudy(study) as opened:
+        opened.log.wait_for_lock(0)
+        blocker.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(LogUnavailable):
+            for _ in history.follow(opened.log, history.Query(), lambda: pauses.append(1)):
+                pass
+        assert len(pauses) > 10
+        blocker.close()

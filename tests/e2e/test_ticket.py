@@ -152,7 +152,7 @@ def test_a_copy_of_a_study_that_can_not_be_read_now_is_ticked_later(study, error
 def test_a_study_that_can_not_be_read_now_is_not_thrown_away(study):
     again = ("-m", "maestro_es", "run", "-y", "-o", study, study.with_name("chain.yaml"))
     done = with_fault([study / "events.db"], "pread64,read", "EIO", *again)
-    assert (done.returncode, done.stdout, "disk I/O error" in done.stderr) == (1, "", True), done
+    assert (done.returncode, done.stdout, "disk I/O error" in done.stderr) == (TRY_AGAIN, "", True), done
     with contextlib.closing(sqlite3.connect(study / "events.db")) as log:
         known = log.execute("PRAGMA user_version").fetchone()[0]
         log.execute("PRAGMA user_version = 999")

@@ -221,6 +221,25 @@ def test_all_studies_wait_once_for_a_controller_that_does_not_answer(start_clust
 
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])
+def test_a_cancel_that_gets_no_answer_says_so_and_the_next_tick_makes_it(start_cluster, calls, launch, tmp_path, how):
+    cluster = start_cluster(Options(message_timeout=PATIENCE))
+    root = _alone(launch(step("long", until("go")), step("after", "", ["long"])))
+    wait_for_states(root, long=State.RUNNING)
+    getattr(cluster, how)("slurmctld")
+    calls.count()
+    done = maestro_es("cancel", "-y", root)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (75, "", 1), done
+    assert "the cancel is recorded; jobs that may still run: 1; the next tick ends them: slurm: squeue" in done.stderr
+    assert calls.count() == {"squeue": 1}
+    assert len(events(root, e.CancelRequested)) == 1
+    cluster.thaw("slurmctld") if how == "freeze" else cluster.resume("slurmctld")
+    cluster.wait_for_nodes()
+    assert finish(root) is StudyStatus.CANCELLED
+    assert not (tmp_path / "go").exists()
+    assert states(root) == {"long": "CANCELLED", "after": "CANCELLED"}
+
+
+@pytest.mark.parametrize("how", ["kill", "freeze"])
 def test_a_controller_that_stops_answering_before_the_submissions_leaves_one_in_doubt(
     start_cluster, calls, launch, tmp_path, how
 ):
