@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from maestro_es.errors import Unreachable
 from maestro_es.poller.create import create_study
 from maestro_es.poller.lock import hold
 from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.preflight import check_scripts
 from maestro_es.poller.replace import check_replaceable, remove
 from maestro_es.poller.tick import tick
 from maestro_es.spec.plan import StudyPlan, plan_study
@@ -70,22 +72,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     """
     if autono and autoyes:
         raise click.UsageError("-n and -y exclude each other")
-    plan = plan_study(
-        spec,
-        output=out,
-        timestamp=time.strftime("%Y%m%d-%H%M%S"),
-        pgen=pgen,
-        pargs=pargs,
-        hash_workspaces=hashws,
-        restart_limit=rlimit,
-    )
-    warn(plan.warnings)
-    answers = Answers(yes=autoyes or dry, no=autono)
-    _make_room(plan, answers)
-    steps = sum(number is not None for number, _ in plan.events)
-    if not answers.ask(f"{plan.name}: {steps} steps in {plan.output}. Launch the study?"):
-        click.echo("Study launch aborted.")
-        return
+    context = Context()
     settings = Settings(
         submission_attempts=attempts,
         submission_throttle=throttle,
@@ -96,7 +83,23 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         hash_workspaces=hashws,
         dry_run=dry,
     )
-    context = Context()
+    plan = plan_study(
+        spec,
+        output=out,
+        timestamp=time.strftime("%Y%m%d-%H%M%S"),
+        pgen=pgen,
+        pargs=pargs,
+        hash_workspaces=hashws,
+        restart_limit=rlimit,
+        check=functools.partial(check_scripts, settings=settings, context=context),
+    )
+    warn(plan.warnings)
+    answers = Answers(yes=autoyes or dry, no=autono)
+    _make_room(plan, answers)
+    steps = sum(number is not None for number, _ in plan.events)
+    if not answers.ask(f"{plan.name}: {steps} steps in {plan.output}. Launch the study?"):
+        click.echo("Study launch aborted.")
+        return
     root = create_study(plan, settings, context).root
     with OpenStudy(root, context) as study:
         sys.exit(_drive(study) if wait else _launch(study, dry=dry))

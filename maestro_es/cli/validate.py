@@ -8,7 +8,11 @@ import click
 
 from maestro_es.cli.common import example
 from maestro_es.cli.output import warn
-from maestro_es.spec.plan import plan_study
+from maestro_es.core.model import Settings
+from maestro_es.poller.open_study import Context
+from maestro_es.poller.preflight import check_scripts, warn_of_scheduler
+from maestro_es.spec.findings import Findings
+from maestro_es.spec.plan import StudyPlan, plan_study
 
 
 @example("maestro-es validate examples/monte_carlo_pi/monte_carlo_pi.yaml")
@@ -18,8 +22,17 @@ from maestro_es.spec.plan import plan_study
 @click.option("--pargs", multiple=True, metavar="KEY:VALUE", help="An argument for --pgen; may be repeated.")
 @click.option("--hashws", is_flag=True, help="Short names for the workspaces of parameterised steps.")
 def command(spec: Path, pgen: Path | None, pargs: tuple[str, ...], *, hashws: bool) -> None:
-    """Check the study file SPEC and report everything that is wrong with it. Nothing is created or run."""
-    plan = plan_study(spec, output=None, timestamp="0", pgen=pgen, pargs=pargs, hash_workspaces=hashws)
+    """Check the study file SPEC and report everything that is wrong with it.
+
+    The script of each step is made as a run would make it. Nothing is created or run.
+    """
+    context = Context()
+
+    def check(plan: StudyPlan, findings: Findings) -> None:
+        check_scripts(plan, findings, Settings(hash_workspaces=hashws), context)
+        warn_of_scheduler(plan, findings, context)
+
+    plan = plan_study(spec, output=None, timestamp="0", pgen=pgen, pargs=pargs, hash_workspaces=hashws, check=check)
     warn(plan.warnings)
     steps = sum(number is not None for number, _ in plan.events)
     templates = sum(number is None for number, _ in plan.events)

@@ -47,6 +47,10 @@ class Findings:
         """Return the problems in the order of the file's lines, each once."""
         return tuple(problem.text(self.file) for problem in sorted(set(self._problems)))
 
+    def lines(self) -> set[int]:
+        """Return the lines that have a problem."""
+        return {problem.line for problem in self._problems}
+
     def warnings(self) -> tuple[str, ...]:
         """Return the warnings in the order of the file's lines, each once."""
         return tuple(warning.text(self.file) for warning in sorted(set(self._warnings)))

@@ -6,8 +6,10 @@ what git dependencies need into the study directory.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os.path
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +35,12 @@ from maestro_es.spec.tokens import warn_of_batch, warn_of_tokens
 from maestro_es.spec.validation import check_dialect, check_shape
 from maestro_es.spec.walltimes import check_walltimes
 
+#: What a message quotes of a step's commands: a launcher, or a directive and the option in it.
+_QUOTED = re.compile(r"\$\(LAUNCHER\)\[[^\]:]*\]?|(?<=#SBATCH )[\w-]+")
+
+#: A setting that a message begins with, as in "exclusive is ..." and "args: ...".
+_SETTING = re.compile(r"[a-z]+(?: [a-z]+)*?(?=:| is )")
+
 
 @dataclass(frozen=True)
 class StudyPlan:
@@ -55,6 +63,8 @@ class StudyPlan:
     git_dependencies: tuple[GitDependency, ...]
     file: str
     describe: Callable[[], dict[str, str]] = field(repr=False, compare=False)
+    #: The line of a part of a step (or of the batch block) that a message is about.
+    line: Callable[[str, str, str], int] = field(repr=False, compare=False)
 
     @property
     def has_jobs(self) -> bool:
@@ -93,11 +103,13 @@ def plan_study(  # noqa: PLR0913 - the options of a run
     hash_workspaces: bool = False,
     restart_limit: int = 1,
     given: Given = Given(),
+    check: Callable[[StudyPlan, Findings], None] | None = None,
 ) -> StudyPlan:
     """Return the plan of the study in the file `spec`, or raise SpecError with all problems of the file.
 
     `output` is the study's directory; without it, the directory is made of the variable OUTPUT_PATH (or the current
-    directory), the study's name and `timestamp`. `pgen` is a file that makes the parameters, given `pargs`.
+    directory), the study's name and `timestamp`. `pgen` is a file that makes the parameters, given `pargs`. `check`
+    looks at the plan last and adds what it finds to the problems and warnings.
     """
     findings = Findings(str(spec))
     study = _read(spec, given, findings)
@@ -112,12 +124,12 @@ def plan_study(  # noqa: PLR0913 - the options of a run
     taken = (*paths.TAKEN, spec.name, *([pgen.name] if pgen else []))
     order = processing_order(study.templates)
     expansion = expand(order, parameters, Settings(taken, local, hash_workspaces, restart_limit), findings)
+    findings.stop_if_problems()
     if not given.acquired:  # what has begun is not stopped by a step that can't
         check_walltimes(order, expansion, batch["type"], study.document, findings)
     warn_of_tokens(order, parameters, study.environment, local=local, findings=findings)
     warn_of_batch(batch, study.environment, study.document.line("batch"), findings)
-    findings.stop_if_problems()
-    return StudyPlan(
+    plan = StudyPlan(
         name=study.document.data["description"]["name"],
         description=study.document.data["description"]["description"],
         spec_path=_absolute(spec),
@@ -125,13 +137,18 @@ def plan_study(  # noqa: PLR0913 - the options of a run
         batch=batch,
         output=Path(directory),
         events=tuple(_events(order, expansion)),
-        warnings=findings.warnings(),
+        warnings=(),
         pgen_path=None if pgen is None else _absolute(pgen),
         path_dependencies=study.environment.paths,
         git_dependencies=study.environment.gits,
         file=str(spec),
         describe=functools.partial(metadata_files, order, parameters, expansion, directory),
+        line=functools.partial(_line_of, study),
     )
+    if check:
+        check(plan, findings)
+    findings.stop_if_problems()
+    return dataclasses.replace(plan, warnings=findings.warnings())
 
 
 def acquire(plan: StudyPlan, run: dependencies.Run) -> None:
@@ -207,6 +224,26 @@ def _events(order: Sequence[Template], expansion: Expansion) -> Iterator[Draft]:
         yield None, StepTemplateAdded(name=template.name, description=template.description, run=dict(template.run))
         for number in expansion.numbers(template.name):
             yield number, msgspec.structs.replace(expansion.steps[number - 1], row=place[number - 1])
+
+
+def _line_of(study: _Study, template: str, part: str, message: str) -> int:
+    """Return the line of a key of a step, or without a step, of the batch block.
+
+    That of the text itself, if the message quotes a line of the step's commands; of a setting that the message names,
+    if it is about the whole step.
+    """
+    document = study.document
+    if template not in study.templates:
+        return document.line("batch", part)
+    here = study.templates[template]
+    setting = _SETTING.match(message) if part == "run" else None
+    if setting and setting[0] not in here.run and setting[0] in section(document.data, "batch"):
+        return document.line("batch", setting[0])
+    key = document.line("study", here.index, "run", *([setting[0]] if setting else [] if part == "run" else [part]))
+    quoted = _QUOTED.search(message)
+    end = min((other.line for other in study.templates.values() if other.line > key), default=None)
+    lines = enumerate(study.text.split("\n")[: end and end - 1], 1)
+    return next((place for place, line in lines if place >= key and quoted and quoted[0] in line), key)
 
 
 def _absolute(path: Path) -> Path:

@@ -213,9 +213,14 @@ def test_a_question_that_nobody_can_answer_is_left(tmp_path):
 
 
 def test_a_study_that_ends_with_its_first_tick_is_not_only_called_launched(tmp_path):
-    batch = "batch: {type: slurm, host: h, bank: b, queue: q, args: {requeue: null}}\n"
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text("#!/bin/sh\necho 'sbatch: error: Batch job submission failed: Invalid partition' >&2; exit 1\n")
+    sbatch.chmod(0o755)
+    batch = "batch: {type: slurm, host: h, bank: b, queue: q}\n"
     spec = _spec(tmp_path, _steps("{name: a, description: d, run: {cmd: 'true', procs: 1}}", more=batch))
-    done = maestro_es("run", "-y", "-o", "study", spec, cwd=tmp_path)
+    path = f"{sbatch.parent}:{os.environ['PATH']}"
+    done = maestro_es("run", "-y", "-o", "study", spec, cwd=tmp_path, env={"PATH": path})
     assert done.stdout.splitlines() == [
         f"Study launched in {tmp_path}/study",
         f"It has ended already: FAILURE; 'maestro-es why {tmp_path}/study' says more",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.command import maestro_es
 
 
@@ -66,3 +68,91 @@ def test_a_study_for_merlin_is_named_in_one_line(tmp_path: Path):
             "Run it with 'merlin run', or remove what only Merlin knows: merlin, task_queue, max_retries."
         )
     ]
+
+
+SCRIPTS = """\
+description: {name: s, description: d}
+batch: {type: slurm, host: h, bank: b, queue: q}
+study:
+- name: a
+  description: d
+  run:
+    nodes: 1
+    cmd: |
+      #SBATCH --mail-type=END
+      #SBATCH --array=1-$(N)
+      echo
+- name: b
+  description: d
+  run:
+    nodes: 2
+    procs: 8
+    cmd: |
+      $(LAUNCHER)[2n, 4p] ./coffee
+      $(LAUNCHER)[1n, 2p] ./cake
+    restart: |
+      $(LAUNCHER)[$(N)n
+- name: c
+  description: d
+  run:
+    cmd: |
+      #SBATCH --comment="not closed
+    nodes: 1
+- name: d
+  description: d
+  run:
+    nodes: 1
+    cmd: "true"
+    args: {job-name: x}
+- name: e
+  description: d
+  run:
+    cmd: "true"
+    nodes: 1
+    exclusive: $(W)
+- name: f
+  description: d
+  run: {cmd: "true", walltime: soon}
+global.parameters:
+  N: {values: [1, 2], label: N.%%}
+  W: {values: ["yes", maybe], label: W.%%}
+"""
+
+SCRIPT_PROBLEMS = [
+    "10: In study step 'a_N.1', #SBATCH --array=1-1 can't stand there, because maestro-es itself decides about it.",
+    "17: In study step 'b_N.1', its launchers together ask for 3 nodes, but the step has 2.",
+    "20: In study step 'b_N.1', $(LAUNCHER)[1n: the bracket is not closed on its line.",
+    "26: In study step 'c', #SBATCH --comment=\"not closed: No closing quotation.",
+    "33: In study step 'd', args: job-name can't be passed through, because maestro-es itself decides about it.",
+    "39: In study step 'e_W.maybe', exclusive is 'maybe'; write true or false.",
+    "42: In study step 'f', walltime is 'soon', which is no time. Write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS.",
+]
+
+
+@pytest.mark.parametrize("command", [["validate"], ["run", "-y", "-o", "out"], ["run", "--dry", "-o", "out"]])
+def test_all_that_a_script_would_refuse_is_said_with_its_line_before_anything_is_made(tmp_path: Path, command):
+    (tmp_path / "study.yaml").write_text(SCRIPTS)
+    done = maestro_es(*command, "study.yaml", cwd=tmp_path)
+
+    assert done.returncode == 1
+    lines = done.stderr.removeprefix("maestro-es: ").splitlines()
+    assert [line.removeprefix("study.yaml:") for line in lines] == SCRIPT_PROBLEMS
+    assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+@pytest.mark.parametrize("kind", ["flux", "lsf"])
+def test_a_scheduler_that_takes_no_jobs_from_us_gets_a_warning_if_a_step_is_for_it(tmp_path: Path, kind: str):
+    text = f"""\
+description: {{name: tide, description: d}}
+batch: {{type: {kind}, host: h, bank: b, queue: q}}
+study:
+- {{name: wave, description: d, run: {{cmd: hostname, nodes: 1, procs: 1}}}}
+"""
+    warned = _validate(tmp_path, text)
+    assert warned.returncode == 0
+    assert warned.stderr == (
+        f"maestro-es: warning: study.yaml:2: maestro-es can't submit to {kind} yet, so 'run' refuses this study. "
+        "'run --dry' writes its scripts.\n"
+    )
+
+    assert _validate(tmp_path, text.replace(", nodes: 1, procs: 1", "")).stderr == ""

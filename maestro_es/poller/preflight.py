@@ -1,0 +1,114 @@
+"""Before a study is made: everything that writing its scripts, or submitting them, would refuse.
+
+Each step is rendered by the code that a tick uses, for its first start and for its restart, and nothing is written or
+submitted. So `validate` and `run` report what a tick would meet, whatever that is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from msgspec import structs
+
+from maestro_es.core.book import Book
+from maestro_es.core.events import StepAdded, StudyCreated
+from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.model import Settings, StepRecord, SubmissionKind
+from maestro_es.poller.observe import Adapters
+from maestro_es.poller.open_study import Context
+from maestro_es.poller.study_dir import StudyDir
+from maestro_es.poller.workspace import job_name, plan_job
+from maestro_es.spec.findings import Findings
+from maestro_es.spec.plan import StudyPlan
+from maestro_es.spec.render import render
+
+#: What Linux takes as one argument of a command (MAX_ARG_STRLEN), in bytes with the zero at its end.
+_LONGEST_ARGUMENT = 32 * 4096
+
+#: Stands for the token of an attempt, which a tick makes.
+_TOKEN = "0" * 8
+
+#: A fault of a step: the key of its run block that it is about, or "run", and what is wrong.
+_Fault = tuple[str, str]
+
+
+def check_scripts(plan: StudyPlan, findings: Findings, settings: Settings, context: Context) -> None:
+    """Report what is wrong with the scripts of a plan.
+
+    Of the instances of a step, the first one with a problem is named. What was reported of a line before, such as of a
+    walltime, is not reported again.
+    """
+    graph = _graph_of(plan, settings, context)
+    adapters = context.adapters(plan.batch, context.host)
+    study = StudyDir(plan.output)
+    known = findings.lines()
+    wrong: set[str] = set()
+    for number, name, template in graph.names():
+        if template not in wrong:
+            for part, message in _faults(graph, graph.step(number), study, adapters):
+                wrong.add(template)
+                line = plan.line(template, part, message)
+                if line not in known:
+                    findings.problem(line, f"In study step '{name}', {message}")
+
+
+def warn_of_scheduler(plan: StudyPlan, findings: Findings, context: Context) -> None:
+    """Warn of a scheduler that takes no jobs from us, if the study has any for it."""
+    scheduler = context.adapters(plan.batch, context.host).scheduler
+    scheduled = any(isinstance(event, StepAdded) and event.scheduled for _, event in plan.events)
+    if scheduled and not scheduler.can_submit:
+        message = f"maestro-es can't submit to {scheduler.name} yet, so 'run' refuses this study"
+        findings.warn(plan.line("", "type", ""), message, "'run --dry' writes its scripts.")
+
+
+def _graph_of(plan: StudyPlan, settings: Settings, context: Context) -> MemoryGraph:
+    """Return the study as it will be before its first tick."""
+    book = Book(MemoryGraph(), 0, context.now())
+    created = StudyCreated(study_id="", root=str(plan.output), name=plan.name, adapter=plan.batch, settings=settings)
+    book.take_in([(None, created), *plan.events])
+    return book.graph
+
+
+def _faults(graph: MemoryGraph, record: StepRecord, study: StudyDir, adapters: Adapters) -> Iterator[_Fault]:
+    """Yield what would keep a step from being submitted, at its first start and at a restart."""
+    adapter = adapters.of(record)
+    kinds = [SubmissionKind.FIRST]
+    if graph.template(record.template).run.get("restart"):
+        kinds.append(SubmissionKind.RESTART)
+    for kind in kinds:
+        attempt = structs.replace(record, kind=kind, token=_TOKEN)
+        try:
+            job = plan_job(graph, attempt, study, adapter, adapters.scheduler).job
+            command = adapter.submission(job) if adapter.can_submit else []
+        except ValueError as error:
+            yield from _parts_at_fault(graph, attempt, study, adapters) or [("run", str(error))]
+            return
+        long = next((word for word in command if len(word.encode()) >= _LONGEST_ARGUMENT), "")
+        if long:
+            yield "run", f"{long[:30]}... is longer than a command can take, {_LONGEST_ARGUMENT - 1} bytes"
+            return
+
+
+def _parts_at_fault(graph: MemoryGraph, record: StepRecord, study: StudyDir, adapters: Adapters) -> list[_Fault]:
+    """Return which parts of a step are at fault; none if only the whole is."""
+    template = graph.template(record.template)
+    step = render(
+        template.description, template.run, record.params, record.workspace, record.workspaces, str(study.root)
+    )
+    name = job_name(record, hashed=graph.study.settings.hash_workspaces)
+    found: list[_Fault] = []
+    with _noting("run", found):
+        adapters.scheduler.header(name, step.description, step.run)
+    for key in ("cmd", "restart"):
+        with _noting(key, found):
+            adapters.of(record).command(str(step.run.get(key) or ""), step.run)
+    return found
+
+
+@contextlib.contextmanager
+def _noting(part: str, found: list[_Fault]) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        found.append((part, str(error)))
