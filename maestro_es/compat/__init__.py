@@ -38,20 +38,20 @@ of ours: it can be opened again with ``ExecutionGraph.open(path)``, and ``maestr
 
 from __future__ import annotations
 
-from maestro_es.compat.environment import (
+from maestro_es.compat.specification import YAMLSpecification
+from maestro_es.compat.study import Study, StudyStep
+from maestro_es.core.model import State, StudyStatus
+from maestro_es.execution_graph import ExecutionGraph
+from maestro_es.spec.parameters import Combination, ParameterGenerator
+from maestro_es.spec.study_environment import (
     GitDependency,
     PathDependency,
     Script,
     StudyEnvironment,
     Variable,
 )
-from maestro_es.compat.specification import YAMLSpecification
-from maestro_es.compat.study import Study, StudyStep
-from maestro_es.core.model import State, StudyStatus
-from maestro_es.execution_graph import ExecutionGraph
-from maestro_es.spec.parameters import ParameterGenerator
 
 __all__ = [
-    "ExecutionGraph", "GitDependency", "ParameterGenerator", "PathDependency", "Script", "State", "Study",
-    "StudyEnvironment", "StudyStatus", "StudyStep", "Variable", "YAMLSpecification",
+    "Combination", "ExecutionGraph", "GitDependency", "ParameterGenerator", "PathDependency", "Script", "State",
+    "Study", "StudyEnvironment", "StudyStatus", "StudyStep", "Variable", "YAMLSpecification",
 ]  # fmt: skip

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from maestro_es.compat.environment import GitDependency, PathDependency, Script, StudyEnvironment, Variable
 from maestro_es.compat.study import StudyStep
 from maestro_es.spec.parameters import ParameterGenerator
+from maestro_es.spec.study_environment import GitDependency, PathDependency, Script, StudyEnvironment, Variable
 from maestro_es.spec.study_text import study_data
 
 

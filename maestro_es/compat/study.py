@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from maestro_es.compat.environment import StudyEnvironment
 from maestro_es.core.model import Settings
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph import ExecutionGraph, Step
@@ -18,6 +17,7 @@ from maestro_es.spec.parameters import ParameterGenerator, Parameters
 from maestro_es.spec.paths import safe
 from maestro_es.spec.pgen import convert
 from maestro_es.spec.plan import Given, plan_study
+from maestro_es.spec.study_environment import StudyEnvironment
 from maestro_es.spec.study_text import study_text
 
 

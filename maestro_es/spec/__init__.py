@@ -12,6 +12,9 @@
     templates       the steps as declared, their graph, and the order in which they are processed
     parameters      lists of values -> combinations
     pgen            parameters from a Python file of the user's
+    generator_environment  what that file sees of the environment, and changes in it
+    stand_in        Maestro's modules, for that file
+    study_environment  Maestro's classes for what is in an environment
     expansion       templates x combinations -> instances, what they wait for, where they run
     paths           names that are safe on disk
     walltimes       those that no scheduler can take

@@ -59,6 +59,10 @@ class Document:
             line, node = found
         return line
 
+    def with_section(self, name: str, value: Any) -> Document:  # noqa: ANN401 - likewise
+        """Return the same text with other data under a key at the top."""
+        return Document({**self.data, name: value}, self._root)
+
     def written(self, *path: str | int) -> Iterator[tuple[tuple[str | int, ...], Written]]:
         """Yield place and text of each scalar at or below `path` that YAML reads as something other than text."""
         node = self._root

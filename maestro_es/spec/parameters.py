@@ -11,6 +11,37 @@ from typing import Any
 from maestro_es.core.model import Param
 from maestro_es.spec.checks import section
 from maestro_es.spec.document import Document
+from maestro_es.spec.render import substitute
+
+
+class Combination:
+    """One value of each parameter, by the public methods of Maestro's class of that name."""
+
+    def __init__(self, token: str = "$") -> None:  # noqa: S107 - no password but a character
+        self._token = token
+        self._params: dict[str, Param] = {}
+        self._values: dict[str, Any] = {}
+
+    def add(self, key: str, name: str, value: Any, label: str) -> None:  # noqa: ANN401 - of any kind
+        """Add the value of a parameter."""
+        self._params[key] = Param(key, str(value), str(label), str(name))
+        self._values[key] = value
+
+    def __str__(self) -> str:
+        """Return all labels."""
+        return ".".join(param.label for param in self._params.values())
+
+    def get_param_string(self, params: Iterable[str]) -> str:
+        """Return the labels of some parameters, in the order of their keys."""
+        return ".".join(self._params[key].label for key in sorted(params))
+
+    def get_param_values(self, params: Iterable[str]) -> Iterator[tuple[str, Any]]:
+        """Yield key and value of some parameters."""
+        yield from ((key, self._values[key]) for key in params)
+
+    def apply(self, item: str) -> str:
+        """Return a text with the tokens of all parameters replaced."""
+        return substitute(item, list(self._params.values()))
 
 
 class ParameterGenerator:
@@ -43,6 +74,20 @@ class ParameterGenerator:
     def __bool__(self) -> bool:
         """Whether there are parameters, as in Maestro."""
         return bool(self.parameters)
+
+    def __iter__(self) -> Iterator[Combination]:
+        """Yield the combinations."""
+        return self.get_combinations()
+
+    def get_combinations(self) -> Iterator[Combination]:
+        """Yield the combinations: the i-th takes the i-th value of each parameter."""
+        for index in range(self.length):
+            combination = Combination()
+            for key, values in self.parameters.items():
+                label = self.labels[key]
+                text = label.replace(self.label_token, str(values[index])) if isinstance(label, str) else label[index]
+                combination.add(key, self.names[key], values[index], text)
+            yield combination
 
 
 @dataclass(frozen=True)

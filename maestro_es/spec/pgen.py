@@ -1,7 +1,8 @@
 """Custom parameter generators: a Python file of the user's that makes the parameters of a study.
 
 Such files say ``from maestrowf.datastructures.core import ParameterGenerator``. Where Maestro is installed they get
-its class, elsewhere ours, under that name and only while they run. What they return is read by public attributes.
+its class, elsewhere ours, under that name and only while they run: see `stand_in`. What they return is read by public
+attributes.
 """
 
 from __future__ import annotations
@@ -19,48 +20,22 @@ from typing import Any
 from maestro_es.core.model import Param, Scalar
 from maestro_es.errors import SpecError
 from maestro_es.import_path import path_of_user
+from maestro_es.spec.document import Document
 from maestro_es.spec.findings import Findings, did_you_mean
-from maestro_es.spec.parameters import ParameterGenerator, Parameters, combine
+from maestro_es.spec.generator_environment import GeneratorEnvironment
+from maestro_es.spec.parameters import Parameters, combine
+from maestro_es.spec.stand_in import ROOT, VERSION, install_hint, load_counterparts, maestro_at_hand
 
 _ENTRY = "get_custom_generator"
 
-_STANDING_IN = (
-    "maestrowf",
-    "maestrowf.datastructures",
-    "maestrowf.datastructures.core",
-    "maestrowf.datastructures.core.parameters",
-    "maestrowf.datastructures.environment",
-)
+#: Packages whose modules have another name.
+_PACKAGES = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "PyYAML"}
 
 
-class Variable(str):
-    """A value of the environment. Generators ask for ``.value``; it is a text too, since some take it for one."""
-
-    __slots__ = ("name", "value")
-
-    name: str
-    value: Scalar
-
-    def __new__(cls, name: str, value: Scalar) -> Variable:
-        """Make the text `value` with its name."""
-        self = super().__new__(cls, value)
-        self.name, self.value = name, value
-        return self
-
-
-class StudyEnvironment:
-    """What a generator sees of the study's environment, with all values resolved."""
-
-    def __init__(self, values: Mapping[str, Scalar]) -> None:
-        self._values = values
-
-    def find(self, key: str) -> Variable | None:
-        """Return the variable, label or dependency of that name, or None."""
-        return Variable(key, self._values[key]) if key in self._values else None
-
-
-def parse_pargs(pargs: Sequence[str], findings: Findings) -> dict[str, str]:
+def parse_pargs(pargs: Sequence[str], pgen: Path | None, findings: Findings) -> dict[str, str]:
     """Return the arguments for a generator from texts ``key:value``."""
+    if pargs and pgen is None:
+        findings.problem(1, "Cannot use the 'pargs' parameter without specifying a 'pgen'", "Add --pgen FILE.")
     arguments: dict[str, str] = {}
     for text in pargs:
         key, colon, value = text.partition(":")
@@ -71,23 +46,31 @@ def parse_pargs(pargs: Sequence[str], findings: Findings) -> dict[str, str]:
     return arguments
 
 
-def run_generator(file: Path, arguments: Mapping[str, str], values: Mapping[str, Scalar]) -> Parameters:
-    """Return the parameters that the file makes. `values` is the environment, OUTPUT_PATH and SPECROOT included."""
+def run_generator(
+    file: Path, arguments: Mapping[str, str], document: Document, values: Mapping[str, Scalar]
+) -> tuple[Parameters, dict[str, Any] | None]:
+    """Return the parameters that the file makes, and the ``env`` of the study if it has changed that.
+
+    `values` is the environment with everything resolved, OUTPUT_PATH and SPECROOT included.
+    """
     findings = Findings(str(file))
-    given = {**arguments, "OUTPUT_PATH": values["OUTPUT_PATH"], "SPECROOT": Variable("SPECROOT", values["SPECROOT"])}
+    environment = GeneratorEnvironment(document, values)
+    given = {**arguments, "OUTPUT_PATH": values["OUTPUT_PATH"], "SPECROOT": environment.find("SPECROOT")}
     path = os.path.abspath(file)  # noqa: PTH100 - as tracebacks name it
     parameters = Parameters()
+    changed = None
+    load_counterparts()  # while the path is ours
     try:
-        with _modules_of_user(), _maestro_at_hand():
+        with _modules_of_user(), maestro_at_hand():
             function = getattr(_load(path), _ENTRY)
-            made = function(StudyEnvironment(values), **given)
-            parameters = convert(made, findings)
+            parameters = convert(function(environment, **given), findings)
+            changed = environment.changed()
     except SpecError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the user's code, and may raise anything
         _report(error, path, findings)
     findings.stop_if_problems()
-    return parameters
+    return parameters, changed
 
 
 def _load(file: str) -> ModuleType:
@@ -124,42 +107,30 @@ def _modules_of_user() -> Iterator[None]:
                 del sys.modules[name]
 
 
-@contextmanager
-def _maestro_at_hand() -> Iterator[None]:
-    """Let ``import maestrowf`` work, and leave nothing behind: no modules, and no compiled files."""
-    written = sys.dont_write_bytecode
-    sys.dont_write_bytecode = True
-    absent = "maestrowf" not in sys.modules and importlib.util.find_spec("maestrowf") is None
-    if absent:
-        sys.modules.update(_stand_in())
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = written
-        for name in _STANDING_IN if absent else ():
-            sys.modules.pop(name, None)
-
-
-def _stand_in() -> dict[str, ModuleType]:
-    modules = {name: ModuleType(name, "Stands in for Maestro while a generator runs.") for name in _STANDING_IN}
-    for name, module in modules.items():
-        parent, _, leaf = name.rpartition(".")
-        module.__path__ = []
-        if parent:
-            setattr(modules[parent], leaf, module)
-        if leaf in {"core", "parameters"}:
-            vars(module).update(ParameterGenerator=ParameterGenerator, StudyEnvironment=StudyEnvironment)
-        if leaf == "environment":
-            vars(module).update(Variable=Variable)
-    return modules
-
-
 def _report(error: BaseException, file: str, findings: Findings) -> None:
     """Report what the user's code raised, with the last line of the file that was being run."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    line = frames[-1].lineno if frames else getattr(error, "lineno", None)
+    line = (frames[-1].lineno if frames else getattr(error, "lineno", None)) or 1
+    missing = error.name if isinstance(error, ImportError) and error.name else ""
+    if missing and (isinstance(error, ModuleNotFoundError) or missing.partition(".")[0] == ROOT):
+        _report_missing(missing, error, file, line, findings)
+        return
     message = f"The parameter generator failed: {type(error).__name__}: {error}"
-    findings.problem(line or 1, message.rstrip(".: "), "Correct this file, or its arguments given with --pargs.")
+    findings.problem(line, message.rstrip(".: "), "Correct this file, or its arguments given with --pargs.")
+
+
+def _report_missing(module: str, error: BaseException, file: str, line: int, findings: Findings) -> None:
+    """Report what the Python that runs us lacks; the file itself may be right."""
+    package = module.partition(".")[0]
+    if package == ROOT:
+        message = f"The parameter generator needs Maestro itself: {error}"
+        findings.problem(line, message, f"{install_hint(f'{ROOT}=={VERSION}')}.")
+    elif os.path.exists(os.path.join(os.path.dirname(file), f"{package}.py")):  # noqa: PTH110, PTH118, PTH120 - a text
+        message = f"The parameter generator can't import {package}: its directory is not searched, as in Maestro"
+        findings.problem(line, message, "Name the directory in PYTHONPATH.")
+    else:
+        message = f"The parameter generator needs {module}, which the Python that runs maestro-es lacks"
+        findings.problem(line, message, f"{install_hint(_PACKAGES.get(package, package))}.")
 
 
 def convert(made: Any, findings: Findings) -> Parameters:  # noqa: ANN401 - whatever the user's code returns

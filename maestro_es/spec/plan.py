@@ -112,17 +112,19 @@ def plan_study(  # noqa: PLR0913 - the options of a run
     looks at the plan last and adds what it finds to the problems and warnings.
     """
     findings = Findings(str(spec))
-    study = _read(spec, given, findings)
-    arguments = parse_pargs(pargs, findings)
-    if pargs and pgen is None:
-        findings.problem(1, "Cannot use the 'pargs' parameter without specifying a 'pgen'", "Add --pgen FILE.")
+    arguments = parse_pargs(pargs, pgen, findings)
+    read = _read(spec, given, findings)
+    parameters = given.parameters or read_parameters(read.document)
+    if pgen is not None and not given.parameters:
+        findings.stop_if_problems()
+        parameters, read = _generated(read, _directory(read, output, timestamp), pgen, arguments, findings)
+    study = _interpret(read, given, findings)
     findings.stop_if_problems()
-    directory = _directory(study, output, timestamp)
-    parameters = given.parameters or _parameters(study, directory, pgen, arguments)
+    directory = _directory(read, output, timestamp)
     batch = {"type": "local", **section(study.document.data, "batch")}
     local = batch["type"] == "local"
-    taken = (*paths.TAKEN, spec.name, *([pgen.name] if pgen else []))
     order = processing_order(study.templates)
+    taken = (*paths.TAKEN, spec.name, *([pgen.name] if pgen else []))
     expansion = expand(order, parameters, Settings(taken, local, hash_workspaces, restart_limit), findings)
     findings.stop_if_problems()
     if not given.acquired:  # what has begun is not stopped by a step that can't
@@ -164,6 +166,16 @@ def acquire(plan: StudyPlan, run: dependencies.Run) -> None:
 
 
 @dataclass(frozen=True)
+class _File:
+    """A study file with its environment; `roots` are its SPECROOT and the directory that relative paths begin at."""
+
+    text: str
+    document: Document
+    environment: Environment
+    roots: tuple[str, str]
+
+
+@dataclass(frozen=True)
 class _Study:
     """A study file, read and checked but not expanded."""
 
@@ -173,19 +185,40 @@ class _Study:
     templates: Mapping[str, Template]
 
 
-def _read(spec: Path, given: Given, findings: Findings) -> _Study:
-    """Read the file and note everything that is wrong with it, but for what only its expansion shows."""
+def _read(spec: Path, given: Given, findings: Findings) -> _File:
+    """Read the file, and note what is wrong with its shape, its meaning and its environment."""
     text = _text_of(spec, findings) if given.text is None else given.text
     document = read_document(text, findings)
     check_shape(document, findings)
     check_dialect(document, findings)
     check_meaning(document, findings)
-    spec_root, cwd = given.spec_root or _absolute(spec).parent, given.cwd or Path.cwd()
-    environment = read_environment(document, str(spec_root), str(cwd), findings)
-    templates = read_templates(document, environment, findings)
+    roots = str(given.spec_root or _absolute(spec).parent), str(given.cwd or Path.cwd())
+    return _File(text, document, read_environment(document, *roots, findings), roots)
+
+
+def _generated(
+    read: _File, directory: str, pgen: Path, arguments: Mapping[str, str], findings: Findings
+) -> tuple[Parameters, _File]:
+    """Return the parameters of a generator, and the file with the environment as the generator leaves it."""
+    values: dict[str, Scalar] = {
+        name: value.replace(OUTPUT_PATH, directory) if isinstance(value, str) else value
+        for name, value in read.environment.values.items()
+    }
+    parameters, env = run_generator(pgen, arguments, read.document, {**values, "OUTPUT_PATH": directory})
+    if env is None:
+        return parameters, read
+    document = read.document.with_section("env", env)
+    environment = read_environment(document, *read.roots, findings)
+    return parameters, dataclasses.replace(read, document=document, environment=environment)
+
+
+def _interpret(read: _File, given: Given, findings: Findings) -> _Study:
+    """Note everything else that is wrong with the file, but for what only its expansion shows."""
+    environment = read.environment
+    templates = read_templates(read.document, environment, findings)
     check_dependencies(templates, findings)
     dependencies.check_outside(environment.paths, () if given.acquired else environment.gits, findings)
-    return _Study(text, document, environment, templates)
+    return _Study(read.text, read.document, environment, templates)
 
 
 def _text_of(spec: Path, findings: Findings) -> str:
@@ -200,22 +233,11 @@ def _text_of(spec: Path, findings: Findings) -> str:
         raise
 
 
-def _directory(study: _Study, output: Path | None, timestamp: str) -> str:
+def _directory(study: _File, output: Path | None, timestamp: str) -> str:
     if output is not None:
         return str(_absolute(output))
     base = _absolute(Path(study.environment.output or "."))
     return str(base / paths.safe(f"{study.document.data['description']['name']}_{timestamp}"))
-
-
-def _parameters(study: _Study, directory: str, pgen: Path | None, arguments: Mapping[str, str]) -> Parameters:
-    """Return the parameters: those of the generator, if there is one, and else those of the file."""
-    if pgen is None:
-        return read_parameters(study.document)
-    values: dict[str, Scalar] = {
-        name: value.replace(OUTPUT_PATH, directory) if isinstance(value, str) else value
-        for name, value in study.environment.values.items()
-    }
-    return run_generator(pgen, arguments, {**values, "OUTPUT_PATH": directory})
 
 
 def _events(order: Sequence[Template], expansion: Expansion) -> Iterator[Draft]:

@@ -212,9 +212,6 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
         _cpus("mixed/mixed.slurm.sh", 4),
     ),
     "208-slurm-bracket-later-in-the-line.yaml": _accepted("where the line goes on with another `]`"),
-    "209-slurm-too-many-procs.yaml": (
-        Expected("A script that can't be written stops the conductor", "exit code", ("-1", "+2")),
-    ),
     "210-slurm-nodes-only.yaml": (
         Expected(_NO_PROCS, "wide/wide.slurm.sh", ("-srun -n  -N 2 app", "+srun -N 2 app")),
     ),

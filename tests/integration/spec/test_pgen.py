@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import pkgutil
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 
-from maestro_es.core.events import StepAdded
+from maestro_es.core.events import StepAdded, StepTemplateAdded
 from maestro_es.errors import SpecError
+from maestro_es.spec import stand_in
 from maestro_es.spec.plan import StudyPlan, plan_study
+from maestro_es.spec.render import substitute
 
 STUDY = """\
 description: {name: s, description: d}
@@ -148,7 +152,28 @@ def get_custom_generator(env, OUTPUT_PATH, SPECROOT):
             "pg.py:5: The parameter generator failed: AttributeError: 'NoneType' object has no attribute 'value'. ",
         ),
         (GENERATOR + "  x = 1\n", "pg.py:8: The parameter generator failed: IndentationError: "),
-        ("import nothing_of_that_name\n", "pg.py:1: The parameter generator failed: ModuleNotFoundError: "),
+        (
+            "import nothing_of_that_name\n",
+            (
+                "pg.py:1: The parameter generator needs nothing_of_that_name, which the Python that runs maestro-es "
+                f"lacks. Install it there: {sys.executable} -m pip install nothing_of_that_name."
+            ),
+        ),
+        (
+            "import yaml.nothing\n",
+            "pg.py:1: The parameter generator needs yaml.nothing, which the Python that runs maestro-es lacks. ",
+        ),
+        (
+            "from maestrowf.utils import start_process\n",
+            (
+                "pg.py:1: The parameter generator needs Maestro itself: maestro-es has no start_process of "
+                f"maestrowf.utils. Install it there: {sys.executable} -m pip install maestrowf==1.2.1."
+            ),
+        ),
+        (
+            "import maestrowf.nothing\n",
+            "pg.py:1: The parameter generator needs Maestro itself: No module named 'maestrowf.nothing'. ",
+        ),
         (
             GENERATOR.replace("get_custom", "get_custum"),
             (
@@ -181,3 +206,138 @@ def test_a_generator_that_is_not_there_is_one_line():
 
     with pytest.raises(SpecError, match=r"^none.py:1: The parameter generator failed: FileNotFoundError: "):
         plan_study(Path("study.yaml"), output=None, timestamp="x", pgen=Path("none.py"))
+
+
+ADDS = """\
+from maestrowf.datastructures.core import ParameterGenerator
+from maestrowf.datastructures.environment import PathDependency, Script, Variable
+
+def get_custom_generator(env, **kwargs):
+    {does}
+    generator = ParameterGenerator()
+    generator.add_parameter("P", [1], "P.%%")
+    return generator
+"""
+
+CHANGES = {
+    "a variable is added": ('env.add(Variable("SEASON", "spring"))', "1 2 data spring $(BED)"),
+    "a label is added": ('env.add(Variable("BED", "$(COUNT)-$(P)"))', "1 2 data $(SEASON) 2-1"),
+    "a variable is removed": ('env.remove("COUNT")', "1 $(COUNT) data $(SEASON) $(BED)"),
+    "one is put in the place of another": (
+        'env.remove("COUNT"); env.add(Variable("COUNT", 7))',
+        "1 7 data $(SEASON) $(BED)",
+    ),
+    "a value is changed": ('env.find("COUNT").value = 8', "1 8 data $(SEASON) $(BED)"),
+    "labels are read": ('env.add(Variable("BED", ",".join(env.labels)))', "1 2 data $(SEASON) PLACE"),
+    "substitutions are read": (
+        'env.add(Variable("BED", ",".join(env.substitutions)))',
+        "1 2 data $(SEASON) COUNT,SPECROOT,OUTPUT_PATH",
+    ),
+    "labels are filled": ('env.labels["BED"] = Variable("BED", "$(COUNT)x")', "1 2 data $(SEASON) 2x"),
+    "a path is added": ('env.add(PathDependency("SEASON", "."))', "1 2 data <HERE> $(BED)"),
+    "a line is added": ('env.add(Script("cd here"))', "1 2 data $(SEASON) $(BED)"),
+}
+
+WITH_NAMES = """\
+description: {name: s, description: d}
+env:
+  variables: {COUNT: 2}
+  labels: {PLACE: data$(NOTHING)}
+study:
+- {name: a, description: d, run: {cmd: "$(P) $(COUNT) $(PLACE) $(SEASON) $(BED)"}}
+"""
+
+
+def _changed(does: str, here: Path) -> str:
+    Path("study.yaml").write_text(WITH_NAMES, "utf-8")
+    Path("pg.py").write_text(ADDS.format(does=does), "utf-8")
+    made = plan_study(Path("study.yaml"), output=None, timestamp="x", pgen=Path("pg.py"))
+    [(cmd, params)] = [
+        (template.run["cmd"], step.params)
+        for _, template in made.events
+        if isinstance(template, StepTemplateAdded)
+        for _, step in made.events
+        if isinstance(step, StepAdded)
+    ]
+    return substitute(cmd, params).replace("$(NOTHING)", "").replace(str(here), "<HERE>")
+
+
+@pytest.mark.usefixtures("without_maestro")
+@pytest.mark.parametrize("change", CHANGES)
+def test_steps_get_the_environment_as_the_generator_leaves_it(here: Path, change: str):
+    does, expected = CHANGES[change]
+    lines = _changed(does, here).split("\n")
+
+    assert lines[-1] == expected
+    assert lines[:-1] == (["cd here"] if "Script" in does else [])
+
+
+@pytest.mark.filterwarnings("ignore")  # Maestro's own imports
+@pytest.mark.parametrize("change", CHANGES)
+def test_so_they_do_with_maestros_own_classes(here: Path, change: str):
+    pytest.importorskip("maestrowf")
+    does, expected = CHANGES[change]
+
+    assert _changed(does, here).split("\n")[-1] == expected
+
+
+@pytest.mark.usefixtures("without_maestro")
+def test_a_name_is_added_once():
+    assert refused(ADDS.format(does='env.add(Variable("DATA", 1))')) == (
+        (
+            "pg.py:5: The parameter generator failed: ValueError: there are two items 'DATA' in the environment; "
+            "give one of them another name. Correct this file, or its arguments given with --pargs."
+        ),
+    )
+
+
+def test_each_public_module_of_maestros_has_a_stand_in():
+    maestro = pytest.importorskip("maestrowf")
+    found = {module.name for module in pkgutil.walk_packages(maestro.__path__, "maestrowf.", lambda _: None)}
+    public = {name for name in found if "._" not in name}
+
+    with_names = {f"maestrowf.{name}".rstrip("."): names for name, names in stand_in.MODULES.items()}
+    assert public | {"maestrowf"} == set(with_names)
+    for module, names in with_names.items():
+        for name in names:
+            assert hasattr(importlib.import_module(module), name)
+            assert hasattr(importlib.import_module("maestro_es.compat"), name)
+
+
+@pytest.mark.usefixtures("without_maestro")
+def test_a_generator_may_import_each_of_them():
+    imports = "".join(
+        f"import maestrowf.{name}\n".replace(".\n", "\n")
+        + "".join(f"from maestrowf.{name} import {word}\n" for word in words)
+        for name, words in stand_in.MODULES.items()
+    )
+    assert names(plan(imports + "assert maestrowf.__version__ == '1.2.1'\n" + GENERATOR)) == ["a_P.0", "a_P.1"]
+
+
+@pytest.mark.usefixtures("without_maestro")
+def test_a_class_derived_from_ours_may_choose_among_combinations():
+    generator = """\
+from maestrowf.datastructures.core import ParameterGenerator
+
+class Odd(ParameterGenerator):
+    def get_combinations(self):
+        return (combo for i, combo in enumerate(super().get_combinations()) if i % 2)
+
+def get_custom_generator(env, **kwargs):
+    generator = Odd()
+    generator.add_parameter("P", [1, 2, 3, 4], ["a", "b", "c", "d"])
+    return generator
+"""
+    assert names(plan(generator)) == ["a_b", "a_d"]
+
+
+@pytest.mark.usefixtures("without_maestro")
+def test_a_module_beside_the_generator_is_said_to_need_a_path(here: Path):
+    (here / "helpers.py").touch()
+
+    assert refused("import helpers\n") == (
+        (
+            "pg.py:1: The parameter generator can't import helpers: its directory is not searched, as in Maestro. "
+            "Name the directory in PYTHONPATH."
+        ),
+    )

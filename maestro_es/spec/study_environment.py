@@ -13,9 +13,7 @@ from maestro_es.spec.findings import Findings
 
 
 class Variable:
-    """A variable or a label: ``$(name)`` stands for `value`. `kind` is where a study file has it."""
-
-    kind = "variables"
+    """A variable or a label: ``$(name)`` stands for `value`."""
 
     def __init__(self, name: str, value: Scalar, token: str = "$") -> None:  # noqa: S107 - no password
         if not name or value is None:
@@ -34,27 +32,16 @@ class Variable:
         """Return a text with the value in its places."""
         return data.replace(self.get_var(), str(self.value))
 
-    def declared(self) -> Any:  # noqa: ANN401 - a value, or what a study file has for a dependency
-        """Return what a study file says of it."""
-        return self.value
-
 
 class PathDependency(Variable):
     """A file or directory that must exist; a relative path begins at the current directory."""
 
-    kind = "paths"
-
     def __init__(self, name: str, value: str, token: str = "$") -> None:  # noqa: S107 - no password
         super().__init__(name, value if value.startswith("$") else os.path.abspath(value), token)  # noqa: PTH100 - links stay
-
-    def declared(self) -> dict[str, str]:
-        return {"name": self.name, "path": str(self.value)}
 
 
 class GitDependency(Variable):
     """A repository at the address `value` that is cloned to ``path/name``, at most one of hash, tag and branch."""
-
-    kind = "git"
 
     def __init__(self, name: str, value: str, path: str, token: str = "$", **at: str) -> None:  # noqa: S107 - likewise
         if len(at) > 1 or at.keys() - {"hash", "tag", "branch"}:
@@ -62,10 +49,7 @@ class GitDependency(Variable):
         super().__init__(name, f"{path}/{name}", token)
         self.url = value
         self.path = path
-        self.at = at
-
-    def declared(self) -> dict[str, str]:
-        return {"name": self.name, "path": self.path, "url": self.url, **self.at}
+        self.hash, self.tag, self.branch = (at.get(key, "") for key in ("hash", "tag", "branch"))
 
 
 class Script:
@@ -76,35 +60,44 @@ class Script:
 
 
 class StudyEnvironment:
-    """The variables, labels, sources and dependencies of a study."""
+    """The variables, labels, sources and dependencies of a study.
+
+    As in Maestro, a variable with a token in its value is a label.
+    """
 
     def __init__(self) -> None:
+        self.substitutions: dict[str, Variable] = {}
+        self.labels: dict[str, Variable] = {}
+        self.dependencies: dict[str, Variable] = {}
         self.sources: list[Script] = []
         self.is_set_up = False
-        self._items: dict[str, Variable] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._items)
+        return any((self.substitutions, self.labels, self.dependencies))
 
     def add(self, item: Variable | Script) -> None:
-        """Add an item. ValueError if there is one of that name."""
-        if isinstance(item, Script):
-            self.sources.append(item)
+        """Add an item of ours or of Maestro's. ValueError if there is one of that name."""
+        found: Any = item
+        if hasattr(found, "source") and not hasattr(found, "name"):
+            self.sources.append(found)
             return
-        if not isinstance(item, Variable):
+        if not all(hasattr(found, name) for name in ("name", "token", "substitute")):
             raise TypeError(f"an environment holds variables, dependencies and scripts, not {type(item).__name__}")
-        if item.name in self._items:
-            raise ValueError(f"there are two items {item.name!r} in the environment; give one of them another name")
-        self._items[item.name] = item
+        if self.find(found.name) is not None:
+            raise ValueError(f"there are two items {found.name!r} in the environment; give one of them another name")
+        kind = kind_of(found)
+        label = self.substitutions and isinstance(found.value, str) and found.token in found.value
+        place = self.dependencies if kind != "variables" else self.labels if label else self.substitutions
+        place[found.name] = found
         self.is_set_up = False
 
     def find(self, key: str) -> Variable | None:
         """Return the item of that name, or None."""
-        return self._items.get(key)
+        return next((place[key] for place in self._places() if key in place), None)
 
     def remove(self, key: str) -> Variable | None:
         """Take out the item of that name and return it, or None."""
-        return self._items.pop(key, None)
+        return next((place.pop(key) for place in self._places() if key in place), None)
 
     def acquire_environment(self) -> None:
         """Note that dependencies are wanted: `Study.stage` acquires them."""
@@ -116,13 +109,38 @@ class StudyEnvironment:
         cwd = str(Path.cwd())
         return read_environment(Document({"env": self.section()}, None), cwd, cwd, findings).apply(item)
 
+    def items(self) -> dict[str, Variable]:
+        """Return everything that has a name, by name."""
+        return {name: item for place in self._places() for name, item in place.items()}
+
     def section(self) -> dict[str, Any]:
         """Return the environment as a study file has it."""
-        items = self._items.values()
-        dependencies = {kind: [item.declared() for item in items if item.kind == kind] for kind in ("paths", "git")}
+        items = self.items().values()
+        dependencies = {kind: [declared(item) for item in items if kind_of(item) == kind] for kind in ("paths", "git")}
         found = {
-            "variables": {item.name: item.declared() for item in items if item.kind == "variables"},
+            "variables": {item.name: declared(item) for item in items if kind_of(item) == "variables"},
             "sources": [script.source for script in self.sources],
-            "dependencies": {kind: declared for kind, declared in dependencies.items() if declared},
+            "dependencies": {kind: listed for kind, listed in dependencies.items() if listed},
         }
         return {key: value for key, value in found.items() if value}
+
+    def _places(self) -> tuple[dict[str, Variable], ...]:
+        return self.substitutions, self.labels, self.dependencies
+
+
+def kind_of(item: Any) -> str:  # noqa: ANN401 - of a class of ours or of Maestro's
+    """Return where a study file has an item: under variables, paths or git."""
+    return "git" if hasattr(item, "url") else "paths" if type(item).__name__ == "PathDependency" else "variables"
+
+
+def declared(item: Any) -> Any:  # noqa: ANN401 - likewise
+    """Return what a study file says of an item: a value, or a mapping for a dependency."""
+    match kind_of(item):
+        case "git":
+            refs = {key: getattr(item, key, "") for key in ("hash", "tag", "branch")}
+            given = {key: ref for key, ref in refs.items() if ref}
+            return {"name": item.name, "path": item.path, "url": item.url, **given}
+        case "paths":
+            return {"name": item.name, "path": str(item.value)}
+        case _:
+            return item.value
