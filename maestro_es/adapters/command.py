@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from maestro_es.errors import Unreachable
+
 #: Held while a process is made, and while a file is written that is to be executed. A child has open what we have
 #: until it executes its own program, and Linux executes no file that anybody has open for writing (ETXTBSY). A tick
 #: has one thread; a program that uses us as a library may have more.
@@ -137,15 +139,22 @@ class Command:
         self._close()
         end = time.monotonic() + _AGONY
         while self._code is None:
-            left = self._members(self._pid)
-            for pid in (self._pid, *left):
+            left = self._left()
+            for pid in (self._pid, *(left or ())):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
-            if not left and self._reap():  # as long as it is not reaped, its id is nobody else's
+            if left is not None and not left and self._reap():  # as long as it is not reaped, its id is nobody else's
                 return
             if time.monotonic() > end:
                 self._code = -signal.SIGKILL
             time.sleep(_NAP)
+
+    def _left(self) -> Sequence[int] | None:
+        """Return what runs of it; None if the host does not tell."""
+        try:
+            return self._members(self._pid)
+        except Unreachable:
+            return None
 
     # -- for `wait` --------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,10 @@
 A job's id is the runner's process id. The host and its boot id are recorded beside it, and the token is among the
 runner's arguments: together they are an identity. Only the host itself can say whether a process runs, so for one of
 another host there is no answer; nor is there one for a process of a container of this host that has process ids of its
-own, or of the host if we are in the container. Its PID namespace stands behind the boot id: ``BOOT/NAMESPACE``.
+own, or of the host if we are in the container. The PID namespace follows the boot id: ``BOOT/NAMESPACE``.
+
+An error of the host is no answer either. A runner keeps its user, so whatever ``hidepid`` is, we see it while it runs.
+A process of its step that has changed its user is beyond us: we may neither look into it nor end it.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from maestro_es.core.evidence import Claim, ClaimState
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Unwritable
 from maestro_es.core.walltime import walltime_seconds
-from maestro_es.errors import SchedulerError
+from maestro_es.errors import SchedulerError, Unreachable
 
 #: The variable in which the runner gives its step the token.
 _TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
@@ -44,7 +47,7 @@ class LocalAdapter:
     def __init__(self, batch: Mapping[str, Any], host: process.Host) -> None:
         self._shell = batch.get("shell") or "/bin/bash"
         self._host = host
-        self._instance = "/".join(filter(None, (host.boot_id, process.pid_namespace())))
+        self._instance = "/".join(filter(None, (host.boot_id, host.namespace)))
         self._environment = dict(os.environ)
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
@@ -70,6 +73,8 @@ class LocalAdapter:
         except OSError as error:
             message = f"the runner {job.runner} can't be started: {error.strerror}"
             return InDoubt(message) if error.errno in _PASSING else Unwritable(message)
+        except Unreachable as error:
+            return InDoubt(f"the runner was started and not told to go: {error}")
         try:
             if not job.claim(f"{pid} {host.name} {self._instance} {pid}"):
                 return InDoubt("another process holds the claim")
@@ -109,6 +114,8 @@ class LocalAdapter:
     def _look(self, token: str, job_id: str, host: str, instance: str) -> Seen | None:
         if host != self._host.name:
             return None
+        if self._host.trouble:
+            raise Unreachable(self._host.trouble)
         if instance.partition("/")[0] != self._host.boot_id:
             return Seen(JobState.GONE, "lost: the host was rebooted", None, job_id, host, instance)
         if instance != self._instance:

@@ -2,6 +2,7 @@
 
 A process id is no identity: it is used again. With the host, its boot id and a word that no other process has among
 its arguments (the token of an attempt) it is one. On Linux the facts come from ``/proc``, elsewhere from ``ps``.
+An error of the host proves nothing: it is raised as `Unreachable`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from maestro_es.adapters import proc
 from maestro_es.adapters.command import run, start_process
+from maestro_es.errors import Unreachable
 
-_PROC = Path("/proc")
 _STATE, _SESSION = 0, 3  # fields of /proc/PID/stat behind the command's name; see proc(5)
 
 
@@ -26,38 +27,28 @@ class Host(NamedTuple):
     """This host: its name, an id that changes with every boot, and how many cores we may use.
 
     `environment` is what a study has recorded of the environment in which it was created; it goes before ours.
+    `namespace` tells our process ids from those of a container, or of the host if we are in one: there it is empty.
+    `trouble` says why the host does not tell its boot id, if it does not: then nothing can be concluded here.
     """
 
     name: str
     boot_id: str
     cores: int
     environment: Mapping[str, str] = MappingProxyType({})
+    namespace: str = ""
+    trouble: str = ""
 
 
 def this_host() -> Host:
     """Return the host that we run on."""
+    name = os.uname().nodename
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Host(os.uname().nodename, _boot_id(), cores)
-
-
-#: The inode of the first PID namespace of a host: PROC_PID_INIT_INO in Linux's source.
-_FIRST_NAMESPACE = 0xEFFFFFFC
-
-
-def pid_namespace() -> str:
-    """Return what tells our process ids from those of a container of this host, or of the host itself: there empty."""
     try:
-        inode = os.stat(_PROC / "self/ns/pid").st_ino
-    except OSError:
-        return ""
-    return "" if inode == _FIRST_NAMESPACE else str(inode)
-
-
-def _boot_id() -> str:
-    try:
-        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return run(["sysctl", "-n", "kern.bootsessionuuid"]).out.strip()
+        if sys.platform == "linux":
+            return Host(name, proc.boot_id(), cores, namespace=proc.pid_namespace())
+        return Host(name, _ask("sysctl", "-n", "kern.bootsessionuuid").strip(), cores)
+    except Unreachable as error:
+        return Host(name, "", cores, trouble=str(error))
 
 
 _spawned: set[int] = set()
@@ -80,7 +71,11 @@ def spawn(argv: Sequence[str], env: Mapping[str, str]) -> tuple[int, int]:
         os.close(null)
         os.close(its_end)
     _spawned.add(pid)
-    _wait_for_arguments(pid, argv[-1])
+    try:
+        _wait_for_arguments(pid, argv[-1])
+    except Unreachable:
+        os.close(our_end)
+        raise
     return pid, our_end
 
 
@@ -92,7 +87,7 @@ def _wait_for_arguments(pid: int, last: str) -> None:
     """
     end = time.monotonic() + 1
     while sys.platform == "linux" and not is_running(pid, last) and time.monotonic() < end:
-        if _stat(pid)[: _STATE + 1] in ([], ["Z"]):
+        if proc.stat(pid)[: _STATE + 1] in ([], ["Z"]):
             return
         os.sched_yield()
 
@@ -113,19 +108,19 @@ def reap() -> int:
 def is_running(pid: int, word: str) -> bool:
     """Whether a process runs that was started with this word among its arguments; one that has ended has none."""
     if sys.platform == "linux":
-        return word.encode() in _strings(pid, "cmdline")
-    return word in run(["ps", "-o", "command=", "-p", str(pid)]).out.split()
+        return word.encode() in proc.strings(pid, "cmdline")
+    return word in _ask("ps", "-o", "command=", "-p", str(pid)).split()
 
 
 def session_members(session: int) -> list[int]:
     """Return the running processes of a session."""
     if sys.platform != "linux":
-        listed = run(["ps", "-A", "-o", "pid=", "-o", "sess=", "-o", "stat="]).out.split("\n")
+        listed = _ask("ps", "-A", "-o", "pid=", "-o", "sess=", "-o", "stat=").split("\n")
         rows = [line.split() for line in listed if line.strip()]
         return [int(pid) for pid, member_of, state in rows if member_of == str(session) and state[0] != "Z"]
-    pids = [int(entry) for entry in os.listdir(_PROC) if entry.isdigit()]
-    members = [(pid, stat) for pid in pids if (stat := _stat(pid)) and stat[_SESSION] == str(session)]
-    return [pid for pid, stat in members if stat[_STATE] not in "ZX" or _other_threads(pid)]
+    stats = ((pid, proc.stat(pid)) for pid in proc.pids())
+    members = [(pid, stat[_STATE]) for pid, stat in stats if stat and stat[_SESSION] == str(session)]
+    return [pid for pid, state in members if state not in "ZX" or proc.other_threads(pid)]
 
 
 class Running(NamedTuple):
@@ -139,75 +134,46 @@ class Running(NamedTuple):
 def of_this_user() -> Iterator[Running]:
     """Yield the processes of this user, but for ourselves."""
     if sys.platform != "linux":
-        for line in run(["ps", "-x", "-o", "pid=", "-o", "command="]).out.splitlines():
+        for line in _ask("ps", "-x", "-o", "pid=", "-o", "command=").splitlines():
             pid, _, command = line.strip().partition(" ")
             if int(pid) != os.getpid():
                 yield Running(int(pid), tuple(command.split()), "")
         return
-    for entry in [entry for entry in os.scandir(_PROC) if entry.name.isdigit()]:
-        if int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                if entry.stat().st_uid == os.geteuid():
-                    words = [word.decode(errors="surrogateescape") for word in _strings(int(entry.name), "cmdline")]
-                    yield Running(int(entry.name), tuple(words[:-1]), os.readlink(f"{entry.path}/cwd"))
+    for number in proc.pids():
+        if number != os.getpid() and proc.owner(number) == os.geteuid():
+            words = [word.decode(errors="surrogateescape") for word in proc.strings(number, "cmdline")]
+            yield Running(number, tuple(words[:-1]), proc.folder(number))
 
 
 def has_open(pid: int, folder: str) -> bool:
     """Whether a process has a file open in a directory or below; only Linux tells, elsewhere the answer is no."""
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(_PROC / str(pid) / "fd"):
-            with contextlib.suppress(OSError):
-                if os.readlink(entry.path).startswith(f"{folder}/"):
-                    return True
-    return False
+    return sys.platform == "linux" and any(path.startswith(f"{folder}/") for path in proc.open_files(pid))
 
 
 def has_lost(pid: int, path: str) -> bool:
     """Whether a process still has a file open, under this path, that was removed; only Linux tells."""
-    with contextlib.suppress(OSError), os.scandir(_PROC / str(pid) / "fd") as entries:
-        for entry in entries:
-            with contextlib.suppress(OSError):
-                if os.readlink(entry.path) == f"{path} (deleted)":
-                    return True
-    return False
+    return sys.platform == "linux" and f"{path} (deleted)" in proc.open_files(pid)
 
 
 def is_marked(pid: int, word: str, variable: str) -> bool:
     """Whether a process has this word among its arguments or as the value of a variable in its environment."""
     if sys.platform != "linux":
         return is_running(pid, word)
-    found = (_strings(pid, "cmdline"), word.encode()), (_strings(pid, "environ"), f"{variable}={word}".encode())
-    return any(text in strings for strings, text in found)
+    if word.encode() in proc.strings(pid, "cmdline"):
+        return True
+    return f"{variable}={word}".encode() in proc.strings(pid, "environ")
 
 
-def _strings(pid: int, name: str) -> list[bytes]:
-    """Return what a file of a process holds; if its first thread has ended, another one shows it."""
-    text = _read(_PROC / str(pid) / name)
-    for thread in () if text else _other_threads(pid):
-        text = text or _read(thread / name)
-    return text.split(b"\0")
-
-
-def _stat(pid: int) -> list[str]:
-    return _read(_PROC / str(pid) / "stat").decode(errors="replace").rpartition(")")[2].split()
-
-
-def _read(path: Path) -> bytes:
-    """Return what a file of /proc holds; nothing if it is gone, or its process."""
+def _ask(*words: str) -> str:
+    """Return what a program of the system prints. Unreachable if it fails otherwise than by finding nothing."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        return b""
-
-
-def _other_threads(pid: int) -> list[Path]:
-    """Return the threads of a process beside its first, which may end before them: then it looks like a zombie."""
-    try:
-        threads = os.listdir(_PROC / str(pid) / "task")
-    except OSError:
-        return []
-    return [_PROC / str(pid) / "task" / thread for thread in threads if thread != str(pid)]
+        done = run(words)
+    except OSError as error:
+        raise Unreachable(f"this host gives no answer: {words[0]}: {error.strerror}") from None
+    if done.code not in (0, 1) or (done.code and (done.err or done.out)):
+        said = " ".join(done.err.split()) or f"exit code {done.code}"
+        raise Unreachable(f"this host gives no answer: {words[0]}: {said}")
+    return done.out
 
 
 def terminate_group(leader: int) -> None:

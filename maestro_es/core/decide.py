@@ -59,7 +59,7 @@ def note_changes(graph: Graph, seen: Observations) -> list[Draft]:
     study = graph.study
     drafts: list[Draft] = []
     known = study.unseen_boot or study.boot_id
-    if study.host == seen.host and known != seen.boot_id:
+    if study.host == seen.host and seen.boot_id not in ("", known):
         drafts.append((None, e.RebootDetected(host=seen.host, before=known, after=seen.boot_id)))
     drafts.extend(_missed_ticks(graph, seen))
     for adapter, message in seen.unreachable.items():

@@ -16,6 +16,8 @@ from maestro_es.errors import InvalidTransition
 
 def _invocation_started(graph: Graph, _recorded: e.Recorded, event: e.InvocationStarted) -> None:
     study = graph.study
+    if not event.boot_id:
+        return  # its host did not tell, so this proves no reboot
     if study.host == event.host and study.boot_id != event.boot_id:
         study.unseen_boot = study.boot_id
     study.host = event.host

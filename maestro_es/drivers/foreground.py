@@ -45,7 +45,12 @@ _HELD_SECONDS = 1.0
 
 
 def drive(study: OpenStudy, progress: Callable[[OpenStudy], None]) -> StudyStatus:
-    """Tick until the study has ended, as often as it says at least; `progress` is told now and then how it stands."""
+    """Tick until the study has ended, as often as it says at least; `progress` is told now and then how it stands.
+
+    Unreachable if this host does not tell its boot id, without which a tick can conclude nothing.
+    """
+    if study.context.host.trouble:
+        raise Unreachable(study.context.host.trouble)
     with waiting(study.dir, study.context.host.name), _child_signals() as wait:
         driver = _Driver(study, wait)
         try:

@@ -164,14 +164,18 @@ class Look:
         return claim
 
     def _ask(self, in_flight: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, Seen | Silence]:
-        """Ask each adapter once for all its jobs."""
+        """Ask the host for each local step, and the scheduler once for all its jobs."""
         local, scheduler = self._adapters.local, self._adapters.scheduler
         here = [step for step in in_flight if not step.scheduled]
         queued = [step for step in in_flight if step.scheduled]
         answers: dict[str, Seen | Silence] = {}
-        if here:
-            answers.update(local.look(here, found))
-            self._answered.add(local.name)
+        for step in here:
+            try:
+                answers.update(local.look([step], found))
+                self._answered.add(local.name)
+            except Unreachable as error:
+                self.unreachable[local.name] = str(error)
+                answers[step.token] = Silence.UNREACHABLE
         if queued or self._asked:
             try:
                 answers.update(scheduler.look(queued, found, self._listed()))
@@ -235,6 +239,8 @@ class Look:
             )  # fmt: skip
         elif seen is not None:
             sighting = structs.replace(sighting, queue=seen)
+            if not step.scheduled:
+                sighting = _without_forced_end(sighting)
         begins = sighting.queue is JobState.RUNNING and not (known or sighting.has_started)
         if claim is None and not sighting.end and (begins or sighting.queue in _ENDED):
             claim = self._claim(step)
@@ -243,11 +249,20 @@ class Look:
             return sighting
         if claim is None:
             sighting = structs.replace(sighting, claim=self._claim(step))
-        if self._adapters.of(step).remains(_with_job(step, sighting)):
+        return self._see_remains(step, sighting)
+
+    def _see_remains(self, step: StepRecord, sighting: Sighting) -> Sighting:
+        """Look whether anything runs on of an attempt whose job is gone."""
+        queue: Answer = JobState.ORPHANED
+        adapter = self._adapters.of(step)
+        try:
+            if not adapter.remains(_with_job(step, sighting)):
+                return sighting
             self.remains = True
-            queue: Answer = JobState.ORPHANED
-            sighting = structs.replace(sighting, queue=queue)
-        return sighting
+        except Unreachable as error:
+            self.unreachable[adapter.name] = str(error)
+            queue = Silence.UNREACHABLE
+        return _without_forced_end(structs.replace(sighting, queue=queue))
 
     def _patient(self, step: StepRecord, graces: int = 1) -> bool:
         """Whether it is too early, by so many graces of its adapter, to give up an attempt that has left no trace."""
@@ -290,6 +305,14 @@ class Look:
                 pass
             strays.append((report.token, report.file))
         return tuple(strays)
+
+
+def _without_forced_end(sighting: Sighting) -> Sighting:
+    """Leave the report of an end by force for a later tick, if the host does not tell whether anything runs on."""
+    if sighting.queue is not Silence.UNREACHABLE:
+        return sighting
+    forced = (ReportKind.TIMEOUT, ReportKind.STOPPED)
+    return structs.replace(sighting, reports=tuple(each for each in sighting.reports if each.kind not in forced))
 
 
 def _is_unexplained(sighting: Sighting) -> bool:

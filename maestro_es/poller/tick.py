@@ -46,6 +46,8 @@ def tick(
     Unreachable says that a scheduler or the file system did not answer, or did not end a job: nothing was concluded
     about its jobs, but everything else was done. What else a person must know is in the study's `remarks`.
     """
+    if study.context.host.trouble:
+        raise Unreachable(study.context.host.trouble)
     study.dir.check_owner()
     make_state_dir(study.dir)
     study.log.refresh()
@@ -162,7 +164,7 @@ def _end_jobs(study: OpenStudy, look: Look) -> None:
             try:
                 adapter.end(mine)
             except SchedulerError as error:
-                if isinstance(error, Unreachable):
+                if scheduled and isinstance(error, Unreachable):
                     study.silence = study.silence or error
                 look.unreachable[adapter.name] = str(error)
             study.context.after("end")

@@ -64,7 +64,7 @@ class ProjectedGraph:
         self._new_templates: list[StepTemplateAdded] = []
         query = "SELECT applied_seq, reducer_version, study, host, boot_id FROM projection"
         row = self._connection.execute(query).fetchone() or (0, 0, "{}", "", "")
-        self.rebooted = row[3] == self._host and row[4] != self._boot_id
+        self.rebooted = row[3] == self._host and self._boot_id not in ("", row[4])
         self.reducer_version = row[1]
         try:
             self.applied_seq = int(row[0])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from maestro_es.adapters import process
+from maestro_es.adapters import proc, process
 from maestro_es.adapters.base import Queued, Seen
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
@@ -87,7 +87,7 @@ def test_what_is_left_behind_is_ended_though_its_first_thread_has_ended_before(b
     bench.create(Step("a", f"{alone(bench)}\n{first}"))
     bench.tick()
     runner = int(bench.step("a").job_id)
-    wait_for(lambda: any(process._stat(pid)[:1] == ["Z"] for pid in process.session_members(runner)))
+    wait_for(lambda: any(proc.stat(pid)[:1] == ["Z"] for pid in process.session_members(runner)))
     os.kill(runner, signal.SIGKILL)
 
     assert bench.finish() is StudyStatus.FINISHED

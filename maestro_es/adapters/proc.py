@@ -1,0 +1,159 @@
+"""What Linux tells of processes in ``/proc``, and when it tells nothing.
+
+A file that is not there, or whose process is not (ENOENT, ESRCH), says that the process is gone. Any other error is an
+error of the host: it has run out of files or of memory, or it denies access. Such an error proves nothing, so it is
+raised as `Unreachable`. So is a ``/proc`` that is not mounted, or that shows the process ids of another namespace.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from maestro_es.errors import Unreachable
+
+_GONE = (errno.ENOENT, errno.ESRCH)
+_DENIED = (errno.EACCES, errno.EPERM)
+
+#: The inode of the first PID namespace of a host: PROC_PID_INIT_INO in Linux's source.
+_FIRST_NAMESPACE = 0xEFFFFFFC
+
+
+def boot_id() -> str:
+    """Return the id that the kernel made when it booted."""
+    path = "/proc/sys/kernel/random/boot_id"
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError as error:
+        raise _no_answer(path, error) from None
+
+
+def pid_namespace() -> str:
+    """Return what tells our process ids from those of a container of this host, or of the host itself: there empty."""
+    path = "/proc/self/ns/pid"
+    try:
+        inode = os.stat(path).st_ino
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise _no_answer(path, error) from None
+        check()
+        return ""  # a kernel without namespaces
+    return "" if inode == _FIRST_NAMESPACE else str(inode)
+
+
+def check() -> None:
+    """Check that ``/proc`` is there and shows our process ids, so that what it lacks is gone."""
+    try:
+        shown = os.readlink("/proc/self")
+    except OSError as error:
+        raise _no_answer("/proc/self", error) from None
+    if shown != str(os.getpid()):
+        raise Unreachable("/proc shows the processes of another PID namespace; mount one of this namespace there")
+
+
+def pids() -> list[int]:
+    """Return the ids of all processes that are shown to us."""
+    check()
+    try:
+        return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    except OSError as error:
+        raise _no_answer("/proc", error) from None
+
+
+def stat(pid: int) -> list[str]:
+    """Return the fields of a process behind its command's name; see proc(5). Empty if it is gone."""
+    return _read(pid, f"{pid}/stat").decode(errors="replace").rpartition(")")[2].split()
+
+
+def strings(pid: int, name: str) -> list[bytes]:
+    """Return what a file of a process holds; if its first thread has ended, another thread shows it."""
+    text = _read(pid, f"{pid}/{name}")
+    for thread in () if text else other_threads(pid):
+        text = text or _read(pid, f"{pid}/task/{thread}/{name}")
+    return text.split(b"\0")
+
+
+def other_threads(pid: int) -> list[str]:
+    """Return the threads of a process beside its first, which may end before them: then it looks like a zombie."""
+    path = f"/proc/{pid}/task"
+    try:
+        threads = os.listdir(path)
+    except OSError as error:
+        _judge(pid, path, error)
+        return []
+    return [thread for thread in threads if thread != str(pid)]
+
+
+def owner(pid: int) -> int | None:
+    """Return the user whose process it is; None if it is gone. Those that nobody may look into show as root's."""
+    path = f"/proc/{pid}"
+    try:
+        return os.stat(path).st_uid
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise _no_answer(path, error) from None
+        return None
+
+
+def folder(pid: int) -> str:
+    """Return the directory that a process is in; empty if it is gone, or does not let us look."""
+    path = f"/proc/{pid}/cwd"
+    try:
+        return os.readlink(path)
+    except OSError as error:
+        if error.errno not in (*_GONE, *_DENIED):
+            raise _no_answer(path, error) from None
+        return ""
+
+
+def open_files(pid: int) -> list[str]:
+    """Return the paths of the files that a process has open; none if it is gone, or does not let us look."""
+    path = f"/proc/{pid}/fd"
+    found = []
+    try:
+        for entry in os.listdir(path):
+            try:
+                found.append(os.readlink(f"{path}/{entry}"))
+            except FileNotFoundError:
+                continue  # it has closed that file
+    except OSError as error:
+        if error.errno not in (*_GONE, *_DENIED):
+            raise _no_answer(path, error) from None
+    return found
+
+
+def _read(pid: int, name: str) -> bytes:
+    """Return what a file of a process holds; nothing if the process is gone."""
+    path = f"/proc/{name}"
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        _judge(pid, path, error)
+        return b""
+
+
+def _judge(pid: int, path: str, error: OSError) -> None:
+    """Raise Unreachable unless an error says that there is no such process, or that it is another user's.
+
+    With ``hidepid`` the system denies a look at processes of others. That says that a process is not ours only if we
+    may not send it a signal either.
+    """
+    if error.errno in _GONE:
+        check()
+    elif error.errno not in _DENIED or _is_ours(pid):
+        raise _no_answer(path, error) from None
+
+
+def _is_ours(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _no_answer(path: str, error: OSError) -> Unreachable:
+    hint = "; is /proc mounted?" if error.errno == errno.ENOENT else ""
+    return Unreachable(f"this host gives no answer: {path}: {error.strerror}{hint}")
