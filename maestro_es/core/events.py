@@ -42,6 +42,7 @@ class InvocationStarted(Event, frozen=True):
 class StudyCreated(Event, frozen=True):
     """The study exists. `root` is its directory as an absolute path: the one path that is not relative to it.
 
+    `spec` is the text of the study file, and `spec_file` the name of the copy of it in the study directory.
     `scheduler` is what the scheduler said of itself then, by its own names; empty if it said nothing.
     """
 
@@ -51,6 +52,7 @@ class StudyCreated(Event, frozen=True):
     description: str = ""
     spec: str = ""
     spec_digest: str = ""
+    spec_file: str = ""
     adapter: dict[str, Any] = {}
     settings: Settings = Settings()
     environment: dict[str, str] = {}

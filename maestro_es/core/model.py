@@ -235,6 +235,7 @@ class StudyRecord(msgspec.Struct):
     name: str = ""
     description: str = ""
     root: str = ""
+    spec_file: str = ""
     adapter: dict[str, object] = {}
     settings: Settings = Settings()
     environment: dict[str, str] = {}

@@ -40,6 +40,7 @@ def _study_created(graph: Graph, recorded: e.Recorded, event: e.StudyCreated) ->
     study.name = event.name
     study.description = event.description
     study.root = event.root
+    study.spec_file = event.spec_file
     study.adapter = event.adapter
     study.settings = event.settings
     study.environment = event.environment

@@ -18,7 +18,8 @@ from maestro_es.adapters.command import run
 from maestro_es.core.events import Draft, StudyCreated
 from maestro_es.core.model import Settings
 from maestro_es.errors import RequestRefused
-from maestro_es.poller import clock
+from maestro_es.poller import clock, durable
+from maestro_es.poller.copies import BATCH_INFO
 from maestro_es.poller.lock import hold
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.state_dir import close_to_others, make_state_dir
@@ -129,6 +130,7 @@ def _created(
         description=plan.description,
         spec=plan.spec_text,
         spec_digest=hashlib.sha256(plan.spec_text.encode()).hexdigest(),
+        spec_file=plan.spec_path.name,
         adapter=plan.batch,
         settings=settings,
         environment=recorded_environment(os.environ),
@@ -139,14 +141,16 @@ def _created(
 def _lay_out(plan: StudyPlan, study: StudyDir) -> None:
     """Write what Maestro keeps beside the workspaces; no pickles, and nothing of the environment."""
     try:
-        (study.root / plan.spec_path.name).write_bytes(plan.spec_text.encode())
+        durable.write(study.root / plan.spec_path.name, plan.spec_text.encode())
         if plan.pgen_path:
-            shutil.copyfile(plan.pgen_path, study.root / plan.pgen_path.name)
-        (study.root / "batch.info").write_text(batch_info(plan.batch), "utf-8")
+            durable.write(study.root / plan.pgen_path.name, plan.pgen_path.read_bytes())
+        durable.write(study.root / BATCH_INFO, batch_info(plan.batch).encode())
         for name in ("meta", "logs"):
             (study.root / name).mkdir(exist_ok=True)
         for name, text in plan.metadata.items():
-            (study.root / "meta" / name).write_text(text, "utf-8")
+            durable.write(study.root / "meta" / name, text.encode())
+        for folder in (study.root / "meta", study.root, study.root.parent):
+            durable.sync(folder)
     except OSError as error:
         raise RequestRefused(f"{error.filename}: can't be written: {error.strerror}") from error
 
@@ -176,14 +180,5 @@ def write_log(study: StudyDir, fill: Callable[[StudyLog], None], context: Contex
     study.log.with_name(f"{study.log.name}-journal").unlink(missing_ok=True)  # of a log that is gone
     study.last_tick.unlink(missing_ok=True)  # likewise
     scratch.rename(study.log)
-    _sync(study.root)
+    durable.sync(study.root)
     context.after("rename")
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,6 +12,7 @@ import contextlib
 import os
 
 from maestro_es.errors import StudyError
+from maestro_es.poller.durable import is_empty
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store.event_log import Head
 from maestro_es.store.study_log import StudyLog
@@ -42,9 +43,9 @@ def check(study: StudyDir, log: StudyLog) -> None:
 
 
 def has_shown(study: StudyDir, head: Head) -> bool:
-    """Whether ``status.csv`` is there, and shows the log up to its last event."""
+    """Whether ``status.csv`` is there, not emptied by a power cut, and shows the log up to its last event."""
     noted = _noted(study)
-    return noted is not None and noted[0] == head.seq and study.status_csv.exists()
+    return noted is not None and noted[0] == head.seq and not is_empty(study.status_csv)
 
 
 def _noted(study: StudyDir) -> tuple[int, bytes] | None:

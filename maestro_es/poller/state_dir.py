@@ -1,6 +1,7 @@
 """What a study keeps in ``.maestro-es``: the inbox, the runner, and the command with which a runner asks for a tick.
 
-Each tick puts the runner right if it is of another version: a study outlives the installation that created it.
+Each tick puts the runner right if it is of another version: a study outlives the installation that created it. It
+writes the command again if that is missing, or empty as a power cut may leave it; else a person may have changed it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from pathlib import Path
 
 import maestro_es.adapters
 from maestro_es.import_path import own_command
+from maestro_es.poller.durable import is_empty, put
 from maestro_es.poller.study_dir import StudyDir
 
 _RUNNER = Path(maestro_es.adapters.__file__).with_name("runner.sh")
+
+_MODE = 0o755
 
 _NEXT_TICK = """\
 #!/bin/sh
@@ -27,14 +31,13 @@ exec {command} "$study"
 
 def make_state_dir(study: StudyDir) -> None:
     """Make the directory and what belongs in it, where it is not there as it should be. OSError if that fails."""
-    fresh = not study.state.exists()
     study.inbox.mkdir(parents=True, exist_ok=True)
     close_to_others(study.state)
     close_to_others(study.inbox)  # a report is believed
     _put(study.runner, _RUNNER.read_bytes())
-    if fresh:
+    if is_empty(study.next_tick):
         command = shlex.join([*own_command(), "tick", "--queue"])
-        _put(study.next_tick, os.fsencode(_NEXT_TICK.format(command=command)))
+        put(study.next_tick, os.fsencode(_NEXT_TICK.format(command=command)), _MODE)
 
 
 def close_to_others(folder: Path) -> None:
@@ -51,7 +54,4 @@ def _put(path: Path, content: bytes) -> None:
             return
     except FileNotFoundError:
         pass
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_bytes(content)
-    scratch.chmod(0o755)
-    scratch.replace(path)
+    put(path, content, _MODE)

@@ -19,6 +19,7 @@ from maestro_es.core.observations import Observations
 from maestro_es.core.settle import jobs_to_end
 from maestro_es.errors import ConcurrentAppend, SchedulerError, StudyError, Unreachable
 from maestro_es.poller import last_tick
+from maestro_es.poller.copies import mend_copies
 from maestro_es.poller.inbox import remove_reports
 from maestro_es.poller.maestro_requests import take_requests
 from maestro_es.poller.observe import Asked, Look, Moment
@@ -52,6 +53,7 @@ def tick(
     make_state_dir(study.dir)
     study.log.refresh()
     last_tick.check(study.dir, study.log)
+    mend_copies(study)
     study.silence = None
     unreachable = _passes(study, ahead, submit, asked)
     if show and not last_tick.has_shown(study.dir, study.log.head):

@@ -1,13 +1,10 @@
 """The power is cut: what a commit has acknowledged is in the log afterwards.
 
-The file system is an ext4 image on a loop device. What it has written lies in the image at any moment, and nothing
-else: so a copy of the image is what a disk holds after a cut.
+The files that a study is made of are looked at in tests/integration/poller/test_power_cut.py.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,47 +16,19 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.store.verification import verify
-from tests.fakes.faults import leave_out
+from tests.fakes.disk import Disk, new_disk
 from tests.integration.store.logs import create, reopen, same
 from tests.integration.store.test_processes import WRITER
-
-MEGABYTES = 16
-TOOLS = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
 
 #: Commits an event for each line that it is sent, and says the seq once that is done.
 _SAY = "    print(log.head.seq, flush=True)\n"
 OBEDIENT = WRITER.replace(_SAY, f"{_SAY}    sys.stdin.readline()\n")
 
 
-class Disk:
-    """An image and where it is mounted."""
-
-    def __init__(self, image: Path, place: Path) -> None:
-        self.image, self.place = image, place
-        place.mkdir()
-        mounted = subprocess.run(
-            ["mount", "-o", "loop,commit=300", image, place], env=TOOLS, capture_output=True, text=True, check=False
-        )
-        if mounted.returncode:
-            leave_out(f"no power is cut, because no image can be mounted: {mounted.stderr.strip()}")
-
-    def leave(self) -> None:
-        subprocess.run(["umount", self.place], env=TOOLS, check=True)
-
-    def cut(self, number: int) -> Path:
-        """Return the image as a cut leaves it now."""
-        return Path(shutil.copyfile(self.image, self.image.with_suffix(f".{number}")))
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    image = tmp_path / "image"
-    with image.open("wb") as file:
-        file.truncate(MEGABYTES << 20)
-    subprocess.run(["mkfs.ext4", "-q", image], env=TOOLS, check=True)
-    disk = Disk(image, tmp_path / "disk")
-    yield disk
-    disk.leave()
+    with new_disk(tmp_path) as disk:
+        yield disk
 
 
 def after_the_cut(image: Path, acknowledged: int) -> int:
@@ -88,7 +57,7 @@ def start(script: str, path: Path) -> subprocess.Popen[str]:
 def path(disk: Disk) -> Path:
     with create(disk.place / "events.db") as log:
         log.append([(None, e.StudyCreated(study_id="cafe", root="/s"))])
-    subprocess.run(["sync", "--file-system", disk.place], check=True)
+    disk.sync()
     return disk.place / "events.db"
 
 

@@ -55,6 +55,7 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
 FULL: tuple[e.AnyEvent, ...] = (
     e.StudyCreated(
         study_id="cafe", root="/s", name="ünï", description="line\nline", spec="description:\n", spec_digest="ab",
+        spec_file="pi.yaml",
         adapter={"type": "slurm", "nested": {"list": [1, 2.5, None, True]}},
         settings=Settings(submission_throttle=4, use_tmp=True), environment={"PATH": "/bin"},
     ),

@@ -1,0 +1,34 @@
+"""The copies of a study's file and of its batch block that lie in its directory, as Maestro has them there.
+
+Nothing of ours reads them, and a person may change them. So a tick writes only those again that are missing or empty,
+as a power cut leaves them. The log has what stood in them.
+"""
+
+from __future__ import annotations
+
+from maestro_es.core.events import StudyCreated
+from maestro_es.poller.durable import is_empty, put
+from maestro_es.poller.open_study import OpenStudy
+
+BATCH_INFO = "batch.info"
+
+_MODE = 0o644
+
+#: By which event a study has been created at the latest: the first one says who does that.
+_CREATED_BY = 2
+
+
+def mend_copies(study: OpenStudy) -> None:
+    """Write the copies again that are missing or empty. OSError if that fails."""
+    name = study.graph.study.spec_file
+    if not name or name != name.rpartition("/")[2]:
+        return
+    spec, batch = study.dir.root / name, study.dir.root / BATCH_INFO
+    if is_empty(spec):
+        created = (recorded.event for recorded in study.log.events(upto=_CREATED_BY))
+        text = next((event.spec for event in created if isinstance(event, StudyCreated)), "")
+        put(spec, text.encode(), _MODE)
+    if is_empty(batch):
+        from maestro_es.spec.metadata import batch_info  # noqa: PLC0415 - YAML is slow to import, and seldom needed
+
+        put(batch, batch_info(study.graph.study.adapter).encode(), _MODE)

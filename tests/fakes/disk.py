@@ -1,0 +1,56 @@
+"""A disk whose power can be cut: an ext4 image on a loop device.
+
+What the file system has written lies in the image at any moment, and nothing else: so a copy of the image is what a
+disk holds after a cut. With ``commit=300`` nothing is written by itself as long as a test takes, but what is synced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.fakes.faults import leave_out
+
+MEGABYTES = 16
+TOOLS = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+
+
+class Disk:
+    """An image and where it is mounted."""
+
+    def __init__(self, image: Path, place: Path) -> None:
+        self.image, self.place = image, place
+        place.mkdir(exist_ok=True)
+        mounted = subprocess.run(
+            ["mount", "-o", "loop,commit=300", image, place], env=TOOLS, capture_output=True, text=True, check=False
+        )
+        if mounted.returncode:
+            leave_out(f"no power is cut, because no image can be mounted: {mounted.stderr.strip()}")
+
+    def leave(self) -> None:
+        subprocess.run(["umount", self.place], env=TOOLS, check=True)
+
+    def sync(self) -> None:
+        subprocess.run(["sync", "--file-system", self.place], check=True)
+
+    def cut(self, number: int = 0) -> Path:
+        """Return the image as a cut leaves it now."""
+        return Path(shutil.copyfile(self.image, self.image.with_suffix(f".{number}")))
+
+
+@contextlib.contextmanager
+def new_disk(folder: Path) -> Iterator[Disk]:
+    """Have a new disk, mounted in a folder."""
+    image = folder / "image"
+    with image.open("wb") as file:
+        file.truncate(MEGABYTES << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], env=TOOLS, check=True)
+    disk = Disk(image, folder / "disk")
+    try:
+        yield disk
+    finally:
+        disk.leave()
