@@ -21,14 +21,14 @@ import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from maestro_es.adapters.process import this_host
 from maestro_es.adapters.registry import make_adapter
-from maestro_es.core import building, repair, requests
+from maestro_es.core import arguments, building, repair, requests
 from maestro_es.core import events as e
 from maestro_es.core.events import Draft
 from maestro_es.core.evidence import judge
@@ -45,9 +45,13 @@ from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.status_csv import maestro_text
 from maestro_es.poller.tick import tick
 from maestro_es.poller.workspace import prepare, remove_temporary_folder
+from maestro_es.spec.paths import TAKEN, objection
 from maestro_es.store.projection import ProjectedGraph
 
 _logger = logging.getLogger(__name__)
+
+#: The limits that `retry` takes, by the names of the options that `update` has for them.
+_OPTIONS = {"restart_limit": "rlimit", "hardware_limit": "hardware-limit"}
 
 #: Maestro's name for the root of a graph: every step that waits for nothing hangs on it.
 SOURCE = "_source"
@@ -91,18 +95,15 @@ class ExecutionGraph:
         path: str | os.PathLike[str] | None = None,
         context: Context | None = None,
     ) -> None:
-        if submission_attempts < 1:
-            raise ValueError(f"submission_attempts must be at least 1, not {submission_attempts}")
-        if submission_throttle < 0:
-            raise ValueError(f"submission_throttle must not be negative, but is {submission_throttle}")
         settings = Settings(
-            submission_attempts=submission_attempts,
-            submission_throttle=submission_throttle,
-            use_tmp=use_tmp,
-            dry_run=dry_run,
+            submission_attempts=arguments.count("submission_attempts", submission_attempts, least=1),
+            submission_throttle=arguments.count("submission_throttle", submission_throttle),
+            use_tmp=arguments.flag("use_tmp", use_tmp),
+            dry_run=arguments.flag("dry_run", dry_run),
         )
+        given = None if path is None else arguments.path("path", path)
         context = context or Context()
-        study = make_directory(Path(path if path is not None else tempfile.mkdtemp(prefix="maestro-es-")))
+        study = make_directory(Path(tempfile.mkdtemp(prefix="maestro-es-") if given is None else given))
         created = e.StudyCreated(
             study_id=new_study_id(),
             root=str(study.root),
@@ -122,7 +123,7 @@ class ExecutionGraph:
     def open(cls, path: str | os.PathLike[str], context: Context | None = None) -> ExecutionGraph:
         """Open the study in the directory `path`. NotAStudy if there is none."""
         graph = cls.__new__(cls)
-        graph._study = OpenStudy(Path(path), context)  # noqa: SLF001 - one of our own
+        graph._study = OpenStudy(Path(arguments.path("path", path)), context)  # noqa: SLF001 - one of our own
         return graph
 
     def close(self) -> None:
@@ -161,31 +162,47 @@ class ExecutionGraph:
 
         `restart_limit` counts restarts after a timeout (0: no limit); `params` are shown in the status table.
         """
-        run = {key: value for key, value in step.run.items() if value not in ("", None)}
-        if not run.get("cmd"):
-            raise ValueError(f"step {name!r} has no cmd")
-        given = tuple(Param(key, str(value), f"{key}.{value}", key) for key, value in (params or {}).items())
-        place = os.path.relpath(self._study.dir.path(os.fspath(workspace)), self._study.dir.root)
-        template = e.StepTemplateAdded(name=name, description=step.description or name, run=run)
-        self._request(lambda graph: building.add_step(graph, template, place, restart_limit, given))
+        name = arguments.name("name", name)
+        if not (hasattr(step, "run") and hasattr(step, "description")):
+            raise TypeError(f"step must be a StudyStep, not {type(step).__name__}")
+        run = building.run_of(name, step.run)
+        description = arguments.text("step.description", step.description) or name
+        pairs = arguments.mapping("params", params)
+        given = tuple(Param(key, str(value), f"{key}.{value}", key) for key, value in pairs.items())
+        place = self._place(name, arguments.path("workspace", workspace))
+        limit = arguments.count("restart_limit", restart_limit)
+        template = e.StepTemplateAdded(name=name, description=description, run=run)
+        self._request(lambda graph: building.add_step(graph, template, place, limit, given))
+
+    def _place(self, step: str, workspace: str) -> str:
+        """Return the path of a workspace, relative to the study's. RequestRefused if no step can have it."""
+        place = os.path.relpath(self._study.dir.path(workspace), self._study.dir.root)
+        inside = not place.startswith("../")
+        wrong = objection(place if inside else place.lstrip("./"), step, TAKEN if inside else ())
+        if wrong:
+            raise RequestRefused(f"step {step!r} can't have the workspace {workspace!r}: {wrong}; choose another")
+        return place
 
     def add_connection(self, parent: str, step: str) -> None:
         """Let `step` wait for `parent`. KeyError if there is no such step, ValueError if it would wait for itself."""
-        if parent != SOURCE:
-            self._request(lambda graph: building.connect(graph, parent, step))
+        first, second = arguments.name("parent", parent), arguments.name("step", step)
+        if first != SOURCE:
+            self._request(lambda graph: building.connect(graph, first, second))
 
     def set_adapter(self, adapter: dict[str, Any]) -> None:
         """Choose the scheduler: a batch block as study files have it. TypeError if it is none or its type unknown."""
-        if not isinstance(adapter, dict):
-            raise TypeError(f"adapter must be a dictionary, not {type(adapter).__name__}")
-        make_adapter(adapter, this_host())
-        self._set("adapter", adapter)
+        if adapter is None:
+            raise TypeError("adapter must be a dictionary, not None")
+        batch = arguments.mapping("adapter", adapter)
+        make_adapter(batch, this_host())
+        self._set("adapter", batch)
         vars(self._study).pop("adapters", None)
 
     def add_description(self, name: str, description: str, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 - Maestro's
         """Name and describe the study; other keys are taken and ignored, as Maestro does."""
-        self._set("name", name)
-        self._set("description", description)
+        values = {"name": arguments.name("name", name), "description": arguments.text("description", description)}
+        for what, value in values.items():
+            self._set(what, value)
 
     def _set(self, what: str, value: object) -> None:
         def change(graph: ProjectedGraph) -> list[Draft]:
@@ -277,7 +294,8 @@ class ExecutionGraph:
         Unreachable if a scheduler did not answer: the cancel is recorded all the same.
         """
         self._commits_alone()
-        self._request(lambda graph: requests.cancel(graph, (), reason))
+        why = arguments.text("reason", reason)
+        self._request(lambda graph: requests.cancel(graph, (), why))
         self.execute_ready_steps()
         return CancelCode.OK
 
@@ -297,13 +315,17 @@ class ExecutionGraph:
         it; with `descendants`, all that waits for it. The limits are those of the whole study. A study that has ended
         goes on. RequestRefused says what stands against it, and nothing was changed.
         """
-        given = {"rlimit": restart_limit, "hardware-limit": hardware_limit}
-        limits = {name: value for name, value in given.items() if value is not None}
+        patterns, why = _patterns(steps), arguments.text("reason", reason)
+        only, all_after = arguments.flag("failed", failed), arguments.flag("descendants", descendants)
+        given = {"restart_limit": restart_limit, "hardware_limit": hardware_limit}
+        limits = {
+            _OPTIONS[argument]: arguments.count(argument, value)
+            for argument, value in given.items()
+            if value is not None
+        }
         return self._ask(
             e.StepReset,
-            lambda graph: repair.retry(
-                graph, steps, failed=failed, descendants=descendants, limits=limits, reason=reason
-            ),
+            lambda graph: repair.retry(graph, patterns, failed=only, descendants=all_after, limits=limits, reason=why),
         )
 
     def skip(self, *steps: str, reason: str = "") -> list[str]:
@@ -312,19 +334,23 @@ class ExecutionGraph:
         What waits for them may run; what ended because of them waits again. RequestRefused for steps in flight.
         """
         actor = self._study.log.identity.actor
-        return self._ask(e.StepSkipped, lambda graph: repair.skip(graph, steps, actor, reason))
+        patterns, why = _patterns(steps), arguments.text("reason", reason)
+        return self._ask(e.StepSkipped, lambda graph: repair.skip(graph, patterns, actor, why))
 
     def hold(self, *steps: str, reason: str = "") -> list[str]:
         """Don't submit steps until they are released; jobs in flight go on. Returns their names."""
-        return self._ask(e.StepHeld, lambda graph: requests.hold(graph, steps, reason))
+        patterns, why = _patterns(steps), arguments.text("reason", reason)
+        return self._ask(e.StepHeld, lambda graph: requests.hold(graph, patterns, why))
 
     def release(self, *steps: str, reason: str = "") -> list[str]:
         """Let held steps be submitted again; returns their names."""
-        return self._ask(e.StepReleased, lambda graph: requests.release(graph, steps, reason))
+        patterns, why = _patterns(steps), arguments.text("reason", reason)
+        return self._ask(e.StepReleased, lambda graph: requests.release(graph, patterns, why))
 
     def reopen(self, reason: str = "") -> list[str]:
         """Let a cancelled study go on; returns the names of the steps that were cancelled and run after all."""
-        return self._ask(e.StepReset, lambda graph: repair.reopen(graph, reason))
+        why = arguments.text("reason", reason)
+        return self._ask(e.StepReset, lambda graph: repair.reopen(graph, why))
 
     def _ask(self, kind: type[e.Event], rule: Callable[[ProjectedGraph], list[Draft]]) -> list[str]:
         """Make a request and return the names of the steps that it has made an event of that kind for."""
@@ -344,8 +370,9 @@ class ExecutionGraph:
 
     def write_status(self, path: str | os.PathLike[str]) -> None:
         """Write ``status.csv`` into a directory."""
+        folder = Path(arguments.path("path", path))
         text = maestro_text(self._fresh().steps(), self._study.context.now())
-        (Path(path) / "status.csv").write_text(text, encoding="utf-8")
+        (folder / "status.csv").write_text(text, encoding="utf-8")
 
     # -- the past ---------------------------------------------------------------------------------------------------
 
@@ -358,12 +385,20 @@ class ExecutionGraph:
         """Return the graph as it was after event `seq`, or at a `time` in microseconds UTC."""
         if (seq is None) is (time is None):
             raise ValueError("give either seq or time")
-        return self._study.log.replay(upto=self._study.log.seq_at(time) if time is not None else seq)
+        if seq is not None:
+            return self._study.log.replay(upto=arguments.count("seq", seq))
+        return self._study.log.replay(upto=self._study.log.seq_at(arguments.count("time", time)))
 
     def history(self, step: str | None = None, after: int = 0) -> list[e.Recorded]:
         """Return the events with a seq greater than `after`, all or those of one step."""
+        first = arguments.count("after", after)
+        name = None if step is None else arguments.name("step", step)
         graph = self._fresh()
-        if step is None:
-            return list(self._study.log.events(after))
-        events = self._study.log.events_of(graph.number_of(step) or 0)
-        return [recorded for recorded in events if recorded.seq > after]
+        if name is None:
+            return list(self._study.log.events(first))
+        events = self._study.log.events_of(graph.number_of(name) or 0)
+        return [recorded for recorded in events if recorded.seq > first]
+
+
+def _patterns(steps: Sequence[object]) -> list[str]:
+    return [arguments.name("steps", step) for step in steps]

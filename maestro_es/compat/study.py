@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from maestro_es.core import arguments
 from maestro_es.core.model import Settings
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph import ExecutionGraph, Step
@@ -54,14 +55,20 @@ class Study:
         steps: Iterable[Step] | None = None,
         out_path: str | os.PathLike[str] = "./",
     ) -> None:
-        self.name = name
-        self.description = description
+        self.name = arguments.name("name", name)
+        self.description = (
+            description if isinstance(description, Mapping) else arguments.text("description", description)
+        )
         self.environment = studyenv if studyenv is not None else StudyEnvironment()
+        if not isinstance(self.environment, StudyEnvironment):
+            raise TypeError(f"studyenv must be a StudyEnvironment, not {type(studyenv).__name__}")
         self.parameters = parameters if parameters is not None else ParameterGenerator()
         self.is_configured = False
-        self._out_path = os.fspath(out_path)
-        self._steps: list[Step] = list(steps or ())
+        self._out_path = arguments.path("out_path", out_path)
+        self._steps: list[Step] = []
         self._settings = Settings()
+        for step in steps or ():
+            self.add_step(step)
 
     @property
     def output_path(self) -> str:
@@ -70,6 +77,8 @@ class Study:
 
     def add_step(self, step: Step) -> None:
         """Add a step. Its dependencies may be added later."""
+        if not all(hasattr(step, name) for name in ("name", "description", "run")):
+            raise TypeError(f"step must be a StudyStep, not {type(step).__name__}")
         self._steps.append(step)
 
     def setup_workspace(self) -> None:
@@ -85,14 +94,14 @@ class Study:
         hash_ws: bool = False,  # noqa: FBT001, FBT002 - likewise
         dry_run: bool = False,  # noqa: FBT001, FBT002 - likewise
     ) -> None:
-        """Choose what the flags of ``maestro-es run`` choose."""
+        """Choose what the flags of ``maestro-es run`` choose. A flag may be None, which is False."""
         self._settings = Settings(
-            submission_attempts=submission_attempts,
-            restart_limit=restart_limit,
-            submission_throttle=throttle,
-            use_tmp=use_tmp,
-            hash_workspaces=hash_ws,
-            dry_run=dry_run,
+            submission_attempts=arguments.count("submission_attempts", submission_attempts, least=1),
+            restart_limit=arguments.count("restart_limit", restart_limit),
+            submission_throttle=arguments.count("throttle", throttle),
+            use_tmp=arguments.flag("use_tmp", use_tmp),
+            hash_workspaces=arguments.flag("hash_ws", hash_ws),
+            dry_run=arguments.flag("dry_run", dry_run),
         )
         self.is_configured = True
 
@@ -123,12 +132,9 @@ class Study:
         """Return the study as a file has it; without its parameters if a file can't hold them."""
         about = self.description if isinstance(self.description, Mapping) else {"description": self.description}
         found: dict[str, Any] = {
-            "description": {**about, "name": self.name},
+            "description": {**arguments.mapping("description", about), "name": self.name},
             "env": self._environment(),
-            "study": [
-                {"name": step.name, "description": step.description or step.name, "run": _given(step.run)}
-                for step in self._steps
-            ],
+            "study": [_declaration(step) for step in self._steps],
             "global.parameters": _declared(self.parameters),
         }
         return {key: value for key, value in found.items() if value}
@@ -160,5 +166,12 @@ def _declared(made: ParameterGenerator) -> dict[str, Any]:
     return {key: {"values": list(given), "label": made.labels[key]} for key, given in made.parameters.items()}
 
 
-def _given(run: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in run.items() if value not in ("", None, [])}
+def _declaration(step: Step) -> dict[str, Any]:
+    """Return a step as a study file has it, without the keys that it leaves empty."""
+    name = arguments.name("step.name", step.name)
+    run = arguments.mapping(f"run of step {name!r}", step.run)
+    return {
+        "name": name,
+        "description": arguments.text(f"description of step {name!r}", step.description) or name,
+        "run": {key: value for key, value in run.items() if value not in ("", None, [])},
+    }

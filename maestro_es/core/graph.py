@@ -28,6 +28,9 @@ class Graph(Protocol):
     def number_of(self, name: str) -> int | None:
         """Return the number of the step with that name."""
 
+    def in_workspace(self, workspace: str) -> int | None:
+        """Return the number of the step with that workspace. The first call looks at all steps."""
+
     def instances(self, template: str) -> list[int]:
         """Return the steps of a template, by number."""
 
@@ -121,6 +124,7 @@ class MemoryGraph:
         self.study = StudyRecord()
         self._records: list[StepRecord] = []
         self._numbers: dict[str, int] = {}
+        self._workspaces: dict[str, int] = {}
         self._children: defaultdict[int, list[int]] = defaultdict(list)
         self._parents: defaultdict[int, list[int]] = defaultdict(list)
         self._templates: dict[str, StepTemplateAdded] = {}
@@ -131,6 +135,7 @@ class MemoryGraph:
     def add(self, record: StepRecord) -> None:
         self._records.append(record)
         self._numbers[record.name] = record.number
+        self._workspaces.setdefault(record.workspace, record.number)
 
     def step(self, number: int) -> StepRecord:
         if not 1 <= number <= len(self._records):
@@ -139,6 +144,9 @@ class MemoryGraph:
 
     def number_of(self, name: str) -> int | None:
         return self._numbers.get(name)
+
+    def in_workspace(self, workspace: str) -> int | None:
+        return self._workspaces.get(workspace)
 
     def instances(self, template: str) -> list[int]:
         return [record.number for record in self._records if record.template == template]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from maestro_es.core import events as e
+from maestro_es.core.arguments import LARGEST
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph, has_template
 from maestro_es.core.model import Phase, StepRecord, StudyStatus
@@ -127,6 +128,8 @@ def update(graph: Graph, values: dict[str, int], reason: str = "") -> list[Draft
     for option, value in values.items():
         if value < 0:
             raise RequestRefused(f"--{option} takes a number that is not negative, not {value}")
+        if value > LARGEST:
+            raise RequestRefused(f"--{option} takes a number of at most {LARGEST}")
         what = UPDATABLE[option]
         before = getattr(graph.study.settings, what)
         if value != before:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
+from maestro_es.core import arguments
 from maestro_es.core.model import Param
 from maestro_es.spec.checks import section
 from maestro_es.spec.document import Document
@@ -63,13 +64,17 @@ class ParameterGenerator:
         self, key: str, values: Sequence[Any], label: str | Sequence[Any] | None = None, name: str | None = None
     ) -> None:
         """Add a parameter, or replace the one of that key. All must have as many values as the first."""
+        key = arguments.name("key", key)
+        given: object = values
+        if isinstance(given, (str, Mapping)) or not isinstance(given, Sized) or not isinstance(given, Iterable):
+            raise TypeError(f"values of parameter {key!r} must be a list, not {type(values).__name__}")
         if self.length and len(values) != self.length:
             message = f"parameter '{key}' has {len(values)} values, and those before it have {self.length}"
             raise ValueError(message)
         self.parameters[key] = values
         self.length = len(values)
-        self.labels[key] = label or f"{key}.{self.label_token}"
-        self.names[key] = name or key
+        self.labels[key] = _label(key, label) or f"{key}.{self.label_token}"
+        self.names[key] = arguments.text(f"name of parameter {key!r}", name) or key
 
     def __bool__(self) -> bool:
         """Whether there are parameters, as in Maestro."""
@@ -88,6 +93,13 @@ class ParameterGenerator:
                 text = label.replace(self.label_token, str(values[index])) if isinstance(label, str) else label[index]
                 combination.add(key, self.names[key], values[index], text)
             yield combination
+
+
+def _label(key: str, label: object) -> str | list[str]:
+    """Return a label, or the labels of all values."""
+    if isinstance(label, (list, tuple)):
+        return [arguments.text(f"label of parameter {key!r}", part) for part in label]
+    return arguments.text(f"label of parameter {key!r}", label)
 
 
 @dataclass(frozen=True)

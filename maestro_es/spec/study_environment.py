@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from maestro_es.core import arguments
 from maestro_es.core.model import Scalar
 from maestro_es.spec.document import Document
 from maestro_es.spec.environment import read_environment
@@ -18,6 +19,8 @@ class Variable:
     def __init__(self, name: str, value: Scalar, token: str = "$") -> None:  # noqa: S107 - no password
         if not name or value is None:
             raise ValueError(f"a variable needs a name and a value, not {name!r} and {value!r}")
+        name = arguments.name("name", name)
+        value = arguments.scalar("value", value)
         if token != "$":  # noqa: S105 - likewise
             raise ValueError(f"variables begin with '$' in maestro-es, not with {token!r}")
         self.name = name
@@ -37,6 +40,7 @@ class PathDependency(Variable):
     """A file or directory that must exist; a relative path begins at the current directory."""
 
     def __init__(self, name: str, value: str, token: str = "$") -> None:  # noqa: S107 - no password
+        value = arguments.path("value", value)
         super().__init__(name, value if value.startswith("$") else os.path.abspath(value), token)  # noqa: PTH100 - links stay
 
 
@@ -46,17 +50,19 @@ class GitDependency(Variable):
     def __init__(self, name: str, value: str, path: str, token: str = "$", **at: str) -> None:  # noqa: S107 - likewise
         if len(at) > 1 or at.keys() - {"hash", "tag", "branch"}:
             raise ValueError(f"a repository takes one of hash, tag and branch, not {', '.join(at)}")
+        path = arguments.path("path", path)
         super().__init__(name, f"{path}/{name}", token)
-        self.url = value
+        self.url = arguments.path("value", value)
         self.path = path
-        self.hash, self.tag, self.branch = (at.get(key, "") for key in ("hash", "tag", "branch"))
+        named = {key: arguments.name(key, wanted) for key, wanted in at.items()}
+        self.hash, self.tag, self.branch = (named.get(key, "") for key in ("hash", "tag", "branch"))
 
 
 class Script:
     """A shell line that comes before the commands of every step."""
 
     def __init__(self, source: str) -> None:
-        self.source = source
+        self.source = arguments.name("source", source)
 
 
 class StudyEnvironment:

@@ -56,6 +56,7 @@ class ProjectedGraph:
         """Drop all that is in memory and not flushed, and look at the tables anew."""
         self._records: dict[int, StepRecord] = {}
         self._new: dict[str, StepRecord] = {}
+        self._workspaces: dict[str, int] | None = None
         self._changed: set[int] = set()
         self._edges: list[tuple[int, int]] = []
         self._funnel_rows: list[tuple[str, int]] = []
@@ -145,6 +146,8 @@ class ProjectedGraph:
     def add(self, record: StepRecord) -> None:
         self._new[record.name] = record
         self._records[record.number] = record
+        if self._workspaces is not None:
+            self._workspaces.setdefault(record.workspace, record.number)
 
     def step(self, number: int) -> StepRecord:
         record = self._records.get(number)
@@ -161,6 +164,12 @@ class ProjectedGraph:
             return self._new[name].number
         rows = self._rows("SELECT number FROM step WHERE name = ?", name)
         return rows[0][0] if rows else None
+
+    def in_workspace(self, workspace: str) -> int | None:
+        if self._workspaces is None:
+            self._write()
+            self._workspaces = dict(self._rows("SELECT workspace, number FROM step ORDER BY number DESC"))
+        return self._workspaces.get(workspace)
 
     def instances(self, template: str) -> list[int]:
         self._write()

@@ -9,8 +9,9 @@ import time
 import pytest
 
 from maestro_es import ExecutionGraph, State, StudyStatus, StudyStep
+from maestro_es.adapters.process import this_host
 from maestro_es.core import events as e
-from maestro_es.core.model import CancelCode, JobStatusCode, StepRecord, SubmissionKind
+from maestro_es.core.model import CancelCode, JobStatusCode, Param, StepRecord, SubmissionKind
 from maestro_es.errors import NotAStudy, RequestRefused
 from maestro_es.poller.open_study import Context, OpenStudy
 from tests.fakes.processes import DEADLINE
@@ -280,3 +281,54 @@ def test_a_cancelled_graph_is_reopened_and_its_steps_are_skipped(diamond):
     assert _run(diamond) is StudyStatus.FINISHED
     assert (diamond.path / "order").read_text().split() == ["right", "bottom"]
     assert diamond.steps["left"].message.endswith(": not needed")
+
+
+def _refused(graph: ExecutionGraph, error: type[Exception], words: str, **named: object) -> None:
+    before = graph.history()
+    arguments: dict[str, object] = {
+        "name": "b", "step": StudyStep("b", "d", {"cmd": "true"}), "workspace": "b", "restart_limit": 0, **named
+    }  # fmt: skip
+    with pytest.raises(error, match=words):
+        graph.add_step(**arguments)  # type: ignore[arg-type]  # which is refused
+    assert graph.history() == before
+
+
+def test_arguments_that_no_event_can_hold_are_refused_by_name(graph):
+    _add(graph, "a")
+    for wrong in (True, 1.5, "3"):
+        _refused(graph, TypeError, "restart_limit must be a whole number", restart_limit=wrong)
+    _refused(graph, ValueError, "restart_limit must not be negative", restart_limit=-1)
+    _refused(graph, TypeError, "a key of params must be a text", params={None: 1})
+    _refused(graph, TypeError, r"step.run\['cmd'\] must be a text", step=StudyStep("b", "d", {"cmd": ["true"]}))
+    _refused(graph, ValueError, "name must not hold a NUL character", name="b\0")
+    _refused(graph, TypeError, "step must be a StudyStep", step="true")
+    with pytest.raises(TypeError, match="reason must be a text"):
+        graph.hold("a", reason=["why"])
+    with pytest.raises(TypeError, match="restart_limit must be a whole number"):
+        graph.retry("a", restart_limit="3")
+    with pytest.raises(TypeError, match="use_tmp must be True or False"):
+        ExecutionGraph(use_tmp="yes")  # type: ignore[arg-type]  # which is refused
+
+
+def test_workspaces_that_the_command_line_refuses_are_refused(graph):
+    _add(graph, "a")
+    _refused(graph, RequestRefused, "'a' and 'b' would run in the same workspace 'a'", workspace="x/../a")
+    _refused(graph, RequestRefused, "'events.db' is taken", workspace="events.db")
+    _refused(graph, RequestRefused, "can't have the workspace '.'", workspace=".")
+    _refused(graph, RequestRefused, "255 is the most", workspace="w" * 300)
+    with ExecutionGraph.open(graph.path) as other:
+        _add(other, "b")
+    _refused(graph, RequestRefused, "'b' and 'c' would run in the same workspace", name="c")
+
+
+def test_what_maestro_takes_is_converted(tmp_path):
+    with ExecutionGraph.create(tmp_path / "study", use_tmp=None, dry_run=None) as graph:
+        graph.add_step(5, StudyStep("a", 7, {"cmd": "true", "nodes": (1, 2)}), "a", 0, {5: 1})  # type: ignore[arg-type, dict-item]
+        graph.hold(5, reason=None)  # type: ignore[arg-type]
+        graph.add_description(1, None)  # type: ignore[arg-type]
+    with ExecutionGraph.open(tmp_path / "study", Context(host=this_host()._replace(boot_id="the next"))) as graph:
+        step = graph.steps["5"]
+        assert step.params == (Param("5", "1", "5.1", "5"),)
+        assert step.held
+        assert (graph.name, graph.description) == ("1", "")
+        assert graph._study.graph.template("5").description == "7"

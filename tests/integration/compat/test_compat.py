@@ -26,6 +26,7 @@ from maestro_es.compat import (
     YAMLSpecification,
 )
 from maestro_es.errors import RequestRefused, SpecError
+from maestro_es.poller.open_study import Context
 
 
 @pytest.fixture(autouse=True)
@@ -278,3 +279,17 @@ def test_a_script_is_a_line_before_the_commands_of_each_step():
         graph.execute_ready_steps()
 
     assert "export WORD=hello\necho $WORD" in Path("out/a/a.sh").read_text()
+
+
+def test_flags_that_are_none_are_off_and_wrong_settings_are_refused_by_name():
+    """As Merlin calls it."""
+    made = study(step("a", "true"))
+    made.configure_study(throttle=0, submission_attempts=1, restart_limit=0, use_tmp=None, hash_ws=None)  # type: ignore[arg-type]
+    path, graph = made.stage()
+    graph.close()
+    with ExecutionGraph.open(path, Context(host=process.this_host()._replace(boot_id="the next"))) as again:
+        assert list(again.steps) == ["a"]
+    with pytest.raises(TypeError, match="throttle must be a whole number, not '3'"):
+        made.configure_study(throttle="3")  # type: ignore[arg-type]  # which is refused
+    with pytest.raises(ValueError, match="restart_limit must not be negative"):
+        made.configure_study(restart_limit=-1)

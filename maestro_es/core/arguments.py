@@ -1,0 +1,129 @@
+"""Arguments of a program: each is converted to what an event can hold, or refused by its name.
+
+Maestro checks few of its arguments, and programs rely on that: None for a flag, a number for a name. Such values are
+converted. A value that a study file can't hold either gets a TypeError or a ValueError that names the argument.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+from maestro_es.core.model import Scalar
+
+#: The largest number that a log can hold: SQLite has 64 bits for it.
+LARGEST = 2**63 - 1
+
+#: How deep lists and mappings may be nested. Study files need four levels; a reader must not run out of stack.
+_DEEPEST = 50
+
+
+def text(argument: str, value: object) -> str:
+    """Return a text: None is the empty one, and a number is written out."""
+    return "" if value is None else _text(argument, value)
+
+
+def name(argument: str, value: object) -> str:
+    """Return a text that is not empty."""
+    if value is None:
+        raise TypeError(f"{argument} must be a text, not None")
+    found = _text(argument, value)
+    if not found:
+        raise ValueError(f"{argument} must not be empty")
+    return found
+
+
+def _text(argument: str, value: object) -> str:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be a text, not {_kind(value)}")
+    if "\0" in value:
+        raise ValueError(f"{argument} must not hold a NUL character, but is {value!r}")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f"{argument} must be text in UTF-8, but is {value!a}")
+    return str.__str__(value)
+
+
+def path(argument: str, value: object) -> str:
+    """Return a path as a text."""
+    found = value if isinstance(value, str) else getattr(value, "__fspath__", _not_a_path)()
+    if not isinstance(found, str):
+        raise TypeError(f"{argument} must be a path, not {_kind(value)}")
+    return name(argument, found)
+
+
+def _not_a_path() -> None:
+    """Stand for the method that only paths have."""
+
+
+def flag(argument: str, value: object) -> bool:
+    """Return a flag: None is False, 0 and 1 are what they are for Python."""
+    if value is None:
+        return False
+    if isinstance(value, (bool, int)) and value in (0, 1):
+        return bool(value)
+    raise TypeError(f"{argument} must be True or False, not {_shown(value)}")
+
+
+def count(argument: str, value: object, least: int = 0) -> int:
+    """Return a whole number of at least so much."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{argument} must be a whole number, not {_shown(value)}")
+    number = operator.index(value)
+    if number < least:
+        must = f"must be at least {least}, not" if least else "must not be negative, but is"
+        raise ValueError(f"{argument} {must} {number}")
+    if number > LARGEST:
+        raise ValueError(f"{argument} must not be greater than {LARGEST}")
+    return number
+
+
+def mapping(argument: str, value: object) -> dict[str, Any]:
+    """Return a mapping, all the way down, of texts to what a study file can hold. None is the empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{argument} must be a dictionary, not {_kind(value)}")
+    return {name(f"a key of {argument}", key): plain(f"{argument}[{key!r}]", item) for key, item in value.items()}
+
+
+def scalar(argument: str, value: object) -> Scalar:
+    """Return a text, number or flag."""
+    found: Scalar = plain(argument, value)
+    if isinstance(found, (list, dict)):
+        raise TypeError(f"{argument} must be a text, a number or a flag, not {_kind(value)}")
+    return found
+
+
+def plain(argument: str, value: object, depth: int = 0) -> Any:  # noqa: ANN401 - whatever a study file can hold
+    """Return a value of a study file: a text, number, flag or None, or a list or mapping of such."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _text(argument, value)
+    if isinstance(value, (int, float)):
+        return _number(argument, value)
+    if depth >= _DEEPEST:
+        raise ValueError(f"{argument} must not be nested deeper than {_DEEPEST} levels")
+    if isinstance(value, (list, tuple)):
+        return [plain(argument, item, depth + 1) for item in value]
+    if isinstance(value, Mapping):
+        return {name(f"a key of {argument}", key): plain(argument, item, depth + 1) for key, item in value.items()}
+    raise TypeError(f"{argument} can't be {_kind(value)}; give it a text, a number, a flag, a list or a dictionary")
+
+
+def _number(argument: str, value: float) -> float:
+    if not math.isfinite(value) or abs(value) > LARGEST:
+        raise ValueError(f"{argument} must be a finite number of at most 64 bits, not {value}")
+    return operator.index(value) if isinstance(value, int) else float(value)
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__name__
+
+
+def _shown(value: object) -> str:
+    return repr(value) if isinstance(value, (bool, int, float, str, type(None))) else type(value).__name__
