@@ -61,5 +61,5 @@ def _outcome(study: OpenStudy, drafts: Sequence[Draft]) -> Iterator[str]:
 
 def _ticks(study: OpenStudy) -> str:
     if study.graph.study.study_id in registry.registered():
-        return how_ticks_come()
+        return how_ticks_come(study.context)
     return "It is not among those that 'maestro-es tick --all' ticks; name it to 'maestro-es tick'"

@@ -32,7 +32,11 @@ def install() -> None:
     context = Context()
     host = context.host.name
     changed = crontab.install(host, context.now())
-    click.echo(f"cron on {host} ticks your studies each minute" + ("" if changed else "; it did so before"))
+    if crontab.is_read(host, context.now()):
+        click.echo(f"cron on {host} ticks your studies each minute" + ("" if changed else "; it did so before"))
+    else:
+        click.echo(f"The line is in your crontab on {host}" + ("" if changed else "; it was there before"))
+        click.echo(f"maestro-es: {crontab.not_read(host)}", err=True)
 
 
 @command.command(epilog="Example: maestro-es cron show")
@@ -50,14 +54,15 @@ def show() -> None:
 def check() -> None:
     """Say whether your studies are ticked.
 
-    That is whether the line is installed here, when cron ticked last, when a running study was, by cron or a person,
-    and how many ticks were missed since. A tick is missed when a minute passes without one.
+    That is whether the line is installed here and a cron daemon runs, when cron ticked last, when a running study was
+    ticked, by cron or a person, and how many ticks were missed since. A tick is missed when a minute passes without
+    one.
 
     Exit code 0 if cron ticks your studies from this host, or from another one where you installed the line, and no
     tick was missed; else 1.
     """
     context = Context()
-    placed = _report_place(context.host.name)
+    placed = _report_place(context)
     runs, cron = _report_cron(context)
     ticked, last = _report_ticks(context)
     missed = max(crontab.missed_ticks(at, context.now()) for at in (cron, last, context.now()) if at is not None)
@@ -77,12 +82,16 @@ def remove() -> None:
     click.echo(f"Removed from your crontab on {host}" if changed else f"Not in your crontab on {host}")
 
 
-def _report_place(host: str) -> bool:
+def _report_place(context: Context) -> bool:
     """Say where the line is installed, and return whether that will do."""
+    host = context.host.name
     here, line = crontab.look()
     if here is Here.INSTALLED:
         click.echo(f"Installed:  on this host, {host}")
-        return True
+        if crontab.is_read(host, context.now()):
+            return True
+        click.echo(f"Daemon:     {crontab.not_read(host)}")
+        return False
     elsewhere = crontab.other_hosts(host)
     if here is Here.OTHER:
         click.echo(f"Installed:  another line on this host, {host}: {line or '(none)'}")

@@ -55,7 +55,7 @@ def command(
     click.echo(f"Study taken over in {root}")
     with OpenStudy(root, context) as opened:
         if opened.status is StudyStatus.RUNNING:
-            click.echo(how_ticks_come())
+            click.echo(how_ticks_come(context))
 
 
 def _rows(study: Import) -> list[list[str]]:

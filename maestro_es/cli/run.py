@@ -147,7 +147,7 @@ def _launch(study: OpenStudy, *, dry: bool) -> int:
         return status.value
     click.echo(f"Study launched in {root}")
     if status is StudyStatus.RUNNING:
-        click.echo(how_ticks_come())
+        click.echo(how_ticks_come(study.context))
     elif status is not StudyStatus.FINISHED:
         click.echo(f"It has ended already: {status.name}; 'maestro-es why {root}' says more")
     forgotten = what_is_forgotten(_scheduler_facts(study))

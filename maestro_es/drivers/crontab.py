@@ -21,9 +21,11 @@ from pathlib import Path
 from maestro_es.adapters.command import Completed, run
 from maestro_es.adapters.slurm_answers import forgets_within
 from maestro_es.core.model import Micros
+from maestro_es.drivers.cron_daemon import daemon_runs
 from maestro_es.drivers.cron_tick import BY_CRON
 from maestro_es.errors import MaestroError, RequestRefused
 from maestro_es.import_path import own_command
+from maestro_es.poller.open_study import Context
 from maestro_es.store import registry
 
 BEGIN = "# maestro-es begin"
@@ -163,12 +165,32 @@ def last_run(host: str) -> tuple[Micros, bool] | None:
     return max(found, default=None)
 
 
-def how_ticks_come() -> str:
+def is_read(host: str, now: Micros) -> bool:
+    """Whether crontabs are read on this host, as far as we can see: only if it is certain that they are not, it is no.
+
+    Where cron has ticked in the last minutes there is one, whether we see it or not.
+    """
+    found = last_run(host)
+    return bool(found and found[1] and not missed_ticks(found[0], now)) or daemon_runs() is not False
+
+
+def not_read(host: str) -> str:
+    """Return in one line what is wrong if crontabs are not read, and what to do."""
+    return (
+        f"no cron daemon is running on {host}, so nothing reads your crontab: have one started, "
+        "or install the line on another login node, or use 'maestro-es run --wait'"
+    )
+
+
+def how_ticks_come(context: Context) -> str:
     """Return in one line how a study that was just started will be ticked."""
     try:
         here, _ = look()
     except (MaestroError, OSError):
         return "It advances with each 'maestro-es tick --all'; no crontab can be used here, so call that each minute"
+    host = context.host.name
+    if here is Here.INSTALLED and not is_read(host, context.now()):
+        return f"It advances with each 'maestro-es tick --all'; {not_read(host)}"
     if here is Here.INSTALLED:
         return "cron ticks it each minute"
     if here is Here.OTHER:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from tests.fakes.cron import run_with_cron, who_ticked
 
 SPEC = """
@@ -21,11 +23,11 @@ SCRIPT = r"""
 newer() { [ study/.maestro-es/last-tick -nt mark ]; }
 
 crontab others
+start_cron
 maestro_es cron install
 maestro_es run -y -o study chain.yaml
 alone study
 touch mark
-start_cron
 await 20 newer
 maestro_es cron check
 touch go
@@ -59,6 +61,7 @@ STRANGE = {
     "nothing but a newline": b"\n",
 }
 INSTALL_AND_REMOVE = r"""
+start_cron
 for file in strange/*; do
     crontab "$file"
     maestro_es cron install
@@ -99,3 +102,42 @@ def test_a_strange_crontab_is_as_it_was_once_the_line_is_removed(tmp_path):
     broken, broken_too = done.stderr.splitlines()
     assert broken.startswith("maestro-es: line 1 of your crontab, '# maestro-es end', has no counterpart; ")
     assert broken_too.startswith(r"maestro-es: line 2 of your crontab ends with '\r', a carriage return ")
+
+
+WITHOUT_A_DAEMON = r"""
+! maestro_es cron check >check.before
+maestro_es cron install >install 2>&1
+maestro_es run -y -o study chain.yaml >run
+alone study
+! maestro_es cron check >check
+as_nobody() {  # who sees no processes but its own
+    mount -t proc -o hidepid=2 proc /proc
+    setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+    umount /proc
+}
+as_nobody "$PYTHON" -c 'from maestro_es.drivers.cron_daemon import daemon_runs; print(daemon_runs())' >hidden
+start_cron
+maestro_es cron install >install.after
+maestro_es cron check >check.after
+"$PYTHON" -c 'from maestro_es.drivers.cron_daemon import daemon_runs; print(daemon_runs())' >seen
+maestro_es cancel -y study
+"""
+
+
+def test_that_no_cron_daemon_is_running_is_noticed_and_not_claimed_where_it_can_not_be_seen(tmp_path):
+    (tmp_path / "chain.yaml").write_text(SPEC)
+    run_with_cron(WITHOUT_A_DAEMON, tmp_path, MAESTRO_ES_HOME=str(tmp_path / "home"))
+
+    host = os.uname().nodename
+    words = (
+        f"no cron daemon is running on {host}, so nothing reads your crontab: have one started, or install the line "
+        "on another login node, or use 'maestro-es run --wait'"
+    )
+    said = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
+    assert said["install"] == f"The line is in your crontab on {host}\nmaestro-es: {words}\n"
+    assert said["run"].splitlines()[-1] == f"It advances with each 'maestro-es tick --all'; {words}"
+    assert f"Daemon:     {words}\n" in said["check"]
+    assert said["hidden"] == "None\n"
+    assert said["install.after"] == f"cron on {host} ticks your studies each minute; it did so before\n"
+    assert "Daemon:" not in said["check.before"] + said["check.after"]
+    assert said["seen"] == "True\n"

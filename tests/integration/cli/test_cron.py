@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from maestro_es.drivers.crontab import BEGIN, END, how_ticks_come
 from maestro_es.import_path import own_command
+from maestro_es.poller.open_study import Context
 from maestro_es.store import registry
 
 HOST = os.uname().nodename
@@ -33,14 +37,21 @@ esac
 
 @pytest.fixture
 def tab(tmp_path, monkeypatch):
-    """Return the file that holds the crontab; there is none yet."""
+    """Return the file that holds the crontab; there is none yet. A process that is called cron runs meanwhile."""
     command = tmp_path / "bin" / "crontab"
     command.parent.mkdir()
     command.write_text(CRONTAB.format(folder=tmp_path))
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{command.parent}:/usr/bin:/bin")
     monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
-    return tmp_path / "tab"
+    daemon = tmp_path / "daemon" / "cron"
+    daemon.parent.mkdir()
+    shutil.copy("/bin/sleep", daemon)
+    with subprocess.Popen([daemon, "600"]) as running:
+        while Path(f"/proc/{running.pid}/comm").read_text() != "cron\n":
+            time.sleep(0.01)
+        yield tmp_path / "tab"
+        running.kill()
 
 
 @pytest.fixture
@@ -71,7 +82,7 @@ def test_install_replaces_the_line_of_another_installation(run, tab, line):
         f"In your crontab on {HOST}:\n* * * * * /old/python3 -m maestro_es tick --all\n"
         f"'maestro-es cron install' puts into your crontab on {HOST}:\n{line}\n"
     )
-    assert "another one" in how_ticks_come()
+    assert "another one" in how_ticks_come(Context())
     run("cron", "install")
     assert tab.read_text() == f"a\n{BEGIN}\n{line}\n{END}\nb\n"
 
@@ -99,13 +110,13 @@ def test_show_prints_what_is_or_would_be_installed(run, tab, line):
 
 
 def test_how_ticks_come_is_one_line(run, tab):
-    assert how_ticks_come() == (
+    assert how_ticks_come(Context()) == (
         "It advances with each 'maestro-es tick --all'; 'maestro-es cron install' lets cron call that each minute"
     )
     run("cron", "install")
-    assert how_ticks_come() == "cron ticks it each minute"
+    assert how_ticks_come(Context()) == "cron ticks it each minute"
     tab.with_name("denied").touch()
-    assert "no crontab can be used here" in how_ticks_come()
+    assert "no crontab can be used here" in how_ticks_come(Context())
 
 
 @pytest.mark.parametrize("subcommand", ["install", "show", "check", "remove"])

@@ -1,0 +1,70 @@
+"""Whether anything reads crontabs on this host.
+
+On Linux it is a process whose name is known, and /proc shows it, unless the processes of other users are hidden
+(``hidepid``). Under macOS launchd starts cron when there is a crontab. A systemd that reads crontabs itself
+(systemd-cron) has no daemon. Where nothing can be seen, nothing is claimed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+#: The names of the daemons: of Debian's cron and of ISC cron; of cronie, dcron and busybox; of fcron.
+_NAMES = (b"cron", b"crond", b"fcron")
+#: What busybox is called if it is not started by a link that is called like its applet.
+_BUSYBOX = b"busybox"
+
+#: What turns crontabs into timers of systemd, by the packages of Debian, Fedora and Arch.
+_GENERATORS = tuple(
+    Path(folder) / "system-generators" / "systemd-crontab-generator"
+    for folder in ("/lib/systemd", "/usr/lib/systemd", "/etc/systemd")
+)
+
+#: The process ids of a process, of ours and of each PID namespace below, in /proc/PID/status (since Linux 4.1).
+_NAMESPACES = re.compile(r"^NSpid:(.*)$", re.MULTILINE)
+
+_HIDDEN = re.compile(r"^\S+ /proc proc \S*\bhidepid=(?!0|off)", re.MULTILINE)
+
+
+def daemon_runs(proc: Path = Path("/proc")) -> bool | None:
+    """Return whether a cron daemon runs on this host; None if that can't be seen."""
+    if not sys.platform.startswith("linux"):
+        return None
+    depth = _depth(proc / "self")
+    processes = [entry for entry in proc.iterdir() if entry.name.isdigit()]
+    if any(_is_daemon(process) and _depth(process) == depth for process in processes):
+        return True
+    return None if _is_hidden(proc) or any(generator.exists() for generator in _GENERATORS) else False
+
+
+def _is_daemon(process: Path) -> bool:
+    try:
+        name = (process / "comm").read_bytes().strip()
+        if name == _BUSYBOX:
+            return b"crond" in (process / "cmdline").read_bytes().split(b"\0")[:2]
+    except OSError:
+        return False
+    return name in _NAMES
+
+
+def _depth(process: Path) -> int:
+    """Return how many PID namespaces a process is in: one of a container reads the crontabs of the container."""
+    try:
+        found = _NAMESPACES.search((process / "status").read_text(errors="replace"))
+    except OSError:
+        return 0
+    return len(found[1].split()) if found else 1
+
+
+def _is_hidden(proc: Path) -> bool:
+    """Whether processes of other users may be out of sight: to root they never are."""
+    if os.geteuid() == 0:
+        return False
+    try:
+        (proc / "1" / "comm").read_bytes()
+        return bool(_HIDDEN.search((proc / "self" / "mounts").read_text()))
+    except OSError:
+        return True
