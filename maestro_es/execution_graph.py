@@ -38,7 +38,8 @@ from maestro_es.core.reducer import replay
 from maestro_es.core.settle import state_after
 from maestro_es.errors import RequestRefused
 from maestro_es.poller import claims
-from maestro_es.poller.create import create_log, make_directory, new_study_id, recorded_environment
+from maestro_es.poller.create import OURS, create_log, make_directory, new_study_id, recorded_environment
+from maestro_es.poller.creation import creating
 from maestro_es.poller.lock import hold
 from maestro_es.poller.observe import Look, Moment
 from maestro_es.poller.open_study import Context, OpenStudy
@@ -103,16 +104,18 @@ class ExecutionGraph:
         )
         given = None if path is None else arguments.path("path", path)
         context = context or Context()
-        study = make_directory(Path(tempfile.mkdtemp(prefix="maestro-es-") if given is None else given))
-        created = e.StudyCreated(
-            study_id=new_study_id(),
-            root=str(study.root),
-            adapter={"type": "local"},
-            settings=settings,
-            environment=recorded_environment(os.environ),
-        )
-        create_log(study, [(None, created)], context)
-        self._study = OpenStudy(study.root, context)
+        root = Path(tempfile.mkdtemp(prefix="maestro-es-") if given is None else given)
+        with creating(root) as site, contextlib.ExitStack() as stack:
+            stack.callback(site.remove, OURS)
+            created = e.StudyCreated(
+                study_id=new_study_id(),
+                root=str(site.study.root),
+                adapter={"type": "local"},
+                settings=settings,
+                environment=recorded_environment(os.environ),
+            )
+            create_log(make_directory(root), [(None, created)], context)
+        self._study = OpenStudy(root, context)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], **settings: Any) -> ExecutionGraph:  # noqa: ANN401 - as __init__

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +21,11 @@ from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
 from maestro_es.drivers.foreground import drive
 from maestro_es.errors import Unreachable
 from maestro_es.poller.create import create_study
+from maestro_es.poller.creation import Site, creating, creating_named
 from maestro_es.poller.lock import hold
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.preflight import check_scripts
-from maestro_es.poller.replace import check_replaceable, remove
+from maestro_es.poller.replace import check_replaceable, replacing
 from maestro_es.poller.tick import tick
 from maestro_es.spec.plan import StudyPlan, plan_study
 
@@ -41,7 +43,12 @@ _COUNT = click.IntRange(min=0)
 @click.option("--dry", is_flag=True, help="Write directories and scripts, run nothing.")
 @click.option("-p", "--pgen", type=click.Path(path_type=Path), help="A Python file that makes the parameters.")
 @click.option("--pargs", multiple=True, metavar="KEY:VALUE", help="An argument for --pgen; may be repeated.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="The study directory, exactly.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The study directory, exactly. A study in it moves to .maestro-es/previous there.",
+)
 @click.option("-fg", "--wait", "wait", is_flag=True, help="Tick here until the study has ended.")
 @click.option("--hashws", is_flag=True, help="Short names for the workspaces of parameterised steps.")
 @click.option("--usetmp", is_flag=True, help="Keep the scripts in a directory for temporary files.")
@@ -83,26 +90,39 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         hash_workspaces=hashws,
         dry_run=dry,
     )
-    plan = plan_study(
-        spec,
-        output=out,
-        timestamp=time.strftime("%Y%m%d-%H%M%S"),
-        pgen=pgen,
-        pargs=pargs,
-        hash_workspaces=hashws,
-        restart_limit=rlimit,
-        check=functools.partial(check_scripts, settings=settings, context=context),
-    )
-    warn(plan.warnings)
     answers = Answers(yes=autoyes or dry, no=autono)
-    _make_room(plan, answers)
-    steps = sum(number is not None for number, _ in plan.events)
-    if not answers.ask(f"{plan.name}: {steps} steps in {plan.output}. Launch the study?"):
-        click.echo("Study launch aborted.")
-        return
-    root = create_study(plan, settings, context).root
-    with OpenStudy(root, context) as study:
-        sys.exit(_drive(study) if wait else _launch(study, dry=dry))
+    with contextlib.ExitStack() as creation:  # no other process creates a study here until the first tick is done
+        sites: list[Site] = []
+
+        def reserve(stem: str) -> Path:
+            if not sites:
+                sites.append(creation.enter_context(creating_named(stem)))
+            return sites[0].study.root
+
+        plan = plan_study(
+            spec,
+            output=out,
+            timestamp="",
+            pgen=pgen,
+            pargs=pargs,
+            hash_workspaces=hashws,
+            restart_limit=rlimit,
+            check=functools.partial(check_scripts, settings=settings, context=context),
+            reserve=reserve,
+        )
+        warn(plan.warnings)
+        site = sites[0] if sites else creation.enter_context(creating(plan.output))
+        replaces = check_replaceable(site)
+        if not _is_wanted(plan, answers, replaces=replaces):
+            click.echo("Study launch aborted.")
+            return
+        if replaces:
+            place = creation.enter_context(replacing(site, context))
+        root = create_study(plan, settings, context, site).root
+        if replaces:
+            click.echo(f"The earlier files of {root} are in {place}")
+        with OpenStudy(root, context) as study:
+            sys.exit(_drive(study, creation.close) if wait else _launch(study, creation.close, dry=dry))
 
 
 @dataclass(frozen=True)
@@ -119,25 +139,23 @@ class Answers:
         return click.confirm(question)
 
 
-def _make_room(plan: StudyPlan, answers: Answers) -> None:
-    """Throw away what stands in the study's place, if that may be and is wanted."""
-    if not plan.output.exists() or (plan.output.is_dir() and not any(plan.output.iterdir())):
-        return
-    check_replaceable(plan.output)
-    if not answers.ask(f"{plan.output} exists. Throw it away and start anew?"):
-        click.echo("Study launch aborted.")
-        sys.exit(0)
-    remove(plan.output)
+def _is_wanted(plan: StudyPlan, answers: Answers, *, replaces: bool) -> bool:
+    """Ask whether the study is to be launched, and whether it may take the place of an earlier one."""
+    if replaces and not answers.ask(f"{plan.output} exists. Replace it? The files move to .maestro-es/previous in it"):
+        return False
+    steps = sum(number is not None for number, _ in plan.events)
+    return answers.ask(f"{plan.name}: {steps} steps in {plan.output}. Launch the study?")
 
 
-def _launch(study: OpenStudy, *, dry: bool) -> int:
-    """Make the first tick and say how the others will come."""
+def _launch(study: OpenStudy, launched: Callable[[], None], *, dry: bool) -> int:
+    """Make the first tick, after which the study is `launched`, and say how the others will come."""
     silent = ""
     with hold(study.dir.tick_lock, -1):
         try:
             tick(study)
         except Unreachable as error:
             silent = f"{study.dir.root}: {error}"
+    launched()
     root, status = study.dir.root, study.status
     doubt = "\n".join(filter(None, (silent, in_doubt(study))))
     if doubt:
@@ -161,12 +179,17 @@ def _scheduler_facts(study: OpenStudy) -> dict[str, str]:
     return next((r.event.scheduler for r in study.log.events(upto=2) if isinstance(r.event, StudyCreated)), {})
 
 
-def _drive(study: OpenStudy) -> int:
-    """Tick until the study has ended; left with Ctrl-C, it goes on by other ticks."""
+def _drive(study: OpenStudy, launched: Callable[[], None]) -> int:
+    """Tick until the study has ended; left with Ctrl-C, it goes on by other ticks. `launched` is called after one."""
     click.echo(f"Study launched in {study.dir.root}")
     progress = Progress()
+
+    def show(study: OpenStudy) -> None:
+        launched()
+        progress.show(study)
+
     try:
-        status = drive(study, progress.show)
+        status = drive(study, show)
     except KeyboardInterrupt:
         progress.close()
         click.echo(f"Left; the study goes on with 'maestro-es tick {study.dir.root}' or under cron.", err=True)

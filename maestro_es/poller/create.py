@@ -1,15 +1,15 @@
 """Create a study: its directory, and its log.
 
-The log is written under another name and renamed when it is whole: a process that dies in between leaves a directory
-that is no study, and a second `run` may have it.
+The log is written under another name and gets its own when it is whole. It never replaces a log. A process that dies
+in between leaves a directory without a study, which a second `run` may use.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
-import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,12 +20,14 @@ from maestro_es.core.model import Settings
 from maestro_es.errors import RequestRefused
 from maestro_es.poller import clock, durable
 from maestro_es.poller.copies import BATCH_INFO
-from maestro_es.poller.lock import hold
+from maestro_es.poller.creation import Site, check_path, creating
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.state_dir import close_to_others, make_state_dir
-from maestro_es.poller.study_dir import StudyDir
+from maestro_es.poller.study_dir import STATE_DIR, StudyDir
+from maestro_es.spec.dependencies import clone_path
 from maestro_es.spec.metadata import batch_info
 from maestro_es.spec.plan import StudyPlan, acquire
+from maestro_es.store.log_file import LOG_NAME
 from maestro_es.store.registry import registering
 from maestro_es.store.study_log import StudyLog
 
@@ -38,9 +40,13 @@ ENVIRONMENT = (
 )  # fmt: skip
 
 
-#: How many bytes the path of a log may have. SQLite takes 512 (MAX_PATHNAME) with what is appended for a journal, and
-#: a log that is being made has another suffix.
-_LONGEST = 512 - len("-journal") - len(".new")
+#: The file systems that have no hard links, or do not give them to us, say this.
+_NO_LINKS = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
+
+
+#: What creating a study makes of our own in its directory, and what Maestro has there too.
+OURS = (STATE_DIR, f"{LOG_NAME}.new", f"{LOG_NAME}.new-journal")
+_FILES, _FOLDERS = (BATCH_INFO,), ("meta", "logs")
 
 
 def new_study_id() -> str:
@@ -56,13 +62,9 @@ def recorded_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def make_directory(root: Path) -> StudyDir:
     """Make a study directory without a log. RequestRefused if it holds a study already, or can't be written."""
     study = StudyDir(root)
-    if os.fsencode(study.root) != str(study.root).encode("utf-8", "replace"):
-        raise RequestRefused(f"{root}: the log holds UTF-8 only, and this path is not; choose another one with -o")
-    excess = len(os.path.realpath(study.log).encode()) - _LONGEST
-    if excess > 0:
-        raise RequestRefused(f"{root}: SQLite can't open a file whose path is so long; make it {excess} bytes shorter")
-    if study.log.exists():
-        raise RequestRefused(f"{root}: there is a study in this directory; choose another one with -o")
+    check_path(study)
+    if os.path.lexists(study.log):
+        raise _taken(study)
     try:
         make_state_dir(study)
         close_to_others(study.root)
@@ -73,51 +75,59 @@ def make_directory(root: Path) -> StudyDir:
     return study
 
 
-def create_study(plan: StudyPlan, settings: Settings, context: Context) -> StudyDir:
+def _taken(study: StudyDir) -> RequestRefused:
+    return RequestRefused(f"{study.root}: there is a study in this directory; choose another one with -o")
+
+
+def create_study(plan: StudyPlan, settings: Settings, context: Context, site: Site | None = None) -> StudyDir:
     """Create the study that a plan describes: its directory as Maestro lays it out, its dependencies, and its log.
 
-    If that fails, a directory that was not there before is gone again.
+    `site` is given by a caller that holds the directory already. If the study can't be created, all that this process
+    has made is removed again.
     """
     scheduler = context.adapters(plan.batch, context.host).scheduler
     if not settings.dry_run and not scheduler.can_submit and plan.has_jobs:
         raise RequestRefused(f"maestro-es can't submit to {scheduler.name} yet; --dry writes the scripts of the study")
-    fresh = not plan.output.exists()
-    study = make_directory(plan.output)
-    with alone(study):
-        try:
-            _lay_out(plan, study)
-            acquire(plan, _run)
-            study_id = new_study_id()
-            facts = {} if settings.dry_run else scheduler.facts()
-            with registering(study_id, study.root):
-                create_log(study, [(None, _created(plan, settings, study_id, study, facts)), *plan.events], context)
-        except BaseException:
-            if fresh:
-                shutil.rmtree(study.root, ignore_errors=True)
-            raise
+    with contextlib.ExitStack() as stack:
+        if site is None:
+            site = stack.enter_context(creating(plan.output))
+        stack.callback(site.remove, _names(plan))  # does nothing once there is a study
+        study = make_directory(plan.output)
+        _lay_out(plan, study)
+        context.after("layout")
+        acquire(plan, _run)
+        study_id = new_study_id()
+        facts = {} if settings.dry_run else scheduler.facts()
+        site.check()
+        with registering(study_id, study.root):
+            create_log(study, [(None, _created(plan, settings, study_id, study, facts)), *plan.events], context)
     return study
 
 
 def take_over(
-    plan: StudyPlan, settings: Settings, study_id: str, drafts: Iterable[Draft], context: Context
+    plan: StudyPlan, settings: Settings, study_id: str, drafts: Iterable[Draft], context: Context, site: Site
 ) -> StudyDir:
     """Create the log of a study whose directory Maestro has made; `drafts` tell what happened there.
 
     Beside the log and our own directory nothing is written.
     """
-    study = make_directory(plan.output)
-    with alone(study), registering(study_id, study.root):
-        create_log(study, [(None, _created(plan, settings, study_id, study, {})), *drafts], context)
+    with contextlib.ExitStack() as stack:
+        stack.callback(site.remove, OURS)
+        study = make_directory(plan.output)
+        with registering(study_id, study.root):
+            create_log(study, [(None, _created(plan, settings, study_id, study, {})), *drafts], context)
     return study
 
 
-@contextlib.contextmanager
-def alone(study: StudyDir) -> Iterator[None]:
-    """Be the only process that creates a study in this directory."""
-    with hold(study.tick_lock) as held:
-        if not held or study.log.exists():
-            raise RequestRefused(f"{study.root}: another process has created a study here, or is about to")
-        yield
+def _names(plan: StudyPlan) -> Iterator[str]:
+    """Yield the names that creating a study makes in its directory."""
+    yield from (*OURS, *_FILES, *_FOLDERS, plan.spec_path.name)
+    if plan.pgen_path:
+        yield plan.pgen_path.name
+    for dependency in plan.git_dependencies:
+        place = os.path.relpath(clone_path(dependency, str(plan.output)), plan.output)
+        if place.split("/")[0] not in (".", ".."):
+            yield place.split("/")[0]
 
 
 def _created(
@@ -145,7 +155,7 @@ def _lay_out(plan: StudyPlan, study: StudyDir) -> None:
         if plan.pgen_path:
             durable.write(study.root / plan.pgen_path.name, plan.pgen_path.read_bytes())
         durable.write(study.root / BATCH_INFO, batch_info(plan.batch).encode())
-        for name in ("meta", "logs"):
+        for name in _FOLDERS:
             (study.root / name).mkdir(exist_ok=True)
         for name, text in plan.metadata.items():
             durable.write(study.root / "meta" / name, text.encode())
@@ -179,6 +189,25 @@ def write_log(study: StudyDir, fill: Callable[[StudyLog], None], context: Contex
     journal.unlink(missing_ok=True)
     study.log.with_name(f"{study.log.name}-journal").unlink(missing_ok=True)  # of a log that is gone
     study.last_tick.unlink(missing_ok=True)  # likewise
-    scratch.rename(study.log)
-    durable.sync(study.root)
+    try:
+        _give_name(scratch, study.log)
+    except FileExistsError:
+        raise _taken(study) from None
     context.after("rename")
+    scratch.unlink(missing_ok=True)
+    durable.sync(study.root)
+    context.after("unlink")
+
+
+def _give_name(scratch: Path, name: Path) -> None:
+    """Give a file its name. FileExistsError if there is a file of that name, which is left alone."""
+    try:
+        os.link(scratch, name)
+    except FileExistsError:
+        if not os.path.samefile(scratch, name):  # otherwise it is our own call, sent twice by the file system
+            raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # reserves the name for us
+        scratch.rename(name)

@@ -23,6 +23,7 @@ from maestro_es.core.model import JobState, Phase, Settings, StepRecord
 from maestro_es.errors import RequestRefused, StudyError
 from maestro_es.poller.claims import make_claim
 from maestro_es.poller.create import new_study_id, take_over
+from maestro_es.poller.creation import creating
 from maestro_es.poller.imported_steps import Fate, Known, fate_of, in_flight, token_of
 from maestro_es.poller.maestro_requests import CANCEL
 from maestro_es.poller.open_study import Context, OpenStudy
@@ -81,11 +82,14 @@ def plan_import(root: Path, wanted: Wanted, context: Context) -> Import:
 def carry_out(study: Import, context: Context) -> StudyDir:
     """Write the log; the study is ours from then on. Claims are made first: an adopted job has started for good."""
     root = study.plan.output
-    for fate in study.fates:
-        for event in fate.events:
-            if isinstance(event, JobSubmitted):
-                make_claim(root / fate.step.workspace, event.token, f"{event.job_id} maestro maestro imported")
-    directory = take_over(study.plan, study.settings, study.study_id, study.drafts, context)
+    with creating(root) as site:
+        if site.has_study():
+            raise _has_log(root)
+        for fate in study.fates:
+            for event in fate.events:
+                if isinstance(event, JobSubmitted):
+                    make_claim(root / fate.step.workspace, event.token, f"{event.job_id} maestro maestro imported")
+        directory = take_over(study.plan, study.settings, study.study_id, study.drafts, context, site)
     for pickle in root.glob("*.study.pkl"):
         pickle.rename(f"{pickle}.imported")
     with OpenStudy(root, context) as opened:
@@ -100,7 +104,7 @@ def check_idle(root: Path, running: Iterable[process.Running]) -> None:
     """Refuse a study that is ours already, that has a request waiting, or that anything on this host works on."""
     study = StudyDir(root)
     if study.log.exists():
-        raise RequestRefused(f"{root}: has an event log already; 'maestro-es status {root}' shows how it stands")
+        raise _has_log(root)
     if not root.is_dir():
         raise StudyError(f"{root}: there is no such directory")
     if (root / CANCEL).exists():
@@ -109,6 +113,10 @@ def check_idle(root: Path, running: Iterable[process.Running]) -> None:
         if _works_on(found, os.path.realpath(root)):
             words = " ".join(found.arguments)
             raise RequestRefused(f"{root}: process {found.pid} works on it ({words}); wait for its end, or end it")
+
+
+def _has_log(root: Path) -> RequestRefused:
+    return RequestRefused(f"{root}: has an event log already; 'maestro-es status {root}' shows how it stands")
 
 
 def _works_on(found: process.Running, root: str) -> bool:

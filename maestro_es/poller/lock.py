@@ -29,28 +29,27 @@ def hold(path: Path, seconds: float = 0) -> Iterator[bool]:
     StudyError if the file system has no locks, OSError if it does not let us in.
     """
     with contextlib.ExitStack() as stack:
-        try:
+        with _explained(path):
             held = _take(path, stack) or (seconds != 0 and _wait(path, seconds, stack))
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            message = f"{path}: can't be locked ({error}); is the file system mounted without locks?"
-            raise StudyError(message) from error
         yield held
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Explain the error of a file system that has no locks."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        message = f"{path}: can't be locked ({error}); is the file system mounted without locks?"
+        raise StudyError(message) from error
 
 
 def _take(path: Path, stack: contextlib.ExitStack) -> bool:
     """Take a lock that nobody holds: one system call, and most ticks need no more."""
     path.parent.mkdir(exist_ok=True)  # a person may have removed it
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-    stack.callback(os.close, handle)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in _HELD:
-            raise
-        return False
-    return True
+    return _take_now(path, stack) is not None
 
 
 def _wait(path: Path, seconds: float, stack: contextlib.ExitStack) -> bool:
@@ -64,6 +63,47 @@ def _wait(path: Path, seconds: float, stack: contextlib.ExitStack) -> bool:
         return False
     stack.callback(lock.release)
     return True
+
+
+@contextlib.contextmanager
+def hold_while_there(path: Path) -> Iterator[bool]:
+    """Hold a lock file that exists only while it is held; yields whether we got it.
+
+    The previous holder may remove the file after we opened it. Such a file locks nothing, so we make another one.
+    StudyError if the file system has no locks, OSError if it does not let us in.
+    """
+    while True:
+        with contextlib.ExitStack() as stack:
+            with _explained(path):
+                handle = _take_now(path, stack)
+            if handle is None:
+                yield False
+                return
+            if not _is_at(handle, path):
+                continue
+            stack.callback(path.unlink, missing_ok=True)  # runs before the lock is given up
+            yield True
+            return
+
+
+def _take_now(path: Path, stack: contextlib.ExitStack) -> int | None:
+    """Take a lock without waiting, in a directory that must exist; returns the open file, None if it is held."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    stack.callback(os.close, handle)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _HELD:
+            raise
+        return None
+    return handle
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager

@@ -51,7 +51,8 @@ def _nothing(_effect: str) -> None:
 class Context(msgspec.Struct, frozen=True):
     """What is taken from the world, so that tests can give another.
 
-    `after` is told of each effect once it is done: "append", "script", "submit", "end", "remove", "status".
+    `after` is told of each effect once it is done: "append", "script", "submit", "end", "remove", "status"; while a
+    study is created: "move", "layout", "rename", "unlink".
     """
 
     host: Host = msgspec.field(default_factory=this_host)

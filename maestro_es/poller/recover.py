@@ -21,7 +21,9 @@ from maestro_es.core.model import RELEASED, Phase, State, StepRecord, StudyStatu
 from maestro_es.core.repair import retry
 from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyError
 from maestro_es.poller import claims
-from maestro_es.poller.create import alone, make_directory, write_log
+from maestro_es.poller.create import make_directory, write_log
+from maestro_es.poller.creation import creating
+from maestro_es.poller.lock import hold
 from maestro_es.poller.open_study import Context, OpenStudy, study_id_at
 from maestro_es.poller.recovered_steps import Recovery, Traces, held, newer, recover_step
 from maestro_es.poller.restore import fill
@@ -54,11 +56,15 @@ class Plan:
 def recover(export: Export, root: Path, context: Context, reason: str) -> Plan:
     """Make the log of a study directory again; the study goes on with the next tick."""
     check_lost(root)
-    study = make_directory(StudyDir(root).root)
-    with alone(study):
-        plan = plan_recovery(export, study.root, context)
-        with registering(plan.study_id, study.root):
-            carry_out(plan, export, study, context, reason)
+    with creating(root):
+        check_lost(root)
+        study = make_directory(root)
+        with hold(study.tick_lock) as alone:
+            if not alone:
+                raise RequestRefused(f"{study.root}: another process ticks this study; wait for its end")
+            plan = plan_recovery(export, study.root, context)
+            with registering(plan.study_id, study.root):
+                carry_out(plan, export, study, context, reason)
     with OpenStudy(study.root, context) as opened:
         show_status(opened)
     return plan

@@ -1,50 +1,182 @@
-"""Replace a study directory: what ``run -o DIR`` may throw away, and what it may not."""
+"""Replace a study directory: what ``run -o DIR`` may move out of the way, and what it may not.
+
+The earlier study goes to ``.maestro-es/previous/TIME`` of the new one, entry by entry. The directory itself stays,
+with its owner, mode and quota, and a shell whose current directory it is stays in it. The log goes first, so that
+nothing ticks the study any more. The new ``.maestro-es`` is made as ``.maestro-es.new`` and gets its name last. If the
+move is killed, the next ``run -o`` finishes it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import shutil
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from maestro_es.core import requests
 from maestro_es.core.model import StudyStatus
-from maestro_es.errors import DamagedLog, InvalidTransition, NotAStudy, RequestRefused
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.errors import DamagedLog, InvalidTransition, MaestroError, NotAStudy, RequestRefused
+from maestro_es.poller import durable
+from maestro_es.poller.creation import Site
+from maestro_es.poller.lock import hold
+from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.study_dir import STATE_DIR, StudyDir
+from maestro_es.poller.tick import tick
 from maestro_es.store import registry
 
-#: A log that nobody can read, or none: what was left of a run that did not get far. One that can't be read just now,
-#: or by this version, may have jobs.
+#: A log that can't be read, or none: what was left of a run that did not get far. One that can't be read just now, or
+#: by this version, may have jobs.
 _UNREADABLE = (DamagedLog, InvalidTransition, NotAStudy)
 
+#: The directory of earlier studies in `STATE_DIR`.
+_PREVIOUS = "previous"
 
-def check_replaceable(root: Path) -> None:
-    """Refuse to throw away a directory that is no study, or a study that has jobs."""
-    if not root.is_dir():
-        raise RequestRefused(f"{root}: exists and is no directory; choose another one with -o")
-    if (root / STATE_DIR).is_dir() or StudyDir(root).log.exists():
-        _check_idle(root)
-    elif any(root.iterdir()) and not any(root.glob("*.study.pkl")):
-        raise RequestRefused(f"{root}: holds something else than a study, and is not replaced; choose another -o")
+#: How long the tick of a study may take that is replaced, in seconds.
+_LOCK_SECONDS = 10
 
 
-def _check_idle(root: Path) -> None:
-    try:
-        with OpenStudy(root) as study:
-            jobs = len(study.graph.in_flight()) if study.status is StudyStatus.RUNNING else 0
-    except _UNREADABLE:
-        return
+def check_replaceable(site: Site) -> bool:
+    """Return whether there is anything to replace. RequestRefused for what is no study, and a study that has jobs."""
+    study = site.study
+    names = site.entries()
+    if study.state.name in names or study.next_state.name in names or site.has_study():
+        with contextlib.suppress(*_UNREADABLE), OpenStudy(study.root) as opened:
+            _check_idle(opened)
+        return names != {study.state.name}
+    if names and not any(study.root.glob("*.study.pkl")):
+        raise RequestRefused(
+            f"{study.root}: holds something other than a study, and is not replaced; choose another -o"
+        )
+    return bool(names)
+
+
+def _check_idle(study: OpenStudy) -> None:
+    jobs = len(study.graph.in_flight()) if study.status is StudyStatus.RUNNING else 0
     if jobs:
+        root = study.dir.root
         raise RequestRefused(f"{root}: the study in it has {jobs} jobs; run 'maestro-es cancel {root}' first")
 
 
-def remove(root: Path) -> None:
-    """Throw a study directory away, after `check_replaceable`."""
-    study_id = ""
-    with contextlib.suppress(*_UNREADABLE), OpenStudy(root) as study:
-        study_id = study.graph.study.study_id
+@contextlib.contextmanager
+def replacing(site: Site, context: Context) -> Iterator[Path]:
+    """Move what is in a directory out of the way of a new study; yields where it is then.
+
+    If there is no new study in the end, it is moved back. Call `check_replaceable` first.
+    """
+    study = site.study
+    move = _Move(study, context)
+    with _ended(study, context) as study_id:
+        try:
+            move.carry_out()
+        except BaseException as error:
+            move.undo()
+            if isinstance(error, OSError):
+                raise RequestRefused(f"{error.filename}: can't be moved: {error.strerror}") from error
+            raise
+    site.note_entries()
     try:
-        shutil.rmtree(root)
-    except OSError as error:
-        raise RequestRefused(f"{error.filename}: can't be removed: {error.strerror}") from error
-    if study_id:
-        registry.forget(study_id)
+        yield study.state / _PREVIOUS / move.place.name
+    finally:
+        if not site.has_study():
+            move.undo()
+        elif study_id:
+            registry.forget(study_id)
+
+
+@contextlib.contextmanager
+def _ended(study: StudyDir, context: Context) -> Iterator[str]:
+    """Cancel the study that is replaced, and keep others from ticking it meanwhile; yields its id, if it has one.
+
+    The log is closed by then: SQLite finds the journal of a log by its path.
+    """
+    study_id = ""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(*_UNREADABLE), OpenStudy(study.root, context) as opened:
+            if not stack.enter_context(hold(study.tick_lock, _LOCK_SECONDS)):
+                raise RequestRefused(f"{study.root}: another process ticks the study in it; try again")
+            opened.log.refresh()
+            _cancel(opened)
+            study_id = opened.graph.study.study_id
+        yield study_id
+
+
+def _cancel(study: OpenStudy) -> None:
+    """Cancel a study that has no jobs, so that not even a tick that has read its log before goes on with it."""
+    _check_idle(study)
+    if study.status is not StudyStatus.RUNNING:
+        return
+    if not study.graph.study.cancelling:
+        study.request(lambda graph: requests.cancel(graph, (), "replaced by 'maestro-es run -o'"))
+    with contextlib.suppress(MaestroError):
+        tick(study)
+    _check_idle(study)
+
+
+class _Move:
+    """The move of all entries of a directory to `place`, which can be undone."""
+
+    def __init__(self, study: StudyDir, context: Context) -> None:
+        self._study = study
+        self._after = context.after
+        self._previous = study.next_state / _PREVIOUS
+        self.place = self._previous / self._time()
+
+    def _time(self) -> str:
+        """Return the name of `place`: later than those of all earlier studies, or that of a move that was killed."""
+        begun = _names(self._previous)
+        if begun:
+            return max(begun)
+        last = max(_names(self._study.state / _PREVIOUS), default="")
+        times = (time.strftime("%Y%m%d-%H%M%S", time.localtime(n)) for n in itertools.count(int(time.time())))
+        return next(name for name in times if name > last)
+
+    def carry_out(self) -> None:
+        """Move the log, then all other entries; what an earlier study had replaced goes beside it."""
+        study = self._study
+        self.place.mkdir(0o700, parents=True, exist_ok=True)
+        study.next_state.chmod(0o700)
+        log = [study.log.name, f"{study.log.name}-journal"]
+        names = [name for name in log if os.path.lexists(study.root / name)]
+        kept = {study.next_state.name, study.creation_lock.name, *log}
+        self._rename(study.root, [*names, *sorted(_names(study.root) - kept)], self.place)
+        earlier = self.place / STATE_DIR / _PREVIOUS
+        self._rename(earlier, sorted(_names(earlier)), self._previous)
+        durable.sync(self.place)
+        study.next_state.rename(study.state)
+        durable.sync(study.root)
+        self._after("move")
+
+    def undo(self) -> None:
+        """Move all of it back."""
+        study = self._study
+        with contextlib.suppress(OSError):
+            if os.path.lexists(study.state / _PREVIOUS / self.place.name) and not os.path.lexists(study.next_state):
+                study.state.rename(study.next_state)
+            earlier = self.place / STATE_DIR / _PREVIOUS
+            self._rename(self._previous, sorted(_names(self._previous) - {self.place.name}), earlier)
+            log = [name for name in (f"{study.log.name}-journal", study.log.name) if name in _names(self.place)]
+            self._rename(self.place, [*sorted(_names(self.place) - {*log}), *log], study.root)
+            self.place.rmdir()
+            self._previous.rmdir()
+            shutil.rmtree(study.next_state)
+
+    def _rename(self, folder: Path, names: Iterable[str], target: Path) -> None:
+        for name in names:
+            os.rename(folder / name, _free(target / name))
+            self._after("move")
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        return {*os.listdir(folder)}
+    except FileNotFoundError:
+        return set()
+
+
+def _free(path: Path) -> Path:
+    """Return a path that is not taken: a move that was killed may have moved something of that name."""
+    names = itertools.chain([path], (path.with_name(f"{path.name}.{n}") for n in itertools.count(2)))
+    return next(name for name in names if not os.path.lexists(name))

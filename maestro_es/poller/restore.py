@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 from maestro_es.errors import DamagedLog, RequestRefused
-from maestro_es.poller.create import alone, make_directory, write_log
+from maestro_es.poller.create import OURS, make_directory, write_log
+from maestro_es.poller.creation import Site, creating
 from maestro_es.poller.open_study import Context, open_as_it_is
-from maestro_es.poller.study_dir import STATE_DIR
 from maestro_es.store.event_log import Head
 from maestro_es.store.export import Export
-from maestro_es.store.log_file import LOG_NAME
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import Fold
-
-#: What an import that died leaves behind.
-_LEFTOVERS = {STATE_DIR, f"{LOG_NAME}.new", f"{LOG_NAME}.new-journal"}
 
 
 class Restored(NamedTuple):
@@ -36,22 +32,22 @@ def import_log(export: Export, root: Path, context: Context) -> Restored:
     forgotten by `maestro_es.poller.recover` alone.
     """
     root = Path(os.path.abspath(root))
-    fresh = not root.exists()
-    if not fresh and not set(os.listdir(root)) <= _LEFTOVERS:
+    with creating(root) as site, contextlib.ExitStack() as stack:
+        _check_empty(site, export)
+        stack.callback(site.remove, OURS)
+        write_log(make_directory(root), lambda log: fill(log, export), context)
+    with open_as_it_is(root, context) as log:
+        return Restored(log.head, root, log.graph.study.root)
+
+
+def _check_empty(site: Site, export: Export) -> None:
+    """Refuse a directory that holds anything but what an import leaves that was killed."""
+    root = site.study.root
+    if not site.entries() <= {*OURS}:
         raise RequestRefused(
             f"{root}: is not empty; name a new directory, or let 'maestro-es recover {root} --from {export.path}' see "
             "what has happened in it since"
         )
-    try:
-        study = make_directory(root)
-        with alone(study):
-            write_log(study, lambda log: fill(log, export), context)
-    except BaseException:
-        if fresh:
-            shutil.rmtree(root, ignore_errors=True)
-        raise
-    with open_as_it_is(root, context) as log:
-        return Restored(log.head, root, log.graph.study.root)
 
 
 def fill(log: StudyLog, export: Export) -> None:

@@ -6,7 +6,10 @@
       events.db              the log, and its projection
       status.csv             as Maestro writes it, with its .status.lock
       STEP/[COMBINATION/]    workspaces; .claim.TOKEN in them are the claims
+      .maestro-es.lock       held by the process that creates a study here; there only for that time
+      .maestro-es.new/       becomes .maestro-es once the earlier study has been moved into it
       .maestro-es/
+        previous/TIME/       an earlier study in this directory, which `run -o` replaced at that time
         inbox/               reports of runners
         runner.sh            the runner, copied when the study was created
         TOKEN                a link to it, while an attempt is submitted
@@ -39,6 +42,8 @@ class StudyDir:
         self.root = Path(os.path.abspath(root))
         self.log = self.root / LOG_NAME
         self.state = self.root / STATE_DIR
+        self.creation_lock = self.root / f"{STATE_DIR}.lock"
+        self.next_state = self.root / f"{STATE_DIR}.new"
         self.inbox = self.state / "inbox"
         self.runner = self.state / "runner.sh"
         self.next_tick = self.state / "next-tick"

@@ -38,9 +38,14 @@ def _check_destination(dependency: GitDependency, path: str, findings: Findings)
     return not taken
 
 
+def clone_path(dependency: GitDependency, output: str) -> str:
+    """Return where a repository is cloned to. `output` is the study's directory."""
+    return dependency.path.replace(OUTPUT_PATH, output)
+
+
 def clone(dependency: GitDependency, output: str, run: Run, findings: Findings) -> None:
     """Clone one repository into its place and check out what is asked for; report what fails."""
-    path = dependency.path.replace(OUTPUT_PATH, output)
+    path = clone_path(dependency, output)
     url = dependency.url.replace(OUTPUT_PATH, output)
     if not _check_destination(dependency, path, findings):
         return

@@ -104,12 +104,14 @@ def plan_study(  # noqa: PLR0913 - the options of a run
     restart_limit: int = 1,
     given: Given = Given(),
     check: Callable[[StudyPlan, Findings], None] | None = None,
+    reserve: Callable[[str], Path] | None = None,
 ) -> StudyPlan:
     """Return the plan of the study in the file `spec`, or raise SpecError with all problems of the file.
 
     `output` is the study's directory; without it, the directory is made of the variable OUTPUT_PATH (or the current
-    directory), the study's name and `timestamp`. `pgen` is a file that makes the parameters, given `pargs`. `check`
-    looks at the plan last and adds what it finds to the problems and warnings.
+    directory), the study's name and `timestamp`; with `reserve`, it is what that makes of the path without a time, the
+    same at each call. `pgen` is a file that makes the parameters, given `pargs`. `check` looks at the plan last and
+    adds what it finds to the problems and warnings.
     """
     findings = Findings(str(spec))
     arguments = parse_pargs(pargs, pgen, findings)
@@ -117,10 +119,10 @@ def plan_study(  # noqa: PLR0913 - the options of a run
     parameters = given.parameters or read_parameters(read.document)
     if pgen is not None and not given.parameters:
         findings.stop_if_problems()
-        parameters, read = _generated(read, _directory(read, output, timestamp), pgen, arguments, findings)
+        parameters, read = _generated(read, _directory(read, output, timestamp, reserve), pgen, arguments, findings)
     study = _interpret(read, given, findings)
     findings.stop_if_problems()
-    directory = _directory(read, output, timestamp)
+    directory = _directory(read, output, timestamp, reserve)
     batch = {"type": "local", **section(study.document.data, "batch")}
     local = batch["type"] == "local"
     order = processing_order(study.templates)
@@ -233,11 +235,12 @@ def _text_of(spec: Path, findings: Findings) -> str:
         raise
 
 
-def _directory(study: _File, output: Path | None, timestamp: str) -> str:
+def _directory(study: _File, output: Path | None, timestamp: str, reserve: Callable[[str], Path] | None) -> str:
     if output is not None:
         return str(_absolute(output))
     base = _absolute(Path(study.environment.output or "."))
-    return str(base / paths.safe(f"{study.document.data['description']['name']}_{timestamp}"))
+    stem = str(base / paths.safe(f"{study.document.data['description']['name']}_"))
+    return str(reserve(stem)) if reserve else stem + timestamp
 
 
 def _events(order: Sequence[Template], expansion: Expansion) -> Iterator[Draft]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from maestro_es.core.model import Micros
+from maestro_es.store.log_file import LOG_NAME
 
 
 def folder() -> Path:
@@ -61,7 +62,7 @@ def registering(study_id: str, root: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if known is None:
+        if known is None and not os.path.lexists(root / LOG_NAME):
             forget(study_id)
         raise
 

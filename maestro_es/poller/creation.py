@@ -1,0 +1,175 @@
+"""Be the only process that creates a study in a directory.
+
+The lock is a file in the study directory. Whatever a creation moves or removes, the lock file stays until the end, and
+a directory that was made here is removed only after it, by ``rmdir``. A process that had opened the file before that
+notices that it locks nothing any more, and starts from the beginning. So the lock needs no write permission in the
+parent directory, and it is the same one for every path and every host that the directory can be reached by.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from maestro_es.errors import RequestRefused
+from maestro_es.poller.lock import hold_while_there
+from maestro_es.poller.study_dir import StudyDir
+
+#: How often a directory is made that its maker removes before we hold its lock.
+_TRIES = 100
+
+#: How many bytes the path of a log may have. SQLite takes 512 (MAX_PATHNAME) with what is appended for a journal, and
+#: a log that is being made has another suffix.
+_LONGEST = 512 - len("-journal") - len(".new")
+
+
+class Site:
+    """A directory in which only this process creates a study. `is_new` says that this process has made it."""
+
+    def __init__(self, study: StudyDir, *, is_new: bool) -> None:
+        self.study = study
+        self.is_new = is_new
+        self._identity = _identity(study.root)
+        self.note_entries()
+
+    def entries(self) -> set[str]:
+        """Return the names in the directory, without the lock's."""
+        return {*os.listdir(self.study.root)} - {self.study.creation_lock.name}
+
+    def note_entries(self) -> None:
+        """Take what is in the directory now as not made by this process."""
+        self._before = self.entries()
+
+    def check(self) -> None:
+        """Refuse to go on if the directory was moved away, or replaced by another one."""
+        if not self._is_here():
+            raise RequestRefused(f"{self.study.root}: another process has moved or replaced this directory; try again")
+
+    def has_study(self) -> bool:
+        """Whether there is a log in the directory by now."""
+        return os.path.lexists(self.study.log)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove what this process has made: these entries, unless they were there before."""
+        if not self._is_here() or self.has_study():
+            return
+        for name in {*names} - self._before:
+            path = self.study.root / name
+            with contextlib.suppress(OSError):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+
+    def close(self) -> None:
+        """Remove all that was made in a directory of our own if no study came of it."""
+        if self.is_new:
+            self.remove(self.entries() if self._is_here() else ())
+
+    def _is_here(self) -> bool:
+        try:
+            return _identity(self.study.root) == self._identity
+        except OSError:
+            return False
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    info = path.stat()
+    return info.st_dev, info.st_ino
+
+
+@contextlib.contextmanager
+def creating(root: Path) -> Iterator[Site]:
+    """Be the only process that creates a study in `root`, a directory that is made if it is missing.
+
+    If there is no study in it afterwards, a directory that was made here is removed again. RequestRefused if another
+    process creates a study there.
+    """
+    with _alone_in(StudyDir(root), must_be_new=False) as site:
+        if site is None:
+            raise RequestRefused(
+                f"{root}: another process is creating a study here; wait for it, or choose another directory with -o"
+            )
+        yield site
+
+
+@contextlib.contextmanager
+def creating_named(stem: str) -> Iterator[Site]:
+    """Create a study in a new directory: `stem` and the time, as Maestro names it.
+
+    If there is such a directory, the name has the next second: the names of runs in the same second differ.
+    """
+    for second in itertools.count(int(time.time())):
+        name = stem + time.strftime("%Y%m%d-%H%M%S", time.localtime(second))
+        with _alone_in(StudyDir(Path(name)), must_be_new=True) as site:
+            if site is not None:
+                yield site
+                return
+
+
+def check_path(study: StudyDir) -> None:
+    """Refuse a path that a log can't lie in."""
+    root = study.root
+    if os.fsencode(root) != str(root).encode("utf-8", "replace"):
+        raise RequestRefused(f"{root}: the log holds UTF-8 only, and this path is not; choose another one with -o")
+    excess = len(os.path.realpath(study.log).encode()) - _LONGEST
+    if excess > 0:
+        raise RequestRefused(f"{root}: SQLite can't open a file whose path is so long; make it {excess} bytes shorter")
+
+
+@contextlib.contextmanager
+def _alone_in(study: StudyDir, *, must_be_new: bool) -> Iterator[Site | None]:
+    """Hold the lock of a directory, which is made if it is missing; yields None if another process was first."""
+    check_path(study)
+    with contextlib.ExitStack() as stack:
+        is_new = held = False
+        with _refusing(study.root):
+            for _ in range(_TRIES):
+                is_new = _make(study.root, stack)
+                if must_be_new and not is_new:
+                    break
+                with contextlib.suppress(FileNotFoundError):  # the process that made the directory has removed it
+                    held = stack.enter_context(hold_while_there(study.creation_lock))
+                    break
+        if not held:
+            yield None
+            return
+        site = Site(study, is_new=is_new)
+        stack.callback(site.close)
+        yield site
+
+
+@contextlib.contextmanager
+def _refusing(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or root
+        raise RequestRefused(f"{where}: the study directory can't be made: {error.strerror}") from error
+
+
+def _make(root: Path, stack: contextlib.ExitStack) -> bool:
+    """Make a directory and what is missing above it, which `stack` removes if it is empty; returns whether we did."""
+    if root.is_dir():
+        return False
+    if os.path.lexists(root):
+        raise RequestRefused(f"{root}: exists and is not a directory; choose another one with -o")
+    if root.parent != root:
+        _make(root.parent, stack)
+    try:
+        root.mkdir()
+    except FileExistsError:
+        return False
+    stack.callback(_remove_if_empty, root, _identity(root))
+    return True
+
+
+def _remove_if_empty(folder: Path, identity: tuple[int, int]) -> None:
+    with contextlib.suppress(OSError):
+        if _identity(folder) == identity:
+            folder.rmdir()
