@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from functools import cache
 from typing import TypeVar
@@ -10,9 +11,10 @@ from maestro_es.audit.history import started_by
 from maestro_es.audit.past import Past
 from maestro_es.audit.status import summarise
 from maestro_es.audit.times import show_ago
-from maestro_es.audit.view import View
+from maestro_es.audit.view import Place, View
 from maestro_es.core.events import Recorded
-from maestro_es.core.model import Micros, StepRecord
+from maestro_es.core.model import JobState, Micros, StepRecord
+from maestro_es.poller import last_tick
 from maestro_es.poller.open_study import OpenStudy
 
 _Told = TypeVar("_Told")
@@ -50,8 +52,20 @@ def _view(study: OpenStudy, past: Past | None, show: Callable[[Micros], str]) ->
         now=past.at if past else study.context.now(),
         show=show,
         ticking=str if past else lambda: _ticking(study),
-        elsewhere=lambda record: not past and not study.adapters.local.look([record], {}),
+        place=_place(study),
+        runs=lambda record: True if past else _runs(study, record),
     )
+
+
+def _place(study: OpenStudy) -> Place:
+    noted = last_tick.read(study.dir)
+    return Place(shlex.quote(str(study.dir.root)), study.context.host.name, noted.host if noted else "")
+
+
+def _runs(study: OpenStudy, record: StepRecord) -> bool | None:
+    """Whether a local step runs; None if this host can't see that."""
+    seen = study.adapters.local.look([record], {}).get(record.token)
+    return None if seen is None else seen.state is JobState.RUNNING
 
 
 def _ticking(study: OpenStudy) -> str:

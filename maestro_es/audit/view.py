@@ -18,14 +18,25 @@ class Answer(NamedTuple):
     evidence: tuple[e.Recorded, ...] = ()
 
 
+class Place(NamedTuple):
+    """Where a study is, as a word of a command; our host, and that of the last tick, if it is known."""
+
+    study: str = ""
+    host: str = ""
+    ticker: str = ""
+
+
+NOWHERE = Place()
+
+
 @dataclass(frozen=True)
 class View:
     """A study at a moment; no event that it gives is later.
 
     `events_of` gives the events of a step, oldest first; `study_events` those of a type about the whole study, newest
     first; `author` who wrote an event; `grace` how long an attempt is looked for. `cores` is what the host that ticks
-    has, `now` the moment. `ticking` says whether ticks come, `elsewhere` of a local step whether our host can't tell
-    what becomes of it; of the past nobody knows either. `show` writes a time.
+    has, `now` the moment. `ticking` says whether ticks come; of the past nobody knows. `place` is where the study is,
+    and we are; `runs` whether a local step runs, None if our host can't see that. `show` writes a time.
     """
 
     graph: Graph
@@ -37,7 +48,8 @@ class View:
     now: Micros
     show: Callable[[Micros], str]
     ticking: Callable[[], str] = str
-    elsewhere: Callable[[StepRecord], bool] = lambda _: False
+    place: Place = NOWHERE
+    runs: Callable[[StepRecord], bool | None] = lambda _: True
 
     def wish(self, recorded: e.Recorded) -> str:
         """Return who asked for something, when, and the reason that was given."""

@@ -83,13 +83,23 @@ def _missed(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Ans
 
 
 def _elsewhere(view: View, record: StepRecord) -> Answer:
-    """Return what to do about a step on a host that is not coming back."""
-    if record.scheduled or not view.elsewhere(record):
-        return Answer("")
-    return Answer(
-        "; only there can it be told when it ends: if that host, or container, is gone for good, say so with "
-        f"'maestro-es retry {record.name} --lost'"
-    )
+    """Return what to do about a local step of which ticks do not see how it stands."""
+    runs = True if record.scheduled else view.runs(record)
+    study, host, ticker = view.place
+    if runs is None:
+        here = record.job_host == host
+        there = f"in the container of {host} where it was started" if here else f"on {record.job_host}"
+        others = ticker not in {"", record.job_host}
+        come = f", and the last one came from {ticker}: run 'maestro-es tick {study}' there" if others else ""
+        lost = f"say so with 'maestro-es retry {study} {record.name} --lost'"
+        return Answer(
+            f"; only a tick {there} can see whether it still runs{come}; "
+            f"if that host, or container, is gone for good, {lost}"
+        )
+    if not runs and ticker not in {"", host}:
+        words = f"; its process has ended, and the last tick came from {ticker}, where that can't be seen"
+        return Answer(f"{words}: run 'maestro-es tick {study}' here")
+    return Answer("")
 
 
 def _silence(view: View, record: StepRecord) -> Answer:

@@ -15,7 +15,7 @@ from pathlib import Path
 from maestro_es.core.model import FAILED_STATES, Phase, StudyStatus
 from maestro_es.errors import MaestroError, NotAStudy, StudyError, Unreachable
 from maestro_es.poller.ask_ahead import ask_ahead
-from maestro_es.poller.last_tick import has_shown
+from maestro_es.poller.last_tick import shown
 from maestro_es.poller.lock import hold, queue_up
 from maestro_es.poller.maestro_requests import are_waiting
 from maestro_es.poller.observe import Asked
@@ -142,7 +142,7 @@ def _tick_one(
 ) -> tuple[int, str] | None:
     with _open(root, context) as study:
         ended = study.status is not StudyStatus.RUNNING
-        if ended and has_shown(study.dir, study.log.head) and not are_waiting(study.dir):
+        if ended and shown(study.dir, study.log.head) and not are_waiting(study.dir):
             return OK, _news(study) if again else ""
         with hold(study.dir.tick_lock) as alone:
             if not alone:

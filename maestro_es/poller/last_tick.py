@@ -1,4 +1,6 @@
-"""Up to where the last tick has seen the log, and shown it, in ``.maestro-es/last-tick``; the file's time is its own.
+"""The last tick, in ``.maestro-es/last-tick``: its host, and up to where it has seen the log, and shown it.
+
+The file's time is the tick's own.
 
 A tick that died before it had written ``status.csv`` has noted nothing, so the next one writes it.
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import NamedTuple
 
 from maestro_es.errors import StudyError
 from maestro_es.poller.durable import is_empty
@@ -18,39 +21,55 @@ from maestro_es.store.event_log import Head
 from maestro_es.store.study_log import StudyLog
 
 
-def note(study: StudyDir, head: Head) -> None:
-    """Note the last event of the log, which ``status.csv`` shows now, if there is room.
+class Note(NamedTuple):
+    """What a tick has noted: the last event that it has seen, and its host (empty: an earlier version noted none)."""
+
+    seq: int
+    digest: bytes
+    host: str = ""
+
+
+#: How many bytes a digest has: SHA-256.
+_DIGEST = 32
+#: No host has a longer name.
+_LONGEST = 255
+
+
+def note(study: StudyDir, head: Head, host: str) -> None:
+    """Note the last event of the log, which ``status.csv`` shows now, and our host, if there is room.
 
     It is written over the one before, so that no reader finds the file empty.
     """
     with contextlib.suppress(OSError):
         handle = os.open(study.last_tick, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
-            os.pwrite(handle, f"{head.seq:20} {head.digest.hex()}\n".encode(), 0)
+            os.pwrite(handle, f"{head.seq:20} {head.digest.hex()} {host:{_LONGEST}}\n".encode(), 0)
         finally:
             os.close(handle)
 
 
 def check(study: StudyDir, log: StudyLog) -> None:
     """Refuse a log that lacks the event that the last tick has noted: that is read first, as logs only grow."""
-    noted = _noted(study)
-    if noted and not log.holds(*noted):
+    noted = read(study)
+    if noted and not log.holds(noted.seq, noted.digest):
         raise StudyError(
-            f"{study.log}: an older copy was put in its place: it lacks event {noted[0]}, which the last tick has "
+            f"{study.log}: an older copy was put in its place: it lacks event {noted.seq}, which the last tick has "
             "seen, and steps would run twice; 'maestro-es export -o FILE' it, move it away, and 'maestro-es recover "
             f"{study.root} --from FILE' finds out what has happened since"
         )
 
 
-def has_shown(study: StudyDir, head: Head) -> bool:
-    """Whether ``status.csv`` is there, not emptied by a power cut, and shows the log up to its last event."""
-    noted = _noted(study)
-    return noted is not None and noted[0] == head.seq and not is_empty(study.status_csv)
+def shown(study: StudyDir, head: Head) -> Note | None:
+    """Return the note if ``status.csv`` is there, not emptied by a power cut, and shows the log to its last event."""
+    noted = read(study)
+    return noted if noted and noted.seq == head.seq and not is_empty(study.status_csv) else None
 
 
-def _noted(study: StudyDir) -> tuple[int, bytes] | None:
+def read(study: StudyDir) -> Note | None:
+    """Return what the last tick has noted; None if that can't be read."""
     try:
-        seq, digest = study.last_tick.read_bytes().split()
-        return int(seq), bytes.fromhex(digest.decode())
+        seq, digest, *host = study.last_tick.read_bytes().decode().split()
+        noted = Note(int(seq), bytes.fromhex(digest), *host[:1])
     except (FileNotFoundError, ValueError):
         return None
+    return noted if len(noted.digest) == _DIGEST else None

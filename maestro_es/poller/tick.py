@@ -56,13 +56,21 @@ def tick(
     mend_copies(study)
     study.silence = None
     unreachable = _passes(study, ahead, submit, asked)
-    if show and not last_tick.has_shown(study.dir, study.log.head):
-        show_status(study)
-        last_tick.note(study.dir, study.log.head)
+    if show:
+        _show(study)
     study.dir.note_tick(study.context.now())
     if unreachable:
         raise Unreachable("; ".join(f"{name}: {message}" for name, message in unreachable.items()))
     return study.status
+
+
+def _show(study: OpenStudy) -> None:
+    """Write ``status.csv`` if it does not show the log, and note that, and our host."""
+    shown = last_tick.shown(study.dir, study.log.head)
+    if not shown:
+        show_status(study)
+    if not shown or shown.host != study.context.host.name:
+        last_tick.note(study.dir, study.log.head, study.context.host.name)
 
 
 def _passes(study: OpenStudy, ahead: int, submit: Submit, asked: Asked | None) -> dict[str, str]:

@@ -71,8 +71,8 @@ def test_without_a_step_it_is_about_the_study(run, study, monkeypatch):
     assert (found["step"], found["state"]) == (None, "RUNNING")
     assert found["why"] == (
         "pi: 1 of 5 steps are not done, 1 in flight; b_N.1 runs since 2026-01-31 12:02:00 UTC as job 1003 on node1; "
-        "only there can it be told when it ends: if that host, or container, is gone for good, say so with "
-        "'maestro-es retry b_N.1 --lost'"
+        "only a tick on node1 can see whether it still runs; if that host, or container, is gone for good, say "
+        f"so with 'maestro-es retry {study} b_N.1 --lost'"
     )
 
 

@@ -73,11 +73,19 @@ def test_of_a_step_on_another_host_it_is_said_what_to_do_if_that_is_gone_for_goo
     token = study.request(1)
     study.do(e.JobSubmitted(token=token, job_id="17", host="node1"), 1)
     study.do(e.JobStarted(token=token, at=8_500, host="node1"), 1)
-    assert asked(study, 1, host="node2")[0] == (
-        "a runs since 8s as job 17 on node1; only there can it be told when it ends: if that host, or container, is "
-        "gone for good, say so with 'maestro-es retry a --lost'"
+    runs = "a runs since 8s as job 17 on node1"
+    gone = "if that host, or container, is gone for good, say so with 'maestro-es retry /study a --lost'"
+    sees = f"{runs}; only a tick on node1 can see whether it still runs"
+    assert asked(study, 1, host="node2")[0] == f"{sees}; {gone}"
+    assert asked(study, 1, host="node2", ticker="node1")[0] == f"{sees}; {gone}"
+    there = "and the last one came from node2: run 'maestro-es tick /study' there"
+    assert asked(study, 1, host="node2", ticker="node2")[0] == f"{sees}, {there}; {gone}"
+
+    assert asked(study, 1)[0] == asked(study, 1, ticker="node2")[0] == asked(study, 1, runs=False)[0] == runs
+    assert asked(study, 1, ticker="node2", runs=False)[0] == (
+        f"{runs}; its process has ended, and the last tick came from node2, where that can't be seen: "
+        "run 'maestro-es tick /study' here"
     )
-    assert asked(study, 1, host="node1")[0] == "a runs since 8s as job 17 on node1"
 
 
 def test_a_running_step_that_a_person_wants_to_end_says_so():

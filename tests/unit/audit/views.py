@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from maestro_es.audit.view import View
+from maestro_es.audit.view import Place, View
 from maestro_es.audit.why import why
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
@@ -18,7 +18,14 @@ GRACE = 60_000
 
 
 def view_at(
-    events: Sequence[e.Recorded], seq: int, *, graph: Graph | None = None, ticking: str = "", host: str = ""
+    events: Sequence[e.Recorded],
+    seq: int,
+    *,
+    graph: Graph | None = None,
+    ticking: str = "",
+    host: str = "",
+    ticker: str = "",
+    runs: bool = True,
 ) -> View:
     """Return a view of the state after event `seq`; times are shown as their number of milliseconds."""
     known = events[:seq]
@@ -41,13 +48,17 @@ def view_at(
         now=known[-1].recorded_at,
         show=lambda at: f"{at // 1000}s",
         ticking=lambda: ticking,
-        elsewhere=lambda record: record.job_host not in ("", host),
+        place=Place("/study", host, ticker),
+        runs=lambda record: None if record.job_host not in ("", host) else runs,
     )
 
 
-def asked(study: Study, number: int, ticking: str = "", host: str = "node1") -> tuple[str, list[str]]:
+def asked(
+    study: Study, number: int, ticking: str = "", host: str = "node1", *, ticker: str = "", runs: bool = True
+) -> tuple[str, list[str]]:
     """Return the sentence about a step, and the types of the events that prove it."""
-    answer = why(view_at(study.events, len(study.events), ticking=ticking, host=host), study.step(number))
+    view = view_at(study.events, len(study.events), ticking=ticking, host=host, ticker=ticker, runs=runs)
+    answer = why(view, study.step(number))
     return answer.words, [type(recorded.event).__name__ for recorded in answer.evidence]
 
 
