@@ -38,7 +38,7 @@ from maestro_es.core.reducer import replay
 from maestro_es.core.settle import state_after
 from maestro_es.errors import RequestRefused
 from maestro_es.poller import claims
-from maestro_es.poller.create import OURS, create_log, make_directory, new_study_id, recorded_environment
+from maestro_es.poller.create import OURS, create_log, keep_environment, make_directory, new_study_id
 from maestro_es.poller.creation import creating
 from maestro_es.poller.lock import hold
 from maestro_es.poller.observe import Look, Moment
@@ -112,9 +112,9 @@ class ExecutionGraph:
                 root=str(site.study.root),
                 adapter={"type": "local"},
                 settings=settings,
-                environment=recorded_environment(os.environ),
             )
-            create_log(make_directory(root), [(None, created)], context)
+            study = make_directory(root)
+            create_log(study, [(None, created), *keep_environment(study)], context)
         self._study = OpenStudy(root, context)
 
     @classmethod

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from maestro_es.adapters.command import Command
+from maestro_es.core.environment import Environment
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Outcome
@@ -22,7 +23,7 @@ class Job(msgspec.Struct, frozen=True):
 
     `name` is the job's, `description` the step's. `script` is what the runner starts: a path with a slash, from
     `workspace`; `command` is what follows the script's header. `run` are the step's resolved keys, `environment` is
-    what the study recorded of the user's when it was created. `claim` makes the attempt's claim for an owner and
+    what the step starts in. `claim` makes the attempt's claim for an owner and
     returns whether it is that owner's now.
     """
 
@@ -34,7 +35,7 @@ class Job(msgspec.Struct, frozen=True):
     claim: Callable[[str], bool]
     description: str = ""
     run: Mapping[str, Any] = msgspec.field(default_factory=dict)
-    environment: Mapping[str, str] = msgspec.field(default_factory=dict)
+    environment: Environment = Environment()
     command: str = ""
 
     @property

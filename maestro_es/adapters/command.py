@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from maestro_es.adapters.inheritance import inheriting, renice
+from maestro_es.core.environment import Environment
 from maestro_es.errors import Unreachable
 
 #: Held while a process is made, and while a file is written that is to be executed. A child has open what we have
@@ -39,8 +41,19 @@ _MOST, _LAST_WORDS = 65536, 16
 Action = tuple[int, int, str, int, int] | tuple[int, int, int]
 
 
-def start_process(argv: Sequence[str], env: Mapping[str, str], actions: Sequence[Action], *, session: bool) -> int:
-    """Start a process, perhaps as the leader of a session of its own, and return its id."""
+def start_process(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    actions: Sequence[Action],
+    *,
+    session: bool,
+    inherited: Environment | None = None,
+) -> int:
+    """Start a process, perhaps as the leader of a session of its own, and return its id.
+
+    Of what is `inherited`, it gets umask, limits and niceness.
+    """
+    inherited = inherited or Environment()
 
     def start(words: Sequence[str], *, setsid: bool) -> int:
         return os.posix_spawnp(
@@ -48,11 +61,13 @@ def start_process(argv: Sequence[str], env: Mapping[str, str], actions: Sequence
             file_actions=actions, setsid=setsid, setsigmask=(), setsigdef=_SIGNALS,
         )  # fmt: skip
 
-    with making:
+    with making, inheriting(inherited):
         try:
-            return start(argv, setsid=session)
+            pid = start(argv, setsid=session)
         except NotImplementedError:  # by a Python that was built for a glibc before 2.26, as are those of uv
-            return start(["setsid", *argv], setsid=False)
+            pid = start(["setsid", *argv], setsid=False)
+    renice(pid, inherited)
+    return pid
 
 
 class Completed(NamedTuple):
@@ -67,8 +82,8 @@ class Command:
     """A command that was started; ended when it has taken `timeout` seconds, or once it complains in words, `until`.
 
     It reads nothing, and what it prints is kept. With `until` it has a session of its own, and `members` finds what is
-    ended with it, as it may be a script around another. OSError says why it can't be started; FileNotFoundError: there
-    is no such command.
+    ended with it, as it may be a script around another. `inherited`: see `start_process`.
+    OSError says why it can't be started; FileNotFoundError: there is no such command.
     """
 
     def __init__(
@@ -79,6 +94,7 @@ class Command:
         env: Mapping[str, str] | None = None,
         until: str = "",
         members: Callable[[int], Sequence[int]] = lambda _: (),
+        inherited: Environment | None = None,
     ) -> None:
         self._name = os.path.basename(argv[0])
         self._timeout = timeout
@@ -91,11 +107,11 @@ class Command:
         self._too_late = False
         #: The ends of its pipes that are open, and where what is read goes.
         self._reading: dict[int, bytearray] = {}
-        self._pid = self._start(argv, os.environ if env is None else env)
+        self._pid = self._start(argv, os.environ if env is None else env, inherited)
         self._exit = _exit_of(self._pid)
         self._is_told = self._exit is not None
 
-    def _start(self, argv: Sequence[str], env: Mapping[str, str]) -> int:
+    def _start(self, argv: Sequence[str], env: Mapping[str, str], inherited: Environment | None) -> int:
         its_ends = []
         actions: list[Action] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
         try:
@@ -104,7 +120,7 @@ class Command:
                 self._reading[our_end] = into
                 its_ends.append(its_end)
                 actions.append((os.POSIX_SPAWN_DUP2, its_end, output))
-            return start_process(argv, env, actions, session=bool(self._until))
+            return start_process(argv, env, actions, session=bool(self._until), inherited=inherited)
         except BaseException:
             self._close()
             raise

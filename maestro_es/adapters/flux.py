@@ -183,7 +183,7 @@ class FluxAdapter(ScriptsOnly):
 
     def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
         self._batch = dict(batch)
-        self._uri = str(batch.get("uri") or {**os.environ, **host.environment}.get("FLUX_URI", ""))
+        self._uri = str(batch.get("uri") or {**os.environ, **host.environment.variables}.get("FLUX_URI", ""))
 
     def directives(self, job_name: str, run: Mapping[str, Any]) -> list[Directive]:
         """Return the options of a step's job, for its script and for the submit command."""

@@ -20,15 +20,12 @@ from typing import Any
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Job, Queued, Seen
 from maestro_es.adapters.command import NO_ROOM
+from maestro_es.core.environment import TOKEN_VARIABLE, for_runner
 from maestro_es.core.evidence import Claim, ClaimState
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Unwritable
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import SchedulerError, Unreachable
-
-#: The variable in which the runner gives its step the token.
-_TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
-
 
 #: Errors of a host that may have more to give at the next tick, or let us in again.
 _PASSING = (*NO_ROOM, errno.EIO, errno.ESTALE, getattr(errno, "EKEYEXPIRED", None))
@@ -48,7 +45,6 @@ class LocalAdapter:
         self._shell = batch.get("shell") or "/bin/bash"
         self._host = host
         self._instance = "/".join(filter(None, (host.boot_id, host.namespace)))
-        self._environment = dict(os.environ)
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
         return f"#!{self._shell}"
@@ -69,7 +65,7 @@ class LocalAdapter:
             return Unwritable(str(error))
         host = self._host
         try:
-            pid, gate = process.spawn(command, {**self._environment, **job.environment})
+            pid, gate = process.spawn(command, for_runner(job.environment.variables), job.environment)
         except OSError as error:
             message = f"the runner {job.runner} can't be started: {error.strerror}"
             return InDoubt(message) if error.errno in _PASSING else Unwritable(message)
@@ -175,7 +171,7 @@ class LocalAdapter:
         if not self._is_here(step):
             return []
         members = process.session_members(int(step.job_id))
-        ours = any(process.is_marked(pid, step.token, _TOKEN_VARIABLE) for pid in members)
+        ours = any(process.is_marked(pid, step.token, TOKEN_VARIABLE) for pid in members)
         return members if ours and int(step.job_id) not in members else []
 
     def _is_here(self, step: StepRecord) -> bool:

@@ -13,11 +13,11 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import NamedTuple
 
 from maestro_es.adapters import proc
 from maestro_es.adapters.command import run, start_process
+from maestro_es.core.environment import Environment
 from maestro_es.errors import Unreachable
 
 _STATE, _SESSION = 0, 3  # fields of /proc/PID/stat behind the command's name; see proc(5)
@@ -26,7 +26,7 @@ _STATE, _SESSION = 0, 3  # fields of /proc/PID/stat behind the command's name; s
 class Host(NamedTuple):
     """This host: its name, an id that changes with every boot, and how many cores we may use.
 
-    `environment` is what a study has recorded of the environment in which it was created; it goes before ours.
+    `environment` is that of the study's steps, which goes before ours.
     `namespace` tells our process ids from those of a container, or of the host if we are in one: there it is empty.
     `trouble` says why the host does not tell its boot id, if it does not: then nothing can be concluded here.
     """
@@ -34,7 +34,7 @@ class Host(NamedTuple):
     name: str
     boot_id: str
     cores: int
-    environment: Mapping[str, str] = MappingProxyType({})
+    environment: Environment = Environment()
     namespace: str = ""
     trouble: str = ""
 
@@ -54,16 +54,17 @@ def this_host() -> Host:
 _spawned: set[int] = set()
 
 
-def spawn(argv: Sequence[str], env: Mapping[str, str]) -> tuple[int, int]:
+def spawn(argv: Sequence[str], env: Mapping[str, str], inherited: Environment | None = None) -> tuple[int, int]:
     """Start a process in a session of its own, with no terminal, and don't wait for it.
 
     Returns its pid and a file descriptor, to write to its standard input and to be closed. What it prints is lost.
+    `inherited`: see `start_process`.
     """
     null = os.open(os.devnull, os.O_WRONLY)
     its_end, our_end = os.pipe()
     try:
         actions = [(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate((its_end, null, null))]
-        pid = start_process(argv, env, actions, session=True)
+        pid = start_process(argv, env, actions, session=True, inherited=inherited)
     except OSError:
         os.close(our_end)
         raise

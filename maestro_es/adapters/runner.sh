@@ -53,6 +53,40 @@ MAESTRO_ES_TOKEN=$token
 export MAESTRO_ES_TOKEN
 child= early= stopped= timed_out= signalled= watchdog= escalation=
 
+become_step() { # become_step COMMAND...: in a subshell; COMMAND, if any, starts the step in the environment of the study
+    raise_limits
+    [ "${MAESTRO_ES_NICE:-0}" -le 0 ] || set -- "$@" nice -n $((MAESTRO_ES_NICE - $(nice)))
+    [ -z "${MAESTRO_ES_FUNCTION_1-}" ] || set -- "$@" env
+    # Exported functions of bash, which other shells drop: as variables with other names they come through to env.
+    MAESTRO_ES_N=1
+    while eval "[ -n \"\${MAESTRO_ES_FUNCTION_$MAESTRO_ES_N-}\" ]"; do
+        eval "set -- \"\$@\" \"\$MAESTRO_ES_FUNCTION_$MAESTRO_ES_N\""
+        unset "MAESTRO_ES_FUNCTION_$MAESTRO_ES_N"
+        MAESTRO_ES_N=$((MAESTRO_ES_N + 1))
+    done
+    case $script in *=*) [ "$#" -eq 0 ] || set -- "$@" nice -n 0 ;; esac # env would take it for a variable
+    set -- "$@" "$script"
+    # Variables that this script has, too.
+    for MAESTRO_ES_N in ${MAESTRO_ES_KEPT-}; do
+        eval "$MAESTRO_ES_N=\$MAESTRO_ES_KEPT_$MAESTRO_ES_N"
+        export "${MAESTRO_ES_N?}"
+        unset "MAESTRO_ES_KEPT_$MAESTRO_ES_N"
+    done
+    unset MAESTRO_ES_N MAESTRO_ES_KEPT MAESTRO_ES_LIMITS MAESTRO_ES_NICE OLDPWD
+    exec "$@"
+}
+raise_limits() { # on a node, whose scheduler may not pass them on; what it has lowered or left lower, is its business
+    for MAESTRO_ES_N in ${MAESTRO_ES_LIMITS-}; do
+        raise_limit "${MAESTRO_ES_N%%:*}" "${MAESTRO_ES_N#*:}"
+    done 2>/dev/null
+}
+raise_limit() { # raise_limit LETTER VALUE: to no more than the hard limit
+    now=$(ulimit -S "-$1") || return
+    [ "$now" != unlimited ] || return
+    [ "$2" = unlimited ] || [ "$2" -gt "$now" ] || return
+    ulimit -S "-$1" "$2" || ulimit -S "-$1" "$(ulimit -H "-$1")"
+}
+
 after() { # after SECONDS COMMAND...: a USR2 ends it and its sleep; what ends the step's group leaves it alone
     nap= over=
     trap '' TERM
@@ -84,12 +118,12 @@ on_limit() { signalled=1 timed_out=1 watchdog=; end_step; }
 trap on_term TERM # before there is a step: what comes now is for that
 [ -n "$output" ] || for name in $others; do trap "pass_on $name" "$name"; done
 if [ -n "$output" ]; then
-    "$script" </dev/null >"$output.$$.out" 2>"$output.$$.err" &
+    (become_step) </dev/null >"$output.$$.out" 2>"$output.$$.err" &
 else
     report started
     # What a shell starts in the background ignores INT and QUIT; dash lets nobody but env undo that.
     env --default-signal=INT,QUIT true 2>/dev/null && undo='env --default-signal=INT,QUIT' || undo=
-    (trap - INT QUIT && exec $undo "$script") &
+    (trap - INT QUIT && become_step $undo) &
 fi
 child=$!
 if [ -n "$signalled" ]; then

@@ -181,7 +181,7 @@ class SlurmAdapter:
 
     def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
         self._batch = dict(batch)
-        self._jobs = SlurmJobs(slurm_environment(os.environ, host.environment))
+        self._jobs = SlurmJobs(slurm_environment(os.environ, host.environment.variables), host.environment.problem)
         self.cluster = self._jobs.cluster
 
     def directives(self, job_name: str, description: str, run: Mapping[str, Any]) -> list[Directive]:

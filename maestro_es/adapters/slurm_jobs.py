@@ -40,6 +40,7 @@ from maestro_es.adapters.slurm_answers import (
     read_restarts,
     read_submission,
 )
+from maestro_es.core.environment import Environment, for_node, for_runner
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Full, InDoubt, Outcome, Unwritable
 from maestro_es.errors import SchedulerError, Unreachable
@@ -65,21 +66,24 @@ _SKEW = 7 * 24 * 3600
 
 
 def slurm_environment(ours: Mapping[str, str], recorded: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of Slurm's commands: what a study has recorded goes before our own.
+    """Return the environment of Slurm's commands that ask: what a study has recorded goes before our own.
 
-    Which cluster it is, and what its user has set for all jobs, says the study alone, if it has recorded anything: a
-    tick may be made by who works on another.
+    Which cluster it is says the study alone, if it has recorded anything: a tick may be made by who works on another.
     """
-    found = {key: value for key, value in ours.items() if not key.startswith(_OURS)} | dict(recorded)
+    found = {key: value for key, value in {**ours, **recorded}.items() if not key.startswith(_OURS)}
     conf = (recorded or ours).get(_CONF)
     return {**found, _CONF: conf} if conf else found
 
 
 class SlurmJobs:
-    """Talks to Slurm in an environment: its PATH says where the commands are, its SLURM_CONF which cluster it is."""
+    """Talks to Slurm in an environment: its PATH says where the commands are, its SLURM_CONF which cluster it is.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    With a `problem` it is not known which cluster the study's is, so none is asked.
+    """
+
+    def __init__(self, environment: Mapping[str, str], problem: str = "") -> None:
         self._environment = dict(environment)
+        self._problem = problem
         self._live: dict[str, list[str]] = {}
         self._paths: dict[str, str] = {}
 
@@ -99,7 +103,7 @@ class SlurmJobs:
         link, command = _link(job), None
         try:
             _make_link(link, job.runner)
-            command = self._start(*self.submission(job, options), until=RETRYING)
+            command = self._start(*self.submission(job, options), until=RETRYING, of_job=job.environment)
         except Unreachable as error:
             return InDoubt(str(error))
         except OSError as error:
@@ -187,8 +191,21 @@ class SlurmJobs:
         """Run a command; `zone` is the time zone in which it reads and prints times, if not the user's."""
         return _completed(self._start(command, *arguments, timeout=timeout, zone=zone))
 
-    def _start(self, command: str, *arguments: str, timeout: float = 0, zone: str = "", until: str = "") -> Command:
+    def _start(
+        self,
+        command: str,
+        *arguments: str,
+        timeout: float = 0,
+        zone: str = "",
+        until: str = "",
+        of_job: Environment | None = None,
+    ) -> Command:
+        """Start a command; one that submits is given the environment `of_job`, which is all that the job gets."""
+        if self._problem:
+            raise Unreachable(self._problem)
         environment = {**self._environment, "TZ": zone} if zone else self._environment
+        if of_job:
+            environment = for_runner(of_job.variables) | for_node(of_job)
         path = self._path(command)
         try:
             return Command(
@@ -197,6 +214,7 @@ class SlurmJobs:
                 env=environment,
                 until=until,
                 members=process.session_members,
+                inherited=of_job,
             )
         except FileNotFoundError:
             self._paths.pop(command, None)

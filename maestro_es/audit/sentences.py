@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from maestro_es.audit.times import show_span
 from maestro_es.core import events as e
+from maestro_es.core.environment import ENVIRONMENT
 from maestro_es.core.model import State
 
 #: How many steps a sentence names before it counts the rest.
@@ -20,6 +21,10 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"{event.command} (process {event.pid} on {event.host}, version {event.version})"
         case e.StudyCreated():
             return f"study {event.name or event.study_id} was created in {event.root}"
+        case e.EnvironmentRecorded():
+            recorded = event.environment
+            of = f"{recorded.digest[:8]}, of {len(recorded.variables)} variables"
+            return f"steps start in environment {of}{_because(event.reason)}"
         case e.StepTemplateAdded():
             return f"step {event.name} was declared"
         case e.StepAdded():
@@ -47,6 +52,10 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"no tick had come for {show_span(event.seconds)}"
         case e.LogRecovered():
             return f"the log was lost from here on; it was put together again{_because(event.reason)}"
+        case e.PollFailed() if event.adapter == ENVIRONMENT:
+            return event.message
+        case e.PollRecovered() if event.adapter == ENVIRONMENT:
+            return "the environment of the steps can be read again"
         case e.PollFailed():
             return f"{event.adapter} does not answer: {event.message}"
         case e.PollRecovered():

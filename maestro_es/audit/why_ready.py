@@ -6,6 +6,7 @@ from maestro_es.audit.view import Answer, View, cancel_of
 from maestro_es.audit.why_again import again
 from maestro_es.audit.why_in_flight import adapter_of, silent_since
 from maestro_es.core import events as e
+from maestro_es.core.environment import ENVIRONMENT
 from maestro_es.core.model import RELEASED, Phase, StepRecord, StudyStatus
 from maestro_es.core.room import CAREFUL, Room, asked_again_at, rooms
 
@@ -35,7 +36,7 @@ def _stops(view: View, record: StepRecord) -> list[Answer]:
         return [Answer("this is a dry run: the next tick writes its scripts, and nothing is run")]
     ending = ended_first(view, record)
     paused = [_asked_for(view, "the study is paused", view.last(e.StudyPaused))] if study.paused else []
-    return ending or [*paused, *held(view, record), *_silence(view, record)]
+    return ending or [*paused, *held(view, record), *_no_environment(view), *_silence(view, record)]
 
 
 def ended_first(view: View, record: StepRecord) -> list[Answer]:
@@ -51,6 +52,12 @@ def held(view: View, record: StepRecord) -> list[Answer]:
         return []
     hold = [recorded for recorded in view.events_of(record.number) if isinstance(recorded.event, e.StepHeld)]
     return [_asked_for(view, "it is held", tuple(hold[-1:]))]
+
+
+def _no_environment(view: View) -> list[Answer]:
+    """Return that no step can start, as the file with the environment of all steps is missing or was changed."""
+    message = view.graph.study.unreachable.get(ENVIRONMENT)
+    return [] if message is None else [Answer(message, silent_since(view, ENVIRONMENT))]
 
 
 def _silence(view: View, record: StepRecord) -> list[Answer]:

@@ -29,6 +29,7 @@ COMMANDS = {
     "release": "Let held steps go on.",
     "reopen": "Let a cancelled study go on.",
     "update": "Change the throttle or the restart limit.",
+    "env": "Show or change the environment of the steps.",
     "pause": "Submit nothing new.",
     "resume": "Let a paused study go on.",
     "verify": "Check the log and what was made of it.",

@@ -12,6 +12,7 @@ import msgspec
 
 from maestro_es.audit.sentences import describe
 from maestro_es.cli.output import write_json, write_lines
+from maestro_es.core.environment import ENVIRONMENT
 from maestro_es.core.requests import UPDATABLE
 from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome, told
 from maestro_es.errors import MaestroError
@@ -95,7 +96,8 @@ def _lines(study: StudyDir, found: Foreseen) -> Iterator[str]:
         yield ""
         yield from map(clean, actions)
     yield from map(clean, found.remarks)
-    yield from (clean(f"{name} does not answer: {message}") for name, message in found.unreachable.items())
+    for name, message in found.unreachable.items():
+        yield clean(message if name == ENVIRONMENT else f"{name} does not answer: {message}")
 
 
 def _many(count: int, what: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example
+from maestro_es.cli.exporting import export_option, warnings_of
 from maestro_es.cli.output import warn
 from maestro_es.cli.progress import Progress
 from maestro_es.core.events import StudyCreated
+from maestro_es.core.export import Export
 from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.drivers.cron_tick import in_doubt
 from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
@@ -26,6 +29,7 @@ from maestro_es.poller.lock import hold
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.preflight import check_scripts
 from maestro_es.poller.replace import check_replaceable, replacing
+from maestro_es.poller.surroundings import surroundings
 from maestro_es.poller.tick import tick
 from maestro_es.spec.plan import StudyPlan, plan_study
 
@@ -52,6 +56,7 @@ _COUNT = click.IntRange(min=0)
 @click.option("-fg", "--wait", "wait", is_flag=True, help="Tick here until the study has ended.")
 @click.option("--hashws", is_flag=True, help="Short names for the workspaces of parameterised steps.")
 @click.option("--usetmp", is_flag=True, help="Keep the scripts in a directory for temporary files.")
+@export_option
 @click.option("-n", "--autono", is_flag=True, help="Answer no to every question.")
 @click.option("-y", "--autoyes", is_flag=True, help="Answer yes to every question.")
 def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
@@ -64,6 +69,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     pgen: Path | None,
     pargs: tuple[str, ...],
     out: Path | None,
+    export: Export,
     *,
     dry: bool,
     wait: bool,
@@ -76,10 +82,14 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
 
     The study advances by ticks: 'maestro-es tick', which cron calls, or --wait. With --wait the exit code is 0 if it
     finished, 3 if a step was cancelled, else 2 if one failed.
+
+    Every step runs in the environment of this command: its variables and exported functions, umask, soft limits and
+    niceness, whoever makes the tick that starts it. 'maestro-es env' shows and changes that.
     """
     if autono and autoyes:
         raise click.UsageError("-n and -y exclude each other")
     context = Context()
+    around = surroundings(export)
     settings = Settings(
         submission_attempts=attempts,
         submission_throttle=throttle,
@@ -110,7 +120,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
             check=functools.partial(check_scripts, settings=settings, context=context),
             reserve=reserve,
         )
-        warn(plan.warnings)
+        warn((*plan.warnings, *warnings_of(plan.events, around, dict(os.environ))))
         site = sites[0] if sites else creation.enter_context(creating(plan.output))
         replaces = check_replaceable(site)
         if not _is_wanted(plan, answers, replaces=replaces):
@@ -118,7 +128,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
             return
         if replaces:
             place = creation.enter_context(replacing(site, context))
-        root = create_study(plan, settings, context, site).root
+        root = create_study(plan, settings, context, site, around).root
         if replaces:
             click.echo(f"The earlier files of {root} are in {place}")
         with OpenStudy(root, context) as study:

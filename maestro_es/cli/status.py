@@ -22,6 +22,7 @@ from maestro_es.cli.output import (
     write_lines,
     write_pages,
 )
+from maestro_es.core.environment import ENVIRONMENT
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, State, StepRecord
 from maestro_es.poller.open_study import OpenStudy
@@ -144,4 +145,5 @@ def _warnings(summary: Summary) -> Iterator[str]:
     if summary.full:
         yield f"Its scheduler takes no more jobs just now, and is asked again: {summary.full}"
     for name, message in summary.unreachable.items():
-        yield f"WARNING: {name} does not answer, so nothing is known of its jobs: {message}"
+        answer = f"{name} does not answer, so nothing is known of its jobs: {message}"
+        yield f"WARNING: {message if name == ENVIRONMENT else answer}"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from maestro_es.cli.common import example
+from maestro_es.cli.exporting import export_option, warnings_of
 from maestro_es.cli.output import warn
+from maestro_es.core.export import Export
 from maestro_es.core.model import Settings
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.preflight import check_scripts, warn_of_scheduler
+from maestro_es.poller.surroundings import surroundings
 from maestro_es.spec.findings import Findings
 from maestro_es.spec.plan import StudyPlan, plan_study
 
@@ -21,7 +25,8 @@ from maestro_es.spec.plan import StudyPlan, plan_study
 @click.option("-p", "--pgen", type=click.Path(path_type=Path), help="A Python file that makes the parameters.")
 @click.option("--pargs", multiple=True, metavar="KEY:VALUE", help="An argument for --pgen; may be repeated.")
 @click.option("--hashws", is_flag=True, help="Short names for the workspaces of parameterised steps.")
-def command(spec: Path, pgen: Path | None, pargs: tuple[str, ...], *, hashws: bool) -> None:
+@export_option
+def command(spec: Path, pgen: Path | None, pargs: tuple[str, ...], export: Export, *, hashws: bool) -> None:
     """Check the study file SPEC and report everything that is wrong with it.
 
     The script of each step is made as a run would make it. Nothing is created or run.
@@ -33,7 +38,7 @@ def command(spec: Path, pgen: Path | None, pargs: tuple[str, ...], *, hashws: bo
         warn_of_scheduler(plan, findings, context)
 
     plan = plan_study(spec, output=None, timestamp="0", pgen=pgen, pargs=pargs, hash_workspaces=hashws, check=check)
-    warn(plan.warnings)
+    warn((*plan.warnings, *warnings_of(plan.events, surroundings(export), dict(os.environ))))
     steps = sum(number is not None for number, _ in plan.events)
     templates = sum(number is None for number, _ in plan.events)
     click.echo(f"{spec}: valid; {templates} steps make {steps} instances")

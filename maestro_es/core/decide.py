@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from maestro_es.core import events as e
+from maestro_es.core.environment import ENVIRONMENT
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph, waiting_for
 from maestro_es.core.model import (
@@ -165,7 +166,7 @@ def final_status(states: Mapping[str, int]) -> StudyStatus:
 def start_ready(graph: Graph, seen: Observations) -> list[Draft]:
     """Request a submission for ready steps, as many as the throttle and the host's slots allow."""
     study = graph.study
-    if study.paused or study.cancelling or study.settings.dry_run:
+    if study.paused or study.cancelling or study.settings.dry_run or ENVIRONMENT in seen.unreachable:
         return []
     local, scheduled = rooms(graph, seen.cores, seen.now)
     drafts: list[Draft] = []

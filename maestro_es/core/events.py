@@ -11,7 +11,16 @@ from typing import Any, Union, get_args
 
 import msgspec
 
-from maestro_es.core.model import Cause, Micros, Param, Settings, State, StudyStatus, SubmissionKind
+from maestro_es.core.model import (
+    Cause,
+    Micros,
+    Param,
+    RecordedEnvironment,
+    Settings,
+    State,
+    StudyStatus,
+    SubmissionKind,
+)
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -55,8 +64,14 @@ class StudyCreated(Event, frozen=True):
     spec_file: str = ""
     adapter: dict[str, Any] = {}
     settings: Settings = Settings()
-    environment: dict[str, str] = {}
     scheduler: dict[str, str] = {}
+
+
+class EnvironmentRecorded(Event, frozen=True):
+    """From here on steps start in this environment. Its values are in a private file, written before this event."""
+
+    environment: RecordedEnvironment
+    reason: str = ""
 
 
 class StepTemplateAdded(Event, frozen=True):
@@ -394,9 +409,10 @@ class ReportIgnored(Event, frozen=True):
 
 
 AnyEvent = Union[
-    InvocationStarted, StudyCreated, StepTemplateAdded, StepAdded, ConnectionAdded, SettingsChanged, StudyPaused,
-    StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated, RebootDetected, TicksMissed,
-    LogRecovered, PollFailed, PollRecovered, StepImported, StepRecovered, SubmissionRequested, JobSubmitted,
+    InvocationStarted, StudyCreated, EnvironmentRecorded, StepTemplateAdded, StepAdded, ConnectionAdded,
+    SettingsChanged, StudyPaused, StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated,
+    RebootDetected, TicksMissed, LogRecovered, PollFailed, PollRecovered, StepImported, StepRecovered,
+    SubmissionRequested, JobSubmitted,
     SubmissionRejected, SubmissionUnanswered, AttemptAbandoned, SubmissionWithdrawn, JobDelayed, JobStarted,
     JobMissed, JobFound, StepFinished, StepTimedOut, StepRestarted, HardwareFailed, StepFailed, StepCancelled,
     StepDryRun, StepReset, StepSkipped, StepHeld, StepReleased, ReportIgnored,

@@ -166,6 +166,23 @@ class Param(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     name: str
 
 
+class RecordedEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the log knows of the environment of the steps; the values are in a private file of the study.
+
+    `digest` is that file's. `variables` maps each name to a fingerprint of its value: a digest with a salt that only
+    the file knows. `umask` and the soft `limits` (-1: unlimited) and `nice` are those of the process that recorded
+    them. `export` is what ``--export`` asked for, without values; `given` are the names whose values a person gave.
+    """
+
+    digest: str = ""
+    variables: dict[str, str] = {}
+    umask: int = 0o022
+    limits: dict[str, int] = {}
+    nice: int = 0
+    export: str = "ALL"
+    given: tuple[str, ...] = ()
+
+
 class StepRecord(msgspec.Struct):
     """The state of one step. Assigned by the reducer and nowhere else.
 
@@ -238,7 +255,7 @@ class StudyRecord(msgspec.Struct):
     spec_file: str = ""
     adapter: dict[str, object] = {}
     settings: Settings = Settings()
-    environment: dict[str, str] = {}
+    environment: RecordedEnvironment = RecordedEnvironment()
     paused: bool = False
     cancelling: bool = False
     status: StudyStatus = StudyStatus.RUNNING

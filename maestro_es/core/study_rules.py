@@ -43,8 +43,11 @@ def _study_created(graph: Graph, recorded: e.Recorded, event: e.StudyCreated) ->
     study.spec_file = event.spec_file
     study.adapter = event.adapter
     study.settings = event.settings
-    study.environment = event.environment
     study.ticked_from = recorded.recorded_at
+
+
+def _environment_recorded(graph: Graph, _recorded: e.Recorded, event: e.EnvironmentRecorded) -> None:
+    graph.study.environment = event.environment
 
 
 def _template_added(graph: Graph, recorded: e.Recorded, event: e.StepTemplateAdded) -> None:
@@ -180,6 +183,7 @@ def _nothing(_graph: Graph, _recorded: e.Recorded, _event: e.Event) -> None:
 STUDY_RULES: dict[type[e.Event], Callable[[Graph, e.Recorded, Any], None]] = {
     e.InvocationStarted: _invocation_started,
     e.StudyCreated: _study_created,
+    e.EnvironmentRecorded: _environment_recorded,
     e.StepTemplateAdded: _template_added,
     e.StepAdded: _step_added,
     e.SettingsChanged: _settings_changed,

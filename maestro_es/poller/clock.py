@@ -6,6 +6,7 @@ import os
 import pwd
 import sys
 import time
+from collections.abc import Sequence
 
 import maestro_es
 from maestro_es.adapters.process import Host
@@ -25,7 +26,7 @@ def salt() -> str:
 
 def identity(host: Host) -> InvocationStarted:
     """Return who this process is. The user comes from the password database: cron sets no USER."""
-    words = [os.path.basename(sys.argv[0] or "python"), *sys.argv[1:]]
+    words = [os.path.basename(sys.argv[0] or "python"), *without_values(sys.argv[1:])]
     return InvocationStarted(
         actor=_user(),
         host=host.name,
@@ -34,6 +35,29 @@ def identity(host: Host) -> InvocationStarted:
         command=" ".join(words),
         version=maestro_es.__version__,
     )
+
+
+#: Options that give variables values, which no log may hold.
+_WITH_VALUES = ("--export", "--set")
+
+
+def without_values(words: Sequence[str]) -> list[str]:
+    """Return the words of a command without the values of variables."""
+    found = []
+    for before, word in zip(("", *words), words):  # noqa: B905 - the last word is before none
+        option, sign, value = word.partition("=")
+        if before in _WITH_VALUES:
+            found.append(_without_value(word))
+        elif sign and option in _WITH_VALUES:
+            found.append(f"{option}={_without_value(value)}")
+        else:
+            found.append(word)
+    return found
+
+
+def _without_value(text: str) -> str:
+    name, sign, _ = text.partition("=")
+    return f"{name}=..." if sign else name
 
 
 def _user() -> str:

@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from maestro_es.adapters.command import run
@@ -21,24 +21,17 @@ from maestro_es.errors import RequestRefused
 from maestro_es.poller import clock, durable
 from maestro_es.poller.copies import BATCH_INFO
 from maestro_es.poller.creation import Site, check_path, creating
+from maestro_es.poller.environment_file import keep
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.state_dir import close_to_others, make_state_dir
 from maestro_es.poller.study_dir import STATE_DIR, StudyDir
+from maestro_es.poller.surroundings import Surroundings, surroundings
 from maestro_es.spec.dependencies import clone_path
 from maestro_es.spec.metadata import batch_info
 from maestro_es.spec.plan import StudyPlan, acquire
 from maestro_es.store.log_file import LOG_NAME
 from maestro_es.store.registry import registering
 from maestro_es.store.study_log import StudyLog
-
-#: What of a user's environment is recorded, for ticks that cron starts with next to none. No secrets are among it.
-ENVIRONMENT = (
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH",
-    "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "MODULEPATH", "MODULESHOME", "LOADEDMODULES", "LMOD_CMD",
-    "SLURM_CONF", "LSF_ENVDIR", "LSF_SERVERDIR", "FLUX_URI", "OMP_NUM_THREADS", "SBATCH_ACCOUNT", "SBATCH_CONSTRAINT",
-    "SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION", "SBATCH_TIMELIMIT",
-)  # fmt: skip
-
 
 #: The file systems that have no hard links, or do not give them to us, say this.
 _NO_LINKS = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
@@ -52,11 +45,6 @@ _FILES, _FOLDERS = (BATCH_INFO,), ("meta", "logs")
 def new_study_id() -> str:
     """Return an id for a study: 32 hexadecimal digits, of which tokens carry the first eight."""
     return uuid.uuid4().hex
-
-
-def recorded_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what is recorded of an environment."""
-    return {name: environment[name] for name in ENVIRONMENT if name in environment}
 
 
 def make_directory(root: Path) -> StudyDir:
@@ -79,11 +67,13 @@ def _taken(study: StudyDir) -> RequestRefused:
     return RequestRefused(f"{study.root}: there is a study in this directory; choose another one with -o")
 
 
-def create_study(plan: StudyPlan, settings: Settings, context: Context, site: Site | None = None) -> StudyDir:
+def create_study(
+    plan: StudyPlan, settings: Settings, context: Context, site: Site | None = None, around: Surroundings | None = None
+) -> StudyDir:
     """Create the study that a plan describes: its directory as Maestro lays it out, its dependencies, and its log.
 
     `site` is given by a caller that holds the directory already. If the study can't be created, all that this process
-    has made is removed again.
+    has made is removed again. The steps will be in what is `around` this process, or in what is said to be.
     """
     scheduler = context.adapters(plan.batch, context.host).scheduler
     if not settings.dry_run and not scheduler.can_submit and plan.has_jobs:
@@ -100,7 +90,8 @@ def create_study(plan: StudyPlan, settings: Settings, context: Context, site: Si
         facts = {} if settings.dry_run else scheduler.facts()
         site.check()
         with registering(study_id, study.root):
-            create_log(study, [(None, _created(plan, settings, study_id, study, facts)), *plan.events], context)
+            created = _created(plan, settings, study_id, study, facts)
+            create_log(study, [(None, created), *keep_environment(study, around), *plan.events], context)
     return study
 
 
@@ -115,7 +106,8 @@ def take_over(
         stack.callback(site.remove, OURS)
         study = make_directory(plan.output)
         with registering(study_id, study.root):
-            create_log(study, [(None, _created(plan, settings, study_id, study, {})), *drafts], context)
+            created = _created(plan, settings, study_id, study, {})
+            create_log(study, [(None, created), *keep_environment(study), *drafts], context)
     return study
 
 
@@ -143,9 +135,16 @@ def _created(
         spec_file=plan.spec_path.name,
         adapter=plan.batch,
         settings=settings,
-        environment=recorded_environment(os.environ),
         scheduler=facts,
     )
+
+
+def keep_environment(study: StudyDir, around: Surroundings | None = None) -> list[Draft]:
+    """Write the file with the environment of the steps; returns the event that says so."""
+    try:
+        return [(None, keep(study, around or surroundings()))]
+    except OSError as error:
+        raise RequestRefused(f"{error.filename}: can't be written: {error.strerror}") from error
 
 
 def _lay_out(plan: StudyPlan, study: StudyDir) -> None:

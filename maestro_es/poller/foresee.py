@@ -25,6 +25,7 @@ from maestro_es.core.reducer import apply
 from maestro_es.core.settle import jobs_to_end
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller import claims, last_tick
+from maestro_es.poller.environment_file import environment_of
 from maestro_es.poller.maestro_requests import read_request, waiting_requests
 from maestro_es.poller.observe import Adapters, Look, Moment
 from maestro_es.poller.open_study import Context, relocation
@@ -128,8 +129,10 @@ class _DryTick:
         """Look, decide, and say what would be run."""
         host = self._context.host
         study = self.graph.study
-        adapters = self._context.adapters(study.adapter, host._replace(environment=study.environment))
-        moment = Moment(self._context.now(), host, SALT, last_tick=self._dir.ticked_at())
+        environment = environment_of(self._dir, study)
+        adapters = self._context.adapters(study.adapter, host._replace(environment=environment))
+        last = self._dir.ticked_at()
+        moment = Moment(self._context.now(), host, SALT, last_tick=last, no_environment=environment.problem)
         seen = Look(self.graph, self._dir, adapters, moment, abandon=self._would_abandon).observations
         self.found.unreachable.update(seen.unreachable)
         before = len(self.found.drafts)

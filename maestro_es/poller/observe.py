@@ -14,6 +14,7 @@ from msgspec import structs
 
 from maestro_es.adapters.base import Adapter, Queued, Seen
 from maestro_es.adapters.process import Host
+from maestro_es.core.environment import ENVIRONMENT
 from maestro_es.core.evidence import (
     GIVES_UP,
     Answer,
@@ -58,7 +59,8 @@ class Adapters(msgspec.Struct, frozen=True):
 class Moment(msgspec.Struct, frozen=True):
     """When and where a tick happens; `salt` makes its tokens its own, `ahead` is how many steps it holds ready.
 
-    `last_tick` is when the one before it happened, if that is known.
+    `last_tick` is when the one before it happened, if that is known. `no_environment` says why no step can start, if
+    that is so (None: it was not looked at closely).
     """
 
     now: Micros
@@ -66,6 +68,7 @@ class Moment(msgspec.Struct, frozen=True):
     salt: str
     ahead: int = 0
     last_tick: Micros | None = None
+    no_environment: str | None = None
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -111,9 +114,10 @@ class Look:
         self._adapters = adapters
         self._moment = moment
         self._asked = asked
+        problem = moment.no_environment
         #: Who did not answer, and what was said instead.
-        self.unreachable: dict[str, str] = {}
-        self._answered: set[str] = set()
+        self.unreachable: dict[str, str] = {ENVIRONMENT: problem} if problem else {}
+        self._answered: set[str] = set() if problem is None else {ENVIRONMENT}
         self.remains = False
         self.local = local
         #: Whether the scheduler did not answer, or was not asked, so that it is not called for anything else.

@@ -15,9 +15,10 @@ from maestro_es.adapters.process import Host, this_host
 from maestro_es.adapters.registry import make_adapter
 from maestro_es.core import events as e
 from maestro_es.core.decide import ended_badly, fail_descendants, waiting_in_vain
+from maestro_es.core.environment import Environment
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Micros, StudyStatus
+from maestro_es.core.model import Micros, StudyStatus, is_local
 from maestro_es.core.outcomes import Outcome
 from maestro_es.errors import (
     ConcurrentAppend,
@@ -29,6 +30,7 @@ from maestro_es.errors import (
     Unreachable,
 )
 from maestro_es.poller import clock
+from maestro_es.poller.environment_file import environment_of, is_there
 from maestro_es.poller.observe import Adapters
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store.projection import ProjectedGraph
@@ -86,6 +88,8 @@ class OpenStudy:
         self.pending: list[Submitted] = []
         self.remarks: list[str] = []
         self.silence: Unreachable | None = None
+        self._environment: Environment | None = None
+        self._digest = ""
 
     def __enter__(self) -> OpenStudy:
         return self
@@ -105,9 +109,32 @@ class OpenStudy:
 
     @cached_property
     def adapters(self) -> Adapters:
-        """The study's adapters."""
-        study = self.graph.study
-        return self.context.adapters(study.adapter, self.context.host._replace(environment=study.environment))
+        """The study's adapters. The local one has no use for the environment before there is a step to start."""
+        batch = self.graph.study.adapter
+        environment = Environment() if is_local(batch) else self.environment
+        return self.context.adapters(batch, self.context.host._replace(environment=environment))
+
+    @property
+    def environment(self) -> Environment:
+        """What steps start in; read when it is first asked for, and then by `check_environment`."""
+        if self._environment is None:
+            self._environment = environment_of(self.dir, self.graph.study)
+            self._digest = self.graph.study.environment.digest
+        return self._environment
+
+    def check_environment(self, *, thoroughly: bool) -> str:
+        """Return why no step can start, if that is so: the file of the environment is missing or has been changed.
+
+        Unless this is done `thoroughly`, it is not read. An adapter that was made with another one is made again.
+        """
+        recorded = self.graph.study.environment
+        is_known = self._environment is None or self._digest == recorded.digest
+        if not thoroughly and is_known and (not recorded.digest or is_there(self.dir, recorded)):
+            return ""
+        before, self._environment = self._environment, None
+        if before not in (None, self.environment):
+            self.__dict__.pop("adapters", None)
+        return self.environment.problem
 
     def request(self, decide: Callable[[ProjectedGraph], list[Draft]]) -> list[Draft]:
         """Append what `decide` makes of the state; it decides anew, on a refusal too, if somebody else appended first.

@@ -13,6 +13,7 @@
         inbox/               reports of runners
         runner.sh            the runner, copied when the study was created
         TOKEN                a link to it, while an attempt is submitted
+        environment.DIGEST   the environment of the steps, for its owner alone
         next-tick            the command with which a runner asks for the next tick
         tick.lock            held by the process that ticks
         waiter.lock          held by the one process that waits for tick.lock

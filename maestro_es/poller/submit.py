@@ -13,7 +13,7 @@ from maestro_es.adapters.base import Adapter
 from maestro_es.core.events import Draft
 from maestro_es.core.model import Phase, StepRecord
 from maestro_es.core.outcomes import InDoubt, Unwritable, outcome_events
-from maestro_es.errors import StudyError
+from maestro_es.errors import StudyError, Unreachable
 from maestro_es.poller.caller import Attempt, Caller
 from maestro_es.poller.open_study import OpenStudy, Submitted
 from maestro_es.poller.workspace import prepare
@@ -65,12 +65,14 @@ def _submit(study: OpenStudy, steps: Sequence[int]) -> Generator[Submitted]:
     requested = [study.graph.step(number) for number in steps]
     for adapter in {id(adapter): adapter for adapter in (study.adapters.local, study.adapters.scheduler)}.values():
         mine = [(step.number, step.token) for step in requested if study.adapters.of(step) is adapter]
-        caller = Caller(adapter, study.silence if adapter is study.adapters.scheduler else None)
+        silence = study.silence if adapter is study.adapters.scheduler else None
+        problem = study.environment.problem if mine else ""
+        caller = Caller(adapter, Unreachable(problem) if problem else silence)
         with contextlib.closing(caller.submit(_attempts(study, adapter, mine))) as outcomes:
             for attempt, outcome in outcomes:
                 study.context.after("submit")
                 yield Submitted(attempt.step, attempt.token, outcome, attempt.at, attempt.script_digest)
-        study.silence = study.silence or caller.silence
+        study.silence = study.silence or (None if problem else caller.silence)
 
 
 def _attempts(study: OpenStudy, adapter: Adapter, wanted: Iterable[tuple[int, str]]) -> Iterator[Attempt]:
@@ -84,7 +86,7 @@ def _attempts(study: OpenStudy, adapter: Adapter, wanted: Iterable[tuple[int, st
 def _prepare(study: OpenStudy, adapter: Adapter, step: StepRecord) -> Attempt:
     at = study.context.now()
     try:
-        job, digest = prepare(study.graph, step, study.dir, adapter, study.adapters.scheduler)
+        job, digest = prepare(study.graph, step, study.dir, adapter, study.adapters.scheduler, study.environment)
     except (OSError, ValueError, StudyError) as error:
         passing = isinstance(error, OSError) and error.errno not in _LASTING
         why = f"its script can't be written: {error}"

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
+from maestro_es.core.environment import ENVIRONMENT
 from maestro_es.core.events import AttemptAbandoned, Draft, JobSubmitted, StepDryRun, StepFailed
 from maestro_es.core.evidence import ReportKind
 from maestro_es.core.model import Cause, State, StepRecord, StudyStatus
@@ -59,6 +60,8 @@ def tick(
     if show:
         _show(study)
     study.dir.note_tick(study.context.now())
+    if ENVIRONMENT in unreachable:  # so the scheduler was not asked either
+        raise Unreachable(unreachable[ENVIRONMENT])
     if unreachable:
         raise Unreachable("; ".join(f"{name}: {message}" for name, message in unreachable.items()))
     return study.status
@@ -113,7 +116,8 @@ def _pass(
         _dry_run(study)
         return None
     context = study.context
-    moment = Moment(context.now(), context.host, context.salt(), ahead, study.dir.ticked_at())
+    no_environment = _check_environment(study)
+    moment = Moment(context.now(), context.host, context.salt(), ahead, study.dir.ticked_at(), no_environment)
     may_use = asked and asked.at(study.log.head.seq)
     look = Look(study.graph, study.dir, study.adapters, moment, may_use, local=local)
     study.silence = study.silence or look.silence
@@ -124,6 +128,15 @@ def _pass(
     submit(study, submissions(drafts))
     _complete(study)
     return look
+
+
+def _check_environment(study: OpenStudy) -> str | None:
+    """Return why no step can start, if that is so; None if nothing shows it and nothing is about to start."""
+    graph = study.graph
+    doubted = ENVIRONMENT in graph.study.unreachable
+    is_needed = doubted or any(graph.ready(scheduled=kind, limit=1) for kind in (False, True))
+    problem = study.check_environment(thoroughly=is_needed)
+    return problem or ("" if doubted else None)
 
 
 def _decide(study: OpenStudy, seen: Observations) -> list[Draft]:

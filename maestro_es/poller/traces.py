@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 from msgspec import structs
 
 from maestro_es.adapters.base import RUNNER_NAME, Seen
+from maestro_es.core.environment import Environment
 from maestro_es.core.evidence import Report
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Micros, Phase, StepRecord
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller import claims
+from maestro_es.poller.environment_file import environment_of
 from maestro_es.poller.inbox import attempt_of, read_reports, step_of
 from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context
@@ -39,7 +42,12 @@ class World:
 def look_around(graph: MemoryGraph, study: StudyDir, context: Context, since: Micros) -> World:
     """Look at everything once. Unreachable if a scheduler or the file system does not answer."""
     record = graph.study
-    adapters = context.adapters(record.adapter, context.host._replace(environment=record.environment))
+    environment = environment_of(study, record)
+    if (
+        environment.problem
+    ):  # the directory may be a new one, or the disk; then the person's own leads to the scheduler
+        environment = Environment(dict(os.environ))
+    adapters = context.adapters(record.adapter, context.host._replace(environment=environment))
     world = World(context.host.name)
     jobs = _jobs(graph, study, adapters)
     reports = _reports(study)

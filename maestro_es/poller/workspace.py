@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from maestro_es.adapters.base import Adapter, Job
 from maestro_es.adapters.command import making
+from maestro_es.core.environment import Environment
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import StepRecord, SubmissionKind
 from maestro_es.errors import StudyError
@@ -46,13 +47,18 @@ class Plan(NamedTuple):
 
 
 def prepare(
-    graph: Graph, record: StepRecord, study: StudyDir, adapter: Adapter, header_of: Adapter
+    graph: Graph,
+    record: StepRecord,
+    study: StudyDir,
+    adapter: Adapter,
+    header_of: Adapter,
+    environment: Environment | None = None,
 ) -> tuple[Job, str]:
     """Make a step's workspace and scripts; returns the attempt as a job and the digest of the script it starts.
 
     OSError, ValueError or StudyError say why it can't be done.
     """
-    plan = plan_job(graph, record, study, adapter, header_of)
+    plan = plan_job(graph, record, study, adapter, header_of, environment)
     make_workspace(plan.job.workspace)
     if _uses_tmp(graph, record):
         _make_script_folder(temporary_folder(graph.study.study_id), record)
@@ -61,10 +67,18 @@ def prepare(
     return plan.job, plan.digest
 
 
-def plan_job(graph: Graph, record: StepRecord, study: StudyDir, adapter: Adapter, header_of: Adapter) -> Plan:
+def plan_job(
+    graph: Graph,
+    record: StepRecord,
+    study: StudyDir,
+    adapter: Adapter,
+    header_of: Adapter,
+    environment: Environment | None = None,
+) -> Plan:
     """Return what a step needs on disk, and make nothing of it.
 
-    `header_of` is the study's adapter, whose header and extension every script carries; `adapter` will run it.
+    `header_of` is the study's adapter, whose header and extension every script carries; `adapter` will run it in the
+    `environment`.
     ValueError says why there can be no script.
     """
     template = graph.template(record.template)
@@ -88,7 +102,7 @@ def plan_job(graph: Graph, record: StepRecord, study: StudyDir, adapter: Adapter
             chosen, command, used, digest = file_name, filled_in, run, hashlib.sha256(text.encode()).hexdigest()
     script = f"./{chosen}" if folder == workspace else str(folder / chosen)
     claim = functools.partial(make_claim, workspace, record.token)
-    known = (step.description, used, graph.study.environment, command)
+    known = (step.description, used, environment or Environment(), command)
     job = Job(record.token, name, workspace, script, study.root, claim, *known)
     return Plan(job, digest, scripts)
 

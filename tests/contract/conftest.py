@@ -60,7 +60,7 @@ class Stage:
         requested = e.SubmissionRequested(attempt=1, token=token, kind=SubmissionKind.FIRST)
         self.study.log.append([(number, requested)])
         step = self.study.graph.step(number)
-        job, _ = prepare(self.study.graph, step, self.study.dir, self.adapter, self.adapter)
+        job, _ = prepare(self.study.graph, step, self.study.dir, self.adapter, self.adapter, self.study.environment)
         outcome = self.adapter.submit(job)
         assert isinstance(outcome, Accepted)
         return structs.replace(step, job_id=outcome.job_id, job_host=outcome.host, job_instance=outcome.instance)

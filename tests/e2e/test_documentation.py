@@ -13,10 +13,12 @@ import pytest
 
 import maestro_es.execution_graph
 from maestro_es.cli.commands import COMMANDS, cli
+from maestro_es.core.export import JOB, LOGIN, PROTOCOL
 from tests.e2e.command import maestro_es as run_command
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+SOURCES = [file for file in (ROOT / "maestro_es").rglob("*.*") if file.suffix in {".py", ".sh"}]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")]
 
 
@@ -50,6 +52,16 @@ def test_each_command_in_the_documentation_exists(page):
 
 def test_each_command_stands_in_the_readme():
     assert {name for name in COMMANDS if f"maestro-es {name}" not in README} == set()
+
+
+def test_each_variable_that_is_left_out_or_read_stands_on_the_page_about_the_environment():
+    page = (ROOT / "docs" / "environment.md").read_text()
+    ours = {name for file in SOURCES for name in re.findall(r"\bMAESTRO_ES_[A-Z]+(?=[^A-Z])", file.read_text())}
+    ours -= {"MAESTRO_ES_N"}  # of the runner alone
+    read = {name for file in SOURCES for name in re.findall(r"environ(?:\.get\(|\[)[\"'](\w+)", file.read_text())}
+    known = {*LOGIN, *JOB, *PROTOCOL, *ours, *read}
+    assert {"MAESTRO_ES_TOKEN", "MAESTRO_ES_FUNCTION", "LESS"} <= known
+    assert sorted(name for name in known if f"`{name}" not in page) == []
 
 
 def test_the_example_in_the_readme_runs(tmp_path):

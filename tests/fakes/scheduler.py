@@ -37,6 +37,7 @@ from typing import Any
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Job, Queued, Seen, Submitting
+from maestro_es.core.environment import for_runner
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, Full, InDoubt, Outcome, Rejected
@@ -233,7 +234,7 @@ class FakeScheduler:
             job_id=str(1000 + serial - like_last),
             token=job.token,
             argv=self._runner(job),
-            environment=dict(job.environment),
+            environment=for_runner(job.environment.variables),
             workspace=str(job.workspace),
             shown=shown,
         )
@@ -250,7 +251,7 @@ class FakeScheduler:
                 stdout=out,
                 stderr=out,
                 cwd=job.workspace,
-                env={**os.environ, **job.environment, "SLURM_JOB_ID": job.job_id},
+                env={**job.environment, "SLURM_JOB_ID": job.job_id},
                 start_new_session=True,
             )
         self._save(replace(job, pid=started.pid, starts=job.starts + 1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,10 +65,7 @@ def make_study(
     """Make a study in a directory. Its runners note in `next-tick.calls` that they asked for a tick."""
     study = make_directory(root)
     study.next_tick.write_text('#!/bin/sh\necho called >>"${0%/*}/next-tick.calls"\n')
-    recorded = {name: os.environ[name] for name in ("PATH", "SLURM_CONF") if name in os.environ}
-    created = e.StudyCreated(
-        study_id=STUDY_ID, root=str(root), adapter=adapter, settings=settings, environment=recorded
-    )
+    created = e.StudyCreated(study_id=STUDY_ID, root=str(root), adapter=adapter, settings=settings)
     templates = {step.template or step.name: step for step in steps}
     numbers = {step.name: number for number, step in enumerate(steps, 1)}
     drafts: list[Draft] = [(None, created)]

@@ -296,7 +296,9 @@ def test_a_signal_that_a_job_has_asked_for_reaches_its_step(stage: Stage, name: 
     assert stage.reports == [f"{TOKEN}.exit.0", f"{TOKEN}.started"]
 
 
-@pytest.mark.parametrize("place", ['if [ -n "$output" ]; then\n    "$script"', "child=$!\n"], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "place", ['if [ -n "$output" ]; then\n    (become_step)', "child=$!\n"], ids=["before", "after"]
+)
 @pytest.mark.parametrize(("local", "name"), [(True, "TERM"), (False, "TERM"), (False, "USR1")])
 def test_a_signal_that_comes_while_the_step_is_started_is_for_the_step(
     stage: Stage, place: str, local: bool, name: str

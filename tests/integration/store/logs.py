@@ -60,7 +60,7 @@ def history() -> list[Draft]:
     said = (e.Evidence(source="queue", says="ünknown"),)
     sims = [f"sim_SIZE.{size}" for size in (10, 20, 30)]
     return [
-        (None, e.StudyCreated(study_id="cafe0123", root="/s", name="demo", spec="a: 1\n", environment={"A": "b"})),
+        (None, e.StudyCreated(study_id="cafe0123", root="/s", name="demo", spec="a: 1\n")),
         *steps(1, ["make"], "make"),
         *steps(2, sims, "sim", parents=(1,), params=(Param("SIZE", "10", "SIZE.10", "SIZE"),), scheduled=True),
         *steps(5, ["post"], "post", funnels=("sim",), restart_limit=2),

@@ -7,6 +7,7 @@ import pytest
 from maestro_es.adapters.flux import FluxAdapter, urgency, walltime
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import ADDED, arguments
+from maestro_es.core.environment import Environment
 
 BATCH = {"type": "flux", "bank": "b", "queue": "q"}
 END = ["-t 0s", "-q q", "--bank=b", '--job-name="sim"', "--output=sim.{{id}}.out", "--error=sim.{{id}}.err"]
@@ -51,7 +52,7 @@ def test_a_header_has_maestro_s_lines_in_maestro_s_order():
 
 def test_the_broker_s_address_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FLUX_URI", "local:///env")
-    recorded = FluxAdapter(BATCH, Host("host", "boot", 1, {"FLUX_URI": "local:///recorded"}))
+    recorded = FluxAdapter(BATCH, Host("host", "boot", 1, Environment({"FLUX_URI": "local:///recorded"})))
 
     assert "#MAESTRO-INFO (flux_uri) local:///env" in adapter().header("sim", "", {})
     assert "#MAESTRO-INFO (flux_uri) local:///recorded" in recorded.header("sim", "", {})

@@ -275,13 +275,6 @@ def test_which_cluster_is_asked_says_the_study_and_what_filters_answers_is_left_
     assert slurm_environment(ours, {}) == {"PATH": "/usr/bin:/bin", "SLURM_CONF": "/other.conf"}
 
 
-def test_what_a_user_has_set_for_all_jobs_is_what_was_set_when_the_study_was_made():
-    ours = {"PATH": "/bin", "SBATCH_ACCOUNT": "other", "SBATCH_ARRAY_INX": "1-9"}
-
-    assert slurm_environment(ours, {"SBATCH_ACCOUNT": "physics"}) == {"PATH": "/bin", "SBATCH_ACCOUNT": "physics"}
-    assert slurm_environment(ours, {"HOME": "/"}) == {"PATH": "/bin", "HOME": "/"}
-
-
 def test_a_job_that_was_cancelled_on_a_node_is_told_from_one_that_waited():
     waited, launched, running = read_queue("7|CANCELLED |None|r t\n8|CANCELLED n1|None|r t\n9|RUNNING n[1-2]|None|r t")
     assert (waited.state, waited.words) == (JobState.CANCELLED, "CANCELLED")

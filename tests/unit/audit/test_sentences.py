@@ -4,7 +4,7 @@ import pytest
 
 from maestro_es.audit.sentences import describe
 from maestro_es.core import events as e
-from maestro_es.core.model import Cause
+from maestro_es.core.model import Cause, RecordedEnvironment
 from tests.unit.core.samples import SAMPLES
 
 
@@ -25,6 +25,12 @@ def test_every_event_has_a_sentence_without_loose_ends(event):
     [
         (e.StudyCreated(study_id="cafe", root="/s", name="pi"), "study pi was created in /s"),
         (e.StudyCreated(study_id="cafe", root="/s"), "study cafe was created in /s"),
+        (
+            e.EnvironmentRecorded(environment=RecordedEnvironment(digest="ab" * 32), reason="new compiler"),
+            "steps start in environment abababab, of 0 variables: new compiler",
+        ),
+        (e.PollFailed(adapter="environment", message="a is missing"), "a is missing"),
+        (e.PollRecovered(adapter="environment"), "the environment of the steps can be read again"),
         (
             e.StepAdded(name="c", template="c", workspace="c", parents=(1, 2), funnels=("sim",)),
             "was added, waits for step_1, step_2, all of sim",

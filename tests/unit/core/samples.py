@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maestro_es.core import events as e
-from maestro_es.core.model import Cause, Param, Settings, State, StudyStatus, SubmissionKind
+from maestro_es.core.model import Cause, Param, RecordedEnvironment, Settings, State, StudyStatus, SubmissionKind
 
 SAID = (e.Evidence(source="queue", says="COMPLETED"), e.Evidence(source="report", says="t1.exit.0"))
 PARAMS = (Param("SIZE", "10", "SIZE.10", "SIZE"), Param("ITER", "naïve \0 '\"", "ITER.1", "ITER"))
@@ -11,6 +11,7 @@ PARAMS = (Param("SIZE", "10", "SIZE.10", "SIZE"), Param("ITER", "naïve \0 '\"",
 MINIMAL: tuple[e.AnyEvent, ...] = (
     e.InvocationStarted(actor="me", host="login1", boot_id="b1", pid=1, command="tick", version="1.0"),
     e.StudyCreated(study_id="cafe", root="/s"),
+    e.EnvironmentRecorded(environment=RecordedEnvironment(digest="ab")),
     e.StepTemplateAdded(name="sim", description="", run={}),
     e.StepAdded(name="sim", template="sim", workspace="sim"),
     e.ConnectionAdded(parent=1),
@@ -57,7 +58,14 @@ FULL: tuple[e.AnyEvent, ...] = (
         study_id="cafe", root="/s", name="ünï", description="line\nline", spec="description:\n", spec_digest="ab",
         spec_file="pi.yaml",
         adapter={"type": "slurm", "nested": {"list": [1, 2.5, None, True]}},
-        settings=Settings(submission_throttle=4, use_tmp=True), environment={"PATH": "/bin"},
+        settings=Settings(submission_throttle=4, use_tmp=True),
+    ),
+    e.EnvironmentRecorded(
+        environment=RecordedEnvironment(
+            digest="ab" * 32, variables={"BASH_FUNC_module%%": "0a1b2c3d", "PATH": "4e5f6071"}, umask=0o007,
+            limits={"stack": -1, "nofile": 1024}, nice=5, export="ALL,A", given=("A",),
+        ),
+        reason="a newer compiler",
     ),
     e.StepTemplateAdded(name="sim", description="simulates", run={"cmd": "run", "nodes": 2, "depends": ["a", "b_*"]}),
     e.StepAdded(

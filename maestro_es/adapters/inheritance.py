@@ -1,0 +1,55 @@
+"""What a process inherits beside its variables: umask, soft limits, niceness.
+
+They are set in this process while it starts another one, and set back. Hard limits are left alone, and no soft one is
+raised above them; a niceness can be raised by anybody and lowered by root alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+
+from maestro_es.core.environment import Environment
+
+
+@contextlib.contextmanager
+def inheriting(environment: Environment) -> Iterator[None]:
+    """Let what is started meanwhile inherit umask and soft limits of an environment, as far as they are known."""
+    before = {} if not environment.limits else _set_limits(environment.limits)
+    mask = None if environment.umask is None else os.umask(environment.umask)
+    try:
+        yield
+    finally:
+        if mask is not None:
+            os.umask(mask)
+        if before:
+            _set_limits(before)
+
+
+def _set_limits(limits: Mapping[str, int]) -> dict[str, int]:
+    """Set soft limits; returns those that were others before."""
+    import resource  # noqa: PLC0415 - a tick that starts nothing does not need it
+
+    before = {}
+    for name, wanted in limits.items():
+        number = getattr(resource, f"RLIMIT_{name.upper()}", None)
+        if number is None:
+            continue
+        soft, hard = resource.getrlimit(number)
+        unlimited = resource.RLIM_INFINITY
+        value = unlimited if wanted < 0 else wanted
+        if hard != unlimited and (value == unlimited or value > hard):
+            value = hard
+        if value != soft:
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(number, (value, hard))
+                before[name] = -1 if soft == unlimited else soft
+    return before
+
+
+def renice(pid: int, environment: Environment) -> None:
+    """Give a process that has just started the niceness of an environment, as far as we may."""
+    if environment.nice is not None and environment.nice != os.getpriority(os.PRIO_PROCESS, 0):
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, pid, environment.nice)

@@ -1,0 +1,140 @@
+"""``maestro-es env``: the environment in which the steps of a study run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from maestro_es.audit.past import recall
+from maestro_es.audit.times import When
+from maestro_es.cli.common import at_option, example, open_study, reason_option, study_argument
+from maestro_es.cli.exporting import ExportType
+from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.core.events import Draft, EnvironmentRecorded
+from maestro_es.core.export import Export
+from maestro_es.core.model import RecordedEnvironment
+from maestro_es.errors import RequestRefused
+from maestro_es.poller.environment_changes import change, refresh
+from maestro_es.poller.environment_file import differences, environment_of
+from maestro_es.poller.open_study import OpenStudy
+from maestro_es.report.plain import columns, labelled
+
+
+@example("maestro-es env ./pi --set OMP_NUM_THREADS=4 --unset DEBUG --reason 'as on the old cluster'")
+@click.command()
+@study_argument
+@click.option("--set", "given", multiple=True, metavar="NAME[=VALUE]", help="Set a variable; without VALUE, as here.")
+@click.option("--unset", multiple=True, metavar="NAME", help="Leave a variable out.")
+@click.option("--refresh", "anew", is_flag=True, help="Take everything from this shell again, as 'run' did.")
+@click.option("--export", type=ExportType(), metavar="ALL|NONE|NAME,...", help="With --refresh: another --export.")
+@click.option("--values", is_flag=True, help="Show the values too.")
+@reason_option
+@at_option
+@json_option
+def command(  # noqa: PLR0913 - what changes, and what is shown
+    study: Path | None,
+    given: tuple[str, ...],
+    unset: tuple[str, ...],
+    export: Export | None,
+    reason: str,
+    when: When | None,
+    *,
+    anew: bool,
+    values: bool,
+    as_json: bool,
+) -> None:
+    """Show the environment in which the steps of STUDY run, or change it for all that start from now on.
+
+    It is that of 'run': variables and exported functions of bash, umask, soft limits, niceness. The values are in a
+    private file of the study and nowhere else; the log has the names, and fingerprints that tell whether a value has
+    changed. Steps that are submitted or run already keep what they have.
+    """
+    if (given or unset) and anew:
+        raise click.UsageError("--refresh takes everything from this shell; set and unset afterwards")
+    if export and not anew:
+        raise click.UsageError("--export needs --refresh")
+    if when and (given or unset or anew or values):
+        raise click.UsageError("--at shows names of the past; values are not kept")
+    with open_study(study) as opened:
+        if given or unset or anew:
+            opened.dir.check_owner()
+            before = opened.graph.study.environment
+            drafts = refresh(opened, export, reason) if anew else _change(opened, given, unset, reason)
+            write_lines(f"{opened.dir.root}: {line}" for line in _changes(before, drafts))
+            return
+        shown = recall(opened.log, when, opened.context.now()).graph.study if when else opened.graph.study
+        _show(opened, shown.environment, values=values, as_json=as_json, now=when is None)
+
+
+def _change(study: OpenStudy, given: tuple[str, ...], unset: tuple[str, ...], reason: str) -> list[Draft]:
+    values = {name: value for name, sign, value in (word.partition("=") for word in given) if sign}
+    return change(study, values, [word for word in given if "=" not in word], unset, reason)
+
+
+def _changes(before: RecordedEnvironment, drafts: list[Draft]) -> Iterator[str]:
+    """Yield what an event has changed."""
+    after = next((event.environment for _, event in drafts if isinstance(event, EnvironmentRecorded)), None)
+    if after is None:
+        yield "nothing to change"
+        return
+    found = list(differences(before.variables, after.variables))
+    for word, names in found:
+        yield f"{word}: {', '.join(names)}"
+    for what, then, now in (
+        ("umask", f"{before.umask:04o}", f"{after.umask:04o}"),
+        ("nice", before.nice, after.nice),
+        *((f"limit {name}", _limit(before.limits.get(name)), _limit(value)) for name, value in after.limits.items()),
+    ):
+        if then != now:
+            yield f"{what} is {now} now, was {then}"
+    if not found:
+        yield f"environment {after.digest[:8]} was written"
+
+
+def _show(study: OpenStudy, recorded: RecordedEnvironment, *, values: bool, as_json: bool, now: bool) -> None:
+    environment = environment_of(study.dir, study.graph.study) if now else None
+    if values and environment and not environment.problem:
+        variables = dict(environment.variables)
+    else:
+        variables = recorded.variables
+    if as_json:
+        write_json([_data(recorded, variables)])
+    else:
+        write_lines(_lines(recorded, variables, "Value" if values else "Fingerprint"))
+    if environment and environment.problem:
+        raise RequestRefused(environment.problem)
+
+
+def _data(recorded: RecordedEnvironment, variables: dict[str, str]) -> dict[str, Any]:
+    return {
+        "digest": recorded.digest,
+        "export": recorded.export,
+        "given": list(recorded.given),
+        "umask": f"{recorded.umask:04o}",
+        "nice": recorded.nice,
+        "limits": recorded.limits,
+        "variables": variables,
+    }
+
+
+def _lines(recorded: RecordedEnvironment, variables: dict[str, str], title: str) -> Iterator[str]:
+    limits = ", ".join(f"{name} {_limit(value)}" for name, value in recorded.limits.items())
+    yield from labelled(
+        (
+            ("Digest", recorded.digest),
+            ("Export", recorded.export),
+            ("Given", ", ".join(recorded.given)),
+            ("Umask", f"{recorded.umask:04o}"),
+            ("Nice", str(recorded.nice)),
+            ("Limits", limits),
+        )
+    )
+    yield ""
+    yield from columns(("Variable", title), [[name, value] for name, value in sorted(variables.items())])
+
+
+def _limit(value: int | None) -> str:
+    return "unknown" if value is None else "unlimited" if value < 0 else str(value)

@@ -1,0 +1,77 @@
+"""What the steps of a study start in, and under which names it reaches a runner.
+
+Which variables belong to it decides `maestro_es.core.export`; the file with the values is
+`maestro_es.poller.environment_file`'s, and the log has names and digests only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+#: The name under which a missing or changed environment file stands among what does not answer.
+ENVIRONMENT = "environment"
+
+#: The variable in which the runner gives its step the token, and the beginning of all variables for a runner.
+TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
+_RUNNERS = "MAESTRO_ES_"
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """What a step is started in. `umask`, `limits` and `nice` are None or empty if they are not known.
+
+    `limits` maps soft limits, named like ``RLIMIT_*`` in lower case without that, to their values; -1: unlimited.
+    `problem` says why the values can't be had: nothing may be started then.
+    """
+
+    variables: Mapping[str, str] = {}
+    umask: int | None = None
+    limits: Mapping[str, int] = {}
+    nice: int | None = None
+    problem: str = ""
+
+
+def is_name(name: str) -> bool:
+    """Whether a shell can have a variable of this name."""
+    return name.isascii() and name.isidentifier()
+
+
+def for_runner(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return variables under the names by which they survive a runner, which gives them back to its step.
+
+    A POSIX shell drops what is not a name of its own, such as an exported function; and one that assigns to a variable
+    passes the new value on, so all names in lower case, which are those of the runner's own, stand under others.
+    """
+    found: dict[str, str] = {}
+    functions, kept = list[str](), list[str]()
+    for name, value in variables.items():
+        if not is_name(name):
+            functions.append(f"{name}={value}")
+        elif name.islower():
+            kept.append(name)
+            found[f"{_RUNNERS}KEPT_{name}"] = value
+        else:
+            found[name] = value
+    found.update((f"{_RUNNERS}FUNCTION_{number}", text) for number, text in enumerate(functions, 1))
+    return {**found, f"{_RUNNERS}KEPT": " ".join(kept)} if kept else found
+
+
+#: Letters of ``ulimit`` and the unit that it counts in, in bytes, by limit. Those of a number of processes differ
+#: between shells.
+_LETTERS = {
+    "cpu": ("t", 1), "data": ("d", 1024), "stack": ("s", 1024), "core": ("c", 512), "fsize": ("f", 512),
+    "memlock": ("l", 1024), "nofile": ("n", 1), "as": ("v", 1024), "nproc": ("u", 1),
+}  # fmt: skip
+
+
+def for_node(environment: Environment) -> dict[str, str]:
+    """Return what a runner on a node reads of limits and niceness, in the letters and units of ``ulimit``."""
+    limits = [
+        f"{letter}:{'unlimited' if value < 0 else value // unit}"
+        for name, (letter, unit) in _LETTERS.items()
+        for value in [environment.limits.get(name)]
+        if value is not None
+    ]
+    found = {f"{_RUNNERS}LIMITS": " ".join(limits)} if limits else {}
+    return found | ({f"{_RUNNERS}NICE": str(environment.nice)} if environment.nice else {})

@@ -1,0 +1,213 @@
+"""Which variables the steps of a study get: what ``run --export`` means.
+
+It means what ``sbatch --export`` means, with two differences. ALL leaves out what belongs to one login or one job, as
+such values are wrong once that is over. And NONE or a list does not make each node load a login environment, which may
+differ from node to node: the steps then have `_ALWAYS` besides.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from maestro_es.core.environment import TOKEN_VARIABLE, is_name
+
+#: Variables of one process.
+_OF_A_PROCESS = (
+    "_", "PWD", "OLDPWD", TOKEN_VARIABLE, "MAESTRO_ES_BY_CRON", "MAESTRO_ES_FUNCTION_*", "MAESTRO_ES_KEPT*",
+    "MAESTRO_ES_LIMITS", "MAESTRO_ES_NICE",
+)  # fmt: skip
+
+#: Variables of one login, terminal or service: they name what is gone once the user has logged out.
+LOGIN = (
+    "SSH_*", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_SESSION_*", "XDG_RUNTIME_DIR", "XDG_SEAT*", "XDG_VTNR",
+    "DBUS_SESSION_BUS_*", "SESSION_MANAGER", "GPG_TTY", "GPG_AGENT_INFO", "TMUX", "TMUX_PANE", "STY", "WINDOW",
+    "WINDOWID", "*TERM_SESSION_ID", "KONSOLE_DBUS_*", "GNOME_TERMINAL_*", "VSCODE_*", "INVOCATION_ID",
+    "JOURNAL_STREAM", "NOTIFY_SOCKET", "MAINPID", "LISTEN_FDS", "LISTEN_PID",
+)  # fmt: skip
+
+#: Variables of one job, or of one task of it.
+JOB = (
+    "SLURM_JOB_*", "SLURM_JOBID", "SLURM_STEP_*", "SLURM_STEPID", "SLURM_ARRAY_*", "SLURM_HET_*", "SLURMD_*",
+    "SLURM_TASK_PID", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_GTIDS", "SLURM_SUBMIT_*",
+    "SLURM_TOPOLOGY_*", "SLURM_NODELIST", "SLURM_NODE_ALIASES", "SLURM_NNODES", "SLURM_TASKS_PER_NODE",
+    "SLURM_*_ON_NODE", "SLURM_LAUNCH_NODE_IPADDR", "SLURM_SRUN_COMM_*", "SLURM_RESTART_COUNT", "SLURM_CLUSTER_NAME",
+    "SLURM_WORKING_CLUSTER", "SLURM_PRIO_PROCESS", "SLURM_RLIMIT_*", "SLURM_PTY_*",
+    "FLUX_*", "LSB_*", "LS_JOBPID", "LS_SUBCWD", "PBS_*", "COBALT_*", "PALS_*", "PMI_*", "PMIX_*",
+    "OMPI_COMM_WORLD_*",
+)  # fmt: skip
+
+#: What else Slurm sets in a job: options of that job, which commands in other jobs would take for theirs.
+_IN_A_JOB = ("SLURM_*", "SBATCH_MEM_BIND*")
+_JOB_IDS = ("SLURM_JOB_ID", "SLURM_JOBID")
+_SETTINGS_OF_SLURM = ("SLURM_CONF", "SLURM_TIME_FORMAT", "SLURM_EXIT_ERROR", "SLURM_UMASK")
+
+#: Variables of sbatch(1) that would change how often a step runs, where its job is, or what it sees.
+PROTOCOL = ("SBATCH_ARRAY_INX", "SBATCH_CLUSTERS", "SLURM_CLUSTERS", "SBATCH_EXPORT", "SBATCH_GET_USER_ENV",
+            "SBATCH_REQUEUE", "SBATCH_WAIT")  # fmt: skip
+
+#: What every environment has that is not ALL: who the user is, where programs are, and what is said to Slurm.
+_ALWAYS = ("HOME", "LOGNAME", "PATH", "SHELL", "USER", "SLURM_*", "SBATCH_*", "MAESTRO_ES_HOME")
+
+#: An exported function of bash.
+_FUNCTION = re.compile(r"BASH_FUNC_[!-~]*(%%|\(\))")
+_ITEM = re.compile(r"""((?:[^,'"]|'[^']*'|"[^"]*")*)(?:,|$)""")
+
+#: ``$NAME`` and ``${NAME}`` in a command.
+_USE = re.compile(r"(?<!\\)\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*))")
+
+
+class Export(NamedTuple):
+    """Which variables are wanted: `everything`, as ALL means it, and these `names`, and these `values`.
+
+    `names` may hold ``*``, as in ``SLURM_*``.
+    """
+
+    everything: bool = True
+    names: tuple[str, ...] = ()
+    values: Mapping[str, str] = {}
+
+    def __str__(self) -> str:
+        """Return it as the option says it, without the values."""
+        return ",".join([*(["ALL"] if self.everything else []), *self.names, *self.values]) or "NONE"
+
+
+def read_export(text: str) -> Export:
+    """Return what ``--export`` asks for: ALL, NONE, or names and NAME=VALUE; see sbatch(1). ValueError if nothing."""
+    if text.upper() in {"NONE", "NIL"}:
+        return Export(everything=False)
+    everything, names, values = False, list[str](), dict[str, str]()
+    for item in filter(None, _items(text)):
+        name, sign, value = item.partition("=")
+        if item.upper() == "ALL":
+            everything = True
+        elif not is_name(name if sign else name.replace("*", "x").replace("%", "x")):
+            raise ValueError(f"{name!r} is not a name of a variable; write ALL, NONE, or NAME,NAME=VALUE,...")
+        elif sign:
+            values[name] = _unquoted(value)
+        else:
+            names.append(name)
+    if not (everything or names or values):
+        raise ValueError("write ALL, NONE, or NAME,NAME=VALUE,...")
+    return Export(everything, tuple(names), values)
+
+
+def _items(text: str) -> Iterator[str]:
+    """Yield what stands between the commas; a quoted one is part of a value."""
+    place = 0
+    while place < len(text):
+        item = _ITEM.match(text, place)
+        if not item or item.end() == place:
+            raise ValueError(f"a quote is not closed in {text.partition('=')[0]}=...")
+        yield item[1].strip()
+        place = item.end()
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+
+
+class Choice(NamedTuple):
+    """The `variables` of an environment, and what was there and is left out, by the reason.
+
+    `job`: of the job in which we are. `protocol`: see `PROTOCOL`. `odd`: a shell can't pass such names on. `unset`:
+    asked for by name, and not set.
+    """
+
+    variables: dict[str, str]
+    job: tuple[str, ...]
+    protocol: tuple[str, ...]
+    odd: tuple[str, ...]
+    unset: tuple[str, ...]
+
+
+def choose(environ: Mapping[str, str], export: Export) -> Choice:
+    """Return the environment of a study that is created in this one."""
+    is_named = _any_of(export.names)
+    job, protocol, odd = list[str](), list[str](), list[str]()
+    chosen: dict[str, str] = {}
+    is_wanted = (lambda _: True) if export.everything else _any_of([*_ALWAYS, *export.names])
+    of_job = _any_of([*JOB, *(_IN_A_JOB if any(name in environ for name in _JOB_IDS) else ())])
+    of_login, of_process, settings = _any_of(LOGIN), _any_of(_OF_A_PROCESS), _any_of(_SETTINGS_OF_SLURM)
+    for name, value in environ.items():
+        named = is_named(name)
+        if of_process(name) or not is_wanted(name):
+            continue
+        if name in PROTOCOL:
+            protocol.append(name)
+        elif not (is_name(name) or _FUNCTION.fullmatch(name)):
+            odd.append(name)
+        elif not named and of_job(name) and not settings(name):
+            job.append(name)
+        elif named or not of_login(name):
+            chosen[name] = value
+    protocol += [name for name in export.values if name in PROTOCOL]
+    chosen |= {name: value for name, value in export.values.items() if name not in PROTOCOL}
+    unset = [name for name in export.names if "*" not in name and name not in environ]
+    return Choice(chosen, *(tuple(sorted(names)) for names in (job, protocol, odd, unset)))
+
+
+def _any_of(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Return whether a name fits one of these patterns."""
+    either = re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)")
+    return lambda name: either.match(name) is not None
+
+
+def remarks(choice: Choice) -> list[str]:
+    """Return what a person must know of what an environment leaves out."""
+    lines = []
+    if choice.job:
+        lines.append(
+            f"this is inside a job, whose variables the steps do not get: {_some(choice.job)}; "
+            "--export 'ALL,SLURM_*' passes them on"
+        )
+    if choice.protocol:
+        lines.append(
+            f"the steps do not get {', '.join(choice.protocol)}: it would change how often a step runs, where its job "
+            "is or what it sees"
+        )
+    if choice.odd:
+        lines.append(f"the steps do not get {_some(choice.odd)}: a shell can't pass such names on")
+    if choice.unset:
+        lines.append(f"--export names {', '.join(choice.unset)}, which is not set")
+    return lines
+
+
+def _some(names: tuple[str, ...]) -> str:
+    few = 6
+    rest = len(names) - few
+    return ", ".join(map(repr, names[:few])).replace("'", "") + (f" and {rest} more" if rest > 0 else "")
+
+
+def is_of_a_process(name: str) -> bool:
+    """Whether a variable is of one process, or ours."""
+    return _any_of(_OF_A_PROCESS)(name)
+
+
+def is_of_the_protocol(name: str) -> bool:
+    """Whether a variable would change how often a step runs, where its job is, or what it sees."""
+    return name in PROTOCOL
+
+
+def not_exported(command: str, environ: Mapping[str, str], exported: Mapping[str, str]) -> list[str]:
+    """Return the variables that a command uses, that are set now, and that its step will not have.
+
+    A name that the command or the scheduler gives a value is not among them, nor is one of this very process.
+    """
+    of_process = _any_of(_OF_A_PROCESS)
+    used = dict.fromkeys(name or braced for name, braced in _USE.findall(command))
+    return [
+        name
+        for name in used
+        if name in environ and name not in exported and not of_process(name) and not _is_made(command, name)
+    ]
+
+
+def _is_made(command: str, name: str) -> bool:
+    """Whether the command itself, or the scheduler of its job, gives a variable its value."""
+    return (
+        _any_of(JOB)(name)
+        or re.search(rf"(?<![\w$]){name}\+?=|\b(read|for|select|getopts)\b[^\n;]*\b{name}\b", command) is not None
+    )

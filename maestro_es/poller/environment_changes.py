@@ -1,0 +1,105 @@
+"""Changing the environment of a study's steps: what ``maestro-es env`` asks for.
+
+A step that is submitted after the event sees the new environment; one in flight keeps what it has.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+
+from maestro_es.core.environment import is_name
+from maestro_es.core.events import Draft, EnvironmentRecorded
+from maestro_es.core.export import Choice, Export, is_of_a_process, is_of_the_protocol, read_export
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import RecordedEnvironment
+from maestro_es.errors import RequestRefused
+from maestro_es.poller.environment_file import Kept, keep, read, remove_others, what_is_wrong
+from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.surroundings import Surroundings, surroundings
+
+
+def refresh(study: OpenStudy, export: Export | None, reason: str) -> list[Draft]:
+    """Record what is around this process, by the same ``--export`` as before if there is no other one.
+
+    A variable to which a person gave a value keeps it, if the file with the values is there.
+    """
+
+    def around(recorded: RecordedEnvironment, kept: Kept | None) -> Surroundings:
+        return surroundings(export or _as_before(recorded, kept.variables if kept else {}))
+
+    return _record(study, around, reason)
+
+
+def change(
+    study: OpenStudy, values: Mapping[str, str], names: Iterable[str], unset: Iterable[str], reason: str
+) -> list[Draft]:
+    """Set variables to `values`, or, by their `names`, to what they are in this process, and `unset` others.
+
+    RequestRefused if one can't be set or is not there, or if the file is not.
+    """
+    for name in (*values, *names):
+        _check(name)
+    unknown = [name for name in names if name not in os.environ]
+    if unknown:
+        raise RequestRefused(f"{', '.join(unknown)}: not set here; write NAME=VALUE")
+    fresh = {**values, **{name: os.environ[name] for name in names}}
+
+    def around(recorded: RecordedEnvironment, kept: Kept | None) -> Surroundings:
+        if kept is None:
+            raise RequestRefused(what_is_wrong(study.dir, recorded))
+        missing = sorted(set(unset) - kept.variables.keys())
+        if missing:
+            raise RequestRefused(f"{', '.join(missing)}: not in the environment; 'maestro-es env' lists what is")
+        before = _as_before(recorded, kept.variables)
+        variables = {name: value for name, value in {**kept.variables, **fresh}.items() if name not in set(unset)}
+        gone = {*unset, *fresh}
+        export = Export(
+            before.everything,
+            (*(name for name in before.names if name not in gone), *names),
+            {**{name: value for name, value in before.values.items() if name not in gone}, **values},
+        )
+        choice = Choice(variables, (), (), (), ())
+        return Surroundings(choice, export, recorded.umask, recorded.limits, recorded.nice)
+
+    return _record(study, around, reason)
+
+
+def _check(name: str) -> None:
+    if not is_name(name):
+        raise RequestRefused(f"{name!r} is not a name of a variable; write NAME or NAME=VALUE")
+    if is_of_a_process(name) or is_of_the_protocol(name):
+        raise RequestRefused(f"{name} can't be set for the steps, because maestro-es itself decides about it")
+
+
+def _as_before(recorded: RecordedEnvironment, variables: Mapping[str, str]) -> Export:
+    """Return what was exported, with the values that a person gave, as far as they are known."""
+    found = read_export(recorded.export)
+    given = set(recorded.given)
+    names = tuple(name for name in found.names if name not in given)
+    return Export(found.everything, names, {name: variables[name] for name in recorded.given if name in variables})
+
+
+def _record(
+    study: OpenStudy, around: Callable[[RecordedEnvironment, Kept | None], Surroundings], reason: str
+) -> list[Draft]:
+    """Write the file, append the event, and remove the file of before; nothing of this if nothing has changed."""
+
+    def decide(graph: Graph) -> list[Draft]:
+        recorded = graph.study.environment
+        try:
+            kept = read(study.dir, recorded) if recorded.digest else None
+        except (OSError, ValueError):
+            kept = None
+        found = around(recorded, kept)
+        try:
+            event = keep(study.dir, found, reason, kept.salt if kept else "")
+        except OSError as error:
+            raise RequestRefused(f"{error.filename}: can't be written: {error.strerror}") from error
+        return [] if event.environment == recorded else [(None, event)]
+
+    drafts = study.request(decide)
+    for _, event in drafts:
+        if isinstance(event, EnvironmentRecorded):
+            remove_others(study.dir, event.environment.digest)
+    return drafts

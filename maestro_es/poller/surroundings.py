@@ -1,0 +1,59 @@
+"""What a process is in that the steps of a study are to be in, too: variables, umask, soft limits, niceness."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from maestro_es.core.export import Choice, Export, choose
+
+#: The soft limits that are kept, as `resource` names them.
+_LIMITS = (
+    "as",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "memlock",
+    "msgqueue",
+    "nofile",
+    "nproc",
+    "rss",
+    "sigpending",
+    "stack",
+)
+
+
+class Surroundings(NamedTuple):
+    """What a process is in: the `choice` of variables that `export` makes, and the rest."""
+
+    choice: Choice
+    export: Export
+    umask: int
+    limits: dict[str, int]
+    nice: int
+
+
+def surroundings(export: Export | None = None, environ: Mapping[str, str] | None = None) -> Surroundings:
+    """Return what this process is in."""
+    export = export or Export()
+    choice = choose(os.environ if environ is None else environ, export)
+    return Surroundings(choice, export, _umask(), _soft_limits(), os.getpriority(os.PRIO_PROCESS, 0))
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _soft_limits() -> dict[str, int]:
+    found = {}
+    for name in _LIMITS:
+        number = getattr(resource, f"RLIMIT_{name.upper()}", None)
+        if number is not None:
+            soft = resource.getrlimit(number)[0]
+            found[name] = -1 if soft == resource.RLIM_INFINITY else soft
+    return found
