@@ -14,6 +14,7 @@
     │   ├── ConcurrentAppend  somebody else appended first; nothing was written
     │   ├── NotRecordable     an event holds a value that no reader could read; nothing was written
     │   ├── LogNotUsable      the log was closed, or belongs to another thread or process
+    │   ├── NotOurs           another user owns the directory, or can change it
     │   └── StudyCopied       this is a copy, and the original is alive
     └── SchedulerError        something is wrong with a scheduler
         ├── UnknownAdapter    no adapter goes by that name
@@ -92,6 +93,10 @@ class NotRecordable(StudyError, ValueError, TypeError):
 
 class LogNotUsable(StudyError):
     """This object can't be used: it was closed, or another thread or process opened it. Nothing was changed."""
+
+
+class NotOurs(StudyError):
+    """Another user owns a study directory, or can change it: nothing in it is run, and its log is not opened."""
 
 
 class StudyCopied(StudyError):

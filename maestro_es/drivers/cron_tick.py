@@ -13,13 +13,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from maestro_es.core.model import FAILED_STATES, Phase, StudyStatus
-from maestro_es.errors import MaestroError, NotAStudy, StudyError, Unreachable
+from maestro_es.errors import MaestroError, NotAStudy, NotOurs, StudyError, Unreachable
 from maestro_es.poller.ask_ahead import ask_ahead
 from maestro_es.poller.last_tick import shown
 from maestro_es.poller.lock import hold, queue_up
 from maestro_es.poller.maestro_requests import are_waiting
 from maestro_es.poller.observe import Asked
 from maestro_es.poller.open_study import Context, OpenStudy, study_id_at
+from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import tick
 from maestro_es.store import registry
 
@@ -121,7 +122,7 @@ def _try(
         return _tick_one(root, context, again=again, asked=asked, silent={} if silent is None else silent)
     except (MaestroError, OSError) as error:
         code, line = told(error, root)
-        return code, f"{line}{_REMEDY}" if again and isinstance(error, NotAStudy) else line
+        return code, f"{line}{_REMEDY}" if again and isinstance(error, (NotAStudy, NotOurs)) else line
 
 
 def told(error: MaestroError | OSError, root: Path) -> tuple[int, str]:
@@ -157,13 +158,22 @@ def _tick_one(
 
 def _open(root: Path, context: Context) -> OpenStudy:
     """Open a study; if it has moved from where it was registered, it is registered here, if that can be."""
-    study = OpenStudy(root, context)
+    study = OpenStudy.ours(root, context)
     study_id = study.graph.study.study_id
     with contextlib.suppress(OSError, StudyError):
         known = registry.registered_at(study_id)
-        if known not in (None, study.dir.root) and study_id_at(known) != study_id:
+        if known not in (None, study.dir.root) and not _is_at(known, study_id):
             registry.register(study_id, study.dir.root)
     return study
+
+
+def _is_at(root: Path, study_id: str) -> bool:
+    """Whether a study of ours lies in a directory."""
+    try:
+        StudyDir(root).check_owner()
+    except NotOurs:
+        return False
+    return study_id_at(root) == study_id
 
 
 def _pass(study: OpenStudy, asked: Asked | None = None) -> tuple[int, str]:

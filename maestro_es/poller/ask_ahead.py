@@ -34,7 +34,7 @@ def ask_ahead(roots: Iterable[Path], context: Context) -> dict[Path, Asked]:
     """Return what is known ahead of the ticks of these studies. One that can't be read says so in its own tick."""
     read: list[_Read] = []
     for root in roots:
-        with contextlib.suppress(MaestroError, OSError), OpenStudy(root, context) as study:
+        with contextlib.suppress(MaestroError, OSError), OpenStudy.ours(root, context) as study:
             read.extend(_read(root, study))
     clusters = {one.adapter.cluster: one.adapter for one in read}
     answers = {cluster: _list_jobs(adapter) for cluster, adapter in clusters.items()}

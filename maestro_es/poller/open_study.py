@@ -91,6 +91,12 @@ class OpenStudy:
         self._environment: Environment | None = None
         self._digest = ""
 
+    @classmethod
+    def ours(cls, root: Path, context: Context | None = None) -> OpenStudy:
+        """Open a study that only this user can change. NotOurs before the file is touched, if others can."""
+        StudyDir(root).check_owner()
+        return cls(root, context)
+
     def __enter__(self) -> OpenStudy:
         return self
 
@@ -206,8 +212,9 @@ def study_id_at(root: Path) -> str:
     log = StudyDir(root).log
     try:
         os.lstat(log)
-        with OpenStudy(root) as study:
-            return study.graph.study.study_id
+        with open_as_it_is(root, migrate=False) as opened:
+            created = next(opened.study_events(e.StudyCreated), None)
+            return created.event.study_id if created and isinstance(created.event, e.StudyCreated) else ""
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except (MaestroError, OSError) as error:

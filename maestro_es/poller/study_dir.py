@@ -29,7 +29,7 @@ import stat
 from pathlib import Path
 
 from maestro_es.core.model import Micros
-from maestro_es.errors import StudyError
+from maestro_es.errors import NotOurs
 from maestro_es.store.log_file import LOG_NAME
 
 #: The directory of our own in a study directory.
@@ -83,11 +83,9 @@ class StudyDir:
             except FileNotFoundError:
                 continue
             if info.st_uid != os.geteuid():
-                raise StudyError(f"{path}: belongs to another user (uid {info.st_uid}); run this as that user")
+                raise NotOurs(f"{path}: belongs to another user (uid {info.st_uid}); run this as that user")
             if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise StudyError(
-                    f"{path}: other users can write there; run 'chmod go-w {path}' and look what is in it"
-                )
+                raise NotOurs(f"{path}: other users can write there; run 'chmod go-w {path}' and look what is in it")
 
 
 def find_study(start: Path) -> Path:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
+import time
 import weakref
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,35 @@ from maestro_es.errors import LogNotUsable
 _CLOSED = "Cannot operate on a closed database"
 _OTHER_THREAD = "SQLite objects created in a thread"
 
+#: How long a statement may take: so many seconds, and more for a large file. What takes longer will never end.
+_PATIENCE = 120.0
+_BYTES_A_SECOND = 1_000_000
+#: How often that is looked at.
+_INSTRUCTIONS = 1_000_000
+#: No text of ours is longer. Damaged files, and those of others, claim to hold some.
+_LONGEST = 200_000_000
+
 _open: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 #: Files that a connection of the parent held locks on when we were forked. What SQLite keeps of locks in memory is
 #: for one process: a connection of ours to such a file would take the parent's locks for its own.
 _locked_by_parent: set[tuple[int, int]] = set()
+
+
+class Stopwatch:
+    """How long a statement may run: some seconds from its start."""
+
+    def __init__(self) -> None:
+        self.seconds = _PATIENCE
+        self._until = 0.0
+
+    def start(self) -> None:
+        """Begin a statement."""
+        self._until = time.monotonic() + self.seconds
+
+    def has_run_out(self) -> bool:
+        """Whether the statement has run for too long; SQLite then interrupts it."""
+        return time.monotonic() > self._until
 
 
 class Connection(sqlite3.Connection):
@@ -34,9 +60,14 @@ class Connection(sqlite3.Connection):
     identity = (0, 0)
     process = 0
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - sqlite3's
+        super().__init__(*arguments, **options)
+        self.watch = Stopwatch()
+
     def execute(self, *arguments: Any) -> sqlite3.Cursor:  # noqa: ANN401 - sqlite3's
         """Execute a statement."""
         self._check_process()
+        self.watch.start()
         try:
             return super().execute(*arguments)
         except sqlite3.ProgrammingError as error:
@@ -45,6 +76,7 @@ class Connection(sqlite3.Connection):
     def executemany(self, *arguments: Any) -> sqlite3.Cursor:  # noqa: ANN401 - likewise
         """Execute a statement for each row of values."""
         self._check_process()
+        self.watch.start()
         try:
             return super().executemany(*arguments)
         except sqlite3.ProgrammingError as error:
@@ -53,6 +85,7 @@ class Connection(sqlite3.Connection):
     def commit(self) -> None:
         """Commit."""
         self._check_process()
+        self.watch.start()
         super().commit()
 
     def rollback(self) -> None:
@@ -98,17 +131,33 @@ class Connection(sqlite3.Connection):
         return error
 
 
-def connect(path: Path, timeout: float) -> Connection:
+def connect(path: Path, timeout: float, *, read_only: bool = False) -> Connection:
     """Connect to a file that is there; a statement that has to wait gives up after `timeout` seconds."""
-    identity = _identity(path)
+    identity, size = _identity(path), path.stat().st_size
     if identity in _locked_by_parent:
         raise LogNotUsable(
             f"{path}: this process was forked inside a batch on this log and can't open it; fork outside of batches"
         )
-    connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, factory=Connection)
+    name = _to_be_read(path) if read_only else path
+    connection = sqlite3.connect(name, timeout=timeout, isolation_level=None, factory=Connection, uri=read_only)
+    connection.watch.seconds = _PATIENCE + size / _BYTES_A_SECOND
+    connection.set_progress_handler(connection.watch.has_run_out, _INSTRUCTIONS)
+    if sys.version_info >= (3, 11):
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
     connection.file, connection.identity, connection.process = path, identity, os.getpid()
     _open.add(connection)
     return connection
+
+
+def _to_be_read(path: Path) -> str:
+    from urllib.parse import quote  # noqa: PLC0415 - a tick writes
+
+    return f"file:{quote(os.fsencode(path.absolute()))}?mode=ro"
+
+
+def is_open_here(info: os.stat_result) -> bool:
+    """Whether a connection of this process is open to a file."""
+    return any(connection.identity == (info.st_dev, info.st_ino) for connection in _open)
 
 
 def _identity(file: Path) -> tuple[int, int]:

@@ -6,12 +6,12 @@ import contextlib
 import errno
 import fcntl
 import sqlite3
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from maestro_es.errors import DamagedLog, LogUnavailable, NewerLog, NotAStudy, StudyError
 from maestro_es.store.connection import Connection, connect
+from maestro_es.store.file_check import belongs_to_others, check_schema
 from maestro_es.store.migrations import APPLICATION_ID, KNOWN, apply_migrations
 
 #: The name of the log in a study directory.
@@ -21,34 +21,23 @@ LOG_NAME = "events.db"
 RESTORE = "restore it from a copy, or save what can be read with 'maestro-es export --salvage'"
 
 _BUSY_SECONDS = 30.0
-_HEADER_BYTES = 100
 _SAID = 200
 
 
 @contextlib.contextmanager
-def connected(path: Path) -> Iterator[Connection]:
+def connected(path: Path, *, read_only: bool = False) -> Iterator[Connection]:
     """Connect, and close the file again if what is done with it fails."""
     with explained(path):
-        connection = connect(path, timeout=_BUSY_SECONDS)
+        connection = connect(path, timeout=_BUSY_SECONDS, read_only=read_only)
         try:
-            connection.execute("PRAGMA journal_mode = TRUNCATE")
-            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA trusted_schema = OFF")  # SQLite knows it from 3.31 on, and ignores it before
+            if not read_only:
+                connection.execute("PRAGMA journal_mode = TRUNCATE")
+                connection.execute("PRAGMA synchronous = FULL")
             yield connection
         except BaseException:
             connection.close()
             raise
-
-
-def require_file(path: Path) -> None:
-    """Refuse what is no file, since SQLite would make one, and one that is too short for a database."""
-    try:
-        info = path.stat()  # not is_file(), which from Python 3.14 on says no of a file that we may not look at
-    except (FileNotFoundError, NotADirectoryError):
-        info = None
-    if info is None or not stat.S_ISREG(info.st_mode):
-        raise NotAStudy(f"{path.parent}: not a study directory, there is no {LOG_NAME} in it")
-    if info.st_size < _HEADER_BYTES:
-        raise DamagedLog(f"{path}: the event log is empty, it was cut off or never written")
 
 
 def check_header(connection: sqlite3.Connection, path: Path, *, migrate: bool) -> None:
@@ -58,6 +47,7 @@ def check_header(connection: sqlite3.Connection, path: Path, *, migrate: bool) -
     known = connection.execute("PRAGMA user_version").fetchone()[0]
     if known > KNOWN:
         raise NewerLog(f"{path}: written by {_writer(connection)}; install that version or a later one to read it")
+    check_schema(connection, path)
     if known < KNOWN and migrate:
         apply_migrations(connection)
 
@@ -86,17 +76,28 @@ def explained(path: Path) -> Iterator[None]:
 def explain(error: Exception, path: Path) -> Exception:
     """Turn an error of SQLite into one that says what to do. Only what SQLite calls damaged needs a copy."""
     text = " ".join(str(error).split())[:_SAID]
-    if isinstance(error, sqlite3.OperationalError):
-        if text.startswith(_LOCKED) and _gives_no_locks(path):
-            return LogUnavailable(f"{path}: nothing was written: {_NO_LOCKS}")
-        for words, remedy in _REMEDIES.items():
-            if text.startswith(words):
-                return LogUnavailable(f"{path}: nothing was written: {text}; {remedy}")
+    refused = isinstance(error, sqlite3.OperationalError) and _why_not_now(text, path)
+    if refused:
+        return LogUnavailable(f"{path}: nothing was written: {refused}")
     if isinstance(error, UnicodeDecodeError) or any(words in text for words in _DAMAGE):
         return DamagedLog(f"{path}: not readable as an event log ({text}); {RESTORE}")
     if isinstance(error, sqlite3.OperationalError):
         return DamagedLog(f"{path}: not readable as an event log ({text}); 'maestro-es verify' checks it")
     return StudyError(f"{path}: nothing was written: SQLite refused this ({text})")
+
+
+def _why_not_now(text: str, path: Path) -> str:
+    """Return what keeps the file from being read or written now, and what helps; empty if it is something else."""
+    if text.startswith(_CAN_NOT_WRITE) and _write_was_interrupted(path):
+        return (
+            "a write to it was interrupted and must be undone before it can be read; only its owner "
+            f"(uid {path.stat().st_uid}) can do that, with any command on this study"
+        )
+    if text.startswith(_CAN_NOT_WRITE[0]) and _is_of_others(path):
+        return "other users own it or can write to its directory; run this as its owner"
+    if text.startswith(_LOCKED) and _gives_no_locks(path):
+        return _NO_LOCKS
+    return next((f"{text}; {remedy}" for words, remedy in _REMEDIES.items() if text.startswith(words)), "")
 
 
 def _gives_no_locks(path: Path) -> bool:
@@ -112,6 +113,21 @@ def _gives_no_locks(path: Path) -> bool:
     return False
 
 
+def _is_of_others(path: Path) -> bool:
+    try:
+        return belongs_to_others(path.stat()) or belongs_to_others(path.parent.stat())
+    except OSError:
+        return False
+
+
+def _write_was_interrupted(path: Path) -> bool:
+    """Whether there is a journal that has something in it: a writer was killed, and nobody has rolled it back."""
+    try:
+        return Path(f"{path}-journal").stat().st_size > 0
+    except OSError:
+        return False
+
+
 _MAY_WE = "see who owns the file and its directory, their modes, and whether your ticket for them is still valid"
 
 _NO_LOCKS = "the file system gives no locks; see whether its lock service runs, and try again"
@@ -122,10 +138,13 @@ _LOCKED = "database is locked"
 #: Python has the codes themselves from 3.11 on.
 _DAMAGE = ("malformed", "file is not a database", "Could not decode to UTF-8")
 
+#: What SQLite says if it may not roll back a journal, write at all, or make a journal.
+_CAN_NOT_WRITE = ("attempt to write a readonly database", "unable to open database file")
+
 _REMEDIES = {
     _LOCKED: f"another process has held it for {_BUSY_SECONDS:.0f} s, try again",
-    "attempt to write a readonly database": _MAY_WE,
-    "unable to open database file": _MAY_WE,
+    **dict.fromkeys(_CAN_NOT_WRITE, _MAY_WE),
+    "interrupted": "it took longer than any log of its size can; 'maestro-es verify' checks it",
     "database or disk is full": "make room and try again",
     "disk I/O error": "see whether the file system is well, and mounted with locks, and try again",
 }

@@ -7,10 +7,13 @@ when something is to be applied: a tick finds the number of the newest one in th
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from typing import Any, NamedTuple
 
 #: How many migrations this version knows; a test compares it with ``schema/migrations``.
 KNOWN = 8
+
+#: What `file_check.schema_digest` returns for a file with all of them; a test compares it, too.
+SCHEMA_DIGEST = "aa34c7466c3250b77c936ba24b8939d5155d5518016484ef6b8777975a523c3e"
 
 #: Marks a file as an event log of ours: "mes1".
 APPLICATION_ID = 0x6D657331
@@ -53,6 +56,38 @@ def mend(connection: sqlite3.Connection) -> None:
         if kind == "trigger" and found.get((kind, name)) != sql:
             connection.execute(f"DROP TRIGGER IF EXISTS {name}")
             connection.execute(sql)
+
+
+class Made(NamedTuple):
+    """What a name stands for: the kind of object, and the statements that any version of us has made it by."""
+
+    kind: str
+    statements: set[str]
+
+    def covers(self, kind: str, sql: str) -> bool:
+        """Whether an object is ours. Triggers and indexes may differ, and what sqlite-utils makes."""
+        exact = kind in {"table", "view"} and self.statements
+        return kind == self.kind and not (exact and normal(sql) not in self.statements)
+
+
+def ever_made() -> dict[str, Made]:
+    """Return what the migrations make, and have made on the way, by name in small letters."""
+    made = {"_sqlite_migrations": Made("table", set())}
+    scratch = sqlite3.connect(":memory:")
+    try:
+        for _, sql in scripts():
+            for statement in statements(sql):
+                scratch.execute(statement)
+            for (kind, name), text in _objects(scratch).items():
+                made.setdefault(name.lower(), Made(kind, set())).statements.add(normal(text))
+    finally:
+        scratch.close()
+    return made
+
+
+def normal(sql: str) -> str:
+    """Return a statement without what versions of SQLite write differently: blanks, quotes, and large letters."""
+    return "".join(sql.split()).replace('"', "").lower()
 
 
 def _as_made() -> dict[tuple[str, str], str]:

@@ -34,7 +34,7 @@ def note_cron(host: str, at: Micros, words: str = "ticked\n") -> None:
     """Note that cron has ticked, or what else is to be said. It is left out where that can't be written."""
     with contextlib.suppress(OSError):
         note = cron_note(host)
-        note.parent.mkdir(parents=True, exist_ok=True)
+        _make_private(note.parent)
         note.write_text(words)
         os.utime(note, ns=(at * 1000, at * 1000))
 
@@ -42,7 +42,7 @@ def note_cron(host: str, at: Micros, words: str = "ticked\n") -> None:
 def register(study_id: str, root: Path) -> None:
     """Note where a study is. Whatever was registered in the same directory before is not there any more."""
     place = folder()
-    place.mkdir(parents=True, exist_ok=True)
+    _make_private(place)
     scratch = place / f".{study_id}.{os.getpid()}"
     with scratch.open("wb") as file:
         file.write(os.fsencode(f"{root}\n"))
@@ -52,6 +52,12 @@ def register(study_id: str, root: Path) -> None:
     for other, path in registered().items():
         if other != study_id and path == root:
             forget(other)
+
+
+def _make_private(place: Path) -> None:
+    """Make a directory of ours, and the one that it lies in: others have no business there."""
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place.mkdir(mode=0o700, exist_ok=True)
 
 
 @contextlib.contextmanager

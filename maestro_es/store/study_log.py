@@ -21,7 +21,8 @@ from maestro_es.errors import ConcurrentAppend, LogNotUsable, LogUnavailable, No
 from maestro_es.store import event_log, migrations
 from maestro_es.store.connection import Connection
 from maestro_es.store.event_log import Head
-from maestro_es.store.log_file import check_header, connected, explain, explained, require_file
+from maestro_es.store.file_check import check_file
+from maestro_es.store.log_file import check_header, connected, explain, explained
 from maestro_es.store.log_reader import LogReader
 from maestro_es.store.migrations import APPLICATION_ID, apply_migrations
 from maestro_es.store.projection import ProjectedGraph
@@ -72,8 +73,8 @@ class StudyLog(LogReader):
         Who only wants the events need not have the tables made anew that an older version has left (`migrate` off).
         NotAStudy, DamagedLog or NewerLog say why it can't be.
         """
-        require_file(path)
-        with connected(path) as connection:
+        read_only = check_file(path)
+        with connected(path, read_only=read_only) as connection:
             check_header(connection, path, migrate=migrate)
             log = cls(connection, path, clock, identity)
             if fold:

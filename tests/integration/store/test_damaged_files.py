@@ -137,7 +137,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 KiB."""
     place = tmp_path / "disk"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "maestro-es-test", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "mode=755,size=256k", "maestro-es-test", str(place)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         leave_out("no full file system, because none can be mounted")
     yield place

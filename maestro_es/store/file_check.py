@@ -1,0 +1,109 @@
+"""What is known of a file before SQLite opens it, and of its tables before the first query.
+
+A log may lie in a directory of another user, be found in a parent directory, or have taken the place of one that was
+purged. SQLite changes a file by being asked about it: it rolls back a journal, deletes what the journal names, and
+turns a WAL file into another one. So the first 100 bytes are read by hand, and a file that others own or can change is
+opened to be read only. A view called ``event`` would run whatever its author wants, so the schema must be ours.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from hashlib import sha256
+from pathlib import Path
+
+from maestro_es.errors import DamagedLog, NotAStudy, StudyError
+from maestro_es.store import migrations
+from maestro_es.store.connection import is_open_here
+from maestro_es.store.migrations import APPLICATION_ID, SCHEMA_DIGEST
+
+_HEADER_BYTES = 100  # https://www.sqlite.org/fileformat2.html, 1.3
+_MAGIC = b"SQLite format 3\0"
+_WRITE_VERSION, _READ_VERSION = 18, 19
+_ROLLBACK, _WAL = 1, 2
+_APPLICATION_ID = slice(68, 72)
+
+#: What SQLite makes by itself is left out, and the table of sqlite-utils, which versions of it write differently.
+_SCHEMA = """
+SELECT type, name, sql FROM sqlite_master
+WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+  AND NOT (tbl_name = '_sqlite_migrations' AND type IN ('table', 'index'))
+"""
+
+
+def check_file(path: Path) -> bool:
+    """Refuse what is no log, without SQLite; returns whether the file may only be read, as others can change it.
+
+    What is no file must be refused, since SQLite would make one.
+    """
+    try:
+        info = path.stat()  # not is_file(), which from Python 3.14 on says no of a file that we may not look at
+    except (FileNotFoundError, NotADirectoryError):
+        info = None
+    if info is None or not stat.S_ISREG(info.st_mode):
+        raise NotAStudy(f"{path.parent}: not a study directory, there is no {path.name} in it")
+    if info.st_size < _HEADER_BYTES:
+        raise DamagedLog(f"{path}: the event log is empty, it was cut off or never written")
+    foreign = belongs_to_others(info) or belongs_to_others(path.parent.stat())
+    if foreign:
+        _check_journal(path)
+    if not is_open_here(info):  # to close it would give up the locks that this process has on it
+        _check_header(path, foreign=foreign)
+    return foreign
+
+
+def belongs_to_others(info: os.stat_result) -> bool:
+    """Whether other users can change a file or directory."""
+    return info.st_uid != os.geteuid() or bool(info.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def _check_header(path: Path, *, foreign: bool) -> None:
+    """Refuse another program's file by its first bytes. What can't be read, or is damaged, SQLite has words for."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return
+    try:
+        head = os.pread(handle, _HEADER_BYTES, 0)
+    except OSError:
+        return
+    finally:
+        os.close(handle)
+    if head[: len(_MAGIC)] != _MAGIC or not {head[_WRITE_VERSION], head[_READ_VERSION]} <= {_ROLLBACK, _WAL}:
+        return
+    if int.from_bytes(head[_APPLICATION_ID], "big") != APPLICATION_ID:
+        raise NotAStudy(f"{path}: an SQLite file, but no event log of maestro-es")
+    if foreign and _WAL in (head[_WRITE_VERSION], head[_READ_VERSION]):
+        raise StudyError(f"{path}: another program has turned it into a WAL file, which only its owner can read")
+
+
+def _check_journal(path: Path) -> None:
+    """Refuse what is no file in the place of a journal: SQLite would wait for a pipe for ever."""
+    for name in (f"{path}-journal", f"{path}-wal"):
+        try:
+            info = os.lstat(name)
+        except OSError:
+            continue
+        if not stat.S_ISREG(info.st_mode):
+            raise StudyError(f"{name}: not a file; look what another user has put there")
+
+
+def check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a file whose tables and views are not ours. A trigger or index of ours may differ: `verify` says so."""
+    if schema_digest(connection) == SCHEMA_DIGEST:
+        return
+    made = migrations.ever_made()
+    for kind, name, sql in connection.execute(_SCHEMA):
+        known = made.get(str(name).lower())
+        if kind == "trigger" if known is None else not known.covers(kind, str(sql)):
+            raise StudyError(
+                f"{path}: these are not the tables of an event log: another program has made the {kind} {name!a}"
+            )
+
+
+def schema_digest(connection: sqlite3.Connection) -> str:
+    """Return a digest of what the tables, indexes, triggers and views of a file are."""
+    rows = ("\0".join(map(str, row)) for row in connection.execute(_SCHEMA))
+    return sha256("\0".join(sorted(rows)).encode("utf-8", "replace")).hexdigest()
