@@ -307,6 +307,7 @@ class ExecutionGraph:
         *steps: str,
         failed: bool = False,
         descendants: bool = False,
+        from_scratch: bool = False,
         restart_limit: int | None = None,
         hardware_limit: int | None = None,
         reason: str = "",
@@ -316,10 +317,12 @@ class ExecutionGraph:
         A pattern takes steps that have failed or were cancelled, with `failed` only the former; a step that has
         finished is to be named in full. `failed` alone: all that have failed. What ended because of a step goes with
         it; with `descendants`, all that waits for it. The limits are those of the whole study. A study that has ended
-        goes on. RequestRefused says what stands against it, and nothing was changed.
+        goes on. A step that had begun goes on with its restart script, if it has one and is not to begin
+        `from_scratch`. RequestRefused says what stands against it, and nothing was changed.
         """
         patterns, why = _patterns(steps), arguments.text("reason", reason)
         only, all_after = arguments.flag("failed", failed), arguments.flag("descendants", descendants)
+        anew = arguments.flag("from_scratch", from_scratch)
         given = {"restart_limit": restart_limit, "hardware_limit": hardware_limit}
         limits = {
             _OPTIONS[argument]: arguments.count(argument, value)
@@ -328,7 +331,15 @@ class ExecutionGraph:
         }
         return self._ask(
             e.StepReset,
-            lambda graph: repair.retry(graph, patterns, failed=only, descendants=all_after, limits=limits, reason=why),
+            lambda graph: repair.retry(
+                graph,
+                patterns,
+                failed=only,
+                descendants=all_after,
+                from_scratch=anew,
+                limits=limits,
+                reason=why,
+            ),
         )
 
     def skip(self, *steps: str, reason: str = "") -> list[str]:
@@ -350,10 +361,13 @@ class ExecutionGraph:
         patterns, why = _patterns(steps), arguments.text("reason", reason)
         return self._ask(e.StepReleased, lambda graph: requests.release(graph, patterns, why))
 
-    def reopen(self, reason: str = "") -> list[str]:
-        """Let a cancelled study go on; returns the names of the steps that were cancelled and run after all."""
-        why = arguments.text("reason", reason)
-        return self._ask(e.StepReset, lambda graph: repair.reopen(graph, why))
+    def reopen(self, reason: str = "", *, from_scratch: bool = False) -> list[str]:
+        """Let a cancelled study go on; returns the names of the steps that were cancelled and run after all.
+
+        They go on with their restart scripts, as by `retry`.
+        """
+        why, anew = arguments.text("reason", reason), arguments.flag("from_scratch", from_scratch)
+        return self._ask(e.StepReset, lambda graph: repair.reopen(graph, why, from_scratch=anew))
 
     def _ask(self, kind: type[e.Event], rule: Callable[[ProjectedGraph], list[Draft]]) -> list[str]:
         """Make a request and return the names of the steps that it has made an event of that kind for."""

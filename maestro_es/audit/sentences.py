@@ -105,7 +105,8 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.StepDryRun():
             return "its scripts were written, nothing was run"
         case e.StepReset():
-            return f"is to be run once more{_because(event.reason)}"
+            how = ", from scratch" if event.from_scratch else ""
+            return f"is to be run once more{how}{_because(event.reason)}"
         case e.StepSkipped():
             return f"is taken as finished, skipped by {event.by}{_because(event.reason)}"
         case e.StepHeld():

@@ -14,6 +14,7 @@ from maestro_es.audit.moment import tell
 from maestro_es.audit.past import Past
 from maestro_es.audit.status import step_data
 from maestro_es.audit.times import iso
+from maestro_es.audit.which_script import script_of, which_script
 from maestro_es.audit.why import because
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, StepRecord
@@ -45,6 +46,7 @@ class Files(msgspec.Struct, frozen=True):
 class StepDetails(msgspec.Struct, frozen=True, kw_only=True):
     """A step; `path` is its workspace.
 
+    `script` is the key of the script that it runs, or would if it were retried, `runs_with` says so in words.
     `files` is None of the past: nobody knows them. `funnels` maps the templates all of whose steps it waits
     for to how many of them are not finished.
     """
@@ -57,6 +59,8 @@ class StepDetails(msgspec.Struct, frozen=True, kw_only=True):
     funnels: dict[str, int]
     children: list[Neighbour]
     attempts: list[Attempt]
+    script: str
+    runs_with: str
     files: Files | None
 
 
@@ -98,6 +102,8 @@ def details(study: OpenStudy, pattern: str, past: Past | None, show: Callable[[M
         funnels={template: graph.unfinished(template) for template in graph.funnels(step.number)},
         children=_neighbours(graph, dict.fromkeys(children)),
         attempts=attempts(recorded for recorded in events if not past or recorded.seq <= past.seq),
+        script=script_of(graph, step),
+        runs_with=which_script(graph, step),
         files=None if past else find_files(study, step),
     )
 
@@ -110,6 +116,7 @@ def details_data(found: StepDetails, now: int) -> dict[str, Any]:
         "description": found.description,
         "why": found.why,
         "path": found.path,
+        "script": found.script,
         "restart_limit": record.restart_limit,
         "cancelling": record.cancelling,
         "message": record.message,

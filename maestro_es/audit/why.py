@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from maestro_es.audit.sentences import assert_never, listed
 from maestro_es.audit.view import Answer, View
+from maestro_es.audit.which_script import which_script
 from maestro_es.audit.why_blocked import is_direct, others, roots, waits_for
 from maestro_es.audit.why_ended import ended
 from maestro_es.audit.why_in_flight import requested, submitted
@@ -20,7 +21,10 @@ from maestro_es.core.model import Phase, StepRecord
 def why(view: View, record: StepRecord) -> Answer:
     """Return why a step is as it is: a sentence, and its evidence in the order of the log."""
     found = because(view, record)
-    return in_order(Answer(f"{record.name} {found.words}", found.evidence))
+    waits = record.attempt and record.phase in (Phase.BLOCKED, Phase.READY)
+    script = which_script(view.graph, record) if waits else ""
+    runs = f"; it will run {script}" if script else ""
+    return in_order(Answer(f"{record.name} {found.words}{runs}", found.evidence))
 
 
 def in_order(answer: Answer) -> Answer:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 import click
 
 from maestro_es.audit.step_details import listed
+from maestro_es.audit.which_script import which_script
 from maestro_es.cli.common import split_arguments
 from maestro_es.core import events as e
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
+from maestro_es.core.model import Phase, StepRecord
 from maestro_es.drivers.crontab import how_ticks_come
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.store import registry
@@ -48,7 +50,7 @@ def _outcome(study: OpenStudy, drafts: Sequence[Draft]) -> Iterator[str]:
     for kind, words in _WORDS.items():
         numbers = sorted(number for number, event in drafts if number and isinstance(event, kind))
         if numbers:
-            yield f"{words}: {listed([study.graph.step(number).name for number in numbers])}"
+            yield f"{words}: {listed([_named(study, study.graph.step(number), kind) for number in numbers])}"
     run = {number for number, event in drafts if isinstance(event, e.StepReset)}
     held = [step.name for step in study.graph.held() if step.number in run]
     if held:
@@ -57,6 +59,13 @@ def _outcome(study: OpenStudy, drafts: Sequence[Draft]) -> Iterator[str]:
         yield "paused; 'maestro-es resume' lets it go on"
     if any(isinstance(event, e.StudyReopened) for _, event in drafts):
         yield f"goes on. {_ticks(study)}"
+
+
+def _named(study: OpenStudy, step: StepRecord, kind: type[e.Event]) -> str:
+    """Return the name of a step; of one that runs again and has two scripts, also which it will run."""
+    waits = kind in (e.StepReset, e.HardwareFailed) and step.attempt and step.phase in (Phase.BLOCKED, Phase.READY)
+    script = which_script(study.graph, step) if waits else ""
+    return f"{step.name} ({script})" if script else step.name
 
 
 def _ticks(study: OpenStudy) -> str:

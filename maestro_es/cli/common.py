@@ -21,6 +21,11 @@ study_argument = click.argument("study", required=False, type=click.Path(path_ty
 #: The option of each command that changes something.
 reason_option = click.option("--reason", default="", help="Why; kept in the log.", metavar="TEXT")
 
+#: The option of commands that let steps run again.
+from_scratch_option = click.option(
+    "--from-scratch", is_flag=True, help="Run cmd, and not the restart script of a step that had started."
+)
+
 
 class WhenType(click.ParamType[When]):
     """A moment of a study: the number of an event, or a time as `history` takes it."""

@@ -7,18 +7,20 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.asking import ask_of_steps
-from maestro_es.cli.common import example, reason_option
+from maestro_es.cli.common import example, from_scratch_option, reason_option
 from maestro_es.core import repair
 
 
 @example("maestro-es reopen ./pi --reason 'cancelled by mistake'")
 @click.command()
 @click.argument("study", required=False, type=click.Path())
+@from_scratch_option
 @reason_option
-def command(study: str | None, reason: str) -> None:
+def command(study: str | None, reason: str, *, from_scratch: bool) -> None:
     """Let a STUDY go on that was cancelled: every step that was cancelled runs after all.
 
-    What has finished is not run again, nor what has failed: 'maestro-es retry --failed' does that.
+    A step that had started and has a restart script goes on with that, from its checkpoint; with --from-scratch it
+    runs its cmd. What has finished is not run again, nor what has failed: 'maestro-es retry --failed' does that.
     """
     arguments = (str(Path(study).absolute()),) if study else ()
-    ask_of_steps(arguments, lambda graph, _patterns, _: repair.reopen(graph, reason))
+    ask_of_steps(arguments, lambda graph, _patterns, _: repair.reopen(graph, reason, from_scratch=from_scratch))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from maestro_es.cli.asking import ask_of_steps
-from maestro_es.cli.common import example, reason_option
+from maestro_es.cli.common import example, from_scratch_option, reason_option
 from maestro_es.core import repair
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
@@ -19,6 +19,7 @@ from maestro_es.poller.open_study import OpenStudy
 @click.argument("arguments", nargs=-1, metavar="[STUDY] [STEP]...")
 @click.option("--failed", is_flag=True, help="Only what has failed or timed out; without STEP, all such steps.")
 @click.option("--descendants", is_flag=True, help="Also all that waits for these steps, whatever became of it.")
+@from_scratch_option
 @click.option("--lost", is_flag=True, help="What runs on a host or in a container that is gone for good; see above.")
 @click.option("--rlimit", type=int, help="Restarts of a step after a timeout, for the whole study; 0: no limit.")
 @click.option("--hardware-limit", type=int, help="Resubmissions after hardware failures, likewise.")
@@ -26,12 +27,11 @@ from maestro_es.poller.open_study import OpenStudy
 def command(
     arguments: tuple[str, ...],
     *,
-    failed: bool,
-    descendants: bool,
     lost: bool,
     rlimit: int | None,
     hardware_limit: int | None,
     reason: str,
+    **how: bool,
 ) -> None:
     """Run steps of STUDY again, in the workspaces that they have.
 
@@ -39,11 +39,14 @@ def command(
     runs again if it is named in full, with all that ran after it: say --descendants. What ended because of a step goes
     with it. A study that has ended goes on with the next tick.
 
+    A step that had started and has a restart script goes on with that, from its checkpoint. With --from-scratch it
+    runs its cmd, also if it waits to go on. A step that has finished runs its cmd, and so does what rests on it.
+
     A step of another host, or of a container of its own, is waited for until that says what became of it. If it never
     will, --lost takes your word for it. Should the step run there all the same, it runs twice.
     """
     if lost:
-        if failed or descendants or rlimit is not None or hardware_limit is not None:
+        if any(how.values()) or rlimit is not None or hardware_limit is not None:
             raise click.UsageError("--lost stands alone: name the steps that are gone.")
         ask_of_steps(arguments, lambda graph, patterns, study: _give_up(study, graph, patterns, reason))
         return
@@ -51,9 +54,7 @@ def command(
     limits = {name: value for name, value in given.items() if value is not None}
     ask_of_steps(
         arguments,
-        lambda graph, patterns, _: repair.retry(
-            graph, patterns, failed=failed, descendants=descendants, limits=limits, reason=reason
-        ),
+        lambda graph, patterns, _: repair.retry(graph, patterns, **how, limits=limits, reason=reason),
     )
 
 

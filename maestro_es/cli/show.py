@@ -65,6 +65,7 @@ def _facts(found: StepDetails, now: Micros) -> Iterator[tuple[str, str]]:
         yield label, show_time(at) if at else ""
     yield "Run time", duration(record.started_at, end) if record.started_at and end else ""
     yield "Restarts", f"{record.restarts} of {record.restart_limit or 'no limit'}" if record.restarts else ""
+    yield "Runs with", found.runs_with
     yield "Waits for", _parents(found)
     yield "Needed by", _names(found.children)
     yield "Workspace", found.path

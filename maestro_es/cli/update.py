@@ -10,7 +10,11 @@ import click
 from maestro_es.cli.common import each, example, reason_option, study_path
 from maestro_es.core import requests
 from maestro_es.core.events import SettingsChanged
+from maestro_es.core.model import StudyStatus
 from maestro_es.poller.open_study import OpenStudy
+
+#: What is only asked for when a step ends.
+_LIMITS = ("rlimit", "hardware-limit")
 
 
 @example("maestro-es update ./pi --throttle 20 --reason 'the queue is empty tonight'")
@@ -49,3 +53,6 @@ def _update(root: Path, values: dict[str, int], reason: str) -> None:
                 click.echo(f"{root}: {event.what} is {event.after} now, was {event.before}")
         if not drafts:
             click.echo(f"{root}: nothing to change")
+        if study.status is not StudyStatus.RUNNING and not values.keys().isdisjoint(_LIMITS):
+            ended = f"the study has ended ({study.status.name})"
+            click.echo(f"{root}: {ended}: 'maestro-es retry --failed' is needed to let its steps run again")

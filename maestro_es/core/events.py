@@ -377,9 +377,13 @@ class StepDryRun(Event, frozen=True):
 
 
 class StepReset(Event, frozen=True):
-    """The step waits to be submitted again, its counters at zero. What finished after it was reset before it."""
+    """The step waits to be submitted again, its counters at zero. What finished after it was reset before it.
+
+    One that had started goes on with its restart script, if it has one and is not to begin `from_scratch`.
+    """
 
     reason: str = ""
+    from_scratch: bool = False
 
 
 class StepSkipped(Event, frozen=True):

@@ -95,9 +95,9 @@ class SubmissionKind(str, enum.Enum):
     """Why an attempt is made."""
 
     FIRST = "first"
-    RESTART = "restart"  # after a timeout, with the restart script
+    RESTART = "restart"  # with the restart script: after a timeout, or of a step that has begun and goes on
     RESUBMIT = "resubmit"  # after a hardware failure, a rejection or an abandoned attempt
-    RETRY = "retry"  # a person asked for it
+    RETRY = "retry"  # a person asked for it: from the beginning
 
 
 class Cause(str, enum.Enum):

@@ -12,9 +12,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from maestro_es.core import events as e
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph, waiting_for
-from maestro_es.core.model import FAILED_STATES, IN_FLIGHT, RELEASED, Micros, Phase, State, StepRecord, StudyStatus
+from maestro_es.core.model import (
+    FAILED_STATES,
+    IN_FLIGHT,
+    RELEASED,
+    Micros,
+    Phase,
+    State,
+    StepRecord,
+    StudyStatus,
+    SubmissionKind,
+)
 from maestro_es.core.requests import choose, update
-from maestro_es.core.transitions import untouched
+from maestro_es.core.transitions import can_go_on, untouched
 from maestro_es.errors import RequestRefused
 
 #: How many steps a refusal names before it counts the rest.
@@ -27,6 +37,7 @@ def retry(
     *,
     failed: bool = False,
     descendants: bool = False,
+    from_scratch: bool = False,
     limits: Mapping[str, int] | None = None,
     reason: str = "",
 ) -> list[Draft]:
@@ -36,6 +47,9 @@ def retry(
     alone for all steps. A step that has finished is taken if it is named in full. What ended because of a step goes
     with it. With `descendants`, so does all that waits for it; else the request is refused if any of that has run.
     `limits` are settings as for `update`.
+
+    A step that had begun and has not finished goes on with its restart script, unless it is to begin `from_scratch`,
+    or what came before it is made again.
     """
     _refuse_cancelling(graph)
     if not patterns and not failed:
@@ -43,7 +57,11 @@ def retry(
     named = set(patterns)
     if failed and not patterns and not any(graph.study.states.get(state.name) for state in FAILED_STATES):
         raise RequestRefused("no step has failed")
-    chosen = choose(graph, patterns or ["*"], lambda record: _not_to_retry(graph, record, named, failed=failed))
+    chosen = choose(
+        graph,
+        patterns or ["*"],
+        lambda record: "" if from_scratch and _waits_to_go_on(record) else _not_to_retry(graph, record, named, failed),
+    )
     wanted = {step.number: step for step in chosen}
     if descendants:
         wanted.update(_all_after(graph, chosen))
@@ -52,7 +70,7 @@ def retry(
     wanted.update(_ended_because_of(graph, wanted.values()))
     must = {step.number for step in wanted.values() if step.name in named}
     must |= {step.number for step in wanted.values() if step.state in RELEASED and not step.skipped}
-    resets = _resets(graph, _that_can_run(graph, wanted, must), reason)
+    resets = _resets(graph, _that_can_run(graph, wanted, must), reason, from_scratch=from_scratch)
     return [*_reopening(graph, reason), *update(graph, dict(limits or {}), reason), *resets]
 
 
@@ -67,8 +85,8 @@ def skip(graph: Graph, patterns: Sequence[str], by: str, reason: str = "") -> li
     return [*_reopening(graph, reason), *skips, *_resets(graph, able, reason)]
 
 
-def reopen(graph: Graph, reason: str = "") -> list[Draft]:
-    """Ask that a cancelled study goes on: the steps that were cancelled run after all."""
+def reopen(graph: Graph, reason: str = "", *, from_scratch: bool = False) -> list[Draft]:
+    """Ask that a cancelled study goes on: the steps that were cancelled run after all, as by `retry`."""
     _refuse_cancelling(graph)
     if graph.study.status is StudyStatus.RUNNING:
         raise RequestRefused("the study has not ended; 'maestro-es retry STEP' runs a cancelled step again")
@@ -78,7 +96,8 @@ def reopen(graph: Graph, reason: str = "") -> list[Draft]:
         hint = more if graph.study.status is StudyStatus.FAILURE else ""
         raise RequestRefused(f"no step of the study was cancelled: there is nothing to go on with{hint}")
     wanted.update(_ended_because_of(graph, wanted.values()))
-    return [*_reopening(graph, reason), *_resets(graph, _that_can_run(graph, wanted, set()), reason)]
+    resets = _resets(graph, _that_can_run(graph, wanted, set()), reason, from_scratch=from_scratch)
+    return [*_reopening(graph, reason), *resets]
 
 
 def give_up(
@@ -117,7 +136,12 @@ def _reopening(graph: Graph, reason: str) -> list[Draft]:
     return [(None, e.StudyReopened(reason=reason))]
 
 
-def _not_to_retry(graph: Graph, record: StepRecord, named: set[str], *, failed: bool) -> str:
+def _waits_to_go_on(record: StepRecord) -> bool:
+    """Whether a step waits for an attempt with its restart script."""
+    return record.phase in (Phase.BLOCKED, Phase.READY) and record.kind is SubmissionKind.RESTART
+
+
+def _not_to_retry(graph: Graph, record: StepRecord, named: set[str], failed: bool) -> str:  # noqa: FBT001 - a value
     """Say why a step is not run again; empty if it is."""
     if record.phase in IN_FLIGHT:
         return "is in flight: cancel it first, or wait for its end"
@@ -257,9 +281,23 @@ def _blocked(graph: Graph, step: StepRecord, blocker: StepRecord, bad: Mapping[i
     )
 
 
-def _resets(graph: Graph, wanted: Mapping[int, StepRecord], reason: str) -> list[Draft]:
-    """Return the resets of these steps, each after those of the steps that wait for it."""
-    return [(number, e.StepReset(reason=reason)) for number in _children_first(graph, wanted)]
+def _resets(graph: Graph, wanted: Mapping[int, StepRecord], reason: str, *, from_scratch: bool = False) -> list[Draft]:
+    """Return the resets of these steps, each after those of the steps that wait for it.
+
+    What has finished begins from scratch, as does what rests on something that is made again.
+    """
+    again = [step for step in wanted.values() if step.state in RELEASED]
+    anew = {step.number for step in again if not step.skipped}
+    anew.update(_after(graph, again, lambda step: step.number in wanted))
+    return [
+        (
+            number,
+            e.StepReset(
+                reason=reason, from_scratch=can_go_on(graph, wanted[number]) and (from_scratch or number in anew)
+            ),
+        )
+        for number in _children_first(graph, wanted)
+    ]
 
 
 def _children_first(graph: Graph, wanted: Mapping[int, StepRecord]) -> list[int]:

@@ -62,12 +62,12 @@ def _start(seen: Observations, record: StepRecord, sighting: Sighting, verdict: 
     What counts is the claim or the runner's own report: what the queue calls running may never come to the runner.
     Jobs that Maestro submitted have neither.
     """
-    report = sighting.report(ReportKind.STARTED)
     begun = sighting.has_started or record.token.endswith(IMPORTED)
-    runs = begun and verdict.conclusion is Conclusion.RUNNING
-    if record.state is State.RUNNING or not (runs or (report and sighting.end)):
+    over = verdict.conclusion is Conclusion.RUNNING or sighting.end
+    if record.state is State.RUNNING or not (begun and over):
         return []
-    at = report.at if report else seen.now
+    told = sighting.report(ReportKind.STARTED) or sighting.end
+    at = told.at if told else seen.now
     return [e.JobStarted(token=record.token, at=at, evidence=verdict.evidence)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import IN_FLIGHT, RELEASED, Phase, Refusal, State, StepRecord, SubmissionKind
-from maestro_es.core.transitions import connect, expect, move, refusal, release, retract
+from maestro_es.core.transitions import can_go_on, connect, expect, move, refusal, release, retract
 
 
 def _connection_added(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.ConnectionAdded) -> None:
@@ -77,7 +77,8 @@ def _requested(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.
     record.missed_at = None
     record.delays = 0
     record.job_id = record.job_host = record.job_instance = record.message = ""
-    state = record.state if event.kind is SubmissionKind.RESTART else State.PENDING
+    goes_on = event.kind is SubmissionKind.RESTART and record.state is not State.INITIALIZED
+    state = record.state if goes_on else State.PENDING
     move(graph, record, state, Phase.REQUESTED)
 
 
@@ -179,7 +180,9 @@ def _hardware_failed(graph: Graph, record: StepRecord, recorded: e.Recorded, eve
     expect(record, recorded, Phase.SUBMITTED)
     record.hardware_failures = event.number
     record.message = event.reason
-    if record.kind is not SubmissionKind.RESTART:
+    if not record.scheduled and can_go_on(graph, record):
+        record.kind = SubmissionKind.RESTART
+    elif record.kind is not SubmissionKind.RESTART:
         record.kind = SubmissionKind.RESUBMIT
     move(graph, record, State.HWFAILURE, Phase.READY)
 
@@ -209,11 +212,14 @@ def _dry_run(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.St
     release(graph, record)
 
 
-def _reset(graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.StepReset) -> None:
+def _reset(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.StepReset) -> None:
     expect(record, recorded, Phase.BLOCKED, Phase.READY, Phase.DONE)
     if record.state in RELEASED:
         retract(graph, record, recorded)
-    record.kind = SubmissionKind.RETRY if record.attempt else SubmissionKind.FIRST
+    if not event.from_scratch and can_go_on(graph, record):
+        record.kind = SubmissionKind.RESTART
+    else:
+        record.kind = SubmissionKind.RETRY if record.attempt else SubmissionKind.FIRST
     record.restarts = record.hardware_failures = record.rejections = record.abandoned = 0
     record.submitted_at = record.started_at = record.ended_at = None
     _forget_end(record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import RELEASED, Phase, State, StepRecord
+from maestro_es.core.model import RELEASED, Phase, State, StepRecord, SubmissionKind
 from maestro_es.errors import InvalidTransition
 
 
@@ -57,7 +57,8 @@ def release(graph: Graph, record: StepRecord) -> None:
 def retract(graph: Graph, record: StepRecord, recorded: e.Recorded) -> None:
     """Let what a finished step has released wait for it again; refuse if any of that is under way or has finished.
 
-    A skipped step rests on no other.
+    A skipped step rests on no other. What waits to go on from a checkpoint begins from scratch, since what that rests
+    on is made again.
     """
     waiting = graph.children(record.number)
     if not graph.unfinished(record.template):
@@ -69,6 +70,8 @@ def retract(graph: Graph, record: StepRecord, recorded: e.Recorded) -> None:
     graph.count_unfinished(record.template, 1)
     for child in children:
         child.unmet += 1
+        if untouched(child) and child.kind is SubmissionKind.RESTART:
+            child.kind = SubmissionKind.RETRY
         if child.phase is Phase.READY:
             move(graph, child, child.state, Phase.BLOCKED)
         graph.save(child)
@@ -77,6 +80,12 @@ def retract(graph: Graph, record: StepRecord, recorded: e.Recorded) -> None:
 def untouched(record: StepRecord) -> bool:
     """Whether a step waits for its first attempt, or the first since it was reset."""
     return record.state is State.INITIALIZED and record.phase in (Phase.BLOCKED, Phase.READY)
+
+
+def can_go_on(graph: Graph, record: StepRecord) -> bool:
+    """Whether a step has begun, so that there may be a checkpoint, and has a restart script that goes on from it."""
+    begun = record.started_at is not None or record.kind is SubmissionKind.RESTART
+    return begun and bool(graph.template(record.template).run.get("restart"))
 
 
 def connect(graph: Graph, record: StepRecord, recorded: e.Recorded, parent: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import maestro_es
+from tests.fakes.processes import wait_for
 
 HEAD = """
 description: {name: repair, description: a study to repair}
@@ -52,6 +54,15 @@ FAN = """
       run: {cmd: 'echo aside >> $(OUTPUT_PATH)/ledger'}
 global.parameters:
     N: {values: [1, 2, 3], label: N.%%}
+"""
+#: Its checkpoint counts how often the step has gone on.
+CHECKPOINT = """
+    - name: sim
+      description: d
+      run:
+        cmd: 'echo 1 > ckpt; echo cmd >> trace; sleep 60'
+        restart: 'echo from $(cat ckpt) >> trace; echo $(( $(cat ckpt) + 1 )) > ckpt; sleep 60'
+        walltime: '00:00:01'
 """
 
 
@@ -102,7 +113,7 @@ def test_a_study_that_failed_is_retried_with_a_raised_limit_and_finished_by_cron
 
     done = maestro_es("retry", study, "--failed", "--reason", "once more as it is")
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{study}: to run: slow, last\n" in done.stdout
+    assert f"{study}: to run: slow (its restart script), last\n" in done.stdout
     (study / "ledger").write_text("make\n")
     assert tick_to_the_end(study) == failed
 
@@ -173,3 +184,45 @@ def test_a_study_is_cancelled_by_mistake_and_goes_on(launch):
     assert tick_to_the_end(study) == "FINISHED"
     assert ledger(study)["last"] == 1
     assert "skipped by" in maestro_es("show", study, "slow").stdout
+
+
+def trace(study: Path) -> list[str]:
+    return (study / "sim" / "trace").read_text().splitlines()
+
+
+def test_a_step_that_is_retried_goes_on_from_its_checkpoint(launch):
+    study = launch(CHECKPOINT)
+    assert tick_to_the_end(study).startswith("FAILURE")
+    assert trace(study) == ["cmd", "from 1"]
+    told = maestro_es("update", study, "--rlimit", "2").stdout
+    assert "'maestro-es retry --failed' is needed" in told
+
+    told = maestro_es("retry", study, "--failed").stdout
+    assert f"{study}: to run: sim (its restart script)\n" in told
+    assert maestro_es("why", study, "sim").stdout.splitlines()[0].endswith("; it will run its restart script")
+    assert re.search(r"(?m)^Runs with: +its restart script$", maestro_es("show", study, "sim").stdout)
+    assert json.loads(maestro_es("show", study, "sim", "--json").stdout)["script"] == "restart"
+    assert tick_to_the_end(study).startswith("FAILURE")
+    assert trace(study)[2:] == ["from 2", "from 3", "from 4"]
+
+    told = maestro_es("retry", study, "sim", "--from-scratch").stdout
+    assert f"{study}: to run: sim (cmd, from the beginning)\n" in told
+    assert maestro_es("why", study, "sim").stdout.splitlines()[0].endswith("; it will run cmd, from the beginning")
+    assert tick_to_the_end(study).startswith("FAILURE")
+    assert trace(study)[5:] == ["cmd", "from 1", "from 2"]
+    assert maestro_es("verify", study).returncode == 0
+
+
+def test_a_step_that_was_cancelled_goes_on_from_its_checkpoint_when_the_study_is_reopened(launch):
+    study = launch(CHECKPOINT.replace("'00:00:01'", "'00:10:00'"))
+    for words, expected in (((), "from 1"), (("--from-scratch",), "cmd"), ((), "from 1")):
+        wait_for(lambda: (study / "sim" / "ckpt").exists() and (study / "sim" / "ckpt").read_text() != "")
+        assert maestro_es("cancel", "-y", study).returncode == 0
+        assert tick_to_the_end(study) == "CANCELLED"
+        before = len(trace(study))
+        assert maestro_es("reopen", study, *words).returncode == 0
+        assert maestro_es("tick", study).returncode == 0
+        wait_for(lambda: len(trace(study)) > before)  # noqa: B023 - asked at once
+        assert trace(study)[before:] == [expected]
+    assert maestro_es("cancel", "-y", study).returncode == 0
+    assert tick_to_the_end(study) == "CANCELLED"

@@ -43,7 +43,7 @@ def test_a_failed_study_is_retried_and_goes_on(run, ended):
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[:2] == [
         f"{ended}: restart_limit is 4 now, was 1",
-        f"{ended}: to run: a_N.2, b_N.2, z",
+        f"{ended}: to run: a_N.2 (its restart script), b_N.2, z",
     ]
     assert done.out.splitlines()[2].startswith(f"{ended}: goes on. ")
     assert last_events(ended, 5) == [
@@ -152,7 +152,7 @@ def test_a_cancelled_study_is_reopened(run, ended):
 
     done = run("reopen", ended, "--reason", "by mistake")
 
-    assert done.out.startswith(f"{ended}: to run: a_N.2, b_N.2, z\n{ended}: goes on. ")
+    assert done.out.startswith(f"{ended}: to run: a_N.2 (its restart script), b_N.2, z\n{ended}: goes on. ")
     assert last_events(ended, 4)[0] == ("StudyReopened", None, "by mistake")
     assert run("reopen", ended).err.startswith("maestro-es: the study has not ended")
 

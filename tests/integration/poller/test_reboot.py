@@ -48,6 +48,20 @@ def test_steps_lost_by_a_reboot_are_submitted_again_and_the_log_says_why(bench: 
     bench.check()
 
 
+def test_a_step_lost_by_a_reboot_goes_on_from_its_checkpoint(bench: Bench):
+    """Also if nobody has looked between its start and the reboot."""
+    bench.create(Step("a", f"{bench.sign}; sleep 60", restart=f"{bench.sign}; touch went-on"))
+    bench.tick()
+    wait_for(bench.signed)
+    end_all_under(bench.root)
+
+    wait_for(lambda: bench.tick(host=host_after(1)) is StudyStatus.FINISHED)
+
+    assert (bench.root / "a" / "went-on").exists()
+    assert len(bench.signed()) == 2
+    bench.check()
+
+
 def test_a_step_that_ended_before_the_reboot_is_not_run_again(bench: Bench):
     bench.create(Step("a", bench.sign))
     bench.tick()

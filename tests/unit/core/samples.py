@@ -101,7 +101,7 @@ FULL: tuple[e.AnyEvent, ...] = (
         at=6, cause=Cause.EXIT_CODE, message="exit code 1", token="t1", exit_code=1, blocker=3, evidence=SAID
     ),
     e.StepCancelled(at=6, message="cancelled", token="t1", blocker=3, evidence=SAID),
-    e.StepReset(reason="new input"),
+    e.StepReset(reason="new input", from_scratch=True),
     e.StepSkipped(by="me", reason="not needed"),
     e.StepHeld(reason="look first"),
     e.StepReleased(reason="looked"),

@@ -8,7 +8,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core import repair, requests
-from maestro_es.core.model import Phase, State, StudyStatus
+from maestro_es.core.model import Phase, State, StudyStatus, SubmissionKind
 from maestro_es.errors import RequestRefused
 from tests.unit.core.making import RESTARTABLE, Study
 from tests.unit.core.repairs import (
@@ -48,6 +48,40 @@ def test_what_ended_because_of_a_step_runs_again_with_it(study: Study):
     study.record(drafts)
     assert [study.step(number).phase for number in (SIM_20, POST, LAST)] == [Phase.READY, Phase.BLOCKED, Phase.BLOCKED]
     assert study.graph.study.status is StudyStatus.RUNNING
+
+
+def test_what_has_finished_and_what_rests_on_it_begin_from_scratch():
+    study = Study()
+    first = study.add("a", run=RESTARTABLE)
+    second = study.add("b", run=RESTARTABLE, parents=(first,))
+    aside = study.add("c", run=RESTARTABLE)
+    token = study.start(first)
+    study.do(e.StepFinished(token=token, at=9_000), first)
+    fail(study, second)
+    fail(study, aside)
+
+    again = repair.retry(study.graph, ["a", "c"], descendants=True)
+
+    assert {step: event.from_scratch for step, event in again if isinstance(event, e.StepReset)} == {
+        first: True, second: True, aside: False
+    }  # fmt: skip
+    alone = repair.retry(study.graph, ["b", "c"], from_scratch=True)
+    assert {step: event.from_scratch for step, event in alone if isinstance(event, e.StepReset)} == {
+        second: True, aside: True
+    }  # fmt: skip
+
+
+def test_a_step_that_waits_to_go_on_may_begin_from_scratch_after_all():
+    study = Study()
+    number = study.add("a", run=RESTARTABLE)
+    fail(study, number)
+    study.record(repair.retry(study.graph, ["a"]))
+    with pytest.raises(RequestRefused, match="it waits to run as it is"):
+        repair.retry(study.graph, ["a"])
+
+    study.record(repair.retry(study.graph, ["a"], from_scratch=True))
+
+    assert study.step(number).kind is SubmissionKind.RETRY
 
 
 @pytest.mark.parametrize("words", [{"failed": True}, {"patterns": ["sim*"]}, {"patterns": ["sim"]}])

@@ -207,7 +207,7 @@ def test_an_attempt_in_doubt_whose_claim_names_a_job_is_adopted_and_judged_at_on
 
     drafts = study.tick({first: ended(0, claim=Claim(ClaimState.JOB, "17", "node1", "boot1"))})
 
-    assert kinds(drafts) == ["JobSubmitted", "StepFinished", "SubmissionRequested"]
+    assert kinds(drafts) == ["JobSubmitted", "JobStarted", "StepFinished", "SubmissionRequested"]
     [adopted] = of(drafts, e.JobSubmitted)
     assert (adopted.job_id, adopted.host, adopted.instance, adopted.adopted) == ("17", "node1", "boot1", True)
     assert submissions(drafts) == [second]

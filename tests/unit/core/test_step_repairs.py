@@ -23,7 +23,7 @@ def test_a_retry_puts_all_counters_back(study: Study):
     study.do(e.CancelRequested(steps=(number,)))
     study.fail(number)
 
-    study.do(e.StepReset(), number)
+    study.do(e.StepReset(from_scratch=True), number)
 
     step = study.step(number)
     assert (step.state, step.phase, step.kind) == (State.INITIALIZED, Phase.READY, SubmissionKind.RETRY)
@@ -139,16 +139,78 @@ def test_a_finished_step_may_be_reset_before_a_child_that_was_skipped(study: Stu
     check_counts(study)
 
 
-def test_a_step_that_waits_for_its_restart_begins_anew_when_it_is_reset(study: Study):
+@pytest.mark.parametrize("from_scratch", [False, True])
+def test_a_step_that_has_begun_goes_on_with_its_restart_script_unless_it_is_to_begin_from_scratch(
+    study: Study, *, from_scratch: bool
+):
     number = study.add("a", run=RESTARTABLE)
-    study.do(e.StepTimedOut(token=study.start(number), at=9_000), number)
-    study.do(e.StepRestarted(number=1, limit=0), number)
+    study.do(e.StepTimedOut(token=study.start(number), at=9_000, final="restart limit reached: 0 of 1"), number)
+
+    study.do(e.StepReset(from_scratch=from_scratch), number)
+
+    step = study.step(number)
+    kind = SubmissionKind.RETRY if from_scratch else SubmissionKind.RESTART
+    assert (step.state, step.phase, step.kind) == (State.INITIALIZED, Phase.READY, kind)
+    assert step.restarts == 0
+    study.request(number)
+    assert study.step(number).state is State.PENDING
+
+
+def test_a_step_that_was_reset_and_never_started_since_still_goes_on(study: Study):
+    number = study.add("a", run=RESTARTABLE)
+    study.do(e.StepTimedOut(token=study.start(number), at=9_000, final="no more"), number)
+    study.do(e.StepReset(), number)
+    study.do(e.SubmissionRejected(token=study.request(number), message="full"), number)
+    study.fail(number)
 
     study.do(e.StepReset(), number)
 
-    step = study.step(number)
-    assert (step.state, step.phase, step.kind) == (State.INITIALIZED, Phase.READY, SubmissionKind.RETRY)
-    assert step.restarts == 0
+    assert study.step(number).kind is SubmissionKind.RESTART
+
+
+@pytest.mark.parametrize("run", [RESTARTABLE, {"cmd": "run"}])
+def test_a_step_that_has_not_begun_or_has_no_restart_script_runs_its_cmd(study: Study, run: dict[str, str]):
+    number = study.add("a", run=run)
+    if run is not RESTARTABLE:
+        study.start(number)
+    else:
+        study.submit(number)
+    study.fail(number)
+
+    study.do(e.StepReset(), number)
+
+    assert study.step(number).kind is SubmissionKind.RETRY
+
+
+def test_a_step_that_waits_to_go_on_begins_from_scratch_if_what_it_rests_on_is_made_again(study: Study):
+    first = study.add("a")
+    second = study.add("b", run=RESTARTABLE, parents=(first,))
+    study.finish(first)
+    study.do(e.StepTimedOut(token=study.start(second), at=9_000, final="no more"), second)
+    study.do(e.StepReset(), second)
+
+    study.do(e.StepReset(), first)
+
+    assert (study.step(second).phase, study.step(second).kind) == (Phase.BLOCKED, SubmissionKind.RETRY)
+
+
+@pytest.mark.parametrize(
+    ("scheduled", "run", "kind"),
+    [
+        (False, RESTARTABLE, SubmissionKind.RESTART),
+        (True, RESTARTABLE, SubmissionKind.RESUBMIT),
+        (False, {"cmd": "run"}, SubmissionKind.RESUBMIT),
+    ],
+)
+def test_a_local_step_goes_on_from_its_checkpoint_after_its_host_failed(
+    study: Study, scheduled: bool, run: dict[str, str], kind: SubmissionKind
+):
+    number = study.add("a", run=run, scheduled=scheduled)
+    token = study.start(number)
+
+    study.do(e.HardwareFailed(token=token, at=8_000, number=1, limit=3, reason="the host was rebooted"), number)
+
+    assert study.step(number).kind is kind
 
 
 # -- skipped and held ------------------------------------------------------------------------------------------------
