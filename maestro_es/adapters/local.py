@@ -27,6 +27,12 @@ from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Unwritable
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import SchedulerError, Unreachable
 
+
+def boot_of(instance: str) -> str:
+    """Return the boot id of the process that an instance names."""
+    return instance.partition("/")[0]
+
+
 #: Errors of a host that may have more to give at the next tick, or let us in again.
 _PASSING = (*NO_ROOM, errno.EIO, errno.ESTALE, getattr(errno, "EKEYEXPIRED", None))
 
@@ -112,7 +118,7 @@ class LocalAdapter:
             return None
         if self._host.trouble:
             raise Unreachable(self._host.trouble)
-        if instance.partition("/")[0] != self._host.boot_id:
+        if boot_of(instance) != self._host.boot_id:
             return Seen(JobState.GONE, "lost: the host was rebooted", None, job_id, host, instance)
         if instance != self._instance:
             return None

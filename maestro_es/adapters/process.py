@@ -8,6 +8,7 @@ An error of the host proves nothing: it is raised as `Unreachable`.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import sys
@@ -18,8 +19,10 @@ from typing import NamedTuple
 from maestro_es.adapters import proc
 from maestro_es.adapters.command import run, start_process
 from maestro_es.core.environment import Environment
+from maestro_es.core.model import Micros
 from maestro_es.errors import Unreachable
 
+_MACHINE_ID = 64
 _STATE, _SESSION = 0, 3  # fields of /proc/PID/stat behind the command's name; see proc(5)
 
 
@@ -28,6 +31,7 @@ class Host(NamedTuple):
 
     `environment` is that of the study's steps, which goes before ours.
     `namespace` tells our process ids from those of a container, or of the host if we are in one: there it is empty.
+    `machine` tells it from others of the same name and `booted_at` is when it came up, as far as that is known.
     `trouble` says why the host does not tell its boot id, if it does not: then nothing can be concluded here.
     """
 
@@ -36,6 +40,8 @@ class Host(NamedTuple):
     cores: int
     environment: Environment = Environment()
     namespace: str = ""
+    machine: str = ""
+    booted_at: Micros = 0
     trouble: str = ""
 
 
@@ -45,10 +51,26 @@ def this_host() -> Host:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         if sys.platform == "linux":
-            return Host(name, proc.boot_id(), cores, namespace=proc.pid_namespace())
+            return Host(name, proc.boot_id(), cores, Environment(), proc.pid_namespace(), *_machine())
         return Host(name, _ask("sysctl", "-n", "kern.bootsessionuuid").strip(), cores)
     except Unreachable as error:
         return Host(name, "", cores, trouble=str(error))
+
+
+def _machine() -> tuple[str, Micros]:
+    """Return what tells this host from others of its name, and when it came up.
+
+    The machine id is confidential, so it is hashed, as machine-id(5) wishes. Images of hosts without disks get another
+    one at each boot: one that is younger than the boot tells nothing.
+    """
+    booted_at = (time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)) // 1000
+    try:
+        with open("/etc/machine-id", "rb") as file:
+            young = os.fstat(file.fileno()).st_mtime_ns // 1000 >= booted_at
+            text = file.read(_MACHINE_ID).strip()
+    except OSError:
+        return "", booted_at
+    return ("" if young or not text else hashlib.sha256(b"maestro-es " + text).hexdigest()[:16]), booted_at
 
 
 _spawned: set[int] = set()

@@ -14,7 +14,9 @@ from maestro_es.audit.times import show_ago
 from maestro_es.audit.view import Place, View
 from maestro_es.core.events import Recorded
 from maestro_es.core.model import JobState, Micros, StepRecord
+from maestro_es.errors import Unreachable
 from maestro_es.poller import last_tick
+from maestro_es.poller.ask_host import is_namesakes
 from maestro_es.poller.open_study import OpenStudy
 
 _Told = TypeVar("_Told")
@@ -54,6 +56,7 @@ def _view(study: OpenStudy, past: Past | None, show: Callable[[Micros], str]) ->
         ticking=str if past else lambda: _ticking(study),
         place=_place(study),
         runs=lambda record: True if past else _runs(study, record),
+        namesake=lambda record: is_namesakes(record, study.context.host),
     )
 
 
@@ -63,8 +66,11 @@ def _place(study: OpenStudy) -> Place:
 
 
 def _runs(study: OpenStudy, record: StepRecord) -> bool | None:
-    """Whether a local step runs; None if this host can't see that."""
-    seen = study.adapters.local.look([record], {}).get(record.token)
+    """Whether a local step runs; None if this host can't see that. If it gives no answer now, it may later."""
+    try:
+        seen = study.ask_host(record)
+    except Unreachable:
+        return True
     return None if seen is None else seen.state is JobState.RUNNING
 
 

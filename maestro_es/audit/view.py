@@ -36,7 +36,8 @@ class View:
     `events_of` gives the events of a step, oldest first; `study_events` those of a type about the whole study, newest
     first; `author` who wrote an event; `grace` how long an attempt is looked for. `cores` is what the host that ticks
     has, `now` the moment. `ticking` says whether ticks come; of the past nobody knows. `place` is where the study is,
-    and we are; `runs` whether a local step runs, None if our host can't see that. `show` writes a time.
+    and we are; `runs` whether a local step runs, None if our host can't see that, `namesake` whether then another host
+    of our name can. `show` writes a time.
     """
 
     graph: Graph
@@ -50,6 +51,7 @@ class View:
     ticking: Callable[[], str] = str
     place: Place = NOWHERE
     runs: Callable[[StepRecord], bool | None] = lambda _: True
+    namesake: Callable[[StepRecord], bool] = lambda _: False
 
     def wish(self, recorded: e.Recorded) -> str:
         """Return who asked for something, when, and the reason that was given."""

@@ -89,6 +89,8 @@ def _elsewhere(view: View, record: StepRecord) -> Answer:
     if runs is None:
         here = record.job_host == host
         there = f"in the container of {host} where it was started" if here else f"on {record.job_host}"
+        if view.namesake(record):
+            there = f"on the other host that is called {host}"
         others = ticker not in {"", record.job_host}
         come = f", and the last one came from {ticker}: run 'maestro-es tick {study}' there" if others else ""
         lost = f"say so with 'maestro-es retry {study} {record.name} --lost'"

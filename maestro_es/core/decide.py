@@ -12,6 +12,7 @@ from maestro_es.core import events as e
 from maestro_es.core.environment import ENVIRONMENT
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph, waiting_for
+from maestro_es.core.hosts import was_rebooted
 from maestro_es.core.model import (
     BAD_ENDS,
     FAILED_STATES,
@@ -60,7 +61,7 @@ def note_changes(graph: Graph, seen: Observations) -> list[Draft]:
     study = graph.study
     drafts: list[Draft] = []
     known = study.unseen_boot or study.boot_id
-    if study.host == seen.host and seen.boot_id not in ("", known):
+    if study.host == seen.host and seen.boot_id not in ("", known) and was_rebooted(study, known, seen.boot):
         drafts.append((None, e.RebootDetected(host=seen.host, before=known, after=seen.boot_id)))
     drafts.extend(_missed_ticks(graph, seen))
     for adapter, message in seen.unreachable.items():

@@ -38,7 +38,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class InvocationStarted(Event, frozen=True):
-    """A process began to write. Comes before the first event that it writes, and never alone."""
+    """A process began to write. Comes before the first event that it writes, and never alone.
+
+    `boot_id` changes with every boot of the host, and is empty if the host did not tell it. `machine` tells hosts of
+    one name apart, and `booted_at` is when the host came up, by its clock; each is empty if it is not known.
+    """
 
     actor: str
     host: str
@@ -46,6 +50,8 @@ class InvocationStarted(Event, frozen=True):
     pid: int
     command: str
     version: str
+    machine: str = ""
+    booted_at: Micros = 0
 
 
 class StudyCreated(Event, frozen=True):

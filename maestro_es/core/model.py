@@ -237,6 +237,38 @@ class Refusal(msgspec.Struct, frozen=True):
     times: int = 1
 
 
+#: The seq of an event that is still to come.
+NOT_YET = 2**63 - 1
+
+
+class Boot(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One boot of a host, as a study knows it: from the event `first` to the event `last`, which was at `seen_at`.
+
+    `machine` tells hosts apart that have one name, `booted_at` is when the host came up; both are empty if unknown.
+    """
+
+    host: str
+    boot_id: str
+    machine: str = ""
+    booted_at: Micros = 0
+    first: int = NOT_YET
+    last: int = NOT_YET
+    seen_at: Micros = 0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What a boot is known by."""
+        return self.host, self.boot_id
+
+    def since(self, first: int) -> Boot:
+        """Return the same boot, known since an event."""
+        return msgspec.structs.replace(self, first=first)
+
+    def until(self, last: int, seen_at: Micros) -> Boot:
+        """Return the same boot, heard of until an event."""
+        return msgspec.structs.replace(self, last=last, seen_at=seen_at)
+
+
 class StudyRecord(msgspec.Struct):
     """The state of the study as a whole, but for its steps.
 
@@ -244,7 +276,8 @@ class StudyRecord(msgspec.Struct):
     said if it took no job the last time, `capacity` how many it had of this study when it last said so (None: never),
     and `refused` the step for which it had no room then.
     `host` and `boot_id` are those of the last process that wrote, `unseen_boot` is the boot id before that if no tick
-    has noted the reboot yet. From `ticked_from` on ticks are missed if none comes. `steps`, `open_steps` (those not
+    has noted the reboot yet. `boots` are those of which processes wrote, `written_at` is when the last event about a
+    step was recorded. From `ticked_from` on ticks are missed if none comes. `steps`, `open_steps` (those not
     done) and `states` (steps by state) are counts.
     """
 
@@ -262,6 +295,8 @@ class StudyRecord(msgspec.Struct):
     host: str = ""
     boot_id: str = ""
     unseen_boot: str = ""
+    boots: tuple[Boot, ...] = ()
+    written_at: Micros = 0
     ticked_from: Micros = 0
     unreachable: dict[str, str] = {}
     refusal: Refusal | None = None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from maestro_es.core.evidence import Sighting
-from maestro_es.core.model import Micros
+from maestro_es.core.model import Boot, Micros
 
 
 class Observations(msgspec.Struct, frozen=True):
@@ -17,6 +17,7 @@ class Observations(msgspec.Struct, frozen=True):
 
     `salt` makes this tick's tokens its own; `cores` is what the host has. A driver that submits local steps the moment
     others end asks for `ahead` requests more than there are slots. `last_tick` is when the one before was, if known.
+    `machine` and `booted_at` are of the host, as in `InvocationStarted`.
     """
 
     now: Micros
@@ -31,3 +32,10 @@ class Observations(msgspec.Struct, frozen=True):
     silent: bool = False
     answered: frozenset[str] = frozenset()
     last_tick: Micros | None = None
+    machine: str = ""
+    booted_at: Micros = 0
+
+    @property
+    def boot(self) -> Boot:
+        """The boot of our host."""
+        return Boot(self.host, self.boot_id, self.machine, self.booted_at)

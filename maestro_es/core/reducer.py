@@ -32,6 +32,7 @@ def apply(graph: Graph, recorded: e.Recorded) -> None:
         raise InvalidTransition(f"event {recorded.seq}: {type(event).__name__} of an unknown step") from None
     on_step(graph, record, recorded, event)
     graph.save(record)
+    graph.study.written_at = recorded.recorded_at
 
 
 def replay(events: Iterable[e.Recorded]) -> MemoryGraph:

@@ -9,17 +9,20 @@ import msgspec
 
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph, has_template
-from maestro_es.core.model import Micros, Phase, StepRecord, StudyRecord, StudyStatus, is_local, is_scheduled
+from maestro_es.core.hosts import heard_of
+from maestro_es.core.model import Boot, Micros, Phase, StepRecord, StudyRecord, StudyStatus, is_local, is_scheduled
 from maestro_es.core.transitions import connect, count
 from maestro_es.errors import InvalidTransition
 
 
-def _invocation_started(graph: Graph, _recorded: e.Recorded, event: e.InvocationStarted) -> None:
+def _invocation_started(graph: Graph, recorded: e.Recorded, event: e.InvocationStarted) -> None:
     study = graph.study
     if not event.boot_id:
         return  # its host did not tell, so this proves no reboot
     if study.host == event.host and study.boot_id != event.boot_id:
         study.unseen_boot = study.boot_id
+    boot = Boot(event.host, event.boot_id, event.machine, event.booted_at, first=recorded.seq)
+    study.boots = heard_of(study, boot, recorded.recorded_at)
     study.host = event.host
     study.boot_id = event.boot_id
 

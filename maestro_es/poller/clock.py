@@ -34,6 +34,8 @@ def identity(host: Host) -> InvocationStarted:
         pid=os.getpid(),
         command=" ".join(words),
         version=maestro_es.__version__,
+        machine=host.machine,
+        booted_at=host.booted_at,
     )
 
 

@@ -133,8 +133,9 @@ class _DryTick:
         adapters = self._context.adapters(study.adapter, host._replace(environment=environment))
         last = self._dir.ticked_at()
         moment = Moment(self._context.now(), host, SALT, last_tick=last, no_environment=environment.problem)
-        seen = Look(self.graph, self._dir, adapters, moment, abandon=self._would_abandon).observations
-        self.found.unreachable.update(seen.unreachable)
+        look = Look(self.graph, self._dir, adapters, moment, abandon=self._would_abandon)
+        seen = look.observations
+        self.found.unreachable.update(look.unreachable)
         before = len(self.found.drafts)
         decide(self.graph, seen, self.record)
         self._end_jobs(adapters, seen)

@@ -28,10 +28,12 @@ from maestro_es.core.evidence import (
     judge,
 )
 from maestro_es.core.graph import Graph
+from maestro_es.core.hosts import advice
 from maestro_es.core.model import JobState, Micros, Phase, State, StepRecord
 from maestro_es.core.observations import Observations
 from maestro_es.errors import Unreachable
 from maestro_es.poller import claims
+from maestro_es.poller.ask_host import ask_host, is_namesakes
 from maestro_es.poller.inbox import read_reports, step_of
 from maestro_es.poller.study_dir import StudyDir
 
@@ -97,6 +99,9 @@ class Look:
     is to be given up: the one thing that a look may do to the world.
     """
 
+    #: What a person should know of another host of our name, if one runs steps of the study.
+    _namesakes = ""
+
     def __init__(
         self,
         graph: Graph,
@@ -132,9 +137,7 @@ class Look:
         }
         seen = self._ask(in_flight, found)
         self.reports = read_reports(study.inbox)
-        by_token: dict[str, list[Report]] = {}
-        for report in self.reports:
-            by_token.setdefault(report.token, []).append(report)
+        by_token = _by_token(self.reports)
         sightings = {
             step.token: self._sight(step, by_token.get(step.token, ()), seen.get(step.token), found.get(step.token))
             for step in in_flight
@@ -142,8 +145,13 @@ class Look:
         self._recall(in_flight, sightings)
         for step in in_flight:
             sightings[step.token] = self._settle_doubt(step, sightings[step.token])
-        host = moment.host
-        self.observations = Observations(
+        self.observations = self._observations(sightings)
+        if self._namesakes:  # no error of the host, so no event says it
+            self.unreachable.setdefault(adapters.local.name, self._namesakes)
+
+    def _observations(self, sightings: Mapping[str, Sighting]) -> Observations:
+        moment, host = self._moment, self._moment.host
+        return Observations(
             now=moment.now,
             host=host.name,
             boot_id=host.boot_id,
@@ -156,6 +164,8 @@ class Look:
             silent=self.silent,
             answered=frozenset(self._answered - self.unreachable.keys()),
             last_tick=moment.last_tick,
+            machine=host.machine,
+            booted_at=host.booted_at,
         )
 
     def _claim(self, step: StepRecord) -> Claim:
@@ -169,17 +179,10 @@ class Look:
 
     def _ask(self, in_flight: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, Seen | Silence]:
         """Ask the host for each local step, and the scheduler once for all its jobs."""
-        local, scheduler = self._adapters.local, self._adapters.scheduler
+        scheduler = self._adapters.scheduler
         here = [step for step in in_flight if not step.scheduled]
         queued = [step for step in in_flight if step.scheduled]
-        answers: dict[str, Seen | Silence] = {}
-        for step in here:
-            try:
-                answers.update(local.look([step], found))
-                self._answered.add(local.name)
-            except Unreachable as error:
-                self.unreachable[local.name] = str(error)
-                answers[step.token] = Silence.UNREACHABLE
+        answers = self._ask_host(here, found)
         if queued or self._asked:
             try:
                 answers.update(scheduler.look(queued, found, self._listed()))
@@ -188,6 +191,26 @@ class Look:
                 self.silent, self.silence = True, error
                 self.unreachable[scheduler.name] = str(error)
                 answers.update((step.token, Silence.UNREACHABLE) for step in queued)
+        return answers
+
+    def _ask_host(self, here: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, Seen | Silence]:
+        """Ask this host for each of its steps."""
+        local, host = self._adapters.local, self._moment.host
+        answers: dict[str, Seen | Silence] = {}
+        namesakes = []
+        for step in here:
+            try:
+                seen = ask_host(local, step, found, self._graph.study, host)
+                self._answered.add(local.name)
+            except Unreachable as error:
+                self.unreachable[local.name] = str(error)
+                answers[step.token] = Silence.UNREACHABLE
+                continue
+            if seen:
+                answers[step.token] = seen
+            elif is_namesakes(step, host):
+                namesakes.append(step.name)
+        self._namesakes = advice(host.name, namesakes) if namesakes else ""
         return answers
 
     def _listed(self) -> Sequence[Queued] | None:
@@ -309,6 +332,13 @@ class Look:
                 pass
             strays.append((report.token, report.file))
         return tuple(strays)
+
+
+def _by_token(reports: Sequence[Report]) -> dict[str, list[Report]]:
+    by_token: dict[str, list[Report]] = {}
+    for report in reports:
+        by_token.setdefault(report.token, []).append(report)
+    return by_token
 
 
 def _without_forced_end(sighting: Sighting) -> Sighting:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from maestro_es.adapters.base import Seen
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host, this_host
 from maestro_es.adapters.registry import make_adapter
@@ -18,7 +19,7 @@ from maestro_es.core.decide import ended_badly, fail_descendants, waiting_in_vai
 from maestro_es.core.environment import Environment
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Micros, StudyStatus, is_local
+from maestro_es.core.model import Micros, StepRecord, StudyStatus, is_local
 from maestro_es.core.outcomes import Outcome
 from maestro_es.errors import (
     ConcurrentAppend,
@@ -30,6 +31,7 @@ from maestro_es.errors import (
     Unreachable,
 )
 from maestro_es.poller import clock
+from maestro_es.poller.ask_host import ask_host
 from maestro_es.poller.environment_file import environment_of, is_there
 from maestro_es.poller.observe import Adapters
 from maestro_es.poller.study_dir import StudyDir
@@ -141,6 +143,10 @@ class OpenStudy:
         if before not in (None, self.environment):
             self.__dict__.pop("adapters", None)
         return self.environment.problem
+
+    def ask_host(self, step: StepRecord) -> Seen | None:
+        """Return what this host knows of a local step, None if only another one can tell. Unreachable: no answer."""
+        return ask_host(self.adapters.local, step, {}, self.graph.study, self.context.host)
 
     def request(self, decide: Callable[[ProjectedGraph], list[Draft]]) -> list[Draft]:
         """Append what `decide` makes of the state; it decides anew, on a refusal too, if somebody else appended first.

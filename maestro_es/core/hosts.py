@@ -1,0 +1,67 @@
+"""Which boots are of one host, and which are of two hosts that have one name, as containers and clones may.
+
+After a reboot everything that ran before is gone. What another host of the same name runs is not. So a boot id that
+has changed proves a reboot only if nothing speaks against it:
+
+- the hosts' machine ids differ;
+- the boots take turns in the log, so both hosts were up at once: an old boot id has come back;
+- the host came up before the other boot was last heard of, by the clock.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from maestro_es.core.model import Boot, Micros, StudyRecord
+
+#: How many boots a study remembers.
+_MOST = 32
+
+#: Two boots that began within so many microseconds may be of containers of one kernel: the clock tells nothing.
+_SAME_KERNEL = 60_000_000
+
+
+def heard_of(study: StudyRecord, boot: Boot, at: Micros) -> tuple[Boot, ...]:
+    """Return the boots that a study knows once a process of this one has begun to write at `boot.first`, the seq."""
+    known = {each.key: each for each in study.boots}
+    before = known.get((study.host, study.boot_id))
+    if before:  # it wrote up to here
+        known[before.key] = before.until(boot.first - 1, max(before.seen_at, study.written_at))
+    first = known[boot.key].first if boot.key in known else boot.first
+    known[boot.key] = boot.since(first).until(boot.first, at)
+    return tuple(sorted(known.values(), key=lambda each: each.last)[-_MOST:])
+
+
+def was_rebooted(study: StudyRecord, before: str, now: Boot) -> bool:
+    """Whether a boot id is that of an earlier boot of our host, which is up `now`."""
+    named = {boot.boot_id: boot for boot in study.boots if boot.host == now.host}
+    if study.host == now.host and study.boot_id in named:  # it wrote the last event
+        writer = named[study.boot_id]
+        named[study.boot_id] = writer.until(writer.last, max(writer.seen_at, study.written_at))
+    ours, earlier = named.get(now.boot_id), named.get(before)
+    named[now.boot_id] = now.since(ours.first) if ours else now
+    boots = list(named.values())
+    if earlier and earlier.machine and earlier.machine == now.machine:
+        boots = [boot for boot in boots if boot.machine == now.machine]
+    return not any(_are_two_hosts(one, other) for one, other in itertools.combinations(boots, 2))
+
+
+def _are_two_hosts(one: Boot, other: Boot) -> bool:
+    """Whether two boots are of two hosts for certain."""
+    if one.machine and other.machine and one.machine != other.machine:
+        return True
+    older, newer = sorted((one, other), key=lambda boot: boot.first)
+    if newer.first <= older.last:
+        return True
+    if not (older.booted_at and newer.booted_at) or abs(newer.booted_at - older.booted_at) < _SAME_KERNEL:
+        return False
+    return newer.booted_at < older.seen_at
+
+
+def advice(host: str, steps: Sequence[str]) -> str:
+    """Return what a person should do about steps that run on another host of our name."""
+    return (
+        f"two hosts are called {host}, and {', '.join(steps)} may run on the other one: give them different names, or "
+        "tick the study on that one only; what is gone for good runs again by 'maestro-es retry STEP --lost'"
+    )

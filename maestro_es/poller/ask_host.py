@@ -1,0 +1,31 @@
+"""Ask this host for a local step, and believe it only about what it can tell: see `maestro_es.core.hosts`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from maestro_es.adapters.base import Adapter, Seen
+from maestro_es.adapters.local import boot_of
+from maestro_es.adapters.process import Host
+from maestro_es.core.evidence import Claim
+from maestro_es.core.hosts import was_rebooted
+from maestro_es.core.model import Boot, StepRecord, StudyRecord
+
+
+def ask_host(
+    local: Adapter, step: StepRecord, claims: Mapping[str, Claim], study: StudyRecord, host: Host
+) -> Seen | None:
+    """Return what this host knows of a local step; None if only another host can tell, perhaps one of the same name.
+
+    Unreachable if it does not answer.
+    """
+    seen = local.look([step], claims).get(step.token)
+    if not seen or not seen.instance or (boot := boot_of(seen.instance)) == host.boot_id:
+        return seen
+    ours = Boot(host.name, host.boot_id, host.machine, host.booted_at)
+    return seen if was_rebooted(study, boot, ours) else None
+
+
+def is_namesakes(step: StepRecord, host: Host) -> bool:
+    """Whether a step that this host can't tell of runs on another one of the same name."""
+    return step.job_host == host.name and boot_of(step.job_instance) != host.boot_id
