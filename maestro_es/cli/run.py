@@ -88,7 +88,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     """
     if autono and autoyes:
         raise click.UsageError("-n and -y exclude each other")
-    context = Context()
+    context = Context(tell=lambda line: click.echo(f"maestro-es: {line}", err=True))
     around = surroundings(export)
     settings = Settings(
         submission_attempts=attempts,

@@ -11,10 +11,9 @@ import errno
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from maestro_es.adapters.command import run
 from maestro_es.core.events import Draft, StudyCreated
 from maestro_es.core.model import Settings
 from maestro_es.errors import RequestRefused
@@ -23,6 +22,7 @@ from maestro_es.poller.copies import BATCH_INFO
 from maestro_es.poller.creation import Site, check_path, creating
 from maestro_es.poller.environment_file import keep
 from maestro_es.poller.open_study import Context
+from maestro_es.poller.repositories import run_git
 from maestro_es.poller.state_dir import close_to_others, make_state_dir
 from maestro_es.poller.study_dir import STATE_DIR, StudyDir
 from maestro_es.poller.surroundings import Surroundings, surroundings
@@ -85,7 +85,7 @@ def create_study(
         study = make_directory(plan.output)
         _lay_out(plan, study)
         context.after("layout")
-        acquire(plan, _run)
+        acquire(plan, lambda argv: run_git(argv, os.environ), context.tell)
         study_id = new_study_id()
         facts = {} if settings.dry_run else scheduler.facts()
         site.check()
@@ -162,13 +162,6 @@ def _lay_out(plan: StudyPlan, study: StudyDir) -> None:
             durable.sync(folder)
     except OSError as error:
         raise RequestRefused(f"{error.filename}: can't be written: {error.strerror}") from error
-
-
-def _run(argv: Sequence[str]) -> tuple[int, str, str]:
-    try:
-        return run(argv)
-    except FileNotFoundError:
-        return 127, "", f"{argv[0]} is not installed"
 
 
 def create_log(study: StudyDir, drafts: Iterable[Draft], context: Context) -> None:

@@ -48,21 +48,22 @@ def make_adapters(batch: Mapping[str, Any], host: Host) -> Adapters:
     return Adapters(scheduler, scheduler if isinstance(scheduler, LocalAdapter) else LocalAdapter(batch, host))
 
 
-def _nothing(_effect: str) -> None:
-    """Be told of an effect, and do nothing."""
+def _nothing(_words: str) -> None:
+    """Be told of an effect, or what takes its time, and do nothing."""
 
 
 class Context(msgspec.Struct, frozen=True):
     """What is taken from the world, so that tests can give another.
 
     `after` is told of each effect once it is done: "append", "script", "submit", "end", "remove", "status"; while a
-    study is created: "move", "layout", "rename", "unlink".
+    study is created: "move", "layout", "rename", "unlink". `tell` gets lines for a person, about what takes its time.
     """
 
     host: Host = msgspec.field(default_factory=this_host)
     now: Callable[[], Micros] = clock.now
     salt: Callable[[], str] = clock.salt
     after: Callable[[str], None] = _nothing
+    tell: Callable[[str], None] = _nothing
     adapters: Callable[[Mapping[str, Any], Host], Adapters] = make_adapters
 
 

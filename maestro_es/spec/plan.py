@@ -155,13 +155,15 @@ def plan_study(  # noqa: PLR0913 - the options of a run
     return dataclasses.replace(plan, warnings=findings.warnings())
 
 
-def acquire(plan: StudyPlan, run: dependencies.Run) -> None:
+def acquire(plan: StudyPlan, run: dependencies.Run, tell: Callable[[str], None] = lambda _: None) -> None:
     """Bring what the study needs into its directory, which must exist: clone the repositories, then look at the paths.
 
-    `run` runs an argument list. Raise SpecError with everything that could not be had.
+    `run` runs an argument list, and `tell` gets a line about what is waited for. Raise SpecError with everything that
+    could not be had.
     """
     findings = Findings(plan.file)
     for dependency in plan.git_dependencies:
+        tell(f"getting the git dependency '{dependency.name}' from {dependency.url}")
         dependencies.clone(dependency, str(plan.output), run, findings)
     dependencies.check_paths(plan.path_dependencies, str(plan.output), findings)
     findings.stop_if_problems()
