@@ -27,6 +27,9 @@ _UNREADABLE = str.maketrans({",": "\u201a", "\n": " ", "\r": " "})
 _NO_DURATION = "--:--:--"
 _LOCK_SECONDS = 10
 
+#: In microseconds.
+_SECOND = 1_000_000
+
 
 def write_status(study: StudyDir, steps: Iterable[StepRecord], now: Micros) -> None:
     """Write the table. Readers that hold the lock are waited for; one that never lets go is written past."""
@@ -89,10 +92,10 @@ def _elapsed_span(step: StepRecord, now: Micros) -> tuple[Micros | None, Micros 
 
 
 def duration(start: Micros | None, end: Micros | None) -> str:
-    """Return a span as ``0d:00h:00m:03s``, whole seconds rounded; dashes if an end of it is not there."""
+    """Return a span as ``0d:00h:00m:03s``, from second to second as times show them; dashes if an end is not there."""
     if start is None or end is None:
         return _NO_DURATION
-    seconds = max(round(end / 1e6) - round(start / 1e6), 0)
+    seconds = max(end // _SECOND - start // _SECOND, 0)
     days, rest = divmod(seconds, 86400)
     hours, rest = divmod(rest, 3600)
     minutes, seconds = divmod(rest, 60)
@@ -100,7 +103,10 @@ def duration(start: Micros | None, end: Micros | None) -> str:
 
 
 def local_time(at: Micros | None) -> str:
-    """Return a time as ``YYYY-MM-DD HH:MM:SS`` in the host's zone, rounded to the second; ``--`` if there is none."""
+    """Return a time as ``YYYY-MM-DD HH:MM:SS`` in the host's zone; ``--`` if there is none.
+
+    Fractions of a second are cut off, as everywhere else, so that one instant has one time.
+    """
     if at is None:
         return "--"
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(round(at / 1e6)))
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at // _SECOND))

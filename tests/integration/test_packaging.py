@@ -80,13 +80,59 @@ def test_the_schema_is_found_where_this_test_runs():
     assert found == {path.name for path in (ROOT / "schema").iterdir()}
 
 
-def test_an_installed_wheel_finds_the_schema(wheel: Path, tmp_path: Path):
-    venv.create(tmp_path / "venv", symlinks=True)
-    [site] = (tmp_path / "venv").glob("lib/python*/site-packages")
+def _install(wheel: Path, place: Path) -> Path:
+    """Install a wheel into an environment of its own, without what it depends on; returns the environment's Python."""
+    venv.create(place, symlinks=True)
+    [site] = place.glob("lib/python*/site-packages")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
+    return place / "bin" / "python"
+
+
+#: A program of a user's, with what the types must say of it.
+PROGRAM = """
+from maestro_es import ExecutionGraph, State, StudyStatus, StudyStep
+
+graph = ExecutionGraph.create("./two-steps")
+graph.add_description("two-steps", "one step after the other")
+graph.add_step("greet", StudyStep("greet", "says hello", {"cmd": "echo hello"}), "greet", 0)
+status: StudyStatus = graph.execute_ready_steps()
+reveal_type(graph)
+reveal_type(graph.status)
+reveal_type([event.seq for event in graph.history("greet")])
+reveal_type(State.FINISHED.name)
+graph.add_step(1, "greet", "greet", 0)
+"""
+
+REVEALED = (
+    'Revealed type is "maestro_es.execution_graph.ExecutionGraph"',
+    'Revealed type is "maestro_es.core.model.StudyStatus"',
+    'Revealed type is "list[int]"',
+    "Revealed type is \"Literal['FINISHED']?\"",
+)
+
+
+def test_a_program_is_checked_against_the_types_of_the_installed_wheel(wheel: Path, tmp_path: Path):
+    python = _install(wheel, tmp_path / "venv")
+    [site] = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (site / "dependencies.pth").write_text(f"{Path(pytest.__file__).parents[1]}\n")  # its own .pth files don't count
+    (tmp_path / "program.py").write_text(PROGRAM)
+    command = [sys.executable, "-m", "mypy", "--strict", f"--python-executable={python}", "program.py"]
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    notes = [line for line in done.stdout.splitlines() if ": note: " in line]
+    assert [line.partition(": note: ")[2] for line in notes] == list(REVEALED), done.stdout
+    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert [line.split(":")[1] for line in errors] == ["12", "12"], done.stdout
+    assert all("[arg-type]" in line for line in errors)
+
+
+def test_an_installed_wheel_finds_the_schema(wheel: Path, tmp_path: Path):
+    python = _install(wheel, tmp_path / "venv")
     program = "from importlib import resources as r; print(*[p.name for p in r.files('maestro_es.schema').iterdir()])"
-    command = [str(tmp_path / "venv" / "bin" / "python"), "-c", program]
+    command = [str(python), "-c", program]
 
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
 

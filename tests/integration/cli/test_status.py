@@ -13,6 +13,7 @@ from maestro_es.core import events as e
 from maestro_es.poller.create import create_log, make_directory
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.status_csv import status_text
+from tests.integration.cli.conftest import NOON, SECOND
 
 
 def add(study, *drafts):
@@ -228,3 +229,17 @@ def test_legacy_is_drawn_as_maestro_draws_it(run, study, drawn_by_maestro):
 def test_flat_is_drawn_as_maestro_draws_it_where_all_is_well(run, study, drawn_by_maestro):
     table = drawn_by_maestro("flat", "", "a_N.1", width=300)
     assert run("status", study, "a_N.1").out.endswith(table)
+
+
+def test_status_show_and_history_print_the_same_second_for_the_same_instant(run, study):
+    at = NOON + 400 * SECOND + 700_000
+    with OpenStudy(study, Context(now=lambda: at)) as opened:
+        opened.log.append([(3, e.StepFinished(token="t-3-1", at=at))])
+
+    row = next(line for line in run("status", study, "--csv").out.splitlines() if line.startswith("b_N.1,"))
+    ended = next(line for line in run("show", study, "b_N.1").out.splitlines() if "Ended" in line)
+    event = run("history", study, "b_N.1", "--type", "StepFinished").out.splitlines()[1]
+    why = run("why", study, "b_N.1").out.splitlines()[0]
+    assert row.split(",")[8] == "2026-01-31 12:06:40"
+    for said in (ended, event, why):
+        assert "2026-01-31 12:06:40" in said
