@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import decimal
 import inspect
+import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,18 @@ CALLS = st.lists(
 SETTINGS = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
+@contextlib.contextmanager
+def _root() -> Iterator[Path]:
+    """Make a directory for a study, in a current directory that any relative path may be written to."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            yield Path(folder) / "study"
+        finally:
+            os.chdir(before)
+
+
 def test_every_public_method_is_called():
     public = {name for name, value in inspect.getmembers(ExecutionGraph, callable) if not name.startswith("_")}
     assert public == METHODS.keys() | OTHERS
@@ -167,8 +181,7 @@ def _goes_on(root: Path) -> None:
 @given(CALLS)
 @SETTINGS
 def test_a_graph_takes_or_refuses_any_argument(calls: list[tuple[str, dict[str, Any]]]):
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "study"
+    with _root() as root:
         with ExecutionGraph.create(root, dry_run=True) as graph:
             graph.add_step("a", StudyStep("a", "d", {"cmd": "true"}), "first", 0)
             for name, given_ in calls:
@@ -180,8 +193,7 @@ def test_a_graph_takes_or_refuses_any_argument(calls: list[tuple[str, dict[str, 
 @SETTINGS
 def test_a_batch_takes_or_refuses_any_argument(data: st.DataObject):
     """Errors that are caught inside a batch don't spoil it."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "study"
+    with _root() as root:
         with ExecutionGraph.create(root, dry_run=True) as graph:
             for _ in range(2):
                 with graph.batch():
@@ -195,8 +207,7 @@ def test_a_batch_takes_or_refuses_any_argument(data: st.DataObject):
 }))  # fmt: skip
 @SETTINGS
 def test_a_graph_is_made_or_refused_with_any_argument(named: dict[str, Any]):
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "study"
+    with _root() as root:
         if "path" in named:
             _attempt(ExecutionGraph.open, named.pop("path"))
         graph = _attempt(ExecutionGraph.create, root, **named)
@@ -227,8 +238,7 @@ def _maestro_step(data: st.DataObject) -> MaestroStep:
 @given(st.data())
 @SETTINGS
 def test_a_study_takes_or_refuses_any_argument(data: st.DataObject):
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "study"
+    with _root() as root:
         environment = _environment(data)
         parameters = ParameterGenerator()
         _attempt(
