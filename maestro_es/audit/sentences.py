@@ -56,6 +56,9 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return event.message
         case e.PollRecovered() if event.adapter == ENVIRONMENT:
             return "the environment of the steps can be read again"
+        case e.EventsCorrected():
+            numbers = listed(str(item.seq) for item in event.corrections)
+            return f"payloads that no reader could decode were corrected: event {numbers}{_because(event.reason)}"
         case e.PollFailed():
             return f"{event.adapter} does not answer: {event.message}"
         case e.PollRecovered():

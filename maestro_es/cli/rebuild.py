@@ -6,15 +6,31 @@ from pathlib import Path
 
 import click
 
-from maestro_es.cli.common import example, open_study, study_argument
+from maestro_es.cli.common import example, open_study, reason_option, study_argument, study_path
+from maestro_es.poller.correct import correct_log
+from maestro_es.poller.open_study import Context
 from maestro_es.poller.tick import show_status
 
 
 @example("maestro-es rebuild ./pi")
 @click.command()
 @study_argument
-def command(study: Path | None) -> None:
-    """Throw away everything that was derived from the event log of STUDY, and derive it again."""
+@click.option("--repair", is_flag=True, help="First correct events that no reader can decode.")
+@reason_option
+def command(study: Path | None, reason: str, *, repair: bool) -> None:
+    """Throw away everything that was derived from the event log of STUDY, and derive it again.
+
+    Early versions could record an event that no reader can decode: 'tick', 'status' and 'cancel' then name that event
+    and this command. With --repair its payload becomes what the present version would have written, and every other
+    event stays as it is. An event EventsCorrected keeps the payloads as they were, and the digest that the log had:
+    'verify --head' still knows the digests of before. A log that another program has changed is not repaired.
+    """
+    if repair:
+        root = study_path(study)
+        corrected = correct_log(root, Context(), reason)
+        numbers = [item.seq for item in corrected.corrections] if corrected else []
+        shown = f"corrected event {', '.join(map(str, numbers))}" if numbers else "every event can be read"
+        click.echo(f"{root}: {shown}")
     with open_study(study) as opened:
         opened.dir.check_owner()
         opened.log.rebuild()

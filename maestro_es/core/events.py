@@ -183,6 +183,24 @@ class LogRecovered(Event, frozen=True):
     reason: str = ""
 
 
+class Correction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An event whose payload was corrected: its `seq`, and `data`, the payload as it was recorded."""
+
+    seq: int
+    data: str
+
+
+class EventsCorrected(Event, frozen=True):
+    """Payloads that no reader could decode were corrected, and the rows from the first of them on sealed again.
+
+    `head` is the digest of the last event before that: with the payloads as they were the digests lead to it.
+    """
+
+    head: str
+    corrections: tuple[Correction, ...]
+    reason: str = ""
+
+
 class PollFailed(Event, frozen=True):
     """A scheduler did not answer. Written when that begins, not once a tick; nothing is concluded from it."""
 
@@ -421,11 +439,11 @@ class ReportIgnored(Event, frozen=True):
 AnyEvent = Union[
     InvocationStarted, StudyCreated, EnvironmentRecorded, StepTemplateAdded, StepAdded, ConnectionAdded,
     SettingsChanged, StudyPaused, StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated,
-    RebootDetected, TicksMissed, LogRecovered, PollFailed, PollRecovered, StepImported, StepRecovered,
-    SubmissionRequested, JobSubmitted,
-    SubmissionRejected, SubmissionUnanswered, AttemptAbandoned, SubmissionWithdrawn, JobDelayed, JobStarted,
-    JobMissed, JobFound, StepFinished, StepTimedOut, StepRestarted, HardwareFailed, StepFailed, StepCancelled,
-    StepDryRun, StepReset, StepSkipped, StepHeld, StepReleased, ReportIgnored,
+    RebootDetected, TicksMissed, LogRecovered, EventsCorrected, PollFailed, PollRecovered, StepImported,
+    StepRecovered, SubmissionRequested, JobSubmitted, SubmissionRejected, SubmissionUnanswered, AttemptAbandoned,
+    SubmissionWithdrawn, JobDelayed, JobStarted, JobMissed, JobFound, StepFinished, StepTimedOut, StepRestarted,
+    HardwareFailed, StepFailed, StepCancelled, StepDryRun, StepReset, StepSkipped, StepHeld, StepReleased,
+    ReportIgnored,
 ]  # fmt: skip
 
 #: An event that is to be recorded, and the number of the step that it is about; None: the study.

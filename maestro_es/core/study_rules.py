@@ -199,6 +199,7 @@ STUDY_RULES: dict[type[e.Event], Callable[[Graph, e.Recorded, Any], None]] = {
     e.RebootDetected: _reboot_detected,
     e.TicksMissed: _ticks_missed,
     e.LogRecovered: _nothing,
+    e.EventsCorrected: _nothing,
     e.PollFailed: _poll_failed,
     e.PollRecovered: _poll_recovered,
     e.ReportIgnored: _nothing,

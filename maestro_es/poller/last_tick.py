@@ -51,7 +51,7 @@ def note(study: StudyDir, head: Head, host: str) -> None:
 def check(study: StudyDir, log: StudyLog) -> None:
     """Refuse a log that lacks the event that the last tick has noted: that is read first, as logs only grow."""
     noted = read(study)
-    if noted and not log.holds(noted.seq, noted.digest):
+    if noted and not log.holds(noted.seq, noted.digest) and not _was_corrected(log, noted.digest):
         raise StudyError(
             f"{study.log}: an older copy was put in its place: it lacks event {noted.seq}, which the last tick has "
             "seen, and steps would run twice; 'maestro-es export -o FILE' it, move it away, and 'maestro-es recover "
@@ -63,6 +63,13 @@ def shown(study: StudyDir, head: Head) -> Note | None:
     """Return the note if ``status.csv`` is there, not emptied by a power cut, and shows the log to its last event."""
     noted = read(study)
     return noted if noted and noted.seq == head.seq and not is_empty(study.status_csv) else None
+
+
+def _was_corrected(log: StudyLog, digest: bytes) -> bool:
+    """Whether the log has the event, and its digest is another one since events were corrected."""
+    from maestro_es.store.corrections import find_before  # noqa: PLC0415 - such logs are few, and ticks are many
+
+    return find_before(log, digest.hex()) is not None
 
 
 def read(study: StudyDir) -> Note | None:

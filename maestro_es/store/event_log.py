@@ -41,6 +41,9 @@ class Head(NamedTuple):
     digest: bytes
 
 
+#: What helps if a payload can't be decoded though its digest is right.
+CORRECT = "'maestro-es rebuild --repair' corrects it and keeps all other events"
+
 #: The digest before the first event.
 GENESIS = bytes(32)
 
@@ -116,7 +119,7 @@ def decode(row: Row) -> Recorded:
     try:
         event = _decoders[name](data) if name in VERSIONS and VERSIONS[name] == version else _older(row)
     except (msgspec.DecodeError, UnicodeError, TypeError, LookupError) as error:
-        raise DamagedLog(f"event {seq}: its payload is no {name}: {error}", check="payload") from None
+        raise DamagedLog(f"event {seq}: its payload is no {name}: {error}", check="payload", seq=seq) from None
     return Recorded(seq, recorded_at, invocation, step, event)
 
 
@@ -146,6 +149,12 @@ def _check_version(seq: int, name: object, version: object) -> None:
 def insert(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """Add rows to the log; the table's triggers refuse a gap."""
     connection.executemany(f"INSERT INTO event ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def overwrite(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    """Write payload and digest of rows that are there; the table's triggers must have been taken away."""
+    values = [(row[6], row[7], row[0]) for row in rows]
+    connection.executemany("UPDATE event SET data = ?, digest = ? WHERE seq = ?", values)
 
 
 def read_rows(connection: sqlite3.Connection, after: int, limit: int) -> list[Row]:

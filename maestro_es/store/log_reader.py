@@ -15,7 +15,7 @@ from maestro_es.core.model import Micros
 from maestro_es.errors import DamagedLog, NewerLog
 from maestro_es.store import event_log
 from maestro_es.store.connection import Connection
-from maestro_es.store.log_file import explain, explained, last_version
+from maestro_es.store.log_file import RESTORE, explain, explained, last_version
 
 _BLOCK = 20_000
 _NEVER = 2**62
@@ -43,12 +43,24 @@ class LogReader:
             yield from map(event_log.decode, rows)
         except NewerLog as error:
             raise NewerLog(f"{self.path}: {event_log.newer(str(error), last_version(self._connection))}") from None
+        except DamagedLog as error:
+            if error.details.get("check") != "payload":
+                raise
+            seq = int(str(error.details["seq"]))
+            remedy = event_log.CORRECT if self._is_sealed(seq) else RESTORE
+            raise DamagedLog(f"{self.path}: {error}; {remedy}", **error.details) from None
+
+    def _is_sealed(self, seq: int) -> bool:
+        """Whether the digest of a row is right, so that maestro-es wrote it as it is."""
+        before = event_log.read_rows(self._connection, seq - 2, 1)[0][7] if seq > 1 else event_log.GENESIS
+        row = event_log.read_rows(self._connection, seq - 1, 1)[0]
+        return event_log.row_digest(before, row[:7]) == row[7]
 
     def study_events(self, kind: type[Event], upto: int | None = None) -> Iterator[Recorded]:
         """Yield the events of a type about the whole study with ``seq <= upto``, newest first."""
         last = _NEVER if upto is None else upto
         with explained(self.path):
-            return map(event_log.decode, event_log.read_study_rows(self._connection, kind.__name__, last))
+            return self._decoded(event_log.read_study_rows(self._connection, kind.__name__, last))
 
     def rows(self, after: int = 0, upto: int | None = None) -> Iterator[event_log.Row]:
         """Yield the rows with ``after < seq <= upto``, read in blocks, so that no writer is kept waiting."""

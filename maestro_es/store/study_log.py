@@ -218,6 +218,23 @@ class StudyLog(LogReader):
         if not self._open and self._connection.in_transaction:
             self._roll_back()
 
+    def rewrite(self, rows: Sequence[event_log.Row], drafts: Iterable[Draft]) -> None:
+        """Put rows in the place of those with their numbers, up to the last one, and append events that say why.
+
+        Only a correction does this; everything is folded again. Others that have the log open find out by its head.
+        """
+        with self.transaction():
+            self._connection.execute("BEGIN IMMEDIATE")
+            if event_log.head(self._connection) != self.head:
+                raise ConcurrentAppend(f"{self.path}: another process appended; nothing was written, try again")
+            self._connection.execute("DROP TRIGGER event_is_never_updated")
+            event_log.overwrite(self._connection, rows)
+            migrations.mend(self._connection)
+            self.head = event_log.head(self._connection)
+            self.graph.clear()
+            self._fold(0)
+            self.record(drafts)
+
     # -- the graph --------------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
@@ -229,6 +246,11 @@ class StudyLog(LogReader):
                 self.head = head
                 self.graph.forget()
                 self._catch_up()
+
+    def refresh_head(self) -> None:
+        """Look at the last event of a log that was opened without folding it."""
+        with explained(self.path):
+            self.head = event_log.head(self._connection)
 
     def at_once(self, read: Callable[[], _Read]) -> _Read:
         """Return what `read` makes of the newest state. Writers wait meanwhile, so don't be long."""

@@ -20,7 +20,7 @@ from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import Micros, StudyRecord
 from maestro_es.core.reducer import apply
 from maestro_es.errors import DamagedLog, InvalidTransition, NewerLog, RequestRefused
-from maestro_es.store import event_log, migrations
+from maestro_es.store import corrections, event_log, migrations
 from maestro_es.store.log_file import RESTORE
 from maestro_es.store.step_rows import FIELDS, to_row
 from maestro_es.store.study_log import StudyLog
@@ -75,6 +75,9 @@ def prove(log: StudyLog, head: str) -> Known:
     query = "SELECT seq FROM event WHERE hex(digest) LIKE ? LIMIT 2"
     found = log.query(query, (f"{head}%",))
     if not found:
+        was = corrections.find_before(log, head)
+        if was:
+            return Known(was[0][0], was[0][1], was[1])
         raise DamagedLog(f"no event has the digest {head}: this is not the log of that day, or not any more")
     if len(found) > 1:
         raise RequestRefused(f"events {found[0][0]} and {found[1][0]} both have a digest that begins {head}: say more")
@@ -111,7 +114,7 @@ class Fold(Generic[AnyGraph]):
 
         try:
             for right in event_log.check_chain(seen(), self.head):
-                self._fold(event_log.decode(right))
+                self._fold(_decoded(right))
                 self.head = event_log.Head(right[0], right[1], right[7])
                 yield right
         except NewerLog as error:
@@ -145,6 +148,14 @@ class Fold(Generic[AnyGraph]):
                 about = f" of step {step!r}"
         details = {"check": "payload", "seq": seq, "type": str(name), "step": step, **error.details}
         return DamagedLog(f"{error} ({shown}{about})", **details)
+
+
+def _decoded(row: event_log.Row) -> Recorded:
+    """Return the event of a row whose digest is right."""
+    try:
+        return event_log.decode(row)
+    except DamagedLog as error:
+        raise DamagedLog(f"{error}; {event_log.CORRECT}", **error.details) from None
 
 
 def _check_file(connection: sqlite3.Connection) -> None:

@@ -25,6 +25,7 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.RebootDetected(host="login1", before="b1", after="b2"),
     e.TicksMissed(since=4, seconds=600),
     e.LogRecovered(head="ab"),
+    e.EventsCorrected(head="ab", corrections=(e.Correction(seq=1, data=""),)),
     e.PollFailed(adapter="slurm", message="socket timed out"),
     e.PollRecovered(adapter="slurm"),
     e.StepImported(state=State.FINISHED),
@@ -86,6 +87,7 @@ FULL: tuple[e.AnyEvent, ...] = (
         evidence=SAID,
     ),
     e.LogRecovered(head="ab", reason="the disk died"),
+    e.EventsCorrected(head="ab", corrections=(e.Correction(seq=3, data="{}"),), reason="an old version"),
     e.JobSubmitted(
         token="t1", job_id="17", adopted=True, host="login1", instance="b1", script_digest="cd", evidence=SAID
     ),
