@@ -1,19 +1,25 @@
-"""Up to which event a user has been told what changed: a small file for each in the study's state directory.
+"""Up to which event a user has been told what changed: a small file for each user.
 
 It is replaced whole, so two that ask at the same time are both told, and one that dies has not asked.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 from maestro_es.errors import StudyError
 from maestro_es.poller.study_dir import StudyDir
+from maestro_es.store import registry
 
 
 def _place(study: StudyDir) -> Path:
-    return study.state / f"diff-since-last.{os.geteuid()}"
+    """Return the file: in the study, or in the home of a user who may only read the study."""
+    if study.is_ours():
+        return study.state / f"diff-since-last.{os.geteuid()}"
+    digest = hashlib.sha256(os.fsencode(study.root)).hexdigest()[:16]
+    return registry.folder().with_name("diff-since-last") / digest
 
 
 def last_asked(study: StudyDir) -> int:
@@ -31,6 +37,7 @@ def note_asked(study: StudyDir, seq: int) -> None:
     """Note that this user has been told of all up to an event. OSError if that can't be written."""
     place = _place(study)
     scratch = place.with_name(f".{place.name}.{os.getpid()}")
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with scratch.open("w") as file:
             file.write(f"{seq}\n")

@@ -12,11 +12,10 @@ import click
 from maestro_es.audit.times import When, parse_when
 from maestro_es.errors import MaestroError, NotAStudy
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.poller.study_dir import find_study
-from maestro_es.store.log_file import LOG_NAME
+from maestro_es.poller.study_dir import find_study, has_log
 
 #: The argument of most commands: a study directory.
-study_argument = click.argument("study", required=False, type=click.Path(path_type=Path))
+study_argument = click.argument("study", required=False, type=click.Path(readable=False, path_type=Path))
 
 #: The option of each command that changes something.
 reason_option = click.option("--reason", default="", help="Why; kept in the log.", metavar="TEXT")
@@ -64,7 +63,7 @@ def split_arguments(args: tuple[str, ...]) -> tuple[list[Path], list[str]]:
     """
     studies = [arg for arg in args if _names_study(arg)]
     here = find_study(Path.cwd())
-    if not studies and not (here / LOG_NAME).is_file():
+    if not studies and not has_log(here):
         studies = [arg for arg in args if Path(arg).is_dir()]
         if args and not studies:
             raise NotAStudy(f"{args[0]}: no such directory, and the one that we are in is not in a study")
@@ -81,7 +80,7 @@ def split_one_step(args: tuple[str, ...]) -> tuple[Path, str]:
 
 
 def _names_study(arg: str) -> bool:
-    return arg.startswith((".", "/", "~")) or arg.endswith("/") or (Path(arg) / LOG_NAME).is_file()
+    return arg.startswith((".", "/", "~")) or arg.endswith("/") or has_log(Path(arg))
 
 
 def each(roots: Sequence[Path], do: Callable[[int, Path], None]) -> int:

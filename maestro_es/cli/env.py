@@ -95,7 +95,8 @@ def _changes(before: RecordedEnvironment, drafts: list[Draft]) -> Iterator[str]:
 
 
 def _show(study: OpenStudy, recorded: RecordedEnvironment, *, values: bool, as_json: bool, now: bool) -> None:
-    environment = environment_of(study.dir, study.graph.study) if now else None
+    looked_into = now and (values or study.dir.is_ours())  # its group may read the log, and not the values
+    environment = environment_of(study.dir, study.graph.study) if looked_into else None
     if values and environment and not environment.problem:
         variables = dict(environment.variables)
     else:

@@ -20,7 +20,7 @@ _HEADER = ("Step", "Maestro", "Job", "Here", "Why")
 
 @example("maestro-es import --dry ./lulesh_20260131-143000")
 @click.command()
-@click.argument("study_dir", type=click.Path(path_type=Path), metavar="STUDY_DIR")
+@click.argument("study_dir", type=click.Path(readable=False, path_type=Path), metavar="STUDY_DIR")
 @click.option("--dry", is_flag=True, help="Show what would become of each step, and change nothing.")
 @click.option("-a", "--attempts", type=click.IntRange(min=1), default=1, help="As it was given to 'maestro run'.")
 @click.option("-r", "--rlimit", type=_COUNT, default=1, help="As it was given to 'maestro run'; 0: no limit.")

@@ -29,6 +29,8 @@ from maestro_es.poller.lock import hold
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.preflight import check_scripts
 from maestro_es.poller.replace import check_replaceable, replacing
+from maestro_es.poller.sharing import let_group_read
+from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.surroundings import surroundings
 from maestro_es.poller.tick import tick
 from maestro_es.spec.plan import StudyPlan, plan_study
@@ -57,6 +59,7 @@ _COUNT = click.IntRange(min=0)
 @click.option("--hashws", is_flag=True, help="Short names for the workspaces of parameterised steps.")
 @click.option("--usetmp", is_flag=True, help="Keep the scripts in a directory for temporary files.")
 @export_option
+@click.option("--group-read", is_flag=True, help="Let the group of the files use every command that only reads.")
 @click.option("-n", "--autono", is_flag=True, help="Answer no to every question.")
 @click.option("-y", "--autoyes", is_flag=True, help="Answer yes to every question.")
 def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
@@ -75,6 +78,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     wait: bool,
     hashws: bool,
     usetmp: bool,
+    group_read: bool,
     autono: bool,
     autoyes: bool,
 ) -> None:
@@ -126,11 +130,9 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         if not _is_wanted(plan, answers, replaces=replaces):
             click.echo("Study launch aborted.")
             return
-        if replaces:
-            place = creation.enter_context(replacing(site, context))
+        place = creation.enter_context(replacing(site, context)) if replaces else None
         root = create_study(plan, settings, context, site, around).root
-        if replaces:
-            click.echo(f"The earlier files of {root} are in {place}")
+        _complete(site.study, place, group_read=group_read)
         with OpenStudy(root, context) as study:
             sys.exit(_drive(study, creation.close) if wait else _launch(study, creation.close, dry=dry))
 
@@ -155,6 +157,14 @@ def _is_wanted(plan: StudyPlan, answers: Answers, *, replaces: bool) -> bool:
         return False
     steps = sum(number is not None for number, _ in plan.events)
     return answers.ask(f"{plan.name}: {steps} steps in {plan.output}. Launch the study?")
+
+
+def _complete(study: StudyDir, earlier: Path | None, *, group_read: bool) -> None:
+    """Open a new study to its group if that is wanted, and say where the files of an earlier one are."""
+    if group_read:
+        let_group_read(study, allowed=True)
+    if earlier:
+        click.echo(f"The earlier files of {study.root} are in {earlier}")
 
 
 def _launch(study: OpenStudy, launched: Callable[[], None], *, dry: bool) -> int:

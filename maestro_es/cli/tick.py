@@ -15,7 +15,7 @@ from maestro_es.store import registry
 
 @example("maestro-es tick ./pi    (in a crontab 'maestro-es cron install' puts the line for all studies)")
 @click.command()
-@click.argument("studies", nargs=-1, type=click.Path(path_type=Path), metavar="[STUDY]...")
+@click.argument("studies", nargs=-1, type=click.Path(readable=False, path_type=Path), metavar="[STUDY]...")
 @click.option("--all", "every", is_flag=True, help="All studies that 'maestro-es studies' lists.")
 @click.option("--queue", is_flag=True, help="Wait for a tick that is under way; at most one process does.")
 @click.option("--dry", is_flag=True, help="Print what the tick would do, and do nothing.")

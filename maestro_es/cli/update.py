@@ -12,6 +12,8 @@ from maestro_es.core import requests
 from maestro_es.core.events import SettingsChanged
 from maestro_es.core.model import StudyStatus
 from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.sharing import group_of, let_group_read
+from maestro_es.poller.study_dir import StudyDir
 
 #: What is only asked for when a step ends.
 _LIMITS = ("rlimit", "hardware-limit")
@@ -19,29 +21,45 @@ _LIMITS = ("rlimit", "hardware-limit")
 
 @example("maestro-es update ./pi --throttle 20 --reason 'the queue is empty tonight'")
 @click.command()
-@click.argument("studies", nargs=-1, type=click.Path(path_type=Path), metavar="[STUDY]...")
+@click.argument("studies", nargs=-1, type=click.Path(readable=False, path_type=Path), metavar="[STUDY]...")
 @click.option("--throttle", type=int, multiple=True, help="Jobs in flight at the same time; 0: no limit.")
 @click.option("--rlimit", type=int, multiple=True, help="Restarts of a step after a timeout; 0: no limit.")
 @click.option("--hardware-limit", type=int, multiple=True, help="Resubmissions after hardware failures; 0: no limit.")
 @click.option("--sleep", type=int, multiple=True, help="Seconds between the ticks of 'run --wait'.")
+@click.option(
+    "--group-read/--no-group-read",
+    default=None,
+    help="Let the group of the study's files use every reading command, or no longer.",
+)
 @reason_option
-def command(studies: tuple[Path, ...], reason: str, **settings: tuple[int, ...]) -> None:
+def command(studies: tuple[Path, ...], reason: str, *, group_read: bool | None, **settings: tuple[int, ...]) -> None:
     """Change the settings of each STUDY from the next tick on.
 
     An option is given once for all studies, or once for each in their order.
     """
     roots = studies or (study_path(None),)
     given = {name.replace("_", "-"): values for name, values in settings.items() if values}
-    if not given:
-        raise click.UsageError("say what to change: --throttle, --rlimit, --hardware-limit or --sleep")
+    if not given and group_read is None:
+        raise click.UsageError("say what to change: --throttle, --rlimit, --hardware-limit, --sleep or --group-read")
     for name, values in given.items():
         if len(values) not in {1, len(roots)}:
             raise click.UsageError(f"--{name} is given {len(values)} times for {len(roots)} studies")
 
     def update(index: int, root: Path) -> None:
-        _update(root, {name: chosen[index if len(chosen) > 1 else 0] for name, chosen in given.items()}, reason)
+        if group_read is not None:
+            _share(root, allowed=group_read)
+        if given:
+            _update(root, {name: chosen[index if len(chosen) > 1 else 0] for name, chosen in given.items()}, reason)
 
     sys.exit(each(roots, update))
+
+
+def _share(root: Path, *, allowed: bool) -> None:
+    study = StudyDir(root)
+    with OpenStudy.ours(root):  # refuses what is not a study of ours
+        changed = let_group_read(study, allowed=allowed)
+    can = "can" if allowed else "can't"
+    click.echo(f"{root}: the group {group_of(study)} {can} read the log {'now' if changed else 'already'}")
 
 
 def _update(root: Path, values: dict[str, int], reason: str) -> None:

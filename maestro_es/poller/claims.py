@@ -14,7 +14,7 @@ from maestro_es.core.evidence import Claim, ClaimState
 
 _PREFIX = ".claim."
 _ABANDONED = "abandoned"
-_WORKSPACE_MODE = 0o755
+_WORKSPACE_MODE = 0o775
 _JOB_WORDS = 4
 
 
@@ -67,7 +67,7 @@ def make_claim(workspace: Path, token: str, owner: str) -> bool:
 
 
 def make_workspace(workspace: Path) -> None:
-    """Make a step's directory, into which nobody else can put a script or a claim, whatever the umask."""
+    """Make a step's directory. The umask says whether the group can write in it; all others never can."""
     with contextlib.suppress(FileExistsError):
         try:
             os.mkdir(workspace, _WORKSPACE_MODE)

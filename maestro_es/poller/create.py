@@ -54,8 +54,9 @@ def make_directory(root: Path) -> StudyDir:
     if os.path.lexists(study.log):
         raise _taken(study)
     try:
-        make_state_dir(study)
+        study.root.mkdir(parents=True, exist_ok=True)
         close_to_others(study.root)
+        make_state_dir(study)
     except OSError as error:
         raise RequestRefused(
             f"{error.filename or root}: the study directory can't be made: {error.strerror}"

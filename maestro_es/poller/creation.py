@@ -162,7 +162,7 @@ def _make(root: Path, stack: contextlib.ExitStack) -> bool:
     if root.parent != root:
         _make(root.parent, stack)
     try:
-        root.mkdir()
+        root.mkdir(0o775)  # of the bits of the umask, nobody gets that to write for all
     except FileExistsError:
         return False
     stack.callback(_remove_if_empty, root, _identity(root))

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from maestro_es.errors import StudyError
 from maestro_es.poller.durable import is_empty
+from maestro_es.poller.sharing import group_reads
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store.event_log import Head
 from maestro_es.store.study_log import StudyLog
@@ -41,8 +42,10 @@ def note(study: StudyDir, head: Head, host: str) -> None:
     It is written over the one before, so that no reader finds the file empty.
     """
     with contextlib.suppress(OSError):
-        handle = os.open(study.last_tick, os.O_WRONLY | os.O_CREAT, 0o644)
+        handle = os.open(study.last_tick, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
+            if group_reads(study):
+                os.fchmod(handle, 0o640)
             os.pwrite(handle, f"{head.seq:20} {head.digest.hex()} {host:{_LONGEST}}\n".encode(), 0)
         finally:
             os.close(handle)

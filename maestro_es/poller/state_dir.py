@@ -6,6 +6,7 @@ writes the command again if that is missing, or empty as a power cut may leave i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import stat
@@ -14,6 +15,7 @@ from pathlib import Path
 import maestro_es.adapters
 from maestro_es.import_path import own_command
 from maestro_es.poller.durable import is_empty, put
+from maestro_es.poller.sharing import group_reads
 from maestro_es.poller.study_dir import StudyDir
 
 _RUNNER = Path(maestro_es.adapters.__file__).with_name("runner.sh")
@@ -31,20 +33,28 @@ exec {command} "$study"
 
 def make_state_dir(study: StudyDir) -> None:
     """Make the directory and what belongs in it, where it is not there as it should be. OSError if that fails."""
-    study.inbox.mkdir(parents=True, exist_ok=True)
-    close_to_others(study.state)
-    close_to_others(study.inbox)  # a report is believed
+    for folder in (study.state, study.inbox):
+        _make_private(folder, group_reads=group_reads(study))
     _put(study.runner, _RUNNER.read_bytes())
     if is_empty(study.next_tick):
         command = shlex.join([*own_command(), "tick", "--queue"])
         put(study.next_tick, os.fsencode(_NEXT_TICK.format(command=command)), _MODE)
 
 
-def close_to_others(folder: Path) -> None:
-    """Take away from others the right to write there, which umasks for groups give them."""
-    mode = folder.stat().st_mode
-    if mode & (stat.S_IWGRP | stat.S_IWOTH):
-        folder.chmod(mode & ~(stat.S_IWGRP | stat.S_IWOTH))
+def _make_private(folder: Path, *, group_reads: bool) -> None:
+    """Make a directory in which nobody else can write: what is in it is believed and run."""
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(0o700)
+        if group_reads:
+            folder.chmod(0o750)
+    close_to_others(folder, stat.S_IWGRP | stat.S_IWOTH)
+
+
+def close_to_others(folder: Path, bits: int = stat.S_IWOTH) -> None:
+    """Take away from others the right to write there, which umasks may give them."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & bits:
+        folder.chmod(mode & ~bits)
 
 
 def _put(path: Path, content: bytes) -> None:

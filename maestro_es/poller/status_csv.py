@@ -7,7 +7,9 @@ there, such a comma becomes the character that looks like it, and a line break b
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -35,8 +37,12 @@ def write_status(study: StudyDir, steps: Iterable[StepRecord], now: Micros) -> N
     """Write the table. Readers that hold the lock are waited for; one that never lets go is written past."""
     text = maestro_text(steps, now)
     scratch = study.status_csv.with_name(".status.csv.new")
-    with hold(study.status_lock, _LOCK_SECONDS):
-        scratch.write_text(text, encoding="utf-8")
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(PermissionError):  # the lock file may be that of another member of the group
+            stack.enter_context(hold(study.status_lock, _LOCK_SECONDS))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with open(os.open(scratch, flags, 0o666), "w", encoding="utf-8") as file:
+            file.write(text)
         scratch.replace(study.status_csv)
 
 

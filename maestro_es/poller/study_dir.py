@@ -30,6 +30,7 @@ from pathlib import Path
 
 from maestro_es.core.model import Micros
 from maestro_es.errors import NotOurs
+from maestro_es.store.file_check import journals
 from maestro_es.store.log_file import LOG_NAME
 
 #: The directory of our own in a study directory.
@@ -72,25 +73,51 @@ class StudyDir:
 
     def note_tick(self, at: Micros) -> None:
         """Note when the study is ticked, by the clock of this host and not of its file system."""
-        self.last_tick.touch()
+        self.last_tick.touch(0o600)
         os.utime(self.last_tick, ns=(at * 1000, at * 1000))
 
+    def is_ours(self) -> bool:
+        """Whether the directory belongs to this user."""
+        return self.root.stat().st_uid == os.geteuid()
+
     def check_owner(self) -> None:
-        """Refuse a study that another user owns or can change: we run what it says."""
-        for path in (self.root, self.log, self.state):
-            try:
-                info = path.stat()
-            except FileNotFoundError:
-                continue
-            if info.st_uid != os.geteuid():
-                raise NotOurs(f"{path}: belongs to another user (uid {info.st_uid}); run this as that user")
-            if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise NotOurs(f"{path}: other users can write there; run 'chmod go-w {path}' and look what is in it")
+        """Refuse a study whose directory another user owns, or whose log, state or runner another user can change.
+
+        Its group may write in its directory, and rename what is there. So these are looked at each time.
+        """
+        mode = _check(self.root, stat.S_IWOTH)
+        shared = journals(self.log) if mode & stat.S_IWGRP else ()
+        for path in (self.log, self.state, self.runner, *shared):
+            _check(path, stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _check(path: Path, forbidden: int) -> int:
+    """Refuse what belongs to another user, or what others can write by these bits of its mode; returns the mode."""
+    try:
+        info = path.lstat()
+        if stat.S_ISLNK(info.st_mode) and info.st_uid == os.geteuid():
+            info = path.stat()
+    except FileNotFoundError:
+        return 0
+    if info.st_uid != os.geteuid():
+        raise NotOurs(f"{path}: belongs to another user (uid {info.st_uid}); run this as that user")
+    if info.st_mode & forbidden:
+        who = "go" if forbidden & stat.S_IWGRP else "o"
+        raise NotOurs(f"{path}: other users can write there; run 'chmod {who}-w {path}' and look what is in it")
+    return info.st_mode
+
+
+def has_log(folder: Path, *, unseen: bool = True) -> bool:
+    """Whether there is a log in a directory; `unseen` if we may not look into it."""
+    try:
+        return (folder / LOG_NAME).is_file()
+    except PermissionError:
+        return unseen
 
 
 def find_study(start: Path) -> Path:
     """Return the study directory that a path lies in: the nearest one upwards with a log, else the path itself."""
     for folder in (start, *start.parents):
-        if (folder / LOG_NAME).is_file():
+        if has_log(folder, unseen=False):
             return folder
     return start

@@ -25,6 +25,7 @@ from maestro_es.poller.inbox import remove_reports
 from maestro_es.poller.maestro_requests import take_requests
 from maestro_es.poller.observe import Asked, Look, Moment
 from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.sharing import umask_of
 from maestro_es.poller.state_dir import make_state_dir
 from maestro_es.poller.status_csv import write_status
 from maestro_es.poller.submit import submit, take_outcomes
@@ -51,8 +52,19 @@ def tick(
     if study.context.host.trouble:
         raise Unreachable(study.context.host.trouble)
     study.dir.check_owner()
-    make_state_dir(study.dir)
     study.log.refresh()
+    with umask_of(study.graph):
+        unreachable = _tick(study, show, ahead, submit, asked)
+    if ENVIRONMENT in unreachable:  # so the scheduler was not asked either
+        raise Unreachable(unreachable[ENVIRONMENT])
+    if unreachable:
+        raise Unreachable("; ".join(f"{name}: {message}" for name, message in unreachable.items()))
+    return study.status
+
+
+def _tick(study: OpenStudy, show: bool, ahead: int, submit: Submit, asked: Asked | None) -> dict[str, str]:  # noqa: FBT001 - as given
+    """Make the pass and what belongs around it; returns who did not answer."""
+    make_state_dir(study.dir)
     last_tick.check(study.dir, study.log)
     mend_copies(study)
     study.silence = None
@@ -60,11 +72,7 @@ def tick(
     if show:
         _show(study)
     study.dir.note_tick(study.context.now())
-    if ENVIRONMENT in unreachable:  # so the scheduler was not asked either
-        raise Unreachable(unreachable[ENVIRONMENT])
-    if unreachable:
-        raise Unreachable("; ".join(f"{name}: {message}" for name, message in unreachable.items()))
-    return study.status
+    return unreachable
 
 
 def _show(study: OpenStudy) -> None:

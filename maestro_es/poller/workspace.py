@@ -19,8 +19,8 @@ from maestro_es.poller.study_dir import StudyDir
 from maestro_es.spec.paths import safe
 from maestro_es.spec.render import render
 
-#: Scripts are their owner's to execute, as Maestro leaves them.
-_SCRIPT_MODE = 0o744
+#: Scripts are their owner's to execute, as Maestro leaves them; all else is the umask's.
+_SCRIPT_MODE = 0o764
 
 
 def job_name(record: StepRecord, *, hashed: bool) -> str:
@@ -128,7 +128,8 @@ def write_script(path: Path, text: str) -> None:
 
 def _write(path: Path, content: bytes, how: int) -> None:
     """Write a file that can be executed once this returns: no process that is being made has it open."""
-    with making, open(os.open(path, os.O_WRONLY | os.O_CREAT | how, _SCRIPT_MODE), "wb") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | how
+    with making, open(os.open(path, flags, _SCRIPT_MODE), "wb") as file:
         file.write(content)
 
 

@@ -14,7 +14,7 @@ import stat
 from hashlib import sha256
 from pathlib import Path
 
-from maestro_es.errors import DamagedLog, NotAStudy, StudyError
+from maestro_es.errors import DamagedLog, NotAStudy, NotOurs, StudyError
 from maestro_es.store import migrations
 from maestro_es.store.connection import is_open_here
 from maestro_es.store.migrations import APPLICATION_ID, SCHEMA_DIGEST
@@ -42,11 +42,15 @@ def check_file(path: Path) -> bool:
         info = path.stat()  # not is_file(), which from Python 3.14 on says no of a file that we may not look at
     except (FileNotFoundError, NotADirectoryError):
         info = None
+    except PermissionError as error:
+        raise _not_readable(path.parent, path.parent.stat()) or error from None
     if info is None or not stat.S_ISREG(info.st_mode):
         raise NotAStudy(f"{path.parent}: not a study directory, there is no {path.name} in it")
     if info.st_size < _HEADER_BYTES:
         raise DamagedLog(f"{path}: the event log is empty, it was cut off or never written")
-    foreign = belongs_to_others(info) or belongs_to_others(path.parent.stat())
+    if not os.access(path, os.R_OK) and (refused := _not_readable(path.parent, info)):
+        raise refused
+    foreign = is_open_to_others(path, info)
     if foreign:
         _check_journal(path)
     if not is_open_here(info):  # to close it would give up the locks that this process has on it
@@ -54,9 +58,48 @@ def check_file(path: Path) -> bool:
     return foreign
 
 
-def belongs_to_others(info: os.stat_result) -> bool:
-    """Whether other users can change a file or directory."""
-    return info.st_uid != os.geteuid() or bool(info.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+def _not_readable(folder: Path, info: os.stat_result) -> NotOurs | None:
+    """Return what to say if a user has no access to a study of somebody else; an owner may lack a ticket instead."""
+    if info.st_uid == os.geteuid():
+        return None
+    import pwd  # noqa: PLC0415 - for this message only
+
+    try:
+        owner = pwd.getpwuid(info.st_uid).pw_name
+    except KeyError:
+        owner = f"uid {info.st_uid}"
+    return NotOurs(
+        f"{folder}: a study of {owner}, which you may not read; {owner} can let the group read it with "
+        f"'maestro-es update {folder} --group-read'"
+    )
+
+
+def is_open_to_others(path: Path, info: os.stat_result) -> bool:
+    """Whether other users can change a log. Its group may write in its directory, but must not own a journal there."""
+    return _is_writable(info, stat.S_IWGRP | stat.S_IWOTH) or _is_folder_open(path)
+
+
+def _is_folder_open(path: Path) -> bool:
+    folder = path.parent.stat()
+    if _is_writable(folder, stat.S_IWOTH):
+        return True
+    return bool(folder.st_mode & stat.S_IWGRP) and any(map(_is_of_others, journals(path)))
+
+
+def _is_writable(info: os.stat_result, by: int) -> bool:
+    return info.st_uid != os.geteuid() or bool(info.st_mode & by)
+
+
+def _is_of_others(path: Path) -> bool:
+    try:
+        return path.lstat().st_uid != os.geteuid()
+    except FileNotFoundError:
+        return False
+
+
+def journals(path: Path) -> tuple[Path, ...]:
+    """Return the files beside a log that SQLite believes."""
+    return Path(f"{path}-journal"), Path(f"{path}-wal"), Path(f"{path}-shm")
 
 
 def _check_header(path: Path, *, foreign: bool) -> None:
@@ -81,7 +124,7 @@ def _check_header(path: Path, *, foreign: bool) -> None:
 
 def _check_journal(path: Path) -> None:
     """Refuse what is no file in the place of a journal: SQLite would wait for a pipe for ever."""
-    for name in (f"{path}-journal", f"{path}-wal"):
+    for name in journals(path):
         try:
             info = os.lstat(name)
         except OSError:

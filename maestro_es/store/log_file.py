@@ -11,7 +11,7 @@ from pathlib import Path
 
 from maestro_es.errors import DamagedLog, LogUnavailable, NewerLog, NotAStudy, StudyError
 from maestro_es.store.connection import Connection, connect
-from maestro_es.store.file_check import belongs_to_others, check_schema
+from maestro_es.store.file_check import check_schema, is_open_to_others
 from maestro_es.store.migrations import APPLICATION_ID, KNOWN, apply_migrations
 
 #: The name of the log in a study directory.
@@ -115,7 +115,7 @@ def _gives_no_locks(path: Path) -> bool:
 
 def _is_of_others(path: Path) -> bool:
     try:
-        return belongs_to_others(path.stat()) or belongs_to_others(path.parent.stat())
+        return is_open_to_others(path, path.stat())
     except OSError:
         return False
 

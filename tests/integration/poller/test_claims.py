@@ -148,13 +148,14 @@ def test_a_token_tells_its_step(token: str, step: int):
     assert step_of(token) == step
 
 
-def test_a_workspace_is_made_for_its_owner_alone_to_write_whatever_the_umask(tmp_path: Path):
-    before = os.umask(0o002)
+@pytest.mark.parametrize(("umask", "mode"), [(0o000, 0o775), (0o007, 0o770), (0o022, 0o755), (0o077, 0o700)])
+def test_a_workspace_has_the_mode_of_the_umask_and_is_never_for_all_to_write(tmp_path: Path, umask: int, mode: int):
+    before = os.umask(umask)
     try:
         make_workspace(tmp_path / "step" / "combination")
         make_workspace(tmp_path / "step" / "combination")
     finally:
         os.umask(before)
     assert [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "step", tmp_path / "step/combination")] == [
-        0o755, 0o755,
+        mode, mode,
     ]  # fmt: skip

@@ -1,0 +1,72 @@
+"""Who may read a study: its owner, and with ``--group-read`` the group of its files.
+
+Study directory, workspaces and scripts have the permissions of the user's umask. The log and ``.maestro-es`` are
+private: what is in them is believed and run. Reading commands need both, so their modes are also what says whether the
+group may read; there is nothing else that could differ from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from maestro_es.core.graph import Graph
+from maestro_es.poller.study_dir import StudyDir
+
+_GROUP_READS_FOLDER = stat.S_IRGRP | stat.S_IXGRP
+
+
+def group_reads(study: StudyDir) -> bool:
+    """Whether the group may read the log."""
+    try:
+        return bool(study.log.stat().st_mode & stat.S_IRGRP)
+    except FileNotFoundError:
+        return False
+
+
+def group_of(study: StudyDir) -> str:
+    """Return the name of the group that the log belongs to."""
+    import grp  # noqa: PLC0415 - for messages only
+
+    number = study.log.stat().st_gid
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def let_group_read(study: StudyDir, *, allowed: bool) -> bool:
+    """Let the group run every reading command, or no longer; returns whether that was otherwise before.
+
+    The study directory itself is opened if it must be, and left as it is if the group may not read any longer. OSError
+    if the modes can't be changed.
+    """
+    before = group_reads(study)
+    if allowed:
+        _set(study.root, _GROUP_READS_FOLDER)
+    for folder in (study.state, study.inbox):
+        _set(folder, _GROUP_READS_FOLDER, allowed=allowed)
+    for file in (study.last_tick, study.log.with_name(f"{study.log.name}-journal"), study.log):
+        _set(file, stat.S_IRGRP, allowed=allowed)
+    return before is not allowed
+
+
+def _set(path: Path, bits: int, *, allowed: bool = True) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        path.chmod(mode | bits if allowed else mode & ~bits)
+
+
+@contextlib.contextmanager
+def umask_of(graph: Graph) -> Iterator[None]:
+    """Make files as the user's umask wants them, whoever ticks; none that every user can write."""
+    recorded = graph.study.environment
+    before = os.umask(0o077)
+    os.umask((recorded.umask if recorded.digest else before) | stat.S_IWOTH)
+    try:
+        yield
+    finally:
+        os.umask(before)
