@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from maestro_es.cli.common import example, study_argument, study_path
+from maestro_es.cli.output import exact_output, on_terminal, write_lines
 from maestro_es.errors import DamagedLog, NotAStudy, RequestRefused
 from maestro_es.poller.open_study import open_as_it_is
 from maestro_es.poller.study_dir import StudyDir
@@ -56,5 +56,7 @@ def _salvage(log: Path, output: Path | None) -> None:
 def _write(lines: Iterable[str], output: Path | None) -> None:
     if output:
         export.write_file(lines, output)
+    elif on_terminal():
+        write_lines(line.removesuffix("\n") for line in lines)
     else:
-        export.write(lines, sys.stdout.buffer)
+        export.write(lines, exact_output().buffer)

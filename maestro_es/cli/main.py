@@ -9,11 +9,40 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from maestro_es.errors import MaestroError, SpecError
+
+
+class CleanStream:
+    r"""A text stream that shows what a terminal would obey as Python writes it in a string, such as ``\x1b``.
+
+    Names, paths and messages come from study files, schedulers and other users. What may hold colours, or must be
+    exact for a program, is written to `exact`. There is no `buffer`, as whoever finds one writes past this.
+    """
+
+    def __init__(self, exact: TextIO) -> None:
+        self.exact = exact
+
+    def write(self, text: str) -> int:
+        """Write a text; the end of a line and a tab stay as they are."""
+        if not text.replace("\n", "").replace("\t", "").isprintable():
+            from maestro_es.report.plain import visible  # noqa: PLC0415 - seldom needed
+
+            text = visible(text)
+        return self.exact.write(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write lines."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> object:
+        if name == "buffer":
+            raise AttributeError(name)
+        return getattr(self.exact, name)
 
 
 def main() -> None:
@@ -64,6 +93,10 @@ def _open_streams() -> None:
     sys.stdin = sys.stdin or nowhere.open(encoding="utf-8")
     sys.stdout = sys.stdout or nowhere.open("w", encoding="utf-8")
     sys.stderr = sys.stderr or nowhere.open("w", encoding="utf-8")
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, CleanStream):
+            setattr(sys, name, CleanStream(stream))
 
 
 def _keep_files() -> None:

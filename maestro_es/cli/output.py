@@ -9,8 +9,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TextIO
 
 import click
 
@@ -36,28 +36,50 @@ def warn(warnings: Iterable[str]) -> None:
         click.echo(f"maestro-es: warning: {warning}", err=True)
 
 
-def write(text: str) -> None:
-    """Print a text as it is. What the terminal's encoding lacks becomes a question mark."""
+def exact_output() -> TextIO:
+    """Return standard output for what is drawn by us, or read by programs: what a terminal would obey is kept."""
+    exact: TextIO = getattr(sys.stdout, "exact", sys.stdout)
+    return exact
+
+
+def exact_errors() -> TextIO:
+    """Return standard error for what moves the cursor."""
+    exact: TextIO = getattr(sys.stderr, "exact", sys.stderr)
+    return exact
+
+
+def write(text: str, *, exact: bool = False) -> None:
+    """Print a text. What the terminal's encoding lacks becomes a question mark; what it would obey is made visible."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure:
         reconfigure(errors="replace")
-    click.echo(text, nl=False, color=True)
+    click.echo(text, nl=False, color=True, file=exact_output() if exact else sys.stdout)
 
 
-def write_lines(lines: Iterable[str]) -> None:
+def write_data(text: str) -> None:
+    """Print what a program reads: as it is, unless a person reads along."""
+    write(text, exact=not on_terminal())
+
+
+def write_lines(lines: Iterable[str], do: Callable[[str], None] = write) -> None:
     """Print lines, as many at a time as memory can hold of the longest log."""
     rest = iter(lines)
     while some := list(itertools.islice(rest, _SOME)):
-        write("".join(f"{line}\n" for line in some))
+        do("".join(f"{line}\n" for line in some))
+
+
+def write_drawn(text: str) -> None:
+    """Print a text of clean cells and our own colours."""
+    write(text, exact=True)
 
 
 def write_pages(text: str) -> None:
-    """Show a text in the user's pager, in colours if that is known to take them; no pager without a terminal.
+    """Show such a text in the user's pager, in colours if that is known to take them; no pager without a terminal.
 
     Unless the user has set up less otherwise, it leaves at once if the text fits the terminal, as for git.
     """
-    if not on_terminal():
-        write(text)
+    if not (on_terminal() and sys.stdin.isatty()):
+        write_drawn(text)
         return
     os.environ["LESS"] = os.environ.get("LESS") or "-FRX"
     click.echo_via_pager(text.removesuffix("\n"))
@@ -65,12 +87,12 @@ def write_pages(text: str) -> None:
 
 def write_json(objects: Iterable[Any]) -> None:
     """Print one JSON object a line, in ASCII."""
-    write_lines(map(json.dumps, objects))
+    write_lines(map(json.dumps, objects), write_data)
 
 
 def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table as CSV, without a header if that is empty; cells are quoted where they must be."""
-    write_lines(map(_csv_line, itertools.chain([header] if header else [], rows)))
+    write_lines(map(_csv_line, itertools.chain([header] if header else [], rows)), write_data)
 
 
 def _csv_line(row: Sequence[object]) -> str:

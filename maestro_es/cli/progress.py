@@ -6,6 +6,7 @@ import sys
 import time
 
 from maestro_es.audit.status import counts
+from maestro_es.cli.output import exact_errors
 from maestro_es.poller.open_study import OpenStudy
 
 #: Seconds between lines where they can't be written over.
@@ -31,7 +32,9 @@ class Progress:
         if line == self._last or not (self._terminal or late):
             return
         self._last, self._at, self._silent = line, time.monotonic(), dict(silent)
-        print(f"\r\033[K{line}" if self._terminal else line, end="" if self._terminal else "\n", file=sys.stderr)
+        if self._terminal:
+            print("\r\033[K", end="", file=exact_errors())
+        print(line, end="" if self._terminal else "\n", file=sys.stderr)
         sys.stderr.flush()
 
     def close(self) -> None:

@@ -17,7 +17,8 @@ from maestro_es.cli.output import (
     json_option,
     on_terminal,
     terminal_width,
-    write,
+    write_data,
+    write_drawn,
     write_json,
     write_lines,
     write_pages,
@@ -27,7 +28,7 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, State, StepRecord
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.status_csv import status_text
-from maestro_es.report.plain import labelled
+from maestro_es.report.plain import labelled, visible
 
 _STATES = click.Choice([state.name for state in State], case_sensitive=False)
 
@@ -77,12 +78,12 @@ def command(  # noqa: PLR0913 - Maestro's flags
     if as_json:
         write_json(_as_json(standing) for standing in studies)
     elif as_csv:
-        write("\n".join(status_text(standing.steps, standing.summary.at) for standing in studies))
+        write_data("\n".join(status_text(standing.steps, standing.summary.at) for standing in studies))
     elif only_summary:
         write_lines(line for standing in studies for line in _summary_lines(standing))
     else:
         text = "\n".join(_drawn(standing, layout, colour=on_terminal() and not disable_theme) for standing in studies)
-        (write if disable_pager else write_pages)(text)
+        (write_drawn if disable_pager else write_pages)(text)
     sys.exit(failed)
 
 
@@ -105,7 +106,7 @@ def _drawn(standing: Standing, layout: str, *, colour: bool) -> str:
     from maestro_es.report.layouts import LAYOUTS, UNLIMITED, Page, View  # noqa: PLC0415 - rich is slow to import
 
     summary, steps, _ = standing
-    text = "".join(f"{line}\n" for line in _summary_lines(standing))
+    text = visible("".join(f"{line}\n" for line in _summary_lines(standing)))
     if not steps:
         return f"{text}No step is like that.\n" if summary.steps else text
     view = View(summary.path, steps, summary.at, {step.number: reason(step) for step in steps})

@@ -154,6 +154,7 @@ class OpenStudy:
 
         Steps that the events end badly take with them what waits for them.
         """
+        relocation(self.dir, self.graph)
         for remaining in reversed(range(_TRIES)):
             head = self.log.head
             try:
@@ -171,7 +172,11 @@ class OpenStudy:
         return drafts
 
     def record(self, drafts: list[Draft]) -> None:
-        """Record events inside a transaction, and with them the end of what waits for a step that ends badly."""
+        """Record events inside a transaction, and with them the end of what waits for a step that ends badly.
+
+        StudyCopied, and nothing is recorded, if this is a copy of a study that is still there.
+        """
+        relocation(self.dir, self.graph)
         self.log.record(drafts)
         fallen = [*ended_badly(drafts), *waiting_in_vain(self.graph, drafts)]
         self.log.record(fail_descendants(self.graph, self.context.now(), fallen))
@@ -186,7 +191,7 @@ class OpenStudy:
 def relocation(study: StudyDir, graph: Graph) -> list[Draft]:
     """Return what is to be noted if a study is not where its log says. A copy must not touch the other's jobs."""
     before, here = graph.study.root, str(study.root)
-    if before == here or _is_same(before, here):
+    if before in ("", here) or _is_same(before, here):
         return []
     if study_id_at(Path(before)) == graph.study.study_id:
         raise StudyCopied(

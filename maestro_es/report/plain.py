@@ -7,10 +7,21 @@ from collections.abc import Iterable, Sequence
 
 _GAP = "  "
 
+#: Control characters, marks of direction and other formats, halves of pairs, and Unicode's own ends of lines.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
 
 def clean(text: str) -> str:
     """Return a text in which what a terminal would obey, or would not show, is a question mark."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def visible(text: str) -> str:
+    """Return a text in which what a terminal would obey, or would not show, stands as Python writes it in a string.
+
+    The end of a line and a tab stay as they are.
+    """
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _UNSEEN else f"{c!a}"[1:-1] for c in text)
 
 
 def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, ruler: bool = False) -> list[str]:

@@ -11,11 +11,16 @@ _SAFE = frozenset("-_.() " + string.ascii_letters + string.digits)
 #: Maestro accepts steps called ``logs`` and ``meta``, which do no harm.
 TAKEN = (
     ".maestro-es",
+    ".maestro-es.new",
+    ".maestro-es.lock",
     "events.db",
     "events.db-journal",
     "events.db-wal",
     "events.db-shm",
+    "events.db.new",
+    "events.db.new-journal",
     "status.csv",
+    ".status.csv.new",
     "batch.info",
     ".status.lock",
     ".cancel.lock",
@@ -44,10 +49,16 @@ def nicknames(step: str, combos: Sequence[str]) -> dict[str, str]:
     return {combo: f"{step}_instance_{index:0{width}d}" for index, combo in enumerate(distinct)}
 
 
+def _is_scratch(name: str, taken: Sequence[str]) -> bool:
+    """Whether a name is that of a file which becomes one of these once it is whole: ``.NAME.PID``."""
+    stem, _, number = name.rpartition(".")
+    return number.isdigit() and stem.startswith(".") and stem[1:] in taken
+
+
 def objection(directory: str, stem: str, taken: Sequence[str]) -> str | None:
     """Return what is wrong with a workspace whose scripts are called `stem`, or None."""
     parts = directory.split("/")
-    if parts[0] in taken:
+    if parts[0] in taken or _is_scratch(parts[0], taken):
         return f"its directory '{parts[0]}' is taken by a file of the study"
     if any(part in {"", ".", ".."} for part in parts):
         return f"its directory would be '{directory}', which is no name"

@@ -12,6 +12,8 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import StudyCopied, StudyError
+from maestro_es.execution_graph import ExecutionGraph
+from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out
 from tests.fakes.processes import running_under, wait_for
 from tests.fakes.studies import Bench, Step
@@ -78,6 +80,38 @@ def test_a_study_that_is_mounted_at_two_places_is_no_copy(bench: Bench):
         assert len(bench.signed()) == 2
     finally:
         subprocess.run(["umount", "-l", str(other.root)], check=True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["hold {} a", "release {} a", "cancel -y {}", "cancel -y {} a", "pause {}", "resume {}", "update {} --throttle 2",
+     "skip {} a", "retry {} a"],
+)  # fmt: skip
+def test_a_request_on_a_copy_is_refused_and_not_recorded(bench: Bench, words: str):
+    half_done(bench)
+    bench.open().log.close()
+    copy = bench.root.with_name("copy")
+    shutil.copytree(bench.root, copy, symlinks=True)
+    before = content(bench.root), content(copy)
+
+    done = maestro_es(*(word.replace("{}", str(copy)) for word in words.split()))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done
+    assert f"{copy}: a copy of {bench.root}, whose log is still there" in done.stderr
+    assert (content(bench.root), content(copy)) == before
+
+
+def test_a_program_can_not_change_a_copy(bench: Bench):
+    half_done(bench)
+    copy = bench.root.with_name("copy")
+    shutil.copytree(bench.root, copy, symlinks=True)
+    graph = ExecutionGraph.open(copy)
+    before = graph.history()
+
+    with pytest.raises(StudyCopied):
+        graph.hold("a")
+    with pytest.raises(StudyCopied), graph.batch():
+        graph.hold("a")
+    assert graph.history() == before
 
 
 def test_a_copy_is_refused_and_neither_is_touched(bench: Bench):

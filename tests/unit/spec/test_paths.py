@@ -19,3 +19,25 @@ def test_short_names_count_distinct_combinations_from_0():
         "y": "a_instance_1",
         "z": "a_instance_2",
     }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".status.csv.new",
+        "events.db.new",
+        "events.db.new-journal",
+        ".maestro-es.new",
+        ".maestro-es.lock",
+        ".batch.info.4711",
+    ],
+)
+def test_no_step_is_called_like_a_file_of_ours_that_is_being_written(name: str):
+    assert (
+        paths.objection(f"{name}/N.1", name, paths.TAKEN) == f"its directory '{name}' is taken by a file of the study"
+    )
+
+
+@pytest.mark.parametrize("name", ["events.db.newer", "batch.info.4711", ".batch.info.x", ".other.4711", "status"])
+def test_a_name_that_is_only_like_one_is_free(name: str):
+    assert paths.objection(name, name, paths.TAKEN) is None
