@@ -36,6 +36,7 @@ from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import CancelCode, JobStatusCode, Micros, Param, Settings, State, StepRecord, StudyStatus
 from maestro_es.core.reducer import replay
 from maestro_es.core.settle import state_after
+from maestro_es.core.snapshot import Snapshot, read_only
 from maestro_es.errors import RequestRefused
 from maestro_es.poller import claims
 from maestro_es.poller.create import OURS, create_log, keep_environment, make_directory, new_study_id
@@ -251,8 +252,8 @@ class ExecutionGraph:
 
     @property
     def steps(self) -> dict[str, StepRecord]:
-        """All steps by name, as they were recorded last."""
-        return {step.name: step for step in self._fresh().steps()}
+        """All steps by name, as they were recorded last: copies, which reject assignment."""
+        return {step.name: read_only(step) for step in self._fresh().steps()}
 
     @property
     def status_subtree(self) -> list[str]:
@@ -395,16 +396,18 @@ class ExecutionGraph:
 
     @staticmethod
     def replay(events: Iterable[e.Recorded]) -> MemoryGraph:
-        """Return the graph that these events add up to."""
-        return replay(events)
+        """Return the graph that these events add up to. It is to be read, and rejects assignment."""
+        return Snapshot(replay(events))
 
     def at(self, *, seq: int | None = None, time: Micros | None = None) -> MemoryGraph:
-        """Return the graph as it was after event `seq`, or at a `time` in microseconds UTC."""
+        """Return the graph as it was after event `seq`, or at a `time` in microseconds UTC. It rejects assignment."""
         if (seq is None) is (time is None):
             raise ValueError("give either seq or time")
         if seq is not None:
-            return self._study.log.replay(upto=arguments.count("seq", seq))
-        return self._study.log.replay(upto=self._study.log.seq_at(arguments.count("time", time)))
+            upto = arguments.count("seq", seq)
+        else:
+            upto = self._study.log.seq_at(arguments.count("time", time))
+        return Snapshot(self._study.log.replay(upto=upto))
 
     def history(self, step: str | None = None, after: int = 0) -> list[e.Recorded]:
         """Return the events with a seq greater than `after`, all or those of one step."""

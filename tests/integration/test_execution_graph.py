@@ -14,6 +14,7 @@ from maestro_es.core import events as e
 from maestro_es.core.model import CancelCode, JobStatusCode, Param, StepRecord, SubmissionKind
 from maestro_es.errors import NotAStudy, RequestRefused
 from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.store.verification import verify
 from tests.fakes.processes import DEADLINE
 from tests.fakes.studies import quick_adapters
 
@@ -332,3 +333,21 @@ def test_what_maestro_takes_is_converted(tmp_path):
         assert step.held
         assert (graph.name, graph.description) == ("1", "")
         assert graph._study.graph.template("5").description == "7"
+
+
+def test_records_that_are_handed_out_reject_assignment(diamond):
+    """A record that could be changed would be saved by the next tick, and the log would not be what it adds up to."""
+    diamond.execute_ready_steps()
+    for step in (
+        diamond.steps["top"], diamond.at(seq=9).step(1), ExecutionGraph.replay(diamond.history()).step(1)
+    ):  # fmt: skip
+        with pytest.raises(AttributeError, match="only events change a study"):
+            step.restart_limit = 3
+        with pytest.raises(AttributeError, match="only events change a study"):
+            step.state = State.FINISHED
+        with pytest.raises(TypeError, match="only events change a study"):
+            step.workspaces["top"] = "elsewhere"
+    with pytest.raises(AttributeError, match="only events change a study"):
+        diamond.at(seq=9).study.paused = True
+    assert _run(diamond) is StudyStatus.FINISHED
+    verify(diamond._study.log)

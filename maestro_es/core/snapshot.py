@@ -1,0 +1,95 @@
+"""What programs are handed of the state: copies that reject assignment, all the way down.
+
+State is the reducer's. A record that a program could change would be saved by the next tick, without any event. The
+types are those of the live state, so annotations and comparisons stay as they are; the reducer pays nothing for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from msgspec import Struct, structs
+
+from maestro_es.core.events import StepTemplateAdded
+from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.model import StepRecord, StudyRecord
+
+_MESSAGE = "this is a copy to be read: only events change a study; call the methods of ExecutionGraph"
+
+
+class ReadOnlyStep(StepRecord):
+    """The record of a step, to be read."""
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{name} can't be set: {_MESSAGE}")
+
+    __delattr__ = __setattr__  # type: ignore[assignment]  # it never returns, whatever it is given
+
+
+class ReadOnlyStudy(StudyRecord):
+    """The record of a study, to be read."""
+
+    __setattr__ = ReadOnlyStep.__setattr__
+    __delattr__ = ReadOnlyStep.__delattr__
+
+
+def _refuse(*_: object, **__: object) -> NoReturn:
+    raise TypeError(_MESSAGE)
+
+
+class ReadOnlyDict(dict[str, Any]):
+    """A dictionary to be read."""
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+class ReadOnlyList(list[Any]):
+    """A list to be read."""
+
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (list(self),)
+
+
+def frozen(value: Any) -> Any:  # noqa: ANN401 - whatever an event holds
+    """Return a value whose dictionaries and lists, and those in its frozen structs, are copies to be read."""
+    if isinstance(value, dict):
+        return ReadOnlyDict({key: frozen(item) for key, item in value.items()})
+    if isinstance(value, list):
+        return ReadOnlyList(map(frozen, value))
+    if isinstance(value, Struct):
+        changed = {
+            name: frozen(item) for name, item in structs.asdict(value).items() if isinstance(item, (dict, list))
+        }
+        return structs.replace(value, **changed) if changed else value
+    return value
+
+
+def read_only(record: StepRecord) -> StepRecord:
+    """Return a copy of a record, to be read."""
+    return ReadOnlyStep(*map(frozen, structs.astuple(record)))
+
+
+class Snapshot(MemoryGraph):
+    """A graph to be read: as a study was at one moment."""
+
+    def __init__(self, graph: MemoryGraph) -> None:
+        study = ReadOnlyStudy(*map(frozen, structs.astuple(graph.study)))
+        records = [read_only(record) for record in graph.steps()]
+        templates = {template.name: _template(template) for template in graph.templates()}
+        vars(self).update(vars(graph), study=study, _records=records, _templates=templates)
+
+    add = save = connect = add_template = count_unfinished = join_funnel = _refuse
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{name} can't be set: {_MESSAGE}")
+
+
+def _template(template: StepTemplateAdded) -> StepTemplateAdded:
+    found: StepTemplateAdded = frozen(template)
+    return found
