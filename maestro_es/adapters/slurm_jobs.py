@@ -54,6 +54,10 @@ _TIMEOUT, _ACCOUNTS_TIMEOUT, _FACTS_TIMEOUT = 60.0, 20.0, 5.0
 _OURS = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_")
 _CONF = "SLURM_CONF"
 
+#: slurmstepd opens the files of a job before its runner looks whether it may start, and a second start must not empty
+#: them. It stands before the user's options, which may say otherwise.
+_APPEND = "--open-mode=append"
+
 #: How much is told of an answer that can't be read.
 _SAID = 60
 
@@ -96,7 +100,7 @@ class SlurmJobs:
         """Return the command that submits the runner of a job by the job's own link to it."""
         ours = ["--parsable", "--no-requeue", f"--chdir={job.workspace}"]
         runner = [str(_link(job)), job.token, str(job.workspace), job.script, str(job.study)]
-        return ["sbatch", *options, *ours, *runner]
+        return ["sbatch", _APPEND, *options, *ours, *runner]
 
     def submit(self, job: Job, options: Sequence[str]) -> Outcome | Submitting:
         """Begin to submit a job."""

@@ -28,7 +28,10 @@ ENDS = (
 
 
 class Attempt(msgspec.Struct, kw_only=True):
-    """One try at running a step. `adopted`: its job was found again. `evidence` is what the outcome rests on."""
+    """One try at running a step. `adopted`: its job was found again. `evidence` is what the outcome rests on.
+
+    `outputs` are the paths of what its job has written, where that is looked for.
+    """
 
     number: int
     token: str
@@ -43,6 +46,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     outcome: str = IN_FLIGHT
     exit_code: int | None = None
     evidence: tuple[e.Evidence, ...] = ()
+    outputs: list[str] = msgspec.field(default_factory=list)
 
 
 def attempts(events: Iterable[e.Recorded]) -> list[Attempt]:

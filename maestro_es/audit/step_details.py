@@ -21,6 +21,7 @@ from maestro_es.core.model import Micros, StepRecord
 from maestro_es.core.requests import match_steps
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.outputs import outputs_of
 from maestro_es.poller.workspace import job_name, temporary_folder
 from maestro_es.spec.paths import safe
 
@@ -92,6 +93,10 @@ def details(study: OpenStudy, pattern: str, past: Past | None, show: Callable[[M
     graph: Graph = past.graph if past else study.graph
     step = find_step(graph, pattern)
     events = study.log.events_of(step.number)
+    tried = attempts(recorded for recorded in events if not past or recorded.seq <= past.seq)
+    files = None if past else find_files(study, step)
+    if files:
+        _assign_outputs(tried, files, _job_names(study, step))
     children = [*graph.children(step.number), *graph.funnel(step.template)]
     return StepDetails(
         record=step,
@@ -101,10 +106,10 @@ def details(study: OpenStudy, pattern: str, past: Past | None, show: Callable[[M
         parents=_neighbours(graph, graph.parents(step.number)),
         funnels={template: graph.unfinished(template) for template in graph.funnels(step.number)},
         children=_neighbours(graph, dict.fromkeys(children)),
-        attempts=attempts(recorded for recorded in events if not past or recorded.seq <= past.seq),
+        attempts=tried,
         script=script_of(graph, step),
         runs_with=which_script(graph, step),
-        files=None if past else find_files(study, step),
+        files=files,
     )
 
 
@@ -147,6 +152,21 @@ def find_files(study: OpenStudy, step: StepRecord) -> Files:
         scripts += _own_files(temporary_folder(study.graph.study.study_id) / str(step.number), name)
     by_suffix = {suffix: [str(path) for path in found if path.suffix == suffix] for suffix in (".out", ".err")}
     return Files([str(path) for path in scripts], by_suffix[".out"], by_suffix[".err"])
+
+
+def _job_names(study: OpenStudy, step: StepRecord) -> list[str]:
+    """Return what a job of a step may be called: with blanks, and without."""
+    name = job_name(step, hashed=study.graph.study.settings.hash_workspaces).replace("/", "_")
+    return [name, name.replace(" ", "_")]
+
+
+def _assign_outputs(tried: Sequence[Attempt], files: Files, names: Sequence[str]) -> None:
+    """Note which files each attempt has written."""
+    found = [Path(path) for path in (*files.outputs, *files.errors)]
+    submitted = [attempt for attempt in tried if attempt.job_id]
+    for attempt in submitted:
+        mine = outputs_of(found, attempt.job_id, names, newest=attempt is submitted[-1])
+        attempt.outputs = [str(path) for path in mine]
 
 
 def _own_files(folder: Path, name: str) -> list[Path]:

@@ -44,7 +44,7 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
 
 
 def _lines(found: StepDetails, now: Micros) -> Iterator[str]:
-    yield from labelled((*_facts(found, now), *(_files(found.files) if found.files else ())))
+    yield from labelled((*_facts(found, now), *(_files(found.files, found.attempts) if found.files else ())))
     if found.attempts:
         yield ""
         yield from columns(_ATTEMPTS, [_attempt_row(attempt) for attempt in found.attempts])
@@ -71,10 +71,11 @@ def _facts(found: StepDetails, now: Micros) -> Iterator[tuple[str, str]]:
     yield "Workspace", found.path
 
 
-def _files(files: Files) -> Iterator[tuple[str, str]]:
+def _files(files: Files, attempts: Sequence[Attempt]) -> Iterator[tuple[str, str]]:
+    writers = {path: f" (attempt {attempt.number})" for attempt in attempts for path in attempt.outputs}
     for label, paths in (("Script", files.scripts), ("Output", files.outputs), ("Errors", files.errors)):
         for path in paths:
-            yield label, path
+            yield label, path + writers.get(path, "")
 
 
 def _parents(found: StepDetails) -> str:

@@ -16,6 +16,7 @@ from maestro_es.core.outcomes import InDoubt, Unwritable, outcome_events
 from maestro_es.errors import StudyError, Unreachable
 from maestro_es.poller.caller import Attempt, Caller
 from maestro_es.poller.open_study import OpenStudy, Submitted
+from maestro_es.poller.outputs import keep_outputs
 from maestro_es.poller.workspace import prepare
 
 #: How many outcomes are appended together. A crash puts these in doubt, and what is under way.
@@ -91,5 +92,7 @@ def _prepare(study: OpenStudy, adapter: Adapter, step: StepRecord) -> Attempt:
         passing = isinstance(error, OSError) and error.errno not in _LASTING
         why = f"its script can't be written: {error}"
         return Attempt(step.number, step.token, at, InDoubt(why) if passing else Unwritable(why))
+    if step.scheduled and step.attempt > 1:
+        keep_outputs(job.workspace, job.name, study.log.events_of(step.number))
     study.context.after("script")
     return Attempt(step.number, step.token, at, job, digest)

@@ -63,7 +63,21 @@ def test_json_has_the_keys_of_the_status_and_more(run, study):
         "outcome": "failed (exit code): exit code 3",
         "exit_code": 3,
         "evidence": [{"source": "report", "says": "exit.3"}],
+        "outputs": [str(study / "a" / "N.2" / name) for name in ("a_N.2.1002.out", "a_N.2.1002.err")],
     }
+
+
+def test_each_attempt_has_the_files_that_it_has_written(run, study):
+    workspace = study / "a" / "N.2"
+    (workspace / "a_N.2.1001.out").touch()
+    (workspace / "a_N.2.77.out").touch()  # of nobody
+
+    said = run("show", study, "a_N.2").out
+
+    assert f" {workspace}/a_N.2.1001.out (attempt 1)\n" in said
+    assert f" {workspace}/a_N.2.1002.out (attempt 2)\n" in said
+    assert f" {workspace}/a_N.2.77.out\n" in said
+    assert shown(run, study, "a_N.2")["attempts"][0]["outputs"] == [str(workspace / "a_N.2.1001.out")]
 
 
 def test_parents_by_edge_and_by_funnel_are_shown(run, study):
