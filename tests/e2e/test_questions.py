@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
 import shlex
 import subprocess
@@ -13,9 +13,13 @@ from pathlib import Path
 import pytest
 
 from maestro_es.store.migrations import scripts
+from tests.e2e.conftest import Installed
 from tests.fakes.night import make_night
 
-PAGE = (Path(__file__).parents[2] / "docs" / "questions.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "questions.md").read_text()
+
+pytestmark = pytest.mark.xdist_group("installed")
 
 #: What stands in for the sqlite3 command line where there is none: it prints lists, as that does.
 SQLITE3 = f"""#!{sys.executable}
@@ -44,22 +48,20 @@ def _is_whole(command: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """Return a directory with the study `heat`, and programs by the names that the page uses."""
+def place(installed: Installed, tmp_path_factory):
+    """Return a directory with the study `heat`, made as the page says, and a sqlite3 where there is none."""
     place = tmp_path_factory.mktemp("questions")
-    make_night(place / "heat")
+    (place / "docs").symlink_to(installed.checkout / "docs")
+    [command] = re.findall(r"^    (maestro-es import-log .*)$", PAGE, re.MULTILINE)
     (place / "bin").mkdir()
-    for name, script in {
-        "maestro-es": f'#!/bin/sh\nexec "{sys.executable}" -m maestro_es "$@"\n',
-        "sqlite3": SQLITE3,
-    }.items():
-        (place / "bin" / name).write_text(script)
-        (place / "bin" / name).chmod(0o700)
+    (place / "bin" / "sqlite3").write_text(SQLITE3)
+    (place / "bin" / "sqlite3").chmod(0o700)
+    ask(installed, place, command)
     return place
 
 
-def ask(place: Path, command: str, *, programs: str) -> str:
-    env = {**os.environ, "TZ": "UTC", "PATH": programs}
+def ask(installed: Installed, place: Path, command: str, *, programs: str = "") -> str:
+    env = installed.environment(**({"PATH": programs} if programs else {}))
     done = subprocess.run(
         ["sh", "-c", command], cwd=place, env=env, capture_output=True, text=True, timeout=60, check=False
     )
@@ -68,20 +70,33 @@ def ask(place: Path, command: str, *, programs: str) -> str:
 
 
 @pytest.mark.parametrize(("command", "answer"), [pytest.param(*pair, id=pair[0][:60]) for pair in questions()])
-def test_a_question_has_the_answer_that_stands_there(place, command, answer):
-    assert ask(place, command, programs=f"{place / 'bin'}:{os.environ['PATH']}") == answer
+def test_a_question_has_the_answer_that_stands_there(installed, place, command, answer):
+    assert ask(installed, place, command, programs=f"{place / 'bin'}:{installed.path}") == answer
 
 
 @pytest.mark.skipif(not any(Path("/usr/bin").glob("sqlite3")), reason="there is no sqlite3 command line here")
-def test_the_sqlite3_command_line_says_the_same(place):
+def test_the_sqlite3_command_line_says_the_same(installed, place):
     for command, answer in questions():
         if command.startswith("sqlite3"):
-            assert ask(place, command, programs="/usr/bin:/bin") == answer
+            assert ask(installed, place, command, programs="/usr/bin:/bin") == answer
 
 
-def test_there_are_questions_enough_and_an_answer_to_each():
-    assert len(re.findall(r"^## ", PAGE, re.MULTILINE)) > 10
-    assert all(answer.count("\n") >= 1 for _, answer in questions())
+def test_the_command_of_the_installation_takes_the_same_sql(installed, place):
+    command = '~/.local/share/maestro-es/bin/sqlite-utils heat/events.db "SELECT count(*) AS n FROM v_step" --csv'
+    assert " ".join(command.split()[:2]) in " ".join(PAGE.split())
+    assert ask(installed, place, command.replace("bin/sqlite-utils", "bin/python -m sqlite_utils")) == "n\n10"
+
+
+def test_the_log_beside_the_page_is_that_of_the_night(installed, place):
+    make_night(place / "night")
+    made = [json.loads(line) for line in ask(installed, place, "maestro-es export night").splitlines()]
+    shipped = [json.loads(line) for line in (DOCS / "heat.jsonl").read_text().splitlines()]
+    assert [row["type"] for row in shipped] == [row["type"] for row in made]
+    for old, new in zip(shipped, made, strict=True):
+        assert new["data"].items() >= old["data"].items()  # fields that came later may be in the new one
+        assert [new[key] for key in ("seq", "recorded_at", "step")] == [
+            old[key] for key in ("seq", "recorded_at", "step")
+        ]
 
 
 def test_the_page_lists_every_view():

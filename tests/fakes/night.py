@@ -3,6 +3,7 @@
     python -m tests.fakes.night DIR
 
 makes it in DIR: its log is written through the log's own interface, at times and by people that are always the same.
+``docs/heat.jsonl`` is what 'maestro-es export DIR' makes of it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,63 @@
+"""maestro-es as the README installs it: the commands that stand there, in a home of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+#: What there is to install.
+SOURCES = ("maestro_es", "schema", "docs", "examples", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+
+
+class Installed(NamedTuple):
+    """A home in which maestro-es is installed, the checkout that it comes from, and the user's PATH."""
+
+    home: Path
+    checkout: Path
+    path: str
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Return the environment of a shell of this user's."""
+        kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+        return {**kept, "HOME": str(self.home), "PATH": self.path, "TZ": "UTC", **more}
+
+
+def install_commands() -> str:
+    """Return the commands of the README's section about installation."""
+    section = README.read_text().partition("\n## Install\n")[2].partition("\n## ")[0]
+    found = re.search(r"\n\n((?:    .*\n)+)", section)
+    assert found
+    return re.sub(r"^    ", "", found[1], flags=re.MULTILINE)
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Install a copy of the tree with the README's commands. What it depends on is taken from around this test."""
+    place = tmp_path_factory.mktemp("installed")
+    home, checkout, around = place / "home", place / "checkout", place / "around"
+    for folder in (home, checkout, around):
+        folder.mkdir()
+    for name in SOURCES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, checkout / name)
+    for entry in Path(pytest.__file__).parents[1].iterdir():
+        if "maestro" not in entry.name.lower():
+            (around / entry.name).symlink_to(entry)
+    made = Installed(home, checkout, f"{home}/.local/bin:/usr/local/bin:/usr/bin:/bin")
+    quiet = {"PYTHONPATH": str(around), "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_CONSTRAINT": ""}
+    done = subprocess.run(
+        ["sh", "-euc", install_commands()],
+        cwd=checkout, env=made.environment(**quiet), capture_output=True, text=True, timeout=250, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    [site] = (home / ".local" / "share" / "maestro-es").glob("lib/python*/site-packages")
+    (site / "around.pth").write_text(f"{around}\n")
+    return made
