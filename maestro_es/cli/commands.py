@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import click
 
 import maestro_es
+from maestro_es.cli.groups import SuggestingGroup, configure_messages, message_options
 from maestro_es.errors import MaestroError
 
 #: The commands, in the order in which ``--help`` shows them, and what each does.
@@ -45,7 +47,7 @@ COMMANDS = {
 _MODULES = {"import": "import_", "import-log": "import_log"}
 
 
-class LazyGroup(click.Group):
+class LazyGroup(SuggestingGroup):
     """A group whose commands are imported when they are called: a tick pays for no other command."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -66,13 +68,16 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@message_options
 @click.version_option(maestro_es.__version__, "-v", "--version", prog_name="maestro-es")
-def cli() -> None:
+def cli(debug_lvl: int | None, logpath: Path | None, *, logstdout: bool) -> None:
     """Run Maestro studies on a cluster, with every transition in an event log.
 
     STUDY is a study directory; without it, it is the one that the current directory lies in.
     """
+    if logstdout or logpath or debug_lvl is not None:
+        configure_messages(debug_lvl, logpath)
 
 
 def run_command() -> Any:  # noqa: ANN401 - what a command returns
@@ -84,6 +89,7 @@ def run_command() -> Any:  # noqa: ANN401 - what a command returns
             error.show()
             return error.exit_code
         command = error.ctx.command_path if error.ctx else "maestro-es"
-        raise MaestroError(f"{error.format_message().rstrip('.')}. See '{command} --help'.") from None
+        message = error.format_message()
+        raise MaestroError(f"{message}{'' if message[-1:] in '.?' else '.'} See '{command} --help'.") from None
     except (click.ClickException, click.Abort) as error:
         raise MaestroError(str(error) or "left") from None

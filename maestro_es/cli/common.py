@@ -18,7 +18,7 @@ from maestro_es.poller.study_dir import find_study, has_log
 study_argument = click.argument("study", required=False, type=click.Path(readable=False, path_type=Path))
 
 #: The option of each command that changes something.
-reason_option = click.option("--reason", default="", help="Why; kept in the log.", metavar="TEXT")
+reason_option = click.option("--reason", default="", show_default=False, help="Why; kept in the log.", metavar="TEXT")
 
 #: The option of commands that let steps run again.
 from_scratch_option = click.option(

@@ -8,13 +8,14 @@ import click
 
 from maestro_es.audit.studies import list_studies
 from maestro_es.audit.times import show_ago, show_time
+from maestro_es.cli.groups import SuggestingGroup
 from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.drivers import crontab
 from maestro_es.drivers.crontab import Here
 from maestro_es.poller.open_study import Context
 
 
-@click.group(epilog="Example: maestro-es cron install")
+@click.group(cls=SuggestingGroup, epilog="Example: maestro-es cron install")
 def command() -> None:
     """Let cron tick your studies: one line in your crontab, each minute, for all of them.
 

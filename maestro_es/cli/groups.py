@@ -1,0 +1,77 @@
+"""Groups of commands: they suggest a command for a name that there is not. And the options in front of a command."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from maestro_es.errors import RequestRefused
+
+#: Names that other programs have for what our commands do.
+_ELSEWHERE = {
+    "conductor": "tick", "kill": "cancel", "stop": "cancel", "scancel": "cancel", "restart": "retry", "rerun": "retry",
+    "launch": "run", "start": "run", "submit": "run", "list": "studies", "ls": "studies", "log": "history",
+    "logs": "history", "events": "history", "check": "validate", "info": "show", "explain": "why", "unpause": "resume",
+    "environment": "env",
+}  # fmt: skip
+
+#: Maestro's levels of messages, by Python's names; what is none of these is the last one, as there.
+_LEVELS = {1: "DEBUG", 2: "INFO", 3: "WARNING", 4: "ERROR", 5: "CRITICAL"}
+
+#: How Maestro writes a message, and how at the level of debugging.
+_FORMAT = "[%(asctime)s: %(levelname)s] %(message)s"
+_DEBUG_FORMAT = "[%(asctime)s: %(levelname)s] [%(module)s: %(lineno)d] %(message)s"
+
+
+class SuggestingGroup(click.Group):
+    """A group that names the nearest command if there is none of a name."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is meant. UsageError if there is none of that name."""
+        name = args[0]
+        names = self.list_commands(ctx)
+        if name not in names and not name.startswith("-"):
+            near = [_ELSEWHERE[name]] if _ELSEWHERE.get(name) in names else difflib.get_close_matches(name, names, 2)
+            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def configure_messages(level: int | None, file: Path | None) -> None:
+    """Show what Python code says by its module `logging`, as Maestro does, and write it to a `file` too.
+
+    Generators of parameters say something by it, and Maestro's modules that they import. `level` is one of Maestro's.
+    """
+    import logging  # noqa: PLC0415 - most commands say nothing by it
+
+    logging.raiseExceptions = False  # nobody may read along any more
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if file is not None:
+        try:
+            handlers.append(logging.FileHandler(file, encoding="utf-8"))
+        except OSError as error:
+            raise RequestRefused(f"{file}: messages can't be written to it: {error.strerror}") from error
+    name = _LEVELS.get(2 if level is None else level, "CRITICAL")
+    logging.basicConfig(level=name, format=_DEBUG_FORMAT if name == "DEBUG" else _FORMAT, handlers=handlers)
+
+
+def message_options(command: Any) -> Any:  # noqa: ANN401 - as click's decorators
+    """Add Maestro's options that stand in front of a command."""
+    for option in (
+        click.option("-c", "--logstdout", is_flag=True, help="Show messages on standard error."),
+        click.option("-d", "--debug_lvl", type=int, metavar="1-5", help=_LEVEL_HELP),
+        click.option(
+            "-l", "--logpath", type=click.Path(path_type=Path), help="Show messages, and write them to this file too."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+_LEVEL_HELP = "Show messages of this level: 1 debug, 2 info (with -c or -l), 3 warning, 4 error, 5 critical."
