@@ -99,6 +99,21 @@ def _take_now(path: Path, stack: contextlib.ExitStack) -> int | None:
     return handle
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process holds a lock file. If that can't be seen, the answer is no."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in _HELD
+    finally:
+        os.close(handle)
+    return False
+
+
 def _is_at(handle: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(handle), os.lstat(path))

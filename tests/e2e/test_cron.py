@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.study_dir import StudyDir
 from tests.e2e.command import maestro_es
 from tests.fakes.processes import running_under, wait_for
 
@@ -61,7 +62,7 @@ def study(tmp_path, home):
     (tmp_path / "chain.yaml").write_text(SPEC)
     done = maestro_es("run", "-y", "-o", tmp_path / "study", tmp_path / "chain.yaml")
     assert done.returncode == 0, done
-    (tmp_path / "study" / ".maestro-es" / "next-tick").unlink()
+    (tmp_path / "study" / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
     wait_for(lambda: not running_under(tmp_path / "study"))  # nor is a tick under way that one has asked for
     return tmp_path / "study"
 
@@ -143,7 +144,7 @@ def test_a_study_whose_lock_is_held_is_left_alone_silently(study):
 def test_a_study_that_ends_with_failures_says_so_once(tmp_path, home):
     (tmp_path / "bad.yaml").write_text(SPEC.replace("echo $(WORD) > word", "exit 3"))
     maestro_es("run", "-y", "-o", tmp_path / "bad", tmp_path / "bad.yaml")
-    (tmp_path / "bad" / ".maestro-es" / "next-tick").unlink()
+    (tmp_path / "bad" / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
     said = ""
     deadline = time.monotonic() + 150
     while not said and time.monotonic() < deadline:
@@ -171,7 +172,24 @@ def test_a_study_that_lost_the_directory_of_our_own_goes_on(study, home):
     with (study / ".maestro-es" / "tick.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # so that nobody else is at work in it
         shutil.rmtree(study / ".maestro-es")
+    done = _cron(home)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (75, "", 1)
+    assert f"maestro-es env {study} --refresh" in done.stderr
+    assert maestro_es("env", study, "--refresh").returncode == 0
     _tick_to_the_end(study, home)
+
+
+def test_a_study_that_is_being_created_is_not_complained_about(study, home):
+    half_made = study.with_name("half-made")
+    half_made.mkdir()
+    (home / "studies" / ("0" * 32)).write_text(f"{half_made}\n")
+    with StudyDir(half_made).creation_lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = _cron(home)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = _cron(home)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{half_made}: not a study directory" in done.stderr
 
 
 def test_a_runner_of_another_version_is_replaced(study, home):

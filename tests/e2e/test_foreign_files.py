@@ -58,7 +58,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
     (tmp_path / "pair.yaml").write_text(SPEC)
     assert maestro_es("run", "-y", "-o", tmp_path / "study", tmp_path / "pair.yaml").returncode == 0
-    (tmp_path / "study/.maestro-es/next-tick").unlink()
+    (tmp_path / "study/.maestro-es/next-tick").write_text("#!/bin/sh\n")
     wait_for(lambda: not running_under(tmp_path / "study"))
     yield tmp_path / "study"
     end_all_under(tmp_path)
@@ -128,7 +128,7 @@ def test_a_directory_that_was_purged_and_made_again_by_another_user_stops_no_oth
     study: Path, tmp_path: Path, fill: Callable[[Path], None]
 ):
     assert maestro_es("run", "-y", "-o", tmp_path / "purged", tmp_path / "pair.yaml").returncode == 0
-    (tmp_path / "purged/.maestro-es/next-tick").unlink()
+    (tmp_path / "purged/.maestro-es/next-tick").write_text("#!/bin/sh\n")
     wait_for(lambda: not running_under(tmp_path / "purged"))
     shutil.rmtree(tmp_path / "purged")
     (tmp_path / "purged").mkdir()

@@ -63,7 +63,7 @@ def study(tmp_path, monkeypatch):
     for name in ("other", "study"):
         (tmp_path / "pair.yaml").write_text(SPEC)
         assert maestro_es("run", "-y", "-o", tmp_path / name, tmp_path / "pair.yaml").returncode == 0
-        (tmp_path / name / ".maestro-es/next-tick").unlink()
+        (tmp_path / name / ".maestro-es/next-tick").write_text("#!/bin/sh\n")
     yield tmp_path / "study"
     end_all_under(tmp_path)
 

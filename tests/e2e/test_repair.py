@@ -75,7 +75,7 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], P
         (tmp_path / "study.yaml").write_text(HEAD + steps)
         done = maestro_es("run", "-y", "-o", tmp_path / "study", tmp_path / "study.yaml")
         assert done.returncode == 0, done
-        (tmp_path / "study" / ".maestro-es" / "next-tick").unlink()
+        (tmp_path / "study" / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
         return tmp_path / "study"
 
     return start

@@ -44,7 +44,7 @@ def study(tmp_path, home):
     """A study whose first step has ended and reported, which no tick has seen yet."""
     (tmp_path / "chain.yaml").write_text(SPEC)
     assert maestro_es("run", "-y", "-o", tmp_path / "study", tmp_path / "chain.yaml").returncode == 0
-    (tmp_path / "study/.maestro-es/next-tick").unlink()
+    (tmp_path / "study/.maestro-es/next-tick").write_text("#!/bin/sh\n")
     (tmp_path / "go").touch()
     wait_for(lambda: list((tmp_path / "study/.maestro-es/inbox").glob("*.exit.0")))
     return tmp_path / "study"
