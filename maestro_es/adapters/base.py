@@ -9,9 +9,8 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from maestro_es.adapters.command import Command
-from maestro_es.core.environment import Environment
 from maestro_es.core.evidence import Claim
-from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.model import Environment, JobState, StepRecord
 from maestro_es.core.outcomes import Outcome
 
 #: The name of the runner in a study's state directory.

@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from maestro_es.adapters.inheritance import inheriting, renice
-from maestro_es.core.environment import Environment
+from maestro_es.core.model import Environment
 from maestro_es.errors import Unreachable
 
 #: Held while a process is made, and while a file is written that is to be executed. A child has open what we have
@@ -53,6 +52,8 @@ def start_process(
 
     Of what is `inherited`, it gets umask, limits and niceness.
     """
+    from maestro_es.adapters.inheritance import inheriting, renice  # noqa: PLC0415 - for what is started only
+
     inherited = inherited or Environment()
 
     def start(words: Sequence[str], *, setsid: bool) -> int:

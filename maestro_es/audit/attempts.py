@@ -31,6 +31,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     """One try at running a step. `adopted`: its job was found again. `evidence` is what the outcome rests on.
 
     `outputs` are the paths of what its job has written, where that is looked for.
+    `environment` is the digest of that of the steps when it was requested.
     """
 
     number: int
@@ -47,21 +48,33 @@ class Attempt(msgspec.Struct, kw_only=True):
     exit_code: int | None = None
     evidence: tuple[e.Evidence, ...] = ()
     outputs: list[str] = msgspec.field(default_factory=list)
+    environment: str = ""
 
 
-def attempts(events: Iterable[e.Recorded]) -> list[Attempt]:
-    """Return the attempts of the step whose events these are, in order."""
+def attempts(events: Iterable[e.Recorded], environments: Iterable[e.Recorded] = ()) -> list[Attempt]:
+    """Return the attempts of the step whose events these are, in order; `environments` are those of the study."""
     found: list[Attempt] = []
-    for recorded in events:
+    digest = ""
+    for recorded in sorted([*events, *environments], key=lambda recorded: recorded.seq):
         event = recorded.event
-        if isinstance(event, e.SubmissionRequested):
-            kind = event.kind.value
-            requested_at = recorded.recorded_at
-            found.append(Attempt(number=event.attempt, token=event.token, kind=kind, requested_at=requested_at))
+        if isinstance(event, e.EnvironmentRecorded):
+            digest = event.environment.digest
+        elif isinstance(event, e.SubmissionRequested):
+            found.append(_requested(recorded, event, digest))
         elif found and found[-1].outcome == IN_FLIGHT:
             _go_on(found[-1], recorded)
             _end(found[-1], recorded)
     return found
+
+
+def _requested(recorded: e.Recorded, event: e.SubmissionRequested, digest: str) -> Attempt:
+    return Attempt(
+        number=event.attempt,
+        token=event.token,
+        kind=event.kind.value,
+        requested_at=recorded.recorded_at,
+        environment=digest,
+    )
 
 
 def last_request(events: Sequence[e.Recorded]) -> int:

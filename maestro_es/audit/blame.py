@@ -48,6 +48,8 @@ def _decisions(log: StudyLog, record: StepRecord) -> Iterator[e.Recorded]:
     events = log.events_of(record.number)
     yield from (recorded for recorded in events if isinstance(recorded.event, _OF_STEP))
     last = events[-1].seq if record.phase is Phase.DONE else log.head.seq
+    changes = sorted(log.study_events(e.EnvironmentRecorded, last), key=lambda recorded: recorded.seq)
+    yield from changes[1:]  # the first came with the study
     for kind in _OF_STUDY:
         for recorded in log.study_events(kind, last):
             if not isinstance(recorded.event, e.CancelRequested) or _means(recorded.event, record):

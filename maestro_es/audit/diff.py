@@ -144,7 +144,12 @@ def _facts(study: StudyRecord) -> dict[str, Any]:
     """Return what a person may see change of a study as a whole."""
     named = ("name", "description", "root", "adapter", "paused", "cancelling", "unreachable")
     facts = {what: msgspec.to_builtins(getattr(study, what)) for what in named}
-    return {"status": study.status.name, **facts, **msgspec.structs.asdict(study.settings)}
+    environment = study.environment
+    steps_have = {
+        "variables": environment.variables, "umask": f"{environment.umask:04o}", "limits": environment.limits,
+        "nice": environment.nice,
+    }  # fmt: skip
+    return {"status": study.status.name, **facts, **msgspec.structs.asdict(study.settings), **steps_have}
 
 
 def _real(changes: Mapping[str, Change]) -> dict[str, Change]:

@@ -7,8 +7,7 @@ from typing import NoReturn
 
 from maestro_es.audit.times import show_span
 from maestro_es.core import events as e
-from maestro_es.core.environment import ENVIRONMENT
-from maestro_es.core.model import State
+from maestro_es.core.model import ENVIRONMENT, State
 
 #: How many steps a sentence names before it counts the rest.
 _NAMED = 5

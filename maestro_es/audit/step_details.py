@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from maestro_es.audit.status import step_data
 from maestro_es.audit.times import iso
 from maestro_es.audit.which_script import script_of, which_script
 from maestro_es.audit.why import because
+from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Micros, StepRecord
+from maestro_es.core.model import Micros, RecordedEnvironment, StepRecord
 from maestro_es.core.requests import match_steps
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.open_study import OpenStudy
@@ -49,7 +50,7 @@ class StepDetails(msgspec.Struct, frozen=True, kw_only=True):
 
     `script` is the key of the script that it runs, or would if it were retried, `runs_with` says so in words.
     `files` is None of the past: nobody knows them. `funnels` maps the templates all of whose steps it waits
-    for to how many of them are not finished.
+    for to how many of them are not finished. `environments` are those of its attempts, and the last one.
     """
 
     record: StepRecord
@@ -60,6 +61,7 @@ class StepDetails(msgspec.Struct, frozen=True, kw_only=True):
     funnels: dict[str, int]
     children: list[Neighbour]
     attempts: list[Attempt]
+    environments: list[RecordedEnvironment]
     script: str
     runs_with: str
     files: Files | None
@@ -93,7 +95,8 @@ def details(study: OpenStudy, pattern: str, past: Past | None, show: Callable[[M
     graph: Graph = past.graph if past else study.graph
     step = find_step(graph, pattern)
     events = study.log.events_of(step.number)
-    tried = attempts(recorded for recorded in events if not past or recorded.seq <= past.seq)
+    recorded_ones = [*study.log.study_events(e.EnvironmentRecorded, past.seq if past else study.log.head.seq)]
+    tried = attempts((recorded for recorded in events if not past or recorded.seq <= past.seq), recorded_ones)
     files = None if past else find_files(study, step)
     if files:
         _assign_outputs(tried, files, _job_names(study, step))
@@ -107,10 +110,18 @@ def details(study: OpenStudy, pattern: str, past: Past | None, show: Callable[[M
         funnels={template: graph.unfinished(template) for template in graph.funnels(step.number)},
         children=_neighbours(graph, dict.fromkeys(children)),
         attempts=tried,
+        environments=_environments(recorded_ones, {attempt.environment for attempt in tried}),
         script=script_of(graph, step),
         runs_with=which_script(graph, step),
         files=files,
     )
+
+
+def _environments(recorded_ones: Sequence[e.Recorded], seen: Container[str]) -> list[RecordedEnvironment]:
+    """Return the environments of these digests, oldest first, and the last one."""
+    in_order = sorted(recorded_ones, key=lambda recorded: recorded.seq)
+    found = [one.event.environment for one in in_order if isinstance(one.event, e.EnvironmentRecorded)]
+    return [environment for environment in found if environment.digest in seen or environment is found[-1]]
 
 
 def details_data(found: StepDetails, now: int) -> dict[str, Any]:

@@ -6,8 +6,7 @@ from maestro_es.audit.view import Answer, View, cancel_of
 from maestro_es.audit.why_again import again
 from maestro_es.audit.why_in_flight import adapter_of, silent_since
 from maestro_es.core import events as e
-from maestro_es.core.environment import ENVIRONMENT
-from maestro_es.core.model import RELEASED, Phase, StepRecord, StudyStatus
+from maestro_es.core.model import ENVIRONMENT, RELEASED, Phase, StepRecord, StudyStatus
 from maestro_es.core.room import CAREFUL, Room, asked_again_at, rooms
 
 #: So many ready steps are counted for a place in the line, and so many parents looked at for the last one to end.

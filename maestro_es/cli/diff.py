@@ -16,6 +16,7 @@ from maestro_es.audit.step_details import NAMED, listed
 from maestro_es.audit.times import When, parse_when, show_time
 from maestro_es.cli.common import example, split_arguments
 from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.poller.environment_file import differences
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.report.plain import columns, labelled
 
@@ -94,7 +95,10 @@ def _lines(path: str, found: Diff, first: Past, last: Past) -> Iterator[str]:
 
 def _changes(found: Diff) -> Iterator[tuple[str, str]]:
     for what, (before, after) in found.changes.items():
-        yield what.replace("_", " ").capitalize(), f"{_shown(before)} -> {_shown(after)}"
+        if what == "variables":
+            yield "Variables", "; ".join(f"{word} {listed(names)}" for word, names in differences(before, after))
+        else:
+            yield what.replace("_", " ").capitalize(), f"{_shown(before)} -> {_shown(after)}"
 
 
 def _shown(value: object) -> str:

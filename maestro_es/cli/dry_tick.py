@@ -12,7 +12,7 @@ import msgspec
 
 from maestro_es.audit.sentences import describe
 from maestro_es.cli.output import write_json, write_lines
-from maestro_es.core.environment import ENVIRONMENT
+from maestro_es.core.model import ENVIRONMENT
 from maestro_es.core.requests import UPDATABLE
 from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome, told
 from maestro_es.errors import MaestroError

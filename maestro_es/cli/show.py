@@ -13,6 +13,7 @@ from maestro_es.audit.times import When, show_time, show_utc
 from maestro_es.cli.common import at_option, example, split_one_step
 from maestro_es.cli.output import json_option, write_json, write_lines
 from maestro_es.core.model import Micros, State
+from maestro_es.poller.environment_file import differences
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.status_csv import duration
 from maestro_es.report.plain import clean, columns, labelled
@@ -66,9 +67,24 @@ def _facts(found: StepDetails, now: Micros) -> Iterator[tuple[str, str]]:
     yield "Run time", duration(record.started_at, end) if record.started_at and end else ""
     yield "Restarts", f"{record.restarts} of {record.restart_limit or 'no limit'}" if record.restarts else ""
     yield "Runs with", found.runs_with
+    yield "Environment", _environments(found)
     yield "Waits for", _parents(found)
     yield "Needed by", _names(found.children)
     yield "Workspace", found.path
+
+
+def _environments(found: StepDetails) -> str:
+    """Return the environments that the attempts were started in, and how each differs from the one before."""
+    parts = []
+    before = None
+    for environment in found.environments:
+        numbers = [str(attempt.number) for attempt in found.attempts if attempt.environment == environment.digest]
+        of = f"attempt {', '.join(numbers)}" if numbers else "the next attempt"
+        changes = list(differences((before or environment).variables, environment.variables))
+        how = "".join(f", {word} {listed(names)}" for word, names in changes)
+        parts.append(f"{environment.digest[:8]} ({of}{how})")
+        before = environment
+    return "; ".join(parts)
 
 
 def _files(files: Files, attempts: Sequence[Attempt]) -> Iterator[tuple[str, str]]:

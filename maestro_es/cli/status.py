@@ -23,9 +23,8 @@ from maestro_es.cli.output import (
     write_lines,
     write_pages,
 )
-from maestro_es.core.environment import ENVIRONMENT
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Micros, State, StepRecord
+from maestro_es.core.model import ENVIRONMENT, Micros, State, StepRecord
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.status_csv import status_text
 from maestro_es.report.plain import labelled, visible

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from maestro_es.core import events as e
-from maestro_es.core.environment import ENVIRONMENT
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph, waiting_for
 from maestro_es.core.hosts import was_rebooted
 from maestro_es.core.model import (
     BAD_ENDS,
+    ENVIRONMENT,
     FAILED_STATES,
     Cause,
     Micros,

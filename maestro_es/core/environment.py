@@ -1,4 +1,4 @@
-"""What the steps of a study start in, and under which names it reaches a runner.
+"""Under which names the environment of the steps reaches a runner, which gives it to its step.
 
 Which variables belong to it decides `maestro_es.core.export`; the file with the values is
 `maestro_es.poller.environment_file`'s, and the log has names and digests only.
@@ -8,28 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
+from maestro_es.core.model import Environment
 
-#: The name under which a missing or changed environment file stands among what does not answer.
-ENVIRONMENT = "environment"
-
-#: The variable in which the runner gives its step the token, and the beginning of all variables for a runner.
-TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
+#: The beginning of all variables for a runner.
 _RUNNERS = "MAESTRO_ES_"
-
-
-class Environment(msgspec.Struct, frozen=True):
-    """What a step is started in. `umask`, `limits` and `nice` are None or empty if they are not known.
-
-    `limits` maps soft limits, named like ``RLIMIT_*`` in lower case without that, to their values; -1: unlimited.
-    `problem` says why the values can't be had: nothing may be started then.
-    """
-
-    variables: Mapping[str, str] = {}
-    umask: int | None = None
-    limits: Mapping[str, int] = {}
-    nice: int | None = None
-    problem: str = ""
 
 
 def is_name(name: str) -> bool:

@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from maestro_es.core.environment import TOKEN_VARIABLE, is_name
+from maestro_es.core.environment import is_name
+from maestro_es.core.model import TOKEN_VARIABLE
 
 #: Variables of one process.
 _OF_A_PROCESS = (

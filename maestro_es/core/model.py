@@ -113,6 +113,12 @@ class Cause(str, enum.Enum):
     UPSTREAM = "upstream"
 
 
+#: The name under which a missing or changed environment file stands among what does not answer.
+ENVIRONMENT = "environment"
+
+#: The variable in which the runner gives its step the token.
+TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
+
 #: What ends the token of an attempt that Maestro submitted: its job carries no token and is known by id and name.
 IMPORTED = "-imported"
 
@@ -164,6 +170,20 @@ class Param(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     value: str
     label: str
     name: str
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """What a step is started in. `umask`, `limits` and `nice` are None or empty if they are not known.
+
+    `limits` maps soft limits, named like ``RLIMIT_*`` in lower case without that, to their values; -1: unlimited.
+    `problem` says why the values can't be had: nothing may be started then.
+    """
+
+    variables: Mapping[str, str] = {}
+    umask: int | None = None
+    limits: Mapping[str, int] = {}
+    nice: int | None = None
+    problem: str = ""
 
 
 class RecordedEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

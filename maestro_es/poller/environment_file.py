@@ -15,9 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_es.core.environment import Environment
 from maestro_es.core.events import EnvironmentRecorded
-from maestro_es.core.model import RecordedEnvironment, StudyRecord
+from maestro_es.core.model import Environment, RecordedEnvironment, StudyRecord
 from maestro_es.poller import durable
 from maestro_es.poller.study_dir import StudyDir
 
@@ -25,10 +24,9 @@ if TYPE_CHECKING:
     from maestro_es.poller.surroundings import Surroundings
 
 _HEADER = b"maestro-es environment 1 "
-_NAME = "environment."
 
-#: How many digits of a digest stand in the name of its file, and in a fingerprint.
-_DIGITS, _FINGERPRINT = 16, 8
+#: How many digits a fingerprint has.
+_FINGERPRINT = 8
 
 
 def keep(study: StudyDir, found: Surroundings, reason: str = "", salt: str = "") -> EnvironmentRecorded:
@@ -41,7 +39,7 @@ def keep(study: StudyDir, found: Surroundings, reason: str = "", salt: str = "")
     entries = [_HEADER + salt.encode(), *(os.fsencode(f"{name}={variables[name]}") for name in sorted(variables))]
     content = b"".join(entry + b"\0" for entry in entries)
     digest = hashlib.sha256(content).hexdigest()
-    _write(_path(study, digest), content)
+    _write(study.environment(digest), content)
     recorded = RecordedEnvironment(
         digest=digest,
         variables={name: _fingerprint(salt, name, variables[name]) for name in sorted(variables)},
@@ -73,14 +71,10 @@ def _write(path: Path, content: bytes) -> None:
 
 def remove_others(study: StudyDir, digest: str) -> None:
     """Remove the files that the log no longer names. One that can't be removed is left to the next change."""
-    for path in study.state.glob(f"{_NAME}*"):
-        if path != _path(study, digest):
+    for path in study.state.glob("environment.*"):
+        if path != study.environment(digest):
             with contextlib.suppress(OSError):
                 path.unlink()
-
-
-def _path(study: StudyDir, digest: str) -> Path:
-    return study.state / f"{_NAME}{digest[:_DIGITS]}"
 
 
 class Kept(NamedTuple):
@@ -90,14 +84,9 @@ class Kept(NamedTuple):
     variables: dict[str, str]
 
 
-def is_there(study: StudyDir, recorded: RecordedEnvironment) -> bool:
-    """Whether there is a file; what is in it is not looked at."""
-    return _path(study, recorded.digest).exists()
-
-
 def read(study: StudyDir, recorded: RecordedEnvironment) -> Kept:
     """Return what the file holds. ValueError if it is not what was recorded, OSError if it can't be read."""
-    content = _path(study, recorded.digest).read_bytes()
+    content = study.environment(recorded.digest).read_bytes()
     if hashlib.sha256(content).hexdigest() != recorded.digest:
         raise ValueError("is not as it was written")
     header, *entries = content.split(b"\0")[:-1]
@@ -135,7 +124,7 @@ def _problem(study: StudyDir, recorded: RecordedEnvironment, error: OSError | Va
     if isinstance(error, FileNotFoundError):
         what = "is missing"
     return (
-        f"{_path(study, recorded.digest)} {what}, so no step starts; in a shell set up as for 'run', "
+        f"{study.environment(recorded.digest)} {what}, so no step starts; in a shell set up as for 'run', "
         f"'maestro-es env {study.root} --refresh' writes it again"
     )
 

@@ -14,7 +14,6 @@ from msgspec import structs
 
 from maestro_es.adapters.base import Adapter, Queued, Seen
 from maestro_es.adapters.process import Host
-from maestro_es.core.environment import ENVIRONMENT
 from maestro_es.core.evidence import (
     GIVES_UP,
     Answer,
@@ -29,7 +28,7 @@ from maestro_es.core.evidence import (
 )
 from maestro_es.core.graph import Graph
 from maestro_es.core.hosts import advice
-from maestro_es.core.model import JobState, Micros, Phase, State, StepRecord
+from maestro_es.core.model import ENVIRONMENT, JobState, Micros, Phase, State, StepRecord
 from maestro_es.core.observations import Observations
 from maestro_es.errors import Unreachable
 from maestro_es.poller import claims

@@ -16,10 +16,9 @@ from maestro_es.adapters.process import Host, this_host
 from maestro_es.adapters.registry import make_adapter
 from maestro_es.core import events as e
 from maestro_es.core.decide import ended_badly, fail_descendants, waiting_in_vain
-from maestro_es.core.environment import Environment
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Micros, StepRecord, StudyStatus, is_local
+from maestro_es.core.model import Environment, Micros, StepRecord, StudyStatus, is_local
 from maestro_es.core.outcomes import Outcome
 from maestro_es.errors import (
     ConcurrentAppend,
@@ -32,7 +31,6 @@ from maestro_es.errors import (
 )
 from maestro_es.poller import clock
 from maestro_es.poller.ask_host import ask_host
-from maestro_es.poller.environment_file import environment_of, is_there
 from maestro_es.poller.observe import Adapters
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store.projection import ProjectedGraph
@@ -127,6 +125,8 @@ class OpenStudy:
     def environment(self) -> Environment:
         """What steps start in; read when it is first asked for, and then by `check_environment`."""
         if self._environment is None:
+            from maestro_es.poller.environment_file import environment_of  # noqa: PLC0415 - for what is started only
+
             self._environment = environment_of(self.dir, self.graph.study)
             self._digest = self.graph.study.environment.digest
         return self._environment
@@ -138,7 +138,7 @@ class OpenStudy:
         """
         recorded = self.graph.study.environment
         is_known = self._environment is None or self._digest == recorded.digest
-        if not thoroughly and is_known and (not recorded.digest or is_there(self.dir, recorded)):
+        if not thoroughly and is_known and (not recorded.digest or self.dir.environment(recorded.digest).exists()):
             return ""
         before, self._environment = self._environment, None
         if before not in (None, self.environment):

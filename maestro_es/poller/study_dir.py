@@ -60,6 +60,10 @@ class StudyDir:
         """Return the name of the runner for one attempt: there while a scheduler is asked to take it."""
         return self.state / token
 
+    def environment(self, digest: str) -> Path:
+        """Return the place of the values of an environment; see `maestro_es.poller.environment_file`."""
+        return self.state / f"environment.{digest[:16]}"
+
     def path(self, recorded: str) -> Path:
         """Return the place of a path as the log has it: relative to the study, or absolute if it lies elsewhere."""
         return self.root / recorded

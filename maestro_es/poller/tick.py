@@ -12,10 +12,9 @@ import os
 from collections.abc import Callable, Sequence
 
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
-from maestro_es.core.environment import ENVIRONMENT
 from maestro_es.core.events import AttemptAbandoned, Draft, JobSubmitted, StepDryRun, StepFailed
 from maestro_es.core.evidence import ReportKind
-from maestro_es.core.model import Cause, State, StepRecord, StudyStatus
+from maestro_es.core.model import ENVIRONMENT, Cause, State, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
 from maestro_es.core.settle import jobs_to_end
 from maestro_es.errors import ConcurrentAppend, SchedulerError, StudyError, Unreachable

@@ -10,10 +10,9 @@ from pathlib import Path
 from msgspec import structs
 
 from maestro_es.adapters.base import RUNNER_NAME, Seen
-from maestro_es.core.environment import Environment
 from maestro_es.core.evidence import Report
 from maestro_es.core.graph import MemoryGraph
-from maestro_es.core.model import JobState, Micros, Phase, StepRecord
+from maestro_es.core.model import Environment, JobState, Micros, Phase, StepRecord
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller import claims
 from maestro_es.poller.environment_file import environment_of

@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 from maestro_es.adapters.base import Adapter, Job
 from maestro_es.adapters.command import making
-from maestro_es.core.environment import Environment
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import StepRecord, SubmissionKind
+from maestro_es.core.model import Environment, StepRecord, SubmissionKind
 from maestro_es.errors import StudyError
 from maestro_es.poller.claims import make_claim, make_workspace
 from maestro_es.poller.study_dir import StudyDir
