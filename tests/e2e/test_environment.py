@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.cron import run_with_cron, who_ticked
 from tests.fakes.processes import wait_for
 
 SPEC = """
@@ -54,6 +55,7 @@ class Hangar:
         """Call maestro-es from a user's shell."""
         command = ["bash", "-c", setup, "bash", sys.executable, "-m", "maestro_es", *map(str, words)]
         env = {**os.environ, **self.home}
+        env.pop("PYTEST_CURRENT_TEST", None)  # another one for each phase of a test
         return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=100)
 
     def like_cron(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -156,3 +158,26 @@ def test_without_its_environment_no_step_starts_and_one_line_says_what_to_do(han
     assert again.returncode == 0, again
     wait_for(lambda: ends(hangar))
     assert hangar.seen("later") == hangar.seen("first")
+
+
+WITH_CRON = r"""
+maestro_es cron install
+printf '%s' "$SETUP" >setup
+bash setup "$PYTHON" -m maestro_es run -y -o study study.yaml
+alone study
+touch go
+start_cron
+await 60 ended study
+stop_cron
+maestro_es cron remove
+"""
+
+
+def test_a_step_that_a_real_cron_starts_sees_the_environment_of_run(hangar: Hangar):
+    run_with_cron(WITH_CRON, hangar.folder, SETUP=SHELL, **hangar.home)
+
+    assert who_ticked(hangar.root) == ["__main__.py tick --all"]
+    for step in ("first", "later", "with=sign"):
+        env, other = hangar.seen(step)
+        assert other == ["loaded gcc", "my own http://proxy:3128", "0007", "65536", "0", str(3 + os.nice(0))]
+        assert env == hangar.seen("first")[0]
