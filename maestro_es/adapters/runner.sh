@@ -81,7 +81,7 @@ raise_limits() { # on a node, whose scheduler may not pass them on; what it has 
     done 2>/dev/null
 }
 raise_limit() { # raise_limit LETTER VALUE: to no more than the hard limit
-    now=$(ulimit -S "-$1") || return
+    now=$(ulimit -S "-$1") || { [ "$1" = u ] && now=$(ulimit -S -p) && set -- p "$2"; } || return # dash has its own
     [ "$now" != unlimited ] || return
     [ "$2" = unlimited ] || [ "$2" -gt "$now" ] || return
     ulimit -S "-$1" "$2" || ulimit -S "-$1" "$(ulimit -H "-$1")"

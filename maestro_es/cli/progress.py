@@ -7,6 +7,7 @@ import time
 
 from maestro_es.audit.status import counts
 from maestro_es.cli.output import exact_errors
+from maestro_es.core.model import ENVIRONMENT
 from maestro_es.poller.open_study import OpenStudy
 
 #: Seconds between lines where they can't be written over.
@@ -27,7 +28,9 @@ class Progress:
         done = study.graph.study.steps - study.graph.study.open_steps
         line = f"{done}/{study.graph.study.steps} steps done: {counts(study.graph.study.states)}"
         silent = study.graph.study.unreachable
-        line += "".join(f"; no answer from {name}: {said}" for name, said in silent.items())
+        line += "".join(
+            f"; {said if name == ENVIRONMENT else f'no answer from {name}: {said}'}" for name, said in silent.items()
+        )
         late = time.monotonic() - self._at >= _SECONDS or not study.graph.study.open_steps or silent != self._silent
         if line == self._last or not (self._terminal or late):
             return
