@@ -26,7 +26,8 @@ study:
 #: What a step writes down: of the environment, all but what is its own.
 LOOK = r"""
 env | grep -v -e ^MAESTRO_ES_TOKEN= -e ^PWD= | sort >env
-{ module load gcc; echo "$output $http_proxy"; umask; ulimit -S -s; ulimit -S -c; nice; } >other
+{ module load gcc; echo "$output $http_proxy"; umask; ulimit -S -s; ulimit -S -c; nice; } >part
+mv part other  # whole the moment it is there
 """
 
 #: A user's shell, set up as clusters do it; `output` is a name of the runner's own, too.
