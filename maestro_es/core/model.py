@@ -149,6 +149,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What a user may set for a study; `SettingsChanged` changes one field at a time.
 
     Counts of 0 mean "no limit", as in Maestro, but for `local_slots`, where 0 means the host's cores.
+
+    submission_attempts: how often a refused submission is tried
+    submission_throttle: how many jobs may be in flight
+    restart_limit: how often a step may be restarted after a timeout
+    hardware_limit: how often a step may fail for the sake of the infrastructure
+    abandon_limit: how often an attempt of a step may be given up
+    local_slots: how many steps may run on this host
+    sleep_seconds: the seconds between two ticks of `run --wait`
+    use_tmp: whether scripts lie among the temporary files
+    hash_workspaces: whether workspaces have short names
+    dry_run: whether scripts are written and nothing is run
     """
 
     submission_attempts: int = 1
@@ -164,7 +175,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Param(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """One parameter of a step: ``$(key)`` is `value`, ``$(key.label)`` `label`, ``$(key.name)`` `name`."""
+    """One parameter of a step: ``$(key)`` is `value`, ``$(key.label)`` `label`, ``$(key.name)`` `name`.
+
+    key: the name of the parameter in tokens
+    value: its value
+    label: its label, which names instances
+    name: its name for people
+    """
 
     key: str
     value: str
@@ -192,6 +209,14 @@ class RecordedEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     `digest` is that file's. `variables` maps each name to a fingerprint of its value: a digest with a salt that only
     the file knows. `umask` and the soft `limits` (-1: unlimited) and `nice` are those of the process that recorded
     them. `export` is what ``--export`` asked for, without values; `given` are the names whose values a person gave.
+
+    digest: SHA-256 of the private file, in hex
+    variables: a fingerprint of the value of each variable
+    umask: the umask
+    limits: the soft limits by name; -1 means unlimited
+    nice: the niceness
+    export: what --export asked for
+    given: the names of the variables whose values a person gave
     """
 
     digest: str = ""

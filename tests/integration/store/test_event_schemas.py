@@ -89,6 +89,61 @@ def test_the_tool_does_not_change_a_file_that_differs_unless_its_event_is_unrele
     assert changed.read_bytes() == (FOLDER / "StepAdded.v1.json").read_bytes()
 
 
+_FALSIFY = """
+import importlib.machinery, importlib.util, sys
+from maestro_es.core import events
+events.StepFailed.__doc__ = events.StepFailed.__doc__.replace({old!r}, {new!r})
+loader = importlib.machinery.SourceFileLoader("tool", {tool!r})
+module = importlib.util.module_from_spec(importlib.util.spec_from_loader("tool", loader))
+loader.exec_module(module)
+sys.exit(module.main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("cause: ", "Cause, ", "StepFailed: the docstring lacks a line 'cause: MEANING'"),
+        ("cause: ", "causes: x\n    cause: ", "StepFailed: the docstring describes causes, which is not a field"),
+        (
+            "Result: state FAILED, phase DONE",
+            "",
+            "StepFailed: the docstring lacks a last line such as 'Result: nothing'",
+        ),
+        ("Result: state FAILED", "Result: state BROKEN", "StepFailed: not an effect: state BROKEN"),
+        (
+            "Result: ",
+            "Result if token is x: ",
+            "StepFailed: the docstring lacks a last line such as 'Result: nothing'",
+        ),
+    ],
+)
+def test_an_event_that_is_not_described_is_named(tmp_path: Path, old: str, new: str, complaint: str):
+    program = _FALSIFY.format(old=old, new=new, tool=str(TOOL))
+    done = subprocess.run([sys.executable, "-c", program, "--check"], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"maestro_es/core/events.py: {complaint}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_other_words_are_written_and_another_shape_is_not(tmp_path: Path):
+    tool_on(tmp_path)
+    file = tmp_path / "schema/events/StepHeld.v1.json"
+    right = file.read_text()
+    schema = json.loads(right)
+    schema["$defs"]["StepHeld"]["description"] = "Other words."
+    schema["x-results"] = []
+    file.write_text(json.dumps(schema))
+
+    checked = tool_on(tmp_path, "--check")
+    assert checked.stderr == (
+        "schema/events/StepHeld.v1.json: its words are not those of the docstring; tools/event-schemas writes it\n"
+    )
+    assert tool_on(tmp_path).returncode == 0
+    assert file.read_text() == right
+
+
 @pytest.mark.parametrize("name", e.EVENT_TYPES)
 def test_a_schema_is_one_and_refers_to_nothing_outside_itself(name: str):
     schema = schema_of(name)
