@@ -39,6 +39,10 @@ else
     # A requeued job can get the same process id again within a second; in a container it mostly does.
     { read -r nonce </proc/sys/kernel/random/uuid; } 2>/dev/null || nonce=$$.$(date +%s)
     owner="$job $host $boot $nonce"
+    # A job of an earlier study in this directory, which was replaced, finds neither its claim nor its script here.
+    for mark in "$state"/study.*; do
+        [ ! -e "$mark" ] || [ "$mark" = "$state/study.${token%%-*}" ] || exit 75
+    done
     if ! { cd "$workspace" && ln -s "$owner" ".claim.$token"; } 2>/dev/null; then
         case $(readlink ".claim.$token" 2>/dev/null) in
             "$owner") ;; # our own call, sent twice by the file system

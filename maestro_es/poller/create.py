@@ -178,7 +178,9 @@ def write_log(study: StudyDir, fill: Callable[[StudyLog], None], context: Contex
         leftover.unlink(missing_ok=True)
     with StudyLog.create(scratch, context.now, clock.identity(context.host)) as log:
         fill(log)
+        study_id = log.graph.study.study_id
     context.after("append")
+    durable.put(study.mark_of(study_id), b"", 0o600)
     journal.unlink(missing_ok=True)
     study.log.with_name(f"{study.log.name}-journal").unlink(missing_ok=True)  # of a log that is gone
     study.last_tick.unlink(missing_ok=True)  # likewise

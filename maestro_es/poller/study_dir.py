@@ -13,6 +13,7 @@
         inbox/               reports of runners
         runner.sh            the runner, copied when the study was created
         TOKEN                a link to it, while an attempt is submitted
+        study.ID             whose study this is, by the first digits of its id: jobs of a replaced one don't start
         environment.DIGEST   the environment of the steps, for its owner alone
         next-tick            the command with which a runner asks for the next tick
         tick.lock            held by the process that ticks
@@ -63,6 +64,10 @@ class StudyDir:
     def environment(self, digest: str) -> Path:
         """Return the place of the values of an environment; see `maestro_es.poller.environment_file`."""
         return self.state / f"environment.{digest[:16]}"
+
+    def mark_of(self, study_id: str) -> Path:
+        """Return the file that says whose study this is: tokens begin with the same digits."""
+        return self.state / f"study.{study_id[:8]}"
 
     def path(self, recorded: str) -> Path:
         """Return the place of a path as the log has it: relative to the study, or absolute if it lies elsewhere."""

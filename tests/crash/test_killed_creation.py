@@ -6,7 +6,9 @@ import os
 import shutil
 import signal
 import sys
+import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -36,10 +38,14 @@ def run_killed(root: Path, spec: Path, kill_at: int) -> str:
     note = root.with_name("effect")
     note.unlink(missing_ok=True)
     child = os.fork()
-    if child:
-        _, code = os.waitpid(child, 0)
-        assert code in (0, signal.SIGKILL), code
-        return note.read_text() if code else ""
+    if not child:
+        _run(root, spec, kill_at, note)
+    _, code = os.waitpid(child, 0)
+    assert code in (0, signal.SIGKILL), code
+    return note.read_text() if code else ""
+
+
+def _run(root: Path, spec: Path, kill_at: int, note: Path) -> NoReturn:
     effects = 0
 
     def after(effect: str) -> None:
@@ -51,11 +57,13 @@ def run_killed(root: Path, spec: Path, kill_at: int) -> str:
 
     code = 1
     try:
-        setattr(run_module, "Context", lambda: Context(after=after))  # noqa: B010 - in this child only
+        setattr(run_module, "Context", lambda **given: Context(after=after, **given))  # noqa: B010 - in this child only
         sys.argv = ["maestro-es", "run", "-y", "-o", str(root), str(spec)]
         main()
     except SystemExit as left:
         code = int(left.code or 0)
+    except BaseException as error:  # noqa: BLE001 - the parent shows it
+        traceback.print_exception(error)
     finally:
         os._exit(code)
 

@@ -95,7 +95,9 @@ def finish(root: Path) -> None:
 
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_second_run_is_refused_while_a_study_is_created(tmp_path, spec, slow, creators, replaced):
-    root = tmp_path / "study"
+    root, export = tmp_path / "study", tmp_path / "export"
+    ExecutionGraph.create(tmp_path / "another").close()
+    assert maestro_es("export", tmp_path / "another", "-o", export).returncode == 0
     if replaced:
         (slow / "go").touch()
         assert maestro_es("run", "-y", "-o", root, spec).returncode == 0
@@ -107,15 +109,16 @@ def test_a_second_run_is_refused_while_a_study_is_created(tmp_path, spec, slow, 
     wait_for((slow / "called").exists)
     others = [
         maestro_es("run", "-y", "-o", root, spec),
-        maestro_es("import-log", spec, root),
+        maestro_es("import-log", export, root),
+        maestro_es("recover", root, "--from", export),
     ]
     with pytest.raises(RequestRefused, match=BUSY):
         ExecutionGraph.create(root)
     (slow / "go").touch()
     out, err = first.communicate(timeout=60)
 
-    assert [(done.returncode, BUSY in done.stderr) for done in others[:1]] == [(1, True)]
-    assert (first.returncode, err) == (0, "")
+    assert [(done.returncode, BUSY in done.stderr) for done in others] == [(1, True)] * 3
+    assert first.returncode == 0, err
     assert f"Study launched in {root}" in out
     assert list(registry.registered().values()) == [root]
     finish(root)
@@ -209,6 +212,25 @@ def test_a_study_with_no_jobs_is_cancelled_when_it_is_replaced_and_is_kept_whole
         assert "replaced by 'maestro-es run -o'" in str(list(log.events()))
     assert list(registry.registered().values()) == [root]
     finish(root)
+
+
+def test_a_job_of_a_replaced_study_that_its_scheduler_had_lost_does_not_start_in_the_new_one(tmp_path, spec):
+    root = tmp_path / "study"
+    tokens = []
+    for _ in range(2):
+        assert maestro_es("run", "-y", "-o", root, spec).returncode == 0
+        finish(root)
+        with open_as_it_is(root) as log:
+            tokens += [r.event.token for r in log.events() if isinstance(r.event, e.JobSubmitted)]
+    late = [
+        subprocess.run(
+            [root / ".maestro-es/runner.sh", f"{token[:-8]}0badcafe", root / "a", "./a.sh", root], check=False
+        )
+        for token in tokens
+    ]
+
+    assert [done.returncode for done in late] == [75, 0]
+    assert not (root / f"a/.claim.{tokens[0][:-8]}0badcafe").is_symlink()
 
 
 def test_no_question_is_answered_after_something_was_moved(tmp_path, spec):
