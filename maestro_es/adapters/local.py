@@ -170,16 +170,17 @@ class LocalAdapter:
         return self._is_here(step) and process.is_running(int(step.job_id), step.token)
 
     def _left_behind(self, step: StepRecord) -> list[int]:
-        """Return what runs in the session of a runner that is gone.
+        """Return what runs of a step whose runner is gone: what carries its token, and all in the runner's session.
 
-        Its process id may be another's by now, and a session of that number with it: in ours somebody carries the
-        token. The next tick, which a runner starts last, carries none.
+        The runner's process id may be another's by now, and a session of that number with it: in ours somebody carries
+        the token. The next tick, which a runner starts last, carries none.
         """
-        if not self._is_here(step):
+        if not self._is_here(step) or self._runs(step):
             return []
+        carriers = process.carriers(step.token, TOKEN_VARIABLE)
         members = process.session_members(int(step.job_id))
         ours = any(process.is_marked(pid, step.token, TOKEN_VARIABLE) for pid in members)
-        return members if ours and int(step.job_id) not in members else []
+        return sorted({*carriers, *(members if ours and int(step.job_id) not in members else ())})
 
     def _is_here(self, step: StepRecord) -> bool:
         return (step.job_host, step.job_instance) == (self._host.name, self._instance)

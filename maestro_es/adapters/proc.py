@@ -61,6 +61,18 @@ def pids() -> list[int]:
         raise _no_answer("/proc", error) from None
 
 
+def carries(pid: int, text: bytes) -> bool:
+    """Whether a process has a string in its environment; no if it is gone, or does not let us look."""
+    path = f"/proc/{pid}/environ"
+    try:
+        with open(path, "rb") as file:
+            return text in file.read().split(b"\0")
+    except OSError as error:
+        if error.errno not in (*_GONE, *_DENIED):
+            raise _no_answer(path, error) from None
+        return False
+
+
 def stat(pid: int) -> list[str]:
     """Return the fields of a process behind its command's name; see proc(5). Empty if it is gone."""
     return _read(pid, f"{pid}/stat").decode(errors="replace").rpartition(")")[2].split()

@@ -14,21 +14,52 @@
 # A report is an empty file in the study's inbox whose name says it all, so it is whole the moment it is there:
 #   TOKEN.started  TOKEN.exit.CODE  TOKEN.stopped.CODE  TOKEN.timeout
 #   TOKEN.refused.JOB  TOKEN.unclaimed  TOKEN.dropped
+# It is made by a path from the workspace if that leads there: so the study may be moved while the step runs.
+#
+# A local step has a process group of its own, in the session of the runner if the shell can do that (set -m): Debian's
+# dash can't without a terminal, so bash takes over, or setsid(1) gives the step a session of its own.
 token=$1 workspace=$2 script=$3 study=$4 limit=${5:-0} output=${6-} host=${7-} boot=${8-}
-state=$study/.maestro-es
+state=$study/.maestro-es near= group=
 kill_wait=10
+moment=1 # how long a signal to all processes may take, in seconds, from the step to us
 others='HUP INT QUIT USR1 USR2 ALRM URG' # what a step may want to be told by, as with sbatch --signal=B:USR1@60
 
 report() {
     for pause in 0 1 2 4 8; do
         [ "$pause" = 0 ] || sleep "$pause"
-        { printf '' >"$state/inbox/$token.$1"; } 2>/dev/null && return
+        for place in $near "$state"; do
+            { printf '' >"$place/inbox/$token.$1"; } 2>/dev/null && return
+        done
     done
 }
+look_back() { # find the way from the workspace to the study, unless the workspace is a link to another place
+    rest=${workspace#"$study"/}
+    [ "$rest" != "$workspace" ] || return
+    near=../.maestro-es
+    while [ "$rest" != "${rest#*/}" ]; do near=../$near rest=${rest#*/}; done
+    [ "$near" -ef "$state" ] || near=
+} 2>/dev/null
+become_bash() {
+    if [ -n "${BASH_ENV-}" ]; then # which it would read; the step gets it
+        MAESTRO_ES_KEPT="${MAESTRO_ES_KEPT-} BASH_ENV" MAESTRO_ES_KEPT_BASH_ENV=$BASH_ENV
+        export MAESTRO_ES_KEPT MAESTRO_ES_KEPT_BASH_ENV
+        unset BASH_ENV
+    fi
+    exec bash "$0" "$@"
+}
+[ -z "${BASH_VERSION-}" ] || set -o posix
 
 # -- the claim: made once for a token, by whoever comes first; it names the job, the host, its boot and this start ----
 go=
 if [ -n "$output" ]; then
+    { set -m; } 2>/dev/null
+    case $- in
+        *m*) set +m; group='set -m' ;;
+        *)
+            [ -n "${BASH_VERSION-}" ] || ! command -v bash >/dev/null || become_bash "$@"
+            ! command -v setsid >/dev/null || group=setsid
+            ;;
+    esac
     read -r go
     [ "$go" = go ] || { report dropped; exit 75; }
     cd "$workspace" || { report dropped; exit 75; }
@@ -51,14 +82,18 @@ else
         esac
     fi
 fi
+look_back
+case $script in /*) ;; *) script=$workspace/${script#./} ;; esac
 
 # -- the step -------------------------------------------------------------------------------------------------------
-MAESTRO_ES_TOKEN=$token
-export MAESTRO_ES_TOKEN
-child= early= stopped= timed_out= signalled= watchdog= escalation=
+child= early= stopped= timed_out= signalled= watchdog= escalation= over=
 
 become_step() { # become_step COMMAND...: in a subshell; COMMAND, if any, starts the step in the environment of the study
+    set +m
     raise_limits
+    [ "$group" != setsid ] || set -- setsid "$@"
+    MAESTRO_ES_TOKEN=$token
+    export MAESTRO_ES_TOKEN
     [ "${MAESTRO_ES_NICE:-0}" -le 0 ] || set -- "$@" nice -n $((MAESTRO_ES_NICE - $(nice)))
     [ -z "${MAESTRO_ES_FUNCTION_1-}" ] || set -- "$@" env
     # Exported functions of bash, which other shells drop: as variables with other names they come through to env.
@@ -106,21 +141,35 @@ pass_on() {
     signalled=1
     if [ -n "$child" ]; then kill -"$1" "$child" 2>/dev/null; else early="$early $1"; fi
 }
-end_step() { # the whole process group of a local step; how long one may take to save its work, its scheduler says
+end_step() { # all of a local step; how long one may take to save its work, its scheduler says
     trap '' TERM # before the escalation is started, which must not end with the group
     if [ -n "$output" ]; then
-        kill -TERM 0
-        [ -n "$escalation" ] || { after "$kill_wait" kill -KILL "$child" & escalation=$!; }
+        signal_step TERM
+        [ -n "$escalation" ] || { after "$kill_wait" signal_step KILL & escalation=$!; }
     else
         pass_on TERM
     fi
     trap on_term TERM
 }
-on_term() { signalled=1 stopped=1; [ -z "$child" ] || end_step; }
+signal_step() { # its process group, and what has left that and carries the token in its environment
+    if [ -n "$group" ]; then
+        kill -"$1" "-$child" || kill -"$1" "$child" # that has no group yet
+    elif [ "$1" = TERM ]; then
+        kill -TERM 0
+    else
+        kill -"$1" "$child"
+    fi
+    for place in $(grep -lF "MAESTRO_ES_TOKEN=$token" /proc/[0-9]*/environ); do
+        place=${place%/environ}
+        kill -"$1" "${place#/proc/}"
+    done
+} 2>/dev/null
+on_term() { signalled=1 stopped=1; [ -z "$child" ] || [ -n "$over" ] || end_step; }
 on_limit() { signalled=1 timed_out=1 watchdog=; end_step; }
 
 trap on_term TERM # before there is a step: what comes now is for that
 [ -n "$output" ] || for name in $others; do trap "pass_on $name" "$name"; done
+[ "$group" != 'set -m' ] || set -m
 if [ -n "$output" ]; then
     (become_step) </dev/null >"$output.$$.out" 2>"$output.$$.err" &
 else
@@ -130,6 +179,7 @@ else
     (trap - INT QUIT && become_step $undo) &
 fi
 child=$!
+set +m
 if [ -n "$signalled" ]; then
     sleep 1 # until it is the step that is told, and not a shell that is about to be
     [ -z "$stopped" ] || end_step
@@ -146,9 +196,17 @@ while [ -n "$signalled" ] || kill -0 "$child"; do # a signal ended the wait, and
     signalled=
     wait "$child"
     again=$?
-    [ "$again" -ne 127 ] || break # it was waited for already
+    case $again in -* | 127) break ;; esac # it was waited for already: bash may say -1
     code=$again
 done 2>/dev/null
+case $code in -*) code=143 ;; esac
+over=1
+if [ -n "$output" ] && [ "$code" -ne 0 ] && [ -z "$stopped$timed_out" ]; then
+    # Who ends all processes, as a host that shuts down or an allocation that is over, may reach the step before us.
+    after "$moment" : &
+    escalation="$escalation $!"
+    wait "$!"
+fi
 trap : TERM $others # from here on they come too late
 for helper in $watchdog $escalation; do # and nothing of ours is left when the report is there
     kill -USR2 "$helper"
@@ -163,13 +221,19 @@ elif [ -n "$stopped" ] && { [ "$code" -ne 0 ] || [ -z "$output" ]; }; then # tha
 else
     report "exit.$code"
 fi
-unset MAESTRO_ES_TOKEN # what comes now is not the step's
-if [ -n "$output" ] && [ -x "$state/next-tick" ]; then
-    # Who waits for the lock now will see our report: one waiting tick is enough. But after an end by force it also has
-    # to see us gone.
+is_waited_for() { # whether a tick waits for the lock, and will see our report; the process id alone may be another's now
     waiting_host= waiting_pid=
-    { read -r waiting_host waiting_pid <"$state/waiting"; } 2>/dev/null
-    if [ -n "$timed_out$stopped" ] || [ "$code" -gt 128 ] || [ "$waiting_host" != "$host" ] || ! kill -0 "$waiting_pid" 2>/dev/null; then
+    read -r waiting_host waiting_pid <"$state/waiting"
+    [ "$waiting_host" = "$host" ] || return
+    for place in "/proc/$waiting_pid/fd/"*; do
+        [ ! "$place" -ef "$state/waiter.lock" ] || return 0
+    done
+    return 1
+} 2>/dev/null
+if [ -n "$near" ] && ! [ "$near" -ef "$state" ] && [ -d "$near" ]; then state=$near; fi # the study was moved
+if [ -n "$output" ] && [ -x "$state/next-tick" ]; then
+    # One waiting tick is enough. But after an end by force it also has to see us gone.
+    if [ -n "$timed_out$stopped" ] || [ "$code" -gt 128 ] || ! is_waited_for; then
         "$state/next-tick" </dev/null >/dev/null 2>&1 &
     fi
 fi

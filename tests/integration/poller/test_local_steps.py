@@ -250,6 +250,42 @@ def test_a_step_that_ends_between_the_look_and_the_inbox_is_finished_once(bench:
     assert bench.signed() == tokens(bench)
 
 
+def test_a_step_that_ends_its_process_group_has_failed_by_its_own_hand(bench: Bench):
+    bench.create(Step("a", "trap 'kill 0' EXIT; sleep 60 & exit 1"))
+
+    assert bench.finish() is StudyStatus.FAILURE
+    assert (bench.step("a").cause, bench.step("a").exit_code, bench.step("a").attempt) == (Cause.EXIT_CODE, 143, 1)
+
+
+#: What has left the session of its step, in one way or the other; the last one ignores TERM.
+KIDS = (
+    "setsid sleep 60 &",
+    "nohup sleep 60 >/dev/null 2>&1 &",
+    "setsid bash -c 'sleep 60 & sleep 60' &",
+    "setsid bash -c 'trap \"\" TERM; sleep 60; sleep 60' &",
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc shows environments")
+@pytest.mark.parametrize("end", ["cancel", "walltime", "killed runner"])
+def test_what_has_left_the_session_of_a_step_ends_with_it(bench: Bench, end: str):
+    kids = "\n".join(KIDS)
+    first = f"case $MAESTRO_ES_TOKEN in *-1-1-*) {kids}\n touch ready; sleep 60;; esac"
+    bench.create(Step("a", f"{bench.sign}\n{first}", walltime="00:00:02" if end == "walltime" else ""))
+    bench.tick()
+    wait_for((bench.root / "a/ready").exists)
+    if end == "cancel":
+        with bench.open() as study:
+            study.request(requests.cancel)
+    if end == "killed runner":
+        os.kill(int(bench.step("a").job_id), signal.SIGKILL)
+
+    bench.finish()
+    expected = {"cancel": State.CANCELLED, "walltime": State.TIMEDOUT, "killed runner": State.FINISHED}[end]
+    assert bench.step("a").state is expected
+    assert not running_under(bench.root)
+
+
 # -- walltime -------------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core.model import StudyStatus
+from maestro_es.core import requests
+from maestro_es.core.model import State, StudyStatus
 from maestro_es.errors import StudyCopied, StudyError
 from maestro_es.execution_graph import ExecutionGraph
 from tests.e2e.command import maestro_es
@@ -43,19 +44,44 @@ def test_a_moved_study_goes_on_and_the_log_says_from_where(bench: Bench):
     assert len(bench.signed()) == 2
 
 
-@pytest.mark.usefixtures("hasty_runner")
-def test_a_step_that_ran_while_its_study_was_moved_is_redone_and_not_run_beside_itself(bench: Bench):
-    bench.create(Step("a", f"{bench.sign}; until [ -e go ]; do sleep 0.01; done"))
+@pytest.mark.parametrize("end", ["exit", "walltime", "cancel"])
+def test_a_step_that_runs_while_its_study_is_moved_reports_there_and_runs_once(bench: Bench, end: str):
+    walltime = "00:00:02" if end == "walltime" else ""
+    bench.create(Step("a", f"{bench.sign}; until [ -e go ]; do sleep 0.01; done", walltime=walltime))
     bench.tick()
     wait_for(bench.signed)
     moved = Bench(bench.root.with_name("another place"))
     bench.root.rename(moved.root)
     moved.tick()
-    assert len(moved.events(e.SubmissionRequested)) == 1
+    assert [event.after for event in moved.events(e.StudyRelocated)] == [str(moved.root)]
 
+    if end == "exit":
+        (moved.root / "a/go").touch()
+    if end == "cancel":
+        with moved.open() as study:
+            study.request(requests.cancel)
+    asked = moved.dir.state / "next-tick.calls"
+    wait_for(lambda: moved.status is not StudyStatus.RUNNING or asked.exists() or moved.tick() is None)
+    expected = {"exit": State.FINISHED, "walltime": State.TIMEDOUT, "cancel": State.CANCELLED}[end]
+    moved.finish()
+    assert moved.step("a").state is expected
+    assert len(bench.signed()) == len(moved.events(e.SubmissionRequested)) == 1
+    assert not bench.root.exists()
+
+
+def test_the_next_tick_follows_a_study_that_is_moved(bench: Bench):
+    """With the command that a real study has; nobody else ticks."""
+    bench.create(Step("a", "touch ready; until [ -e go ]; do sleep 0.01; done"), Step("b", bench.sign, parents=("a",)))
+    bench.dir.next_tick.unlink()
+    bench.tick()
+    wait_for((bench.root / "a/ready").exists)
+    moved = Bench(bench.root.with_name("another place"))
+    bench.root.rename(moved.root)
     (moved.root / "a/go").touch()
-    assert moved.finish() is StudyStatus.FINISHED
-    assert bench.signed() == [event.token for event in moved.events(e.SubmissionRequested)]
+
+    wait_for(lambda: moved.status is StudyStatus.FINISHED)
+    assert len(moved.events(e.StudyRelocated)) == 1
+    assert moved.events(e.HardwareFailed) == []
 
 
 def test_a_symbolic_link_to_a_study_is_the_study(bench: Bench):

@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import time
 import zlib
 from collections.abc import Iterator
 from importlib import resources
@@ -20,13 +22,17 @@ from tests.fakes.processes import DEADLINE, arguments, running_under, wait_for
 
 TOKEN = "feed0000-1-1-cafe"
 
+#: The last is a dash that finds no bash.
+ALONE = "dash alone"
 SHELLS = [shell for shell in (["dash"], ["bash", "--posix"]) if shutil.which(shell[0])]
 
 
 class Stage:
     """A study directory with nothing but a runner, and one step."""
 
-    def __init__(self, study: Path, shell: list[str]) -> None:
+    def __init__(self, study: Path, shell: list[str], path: str = "") -> None:
+        self.path = path or os.environ["PATH"]
+        self.environment: dict[str, str] = {}
         self.study = study
         self.shell = shell
         self.state = study / ".maestro-es"
@@ -64,7 +70,7 @@ class Stage:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={"PATH": os.environ["PATH"], **({} if local else {"SLURM_JOB_ID": job})},
+            env={"PATH": self.path, **self.environment, **({} if local else {"SLURM_JOB_ID": job})},
             start_new_session=True,
         )
         assert started.stdin
@@ -85,9 +91,23 @@ class Stage:
         return wait_for(lambda: self.reports)
 
 
-@pytest.fixture(params=SHELLS, ids=lambda shell: shell[0])
+@pytest.fixture(scope="session")
+def without_bash(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of all programs but bash."""
+    folder = tmp_path_factory.mktemp("bin")
+    for place in ("/usr/bin", "/bin"):
+        for program in Path(place).iterdir():
+            if program.name != "bash" and not (folder / program.name).is_symlink():
+                (folder / program.name).symlink_to(program)
+    return folder
+
+
+@pytest.fixture(params=[*SHELLS, [ALONE]] if shutil.which("dash") else SHELLS, ids=lambda shell: shell[0])
 def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Stage:
-    return Stage(tmp_path / "a 'study' with \"quotes\" & $ and spaces", request.param)
+    study = tmp_path / "a 'study' with \"quotes\" & $ and spaces"
+    if request.param == [ALONE]:
+        return Stage(study, ["dash"], str(request.getfixturevalue("without_bash")))
+    return Stage(study, request.param)
 
 
 @pytest.fixture
@@ -134,6 +154,46 @@ def test_a_step_runs_in_its_workspace_and_knows_its_token(stage: Stage):
 
     assert (stage.workspace / "where").read_text() == f"{stage.workspace}\n"
     assert (stage.workspace / "token").read_text() == f"{TOKEN}\n"
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_step_knows_its_script_by_its_absolute_path(stage: Stage, local: bool):
+    """As under Maestro, which starts it by that: `$(dirname "$0")` serves after a `cd`, too."""
+    stage.run('echo "$0" >where', local=local)
+
+    [script] = stage.workspace.glob("*.sh")
+    assert (stage.workspace / "where").read_text() == f"{script}\n"
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_runner_reports_to_a_study_that_is_moved(stage: Stage, local: bool):
+    started = stage.start("touch ready; until [ -e go ]; do sleep 0.01; done", local=local)
+    wait_for((stage.workspace / "ready").exists)
+    moved = stage.study.rename(stage.study.with_name("another place"))
+    (moved / stage.workspace.name / "go").touch()
+
+    assert started.wait(DEADLINE) == 0
+    assert f"{TOKEN}.exit.0" in os.listdir(moved / ".maestro-es/inbox")
+
+
+def test_a_runner_asks_a_study_that_was_moved_for_the_next_tick(stage: Stage):
+    next_tick(stage)
+    started = stage.start("touch ready; until [ -e go ]; do sleep 0.01; done")
+    wait_for((stage.workspace / "ready").exists)
+    moved = stage.study.rename(stage.study.with_name("another place"))
+    (moved / stage.workspace.name / "go").touch()
+
+    assert started.wait(DEADLINE) == 0
+    assert wait_for(lambda: (moved / "calls").exists() and (moved / "calls").read_text()) == f"{TOKEN}.exit.0\n"
+
+
+def test_a_workspace_that_is_a_link_to_another_place_belongs_to_its_study(stage: Stage, tmp_path: Path):
+    elsewhere = stage.workspace.rename(tmp_path / "elsewhere")
+    stage.workspace.symlink_to(elsewhere)
+    (tmp_path / ".maestro-es/inbox").mkdir(parents=True)
+
+    assert stage.run("exit 4") == 4
+    assert stage.reports == [f"{TOKEN}.exit.4"]
 
 
 def test_a_local_runner_that_is_not_told_to_go_runs_nothing_and_says_so(stage: Stage):
@@ -325,6 +385,43 @@ def test_a_signal_for_which_a_step_is_not_prepared_ends_it_and_not_the_runner(st
     assert f"{TOKEN}.exit.{128 + signal.SIGUSR1}" in stage.reports
 
 
+def test_a_step_that_ends_its_process_group_ends_itself_and_not_its_runner(stage: Stage):
+    started = stage.start("trap 'kill 0' EXIT\nsleep 60 & exit 0")
+
+    assert started.wait(DEADLINE) == 143
+    assert stage.reports == [f"{TOKEN}.exit.143"]
+    wait_for(lambda: not running_under(stage.study))
+
+
+#: Steps, and whether they have failed or been stopped if all processes are told to end.
+ENDING = {
+    "dies": "touch ready; exec sleep 60",
+    "dies with its child": "touch ready; sleep 60",
+    "fails as its child dies": "touch ready; sleep 60 || exit 1",
+    "saves its work": "trap 'touch saved; exit 9' TERM; touch ready; sleep 60 & wait $!",
+}
+
+
+@pytest.mark.parametrize("delay", [0, 0.05])
+@pytest.mark.parametrize("first", ["the runner", "the step"])
+@pytest.mark.parametrize("step", ENDING)
+def test_a_step_that_was_told_to_end_with_all_processes_was_stopped_whichever_was_told_first(
+    stage: Stage, step: str, first: str, delay: float
+):
+    """As by a host that shuts down, or by the end of the allocation around."""
+    started = stage.start(ENDING[step])
+    wait_for((stage.workspace / "ready").exists)
+    wait_for(lambda: any(b"sleep" in arguments(pid) for pid in running_under(stage.study)))
+    pids = sorted(running_under(stage.study), reverse=first == "the step")
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        time.sleep(delay / len(pids))
+
+    code = started.wait(DEADLINE)
+    assert stage.reports == [f"{TOKEN}.stopped.{code}"]
+
+
 def test_term_reaches_the_grandchildren_of_a_local_step(stage: Stage):
     started = stage.start("(sleep 60 & sleep 60) & touch ready; wait")
     wait_for((stage.workspace / "ready").exists)
@@ -339,6 +436,20 @@ def test_no_sleep_of_the_runner_outlives_a_step_that_ends_at_once(stage: Stage):
     for number in range(60):
         assert stage.run("exit 0", token=f"t-{number}", limit="4000") == 0
 
+    wait_for(lambda: not running_under(stage.study))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc shows environments")
+@pytest.mark.parametrize("limit", ["0", "1"], ids=["told to end", "walltime"])
+def test_what_has_left_the_session_of_a_local_step_is_told_to_end_too(stage: Stage, limit: str):
+    kid = """setsid /bin/bash -c 'trap "touch told; exit" TERM; touch kid; sleep 60 & wait' &"""
+    started = stage.start(f"{kid}\nuntil [ -e kid ]; do sleep 0.01; done; touch ready; sleep 60", limit=limit)
+    wait_for((stage.workspace / "ready").exists)
+    if limit == "0":
+        started.terminate()
+
+    assert started.wait(DEADLINE) == 143
+    wait_for((stage.workspace / "told").exists)
     wait_for(lambda: not running_under(stage.study))
 
 
@@ -369,6 +480,17 @@ def test_a_local_runner_asks_for_the_next_tick_once_its_report_is_there(stage: S
     assert wait_for(lambda: calls.read_text() if calls.exists() else "") == f"{TOKEN}.exit.0\n"
 
 
+def test_a_file_that_bash_reads_at_its_start_is_read_by_the_step_and_not_by_its_runner(stage: Stage):
+    file = stage.study.with_name("env")
+    file.write_text("echo read >>times\n")
+    stage.environment = {"BASH_ENV": str(file)}
+
+    assert stage.run('echo "$BASH_ENV" >named') == 0
+    assert (stage.workspace / "times").read_text() == "read\n"
+    assert (stage.workspace / "named").read_text() == f"{file}\n"
+    assert not Path("times").exists()
+
+
 def test_the_next_tick_does_not_carry_the_steps_token(stage: Stage):
     calls = next_tick(stage)
     (stage.state / "next-tick").write_text('#!/bin/sh\nenv >"$0.new"; mv "$0.new" "${0%/*}/../calls"\n')
@@ -386,14 +508,41 @@ def test_a_scheduled_runner_does_not_ask_for_a_tick(stage: Stage):
 
 
 @pytest.mark.parametrize(
-    ("host", "pid", "asks"),
-    [("host-a", os.getpid(), False), ("host-a", 2**22 + 1, True), ("host-b", os.getpid(), True), ("", "", True)],
-    ids=["one waits", "it is dead", "on another host", "nobody"],
+    ("host", "pid"),
+    [("host-a", 2**22 + 1), ("host-b", os.getpid()), ("", ""), ("host-a", os.getpid()), ("host-a", 1)],
+    ids=["it is dead", "on another host", "nobody", "its id is another's now", "its id is another user's now"],
 )
-def test_one_waiting_tick_is_enough(stage: Stage, host: str, pid: int, asks: bool):
+def test_a_runner_asks_for_a_tick_unless_one_waits(stage: Stage, host: str, pid: int | str):
     calls = next_tick(stage)
+    (stage.state / "waiter.lock").touch()
     (stage.state / "waiting").write_text(f"{host} {pid}\n")
     stage.run("exit 0")
 
-    wait_for(lambda: not running_under(stage.study))
-    assert calls.exists() is asks
+    wait_for(calls.exists)
+
+
+WAITER = """
+import sys; from pathlib import Path
+from maestro_es.poller.lock import waiting
+from maestro_es.poller.study_dir import StudyDir
+with waiting(StudyDir(Path(sys.argv[1])), "host-a") as first:
+    print(first, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc shows who has a lock open")
+def test_one_waiting_tick_is_enough_as_long_as_it_lives(stage: Stage):
+    calls = next_tick(stage)
+    words = [sys.executable, "-c", WAITER, str(stage.study)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as waiter:
+        assert waiter.stdout
+        assert waiter.stdout.readline() == "True\n"
+        stage.run("exit 0")
+        wait_for(lambda: running_under(stage.study) == [waiter.pid])
+        assert not calls.exists()
+        waiter.kill()
+    assert (stage.state / "waiting").exists()
+
+    stage.run("exit 0", token="t-2")
+    wait_for(calls.exists)
