@@ -343,6 +343,15 @@ class ExecutionGraph:
             ),
         )
 
+    def retry_doubted(self, *steps: str, reason: str = "") -> list[str]:
+        """Let the steps run again whose output a reboot has put in doubt, and all that waits for them.
+
+        `steps` are names or patterns of such; without them, all are meant. Returns the names of all that will run.
+        RequestRefused if there are none.
+        """
+        patterns, why = _patterns(steps), arguments.text("reason", reason)
+        return self._ask(e.StepReset, lambda graph: repair.retry_doubted(graph, patterns, why))
+
     def skip(self, *steps: str, reason: str = "") -> list[str]:
         """Take steps as finished that have failed, were cancelled or have not run; returns their names.
 

@@ -104,6 +104,8 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"failed ({event.cause.value}): {event.message}"
         case e.StepCancelled():
             return _said("cancelled", event.message)
+        case e.OutputDoubted():
+            return f"its output may not be on disk: {event.host} went down too shortly after its end"
         case e.StepDryRun():
             return "its scripts were written, nothing was run"
         case e.StepReset():

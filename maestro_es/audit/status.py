@@ -24,11 +24,11 @@ _PAUSES = 2
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A study as a whole. `states` counts steps by state, in Maestro's order; `throttle` 0 means no limit.
 
-    `held` counts the steps that a person holds; `held_up`: nothing goes on until one of them is released. `overdue`:
-    it runs, but nothing has ticked it for some minutes. `unreachable` maps schedulers that do not answer to what they
-    said; `full` is what the scheduler said if it takes no more jobs just now. `seq` is the last event that all this
-    adds up to, `at` the time that durations count to. Of the past nobody knows `last_tick` and `overdue`: ticks that
-    find nothing to do are in no log.
+    `held` counts the steps that a person holds; `held_up`: nothing goes on until one of them is released. `doubted`
+    counts the finished steps whose output may not be on disk. `overdue`: it runs, but nothing has ticked it for some
+    minutes. `unreachable` maps schedulers that do not answer to what they said; `full` is what the scheduler said if
+    it takes no more jobs just now. `seq` is the last event that all this adds up to, `at` the time that durations
+    count to. Of the past nobody knows `last_tick` and `overdue`: ticks that find nothing to do are in no log.
     """
 
     path: str
@@ -43,6 +43,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int
     held: int
     held_up: bool
+    doubted: int
     throttle: int
     last_tick: Micros | None
     overdue: bool | None
@@ -57,7 +58,8 @@ def summarise(study: OpenStudy, past: Past | None = None) -> Summary:
     graph = past.graph if past else study.graph
     record = graph.study
     last_tick = None if past else last_tick_of(study)
-    in_flight, held = (sum(1 for _ in steps) for steps in (graph.in_flight(), graph.held()))
+    counted = (graph.in_flight(), graph.held(), graph.doubted())
+    in_flight, held, doubted = (sum(1 for _ in steps) for steps in counted)
     return Summary(
         path=str(study.dir.root),
         id=record.study_id,
@@ -71,6 +73,7 @@ def summarise(study: OpenStudy, past: Past | None = None) -> Summary:
         in_flight=in_flight,
         held=held,
         held_up=held > 0 and not in_flight and not any(_may_run(graph, scheduled) for scheduled in (False, True)),
+        doubted=doubted,
         throttle=record.settings.submission_throttle,
         last_tick=last_tick,
         overdue=None if past else record.status is StudyStatus.RUNNING and _is_overdue(study, last_tick),
@@ -122,6 +125,8 @@ def reason(step: StepRecord) -> str:
     """Return in a few words why a step did not end well or is not out yet; empty if there is nothing to say."""
     if step.skipped or (step.held and step.phase in (Phase.BLOCKED, Phase.READY)):
         return step.message if step.skipped else "held"
+    if step.doubted:
+        return "its host went down just after its end: its output may not be on disk"
     if step.cause is Cause.UPSTREAM:
         return f"upstream: {step.message}"
     if step.state in BAD_ENDS:
@@ -165,6 +170,7 @@ def step_data(step: StepRecord, now: Micros) -> dict[str, Any]:
         "cause": step.cause and step.cause.value,
         "held": step.held,
         "skipped": step.skipped,
+        "doubted": step.doubted,
     }
 
 

@@ -15,7 +15,7 @@ from maestro_es.audit.past import Past
 from maestro_es.audit.status import step_data
 from maestro_es.audit.times import iso
 from maestro_es.audit.which_script import script_of, which_script
-from maestro_es.audit.why import because
+from maestro_es.audit.why import in_full
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, RecordedEnvironment, StepRecord
@@ -104,7 +104,7 @@ def details(study: OpenStudy, pattern: str, past: Past | None, show: Callable[[M
     return StepDetails(
         record=step,
         description=graph.template(step.template).description,
-        why=tell(study, past, show, lambda view: because(view, view.graph.step(step.number))).words,
+        why=tell(study, past, show, lambda view: in_full(view, view.graph.step(step.number))).words,
         path=str(study.dir.path(step.workspace)),
         parents=_neighbours(graph, graph.parents(step.number)),
         funnels={template: graph.unfinished(template) for template in graph.funnels(step.number)},

@@ -15,16 +15,23 @@ from maestro_es.audit.why_ended import ended
 from maestro_es.audit.why_in_flight import requested, submitted
 from maestro_es.audit.why_ready import ended_first, held, ready
 from maestro_es.core import events as e
-from maestro_es.core.model import Phase, StepRecord
+from maestro_es.core.model import Micros, Phase, StepRecord
 
 
 def why(view: View, record: StepRecord) -> Answer:
     """Return why a step is as it is: a sentence, and its evidence in the order of the log."""
-    found = because(view, record)
+    found = in_full(view, record)
     waits = record.attempt and record.phase in (Phase.BLOCKED, Phase.READY)
     script = which_script(view.graph, record) if waits else ""
     runs = f"; it will run {script}" if script else ""
     return in_order(Answer(f"{record.name} {found.words}{runs}", found.evidence))
+
+
+def in_full(view: View, record: StepRecord) -> Answer:
+    """Return why a step is as it is, and what is in doubt, in words that follow its name."""
+    parts = (because(view, record), _in_doubt(view, record))
+    proofs = (proof for part in parts for proof in part.evidence)
+    return Answer("".join(part.words for part in parts), tuple(proofs))
 
 
 def in_order(answer: Answer) -> Answer:
@@ -48,6 +55,30 @@ def because(view: View, record: StepRecord) -> Answer:
             return ended(view, record.number)
         case _:
             return assert_never(record.phase)
+
+
+def _in_doubt(view: View, record: StepRecord) -> Answer:
+    """Return what is in doubt of the output of a step, or of one that it has used, as words that end a sentence."""
+    if record.doubted:
+        found = _doubts(view, record)
+        booted = "".join(f", up again since {view.show(at)}" for _, at in found if at)
+        host = record.job_host or "its host"
+        words = f"; but {host} went down too shortly after that{booted}, so its output may not be on disk"
+        return Answer(words, tuple(proof for proof, _ in found))
+    if record.attempt == 0:
+        return Answer("")
+    parents, funnels = view.graph.parents(record.number), view.graph.funnels(record.number)
+    used = [step for step in view.graph.doubted() if step.number in parents or step.template in funnels]
+    if not used:
+        return Answer("")
+    proofs = tuple(proof for step in used for proof, _ in _doubts(view, step))
+    return Answer(f"; it has used the output of {listed(step.name for step in used)}, which is in doubt", proofs)
+
+
+def _doubts(view: View, record: StepRecord) -> list[tuple[e.Recorded, Micros | None]]:
+    """Return the last event that puts the output of a step in doubt, and when its host was up again."""
+    events = [(r, r.event.booted_at) for r in view.events_of(record.number) if isinstance(r.event, e.OutputDoubted)]
+    return events[-1:]
 
 
 def _blocked(view: View, record: StepRecord) -> Answer:

@@ -21,6 +21,7 @@ from maestro_es.poller.open_study import OpenStudy
 @click.option("--descendants", is_flag=True, help="Also all that waits for these steps, whatever became of it.")
 @from_scratch_option
 @click.option("--lost", is_flag=True, help="What runs on a host or in a container that is gone for good; see above.")
+@click.option("--doubted", is_flag=True, help="What finished just before its host went down, and all after it.")
 @click.option("--rlimit", type=int, help="Restarts of a step after a timeout, for the whole study; 0: no limit.")
 @click.option("--hardware-limit", type=int, help="Resubmissions after hardware failures, likewise.")
 @reason_option
@@ -28,6 +29,7 @@ def command(
     arguments: tuple[str, ...],
     *,
     lost: bool,
+    doubted: bool,
     rlimit: int | None,
     hardware_limit: int | None,
     reason: str,
@@ -44,7 +46,15 @@ def command(
 
     A step of another host, or of a container of its own, is waited for until that says what became of it. If it never
     will, --lost takes your word for it. Should the step run there all the same, it runs twice.
+
+    When the power of a host is cut, what a step wrote in its last half minute may be lost, though it has finished. A
+    tick after the reboot records which steps that may be, 'status' shows them, and --doubted runs them again.
     """
+    if doubted:
+        if lost or any(how.values()) or rlimit is not None or hardware_limit is not None:
+            raise click.UsageError("--doubted stands alone, or with the steps that are meant.")
+        ask_of_steps(arguments, lambda graph, patterns, _: repair.retry_doubted(graph, patterns, reason))
+        return
     if lost:
         if any(how.values()) or rlimit is not None or hardware_limit is not None:
             raise click.UsageError("--lost stands alone: name the steps that are gone.")

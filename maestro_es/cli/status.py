@@ -140,6 +140,11 @@ def _ago(at: Micros | None, now: Micros) -> str:
 def _warnings(summary: Summary) -> Iterator[str]:
     if summary.held_up:
         yield f"Nothing goes on until held steps are released: 'maestro-es release {summary.path} STEP...'"
+    if summary.doubted:
+        yield (
+            f"WARNING: the output of {summary.doubted} finished steps may not be on disk, as their host went down just"
+            f" after: 'maestro-es retry {summary.path} --doubted' runs them again, and all after them"
+        )
     if summary.overdue:
         yield f"WARNING: nothing ticks this study: is cron set up? Try 'maestro-es tick {summary.path}'"
     if summary.full:

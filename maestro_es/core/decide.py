@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from maestro_es.core import events as e
+from maestro_es.core.doubt import doubt_outputs
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph, waiting_for
-from maestro_es.core.hosts import was_rebooted
+from maestro_es.core.hosts import boot_before
 from maestro_es.core.model import (
     BAD_ENDS,
     ENVIRONMENT,
@@ -34,14 +35,26 @@ _CRON_SECONDS, _PERIODS = 60, 3
 
 def decide(graph: Graph, seen: Observations, record: Callable[[list[Draft]], None]) -> None:
     """Run the rules of one tick. `record` takes events in order and folds them into the graph."""
+    before = boot_before(graph.study, seen.boot)
     fallen: list[int] = []
+    settled: list[Draft] = []
     for rule in (note_changes, settle_attempts, end_cancelled):
         drafts = rule(graph, seen)
         fallen += ended_badly(drafts)
+        settled += drafts
         record(drafts)
+    record(doubt_outputs(graph, seen, before, settled))
     record(fail_descendants(graph, seen.now, fallen))
     record(complete(graph))
     record(start_ready(graph, seen))
+
+
+def look_back(graph: Graph, seen: Observations, record: Callable[[list[Draft]], None]) -> None:
+    """Record of a study that has ended that this host has booted since, and what that has put in doubt."""
+    before = boot_before(graph.study, seen.boot)
+    if before:
+        reboot = e.RebootDetected(host=seen.host, before=before, after=seen.boot_id)
+        record([(None, reboot), *doubt_outputs(graph, seen, before, ())])
 
 
 def submissions(drafts: Iterable[Draft]) -> list[int]:
@@ -60,9 +73,9 @@ def note_changes(graph: Graph, seen: Observations) -> list[Draft]:
     """
     study = graph.study
     drafts: list[Draft] = []
-    known = study.unseen_boot or study.boot_id
-    if study.host == seen.host and seen.boot_id not in ("", known) and was_rebooted(study, known, seen.boot):
-        drafts.append((None, e.RebootDetected(host=seen.host, before=known, after=seen.boot_id)))
+    before = boot_before(study, seen.boot)
+    if before:
+        drafts.append((None, e.RebootDetected(host=seen.host, before=before, after=seen.boot_id)))
     drafts.extend(_missed_ticks(graph, seen))
     for adapter, message in seen.unreachable.items():
         if adapter not in study.unreachable:

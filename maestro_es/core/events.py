@@ -635,6 +635,21 @@ class StepCancelled(Event, frozen=True):
     evidence: tuple[Evidence, ...] = ()
 
 
+class OutputDoubted(Event, frozen=True):
+    """The finished local step ended so shortly before its host went down that its output may not be on disk.
+
+    host: the name of the host
+    alive_at: when the host was known to run for the last time before it went down, in microseconds UTC
+    booted_at: when the host came up again, in microseconds UTC; null if that is not known
+
+    Result: nothing
+    """
+
+    host: str
+    alive_at: Micros
+    booted_at: Micros | None = None
+
+
 class StepDryRun(Event, frozen=True):
     """The step's workspace and scripts were written, and nothing was run.
 
@@ -707,8 +722,8 @@ AnyEvent = Union[
     RebootDetected, TicksMissed, LogRecovered, EventsCorrected, PollFailed, PollRecovered, StepImported,
     StepRecovered, SubmissionRequested, JobSubmitted, SubmissionRejected, SubmissionUnanswered, AttemptAbandoned,
     SubmissionWithdrawn, JobDelayed, JobStarted, JobMissed, JobFound, StepFinished, StepTimedOut, StepRestarted,
-    HardwareFailed, StepFailed, StepCancelled, StepDryRun, StepReset, StepSkipped, StepHeld, StepReleased,
-    ReportIgnored,
+    HardwareFailed, StepFailed, StepCancelled, OutputDoubted, StepDryRun, StepReset, StepSkipped, StepHeld,
+    StepReleased, ReportIgnored,
 ]  # fmt: skip
 
 #: An event that is to be recorded, and the number of the step that it is about; None: the study.

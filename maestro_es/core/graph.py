@@ -92,6 +92,9 @@ class Graph(Protocol):
     def held(self) -> Iterable[StepRecord]:
         """Return the steps that a person holds and that are not done, by number."""
 
+    def doubted(self) -> Iterable[StepRecord]:
+        """Return the steps whose output is in doubt, by number."""
+
     def steps(self) -> Iterator[StepRecord]:
         """Return all steps by number."""
 
@@ -215,6 +218,9 @@ class MemoryGraph:
 
     def held(self) -> list[StepRecord]:
         return [record for record in self._records if record.held and record.phase is not Phase.DONE]
+
+    def doubted(self) -> list[StepRecord]:
+        return [record for record in self._records if record.doubted]
 
     def steps(self) -> Iterator[StepRecord]:
         return iter(self._records)

@@ -47,6 +47,18 @@ def was_rebooted(study: StudyRecord, before: str, now: Boot) -> bool:
     return not any(_are_two_hosts(one, other) for one, other in itertools.combinations(boots, 2))
 
 
+def boot_before(study: StudyRecord, now: Boot) -> str:
+    """Return the boot id that our host had when it wrote last, if it has booted since, and that is not on record."""
+    if study.host == now.host:
+        known = study.unseen_boot or study.boot_id
+    else:  # another host wrote last
+        ours = [boot for boot in study.boots if boot.host == now.host]
+        seen = any(boot.boot_id == now.boot_id for boot in ours)
+        known = max(ours, key=lambda boot: boot.last).boot_id if ours and not seen else ""
+    changed = "" not in {known, now.boot_id} and known != now.boot_id
+    return known if changed and was_rebooted(study, known, now) else ""
+
+
 def _are_two_hosts(one: Boot, other: Boot) -> bool:
     """Whether two boots are of two hosts for certain."""
     if one.machine and other.machine and one.machine != other.machine:

@@ -233,7 +233,8 @@ class StepRecord(msgspec.Struct):
 
     `number` is the step's place in the log (1, 2, 3 ... in launch order), `row` its line in ``status.csv``.
     Times are microseconds UTC or None. `unmet` counts the parents and funnel groups that are not finished. `held`: not
-    to be submitted; `skipped`: finished because a person said so; `blocker`: the step because of which it ended.
+    to be submitted; `skipped`: finished because a person said so; `blocker`: the step because of which it ended;
+    `doubted`: its output may not be on disk, though it has finished.
     """
 
     number: int
@@ -271,6 +272,7 @@ class StepRecord(msgspec.Struct):
     held: bool = False
     skipped: bool = False
     blocker: int | None = None
+    doubted: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -10,6 +10,16 @@ from maestro_es.core.evidence import Sighting
 from maestro_es.core.model import Boot, Micros
 
 
+class LastBoot(msgspec.Struct, frozen=True):
+    """What is known of the time before this host booted: when it was alive for certain, if anything tells.
+
+    `window` is how long what is written may be in memory only, in microseconds.
+    """
+
+    alive_at: Micros | None = None
+    window: Micros = 0
+
+
 class Observations(msgspec.Struct, frozen=True):
     """What one tick saw. `sightings` is by token; `answered` names the adapters that were asked and answered.
 
@@ -17,7 +27,8 @@ class Observations(msgspec.Struct, frozen=True):
 
     `salt` makes this tick's tokens its own; `cores` is what the host has. A driver that submits local steps the moment
     others end asks for `ahead` requests more than there are slots. `last_tick` is when the one before was, if known.
-    `machine` and `booted_at` are of the host, as in `InvocationStarted`.
+    `machine` and `booted_at` are of the host, as in `InvocationStarted`. `last_boot` is given if this host has booted
+    since the log was written to, or since an attempt in flight began.
     """
 
     now: Micros
@@ -34,6 +45,7 @@ class Observations(msgspec.Struct, frozen=True):
     last_tick: Micros | None = None
     machine: str = ""
     booted_at: Micros = 0
+    last_boot: LastBoot | None = None
 
     @property
     def boot(self) -> Boot:

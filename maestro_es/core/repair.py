@@ -74,6 +74,15 @@ def retry(
     return [*_reopening(graph, reason), *update(graph, dict(limits or {}), reason), *resets]
 
 
+def retry_doubted(graph: Graph, patterns: Sequence[str] = (), reason: str = "") -> list[Draft]:
+    """Ask that the steps run again whose output is in doubt, and with them all that waits for them."""
+    doubted = {step.name for step in graph.doubted()}
+    if not doubted:
+        raise RequestRefused("no step's output is in doubt")
+    chosen = choose(graph, patterns or ["*"], lambda step: "" if step.name in doubted else "has no output in doubt")
+    return retry(graph, [step.name for step in chosen], descendants=True, reason=reason)
+
+
 def skip(graph: Graph, patterns: Sequence[str], by: str, reason: str = "") -> list[Draft]:
     """Ask that steps are taken as finished, though they have failed or have not run; `by` is who asks."""
     _refuse_cancelling(graph)

@@ -212,6 +212,14 @@ def _dry_run(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.St
     release(graph, record)
 
 
+def _doubted(_graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.OutputDoubted) -> None:
+    expect(record, recorded, Phase.DONE)
+    if record.state is not State.FINISHED or record.skipped or record.doubted:
+        why = "which is in doubt already" if record.doubted else f"which is {record.state.name}"
+        raise refusal(record, recorded, why)
+    record.doubted = True
+
+
 def _reset(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.StepReset) -> None:
     expect(record, recorded, Phase.BLOCKED, Phase.READY, Phase.DONE)
     if record.state in RELEASED:
@@ -240,7 +248,7 @@ def _skipped(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.St
 
 def _forget_end(record: StepRecord) -> None:
     record.exit_code = record.cause = record.blocker = None
-    record.skipped = False
+    record.skipped = record.doubted = False
     record.message = ""
 
 
@@ -277,6 +285,7 @@ STEP_RULES: dict[type[e.Event], Callable[[Graph, StepRecord, e.Recorded, Any], N
     e.HardwareFailed: _hardware_failed,
     e.StepFailed: _failed,
     e.StepCancelled: _cancelled,
+    e.OutputDoubted: _doubted,
     e.StepDryRun: _dry_run,
     e.StepReset: _reset,
     e.StepSkipped: _skipped,

@@ -22,7 +22,7 @@ from maestro_es.poller.maestro_requests import are_waiting
 from maestro_es.poller.observe import Asked
 from maestro_es.poller.open_study import Context, OpenStudy, study_id_at
 from maestro_es.poller.study_dir import StudyDir
-from maestro_es.poller.tick import tick
+from maestro_es.poller.tick import may_be_in_doubt, tick
 from maestro_es.store import registry
 
 #: What the crontab's line sets, so that it can be told whether cron ticks or a person does.
@@ -71,7 +71,7 @@ def tick_all(context: Context) -> Outcome:
     """
     outcome = Outcome()
     if os.environ.pop(BY_CRON, ""):
-        registry.note_cron(context.host.name, context.now())
+        registry.note_cron(context.host.name, context.host.boot_id, context.now())
     try:
         studies = registry.registered()
     except OSError as error:
@@ -146,7 +146,7 @@ def _tick_one(
 ) -> tuple[int, str] | None:
     with _open(root, context) as study:
         ended = study.status is not StudyStatus.RUNNING
-        if ended and shown(study.dir, study.log.head) and not are_waiting(study.dir):
+        if ended and shown(study.dir, study.log.head) and not (are_waiting(study.dir) or may_be_in_doubt(study)):
             return OK, _news(study) if again else ""
         with hold(study.dir.tick_lock) as alone:
             if not alone:

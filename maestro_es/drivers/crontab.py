@@ -136,7 +136,7 @@ def install(host: str, at: Micros) -> bool:
     if after != before:
         _write(after)
     if after != before or not registry.cron_note(host).exists():
-        registry.note_cron(host, at, "installed\n")
+        registry.note_cron_installed(host, at)
     return after != before
 
 
@@ -152,17 +152,13 @@ def remove(host: str) -> bool:
 
 def other_hosts(host: str) -> list[str]:
     """Return the other hosts where the line was installed and not removed: each host has a crontab of its own."""
-    try:
-        return sorted(note.name for note in registry.cron_note(host).parent.iterdir() if note.name != host)
-    except FileNotFoundError:
-        return []
+    return [name for name in registry.cron_hosts() if name != host]
 
 
 def last_run(host: str) -> tuple[Micros, bool] | None:
     """Return when cron ticked last, here or else on another host, and whether it did at all since it was told to."""
-    notes = [registry.cron_note(name) for name in (host, *other_hosts(host))]
-    found = [(note.stat().st_mtime_ns // 1000, note.read_text() != "installed\n") for note in notes if note.exists()]
-    return max(found, default=None)
+    notes = map(registry.cron_noted, (host, *other_hosts(host)))
+    return max((note for note in notes if note), default=None)
 
 
 def is_read(host: str, now: Micros) -> bool:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from maestro_es.core import events as e
 from maestro_es.core import requests
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
+from maestro_es.core.decide import look_back as decide_again
 from maestro_es.core.events import Draft
 from maestro_es.core.evidence import Claim, ClaimState
 from maestro_es.core.graph import Graph, MemoryGraph
@@ -27,7 +28,7 @@ from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller import claims, last_tick
 from maestro_es.poller.environment_file import environment_of
 from maestro_es.poller.maestro_requests import read_request, waiting_requests
-from maestro_es.poller.observe import Adapters, Look, Moment
+from maestro_es.poller.observe import Adapters, Look, Moment, look_back
 from maestro_es.poller.open_study import Context, relocation
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.workspace import plan_job
@@ -80,6 +81,8 @@ def foresee(log: StudyLog, study: StudyDir, context: Context, what_if: Mapping[s
     if tick.graph.study.status is StudyStatus.RUNNING:
         (tick.write_scripts if tick.graph.study.settings.dry_run else tick.go)()
         tick.record(complete(tick.graph))
+    else:
+        tick.look_back()
     return tick.found
 
 
@@ -141,6 +144,16 @@ class _DryTick:
         self._end_jobs(adapters, seen)
         for number in submissions(self.found.drafts[before:]):
             self._submit(adapters, self.graph.step(number))
+
+    def look_back(self) -> None:
+        """Say what would be recorded of a study that has ended."""
+        host = self._context.host
+        past = look_back(self.graph, self._dir, host)
+        seen = Observations(
+            now=self._now, host=host.name, boot_id=host.boot_id, salt=SALT, cores=host.cores,
+            machine=host.machine, booted_at=host.booted_at, last_boot=past,
+        )  # fmt: skip
+        decide_again(self.graph, seen, self.record)
 
     def _would_abandon(self, workspace: Path, token: str) -> Claim:
         claim = claims.read_claim(workspace, token)

@@ -6,13 +6,14 @@ by then, so "gone and no report" means that none will come.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import structs
 
 from maestro_es.adapters.base import Adapter, Queued, Seen
+from maestro_es.adapters.local import boot_of
 from maestro_es.adapters.process import Host
 from maestro_es.core.evidence import (
     GIVES_UP,
@@ -27,9 +28,9 @@ from maestro_es.core.evidence import (
     judge,
 )
 from maestro_es.core.graph import Graph
-from maestro_es.core.hosts import advice
-from maestro_es.core.model import ENVIRONMENT, JobState, Micros, Phase, State, StepRecord
-from maestro_es.core.observations import Observations
+from maestro_es.core.hosts import advice, boot_before
+from maestro_es.core.model import ENVIRONMENT, Boot, JobState, Micros, Phase, State, StepRecord
+from maestro_es.core.observations import LastBoot, Observations
 from maestro_es.errors import Unreachable
 from maestro_es.poller import claims
 from maestro_es.poller.ask_host import ask_host, is_namesakes
@@ -144,11 +145,11 @@ class Look:
         self._recall(in_flight, sightings)
         for step in in_flight:
             sightings[step.token] = self._settle_doubt(step, sightings[step.token])
-        self.observations = self._observations(sightings)
+        self.observations = self._observations(in_flight, sightings)
         if self._namesakes:  # no error of the host, so no event says it
             self.unreachable.setdefault(adapters.local.name, self._namesakes)
 
-    def _observations(self, sightings: Mapping[str, Sighting]) -> Observations:
+    def _observations(self, in_flight: Sequence[StepRecord], sightings: Mapping[str, Sighting]) -> Observations:
         moment, host = self._moment, self._moment.host
         return Observations(
             now=moment.now,
@@ -165,6 +166,7 @@ class Look:
             last_tick=moment.last_tick,
             machine=host.machine,
             booted_at=host.booted_at,
+            last_boot=look_back(self._graph, self._study, host, in_flight),
         )
 
     def _claim(self, step: StepRecord) -> Claim:
@@ -346,6 +348,18 @@ def _without_forced_end(sighting: Sighting) -> Sighting:
         return sighting
     forced = (ReportKind.TIMEOUT, ReportKind.STOPPED)
     return structs.replace(sighting, reports=tuple(each for each in sighting.reports if each.kind not in forced))
+
+
+def look_back(graph: Graph, study: StudyDir, host: Host, in_flight: Iterable[StepRecord] = ()) -> LastBoot | None:
+    """Return what is known of the time before this host booted, if it has since the log or an attempt began."""
+    here = (step for step in in_flight if not step.scheduled and step.job_host == host.name)
+    if all(boot_of(step.job_instance) in ("", host.boot_id) for step in here):
+        ours = Boot(host.name, host.boot_id, host.machine, host.booted_at)
+        if not boot_before(graph.study, ours):
+            return None
+    from maestro_es.poller.last_boot import last_boot  # noqa: PLC0415 - a host boots seldom
+
+    return last_boot(study, host)
 
 
 def _is_unexplained(sighting: Sighting) -> bool:

@@ -12,7 +12,8 @@ import os
 from collections.abc import Callable, Sequence
 
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
-from maestro_es.core.events import AttemptAbandoned, Draft, JobSubmitted, StepDryRun, StepFailed
+from maestro_es.core.decide import look_back as decide_again
+from maestro_es.core.events import AttemptAbandoned, Draft, JobSubmitted, OutputDoubted, StepDryRun, StepFailed
 from maestro_es.core.evidence import ReportKind
 from maestro_es.core.model import ENVIRONMENT, Cause, State, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
@@ -22,7 +23,7 @@ from maestro_es.poller import last_tick
 from maestro_es.poller.copies import mend_copies
 from maestro_es.poller.inbox import remove_reports
 from maestro_es.poller.maestro_requests import take_requests
-from maestro_es.poller.observe import Asked, Look, Moment
+from maestro_es.poller.observe import Asked, Look, Moment, look_back
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.sharing import umask_of
 from maestro_es.poller.state_dir import make_state_dir
@@ -118,6 +119,7 @@ def _pass(
 ) -> Look | None:
     """Make one pass, over all or only the `local` steps; returns what was seen, if there was anything to look for."""
     if study.status is not StudyStatus.RUNNING:
+        _look_back(study)
         return None
     if study.graph.study.settings.dry_run:
         _dry_run(study)
@@ -146,12 +148,43 @@ def _check_environment(study: OpenStudy) -> str | None:
     return problem or ("" if doubted else None)
 
 
+def may_be_in_doubt(study: OpenStudy) -> bool:
+    """Whether a study that has ended may have done so just before this host went down, and that is not on record."""
+    past = look_back(study.graph, study.dir, study.context.host)
+    return past is not None and study.log.head.recorded_at > (past.alive_at or 0) - past.window
+
+
+def _look_back(study: OpenStudy) -> None:
+    """Record what a reboot since its end has put in doubt of a study that has ended."""
+    past = look_back(study.graph, study.dir, study.context.host)
+    if past:
+        host = study.context.host
+        seen = Observations(
+            now=study.context.now(), host=host.name, boot_id=host.boot_id, salt="", cores=host.cores,
+            machine=host.machine, booted_at=host.booted_at, last_boot=past,
+        )  # fmt: skip
+        with study.log.transaction():
+            decide_again(study.graph, seen, lambda drafts: _record(study, drafts))
+
+
+def _record(study: OpenStudy, drafts: list[Draft]) -> None:
+    """Record events inside a transaction, and remark on what a person must know of them."""
+    study.log.record(drafts)
+    names = [study.graph.step(number or 0).name for number, event in drafts if isinstance(event, OutputDoubted)]
+    if names:
+        root, more = study.dir.root, f" and {len(names) - 1} steps more" if len(names) > 1 else ""
+        study.remarks.append(
+            f"{root}: {study.context.host.name} went down so shortly after the end of {names[0]}{more} that output may"
+            f" not be on disk: look at it; 'maestro-es retry {root} --doubted' runs them and all after them again"
+        )
+
+
 def _decide(study: OpenStudy, seen: Observations) -> list[Draft]:
     drafts: list[Draft] = []
 
     def record(more: list[Draft]) -> None:
         drafts.extend(more)
-        study.log.record(more)
+        _record(study, more)
 
     with study.log.transaction():
         outcomes = take_outcomes(study)

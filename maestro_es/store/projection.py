@@ -256,5 +256,9 @@ class ProjectedGraph:
     def held(self) -> list[StepRecord]:
         return self._select("WHERE held = 1 AND phase != 4 ORDER BY number")
 
+    def doubted(self) -> list[StepRecord]:
+        """Return the steps whose output is in doubt, by number."""
+        return self._select("WHERE doubted = 1 ORDER BY number")
+
     def steps(self) -> Iterator[StepRecord]:
         return iter(self._select("ORDER BY number"))

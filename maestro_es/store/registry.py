@@ -15,6 +15,9 @@ from pathlib import Path
 from maestro_es.core.model import Micros
 from maestro_es.store.log_file import LOG_NAME
 
+#: How the note of a host begins where cron has ticked, and what it is where cron was only told to.
+_TICKED, _INSTALLED = "ticked", "installed\n"
+
 
 def folder() -> Path:
     """Return the registry's directory."""
@@ -30,13 +33,56 @@ def cron_note(host: str) -> Path:
     return folder().with_name("crontabs") / host
 
 
-def note_cron(host: str, at: Micros, words: str = "ticked\n") -> None:
-    """Note that cron has ticked, or what else is to be said. It is left out where that can't be written."""
+def note_cron(host: str, boot_id: str, at: Micros) -> None:
+    """Note that cron has ticked on a host, and in which boot. It is left out where that can't be written."""
     with contextlib.suppress(OSError):
-        note = cron_note(host)
-        _make_private(note.parent)
-        note.write_text(words)
-        os.utime(note, ns=(at * 1000, at * 1000))
+        before = cron_before(host, boot_id) or 0
+        _note_cron(host, at, f"{_TICKED} {boot_id} {before}\n")
+
+
+def note_cron_installed(host: str, at: Micros) -> None:
+    """Note that cron was told to tick, and has not yet."""
+    with contextlib.suppress(OSError):
+        _note_cron(host, at, _INSTALLED)
+
+
+def _note_cron(host: str, at: Micros, words: str) -> None:
+    note = cron_note(host)
+    _make_private(note.parent)
+    note.write_text(words)
+    os.utime(note, ns=(at * 1000, at * 1000))
+
+
+def cron_noted(host: str) -> tuple[Micros, bool] | None:
+    """Return when cron ticked last on a host, and whether it did at all since it was told to; None: not that we know.
+
+    OSError if that can't be read.
+    """
+    note = cron_note(host)
+    try:
+        return note.stat().st_mtime_ns // 1000, note.read_text() != _INSTALLED
+    except FileNotFoundError:
+        return None
+
+
+def cron_before(host: str, boot_id: str) -> Micros | None:
+    """Return when cron ticked last on a host before it booted with this id; None if nobody knows."""
+    try:
+        found = cron_noted(host)
+        words = cron_note(host).read_text().split() if found else []
+    except OSError:
+        return None
+    if words[:2] == [_TICKED, boot_id] and words[2:]:
+        return (int(words[2]) or None) if words[2].isdigit() else None
+    return found[0] if found else None
+
+
+def cron_hosts() -> list[str]:
+    """Return the hosts where cron was told to tick, and not yet to stop."""
+    try:
+        return sorted(entry.name for entry in os.scandir(cron_note("host").parent))
+    except FileNotFoundError:
+        return []
 
 
 def register(study_id: str, root: Path) -> None:

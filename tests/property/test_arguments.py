@@ -103,6 +103,7 @@ METHODS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "steps": st.lists(NAMES, max_size=2), "failed": FLAGS, "descendants": FLAGS, "restart_limit": COUNTS,
         "hardware_limit": COUNTS, "reason": REASONS,
     },
+    "retry_doubted": {"steps": st.lists(NAMES, max_size=2), "reason": REASONS},
     "reopen": {"reason": REASONS},
     "cancel_study": {"reason": REASONS},
     "at": {"seq": COUNTS, "time": st.one_of(st.none(), ODD)},

@@ -126,6 +126,7 @@ def check_step(log: StudyLog, step: StepRecord) -> None:
         "phase": step.phase.name,
         "held": int(step.held),
         "skipped": int(step.skipped),
+        "doubted": int(step.doubted),
         "job_id": step.job_id or None,
         "host": step.job_host or None,
         "workspace": step.workspace,

@@ -142,6 +142,7 @@ def test_json_is_one_object_with_the_study_and_its_steps(run, study):
         "cause": "exit code",
         "held": False,
         "skipped": False,
+        "doubted": False,
     }
 
 

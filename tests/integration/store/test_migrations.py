@@ -127,7 +127,7 @@ def test_the_view_of_steps_of_an_older_log_gets_the_columns_that_it_lacks(tmp_pa
     connection.execute("DROP VIEW v_step")
     [older] = [sql for sql in statements(dict(scripts())["0003_views"]) if "CREATE VIEW v_step" in sql]
     connection.execute(older)
-    connection.execute("DELETE FROM _sqlite_migrations WHERE name >= '0008'")
+    connection.execute("DELETE FROM _sqlite_migrations WHERE name LIKE '0008%'")
     connection.execute("PRAGMA user_version = 7")
     connection.close()
 

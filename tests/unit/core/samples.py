@@ -46,6 +46,7 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.HardwareFailed(token="t1", at=6, number=1, limit=3, reason="node failed"),
     e.StepFailed(at=6, cause=Cause.UPSTREAM, message="sim ended FAILED"),
     e.StepCancelled(at=6, message="cancelled"),
+    e.OutputDoubted(host="login1", alive_at=7),
     e.StepDryRun(at=6),
     e.StepReset(),
     e.StepSkipped(by="me"),
@@ -103,6 +104,7 @@ FULL: tuple[e.AnyEvent, ...] = (
         at=6, cause=Cause.EXIT_CODE, message="exit code 1", token="t1", exit_code=1, blocker=3, evidence=SAID
     ),
     e.StepCancelled(at=6, message="cancelled", token="t1", blocker=3, evidence=SAID),
+    e.OutputDoubted(host="login1", alive_at=7, booted_at=8),
     e.StepReset(reason="new input", from_scratch=True),
     e.StepSkipped(by="me", reason="not needed"),
     e.StepHeld(reason="look first"),

@@ -1,0 +1,43 @@
+"""What tells when this host was alive before it booted, and when that was: asked after a reboot, and only then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from maestro_es.adapters.process import Host
+from maestro_es.core.observations import LastBoot
+from maestro_es.poller.study_dir import StudyDir
+from maestro_es.store import registry
+
+#: How long Linux leaves written data in memory if its settings can't be read (dirty_expire_centisecs and
+#: dirty_writeback_centisecs, as they come), in seconds. A crash of another system loses about as much.
+_WRITEBACK = 35.0
+
+_SETTINGS = ("dirty_expire_centisecs", "dirty_writeback_centisecs")
+
+#: How long it may take besides, in seconds: ext4 commits a transaction each 5 s, and a disk has much to write. On an
+#: ext4 image files were whole after 37 to 41 s.
+_MARGIN = 25.0
+
+
+def last_boot(study: StudyDir, host: Host) -> LastBoot:
+    """Return what is known of the time before this host booted.
+
+    Cron's note is this host's own. The study's last tick may be that of another host, so it never counts for more, and
+    alone only if cron ticks on no other host. A sign after the boot is none of the time before.
+    """
+    booted = host.booted_at
+    hosts = registry.cron_hosts()
+    cron = registry.cron_before(host.name, host.boot_id)
+    signs = [study.ticked_at(), cron] if cron is not None or hosts in ([], [host.name]) else []
+    alive = min((at for at in signs if at is not None), default=None)
+    believed = alive if alive is not None and alive < booted else None
+    return LastBoot(alive_at=believed, window=int((_writeback() + _MARGIN) * 1_000_000))
+
+
+def _writeback() -> float:
+    try:
+        values = [int((Path("/proc/sys/vm") / name).read_text()) for name in _SETTINGS]
+    except (OSError, ValueError):
+        return _WRITEBACK
+    return max(sum(values) / 100, _WRITEBACK)
