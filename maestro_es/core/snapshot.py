@@ -72,7 +72,9 @@ def frozen(value: Any) -> Any:  # noqa: ANN401 - whatever an event holds
 
 def read_only(record: StepRecord) -> StepRecord:
     """Return a copy of a record, to be read."""
-    return ReadOnlyStep(*map(frozen, structs.astuple(record)))
+    copy = ReadOnlyStep(*structs.astuple(record))
+    structs.force_setattr(copy, "workspaces", frozen(record.workspaces))  # all else in it is frozen
+    return copy
 
 
 class Snapshot(MemoryGraph):

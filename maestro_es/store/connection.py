@@ -12,7 +12,7 @@ import os
 import sqlite3
 import sys
 import time
-import weakref
+from _weakref import ref  # what `weakref` has too, whose import takes a tick a millisecond
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ _INSTRUCTIONS = 1_000_000
 #: No text of ours is longer. Damaged files, and those of others, claim to hold some.
 _LONGEST = 200_000_000
 
-_open: weakref.WeakSet[Connection] = weakref.WeakSet()
+#: The connections that may be open, by the id of the object.
+_open: dict[int, ref[Connection]] = {}
 
 #: Files that a connection of the parent held locks on when we were forked. What SQLite keeps of locks in memory is
 #: for one process: a connection of ours to such a file would take the parent's locks for its own.
@@ -101,7 +102,7 @@ class Connection(sqlite3.Connection):
             super().close()
         except sqlite3.ProgrammingError as error:
             raise self._explained(error) from None
-        _open.discard(self)
+        _open.pop(id(self), None)
 
     @property
     def in_transaction(self) -> bool:
@@ -145,7 +146,7 @@ def connect(path: Path, timeout: float, *, read_only: bool = False) -> Connectio
     if sys.version_info >= (3, 11):
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
     connection.file, connection.identity, connection.process = path, identity, os.getpid()
-    _open.add(connection)
+    _open[id(connection)] = ref(connection)
     return connection
 
 
@@ -157,7 +158,11 @@ def _to_be_read(path: Path) -> str:
 
 def is_open_here(info: os.stat_result) -> bool:
     """Whether a connection of this process is open to a file."""
-    return any(connection.identity == (info.st_dev, info.st_ino) for connection in _open)
+    return any(connection.identity == (info.st_dev, info.st_ino) for connection in _open_ones())
+
+
+def _open_ones() -> list[Connection]:
+    return [connection for known in _open.values() if (connection := known()) is not None]
 
 
 def _identity(file: Path) -> tuple[int, int]:
@@ -174,7 +179,7 @@ def _cut_off() -> None:
     fcntl(2) locks are the parent's alone, so closing our copies of its files does not release them.
     """
     files = set()
-    for connection in _open:
+    for connection in _open_ones():
         if connection.in_transaction:
             _locked_by_parent.add(connection.identity)
         files |= {connection.identity, _identity(Path(f"{connection.file}-journal"))}

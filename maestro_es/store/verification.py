@@ -42,11 +42,15 @@ class Verification:
 
 @dataclass(frozen=True)
 class Known:
-    """The event that a digest is of: all up to it is as it was when that digest was the head."""
+    """The event that a digest is of: all up to it is as it was when that digest was the head.
+
+    `corrected`: but for payloads that were corrected since, which EventsCorrected keeps as they were.
+    """
 
     seq: int
     recorded_at: Micros
     head: str
+    corrected: bool = False
 
 
 def verify(log: StudyLog) -> Verification:
@@ -77,7 +81,7 @@ def prove(log: StudyLog, head: str) -> Known:
     if not found:
         was = corrections.find_before(log, head)
         if was:
-            return Known(was[0][0], was[0][1], was[1])
+            return Known(was[0][0], was[0][1], was[1], corrected=True)
         raise DamagedLog(f"no event has the digest {head}: this is not the log of that day, or not any more")
     if len(found) > 1:
         raise RequestRefused(f"events {found[0][0]} and {found[1][0]} both have a digest that begins {head}: say more")

@@ -126,7 +126,7 @@ CALLS = st.lists(
     min_size=1,
     max_size=8,
 )
-SETTINGS = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 
 
 @contextlib.contextmanager
