@@ -150,6 +150,14 @@ def connect(path: Path, timeout: float, *, read_only: bool = False) -> Connectio
     return connection
 
 
+def connect_to_memory(path: Path) -> Connection:
+    """Make an empty database in memory, for a copy of a file."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
+    connection.file, connection.process = path, os.getpid()
+    connection.execute("PRAGMA trusted_schema = OFF")
+    return connection
+
+
 def _to_be_read(path: Path) -> str:
     from urllib.parse import quote  # noqa: PLC0415 - a tick writes
 

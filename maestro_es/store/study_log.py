@@ -75,7 +75,12 @@ class StudyLog(LogReader):
         """
         read_only = check_file(path)
         with connected(path, read_only=read_only) as connection:
-            check_header(connection, path, migrate=migrate)
+            check_header(connection, path, migrate=migrate and not read_only)
+            if read_only and (fold or migrate):
+                from maestro_es.store.log_copy import LogCopy, is_behind  # noqa: PLC0415 - a tick writes
+
+                if is_behind(connection):
+                    return LogCopy(connection, path, clock, identity)
             log = cls(connection, path, clock, identity)
             if fold:
                 log._catch_up()

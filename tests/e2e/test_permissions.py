@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -192,6 +194,27 @@ def test_with_group_read_a_colleague_can_use_every_reading_command_and_no_other(
         assert "belongs to another user" in refused.stderr
     assert as_other("status", root, group=UID).returncode == 1
     assert modes(root, "share/N.1") == ["700"]
+
+
+@pytest.mark.usefixtures("other_user")
+def test_a_colleague_with_another_version_can_read_too_and_changes_nothing(place):
+    root = place / "study"
+    assert maestro_es("run", "-y", "--wait", "--group-read", "-o", root, place / "spec.yaml").returncode == 2
+    status = maestro_es("status", "--csv", root).stdout
+    with contextlib.closing(sqlite3.connect(root / "events.db")) as log:  # as an older version leaves it
+        log.execute("UPDATE projection SET reducer_version = 0, applied_seq = 3")
+        log.execute("DELETE FROM step WHERE number > 1")
+        log.commit()
+    before = (root / "events.db").read_bytes()
+    for command in ("status", "history", "verify", "studies"):
+        assert as_other(command, *([root] if command != "studies" else [])).returncode == 0
+    theirs = as_other("status", "--csv", root)
+    program = f"import maestro_es; maestro_es.ExecutionGraph.open({str(root)!r}).retry('last')"
+    refused = run_as_other(sys.executable, "-c", program)
+
+    assert (theirs.stdout, theirs.stderr) == (status, "")
+    assert "nothing was written: another user owns it; run this as its owner" in refused.stderr
+    assert (root / "events.db").read_bytes() == before
 
 
 @pytest.mark.usefixtures("umask", "other_user")

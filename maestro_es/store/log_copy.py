@@ -1,0 +1,71 @@
+"""A copy in memory of a log that this user may only read, and whose tables another version has left.
+
+A colleague may have another version than the owner of a study. Then the tables can't be made again in the file, so
+they are made in the copy. Nothing can be recorded in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from maestro_es.core.events import Draft, InvocationStarted
+from maestro_es.core.model import Micros
+from maestro_es.core.reducer import REDUCER_VERSION
+from maestro_es.errors import LogUnavailable
+from maestro_es.store import event_log
+from maestro_es.store.connection import Connection, connect_to_memory
+from maestro_es.store.log_file import explained
+from maestro_es.store.migrations import KNOWN, apply_migrations
+from maestro_es.store.study_log import StudyLog
+
+#: What is copied at most, in bytes: somebody else made the file.
+_LARGEST = 1_000_000_000
+
+
+def is_behind(connection: Connection) -> bool:
+    """Whether the tables of a log are those of another version, or lack events."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] != KNOWN:
+        return True
+    row = connection.execute("SELECT reducer_version, applied_seq FROM projection").fetchone()
+    return row is None or tuple(row) != (REDUCER_VERSION, event_log.head(connection).seq)
+
+
+class LogCopy(StudyLog):
+    """The log that a connection leads to, as it is when it is opened or refreshed."""
+
+    def __init__(
+        self, source: Connection, path: Path, clock: Callable[[], Micros], identity: InvocationStarted
+    ) -> None:
+        if path.stat().st_size > _LARGEST:
+            raise LogUnavailable(
+                f"{path}: another version wrote it, and it is too large to copy; ask its owner to tick"
+            )
+        self._source = source
+        memory = connect_to_memory(path)
+        with contextlib.ExitStack() as stack:
+            stack.callback(memory.close)
+            source.backup(memory)
+            apply_migrations(memory)
+            super().__init__(memory, path, clock, identity)
+            self._catch_up()
+            stack.pop_all()
+
+    def refresh(self) -> None:
+        """Take in what other processes have appended."""
+        with explained(self.path):
+            if event_log.head(self._source) != self.head:
+                self._source.backup(self._connection)
+                apply_migrations(self._connection)
+                super().refresh()
+
+    def record(self, drafts: Iterable[Draft]) -> None:
+        """Record nothing. LogUnavailable if there is anything to record."""
+        if list(drafts):
+            raise LogUnavailable(f"{self.path}: nothing was written: another user owns it; run this as its owner")
+
+    def close(self) -> None:
+        """Close the file, and forget the copy."""
+        super().close()
+        self._source.close()
