@@ -286,6 +286,27 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
         "The interface is 0.49.0, Maestro's default, and another `version` is refused",
         "version is '0.26.0'. Scripts are written for 0.49.0",
     ),
+    "307-slurm-threads-without-a-launcher.yaml": (
+        Expected(_ADDED, "pair/pair.slurm.sh", (_ADDED_LINE, "+#SBATCH --mincpus=2")),
+    ),
+    "309-flux-with-a-launcher.yaml": (_FLUX_VERSION,),
+    "311-flux-every-key.yaml": (
+        _FLUX_VERSION,
+        Expected(_ADDED, "a/a.flux.sh", (_ADDED_LINE, "+#flux: --urgency=0", "+#flux: --flags=waitable")),
+        Expected(
+            "`$(LAUNCHER)` beside it is replaced as well",
+            "a/a.flux.sh",
+            (
+                "-$(LAUNCHER) x",
+                "+flux run -N 2 -n 4 -c 2 -g 1 --setopt=o.fastload --setopt=o.mpi=spectrum --setopt=setattr.foo=bar x",
+            ),
+        ),
+    ),
+    "312-words-under-sources.yaml": (
+        Expected(
+            "`sources`: each entry is a line in front of the step's commands", "tidy/tidy.sh", ("+make", "+intel")
+        ),
+    ),
 }
 
 #: What is so in every study, and left out of the comparison. The corpus asserts that it is so in each study.
