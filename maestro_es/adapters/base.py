@@ -23,7 +23,7 @@ class Job(msgspec.Struct, frozen=True):
     `name` is the job's, `description` the step's. `script` is what the runner starts: a path with a slash, from
     `workspace`; `command` is what follows the script's header. `run` are the step's resolved keys, `environment` is
     what the step starts in. `claim` makes the attempt's claim for an owner and
-    returns whether it is that owner's now.
+    returns whether it is that owner's now. A local step's output files begin with `output`, if it is given.
     """
 
     token: str
@@ -36,6 +36,7 @@ class Job(msgspec.Struct, frozen=True):
     run: Mapping[str, Any] = msgspec.field(default_factory=dict)
     environment: Environment = Environment()
     command: str = ""
+    output: str = ""
 
     @property
     def runner(self) -> Path:

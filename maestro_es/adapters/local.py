@@ -60,7 +60,7 @@ class LocalAdapter:
     def submission(self, job: Job) -> list[str]:
         limit = walltime_seconds(job.run.get("walltime"))
         what = (str(job.runner), job.token, str(job.workspace), job.script, str(job.study))
-        return [*what, str(limit), job.name, self._host.name, self._host.boot_id]
+        return [*what, str(limit), job.output or job.name, self._host.name, self._host.boot_id]
 
     def submit(self, job: Job) -> Outcome:
         """Start the runner, make its claim, and say "go": it runs the step if and only if the claim is its own."""

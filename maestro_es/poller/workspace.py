@@ -102,7 +102,8 @@ def plan_job(
     script = f"./{chosen}" if folder == workspace else str(folder / chosen)
     claim = functools.partial(make_claim, workspace, record.token)
     known = (step.description, used, environment or Environment(), command)
-    job = Job(record.token, name, workspace, script, study.root, claim, *known)
+    output = full_name.replace("/", "_")
+    job = Job(record.token, name, workspace, script, study.root, claim, *known, output=output)
     return Plan(job, digest, scripts)
 
 
