@@ -16,7 +16,7 @@ from _weakref import ref  # what `weakref` has too, whose import takes a tick a 
 from pathlib import Path
 from typing import Any
 
-from maestro_es.errors import LogNotUsable
+from maestro_es.errors import LogNotUsable, LogUnavailable
 
 #: What Python says of a connection that was closed, and of one that another thread opened.
 _CLOSED = "Cannot operate on a closed database"
@@ -116,6 +116,16 @@ class Connection(sqlite3.Connection):
     def is_foreign(self) -> bool:
         """Whether another process opened it, of which we are a fork."""
         return self.process != os.getpid()
+
+    def check_place(self) -> None:
+        """Refuse a file that another one has replaced: SQLite finds its journal by its path, and that is the other's.
+
+        One that was only moved away has none there, and SQLite itself refuses to write it.
+        """
+        if self.identity != (0, 0) and _identity(self.file) not in {self.identity, (0, 0)}:
+            raise LogUnavailable(
+                f"{self.file}: another log has taken its place since it was opened; open the study again"
+            )
 
     def _check_process(self) -> None:
         if self.is_foreign:

@@ -189,6 +189,7 @@ class StudyLog(LogReader):
             self.head = Head(block[-1][0], block[-1][1], block[-1][7])
 
     def _begin(self) -> None:
+        self._connection.check_place()
         self._connection.execute("BEGIN IMMEDIATE")
         found = event_log.head(self._connection)[0]
         if found != self.head.seq:
@@ -244,6 +245,7 @@ class StudyLog(LogReader):
 
     def refresh(self) -> None:
         """Take in what other processes have appended."""
+        self._connection.check_place()
         with explained(self.path):
             self._end_abandoned()
             head = event_log.head(self._connection)
@@ -254,6 +256,7 @@ class StudyLog(LogReader):
 
     def refresh_head(self) -> None:
         """Look at the last event of a log that was opened without folding it."""
+        self._connection.check_place()
         with explained(self.path):
             self.head = event_log.head(self._connection)
 

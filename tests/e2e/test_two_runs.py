@@ -15,8 +15,10 @@ import pytest
 from maestro_es import ExecutionGraph, StudyStep
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
-from maestro_es.errors import RequestRefused
+from maestro_es.core.repair import retry
+from maestro_es.errors import LogUnavailable, RequestRefused
 from maestro_es.poller.open_study import OpenStudy, open_as_it_is
+from maestro_es.poller.tick import tick
 from maestro_es.store import registry
 from maestro_es.store.verification import verify
 from tests.e2e.command import maestro_es
@@ -211,6 +213,19 @@ def test_a_study_with_no_jobs_is_cancelled_when_it_is_replaced_and_is_kept_whole
         assert log.graph.study.status is StudyStatus.CANCELLED
         assert "replaced by 'maestro-es run -o'" in str(list(log.events()))
     assert list(registry.registered().values()) == [root]
+    finish(root)
+
+
+def test_a_process_that_has_the_log_of_a_replaced_study_open_notices_that(tmp_path, spec):
+    """SQLite would take the new log's journal for one of the old log, and roll it back."""
+    root = tmp_path / "study"
+    assert maestro_es("run", "-y", "-o", root, spec).returncode == 0
+    finish(root)
+    with OpenStudy(root) as study:
+        assert maestro_es("run", "-y", "-o", root, spec).returncode == 0
+        for use in (study.log.refresh, lambda: tick(study), lambda: study.request(lambda graph: retry(graph, ["a"]))):
+            with pytest.raises(LogUnavailable, match="another log has taken its place since it was opened"):
+                use()
     finish(root)
 
 
