@@ -15,9 +15,8 @@ from pathlib import Path
 from maestro_es.core.model import FAILED_STATES, Phase, StudyStatus
 from maestro_es.errors import MaestroError, NotAStudy, NotOurs, StudyError, Unreachable
 from maestro_es.poller.ask_ahead import ask_ahead
-from maestro_es.poller.creation import is_being_created
 from maestro_es.poller.last_tick import shown
-from maestro_es.poller.lock import hold, queue_up
+from maestro_es.poller.lock import hold, is_held, queue_up
 from maestro_es.poller.maestro_requests import are_waiting
 from maestro_es.poller.observe import Asked
 from maestro_es.poller.open_study import Context, OpenStudy, study_id_at
@@ -122,10 +121,16 @@ def _try(
     try:
         return _tick_one(root, context, again=again, asked=asked, silent={} if silent is None else silent)
     except (MaestroError, OSError) as error:
-        if again and isinstance(error, NotAStudy) and is_being_created(root):
+        if again and isinstance(error, NotAStudy) and _is_being_created(root):
             return None
         code, line = told(error, root)
         return code, f"{line}{_REMEDY}" if again and isinstance(error, (NotAStudy, NotOurs)) else line
+
+
+def _is_being_created(root: Path) -> bool:
+    """Whether a process creates a study here now, or has just finished: it is registered before its log is there."""
+    study = StudyDir(root)
+    return is_held(study.creation_lock) or os.path.lexists(study.log)
 
 
 def told(error: MaestroError | OSError, root: Path) -> tuple[int, str]:

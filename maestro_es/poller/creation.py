@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from maestro_es.errors import RequestRefused
-from maestro_es.poller.lock import hold_while_there, is_held
+from maestro_es.poller.lock import hold_while_there
 from maestro_es.poller.study_dir import StudyDir
 
 #: How often a directory is made that its maker removes before we hold its lock.
@@ -110,12 +110,6 @@ def creating_named(stem: str) -> Iterator[Site]:
             if site is not None:
                 yield site
                 return
-
-
-def is_being_created(root: Path) -> bool:
-    """Whether a process creates a study here now, or has just finished: it is registered before its log is there."""
-    study = StudyDir(root)
-    return is_held(study.creation_lock) or os.path.lexists(study.log)
 
 
 def check_path(study: StudyDir) -> None:
