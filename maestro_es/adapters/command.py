@@ -26,6 +26,9 @@ NO_ROOM = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 #: What a process of ours does not inherit as ignored, whoever has started us; Python itself ignores two of them.
 _SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 
+#: What the start of a step does not inherit, be it by nohup: those that a step may be told by, too.
+_OF_STEPS = (*_SIGNALS, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGURG)
+
 #: How often we look for the end of a process that we can't be told of, and for how long for that of one that was
 #: killed, in seconds.
 _NAP, _AGONY = 0.001, 1.0
@@ -54,20 +57,19 @@ def start_process(
     """
     from maestro_es.adapters.inheritance import inheriting, renice  # noqa: PLC0415 - for what is started only
 
-    inherited = inherited or Environment()
-
     def start(words: Sequence[str], *, setsid: bool) -> int:
         return os.posix_spawnp(
             words[0], list(words), dict(env),
-            file_actions=actions, setsid=setsid, setsigmask=(), setsigdef=_SIGNALS,
+            file_actions=actions, setsid=setsid, setsigmask=(), setsigdef=_SIGNALS if not inherited else _OF_STEPS,
         )  # fmt: skip
 
-    with making, inheriting(inherited):
+    with making, inheriting(inherited or Environment()):
         try:
             pid = start(argv, setsid=session)
         except NotImplementedError:  # by a Python that was built for a glibc before 2.26, as are those of uv
             pid = start(["setsid", *argv], setsid=False)
-    renice(pid, inherited)
+    if inherited:
+        renice(pid, inherited)
     return pid
 
 

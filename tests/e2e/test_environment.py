@@ -25,7 +25,7 @@ study:
 
 #: What a step writes down: of the environment, all but what is its own.
 LOOK = r"""
-env | grep -v -e ^MAESTRO_ES_TOKEN= -e ^PWD= | sort >env
+{ env | grep -v -e ^MAESTRO_ES_TOKEN= -e ^PWD=; grep ^SigIgn: /proc/$$/status | tr ':\t' '=_'; } | sort >env
 { module load gcc; echo "$output $http_proxy"; umask; ulimit -S -s; ulimit -S -c; nice; } >part
 mv part other  # whole the moment it is there
 """
@@ -35,6 +35,7 @@ SHELL = r"""
 module() { echo "loaded $2"; }
 export -f module
 export MY_INPUT_DIR=/data output='my own' http_proxy=http://proxy:3128 SSH_CONNECTION=1.2.3.4
+trap '' HUP USR1  # as nohup does
 umask 007
 ulimit -S -s 65536
 ulimit -S -c 0
@@ -153,6 +154,8 @@ def test_without_its_environment_no_step_starts_and_one_line_says_what_to_do(han
     assert "no step starts" in line
     assert f"'maestro-es env {hangar.root} --refresh'" in line
     assert "no step starts" in hangar.like_cron("why", hangar.root, "later").stdout
+    assert "no step starts" in hangar.like_cron("tick", "--dry", hangar.root).stdout
+    assert "no step starts" in hangar.like_cron("status", hangar.root).stdout
     assert not (hangar.root / "later" / "other").exists()
 
     again = hangar.from_a_shell("env", hangar.root, "--refresh", "--reason", "the file was gone")

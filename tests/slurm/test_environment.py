@@ -9,6 +9,7 @@ import pytest
 
 from maestro_es.core import events as e
 from tests.e2e.test_environment import SHELL, Hangar
+from tests.fakes.cron import run_with_cron, who_ticked
 from tests.fakes.processes import wait_for
 from tests.slurm.configuration import Options
 from tests.slurm.studies import HEAD, events, states
@@ -87,3 +88,52 @@ def test_a_changed_environment_is_that_of_the_next_job(cluster, hangar: Hangar):
     env, other = hangar.seen("later")
     assert env["MY_INPUT_DIR"] == "/new"
     assert other[0] != "loaded gcc"
+
+
+#: The usual batch script of a cluster with environment modules, and a user's shell on such a one.
+MODULES = f"""{HEAD}
+    - {{name: first, description: d, run: {{cmd: 'module load intelish; solver > answer', procs: 1}}}}
+    - {{name: later, description: d, run: {{cmd: 'module load intelish; solver >answer', procs: 1, depends: [first]}}}}
+"""
+WITH_CRON = r"""
+mkdir intelish
+printf '#!/bin/sh\necho 42\n' >intelish/solver
+chmod +x intelish/solver
+cat >setup <<'END'
+export MODULES_AT=$PWD
+module() { [ "$1" = load ] && PATH=$MODULES_AT/$2:$PATH; }
+export -f module
+exec "$@"
+END
+maestro_es cron install
+bash setup "$PYTHON" -m maestro_es run -y -o study study.yaml
+start_cron
+await 80 ended study
+stop_cron
+"""
+
+
+def test_a_module_is_loaded_by_the_jobs_of_run_and_by_those_of_a_real_cron(cluster, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
+    (tmp_path / "study.yaml").write_text(MODULES)
+    run_with_cron(WITH_CRON, tmp_path)
+    root = tmp_path / "study"
+    assert states(root) == {"first": "FINISHED", "later": "FINISHED"}
+    assert [(root / step / "answer").read_text() for step in ("first", "later")] == ["42\n", "42\n"]
+    assert who_ticked(root) == ["__main__.py tick --all"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sees", "lacks"),
+    [
+        (["--export", "NONE"], "HOME", "MY_INPUT_DIR"),
+        (["--export", "MY_INPUT_DIR,X=1"], "MY_INPUT_DIR X HOME", "output"),
+    ],
+)
+def test_export_chooses_what_jobs_see(cluster, hangar: Hangar, options: list[str], sees: str, lacks: str):
+    hangar.run(*options)
+    tick_to_the_end(hangar)
+    for step in ("first", "later"):
+        env, _ = hangar.seen(step)
+        assert {*sees.split(), "PATH", "SLURM_JOB_ID", "SLURM_CONF"} <= env.keys()
+        assert lacks not in env

@@ -7,7 +7,7 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.core.decide import final_status, submissions
 from maestro_es.core.evidence import Sighting, Silence
-from maestro_es.core.model import Cause, JobState, Phase, State, StudyStatus, SubmissionKind
+from maestro_es.core.model import ENVIRONMENT, Cause, JobState, Phase, State, StudyStatus, SubmissionKind
 from maestro_es.core.settle import jobs_to_end
 from tests.unit.core.making import (
     ABANDONED,
@@ -98,6 +98,16 @@ def test_nothing_is_requested_of_a_scheduler_that_does_not_answer():
 
     assert submissions(study.tick(silent=True)) == [local]
     assert submissions(study.tick()) == [job]
+
+
+def test_nothing_is_requested_while_the_environment_of_the_steps_is_missing():
+    study = Study({"type": "slurm"}, local_slots=3)
+    ready = [study.add("local"), study.add("job", scheduled=True)]
+
+    assert submissions(study.tick(unreachable={ENVIRONMENT: "the file is missing"})) == []
+    assert study.graph.study.unreachable == {ENVIRONMENT: "the file is missing"}
+    assert submissions(study.tick(answered=frozenset({ENVIRONMENT}))) == ready
+    assert study.graph.study.unreachable == {}
 
 
 def test_while_a_submission_is_in_doubt_few_jobs_are_requested():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core.model import Phase, Settings, State, StudyStatus
+from maestro_es.core.model import Phase, RecordedEnvironment, Settings, State, StudyStatus
 from maestro_es.errors import InvalidTransition
 from tests.unit.core.making import RESTARTABLE, Study, check_counts
 from tests.unit.core.samples import PARAMS
@@ -41,6 +41,13 @@ def test_a_template_is_added_once(study: Study):
     with pytest.raises(InvalidTransition, match="there is a template 'sim' already"):
         study.template("sim", {"cmd": "second"})
     assert study.graph.template("sim").run == {"cmd": "first"}
+
+
+def test_the_environment_of_the_steps_is_the_one_that_was_recorded_last(study: Study):
+    assert study.graph.study.environment == RecordedEnvironment()
+    for digest in ("ab", "cd"):
+        study.do(e.EnvironmentRecorded(environment=RecordedEnvironment(digest=digest, umask=0o007)))
+    assert study.graph.study.environment == RecordedEnvironment(digest="cd", umask=0o007)
 
 
 def test_a_setting_changes_alone():
