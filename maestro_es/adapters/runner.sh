@@ -1,11 +1,11 @@
 #!/bin/sh
 # Runs one step of a study, at most once for its token, and reports how it ended. POSIX sh; needs ln and readlink.
 #
-#   runner.sh TOKEN WORKSPACE SCRIPT STUDY [SECONDS OUTPUT HOST BOOT]
+#   runner.sh TOKEN WORKSPACE SCRIPT STUDY [SECONDS OUTPUT HOST BOOT [AROUND]]
 #
-# SCRIPT is a path from the workspace, so it holds a slash. The last four are given for a local step: its walltime
-# (0: none), which the runner enforces; the beginning of the names of its output files; and the host and its boot id.
-# Everything else is the scheduler's business.
+# SCRIPT is a path from the workspace, so it holds a slash. The others are given for a local step: its walltime (0: none),
+# which the runner enforces; the beginning of the names of its output files; the host and its boot id; and the job in
+# which we are, if we are in one: SCHEDULER:ID. Everything else is the scheduler's business.
 #
 # The claim is what lets a token start only once. A scheduled runner makes it. For a local one the poller does, which
 # knows its process id and is much faster than ln, and then says "go" on standard input; if it dies before that, the
@@ -18,7 +18,7 @@
 #
 # A local step has a process group of its own, in the session of the runner if the shell can do that (set -m): Debian's
 # dash can't without a terminal, so bash takes over, or setsid(1) gives the step a session of its own.
-token=$1 workspace=$2 script=$3 study=$4 limit=${5:-0} output=${6-} host=${7-} boot=${8-}
+token=$1 workspace=$2 script=$3 study=$4 limit=${5:-0} output=${6-} host=${7-} boot=${8-} around=${9-}
 state=$study/.maestro-es near= group=
 kill_wait=10
 moment=1 # how long a signal to all processes may take, in seconds, from the step to us
@@ -230,11 +230,18 @@ is_waited_for() { # whether a tick waits for the lock, and will see our report; 
     done
     return 1
 } 2>/dev/null
+may_tick() { # whether the job in which we are, if any, goes on: no tick, nor a step that it starts, outlives it
+    case $around in
+        '') ;;
+        slurm:*) [ -z "$stopped" ] && [ "$(squeue -h -j "${around#slurm:}" -o %T)" = RUNNING ] ;;
+        *) return 1 ;; # which is not asked
+    esac
+} 2>/dev/null
 if [ -n "$near" ] && ! [ "$near" -ef "$state" ] && [ -d "$near" ]; then state=$near; fi # the study was moved
 if [ -n "$output" ] && [ -x "$state/next-tick" ]; then
     # One waiting tick is enough. But after an end by force it also has to see us gone.
     if [ -n "$timed_out$stopped" ] || [ "$code" -gt 128 ] || ! is_waited_for; then
-        "$state/next-tick" </dev/null >/dev/null 2>&1 &
+        ! may_tick || "$state/next-tick" </dev/null >/dev/null 2>&1 &
     fi
 fi
 exit "$code"

@@ -61,10 +61,11 @@ class Stage:
         local: bool = True,
         job: str = "77",
         script: str = "",
+        around: str = "",
     ) -> subprocess.Popen[bytes]:
         """Start the runner as the local adapter does, or as a scheduler does."""
         script = script or self.step(text, f"{token}.{zlib.crc32(text.encode())}.sh")
-        more = [limit, "out put", "host-a", "boot-a"] if local else []
+        more = [limit, "out put", "host-a", "boot-a", *([around] if around else [])] if local else []
         started = subprocess.Popen(
             [*self.shell, str(self.runner), token, str(self.workspace), script, str(self.study), *more],
             stdin=subprocess.PIPE,
@@ -497,6 +498,56 @@ def test_the_next_tick_does_not_carry_the_steps_token(stage: Stage):
     stage.run("exit 0")
 
     assert "MAESTRO_ES_TOKEN" not in wait_for(lambda: calls.read_text() if calls.exists() else "")
+
+
+def squeue(stage: Stage, script: str, folder: Path) -> None:
+    """Put a squeue on the runner's path."""
+    folder.mkdir()
+    (folder / "squeue").write_text(f"#!/bin/sh\n[ \"$*\" = '-h -j 47 -o %T' ] || exit 9\n{script}\n")
+    (folder / "squeue").chmod(0o755)
+    stage.path = f"{folder}:{stage.path}"
+
+
+def test_a_runner_in_a_job_that_goes_on_asks_for_the_next_tick(stage: Stage, tmp_path: Path):
+    calls = next_tick(stage)
+    squeue(stage, "echo RUNNING", tmp_path / "bin")
+    stage.run("exit 0", around="slurm:47")
+
+    wait_for(calls.exists)
+
+
+@pytest.mark.parametrize(
+    ("around", "script"),
+    [
+        ("slurm:47", "echo COMPLETING"),
+        ("slurm:47", "exit 0"),
+        ("slurm:47", "echo RUNNING >&2; exit 1"),
+        ("lsf:47", ""),
+    ],
+    ids=["which is over", "which is forgotten", "without an answer", "that is not asked"],
+)
+def test_a_runner_asks_for_no_tick_that_would_outlive_its_job(stage: Stage, tmp_path: Path, around: str, script: str):
+    calls = next_tick(stage)
+    squeue(stage, script, tmp_path / "bin")
+    stage.run("exit 3", around=around)
+
+    wait_for(lambda: not running_under(stage.study))
+    assert stage.reports == [f"{TOKEN}.exit.3"]
+    assert not calls.exists()
+
+
+def test_a_runner_that_is_told_to_end_with_its_job_asks_for_no_tick(stage: Stage, tmp_path: Path):
+    """Though Slurm may not know yet that the job is over."""
+    calls = next_tick(stage)
+    squeue(stage, "echo RUNNING", tmp_path / "bin")
+    started = stage.start("touch ready; exec sleep 60", around="slurm:47")
+    wait_for((stage.workspace / "ready").exists)
+    started.terminate()
+    started.wait(DEADLINE)
+
+    wait_for(lambda: not running_under(stage.study))
+    assert stage.reports == [f"{TOKEN}.stopped.143"]
+    assert not calls.exists()
 
 
 def test_a_scheduled_runner_does_not_ask_for_a_tick(stage: Stage):
