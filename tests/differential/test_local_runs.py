@@ -27,6 +27,22 @@ description: {name: hangar, description: an unscheduled step builds with a modul
 study:
 - {name: assemble, description: d, run: {cmd: "module load gcc > got.txt 2>&1; echo $MY_INPUT_DIR; umask"}}
 """,
+    "blanks": """\
+description: {name: travel, description: names with blanks}
+study:
+- {name: visit, description: a label with a blank, run: {cmd: "echo $(TOWN)"}}
+- {name: pack bags, description: a name with a blank, run: {cmd: "echo packed"}}
+- name: check
+  description: reads what was printed
+  run: {cmd: "cat $(OUTPUT_PATH)/pack_bags/pack\\\\ bags.*.out > list.txt", depends: [pack bags]}
+global.parameters:
+  TOWN: {values: [Salt Lake, Bath], label: TOWN.%%}
+""",
+    "zero": """\
+description: {name: self, description: how a script is called}
+study:
+- {name: me, description: d, run: {cmd: "echo $0"}}
+""",
     "team": """\
 description: {name: commons, description: a study that a group shares}
 study:
