@@ -17,6 +17,7 @@ from typing import Any
 #: The front door to which classes of ours belong that a generator may name. It lies above this package, and only a
 #: generator that asks for one of them imports it.
 _COMPAT = "maestro_es.compat"
+_TOOLS = "maestro_es.spec.generator_tools"
 
 _CORE = ("Combination", "ExecutionGraph", "ParameterGenerator", "Study", "StudyEnvironment", "StudyStep")
 _ENVIRONMENT = ("GitDependency", "PathDependency", "Script", "Variable")
@@ -57,11 +58,15 @@ MODULES: dict[str, tuple[str, ...]] = {
     "maestro": (),
     "specification": ("YAMLSpecification",),
     "specification.yamlspecification": ("YAMLSpecification",),
-    "utils": (),
-}
+    "utils": (
+        "apply_function", "create_dictionary", "create_parentdir", "csvtable_to_dict", "generate_filename",
+        "get_duration", "make_safe_path", "round_datetime_seconds",
+    ),
+}  # fmt: skip
 
 ROOT = "maestrowf"
 VERSION = "1.2.1"
+_UTILS = f"{ROOT}.utils"
 
 
 def install_hint(package: str) -> str:
@@ -72,6 +77,7 @@ def install_hint(package: str) -> str:
 def load_counterparts() -> None:
     """Load what stands for Maestro's classes: a generator's path may lead to modules of the user's."""
     importlib.import_module(_COMPAT)
+    importlib.import_module(_TOOLS)
 
 
 @contextmanager
@@ -112,7 +118,7 @@ class _StandIn(ModuleType):
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever stands under the name
         if name in self.__all__:
-            found = getattr(importlib.import_module(_COMPAT), name)
+            found = getattr(importlib.import_module(_TOOLS if self.__name__ == _UTILS else _COMPAT), name)
             vars(self)[name] = found
             return found
         if name.startswith("__"):

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 import importlib.util
+import io
 import pkgutil
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from maestro_es.core.events import StepAdded, StepTemplateAdded
 from maestro_es.errors import SpecError
-from maestro_es.spec import stand_in
+from maestro_es.spec import generator_tools, stand_in
 from maestro_es.spec.plan import StudyPlan, plan_study
 from maestro_es.spec.render import substitute
 
@@ -301,7 +304,8 @@ def test_each_public_module_of_maestros_has_a_stand_in():
     for module, names in with_names.items():
         for name in names:
             assert hasattr(importlib.import_module(module), name)
-            assert hasattr(importlib.import_module("maestro_es.compat"), name)
+            ours = generator_tools if module == "maestrowf.utils" else importlib.import_module("maestro_es.compat")
+            assert hasattr(ours, name)
 
 
 @pytest.mark.usefixtures("without_maestro")
@@ -341,3 +345,28 @@ def test_a_module_beside_the_generator_is_said_to_need_a_path(here: Path):
             "Name the directory in PYTHONPATH."
         ),
     )
+
+
+@pytest.mark.filterwarnings("ignore")  # Maestro's own imports
+def test_the_functions_for_generators_do_what_maestros_do(here: Path):
+    utils = pytest.importorskip("maestrowf.utils")
+    (here / "file.txt").touch()
+    calls: list[tuple[str, tuple[Any, ...]]] = [
+        ("make_safe_path", ("a/b", "c d", "e/f:g")),
+        ("make_safe_path", ("a",)),
+        ("create_dictionary", (["a:1", " b : c:d "],)),
+        ("apply_function", ({"a": ["x", "", 3]}, str.upper)),
+        ("get_duration", (dt.timedelta(days=2, hours=3, seconds=4.9),)),
+        ("round_datetime_seconds", (dt.datetime(2026, 1, 31, 12, 0, 0, 500_000, dt.timezone.utc),)),
+        ("round_datetime_seconds", (dt.datetime(2026, 1, 31, 12, 0, 0, 499_999, dt.timezone.utc),)),
+        ("generate_filename", (str(here / "new.txt"), False)),
+    ]
+    for name, arguments in calls:
+        assert getattr(generator_tools, name)(*arguments) == getattr(utils, name)(*arguments), name
+    table = "a,b\n1,2\n3,4\n"
+    assert generator_tools.csvtable_to_dict(io.StringIO(table)) == utils.csvtable_to_dict(io.StringIO(table))
+    assert generator_tools.generate_filename(str(here / "file.txt"), append_time=False) == str(here / "file_00000.txt")
+    generator_tools.create_parentdir(str(here / "x" / "y"))
+    assert (here / "x" / "y").is_dir()
+    with pytest.raises(ValueError, match="'a' has no ':'"):
+        generator_tools.create_dictionary(["a"])

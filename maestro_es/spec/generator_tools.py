@@ -1,0 +1,73 @@
+"""The functions of ``maestrowf.utils`` that generators of parameters use: tables, paths, file names, times."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import string
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+_SAFE = frozenset(f"-_.() {string.ascii_letters}{string.digits}")
+
+
+def csvtable_to_dict(fstream: TextIO) -> dict[str, list[str]]:
+    """Return the columns of a table by their names: lines of cells with commas between them, the names first."""
+    names, *rows = [line.rstrip("\n").split(",") for line in fstream]
+    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
+
+
+def make_safe_path(base_path: str, *args: str) -> str:
+    """Return a path below another one, of names without the characters that Maestro leaves out."""
+    safe = ("".join(character for character in arg if character in _SAFE).replace(" ", "_") for arg in args)
+    return str(Path(base_path, *safe)) if args else base_path
+
+
+def create_parentdir(path: str) -> None:
+    """Make a directory and those above it, if it is not there."""
+    Path(path).expanduser().mkdir(parents=True, exist_ok=True)
+
+
+def generate_filename(path: str, append_time: bool = True) -> str:  # noqa: FBT001, FBT002 - as in Maestro
+    """Return a path like this one under which there is no file, with the time in it unless that is not wanted."""
+    wanted = Path(path).expanduser()
+    stem = f"{wanted.stem}_{time.strftime('%Y%m%d-%H%M%S')}" if append_time else wanted.stem
+    names = (f"{stem}{mark}{wanted.suffix}" for mark in itertools.chain([""], (f"_{n:05}" for n in itertools.count())))
+    return str(next(place for place in map(wanted.with_name, names) if not place.exists()))
+
+
+def create_dictionary(list_keyvalues: Iterable[str], token: str = ":") -> dict[str, str]:  # noqa: S107 - no password
+    """Return texts of the form ``key:value`` as a mapping. ValueError if one has another form."""
+    found = {}
+    for item in list_keyvalues:
+        key, sign, value = item.partition(token)
+        if not sign:
+            raise ValueError(f"{item!r} has no {token!r}; write key{token}value")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def apply_function(item: Any, func: Callable[[str], Any]) -> Any:  # noqa: ANN401 - of any kind
+    """Return an item with a function applied to each text, in lists and mappings too."""
+    if isinstance(item, str) and item:
+        return func(item)
+    if isinstance(item, list):
+        return [apply_function(part, func) for part in item]
+    if isinstance(item, dict):
+        return {key: apply_function(value, func) for key, value in item.items()}
+    return item
+
+
+def get_duration(time_delta: dt.timedelta) -> str:
+    """Return a span as ``0d:00h:00m:00s``."""
+    minutes, seconds = divmod(int(time_delta.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return f"{days}d:{hours:02}h:{minutes:02}m:{seconds:02}s"
+
+
+def round_datetime_seconds(input_datetime: dt.datetime) -> dt.datetime:
+    """Return a time to the nearest second."""
+    return (input_datetime + dt.timedelta(microseconds=500_000)).replace(microsecond=0)
