@@ -18,6 +18,7 @@ opens the same path sees the same graph. ::
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import tempfile
@@ -44,6 +45,7 @@ from maestro_es.poller.creation import creating
 from maestro_es.poller.lock import hold
 from maestro_es.poller.observe import Look, Moment
 from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.scripts import written_digests
 from maestro_es.poller.status_csv import maestro_text
 from maestro_es.poller.tick import tick
 from maestro_es.poller.workspace import prepare, remove_temporary_folder
@@ -309,6 +311,7 @@ class ExecutionGraph:
         failed: bool = False,
         descendants: bool = False,
         from_scratch: bool = False,
+        keep_script: bool = False,
         restart_limit: int | None = None,
         hardware_limit: int | None = None,
         reason: str = "",
@@ -319,11 +322,12 @@ class ExecutionGraph:
         finished is to be named in full. `failed` alone: all that have failed. What ended because of a step goes with
         it; with `descendants`, all that waits for it. The limits are those of the whole study. A study that has ended
         goes on. A step that had begun goes on with its restart script, if it has one and is not to begin
-        `from_scratch`. RequestRefused says what stands against it, and nothing was changed.
+        `from_scratch`. With `keep_script` a script that was edited in its workspace runs as it stands. RequestRefused
+        says what stands against it, and nothing was changed.
         """
         patterns, why = _patterns(steps), arguments.text("reason", reason)
         only, all_after = arguments.flag("failed", failed), arguments.flag("descendants", descendants)
-        anew = arguments.flag("from_scratch", from_scratch)
+        anew, kept = arguments.flag("from_scratch", from_scratch), arguments.flag("keep_script", keep_script)
         given = {"restart_limit": restart_limit, "hardware_limit": hardware_limit}
         limits = {
             _OPTIONS[argument]: arguments.count(argument, value)
@@ -337,7 +341,7 @@ class ExecutionGraph:
                 patterns,
                 failed=only,
                 descendants=all_after,
-                from_scratch=anew,
+                how=repair.How(from_scratch=anew, keep_script=kept),
                 limits=limits,
                 reason=why,
             ),
@@ -377,7 +381,7 @@ class ExecutionGraph:
         They go on with their restart scripts, as by `retry`.
         """
         why, anew = arguments.text("reason", reason), arguments.flag("from_scratch", from_scratch)
-        return self._ask(e.StepReset, lambda graph: repair.reopen(graph, why, from_scratch=anew))
+        return self._ask(e.StepReset, lambda graph: repair.reopen(graph, why, repair.How(from_scratch=anew)))
 
     def _ask(self, kind: type[e.Event], rule: Callable[[ProjectedGraph], list[Draft]]) -> list[str]:
         """Make a request and return the names of the steps that it has made an event of that kind for."""
@@ -389,7 +393,8 @@ class ExecutionGraph:
         """Write the workspace and scripts of every step, without running any."""
         adapters = self._study.adapters
         for step in list(self._fresh().steps()):
-            prepare(self._study.graph, step, self._study.dir, adapters.of(step), adapters.scheduler)
+            ours = functools.partial(written_digests, self._study.log.events_of(step.number))
+            prepare(self._study.graph, step, self._study.dir, adapters.of(step), adapters.scheduler, ours=ours)
 
     def cleanup(self) -> None:
         """Remove the scripts that `use_tmp` keeps among the temporary files."""

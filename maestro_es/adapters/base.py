@@ -21,7 +21,8 @@ class Job(msgspec.Struct, frozen=True):
     """One attempt, ready to be submitted.
 
     `name` is the job's, `description` the step's. `script` is what the runner starts: a path with a slash, from
-    `workspace`; `command` is what follows the script's header. `run` are the step's resolved keys, `environment` is
+    `workspace`; `command` is what follows the script's header. `edited` is the whole script if a person has written
+    it: then its header says what the job asks for. `run` are the step's resolved keys, `environment` is
     what the step starts in. `claim` makes the attempt's claim for an owner and
     returns whether it is that owner's now. A local step's output files begin with `output`, if it is given.
     """
@@ -37,6 +38,7 @@ class Job(msgspec.Struct, frozen=True):
     environment: Environment = Environment()
     command: str = ""
     output: str = ""
+    edited: str = ""
 
     @property
     def runner(self) -> Path:

@@ -207,7 +207,8 @@ class SlurmAdapter:
         return self._jobs.submit(job, self._options(job))
 
     def _options(self, job: Job) -> list[str]:
-        options = arguments(self.directives(job.name, job.description, job.run)) + embedded(job.command)
+        directed = arguments(self.directives(job.name, job.description, job.run)) if not job.edited else []
+        options = directed + embedded(job.edited or job.command)
         return anchored(options, str(job.workspace))
 
     def facts(self) -> dict[str, str]:

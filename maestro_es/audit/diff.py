@@ -39,6 +39,7 @@ WORDS: dict[type[e.Event], str] = {
     e.StepRecovered: "recovered",
     e.SubmissionRequested: "resubmitted",  # if it is of that kind
     e.JobSubmitted: "submitted",
+    e.ScriptSetAside: "edit set aside",
     e.SubmissionRejected: "refused",
     e.SubmissionUnanswered: "unanswered",
     e.AttemptAbandoned: "given up",

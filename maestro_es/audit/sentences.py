@@ -78,7 +78,10 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"attempt {event.attempt} ({event.kind.value}) is to be submitted"
         case e.JobSubmitted():
             how = "was found again" if event.adopted else "was submitted"
-            return f"job {event.job_id} {how}"
+            edited = ", with its script as it was edited" if event.edited else ""
+            return f"job {event.job_id} {how}{edited}"
+        case e.ScriptSetAside():
+            return f"{event.script} was edited: that was kept as {event.kept_as}, and the script was written again"
         case e.SubmissionRejected():
             return f"the submission was refused: {event.message}"
         case e.SubmissionUnanswered():
@@ -110,7 +113,8 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return "its scripts were written, nothing was run"
         case e.StepReset():
             how = ", from scratch" if event.from_scratch else ""
-            return f"is to be run once more{how}{_because(event.reason)}"
+            kept = ", with its script as it stands" if event.keep_script else ""
+            return f"is to be run once more{how}{kept}{_because(event.reason)}"
         case e.StepSkipped():
             return f"is taken as finished, skipped by {event.by}{_because(event.reason)}"
         case e.StepHeld():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import click
 
+from maestro_es.audit.edits import edits
 from maestro_es.audit.step_details import listed
 from maestro_es.audit.which_script import which_script
 from maestro_es.cli.common import split_arguments
@@ -59,6 +60,7 @@ def _outcome(study: OpenStudy, drafts: Sequence[Draft]) -> Iterator[str]:
         yield "paused; 'maestro-es resume' lets it go on"
     if any(isinstance(event, e.StudyReopened) for _, event in drafts):
         yield f"goes on. {_ticks(study)}"
+    yield from edits(study, sorted(number for number in run if number))
 
 
 def _named(study: OpenStudy, step: StepRecord, kind: type[e.Event]) -> str:

@@ -23,4 +23,6 @@ def command(study: str | None, reason: str, *, from_scratch: bool) -> None:
     runs its cmd. What has finished is not run again, nor what has failed: 'maestro-es retry --failed' does that.
     """
     arguments = (str(Path(study).absolute()),) if study else ()
-    ask_of_steps(arguments, lambda graph, _patterns, _: repair.reopen(graph, reason, from_scratch=from_scratch))
+    ask_of_steps(
+        arguments, lambda graph, _patterns, _: repair.reopen(graph, reason, repair.How(from_scratch=from_scratch))
+    )

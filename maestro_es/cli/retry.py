@@ -20,6 +20,7 @@ from maestro_es.poller.open_study import OpenStudy
 @click.option("--failed", is_flag=True, help="Only what has failed or timed out; without STEP, all such steps.")
 @click.option("--descendants", is_flag=True, help="Also all that waits for these steps, whatever became of it.")
 @from_scratch_option
+@click.option("--keep-script", is_flag=True, help="Run a script that you have edited in its workspace as it stands.")
 @click.option("--lost", is_flag=True, help="What runs on a host or in a container that is gone for good; see above.")
 @click.option("--doubted", is_flag=True, help="What finished just before its host went down, and all after it.")
 @click.option("--rlimit", type=int, help="Restarts of a step after a timeout, for the whole study; 0: no limit.")
@@ -28,12 +29,10 @@ from maestro_es.poller.open_study import OpenStudy
 def command(
     arguments: tuple[str, ...],
     *,
-    lost: bool,
-    doubted: bool,
     rlimit: int | None,
     hardware_limit: int | None,
     reason: str,
-    **how: bool,
+    **flags: bool,
 ) -> None:
     """Run steps of STUDY again, in the workspaces that they have.
 
@@ -44,27 +43,33 @@ def command(
     A step that had started and has a restart script goes on with that, from its checkpoint. With --from-scratch it
     runs its cmd, also if it waits to go on. A step that has finished runs its cmd, and so does what rests on it.
 
+    A script that was edited in its workspace is never lost. With --keep-script it runs as it stands: its #SBATCH lines
+    count, and its digest is recorded. Without, it is kept beside the script that is written again.
+
     A step of another host, or of a container of its own, is waited for until that says what became of it. If it never
     will, --lost takes your word for it. Should the step run there all the same, it runs twice.
 
     When the power of a host is cut, what a step wrote in its last half minute may be lost, though it has finished. A
     tick after the reboot records which steps that may be, 'status' shows them, and --doubted runs them again.
     """
-    if doubted:
-        if lost or any(how.values()) or rlimit is not None or hardware_limit is not None:
+    given = {"rlimit": rlimit, "hardware-limit": hardware_limit}
+    limits = {name: value for name, value in given.items() if value is not None}
+    alone = sum(flags.values()) == 1 and not limits
+    if flags["doubted"]:
+        if not alone:
             raise click.UsageError("--doubted stands alone, or with the steps that are meant.")
         ask_of_steps(arguments, lambda graph, patterns, _: repair.retry_doubted(graph, patterns, reason))
         return
-    if lost:
-        if any(how.values()) or rlimit is not None or hardware_limit is not None:
+    if flags["lost"]:
+        if not alone:
             raise click.UsageError("--lost stands alone: name the steps that are gone.")
         ask_of_steps(arguments, lambda graph, patterns, study: _give_up(study, graph, patterns, reason))
         return
-    given = {"rlimit": rlimit, "hardware-limit": hardware_limit}
-    limits = {name: value for name, value in given.items() if value is not None}
+    which = {name: flags[name] for name in ("failed", "descendants")}
+    how = repair.How(from_scratch=flags["from_scratch"], keep_script=flags["keep_script"])
     ask_of_steps(
         arguments,
-        lambda graph, patterns, _: repair.retry(graph, patterns, **how, limits=limits, reason=reason),
+        lambda graph, patterns, _: repair.retry(graph, patterns, **which, how=how, limits=limits, reason=reason),
     )
 
 

@@ -438,6 +438,8 @@ class JobSubmitted(Event, frozen=True):
     host: the host that the job runs on, if it is known
     instance: the boot id of that host, which tells a process from a later one with the same id
     script_digest: SHA-256 of the script, in hex; empty if it is not known
+    other_digest: that of the step's other script, if it is as we have written it; empty if there is none
+    edited: whether a person has edited the script, and it ran as it stood
 
     Result: phase SUBMITTED
     """
@@ -448,7 +450,24 @@ class JobSubmitted(Event, frozen=True):
     host: str = ""
     instance: str = ""
     script_digest: str = ""
+    other_digest: str = ""
+    edited: bool = False
     evidence: tuple[Evidence, ...] = ()
+
+
+class ScriptSetAside(Event, frozen=True):
+    """A script in a workspace was not as maestro-es had written it, and was kept as another file.
+
+    script: the path of the script, relative to the study
+    kept_as: the path of what was kept, likewise
+    digest: SHA-256 of what was kept, in hex
+
+    Result: nothing
+    """
+
+    script: str
+    kept_as: str
+    digest: str
 
 
 class SubmissionRejected(Event, frozen=True):
@@ -665,12 +684,14 @@ class StepReset(Event, frozen=True):
     One that had started goes on with its restart script, if it has one and is not to begin `from_scratch`.
 
     from_scratch: whether it begins again with its main script although it could go on from a checkpoint
+    keep_script: whether its script runs as it stands in the workspace, until the step is reset again
 
     Result: state INITIALIZED, phase WAITING
     """
 
     reason: str = ""
     from_scratch: bool = False
+    keep_script: bool = False
 
 
 class StepSkipped(Event, frozen=True):
@@ -720,7 +741,8 @@ AnyEvent = Union[
     InvocationStarted, StudyCreated, EnvironmentRecorded, StepTemplateAdded, StepAdded, ConnectionAdded,
     SettingsChanged, StudyPaused, StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated,
     RebootDetected, TicksMissed, LogRecovered, EventsCorrected, PollFailed, PollRecovered, StepImported,
-    StepRecovered, SubmissionRequested, JobSubmitted, SubmissionRejected, SubmissionUnanswered, AttemptAbandoned,
+    StepRecovered, SubmissionRequested, JobSubmitted, ScriptSetAside, SubmissionRejected,
+    SubmissionUnanswered, AttemptAbandoned,
     SubmissionWithdrawn, JobDelayed, JobStarted, JobMissed, JobFound, StepFinished, StepTimedOut, StepRestarted,
     HardwareFailed, StepFailed, StepCancelled, OutputDoubted, StepDryRun, StepReset, StepSkipped, StepHeld,
     StepReleased, ReportIgnored,

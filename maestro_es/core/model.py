@@ -234,7 +234,8 @@ class StepRecord(msgspec.Struct):
     `number` is the step's place in the log (1, 2, 3 ... in launch order), `row` its line in ``status.csv``.
     Times are microseconds UTC or None. `unmet` counts the parents and funnel groups that are not finished. `held`: not
     to be submitted; `skipped`: finished because a person said so; `blocker`: the step because of which it ended;
-    `doubted`: its output may not be on disk, though it has finished.
+    `doubted`: its output may not be on disk, though it has finished; `keep_script`: its script runs as it stands in
+    its workspace, whoever has written it.
     """
 
     number: int
@@ -273,6 +274,7 @@ class StepRecord(msgspec.Struct):
     skipped: bool = False
     blocker: int | None = None
     doubted: bool = False
+    keep_script: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -15,6 +15,22 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import Cause, Micros, Phase, StepRecord
 
 
+class Script(msgspec.Struct, frozen=True):
+    """The script of an attempt. `other` is the digest of the step's other script, if we have written it.
+
+    `edited`: a person has written it. `set_aside` tells of edits in whose place we have written it.
+    """
+
+    digest: str = ""
+    other: str = ""
+    edited: bool = False
+    set_aside: tuple[e.ScriptSetAside, ...] = ()
+
+
+#: What there is to say of a script of which nothing is known.
+NO_SCRIPT = Script()
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """The scheduler has the job. A local process has a `host` and an `instance` and runs from now on."""
 
@@ -61,12 +77,17 @@ Outcome = Union[Accepted, Rejected, InDoubt, Full, Unwritable, NotCalled]
 
 
 def outcome_events(
-    graph: Graph, number: int, token: str, outcome: Outcome, at: Micros, script_digest: str = ""
+    graph: Graph, number: int, token: str, outcome: Outcome, at: Micros, script: Script = NO_SCRIPT
 ) -> list[e.AnyEvent]:
-    """Return the events of an outcome at a time: none if somebody else has settled the attempt."""
+    """Return the events of an outcome at a time; only of its script, if somebody else has settled the attempt."""
     record = graph.step(number)
     if record.token != token or record.phase is not Phase.REQUESTED:
-        return []
+        return [*script.set_aside]
+    return [*script.set_aside, *_events(graph, record, outcome, at, script)]
+
+
+def _events(graph: Graph, record: StepRecord, outcome: Outcome, at: Micros, script: Script) -> list[e.AnyEvent]:
+    token = record.token
     match outcome:
         case Accepted():
             submitted = e.JobSubmitted(
@@ -74,7 +95,9 @@ def outcome_events(
                 job_id=outcome.job_id,
                 host=outcome.host,
                 instance=outcome.instance,
-                script_digest=script_digest,
+                script_digest=script.digest,
+                other_digest=script.other,
+                edited=script.edited,
             )
             return [submitted, e.JobStarted(token=token, at=at, host=outcome.host)] if outcome.host else [submitted]
         case Rejected() | Full():

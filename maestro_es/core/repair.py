@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from maestro_es.core import events as e
 from maestro_es.core.events import Draft
@@ -31,13 +32,31 @@ from maestro_es.errors import RequestRefused
 _NAMED = 5
 
 
+class How(NamedTuple):
+    """How steps run again: with their cmd though they could go on; with their scripts as they stand in workspaces."""
+
+    from_scratch: bool = False
+    keep_script: bool = False
+
+    def changes(self, record: StepRecord) -> bool:
+        """Whether a step that waits for another attempt would run in another way."""
+        if not record.attempt or record.phase not in (Phase.BLOCKED, Phase.READY):
+            return False
+        restarts = record.kind is SubmissionKind.RESTART
+        return (self.from_scratch and restarts) or (self.keep_script and not record.keep_script)
+
+
+#: From the checkpoint, if there may be one.
+GO_ON = How()
+
+
 def retry(
     graph: Graph,
     patterns: Sequence[str] = (),
     *,
     failed: bool = False,
     descendants: bool = False,
-    from_scratch: bool = False,
+    how: How = GO_ON,
     limits: Mapping[str, int] | None = None,
     reason: str = "",
 ) -> list[Draft]:
@@ -48,8 +67,8 @@ def retry(
     with it. With `descendants`, so does all that waits for it; else the request is refused if any of that has run.
     `limits` are settings as for `update`.
 
-    A step that had begun and has not finished goes on with its restart script, unless it is to begin `from_scratch`,
-    or what came before it is made again.
+    A step that had begun and has not finished goes on with its restart script, unless `how` says otherwise, or what
+    came before it is made again. One that waits to run may be asked for again, to run in another way.
     """
     _refuse_cancelling(graph)
     if not patterns and not failed:
@@ -60,7 +79,7 @@ def retry(
     chosen = choose(
         graph,
         patterns or ["*"],
-        lambda record: "" if from_scratch and _waits_to_go_on(record) else _not_to_retry(graph, record, named, failed),
+        lambda record: "" if how.changes(record) and not failed else _not_to_retry(graph, record, named, failed),
     )
     wanted = {step.number: step for step in chosen}
     if descendants:
@@ -70,7 +89,7 @@ def retry(
     wanted.update(_ended_because_of(graph, wanted.values()))
     must = {step.number for step in wanted.values() if step.name in named}
     must |= {step.number for step in wanted.values() if step.state in RELEASED and not step.skipped}
-    resets = _resets(graph, _that_can_run(graph, wanted, must), reason, from_scratch=from_scratch)
+    resets = _resets(graph, _that_can_run(graph, wanted, must), reason, how)
     return [*_reopening(graph, reason), *update(graph, dict(limits or {}), reason), *resets]
 
 
@@ -91,10 +110,10 @@ def skip(graph: Graph, patterns: Sequence[str], by: str, reason: str = "") -> li
     after = {n: step for n, step in _ended_because_of(graph, chosen).items() if n not in skipped}
     able = _that_can_run(graph, after, set(), gone=skipped) if after else after
     skips: list[Draft] = [(number, e.StepSkipped(by=by, reason=reason)) for number in skipped]
-    return [*_reopening(graph, reason), *skips, *_resets(graph, able, reason)]
+    return [*_reopening(graph, reason), *skips, *_resets(graph, able, reason, GO_ON)]
 
 
-def reopen(graph: Graph, reason: str = "", *, from_scratch: bool = False) -> list[Draft]:
+def reopen(graph: Graph, reason: str = "", how: How = GO_ON) -> list[Draft]:
     """Ask that a cancelled study goes on: the steps that were cancelled run after all, as by `retry`."""
     _refuse_cancelling(graph)
     if graph.study.status is StudyStatus.RUNNING:
@@ -105,7 +124,7 @@ def reopen(graph: Graph, reason: str = "", *, from_scratch: bool = False) -> lis
         hint = more if graph.study.status is StudyStatus.FAILURE else ""
         raise RequestRefused(f"no step of the study was cancelled: there is nothing to go on with{hint}")
     wanted.update(_ended_because_of(graph, wanted.values()))
-    resets = _resets(graph, _that_can_run(graph, wanted, set()), reason, from_scratch=from_scratch)
+    resets = _resets(graph, _that_can_run(graph, wanted, set()), reason, how)
     return [*_reopening(graph, reason), *resets]
 
 
@@ -143,11 +162,6 @@ def _reopening(graph: Graph, reason: str) -> list[Draft]:
     if graph.study.status is StudyStatus.RUNNING:
         return []
     return [(None, e.StudyReopened(reason=reason))]
-
-
-def _waits_to_go_on(record: StepRecord) -> bool:
-    """Whether a step waits for an attempt with its restart script."""
-    return record.phase in (Phase.BLOCKED, Phase.READY) and record.kind is SubmissionKind.RESTART
 
 
 def _not_to_retry(graph: Graph, record: StepRecord, named: set[str], failed: bool) -> str:  # noqa: FBT001 - a value
@@ -290,7 +304,7 @@ def _blocked(graph: Graph, step: StepRecord, blocker: StepRecord, bad: Mapping[i
     )
 
 
-def _resets(graph: Graph, wanted: Mapping[int, StepRecord], reason: str, *, from_scratch: bool = False) -> list[Draft]:
+def _resets(graph: Graph, wanted: Mapping[int, StepRecord], reason: str, how: How) -> list[Draft]:
     """Return the resets of these steps, each after those of the steps that wait for it.
 
     What has finished begins from scratch, as does what rests on something that is made again.
@@ -298,15 +312,11 @@ def _resets(graph: Graph, wanted: Mapping[int, StepRecord], reason: str, *, from
     again = [step for step in wanted.values() if step.state in RELEASED]
     anew = {step.number for step in again if not step.skipped}
     anew.update(_after(graph, again, lambda step: step.number in wanted))
-    return [
-        (
-            number,
-            e.StepReset(
-                reason=reason, from_scratch=can_go_on(graph, wanted[number]) and (from_scratch or number in anew)
-            ),
-        )
-        for number in _children_first(graph, wanted)
-    ]
+    resets: list[Draft] = []
+    for number in _children_first(graph, wanted):
+        begins = can_go_on(graph, wanted[number]) and (how.from_scratch or number in anew)
+        resets.append((number, e.StepReset(reason=reason, from_scratch=begins, keep_script=how.keep_script)))
+    return resets
 
 
 def _children_first(graph: Graph, wanted: Mapping[int, StepRecord]) -> list[int]:

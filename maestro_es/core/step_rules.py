@@ -96,6 +96,10 @@ def _submitted(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.
     move(graph, record, record.state, Phase.SUBMITTED)
 
 
+def _noted(_graph: Graph, _record: StepRecord, _recorded: e.Recorded, _event: e.ScriptSetAside) -> None:
+    """Change nothing: what happened is in the log for those who ask."""
+
+
 def _rejected(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.SubmissionRejected) -> None:
     expect(record, recorded, Phase.REQUESTED)
     record.rejections += 1
@@ -232,6 +236,7 @@ def _reset(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.Step
     record.submitted_at = record.started_at = record.ended_at = None
     _forget_end(record)
     record.cancelling = False
+    record.keep_script = event.keep_script
     move(graph, record, State.INITIALIZED, Phase.BLOCKED if record.unmet else Phase.READY)
 
 
@@ -271,6 +276,7 @@ STEP_RULES: dict[type[e.Event], Callable[[Graph, StepRecord, e.Recorded, Any], N
     e.StepRecovered: _recovered,
     e.SubmissionRequested: _requested,
     e.JobSubmitted: _submitted,
+    e.ScriptSetAside: _noted,
     e.SubmissionRejected: _rejected,
     e.SubmissionUnanswered: _unanswered,
     e.AttemptAbandoned: _abandoned,

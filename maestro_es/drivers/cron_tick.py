@@ -204,8 +204,9 @@ def in_doubt(study: OpenStudy) -> str:
 
 
 def _news(study: OpenStudy) -> str:
-    """Return what a person must know of a study that has ended."""
-    if study.status is not StudyStatus.FAILURE:
-        return ""
-    failed = sum(study.graph.study.states.get(state.name, 0) for state in FAILED_STATES)
-    return f"{study.dir.root}: the study has ended, and {failed} of its steps have failed"
+    """Return what a person must know of a study that has had its tick."""
+    lines = [*study.notices]
+    if study.status is StudyStatus.FAILURE:
+        failed = sum(study.graph.study.states.get(state.name, 0) for state in FAILED_STATES)
+        lines.append(f"{study.dir.root}: the study has ended, and {failed} of its steps have failed")
+    return "\n".join(lines)

@@ -13,7 +13,7 @@ from maestro_es.adapters.base import Adapter, Job, Submitting
 from maestro_es.adapters.command import Command, wait
 from maestro_es.core.evidence import ClaimState
 from maestro_es.core.model import Micros
-from maestro_es.core.outcomes import Full, InDoubt, NotCalled, Outcome
+from maestro_es.core.outcomes import NO_SCRIPT, Full, InDoubt, NotCalled, Outcome, Script
 from maestro_es.errors import Unreachable
 from maestro_es.poller.claims import abandon
 
@@ -25,7 +25,7 @@ class Attempt(NamedTuple):
     token: str
     at: Micros
     job: Job | Outcome
-    script_digest: str = ""
+    script: Script = NO_SCRIPT
 
 
 class Caller:

@@ -19,7 +19,7 @@ from maestro_es.core.decide import ended_badly, fail_descendants, waiting_in_vai
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Environment, Micros, StepRecord, StudyStatus, is_local
-from maestro_es.core.outcomes import Outcome
+from maestro_es.core.outcomes import NO_SCRIPT, Outcome, Script
 from maestro_es.errors import (
     ConcurrentAppend,
     LogUnavailable,
@@ -72,14 +72,14 @@ class Submitted(NamedTuple):
     token: str
     outcome: Outcome
     at: Micros
-    script_digest: str = ""
+    script: Script = NO_SCRIPT
 
 
 class OpenStudy:
     """A study: its directory `dir`, its `log`, the graph that this adds up to, and outcomes not appended yet.
 
-    `remarks` are lines that a person must read; ticks add to them. `silence` is what was said instead of an answer, if
-    its scheduler has left a question of the last tick without one.
+    `remarks` are lines that a person must read, `notices` such as are no fault; ticks add to them. `silence` is what
+    was said instead of an answer, if its scheduler has left a question of the last tick without one.
     """
 
     def __init__(self, root: Path, context: Context | None = None) -> None:
@@ -88,6 +88,7 @@ class OpenStudy:
         self.log = StudyLog.open(self.dir.log, self.context.now, clock.identity(self.context.host))
         self.pending: list[Submitted] = []
         self.remarks: list[str] = []
+        self.notices: list[str] = []
         self.silence: Unreachable | None = None
         self._environment: Environment | None = None
         self._digest = ""

@@ -17,6 +17,7 @@ from maestro_es.errors import StudyError, Unreachable
 from maestro_es.poller.caller import Attempt, Caller
 from maestro_es.poller.open_study import OpenStudy, Submitted
 from maestro_es.poller.outputs import keep_outputs
+from maestro_es.poller.scripts import written_digests
 from maestro_es.poller.workspace import prepare
 
 #: How many outcomes are appended together. A crash puts these in doubt, and what is under way.
@@ -57,7 +58,7 @@ def take_outcomes(study: OpenStudy) -> list[Draft]:
     return [
         (sub.step, event)
         for sub in study.pending
-        for event in outcome_events(study.graph, sub.step, sub.token, sub.outcome, sub.at, sub.script_digest)
+        for event in outcome_events(study.graph, sub.step, sub.token, sub.outcome, sub.at, sub.script)
     ]
 
 
@@ -72,7 +73,7 @@ def _submit(study: OpenStudy, steps: Sequence[int]) -> Generator[Submitted]:
         with contextlib.closing(caller.submit(_attempts(study, adapter, mine))) as outcomes:
             for attempt, outcome in outcomes:
                 study.context.after("submit")
-                yield Submitted(attempt.step, attempt.token, outcome, attempt.at, attempt.script_digest)
+                yield Submitted(attempt.step, attempt.token, outcome, attempt.at, attempt.script)
         study.silence = study.silence or (None if problem else caller.silence)
 
 
@@ -87,12 +88,15 @@ def _attempts(study: OpenStudy, adapter: Adapter, wanted: Iterable[tuple[int, st
 def _prepare(study: OpenStudy, adapter: Adapter, step: StepRecord) -> Attempt:
     at = study.context.now()
     try:
-        job, digest = prepare(study.graph, step, study.dir, adapter, study.adapters.scheduler, study.environment)
+        where = (study.dir, adapter, study.adapters.scheduler, study.environment)
+        job, script = prepare(study.graph, step, *where, lambda: written_digests(study.log.events_of(step.number)))
     except (OSError, ValueError, StudyError) as error:
         passing = isinstance(error, OSError) and error.errno not in _LASTING
         why = f"its script can't be written: {error}"
         return Attempt(step.number, step.token, at, InDoubt(why) if passing else Unwritable(why))
     if step.scheduled and step.attempt > 1:
         keep_outputs(job.workspace, job.name, study.log.events_of(step.number))
+    for kept in script.set_aside:
+        study.notices.append(f"{study.dir.path(kept.script)} was edited: kept as {kept.kept_as}, it does not run")
     study.context.after("script")
-    return Attempt(step.number, step.token, at, job, digest)
+    return Attempt(step.number, step.token, at, job, script)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import hashlib
 import os
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from maestro_es.adapters.base import Adapter, Job
-from maestro_es.adapters.command import making
+from maestro_es.core.events import ScriptSetAside
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Environment, StepRecord, SubmissionKind
+from maestro_es.core.outcomes import Script
 from maestro_es.errors import StudyError
 from maestro_es.poller.claims import make_claim, make_workspace
+from maestro_es.poller.scripts import digest_of, is_edited, make_executable, set_aside, write_new, write_script
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.spec.paths import safe
 from maestro_es.spec.render import render
@@ -38,11 +41,17 @@ def script_names(name: str, extension: str) -> tuple[str, str]:
 
 
 class Plan(NamedTuple):
-    """An attempt as a job, the digest of the script that it starts, and the scripts by their place."""
+    """An attempt as a job, and the scripts by their place.
+
+    `chosen` is the place of the script that the job starts, `content` what it says; it was `edited` if that is not
+    what stands in `scripts`.
+    """
 
     job: Job
-    digest: str
     scripts: dict[Path, str]
+    chosen: Path
+    content: bytes
+    edited: bool
 
 
 def prepare(
@@ -52,18 +61,50 @@ def prepare(
     adapter: Adapter,
     header_of: Adapter,
     environment: Environment | None = None,
-) -> tuple[Job, str]:
-    """Make a step's workspace and scripts; returns the attempt as a job and the digest of the script it starts.
+    ours: Callable[[], Collection[str]] = tuple,
+) -> tuple[Job, Script]:
+    """Make a step's workspace and scripts; returns the attempt as a job, and what became of its script.
 
-    OSError, ValueError or StudyError say why it can't be done.
+    `ours` are the digests of scripts that we have written before. OSError, ValueError or StudyError say why it can't
+    be done.
     """
     plan = plan_job(graph, record, study, adapter, header_of, environment)
     make_workspace(plan.job.workspace)
     if _uses_tmp(graph, record):
         _make_script_folder(temporary_folder(graph.study.study_id), record)
-    for path, text in plan.scripts.items():
+    if plan.edited:
+        adapter.submission(plan.job)  # its own header may ask for what can't be
+        make_executable(plan.chosen)
+    others = [digest_of(text.encode()) for path, text in plan.scripts.items() if _write(plan, path, text, ours)]
+    aside = _make_way(plan, study, ours)
+    return plan.job, Script(digest_of(plan.content), "".join(others), edited=plan.edited, set_aside=aside)
+
+
+def _write(plan: Plan, path: Path, text: str, ours: Callable[[], Collection[str]]) -> bool:
+    """Write a script that the job does not start, if nobody has edited it; returns whether it stands there."""
+    if path == plan.chosen:
+        return False
+    if not write_new(path, text):
+        if is_edited(path, text, ours):
+            return False
         write_script(path, text)
-    return plan.job, plan.digest
+    return True
+
+
+def _make_way(plan: Plan, study: StudyDir, ours: Callable[[], Collection[str]]) -> tuple[ScriptSetAside, ...]:
+    """Write the script that the job starts; returns what was kept of one that stood there."""
+    if plan.edited:
+        return ()
+    text = plan.scripts[plan.chosen]
+    found: tuple[ScriptSetAside, ...] = ()
+    if write_new(plan.chosen, text):
+        return found
+    if is_edited(plan.chosen, text, ours):
+        kept, digest = set_aside(plan.chosen)
+        names = (os.path.relpath(path, study.root) for path in (plan.chosen, kept))
+        found = (ScriptSetAside(script=next(names), kept_as=next(names), digest=digest),)
+    write_script(plan.chosen, text)
+    return found
 
 
 def plan_job(
@@ -98,39 +139,28 @@ def plan_job(
         filled_in = adapter.command(str(run["cmd"]), run)
         text = scripts[folder / file_name] = f"{header_of.header(name, step.description, run)}\n\n{filled_in}\n"
         if (key == "restart") is (record.kind is SubmissionKind.RESTART):
-            chosen, command, used, digest = file_name, filled_in, run, hashlib.sha256(text.encode()).hexdigest()
+            chosen, command, used, content = file_name, filled_in, run, text.encode()
     script = f"./{chosen}" if folder == workspace else str(folder / chosen)
+    kept = _kept(folder / chosen, content) if record.keep_script else None
     claim = functools.partial(make_claim, workspace, record.token)
-    known = (step.description, used, environment or Environment(), command)
-    output = full_name.replace("/", "_")
-    job = Job(record.token, name, workspace, script, study.root, claim, *known, output=output)
-    return Plan(job, digest, scripts)
+    known = (step.description, used, environment or Environment(), command, full_name.replace("/", "_"))
+    edited = (kept or b"").decode(errors="replace")
+    job = Job(record.token, name, workspace, script, study.root, claim, *known, edited)
+    return Plan(job, scripts, folder / chosen, content if kept is None else kept, edited=kept is not None)
+
+
+def _kept(path: Path, content: bytes) -> bytes | None:
+    """Return what a script says that is to run as it stands; None if that is what it should say, or nothing."""
+    with contextlib.suppress(FileNotFoundError):
+        found = path.read_bytes()
+        return None if found == content else found
+    return None
 
 
 def _uses_tmp(graph: Graph, record: StepRecord) -> bool:
     """Whether the scripts of a step lie among the temporary files: a job may see none of ours where it runs."""
     settings = graph.study.settings
     return settings.use_tmp and (settings.dry_run or not record.scheduled)
-
-
-def write_script(path: Path, text: str) -> None:
-    """Write an executable script; one that stands there as it should is left alone, another one replaced whole."""
-    content = text.encode()
-    try:
-        _write(path, content, os.O_EXCL)
-    except FileExistsError:
-        if path.read_bytes() == content:
-            return
-        scratch = path.with_name(f"{path.name}.{os.getpid()}~")
-        _write(scratch, content, os.O_TRUNC)
-        scratch.replace(path)
-
-
-def _write(path: Path, content: bytes, how: int) -> None:
-    """Write a file that can be executed once this returns: no process that is being made has it open."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | how
-    with making, open(os.open(path, flags, _SCRIPT_MODE), "wb") as file:
-        file.write(content)
 
 
 def _make_script_folder(folder: Path, record: StepRecord) -> None:

@@ -33,6 +33,7 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.SubmissionRequested(attempt=1, token="t1", kind=SubmissionKind.FIRST),
     e.JobSubmitted(token="t1", job_id="17"),
     e.SubmissionRejected(token="t1", message="invalid partition"),
+    e.ScriptSetAside(script="a/a.sh", kept_as="a/a.sh.edited", digest="12"),
     e.SubmissionUnanswered(token="t1", message="socket timed out"),
     e.AttemptAbandoned(token="t1", evidence=()),
     e.SubmissionWithdrawn(token="t1"),
@@ -90,7 +91,8 @@ FULL: tuple[e.AnyEvent, ...] = (
     e.LogRecovered(head="ab", reason="the disk died"),
     e.EventsCorrected(head="ab", corrections=(e.Correction(seq=3, data="{}"),), reason="an old version"),
     e.JobSubmitted(
-        token="t1", job_id="17", adopted=True, host="login1", instance="b1", script_digest="cd", evidence=SAID
+        token="t1", job_id="17", adopted=True, host="login1", instance="b1", script_digest="cd",
+        other_digest="ef", edited=True, evidence=SAID
     ),
     e.SubmissionRejected(token="t1", message="invalid partition", exit_code=1),
     e.AttemptAbandoned(token="t1", evidence=SAID),
@@ -105,7 +107,8 @@ FULL: tuple[e.AnyEvent, ...] = (
     ),
     e.StepCancelled(at=6, message="cancelled", token="t1", blocker=3, evidence=SAID),
     e.OutputDoubted(host="login1", alive_at=7, booted_at=8),
-    e.StepReset(reason="new input", from_scratch=True),
+    e.StepReset(reason="new input", from_scratch=True, keep_script=True),
+    e.ScriptSetAside(script="a/a.sh", kept_as="a/a.sh.edited", digest="12"),
     e.StepSkipped(by="me", reason="not needed"),
     e.StepHeld(reason="look first"),
     e.StepReleased(reason="looked"),

@@ -8,7 +8,17 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import Cause, Phase
-from maestro_es.core.outcomes import Accepted, Full, InDoubt, NotCalled, Outcome, Rejected, Unwritable, outcome_events
+from maestro_es.core.outcomes import (
+    Accepted,
+    Full,
+    InDoubt,
+    NotCalled,
+    Outcome,
+    Rejected,
+    Script,
+    Unwritable,
+    outcome_events,
+)
 from tests.unit.core.making import Study
 
 ALL = [
@@ -32,9 +42,9 @@ def requested(**settings: Any) -> tuple[Study, int, str]:
 def test_a_job_that_was_taken_is_submitted():
     study, number, token = requested()
 
-    events = outcome_events(study.graph, number, token, Accepted("17"), 500, "digest")
+    events = outcome_events(study.graph, number, token, Accepted("17"), 500, Script("digest", "other"))
 
-    assert events == [e.JobSubmitted(token=token, job_id="17", script_digest="digest")]
+    assert events == [e.JobSubmitted(token=token, job_id="17", script_digest="digest", other_digest="other")]
 
 
 def test_a_local_process_runs_from_the_moment_it_is_there():

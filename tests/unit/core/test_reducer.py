@@ -63,6 +63,7 @@ ALLOWED: dict[type[e.Event], set[str]] = {
     e.StepDryRun: {"ready"},
     e.StepReset: {"blocked", "ready", "done"},
     e.StepSkipped: {"blocked", "ready"},
+    e.ScriptSetAside: {"blocked", "ready", "requested", "submitted", "done"},
     e.StepHeld: {"blocked", "ready", "requested", "submitted"},
     e.StepReleased: set(),
 }

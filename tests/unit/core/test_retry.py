@@ -65,7 +65,7 @@ def test_what_has_finished_and_what_rests_on_it_begin_from_scratch():
     assert {step: event.from_scratch for step, event in again if isinstance(event, e.StepReset)} == {
         first: True, second: True, aside: False
     }  # fmt: skip
-    alone = repair.retry(study.graph, ["b", "c"], from_scratch=True)
+    alone = repair.retry(study.graph, ["b", "c"], how=repair.How(from_scratch=True))
     assert {step: event.from_scratch for step, event in alone if isinstance(event, e.StepReset)} == {
         second: True, aside: True
     }  # fmt: skip
@@ -79,7 +79,7 @@ def test_a_step_that_waits_to_go_on_may_begin_from_scratch_after_all():
     with pytest.raises(RequestRefused, match="it waits to run as it is"):
         repair.retry(study.graph, ["a"])
 
-    study.record(repair.retry(study.graph, ["a"], from_scratch=True))
+    study.record(repair.retry(study.graph, ["a"], how=repair.How(from_scratch=True)))
 
     assert study.step(number).kind is SubmissionKind.RETRY
 

@@ -1,0 +1,74 @@
+"""What a person has edited in a study directory: scripts in workspaces, and the copy of the study file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from msgspec import structs
+
+from maestro_es.core import events as e
+from maestro_es.core.model import StepRecord
+from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.scripts import digest_of, is_edited, written_digests
+from maestro_es.poller.workspace import plan_job
+
+#: So many edits are told one by one.
+_NAMED = 5
+
+
+def edits(study: OpenStudy, numbers: Sequence[int]) -> Iterator[str]:
+    """Say what was edited of the scripts of these steps, which run again, and of the study file, and what counts."""
+    if not numbers:
+        return
+    lines = [line for number in numbers for line in _of_step(study, study.graph.step(number))]
+    yield from lines[:_NAMED]
+    if lines[_NAMED:]:
+        yield f"{len(lines) - _NAMED} more scripts were edited"
+    yield from _of_study_file(study)
+
+
+def _of_step(study: OpenStudy, step: StepRecord) -> Iterator[str]:
+    ours = partial(written_digests, study.log.events_of(step.number))
+    anew = structs.replace(step, keep_script=False)
+    try:
+        plan = plan_job(study.graph, anew, study.dir, study.adapters.of(step), study.adapters.scheduler)
+    except ValueError:
+        return
+    for path, text in plan.scripts.items():
+        if _is_edited(path, text, ours):
+            yield f"{os.path.relpath(path, study.dir.root)} was edited{_fate(step, path, plan.chosen)}"
+
+
+def _is_edited(path: Path, text: str, ours: partial[set[str]]) -> bool:
+    try:
+        return is_edited(path, text, ours)
+    except OSError:
+        return False
+
+
+def _fate(step: StepRecord, path: Path, chosen: Path) -> str:
+    """Return what becomes of an edited script."""
+    if path != chosen:
+        return f", but {chosen.name} is to run"
+    if step.keep_script:
+        return ": it runs as it stands"
+    return (
+        f": it will be kept as {path.name}.edited, and written again; "
+        f"'maestro-es retry {step.name} --keep-script' lets it run as it stands"
+    )
+
+
+def _of_study_file(study: OpenStudy) -> Iterator[str]:
+    """Say if the copy of the study file was edited. Nobody reads it: the steps are in the log."""
+    created = next((r.event for r in study.log.events() if isinstance(r.event, e.StudyCreated)), None)
+    if created is None or not created.spec_file:
+        return
+    try:
+        digest = digest_of((study.dir.root / created.spec_file).read_bytes())
+    except OSError:
+        return
+    if digest != created.spec_digest:
+        yield f"{created.spec_file} was edited, which changes no step of this study: run it as a study of its own"

@@ -1,0 +1,90 @@
+"""Scripts in workspaces: written if they are not there, and never over what another hand has written there.
+
+What stands there and is not what it should be was either written by us, before the study was moved or by another
+version: then its digest is in the log. Or a person has edited it: then it is kept beside what we write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+
+from maestro_es.adapters.command import making
+from maestro_es.core import events as e
+
+#: Scripts are their owner's to execute, as Maestro leaves them.
+_SCRIPT_MODE = 0o744
+
+
+def digest_of(content: bytes) -> str:
+    """Return the digest of a script, as the log has it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def written_digests(events: Iterable[e.Recorded]) -> set[str]:
+    """Return the digests of the scripts that we have written, by the events of their step."""
+    submitted = [recorded.event for recorded in events if isinstance(recorded.event, e.JobSubmitted)]
+    return {digest for job in submitted if not job.edited for digest in (job.script_digest, job.other_digest)}
+
+
+def write_new(path: Path, text: str) -> bool:
+    """Write an executable script if there is none; returns whether the one that stands there says this text."""
+    content = text.encode()
+    try:
+        _write(path, content, os.O_EXCL)
+    except FileExistsError:
+        return path.read_bytes() == content
+    return True
+
+
+def is_edited(path: Path, text: str, ours: Callable[[], Collection[str]]) -> bool:
+    """Whether there is a script that neither says this text nor is one of `ours`, digests of what we have written."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    return content != text.encode() and digest_of(content) not in ours()
+
+
+def write_script(path: Path, text: str) -> None:
+    """Write an executable script; one that stands there as it should is left alone, another one replaced whole."""
+    if not write_new(path, text):
+        scratch = path.with_name(f"{path.name}.{os.getpid()}~")
+        _write(scratch, text.encode(), os.O_TRUNC)
+        scratch.replace(path)
+
+
+def set_aside(path: Path) -> tuple[Path, str]:
+    """Keep what stands in a script as another file; returns that and its digest."""
+    content = path.read_bytes()
+    for kept in _places(path):
+        with contextlib.suppress(FileExistsError):
+            _write(kept, content, os.O_EXCL)
+            return kept, digest_of(content)
+        if kept.read_bytes() == content:
+            break
+    return kept, digest_of(content)
+
+
+def _places(path: Path) -> Iterator[Path]:
+    yield path.with_name(f"{path.name}.edited")
+    number = 2
+    while True:
+        yield path.with_name(f"{path.name}.edited.{number}")
+        number += 1
+
+
+def make_executable(path: Path) -> None:
+    """Let the owner execute a script: an editor may have written it as a new file."""
+    mode = path.stat().st_mode
+    if not mode & 0o100:
+        path.chmod(mode | 0o100)
+
+
+def _write(path: Path, content: bytes, how: int) -> None:
+    """Write a file that can be executed once this returns: no process that is being made has it open."""
+    with making, open(os.open(path, os.O_WRONLY | os.O_CREAT | how, _SCRIPT_MODE), "wb") as file:
+        file.write(content)
