@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import click
 
 import maestro_es
 from maestro_es.cli.groups import SuggestingGroup, configure_messages, message_options
+from maestro_es.cli.main import take_interrupts
+from maestro_es.cli.output import exact_output
 from maestro_es.errors import MaestroError
 
 #: The commands, in the order in which ``--help`` shows them, and what each does.
@@ -43,6 +47,9 @@ COMMANDS = {
     "cron": "Let cron tick your studies.",
 }
 
+#: The variable by which a shell asks click for completions.
+_COMPLETE = "_MAESTRO_ES_COMPLETE"
+
 #: The modules of commands whose names are words of Python's own.
 _MODULES = {"import": "import_", "import-log": "import_log"}
 
@@ -60,6 +67,7 @@ class LazyGroup(SuggestingGroup):
             return None
         module = _MODULES.get(cmd_name, cmd_name)
         command: click.Command = importlib.import_module(f"maestro_es.cli.{module}").command
+        take_interrupts()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - likewise
@@ -83,7 +91,13 @@ def cli(debug_lvl: int | None, logpath: Path | None, *, logstdout: bool) -> None
 def run_command() -> Any:  # noqa: ANN401 - what a command returns
     """Run the command that the process was called with; MaestroError if it was called in a wrong way."""
     try:
-        return cli(prog_name="maestro-es", standalone_mode=False)
+        if _COMPLETE in os.environ:  # a shell asks how a word goes on, and click answers
+            sys.stdout = exact_output()
+            cli(prog_name="maestro-es")
+        with cli.make_context("maestro-es", sys.argv[1:]) as context:  # click's own `main` has words for Ctrl-C
+            return cli.invoke(context)
+    except click.exceptions.Exit as left:
+        return left.exit_code
     except click.UsageError as error:
         if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # there since click 8.2
             error.show()
@@ -91,5 +105,9 @@ def run_command() -> Any:  # noqa: ANN401 - what a command returns
         command = error.ctx.command_path if error.ctx else "maestro-es"
         message = error.format_message()
         raise MaestroError(f"{message}{'' if message[-1:] in '.?' else '.'} See '{command} --help'.") from None
-    except (click.ClickException, click.Abort) as error:
-        raise MaestroError(str(error) or "left") from None
+    except click.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise MaestroError("there was no answer, so nothing was done; -y answers yes") from None
+    except click.ClickException as error:
+        raise MaestroError(str(error)) from None

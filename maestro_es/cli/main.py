@@ -6,6 +6,7 @@ Anything else that a command raises is our bug and shows its traceback.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -14,6 +15,12 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from maestro_es.errors import MaestroError, SpecError
+
+#: What a host has enough of at another time.
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+
+#: Exit codes: interrupted with Ctrl-C, as shells say it; no answer, try again.
+INTERRUPTED, TRY_AGAIN = 130, 75
 
 
 class CleanStream:
@@ -59,13 +66,9 @@ def main() -> None:
     except MaestroError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _fail("left")
-    except UnicodeEncodeError as error:
-        if not "\ud800" <= error.object[error.start] <= "\udfff":  # Python's stand-ins for bytes that are no UTF-8
-            raise
-        _fail(f"not UTF-8, which names and texts must be: {error.object[max(0, error.start - 30) : error.end + 30]!a}")
-    except OSError as error:
-        _leave(error)
+        _fail("interrupted", INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - what is our bug is raised again
+        _refused(error)
 
 
 def _call(words: Sequence[str]) -> Any:  # noqa: ANN401 - what a command returns
@@ -78,10 +81,17 @@ def _call(words: Sequence[str]) -> Any:  # noqa: ANN401 - what a command returns
         if options <= {"--all", "--queue"} and not (every and queue) and len(studies) <= most:
             from maestro_es.cli.advance import advance  # noqa: PLC0415 - only one of the two is needed
 
+            take_interrupts()
             return advance(studies, every=every, queue=queue)
     from maestro_es.cli.commands import run_command  # noqa: PLC0415 - likewise
 
     return run_command()
+
+
+def take_interrupts() -> None:
+    """Let Ctrl-C be a KeyboardInterrupt from here on: before, it ends the process at once (`__main__`)."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _open_streams() -> None:
@@ -111,14 +121,43 @@ def _keep_files() -> None:
                     os.set_inheritable(handle, False)  # noqa: FBT003 - its only way
 
 
+def _refused(error: Exception) -> NoReturn:
+    """Say what the system has refused, or what it can't hold."""
+    match error:
+        case OSError():
+            _leave(error)
+        case MemoryError():
+            _fail("there is not enough memory", TRY_AGAIN)
+        case ImportError():
+            _fail(f"a part of it can't be loaded: {error}")
+        case UnicodeEncodeError() if "\ud800" <= error.object[error.start] <= "\udfff":
+            place = error.object[max(0, error.start - 30) : error.end + 30]  # Python's stand-ins for bytes, not UTF-8
+            _fail(f"not UTF-8, which names and texts must be: {place!a}")
+        case OverflowError() if str(error).startswith("timestamp too large"):  # Python's time ends in April 2262
+            _fail("the clock of this host shows a time after the year 2262; set it right", TRY_AGAIN)
+        case _:
+            _blame(error)
+
+
+def _blame(error: Exception) -> NoReturn:
+    """Say that a log was changed, if that is what has led to an error that nobody expects; else it is our bug."""
+    from maestro_es.poller.damage import cause_in_a_log  # noqa: PLC0415 - seldom needed
+
+    cause = cause_in_a_log()
+    if cause is None:
+        raise error
+    _fail(str(cause), cause.exit_code)
+
+
 def _leave(error: OSError) -> NoReturn:
     """Say what the system has refused, unless nobody reads along any more."""
+    code = TRY_AGAIN if error.errno in _OUT_OF_RESOURCES else 1
     if error.filename:
-        _fail(f"{error.filename}: {error.strerror}")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that leaving does not flush into it again
+        _fail(f"{error.filename}: {error.strerror}", code)
     if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that leaving does not flush into it again
         sys.exit(1)
-    _fail(error.strerror or str(error))
+    _fail(error.strerror or str(error), code)
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:

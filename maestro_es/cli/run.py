@@ -14,6 +14,7 @@ import click
 
 from maestro_es.cli.common import example
 from maestro_es.cli.exporting import export_option, warnings_of
+from maestro_es.cli.main import INTERRUPTED
 from maestro_es.cli.output import warn
 from maestro_es.cli.progress import Progress
 from maestro_es.core.events import StudyCreated
@@ -212,8 +213,9 @@ def _drive(study: OpenStudy, launched: Callable[[], None]) -> int:
         status = drive(study, show)
     except KeyboardInterrupt:
         progress.close()
-        click.echo(f"Left; the study goes on with 'maestro-es tick {study.dir.root}' or under cron.", err=True)
-        return 1
+        how = f"'maestro-es tick {study.dir.root}'"
+        click.echo(f"maestro-es: interrupted; the study goes on with {how} or under cron", err=True)
+        return INTERRUPTED
     progress.close()
     for line in study.remarks:
         click.echo(f"maestro-es: {line}", err=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from maestro_es.compat.study import StudyStep
+from maestro_es.spec.document import read_file
 from maestro_es.spec.parameters import ParameterGenerator
 from maestro_es.spec.study_environment import GitDependency, PathDependency, Script, StudyEnvironment, Variable
 from maestro_es.spec.study_text import study_data
@@ -27,7 +28,7 @@ class YAMLSpecification:
     @classmethod
     def load_specification(cls, path: str | os.PathLike[str]) -> YAMLSpecification:
         """Read a study file. SpecError has everything that is wrong with it."""
-        return cls(study_data(Path(path).read_text("utf-8"), os.fspath(path)), os.fspath(path))
+        return cls(study_data(read_file(Path(path)).decode(), os.fspath(path)), os.fspath(path))
 
     @classmethod
     def load_specification_from_stream(cls, stream: TextIO) -> YAMLSpecification:

@@ -82,8 +82,13 @@ def tick_all(context: Context) -> Outcome:
         try:
             came = _try(root, context, again=True, asked=asked.get(root), silent=silent)
         except Exception as error:  # noqa: BLE001 - it is shown, once the other studies had their tick
-            outcome.bug = outcome.bug or error
-            continue
+            from maestro_es.poller.damage import damage  # noqa: PLC0415 - seldom needed
+
+            cause = damage(StudyDir(root).log)
+            if cause is None:
+                outcome.bug = outcome.bug or error
+                continue
+            came = WRONG, str(cause)
         if came is None:
             continue
         code, complaint = came
@@ -137,7 +142,8 @@ def told(error: MaestroError | OSError, root: Path) -> tuple[int, str]:
     """Return the exit code for what has kept a study from its tick, and what a person must know of it."""
     if isinstance(error, OSError):
         return TRY_AGAIN, _said(error, root)
-    return error.exit_code, str(error)
+    line = str(error)
+    return error.exit_code, line if str(root) in line else f"{root}: {line}"
 
 
 def _said(error: OSError, place: Path) -> str:

@@ -29,6 +29,7 @@ from maestro_es.poller.maestro_requests import CANCEL
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import show_status
+from maestro_es.spec.document import read_file
 from maestro_es.spec.maestro_dir import MaestroDir, read_maestro_dir
 from maestro_es.spec.plan import Given, StudyPlan, plan_study
 
@@ -157,7 +158,7 @@ def _spec_root(found: MaestroDir, wanted: Wanted) -> Path:
     """Return SPECROOT: where the study file was, as far as that can be known."""
     if wanted.spec_root:
         return wanted.spec_root
-    text = found.spec.read_bytes()
+    text = read_file(found.spec)
     launched_in = found.launched_in
     if launched_in and _same(launched_in / found.spec.name, text):
         return launched_in

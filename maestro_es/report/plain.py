@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 _GAP = "  "
 
@@ -59,6 +59,19 @@ def width(text: str) -> int:
         return len(text)
     wide = sum(unicodedata.east_asian_width(c) in {"W", "F"} for c in text)
     return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def fold(text: str, size: int) -> Iterator[str]:
+    """Yield a text in parts that are at most so many columns wide."""
+    part, used = "", 0
+    for character in text:
+        more = 1 if character.isascii() else width(character)
+        if used + more > size and part:
+            yield part
+            part, used = "", 0
+        part, used = part + character, used + more
+    if part:
+        yield part
 
 
 def _is_number(text: str) -> bool:

@@ -7,12 +7,14 @@ and an unquoted ``10:30:00`` is the number 37800. `scalars` warns of such values
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from yaml.constructor import SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from maestro_es.errors import SpecError
 from maestro_es.spec.findings import Findings
 
 # The C loader is 6 to 8 times faster, and not in every build of PyYAML.
@@ -20,13 +22,21 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _STRING = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _READ_AS = {"int": "a number", "float": "a number", "bool": "true or false", "null": "nothing", "timestamp": "a date"}
 
 #: How deep lists and mappings may lie in each other.
 _DEEPEST = 100
 
-#: Aliases of aliases can make a short text unfold without end; no study comes near this many values.
-_MOST_VALUES = 10_000_000
+#: Aliases of aliases can make a short text unfold without end, and each value takes half a kilobyte of memory. A study
+#: of 100,000 steps stays below this.
+_MOST_VALUES = 1_000_000
+
+#: The largest study file, in bytes. One of 100,000 steps is smaller.
+LARGEST = 10_000_000
+
+#: The longest number, in characters. Python refuses to write or read an integer of more than 4,300 digits.
+_LONGEST_NUMBER = 1000
 
 _QUOTE = (
     "Text that begins with one of % @ ` & * ! | > [ { or that holds ': ' or ' #' needs quotes; indent with spaces."
@@ -84,11 +94,23 @@ class Document:
             stack += [((*place, part), child) for part, child in _parts(node)]
 
 
+def read_file(file: Path) -> bytes:
+    """Return the content of a study file. SpecError if it is too large for one: a device has no end."""
+    with file.open("rb") as opened:
+        content = opened.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise SpecError([f"{file}: The file holds more than {LARGEST:,} bytes. Is it a study file?"])
+    return content
+
+
 def read_document(text: str, findings: Findings) -> Document:
     """Return the one document of `text`; raise SpecError if it can't be read.
 
     A key that stands twice is a problem; of keys that are no strings there can't be a study, so they stop it here.
     """
+    if text.count(",") + text.count("\n") > _MOST_VALUES:
+        findings.problem(1, f"The file holds more than {_MOST_VALUES:,} values", "Is it a study file?")
+        findings.stop_if_problems()
     try:
         loader = _Loader(text.removeprefix("\ufeff"))
         try:
@@ -136,7 +158,7 @@ def _check_nodes(root: Node, findings: Findings) -> bool:
             return False
         elif id(node) not in sizes:
             sound = _check_keys(node, findings) and sound
-            _check_scalar(node, findings)
+            sound = _check_scalar(node, findings) and sound
             within.add(id(node))
             stack.append((node, True))
             stack += [(child, False) for child in _children(node)]
@@ -168,12 +190,17 @@ def _check_keys(node: Node, findings: Findings) -> bool:
     return sound
 
 
-def _check_scalar(node: Node, findings: Findings) -> None:
-    """Report a NUL."""
+def _check_scalar(node: Node, findings: Findings) -> bool:
+    """Report a NUL or a number that is too long, and return whether the value can be built."""
     if isinstance(node, ScalarNode) and "\0" in node.value:
         findings.problem(
             _line(node), "A text holds the character NUL", "No path and no script can hold it: remove it."
         )
+    if not isinstance(node, ScalarNode) or node.tag not in _NUMBERS or len(node.value) <= _LONGEST_NUMBER:
+        return True
+    message = f"A number has {len(node.value):,} characters, and {_LONGEST_NUMBER:,} is the most"
+    findings.problem(_line(node), message, "Put it in quotes if it is text.")
+    return False
 
 
 def _parts(node: Node) -> list[tuple[str | int, Node]]:

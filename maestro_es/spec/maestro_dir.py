@@ -25,6 +25,7 @@ import yaml
 
 from maestro_es.core.model import Micros, State
 from maestro_es.errors import StudyError
+from maestro_es.spec.document import read_file
 from maestro_es.spec.maestro_status import Row, local_time, read_rows
 from maestro_es.spec.paths import safe
 
@@ -105,7 +106,7 @@ def read_maestro_dir(root: Path) -> MaestroDir:
 def _mapping(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file, read without making any Python object of it."""
     try:
-        data = yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506 - a safe one
+        data = yaml.load(read_file(path), Loader=_Loader)  # noqa: S506 - a safe one
     except OSError as error:
         raise StudyError(
             f"{path}: {error.strerror}; a study that Maestro's conductor has started has this file"
@@ -147,7 +148,7 @@ def _study_name(path: Path) -> str:
 
 
 def _find_pgen(root: Path) -> Path | None:
-    found = [path for path in sorted(root.glob("*.py")) if b"get_custom_generator" in path.read_bytes()]
+    found = [path for path in sorted(root.glob("*.py")) if b"get_custom_generator" in read_file(path)]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise StudyError(f"{root}: holds several parameter generators: {names}; leave the one that was used")

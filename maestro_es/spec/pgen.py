@@ -75,7 +75,7 @@ def run_generator(
 
 def _load(file: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location("custom_gen", file)
-    if spec is None or spec.loader is None:
+    if spec is None or spec.loader is None or (Path(file).exists() and not Path(file).is_file()):
         raise ImportError(f"{file} is no Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

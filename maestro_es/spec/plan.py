@@ -22,7 +22,7 @@ from maestro_es.core.model import Scalar
 from maestro_es.errors import SpecError
 from maestro_es.spec import dependencies, paths
 from maestro_es.spec.checks import check_meaning, section
-from maestro_es.spec.document import Document, read_document
+from maestro_es.spec.document import Document, read_document, read_file
 from maestro_es.spec.environment import Environment, GitDependency, PathDependency, read_environment
 from maestro_es.spec.expansion import Expansion, Settings, expand, rows
 from maestro_es.spec.findings import Findings
@@ -227,7 +227,7 @@ def _interpret(read: _File, given: Given, findings: Findings) -> _Study:
 
 def _text_of(spec: Path, findings: Findings) -> str:
     try:
-        return spec.read_bytes().decode("utf-8")
+        return read_file(spec).decode("utf-8")
     except OSError as error:
         raise SpecError([f"{spec}: The study file can't be read: {error.strerror}. Name an existing file."]) from None
     except UnicodeDecodeError as error:

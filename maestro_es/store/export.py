@@ -58,6 +58,10 @@ def line(row: Row) -> str:
     )
 
 
+#: No event is longer; a line of a device has no end. In bytes.
+_LONGEST_LINE = 200_000_000
+
+
 class Export:
     """An export that is read; `number` is the line that was read last. `upto_damage`: the first damaged one ends it.
 
@@ -74,7 +78,7 @@ class Export:
         """Yield the rows. DamagedLog says what is wrong with the first line that is none."""
         try:
             with self.path.open("rb") as file:
-                for self.number, text in enumerate(file, 1):
+                for self.number, text in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
                     yield _row(text)
         except OSError as error:
             raise RequestRefused(f"{self.path}: {error.strerror}") from None

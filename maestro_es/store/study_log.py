@@ -32,6 +32,15 @@ _FLUSH_EVERY = 20_000
 _Read = TypeVar("_Read")
 
 
+#: The logs that this process has opened, in the order in which it did so first.
+_opened: dict[Path, None] = {}
+
+
+def opened_logs() -> list[Path]:
+    """Return the logs that this process has opened, or has tried to."""
+    return list(_opened)
+
+
 class StudyLog(LogReader):
     """An open log. `graph` is the state that its events add up to; `identity` is written before the first event.
 
@@ -73,6 +82,7 @@ class StudyLog(LogReader):
         Who only wants the events need not have the tables made anew that an older version has left (`migrate` off).
         NotAStudy, DamagedLog or NewerLog say why it can't be.
         """
+        _opened[path] = None
         read_only = check_file(path)
         with connected(path, read_only=read_only) as connection:
             check_header(connection, path, migrate=migrate and not read_only)

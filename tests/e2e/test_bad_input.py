@@ -208,7 +208,10 @@ def test_a_question_that_nobody_can_answer_is_left(tmp_path):
     done = subprocess.run(
         ["sh", "-c", script, "sh", *words], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
     )
-    assert (done.returncode, done.stderr) == (1, "maestro-es: left\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "maestro-es: there was no answer, so nothing was done; -y answers yes\n",
+    )
     assert not (tmp_path / "study").exists()
 
 

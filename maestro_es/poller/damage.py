@@ -1,0 +1,36 @@
+"""Whether an error that no code expects has its cause in a log: one that another hand has changed may say anything.
+
+Readers trust a log, as to check each digest would take longer than to answer. So an answer may fail in any way when
+the log was changed. Only then is the log verified. If it is not as it was written, that is what a person must know;
+otherwise the error is a bug of ours.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from maestro_es.errors import DamagedLog, InvalidTransition, MaestroError
+from maestro_es.poller.open_study import open_as_it_is
+from maestro_es.store.log_file import RESTORE
+from maestro_es.store.study_log import opened_logs
+from maestro_es.store.verification import verify
+
+
+def cause_in_a_log() -> DamagedLog | None:
+    """Return what is wrong with a log that this process has opened, the last one first; None if all are right."""
+    return next(filter(None, map(damage, reversed(opened_logs()))), None)
+
+
+def damage(log: Path) -> DamagedLog | None:
+    """Return what is wrong with a log, None if it is as it was written."""
+    try:
+        with open_as_it_is(log.parent, migrate=False) as opened:
+            verify(opened)
+    except (DamagedLog, InvalidTransition) as error:
+        words = str(error)
+        return DamagedLog(words if words.startswith(str(log)) else f"{log}: {words}")
+    except MaestroError:
+        return None
+    except Exception as error:  # noqa: BLE001 - a payload that was changed may raise anything
+        return DamagedLog(f"{log}: not as it was written ({type(error).__name__}: {error}); {RESTORE}")
+    return None
