@@ -15,6 +15,7 @@ from maestro_es.core.events import Draft
 from maestro_es.core.model import Cause, Param, Settings, SubmissionKind
 from maestro_es.poller.create import create_log, make_directory
 from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.store import study_log
 
 SECOND = 1_000_000
 
@@ -61,6 +62,7 @@ def run(capsys, monkeypatch) -> Callable[..., Ran]:
     def call(*words: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["maestro-es", *map(str, words)])
         capsys.readouterr()
+        study_log._opened.clear()  # a process has one command
         with pytest.raises(SystemExit) as left:
             main()
         return Ran(int(left.value.code or 0), *capsys.readouterr())
