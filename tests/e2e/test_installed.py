@@ -44,3 +44,44 @@ def test_the_line_for_cron_names_the_interpreter_of_the_installation(installed: 
     said = _shell(installed, "maestro-es cron show || :", tmp_path)
 
     assert not said or f"{installed.home}/.local/share/maestro-es/bin/python" in said
+
+
+GENERATOR = """\
+from maestrowf.datastructures.core import ParameterGenerator
+from maestrowf.datastructures.environment import Variable
+from maestrowf.utils import csvtable_to_dict
+
+def get_custom_generator(env, **kwargs):
+    env.add(Variable("SEASON", "spring"))
+    made = ParameterGenerator()
+    with open(str(kwargs["SPECROOT"]) + "/table.csv") as table:
+        made.add_parameter("ROWS", csvtable_to_dict(table)["rows"], "ROWS.%%")
+    return made
+"""
+
+
+def test_a_generator_runs_where_maestro_is_not_installed(installed: Installed, tmp_path: Path):
+    (tmp_path / "study.yaml").write_text(
+        "description: {name: garden, description: d}\n"
+        'study: [{name: plant, description: d, run: {cmd: "echo $(ROWS) $(SEASON)"}}]\n'
+    )
+    (tmp_path / "table.csv").write_text("rows,soil\n2,clay\n")
+    (tmp_path / "made.py").write_text(GENERATOR)
+    said = _shell(installed, "maestro-es run -y --wait -o out -s 1 -p made.py study.yaml", tmp_path)
+
+    assert said.splitlines()[-1] == "Study ended: FINISHED"
+    assert [file.read_text() for file in (tmp_path / "out" / "plant").glob("*/*.out")] == ["2 spring\n"]
+
+
+def test_a_package_that_a_generator_lacks_is_named_with_the_python_that_lacks_it(installed: Installed, tmp_path: Path):
+    (tmp_path / "study.yaml").write_text(
+        "description: {name: sieve, description: d}\nstudy: [{name: a, description: d, run: {cmd: echo $(GRIT)}}]\n"
+    )
+    (tmp_path / "made.py").write_text("import a_package_that_nobody_has\n" + GENERATOR)
+    said = _shell(installed, "maestro-es validate -p made.py study.yaml 2>&1 && exit 1 || :", tmp_path)
+
+    python = f"{installed.home}/.local/share/maestro-es/bin/python3"
+    assert said.replace(f"{python[:-1]} -m", f"{python} -m") == (
+        "maestro-es: made.py:1: The parameter generator needs a_package_that_nobody_has, which the Python that runs "
+        f"maestro-es lacks. Install it there: {python} -m pip install a_package_that_nobody_has.\n"
+    )
