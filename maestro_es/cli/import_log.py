@@ -17,15 +17,18 @@ from maestro_es.store.export import Export
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--upto-damage", is_flag=True, help="Take what stands before the first damaged line.")
-def command(file: Path, directory: Path, *, upto_damage: bool) -> None:
+@click.option("--repair", is_flag=True, help="Correct events that no reader can decode, as 'rebuild --repair' does.")
+def command(file: Path, directory: Path, *, upto_damage: bool, repair: bool) -> None:
     """Make the new study directory DIRECTORY with the event log that FILE, made by 'export', holds.
 
     Every line is checked as by 'verify'; the log is there whole or not at all, and its head is that of the exported
     one. The study is not registered: cron lets it alone. A tick there goes on with it as if it had been moved, unless
     its own directory still has its log. A study that has gone on since the export is brought back by 'recover'.
     """
+    if repair and upto_damage:
+        raise click.UsageError("Give one of --repair and --upto-damage.")
     export = Export(file, upto_damage=upto_damage)
-    restored = import_log(export, directory, Context())
+    restored = import_log(export, directory, Context(), repair=repair)
     if export.damage:
         click.echo(f"maestro-es: {export.damage}; all before it was taken", err=True)
     was = f" of the study in {restored.was}" if restored.was != str(restored.root) else ""

@@ -11,7 +11,8 @@ from maestro_es.errors import DamagedLog, RequestRefused
 from maestro_es.poller.create import OURS, make_directory, write_log
 from maestro_es.poller.creation import Site, creating
 from maestro_es.poller.open_study import Context, open_as_it_is
-from maestro_es.store.event_log import Head
+from maestro_es.store.corrections import correct
+from maestro_es.store.event_log import Head, check_chain
 from maestro_es.store.export import Export
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import Fold
@@ -25,8 +26,10 @@ class Restored(NamedTuple):
     was: str
 
 
-def import_log(export: Export, root: Path, context: Context) -> Restored:
+def import_log(export: Export, root: Path, context: Context, *, repair: bool = False) -> Restored:
     """Make a study directory with the log that an export holds, checked line by line.
+
+    With `repair`, events that no reader can decode are corrected.
 
     A directory that is in use is refused: the study has gone on in it after the export, and what happened then is not
     forgotten by `maestro_es.poller.recover` alone.
@@ -35,7 +38,7 @@ def import_log(export: Export, root: Path, context: Context) -> Restored:
     with creating(root) as site, contextlib.ExitStack() as stack:
         _check_empty(site, export)
         stack.callback(site.remove, OURS)
-        write_log(make_directory(root), lambda log: fill(log, export), context)
+        write_log(make_directory(root), lambda log: (_fill_corrected if repair else fill)(log, export), context)
     with open_as_it_is(root, context) as log:
         return Restored(log.head, root, log.graph.study.root)
 
@@ -57,3 +60,11 @@ def fill(log: StudyLog, export: Export) -> None:
         log.take(export.wanted(fold.checked(export.rows())))
         if not log.head.seq:
             raise DamagedLog(f"{export.path}: there is no event in it")
+
+
+def _fill_corrected(log: StudyLog, export: Export) -> None:
+    """Let a new log have the events of an export whose digests are right, and correct those that can't be decoded."""
+    with export.reading():
+        log.take(check_chain(export.rows()))
+        correct(log, "imported")
+        log.rebuild()

@@ -17,7 +17,10 @@ from typing import BinaryIO
 import msgspec
 
 from maestro_es.errors import DamagedLog, MaestroError, RequestRefused
-from maestro_es.store.event_log import Row
+from maestro_es.store.event_log import CORRECT, Row
+
+#: What helps if a payload can't be decoded though its digest is right.
+_CORRECT = "'maestro-es import-log --repair' into a new directory corrects it; export that one"
 
 _LINE_BREAKS = ("\n", "\r")
 _FLUSH_BYTES = 1 << 20
@@ -91,7 +94,7 @@ class Export:
         except MaestroError as error:
             if isinstance(error, RequestRefused) or not self.number:
                 raise
-            raise type(error)(f"{self.path}:{self.number}: {error}") from None
+            raise type(error)(f"{self.path}:{self.number}: {error}".replace(CORRECT, _CORRECT)) from None
 
     def wanted(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Pass on rows that are checked as they are taken, to the end or, if that is wanted, to the first damage."""

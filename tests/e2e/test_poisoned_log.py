@@ -127,6 +127,28 @@ def runs_to_its_end(study: Path) -> bool:
         return graph.status is StudyStatus.FINISHED
 
 
+def test_an_export_of_such_a_log_can_be_imported_and_recovered_from(study: Path, tmp_path: Path):
+    poison(study, POISON[2:3])
+    before = rows_of(study)
+    export, again = tmp_path / "log.jsonl", tmp_path / "again.jsonl"
+    assert ran("export", study, "-o", export).returncode == 0
+    (study / "events.db").rename(tmp_path / "lost.db")
+
+    for refused in (ran("import-log", export, tmp_path / "new"), ran("recover", study, "--from", export)):
+        assert refused.returncode == 1
+        assert refused.stderr.count("\n") == 1, refused.stderr
+        assert "'maestro-es import-log --repair' into a new directory corrects it; export that one" in refused.stderr
+    imported = ran("import-log", "--repair", export, tmp_path / "new")
+    assert imported.returncode == 0, imported.stderr
+    assert [row[:6] for row in rows_of(tmp_path / "new")[: len(before)]] == [row[:6] for row in before]
+    assert ran("verify", tmp_path / "new").returncode == 0
+
+    assert ran("export", tmp_path / "new", "-o", again).returncode == 0
+    recovered = ran("recover", study, "--from", again)
+    assert recovered.returncode == 0, recovered.stderr
+    assert runs_to_its_end(study)
+
+
 def test_a_log_that_another_program_has_changed_is_not_repaired(study: Path):
     connection = sqlite3.connect(study / "events.db")
     connection.execute("DROP TRIGGER event_is_never_updated")
