@@ -32,8 +32,11 @@ def put(path: Path, content: bytes, mode: int) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Let the names in a directory be on disk, if its file system can do that."""
-    handle = os.open(folder, os.O_RDONLY)
+    """Let the names in a directory be on disk, if its file system can do that, and if we may list it."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
     try:
         os.fsync(handle)
     except OSError as error:

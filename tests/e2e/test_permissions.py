@@ -217,6 +217,17 @@ def test_a_colleague_with_another_version_can_read_too_and_changes_nothing(place
     assert (root / "events.db").read_bytes() == before
 
 
+@pytest.mark.usefixtures("other_user")
+def test_a_study_lies_in_a_directory_of_somebody_else_that_can_not_be_listed(place):
+    (place / "closed/study").mkdir(parents=True)
+    os.chown(place / "closed/study", UID, UID)
+    (place / "closed").chmod(0o711)
+    done = [as_other("run", "-y", "--wait", "-o", place / "closed/study", place / "spec.yaml") for _ in range(2)]
+
+    assert [(run.returncode, run.stdout.splitlines()[-1]) for run in done] == [(2, "Study ended: FAILURE")] * 2
+    assert "The earlier files of" in done[1].stdout
+
+
 @pytest.mark.usefixtures("umask", "other_user")
 def test_a_study_that_exists_is_opened_to_its_group_and_closed_again(place):
     root = place / "study"
