@@ -15,8 +15,8 @@ from pathlib import Path
 from maestro_es.adapters.command import making
 from maestro_es.core import events as e
 
-#: Scripts are their owner's to execute, as Maestro leaves them.
-_SCRIPT_MODE = 0o744
+#: Scripts are their owner's to execute, as Maestro leaves them; all else is the umask's.
+_SCRIPT_MODE = 0o764
 
 
 def digest_of(content: bytes) -> str:
@@ -86,5 +86,5 @@ def make_executable(path: Path) -> None:
 
 def _write(path: Path, content: bytes, how: int) -> None:
     """Write a file that can be executed once this returns: no process that is being made has it open."""
-    with making, open(os.open(path, os.O_WRONLY | os.O_CREAT | how, _SCRIPT_MODE), "wb") as file:
+    with making, open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | how, _SCRIPT_MODE), "wb") as file:
         file.write(content)

@@ -21,9 +21,6 @@ from maestro_es.poller.study_dir import StudyDir
 from maestro_es.spec.paths import safe
 from maestro_es.spec.render import render
 
-#: Scripts are their owner's to execute, as Maestro leaves them; all else is the umask's.
-_SCRIPT_MODE = 0o764
-
 
 def job_name(record: StepRecord, *, hashed: bool) -> str:
     """Return the name of a step's scripts, outputs and jobs: its own, or the short one if workspaces are `hashed`."""
