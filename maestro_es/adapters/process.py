@@ -8,7 +8,6 @@ An error of the host proves nothing: it is raised as `Unreachable`.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import signal
 import sys
@@ -19,6 +18,7 @@ from typing import NamedTuple
 from maestro_es.adapters import proc
 from maestro_es.adapters.command import run, start_process
 from maestro_es.core.model import Environment, Micros
+from maestro_es.digests import short_digest
 from maestro_es.errors import Unreachable
 
 _MACHINE_ID = 64
@@ -69,7 +69,7 @@ def _machine() -> tuple[str, Micros]:
             text = file.read(_MACHINE_ID).strip()
     except OSError:
         return "", booted_at
-    return ("" if young or not text else hashlib.sha256(b"maestro-es " + text).hexdigest()[:16]), booted_at
+    return ("" if young or not text else short_digest(b"maestro-es " + text)[:16]), booted_at
 
 
 _spawned: set[int] = set()

@@ -5,10 +5,10 @@ It is replaced whole, so two that ask at the same time are both told, and one th
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
+from maestro_es.digests import sha256
 from maestro_es.errors import StudyError
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store import registry
@@ -18,7 +18,7 @@ def _place(study: StudyDir) -> Path:
     """Return the file: in the study, or in the home of a user who may only read the study."""
     if study.is_ours():
         return study.state / f"diff-since-last.{os.geteuid()}"
-    digest = hashlib.sha256(os.fsencode(study.root)).hexdigest()[:16]
+    digest = sha256()(os.fsencode(study.root)).hexdigest()[:16]
     return registry.folder().with_name("diff-since-last") / digest
 
 

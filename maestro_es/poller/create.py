@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from maestro_es.core.events import Draft, StudyCreated
 from maestro_es.core.model import Settings
+from maestro_es.digests import sha256
 from maestro_es.errors import RequestRefused
 from maestro_es.poller import clock, durable
 from maestro_es.poller.copies import BATCH_INFO
@@ -132,7 +132,7 @@ def _created(
         name=plan.name,
         description=plan.description,
         spec=plan.spec_text,
-        spec_digest=hashlib.sha256(plan.spec_text.encode()).hexdigest(),
+        spec_digest=sha256()(plan.spec_text.encode()).hexdigest(),
         spec_file=plan.spec_path.name,
         adapter=plan.batch,
         settings=settings,

@@ -9,7 +9,6 @@ there and whole.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_es.core.events import EnvironmentRecorded
 from maestro_es.core.model import Environment, RecordedEnvironment, StudyRecord
+from maestro_es.digests import sha256
 from maestro_es.poller import durable
 from maestro_es.poller.study_dir import StudyDir
 
@@ -38,7 +38,7 @@ def keep(study: StudyDir, found: Surroundings, reason: str = "", salt: str = "")
     variables = found.choice.variables
     entries = [_HEADER + salt.encode(), *(os.fsencode(f"{name}={variables[name]}") for name in sorted(variables))]
     content = b"".join(entry + b"\0" for entry in entries)
-    digest = hashlib.sha256(content).hexdigest()
+    digest = sha256()(content).hexdigest()
     _write(study.environment(digest), content)
     recorded = RecordedEnvironment(
         digest=digest,
@@ -53,7 +53,7 @@ def keep(study: StudyDir, found: Surroundings, reason: str = "", salt: str = "")
 
 
 def _fingerprint(salt: str, name: str, value: str) -> str:
-    return hashlib.sha256(os.fsencode(f"{salt} {name}={value}")).hexdigest()[:_FINGERPRINT]
+    return sha256()(os.fsencode(f"{salt} {name}={value}")).hexdigest()[:_FINGERPRINT]
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -87,7 +87,7 @@ class Kept(NamedTuple):
 def read(study: StudyDir, recorded: RecordedEnvironment) -> Kept:
     """Return what the file holds. ValueError if it is not what was recorded, OSError if it can't be read."""
     content = study.environment(recorded.digest).read_bytes()
-    if hashlib.sha256(content).hexdigest() != recorded.digest:
+    if sha256()(content).hexdigest() != recorded.digest:
         raise ValueError("is not as it was written")
     header, *entries = content.split(b"\0")[:-1]
     pairs = (os.fsdecode(entry).partition("=") for entry in entries)

@@ -7,13 +7,13 @@ version: then its digest is in the log. Or a person has edited it: then it is ke
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from maestro_es.adapters.command import making
 from maestro_es.core import events as e
+from maestro_es.digests import sha256
 
 #: Scripts are their owner's to execute, as Maestro leaves them; all else is the umask's.
 _SCRIPT_MODE = 0o764
@@ -21,7 +21,7 @@ _SCRIPT_MODE = 0o764
 
 def digest_of(content: bytes) -> str:
     """Return the digest of a script, as the log has it."""
-    return hashlib.sha256(content).hexdigest()
+    return sha256()(content).hexdigest()
 
 
 def written_digests(events: Iterable[e.Recorded]) -> set[str]:

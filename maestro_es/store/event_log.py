@@ -19,7 +19,6 @@ A row of an older version of its type is lifted to the present one as it is read
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +29,7 @@ import msgspec
 from maestro_es.core.events import EVENT_TYPES, VERSIONS, Recorded
 from maestro_es.core.model import Micros
 from maestro_es.core.upcasts import upcast
+from maestro_es.digests import sha256
 from maestro_es.errors import DamagedLog, NewerLog, NotRecordable
 
 
@@ -79,7 +79,7 @@ def row_digest(before: bytes, row: tuple[Any, ...]) -> bytes:
     seq, recorded_at, invocation, step, name, version, data = row
     about = "" if step is None else f"{step:d}"
     text = f"{seq:d}\0{recorded_at:d}\0{invocation:d}\0{about}\0{name}\0{version:d}\0{data}"
-    return hashlib.sha256(before + text.encode()).digest()
+    return sha256()(before + text.encode()).digest()
 
 
 def seal(before: bytes, recorded: Recorded) -> tuple[Row, Recorded]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from hashlib import sha256
 from pathlib import Path
 
+from maestro_es.digests import short_digest
 from maestro_es.errors import DamagedLog, NotAStudy, NotOurs, StudyError
 from maestro_es.store import migrations
 from maestro_es.store.connection import is_open_here
@@ -149,4 +149,4 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> None:
 def schema_digest(connection: sqlite3.Connection) -> str:
     """Return a digest of what the tables, indexes, triggers and views of a file are."""
     rows = ("\0".join(map(str, row)) for row in connection.execute(_SCHEMA))
-    return sha256("\0".join(sorted(rows)).encode("utf-8", "replace")).hexdigest()
+    return short_digest("\0".join(sorted(rows)).encode("utf-8", "replace"))

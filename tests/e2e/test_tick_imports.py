@@ -16,8 +16,8 @@ study:
 
 #: Modules that take long to import, or bring such modules along.
 SLOW = {
-    "click", "difflib", "filelock", "importlib.metadata", "importlib.resources", "inspect", "json", "jsonschema",
-    "logging", "lzma", "random", "rich", "shutil", "sqlite_utils", "subprocess", "tempfile", "threading",
+    "click", "difflib", "filelock", "hashlib", "importlib.metadata", "importlib.resources", "inspect", "json",
+    "jsonschema", "logging", "lzma", "random", "rich", "shutil", "sqlite_utils", "subprocess", "tempfile", "threading",
     "yaml",
 }  # fmt: skip
 
