@@ -3,9 +3,9 @@
 #
 #   runner.sh TOKEN WORKSPACE SCRIPT STUDY [SECONDS OUTPUT HOST BOOT [AROUND]]
 #
-# SCRIPT is a path from the workspace, so it holds a slash. The others are given for a local step: its walltime (0: none),
-# which the runner enforces; the beginning of the names of its output files; the host and its boot id; and the job in
-# which we are, if we are in one: SCHEDULER:ID. Everything else is the scheduler's business.
+# SCRIPT is a path from the workspace, so it holds a slash. The others are given for a local step: its walltime
+# (0: none), which the runner enforces; the beginning of the names of its output files; the host and its boot id; and
+# SCHEDULER:ID of the job in which we are, if we are in one. Everything else is the scheduler's business.
 #
 # The claim is what lets a token start only once. A scheduled runner makes it. For a local one the poller does, which
 # knows its process id and is much faster than ln, and then says "go" on standard input; if it dies before that, the
@@ -47,7 +47,8 @@ become_bash() {
     fi
     exec bash "$0" "$@"
 }
-[ -z "${BASH_VERSION-}" ] || set -o posix
+# A user may export that name, and dash has no such option.
+[ -z "${BASH_VERSION-}" ] || command set -o posix 2>/dev/null
 
 # -- the claim: made once for a token, by whoever comes first; it names the job, the host, its boot and this start ----
 go=
