@@ -20,7 +20,8 @@ import pytest
 from tests.fakes.faults import leave_out
 from tests.fakes.processes import DEADLINE, arguments, running_under, wait_for
 
-TOKEN = "feed0000-1-1-cafe"
+#: Unique, as tokens are: a runner ends what carries its step's.
+TOKEN = f"feed0000-1-1-{os.urandom(4).hex()}"
 
 #: The last is a dash that finds no bash.
 ALONE = "dash alone"
