@@ -64,6 +64,9 @@ FAULTS: dict[str, Fault] = {
     ),
     "reboot": Fault("the login node reboots", host_faults.reboot, 40, seconds=0.6),
     "runner-killed": Fault("the runner of a local step is killed", host_faults.local_runner_killed, 40, seconds=0.8),
+    "host-error": Fault(
+        "the host answers with an error when it is asked for a local step", host_faults.host_error, 200, seconds=0.8
+    ),
     "batch-script-killed": Fault("the runner of a job is killed", host_faults.job_runner_killed, 24, seconds=1.2),
     "report-lost": Fault("the report of a step's end is lost", host_faults.report_lost, 100),
     "inbox-full": Fault("the file system of the inbox is full", disk_faults.inbox_full, 24, RIGHT, alone=True),

@@ -8,6 +8,7 @@ import time
 import uuid
 from dataclasses import replace
 
+from maestro_es.adapters import process
 from maestro_es.core.model import Phase, State, StepRecord
 from maestro_es.drivers.cron_tick import TRY_AGAIN
 from tests.crash.matrix import ticks
@@ -132,6 +133,44 @@ def local_runner_killed(trial: Trial) -> None:
             if here and trial.dice.random() < 0.2 and step.token.encode() in arguments(int(step.job_id)):
                 send(int(step.job_id), signal.SIGKILL)
                 trial.hit()
+
+    trial.drive(between)
+
+
+#: What a tick asks the host about local steps: a file of the host, or of each process of a step, and a call on it.
+_QUESTIONS = [
+    (path, call)
+    for path, calls in {
+        "/proc/{pid}/cmdline": "openat read", "/proc/{pid}/stat": "openat read", "/proc/{pid}/environ": "openat read",
+        "/proc/{pid}/task": "openat getdents64", "/proc/{pid}": "newfstatat", "/proc": "openat getdents64",
+        "/proc/self": "readlink", "/proc/self/ns/pid": "newfstatat", "/proc/sys/kernel/random/boot_id": "openat read",
+    }.items()
+    for call in calls.split()
+]  # fmt: skip
+_ERRORS = ("ENFILE", "EMFILE", "ENOMEM", "EIO", "EACCES")
+
+
+def host_error(trial: Trial) -> None:
+    """Let the host answer with an error when a tick asks for a local step, whose runner may have been killed."""
+    trial.create()
+    note = trial.folder / "trace"
+
+    def between() -> None:
+        here = [step for step in trial.in_flight() if not step.scheduled and step.phase is Phase.SUBMITTED]
+        if not here:
+            return
+        victim = trial.dice.choice(here)
+        pids = process.session_members(int(victim.job_id))
+        if victim.attempt < 4 and trial.dice.random() < 0.3 and victim.token.encode() in arguments(int(victim.job_id)):
+            send(int(victim.job_id), signal.SIGKILL)
+        path, call = trial.dice.choice(_QUESTIONS)
+        error, when = trial.dice.choice(_ERRORS), trial.dice.choice(("1", "1+"))
+        only = [word for pid in pids for word in ("-P", path.format(pid=pid))]
+        options = [*only, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={when}"]
+        code, _ = ticks.trace(trial.root, trial.how, note, options)
+        assert code in (0, TRY_AGAIN), f"{code} after {error} of {call} on {path}"
+        if "(INJECTED)" in note.read_text(errors="replace"):
+            trial.hit(f"{path}: {call}")
 
     trial.drive(between)
 
