@@ -137,4 +137,5 @@ def without_times(found: tuple[object, ...]) -> str:
     times = {FIELDS.index(name) for name in ("requested_at", "submitted_at", "ended_at")}
     plain = [[value is None if index in times else value for index, value in enumerate(row)] for row in steps]
     refusal = {**(study["refusal"] or {}), "at": None}
-    return repr(({**study, "ticked_from": None, "refusal": refusal}, plain, rest))
+    noted = dict.fromkeys(("ticked_from", "written_at", "boots"))
+    return repr(({**study, **noted, "refusal": refusal}, plain, rest))
