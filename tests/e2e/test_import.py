@@ -147,7 +147,8 @@ def test_dry_shows_what_would_become_of_each_step_and_changes_nothing(abandoned)
 
 
 def test_what_has_finished_is_not_run_again_and_all_else_is(abandoned):
-    taken = maestro_es("import", abandoned)
+    taken = maestro_es("import", abandoned, env={"MINE": "as it was imported"})
+    assert '"MINE": "as it was imported"' in maestro_es("env", abandoned, "--json", "--values").stdout
     assert taken.returncode == 0, taken
     (abandoned / "go").touch()
 
