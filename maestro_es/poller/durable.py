@@ -14,6 +14,17 @@ from pathlib import Path
 _NO_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)
 
 
+#: No file that is read by `read` is larger, in bytes.
+_LARGEST = 100_000_000
+
+
+def read(path: Path) -> bytes:
+    """Return what a file holds. A pipe in its place holds nothing: another hand may have put it there."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(handle, "rb", buffering=0) as file:
+        return file.read(_LARGEST) or b""
+
+
 def write(path: Path, content: bytes) -> None:
     """Write a new file, or over an old one; it is on disk once this returns, but perhaps not its name: see `sync`."""
     with open(path, "wb") as file:

@@ -86,7 +86,7 @@ class Kept(NamedTuple):
 
 def read(study: StudyDir, recorded: RecordedEnvironment) -> Kept:
     """Return what the file holds. ValueError if it is not what was recorded, OSError if it can't be read."""
-    content = study.environment(recorded.digest).read_bytes()
+    content = durable.read(study.environment(recorded.digest))
     if sha256()(content).hexdigest() != recorded.digest:
         raise ValueError("is not as it was written")
     header, *entries = content.split(b"\0")[:-1]

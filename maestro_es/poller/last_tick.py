@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from maestro_es.errors import StudyError
 from maestro_es.poller.durable import is_empty
+from maestro_es.poller.durable import read as read_file
 from maestro_es.poller.sharing import group_reads
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store.event_log import Head
@@ -42,7 +43,7 @@ def note(study: StudyDir, head: Head, host: str) -> None:
     It is written over the one before, so that no reader finds the file empty.
     """
     with contextlib.suppress(OSError):
-        handle = os.open(study.last_tick, os.O_WRONLY | os.O_CREAT, 0o600)
+        handle = os.open(study.last_tick, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o600)
         try:
             if group_reads(study):
                 os.fchmod(handle, 0o640)
@@ -78,7 +79,7 @@ def _was_corrected(log: StudyLog, digest: bytes) -> bool:
 def read(study: StudyDir) -> Note | None:
     """Return what the last tick has noted; None if that can't be read."""
     try:
-        seq, digest, *host = study.last_tick.read_bytes().decode().split()
+        seq, digest, *host = read_file(study.last_tick).decode().split()
         noted = Note(int(seq), bytes.fromhex(digest), *host[:1])
     except (FileNotFoundError, ValueError):
         return None

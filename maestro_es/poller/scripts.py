@@ -14,6 +14,7 @@ from pathlib import Path
 from maestro_es.adapters.command import making
 from maestro_es.core import events as e
 from maestro_es.digests import sha256
+from maestro_es.poller import durable
 
 #: Scripts are their owner's to execute, as Maestro leaves them; all else is the umask's.
 _SCRIPT_MODE = 0o764
@@ -36,14 +37,14 @@ def write_new(path: Path, text: str) -> bool:
     try:
         _write(path, content, os.O_EXCL)
     except FileExistsError:
-        return path.read_bytes() == content
+        return durable.read(path) == content
     return True
 
 
 def is_edited(path: Path, text: str, ours: Callable[[], Collection[str]]) -> bool:
     """Whether there is a script that neither says this text nor is one of `ours`, digests of what we have written."""
     try:
-        content = path.read_bytes()
+        content = durable.read(path)
     except FileNotFoundError:
         return False
     return content != text.encode() and digest_of(content) not in ours()
@@ -59,12 +60,12 @@ def write_script(path: Path, text: str) -> None:
 
 def set_aside(path: Path) -> tuple[Path, str]:
     """Keep what stands in a script as another file; returns that and its digest."""
-    content = path.read_bytes()
+    content = durable.read(path)
     for kept in _places(path):
         with contextlib.suppress(FileExistsError):
             _write(kept, content, os.O_EXCL)
             return kept, digest_of(content)
-        if kept.read_bytes() == content:
+        if durable.read(kept) == content:
             break
     return kept, digest_of(content)
 

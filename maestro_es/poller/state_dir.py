@@ -14,7 +14,7 @@ from pathlib import Path
 
 import maestro_es.adapters
 from maestro_es.import_path import own_command
-from maestro_es.poller.durable import is_empty, put
+from maestro_es.poller.durable import is_empty, put, read
 from maestro_es.poller.sharing import group_reads
 from maestro_es.poller.study_dir import StudyDir
 
@@ -60,7 +60,7 @@ def close_to_others(folder: Path, bits: int = stat.S_IWOTH) -> None:
 def _put(path: Path, content: bytes) -> None:
     """Let an executable file have this content, whole at any moment: one that runs is not disturbed."""
     try:
-        if path.read_bytes() == content:
+        if read(path) == content:
             return
     except FileNotFoundError:
         pass

@@ -15,6 +15,7 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import Environment, StepRecord, SubmissionKind
 from maestro_es.core.outcomes import Script
 from maestro_es.errors import StudyError
+from maestro_es.poller import durable
 from maestro_es.poller.claims import make_claim, make_workspace
 from maestro_es.poller.scripts import digest_of, is_edited, make_executable, set_aside, write_new, write_script
 from maestro_es.poller.study_dir import StudyDir
@@ -149,7 +150,7 @@ def plan_job(
 def _kept(path: Path, content: bytes) -> bytes | None:
     """Return what a script says that is to run as it stands; None if that is what it should say, or nothing."""
     with contextlib.suppress(FileNotFoundError):
-        found = path.read_bytes()
+        found = durable.read(path)
         return None if found == content else found
     return None
 

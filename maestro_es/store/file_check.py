@@ -51,8 +51,7 @@ def check_file(path: Path) -> bool:
     if not os.access(path, os.R_OK) and (refused := _not_readable(path.parent, info)):
         raise refused
     foreign = is_open_to_others(path, info)
-    if foreign:
-        _check_journal(path)
+    _check_journal(path)
     if not is_open_here(info):  # to close it would give up the locks that this process has on it
         _check_header(path, foreign=foreign)
     return foreign
@@ -130,7 +129,7 @@ def _check_journal(path: Path) -> None:
         except OSError:
             continue
         if not stat.S_ISREG(info.st_mode):
-            raise StudyError(f"{name}: not a file; look what another user has put there")
+            raise StudyError(f"{name}: not a file, and SQLite would wait for it; remove it")
 
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> None:

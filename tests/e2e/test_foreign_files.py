@@ -197,8 +197,21 @@ def test_a_pipe_in_the_place_of_a_journal_keeps_nobody_waiting(study: Path, name
     done = maestro_es("status", study)
     assert (done.returncode, done.stderr) == (
         1,
-        f"maestro-es: {study / name}: not a file; look what another user has put there\n",
+        f"maestro-es: {study / name}: not a file, and SQLite would wait for it; remove it\n",
     )
+
+
+def test_pipes_in_the_place_of_all_other_files_keep_nobody_waiting(study: Path):
+    """As an archive may hold them that a person has unpacked."""
+    for path in [path for path in study.rglob("*") if path.is_file() and path.name not in {LOG_NAME, "pair.yaml"}]:
+        path.unlink()
+        os.mkfifo(path)
+    (study / f"{LOG_NAME}-journal").unlink(missing_ok=True)
+    for name in (".cancel.lock", ".study.update.lock"):
+        os.mkfifo(study / name)
+    for words in (*COMMANDS, ("env", "{}"), ("status",), ("studies",), ("tick", "--all")):
+        done = maestro_es(*(word.format(study) for word in words), cwd=study)  # its time is limited
+        assert "Traceback" not in done.stderr, words
 
 
 def test_the_studies_of_another_user_are_read_and_not_written(study: Path):
