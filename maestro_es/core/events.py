@@ -476,6 +476,7 @@ class SubmissionRejected(Event, frozen=True):
     message: what the scheduler said
     exit_code: the exit code of its command; null if there is none
 
+    Result if the step is PENDING: state INITIALIZED, phase WAITING
     Result: phase WAITING
     """
 
@@ -497,6 +498,7 @@ class SubmissionUnanswered(Event, frozen=True):
 class AttemptAbandoned(Event, frozen=True):
     """The attempt can never start any more: the poller holds its claim.
 
+    Result if the step is PENDING or RUNNING: state INITIALIZED, phase WAITING
     Result: phase WAITING
     """
 
@@ -509,6 +511,7 @@ class SubmissionWithdrawn(Event, frozen=True):
 
     `message` is what the scheduler said that takes no more jobs just now; empty if it was not called.
 
+    Result if the step is PENDING: state INITIALIZED, phase WAITING
     Result: phase WAITING
     """
 

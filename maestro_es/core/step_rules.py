@@ -105,7 +105,7 @@ def _rejected(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.S
     record.rejections += 1
     record.message = event.message
     graph.study.refusal = None
-    move(graph, record, record.state, Phase.READY)
+    _wait_again(graph, record)
 
 
 def _unanswered(_graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.SubmissionUnanswered) -> None:
@@ -116,7 +116,7 @@ def _unanswered(_graph: Graph, record: StepRecord, recorded: e.Recorded, event: 
 def _abandoned(graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.AttemptAbandoned) -> None:
     expect(record, recorded, Phase.REQUESTED, Phase.SUBMITTED)
     record.abandoned += 1
-    move(graph, record, record.state, Phase.READY)
+    _wait_again(graph, record)
 
 
 def _withdrawn(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.SubmissionWithdrawn) -> None:
@@ -126,7 +126,14 @@ def _withdrawn(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.
         graph.study.refusal = Refusal(event.message, recorded.recorded_at, record.number, times)
         graph.study.refused = record.number
         graph.study.capacity = sum(other.scheduled and other.phase is Phase.SUBMITTED for other in graph.in_flight())
-    move(graph, record, record.state, Phase.READY)
+    _wait_again(graph, record)
+
+
+def _wait_again(graph: Graph, record: StepRecord) -> None:
+    """Let a step without a job wait to be submitted: it is not PENDING, and shows no job."""
+    record.job_id = record.job_host = record.job_instance = ""
+    has_job = record.state in (State.PENDING, State.RUNNING)
+    move(graph, record, State.INITIALIZED if has_job else record.state, Phase.READY)
 
 
 def _delayed(_graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.JobDelayed) -> None:
@@ -234,6 +241,7 @@ def _reset(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.Step
         record.kind = SubmissionKind.RETRY if record.attempt else SubmissionKind.FIRST
     record.restarts = record.hardware_failures = record.rejections = record.abandoned = 0
     record.submitted_at = record.started_at = record.ended_at = None
+    record.job_id = record.job_host = record.job_instance = ""
     _forget_end(record)
     record.cancelling = False
     record.keep_script = event.keep_script

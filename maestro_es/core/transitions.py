@@ -79,7 +79,8 @@ def retract(graph: Graph, record: StepRecord, recorded: e.Recorded) -> None:
 
 def untouched(record: StepRecord) -> bool:
     """Whether a step waits for its first attempt, or the first since it was reset."""
-    return record.state is State.INITIALIZED and record.phase in (Phase.BLOCKED, Phase.READY)
+    waits = record.state is State.INITIALIZED and record.phase in (Phase.BLOCKED, Phase.READY)
+    return waits and record.submitted_at is None
 
 
 def can_go_on(graph: Graph, record: StepRecord) -> bool:

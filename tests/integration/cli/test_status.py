@@ -111,6 +111,7 @@ def test_json_is_one_object_with_the_study_and_its_steps(run, study):
         "in_flight": 1,
         "held": 0,
         "held_up": False,
+        "doubted": 0,
         "throttle": 4,
         "last_tick": None,
         "overdue": True,

@@ -90,7 +90,6 @@ UNDER_WAY: dict[str, Callable[[Study, int], object]] = {
     "finished": Study.finish,
     "requested": Study.request,
     "started": Study.start,
-    "withdrawn": lambda study, number: study.do(e.SubmissionWithdrawn(token=study.request(number)), number),
     "resubmitted": lambda study, number: study.do(
         e.HardwareFailed(token=study.start(number), at=1, number=1, limit=3, reason="node failed"), number
     ),

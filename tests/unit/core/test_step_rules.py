@@ -253,3 +253,36 @@ def test_a_dry_run_releases_what_waits(study: Study):
     assert (study.step(first).state, study.step(first).phase) == (State.DRYRUN, Phase.DONE)
     assert [study.step(number).phase for number in (second, third)] == [Phase.READY, Phase.READY]
     check_counts(study)
+
+
+@pytest.mark.parametrize(
+    "taken_back",
+    [
+        lambda token: e.SubmissionRejected(token=token, message="no"),
+        lambda token: e.SubmissionWithdrawn(token=token),
+        lambda token: e.AttemptAbandoned(token=token, evidence=()),
+    ],
+)
+def test_a_step_whose_submission_came_to_nothing_is_not_pending(study: Study, taken_back: Callable[[str], e.AnyEvent]):
+    number = study.add("a")
+    token = study.request(number)
+    assert study.step(number).state is State.PENDING
+
+    study.do(taken_back(token), number)
+
+    step = study.step(number)
+    assert (step.state, step.phase, step.job_id) == (State.INITIALIZED, Phase.READY, "")
+    check_counts(study)
+
+
+def test_a_step_that_is_reset_shows_no_job(study: Study):
+    number = study.add("a")
+    token = study.request(number)
+    study.do(e.JobSubmitted(token=token, job_id="17", host="login1", instance="boot1"), number)
+    study.fail(number)
+    assert study.step(number).job_id == "17"
+
+    study.do(e.StepReset(), number)
+
+    step = study.step(number)
+    assert (step.job_id, step.job_host, step.job_instance) == ("", "", "")
