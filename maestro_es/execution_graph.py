@@ -34,7 +34,17 @@ from maestro_es.core import events as e
 from maestro_es.core.events import Draft
 from maestro_es.core.evidence import judge
 from maestro_es.core.graph import MemoryGraph
-from maestro_es.core.model import CancelCode, JobStatusCode, Micros, Param, Settings, State, StepRecord, StudyStatus
+from maestro_es.core.model import (
+    CancelCode,
+    Driver,
+    JobStatusCode,
+    Micros,
+    Param,
+    Settings,
+    State,
+    StepRecord,
+    StudyStatus,
+)
 from maestro_es.core.reducer import replay
 from maestro_es.core.settle import state_after
 from maestro_es.core.snapshot import Snapshot, read_only
@@ -106,7 +116,7 @@ class ExecutionGraph:
             dry_run=arguments.flag("dry_run", dry_run),
         )
         given = None if path is None else arguments.path("path", path)
-        context = context or Context()
+        context = context or Context(driver=Driver.PROGRAM)
         root = Path(tempfile.mkdtemp(prefix="maestro-es-") if given is None else given)
         with creating(root) as site, contextlib.ExitStack() as stack:
             stack.callback(site.remove, OURS)
@@ -129,7 +139,7 @@ class ExecutionGraph:
     def open(cls, path: str | os.PathLike[str], context: Context | None = None) -> ExecutionGraph:
         """Open the study in the directory `path`. NotAStudy if there is none."""
         graph = cls.__new__(cls)
-        graph._study = OpenStudy(Path(arguments.path("path", path)), context)  # noqa: SLF001 - one of our own
+        graph._study = OpenStudy(Path(arguments.path("path", path)), context or Context(driver=Driver.PROGRAM))  # noqa: SLF001 - one of our own
         return graph
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from maestro_es.audit.sentences import describe
 from maestro_es.audit.times import iso
 from maestro_es.core.events import EVENT_TYPES, VERSIONS, InvocationStarted, Recorded
-from maestro_es.core.model import Cause, Micros
+from maestro_es.core.model import Cause, Driver, Micros
 from maestro_es.core.requests import match_numbers
 from maestro_es.errors import LogUnavailable, RequestRefused
 from maestro_es.store.event_query import CAUSED, FIELDS, PARAM, Selection, Span, count, job_spans, select
@@ -47,6 +47,12 @@ class Entry(NamedTuple):
     step: str
     actor: str
     sentence: str
+    driver: str = ""
+
+    @property
+    def by(self) -> str:
+        """Who wrote it, and what has started the process, unless that was a person."""
+        return self.actor if self.driver in {"", Driver.PERSON.value} else f"{self.actor} ({self.driver})"
 
     @property
     def type(self) -> str:
@@ -75,6 +81,7 @@ def _told(log: StudyLog, events: Iterable[Recorded]) -> Iterator[Entry]:
             names.step(recorded.step) if recorded.step else "",
             names.actor(recorded.invocation),
             describe(recorded.event, names.step),
+            names.driver(recorded.invocation),
         )
         for recorded in events
     )
@@ -131,6 +138,7 @@ def entry_data(entry: Entry) -> dict[str, Any]:
         "type": entry.type,
         "what": entry.sentence,
         "actor": entry.actor,
+        "driver": entry.driver or None,
         "invocation": entry.recorded.invocation,
         "version": VERSIONS[entry.type],
         "data": msgspec.to_builtins(entry.recorded.event),
@@ -258,7 +266,7 @@ class _Names:
 
     def __init__(self, log: StudyLog) -> None:
         self._log = log
-        self._actors: dict[int, str] = {}
+        self._started: dict[int, InvocationStarted | None] = {}
 
     def step(self, number: int) -> str:
         """Return the name of a step; the graph keeps what it has loaded."""
@@ -266,7 +274,15 @@ class _Names:
 
     def actor(self, invocation: int) -> str:
         """Return who started the process whose first event has this seq."""
-        if invocation not in self._actors:
-            started = started_by(self._log, invocation)
-            self._actors[invocation] = started.actor if started else ""
-        return self._actors[invocation]
+        started = self._by(invocation)
+        return started.actor if started else ""
+
+    def driver(self, invocation: int) -> str:
+        """Return what started that process."""
+        started = self._by(invocation)
+        return started.driver if started else ""
+
+    def _by(self, invocation: int) -> InvocationStarted | None:
+        if invocation not in self._started:
+            self._started[invocation] = started_by(self._log, invocation)
+        return self._started[invocation]

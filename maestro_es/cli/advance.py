@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from maestro_es.drivers.cron_tick import tick_all, tick_next, tick_studies
+from maestro_es.core.model import Driver
+from maestro_es.drivers.cron_tick import BY_CRON, tick_all, tick_next, tick_studies
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.study_dir import find_study
 
 
 def advance(studies: Sequence[Path], *, every: bool, queue: bool) -> int:
     """Tick every registered study, or those named, or the one that we are in; returns the exit code."""
-    context = Context()
+    by_cron = every and os.environ.get(BY_CRON)
+    context = Context(driver=Driver.CRON if by_cron else Driver.RUNNER if queue else Driver.PERSON)
     if every:
         outcome = tick_all(context)
     else:

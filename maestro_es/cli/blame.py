@@ -35,6 +35,7 @@ def command(arguments: tuple[str, ...], *, as_json: bool) -> None:
 
 def _row(decision: Decision) -> list[str]:
     entry = decision.entry
-    who = f"{entry.actor}@{decision.host}" if decision.host else entry.actor
+    started = entry.by.removeprefix(entry.actor)  # by what, if not by a person
+    who = f"{entry.actor}@{decision.host}{started}" if decision.host else entry.by
     recorded = entry.recorded
     return [str(recorded.seq), show_time(recorded.recorded_at), who, decision.command, entry.sentence]

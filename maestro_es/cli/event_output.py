@@ -71,7 +71,7 @@ class EventOutput:
     def _row(self, entry: Entry) -> list[str]:
         recorded = entry.recorded
         when = show_time(recorded.recorded_at, utc=self.utc)
-        return [str(recorded.seq), when, entry.step, entry.type, entry.actor, entry.sentence]
+        return [str(recorded.seq), when, entry.step, entry.type, entry.by, entry.sentence]
 
 
 def _order(value: object) -> tuple[bool, Any]:

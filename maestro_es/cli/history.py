@@ -98,7 +98,7 @@ class Fields(click.ParamType[list[str]]):
 @click.option(
     "--count-by", "fields", type=Fields(), metavar="FIELD[,FIELD]...",
     help="How many events there are by step, template, param:NAME, type, cause, attempt, node (it ran on); actor, "
-    "host, command, invocation (that wrote); day, hour; study.",
+    "host, command, driver, invocation (that wrote); day, hour; study.",
 )  # fmt: skip
 @click.option("--utc", is_flag=True, help="Times in UTC, not in this host's zone.")
 @click.option("--csv", "as_csv", is_flag=True, help="A table for programs; times are UTC.")

@@ -19,7 +19,7 @@ from maestro_es.cli.output import warn
 from maestro_es.cli.progress import Progress
 from maestro_es.core.events import StudyCreated
 from maestro_es.core.export import Export
-from maestro_es.core.model import Settings, StudyStatus
+from maestro_es.core.model import Driver, Settings, StudyStatus
 from maestro_es.drivers.cron_tick import in_doubt
 from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
 from maestro_es.drivers.foreground import drive
@@ -93,7 +93,8 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     """
     if autono and autoyes:
         raise click.UsageError("-n and -y exclude each other")
-    context = Context(tell=lambda line: click.echo(f"maestro-es: {line}", err=True))
+    driver = Driver.WAIT if wait else Driver.PERSON
+    context = Context(tell=lambda line: click.echo(f"maestro-es: {line}", err=True), driver=driver)
     around = surroundings(export)
     settings = Settings(
         submission_attempts=attempts,

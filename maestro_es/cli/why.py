@@ -106,4 +106,4 @@ def _row(entry: Entry) -> list[str]:
     recorded = entry.recorded
     said = ", ".join(f"{item.source} says {item.says}" for item in getattr(recorded.event, "evidence", ()))
     what = f"{entry.sentence} ({said})" if said and said not in entry.sentence else entry.sentence
-    return [str(recorded.seq), show_time(recorded.recorded_at), entry.step, entry.actor, what]
+    return [str(recorded.seq), show_time(recorded.recorded_at), entry.step, entry.by, what]

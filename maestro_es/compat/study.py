@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from maestro_es.core import arguments
-from maestro_es.core.model import Settings
+from maestro_es.core.model import Driver, Settings
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph import ExecutionGraph, Step
 from maestro_es.poller.create import create_study
@@ -125,7 +125,7 @@ class Study:
             restart_limit=settings.restart_limit,
             given=Given(spec_root=self._spec_root(), text=study_text(self._data()), parameters=self._parameters(file)),
         )
-        context = Context()
+        context = Context(driver=Driver.PROGRAM)
         return self._out_path, ExecutionGraph.open(create_study(plan, settings, context).root, context)
 
     def _data(self) -> dict[str, Any]:

@@ -64,6 +64,8 @@ class InvocationStarted(Event, frozen=True):
     version: the version of maestro-es
     machine: an id that tells hosts of one name apart; empty if there is none
     booted_at: when the host came up, in microseconds UTC by its own clock; 0 if that is not known
+    driver: what has started the process: cron, runner (of a local step that has ended), run --wait, person, or program
+        (that uses the Python interface); empty if that is not known
 
     Result: nothing
     """
@@ -76,6 +78,7 @@ class InvocationStarted(Event, frozen=True):
     version: str
     machine: str = ""
     booted_at: Micros = 0
+    driver: str = ""
 
 
 class StudyCreated(Event, frozen=True):

@@ -19,6 +19,16 @@ Scalar = Union[str, int, float, bool, None]
 Micros = int
 
 
+class Driver(str, enum.Enum):
+    """What has started a process that writes to a log."""
+
+    CRON = "cron"
+    RUNNER = "runner"  # of a local step that has ended
+    WAIT = "run --wait"
+    PERSON = "person"
+    PROGRAM = "program"  # that uses the Python interface
+
+
 class State(enum.Enum):
     """The state of a step, with Maestro's names and values."""
 

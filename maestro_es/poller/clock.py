@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import maestro_es
 from maestro_es.adapters.process import Host
 from maestro_es.core.events import InvocationStarted
-from maestro_es.core.model import Micros
+from maestro_es.core.model import Driver, Micros
 
 
 def now() -> Micros:
@@ -24,7 +24,7 @@ def salt() -> str:
     return os.urandom(4).hex()
 
 
-def identity(host: Host) -> InvocationStarted:
+def identity(host: Host, driver: Driver) -> InvocationStarted:
     """Return who this process is. The user comes from the password database: cron sets no USER."""
     words = [os.path.basename(sys.argv[0] or "python"), *without_values(sys.argv[1:])]
     return InvocationStarted(
@@ -36,6 +36,7 @@ def identity(host: Host) -> InvocationStarted:
         version=maestro_es.__version__,
         machine=host.machine,
         booted_at=host.booted_at,
+        driver=driver.value,
     )
 
 

@@ -176,7 +176,7 @@ def write_log(study: StudyDir, fill: Callable[[StudyLog], None], context: Contex
     journal = scratch.with_name(scratch.name + "-journal")
     for leftover in (scratch, journal):
         leftover.unlink(missing_ok=True)
-    with StudyLog.create(scratch, context.now, clock.identity(context.host)) as log:
+    with StudyLog.create(scratch, context.now, clock.identity(context.host, context.driver)) as log:
         fill(log)
         study_id = log.graph.study.study_id
     context.after("append")

@@ -18,7 +18,7 @@ from maestro_es.core import events as e
 from maestro_es.core.decide import ended_badly, fail_descendants, waiting_in_vain
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Environment, Micros, StepRecord, StudyStatus, is_local
+from maestro_es.core.model import Driver, Environment, Micros, StepRecord, StudyStatus, is_local
 from maestro_es.core.outcomes import NO_SCRIPT, Outcome, Script
 from maestro_es.errors import (
     ConcurrentAppend,
@@ -63,6 +63,7 @@ class Context(msgspec.Struct, frozen=True):
     after: Callable[[str], None] = _nothing
     tell: Callable[[str], None] = _nothing
     adapters: Callable[[Mapping[str, Any], Host], Adapters] = make_adapters
+    driver: Driver = Driver.PERSON
 
 
 class Submitted(NamedTuple):
@@ -85,7 +86,8 @@ class OpenStudy:
     def __init__(self, root: Path, context: Context | None = None) -> None:
         self.context = context or Context()
         self.dir = StudyDir(root)
-        self.log = StudyLog.open(self.dir.log, self.context.now, clock.identity(self.context.host))
+        who = clock.identity(self.context.host, self.context.driver)
+        self.log = StudyLog.open(self.dir.log, self.context.now, who)
         self.pending: list[Submitted] = []
         self.remarks: list[str] = []
         self.notices: list[str] = []
@@ -212,7 +214,7 @@ def _is_same(before: str, here: str) -> bool:
 def open_as_it_is(root: Path, context: Context | None = None, *, migrate: bool = True) -> StudyLog:
     """Open the log of a study without bringing its projection in step; without `migrate` nothing at all is written."""
     context = context or Context()
-    who = clock.identity(context.host)
+    who = clock.identity(context.host, context.driver)
     return StudyLog.open(StudyDir(root).log, context.now, who, fold=False, migrate=migrate)
 
 

@@ -79,6 +79,7 @@ FIELDS = {
     "actor": "(SELECT json_extract(i.data, '$.actor') FROM event i WHERE i.seq = e.invocation)",
     "host": "(SELECT json_extract(i.data, '$.host') FROM event i WHERE i.seq = e.invocation)",
     "command": "(SELECT json_extract(i.data, '$.command') FROM event i WHERE i.seq = e.invocation)",
+    "driver": "(SELECT json_extract(i.data, '$.driver') FROM event i WHERE i.seq = e.invocation)",
     "invocation": "e.invocation",
     "day": "strftime('%Y-%m-%d', e.recorded_at / 1000000, 'unixepoch', ?)",
     "hour": "strftime('%H', e.recorded_at / 1000000, 'unixepoch', ?)",

@@ -24,6 +24,7 @@ def test_every_event_is_shown_newest_last(run, study):
 def test_json_carries_the_whole_payload_and_who_wrote_it(run, study):
     last = json.loads(run("history", study, "--type", "StepFailed", "--step", "a_*", "--json").out)
     assert last.pop("actor")
+    assert last.pop("driver") == "person"
     assert last.pop("invocation") < last.pop("seq")
     assert last == {
         "time": "2026-01-31T12:05:00.000000+00:00",
