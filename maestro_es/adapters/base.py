@@ -10,7 +10,7 @@ import msgspec
 
 from maestro_es.adapters.command import Command
 from maestro_es.core.evidence import Claim
-from maestro_es.core.model import Environment, JobState, StepRecord
+from maestro_es.core.model import Environment, JobState, Micros, StepRecord
 from maestro_es.core.outcomes import Outcome
 
 #: The name of the runner in a study's state directory.
@@ -50,6 +50,7 @@ class Seen(msgspec.Struct, frozen=True):
     """A scheduler's answer about one job: its state, its own words, and who the job is if it was found by token.
 
     `delay` is why a job that waits is held up, in the scheduler's own words; empty if it only waits for its turn.
+    `ended_at` is when a job ended that has, if the scheduler says that.
     """
 
     state: JobState
@@ -59,6 +60,7 @@ class Seen(msgspec.Struct, frozen=True):
     host: str = ""
     instance: str = ""
     delay: str = ""
+    ended_at: Micros | None = None
 
 
 class Queued(msgspec.Struct, frozen=True):
@@ -69,6 +71,7 @@ class Queued(msgspec.Struct, frozen=True):
     words: str
     command: str
     delay: str = ""
+    ended_at: Micros | None = None
 
 
 class Submitting(NamedTuple):

@@ -10,21 +10,21 @@ from msgspec import structs
 from maestro_es.adapters.base import Queued, Seen
 from maestro_es.adapters.command import Completed
 from maestro_es.adapters.imported import runs_script_of
-from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.core.outcomes import Accepted, Full, InDoubt, Outcome, Rejected
 
-#: One job a line: id, state with the nodes it was given, reason, and the command with its arguments, which may hold
-#: anything but a line break.
-QUEUE_FORMAT = "%i|%T %N|%r|%o"
+#: One job a line: id, state with the nodes it was given and when it ends or has ended, reason, and the command with
+#: its arguments, which may hold anything but a line break.
+QUEUE_FORMAT = "%i|%T %N %e|%r|%o"
 
 #: A job a line, and how often it was started again; ``--format`` has no letter for that.
 RESTARTS_FORMAT = "JobID:20,RestartCnt:20"
 
 #: One run of a job a line.
-ACCOUNTS_FORMAT = "JobIDRaw,State,ExitCode,SubmitLine"
+ACCOUNTS_FORMAT = "JobIDRaw,State,ExitCode,End,SubmitLine"
 
-#: How many columns both have.
-COLUMNS = 4
+#: How many columns they have.
+COLUMNS, ACCOUNTS_COLUMNS = 4, 5
 
 #: How their headers begin. An answer without one is none: a site may have put something in the place of a command,
 #: which may end with 0 and have printed nothing, or a word of welcome.
@@ -114,6 +114,10 @@ _USAGE, _SBATCH = 255, re.compile(r"(/\S*/)?sbatch: ")
 #: What Slurm's commands say of a controller that does not answer.
 _SILENT = ("Unable to contact slurm controller", "Socket timed out", "Transport endpoint is not connected")
 
+#: squeue(1), JOB REASON CODES: why a job has failed by no fault of its own. Of a job whose runner was killed with all
+#: that it had started Slurm says that it could not be launched, too.
+_INFRASTRUCTURE = frozenset({"JobLaunchFailure", "SystemFailure", "NodeDown"})
+
 #: What they say of a job that can't be cancelled any more.
 _OVER = ("Invalid job id specified", "already completing or completed")
 
@@ -174,10 +178,27 @@ def read_queue(text: str) -> list[Queued]:
         parts = line.split("|", COLUMNS - 1)
         if len(parts) == COLUMNS and not line.startswith(QUEUE_HEADER):
             job_id, state, reason, command = parts
-            word, _, nodes = state.partition(" ")
+            word, nodes, end = (*state.split(" "), "", "")[:3]
             words = word if reason in {"", "None"} else f"{word} ({reason})"
-            rows.append(Queued(job_id, _ended_on(nodes, job_state(word)), words, command, _delay(word, reason)))
+            found = _failed_at_launch(reason, _ended_on(nodes, job_state(word)))
+            ended_at = None if found in LIVE else _time(end)
+            rows.append(Queued(job_id, found, words, command, _delay(word, reason), ended_at))
     return rows
+
+
+def _failed_at_launch(reason: str, state: JobState) -> JobState:
+    """Tell a job that could not be launched, or whose runner was killed before it could report, from a failed one."""
+    return JobState.HARDWARE_FAILED if state is JobState.FAILED and reason in _INFRASTRUCTURE else state
+
+
+def _time(text: str) -> Micros | None:
+    """Return a time of Slurm's, which is UTC as it was asked for, in microseconds; None for ``N/A`` or ``Unknown``."""
+    import datetime as dt  # noqa: PLC0415 - only for jobs that have ended
+
+    try:
+        return int(dt.datetime.fromisoformat(f"{text}+00:00").timestamp()) * 1_000_000
+    except ValueError:
+        return None
 
 
 def _ended_on(nodes: str, state: JobState) -> JobState:
@@ -220,7 +241,7 @@ def names_in(command: str) -> set[str]:
 
 
 def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepRecord] = _NONE) -> dict[str, Seen]:
-    """Return by token what ``sacct -P -D`` knows: of its last run. Lines: id, state, exit code, submit line.
+    """Return by token what ``sacct -P -D`` knows: of its last run. Lines: id, state, exit code, end, submit line.
 
     `maestros` are steps whose job is Maestro's, by its id. One that is cancelled and has an earlier run was put back
     in the queue: see `cancelled_after`.
@@ -228,11 +249,12 @@ def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepR
     wanted = set(tokens)
     seen: dict[str, Seen] = {}
     for line in text.splitlines():
-        parts = line.split("|", COLUMNS - 1)
-        if len(parts) < COLUMNS:
+        parts = line.split("|", ACCOUNTS_COLUMNS - 1)
+        if len(parts) < ACCOUNTS_COLUMNS:
             continue
-        job_id, word, codes, command = parts
+        job_id, word, codes, end, command = parts
         found = Seen(_in_accounts(word), f"{word} {codes}", _exit_code(codes), job_id)
+        found = found if found.state in LIVE else structs.replace(found, ended_at=_time(end))
         step = maestros.get(job_id)
         ours = {step.token} if step and runs_script_of(step, command) else wanted.intersection(names_in(command))
         for token in ours:
@@ -282,4 +304,4 @@ def believed(rows: Sequence[Queued], job_id: str) -> Seen:
     if not rows:
         return Seen(JobState.GONE, "not in the queue")
     row = min(rows, key=lambda row: (_BELIEVED.index(row.state in LIVE and row.state), row.job_id != job_id))
-    return Seen(row.state, row.words, None, row.job_id, delay=row.delay)
+    return Seen(row.state, row.words, None, row.job_id, delay=row.delay, ended_at=row.ended_at)

@@ -57,6 +57,9 @@ _CONF = "SLURM_CONF"
 #: them. It stands before the user's options, which may say otherwise.
 _APPEND = "--open-mode=append"
 
+#: The time zone in which Slurm's commands read and print times for us.
+_UTC = "UTC0"
+
 #: How much is told of an answer that can't be read.
 _SAID = 60
 
@@ -125,7 +128,7 @@ class SlurmJobs:
 
     def list_jobs(self) -> list[Queued]:
         """Return all jobs of this user that the controller knows, with one query."""
-        done = self._run("squeue", "--me", "--states=all", f"--format={QUEUE_FORMAT}")
+        done = self._run("squeue", "--me", "--states=all", f"--format={QUEUE_FORMAT}", zone=_UTC)
         if done.code:
             raise Unreachable(f"squeue: {' '.join(done.err.split())}")
         return read_queue(_answer("squeue", done.out, QUEUE_HEADER))
@@ -158,7 +161,7 @@ class SlurmJobs:
             return {}
         since = _time(min(map(_asked_at, steps)))
         options = ("-X", "-P", "-D", "-S", since, "-o", ACCOUNTS_FORMAT, "-j", ids)
-        done = self._run("sacct", *options, timeout=_ACCOUNTS_TIMEOUT, zone="UTC0")
+        done = self._run("sacct", *options, timeout=_ACCOUNTS_TIMEOUT, zone=_UTC)
         if done.code and not any(words in done.err for words in _NO_ACCOUNTS):
             raise Unreachable(f"sacct: {' '.join(done.err.split())}")
         listed = "" if done.code else _answer("sacct", done.out, ACCOUNTS_HEADER)

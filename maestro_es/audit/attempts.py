@@ -30,6 +30,7 @@ ENDS = (
 class Attempt(msgspec.Struct, kw_only=True):
     """One try at running a step. `adopted`: its job was found again. `evidence` is what the outcome rests on.
 
+    `noticed`: nobody said when it ended, and that is when a tick noticed it, or when its host booted after it.
     `outputs` are the paths of what its job has written, where that is looked for.
     `environment` is the digest of that of the steps when it was requested.
     """
@@ -44,6 +45,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     submitted_at: Micros | None = None
     started_at: Micros | None = None
     ended_at: Micros | None = None
+    noticed: bool = False
     outcome: str = IN_FLIGHT
     exit_code: int | None = None
     evidence: tuple[e.Evidence, ...] = ()
@@ -99,6 +101,7 @@ def _end(attempt: Attempt, recorded: e.Recorded) -> None:
     if isinstance(event, ENDS):
         attempt.outcome = describe(event, str)
         attempt.ended_at = getattr(event, "at", recorded.recorded_at)
+        attempt.noticed = getattr(event, "noticed", False)
         attempt.evidence = getattr(event, "evidence", ())
     if isinstance(event, (e.StepFinished, e.StepFailed)):
         attempt.exit_code = event.exit_code

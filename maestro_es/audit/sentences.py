@@ -93,6 +93,8 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"the submission was taken back: {full if event.message else 'it was not made'}"
         case e.JobDelayed():
             return f"its scheduler says why it waits: {event.reason}"
+        case e.JobStateUnknown():
+            return f"its scheduler gives it a state that is not known here: {event.says}"
         case e.JobStarted():
             return f"runs{_on(event.host)}"
         case e.StepFinished():

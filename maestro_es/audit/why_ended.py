@@ -42,10 +42,10 @@ def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> 
     end = events[-1]
     match event:
         case e.StepFinished():
-            words = f"finished at {view.show(event.at)} with exit code {event.exit_code}"
+            words = f"finished {_when(view, event)} with exit code {event.exit_code}"
             return _of_attempt(view, events, words)
         case e.StepTimedOut():
-            words = f"ran out of time at {view.show(event.at)}"
+            words = f"ran out of time {_when(view, event)}"
             final = f": {event.final}" if event.final else ", and is to be restarted"
             request = cancel_of(view, number, end.seq) if event.final == "cancelled" else ()
             found = _of_attempt(view, events, words + final, view.as_asked(request))
@@ -65,6 +65,11 @@ def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> 
             return Answer(_unseen(view, event), (end,))
         case _:
             return assert_never(event)
+
+
+def _when(view: View, event: e.StepFinished | e.StepTimedOut | e.StepFailed | e.StepCancelled) -> str:
+    """Return when a step ended; if nobody said that, when it was noticed, or had to have ended."""
+    return f"(noticed at {view.show(event.at)})" if event.noticed else f"at {view.show(event.at)}"
 
 
 def _of_attempt(view: View, events: Sequence[e.Recorded], words: str, tail: str = "") -> Answer:
@@ -89,14 +94,14 @@ def _job(attempt: Attempt) -> str:
 
 def _failed(view: View, events: Sequence[e.Recorded], event: e.StepFailed) -> Answer:
     end = events[-1]
-    when = view.show(event.at)
+    when = _when(view, event)
     match event.cause:
         case Cause.UPSTREAM:
             return _upstream(view, end, event.blocker, f"was not run (upstream: {event.message})")
         case Cause.SCHEDULER:
-            return _of_attempt(view, events, f"failed at {when}: {event.message}, by the scheduler's word")
+            return _of_attempt(view, events, f"failed {when}: {event.message}, by the scheduler's word")
         case Cause.EXIT_CODE | Cause.OUT_OF_MEMORY | Cause.HARDWARE | Cause.LOST | Cause.REJECTED | Cause.SCRIPT:
-            return _of_attempt(view, events, f"failed at {when}: {event.message}")
+            return _of_attempt(view, events, f"failed {when}: {event.message}")
         case _:
             return assert_never(event.cause)
 
@@ -113,9 +118,9 @@ def _cancelled(view: View, number: int, events: Sequence[e.Recorded], event: e.S
     end = events[-1]
     if event.blocker is not None:
         return _upstream(view, end, event.blocker, f"was cancelled ({event.message})")
-    when = view.show(event.at)
+    when = _when(view, event)
     told = event.message.startswith("cancelled")
-    words = f"was {event.message} at {when}" if told else f"was cancelled at {when}: {event.message}"
+    words = f"was {event.message} {when}" if told else f"was cancelled {when}: {event.message}"
     request = () if "outside" in event.message else cancel_of(view, number, end.seq)
     tail = view.as_asked(request)
     found = _of_attempt(view, events, words, tail) if event.token else Answer(words + tail, (end,))

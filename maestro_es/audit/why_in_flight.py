@@ -42,6 +42,7 @@ def submitted(view: View, record: StepRecord) -> Answer:
     numbered = f"; attempt {record.attempt}" if record.attempt > 1 else ""
     after = f", as {before.words}" if before.words else ""
     parts = (
+        _state_unknown(view, record, events[begin:]),
         _missed(view, record, events),
         _silence(view, record),
         _elsewhere(view, record),
@@ -69,6 +70,17 @@ def _waits(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answ
     adapter = adapter_of(view, record)
     because = f"; {adapter} says: {record.message}" if delayed else ""
     return Answer(f"waits in the queue of {adapter} since {since} as job {record.job_id}{because}", delayed)
+
+
+def _state_unknown(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answer:
+    found = _latest(events, e.JobStateUnknown)
+    said = "".join(
+        f"; {adapter_of(view, record)} gave its state as {r.event.says} at {view.show(r.recorded_at)}, which is not "
+        "known here, so it is only watched"
+        for r in found
+        if isinstance(r.event, e.JobStateUnknown)
+    )
+    return Answer(said, found)
 
 
 def _missed(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answer:

@@ -113,7 +113,7 @@ def _attempt_row(attempt: Attempt) -> list[str]:
         (attempt.job_id or "--") + (" (adopted)" if attempt.adopted else ""),
         show_time(attempt.submitted_at),
         show_time(attempt.started_at),
-        show_time(attempt.ended_at),
+        ("noticed " if attempt.noticed else "") + show_time(attempt.ended_at),
         "--" if attempt.exit_code is None else str(attempt.exit_code),
         attempt.outcome,
         attempt.token,

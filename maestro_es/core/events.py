@@ -534,6 +534,18 @@ class JobDelayed(Event, frozen=True):
     reason: str
 
 
+class JobStateUnknown(Event, frozen=True):
+    """The scheduler gives the job a state that this version does not know. The job is watched, and nothing concluded.
+
+    says: the state, in the words of the scheduler
+
+    Result: nothing
+    """
+
+    token: str
+    says: str
+
+
 class JobStarted(Event, frozen=True):
     """The job runs.
 
@@ -571,6 +583,7 @@ class StepFinished(Event, frozen=True):
     """The step ended with exit code 0.
 
     exit_code: the exit code of the script
+    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it, as nobody said more
 
     Result: state FINISHED, phase DONE
     """
@@ -579,12 +592,14 @@ class StepFinished(Event, frozen=True):
     at: Micros
     exit_code: int = 0
     evidence: tuple[Evidence, ...] = ()
+    noticed: bool = False
 
 
 class StepTimedOut(Event, frozen=True):
     """The walltime was over. `final` tells why there is no restart; empty when one follows.
 
     final: why it is not restarted; empty if StepRestarted follows
+    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it, as nobody said more
 
     Result: state TIMEDOUT, phase DONE
     """
@@ -593,6 +608,7 @@ class StepTimedOut(Event, frozen=True):
     at: Micros
     final: str = ""
     evidence: tuple[Evidence, ...] = ()
+    noticed: bool = False
 
 
 class StepRestarted(Event, frozen=True):
@@ -614,6 +630,7 @@ class HardwareFailed(Event, frozen=True):
     number: how often this happened to the step, this time included
     limit: how often it may, before the step fails; 0 means without limit
     reason: what the scheduler or the host said
+    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it, as nobody said more
 
     Result: state HWFAILURE, phase WAITING
     """
@@ -624,6 +641,7 @@ class HardwareFailed(Event, frozen=True):
     limit: int
     reason: str
     evidence: tuple[Evidence, ...] = ()
+    noticed: bool = False
 
 
 class StepFailed(Event, frozen=True):
@@ -632,6 +650,7 @@ class StepFailed(Event, frozen=True):
     cause: what kind of failure it was
     exit_code: the exit code of the script; null if there is none
     blocker: the number of the step whose end made this one fail; null if none did
+    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it, as nobody said more
 
     Result: state FAILED, phase DONE
     """
@@ -643,12 +662,14 @@ class StepFailed(Event, frozen=True):
     exit_code: int | None = None
     blocker: int | None = None
     evidence: tuple[Evidence, ...] = ()
+    noticed: bool = False
 
 
 class StepCancelled(Event, frozen=True):
     """The step was cancelled, before it ran or while it did. `blocker`: the cancelled step that it waited for.
 
     blocker: the number of the cancelled step that this one waited for; null if it was cancelled itself
+    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it, as nobody said more
 
     Result: state CANCELLED, phase DONE
     """
@@ -658,6 +679,7 @@ class StepCancelled(Event, frozen=True):
     token: str = ""
     blocker: int | None = None
     evidence: tuple[Evidence, ...] = ()
+    noticed: bool = False
 
 
 class OutputDoubted(Event, frozen=True):
@@ -747,11 +769,10 @@ AnyEvent = Union[
     InvocationStarted, StudyCreated, EnvironmentRecorded, StepTemplateAdded, StepAdded, ConnectionAdded,
     SettingsChanged, StudyPaused, StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated,
     RebootDetected, TicksMissed, LogRecovered, EventsCorrected, PollFailed, PollRecovered, StepImported,
-    StepRecovered, SubmissionRequested, JobSubmitted, ScriptSetAside, SubmissionRejected,
-    SubmissionUnanswered, AttemptAbandoned,
-    SubmissionWithdrawn, JobDelayed, JobStarted, JobMissed, JobFound, StepFinished, StepTimedOut, StepRestarted,
-    HardwareFailed, StepFailed, StepCancelled, OutputDoubted, StepDryRun, StepReset, StepSkipped, StepHeld,
-    StepReleased, ReportIgnored,
+    StepRecovered, SubmissionRequested, JobSubmitted, ScriptSetAside, SubmissionRejected, SubmissionUnanswered,
+    AttemptAbandoned, SubmissionWithdrawn, JobDelayed, JobStateUnknown, JobStarted, JobMissed, JobFound, StepFinished,
+    StepTimedOut, StepRestarted, HardwareFailed, StepFailed, StepCancelled, OutputDoubted, StepDryRun, StepReset,
+    StepSkipped, StepHeld, StepReleased, ReportIgnored,
 ]  # fmt: skip
 
 #: An event that is to be recorded, and the number of the step that it is about; None: the study.

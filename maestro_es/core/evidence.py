@@ -75,10 +75,10 @@ Answer = JobState | Silence
 class Sighting(msgspec.Struct, frozen=True):
     """All that was seen of one attempt in one tick.
 
-    `words` are the scheduler's own, for the log; `delay` is what it says holds the waiting job up; `job_id`,
-    `host` and `instance` are of a job found by its token; `patient` says that it is too early to give up an
-    attempt of which there is no trace; `start_known`, that its start was known before the queue was asked, so that
-    what the queue says of an end is said of that start.
+    `words` are the scheduler's own, for the log; `delay` is what it says holds the waiting job up; `job_id`, `host`
+    and `instance` are of a job found by its token; `ended_at` is when the scheduler says that it ended; `patient` says
+    that it is too early to give up an attempt of which there is no trace; `start_known`, that its start was known
+    before the queue was asked, so that what the queue says of an end is said of that start.
     """
 
     claim: Claim = Claim()
@@ -91,6 +91,7 @@ class Sighting(msgspec.Struct, frozen=True):
     host: str = ""
     instance: str = ""
     delay: str = ""
+    ended_at: Micros | None = None
     patient: bool = False
     start_known: bool = False
 
@@ -192,7 +193,7 @@ def judge(sighting: Sighting) -> Verdict:
     return Verdict(
         conclusion=conclusion,
         exit_code=exit_code,
-        at=end.at if end else None,
+        at=end.at if end else sighting.ended_at,
         says=sighting.words,
         evidence=_evidence(sighting),
     )

@@ -144,7 +144,7 @@ def give_up(
         else:
             number, limit = step.hardware_failures + 1, graph.study.settings.hardware_limit
             event = e.HardwareFailed(
-                token=step.token, at=at, number=number, limit=limit, reason=says, evidence=evidence
+                token=step.token, at=at, number=number, limit=limit, reason=says, evidence=evidence, noticed=True
             )
         drafts.append((step.number, event))
     return drafts

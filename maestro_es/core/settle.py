@@ -42,7 +42,7 @@ def _watch(record: StepRecord, sighting: Sighting, verdict: Verdict) -> list[e.A
     if record.phase is not Phase.SUBMITTED:
         return []
     if missing is (record.missed_at is not None):
-        return _delay(record, sighting)
+        return _delay(record, sighting) or _unknown(record, sighting)
     if missing:
         return [e.JobMissed(token=record.token, evidence=verdict.evidence)]
     return [e.JobFound(token=record.token)] if isinstance(sighting.queue, JobState) else []
@@ -54,6 +54,16 @@ def _delay(record: StepRecord, sighting: Sighting) -> list[e.AnyEvent]:
     if not waits or not sighting.delay or sighting.delay == record.message or record.delays >= _DELAYS:
         return []
     return [e.JobDelayed(token=record.token, reason=sighting.delay)]
+
+
+def _unknown(record: StepRecord, sighting: Sighting) -> list[e.AnyEvent]:
+    """Note a state that we have never heard of when it is first said, and when it is another one; not for ever."""
+    said = sighting.words
+    if JobState.UNKNOWN not in (sighting.queue, sighting.accounting) or not said:
+        return []
+    if said == record.message or record.delays >= _DELAYS:
+        return []
+    return [e.JobStateUnknown(token=record.token, says=said)]
 
 
 def _start(seen: Observations, record: StepRecord, sighting: Sighting, verdict: Verdict) -> list[e.AnyEvent]:
@@ -94,21 +104,36 @@ def _abandon(graph: Graph, seen: Observations, record: StepRecord, verdict: Verd
 
 def _conclude(graph: Graph, seen: Observations, record: StepRecord, verdict: Verdict) -> list[e.AnyEvent]:
     """Turn a verdict on a known job into events."""
-    at = verdict.at or seen.now
+    at, noticed = _end_of(seen, record, verdict)
     cancelling = _cancelling(graph, record)
     match verdict.conclusion:
         case Conclusion.WAIT | Conclusion.RUNNING | Conclusion.CLAIM | Conclusion.END_REMAINS | Conclusion.ABANDONED:
             return []
         case Conclusion.FINISHED:
-            return [e.StepFinished(token=record.token, at=at, evidence=verdict.evidence)]
+            return [e.StepFinished(token=record.token, at=at, evidence=verdict.evidence, noticed=noticed)]
         case Conclusion.TIMED_OUT:
-            return _time_out(graph, record, at, verdict)
+            return _time_out(graph, record, (at, noticed), verdict)
     if cancelling or verdict.conclusion is Conclusion.CANCELLED:
         message = "cancelled" if cancelling else "cancelled outside of maestro-es"
-        return [e.StepCancelled(token=record.token, at=at, message=message, evidence=verdict.evidence)]
+        said = verdict.evidence
+        return [e.StepCancelled(token=record.token, at=at, message=message, evidence=said, noticed=noticed)]
     if verdict.conclusion in _HARDWARE:
-        return _fail_hardware(graph, record, at, verdict)
-    return [_failed(record, at, verdict)]
+        return _fail_hardware(graph, record, (at, noticed), verdict)
+    return [_failed(record, (at, noticed), verdict)]
+
+
+def _end_of(seen: Observations, record: StepRecord, verdict: Verdict) -> tuple[Micros, bool]:
+    """Return when an attempt ended, and whether that is only the latest time at which it can have.
+
+    So it is if neither its runner nor its scheduler says more: then it is when a tick noticed it, or when the host of
+    a local step booted that had been lost.
+    """
+    if verdict.at is not None:
+        return verdict.at, False
+    began = record.started_at or record.requested_at or 0
+    boot = record.job_instance.partition("/")[0]
+    lost = not record.scheduled and record.job_host == seen.host and boot not in ("", seen.boot_id)
+    return (seen.booted_at if lost and began <= seen.booted_at <= seen.now else seen.now), True
 
 
 #: Ends that are no fault of the step, and their names in the log.
@@ -119,7 +144,7 @@ _HARDWARE = {
 }
 
 
-def _failed(record: StepRecord, at: Micros, verdict: Verdict) -> e.StepFailed:
+def _failed(record: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> e.StepFailed:
     if verdict.conclusion is Conclusion.OUT_OF_MEMORY:
         cause, message = Cause.OUT_OF_MEMORY, "took more memory than it may"
     elif verdict.exit_code is None:
@@ -128,15 +153,16 @@ def _failed(record: StepRecord, at: Micros, verdict: Verdict) -> e.StepFailed:
         cause, message = Cause.EXIT_CODE, f"exit code {verdict.exit_code}"
     return e.StepFailed(
         token=record.token,
-        at=at,
+        at=end[0],
         cause=cause,
         message=message,
         exit_code=verdict.exit_code,
         evidence=verdict.evidence,
+        noticed=end[1],
     )
 
 
-def _time_out(graph: Graph, record: StepRecord, at: Micros, verdict: Verdict) -> list[e.AnyEvent]:
+def _time_out(graph: Graph, record: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> list[e.AnyEvent]:
     """Let a timed-out step go on with its restart script within the limit (0: none); else that is its end."""
     final = ""
     if _cancelling(graph, record):
@@ -145,24 +171,33 @@ def _time_out(graph: Graph, record: StepRecord, at: Micros, verdict: Verdict) ->
         final = "it has no restart script"
     elif record.restart_limit and record.restarts >= record.restart_limit:
         final = f"restart limit reached: {record.restarts} of {record.restart_limit}"
-    timed_out = e.StepTimedOut(token=record.token, at=at, final=final, evidence=verdict.evidence)
+    at, noticed = end
+    timed_out = e.StepTimedOut(token=record.token, at=at, final=final, evidence=verdict.evidence, noticed=noticed)
     if final:
         return [timed_out]
     return [timed_out, e.StepRestarted(number=record.restarts + 1, limit=record.restart_limit)]
 
 
-def _fail_hardware(graph: Graph, record: StepRecord, at: Micros, verdict: Verdict) -> list[e.AnyEvent]:
+def _fail_hardware(graph: Graph, record: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> list[e.AnyEvent]:
     """Make it good with another submission, within the limit."""
+    at, noticed = end
     limit = graph.study.settings.hardware_limit
     reason = verdict.says or _HARDWARE[verdict.conclusion]
     number = record.hardware_failures + 1
     failure = e.HardwareFailed(
-        token=record.token, at=at, number=number, limit=limit, reason=reason, evidence=verdict.evidence
+        token=record.token,
+        at=at,
+        number=number,
+        limit=limit,
+        reason=reason,
+        evidence=verdict.evidence,
+        noticed=noticed,
     )
     if limit and number > limit:
         cause = Cause.LOST if verdict.conclusion is Conclusion.LOST else Cause.HARDWARE
         message = f"{reason}; resubmitted {limit} times, which is the limit"
-        return [failure, e.StepFailed(at=at, cause=cause, message=message, evidence=verdict.evidence)]
+        said = verdict.evidence
+        return [failure, e.StepFailed(at=at, cause=cause, message=message, evidence=said, noticed=noticed)]
     return [failure]
 
 

@@ -142,6 +142,12 @@ def _delayed(_graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.J
     record.message = event.reason
 
 
+def _state_unknown(_graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.JobStateUnknown) -> None:
+    expect(record, recorded, Phase.SUBMITTED)
+    record.delays += 1
+    record.message = event.says
+
+
 def _started(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.JobStarted) -> None:
     expect(record, recorded, Phase.SUBMITTED)
     if record.started_at is None:
@@ -290,6 +296,7 @@ STEP_RULES: dict[type[e.Event], Callable[[Graph, StepRecord, e.Recorded, Any], N
     e.AttemptAbandoned: _abandoned,
     e.SubmissionWithdrawn: _withdrawn,
     e.JobDelayed: _delayed,
+    e.JobStateUnknown: _state_unknown,
     e.JobStarted: _started,
     e.JobMissed: _missed,
     e.JobFound: _found,

@@ -241,6 +241,7 @@ class Look:
             if isinstance(answer, Seen):
                 sighting = structs.replace(
                     sighting, accounting=answer.state, words=answer.words, exit_code=answer.exit_code,
+                    ended_at=self._end(step, answer),
                     patient=sighting.patient or (answer.state in _LISTED and self._patient(step, _LISTED_GRACES)),
                 )  # fmt: skip
             else:
@@ -264,6 +265,7 @@ class Look:
             sighting = structs.replace(
                 sighting, queue=seen.state, words=seen.words, exit_code=seen.exit_code,
                 job_id=seen.job_id, host=seen.host, instance=seen.instance, delay=seen.delay,
+                ended_at=self._end(step, seen),
             )  # fmt: skip
         elif seen is not None:
             sighting = structs.replace(sighting, queue=seen)
@@ -291,6 +293,12 @@ class Look:
             self.unreachable[adapter.name] = str(error)
             queue = Silence.UNREACHABLE
         return _without_forced_end(structs.replace(sighting, queue=queue))
+
+    def _end(self, step: StepRecord, seen: Seen) -> Micros | None:
+        """Return when a scheduler says that a job ended, if that can be: clocks differ, but not by so much."""
+        since = (step.started_at or step.requested_at or 0) // 1_000_000 * 1_000_000  # it tells whole seconds
+        at = seen.ended_at
+        return max(at, step.started_at or 0) if at is not None and since <= at <= self._moment.now else None
 
     def _patient(self, step: StepRecord, graces: int = 1) -> bool:
         """Whether it is too early, by so many graces of its adapter, to give up an attempt that has left no trace."""

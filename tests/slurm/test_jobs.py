@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -228,3 +229,59 @@ def test_jobs_that_the_queue_has_forgotten_are_judged_by_their_reports_where_the
     assert finish(root) is StudyStatus.FINISHED
     assert [event.number for event in events(root, e.HardwareFailed)] == [1]  # gone without a word: submitted again
     assert len(ledger(root)) == 3
+
+
+# -- what Slurm says of states and times -----------------------------------------------------------------------------
+
+
+def _recorded(root: Path, kind: type[e.Event]) -> list[e.Recorded]:
+    with OpenStudy(root, CONTEXT) as study:
+        return [recorded for recorded in study.log.events() if isinstance(recorded.event, kind)]
+
+
+def _ends(cluster: Cluster, name: str) -> bool:
+    """Whether a job is over, for two seconds at least, and the queue still knows it."""
+    shown = cluster.run("squeue", "--noheader", "--states=all", f"--name={name}", "--format=%T").stdout.strip()
+    if shown in {"", "PENDING", "RUNNING", "COMPLETING"}:
+        return False
+    time.sleep(2.5)
+    return True
+
+
+def test_a_job_whose_launch_failed_by_slurms_word_runs_again_and_ended_when_slurm_says(cluster, launch):
+    killed = "case $MAESTRO_ES_TOKEN in *-1-1-*) kill -KILL $PPID; sleep 60;; esac"
+    root = launch(step("killed", killed))
+    (root / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
+    wait_for(lambda: _ends(cluster, "killed"))
+    assert finish(root) is StudyStatus.FINISHED
+    [failure] = _recorded(root, e.HardwareFailed)
+    assert isinstance(failure.event, e.HardwareFailed)
+    assert "JobLaunchFailure" in failure.event.reason
+    assert not failure.event.noticed
+    assert failure.recorded_at - failure.event.at > 2_000_000
+    assert len(ledger(root)) == 2
+
+
+def test_the_accounts_say_when_a_job_ended_that_the_queue_has_forgotten(start_cluster, launch):
+    cluster = start_cluster(Options(accounting=True, min_job_age=2))
+    root = launch(step("killed", "kill -KILL $PPID; sleep 60"))
+    wait_for_states(root, killed=State.RUNNING)
+    wait_for(lambda: _forgotten(cluster, "killed"))
+    tick_until(root, e.StepFailed)
+    [failed] = _recorded(root, e.StepFailed)
+    assert isinstance(failed.event, e.StepFailed)
+    assert not failed.event.noticed
+    assert failed.recorded_at - failed.event.at > 2_000_000
+
+
+def test_a_state_that_is_not_known_is_recorded_once_and_named_by_why(cluster, launch, tmp_path, monkeypatch):
+    del cluster
+    _replace(tmp_path / "bin", monkeypatch, "squeue", '"$real" "$@" | sed "s/|RUNNING /|REVOKED /"')
+    root = launch(step("odd", until("go")))
+    tick_until(root, e.JobStateUnknown)
+    for _ in range(3):
+        maestro_es("tick", root)
+    assert [event.says for event in events(root, e.JobStateUnknown)] == ["REVOKED"]
+    assert "slurm gave its state as REVOKED" in maestro_es("why", root, "odd").stdout
+    (tmp_path / "go").touch()
+    assert finish(root) is StudyStatus.FINISHED

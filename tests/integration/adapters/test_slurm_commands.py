@@ -20,7 +20,7 @@ STEP = StepRecord(
     number=1, name="s", template="s", params=(), workspace="s", workspaces={}, scheduled=True, row=1, restart_limit=1,
     token=TOKEN, job_id="7", phase=Phase.SUBMITTED, requested_at=1_800_000_000_000_000,
 )  # fmt: skip
-QUEUE, ACCOUNTS = "JOBID|STATE NODELIST|REASON|COMMAND\n", "JobIDRaw|State|ExitCode|SubmitLine\n"
+QUEUE, ACCOUNTS = "JOBID|STATE NODELIST|REASON|COMMAND\n", "JobIDRaw|State|ExitCode|End|SubmitLine\n"
 LINE = f"7|RUNNING n1|None|/study/runner.sh {TOKEN} /w"
 
 Says = Callable[..., None]
@@ -47,7 +47,7 @@ def jobs(tmp_path: Path) -> SlurmJobs:
 def test_a_whole_answer_tells_of_the_job(says: Says, jobs: SlurmJobs):
     says(f"{LINE}\n")
     assert jobs.look([STEP])[TOKEN].state is JobState.RUNNING
-    says(f"7|RUNNING|0:0|sbatch runner.sh {TOKEN}\n")
+    says(f"7|RUNNING|0:0|Unknown|sbatch runner.sh {TOKEN}\n")
     assert jobs.recall([STEP])[TOKEN].state is JobState.RUNNING
 
 
@@ -99,12 +99,12 @@ def test_accounts_that_keep_no_commands_know_of_no_job(says: Says, jobs: SlurmJo
 
 
 def test_of_the_runs_of_a_job_that_was_put_back_in_the_queue_the_last_one_counts(says: Says, jobs: SlurmJobs):
-    says(f"7|NODE_FAIL|0:0|sbatch runner.sh {TOKEN}\n7|COMPLETED|0:0|sbatch runner.sh {TOKEN}\n")
+    says(f"7|NODE_FAIL|0:0|Unknown|sbatch runner.sh {TOKEN}\n7|COMPLETED|0:0|Unknown|sbatch runner.sh {TOKEN}\n")
     assert jobs.recall([STEP])[TOKEN].state is JobState.FINISHED
 
 
 def test_an_id_that_was_given_to_another_job_says_nothing_of_ours(says: Says, jobs: SlurmJobs):
-    says("7|COMPLETED|0:0|sbatch runner.sh feed0000-2-1-beef\n")
+    says("7|COMPLETED|0:0|Unknown|sbatch runner.sh feed0000-2-1-beef\n")
     assert jobs.recall([STEP])[TOKEN].state is JobState.GONE
     says("7|COMPLETED n1|None|/study/runner.sh feed0000-2-1-beef /w\n")
     assert jobs.look([STEP])[TOKEN].state is JobState.GONE

@@ -44,10 +44,10 @@ def test_only_tokens_of_the_import_are_maestros():
 
 
 def test_the_accounts_tell_maestros_jobs_by_id_and_script():
-    line = "17|COMPLETED|0:0|sbatch -D /s/sim/N.12 /s/sim/N.12/sim_N.12.slurm.sh"
+    line = "17|COMPLETED|0:0|Unknown|sbatch -D /s/sim/N.12 /s/sim/N.12/sim_N.12.slurm.sh"
 
     [seen] = read_accounts(line, [step().token], imported([step()])).values()
 
     assert (seen.state, seen.job_id) == (JobState.FINISHED, "17")
     assert read_accounts(line.replace("17|", "18|"), [step().token], imported([step()])) == {}
-    assert read_accounts("17|COMPLETED|0:0|sbatch other.sh", [step().token], imported([step()])) == {}
+    assert read_accounts("17|COMPLETED|0:0|Unknown|sbatch other.sh", [step().token], imported([step()])) == {}

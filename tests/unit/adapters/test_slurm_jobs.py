@@ -294,9 +294,9 @@ def test_a_job_that_was_cancelled_after_it_was_put_back_in_the_queue_is_told_fro
 
 def test_accounts_of_a_job_that_was_cancelled_after_an_earlier_run_tell_that_it_was_put_back():
     text = (
-        "7|NODE_FAIL|0:0|sbatch runner.sh t-1 /w\n"
-        "7|CANCELLED by 0|0:0|sbatch runner.sh t-1 /w\n"
-        "8|CANCELLED by 1000|0:0|sbatch runner.sh t-2 /w\n"
+        "7|NODE_FAIL|0:0|Unknown|sbatch runner.sh t-1 /w\n"
+        "7|CANCELLED by 0|0:0|Unknown|sbatch runner.sh t-1 /w\n"
+        "8|CANCELLED by 1000|0:0|Unknown|sbatch runner.sh t-2 /w\n"
     )
     seen = read_accounts(text, ["t-1", "t-2"])
     assert (seen["t-1"].state, seen["t-2"].state) == (JobState.CANCELLED_ON_NODE, JobState.CANCELLED)
@@ -320,10 +320,10 @@ def test_a_job_that_is_not_in_the_queue_is_gone():
 
 def test_accounts_are_matched_by_token_and_the_last_run_counts():
     text = (
-        "7|NODE_FAIL|0:0|sbatch /s/runner.sh t-1 /w\n"
-        "7|TIMEOUT|0:15|sbatch /s/runner.sh t-1 /w\n"
-        "9|COMPLETED|0:0|sbatch /s/runner.sh t-10 /w\n"
-        "8|FAILED|3:0|sbatch /s/runner.sh t-2 /w\n"
+        "7|NODE_FAIL|0:0|Unknown|sbatch /s/runner.sh t-1 /w\n"
+        "7|TIMEOUT|0:15|Unknown|sbatch /s/runner.sh t-1 /w\n"
+        "9|COMPLETED|0:0|Unknown|sbatch /s/runner.sh t-10 /w\n"
+        "8|FAILED|3:0|Unknown|sbatch /s/runner.sh t-2 /w\n"
         "x\n"
     )
     seen = read_accounts(text, ["t-1", "t-2", "t-3"])
@@ -348,5 +348,23 @@ def test_slurm_forgets_too_soon_if_it_does_between_two_ticks_and_keeps_no_accoun
 
 
 def test_accounts_name_who_has_cancelled_a_job_else_slurm_has_thrown_it_away():
-    found = read_accounts("7|CANCELLED by 0|0:0|runner.sh A\n8|CANCELLED|0:0|runner.sh B\n", ["A", "B"])
+    found = read_accounts(
+        "7|CANCELLED by 0|0:0|Unknown|runner.sh A\n8|CANCELLED|0:0|Unknown|runner.sh B\n",
+        ["A", "B"],
+    )
     assert [found[token].state for token in "AB"] == [JobState.CANCELLED, JobState.HARDWARE_FAILED]
+
+
+@pytest.mark.parametrize("reason", ["JobLaunchFailure", "SystemFailure"])
+def test_a_job_that_slurm_could_not_run_has_not_failed_by_its_own_fault(reason: str):
+    [row] = read_queue(f"7|FAILED n1 2026-01-31T12:00:05|{reason}|r t")
+    assert row.state is JobState.HARDWARE_FAILED
+    assert reason in row.words
+
+
+def test_the_end_of_a_job_is_read_in_utc_and_that_of_one_that_runs_is_a_guess():
+    text = "7|FAILED n1 2026-01-31T12:00:05|NonZeroExitCode|r t\n8|RUNNING n1 2026-01-31T13:00:00|None|r t\n"
+    ends = [row.ended_at for row in read_queue(text + "9|CANCELLED  N/A|None|r t")]
+    assert ends == [1_769_860_805_000_000, None, None]
+    found = read_accounts("7|TIMEOUT|0:0|2026-01-31T12:00:05|sbatch runner.sh t-1 /w\n", ["t-1"])
+    assert found["t-1"].ended_at == 1_769_860_805_000_000

@@ -38,6 +38,7 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.AttemptAbandoned(token="t1", evidence=()),
     e.SubmissionWithdrawn(token="t1"),
     e.JobDelayed(token="t1", reason="PartitionDown"),
+    e.JobStateUnknown(token="t1", says="REVOKED"),
     e.JobStarted(token="t1", at=5),
     e.JobMissed(token="t1"),
     e.JobFound(token="t1"),

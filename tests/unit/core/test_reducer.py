@@ -59,6 +59,7 @@ ALLOWED: dict[type[e.Event], set[str]] = {
     e.HardwareFailed: {"submitted"},
     e.StepFailed: {"blocked", "ready", "requested", "submitted"},
     e.StepCancelled: {"blocked", "ready", "requested", "submitted"},
+    e.JobStateUnknown: {"submitted"},
     e.OutputDoubted: {"done"},
     e.StepDryRun: {"ready"},
     e.StepReset: {"blocked", "ready", "done"},

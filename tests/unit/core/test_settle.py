@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec import structs
 
@@ -157,7 +159,7 @@ def test_nothing_is_concluded_from_what_shows_nothing(phase: str, sighting: Sigh
 
     drafts = study.tick({number: sighting})
 
-    assert set(kinds(drafts)) <= {"JobSubmitted", "JobMissed"}
+    assert set(kinds(drafts)) <= {"JobSubmitted", "JobMissed", "JobStateUnknown"}
     assert (study.step(number).state, study.step(number).attempt) == before
 
 
@@ -498,3 +500,43 @@ def test_what_a_dead_runner_left_behind_is_asked_to_end():
 
     assert study.decide(seen) == []
     assert [step.number for step in jobs_to_end(study.graph, seen)] == [number]
+
+
+# -- what the scheduler says of states and times ---------------------------------------------------------------------
+
+
+def test_a_state_that_is_not_known_is_recorded_once_and_changes_nothing(study: Study):
+    number = study.add("a", scheduled=True)
+    study.start(number)
+    strange = Sighting(queue=JobState.UNKNOWN, words="REVOKED")
+    assert kinds(study.tick({number: strange})) == ["JobStateUnknown"]
+    assert study.tick({number: strange}) == []
+    assert kinds(study.tick({number: Sighting(queue=JobState.UNKNOWN, words="OTHER")})) == ["JobStateUnknown"]
+    assert study.step(number).state is State.RUNNING
+
+
+def end_of(study: Study, number: int, sighting: Sighting, **seen: Any) -> tuple[int, bool]:
+    [(_, event), *_] = [draft for draft in study.tick({number: sighting}, **seen) if hasattr(draft[1], "noticed")]
+    assert isinstance(event, (e.StepFinished, e.StepFailed, e.HardwareFailed, e.StepTimedOut, e.StepCancelled))
+    return event.at, event.noticed
+
+
+@pytest.mark.parametrize("state", [JobState.TIMED_OUT, JobState.FAILED, JobState.HARDWARE_FAILED, JobState.CANCELLED])
+def test_an_attempt_ends_when_its_scheduler_says_and_otherwise_when_a_tick_noticed_it(state: JobState):
+    for ended_at, expected in ((700_000, (700_000, False)), (None, (1_000_000, True))):
+        study = Study()
+        number = study.add("a", scheduled=True)
+        study.start(number)
+        sighting = Sighting(queue=state, claim=STARTED, start_known=True, ended_at=ended_at)
+        assert end_of(study, number, sighting) == expected
+
+
+@pytest.mark.parametrize(("booted_at", "expected"), [(900_000, 900_000), (3_000, 1_000_000), (0, 1_000_000)])
+def test_a_local_step_that_a_reboot_has_ended_did_so_before_the_host_booted(booted_at: int, expected: int):
+    study = Study()
+    number = study.add("a")
+    token = study.request(number)
+    study.do(e.JobSubmitted(token=token, job_id="17", host="login1", instance="boot1"), number)
+    study.do(e.JobStarted(token=token, at=5_000), number)
+    gone = Sighting(queue=JobState.GONE, claim=STARTED, start_known=True)
+    assert end_of(study, number, gone, boot_id="boot2", booted_at=booted_at) == (expected, True)
