@@ -37,7 +37,8 @@ def note_asked(study: StudyDir, seq: int) -> None:
     """Note that this user has been told of all up to an event. OSError if that can't be written."""
     place = _place(study)
     scratch = place.with_name(f".{place.name}.{os.getpid()}")
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not study.is_ours():
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with scratch.open("w") as file:
             file.write(f"{seq}\n")
