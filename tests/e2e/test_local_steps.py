@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import running_under, wait_for
+from tests.fakes.processes import running_under, send, wait_for
 
 TRAVEL = r"""
 description: {name: travel, description: names with blanks}
@@ -65,3 +67,38 @@ def test_a_cancel_ends_what_steps_have_started_in_sessions_of_their_own(tmp_path
     assert maestro_es("cancel", "-y", root).returncode in (0, 75)
     wait_for(lambda: maestro_es("tick", root).returncode == 0 and not running_under(root))
     assert (root / "status.csv").read_text().count(",CANCELLED,") == 2
+
+
+INNER = """
+description: {name: inner, description: a study in a job}
+study:
+- {name: a, description: d, run: {cmd: touch ready; sleep 120}}
+- {name: b, description: d, run: {cmd: touch ready; sleep 120 || exit 1}}
+- {name: next, description: d, run: {cmd: touch ran, depends: [a]}}
+"""
+
+
+@pytest.mark.usefixtures("own_home")
+@pytest.mark.parametrize("says", ["RUNNING", "COMPLETING"])
+def test_when_the_job_around_is_over_no_step_starts_outside_of_it(tmp_path: Path, says: str):
+    """All processes are told to end, as Slurm does; its squeue may not know yet that the job is over."""
+    squeue = tmp_path / "bin/squeue"
+    squeue.parent.mkdir()
+    squeue.write_text(f"#!/bin/sh\necho {says}\n")
+    squeue.chmod(0o755)
+    (tmp_path / "study.yaml").write_text(INNER)
+    root = tmp_path / "inner"
+    around = {"PATH": f"{squeue.parent}:{os.environ['PATH']}", "SLURM_JOB_ID": "47"}
+    started = maestro_es("run", "-y", "-o", root, tmp_path / "study.yaml", env=around)
+    assert started.returncode == 0, started
+    for name in ("a", "b"):
+        wait_for((root / name / "ready").exists)
+
+    for pid in running_under(root):
+        send(pid, signal.SIGTERM)
+    wait_for(lambda: not running_under(root))
+    reports = [path.name.split(".")[1] for path in (root / ".maestro-es/inbox").iterdir()]
+    assert reports == ["stopped", "stopped"]
+    requested = maestro_es("history", root, "--type", "SubmissionRequested", "--json").stdout
+    assert requested.count("\n") == 2
+    assert not (root / "next").exists()
