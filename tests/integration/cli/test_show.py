@@ -60,6 +60,7 @@ def test_json_has_the_keys_of_the_status_and_more(run, study):
         "submitted_at": "2026-01-31T12:04:00.000000+00:00",
         "started_at": None,
         "ended_at": "2026-01-31T12:05:00.000000+00:00",
+        "noticed": False,
         "outcome": "failed (exit code): exit code 3",
         "exit_code": 3,
         "evidence": [{"source": "report", "says": "exit.3"}],
