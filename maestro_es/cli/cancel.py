@@ -49,7 +49,7 @@ def _cancel(root: Path, patterns: Sequence[str], reason: str) -> None:
         try:
             _tick_until_ended(study)
         except (Unreachable, LogUnavailable, OSError) as error:
-            _, said = told(error, study.dir.root)
+            said = str(error) if isinstance(error, Unreachable) else told(error, study.dir.root)[1]
             raise Unreachable(f"{_left(study)}; the next tick ends them: {said}") from error
         elsewhere = _elsewhere(study)
         if elsewhere:
