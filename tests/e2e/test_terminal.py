@@ -128,3 +128,8 @@ def test_what_programs_read_is_exact(study: Path):
 
 def _export(command: list[str], study: Path) -> str:
     return subprocess.run([*command, "export", study], capture_output=True, check=True).stdout.decode()
+
+
+def test_a_shell_is_told_how_a_word_goes_on():
+    words = {"COMP_WORDS": "maestro-es stat", "COMP_CWORD": "1", "_MAESTRO_ES_COMPLETE": "bash_complete"}
+    assert maestro_es(env=words).stdout == "plain,status\n"
