@@ -30,12 +30,12 @@ REFUSED = {
         "The key 'cmd' stands twice",
     ),
     "a list in batch": (
-        "is a list, a mapping or has a line break",
+        "is a list or a mapping, or contains a line break",
         step("cmd: x, nodes: 1", "batch: {type: slurm, host: h, bank: [b, c], queue: q}\n"),
         "In batch, bank is ['b', 'c'] (a list)",
     ),
     "a line break in batch": (
-        "is a list, a mapping or has a line break",
+        "is a list or a mapping, or contains a line break",
         step("cmd: x, nodes: 1", 'batch: {type: slurm, host: h, bank: "b\\nc", queue: q}\n'),
         "In batch, bank is 'b\\nc'",
     ),
@@ -51,17 +51,17 @@ REFUSED = {
     ),
     "NUL": ("NUL characters", step('cmd: "echo \\0"'), "the character NUL"),
     "an unclosed quote": (
-        "`#SBATCH` lines that are not closed or may not stand there",
+        "`#SBATCH` lines with an open quote or in a wrong place",
         step("nodes: 1, cmd: '#SBATCH --comment=\"x'", SLURM),
         "No closing quotation",
     ),
     "an array": (
-        "`#SBATCH` lines that are not closed or may not stand there",
+        "`#SBATCH` lines with an open quote or in a wrong place",
         step("nodes: 1, cmd: '#SBATCH --array=1-3'", SLURM),
         "#SBATCH --array=1-3 can't stand there",
     ),
     "an option": (
-        "options that can't be passed through",
+        "options that can't be passed on",
         step("cmd: x, nodes: 1", SLURM.replace("queue: q", "queue: q, args: {array: 1-3}")),
         "args: array can't be passed through",
     ),
