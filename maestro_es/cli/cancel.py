@@ -31,8 +31,8 @@ _PATIENCE = 5.0
 def command(arguments: tuple[str, ...], *, autoyes: bool, reason: str) -> None:
     """Cancel each STUDY, or only the steps that match a STEP pattern.
 
-    Jobs are asked to end now; steps that wait for a cancelled one are cancelled too. The exit code is 75 if jobs may
-    still run because a scheduler did not answer: the cancel is recorded, and the ticks that follow end them.
+    The command asks running jobs to end, and also cancels the steps that wait for a cancelled one. The exit code is 75
+    if a scheduler does not answer and jobs may still run. Then the cancel is recorded, and later ticks end the jobs.
     """
     roots, patterns = split_arguments(arguments)
     what = f"{', '.join(patterns)} of " if patterns else ""

@@ -22,7 +22,7 @@ reason_option = click.option("--reason", default="", show_default=False, help="W
 
 #: The option of commands that let steps run again.
 from_scratch_option = click.option(
-    "--from-scratch", is_flag=True, help="Run cmd, and not the restart script of a step that had started."
+    "--from-scratch", is_flag=True, help="Run cmd instead of the restart script of a step that had started."
 )
 
 

@@ -55,12 +55,12 @@ def show() -> None:
 def check() -> None:
     """Say whether your studies are ticked.
 
-    That is whether the line is installed here and a cron daemon runs, when cron ticked last, when a running study was
-    ticked, by cron or a person, and how many ticks were missed since. A tick is missed when a minute passes without
-    one.
+    The report says whether the line is installed here, whether a cron daemon runs, when cron ticked last, when a
+    running study was last ticked and whether by cron or by a person, and how many ticks were missed since. A tick is
+    missed when a minute passes without one.
 
-    Exit code 0 if cron ticks your studies from this host, or from another one where you installed the line, and no
-    tick was missed; else 1.
+    The exit code is 0 if no tick was missed and cron ticks your studies, either from this host or from another one
+    where you installed the line. Otherwise it is 1.
     """
     context = Context()
     placed = _report_place(context)

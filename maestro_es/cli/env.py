@@ -26,10 +26,18 @@ from maestro_es.report.plain import columns, labelled
 @example("maestro-es env ./pi --set OMP_NUM_THREADS=4 --unset DEBUG --reason 'as on the old cluster'")
 @click.command()
 @study_argument
-@click.option("--set", "given", multiple=True, metavar="NAME[=VALUE]", help="Set a variable; without VALUE, as here.")
-@click.option("--unset", multiple=True, metavar="NAME", help="Leave a variable out.")
-@click.option("--refresh", "anew", is_flag=True, help="Take everything from this shell again, as 'run' did.")
-@click.option("--export", type=ExportType(), metavar="ALL|NONE|NAME,...", help="With --refresh: another --export.")
+@click.option(
+    "--set",
+    "given",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="Set a variable; without VALUE, to its value in this shell.",
+)
+@click.option("--unset", multiple=True, metavar="NAME", help="Remove a variable.")
+@click.option("--refresh", "anew", is_flag=True, help="Record this shell's environment, as 'run' did.")
+@click.option(
+    "--export", type=ExportType(), metavar="ALL|NONE|NAME,...", help="With --refresh: which variables; see 'run'."
+)
 @click.option("--values", is_flag=True, help="Show the values too.")
 @reason_option
 @at_option
@@ -46,11 +54,13 @@ def command(  # noqa: PLR0913 - what changes, and what is shown
     values: bool,
     as_json: bool,
 ) -> None:
-    """Show the environment in which the steps of STUDY run, or change it for all that start from now on.
+    """Show the environment of the steps of STUDY, or change it for steps that start from now on.
 
-    It is that of 'run': variables and exported functions of bash, umask, soft limits, niceness. The values are in a
-    private file of the study and nowhere else; the log has the names, and fingerprints that tell whether a value has
-    changed. Steps that are submitted or run already keep what they have.
+    Without an option that changes something, the command shows the environment: variables, exported functions of
+    bash, umask, soft limits and niceness. It is the environment of 'run'. A private file of the study holds the values
+    of the variables. The log holds their names, and fingerprints that show whether a value has changed.
+
+    A change applies to steps that are submitted after it. Steps in flight keep the environment that they have.
     """
     if (given or unset) and anew:
         raise click.UsageError("--refresh takes everything from this shell; set and unset afterwards")

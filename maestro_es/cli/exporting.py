@@ -1,4 +1,4 @@
-"""The option ``--export``, and what is said of the environment that the steps of a study will have."""
+"""The option ``--export``, and warnings about the environment that the steps of a study will have."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ export_option = click.option(
     type=ExportType(),
     default="ALL",
     metavar="ALL|NONE|NAME,NAME=VALUE,...",
-    help="Variables of this shell that the steps get, as for sbatch. ALL leaves out those of one login or one job.",
+    help="Variables of this shell that the steps get, as for sbatch. ALL omits those of one login or one job.",
 )
 
 
 def warnings_of(events: tuple[Draft, ...], around: Surroundings, environ: dict[str, str]) -> Iterator[str]:
-    """Yield what a person must know of the environment of a study with these events."""
+    """Yield warnings about the environment of a study with these events."""
     yield from remarks(around.choice)
     for _, event in events:
         if not isinstance(event, StepTemplateAdded):

@@ -1,4 +1,4 @@
-"""Groups of commands: they suggest a command for a name that there is not. And the options in front of a command."""
+"""Groups of commands that suggest a command for an unknown name; and the options before a command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from maestro_es.errors import RequestRefused
 
-#: Names that other programs have for what our commands do.
+#: Names of similar commands in other programs, and our command for each.
 _ELSEWHERE = {
     "conductor": "tick", "kill": "cancel", "stop": "cancel", "scancel": "cancel", "restart": "retry", "rerun": "retry",
     "launch": "run", "start": "run", "submit": "run", "list": "studies", "ls": "studies", "log": "history",
@@ -19,21 +19,21 @@ _ELSEWHERE = {
     "environment": "env",
 }  # fmt: skip
 
-#: Maestro's levels of messages, by Python's names; what is none of these is the last one, as there.
+#: Maestro's levels of messages, by Python's names. As in Maestro, any other number means the last one.
 _LEVELS = {1: "DEBUG", 2: "INFO", 3: "WARNING", 4: "ERROR", 5: "CRITICAL"}
 
-#: How Maestro writes a message, and how at the level of debugging.
+#: Maestro's format of messages, and its format at the debug level.
 _FORMAT = "[%(asctime)s: %(levelname)s] %(message)s"
 _DEBUG_FORMAT = "[%(asctime)s: %(levelname)s] [%(module)s: %(lineno)d] %(message)s"
 
 
 class SuggestingGroup(click.Group):
-    """A group that names the nearest command if there is none of a name."""
+    """A group that suggests the nearest command for an unknown name."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is meant. UsageError if there is none of that name."""
+        """Return the command of a name. UsageError if there is none."""
         name = args[0]
         names = self.list_commands(ctx)
         if name not in names and not name.startswith("-"):
@@ -44,13 +44,13 @@ class SuggestingGroup(click.Group):
 
 
 def configure_messages(level: int | None, file: Path | None) -> None:
-    """Show what Python code says by its module `logging`, as Maestro does, and write it to a `file` too.
+    """Show the messages of Python's module `logging`, as Maestro does, and write them to a `file` too.
 
-    Generators of parameters say something by it, and Maestro's modules that they import. `level` is one of Maestro's.
+    They come from parameter generators and from Maestro's modules that generators import. `level` is one of Maestro's.
     """
-    import logging  # noqa: PLC0415 - most commands say nothing by it
+    import logging  # noqa: PLC0415 - most commands do not need it
 
-    logging.raiseExceptions = False  # nobody may read along any more
+    logging.raiseExceptions = False  # the reader of our output may be gone
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if file is not None:
         try:
@@ -62,7 +62,7 @@ def configure_messages(level: int | None, file: Path | None) -> None:
 
 
 def message_options(command: Any) -> Any:  # noqa: ANN401 - as click's decorators
-    """Add Maestro's options that stand in front of a command."""
+    """Add Maestro's options that precede a command."""
     for option in (
         click.option("-c", "--logstdout", is_flag=True, help="Show messages on standard error."),
         click.option("-d", "--debug_lvl", type=int, metavar="1-5", help=_LEVEL_HELP),

@@ -18,12 +18,13 @@ from maestro_es.poller.tick import show_status
 @click.option("--repair", is_flag=True, help="First correct events that no reader can decode.")
 @reason_option
 def command(study: Path | None, reason: str, *, repair: bool) -> None:
-    """Throw away everything that was derived from the event log of STUDY, and derive it again.
+    """Delete everything that was derived from the event log of STUDY, and derive it again.
 
-    Early versions could record an event that no reader can decode: 'tick', 'status' and 'cancel' then name that event
-    and this command. With --repair its payload becomes what the present version would have written, and every other
-    event stays as it is. An event EventsCorrected keeps the payloads as they were, and the digest that the log had:
-    'verify --head' still knows the digests of before. A log that another program has changed is not repaired.
+    Early versions could record an event that no reader can decode. Then 'tick', 'status' and 'cancel' name that event
+    and this command. --repair replaces its payload with the one that the present version would have written. Every
+    other event keeps its payload. The new event EventsCorrected holds the old payloads and the old digest of the log,
+    so 'verify --head' still accepts digests from before the repair. A log that another program has changed is not
+    repaired.
     """
     if repair:
         root = study_path(study)

@@ -17,10 +17,11 @@ from maestro_es.core import repair
 @from_scratch_option
 @reason_option
 def command(study: str | None, reason: str, *, from_scratch: bool) -> None:
-    """Let a STUDY go on that was cancelled: every step that was cancelled runs after all.
+    """Resume a cancelled STUDY: every step that was cancelled runs after all.
 
-    A step that had started and has a restart script goes on with that, from its checkpoint; with --from-scratch it
-    runs its cmd. What has finished is not run again, nor what has failed: 'maestro-es retry --failed' does that.
+    If such a step had started and has a restart script, it resumes from its checkpoint with that script;
+    --from-scratch makes it run its cmd instead. Steps that finished or failed do not run again; to run failed steps
+    again, use 'maestro-es retry --failed'.
     """
     arguments = (str(Path(study).absolute()),) if study else ()
     ask_of_steps(

@@ -17,14 +17,20 @@ from maestro_es.poller.open_study import OpenStudy
 @example("maestro-es retry ./pi --failed --rlimit 5 --reason 'the walltime was too short'")
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="[STUDY] [STEP]...")
-@click.option("--failed", is_flag=True, help="Only what has failed or timed out; without STEP, all such steps.")
-@click.option("--descendants", is_flag=True, help="Also all that waits for these steps, whatever became of it.")
+@click.option("--failed", is_flag=True, help="Only steps that failed or timed out; without STEP, all of them.")
+@click.option("--descendants", is_flag=True, help="Also all steps after these, in whatever state they are.")
 @from_scratch_option
-@click.option("--keep-script", is_flag=True, help="Run a script that you have edited in its workspace as it stands.")
-@click.option("--lost", is_flag=True, help="What runs on a host or in a container that is gone for good; see above.")
-@click.option("--doubted", is_flag=True, help="What finished just before its host went down, and all after it.")
+@click.option("--keep-script", is_flag=True, help="Run scripts as you edited them in their workspaces.")
+@click.option("--lost", is_flag=True, help="Steps on a host or in a container that is gone for good; see above.")
+@click.option(
+    "--doubted", is_flag=True, help="Steps that finished just before their host went down, and all steps after them."
+)
 @click.option("--rlimit", type=int, help="Restarts of a step after a timeout, for the whole study; 0: no limit.")
-@click.option("--hardware-limit", type=int, help="Resubmissions after hardware failures, likewise.")
+@click.option(
+    "--hardware-limit",
+    type=int,
+    help="Resubmissions of a step after hardware failures, for the whole study; 0: no limit.",
+)
 @reason_option
 def command(
     arguments: tuple[str, ...],
@@ -34,23 +40,25 @@ def command(
     reason: str,
     **flags: bool,
 ) -> None:
-    """Run steps of STUDY again, in the workspaces that they have.
+    """Run steps of STUDY again, in their present workspaces.
 
-    STEP is a name or a pattern. A pattern takes the steps that have failed or were cancelled. One that has finished
-    runs again if it is named in full, with all that ran after it: say --descendants. What ended because of a step goes
-    with it. A study that has ended goes on with the next tick.
+    STEP is a name or a pattern. A pattern selects steps that failed or were cancelled. To run a finished step again,
+    give its full name; if steps after it have run, add --descendants to run them again too. Steps that ended because
+    of a selected step run again with it. If the study has ended, it continues with the next tick.
 
-    A step that had started and has a restart script goes on with that, from its checkpoint. With --from-scratch it
-    runs its cmd, also if it waits to go on. A step that has finished runs its cmd, and so does what rests on it.
+    If a selected step had started and has a restart script, it resumes from its checkpoint with that script.
+    --from-scratch makes it run its cmd instead, also if it already waits to resume. A step that had finished runs its
+    cmd, and so do the steps after it.
 
-    A script that was edited in its workspace is never lost. With --keep-script it runs as it stands: its #SBATCH lines
-    count, and its digest is recorded. Without, it is kept beside the script that is written again.
+    If you edited a script in its workspace, --keep-script runs it as it stands: its #SBATCH lines count, and its
+    digest is recorded. Without --keep-script the script is written again, and your edit is kept beside it.
 
-    A step of another host, or of a container of its own, is waited for until that says what became of it. If it never
-    will, --lost takes your word for it. Should the step run there all the same, it runs twice.
+    A tick on this host can't see a step of another host, or of another container, and waits until that host reports
+    its end. If the host or container is gone for good, say so with --lost, and the step runs again. If it still runs
+    there, it runs twice.
 
-    When the power of a host is cut, what a step wrote in its last half minute may be lost, though it has finished. A
-    tick after the reboot records which steps that may be, 'status' shows them, and --doubted runs them again.
+    A power cut may lose what a step wrote in its last half minute, even if the step has finished. A tick after the
+    reboot marks the steps that may be affected, 'status' shows them, and --doubted runs them again.
     """
     given = {"rlimit": rlimit, "hardware-limit": hardware_limit}
     limits = {name: value for name, value in given.items() if value is not None}

@@ -54,13 +54,13 @@ _COUNT = click.IntRange(min=0)
     "-o",
     "--out",
     type=click.Path(path_type=Path),
-    help="The study directory, exactly. A study in it moves to .maestro-es/previous there.",
+    help="The study directory. An earlier study in it moves to its .maestro-es/previous.",
 )
 @click.option("-fg", "--wait", "wait", is_flag=True, help="Tick here until the study has ended.")
 @click.option("--hashws", is_flag=True, help="Short names for the workspaces of parameterised steps.")
 @click.option("--usetmp", is_flag=True, help="Keep the scripts in a directory for temporary files.")
 @export_option
-@click.option("--group-read", is_flag=True, help="Let the group of the files use every command that only reads.")
+@click.option("--group-read", is_flag=True, help="Let the group of the files use all commands that only read.")
 @click.option("-n", "--autono", is_flag=True, help="Answer no to every question.")
 @click.option("-y", "--autoyes", is_flag=True, help="Answer yes to every question.")
 def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
@@ -85,11 +85,11 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
 ) -> None:
     """Create a study from the Maestro YAML file SPEC and start it.
 
-    The study advances by ticks: 'maestro-es tick', which cron calls, or --wait. With --wait the exit code is 0 if it
-    finished, 3 if a step was cancelled, else 2 if one failed.
+    Ticks advance the study: 'maestro-es tick', which cron calls, or --wait. With --wait the exit code is 0 if the
+    study finished, 3 if a step was cancelled, and otherwise 2 if a step failed.
 
-    Every step runs in the environment of this command: its variables and exported functions, umask, soft limits and
-    niceness, whoever makes the tick that starts it. 'maestro-es env' shows and changes that.
+    Every step runs in the environment of this command, whichever tick starts it: variables, exported functions, umask,
+    soft limits and niceness. 'maestro-es env' shows and changes it.
     """
     if autono and autoyes:
         raise click.UsageError("-n and -y exclude each other")

@@ -29,13 +29,13 @@ _LIMITS = ("rlimit", "hardware-limit")
 @click.option(
     "--group-read/--no-group-read",
     default=None,
-    help="Let the group of the study's files use every reading command, or no longer.",
+    help="Let the group of the files use all commands that only read, or stop that.",
 )
 @reason_option
 def command(studies: tuple[Path, ...], reason: str, *, group_read: bool | None, **settings: tuple[int, ...]) -> None:
     """Change the settings of each STUDY from the next tick on.
 
-    An option is given once for all studies, or once for each in their order.
+    Give an option once for all studies, or once for each STUDY in the same order.
     """
     roots = studies or (study_path(None),)
     given = {name.replace("_", "-"): values for name, values in settings.items() if values}

@@ -29,7 +29,7 @@ from maestro_es.spec.plan import StudyPlan, plan_study
 def command(spec: Path, pgen: Path | None, pargs: tuple[str, ...], export: Export, *, hashws: bool) -> None:
     """Check the study file SPEC and report everything that is wrong with it.
 
-    The script of each step is made as a run would make it. Nothing is created or run.
+    The check also makes each step's script as 'run' would, but writes nothing and runs nothing.
     """
     context = Context()
 
