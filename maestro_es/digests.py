@@ -1,8 +1,8 @@
-"""SHA-256 for a process of some milliseconds.
+"""SHA-256 for a process that runs for some milliseconds.
 
-``hashlib`` loads OpenSSL, and that takes a twentieth of a tick with nothing to do. Such a tick digests a few short
-texts, with the implementation that Python has built in. For many texts, or long ones, that one is up to five times
-slower than OpenSSL, which is then loaded.
+``hashlib`` loads OpenSSL, which takes a twentieth of a tick that has nothing to do. Such a tick digests a few short
+texts with Python's built-in implementation. For many or long texts OpenSSL is up to five times faster, so it is loaded
+then.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 
 
 class Digest(Protocol):
-    """What has digested a text."""
+    """A digest in the making, as hashlib returns it."""
 
     def digest(self) -> bytes:
         """Return the digest."""
@@ -37,7 +37,7 @@ def sha256() -> Callable[[bytes], Digest]:
 
 @functools.cache
 def _built_in() -> Callable[[bytes], Digest]:
-    """Return the SHA-256 of Python itself; hashlib's, if Python was built without."""
+    """Return Python's built-in SHA-256, or hashlib's if Python was built without it."""
     import importlib  # noqa: PLC0415 - it is loaded by then
 
     for name in ("_sha2", "_sha256"):  # from Python 3.12 on, and before

@@ -1,15 +1,15 @@
-"""Where our modules come from: from the interpreter and this installation, never from where a user's own modules lie.
+"""Where our modules come from: the interpreter and this installation, never the directories of a user's own modules.
 
-A ``sqlite3.py`` in a workspace, in HOME or in PYTHONPATH is a user's, and must not run as a part of a tick. So the
-command line takes the directory that it was started from, PYTHONPATH and the user's site directory off its path, and
-the commands that we write into files start Python with ``-I``, which does the same before the first module is loaded.
+A ``sqlite3.py`` in a workspace, in HOME or in PYTHONPATH belongs to the user, and must not run as a part of a tick. So
+the command line removes its start directory, PYTHONPATH and the user's site directory from its path. The commands that
+we write into files start Python with ``-I``, which does the same before the first module is loaded.
 
-maestro-es itself may be installed in such a place, by a module system or with ``pip install --user``. Then that place
-stays, and so do other such places that hold installed distributions (``*.dist-info``): its dependencies may lie there.
-They stand behind the standard library and before all other packages.
+maestro-es itself may be installed in such a directory, by a module system or with ``pip install --user``. Then that
+directory stays on the path, and so do others that hold installed distributions (``*.dist-info``), because they may
+hold its dependencies. They come after the standard library and before all other packages.
 
-This module is imported before the path is clean, so it imports only what every interpreter has loaded by then. Its
-annotations are texts for the same reason: ``from __future__ import annotations`` would load a module.
+This module is imported before the path is clean, so it imports only modules that every interpreter has loaded by then.
+For the same reason its annotations are texts: ``from __future__ import annotations`` would load a module.
 """
 
 import os.path
@@ -27,7 +27,7 @@ _original: "list[str]" = []
 
 
 def clean() -> None:
-    """Take what belongs to the user off `sys.path`."""
+    """Remove the user's directories from `sys.path`."""
     own, users = _own_places(), _user_places()
     if not own and not users:
         return
@@ -43,12 +43,12 @@ def clean() -> None:
 
 
 def path_of_user() -> "list[str]":
-    """Return `sys.path` as it was before `clean`; empty if that has changed nothing."""
+    """Return `sys.path` as it was before `clean`; empty if `clean` has changed nothing."""
     return _original[:]
 
 
 def own_command() -> "list[str]":
-    """Return the words that start this installation with nothing of the user's on its path; arguments follow them."""
+    """Return the words that start this installation without the user's directories on its path."""
     own = _own_places()
     interpreter = _absolute(sys.executable)
     if not own:
@@ -58,7 +58,7 @@ def own_command() -> "list[str]":
 
 
 def _own_places() -> "list[str]":
-    """Return the places that this installation needs and ``python -I`` does not look into: `_HOME`, then others."""
+    """Return the directories that this installation needs but ``python -I`` does not search: `_HOME`, then others."""
     if sys.flags.isolated:
         named = str(sys._xoptions.get(_OPTION, ""))  # noqa: SLF001 - so says the manual of -X
         others = [place for place in named.split(os.pathsep) if place]
@@ -71,7 +71,7 @@ def _own_places() -> "list[str]":
 
 
 def _user_places() -> "list[str]":
-    """Return what the user has put on the path, as absolute paths; nothing that the interpreter has on it anyway."""
+    """Return the absolute paths that the user, and not the interpreter, has put on the path."""
     if sys.flags.isolated:
         return []
     started_from = [] if getattr(sys.flags, "safe_path", False) else (_original or sys.path)[:1]
@@ -80,7 +80,7 @@ def _user_places() -> "list[str]":
 
 
 def _named_by_user() -> "list[str]":
-    """Return the places of PYTHONPATH, and the user's site directory."""
+    """Return the directories of PYTHONPATH, and the user's site directory."""
     named = "" if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "")
     places = [_absolute(place) for place in named.split(os.pathsep)] if named else []
     return [*places, *filter(None, [_user_site()])]
@@ -99,12 +99,12 @@ def _absolute(place: str) -> str:
 
 
 def _is_library(place: str) -> bool:
-    """Whether a place is the standard library, or the part of it that is compiled."""
+    """Whether a directory is the standard library, or its compiled part."""
     return place == os.path.dirname(str(os.__file__)) or place.endswith("/lib-dynload")
 
 
 def _holds(place: str, distribution: str) -> bool:
-    """Whether a distribution with a name that begins like this is installed in a place."""
+    """Whether a directory holds an installed distribution whose name begins like this."""
     try:
         names = os.listdir(place) if place else []
     except OSError:

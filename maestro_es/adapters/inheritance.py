@@ -1,7 +1,7 @@
-"""What a process inherits beside its variables: umask, soft limits, niceness.
+"""What a process inherits in addition to its variables: umask, soft limits, niceness.
 
-They are set in this process while it starts another one, and set back. Hard limits are left alone, and no soft one is
-raised above them; a niceness can be raised by anybody and lowered by root alone.
+This process sets them while it starts another one, and then restores its own. Hard limits stay as they are, and no
+soft limit is raised above its hard limit. Any user can raise a niceness; only root can lower it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from maestro_es.core.model import Environment
 
 @contextlib.contextmanager
 def inheriting(environment: Environment) -> Iterator[None]:
-    """Let what is started meanwhile inherit umask and soft limits of an environment, as far as they are known."""
+    """Let processes that are started meanwhile inherit the known umask and soft limits of an environment."""
     before = {} if not environment.limits else _set_limits(environment.limits)
     mask = None if environment.umask is None else os.umask(environment.umask)
     try:
@@ -28,7 +28,7 @@ def inheriting(environment: Environment) -> Iterator[None]:
 
 
 def _set_limits(limits: Mapping[str, int]) -> dict[str, int]:
-    """Set soft limits; returns those that were others before."""
+    """Set soft limits; returns the earlier values of those that changed."""
     import resource  # noqa: PLC0415 - a tick that starts nothing does not need it
 
     before = {}
@@ -49,7 +49,7 @@ def _set_limits(limits: Mapping[str, int]) -> dict[str, int]:
 
 
 def renice(pid: int, environment: Environment) -> None:
-    """Give a process that has just started the niceness of an environment, as far as we may."""
+    """Give a process that has just started the niceness of an environment, if we are allowed to."""
     if environment.nice is not None and environment.nice != os.getpriority(os.PRIO_PROCESS, 0):
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, pid, environment.nice)

@@ -1,8 +1,8 @@
-"""What Linux tells of processes in ``/proc``, and when it tells nothing.
+"""What Linux says about processes in ``/proc``, and when it gives no answer.
 
-A file that is not there, or whose process is not (ENOENT, ESRCH), says that the process is gone. Any other error is an
-error of the host: it has run out of files or of memory, or it denies access. Such an error proves nothing, so it is
-raised as `Unreachable`. So is a ``/proc`` that is not mounted, or that shows the process ids of another namespace.
+A missing file or process (ENOENT, ESRCH) means that the process is gone. Any other error is an error of the host: it
+has run out of files or memory, or it denies access. Such an error proves nothing, so it is raised as `Unreachable`. So
+is a ``/proc`` that is not mounted, or that shows the process ids of another namespace.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def boot_id() -> str:
 
 
 def pid_namespace() -> str:
-    """Return what tells our process ids from those of a container of this host, or of the host itself: there empty."""
+    """Return an id of our PID namespace; empty for the first namespace of a host."""
     path = "/proc/self/ns/pid"
     try:
         inode = os.stat(path).st_ino
@@ -43,7 +43,7 @@ def pid_namespace() -> str:
 
 
 def check() -> None:
-    """Check that ``/proc`` is there and shows our process ids, so that what it lacks is gone."""
+    """Check that ``/proc`` is mounted and shows our process ids, so that a missing entry proves a process gone."""
     try:
         shown = os.readlink("/proc/self")
     except OSError as error:
@@ -53,7 +53,7 @@ def check() -> None:
 
 
 def pids() -> list[int]:
-    """Return the ids of all processes that are shown to us."""
+    """Return the ids of all processes that we can see."""
     check()
     try:
         return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
@@ -62,7 +62,7 @@ def pids() -> list[int]:
 
 
 def carries(pid: int, text: bytes) -> bool:
-    """Whether a process has a string in its environment; no if it is gone, or does not let us look."""
+    """Whether a process has a string in its environment; False if it is gone, or denies access."""
     path = f"/proc/{pid}/environ"
     try:
         with open(path, "rb") as file:
@@ -74,12 +74,12 @@ def carries(pid: int, text: bytes) -> bool:
 
 
 def stat(pid: int) -> list[str]:
-    """Return the fields of a process behind its command's name; see proc(5). Empty if it is gone."""
+    """Return the fields after the command's name in a process's stat; see proc(5). Empty if the process is gone."""
     return _read(pid, f"{pid}/stat").decode(errors="replace").rpartition(")")[2].split()
 
 
 def strings(pid: int, name: str) -> list[bytes]:
-    """Return what a file of a process holds; if its first thread has ended, another thread shows it."""
+    """Return the content of a file of a process; if its first thread has ended, read another thread's."""
     text = _read(pid, f"{pid}/{name}")
     for thread in () if text else other_threads(pid):
         text = text or _read(pid, f"{pid}/task/{thread}/{name}")
@@ -87,7 +87,7 @@ def strings(pid: int, name: str) -> list[bytes]:
 
 
 def other_threads(pid: int) -> list[str]:
-    """Return the threads of a process beside its first, which may end before them: then it looks like a zombie."""
+    """Return the other threads of a process. If the first thread ends before them, the process looks like a zombie."""
     path = f"/proc/{pid}/task"
     try:
         threads = os.listdir(path)
@@ -98,7 +98,7 @@ def other_threads(pid: int) -> list[str]:
 
 
 def owner(pid: int) -> int | None:
-    """Return the user whose process it is; None if it is gone. Those that nobody may look into show as root's."""
+    """Return the user of a process; None if it is gone. Processes that deny access show as root's."""
     path = f"/proc/{pid}"
     try:
         return os.stat(path).st_uid
@@ -109,7 +109,7 @@ def owner(pid: int) -> int | None:
 
 
 def folder(pid: int) -> str:
-    """Return the directory that a process is in; empty if it is gone, or does not let us look."""
+    """Return the current directory of a process; empty if it is gone, or denies access."""
     path = f"/proc/{pid}/cwd"
     try:
         return os.readlink(path)
@@ -120,7 +120,7 @@ def folder(pid: int) -> str:
 
 
 def open_files(pid: int) -> list[str]:
-    """Return the paths of the files that a process has open; none if it is gone, or does not let us look."""
+    """Return the paths of a process's open files; empty if it is gone, or denies access."""
     path = f"/proc/{pid}/fd"
     found = []
     try:
@@ -136,7 +136,7 @@ def open_files(pid: int) -> list[str]:
 
 
 def _read(pid: int, name: str) -> bytes:
-    """Return what a file of a process holds; nothing if the process is gone."""
+    """Return the content of a file of a process; empty if the process is gone."""
     path = f"/proc/{name}"
     try:
         with open(path, "rb") as file:
@@ -147,9 +147,9 @@ def _read(pid: int, name: str) -> bytes:
 
 
 def _judge(pid: int, path: str, error: OSError) -> None:
-    """Raise Unreachable unless an error says that there is no such process, or that it is another user's.
+    """Raise Unreachable unless an error means that there is no such process, or that it is another user's.
 
-    With ``hidepid`` the system denies a look at processes of others. That says that a process is not ours only if we
+    With ``hidepid`` the system denies access to processes of others. That means that a process is not ours only if we
     may not send it a signal either.
     """
     if error.errno in _GONE:

@@ -1,4 +1,4 @@
-"""What a person has edited in a study directory: scripts in workspaces, and the copy of the study file."""
+"""Which files a person has edited in a study directory: scripts in workspaces, and the copy of the study file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAMED = 5
 
 
 def edits(study: OpenStudy, numbers: Sequence[int]) -> Iterator[str]:
-    """Say what was edited of the scripts of these steps, which run again, and of the study file, and what counts."""
+    """Yield which scripts of these steps and which study file were edited, and which version counts."""
     if not numbers:
         return
     lines = [line for number in numbers for line in _of_step(study, study.graph.step(number))]
@@ -51,7 +51,7 @@ def _is_edited(path: Path, text: str, ours: partial[set[str]]) -> bool:
 
 
 def _fate(step: StepRecord, path: Path, chosen: Path) -> str:
-    """Return what becomes of an edited script."""
+    """Return what happens to an edited script."""
     if path != chosen:
         return f", but {chosen.name} is to run"
     if step.keep_script:
@@ -63,7 +63,7 @@ def _fate(step: StepRecord, path: Path, chosen: Path) -> str:
 
 
 def _of_study_file(study: OpenStudy) -> Iterator[str]:
-    """Say if the copy of the study file was edited. Nobody reads it: the steps are in the log."""
+    """Say if the copy of the study file was edited. No command reads it, because the log holds the steps."""
     created = next((r.event for r in study.log.events() if isinstance(r.event, e.StudyCreated)), None)
     if created is None or not created.spec_file:
         return

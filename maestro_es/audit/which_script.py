@@ -1,4 +1,4 @@
-"""Which of its scripts a step runs: from the beginning, or on from its checkpoint."""
+"""Which of its scripts a step runs: its cmd from the beginning, or its restart script from a checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def script_of(graph: Graph, record: StepRecord) -> str:
 
 
 def which_script(graph: Graph, record: StepRecord) -> str:
-    """Return that in words; empty if the step has no restart script, or has finished."""
+    """Return that script in words; empty if the step has no restart script, or has finished."""
     over = record.phase is Phase.DONE
     if not graph.template(record.template).run.get("restart") or (over and record.state not in BAD_ENDS):
         return ""

@@ -12,7 +12,7 @@ from maestro_es.poller.surroundings import Surroundings
 
 
 class ExportType(click.ParamType[Export]):
-    """Which variables the steps get, as sbatch takes it."""
+    """A choice of variables for the steps, in the syntax of sbatch."""
 
     name = "all|none|name,..."
 

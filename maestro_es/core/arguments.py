@@ -1,7 +1,7 @@
-"""Arguments of a program: each is converted to what an event can hold, or refused by its name.
+"""Arguments of a program: each is converted to a value that an event can hold, or refused by name.
 
-Maestro checks few of its arguments, and programs rely on that: None for a flag, a number for a name. Such values are
-converted. A value that a study file can't hold either gets a TypeError or a ValueError that names the argument.
+Maestro checks few of its arguments, and programs rely on that: they pass None for a flag, or a number for a name. Such
+values are converted. A value that a study file can't hold raises a TypeError or a ValueError that names the argument.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DEEPEST = 50
 
 
 def text(argument: str, value: object) -> str:
-    """Return a text: None is the empty one, and a number is written out."""
+    """Return a text. None becomes the empty text, and a number its digits."""
     return "" if value is None else _text(argument, value)
 
 
@@ -60,7 +60,7 @@ def _not_a_path() -> None:
 
 
 def flag(argument: str, value: object) -> bool:
-    """Return a flag: None is False, 0 and 1 are what they are for Python."""
+    """Return a flag. None is False; 0 and 1 are False and True."""
     if value is None:
         return False
     if isinstance(value, (bool, int)) and value in (0, 1):
@@ -69,7 +69,7 @@ def flag(argument: str, value: object) -> bool:
 
 
 def count(argument: str, value: object, least: int = 0) -> int:
-    """Return a whole number of at least so much."""
+    """Return a whole number that is not below a minimum."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{argument} must be a whole number, not {_shown(value)}")
     number = operator.index(value)
@@ -82,7 +82,7 @@ def count(argument: str, value: object, least: int = 0) -> int:
 
 
 def mapping(argument: str, value: object) -> dict[str, Any]:
-    """Return a mapping, all the way down, of texts to what a study file can hold. None is the empty one."""
+    """Return a mapping of texts to values that a study file can hold, at all levels. None becomes an empty mapping."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -99,7 +99,7 @@ def scalar(argument: str, value: object) -> Scalar:
 
 
 def plain(argument: str, value: object, depth: int = 0) -> Any:  # noqa: ANN401 - whatever a study file can hold
-    """Return a value of a study file: a text, number, flag or None, or a list or mapping of such."""
+    """Return a value of a study file: a text, number, flag or None, or a list or mapping of these."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):

@@ -1,9 +1,9 @@
 """Which outputs a reboot has put in doubt: those of local steps that finished just before their host went down.
 
-A system writes what a program has written up to half a minute later. Nothing of ours makes it do so earlier: that may
-take very long on a busy file system. So a step whose report or event is on disk may have output that is not, if the
-power was cut. Nobody knows when that was: not before the last sign of life, and not after the host came up again. All
-that ended too shortly before the last sign of life is in doubt.
+A system may write a program's output to disk up to half a minute later. We don't force it to write earlier, because
+that may take very long on a busy file system. So after a power cut a step's report or event may be on disk while its
+output is not. The time of the power cut is unknown: it lies between the host's last sign of life and its next boot.
+The outputs of all steps that ended too shortly before the last sign of life are in doubt.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from maestro_es.core.observations import Observations
 
 
 def doubt_outputs(graph: Graph, seen: Observations, before: str, settled: Iterable[Draft]) -> list[Draft]:
-    """Record whose output is in doubt. `before` is the boot id before a reboot that is new to the log.
+    """Record which outputs are in doubt. `before` is the boot id before a reboot that is new to the log.
 
-    What has finished in an earlier boot, and was `settled` only now, ended after the last tick of that boot.
+    A step that finished in an earlier boot, but was `settled` only now, ended after the last tick of that boot.
     """
     late = {number: event.at for number, event in settled if number and isinstance(event, e.StepFinished)}
     suspects = graph.steps() if before else map(graph.step, late)
@@ -44,7 +44,7 @@ def _is_of_boot(step: StepRecord, seen: Observations, boot: str) -> bool:
 
 
 def _is_late(step: StepRecord, seen: Observations, late: Mapping[int, Micros]) -> bool:
-    """Whether a local step of this host has finished in an earlier boot, and nobody knew until now."""
+    """Whether a local step of this host finished in an earlier boot, and its end is recorded only now."""
     here = step.number in late and not step.scheduled and step.job_host == seen.host
     return here and _boot(step) not in ("", seen.boot_id)
 
@@ -54,7 +54,7 @@ def _boot(step: StepRecord) -> str:
 
 
 def _wrote_at(graph: Graph, host: str, boot: str) -> Micros:
-    """Return when a host wrote its last event in a boot; 0 if it wrote none that we remember."""
+    """Return when a host wrote its last event in a boot; 0 if no such event is on record."""
     study = graph.study
     if (study.host, study.boot_id) == (host, boot):
         return study.written_at
@@ -62,7 +62,7 @@ def _wrote_at(graph: Graph, host: str, boot: str) -> Micros:
 
 
 def _last_sign(step: StepRecord) -> Micros:
-    """Return when the host of a step was alive for certain: it has started it, and seen its end."""
+    """Return when the host of a step was last certainly alive: when it started the step, or saw its end."""
     return max(step.requested_at or 0, step.ended_at or 0)
 
 

@@ -1,7 +1,7 @@
-"""Under which names the environment of the steps reaches a runner, which gives it to its step.
+"""The names under which the environment of the steps reaches a runner, which passes it on to its step.
 
-Which variables belong to it decides `maestro_es.core.export`; the file with the values is
-`maestro_es.poller.environment_file`'s, and the log has names and digests only.
+`maestro_es.core.export` decides which variables belong to it. `maestro_es.poller.environment_file` owns the file with
+the values. The log has only names and digests of the values.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ def is_name(name: str) -> bool:
 
 
 def for_runner(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return variables under the names by which they survive a runner, which gives them back to its step.
+    """Return variables under names that survive a runner, which restores them for its step.
 
-    A POSIX shell drops what is not a name of its own, such as an exported function; and one that assigns to a variable
-    passes the new value on, so all names in lower case, which are those of the runner's own, stand under others.
+    A POSIX shell drops names that it can't have itself, such as exported functions. It also passes on the new value of
+    a variable that it assigns to. So all lower-case names get another name, because the runner's own variables are
+    lower-case.
     """
     found: dict[str, str] = {}
     functions, kept = list[str](), list[str]()
@@ -48,7 +49,7 @@ _LETTERS = {
 
 
 def for_node(environment: Environment) -> dict[str, str]:
-    """Return what a runner on a node reads of limits and niceness, in the letters and units of ``ulimit``."""
+    """Return limits and niceness for a runner on a node, in the letters and units of ``ulimit``."""
     limits = [
         f"{letter}:{'unlimited' if value < 0 else value // unit}"
         for name, (letter, unit) in _LETTERS.items()

@@ -1,8 +1,8 @@
-"""Which variables the steps of a study get: what ``run --export`` means.
+"""Which variables the steps of a study get: the meaning of ``run --export``.
 
-It means what ``sbatch --export`` means, with two differences. ALL leaves out what belongs to one login or one job, as
-such values are wrong once that is over. And NONE or a list does not make each node load a login environment, which may
-differ from node to node: the steps then have `_ALWAYS` besides.
+It works as for ``sbatch --export``, with two differences. ALL leaves out the variables of one login or one job,
+because their values are wrong once that is over. NONE or a list does not make each node load a login environment,
+because that may differ from node to node; the steps get the variables of `_ALWAYS` instead.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _USE = re.compile(r"(?<!\\)\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*))")
 
 
 class Export(NamedTuple):
-    """Which variables are wanted: `everything`, as ALL means it, and these `names`, and these `values`.
+    """Which variables the steps get: `everything` (ALL), these `names`, and these `values`.
 
     `names` may hold ``*``, as in ``SLURM_*``.
     """
@@ -71,12 +71,12 @@ class Export(NamedTuple):
     values: Mapping[str, str] = {}
 
     def __str__(self) -> str:
-        """Return it as the option says it, without the values."""
+        """Return the text of the option, without the values."""
         return ",".join([*(["ALL"] if self.everything else []), *self.names, *self.values]) or "NONE"
 
 
 def read_export(text: str) -> Export:
-    """Return what ``--export`` asks for: ALL, NONE, or names and NAME=VALUE; see sbatch(1). ValueError if nothing."""
+    """Return the choice of ``--export``: ALL, NONE, or names and NAME=VALUE; see sbatch(1). ValueError if empty."""
     if text.upper() in {"NONE", "NIL"}:
         return Export(everything=False)
     everything, names, values = False, list[str](), dict[str, str]()
@@ -96,7 +96,7 @@ def read_export(text: str) -> Export:
 
 
 def _items(text: str) -> Iterator[str]:
-    """Yield what stands between the commas; a quoted one is part of a value."""
+    """Yield the items between the commas; a quoted comma belongs to a value."""
     place = 0
     while place < len(text):
         item = _ITEM.match(text, place)
@@ -111,10 +111,10 @@ def _unquoted(value: str) -> str:
 
 
 class Choice(NamedTuple):
-    """The `variables` of an environment, and what was there and is left out, by the reason.
+    """The `variables` of an environment, and the names that were left out, by reason.
 
-    `job`: of the job in which we are. `protocol`: see `PROTOCOL`. `odd`: a shell can't pass such names on. `unset`:
-    asked for by name, and not set.
+    `job`: variables of the surrounding job. `protocol`: see `PROTOCOL`. `odd`: names that a shell can't pass on.
+    `unset`: names that were requested but are not set.
     """
 
     variables: dict[str, str]
@@ -125,7 +125,7 @@ class Choice(NamedTuple):
 
 
 def choose(environ: Mapping[str, str], export: Export) -> Choice:
-    """Return the environment of a study that is created in this one."""
+    """Return the environment of a study that is created in the environment `environ`."""
     is_named = _any_of(export.names)
     job, protocol, odd = list[str](), list[str](), list[str]()
     chosen: dict[str, str] = {}
@@ -151,13 +151,13 @@ def choose(environ: Mapping[str, str], export: Export) -> Choice:
 
 
 def _any_of(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Return whether a name fits one of these patterns."""
+    """Return a function that tells whether a name matches one of these patterns."""
     either = re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)")
     return lambda name: either.match(name) is not None
 
 
 def remarks(choice: Choice) -> list[str]:
-    """Return what a person must know of what an environment leaves out."""
+    """Return warnings about variables that an environment leaves out."""
     lines = []
     if choice.job:
         lines.append(
@@ -195,7 +195,7 @@ def is_of_the_protocol(name: str) -> bool:
 def not_exported(command: str, environ: Mapping[str, str], exported: Mapping[str, str]) -> list[str]:
     """Return the variables that a command uses, that are set now, and that its step will not have.
 
-    A name that the command or the scheduler gives a value is not among them, nor is one of this very process.
+    Left out are names to which the command or the scheduler gives a value, and variables of this process alone.
     """
     of_process = _any_of(_OF_A_PROCESS)
     used = dict.fromkeys(name or braced for name, braced in _USE.findall(command))

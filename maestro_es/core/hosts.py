@@ -1,11 +1,11 @@
-"""Which boots are of one host, and which are of two hosts that have one name, as containers and clones may.
+"""Which boots belong to one host, and which to two hosts of the same name, as containers and clones may be.
 
-After a reboot everything that ran before is gone. What another host of the same name runs is not. So a boot id that
-has changed proves a reboot only if nothing speaks against it:
+After a reboot, all earlier processes of the host are gone, but those of another host with the same name are not. So a
+changed boot id proves a reboot only if nothing contradicts it:
 
 - the hosts' machine ids differ;
-- the boots take turns in the log, so both hosts were up at once: an old boot id has come back;
-- the host came up before the other boot was last heard of, by the clock.
+- the boots alternate, so both hosts were up at once: an old boot id has come back;
+- the host came up before the other boot was last seen, by the clock.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SAME_KERNEL = 60_000_000
 
 
 def heard_of(study: StudyRecord, boot: Boot, at: Micros) -> tuple[Boot, ...]:
-    """Return the boots that a study knows once a process of this one has begun to write at `boot.first`, the seq."""
+    """Return the boots that a study knows once a process of this boot has begun to write at `boot.first`, the seq."""
     known = {each.key: each for each in study.boots}
     before = known.get((study.host, study.boot_id))
     if before:  # it wrote up to here
@@ -34,7 +34,7 @@ def heard_of(study: StudyRecord, boot: Boot, at: Micros) -> tuple[Boot, ...]:
 
 
 def was_rebooted(study: StudyRecord, before: str, now: Boot) -> bool:
-    """Whether a boot id is that of an earlier boot of our host, which is up `now`."""
+    """Whether a boot id belongs to an earlier boot of our host, which is up `now`."""
     named = {boot.boot_id: boot for boot in study.boots if boot.host == now.host}
     if study.host == now.host and study.boot_id in named:  # it wrote the last event
         writer = named[study.boot_id]
@@ -48,7 +48,7 @@ def was_rebooted(study: StudyRecord, before: str, now: Boot) -> bool:
 
 
 def boot_before(study: StudyRecord, now: Boot) -> str:
-    """Return the boot id that our host had when it wrote last, if it has booted since, and that is not on record."""
+    """Return the boot id of our host's last writes, if it has rebooted since and that reboot is not on record."""
     if study.host == now.host:
         known = study.unseen_boot or study.boot_id
     else:  # another host wrote last
@@ -60,7 +60,7 @@ def boot_before(study: StudyRecord, now: Boot) -> str:
 
 
 def _are_two_hosts(one: Boot, other: Boot) -> bool:
-    """Whether two boots are of two hosts for certain."""
+    """Whether two boots certainly belong to two hosts."""
     if one.machine and other.machine and one.machine != other.machine:
         return True
     older, newer = sorted((one, other), key=lambda boot: boot.first)
@@ -72,7 +72,7 @@ def _are_two_hosts(one: Boot, other: Boot) -> bool:
 
 
 def advice(host: str, steps: Sequence[str]) -> str:
-    """Return what a person should do about steps that run on another host of our name."""
+    """Return what to do about steps that run on another host of our name."""
     return (
         f"two hosts are called {host}, and {', '.join(steps)} may run on the other one: give them different names, or "
         "tick the study on that one only; what is gone for good runs again by 'maestro-es retry STEP --lost'"

@@ -1,7 +1,8 @@
-"""What programs are handed of the state: copies that reject assignment, all the way down.
+"""The state that programs get: copies that reject assignment, at all levels.
 
-State is the reducer's. A record that a program could change would be saved by the next tick, without any event. The
-types are those of the live state, so annotations and comparisons stay as they are; the reducer pays nothing for it.
+Only the reducer may change state. If a program could change a record, the next tick would save it without any event.
+The types are subtypes of the live state, so annotations and comparisons stay valid, and the reducer pays nothing for
+it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _MESSAGE = "this is a copy to be read: only events change a study; call the meth
 
 
 class ReadOnlyStep(StepRecord):
-    """The record of a step, to be read."""
+    """A read-only record of a step."""
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{name} can't be set: {_MESSAGE}")
@@ -27,7 +28,7 @@ class ReadOnlyStep(StepRecord):
 
 
 class ReadOnlyStudy(StudyRecord):
-    """The record of a study, to be read."""
+    """A read-only record of a study."""
 
     __setattr__ = ReadOnlyStep.__setattr__
     __delattr__ = ReadOnlyStep.__delattr__
@@ -38,7 +39,7 @@ def _refuse(*_: object, **__: object) -> NoReturn:
 
 
 class ReadOnlyDict(dict[str, Any]):
-    """A dictionary to be read."""
+    """A read-only dictionary."""
 
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
@@ -47,7 +48,7 @@ class ReadOnlyDict(dict[str, Any]):
 
 
 class ReadOnlyList(list[Any]):
-    """A list to be read."""
+    """A read-only list."""
 
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
     append = clear = extend = insert = pop = remove = reverse = sort = _refuse
@@ -57,7 +58,7 @@ class ReadOnlyList(list[Any]):
 
 
 def frozen(value: Any) -> Any:  # noqa: ANN401 - whatever an event holds
-    """Return a value whose dictionaries and lists, and those in its frozen structs, are copies to be read."""
+    """Return a value with read-only copies of its dictionaries and lists, including those in its frozen structs."""
     if isinstance(value, dict):
         return ReadOnlyDict({key: frozen(item) for key, item in value.items()})
     if isinstance(value, list):
@@ -71,14 +72,14 @@ def frozen(value: Any) -> Any:  # noqa: ANN401 - whatever an event holds
 
 
 def read_only(record: StepRecord) -> StepRecord:
-    """Return a copy of a record, to be read."""
+    """Return a read-only copy of a record."""
     copy = ReadOnlyStep(*structs.astuple(record))
     structs.force_setattr(copy, "workspaces", frozen(record.workspaces))  # all else in it is frozen
     return copy
 
 
 class Snapshot(MemoryGraph):
-    """A graph to be read: as a study was at one moment."""
+    """A read-only graph: the study at one moment."""
 
     def __init__(self, graph: MemoryGraph) -> None:
         study = ReadOnlyStudy(*map(frozen, structs.astuple(graph.study)))

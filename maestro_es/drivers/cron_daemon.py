@@ -1,8 +1,8 @@
-"""Whether anything reads crontabs on this host.
+"""Whether a cron daemon reads crontabs on this host.
 
-On Linux it is a process whose name is known, and /proc shows it, unless the processes of other users are hidden
-(``hidepid``). Under macOS launchd starts cron when there is a crontab. A systemd that reads crontabs itself
-(systemd-cron) has no daemon. Where nothing can be seen, nothing is claimed.
+On Linux it is a process with a known name in /proc, unless the processes of other users are hidden (``hidepid``).
+Under macOS launchd starts cron when there is a crontab. A systemd that reads crontabs itself (systemd-cron) has no
+daemon. In these cases the answer is unknown.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _is_daemon(process: Path) -> bool:
 
 
 def _depth(process: Path) -> int:
-    """Return how many PID namespaces a process is in: one of a container reads the crontabs of the container."""
+    """Return the depth of a process's PID namespace: the cron of a container reads only the container's crontabs."""
     try:
         found = _NAMESPACES.search((process / "status").read_text(errors="replace"))
     except OSError:
@@ -60,7 +60,7 @@ def _depth(process: Path) -> int:
 
 
 def _is_hidden(proc: Path) -> bool:
-    """Whether processes of other users may be out of sight: to root they never are."""
+    """Whether processes of other users may be hidden; they never are from root."""
     if os.geteuid() == 0:
         return False
     try:

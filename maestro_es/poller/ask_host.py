@@ -1,4 +1,4 @@
-"""Ask this host for a local step, and believe it only about what it can tell: see `maestro_es.core.hosts`."""
+"""Ask this host about a local step, and believe it only where it can know: see `maestro_es.core.hosts`."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def ask_host(
 
 
 def is_namesakes(step: StepRecord, host: Host) -> bool:
-    """Whether a step that this host can't tell of runs on another one of the same name."""
+    """Whether a step that this host can't see runs on another host of the same name."""
     return step.job_host == host.name and boot_of(step.job_instance) != host.boot_id

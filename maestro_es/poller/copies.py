@@ -1,7 +1,7 @@
-"""The copies of a study's file and of its batch block that lie in its directory, as Maestro has them there.
+"""The copies of a study's file and of its batch block in the study directory, as in Maestro.
 
-Nothing of ours reads them, and a person may change them. So a tick writes only those again that are missing or empty,
-as a power cut leaves them. The log has what stood in them.
+maestro-es does not read them, and users may change them. So a tick restores only copies that are missing or empty, as
+a power cut leaves them. The log has their content.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CREATED_BY = 2
 
 
 def mend_copies(study: OpenStudy) -> None:
-    """Write the copies again that are missing or empty. OSError if that fails."""
+    """Restore the copies that are missing or empty. OSError if that fails."""
     name = study.graph.study.spec_file
     if not name or name != name.rpartition("/")[2]:
         return

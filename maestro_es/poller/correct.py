@@ -1,4 +1,4 @@
-"""Correct a study's log that holds events that no reader can decode."""
+"""Repair a study whose log holds events that no reader can decode."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from maestro_es.store.corrections import correct
 
 
 def correct_log(root: Path, context: Context, reason: str) -> EventsCorrected | None:
-    """Correct the events that can't be decoded, while nothing ticks; None if there are none."""
+    """Correct undecodable events while no tick runs; None if there are none."""
     study = StudyDir(root)
     with open_as_it_is(root, context) as log:
         study.check_owner()

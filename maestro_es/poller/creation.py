@@ -1,9 +1,9 @@
-"""Be the only process that creates a study in a directory.
+"""Let only one process create a study in a directory.
 
-The lock is a file in the study directory. Whatever a creation moves or removes, the lock file stays until the end, and
-a directory that was made here is removed only after it, by ``rmdir``. A process that had opened the file before that
-notices that it locks nothing any more, and starts from the beginning. So the lock needs no write permission in the
-parent directory, and it is the same one for every path and every host that the directory can be reached by.
+The lock is a file in the study directory. A creation may move or remove other files, but the lock file stays until the
+end. If the creation made the directory and must remove it, it does so after that, by ``rmdir``. A process that had
+opened the lock file before that notices that the file is unlinked, and starts again. So the lock needs no write
+permission in the parent directory, and it is the same for every path and every host that reaches the directory.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Site:
         self.note_entries()
 
     def entries(self) -> set[str]:
-        """Return the names in the directory, without the lock's."""
+        """Return the names in the directory, except the lock's."""
         return {*os.listdir(self.study.root)} - {self.study.creation_lock.name}
 
     def note_entries(self) -> None:
-        """Take what is in the directory now as not made by this process."""
+        """Note the present entries of the directory as not made by this process."""
         self._before = self.entries()
 
     def check(self) -> None:
@@ -51,11 +51,11 @@ class Site:
             raise RequestRefused(f"{self.study.root}: another process has moved or replaced this directory; try again")
 
     def has_study(self) -> bool:
-        """Whether there is a log in the directory by now."""
+        """Whether there is a log in the directory now."""
         return os.path.lexists(self.study.log)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove what this process has made: these entries, unless they were there before."""
+        """Remove those of these entries that this process has made."""
         if not self._is_here() or self.has_study():
             return
         for name in {*names} - self._before:
@@ -67,7 +67,7 @@ class Site:
                     path.unlink()
 
     def close(self) -> None:
-        """Remove all that was made in a directory of our own if no study came of it."""
+        """Remove a directory that this process made, with its content, if it holds no study."""
         if self.is_new:
             self.remove(self.entries() if self._is_here() else ())
 
@@ -85,10 +85,10 @@ def _identity(path: Path) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def creating(root: Path) -> Iterator[Site]:
-    """Be the only process that creates a study in `root`, a directory that is made if it is missing.
+    """Let only this process create a study in `root`; makes the directory if it is missing.
 
-    If there is no study in it afterwards, a directory that was made here is removed again. RequestRefused if another
-    process creates a study there.
+    If it holds no study afterwards, a directory that was made here is removed again. RequestRefused if another process
+    creates a study there.
     """
     with _alone_in(StudyDir(root), must_be_new=False) as site:
         if site is None:
@@ -100,9 +100,9 @@ def creating(root: Path) -> Iterator[Site]:
 
 @contextlib.contextmanager
 def creating_named(stem: str) -> Iterator[Site]:
-    """Create a study in a new directory: `stem` and the time, as Maestro names it.
+    """Create a study in a new directory, which Maestro's rule names: `stem` and the time.
 
-    If there is such a directory, the name has the next second: the names of runs in the same second differ.
+    If that directory exists, the name gets the next second, so runs in the same second have different names.
     """
     for second in itertools.count(int(time.time())):
         name = stem + time.strftime("%Y%m%d-%H%M%S", time.localtime(second))
@@ -113,7 +113,7 @@ def creating_named(stem: str) -> Iterator[Site]:
 
 
 def check_path(study: StudyDir) -> None:
-    """Refuse a path that a log can't lie in."""
+    """Refuse a path that can't hold a log."""
     root = study.root
     if os.fsencode(root) != str(root).encode("utf-8", "replace"):
         raise RequestRefused(f"{root}: the log holds UTF-8 only, and this path is not; choose another one with -o")
@@ -124,7 +124,7 @@ def check_path(study: StudyDir) -> None:
 
 @contextlib.contextmanager
 def _alone_in(study: StudyDir, *, must_be_new: bool) -> Iterator[Site | None]:
-    """Hold the lock of a directory, which is made if it is missing; yields None if another process was first."""
+    """Hold the lock of a directory, and make the directory if needed; yields None if another process was first."""
     check_path(study)
     with contextlib.ExitStack() as stack:
         is_new = held = False
@@ -154,7 +154,7 @@ def _refusing(root: Path) -> Iterator[None]:
 
 
 def _make(root: Path, stack: contextlib.ExitStack) -> bool:
-    """Make a directory and what is missing above it, which `stack` removes if it is empty; returns whether we did."""
+    """Make a directory and its parents, which `stack` removes if empty; returns whether this process made it."""
     if root.is_dir():
         return False
     if os.path.lexists(root):

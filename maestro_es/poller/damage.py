@@ -1,8 +1,8 @@
-"""Whether an error that no code expects has its cause in a log: one that another hand has changed may say anything.
+"""Whether a damaged log has caused an unexpected error.
 
-Readers trust a log, as to check each digest would take longer than to answer. So an answer may fail in any way when
-the log was changed. Only then is the log verified. If it is not as it was written, that is what a person must know;
-otherwise the error is a bug of ours.
+Readers trust a log, because checking each digest would take longer than answering. So if another program has changed
+the log, an answer may fail in any way. Only after such a failure is the log verified. If it was changed, the user gets
+that message; otherwise the error is our bug.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from maestro_es.store.verification import verify
 
 
 def cause_in_a_log() -> DamagedLog | None:
-    """Return what is wrong with a log that this process has opened, the last one first; None if all are right."""
+    """Return the damage of a log that this process has opened, the last one first; None if all are intact."""
     return next(filter(None, map(damage, reversed(opened_logs()))), None)
 
 
 def damage(log: Path) -> DamagedLog | None:
-    """Return what is wrong with a log, None if it is as it was written."""
+    """Return the damage of a log; None if it is as it was written."""
     try:
         with open_as_it_is(log.parent, migrate=False) as opened:
             verify(opened)

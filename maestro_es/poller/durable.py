@@ -1,7 +1,7 @@
-"""Small files that are whole on disk before we go on: those that a study is made of, and that nobody writes again.
+"""Small files that are completely on disk before we continue: those that make up a study.
 
-A file system may write a name at once and the content half a minute later. If the power is cut in between, the file is
-there and empty. The outputs of steps are not synced: on a busy parallel file system that may take very long.
+A file system may write a name at once and the content half a minute later. After a power cut in between, the file is
+empty. The outputs of steps are not synced, because that may take very long on a busy parallel file system.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _LARGEST = 100_000_000
 
 
 def read(path: Path) -> bytes:
-    """Return what a file holds. A pipe in its place holds nothing: another hand may have put it there."""
+    """Return the content of a file. A pipe in its place, which another user may have made, counts as empty."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with open(handle, "rb", buffering=0) as file:
         return file.read(_LARGEST) or b""
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a new file, or over an old one; it is on disk once this returns, but perhaps not its name: see `sync`."""
+    """Create or overwrite a file. Its content is then on disk, but perhaps not its name: see `sync`."""
     with open(path, "wb") as file:
         file.write(content)
         file.flush()
@@ -34,7 +34,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def put(path: Path, content: bytes, mode: int) -> None:
-    """Let a file have this content, whole at any moment, and after a power cut too."""
+    """Replace the content of a file, so that it is whole at any moment, also after a power cut."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     write(scratch, content)
     scratch.chmod(mode)
@@ -43,7 +43,7 @@ def put(path: Path, content: bytes, mode: int) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Let the names in a directory be on disk, if its file system can do that, and if we may list it."""
+    """Write the names in a directory to disk, if its file system can do that and we may list the directory."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except PermissionError:
@@ -58,7 +58,7 @@ def sync(folder: Path) -> None:
 
 
 def is_empty(path: Path) -> bool:
-    """Whether a file is missing, or there is nothing in it."""
+    """Whether a file is missing or empty."""
     try:
         return path.stat().st_size == 0
     except FileNotFoundError:

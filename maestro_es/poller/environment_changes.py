@@ -1,6 +1,6 @@
-"""Changing the environment of a study's steps: what ``maestro-es env`` asks for.
+"""Changes of the environment of a study's steps: the requests of ``maestro-es env``.
 
-A step that is submitted after the event sees the new environment; one in flight keeps what it has.
+A step that is submitted after the event gets the new environment; one in flight keeps its own.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from maestro_es.poller.surroundings import Surroundings, surroundings
 
 
 def refresh(study: OpenStudy, export: Export | None, reason: str) -> list[Draft]:
-    """Record what is around this process, by the same ``--export`` as before if there is no other one.
+    """Record the environment of this process, by the same ``--export`` as before unless another one is given.
 
-    A variable to which a person gave a value keeps it, if the file with the values is there.
+    A variable that a user has set keeps its value, if the file with the values exists.
     """
 
     def around(recorded: RecordedEnvironment, kept: Kept | None) -> Surroundings:
@@ -34,9 +34,9 @@ def refresh(study: OpenStudy, export: Export | None, reason: str) -> list[Draft]
 def change(
     study: OpenStudy, values: Mapping[str, str], names: Iterable[str], unset: Iterable[str], reason: str
 ) -> list[Draft]:
-    """Set variables to `values`, or, by their `names`, to what they are in this process, and `unset` others.
+    """Set variables to `values`; set those in `names` to their values in this process; remove those in `unset`.
 
-    RequestRefused if one can't be set or is not there, or if the file is not.
+    RequestRefused if a variable can't be set or does not exist, or if the file with the values is missing.
     """
     for name in (*values, *names):
         _check(name)
@@ -73,7 +73,7 @@ def _check(name: str) -> None:
 
 
 def _as_before(recorded: RecordedEnvironment, variables: Mapping[str, str]) -> Export:
-    """Return what was exported, with the values that a person gave, as far as they are known."""
+    """Return the earlier choice, with the values that a user has set, as far as they are known."""
     found = read_export(recorded.export)
     given = set(recorded.given)
     names = tuple(name for name in found.names if name not in given)
@@ -83,7 +83,7 @@ def _as_before(recorded: RecordedEnvironment, variables: Mapping[str, str]) -> E
 def _record(
     study: OpenStudy, around: Callable[[RecordedEnvironment, Kept | None], Surroundings], reason: str
 ) -> list[Draft]:
-    """Write the file, append the event, and remove the file of before; nothing of this if nothing has changed."""
+    """Write the file, append the event, and remove the earlier file; do nothing if nothing has changed."""
 
     def decide(graph: Graph) -> list[Draft]:
         recorded = graph.study.environment

@@ -1,9 +1,9 @@
-"""The file with the environment of a study's steps, and what the log has of it.
+"""The file with the environment of a study's steps, and the part of it that the log holds.
 
-The file is ``.maestro-es/environment.DIGEST``, for its owner alone, and the one place with values. It is a line of
-ours with a salt, then ``NAME=VALUE`` by name, each ended by a NUL byte. It is on disk before the event that names its
-digest, and the file of an earlier event is removed after that: whatever dies in between, the log names a file that is
-there and whole.
+Only the file ``.maestro-es/environment.DIGEST`` holds values, and only its owner can read it. It has a header line
+with a salt, then ``NAME=VALUE`` sorted by name, each ended by a NUL byte. It is on disk before the event that names
+its digest, and the file of an earlier event is removed after that. So whatever is killed in between, the file that the
+log names exists and is whole.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FINGERPRINT = 8
 
 
 def keep(study: StudyDir, found: Surroundings, reason: str = "", salt: str = "") -> EnvironmentRecorded:
-    """Write the file, and return the event to append. OSError says why that can't be.
+    """Write the file, and return the event to append. OSError if it can't be written.
 
     With the `salt` of an earlier file, equal values have equal fingerprints.
     """
@@ -57,7 +57,7 @@ def _fingerprint(salt: str, name: str, value: str) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Put a private file there, whole and on disk."""
+    """Write a private file, whole and on disk."""
     scratch = path.with_name(f"{path.name}.{os.getpid()}~")
     with contextlib.suppress(FileNotFoundError):
         scratch.unlink()
@@ -70,7 +70,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def remove_others(study: StudyDir, digest: str) -> None:
-    """Remove the files that the log no longer names. One that can't be removed is left to the next change."""
+    """Remove the files that the log no longer names. If one can't be removed, the next change tries again."""
     for path in study.state.glob("environment.*"):
         if path != study.environment(digest):
             with contextlib.suppress(OSError):
@@ -78,14 +78,14 @@ def remove_others(study: StudyDir, digest: str) -> None:
 
 
 class Kept(NamedTuple):
-    """What a file holds."""
+    """The content of the file."""
 
     salt: str
     variables: dict[str, str]
 
 
 def read(study: StudyDir, recorded: RecordedEnvironment) -> Kept:
-    """Return what the file holds. ValueError if it is not what was recorded, OSError if it can't be read."""
+    """Return the content of the file. ValueError if it is not what was recorded, OSError if it can't be read."""
     content = durable.read(study.environment(recorded.digest))
     if sha256()(content).hexdigest() != recorded.digest:
         raise ValueError("is not as it was written")
@@ -95,9 +95,9 @@ def read(study: StudyDir, recorded: RecordedEnvironment) -> Kept:
 
 
 def environment_of(study: StudyDir, record: StudyRecord) -> Environment:
-    """Return what the steps of a study start in; if its file can't be read, its `problem` says so and what to do.
+    """Return the environment of a study's steps; if its file can't be read, `problem` says so and what to do.
 
-    A log in which none was recorded, as a test may make it, leaves them in that of this process.
+    If the log has no recorded environment, as in a test, steps inherit that of this process.
     """
     recorded = record.environment
     if not recorded.digest:
@@ -110,7 +110,7 @@ def environment_of(study: StudyDir, record: StudyRecord) -> Environment:
 
 
 def what_is_wrong(study: StudyDir, recorded: RecordedEnvironment) -> str:
-    """Return what a person must know if the file is not as it was recorded; empty if it is."""
+    """Return a message if the file is not as it was recorded; empty if it is."""
     try:
         read(study, recorded)
     except (OSError, ValueError) as error:
@@ -119,7 +119,7 @@ def what_is_wrong(study: StudyDir, recorded: RecordedEnvironment) -> str:
 
 
 def _problem(study: StudyDir, recorded: RecordedEnvironment, error: OSError | ValueError) -> str:
-    """Return what a person must know if there is no file, or not the one that was recorded."""
+    """Return a message if the file is missing, or is not the recorded one."""
     what = f"can't be read: {error.strerror}" if isinstance(error, OSError) else str(error)
     if isinstance(error, FileNotFoundError):
         what = "is missing"
@@ -130,7 +130,7 @@ def _problem(study: StudyDir, recorded: RecordedEnvironment, error: OSError | Va
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield how the names differ that two environments have, given their values or fingerprints."""
+    """Yield how the names in two environments differ, given their values or fingerprints."""
     for word, names in (
         ("added", after.keys() - before.keys()),
         ("changed", {name for name in before.keys() & after.keys() if before[name] != after[name]}),

@@ -1,4 +1,4 @@
-"""What tells when this host was alive before it booted, and when that was: asked after a reboot, and only then."""
+"""When this host was last alive before it booted. Needed only after a reboot."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ _MARGIN = 25.0
 
 
 def last_boot(study: StudyDir, host: Host) -> LastBoot:
-    """Return what is known of the time before this host booted.
+    """Return what is known about the time before this host booted.
 
-    Cron's note is this host's own. The study's last tick may be that of another host, so it never counts for more, and
-    alone only if cron ticks on no other host. A sign after the boot is none of the time before.
+    Cron's note is this host's own. The study's last tick may have come from another host. So it never extends cron's
+    note, and counts alone only if cron ticks on no other host. A sign after the boot says nothing about the time
+    before.
     """
     booted = host.booted_at
     hosts = registry.cron_hosts()

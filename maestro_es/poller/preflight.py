@@ -1,7 +1,7 @@
-"""Before a study is made: everything that writing its scripts, or submitting them, would refuse.
+"""Report, before a study exists, everything that would prevent writing or submitting its scripts.
 
-Each step is rendered by the code that a tick uses, for its first start and for its restart, and nothing is written or
-submitted. So `validate` and `run` report what a tick would meet, whatever that is.
+The code that ticks use renders each step, for its first start and for its restart, but nothing is written or
+submitted. So `validate` and `run` report every problem that a tick would meet.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _Fault = tuple[str, str]
 
 
 def check_scripts(plan: StudyPlan, findings: Findings, settings: Settings, context: Context) -> None:
-    """Report what is wrong with the scripts of a plan.
+    """Report the problems of a plan's scripts.
 
-    Of the instances of a step, the first one with a problem is named. What was reported of a line before, such as of a
+    If several instances of a step have a problem, only the first is named. A line with an earlier problem, such as a
     walltime, is not reported again.
     """
     graph = _graph_of(plan, settings, context)
@@ -54,7 +54,7 @@ def check_scripts(plan: StudyPlan, findings: Findings, settings: Settings, conte
 
 
 def warn_of_scheduler(plan: StudyPlan, findings: Findings, context: Context) -> None:
-    """Warn of a scheduler that takes no jobs from us, if the study has any for it."""
+    """Warn of a scheduler to which maestro-es can't submit, if the study has jobs for it."""
     scheduler = context.adapters(plan.batch, context.host).scheduler
     scheduled = any(isinstance(event, StepAdded) and event.scheduled for _, event in plan.events)
     if scheduled and not scheduler.can_submit:
@@ -71,7 +71,7 @@ def _graph_of(plan: StudyPlan, settings: Settings, context: Context) -> MemoryGr
 
 
 def _faults(graph: MemoryGraph, record: StepRecord, study: StudyDir, adapters: Adapters) -> Iterator[_Fault]:
-    """Yield what would keep a step from being submitted, at its first start and at a restart."""
+    """Yield the problems that would prevent a step from being submitted, at its first start and at a restart."""
     adapter = adapters.of(record)
     kinds = [SubmissionKind.FIRST]
     if graph.template(record.template).run.get("restart"):
@@ -91,7 +91,7 @@ def _faults(graph: MemoryGraph, record: StepRecord, study: StudyDir, adapters: A
 
 
 def _parts_at_fault(graph: MemoryGraph, record: StepRecord, study: StudyDir, adapters: Adapters) -> list[_Fault]:
-    """Return which parts of a step are at fault; none if only the whole is."""
+    """Return the parts of a step that cause a problem; empty if only the whole step does."""
     template = graph.template(record.template)
     step = render(
         template.description, template.run, record.params, record.workspace, record.workspaces, str(study.root)

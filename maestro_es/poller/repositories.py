@@ -1,7 +1,7 @@
-"""Git, called for the repositories that a study needs: it says what it waits for, and ends after a time.
+"""Git commands for the repositories that a study needs: each says what it waits for, and has a time limit.
 
-Git and ssh may ask on the terminal for a password, if there is a terminal. A connection that brings next to nothing is
-ended by git itself, and any command after the time that MAESTRO_ES_GIT_TIMEOUT gives.
+Git and ssh may ask for a password on the terminal, if there is one. Git itself ends a connection that is almost idle.
+Any command ends after the time in MAESTRO_ES_GIT_TIMEOUT.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MARK = "MAESTRO_ES_GIT"
 
 
 def run_git(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
-    """Run a git command; returns its exit code, and what it printed. One that takes too long is ended."""
+    """Run a git command; returns its exit code and its output. A command that takes too long is ended."""
     limit, error = _limit(argv, environment)
     if error:
         return 1, "", error
@@ -61,7 +61,7 @@ def _started_with(mark: str) -> list[int]:
 
 
 def _limit(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
-    """Return for how many seconds a command may run, or what is wrong with what the user says about that."""
+    """Return the time limit of a command in seconds, or what is wrong with the user's setting."""
     given = environment.get(LIMIT, "")
     if not given:
         return (_ASKING if "ls-remote" in argv else _COPYING), ""

@@ -1,7 +1,8 @@
-"""Scripts in workspaces: written if they are not there, and never over what another hand has written there.
+"""Scripts in workspaces: written if they are missing, and never over an edit by a person.
 
-What stands there and is not what it should be was either written by us, before the study was moved or by another
-version: then its digest is in the log. Or a person has edited it: then it is kept beside what we write.
+If a script differs from what it should be, there are two cases. We wrote it, before the study was moved or with
+another version: then its digest is in the log. Or a person has edited it: then the edit is kept beside the script that
+we write.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ _SCRIPT_MODE = 0o764
 
 
 def digest_of(content: bytes) -> str:
-    """Return the digest of a script, as the log has it."""
+    """Return the digest of a script, in the form of the log."""
     return sha256()(content).hexdigest()
 
 
 def written_digests(events: Iterable[e.Recorded]) -> set[str]:
-    """Return the digests of the scripts that we have written, by the events of their step."""
+    """Return the digests of the scripts that we have written, from the events of their step."""
     submitted = [recorded.event for recorded in events if isinstance(recorded.event, e.JobSubmitted)]
     return {digest for job in submitted if not job.edited for digest in (job.script_digest, job.other_digest)}
 
 
 def write_new(path: Path, text: str) -> bool:
-    """Write an executable script if there is none; returns whether the one that stands there says this text."""
+    """Write an executable script if there is none; returns whether the present script has this text."""
     content = text.encode()
     try:
         _write(path, content, os.O_EXCL)
@@ -42,7 +43,7 @@ def write_new(path: Path, text: str) -> bool:
 
 
 def is_edited(path: Path, text: str, ours: Callable[[], Collection[str]]) -> bool:
-    """Whether there is a script that neither says this text nor is one of `ours`, digests of what we have written."""
+    """Whether a script exists that has neither this text nor one of `ours`, the digests of what we have written."""
     try:
         content = durable.read(path)
     except FileNotFoundError:
@@ -51,7 +52,7 @@ def is_edited(path: Path, text: str, ours: Callable[[], Collection[str]]) -> boo
 
 
 def write_script(path: Path, text: str) -> None:
-    """Write an executable script; one that stands there as it should is left alone, another one replaced whole."""
+    """Write an executable script; leave it alone if it is right, otherwise replace it whole."""
     if not write_new(path, text):
         scratch = path.with_name(f"{path.name}.{os.getpid()}~")
         _write(scratch, text.encode(), os.O_TRUNC)
@@ -59,7 +60,7 @@ def write_script(path: Path, text: str) -> None:
 
 
 def set_aside(path: Path) -> tuple[Path, str]:
-    """Keep what stands in a script as another file; returns that and its digest."""
+    """Keep the content of a script as another file; returns that file and its digest."""
     content = durable.read(path)
     for kept in _places(path):
         with contextlib.suppress(FileExistsError):
@@ -79,13 +80,13 @@ def _places(path: Path) -> Iterator[Path]:
 
 
 def make_executable(path: Path) -> None:
-    """Let the owner execute a script: an editor may have written it as a new file."""
+    """Let the owner execute a script, because an editor may have written it as a new file."""
     mode = path.stat().st_mode
     if not mode & 0o100:
         path.chmod(mode | 0o100)
 
 
 def _write(path: Path, content: bytes, how: int) -> None:
-    """Write a file that can be executed once this returns: no process that is being made has it open."""
+    """Write a file that can be executed once this returns: no process that is just starting has it open."""
     with making, open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | how, _SCRIPT_MODE), "wb") as file:
         file.write(content)

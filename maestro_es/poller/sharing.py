@@ -1,8 +1,8 @@
 """Who may read a study: its owner, and with ``--group-read`` the group of its files.
 
 Study directory, workspaces and scripts have the permissions of the user's umask. The log and ``.maestro-es`` are
-private: what is in them is believed and run. Reading commands need both, so their modes are also what says whether the
-group may read; there is nothing else that could differ from it.
+private, because their content is trusted and executed. Reading commands need both, so the modes of these files alone
+define whether the group may read; no other record can contradict them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def group_reads(study: StudyDir) -> bool:
 
 
 def group_of(study: StudyDir) -> str:
-    """Return the name of the group that the log belongs to."""
+    """Return the name of the log's group."""
     import grp  # noqa: PLC0415 - for messages only
 
     number = study.log.stat().st_gid
@@ -39,10 +39,10 @@ def group_of(study: StudyDir) -> str:
 
 
 def let_group_read(study: StudyDir, *, allowed: bool) -> bool:
-    """Let the group run every reading command, or no longer; returns whether that was otherwise before.
+    """Let the group use every reading command, or stop that; returns whether this changed anything.
 
-    The study directory itself is opened if it must be, and left as it is if the group may not read any longer. OSError
-    if the modes can't be changed.
+    If needed, the study directory is opened to the group; it is not closed again. OSError if the modes can't be
+    changed.
     """
     before = group_reads(study)
     if allowed:
@@ -62,7 +62,7 @@ def _set(path: Path, bits: int, *, allowed: bool = True) -> None:
 
 @contextlib.contextmanager
 def umask_of(graph: Graph) -> Iterator[None]:
-    """Make files as the user's umask wants them, whoever ticks; none that every user can write."""
+    """Create files with the user's umask, whichever process ticks; never writable by every user."""
     recorded = graph.study.environment
     before = os.umask(0o077)
     os.umask((recorded.umask if recorded.digest else before) | stat.S_IWOTH)

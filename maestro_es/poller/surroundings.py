@@ -1,4 +1,4 @@
-"""What a process is in that the steps of a study are to be in, too: variables, umask, soft limits, niceness."""
+"""The environment of this process that the steps of a study inherit: variables, umask, soft limits, niceness."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LIMITS = (
 
 
 class Surroundings(NamedTuple):
-    """What a process is in: the `choice` of variables that `export` makes, and the rest."""
+    """The environment of a process: the `choice` of variables that `export` makes, and the rest."""
 
     choice: Choice
     export: Export
@@ -37,7 +37,7 @@ class Surroundings(NamedTuple):
 
 
 def surroundings(export: Export | None = None, environ: Mapping[str, str] | None = None) -> Surroundings:
-    """Return what this process is in."""
+    """Return the environment of this process."""
     export = export or Export()
     choice = choose(os.environ if environ is None else environ, export)
     return Surroundings(choice, export, _umask(), _soft_limits(), os.getpriority(os.PRIO_PROCESS, 0))

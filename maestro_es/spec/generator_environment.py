@@ -1,7 +1,7 @@
-"""What a generator sees of the environment of a study, and what it makes of it.
+"""The environment of a study as a generator sees and changes it.
 
-It sees every value resolved. It may add, change and remove items, as under Maestro: the steps get the environment as
-it is when the generator is done.
+All values are resolved. The generator may add, change and remove items, as in Maestro. The steps get the environment
+as the generator leaves it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _GIVEN = ("OUTPUT_PATH", "SPECROOT")
 
 
 class FoundVariable(Variable, str):  # noqa: SLOT000 - with the attributes of a variable
-    """A value of the environment. Generators ask for ``.value``; it is a text too, since some take it for one."""
+    """A value of the environment. It has ``.value``, and is also a text, because generators use both."""
 
     def __new__(cls, name: str, value: Scalar) -> FoundVariable:  # noqa: ARG004 - str takes the value alone
         """Make the text `value` with its name."""
@@ -28,7 +28,7 @@ class FoundVariable(Variable, str):  # noqa: SLOT000 - with the attributes of a 
 
 
 class GeneratorEnvironment(StudyEnvironment):
-    """The environment of a study file with all `values` resolved, in which a generator may change what it likes."""
+    """The environment of a study file with all `values` resolved, which a generator may change."""
 
     def __init__(self, document: Document, values: Mapping[str, Scalar]) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class GeneratorEnvironment(StudyEnvironment):
         self._sources = [script.source for script in self.sources]
 
     def changed(self) -> dict[str, Any] | None:
-        """Return the ``env`` of the study file with what the generator has changed; None if that is nothing."""
+        """Return the ``env`` of the study file with the generator's changes; None if there are none."""
         now = {name: item for name, item in self.items().items() if name not in _GIVEN}
         gone = [name for name in self._shown if name not in now and name not in _GIVEN]
         new = {name: item for name, item in now.items() if self._shown.get(name) != _state(item)}
@@ -64,7 +64,7 @@ class GeneratorEnvironment(StudyEnvironment):
 
 
 def _labels(env: dict[str, Any]) -> set[str]:
-    """Return the names that are labels to Maestro: those with a token in their values."""
+    """Return the names that Maestro treats as labels: those with a token in their values."""
     both = {**section(env, "variables"), **section(env, "labels")}
     return {name for name, value in both.items() if isinstance(value, str) and "$" in value}
 

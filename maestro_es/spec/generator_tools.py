@@ -14,24 +14,24 @@ _SAFE = frozenset(f"-_.() {string.ascii_letters}{string.digits}")
 
 
 def csvtable_to_dict(fstream: TextIO) -> dict[str, list[str]]:
-    """Return the columns of a table by their names: lines of cells with commas between them, the names first."""
+    """Return the columns of a comma-separated table by name; its first line holds the names."""
     names, *rows = [line.rstrip("\n").split(",") for line in fstream]
     return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 
 
 def make_safe_path(base_path: str, *args: str) -> str:
-    """Return a path below another one, of names without the characters that Maestro leaves out."""
+    """Return a path below another one, without the characters that Maestro removes from names."""
     safe = ("".join(character for character in arg if character in _SAFE).replace(" ", "_") for arg in args)
     return str(Path(base_path, *safe)) if args else base_path
 
 
 def create_parentdir(path: str) -> None:
-    """Make a directory and those above it, if it is not there."""
+    """Make a directory and its parents, if it is missing."""
     Path(path).expanduser().mkdir(parents=True, exist_ok=True)
 
 
 def generate_filename(path: str, append_time: bool = True) -> str:  # noqa: FBT001, FBT002 - as in Maestro
-    """Return a path like this one under which there is no file, with the time in it unless that is not wanted."""
+    """Return an unused path like this one, with the time in its name unless `append_time` is false."""
     wanted = Path(path).expanduser()
     stem = f"{wanted.stem}_{time.strftime('%Y%m%d-%H%M%S')}" if append_time else wanted.stem
     names = (f"{stem}{mark}{wanted.suffix}" for mark in itertools.chain([""], (f"_{n:05}" for n in itertools.count())))
@@ -61,7 +61,7 @@ def apply_function(item: Any, func: Callable[[str], Any]) -> Any:  # noqa: ANN40
 
 
 def get_duration(time_delta: dt.timedelta) -> str:
-    """Return a span as ``0d:00h:00m:00s``."""
+    """Return a duration as ``0d:00h:00m:00s``."""
     minutes, seconds = divmod(int(time_delta.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -69,5 +69,5 @@ def get_duration(time_delta: dt.timedelta) -> str:
 
 
 def round_datetime_seconds(input_datetime: dt.datetime) -> dt.datetime:
-    """Return a time to the nearest second."""
+    """Return a time, rounded to the nearest second."""
     return (input_datetime + dt.timedelta(microseconds=500_000)).replace(microsecond=0)

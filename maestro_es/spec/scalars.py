@@ -1,7 +1,7 @@
-"""Warnings about values without quotes whose text YAML 1.1 changes: ``007`` is 7, ``on`` is True, ``5:30`` is 330.
+"""Warnings about unquoted values whose text YAML 1.1 changes: ``007`` is 7, ``on`` is True, ``5:30`` is 330.
 
-Maestro puts the changed text into scripts, and so do we. Where the text stays the same there is no warning: ``1e3`` is
-text to YAML 1.1, and ``2.5`` comes out as it was written.
+Maestro puts the changed text into scripts, and so do we. If the text stays the same, there is no warning: ``1e3`` is a
+text in YAML 1.1, and ``2.5`` stays as it was written.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BY_VALUE = ("priority",)
 
 
 def warn_of_scalars(document: Document, findings: Findings) -> None:
-    """Warn of each scalar whose text is not what comes out."""
+    """Warn of each scalar whose value has another text than the file."""
     for path in _TEXTS:
         for _, found in document.written(*path):
             _warn(found, findings)

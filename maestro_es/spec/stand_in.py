@@ -1,7 +1,7 @@
 """Maestro's modules while a generator runs on a Python without Maestro: those of 1.2.1, by name.
 
-What has a counterpart here stands under its name. Anything else is an ImportError in one line that says what to
-install. Where Maestro is installed, its own modules are used.
+A module or class with a counterpart here is available under its name. Any other name raises an ImportError whose one
+line says what to install. Where Maestro is installed, its own modules are used.
 """
 
 from __future__ import annotations
@@ -70,19 +70,19 @@ _UTILS = f"{ROOT}.utils"
 
 
 def install_hint(package: str) -> str:
-    """Return what installs a package for the Python that runs us."""
+    """Return the command that installs a package for the Python that runs us."""
     return f"Install it there: {sys.executable} -m pip install {package}"
 
 
 def load_counterparts() -> None:
-    """Load what stands for Maestro's classes: a generator's path may lead to modules of the user's."""
+    """Load our counterparts of Maestro's classes early, because a generator's path may lead to the user's modules."""
     importlib.import_module(_COMPAT)
     importlib.import_module(_TOOLS)
 
 
 @contextmanager
 def maestro_at_hand() -> Iterator[None]:
-    """Let ``import maestrowf`` work, and leave nothing behind: no modules, and no compiled files."""
+    """Let ``import maestrowf`` work meanwhile, and leave neither modules nor compiled files behind."""
     written = sys.dont_write_bytecode
     sys.dont_write_bytecode = True
     absent = ROOT not in sys.modules and importlib.util.find_spec(ROOT) is None
@@ -109,7 +109,7 @@ def _modules() -> dict[str, ModuleType]:
 
 
 class _StandIn(ModuleType):
-    """A module of Maestro's; its names are looked up when they are asked for."""
+    """A stand-in for a module of Maestro; it looks up its names on demand."""
 
     def __init__(self, name: str, names: tuple[str, ...]) -> None:
         super().__init__(name, "Stands in for Maestro while a generator runs.")

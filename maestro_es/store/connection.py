@@ -1,8 +1,8 @@
-"""A connection that only the thread and process that opened it can use, and that says so to all others.
+"""A connection that works only in the thread and process that opened it, and says so in all others.
 
-SQLite forbids to carry a connection across fork(2) (https://www.sqlite.org/howtocorrupt.html, 2.6): a child that
-commits writes its parent's events, and a child that rolls back, or only ends, cuts off its parent's journal. So a
-forked child is cut off from the files of every connection that it inherits before it can do anything.
+SQLite forbids carrying a connection across fork(2) (https://www.sqlite.org/howtocorrupt.html, 2.6). A child that
+commits would write its parent's events. A child that rolls back, or only ends, would truncate its parent's journal. So
+before a forked child can do anything, it is cut off from the files of every inherited connection.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _locked_by_parent: set[tuple[int, int]] = set()
 
 
 class Stopwatch:
-    """How long a statement may run: some seconds from its start."""
+    """A time limit for each statement, in seconds from its start."""
 
     def __init__(self) -> None:
         self.seconds = _PATIENCE
@@ -55,7 +55,7 @@ class Stopwatch:
 
 
 class Connection(sqlite3.Connection):
-    """A connection; LogNotUsable if it is closed, or of another thread or process."""
+    """A connection. LogNotUsable if it is closed, or belongs to another thread or process."""
 
     file = Path()
     identity = (0, 0)
@@ -95,7 +95,7 @@ class Connection(sqlite3.Connection):
         super().rollback()
 
     def close(self) -> None:
-        """Close the file. A forked child has none to close."""
+        """Close the file, unless this process is a forked child."""
         if self.is_foreign:
             return
         try:
@@ -106,7 +106,7 @@ class Connection(sqlite3.Connection):
 
     @property
     def in_transaction(self) -> bool:
-        """Whether something is neither committed nor undone."""
+        """Whether a transaction is open."""
         try:
             return super().in_transaction
         except sqlite3.ProgrammingError:  # it was closed
@@ -114,13 +114,13 @@ class Connection(sqlite3.Connection):
 
     @property
     def is_foreign(self) -> bool:
-        """Whether another process opened it, of which we are a fork."""
+        """Whether the process that opened it is another one, of which we are a fork."""
         return self.process != os.getpid()
 
     def check_place(self) -> None:
-        """Refuse a file that another one has replaced: SQLite finds its journal by its path, and that is the other's.
+        """Refuse a file that was replaced: SQLite finds a journal by path, and that is now the new file's journal.
 
-        One that was only moved away has none there, and SQLite itself refuses to write it.
+        If the file was only moved away, there is no journal at its path, and SQLite itself refuses to write the file.
         """
         if self.identity != (0, 0) and _identity(self.file) not in {self.identity, (0, 0)}:
             raise LogUnavailable(
@@ -143,7 +143,7 @@ class Connection(sqlite3.Connection):
 
 
 def connect(path: Path, timeout: float, *, read_only: bool = False) -> Connection:
-    """Connect to a file that is there; a statement that has to wait gives up after `timeout` seconds."""
+    """Connect to an existing file; a statement that has to wait gives up after `timeout` seconds."""
     identity, size = _identity(path), path.stat().st_size
     if identity in _locked_by_parent:
         raise LogNotUsable(
@@ -161,7 +161,7 @@ def connect(path: Path, timeout: float, *, read_only: bool = False) -> Connectio
 
 
 def connect_to_memory(path: Path) -> Connection:
-    """Make an empty database in memory, for a copy of a file."""
+    """Create an empty database in memory, for a copy of a file."""
     connection = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
     connection.file, connection.process = path, os.getpid()
     connection.execute("PRAGMA trusted_schema = OFF")
@@ -175,7 +175,7 @@ def _to_be_read(path: Path) -> str:
 
 
 def is_open_here(info: os.stat_result) -> bool:
-    """Whether a connection of this process is open to a file."""
+    """Whether this process has a connection to a file."""
     return any(connection.identity == (info.st_dev, info.st_ino) for connection in _open_ones())
 
 
@@ -192,9 +192,9 @@ def _identity(file: Path) -> tuple[int, int]:
 
 
 def _cut_off() -> None:
-    """Lead the files of all inherited connections nowhere: whatever SQLite does with them reaches no file.
+    """Detach the files of all inherited connections, so that nothing SQLite does reaches them.
 
-    fcntl(2) locks are the parent's alone, so closing our copies of its files does not release them.
+    fcntl(2) locks belong to the parent alone, so closing our copies of its files does not release them.
     """
     files = set()
     for connection in _open_ones():

@@ -1,10 +1,10 @@
-"""Correct events that no reader can decode, in a log that an early version wrote, and keep every other one.
+"""Correct undecodable events in a log that an early version wrote, and keep every other event.
 
-Those versions recorded what a program gave them (``hold(reason=None)``) without looking whether it could be read. The
-digests of such a log are right; a payload is not of its type. `correct` writes the payload that the present version
-would have written, and seals the rows from there on again, in one transaction. `EventsCorrected` keeps the payloads as
-they were and the digest of the last event before the correction, so that the log as it was can be made from the log as
-it is: `find_before` does.
+Those versions recorded the arguments of programs (``hold(reason=None)``) without checking that they can be decoded.
+The digests of such a log are right, but a payload does not match its type. `correct` replaces it with the payload that
+the present version would have written, and recomputes the digests of the rows from there on, in one transaction.
+`EventsCorrected` keeps the old payloads and the digest of the last event before the correction. From these,
+`find_before` reconstructs the digests of the log before the correction.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from maestro_es.store.study_log import StudyLog
 
 
 def correct(log: StudyLog, reason: str) -> EventsCorrected | None:
-    """Correct the events that can't be decoded; None if there are none.
+    """Correct the undecodable events; None if there are none.
 
-    DamagedLog if a digest is wrong, so that the log was changed by another hand, or if an event can't be corrected.
+    DamagedLog if a digest is wrong, which means that another program changed the log, or if an event can't be
+    corrected.
     """
     rows = list(log.sealed_rows())
     corrected = {row[0]: corrected_payload(row) for row in rows if _is_unreadable(row)}
@@ -58,7 +59,7 @@ def find_before(log: LogReader, head: str) -> tuple[event_log.Row, str] | None:
 
 
 def _digests(rows: Iterator[event_log.Row], were: dict[int, str]) -> Iterator[tuple[event_log.Row, str]]:
-    """Yield rows, each with the digest in hex that it had when some payloads were others."""
+    """Yield rows, each with the digest in hex that it had when some payloads were different."""
     digest = event_log.GENESIS
     for row in rows:
         digest = event_log.row_digest(digest, (*row[:6], were.get(row[0], row[6])))
@@ -81,7 +82,7 @@ def _is_unreadable(row: event_log.Row) -> bool:
 
 
 def corrected_payload(row: event_log.Row) -> str:
-    """Return a payload as the present version would have written it. DamagedLog if there is no telling."""
+    """Return a payload as the present version would have written it. DamagedLog if that can't be derived."""
     seq, name, data = row[0], row[4], row[6]
     try:
         found = _as(inspect.type_info(EVENT_TYPES[name]), msgspec.json.decode(data))
@@ -96,7 +97,7 @@ _PLAIN = (inspect.StrType, inspect.BoolType, inspect.IntType)
 
 
 def _as(kind: inspect.Type, value: Any) -> Any:  # noqa: ANN401, C901 - JSON, and one case a type
-    """Return a value as its type has it. ValueError or TypeError if it can't be."""
+    """Convert a value to its type. ValueError or TypeError if that fails."""
     match kind:
         case inspect.StructType():
             return _as_struct(kind, value)
@@ -120,7 +121,7 @@ def _as(kind: inspect.Type, value: Any) -> Any:  # noqa: ANN401, C901 - JSON, an
 
 
 def _as_struct(kind: inspect.StructType, value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return the fields that a type has. A number, flag or text that can't be corrected gets its default, if any."""
+    """Return the fields of a type. A number, flag or text that can't be corrected gets its default, if any."""
     if value is None:
         value = {}
     given = value if isinstance(value, dict) else dict(zip([f.encode_name for f in kind.fields], value, strict=False))

@@ -1,9 +1,9 @@
-"""What is known of a file before SQLite opens it, and of its tables before the first query.
+"""Checks of a file before SQLite opens it, and of its tables before the first query.
 
-A log may lie in a directory of another user, be found in a parent directory, or have taken the place of one that was
-purged. SQLite changes a file by being asked about it: it rolls back a journal, deletes what the journal names, and
-turns a WAL file into another one. So the first 100 bytes are read by hand, and a file that others own or can change is
-opened to be read only. A view called ``event`` would run whatever its author wants, so the schema must be ours.
+A log may be in a directory of another user, be found in a parent directory, or have replaced one that was purged.
+Opening a file in SQLite can change it: SQLite rolls back a journal, deletes the file that the journal names, and
+converts a WAL file. So our own code reads the first 100 bytes, and a file that others own or can change is opened
+read-only. A view called ``event`` would run any code of its author, so the schema must be ours.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
 
 
 def check_file(path: Path) -> bool:
-    """Refuse what is no log, without SQLite; returns whether the file may only be read, as others can change it.
+    """Refuse a file that is not a log, without SQLite; returns whether it must be opened read-only.
 
-    What is no file must be refused, since SQLite would make one.
+    It must be if other users can change it. A missing file must be refused, because SQLite would create it.
     """
     try:
         info = path.stat()  # not is_file(), which from Python 3.14 on says no of a file that we may not look at
@@ -58,7 +58,7 @@ def check_file(path: Path) -> bool:
 
 
 def _not_readable(folder: Path, info: os.stat_result) -> NotOurs | None:
-    """Return what to say if a user has no access to a study of somebody else; an owner may lack a ticket instead."""
+    """Return the message for a user without access to another user's study; an owner may lack a ticket instead."""
     if info.st_uid == os.geteuid():
         return None
     import pwd  # noqa: PLC0415 - for this message only
@@ -74,7 +74,7 @@ def _not_readable(folder: Path, info: os.stat_result) -> NotOurs | None:
 
 
 def is_open_to_others(path: Path, info: os.stat_result) -> bool:
-    """Whether other users can change a log. Its group may write in its directory, but must not own a journal there."""
+    """Whether other users can change a log. Its group may write in its directory, but not own a journal there."""
     return _is_writable(info, stat.S_IWGRP | stat.S_IWOTH) or _is_folder_open(path)
 
 
@@ -97,12 +97,12 @@ def _is_of_others(path: Path) -> bool:
 
 
 def journals(path: Path) -> tuple[Path, ...]:
-    """Return the files beside a log that SQLite believes."""
+    """Return the files beside a log that SQLite trusts."""
     return Path(f"{path}-journal"), Path(f"{path}-wal"), Path(f"{path}-shm")
 
 
 def _check_header(path: Path, *, foreign: bool) -> None:
-    """Refuse another program's file by its first bytes. What can't be read, or is damaged, SQLite has words for."""
+    """Refuse another program's file by its first bytes. SQLite itself reports unreadable or damaged files."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -122,7 +122,7 @@ def _check_header(path: Path, *, foreign: bool) -> None:
 
 
 def _check_journal(path: Path) -> None:
-    """Refuse what is no file in the place of a journal: SQLite would wait for a pipe for ever."""
+    """Refuse a journal that is not a regular file: SQLite would wait for a pipe for ever."""
     for name in journals(path):
         try:
             info = os.lstat(name)
@@ -146,6 +146,6 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def schema_digest(connection: sqlite3.Connection) -> str:
-    """Return a digest of what the tables, indexes, triggers and views of a file are."""
+    """Return a digest of the tables, indexes, triggers and views of a file."""
     rows = ("\0".join(map(str, row)) for row in connection.execute(_SCHEMA))
     return short_digest("\0".join(sorted(rows)).encode("utf-8", "replace"))

@@ -1,7 +1,7 @@
-"""A copy in memory of a log that this user may only read, and whose tables another version has left.
+"""A copy in memory of a log that this user may only read, and whose tables another version has written.
 
-A colleague may have another version than the owner of a study. Then the tables can't be made again in the file, so
-they are made in the copy. Nothing can be recorded in it.
+A colleague may use another version than the owner of a study. The tables can't be rebuilt in the file then, so they
+are rebuilt in the copy. Nothing can be recorded in it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LARGEST = 1_000_000_000
 
 
 def is_behind(connection: Connection) -> bool:
-    """Whether the tables of a log are those of another version, or lack events."""
+    """Whether the tables of a log come from another version, or lack events."""
     if connection.execute("PRAGMA user_version").fetchone()[0] != KNOWN:
         return True
     row = connection.execute("SELECT reducer_version, applied_seq FROM projection").fetchone()
@@ -33,7 +33,7 @@ def is_behind(connection: Connection) -> bool:
 
 
 class LogCopy(StudyLog):
-    """The log that a connection leads to, as it is when it is opened or refreshed."""
+    """The log of a connection, as it was when it was opened or refreshed."""
 
     def __init__(
         self, source: Connection, path: Path, clock: Callable[[], Micros], identity: InvocationStarted
@@ -53,7 +53,7 @@ class LogCopy(StudyLog):
             stack.pop_all()
 
     def refresh(self) -> None:
-        """Take in what other processes have appended."""
+        """Read what other processes have appended."""
         with explained(self.path):
             if event_log.head(self._source) != self.head:
                 self._source.backup(self._connection)
@@ -61,11 +61,11 @@ class LogCopy(StudyLog):
                 super().refresh()
 
     def record(self, drafts: Iterable[Draft]) -> None:
-        """Record nothing. LogUnavailable if there is anything to record."""
+        """Refuse to record. LogUnavailable if there is anything to record."""
         if list(drafts):
             raise LogUnavailable(f"{self.path}: nothing was written: another user owns it; run this as its owner")
 
     def close(self) -> None:
-        """Close the file, and forget the copy."""
+        """Close the file, and discard the copy."""
         super().close()
         self._source.close()
