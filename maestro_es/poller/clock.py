@@ -26,7 +26,7 @@ def salt() -> str:
 
 def identity(host: Host, driver: Driver) -> InvocationStarted:
     """Return who this process is. The user comes from the password database: cron sets no USER."""
-    words = [os.path.basename(sys.argv[0] or "python"), *without_values(sys.argv[1:])]
+    words = [_program(sys.argv[0]), *without_values(sys.argv[1:])]
     return InvocationStarted(
         actor=_user(),
         host=host.name,
@@ -38,6 +38,17 @@ def identity(host: Host, driver: Driver) -> InvocationStarted:
         booted_at=host.booted_at,
         driver=driver.value,
     )
+
+
+#: The end of the path by which cron and runners start us; see `maestro_es.import_path.own_command`.
+_OUR_MAIN = ("maestro_es", "__main__.py")
+
+
+def _program(path: str) -> str:
+    """Return the name of a program as a person types it."""
+    if tuple(path.rsplit(os.sep, 2)[-2:]) == _OUR_MAIN:
+        return "maestro-es"
+    return os.path.basename(path or "python")
 
 
 #: Options that give variables values, which no log may hold.

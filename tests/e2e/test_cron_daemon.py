@@ -49,7 +49,7 @@ def test_the_installed_line_and_nothing_else_drives_a_study_to_its_end(tmp_path)
     assert "\nMissed:     0\n" in done.stdout
     assert (tmp_path / "study" / "last" / "all").read_text() == "1\n2\n3\n"
     assert (tmp_path / "after").read_text() == OTHERS
-    assert who_ticked(tmp_path / "study") == ["__main__.py tick --all"]
+    assert who_ticked(tmp_path / "study") == ["maestro-es tick --all"]
     assert not (tmp_path / "mail").exists()  # nothing was said
 
 

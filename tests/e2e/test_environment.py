@@ -180,7 +180,7 @@ maestro_es cron remove
 def test_a_step_that_a_real_cron_starts_sees_the_environment_of_run(hangar: Hangar):
     run_with_cron(WITH_CRON, hangar.folder, SETUP=SHELL, **hangar.home)
 
-    assert who_ticked(hangar.root) == ["__main__.py tick --all"]
+    assert who_ticked(hangar.root) == ["maestro-es tick --all"]
     for step in ("first", "later", "with=sign"):
         env, other = hangar.seen(step)
         assert other == ["loaded gcc", "my own http://proxy:3128", "0007", "65536", "0", str(3 + os.nice(0))]

@@ -120,7 +120,7 @@ def test_a_module_is_loaded_by_the_jobs_of_run_and_by_those_of_a_real_cron(clust
     root = tmp_path / "study"
     assert states(root) == {"first": "FINISHED", "later": "FINISHED"}
     assert [(root / step / "answer").read_text() for step in ("first", "later")] == ["42\n", "42\n"]
-    assert who_ticked(root) == ["__main__.py tick --all"]
+    assert who_ticked(root) == ["maestro-es tick --all"]
 
 
 @pytest.mark.parametrize(
