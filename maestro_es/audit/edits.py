@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,18 +21,21 @@ from maestro_es.poller.workspace import plan_job
 _NAMED = 5
 
 
-def edits(study: OpenStudy, numbers: Sequence[int]) -> Iterator[str]:
-    """Yield which scripts of these steps and which study file were edited, and which version counts."""
+def edits(study: OpenStudy, numbers: Sequence[int], named: Path) -> Iterator[str]:
+    """Yield which scripts of these steps and which study file were edited, and which version counts.
+
+    The user `named` the study by this path.
+    """
     if not numbers:
         return
-    lines = [line for number in numbers for line in _of_step(study, study.graph.step(number))]
+    lines = [line for number in numbers for line in _of_step(study, study.graph.step(number), named)]
     yield from lines[:_NAMED]
     if lines[_NAMED:]:
         yield f"{len(lines) - _NAMED} more scripts were edited"
     yield from _of_study_file(study)
 
 
-def _of_step(study: OpenStudy, step: StepRecord) -> Iterator[str]:
+def _of_step(study: OpenStudy, step: StepRecord, named: Path) -> Iterator[str]:
     ours = partial(written_digests, study.log.events_of(step.number))
     anew = structs.replace(step, keep_script=False)
     try:
@@ -40,7 +44,7 @@ def _of_step(study: OpenStudy, step: StepRecord) -> Iterator[str]:
         return
     for path, text in plan.scripts.items():
         if _is_edited(path, text, ours):
-            yield f"{os.path.relpath(path, study.dir.root)} was edited{_fate(step, path, plan.chosen)}"
+            yield f"{os.path.relpath(path, study.dir.root)} was edited{_fate(step, path, plan.chosen, named)}"
 
 
 def _is_edited(path: Path, text: str, ours: partial[set[str]]) -> bool:
@@ -50,16 +54,14 @@ def _is_edited(path: Path, text: str, ours: partial[set[str]]) -> bool:
         return False
 
 
-def _fate(step: StepRecord, path: Path, chosen: Path) -> str:
+def _fate(step: StepRecord, path: Path, chosen: Path, named: Path) -> str:
     """Return what happens to an edited script."""
     if path != chosen:
         return f", but {chosen.name} is to run"
     if step.keep_script:
         return ": it runs as it stands"
-    return (
-        f": it will be kept as {path.name}.edited, and written again; "
-        f"'maestro-es retry {step.name} --keep-script' lets it run as it stands"
-    )
+    words = shlex.join(["maestro-es", "retry", str(named), step.name, "--keep-script"])
+    return f": it will be kept as {path.name}.edited, and written again; '{words}' lets it run as it stands"
 
 
 def _of_study_file(study: OpenStudy) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import click
 
@@ -40,11 +41,11 @@ def ask_of_steps(arguments: tuple[str, ...], decide: Callable[[Graph, Sequence[s
     with OpenStudy(roots[0]) as study:
         study.dir.check_owner()
         drafts = study.request(lambda graph: decide(graph, patterns, study))
-        for line in _outcome(study, drafts):
+        for line in _outcome(study, drafts, roots[0]):
             click.echo(f"{study.dir.root}: {line}")
 
 
-def _outcome(study: OpenStudy, drafts: Sequence[Draft]) -> Iterator[str]:
+def _outcome(study: OpenStudy, drafts: Sequence[Draft], named: Path) -> Iterator[str]:
     for _, event in drafts:
         if isinstance(event, e.SettingsChanged):
             yield f"{event.what} is {event.after} now, was {event.before}"
@@ -60,7 +61,7 @@ def _outcome(study: OpenStudy, drafts: Sequence[Draft]) -> Iterator[str]:
         yield "paused; 'maestro-es resume' lets it go on"
     if any(isinstance(event, e.StudyReopened) for _, event in drafts):
         yield f"goes on. {_ticks(study)}"
-    yield from edits(study, sorted(number for number in run if number))
+    yield from edits(study, sorted(number for number in run if number), named)
 
 
 def _named(study: OpenStudy, step: StepRecord, kind: type[e.Event]) -> str:

@@ -96,11 +96,11 @@ def test_retry_reports_an_edit_and_it_is_kept_beside_the_script_that_is_written_
     with (study / "study.yaml").open("a") as copy:
         copy.write("# a remark\n")
 
-    told = maestro_es("retry", study, "--failed").stdout
+    told = maestro_es("retry", study.name, "--failed", cwd=study.parent).stdout
 
-    assert f"{study}: a/a.sh was edited: it will be kept as a.sh.edited, and written again; " in told
-    assert "'maestro-es retry a --keep-script' lets it run as it stands\n" in told
-    assert f"{study}: study.yaml was edited, which changes no step of this study" in told
+    assert ": a/a.sh was edited: it will be kept as a.sh.edited, and written again; " in told
+    assert f"'maestro-es retry {study.name} a --keep-script' lets it run as it stands\n" in told
+    assert ": study.yaml was edited, which changes no step of this study" in told
     said = to_the_end(study)
     assert said.startswith("FAILURE")
     assert f"{study}/a/a.sh was edited: kept as a/a.sh.edited, it does not run\n" in said
