@@ -46,5 +46,13 @@ def warnings_of(events: tuple[Draft, ...], around: Surroundings, environ: dict[s
         for name in not_exported(commands, environ, around.choice.variables):
             yield (
                 f"step {event.name!r} uses ${name}, which is set here and which it will not have; "
-                f"--export '{around.export},{name}' passes it on"
+                + _remedy(around.export, name)
             )
+
+
+def _remedy(export: Export, name: str) -> str:
+    """Return how a variable is passed on besides what is exported now. Values that a user gave are not repeated."""
+    if export.values:
+        return f"add ',{name}' to the end of your --export to pass it on"
+    before = str(export)
+    return f"--export '{name if before == 'NONE' else f'{before},{name}'}' passes it on"

@@ -168,6 +168,26 @@ def test_a_variable_that_a_step_will_not_have_is_named_before_it_runs(hangar: Ha
     assert hangar.from_a_shell("validate", "--export", "ALL,SSH_CONNECTION", spec).stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("given", "remedy", "works"),
+    [
+        ("NONE", "--export 'MY_INPUT_DIR' passes it on", "MY_INPUT_DIR"),
+        ("output", "--export 'output,MY_INPUT_DIR' passes it on", "output,MY_INPUT_DIR"),
+        ("A=5,output", "add ',MY_INPUT_DIR' to the end of your --export to pass it on", "A=5,output,MY_INPUT_DIR"),
+    ],
+)
+def test_the_remedy_for_a_variable_that_a_step_will_not_have_keeps_what_was_given(
+    hangar: Hangar, given: str, remedy: str, works: str
+):
+    spec = hangar.folder / "study.yaml"
+    spec.write_text(spec.read_text().replace("run: {cmd: '. ", "run: {cmd: 'echo $MY_INPUT_DIR; . "))
+    done = hangar.from_a_shell("validate", "--export", given, spec)
+    assert len(done.stderr.splitlines()) == 2
+    for line in done.stderr.splitlines():
+        assert line.endswith(f"; {remedy}")
+    assert hangar.from_a_shell("validate", "--export", works, spec).stderr == ""
+
+
 def test_a_log_without_the_file_starts_no_step(waiting: Hangar):
     export = waiting.folder / "log.jsonl"
     assert waiting.like_cron("export", waiting.root, "-o", export).returncode == 0
