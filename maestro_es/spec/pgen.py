@@ -24,7 +24,7 @@ from maestro_es.spec.document import Document
 from maestro_es.spec.findings import Findings, did_you_mean
 from maestro_es.spec.generator_environment import GeneratorEnvironment
 from maestro_es.spec.parameters import Parameters, combine
-from maestro_es.spec.stand_in import ROOT, VERSION, install_hint, load_counterparts, maestro_at_hand
+from maestro_es.spec.stand_in import ROOT, VERSION, install_command, load_counterparts, maestro_at_hand
 
 _ENTRY = "get_custom_generator"
 
@@ -123,14 +123,16 @@ def _report_missing(module: str, error: BaseException, file: str, line: int, fin
     """Report what the Python that runs us lacks; the file itself may be right."""
     package = module.partition(".")[0]
     if package == ROOT:
-        message = f"The parameter generator needs Maestro itself: {error}"
-        findings.problem(line, message, f"{install_hint(f'{ROOT}=={VERSION}')}.")
+        message = f"The parameter generator needs what maestro-es lacks: {error}"
+        install = install_command(f"{ROOT}=={VERSION}")
+        hint = f"If Maestro {VERSION} has it, install that beside maestro-es: {install}. If not, correct the import."
+        findings.problem(line, message, hint)
     elif os.path.exists(os.path.join(os.path.dirname(file), f"{package}.py")):  # noqa: PTH110, PTH118, PTH120 - a text
         message = f"The parameter generator can't import {package}: its directory is not searched, as in Maestro"
         findings.problem(line, message, "Name the directory in PYTHONPATH.")
     else:
         message = f"The parameter generator needs {module}, which the Python that runs maestro-es lacks"
-        findings.problem(line, message, f"{install_hint(_PACKAGES.get(package, package))}.")
+        findings.problem(line, message, f"Install it there: {install_command(_PACKAGES.get(package, package))}.")
 
 
 def convert(made: Any, findings: Findings) -> Parameters:  # noqa: ANN401 - whatever the user's code returns

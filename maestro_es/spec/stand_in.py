@@ -69,9 +69,9 @@ VERSION = "1.2.1"
 _UTILS = f"{ROOT}.utils"
 
 
-def install_hint(package: str) -> str:
+def install_command(package: str) -> str:
     """Return the command that installs a package for the Python that runs us."""
-    return f"Install it there: {sys.executable} -m pip install {package}"
+    return f"{sys.executable} -m pip install {package}"
 
 
 def load_counterparts() -> None:
@@ -123,4 +123,6 @@ class _StandIn(ModuleType):
             return found
         if name.startswith("__"):
             raise AttributeError(name)
-        raise ImportError(f"maestro-es has no {name} of {self.__name__}", name=ROOT)
+        place = next((path for path, names in MODULES.items() if name in names), "")
+        elsewhere = f", but one of {ROOT}.{place}" if place else ""
+        raise ImportError(f"there is no {name} of {self.__name__}{elsewhere}", name=ROOT)

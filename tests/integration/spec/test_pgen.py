@@ -169,13 +169,21 @@ def get_custom_generator(env, OUTPUT_PATH, SPECROOT):
         (
             "from maestrowf.utils import start_process\n",
             (
-                "pg.py:1: The parameter generator needs Maestro itself: maestro-es has no start_process of "
-                f"maestrowf.utils. Install it there: {sys.executable} -m pip install maestrowf==1.2.1."
+                "pg.py:1: The parameter generator needs what maestro-es lacks: there is no start_process of "
+                "maestrowf.utils. If Maestro 1.2.1 has it, install that beside maestro-es: "
+                f"{sys.executable} -m pip install maestrowf==1.2.1. If not, correct the import."
+            ),
+        ),
+        (
+            "from maestrowf.datastructures import YAMLSpecification\n",
+            (
+                "pg.py:1: The parameter generator needs what maestro-es lacks: there is no YAMLSpecification of "
+                "maestrowf.datastructures, but one of maestrowf.specification. If Maestro 1.2.1 has it, "
             ),
         ),
         (
             "import maestrowf.nothing\n",
-            "pg.py:1: The parameter generator needs Maestro itself: No module named 'maestrowf.nothing'. ",
+            "pg.py:1: The parameter generator needs what maestro-es lacks: No module named 'maestrowf.nothing'. ",
         ),
         (
             GENERATOR.replace("get_custom", "get_custum"),
