@@ -108,13 +108,13 @@ def _show(study: OpenStudy, recorded: RecordedEnvironment, *, values: bool, as_j
     looked_into = now and (values or study.dir.is_ours())  # its group may read the log, and not the values
     environment = environment_of(study.dir, study.graph.study) if looked_into else None
     if values and environment and not environment.problem:
-        variables = dict(environment.variables)
+        variables, title = dict(environment.variables), "Value"
     else:
-        variables = recorded.variables
+        variables, title = recorded.variables, "Fingerprint"
     if as_json:
         write_json([_data(recorded, variables)])
     else:
-        write_lines(_lines(recorded, variables, "Value" if values else "Fingerprint"))
+        write_lines(_lines(recorded, variables, title))
     if environment and environment.problem:
         raise RequestRefused(environment.problem)
 

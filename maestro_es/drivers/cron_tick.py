@@ -129,7 +129,15 @@ def _try(
         if again and isinstance(error, NotAStudy) and _is_being_created(root):
             return None
         code, line = told(error, root)
-        return code, f"{line}{_REMEDY}" if again and isinstance(error, (NotAStudy, NotOurs)) else line
+        return code, f"{line}{_REMEDY}" if again and _has_moved(error, root) else line
+
+
+def _has_moved(error: MaestroError | OSError, root: Path) -> bool:
+    """Whether a study may have moved: there is none where it was registered, or one of another user."""
+    if isinstance(error, NotOurs):
+        with contextlib.suppress(OSError):
+            return not StudyDir(root).is_ours()
+    return isinstance(error, (NotAStudy, NotOurs))
 
 
 def _is_being_created(root: Path) -> bool:

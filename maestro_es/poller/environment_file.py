@@ -123,6 +123,8 @@ def _problem(study: StudyDir, recorded: RecordedEnvironment, error: OSError | Va
     what = f"can't be read: {error.strerror}" if isinstance(error, OSError) else str(error)
     if isinstance(error, FileNotFoundError):
         what = "is missing"
+    if isinstance(error, PermissionError) and not study.is_ours():
+        return f"{study.environment(recorded.digest)} {what}; only the owner of the study may read the values"
     return (
         f"{study.environment(recorded.digest)} {what}, so no step starts; in a shell set up as for 'run', "
         f"'maestro-es env {study.root} --refresh' writes it again"

@@ -94,14 +94,17 @@ class StudyDir:
 
         Its group may write in its directory, and rename what is there. So these are looked at each time.
         """
-        mode = _check(self.root, stat.S_IWOTH)
+        mode = _check(self.root, stat.S_IWOTH, "run this as that user")
         shared = journals(self.log) if mode & stat.S_IWGRP else ()
         for path in (self.log, self.state, self.runner, *shared):
-            _check(path, stat.S_IWGRP | stat.S_IWOTH)
+            _check(path, stat.S_IWGRP | stat.S_IWOTH, "the study directory is yours, so look who put it there")
 
 
-def _check(path: Path, forbidden: int) -> int:
-    """Refuse what belongs to another user, or what others can write by these bits of its mode; returns the mode."""
+def _check(path: Path, forbidden: int, remedy: str) -> int:
+    """Refuse what belongs to another user, or what others can write by these bits of its mode; returns the mode.
+
+    The `remedy` is what to do about another owner.
+    """
     try:
         info = path.lstat()
         if stat.S_ISLNK(info.st_mode) and info.st_uid == os.geteuid():
@@ -109,7 +112,7 @@ def _check(path: Path, forbidden: int) -> int:
     except FileNotFoundError:
         return 0
     if info.st_uid != os.geteuid():
-        raise NotOurs(f"{path}: belongs to another user (uid {info.st_uid}); run this as that user")
+        raise NotOurs(f"{path}: belongs to another user (uid {info.st_uid}); {remedy}")
     if info.st_mode & forbidden:
         who = "go" if forbidden & stat.S_IWGRP else "o"
         raise NotOurs(f"{path}: other users can write there; run 'chmod {who}-w {path}' and look what is in it")

@@ -165,7 +165,10 @@ def test_what_a_colleague_has_put_into_the_place_of_ours_is_refused_by_each_tick
     assert (done.returncode, done.stderr) == (0, "")
     for tick in ticks:
         assert (tick.returncode, tick.stdout) == (1, "")
-        assert f"{path}: belongs to another user (uid {UID}); run this as that user" in tick.stderr
+        assert (
+            f"{path}: belongs to another user (uid {UID}); the study directory is yours, so look who put it there\n"
+            in tick.stderr
+        )
     run_as_other("sh", "-c", f"rm -r {path} && mv {path}.away {path}")
     wait_for(lambda: finished(root))
     with OpenStudy(root) as study:
@@ -187,6 +190,10 @@ def test_with_group_read_a_colleague_can_use_every_reading_command_and_no_other(
         assert len(theirs.stdout) > 0
         if command in {"history", "why", "blame", "verify", "export", "env"}:  # the others say when they were asked
             assert theirs.stdout == ours.stdout, (command, words)
+    values = as_other("env", root, "--values")
+    assert values.returncode == 1
+    assert values.stdout == maestro_es("env", root).stdout
+    assert values.stderr.endswith(": Permission denied; only the owner of the study may read the values\n")
     assert as_other("diff", root, "--since-last").stdout == ""  # it was told before
     for request, *words in (("retry", "--failed"), ("cancel", "-y"), ("tick",), ("tick", "--dry"), ("rebuild",)):
         refused = as_other(request, root, *words)
