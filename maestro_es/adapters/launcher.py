@@ -14,15 +14,20 @@ and nodes alone are refused; not so here.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+from maestro_es.adapters.faults import noting, stop_if
 
 _TOKEN = re.compile(r"\$\(LAUNCHER\)(?:\[(?P<request>[^\]\n]*)(?P<end>\]?))?")
 _OLD_FORM = re.compile(r"\s*(?P<nodes>[0-9]+)\s*,\s*(?P<procs>[0-9]+)\s*")
 _PART = re.compile(r"(?P<number>[0-9]+)(?P<unit>[np])")
 _UNITS = {"n": "nodes", "p": "procs"}
-_COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
+#: What of a shell script the shell does not read as words of its own: an escaped character, text in quotes, a comment.
+_NO_CODE = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|(?<![^\s;])#[^\n]*""", re.DOTALL)
+_CONTINUED = re.compile(r"\\\n")
 #: A ``&`` of its own: the shell goes on without waiting for what stands before it.
 _BACKGROUND = re.compile(r"(?<![&>|<\\])&(?![&>])")
 
@@ -43,40 +48,47 @@ def fill_in(text: str, bare: Asked, limits: Asked, launch: Callable[[Asked], str
     """Return a command with every launcher in place.
 
     `bare` is what a token without brackets means, `limits` what the step has, `launch` makes the scheduler's command.
-    ValueError names a request that can't be read, or that exceeds the limits.
+    ValueError names all requests that can't be read, or that exceed the limits.
     """
     requests: list[tuple[str, Asked]] = []
+    wrong: list[str] = []
 
     def command(match: re.Match[str]) -> str:
         words = match["request"]
         if words is None:
             return launch(bare)
         if not match["end"]:
-            raise ValueError(f"$(LAUNCHER)[{words}: the bracket is not closed on its line")
-        asked = read_request(words)
-        requests.append((words, asked))
-        return launch(asked)
+            wrong.append(f"$(LAUNCHER)[{words}: the bracket is not closed on its line")
+            return ""
+        with noting(wrong):
+            asked = read_request(words)
+            requests.append((words, asked))
+            return launch(asked)
+        return ""
 
     filled = _TOKEN.sub(command, text)
     for index, what in enumerate(Asked._fields):
-        _check(what, [(words, int(asked[index])) for words, asked in requests if asked[index]], limits[index])
+        with noting(wrong):
+            _check(what, [(words, int(asked[index])) for words, asked in requests if asked[index]], limits[index])
+    stop_if(wrong)
     return filled
 
 
-def launchers(text: str, bare: Asked) -> list[Asked]:
+def launchers(text: str, bare: Asked, counts: Callable[[str], bool]) -> list[Asked]:
     """Return what each launcher of a command asks for; `bare` is what the step has.
 
-    Lines that are comments start nothing. Where the shell starts something in the background, all may run at the same
-    time, and `bare` stands for all of them. A request that can't be read is left to `fill_in`.
+    `counts` says of what follows a launcher on its line whether that one counts. Comments start nothing. Where the
+    shell starts something in the background, all may run at the same time, and `bare` stands for all of them: a ``&``
+    in quotes starts nothing. A request that can't be read is left to `fill_in`.
     """
-    code = _COMMENT.sub("", text)
+    code = _NO_CODE.sub(lambda match: "" if match[0].startswith("#") else match[0], text)
     found = []
-    for match in _TOKEN.finditer(code):
-        try:
-            found.append(bare if match["request"] is None else read_request(match["request"]))
-        except ValueError:
-            continue
-    return [*found, bare] if found and _BACKGROUND.search(code) else found
+    for match in _TOKEN.finditer(_CONTINUED.sub(" ", code)):
+        rest = match.string[match.end() :].partition("\n")[0]
+        with contextlib.suppress(ValueError):
+            asked = bare if match["request"] is None else read_request(match["request"])
+            found += [asked] if counts(rest) else []
+    return [*found, bare] if found and _BACKGROUND.search(_NO_CODE.sub("_", code)) else found
 
 
 def read_request(words: str) -> Asked:
@@ -101,13 +113,15 @@ def _unreadable(words: str) -> ValueError:
 
 
 def _check(what: str, requests: Sequence[tuple[str, int]], limit: str) -> None:
-    """Raise ValueError if one request, or all together, exceed what the step has; there may be no limit."""
+    """Raise ValueError if any requests, or all together, exceed what the step has; there may be no limit."""
     if not requests or not limit:
         return
     most = whole_number(limit, what)
-    for words, number in requests:
-        if number > most:
-            raise ValueError(f"$(LAUNCHER)[{words}] asks for {number} {what}, but the step has {most}")
+    stop_if(
+        f"$(LAUNCHER)[{words}] asks for {number} {what}, but the step has {most}"
+        for words, number in requests
+        if number > most
+    )
     total = sum(number for _, number in requests)
     if total > most:
         raise ValueError(f"its launchers together ask for {total} {what}, but the step has {most}")

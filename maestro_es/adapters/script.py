@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from maestro_es.adapters.base import Job, Queued, Seen
+from maestro_es.adapters.faults import noting, stop_if
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Outcome, Unwritable
@@ -131,16 +132,21 @@ def passed_through(
 
     A later source overrides an earlier one, and the last is the step's own. The step's other keys say what the
     options `beaten` say, so only the step can pass these. `refused` are names without dashes: what would change how
-    often a step runs, or how it is found again. ValueError says which can't be passed.
+    often a step runs, or how it is found again. ValueError says of all that can't be passed why.
     """
     chosen: dict[str, str | None] = {}
+    wrong: list[str] = []
     for place, source in enumerate(sources, 1 - len(sources)):
         for key, given in pairs(source):
-            name, value = _option_name(key), _option_value(key, given)
-            if name in refused or not (single_dash or is_free(name, refused)):
-                raise ValueError(f"args: {key} can't be passed through, because maestro-es itself decides about it")
-            if not place or (name not in beaten if single_dash else is_free(name, beaten)):
-                chosen[name] = value
+            with noting(wrong):
+                name, value = _option_name(key), _option_value(key, given)
+                if name in refused or not (single_dash or is_free(name, refused)):
+                    raise ValueError(
+                        f"args: {key} can't be passed through, because maestro-es itself decides about it"
+                    )
+                if not place or (name not in beaten if single_dash else is_free(name, beaten)):
+                    chosen[name] = value
+    stop_if(wrong)
     dashes = {name: "-" if single_dash or len(name) == 1 else "--" for name in chosen}
     return [Directive(dashes[name] + name, value, added=True) for name, value in chosen.items()]
 

@@ -11,11 +11,12 @@ import itertools
 import os
 import re
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters.base import Job, Queued, Seen, Submitting
-from maestro_es.adapters.launcher import Asked, fill_in, launchers, whole_number
+from maestro_es.adapters.faults import noting, stop_if
+from maestro_es.adapters.launcher import Asked, fill_in
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
     Directive,
@@ -30,10 +31,11 @@ from maestro_es.adapters.script import (
     resources,
     shebang,
 )
+from maestro_es.adapters.slurm_cpus import cpus
 from maestro_es.adapters.slurm_jobs import SlurmJobs, slurm_environment
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import StepRecord, is_scheduled
-from maestro_es.core.outcomes import Outcome
+from maestro_es.core.outcomes import Outcome, Rejected
 
 #: What a step takes over from the batch block if it does not say it itself.
 _INHERITED = ("nodes", "procs", "queue", "bank", "reservation", "qos")
@@ -66,16 +68,46 @@ _HARMLESS = frozenset({"job-name", "J", "parsable", "quiet", "Q", "requeue", "no
 _EMBEDDED = re.compile(r"#SBATCH\s+(.*)")
 #: Options that name a file, with its name or before it; a name with a backslash holds no patterns.
 _OF_FILES = re.compile(r"(--output|--error|--input|-[oei])(=?)([^\\]*)")
+#: What sbatch takes as a size (22.05): "4GB", but neither "4.5G" nor "4 G". A blank before it does no harm.
+_SIZE = re.compile(r"\s*\+?[0-9]+(?:[kmgt]b?)?", re.IGNORECASE)
 _LONG, _SHORT = re.compile(r"--([\w-]+)"), re.compile(r"-(\w)")
 
 
-def directives(batch: Mapping[str, Any], job_name: str, description: str, run: Mapping[str, Any]) -> list[Directive]:
+def directives(
+    batch: Mapping[str, Any],
+    job_name: str,
+    description: str,
+    run: Mapping[str, Any],
+    *,
+    environment: Collection[str] = (),
+    with_cpus: bool = True,
+) -> list[Directive]:
     """Return the options of a step's job: first Maestro's, in its order, then those that it leaves out.
 
-    ValueError if a value can't be one.
+    `environment` has the names of the variables that the step starts with; `with_cpus` adds the CPUs that the
+    launchers take. ValueError says which values can't be options.
     """
     asked = resources(batch, _INHERITED, run)
-    maestro = [
+    wrong: list[str] = []
+    maestro: list[Directive] = []
+    memory: list[Directive] = []
+    passed: list[Directive] = []
+    with noting(wrong):
+        maestro = _maestro_s(batch, job_name, description, run, asked)
+    with noting(wrong):
+        memory = _memory(asked.get("memory"))
+    with noting(wrong):
+        passed = passed_through((batch.get("args"), run.get("args")), _REFUSED, beaten=names_beaten(_SAID_BY, run))
+    stop_if(wrong)
+    counted = next((directive.value for directive in maestro if directive.option == "--ntasks"), None)
+    added = cpus(asked, Asked.by(run), counted, passed, environment) if with_cpus else []
+    return [*maestro, *added, *memory, *passed]
+
+
+def _maestro_s(
+    batch: Mapping[str, Any], job_name: str, description: str, run: Mapping[str, Any], asked: Mapping[str, Any]
+) -> list[Directive]:
+    return [
         *option("--nodes", asked.get("nodes")),
         *option("--partition", asked.get("queue")),
         *option("--account", asked.get("bank")),
@@ -90,57 +122,45 @@ def directives(batch: Mapping[str, Any], job_name: str, description: str, run: M
         *([Directive("--exclusive")] if exclusive(run.get("exclusive"), "allocation") else []),
         *option("--qos", asked.get("qos")),
     ]
-    counted = next((directive.value for directive in maestro if directive.option == "--ntasks"), None)
-    return [
-        *maestro,
-        *_cpus(asked, Asked.by(run), counted),
-        *option("--mem", asked.get("memory"), added=True),
-        *passed_through((batch.get("args"), run.get("args")), _REFUSED, beaten=names_beaten(_SAID_BY, run)),
-    ]
 
 
-def _cpus(asked: Mapping[str, Any], step: Asked, counted: str | None) -> list[Directive]:
-    """Return the CPUs that a script's launchers take, if Slurm would give the job fewer: one a node, or one a task.
-
-    `counted` is the number of tasks in the header. Where there is none, the CPUs of a node are asked for, and no
-    tasks: an ``srun`` of the user's own starts as many as in Maestro's job. A script without a launcher gets no line,
-    nor does one whose numbers are none, as in ``--nodes=2-4``.
-    """
-    found = launchers(str(asked.get("cmd") or ""), step)
-    try:
-        cores, tasks = whole_number(str(asked.get("cores per task") or 1), ""), whole_number(counted or "1", "")
-        needed = [(one.nodes or asked.get("nodes") or 1, one.procs or counted or one.nodes) for one in found]
-        numbers = [(whole_number(str(nodes), ""), whole_number(str(procs), "")) for nodes, procs in needed]
-    except ValueError:
-        return []
-    if counted is None:
-        most = max((-(-procs // nodes) * cores for nodes, procs in numbers), default=0)
-        return option("--mincpus", most if most > 1 else "", added=True)
-    most = max((procs * cores for _, procs in numbers), default=0)
-    return option("--cpus-per-task", -(-most // tasks) if most > tasks else "", added=True)
+def _memory(asked: object) -> list[Directive]:
+    found = option("--mem", asked, added=True)
+    if found and not _SIZE.fullmatch(str(asked)):
+        raise ValueError(f"memory is {str(asked)!r}; write a whole number of megabytes, or one with K, M, G or T")
+    return found
 
 
 def embedded(command: str) -> list[str]:
     """Return the options on lines that begin with ``#SBATCH`` before the first command of a step's own text.
 
-    Maestro submits the script, of which sbatch reads them; what is submitted here is the runner. ValueError if one of
-    them is ours to give, or can't be read.
+    Maestro submits the script, of which sbatch reads them; what is submitted here is the runner. ValueError names all
+    that are ours to give, or can't be read.
     """
     words: list[str] = []
+    wrong: list[str] = []
     for line in command.split("\n"):
         options = _EMBEDDED.match(line)
         if options:
             try:
-                words += itertools.takewhile(lambda word: not word.startswith("#"), shlex.split(options[1]))
+                found = list(itertools.takewhile(lambda word: not word.startswith("#"), shlex.split(options[1])))
             except ValueError as error:
-                raise ValueError(f"{line}: {error}") from None
+                wrong.append(f"{line}: {error}")
+            else:
+                words += found
+                wrong += _ours(found)
         elif line.strip() and not line.lstrip().startswith("#"):
             break
+    stop_if(wrong)
+    return words
+
+
+def _ours(words: Iterable[str]) -> Iterator[str]:
+    """Yield what is wrong with options that are ours to give."""
     for word in words:
         name = _LONG.match(word) or _SHORT.match(word)
         if name and not is_free(name[1], _REFUSED - _HARMLESS):
-            raise ValueError(f"#SBATCH {word} can't stand there, because maestro-es itself decides about it")
-    return words
+            yield f"#SBATCH {word} can't stand there, because maestro-es itself decides about it"
 
 
 def anchored(options: Iterable[str], folder: str) -> list[str]:
@@ -181,18 +201,27 @@ class SlurmAdapter:
 
     def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
         self._batch = dict(batch)
+        self._names = frozenset(host.environment.variables)
         self._jobs = SlurmJobs(slurm_environment(os.environ, host.environment.variables), host.environment.problem)
         self.cluster = self._jobs.cluster
 
-    def directives(self, job_name: str, description: str, run: Mapping[str, Any]) -> list[Directive]:
+    def directives(
+        self, job_name: str, description: str, run: Mapping[str, Any], *, with_cpus: bool = True
+    ) -> list[Directive]:
         """Return the options of a step's job, for its script and for the submit command."""
-        return directives(self._batch, job_name, description, run)
+        return directives(self._batch, job_name, description, run, environment=self._names, with_cpus=with_cpus)
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
         first = [shebang(self._batch.get("shell"))]
-        found = self.directives(job_name, description, run) if is_scheduled(run) else []
-        for key in ("cmd", "restart") if found else ():
-            embedded(str(run.get(key) or ""))
+        found: list[Directive] = []
+        wrong: list[str] = []
+        if is_scheduled(run):
+            with noting(wrong):
+                found = self.directives(job_name, description, run)
+            for key in ("cmd", "restart"):
+                with noting(wrong):
+                    embedded(str(run.get(key) or ""))
+        stop_if(wrong)
         return header(first, "#SBATCH", found)
 
     def command(self, text: str, run: Mapping[str, Any]) -> str:
@@ -204,10 +233,26 @@ class SlurmAdapter:
         return self._jobs.submission(job, self._options(job))
 
     def submit(self, job: Job) -> Outcome | Submitting:
-        return self._jobs.submit(job, self._options(job))
+        """Begin to submit a job: with the CPUs that its launchers take, and without these if Slurm refuses it so.
 
-    def _options(self, job: Job) -> list[str]:
-        directed = arguments(self.directives(job.name, job.description, job.run)) if not job.edited else []
+        A refusal proves that nothing was queued, so the second job goes by the same token, within the same submission.
+        """
+        options, maestro_s = self._options(job), self._options(job, with_cpus=False)
+        begun = self._jobs.submit(job, options)
+        if options == maestro_s or not isinstance(begun, Submitting):
+            return begun
+        return Submitting(begun.command, lambda: self._or_without(begun.outcome(), job, maestro_s))
+
+    def _or_without(self, outcome: Outcome, job: Job, options: Sequence[str]) -> Outcome:
+        if not isinstance(outcome, Rejected):
+            return outcome
+        again = self._jobs.submit(job, options)
+        return again.outcome() if isinstance(again, Submitting) else again
+
+    def _options(self, job: Job, *, with_cpus: bool = True) -> list[str]:
+        directed = []
+        if not job.edited:
+            directed = arguments(self.directives(job.name, job.description, job.run, with_cpus=with_cpus))
         options = directed + embedded(job.edited or job.command)
         return anchored(options, str(job.workspace))
 

@@ -6,11 +6,11 @@ submitted. So `validate` and `run` report every problem that a tick would meet.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 
 from msgspec import structs
 
+from maestro_es.adapters.faults import noting
 from maestro_es.core.book import Book
 from maestro_es.core.events import StepAdded, StudyCreated
 from maestro_es.core.graph import MemoryGraph
@@ -98,17 +98,13 @@ def _parts_at_fault(graph: MemoryGraph, record: StepRecord, study: StudyDir, ada
     )
     name = job_name(record, hashed=graph.study.settings.hash_workspaces)
     found: list[_Fault] = []
-    with _noting("run", found):
+    messages: list[str] = []
+    with noting(messages):
         adapters.scheduler.header(name, step.description, step.run)
+    found += [("run", message) for message in messages]
     for key in ("cmd", "restart"):
-        with _noting(key, found):
+        messages = []
+        with noting(messages):
             adapters.of(record).command(str(step.run.get(key) or ""), step.run)
+        found += [(key, message) for message in messages]
     return found
-
-
-@contextlib.contextmanager
-def _noting(part: str, found: list[_Fault]) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        found.append((part, str(error)))

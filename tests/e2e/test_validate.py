@@ -90,6 +90,7 @@ study:
     cmd: |
       $(LAUNCHER)[2n, 4p] ./coffee
       $(LAUNCHER)[1n, 2p] ./cake
+      $(LAUNCHER)[9p] ./pie
     restart: |
       $(LAUNCHER)[$(N)n
 - name: c
@@ -97,13 +98,15 @@ study:
   run:
     cmd: |
       #SBATCH --comment="not closed
+      #SBATCH --wrap=x
     nodes: 1
 - name: d
   description: d
   run:
     nodes: 1
     cmd: "true"
-    args: {job-name: x}
+    args: {job-name: x, array: 1-3}
+    memory: lots
 - name: e
   description: d
   run:
@@ -121,11 +124,15 @@ global.parameters:
 SCRIPT_PROBLEMS = [
     "10: In study step 'a_N.1', #SBATCH --array=1-1 can't stand there, because maestro-es itself decides about it.",
     "17: In study step 'b_N.1', its launchers together ask for 3 nodes, but the step has 2.",
-    "20: In study step 'b_N.1', $(LAUNCHER)[1n: the bracket is not closed on its line.",
-    "26: In study step 'c', #SBATCH --comment=\"not closed: No closing quotation.",
-    "33: In study step 'd', args: job-name can't be passed through, because maestro-es itself decides about it.",
-    "39: In study step 'e_W.maybe', exclusive is 'maybe'; write true or false.",
-    "42: In study step 'f', walltime is 'soon', which is no time. Write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS.",
+    "20: In study step 'b_N.1', $(LAUNCHER)[9p] asks for 9 procs, but the step has 8.",
+    "21: In study step 'b_N.1', $(LAUNCHER)[1n: the bracket is not closed on its line.",
+    "27: In study step 'c', #SBATCH --comment=\"not closed: No closing quotation.",
+    "28: In study step 'c', #SBATCH --wrap=x can't stand there, because maestro-es itself decides about it.",
+    "35: In study step 'd', args: array can't be passed through, because maestro-es itself decides about it.",
+    "35: In study step 'd', args: job-name can't be passed through, because maestro-es itself decides about it.",
+    "36: In study step 'd', memory is 'lots'; write a whole number of megabytes, or one with K, M, G or T.",
+    "42: In study step 'e_W.maybe', exclusive is 'maybe'; write true or false.",
+    "45: In study step 'f', walltime is 'soon', which is no time. Write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS.",
 ]
 
 

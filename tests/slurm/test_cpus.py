@@ -51,3 +51,20 @@ def test_a_step_without_a_launcher_has_maestro_s_job(launch):
     assert (root / "weft" / "who").exists()
     assert _lines(root / "sing" / "voices") == _lines(root / "both" / "voices") == 2
     assert _lines(root / "both" / "tasks") == 4
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_script_that_runs_under_maestro_is_not_refused_for_the_cpus_of_its_launchers(launch):
+    """Nodes here have 64 CPUs. Maestro's job has one, and what its srun does with 70 tasks is the script's affair."""
+    root = launch(
+        _step("over", "$(LAUNCHER) -O echo a task > tasks", nodes=1, procs=70),
+        _step("variable", "export SLURM_OVERCOMMIT=1; $(LAUNCHER) echo a task > tasks", nodes=1, procs=70),
+        _step("single", "$(LAUNCHER) -n 1 echo a task > tasks", nodes=1, procs=70),
+        _step("else", "$(LAUNCHER) echo a task > tasks || echo no > tasks", nodes=1, procs=70),
+    )
+
+    assert finish(root) is StudyStatus.FINISHED
+    tasks = {name: _lines(root / name / "tasks") for name in ("over", "variable", "single", "else")}
+    assert tasks == {"over": 70, "variable": 70, "single": 1, "else": 1}
+    assert "--mincpus=70" in (root / "else" / "else.slurm.sh").read_text()
+    assert all("--mincpus" not in (root / name / f"{name}.slurm.sh").read_text() for name in ("over", "single"))

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from maestro_es.adapters.base import Job, Submitting
+from maestro_es.adapters.process import Host
+from maestro_es.adapters.slurm import SlurmAdapter
 from maestro_es.adapters.slurm_jobs import SlurmJobs
-from maestro_es.core.model import JobState, Phase, StepRecord
-from maestro_es.core.outcomes import Accepted, Full, InDoubt, Unwritable
+from maestro_es.core.model import Environment, JobState, Phase, StepRecord
+from maestro_es.core.outcomes import Accepted, Full, InDoubt, Rejected, Unwritable
 from maestro_es.errors import Unreachable
 
 TOKEN = "feed0000-1-1-cafe"
@@ -136,6 +138,43 @@ def test_a_runner_is_submitted_by_its_tokens_name_also_where_no_hard_links_can_b
     assert isinstance(begun, Submitting)
     assert begun.outcome() == Accepted("7")
     assert (tmp_path / "read").read_text() == "the runner"
+    assert os.listdir(job.runner.parent) == [job.runner.name]
+
+
+@pytest.mark.parametrize(
+    ("refused", "cmd", "calls", "outcome"),
+    [
+        ("--mincpus=70", "$(LAUNCHER) app", 2, Accepted("7")),
+        ("--nodes=1", "$(LAUNCHER) app", 2, Rejected),
+        ("--nodes=1", "srun app", 1, Rejected),
+        ("none", "$(LAUNCHER) app", 1, Accepted("7")),
+    ],
+)
+def test_a_job_that_is_refused_with_the_cpus_of_its_launchers_is_submitted_without_them(
+    tmp_path: Path, refused: str, cmd: str, calls: int, outcome: object, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    environment = Environment({"PATH": os.environ["PATH"]})
+    adapter = SlurmAdapter({"type": "slurm"}, Host("host", "boot", 1, environment=environment))
+    run = {"cmd": cmd, "nodes": 1, "procs": 70}
+    job = Job(TOKEN, "s", tmp_path, "./s.sh", tmp_path, lambda _: True, run=run, environment=environment)
+    job.runner.parent.mkdir()
+    job.runner.write_text("the runner")
+    words = "sbatch: error: Batch job submission failed: Requested node configuration is not available"
+    (tmp_path / "sbatch").write_text(
+        f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\n'
+        f'case " $* " in *" {refused} "*) echo \'{words}\' >&2; exit 1;; esac\necho 7\n'
+    )
+    (tmp_path / "sbatch").chmod(0o755)
+
+    begun = adapter.submit(job)
+    assert isinstance(begun, Submitting)
+    said = begun.outcome()
+    assert isinstance(said, Rejected) if outcome is Rejected else said == outcome
+    made = (tmp_path / "calls").read_text().splitlines()
+    assert len(made) == calls
+    assert all(TOKEN in call for call in made)
+    assert made[-1] == made[0].replace("--mincpus=70 ", "" if calls > 1 else "--mincpus=70 ")
     assert os.listdir(job.runner.parent) == [job.runner.name]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from maestro_es.adapters.faults import Faults
 from maestro_es.adapters.launcher import Asked, fill_in
 
 STEP = {"nodes": 4, "procs": 16}
@@ -76,6 +77,19 @@ def test_more_than_the_step_has_is_refused_with_request_and_limit(text: str, mes
     with pytest.raises(ValueError, match="but the step has") as refusal:
         filled(text)
     assert str(refusal.value).startswith(message)
+
+
+def test_all_that_is_wrong_with_launchers_comes_at_once():
+    with pytest.raises(Faults) as refusal:
+        filled("$(LAUNCHER)[17p] a\n$(LAUNCHER)[9n] b\n$(LAUNCHER)[8n] c\n$(LAUNCHER)[x] d\n$(LAUNCHER)[1p e")
+
+    assert refusal.value.messages == (
+        "$(LAUNCHER)[x] can't be read: write [4p], [2n], [2n,4p], or [2,4] for nodes and procs",
+        "$(LAUNCHER)[1p e: the bracket is not closed on its line",
+        "$(LAUNCHER)[9n] asks for 9 nodes, but the step has 4",
+        "$(LAUNCHER)[8n] asks for 8 nodes, but the step has 4",
+        "$(LAUNCHER)[17p] asks for 17 procs, but the step has 16",
+    )
 
 
 def test_the_bare_form_does_not_count_beside_the_bracketed_ones():

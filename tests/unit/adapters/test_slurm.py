@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from maestro_es.adapters.faults import Faults
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import ADDED, arguments
 from maestro_es.adapters.slurm import SlurmAdapter, anchored, embedded
+from maestro_es.core.model import Environment
 
 BATCH = {"type": "slurm", "host": "h", "bank": "b", "queue": "q"}
 NAMES = ['--job-name="sim"', '--output="sim.out"', '--error="sim.err"', '--comment "what it does"']
@@ -182,6 +184,19 @@ def test_what_maestro_leaves_out_stands_below_its_lines(run: dict[str, Any], add
         ("$(LAUNCHER) app", {"nodes": "2-4", "procs": 8}, []),
         ("srun app", {"nodes": 2, "procs": 4, "cores per task": 3}, []),
         ("true\n  # $(LAUNCHER) app", {"nodes": 1, "procs": 32, "cores per task": 4}, []),
+        (
+            "true; # don't $(LAUNCHER) app\n$(LAUNCHER)[2p] app # isn't & all",
+            {"nodes": 1, "procs": 8},
+            ["--mincpus=2"],
+        ),
+        ("curl 'h/?a=1&b=2' \"c&d\" e\\&f\n$(LAUNCHER)[2p] x", {"nodes": 1, "procs": 60}, ["--mincpus=2"]),
+        ("echo '&'; $(LAUNCHER)[2p] a >'o'& $(LAUNCHER)[2p] b", {"nodes": 1, "procs": 8}, ["--mincpus=8"]),
+        ("$(LAUNCHER) app -n 1 --overcommit", {"nodes": 1, "procs": 8}, ["--mincpus=8"]),
+        ("$(LAUNCHER) -n 1 x; $(LAUNCHER)[3p] y", {"nodes": 1, "procs": 8}, ["--mincpus=3"]),
+        ("$(LAUNCHER) -n 1 x & $(LAUNCHER) -n 2 y", {"nodes": 1, "procs": 8}, []),
+        ("$(LAUNCHER) -O app", {"procs": 8, "cores per task": 4}, []),
+        ("SLURM_OVERCOMMIT=1 $(LAUNCHER) app", {"nodes": 1, "procs": 70}, []),
+        ("#SBATCH -N 1 --overcommit\n$(LAUNCHER) app", {"nodes": 1, "procs": 70}, []),
     ],
 )
 def test_a_job_asks_for_the_cpus_that_its_launchers_take(command: str, run: dict[str, Any], added: list[str]):
@@ -189,6 +204,56 @@ def test_a_job_asks_for_the_cpus_that_its_launchers_take(command: str, run: dict
     lines = header({**run, "cmd": command})
 
     assert lines[len(header(run)) :] == ([ADDED, *added] if added else [])
+
+
+@pytest.mark.parametrize("args", [{"overcommit": None}, {"O": None}])
+def test_a_step_whose_tasks_share_cpus_by_an_option_asks_for_none(args: dict[str, None]):
+    added = [f"-{name}" if len(name) == 1 else f"--{name}" for name in args]
+
+    assert header({"cmd": "$(LAUNCHER) app", "nodes": 1, "procs": 70, "args": args})[-2:] == [ADDED, *added]
+
+
+def test_a_step_whose_tasks_share_cpus_by_a_variable_of_its_environment_asks_for_none():
+    host = Host("host", "boot", 1, environment=Environment({"SLURM_OVERCOMMIT": "1"}))
+    lines = SlurmAdapter(BATCH, host).header("sim", "d", {"cmd": "$(LAUNCHER) app", "nodes": 1, "procs": 70})
+
+    assert ADDED not in lines
+
+
+@pytest.mark.parametrize("memory", ["4G", "4GB", "4g", 4096, "+4", " 4", "0", "12k", "3TB"])
+def test_memory_is_what_sbatch_takes(memory: object):
+    assert header({"nodes": 1, "memory": memory})[-1].startswith("--mem=")
+
+
+@pytest.mark.parametrize("memory", ["lots", "4.5G", "4 G", "4kx", "4b", "-1", "4P"])
+def test_other_memory_is_refused(memory: str):
+    with pytest.raises(ValueError, match=f"memory is '{memory}'; write a whole number of megabytes, or one with K"):
+        header({"nodes": 1, "memory": memory})
+
+
+def test_all_that_is_wrong_with_a_header_comes_at_once():
+    run = {
+        "nodes": 1,
+        "exclusive": "maybe",
+        "memory": "lots",
+        "args": {"array": "1-3", "wrap": "x", "chdir": "/scratch", "nice": 3, "deadline": True},
+        "cmd": "#SBATCH --array=1-4 --wait\n#SBATCH --mem='5\n#SBATCH --wrap=x\ntrue",
+    }
+    with pytest.raises(Faults) as refusal:
+        header(run)
+
+    assert [" ".join(message.split()[:2]) for message in refusal.value.messages] == [
+        "exclusive is",
+        "memory is",
+        "args: array",
+        "args: wrap",
+        "args: chdir",
+        "args: deadline",
+        "#SBATCH --array=1-4",
+        "#SBATCH --wait",
+        "#SBATCH --mem='5:",
+        "#SBATCH --wrap=x",
+    ]
 
 
 @pytest.mark.parametrize(

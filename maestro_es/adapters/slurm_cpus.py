@@ -1,0 +1,98 @@
+"""Slurm: the CPUs that a job asks for so that its launchers can start. Pure.
+
+Maestro asks for none of them, so its job may be accepted where a job with such a line is refused. A launcher that does
+not need these CPUs, as far as its text shows, adds no line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from maestro_es.adapters.launcher import Asked, launchers, whole_number
+from maestro_es.adapters.script import Directive, option
+
+#: What lets ``srun`` start more tasks than there are CPUs: its variable, which sbatch sets if it has the option, and
+#: sbatch's own variable. Any value counts.
+OVERCOMMIT = ("SLURM_OVERCOMMIT", "SBATCH_OVERCOMMIT")
+
+_OVERCOMMITS = re.compile(r"SLURM_OVERCOMMIT|^#SBATCH\s(?:.*\s)?(?:--overcommit|-O)(?!\S)", re.MULTILINE)
+
+#: A word of a shell command, with its quotes; and what ends the command.
+_WORD = re.compile(r"""\s*((?:[^\s"';|&]|'[^']*'|"(?:\\.|[^"\\])*")+)""")
+
+#: Options of srun(1) that give its tasks and their CPUs another number than ours.
+_OWN_SHORT, _OWN_LONG = "nOc", ("ntasks", "overcommit", "cpus-per-task")
+
+#: Options of srun(1) without a value, and those whose value can't be a word of its own.
+_FLAGS, _ATTACHED = "EHhlQsuvVXZ", "IKk"
+_LONG_FLAGS = frozenset({
+    "preserve-env", "hold", "immediate", "no-kill", "kill-on-bad-exit", "label", "quiet", "oversubscribe", "share",
+    "unbuffered", "verbose", "disable-status", "no-allocate", "pty", "overlap", "exact", "exclusive", "multi-prog",
+    "contiguous", "spread-job", "use-min-nodes", "whole", "interactive", "propagate", "compress", "send-libs", "x11",
+    "reboot",
+})  # fmt: skip
+
+
+def cpus(
+    asked: Mapping[str, Any],
+    step: Asked,
+    counted: str | None,
+    passed: Iterable[Directive],
+    environment: Collection[str],
+) -> list[Directive]:
+    """Return the CPUs that a script's launchers take, if Slurm would give the job fewer: one a node, or one a task.
+
+    `counted` is the number of tasks in the header. Where there is none, the CPUs of a node are asked for, and no
+    tasks: an ``srun`` of the user's own starts as many as in Maestro's job. A script without a launcher gets no line,
+    nor does one whose numbers are none, as in ``--nodes=2-4``. Nor does one whose tasks may share CPUs: by an option
+    that is `passed` through, or by a name in the `environment`.
+    """
+    command = str(asked.get("cmd") or "")
+    shared = any(directive.option in {"--overcommit", "-O"} for directive in passed)
+    if shared or _OVERCOMMITS.search(command) or any(name in environment for name in OVERCOMMIT):
+        return []
+    found = launchers(command, step, counts=lambda rest: not has_own_size(rest))
+    try:
+        cores, tasks = whole_number(str(asked.get("cores per task") or 1), ""), whole_number(counted or "1", "")
+        needed = [(one.nodes or asked.get("nodes") or 1, one.procs or counted or one.nodes) for one in found]
+        numbers = [(whole_number(str(nodes), ""), whole_number(str(procs), "")) for nodes, procs in needed]
+    except ValueError:
+        return []
+    if counted is None:
+        most = max((-(-procs // nodes) * cores for nodes, procs in numbers), default=0)
+        return option("--mincpus", most if most > 1 else "", added=True)
+    most = max((procs * cores for _, procs in numbers), default=0)
+    return option("--cpus-per-task", -(-most // tasks) if most > tasks else "", added=True)
+
+
+def has_own_size(rest: str) -> bool:
+    """Whether what follows a launcher begins with options of srun that say how many tasks and CPUs there are.
+
+    The options end at the first word that is neither one nor the value of one: the program, whose options are its own.
+    """
+    value_follows = False
+    for word in _words(rest):
+        if value_follows:
+            value_follows = False
+        elif word == "--" or not word.startswith("-"):
+            return False
+        elif word.startswith("--"):
+            name, equals, _ = word[2:].partition("=")
+            if any(own.startswith(name) or name.startswith(own) for own in _OWN_LONG):
+                return True
+            value_follows = not equals and name not in _LONG_FLAGS
+        else:
+            end = next((place for place, letter in enumerate(word) if place and letter not in _FLAGS), None)
+            if end is not None and word[end] in _OWN_SHORT:
+                return True
+            value_follows = end == len(word) - 1 and word[end] not in _ATTACHED
+    return False
+
+
+def _words(rest: str) -> Iterable[str]:
+    place = 0
+    while match := _WORD.match(rest, place):
+        yield match[1]
+        place = match.end()
