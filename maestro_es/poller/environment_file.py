@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _HEADER = b"maestro-es environment 1 "
 
-#: How many digits a fingerprint has.
-_FINGERPRINT = 8
+#: How many digits of a fingerprint tell its salt, and how many its value.
+_SALT, _FINGERPRINT = 4, 8
 
 
 def keep(study: StudyDir, found: Surroundings, reason: str = "", salt: str = "") -> EnvironmentRecorded:
@@ -53,7 +53,9 @@ def keep(study: StudyDir, found: Surroundings, reason: str = "", salt: str = "")
 
 
 def _fingerprint(salt: str, name: str, value: str) -> str:
-    return sha256()(os.fsencode(f"{salt} {name}={value}")).hexdigest()[:_FINGERPRINT]
+    """Return a fingerprint, ``SALT-VALUE``: those of different salts can't be compared."""
+    of_salt = sha256()(salt.encode()).hexdigest()[:_SALT]
+    return f"{of_salt}-{sha256()(os.fsencode(f'{salt} {name}={value}')).hexdigest()[:_FINGERPRINT]}"
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -132,11 +134,17 @@ def _problem(study: StudyDir, recorded: RecordedEnvironment, error: OSError | Va
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield how the names in two environments differ, given their values or fingerprints."""
+    """Yield how the names differ that two environments have, given their fingerprints.
+
+    Once a file is lost, its salt is, too: then it is not known which values have changed.
+    """
+    other = {name for name in before.keys() & after.keys() if before[name] != after[name]}
+    unknown = {name for name in other if before[name].partition("-")[0] != after[name].partition("-")[0]}
     for word, names in (
         ("added", after.keys() - before.keys()),
-        ("changed", {name for name in before.keys() & after.keys() if before[name] != after[name]}),
+        ("changed", other - unknown),
         ("removed", before.keys() - after.keys()),
+        ("perhaps changed, as the earlier values are lost", unknown),
     ):
         if names:
             yield word, sorted(names)

@@ -203,7 +203,15 @@ def test_a_log_without_the_file_starts_no_step(waiting: Hangar):
     listed = waiting.like_cron("env", new)
     assert listed.returncode == 1
     assert "MY_INPUT_DIR" in listed.stdout
-    assert waiting.from_a_shell("env", new, "--refresh").returncode == 0
+    setup = f'{SHELL.partition("exec")[0]}\nexport FRESH=1; unset output\nexec nice -n 3 "$@"'
+    refreshed = waiting.from_a_shell("env", new, "--refresh", setup=setup)
+    assert refreshed.returncode == 0
+    added, removed, unknown = refreshed.stdout.splitlines()
+    assert (added, removed) == (f"{new}: added: FRESH", f"{new}: removed: output")
+    assert unknown.startswith(f"{new}: perhaps changed, as the earlier values are lost: ")
+    assert ", MY_INPUT_DIR, " in unknown
+    changes = waiting.like_cron("diff", new, "9").stdout
+    assert "added FRESH; removed output; perhaps changed, as the earlier values are lost " in changes
     assert waiting.like_cron("env", new).returncode == 0
 
 
