@@ -19,6 +19,8 @@
     └── SchedulerError        something is wrong with a scheduler
         ├── UnknownAdapter    no adapter goes by that name
         └── Unreachable       it did not answer: nothing may be concluded
+            ├── NotAsked      it was not asked, because this process can't tell which one it is
+            └── NothingStarts the environment of the steps is missing; everything else was done
 
 A message says what, where, and what to do. The exit code is 1, or 75 where another try may get an answer. Anything
 that is not a `MaestroError` is our own bug.
@@ -115,3 +117,11 @@ class Unreachable(SchedulerError):
     """A scheduler did not answer, so nothing may be concluded about its jobs."""
 
     exit_code = _TRY_AGAIN
+
+
+class NotAsked(Unreachable):
+    """A scheduler was not asked, because this process can't tell which one has the jobs."""
+
+
+class NothingStarts(Unreachable):
+    """The environment of the steps is missing, so none starts. Everything else was done."""

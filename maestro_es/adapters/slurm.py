@@ -202,7 +202,7 @@ class SlurmAdapter:
     def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
         self._batch = dict(batch)
         self._names = frozenset(host.environment.variables)
-        self._jobs = SlurmJobs(slurm_environment(os.environ, host.environment.variables), host.environment.problem)
+        self._jobs = SlurmJobs(slurm_environment(os.environ, host.environment.variables), host.environment)
         self.cluster = self._jobs.cluster
 
     def directives(

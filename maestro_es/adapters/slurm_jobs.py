@@ -42,7 +42,7 @@ from maestro_es.adapters.slurm_answers import (
 )
 from maestro_es.core.model import Environment, JobState, StepRecord
 from maestro_es.core.outcomes import Full, InDoubt, Outcome, Unwritable
-from maestro_es.errors import SchedulerError, Unreachable
+from maestro_es.errors import NotAsked, SchedulerError, Unreachable
 
 #: How long commands of Slurm may take, in seconds. Those that ask the controller give up by themselves after its
 #: MessageTimeout, 10 s unless a site changes it; sacct waits for a database that is stuck much longer (37 s was seen).
@@ -84,19 +84,22 @@ def slurm_environment(ours: Mapping[str, str], recorded: Mapping[str, str]) -> d
 class SlurmJobs:
     """Talks to Slurm in an environment: its PATH says where the commands are, its SLURM_CONF which cluster it is.
 
-    With a `problem` it is not known which cluster the study's is, so none is asked.
+    If the environment `of_steps` can't be had, this one may lead to another cluster. So the cluster is asked for its
+    name first, and for nothing more unless it is the study's.
     """
 
-    def __init__(self, environment: Mapping[str, str], problem: str = "") -> None:
+    def __init__(self, environment: Mapping[str, str], of_steps: Environment | None = None) -> None:
         self._environment = dict(environment)
-        self._problem = problem
+        self._of_steps = of_steps or Environment()
+        self._is_known = not self._of_steps.problem
         self._live: dict[str, list[str]] = {}
         self._paths: dict[str, str] = {}
 
     @property
     def cluster(self) -> str:
         """What tells one cluster from another, and one installation of Slurm's commands."""
-        return "\n".join(["slurm", self._environment.get("PATH", ""), self._environment.get(_CONF, "")])
+        known = f"must be {self._of_steps.cluster}" if self._of_steps.problem else ""
+        return "\n".join(["slurm", self._environment.get("PATH", ""), self._environment.get(_CONF, ""), known])
 
     def submission(self, job: Job, options: Sequence[str]) -> list[str]:
         """Return the command that submits the runner of a job by the job's own link to it."""
@@ -207,8 +210,10 @@ class SlurmJobs:
         of_job: Environment | None = None,
     ) -> Command:
         """Start a command; one that submits is given the environment `of_job`, which is all that the job gets."""
-        if self._problem:
-            raise Unreachable(self._problem)
+        if of_job and self._of_steps.problem:
+            raise Unreachable(self._of_steps.problem)
+        if not self._is_known:
+            self._check_cluster()
         environment = {**self._environment, "TZ": zone} if zone else self._environment
         if of_job:
             from maestro_es.core.environment import for_node, for_runner  # noqa: PLC0415 - to submit only
@@ -227,6 +232,22 @@ class SlurmJobs:
         except FileNotFoundError:
             self._paths.pop(command, None)
             raise Unreachable(f"{path} is gone") from None
+
+    def _check_cluster(self) -> None:
+        """Ask the cluster to which this environment leads for its name. NotAsked if it is not the study's."""
+        wanted, words = self._of_steps.cluster, ("scontrol", "show", "config")
+        self._is_known = True  # so that this question may be asked
+        try:
+            done = self._run(*words, timeout=_FACTS_TIMEOUT)
+            said = f"scontrol: {' '.join(done.err.split())}" if done.code else ""
+        except Unreachable as error:
+            said = str(error)
+        found = "" if said else read_facts(done.out).get("ClusterName", "")
+        self._is_known = bool(wanted) and found == wanted
+        if not self._is_known:
+            to = f"and not to {wanted!r}" if wanted else "and the log does not say on which one they are"
+            why = said or f"PATH and {_CONF} of this process lead to cluster {found!r}, {to}"
+            raise NotAsked(f"its jobs are neither watched nor cancelled: {why}")
 
     def _path(self, command: str) -> str:
         """Return where a command is; looked for once, and where a tick finds it if it has moved since."""

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from maestro_es.audit.times import show_span
 from maestro_es.core import events as e
-from maestro_es.core.model import ENVIRONMENT, State
+from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, UNWATCHED, State
 
 #: How many steps a sentence names before it counts the rest.
 _NAMED = 5
@@ -51,10 +51,12 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"no tick had come for {show_span(event.seconds)}"
         case e.LogRecovered():
             return f"the log was lost from here on; it was put together again{_because(event.reason)}"
-        case e.PollFailed() if event.adapter == ENVIRONMENT:
+        case e.PollFailed() if event.adapter in NO_SCHEDULER:
             return event.message
         case e.PollRecovered() if event.adapter == ENVIRONMENT:
             return "the environment of the steps can be read again"
+        case e.PollRecovered() if event.adapter == UNWATCHED:
+            return "the jobs are watched again"
         case e.EventsCorrected():
             numbers = listed(str(item.seq) for item in event.corrections)
             return f"payloads that no reader could decode were corrected: event {numbers}{_because(event.reason)}"

@@ -8,7 +8,7 @@ from maestro_es.audit.attempts import last_request
 from maestro_es.audit.view import Answer, View, cancel_of
 from maestro_es.audit.why_again import again
 from maestro_es.core import events as e
-from maestro_es.core.model import State, StepRecord
+from maestro_es.core.model import UNWATCHED, State, StepRecord
 
 
 def requested(view: View, record: StepRecord) -> Answer:
@@ -119,6 +119,8 @@ def _elsewhere(view: View, record: StepRecord) -> Answer:
 def _silence(view: View, record: StepRecord) -> Answer:
     """Return since when nothing is known, if that is so."""
     unreachable = view.graph.study.unreachable
+    if record.scheduled and UNWATCHED in unreachable:
+        return Answer(f"; {unreachable[UNWATCHED]}", silent_since(view, UNWATCHED))
     for name in (adapter_of(view, record), "files"):
         if name in unreachable:
             failed = silent_since(view, name)

@@ -13,7 +13,7 @@ from maestro_es.cli.common import each, example, reason_option, split_arguments
 from maestro_es.core import requests
 from maestro_es.core.model import Phase, State, StepRecord, StudyStatus
 from maestro_es.drivers.cron_tick import told
-from maestro_es.errors import LogUnavailable, Unreachable
+from maestro_es.errors import LogUnavailable, NothingStarts, Unreachable
 from maestro_es.poller.lock import hold
 from maestro_es.poller.observe import Asked
 from maestro_es.poller.open_study import OpenStudy
@@ -72,6 +72,8 @@ def _tick_until_ended(study: OpenStudy) -> None:
                 raise Unreachable("another process has been ticking it for some time")
             try:
                 tick(study, asked=Asked(0, {}, study.silence) if silence and study.silence else None)
+            except NothingStarts:
+                pass
             except Unreachable as error:
                 silence = silence or error
         elsewhere = _elsewhere(study)

@@ -12,7 +12,7 @@ import msgspec
 
 from maestro_es.audit.sentences import describe
 from maestro_es.cli.output import write_json, write_lines
-from maestro_es.core.model import ENVIRONMENT
+from maestro_es.core.model import NO_SCHEDULER
 from maestro_es.core.requests import UPDATABLE
 from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome, told
 from maestro_es.errors import MaestroError
@@ -97,7 +97,7 @@ def _lines(study: StudyDir, found: Foreseen) -> Iterator[str]:
         yield from map(clean, actions)
     yield from map(clean, found.remarks)
     for name, message in found.unreachable.items():
-        yield clean(message if name == ENVIRONMENT else f"{name} does not answer: {message}")
+        yield clean(message if name in NO_SCHEDULER else f"{name} does not answer: {message}")
 
 
 def _many(count: int, what: str) -> str:

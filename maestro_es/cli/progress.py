@@ -7,7 +7,7 @@ import time
 
 from maestro_es.audit.status import counts
 from maestro_es.cli.output import exact_errors
-from maestro_es.core.model import ENVIRONMENT
+from maestro_es.core.model import NO_SCHEDULER
 from maestro_es.poller.open_study import OpenStudy
 
 #: Seconds between lines where they can't be written over.
@@ -29,7 +29,7 @@ class Progress:
         line = f"{done}/{study.graph.study.steps} steps done: {counts(study.graph.study.states)}"
         silent = study.graph.study.unreachable
         line += "".join(
-            f"; {said if name == ENVIRONMENT else f'no answer from {name}: {said}'}" for name, said in silent.items()
+            f"; {said if name in NO_SCHEDULER else f'no answer from {name}: {said}'}" for name, said in silent.items()
         )
         late = time.monotonic() - self._at >= _SECONDS or not study.graph.study.open_steps or silent != self._silent
         if line == self._last or not (self._terminal or late):

@@ -17,7 +17,6 @@ from maestro_es.cli.exporting import export_option, warnings_of
 from maestro_es.cli.main import INTERRUPTED
 from maestro_es.cli.output import warn
 from maestro_es.cli.progress import Progress
-from maestro_es.core.events import StudyCreated
 from maestro_es.core.export import Export
 from maestro_es.core.model import Driver, Settings, StudyStatus
 from maestro_es.drivers.cron_tick import in_doubt
@@ -26,6 +25,7 @@ from maestro_es.drivers.foreground import drive
 from maestro_es.errors import Unreachable
 from maestro_es.poller.create import create_study
 from maestro_es.poller.creation import Site, creating, creating_named
+from maestro_es.poller.environment_file import scheduler_facts
 from maestro_es.poller.lock import hold
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.preflight import check_scripts
@@ -190,15 +190,10 @@ def _launch(study: OpenStudy, launched: Callable[[], None], *, dry: bool) -> int
         click.echo(how_ticks_come(study.context))
     elif status is not StudyStatus.FINISHED:
         click.echo(f"It has ended already: {status.name}; 'maestro-es why {root}' says more")
-    forgotten = what_is_forgotten(_scheduler_facts(study))
+    forgotten = what_is_forgotten(scheduler_facts(study.log))
     if forgotten:
         click.echo(forgotten)
     return 0
-
-
-def _scheduler_facts(study: OpenStudy) -> dict[str, str]:
-    """Return what the scheduler said of itself when the study was created."""
-    return next((r.event.scheduler for r in study.log.events(upto=2) if isinstance(r.event, StudyCreated)), {})
 
 
 def _drive(study: OpenStudy, launched: Callable[[], None]) -> int:

@@ -24,7 +24,7 @@ from maestro_es.cli.output import (
     write_pages,
 )
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import ENVIRONMENT, Micros, State, StepRecord
+from maestro_es.core.model import NO_SCHEDULER, Micros, State, StepRecord
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.status_csv import status_text
 from maestro_es.report.plain import labelled, visible
@@ -151,4 +151,4 @@ def _warnings(summary: Summary) -> Iterator[str]:
         yield f"Its scheduler takes no more jobs just now, and is asked again: {summary.full}"
     for name, message in summary.unreachable.items():
         answer = f"{name} does not answer, so nothing is known of its jobs: {message}"
-        yield f"WARNING: {message if name == ENVIRONMENT else answer}"
+        yield f"WARNING: {message if name in NO_SCHEDULER else answer}"

@@ -126,6 +126,12 @@ class Cause(str, enum.Enum):
 #: The name under which a missing or changed environment file stands among what does not answer.
 ENVIRONMENT = "environment"
 
+#: The name for jobs of which no scheduler is asked, as it is not known which one has them.
+UNWATCHED = "jobs"
+
+#: What is no scheduler among what does not answer: its message says everything.
+NO_SCHEDULER = (ENVIRONMENT, UNWATCHED)
+
 #: The variable in which the runner gives its step the token.
 TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
 
@@ -203,7 +209,8 @@ class Environment(msgspec.Struct, frozen=True):
     """What a step is started in. `umask`, `limits` and `nice` are None or empty if they are not known.
 
     `limits` maps soft limits, named like ``RLIMIT_*`` in lower case without that, to their values; -1: unlimited.
-    `problem` says why the values can't be had: nothing may be started then.
+    `problem` says why the values can't be had: nothing may be started then. `cluster` is the name of the cluster that
+    has the jobs, if it is known: the ticking process may ask that one only.
     """
 
     variables: Mapping[str, str] = {}
@@ -211,6 +218,7 @@ class Environment(msgspec.Struct, frozen=True):
     limits: Mapping[str, int] = {}
     nice: int | None = None
     problem: str = ""
+    cluster: str = ""
 
 
 class RecordedEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from maestro_es.core.events import EnvironmentRecorded
+from maestro_es.core.events import EnvironmentRecorded, StudyCreated
 from maestro_es.core.model import Environment, RecordedEnvironment, StudyRecord
 from maestro_es.digests import sha256
 from maestro_es.poller import durable
@@ -22,6 +22,7 @@ from maestro_es.poller.study_dir import StudyDir
 
 if TYPE_CHECKING:
     from maestro_es.poller.surroundings import Surroundings
+    from maestro_es.store.study_log import StudyLog
 
 _HEADER = b"maestro-es environment 1 "
 
@@ -96,7 +97,7 @@ def read(study: StudyDir, recorded: RecordedEnvironment) -> Kept:
     return Kept(header.removeprefix(_HEADER).decode(), {name: value for name, _, value in pairs})
 
 
-def environment_of(study: StudyDir, record: StudyRecord) -> Environment:
+def environment_of(study: StudyDir, record: StudyRecord, log: StudyLog | None = None) -> Environment:
     """Return the environment of a study's steps; if its file can't be read, `problem` says so and what to do.
 
     If the log has no recorded environment, as in a test, steps inherit that of this process.
@@ -107,8 +108,14 @@ def environment_of(study: StudyDir, record: StudyRecord) -> Environment:
     try:
         variables = read(study, recorded).variables
     except (OSError, ValueError) as error:
-        return Environment(problem=_problem(study, recorded, error))
+        cluster = scheduler_facts(log).get("ClusterName", "") if log else ""
+        return Environment(problem=_problem(study, recorded, error), cluster=cluster)
     return Environment(variables, recorded.umask, recorded.limits, recorded.nice)
+
+
+def scheduler_facts(log: StudyLog) -> dict[str, str]:
+    """Return what the scheduler said of itself when the study was created."""
+    return next((r.event.scheduler for r in log.events(upto=2) if isinstance(r.event, StudyCreated)), {})
 
 
 def what_is_wrong(study: StudyDir, recorded: RecordedEnvironment) -> str:

@@ -28,7 +28,7 @@ from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller import claims, last_tick
 from maestro_es.poller.environment_file import environment_of
 from maestro_es.poller.maestro_requests import read_request, waiting_requests
-from maestro_es.poller.observe import Adapters, Look, Moment, look_back
+from maestro_es.poller.observe import Adapters, Look, Moment, look_back, who_is_silent
 from maestro_es.poller.open_study import Context, relocation
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.workspace import plan_job
@@ -132,7 +132,7 @@ class _DryTick:
         """Look, decide, and say what would be run."""
         host = self._context.host
         study = self.graph.study
-        environment = environment_of(self._dir, study)
+        environment = environment_of(self._dir, study, self._log)
         adapters = self._context.adapters(study.adapter, host._replace(environment=environment))
         last = self._dir.ticked_at()
         moment = Moment(self._context.now(), host, SALT, last_tick=last, no_environment=environment.problem)
@@ -170,7 +170,7 @@ class _DryTick:
                 try:
                     self.found.commands.extend(map(Command, adapter.ending(mine)))
                 except Unreachable as error:
-                    self.found.unreachable[adapter.name] = str(error)
+                    self.found.unreachable[who_is_silent(adapter, error)] = str(error)
 
     def _submit(self, adapters: Adapters, step: StepRecord) -> None:
         adapter = adapters.of(step)

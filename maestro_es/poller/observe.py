@@ -29,9 +29,9 @@ from maestro_es.core.evidence import (
 )
 from maestro_es.core.graph import Graph
 from maestro_es.core.hosts import advice, boot_before
-from maestro_es.core.model import ENVIRONMENT, Boot, JobState, Micros, Phase, State, StepRecord
+from maestro_es.core.model import ENVIRONMENT, UNWATCHED, Boot, JobState, Micros, Phase, State, StepRecord
 from maestro_es.core.observations import LastBoot, Observations
-from maestro_es.errors import Unreachable
+from maestro_es.errors import NotAsked, Unreachable
 from maestro_es.poller import claims
 from maestro_es.poller.ask_host import ask_host, is_namesakes
 from maestro_es.poller.inbox import read_reports, step_of
@@ -122,7 +122,7 @@ class Look:
         problem = moment.no_environment
         #: Who did not answer, and what was said instead.
         self.unreachable: dict[str, str] = {ENVIRONMENT: problem} if problem else {}
-        self._answered: set[str] = set() if problem is None else {ENVIRONMENT}
+        self._answered: set[str] = set() if problem is None else {ENVIRONMENT} if problem else {ENVIRONMENT, UNWATCHED}
         self.remains = False
         self.local = local
         #: Whether the scheduler did not answer, or was not asked, so that it is not called for anything else.
@@ -184,13 +184,13 @@ class Look:
         here = [step for step in in_flight if not step.scheduled]
         queued = [step for step in in_flight if step.scheduled]
         answers = self._ask_host(here, found)
-        if queued or self._asked:
+        if queued or (self._asked and not self._moment.no_environment):
             try:
                 answers.update(scheduler.look(queued, found, self._listed()))
-                self._answered.add(scheduler.name)
+                self._answered.update((scheduler.name, UNWATCHED))
             except Unreachable as error:
                 self.silent, self.silence = True, error
-                self.unreachable[scheduler.name] = str(error)
+                self.unreachable[who_is_silent(scheduler, error)] = str(error)
                 answers.update((step.token, Silence.UNREACHABLE) for step in queued)
         return answers
 
@@ -233,7 +233,7 @@ class Look:
         try:
             answers: Mapping[str, Seen | Silence] = self._adapters.scheduler.recall(gone)
         except Unreachable as error:
-            self.unreachable[self._adapters.scheduler.name] = str(error)
+            self.unreachable[who_is_silent(self._adapters.scheduler, error)] = str(error)
             answers = {step.token: Silence.UNREACHABLE for step in gone}
         for step in gone:
             sighting = sightings[step.token]
@@ -341,6 +341,11 @@ class Look:
                 pass
             strays.append((report.token, report.file))
         return tuple(strays)
+
+
+def who_is_silent(adapter: Adapter, error: Unreachable) -> str:
+    """Return the name under which it is recorded that nothing is known of an adapter's jobs."""
+    return UNWATCHED if isinstance(error, NotAsked) else adapter.name
 
 
 def _by_token(reports: Sequence[Report]) -> dict[str, list[Report]]:

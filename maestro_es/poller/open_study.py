@@ -130,19 +130,20 @@ class OpenStudy:
         if self._environment is None:
             from maestro_es.poller.environment_file import environment_of  # noqa: PLC0415 - for what is started only
 
-            self._environment = environment_of(self.dir, self.graph.study)
+            self._environment = environment_of(self.dir, self.graph.study, self.log)
             self._digest = self.graph.study.environment.digest
         return self._environment
 
     def check_environment(self, *, thoroughly: bool) -> str:
         """Return why no step can start, if that is so: the file of the environment is missing or has been changed.
 
-        Unless this is done `thoroughly`, it is not read. An adapter that was made with another one is made again.
+        Unless this is done `thoroughly`, it is read for a scheduler only, and once. An adapter that was made with
+        another one is made again.
         """
         recorded = self.graph.study.environment
         is_known = self._environment is None or self._digest == recorded.digest
         if not thoroughly and is_known and (not recorded.digest or self.dir.environment(recorded.digest).exists()):
-            return ""
+            return "" if is_local(self.graph.study.adapter) else self.environment.problem
         before, self._environment = self._environment, None
         if before not in (None, self.environment):
             self.__dict__.pop("adapters", None)

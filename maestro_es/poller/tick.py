@@ -15,10 +15,10 @@ from maestro_es.core.decide import complete, decide, ended_badly, fail_descendan
 from maestro_es.core.decide import look_back as decide_again
 from maestro_es.core.events import AttemptAbandoned, Draft, JobSubmitted, OutputDoubted, StepDryRun, StepFailed
 from maestro_es.core.evidence import ReportKind
-from maestro_es.core.model import ENVIRONMENT, Cause, State, StepRecord, StudyStatus
+from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, Cause, State, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
 from maestro_es.core.settle import jobs_to_end
-from maestro_es.errors import ConcurrentAppend, SchedulerError, StudyError, Unreachable
+from maestro_es.errors import ConcurrentAppend, NothingStarts, SchedulerError, StudyError, Unreachable
 from maestro_es.poller import last_tick
 from maestro_es.poller.copies import mend_copies
 from maestro_es.poller.inbox import remove_reports
@@ -47,7 +47,8 @@ def tick(
     `ahead` of free slots, and submits in its own way. Who ticks many studies has `asked` their scheduler for all.
 
     Unreachable says that a scheduler or the file system did not answer, or did not end a job: nothing was concluded
-    about its jobs, but everything else was done. What else a person must know is in the study's `remarks`.
+    about its jobs, but everything else was done. NothingStarts says that all of them did, but no step can start. What
+    else a person must know is in the study's `remarks`.
     """
     if study.context.host.trouble:
         raise Unreachable(study.context.host.trouble)
@@ -55,10 +56,10 @@ def tick(
     study.log.refresh()
     with umask_of(study.graph):
         unreachable = _tick(study, show, ahead, submit, asked)
-    if ENVIRONMENT in unreachable:  # so the scheduler was not asked either
-        raise Unreachable(unreachable[ENVIRONMENT])
     if unreachable:
-        raise Unreachable("; ".join(f"{name}: {message}" for name, message in unreachable.items()))
+        kind = NothingStarts if unreachable.keys() == {ENVIRONMENT} else Unreachable
+        told = (message if name in NO_SCHEDULER else f"{name}: {message}" for name, message in unreachable.items())
+        raise kind("; ".join(told))
     return study.status
 
 

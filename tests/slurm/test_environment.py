@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from maestro_es.core import events as e
+from tests.e2e.command import maestro_es
 from tests.e2e.test_environment import SHELL, Hangar
 from tests.fakes.cron import run_with_cron, who_ticked
 from tests.fakes.processes import wait_for
 from tests.slurm.configuration import Options
-from tests.slurm.studies import HEAD, events, states
+from tests.slurm.studies import HEAD, events, states, until
+from tests.slurm.studies import step as job
 
 SPEC = f"""{HEAD}
     - {{name: first, description: d, run: {{cmd: '. $(SPECROOT)/look.sh', procs: 1}}}}
@@ -137,3 +140,80 @@ def test_export_chooses_what_jobs_see(cluster, hangar: Hangar, options: list[str
         env, _ = hangar.seen(step)
         assert {*sees.split(), "PATH", "SLURM_JOB_ID", "SLURM_CONF"} <= env.keys()
         assert lacks not in env
+
+
+UNWATCHED = "; its jobs are neither watched nor cancelled: "
+
+
+@pytest.fixture
+def without_file(cluster, launch, tmp_path: Path) -> Iterator[Path]:
+    """A study with a job that runs and a step after it, whose environment file is lost."""
+    root = launch(job("a", until("go")), job("b", depends=["a"]))
+    (root / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
+
+    def runs() -> bool:
+        assert maestro_es("tick", root).returncode == 0
+        return states(root)["a"] == "RUNNING"
+
+    wait_for(runs)
+    [kept] = (root / ".maestro-es").glob("environment.*")
+    kept.unlink()
+    yield root
+    (tmp_path / "go").touch()
+
+
+def test_a_job_is_watched_and_cancelled_without_the_file_of_the_environment(cluster, without_file: Path):
+    tick = maestro_es("tick", without_file)
+    assert (tick.returncode, tick.stderr.count("\n")) == (75, 1)
+    assert "is missing, so no step starts; " in tick.stderr
+    assert UNWATCHED not in tick.stderr
+    cancel = maestro_es("cancel", without_file, "-y")
+
+    assert (cancel.returncode, cancel.stderr) == (0, "")
+    wait_for(lambda: "RUNNING" not in cluster.run("squeue", "--me", "--noheader", "--format=%T").stdout)
+    wait_for(lambda: maestro_es("tick", without_file).returncode in {0, 2})
+    assert states(without_file) == {"a": "CANCELLED", "b": "CANCELLED"}
+
+
+def test_the_end_of_a_job_is_noticed_without_the_file_and_nothing_starts(cluster, without_file: Path, tmp_path: Path):
+    (tmp_path / "go").touch()
+
+    def has_ended() -> bool:
+        assert maestro_es("tick", without_file).returncode == 75
+        return states(without_file)["a"] == "FINISHED"
+
+    wait_for(has_ended)
+    assert states(without_file)["b"] == "INITIALIZED"
+    assert maestro_es("env", without_file, "--refresh").returncode == 0
+    wait_for(lambda: maestro_es("tick", without_file).returncode == 0 and states(without_file)["b"] == "FINISHED")
+
+
+def test_another_cluster_is_not_asked_for_the_jobs_of_a_study_without_the_file(
+    cluster, without_file: Path, tmp_path: Path
+):
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    env = {"PATH": f"{scontrol.parent}:{os.environ['PATH']}"}
+    for does, why in (
+        ("echo 'ClusterName = other'", "PATH and SLURM_CONF of this process lead to cluster 'other', and not to '"),
+        ("echo >&2 not here; exit 1", "scontrol: not here"),
+    ):
+        scontrol.write_text(f"#!/bin/sh\n{does}\n")
+        scontrol.chmod(0o755)
+        tick = maestro_es("tick", without_file, env=env)
+        assert tick.returncode == 75
+        [line] = tick.stderr.splitlines()
+        assert "is missing, so no step starts; " in line
+        assert f"{UNWATCHED}{why}" in line
+        for shows in ("status", "why", "history"):
+            told = maestro_es(shows, without_file, *(["a"] if shows == "why" else [])).stdout
+            assert UNWATCHED[2:] in told, shows
+            assert "does not answer" not in told
+    refused = maestro_es("cancel", without_file, "-y", env=env)
+    assert (refused.returncode, UNWATCHED in refused.stderr) == (75, True), refused
+    assert states(without_file)["a"] == "RUNNING"
+    maestro_es("tick", without_file)
+    assert UNWATCHED[2:] not in maestro_es("status", without_file).stdout
+    assert maestro_es("env", without_file, "--refresh").returncode == 0
+    wait_for(lambda: maestro_es("tick", without_file).returncode == 0)
+    wait_for(lambda: maestro_es("tick", without_file).returncode == 0 and states(without_file)["a"] == "CANCELLED")
