@@ -57,11 +57,13 @@ def _is_edited(path: Path, text: str, ours: partial[set[str]]) -> bool:
 def _fate(step: StepRecord, path: Path, chosen: Path, named: Path) -> str:
     """Return what happens to an edited script."""
     if path != chosen:
-        return f", but {chosen.name} is to run"
+        return f", but {chosen.name} will run"
     if step.keep_script:
         return ": it runs as it stands"
     words = shlex.join(["maestro-es", "retry", str(named), step.name, "--keep-script"])
-    return f": it will be kept as {path.name}.edited, and written again; '{words}' lets it run as it stands"
+    return (
+        f": the edit will be kept as {path.name}.edited, and the script written again; '{words}' runs it as it stands"
+    )
 
 
 def _of_study_file(study: OpenStudy) -> Iterator[str]:
@@ -74,4 +76,4 @@ def _of_study_file(study: OpenStudy) -> Iterator[str]:
     except OSError:
         return
     if digest != created.spec_digest:
-        yield f"{created.spec_file} was edited, which changes no step of this study: run it as a study of its own"
+        yield f"{created.spec_file} was edited, which changes no step of this study: run it as a new study"

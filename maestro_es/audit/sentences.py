@@ -22,7 +22,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"study {event.name or event.study_id} was created in {event.root}"
         case e.EnvironmentRecorded():
             recorded = event.environment
-            of = f"{recorded.digest[:8]}, of {len(recorded.variables)} variables"
+            of = f"{recorded.digest[:8]}, with {len(recorded.variables)} variables"
             return f"steps start in environment {of}{_because(event.reason)}"
         case e.StepTemplateAdded():
             return f"step {event.name} was declared"
@@ -83,7 +83,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             edited = ", with its script as it was edited" if event.edited else ""
             return f"job {event.job_id} {how}{edited}"
         case e.ScriptSetAside():
-            return f"{event.script} was edited: that was kept as {event.kept_as}, and the script was written again"
+            return f"{event.script} was edited: the edit was kept as {event.kept_as}, and the script was written again"
         case e.SubmissionRejected():
             return f"the submission was refused: {event.message}"
         case e.SubmissionUnanswered():
@@ -96,7 +96,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.JobDelayed():
             return f"its scheduler says why it waits: {event.reason}"
         case e.JobStateUnknown():
-            return f"its scheduler gives it a state that is not known here: {event.says}"
+            return f"its scheduler reports an unknown state: {event.says}"
         case e.JobStarted():
             return f"runs{_on(event.host)}"
         case e.StepFinished():

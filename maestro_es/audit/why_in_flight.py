@@ -75,8 +75,8 @@ def _waits(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answ
 def _state_unknown(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answer:
     found = _latest(events, e.JobStateUnknown)
     said = "".join(
-        f"; {adapter_of(view, record)} gave its state as {r.event.says} at {view.show(r.recorded_at)}, which is not "
-        "known here, so it is only watched"
+        f"; {adapter_of(view, record)} gave its state as {r.event.says} at {view.show(r.recorded_at)}; that state is "
+        "unknown to maestro-es, so it only watches the job"
         for r in found
         if isinstance(r.event, e.JobStateUnknown)
     )

@@ -107,7 +107,7 @@ def _left(study: OpenStudy) -> str:
 def _summary(study: OpenStudy) -> str:
     ended = study.graph.study.states.get(State.CANCELLED.name, 0)
     waiting = _ending(study)
-    rest = f"; {len(waiting)} jobs were asked to end and have not yet, the next ticks will see" if waiting else ""
+    rest = f"; {len(waiting)} jobs were asked to end and may still run; the next ticks check" if waiting else ""
     doubtful = sum(step.phase is Phase.REQUESTED for step in waiting)
     doubt = f"; of {doubtful} of them nobody knows yet whether they were submitted" if doubtful else ""
     return f"{study.dir.root}: {ended} steps cancelled{rest}{doubt}"

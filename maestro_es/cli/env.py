@@ -63,11 +63,11 @@ def command(  # noqa: PLR0913 - what changes, and what is shown
     A change applies to steps that are submitted after it. Steps in flight keep the environment that they have.
     """
     if (given or unset) and anew:
-        raise click.UsageError("--refresh takes everything from this shell; set and unset afterwards")
+        raise click.UsageError("--refresh records this whole shell; use --set and --unset in another command")
     if export and not anew:
         raise click.UsageError("--export needs --refresh")
     if when and (given or unset or anew or values):
-        raise click.UsageError("--at shows names of the past; values are not kept")
+        raise click.UsageError("--at shows only names of the past, because values are not kept")
     with open_study(study) as opened:
         if given or unset or anew:
             opened.dir.check_owner()

@@ -45,7 +45,7 @@ def warnings_of(events: tuple[Draft, ...], around: Surroundings, environ: dict[s
         commands = "\n".join(str(event.run.get(key) or "") for key in ("cmd", "restart"))
         for name in not_exported(commands, environ, around.choice.variables):
             yield (
-                f"step {event.name!r} uses ${name}, which is set here and which it will not have; "
+                f"step {event.name!r} uses ${name}, which is set here but will not be set for the step; "
                 + _remedy(around.export, name)
             )
 

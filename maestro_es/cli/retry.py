@@ -65,7 +65,7 @@ def command(
     alone = sum(flags.values()) == 1 and not limits
     if flags["doubted"]:
         if not alone:
-            raise click.UsageError("--doubted stands alone, or with the steps that are meant.")
+            raise click.UsageError("Give --doubted alone, or with STEPs only.")
         ask_of_steps(arguments, lambda graph, patterns, _: repair.retry_doubted(graph, patterns, reason))
         return
     if flags["lost"]:

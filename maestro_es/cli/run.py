@@ -155,7 +155,7 @@ class Answers:
 
 def _is_wanted(plan: StudyPlan, answers: Answers, *, replaces: bool) -> bool:
     """Ask whether the study is to be launched, and whether it may take the place of an earlier one."""
-    if replaces and not answers.ask(f"{plan.output} exists. Replace it? The files move to .maestro-es/previous in it"):
+    if replaces and not answers.ask(f"{plan.output} exists. Replace it? Its files move to .maestro-es/previous in it"):
         return False
     steps = sum(number is not None for number, _ in plan.events)
     return answers.ask(f"{plan.name}: {steps} steps in {plan.output}. Launch the study?")

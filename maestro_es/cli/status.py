@@ -142,8 +142,8 @@ def _warnings(summary: Summary) -> Iterator[str]:
         yield f"Nothing goes on until held steps are released: 'maestro-es release {summary.path} STEP...'"
     if summary.doubted:
         yield (
-            f"WARNING: the output of {summary.doubted} finished steps may not be on disk, as their host went down just"
-            f" after: 'maestro-es retry {summary.path} --doubted' runs them again, and all after them"
+            f"WARNING: the output of {summary.doubted} finished steps may not be on disk, because their host went down"
+            f" just after: 'maestro-es retry {summary.path} --doubted' runs them and all steps after them again"
         )
     if summary.overdue:
         yield f"WARNING: nothing ticks this study: is cron set up? Try 'maestro-es tick {summary.path}'"

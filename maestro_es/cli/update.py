@@ -73,4 +73,4 @@ def _update(root: Path, values: dict[str, int], reason: str) -> None:
             click.echo(f"{root}: nothing to change")
         if study.status is not StudyStatus.RUNNING and not values.keys().isdisjoint(_LIMITS):
             ended = f"the study has ended ({study.status.name})"
-            click.echo(f"{root}: {ended}: 'maestro-es retry --failed' is needed to let its steps run again")
+            click.echo(f"{root}: {ended}: use 'maestro-es retry --failed' to run its steps again")

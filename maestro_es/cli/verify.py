@@ -48,7 +48,7 @@ def command(study: Path | None, head: str | None, *, as_json: bool) -> None:
 
 def _say_known(root: Path, known: Known) -> None:
     when = show_time(known.recorded_at)
-    but = " but for the payloads in EventsCorrected" if known.corrected else ""
+    but = " except the payloads in EventsCorrected" if known.corrected else ""
     click.echo(
         f"{root}: {known.head} is the digest of event {known.seq}, of {when}, and all up to it is unchanged{but}: the "
         "log of that day is the beginning of this one"

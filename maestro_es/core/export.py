@@ -161,13 +161,13 @@ def remarks(choice: Choice) -> list[str]:
     lines = []
     if choice.job:
         lines.append(
-            f"this is inside a job, whose variables the steps do not get: {_some(choice.job)}; "
+            f"this shell is inside a job; the steps do not get its variables {_some(choice.job)}; "
             "--export 'ALL,SLURM_*' passes them on"
         )
     if choice.protocol:
         lines.append(
-            f"the steps do not get {', '.join(choice.protocol)}: it would change how often a step runs, where its job "
-            "is or what it sees"
+            f"the steps do not get {', '.join(choice.protocol)}: that would change how often a step runs, where its "
+            "job is or what it sees"
         )
     if choice.odd:
         lines.append(f"the steps do not get {_some(choice.odd)}: a shell can't pass such names on")

@@ -75,5 +75,5 @@ def advice(host: str, steps: Sequence[str]) -> str:
     """Return what to do about steps that run on another host of our name."""
     return (
         f"two hosts are called {host}, and {', '.join(steps)} may run on the other one: give them different names, or "
-        "tick the study on that one only; what is gone for good runs again by 'maestro-es retry STEP --lost'"
+        "tick the study on that one only; 'maestro-es retry STEP --lost' reruns a step that is gone for good"
     )

@@ -115,7 +115,7 @@ def _check(path: Path, forbidden: int, remedy: str) -> int:
         raise NotOurs(f"{path}: belongs to another user (uid {info.st_uid}); {remedy}")
     if info.st_mode & forbidden:
         who = "go" if forbidden & stat.S_IWGRP else "o"
-        raise NotOurs(f"{path}: other users can write there; run 'chmod {who}-w {path}' and look what is in it")
+        raise NotOurs(f"{path}: other users can write there; run 'chmod {who}-w {path}' and check its content")
     return info.st_mode
 
 

@@ -97,6 +97,8 @@ def _prepare(study: OpenStudy, adapter: Adapter, step: StepRecord) -> Attempt:
     if step.scheduled and step.attempt > 1:
         keep_outputs(job.workspace, job.name, study.log.events_of(step.number))
     for kept in script.set_aside:
-        study.notices.append(f"{study.dir.path(kept.script)} was edited: kept as {kept.kept_as}, it does not run")
+        study.notices.append(
+            f"{study.dir.path(kept.script)} was edited: the edit was kept as {kept.kept_as} and does not run"
+        )
     study.context.after("script")
     return Attempt(step.number, step.token, at, job, script)

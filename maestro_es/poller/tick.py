@@ -173,10 +173,10 @@ def _record(study: OpenStudy, drafts: list[Draft]) -> None:
     study.log.record(drafts)
     names = [study.graph.step(number or 0).name for number, event in drafts if isinstance(event, OutputDoubted)]
     if names:
-        root, more = study.dir.root, f" and {len(names) - 1} steps more" if len(names) > 1 else ""
+        root, more = study.dir.root, f" and {len(names) - 1} more" if len(names) > 1 else ""
         study.remarks.append(
             f"{root}: {study.context.host.name} went down so shortly after the end of {names[0]}{more} that output may"
-            f" not be on disk: look at it; 'maestro-es retry {root} --doubted' runs them and all after them again"
+            f" not be on disk: check it; 'maestro-es retry {root} --doubted' runs them and all steps after them again"
         )
 
 

@@ -98,12 +98,12 @@ def test_retry_reports_an_edit_and_it_is_kept_beside_the_script_that_is_written_
 
     told = maestro_es("retry", study.name, "--failed", cwd=study.parent).stdout
 
-    assert ": a/a.sh was edited: it will be kept as a.sh.edited, and written again; " in told
-    assert f"'maestro-es retry {study.name} a --keep-script' lets it run as it stands\n" in told
+    assert ": a/a.sh was edited: the edit will be kept as a.sh.edited, and the script written again; " in told
+    assert f"'maestro-es retry {study.name} a --keep-script' runs it as it stands\n" in told
     assert ": study.yaml was edited, which changes no step of this study" in told
     said = to_the_end(study)
     assert said.startswith("FAILURE")
-    assert f"{study}/a/a.sh was edited: kept as a/a.sh.edited, it does not run\n" in said
+    assert f"{study}/a/a.sh was edited: the edit was kept as a/a.sh.edited and does not run\n" in said
     assert hashlib.sha256((study / "a" / "a.sh.edited").read_bytes()).hexdigest() == digest
     assert (study / "a" / "a.sh").read_text() == before
     assert (study / "study.yaml").read_text().endswith("# a remark\n")
@@ -140,7 +140,7 @@ def test_an_edit_of_the_script_that_does_not_run_is_left_alone(launch):
     script = study / "a" / "a.sh"
     script.write_text(script.read_text() + "# mine\n")
 
-    assert f"{study}: a/a.sh was edited, but a.restart.sh is to run\n" in maestro_es("retry", study, "a").stdout
+    assert f"{study}: a/a.sh was edited, but a.restart.sh will run\n" in maestro_es("retry", study, "a").stdout
     assert maestro_es("tick", study).returncode == 0
     assert script.read_text().endswith("# mine\n")
     assert maestro_es("cancel", "-y", study).returncode == 0

@@ -195,7 +195,7 @@ def test_a_step_that_is_retried_goes_on_from_its_checkpoint(launch):
     assert tick_to_the_end(study).startswith("FAILURE")
     assert trace(study) == ["cmd", "from 1"]
     told = maestro_es("update", study, "--rlimit", "2").stdout
-    assert "'maestro-es retry --failed' is needed" in told
+    assert "use 'maestro-es retry --failed'" in told
 
     told = maestro_es("retry", study, "--failed").stdout
     assert f"{study}: to run: sim (its restart script)\n" in told

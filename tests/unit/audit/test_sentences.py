@@ -27,7 +27,7 @@ def test_every_event_has_a_sentence_without_loose_ends(event):
         (e.StudyCreated(study_id="cafe", root="/s"), "study cafe was created in /s"),
         (
             e.EnvironmentRecorded(environment=RecordedEnvironment(digest="ab" * 32), reason="new compiler"),
-            "steps start in environment abababab, of 0 variables: new compiler",
+            "steps start in environment abababab, with 0 variables: new compiler",
         ),
         (e.PollFailed(adapter="environment", message="a is missing"), "a is missing"),
         (e.PollRecovered(adapter="environment"), "the environment of the steps can be read again"),
