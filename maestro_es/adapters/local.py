@@ -26,14 +26,6 @@ from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Unwritable
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import SchedulerError, Unreachable
 
-#: Schedulers, and the variable by which each tells a process in which of its jobs it is.
-_JOBS = (("slurm", "SLURM_JOB_ID"), ("lsf", "LSB_JOBID"), ("flux", "FLUX_JOB_ID"), ("pbs", "PBS_JOBID"))
-
-
-def job_around() -> list[str]:
-    """Return the job in which we are as a runner takes it, ``SCHEDULER:ID``; nothing if we are in none."""
-    return [f"{name}:{os.environ[variable]}" for name, variable in _JOBS if os.environ.get(variable)][:1]
-
 
 def boot_of(instance: str) -> str:
     """Return the boot id of the process that an instance names."""
@@ -68,7 +60,14 @@ class LocalAdapter:
     def submission(self, job: Job) -> list[str]:
         limit = walltime_seconds(job.run.get("walltime"))
         what = (str(job.runner), job.token, str(job.workspace), job.script, str(job.study))
-        return [*what, str(limit), job.output or job.name, self._host.name, self._host.boot_id, *job_around()]
+        return [
+            *what,
+            str(limit),
+            job.output or job.name,
+            self._host.name,
+            self._host.boot_id,
+            *filter(None, [self._host.job]),
+        ]
 
     def submit(self, job: Job) -> Outcome:
         """Start the runner, make its claim, and say "go": it runs the step if and only if the claim is its own."""

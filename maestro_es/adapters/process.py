@@ -31,6 +31,7 @@ class Host(NamedTuple):
     `environment` is that of the study's steps, which goes before ours.
     `namespace` tells our process ids from those of a container, or of the host if we are in one: there it is empty.
     `machine` tells it from others of the same name and `booted_at` is when it came up, as far as that is known.
+    `job` is the job of a scheduler in which we are, ``SCHEDULER:ID``; empty outside of jobs.
     `trouble` says why the host does not tell its boot id, if it does not: then nothing can be concluded here.
     """
 
@@ -42,6 +43,17 @@ class Host(NamedTuple):
     machine: str = ""
     booted_at: Micros = 0
     trouble: str = ""
+    job: str = ""
+
+
+#: Schedulers, and the variable by which each tells a process in which of its jobs it is.
+_JOBS = (("slurm", "SLURM_JOB_ID"), ("lsf", "LSB_JOBID"), ("flux", "FLUX_JOB_ID"), ("pbs", "PBS_JOBID"))
+
+
+def job_around() -> str:
+    """Return the job in which we are, ``SCHEDULER:ID``; empty if we are in none."""
+    jobs = (f"{name}:{os.environ[variable]}" for name, variable in _JOBS if os.environ.get(variable))
+    return next(jobs, "")
 
 
 def this_host() -> Host:
@@ -50,10 +62,12 @@ def this_host() -> Host:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         if sys.platform == "linux":
-            return Host(name, proc.boot_id(), cores, Environment(), proc.pid_namespace(), *_machine())
-        return Host(name, _ask("sysctl", "-n", "kern.bootsessionuuid").strip(), cores)
+            return Host(
+                name, proc.boot_id(), cores, Environment(), proc.pid_namespace(), *_machine(), job=job_around()
+            )
+        return Host(name, _ask("sysctl", "-n", "kern.bootsessionuuid").strip(), cores, job=job_around())
     except Unreachable as error:
-        return Host(name, "", cores, trouble=str(error))
+        return Host(name, "", cores, trouble=str(error), job=job_around())
 
 
 def _machine() -> tuple[str, Micros]:

@@ -17,12 +17,18 @@ def ready(view: View, record: StepRecord) -> Answer:
     """Return why a ready step is not submitted yet."""
     stops = _stops(view, record) or _crowded(view, record)
     words = ", and ".join(stop.words for stop in stops)
-    then = f", but {words}" if stops else f": the next tick submits it{view.ticking()}"
+    then = f", but {words}" if stops else f": the next tick{_where(view, record)} submits it{view.ticking()}"
     before = again(view, view.events_of(record.number))
     wanted = bool(before.evidence) and isinstance(before.evidence[-1].event, e.StepReset)
     after = f"; {'it is to run again, as ' if wanted else ''}{before.words}" if before.words else ""
     proofs = (proof for stop in stops for proof in stop.evidence)
     return Answer(f"is ready to run{then}{after}", (*_made_ready(view, record), *before.evidence, *proofs))
+
+
+def _where(view: View, record: StepRecord) -> str:
+    """Return that only a tick in a job starts a local step, if the study was started in one."""
+    job = view.graph.study.environment.job
+    return f" in a job, because the study was started in the job {job}," if job and not record.scheduled else ""
 
 
 def _stops(view: View, record: StepRecord) -> list[Answer]:

@@ -178,7 +178,10 @@ def final_status(states: Mapping[str, int]) -> StudyStatus:
 
 
 def start_ready(graph: Graph, seen: Observations) -> list[Draft]:
-    """Request a submission for ready steps, as many as the throttle and the host's slots allow."""
+    """Request a submission for ready steps, as many as the throttle and the host's slots allow.
+
+    The local steps of a study that was started in a job start in jobs only: this host may not be meant for them.
+    """
     study = graph.study
     if study.paused or study.cancelling or study.settings.dry_run or ENVIRONMENT in seen.unreachable:
         return []
@@ -186,7 +189,8 @@ def start_ready(graph: Graph, seen: Observations) -> list[Draft]:
     drafts: list[Draft] = []
     most = study.open_steps
     jobs = 0 if seen.silent else scheduled.requests(most)
-    for kind, limit in ((False, local.requests(most) + seen.ahead), (True, jobs)):
+    here = 0 if study.environment.job and not seen.job else local.requests(most) + seen.ahead
+    for kind, limit in ((False, here), (True, jobs)):
         ready = graph.ready(scheduled=kind, limit=limit) if limit else ()
         drafts.extend((record.number, _request(study.study_id, seen, record)) for record in ready)
     return drafts

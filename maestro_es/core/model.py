@@ -235,6 +235,7 @@ class RecordedEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     nice: the niceness
     export: what --export asked for
     given: the names of the variables whose values a person gave
+    job: the job of a scheduler in which this was recorded, such as slurm:4711; empty outside of jobs
     """
 
     digest: str = ""
@@ -244,6 +245,7 @@ class RecordedEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     nice: int = 0
     export: str = "ALL"
     given: tuple[str, ...] = ()
+    job: str = ""
 
 
 class StepRecord(msgspec.Struct):

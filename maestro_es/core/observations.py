@@ -27,6 +27,7 @@ class Observations(msgspec.Struct, frozen=True):
 
     `salt` makes this tick's tokens its own; `cores` is what the host has. A driver that submits local steps the moment
     others end asks for `ahead` requests more than there are slots. `last_tick` is when the one before was, if known.
+    `job` is the job of a scheduler in which the tick runs, if it runs in one.
     `machine` and `booted_at` are of the host, as in `InvocationStarted`. `last_boot` is given if this host has booted
     since the log was written to, or since an attempt in flight began.
     """
@@ -46,6 +47,7 @@ class Observations(msgspec.Struct, frozen=True):
     machine: str = ""
     booted_at: Micros = 0
     last_boot: LastBoot | None = None
+    job: str = ""
 
     @property
     def boot(self) -> Boot:

@@ -60,7 +60,7 @@ def change(
             {**{name: value for name, value in before.values.items() if name not in gone}, **values},
         )
         choice = Choice(variables, (), (), (), ())
-        return Surroundings(choice, export, recorded.umask, recorded.limits, recorded.nice)
+        return Surroundings(choice, export, recorded.umask, recorded.limits, recorded.nice, recorded.job)
 
     return _record(study, around, reason)
 

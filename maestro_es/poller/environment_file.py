@@ -49,6 +49,7 @@ def keep(study: StudyDir, found: Surroundings, reason: str = "", salt: str = "")
         nice=found.nice,
         export=str(found.export),
         given=tuple(sorted(found.export.values)),
+        job=found.job,
     )
     return EnvironmentRecorded(environment=recorded, reason=reason)
 

@@ -167,6 +167,7 @@ class Look:
             machine=host.machine,
             booted_at=host.booted_at,
             last_boot=look_back(self._graph, self._study, host, in_flight),
+            job=host.job,
         )
 
     def _claim(self, step: StepRecord) -> Claim:

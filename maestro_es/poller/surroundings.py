@@ -7,6 +7,7 @@ import resource
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from maestro_es.adapters.process import job_around
 from maestro_es.core.export import Choice, Export, choose
 
 #: The soft limits that are kept, as `resource` names them.
@@ -27,20 +28,21 @@ _LIMITS = (
 
 
 class Surroundings(NamedTuple):
-    """The environment of a process: the `choice` of variables that `export` makes, and the rest."""
+    """The environment of a process: the `choice` that `export` makes, its `job` (SCHEDULER:ID), and the rest."""
 
     choice: Choice
     export: Export
     umask: int
     limits: dict[str, int]
     nice: int
+    job: str = ""
 
 
 def surroundings(export: Export | None = None, environ: Mapping[str, str] | None = None) -> Surroundings:
     """Return the environment of this process."""
     export = export or Export()
     choice = choose(os.environ if environ is None else environ, export)
-    return Surroundings(choice, export, _umask(), _soft_limits(), os.getpriority(os.PRIO_PROCESS, 0))
+    return Surroundings(choice, export, _umask(), _soft_limits(), os.getpriority(os.PRIO_PROCESS, 0), job_around())
 
 
 def _umask() -> int:

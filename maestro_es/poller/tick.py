@@ -137,6 +137,7 @@ def _pass(
     _end_jobs(study, look)
     submit(study, submissions(drafts))
     _complete(study)
+    _remark_on_job(study)
     return look
 
 
@@ -147,6 +148,20 @@ def _check_environment(study: OpenStudy) -> str | None:
     is_needed = doubted or any(graph.ready(scheduled=kind, limit=1) for kind in (False, True))
     problem = study.check_environment(thoroughly=is_needed)
     return problem or ("" if doubted else None)
+
+
+def _remark_on_job(study: OpenStudy) -> None:
+    """Remark that no local step starts here, once nothing is in flight any more."""
+    job, graph = study.graph.study.environment.job, study.graph
+    if not job or study.context.host.job or graph.in_flight() or not graph.ready(scheduled=False, limit=1):
+        return
+    root = study.dir.root
+    line = (
+        f"{root}: the study was started in the job {job}, so its local steps start in jobs only: run 'maestro-es tick "
+        f"{root}' in a job, or 'maestro-es env {root} --refresh' on the host where they may start from now on"
+    )
+    if line not in study.remarks:
+        study.remarks.append(line)
 
 
 def may_be_in_doubt(study: OpenStudy) -> bool:

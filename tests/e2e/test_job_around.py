@@ -1,0 +1,61 @@
+"""A study of local steps that was started in a job: when that job is over, no step starts outside of one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import maestro_es
+from tests.fakes.processes import end_all_under, wait_for
+
+SPEC = """
+description: {name: inner, description: two steps in a row}
+study:
+    - {name: first, description: d, run: {cmd: 'true'}}
+    - {name: last, description: d, run: {cmd: 'touch ran', depends: [first]}}
+"""
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch) -> Iterator[Path]:
+    """A study that was started in a job. Its first step has ended."""
+    monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
+    for name in ("SLURM_JOB_ID", "LSB_JOBID", "FLUX_JOB_ID", "PBS_JOBID"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "inner.yaml").write_text(SPEC)
+    root = tmp_path / "study"
+    done = maestro_es("run", "-y", "-o", root, tmp_path / "inner.yaml", env={"SLURM_JOB_ID": "42"})
+    assert done.returncode == 0, done
+    wait_for(lambda: list((root / ".maestro-es/inbox").glob("*.exit.0")))
+    yield root
+    end_all_under(tmp_path)
+
+
+def attempts(study: Path) -> list[int]:
+    with sqlite3.connect(study / "events.db") as log:
+        return [row[0] for row in log.execute("SELECT attempt FROM step ORDER BY number")]
+
+
+def test_no_step_starts_outside_of_a_job_and_one_line_says_so(study):
+    for _ in range(2):
+        done = maestro_es("tick", study)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert "was started in the job slurm:42, so its local steps start in jobs only" in done.stderr
+    assert attempts(study) == [1, 0]
+    assert "slurm:42" in maestro_es("why", study, "last").stdout
+
+
+def test_the_study_goes_on_in_another_job(study):
+    assert maestro_es("tick", study).returncode == 1
+    assert maestro_es("tick", study, env={"SLURM_JOB_ID": "43"}).returncode == 0
+    wait_for((study / "last/ran").exists)
+
+
+def test_the_study_goes_on_outside_once_its_environment_is_taken_from_there(study):
+    assert maestro_es("tick", study).returncode == 1
+    assert maestro_es("env", study, "--refresh").returncode == 0
+    assert maestro_es("tick", study).returncode == 0
+    wait_for((study / "last/ran").exists)
