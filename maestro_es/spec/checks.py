@@ -168,7 +168,7 @@ def _check_flux(document: Document, batch: dict[str, Any], findings: Findings) -
 def _check_names(document: Document, findings: Findings) -> None:
     """Report names that stand for two things, and names that stand for something already."""
     seen: dict[str, int] = {}
-    for path, name in _environment_names(document.data):
+    for path, name in environment_names(document.data):
         line = document.line(*path)
         if not name:
             findings.problem(line, "All variables must have a valid name. Empty strings are not allowed", "Name it.")
@@ -179,12 +179,13 @@ def _check_names(document: Document, findings: Findings) -> None:
             message = f"A duplicate name '{name}' has been detected, first in line {seen[name]}"
             findings.problem(line, message, "All names in env must be unique: rename one of them.")
         seen.setdefault(name, line)
-    for path in (path for path, name in _environment_names(document.data) if name == "OUTPUT_PATH"):
+    for path in (path for path, name in environment_names(document.data) if name == "OUTPUT_PATH"):
         if path[1] == "dependencies":
             findings.problem(document.line(*path), "OUTPUT_PATH can't be a dependency", "Make it a variable.")
 
 
-def _environment_names(data: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:  # noqa: ANN401 - as in section
+def environment_names(data: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:  # noqa: ANN401 - as in section
+    """Yield the names that env declares, and where, whether or not what they stand for is right."""
     for kind in ("variables", "labels"):
         yield from ((("env", kind, name), name) for name in section(data, "env", kind))
     for kind in _DEPENDENCY_KINDS:
@@ -209,7 +210,7 @@ def _check_git(document: Document, findings: Findings) -> None:
 def _check_parameters(document: Document, findings: Findings) -> None:
     """Report lists of values that are empty or of unequal lengths."""
     first: tuple[str, int] | None = None
-    taken = {"SPECROOT", "OUTPUT_PATH", *(name for _, name in _environment_names(document.data))}
+    taken = {"SPECROOT", "OUTPUT_PATH", *(name for _, name in environment_names(document.data))}
     for name in section(document.data, "global.parameters"):
         if name in taken:
             message = f"The parameter '{name}' never takes effect: $({name}) is already set in env"

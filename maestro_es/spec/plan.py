@@ -21,7 +21,7 @@ from maestro_es.core.events import Draft, StepAdded, StepTemplateAdded
 from maestro_es.core.model import Scalar
 from maestro_es.errors import SpecError
 from maestro_es.spec import dependencies, paths
-from maestro_es.spec.checks import check_meaning, section
+from maestro_es.spec.checks import check_meaning, environment_names, section
 from maestro_es.spec.document import Document, read_document, read_file
 from maestro_es.spec.environment import Environment, GitDependency, PathDependency, read_environment
 from maestro_es.spec.expansion import Expansion, Settings, expand, rows
@@ -121,18 +121,17 @@ def plan_study(  # noqa: PLR0913 - the options of a run
         findings.stop_if_problems()
         parameters, read = _generated(read, _directory(read, output, timestamp, reserve), pgen, arguments, findings)
     study = _interpret(read, given, findings)
-    findings.stop_if_problems()
-    directory = _directory(read, output, timestamp, reserve)
     batch = {"type": "local", **section(study.document.data, "batch")}
     local = batch["type"] == "local"
+    _warn(study, parameters, batch, findings)
+    findings.stop_if_problems()
+    directory = _directory(read, output, timestamp, reserve)
     order = processing_order(study.templates)
     taken = (*paths.TAKEN, spec.name, *([pgen.name] if pgen else []))
     expansion = expand(order, parameters, Settings(taken, local, hash_workspaces, restart_limit), findings)
     findings.stop_if_problems()
     if not given.acquired:  # what has begun is not stopped by a step that can't
         check_walltimes(order, expansion, batch["type"], study.document, findings)
-    warn_of_tokens(order, parameters, study.environment, local=local, findings=findings)
-    warn_of_batch(batch, study.environment, study.document.line("batch"), findings)
     plan = StudyPlan(
         name=study.document.data["description"]["name"],
         description=study.document.data["description"]["description"],
@@ -223,6 +222,15 @@ def _interpret(read: _File, given: Given, findings: Findings) -> _Study:
     check_dependencies(templates, findings)
     dependencies.check_outside(environment.paths, () if given.acquired else environment.gits, findings)
     return _Study(read.text, read.document, environment, templates)
+
+
+def _warn(study: _Study, parameters: Parameters, batch: Mapping[str, Any], findings: Findings) -> None:
+    """Warn of tokens that are not replaced, also in a file that has problems: a person reads both at once."""
+    data, local = study.document.data, batch["type"] == "local"
+    declared = (*section(data, "global.parameters"), *(name for _, name in environment_names(data)))
+    templates, environment = study.templates.values(), study.environment
+    warn_of_tokens(templates, parameters, environment, declared=declared, local=local, findings=findings)
+    warn_of_batch(batch, environment, study.document.line("batch"), findings)
 
 
 def _text_of(spec: Path, findings: Findings) -> str:

@@ -30,11 +30,16 @@ def warn_of_tokens(
     parameters: Parameters,
     environment: Environment,
     *,
+    declared: Iterable[str] = (),
     local: bool,
     findings: Findings,
 ) -> None:
-    """Warn of misspelt tokens, and of launchers in steps that no scheduler runs."""
-    names = {*parameters.keys, *environment.values, *_BUILT_IN}
+    """Warn of misspelt tokens, and of launchers in steps that no scheduler runs.
+
+    `declared` are names of the file. One whose value is wrong is none of the parameters and of the environment, but no
+    misspelling either.
+    """
+    names = {*parameters.keys, *environment.values, *declared, *_BUILT_IN}
     meant = functools.cache(lambda name: nearest(name, names, _LIKENESS))
     for template in templates:
         tokens = dict.fromkeys(match for text in strings_in(dict(template.run)) for match in _TOKEN.findall(text))

@@ -15,6 +15,32 @@ def _validate(where: Path, text: str) -> subprocess.CompletedProcess[str]:
     return maestro_es("validate", "study.yaml", cwd=where)
 
 
+def test_warnings_of_steps_come_together_with_problems_elsewhere(tmp_path: Path):
+    """A name whose value is a problem is no misspelling of another one."""
+    text = """\
+description: {name: s, description: d}
+env: {variables: {LENGTH: 3, LENGTHS: [1]}}
+study:
+- {name: a, description: d, run: {cmd: "echo $(LENGHT) $(LENGTHS) $(COLOR)", depends: [b], color: red}}
+- {name: c, description: d, run: {cmd: "$(LAUNCHER) app"}}
+global.parameters:
+  COLOR: {values: [1, 2], label: C.%%}
+  COLORS: {values: [1], label: C.%%}
+"""
+    done = _validate(tmp_path, text)
+
+    assert done.returncode == 1
+    warnings = [line for line in done.stderr.splitlines() if "warning: " in line]
+    assert [line.partition("study.yaml:")[2] for line in warnings] == [
+        "4: In study step 'a', $(LENGHT) is left to the shell. Did you mean '$(LENGTH)'?",
+        (
+            "5: Study step 'c' uses $(LAUNCHER), but no scheduler runs it. "
+            "Give it nodes or procs and the study a batch type such as slurm, or write the command itself."
+        ),
+    ]
+    assert len(done.stderr.splitlines()) > len(warnings) + 2
+
+
 MERLIN = """\
 description: {name: herd, description: the dialect of Merlin}
 user: {study: {run: {base: &base {cmd: echo moo, max_retries: 2}}}}
