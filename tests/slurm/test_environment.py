@@ -217,3 +217,25 @@ def test_another_cluster_is_not_asked_for_the_jobs_of_a_study_without_the_file(
     assert maestro_es("env", without_file, "--refresh").returncode == 0
     wait_for(lambda: maestro_es("tick", without_file).returncode == 0)
     wait_for(lambda: maestro_es("tick", without_file).returncode == 0 and states(without_file)["a"] == "CANCELLED")
+
+
+def test_ticks_of_all_studies_ask_for_each_only_the_cluster_that_has_its_jobs(
+    cluster, without_file: Path, tmp_path: Path
+):
+    healthy = tmp_path / "healthy"
+    assert maestro_es("run", "-y", "-o", healthy, tmp_path / "study.yaml").returncode == 0
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text("#!/bin/sh\necho 'ClusterName = other'\n")
+    scontrol.chmod(0o755)
+    done = maestro_es("tick", "--all", env={"PATH": f"{scontrol.parent}:{os.environ['PATH']}"})
+    assert (done.returncode, done.stderr.count(UNWATCHED)) == (75, 1)
+    assert maestro_es("status", healthy, "--json").stdout.count('"unreachable": {}') == 1
+    (tmp_path / "go").touch()
+
+    def have_ended() -> bool:
+        maestro_es("tick", "--all")
+        return states(without_file)["a"] == states(healthy)["b"] == "FINISHED"
+
+    wait_for(have_ended)
+    assert states(without_file)["b"] == "INITIALIZED"
