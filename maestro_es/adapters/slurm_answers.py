@@ -114,9 +114,10 @@ _USAGE, _SBATCH = 255, re.compile(r"(/\S*/)?sbatch: ")
 #: What Slurm's commands say of a controller that does not answer.
 _SILENT = ("Unable to contact slurm controller", "Socket timed out", "Transport endpoint is not connected")
 
-#: squeue(1), JOB REASON CODES: why a job has failed by no fault of its own. Of a job whose runner was killed with all
-#: that it had started Slurm says that it could not be launched, too.
-_INFRASTRUCTURE = frozenset({"JobLaunchFailure", "SystemFailure", "NodeDown"})
+#: squeue(1), JOB REASON CODES: why a job has failed by no fault of its own. JobLaunchFailure is not among them: Slurm
+#: gives that reason also for a job whose runner was killed (22.05), and what it started may still run. A job that was
+#: never launched has left no claim, and that is what the verdict goes by.
+_INFRASTRUCTURE = frozenset({"SystemFailure", "NodeDown"})
 
 #: What they say of a job that can't be cancelled any more.
 _OVER = ("Invalid job id specified", "already completing or completed")
@@ -187,7 +188,7 @@ def read_queue(text: str) -> list[Queued]:
 
 
 def _failed_at_launch(reason: str, state: JobState) -> JobState:
-    """Tell a job that could not be launched, or whose runner was killed before it could report, from a failed one."""
+    """Tell a job that its host has failed from one that has failed by itself."""
     return JobState.HARDWARE_FAILED if state is JobState.FAILED and reason in _INFRASTRUCTURE else state
 
 

@@ -27,6 +27,8 @@ def _imported(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.S
     expect(record, recorded, Phase.BLOCKED, Phase.READY)
     if record.attempt or record.restarts:
         raise refusal(record, recorded, "which was tried before")
+    if event.state not in (*_UNSEEN_ENDS, State.INITIALIZED):
+        raise refusal(record, recorded, f"as {event.state.name} is no end")
     record.submitted_at = event.submitted_at
     record.started_at = event.started_at
     record.restarts = event.restarts
@@ -35,8 +37,6 @@ def _imported(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.S
         record.job_id = event.job_id
         record.ended_at = event.ended_at
         move(graph, record, event.state, Phase.DONE)
-    elif event.state is not State.INITIALIZED:
-        raise refusal(record, recorded, f"as {event.state.name} is no end")
     elif event.restarts:
         record.kind = SubmissionKind.RESTART
         move(graph, record, State.TIMEDOUT, record.phase)

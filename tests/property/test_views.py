@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -59,10 +61,11 @@ def test_the_views_say_what_the_program_says(shape: list[Draft], seed: int):
 
 
 def rows(log: StudyLog, sql: str, *values: object) -> list[dict[str, Any]]:
-    """Return rows by the names of their columns."""
-    found = log._connection.execute(sql, values)
-    names = [column[0] for column in found.description]
-    return [dict(zip(names, row, strict=True)) for row in found]
+    """Return rows by the names of their columns, as a user's own connection sees them."""
+    with contextlib.closing(sqlite3.connect(log.path)) as connection:
+        found = connection.execute(sql, values)
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found]
 
 
 def seconds(start: Micros | None, end: Micros | None) -> float | None:

@@ -26,6 +26,7 @@ from tests.unit.audit.views import view_at
 ENDS = {
     State.FINISHED: (
         "finished at",
+        "finished (noticed at",
         "finished under Maestro",
         "finished while the log is lost",
         "is taken as finished since",

@@ -248,18 +248,17 @@ def _ends(cluster: Cluster, name: str) -> bool:
     return True
 
 
-def test_a_job_whose_launch_failed_by_slurms_word_runs_again_and_ended_when_slurm_says(cluster, launch):
-    killed = "case $MAESTRO_ES_TOKEN in *-1-1-*) kill -KILL $PPID; sleep 60;; esac"
-    root = launch(step("killed", killed))
+def test_a_job_whose_runner_was_killed_failed_when_slurm_says_and_nothing_runs_beside_its_remains(cluster, launch):
+    root = launch(step("killed", "kill -KILL $PPID; sleep 60"))
     (root / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
     wait_for(lambda: _ends(cluster, "killed"))
-    assert finish(root) is StudyStatus.FINISHED
-    [failure] = _recorded(root, e.HardwareFailed)
-    assert isinstance(failure.event, e.HardwareFailed)
-    assert "JobLaunchFailure" in failure.event.reason
-    assert not failure.event.noticed
-    assert failure.recorded_at - failure.event.at > 2_000_000
-    assert len(ledger(root)) == 2
+    assert finish(root) is StudyStatus.FAILURE
+    [failed] = _recorded(root, e.StepFailed)
+    assert isinstance(failed.event, e.StepFailed)
+    assert "JobLaunchFailure" in " ".join(said.says for said in failed.event.evidence)
+    assert not failed.event.noticed
+    assert failed.recorded_at - failed.event.at > 2_000_000
+    assert len(ledger(root)) == 1
 
 
 def test_the_accounts_say_when_a_job_ended_that_the_queue_has_forgotten(start_cluster, launch):

@@ -95,7 +95,7 @@ def test_a_step_for_which_there_is_no_room_keeps_none_waiting_for_which_there_is
     last_is_launched_first = (step("stuck", qos="small"), step("first", until("go"), qos="small"))
     root = launch(*map(step, others), *last_is_launched_first)
     assert events(root, e.SubmissionWithdrawn)
-    wait_for_states(root, first=State.RUNNING, stuck=State.PENDING, **others)
+    wait_for_states(root, first=State.RUNNING, stuck=State.INITIALIZED, **others)
     (tmp_path / "go").touch()
     assert finish(root) is StudyStatus.FINISHED
     assert len(ledger(root)) == 22

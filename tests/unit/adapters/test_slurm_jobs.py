@@ -355,11 +355,16 @@ def test_accounts_name_who_has_cancelled_a_job_else_slurm_has_thrown_it_away():
     assert [found[token].state for token in "AB"] == [JobState.CANCELLED, JobState.HARDWARE_FAILED]
 
 
-@pytest.mark.parametrize("reason", ["JobLaunchFailure", "SystemFailure"])
+@pytest.mark.parametrize("reason", ["SystemFailure", "NodeDown"])
 def test_a_job_that_slurm_could_not_run_has_not_failed_by_its_own_fault(reason: str):
     [row] = read_queue(f"7|FAILED n1 2026-01-31T12:00:05|{reason}|r t")
     assert row.state is JobState.HARDWARE_FAILED
     assert reason in row.words
+
+
+def test_a_killed_runner_is_not_taken_for_a_failed_launch_as_what_it_started_may_run():
+    [row] = read_queue("7|FAILED n1 2026-01-31T12:00:05|JobLaunchFailure|r t")
+    assert row.state is JobState.FAILED
 
 
 def test_the_end_of_a_job_is_read_in_utc_and_that_of_one_that_runs_is_a_guess():
