@@ -102,9 +102,9 @@ class StudyLog(LogReader):
 
     def close(self) -> None:
         """Close the file. Nothing of a batch that is open is written."""
+        self._connection.close()  # which refuses if another thread opened it
         if self._open:
             self._failure = LogNotUsable("the log was closed inside the batch")
-        self._connection.close()
 
     def __enter__(self) -> StudyLog:
         return self

@@ -186,6 +186,14 @@ def test_another_thread_is_told_that_it_is_another_thread(graph):
     assert list(graph.steps) == ["a"]
 
 
+def test_another_thread_that_may_not_close_a_graph_leaves_its_batch_alone(graph):
+    with graph.batch():
+        _add(graph, "a")
+        assert isinstance(_in_a_thread(graph.close), LogNotUsable)
+        _add(graph, "b")
+    assert {"a", "b"} <= set(graph.steps)
+
+
 def test_a_batch_that_another_thread_ends_is_undone(graph):
     batch = graph.batch()
     batch.__enter__()
