@@ -128,7 +128,7 @@ raise_limit() { # raise_limit LETTER VALUE: to no more than the hard limit
 }
 
 after() { # after SECONDS COMMAND...: a USR2 ends it and its sleep; what ends the step's group leaves it alone
-    nap= over=
+    nap=
     trap '' TERM
     trap 'over=1; [ -z "$nap" ] || kill -KILL "$nap"' USR2
     sleep "$1" &
@@ -145,24 +145,44 @@ pass_on() {
 end_step() { # all of a local step; how long one may take to save its work, its scheduler says
     trap '' TERM # before the escalation is started, which must not end with the group
     if [ -n "$output" ]; then
-        signal_step TERM
-        [ -n "$escalation" ] || { after "$kill_wait" signal_step KILL & escalation=$!; }
+        # Once, and no TERM is heard from here on: a second one kills a shell that is leaving its trap, and bash may
+        # forget an exit code if one interrupts its wait.
+        [ -n "$escalation" ] || {
+            signal_step TERM
+            escalate &
+            escalation=$!
+        }
     else
         pass_on TERM
+        trap on_term TERM
     fi
-    trap on_term TERM
 }
-signal_step() { # its process group, and what has left that and carries the token in its environment
+escalate() { # beside us: bash forgets the exit code of a step that ends while a trap waits for grep
+    trap '' TERM
+    trap 'over=1' USR2
+    signal_carriers TERM
+    [ -n "$over" ] || after "$kill_wait" signal_step KILL
+}
+signal_step() { # its process group; KILL also what has left that and carries the token in its environment
+    signal=$1 signalled_group=$child
     if [ -n "$group" ]; then
-        kill -"$1" "-$child" || kill -"$1" "$child" # that has no group yet
-    elif [ "$1" = TERM ]; then
+        kill -"$signal" "-$child" || kill -"$signal" "$child" # that has no group yet
+    elif [ "$signal" = TERM ]; then
         kill -TERM 0
+        signalled_group=$$
     else
-        kill -"$1" "$child"
+        kill -"$signal" "$child"
+        signalled_group=
     fi
+    [ "$signal" = TERM ] || signal_carriers "$signal"
+} 2>/dev/null
+signal_carriers() { # what carries the token in its environment, but the process group that was told already
+    signal=$1
     for place in $(grep -lF "MAESTRO_ES_TOKEN=$token" /proc/[0-9]*/environ); do
         place=${place%/environ}
-        kill -"$1" "${place#/proc/}"
+        read -r stat <"$place/stat" || continue
+        set -- ${stat##*) } # state, parent, process group ...: see proc(5)
+        [ "$3" = "$signalled_group" ] || kill -"$signal" "${place#/proc/}"
     done
 } 2>/dev/null
 on_term() { signalled=1 stopped=1; [ -z "$child" ] || [ -n "$over" ] || end_step; }
@@ -200,11 +220,14 @@ while [ -n "$signalled" ] || kill -0 "$child"; do # a signal ended the wait, and
     case $again in -* | 127) break ;; esac # it was waited for already: bash may say -1
     code=$again
 done 2>/dev/null
+wait "$child" 2>/dev/null # bash may say 143 of a signal that came before, though the step has ended
+again=$?
+case $again in -* | 127) ;; *) code=$again ;; esac
 case $code in -*) code=143 ;; esac
 over=1
 if [ -n "$output" ] && [ "$code" -ne 0 ] && [ -z "$stopped$timed_out" ]; then
     # Who ends all processes, as a host that shuts down or an allocation that is over, may reach the step before us.
-    after "$moment" : &
+    { over= && after "$moment" :; } &
     escalation="$escalation $!"
     wait "$!"
 fi

@@ -311,7 +311,7 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
 
 #: What is so in every study, and left out of the comparison. The corpus asserts that it is so in each study.
 EVERYWHERE = (
-    "No pickles, and no `meta/environment.yaml`",
+    "no pickles and no `meta/environment.yaml`",
     "No file in `logs/`",
     "with sorted lists in place of Python's sets",
     "`events.db` and `.maestro-es/` are ours",

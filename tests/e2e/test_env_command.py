@@ -106,7 +106,7 @@ def test_a_refresh_takes_everything_again_but_for_what_a_person_gave_a_value(wai
         (["--set", "A-B=1"], "'A-B' is not a name"),
         (["--set", "SBATCH_WAIT=1"], "SBATCH_WAIT can't be set"),
         (["--set", "MAESTRO_ES_TOKEN=1"], "MAESTRO_ES_TOKEN can't be set"),
-        (["--set", "A=1", "--refresh"], "--refresh takes everything"),
+        (["--set", "A=1", "--refresh"], "--refresh records this whole shell"),
         (["--export", "NONE"], "--export needs --refresh"),
         (["--refresh", "--export", "A B"], "'A B' is not a name"),
         (["--at", "1", "--values"], "values are not kept"),

@@ -135,11 +135,11 @@ def test_exit_codes_are_kept_and_what_waits_for_a_failed_step_fails(cluster, lau
 
 
 def test_a_refused_submission_fails_its_step_alone_in_slurms_own_words(cluster, launch):
-    root = launch(step("refused", qos="high", memory="nonsense"), step("fine"))
+    root = launch(step("refused", qos="high", args="{mem-per-cpu: nonsense}"), step("fine"))
     assert finish(root) is StudyStatus.FAILURE
     assert states(root) == {"refused": "FAILED", "fine": "FINISHED"}
     [rejected] = events(root, e.SubmissionRejected)
-    assert "Invalid --mem specification" in rejected.message
+    assert "Invalid --mem-per-cpu specification" in rejected.message
 
 
 def test_scripts_that_are_kept_among_temporary_files_are_not_those_of_jobs(cluster, launch, monkeypatch, tmp_path):
@@ -163,7 +163,7 @@ def test_a_study_whose_path_looks_like_a_pattern_of_slurms_runs_and_its_output_i
 
 def test_what_slurm_says_is_heard_also_where_who_starts_us_ignores_the_ends_of_its_children(cluster, tmp_path):
     """Then the system throws exit codes away, and those of Slurm's commands would all look like success."""
-    (tmp_path / "study.yaml").write_text(HEAD + step("refused", qos="high", memory="nonsense") + step("fine"))
+    (tmp_path / "study.yaml").write_text(HEAD + step("refused", qos="high", args="{mem-per-cpu: nonsense}") + step("fine"))
     ours = [sys.executable, "-m", "maestro_es", "run", "-y", "-o", tmp_path / "study", tmp_path / "study.yaml"]
     done = subprocess.run(
         ["/bin/bash", "-c", 'trap "" CHLD; exec "$@"', "bash", *ours], capture_output=True, check=False
