@@ -314,7 +314,7 @@ EVERYWHERE = (
     "no pickles and no `meta/environment.yaml`",
     "No file in `logs/`",
     "with sorted lists in place of Python's sets",
-    "`events.db` and `.maestro-es/` are ours",
+    "`events.db` and `.maestro-es/` are additional",
     "the parameters of a step are in the order of the study file",
 )
 

@@ -163,7 +163,8 @@ def test_a_study_whose_path_looks_like_a_pattern_of_slurms_runs_and_its_output_i
 
 def test_what_slurm_says_is_heard_also_where_who_starts_us_ignores_the_ends_of_its_children(cluster, tmp_path):
     """Then the system throws exit codes away, and those of Slurm's commands would all look like success."""
-    (tmp_path / "study.yaml").write_text(HEAD + step("refused", qos="high", args="{mem-per-cpu: nonsense}") + step("fine"))
+    refused = step("refused", qos="high", args="{mem-per-cpu: nonsense}")
+    (tmp_path / "study.yaml").write_text(HEAD + refused + step("fine"))
     ours = [sys.executable, "-m", "maestro_es", "run", "-y", "-o", tmp_path / "study", tmp_path / "study.yaml"]
     done = subprocess.run(
         ["/bin/bash", "-c", 'trap "" CHLD; exec "$@"', "bash", *ours], capture_output=True, check=False
