@@ -225,6 +225,7 @@ again=$?
 case $again in -* | 127) ;; *) code=$again ;; esac
 case $code in -*) code=143 ;; esac
 over=1
+[ -z "$escalation" ] || signal_carriers TERM # the escalation may end before it has told them
 if [ -n "$output" ] && [ "$code" -ne 0 ] && [ -z "$stopped$timed_out" ]; then
     # Who ends all processes, as a host that shuts down or an allocation that is over, may reach the step before us.
     { over= && after "$moment" :; } &
