@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ class Stage:
 
     def __init__(self, root: Path, kind: str) -> None:
         self.kind = kind
+        self.salt = os.urandom(4).hex()  # tests run side by side, and what carries a token is found host-wide
         adapter = {"type": kind, "folder": str(root.with_name("scheduler"))}
         self.bench = Bench(root, adapter=adapter, settings=Settings())
         self.study: OpenStudy | None = None
@@ -56,7 +58,7 @@ class Stage:
 
     def _submit(self, number: int) -> StepRecord:
         assert self.study
-        token = f"feedfeed-{number}-1-cafe"
+        token = f"feedfeed-{number}-1-{self.salt}"
         requested = e.SubmissionRequested(attempt=1, token=token, kind=SubmissionKind.FIRST)
         self.study.log.append([(number, requested)])
         step = self.study.graph.step(number)
