@@ -1,10 +1,12 @@
 """Studies whose process is killed again and again; a program that the tests of this directory run.
 
     python -m tests.crash.lives FOLDER MODE FIRST STRIDE
+    python -m tests.crash.lives FOLDER MODE EFFECT
 
 For N = FIRST, FIRST + STRIDE ... it makes a study in FOLDER/MODE-N and goes on with it to its end, in a process
 that is killed with SIGKILL after its N-th effect, and after that in one that is not. It stops with the first study
 whose process was not killed, and prints a line for each: N, the effect after which it was killed, and how it ended.
+With the name of an effect there is one study, whose process is killed after its first effect of that name.
 MODE is one of
 
     tick      ticks, each of which opens the study anew
@@ -104,8 +106,11 @@ def live(bench: Bench, mode: str, after: Callable[[str], None]) -> None:
         time.sleep(0.02)
 
 
-def life(bench: Bench, mode: str, kill_at: int) -> str:
-    """Go on with a study in a process of its own that is killed after an effect; returns which, or nothing."""
+def life(bench: Bench, mode: str, kill_at: int | str) -> str:
+    """Go on with a study in a process of its own that is killed after an effect; returns which, or nothing.
+
+    `kill_at` is the number of the effect, or the name that it must have.
+    """
     note = bench.root.with_name(f"{bench.root.name}.effect")
     note.unlink(missing_ok=True)
     child = os.fork()
@@ -118,7 +123,7 @@ def life(bench: Bench, mode: str, kill_at: int) -> str:
     def after(effect: str) -> None:
         nonlocal effects
         effects += 1
-        if effects == kill_at:
+        if kill_at in {effects, effect}:
             note.write_text(effect)
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -139,8 +144,13 @@ def lives(bench: Bench, dice: random.Random) -> Iterator[str]:
         yield killed
 
 
-def main(folder: Path, mode: str, first: int, stride: int) -> None:
-    """Make the studies."""
+def tell(number: int | str, killed: str, bench: Bench) -> None:
+    """Print what became of a study."""
+    print(number, killed or "-", bench.status.name, flush=True)  # noqa: T201 - what it is for
+
+
+def kill_after_numbers(folder: Path, mode: str, first: int, stride: int) -> None:
+    """Make a study for each number, until one is not killed."""
     killed, number = "?", first
     while killed:
         bench = new_bench(folder / f"{mode}-{number}", mode)
@@ -150,11 +160,23 @@ def main(folder: Path, mode: str, first: int, stride: int) -> None:
             killed = life(bench, mode, number)
             if killed:
                 life(bench, mode, 0)
-        print(number, killed or "-", bench.status.name, flush=True)  # noqa: T201 - what it is for
+        tell(number, killed, bench)
         number += stride
         if mode == "random":
             return
 
 
+def kill_after(folder: Path, mode: str, effect: str) -> None:
+    """Make a study that is killed after its first effect of this name."""
+    bench = new_bench(folder / f"{mode}-{effect}", mode)
+    killed = life(bench, mode, effect)
+    life(bench, mode, 0)
+    tell(effect, killed, bench)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    folder, mode, first, *stride = sys.argv[1:]
+    if stride:
+        kill_after_numbers(Path(folder), mode, int(first), int(stride[0]))
+    else:
+        kill_after(Path(folder), mode, first)
