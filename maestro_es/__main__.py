@@ -4,6 +4,10 @@ What stands on top must not import what the user may have a module of: see `maes
 """
 
 import _signal  # type: ignore[import-not-found]  # compiled in, while `signal` may be a user's
+
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:  # until `run`; `bin/maestro-es` does it earlier
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
 import os
 import sys
 
@@ -23,7 +27,7 @@ _TRY_AGAIN = 75
 
 def run() -> None:
     """Run the command line, and end this process with its exit code."""
-    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    if _signal.getsignal(_signal.SIGINT) in {_signal.default_int_handler, _signal.SIG_DFL}:
         _signal.signal(_signal.SIGINT, _interrupted)
     import_path.clean()
     is_tick = sys.argv[1:2] == ["tick"]

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 #: What there is to install.
-SOURCES = ("maestro_es", "schema", "docs", "examples", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("bin", "maestro_es", "schema", "docs", "examples", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 
 class Installed(NamedTuple):

@@ -124,11 +124,12 @@ def test_the_line_of_the_crontab_imports_nothing_from_home(tmp_path, traps):
 @pytest.mark.parametrize("words", ["tick first", "validate study.yaml", "status first", "run -y -o second study.yaml"])
 @pytest.mark.parametrize("start", ["module", "script"])
 def test_a_command_imports_nothing_from_the_current_directory_or_pythonpath(tmp_path, traps, words, start):
-    """What Python and pip's script import before our first line comes from PYTHONPATH, like in any program."""
-    early = modules("-c", "import re, maestro_es.__main__", cwd=tmp_path)
+    """What Python imports before our first line comes from PYTHONPATH, like in any program."""
+    early = modules("-c", "import maestro_es.__main__", cwd=tmp_path)
     for name in early:
         (traps / f"{name}.py").unlink(missing_ok=True)
     assert (traps / "sqlite3.py").exists()
+    assert (traps / "re.py").exists()
     maestro_es = [sys.executable, "-m", "maestro_es"] if start == "module" else ["maestro-es"]
     arguments = [
         str(tmp_path / word) if "." in word or word in {"first", "second"} else word for word in words.split()

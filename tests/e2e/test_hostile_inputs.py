@@ -215,6 +215,45 @@ def test_ctrl_c_while_a_command_is_loaded_ends_it_in_one_line(study: Path, words
     assert interrupted or words == "--help" or library == "_yaml" or words == "tick study"
 
 
+#: Sends the process an interrupt as it imports a module.
+INTERRUPT = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["INTERRUPT_AT"]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+"""
+
+
+@pytest.mark.parametrize("place", ["maestro_es", "maestro_es.__main__", "maestro_es.import_path", "maestro_es.cli"])
+@pytest.mark.parametrize("words", ["status study", "tick study"])
+def test_ctrl_c_while_the_command_starts_ends_it_without_a_traceback(study: Path, words: str, place: str):
+    (study / "path").mkdir()
+    (study / "path/sitecustomize.py").write_text(INTERRUPT)
+    command = Path(sys.executable).with_name("maestro-es")
+    done = subprocess.run(
+        [str(command), *words.split()], cwd=study, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": str(study / "path"), "INTERRUPT_AT": place},
+    )  # fmt: skip
+    assert done.stderr in {"", "maestro-es: interrupted\n"}
+    assert done.returncode == (130 if done.stderr else -signal.SIGINT), "a shell says 130 in both cases"
+
+
+@pytest.mark.parametrize("start", ["script", "module"])
+def test_an_interrupt_that_the_caller_ignores_is_ignored(study: Path, start: str):
+    script = str(Path(sys.executable).with_name("maestro-es"))
+    command = [script] if start == "script" else [sys.executable, "-m", "maestro_es"]
+    (study / "path").mkdir()
+    (study / "path/sitecustomize.py").write_text(INTERRUPT)
+    done = subprocess.run(
+        ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command, "verify", "study"], cwd=study, capture_output=True,
+        text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": str(study / "path"), "INTERRUPT_AT": "maestro_es.cli"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_ctrl_c_at_any_moment_shows_no_line_of_ours(study: Path):
     """Before our first line Python may show where it was; that no line of ours stands there is all we can do."""
     started = time.monotonic()

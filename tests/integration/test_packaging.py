@@ -16,7 +16,7 @@ import pytest
 import maestro_es
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("maestro_es", "schema", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("bin", "maestro_es", "schema", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 #: One wheel is enough, so one worker runs all of these.
 pytestmark = pytest.mark.xdist_group("packaging")
@@ -28,6 +28,11 @@ def shipped_files() -> set[str]:
     schema = {path: Path("maestro_es") / path.relative_to(ROOT) for path in (ROOT / "schema").rglob("*")}
     names = {**package, **schema}
     return {name.as_posix() for path, name in names.items() if path.is_file() and "__pycache__" not in name.parts}
+
+
+def wheel_script(wheel: Path) -> str:
+    """The start script, by its name in the wheel."""
+    return f"maestro_es-{wheel.name.split('-')[1]}.data/scripts/maestro-es"
 
 
 def listed_packages() -> set[str]:
@@ -63,7 +68,16 @@ def test_the_wheel_holds_every_module_and_data_file_and_nothing_else(wheel: Path
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
 
-    assert names == shipped_files()
+    assert names == shipped_files() | {wheel_script(wheel)}
+
+
+def test_the_start_script_is_ours_and_pip_is_to_write_its_first_line(wheel: Path):
+    with zipfile.ZipFile(wheel) as archive:
+        first, _, rest = archive.read(wheel_script(wheel)).decode().partition("\n")
+        assert not [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+
+    assert first == "#!python"
+    assert rest == (ROOT / "bin/maestro-es").read_text().partition("\n")[2]
 
 
 def test_the_wheel_carries_the_licence_and_the_version(wheel: Path):

@@ -19,12 +19,14 @@ PATTERNS = {"schema/migrations/NNNN_words.sql"}
 
 
 def test_programs_in_python_are_checked_like_modules():
-    programs = {path for path in (ROOT / "tools").iterdir() if "python" in path.read_text().partition("\n")[0]}
+    files = [*(ROOT / "tools").iterdir(), *(ROOT / "bin").iterdir()]
+    programs = {path for path in files if "python" in path.read_text().partition("\n")[0]}
     settings = (ROOT / "pyproject.toml").read_text()
 
     assert programs
     for path in programs:
-        assert settings.count(f'"tools/{path.name}"') == 2, f"{path.name}: ruff's extend-include, mypy's files"
+        name = f"{path.parent.name}/{path.name}"
+        assert settings.count(f'"{name}"') == 2, f"{name}: ruff's extend-include, mypy's files"
 
 
 def test_the_map_of_the_architecture_is_the_tree():
