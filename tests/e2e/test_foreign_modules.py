@@ -129,7 +129,6 @@ def test_a_command_imports_nothing_from_the_current_directory_or_pythonpath(tmp_
     for name in early:
         (traps / f"{name}.py").unlink(missing_ok=True)
     assert (traps / "sqlite3.py").exists()
-    assert (traps / "re.py").exists()
     maestro_es = [sys.executable, "-m", "maestro_es"] if start == "module" else ["maestro-es"]
     arguments = [
         str(tmp_path / word) if "." in word or word in {"first", "second"} else word for word in words.split()

@@ -32,6 +32,14 @@ def test_the_installed_command_runs_a_study_without_the_checkout(installed: Inst
     assert [file.read_text() for file in (tmp_path / "out" / "a").glob("a.*.out")] == ["hello\n"]
 
 
+@pytest.mark.parametrize("words", ["--version", "studies", "tick --all"])
+def test_the_installed_command_runs_no_module_of_the_users_path(installed: Installed, tmp_path: Path, words: str):
+    for name in ("re", "enum", "functools", "signal", "json"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('a module of the user')\n")
+
+    _shell(installed, f"PYTHONPATH={tmp_path} maestro-es {words}", tmp_path)
+
+
 @pytest.mark.parametrize("command", ["python3", "python", "pip", "pip3", "mypy", "sqlite-utils"])
 def test_no_other_command_of_the_user_is_another_one_afterwards(installed: Installed, tmp_path: Path, command: str):
     before = f"PATH={installed.path.partition(':')[2]}; command -v {command} || echo none"
