@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import click
 
-from maestro_es.core.events import Draft, StepTemplateAdded
-from maestro_es.core.export import Export, not_exported, read_export, remarks
+from maestro_es.core.events import StepTemplateAdded
+from maestro_es.core.export import Export, not_exported, read_export
 from maestro_es.poller.surroundings import Surroundings
+from maestro_es.spec.findings import Findings
+from maestro_es.spec.plan import StudyPlan
 
 
 class ExportType(click.ParamType[Export]):
@@ -36,23 +36,21 @@ export_option = click.option(
 )
 
 
-def warnings_of(events: tuple[Draft, ...], around: Surroundings, environ: dict[str, str]) -> Iterator[str]:
-    """Yield warnings about the environment of a study with these events."""
-    yield from remarks(around.choice)
-    for _, event in events:
+def warn_of_variables(plan: StudyPlan, findings: Findings, around: Surroundings, environ: dict[str, str]) -> None:
+    """Warn of variables that a step uses, that are set here and that it will not have."""
+    for _, event in plan.events:
         if not isinstance(event, StepTemplateAdded):
             continue
-        commands = "\n".join(str(event.run.get(key) or "") for key in ("cmd", "restart"))
-        for name in not_exported(commands, environ, around.choice.variables):
-            yield (
-                f"step {event.name!r} uses ${name}, which is set here but will not be set for the step; "
-                + _remedy(around.export, name)
-            )
+        texts = {key: str(event.run.get(key) or "") for key in ("cmd", "restart")}
+        for name in not_exported("\n".join(texts.values()), environ, around.choice.variables):
+            part = "cmd" if f"{name}" in texts["cmd"] else "restart"
+            message = f"In study step '{event.name}', ${name} is set here but will not be set for the step"
+            findings.warn(plan.line(event.name, part, message), message, _remedy(around.export, name))
 
 
 def _remedy(export: Export, name: str) -> str:
     """Return how a variable is passed on besides what is exported now. Values that a user gave are not repeated."""
     if export.values:
-        return f"add ',{name}' to the end of your --export to pass it on"
+        return f"Add ',{name}' to the end of your --export to pass it on."
     before = str(export)
-    return f"--export '{name if before == 'NONE' else f'{before},{name}'}' passes it on"
+    return f"--export '{name if before == 'NONE' else f'{before},{name}'}' passes it on."

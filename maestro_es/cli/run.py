@@ -13,11 +13,11 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example
-from maestro_es.cli.exporting import export_option, warnings_of
+from maestro_es.cli.exporting import export_option, warn_of_variables
 from maestro_es.cli.main import INTERRUPTED
 from maestro_es.cli.output import warn
 from maestro_es.cli.progress import Progress
-from maestro_es.core.export import Export
+from maestro_es.core.export import Export, remarks
 from maestro_es.core.model import Driver, Settings, StudyStatus
 from maestro_es.drivers.cron_tick import in_doubt
 from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
@@ -32,8 +32,9 @@ from maestro_es.poller.preflight import check_scripts
 from maestro_es.poller.replace import check_replaceable, replacing
 from maestro_es.poller.sharing import let_group_read
 from maestro_es.poller.study_dir import StudyDir
-from maestro_es.poller.surroundings import surroundings
+from maestro_es.poller.surroundings import Surroundings, surroundings
 from maestro_es.poller.tick import tick
+from maestro_es.spec.findings import Findings
 from maestro_es.spec.plan import StudyPlan, plan_study
 
 _COUNT = click.IntRange(min=0)
@@ -115,6 +116,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
                 sites.append(creation.enter_context(creating_named(stem)))
             return sites[0].study.root
 
+        warn(remarks(around.choice))
         plan = plan_study(
             spec,
             output=out,
@@ -123,10 +125,10 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
             pargs=pargs,
             hash_workspaces=hashws,
             restart_limit=rlimit,
-            check=functools.partial(check_scripts, settings=settings, context=context),
+            check=functools.partial(_check, settings=settings, context=context, around=around),
             reserve=reserve,
         )
-        warn((*plan.warnings, *warnings_of(plan.events, around, dict(os.environ))))
+        warn(plan.warnings)
         site = sites[0] if sites else creation.enter_context(creating(plan.output))
         replaces = check_replaceable(site)
         if not _is_wanted(plan, answers, replaces=replaces):
@@ -137,6 +139,12 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         _complete(site.study, place, group_read=group_read)
         with OpenStudy(root, context) as study:
             sys.exit(_drive(study, creation.close) if wait else _launch(study, creation.close, dry=dry))
+
+
+def _check(plan: StudyPlan, findings: Findings, settings: Settings, context: Context, around: Surroundings) -> None:
+    """Look for what would prevent scripts from being submitted, and for variables that the steps will not have."""
+    check_scripts(plan, findings, settings, context)
+    warn_of_variables(plan, findings, around, dict(os.environ))
 
 
 @dataclass(frozen=True)

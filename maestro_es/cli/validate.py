@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example
-from maestro_es.cli.exporting import export_option, warnings_of
+from maestro_es.cli.exporting import export_option, warn_of_variables
 from maestro_es.cli.output import warn
-from maestro_es.core.export import Export
+from maestro_es.core.export import Export, remarks
 from maestro_es.core.model import Settings
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.preflight import check_scripts, warn_of_scheduler
@@ -32,13 +32,16 @@ def command(spec: Path, pgen: Path | None, pargs: tuple[str, ...], export: Expor
     The check also makes each step's script as 'run' would, but writes nothing and runs nothing.
     """
     context = Context()
+    around = surroundings(export)
 
     def check(plan: StudyPlan, findings: Findings) -> None:
         check_scripts(plan, findings, Settings(hash_workspaces=hashws), context)
         warn_of_scheduler(plan, findings, context)
+        warn_of_variables(plan, findings, around, dict(os.environ))
 
+    warn(remarks(around.choice))
     plan = plan_study(spec, output=None, timestamp="0", pgen=pgen, pargs=pargs, hash_workspaces=hashws, check=check)
-    warn((*plan.warnings, *warnings_of(plan.events, surroundings(export), dict(os.environ))))
+    warn(plan.warnings)
     steps = sum(number is not None for number, _ in plan.events)
     templates = sum(number is None for number, _ in plan.events)
     click.echo(f"{spec}: valid; {templates} steps make {steps} instances")

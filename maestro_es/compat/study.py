@@ -17,7 +17,8 @@ from maestro_es.spec.findings import Findings
 from maestro_es.spec.parameters import ParameterGenerator, Parameters
 from maestro_es.spec.paths import safe
 from maestro_es.spec.pgen import convert
-from maestro_es.spec.plan import Given, plan_study
+from maestro_es.spec.plan import plan_study
+from maestro_es.spec.reading import Given
 from maestro_es.spec.study_environment import StudyEnvironment
 from maestro_es.spec.study_text import study_text
 

@@ -31,7 +31,8 @@ from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import show_status
 from maestro_es.spec.document import read_file
 from maestro_es.spec.maestro_dir import MaestroDir, read_maestro_dir
-from maestro_es.spec.plan import Given, StudyPlan, plan_study
+from maestro_es.spec.plan import StudyPlan, plan_study
+from maestro_es.spec.reading import Given
 
 #: The programs of Maestro's that work on a study: the second one with ``-fg``.
 _PROGRAMS = ("conductor", "maestro")

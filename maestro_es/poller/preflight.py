@@ -36,21 +36,17 @@ _Fault = tuple[str, str]
 def check_scripts(plan: StudyPlan, findings: Findings, settings: Settings, context: Context) -> None:
     """Report the problems of a plan's scripts.
 
-    If several instances of a step have a problem, only the first is named. A line with an earlier problem, such as a
-    walltime, is not reported again.
+    If several instances of a step have a problem, only the first is named.
     """
     graph = _graph_of(plan, settings, context)
     adapters = context.adapters(plan.batch, context.host)
     study = StudyDir(plan.output)
-    known = findings.lines()
-    wrong: set[str] = set()
+    wrong = set(plan.unclear)
     for number, name, template in graph.names():
         if template not in wrong:
             for part, message in _faults(graph, graph.step(number), study, adapters):
                 wrong.add(template)
-                line = plan.line(template, part, message)
-                if line not in known:
-                    findings.problem(line, f"In study step '{name}', {message}")
+                findings.problem(plan.line(template, part, message), f"In study step '{name}', {message}")
 
 
 def warn_of_scheduler(plan: StudyPlan, findings: Findings, context: Context) -> None:

@@ -3,10 +3,12 @@
 ::
 
     plan            study file -> StudyPlan, or a SpecError with every problem; then `acquire`
+    reading         the study file, read and checked up to its expansion
     findings        problems and warnings: line, message, remedy
     document        YAML text -> data, and the line of everything in it
     validation      the shape, against schema/study.json
     checks          what a schema can't say
+    partial         what is left of a faulty file, so that the rest is checked in the same round
     scalars         warnings about values without quotes whose text YAML changes
     environment     variables, labels, sources, dependencies, and their substitution
     templates       the steps as declared, their graph, and the order in which they are processed

@@ -119,7 +119,8 @@ def _check_values(document: Document, batch: dict[str, Any], findings: Findings)
             pairs = value.items() if isinstance(value, dict) else enumerate(value)
             stack += [((*path, key), inner) for key, inner in pairs]
         elif isinstance(value, (dt.date, bytes, set, tuple)):
-            findings.problem(document.line(*path), f"In batch, {path[-1]} is read as {shown(value)}", "Quote it.")
+            message = f"In batch, {path[-1]} is read as {shown(value)}"
+            findings.problem(document.line(*path), message, "Quote it.", faults=[path])
 
 
 def _check_lines(document: Document, keys: Sequence[str], batch: dict[str, Any], findings: Findings) -> None:
@@ -131,7 +132,8 @@ def _check_lines(document: Document, keys: Sequence[str], batch: dict[str, Any],
         elif isinstance(value, str) and value and value.splitlines() != [value]:
             remedy = "Write it on one line."
         if remedy:
-            findings.problem(document.line("batch", key), f"In batch, {key} is {shown(value)}", remedy)
+            message = f"In batch, {key} is {shown(value)}"
+            findings.problem(document.line("batch", key), message, remedy, faults=[("batch", key)])
 
 
 def _check_options(document: Document, kind: str, batch: dict[str, Any], findings: Findings) -> None:
@@ -139,11 +141,13 @@ def _check_options(document: Document, kind: str, batch: dict[str, Any], finding
     args = batch.get("args")
     if args and kind != "local" and not isinstance(args, dict):
         remedy = "Write a mapping of options to values, with null for an option that takes none."
-        findings.problem(document.line("batch", "args"), f"In batch, args is {shown(args)}", remedy)
+        message = f"In batch, args is {shown(args)}"
+        findings.problem(document.line("batch", "args"), message, remedy, faults=[("batch", "args")])
     for key, value in section(batch, "args").items() if kind in PASSING_OPTIONS else ():
         if isinstance(value, (bool, list, dict)):
             remedy = "Write a text or a number, or null for an option that takes no value."
-            findings.problem(document.line("batch", "args", key), f"In batch, args.{key} is {shown(value)}", remedy)
+            place, message = ("batch", "args", key), f"In batch, args.{key} is {shown(value)}"
+            findings.problem(document.line(*place), message, remedy, faults=[place])
     if kind == "flux":
         _check_flux(document, batch, findings)
 
@@ -152,7 +156,8 @@ def _check_flux(document: Document, batch: dict[str, Any], findings: Findings) -
     version = batch.get("version", FLUX_INTERFACE)
     if version != FLUX_INTERFACE:
         remedy = f"Scripts are written for {FLUX_INTERFACE}, which is Maestro's default: remove the key."
-        findings.problem(document.line("batch", "version"), f"In batch, version is {shown(version)}", remedy)
+        message = f"In batch, version is {shown(version)}"
+        findings.problem(document.line("batch", "version"), message, remedy, faults=[("batch", "version")])
     for index, step in items(section(document.data), "study"):
         if section(step, "run").get("memory"):
             line = document.line("study", index, "run", "memory")

@@ -69,9 +69,9 @@ class Document:
             line, node = found
         return line
 
-    def with_section(self, name: str, value: Any) -> Document:  # noqa: ANN401 - likewise
-        """Return the same text with other data under a key at the top."""
-        return Document({**self.data, name: value}, self._root)
+    def with_data(self, data: Any) -> Document:  # noqa: ANN401 - likewise
+        """Return the same text with other data."""
+        return Document(data, self._root)
 
     def written(self, *path: str | int) -> Iterator[tuple[tuple[str | int, ...], Written]]:
         """Yield place and text of each scalar at or below `path` that YAML reads as something other than text."""
@@ -106,7 +106,7 @@ def read_file(file: Path) -> bytes:
 def read_document(text: str, findings: Findings) -> Document:
     """Return the one document of `text`; raise SpecError if it can't be read.
 
-    A key that stands twice is a problem; of keys that are no strings there can't be a study, so they stop it here.
+    A key that stands twice is a problem. So is one that is not a string, and what is under it is left out.
     """
     if text.count(",") + text.count("\n") > _MOST_VALUES:
         findings.problem(1, f"The file holds more than {_MOST_VALUES:,} values", "Is it a study file?")
@@ -141,7 +141,7 @@ def _child(node: Node | None, part: str | int) -> tuple[int, Node] | None:
 
 
 def _check_nodes(root: Node, findings: Findings) -> bool:
-    """Look at every key once; return whether the data can be built: finite, and with strings for keys."""
+    """Look at every key once; return whether the data can be built. Its keys are strings then."""
     sizes: dict[int, int] = {}
     within: set[int] = set()
     sound, stack = True, [(root, False)]
@@ -157,7 +157,7 @@ def _check_nodes(root: Node, findings: Findings) -> bool:
             findings.problem(_line(node), "A value contains itself through an alias", "Remove the alias.")
             return False
         elif id(node) not in sizes:
-            sound = _check_keys(node, findings) and sound
+            _check_keys(node, findings)
             sound = _check_scalar(node, findings) and sound
             within.add(id(node))
             stack.append((node, True))
@@ -168,26 +168,24 @@ def _check_nodes(root: Node, findings: Findings) -> bool:
     return sound
 
 
-def _check_keys(node: Node, findings: Findings) -> bool:
-    """Report keys that stand twice, and return whether all keys are strings."""
+def _check_keys(node: Node, findings: Findings) -> None:
+    """Report keys that stand twice, and take out those that are not strings."""
     if not isinstance(node, MappingNode):
-        return True
-    sound = True
+        return
     seen: dict[str, int] = {}
-    for key, _ in node.value:
-        if key.tag == _MERGE:
-            continue
-        if not isinstance(key, ScalarNode) or key.tag != _STRING:
+    strings = []
+    for key, value in node.value:
+        if key.tag != _MERGE and (not isinstance(key, ScalarNode) or key.tag != _STRING):
             kind = _READ_AS.get(key.tag.rpartition(":")[2], "no string")
             name = f"key '{key.value}'" if isinstance(key, ScalarNode) else "key of this entry"
             findings.problem(_line(key), f"The {name} is read as {kind}", "Put it in quotes.")
-            sound = False
-        elif key.value in seen:
+            continue
+        strings.append((key, value))
+        if key.tag != _MERGE and key.value in seen:
             message = f"The key '{key.value}' stands twice, first in line {seen[key.value]}"
             findings.problem(_line(key), message, "Remove one of the two: only the last would count.")
-        else:
-            seen[key.value] = _line(key)
-    return sound
+        seen.setdefault(key.value, _line(key))
+    node.value = strings
 
 
 def _check_scalar(node: Node, findings: Findings) -> bool:

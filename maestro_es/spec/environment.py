@@ -73,7 +73,7 @@ class Environment:
 def read_environment(document: Document, spec_root: str, cwd: str, findings: Findings) -> Environment:
     """Resolve the environment of a study. Relative paths of dependencies are relative to `cwd`, as in Maestro.
 
-    A path that begins with ``$(OUTPUT_PATH)`` lies in the study.
+    A path that begins with ``$(OUTPUT_PATH)`` lies in the study. Names without a value are reported and left out.
     """
     raw, finish = _collect(document, spec_root, cwd)
     values, circles, endless = _resolve(raw, finish)
@@ -84,6 +84,8 @@ def read_environment(document: Document, spec_root: str, cwd: str, findings: Fin
     for name in endless:
         message = f"The names in the value of '{name}' come to more than {_LONGEST} characters"
         findings.problem(document.line("env", "variables", name), message, "Use a file for so much text.")
+    for name in (*endless, *(name for circle in circles for name in circle)):
+        values.pop(name, None)
     dependencies = section(document.data, "env", "dependencies")
     output = values.pop("OUTPUT_PATH", None)
     _check_output(str(output or ""), document.line("env", "variables", "OUTPUT_PATH"), findings)

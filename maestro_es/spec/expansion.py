@@ -7,8 +7,11 @@ that of the result: a funnel is the name of a template, never one edge for each 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import msgspec
 
 from maestro_es.core.events import StepAdded
 from maestro_es.core.model import Param, is_scheduled
@@ -51,11 +54,12 @@ class Expansion:
 
 
 def expand(order: Sequence[Template], parameters: Parameters, settings: Settings, findings: Findings) -> Expansion:
-    """Return the instances of all templates. `order` is the order of processing: parents before children."""
+    """Return the instances of all templates. `order` is the order of processing: parents before children.
+
+    Their names are unique also where the file's are not.
+    """
     expansion = Expansion()
-    _check_references(order, findings)
-    findings.stop_if_problems()
-    for template in order:
+    for template in _check_references(order, findings):
         expansion.used[template.name] = _used(template, parameters, expansion)
         _add_instances(template, parameters, settings, expansion, findings)
     _check_collisions(expansion, {template.name: template.line for template in order}, settings, findings)
@@ -83,15 +87,23 @@ def rows(expansion: Expansion) -> list[int]:
     return place
 
 
-def _check_references(order: Sequence[Template], findings: Findings) -> None:
-    """Report workspaces of steps that are processed later: their parameters are not known yet."""
+def _check_references(order: Sequence[Template], findings: Findings) -> Iterator[Template]:
+    """Report workspaces of steps that are processed later: their parameters are not known yet.
+
+    Yield the steps without these references. Where a dependency of a step is not known, neither is what comes earlier.
+    """
     earlier: set[str] = set()
+    incomplete: set[str] = set()
     for template in order:
-        for name in template.references:
-            if name not in earlier:
-                message = f"Workspace for '{name}' is being used by study step '{template.name}' before it would be"
-                remedy = f"Add '{name}' to the depends of '{template.name}'."
-                findings.problem(template.line, f"{message} generated", remedy)
+        late = [name for name in template.references if name not in earlier]
+        if template.incomplete or not incomplete.isdisjoint(template.dependencies):
+            incomplete.add(template.name)
+        for name in late if template.name not in incomplete else ():
+            message = f"Workspace for '{name}' is being used by study step '{template.name}' before it would be"
+            remedy = f"Add '{name}' to the depends of '{template.name}'."
+            findings.problem(template.line, f"{message} generated", remedy)
+        references = tuple(name for name in template.references if name in earlier)
+        yield dataclasses.replace(template, references=references) if late else template
         earlier.add(template.name)
 
 
@@ -174,14 +186,20 @@ def _edges(expansion: Expansion) -> tuple[dict[int, list[int]], dict[str, list[i
 
 
 def _check_collisions(expansion: Expansion, lines: Mapping[str, int], settings: Settings, findings: Findings) -> None:
-    """Report instances that would share a name or a directory, and directories that can't be made."""
+    """Report instances that would share a name or a directory, and directories that can't be made.
+
+    The second of one name gets another one.
+    """
     names: dict[str, StepAdded] = {}
     directories: dict[str, StepAdded] = {}
-    for step in expansion.steps:
+    for number, step in enumerate(expansion.steps, 1):
         line = lines[step.template]
         if step.name in names:
             message = f"Study steps '{names[step.name].template}' and '{step.template}' both make '{step.name}'"
             findings.problem(line, message, "Rename one of them.")
+            expansion.steps[number - 1] = msgspec.structs.replace(
+                step, name=f"{step.name} ({step.template}, {number})"
+            )
         elif step.workspace in directories:
             message = f"'{directories[step.workspace].name}' and '{step.name}' would run in the same directory"
             remedy = (

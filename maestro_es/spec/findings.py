@@ -34,22 +34,28 @@ class Findings:
         self.file = file
         self._problems: list[Problem] = []
         self._warnings: list[Problem] = []
+        self._elsewhere: list[str] = []
+        #: The places in the file whose values are faulty, or that have none.
+        self.faults: list[tuple[str | int, ...]] = []
 
-    def problem(self, line: int, message: str, remedy: str = "") -> None:
-        """Note what makes the study impossible."""
+    def problem(
+        self, line: int, message: str, remedy: str = "", *, faults: Iterable[tuple[str | int, ...]] = ()
+    ) -> None:
+        """Note what makes the study impossible, and the places whose values no later check should look at."""
         self._problems.append(Problem(line, message, remedy))
+        self.faults += faults
+
+    def elsewhere(self, problems: Iterable[str]) -> None:
+        """Note problems in another file, as lines for a person."""
+        self._elsewhere += problems
 
     def warn(self, line: int, message: str, remedy: str = "") -> None:
         """Note what is probably not meant, but can be done."""
         self._warnings.append(Problem(line, message, remedy))
 
     def problems(self) -> tuple[str, ...]:
-        """Return the problems in the order of the file's lines, each once."""
-        return tuple(problem.text(self.file) for problem in sorted(set(self._problems)))
-
-    def lines(self) -> set[int]:
-        """Return the lines that have a problem."""
-        return {problem.line for problem in self._problems}
+        """Return the problems in the order of the file's lines, each once; after them, those of other files."""
+        return (*(problem.text(self.file) for problem in sorted(set(self._problems))), *self._elsewhere)
 
     def warnings(self) -> tuple[str, ...]:
         """Return the warnings in the order of the file's lines, each once."""
@@ -57,7 +63,7 @@ class Findings:
 
     def stop_if_problems(self) -> None:
         """Raise a SpecError with all problems and warnings so far, if there are any problems."""
-        if self._problems:
+        if self._problems or self._elsewhere:
             raise SpecError(self.problems(), self.warnings())
 
 

@@ -152,13 +152,16 @@ def combine(
 
 
 def read_parameters(document: Document) -> Parameters:
-    """Return the parameters of the study file; none if their lists don't fit together, which `checks` reports."""
+    """Return the parameters of the study file. `checks` reports lists that are empty or of unequal lengths.
+
+    Then the parameters with values make as many combinations as the shortest list has values.
+    """
     values: dict[str, Sequence[Any]] = {}
     labels: dict[str, str | Sequence[Any]] = {}
     for key, parameter in section(document.data, "global.parameters").items():
-        if isinstance(parameter, dict) and isinstance(parameter.get("values"), list):
+        if isinstance(parameter, dict) and isinstance(parameter.get("values"), list) and parameter["values"]:
             values[key] = parameter["values"]
             labels[key] = str(parameter.get("label") or f"{key}.%%")
-    if len({len(given) for given in values.values()}) > 1:
-        return Parameters()
+    length = min(map(len, values.values()), default=0)
+    values = {key: given[:length] for key, given in values.items()}
     return combine(values, labels, {key: key for key in values})

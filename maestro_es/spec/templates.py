@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +44,12 @@ class Template:
     references: tuple[str, ...] = ()
     #: Its place in the list of the file, from 0.
     index: int = 0
+    #: Whether the file names further dependencies that can't be used, so that it is not known what comes before it.
+    incomplete: bool = False
 
 
 def read_templates(document: Document, environment: Environment, findings: Findings) -> dict[str, Template]:
-    """Return the steps by name, in the order of the file. Two of one name are a problem.
+    """Return the steps by name, in the order of the file. Two of one name are a problem; the second gets another one.
 
     The lines of ``sources`` are put in front of ``cmd`` and ``restart`` as they stand: a source is a shell line such
     as ``source env.sh``, which changes the environment of what follows (Maestro reads sources and never uses them).
@@ -62,21 +65,26 @@ def read_templates(document: Document, environment: Environment, findings: Findi
                 run[key] = "\n".join([*environment.sources, run[key]])
         name, description = environment.apply(name), environment.apply(str(step.get("description", "")))
         line = document.line("study", index)
-        if name in found:
-            message = f"The step name '{name}' stands twice, first in line {found[name].line}"
+        twin = found.get(name)
+        if twin:
+            message = f"The step name '{name}' stands twice, first in line {twin.line}"
             findings.problem(line, message, "Step names must be unique: rename one of them.")
-        else:
-            found[name] = _template(name, description, run, line, index)
+            name = f"{name} (step {index + 1})"
+        found[name] = _template(name, description, run, line, index, incomplete=twin is not None)
     return {name: _with_references(template, found, findings) for name, template in found.items()}
 
 
-def _template(name: str, description: str, run: dict[str, Any], line: int, index: int) -> Template:
-    depends = run.get("depends")
-    declared = [item for item in depends if isinstance(item, str)] if isinstance(depends, list) else []
+def _template(
+    name: str, description: str, run: dict[str, Any], line: int, index: int, *, incomplete: bool
+) -> Template:
+    depends = run["depends"] if isinstance(run.get("depends"), list) else []
+    declared = [item for item in depends if isinstance(item, str)]
     parents = dict.fromkeys(item for item in declared if "*" not in item)
     funnels = dict.fromkeys(_FUNNEL.sub("", item) for item in declared if "*" in item)
     dependencies = dict.fromkeys(_FUNNEL.sub("", item) for item in declared)
-    return Template(name, description, run, line, tuple(dependencies), tuple(parents), tuple(funnels), index=index)
+    edges = tuple(dependencies), tuple(parents), tuple(funnels)
+    incomplete = incomplete or len(declared) < len(depends)
+    return Template(name, description, run, line, *edges, index=index, incomplete=incomplete)
 
 
 def _with_references(template: Template, known: Mapping[str, Template], findings: Findings) -> Template:
@@ -95,21 +103,36 @@ def _with_references(template: Template, known: Mapping[str, Template], findings
     return dataclasses.replace(template, references=tuple(references))
 
 
-def check_dependencies(templates: Mapping[str, Template], findings: Findings) -> None:
-    """Report dependencies on unknown steps and on itself, and cycles."""
-    for template in templates.values():
-        for name in template.dependencies:
-            if name == template.name:
-                findings.problem(
-                    template.line, f"Study step '{name}' depends on itself", "Remove it from its depends."
-                )
-            elif name not in templates:
-                message = f"Study step '{template.name}' depends on '{name}', but there is no such step"
-                findings.problem(template.line, message, f"{did_you_mean(name, templates)} Name a step of this study.")
-    cycle = _find_cycle(templates)
-    if cycle:
+def check_dependencies(templates: Mapping[str, Template], findings: Findings) -> dict[str, Template]:
+    """Report dependencies on unknown steps and on itself, and cycles; return the steps without these dependencies."""
+    sound = {name: _with_known(template, templates, findings) for name, template in templates.items()}
+    while cycle := _find_cycle(sound):
         message = f"The dependencies of the study make a cycle: {' -> '.join(cycle)}"
-        findings.problem(templates[cycle[0]].line, message, "Remove one of these dependencies.")
+        findings.problem(sound[cycle[0]].line, message, "Remove one of these dependencies.")
+        for parent, child in itertools.pairwise(cycle):
+            sound[child] = _without(sound[child], {parent})
+    return sound
+
+
+def _with_known(template: Template, templates: Mapping[str, Template], findings: Findings) -> Template:
+    """Report dependencies on unknown steps and on itself; return the step without them."""
+    wrong = [name for name in template.dependencies if name == template.name or name not in templates]
+    for name in wrong:
+        message = f"Study step '{template.name}' depends on '{name}', but there is no such step"
+        remedy = f"{did_you_mean(name, templates)} Name a step of this study."
+        if name == template.name:
+            message, remedy = f"Study step '{name}' depends on itself", "Remove it from its depends."
+        findings.problem(template.line, message, remedy)
+    return _without(template, wrong) if wrong else template
+
+
+def _without(template: Template, names: Collection[str]) -> Template:
+    """Return a step without some of its dependencies."""
+    dependencies, parents, funnels = (
+        tuple(name for name in edges if name not in names)
+        for edges in (template.dependencies, template.parents, template.funnels)
+    )
+    return dataclasses.replace(template, dependencies=dependencies, parents=parents, funnels=funnels, incomplete=True)
 
 
 def processing_order(templates: Mapping[str, Template]) -> list[Template]:
@@ -150,10 +173,7 @@ def _leave(start: str, children: Mapping[str, Sequence[str]], seen: set[str]) ->
 
 def _find_cycle(templates: Mapping[str, Template]) -> list[str]:
     """Return the steps of one cycle, from a step to itself, each before the one that waits for it; or nothing."""
-    parents = {
-        name: [parent for parent in template.dependencies if parent in templates and parent != name]
-        for name, template in templates.items()
-    }
+    parents: dict[str, Sequence[str]] = {name: template.dependencies for name, template in templates.items()}
     children: dict[str, list[str]] = {name: [] for name in templates}
     for name, names in parents.items():
         for parent in names:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: The key that it is about, if it is about one; what is wrong; and what to do about it.
 _Complaint = tuple[tuple[str, ...], str, str]
 
+#: Errors of jsonschema's that leave the value usable: the other keys and the first of equal values count.
+_USABLE = ("additionalProperties", "uniqueItems")
 
 #: Keys by which Merlin's dialect shows itself: at the top of the file, and in the run block of a step.
 _MERLIN, _MERLIN_RUN = "merlin", ("task_queue", "max_retries", "retry_delay")
@@ -37,7 +39,16 @@ def check_shape(document: Document, findings: Findings) -> None:
     for error in Draft7Validator(study_schema()).iter_errors(document.data):
         path = list(error.absolute_path)
         for key, message, remedy in _complaints(error, *place(document.data, path)):
-            findings.problem(document.line(*path, *key), message, remedy)
+            findings.problem(document.line(*path, *key), message, remedy, faults=_faults(error, path))
+
+
+def _faults(error: ValidationError, path: list[str | int]) -> list[tuple[str | int, ...]]:
+    """Return the places without a usable value: the one that an error is about, or the missing keys in it."""
+    if error.validator == "required":
+        schema: dict[str, Any] = dict(error.schema) if isinstance(error.schema, dict) else {}
+        instance: Any = error.instance
+        return [(*path, key) for key in schema["required"] if key not in instance]
+    return [] if error.validator in _USABLE else [tuple(path)]
 
 
 def check_dialect(document: Document, findings: Findings) -> None:

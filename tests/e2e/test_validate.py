@@ -96,6 +96,134 @@ def test_a_study_for_merlin_is_named_in_one_line(tmp_path: Path):
     ]
 
 
+FAULTS_OF_ALL_KINDS = """\
+description: {name: s, description: d}
+env: {variables: {AA: $(BB), BB: $(AA)}}
+batch: {type: slurm, host: h, queue: q, args: {gres: [1]}}
+study:
+- name: a
+  description: d
+  run:
+    cmd: |
+      $(LAUNCHER)[9p] x
+      echo $SEED
+    procs: 2
+    colour: red
+- name: b
+  description: d
+  run:
+    cmd: "#SBATCH --array=1-4"
+    nodes: 1
+    depends: [aa]
+- {name: c, description: d, run: {cmd: $(LAUNCHER) x, walltime: soon, color: red}}
+- name: d
+  description: d
+  run:
+    cmd: echo $(N) $(c.workspace)
+    restart: "#SBATCH --mem='5"
+    procs: 1
+- name: e
+  description: d
+  run:
+    nodes: [1]
+    cmd: $(LAUNCHER)[3p] x
+    args: {array: 1-3}
+    memory: lots
+- {name: f, description: d, run: {procs: $(AA), cmd: "$(LAUNCHER)[3p] x", depends: [g]}}
+- {name: g, description: d, run: {args: {wrap: x}, nodes: 1, depends: [f]}}
+- {name: a, description: d, run: {cmd: "$(LAUNCHER)[4p] $(a.workspace)", procs: 1}}
+- {description: d, run: {cmd: x, nodes: 1, exclusive: $(M)}}
+- {name: h, description: d, run: {cmd: "ls $(i.workspace)", depends: i}}
+- {name: i, description: d, run: {cmd: x, depends: [j], 7: x}}
+- {name: j, description: d, run: {cmd: x, depends: [i]}}
+global.parameters:
+  N: {values: [1, 2, 2], label: N}
+  M: {values: [maybe, maybe], label: M.%%}
+  L: {values: [], label: L.%%}
+"""
+
+
+@pytest.mark.parametrize("command", [["validate"], ["run", "-y"]])
+def test_no_fault_hides_another_one_wherever_they_are(tmp_path: Path, command: list[str]):
+    """Each is reported once, in the order of the file; values that are wrong or unknown have no consequences."""
+    (tmp_path / "study.yaml").write_text(FAULTS_OF_ALL_KINDS)
+    done = maestro_es(*command, "--export", "NONE", "study.yaml", cwd=tmp_path, env={"SEED": "1"})
+
+    assert done.returncode == 1
+    lines = [line.partition("study.yaml:")[2] for line in done.stderr.splitlines()]
+    found = [(line.split(":")[0], phrase) for line in lines for phrase in PHRASES if phrase in line]
+    assert found == FOUND
+    assert len(lines) == len(FOUND)
+    assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+#: The line of each warning and each problem, and words of it.
+FOUND = [
+    ("10", "$SEED is set here"),
+    ("19", "no scheduler runs it"),
+    ("20", "1 of 2 combinations"),
+    ("2", "AA -> BB -> AA"),
+    ("3", "args.gres is [1]"),
+    ("3", "'bank' is missing"),
+    ("9", "$(LAUNCHER)[9p] asks for 9"),
+    ("12", "'colour'"),
+    ("13", "depends on 'aa'"),
+    ("16", "--array=1-4"),
+    ("19", "'soon'"),
+    ("19", "'color'"),
+    ("20", "Workspace for 'c'"),
+    ("24", "--mem='5"),
+    ("29", "nodes must be"),
+    ("31", "args: array"),
+    ("32", "'lots'"),
+    ("33", "f -> g -> f"),
+    ("34", "args: wrap"),
+    ("34", "'cmd' is missing"),
+    ("35", "$(LAUNCHER)[4p] asks for 4"),
+    ("35", "'a' stands twice"),
+    ("36", "exclusive is 'maybe'"),
+    ("36", "'name' is missing"),
+    ("37", "depends must be a list"),
+    ("38", "i -> j -> i"),
+    ("38", "key '7'"),
+    ("42", "'M' is not the same length"),
+    ("43", "'L' has no values"),
+]
+PHRASES = [phrase for _, phrase in FOUND]
+
+GENERATOR = """\
+from maestrowf.datastructures.core import ParameterGenerator
+
+def get_custom_generator(env, **kwargs):
+    made = ParameterGenerator()
+    made.add_parameter("P", [2, 3], "P.%%")
+    return made
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (("", ""), ["study.yaml:4: Unrec", "study.yaml:4: In study step 'a_P.3', $(LAUNCHER)[3p] asks for 3"]),
+        (("return", "raise"), ["study.yaml:4: Unrec", "pgen.py:6: The parameter generator failed"]),
+    ],
+)
+def test_a_generator_is_called_for_a_faulty_file_too(tmp_path: Path, change: tuple[str, str], found: list[str]):
+    text = """\
+description: {name: s, description: d}
+batch: {type: slurm, host: h, bank: b, queue: q}
+study:
+- {name: a, description: d, run: {cmd: "$(LAUNCHER)[$(P)p] x", procs: 2, color: red}}
+"""
+    (tmp_path / "study.yaml").write_text(text)
+    (tmp_path / "pgen.py").write_text(GENERATOR.replace(*change))
+    done = maestro_es("validate", "-p", "pgen.py", "study.yaml", cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == len(found)
+    assert all(words in done.stderr for words in found), done.stderr
+
+
 SCRIPTS = """\
 description: {name: s, description: d}
 batch: {type: slurm, host: h, bank: b, queue: q}

@@ -6,7 +6,8 @@ import pytest
 
 from maestro_es.core.events import StepAdded, StepTemplateAdded
 from maestro_es.errors import SpecError
-from maestro_es.spec.plan import Given, StudyPlan, plan_study
+from maestro_es.spec.plan import StudyPlan, plan_study
+from maestro_es.spec.reading import Given
 
 STUDY = """\
 description: {name: my study, description: what it is}

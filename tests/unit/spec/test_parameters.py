@@ -27,8 +27,12 @@ def test_values_stand_in_scripts_as_python_writes_them():
     assert [combo["P"].value for combo in made.combos] == ["1.5", "True", "None", "1e-3", "[1, 'a']"]
 
 
-def test_lists_that_do_not_fit_together_make_no_combinations():
-    assert parameters("  P: {values: [1], label: P.%%}\n  Q: {values: [], label: Q}\n  R: 3\n") == Parameters()
+def test_lists_that_do_not_fit_together_make_as_many_combinations_as_the_shortest():
+    made = parameters(
+        "  P: {values: [1, 2], label: P.%%}\n  Q: {values: [], label: Q}\n  R: {values: [3], label: R}\n"
+    )
+
+    assert (made.keys, len(made.combos)) == (("P", "R"), 1)
 
 
 def test_a_generator_may_give_a_label_for_each_value_and_a_name():
