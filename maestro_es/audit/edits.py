@@ -10,9 +10,9 @@ from pathlib import Path
 
 from msgspec import structs
 
+from maestro_es import files
 from maestro_es.core import events as e
 from maestro_es.core.model import StepRecord
-from maestro_es.poller import durable
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.scripts import digest_of, is_edited, written_digests
 from maestro_es.poller.workspace import plan_job
@@ -72,7 +72,7 @@ def _of_study_file(study: OpenStudy) -> Iterator[str]:
     if created is None or not created.spec_file:
         return
     try:
-        digest = digest_of(durable.read(study.dir.root / created.spec_file))
+        digest = digest_of(files.read(study.dir.root / created.spec_file))
     except OSError:
         return
     if digest != created.spec_digest:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from maestro_es.digests import sha256
 from maestro_es.errors import StudyError
+from maestro_es.files import replace_file
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store import registry
 
@@ -36,14 +37,6 @@ def last_asked(study: StudyDir) -> int:
 def note_asked(study: StudyDir, seq: int) -> None:
     """Note that this user has been told of all up to an event. OSError if that can't be written."""
     place = _place(study)
-    scratch = place.with_name(f".{place.name}.{os.getpid()}")
     if not study.is_ours():
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        with scratch.open("w") as file:
-            file.write(f"{seq}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(place)
-    finally:
-        scratch.unlink(missing_ok=True)
+    replace_file(place, f"{seq}\n".encode(), 0o600, durable=True)  # an empty file is refused when it is read

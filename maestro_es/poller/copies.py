@@ -6,13 +6,16 @@ a power cut leaves them. The log has their content.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from maestro_es.core.events import StudyCreated
-from maestro_es.poller.durable import is_empty, put
+from maestro_es.files import is_empty, replace_file
 from maestro_es.poller.open_study import OpenStudy
 
 BATCH_INFO = "batch.info"
 
-_MODE = 0o644
+#: As they were created: the umask of the study limits it.
+_MODE = 0o666
 
 #: By which event a study has been created at the latest: the first one says who does that.
 _CREATED_BY = 2
@@ -27,8 +30,12 @@ def mend_copies(study: OpenStudy) -> None:
     if is_empty(spec):
         created = (recorded.event for recorded in study.log.events(upto=_CREATED_BY))
         text = next((event.spec for event in created if isinstance(event, StudyCreated)), "")
-        put(spec, text.encode(), _MODE)
+        _restore(spec, text)
     if is_empty(batch):
         from maestro_es.spec.metadata import batch_info  # noqa: PLC0415 - YAML is slow to import, and seldom needed
 
-        put(batch, batch_info(study.graph.study.adapter).encode(), _MODE)
+        _restore(batch, batch_info(study.graph.study.adapter))
+
+
+def _restore(path: Path, text: str) -> None:
+    replace_file(path, text.encode(), _MODE, durable=False)  # if a power cut empties it again, so does the next tick

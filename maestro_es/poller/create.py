@@ -13,11 +13,12 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from maestro_es import files
 from maestro_es.core.events import Draft, StudyCreated
 from maestro_es.core.model import Settings
 from maestro_es.digests import sha256
 from maestro_es.errors import RequestRefused
-from maestro_es.poller import clock, durable
+from maestro_es.poller import clock
 from maestro_es.poller.copies import BATCH_INFO
 from maestro_es.poller.creation import Site, check_path, creating
 from maestro_es.poller.environment_file import keep
@@ -151,16 +152,16 @@ def keep_environment(study: StudyDir, around: Surroundings | None = None) -> lis
 def _lay_out(plan: StudyPlan, study: StudyDir) -> None:
     """Write what Maestro keeps beside the workspaces; no pickles, and nothing of the environment."""
     try:
-        durable.write(study.root / plan.spec_path.name, plan.spec_text.encode())
+        files.write(study.root / plan.spec_path.name, plan.spec_text.encode())
         if plan.pgen_path:
-            durable.write(study.root / plan.pgen_path.name, plan.pgen_path.read_bytes())
-        durable.write(study.root / BATCH_INFO, batch_info(plan.batch).encode())
+            files.write(study.root / plan.pgen_path.name, plan.pgen_path.read_bytes())
+        files.write(study.root / BATCH_INFO, batch_info(plan.batch).encode())
         for name in _FOLDERS:
             (study.root / name).mkdir(exist_ok=True)
         for name, text in plan.metadata.items():
-            durable.write(study.root / "meta" / name, text.encode())
+            files.write(study.root / "meta" / name, text.encode())
         for folder in (study.root / "meta", study.root, study.root.parent):
-            durable.sync(folder)
+            files.sync(folder)
     except OSError as error:
         raise RequestRefused(f"{error.filename}: can't be written: {error.strerror}") from error
 
@@ -180,7 +181,7 @@ def write_log(study: StudyDir, fill: Callable[[StudyLog], None], context: Contex
         fill(log)
         study_id = log.graph.study.study_id
     context.after("append")
-    durable.put(study.mark_of(study_id), b"", 0o600)
+    files.replace_file(study.mark_of(study_id), b"", 0o600, durable=True)  # before the log: jobs look for it
     journal.unlink(missing_ok=True)
     study.log.with_name(f"{study.log.name}-journal").unlink(missing_ok=True)  # of a log that is gone
     study.last_tick.unlink(missing_ok=True)  # likewise
@@ -190,7 +191,7 @@ def write_log(study: StudyDir, fill: Callable[[StudyLog], None], context: Contex
         raise _taken(study) from None
     context.after("rename")
     scratch.unlink(missing_ok=True)
-    durable.sync(study.root)
+    files.sync(study.root)
     context.after("unlink")
 
 

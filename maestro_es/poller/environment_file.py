@@ -11,13 +11,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from maestro_es import files
 from maestro_es.core.events import EnvironmentRecorded, StudyCreated
 from maestro_es.core.model import Environment, RecordedEnvironment, StudyRecord
 from maestro_es.digests import sha256
-from maestro_es.poller import durable
 from maestro_es.poller.study_dir import StudyDir
 
 if TYPE_CHECKING:
@@ -40,7 +39,8 @@ def keep(study: StudyDir, found: Surroundings, reason: str = "", salt: str = "")
     entries = [_HEADER + salt.encode(), *(os.fsencode(f"{name}={variables[name]}") for name in sorted(variables))]
     content = b"".join(entry + b"\0" for entry in entries)
     digest = sha256()(content).hexdigest()
-    _write(study.environment(digest), content)
+    path = study.environment(digest)
+    files.replace_file(path, content, 0o600, durable=True)  # the log names it next, and holds none of its values
     recorded = RecordedEnvironment(
         digest=digest,
         variables={name: _fingerprint(salt, name, variables[name]) for name in sorted(variables)},
@@ -60,22 +60,9 @@ def _fingerprint(salt: str, name: str, value: str) -> str:
     return f"{of_salt}-{sha256()(os.fsencode(f'{salt} {name}={value}')).hexdigest()[:_FINGERPRINT]}"
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write a private file, whole and on disk."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}~")
-    with contextlib.suppress(FileNotFoundError):
-        scratch.unlink()
-    with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-    durable.sync(path.parent)
-
-
 def remove_others(study: StudyDir, digest: str) -> None:
     """Remove the files that the log no longer names. If one can't be removed, the next change tries again."""
-    for path in study.state.glob("environment.*"):
+    for path in (*study.state.glob("environment.*"), *study.state.glob(".environment.*")):  # and those half written
         if path != study.environment(digest):
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -90,7 +77,7 @@ class Kept(NamedTuple):
 
 def read(study: StudyDir, recorded: RecordedEnvironment) -> Kept:
     """Return the content of the file. ValueError if it is not what was recorded, OSError if it can't be read."""
-    content = durable.read(study.environment(recorded.digest))
+    content = files.read(study.environment(recorded.digest))
     if sha256()(content).hexdigest() != recorded.digest:
         raise ValueError("is not as it was written")
     header, *entries = content.split(b"\0")[:-1]

@@ -15,8 +15,8 @@ import os
 from typing import NamedTuple
 
 from maestro_es.errors import StudyError
-from maestro_es.poller.durable import is_empty
-from maestro_es.poller.durable import read as read_file
+from maestro_es.files import is_empty
+from maestro_es.files import read as read_file
 from maestro_es.poller.sharing import group_reads
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store.event_log import Head

@@ -55,7 +55,7 @@ def take_requests(study: OpenStudy) -> list[str]:
             _remove(study, path, info)
             lines.append(f"{path}: refused: {error}")
         except ValueError as error:
-            os.replace(path, f"{path}.bad")
+            os.rename(path, f"{path}.bad")
             lines.append(f"{path}: {error}; it was moved to {path.name}.bad")
     return lines
 

@@ -16,10 +16,10 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from maestro_es import files
 from maestro_es.core import requests
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import DamagedLog, InvalidTransition, MaestroError, NotAStudy, RequestRefused
-from maestro_es.poller import durable
 from maestro_es.poller.creation import Site
 from maestro_es.poller.lock import hold
 from maestro_es.poller.open_study import Context, OpenStudy
@@ -144,9 +144,9 @@ class _Move:
         self._rename(study.root, [*names, *sorted(_names(study.root) - kept)], self.place)
         earlier = self.place / STATE_DIR / _PREVIOUS
         self._rename(earlier, sorted(_names(earlier)), self._previous)
-        durable.sync(self.place)
+        files.sync(self.place)
         study.next_state.rename(study.state)
-        durable.sync(study.root)
+        files.sync(study.root)
         self._after("move")
 
     def undo(self) -> None:

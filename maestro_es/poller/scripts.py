@@ -12,10 +12,10 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
+from maestro_es import files
 from maestro_es.adapters.command import making
 from maestro_es.core import events as e
 from maestro_es.digests import sha256
-from maestro_es.poller import durable
 
 #: Scripts are their owner's to execute, as Maestro leaves them; all else is the umask's.
 _SCRIPT_MODE = 0o764
@@ -36,16 +36,16 @@ def write_new(path: Path, text: str) -> bool:
     """Write an executable script if there is none; returns whether the present script has this text."""
     content = text.encode()
     try:
-        _write(path, content, os.O_EXCL)
+        _create(path, content)
     except FileExistsError:
-        return durable.read(path) == content
+        return files.read(path) == content
     return True
 
 
 def is_edited(path: Path, text: str, ours: Callable[[], Collection[str]]) -> bool:
     """Whether a script exists that has neither this text nor one of `ours`, the digests of what we have written."""
     try:
-        content = durable.read(path)
+        content = files.read(path)
     except FileNotFoundError:
         return False
     return content != text.encode() and digest_of(content) not in ours()
@@ -54,19 +54,18 @@ def is_edited(path: Path, text: str, ours: Callable[[], Collection[str]]) -> boo
 def write_script(path: Path, text: str) -> None:
     """Write an executable script; leave it alone if it is right, otherwise replace it whole."""
     if not write_new(path, text):
-        scratch = path.with_name(f"{path.name}.{os.getpid()}~")
-        _write(scratch, text.encode(), os.O_TRUNC)
-        scratch.replace(path)
+        with making:  # not durable: a tick compares the script with the log before each submission
+            files.replace_file(path, text.encode(), _SCRIPT_MODE, durable=False)
 
 
 def set_aside(path: Path) -> tuple[Path, str]:
     """Keep the content of a script as another file; returns that file and its digest."""
-    content = durable.read(path)
+    content = files.read(path)
     for kept in _places(path):
         with contextlib.suppress(FileExistsError):
-            _write(kept, content, os.O_EXCL)
+            _create(kept, content)
             return kept, digest_of(content)
-        if durable.read(kept) == content:
+        if files.read(kept) == content:
             break
     return kept, digest_of(content)
 
@@ -86,7 +85,7 @@ def make_executable(path: Path) -> None:
         path.chmod(mode | 0o100)
 
 
-def _write(path: Path, content: bytes, how: int) -> None:
-    """Write a file that can be executed once this returns: no process that is just starting has it open."""
-    with making, open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | how, _SCRIPT_MODE), "wb") as file:
+def _create(path: Path, content: bytes) -> None:
+    """Create a file that can be executed once this returns: no process that is just starting has it open."""
+    with making, open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SCRIPT_MODE), "wb") as file:
         file.write(content)

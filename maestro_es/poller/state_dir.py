@@ -13,8 +13,8 @@ import stat
 from pathlib import Path
 
 import maestro_es.adapters
+from maestro_es.files import is_empty, read, replace_file
 from maestro_es.import_path import own_command
-from maestro_es.poller.durable import is_empty, put, read
 from maestro_es.poller.sharing import group_reads
 from maestro_es.poller.study_dir import StudyDir
 
@@ -38,7 +38,7 @@ def make_state_dir(study: StudyDir) -> None:
     _put(study.runner, _RUNNER.read_bytes())
     if is_empty(study.next_tick):
         command = shlex.join([*own_command(), "tick", "--queue"])
-        put(study.next_tick, os.fsencode(_NEXT_TICK.format(command=command)), _MODE)
+        _replace(study.next_tick, os.fsencode(_NEXT_TICK.format(command=command)))
 
 
 def _make_private(folder: Path, *, group_reads: bool) -> None:
@@ -64,4 +64,8 @@ def _put(path: Path, content: bytes) -> None:
             return
     except FileNotFoundError:
         pass
-    put(path, content, _MODE)
+    _replace(path, content)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    replace_file(path, content, _MODE, durable=True)  # jobs run it after a power cut, before a tick can repair it

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from maestro_es.core.model import Micros, State, StepRecord
+from maestro_es.files import replace_file
 from maestro_es.poller.lock import hold
 from maestro_es.poller.study_dir import StudyDir
 
@@ -36,14 +36,11 @@ _SECOND = 1_000_000
 def write_status(study: StudyDir, steps: Iterable[StepRecord], now: Micros) -> None:
     """Write the table. Readers that hold the lock are waited for; one that never lets go is written past."""
     text = maestro_text(steps, now)
-    scratch = study.status_csv.with_name(".status.csv.new")
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(PermissionError):  # the lock file may be that of another member of the group
             stack.enter_context(hold(study.status_lock, _LOCK_SECONDS))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        with open(os.open(scratch, flags, 0o666), "w", encoding="utf-8") as file:
-            file.write(text)
-        scratch.replace(study.status_csv)
+        # not durable: a tick that finds the table empty writes it again
+        replace_file(study.status_csv, text.encode(), 0o666, durable=False)
 
 
 def status_text(steps: Iterable[StepRecord], now: Micros) -> str:

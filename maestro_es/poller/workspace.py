@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
+from maestro_es import files
 from maestro_es.adapters.base import Adapter, Job
 from maestro_es.core.events import ScriptSetAside
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Environment, StepRecord, SubmissionKind
 from maestro_es.core.outcomes import Script
 from maestro_es.errors import StudyError
-from maestro_es.poller import durable
 from maestro_es.poller.claims import make_claim, make_workspace
 from maestro_es.poller.scripts import digest_of, is_edited, make_executable, set_aside, write_new, write_script
 from maestro_es.poller.study_dir import StudyDir
@@ -150,7 +150,7 @@ def plan_job(
 def _kept(path: Path, content: bytes) -> bytes | None:
     """Return what a script says that is to run as it stands; None if that is what it should say, or nothing."""
     with contextlib.suppress(FileNotFoundError):
-        found = durable.read(path)
+        found = files.read(path)
         return None if found == content else found
     return None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import string
 from collections.abc import Sequence
 
+from maestro_es.files import replaced_by
+
 _SAFE = frozenset("-_.() " + string.ascii_letters + string.digits)
 
 #: What lies in a study directory beside the steps' workspaces, and is no directory that a step could share.
@@ -20,7 +22,6 @@ TAKEN = (
     "events.db.new",
     "events.db.new-journal",
     "status.csv",
-    ".status.csv.new",
     "batch.info",
     ".status.lock",
     ".cancel.lock",
@@ -49,16 +50,10 @@ def nicknames(step: str, combos: Sequence[str]) -> dict[str, str]:
     return {combo: f"{step}_instance_{index:0{width}d}" for index, combo in enumerate(distinct)}
 
 
-def _is_scratch(name: str, taken: Sequence[str]) -> bool:
-    """Whether a name is that of a file which becomes one of these once it is whole: ``.NAME.PID``."""
-    stem, _, number = name.rpartition(".")
-    return number.isdigit() and stem.startswith(".") and stem[1:] in taken
-
-
 def objection(directory: str, stem: str, taken: Sequence[str]) -> str | None:
     """Return what is wrong with a workspace whose scripts are called `stem`, or None."""
     parts = directory.split("/")
-    if parts[0] in taken or _is_scratch(parts[0], taken):
+    if parts[0] in taken or replaced_by(parts[0]) in taken:
         return f"its directory '{parts[0]}' is taken by a file of the study"
     if any(part in {"", ".", ".."} for part in parts):
         return f"its directory would be '{directory}', which is no name"

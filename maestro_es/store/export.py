@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +16,7 @@ from typing import BinaryIO
 import msgspec
 
 from maestro_es.errors import DamagedLog, MaestroError, RequestRefused
+from maestro_es.files import replace_file
 from maestro_es.store.event_log import CORRECT, Row
 
 #: What helps if a payload can't be decoded though its digest is right.
@@ -124,29 +124,27 @@ def _complaint(text: bytes, error: Exception) -> str:
 
 def write(lines: Iterable[str], out: BinaryIO) -> None:
     """Write lines, many at a time."""
-    pending: list[bytes] = []
+    out.writelines(blocks(lines))
+    out.flush()
+
+
+def blocks(lines: Iterable[str]) -> Iterator[bytes]:
+    """Yield the bytes of lines, many lines at a time."""
+    pending: list[str] = []
     size = 0
     for text in lines:
-        pending.append(text.encode())
+        pending.append(text)
         size += len(text)
         if size > _FLUSH_BYTES:
-            out.writelines(pending)
+            yield "".join(pending).encode()
             pending, size = [], 0
-    out.writelines(pending)
-    out.flush()
+    yield "".join(pending).encode()
 
 
 def write_file(lines: Iterable[str], path: Path) -> None:
     """Write lines into a file that only its owner may read; it is there once it is whole. RequestRefused if not."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(scratch, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as out:
-            write(lines, out)
-            os.fsync(out.fileno())
-        scratch.replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
-        if isinstance(error, OSError):
-            raise RequestRefused(f"{path}: can't be written: {error.strerror}; name another file") from error
-        raise
+        # durable: a user may remove the study next
+        replace_file(path, blocks(lines), 0o600, durable=True)
+    except OSError as error:
+        raise RequestRefused(f"{path}: can't be written: {error.strerror}; name another file") from error

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from maestro_es.core.model import Micros
+from maestro_es.files import replace_file
 from maestro_es.store.log_file import LOG_NAME
 
 #: How the note of a host begins where cron has ticked, and what it is where cron was only told to.
@@ -89,12 +90,8 @@ def register(study_id: str, root: Path) -> None:
     """Note where a study is. Whatever was registered in the same directory before is not there any more."""
     place = folder()
     _make_private(place)
-    scratch = place / f".{study_id}.{os.getpid()}"
-    with scratch.open("wb") as file:
-        file.write(os.fsencode(f"{root}\n"))
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(place / study_id)
+    # durable: cron ticks no study whose entry is lost, and an empty entry names no directory
+    replace_file(place / study_id, os.fsencode(f"{root}\n"), 0o600, durable=True)
     for other, path in registered().items():
         if other != study_id and path == root:
             forget(other)

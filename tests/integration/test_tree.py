@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,28 @@ def test_processes_are_started_in_one_place():
     """Modules that start any are import-linter's; what `os` has for it is looked for here."""
     starts = re.compile(r"\bos\.(?:posix_spawn\w*|spawn\w+|exec[lv]\w*|fork\w*|system|popen)\b")
     assert [path.name for path in PACKAGE.rglob("*.py") if starts.search(path.read_text())] == ["command.py"]
+
+
+def test_files_are_replaced_and_synced_in_one_module():
+    """`Path.replace` has one argument, and `str.replace` two."""
+
+    def is_owned(call: ast.Call) -> bool:
+        name = ast.unparse(call.func)
+        is_method = name.endswith(".replace") and not name.endswith("structs.replace")
+        return (is_method and len(call.args) == 1 and not call.keywords) or name in {
+            "os.replace",
+            "os.fsync",
+            "os.fdatasync",
+            "os.sync",
+        }
+
+    trees = {path: ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
+    calls = {path.name for path, tree in trees.items() for node in ast.walk(tree) if _is(node, is_owned)}
+    assert calls == {"files.py"}
+
+
+def _is(node: ast.AST, wanted: Callable[[ast.Call], bool]) -> bool:
+    return isinstance(node, ast.Call) and wanted(node)
 
 
 def test_who_silences_a_linter_says_why():

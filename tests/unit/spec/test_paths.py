@@ -24,7 +24,7 @@ def test_short_names_count_distinct_combinations_from_0():
 @pytest.mark.parametrize(
     "name",
     [
-        ".status.csv.new",
+        ".status.csv.4711",
         "events.db.new",
         "events.db.new-journal",
         ".maestro-es.new",
