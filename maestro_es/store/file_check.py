@@ -132,10 +132,13 @@ def _check_journal(path: Path) -> None:
             raise StudyError(f"{name}: not a file, and SQLite would wait for it; remove it")
 
 
-def check_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse a file whose tables and views are not ours. A trigger or index of ours may differ: `verify` says so."""
+def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
+    """Refuse a file whose tables and views are not ours; returns whether they are exactly those of this version.
+
+    They may be of another version. A trigger or index of ours may differ: `verify` says so.
+    """
     if schema_digest(connection) == SCHEMA_DIGEST:
-        return
+        return True
     made = migrations.ever_made()
     for kind, name, sql in connection.execute(_SCHEMA):
         known = made.get(str(name).lower())
@@ -143,6 +146,7 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> None:
             raise StudyError(
                 f"{path}: these are not the tables of an event log: another program has made the {kind} {name!a}"
             )
+    return False
 
 
 def schema_digest(connection: sqlite3.Connection) -> str:

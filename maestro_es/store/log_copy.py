@@ -17,7 +17,7 @@ from maestro_es.errors import LogUnavailable
 from maestro_es.store import event_log
 from maestro_es.store.connection import Connection, connect_to_memory
 from maestro_es.store.log_file import explained
-from maestro_es.store.migrations import KNOWN, apply_migrations
+from maestro_es.store.migrations import SCHEMA_VERSION, upgrade
 from maestro_es.store.study_log import StudyLog
 
 #: What is copied at most, in bytes: somebody else made the file.
@@ -26,7 +26,7 @@ _LARGEST = 1_000_000_000
 
 def is_behind(connection: Connection) -> bool:
     """Whether the tables of a log come from another version, or lack events."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] != KNOWN:
+    if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
         return True
     row = connection.execute("SELECT reducer_version, applied_seq FROM projection").fetchone()
     return row is None or tuple(row) != (REDUCER_VERSION, event_log.head(connection).seq)
@@ -47,7 +47,7 @@ class LogCopy(StudyLog):
         with contextlib.ExitStack() as stack:
             stack.callback(memory.close)
             source.backup(memory)
-            apply_migrations(memory)
+            upgrade(memory)
             super().__init__(memory, path, clock, identity)
             self._catch_up()
             stack.pop_all()
@@ -57,7 +57,7 @@ class LogCopy(StudyLog):
         with explained(self.path):
             if event_log.head(self._source) != self.head:
                 self._source.backup(self._connection)
-                apply_migrations(self._connection)
+                upgrade(self._connection)
                 super().refresh()
 
     def record(self, drafts: Iterable[Draft]) -> None:

@@ -9,10 +9,11 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from maestro_es import __version__
 from maestro_es.errors import DamagedLog, LogUnavailable, NewerLog, NotAStudy, StudyError
 from maestro_es.store.connection import Connection, connect
 from maestro_es.store.file_check import check_schema, is_open_to_others
-from maestro_es.store.migrations import APPLICATION_ID, KNOWN, apply_migrations
+from maestro_es.store.migrations import APPLICATION_ID, SCHEMA_VERSION, is_current, upgrade
 
 #: The name of the log in a study directory.
 LOG_NAME = "events.db"
@@ -41,20 +42,21 @@ def connected(path: Path, *, read_only: bool = False) -> Iterator[Connection]:
 
 
 def check_header(connection: sqlite3.Connection, path: Path, *, migrate: bool) -> None:
-    """Refuse what is no log, or a later version's, and bring an older one up to date if that is wanted."""
+    """Refuse what is no log, or a later version's, and bring an older one up to date if `migrate` allows it."""
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise NotAStudy(f"{path}: an SQLite file, but no event log of maestro-es")
-    known = connection.execute("PRAGMA user_version").fetchone()[0]
-    if known > KNOWN:
-        raise NewerLog(f"{path}: written by {_writer(connection)}; install that version or a later one to read it")
-    check_schema(connection, path)
-    if known < KNOWN and migrate:
-        apply_migrations(connection)
+    if connection.execute("PRAGMA user_version").fetchone()[0] > SCHEMA_VERSION:
+        raise NewerLog(f"{path}: {_later(last_version(connection))}")
+    if not check_schema(connection, path) and migrate and not is_current(connection):
+        upgrade(connection)
 
 
-def _writer(connection: sqlite3.Connection) -> str:
-    version = last_version(connection)
-    return f"maestro-es {version}" if version else "a later version of maestro-es"
+def _later(version: str) -> str:
+    """Return the message about a log whose tables are those of a later version. A build between releases may be."""
+    if version == __version__:
+        return f"written by another build of maestro-es {version}, and only that build can read it"
+    writer = f"maestro-es {version}" if version else "a later version of maestro-es"
+    return f"written by {writer}; install that version or a later one to read it"
 
 
 def last_version(connection: sqlite3.Connection) -> str:

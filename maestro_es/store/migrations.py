@@ -1,110 +1,74 @@
-"""The tables of an `events.db`: made and brought up to date from ``schema/migrations/NNNN_words.sql``.
+"""The tables and views of an `events.db`: created and upgraded from ``schema/migrations`` and ``schema/views``.
 
-sqlite-utils applies them, each in a transaction of its own, and keeps the list of those applied. It is imported only
-when something is to be applied: a tick finds the number of the newest one in the file's ``user_version``.
+`upgrade` makes all changes in one transaction, so a log has the schema of one version or of the next, wherever a
+process is killed. sqlite-utils applies the migrations and keeps the list of those applied. Views need no migration: an
+upgrade drops and creates them all. No query of ours reads a view; they are for other programs.
+
+A tick of an up-to-date log calls nothing here. It compares the file's ``user_version`` with `SCHEMA_VERSION`, and the
+digest of its schema with `SCHEMA_DIGEST`.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-#: How many migrations this version knows; a test compares it with ``schema/migrations``.
-KNOWN = 11
+#: The version of the tables, in the file's ``user_version``: the number of the last migration.
+SCHEMA_VERSION = 1
 
-#: What `file_check.schema_digest` returns for a file with all of them; a test compares it, too.
-SCHEMA_DIGEST = "8128802e77095462ef76bb1a7c17d9f269d319af2184e1de83166081e6944dac"
+#: The version of the views, in a comment of each. Raise it if a view changes that a released version has created.
+VIEWS_VERSION = 1
+
+#: What `file_check.schema_digest` returns for a file with these tables and views.
+SCHEMA_DIGEST = "0b72edf8fe9687160fb2a8b28eb799ff200673da94b91a29b5edb975ae640b97"
 
 #: Marks a file as an event log of ours: "mes1".
 APPLICATION_ID = 0x6D657331
 
+#: The beginning of a view as its file has it, and the comment that names its version.
+_VIEW = re.compile(r"CREATE VIEW (\w+) AS\n")
+_STAMP = re.compile(r"/\* maestro-es views ([0-9]{1,9}) \*/")
 
-def apply_migrations(connection: sqlite3.Connection) -> None:
-    """Apply the migrations that the file does not have yet."""
+#: The objects of a schema by kind and name, each with its statement.
+Objects = dict[tuple[str, str], str]
+
+
+def is_current(connection: sqlite3.Connection) -> bool:
+    """Whether the tables and views of a file are those of this version, or of a later one."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version >= SCHEMA_VERSION and _views_version(connection) >= VIEWS_VERSION
+
+
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Create the tables and views that a file lacks, or bring them up to date: all of it, or nothing.
+
+    The file is locked before its version is read, so of two processes that upgrade it, the second finds nothing to do.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if not is_current(connection):
+            _upgrade(connection)
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
     from sqlite_utils import Database, Migrations  # noqa: PLC0415 - 80 ms that a tick does without
 
+    for name in _our_views(connection):
+        connection.execute(f'DROP VIEW "{name}"')
     migrations = Migrations("maestro-es")
     for name, sql in scripts():
         migrations(name=name)(_runner(sql))
     migrations.apply(Database(connection, execute_plugins=False))
-    connection.execute(f"PRAGMA user_version = {KNOWN}")
-
-
-def scripts() -> list[tuple[str, str]]:
-    """Return name and text of each migration, in order."""
-    from importlib import resources  # noqa: PLC0415 - likewise
-
-    folder = resources.files("maestro_es.schema") / "migrations"
-    files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name)
-    return [(entry.name.removesuffix(".sql"), entry.read_text("utf-8")) for entry in files]
-
-
-def spoilt(connection: sqlite3.Connection) -> list[str]:
-    """Return which tables, indexes and views of a file are missing, and which triggers are not as they were made."""
-    found = _objects(connection)
-    return [
-        f"{kind} {name}"
-        for (kind, name), sql in _as_made().items()
-        if (kind, name) not in found or (kind == "trigger" and found[kind, name] != sql)
-    ]
-
-
-def mend(connection: sqlite3.Connection) -> None:
-    """Make the triggers of a file as they were made; they are what keeps its events from being changed by accident."""
-    found = _objects(connection)
-    for (kind, name), sql in _as_made().items():
-        if kind == "trigger" and found.get((kind, name)) != sql:
-            connection.execute(f"DROP TRIGGER IF EXISTS {name}")
-            connection.execute(sql)
-
-
-class Made(NamedTuple):
-    """What a name stands for: the kind of object, and the statements that any version of us has made it by."""
-
-    kind: str
-    statements: set[str]
-
-    def covers(self, kind: str, sql: str) -> bool:
-        """Whether an object is ours. Triggers and indexes may differ, and what sqlite-utils makes."""
-        exact = kind in {"table", "view"} and self.statements
-        return kind == self.kind and not (exact and normal(sql) not in self.statements)
-
-
-def ever_made() -> dict[str, Made]:
-    """Return what the migrations make, and have made on the way, by name in small letters."""
-    made = {"_sqlite_migrations": Made("table", set())}
-    scratch = sqlite3.connect(":memory:")
-    try:
-        for _, sql in scripts():
-            for statement in statements(sql):
-                scratch.execute(statement)
-            for (kind, name), text in _objects(scratch).items():
-                made.setdefault(name.lower(), Made(kind, set())).statements.add(normal(text))
-    finally:
-        scratch.close()
-    return made
-
-
-def normal(sql: str) -> str:
-    """Return a statement without what versions of SQLite write differently: blanks, quotes, and large letters."""
-    return "".join(sql.split()).replace('"', "").lower()
-
-
-def _as_made() -> dict[tuple[str, str], str]:
-    scratch = sqlite3.connect(":memory:")
-    try:
-        for _, sql in scripts():
-            for statement in statements(sql):
-                scratch.execute(statement)
-        return _objects(scratch)
-    finally:
-        scratch.close()
-
-
-def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
-    """Return the statements of a file's schema by kind and name, but for what SQLite makes by itself."""
-    query = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"
-    return {(kind, name): sql for kind, name, sql in connection.execute(query)}
+    for _, sql in views():
+        connection.execute(sql)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _runner(sql: str) -> Any:  # noqa: ANN401 - sqlite-utils' type of a migration function
@@ -113,6 +77,33 @@ def _runner(sql: str) -> Any:  # noqa: ANN401 - sqlite-utils' type of a migratio
             database.execute(statement)
 
     return apply
+
+
+# -- the files of the schema ------------------------------------------------------------------------------------------
+
+
+def scripts() -> list[tuple[str, str]]:
+    """Return name and text of each migration, in order."""
+    return _files("migrations")
+
+
+def views() -> list[tuple[str, str]]:
+    """Return name and statement of each view, with the version of the views in a comment."""
+    found = []
+    for name, sql in _files("views"):
+        statement = sql[sql.index("CREATE VIEW") :].rstrip().rstrip(";")
+        found.append(
+            (name, _VIEW.sub(rf"CREATE VIEW \1 AS  /* maestro-es views {VIEWS_VERSION} */\n", statement, count=1))
+        )
+    return found
+
+
+def _files(folder: str) -> list[tuple[str, str]]:
+    from importlib import resources  # noqa: PLC0415 - likewise
+
+    entries = (resources.files("maestro_es.schema") / folder).iterdir()
+    files = sorted((entry for entry in entries if entry.name.endswith(".sql")), key=lambda entry: entry.name)
+    return [(entry.name.removesuffix(".sql"), entry.read_text("utf-8")) for entry in files]
 
 
 def statements(sql: str) -> list[str]:
@@ -124,3 +115,92 @@ def statements(sql: str) -> list[str]:
             found.append(pending)
             pending = ""
     return found
+
+
+# -- the schema of a file ---------------------------------------------------------------------------------------------
+
+
+def schema_drift(connection: sqlite3.Connection) -> list[str]:
+    """Return which objects of an up-to-date file are missing, and which triggers and indexes differ from ours."""
+    return [f"{kind} {name}" for kind, name in _drift(connection, _as_made())]
+
+
+def repair_schema(connection: sqlite3.Connection) -> None:
+    """Create the objects that a file lacks, and those triggers and indexes again that differ from ours."""
+    ours = _as_made()
+    for kind, name in _drift(connection, ours):
+        connection.execute(f"DROP {kind} IF EXISTS {name}")
+        connection.execute(ours[kind, name])
+
+
+def _drift(connection: sqlite3.Connection, ours: Objects) -> list[tuple[str, str]]:
+    found = _objects(connection)
+    exact = ("trigger", "index")
+    return [key for key, sql in ours.items() if key not in found or (key[0] in exact and found[key] != sql)]
+
+
+class Made(NamedTuple):
+    """What a name stands for: the kind of object, and the statements by which a version up to this one has made it."""
+
+    kind: str
+    statements: set[str]  # none: it may have any
+
+    def covers(self, kind: str, sql: str) -> bool:
+        """Whether an object is ours. Triggers and indexes may differ, as may views of another version."""
+        exact = kind == "table" or (kind == "view" and stamp(sql) in {0, VIEWS_VERSION})
+        return kind == self.kind and not (exact and self.statements and normal(sql) not in self.statements)
+
+
+def ever_made() -> dict[str, Made]:
+    """Return the objects that this version makes, or has made on the way, by name in small letters."""
+    made = {"_sqlite_migrations": Made("table", set())}
+    for objects in _as_made_step_by_step():
+        for (kind, name), sql in objects.items():
+            made.setdefault(name.lower(), Made(kind, set())).statements.add(normal(sql))
+    return made
+
+
+def normal(sql: str) -> str:
+    """Return a statement without what versions of SQLite write differently: blanks, quotes, and large letters."""
+    return "".join(sql.split()).replace('"', "").lower()
+
+
+def stamp(sql: str) -> int:
+    """Return the version of the views that a view belongs to; 0 if it is not one of ours."""
+    found = _STAMP.search(sql)
+    return int(found[1]) if found else 0
+
+
+def _views_version(connection: sqlite3.Connection) -> int:
+    return max((stamp(sql) for (kind, _), sql in _objects(connection).items() if kind == "view"), default=0)
+
+
+def _our_views(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of the views of a file that a version of us has made, escaped for SQL."""
+    views = (key[1] for key, sql in _objects(connection).items() if key[0] == "view" and stamp(sql))
+    return [name.replace('"', '""') for name in views]
+
+
+def _as_made() -> Objects:
+    return list(_as_made_step_by_step())[-1]
+
+
+def _as_made_step_by_step() -> Iterator[Objects]:
+    """Yield the schema as each migration leaves it, and at last with the views."""
+    scratch = sqlite3.connect(":memory:")
+    try:
+        for _, sql in scripts():
+            for statement in statements(sql):
+                scratch.execute(statement)
+            yield _objects(scratch)
+        for _, sql in views():
+            scratch.execute(sql)
+        yield _objects(scratch)
+    finally:
+        scratch.close()
+
+
+def _objects(connection: sqlite3.Connection) -> Objects:
+    """Return the objects of a file, without those that SQLite makes by itself."""
+    query = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"
+    return {(kind, name): sql for kind, name, sql in connection.execute(query)}

@@ -24,7 +24,6 @@ from maestro_es.store.event_log import Head
 from maestro_es.store.file_check import check_file
 from maestro_es.store.log_file import check_header, connected, explain, explained
 from maestro_es.store.log_reader import LogReader
-from maestro_es.store.migrations import APPLICATION_ID, apply_migrations
 from maestro_es.store.projection import ProjectedGraph
 
 _FLUSH_EVERY = 20_000
@@ -63,8 +62,7 @@ class StudyLog(LogReader):
         """Make a new log; FileExistsError if there is a file."""
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with connected(path) as connection:
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            apply_migrations(connection)
+            migrations.upgrade(connection)
             return cls(connection, path, clock, identity)
 
     @classmethod
@@ -79,7 +77,7 @@ class StudyLog(LogReader):
     ) -> StudyLog:
         """Open a log and bring its projection in step, unless it is to be looked at as it is (`fold` off).
 
-        Who only wants the events need not have the tables made anew that an older version has left (`migrate` off).
+        A caller that only reads events can leave the tables of an older version as they are (`migrate` off).
         NotAStudy, DamagedLog or NewerLog say why it can't be.
         """
         _opened[path] = None
@@ -245,7 +243,7 @@ class StudyLog(LogReader):
                 raise ConcurrentAppend(f"{self.path}: another process appended; nothing was written, try again")
             self._connection.execute("DROP TRIGGER event_is_never_updated")
             event_log.overwrite(self._connection, rows)
-            migrations.mend(self._connection)
+            migrations.repair_schema(self._connection)
             self.head = event_log.head(self._connection)
             self.graph.clear()
             self._fold(0)
@@ -289,7 +287,7 @@ class StudyLog(LogReader):
         with self.transaction():
             self._connection.execute("BEGIN IMMEDIATE")
             self.head = event_log.head(self._connection)
-            migrations.mend(self._connection)
+            migrations.repair_schema(self._connection)
             self.graph.clear()
             self._fold(0)
 

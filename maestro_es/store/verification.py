@@ -171,7 +171,7 @@ def _check_file(connection: sqlite3.Connection) -> None:
 
 def _check_schema(connection: sqlite3.Connection) -> None:
     """Check that all is there that keeps the log from being changed by accident, and that finds what is in it."""
-    for name in migrations.spoilt(connection):
+    for name in migrations.schema_drift(connection):
         message = f"the file's {name} is not as it was made; the events are right: run 'maestro-es rebuild'"
         raise DamagedLog(message, check="schema")
 

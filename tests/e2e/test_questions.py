@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es.store.migrations import scripts
+from maestro_es.store.migrations import views
 from tests.e2e.conftest import Installed
 from tests.fakes.night import make_night
 
@@ -99,6 +101,10 @@ def test_the_log_beside_the_page_is_that_of_the_night(installed, place):
         ]
 
 
-def test_the_page_lists_every_view():
-    views = {name for _, sql in scripts() for name in re.findall(r"CREATE VIEW (\w+)", sql)}
-    assert views == set(re.findall(r"^\| `(v_\w+)` \|", PAGE, re.MULTILINE))
+def test_the_page_lists_every_view_and_its_columns(place):
+    listed = re.findall(r"^\| `(v_\w+)` \|.*\|(.*)\|$", PAGE, re.MULTILINE)
+
+    assert {name for name, _ in listed} == {name for name, _ in views()}
+    with contextlib.closing(sqlite3.connect(place / "heat" / "events.db")) as log:
+        for name, columns in listed:
+            assert re.findall(r"`(\w+)`", columns) == [row[1] for row in log.execute(f"PRAGMA table_info({name})")]

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "maestro_es"
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
 
 #: What stands for many paths.
-PATTERNS = {"schema/migrations/NNNN_words.sql"}
+PATTERNS = {"schema/migrations/NNNN_words.sql", "schema/views/NAME.sql"}
 
 
 def test_programs_in_python_are_checked_like_modules():

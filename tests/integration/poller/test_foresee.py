@@ -21,7 +21,7 @@ from maestro_es.poller.foresee import Foreseen
 from maestro_es.poller.lock import hold
 from maestro_es.poller.maestro_requests import CANCEL, UPDATE
 from maestro_es.poller.tick import tick
-from maestro_es.store.migrations import KNOWN
+from maestro_es.store.migrations import SCHEMA_VERSION
 from tests.fakes.foreseen import drafts_after, foreseen, told
 from tests.fakes.processes import end_all_under, wait_for
 from tests.fakes.studies import Bench, Step
@@ -256,7 +256,7 @@ def test_settings_can_be_supposed(cluster: Bench):
 def test_a_log_that_an_older_version_has_left_is_not_brought_up_to_date(bench: Bench):
     create(bench, Step("a", "sleep 60"))
     connection = sqlite3.connect(bench.dir.log)
-    connection.execute(f"PRAGMA user_version = {KNOWN - 1}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION - 1}")
     connection.close()
 
     assert kinds(foreseen(bench.root, bench.context)) == [("a", "SubmissionRequested")]

@@ -12,7 +12,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.errors import DamagedLog, LogUnavailable, MaestroError, NewerLog, NotAStudy
-from maestro_es.store.migrations import APPLICATION_ID, KNOWN
+from maestro_es.store.migrations import APPLICATION_ID, SCHEMA_VERSION
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import verify
 from tests.fakes.faults import leave_out
@@ -71,7 +71,7 @@ def test_a_database_of_somebody_else_is_no_log(path: Path):
 
 
 def test_a_log_of_a_later_version_names_that_version(path: Path):
-    meddle(path, f"PRAGMA user_version = {KNOWN + 1}")
+    meddle(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
 
     refused(path, NewerLog, "written by maestro-es 1.0; install that version or a later one to read it")
 
@@ -248,7 +248,7 @@ def test_the_file_tells_what_it_is(path: Path):
 
 
 def test_a_failed_open_leaves_no_file_open(path: Path):
-    meddle(path, f"PRAGMA user_version = {KNOWN + 1}")
+    meddle(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     open_before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
         with pytest.raises(NewerLog):

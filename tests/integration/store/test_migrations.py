@@ -1,17 +1,36 @@
-"""The tables come from the migrations, applied by sqlite-utils, each of them whole."""
+"""The tables come from the migrations, applied by sqlite-utils, and the views from a file each."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import re
 import sqlite3
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
+import pytest
 import sqlite_utils
 
-from maestro_es.core import events as e
+import maestro_es
 from maestro_es.core.model import StepRecord
 from maestro_es.store.file_check import check_schema, schema_digest
-from maestro_es.store.migrations import KNOWN, SCHEMA_DIGEST, apply_migrations, scripts, statements
+from maestro_es.store.migrations import (
+    APPLICATION_ID,
+    SCHEMA_DIGEST,
+    SCHEMA_VERSION,
+    VIEWS_VERSION,
+    schema_drift,
+    scripts,
+    stamp,
+    statements,
+    upgrade,
+    views,
+)
+from maestro_es.store.verification import verify
+from tests.fakes.killed_statements import kill_at_statement
+from tests.integration.store.golden import FOLDER
 from tests.integration.store.logs import create, history, reopen, same, written
 
 
@@ -20,12 +39,11 @@ def tables(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     return sorted(connection.execute(query).fetchall())
 
 
-def test_there_are_as_many_migrations_as_are_known():
+def test_the_version_of_the_tables_is_the_number_of_the_last_migration():
     folder = resources.files("maestro_es.schema") / "migrations"
     files = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith("sql"))
 
-    assert len(files) == KNOWN
-    assert [int(name[:4]) for name in files] == list(range(1, KNOWN + 1))
+    assert [int(name[:4]) for name in files] == list(range(1, SCHEMA_VERSION + 1))
     assert [name + ".sql" for name, _ in scripts()] == files
 
 
@@ -33,7 +51,7 @@ def test_a_new_log_has_all_tables_and_says_so(tmp_path: Path):
     create(tmp_path / "events.db").close()
     connection = sqlite3.connect(tmp_path / "events.db")
 
-    assert connection.execute("PRAGMA user_version").fetchone() == (KNOWN,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
     assert {name for kind, name in tables(connection) if kind == "table"} == {
         "event", "projection", "template", "step", "edge", "funnel",
     }  # fmt: skip
@@ -47,11 +65,27 @@ def test_a_new_log_has_all_tables_and_says_so(tmp_path: Path):
 
 
 def test_the_digest_of_the_schema_is_that_of_a_new_log(tmp_path: Path):
-    """A migration changes it. A log with another one is compared statement by statement, which takes a tick 20 ms."""
+    """A log with another digest is compared statement by statement, which takes a tick 20 ms."""
     with create(tmp_path / "events.db") as log:
         found = schema_digest(log._connection)
 
-    assert found == SCHEMA_DIGEST, f"SCHEMA_DIGEST in store/migrations.py is to be {found!r}"
+    assert found == SCHEMA_DIGEST, (
+        f"set SCHEMA_DIGEST in store/migrations.py to {found!r}; and if a view changed that a released version has "
+        "created, raise VIEWS_VERSION"
+    )
+
+
+@pytest.mark.parametrize("golden", sorted(FOLDER.iterdir()), ids=lambda golden: golden.name)
+def test_views_that_differ_from_those_of_a_golden_log_have_a_later_version(golden: Path):
+    with contextlib.closing(sqlite3.connect(golden / "events.db")) as log:
+        theirs = dict(log.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view'").fetchall())
+    versions = {stamp(sql) for sql in theirs.values()}
+
+    assert len(versions) == 1
+    if versions == {VIEWS_VERSION}:
+        assert theirs == dict(views()), "run tools/golden-log; after the release of that version raise VIEWS_VERSION"
+    else:
+        assert max(versions) < VIEWS_VERSION
 
 
 def test_a_log_of_each_earlier_version_has_tables_of_ours(tmp_path: Path):
@@ -59,7 +93,10 @@ def test_a_log_of_each_earlier_version_has_tables_of_ours(tmp_path: Path):
     for _, script in scripts():
         for statement in statements(script):
             connection.execute(statement)
-        check_schema(connection, tmp_path)
+        assert not check_schema(connection, tmp_path)
+    for _, statement in views():
+        connection.execute(statement)
+    assert check_schema(connection, tmp_path)
 
 
 def test_sqlite_utils_knows_which_migrations_were_applied(tmp_path: Path):
@@ -73,10 +110,10 @@ def test_sqlite_utils_knows_which_migrations_were_applied(tmp_path: Path):
     assert applied == [name for name, _ in scripts()]
 
 
-def test_applying_them_again_changes_nothing(tmp_path: Path):
+def test_an_upgrade_of_a_log_that_is_up_to_date_changes_nothing(tmp_path: Path):
     with written(tmp_path / "events.db") as log:
         before = log.query("SELECT type, name, sql FROM sqlite_master ORDER BY name")
-        apply_migrations(log._connection)
+        upgrade(log._connection)
 
         assert log.query("SELECT type, name, sql FROM sqlite_master ORDER BY name") == before
         assert same(log)
@@ -97,44 +134,52 @@ def test_a_log_that_lacks_its_migrations_gets_them_when_it_is_opened(tmp_path: P
 
     with reopen(path) as log:
         log.append(history())
-        assert log.query("PRAGMA user_version") == [(KNOWN,)]
+        assert log.query("PRAGMA user_version") == [(SCHEMA_VERSION,)]
         assert same(log)
 
 
-def test_a_log_from_before_steps_could_be_held_is_folded_into_the_new_columns(tmp_path: Path):
+def _create(path: Path) -> None:
+    create(path).close()
+
+
+def test_a_process_that_is_killed_while_it_creates_a_log_leaves_an_empty_file_or_a_log(tmp_path: Path):
+    """Everything that makes a file a log is in one transaction."""
+    for count in itertools.count(1):
+        path = tmp_path / f"{count}.db"
+        killed = kill_at_statement(count, partial(_create, path))
+        with contextlib.closing(sqlite3.connect(path)) as log:
+            found = [log.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+            assert found in ([0, 0], [APPLICATION_ID, SCHEMA_VERSION])
+            assert (found == [0, 0]) == (tables(log) == [])
+        if not killed:
+            break
+    assert count > 20
+    assert found != [0, 0]
+
+
+def test_a_rebuild_creates_what_the_schema_lacks(tmp_path: Path):
     path = tmp_path / "events.db"
     written(path).close()
     connection = sqlite3.connect(path, isolation_level=None)
-    for kind, name in tables(connection):
-        if kind in ("view", "table") and name != "event":
-            connection.execute(f"DROP {kind} {name}")
-    connection.execute("DROP INDEX event_of_study")
-    for statement in statements(dict(scripts())["0002_projection"]):
+    for statement in (
+        "DROP VIEW v_wait",
+        "DROP INDEX step_held",
+        "DROP TABLE funnel",
+        "DROP INDEX event_by_step",
+        "CREATE INDEX event_by_step ON event (version)",
+    ):
         connection.execute(statement)
-    connection.execute("DELETE FROM _sqlite_migrations WHERE name >= '0004'")
-    connection.execute("PRAGMA user_version = 3")
     connection.close()
 
     with reopen(path) as log:
-        assert log.query("PRAGMA user_version") == [(KNOWN,)]
+        before = schema_drift(log._connection)
+        log.rebuild()
+        assert sorted(before) == [
+            "index event_by_step", "index funnel_by_child", "index step_held", "table funnel", "view v_wait",
+        ]  # fmt: skip
+        assert schema_digest(log._connection) == SCHEMA_DIGEST
+        assert verify(log).events == log.head.seq
         assert same(log)
-
-
-def test_the_view_of_steps_of_an_older_log_gets_the_columns_that_it_lacks(tmp_path: Path):
-    path = tmp_path / "events.db"
-    written(path).close()
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("DROP VIEW v_step")
-    [older] = [sql for sql in statements(dict(scripts())["0003_views"]) if "CREATE VIEW v_step" in sql]
-    connection.execute(older)
-    connection.execute("DELETE FROM _sqlite_migrations WHERE name LIKE '0008%'")
-    connection.execute("PRAGMA user_version = 7")
-    connection.close()
-
-    with reopen(path) as log:
-        log.append([(log.graph.number_of("alone"), e.StepHeld())])
-    rows = sqlite3.connect(path).execute("SELECT name, held, skipped FROM v_step WHERE held OR skipped")
-    assert rows.fetchall() == [("alone", 1, 0)]
 
 
 def test_the_columns_of_a_step_are_the_fields_of_its_record(tmp_path: Path):
@@ -161,9 +206,21 @@ END;
     ]
 
 
-def test_every_migration_stays_within_the_sql_of_rhel_8():
+def test_the_schema_stays_within_the_sql_of_rhel_8():
     """SQLite 3.26 knows none of these."""
-    for name, sql in scripts():
+    for name, sql in scripts() + views():
         code = "\n".join(line.partition("--")[0] for line in sql.upper().splitlines())
         for word in ("STRICT", "RETURNING", "GENERATED", "->>", "DROP COLUMN", "MATERIALIZED"):
             assert word not in code, (name, word)
+
+
+def test_no_query_of_ours_reads_a_view():
+    """A view of another version may be missing columns, and one of another user may have no end."""
+    names = "|".join(name for name, _ in views())
+    for path in Path(maestro_es.__file__).parent.rglob("*.py"):
+        assert not re.search(rf"(?i)\b(?:FROM|JOIN)\s+(?:{names})\b", path.read_text()), path
+
+
+def test_each_view_has_a_file_of_its_name():
+    for name, statement in views():
+        assert re.match(r"CREATE VIEW (\w+) AS ", statement)[1] == name  # type: ignore[index]  # it does

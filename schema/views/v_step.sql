@@ -1,11 +1,6 @@
--- Finished steps whose output may not be on disk, because their host went down just after their end.
-ALTER TABLE step ADD COLUMN doubted INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX step_doubted ON step (number) WHERE doubted = 1;
-
--- Each step as it stands. `held` and `skipped` are 1 if a person keeps it from being submitted, or takes it as finished;
--- `doubted` is 1 if its output is in doubt.
--- `params` is a JSON object of values; times are those of the step as a whole.
-DROP VIEW IF EXISTS v_step;
+-- Each step as it is now. `held` is 1 if a user keeps the step from being submitted, `skipped` if a user has marked it as
+-- finished, and `doubted` if its output is in doubt. `params` is a JSON object of values. The times are those of the
+-- step as a whole: its first submission and start, and its end.
 CREATE VIEW v_step AS
 SELECT
     number,

@@ -1,5 +1,6 @@
--- An attempt ends, for all that the log knows, when its step is recovered after the log was lost.
-DROP VIEW IF EXISTS v_attempt;
+-- Each attempt: from its request (r) over its submission (j) and start (b) to its end (d). `outcome` says how it ended in a
+-- word or two: an attempt that was in flight when the log was lost has `recovered`. `exit_code` is that of the step. NULL:
+-- has not happened, or is unknown.
 CREATE VIEW v_attempt AS
 SELECT
     step,

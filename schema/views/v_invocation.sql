@@ -1,5 +1,5 @@
--- Each process that wrote, and what it wrote. `driver` is what started it: cron, runner, run --wait, person or program.
-DROP VIEW IF EXISTS v_invocation;
+-- Each process that wrote events, and how many. `driver` is what started it: cron, runner, run --wait, person or program.
+-- The events of a process need not follow one another.
 CREATE VIEW v_invocation AS
 SELECT
     i.seq AS invocation,
