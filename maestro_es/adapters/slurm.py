@@ -33,6 +33,7 @@ from maestro_es.adapters.script import (
 )
 from maestro_es.adapters.slurm_cpus import cpus
 from maestro_es.adapters.slurm_jobs import SlurmJobs, slurm_environment
+from maestro_es.adapters.slurm_options import without_value
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import StepRecord, is_scheduled
 from maestro_es.core.outcomes import Outcome, Rejected
@@ -65,6 +66,8 @@ _REFUSED = frozenset({
 #: Of these, those that may stand in a script: they are overruled, or change a name by which nothing is known.
 _HARMLESS = frozenset({"job-name", "J", "parsable", "quiet", "Q", "requeue", "no-requeue"})
 
+#: A line of its own between the options of the parts of a heterogeneous job.
+_SEPARATORS = ("hetjob", "packjob")
 _EMBEDDED = re.compile(r"#SBATCH\s+(.*)")
 #: Options that name a file, with its name or before it; a name with a backslash holds no patterns.
 _OF_FILES = re.compile(r"(--output|--error|--input|-[oei])(=?)([^\\]*)")
@@ -149,6 +152,8 @@ def embedded(command: str) -> list[str]:
             else:
                 words += found
                 wrong += _ours(found)
+                wrong += (f"#SBATCH {word} has no value" for word in without_value(found))
+                wrong += (f"#SBATCH {word} makes several jobs of one step" for word in found if word in _SEPARATORS)
         elif line.strip() and not line.lstrip().startswith("#"):
             break
     stop_if(wrong)

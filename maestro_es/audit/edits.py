@@ -14,7 +14,7 @@ from maestro_es import files
 from maestro_es.core import events as e
 from maestro_es.core.model import StepRecord
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.poller.scripts import digest_of, is_edited, written_digests
+from maestro_es.poller.scripts import digest_of, is_edited, place_aside, written_digests
 from maestro_es.poller.workspace import plan_job
 
 #: So many edits are told one by one.
@@ -37,14 +37,16 @@ def edits(study: OpenStudy, numbers: Sequence[int], named: Path) -> Iterator[str
 
 def _of_step(study: OpenStudy, step: StepRecord, named: Path) -> Iterator[str]:
     ours = partial(written_digests, study.log.events_of(step.number))
-    anew = structs.replace(step, keep_script=False)
+    unedited = structs.replace(step, keep_script=False)
     try:
-        plan = plan_job(study.graph, anew, study.dir, study.adapters.of(step), study.adapters.scheduler)
+        plan = plan_job(study.graph, unedited, study.dir, study.adapters.of(step), study.adapters.scheduler)
     except ValueError:
         return
     for path, text in plan.scripts.items():
         if _is_edited(path, text, ours):
             yield f"{os.path.relpath(path, study.dir.root)} was edited{_fate(step, path, plan.chosen, named)}"
+        elif step.keep_script and path == plan.chosen and not path.exists():
+            yield f"{os.path.relpath(path, study.dir.root)} does not exist: a tick will write it without any edit"
 
 
 def _is_edited(path: Path, text: str, ours: partial[set[str]]) -> bool:
@@ -62,7 +64,8 @@ def _fate(step: StepRecord, path: Path, chosen: Path, named: Path) -> str:
         return ": it runs as it stands"
     words = shlex.join(["maestro-es", "retry", str(named), step.name, "--keep-script"])
     return (
-        f": the edit will be kept as {path.name}.edited, and the script written again; '{words}' runs it as it stands"
+        f": a tick will keep the edit as {place_aside(path).name} and write the script again; "
+        f"'{words}' runs the edited script"
     )
 
 

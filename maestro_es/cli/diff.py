@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 
 import click
 
@@ -16,7 +16,7 @@ from maestro_es.audit.step_details import NAMED, listed
 from maestro_es.audit.times import When, parse_when, show_time
 from maestro_es.cli.common import example, split_arguments
 from maestro_es.cli.output import json_option, write_json, write_lines
-from maestro_es.poller.environment_file import differences
+from maestro_es.poller.environment_file import differences, show_limit
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.report.plain import columns, labelled
 
@@ -97,8 +97,17 @@ def _changes(found: Diff) -> Iterator[tuple[str, str]]:
     for what, (before, after) in found.changes.items():
         if what == "variables":
             yield "Variables", "; ".join(f"{word} {listed(names)}" for word, names in differences(before, after))
+        elif what == "limits":
+            yield "Limits", "; ".join(_limits(before, after))
         else:
             yield what.replace("_", " ").capitalize(), f"{_shown(before)} -> {_shown(after)}"
+
+
+def _limits(before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[str]:
+    """Yield the limits that have changed."""
+    for name in dict.fromkeys((*before, *after)):
+        if before.get(name) != after.get(name):
+            yield f"{name}: {show_limit(before.get(name))} -> {show_limit(after.get(name))}"
 
 
 def _shown(value: object) -> str:

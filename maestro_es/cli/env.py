@@ -12,13 +12,13 @@ from maestro_es.audit.past import recall
 from maestro_es.audit.times import When
 from maestro_es.cli.common import at_option, example, open_study, reason_option, study_argument
 from maestro_es.cli.exporting import ExportType
-from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.cli.output import json_option, warn, write_json, write_lines
 from maestro_es.core.events import Draft, EnvironmentRecorded
 from maestro_es.core.export import Export
 from maestro_es.core.model import RecordedEnvironment
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.environment_changes import change, refresh
-from maestro_es.poller.environment_file import differences, environment_of
+from maestro_es.poller.environment_file import differences, environment_of, show_limit
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.report.plain import columns, labelled
 
@@ -34,7 +34,7 @@ from maestro_es.report.plain import columns, labelled
     help="Set a variable; without VALUE, to its value in this shell.",
 )
 @click.option("--unset", multiple=True, metavar="NAME", help="Remove a variable.")
-@click.option("--refresh", "anew", is_flag=True, help="Record this shell's environment, as 'run' did.")
+@click.option("--refresh", "refreshed", is_flag=True, help="Record this shell's environment, as 'run' did.")
 @click.option(
     "--export", type=ExportType(), metavar="ALL|NONE|NAME,...", help="With --refresh: which variables; see 'run'."
 )
@@ -50,7 +50,7 @@ def command(  # noqa: PLR0913 - what changes, and what is shown
     reason: str,
     when: When | None,
     *,
-    anew: bool,
+    refreshed: bool,
     values: bool,
     as_json: bool,
 ) -> None:
@@ -62,17 +62,21 @@ def command(  # noqa: PLR0913 - what changes, and what is shown
 
     A change applies to steps that are submitted after it. Steps in flight keep the environment that they have.
     """
-    if (given or unset) and anew:
+    if (given or unset) and refreshed:
         raise click.UsageError("--refresh records this whole shell; use --set and --unset in another command")
-    if export and not anew:
+    if export and not refreshed:
         raise click.UsageError("--export needs --refresh")
-    if when and (given or unset or anew or values):
+    if when and (given or unset or refreshed or values):
         raise click.UsageError("--at shows only names of the past, because values are not kept")
     with open_study(study) as opened:
-        if given or unset or anew:
+        if given or unset or refreshed:
             opened.dir.check_owner()
             before = opened.graph.study.environment
-            drafts = refresh(opened, export, reason) if anew else _change(opened, given, unset, reason)
+            if refreshed:
+                drafts, warnings = refresh(opened, export, reason)
+                warn(warnings)
+            else:
+                drafts = _change(opened, given, unset, reason)
             write_lines(f"{opened.dir.root}: {line}" for line in _changes(before, drafts))
             return
         shown = recall(opened.log, when, opened.context.now()).graph.study if when else opened.graph.study
@@ -96,7 +100,10 @@ def _changes(before: RecordedEnvironment, drafts: list[Draft]) -> Iterator[str]:
     for what, then, now in (
         ("umask", f"{before.umask:04o}", f"{after.umask:04o}"),
         ("nice", before.nice, after.nice),
-        *((f"limit {name}", _limit(before.limits.get(name)), _limit(value)) for name, value in after.limits.items()),
+        *(
+            (f"limit {name}", show_limit(before.limits.get(name)), show_limit(value))
+            for name, value in after.limits.items()
+        ),
     ):
         if then != now:
             yield f"{what} is {now} now, was {then}"
@@ -132,7 +139,7 @@ def _data(recorded: RecordedEnvironment, variables: dict[str, str]) -> dict[str,
 
 
 def _lines(recorded: RecordedEnvironment, variables: dict[str, str], title: str) -> Iterator[str]:
-    limits = ", ".join(f"{name} {_limit(value)}" for name, value in recorded.limits.items())
+    limits = ", ".join(f"{name} {show_limit(value)}" for name, value in recorded.limits.items())
     yield from labelled(
         (
             ("Digest", recorded.digest),
@@ -145,7 +152,3 @@ def _lines(recorded: RecordedEnvironment, variables: dict[str, str], title: str)
     )
     yield ""
     yield from columns(("Variable", title), [[name, value] for name, value in sorted(variables.items())])
-
-
-def _limit(value: int | None) -> str:
-    return "unknown" if value is None else "unlimited" if value < 0 else str(value)

@@ -11,12 +11,12 @@ import click
 
 from maestro_es.errors import RequestRefused
 
-#: Names of similar commands in other programs, and our command for each.
+#: Names of similar commands in other programs, and our command for each; nothing if there is none.
 _ELSEWHERE = {
     "conductor": "tick", "kill": "cancel", "stop": "cancel", "scancel": "cancel", "restart": "retry", "rerun": "retry",
     "launch": "run", "start": "run", "submit": "run", "list": "studies", "ls": "studies", "log": "history",
     "logs": "history", "events": "history", "check": "validate", "info": "show", "explain": "why", "unpause": "resume",
-    "environment": "env",
+    "environment": "env", "resubmit": "retry", "requeue": "retry", "abort": "cancel", "delete": "", "remove": "",
 }  # fmt: skip
 
 #: Maestro's levels of messages, by Python's names. As in Maestro, any other number means the last one.
@@ -37,7 +37,9 @@ class SuggestingGroup(click.Group):
         name = args[0]
         names = self.list_commands(ctx)
         if name not in names and not name.startswith("-"):
-            near = [_ELSEWHERE[name]] if _ELSEWHERE.get(name) in names else difflib.get_close_matches(name, names, 2)
+            near = [meant for meant in [_ELSEWHERE.get(name, "")] if meant in names]
+            if name not in _ELSEWHERE or (_ELSEWHERE[name] and not near):
+                near = difflib.get_close_matches(name, names, 2)
             hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)

@@ -130,7 +130,7 @@ def choose(environ: Mapping[str, str], export: Export) -> Choice:
     job, protocol, odd = list[str](), list[str](), list[str]()
     chosen: dict[str, str] = {}
     is_wanted = (lambda _: True) if export.everything else _any_of([*_ALWAYS, *export.names])
-    of_job = _any_of([*JOB, *(_IN_A_JOB if any(name in environ for name in _JOB_IDS) else ())])
+    of_job = _any_of([*JOB, *(_IN_A_JOB if any(environ.get(name) for name in _JOB_IDS) else ())])
     of_login, of_process, settings = _any_of(LOGIN), _any_of(_OF_A_PROCESS), _any_of(_SETTINGS_OF_SLURM)
     for name, value in environ.items():
         named = is_named(name)
@@ -140,7 +140,7 @@ def choose(environ: Mapping[str, str], export: Export) -> Choice:
             protocol.append(name)
         elif not (is_name(name) or _FUNCTION.fullmatch(name)):
             odd.append(name)
-        elif not named and of_job(name) and not settings(name):
+        elif not named and value and of_job(name) and not settings(name):  # an empty one is of no job
             job.append(name)
         elif named or not of_login(name):
             chosen[name] = value
@@ -162,7 +162,7 @@ def remarks(choice: Choice) -> list[str]:
     if choice.job:
         lines.append(
             f"this shell is inside a job; the steps do not get its variables {_some(choice.job)}; "
-            "--export 'ALL,SLURM_*' passes them on"
+            f"--export 'ALL,{','.join(_families(choice.job))}' passes them on"
         )
     if choice.protocol:
         lines.append(
@@ -174,6 +174,11 @@ def remarks(choice: Choice) -> list[str]:
     if choice.unset:
         lines.append(f"--export names {', '.join(choice.unset)}, which is not set")
     return lines
+
+
+def _families(names: Iterable[str]) -> list[str]:
+    """Return patterns for names, by what stands before their first ``_``."""
+    return list(dict.fromkeys(f"{name.partition('_')[0]}_*" if "_" in name else name for name in names))
 
 
 def _some(names: tuple[str, ...]) -> str:

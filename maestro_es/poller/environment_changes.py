@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from maestro_es.core.environment import is_name
 from maestro_es.core.events import Draft, EnvironmentRecorded
-from maestro_es.core.export import Choice, Export, is_of_a_process, is_of_the_protocol, read_export
+from maestro_es.core.export import Choice, Export, is_of_a_process, is_of_the_protocol, read_export, remarks
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import RecordedEnvironment
 from maestro_es.errors import RequestRefused
@@ -19,16 +19,20 @@ from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.surroundings import Surroundings, surroundings
 
 
-def refresh(study: OpenStudy, export: Export | None, reason: str) -> list[Draft]:
+def refresh(study: OpenStudy, export: Export | None, reason: str) -> tuple[list[Draft], list[str]]:
     """Record the environment of this process, by the same ``--export`` as before unless another one is given.
 
-    A variable that a user has set keeps its value, if the file with the values exists.
+    A variable that a user has set keeps its value, if the file with the values exists. Returns warnings, too, about
+    variables that are left out.
     """
+    warnings: list[str] = []
 
     def around(recorded: RecordedEnvironment, kept: Kept | None) -> Surroundings:
-        return surroundings(export or _as_before(recorded, kept.variables if kept else {}))
+        found = surroundings(export or _as_before(recorded, kept.variables if kept else {}))
+        warnings[:] = remarks(found.choice)
+        return found
 
-    return _record(study, around, reason)
+    return _record(study, around, reason), warnings
 
 
 def change(

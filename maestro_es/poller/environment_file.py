@@ -128,6 +128,11 @@ def _problem(study: StudyDir, recorded: RecordedEnvironment, error: OSError | Va
     )
 
 
+def show_limit(value: int | None) -> str:
+    """Return a soft limit as people read it; None if it is not known."""
+    return "unknown" if value is None else "unlimited" if value < 0 else str(value)
+
+
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
     """Yield how the names differ that two environments have, given their fingerprints.
 

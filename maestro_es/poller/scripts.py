@@ -61,13 +61,18 @@ def write_script(path: Path, text: str) -> None:
 def set_aside(path: Path) -> tuple[Path, str]:
     """Keep the content of a script as another file; returns that file and its digest."""
     content = files.read(path)
-    for kept in _places(path):
+    while True:
+        kept = place_aside(path)
+        if os.path.lexists(kept):
+            return kept, digest_of(content)
         with contextlib.suppress(FileExistsError):
             _create(kept, content)
-            return kept, digest_of(content)
-        if files.read(kept) == content:
-            break
-    return kept, digest_of(content)
+
+
+def place_aside(path: Path) -> Path:
+    """Return the file that keeps the content of a script once another one is written; it may keep it already."""
+    content = files.read(path)
+    return next(kept for kept in _places(path) if not os.path.lexists(kept) or files.read(kept) == content)
 
 
 def _places(path: Path) -> Iterator[Path]:

@@ -54,6 +54,8 @@ def run_generator(
     `values` is the environment with everything resolved, OUTPUT_PATH and SPECROOT included.
     """
     findings = Findings(str(file))
+    if not file.exists():
+        raise SpecError([f"{file}: The parameter generator does not exist. Name an existing file with --pgen."])
     environment = GeneratorEnvironment(document, values)
     given = {**arguments, "OUTPUT_PATH": values["OUTPUT_PATH"], "SPECROOT": environment.find("SPECROOT")}
     path = os.path.abspath(file)  # noqa: PTH100 - as tracebacks name it
@@ -125,14 +127,14 @@ def _report_missing(module: str, error: BaseException, file: str, line: int, fin
     if package == ROOT:
         message = f"The parameter generator needs what maestro-es lacks: {error}"
         install = install_command(f"{ROOT}=={VERSION}")
-        hint = f"If Maestro {VERSION} has it, install that beside maestro-es: {install}. If not, correct the import."
+        hint = f"If Maestro {VERSION} has it, install that beside maestro-es: '{install}'. If not, correct the import."
         findings.problem(line, message, hint)
     elif os.path.exists(os.path.join(os.path.dirname(file), f"{package}.py")):  # noqa: PTH110, PTH118, PTH120 - a text
         message = f"The parameter generator can't import {package}: its directory is not searched, as in Maestro"
         findings.problem(line, message, "Name the directory in PYTHONPATH.")
     else:
         message = f"The parameter generator needs {module}, which the Python that runs maestro-es lacks"
-        findings.problem(line, message, f"Install it there: {install_command(_PACKAGES.get(package, package))}.")
+        findings.problem(line, message, f"Install it there: '{install_command(_PACKAGES.get(package, package))}'.")
 
 
 def convert(made: Any, findings: Findings) -> Parameters:  # noqa: ANN401 - whatever the user's code returns

@@ -98,8 +98,8 @@ def test_retry_reports_an_edit_and_it_is_kept_beside_the_script_that_is_written_
 
     told = maestro_es("retry", study.name, "--failed", cwd=study.parent).stdout
 
-    assert ": a/a.sh was edited: the edit will be kept as a.sh.edited, and the script written again; " in told
-    assert f"'maestro-es retry {study.name} a --keep-script' runs it as it stands\n" in told
+    assert ": a/a.sh was edited: a tick will keep the edit as a.sh.edited and write the script again; " in told
+    assert f"'maestro-es retry {study.name} a --keep-script' runs the edited script\n" in told
     assert ": study.yaml was edited, which changes no step of this study" in told
     said = to_the_end(study)
     assert said.startswith("FAILURE")
@@ -111,11 +111,21 @@ def test_retry_reports_an_edit_and_it_is_kept_beside_the_script_that_is_written_
     assert kept == {"script": "a/a.sh", "kept_as": "a/a.sh.edited", "digest": digest}
 
     (study / "a" / "a.sh").write_text((study / "a" / "a.sh").read_text() + "# another edit\n")
-    maestro_es("retry", study, "--failed")
+    assert "will keep the edit as a.sh.edited.2 and" in maestro_es("retry", study, "--failed").stdout
     assert maestro_es("retry", study, "a", "--keep-script").returncode == 0  # after all, as it has not run yet
     to_the_end(study)
     assert (study / "a" / "a.sh").read_text().endswith("# another edit\n")
     assert sorted(path.name for path in (study / "a").glob("*.edited*")) == ["a.sh.edited"]
+
+
+def test_a_script_that_was_removed_is_no_edit_to_keep(launch):
+    study = launch(MEND)
+    assert to_the_end(study).startswith("FAILURE")
+    (study / "a" / "a.sh").unlink()
+
+    told = maestro_es("retry", study, "a", "--keep-script").stdout
+
+    assert f"{study}: a/a.sh does not exist: a tick will write it without any edit\n" in told
 
 
 def test_a_restart_script_that_is_edited_while_the_step_runs_is_kept_when_a_tick_restarts_it(launch):

@@ -94,6 +94,9 @@ def test_a_refresh_takes_everything_again_but_for_what_a_person_gave_a_value(wai
     finish(waiting)
     env, other = waiting.seen("later")
     assert (env["MY_INPUT_DIR"], env["http_proxy"], env["FRESH"], other[2]) == ("/elsewhere", "other", "1", "0027")
+    limits = waiting.from_a_shell("diff", waiting.root, "1").stdout.partition("Limits:")[2].splitlines()[0]
+    assert "stack: unknown -> 67108864" in limits
+    assert "-1" not in limits
     again = waiting.from_a_shell("env", waiting.root, "--refresh", setup=setup)
     assert again.stdout == f"{waiting.root}: nothing to change\n"
 
@@ -119,6 +122,11 @@ def test_what_can_not_be_changed_is_refused_in_one_line(waiting: Hangar, words: 
     [line] = done.stderr.splitlines()
     assert says in line
     assert kept(waiting) == before
+
+
+def test_a_name_that_a_refresh_does_not_find_is_warned_of(waiting: Hangar):
+    done = waiting.from_a_shell("env", waiting.root, "--refresh", "--export", "MY_INPUT_DIR,BOGUS")
+    assert (done.returncode, done.stderr) == (0, "maestro-es: warning: --export names BOGUS, which is not set\n")
 
 
 def test_a_change_that_dies_before_its_event_is_none(waiting: Hangar):
@@ -163,7 +171,7 @@ def test_a_variable_that_a_step_will_not_have_is_named_before_it_runs(hangar: Ha
         done = hangar.from_a_shell(*words, spec)
         assert done.returncode == 0
         [line] = done.stderr.splitlines()
-        assert "step 'later' uses $SSH_CONNECTION" in line
+        assert ": In study step 'later', $SSH_CONNECTION is set here" in line
         assert "--export 'ALL,SSH_CONNECTION'" in line
     assert hangar.from_a_shell("validate", "--export", "ALL,SSH_CONNECTION", spec).stderr == ""
 
@@ -173,7 +181,7 @@ def test_a_variable_that_a_step_will_not_have_is_named_before_it_runs(hangar: Ha
     [
         ("NONE", "--export 'MY_INPUT_DIR' passes it on", "MY_INPUT_DIR"),
         ("output", "--export 'output,MY_INPUT_DIR' passes it on", "output,MY_INPUT_DIR"),
-        ("A=5,output", "add ',MY_INPUT_DIR' to the end of your --export to pass it on", "A=5,output,MY_INPUT_DIR"),
+        ("A=5,output", "Add ',MY_INPUT_DIR' to the end of your --export to pass it on", "A=5,output,MY_INPUT_DIR"),
     ],
 )
 def test_the_remedy_for_a_variable_that_a_step_will_not_have_keeps_what_was_given(
@@ -184,7 +192,7 @@ def test_the_remedy_for_a_variable_that_a_step_will_not_have_keeps_what_was_give
     done = hangar.from_a_shell("validate", "--export", given, spec)
     assert len(done.stderr.splitlines()) == 2
     for line in done.stderr.splitlines():
-        assert line.endswith(f"; {remedy}")
+        assert line.endswith(f". {remedy}.")
     assert hangar.from_a_shell("validate", "--export", works, spec).stderr == ""
 
 

@@ -91,5 +91,5 @@ def test_a_package_that_a_generator_lacks_is_named_with_the_python_that_lacks_it
     python = f"{installed.home}/.local/share/maestro-es/bin/python3"
     assert said.replace(f"{python[:-1]} -m", f"{python} -m") == (
         "maestro-es: made.py:1: The parameter generator needs a_package_that_nobody_has, which the Python that runs "
-        f"maestro-es lacks. Install it there: {python} -m pip install a_package_that_nobody_has.\n"
+        f"maestro-es lacks. Install it there: '{python} -m pip install a_package_that_nobody_has'.\n"
     )

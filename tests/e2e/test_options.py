@@ -78,6 +78,8 @@ def test_messages_go_to_a_file_too(tmp_path, files):
         (("statu",), "No such command 'statu'. Did you mean 'status'? See 'maestro-es --help'."),
         (("conductor", "x"), "No such command 'conductor'. Did you mean 'tick'? See 'maestro-es --help'."),
         (("cron", "instal"), "No such command 'instal'. Did you mean 'install'? See 'maestro-es cron --help'."),
+        (("resubmit",), "No such command 'resubmit'. Did you mean 'retry'? See 'maestro-es --help'."),
+        (("delete", "x"), "No such command 'delete'. See 'maestro-es --help'."),
         (("xyzzy",), "No such command 'xyzzy'. See 'maestro-es --help'."),
     ],
 )

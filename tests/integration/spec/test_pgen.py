@@ -159,7 +159,7 @@ def get_custom_generator(env, OUTPUT_PATH, SPECROOT):
             "import nothing_of_that_name\n",
             (
                 "pg.py:1: The parameter generator needs nothing_of_that_name, which the Python that runs maestro-es "
-                f"lacks. Install it there: {sys.executable} -m pip install nothing_of_that_name."
+                f"lacks. Install it there: '{sys.executable} -m pip install nothing_of_that_name'."
             ),
         ),
         (
@@ -171,7 +171,7 @@ def get_custom_generator(env, OUTPUT_PATH, SPECROOT):
             (
                 "pg.py:1: The parameter generator needs what maestro-es lacks: there is no start_process of "
                 "maestrowf.utils. If Maestro 1.2.1 has it, install that beside maestro-es: "
-                f"{sys.executable} -m pip install maestrowf==1.2.1. If not, correct the import."
+                f"'{sys.executable} -m pip install maestrowf==1.2.1'. If not, correct the import."
             ),
         ),
         (
@@ -215,7 +215,9 @@ def test_a_generator_that_fails_is_one_line_with_its_own_file_and_line(generator
 def test_a_generator_that_is_not_there_is_one_line():
     Path("study.yaml").write_text(STUDY, "utf-8")
 
-    with pytest.raises(SpecError, match=r"^none.py:1: The parameter generator failed: FileNotFoundError: "):
+    with pytest.raises(
+        SpecError, match=r"^none.py: The parameter generator does not exist. Name an existing file with --pgen.$"
+    ):
         plan_study(Path("study.yaml"), output=None, timestamp="x", pgen=Path("none.py"))
 
 

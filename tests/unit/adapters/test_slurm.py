@@ -139,6 +139,23 @@ def test_options_there_that_are_ours_to_give_are_refused(key: str, option: str):
         adapter().header("sim", "d", {"nodes": 1, key: f"#SBATCH {option}\ntrue"})
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("#SBATCH --ntasks", "#SBATCH --ntasks has no value"),
+        ("#SBATCH -n", "#SBATCH -n has no value"),
+        ("#SBATCH --mem --exclusive", "#SBATCH --mem has no value"),
+        ("#SBATCH hetjob", "#SBATCH hetjob makes several jobs of one step"),
+    ],
+)
+def test_options_that_would_take_the_runner_for_their_value_are_refused(line: str, says: str):
+    with pytest.raises(ValueError, match=says):
+        embedded(f"{line}\ntrue")
+    assert embedded("#SBATCH --time 5 -n 2 --exclusive --nice -w node1 --comment -x") == [
+        "--time", "5", "-n", "2", "--exclusive", "--nice", "-w", "node1", "--comment", "-x"
+    ]  # fmt: skip
+
+
 def test_a_line_of_options_that_can_not_be_read_is_named():
     with pytest.raises(ValueError, match='#SBATCH --comment="half: No closing quotation'):
         embedded('#SBATCH --comment="half')

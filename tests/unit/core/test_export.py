@@ -90,7 +90,15 @@ def test_inside_a_job_what_slurm_has_set_there_is_left_out_and_named():
     assert found.job == ("PMI_RANK", "SLURM_CPU_BIND", "SLURM_JOB_ID", "SLURM_NTASKS")
     [line] = remarks(found)
     assert "SLURM_NTASKS" in line
+    assert line.endswith("--export 'ALL,PMI_*,SLURM_*' passes them on")
+    assert choose(here, read_export("ALL,PMI_*,SLURM_*")).variables == here
     assert choose(here, read_export("ALL,SLURM_*")).variables["SLURM_NTASKS"] == "4"
+
+
+def test_an_empty_variable_of_a_job_is_of_no_job():
+    here = {**USER, "FLUX_URI": "", "SLURM_JOB_ID": ""}
+    found = choose(here, Export())
+    assert (found.variables, remarks(found)) == (here, [])
 
 
 def test_outside_of_a_job_what_a_user_asks_of_slurm_is_kept():
