@@ -125,8 +125,8 @@ class Adapter(Protocol):
         """Return by token what is known of these attempts; `Unreachable` if nobody answers.
 
         `listed` is what an adapter of the same `cluster` has listed; without it, the scheduler is asked.
-        A token that is not in the answer was not asked about; a job that nobody knows is GONE. One that ends with
-        IMPORTED is of a job that Maestro submitted: see `maestro_es.adapters.imported`.
+        A token that is not in the answer was not asked about; a job that nobody knows is GONE. For a job that
+        Maestro submitted, see `maestro_es.adapters.imported`.
         """
 
     def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from maestro_es.core.model import IMPORTED, StepRecord
+from maestro_es.core.attempt_token import is_imported
+from maestro_es.core.model import StepRecord
 
 _NO_LETTERS = re.compile(r"[\W_]+")
 
 
 def imported(steps: Iterable[StepRecord]) -> dict[str, StepRecord]:
     """Return those of the steps whose job is Maestro's, by the job's id."""
-    return {step.job_id: step for step in steps if step.token.endswith(IMPORTED)}
+    return {step.job_id: step for step in steps if is_imported(step.token)}
 
 
 def runs_script_of(step: StepRecord, command: str) -> bool:

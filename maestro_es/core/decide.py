@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from maestro_es.core import events as e
+from maestro_es.core.attempt_token import make_token
 from maestro_es.core.doubt import doubt_outputs
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph, waiting_for
@@ -199,5 +200,5 @@ def start_ready(graph: Graph, seen: Observations) -> list[Draft]:
 def _request(study_id: str, seen: Observations, record: StepRecord) -> e.SubmissionRequested:
     attempt = record.attempt + 1
     kind = SubmissionKind.RESUBMIT if attempt > 1 and record.kind is SubmissionKind.FIRST else record.kind
-    token = f"{study_id[:8]}-{record.number}-{attempt}-{seen.salt}"
+    token = make_token(study_id, record.number, attempt, seen.salt)
     return e.SubmissionRequested(attempt=attempt, token=token, kind=kind)

@@ -135,9 +135,6 @@ NO_SCHEDULER = (ENVIRONMENT, UNWATCHED)
 #: The variable in which the runner gives its step the token.
 TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
 
-#: What ends the token of an attempt that Maestro submitted: its job carries no token and is known by id and name.
-IMPORTED = "-imported"
-
 #: The phases in which a job may exist.
 IN_FLIGHT = (Phase.REQUESTED, Phase.SUBMITTED)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from maestro_es.core import events as e
+from maestro_es.core.attempt_token import is_imported
 from maestro_es.core.events import Draft
 from maestro_es.core.evidence import Conclusion, ReportKind, Sighting, Verdict, judge
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import IMPORTED, Cause, JobState, Micros, Phase, State, StepRecord
+from maestro_es.core.model import Cause, JobState, Micros, Phase, State, StepRecord
 from maestro_es.core.observations import Observations
 
 #: How many reasons to wait are noted of one job.
@@ -72,7 +73,7 @@ def _start(seen: Observations, record: StepRecord, sighting: Sighting, verdict: 
     What counts is the claim or the runner's own report: what the queue calls running may never come to the runner.
     Jobs that Maestro submitted have neither.
     """
-    begun = sighting.has_started or record.token.endswith(IMPORTED)
+    begun = sighting.has_started or is_imported(record.token)
     over = verdict.conclusion is Conclusion.RUNNING or sighting.end
     if record.state is State.RUNNING or not (begun and over):
         return []

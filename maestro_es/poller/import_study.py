@@ -16,6 +16,7 @@ from msgspec import structs
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Adapter, Seen
+from maestro_es.core.attempt_token import imported_token
 from maestro_es.core.book import Book
 from maestro_es.core.events import Draft, JobSubmitted, StepAdded
 from maestro_es.core.graph import MemoryGraph
@@ -24,7 +25,7 @@ from maestro_es.errors import RequestRefused, StudyError
 from maestro_es.poller.claims import make_claim
 from maestro_es.poller.create import new_study_id, take_over
 from maestro_es.poller.creation import creating
-from maestro_es.poller.imported_steps import Fate, Known, fate_of, in_flight, token_of
+from maestro_es.poller.imported_steps import Fate, Known, fate_of, in_flight
 from maestro_es.poller.maestro_requests import CANCEL
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.study_dir import StudyDir
@@ -207,7 +208,7 @@ def _fates(found: MaestroDir, graph: MemoryGraph, scheduler: Adapter, study_id: 
     seen = _ask(found, graph, known, scheduler, study_id)
     fates = []
     for step in graph.steps():
-        asked = replace(known[step.number], seen=seen.get(token_of(study_id, step.number)))
+        asked = replace(known[step.number], seen=seen.get(imported_token(study_id, step.number)))
         fates.append(fate_of(structs.replace(step), found.rows[step.name], asked, study_id))
     return fates
 
@@ -228,7 +229,7 @@ def _ask(
     for step in graph.steps():
         row = found.rows[step.name]
         if step.scheduled and in_flight(row, known[step.number]):
-            token = token_of(study_id, step.number)
+            token = imported_token(study_id, step.number)
             jobs.append(structs.replace(step, token=token, job_id=row.job_id, phase=Phase.SUBMITTED))
     if not scheduler.can_submit and any(step.scheduled for step in graph.steps()):
         raise RequestRefused(f"maestro-es can't submit to {scheduler.name} yet, nor ask it for jobs")

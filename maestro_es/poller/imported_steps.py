@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maestro_es.adapters.base import Seen
+from maestro_es.core.attempt_token import imported_token
 from maestro_es.core.events import AnyEvent, Evidence, JobSubmitted, StepImported, SubmissionRequested
-from maestro_es.core.model import IMPORTED, JobState, State, StepRecord, SubmissionKind
+from maestro_es.core.model import JobState, State, StepRecord, SubmissionKind
 from maestro_es.errors import StudyError
 from maestro_es.spec.maestro_dir import Ended
 from maestro_es.spec.maestro_status import Row
@@ -44,11 +45,6 @@ class Fate:
     becomes: str
     why: str = ""
     events: tuple[AnyEvent, ...] = ()
-
-
-def token_of(study_id: str, number: int) -> str:
-    """Return the token of the attempt that an adopted job is."""
-    return f"{study_id[:8]}-{number}-1{IMPORTED}"
 
 
 def in_flight(row: Row, known: Known) -> bool:
@@ -111,7 +107,7 @@ def _ask(step: StepRecord, row: Row, seen: Seen | None, study_id: str, said: Evi
         raise StudyError(f"{step.name}: the scheduler was not asked for job {row.job_id}; try again")
     if seen.state is JobState.GONE:
         return _again(step, row, f"the scheduler does not know job {row.job_id} any more", said)
-    token = token_of(study_id, step.number)
+    token = imported_token(study_id, step.number)
     kind = SubmissionKind.RESTART if row.restarts else SubmissionKind.FIRST
     evidence = (said, Evidence(source="queue", says=seen.words or seen.state.value))
     events = (

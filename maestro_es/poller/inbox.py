@@ -39,17 +39,6 @@ def parse_report(name: str, at: Micros) -> Report | None:
     return Report(token, _KINDS[kind], int(code) if _is_number(code) else None, at, name)
 
 
-def step_of(token: str) -> int:
-    """Return the number of the step that a token was made for, 0 if it is no token of ours."""
-    parts = token.split("-")
-    return int(parts[1]) if len(parts) == len(("study", "step", "attempt", "salt")) and _is_number(parts[1]) else 0
-
-
-def attempt_of(token: str) -> int:
-    """Return which attempt of its step a token was made for, 0 if it is no token of ours."""
-    return int(token.split("-")[2]) if step_of(token) and _is_number(token.split("-")[2]) else 0
-
-
 def _is_number(text: str) -> bool:
     """Whether a text is a number that fits in a column of the log."""
     return text.isascii() and text.isdigit() and len(text) <= _DIGITS

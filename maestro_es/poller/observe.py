@@ -15,6 +15,7 @@ from msgspec import structs
 from maestro_es.adapters.base import Adapter, Queued, Seen
 from maestro_es.adapters.local import boot_of
 from maestro_es.adapters.process import Host
+from maestro_es.core.attempt_token import step_of
 from maestro_es.core.evidence import (
     GIVES_UP,
     Answer,
@@ -34,7 +35,7 @@ from maestro_es.core.observations import LastBoot, Observations
 from maestro_es.errors import NotAsked, Unreachable
 from maestro_es.poller import claims
 from maestro_es.poller.ask_host import ask_host, is_namesakes
-from maestro_es.poller.inbox import read_reports, step_of
+from maestro_es.poller.inbox import read_reports
 from maestro_es.poller.study_dir import StudyDir
 
 #: A scheduler's words for a job whose exit code is that of the runner: of a start that was refused, perhaps.

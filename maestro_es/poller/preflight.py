@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from msgspec import structs
 
 from maestro_es.adapters.faults import noting
+from maestro_es.core.attempt_token import make_token
 from maestro_es.core.book import Book
 from maestro_es.core.events import StepAdded, StudyCreated
 from maestro_es.core.graph import MemoryGraph
@@ -27,7 +28,7 @@ from maestro_es.spec.render import render
 _LONGEST_ARGUMENT = 32 * 4096
 
 #: Stands for the token of an attempt, which a tick makes.
-_TOKEN = "0" * 8
+_TOKEN = make_token("0" * 8, 1, 1, "0" * 8)
 
 #: A fault of a step: the key of its run block that it is about, or "run", and what is wrong.
 _Fault = tuple[str, str]

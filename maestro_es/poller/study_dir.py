@@ -13,7 +13,7 @@
         inbox/               reports of runners
         runner.sh            the runner, copied when the study was created
         TOKEN                a link to it, while an attempt is submitted
-        study.ID             whose study this is, by the first digits of its id: jobs of a replaced one don't start
+        study.ID             whose study this is, by the first part of its tokens: jobs of a replaced one don't start
         environment.DIGEST   the environment of the steps, for its owner alone
         next-tick            the command with which a runner asks for the next tick
         tick.lock            held by the process that ticks
@@ -29,6 +29,7 @@ import os
 import stat
 from pathlib import Path
 
+from maestro_es.core.attempt_token import study_part
 from maestro_es.core.model import Micros
 from maestro_es.errors import NotOurs
 from maestro_es.store.file_check import journals
@@ -66,8 +67,8 @@ class StudyDir:
         return self.state / f"environment.{digest[:16]}"
 
     def mark_of(self, study_id: str) -> Path:
-        """Return the file that says whose study this is: tokens begin with the same digits."""
-        return self.state / f"study.{study_id[:8]}"
+        """Return the file that says whose study this is: its tokens begin with the same part."""
+        return self.state / f"study.{study_part(study_id)}"
 
     def path(self, recorded: str) -> Path:
         """Return the place of a path as the log has it: relative to the study, or absolute if it lies elsewhere."""

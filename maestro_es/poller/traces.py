@@ -10,13 +10,14 @@ from pathlib import Path
 from msgspec import structs
 
 from maestro_es.adapters.base import RUNNER_NAME, Seen
+from maestro_es.core.attempt_token import attempt_of, is_of_study, step_of
 from maestro_es.core.evidence import Report
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Environment, JobState, Micros, Phase, StepRecord
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller import claims
 from maestro_es.poller.environment_file import environment_of
-from maestro_es.poller.inbox import attempt_of, read_reports, step_of
+from maestro_es.poller.inbox import read_reports
 from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.recovered_steps import Trace
@@ -55,7 +56,7 @@ def look_around(graph: MemoryGraph, study: StudyDir, context: Context, since: Mi
         world.traces[step.number] = [_trace(study, step, token, reports, jobs) for token in sorted(tokens)]
     _recall(graph, adapters, world)
     for token in sorted({*jobs, *reports}):
-        if token.startswith(f"{record.study_id[:8]}-") and step_of(token) > record.steps:
+        if is_of_study(token, record.study_id) and step_of(token) > record.steps:
             what = f"job {jobs[token].job_id}" if token in jobs else "a report"
             world.warnings.append(f"{what} of attempt {token} is of a step that the export does not have")
     _table(graph, study, since, world)
@@ -89,8 +90,8 @@ def _tokens(study: StudyDir, step: StepRecord, study_id: str, known: Sequence[st
         claimed = claims.tokens_claimed(study.path(step.workspace))
     except OSError as error:
         raise Unreachable(f"{study.path(step.workspace)}: {error.strerror}") from None
-    ours = f"{study_id[:8]}-{step.number}-"
-    return {token for token in [*claimed, *known] if token.startswith(ours) and attempt_of(token)}
+    ours = {token for token in [*claimed, *known] if is_of_study(token, study_id) and attempt_of(token)}
+    return {token for token in ours if step_of(token) == step.number}
 
 
 def _trace(

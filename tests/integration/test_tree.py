@@ -78,6 +78,20 @@ def _is(node: ast.AST, wanted: Callable[[ast.Call], bool]) -> bool:
     return isinstance(node, ast.Call) and wanted(node)
 
 
+#: What only one module of the package may write, as a pattern, and that module.
+OWNED = {
+    "the form of an attempt's token": (
+        r"study_id\[|\w*token\.(?:r?split|r?partition|startswith|endswith|removeprefix)\(", "core/attempt_token.py"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("pattern", "owner"), OWNED.values(), ids=OWNED)
+def test_one_module_owns_each_format(pattern: str, owner: str):
+    texts = {str(path.relative_to(PACKAGE)): path.read_text() for path in PACKAGE.rglob("*.py")}
+    assert {path for path, text in texts.items() if re.search(pattern, text)} == {owner}
+
+
 def test_who_silences_a_linter_says_why():
     silent = re.compile(r"#[ ](?:noqa: [A-Z0-9, ]+|type: ignore\[[a-z, -]+\])$", re.MULTILINE)
     files = [path for top in ("maestro_es", "tools") for path in (ROOT / top).rglob("*") if path.is_file()]

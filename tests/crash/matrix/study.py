@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TypeGuard
 
 from maestro_es.core import events as e
+from maestro_es.core.attempt_token import attempt_of, step_of
 from maestro_es.core.model import FAILED_STATES, Settings, State, StepRecord
 from maestro_es.errors import MaestroError
-from maestro_es.poller.inbox import attempt_of, step_of
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.store.verification import verify
 from tests.fakes.studies import Step, make_study

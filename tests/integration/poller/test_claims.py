@@ -11,7 +11,7 @@ import pytest
 
 from maestro_es.core.evidence import Claim, ClaimState, Report, ReportKind
 from maestro_es.poller.claims import abandon, claim_path, make_claim, make_workspace, read_claim
-from maestro_es.poller.inbox import parse_report, read_reports, remove_reports, step_of
+from maestro_es.poller.inbox import parse_report, read_reports, remove_reports
 from tests.fakes.faults import with_fault
 
 TOKEN = "feed0000-12-3-cafe"
@@ -138,14 +138,6 @@ def test_only_the_reports_that_are_named_are_removed_and_twice_does_no_harm(tmp_
     remove_reports(tmp_path, reports)
 
     assert os.listdir(tmp_path) == ["else"]
-
-
-@pytest.mark.parametrize(
-    ("token", "step"),
-    [(TOKEN, 12), ("feed0000-x-1-cafe", 0), ("feed0000-1", 0), ("", 0), ("a-²-c-d", 0), (f"a-{10**20}-c-d", 0)],
-)
-def test_a_token_tells_its_step(token: str, step: int):
-    assert step_of(token) == step
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o000, 0o775), (0o007, 0o770), (0o022, 0o755), (0o077, 0o700)])

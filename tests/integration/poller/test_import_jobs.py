@@ -15,8 +15,9 @@ from maestro_es.adapters.base import Queued, Seen
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
+from maestro_es.core.attempt_token import is_imported
 from maestro_es.core.evidence import Claim
-from maestro_es.core.model import IMPORTED, JobState, Phase, Settings, State, StepRecord, StudyStatus
+from maestro_es.core.model import JobState, Phase, Settings, State, StepRecord, StudyStatus
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller.import_study import Import, Wanted, carry_out, plan_import
 from maestro_es.poller.observe import Adapters
@@ -63,7 +64,7 @@ class Queue(FakeScheduler):
     ) -> dict[str, Seen]:
         seen = super().look(steps, claims, listed)
         for step in steps:
-            if step.token.endswith(IMPORTED):
+            if is_imported(step.token):
                 state = self._theirs.get(step.job_id, JobState.GONE)
                 seen[step.token] = Seen(state, f"their job {step.job_id} is {state.value}", None, step.job_id)
         return seen

@@ -1,0 +1,57 @@
+"""The token of an attempt, ``STUDY-STEP-ATTEMPT-SUFFIX``: its name for ever, in claims, reports and job commands.
+
+STUDY is the first eight digits of the study's id, STEP and ATTEMPT are numbers. SUFFIX differs between ticks, so no
+two attempts share a token, even if the log lost the first one. Only this module makes and parses tokens, and
+``runner.sh``: it reads STUDY, to refuse a job of a study that was replaced.
+"""
+
+from __future__ import annotations
+
+#: The suffix of an attempt that Maestro submitted: its job carries no token and is known by id and name.
+_IMPORTED = "imported"
+
+_STUDY_DIGITS = 8
+_PARTS = 4
+
+#: A number of so many digits fits in a column of the log.
+_DIGITS = 18
+
+
+def make_token(study_id: str, step: int, attempt: int, suffix: str) -> str:
+    """Return the token of an attempt; each tick has a `suffix` of its own."""
+    return f"{study_part(study_id)}-{step}-{attempt}-{suffix}"
+
+
+def imported_token(study_id: str, step: int) -> str:
+    """Return the token of the attempt that Maestro submitted: the first of its step."""
+    return make_token(study_id, step, 1, _IMPORTED)
+
+
+def study_part(study_id: str) -> str:
+    """Return the first part of the tokens of a study."""
+    return study_id[:_STUDY_DIGITS]
+
+
+def is_imported(token: str) -> bool:
+    """Whether Maestro submitted the attempt."""
+    return token.endswith(f"-{_IMPORTED}")
+
+
+def is_of_study(token: str, study_id: str) -> bool:
+    """Whether a token belongs to an attempt of a study."""
+    return token.startswith(f"{study_part(study_id)}-")
+
+
+def step_of(token: str) -> int:
+    """Return the number of the step that a token was made for, 0 if it is not a token of ours."""
+    parts = token.split("-")
+    return _number(parts[1]) if len(parts) == _PARTS else 0
+
+
+def attempt_of(token: str) -> int:
+    """Return which attempt of its step a token was made for, 0 if it is not a token of ours."""
+    return _number(token.split("-")[2]) if step_of(token) else 0
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else 0

@@ -1,0 +1,37 @@
+"""The token of an attempt: what is made is parsed, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import pytest
+
+from maestro_es.core import attempt_token as t
+
+ID = "feed0000" + "0" * 24
+
+
+def test_a_token_tells_what_it_was_made_for():
+    token = t.make_token(ID, 12, 3, "cafe0123")
+    assert token == "feed0000-12-3-cafe0123"
+    assert (t.step_of(token), t.attempt_of(token)) == (12, 3)
+    assert token.startswith(t.study_part(ID))
+    assert t.is_of_study(token, ID)
+    assert not t.is_of_study(token, "f" * 32)
+    assert not t.is_imported(token)
+
+
+def test_a_job_of_maestros_is_the_first_attempt_of_its_step():
+    token = t.imported_token(ID, 7)
+    assert t.is_imported(token)
+    assert (t.step_of(token), t.attempt_of(token)) == (7, 1)
+
+
+@pytest.mark.parametrize(
+    "token", ["feed0000-x-1-cafe", "feed0000-1", "feed0000-1-1", "feed0000-1-1-c-d", "", "a-²-c-d", f"a-{10**20}-c-d"]
+)
+def test_other_words_are_no_tokens(token: str):
+    assert t.step_of(token) == t.attempt_of(token) == 0
+
+
+@pytest.mark.parametrize("token", ["feed0000-1-x-cafe", "feed0000-1-²-cafe", f"feed0000-1-{10**20}-cafe"])
+def test_an_attempt_has_a_number(token: str):
+    assert t.attempt_of(token) == 0
