@@ -23,6 +23,7 @@ from maestro_es.core.model import (
     Phase,
     State,
     StepRecord,
+    StudyRecord,
     StudyStatus,
     SubmissionKind,
 )
@@ -36,7 +37,7 @@ _CRON_SECONDS, _PERIODS = 60, 3
 
 def decide(graph: Graph, seen: Observations, record: Callable[[list[Draft]], None]) -> None:
     """Run the rules of one tick. `record` takes events in order and folds them into the graph."""
-    before = boot_before(graph.study, seen.boot)
+    before = _boot_before(graph.study, seen)
     fallen: list[int] = []
     settled: list[Draft] = []
     for rule in (note_changes, settle_attempts, end_cancelled):
@@ -52,10 +53,15 @@ def decide(graph: Graph, seen: Observations, record: Callable[[list[Draft]], Non
 
 def look_back(graph: Graph, seen: Observations, record: Callable[[list[Draft]], None]) -> None:
     """Record of a study that has ended that this host has booted since, and what that has put in doubt."""
-    before = boot_before(graph.study, seen.boot)
+    before = _boot_before(graph.study, seen)
     if before:
         reboot = e.RebootDetected(host=seen.host, before=before, after=seen.boot_id)
         record([(None, reboot), *doubt_outputs(graph, seen, before, ())])
+
+
+def _boot_before(study: StudyRecord, seen: Observations) -> str:
+    """Return the boot id of our host before a reboot that is not on record."""
+    return "" if seen.namesake else boot_before(study, seen.boot)
 
 
 def submissions(drafts: Iterable[Draft]) -> list[int]:
@@ -74,7 +80,7 @@ def note_changes(graph: Graph, seen: Observations) -> list[Draft]:
     """
     study = graph.study
     drafts: list[Draft] = []
-    before = boot_before(study, seen.boot)
+    before = _boot_before(study, seen)
     if before:
         drafts.append((None, e.RebootDetected(host=seen.host, before=before, after=seen.boot_id)))
     drafts.extend(_missed_ticks(graph, seen))

@@ -5,7 +5,7 @@ changed boot id proves a reboot only if nothing contradicts it:
 
 - the hosts' machine ids differ;
 - the boots alternate, so both hosts were up at once: an old boot id has come back;
-- the host came up before the other boot was last seen, by the clock.
+- the host came up before the other boot was last seen, by more than clocks go wrong over a reboot.
 """
 
 from __future__ import annotations
@@ -18,8 +18,13 @@ from maestro_es.core.model import Boot, Micros, StudyRecord
 #: How many boots a study remembers.
 _MOST = 32
 
-#: Two boots that began within so many microseconds may be of containers of one kernel: the clock tells nothing.
-_SAME_KERNEL = 60_000_000
+#: Two boots that began within so many microseconds are of containers of one kernel, and the clock tells nothing. Two
+#: machines seldom come up so close to each other.
+_SAME_KERNEL = 100_000
+
+#: By how many microseconds a reboot may set the clock back, beyond the time that it takes. The clock of the mainboard
+#: knows whole seconds, and a host may tick before its clock is synchronised.
+_CLOCK_ERROR = 10_000_000
 
 
 def heard_of(study: StudyRecord, boot: Boot, at: Micros) -> tuple[Boot, ...]:
@@ -66,14 +71,15 @@ def _are_two_hosts(one: Boot, other: Boot) -> bool:
     older, newer = sorted((one, other), key=lambda boot: boot.first)
     if newer.first <= older.last:
         return True
-    if not (older.booted_at and newer.booted_at) or abs(newer.booted_at - older.booted_at) < _SAME_KERNEL:
+    if not newer.booted_at or abs(newer.booted_at - older.booted_at) < _SAME_KERNEL:
         return False
-    return newer.booted_at < older.seen_at
+    return newer.booted_at + _CLOCK_ERROR < older.seen_at
 
 
 def advice(host: str, steps: Sequence[str]) -> str:
     """Return what to do about steps that run on another host of our name."""
     return (
         f"two hosts are called {host}, and {', '.join(steps)} may run on the other one: give them different names, or "
-        "tick the study on that one only; 'maestro-es retry STEP --lost' reruns a step that is gone for good"
+        "tick the study on that one only; 'maestro-es retry STEP --lost' reruns a step that is gone for good, as "
+        "after a reboot that has set the clock back"
     )

@@ -29,7 +29,8 @@ class Observations(msgspec.Struct, frozen=True):
     others end asks for `ahead` requests more than there are slots. `last_tick` is when the one before was, if known.
     `job` is the job of a scheduler in which the tick runs, if it runs in one.
     `machine` and `booted_at` are of the host, as in `InvocationStarted`. `last_boot` is given if this host has booted
-    since the log was written to, or since an attempt in flight began.
+    since the log was written to, or since an attempt in flight began. `namesake`: a step in flight may run on another
+    host of our name.
     """
 
     now: Micros
@@ -48,6 +49,7 @@ class Observations(msgspec.Struct, frozen=True):
     booted_at: Micros = 0
     last_boot: LastBoot | None = None
     job: str = ""
+    namesake: bool = False
 
     @property
     def boot(self) -> Boot:

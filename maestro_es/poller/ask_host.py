@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from maestro_es.adapters.base import Adapter, Seen
 from maestro_es.adapters.local import boot_of
-from maestro_es.adapters.process import Host
+from maestro_es.adapters.process import Host, is_running
 from maestro_es.core.evidence import Claim
 from maestro_es.core.hosts import was_rebooted
 from maestro_es.core.model import Boot, StepRecord, StudyRecord
@@ -22,6 +22,8 @@ def ask_host(
     seen = local.look([step], claims).get(step.token)
     if not seen or not seen.instance or (boot := boot_of(seen.instance)) == host.boot_id:
         return seen
+    if seen.job_id and is_running(int(seen.job_id), step.token):
+        return None  # a container of this host, with a boot id of its own
     ours = Boot(host.name, host.boot_id, host.machine, host.booted_at)
     return seen if was_rebooted(study, boot, ours) else None
 

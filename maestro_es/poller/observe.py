@@ -169,6 +169,7 @@ class Look:
             booted_at=host.booted_at,
             last_boot=look_back(self._graph, self._study, host, in_flight),
             job=host.job,
+            namesake=bool(self._namesakes),
         )
 
     def _claim(self, step: StepRecord) -> Claim:

@@ -11,7 +11,7 @@ from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
 from maestro_es.drivers.cron_tick import tick_studies
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import wait_for
+from tests.fakes.processes import end_all_under, wait_for
 from tests.fakes.studies import Bench, Step
 
 HOUR = 3600 * 1_000_000
@@ -56,6 +56,7 @@ def test_another_host_and_another_boot_are_in_the_log_and_told(bench: Bench):
     bench.tick()
     here = bench.context.host
     bench.until(lambda: bench.step("b").state.name == "FINISHED")
+    end_all_under(bench.root)
     bench.tick(host=here._replace(boot_id="another-boot"))
     with bench.open(host=here._replace(name="other-login")) as study:
         study.log.append([(None, e.StudyPaused())])

@@ -10,6 +10,7 @@ from maestro_es.core.model import Boot
 from tests.unit.core.making import Study
 
 HOUR = 3_600_000_000
+SECOND = 1_000_000
 NAME = "node"
 
 
@@ -73,9 +74,41 @@ def test_a_host_that_came_up_while_the_other_one_was_heard_of_is_another():
     assert was_rebooted(study, "a", boot("b", booted_at=HOUR))
 
 
+@pytest.mark.parametrize("machine", ["", "clone"])
+@pytest.mark.parametrize("later", [-20 * SECOND, -SECOND, SECOND, 20 * SECOND])
+def test_hosts_that_came_up_at_the_same_time_are_two_if_the_first_was_heard_of_later(machine: str, later: int):
+    study = told(boot("a", machine, -HOUR)).graph.study
+    assert not was_rebooted(study, "a", boot("b", machine, -HOUR + later))
+
+
 def test_a_boot_id_that_changes_while_the_kernel_runs_on_is_that_of_a_container_which_began_again():
     study = told(boot("a", booted_at=-HOUR)).graph.study
-    assert was_rebooted(study, "a", boot("b", booted_at=-HOUR + 1_000_000))
+    assert was_rebooted(study, "a", boot("b", booted_at=-HOUR + 10_000))
+
+
+def test_that_the_first_host_does_not_know_when_it_came_up_changes_nothing():
+    assert not rebooted(boot("a"), now=boot("b", booted_at=-HOUR))
+
+
+def test_a_host_that_is_rebooted_soon_after_it_came_up_is_one():
+    study = told(boot("a", booted_at=-30 * SECOND)).graph.study
+    assert was_rebooted(study, "a", boot("b", booted_at=2 * SECOND))
+    again = told(boot("a", booted_at=-50 * SECOND), boot("b", booted_at=-SECOND)).graph.study
+    assert was_rebooted(again, "b", boot("c", booted_at=20 * SECOND))
+    assert was_rebooted(again, "a", boot("c", booted_at=20 * SECOND))
+
+
+@pytest.mark.parametrize("boots", [(), (boot("b", booted_at=-5 * SECOND),)])
+def test_a_reboot_that_sets_the_clock_a_little_back_is_one(boots: tuple[Boot, ...]):
+    study = told(boot("a", booted_at=-HOUR), *boots).graph.study
+    assert was_rebooted(study, "a", boot("b", booted_at=-5 * SECOND))
+
+
+def test_a_reboot_that_has_set_the_clock_far_back_is_one_as_soon_as_the_clock_is_right():
+    """A host without a clock of its own may tick before it is synchronised."""
+    wrong, right = boot("b", booted_at=-9 * HOUR), boot("b", booted_at=SECOND)
+    assert not rebooted(boot("a", booted_at=-HOUR), now=wrong)
+    assert rebooted(boot("a", booted_at=-HOUR), wrong, now=right)
 
 
 def test_hosts_of_other_names_have_nothing_to_do_with_it():
