@@ -53,11 +53,12 @@ from maestro_es.poller import claims
 from maestro_es.poller.create import OURS, create_log, keep_environment, make_directory, new_study_id
 from maestro_es.poller.creation import creating
 from maestro_es.poller.lock import hold
-from maestro_es.poller.observe import Look, Moment
+from maestro_es.poller.observe import Look
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.scripts import written_digests
 from maestro_es.poller.status_csv import maestro_text
 from maestro_es.poller.tick import tick
+from maestro_es.poller.tick_inputs import Moment
 from maestro_es.poller.workspace import prepare, remove_temporary_folder
 from maestro_es.spec.paths import TAKEN, objection
 from maestro_es.store.projection import ProjectedGraph

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from maestro_es.adapters.command import Command
+from maestro_es.core.environment import Environment
 from maestro_es.core.evidence import Claim
-from maestro_es.core.model import Environment, JobState, Micros, StepRecord
+from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.core.outcomes import Outcome
 
 #: The name of the runner in a study's state directory.
@@ -152,3 +153,14 @@ class Adapter(Protocol):
 
         `Unreachable` if nobody answers, `SchedulerError` if one can't be asked, or may not be ended by us.
         """
+
+
+class Adapters(msgspec.Struct, frozen=True):
+    """The adapters of a study: `scheduler` for its scheduled steps, `local` for the others."""
+
+    scheduler: Adapter
+    local: Adapter
+
+    def of(self, step: StepRecord) -> Adapter:
+        """Return the adapter that runs a step."""
+        return self.scheduler if step.scheduled else self.local

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from maestro_es.core.model import Environment
+from maestro_es.core.environment import Environment
 from maestro_es.errors import Unreachable
 
 #: Held while a process is made, and while a file is written that is to be executed. A child has open what we have

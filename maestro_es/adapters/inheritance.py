@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 
-from maestro_es.core.model import Environment
+from maestro_es.core.environment import Environment
 
 
 @contextlib.contextmanager

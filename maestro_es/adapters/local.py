@@ -20,6 +20,7 @@ from typing import Any
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Job, Queued, Seen
 from maestro_es.adapters.command import NO_ROOM
+from maestro_es.core.environment import for_runner
 from maestro_es.core.evidence import Claim, ClaimState
 from maestro_es.core.model import TOKEN_VARIABLE, JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Unwritable
@@ -75,8 +76,6 @@ class LocalAdapter:
             command = self.submission(job)
         except ValueError as error:
             return Unwritable(str(error))
-        from maestro_es.core.environment import for_runner  # noqa: PLC0415 - a tick that starts nothing needs it not
-
         host = self._host
         try:
             pid, gate = process.spawn(command, for_runner(job.environment.variables), job.environment)

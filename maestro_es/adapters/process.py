@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from maestro_es.adapters import proc
 from maestro_es.adapters.command import run, start_process
-from maestro_es.core.model import Environment, Micros
+from maestro_es.core.environment import Environment
+from maestro_es.core.model import Micros
 from maestro_es.digests import short_digest
 from maestro_es.errors import Unreachable
 

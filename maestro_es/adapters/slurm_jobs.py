@@ -40,7 +40,8 @@ from maestro_es.adapters.slurm_answers import (
     read_restarts,
     read_submission,
 )
-from maestro_es.core.model import Environment, JobState, StepRecord
+from maestro_es.core.environment import Environment, for_node, for_runner
+from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Full, InDoubt, Outcome, Unwritable
 from maestro_es.errors import NotAsked, SchedulerError, Unreachable
 
@@ -216,8 +217,6 @@ class SlurmJobs:
             self._check_cluster()
         environment = {**self._environment, "TZ": zone} if zone else self._environment
         if of_job:
-            from maestro_es.core.environment import for_node, for_runner  # noqa: PLC0415 - to submit only
-
             environment = for_runner(of_job.variables) | for_node(of_job)
         path = self._path(command)
         try:

@@ -17,8 +17,9 @@ from maestro_es.audit.times import iso
 from maestro_es.audit.which_script import script_of, which_script
 from maestro_es.audit.why import in_full
 from maestro_es.core import events as e
+from maestro_es.core.environment import RecordedEnvironment
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Micros, RecordedEnvironment, StepRecord
+from maestro_es.core.model import Micros, StepRecord
 from maestro_es.core.requests import match_steps
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.open_study import OpenStudy

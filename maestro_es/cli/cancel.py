@@ -15,9 +15,9 @@ from maestro_es.core.model import Phase, State, StepRecord, StudyStatus
 from maestro_es.drivers.cron_tick import told
 from maestro_es.errors import LogUnavailable, NothingStarts, Unreachable
 from maestro_es.poller.lock import hold
-from maestro_es.poller.observe import Asked
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.tick import tick
+from maestro_es.poller.tick_inputs import Asked
 
 #: How long we wait for jobs to end before we leave the rest to other ticks, in seconds.
 _PATIENCE = 5.0

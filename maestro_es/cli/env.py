@@ -13,9 +13,9 @@ from maestro_es.audit.times import When
 from maestro_es.cli.common import at_option, example, open_study, reason_option, study_argument
 from maestro_es.cli.exporting import ExportType
 from maestro_es.cli.output import json_option, warn, write_json, write_lines
+from maestro_es.core.environment import RecordedEnvironment
 from maestro_es.core.events import Draft, EnvironmentRecorded
 from maestro_es.core.export import Export
-from maestro_es.core.model import RecordedEnvironment
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.environment_changes import change, refresh
 from maestro_es.poller.environment_file import differences, environment_of, show_limit

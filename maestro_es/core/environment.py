@@ -1,4 +1,4 @@
-"""The names under which the environment of the steps reaches a runner, which passes it on to its step.
+"""The environment of the steps: what they start in, what the log records of it, and how it reaches a runner.
 
 `maestro_es.core.export` decides which variables belong to it. `maestro_es.poller.environment_file` owns the file with
 the values. The log has only names and digests of the values.
@@ -8,7 +8,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from maestro_es.core.model import Environment
+import msgspec
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """What a step is started in. `umask`, `limits` and `nice` are None or empty if they are not known.
+
+    `limits` maps soft limits, named like ``RLIMIT_*`` in lower case without that, to their values; -1: unlimited.
+    `problem` says why the values can't be had: nothing may be started then. `cluster` is the name of the cluster that
+    has the jobs, if it is known: the ticking process may ask that one only.
+    """
+
+    variables: Mapping[str, str] = {}
+    umask: int | None = None
+    limits: Mapping[str, int] = {}
+    nice: int | None = None
+    problem: str = ""
+    cluster: str = ""
+
+
+class RecordedEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the log knows of the environment of the steps; the values are in a private file of the study.
+
+    `digest` is that file's. `variables` maps each name to a fingerprint of its value: a digest with a salt that only
+    the file knows. `umask` and the soft `limits` (-1: unlimited) and `nice` are those of the process that recorded
+    them. `export` is what ``--export`` asked for, without values; `given` are the names whose values a person gave.
+
+    digest: SHA-256 of the private file, in hex
+    variables: a fingerprint of the value of each variable
+    umask: the umask
+    limits: the soft limits by name; -1 means unlimited
+    nice: the niceness
+    export: what --export asked for
+    given: the names of the variables whose values a person gave
+    job: the job of a scheduler in which this was recorded, such as slurm:4711; empty outside of jobs
+    """
+
+    digest: str = ""
+    variables: dict[str, str] = {}
+    umask: int = 0o022
+    limits: dict[str, int] = {}
+    nice: int = 0
+    export: str = "ALL"
+    given: tuple[str, ...] = ()
+    job: str = ""
+
 
 #: The beginning of all variables for a runner.
 _RUNNERS = "MAESTRO_ES_"

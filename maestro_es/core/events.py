@@ -11,16 +11,8 @@ from typing import Any, Union, get_args
 
 import msgspec
 
-from maestro_es.core.model import (
-    Cause,
-    Micros,
-    Param,
-    RecordedEnvironment,
-    Settings,
-    State,
-    StudyStatus,
-    SubmissionKind,
-)
+from maestro_es.core.environment import RecordedEnvironment
+from maestro_es.core.model import Cause, Micros, Param, Settings, State, StudyStatus, SubmissionKind
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

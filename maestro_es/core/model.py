@@ -12,6 +12,8 @@ from typing import Union
 
 import msgspec
 
+from maestro_es.core.environment import RecordedEnvironment
+
 #: What a value in a study file or a setting may be.
 Scalar = Union[str, int, float, bool, None]
 
@@ -200,49 +202,6 @@ class Param(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     value: str
     label: str
     name: str
-
-
-class Environment(msgspec.Struct, frozen=True):
-    """What a step is started in. `umask`, `limits` and `nice` are None or empty if they are not known.
-
-    `limits` maps soft limits, named like ``RLIMIT_*`` in lower case without that, to their values; -1: unlimited.
-    `problem` says why the values can't be had: nothing may be started then. `cluster` is the name of the cluster that
-    has the jobs, if it is known: the ticking process may ask that one only.
-    """
-
-    variables: Mapping[str, str] = {}
-    umask: int | None = None
-    limits: Mapping[str, int] = {}
-    nice: int | None = None
-    problem: str = ""
-    cluster: str = ""
-
-
-class RecordedEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What the log knows of the environment of the steps; the values are in a private file of the study.
-
-    `digest` is that file's. `variables` maps each name to a fingerprint of its value: a digest with a salt that only
-    the file knows. `umask` and the soft `limits` (-1: unlimited) and `nice` are those of the process that recorded
-    them. `export` is what ``--export`` asked for, without values; `given` are the names whose values a person gave.
-
-    digest: SHA-256 of the private file, in hex
-    variables: a fingerprint of the value of each variable
-    umask: the umask
-    limits: the soft limits by name; -1 means unlimited
-    nice: the niceness
-    export: what --export asked for
-    given: the names of the variables whose values a person gave
-    job: the job of a scheduler in which this was recorded, such as slurm:4711; empty outside of jobs
-    """
-
-    digest: str = ""
-    variables: dict[str, str] = {}
-    umask: int = 0o022
-    limits: dict[str, int] = {}
-    nice: int = 0
-    export: str = "ALL"
-    given: tuple[str, ...] = ()
-    job: str = ""
 
 
 class StepRecord(msgspec.Struct):

@@ -18,10 +18,10 @@ from maestro_es.poller.ask_ahead import ask_ahead
 from maestro_es.poller.last_tick import shown
 from maestro_es.poller.lock import hold, is_held, queue_up
 from maestro_es.poller.maestro_requests import are_waiting
-from maestro_es.poller.observe import Asked
 from maestro_es.poller.open_study import Context, OpenStudy, study_id_at
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import may_be_in_doubt, tick
+from maestro_es.poller.tick_inputs import Asked
 from maestro_es.store import registry
 
 #: What the crontab's line sets, so that it can be told whether cron ticks or a person does.

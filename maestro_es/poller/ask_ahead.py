@@ -17,8 +17,8 @@ from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Phase, StudyStatus
 from maestro_es.errors import MaestroError, Unreachable
 from maestro_es.poller.claims import read_claim
-from maestro_es.poller.observe import Asked
 from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.tick_inputs import Asked
 
 
 class _Read(NamedTuple):

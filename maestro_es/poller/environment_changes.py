@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 
-from maestro_es.core.environment import is_name
+from maestro_es.core.environment import RecordedEnvironment, is_name
 from maestro_es.core.events import Draft, EnvironmentRecorded
 from maestro_es.core.export import Choice, Export, is_of_a_process, is_of_the_protocol, read_export, remarks
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import RecordedEnvironment
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.environment_file import Kept, keep, read, remove_others, what_is_wrong
 from maestro_es.poller.open_study import OpenStudy

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_es import files
+from maestro_es.core.environment import Environment, RecordedEnvironment
 from maestro_es.core.events import EnvironmentRecorded, StudyCreated
-from maestro_es.core.model import Environment, RecordedEnvironment, StudyRecord
+from maestro_es.core.model import StudyRecord
 from maestro_es.digests import sha256
 from maestro_es.poller.study_dir import StudyDir
 

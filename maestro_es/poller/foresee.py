@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from maestro_es.adapters.base import Adapters
 from maestro_es.core import events as e
 from maestro_es.core import requests
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
@@ -28,9 +29,10 @@ from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller import claims, last_tick
 from maestro_es.poller.environment_file import environment_of
 from maestro_es.poller.maestro_requests import read_request, waiting_requests
-from maestro_es.poller.observe import Adapters, Look, Moment, look_back, who_is_silent
+from maestro_es.poller.observe import Look, look_back, who_is_silent
 from maestro_es.poller.open_study import Context, relocation
 from maestro_es.poller.study_dir import StudyDir
+from maestro_es.poller.tick_inputs import Moment
 from maestro_es.poller.workspace import plan_job
 from maestro_es.store.study_log import StudyLog
 

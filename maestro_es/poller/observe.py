@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
 from msgspec import structs
 
-from maestro_es.adapters.base import Adapter, Queued, Seen
+from maestro_es.adapters.base import Adapter, Adapters, Queued, Seen
 from maestro_es.adapters.local import boot_of
 from maestro_es.adapters.process import Host
 from maestro_es.core.attempt_token import step_of
@@ -37,6 +36,7 @@ from maestro_es.poller import claims
 from maestro_es.poller.ask_host import ask_host, is_namesakes
 from maestro_es.poller.inbox import read_reports
 from maestro_es.poller.study_dir import StudyDir
+from maestro_es.poller.tick_inputs import Asked, Moment
 
 #: A scheduler's words for a job whose exit code is that of the runner: of a start that was refused, perhaps.
 _ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED_ON_NODE)
@@ -46,50 +46,6 @@ _LISTED = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 
 #: For how many graces such accounts are believed rather than the queue, which does not know the job.
 _LISTED_GRACES = 60
-
-
-class Adapters(msgspec.Struct, frozen=True):
-    """The adapters of a study: `scheduler` for its scheduled steps, `local` for the others."""
-
-    scheduler: Adapter
-    local: Adapter
-
-    def of(self, step: StepRecord) -> Adapter:
-        """Return the adapter that runs a step."""
-        return self.scheduler if step.scheduled else self.local
-
-
-class Moment(msgspec.Struct, frozen=True):
-    """When and where a tick happens; `salt` makes its tokens its own, `ahead` is how many steps it holds ready.
-
-    `last_tick` is when the one before it happened, if that is known. `no_environment` says why no step can start, if
-    that is so (None: it was not looked at closely).
-    """
-
-    now: Micros
-    host: Host
-    salt: str
-    ahead: int = 0
-    last_tick: Micros | None = None
-    no_environment: str | None = None
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """What was asked ahead of a tick, in the order of a look.
-
-    That is: the log up to `seq`, the `claims` of attempts in doubt, the scheduler for its jobs. So the `answer` is one
-    for a look at the same state of the log, and no other.
-    """
-
-    seq: int
-    claims: Mapping[str, Claim]
-    answer: Sequence[Queued] | Unreachable
-
-    def at(self, seq: int) -> Asked | None:
-        """Return what a look at the log up to `seq` may rest on: on silence always, nothing is concluded from it."""
-        if seq == self.seq:
-            return self
-        return structs.replace(self, claims={}) if isinstance(self.answer, Unreachable) else None
 
 
 class Look:

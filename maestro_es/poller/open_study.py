@@ -10,15 +10,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from maestro_es.adapters.base import Seen
+from maestro_es.adapters.base import Adapters, Seen
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host, this_host
 from maestro_es.adapters.registry import make_adapter
 from maestro_es.core import events as e
 from maestro_es.core.decide import ended_badly, fail_descendants, waiting_in_vain
+from maestro_es.core.environment import Environment
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Driver, Environment, Micros, StepRecord, StudyStatus, is_local
+from maestro_es.core.model import Driver, Micros, StepRecord, StudyStatus, is_local
 from maestro_es.core.outcomes import NO_SCRIPT, Outcome, Script
 from maestro_es.errors import (
     ConcurrentAppend,
@@ -31,7 +32,6 @@ from maestro_es.errors import (
 )
 from maestro_es.poller import clock
 from maestro_es.poller.ask_host import ask_host
-from maestro_es.poller.observe import Adapters
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store.projection import ProjectedGraph
 from maestro_es.store.study_log import StudyLog

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 from msgspec import structs
 
+from maestro_es.adapters.base import Adapters
 from maestro_es.adapters.faults import noting
 from maestro_es.core.attempt_token import make_token
 from maestro_es.core.book import Book
 from maestro_es.core.events import StepAdded, StudyCreated
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Settings, StepRecord, SubmissionKind
-from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.workspace import job_name, plan_job

@@ -23,12 +23,13 @@ from maestro_es.poller import last_tick
 from maestro_es.poller.copies import mend_copies
 from maestro_es.poller.inbox import remove_reports
 from maestro_es.poller.maestro_requests import take_requests
-from maestro_es.poller.observe import Asked, Look, Moment, look_back
+from maestro_es.poller.observe import Look, look_back
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.sharing import umask_of
 from maestro_es.poller.state_dir import make_state_dir
 from maestro_es.poller.status_csv import write_status
 from maestro_es.poller.submit import submit, take_outcomes
+from maestro_es.poller.tick_inputs import Asked, Moment
 from maestro_es.poller.workspace import prepare, remove_temporary_folder
 
 #: How often a tick decides anew when others append at the same time.

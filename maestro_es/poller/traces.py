@@ -9,16 +9,16 @@ from pathlib import Path
 
 from msgspec import structs
 
-from maestro_es.adapters.base import RUNNER_NAME, Seen
+from maestro_es.adapters.base import RUNNER_NAME, Adapters, Seen
 from maestro_es.core.attempt_token import attempt_of, is_of_study, step_of
+from maestro_es.core.environment import Environment
 from maestro_es.core.evidence import Report
 from maestro_es.core.graph import MemoryGraph
-from maestro_es.core.model import Environment, JobState, Micros, Phase, StepRecord
+from maestro_es.core.model import JobState, Micros, Phase, StepRecord
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller import claims
 from maestro_es.poller.environment_file import environment_of
 from maestro_es.poller.inbox import read_reports
-from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.recovered_steps import Trace
 from maestro_es.poller.study_dir import STATE_DIR, StudyDir

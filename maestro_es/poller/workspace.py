@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from maestro_es import files
 from maestro_es.adapters.base import Adapter, Job
+from maestro_es.core.environment import Environment
 from maestro_es.core.events import ScriptSetAside
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Environment, StepRecord, SubmissionKind
+from maestro_es.core.model import StepRecord, SubmissionKind
 from maestro_es.core.outcomes import Script
 from maestro_es.errors import StudyError
 from maestro_es.poller.claims import make_claim, make_workspace

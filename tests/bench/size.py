@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from maestro_es.adapters.base import Job, Queued, Seen
+from maestro_es.adapters.base import Adapters, Job, Queued, Seen
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, Outcome
-from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.tick import tick
 from maestro_es.store.verification import verify

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from msgspec import structs
 
+from maestro_es.adapters.base import Adapters
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
@@ -18,7 +19,6 @@ from maestro_es.core.events import Draft
 from maestro_es.core.model import Settings, StepRecord, StudyStatus
 from maestro_es.errors import Unreachable
 from maestro_es.poller.create import create_log, make_directory
-from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import tick

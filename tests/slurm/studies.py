@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from maestro_es.adapters.base import Adapters
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
-from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context, OpenStudy, make_adapters
 from maestro_es.poller.tick import tick
 from maestro_es.store.verification import verify

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from maestro_es.adapters.base import Adapters
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
-from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context, OpenStudy, make_adapters
 from maestro_es.poller.tick import tick
 from tests.e2e.command import maestro_es

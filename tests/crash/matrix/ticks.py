@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import maestro_es.adapters.slurm  # noqa: F401 - else it is each tick that loads it, and its calls are counted
+from maestro_es.adapters.base import Adapters
 from maestro_es.adapters.process import Host
 from maestro_es.drivers.cron_tick import TRY_AGAIN, tick_studies
 from maestro_es.errors import ConcurrentAppend, Unreachable
-from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context, OpenStudy, make_adapters
 from maestro_es.poller.tick import tick
 from tests.crash.matrix.calls import HARMLESS, JOURNAL, Call, Point, read_trace

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from maestro_es.adapters.command import Command
-from maestro_es.core.model import Environment
+from maestro_es.core.environment import Environment
 
 SHOW = ["sh", "-c", "umask; ulimit -S -n; ulimit -S -c; nice"]
 
@@ -34,7 +34,7 @@ def test_no_soft_limit_is_raised_above_the_hard_one():
     program = """
 import resource
 from maestro_es.adapters.command import Command
-from maestro_es.core.model import Environment
+from maestro_es.core.environment import Environment
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 300))
 for wanted in (250, 1000, -1):
     limits = Environment(limits={"nofile": wanted})

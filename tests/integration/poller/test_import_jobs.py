@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from maestro_es.adapters.base import Queued, Seen
+from maestro_es.adapters.base import Adapters, Queued, Seen
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
@@ -20,7 +20,6 @@ from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, Phase, Settings, State, StepRecord, StudyStatus
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller.import_study import Import, Wanted, carry_out, plan_import
-from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context
 from tests.fakes.maestro import kill_conductor, launch, states
 from tests.fakes.processes import wait_for

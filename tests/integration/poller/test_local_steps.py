@@ -14,14 +14,13 @@ import pytest
 from msgspec import structs
 
 from maestro_es.adapters import proc, process
-from maestro_es.adapters.base import Queued, Seen
+from maestro_es.adapters.base import Adapters, Queued, Seen
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core import requests
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Cause, Phase, Settings, State, StepRecord, StudyStatus
-from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from maestro_es.adapters.base import Job, Submitting
+from maestro_es.adapters.base import Adapters, Job, Submitting
 from maestro_es.adapters.command import Command
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.model import Phase
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome
-from maestro_es.poller.observe import Adapters
 from tests.fakes.scheduler import FakeScheduler
 from tests.fakes.studies import Bench, Step
 

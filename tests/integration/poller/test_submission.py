@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from maestro_es.adapters.base import Queued, Seen
+from maestro_es.adapters.base import Adapters, Queued, Seen
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Cause, JobState, Phase, Settings, State, StepRecord, StudyStatus, SubmissionKind
 from maestro_es.errors import Unreachable
-from maestro_es.poller.observe import Adapters
 from maestro_es.poller.open_study import Context
 from tests.fakes.processes import wait_for
 from tests.fakes.scheduler import FakeScheduler

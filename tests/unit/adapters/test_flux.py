@@ -7,7 +7,7 @@ import pytest
 from maestro_es.adapters.flux import FluxAdapter, urgency, walltime
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import ADDED, arguments
-from maestro_es.core.model import Environment
+from maestro_es.core.environment import Environment
 
 BATCH = {"type": "flux", "bank": "b", "queue": "q"}
 END = ["-t 0s", "-q q", "--bank=b", '--job-name="sim"', "--output=sim.{{id}}.out", "--error=sim.{{id}}.err"]

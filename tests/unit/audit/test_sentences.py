@@ -4,7 +4,8 @@ import pytest
 
 from maestro_es.audit.sentences import describe
 from maestro_es.core import events as e
-from maestro_es.core.model import Cause, RecordedEnvironment
+from maestro_es.core.environment import RecordedEnvironment
+from maestro_es.core.model import Cause
 from tests.unit.core.samples import SAMPLES
 
 

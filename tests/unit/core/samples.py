@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from maestro_es.core import events as e
-from maestro_es.core.model import Cause, Param, RecordedEnvironment, Settings, State, StudyStatus, SubmissionKind
+from maestro_es.core.environment import RecordedEnvironment
+from maestro_es.core.model import Cause, Param, Settings, State, StudyStatus, SubmissionKind
 
 SAID = (e.Evidence(source="queue", says="COMPLETED"), e.Evidence(source="report", says="t1.exit.0"))
 PARAMS = (Param("SIZE", "10", "SIZE.10", "SIZE"), Param("ITER", "naïve \0 '\"", "ITER.1", "ITER"))

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_es.core.environment import for_node, for_runner
+from maestro_es.core.environment import Environment, for_node, for_runner
 from maestro_es.core.export import Export, choose, not_exported, read_export, remarks
-from maestro_es.core.model import Environment
 
 USER = {"HOME": "/home/ada", "PATH": "/bin", "EDITOR": "vi", "DATA": "/data"}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core.model import Phase, RecordedEnvironment, Settings, State, StudyStatus
+from maestro_es.core.environment import RecordedEnvironment
+from maestro_es.core.model import Phase, Settings, State, StudyStatus
 from maestro_es.errors import InvalidTransition
 from tests.unit.core.making import RESTARTABLE, Study, check_counts
 from tests.unit.core.samples import PARAMS

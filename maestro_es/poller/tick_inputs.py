@@ -1,0 +1,47 @@
+"""What a look at a study starts from: when and where it happens, and what the scheduler was asked ahead of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec import structs
+
+from maestro_es.adapters.base import Queued
+from maestro_es.adapters.process import Host
+from maestro_es.core.evidence import Claim
+from maestro_es.core.model import Micros
+from maestro_es.errors import Unreachable
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """When and where a tick happens; `salt` makes its tokens its own, `ahead` is how many steps it holds ready.
+
+    `last_tick` is when the one before it happened, if that is known. `no_environment` says why no step can start, if
+    that is so (None: it was not looked at closely).
+    """
+
+    now: Micros
+    host: Host
+    salt: str
+    ahead: int = 0
+    last_tick: Micros | None = None
+    no_environment: str | None = None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What was asked ahead of a tick, in the order of a look.
+
+    That is: the log up to `seq`, the `claims` of attempts in doubt, the scheduler for its jobs. So the `answer` is one
+    for a look at the same state of the log, and no other.
+    """
+
+    seq: int
+    claims: Mapping[str, Claim]
+    answer: Sequence[Queued] | Unreachable
+
+    def at(self, seq: int) -> Asked | None:
+        """Return what a look at the log up to `seq` may rest on: on silence always, nothing is concluded from it."""
+        if seq == self.seq:
+            return self
+        return structs.replace(self, claims={}) if isinstance(self.answer, Unreachable) else None
