@@ -186,7 +186,14 @@ signal_carriers() { # what carries the token in its environment, but the process
     done
 } 2>/dev/null
 on_term() { signalled=1 stopped=1; [ -z "$child" ] || [ -n "$over" ] || end_step; }
-on_limit() { signalled=1 timed_out=1 watchdog=; end_step; }
+on_limit() { [ -n "$over" ] || { signalled=1 timed_out=1 watchdog=; end_step; }; }
+end_helpers() { # nothing of ours is left when the report is there
+    for helper in $watchdog $escalation; do
+        kill -USR2 "$helper"
+        wait "$helper"
+    done
+    watchdog= escalation=
+} 2>/dev/null
 
 trap on_term TERM # before there is a step: what comes now is for that
 [ -n "$output" ] || for name in $others; do trap "pass_on $name" "$name"; done
@@ -213,30 +220,36 @@ if [ "$limit" -gt 0 ]; then
 fi
 wait "$child"
 code=$?
-while [ -n "$signalled" ] || kill -0 "$child"; do # a signal ended the wait, and perhaps not the step
-    signalled=
+# A signal may end the wait and not the step. If the step ends at the same moment, bash may lose that: it takes the step
+# for running, and another wait for it sleeps as long as any helper does. So what is gone is not waited for beside them.
+while kill -0 "$child"; do
     wait "$child"
     again=$?
-    case $again in -* | 127) break ;; esac # it was waited for already: bash may say -1
+    case $again in -* | 127) break ;; esac
     code=$again
 done 2>/dev/null
-wait "$child" 2>/dev/null # bash may say 143 of a signal that came before, though the step has ended
-again=$?
-case $again in -* | 127) ;; *) code=$again ;; esac
-case $code in -*) code=143 ;; esac
 over=1
 [ -z "$escalation" ] || signal_carriers TERM # the escalation may end before it has told them
+end_helpers
+if [ -n "$signalled" ]; then
+    trap '' $others # one more would end this wait, too
+    wait "$child" 2>/dev/null # what ended the wait before may have been a signal, though the step has ended
+    again=$?
+    case $again in
+        -*) stopped=1 ;; # its exit code is lost, and we have the number of the signal: no failure of the step
+        127) ;; # it was waited for already
+        *) code=$again ;;
+    esac
+fi
+case $code in -*) code=143 ;; esac
 if [ -n "$output" ] && [ "$code" -ne 0 ] && [ -z "$stopped$timed_out" ]; then
     # Who ends all processes, as a host that shuts down or an allocation that is over, may reach the step before us.
     { over= && after "$moment" :; } &
-    escalation="$escalation $!"
-    wait "$!"
+    watchdog=$!
+    wait "$watchdog"
 fi
 trap : TERM $others # from here on they come too late
-for helper in $watchdog $escalation; do # and nothing of ours is left when the report is there
-    kill -USR2 "$helper"
-    wait "$helper"
-done 2>/dev/null
+end_helpers
 
 # -- the report, and the next tick ----------------------------------------------------------------------------------
 if [ -n "$timed_out" ]; then

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.faults import leave_out
-from tests.fakes.processes import DEADLINE, arguments, running_under, wait_for
+from tests.fakes.processes import DEADLINE, arguments, running_under, send, wait_for
 
 #: Unique, as tokens are: a runner ends what carries its step's.
 TOKEN = f"feed0000-1-1-{os.urandom(4).hex()}"
@@ -422,6 +422,54 @@ def test_a_step_that_was_told_to_end_with_all_processes_was_stopped_whichever_wa
 
     code = started.wait(DEADLINE)
     assert stage.reports == [f"{TOKEN}.stopped.{code}"]
+
+
+@pytest.mark.parametrize("step", ["dies", "saves its work"])
+def test_a_step_that_ends_as_its_runner_is_told_to_is_reported_at_once(stage: Stage, step: str):
+    """Bash may lose the end of a step that comes with a signal, and then wait for a helper that sleeps for long."""
+    stage.runner.write_text(stage.runner.read_text().replace("kill_wait=10", "kill_wait=4000"))
+    for number in range(6):
+        token = f"{TOKEN}-{number}"
+        limit = "4000" if number % 2 else "0"
+        started = stage.start(f"rm -f ready saved\n{ENDING[step]}", token=token, limit=limit)
+        wait_for((stage.workspace / "ready").exists)
+        wait_for(lambda: any(b"60" in arguments(pid) for pid in running_under(stage.study)))
+        step_processes = [pid for pid in running_under(stage.study) if os.getpgid(pid) != started.pid]
+        for pid in [*sorted(step_processes), started.pid]:
+            send(pid, signal.SIGTERM)
+
+        code = started.wait(DEADLINE)
+        assert stage.reports == [f"{token}.stopped.{code}"]
+        (stage.inbox / stage.reports[0]).unlink()
+        wait_for(lambda: not running_under(stage.study))
+
+
+#: A step that ends well when it is told USR1, and that no further signal ends.
+LEAVES = """
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+with open("ready.new", "w") as file: file.write(str(os.getpid()))
+os.rename("ready.new", "ready")
+signal.sigwait([signal.SIGUSR1])
+os._exit(0)
+"""
+
+
+def test_a_signal_that_comes_as_a_job_ends_well_does_not_make_it_fail(stage: Stage):
+    """As by ``scancel --signal=USR1 --full``. Bash may lose the exit code: then the runner does not call it a failure."""
+    (stage.workspace / "leaves.py").write_text(LEAVES)
+    ready = stage.workspace / "ready"
+    for number in range(4):
+        token = f"{TOKEN}-{number}"
+        started = stage.start(f"exec {sys.executable} -I leaves.py", token=token, local=False)
+        wait_for(ready.exists)
+        step = int(ready.read_text())
+        ready.unlink()
+        send(step, signal.SIGUSR1)
+        send(started.pid, signal.SIGUSR1)
+
+        started.wait(DEADLINE)
+        assert set(stage.reports) & {f"{token}.exit.0", f"{token}.stopped.{128 + signal.SIGUSR1}"}
 
 
 def test_term_reaches_the_grandchildren_of_a_local_step(stage: Stage):
