@@ -97,7 +97,8 @@ become_step() { # become_step COMMAND...: in a subshell; COMMAND, if any, starts
     export MAESTRO_ES_TOKEN
     [ "${MAESTRO_ES_NICE:-0}" -le 0 ] || set -- "$@" nice -n $((MAESTRO_ES_NICE - $(nice)))
     [ -z "${MAESTRO_ES_FUNCTION_1-}" ] || set -- "$@" env
-    # Exported functions of bash, which other shells drop: as variables with other names they come through to env.
+    # Exported functions of bash, which other shells drop, and bash's options: as variables with other names they come
+    # through to env.
     MAESTRO_ES_N=1
     while eval "[ -n \"\${MAESTRO_ES_FUNCTION_$MAESTRO_ES_N-}\" ]"; do
         eval "set -- \"\$@\" \"\$MAESTRO_ES_FUNCTION_$MAESTRO_ES_N\""
@@ -113,6 +114,7 @@ become_step() { # become_step COMMAND...: in a subshell; COMMAND, if any, starts
         unset "MAESTRO_ES_KEPT_$MAESTRO_ES_N"
     done
     unset MAESTRO_ES_N MAESTRO_ES_KEPT MAESTRO_ES_LIMITS MAESTRO_ES_NICE OLDPWD
+    [ -z "${BASH_VERSION-}" ] || command set +o posix # which an exported SHELLOPTS would name, too
     exec "$@"
 }
 raise_limits() { # on a node, whose scheduler may not pass them on; what it has lowered or left lower, is its business

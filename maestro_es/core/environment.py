@@ -57,6 +57,9 @@ class RecordedEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 #: The beginning of all variables for a runner.
 _RUNNERS = "MAESTRO_ES_"
 
+#: What bash reads its options from when it starts; it can't be assigned to.
+_OPTIONS = ("SHELLOPTS", "BASHOPTS")
+
 
 def is_name(name: str) -> bool:
     """Whether a shell can have a variable of this name."""
@@ -68,12 +71,12 @@ def for_runner(variables: Mapping[str, str]) -> dict[str, str]:
 
     A POSIX shell drops names that it can't have itself, such as exported functions. It also passes on the new value of
     a variable that it assigns to. So all lower-case names get another name, because the runner's own variables are
-    lower-case.
+    lower-case. Options of bash travel as functions do: a runner in bash would have them itself, and change them.
     """
     found: dict[str, str] = {}
     functions, kept = list[str](), list[str]()
     for name, value in variables.items():
-        if not is_name(name):
+        if not is_name(name) or name in _OPTIONS:
             functions.append(f"{name}={value}")
         elif name.islower():
             kept.append(name)

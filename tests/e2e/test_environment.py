@@ -127,6 +127,23 @@ def test_a_step_that_is_run_again_sees_the_same_environment(hangar: Hangar):
     wait_for(lambda: (hangar.root / "later" / "env").exists() and hangar.seen("later") == before)
 
 
+def test_a_step_has_the_options_of_bash_that_the_user_exports_and_no_others(hangar: Hangar):
+    (hangar.folder / "look.sh").write_text("echo $SHELLOPTS >options; mv options other")
+    (hangar.folder / "go").touch()
+    setup = """set -o pipefail; export SHELLOPTS; exec "$@" """
+    done = hangar.from_a_shell("run", "-y", "--wait", "-o", hangar.root, hangar.folder / "study.yaml", setup=setup)
+    assert done.returncode == 0, done
+
+    expected = subprocess.run(
+        ["bash", "-c", 'set -o pipefail; export SHELLOPTS; exec bash -c "echo \\$SHELLOPTS"'],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ,
+    ).stdout
+    assert [(hangar.root / step / "other").read_text() for step in ("first", "later", "withsign")] == [expected] * 3
+
+
 def test_the_values_are_in_one_file_that_its_owner_alone_can_read(hangar: Hangar):
     hangar.run()
     [kept] = (hangar.root / ".maestro-es").glob("environment.*")

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from maestro_es.core.environment import for_runner
 from tests.fakes.faults import leave_out
 from tests.fakes.processes import DEADLINE, arguments, running_under, send, wait_for
 
@@ -456,7 +457,7 @@ os._exit(0)
 
 
 def test_a_signal_that_comes_as_a_job_ends_well_does_not_make_it_fail(stage: Stage):
-    """As by ``scancel --signal=USR1 --full``. Bash may lose the exit code: then the runner does not call it a failure."""
+    """As by ``scancel --signal=USR1 --full``. Bash may lose the exit code, which the runner calls no failure."""
     (stage.workspace / "leaves.py").write_text(LEAVES)
     ready = stage.workspace / "ready"
     for number in range(4):
@@ -539,6 +540,35 @@ def test_a_file_that_bash_reads_at_its_start_is_read_by_the_step_and_not_by_its_
     assert (stage.workspace / "times").read_text() == "read\n"
     assert (stage.workspace / "named").read_text() == f"{file}\n"
     assert not Path("times").exists()
+
+
+@pytest.mark.parametrize("way", [dict, for_runner], ids=["as it is", "by the poller"])
+@pytest.mark.parametrize("local", [True, False])
+def test_options_of_bash_that_a_user_exports_are_those_of_the_step(
+    stage: Stage, local: bool, way: Callable[[dict[str, str]], dict[str, str]]
+):
+    """The runner sets POSIX mode for itself, in which bash doesn't read BASH_ENV."""
+    file = stage.study.with_name("env")
+    file.write_text("echo read >>times\n")
+    stage.environment = way({"SHELLOPTS": "braceexpand:hashall:pipefail", "BASH_ENV": str(file)})
+
+    assert stage.run('echo "$SHELLOPTS" >options', local=local) == 0
+    options = (stage.workspace / "options").read_text().strip().split(":")
+    assert "pipefail" in options
+    assert "posix" not in options
+    assert "monitor" not in options
+    assert (stage.workspace / "times").read_text() == "read\n"
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_options_of_bash_that_a_user_exports_are_not_the_runners(stage: Stage, local: bool):
+    stage.environment = for_runner({"SHELLOPTS": "errexit:noglob:nounset:xtrace", "BASHOPTS": "failglob"})
+
+    assert stage.run("echo $SHELLOPTS $BASHOPTS >options; false", local=local) == 1
+    assert f"{TOKEN}.exit.1" in stage.reports
+    text = (stage.workspace / "options").read_text()
+    assert [name for name in ("errexit", "noglob", "nounset", "xtrace", "failglob") if name not in text] == []
+    assert "exec" not in "".join(file.read_text() for file in stage.workspace.glob("out put.*.err"))
 
 
 def test_the_next_tick_does_not_carry_the_steps_token(stage: Stage):

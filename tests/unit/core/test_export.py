@@ -140,13 +140,14 @@ def test_the_job_of_a_step_has_variables_of_its_own():
 
 
 def test_names_that_a_shell_drops_or_changes_travel_under_others():
-    given = {"A": "1", "output": "mine", "BASH_FUNC_module%%": "() {  :\n}", "http_proxy": "p"}
+    given = {"A": "1", "output": "mine", "BASH_FUNC_module%%": "() {  :\n}", "http_proxy": "p", "SHELLOPTS": "errexit"}
     assert for_runner(given) == {
         "A": "1",
         "MAESTRO_ES_KEPT": "output http_proxy",
         "MAESTRO_ES_KEPT_output": "mine",
         "MAESTRO_ES_KEPT_http_proxy": "p",
         "MAESTRO_ES_FUNCTION_1": "BASH_FUNC_module%%=() {  :\n}",
+        "MAESTRO_ES_FUNCTION_2": "SHELLOPTS=errexit",
     }
 
 
