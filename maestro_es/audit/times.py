@@ -6,12 +6,15 @@ import re
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
+from maestro_es.core.events import Recorded
 from maestro_es.core.model import Micros
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _AGO = re.compile(r"(\d+)\s*([smhdw])")
 _SEQ = re.compile(r"[0-9]{1,18}")
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
+#: A runner reports the end of its step and requests the tick that records it: seconds on a busy host.
+_JUST = 2_000_000
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -40,6 +43,16 @@ def parse_time(text: str, now: Micros) -> Micros:
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r} is no time: write 30m, 2h, 3d, 2026-01-31 or '2026-01-31 14:30'") from None
     return (moment - _EPOCH) // _MICROSECOND
+
+
+def time_of(recorded: Recorded) -> Micros:
+    """Return the time of an event in tables for people.
+
+    It is the time at which the event was recorded, which is after what it tells of. If that was just before, that
+    counts, so that all commands show the same second.
+    """
+    at = getattr(recorded.event, "at", None)
+    return at if at is not None and 0 <= recorded.recorded_at - at < _JUST else recorded.recorded_at
 
 
 def iso(at: Micros | None) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from maestro_es.audit.attempts import Attempt, attempts, last_request
 from maestro_es.audit.sentences import assert_never
+from maestro_es.audit.times import time_of
 from maestro_es.audit.view import Answer, View, cancel_of
 from maestro_es.audit.why_again import again
 from maestro_es.core import events as e
@@ -59,7 +60,7 @@ def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> 
             return Answer(f"was not run, because this is a dry run: its scripts were written at {when}", (end,))
         case e.StepSkipped():
             because = f": {event.reason}" if event.reason else ""
-            when = view.show(end.recorded_at)
+            when = view.show(time_of(end))
             return Answer(f"is taken as finished since {when}, skipped by {event.by}{because}", (end,))
         case e.StepImported() | e.StepRecovered():
             return Answer(_unseen(view, event), (end,))

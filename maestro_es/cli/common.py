@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import click
 
@@ -103,11 +103,14 @@ def open_study(study: Path | None) -> OpenStudy:
     return OpenStudy(study_path(study))
 
 
-def example(text: str) -> Callable[[Any], Any]:
-    """Add an example to a command's help."""
+_Command = TypeVar("_Command", bound=click.Command)
 
-    def add(command: click.Command) -> click.Command:
-        command.epilog = f"Example: {text}"
+
+def example(text: str) -> Callable[[_Command], _Command]:
+    """Add an example to a command's help, in a paragraph that is not wrapped, so that it can be copied."""
+
+    def add(command: _Command) -> _Command:
+        command.epilog = f"\b\nExample:\n  {text}"
         return command
 
     return add

@@ -8,6 +8,7 @@ import click
 
 from maestro_es.audit.studies import list_studies
 from maestro_es.audit.times import show_ago, show_time
+from maestro_es.cli.common import example
 from maestro_es.cli.groups import SuggestingGroup
 from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.drivers import crontab
@@ -15,7 +16,8 @@ from maestro_es.drivers.crontab import Here
 from maestro_es.poller.open_study import Context
 
 
-@click.group(cls=SuggestingGroup, epilog="Example: maestro-es cron install")
+@example("maestro-es cron install")
+@click.group(cls=SuggestingGroup)
 def command() -> None:
     """Let cron tick your studies: one line in your crontab, each minute, for all of them.
 
@@ -23,7 +25,8 @@ def command() -> None:
     """
 
 
-@command.command(epilog="Example: maestro-es cron install")
+@example("maestro-es cron install")
+@command.command()
 def install() -> None:
     """Put the line into your crontab.
 
@@ -40,7 +43,8 @@ def install() -> None:
         click.echo(f"maestro-es: {crontab.not_read(host)}", err=True)
 
 
-@command.command(epilog="Example: maestro-es cron show")
+@example("maestro-es cron show")
+@command.command()
 def show() -> None:
     """Print what is or would be installed."""
     host = Context().host.name
@@ -51,7 +55,8 @@ def show() -> None:
         click.echo(f"'maestro-es cron install' puts into your crontab on {host}:\n{crontab.wanted_line()}")
 
 
-@command.command(epilog="Example: maestro-es cron check || echo 'studies are not ticked'")
+@example("maestro-es cron check || echo 'studies are not ticked'")
+@command.command()
 def check() -> None:
     """Say whether your studies are ticked.
 
@@ -72,7 +77,8 @@ def check() -> None:
     sys.exit(0 if placed and ticked and not missed else 1)
 
 
-@command.command(epilog="Example: maestro-es cron remove")
+@example("maestro-es cron remove")
+@command.command()
 def remove() -> None:
     """Take the line out of your crontab.
 

@@ -15,7 +15,7 @@ from maestro_es.audit.status import counts
 from maestro_es.audit.step_details import NAMED, listed
 from maestro_es.audit.times import When, parse_when, show_time
 from maestro_es.cli.common import example, split_arguments
-from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.cli.output import json_option, page_width, write_json, write_lines
 from maestro_es.poller.environment_file import differences, show_limit
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.report.plain import columns, labelled
@@ -83,7 +83,8 @@ def _lines(path: str, found: Diff, first: Past, last: Past) -> Iterator[str]:
             ("Also", ", ".join(_often(word, found.happened[word]) for word in _told(found.happened))),
             *_happened(found),
             ("Steps", counts(study.states) if found else "nothing has changed"),
-        )
+        ),
+        page_width(),
     )
     bad = [step for step in found.steps.values() if step.why]
     if bad:

@@ -12,7 +12,7 @@ from maestro_es.audit.past import recall
 from maestro_es.audit.times import When
 from maestro_es.cli.common import at_option, example, open_study, reason_option, study_argument
 from maestro_es.cli.exporting import ExportType
-from maestro_es.cli.output import json_option, warn, write_json, write_lines
+from maestro_es.cli.output import json_option, page_width, warn, write_json, write_lines
 from maestro_es.core.environment import RecordedEnvironment
 from maestro_es.core.events import Draft, EnvironmentRecorded
 from maestro_es.core.export import Export
@@ -23,7 +23,7 @@ from maestro_es.poller.open_study import OpenStudy
 from maestro_es.report.plain import columns, labelled
 
 
-@example("maestro-es env ./pi --set OMP_NUM_THREADS=4 --unset DEBUG --reason 'as on the old cluster'")
+@example("maestro-es env ./pi --set OMP_NUM_THREADS=4 --reason 'as on the old host'")
 @click.command()
 @study_argument
 @click.option(
@@ -148,7 +148,8 @@ def _lines(recorded: RecordedEnvironment, variables: dict[str, str], title: str)
             ("Umask", f"{recorded.umask:04o}"),
             ("Nice", str(recorded.nice)),
             ("Limits", limits),
-        )
+        ),
+        page_width(),
     )
     yield ""
     yield from columns(("Variable", title), [[name, value] for name, value in sorted(variables.items())])

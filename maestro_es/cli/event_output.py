@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from maestro_es.audit.history import Entry, entry_data
-from maestro_es.audit.times import iso, show_time
+from maestro_es.audit.times import iso, show_time, time_of
 from maestro_es.cli.output import write_csv, write_json, write_lines
 from maestro_es.report.plain import columns
 
@@ -70,7 +70,7 @@ class EventOutput:
 
     def _row(self, entry: Entry) -> list[str]:
         recorded = entry.recorded
-        when = show_time(recorded.recorded_at, utc=self.utc)
+        when = show_time(time_of(recorded), utc=self.utc)
         return [str(recorded.seq), when, entry.step, entry.type, entry.by, entry.sentence]
 
 

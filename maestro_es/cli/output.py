@@ -30,6 +30,11 @@ def terminal_width() -> int:
     return shutil.get_terminal_size().columns
 
 
+def page_width() -> int | None:
+    """Return how wide the terminal is that a person reads; None if the output goes to a file or a program."""
+    return terminal_width() if on_terminal() else None
+
+
 def warn(warnings: Iterable[str]) -> None:
     """Print warnings, a line each, on standard error."""
     for warning in warnings:

@@ -14,7 +14,7 @@ from maestro_es.core.graph import Graph
 from maestro_es.poller.open_study import OpenStudy
 
 
-@example("maestro-es retry ./pi --failed --rlimit 5 --reason 'the walltime was too short'")
+@example("maestro-es retry ./pi --failed --rlimit 5 --reason 'walltime too short'")
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="[STUDY] [STEP]...")
 @click.option("--failed", is_flag=True, help="Only steps that failed or timed out; without STEP, all of them.")

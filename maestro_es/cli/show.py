@@ -11,12 +11,12 @@ from maestro_es.audit.past import recall
 from maestro_es.audit.step_details import Files, Neighbour, StepDetails, details, details_data, listed
 from maestro_es.audit.times import When, show_time, show_utc
 from maestro_es.cli.common import at_option, example, split_one_step
-from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.cli.output import json_option, page_width, write_json, write_lines
 from maestro_es.core.model import Micros, State
 from maestro_es.poller.environment_file import differences
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.status_csv import duration
-from maestro_es.report.plain import clean, columns, labelled
+from maestro_es.report.plain import clean, labelled, table
 
 _ATTEMPTS = ("Attempt", "Kind", "Job ID", "Submitted", "Started", "Ended", "Exit", "Outcome", "Token")
 
@@ -41,14 +41,14 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
     if as_json:
         write_json([details_data(found, now)])
     else:
-        write_lines(_lines(found, now))
+        write_lines(_lines(found, now, page_width()))
 
 
-def _lines(found: StepDetails, now: Micros) -> Iterator[str]:
-    yield from labelled((*_facts(found, now), *(_files(found.files, found.attempts) if found.files else ())))
+def _lines(found: StepDetails, now: Micros, page: int | None) -> Iterator[str]:
+    yield from labelled((*_facts(found, now), *(_files(found.files, found.attempts) if found.files else ())), page)
     if found.attempts:
         yield ""
-        yield from columns(_ATTEMPTS, [_attempt_row(attempt) for attempt in found.attempts])
+        yield from table(_ATTEMPTS, [_attempt_row(attempt) for attempt in found.attempts], page)
     yield from _evidence(found.attempts)
 
 

@@ -16,7 +16,7 @@ from maestro_es.cli.common import at_option, each, example, split_arguments
 from maestro_es.cli.output import (
     json_option,
     on_terminal,
-    terminal_width,
+    page_width,
     write_data,
     write_drawn,
     write_json,
@@ -43,7 +43,11 @@ class Standing(NamedTuple):
 @example("maestro-es status ./pi --state failed --state timedout")
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="[STUDY]... [STEP]...")
-@click.option("--layout", type=click.Choice(["flat", "narrow", "legacy"]), default="flat", help="Maestro's layouts.")
+@click.option(
+    "--layout",
+    type=click.Choice(["flat", "narrow", "legacy"]),
+    help="Maestro's layouts.  [default: flat, or narrow if the terminal is too narrow for that]",
+)
 @click.option("--summary", "only_summary", is_flag=True, help="No steps, only the study as a whole.")
 @click.option("--state", "states", multiple=True, type=_STATES, metavar="STATE", help="Only steps in this state.")
 @click.option("--disable-pager", is_flag=True, help="Print everything at once.")
@@ -53,7 +57,7 @@ class Standing(NamedTuple):
 @json_option
 def command(  # noqa: PLR0913 - Maestro's flags
     arguments: tuple[str, ...],
-    layout: str,
+    layout: str | None,
     states: tuple[str, ...],
     when: When | None,
     *,
@@ -100,17 +104,17 @@ def _as_json(standing: Standing) -> dict[str, object]:
     return {"study": summary_data(standing.summary), "steps": steps}
 
 
-def _drawn(standing: Standing, layout: str, *, colour: bool) -> str:
-    """Return the summary and the steps as a person reads them."""
-    from maestro_es.report.layouts import LAYOUTS, UNLIMITED, Page, View  # noqa: PLC0415 - rich is slow to import
+def _drawn(standing: Standing, layout: str | None, *, colour: bool) -> str:
+    """Return the summary and the steps as a person reads them; without a `layout`, in one that fits."""
+    from maestro_es.report.layouts import LAYOUTS, UNLIMITED, Page, View, fitting  # noqa: PLC0415 - rich is slow
 
     summary, steps, _ = standing
     text = visible("".join(f"{line}\n" for line in _summary_lines(standing)))
     if not steps:
         return f"{text}No step is like that.\n" if summary.steps else text
     view = View(summary.path, steps, summary.at, {step.number: reason(step) for step in steps})
-    page = Page(terminal_width() if on_terminal() else UNLIMITED, colour, sys.stdout.encoding or "utf-8")
-    return f"{text}\n{LAYOUTS[layout](view, page)}"
+    page = Page(page_width() or UNLIMITED, colour, sys.stdout.encoding or "utf-8")
+    return f"{text}\n{LAYOUTS[layout or fitting(view, page)](view, page)}"
 
 
 def _summary_lines(standing: Standing) -> Iterator[str]:
@@ -128,7 +132,8 @@ def _summary_lines(standing: Standing) -> Iterator[str]:
             ("Steps", f"{summary.steps}: {counts(summary.states)}" if summary.steps else "none"),
             ("In flight", f"{summary.in_flight} ({throttle})"),
             ("Last tick", "" if standing.past else _ago(summary.last_tick, summary.at)),
-        )
+        ),
+        page_width(),
     )
     yield from _warnings(summary)
 

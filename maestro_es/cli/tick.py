@@ -13,7 +13,7 @@ from maestro_es.core.requests import UPDATABLE
 from maestro_es.store import registry
 
 
-@example("maestro-es tick ./pi    (in a crontab 'maestro-es cron install' puts the line for all studies)")
+@example("maestro-es tick ./pi")
 @click.command()
 @click.argument("studies", nargs=-1, type=click.Path(readable=False, path_type=Path), metavar="[STUDY]...")
 @click.option("--all", "every", is_flag=True, help="All studies that 'maestro-es studies' lists.")
@@ -30,14 +30,17 @@ from maestro_es.store import registry
 def command(
     studies: tuple[Path, ...], settings: tuple[str, ...], *, every: bool, queue: bool, dry: bool, as_json: bool
 ) -> None:
-    """Advance each STUDY by one pass: look at its jobs, submit what is ready, record what happened, and leave.
+    """Advance each STUDY by one pass: look at its jobs, submit what is ready, record what happened, and exit.
 
-    Silent unless a person must know something. The exit code is 0, also if somebody else is ticking the study; 75 if
-    a scheduler or file system did not answer, so that nothing was concluded, or if a submission got no answer and the
-    next tick has to find out what came of it; 1 if something is wrong with a study.
+    A tick prints nothing unless something needs your attention. 'maestro-es cron install' makes cron tick all your
+    studies each minute.
 
-    With --dry it prints the events, claims and commands of the next tick. Schedulers are asked, and nothing is changed
-    or locked. What comes of the commands is not known before; tokens, whose end is random, end in "dry".
+    The exit code is 0, also if another process is ticking the study. It is 75 if a scheduler or a file system did not
+    answer: then the next tick tries again. It is 1 if something is wrong with a study.
+
+    With --dry the command prints the events, claims and commands of the next tick. It asks the schedulers, but changes
+    and locks nothing. It can't know how the commands will end. A token ends with random characters; here they are
+    "dry".
     """
     if every and (studies or queue):
         raise click.UsageError("--all ticks every study: name none, and leave --queue out.")

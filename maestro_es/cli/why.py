@@ -11,7 +11,7 @@ from maestro_es.audit.history import Entry, entries, entry_data
 from maestro_es.audit.moment import tell
 from maestro_es.audit.past import Past, recall
 from maestro_es.audit.step_details import find_steps
-from maestro_es.audit.times import When, show_time, show_utc
+from maestro_es.audit.times import When, show_time, show_utc, time_of
 from maestro_es.audit.view import Answer, View
 from maestro_es.audit.why import why
 from maestro_es.audit.why_study import why_study
@@ -106,4 +106,4 @@ def _row(entry: Entry) -> list[str]:
     recorded = entry.recorded
     said = ", ".join(f"{item.source} says {item.says}" for item in getattr(recorded.event, "evidence", ()))
     what = f"{entry.sentence} ({said})" if said and said not in entry.sentence else entry.sentence
-    return [str(recorded.seq), show_time(recorded.recorded_at), entry.step, entry.by, what]
+    return [str(recorded.seq), show_time(time_of(recorded)), entry.step, entry.by, what]

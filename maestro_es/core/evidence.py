@@ -26,7 +26,7 @@ class ClaimState(enum.Enum):
 
     NOT_READ = "not read"
     NONE = "none"
-    JOB = "a job"
+    JOB = "job"
     ABANDONED = "abandoned"
 
 

@@ -39,6 +39,9 @@ _BLOCK, _SHORTEST = 72, 10
 #: Of a terminal (ECMA-48).
 _CODES = {"bold": "1", "italic": "3", "red": "31", "green": "32", "blue": "34", "magenta": "35", "cyan": "36"}
 
+#: What the flat layout draws beside each cell, and then once more.
+_FRAME = 3
+
 _STYLES = {"Step Name": "bold", "Workspace": "blue", "Job ID": "yellow"}
 _STATE_STYLES = {
     "RUNNING": "bold cyan",
@@ -105,6 +108,13 @@ def legacy(view: View, page: Page) -> str:  # noqa: ARG001 - drawn like the othe
 LAYOUTS: dict[str, Callable[[View, Page], str]] = {"flat": flat, "narrow": narrow, "legacy": legacy}
 
 _STATE = _COLUMNS.index("State")
+
+
+def fitting(view: View, page: Page) -> str:
+    """Return the layout for a page: the flat one, unless its lines would break."""
+    header, rows = _rows(view)
+    sizes = [max(map(width, map(clean, column))) for column in zip(header, *rows, strict=True)]
+    return "flat" if sum(sizes) + _FRAME * len(sizes) + 1 <= page.width else "narrow"
 
 
 def _rows(view: View) -> tuple[list[str], list[list[str]]]:

@@ -46,11 +46,39 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, ruler: bool
     return texts
 
 
-def labelled(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """Return a line for each label and its value, the values below each other; what has no value is left out."""
+def labelled(pairs: Iterable[tuple[str, str]], page: int | None = None) -> list[str]:
+    """Return a line for each label and its value, the values below each other; what has no value is left out.
+
+    On a `page` so many columns wide, a longer value continues on the next line. Words stay whole, as some are copied.
+    """
     told = [(f"{label}:", clean(value)) for label, value in pairs if value]
     size = max((len(label) for label, _ in told), default=0)
-    return [f"{label:<{size}} {value}" for label, value in told]
+    lines = []
+    for label, value in told:
+        parts = list(wrap(value, page - size - 1)) if page else [value]
+        lines += [f"{head:<{size}} {part}" for head, part in zip([label, *[""] * len(parts)], parts, strict=False)]
+    return lines
+
+
+def wrap(text: str, size: int) -> Iterator[str]:
+    """Yield a text in lines that are at most so many columns wide, but for words that are wider."""
+    line = ""
+    for word in text.split(" "):
+        longer = f"{line} {word}" if line else word
+        if line and width(longer) > size:
+            yield line
+            longer = word
+        line = longer
+    yield line
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], page: int | None = None) -> list[str]:
+    """Return lines of aligned columns, or of labelled values, a block for each row, if the `page` is too narrow."""
+    lines = columns(header, rows)
+    if page is None or max(map(width, lines)) <= page:
+        return lines
+    blocks = [labelled([(title, cell) for title, cell in zip(header, row, strict=True)], page) for row in rows]
+    return [line for block in blocks for line in ["", *block]][1:]
 
 
 def width(text: str) -> int:

@@ -155,7 +155,7 @@ def test_what_crontab_refuses_is_said_in_its_words(run, tab):
 
 @pytest.mark.parametrize("subcommand", ["install", "show", "check", "remove"])
 def test_each_subcommand_has_help_with_an_example(run, subcommand):
-    assert f"Example: maestro-es cron {subcommand}" in run("cron", subcommand, "--help").out
+    assert f"Example:\n    maestro-es cron {subcommand}" in run("cron", subcommand, "--help").out
 
 
 def _tick_seconds_ago(study, seconds):

@@ -23,7 +23,7 @@ def command(*words: object) -> list[str]:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_has_one_example_and_a_sentence(run, name):
     out = run(name, "--help").out
-    assert out.count(f"Example: maestro-es {name}") == 1
+    assert out.count(f"Example:\n    maestro-es {name}") == 1
     assert "--json" in out
 
 

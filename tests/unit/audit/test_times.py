@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from maestro_es.audit.times import When, iso, parse_time, parse_when, show_ago, show_time
+from maestro_es.audit.times import When, iso, parse_time, parse_when, show_ago, show_time, time_of
+from maestro_es.core.events import Recorded, StepFinished
 
 NOON = 1_769_860_800_000_000  # 2026-01-31 12:00:00 UTC
 SECOND = 1_000_000
@@ -81,3 +82,10 @@ def test_a_time_for_programs_can_be_given_back():
 )
 def test_how_long_ago_is_said_in_its_largest_unit(seconds, words):
     assert show_ago(NOON - seconds * SECOND, NOON) == words
+
+
+def test_an_event_that_was_recorded_at_once_has_the_time_of_what_it_tells():
+    ended = 9_900_000
+    for recorded_at, shown in ((ended + 200_000, ended), (ended + 30_000_000, ended + 30_000_000)):
+        event = Recorded(1, recorded_at, 0, 1, StepFinished(token="t", at=ended))
+        assert time_of(event) == shown

@@ -445,7 +445,7 @@ def test_everybody_who_said_something_is_named():
 
     assert judge(seen).evidence == (
         Evidence(source="report", says="TOKEN.started"),
-        Evidence(source="claim", says="a job 17 on node1"),
+        Evidence(source="claim", says="job 17 on node1"),
         Evidence(source="queue", says="gone"),
         Evidence(source="accounting", says="unreachable"),
     )

@@ -1,0 +1,88 @@
+"""On a terminal of 80 columns nothing that a person reads is broken into pieces; a pipe gets tables."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import struct
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import maestro_es
+from tests.fakes.processes import wait_for
+
+STUDY = """\
+description: {name: wide, description: d}
+study:
+- {name: measure-the-whole-sample, description: d, run: {cmd: "exit 3"}}
+"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with a step that has failed."""
+    folder = tmp_path_factory.mktemp("screens")
+    (folder / "wide.yaml").write_text(STUDY)
+    assert maestro_es("run", "-y", "-o", "w", "wide.yaml", cwd=folder).returncode == 0
+
+    def has_ended() -> bool:
+        maestro_es("tick", "w", cwd=folder)
+        found = json.loads(maestro_es("status", "w", "--json", "--summary", cwd=folder).stdout)
+        return bool(found["study"]["status"] == "FAILURE")
+
+    wait_for(has_ended)
+    return folder / "w"
+
+
+def on_a_terminal(*words: str | Path, columns: int) -> list[str]:
+    """Run a command on a terminal of this size; returns the lines that it prints, without colours."""
+    process, terminal = pty.fork()
+    if not process:
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        environment = {key: value for key, value in os.environ.items() if key not in {"COLUMNS", "LINES"}}
+        command = [sys.executable, "-m", "maestro_es", *map(str, words)]
+        environment |= {"TERM": "xterm", "PAGER": "cat", "NO_COLOR": "1"}
+        os.execve(command[0], command, environment)  # noqa: S606 - arguments are made here
+    printed = b""
+    while True:
+        try:
+            printed += os.read(terminal, 65536)
+        except OSError:  # it has ended
+            break
+    os.waitpid(process, 0)
+    os.close(terminal)
+    return printed.decode().replace("\r\n", "\n").splitlines()
+
+
+def test_status_has_the_layout_that_fits_the_terminal(study: Path):
+    narrow = on_a_terminal("status", study, columns=80)
+    assert max(map(len, narrow[8:])) <= 80
+    assert any(line.split() == ["STEP:", "measure-the-whole-sample"] for line in narrow)
+
+    wide = on_a_terminal("status", study, columns=250)
+    assert any(line.startswith("│ measure-the-whole-sample │ ") for line in wide)
+    flat = on_a_terminal("status", study, "--layout", "flat", columns=80)
+    assert not any("STEP:" in line for line in flat)
+    assert "│ measure-the-whole-sample │ " in maestro_es("status", study).stdout
+
+
+def test_show_has_a_line_for_each_fact_of_an_attempt_where_its_table_does_not_fit(study: Path):
+    narrow = on_a_terminal("show", study, "measure*", columns=80)
+    assert "Outcome:   failed (exit code): exit code 3" in narrow
+    assert all(len(line) <= 80 for line in narrow if str(study) not in line and "says" not in line)
+    heads = [line.split()[:3] for line in maestro_es("show", study, "measure*").stdout.splitlines()]
+    assert ["Attempt", "Kind", "Job"] in heads
+
+
+def test_the_limits_of_an_environment_continue_on_the_next_line(study: Path):
+    lines = on_a_terminal("env", study, columns=80)
+    first = next(number for number, line in enumerate(lines) if line.startswith("Limits: "))
+    assert lines[first + 1].startswith(" " * 8)
+    assert all(len(line) <= 80 for line in lines)
+    limits = " ".join(line[8:] for line in lines[first : lines.index("")])
+    assert f"Limits: {limits}\n" in maestro_es("env", study).stdout
