@@ -46,6 +46,7 @@ from maestro_es.core.model import (
     StudyStatus,
 )
 from maestro_es.core.reducer import replay
+from maestro_es.core.retry_limits import SUBMISSION_ATTEMPTS
 from maestro_es.core.settle import state_after
 from maestro_es.core.snapshot import Snapshot, read_only
 from maestro_es.errors import RequestRefused
@@ -102,7 +103,7 @@ class ExecutionGraph:
 
     def __init__(
         self,
-        submission_attempts: int = 1,
+        submission_attempts: int = SUBMISSION_ATTEMPTS,
         submission_throttle: int = 0,
         use_tmp: bool = False,  # noqa: FBT001, FBT002 - Maestro's signature
         dry_run: bool = False,  # noqa: FBT001, FBT002 - Maestro's signature

@@ -9,6 +9,7 @@ import click
 from maestro_es.cli.common import example
 from maestro_es.cli.output import warn, write_lines
 from maestro_es.core.model import Settings, StudyStatus
+from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.drivers.crontab import how_ticks_come
 from maestro_es.poller.import_study import Import, Wanted, carry_out, plan_import
 from maestro_es.poller.open_study import Context, OpenStudy
@@ -22,8 +23,16 @@ _HEADER = ("Step", "Maestro", "Job", "Here", "Why")
 @click.command()
 @click.argument("study_dir", type=click.Path(readable=False, path_type=Path), metavar="STUDY_DIR")
 @click.option("--dry", is_flag=True, help="Show what would become of each step, and change nothing.")
-@click.option("-a", "--attempts", type=click.IntRange(min=1), default=1, help="As it was given to 'maestro run'.")
-@click.option("-r", "--rlimit", type=_COUNT, default=1, help="As it was given to 'maestro run'; 0: no limit.")
+@click.option(
+    "-a",
+    "--attempts",
+    type=click.IntRange(min=1),
+    default=SUBMISSION_ATTEMPTS,
+    help="As it was given to 'maestro run'.",
+)
+@click.option(
+    "-r", "--rlimit", type=_COUNT, default=RESTART_LIMIT, help="As it was given to 'maestro run'; 0: no limit."
+)
 @click.option("-t", "--throttle", type=_COUNT, default=0, help="As it was given to 'maestro run'; 0: no limit.")
 @click.option("--pargs", multiple=True, metavar="KEY:VALUE", help="As they were given to 'maestro run'.")
 @click.option("--specroot", type=click.Path(path_type=Path), help="The directory that the study file was in.")

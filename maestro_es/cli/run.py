@@ -19,6 +19,7 @@ from maestro_es.cli.output import warn
 from maestro_es.cli.progress import Progress
 from maestro_es.core.export import Export, remarks
 from maestro_es.core.model import Driver, Settings, StudyStatus
+from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.drivers.cron_tick import in_doubt
 from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
 from maestro_es.drivers.foreground import drive
@@ -43,8 +44,16 @@ _COUNT = click.IntRange(min=0)
 @example("maestro-es run -y -o ./pi examples/monte_carlo_pi/monte_carlo_pi.yaml")
 @click.command()
 @click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
-@click.option("-a", "--attempts", type=click.IntRange(min=1), default=1, help="Submissions of a step until it fails.")
-@click.option("-r", "--rlimit", type=_COUNT, default=1, help="Restarts of a step after a timeout; 0: no limit.")
+@click.option(
+    "-a",
+    "--attempts",
+    type=click.IntRange(min=1),
+    default=SUBMISSION_ATTEMPTS,
+    help="Submissions of a step until it fails.",
+)
+@click.option(
+    "-r", "--rlimit", type=_COUNT, default=RESTART_LIMIT, help="Restarts of a step after a timeout; 0: no limit."
+)
 @click.option("-t", "--throttle", type=_COUNT, default=0, help="Jobs in flight at the same time; 0: no limit.")
 @click.option("-s", "--sleeptime", type=click.IntRange(min=1), default=60, help="With --wait: seconds between ticks.")
 @click.option("--local-slots", type=_COUNT, default=0, help="Steps on this host at the same time; 0: its cores.")

@@ -9,6 +9,7 @@ from typing import Any
 
 from maestro_es.core import arguments
 from maestro_es.core.model import Driver, Settings
+from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph import ExecutionGraph, Step
 from maestro_es.poller.create import create_study
@@ -88,8 +89,8 @@ class Study:
 
     def configure_study(
         self,
-        submission_attempts: int = 1,
-        restart_limit: int = 1,
+        submission_attempts: int = SUBMISSION_ATTEMPTS,
+        restart_limit: int = RESTART_LIMIT,
         throttle: int = 0,
         use_tmp: bool = False,  # noqa: FBT001, FBT002 - Maestro's signature
         hash_ws: bool = False,  # noqa: FBT001, FBT002 - likewise

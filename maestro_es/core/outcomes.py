@@ -11,6 +11,7 @@ from typing import Union
 import msgspec
 
 from maestro_es.core import events as e
+from maestro_es.core import retry_limits
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Cause, Micros, Phase, StepRecord
 
@@ -121,9 +122,5 @@ def _refuse(graph: Graph, record: StepRecord, outcome: Rejected | Full, at: Micr
             return [e.SubmissionWithdrawn(token=record.token, message=outcome.message)]
         outcome = Rejected(outcome.message)
     rejected = e.SubmissionRejected(token=record.token, message=outcome.message, exit_code=outcome.exit_code)
-    attempts = graph.study.settings.submission_attempts
-    if record.rejections + 1 < attempts:
-        return [rejected]
-    times = f" ({attempts} times)" if attempts > 1 else ""
-    message = f"submission refused{times}: {outcome.message}"
-    return [rejected, e.StepFailed(at=at, cause=Cause.REJECTED, message=message)]
+    message = retry_limits.after_refusal(graph.study.settings, record, outcome.message)
+    return [rejected, e.StepFailed(at=at, cause=Cause.REJECTED, message=message)] if message else [rejected]

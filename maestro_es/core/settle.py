@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from maestro_es.core import events as e
+from maestro_es.core import retry_limits
 from maestro_es.core.attempt_token import is_imported
 from maestro_es.core.events import Draft
 from maestro_es.core.evidence import Conclusion, ReportKind, Sighting, Verdict, judge
@@ -95,10 +96,9 @@ def _adopt(record: StepRecord, sighting: Sighting, verdict: Verdict) -> e.JobSub
 
 
 def _abandon(graph: Graph, seen: Observations, record: StepRecord, verdict: Verdict) -> list[e.AnyEvent]:
-    limit = graph.study.settings.abandon_limit
     events: list[e.AnyEvent] = [e.AttemptAbandoned(token=record.token, evidence=verdict.evidence)]
-    if limit and record.abandoned >= limit:
-        message = f"{record.abandoned + 1} submissions left no trace of a job"
+    message = retry_limits.after_abandoning(graph.study.settings, record)
+    if message:
         events.append(e.StepFailed(at=seen.now, cause=Cause.LOST, message=message, evidence=verdict.evidence))
     return events
 
@@ -170,8 +170,8 @@ def _time_out(graph: Graph, record: StepRecord, end: tuple[Micros, bool], verdic
         final = "cancelled"
     elif not graph.template(record.template).run.get("restart"):
         final = "it has no restart script"
-    elif record.restart_limit and record.restarts >= record.restart_limit:
-        final = f"restart limit reached: {record.restarts} of {record.restart_limit}"
+    else:
+        final = retry_limits.after_timeout(record)
     at, noticed = end
     timed_out = e.StepTimedOut(token=record.token, at=at, final=final, evidence=verdict.evidence, noticed=noticed)
     if final:
@@ -182,21 +182,20 @@ def _time_out(graph: Graph, record: StepRecord, end: tuple[Micros, bool], verdic
 def _fail_hardware(graph: Graph, record: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> list[e.AnyEvent]:
     """Make it good with another submission, within the limit."""
     at, noticed = end
-    limit = graph.study.settings.hardware_limit
+    settings = graph.study.settings
     reason = verdict.says or _HARDWARE[verdict.conclusion]
-    number = record.hardware_failures + 1
     failure = e.HardwareFailed(
         token=record.token,
         at=at,
-        number=number,
-        limit=limit,
+        number=record.hardware_failures + 1,
+        limit=settings.hardware_limit,
         reason=reason,
         evidence=verdict.evidence,
         noticed=noticed,
     )
-    if limit and number > limit:
+    message = retry_limits.after_hardware_failure(settings, record, reason)
+    if message:
         cause = Cause.LOST if verdict.conclusion is Conclusion.LOST else Cause.HARDWARE
-        message = f"{reason}; resubmitted {limit} times, which is the limit"
         said = verdict.evidence
         return [failure, e.StepFailed(at=at, cause=cause, message=message, evidence=said, noticed=noticed)]
     return [failure]

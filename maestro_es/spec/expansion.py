@@ -15,6 +15,7 @@ import msgspec
 
 from maestro_es.core.events import StepAdded
 from maestro_es.core.model import Param, is_scheduled
+from maestro_es.core.retry_limits import RESTART_LIMIT
 from maestro_es.spec import paths
 from maestro_es.spec.findings import Findings
 from maestro_es.spec.parameters import Parameters, strings_in
@@ -29,7 +30,7 @@ class Settings:
     taken: tuple[str, ...] = paths.TAKEN
     local: bool = True
     hash_workspaces: bool = False
-    restart_limit: int = 1
+    restart_limit: int = RESTART_LIMIT
 
 
 @dataclass

@@ -18,6 +18,7 @@ import msgspec
 
 from maestro_es.core.events import Draft, StepAdded, StepTemplateAdded
 from maestro_es.core.model import Scalar
+from maestro_es.core.retry_limits import RESTART_LIMIT
 from maestro_es.errors import SpecError
 from maestro_es.spec import dependencies, paths
 from maestro_es.spec.checks import section
@@ -84,7 +85,7 @@ def plan_study(  # noqa: PLR0913 - the options of a run
     pgen: Path | None = None,
     pargs: Sequence[str] = (),
     hash_workspaces: bool = False,
-    restart_limit: int = 1,
+    restart_limit: int = RESTART_LIMIT,
     given: Given = FROM_FILE,
     check: Callable[[StudyPlan, Findings], None] | None = None,
     reserve: Callable[[str], Path] | None = None,

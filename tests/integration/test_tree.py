@@ -83,6 +83,13 @@ OWNED = {
     "the form of an attempt's token": (
         r"study_id\[|\w*token\.(?:r?split|r?partition|startswith|endswith|removeprefix)\(", "core/attempt_token.py"
     ),
+    "whether a retry limit is reached": (
+        r"\.(?:rejections|restarts|hardware_failures|abandoned)(?: \+ 1)? [<>]", "core/retry_limits.py"
+    ),
+    "the defaults of retry limits": (
+        r"(?:submission_attempts|(?:restart|hardware|abandon)_limit)(?:: int)? ?= ?[1-9]|(?:RESTART|ABANDON)_LIMIT = ",
+        "core/retry_limits.py",
+    ),
 }  # fmt: skip
 
 
