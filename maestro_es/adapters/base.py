@@ -24,8 +24,8 @@ class Job(msgspec.Struct, frozen=True):
     `name` is the job's, `description` the step's. `script` is what the runner starts: a path with a slash, from
     `workspace`; `command` is what follows the script's header. `edited` is the whole script if a person has written
     it: then its header says what the job asks for. `run` are the step's resolved keys, `environment` is
-    what the step starts in. `claim` makes the attempt's claim for an owner and
-    returns whether it is that owner's now. A local step's output files begin with `output`, if it is given.
+    what the step starts in. `claim` makes the attempt's claim for a job id, a host, an instance and a nonce, and
+    returns whether it is theirs now. A local step's output files begin with `output`, if it is given.
     """
 
     token: str
@@ -33,7 +33,7 @@ class Job(msgspec.Struct, frozen=True):
     workspace: Path
     script: str
     study: Path
-    claim: Callable[[str], bool]
+    claim: Callable[[str, str, str, str], bool]
     description: str = ""
     run: Mapping[str, Any] = msgspec.field(default_factory=dict)
     environment: Environment = Environment()

@@ -85,7 +85,7 @@ class LocalAdapter:
         except Unreachable as error:
             return InDoubt(f"the runner was started and not told to go: {error}")
         try:
-            if not job.claim(f"{pid} {host.name} {self._instance} {pid}"):
+            if not job.claim(str(pid), host.name, self._instance, str(pid)):
                 return InDoubt("another process holds the claim")
             os.write(gate, b"go\n")
         except OSError as error:

@@ -1,7 +1,8 @@
 """Claims: symbolic links in a step's workspace, made once for a token by whoever comes first.
 
-The text of the link names the owner: ``JOB HOST INSTANCE NONCE`` for a runner, ``abandoned`` for the poller. To make
-the link is atomic and exclusive and carries its content, on NFS and Lustre too.
+The text of the link names the owner: ``JOB HOST INSTANCE NONCE`` for a runner, ``abandoned`` for the poller. Only this
+module writes and parses it, and ``runner.sh``: a runner in a job makes its own claim. To make the link is atomic and
+exclusive and carries its content, on NFS and Lustre too.
 """
 
 from __future__ import annotations
@@ -56,8 +57,12 @@ def _is_listed(path: Path) -> bool:
     return False
 
 
-def make_claim(workspace: Path, token: str, owner: str) -> bool:
-    """Make the claim for a runner; returns whether it is that owner's now. OSError if it can't be made."""
+def make_claim(workspace: Path, token: str, job_id: str, host: str, instance: str, nonce: str) -> bool:
+    """Make the claim for a runner; returns whether it is that owner's now. OSError if it can't be made.
+
+    The `nonce` differs between two starts that have the same job, host and instance.
+    """
+    owner = f"{job_id} {host} {instance} {nonce}"
     path = claim_path(workspace, token)
     try:
         os.symlink(owner, path)

@@ -91,7 +91,8 @@ def carry_out(study: Import, context: Context) -> StudyDir:
         for fate in study.fates:
             for event in fate.events:
                 if isinstance(event, JobSubmitted):
-                    make_claim(root / fate.step.workspace, event.token, f"{event.job_id} maestro maestro imported")
+                    workspace = root / fate.step.workspace
+                    make_claim(workspace, event.token, event.job_id, "maestro", "maestro", "imported")
         directory = take_over(study.plan, study.settings, study.study_id, study.drafts, context, site)
     for pickle in root.glob("*.study.pkl"):
         pickle.rename(f"{pickle}.imported")

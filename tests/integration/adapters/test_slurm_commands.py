@@ -128,7 +128,7 @@ def test_a_runner_is_submitted_by_its_tokens_name_also_where_no_hard_links_can_b
     jobs: SlurmJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: bool
 ):
     """A file system without hard links is not to be had in every test: the refusal is a fake."""
-    job = Job(TOKEN, "s", tmp_path, "./s.sh", tmp_path, lambda _: True)
+    job = Job(TOKEN, "s", tmp_path, "./s.sh", tmp_path, lambda *_: True)
     job.runner.parent.mkdir()
     job.runner.write_text("the runner")
     (tmp_path / "sbatch").write_text(f"#!/bin/sh\ncat {job.runner.with_name(TOKEN)} >{tmp_path}/read\necho 7\n")
@@ -158,7 +158,7 @@ def test_a_job_that_is_refused_with_the_cpus_of_its_launchers_is_submitted_witho
     environment = Environment({"PATH": os.environ["PATH"]})
     adapter = SlurmAdapter({"type": "slurm"}, Host("host", "boot", 1, environment=environment))
     run = {"cmd": cmd, "nodes": 1, "procs": 70}
-    job = Job(TOKEN, "s", tmp_path, "./s.sh", tmp_path, lambda _: True, run=run, environment=environment)
+    job = Job(TOKEN, "s", tmp_path, "./s.sh", tmp_path, lambda *_: True, run=run, environment=environment)
     job.runner.parent.mkdir()
     job.runner.write_text("the runner")
     words = "sbatch: error: Batch job submission failed: Requested node configuration is not available"
@@ -186,7 +186,7 @@ def test_where_no_process_can_be_made_nothing_was_submitted(
     jobs: SlurmJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, outcome: type
 ):
     """Root, whom tests are, has no limit on processes: the refusal is a fake."""
-    job = Job(TOKEN, "s", tmp_path, "./s.sh", tmp_path, lambda _: True)
+    job = Job(TOKEN, "s", tmp_path, "./s.sh", tmp_path, lambda *_: True)
     job.runner.parent.mkdir()
     job.runner.write_text("the runner")
 

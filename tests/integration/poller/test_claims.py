@@ -23,21 +23,21 @@ def test_a_claim_that_nobody_made_is_none_even_without_a_workspace(tmp_path: Pat
 
 
 def test_a_claim_names_the_job_its_host_and_its_boot(tmp_path: Path):
-    assert make_claim(tmp_path, TOKEN, "77 host-a boot-a 123.4")
+    assert make_claim(tmp_path, TOKEN, "77", "host-a", "boot-a", "123.4")
     assert read_claim(tmp_path, TOKEN) == Claim(ClaimState.JOB, "77", "host-a", "boot-a")
 
 
 def test_a_claim_can_be_made_once_and_by_its_owner_again(tmp_path: Path):
-    assert make_claim(tmp_path, TOKEN, "1 h b 1")
-    assert make_claim(tmp_path, TOKEN, "1 h b 1")
-    assert not make_claim(tmp_path, TOKEN, "2 h b 2")
+    assert make_claim(tmp_path, TOKEN, "1", "h", "b", "1")
+    assert make_claim(tmp_path, TOKEN, "1", "h", "b", "1")
+    assert not make_claim(tmp_path, TOKEN, "2", "h", "b", "2")
     assert abandon(tmp_path, TOKEN).job_id == "1"
 
 
 def test_an_abandoned_attempt_can_not_be_claimed(tmp_path: Path):
     assert abandon(tmp_path, TOKEN) == Claim(ClaimState.ABANDONED)
     assert abandon(tmp_path, TOKEN) == Claim(ClaimState.ABANDONED)
-    assert not make_claim(tmp_path, TOKEN, "1 h b 1")
+    assert not make_claim(tmp_path, TOKEN, "1", "h", "b", "1")
 
 
 def test_an_attempt_can_be_abandoned_before_its_workspace_was_made(tmp_path: Path):
@@ -45,14 +45,14 @@ def test_an_attempt_can_be_abandoned_before_its_workspace_was_made(tmp_path: Pat
 
 
 def test_the_claims_of_two_attempts_are_two_claims(tmp_path: Path):
-    make_claim(tmp_path, TOKEN, "1 h b 1")
+    make_claim(tmp_path, TOKEN, "1", "h", "b", "1")
 
     assert read_claim(tmp_path, "feed0000-12-4-cafe") == Claim(ClaimState.NONE)
 
 
 def test_of_many_who_want_the_claim_at_once_one_gets_it(tmp_path: Path):
     with ThreadPoolExecutor(16) as pool:
-        got = list(pool.map(lambda number: make_claim(tmp_path, TOKEN, f"{number} h b {number}"), range(64)))
+        got = list(pool.map(lambda number: make_claim(tmp_path, TOKEN, str(number), "h", "b", str(number)), range(64)))
 
     assert sum(got) == 1
     assert read_claim(tmp_path, TOKEN).job_id == str(got.index(True))
@@ -66,7 +66,7 @@ print(read_claim(Path(sys.argv[1]), sys.argv[2]).state.name)
 
 def test_a_claim_that_a_client_remembers_not_to_be_there_is_looked_for_in_the_directory(tmp_path: Path):
     """NFS and Lustre keep it for some seconds that a name was not there; to list the directory asks the server."""
-    make_claim(tmp_path, TOKEN, "1 h b 1")
+    make_claim(tmp_path, TOKEN, "1", "h", "b", "1")
     path = claim_path(tmp_path, TOKEN)
     stale = with_fault([path], "readlink,readlinkat", "ENOENT", "-c", READ, tmp_path, TOKEN, when="1")
     assert stale.stdout == "JOB\n"

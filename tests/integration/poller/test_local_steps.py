@@ -187,10 +187,10 @@ def test_a_runner_that_is_killed_before_it_was_told_to_go_runs_nothing(bench: Be
         def submit(self, job: Any) -> Any:
             claim = job.claim
 
-            def kill_first(owner: str) -> bool:
+            def kill_first(job_id: str, *more: str) -> bool:
                 if job.token.split("-")[2] == "1":
-                    os.kill(int(owner.partition(" ")[0]), signal.SIGKILL)
-                return bool(claim(owner))
+                    os.kill(int(job_id), signal.SIGKILL)
+                return bool(claim(job_id, *more))
 
             return super().submit(structs.replace(job, claim=kill_first))
 

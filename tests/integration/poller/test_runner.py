@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from maestro_es.core.environment import for_runner
+from maestro_es.core.evidence import ClaimState
+from maestro_es.poller.claims import abandon, claim_path, make_claim, read_claim
 from tests.fakes.faults import leave_out
 from tests.fakes.processes import DEADLINE, arguments, running_under, send, wait_for
 
@@ -226,6 +228,21 @@ def test_of_twenty_starts_of_one_token_at_once_exactly_one_runs_the_step(stage: 
     owner = os.readlink(stage.workspace / f".claim.{TOKEN}").split(" ")[0]
     refused = [f"{TOKEN}.refused.{job}" for job in range(20) if str(job) != owner]
     assert stage.reports == sorted([f"{TOKEN}.started", f"{TOKEN}.exit.0", *refused])
+
+
+def test_a_runner_and_the_poller_write_a_claim_alike_and_read_each_others(stage: Stage):
+    assert stage.run("true", local=False) == 0
+    text = os.readlink(claim_path(stage.workspace, TOKEN))
+    claim = read_claim(stage.workspace, TOKEN)
+    assert (claim.state, claim.job_id, claim.host) == (ClaimState.JOB, "77", os.uname().nodename)
+    other = f"{TOKEN}0"
+    assert make_claim(stage.workspace, other, claim.job_id, claim.host, claim.instance, text.rpartition(" ")[2])
+    assert os.readlink(claim_path(stage.workspace, other)) == text
+
+    assert abandon(stage.workspace, f"{TOKEN}1").state is ClaimState.ABANDONED
+    assert stage.run("touch ran", token=f"{TOKEN}1", local=False) == 75
+    assert f"{TOKEN}1.refused.77" in stage.reports
+    assert not (stage.workspace / "ran").exists()
 
 
 def test_a_second_start_is_refused_and_the_first_claim_stays(stage: Stage):

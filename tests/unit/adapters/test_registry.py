@@ -39,7 +39,7 @@ def test_a_script_of_a_local_step_keeps_its_command(kind: str):
 @pytest.mark.parametrize("kind", ["lsf", "flux"])
 def test_an_adapter_that_can_t_submit_says_so_and_calls_nobody(kind: str):
     adapter = make_adapter({"type": kind}, HOST)
-    job = Job("token", "a", Path("/w"), "./a.sh", Path("/s"), claim=lambda _owner: True)
+    job = Job("token", "a", Path("/w"), "./a.sh", Path("/s"), claim=lambda *_: True)
 
     assert not adapter.can_submit
     assert adapter.submit(job) == Unwritable(f"maestro-es can't submit to {kind} yet; it writes scripts with --dry")
