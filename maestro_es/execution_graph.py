@@ -35,6 +35,7 @@ from maestro_es.core.events import Draft
 from maestro_es.core.evidence import judge
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import (
+    SOURCE,
     CancelCode,
     Driver,
     JobStatusCode,
@@ -68,9 +69,6 @@ _logger = logging.getLogger(__name__)
 
 #: The limits that `retry` takes, by the names of the options that `update` has for them.
 _OPTIONS = {"restart_limit": "rlimit", "hardware_limit": "hardware-limit"}
-
-#: Maestro's name for the root of a graph: every step that waits for nothing hangs on it.
-SOURCE = "_source"
 
 
 class Step(Protocol):
@@ -185,8 +183,8 @@ class ExecutionGraph:
             raise TypeError(f"step must be a StudyStep, not {type(step).__name__}")
         run = building.run_of(name, step.run)
         description = arguments.text("step.description", step.description) or name
-        pairs = arguments.mapping("params", params)
-        given = tuple(Param(key, str(value), f"{key}.{value}", key) for key, value in pairs.items())
+        pairs = arguments.texts("params", params)
+        given = tuple(Param(key, value, f"{key}.{value}", key) for key, value in pairs.items())
         place = self._place(name, arguments.path("workspace", workspace))
         limit = arguments.count("restart_limit", restart_limit)
         template = e.StepTemplateAdded(name=name, description=description, run=run)
@@ -291,6 +289,7 @@ class ExecutionGraph:
         RequestRefused inside a `batch`, of which a tick would commit the first half.
         """
         self._commits_alone()
+        self._study.log.check_place()
         with hold(self._study.dir.tick_lock, -1):
             return tick(self._study)
 

@@ -262,9 +262,10 @@ else
     report "exit.$code"
 fi
 is_waited_for() { # whether a tick waits for the lock, and will see our report; the process id alone may be another's now
-    waiting_host= waiting_pid=
-    read -r waiting_host waiting_pid <"$state/waiting"
-    [ "$waiting_host" = "$host" ] || return
+    [ -f "$state/waiting" ] || return # a pipe would keep us waiting, and so would `read` with a large file
+    waiting=$(head -c 300 "$state/waiting")
+    waiting_pid=${waiting#"$host "}
+    [ "$waiting" = "$host $waiting_pid" ] || return
     for place in "/proc/$waiting_pid/fd/"*; do
         [ ! "$place" -ef "$state/waiter.lock" ] || return 0
     done

@@ -37,6 +37,8 @@ def name(argument: str, value: object) -> str:
 
 def _text(argument: str, value: object) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if _is_too_long(value):
+            raise ValueError(f"{argument} must not have more digits than Python writes")
         return str(value)
     if not isinstance(value, str):
         raise TypeError(f"{argument} must be a text, not {_kind(value)}")
@@ -75,7 +77,7 @@ def count(argument: str, value: object, least: int = 0) -> int:
     number = operator.index(value)
     if number < least:
         must = f"must be at least {least}, not" if least else "must not be negative, but is"
-        raise ValueError(f"{argument} {must} {number}")
+        raise ValueError(f"{argument} {must} {_shown(number)}")
     if number > LARGEST:
         raise ValueError(f"{argument} must not be greater than {LARGEST}")
     return number
@@ -88,6 +90,23 @@ def mapping(argument: str, value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise TypeError(f"{argument} must be a dictionary, not {_kind(value)}")
     return {name(f"a key of {argument}", key): plain(f"{argument}[{key!r}]", item) for key, item in value.items()}
+
+
+def texts(argument: str, value: object) -> dict[str, str]:
+    """Return a mapping of texts to values of a study file, as texts: so numbers may have any size.
+
+    None becomes an empty mapping.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{argument} must be a dictionary, not {_kind(value)}")
+    return {name(f"a key of {argument}", key): _as_text(f"{argument}[{key!r}]", item) for key, item in value.items()}
+
+
+def _as_text(argument: str, value: object) -> str:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return _text(argument, value) if is_number else str(plain(argument, value))
 
 
 def scalar(argument: str, value: object) -> Scalar:
@@ -116,8 +135,8 @@ def plain(argument: str, value: object, depth: int = 0) -> Any:  # noqa: ANN401 
 
 
 def _number(argument: str, value: float) -> float:
-    if not math.isfinite(value) or abs(value) > LARGEST:
-        raise ValueError(f"{argument} must be a finite number of at most 64 bits, not {value}")
+    if abs(value) > LARGEST or not math.isfinite(value):  # in this order: not every whole number has a float
+        raise ValueError(f"{argument} must be a finite number of at most 64 bits, not {_shown(value)}")
     return operator.index(value) if isinstance(value, int) else float(value)
 
 
@@ -125,5 +144,16 @@ def _kind(value: object) -> str:
     return "None" if value is None else type(value).__name__
 
 
+def _is_too_long(value: float) -> bool:
+    """Whether Python refuses to write a whole number: it has a limit, of 4,300 digits by default."""
+    try:
+        str(value)
+    except ValueError:
+        return True
+    return False
+
+
 def _shown(value: object) -> str:
+    if isinstance(value, int) and _is_too_long(value):
+        return "one of thousands of digits"
     return repr(value) if isinstance(value, (bool, int, float, str, type(None))) else type(value).__name__

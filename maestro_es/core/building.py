@@ -7,7 +7,7 @@ from typing import Any
 from maestro_es.core import arguments
 from maestro_es.core.events import ConnectionAdded, Draft, StepAdded, StepTemplateAdded
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Param, is_local, is_scheduled
+from maestro_es.core.model import SOURCE, Param, is_local, is_scheduled
 from maestro_es.errors import RequestRefused
 
 #: The keys of a step that hold scripts.
@@ -33,6 +33,8 @@ def add_step(
     RequestRefused if there is one of that name, or one in that workspace: a path relative to the study.
     """
     name = template.name
+    if name == SOURCE:
+        raise RequestRefused(f"no step can be called {SOURCE!r}, Maestro's root of a graph; choose another name")
     if graph.number_of(name) is not None:
         raise RequestRefused(f"there is a step {name!r} already; give this one another name")
     _check_workspace(graph, name, workspace)

@@ -150,6 +150,9 @@ RELEASED = (State.FINISHED, State.DRYRUN)
 #: The states of a step that has ended, and for which what waits for it can't run.
 BAD_ENDS = (*FAILED_STATES, State.CANCELLED)
 
+#: Maestro's name for the root of a graph: every step that waits for nothing hangs on it.
+SOURCE = "_source"
+
 
 def is_local(adapter: Mapping[str, object]) -> bool:
     """Whether a batch block asks for no scheduler, so that its throttle is one for local steps."""

@@ -24,7 +24,8 @@ class ReadOnlyStep(StepRecord):
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{name} can't be set: {_MESSAGE}")
 
-    __delattr__ = __setattr__  # type: ignore[assignment]  # it never returns, whatever it is given
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{name} can't be deleted: {_MESSAGE}")
 
 
 class ReadOnlyStudy(StudyRecord):

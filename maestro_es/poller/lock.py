@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from maestro_es.errors import StudyError
+from maestro_es.files import replace_file
 from maestro_es.poller.study_dir import StudyDir
 
 #: What a file system says that is mounted without locks.
@@ -129,12 +130,14 @@ def waiting(study: StudyDir, host: str) -> Iterator[bool]:
     """
     with hold(study.waiter_lock) as first:
         if first:
-            study.waiting.write_text(f"{host} {os.getpid()}\n")
+            with contextlib.suppress(OSError):  # something that can't be replaced; then runners ask for more ticks
+                replace_file(study.waiting, f"{host} {os.getpid()}\n".encode(), 0o600, durable=False)
         try:
             yield first
         finally:
             if first:
-                study.waiting.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    study.waiting.unlink()
 
 
 @contextlib.contextmanager

@@ -57,7 +57,8 @@ def _check_idle(study: OpenStudy) -> None:
     jobs = len(study.graph.in_flight()) if study.status is StudyStatus.RUNNING else 0
     if jobs:
         root = study.dir.root
-        raise RequestRefused(f"{root}: the study in it has {jobs} jobs; run 'maestro-es cancel {root}' first")
+        several = f"{jobs} jobs" if jobs > 1 else "1 job"
+        raise RequestRefused(f"{root}: the study in it has {several}; run 'maestro-es cancel {root}' first")
 
 
 @contextlib.contextmanager

@@ -42,6 +42,8 @@ _QUOTE = (
     "Text that begins with one of % @ ` & * ! | > [ { or that holds ': ' or ' #' needs quotes; indent with spaces."
 )
 
+_NO_VALUE = "Correct it. If it is text, put it in quotes and remove its tag, if it has one."
+
 
 class Written(NamedTuple):
     """A scalar without quotes that is not text to YAML: its line, its kind (``int``, ``bool``, ...) and its text."""
@@ -116,17 +118,53 @@ def read_document(text: str, findings: Findings) -> Document:
         try:
             root = loader.get_single_node()
             if root is not None and _check_nodes(root, findings):
-                return Document(loader.construct_document(root), root)
+                return Document(_construct(loader, root, findings), root)
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "it can't be read"
         findings.problem(mark.line + 1 if mark else 1, f"This is not valid YAML: {reason}", _QUOTE)
-    except Exception as error:  # noqa: BLE001 - PyYAML's constructors raise what int() and date() raise
-        findings.problem(1, f"A value in this file can't be read: {error}", "Put it in quotes if it is text.")
     findings.stop_if_problems()
     return Document(None, None)
+
+
+def _construct(loader: Any, root: Node, findings: Findings) -> Any:  # noqa: ANN401 - PyYAML has no types; YAML anything
+    """Return the data of a file. PyYAML's constructors raise what int() and date() raise, and more by mistake."""
+    try:
+        return loader.construct_document(root)
+    except yaml.YAMLError:
+        raise
+    except Exception as error:  # noqa: BLE001 - see above
+        unread = [node for node in _scalars(root) if not _is_readable(node)]
+        for node in unread:
+            kind = _READ_AS.get(node.tag.rpartition(":")[2], "a value of another kind")
+            findings.problem(_line(node), f"'{node.value}' is to be read as {kind}, and is none", _NO_VALUE)
+        if not unread:
+            findings.problem(1, f"A value in this file can't be read: {error}", _NO_VALUE)
+    findings.stop_if_problems()
+    return None
+
+
+def _is_readable(node: ScalarNode) -> bool:
+    try:
+        SafeConstructor().construct_object(node)
+    except Exception:  # noqa: BLE001 - likewise
+        return False
+    return True
+
+
+def _scalars(root: Node) -> Iterator[ScalarNode]:
+    """Yield each scalar that is not text, in the order of the file."""
+    stack, seen = [root], set()
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, ScalarNode) and node.tag not in (_STRING, _MERGE):
+            yield node
+        stack += reversed(_children(node))
 
 
 def _child(node: Node | None, part: str | int) -> tuple[int, Node] | None:

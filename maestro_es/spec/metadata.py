@@ -13,12 +13,10 @@ from typing import Any
 
 import yaml
 
-from maestro_es.core.model import Param
+from maestro_es.core.model import SOURCE, Param
 from maestro_es.spec.expansion import Expansion
 from maestro_es.spec.parameters import Parameters
 from maestro_es.spec.templates import Template
-
-_SOURCE = "_source"
 
 _PLAIN = {str, int, float, bool, NoneType, dt.date, dt.datetime}
 
@@ -35,17 +33,17 @@ def metadata_files(
 
 
 def _study(templates: list[Template], expansion: Expansion, root: str) -> dict[str, Any]:
-    workspaces: dict[str, str] = {_SOURCE: root}
-    combinations: dict[str, Any] = {_SOURCE: root}
+    workspaces: dict[str, str] = {SOURCE: root}
+    combinations: dict[str, Any] = {SOURCE: root}
     for template in templates:
         steps = [expansion.steps[number - 1] for number in expansion.numbers(template.name)]
         combinations[template.name] = {step.name: step.workspace for step in steps}
         workspaces |= combinations[template.name]
     return {
-        "dependencies": {_SOURCE: [], **{t.name: sorted(t.parents) for t in templates}},
-        "hub_dependencies": {_SOURCE: [], **{t.name: sorted(t.funnels) for t in templates}},
+        "dependencies": {SOURCE: [], **{t.name: sorted(t.parents) for t in templates}},
+        "hub_dependencies": {SOURCE: [], **{t.name: sorted(t.funnels) for t in templates}},
         "step_combinations": combinations,
-        "used_parameters": {_SOURCE: [], **{t.name: sorted(expansion.used[t.name]) for t in templates}},
+        "used_parameters": {SOURCE: [], **{t.name: sorted(expansion.used[t.name]) for t in templates}},
         "workspaces": workspaces,
     }
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from maestro_es.core.model import SOURCE
 from maestro_es.spec.checks import items, section
 from maestro_es.spec.document import Document
 from maestro_es.spec.environment import Environment
@@ -65,6 +66,9 @@ def read_templates(document: Document, environment: Environment, findings: Findi
                 run[key] = "\n".join([*environment.sources, run[key]])
         name, description = environment.apply(name), environment.apply(str(step.get("description", "")))
         line = document.line("study", index)
+        if name == SOURCE:
+            message = f"No step can be called '{SOURCE}', which is Maestro's root of a graph"
+            findings.problem(line, message, "Give the step another name.")
         twin = found.get(name)
         if twin:
             message = f"The step name '{name}' stands twice, first in line {twin.line}"

@@ -118,11 +118,16 @@ class Connection(sqlite3.Connection):
         return self.process != os.getpid()
 
     def check_place(self) -> None:
-        """Refuse a file that was replaced: SQLite finds a journal by path, and that is now the new file's journal.
-
-        If the file was only moved away, there is no journal at its path, and SQLite itself refuses to write the file.
-        """
-        if self.identity != (0, 0) and _identity(self.file) not in {self.identity, (0, 0)}:
+        """Refuse a file that was moved, removed or replaced: SQLite finds a journal by path."""
+        if self.identity == (0, 0):
+            return
+        now = _identity(self.file)
+        if now == (0, 0) and _is_missing(self.file):
+            raise LogUnavailable(
+                f"{self.file}: this log is no longer there: its directory was moved, renamed or removed; open the "
+                "study at its new place"
+            )
+        if now not in {self.identity, (0, 0)}:
             raise LogUnavailable(
                 f"{self.file}: another log has taken its place since it was opened; open the study again"
             )
@@ -181,6 +186,17 @@ def is_open_here(info: os.stat_result) -> bool:
 
 def _open_ones() -> list[Connection]:
     return [connection for known in _open.values() if (connection := known()) is not None]
+
+
+def _is_missing(file: Path) -> bool:
+    """Whether there is certainly no such file."""
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _identity(file: Path) -> tuple[int, int]:

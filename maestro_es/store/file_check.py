@@ -135,14 +135,17 @@ def _check_journal(path: Path) -> None:
 def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
     """Refuse a file whose tables and views are not ours; returns whether they are exactly those of this version.
 
-    They may be of another version. A trigger or index of ours may differ: `verify` says so.
+    They may be of another version. A trigger or index of ours may differ: `verify` says so. A user may add tables and
+    views, but neither a trigger nor an index of a table of ours: it would take part in what we write and read.
     """
     if schema_digest(connection) == SCHEMA_DIGEST:
         return True
     made = migrations.ever_made()
+    tables = dict(connection.execute("SELECT name, tbl_name FROM sqlite_master"))
     for kind, name, sql in connection.execute(_SCHEMA):
         known = made.get(str(name).lower())
-        if kind == "trigger" if known is None else not known.covers(kind, str(sql)):
+        is_part = kind == "trigger" or (kind == "index" and str(tables[name]).lower() in made)
+        if is_part if known is None else not known.covers(kind, str(sql)):
             raise StudyError(
                 f"{path}: these are not the tables of an event log: another program has made the {kind} {name!a}"
             )

@@ -251,6 +251,10 @@ class StudyLog(LogReader):
 
     # -- the graph --------------------------------------------------------------------------------------------------
 
+    def check_place(self) -> None:
+        """Refuse a log that was moved, removed or replaced: LogUnavailable."""
+        self._connection.check_place()
+
     def refresh(self) -> None:
         """Take in what other processes have appended."""
         self._connection.check_place()

@@ -127,6 +127,16 @@ def test_a_second_run_is_refused_while_a_study_is_created(tmp_path, spec, slow, 
     assert not (root / ".maestro-es.lock").exists()
 
 
+def test_a_study_whose_step_runs_is_not_replaced(tmp_path, spec):
+    root = tmp_path / "study"
+    assert maestro_es("run", "-y", "-o", root, spec).returncode == 0
+    again = maestro_es("run", "-y", "-o", root, spec)
+
+    assert again.returncode == 1
+    assert again.stderr == (f"maestro-es: {root}: the study in it has 1 job; run 'maestro-es cancel {root}' first\n")
+    finish(root)
+
+
 def test_of_pairs_of_runs_in_one_directory_one_launches_and_the_other_says_why_not(tmp_path, spec):
     for number in range(6):
         root = tmp_path / f"study-{number}"
@@ -134,7 +144,7 @@ def test_of_pairs_of_runs_in_one_directory_one_launches_and_the_other_says_why_n
         ended = sorted((process.communicate(timeout=60)[1], process.returncode) for process in pair)
 
         assert [code for _, code in ended] == [0, 1], ended
-        assert BUSY in ended[1][0] or "has 1 jobs" in ended[1][0], ended
+        assert BUSY in ended[1][0] or "has 1 job;" in ended[1][0], ended
         finish(root)
 
 

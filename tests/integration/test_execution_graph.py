@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -12,7 +14,7 @@ from maestro_es import ExecutionGraph, State, StudyStatus, StudyStep
 from maestro_es.adapters.process import this_host
 from maestro_es.core import events as e
 from maestro_es.core.model import CancelCode, JobStatusCode, Param, StepRecord, SubmissionKind
-from maestro_es.errors import NotAStudy, RequestRefused
+from maestro_es.errors import LogUnavailable, NotAStudy, RequestRefused
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.store.verification import verify
 from tests.fakes.processes import DEADLINE
@@ -335,6 +337,31 @@ def test_what_maestro_takes_is_converted(tmp_path):
         assert graph._study.graph.template("5").description == "7"
 
 
+def test_a_parameter_may_be_a_number_of_any_size(graph):
+    graph.add_step("a", StudyStep("a", "d", {"cmd": "true"}), "a", 0, params={"SEED": 2**70})
+    assert graph.steps["a"].params == (Param("SEED", str(2**70), f"SEED.{2**70}", "SEED"),)
+
+
+def test_no_step_can_have_the_name_of_the_source(graph):
+    _refused(graph, RequestRefused, "no step can be called '_source'", name="_source")
+
+
+@pytest.mark.parametrize("gone", ["renamed", "removed"])
+def test_a_graph_whose_directory_has_gone_says_so_and_makes_no_other_one(diamond, tmp_path, gone):
+    root = diamond.path
+    root.rename(tmp_path / "elsewhere") if gone == "renamed" else shutil.rmtree(root)
+    requests: list[Callable[[], object]] = [
+        diamond.execute_ready_steps, diamond.check_study_status, diamond.generate_scripts, diamond.cancel_study,
+        diamond.history, lambda: diamond.steps, lambda: diamond.status, lambda: diamond.hold("a"),
+        lambda: diamond.retry("a"), lambda: diamond.write_status(root), lambda: _add(diamond, "another"),
+    ]  # fmt: skip
+    for request in requests:
+        with pytest.raises(LogUnavailable, match="this log is no longer there: its directory was moved, renamed or"):
+            request()
+    assert not root.exists()
+    diamond.close()
+
+
 def test_records_that_are_handed_out_reject_assignment(diamond):
     """A record that could be changed would be saved by the next tick, and the log would not be what it adds up to."""
     diamond.execute_ready_steps()
@@ -347,6 +374,8 @@ def test_records_that_are_handed_out_reject_assignment(diamond):
             step.state = State.FINISHED
         with pytest.raises(TypeError, match="only events change a study"):
             step.workspaces["top"] = "elsewhere"
+        with pytest.raises(AttributeError, match=r"name can't be deleted: .* only events change a study"):
+            del step.name
     with pytest.raises(AttributeError, match="only events change a study"):
         diamond.at(seq=9).study.paused = True
     assert _run(diamond) is StudyStatus.FINISHED

@@ -20,6 +20,8 @@ import pytest
 from maestro_es.core.environment import for_runner
 from maestro_es.core.evidence import ClaimState
 from maestro_es.poller.claims import abandon, claim_path, make_claim, read_claim
+from maestro_es.poller.lock import waiting
+from maestro_es.poller.study_dir import StudyDir
 from tests.fakes.faults import leave_out
 from tests.fakes.processes import DEADLINE, arguments, running_under, send, wait_for
 
@@ -666,6 +668,28 @@ def test_a_runner_asks_for_a_tick_unless_one_waits(stage: Stage, host: str, pid:
     stage.run("exit 0")
 
     wait_for(calls.exists)
+
+
+@pytest.mark.parametrize("what", ["pipe", "directory", "large file", "binary file", "link to itself"])
+@pytest.mark.timeout(60)
+def test_what_lies_in_the_place_of_the_note_of_a_waiting_tick_keeps_no_runner_from_asking(stage: Stage, what: str):
+    calls = next_tick(stage)
+    (stage.state / "waiter.lock").touch()
+    note = stage.state / "waiting"
+    make: dict[str, Callable[[], object]] = {
+        "pipe": lambda: os.mkfifo(note),
+        "directory": note.mkdir,
+        "large file": lambda: note.write_bytes(b"x" * 3_000_000),
+        "binary file": lambda: note.write_bytes(bytes(range(256))),
+        "link to itself": lambda: note.symlink_to(note),
+    }
+    make[what]()
+    stage.run("exit 0")
+
+    wait_for(calls.exists)
+    with waiting(StudyDir(stage.study), "host-a") as first:
+        assert first
+        assert what == "directory" or note.read_text() == f"host-a {os.getpid()}\n"
 
 
 WAITER = """

@@ -15,6 +15,7 @@ import sqlite_utils
 
 import maestro_es
 from maestro_es.core.model import StepRecord
+from maestro_es.errors import StudyError
 from maestro_es.store.file_check import check_schema, schema_digest
 from maestro_es.store.migrations import (
     APPLICATION_ID,
@@ -86,6 +87,28 @@ def test_views_that_differ_from_those_of_a_golden_log_have_a_later_version(golde
         assert theirs == dict(views()), "run tools/golden-log; after the release of that version raise VIEWS_VERSION"
     else:
         assert max(versions) < VIEWS_VERSION
+
+
+@pytest.mark.parametrize(
+    ("statement", "refused"),
+    [
+        ("CREATE INDEX other ON event (abs(seq))", True),
+        ("CREATE UNIQUE INDEX other ON Step (template)", True),
+        ("CREATE TRIGGER other AFTER INSERT ON event BEGIN DELETE FROM step; END", True),
+        ("CREATE TABLE other (a UNIQUE); CREATE INDEX other_a ON other (a)", False),
+        ("CREATE VIEW other AS SELECT seq FROM event", False),
+    ],
+)
+def test_a_user_may_add_tables_and_views_but_nothing_to_our_tables(tmp_path: Path, statement: str, refused: bool):
+    connection = sqlite3.connect(":memory:")
+    for _, script in scripts():
+        connection.executescript(script)
+    connection.executescript(statement)
+    if not refused:
+        check_schema(connection, tmp_path)
+        return
+    with pytest.raises(StudyError, match="these are not the tables of an event log: another program has made the"):
+        check_schema(connection, tmp_path)
 
 
 def test_a_log_of_each_earlier_version_has_tables_of_ours(tmp_path: Path):

@@ -38,6 +38,12 @@ class Word(str):
         (arguments.count, Index(), 3),
         (arguments.scalar, True, True),
         (arguments.mapping, None, {}),
+        (arguments.texts, None, {}),
+        (
+            arguments.texts,
+            {1: 2**70, "b": 1.5, "c": True, "d": [1, None]},
+            {"1": str(2**70), "b": "1.5", "c": "True", "d": "[1, None]"},
+        ),
         (arguments.mapping, {5: (1, "a", {"b": None})}, {"5": [1, "a", {"b": None}]}),
     ],
 )
@@ -52,6 +58,8 @@ def test_what_maestro_takes_is_converted(convert: Callable[[str, object], Any], 
     ("convert", "value", "error", "words"),
     [
         (arguments.text, True, TypeError, "it must be a text, not bool"),
+        (arguments.texts, {"a": [2**70]}, ValueError, r"it\['a'\] must be a finite number of at most 64 bits"),
+        (arguments.texts, [1], TypeError, "it must be a dictionary, not list"),
         (arguments.text, b"a", TypeError, "it must be a text, not bytes"),
         (arguments.text, "a\0b", ValueError, "it must not hold a NUL character"),
         (arguments.text, "\udc80", ValueError, "it must be text in UTF-8"),
@@ -93,3 +101,15 @@ def test_what_is_nested_too_deeply_is_refused():
 def test_a_count_may_have_a_least_value():
     with pytest.raises(ValueError, match="attempts must be at least 1, not 0"):
         arguments.count("attempts", 0, least=1)
+
+
+def test_a_number_that_python_does_not_write_is_refused_by_the_name_of_its_argument():
+    endless = 10**5000
+    with pytest.raises(ValueError, match="it must not have more digits than Python writes"):
+        arguments.text("it", endless)
+    with pytest.raises(ValueError, match=r"it\['a'\] must not have more digits than Python writes"):
+        arguments.texts("it", {"a": endless})
+    with pytest.raises(ValueError, match="it must not be negative, but is one of thousands of digits"):
+        arguments.count("it", -endless)
+    with pytest.raises(ValueError, match="it must be a finite number of at most 64 bits, not one of thousands"):
+        arguments.plain("it", endless)

@@ -52,7 +52,11 @@ def test_a_merge_key_takes_over_what_is_not_said():
         ("a: 1\nb: %x\n", "study.yaml:2: This is not valid YAML: "),
         ("a: 1\n--- \nb: 2\n", "study.yaml:2: This is not valid YAML: but found another document"),
         ("a: !!python/object:os.system {}\n", "study.yaml:1: This is not valid YAML: could not determine a constr"),
-        ("a: 2024-13-45\n", "study.yaml:1: A value in this file can't be read: month must be in 1..12"),
+        ("a: 1\nb:\n- 2024-13-45\n", "study.yaml:3: '2024-13-45' is to be read as a date, and is none. Correct it."),
+        ('a: 1\nb: !!timestamp "zz"\n', "study.yaml:2: 'zz' is to be read as a date, and is none. Correct it."),
+        ("a: 1\nb: {c: !!int zz}\n", "study.yaml:2: 'zz' is to be read as a number, and is none. Correct it."),
+        ("a: 1\nb: !!float '1,5'\n", "study.yaml:2: '1,5' is to be read as a number, and is none. Correct it."),
+        ("a: 1\nb: !!bool maybe\n", "study.yaml:2: 'maybe' is to be read as true or false, and is none. Correct"),
         ("a: 1\n2: x\n", "study.yaml:2: The key '2' is read as a number. Put it in quotes."),
         ("on: x\n", "study.yaml:1: The key 'on' is read as true or false. Put it in quotes."),
         ("? [a]\n: x\n", "study.yaml:1: The key of this entry is read as no string. Put it in quotes."),
@@ -66,6 +70,17 @@ def test_what_cannot_be_read_is_one_line(text: str, start: str):
         read_document(text, findings)
 
     assert [problem[: len(start)] for problem in findings.problems()] == [start]
+
+
+def test_all_values_that_are_not_what_they_are_to_be_read_as_are_reported():
+    findings = Findings("study.yaml")
+    with pytest.raises(SpecError):
+        read_document("a: &x 2024-13-45\nb: *x\nc: [!!int zz, 3]\n", findings)
+
+    assert [problem.partition(" is ")[0] for problem in findings.problems()] == [
+        "study.yaml:1: '2024-13-45'",
+        "study.yaml:3: 'zz'",
+    ]
 
 
 def test_deep_nesting_is_refused_without_a_traceback():
