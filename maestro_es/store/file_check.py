@@ -36,7 +36,8 @@ WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
 def check_file(path: Path) -> bool:
     """Refuse a file that is not a log, without SQLite; returns whether it must be opened read-only.
 
-    It must be if other users can change it. A missing file must be refused, because SQLite would create it.
+    It must be if other users can change it, and can only be if this user may not write to it. A missing file must be
+    refused, because SQLite would create it.
     """
     try:
         info = path.stat()  # not is_file(), which from Python 3.14 on says no of a file that we may not look at
@@ -54,7 +55,7 @@ def check_file(path: Path) -> bool:
     _check_journal(path)
     if not is_open_here(info):  # to close it would give up the locks that this process has on it
         _check_header(path, foreign=foreign)
-    return foreign
+    return foreign or not os.access(path, os.W_OK)
 
 
 def _not_readable(folder: Path, info: os.stat_result) -> NotOurs | None:

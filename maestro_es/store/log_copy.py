@@ -1,7 +1,7 @@
 """A copy in memory of a log that this user may only read, and whose tables another version has written.
 
-A colleague may use another version than the owner of a study. The tables can't be rebuilt in the file then, so they
-are rebuilt in the copy. Nothing can be recorded in it.
+A colleague may use another version than the owner of a study, and a snapshot of a file system keeps old logs. The
+tables can't be rebuilt in the file then, so they are rebuilt in the copy. Nothing can be recorded in it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,10 @@ class LogCopy(StudyLog):
     def record(self, drafts: Iterable[Draft]) -> None:
         """Refuse to record. LogUnavailable if there is anything to record."""
         if list(drafts):
-            raise LogUnavailable(f"{self.path}: nothing was written: another user owns it; run this as its owner")
+            raise LogUnavailable(
+                f"{self.path}: nothing was written: another user owns it, or its file system is read-only; "
+                "run this as its owner, where it can be written"
+            )
 
     def close(self) -> None:
         """Close the file, and discard the copy."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -17,7 +19,7 @@ from maestro_es.core import events as e
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.store.log_file import LOG_NAME
 from tests.e2e.command import maestro_es
-from tests.fakes.faults import needs_strace
+from tests.fakes.faults import leave_out, needs_strace
 from tests.fakes.next_version import NextVersion
 from tests.fakes.processes import end_all_under, running_under, wait_for
 from tests.fakes.studies import Bench, Step
@@ -38,6 +40,8 @@ class Traced(connection.Connection):
         return super().execute(*arguments)
 
 connection.Connection = Traced
+print("ready", flush=True)
+sys.stdin.readline()
 with OpenStudy(Path(sys.argv[1])) as study:
     print(study.graph.step(1).priority, flush=True)
 """
@@ -189,22 +193,49 @@ def test_a_look_ahead_upgrades_nothing(study: Path, newer: NextVersion):
     assert (study / LOG_NAME).read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    "words", [("status",), ("history",), ("verify",), ("why",), ("export",), ("status", "--json")]
-)
-def test_a_reader_that_must_not_write_reads_a_log_of_the_version_before(
-    study: Path, newer: NextVersion, words: tuple[str, ...], tmp_path: Path
-):
-    """Other users may write to the file, so SQLite opens it read-only."""
-    expected = newer(*words, shutil.copytree(study, tmp_path / "study", symlinks=True))
+def open_to_others(study: Path) -> contextlib.AbstractContextManager[object]:
+    """Let other users write to a log, so that SQLite opens it read-only."""
     (study / LOG_NAME).chmod(0o666)
+    return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def frozen(study: Path) -> Iterator[None]:
+    """Make the file system of a study read-only, as a snapshot is."""
+    mount = ["mount", "--bind", str(study), str(study)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        leave_out("nothing can be mounted")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(study)], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(study)], check=True)
+
+
+@pytest.mark.parametrize("protect", [open_to_others, frozen])
+@pytest.mark.parametrize("words", ["status", "history", "verify", "why", "export", "status --json"])
+def test_a_reader_that_can_not_write_reads_a_log_of_the_version_before(
+    study: Path,
+    newer: NextVersion,
+    words: str,
+    protect: Callable[[Path], contextlib.AbstractContextManager[object]],
+    tmp_path: Path,
+):
+    expected = newer(*words.split(), shutil.copytree(study, tmp_path / "study", symlinks=True))
     before = (study / LOG_NAME).read_bytes()
 
-    done = newer(*words, study)
+    with protect(study):
+        done = newer(*words.split(), study)
 
     assert (done.returncode, done.stderr) == (0, ""), done
     assert timeless(done.stdout) == timeless(expected.stdout.replace(str(tmp_path), str(study.parent)))
     assert (study / LOG_NAME).read_bytes() == before
+
+
+def test_a_request_about_a_log_on_a_read_only_file_system_is_refused_in_one_line(study: Path, newer: NextVersion):
+    with frozen(study):
+        done = newer("release", study, "b")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (75, "", 1), done
 
 
 def test_a_process_of_the_version_before_that_has_the_log_open_goes_on(study: Path, newer: NextVersion):
@@ -252,21 +283,31 @@ def test_a_log_is_of_one_version_whichever_write_of_an_upgrade_a_process_is_kill
     assert schema(study)[0] == 2
 
 
+def line_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def tell(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+
 def test_two_processes_that_upgrade_at_once_do_it_once(study: Path, newer: NextVersion):
     """Both have seen the old version when the first of them gets the lock."""
-    holder = sqlite3.connect(study / LOG_NAME, isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
     command = [sys.executable, "-c", OPENER, str(study)]
     openers = [
-        subprocess.Popen(
-            command, cwd="/", env=newer.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        subprocess.Popen(command, cwd="/", env=newer.environment, text=True, stdin=PIPE, stdout=PIPE, stderr=PIPE)
         for _ in range(2)
     ]
+    holder = sqlite3.connect(study / LOG_NAME, isolation_level=None)
     try:
+        assert [line_of(opener) for opener in openers] == ["ready", "ready"]
+        holder.execute("BEGIN IMMEDIATE")
         for opener in openers:
-            assert opener.stdout is not None
-            assert opener.stdout.readline() == "locks\n"
+            tell(opener)
+        assert [line_of(opener) for opener in openers] == ["locks", "locks"]
         holder.execute("COMMIT")
         for opener in openers:
             said, complaint = opener.communicate(timeout=100)
