@@ -29,10 +29,11 @@ from typing import Any, Protocol
 
 from maestro_es.adapters.process import this_host
 from maestro_es.adapters.registry import make_adapter
-from maestro_es.core import arguments, building, repair, requests
+from maestro_es.core import arguments, building, file_names, repair, requests
 from maestro_es.core import events as e
 from maestro_es.core.events import Draft
 from maestro_es.core.evidence import judge
+from maestro_es.core.file_names import TAKEN
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import (
     SOURCE,
@@ -62,7 +63,7 @@ from maestro_es.poller.status_csv import maestro_text
 from maestro_es.poller.tick import tick
 from maestro_es.poller.tick_inputs import Moment
 from maestro_es.poller.workspace import prepare, remove_temporary_folder
-from maestro_es.spec.paths import TAKEN, objection
+from maestro_es.spec.paths import objection
 from maestro_es.store.projection import ProjectedGraph
 
 _logger = logging.getLogger(__name__)
@@ -415,7 +416,7 @@ class ExecutionGraph:
         """Write ``status.csv`` into a directory."""
         folder = Path(arguments.path("path", path))
         text = maestro_text(self._fresh().steps(), self._study.context.now())
-        (folder / "status.csv").write_text(text, encoding="utf-8")
+        (folder / file_names.STATUS_CSV).write_text(text, encoding="utf-8")
 
     # -- the past ---------------------------------------------------------------------------------------------------
 

@@ -9,13 +9,11 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from maestro_es.adapters.command import Command
+from maestro_es.core import file_names
 from maestro_es.core.environment import Environment
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.core.outcomes import Outcome
-
-#: The name of the runner in a study's state directory.
-RUNNER_NAME = "runner.sh"
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -44,7 +42,7 @@ class Job(msgspec.Struct, frozen=True):
     @property
     def runner(self) -> Path:
         """The study's own copy of the runner."""
-        return self.study / ".maestro-es" / RUNNER_NAME
+        return self.study / file_names.STATE_DIR / file_names.RUNNER
 
 
 class Seen(msgspec.Struct, frozen=True):

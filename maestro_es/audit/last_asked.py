@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from maestro_es.core.file_names import DIFF_SINCE_LAST
 from maestro_es.digests import sha256
 from maestro_es.errors import StudyError
 from maestro_es.files import replace_file
@@ -18,9 +19,9 @@ from maestro_es.store import registry
 def _place(study: StudyDir) -> Path:
     """Return the file: in the study, or in the home of a user who may only read the study."""
     if study.is_ours():
-        return study.state / f"diff-since-last.{os.geteuid()}"
+        return study.state / f"{DIFF_SINCE_LAST}.{os.geteuid()}"
     digest = sha256()(os.fsencode(study.root)).hexdigest()[:16]
-    return registry.folder().with_name("diff-since-last") / digest
+    return registry.folder().with_name(DIFF_SINCE_LAST) / digest
 
 
 def last_asked(study: StudyDir) -> int:

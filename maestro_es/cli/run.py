@@ -17,6 +17,7 @@ from maestro_es.cli.exporting import export_option, warn_of_variables
 from maestro_es.cli.main import INTERRUPTED
 from maestro_es.cli.output import warn
 from maestro_es.cli.progress import Progress
+from maestro_es.core import file_names
 from maestro_es.core.export import Export, remarks
 from maestro_es.core.model import Driver, Settings, StudyStatus
 from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
@@ -39,6 +40,7 @@ from maestro_es.spec.findings import Findings
 from maestro_es.spec.plan import StudyPlan, plan_study
 
 _COUNT = click.IntRange(min=0)
+_PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
 
 
 @example("maestro-es run -y -o ./pi examples/monte_carlo_pi/monte_carlo_pi.yaml")
@@ -64,7 +66,7 @@ _COUNT = click.IntRange(min=0)
     "-o",
     "--out",
     type=click.Path(path_type=Path),
-    help="The study directory. An earlier study in it moves to its .maestro-es/previous.",
+    help=f"The study directory. An earlier study in it moves to its {_PREVIOUS}.",
 )
 @click.option("-fg", "--wait", "wait", is_flag=True, help="Tick here until the study has ended.")
 @click.option("--hashws", is_flag=True, help="Short names for the workspaces of parameterised steps.")
@@ -172,7 +174,7 @@ class Answers:
 
 def _is_wanted(plan: StudyPlan, answers: Answers, *, replaces: bool) -> bool:
     """Ask whether the study is to be launched, and whether it may take the place of an earlier one."""
-    if replaces and not answers.ask(f"{plan.output} exists. Replace it? Its files move to .maestro-es/previous in it"):
+    if replaces and not answers.ask(f"{plan.output} exists. Replace it? Its files move to {_PREVIOUS} in it"):
         return False
     steps = sum(number is not None for number, _ in plan.events)
     return answers.ask(f"{plan.name}: {steps} steps in {plan.output}. Launch the study?")

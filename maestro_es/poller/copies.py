@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from maestro_es.core import file_names
 from maestro_es.core.events import StudyCreated
 from maestro_es.files import is_empty, replace_file
 from maestro_es.poller.open_study import OpenStudy
-
-BATCH_INFO = "batch.info"
 
 #: As they were created: the umask of the study limits it.
 _MODE = 0o666
@@ -26,7 +25,7 @@ def mend_copies(study: OpenStudy) -> None:
     name = study.graph.study.spec_file
     if not name or name != name.rpartition("/")[2]:
         return
-    spec, batch = study.dir.root / name, study.dir.root / BATCH_INFO
+    spec, batch = study.dir.root / name, study.dir.root / file_names.BATCH_INFO
     if is_empty(spec):
         created = (recorded.event for recorded in study.log.events(upto=_CREATED_BY))
         text = next((event.spec for event in created if isinstance(event, StudyCreated)), "")

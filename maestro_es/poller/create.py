@@ -14,18 +14,18 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from maestro_es import files
+from maestro_es.core import file_names
 from maestro_es.core.events import Draft, StudyCreated
 from maestro_es.core.model import Settings
 from maestro_es.digests import sha256
 from maestro_es.errors import RequestRefused
 from maestro_es.poller import clock
-from maestro_es.poller.copies import BATCH_INFO
 from maestro_es.poller.creation import Site, check_path, creating
 from maestro_es.poller.environment_file import keep
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.repositories import run_git
 from maestro_es.poller.state_dir import close_to_others, make_state_dir
-from maestro_es.poller.study_dir import STATE_DIR, StudyDir
+from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.surroundings import Surroundings, surroundings
 from maestro_es.spec.dependencies import clone_path
 from maestro_es.spec.metadata import batch_info
@@ -39,8 +39,8 @@ _NO_LINKS = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.E
 
 
 #: What creating a study makes of our own in its directory, and what Maestro has there too.
-OURS = (STATE_DIR, f"{LOG_NAME}.new", f"{LOG_NAME}.new-journal")
-_FILES, _FOLDERS = (BATCH_INFO,), ("meta", "logs")
+OURS = (file_names.STATE_DIR, f"{LOG_NAME}.new", f"{LOG_NAME}.new-journal")
+_FILES, _FOLDERS = (file_names.BATCH_INFO,), ("meta", "logs")
 
 
 def new_study_id() -> str:
@@ -155,7 +155,7 @@ def _lay_out(plan: StudyPlan, study: StudyDir) -> None:
         files.write(study.root / plan.spec_path.name, plan.spec_text.encode())
         if plan.pgen_path:
             files.write(study.root / plan.pgen_path.name, plan.pgen_path.read_bytes())
-        files.write(study.root / BATCH_INFO, batch_info(plan.batch).encode())
+        files.write(study.root / file_names.BATCH_INFO, batch_info(plan.batch).encode())
         for name in _FOLDERS:
             (study.root / name).mkdir(exist_ok=True)
         for name, text in plan.metadata.items():

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from maestro_es import files
 from maestro_es.core.environment import Environment, RecordedEnvironment
 from maestro_es.core.events import EnvironmentRecorded, StudyCreated
+from maestro_es.core.file_names import ENVIRONMENT
 from maestro_es.core.model import StudyRecord
 from maestro_es.digests import sha256
 from maestro_es.poller.study_dir import StudyDir
@@ -63,7 +64,10 @@ def _fingerprint(salt: str, name: str, value: str) -> str:
 
 def remove_others(study: StudyDir, digest: str) -> None:
     """Remove the files that the log no longer names. If one can't be removed, the next change tries again."""
-    for path in (*study.state.glob("environment.*"), *study.state.glob(".environment.*")):  # and those half written
+    for path in (
+        *study.state.glob(f"{ENVIRONMENT}*"),
+        *study.state.glob(f".{ENVIRONMENT}*"),
+    ):  # and those half written
         if path != study.environment(digest):
             with contextlib.suppress(OSError):
                 path.unlink()

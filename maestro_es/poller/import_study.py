@@ -19,6 +19,7 @@ from maestro_es.adapters.base import Adapter, Seen
 from maestro_es.core.attempt_token import imported_token
 from maestro_es.core.book import Book
 from maestro_es.core.events import Draft, JobSubmitted, StepAdded
+from maestro_es.core.file_names import CANCEL
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, Settings, StepRecord
 from maestro_es.errors import RequestRefused, StudyError
@@ -26,7 +27,6 @@ from maestro_es.poller.claims import make_claim
 from maestro_es.poller.create import new_study_id, take_over
 from maestro_es.poller.creation import creating
 from maestro_es.poller.imported_steps import Fate, Known, fate_of, in_flight
-from maestro_es.poller.maestro_requests import CANCEL
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import show_status

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from maestro_es.core import requests
 from maestro_es.core.events import Draft
+from maestro_es.core.file_names import CANCEL, UPDATE
 from maestro_es.core.graph import Graph
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.open_study import OpenStudy
@@ -25,9 +26,6 @@ from maestro_es.store.study_log import StudyLog
 
 #: What makes events of a state.
 Rule = Callable[[Graph], list[Draft]]
-
-#: Maestro 1.2.1 touches the first, and writes a small YAML mapping into the second.
-CANCEL, UPDATE = ".cancel.lock", ".study.update.lock"
 
 #: Who writes a file first makes an empty one. After this time nobody will write into it any more, in seconds.
 _WRITING_SECONDS = 60

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from maestro_es.adapters.base import Seen
+from maestro_es.core import file_names
 from maestro_es.core.events import AnyEvent, Evidence, JobSubmitted, StepHeld, StepRecovered, SubmissionRequested
 from maestro_es.core.evidence import Claim, ClaimState, Report, ReportKind
 from maestro_es.core.model import FAILED_STATES, IN_FLIGHT, JobState, Phase, State, StepRecord, SubmissionKind
@@ -127,7 +128,9 @@ def _by_table(step: StepRecord, row: Row | None, number: int, latest: Trace | No
     """Decide by the status table, which a tick wrote after it had recorded what it shows."""
     if row is None or (latest and row.job_id != latest.job_id):
         return None  # it shows an attempt before the latest one
-    says = Evidence(source="status.csv", says=f"{row.state.name}{f', job {row.job_id}' if row.job_id else ''}")
+    says = Evidence(
+        source=file_names.STATUS_CSV, says=f"{row.state.name}{f', job {row.job_id}' if row.job_id else ''}"
+    )
     how = f"status.csv says {row.state.name}"
     if row.state in (State.FINISHED, State.CANCELLED) or (row.state in FAILED_STATES and row.ended_at):
         if row.state is State.FAILED and step.phase is Phase.BLOCKED and not latest:

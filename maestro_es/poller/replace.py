@@ -17,13 +17,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from maestro_es import files
-from maestro_es.core import requests
+from maestro_es.core import file_names, requests
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import DamagedLog, InvalidTransition, MaestroError, NotAStudy, RequestRefused
 from maestro_es.poller.creation import Site
 from maestro_es.poller.lock import hold
 from maestro_es.poller.open_study import Context, OpenStudy
-from maestro_es.poller.study_dir import STATE_DIR, StudyDir
+from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import tick
 from maestro_es.store import registry
 
@@ -31,8 +31,6 @@ from maestro_es.store import registry
 #: by this version, may have jobs.
 _UNREADABLE = (DamagedLog, InvalidTransition, NotAStudy)
 
-#: The directory of earlier studies in `STATE_DIR`.
-_PREVIOUS = "previous"
 
 #: How long the tick of a study may take that is replaced, in seconds.
 _LOCK_SECONDS = 10
@@ -79,7 +77,7 @@ def replacing(site: Site, context: Context) -> Iterator[Path]:
             raise
     site.note_entries()
     try:
-        yield study.state / _PREVIOUS / move.place.name
+        yield study.state / file_names.PREVIOUS / move.place.name
     finally:
         if not site.has_study():
             move.undo()
@@ -122,7 +120,7 @@ class _Move:
     def __init__(self, study: StudyDir, context: Context) -> None:
         self._study = study
         self._after = context.after
-        self._previous = study.next_state / _PREVIOUS
+        self._previous = study.next_state / file_names.PREVIOUS
         self.place = self._previous / self._time()
 
     def _time(self) -> str:
@@ -130,7 +128,7 @@ class _Move:
         begun = _names(self._previous)
         if begun:
             return max(begun)
-        last = max(_names(self._study.state / _PREVIOUS), default="")
+        last = max(_names(self._study.state / file_names.PREVIOUS), default="")
         times = (time.strftime("%Y%m%d-%H%M%S", time.localtime(n)) for n in itertools.count(int(time.time())))
         return next(name for name in times if name > last)
 
@@ -143,7 +141,7 @@ class _Move:
         names = [name for name in log if os.path.lexists(study.root / name)]
         kept = {study.next_state.name, study.creation_lock.name, *log}
         self._rename(study.root, [*names, *sorted(_names(study.root) - kept)], self.place)
-        earlier = self.place / STATE_DIR / _PREVIOUS
+        earlier = self.place / file_names.STATE_DIR / file_names.PREVIOUS
         self._rename(earlier, sorted(_names(earlier)), self._previous)
         files.sync(self.place)
         study.next_state.rename(study.state)
@@ -154,9 +152,11 @@ class _Move:
         """Move all of it back."""
         study = self._study
         with contextlib.suppress(OSError):
-            if os.path.lexists(study.state / _PREVIOUS / self.place.name) and not os.path.lexists(study.next_state):
+            if os.path.lexists(study.state / file_names.PREVIOUS / self.place.name) and not os.path.lexists(
+                study.next_state
+            ):
                 study.state.rename(study.next_state)
-            earlier = self.place / STATE_DIR / _PREVIOUS
+            earlier = self.place / file_names.STATE_DIR / file_names.PREVIOUS
             self._rename(self._previous, sorted(_names(self._previous) - {self.place.name}), earlier)
             log = [name for name in (f"{study.log.name}-journal", study.log.name) if name in _names(self.place)]
             self._rename(self.place, [*sorted(_names(self.place) - {*log}), *log], study.root)

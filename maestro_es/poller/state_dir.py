@@ -13,12 +13,13 @@ import stat
 from pathlib import Path
 
 import maestro_es.adapters
+from maestro_es.core import file_names
 from maestro_es.files import is_empty, read, replace_file
 from maestro_es.import_path import own_command
 from maestro_es.poller.sharing import group_reads
 from maestro_es.poller.study_dir import StudyDir
 
-_RUNNER = Path(maestro_es.adapters.__file__).with_name("runner.sh")
+_RUNNER = Path(maestro_es.adapters.__file__).with_name(file_names.RUNNER)
 
 _MODE = 0o755
 

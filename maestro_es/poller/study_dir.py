@@ -1,27 +1,4 @@
-"""A study directory: where things are in it, and whether we may work there.
-
-::
-
-    STUDY/
-      events.db              the log, and its projection
-      status.csv             as Maestro writes it, with its .status.lock
-      STEP/[COMBINATION/]    workspaces; .claim.TOKEN in them are the claims
-      .maestro-es.lock       held by the process that creates a study here; there only for that time
-      .maestro-es.new/       becomes .maestro-es once the earlier study has been moved into it
-      .maestro-es/
-        previous/TIME/       an earlier study in this directory, which `run -o` replaced at that time
-        inbox/               reports of runners
-        runner.sh            the runner, copied when the study was created
-        TOKEN                a link to it, while an attempt is submitted
-        study.ID             whose study this is, by the first part of its tokens: jobs of a replaced one don't start
-        environment.DIGEST   the environment of the steps, for its owner alone
-        next-tick            the command with which a runner asks for the next tick
-        tick.lock            held by the process that ticks
-        waiter.lock          held by the one process that waits for tick.lock
-        waiting              "HOST PID" of it, for the runners
-        last-tick            "SEQ DIGEST" of the last event that a tick has seen, and when that was
-        diff-since-last.UID  up to which event a user has been told what is new
-"""
+"""A study directory: the paths in it, named by `maestro_es.core.file_names`, and whether we may work there."""
 
 from __future__ import annotations
 
@@ -29,14 +6,11 @@ import os
 import stat
 from pathlib import Path
 
+from maestro_es.core import file_names
 from maestro_es.core.attempt_token import study_part
 from maestro_es.core.model import Micros
 from maestro_es.errors import NotOurs
 from maestro_es.store.file_check import journals
-from maestro_es.store.log_file import LOG_NAME
-
-#: The directory of our own in a study directory.
-STATE_DIR = ".maestro-es"
 
 
 class StudyDir:
@@ -44,19 +18,19 @@ class StudyDir:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.abspath(root))
-        self.log = self.root / LOG_NAME
-        self.state = self.root / STATE_DIR
-        self.creation_lock = self.root / f"{STATE_DIR}.lock"
-        self.next_state = self.root / f"{STATE_DIR}.new"
-        self.inbox = self.state / "inbox"
-        self.runner = self.state / "runner.sh"
-        self.next_tick = self.state / "next-tick"
-        self.tick_lock = self.state / "tick.lock"
-        self.waiter_lock = self.state / "waiter.lock"
-        self.waiting = self.state / "waiting"
-        self.last_tick = self.state / "last-tick"
-        self.status_csv = self.root / "status.csv"
-        self.status_lock = self.root / ".status.lock"
+        self.log = self.root / file_names.LOG
+        self.state = self.root / file_names.STATE_DIR
+        self.creation_lock = self.root / file_names.CREATION_LOCK
+        self.next_state = self.root / file_names.NEXT_STATE_DIR
+        self.inbox = self.state / file_names.INBOX
+        self.runner = self.state / file_names.RUNNER
+        self.next_tick = self.state / file_names.NEXT_TICK
+        self.tick_lock = self.state / file_names.TICK_LOCK
+        self.waiter_lock = self.state / file_names.WAITER_LOCK
+        self.waiting = self.state / file_names.WAITING
+        self.last_tick = self.state / file_names.LAST_TICK
+        self.status_csv = self.root / file_names.STATUS_CSV
+        self.status_lock = self.root / file_names.STATUS_LOCK
 
     def runner_of(self, token: str) -> Path:
         """Return the name of the runner for one attempt: there while a scheduler is asked to take it."""
@@ -64,11 +38,11 @@ class StudyDir:
 
     def environment(self, digest: str) -> Path:
         """Return the place of the values of an environment; see `maestro_es.poller.environment_file`."""
-        return self.state / f"environment.{digest[:16]}"
+        return self.state / f"{file_names.ENVIRONMENT}{digest[:16]}"
 
     def mark_of(self, study_id: str) -> Path:
         """Return the file that says whose study this is: its tokens begin with the same part."""
-        return self.state / f"study.{study_part(study_id)}"
+        return self.state / f"{file_names.STUDY}{study_part(study_id)}"
 
     def path(self, recorded: str) -> Path:
         """Return the place of a path as the log has it: relative to the study, or absolute if it lies elsewhere."""
@@ -123,7 +97,7 @@ def _check(path: Path, forbidden: int, remedy: str) -> int:
 def has_log(folder: Path, *, unseen: bool = True) -> bool:
     """Whether there is a log in a directory; `unseen` if we may not look into it."""
     try:
-        return (folder / LOG_NAME).is_file()
+        return (folder / file_names.LOG).is_file()
     except PermissionError:
         return unseen
 

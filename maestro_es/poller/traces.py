@@ -9,7 +9,8 @@ from pathlib import Path
 
 from msgspec import structs
 
-from maestro_es.adapters.base import RUNNER_NAME, Adapters, Seen
+from maestro_es.adapters.base import Adapters, Seen
+from maestro_es.core import file_names
 from maestro_es.core.attempt_token import attempt_of, is_of_study, step_of
 from maestro_es.core.environment import Environment
 from maestro_es.core.evidence import Report
@@ -21,7 +22,7 @@ from maestro_es.poller.environment_file import environment_of
 from maestro_es.poller.inbox import read_reports
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.recovered_steps import Trace
-from maestro_es.poller.study_dir import STATE_DIR, StudyDir
+from maestro_es.poller.study_dir import StudyDir
 from maestro_es.spec.maestro_status import Row, read_rows
 
 
@@ -67,7 +68,7 @@ def _jobs(graph: MemoryGraph, study: StudyDir, adapters: Adapters) -> dict[str, 
     """Return the jobs that the schedulers have, by token: of the runner here, and where the study was before."""
     if not adapters.scheduler.can_submit and any(step.attempt for step in graph.steps() if step.scheduled):
         raise RequestRefused(f"maestro-es can't ask {adapters.scheduler.name} for jobs")
-    runners = {str(study.runner), str(Path(graph.study.root) / STATE_DIR / RUNNER_NAME)}
+    runners = {str(study.runner), str(Path(graph.study.root) / file_names.STATE_DIR / file_names.RUNNER)}
     found = adapters.local.find(runners)
     if adapters.scheduler is not adapters.local:
         found.update(adapters.scheduler.find(runners))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from maestro_es.core import file_names
 from maestro_es.core.events import StepAdded
 from maestro_es.core.model import Param, is_scheduled
 from maestro_es.core.retry_limits import RESTART_LIMIT
@@ -27,7 +28,7 @@ from maestro_es.spec.templates import Template
 class Settings:
     """What the expansion depends on beside the file: names that directories can't have, and the options of a run."""
 
-    taken: tuple[str, ...] = paths.TAKEN
+    taken: tuple[str, ...] = file_names.TAKEN
     local: bool = True
     hash_workspaces: bool = False
     restart_limit: int = RESTART_LIMIT

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from maestro_es.core import file_names
 from maestro_es.core.model import Micros, State
 from maestro_es.errors import StudyError
 from maestro_es.spec.document import read_file
@@ -95,9 +96,9 @@ def read_maestro_dir(root: Path) -> MaestroDir:
         name=name,
         spec=spec,
         pgen=_find_pgen(root),
-        batch=_mapping(root / "batch.info"),
+        batch=_mapping(root / file_names.BATCH_INFO),
         instances=instances,
-        rows=read_rows(root / "status.csv", names),
+        rows=read_rows(root / file_names.STATUS_CSV, names),
         ended=read_log(_lines(root / "logs" / f"{name}.log")),
         launched_in=_launched_in(root),
     )

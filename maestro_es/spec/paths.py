@@ -9,25 +9,6 @@ from maestro_es.files import replaced_by
 
 _SAFE = frozenset("-_.() " + string.ascii_letters + string.digits)
 
-#: What lies in a study directory beside the steps' workspaces, and is no directory that a step could share.
-#: Maestro accepts steps called ``logs`` and ``meta``, which do no harm.
-TAKEN = (
-    ".maestro-es",
-    ".maestro-es.new",
-    ".maestro-es.lock",
-    "events.db",
-    "events.db-journal",
-    "events.db-wal",
-    "events.db-shm",
-    "events.db.new",
-    "events.db.new-journal",
-    "status.csv",
-    "batch.info",
-    ".status.lock",
-    ".cancel.lock",
-    ".study.update.lock",
-)
-
 #: The longest name of a script is that of the instance and this; file systems allow 255 bytes.
 _LONGEST_SUFFIX = ".restart.slurm.sh"
 _LONGEST_NAME = 255

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from maestro_es.core import file_names
 from maestro_es.core.events import Draft, StepAdded, StepTemplateAdded
 from maestro_es.core.model import Scalar
 from maestro_es.core.retry_limits import RESTART_LIMIT
@@ -108,7 +109,7 @@ def plan_study(  # noqa: PLR0913 - the options of a run
     study = interpret(read, parameters, given, findings)
     directory = place(read)
     order = processing_order(study.templates)
-    taken = (*paths.TAKEN, spec.name, *([pgen.name] if pgen else []))
+    taken = (*file_names.TAKEN, spec.name, *([pgen.name] if pgen else []))
     settings = Settings(taken, study.local, hash_workspaces, restart_limit)
     expansion = expand(order, study.parameters, settings, findings)
     if study.is_batch_known and not given.acquired:  # what has begun is not stopped by a step that can't

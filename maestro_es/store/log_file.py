@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from maestro_es import __version__
+from maestro_es.core import file_names
 from maestro_es.errors import DamagedLog, LogUnavailable, NewerLog, NotAStudy, StudyError
 from maestro_es.store.connection import Connection, connect
 from maestro_es.store.file_check import check_schema, is_open_to_others
 from maestro_es.store.migrations import APPLICATION_ID, SCHEMA_VERSION, is_current, upgrade
 
 #: The name of the log in a study directory.
-LOG_NAME = "events.db"
+LOG_NAME = file_names.LOG
 
 #: What helps against a damaged file.
 RESTORE = "restore it from a copy, or save what can be read with 'maestro-es export --salvage'"

@@ -13,7 +13,7 @@ from typing import TypeVar
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.poller.maestro_requests import CANCEL, UPDATE
+from maestro_es.core.file_names import CANCEL, UPDATE
 from maestro_es.poller.open_study import OpenStudy
 from tests.e2e.command import maestro_es
 

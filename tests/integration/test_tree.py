@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es import spec
+from maestro_es.core import file_names
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "maestro_es"
@@ -98,6 +99,23 @@ OWNED = {
 def test_one_module_owns_each_format(pattern: str, owner: str):
     texts = {str(path.relative_to(PACKAGE)): path.read_text() for path in PACKAGE.rglob("*.py")}
     assert {path for path, text in texts.items() if re.search(pattern, text)} == {owner}
+
+
+def test_one_module_names_the_files_of_a_study():
+    """Docstrings may name them, too. What a step is called, or a setting, is no name of a file."""
+    names = {
+        value for value in vars(file_names).values() if isinstance(value, str) and re.fullmatch(r"[\w.-]+", value)
+    }
+    names -= {file_names.__package__, file_names.__name__, file_names.__spec__.origin}
+    assert {".maestro-es", "events.db", "inbox"} <= names
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        nodes = [*ast.walk(ast.parse(path.read_text()))]
+        documents = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        words = [node for node in nodes if isinstance(node, ast.Constant) and id(node) not in documents]
+        if any(word.value in names or ".maestro-es" in str(word.value) for word in words):
+            found.add(str(path.relative_to(PACKAGE)))
+    assert found == {"core/file_names.py"}
 
 
 def test_who_silences_a_linter_says_why():

@@ -15,11 +15,11 @@ from msgspec import structs
 from maestro_es.adapters import process
 from maestro_es.core import events as e
 from maestro_es.core import requests
+from maestro_es.core.file_names import CANCEL, UPDATE
 from maestro_es.core.model import Settings, StepRecord, StudyStatus
 from maestro_es.errors import StudyCopied, Unreachable
 from maestro_es.poller.foresee import Foreseen
 from maestro_es.poller.lock import hold
-from maestro_es.poller.maestro_requests import CANCEL, UPDATE
 from maestro_es.poller.tick import tick
 from maestro_es.store.migrations import SCHEMA_VERSION
 from tests.fakes.foreseen import drafts_after, foreseen, told

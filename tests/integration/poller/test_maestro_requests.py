@@ -10,9 +10,9 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core import requests
+from maestro_es.core.file_names import CANCEL, UPDATE
 from maestro_es.core.model import StudyStatus
 from maestro_es.drivers import cron_tick
-from maestro_es.poller.maestro_requests import CANCEL, UPDATE
 from tests.fakes.studies import Bench, Step
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from maestro_es.core import file_names
 from maestro_es.spec import paths
 
 
@@ -34,10 +35,11 @@ def test_short_names_count_distinct_combinations_from_0():
 )
 def test_no_step_is_called_like_a_file_of_ours_that_is_being_written(name: str):
     assert (
-        paths.objection(f"{name}/N.1", name, paths.TAKEN) == f"its directory '{name}' is taken by a file of the study"
+        paths.objection(f"{name}/N.1", name, file_names.TAKEN)
+        == f"its directory '{name}' is taken by a file of the study"
     )
 
 
 @pytest.mark.parametrize("name", ["events.db.newer", "batch.info.4711", ".batch.info.x", ".other.4711", "status"])
 def test_a_name_that_is_only_like_one_is_free(name: str):
-    assert paths.objection(name, name, paths.TAKEN) is None
+    assert paths.objection(name, name, file_names.TAKEN) is None

@@ -1,0 +1,58 @@
+"""The names of files in a study directory. No other module spells them; ``runner.sh`` has those that it needs.
+
+::
+
+    STUDY/
+      events.db              the log, and its projection
+      status.csv             as Maestro writes it, with its .status.lock
+      STEP/[COMBINATION/]    workspaces; .claim.TOKEN in them are the claims: see `maestro_es.poller.claims`
+      .maestro-es.lock       held by the process that creates a study here; there only for that time
+      .maestro-es.new/       becomes .maestro-es once the earlier study has been moved into it
+      .maestro-es/
+        previous/TIME/       an earlier study in this directory, which `run -o` replaced at that time
+        inbox/               reports of runners
+        runner.sh            the runner, copied when the study was created
+        TOKEN                a link to it, while an attempt is submitted
+        study.ID             whose study this is, by the first part of its tokens: jobs of a replaced one don't start
+        environment.DIGEST   the environment of the steps, for its owner alone
+        next-tick            the command with which a runner asks for the next tick
+        tick.lock            held by the process that ticks
+        waiter.lock          held by the one process that waits for tick.lock
+        waiting              "HOST PID" of it, for the runners
+        last-tick            "SEQ DIGEST" of the last event that a tick has seen, and when that was
+        diff-since-last.UID  up to which event a user has been told what is new
+"""
+
+from __future__ import annotations
+
+LOG = "events.db"
+STATUS_CSV = "status.csv"
+STATUS_LOCK = ".status.lock"
+BATCH_INFO = "batch.info"
+
+#: Maestro 1.2.1 touches the first, and writes a small YAML mapping into the second.
+CANCEL, UPDATE = ".cancel.lock", ".study.update.lock"
+
+#: The directory of our own in a study directory, and what may lie beside it for some time.
+STATE_DIR = ".maestro-es"
+NEXT_STATE_DIR = f"{STATE_DIR}.new"
+CREATION_LOCK = f"{STATE_DIR}.lock"
+
+PREVIOUS = "previous"
+INBOX = "inbox"
+RUNNER = "runner.sh"
+STUDY = "study."
+ENVIRONMENT = "environment."
+NEXT_TICK = "next-tick"
+TICK_LOCK = "tick.lock"
+WAITER_LOCK = "waiter.lock"
+WAITING = "waiting"
+LAST_TICK = "last-tick"
+DIFF_SINCE_LAST = "diff-since-last"
+
+#: What lies in a study directory beside the steps' workspaces, and is no directory that a step could share.
+#: Maestro accepts steps called ``logs`` and ``meta``, which do no harm.
+TAKEN = (
+    STATE_DIR, NEXT_STATE_DIR, CREATION_LOCK, LOG, f"{LOG}-journal", f"{LOG}-wal", f"{LOG}-shm", f"{LOG}.new",
+    f"{LOG}.new-journal", STATUS_CSV, BATCH_INFO, STATUS_LOCK, CANCEL, UPDATE,
+)  # fmt: skip
