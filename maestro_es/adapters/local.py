@@ -33,8 +33,9 @@ def boot_of(instance: str) -> str:
     return instance.partition("/")[0]
 
 
-#: Errors of a host that may have more to give at the next tick, or let us in again.
-_PASSING = (*NO_ROOM, errno.EIO, errno.ESTALE, getattr(errno, "EKEYEXPIRED", None))
+#: Errors of a host that may have more to give at the next tick, or let us in again. EBADF: we have more files open
+#: than the step may have, and a process with fewer can start it.
+_PASSING = (*NO_ROOM, errno.EBADF, errno.EIO, errno.ESTALE, getattr(errno, "EKEYEXPIRED", None))
 
 
 class LocalAdapter:
@@ -81,6 +82,9 @@ class LocalAdapter:
             pid, gate = process.spawn(command, for_runner(job.environment.variables), job.environment)
         except OSError as error:
             message = f"the runner {job.runner} can't be started: {error.strerror}"
+            if error.errno == errno.EBADF:
+                most = job.environment.limits.get("nofile")
+                message += f"; we have more files open than the {most} that 'maestro-es env' allows the step"
             return InDoubt(message) if error.errno in _PASSING else Unwritable(message)
         except Unreachable as error:
             return InDoubt(f"the runner was started and not told to go: {error}")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from maestro_es.adapters.process import job_around
 from maestro_es.core.export import Choice, Export, choose
+from maestro_es.errors import RequestRefused
 
 #: The soft limits that are kept, as `resource` names them.
 _LIMITS = (
@@ -26,6 +27,10 @@ _LIMITS = (
     "stack",
 )
 
+#: How many open files a step needs at least to start. Its runner is content with 11: shells keep files of theirs from
+#: 10 on.
+_OPEN_FILES = 16
+
 
 class Surroundings(NamedTuple):
     """The environment of a process: the `choice` that `export` makes, its `job` (SCHEDULER:ID), and the rest."""
@@ -39,10 +44,16 @@ class Surroundings(NamedTuple):
 
 
 def surroundings(export: Export | None = None, environ: Mapping[str, str] | None = None) -> Surroundings:
-    """Return the environment of this process."""
+    """Return the environment of this process. RequestRefused if no step could start in it."""
+    limits = _soft_limits()
+    if 0 <= limits.get("nofile", -1) < _OPEN_FILES:
+        raise RequestRefused(
+            f"the limit of open files is {limits['nofile']} here, and a step needs at least {_OPEN_FILES} to start: "
+            f"raise it ('ulimit -S -n'), and call this again"
+        )
     export = export or Export()
     choice = choose(os.environ if environ is None else environ, export)
-    return Surroundings(choice, export, _umask(), _soft_limits(), os.getpriority(os.PRIO_PROCESS, 0), job_around())
+    return Surroundings(choice, export, _umask(), limits, os.getpriority(os.PRIO_PROCESS, 0), job_around())
 
 
 def _umask() -> int:

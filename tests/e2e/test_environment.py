@@ -42,6 +42,9 @@ ulimit -S -c 0
 exec nice -n 3 "$@"
 """
 
+#: A shell with hardly any files to open.
+FEW_FILES = 'ulimit -S -n 12; exec "$@"'
+
 
 class Hangar:
     """The study of a test, and the ways to make its ticks."""
@@ -142,6 +145,42 @@ def test_a_step_has_the_options_of_bash_that_the_user_exports_and_no_others(hang
         env=os.environ,
     ).stdout
     assert [(hangar.root / step / "other").read_text() for step in ("first", "later", "withsign")] == [expected] * 3
+
+
+def test_run_refuses_a_limit_of_open_files_with_which_no_step_could_start(hangar: Hangar):
+    """Its steps would have it, too: each would end before it begins, at every tick."""
+    done = hangar.from_a_shell("run", "-y", "-o", hangar.root, hangar.folder / "study.yaml", setup=FEW_FILES)
+
+    assert done.returncode != 0
+    said = "the limit of open files is 12 here, and a step needs at least 16 to start: raise it ('ulimit -S -n')"
+    assert done.stderr == f"maestro-es: {said}, and call this again\n"
+    assert not hangar.root.exists()
+
+
+def test_a_refreshed_environment_has_open_files_enough_for_a_step(hangar: Hangar):
+    hangar.run()
+    done = hangar.from_a_shell("env", "--refresh", hangar.root, setup=FEW_FILES)
+
+    assert done.returncode != 0
+    assert "the limit of open files is 12 here" in done.stderr
+    (hangar.folder / "go").touch()
+    wait_for(lambda: ends(hangar))
+
+
+def test_a_step_waits_for_a_tick_that_has_fewer_files_open_than_the_step_may_have(hangar: Hangar):
+    """A tick inherits what its caller has open: then the start of a step with a low limit fails with EBADF."""
+    hangar.from_a_shell(
+        "run", "-y", "-o", hangar.root, hangar.folder / "study.yaml", setup='ulimit -S -n 24; exec "$@"'
+    )
+    without_runners_ticks(hangar)
+    (hangar.folder / "go").touch()
+    wait_for(lambda: list((hangar.root / ".maestro-es" / "inbox").glob("*.exit.0")))
+    opening = 'for ((file = 3; file < 60; file++)); do eval "exec $file</dev/null"; done; exec "$@"'
+    done = hangar.from_a_shell("tick", hangar.root, setup=opening)
+
+    assert "Bad file descriptor; we have more files open than the 24 that 'maestro-es env' allows" in done.stderr
+    assert not (hangar.root / "later" / "other").exists()
+    wait_for(lambda: ends(hangar))
 
 
 def test_the_values_are_in_one_file_that_its_owner_alone_can_read(hangar: Hangar):
