@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -55,7 +55,7 @@ def _said(error: Exception) -> str:
     return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
 
 
-class Answer(NamedTuple, Generic[Found]):
+class Answer(msgspec.Struct, Generic[Found], frozen=True):
     """What a registered study answered: `found`, or the `problem` for which it could not."""
 
     path: str

@@ -134,3 +134,9 @@ def test_each_path_that_is_named_exists(page: str):
     assert named
     for name in named:
         assert [*ROOT.glob(name), *PACKAGE.glob(name), *ROOT.glob(f"{name}.*")], name
+
+
+def test_no_named_tuple_has_another_base_which_python_3_10_refuses():
+    files = [*(ROOT / "maestro_es").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    several = re.compile(r"^class \w+\(.*NamedTuple, |, NamedTuple\)", re.MULTILINE)
+    assert [str(file) for file in files if several.search(file.read_text())] == []
