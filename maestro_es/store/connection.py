@@ -14,7 +14,7 @@ import sys
 import time
 from _weakref import ref  # what `weakref` has too, whose import takes a tick a millisecond
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from maestro_es.errors import LogNotUsable, LogUnavailable
 
@@ -41,17 +41,23 @@ _locked_by_parent: set[tuple[int, int]] = set()
 class Stopwatch:
     """A time limit for each statement, in seconds from its start."""
 
+    #: Whether the statement that SQLite has interrupted last had run for too long. Otherwise the user pressed Ctrl-C:
+    #: Python calls its handler inside `has_run_out`, and its sqlite3 drops what that raises.
+    ran_out: ClassVar[bool] = False
+
     def __init__(self) -> None:
         self.seconds = _PATIENCE
         self._until = 0.0
 
     def start(self) -> None:
         """Begin a statement."""
+        Stopwatch.ran_out = False
         self._until = time.monotonic() + self.seconds
 
     def has_run_out(self) -> bool:
         """Whether the statement has run for too long; SQLite then interrupts it."""
-        return time.monotonic() > self._until
+        Stopwatch.ran_out = time.monotonic() > self._until
+        return Stopwatch.ran_out
 
 
 class Connection(sqlite3.Connection):
@@ -156,8 +162,7 @@ def connect(path: Path, timeout: float, *, read_only: bool = False) -> Connectio
         )
     name = _to_be_read(path) if read_only else path
     connection = sqlite3.connect(name, timeout=timeout, isolation_level=None, factory=Connection, uri=read_only)
-    connection.watch.seconds = _PATIENCE + size / _BYTES_A_SECOND
-    connection.set_progress_handler(connection.watch.has_run_out, _INSTRUCTIONS)
+    _limit_time(connection, size)
     if sys.version_info >= (3, 11):
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
     connection.file, connection.identity, connection.process = path, identity, os.getpid()
@@ -168,9 +173,16 @@ def connect(path: Path, timeout: float, *, read_only: bool = False) -> Connectio
 def connect_to_memory(path: Path) -> Connection:
     """Create an empty database in memory, for a copy of a file."""
     connection = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
+    _limit_time(connection, path.stat().st_size)
     connection.file, connection.process = path, os.getpid()
     connection.execute("PRAGMA trusted_schema = OFF")
     return connection
+
+
+def _limit_time(connection: Connection, size: int) -> None:
+    """Interrupt statements that run for longer than any of ours takes on a log of this size."""
+    connection.watch.seconds = _PATIENCE + size / _BYTES_A_SECOND
+    connection.set_progress_handler(connection.watch.has_run_out, _INSTRUCTIONS)
 
 
 def _to_be_read(path: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from maestro_es import __version__
 from maestro_es.core import file_names
 from maestro_es.errors import DamagedLog, LogUnavailable, NewerLog, NotAStudy, StudyError
-from maestro_es.store.connection import Connection, connect
+from maestro_es.store.connection import Connection, Stopwatch, connect
 from maestro_es.store.file_check import check_schema, is_open_to_others
 from maestro_es.store.migrations import APPLICATION_ID, SCHEMA_VERSION, is_current, upgrade
 
@@ -21,6 +21,9 @@ LOG_NAME = file_names.LOG
 
 #: What helps against a damaged file.
 RESTORE = "restore it from a copy, or save what can be read with 'maestro-es export --salvage'"
+
+#: What SQLite says of a statement that was interrupted.
+INTERRUPTED = "interrupted"
 
 _BUSY_SECONDS = 30.0
 _SAID = 200
@@ -77,8 +80,13 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def explain(error: Exception, path: Path) -> Exception:
-    """Turn an error of SQLite into one that says what to do. Only what SQLite calls damaged needs a copy."""
+    """Turn an error of SQLite into one that says what to do. Only what SQLite calls damaged needs a copy.
+
+    KeyboardInterrupt if the user has interrupted the statement.
+    """
     text = " ".join(str(error).split())[:_SAID]
+    if text == INTERRUPTED and not Stopwatch.ran_out:
+        raise KeyboardInterrupt from error
     refused = isinstance(error, sqlite3.OperationalError) and _why_not_now(text, path)
     if refused:
         return LogUnavailable(f"{path}: nothing was written: {refused}")
@@ -147,7 +155,7 @@ _CAN_NOT_WRITE = ("attempt to write a readonly database", "unable to open databa
 _REMEDIES = {
     _LOCKED: f"another process has held it for {_BUSY_SECONDS:.0f} s, try again",
     **dict.fromkeys(_CAN_NOT_WRITE, _MAY_WE),
-    "interrupted": "it took longer than any log of its size can; 'maestro-es verify' checks it",
+    INTERRUPTED: "it took longer than any log of its size can; 'maestro-es verify' checks it",
     "database or disk is full": "make room and try again",
     "disk I/O error": "see whether the file system is well, and mounted with locks, and try again",
 }
