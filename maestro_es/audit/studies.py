@@ -17,6 +17,9 @@ from maestro_es.store import registry
 
 Found = TypeVar("Found")
 
+#: The keys of `listed_data`, in their order.
+FIELDS = (*Summary.__struct_fields__, "problem")
+
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
     """A registered study. Without a `summary`, `problem` says why there is none."""
@@ -103,5 +106,5 @@ def find_registered(word: str) -> list[str]:
 
 def listed_data(study: Listed) -> dict[str, Any]:
     """Return a listed study for JSON: the keys of a summary, those that are not known null, and "problem"."""
-    known = summary_data(study.summary) if study.summary else dict.fromkeys(Summary.__struct_fields__)
+    known = summary_data(study.summary) if study.summary else dict.fromkeys(FIELDS)
     return {**known, "id": study.id, "path": study.path, "problem": study.problem or None}

@@ -28,6 +28,7 @@ COMMANDS = {
     "diff": "Show what changed between two moments.",
     "why": "Say why a step waits, runs or failed.",
     "blame": "Show who decided what about a step.",
+    "query": "Query the log in SQL, or run a saved query.",
     "cancel": "Cancel a study, or some of its steps.",
     "retry": "Run steps again.",
     "skip": "Take steps as finished.",

@@ -106,11 +106,11 @@ def open_study(study: Path | None) -> OpenStudy:
 _Command = TypeVar("_Command", bound=click.Command)
 
 
-def example(text: str) -> Callable[[_Command], _Command]:
-    """Add an example to a command's help, in a paragraph that is not wrapped, so that it can be copied."""
+def example(*texts: str) -> Callable[[_Command], _Command]:
+    """Add examples to a command's help, in a paragraph that is not wrapped, so that they can be copied."""
 
     def add(command: _Command) -> _Command:
-        command.epilog = f"\b\nExample:\n  {text}"
+        command.epilog = "\n  ".join(("\b\nExample:" if len(texts) == 1 else "\b\nExamples:", *texts))
         return command
 
     return add

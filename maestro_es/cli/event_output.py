@@ -11,6 +11,7 @@ import msgspec
 
 from maestro_es.audit.history import Entry, entry_data
 from maestro_es.audit.times import iso, show_time, time_of
+from maestro_es.cli.formats import Format, write_rows
 from maestro_es.cli.output import write_csv, write_json, write_lines
 from maestro_es.report.plain import columns
 
@@ -28,8 +29,7 @@ _ORDERED = {"day", "hour", "attempt", "invocation"}
 class EventOutput:
     """Prints events, each with the directory of its study if `with_study`. Tables have local times."""
 
-    as_json: bool
-    as_csv: bool
+    form: Format
     utc: bool
     with_study: bool
     _recent: deque[list[str]] = field(default_factory=lambda: deque(maxlen=_RECENT))
@@ -37,9 +37,9 @@ class EventOutput:
 
     def show(self, entries: Iterable[tuple[str, Entry]]) -> None:
         """Print events below those that were printed before."""
-        if self.as_json:
+        if self.form.is_json:
             write_json({**self._named(study), **entry_data(entry)} for study, entry in entries)
-        elif self.as_csv:
+        elif self.form is Format.CSV:
             header = (*self._named("study"), *_CSV_HEADER)
             write_csv(() if self.begun else header, ([*self._named(s).values(), *_csv_row(e)] for s, e in entries))
         else:
@@ -56,10 +56,8 @@ class EventOutput:
         """Print how many events there are of each combination of values: the most frequent first, days in order."""
         ordered = _ORDERED & set(fields)
         rows = sorted(counts.items(), key=lambda row: (not ordered and -row[1], [_order(value) for value in row[0]]))
-        if self.as_json:
-            write_json({**dict(zip(fields, values, strict=True)), "count": number} for values, number in rows)
-        elif self.as_csv:
-            write_csv([*fields, "count"], ([*values, number] for values, number in rows))
+        if self.form is not Format.TABLE:
+            write_rows(self.form, [*fields, "count"], ([*values, number] for values, number in rows))
         else:
             cells = [["--" if v is None else str(v) for v in values] + [str(number)] for values, number in rows]
             header = [name if ":" in name else name.capitalize() for name in fields]

@@ -17,6 +17,7 @@ _ELSEWHERE = {
     "launch": "run", "start": "run", "submit": "run", "list": "studies", "ls": "studies", "log": "history",
     "logs": "history", "events": "history", "check": "validate", "info": "show", "explain": "why", "unpause": "resume",
     "environment": "env", "resubmit": "retry", "requeue": "retry", "abort": "cancel", "delete": "", "remove": "",
+    "sql": "query", "sqlite": "query", "ask": "query",
 }  # fmt: skip
 
 #: Maestro's levels of messages, by Python's names. As in Maestro, any other number means the last one.

@@ -17,7 +17,7 @@ from maestro_es.audit.studies import ask_all
 from maestro_es.audit.times import parse_time
 from maestro_es.cli.common import example, split_arguments
 from maestro_es.cli.event_output import EventOutput
-from maestro_es.cli.output import json_option
+from maestro_es.cli.formats import Format, line_format_options
 from maestro_es.core.model import Micros
 from maestro_es.poller.open_study import Context, OpenStudy
 
@@ -101,8 +101,7 @@ class Fields(click.ParamType[list[str]]):
     "host, command, driver, invocation (that wrote); day, hour; study.",
 )  # fmt: skip
 @click.option("--utc", is_flag=True, help="Times in UTC, not in this host's zone.")
-@click.option("--csv", "as_csv", is_flag=True, help="A table for programs; times are UTC.")
-@json_option
+@line_format_options
 def command(
     arguments: tuple[str, ...],
     *,
@@ -110,8 +109,7 @@ def command(
     all_studies: bool,
     fields: list[str] | None,
     utc: bool,
-    as_csv: bool,
-    as_json: bool,
+    form: Format,
     **filters: Any,  # noqa: ANN401 - the fields of a Query, by their names
 ) -> None:
     """Show what happened in STUDY, newest last; with STEP patterns only what happened to these steps.
@@ -119,7 +117,7 @@ def command(
     An event is shown if every kind of filter lets it pass; of several of a kind, but for --param, one must.
     """
     query = Query(**filters)
-    output = EventOutput(as_json=as_json, as_csv=as_csv, utc=utc, with_study=all_studies)
+    output = EventOutput(form=form, utc=utc, with_study=all_studies)
     if following and (fields is not None or all_studies or query.until is not None):
         raise click.UsageError("--follow goes with neither --count-by nor --all-studies nor --until.")
     if all_studies:

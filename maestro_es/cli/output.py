@@ -92,7 +92,12 @@ def write_pages(text: str) -> None:
 
 def write_json(objects: Iterable[Any]) -> None:
     """Print one JSON object a line, in ASCII."""
-    write_lines(map(json.dumps, objects), write_data)
+    write_lines(map(json_line, objects), write_data)
+
+
+def json_line(value: Any) -> str:  # noqa: ANN401 - what JSON can hold
+    """Return a value as JSON in one line, in ASCII."""
+    return json.dumps(value)
 
 
 def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import click
 
 from maestro_es.audit.status import counts
-from maestro_es.audit.studies import Listed, find_registered, list_studies, listed_data
+from maestro_es.audit.studies import FIELDS, Listed, find_registered, list_studies, listed_data
 from maestro_es.audit.times import When, show_time
 from maestro_es.cli.common import at_option, example
-from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.cli.formats import Format, line_format_options, write_rows
+from maestro_es.cli.output import write_lines
 from maestro_es.poller.open_study import Context
 from maestro_es.report.plain import columns
 from maestro_es.store import registry
@@ -25,8 +26,8 @@ _ID_DIGITS = 8
 @click.command()
 @click.option("--forget", multiple=True, metavar="ID|PATH", help="Take a study off the list; its directory stays.")
 @at_option
-@json_option
-def command(forget: Sequence[str], when: When | None, *, as_json: bool) -> None:
+@line_format_options
+def command(forget: Sequence[str], when: When | None, *, form: Format) -> None:
     """List the studies that 'maestro-es tick --all' advances, the oldest first.
 
     A JSON object has the keys of the "study" of 'maestro-es status --json', and "problem".
@@ -38,8 +39,8 @@ def command(forget: Sequence[str], when: When | None, *, as_json: bool) -> None:
     if forget:
         return
     studies = list(list_studies(Context(), when))
-    if as_json:
-        write_json(map(listed_data, studies))
+    if form is not Format.TABLE:
+        write_rows(form, FIELDS, (list(listed_data(study).values()) for study in studies))
     elif studies:
         write_lines(columns(_HEADER, list(map(_row, studies))))
     else:

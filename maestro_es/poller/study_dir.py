@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -100,6 +101,10 @@ def has_log(folder: Path, *, unseen: bool = True) -> bool:
         return (folder / file_names.LOG).is_file()
     except PermissionError:
         return unseen
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # SQL, say, which the command line has taken for a path
+            return False
+        raise
 
 
 def find_study(start: Path) -> Path:

@@ -153,6 +153,19 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
     return False
 
 
+def foreign_views(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of the views that are not exactly as this version makes them."""
+    if schema_digest(connection) == SCHEMA_DIGEST:
+        return []
+    made = migrations.ever_made()
+    views = [(str(name), str(sql)) for kind, name, sql in connection.execute(_SCHEMA) if kind == "view"]
+    return [
+        name
+        for name, sql in views
+        if name.lower() not in made or migrations.normal(sql) not in made[name.lower()].statements
+    ]
+
+
 def schema_digest(connection: sqlite3.Connection) -> str:
     """Return a digest of the tables, indexes, triggers and views of a file."""
     rows = ("\0".join(map(str, row)) for row in connection.execute(_SCHEMA))

@@ -103,7 +103,7 @@ class LogReader:
             yield rows[0]
 
     @contextlib.contextmanager
-    def snapshot(self) -> Iterator[sqlite3.Connection]:
+    def snapshot(self) -> Iterator[Connection]:
         """Let all that is read inside be of one moment. Writers wait meanwhile, so don't be long."""
         if self._connection.in_transaction:  # it is of one moment as it is, and to end it is not ours
             yield self._connection
@@ -127,6 +127,11 @@ class LogReader:
             [(found,)] = self.query("SELECT recorded_at FROM event WHERE seq = ?", (middle,))
             low, high = (middle, high) if int(str(found)) <= time else (low, middle - 1)
         return low
+
+    @property
+    def time_limit(self) -> float:
+        """How long a statement may take, in seconds; SQLite then interrupts it."""
+        return self._connection.watch.seconds
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Return the rows of a reading query."""

@@ -28,11 +28,15 @@ def test_each_command_has_help_with_an_example_that_it_understands(name, tmp_pat
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) < 80
-    words = shlex.split(lines[lines.index("  Example:") + 1])
-    assert words[:2] == ["maestro-es", name]
+    [title] = {"  Example:", "  Examples:"} & set(lines)
+    examples = lines[lines.index(title) + 1 :]
+    assert (len(examples) > 1) is title.endswith("s:")
     command = cli.get_command(None, name)  # type: ignore[arg-type]  # ours takes none
     assert command is not None
-    command.make_context(name, words[2:])
+    for example in examples:
+        words = shlex.split(example)
+        assert words[:2] == ["maestro-es", name]
+        command.make_context(name, words[2:])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -49,6 +49,7 @@ COMMANDS = (
     ("verify", "{}"),
     ("diff", "{}", "1"), ("tick", "{}"), ("tick", "--dry", "{}"), ("hold", "{}", "b"), ("export", "{}"),
     ("status", "--at", "2", "{}"), ("rebuild", "{}"), ("cancel", "-y", "{}"),
+    ("query", "{}", "SELECT * FROM v_attempt"),
 )  # fmt: skip
 
 

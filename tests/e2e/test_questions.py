@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import re
 import shlex
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from maestro_es.audit.saved_queries import saved_queries
 from maestro_es.store.migrations import views
 from tests.e2e.conftest import Installed
 from tests.fakes.night import make_night
@@ -23,14 +24,10 @@ PAGE = (DOCS / "questions.md").read_text()
 
 pytestmark = pytest.mark.xdist_group("installed")
 
-#: What stands in for the sqlite3 command line where there is none: it prints lists, as that does.
-SQLITE3 = f"""#!{sys.executable}
-import sqlite3, sys
-header, path, sql = sys.argv[1:]
-found = sqlite3.connect("file:" + path + "?mode=ro", uri=True).execute(sql)
-rows = [[column[0] for column in found.description], *found]
-print("\\n".join("|".join("" if value is None else str(value) for value in row) for row in rows))
-"""
+#: A saved query on the page: its SQL, and the command that runs it, which may be the first of several in its block.
+SAVED = re.findall(
+    r"```sql\n(.*?)\n```\n\n```console\n\$ maestro-es query heat --saved (\S+)([^\n]*)\n", PAGE, re.DOTALL
+)
 
 
 def questions() -> Iterator[tuple[str, str]]:
@@ -51,13 +48,10 @@ def _is_whole(command: str) -> bool:
 
 @pytest.fixture(scope="module")
 def place(installed: Installed, tmp_path_factory):
-    """Return a directory with the study `heat`, made as the page says, and a sqlite3 where there is none."""
+    """Return a directory with the study `heat`, made as the page says."""
     place = tmp_path_factory.mktemp("questions")
     (place / "docs").symlink_to(installed.checkout / "docs")
     [command] = re.findall(r"^    (maestro-es import-log .*)$", PAGE, re.MULTILINE)
-    (place / "bin").mkdir()
-    (place / "bin" / "sqlite3").write_text(SQLITE3)
-    (place / "bin" / "sqlite3").chmod(0o700)
     ask(installed, place, command)
     return place
 
@@ -73,14 +67,39 @@ def ask(installed: Installed, place: Path, command: str, *, programs: str = "") 
 
 @pytest.mark.parametrize(("command", "answer"), [pytest.param(*pair, id=pair[0][:60]) for pair in questions()])
 def test_a_question_has_the_answer_that_stands_there(installed, place, command, answer):
-    assert ask(installed, place, command, programs=f"{place / 'bin'}:{installed.path}") == answer
+    assert ask(installed, place, command) == answer
+
+
+def test_the_sql_on_the_page_is_that_of_the_saved_queries():
+    shown = {name: sql for sql, name, _ in SAVED}
+    assert shown == {query.name: query.sql for query in saved_queries()}
+    assert PAGE.count("```sql\n") == PAGE.count(" --saved ") == len(SAVED)
+
+
+@pytest.mark.parametrize("query", saved_queries(), ids=[query.name for query in saved_queries()])
+def test_a_saved_query_says_what_it_answers_and_runs_with_its_parameters(installed, place, query):
+    assert query.question[0].isupper()
+    assert "?" in query.question
+    given = " ".join(f"-p {parameter} SIZE" for parameter in query.parameters)
+    header, *_ = csv.reader(
+        ask(installed, place, f"maestro-es query heat --saved {query.name} {given} --csv").splitlines()
+    )
+    assert header
 
 
 @pytest.mark.skipif(not any(Path("/usr/bin").glob("sqlite3")), reason="there is no sqlite3 command line here")
-def test_the_sqlite3_command_line_says_the_same(installed, place):
-    for command, answer in questions():
-        if command.startswith("sqlite3"):
-            assert ask(installed, place, command, programs="/usr/bin:/bin") == answer
+@pytest.mark.parametrize(("sql", "name", "given"), SAVED, ids=[name for _, name, _ in SAVED])
+def test_the_sqlite3_command_line_says_the_same(installed, place, sql, name, given):
+    words = shlex.split(given)
+    values = zip(words[1::3], words[2::3], strict=True)
+    script = ["/usr/bin/sqlite3", "-csv", "-header", "heat/events.db"]
+    lines = [f".parameter set :{parameter} \"'{value}'\"\n" for parameter, value in values]
+    done = subprocess.run(
+        script, cwd=place, input=f"{''.join(lines)}{sql}\n", capture_output=True, text=True, check=True
+    )
+    assert list(csv.reader(done.stdout.splitlines())) == list(
+        csv.reader(ask(installed, place, f"maestro-es query heat --saved {name}{given} --csv").splitlines())
+    )
 
 
 def test_the_command_of_the_installation_takes_the_same_sql(installed, place):

@@ -17,6 +17,8 @@ from maestro_es.core.model import Settings, StudyStatus
 from tests.fakes.processes import wait_for
 from tests.fakes.studies import Bench, Step
 
+EVENTS = "SELECT seq, type, data FROM event"
+
 #: Pages that a pipe holds before its writer has to wait, less one.
 ALMOST_FULL = 60_000
 
@@ -38,7 +40,7 @@ def in_the_pipe(end: int) -> int:
 
 @pytest.mark.parametrize(
     "words",
-    [("history",), ("history", "--follow", "-n", "3000"), ("export",), ("status", "--json")],
+    [("history",), ("history", "--follow", "-n", "3000"), ("export",), ("status", "--json"), ("query", EVENTS)],
     ids=" ".join,
 )
 def test_a_command_whose_output_nobody_reads_lets_ticks_append(bench: Bench, words: tuple[str, ...], tmp_path: Path):

@@ -37,6 +37,8 @@ def test_the_help_has_one_example_and_a_sentence(run, name):
         ("history", "--csv"),
         ("show", "z"),
         ("studies",),
+        ("studies", "--csv"),
+        ("history", "--count-by", "type", "--nl"),
     ],
     ids=" ".join,
 )
@@ -49,7 +51,9 @@ def test_a_command_that_draws_nothing_imports_nothing_slow(study, words):
     assert SLOW.isdisjoint(done.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("words", [("status",), ("status", "--json"), ("history",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [("status",), ("status", "--json"), ("history",), ("query", "SELECT * FROM event")], ids=" ".join
+)
 def test_a_reader_that_stops_reading_leaves_no_traceback(study, words):
     read, write = os.pipe()
     os.close(read)

@@ -1,0 +1,6 @@
+-- How much time was lost in attempts that came to nothing?
+SELECT outcome, count(*) AS attempts, round(sum(run_seconds) / 3600, 1) AS hours
+FROM v_attempt
+WHERE outcome NOT IN ('finished', 'in flight')
+GROUP BY outcome
+ORDER BY hours DESC;

@@ -1,0 +1,6 @@
+-- What did the last ticks do? Those that wrote something, newest first.
+SELECT invocation, time, command, pid, events
+FROM v_invocation
+WHERE command LIKE '%tick%'
+ORDER BY invocation DESC
+LIMIT 5;

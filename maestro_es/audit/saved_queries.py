@@ -1,0 +1,60 @@
+"""The saved queries: one SQL file each in ``queries/``, in which the comment on top says what the query answers.
+
+docs/questions.md shows the same SQL; a test compares them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from importlib import resources
+from typing import NamedTuple
+
+from maestro_es.errors import RequestRefused
+
+_PARAMETER = re.compile(r"(?<![:\w]):([A-Za-z_]\w*)")
+
+
+class SavedQuery(NamedTuple):
+    """A query with a name: the question that it answers, and its SQL."""
+
+    name: str
+    question: str
+    sql: str
+
+    @property
+    def parameters(self) -> Sequence[str]:
+        """The names of the parameters that the SQL takes, in the order in which they occur first."""
+        return list(dict.fromkeys(_PARAMETER.findall(self.sql)))
+
+
+def saved_queries() -> list[SavedQuery]:
+    """Return the saved queries by their names."""
+    folder = resources.files("maestro_es.audit") / "queries"
+    files = [entry for entry in folder.iterdir() if entry.name.endswith(".sql")]
+    return sorted(_parse(entry.name.removesuffix(".sql"), entry.read_text("utf-8")) for entry in files)
+
+
+def saved_query(name: str, given: Sequence[str]) -> SavedQuery:
+    """Return the query of a name, for which these parameters are given. RequestRefused if it or they don't exist."""
+    queries = {query.name: query for query in saved_queries()}
+    if name not in queries:
+        near = difflib.get_close_matches(name, queries, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise RequestRefused(f"no saved query is called {name!r}; {hint}'maestro-es query --list' lists them")
+    query = queries[name]
+    missing = [parameter for parameter in query.parameters if parameter not in given]
+    unknown = [parameter for parameter in given if parameter not in query.parameters]
+    if missing or unknown:
+        takes = " ".join(f"-p {parameter} VALUE" for parameter in query.parameters) or "no parameters"
+        what = f"needs {', '.join(missing)}" if missing else f"has no parameter {unknown[0]!r}"
+        raise RequestRefused(f"the saved query {name!r} {what}; it takes {takes}")
+    return query
+
+
+def _parse(name: str, text: str) -> SavedQuery:
+    lines = text.splitlines()
+    size = next(index for index, line in enumerate(lines) if not line.startswith("--"))
+    question = " ".join(line.removeprefix("--").strip() for line in lines[:size])
+    return SavedQuery(name, question, "\n".join(lines[size:]).strip())

@@ -1,0 +1,80 @@
+"""The formats in which commands print rows, and the options that choose one: the same names for all of them."""
+
+from __future__ import annotations
+
+import enum
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import click
+
+from maestro_es.cli.output import json_line, write_csv, write_data, write_lines
+
+
+class Format(enum.Enum):
+    """A format."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"  # one array
+    NL = "nl"  # one object a line
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it is one of the two forms of JSON."""
+        return self in {Format.JSON, Format.NL}
+
+
+def format_options(csv_help: str, json_help: str, nl_help: str, *, json: Format) -> Callable[[Any], Any]:
+    """Add ``--csv``, ``--json`` and ``--nl``, which make the argument `form`; `json` is what ``--json`` means."""
+    options = (
+        click.option("--csv", "form", flag_value=Format.CSV.value, help=csv_help),
+        click.option("--json", "form", flag_value=json.value, help=json_help),
+        click.option("--nl", "form", flag_value=Format.NL.value, help=nl_help),
+    )
+
+    def add(command: Any) -> Any:  # noqa: ANN401 - as click's decorators
+        @functools.wraps(command)
+        def call(*arguments: Any, form: str | None, **others: Any) -> Any:  # noqa: ANN401 - the command's
+            return command(*arguments, form=Format(form or Format.TABLE), **others)
+
+        wrapped = call
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return add
+
+
+#: The options of commands whose ``--json`` is one object a line, as that of most commands.
+line_format_options = format_options(
+    "A table for programs; times are UTC.",
+    "One JSON object a line; times are UTC.",
+    "The same as --json: what 'maestro-es query' calls it.",
+    json=Format.NL,
+)
+
+
+def write_rows(form: Format, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows for programs, in any format but a table."""
+    if form is Format.CSV:
+        write_csv(header, ([_cell(value) for value in row] for row in rows))
+        return
+    lines = (json_line(dict(zip(header, row, strict=True))) for row in rows)
+    write_lines(lines if form is Format.NL else _array(lines), write_data)
+
+
+def _cell(value: object) -> object:
+    """Return a value for CSV: one that is not plain as JSON."""
+    return json_line(value) if isinstance(value, (dict, list)) else value
+
+
+def _array(lines: Iterator[str]) -> Iterator[str]:
+    """Yield the lines of one JSON array: an object on each."""
+    before = ""
+    for line in lines:
+        if before:
+            yield f"{before},"
+        before = f"{' ' if before else '['}{line}"
+    yield f"{before or '['}]"

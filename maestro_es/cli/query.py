@@ -1,0 +1,152 @@
+"""``maestro-es query``: SQL of a user, or a saved query."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from maestro_es.audit.saved_queries import saved_queries, saved_query
+from maestro_es.cli.common import example, study_path
+from maestro_es.cli.formats import Format, format_options, write_rows
+from maestro_es.cli.output import on_terminal, terminal_width, write_lines
+from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.study_dir import has_log
+from maestro_es.report.fitted import fitted
+from maestro_es.store.user_query import Answer, query
+
+_EXAMPLES = (
+    'maestro-es query ./pi "SELECT state, count(*) FROM v_step GROUP BY state"',
+    "maestro-es query ./pi --saved attempts -p step sample_N.1000 --csv",
+    "maestro-es query --list",
+)
+
+
+@example(*_EXAMPLES)
+@click.command()
+@click.argument("arguments", nargs=-1, metavar="[STUDY] [SQL]")
+@click.option("--saved", metavar="NAME", help="Run this saved query, and no SQL of yours.")
+@click.option("--list", "listing", is_flag=True, help="List the saved queries, and with --json or --csv their SQL.")
+@click.option(
+    "-p", "--param", "params", type=(str, str), multiple=True, metavar="NAME VALUE",
+    help="The value of :NAME in the SQL. It is text; CAST(:NAME AS INTEGER) makes a number of it.",
+)  # fmt: skip
+@format_options("CSV, with a header.", "One JSON array of objects.", "One JSON object a line.", json=Format.JSON)
+def command(
+    arguments: tuple[str, ...],
+    saved: str | None,
+    params: tuple[tuple[str, str], ...],
+    *,
+    listing: bool,
+    form: Format,
+) -> None:
+    """Run one SQL query on the log of STUDY, and print its answer as a table.
+
+    The views v_event, v_attempt, v_wait, v_step and v_invocation are made for it. Times in them are UTC. A query only
+    reads: SQL that would write is refused. One that runs for more than two minutes is stopped.
+
+    In CSV a blob is hexadecimal. In JSON it has the form that sqlite-utils reads, and of columns with the same name
+    the second one is called NAME_2.
+    """
+    if listing:
+        if arguments or saved or params:
+            raise click.UsageError("--list takes no STUDY, SQL, --saved or -p.")
+        _list(form)
+        return
+    root, sql = _study_and_sql(arguments, is_saved=saved is not None)
+    values = dict(params)
+    sql = saved_query(saved, list(values)).sql if saved is not None else sql
+    with OpenStudy(root) as study, _ended_at_last(study.log.time_limit):
+        answer = query(study.log, sql, values)
+    _show(answer, form)
+
+
+def _study_and_sql(arguments: Sequence[str], *, is_saved: bool) -> tuple[Path, str]:
+    """Return which study is meant and the SQL, in whichever order they are given; without a study it is this one."""
+    studies = [argument for argument in arguments if _names_study(argument)]
+    rest = [argument for argument in arguments if argument not in studies]
+    if is_saved:
+        if len(arguments) > 1:
+            raise click.UsageError("With --saved, name only a study.")
+        return study_path(Path(arguments[0]).expanduser() if arguments else None), ""
+    if len(arguments) > 2 or len(studies) > 1:  # noqa: PLR2004 - a study and its SQL
+        raise click.UsageError("Name one study, and put its SQL into quotes.")
+    if not rest:
+        raise click.UsageError("Give a query in SQL, or --saved NAME.")
+    if len(rest) > 1:
+        return Path(rest[0]), rest[1]  # no study there: it is said when it is opened
+    return study_path(Path(studies[0]).expanduser() if studies else None), rest[0]
+
+
+def _names_study(argument: str) -> bool:
+    """Whether an argument is a study and no SQL: it has a log, or can only be a path. SQL has blanks as a rule."""
+    is_path = argument.startswith((".", "/", "~")) or argument.endswith("/")
+    return has_log(Path(argument)) or (is_path and not set(argument) & set(" \t\n"))
+
+
+@contextlib.contextmanager
+def _ended_at_last(seconds: float) -> Iterator[None]:
+    """Let the system end this process if SQLite can't interrupt a statement, inside one call of a function."""
+    before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    left = signal.alarm(math.ceil(seconds) + _GRACE)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        signal.alarm(left)
+
+
+#: How much longer than its limit a query may take in seconds, before the process is ended.
+_GRACE = 10
+
+
+def _list(form: Format) -> None:
+    queries = saved_queries()
+    if form is Format.TABLE:
+        rows = [[each.name, ", ".join(each.parameters), each.question] for each in queries]
+        write_lines(fitted(("Name", "Parameters", "Question"), rows, _size()))
+    else:
+        header = ("name", "parameters", "question", "sql")
+        write_rows(form, header, ([each.name, each.parameters, each.question, each.sql] for each in queries))
+
+
+def _show(answer: Answer, form: Format) -> None:
+    if form is Format.TABLE:
+        cells = [[_cell(value) for value in row] for row in answer.rows]
+        write_lines(fitted(answer.columns, cells, _size(), _numbers(answer)))
+    elif form is Format.CSV:
+        write_rows(form, answer.columns, ([_plain(value) for value in row] for row in answer.rows))
+    else:
+        write_rows(form, answer.keys, ([_json(value) for value in row] for row in answer.rows))
+
+
+def _numbers(answer: Answer) -> list[int]:
+    """Return which columns hold numbers, and nothing but numbers."""
+    kinds = [{type(value) for value in column} for column in zip(*answer.rows, strict=True)]
+    return [index for index, kind in enumerate(kinds) if kind <= {int, float, type(None)}]
+
+
+def _size() -> int | None:
+    return terminal_width() if on_terminal() else None
+
+
+def _cell(value: object) -> str:
+    return "--" if value is None else str(_plain(value))
+
+
+def _plain(value: object) -> object:
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def _json(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
+    """Return a value for JSON, which has no blobs and no infinity."""
+    if isinstance(value, bytes):
+        import base64  # noqa: PLC0415 - seldom needed
+
+        return {"$base64": True, "encoded": base64.b64encode(value).decode()}
+    return None if isinstance(value, float) and math.isinf(value) else value

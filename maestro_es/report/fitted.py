@@ -1,0 +1,81 @@
+"""Tables that fit a terminal: cells that are too wide are folded, or each row becomes a list of values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import zip_longest
+
+from maestro_es.report.plain import clean, columns, fold, width
+
+_GAP = 2
+
+#: A column is made no narrower than this: if that is too wide for the terminal, each row becomes a list.
+_NARROWEST = 12
+
+
+def fitted(
+    header: Sequence[str], rows: Sequence[Sequence[str]], size: int | None, numbers: Collection[int] = ()
+) -> Iterator[str]:
+    """Yield the lines of a table of at most `size` columns of a terminal; None: it may have any width.
+
+    The columns with these `numbers`, counted from 0, hold numbers, which stand on the right.
+    """
+    header, *cells = [[clean(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(width, column)) for column in zip(header, *cells, strict=True)]
+    is_narrow = size is None or _total(widths) <= size
+    if size is not None and not is_narrow:
+        if _total([min(each, _NARROWEST) for each in widths]) > size:
+            yield from _lists(header, cells, size)
+            return
+        widths = _narrowed(widths, size)
+    lines = [
+        [cell.rjust(widths[index]) if index in numbers else cell for index, cell in enumerate(row)]
+        for row in (header, *cells)
+    ]
+    if not is_narrow:
+        lines = list(_folded(lines, widths))
+    yield from columns(lines[0], lines[1:])
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
+def _narrowed(natural: Sequence[int], size: int) -> list[int]:
+    """Return widths that fit: none but the widest columns give way, and these become equally wide."""
+    limit = min(max(natural), size)
+    while _total([min(each, limit) for each in natural]) > size:
+        limit -= 1
+    return [min(each, limit) for each in natural]
+
+
+def _folded(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[list[str]]:
+    """Yield rows whose cells have these widths, as many for each row as its longest cell needs."""
+    for row in rows:
+        parts = [_parts(cell, size) for cell, size in zip(row, widths, strict=True)]
+        yield from map(list, zip_longest(*parts, fillvalue=""))
+
+
+def _parts(cell: str, size: int) -> list[str]:
+    """Return a cell in parts of at most so many columns, at least one; it is broken at a blank if one is near."""
+    parts = []
+    while width(cell) > size:
+        part = next(fold(cell, size))
+        blank = part.rfind(" ", len(part) // 2)
+        if blank > 0 and cell[len(part)] != " ":
+            part = part[: blank + 1]
+        parts.append(part.rstrip())
+        cell = cell[len(part) :].lstrip()
+    return [*parts, cell]
+
+
+def _lists(header: Sequence[str], rows: Sequence[Sequence[str]], size: int) -> Iterator[str]:
+    """Yield a line for each value of each row, with an empty line between two rows."""
+    label = min(max(map(width, header)) + _GAP, size // 2)
+    for number, row in enumerate(rows):
+        if number:
+            yield ""
+        for name, cell in zip(header, row, strict=True):
+            for index, part in enumerate(_parts(cell, size - label)):
+                head = f"{name}:" if index == 0 else ""
+                yield f"{head}{' ' * (label - width(head))}{part}".rstrip()
