@@ -22,22 +22,23 @@
             ├── NotAsked      it was not asked, because this process can't tell which one it is
             └── NothingStarts the environment of the steps is missing; everything else was done
 
-A message says what, where, and what to do. The exit code is 1, or 75 where another try may get an answer. Anything
-that is not a `MaestroError` is our own bug.
+A message says what, where, and what to do. Each class carries the exit code of a command that it ends. Anything that
+is not a `MaestroError` is our own bug.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-#: The exit code of a command that got no answer from a scheduler or a file system: sysexits.h has it as EX_TEMPFAIL.
-_TRY_AGAIN = 75
+#: The exit codes of commands; README.md explains them. `run --wait` has the values of `StudyStatus`, too. sysexits.h
+#: calls 75 EX_TEMPFAIL. Shells report 130 for a program that Ctrl-C has ended. `__main__` has copies of the last two.
+EXIT_OK, EXIT_ERROR, EXIT_TRY_AGAIN, EXIT_INTERRUPTED = 0, 1, 75, 130
 
 
 class MaestroError(Exception):
     """The root of all errors that are shown in one line, without a traceback; `exit_code` is that of the command."""
 
-    exit_code = 1
+    exit_code = EXIT_ERROR
 
 
 class SpecError(MaestroError):
@@ -80,13 +81,13 @@ class NewerLog(StudyError):
 class LogUnavailable(StudyError):
     """The log can't be read or written now: the disk is full, the file locked or not ours. Nothing was changed."""
 
-    exit_code = _TRY_AGAIN
+    exit_code = EXIT_TRY_AGAIN
 
 
 class ConcurrentAppend(StudyError):
     """Another process appended to the log first. Nothing was written; read it again and decide again."""
 
-    exit_code = _TRY_AGAIN
+    exit_code = EXIT_TRY_AGAIN
 
 
 class NotRecordable(StudyError, ValueError, TypeError):
@@ -116,7 +117,7 @@ class UnknownAdapter(SchedulerError, TypeError):
 class Unreachable(SchedulerError):
     """A scheduler did not answer, so nothing may be concluded about its jobs."""
 
-    exit_code = _TRY_AGAIN
+    exit_code = EXIT_TRY_AGAIN
 
 
 class NotAsked(Unreachable):

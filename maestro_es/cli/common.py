@@ -10,7 +10,7 @@ from typing import TypeVar
 import click
 
 from maestro_es.audit.times import When, parse_when
-from maestro_es.errors import MaestroError, NotAStudy
+from maestro_es.errors import EXIT_OK, MaestroError, NotAStudy
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.study_dir import find_study, has_log
 
@@ -88,14 +88,14 @@ def each(roots: Sequence[Path], do: Callable[[int, Path], None]) -> int:
 
     Returns the exit code: "something is wrong" outweighs "no answer, try again".
     """
-    codes = [0]
+    codes = [EXIT_OK]
     for index, root in enumerate(roots):
         try:
             do(index, root)
         except MaestroError as error:
             click.echo(f"maestro-es: {error}", err=True)
             codes.append(error.exit_code)
-    return min(filter(None, codes), default=0)
+    return min(filter(None, codes), default=EXIT_OK)
 
 
 def open_study(study: Path | None) -> OpenStudy:

@@ -13,6 +13,7 @@ from maestro_es.cli.groups import SuggestingGroup
 from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.drivers import crontab
 from maestro_es.drivers.crontab import Here
+from maestro_es.errors import EXIT_ERROR, EXIT_OK
 from maestro_es.poller.open_study import Context
 
 
@@ -74,7 +75,7 @@ def check() -> None:
     missed = max(crontab.missed_ticks(at, context.now()) for at in (cron, last, context.now()) if at is not None)
     if runs or last is not None:
         click.echo(f"Missed:     {missed}")
-    sys.exit(0 if placed and ticked and not missed else 1)
+    sys.exit(EXIT_OK if placed and ticked and not missed else EXIT_ERROR)
 
 
 @example("maestro-es cron remove")

@@ -19,6 +19,7 @@ from maestro_es.cli.common import example, split_arguments
 from maestro_es.cli.event_output import EventOutput
 from maestro_es.cli.formats import Format, line_format_options
 from maestro_es.core.model import Micros
+from maestro_es.errors import EXIT_ERROR, EXIT_OK
 from maestro_es.poller.open_study import Context, OpenStudy
 
 Found = TypeVar("Found")
@@ -157,7 +158,7 @@ def _show_all(query: Query, fields: list[str] | None, output: EventOutput) -> No
                 row = dict(zip(own, values, strict=True), **{STUDY: path})
                 counts[tuple(row[field] for field in fields)] += number
         output.show_counts(fields, counts)
-    sys.exit(1 if failed else 0)
+    sys.exit(EXIT_ERROR if failed else EXIT_OK)
 
 
 def _ask_all(ask: Callable[[OpenStudy], Found]) -> tuple[list[tuple[str, Found]], bool]:

@@ -14,13 +14,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from maestro_es.errors import MaestroError, SpecError
+from maestro_es.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_TRY_AGAIN, MaestroError, SpecError
 
 #: What a host has enough of at another time.
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
-
-#: Exit codes: interrupted with Ctrl-C, as shells say it; no answer, try again.
-INTERRUPTED, TRY_AGAIN = 130, 75
 
 
 class CleanStream:
@@ -66,7 +63,7 @@ def main() -> None:
     except MaestroError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _fail("interrupted", INTERRUPTED)
+        _fail("interrupted", EXIT_INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - what is our bug is raised again
         _refused(error)
 
@@ -127,14 +124,14 @@ def _refused(error: Exception) -> NoReturn:
         case OSError():
             _leave(error)
         case MemoryError():
-            _fail("there is not enough memory", TRY_AGAIN)
+            _fail("there is not enough memory", EXIT_TRY_AGAIN)
         case ImportError():
             _fail(f"a part of it can't be loaded: {error}")
         case UnicodeEncodeError() if "\ud800" <= error.object[error.start] <= "\udfff":
             place = error.object[max(0, error.start - 30) : error.end + 30]  # Python's stand-ins for bytes, not UTF-8
             _fail(f"not UTF-8, which names and texts must be: {place!a}")
         case OverflowError() if str(error).startswith("timestamp too large"):  # Python's time ends in April 2262
-            _fail("the clock of this host shows a time after the year 2262; set it right", TRY_AGAIN)
+            _fail("the clock of this host shows a time after the year 2262; set it right", EXIT_TRY_AGAIN)
         case _:
             _blame(error)
 
@@ -151,15 +148,15 @@ def _blame(error: Exception) -> NoReturn:
 
 def _leave(error: OSError) -> NoReturn:
     """Say what the system has refused, unless nobody reads along any more."""
-    code = TRY_AGAIN if error.errno in _OUT_OF_RESOURCES else 1
+    code = EXIT_TRY_AGAIN if error.errno in _OUT_OF_RESOURCES else EXIT_ERROR
     if error.filename:
         _fail(f"{error.filename}: {error.strerror}", code)
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that leaving does not flush into it again
-        sys.exit(1)
+        sys.exit(EXIT_ERROR)
     _fail(error.strerror or str(error), code)
 
 
-def _fail(message: str, code: int = 1) -> NoReturn:
+def _fail(message: str, code: int = EXIT_ERROR) -> NoReturn:
     print(f"maestro-es: {message}", file=sys.stderr)
     sys.exit(code)

@@ -14,7 +14,6 @@ import click
 
 from maestro_es.cli.common import example
 from maestro_es.cli.exporting import export_option, warn_of_variables
-from maestro_es.cli.main import INTERRUPTED
 from maestro_es.cli.output import warn
 from maestro_es.cli.progress import Progress
 from maestro_es.core import file_names
@@ -24,7 +23,7 @@ from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.drivers.cron_tick import in_doubt
 from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
 from maestro_es.drivers.foreground import drive
-from maestro_es.errors import Unreachable
+from maestro_es.errors import EXIT_INTERRUPTED, EXIT_OK, Unreachable
 from maestro_es.poller.create import create_study
 from maestro_es.poller.creation import Site, creating, creating_named
 from maestro_es.poller.environment_file import scheduler_facts
@@ -212,7 +211,7 @@ def _launch(study: OpenStudy, launched: Callable[[], None], *, dry: bool) -> int
     forgotten = what_is_forgotten(scheduler_facts(study.log))
     if forgotten:
         click.echo(forgotten)
-    return 0
+    return EXIT_OK
 
 
 def _drive(study: OpenStudy, launched: Callable[[], None]) -> int:
@@ -230,7 +229,7 @@ def _drive(study: OpenStudy, launched: Callable[[], None]) -> int:
         progress.close()
         how = f"'maestro-es tick {study.dir.root}'"
         click.echo(f"maestro-es: interrupted; the study goes on with {how} or under cron", err=True)
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     progress.close()
     for line in study.remarks:
         click.echo(f"maestro-es: {line}", err=True)

@@ -13,7 +13,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from maestro_es.core.model import FAILED_STATES, Phase, StudyStatus
-from maestro_es.errors import MaestroError, NotAStudy, NotOurs, StudyError, Unreachable
+from maestro_es.errors import (
+    EXIT_ERROR,
+    EXIT_OK,
+    EXIT_TRY_AGAIN,
+    MaestroError,
+    NotAStudy,
+    NotOurs,
+    StudyError,
+    Unreachable,
+)
 from maestro_es.poller.ask_ahead import ask_ahead
 from maestro_es.poller.last_tick import shown
 from maestro_es.poller.lock import hold, is_held, queue_up
@@ -28,7 +37,7 @@ from maestro_es.store import registry
 BY_CRON = "MAESTRO_ES_BY_CRON"
 
 #: Exit codes: all is well; something is wrong with a study; a scheduler or file system did not answer, try again.
-OK, WRONG, TRY_AGAIN = 0, MaestroError.exit_code, Unreachable.exit_code
+OK, WRONG, TRY_AGAIN = EXIT_OK, EXIT_ERROR, EXIT_TRY_AGAIN
 
 #: What a file system says to whom it does not know, or not any more: NFS with Kerberos, AFS.
 _NOT_LET_IN = (errno.EACCES, errno.EPERM, getattr(errno, "EKEYEXPIRED", None))

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es import spec
+from maestro_es import __main__ as entry
+from maestro_es import errors, spec
 from maestro_es.core import file_names
+from maestro_es.core.model import StudyStatus
+from maestro_es.errors import MaestroError
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "maestro_es"
@@ -116,6 +119,25 @@ def test_one_module_names_the_files_of_a_study():
         if any(word.value in names or ".maestro-es" in str(word.value) for word in words):
             found.add(str(path.relative_to(PACKAGE)))
     assert found == {"core/file_names.py"}
+
+
+def test_exit_codes_are_those_of_the_errors_and_of_the_table():
+    """`__main__` has copies, because it can import nothing before its path is clean."""
+    table = {int(code) for code in re.findall(r"^\| (\d+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)}
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, MaestroError)]
+    codes = {errors.EXIT_OK, errors.EXIT_INTERRUPTED, *(kind.exit_code for kind in kinds)}
+    assert table == codes | {status.value for status in StudyStatus}
+    assert (entry._TRY_AGAIN, entry._INTERRUPTED) == (errors.EXIT_TRY_AGAIN, errors.EXIT_INTERRUPTED)
+
+    def is_spelt(node: ast.AST) -> bool:
+        if isinstance(node, ast.Call) and re.search(r"(?:exit|_fail)$", ast.unparse(node.func)):
+            choices = [(word.body, word.orelse) if isinstance(word, ast.IfExp) else (word,) for word in node.args]
+            words = [word for choice in choices for word in choice if isinstance(word, ast.Constant)]
+            return any(isinstance(word.value, int) for word in words)
+        return isinstance(node, ast.Constant) and node.value in {errors.EXIT_TRY_AGAIN, errors.EXIT_INTERRUPTED}
+
+    trees = {path: ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py") if path.name != "__main__.py"}
+    assert {path.name for path, tree in trees.items() if any(map(is_spelt, ast.walk(tree)))} == {"errors.py"}
 
 
 def test_who_silences_a_linter_says_why():
