@@ -55,7 +55,7 @@ from maestro_es.errors import RequestRefused
 from maestro_es.poller import claims
 from maestro_es.poller.create import OURS, create_log, keep_environment, make_directory, new_study_id
 from maestro_es.poller.creation import creating
-from maestro_es.poller.lock import hold
+from maestro_es.poller.lock import hold_tick_lock
 from maestro_es.poller.observe import Look
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.scripts import written_digests
@@ -291,7 +291,7 @@ class ExecutionGraph:
         """
         self._commits_alone()
         self._study.log.check_place()
-        with hold(self._study.dir.tick_lock, -1):
+        with hold_tick_lock(self._study.dir, -1):
             return tick(self._study)
 
     def check_study_status(self) -> tuple[JobStatusCode, dict[str, State]]:

@@ -14,7 +14,7 @@ from maestro_es.core import requests
 from maestro_es.core.model import Phase, State, StepRecord, StudyStatus
 from maestro_es.drivers.cron_tick import told
 from maestro_es.errors import LogUnavailable, NothingStarts, Unreachable
-from maestro_es.poller.lock import hold
+from maestro_es.poller.lock import hold_tick_lock
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.tick import tick
 from maestro_es.poller.tick_inputs import Asked
@@ -67,7 +67,7 @@ def _tick_until_ended(study: OpenStudy) -> None:
     end = time.monotonic() + _PATIENCE
     silence: Unreachable | None = None
     while True:
-        with hold(study.dir.tick_lock, _PATIENCE) as ours:
+        with hold_tick_lock(study.dir, _PATIENCE) as ours:
             if not ours:
                 raise Unreachable("another process has been ticking it for some time")
             try:

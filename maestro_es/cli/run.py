@@ -27,7 +27,7 @@ from maestro_es.errors import EXIT_INTERRUPTED, EXIT_OK, Unreachable
 from maestro_es.poller.create import create_study
 from maestro_es.poller.creation import Site, creating, creating_named
 from maestro_es.poller.environment_file import scheduler_facts
-from maestro_es.poller.lock import hold
+from maestro_es.poller.lock import hold_tick_lock
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.preflight import check_scripts
 from maestro_es.poller.replace import check_replaceable, replacing
@@ -190,7 +190,7 @@ def _complete(study: StudyDir, earlier: Path | None, *, group_read: bool) -> Non
 def _launch(study: OpenStudy, launched: Callable[[], None], *, dry: bool) -> int:
     """Make the first tick, after which the study is `launched`, and say how the others will come."""
     silent = ""
-    with hold(study.dir.tick_lock, -1):
+    with hold_tick_lock(study.dir, -1):
         try:
             tick(study)
         except Unreachable as error:

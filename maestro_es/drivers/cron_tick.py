@@ -25,7 +25,7 @@ from maestro_es.errors import (
 )
 from maestro_es.poller.ask_ahead import ask_ahead
 from maestro_es.poller.last_tick import shown
-from maestro_es.poller.lock import hold, is_held, queue_up
+from maestro_es.poller.lock import hold_tick_lock, is_held, queue_up
 from maestro_es.poller.maestro_requests import are_waiting
 from maestro_es.poller.open_study import Context, OpenStudy, study_id_at
 from maestro_es.poller.study_dir import StudyDir
@@ -176,7 +176,7 @@ def _tick_one(
         ended = study.status is not StudyStatus.RUNNING
         if ended and shown(study.dir, study.log.head) and not (are_waiting(study.dir) or may_be_in_doubt(study)):
             return OK, _news(study) if again else ""
-        with hold(study.dir.tick_lock) as alone:
+        with hold_tick_lock(study.dir) as alone:
             if not alone:
                 return None
             cluster = study.adapters.scheduler.cluster

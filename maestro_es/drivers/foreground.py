@@ -23,7 +23,7 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import Phase, StudyStatus
 from maestro_es.errors import Unreachable
 from maestro_es.poller.claims import abandon
-from maestro_es.poller.lock import hold, waiting
+from maestro_es.poller.lock import hold_tick_lock, waiting
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.submit import submit_and_defer
 from maestro_es.poller.tick import show_status, tick
@@ -95,7 +95,7 @@ class _Driver:
             self.withdraw()
         self._passed, self._ended = now, 0
         study = self._study
-        with hold(study.dir.tick_lock, -1), contextlib.suppress(Unreachable):
+        with hold_tick_lock(study.dir, -1), contextlib.suppress(Unreachable):
             tick(study, show=show, ahead=max(ahead, 0), submit=self._submit)
 
     def _submit(self, study: OpenStudy, steps: Sequence[int]) -> None:

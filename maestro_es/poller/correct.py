@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from maestro_es.core.events import EventsCorrected
-from maestro_es.poller.lock import hold
+from maestro_es.poller.lock import hold_tick_lock
 from maestro_es.poller.open_study import Context, open_as_it_is
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store.corrections import correct
@@ -16,6 +16,6 @@ def correct_log(root: Path, context: Context, reason: str) -> EventsCorrected | 
     study = StudyDir(root)
     with open_as_it_is(root, context) as log:
         study.check_owner()
-        with hold(study.tick_lock, -1):
+        with hold_tick_lock(study, -1):
             log.refresh_head()
             return correct(log, reason)

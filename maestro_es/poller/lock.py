@@ -35,6 +35,14 @@ def hold(path: Path, seconds: float = 0) -> Iterator[bool]:
         yield held
 
 
+def hold_tick_lock(study: StudyDir, seconds: float = 0) -> contextlib.AbstractContextManager[bool]:
+    """Hold the lock of a study, to tick it or to keep others from that; seconds and errors are those of `hold`.
+
+    Cron's tick does not wait for it, because the holder does the same work.
+    """
+    return hold(study.tick_lock, seconds)
+
+
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Explain the error of a file system that has no locks."""
@@ -149,5 +157,5 @@ def queue_up(study: StudyDir, host: str) -> Iterator[bool]:
     with contextlib.ExitStack() as stack:
         with waiting(study, host) as first:
             if first:
-                stack.enter_context(hold(study.tick_lock, -1))
+                stack.enter_context(hold_tick_lock(study, -1))
         yield first

@@ -23,7 +23,7 @@ from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyErro
 from maestro_es.poller import claims
 from maestro_es.poller.create import make_directory, write_log
 from maestro_es.poller.creation import creating
-from maestro_es.poller.lock import hold
+from maestro_es.poller.lock import hold_tick_lock
 from maestro_es.poller.open_study import Context, OpenStudy, study_id_at
 from maestro_es.poller.recovered_steps import Recovery, Traces, held, newer, recover_step
 from maestro_es.poller.restore import fill
@@ -59,7 +59,7 @@ def recover(export: Export, root: Path, context: Context, reason: str) -> Plan:
     with creating(root):
         check_lost(root)
         study = make_directory(root)
-        with hold(study.tick_lock) as alone:
+        with hold_tick_lock(study) as alone:
             if not alone:
                 raise RequestRefused(f"{study.root}: another process ticks this study; wait for its end")
             plan = plan_recovery(export, study.root, context)

@@ -21,7 +21,7 @@ from maestro_es.core import file_names, requests
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import DamagedLog, InvalidTransition, MaestroError, NotAStudy, RequestRefused
 from maestro_es.poller.creation import Site
-from maestro_es.poller.lock import hold
+from maestro_es.poller.lock import hold_tick_lock
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import tick
@@ -94,7 +94,7 @@ def _ended(study: StudyDir, context: Context) -> Iterator[str]:
     study_id = ""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(*_UNREADABLE), OpenStudy(study.root, context) as opened:
-            if not stack.enter_context(hold(study.tick_lock, _LOCK_SECONDS)):
+            if not stack.enter_context(hold_tick_lock(study, _LOCK_SECONDS)):
                 raise RequestRefused(f"{study.root}: another process ticks the study in it; try again")
             opened.log.refresh()
             _cancel(opened)

@@ -87,6 +87,7 @@ OWNED = {
     "the form of an attempt's token": (
         r"study_id\[|\w*token\.(?:r?split|r?partition|startswith|endswith|removeprefix)\(", "core/attempt_token.py"
     ),
+    "who takes the tick lock": (r"(?:study|dir)\.tick_lock\b", "poller/lock.py"),
     "the text of a claim": (r"_ABANDONED|\.claim\((?:f|\")|make_claim\([^)]*f\"", "poller/claims.py"),
     "whether a retry limit is reached": (
         r"\.(?:rejections|restarts|hardware_failures|abandoned)(?: \+ 1)? [<>]", "core/retry_limits.py"
