@@ -95,9 +95,10 @@ class StudyStep:
 class ExecutionGraph:
     """A graph of steps over an event log.
 
-    `path` is the study's directory, made anew; without it, one among the temporary files. `submission_attempts` (at
-    least 1) is how often a refused submission is tried, `submission_throttle` (0: no limit) how many jobs may be in
-    flight, `use_tmp` keeps scripts among the temporary files, `dry_run` writes scripts and runs nothing.
+    `path` is the study's directory, which is created; without it, one among the temporary files.
+    `submission_attempts` (at least 1) is how often a refused submission is tried, `submission_throttle` (0: no limit)
+    how many jobs may be in flight, `use_tmp` keeps scripts among the temporary files, `dry_run` writes scripts and
+    runs nothing.
     """
 
     def __init__(
@@ -339,7 +340,7 @@ class ExecutionGraph:
         """
         patterns, why = _patterns(steps), arguments.text("reason", reason)
         only, all_after = arguments.flag("failed", failed), arguments.flag("descendants", descendants)
-        anew, kept = arguments.flag("from_scratch", from_scratch), arguments.flag("keep_script", keep_script)
+        scratch, kept = arguments.flag("from_scratch", from_scratch), arguments.flag("keep_script", keep_script)
         given = {"restart_limit": restart_limit, "hardware_limit": hardware_limit}
         limits = {
             _OPTIONS[argument]: arguments.count(argument, value)
@@ -353,7 +354,7 @@ class ExecutionGraph:
                 patterns,
                 failed=only,
                 descendants=all_after,
-                how=repair.How(from_scratch=anew, keep_script=kept),
+                how=repair.How(from_scratch=scratch, keep_script=kept),
                 limits=limits,
                 reason=why,
             ),
@@ -392,8 +393,8 @@ class ExecutionGraph:
 
         They go on with their restart scripts, as by `retry`.
         """
-        why, anew = arguments.text("reason", reason), arguments.flag("from_scratch", from_scratch)
-        return self._ask(e.StepReset, lambda graph: repair.reopen(graph, why, repair.How(from_scratch=anew)))
+        why, scratch = arguments.text("reason", reason), arguments.flag("from_scratch", from_scratch)
+        return self._ask(e.StepReset, lambda graph: repair.reopen(graph, why, repair.How(from_scratch=scratch)))
 
     def _ask(self, kind: type[e.Event], rule: Callable[[ProjectedGraph], list[Draft]]) -> list[str]:
         """Make a request and return the names of the steps that it has made an event of that kind for."""

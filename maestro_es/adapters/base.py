@@ -124,7 +124,7 @@ class Adapter(Protocol):
         """Return by token what is known of these attempts; `Unreachable` if nobody answers.
 
         `listed` is what an adapter of the same `cluster` has listed; without it, the scheduler is asked.
-        A token that is not in the answer was not asked about; a job that nobody knows is GONE. For a job that
+        A token that is not in the answer was not asked about; a job that is no longer known is GONE. For a job that
         Maestro submitted, see `maestro_es.adapters.imported`.
         """
 

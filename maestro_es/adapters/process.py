@@ -161,7 +161,7 @@ def session_members(session: int) -> list[int]:
 
 
 class Running(NamedTuple):
-    """A process that runs: what it was started with, and the directory that it is in (empty: nobody knows)."""
+    """A process that runs: what it was started with, and the directory that it is in (empty: unknown)."""
 
     pid: int
     arguments: tuple[str, ...]

@@ -30,7 +30,7 @@ ENDS = (
 class Attempt(msgspec.Struct, kw_only=True):
     """One try at running a step. `adopted`: its job was found again. `evidence` is what the outcome rests on.
 
-    `noticed`: nobody said when it ended, and that is when a tick noticed it, or when its host booted after it.
+    `noticed`: no report says when it ended, and that is when a tick noticed it, or when its host booted after it.
     `outputs` are the paths of what its job has written, where that is looked for.
     `environment` is the digest of that of the steps when it was requested.
     """

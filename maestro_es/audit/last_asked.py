@@ -25,14 +25,14 @@ def _place(study: StudyDir) -> Path:
 
 
 def last_asked(study: StudyDir) -> int:
-    """Return the last event that this user has been told of, 0 if there is none. StudyError if nobody can tell."""
+    """Return the last event that this user has been told of, 0 if there is none. StudyError if the note is damaged."""
     place = _place(study)
     try:
         return int(place.read_bytes())
     except FileNotFoundError:
         return 0
     except (OSError, ValueError) as error:
-        raise StudyError(f"{place}: can't be read as an event's number ({error}); remove it to begin anew") from None
+        raise StudyError(f"{place}: can't be read as an event's number ({error}); remove it to start over") from None
 
 
 def note_asked(study: StudyDir, seq: int) -> None:

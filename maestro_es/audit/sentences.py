@@ -73,7 +73,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
                 return f"was recovered: {event.message or 'left to run'}"
             return f"was recovered: {event.state.name}{_because(event.message)}"
         case e.JobMissed():
-            return "nobody knows the job any more; it is looked for"
+            return "the job is no longer known; ticks look for it"
         case e.JobFound():
             return "the missed job is known again"
         case e.SubmissionRequested():
@@ -87,7 +87,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.SubmissionRejected():
             return f"the submission was refused: {event.message}"
         case e.SubmissionUnanswered():
-            return f"nobody knows whether it was submitted: {event.message}"
+            return f"it is unknown whether it was submitted: {event.message}"
         case e.AttemptAbandoned():
             return f"the attempt was given up, it can't start any more{_evidence(event.evidence)}"
         case e.SubmissionWithdrawn():

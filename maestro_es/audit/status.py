@@ -28,7 +28,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     counts the finished steps whose output may not be on disk. `overdue`: it runs, but nothing has ticked it for some
     minutes. `unreachable` maps schedulers that do not answer to what they said; `full` is what the scheduler said if
     it takes no more jobs just now. `seq` is the last event that all this adds up to, `at` the time that durations
-    count to. Of the past nobody knows `last_tick` and `overdue`: ticks that find nothing to do are in no log.
+    count to. Of the past, `last_tick` and `overdue` are unknown: ticks that find nothing to do are in no log.
     """
 
     path: str
@@ -99,7 +99,7 @@ def _may_run(graph: Graph, scheduled: bool) -> bool:  # noqa: FBT001 - named whe
 
 
 def last_tick_of(study: OpenStudy) -> Micros | None:
-    """Return when a study was ticked last; None if it never was, or nobody knows."""
+    """Return when a study was ticked last; None if it never was, or that is unknown."""
     try:
         return study.dir.ticked_at()
     except OSError:
@@ -134,7 +134,7 @@ def reason(step: StepRecord) -> str:
     if step.rejections and step.phase is Phase.READY:
         return f"submission refused: {step.message}"
     if step.message and step.phase is Phase.REQUESTED:
-        return f"nobody knows whether it was submitted: {step.message}"
+        return f"it is unknown whether it was submitted: {step.message}"
     if step.delays and step.phase is Phase.SUBMITTED:
         return step.message
     return ""

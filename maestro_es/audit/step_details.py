@@ -50,7 +50,7 @@ class StepDetails(msgspec.Struct, frozen=True, kw_only=True):
     """A step; `path` is its workspace.
 
     `script` is the key of the script that it runs, or would if it were retried, `runs_with` says so in words.
-    `files` is None of the past: nobody knows them. `funnels` maps the templates all of whose steps it waits
+    `files` is None of the past: they are unknown. `funnels` maps the templates all of whose steps it waits
     for to how many of them are not finished. `environments` are those of its attempts, and the last one.
     """
 

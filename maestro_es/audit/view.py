@@ -35,7 +35,7 @@ class View:
 
     `events_of` gives the events of a step, oldest first; `study_events` those of a type about the whole study, newest
     first; `author` who wrote an event; `grace` how long an attempt is looked for. `cores` is what the host that ticks
-    has, `now` the moment. `ticking` says whether ticks come; of the past nobody knows. `place` is where the study is,
+    has, `now` the moment. `ticking` says whether ticks come; of the past it is empty. `place` is where the study is,
     and we are; `runs` whether a local step runs, None if our host can't see that, `namesake` whether then another host
     of our name can. `show` writes a time.
     """

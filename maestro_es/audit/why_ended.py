@@ -69,7 +69,7 @@ def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> 
 
 
 def _when(view: View, event: e.StepFinished | e.StepTimedOut | e.StepFailed | e.StepCancelled) -> str:
-    """Return when a step ended; if nobody said that, when it was noticed, or had to have ended."""
+    """Return when a step ended; if no report says that, when it was noticed, or had to have ended."""
     return f"(noticed at {view.show(event.at)})" if event.noticed else f"at {view.show(event.at)}"
 
 

@@ -88,7 +88,7 @@ def _missed(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Ans
         return Answer("")
     until = record.missed_at + view.grace(record)
     words = (
-        f"; since {view.show(record.missed_at)} nobody knows its job any more, and it is looked for until "
+        f"; since {view.show(record.missed_at)} its job is no longer known, and ticks look for it until "
         f"{view.show(until)}"
     )
     return Answer(words, _latest(events, e.JobMissed))

@@ -100,10 +100,10 @@ def _crowded(view: View, record: StepRecord) -> list[Answer]:
 
 
 def _careful(view: View, record: StepRecord, place: str) -> Answer:
-    """Return that few jobs are requested as long as nobody knows of another one whether there is one."""
+    """Return that few jobs are requested as long as it is unknown of another one whether it exists."""
     doubtful = next(step for step in view.graph.in_flight() if step.scheduled and step.phase is Phase.REQUESTED)
     words = (
-        f"a tick requests at most {CAREFUL} jobs while nobody knows whether {adapter_of(view, record)} has that of "
+        f"a tick requests at most {CAREFUL} jobs while it is unknown whether {adapter_of(view, record)} has that of "
         f"{doubtful.name}: {place}"
     )
     return Answer(words, tuple(view.events_of(doubtful.number)[-1:]))

@@ -18,6 +18,7 @@ from maestro_es.poller.lock import hold_tick_lock
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.tick import tick
 from maestro_es.poller.tick_inputs import Asked
+from maestro_es.report.plain import counted
 
 #: How long we wait for jobs to end before we leave the rest to other ticks, in seconds.
 _PATIENCE = 5.0
@@ -107,7 +108,9 @@ def _left(study: OpenStudy) -> str:
 def _summary(study: OpenStudy) -> str:
     ended = study.graph.study.states.get(State.CANCELLED.name, 0)
     waiting = _ending(study)
-    rest = f"; {len(waiting)} jobs were asked to end and may still run; the next ticks check" if waiting else ""
+    rest = (
+        f"; cancellation requested for {counted(len(waiting), 'running job')}; the next ticks check" if waiting else ""
+    )
     doubtful = sum(step.phase is Phase.REQUESTED for step in waiting)
-    doubt = f"; of {doubtful} of them nobody knows yet whether they were submitted" if doubtful else ""
-    return f"{study.dir.root}: {ended} steps cancelled{rest}{doubt}"
+    doubt = f"; it is not yet known whether {doubtful} of them were submitted" if doubtful else ""
+    return f"{study.dir.root}: {counted(ended, 'step')} cancelled{rest}{doubt}"

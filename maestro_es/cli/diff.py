@@ -27,7 +27,7 @@ from maestro_es.report.plain import columns, labelled
 @click.option("--since-last", is_flag=True, help="Since you last asked with --since-last; silent if nothing changed.")
 @json_option
 def command(arguments: tuple[str, ...], *, since_last: bool, as_json: bool) -> None:
-    """Show what changed in STUDY between T1 and T2: what started, ended, was restarted, added, or set otherwise.
+    """Show what changed in STUDY between T1 and T2: starts, ends, restarts, added steps and settings.
 
     T1 and T2 are times (2h ago, '2026-01-31 14:30') or plain numbers: after that event. Without T2 it is now. A line
     in your crontab mails you once a day what is new, and nothing if nothing is (cron needs the command's full path):

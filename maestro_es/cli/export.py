@@ -25,11 +25,13 @@ _NAMED = 10
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; replaced once whole.")
 @click.option("--salvage", "from_damaged", is_flag=True, help="Save what can be read of a damaged log.")
 def command(study: Path | None, output: Path | None, *, from_damaged: bool) -> None:
-    """Write the event log of STUDY as JSON lines: one event a line, the same bytes for the same log for ever.
+    """Write the event log of STUDY as JSON lines, one event per line. The same log always gives the same bytes.
 
-    Each line carries its digest, so 'import-log' and 'recover' can tell that nothing was changed. With --salvage what
-    the chain of digests proves is written; a line with the key "damage" says where something is missing, and holds the
-    events that follow it and can't be proven. It exits with 1 unless all was saved.
+    Each line carries its digest, so 'import-log' and 'recover' can tell that nothing was changed.
+
+    --salvage writes the events that the chain of digests proves. Where something is missing, a line with the key
+    "damage" says so; it also holds the events after the gap that can't be proven. The exit code is 1 unless all events
+    were saved.
     """
     log = StudyDir(study_path(study)).log
     if output and os.path.realpath(output) == os.path.realpath(log):

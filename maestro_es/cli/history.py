@@ -115,7 +115,9 @@ def command(
 ) -> None:
     """Show what happened in STUDY, newest last; with STEP patterns only what happened to these steps.
 
-    An event is shown if every kind of filter lets it pass; of several of a kind, but for --param, one must.
+    Different options combine with AND. Repeating an option means OR, except --param, which means AND.
+
+    The time of an event is when it was recorded. For an end that was recorded at once it is when the step ended.
     """
     query = Query(**filters)
     output = EventOutput(form=form, utc=utc, with_study=all_studies)

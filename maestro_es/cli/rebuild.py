@@ -1,4 +1,4 @@
-"""``maestro-es rebuild``: make the state anew from the log."""
+"""``maestro-es rebuild``: rebuild the derived state from the event log."""
 
 from __future__ import annotations
 

@@ -23,17 +23,17 @@ _HEADER = ("Step", "Becomes", "How it is known")
 @click.option(
     "--from", "file", required=True, type=click.Path(path_type=Path, dir_okay=False), help="What 'export' wrote."
 )
-@click.option("--dry", is_flag=True, help="Show what would become of each step, and change nothing.")
-@click.option("--upto-damage", is_flag=True, help="Take what stands before the first damaged line.")
+@click.option("--dry", is_flag=True, help="Show the new state of each step, and change nothing.")
+@click.option("--upto-damage", is_flag=True, help="Use the lines before the first damaged one.")
 @reason_option
 @json_option
 def command(directory: Path, file: Path, reason: str, *, dry: bool, upto_damage: bool, as_json: bool) -> None:
-    """Make the lost event log of the study in DIRECTORY again, from an export that was made before.
+    """Rebuild the lost event log of the study in DIRECTORY from an earlier export.
 
-    What has happened since is gathered from the claims in the workspaces, the reports in the inbox, the jobs that the
-    schedulers know, and status.csv. Steps that have finished are not run again, jobs in flight are found again. A step
-    that has begun, and of which nobody knows how it ended, is held: look into its workspace, then 'release' it to run
-    it again, or 'skip' it to take it as finished.
+    The command finds out what has happened since the export: from the claims in the workspaces, the reports in the
+    inbox, the jobs that the schedulers know, and status.csv. Steps that have finished do not run again, and jobs in
+    flight are found again. If a step has begun and its end is unknown, the step is held: look into its workspace, then
+    'release' it to run it again, or 'skip' it to mark it as finished.
     """
     context = Context()
     export = Export(file, upto_damage=upto_damage)

@@ -53,9 +53,9 @@ def command(
     If you edited a script in its workspace, --keep-script runs it as it stands: its #SBATCH lines count, and its
     digest is recorded. Without --keep-script the script is written again, and your edit is kept beside it.
 
-    A tick on this host can't see a step of another host, or of another container, and waits until that host reports
-    its end. If the host or container is gone for good, say so with --lost, and the step runs again. If it still runs
-    there, it runs twice.
+    A tick can't see a step of another host or of another container. It waits until that host reports the end of the
+    step. If the host or container is gone for good, --lost lets the step run again here. If the step still runs there,
+    it runs twice.
 
     A power cut may lose what a step wrote in its last half minute, even if the step has finished. A tick after the
     reboot marks the steps that may be affected, 'status' shows them, and --doubted runs them again.

@@ -50,7 +50,7 @@ _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
     "--attempts",
     type=click.IntRange(min=1),
     default=SUBMISSION_ATTEMPTS,
-    help="Submissions of a step until it fails.",
+    help="How often a refused submission is tried before the step fails.",
 )
 @click.option(
     "-r", "--rlimit", type=_COUNT, default=RESTART_LIMIT, help="Restarts of a step after a timeout; 0: no limit."
@@ -96,8 +96,8 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
 ) -> None:
     """Create a study from the Maestro YAML file SPEC and start it.
 
-    Ticks advance the study: 'maestro-es tick', which cron calls, or --wait. With --wait the exit code is 0 if the
-    study finished, 3 if a step was cancelled, and otherwise 2 if a step failed.
+    Ticks advance the study: 'maestro-es tick', which cron calls, or --wait. With --wait the exit code tells how the
+    study ended: 0 if it finished, 3 if a step was cancelled, 2 if a step failed and none was cancelled.
 
     Every step runs in the environment of this command, whichever tick starts it: variables, exported functions, umask,
     soft limits and niceness. 'maestro-es env' shows and changes it.

@@ -79,7 +79,7 @@ def _environments(found: StepDetails) -> str:
     before = None
     for environment in found.environments:
         numbers = [str(attempt.number) for attempt in found.attempts if attempt.environment == environment.digest]
-        of = f"attempt {', '.join(numbers)}" if numbers else "the next attempt"
+        of = f"attempt{'s' if numbers[1:] else ''} {', '.join(numbers)}" if numbers else "the next attempt"
         changes = list(differences((before or environment).variables, environment.variables))
         how = "".join(f", {word} {listed(names)}" for word, names in changes)
         parts.append(f"{environment.digest[:8]} ({of}{how})")

@@ -58,8 +58,11 @@ def _share(root: Path, *, allowed: bool) -> None:
     study = StudyDir(root)
     with OpenStudy.ours(root):  # refuses what is not a study of ours
         changed = let_group_read(study, allowed=allowed)
-    can = "can" if allowed else "can't"
-    click.echo(f"{root}: the group {group_of(study)} {can} read the log {'now' if changed else 'already'}")
+    if allowed:
+        says = "can read the log now" if changed else "can already read the log"
+    else:
+        says = "can no longer read the log" if changed else "could not read the log before either"
+    click.echo(f"{root}: the group {group_of(study)} {says}")
 
 
 def _update(root: Path, values: dict[str, int], reason: str) -> None:

@@ -15,6 +15,7 @@ from maestro_es.core.model import Settings
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.preflight import check_scripts, warn_of_scheduler
 from maestro_es.poller.surroundings import surroundings
+from maestro_es.report.plain import counted
 from maestro_es.spec.findings import Findings
 from maestro_es.spec.plan import StudyPlan, plan_study
 
@@ -44,4 +45,4 @@ def command(spec: Path, pgen: Path | None, pargs: tuple[str, ...], export: Expor
     warn(plan.warnings)
     steps = sum(number is not None for number, _ in plan.events)
     templates = sum(number is None for number, _ in plan.events)
-    click.echo(f"{spec}: valid; {templates} steps make {steps} instances")
+    click.echo(f"{spec}: valid; {counted(templates, 'step')}, {counted(steps, 'instance')}")

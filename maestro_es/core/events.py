@@ -481,7 +481,7 @@ class SubmissionRejected(Event, frozen=True):
 
 
 class SubmissionUnanswered(Event, frozen=True):
-    """Nobody knows whether the scheduler has the job: what it, or our call of it, said instead of an answer.
+    """It is unknown whether the scheduler has the job: what it, or our call of it, said instead of an answer.
 
     Result: nothing
     """
@@ -553,7 +553,7 @@ class JobStarted(Event, frozen=True):
 
 
 class JobMissed(Event, frozen=True):
-    """Nobody knows the job any more, and it has left no word. It is looked for until the adapter's grace is over.
+    """The job is no longer known, and no report has come. Ticks look for it until the adapter's grace is over.
 
     Result: nothing
     """
@@ -575,7 +575,7 @@ class StepFinished(Event, frozen=True):
     """The step ended with exit code 0.
 
     exit_code: the exit code of the script
-    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it, as nobody said more
+    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
 
     Result: state FINISHED, phase DONE
     """
@@ -591,7 +591,7 @@ class StepTimedOut(Event, frozen=True):
     """The walltime was over. `final` tells why there is no restart; empty when one follows.
 
     final: why it is not restarted; empty if StepRestarted follows
-    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it, as nobody said more
+    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
 
     Result: state TIMEDOUT, phase DONE
     """
@@ -622,7 +622,7 @@ class HardwareFailed(Event, frozen=True):
     number: how often this happened to the step, this time included
     limit: how often it may, before the step fails; 0 means without limit
     reason: what the scheduler or the host said
-    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it, as nobody said more
+    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
 
     Result: state HWFAILURE, phase WAITING
     """
@@ -642,7 +642,7 @@ class StepFailed(Event, frozen=True):
     cause: what kind of failure it was
     exit_code: the exit code of the script; null if there is none
     blocker: the number of the step whose end made this one fail; null if none did
-    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it, as nobody said more
+    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
 
     Result: state FAILED, phase DONE
     """
@@ -661,7 +661,7 @@ class StepCancelled(Event, frozen=True):
     """The step was cancelled, before it ran or while it did. `blocker`: the cancelled step that it waited for.
 
     blocker: the number of the cancelled step that this one waited for; null if it was cancelled itself
-    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it, as nobody said more
+    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
 
     Result: state CANCELLED, phase DONE
     """

@@ -48,7 +48,7 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class InDoubt(msgspec.Struct, frozen=True):
-    """Nobody knows whether there is a job. `silent`: the scheduler did not answer at all, whoever asks."""
+    """It is unknown whether there is a job. `silent`: the scheduler did not answer at all, whoever asks."""
 
     message: str
     silent: bool = False

@@ -310,11 +310,11 @@ def _resets(graph: Graph, wanted: Mapping[int, StepRecord], reason: str, how: Ho
     What has finished begins from scratch, as does what rests on something that is made again.
     """
     again = [step for step in wanted.values() if step.state in RELEASED]
-    anew = {step.number for step in again if not step.skipped}
-    anew.update(_after(graph, again, lambda step: step.number in wanted))
+    from_cmd = {step.number for step in again if not step.skipped}
+    from_cmd.update(_after(graph, again, lambda step: step.number in wanted))
     resets: list[Draft] = []
     for number in _children_first(graph, wanted):
-        begins = can_go_on(graph, wanted[number]) and (how.from_scratch or number in anew)
+        begins = can_go_on(graph, wanted[number]) and (how.from_scratch or number in from_cmd)
         resets.append((number, e.StepReset(reason=reason, from_scratch=begins, keep_script=how.keep_script)))
     return resets
 

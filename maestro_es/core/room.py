@@ -19,9 +19,9 @@ PATIENCE = (15 * 1_000_000, 600 * 1_000_000)
 class Room(NamedTuple):
     """Of one kind of steps, local or scheduled: so many are `taken`, and the `limit` (None: there is none).
 
-    `throttled` says that the limit is the throttle, not the slots for local steps. `in_doubt`: nobody knows of one of
-    them whether the scheduler has it. `accepted` is how many more the scheduler is asked to take, after it has once
-    taken no more (None: it never said so).
+    `throttled` says that the limit is the throttle, not the slots for local steps. `in_doubt`: it is unknown
+    whether the scheduler has one of them. `accepted` is how many more the scheduler is asked to take, after it has
+    once taken no more (None: it never said so).
     """
 
     taken: int

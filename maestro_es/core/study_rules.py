@@ -125,7 +125,7 @@ def _settings_changed(graph: Graph, recorded: e.Recorded, event: e.SettingsChang
 
 
 def _schedule(graph: Graph) -> None:
-    """Decide anew, for steps that were not submitted yet, whether the adapter runs them or this host."""
+    """Decide again, for steps that were not submitted yet, whether the adapter runs them or this host."""
     local = is_local(graph.study.adapter)
     for record in graph.steps():
         run = graph.template(record.template).run

@@ -222,7 +222,8 @@ def in_doubt(study: OpenStudy) -> str:
     """Return what a person must know of submissions that got no answer; the next ticks find out what came of them."""
     asked = (step for step in study.graph.in_flight() if step.phase is Phase.REQUESTED and step.message)
     return "\n".join(
-        f"{study.dir.root}: {step.name}: nobody knows yet whether it was submitted: {step.message}" for step in asked
+        f"{study.dir.root}: {step.name}: it is not yet known whether it was submitted: {step.message}"
+        for step in asked
     )
 
 

@@ -2,7 +2,7 @@
 
 A crontab is text, and all of it but our lines belongs to somebody else. So it is edited as text: what stands between
 our two markers is ours, everything else is kept byte for byte. The package python-crontab would parse the lines of
-others and write them anew; the few lines that are needed here cost less than to make it leave them alone.
+others and write them again; the few lines that are needed here cost less than to make it leave them alone.
 
 ``crontab -l`` writes to a file, and ``crontab FILE`` installs one: that is the part of the command that all crons
 share, and bytes that are no UTF-8 survive it.

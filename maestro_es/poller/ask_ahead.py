@@ -2,7 +2,7 @@
 
 A decision may only rest on an answer that was asked for after the state was read that it rests on. So the logs are
 read first, and the claims of attempts in doubt; then each cluster is asked once. A study whose log has grown by the
-time of its tick asks anew.
+time of its tick asks again.
 """
 
 from __future__ import annotations

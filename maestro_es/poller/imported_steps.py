@@ -1,6 +1,6 @@
 """What becomes of a step that Maestro had to do with: its row in ``status.csv`` and what else is known -> events.
 
-What has finished is never run again. What may have a job of which nobody knows the id is refused, because to submit it
+What has finished is never run again. What may have a job with an unknown id is refused, because to submit it
 once more could run it twice.
 """
 
@@ -57,7 +57,7 @@ def _has_ended(row: Row, known: Known) -> bool:
 
 
 def fate_of(step: StepRecord, row: Row, known: Known, study_id: str) -> Fate:
-    """Decide about one step. StudyError if it may have a job that nobody can find."""
+    """Decide about one step. StudyError if it may have a job that can't be found."""
     said = Evidence(source="imported", says=f"status.csv: {row.state.name}{_job(row)}")
     if _has_ended(row, known):
         return Fate(step, row, row.state.name, events=(_ended(row, said),))
@@ -72,7 +72,7 @@ def fate_of(step: StepRecord, row: Row, known: Known, study_id: str) -> Fate:
     if known.begun and row.state is not State.DRYRUN:
         if step.scheduled:
             raise StudyError(
-                f"{step.name}: Maestro's conductor died while it submitted this step, and nobody knows whether there "
+                f"{step.name}: Maestro's conductor died while it submitted this step, and it is unknown whether there "
                 f"is a job; look into the queue for a job of that name, and once there is none remove the directory "
                 f"{step.workspace} and import again"
             )

@@ -106,7 +106,7 @@ def _reason(path: Path, info: os.stat_result) -> str:
 
 
 def _remove(study: OpenStudy, path: Path, info: os.stat_result) -> None:
-    """Remove a file, unless it has been written anew since we looked: then it is for the next tick."""
+    """Remove a file, unless it has been written again since we looked: then it is for the next tick."""
     try:
         now = path.lstat()
         if (now.st_ino, now.st_mtime_ns, now.st_size) == (info.st_ino, info.st_mtime_ns, info.st_size):

@@ -273,7 +273,7 @@ class Look:
     def _settle_doubt(self, step: StepRecord, sighting: Sighting) -> Sighting:
         """Make the claim of an attempt that is to be given up without its runner's word; what it says is the truth.
 
-        Ours: it never starts. A job's, of which nobody knew when the queue was asked: it has begun since.
+        Ours: it never starts. A job's, which was unknown when the queue was asked: it has begun since.
         """
         conclusion = judge(sighting).conclusion
         if conclusion is not Conclusion.CLAIM and (sighting.end or conclusion not in GIVES_UP):

@@ -36,7 +36,7 @@ from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store.projection import ProjectedGraph
 from maestro_es.store.study_log import StudyLog
 
-#: How often a request is decided anew when others append at the same time.
+#: How often a request is decided again when others append at the same time.
 _TRIES = 20
 
 
@@ -154,7 +154,7 @@ class OpenStudy:
         return ask_host(self.adapters.local, step, {}, self.graph.study, self.context.host)
 
     def request(self, decide: Callable[[ProjectedGraph], list[Draft]]) -> list[Draft]:
-        """Append what `decide` makes of the state; it decides anew, on a refusal too, if somebody else appended first.
+        """Append what `decide` makes of the state; if others appended first, it decides again, on a refusal too.
 
         Steps that the events end badly take with them what waits for them.
         """
@@ -235,4 +235,4 @@ def study_id_at(root: Path) -> str:
         return ""
     except (MaestroError, OSError) as error:
         kind = LogUnavailable if isinstance(error, (LogUnavailable, OSError)) else StudyError
-        raise kind(f"{log}: can't be read, so nobody can tell whether this study is a copy of it ({error})") from error
+        raise kind(f"{log}: can't be read, so it is unknown whether this study is a copy of it ({error})") from error

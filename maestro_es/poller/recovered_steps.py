@@ -194,9 +194,9 @@ def _adopted(step: StepRecord, trace: Trace, more: str = "") -> Recovery:
 
 
 def held(step: StepRecord, number: int, latest: Trace) -> Recovery:
-    """Leave a step to a person, because nobody knows how its latest attempt ended."""
+    """Leave a step to a person, because it is unknown how its latest attempt ended."""
     where = f" as job {latest.job_id} on {latest.claim.host}" if latest.claim.job_id else ""
-    how = f"attempt {latest.number} began{where}, and nobody knows how it ended"
+    how = f"attempt {latest.number} began{where}, and it is unknown how it ended"
     recovered = StepRecovered(
         state=State.INITIALIZED, attempt=number, job_id=latest.job_id, message=how, evidence=latest.evidence
     )

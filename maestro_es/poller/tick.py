@@ -32,7 +32,7 @@ from maestro_es.poller.submit import submit, take_outcomes
 from maestro_es.poller.tick_inputs import Asked, Moment
 from maestro_es.poller.workspace import prepare, remove_temporary_folder
 
-#: How often a tick decides anew when others append at the same time.
+#: How often a tick decides again when others append at the same time.
 _TRIES = 5
 
 #: How the steps are submitted whose submission was requested.

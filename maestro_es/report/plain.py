@@ -81,6 +81,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], page: int | None
     return [line for block in blocks for line in ["", *block]][1:]
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun: ``1 step``, ``2 steps``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def width(text: str) -> int:
     """Return how many columns of a terminal a text takes."""
     if text.isascii():

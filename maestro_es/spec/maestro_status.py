@@ -39,7 +39,7 @@ def read_rows(path: Path, names: Iterable[str]) -> dict[str, Row]:
     try:
         lines = path.read_text("utf-8", "replace").split("\n")
     except OSError as error:
-        raise StudyError(f"{path}: {error.strerror}; without it nobody knows which steps have run") from None
+        raise StudyError(f"{path}: {error.strerror}; without it the steps that have run are unknown") from None
     if lines[0] != _HEADER:
         raise StudyError(f"{path}: is no status table of Maestro's, its first line is {lines[0]!r}")
     known = set(names)

@@ -53,7 +53,7 @@ class ProjectedGraph:
         self.forget()
 
     def forget(self) -> None:
-        """Drop all that is in memory and not flushed, and look at the tables anew."""
+        """Drop all that is in memory and not flushed, and look at the tables again."""
         self._records: dict[int, StepRecord] = {}
         self._new: dict[str, StepRecord] = {}
         self._workspaces: dict[str, int] | None = None

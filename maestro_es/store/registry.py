@@ -29,7 +29,7 @@ def folder() -> Path:
 def cron_note(host: str) -> Path:
     """Return where a host notes that cron ticks the studies there: when it did so last, or when it was told to.
 
-    Beside the registry. A note is no proof: a host that is set up anew loses its crontabs.
+    Beside the registry. A note is no proof: a host that is reinstalled loses its crontabs.
     """
     return folder().with_name("crontabs") / host
 
@@ -67,7 +67,7 @@ def cron_noted(host: str) -> tuple[Micros, bool] | None:
 
 
 def cron_before(host: str, boot_id: str) -> Micros | None:
-    """Return when cron ticked last on a host before it booted with this id; None if nobody knows."""
+    """Return when cron ticked last on a host before it booted with this id; None if that is unknown."""
     try:
         found = cron_noted(host)
         words = cron_note(host).read_text().split() if found else []

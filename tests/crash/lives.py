@@ -9,7 +9,7 @@ whose process was not killed, and prints a line for each: N, the effect after wh
 With the name of an effect there is one study, whose process is killed after its first effect of that name.
 MODE is one of
 
-    tick      ticks, each of which opens the study anew
+    tick      ticks, each of which opens the study again
     drive     the foreground driver
     cancel    ticks, and a request to cancel once the first steps run
     retry     ticks, and a request to retry the step that has failed

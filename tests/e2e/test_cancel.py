@@ -115,7 +115,7 @@ def test_a_cancel_of_a_step_of_this_host_does_not_need_the_scheduler(slurm, tmp_
     study = launch(tmp_path, JOB + LOCAL)
     slurm.breaks("squeue")
     done = maestro_es("cancel", "-y", study, "here")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{study}: 1 steps cancelled\n", ""), done
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{study}: 1 step cancelled\n", ""), done
 
 
 def test_a_job_that_scancel_does_not_end_is_told_by_cancel_and_by_ticks(slurm, tmp_path):

@@ -127,7 +127,7 @@ def test_a_complaint_that_can_not_be_kept_stops_no_other_study(study, home):
 def test_a_workspace_that_does_not_let_us_in_does_not_fail_its_step(study, error):
     done = with_fault([study / "last", study / "last/last.sh"], "%file", error, *TICK, study)
     assert (done.returncode, done.stderr.count("\n")) == (TRY_AGAIN, 1)
-    assert "last: nobody knows yet whether it was submitted" in done.stderr
+    assert "last: it is not yet known whether it was submitted" in done.stderr
     with OpenStudy(study) as opened:
         assert opened.graph.step(2).state is State.PENDING
     assert StudyDir(study).path("last").exists() is False
@@ -143,7 +143,7 @@ def test_a_copy_of_a_study_that_can_not_be_read_now_is_ticked_later(study, error
         done = with_fault([study / "events.db"], calls, error, *TICK, *words)
         assert (done.returncode, done.stdout) == (TRY_AGAIN, ""), done
         [line] = done.stderr.splitlines()
-        assert "nobody can tell whether this study is a copy of it" in line
+        assert "it is unknown whether this study is a copy of it" in line
     with OpenStudy(copy) as opened:
         assert opened.graph.step(1).state is not State.FINISHED
     check(study)

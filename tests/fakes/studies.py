@@ -94,7 +94,7 @@ def _added(step: Step, numbers: Mapping[str, int]) -> e.StepAdded:
 
 @dataclass
 class Bench:
-    """One study of a test. Each tick opens the study anew, as a process of its own would."""
+    """One study of a test. Each tick opens the study again, as a process of its own would."""
 
     root: Path
     context: Context = field(default_factory=lambda: Context(adapters=quick_adapters()))

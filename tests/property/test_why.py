@@ -89,7 +89,7 @@ def check_words(record: StepRecord, words: str) -> None:
     if record.phase is Phase.SUBMITTED:
         assert ("runs since" in words) == (record.state is State.RUNNING)
         assert f" {record.job_id}" in words
-        assert ("nobody knows its job any more" in words) == (record.missed_at is not None)
+        assert ("its job is no longer known" in words) == (record.missed_at is not None)
     if record.phase in (Phase.BLOCKED, Phase.READY) and "cancels it" not in words and "has ended (" not in words:
         assert ("it is held" in words) >= record.held
     if record.phase is Phase.DONE:

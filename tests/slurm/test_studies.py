@@ -248,7 +248,9 @@ def test_a_tick_whose_submission_got_no_answer_says_so_and_ends_with_75(cluster,
     done = maestro_es("tick", root)
     assert (done.returncode, done.stdout) == (75, "")
     [line] = done.stderr.splitlines()
-    assert line.startswith(f"maestro-es: {root}: far: nobody knows yet whether it was submitted: sbatch: error: Batch")
+    assert line.startswith(
+        f"maestro-es: {root}: far: it is not yet known whether it was submitted: sbatch: error: Batch"
+    )
     done = maestro_es("tick", root)  # finds the job
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert finish(root) is StudyStatus.FINISHED
@@ -277,7 +279,7 @@ def test_a_study_whose_first_submission_got_no_answer_is_launched_all_the_same(c
     (tmp_path / "study.yaml").write_text(HEAD + step("only"))
     done = maestro_es("run", "-y", "-o", tmp_path / "study", tmp_path / "study.yaml")
     assert done.returncode == 0
-    assert "only: nobody knows yet whether it was submitted: sbatch ended with 1" in done.stderr
+    assert "only: it is not yet known whether it was submitted: sbatch ended with 1" in done.stderr
     assert "Study launched" in done.stdout
     assert finish(tmp_path / "study") is StudyStatus.FINISHED
     assert len(ledger(tmp_path / "study")) == 1

@@ -76,7 +76,7 @@ class Call(NamedTuple):
 def read_trace(lines: Iterable[str], root: str, since: int = 0) -> list[Call]:
     """Return the calls of a process in a trace that begins after so many effects, in order.
 
-    After an effect, which shows as a signal 0 to itself, points count anew.
+    After an effect, which shows as a signal 0 to itself, points count from one again.
     """
     raw: Counter[str] = Counter()
     counts: Counter[tuple[object, ...]] = Counter()

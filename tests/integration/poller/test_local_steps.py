@@ -141,7 +141,7 @@ def test_the_tick_that_ends_remains_also_sees_that_they_are_gone(bench: Bench):
 
 
 def test_a_time_out_is_concluded_once_the_runner_is_gone(bench: Bench):
-    """Before, nobody knows what is left of the step."""
+    """Before, it is unknown what is left of the step."""
     bench.create(Step("a", f"{bench.sign}; sleep 60", restart=bench.sign))
     bench.tick()
     wait_for(bench.signed)

@@ -160,7 +160,7 @@ def test_an_original_whose_log_can_not_be_read_is_still_an_original(bench: Bench
     shutil.copytree(bench.root, copy.root, symlinks=True)
     bench.dir.log.write_bytes(damage)
 
-    with pytest.raises(StudyError, match="nobody can tell whether this study is a copy"):
+    with pytest.raises(StudyError, match="it is unknown whether this study is a copy"):
         copy.tick()
     assert copy.events(e.StudyRelocated) == []
 

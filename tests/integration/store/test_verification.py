@@ -292,7 +292,7 @@ def test_events_that_were_taken_away_are_missed(path: Path, statement: str, word
 
 
 def reseal(path: Path, change: dict[int, e.AnyEvent] | None = None, **columns: Any) -> None:
-    """Write the log anew with other events in it, and the digests to match: what a skilled hand could do."""
+    """Rewrite the log with other events in it, and the digests to match: what a skilled hand could do."""
     with reopen(path) as log:
         rows = list(log.rows())
     connection = sqlite3.connect(path)

@@ -154,7 +154,7 @@ def test_while_a_submission_is_in_doubt_few_jobs_are_requested_in_a_tick():
     assert asked(study, 17)[0] == "s16 is ready to run: the next tick submits it"
     words, evidence = asked(study, 18)
     assert words.startswith(
-        "s17 is ready to run, but a tick requests at most 16 jobs while nobody knows whether slurm"
+        "s17 is ready to run, but a tick requests at most 16 jobs while it is unknown whether slurm"
     )
     assert words.endswith("has that of s0: 16 before it in the line")
     assert evidence == ["StepAdded", "SubmissionRequested"]

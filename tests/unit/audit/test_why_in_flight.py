@@ -54,8 +54,8 @@ def test_a_missed_job_is_looked_for():
     study.do(e.JobMissed(token=token), 1)
     assert asked(study, 1) == (
         (
-            "a waits in the queue of slurm since 8s as job 17; since 9s nobody knows its job any more, and it is "
-            "looked for until 69s"
+            "a waits in the queue of slurm since 8s as job 17; since 9s its job is no longer known, and ticks "
+            "look for it until 69s"
         ),
         ["JobSubmitted", "JobMissed"],
     )

@@ -336,7 +336,7 @@ RULES: dict[str, Callable[[Row], bool]] = {
         lambda row: row.queue is J.RUNNING and not row.ended and not row.given_up,
         lambda row: row.conclusion is C.RUNNING,
     ),
-    "it runs only if the queue says so, or it has begun and nobody knew when the queue was asked": only_if(
+    "it runs only if the queue says so, or it has begun and was unknown when the queue was asked": only_if(
         C.RUNNING,
         lambda row: not row.ended and (row.queue is J.RUNNING or (row.begun and not row.known)),
     ),

@@ -58,7 +58,7 @@ def test_hosts_whose_boots_take_turns_are_two(machine: str):
     assert not rebooted(a, b, before="b", now=a)
     assert not rebooted(a, b, a, before="b", now=a)
     assert not rebooted(a, b, a, now=b)
-    assert not rebooted(a, b, a, now=boot("c", machine)), "nobody knows which of the two was rebooted"
+    assert not rebooted(a, b, a, now=boot("c", machine)), "it is unknown which of the two was rebooted"
 
 
 def test_of_two_hosts_with_machine_ids_each_may_be_rebooted():
