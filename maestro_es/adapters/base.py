@@ -16,6 +16,10 @@ from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.core.outcomes import Outcome
 
 
+def _not_written() -> str:
+    return ""
+
+
 class Job(msgspec.Struct, frozen=True):
     """One attempt, ready to be submitted.
 
@@ -24,6 +28,7 @@ class Job(msgspec.Struct, frozen=True):
     it: then its header says what the job asks for. `run` are the step's resolved keys, `environment` is
     what the step starts in. `claim` makes the attempt's claim for a job id, a host, an instance and a nonce, and
     returns whether it is theirs now. A local step's output files begin with `output`, if it is given.
+    `write_spare` writes the script with the adapter's `spare_header` and returns its digest; it may raise OSError.
     """
 
     token: str
@@ -38,6 +43,7 @@ class Job(msgspec.Struct, frozen=True):
     command: str = ""
     output: str = ""
     edited: str = ""
+    write_spare: Callable[[], str] = _not_written
 
     @property
     def runner(self) -> Path:
@@ -99,6 +105,9 @@ class Adapter(Protocol):
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
         """Return the script's first lines, without a newline at the end."""
+
+    def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
+        """Return the first lines for a job that was refused with those of `header`, or the same again."""
 
     def command(self, text: str, run: Mapping[str, Any]) -> str:
         """Return the step's command with the launcher filled in. ValueError if it asks for what there is not."""

@@ -195,5 +195,8 @@ class FluxAdapter(ScriptsOnly):
         first += [f"#MAESTRO-INFO {found.text}" for found in [*option("(flux_uri)", self._uri)]]
         return header([*first, "#"], "#flux:", self.directives(job_name, run))
 
+    def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
+        return self.header(job_name, description, run)
+
     def command(self, text: str, run: Mapping[str, Any]) -> str:
         return fill_in(text, Asked.by(run), Asked.by(run), lambda asked: launch(self._batch, asked, run))

@@ -56,6 +56,9 @@ class LocalAdapter:
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
         return f"#!{self._shell}"
 
+    def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
+        return self.header(job_name, description, run)
+
     def command(self, text: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
         return text
 

@@ -117,6 +117,9 @@ class LsfAdapter(ScriptsOnly):
         """Make the header; it begins with bash whatever the batch block says, as in Maestro."""
         return header([shebang("")], "#BSUB", self.directives(job_name, run) if is_scheduled(run) else [])
 
+    def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
+        return self.header(job_name, description, run)
+
     def command(self, text: str, run: Mapping[str, Any]) -> str:
         limits = Asked.by(resources(_NODES | self._batch, ("nodes",), run))
         return fill_in(text, Asked.by(run), limits, lambda asked: launch(asked, run))

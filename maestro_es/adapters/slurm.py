@@ -36,7 +36,7 @@ from maestro_es.adapters.slurm_jobs import SlurmJobs, slurm_environment
 from maestro_es.adapters.slurm_options import without_value
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import StepRecord, is_scheduled
-from maestro_es.core.outcomes import Outcome, Rejected
+from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected
 
 #: What a step takes over from the batch block if it does not say it itself.
 _INHERITED = ("nodes", "procs", "queue", "bank", "reservation", "qos")
@@ -217,12 +217,19 @@ class SlurmAdapter:
         return directives(self._batch, job_name, description, run, environment=self._names, with_cpus=with_cpus)
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
+        return self._header(job_name, description, run, with_cpus=True)
+
+    def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
+        """Return the header without the CPUs that the launchers take."""
+        return self._header(job_name, description, run, with_cpus=False)
+
+    def _header(self, job_name: str, description: str, run: Mapping[str, Any], *, with_cpus: bool) -> str:
         first = [shebang(self._batch.get("shell"))]
         found: list[Directive] = []
         wrong: list[str] = []
         if is_scheduled(run):
             with noting(wrong):
-                found = self.directives(job_name, description, run)
+                found = self.directives(job_name, description, run, with_cpus=with_cpus)
             for key in ("cmd", "restart"):
                 with noting(wrong):
                     embedded(str(run.get(key) or ""))
@@ -241,18 +248,27 @@ class SlurmAdapter:
         """Begin to submit a job: with the CPUs that its launchers take, and without these if Slurm refuses it so.
 
         A refusal proves that nothing was queued, so the second job goes by the same token, within the same submission.
+        Before that its script is written again, so that it shows the options of what was submitted last.
         """
         options, maestro_s = self._options(job), self._options(job, with_cpus=False)
         begun = self._jobs.submit(job, options)
         if options == maestro_s or not isinstance(begun, Submitting):
             return begun
-        return Submitting(begun.command, lambda: self._or_without(begun.outcome(), job, maestro_s))
+        left_out = tuple(option for option in options if option not in maestro_s)
+        return Submitting(begun.command, lambda: self._or_without(begun.outcome(), job, maestro_s, left_out))
 
-    def _or_without(self, outcome: Outcome, job: Job, options: Sequence[str]) -> Outcome:
+    def _or_without(self, outcome: Outcome, job: Job, options: Sequence[str], left_out: tuple[str, ...]) -> Outcome:
         if not isinstance(outcome, Rejected):
             return outcome
+        try:
+            digest = job.write_spare()
+        except OSError as error:
+            return InDoubt(f"refused, and its script can't be written without {' '.join(left_out)}: {error}")
         again = self._jobs.submit(job, options)
-        return again.outcome() if isinstance(again, Submitting) else again
+        found = again.outcome() if isinstance(again, Submitting) else again
+        return (
+            Accepted(found.job_id, left_out=left_out, script_digest=digest) if isinstance(found, Accepted) else found
+        )
 
     def _options(self, job: Job, *, with_cpus: bool = True) -> list[str]:
         directed = []

@@ -14,8 +14,8 @@ from maestro_es import files
 from maestro_es.core import events as e
 from maestro_es.core.model import StepRecord
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.poller.scripts import digest_of, is_edited, place_aside, written_digests
-from maestro_es.poller.workspace import plan_job
+from maestro_es.poller.scripts import digest_of, place_aside, written_digests
+from maestro_es.poller.workspace import Plan, plan_job
 
 #: So many edits are told one by one.
 _NAMED = 5
@@ -42,16 +42,16 @@ def _of_step(study: OpenStudy, step: StepRecord, named: Path) -> Iterator[str]:
         plan = plan_job(study.graph, unedited, study.dir, study.adapters.of(step), study.adapters.scheduler)
     except ValueError:
         return
-    for path, text in plan.scripts.items():
-        if _is_edited(path, text, ours):
+    for path in plan.scripts:
+        if _is_edited(plan, path, ours):
             yield f"{os.path.relpath(path, study.dir.root)} was edited{_fate(step, path, plan.chosen, named)}"
         elif step.keep_script and path == plan.chosen and not path.exists():
             yield f"{os.path.relpath(path, study.dir.root)} does not exist: a tick will write it without any edit"
 
 
-def _is_edited(path: Path, text: str, ours: partial[set[str]]) -> bool:
+def _is_edited(plan: Plan, path: Path, ours: partial[set[str]]) -> bool:
     try:
-        return is_edited(path, text, ours)
+        return plan.is_edited(path, ours)
     except OSError:
         return False
 

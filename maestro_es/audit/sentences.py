@@ -81,7 +81,8 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.JobSubmitted():
             how = "was found again" if event.adopted else "was submitted"
             edited = ", with its script as it was edited" if event.edited else ""
-            return f"job {event.job_id} {how}{edited}"
+            refused = f" without {' '.join(event.left_out)}, which the scheduler had refused" if event.left_out else ""
+            return f"job {event.job_id} {how}{refused}{edited}"
         case e.ScriptSetAside():
             return f"{event.script} was edited: the edit was kept as {event.kept_as}, and the script was written again"
         case e.SubmissionRejected():

@@ -435,6 +435,7 @@ class JobSubmitted(Event, frozen=True):
     script_digest: SHA-256 of the script, in hex; empty if it is not known
     other_digest: that of the step's other script, if it is as we have written it; empty if there is none
     edited: whether a person has edited the script, and it ran as it stood
+    left_out: options with which the scheduler had refused the job; the script shows none of them
 
     Result: phase SUBMITTED
     """
@@ -448,6 +449,7 @@ class JobSubmitted(Event, frozen=True):
     other_digest: str = ""
     edited: bool = False
     evidence: tuple[Evidence, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class ScriptSetAside(Event, frozen=True):

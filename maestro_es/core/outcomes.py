@@ -33,11 +33,16 @@ NO_SCRIPT = Script()
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The scheduler has the job. A local process has a `host` and an `instance` and runs from now on."""
+    """The scheduler has the job. A local process has a `host` and an `instance` and runs from now on.
+
+    It was refused with the options that were `left_out`; the script without them has another `script_digest`.
+    """
 
     job_id: str
     host: str = ""
     instance: str = ""
+    left_out: tuple[str, ...] = ()
+    script_digest: str = ""
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -96,9 +101,10 @@ def _events(graph: Graph, record: StepRecord, outcome: Outcome, at: Micros, scri
                 job_id=outcome.job_id,
                 host=outcome.host,
                 instance=outcome.instance,
-                script_digest=script.digest,
+                script_digest=outcome.script_digest or script.digest,
                 other_digest=script.other,
                 edited=script.edited,
+                left_out=outcome.left_out,
             )
             return [submitted, e.JobStarted(token=token, at=at, host=outcome.host)] if outcome.host else [submitted]
         case Rejected() | Full():

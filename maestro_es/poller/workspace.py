@@ -7,7 +7,7 @@ import functools
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from maestro_es import files
 from maestro_es.adapters.base import Adapter, Job
@@ -39,6 +39,13 @@ def script_names(name: str, extension: str) -> tuple[str, str]:
     return safe(f"{name}.{extension}"), f"{name.replace('/', '_')}.restart.{extension}"
 
 
+class Text(NamedTuple):
+    """What a script says, and what it says instead once the scheduler has refused the job."""
+
+    main: str
+    spare: Callable[[], str]
+
+
 class Plan(NamedTuple):
     """An attempt as a job, and the scripts by their place.
 
@@ -47,10 +54,15 @@ class Plan(NamedTuple):
     """
 
     job: Job
-    scripts: dict[Path, str]
+    scripts: dict[Path, Text]
     chosen: Path
     content: bytes
     edited: bool
+
+    def is_edited(self, path: Path, ours: Callable[[], Collection[str]]) -> bool:
+        """Whether a script was edited by a person. `ours` are the digests of what we have written before."""
+        text = self.scripts[path]
+        return is_edited(path, text.main, lambda: {*ours(), digest_of(text.spare().encode())})
 
 
 def prepare(
@@ -74,7 +86,9 @@ def prepare(
     if plan.edited:
         adapter.submission(plan.job)  # its own header may ask for what can't be
         make_executable(plan.chosen)
-    others = [digest_of(text.encode()) for path, text in plan.scripts.items() if _write(plan, path, text, ours)]
+    others = [
+        digest_of(text.main.encode()) for path, text in plan.scripts.items() if _write(plan, path, text.main, ours)
+    ]
     aside = _make_way(plan, study, ours)
     return plan.job, Script(digest_of(plan.content), "".join(others), edited=plan.edited, set_aside=aside)
 
@@ -84,7 +98,7 @@ def _write(plan: Plan, path: Path, text: str, ours: Callable[[], Collection[str]
     if path == plan.chosen:
         return False
     if not write_new(path, text):
-        if is_edited(path, text, ours):
+        if plan.is_edited(path, ours):
             return False
         write_script(path, text)
     return True
@@ -94,11 +108,11 @@ def _make_way(plan: Plan, study: StudyDir, ours: Callable[[], Collection[str]]) 
     """Write the script that the job starts; returns what was kept of one that stood there."""
     if plan.edited:
         return ()
-    text = plan.scripts[plan.chosen]
+    text = plan.scripts[plan.chosen].main
     found: tuple[ScriptSetAside, ...] = ()
     if write_new(plan.chosen, text):
         return found
-    if is_edited(plan.chosen, text, ours):
+    if plan.is_edited(plan.chosen, ours):
         kept, digest = set_aside(plan.chosen)
         names = (os.path.relpath(path, study.root) for path in (plan.chosen, kept))
         found = (ScriptSetAside(script=next(names), kept_as=next(names), digest=digest),)
@@ -129,23 +143,48 @@ def plan_job(
     full_name = job_name(record, hashed=settings.hash_workspaces)
     name = full_name.replace("/", "_").replace(" ", "_")
     main_name, restart_name = script_names(full_name, header_of.extension)
-    scripts: dict[Path, str] = {}
+    scripts: dict[Path, Text] = {}
     chosen = command = ""
     for key, file_name in (("cmd", main_name), ("restart", restart_name)):
         if not step.run.get(key):
             continue
         run = {**step.run, "cmd": step.run[key], "restart": ""}  # what this script is made of
         filled_in = adapter.command(str(run["cmd"]), run)
-        text = scripts[folder / file_name] = f"{header_of.header(name, step.description, run)}\n\n{filled_in}\n"
+        text = scripts[folder / file_name] = _text(header_of, name, step.description, run, filled_in)
         if (key == "restart") is (record.kind is SubmissionKind.RESTART):
-            chosen, command, used, content = file_name, filled_in, run, text.encode()
+            chosen, command, used, content = file_name, filled_in, run, text.main.encode()
     script = f"./{chosen}" if folder == workspace else str(folder / chosen)
     kept = _kept(folder / chosen, content) if record.keep_script else None
-    claim = functools.partial(make_claim, workspace, record.token)
     known = (step.description, used, environment or Environment(), command, full_name.replace("/", "_"))
     edited = (kept or b"").decode(errors="replace")
-    job = Job(record.token, name, workspace, script, study.root, claim, *known, edited)
+    write = functools.partial(_write_spare, folder / chosen, scripts[folder / chosen])
+    job = Job(
+        record.token,
+        name,
+        workspace,
+        script,
+        study.root,
+        functools.partial(make_claim, workspace, record.token),
+        *known,
+        edited,
+        write,
+    )
     return Plan(job, scripts, folder / chosen, content if kept is None else kept, edited=kept is not None)
+
+
+def _text(header_of: Adapter, name: str, description: str, run: dict[str, Any], command: str) -> Text:
+    def below(header: str) -> str:
+        return f"{header}\n\n{command}\n"
+
+    first = below(header_of.header(name, description, run))
+    return Text(first, lambda: below(header_of.spare_header(name, description, run)))
+
+
+def _write_spare(path: Path, text: Text) -> str:
+    """Write a script for a job that was refused with its first one; returns its digest."""
+    spare = text.spare()
+    write_script(path, spare)
+    return digest_of(spare.encode())
 
 
 def _kept(path: Path, content: bytes) -> bytes | None:

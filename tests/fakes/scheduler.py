@@ -82,6 +82,9 @@ class FakeScheduler:
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
         return f"#!/bin/bash\n#FAKE -J {job_name}"
 
+    def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
+        return self.header(job_name, description, run)
+
     def command(self, text: str, run: Mapping[str, Any]) -> str:
         return text
 

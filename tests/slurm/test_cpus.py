@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
+from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
-from tests.slurm.studies import finish
+from tests.e2e.command import maestro_es
+from tests.slurm.studies import events, finish
 
 
 def _step(name: str, cmd: str, **run: int) -> str:
@@ -66,5 +69,25 @@ def test_a_script_that_runs_under_maestro_is_not_refused_for_the_cpus_of_its_lau
     assert finish(root) is StudyStatus.FINISHED
     tasks = {name: _lines(root / name / "tasks") for name in ("over", "variable", "single", "else")}
     assert tasks == {"over": 70, "variable": 70, "single": 1, "else": 1}
-    assert "--mincpus=70" in (root / "else" / "else.slurm.sh").read_text()
-    assert all("--mincpus" not in (root / name / f"{name}.slurm.sh").read_text() for name in ("over", "single"))
+    assert all("--mincpus" not in (root / name / f"{name}.slurm.sh").read_text() for name in tasks)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_the_script_and_the_log_tell_what_was_submitted_in_the_end(launch):
+    root = launch(_step("a", "$(LAUNCHER) hostname; exit 3", nodes=1, procs=70), _step("b", "true", nodes=1))
+    assert finish(root) is StudyStatus.FAILURE
+    script = root / "a" / "a.slurm.sh"
+    assert "mincpus" not in script.read_text()
+    assert "added by maestro-es" not in script.read_text()
+    [submitted] = [event for event in events(root, e.JobSubmitted) if event.left_out]
+    assert (submitted.left_out, submitted.script_digest) == (
+        ("--mincpus=70",),
+        hashlib.sha256(script.read_bytes()).hexdigest(),
+    )
+    said = f"job {submitted.job_id} was submitted without --mincpus=70, which the scheduler had refused"
+    assert said in maestro_es("history", root, "a").stdout
+    again = maestro_es("retry", root, "a")
+    assert "edited" not in again.stdout + again.stderr
+    assert finish(root) is StudyStatus.FAILURE
+    assert not [*script.parent.glob("*.edited")]
+    assert "mincpus" not in script.read_text()

@@ -145,7 +145,12 @@ def test_a_runner_is_submitted_by_its_tokens_name_also_where_no_hard_links_can_b
 @pytest.mark.parametrize(
     ("refused", "cmd", "calls", "outcome"),
     [
-        ("--mincpus=70", "$(LAUNCHER) app", 2, Accepted("7")),
+        (
+            "--mincpus=70",
+            "$(LAUNCHER) app",
+            2,
+            Accepted("7", left_out=("--mincpus=70",), script_digest="of the spare script"),
+        ),
         ("--nodes=1", "$(LAUNCHER) app", 2, Rejected),
         ("--nodes=1", "srun app", 1, Rejected),
         ("none", "$(LAUNCHER) app", 1, Accepted("7")),
@@ -158,7 +163,16 @@ def test_a_job_that_is_refused_with_the_cpus_of_its_launchers_is_submitted_witho
     environment = Environment({"PATH": os.environ["PATH"]})
     adapter = SlurmAdapter({"type": "slurm"}, Host("host", "boot", 1, environment=environment))
     run = {"cmd": cmd, "nodes": 1, "procs": 70}
-    job = Job(TOKEN, "s", tmp_path, "./s.sh", tmp_path, lambda *_: True, run=run, environment=environment)
+    written: list[str] = []
+
+    def write_spare() -> str:
+        written.append(adapter.spare_header("s", "", run))
+        return "of the spare script"
+
+    job = Job(
+        TOKEN, "s", tmp_path, "./s.sh", tmp_path, lambda *_: True, run=run, environment=environment,
+        write_spare=write_spare,
+    )  # fmt: skip
     job.runner.parent.mkdir()
     job.runner.write_text("the runner")
     words = "sbatch: error: Batch job submission failed: Requested node configuration is not available"
@@ -176,6 +190,7 @@ def test_a_job_that_is_refused_with_the_cpus_of_its_launchers_is_submitted_witho
     assert len(made) == calls
     assert all(TOKEN in call for call in made)
     assert made[-1] == made[0].replace("--mincpus=70 ", "" if calls > 1 else "--mincpus=70 ")
+    assert [("mincpus" in header) for header in written] == [False] * (calls - 1)
     assert os.listdir(job.runner.parent) == [job.runner.name]
 
 

@@ -43,6 +43,10 @@ def test_every_event_has_a_sentence_without_loose_ends(event):
         (e.CancelRequested(reason="wrong seed"), "asked to cancel the whole study: wrong seed"),
         (e.CancelRequested(steps=(3,)), "asked to cancel step_3"),
         (e.JobSubmitted(token="t", job_id="17", adopted=True), "job 17 was found again"),
+        (
+            e.JobSubmitted(token="t", job_id="17", left_out=("--mincpus=70",)),
+            "job 17 was submitted without --mincpus=70, which the scheduler had refused",
+        ),
         (e.StepRestarted(number=1, limit=0), "is to be restarted: 1, no limit"),
         (
             e.HardwareFailed(token="t", at=1, number=2, limit=3, reason="node failed"),

@@ -94,7 +94,7 @@ FULL: tuple[e.AnyEvent, ...] = (
     e.EventsCorrected(head="ab", corrections=(e.Correction(seq=3, data="{}"),), reason="an old version"),
     e.JobSubmitted(
         token="t1", job_id="17", adopted=True, host="login1", instance="b1", script_digest="cd",
-        other_digest="ef", edited=True, evidence=SAID
+        other_digest="ef", edited=True, evidence=SAID, left_out=("--mincpus=70",)
     ),
     e.SubmissionRejected(token="t1", message="invalid partition", exit_code=1),
     e.AttemptAbandoned(token="t1", evidence=SAID),

@@ -24,6 +24,7 @@ from tests.unit.core.making import Study
 ALL = [
     Accepted("17"),
     Accepted("17", "login1", "boot1"),
+    Accepted("17", left_out=("--mincpus=70",), script_digest="spare"),
     Rejected("no"),
     InDoubt("killed"),
     Unwritable("full"),
@@ -45,6 +46,17 @@ def test_a_job_that_was_taken_is_submitted():
     events = outcome_events(study.graph, number, token, Accepted("17"), 500, Script("digest", "other"))
 
     assert events == [e.JobSubmitted(token=token, job_id="17", script_digest="digest", other_digest="other")]
+
+
+def test_what_a_job_was_submitted_without_is_recorded_with_its_script():
+    study, number, token = requested()
+    accepted = Accepted("17", left_out=("--mincpus=70",), script_digest="spare")
+
+    [event] = outcome_events(study.graph, number, token, accepted, 500, Script("digest", "other"))
+
+    assert event == e.JobSubmitted(
+        token=token, job_id="17", script_digest="spare", other_digest="other", left_out=("--mincpus=70",)
+    )
 
 
 def test_a_local_process_runs_from_the_moment_it_is_there():
