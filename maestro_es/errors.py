@@ -35,19 +35,30 @@ from collections.abc import Sequence
 EXIT_OK, EXIT_ERROR, EXIT_TRY_AGAIN, EXIT_INTERRUPTED = 0, 1, 75, 130
 
 
+def one_line(message: str) -> str:
+    r"""Return a message in which the end of a line stands as ``\n``, as in a path or in another program's words."""
+    return message.replace("\n", "\\n")
+
+
 class MaestroError(Exception):
     """The root of all errors that are shown in one line, without a traceback; `exit_code` is that of the command."""
 
     exit_code = EXIT_ERROR
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class SpecError(MaestroError):
     """The study file is wrong. Each of `problems`, and of `warnings`, is one line: file, line, what, remedy."""
 
     def __init__(self, problems: Sequence[str], warnings: Sequence[str] = ()) -> None:
-        super().__init__("\n".join(problems))
+        super().__init__("\n".join(map(one_line, problems)))
         self.problems = tuple(problems)
         self.warnings = tuple(warnings)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class RequestRefused(MaestroError):

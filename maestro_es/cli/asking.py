@@ -11,6 +11,7 @@ from maestro_es.audit.edits import edits
 from maestro_es.audit.step_details import listed
 from maestro_es.audit.which_script import which_script
 from maestro_es.cli.common import split_arguments
+from maestro_es.cli.output import say
 from maestro_es.core import events as e
 from maestro_es.core.events import Draft
 from maestro_es.core.graph import Graph
@@ -42,7 +43,7 @@ def ask_of_steps(arguments: tuple[str, ...], decide: Callable[[Graph, Sequence[s
         study.dir.check_owner()
         drafts = study.request(lambda graph: decide(graph, patterns, study))
         for line in _outcome(study, drafts, roots[0]):
-            click.echo(f"{study.dir.root}: {line}")
+            say(f"{study.dir.root}: {line}")
 
 
 def _outcome(study: OpenStudy, drafts: Sequence[Draft], named: Path) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import each, example, reason_option, split_arguments
+from maestro_es.cli.output import confirm, say
 from maestro_es.core import requests
 from maestro_es.core.model import Phase, State, StepRecord, StudyStatus
 from maestro_es.drivers.cron_tick import told
@@ -38,7 +39,7 @@ def command(arguments: tuple[str, ...], *, autoyes: bool, reason: str) -> None:
     roots, patterns = split_arguments(arguments)
     what = f"{', '.join(patterns)} of " if patterns else ""
     question = f"Cancel {what}{', '.join(map(str, roots))}?"
-    if not autoyes and not click.confirm(question):
+    if not autoyes and not confirm(question):
         return
     sys.exit(each(roots, lambda _, root: _cancel(root, patterns, reason)))
 
@@ -56,7 +57,7 @@ def _cancel(root: Path, patterns: Sequence[str], reason: str) -> None:
         if elsewhere:
             hosts = ", ".join(sorted(elsewhere))
             raise Unreachable(f"{_left(study)}; those on {hosts} are ended by the next tick on that host")
-        click.echo(_summary(study))
+        say(_summary(study))
 
 
 def _tick_until_ended(study: OpenStudy) -> None:

@@ -10,6 +10,7 @@ from typing import TypeVar
 import click
 
 from maestro_es.audit.times import When, parse_when
+from maestro_es.cli.output import say
 from maestro_es.errors import EXIT_OK, MaestroError, NotAStudy
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.study_dir import find_study, has_log
@@ -93,7 +94,7 @@ def each(roots: Sequence[Path], do: Callable[[int, Path], None]) -> int:
         try:
             do(index, root)
         except MaestroError as error:
-            click.echo(f"maestro-es: {error}", err=True)
+            say(f"maestro-es: {error}", err=True)
             codes.append(error.exit_code)
     return min(filter(None, codes), default=EXIT_OK)
 

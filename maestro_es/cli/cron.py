@@ -10,6 +10,7 @@ from maestro_es.audit.studies import list_studies
 from maestro_es.audit.times import show_ago, show_time
 from maestro_es.cli.common import example
 from maestro_es.cli.groups import SuggestingGroup
+from maestro_es.cli.output import say, write_lines
 from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.drivers import crontab
 from maestro_es.drivers.crontab import Here
@@ -38,10 +39,10 @@ def install() -> None:
     host = context.host.name
     changed = crontab.install(host, context.now())
     if crontab.is_read(host, context.now()):
-        click.echo(f"cron on {host} ticks your studies each minute" + ("" if changed else "; it did so before"))
+        say(f"cron on {host} ticks your studies each minute" + ("" if changed else "; it did so before"))
     else:
-        click.echo(f"The line is in your crontab on {host}" + ("" if changed else "; it was there before"))
-        click.echo(f"maestro-es: {crontab.not_read(host)}", err=True)
+        say(f"The line is in your crontab on {host}" + ("" if changed else "; it was there before"))
+        say(f"maestro-es: {crontab.not_read(host)}", err=True)
 
 
 @example("maestro-es cron show")
@@ -51,9 +52,9 @@ def show() -> None:
     host = Context().host.name
     here, line = crontab.look()
     if here is not Here.ABSENT:
-        click.echo(f"In your crontab on {host}:\n{line}")
+        write_lines([f"In your crontab on {host}:", *(line or "").split("\n")])
     if here is not Here.INSTALLED:
-        click.echo(f"'maestro-es cron install' puts into your crontab on {host}:\n{crontab.wanted_line()}")
+        write_lines([f"'maestro-es cron install' puts into your crontab on {host}:", crontab.wanted_line()])
 
 
 @example("maestro-es cron check || echo 'studies are not ticked'")
@@ -74,7 +75,7 @@ def check() -> None:
     ticked, last = _report_ticks(context)
     missed = max(crontab.missed_ticks(at, context.now()) for at in (cron, last, context.now()) if at is not None)
     if runs or last is not None:
-        click.echo(f"Missed:     {missed}")
+        say(f"Missed:     {missed}")
     sys.exit(EXIT_OK if placed and ticked and not missed else EXIT_ERROR)
 
 
@@ -87,7 +88,7 @@ def remove() -> None:
     """
     host = Context().host.name
     changed = crontab.remove(host)
-    click.echo(f"Removed from your crontab on {host}" if changed else f"Not in your crontab on {host}")
+    say(f"Removed from your crontab on {host}" if changed else f"Not in your crontab on {host}")
 
 
 def _report_place(context: Context) -> bool:
@@ -95,19 +96,19 @@ def _report_place(context: Context) -> bool:
     host = context.host.name
     here, line = crontab.look()
     if here is Here.INSTALLED:
-        click.echo(f"Installed:  on this host, {host}")
+        say(f"Installed:  on this host, {host}")
         if crontab.is_read(host, context.now()):
             return True
-        click.echo(f"Daemon:     {crontab.not_read(host)}")
+        say(f"Daemon:     {crontab.not_read(host)}")
         return False
     elsewhere = crontab.other_hosts(host)
     if here is Here.OTHER:
-        click.echo(f"Installed:  another line on this host, {host}: {line or '(none)'}")
-        click.echo("            'maestro-es cron install' replaces it")
+        say(f"Installed:  another line on this host, {host}: {line or '(none)'}")
+        say("            'maestro-es cron install' replaces it")
     elif elsewhere:
-        click.echo(f"Installed:  on {', '.join(elsewhere)}, not on this host, {host}")
+        say(f"Installed:  on {', '.join(elsewhere)}, not on this host, {host}")
     else:
-        click.echo(f"Installed:  not on this host, {host}; 'maestro-es cron install' does that")
+        say(f"Installed:  not on this host, {host}; 'maestro-es cron install' does that")
     return here is Here.ABSENT and bool(elsewhere)
 
 
@@ -118,7 +119,7 @@ def _report_cron(context: Context) -> tuple[bool, Micros | None]:
         return False, None
     last, ticked = found
     ago = f"{show_ago(last, context.now())} ({show_time(last)})"
-    click.echo(f"Cron:       {f'ticked {ago}' if ticked else f'has not ticked since it was installed {ago}'}")
+    say(f"Cron:       {f'ticked {ago}' if ticked else f'has not ticked since it was installed {ago}'}")
     return True, last
 
 
@@ -128,14 +129,14 @@ def _report_ticks(context: Context) -> tuple[bool, Micros | None]:
     running = [one.summary for one in studies if one.summary and one.summary.status == StudyStatus.RUNNING.name]
     broken = sum(one.summary is None for one in studies)
     if broken:
-        click.echo(f"Unknown:    {broken} of your studies can't be read; 'maestro-es studies' says why")
+        say(f"Unknown:    {broken} of your studies can't be read; 'maestro-es studies' says why")
     if not running:
-        click.echo(f"Last tick:  no {'other ' if broken else ''}study is running")
+        say(f"Last tick:  no {'other ' if broken else ''}study is running")
         return not broken, None
     ticks: list[Micros] = [summary.last_tick for summary in running if summary.last_tick is not None]
     if not ticks:
-        click.echo("Last tick:  never")
+        say("Last tick:  never")
         return False, None
     last = max(ticks)
-    click.echo(f"Last tick:  {show_ago(last, context.now())} ({show_time(last)})")
+    say(f"Last tick:  {show_ago(last, context.now())} ({show_time(last)})")
     return True, last

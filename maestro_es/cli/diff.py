@@ -15,7 +15,7 @@ from maestro_es.audit.status import counts
 from maestro_es.audit.step_details import NAMED, listed
 from maestro_es.audit.times import When, parse_when, show_time
 from maestro_es.cli.common import example, split_arguments
-from maestro_es.cli.output import json_option, page_width, write_json, write_lines
+from maestro_es.cli.output import json_option, page_width, say, write_json, write_lines
 from maestro_es.poller.environment_file import differences, show_limit
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.report.plain import columns, labelled
@@ -68,7 +68,7 @@ def _note(study: OpenStudy, *, told: bool) -> None:
     except OSError as error:
         if told:
             where = error.filename or study.dir.state
-            click.echo(f"maestro-es: {where}: {error.strerror}: next time you will be told the same again", err=True)
+            say(f"maestro-es: {where}: {error.strerror}: next time you will be told the same again", err=True)
 
 
 def _lines(path: str, found: Diff, first: Past, last: Past) -> Iterator[str]:

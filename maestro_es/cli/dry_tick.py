@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from maestro_es.audit.sentences import describe
-from maestro_es.cli.output import write_json, write_lines
+from maestro_es.cli.output import say, write_json, write_lines
 from maestro_es.core.model import NO_SCHEDULER
 from maestro_es.core.requests import UPDATABLE
 from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome, told
@@ -58,7 +58,7 @@ def show(roots: Sequence[Path], what_if: Mapping[str, int], *, as_json: bool) ->
             outcome.note(WRONG if found.remarks else OK)
             outcome.note(TRY_AGAIN if found.unreachable else OK)
     for line in outcome.lines:
-        click.echo(f"maestro-es: {line}", err=True)
+        say(f"maestro-es: {line}", err=True)
     return outcome.code
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example, study_argument, study_path
-from maestro_es.cli.output import exact_output, on_terminal, write_lines
+from maestro_es.cli.output import exact_output, on_terminal, say, write_lines
 from maestro_es.errors import DamagedLog, NotAStudy, RequestRefused
 from maestro_es.poller.open_study import open_as_it_is
 from maestro_es.poller.study_dir import StudyDir
@@ -52,7 +52,7 @@ def _salvage(log: Path, output: Path | None) -> None:
         gaps = [salvage.shown(*gap) for gap in saved.gaps.values()]
         more = f"; and {len(gaps) - _NAMED} more gaps" if len(gaps) > _NAMED else ""
         raise DamagedLog(f"{log}: saved {len(saved.rows)} events; {'; '.join(gaps[:_NAMED])}{more}")
-    click.echo(f"maestro-es: {log}: saved all {len(saved.rows)} events", err=True)
+    say(f"maestro-es: {log}: saved all {len(saved.rows)} events", err=True)
 
 
 def _write(lines: Iterable[str], output: Path | None) -> None:

@@ -18,6 +18,7 @@ from maestro_es.audit.times import parse_time
 from maestro_es.cli.common import example, split_arguments
 from maestro_es.cli.event_output import EventOutput
 from maestro_es.cli.formats import Format, line_format_options
+from maestro_es.cli.output import say
 from maestro_es.core.model import Micros
 from maestro_es.errors import EXIT_ERROR, EXIT_OK
 from maestro_es.poller.open_study import Context, OpenStudy
@@ -168,7 +169,7 @@ def _ask_all(ask: Callable[[OpenStudy], Found]) -> tuple[list[tuple[str, Found]]
     answers = list(ask_all(Context(), ask))
     for answer in answers:
         if answer.problem:
-            click.echo(f"maestro-es: {answer.problem}", err=True)
+            say(f"maestro-es: {answer.problem}", err=True)
     found = [(answer.path, answer.found) for answer in answers if answer.found is not None]
     return found, len(found) < len(answers)
 

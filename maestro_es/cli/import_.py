@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example
-from maestro_es.cli.output import warn, write_lines
+from maestro_es.cli.output import say, warn, write_lines
 from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.drivers.crontab import how_ticks_come
@@ -58,13 +58,13 @@ def command(
     warn(study.plan.warnings)
     write_lines(columns(_HEADER, _rows(study)))
     if dry:
-        click.echo("Nothing was changed.")
+        say("Nothing was changed.")
         return
     root = carry_out(study, context).root
-    click.echo(f"Study taken over in {root}")
+    say(f"Study taken over in {root}")
     with OpenStudy(root, context) as opened:
         if opened.status is StudyStatus.RUNNING:
-            click.echo(how_ticks_come(context))
+            say(how_ticks_come(context))
 
 
 def _rows(study: Import) -> list[list[str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example
+from maestro_es.cli.output import say
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.restore import import_log
 from maestro_es.store.export import Export
@@ -30,6 +31,6 @@ def command(file: Path, directory: Path, *, upto_damage: bool, repair: bool) -> 
     export = Export(file, upto_damage=upto_damage)
     restored = import_log(export, directory, Context(), repair=repair)
     if export.damage:
-        click.echo(f"maestro-es: {export.damage}; all before it was taken", err=True)
+        say(f"maestro-es: {export.damage}; all before it was taken", err=True)
     was = f" of the study in {restored.was}" if restored.was != str(restored.root) else ""
-    click.echo(f"{restored.root}: {restored.head.seq} events{was}; head {restored.head.digest.hex()}")
+    say(f"{restored.root}: {restored.head.seq} events{was}; head {restored.head.digest.hex()}")

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from maestro_es.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_TRY_AGAIN, MaestroError, SpecError
+from maestro_es.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_TRY_AGAIN, MaestroError, SpecError, one_line
 
 #: What a host has enough of at another time.
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
@@ -58,8 +58,9 @@ def main() -> None:
         sys.exit(_call(sys.argv[1:]))
     except SpecError as error:
         for warning in error.warnings:
-            print(f"maestro-es: warning: {warning}", file=sys.stderr)
-        _fail(str(error))
+            print(f"maestro-es: warning: {one_line(warning)}", file=sys.stderr)
+        _show(str(error))
+        sys.exit(error.exit_code)
     except MaestroError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -158,5 +159,9 @@ def _leave(error: OSError) -> NoReturn:
 
 
 def _fail(message: str, code: int = EXIT_ERROR) -> NoReturn:
-    print(f"maestro-es: {message}", file=sys.stderr)
+    _show(one_line(message))
     sys.exit(code)
+
+
+def _show(message: str) -> None:
+    print(f"maestro-es: {message}", file=sys.stderr)

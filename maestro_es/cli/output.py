@@ -14,6 +14,8 @@ from typing import Any, TextIO
 
 import click
 
+from maestro_es.errors import one_line
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line; times are UTC.")
 
 #: How many lines are printed at a time.
@@ -35,10 +37,20 @@ def page_width() -> int | None:
     return terminal_width() if on_terminal() else None
 
 
+def say(message: str, *, err: bool = False) -> None:
+    """Print a message in one line, whatever the paths and words in it hold."""
+    click.echo(one_line(message), err=err)
+
+
+def confirm(question: str) -> bool:
+    """Ask a yes-or-no question in one line."""
+    return click.confirm(one_line(question))
+
+
 def warn(warnings: Iterable[str]) -> None:
     """Print warnings, a line each, on standard error."""
     for warning in warnings:
-        click.echo(f"maestro-es: warning: {warning}", err=True)
+        say(f"maestro-es: warning: {warning}", err=True)
 
 
 def exact_output() -> TextIO:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example, open_study, reason_option, study_argument, study_path
+from maestro_es.cli.output import say
 from maestro_es.poller.correct import correct_log
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.tick import show_status
@@ -31,9 +32,9 @@ def command(study: Path | None, reason: str, *, repair: bool) -> None:
         corrected = correct_log(root, Context(), reason)
         numbers = [item.seq for item in corrected.corrections] if corrected else []
         shown = f"corrected event {', '.join(map(str, numbers))}" if numbers else "every event can be read"
-        click.echo(f"{root}: {shown}")
+        say(f"{root}: {shown}")
     with open_study(study) as opened:
         opened.dir.check_owner()
         opened.log.rebuild()
         show_status(opened)
-        click.echo(f"{opened.dir.root}: rebuilt from {opened.log.head.seq} events")
+        say(f"{opened.dir.root}: rebuilt from {opened.log.head.seq} events")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example, reason_option
-from maestro_es.cli.output import json_option, warn, write_json, write_lines
+from maestro_es.cli.output import json_option, say, warn, write_json, write_lines
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.recover import Plan, check_lost, plan_recovery, recover
 from maestro_es.poller.study_dir import StudyDir
@@ -48,9 +48,9 @@ def command(directory: Path, file: Path, reason: str, *, dry: bool, upto_damage:
         return
     write_lines(columns(_HEADER, [[found.step.name, found.becomes, found.how] for found in plan.recoveries]))
     if dry:
-        click.echo("Nothing was changed.")
+        say("Nothing was changed.")
     else:
-        click.echo(f"Log made again in {StudyDir(directory).root}, after the {plan.events} events of the export")
+        say(f"Log made again in {StudyDir(directory).root}, after the {plan.events} events of the export")
 
 
 def _data(plan: Plan) -> list[dict[str, object]]:

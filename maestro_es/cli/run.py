@@ -14,7 +14,7 @@ import click
 
 from maestro_es.cli.common import example
 from maestro_es.cli.exporting import export_option, warn_of_variables
-from maestro_es.cli.output import warn
+from maestro_es.cli.output import confirm, say, warn
 from maestro_es.cli.progress import Progress
 from maestro_es.core import file_names
 from maestro_es.core.export import Export, remarks
@@ -105,7 +105,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     if autono and autoyes:
         raise click.UsageError("-n and -y exclude each other")
     driver = Driver.WAIT if wait else Driver.PERSON
-    context = Context(tell=lambda line: click.echo(f"maestro-es: {line}", err=True), driver=driver)
+    context = Context(tell=lambda line: say(f"maestro-es: {line}", err=True), driver=driver)
     around = surroundings(export)
     settings = Settings(
         submission_attempts=attempts,
@@ -142,7 +142,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         site = sites[0] if sites else creation.enter_context(creating(plan.output))
         replaces = check_replaceable(site)
         if not _is_wanted(plan, answers, replaces=replaces):
-            click.echo("Study launch aborted.")
+            say("Study launch aborted.")
             return
         place = creation.enter_context(replacing(site, context)) if replaces else None
         root = create_study(plan, settings, context, site, around).root
@@ -168,7 +168,7 @@ class Answers:
         """Return the answer to a yes-or-no question."""
         if self.yes or self.no:
             return self.yes
-        return click.confirm(question)
+        return confirm(question)
 
 
 def _is_wanted(plan: StudyPlan, answers: Answers, *, replaces: bool) -> bool:
@@ -184,7 +184,7 @@ def _complete(study: StudyDir, earlier: Path | None, *, group_read: bool) -> Non
     if group_read:
         let_group_read(study, allowed=True)
     if earlier:
-        click.echo(f"The earlier files of {study.root} are in {earlier}")
+        say(f"The earlier files of {study.root} are in {earlier}")
 
 
 def _launch(study: OpenStudy, launched: Callable[[], None], *, dry: bool) -> int:
@@ -197,26 +197,25 @@ def _launch(study: OpenStudy, launched: Callable[[], None], *, dry: bool) -> int
             silent = f"{study.dir.root}: {error}"
     launched()
     root, status = study.dir.root, study.status
-    doubt = "\n".join(filter(None, (silent, in_doubt(study))))
-    if doubt:
-        click.echo(f"maestro-es: {doubt}", err=True)
+    for doubt in filter(None, (silent, *in_doubt(study).split("\n"))):
+        say(f"maestro-es: {doubt}", err=True)
     if dry:
-        click.echo(f"Workspaces and scripts are in {root}; nothing was run.")
+        say(f"Workspaces and scripts are in {root}; nothing was run.")
         return status.value
-    click.echo(f"Study launched in {root}")
+    say(f"Study launched in {root}")
     if status is StudyStatus.RUNNING:
-        click.echo(how_ticks_come(study.context))
+        say(how_ticks_come(study.context))
     elif status is not StudyStatus.FINISHED:
-        click.echo(f"It has ended already: {status.name}; 'maestro-es why {root}' says more")
+        say(f"It has ended already: {status.name}; 'maestro-es why {root}' says more")
     forgotten = what_is_forgotten(scheduler_facts(study.log))
     if forgotten:
-        click.echo(forgotten)
+        say(forgotten)
     return EXIT_OK
 
 
 def _drive(study: OpenStudy, launched: Callable[[], None]) -> int:
     """Tick until the study has ended; left with Ctrl-C, it goes on by other ticks. `launched` is called after one."""
-    click.echo(f"Study launched in {study.dir.root}")
+    say(f"Study launched in {study.dir.root}")
     progress = Progress()
 
     def show(study: OpenStudy) -> None:
@@ -228,10 +227,10 @@ def _drive(study: OpenStudy, launched: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         progress.close()
         how = f"'maestro-es tick {study.dir.root}'"
-        click.echo(f"maestro-es: interrupted; the study goes on with {how} or under cron", err=True)
+        say(f"maestro-es: interrupted; the study goes on with {how} or under cron", err=True)
         return EXIT_INTERRUPTED
     progress.close()
     for line in study.remarks:
-        click.echo(f"maestro-es: {line}", err=True)
-    click.echo(f"Study ended: {status.name}")
+        say(f"maestro-es: {line}", err=True)
+    say(f"Study ended: {status.name}")
     return status.value

@@ -11,7 +11,7 @@ from maestro_es.audit.studies import FIELDS, Listed, find_registered, list_studi
 from maestro_es.audit.times import When, show_time
 from maestro_es.cli.common import at_option, example
 from maestro_es.cli.formats import Format, line_format_options, write_rows
-from maestro_es.cli.output import write_lines
+from maestro_es.cli.output import say, write_lines
 from maestro_es.poller.open_study import Context
 from maestro_es.report.plain import columns
 from maestro_es.store import registry
@@ -35,7 +35,7 @@ def command(forget: Sequence[str], when: When | None, *, form: Format) -> None:
     for word in forget:
         for study_id in find_registered(word):
             registry.forget(study_id)
-            click.echo(f"Forgot {study_id}", err=True)
+            say(f"Forgot {study_id}", err=True)
     if forget:
         return
     studies = list(list_studies(Context(), when))
@@ -44,7 +44,7 @@ def command(forget: Sequence[str], when: When | None, *, form: Format) -> None:
     elif studies:
         write_lines(columns(_HEADER, list(map(_row, studies))))
     else:
-        click.echo("No studies; 'maestro-es run' makes one.", err=True)
+        say("No studies; 'maestro-es run' makes one.", err=True)
 
 
 def _row(study: Listed) -> list[str]:

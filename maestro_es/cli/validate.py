@@ -9,7 +9,7 @@ import click
 
 from maestro_es.cli.common import example
 from maestro_es.cli.exporting import export_option, warn_of_variables
-from maestro_es.cli.output import warn
+from maestro_es.cli.output import say, warn
 from maestro_es.core.export import Export, remarks
 from maestro_es.core.model import Settings
 from maestro_es.poller.open_study import Context
@@ -45,4 +45,4 @@ def command(spec: Path, pgen: Path | None, pargs: tuple[str, ...], export: Expor
     warn(plan.warnings)
     steps = sum(number is not None for number, _ in plan.events)
     templates = sum(number is None for number, _ in plan.events)
-    click.echo(f"{spec}: valid; {counted(templates, 'step')}, {counted(steps, 'instance')}")
+    say(f"{spec}: valid; {counted(templates, 'step')}, {counted(steps, 'instance')}")

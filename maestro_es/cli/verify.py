@@ -10,7 +10,7 @@ import click
 
 from maestro_es.audit.times import iso, show_time
 from maestro_es.cli.common import example, study_argument, study_path
-from maestro_es.cli.output import json_option, write_lines
+from maestro_es.cli.output import json_option, say, write_lines
 from maestro_es.errors import DamagedLog
 from maestro_es.poller.open_study import open_as_it_is
 from maestro_es.store.verification import Known, Verification, prove, verify
@@ -43,13 +43,13 @@ def command(study: Path | None, head: str | None, *, as_json: bool) -> None:
     if as_json:
         _write_json(root, known, _data(found))
     else:
-        click.echo(f"{root}: {found.events} events are as they were written; head {found.head}")
+        say(f"{root}: {found.events} events are as they were written; head {found.head}")
 
 
 def _say_known(root: Path, known: Known) -> None:
     when = show_time(known.recorded_at)
     but = " except the payloads in EventsCorrected" if known.corrected else ""
-    click.echo(
+    say(
         f"{root}: {known.head} is the digest of event {known.seq}, of {when}, and all up to it is unchanged{but}: the "
         "log of that day is the beginning of this one"
     )

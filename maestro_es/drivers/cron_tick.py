@@ -22,6 +22,7 @@ from maestro_es.errors import (
     NotOurs,
     StudyError,
     Unreachable,
+    one_line,
 )
 from maestro_es.poller.ask_ahead import ask_ahead
 from maestro_es.poller.last_tick import shown
@@ -159,14 +160,14 @@ def told(error: MaestroError | OSError, root: Path) -> tuple[int, str]:
     """Return the exit code for what has kept a study from its tick, and what a person must know of it."""
     if isinstance(error, OSError):
         return TRY_AGAIN, _said(error, root)
-    line = str(error)
-    return error.exit_code, line if str(root) in line else f"{root}: {line}"
+    line, place = str(error), one_line(str(root))
+    return error.exit_code, line if place in line else f"{place}: {line}"
 
 
 def _said(error: OSError, place: Path) -> str:
     """Return what a person must know of a file system that does not answer, or does not let us in."""
     hint = "; is your ticket for this file system still valid?" if error.errno in _NOT_LET_IN else ""
-    return f"{error.filename or place}: {error.strerror}{hint}"
+    return one_line(f"{error.filename or place}: {error.strerror}{hint}")
 
 
 def _tick_one(
@@ -211,9 +212,9 @@ def _pass(study: OpenStudy, asked: Asked | None = None) -> tuple[int, str]:
     try:
         tick(study, asked=asked)
     except Unreachable as error:
-        return TRY_AGAIN, "\n".join([*study.remarks, f"{study.dir.root}: {error}"])
+        return TRY_AGAIN, _joined([*study.remarks, f"{study.dir.root}: {error}"])
     if study.remarks:
-        return WRONG, "\n".join(study.remarks)
+        return WRONG, _joined(study.remarks)
     doubt = in_doubt(study)
     return (TRY_AGAIN, doubt) if doubt else (OK, _news(study))
 
@@ -221,7 +222,7 @@ def _pass(study: OpenStudy, asked: Asked | None = None) -> tuple[int, str]:
 def in_doubt(study: OpenStudy) -> str:
     """Return what a person must know of submissions that got no answer; the next ticks find out what came of them."""
     asked = (step for step in study.graph.in_flight() if step.phase is Phase.REQUESTED and step.message)
-    return "\n".join(
+    return _joined(
         f"{study.dir.root}: {step.name}: it is not yet known whether it was submitted: {step.message}"
         for step in asked
     )
@@ -233,4 +234,9 @@ def _news(study: OpenStudy) -> str:
     if study.status is StudyStatus.FAILURE:
         failed = sum(study.graph.study.states.get(state.name, 0) for state in FAILED_STATES)
         lines.append(f"{study.dir.root}: the study has ended, and {failed} of its steps have failed")
-    return "\n".join(lines)
+    return _joined(lines)
+
+
+def _joined(messages: Iterable[str]) -> str:
+    """Return messages in one line each."""
+    return "\n".join(map(one_line, messages))

@@ -75,6 +75,36 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     end_all_under(tmp_path)
 
 
+#: What ends a line: for a terminal, for a program that reads lines, for Python, or for Unicode.
+BREAKS = "two\nlines\rand\vmore\x85of\u2028them"
+
+
+def test_a_message_is_one_line_whatever_the_paths_and_words_in_it_hold(tmp_path: Path, own_home: Path):
+    folder = tmp_path / BREAKS
+    folder.mkdir()
+    (folder / "s.yaml").write_text(GOOD)
+    root, spec, none, copy = (folder / name for name in ("study", "s.yaml", "none", "copy"))
+    commands = [
+        ("run", "-y", "-o", root, spec), ("run", "-y", "-o", root, none), ("run", "-n", "-o", root, spec),
+        ("run", "-y", "-p", none, spec), ("validate", spec), ("validate", folder), ("status", root),
+        ("status", folder), ("status", "--summary", root), ("status", "--at", BREAKS, root), ("history", root),
+        ("why", root), ("show", root, BREAKS), ("hold", root, "a", "--reason", BREAKS), ("release", root, "a"),
+        ("pause", root), ("resume", root), ("blame", root, "a"), ("update", root, "--throttle", "3"), ("verify", root),
+        ("rebuild", root), ("export", root, "-o", copy), ("import-log", copy, folder / "other"),
+        ("import-log", none, folder / "third"), ("recover", root, "--from", none), ("import", root), ("studies",),
+        ("tick", root), ("tick", folder), ("cancel", root), ("cancel", "-y", root), ("reopen", root),
+        ("retry", root, "a"), (BREAKS,),
+    ]  # fmt: skip
+    for words in commands:
+        done = maestro_es(*words)
+        lines = (done.stdout + done.stderr).splitlines()
+        broken = [line for line in lines if line.startswith(("lines", "and", "more", "of", "them"))]
+        assert (broken, "Traceback" in done.stderr) == ([], False), words
+    root.rename(folder / "moved")
+    [line] = maestro_es("tick", "--all").stderr.splitlines()
+    assert "two\\nlines\\rand\\x0bmore\\x85of\\u2028them/study" in line
+
+
 def on_a_terminal(*words: str, cwd: Path) -> tuple[int, bytes]:
     """Run the command line with a terminal for all its streams, and return what that was given."""
     ours, its = pty.openpty()
