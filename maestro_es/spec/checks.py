@@ -13,6 +13,7 @@ from typing import Any
 from maestro_es.spec.document import Document
 from maestro_es.spec.findings import Findings, did_you_mean, shown
 from maestro_es.spec.scalars import warn_of_scalars
+from maestro_es.spec.validation import study_schema
 
 #: The adapters that exist, and what `batch` must hold for them.
 BATCH_NEEDS: dict[str, tuple[str, ...]] = {
@@ -21,6 +22,16 @@ BATCH_NEEDS: dict[str, tuple[str, ...]] = {
     "lsf": ("host", "bank", "queue"),
     "flux": (),
 }
+
+#: What each adapter reads of `batch`, here or in Maestro 1.2.1. A block of type local may be that of any scheduler, as
+#: who tries a study on this host changes the type alone.
+_EVERY_SCHEDULER = ("type", "shell", "host", "bank", "queue", "nodes", "args")
+_BATCH_KEYS = {
+    "slurm": (*_EVERY_SCHEDULER, "procs", "reservation", "qos", "gpus"),
+    "lsf": (*_EVERY_SCHEDULER, "reservation"),
+    "flux": (*_EVERY_SCHEDULER, "allocation_args", "launcher_args", "uri", "version"),
+}
+_BATCH_KEYS["local"] = tuple(dict.fromkeys(key for keys in _BATCH_KEYS.values() for key in keys))
 
 #: The adapters that pass `args` of the batch block to the scheduler. To Flux they are options of the launcher.
 PASSING_OPTIONS = ("slurm", "lsf")
@@ -105,9 +116,21 @@ def _check_batch(document: Document, findings: Findings) -> None:
         if batch.get(key) in (None, ""):
             remedy = f"A batch of type {kind} needs {', '.join(BATCH_NEEDS[kind])}."
             findings.problem(document.line("batch"), f"Key '{key}' is missing from batch", remedy)
+    _check_batch_keys(document, kind, batch, findings)
     _check_values(document, batch, findings)
     _check_lines(document, _ON_ONE_LINE if kind != "local" else ("shell",), batch, findings)
     _check_options(document, kind, batch, findings)
+
+
+def _check_batch_keys(document: Document, kind: str, batch: dict[str, Any], findings: Findings) -> None:
+    """Warn of the keys that nothing reads, with the place for those that belong to a step."""
+    known = _BATCH_KEYS[kind]
+    steps_keys = study_schema()["definitions"]["step"]["properties"]["run"]["properties"]
+    for key in batch.keys() - set(known):
+        of_step = key in steps_keys and key not in _BATCH_KEYS["local"]
+        advice = "Put it under run of each step." if of_step else did_you_mean(key, known)
+        remedy = f"{advice} Known keys of type {kind}: {', '.join(known)}."
+        findings.warn(document.line("batch", key), f"In batch, the key {shown(key)} is ignored", remedy)
 
 
 def _check_values(document: Document, batch: dict[str, Any], findings: Findings) -> None:

@@ -80,6 +80,30 @@ def test_an_unknown_key_at_the_top_is_ignored_with_a_warning():
     )
 
 
+@pytest.mark.parametrize(
+    ("batch", "advice"),
+    [
+        ("{type: slurm, host: h, bank: b, queue: q, resevation: x}", "'resevation' is ignored. Did you mean 'reserv"),
+        ("{type: slurm, host: h, bank: b, queue: q, walltime: '1:00'}", "'walltime' is ignored. Put it under run of"),
+        ("{type: slurm, host: h, bank: b, queue: q, wlltime: '1:00'}", "'wlltime' is ignored. Known keys of type sl"),
+        ("{type: slurm, host: h, bank: b, queue: q, launcher_args: {}}", "'launcher_args' is ignored. Known keys of"),
+        ("{type: lsf, host: h, bank: b, queue: q, qos: high}", "'qos' is ignored. Known keys of type lsf: type, "),
+        ("{type: flux, version: 0.49.0, uris: u}", "'uris' is ignored. Did you mean 'uri'?"),
+        ("{foo: bar}", "'foo' is ignored. Known keys of type local: type, shell, "),
+        ("{type: slurm, host: h, bank: b, queue: q, nodes: 1, procs: 2, reservation: r, qos: s, args: {}}", ""),
+        ("{type: lsf, host: h, bank: b, queue: q, nodes: 1, reservation: r, args: {}, shell: /bin/sh}", ""),
+        ("{type: flux, host: h, uri: u, version: 0.49.0, args: {}, launcher_args: {}, allocation_args: {}}", ""),
+        ("{type: local, shell: /bin/sh, host: h, bank: b, queue: q, nodes: 1, qos: s, uri: u}", ""),
+    ],
+)
+def test_a_key_of_batch_that_nothing_reads_gets_one_warning(batch: str, advice: str):
+    found = warnings(f"{HEAD}batch: {batch}\n{STEP}")
+
+    assert [word for word in found if " is ignored" in word] == [*found][: bool(advice)]
+    if advice:
+        assert f"In batch, the key {advice}" in found[0]
+
+
 def test_unknown_kinds_of_dependencies_and_keys_of_repositories_are_ignored_with_a_warning():
     text = HEAD + STEP + "env:\n  dependencies:\n    spack: {}\n    git:\n    - {name: G, path: p, url: u, brnch: x}\n"
 
