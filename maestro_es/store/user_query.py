@@ -1,7 +1,7 @@
 """SQL of a user, run on a log so that it can only read.
 
-SQLite asks `_may` about each action of a statement before it runs any of it, and only reading is allowed. The time
-limit is that of all readers. The whole answer is read before any of it is printed, so a person who reads it slowly
+SQLite asks `Permission` about each action of a statement before it runs any of it, and only reading is allowed. The
+time limit is that of all readers. The whole answer is read before any of it is printed, so a slow reader
 keeps no tick waiting. For that reason its size has a limit, too.
 """
 
@@ -13,7 +13,7 @@ import itertools
 import re
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,27 +61,27 @@ def query(log: LogReader, sql: str, values: Mapping[str, str]) -> Answer:
 
     RequestRefused says what is wrong with the SQL: SQLite's own words, or that it would write or takes too long.
     """
-    with log.snapshot() as connection, _reading_only(connection) as foreign:
+    with log.snapshot() as connection, _reading_only(connection) as permission:
         try:
             return _run(connection, sql, values)
         except (sqlite3.Error, sqlite3.Warning, ValueError) as error:  # a Warning before Python 3.12: two statements
-            raise _explained(error, connection, log.path, foreign) from None
+            raise _explained(error, connection, log.path, permission) from None
 
 
 @contextlib.contextmanager
-def _reading_only(connection: Connection) -> Iterator[list[str]]:
-    """Let a connection only read. Yields the views that are not ours.
+def _reading_only(connection: Connection) -> Iterator[Permission]:
+    """Let a connection only read, and no view that is not ours.
 
     Our own views use functions that SQLite, by its version, runs in a view only if the whole schema is trusted. It is
     trusted if each view is found to be ours in the transaction in which the query runs.
     """
-    foreign = foreign_views(connection)
+    permission = Permission(foreign_views(connection))
     connection.execute("PRAGMA query_only = ON")
-    connection.execute(f"PRAGMA trusted_schema = {'OFF' if foreign else 'ON'}")
+    connection.execute(f"PRAGMA trusted_schema = {'OFF' if permission.foreign else 'ON'}")
     connection.text_factory = _decode
-    connection.set_authorizer(_may)
+    connection.set_authorizer(permission)
     try:
-        yield foreign
+        yield permission
     finally:
         connection.set_authorizer(_may_all)  # None would do from Python 3.11 on
         connection.text_factory = str
@@ -94,13 +94,22 @@ def _decode(text: bytes) -> str:
     return text.decode("utf-8", "backslashreplace")
 
 
-def _may(action: int, name: str | None, detail: str | None, *_: str | None) -> int:
-    """Tell SQLite whether a statement may do something. A function has its name in `detail`, a PRAGMA in `name`."""
-    if action in _READING:
-        is_allowed = detail not in _FORBIDDEN
-    else:
-        is_allowed = action == sqlite3.SQLITE_PRAGMA and str(name).lower() in _DESCRIBING
-    return sqlite3.SQLITE_OK if is_allowed else sqlite3.SQLITE_DENY
+class Permission:
+    """What a statement may do: read tables, and views that are not `foreign`. `met` is a foreign one in it."""
+
+    def __init__(self, foreign: Sequence[str]) -> None:
+        self.foreign = {name.lower(): name for name in foreign}
+        self.met = ""
+
+    def __call__(self, action: int, name: str | None, detail: str | None, _: str | None, view: str | None) -> int:
+        """Answer SQLite. A function has its name in `detail`, a PRAGMA in `name`; `view` is the one that does it."""
+        if action in _READING:
+            found = [self.foreign[word.lower()] for word in (view, name) if word and word.lower() in self.foreign]
+            self.met = found[0] if found else self.met
+            is_allowed = not found and detail not in _FORBIDDEN
+        else:
+            is_allowed = action == sqlite3.SQLITE_PRAGMA and str(name).lower() in _DESCRIBING
+        return sqlite3.SQLITE_OK if is_allowed else sqlite3.SQLITE_DENY
 
 
 def _may_all(*_: Any) -> int:  # noqa: ANN401 - whatever SQLite asks about
@@ -132,7 +141,7 @@ def _database(connection: Connection) -> Any:  # noqa: ANN401 - sqlite_utils.Dat
 # -- errors ----------------------------------------------------------------------------------------------------------
 
 
-def _explained(error: Exception, connection: Connection, path: Path, foreign: list[str]) -> MaestroError:
+def _explained(error: Exception, connection: Connection, path: Path, permission: Permission) -> MaestroError:
     """Return what is wrong with the file or with the SQL. KeyboardInterrupt if the user has interrupted it."""
     text = " ".join(str(error).split())
     if text == INTERRUPTED and Stopwatch.ran_out:
@@ -141,13 +150,13 @@ def _explained(error: Exception, connection: Connection, path: Path, foreign: li
     cause = explain(error, path)
     if isinstance(cause, LogUnavailable) or (isinstance(cause, MaestroError) and text.startswith(_DAMAGE)):
         return cause
+    if permission.met or text.startswith("unsafe use of"):
+        view = permission.met or next(iter(permission.foreign.values()), "")
+        return RequestRefused(
+            f"the view {view!a} of this log is not one of this version of maestro-es, and can't be trusted: {text}"
+        )
     if text.startswith(_REFUSED):
         return RequestRefused(f"a query can only read, so SQLite refused this: {text}")
-    if text.startswith("unsafe use of"):
-        return RequestRefused(
-            f"the view {foreign[0]!a} of this log is not one of this version of maestro-es, so its functions can't be "
-            f"trusted: {text}"
-        )
     return RequestRefused(f"SQL error: {text}{_hint(text, connection)}")
 
 

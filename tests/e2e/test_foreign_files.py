@@ -98,9 +98,13 @@ def test_a_view_that_claims_to_be_of_a_later_version_is_not_read(study: Path):
     log.commit()
     log.close()
     for words in COMMANDS:
-        if words[0] not in ("hold", "cancel"):  # the steps may have ended
+        if words[0] not in ("hold", "cancel", "query"):  # the steps may have ended
             done = maestro_es(*(word.format(study) for word in words))  # its time is limited
             assert (done.returncode, done.stderr) == (0, ""), (words, done)
+    done = maestro_es("query", study, "SELECT * FROM v_attempt")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the view 'v_attempt' of this log is not one of this version of maestro-es" in done.stderr
+    assert maestro_es("query", study, "SELECT count(*) > 9 AS n FROM event", "--csv").stdout == "n\n1\n"
 
 
 def test_a_file_of_another_program_in_a_parent_directory_stays_as_it_is(tmp_path: Path):
