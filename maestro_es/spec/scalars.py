@@ -27,8 +27,9 @@ _BY_VALUE = ("priority",)
 def warn_of_scalars(document: Document, findings: Findings) -> None:
     """Warn of each scalar whose value has another text than the file."""
     for path in _TEXTS:
-        for _, found in document.written(*path):
-            _warn(found, findings)
+        for place, found in document.written(*path):
+            if place != path:  # an empty section is none
+                _warn(found, findings)
     for path in _NUMBERS_ONLY:
         for place, found in document.written(*path):
             if _becomes_text(place, found):

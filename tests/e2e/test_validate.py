@@ -317,3 +317,10 @@ study:
     )
 
     assert _validate(tmp_path, text.replace(", nodes: 1, procs: 1", "")).stderr == ""
+
+
+def test_a_section_without_a_value_is_no_value_that_yaml_changes(tmp_path: Path):
+    text = "description: {name: s, description: d}\nbatch:\nstudy: [{name: a, description: d, run: {cmd: x}}]\n"
+    done = _validate(tmp_path, f"{text}global.parameters:\n")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "study.yaml: valid; 1 step, 1 instance\n", "")
