@@ -41,7 +41,7 @@ WORDS: dict[type[e.Event], str] = {
     e.JobSubmitted: "submitted",
     e.ScriptSetAside: "edit set aside",
     e.SubmissionRejected: "refused",
-    e.SubmissionUnanswered: "unanswered",
+    e.SubmissionUncertain: "submission uncertain",
     e.AttemptAbandoned: "given up",
     e.JobDelayed: "delayed",
     e.JobStarted: "started",

@@ -72,10 +72,10 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             if event.state is State.INITIALIZED:
                 return f"was recovered: {event.message or 'left to run'}"
             return f"was recovered: {event.state.name}{_because(event.message)}"
-        case e.JobMissed():
+        case e.JobNotFound():
             return "the job is no longer known; ticks look for it"
-        case e.JobFound():
-            return "the missed job is known again"
+        case e.JobReappeared():
+            return "the job is known again"
         case e.SubmissionRequested():
             return f"attempt {event.attempt} ({event.kind.value}) is to be submitted"
         case e.JobSubmitted():
@@ -87,7 +87,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"{event.script} was edited: the edit was kept as {event.kept_as}, and the script was written again"
         case e.SubmissionRejected():
             return f"the submission was refused: {event.message}"
-        case e.SubmissionUnanswered():
+        case e.SubmissionUncertain():
             return f"it is unknown whether it was submitted: {event.message}"
         case e.AttemptAbandoned():
             return f"the attempt was given up, it can't start any more{_evidence(event.evidence)}"

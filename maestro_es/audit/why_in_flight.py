@@ -23,7 +23,7 @@ def requested(view: View, record: StepRecord) -> Answer:
     patience = silence.words or f"; ticks look for one until {until}, then they give the attempt up"
     cancelling = _cancelling(view, record)
     begin = last_request(events)
-    unanswered = _latest(events[begin:], e.SubmissionUnanswered)
+    unanswered = _latest(events[begin:], e.SubmissionUncertain)
     said = f": {record.message}" if unanswered else ""
     return Answer(
         words + said + patience + cancelling.words,
@@ -91,7 +91,7 @@ def _missed(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Ans
         f"; since {view.show(record.missed_at)} its job is no longer known, and ticks look for it until "
         f"{view.show(until)}"
     )
-    return Answer(words, _latest(events, e.JobMissed))
+    return Answer(words, _latest(events, e.JobNotFound))
 
 
 def _elsewhere(view: View, record: StepRecord) -> Answer:

@@ -482,7 +482,7 @@ class SubmissionRejected(Event, frozen=True):
     exit_code: int | None = None
 
 
-class SubmissionUnanswered(Event, frozen=True):
+class SubmissionUncertain(Event, frozen=True):
     """It is unknown whether the scheduler has the job: what it, or our call of it, said instead of an answer.
 
     Result: nothing
@@ -554,7 +554,7 @@ class JobStarted(Event, frozen=True):
     evidence: tuple[Evidence, ...] = ()
 
 
-class JobMissed(Event, frozen=True):
+class JobNotFound(Event, frozen=True):
     """The job is no longer known, and no report has come. Ticks look for it until the adapter's grace is over.
 
     Result: nothing
@@ -564,8 +564,8 @@ class JobMissed(Event, frozen=True):
     evidence: tuple[Evidence, ...] = ()
 
 
-class JobFound(Event, frozen=True):
-    """The scheduler knows the missed job again.
+class JobReappeared(Event, frozen=True):
+    """The scheduler knows the job again.
 
     Result: nothing
     """
@@ -763,10 +763,10 @@ AnyEvent = Union[
     InvocationStarted, StudyCreated, EnvironmentRecorded, StepTemplateAdded, StepAdded, ConnectionAdded,
     SettingsChanged, StudyPaused, StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated,
     RebootDetected, TicksMissed, LogRecovered, EventsCorrected, PollFailed, PollRecovered, StepImported,
-    StepRecovered, SubmissionRequested, JobSubmitted, ScriptSetAside, SubmissionRejected, SubmissionUnanswered,
-    AttemptAbandoned, SubmissionWithdrawn, JobDelayed, JobStateUnknown, JobStarted, JobMissed, JobFound, StepFinished,
-    StepTimedOut, StepRestarted, HardwareFailed, StepFailed, StepCancelled, OutputDoubted, StepDryRun, StepReset,
-    StepSkipped, StepHeld, StepReleased, ReportIgnored,
+    StepRecovered, SubmissionRequested, JobSubmitted, ScriptSetAside, SubmissionRejected, SubmissionUncertain,
+    AttemptAbandoned, SubmissionWithdrawn, JobDelayed, JobStateUnknown, JobStarted, JobNotFound, JobReappeared,
+    StepFinished, StepTimedOut, StepRestarted, HardwareFailed, StepFailed, StepCancelled, OutputDoubted, StepDryRun,
+    StepReset, StepSkipped, StepHeld, StepReleased, ReportIgnored,
 ]  # fmt: skip
 
 #: An event that is to be recorded, and the number of the step that it is about; None: the study.

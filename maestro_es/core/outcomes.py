@@ -112,7 +112,7 @@ def _events(graph: Graph, record: StepRecord, outcome: Outcome, at: Micros, scri
         case Unwritable():
             return [e.StepFailed(token=token, at=at, cause=Cause.SCRIPT, message=outcome.message)]
         case InDoubt():
-            return [e.SubmissionUnanswered(token=token, message=outcome.message)]
+            return [e.SubmissionUncertain(token=token, message=outcome.message)]
         case NotCalled():
             return [e.SubmissionWithdrawn(token=token)]
 

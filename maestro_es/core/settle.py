@@ -46,8 +46,8 @@ def _watch(record: StepRecord, sighting: Sighting, verdict: Verdict) -> list[e.A
     if missing is (record.missed_at is not None):
         return _delay(record, sighting) or _unknown(record, sighting)
     if missing:
-        return [e.JobMissed(token=record.token, evidence=verdict.evidence)]
-    return [e.JobFound(token=record.token)] if isinstance(sighting.queue, JobState) else []
+        return [e.JobNotFound(token=record.token, evidence=verdict.evidence)]
+    return [e.JobReappeared(token=record.token)] if isinstance(sighting.queue, JobState) else []
 
 
 def _delay(record: StepRecord, sighting: Sighting) -> list[e.AnyEvent]:

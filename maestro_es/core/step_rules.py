@@ -108,7 +108,7 @@ def _rejected(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.S
     _wait_again(graph, record)
 
 
-def _unanswered(_graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.SubmissionUnanswered) -> None:
+def _uncertain(_graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.SubmissionUncertain) -> None:
     expect(record, recorded, Phase.REQUESTED)
     record.message = event.message
 
@@ -157,12 +157,12 @@ def _started(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.Jo
     move(graph, record, State.RUNNING, Phase.SUBMITTED)
 
 
-def _missed(_graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.JobMissed) -> None:
+def _job_not_found(_graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.JobNotFound) -> None:
     expect(record, recorded, Phase.SUBMITTED)
     record.missed_at = recorded.recorded_at
 
 
-def _found(_graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.JobFound) -> None:
+def _job_reappeared(_graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e.JobReappeared) -> None:
     expect(record, recorded, Phase.SUBMITTED)
     record.missed_at = None
 
@@ -292,14 +292,14 @@ STEP_RULES: dict[type[e.Event], Callable[[Graph, StepRecord, e.Recorded, Any], N
     e.JobSubmitted: _submitted,
     e.ScriptSetAside: _noted,
     e.SubmissionRejected: _rejected,
-    e.SubmissionUnanswered: _unanswered,
+    e.SubmissionUncertain: _uncertain,
     e.AttemptAbandoned: _abandoned,
     e.SubmissionWithdrawn: _withdrawn,
     e.JobDelayed: _delayed,
     e.JobStateUnknown: _state_unknown,
     e.JobStarted: _started,
-    e.JobMissed: _missed,
-    e.JobFound: _found,
+    e.JobNotFound: _job_not_found,
+    e.JobReappeared: _job_reappeared,
     e.StepFinished: _finished,
     e.StepTimedOut: _timed_out,
     e.StepRestarted: _restarted,

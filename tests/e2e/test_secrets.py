@@ -58,7 +58,7 @@ def test_no_secret_of_the_environment_is_written_anywhere_else(secrets, tmp_path
     def submitted() -> bool:
         maestro_es("tick", "--all")
         with OpenStudy(study) as opened:
-            return any(isinstance(recorded.event, e.SubmissionUnanswered) for recorded in opened.log.events())
+            return any(isinstance(recorded.event, e.SubmissionUncertain) for recorded in opened.log.events())
 
     wait_for(submitted)  # so the step on this host had the secret, and the scheduler's command was called
     for words in (["hold", "far"], ["cancel", "-y"], ["export", "-o", f"{study}/export.jsonl"], ["verify"]):

@@ -46,7 +46,7 @@ def drafts_after(root: Path, seq: int) -> list[Draft]:
         for recorded in study.log.events(after=seq):
             event = recorded.event
             ours = isinstance(before, e.JobSubmitted) and not before.adopted and isinstance(event, e.JobStarted)
-            answered = isinstance(event, (e.SubmissionUnanswered, e.SubmissionWithdrawn)) or (
+            answered = isinstance(event, (e.SubmissionUncertain, e.SubmissionWithdrawn)) or (
                 isinstance(event, e.JobSubmitted) and not event.adopted
             )
             if not (isinstance(event, e.InvocationStarted) or ours or answered):

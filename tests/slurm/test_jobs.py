@@ -179,7 +179,7 @@ def test_a_submission_that_was_killed_for_taking_too_long_is_adopted_if_there_is
     monkeypatch.setattr("maestro_es.adapters.slurm_jobs._TIMEOUT", 5)
     (tmp_path / "go").touch()
     assert finish(root) is StudyStatus.FINISHED
-    [unanswered] = events(root, e.SubmissionUnanswered)
+    [unanswered] = events(root, e.SubmissionUncertain)
     assert unanswered.message == "sbatch has not answered within 5 s"
     assert [event.adopted for event in events(root, e.JobSubmitted)] == [False, True]
     assert len(ledger(root)) == 1

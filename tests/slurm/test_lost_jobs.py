@@ -83,7 +83,7 @@ def test_a_job_that_the_controller_has_lost_and_the_accounts_list_for_ever_runs_
         while time.monotonic() < end:  # the accounts are believed for a while
             tick(study)
             time.sleep(0.3)
-    assert (len(events(root, e.JobMissed)), len(events(root, e.AttemptAbandoned))) == (1, 0)
+    assert (len(events(root, e.JobNotFound)), len(events(root, e.AttemptAbandoned))) == (1, 0)
     assert accounts_say(cluster, job) == "PENDING"
     assert finish(root, HASTY) is StudyStatus.FINISHED
     assert len(events(root, e.AttemptAbandoned)) == 1

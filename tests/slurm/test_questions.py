@@ -254,7 +254,7 @@ def test_a_controller_that_stops_answering_before_the_submissions_leaves_one_in_
     with OpenStudy(root, CONTEXT) as study:
         tick(study)
         assert calls.count() == {"sbatch": 1}
-    [unanswered] = events(root, e.SubmissionUnanswered)
+    [unanswered] = events(root, e.SubmissionUncertain)
     assert "Batch job submission failed" in unanswered.message
     assert len(events(root, e.SubmissionWithdrawn)) == 39
     assert "it is unknown whether it was submitted: sbatch: error: Batch" in maestro_es("status", root).stdout

@@ -59,7 +59,7 @@ def test_a_study_launched_in_a_rich_environment_finishes_in_a_bare_one(cluster, 
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         time.sleep(0.2)
     assert set(states(root).values()) == {"FINISHED"}
-    assert events(root, e.JobMissed) == []
+    assert events(root, e.JobNotFound) == []
     assert (root / "post" / "post.out").read_text() == "1\n2\n3\n"
     assert (root / "sim" / "N.2" / "sim_N.2.out").read_text() == "prepared\n"
     assert len(ledger(root)) == 4
@@ -172,7 +172,7 @@ def test_what_slurm_says_is_heard_also_where_who_starts_us_ignores_the_ends_of_i
     assert done.returncode == 0, done
     assert finish(tmp_path / "study") is StudyStatus.FAILURE
     assert states(tmp_path / "study") == {"refused": "FAILED", "fine": "FINISHED"}
-    assert not events(tmp_path / "study", e.SubmissionUnanswered)
+    assert not events(tmp_path / "study", e.SubmissionUncertain)
 
 
 def test_a_walltime_is_refused_with_its_study_if_and_only_if_sbatch_can_not_read_it(cluster):
@@ -314,7 +314,7 @@ def test_jobs_are_known_by_the_path_of_their_script_alone_which_is_all_that_sque
 
     assert maestro_es("cancel", "-y", root, "long").returncode == 0
     assert finish(root) is StudyStatus.CANCELLED
-    assert events(root, e.JobMissed) == []
+    assert events(root, e.JobNotFound) == []
     assert cluster.run("squeue", "-h", "--name=long").stdout == ""
 
 
@@ -322,7 +322,7 @@ def test_a_job_that_was_acknowledged_and_lost_is_missed_given_up_and_submitted_a
     sbatch('if once 2>/dev/null; then echo 4000000; else exec "$real" "$@"; fi')
     root = launch(step("only"))
     assert finish(root) is StudyStatus.FINISHED
-    assert len(events(root, e.JobMissed)) == len(events(root, e.AttemptAbandoned)) == 1
+    assert len(events(root, e.JobNotFound)) == len(events(root, e.AttemptAbandoned)) == 1
     assert [event.attempt for event in events(root, e.SubmissionRequested)] == [1, 2]
     assert len(ledger(root)) == 1
 

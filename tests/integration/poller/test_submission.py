@@ -483,7 +483,7 @@ def test_a_cancelled_step_whose_submission_is_in_doubt_is_looked_for_and_never_s
     cluster.create(sim(cluster))
     cluster.scheduler.plan(answer)
     cluster.tick(adapters=patient)
-    [unanswered] = cluster.events(e.SubmissionUnanswered)
+    [unanswered] = cluster.events(e.SubmissionUncertain)
     with cluster.open() as study:
         study.log.append([(None, e.CancelRequested())])
 

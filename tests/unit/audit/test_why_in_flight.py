@@ -51,13 +51,13 @@ def test_a_submission_in_doubt_stays_so_while_the_file_system_is_silent():
 def test_a_missed_job_is_looked_for():
     study = two(scheduled(), scheduled=True)
     token = study.submit(1, "17")
-    study.do(e.JobMissed(token=token), 1)
+    study.do(e.JobNotFound(token=token), 1)
     assert asked(study, 1) == (
         (
             "a waits in the queue of slurm since 8s as job 17; since 9s its job is no longer known, and ticks "
             "look for it until 69s"
         ),
-        ["JobSubmitted", "JobMissed"],
+        ["JobSubmitted", "JobNotFound"],
     )
 
 
@@ -107,13 +107,13 @@ def test_a_local_step_that_has_not_said_that_it_runs():
 def test_what_was_said_instead_of_an_answer_to_a_submission_is_repeated():
     study = two(scheduled(), scheduled=True)
     token = study.request(1)
-    study.do(e.SubmissionUnanswered(token=token, message="Socket timed out"), 1)
+    study.do(e.SubmissionUncertain(token=token, message="Socket timed out"), 1)
     assert asked(study, 1) == (
         (
             "a was requested at 7s (attempt 1), and no job is known yet: Socket timed out; ticks look for one until "
             "67s, then they give the attempt up"
         ),
-        ["SubmissionRequested", "SubmissionUnanswered"],
+        ["SubmissionRequested", "SubmissionUncertain"],
     )
 
 

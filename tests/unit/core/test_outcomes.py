@@ -103,7 +103,7 @@ def test_of_a_submission_in_doubt_the_words_are_kept():
 
     events = outcome_events(study.graph, number, token, InDoubt("timed out"), 500)
 
-    assert events == [e.SubmissionUnanswered(token=token, message="timed out")]
+    assert events == [e.SubmissionUncertain(token=token, message="timed out")]
     study.record((number, event) for event in events)
     assert (study.step(number).phase, study.step(number).message) == (Phase.REQUESTED, "timed out")
 

@@ -159,7 +159,7 @@ def test_nothing_is_concluded_from_what_shows_nothing(phase: str, sighting: Sigh
 
     drafts = study.tick({number: sighting})
 
-    assert set(kinds(drafts)) <= {"JobSubmitted", "JobMissed", "JobStateUnknown"}
+    assert set(kinds(drafts)) <= {"JobSubmitted", "JobNotFound", "JobStateUnknown"}
     assert (study.step(number).state, study.step(number).attempt) == before
 
 
@@ -169,11 +169,11 @@ def test_a_job_that_nobody_knows_is_missed_once_and_found_again():
     study.reach("started", number)
     gone = Sighting(queue=JobState.GONE, claim=STARTED, patient=True)
 
-    assert kinds(study.tick({number: gone})) == ["JobMissed"]
+    assert kinds(study.tick({number: gone})) == ["JobNotFound"]
     assert study.step(number).missed_at is not None
     assert kinds(study.tick({number: gone})) == []
     assert kinds(study.tick({number: Sighting(queue=Silence.UNREACHABLE)})) == []
-    assert kinds(study.tick({number: Sighting(queue=JobState.RUNNING)})) == ["JobFound"]
+    assert kinds(study.tick({number: Sighting(queue=JobState.RUNNING)})) == ["JobReappeared"]
     assert study.step(number).missed_at is None
 
 

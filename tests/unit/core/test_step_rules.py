@@ -66,7 +66,7 @@ def test_what_was_said_instead_of_an_answer_is_kept_until_the_job_is_known(study
     number = study.add("a")
     token = study.request(number)
 
-    study.do(e.SubmissionUnanswered(token=token, message="socket timed out"), number)
+    study.do(e.SubmissionUncertain(token=token, message="socket timed out"), number)
     assert (study.step(number).phase, study.step(number).message) == (Phase.REQUESTED, "socket timed out")
     study.do(e.JobSubmitted(token=token, job_id="7", adopted=True), number)
 
