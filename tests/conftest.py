@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from maestro_es.adapters import process
 from tests.fakes.faults import NOT_TRIED
+from tests.fakes.ids import short_id
 from tests.fakes.processes import end_all_under
 from tests.slurm.packages import NO_SLURM
 
@@ -33,6 +34,11 @@ for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
 def _tier(item: pytest.Item) -> int:
     parts = item.path.relative_to(HERE).parts
     return TIERS.index(parts[0]) if parts[0] in TIERS else len(TIERS)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a case in a few characters that a person can type, whatever text it is about."""
+    return short_id(val)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,6 +17,7 @@ import pytest
 from maestro_es.audit.saved_queries import saved_queries
 from maestro_es.store.migrations import views
 from tests.e2e.conftest import Installed
+from tests.fakes.ids import short_id
 from tests.fakes.night import make_night
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -65,7 +66,10 @@ def ask(installed: Installed, place: Path, command: str, *, programs: str = "") 
     return done.stdout.rstrip("\n")
 
 
-@pytest.mark.parametrize(("command", "answer"), [pytest.param(*pair, id=pair[0][:60]) for pair in questions()])
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [pytest.param(*pair, id=short_id(pair[0].removeprefix("maestro-es "))) for pair in questions()],
+)
 def test_a_question_has_the_answer_that_stands_there(installed, place, command, answer):
     assert ask(installed, place, command) == answer
 

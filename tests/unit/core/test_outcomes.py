@@ -149,14 +149,14 @@ def test_a_step_whose_script_can_not_be_written_fails_alone():
     assert events == [e.StepFailed(token=token, at=500, cause=Cause.SCRIPT, message="no space left")]
 
 
-@pytest.mark.parametrize("outcome", ALL, ids=str)
+@pytest.mark.parametrize("outcome", ALL, ids=lambda outcome: type(outcome).__name__)
 def test_the_events_of_an_outcome_can_follow(outcome: Outcome):
     study, number, token = requested()
 
     study.record((number, event) for event in outcome_events(study.graph, number, token, outcome, 500))
 
 
-@pytest.mark.parametrize("outcome", ALL, ids=str)
+@pytest.mark.parametrize("outcome", ALL, ids=lambda outcome: type(outcome).__name__)
 @pytest.mark.parametrize("settled", ["adopted", "abandoned", "next attempt", "cancelled"])
 def test_an_attempt_that_another_tick_has_settled_is_left_alone(outcome: Outcome, settled: str):
     study, number, token = requested()

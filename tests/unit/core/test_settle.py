@@ -148,7 +148,6 @@ def test_a_failure_without_the_runners_word_says_the_schedulers(sighting: Sighti
         Sighting(queue=JobState.GONE, claim=STARTED, patient=True),
         Sighting(queue=JobState.ORPHANED),
     ],
-    ids=str,
 )
 @pytest.mark.parametrize("phase", ["requested", "submitted", "started"])
 def test_nothing_is_concluded_from_what_shows_nothing(phase: str, sighting: Sighting):
