@@ -31,7 +31,7 @@ from maestro_es.adapters.process import this_host
 from maestro_es.adapters.registry import make_adapter
 from maestro_es.core import arguments, building, file_names, repair, requests
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.evidence import judge
 from maestro_es.core.file_names import TAKEN
 from maestro_es.core.graph import MemoryGraph
@@ -223,7 +223,7 @@ class ExecutionGraph:
             self._set(what, value)
 
     def _set(self, what: str, value: object) -> None:
-        def change(graph: ProjectedGraph) -> list[Draft]:
+        def change(graph: ProjectedGraph) -> list[NewEvent]:
             before = getattr(graph.study, what)
             return [] if before == value else [(None, e.SettingsChanged(what=what, before=before, after=value))]
 
@@ -234,11 +234,11 @@ class ExecutionGraph:
         if self._study.log.in_transaction:
             raise RequestRefused("a batch is open: neither a tick nor another batch can run inside it; end it first")
 
-    def _request(self, rule: Callable[[ProjectedGraph], list[Draft]]) -> list[Draft]:
+    def _request(self, rule: Callable[[ProjectedGraph], list[NewEvent]]) -> list[NewEvent]:
         if self._study.log.in_transaction:
-            drafts = rule(self._study.graph)
-            self._study.record(drafts)
-            return drafts
+            new_events = rule(self._study.graph)
+            self._study.record(new_events)
+            return new_events
         self._study.log.refresh()
         return self._study.request(rule)
 
@@ -396,10 +396,10 @@ class ExecutionGraph:
         why, scratch = arguments.text("reason", reason), arguments.flag("from_scratch", from_scratch)
         return self._ask(e.StepReset, lambda graph: repair.reopen(graph, why, repair.How(from_scratch=scratch)))
 
-    def _ask(self, kind: type[e.Event], rule: Callable[[ProjectedGraph], list[Draft]]) -> list[str]:
+    def _ask(self, kind: type[e.Event], rule: Callable[[ProjectedGraph], list[NewEvent]]) -> list[str]:
         """Make a request and return the names of the steps that it has made an event of that kind for."""
-        drafts = self._request(rule)
-        numbers = sorted(number for number, event in drafts if number and isinstance(event, kind))
+        new_events = self._request(rule)
+        numbers = sorted(number for number, event in new_events if number and isinstance(event, kind))
         return [self._study.graph.step(number).name for number in numbers]
 
     def generate_scripts(self) -> None:

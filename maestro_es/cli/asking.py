@@ -13,7 +13,7 @@ from maestro_es.audit.which_script import which_script
 from maestro_es.cli.common import split_arguments
 from maestro_es.cli.output import say
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Phase, StepRecord
 from maestro_es.drivers.crontab import how_ticks_come
@@ -31,7 +31,9 @@ _WORDS: dict[type[e.Event], str] = {
 }
 
 
-def ask_of_steps(arguments: tuple[str, ...], decide: Callable[[Graph, Sequence[str], OpenStudy], list[Draft]]) -> None:
+def ask_of_steps(
+    arguments: tuple[str, ...], decide: Callable[[Graph, Sequence[str], OpenStudy], list[NewEvent]]
+) -> None:
     """Ask something of steps of one study, and print what came of it.
 
     `decide` is given the state, the patterns among the arguments, and the study.
@@ -41,26 +43,26 @@ def ask_of_steps(arguments: tuple[str, ...], decide: Callable[[Graph, Sequence[s
         raise click.UsageError("Name steps of one study.")
     with OpenStudy(roots[0]) as study:
         study.dir.check_owner()
-        drafts = study.request(lambda graph: decide(graph, patterns, study))
-        for line in _outcome(study, drafts, roots[0]):
+        new_events = study.request(lambda graph: decide(graph, patterns, study))
+        for line in _outcome(study, new_events, roots[0]):
             say(f"{study.dir.root}: {line}")
 
 
-def _outcome(study: OpenStudy, drafts: Sequence[Draft], named: Path) -> Iterator[str]:
-    for _, event in drafts:
+def _outcome(study: OpenStudy, new_events: Sequence[NewEvent], named: Path) -> Iterator[str]:
+    for _, event in new_events:
         if isinstance(event, e.SettingsChanged):
             yield f"{event.what} is {event.after} now, was {event.before}"
     for kind, words in _WORDS.items():
-        numbers = sorted(number for number, event in drafts if number and isinstance(event, kind))
+        numbers = sorted(number for number, event in new_events if number and isinstance(event, kind))
         if numbers:
             yield f"{words}: {listed([_named(study, study.graph.step(number), kind) for number in numbers])}"
-    run = {number for number, event in drafts if isinstance(event, e.StepReset)}
+    run = {number for number, event in new_events if isinstance(event, e.StepReset)}
     held = [step.name for step in study.graph.held() if step.number in run]
     if held:
         yield f"held all the same, until 'maestro-es release': {listed(held)}"
     if study.graph.study.paused:
         yield "paused; 'maestro-es resume' lets it go on"
-    if any(isinstance(event, e.StudyReopened) for _, event in drafts):
+    if any(isinstance(event, e.StudyReopened) for _, event in new_events):
         yield f"goes on. {_ticks(study)}"
     yield from edits(study, sorted(number for number in run if number), named)
 

@@ -72,7 +72,7 @@ def _data(study: StudyDir, found: Foreseen) -> dict[str, Any]:
                 "what": describe(event, found.name_of),
                 "data": msgspec.to_builtins(event),
             }
-            for step, event in found.drafts
+            for step, event in found.new_events
         ],
         "claims": [str(path) for path in found.claims],
         "commands": [{"step": _name(found, command.step) or None, "argv": command.argv} for command in found.commands],
@@ -82,9 +82,13 @@ def _data(study: StudyDir, found: Foreseen) -> dict[str, Any]:
 
 
 def _lines(study: StudyDir, found: Foreseen) -> Iterator[str]:
-    much = f"record {_many(len(found.drafts), 'event')} and run {_many(len(found.commands), 'command')}"
-    yield clean(f"{study.root}: the next tick would {much if found.drafts or found.commands else 'record nothing'}")
-    rows = [[_name(found, step), type(event).__name__, describe(event, found.name_of)] for step, event in found.drafts]
+    much = f"record {_many(len(found.new_events), 'event')} and run {_many(len(found.commands), 'command')}"
+    yield clean(
+        f"{study.root}: the next tick would {much if found.new_events or found.commands else 'record nothing'}"
+    )
+    rows = [
+        [_name(found, step), type(event).__name__, describe(event, found.name_of)] for step, event in found.new_events
+    ]
     if rows:
         yield ""
         yield from columns(("Step", "Event", "What"), rows)

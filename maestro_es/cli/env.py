@@ -14,7 +14,7 @@ from maestro_es.cli.common import at_option, example, open_study, reason_option,
 from maestro_es.cli.exporting import ExportType
 from maestro_es.cli.output import json_option, page_width, warn, write_json, write_lines
 from maestro_es.core.environment import RecordedEnvironment
-from maestro_es.core.events import Draft, EnvironmentRecorded
+from maestro_es.core.events import EnvironmentRecorded, NewEvent
 from maestro_es.core.export import Export
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.environment_changes import change, refresh
@@ -73,24 +73,24 @@ def command(  # noqa: PLR0913 - what changes, and what is shown
             opened.dir.check_owner()
             before = opened.graph.study.environment
             if refreshed:
-                drafts, warnings = refresh(opened, export, reason)
+                new_events, warnings = refresh(opened, export, reason)
                 warn(warnings)
             else:
-                drafts = _change(opened, given, unset, reason)
-            write_lines(f"{opened.dir.root}: {line}" for line in _changes(before, drafts))
+                new_events = _change(opened, given, unset, reason)
+            write_lines(f"{opened.dir.root}: {line}" for line in _changes(before, new_events))
             return
         shown = recall(opened.log, when, opened.context.now()).graph.study if when else opened.graph.study
         _show(opened, shown.environment, values=values, as_json=as_json, now=when is None)
 
 
-def _change(study: OpenStudy, given: tuple[str, ...], unset: tuple[str, ...], reason: str) -> list[Draft]:
+def _change(study: OpenStudy, given: tuple[str, ...], unset: tuple[str, ...], reason: str) -> list[NewEvent]:
     values = {name: value for name, sign, value in (word.partition("=") for word in given) if sign}
     return change(study, values, [word for word in given if "=" not in word], unset, reason)
 
 
-def _changes(before: RecordedEnvironment, drafts: list[Draft]) -> Iterator[str]:
+def _changes(before: RecordedEnvironment, new_events: list[NewEvent]) -> Iterator[str]:
     """Yield what an event has changed."""
-    after = next((event.environment for _, event in drafts if isinstance(event, EnvironmentRecorded)), None)
+    after = next((event.environment for _, event in new_events if isinstance(event, EnvironmentRecorded)), None)
     if after is None:
         yield "nothing to change"
         return

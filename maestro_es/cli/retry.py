@@ -9,7 +9,7 @@ import click
 from maestro_es.cli.asking import ask_of_steps
 from maestro_es.cli.common import example, from_scratch_option, reason_option
 from maestro_es.core import repair
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.poller.open_study import OpenStudy
 
@@ -81,7 +81,7 @@ def command(
     )
 
 
-def _give_up(study: OpenStudy, graph: Graph, patterns: Sequence[str], reason: str) -> list[Draft]:
+def _give_up(study: OpenStudy, graph: Graph, patterns: Sequence[str], reason: str) -> list[NewEvent]:
     """Take the word of who asks; what this host can tell of a step itself, it does."""
     by, at = study.log.identity.actor, study.context.now()
     return repair.give_up(graph, patterns, lambda step: bool(study.ask_host(step)), by, at, reason)

@@ -69,11 +69,11 @@ def _share(root: Path, *, allowed: bool) -> None:
 def _update(root: Path, values: dict[str, int], reason: str) -> None:
     with OpenStudy(root) as study:
         study.dir.check_owner()
-        drafts = study.request(lambda graph: requests.update(graph, values, reason))
-        for _, event in drafts:
+        new_events = study.request(lambda graph: requests.update(graph, values, reason))
+        for _, event in new_events:
             if isinstance(event, SettingsChanged):
                 say(f"{root}: {event.what} is {event.after} now, was {event.before}")
-        if not drafts:
+        if not new_events:
             say(f"{root}: nothing to change")
         if study.status is not StudyStatus.RUNNING and not values.keys().isdisjoint(_LIMITS):
             ended = f"the study has ended ({study.status.name})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from maestro_es.core import arguments
-from maestro_es.core.events import ConnectionAdded, Draft, StepAdded, StepTemplateAdded
+from maestro_es.core.events import ConnectionAdded, NewEvent, StepAdded, StepTemplateAdded
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import SOURCE, Param, is_local, is_scheduled
 from maestro_es.errors import RequestRefused
@@ -27,7 +27,7 @@ def run_of(name: str, given: object) -> dict[str, Any]:
 
 def add_step(
     graph: Graph, template: StepTemplateAdded, workspace: str, restart_limit: int, params: tuple[Param, ...]
-) -> list[Draft]:
+) -> list[NewEvent]:
     """Add a step that is the only one of its template.
 
     RequestRefused if there is one of that name, or one in that workspace: a path relative to the study.
@@ -58,7 +58,7 @@ def _check_workspace(graph: Graph, name: str, workspace: str) -> None:
         )
 
 
-def connect(graph: Graph, parent: str, child: str) -> list[Draft]:
+def connect(graph: Graph, parent: str, child: str) -> list[NewEvent]:
     """Let a step wait for another. KeyError if there is no such step, ValueError if it would wait for itself."""
     first, second = _number(graph, parent), _number(graph, child)
     if first in graph.parents(second):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from maestro_es.core import events as e
 from maestro_es.core.attempt_token import make_token
 from maestro_es.core.doubt import doubt_outputs
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph, waiting_for
 from maestro_es.core.hosts import boot_before
 from maestro_es.core.model import (
@@ -35,23 +35,23 @@ from maestro_es.core.settle import settle_attempts
 _CRON_SECONDS, _PERIODS = 60, 3
 
 
-def decide(graph: Graph, seen: Observations, record: Callable[[list[Draft]], None]) -> None:
+def decide(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]], None]) -> None:
     """Run the rules of one tick. `record` takes events in order and folds them into the graph."""
     before = _boot_before(graph.study, seen)
     fallen: list[int] = []
-    settled: list[Draft] = []
+    settled: list[NewEvent] = []
     for rule in (note_changes, settle_attempts, end_cancelled):
-        drafts = rule(graph, seen)
-        fallen += ended_badly(drafts)
-        settled += drafts
-        record(drafts)
+        new_events = rule(graph, seen)
+        fallen += ended_badly(new_events)
+        settled += new_events
+        record(new_events)
     record(doubt_outputs(graph, seen, before, settled))
     record(fail_descendants(graph, seen.now, fallen))
     record(complete(graph))
     record(start_ready(graph, seen))
 
 
-def look_back(graph: Graph, seen: Observations, record: Callable[[list[Draft]], None]) -> None:
+def look_back(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]], None]) -> None:
     """Record of a study that has ended that this host has booted since, and what that has put in doubt."""
     before = _boot_before(graph.study, seen)
     if before:
@@ -64,35 +64,35 @@ def _boot_before(study: StudyRecord, seen: Observations) -> str:
     return "" if seen.namesake else boot_before(study, seen.boot)
 
 
-def submissions(drafts: Iterable[Draft]) -> list[int]:
+def submissions(new_events: Iterable[NewEvent]) -> list[int]:
     """Return the steps for which a submission was requested."""
-    return [step for step, event in drafts if isinstance(event, e.SubmissionRequested) and step]
+    return [step for step, event in new_events if isinstance(event, e.SubmissionRequested) and step]
 
 
 # -- what happened outside ------------------------------------------------------------------------------------------
 
 
-def note_changes(graph: Graph, seen: Observations) -> list[Draft]:
+def note_changes(graph: Graph, seen: Observations) -> list[NewEvent]:
     """Record what has changed around the study.
 
     That is a reboot of this host, ticks that did not come, schedulers that fell silent or answer again, and reports
     that nobody waits for.
     """
     study = graph.study
-    drafts: list[Draft] = []
+    new_events: list[NewEvent] = []
     before = _boot_before(study, seen)
     if before:
-        drafts.append((None, e.RebootDetected(host=seen.host, before=before, after=seen.boot_id)))
-    drafts.extend(_missed_ticks(graph, seen))
+        new_events.append((None, e.RebootDetected(host=seen.host, before=before, after=seen.boot_id)))
+    new_events.extend(_missed_ticks(graph, seen))
     for adapter, message in seen.unreachable.items():
         if adapter not in study.unreachable:
-            drafts.append((None, e.PollFailed(adapter=adapter, message=message)))
-    drafts.extend((None, e.PollRecovered(adapter=name)) for name in study.unreachable if name in seen.answered)
-    drafts.extend((None, e.ReportIgnored(token=token, report=report)) for token, report in seen.strays)
-    return drafts
+            new_events.append((None, e.PollFailed(adapter=adapter, message=message)))
+    new_events.extend((None, e.PollRecovered(adapter=name)) for name in study.unreachable if name in seen.answered)
+    new_events.extend((None, e.ReportIgnored(token=token, report=report)) for token, report in seen.strays)
+    return new_events
 
 
-def _missed_ticks(graph: Graph, seen: Observations) -> list[Draft]:
+def _missed_ticks(graph: Graph, seen: Observations) -> list[NewEvent]:
     """Note that no tick came for so long that several are missing: a host was down, or a crontab is gone."""
     if seen.last_tick is None:
         return []
@@ -106,7 +106,7 @@ def _missed_ticks(graph: Graph, seen: Observations) -> list[Draft]:
 # -- steps that will not run ----------------------------------------------------------------------------------------
 
 
-def end_cancelled(graph: Graph, seen: Observations) -> list[Draft]:
+def end_cancelled(graph: Graph, seen: Observations) -> list[NewEvent]:
     """Cancel the steps that a person wants to end and that have no job; jobs end by the scheduler's word."""
     wanted = graph.waiting() if graph.study.cancelling else graph.cancelling()
     return [
@@ -116,15 +116,15 @@ def end_cancelled(graph: Graph, seen: Observations) -> list[Draft]:
     ]
 
 
-def ended_badly(drafts: Iterable[Draft]) -> list[int]:
+def ended_badly(new_events: Iterable[NewEvent]) -> list[int]:
     """Return the steps that these events end without success, so that what waits for them can't run."""
-    return [step for step, event in drafts if step and _ends_badly(event)]
+    return [step for step, event in new_events if step and _ends_badly(event)]
 
 
-def waiting_in_vain(graph: Graph, drafts: Iterable[Draft]) -> list[int]:
+def waiting_in_vain(graph: Graph, new_events: Iterable[NewEvent]) -> list[int]:
     """Return the steps that have ended badly before and that these events make others wait for."""
-    parents = {parent for _, event in drafts if isinstance(event, e.StepAdded) for parent in event.parents}
-    parents |= {event.parent for _, event in drafts if isinstance(event, e.ConnectionAdded)}
+    parents = {parent for _, event in new_events if isinstance(event, e.StepAdded) for parent in event.parents}
+    parents |= {event.parent for _, event in new_events if isinstance(event, e.ConnectionAdded)}
     return [number for number in sorted(parents) if graph.step(number).state in BAD_ENDS]
 
 
@@ -136,18 +136,18 @@ def _ends_badly(event: e.AnyEvent) -> bool:
     return isinstance(event, (e.StepFailed, e.StepCancelled))
 
 
-def fail_descendants(graph: Graph, now: Micros, fallen: Iterable[int]) -> list[Draft]:
+def fail_descendants(graph: Graph, now: Micros, fallen: Iterable[int]) -> list[NewEvent]:
     """Fail or cancel all that waits for a step that has ended badly; each names the step that it began with."""
-    drafts: list[Draft] = []
+    new_events: list[NewEvent] = []
     reached: set[int] = set()
     templates: set[str] = set()
     for origin in map(graph.step, fallen):
         border = [origin]
         while border:
             for child in _blocked_by(graph, border.pop(), reached, templates):
-                drafts.append((child.number, _upstream(now, origin)))
+                new_events.append((child.number, _upstream(now, origin)))
                 border.append(child)
-    return drafts
+    return new_events
 
 
 def _blocked_by(graph: Graph, record: StepRecord, reached: set[int], templates: set[str]) -> list[StepRecord]:
@@ -164,7 +164,7 @@ def _upstream(now: Micros, origin: StepRecord) -> e.AnyEvent:
     return e.StepFailed(at=now, cause=Cause.UPSTREAM, message=message, blocker=origin.number)
 
 
-def complete(graph: Graph) -> list[Draft]:
+def complete(graph: Graph) -> list[NewEvent]:
     """Complete the study once every step is done."""
     study = graph.study
     if study.open_steps or not study.steps or study.status is not StudyStatus.RUNNING:
@@ -184,7 +184,7 @@ def final_status(states: Mapping[str, int]) -> StudyStatus:
 # -- steps that may run ---------------------------------------------------------------------------------------------
 
 
-def start_ready(graph: Graph, seen: Observations) -> list[Draft]:
+def start_ready(graph: Graph, seen: Observations) -> list[NewEvent]:
     """Request a submission for ready steps, as many as the throttle and the host's slots allow.
 
     The local steps of a study that was started in a job start in jobs only: this host may not be meant for them.
@@ -193,14 +193,14 @@ def start_ready(graph: Graph, seen: Observations) -> list[Draft]:
     if study.paused or study.cancelling or study.settings.dry_run or ENVIRONMENT in seen.unreachable:
         return []
     local, scheduled = rooms(graph, seen.cores, seen.now)
-    drafts: list[Draft] = []
+    new_events: list[NewEvent] = []
     most = study.open_steps
     jobs = 0 if seen.silent else scheduled.requests(most)
     here = 0 if study.environment.job and not seen.job else local.requests(most) + seen.ahead
     for kind, limit in ((False, here), (True, jobs)):
         ready = graph.ready(scheduled=kind, limit=limit) if limit else ()
-        drafts.extend((record.number, _request(study.study_id, seen, record)) for record in ready)
-    return drafts
+        new_events.extend((record.number, _request(study.study_id, seen, record)) for record in ready)
+    return new_events
 
 
 def _request(study_id: str, seen: Observations, record: StepRecord) -> e.SubmissionRequested:

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, State, StepRecord
 from maestro_es.core.observations import Observations
 
 
-def doubt_outputs(graph: Graph, seen: Observations, before: str, settled: Iterable[Draft]) -> list[Draft]:
+def doubt_outputs(graph: Graph, seen: Observations, before: str, settled: Iterable[NewEvent]) -> list[NewEvent]:
     """Record which outputs are in doubt. `before` is the boot id before a reboot that is new to the log.
 
     A step that finished in an earlier boot, but was `settled` only now, ended after the last tick of that boot.

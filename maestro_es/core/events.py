@@ -770,7 +770,7 @@ AnyEvent = Union[
 ]  # fmt: skip
 
 #: An event that is to be recorded, and the number of the step that it is about; None: the study.
-Draft = tuple[int | None, AnyEvent]
+NewEvent = tuple[int | None, AnyEvent]
 
 #: Every event type by its name in the log.
 EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(AnyEvent)}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph, waiting_for
 from maestro_es.core.model import (
     FAILED_STATES,
@@ -59,7 +59,7 @@ def retry(
     how: How = GO_ON,
     limits: Mapping[str, int] | None = None,
     reason: str = "",
-) -> list[Draft]:
+) -> list[NewEvent]:
     """Ask that steps run again, with their counters at zero, in the workspaces that they have.
 
     A pattern takes the steps that have failed or were cancelled; `failed` leaves the cancelled ones out, and stands
@@ -93,7 +93,7 @@ def retry(
     return [*_reopening(graph, reason), *update(graph, dict(limits or {}), reason), *resets]
 
 
-def retry_doubted(graph: Graph, patterns: Sequence[str] = (), reason: str = "") -> list[Draft]:
+def retry_doubted(graph: Graph, patterns: Sequence[str] = (), reason: str = "") -> list[NewEvent]:
     """Ask that the steps run again whose output is in doubt, and with them all that waits for them."""
     doubted = {step.name for step in graph.doubted()}
     if not doubted:
@@ -102,18 +102,18 @@ def retry_doubted(graph: Graph, patterns: Sequence[str] = (), reason: str = "") 
     return retry(graph, [step.name for step in chosen], descendants=True, reason=reason)
 
 
-def skip(graph: Graph, patterns: Sequence[str], by: str, reason: str = "") -> list[Draft]:
+def skip(graph: Graph, patterns: Sequence[str], by: str, reason: str = "") -> list[NewEvent]:
     """Ask that steps are taken as finished, though they have failed or have not run; `by` is who asks."""
     _refuse_cancelling(graph)
     chosen = choose(graph, patterns, _not_to_skip)
     skipped = {step.number for step in chosen}
     after = {n: step for n, step in _ended_because_of(graph, chosen).items() if n not in skipped}
     able = _that_can_run(graph, after, set(), gone=skipped) if after else after
-    skips: list[Draft] = [(number, e.StepSkipped(by=by, reason=reason)) for number in skipped]
+    skips: list[NewEvent] = [(number, e.StepSkipped(by=by, reason=reason)) for number in skipped]
     return [*_reopening(graph, reason), *skips, *_resets(graph, able, reason, GO_ON)]
 
 
-def reopen(graph: Graph, reason: str = "", how: How = GO_ON) -> list[Draft]:
+def reopen(graph: Graph, reason: str = "", how: How = GO_ON) -> list[NewEvent]:
     """Ask that a cancelled study goes on: the steps that were cancelled run after all, as by `retry`."""
     _refuse_cancelling(graph)
     if graph.study.status is StudyStatus.RUNNING:
@@ -130,14 +130,14 @@ def reopen(graph: Graph, reason: str = "", how: How = GO_ON) -> list[Draft]:
 
 def give_up(
     graph: Graph, patterns: Sequence[str], is_known: Callable[[StepRecord], bool], by: str, at: Micros, reason: str
-) -> list[Draft]:
+) -> list[NewEvent]:
     """Take a person's word, `by`, that what ran on another host is gone for good: nobody else can tell.
 
     The steps run again, or are cancelled if that was asked for. `is_known` says whether this host can tell of a step.
     """
     says = f"{by} says that it is gone for good{f': {reason}' if reason else ''}"
     evidence = (e.Evidence(source="user", says=says),)
-    drafts: list[Draft] = []
+    new_events: list[NewEvent] = []
     for step in choose(graph, patterns, lambda record: _not_to_give_up(record, is_known)):
         if step.cancelling or graph.study.cancelling:
             event: e.AnyEvent = e.StepCancelled(token=step.token, at=at, message="cancelled", evidence=evidence)
@@ -146,8 +146,8 @@ def give_up(
             event = e.HardwareFailed(
                 token=step.token, at=at, number=number, limit=limit, reason=says, evidence=evidence, noticed=True
             )
-        drafts.append((step.number, event))
-    return drafts
+        new_events.append((step.number, event))
+    return new_events
 
 
 # -- which steps -----------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def _refuse_cancelling(graph: Graph) -> None:
         raise RequestRefused("the study is being cancelled: wait until that is over ('maestro-es status' tells)")
 
 
-def _reopening(graph: Graph, reason: str) -> list[Draft]:
+def _reopening(graph: Graph, reason: str) -> list[NewEvent]:
     if graph.study.status is StudyStatus.RUNNING:
         return []
     return [(None, e.StudyReopened(reason=reason))]
@@ -304,7 +304,7 @@ def _blocked(graph: Graph, step: StepRecord, blocker: StepRecord, bad: Mapping[i
     )
 
 
-def _resets(graph: Graph, wanted: Mapping[int, StepRecord], reason: str, how: How) -> list[Draft]:
+def _resets(graph: Graph, wanted: Mapping[int, StepRecord], reason: str, how: How) -> list[NewEvent]:
     """Return the resets of these steps, each after those of the steps that wait for it.
 
     What has finished begins from scratch, as does what rests on something that is made again.
@@ -312,7 +312,7 @@ def _resets(graph: Graph, wanted: Mapping[int, StepRecord], reason: str, how: Ho
     again = [step for step in wanted.values() if step.state in RELEASED]
     from_cmd = {step.number for step in again if not step.skipped}
     from_cmd.update(_after(graph, again, lambda step: step.number in wanted))
-    resets: list[Draft] = []
+    resets: list[NewEvent] = []
     for number in _children_first(graph, wanted):
         begins = can_go_on(graph, wanted[number]) and (how.from_scratch or number in from_cmd)
         resets.append((number, e.StepReset(reason=reason, from_scratch=begins, keep_script=how.keep_script)))

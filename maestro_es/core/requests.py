@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from maestro_es.core import events as e
 from maestro_es.core.arguments import LARGEST
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph, has_template
 from maestro_es.core.model import Phase, StepRecord, StudyStatus
 from maestro_es.errors import RequestRefused
@@ -72,7 +72,7 @@ def choose(graph: Graph, patterns: Sequence[str], objection: Callable[[StepRecor
     return chosen
 
 
-def cancel(graph: Graph, patterns: Sequence[str] = (), reason: str = "") -> list[Draft]:
+def cancel(graph: Graph, patterns: Sequence[str] = (), reason: str = "") -> list[NewEvent]:
     """Ask that the whole study ends, or the steps that the patterns name."""
     _refuse_completed(graph, "there is nothing to cancel")
     if not patterns:
@@ -87,7 +87,7 @@ def cancel(graph: Graph, patterns: Sequence[str] = (), reason: str = "") -> list
     return [(None, e.CancelRequested(steps=tuple(record.number for record in steps), reason=reason))]
 
 
-def pause(graph: Graph, reason: str = "") -> list[Draft]:
+def pause(graph: Graph, reason: str = "") -> list[NewEvent]:
     """Ask that nothing new is submitted."""
     _refuse_completed(graph, "there is nothing to pause")
     if graph.study.paused:
@@ -95,14 +95,14 @@ def pause(graph: Graph, reason: str = "") -> list[Draft]:
     return [(None, e.StudyPaused(reason=reason))]
 
 
-def resume(graph: Graph, reason: str = "") -> list[Draft]:
+def resume(graph: Graph, reason: str = "") -> list[NewEvent]:
     """Ask that a paused study goes on."""
     if not graph.study.paused:
         raise RequestRefused("the study is not paused")
     return [(None, e.StudyResumed(reason=reason))]
 
 
-def hold(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[Draft]:
+def hold(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[NewEvent]:
     """Ask that steps are not submitted until they are released; a job in flight goes on."""
 
     def objection(record: StepRecord) -> str:
@@ -113,7 +113,7 @@ def hold(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[Draft]
     return [(record.number, e.StepHeld(reason=reason)) for record in choose(graph, patterns, objection)]
 
 
-def release(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[Draft]:
+def release(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[NewEvent]:
     """Ask that held steps are submitted again."""
 
     def objection(record: StepRecord) -> str:
@@ -122,9 +122,9 @@ def release(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[Dra
     return [(record.number, e.StepReleased(reason=reason)) for record in choose(graph, patterns, objection)]
 
 
-def update(graph: Graph, values: dict[str, int], reason: str = "") -> list[Draft]:
+def update(graph: Graph, values: dict[str, int], reason: str = "") -> list[NewEvent]:
     """Change settings: a value by the name of its option in `UPDATABLE`. A value that is as it was makes no event."""
-    drafts: list[Draft] = []
+    new_events: list[NewEvent] = []
     for option, value in values.items():
         if value < 0:
             raise RequestRefused(f"--{option} takes a number that is not negative, not {value}")
@@ -133,8 +133,8 @@ def update(graph: Graph, values: dict[str, int], reason: str = "") -> list[Draft
         what = UPDATABLE[option]
         before = getattr(graph.study.settings, what)
         if value != before:
-            drafts.append((None, e.SettingsChanged(what=what, before=before, after=value, reason=reason)))
-    return drafts
+            new_events.append((None, e.SettingsChanged(what=what, before=before, after=value, reason=reason)))
+    return new_events
 
 
 def _refuse_completed(graph: Graph, consequence: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from maestro_es.core import events as e
 from maestro_es.core import retry_limits
 from maestro_es.core.attempt_token import is_imported
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.evidence import Conclusion, ReportKind, Sighting, Verdict, judge
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Cause, JobState, Micros, Phase, State, StepRecord
@@ -15,14 +15,14 @@ from maestro_es.core.observations import Observations
 _DELAYS = 8
 
 
-def settle_attempts(graph: Graph, seen: Observations) -> list[Draft]:
+def settle_attempts(graph: Graph, seen: Observations) -> list[NewEvent]:
     """Conclude what can be concluded about the attempts in flight."""
-    drafts: list[Draft] = []
+    new_events: list[NewEvent] = []
     for record in graph.in_flight():
         sighting = seen.sightings.get(record.token)
         if sighting is not None:
-            drafts.extend((record.number, event) for event in _settle(graph, seen, record, sighting))
-    return drafts
+            new_events.extend((record.number, event) for event in _settle(graph, seen, record, sighting))
+    return new_events
 
 
 def _settle(graph: Graph, seen: Observations, record: StepRecord, sighting: Sighting) -> list[e.AnyEvent]:

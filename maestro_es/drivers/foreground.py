@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from maestro_es.adapters import process
-from maestro_es.core.events import Draft, SubmissionWithdrawn
+from maestro_es.core.events import NewEvent, SubmissionWithdrawn
 from maestro_es.core.evidence import ClaimState
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Phase, StudyStatus
@@ -145,7 +145,7 @@ class _Driver:
             if claim.state is ClaimState.ABANDONED:
                 taken[number] = step.token
 
-        def rule(graph: Graph) -> list[Draft]:
+        def rule(graph: Graph) -> list[NewEvent]:
             return [
                 (number, SubmissionWithdrawn(token=token))
                 for number, token in taken.items()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from maestro_es import files
 from maestro_es.core import file_names
-from maestro_es.core.events import Draft, StudyCreated
+from maestro_es.core.events import NewEvent, StudyCreated
 from maestro_es.core.model import Settings
 from maestro_es.digests import sha256
 from maestro_es.errors import RequestRefused
@@ -98,9 +98,9 @@ def create_study(
 
 
 def take_over(
-    plan: StudyPlan, settings: Settings, study_id: str, drafts: Iterable[Draft], context: Context, site: Site
+    plan: StudyPlan, settings: Settings, study_id: str, new_events: Iterable[NewEvent], context: Context, site: Site
 ) -> StudyDir:
-    """Create the log of a study whose directory Maestro has made; `drafts` tell what happened there.
+    """Create the log of a study whose directory Maestro has made; `new_events` tell what happened there.
 
     Beside the log and our own directory nothing is written.
     """
@@ -109,7 +109,7 @@ def take_over(
         study = make_directory(plan.output)
         with registering(study_id, study.root):
             created = _created(plan, settings, study_id, study, {})
-            create_log(study, [(None, created), *keep_environment(study), *drafts], context)
+            create_log(study, [(None, created), *keep_environment(study), *new_events], context)
     return study
 
 
@@ -141,7 +141,7 @@ def _created(
     )
 
 
-def keep_environment(study: StudyDir, around: Surroundings | None = None) -> list[Draft]:
+def keep_environment(study: StudyDir, around: Surroundings | None = None) -> list[NewEvent]:
     """Write the file with the environment of the steps; returns the event that says so."""
     try:
         return [(None, keep(study, around or surroundings()))]
@@ -166,9 +166,9 @@ def _lay_out(plan: StudyPlan, study: StudyDir) -> None:
         raise RequestRefused(f"{error.filename}: can't be written: {error.strerror}") from error
 
 
-def create_log(study: StudyDir, drafts: Iterable[Draft], context: Context) -> None:
+def create_log(study: StudyDir, new_events: Iterable[NewEvent], context: Context) -> None:
     """Write a study's first events; the study exists once this returns."""
-    write_log(study, lambda log: log.append(drafts), context)
+    write_log(study, lambda log: log.append(new_events), context)
 
 
 def write_log(study: StudyDir, fill: Callable[[StudyLog], None], context: Context) -> None:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 
 from maestro_es.core.environment import RecordedEnvironment, is_name
-from maestro_es.core.events import Draft, EnvironmentRecorded
+from maestro_es.core.events import EnvironmentRecorded, NewEvent
 from maestro_es.core.export import Choice, Export, is_of_a_process, is_of_the_protocol, read_export, remarks
 from maestro_es.core.graph import Graph
 from maestro_es.errors import RequestRefused
@@ -18,7 +18,7 @@ from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.surroundings import Surroundings, surroundings
 
 
-def refresh(study: OpenStudy, export: Export | None, reason: str) -> tuple[list[Draft], list[str]]:
+def refresh(study: OpenStudy, export: Export | None, reason: str) -> tuple[list[NewEvent], list[str]]:
     """Record the environment of this process, by the same ``--export`` as before unless another one is given.
 
     A variable that a user has set keeps its value, if the file with the values exists. Returns warnings, too, about
@@ -36,7 +36,7 @@ def refresh(study: OpenStudy, export: Export | None, reason: str) -> tuple[list[
 
 def change(
     study: OpenStudy, values: Mapping[str, str], names: Iterable[str], unset: Iterable[str], reason: str
-) -> list[Draft]:
+) -> list[NewEvent]:
     """Set variables to `values`; set those in `names` to their values in this process; remove those in `unset`.
 
     RequestRefused if a variable can't be set or does not exist, or if the file with the values is missing.
@@ -85,10 +85,10 @@ def _as_before(recorded: RecordedEnvironment, variables: Mapping[str, str]) -> E
 
 def _record(
     study: OpenStudy, around: Callable[[RecordedEnvironment, Kept | None], Surroundings], reason: str
-) -> list[Draft]:
+) -> list[NewEvent]:
     """Write the file, append the event, and remove the earlier file; do nothing if nothing has changed."""
 
-    def decide(graph: Graph) -> list[Draft]:
+    def decide(graph: Graph) -> list[NewEvent]:
         recorded = graph.study.environment
         try:
             kept = read(study.dir, recorded) if recorded.digest else None
@@ -101,8 +101,8 @@ def _record(
             raise RequestRefused(f"{error.filename}: can't be written: {error.strerror}") from error
         return [] if event.environment == recorded else [(None, event)]
 
-    drafts = study.request(decide)
-    for _, event in drafts:
+    new_events = study.request(decide)
+    for _, event in new_events:
         if isinstance(event, EnvironmentRecorded):
             remove_others(study.dir, event.environment.digest)
-    return drafts
+    return new_events

@@ -17,7 +17,7 @@ from maestro_es.core import events as e
 from maestro_es.core import requests
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
 from maestro_es.core.decide import look_back as decide_again
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.evidence import Claim, ClaimState
 from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import Cause, StepRecord, StudyStatus
@@ -49,14 +49,14 @@ class Command(NamedTuple):
 
 @dataclass
 class Foreseen:
-    """What the next tick would do: append `drafts`, make `claims`, run `commands`.
+    """What the next tick would do: append `new_events`, make `claims`, run `commands`.
 
     `graph` is the state after that. `remarks` are lines that a person must read; `unreachable` maps schedulers that
     did not answer to what they said.
     """
 
     graph: MemoryGraph
-    drafts: list[Draft] = field(default_factory=list)
+    new_events: list[NewEvent] = field(default_factory=list)
     claims: list[Path] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -77,7 +77,7 @@ def foresee(log: StudyLog, study: StudyDir, context: Context, what_if: Mapping[s
     tick = _DryTick(log, study, context)
     for name, value in (what_if or {}).items():
         tick.record(_changed(tick.graph, name, value))
-    tick.found.drafts.clear()  # what a person would have done before
+    tick.found.new_events.clear()  # what a person would have done before
     tick.record(relocation(study, tick.graph))
     tick.take_requests()
     if tick.graph.study.status is StudyStatus.RUNNING:
@@ -88,7 +88,7 @@ def foresee(log: StudyLog, study: StudyDir, context: Context, what_if: Mapping[s
     return tick.found
 
 
-def _changed(graph: Graph, name: str, value: int) -> list[Draft]:
+def _changed(graph: Graph, name: str, value: int) -> list[NewEvent]:
     if name != "paused":
         return requests.update(graph, {name: value})
     if graph.study.paused is bool(value):
@@ -113,11 +113,11 @@ class _DryTick:
         self._seq += 1
         apply(self.graph, e.Recorded(self._seq, self._now, self._log.head.seq + 1, step, event))
 
-    def record(self, drafts: list[Draft]) -> None:
+    def record(self, new_events: list[NewEvent]) -> None:
         """Fold events, and note them."""
-        for step, event in drafts:
+        for step, event in new_events:
             self._apply(step, event)
-        self.found.drafts.extend(drafts)
+        self.found.new_events.extend(new_events)
 
     def take_requests(self) -> None:
         """Read what Maestro's client asks."""
@@ -141,10 +141,10 @@ class _DryTick:
         look = Look(self.graph, self._dir, adapters, moment, abandon=self._would_abandon)
         seen = look.observations
         self.found.unreachable.update(look.unreachable)
-        before = len(self.found.drafts)
+        before = len(self.found.new_events)
         decide(self.graph, seen, self.record)
         self._end_jobs(adapters, seen)
-        for number in submissions(self.found.drafts[before:]):
+        for number in submissions(self.found.new_events[before:]):
             self._submit(adapters, self.graph.step(number))
 
     def look_back(self) -> None:
@@ -188,9 +188,9 @@ class _DryTick:
         else:
             self.found.commands.append(Command(command, step.number))
 
-    def _record_with_descendants(self, drafts: list[Draft]) -> None:
-        self.record(drafts)
-        self.record(fail_descendants(self.graph, self._context.now(), ended_badly(drafts)))
+    def _record_with_descendants(self, new_events: list[NewEvent]) -> None:
+        self.record(new_events)
+        self.record(fail_descendants(self.graph, self._context.now(), ended_badly(new_events)))
 
     def write_scripts(self) -> None:
         """Say of which steps the scripts would be written, level by level, in a study that runs nothing."""

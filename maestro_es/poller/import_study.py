@@ -17,11 +17,11 @@ from msgspec import structs
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Adapter, Seen
 from maestro_es.core.attempt_token import imported_token
-from maestro_es.core.book import Book
-from maestro_es.core.events import Draft, JobSubmitted, StepAdded
+from maestro_es.core.events import JobSubmitted, NewEvent, StepAdded
 from maestro_es.core.file_names import CANCEL
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, Settings, StepRecord
+from maestro_es.core.unit_of_work import UnitOfWork
 from maestro_es.errors import RequestRefused, StudyError
 from maestro_es.poller.claims import make_claim
 from maestro_es.poller.create import new_study_id, take_over
@@ -62,7 +62,7 @@ class Import:
     settings: Settings
     study_id: str
     fates: tuple[Fate, ...]
-    drafts: tuple[Draft, ...]
+    new_events: tuple[NewEvent, ...]
 
 
 def plan_import(root: Path, wanted: Wanted, context: Context) -> Import:
@@ -73,13 +73,13 @@ def plan_import(root: Path, wanted: Wanted, context: Context) -> Import:
     plan = _plan(found, wanted)
     _check_instances(found, plan)
     study_id = new_study_id()
-    book = Book(MemoryGraph(), 0, context.now())
-    book.take_in(plan.events)
-    fates = _fates(found, book.graph, context.adapters(plan.batch, context.host).scheduler, study_id)
-    book.take_in((fate.step.number, event) for fate in fates for event in fate.events)
-    book.conclude()
+    work = UnitOfWork(MemoryGraph(), 0, context.now())
+    work.record(plan.events)
+    fates = _fates(found, work.graph, context.adapters(plan.batch, context.host).scheduler, study_id)
+    work.record((fate.step.number, event) for fate in fates for event in fate.events)
+    work.close()
     settings = structs.replace(wanted.settings, hash_workspaces=found.hash_workspaces)
-    return Import(plan, settings, study_id, tuple(fates), tuple(book.drafts))
+    return Import(plan, settings, study_id, tuple(fates), tuple(work.new_events))
 
 
 def carry_out(study: Import, context: Context) -> StudyDir:
@@ -93,7 +93,7 @@ def carry_out(study: Import, context: Context) -> StudyDir:
                 if isinstance(event, JobSubmitted):
                     workspace = root / fate.step.workspace
                     make_claim(workspace, event.token, event.job_id, "maestro", "maestro", "imported")
-        directory = take_over(study.plan, study.settings, study.study_id, study.drafts, context, site)
+        directory = take_over(study.plan, study.settings, study.study_id, study.new_events, context, site)
     for pickle in root.glob("*.study.pkl"):
         pickle.rename(f"{pickle}.imported")
     with OpenStudy(root, context) as opened:

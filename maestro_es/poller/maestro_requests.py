@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from maestro_es.core import requests
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.file_names import CANCEL, UPDATE
 from maestro_es.core.graph import Graph
 from maestro_es.errors import RequestRefused
@@ -25,7 +25,7 @@ from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store.study_log import StudyLog
 
 #: What makes events of a state.
-Rule = Callable[[Graph], list[Draft]]
+Rule = Callable[[Graph], list[NewEvent]]
 
 #: Who writes a file first makes an empty one. After this time nobody will write into it any more, in seconds.
 _WRITING_SECONDS = 60
@@ -84,7 +84,7 @@ def read_request(path: Path, info: os.stat_result, log: StudyLog) -> Rule | None
     return _once(log, reason, lambda graph: requests.update(graph, values, reason))
 
 
-def _cancel(graph: Graph, reason: str) -> list[Draft]:
+def _cancel(graph: Graph, reason: str) -> list[NewEvent]:
     return [] if graph.study.cancelling else requests.cancel(graph, (), reason)
 
 

@@ -17,7 +17,7 @@ from maestro_es.adapters.registry import make_adapter
 from maestro_es.core import events as e
 from maestro_es.core.decide import ended_badly, fail_descendants, waiting_in_vain
 from maestro_es.core.environment import Environment
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Driver, Micros, StepRecord, StudyStatus, is_local
 from maestro_es.core.outcomes import NO_SCRIPT, Outcome, Script
@@ -153,7 +153,7 @@ class OpenStudy:
         """Return what this host knows of a local step, None if only another one can tell. Unreachable: no answer."""
         return ask_host(self.adapters.local, step, {}, self.graph.study, self.context.host)
 
-    def request(self, decide: Callable[[ProjectedGraph], list[Draft]]) -> list[Draft]:
+    def request(self, decide: Callable[[ProjectedGraph], list[NewEvent]]) -> list[NewEvent]:
         """Append what `decide` makes of the state; if others appended first, it decides again, on a refusal too.
 
         Steps that the events end badly take with them what waits for them.
@@ -163,36 +163,36 @@ class OpenStudy:
             head = self.log.head
             try:
                 with self.log.transaction():
-                    drafts = decide(self.graph)
-                    self.record(drafts)
+                    new_events = decide(self.graph)
+                    self.record(new_events)
             except (ConcurrentAppend, RequestRefused):
                 if not remaining or self.log.head == head:
                     raise
                 self.log.refresh()
             else:
                 break
-        if drafts:
+        if new_events:
             self.context.after("append")
-        return drafts
+        return new_events
 
-    def record(self, drafts: list[Draft]) -> None:
+    def record(self, new_events: list[NewEvent]) -> None:
         """Record events inside a transaction, and with them the end of what waits for a step that ends badly.
 
         StudyCopied, and nothing is recorded, if this is a copy of a study that is still there.
         """
         relocation(self.dir, self.graph)
-        self.log.record(drafts)
-        fallen = [*ended_badly(drafts), *waiting_in_vain(self.graph, drafts)]
+        self.log.record(new_events)
+        fallen = [*ended_badly(new_events), *waiting_in_vain(self.graph, new_events)]
         self.log.record(fail_descendants(self.graph, self.context.now(), fallen))
 
     def locate(self) -> None:
         """Note where the study is, if it has moved. StudyCopied if it is a copy."""
-        drafts = relocation(self.dir, self.graph)
-        if drafts:
-            self.log.append(drafts)
+        new_events = relocation(self.dir, self.graph)
+        if new_events:
+            self.log.append(new_events)
 
 
-def relocation(study: StudyDir, graph: Graph) -> list[Draft]:
+def relocation(study: StudyDir, graph: Graph) -> list[NewEvent]:
     """Return what is to be noted if a study is not where its log says. A copy must not touch the other's jobs."""
     before, here = graph.study.root, str(study.root)
     if before in ("", here) or _is_same(before, here):

@@ -13,10 +13,10 @@ from msgspec import structs
 from maestro_es.adapters.base import Adapters
 from maestro_es.adapters.faults import noting
 from maestro_es.core.attempt_token import make_token
-from maestro_es.core.book import Book
 from maestro_es.core.events import StepAdded, StudyCreated
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Settings, StepRecord, SubmissionKind
+from maestro_es.core.unit_of_work import UnitOfWork
 from maestro_es.poller.open_study import Context
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.workspace import job_name, plan_job
@@ -61,10 +61,10 @@ def warn_of_scheduler(plan: StudyPlan, findings: Findings, context: Context) -> 
 
 def _graph_of(plan: StudyPlan, settings: Settings, context: Context) -> MemoryGraph:
     """Return the study as it will be before its first tick."""
-    book = Book(MemoryGraph(), 0, context.now())
+    work = UnitOfWork(MemoryGraph(), 0, context.now())
     created = StudyCreated(study_id="", root=str(plan.output), name=plan.name, adapter=plan.batch, settings=settings)
-    book.take_in([(None, created), *plan.events])
-    return book.graph
+    work.record([(None, created), *plan.events])
+    return work.graph
 
 
 def _faults(graph: MemoryGraph, record: StepRecord, study: StudyDir, adapters: Adapters) -> Iterator[_Fault]:

@@ -14,11 +14,11 @@ from pathlib import Path
 from msgspec import structs
 
 from maestro_es.adapters import process
-from maestro_es.core.book import Book
-from maestro_es.core.events import Draft, JobSubmitted, LogRecovered, StepRecovered, StudyReopened
+from maestro_es.core.events import JobSubmitted, LogRecovered, NewEvent, StepRecovered, StudyReopened
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import RELEASED, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.repair import retry
+from maestro_es.core.unit_of_work import UnitOfWork
 from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyError
 from maestro_es.poller import claims
 from maestro_es.poller.create import make_directory, write_log
@@ -48,7 +48,7 @@ class Plan:
     head: str
     events: int
     recoveries: list[Recovery] = field(default_factory=list)
-    drafts: list[Draft] = field(default_factory=list)
+    new_events: list[NewEvent] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     spare: list[tuple[Path, str]] = field(default_factory=list)
 
@@ -88,8 +88,8 @@ def check_lost(root: Path) -> None:
 def plan_recovery(export: Export, root: Path, context: Context) -> Plan:
     """Decide what becomes of each step. A MaestroError says why that can't be known now; nothing is changed."""
     study = StudyDir(root)
-    book, head = _read(export, context)
-    graph = book.graph
+    work, head = _read(export, context)
+    graph = work.graph
     if study.root != Path(graph.study.root) and study_id_at(Path(graph.study.root)) == graph.study.study_id:
         raise StudyCopied(f"{study.root}: a copy of {graph.study.root}, whose log is still there")
     world = look_around(graph, study, context, since=head.recorded_at)
@@ -97,11 +97,11 @@ def plan_recovery(export: Export, root: Path, context: Context) -> Plan:
     done = [step for step in graph.steps() if step.phase is Phase.DONE]
     again = [step.name for step in done if newer(step, world.attempts(step.number))]
     if again:
-        book.take_in(retry(graph, again, descendants=True, reason="recovered: it was tried again"))
+        work.record(retry(graph, again, descendants=True, reason="recovered: it was tried again"))
     followed = _followed(graph, world)
     plan.recoveries = [_recovery(step, world, followed) for step in graph.steps()]
-    _take_in(book, plan, world)
-    plan.drafts = book.drafts
+    _record(work, plan, world)
+    plan.new_events = work.new_events
     plan.spare = [
         (study.path(recovery.step.workspace), trace.token)
         for recovery in plan.recoveries
@@ -120,19 +120,19 @@ def carry_out(plan: Plan, export: Export, study: StudyDir, context: Context, rea
         fill(log, export)
         if log.head.digest.hex() != plan.head:
             raise RequestRefused(f"{export.path}: was changed while it was read; try again")
-        log.append([(None, LogRecovered(head=plan.head, reason=reason)), *plan.drafts])
+        log.append([(None, LogRecovered(head=plan.head, reason=reason)), *plan.new_events])
 
     write_log(study, write, context)
 
 
-def _read(export: Export, context: Context) -> tuple[Book, Head]:
+def _read(export: Export, context: Context) -> tuple[UnitOfWork, Head]:
     fold = Fold(MemoryGraph())
     with export.reading():
         for _ in export.wanted(fold.checked(export.rows())):
             pass
         if not fold.graph.study.study_id:
             raise DamagedLog(f"{export.path}: there is no study in it")
-    return Book(fold.graph, fold.head.seq, context.now()), fold.head
+    return UnitOfWork(fold.graph, fold.head.seq, context.now()), fold.head
 
 
 def _followed(graph: MemoryGraph, world: World) -> dict[int, str]:
@@ -164,22 +164,22 @@ def _recovery(step: StepRecord, world: World, followed: dict[int, str]) -> Recov
     return recover_step(step, traces)
 
 
-def _take_in(book: Book, plan: Plan, world: World) -> None:
+def _record(work: UnitOfWork, plan: Plan, world: World) -> None:
     """Fold what was decided: ends first, as what goes on may wait for them; then what follows from both."""
-    graph = book.graph
+    graph = work.graph
     ends = [recovery for recovery in plan.recoveries if _is_end(recovery)]
     if ends and graph.study.status is not StudyStatus.RUNNING:
-        book.take_in([(None, StudyReopened(reason="recovered"))])
+        work.record([(None, StudyReopened(reason="recovered"))])
     for recovery in ends:
-        book.take_in((recovery.step.number, event) for event in recovery.events)
+        work.record((recovery.step.number, event) for event in recovery.events)
     for index, recovery in enumerate(plan.recoveries):
         if _is_end(recovery) or not recovery.events:
             continue
         if graph.step(recovery.step.number).unmet and any(isinstance(e, JobSubmitted) for e in recovery.events):
             [trace] = [t for t in world.attempts(recovery.step.number) if t.token == recovery.adopted]
-            recovery = plan.recoveries[index] = held(recovery.step, trace.number, trace)  # noqa: PLW2901 - what comes of it is taken in below
-        book.take_in((recovery.step.number, event) for event in recovery.events)
-    book.conclude()
+            recovery = plan.recoveries[index] = held(recovery.step, trace.number, trace)  # noqa: PLW2901 - recorded below
+        work.record((recovery.step.number, event) for event in recovery.events)
+    work.close()
     plan.recoveries = [_after(graph, recovery) for recovery in plan.recoveries]
 
 

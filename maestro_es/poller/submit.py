@@ -10,7 +10,7 @@ import errno
 from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from maestro_es.adapters.base import Adapter
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Phase, StepRecord
 from maestro_es.core.outcomes import InDoubt, Unwritable, outcome_events
 from maestro_es.errors import StudyError, Unreachable
@@ -53,7 +53,7 @@ def record_outcomes(study: OpenStudy) -> None:
         study.pending.clear()
 
 
-def take_outcomes(study: OpenStudy) -> list[Draft]:
+def take_outcomes(study: OpenStudy) -> list[NewEvent]:
     """Return the events of the pending outcomes, as the state is now."""
     return [
         (sub.step, event)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
 from maestro_es.core.decide import look_back as decide_again
-from maestro_es.core.events import AttemptAbandoned, Draft, JobSubmitted, OutputDoubted, StepDryRun, StepFailed
+from maestro_es.core.events import AttemptAbandoned, JobSubmitted, NewEvent, OutputDoubted, StepDryRun, StepFailed
 from maestro_es.core.evidence import ReportKind
 from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, Cause, State, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
@@ -132,11 +132,11 @@ def _pass(
     may_use = asked and asked.at(study.log.head.seq)
     look = Look(study.graph, study.dir, study.adapters, moment, may_use, local=local)
     study.silence = study.silence or look.silence
-    drafts = _decide(study, look.observations)
+    new_events = _decide(study, look.observations)
     _remove_settled(study, look)
-    _remove_links(study, drafts)
+    _remove_links(study, new_events)
     _end_jobs(study, look)
-    submit(study, submissions(drafts))
+    submit(study, submissions(new_events))
     _complete(study)
     _remark_on_job(study)
     return look
@@ -181,13 +181,13 @@ def _look_back(study: OpenStudy) -> None:
             machine=host.machine, booted_at=host.booted_at, last_boot=past,
         )  # fmt: skip
         with study.log.transaction():
-            decide_again(study.graph, seen, lambda drafts: _record(study, drafts))
+            decide_again(study.graph, seen, lambda new_events: _record(study, new_events))
 
 
-def _record(study: OpenStudy, drafts: list[Draft]) -> None:
+def _record(study: OpenStudy, new_events: list[NewEvent]) -> None:
     """Record events inside a transaction, and remark on what a person must know of them."""
-    study.log.record(drafts)
-    names = [study.graph.step(number or 0).name for number, event in drafts if isinstance(event, OutputDoubted)]
+    study.log.record(new_events)
+    names = [study.graph.step(number or 0).name for number, event in new_events if isinstance(event, OutputDoubted)]
     if names:
         root, more = study.dir.root, f" and {len(names) - 1} more" if len(names) > 1 else ""
         study.remarks.append(
@@ -196,11 +196,11 @@ def _record(study: OpenStudy, drafts: list[Draft]) -> None:
         )
 
 
-def _decide(study: OpenStudy, seen: Observations) -> list[Draft]:
-    drafts: list[Draft] = []
+def _decide(study: OpenStudy, seen: Observations) -> list[NewEvent]:
+    new_events: list[NewEvent] = []
 
-    def record(more: list[Draft]) -> None:
-        drafts.extend(more)
+    def record(more: list[NewEvent]) -> None:
+        new_events.extend(more)
         _record(study, more)
 
     with study.log.transaction():
@@ -208,9 +208,9 @@ def _decide(study: OpenStudy, seen: Observations) -> list[Draft]:
         study.record(outcomes)
         decide(study.graph, seen, record)
     study.pending.clear()
-    if outcomes or drafts:
+    if outcomes or new_events:
         study.context.after("append")
-    return drafts
+    return new_events
 
 
 def _remove_settled(study: OpenStudy, look: Look) -> None:
@@ -227,9 +227,9 @@ def _remove_settled(study: OpenStudy, look: Look) -> None:
     study.context.after("remove")
 
 
-def _remove_links(study: OpenStudy, drafts: Sequence[Draft]) -> None:
+def _remove_links(study: OpenStudy, new_events: Sequence[NewEvent]) -> None:
     """Remove the names of the runner by which attempts in doubt were submitted: the tick that made them was killed."""
-    for _, event in drafts:
+    for _, event in new_events:
         if isinstance(event, AttemptAbandoned) or (isinstance(event, JobSubmitted) and event.adopted):
             with contextlib.suppress(OSError):
                 os.unlink(study.dir.runner_of(event.token))
@@ -262,15 +262,15 @@ def _dry_run(study: OpenStudy) -> None:
     """Write every step's workspace and scripts, level by level, and run nothing."""
     graph = study.graph
     while True:
-        drafts: list[Draft] = []
+        new_events: list[NewEvent] = []
         for scheduled in (False, True):
             for step in graph.ready(scheduled=scheduled, limit=graph.study.steps):
-                drafts.append((step.number, _write_only(study, step)))
-        if not drafts:
+                new_events.append((step.number, _write_only(study, step)))
+        if not new_events:
             break
         with study.log.transaction():
-            study.log.record(drafts)
-            study.log.record(fail_descendants(graph, study.context.now(), ended_badly(drafts)))
+            study.log.record(new_events)
+            study.log.record(fail_descendants(graph, study.context.now(), ended_badly(new_events)))
         study.context.after("append")
     _complete(study)
 

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from maestro_es.core import file_names
-from maestro_es.core.events import Draft, StepAdded, StepTemplateAdded
+from maestro_es.core.events import NewEvent, StepAdded, StepTemplateAdded
 from maestro_es.core.model import Scalar
 from maestro_es.core.retry_limits import RESTART_LIMIT
 from maestro_es.errors import SpecError
@@ -55,7 +55,7 @@ class StudyPlan:
     spec_text: str
     batch: dict[str, Any]
     output: Path
-    events: tuple[Draft, ...]
+    events: tuple[NewEvent, ...]
     warnings: tuple[str, ...]
     pgen_path: Path | None
     path_dependencies: tuple[PathDependency, ...]
@@ -190,7 +190,7 @@ def _directory(
     return str(reserve(stem)) if reserve and not findings.problems() else stem + timestamp
 
 
-def _events(order: Sequence[Template], expansion: Expansion) -> Iterator[Draft]:
+def _events(order: Sequence[Template], expansion: Expansion) -> Iterator[NewEvent]:
     place = rows(expansion)
     for template in order:
         yield None, StepTemplateAdded(name=template.name, description=template.description, run=dict(template.run))

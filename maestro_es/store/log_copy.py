@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from maestro_es.core.events import Draft, InvocationStarted
+from maestro_es.core.events import InvocationStarted, NewEvent
 from maestro_es.core.model import Micros
 from maestro_es.core.reducer import REDUCER_VERSION
 from maestro_es.errors import LogUnavailable
@@ -60,9 +60,9 @@ class LogCopy(StudyLog):
                 upgrade(self._connection)
                 super().refresh()
 
-    def record(self, drafts: Iterable[Draft]) -> None:
+    def record(self, new_events: Iterable[NewEvent]) -> None:
         """Refuse to record. LogUnavailable if there is anything to record."""
-        if list(drafts):
+        if list(new_events):
             raise LogUnavailable(
                 f"{self.path}: nothing was written: another user owns it, or its file system is read-only; "
                 "run this as its owner, where it can be written"

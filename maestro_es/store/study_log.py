@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from maestro_es.core.events import Draft, InvocationStarted, Recorded
+from maestro_es.core.events import InvocationStarted, NewEvent, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Micros
 from maestro_es.core.reducer import REDUCER_VERSION, apply, replay
@@ -151,32 +151,32 @@ class StudyLog(LogReader):
         """Whether a `transaction` is open."""
         return self._open
 
-    def record(self, drafts: Iterable[Draft]) -> None:
+    def record(self, new_events: Iterable[NewEvent]) -> None:
         """Append events inside a `transaction` and fold them into the graph. ConcurrentAppend: somebody else did."""
-        drafts = list(drafts)
-        if not drafts:
+        new_events = list(new_events)
+        if not new_events:
             return
         try:
-            self._record(drafts)
+            self._record(new_events)
         except BaseException as error:
             self._failure = error
             raise
 
-    def _record(self, drafts: list[Draft]) -> None:
+    def _record(self, new_events: list[NewEvent]) -> None:
         if not self._connection.in_transaction:
             self._begin()
         if not self._invocation:
             self._invocation = self.head.seq + 1
-            drafts.insert(0, (None, self.identity))
-        for start in range(0, len(drafts), _FLUSH_EVERY):
-            self._append(drafts[start : start + _FLUSH_EVERY])
-            if start + _FLUSH_EVERY < len(drafts):
+            new_events.insert(0, (None, self.identity))
+        for start in range(0, len(new_events), _FLUSH_EVERY):
+            self._append(new_events[start : start + _FLUSH_EVERY])
+            if start + _FLUSH_EVERY < len(new_events):
                 self.graph.flush(self.head.seq)
 
-    def append(self, drafts: Iterable[Draft]) -> None:
+    def append(self, new_events: Iterable[NewEvent]) -> None:
         """Append events in a transaction of their own."""
         with self.transaction():
-            self.record(drafts)
+            self.record(new_events)
 
     def take(self, rows: Iterable[event_log.Row]) -> None:
         """Fill an empty log with rows of another, whose events the graph takes in as they are drawn."""
@@ -206,11 +206,11 @@ class StudyLog(LogReader):
                 f"{self.head.seq}; nothing was written, try again"
             )
 
-    def _append(self, drafts: Sequence[Draft]) -> None:
+    def _append(self, new_events: Sequence[NewEvent]) -> None:
         seq, time, digest = self.head
         time = max(time, self._clock())
         rows = []
-        for step, event in drafts:
+        for step, event in new_events:
             seq += 1
             row, recorded = event_log.seal(digest, Recorded(seq, time, self._invocation, step, event))
             apply(self.graph, recorded)  # as a reader decodes it, so that what is live is what a replay makes
@@ -232,7 +232,7 @@ class StudyLog(LogReader):
         if not self._open and self._connection.in_transaction:
             self._roll_back()
 
-    def rewrite(self, rows: Sequence[event_log.Row], drafts: Iterable[Draft]) -> None:
+    def rewrite(self, rows: Sequence[event_log.Row], new_events: Iterable[NewEvent]) -> None:
         """Put rows in the place of those with their numbers, up to the last one, and append events that say why.
 
         Only a correction does this; everything is folded again. Others that have the log open find out by its head.
@@ -247,7 +247,7 @@ class StudyLog(LogReader):
             self.head = event_log.head(self._connection)
             self.graph.clear()
             self._fold(0)
-            self.record(drafts)
+            self.record(new_events)
 
     # -- the graph --------------------------------------------------------------------------------------------------
 

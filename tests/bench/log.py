@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.model import StudyStatus, SubmissionKind
 from maestro_es.poller.open_study import Context, OpenStudy
 from tests.bench.studies import make_study
@@ -23,7 +23,7 @@ def bench(place: Path) -> None:
     make_study(place / "log", steps, context)
     with OpenStudy(place / "log", context) as study:
         for first in range(1, steps + 1, 500):
-            study.log.append(draft for number in range(first, first + 500) for draft in lifetime(number))
+            study.log.append(new_event for number in range(first, first + 500) for new_event in lifetime(number))
         study.log.append([(None, e.StudyCompleted(status=StudyStatus.FINISHED))])
         events = study.log.head.seq
     once = partial(call, *MAESTRO_ES, "tick", place / "log")
@@ -36,7 +36,7 @@ def bench(place: Path) -> None:
         print(f"log     history {' '.join(words)}: {ours * 1e3:.0f} ms: ratio {ours / bare:.2f}{goal}")
 
 
-def lifetime(number: int) -> list[Draft]:
+def lifetime(number: int) -> list[NewEvent]:
     """Return what happens to a step from its first submission to its end."""
     first, second = f"{number}-1", f"{number}-2"
     told: list[e.AnyEvent] = [

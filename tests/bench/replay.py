@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.model import SubmissionKind
 from maestro_es.poller.open_study import Context, OpenStudy
 from tests.bench.studies import make_study
@@ -18,16 +18,16 @@ def live(study: OpenStudy, numbers: Sequence[int]) -> None:
     """Let steps run and finish."""
     now = study.context.now()
     for start in range(0, len(numbers), 1000):
-        drafts: list[Draft] = []
+        new_events: list[NewEvent] = []
         for number in numbers[start : start + 1000]:
             token = f"t-{number}"
-            drafts += [
+            new_events += [
                 (number, e.SubmissionRequested(attempt=1, token=token, kind=SubmissionKind.FIRST)),
                 (number, e.JobSubmitted(token=token, job_id=str(number), host="node1")),
                 (number, e.JobStarted(token=token, at=now, host="node1")),
                 (number, e.StepFinished(token=token, at=now)),
             ]
-        study.log.append(drafts)
+        study.log.append(new_events)
 
 
 def bench(place: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Settings
 from maestro_es.poller.create import create_log, make_directory, new_study_id
 from maestro_es.poller.open_study import Context
@@ -19,15 +19,15 @@ def make_study(root: Path, steps: int, context: Context) -> None:
     """Create a study of 100 chains."""
     width = 100
     settings = Settings(submission_throttle=IN_FLIGHT)
-    drafts: list[Draft] = [
+    new_events: list[NewEvent] = [
         (None, e.StudyCreated(study_id=new_study_id(), root=str(root), settings=settings)),
         (None, e.StepTemplateAdded(name="a", description="d", run={"cmd": "true"})),
     ]
     for number in range(1, steps + 1):
         parents = (number - width,) if number > width else ()
         added = e.StepAdded(name=f"a_{number}", template="a", workspace=f"a/{number}", parents=parents)
-        drafts.append((number, added))
-    create_log(make_directory(root), drafts, context)
+        new_events.append((number, added))
+    create_log(make_directory(root), new_events, context)
 
 
 def sleeping_study(place: Path) -> Path:

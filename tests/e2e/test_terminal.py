@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause, Param
 from maestro_es.poller.create import create_log, make_directory
 from maestro_es.poller.open_study import Context
@@ -63,14 +63,14 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (root / "evil.yaml").write_text(STUDY.format(name="\\e[31m\\u202e\\r", step="\\e[31m\\u202e\\r"))
     (root / "good.yaml").write_text(GOOD)
     params = (Param(f"P{EVIL}", EVIL, EVIL, EVIL),)
-    drafts: list[Draft] = [
+    new_events: list[NewEvent] = [
         (None, e.StudyCreated(study_id="cafe" * 8, root=str(root), adapter={"type": "local"}, description=EVIL)),
         (None, e.StepTemplateAdded(name=f"a{EVIL}", description=EVIL, run={"cmd": f"echo {EVIL}"})),
         (1, e.StepAdded(name=f"a{EVIL}", template=f"a{EVIL}", workspace=f"a{EVIL}", params=params)),
         (1, e.StepFailed(cause=Cause.EXIT_CODE, at=1_000_000, message=EVIL)),
         (None, e.PollFailed(adapter=f"slurm{EVIL}", message=EVIL)),
     ]
-    create_log(made, drafts, Context())
+    create_log(made, new_events, Context())
     yield root
     end_all_under(tmp_path)
 

@@ -15,7 +15,7 @@ import msgspec
 
 from maestro_es.core import events as e
 from maestro_es.core.decide import complete, decide, submissions
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.evidence import Answer, Claim, ClaimState, Conclusion, Sighting, Silence, judge
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, Settings, StepRecord, StudyStatus
@@ -148,33 +148,33 @@ class Log:
             silent=seen is not None and seen.queue == "unreachable",
             answered=frozenset([SCHEDULER] if seen and not silent else []),
         )  # fmt: skip
-        drafts: list[Draft] = []
+        new_events: list[NewEvent] = []
 
-        def record_drafts(more: list[Draft]) -> None:
-            drafts.extend(more)
+        def record_new_events(more: list[NewEvent]) -> None:
+            new_events.extend(more)
             _apply(graph, more)
 
-        decide(graph, observations, record_drafts)
-        after = self._number(graph) if drafts else number
-        return Decision(tuple(event for _, event in drafts), after, bool(submissions(drafts)))
+        decide(graph, observations, record_new_events)
+        after = self._number(graph) if new_events else number
+        return Decision(tuple(event for _, event in new_events), after, bool(submissions(new_events)))
 
     def outcome(self, number: int, attempt: int, outcome: str) -> int | None:
         """Return the state after the outcome of a submission is appended, None if it makes no event."""
         key = (number, attempt, outcome)
         if key not in self._outcomes:
             events = outcome_events(self._graphs[number], STEP, token(attempt), OUTCOMES[outcome], 0)
-            drafts: list[Draft] = [(STEP, event) for event in events]
-            self._outcomes[key] = self._fold(self._graphs[number], drafts) if drafts else None
+            new_events: list[NewEvent] = [(STEP, event) for event in events]
+            self._outcomes[key] = self._fold(self._graphs[number], new_events) if new_events else None
         return self._outcomes[key]
 
     def completed(self, number: int) -> int:
         """Return the state after the study is completed, the same one if there is nothing to complete."""
-        drafts = complete(self._graphs[number])
-        return self._fold(self._graphs[number], drafts) if drafts else number
+        new_events = complete(self._graphs[number])
+        return self._fold(self._graphs[number], new_events) if new_events else number
 
-    def _fold(self, graph: MemoryGraph, drafts: Sequence[Draft]) -> int:
+    def _fold(self, graph: MemoryGraph, new_events: Sequence[NewEvent]) -> int:
         graph = copy.deepcopy(graph)
-        _apply(graph, drafts)
+        _apply(graph, new_events)
         return self._number(graph)
 
     def _number(self, graph: MemoryGraph) -> int:
@@ -186,9 +186,9 @@ class Log:
         return self._numbers[key]
 
 
-def _apply(graph: MemoryGraph, drafts: Sequence[Draft]) -> None:
+def _apply(graph: MemoryGraph, new_events: Sequence[NewEvent]) -> None:
     try:
-        for step, event in drafts:
+        for step, event in new_events:
             apply(graph, e.Recorded(seq=0, recorded_at=0, invocation=1, step=step, event=event))
     except InvalidTransition as error:
         raise Violation(f"the reducer refuses what was decided: {error}") from error

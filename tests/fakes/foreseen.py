@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.poller.foresee import SALT, Foreseen, foresee
 from maestro_es.poller.open_study import Context, OpenStudy, open_as_it_is
 from maestro_es.poller.study_dir import StudyDir
@@ -38,9 +38,9 @@ def foreseen(root: Path, context: Context, what_if: Mapping[str, int] | None = N
     return found
 
 
-def drafts_after(root: Path, seq: int) -> list[Draft]:
+def new_events_after(root: Path, seq: int) -> list[NewEvent]:
     """Return the events of a study after an event, without who wrote them and what came of submitting."""
-    drafts: list[Draft] = []
+    new_events: list[NewEvent] = []
     before: e.AnyEvent | None = None
     with OpenStudy(root) as study:
         for recorded in study.log.events(after=seq):
@@ -50,14 +50,14 @@ def drafts_after(root: Path, seq: int) -> list[Draft]:
                 isinstance(event, e.JobSubmitted) and not event.adopted
             )
             if not (isinstance(event, e.InvocationStarted) or ours or answered):
-                drafts.append((recorded.step, event))
+                new_events.append((recorded.step, event))
             before = event
-    return drafts
+    return new_events
 
 
-def told(drafts: list[Draft], salts: set[str]) -> list[tuple[int | None, str, object]]:
+def told(new_events: list[NewEvent], salts: set[str]) -> list[tuple[int | None, str, object]]:
     """Return events without times, the ends of tokens that are in `salts` taken for one."""
-    return [(step, type(event).__name__, _plain(event, salts)) for step, event in drafts]
+    return [(step, type(event).__name__, _plain(event, salts)) for step, event in new_events]
 
 
 def _plain(event: e.AnyEvent, salts: set[str]) -> object:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause, Param, Settings, StudyStatus, SubmissionKind
 from maestro_es.poller.create import make_directory
 from maestro_es.store.study_log import StudyLog
@@ -81,11 +81,11 @@ def make_night(root: Path) -> None:
     with log:
         log.append(plan())
     told = ticks()
-    for minute, (who, drafts) in sorted([*DECISIONS.items(), *((m, (None, d)) for m, d in told.items())]):
+    for minute, (who, new_events) in sorted([*DECISIONS.items(), *((m, (None, d)) for m, d in told.items())]):
         now = EVENING + minute * MINUTE
         identity = who or person("ada", 4000 + minute, "maestro-es tick --all")
         with StudyLog.open(study.log, lambda: now, identity) as log:  # noqa: B023 - used in this turn only
-            log.append(drafts)
+            log.append(new_events)
 
 
 def person(actor: str, pid: int, command: str) -> e.InvocationStarted:
@@ -93,7 +93,7 @@ def person(actor: str, pid: int, command: str) -> e.InvocationStarted:
     return e.InvocationStarted(actor=actor, host="login1", boot_id="b", pid=pid, command=command, version="0.1.0")
 
 
-def plan() -> Iterator[Draft]:
+def plan() -> Iterator[NewEvent]:
     """Yield the events that make the study."""
     adapter = {"type": "slurm", "queue": "batch"}
     settings = Settings(submission_throttle=2, restart_limit=2)
@@ -117,7 +117,7 @@ def plan() -> Iterator[Draft]:
         yield NUMBERS[name], added
 
 
-def _refused() -> Sequence[Draft]:
+def _refused() -> Sequence[NewEvent]:
     number = NUMBERS["solve_METHOD.gmres.SIZE.40"]
     token = f"beef-{number}-5"
     return (
@@ -127,7 +127,7 @@ def _refused() -> Sequence[Draft]:
 
 
 #: What people did, and the submission that Slurm refused.
-DECISIONS: dict[int, tuple[e.InvocationStarted | None, Sequence[Draft]]] = {
+DECISIONS: dict[int, tuple[e.InvocationStarted | None, Sequence[NewEvent]]] = {
     280: (
         person("grace", 7120, "maestro-es update heat --throttle 4 --reason 'the queue is empty at night'"),
         [
@@ -151,9 +151,9 @@ DECISIONS: dict[int, tuple[e.InvocationStarted | None, Sequence[Draft]]] = {
 }
 
 
-def ticks() -> dict[int, list[Draft]]:
+def ticks() -> dict[int, list[NewEvent]]:
     """Return what the ticks of each minute wrote about the attempts."""
-    told: defaultdict[int, list[Draft]] = defaultdict(list)
+    told: defaultdict[int, list[NewEvent]] = defaultdict(list)
     ended: dict[str, str] = {}
     counts: dict[str, int] = defaultdict(int)
     for job, attempt in enumerate(TRIES, 8101):
@@ -174,14 +174,14 @@ def ticks() -> dict[int, list[Draft]]:
         if attempt.ended is not None:
             told[attempt.ended] += ending(attempt, number, token)
         ended[attempt.step] = attempt.end
-    return {minute: sorted(drafts, key=_ends_first) for minute, drafts in told.items()}
+    return {minute: sorted(new_events, key=_ends_first) for minute, new_events in told.items()}
 
 
-def _ends_first(draft: Draft) -> bool:
-    return isinstance(draft[1], (e.StepRestarted, e.SubmissionRequested, e.JobSubmitted, e.JobStarted))
+def _ends_first(new_event: NewEvent) -> bool:
+    return isinstance(new_event[1], (e.StepRestarted, e.SubmissionRequested, e.JobSubmitted, e.JobStarted))
 
 
-def ending(attempt: Try, number: int, token: str) -> list[Draft]:
+def ending(attempt: Try, number: int, token: str) -> list[NewEvent]:
     """Return how an attempt ends, and what comes of it for others."""
     at = EVENING + (attempt.ended or 0) * MINUTE - 30_000_000
     match attempt.end:

@@ -15,7 +15,7 @@ from maestro_es.adapters.base import Adapters
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Settings, StepRecord, StudyStatus
 from maestro_es.errors import Unreachable
 from maestro_es.poller.create import create_log, make_directory
@@ -68,10 +68,10 @@ def make_study(
     created = e.StudyCreated(study_id=STUDY_ID, root=str(root), adapter=adapter, settings=settings)
     templates = {step.template or step.name: step for step in steps}
     numbers = {step.name: number for number, step in enumerate(steps, 1)}
-    drafts: list[Draft] = [(None, created)]
-    drafts += [(None, _template(name, step)) for name, step in templates.items()]
-    drafts += [(number, _added(step, numbers)) for number, step in enumerate(steps, 1)]
-    create_log(study, drafts, context)
+    new_events: list[NewEvent] = [(None, created)]
+    new_events += [(None, _template(name, step)) for name, step in templates.items()]
+    new_events += [(number, _added(step, numbers)) for number, step in enumerate(steps, 1)]
+    create_log(study, new_events, context)
     return study
 
 

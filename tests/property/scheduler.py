@@ -10,7 +10,7 @@ from msgspec import structs
 
 from maestro_es.core import events as e
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.evidence import (
     GIVES_UP,
     Answer,
@@ -166,7 +166,7 @@ class Scheduler:
 class Poller:
     """Ticks over a graph in memory, each of which may die in the midst of it."""
 
-    def __init__(self, shape: Sequence[Draft], scheduler: Scheduler) -> None:
+    def __init__(self, shape: Sequence[NewEvent], scheduler: Scheduler) -> None:
         self.graph = MemoryGraph()
         self.events: list[e.Recorded] = []
         self.scheduler = scheduler
@@ -174,18 +174,18 @@ class Poller:
         self.time = 0
         self.record(list(shape))
 
-    def record(self, drafts: list[Draft]) -> None:
-        for step, event in drafts:
+    def record(self, new_events: list[NewEvent]) -> None:
+        for step, event in new_events:
             recorded = e.Recorded(len(self.events) + 1, self.time, 1, step, event)
             apply(self.graph, recorded)
             self.events.append(recorded)
 
     def tick(self) -> None:
         self.time += TICK
-        drafts: list[Draft] = []
+        new_events: list[NewEvent] = []
 
-        def record(more: list[Draft]) -> None:
-            drafts.extend(more)
+        def record(more: list[NewEvent]) -> None:
+            new_events.extend(more)
             self.record(more)
 
         seen = self.look()
@@ -197,7 +197,7 @@ class Poller:
         self.scheduler.reports = [report for report in self.scheduler.reports if report.token in current]
         for step in jobs_to_end(self.graph, seen):
             self.scheduler.end(step.token)
-        for number in submissions(drafts):
+        for number in submissions(new_events):
             if self.scheduler.happens(0.05):
                 return  # killed here: these are in doubt
             self.submit(number)
@@ -206,7 +206,7 @@ class Poller:
     def submit(self, number: int) -> None:
         token = self.graph.step(number).token
         outcome = self.scheduler.submit(token)
-        events: list[Draft] = [
+        events: list[NewEvent] = [
             (number, event) for event in outcome_events(self.graph, number, token, outcome, self.time)
         ]
         self.record(events)

@@ -9,7 +9,7 @@ from typing import Any
 import hypothesis.strategies as st
 
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import Cause, Param, Settings, State, StudyStatus, SubmissionKind
 from maestro_es.core.reducer import apply
@@ -24,7 +24,7 @@ def dice(seed: int) -> random.Random:
 
 
 @st.composite
-def shapes(draw: st.DrawFn, most: int = 8) -> list[Draft]:
+def shapes(draw: st.DrawFn, most: int = 8) -> list[NewEvent]:
     """Return the events that make a study: templates and their instances, edges to earlier steps, and funnels."""
     settings = Settings(
         submission_throttle=draw(st.integers(0, 4)),
@@ -34,13 +34,15 @@ def shapes(draw: st.DrawFn, most: int = 8) -> list[Draft]:
         submission_attempts=draw(st.integers(1, 3)),
     )
     adapter: dict[str, Any] = {"type": draw(st.sampled_from(["local", "slurm"]))}
-    drafts: list[Draft] = [(None, e.StudyCreated(study_id="cafe0123", root="/s", adapter=adapter, settings=settings))]
+    new_events: list[NewEvent] = [
+        (None, e.StudyCreated(study_id="cafe0123", root="/s", adapter=adapter, settings=settings))
+    ]
     templates: dict[str, list[int]] = {}
     number = 0
     for index in range(draw(st.integers(1, most))):
         name = f"t{index}"
         run = {"cmd": "run", **({"restart": "more"} if draw(st.booleans()) else {})}
-        drafts.append((None, e.StepTemplateAdded(name=name, description="", run=run)))
+        new_events.append((None, e.StepTemplateAdded(name=name, description="", run=run)))
         known = list(range(1, number + 1))
         funnels = tuple(draw(st.sets(st.sampled_from(sorted(templates)), max_size=2))) if templates else ()
         templates[name] = []
@@ -57,15 +59,15 @@ def shapes(draw: st.DrawFn, most: int = 8) -> list[Draft]:
                 scheduled=adapter["type"] != "local" and draw(st.booleans()),
                 restart_limit=draw(st.integers(0, 2)),
             )
-            drafts.append((number, added))
+            new_events.append((number, added))
             templates[name].append(number)
-    return drafts
+    return new_events
 
 
 # -- histories -------------------------------------------------------------------------------------------------------
 
 
-def moves(graph: Graph, number: int, rng: random.Random) -> list[Draft]:
+def moves(graph: Graph, number: int, rng: random.Random) -> list[NewEvent]:
     """Return events about a step, most of which can follow; the reducer says which."""
     record = graph.step(number)
     token = record.token
@@ -105,22 +107,22 @@ def moves(graph: Graph, number: int, rng: random.Random) -> list[Draft]:
     ]
 
 
-def history(shape: list[Draft], rng: random.Random, length: int) -> Iterator[Draft]:
+def history(shape: list[NewEvent], rng: random.Random, length: int) -> Iterator[NewEvent]:
     """Yield the events of a study and then random ones, as many as can follow out of `length`."""
     graph = MemoryGraph()
     yield from shape
     for step, event in shape:
         apply(graph, e.Recorded(1, 1, 1, step, event))
     for _ in range(length):
-        draft = rng.choice(moves(graph, rng.randrange(1, graph.study.steps + 1), rng))
-        if can_follow(graph, draft):
-            yield draft
+        new_event = rng.choice(moves(graph, rng.randrange(1, graph.study.steps + 1), rng))
+        if can_follow(graph, new_event):
+            yield new_event
 
 
-def can_follow(graph: Graph, draft: Draft) -> bool:
+def can_follow(graph: Graph, new_event: NewEvent) -> bool:
     """Fold an event if it can follow. A refusal is made before anything is changed, but for the study's own events."""
     try:
-        apply(graph, e.Recorded(1, 1, 1, *draft))
+        apply(graph, e.Recorded(1, 1, 1, *new_event))
     except InvalidTransition:
         return False
     return True

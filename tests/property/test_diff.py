@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from maestro_es.audit.diff import Diff, diff
-from maestro_es.core.events import Draft, Recorded
+from maestro_es.core.events import NewEvent, Recorded
 from maestro_es.core.reducer import replay
 from tests.property.studies import dice, history, seeds, shapes
 from tests.property.test_past import lived
@@ -40,17 +40,17 @@ shares = st.lists(st.floats(0, 1), min_size=3, max_size=6)
 @given(shapes(), seeds, st.integers(0, 150), shares)
 @settings(max_examples=100)
 def test_differences_one_after_the_other_are_the_difference_over_all(
-    shape: list[Draft], seed: int, length: int, cuts: list[float]
+    shape: list[NewEvent], seed: int, length: int, cuts: list[float]
 ):
-    drafts = history(shape, dice(seed), length)
-    events = [Recorded(seq, seq, 1, step, event) for seq, (step, event) in enumerate(drafts, 1)]
+    new_events = history(shape, dice(seed), length)
+    events = [Recorded(seq, seq, 1, step, event) for seq, (step, event) in enumerate(new_events, 1)]
     check(events, moments(cuts, len(events)))
 
 
 @given(shapes(), seeds, st.sampled_from([0.0, 0.3, 0.6]), st.integers(0, 15), shares)
 @settings(max_examples=100)
 def test_so_they_are_in_a_study_that_a_scheduler_gives_trouble(
-    shape: list[Draft], seed: int, trouble: float, ticks: int, cuts: list[float]
+    shape: list[NewEvent], seed: int, trouble: float, ticks: int, cuts: list[float]
 ):
     events = lived(shape, seed, trouble, ticks)
     check(events, moments(cuts, len(events)))
@@ -58,8 +58,8 @@ def test_so_they_are_in_a_study_that_a_scheduler_gives_trouble(
 
 @given(shapes(), seeds, st.integers(0, 60))
 @settings(max_examples=50)
-def test_between_a_moment_and_itself_there_is_no_difference(shape: list[Draft], seed: int, length: int):
-    drafts = history(shape, dice(seed), length)
-    events = [Recorded(seq, seq, 1, step, event) for seq, (step, event) in enumerate(drafts, 1)]
+def test_between_a_moment_and_itself_there_is_no_difference(shape: list[NewEvent], seed: int, length: int):
+    new_events = history(shape, dice(seed), length)
+    events = [Recorded(seq, seq, 1, step, event) for seq, (step, event) in enumerate(new_events, 1)]
     for cut in range(0, len(events) + 1, 7):
         assert not between(events, cut, cut)

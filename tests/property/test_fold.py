@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import Phase, State
 from maestro_es.core.reducer import apply
@@ -53,7 +53,7 @@ def check(graph: Graph) -> None:
 
 @given(shapes(), seeds, st.integers(0, 120))
 @settings(max_examples=60)
-def test_counts_and_phases_are_those_of_the_steps_after_every_event(shape: list[Draft], seed: int, length: int):
+def test_counts_and_phases_are_those_of_the_steps_after_every_event(shape: list[NewEvent], seed: int, length: int):
     graph = MemoryGraph()
     for made, (step, event) in enumerate(history(shape, dice(seed), length), 1):
         apply(graph, e.Recorded(made, made, 1, step, event))
@@ -63,17 +63,17 @@ def test_counts_and_phases_are_those_of_the_steps_after_every_event(shape: list[
 
 @given(shapes(most=4), seeds, st.integers(0, 40), st.booleans())
 @settings(max_examples=25)
-def test_the_live_state_is_a_replay_after_every_append(shape: list[Draft], seed: int, length: int, reopened: bool):
+def test_the_live_state_is_a_replay_after_every_append(shape: list[NewEvent], seed: int, length: int, reopened: bool):
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "events.db"
-        drafts = list(history(shape, dice(seed), length))
+        new_events = list(history(shape, dice(seed), length))
         with create(path) as log:
-            log.append(drafts[: len(shape)])
+            log.append(new_events[: len(shape)])
             assert same(log)
-            rest = drafts[len(shape) :]
-            for draft in rest[: len(rest) // 2]:
-                log.append([draft])
-                assert same(log), draft
+            rest = new_events[len(shape) :]
+            for new_event in rest[: len(rest) // 2]:
+                log.append([new_event])
+                assert same(log), new_event
             if not reopened:
                 append_each(log, rest[len(rest) // 2 :])
         if reopened:
@@ -87,19 +87,21 @@ def test_the_live_state_is_a_replay_after_every_append(shape: list[Draft], seed:
             assert tables(log.graph, log.graph.study.steps) == before
 
 
-def append_each(log: StudyLog, drafts: list[Draft]) -> None:
-    for draft in drafts:
-        log.append([draft])
-        assert same(log), draft
+def append_each(log: StudyLog, new_events: list[NewEvent]) -> None:
+    for new_event in new_events:
+        log.append([new_event])
+        assert same(log), new_event
 
 
 @given(shapes(most=4), seeds, st.integers(0, 40), st.integers(1, 7))
 @settings(max_examples=25)
-def test_the_state_at_an_event_is_that_of_the_events_up_to_it(shape: list[Draft], seed: int, length: int, size: int):
+def test_the_state_at_an_event_is_that_of_the_events_up_to_it(
+    shape: list[NewEvent], seed: int, length: int, size: int
+):
     with tempfile.TemporaryDirectory() as place, create(Path(place) / "events.db") as log:
-        drafts = list(history(shape, dice(seed), length))
-        for start in range(0, len(drafts), size):
-            log.append(drafts[start : start + size])
+        new_events = list(history(shape, dice(seed), length))
+        for start in range(0, len(new_events), size):
+            log.append(new_events[start : start + size])
 
         prefix = MemoryGraph()
         for recorded in log.events():
@@ -112,22 +114,22 @@ def test_the_state_at_an_event_is_that_of_the_events_up_to_it(shape: list[Draft]
 @given(shapes(most=5), seeds, st.integers(1, 60), st.integers(2, 9))
 @settings(max_examples=25)
 def test_how_events_are_grouped_into_transactions_makes_no_difference(
-    shape: list[Draft], seed: int, length: int, size: int
+    shape: list[NewEvent], seed: int, length: int, size: int
 ):
-    drafts = list(history(shape, dice(seed), length))
+    new_events = list(history(shape, dice(seed), length))
     with (
         tempfile.TemporaryDirectory() as place,
         create(Path(place) / "one.db") as one,
         create(Path(place) / "many.db") as many,
     ):
-        one.append(drafts)
-        for start in range(0, len(drafts), size):
-            many.append(drafts[start : start + size])
+        one.append(new_events)
+        for start in range(0, len(new_events), size):
+            many.append(new_events[start : start + size])
         count = one.graph.study.steps
 
         # The times differ, as a transaction has one; nothing else does.
         assert without_times(tables(one.graph, count)) == without_times(tables(many.graph, count))
-        assert verify(one).events == verify(many).events == len(drafts) + 1
+        assert verify(one).events == verify(many).events == len(new_events) + 1
 
 
 def without_times(found: tuple[object, ...]) -> str:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from maestro_es.audit.history import Query, count_by, history
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause
 from maestro_es.store.study_log import StudyLog
 from tests.integration.store.logs import create, reopen
@@ -91,16 +91,16 @@ def question(log: StudyLog, rng: random.Random) -> Query:
 
 @given(shapes(most=4), seeds)
 @settings(max_examples=30)
-def test_sql_finds_what_a_walk_through_the_log_finds(shape: list[Draft], seed: int):
+def test_sql_finds_what_a_walk_through_the_log_finds(shape: list[NewEvent], seed: int):
     rng = dice(seed)
-    drafts = list(studies.history(shape, rng, 120))
+    new_events = list(studies.history(shape, rng, 120))
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "events.db"
         with create(path) as log:
-            log.append(drafts[: len(shape)])
-        for start in range(len(shape), len(drafts), 20):
+            log.append(new_events[: len(shape)])
+        for start in range(len(shape), len(new_events), 20):
             with reopen(path) as log:
-                log.append(drafts[start : start + 20])
+                log.append(new_events[start : start + 20])
         with reopen(path) as log:
             for _ in range(15):
                 query = question(log, rng)

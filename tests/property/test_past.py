@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from maestro_es.audit.past import Past, recall
 from maestro_es.audit.status import select_steps, step_data, summarise, summary_data
 from maestro_es.audit.times import When
-from maestro_es.core.events import Draft, Recorded
+from maestro_es.core.events import NewEvent, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import StudyStatus
 from maestro_es.core.reducer import apply
@@ -28,7 +28,7 @@ from tests.property.studies import dice, seeds, shapes
 SECOND = 1_000_000
 
 
-def lived(shape: Sequence[Draft], seed: int, trouble: float, ticks: int) -> list[Recorded]:
+def lived(shape: Sequence[NewEvent], seed: int, trouble: float, ticks: int) -> list[Recorded]:
     """Return the events of a study that was ticked so often, or until it had ended."""
     poller = Poller(shape, Scheduler(dice(seed), trouble))
     for _ in range(ticks):
@@ -49,9 +49,9 @@ def in_a_log(events: Sequence[Recorded]) -> Iterator[OpenStudy]:
         first, *rest = ([(r.step, r.event) for r in group] for _, group in groupby(events, lambda r: r.recorded_at))
         create_log(make_directory(Path(place) / "s"), first, context)
         with OpenStudy(Path(place) / "s", context) as study:
-            for drafts in rest:
+            for new_events in rest:
                 now = next(times)
-                study.log.append(drafts)
+                study.log.append(new_events)
             yield study
 
 
@@ -65,7 +65,7 @@ def status(study: OpenStudy, past: Past | None = None) -> dict[str, Any]:
 @given(shapes(most=4), seeds, st.sampled_from([0.0, 0.3, 0.6]), st.integers(0, 8))
 @settings(max_examples=25)
 def test_the_status_at_each_event_is_that_of_the_events_up_to_it(
-    shape: list[Draft], seed: int, trouble: float, ticks: int
+    shape: list[NewEvent], seed: int, trouble: float, ticks: int
 ):
     with in_a_log(lived(shape, seed, trouble, ticks)) as study:
         prefix = MemoryGraph()
@@ -81,7 +81,7 @@ def test_the_status_at_each_event_is_that_of_the_events_up_to_it(
 @given(shapes(most=4), seeds, st.sampled_from([0.0, 0.3, 0.6]), st.integers(0, 8))
 @settings(max_examples=25)
 def test_a_time_means_the_last_event_that_was_recorded_by_then(
-    shape: list[Draft], seed: int, trouble: float, ticks: int
+    shape: list[NewEvent], seed: int, trouble: float, ticks: int
 ):
     with in_a_log(lived(shape, seed, trouble, ticks)) as study:
         events = list(study.log.events())
@@ -93,7 +93,7 @@ def test_a_time_means_the_last_event_that_was_recorded_by_then(
 @given(shapes(), seeds, st.sampled_from([0.0, 0.3, 0.6]), st.integers(0, 12))
 @settings(max_examples=50)
 def test_the_status_at_the_last_event_is_that_of_now_but_for_what_no_log_tells(
-    shape: list[Draft], seed: int, trouble: float, ticks: int
+    shape: list[NewEvent], seed: int, trouble: float, ticks: int
 ):
     with in_a_log(lived(shape, seed, trouble, ticks)) as study:
         found = status(study, recall(study.log, When(seq=study.log.head.seq), study.context.now()))

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from maestro_es.core import events as e
 from maestro_es.core import repair, requests
 from maestro_es.core.decide import decide, ended_badly, fail_descendants
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import BAD_ENDS, FAILED_STATES, Cause, Phase, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
@@ -39,11 +39,11 @@ class Life:
     def graph(self) -> Graph:
         return self.log.graph
 
-    def record(self, drafts: list[Draft]) -> None:
+    def record(self, new_events: list[NewEvent]) -> None:
         """Append as `OpenStudy.request` does."""
         with self.log.transaction():
-            self.log.record(drafts)
-            self.log.record(fail_descendants(self.graph, self.time, ended_badly(drafts)))
+            self.log.record(new_events)
+            self.log.record(fail_descendants(self.graph, self.time, ended_badly(new_events)))
 
     def tick(self) -> None:
         self.time += 1
@@ -76,7 +76,7 @@ class Life:
         names = ended if ended and rng.random() < 0.7 else [step.name for step in graph.steps()]
         patterns = rng.choice([rng.sample(names, min(len(names), rng.randrange(1, 4))), [rng.choice(names)[:2] + "*"]])
         flag = rng.random() < 0.5
-        wishes: list[Callable[[], list[Draft]]] = [
+        wishes: list[Callable[[], list[NewEvent]]] = [
             lambda: repair.retry(graph, patterns, descendants=flag),
             lambda: repair.retry(graph, patterns, descendants=True),
             lambda: repair.retry(graph, patterns, failed=True, descendants=flag),
@@ -156,7 +156,9 @@ def done(graph: Graph, number: int) -> bool:
 
 @given(shapes(most=5), seeds, st.integers(0, 120))
 @settings(max_examples=120)
-def test_a_study_that_is_repaired_at_any_time_stays_true_and_can_end_well(shape: list[Draft], seed: int, moments: int):
+def test_a_study_that_is_repaired_at_any_time_stays_true_and_can_end_well(
+    shape: list[NewEvent], seed: int, moments: int
+):
     with tempfile.TemporaryDirectory() as place, create(Path(place) / "events.db") as log:
         life = Life(log, dice(seed))
         life.record(shape)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from maestro_es.core import events as e
 from maestro_es.core import requests
 from maestro_es.core.decide import final_status
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Phase, State, StudyStatus
 from maestro_es.core.reducer import replay
 from maestro_es.errors import RequestRefused
@@ -70,7 +70,7 @@ def check_end(poller: Poller) -> None:
 
 @given(shapes(), seeds, st.sampled_from([0.0, 0.2, 0.5, 0.8]))
 @settings(max_examples=150)
-def test_a_study_ends_within_its_limits_and_starts_nothing_twice(shape: list[Draft], seed: int, trouble: float):
+def test_a_study_ends_within_its_limits_and_starts_nothing_twice(shape: list[NewEvent], seed: int, trouble: float):
     poller = Poller(shape, Scheduler(dice(seed), trouble))
 
     run(poller)
@@ -84,7 +84,7 @@ def test_a_study_ends_within_its_limits_and_starts_nothing_twice(shape: list[Dra
 
 @given(shapes(), seeds, st.sampled_from([0.0, 0.3, 0.6]))
 @settings(max_examples=100)
-def test_a_study_that_its_user_meddles_with_ends_too(shape: list[Draft], seed: int, trouble: float):
+def test_a_study_that_its_user_meddles_with_ends_too(shape: list[NewEvent], seed: int, trouble: float):
     poller = Poller(shape, Scheduler(dice(seed), trouble))
 
     run(poller, meddle=True)
@@ -94,7 +94,7 @@ def test_a_study_that_its_user_meddles_with_ends_too(shape: list[Draft], seed: i
 
 @given(shapes(), seeds, st.sampled_from([0.0, 0.4, 0.8]), st.integers(0, 6))
 @settings(max_examples=100)
-def test_a_study_that_is_cancelled_at_any_time_ends(shape: list[Draft], seed: int, trouble: float, ticks: int):
+def test_a_study_that_is_cancelled_at_any_time_ends(shape: list[NewEvent], seed: int, trouble: float, ticks: int):
     poller = Poller(shape, Scheduler(dice(seed), trouble))
     for _ in range(ticks):
         poller.tick()

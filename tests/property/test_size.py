@@ -9,7 +9,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.decide import decide
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Cause, Phase, Settings, State, StudyStatus, SubmissionKind
 from maestro_es.core.observations import Observations
@@ -21,20 +21,20 @@ CHAIN = 100_000
 WIDE = 10_000
 
 
-def created() -> Iterator[Draft]:
+def created() -> Iterator[NewEvent]:
     yield None, e.StudyCreated(study_id="cafe0123", root="/s", settings=Settings(local_slots=WIDE))
     for name in ("link", "sim", "post"):
         yield None, e.StepTemplateAdded(name=name, description="", run={"cmd": "run"})
 
 
-def chain(length: int) -> Iterator[Draft]:
+def chain(length: int) -> Iterator[NewEvent]:
     yield from created()
     for number in range(1, length + 1):
         parents = (number - 1,) if number > 1 else ()
         yield number, e.StepAdded(name=f"s{number}", template="link", workspace=f"s/{number}", parents=parents)
 
 
-def funnel(width: int) -> Iterator[Draft]:
+def funnel(width: int) -> Iterator[NewEvent]:
     """Yield as many steps as `width`, and as many again each of which waits for all of these."""
     yield from created()
     for number in range(1, width + 1):
@@ -43,19 +43,19 @@ def funnel(width: int) -> Iterator[Draft]:
         yield number, e.StepAdded(name=f"post_{number}", template="post", workspace=f"p/{number}", funnels=("sim",))
 
 
-def folded(drafts: Iterator[Draft]) -> MemoryGraph:
+def folded(new_events: Iterator[NewEvent]) -> MemoryGraph:
     graph = MemoryGraph()
-    for seq, (step, event) in enumerate(drafts, 1):
+    for seq, (step, event) in enumerate(new_events, 1):
         apply(graph, e.Recorded(seq, seq, 1, step, event))
     return graph
 
 
-def finished(number: int) -> Iterator[Draft]:
+def finished(number: int) -> Iterator[NewEvent]:
     yield from attempt(number, 1)
     yield number, e.StepFinished(token=f"t{number}-1", at=1)
 
 
-def failed(number: int) -> Draft:
+def failed(number: int) -> NewEvent:
     return number, e.StepFailed(at=1, cause=Cause.EXIT_CODE, message="exit code 1", exit_code=1)
 
 
@@ -76,8 +76,8 @@ def test_a_chain_of_100_000_steps_runs_to_its_end_in_memory():
 def test_the_failure_of_the_first_of_100_000_steps_reaches_the_last():
     graph = folded(chain(CHAIN))
 
-    def record(drafts: list[Draft]) -> None:
-        for step, event in drafts:
+    def record(new_events: list[NewEvent]) -> None:
+        for step, event in new_events:
             apply(graph, e.Recorded(1, 1, 1, step, event))
 
     record([(None, e.CancelRequested(steps=(1,)))])
@@ -105,17 +105,17 @@ def test_a_funnel_of_10_000_on_10_000_opens_with_the_last_and_holds_no_edge_for_
 
 def test_10_000_failures_fail_the_10_000_that_wait_for_all_of_them_once():
     graph = folded(funnel(WIDE))
-    drafts: list[Draft] = []
+    new_events: list[NewEvent] = []
 
-    def record(more: list[Draft]) -> None:
-        drafts.extend(more)
+    def record(more: list[NewEvent]) -> None:
+        new_events.extend(more)
         for step, event in more:
             apply(graph, e.Recorded(1, 1, 1, step, event))
 
     record([(None, e.CancelRequested(steps=tuple(range(1, WIDE + 1))))])
     decide(graph, look(), record)
 
-    assert len(drafts) == 1 + 2 * WIDE + 1
+    assert len(new_events) == 1 + 2 * WIDE + 1
     assert {graph.step(number).message for number in range(WIDE + 1, 2 * WIDE + 1)} == {"sim_1 ended CANCELLED"}
 
 
@@ -134,7 +134,7 @@ def test_a_log_of_100_000_steps_is_written_failed_and_verified(tmp_path: Path):
 def test_a_log_with_a_funnel_of_10_000_on_10_000_is_written_and_verified(tmp_path: Path):
     with create(tmp_path / "events.db") as log:
         log.append(funnel(WIDE))
-        log.append([draft for number in range(1, WIDE + 1) for draft in finished(number)])
+        log.append([new_event for number in range(1, WIDE + 1) for new_event in finished(number)])
         assert log.query("SELECT count(*) FROM edge") == [(0,)]
         assert log.query("SELECT count(*) FROM step WHERE phase = 1") == [(WIDE,)]
 

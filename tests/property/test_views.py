@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from maestro_es.audit.attempts import ENDS, attempts
 from maestro_es.audit.times import iso
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Micros, StepRecord
 from maestro_es.store.study_log import StudyLog
 from tests.integration.store.logs import IDENTITY, create, reopen
@@ -41,18 +41,18 @@ def test_the_views_know_every_event_that_ends_an_attempt():
 
 @given(shapes(most=5), seeds)
 @settings(max_examples=25)
-def test_the_views_say_what_the_program_says(shape: list[Draft], seed: int):
+def test_the_views_say_what_the_program_says(shape: list[NewEvent], seed: int):
     rng = dice(seed)
-    drafts = list(history(shape, rng, 150))
+    new_events = list(history(shape, rng, 150))
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "events.db"
         with create(path) as log:
-            log.append(drafts[: len(shape)])
+            log.append(new_events[: len(shape)])
         with reopen(path) as log, reopen(path) as other:
-            for draft in drafts[len(shape) :]:
+            for new_event in new_events[len(shape) :]:
                 writer = rng.choice([log, other])
                 writer.refresh()
-                writer.append([draft])
+                writer.append([new_event])
             log.refresh()
             for step in log.graph.steps():
                 check_attempts(log, step)

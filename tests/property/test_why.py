@@ -12,7 +12,7 @@ from maestro_es.audit.status import reason
 from maestro_es.audit.why import why
 from maestro_es.core import events as e
 from maestro_es.core.decide import decide, submissions
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Phase, State, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
@@ -70,16 +70,16 @@ def requested_by_a_tick(graph: MemoryGraph, cores: int, now: int) -> set[int]:
     if graph.study.status is not StudyStatus.RUNNING:
         return set()
     copy = deepcopy(graph)
-    drafts: list[Draft] = []
+    new_events: list[NewEvent] = []
 
-    def record(more: list[Draft]) -> None:
-        drafts.extend(more)
+    def record(more: list[NewEvent]) -> None:
+        new_events.extend(more)
         for step, event in more:
             apply(copy, e.Recorded(10**6, now, 1, step, event))
 
     silent = copy.study.adapter["type"] in copy.study.unreachable
     decide(copy, Observations(now=now, host="h", boot_id="b", salt="s", cores=cores, silent=silent), record)
-    return set(submissions(drafts))
+    return set(submissions(new_events))
 
 
 def check_words(record: StepRecord, words: str) -> None:
@@ -98,7 +98,7 @@ def check_words(record: StepRecord, words: str) -> None:
 
 @given(shapes(most=5), seeds, st.sampled_from([0.0, 0.3, 0.6]), st.booleans())
 @settings(max_examples=60)
-def test_there_is_a_reason_whatever_a_scheduler_does(shape: list[Draft], seed: int, trouble: float, meddle: bool):
+def test_there_is_a_reason_whatever_a_scheduler_does(shape: list[NewEvent], seed: int, trouble: float, meddle: bool):
     poller = Poller([started(), *shape], Scheduler(dice(seed), trouble))
     for _ in range(12):
         poller.tick()
@@ -110,13 +110,13 @@ def test_there_is_a_reason_whatever_a_scheduler_does(shape: list[Draft], seed: i
 
 @given(shapes(most=4), seeds, st.integers(0, 80))
 @settings(max_examples=60)
-def test_there_is_a_reason_whatever_events_follow_each_other(shape: list[Draft], seed: int, length: int):
-    drafts = [started(), *history(shape, dice(seed), length)]
-    events = [e.Recorded(seq, seq, 1, step, event) for seq, (step, event) in enumerate(drafts, 1)]
+def test_there_is_a_reason_whatever_events_follow_each_other(shape: list[NewEvent], seed: int, length: int):
+    new_events = [started(), *history(shape, dice(seed), length)]
+    events = [e.Recorded(seq, seq, 1, step, event) for seq, (step, event) in enumerate(new_events, 1)]
     check_all(events, len(shape) + 1)
 
 
-def started() -> Draft:
+def started() -> NewEvent:
     return None, e.InvocationStarted(actor="me", host="h", boot_id="b", pid=1, command="tick", version="1")
 
 

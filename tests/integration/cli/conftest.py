@@ -11,7 +11,7 @@ import pytest
 
 from maestro_es.cli.main import main
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause, Param, Settings, SubmissionKind
 from maestro_es.poller.create import create_log, make_directory
 from maestro_es.poller.open_study import Context, OpenStudy
@@ -85,10 +85,10 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["maestro-es", "run", "pi.yaml"])
     context = Context(now=clock)
     create_log(make_directory(root), _plan(str(root)), context)
-    for drafts in _story():
+    for new_events in _story():
         clock.go_on()
         with OpenStudy(root, context) as opened:
-            opened.log.append(drafts)
+            opened.log.append(new_events)
     workspace = root / "a" / "N.2"
     workspace.mkdir(parents=True)
     for name in ("a_N.2.sh", "a_N.2.1002.out", "a_N.2.1002.err", "a_N.20.out", "result.txt"):
@@ -96,8 +96,8 @@ def study(tmp_path, monkeypatch):
     return root
 
 
-def _plan(root: str) -> list[Draft]:
-    drafts: list[Draft] = [
+def _plan(root: str) -> list[NewEvent]:
+    new_events: list[NewEvent] = [
         (None, e.StudyCreated(study_id=STUDY_ID, root=root, name="pi", settings=Settings(submission_throttle=4))),
         (None, e.StepTemplateAdded(name="a", description="draws points", run={"cmd": "true", "restart": "true"})),
         (None, e.StepTemplateAdded(name="b", description="counts", run={"cmd": "true"})),
@@ -106,7 +106,7 @@ def _plan(root: str) -> list[Draft]:
     rows = iter((2, 1, 3, 4, 5))  # Maestro's order is another than that of launching
     for template in ("a", "b"):
         for n in (1, 2):
-            number = len(drafts) - 3
+            number = len(new_events) - 3
             added = e.StepAdded(
                 name=f"{template}_N.{n}",
                 template=template,
@@ -116,11 +116,11 @@ def _plan(root: str) -> list[Draft]:
                 restart_limit=1 if template == "a" else 0,
                 row=next(rows),
             )
-            drafts.append((number, added))
-    return [*drafts, (5, e.StepAdded(name="z", template="z", workspace="z", funnels=("b",), row=next(rows)))]
+            new_events.append((number, added))
+    return [*new_events, (5, e.StepAdded(name="z", template="z", workspace="z", funnels=("b",), row=next(rows)))]
 
 
-def _story() -> Sequence[list[Draft]]:
+def _story() -> Sequence[list[NewEvent]]:
     said = (e.Evidence(source="report", says="exit.3"),)
     upstream = e.StepFailed(at=NOON + 300 * SECOND, cause=Cause.UPSTREAM, message="a_N.2 ended FAILED", blocker=2)
     return (

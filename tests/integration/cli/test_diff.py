@@ -22,9 +22,9 @@ def data(run, study, *words):
     return json.loads(ran.out)
 
 
-def add(study, *drafts):
+def add(study, *new_events):
     with OpenStudy(study) as opened:
-        opened.log.append(drafts)
+        opened.log.append(new_events)
         return opened.log.head.seq
 
 

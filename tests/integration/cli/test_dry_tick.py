@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Settings
 from maestro_es.poller.create import create_log, make_directory
 from maestro_es.poller.open_study import Context
@@ -18,14 +18,14 @@ def waiting(tmp_path):
     """Return a study with two steps of this host, of which one may run."""
     root = tmp_path / "a study"
     created = e.StudyCreated(study_id="cafe" * 8, root=str(root), settings=Settings(local_slots=1))
-    drafts: list[Draft] = [
+    new_events: list[NewEvent] = [
         (None, created),
         (None, e.StepTemplateAdded(name="a", description="", run={"cmd": "true"})),
         (None, e.StepTemplateAdded(name="b", description="", run={"cmd": "true"})),
         (1, e.StepAdded(name="a", template="a", workspace="a")),
         (2, e.StepAdded(name="b", template="b", workspace="b", parents=(1,))),
     ]
-    create_log(make_directory(root), drafts, Context())
+    create_log(make_directory(root), new_events, Context())
     return root
 
 

@@ -16,9 +16,9 @@ from maestro_es.poller.status_csv import status_text
 from tests.integration.cli.conftest import NOON, SECOND
 
 
-def add(study, *drafts):
+def add(study, *new_events):
     with OpenStudy(study) as opened:
-        opened.log.append(drafts)
+        opened.log.append(new_events)
 
 
 def names(out):

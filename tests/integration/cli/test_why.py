@@ -22,9 +22,9 @@ def sentence(run, *words):
     return ran.out.splitlines()[0]
 
 
-def append(study, *drafts):
+def append(study, *new_events):
     with OpenStudy(study, Context(now=lambda: NOON + 600 * SECOND)) as opened:
-        opened.log.append(drafts)
+        opened.log.append(new_events)
 
 
 def test_a_sentence_stands_above_the_events_that_prove_it(run, study):

@@ -22,7 +22,7 @@ from maestro_es.poller.foresee import Foreseen
 from maestro_es.poller.lock import hold
 from maestro_es.poller.tick import tick
 from maestro_es.store.migrations import SCHEMA_VERSION
-from tests.fakes.foreseen import drafts_after, foreseen, told
+from tests.fakes.foreseen import foreseen, new_events_after, told
 from tests.fakes.processes import end_all_under, wait_for
 from tests.fakes.studies import Bench, Step
 from tests.integration.poller.test_reboot import host_after
@@ -32,7 +32,7 @@ REAL = "5a175a17"
 
 
 def kinds(found: Foreseen) -> list[tuple[str, str]]:
-    return [(found.name_of(step) if step else "", type(event).__name__) for step, event in found.drafts]
+    return [(found.name_of(step) if step else "", type(event).__name__) for step, event in found.new_events]
 
 
 def create(bench: Bench, *steps: Step) -> None:
@@ -52,7 +52,7 @@ def check(bench: Bench, salt: str = REAL, **changes: object) -> Foreseen:
             tick(study)
         except Unreachable:
             assert found.unreachable
-    assert told(found.drafts, set()) == told(drafts_after(bench.root, seq), {salt})
+    assert told(found.new_events, set()) == told(new_events_after(bench.root, seq), {salt})
     for path in found.claims:
         assert os.readlink(path) == "abandoned"
     return found

@@ -8,7 +8,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core import repair, requests
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import State, StudyStatus, SubmissionKind
 from maestro_es.errors import InvalidTransition, RequestRefused
@@ -47,7 +47,7 @@ def test_a_request_is_decided_anew_on_what_others_appended_meanwhile(bench: Benc
     make_failed(bench)
     seen: list[State] = []
 
-    def decide(graph: Graph) -> list[Draft]:
+    def decide(graph: Graph) -> list[NewEvent]:
         seen.append(graph.step(1).state)
         if len(seen) == 1:
             with bench.open() as other:
@@ -68,7 +68,7 @@ def test_a_request_that_makes_no_sense_any_more_is_refused_and_nothing_is_writte
     make_failed(bench)
     rivals = [lambda graph: repair.retry(graph, ["a"])]
 
-    def decide(graph: Graph) -> list[Draft]:
+    def decide(graph: Graph) -> list[NewEvent]:
         while rivals:
             with bench.open() as other:
                 other.request(rivals.pop())

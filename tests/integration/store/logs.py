@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from maestro_es.core import events as e
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Cause, Param, SubmissionKind
 from maestro_es.store.projection import ProjectedGraph
@@ -40,14 +40,14 @@ def reopen(path: Path, identity: e.InvocationStarted = IDENTITY) -> StudyLog:
     return StudyLog.open(path, Clock(5_000_000_000), identity)
 
 
-def steps(first: int, names: Sequence[str], template: str, **fields: object) -> Iterator[Draft]:
+def steps(first: int, names: Sequence[str], template: str, **fields: object) -> Iterator[NewEvent]:
     """Yield a template and steps of it, numbered from `first`."""
     yield None, e.StepTemplateAdded(name=template, description="", run={"cmd": "run", "restart": "more"})
     for number, name in enumerate(names, first):
         yield number, msgspec.structs.replace(e.StepAdded(name=name, template=template, workspace=name), **fields)
 
 
-def attempt(number: int, count: int, kind: SubmissionKind = SubmissionKind.FIRST) -> Iterator[Draft]:
+def attempt(number: int, count: int, kind: SubmissionKind = SubmissionKind.FIRST) -> Iterator[NewEvent]:
     """Yield what happens from the request of an attempt to its start."""
     token = f"t{number}-{count}"
     yield number, e.SubmissionRequested(attempt=count, token=token, kind=kind)
@@ -55,7 +55,7 @@ def attempt(number: int, count: int, kind: SubmissionKind = SubmissionKind.FIRST
     yield number, e.JobStarted(token=token, at=2_000_000)
 
 
-def history() -> list[Draft]:
+def history() -> list[NewEvent]:
     """Return events of about every type in an order that makes sense: 11 steps, some done, some not."""
     said = (e.Evidence(source="queue", says="ünknown"),)
     sims = [f"sim_SIZE.{size}" for size in (10, 20, 30)]

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from maestro_es import ExecutionGraph, StudyStatus, StudyStep
 from maestro_es.cli.commands import cli
 from maestro_es.core import events as e
-from maestro_es.core.events import EVENT_TYPES, VERSIONS, Draft
+from maestro_es.core.events import EVENT_TYPES, VERSIONS, NewEvent
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.reducer import apply
 from tests.fakes.night import make_night
@@ -125,7 +125,7 @@ def test_real_steps_that_time_out_fail_are_cancelled_held_skipped_and_lost_add_u
 
 @given(shapes(), seeds, st.integers(0, 120))
 @settings(max_examples=100)
-def test_any_events_that_can_follow_each_other_add_up_to_the_same(shape: Sequence[Draft], seed: int, length: int):
+def test_any_events_that_can_follow_each_other_add_up_to_the_same(shape: Sequence[NewEvent], seed: int, length: int):
     fold, graph = Fold(), MemoryGraph()
     for seq, (step, event) in enumerate(history(list(shape), dice(seed), length), 1):
         name = type(event).__name__

@@ -59,7 +59,7 @@ def test_events_come_out_as_they_went_in(log: StudyLog):
 
     starts = [index for index, (_, event) in enumerate(found) if isinstance(event, e.InvocationStarted)]
     assert starts == [0, 31]
-    assert [draft for draft in found if draft[1] != IDENTITY] == history()
+    assert [new_event for new_event in found if new_event[1] != IDENTITY] == history()
     assert len(found) >= 60
 
 
@@ -327,9 +327,9 @@ def test_a_snapshot_keeps_others_from_changing_what_is_read(log: StudyLog, path:
 
 def test_the_live_state_is_that_of_a_replay_after_every_append(path: Path):
     with create(path) as log:
-        for draft in history():
-            log.append([draft])
-            assert same(log), draft
+        for new_event in history():
+            log.append([new_event])
+            assert same(log), new_event
         assert log.graph.applied_seq == log.head.seq == len(history()) + 1
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from maestro_es.core import events as e
 from maestro_es.core.decide import decide
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.evidence import Claim, ClaimState, Report, ReportKind, Sighting
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Cause, JobState, Phase, Settings, State, StepRecord, SubmissionKind
@@ -42,8 +42,8 @@ class Study:
         self.events.append(recorded)
         return recorded
 
-    def record(self, drafts: Iterable[Draft]) -> None:
-        for step, event in drafts:
+    def record(self, new_events: Iterable[NewEvent]) -> None:
+        for step, event in new_events:
             self.do(event, step)
 
     def template(self, name: str, run: dict[str, Any] | None = None) -> None:
@@ -104,20 +104,20 @@ class Study:
 
     # -- ticks ------------------------------------------------------------------------------------------------------
 
-    def tick(self, sightings: Mapping[int, Sighting] | None = None, **seen: Any) -> list[Draft]:
+    def tick(self, sightings: Mapping[int, Sighting] | None = None, **seen: Any) -> list[NewEvent]:
         """Decide on sightings by step, and fold what is decided; returns it."""
         by_token = {self.step(number).token: sighting for number, sighting in (sightings or {}).items()}
         return self.decide(look(by_token, **seen))
 
-    def decide(self, seen: Observations) -> list[Draft]:
-        drafts: list[Draft] = []
+    def decide(self, seen: Observations) -> list[NewEvent]:
+        new_events: list[NewEvent] = []
 
-        def record(more: list[Draft]) -> None:
-            drafts.extend(more)
+        def record(more: list[NewEvent]) -> None:
+            new_events.extend(more)
             self.record(more)
 
         decide(self.graph, seen, record)
-        return drafts
+        return new_events
 
 
 def in_phase(phase: str) -> tuple[Study, int]:
@@ -164,16 +164,16 @@ ABANDONED = Sighting(claim=Claim(ClaimState.ABANDONED))
 # -- what is asked of them --------------------------------------------------------------------------------------------
 
 
-def of(drafts: Sequence[Draft], kind: type[e.Event]) -> list[Any]:
-    return [event for _, event in drafts if isinstance(event, kind)]
+def of(new_events: Sequence[NewEvent], kind: type[e.Event]) -> list[Any]:
+    return [event for _, event in new_events if isinstance(event, kind)]
 
 
-def steps_of(drafts: Sequence[Draft], kind: type[e.Event]) -> list[int | None]:
-    return [step for step, event in drafts if isinstance(event, kind)]
+def steps_of(new_events: Sequence[NewEvent], kind: type[e.Event]) -> list[int | None]:
+    return [step for step, event in new_events if isinstance(event, kind)]
 
 
-def kinds(drafts: Sequence[Draft]) -> list[str]:
-    return [type(event).__name__ for _, event in drafts]
+def kinds(new_events: Sequence[NewEvent]) -> list[str]:
+    return [type(event).__name__ for _, event in new_events]
 
 
 def states(study: Study) -> list[State]:

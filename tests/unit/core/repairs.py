@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from maestro_es.core import events as e
 from maestro_es.core.decide import complete, ended_badly, fail_descendants
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause
 from tests.unit.core.making import Study
 
@@ -23,21 +23,21 @@ def six_steps() -> Study:
     return study
 
 
-def asked(study: Study, drafts: list[Draft]) -> list[tuple[str, str]]:
+def asked(study: Study, new_events: list[NewEvent]) -> list[tuple[str, str]]:
     """Fold what a request came to; returns the kinds of its events and the names of their steps."""
-    study.record(drafts)
-    return [(type(event).__name__, study.step(number).name if number else "") for number, event in drafts]
+    study.record(new_events)
+    return [(type(event).__name__, study.step(number).name if number else "") for number, event in new_events]
 
 
-def names(study: Study, drafts: list[Draft]) -> list[str]:
-    return [name for _, name in asked(study, drafts) if name]
+def names(study: Study, new_events: list[NewEvent]) -> list[str]:
+    return [name for _, name in asked(study, new_events) if name]
 
 
 def end(study: Study, number: int, event: e.AnyEvent) -> None:
     """Record how a step ends, with the end of all that waits for it, and of the study if that was the last."""
-    drafts: list[Draft] = [(number, event)]
-    study.record(drafts)
-    study.record(fail_descendants(study.graph, 9_000, ended_badly(drafts)))
+    new_events: list[NewEvent] = [(number, event)]
+    study.record(new_events)
+    study.record(fail_descendants(study.graph, 9_000, ended_badly(new_events)))
     study.record(complete(study.graph))
 
 

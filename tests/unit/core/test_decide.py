@@ -34,13 +34,13 @@ def test_ready_steps_are_requested_in_launch_order():
     first, second = study.add("a"), study.add("b")
     study.add("c", parents=(first,))
 
-    drafts = study.tick(salt="feed")
+    new_events = study.tick(salt="feed")
 
-    assert drafts == [
+    assert new_events == [
         (first, e.SubmissionRequested(attempt=1, token="cafe0123-1-1-feed", kind=SubmissionKind.FIRST)),
         (second, e.SubmissionRequested(attempt=1, token="cafe0123-2-1-feed", kind=SubmissionKind.FIRST)),
     ]
-    assert submissions(drafts) == [first, second]
+    assert submissions(new_events) == [first, second]
 
 
 def test_a_step_whose_parent_ends_in_this_tick_is_requested_in_this_tick():
@@ -48,10 +48,10 @@ def test_a_step_whose_parent_ends_in_this_tick_is_requested_in_this_tick():
     first, second = study.chain("a", "b")
     study.start(first)
 
-    drafts = study.tick({first: ended(0)})
+    new_events = study.tick({first: ended(0)})
 
-    assert kinds(drafts) == ["StepFinished", "SubmissionRequested"]
-    assert submissions(drafts) == [second]
+    assert kinds(new_events) == ["StepFinished", "SubmissionRequested"]
+    assert submissions(new_events) == [second]
 
 
 @pytest.mark.parametrize(("cores", "local_slots", "requested"), [(4, 0, 4), (4, 2, 2), (1, 3, 3), (9, 0, 6)])
@@ -181,10 +181,10 @@ def test_everything_below_a_failure_fails_and_names_the_step_that_it_began_with(
     study.start(first)
     study.start(apart)
 
-    drafts = study.tick({first: ended(1), apart: RUNNING}, now=50)
+    new_events = study.tick({first: ended(1), apart: RUNNING}, now=50)
 
     upstream = e.StepFailed(at=50, cause=Cause.UPSTREAM, message="a ended FAILED", blocker=first)
-    assert [draft for draft in drafts if draft[0] in (second, third, side, both)] == [
+    assert [new_event for new_event in new_events if new_event[0] in (second, third, side, both)] == [
         (second, upstream),
         (side, upstream),
         (both, upstream),
@@ -201,10 +201,10 @@ def test_a_step_with_two_failed_parents_fails_once():
     study.start(first)
     study.start(second)
 
-    drafts = study.tick({first: ended(1), second: ended(2)})
+    new_events = study.tick({first: ended(1), second: ended(2)})
 
-    assert steps_of(drafts, e.StepFailed) == [first, second, child]
-    assert of(drafts, e.StepFailed)[-1].blocker == first
+    assert steps_of(new_events, e.StepFailed) == [first, second, child]
+    assert of(new_events, e.StepFailed)[-1].blocker == first
 
 
 def test_a_failure_goes_through_a_funnel_once():
@@ -215,10 +215,10 @@ def test_a_failure_goes_through_a_funnel_once():
     for sim in sims:
         study.start(sim)
 
-    drafts = study.tick({sims[0]: RUNNING, sims[1]: ended(1), sims[2]: ended(1)})
+    new_events = study.tick({sims[0]: RUNNING, sims[1]: ended(1), sims[2]: ended(1)})
 
-    assert steps_of(drafts, e.StepFailed) == [sims[1], sims[2], *posts, last]
-    assert [event.blocker for event in of(drafts, e.StepFailed)] == [None, None, sims[1], sims[1], sims[1]]
+    assert steps_of(new_events, e.StepFailed) == [sims[1], sims[2], *posts, last]
+    assert [event.blocker for event in of(new_events, e.StepFailed)] == [None, None, sims[1], sims[1], sims[1]]
     assert study.step(sims[0]).state is State.RUNNING
 
     assert kinds(study.tick({sims[0]: ended(0)})) == ["StepFinished", "StudyCompleted"]
@@ -232,9 +232,9 @@ def test_what_a_failed_funnel_has_failed_stays_so_in_the_ticks_that_follow():
         study.start(sim)
     study.tick({sims[0]: ended(1), sims[1]: RUNNING})
 
-    drafts = study.tick({sims[1]: ended(1)})
+    new_events = study.tick({sims[1]: ended(1)})
 
-    assert kinds(drafts) == ["StepFailed", "StudyCompleted"]
+    assert kinds(new_events) == ["StepFailed", "StudyCompleted"]
     assert study.step(post).state is State.FAILED
 
 
@@ -362,9 +362,9 @@ def test_a_report_that_nobody_waits_for_is_recorded():
     study = Study()
     study.start(study.add("a"))
 
-    drafts = study.tick(strays=(("old", "old.exit.1"),))
+    new_events = study.tick(strays=(("old", "old.exit.1"),))
 
-    assert drafts == [(None, e.ReportIgnored(token="old", report="old.exit.1"))]
+    assert new_events == [(None, e.ReportIgnored(token="old", report="old.exit.1"))]
     assert states(study) == [State.RUNNING]
 
 

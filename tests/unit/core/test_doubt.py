@@ -6,7 +6,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.decide import look_back
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.evidence import Report, ReportKind, Sighting
 from maestro_es.core.model import JobState, StudyStatus
 from maestro_es.core.observations import LastBoot
@@ -32,8 +32,8 @@ def ran(study: Study, name: str, at: int, host: str = "login1", boot: str = "boo
 def doubted(study: Study, alive_at: int | None) -> list[str]:
     """Return the steps whose output the first tick after a reboot puts in doubt."""
     past = LastBoot(alive_at, WINDOW)
-    drafts = study.tick(boot_id="boot2", now=BOOTED + 60 * SECOND, last_boot=past)
-    return [study.step(number or 0).name for number, event in drafts if isinstance(event, e.OutputDoubted)]
+    new_events = study.tick(boot_id="boot2", now=BOOTED + 60 * SECOND, last_boot=past)
+    return [study.step(number or 0).name for number, event in new_events if isinstance(event, e.OutputDoubted)]
 
 
 def test_what_ended_within_the_window_before_the_last_sign_of_life_is_in_doubt(study: Study):
@@ -77,8 +77,8 @@ def test_what_ended_in_an_earlier_boot_and_is_seen_only_now_is_in_doubt_however_
     study.do(e.InvocationStarted(actor="me", host="login1", boot_id="boot2", pid=1, command="", version=""))
     study.do(e.RebootDetected(host="login1", before="boot1", after="boot2"))
     report = Report(token, ReportKind.EXIT, 0, 5 * SECOND, "exit.0")
-    drafts = study.tick({number: Sighting(queue=JobState.GONE, reports=(report,))}, boot_id="boot2", now=BOOTED)
-    assert [type(event) for _, event in drafts][:2] == [e.StepFinished, e.OutputDoubted]
+    new_events = study.tick({number: Sighting(queue=JobState.GONE, reports=(report,))}, boot_id="boot2", now=BOOTED)
+    assert [type(event) for _, event in new_events][:2] == [e.StepFinished, e.OutputDoubted]
 
 
 def test_a_study_that_has_ended_is_looked_at_once(study: Study):
@@ -86,11 +86,11 @@ def test_a_study_that_has_ended_is_looked_at_once(study: Study):
     study.tick()
     assert study.graph.study.status is StudyStatus.FINISHED
     seen = look(boot_id="boot2", now=BOOTED, last_boot=LastBoot(900 * SECOND, WINDOW))
-    found: list[Draft] = []
+    found: list[NewEvent] = []
 
-    def record(drafts: list[Draft]) -> None:
-        found.extend(drafts)
-        study.record(drafts)
+    def record(new_events: list[NewEvent]) -> None:
+        found.extend(new_events)
+        study.record(new_events)
 
     look_back(study.graph, seen, record)
     assert [type(event) for _, event in found] == [e.RebootDetected, e.OutputDoubted]

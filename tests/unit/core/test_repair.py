@@ -9,7 +9,7 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.core import repair, requests
 from maestro_es.core.decide import complete
-from maestro_es.core.events import Draft
+from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Phase, State, StudyStatus
 from maestro_es.errors import RequestRefused
 from tests.unit.core.making import RESTARTABLE, Study
@@ -140,7 +140,7 @@ TABLE: dict[Callable[[Study], int], tuple[str, str, str, str, str]] = {
     skipped: ("StepReset", "a was skipped already", ENDED, "a is not held", OVER),
     held: (WAITS, "StepSkipped", "a is held already", "StepReleased", "CancelRequested"),
 }
-REQUESTS: list[tuple[str, Callable[[Study], list[Draft]]]] = [
+REQUESTS: list[tuple[str, Callable[[Study], list[NewEvent]]]] = [
     ("retry", lambda study: repair.retry(study.graph, ["a"], reason="why not")),
     ("skip", lambda study: repair.skip(study.graph, ["a"], "me", "why not")),
     ("hold", lambda study: requests.hold(study.graph, ["a"], "why not")),
@@ -158,7 +158,7 @@ REQUESTS: list[tuple[str, Callable[[Study], list[Draft]]]] = [
     ],
 )
 def test_what_comes_of_a_request_in_each_state(
-    make: Callable[[Study], int], request_: Callable[[Study], list[Draft]], expected: str
+    make: Callable[[Study], int], request_: Callable[[Study], list[NewEvent]], expected: str
 ):
     study = Study()
     make(study)
@@ -167,10 +167,10 @@ def test_what_comes_of_a_request_in_each_state(
         with pytest.raises(RequestRefused, match=expected):
             request_(study)
         return
-    drafts = request_(study)
-    assert [type(event).__name__ for _, event in drafts] == [expected]
-    assert all(getattr(event, "reason", None) == "why not" for _, event in drafts)
-    study.record(drafts)
+    new_events = request_(study)
+    assert [type(event).__name__ for _, event in new_events] == [expected]
+    assert all(getattr(event, "reason", None) == "why not" for _, event in new_events)
+    study.record(new_events)
 
 
 @pytest.mark.parametrize("name", ["retry", "skip"])
@@ -200,12 +200,12 @@ def test_what_ended_because_of_a_skipped_step_waits_again(study: Study):
     finish(study, MAKE, SIM_10, SIM_30)
     fail(study, SIM_20)
 
-    drafts = repair.skip(study.graph, ["sim_20"], "alice", "not needed")
+    new_events = repair.skip(study.graph, ["sim_20"], "alice", "not needed")
 
-    assert asked(study, drafts) == [
+    assert asked(study, new_events) == [
         ("StudyReopened", ""), ("StepSkipped", "sim_20"), ("StepReset", "last"), ("StepReset", "post"),
     ]  # fmt: skip
-    assert drafts[1] == (SIM_20, e.StepSkipped(by="alice", reason="not needed"))
+    assert new_events[1] == (SIM_20, e.StepSkipped(by="alice", reason="not needed"))
     assert [study.step(number).phase for number in (POST, LAST)] == [Phase.READY, Phase.BLOCKED]
 
 
@@ -233,9 +233,9 @@ def test_a_step_and_what_ended_because_of_it_are_skipped_together(study: Study):
     finish(study, MAKE, SIM_10, SIM_30)
     fail(study, SIM_20)
 
-    drafts = repair.skip(study.graph, ["sim_20", "post"], "me")
+    new_events = repair.skip(study.graph, ["sim_20", "post"], "me")
 
-    assert asked(study, drafts)[1:] == [("StepSkipped", "sim_20"), ("StepSkipped", "post"), ("StepReset", "last")]
+    assert asked(study, new_events)[1:] == [("StepSkipped", "sim_20"), ("StepSkipped", "post"), ("StepReset", "last")]
     assert study.step(LAST).phase is Phase.READY
 
 
@@ -250,10 +250,10 @@ def test_a_cancelled_study_goes_on_with_what_was_cancelled(study: Study):
     study.record(complete(study.graph))
     assert study.graph.study.status is StudyStatus.CANCELLED
 
-    drafts = repair.reopen(study.graph, "by mistake")
+    new_events = repair.reopen(study.graph, "by mistake")
 
-    assert drafts[0] == (None, e.StudyReopened(reason="by mistake"))
-    assert set(names(study, drafts)) == {"sim_20", "sim_30", "post", "last"}
+    assert new_events[0] == (None, e.StudyReopened(reason="by mistake"))
+    assert set(names(study, new_events)) == {"sim_20", "sim_30", "post", "last"}
     assert not study.graph.study.cancelling
     assert [step.name for step in study.graph.ready(scheduled=False, limit=9)] == ["sim_20", "sim_30"]
 

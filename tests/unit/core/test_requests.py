@@ -105,14 +105,14 @@ def test_a_study_that_has_ended_is_not_cancelled_or_paused(study: Study):
 
 
 def test_settings_are_changed_by_the_names_of_their_options(study: Study):
-    drafts = requests.update(study.graph, {"throttle": 5, "rlimit": 3, "sleep": 10}, "faster")
+    new_events = requests.update(study.graph, {"throttle": 5, "rlimit": 3, "sleep": 10}, "faster")
 
-    assert drafts == [
+    assert new_events == [
         (None, e.SettingsChanged(what="submission_throttle", before=2, after=5, reason="faster")),
         (None, e.SettingsChanged(what="restart_limit", before=1, after=3, reason="faster")),
         (None, e.SettingsChanged(what="sleep_seconds", before=60, after=10, reason="faster")),
     ]
-    study.record(drafts)
+    study.record(new_events)
     assert study.graph.study.settings.submission_throttle == 5
 
 

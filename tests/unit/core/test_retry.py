@@ -37,15 +37,15 @@ def test_what_ended_because_of_a_step_runs_again_with_it(study: Study):
     fail(study, SIM_20)
     assert study.graph.study.status.name == "FAILURE"
 
-    drafts = repair.retry(study.graph, ["sim_20"], reason="a better input")
+    new_events = repair.retry(study.graph, ["sim_20"], reason="a better input")
 
-    assert drafts == [
+    assert new_events == [
         (None, e.StudyReopened(reason="a better input")),
         (LAST, e.StepReset(reason="a better input")),
         (POST, e.StepReset(reason="a better input")),
         (SIM_20, e.StepReset(reason="a better input")),
     ]
-    study.record(drafts)
+    study.record(new_events)
     assert [study.step(number).phase for number in (SIM_20, POST, LAST)] == [Phase.READY, Phase.BLOCKED, Phase.BLOCKED]
     assert study.graph.study.status is StudyStatus.RUNNING
 
@@ -90,9 +90,9 @@ def test_all_that_has_failed_runs_again(study: Study, words: dict[str, Any]):
     fail(study, SIM_20)
     fail(study, SIM_30)
 
-    drafts = repair.retry(study.graph, **words)
+    new_events = repair.retry(study.graph, **words)
 
-    assert set(names(study, drafts)) == {"sim_20", "sim_30", "post", "last"}
+    assert set(names(study, new_events)) == {"sim_20", "sim_30", "post", "last"}
 
 
 def test_what_waits_for_another_that_has_failed_stays_as_it_is(study: Study):
@@ -183,9 +183,9 @@ def test_a_step_that_failed_after_a_finished_one_ran_after_it_too(study: Study):
 def test_descendants_run_again_with_a_finished_step_and_nothing_else_does(study: Study):
     finish(study, MAKE, SIM_10, SIM_20, SIM_30, POST, LAST)
 
-    drafts = repair.retry(study.graph, ["sim_20"], descendants=True)
+    new_events = repair.retry(study.graph, ["sim_20"], descendants=True)
 
-    assert asked(study, drafts) == [
+    assert asked(study, new_events) == [
         ("StudyReopened", ""), ("StepReset", "last"), ("StepReset", "post"), ("StepReset", "sim_20"),
     ]  # fmt: skip
     assert [step.name for step in study.graph.ready(scheduled=False, limit=9)] == ["sim_20"]
@@ -262,10 +262,10 @@ def test_raised_limits_are_part_of_the_request(study: Study):
     finish(study, MAKE)
     fail(study, SIM_10)
 
-    drafts = repair.retry(study.graph, failed=True, limits={"rlimit": 5, "hardware-limit": 3}, reason="longer")
+    new_events = repair.retry(study.graph, failed=True, limits={"rlimit": 5, "hardware-limit": 3}, reason="longer")
 
-    assert drafts[0] == (None, e.SettingsChanged(what="restart_limit", before=1, after=5, reason="longer"))
-    assert [type(event).__name__ for _, event in drafts[1:]] == ["StepReset"] * 3
+    assert new_events[0] == (None, e.SettingsChanged(what="restart_limit", before=1, after=5, reason="longer"))
+    assert [type(event).__name__ for _, event in new_events[1:]] == ["StepReset"] * 3
 
 
 def test_a_held_step_that_runs_again_is_held(study: Study):

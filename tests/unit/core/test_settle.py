@@ -40,10 +40,10 @@ def test_a_job_that_runs_is_noted_once():
     number = study.add("a")
     token = study.submit(number)
 
-    drafts = study.tick({number: RUNNING}, now=77)
+    new_events = study.tick({number: RUNNING}, now=77)
 
-    assert [(step, type(event).__name__) for step, event in drafts] == [(number, "JobStarted")]
-    assert (of(drafts, e.JobStarted)[0].token, of(drafts, e.JobStarted)[0].at) == (token, 77)
+    assert [(step, type(event).__name__) for step, event in new_events] == [(number, "JobStarted")]
+    assert (of(new_events, e.JobStarted)[0].token, of(new_events, e.JobStarted)[0].at) == (token, 77)
     assert study.tick({number: RUNNING}) == []
 
 
@@ -113,9 +113,9 @@ def test_a_step_that_fails_says_its_exit_code():
     number = study.add("a")
     study.start(number)
 
-    drafts = study.tick({number: ended(3)})
+    new_events = study.tick({number: ended(3)})
 
-    [failed] = of(drafts, e.StepFailed)
+    [failed] = of(new_events, e.StepFailed)
     assert (failed.cause, failed.exit_code, failed.message) == (Cause.EXIT_CODE, 3, "exit code 3")
 
 
@@ -156,9 +156,9 @@ def test_nothing_is_concluded_from_what_shows_nothing(phase: str, sighting: Sigh
     study.reach(phase, number)
     before = (study.step(number).state, study.step(number).attempt)
 
-    drafts = study.tick({number: sighting})
+    new_events = study.tick({number: sighting})
 
-    assert set(kinds(drafts)) <= {"JobSubmitted", "JobNotFound", "JobStateUnknown"}
+    assert set(kinds(new_events)) <= {"JobSubmitted", "JobNotFound", "JobStateUnknown"}
     assert (study.step(number).state, study.step(number).attempt) == before
 
 
@@ -193,10 +193,10 @@ def test_an_attempt_in_doubt_whose_job_is_found_by_its_token_is_adopted():
     number = study.add("a", scheduled=True)
     token = study.request(number)
 
-    drafts = study.tick({number: Sighting(queue=JobState.PENDING, job_id="17", host="node1", words="PENDING")})
+    new_events = study.tick({number: Sighting(queue=JobState.PENDING, job_id="17", host="node1", words="PENDING")})
 
     evidence = (e.Evidence(source="queue", says="PENDING"),)
-    assert drafts == [
+    assert new_events == [
         (number, e.JobSubmitted(token=token, job_id="17", adopted=True, host="node1", evidence=evidence))
     ]
 
@@ -206,12 +206,12 @@ def test_an_attempt_in_doubt_whose_claim_names_a_job_is_adopted_and_judged_at_on
     first, second = study.chain("a", "b")
     study.request(first)
 
-    drafts = study.tick({first: ended(0, claim=Claim(ClaimState.JOB, "17", "node1", "boot1"))})
+    new_events = study.tick({first: ended(0, claim=Claim(ClaimState.JOB, "17", "node1", "boot1"))})
 
-    assert kinds(drafts) == ["JobSubmitted", "JobStarted", "StepFinished", "SubmissionRequested"]
-    [adopted] = of(drafts, e.JobSubmitted)
+    assert kinds(new_events) == ["JobSubmitted", "JobStarted", "StepFinished", "SubmissionRequested"]
+    [adopted] = of(new_events, e.JobSubmitted)
     assert (adopted.job_id, adopted.host, adopted.instance, adopted.adopted) == ("17", "node1", "boot1", True)
-    assert submissions(drafts) == [second]
+    assert submissions(new_events) == [second]
 
 
 def test_an_attempt_in_doubt_of_which_there_is_no_trace_yet_is_left_alone():
@@ -230,9 +230,9 @@ def test_an_abandoned_attempt_is_followed_by_another_in_the_same_tick():
     number = study.add("a")
     token = study.request(number)
 
-    drafts = study.tick({number: ABANDONED}, salt="next")
+    new_events = study.tick({number: ABANDONED}, salt="next")
 
-    assert drafts == [
+    assert new_events == [
         (number, e.AttemptAbandoned(token=token, evidence=(e.Evidence(source="claim", says="abandoned"),))),
         (number, e.SubmissionRequested(attempt=2, token="cafe0123-1-2-next", kind=SubmissionKind.RESUBMIT)),
     ]
@@ -247,10 +247,10 @@ def test_attempts_that_leave_no_trace_are_redone_up_to_a_limit(limit: int):
         study.tick({number: ABANDONED})
         assert (study.step(number).attempt, study.step(number).phase) == (attempt, Phase.REQUESTED)
 
-    drafts = study.tick({number: ABANDONED})
+    new_events = study.tick({number: ABANDONED})
 
-    assert kinds(drafts) == ["AttemptAbandoned", "StepFailed", "StudyCompleted"]
-    [failed] = of(drafts, e.StepFailed)
+    assert kinds(new_events) == ["AttemptAbandoned", "StepFailed", "StudyCompleted"]
+    [failed] = of(new_events, e.StepFailed)
     assert (failed.cause, failed.message) == (Cause.LOST, f"{limit + 1} submissions left no trace of a job")
 
 
@@ -275,16 +275,16 @@ def test_a_timed_out_step_is_restarted_with_its_script_within_the_limit():
             study.start(number)
         else:
             study.do(e.JobSubmitted(token=study.step(number).token, job_id="17"), number)
-        drafts = study.tick({number: TIMED_OUT})
-        assert kinds(drafts) == ["StepTimedOut", "StepRestarted", "SubmissionRequested"]
-        assert of(drafts, e.StepRestarted) == [e.StepRestarted(number=restart, limit=2)]
-        assert of(drafts, e.SubmissionRequested)[0].kind is SubmissionKind.RESTART
+        new_events = study.tick({number: TIMED_OUT})
+        assert kinds(new_events) == ["StepTimedOut", "StepRestarted", "SubmissionRequested"]
+        assert of(new_events, e.StepRestarted) == [e.StepRestarted(number=restart, limit=2)]
+        assert of(new_events, e.SubmissionRequested)[0].kind is SubmissionKind.RESTART
 
     study.do(e.JobSubmitted(token=study.step(number).token, job_id="17"), number)
-    drafts = study.tick({number: TIMED_OUT})
+    new_events = study.tick({number: TIMED_OUT})
 
-    assert kinds(drafts) == ["StepTimedOut", "StudyCompleted"]
-    assert of(drafts, e.StepTimedOut)[0].final == "restart limit reached: 2 of 2"
+    assert kinds(new_events) == ["StepTimedOut", "StudyCompleted"]
+    assert of(new_events, e.StepTimedOut)[0].final == "restart limit reached: 2 of 2"
     assert study.step(number).state is State.TIMEDOUT
     assert study.graph.study.status is StudyStatus.FAILURE
 
@@ -294,8 +294,8 @@ def test_without_a_limit_a_step_is_restarted_for_ever():
     number = study.add("a", run=RESTARTABLE, restart_limit=0)
     study.start(number)
     for restart in range(1, 30):
-        drafts = study.tick({number: TIMED_OUT})
-        assert of(drafts, e.StepRestarted) == [e.StepRestarted(number=restart, limit=0)]
+        new_events = study.tick({number: TIMED_OUT})
+        assert of(new_events, e.StepRestarted) == [e.StepRestarted(number=restart, limit=0)]
         study.do(e.JobSubmitted(token=study.step(number).token, job_id="17"), number)
 
 
@@ -304,11 +304,11 @@ def test_a_step_without_a_restart_script_ends_when_its_time_is_over():
     first, second = study.chain("a", "b")
     study.start(first)
 
-    drafts = study.tick({first: TIMED_OUT})
+    new_events = study.tick({first: TIMED_OUT})
 
-    assert kinds(drafts) == ["StepTimedOut", "StepFailed", "StudyCompleted"]
-    assert of(drafts, e.StepTimedOut)[0].final == "it has no restart script"
-    assert drafts[1] == (
+    assert kinds(new_events) == ["StepTimedOut", "StepFailed", "StudyCompleted"]
+    assert of(new_events, e.StepTimedOut)[0].final == "it has no restart script"
+    assert new_events[1] == (
         second,
         e.StepFailed(at=1_000_000, cause=Cause.UPSTREAM, message="a ended TIMEDOUT", blocker=first),
     )
@@ -320,10 +320,10 @@ def test_a_step_that_is_to_end_is_not_restarted():
     study.start(number)
     study.do(e.CancelRequested(steps=(number,)))
 
-    drafts = study.tick({number: TIMED_OUT})
+    new_events = study.tick({number: TIMED_OUT})
 
-    assert kinds(drafts) == ["StepTimedOut", "StudyCompleted"]
-    assert of(drafts, e.StepTimedOut)[0].final == "cancelled"
+    assert kinds(new_events) == ["StepTimedOut", "StudyCompleted"]
+    assert of(new_events, e.StepTimedOut)[0].final == "cancelled"
 
 
 # -- failures that are no fault of the step --------------------------------------------------------------------------
@@ -344,17 +344,17 @@ def test_what_is_no_fault_of_the_step_is_made_good_up_to_a_limit(sighting: Sight
     number = study.add("a")
     study.start(number)
     for failure in (1, 2):
-        drafts = study.tick({number: sighting})
-        assert kinds(drafts) == ["HardwareFailed", "SubmissionRequested"]
-        [failed] = of(drafts, e.HardwareFailed)
+        new_events = study.tick({number: sighting})
+        assert kinds(new_events) == ["HardwareFailed", "SubmissionRequested"]
+        [failed] = of(new_events, e.HardwareFailed)
         assert (failed.number, failed.limit, failed.reason) == (failure, 2, reason)
-        assert of(drafts, e.SubmissionRequested)[0].kind is SubmissionKind.RESUBMIT
+        assert of(new_events, e.SubmissionRequested)[0].kind is SubmissionKind.RESUBMIT
         study.do(e.JobSubmitted(token=study.step(number).token, job_id="17"), number)
 
-    drafts = study.tick({number: sighting})
+    new_events = study.tick({number: sighting})
 
-    assert kinds(drafts) == ["HardwareFailed", "StepFailed", "StudyCompleted"]
-    [end] = of(drafts, e.StepFailed)
+    assert kinds(new_events) == ["HardwareFailed", "StepFailed", "StudyCompleted"]
+    [end] = of(new_events, e.StepFailed)
     assert (end.cause, end.message) == (cause, f"{reason}; resubmitted 2 times, which is the limit")
     assert study.step(number).state is State.FAILED
 
@@ -388,15 +388,15 @@ def test_a_cancelled_study_ends_what_waits_and_asks_for_the_end_of_what_runs():
     study.start(running)
     study.do(e.CancelRequested())
 
-    drafts = study.tick({running: RUNNING})
+    new_events = study.tick({running: RUNNING})
 
-    assert steps_of(drafts, e.StepCancelled) == [waiting, ready]
-    assert {event.message for event in of(drafts, e.StepCancelled)} == {"cancelled before it ran"}
+    assert steps_of(new_events, e.StepCancelled) == [waiting, ready]
+    assert {event.message for event in of(new_events, e.StepCancelled)} == {"cancelled before it ran"}
     assert [step.number for step in jobs_to_end(study.graph, look())] == [running]
 
-    drafts = study.tick({running: Sighting(queue=JobState.CANCELLED)})
-    assert kinds(drafts) == ["StepCancelled", "StudyCompleted"]
-    assert of(drafts, e.StepCancelled)[0].message == "cancelled"
+    new_events = study.tick({running: Sighting(queue=JobState.CANCELLED)})
+    assert kinds(new_events) == ["StepCancelled", "StudyCompleted"]
+    assert of(new_events, e.StepCancelled)[0].message == "cancelled"
     assert study.graph.study.status is StudyStatus.CANCELLED
 
 
@@ -406,14 +406,14 @@ def test_a_cancelled_step_takes_with_it_what_waits_for_it_and_nothing_else():
     other = study.add("d")
     study.do(e.CancelRequested(steps=(first,)))
 
-    drafts = study.tick(now=50)
+    new_events = study.tick(now=50)
 
-    assert drafts[:3] == [
+    assert new_events[:3] == [
         (first, e.StepCancelled(at=50, message="cancelled before it ran")),
         (second, e.StepCancelled(at=50, message="a ended CANCELLED", blocker=first)),
         (third, e.StepCancelled(at=50, message="a ended CANCELLED", blocker=first)),
     ]
-    assert submissions(drafts) == [other]
+    assert submissions(new_events) == [other]
 
 
 @pytest.mark.parametrize(
@@ -442,10 +442,10 @@ def test_a_job_that_finished_before_it_could_be_cancelled_has_finished():
     study.start(first)
     study.do(e.CancelRequested(steps=(first,)))
 
-    drafts = study.tick({first: ended(0)})
+    new_events = study.tick({first: ended(0)})
 
-    assert kinds(drafts) == ["StepFinished", "SubmissionRequested"]
-    assert submissions(drafts) == [second]
+    assert kinds(new_events) == ["StepFinished", "SubmissionRequested"]
+    assert submissions(new_events) == [second]
 
 
 def test_a_job_that_somebody_else_cancelled_is_cancelled():
@@ -515,7 +515,9 @@ def test_a_state_that_is_not_known_is_recorded_once_and_changes_nothing(study: S
 
 
 def end_of(study: Study, number: int, sighting: Sighting, **seen: Any) -> tuple[int, bool]:
-    [(_, event), *_] = [draft for draft in study.tick({number: sighting}, **seen) if hasattr(draft[1], "noticed")]
+    [(_, event), *_] = [
+        new_event for new_event in study.tick({number: sighting}, **seen) if hasattr(new_event[1], "noticed")
+    ]
     assert isinstance(event, (e.StepFinished, e.StepFailed, e.HardwareFailed, e.StepTimedOut, e.StepCancelled))
     return event.at, event.noticed
 

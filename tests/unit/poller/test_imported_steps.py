@@ -34,12 +34,12 @@ def folded(found: Fate) -> StepRecord:
     """Return the step after the events of its fate."""
     graph = MemoryGraph()
     run = {"cmd": "run", "restart": "run on"}
-    drafts: list[e.Draft] = [
+    new_events: list[e.NewEvent] = [
         (None, e.StepTemplateAdded(name="a", description="", run=run)),
         (1, e.StepAdded(name="a", template="a", workspace="a", scheduled=True, restart_limit=1)),
         *((1, event) for event in found.events),
     ]
-    for seq, (step, event) in enumerate(drafts, 1):
+    for seq, (step, event) in enumerate(new_events, 1):
         apply(graph, e.Recorded(seq, 1000 * seq, 1, step, event))
     return graph.step(1)
 

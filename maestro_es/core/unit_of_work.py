@@ -1,0 +1,33 @@
+"""New events and the graph that they give: a plan of many steps decides on that graph before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from maestro_es.core.decide import complete, ended_badly, fail_descendants
+from maestro_es.core.events import NewEvent, Recorded
+from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.model import Micros
+from maestro_es.core.reducer import apply
+
+
+class UnitOfWork:
+    """The new events so far, and the graph that they and the events up to `seq` add up to."""
+
+    def __init__(self, graph: MemoryGraph, seq: int, now: Micros) -> None:
+        self.graph = graph
+        self.new_events: list[NewEvent] = []
+        self._seq = seq
+        self._now = now
+
+    def record(self, new_events: Iterable[NewEvent]) -> None:
+        """Add events and fold them, one after the other."""
+        for step, event in new_events:
+            self._seq += 1
+            self.new_events.append((step, event))
+            apply(self.graph, Recorded(self._seq, self._now, 0, step, event))
+
+    def close(self) -> None:
+        """Record what follows: what waits for a step that ended badly ends with it, and the study with its last."""
+        self.record(fail_descendants(self.graph, self._now, ended_badly(self.new_events)))
+        self.record(complete(self.graph))
