@@ -7,7 +7,7 @@ from maestro_es.audit.why_again import again
 from maestro_es.audit.why_in_flight import adapter_of, silent_since
 from maestro_es.core import events as e
 from maestro_es.core.model import ENVIRONMENT, RELEASED, Phase, StepRecord, StudyStatus
-from maestro_es.core.room import CAREFUL, Room, asked_again_at, rooms
+from maestro_es.core.throttle import IN_DOUBT_BATCH, Slots, asked_again_at, count_slots
 
 #: So many ready steps are counted for a place in the line, and so many parents looked at for the last one to end.
 _LINE = 1000
@@ -82,8 +82,8 @@ def _asked_for(view: View, words: str, request: tuple[e.Recorded, ...]) -> Answe
 
 def _crowded(view: View, record: StepRecord) -> list[Answer]:
     """Return how many steps are in flight and before it, if it has to wait for a place."""
-    room = rooms(view.graph, view.cores, view.now)[record.scheduled]
-    next_tick = room.requests(_LINE)
+    slots = count_slots(view.graph, view.cores, view.now)[record.scheduled]
+    next_tick = slots.requests(_LINE)
     if next_tick >= _LINE:
         return []
     ahead = view.graph.ready(scheduled=record.scheduled, limit=_LINE)
@@ -92,43 +92,45 @@ def _crowded(view: View, record: StepRecord) -> list[Answer]:
     if before is not None and before < next_tick:
         return []
     place = f"{f'at least {_LINE}' if before is None else before or 'none'} before it in the line"
-    if room.limit is None or (before is not None and before < room.free(_LINE)):
-        full = room.accepted is not None and not (room.in_doubt and room.accepted > CAREFUL)
-        return [_full(view, record, room, place) if full else _careful(view, record, place)]
-    limit = f"the throttle is {room.limit}" if room.throttled else f"its host has {room.limit} slots for local steps"
-    return [Answer(f"{limit}: {room.taken} in flight, {place}", _limited_by(view, room))]
+    if slots.limit is None or (before is not None and before < slots.free(_LINE)):
+        full = slots.available is not None and not (slots.in_doubt and slots.available > IN_DOUBT_BATCH)
+        return [_full(view, record, slots, place) if full else _in_doubt(view, record, place)]
+    limit = (
+        f"the throttle is {slots.limit}" if slots.throttled else f"its host has {slots.limit} slots for local steps"
+    )
+    return [Answer(f"{limit}: {slots.in_use} in flight, {place}", _limited_by(view, slots))]
 
 
-def _careful(view: View, record: StepRecord, place: str) -> Answer:
+def _in_doubt(view: View, record: StepRecord, place: str) -> Answer:
     """Return that few jobs are requested as long as it is unknown of another one whether it exists."""
     doubtful = next(step for step in view.graph.in_flight() if step.scheduled and step.phase is Phase.REQUESTED)
     words = (
-        f"a tick requests at most {CAREFUL} jobs while it is unknown whether {adapter_of(view, record)} has that of "
-        f"{doubtful.name}: {place}"
+        f"a tick requests at most {IN_DOUBT_BATCH} jobs while it is unknown whether {adapter_of(view, record)} has "
+        f"that of {doubtful.name}: {place}"
     )
     return Answer(words, tuple(view.events_of(doubtful.number)[-1:]))
 
 
-def _full(view: View, record: StepRecord, room: Room, place: str) -> Answer:
+def _full(view: View, record: StepRecord, slots: Slots, place: str) -> Answer:
     """Return that the scheduler took no more jobs when it was asked last, or once, and when it is asked again."""
     study, name = view.graph.study, adapter_of(view, record)
     refusal = study.refusal
     if refusal is None:
-        least = f"at most {room.accepted} job{'' if room.accepted == 1 else 's'}"
-        words = f"a tick requests {least}, as {name} once took no more than {study.capacity} of this study"
+        least = f"at most {slots.available} job{'' if slots.available == 1 else 's'}"
+        words = f"a tick requests {least}, as {name} once took no more than {study.queue_limit} of this study"
         return Answer(f"{words}: {place}")
     words = f"{name} took no more jobs at {view.show(refusal.at)} ({refusal.message})"
-    again = f"asked for {room.accepted} again by the next tick"
-    if not room.accepted:
+    again = f"asked for {slots.available} again by the next tick"
+    if not slots.available:
         again = f"asked again when one of this study has ended, or after {view.show(asked_again_at(refusal))}"
     said = view.events_of(refusal.step)
     proof = [r for r in said if isinstance(r.event, e.SubmissionWithdrawn) and r.event.message]
-    return Answer(f"{words}; it has {room.taken} of this study, and is {again}: {place}", tuple(proof[-1:]))
+    return Answer(f"{words}; it has {slots.in_use} of this study, and is {again}: {place}", tuple(proof[-1:]))
 
 
-def _limited_by(view: View, room: Room) -> tuple[e.Recorded, ...]:
+def _limited_by(view: View, slots: Slots) -> tuple[e.Recorded, ...]:
     """Return the event that set the limit."""
-    what = "submission_throttle" if room.throttled else "local_slots"
+    what = "submission_throttle" if slots.throttled else "local_slots"
     changed = view.last(e.SettingsChanged, lambda event: getattr(event, "what", "") == what)
     return changed or view.last(e.StudyCreated)
 

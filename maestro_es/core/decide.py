@@ -28,8 +28,8 @@ from maestro_es.core.model import (
     SubmissionKind,
 )
 from maestro_es.core.observations import Observations
-from maestro_es.core.room import rooms
 from maestro_es.core.settle import settle_attempts
+from maestro_es.core.throttle import count_slots
 
 #: How often cron ticks, and after how many periods without a tick that is noted.
 _CRON_SECONDS, _PERIODS = 60, 3
@@ -192,7 +192,7 @@ def start_ready(graph: Graph, seen: Observations) -> list[NewEvent]:
     study = graph.study
     if study.paused or study.cancelling or study.settings.dry_run or ENVIRONMENT in seen.unreachable:
         return []
-    local, scheduled = rooms(graph, seen.cores, seen.now)
+    local, scheduled = count_slots(graph, seen.cores, seen.now)
     new_events: list[NewEvent] = []
     most = study.open_steps
     jobs = 0 if seen.silent else scheduled.requests(most)

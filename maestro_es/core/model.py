@@ -302,8 +302,8 @@ class StudyRecord(msgspec.Struct):
     """The state of the study as a whole, but for its steps.
 
     `unreachable` maps the adapters that did not answer last time to what they said. `refusal` is what the scheduler
-    said if it took no job the last time, `capacity` how many it had of this study when it last said so (None: never),
-    and `refused` the step for which it had no room then.
+    said if it took no job the last time, `queue_limit` how many it had of this study when it last said so (None:
+    never), and `refused` the step for which it had no room then.
     `host` and `boot_id` are those of the last process that wrote, `unseen_boot` is the boot id before that if no tick
     has noted the reboot yet. `boots` are those of which processes wrote, `written_at` is when the last event about a
     step was recorded. From `ticked_from` on ticks are missed if none comes. `steps`, `open_steps` (those not
@@ -330,7 +330,7 @@ class StudyRecord(msgspec.Struct):
     unreachable: dict[str, str] = {}
     refusal: Refusal | None = None
     refused: int = 0
-    capacity: int | None = None
+    queue_limit: int | None = None
     steps: int = 0
     open_steps: int = 0
     states: dict[str, int] = {}

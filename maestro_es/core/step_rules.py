@@ -125,7 +125,9 @@ def _withdrawn(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.
         times = graph.study.refusal.times + 1 if graph.study.refusal else 1
         graph.study.refusal = Refusal(event.message, recorded.recorded_at, record.number, times)
         graph.study.refused = record.number
-        graph.study.capacity = sum(other.scheduled and other.phase is Phase.SUBMITTED for other in graph.in_flight())
+        graph.study.queue_limit = sum(
+            other.scheduled and other.phase is Phase.SUBMITTED for other in graph.in_flight()
+        )
     _wait_again(graph, record)
 
 

@@ -110,7 +110,7 @@ def _settings_changed(graph: Graph, recorded: e.Recorded, event: e.SettingsChang
         if event.what in _NAMED:
             setattr(study, event.what, msgspec.convert(event.after, _NAMED[event.what]))
             if event.what == "adapter":
-                study.refusal = study.capacity = None
+                study.refusal = study.queue_limit = None
                 _schedule(graph)
             return
         fields = {**msgspec.structs.asdict(study.settings), event.what: event.after}

@@ -53,7 +53,7 @@ def _limit(cluster: Cluster, what: str, limit: str) -> None:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask a scheduler that is full soon again."""
-    monkeypatch.setattr("maestro_es.core.room.PATIENCE", (200_000, 1_000_000))
+    monkeypatch.setattr("maestro_es.core.throttle.BACKOFF", (200_000, 1_000_000))
 
 
 @pytest.mark.usefixtures("hasty")

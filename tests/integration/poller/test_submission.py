@@ -446,7 +446,7 @@ def test_a_report_left_by_a_tick_that_died_is_removed_without_a_word(cluster: Be
 
 
 def test_a_scheduler_without_room_is_asked_once_in_a_tick_and_no_step_fails(cluster: Bench, monkeypatch):
-    monkeypatch.setattr("maestro_es.core.room.PATIENCE", (1, 1))
+    monkeypatch.setattr("maestro_es.core.throttle.BACKOFF", (1, 1))
     cluster.create(*(Step(f"s{n}", cluster.sign, scheduled=True) for n in range(6)))
     cluster.scheduler.plan("accept", "accept", "full", "full", "full")
     cluster.tick()

@@ -109,16 +109,16 @@ def test_what_a_full_scheduler_said_is_kept_until_it_takes_a_job_again():
 
     full = study.do(e.SubmissionWithdrawn(token=study.request(second), message="no room"), second)
 
-    assert (record.refusal, record.capacity) == (Refusal("no room", full.recorded_at, second, 1), 1)
+    assert (record.refusal, record.queue_limit) == (Refusal("no room", full.recorded_at, second, 1), 1)
     full = study.do(e.SubmissionWithdrawn(token=study.request(second), message="none yet"), second)
-    assert (record.refusal, record.capacity) == (Refusal("none yet", full.recorded_at, second, 2), 1)
+    assert (record.refusal, record.queue_limit) == (Refusal("none yet", full.recorded_at, second, 2), 1)
     study.do(e.SubmissionWithdrawn(token=study.request(second)), second)
     assert record.refusal is not None
     study.submit(second)
     assert study.graph.study.refusal is None
-    assert study.graph.study.capacity == 1
+    assert study.graph.study.queue_limit == 1
     study.do(e.SettingsChanged(what="adapter", before={}, after={"type": "lsf"}))
-    assert study.graph.study.capacity is None
+    assert study.graph.study.queue_limit is None
 
 
 def test_a_new_attempt_knows_no_job_of_the_one_before_and_keeps_the_first_times(study: Study):

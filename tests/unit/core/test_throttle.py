@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core.room import PATIENCE, asked_again_at, rooms
+from maestro_es.core.throttle import BACKOFF, asked_again_at, count_slots
 from tests.unit.core.making import Study
 
-FIRST, LONGEST = PATIENCE
+FIRST, LONGEST = BACKOFF
 
 
 def full(queued: int, times: int = 1) -> Study:
@@ -25,7 +25,7 @@ def full(queued: int, times: int = 1) -> Study:
 
 def requests(study: Study, after: int = 0) -> int:
     """Return how many jobs a tick requests, so long after the last event."""
-    return rooms(study.graph, 4, study.events[-1].recorded_at + after)[1].requests(1000)
+    return count_slots(study.graph, 4, study.events[-1].recorded_at + after)[1].requests(1000)
 
 
 def end(study: Study, number: int) -> None:

@@ -1,0 +1,78 @@
+"""How many steps may be in flight at the same time, and how many are requested in one tick."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import Micros, Phase, Refusal, StudyRecord, is_local
+
+#: How many jobs are requested in one tick while the outcome of a submission is not known: the scheduler may be in
+#: trouble, and each request that it is then not called for must be withdrawn.
+IN_DOUBT_BATCH = 16
+
+#: How long, in microseconds, a scheduler that takes no more jobs is not asked again while no job of the study ends:
+#: the first number, then twice that, and so on up to the second.
+BACKOFF = (15 * 1_000_000, 600 * 1_000_000)
+
+
+class Slots(NamedTuple):
+    """The slots for one kind of steps, local or scheduled: how many are `in_use`, and the `limit` (None: no limit).
+
+    `throttled` says that the limit is the throttle, not the slots for local steps. `in_doubt`: it is unknown
+    whether the scheduler has one of the jobs. `available` is how many more jobs the scheduler is offered after it has
+    refused one because its queue was full (None: it never has).
+    """
+
+    in_use: int
+    limit: int | None
+    throttled: bool
+    in_doubt: bool = False
+    available: int | None = None
+
+    def free(self, most: int) -> int:
+        """Return how many more may be in flight, `most` if there is no limit."""
+        return most if self.limit is None else max(self.limit - self.in_use, 0)
+
+    def requests(self, most: int) -> int:
+        """Return how many of `most` steps the next tick requests, if it sees nothing new."""
+        few = IN_DOUBT_BATCH if self.in_doubt else most
+        return min(self.free(most), few, most if self.available is None else self.available)
+
+
+def count_slots(graph: Graph, cores: int, now: Micros) -> tuple[Slots, Slots]:
+    """Return the slots for local steps on a host with so many cores, and those for scheduled steps."""
+    settings = graph.study.settings
+    local = scheduled = 0
+    in_doubt = False
+    for record in graph.in_flight():
+        local += not record.scheduled
+        scheduled += record.scheduled
+        in_doubt |= record.scheduled and record.phase is Phase.REQUESTED
+    throttle = settings.submission_throttle
+    slots = settings.local_slots or cores
+    throttled = 0 < throttle < slots and is_local(graph.study.adapter)
+    return (
+        Slots(local, throttle if throttled else slots, throttled),
+        Slots(scheduled, throttle or None, throttle > 0, in_doubt, _available(graph.study, scheduled, now)),
+    )
+
+
+def _available(study: StudyRecord, in_use: int, now: Micros) -> int | None:
+    """Return how many more jobs to offer a scheduler that has refused one because its queue was full.
+
+    One for each job of ours that has ended since then, and one more to probe. As long as the scheduler accepts them,
+    the number doubles with each tick.
+    """
+    if study.queue_limit is None:
+        return None
+    refusal = study.refusal
+    if refusal and in_use >= study.queue_limit and refusal.at <= now < asked_again_at(refusal):
+        return 0
+    return abs(in_use - study.queue_limit) + 1
+
+
+def asked_again_at(refusal: Refusal) -> Micros:
+    """Return when a scheduler that takes no more jobs is asked again at the latest."""
+    first, longest = BACKOFF
+    return refusal.at + min(first << min(refusal.times - 1, 32), longest)
