@@ -29,7 +29,7 @@ from typing import Any, Protocol
 
 from maestro_es.adapters.process import this_host
 from maestro_es.adapters.registry import make_adapter
-from maestro_es.core import arguments, building, file_names, repair, requests
+from maestro_es.core import arguments, file_names, requests, rerun
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.evidence import judge
@@ -47,9 +47,9 @@ from maestro_es.core.model import (
     StepRecord,
     StudyStatus,
 )
+from maestro_es.core.reconcile import state_after
 from maestro_es.core.reducer import replay
 from maestro_es.core.retry_limits import SUBMISSION_ATTEMPTS
-from maestro_es.core.settle import state_after
 from maestro_es.core.snapshot import Snapshot, read_only
 from maestro_es.errors import RequestRefused
 from maestro_es.poller import claims
@@ -183,14 +183,14 @@ class ExecutionGraph:
         name = arguments.name("name", name)
         if not (hasattr(step, "run") and hasattr(step, "description")):
             raise TypeError(f"step must be a StudyStep, not {type(step).__name__}")
-        run = building.run_of(name, step.run)
+        run = requests.run_of(name, step.run)
         description = arguments.text("step.description", step.description) or name
         pairs = arguments.texts("params", params)
         given = tuple(Param(key, value, f"{key}.{value}", key) for key, value in pairs.items())
         place = self._place(name, arguments.path("workspace", workspace))
         limit = arguments.count("restart_limit", restart_limit)
         template = e.StepTemplateAdded(name=name, description=description, run=run)
-        self._request(lambda graph: building.add_step(graph, template, place, limit, given))
+        self._request(lambda graph: requests.add_step(graph, template, place, limit, given))
 
     def _place(self, step: str, workspace: str) -> str:
         """Return the path of a workspace, relative to the study's. RequestRefused if no step can have it."""
@@ -205,7 +205,7 @@ class ExecutionGraph:
         """Let `step` wait for `parent`. KeyError if there is no such step, ValueError if it would wait for itself."""
         first, second = arguments.name("parent", parent), arguments.name("step", step)
         if first != SOURCE:
-            self._request(lambda graph: building.connect(graph, first, second))
+            self._request(lambda graph: requests.connect(graph, first, second))
 
     def set_adapter(self, adapter: dict[str, Any]) -> None:
         """Choose the scheduler: a batch block as study files have it. TypeError if it is none or its type unknown."""
@@ -349,12 +349,12 @@ class ExecutionGraph:
         }
         return self._ask(
             e.StepReset,
-            lambda graph: repair.retry(
+            lambda graph: rerun.retry(
                 graph,
                 patterns,
                 failed=only,
                 descendants=all_after,
-                how=repair.How(from_scratch=scratch, keep_script=kept),
+                how=rerun.How(from_scratch=scratch, keep_script=kept),
                 limits=limits,
                 reason=why,
             ),
@@ -367,7 +367,7 @@ class ExecutionGraph:
         RequestRefused if there are none.
         """
         patterns, why = _patterns(steps), arguments.text("reason", reason)
-        return self._ask(e.StepReset, lambda graph: repair.retry_doubted(graph, patterns, why))
+        return self._ask(e.StepReset, lambda graph: rerun.retry_doubted(graph, patterns, why))
 
     def skip(self, *steps: str, reason: str = "") -> list[str]:
         """Take steps as finished that have failed, were cancelled or have not run; returns their names.
@@ -376,7 +376,7 @@ class ExecutionGraph:
         """
         actor = self._study.log.identity.actor
         patterns, why = _patterns(steps), arguments.text("reason", reason)
-        return self._ask(e.StepSkipped, lambda graph: repair.skip(graph, patterns, actor, why))
+        return self._ask(e.StepSkipped, lambda graph: rerun.skip(graph, patterns, actor, why))
 
     def hold(self, *steps: str, reason: str = "") -> list[str]:
         """Don't submit steps until they are released; jobs in flight go on. Returns their names."""
@@ -394,7 +394,7 @@ class ExecutionGraph:
         They go on with their restart scripts, as by `retry`.
         """
         why, scratch = arguments.text("reason", reason), arguments.flag("from_scratch", from_scratch)
-        return self._ask(e.StepReset, lambda graph: repair.reopen(graph, why, repair.How(from_scratch=scratch)))
+        return self._ask(e.StepReset, lambda graph: rerun.reopen(graph, why, rerun.How(from_scratch=scratch)))
 
     def _ask(self, kind: type[e.Event], rule: Callable[[ProjectedGraph], list[NewEvent]]) -> list[str]:
         """Make a request and return the names of the steps that it has made an event of that kind for."""

@@ -8,7 +8,7 @@ import click
 
 from maestro_es.cli.asking import ask_of_steps
 from maestro_es.cli.common import example, from_scratch_option, reason_option
-from maestro_es.core import repair
+from maestro_es.core import rerun
 
 
 @example("maestro-es reopen ./pi --reason 'cancelled by mistake'")
@@ -25,5 +25,5 @@ def command(study: str | None, reason: str, *, from_scratch: bool) -> None:
     """
     arguments = (str(Path(study).absolute()),) if study else ()
     ask_of_steps(
-        arguments, lambda graph, _patterns, _: repair.reopen(graph, reason, repair.How(from_scratch=from_scratch))
+        arguments, lambda graph, _patterns, _: rerun.reopen(graph, reason, rerun.How(from_scratch=from_scratch))
     )

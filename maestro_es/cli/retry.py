@@ -8,7 +8,7 @@ import click
 
 from maestro_es.cli.asking import ask_of_steps
 from maestro_es.cli.common import example, from_scratch_option, reason_option
-from maestro_es.core import repair
+from maestro_es.core import rerun
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.poller.open_study import OpenStudy
@@ -66,7 +66,7 @@ def command(
     if flags["doubted"]:
         if not alone:
             raise click.UsageError("Give --doubted alone, or with STEPs only.")
-        ask_of_steps(arguments, lambda graph, patterns, _: repair.retry_doubted(graph, patterns, reason))
+        ask_of_steps(arguments, lambda graph, patterns, _: rerun.retry_doubted(graph, patterns, reason))
         return
     if flags["lost"]:
         if not alone:
@@ -74,14 +74,14 @@ def command(
         ask_of_steps(arguments, lambda graph, patterns, study: _give_up(study, graph, patterns, reason))
         return
     which = {name: flags[name] for name in ("failed", "descendants")}
-    how = repair.How(from_scratch=flags["from_scratch"], keep_script=flags["keep_script"])
+    how = rerun.How(from_scratch=flags["from_scratch"], keep_script=flags["keep_script"])
     ask_of_steps(
         arguments,
-        lambda graph, patterns, _: repair.retry(graph, patterns, **which, how=how, limits=limits, reason=reason),
+        lambda graph, patterns, _: rerun.retry(graph, patterns, **which, how=how, limits=limits, reason=reason),
     )
 
 
 def _give_up(study: OpenStudy, graph: Graph, patterns: Sequence[str], reason: str) -> list[NewEvent]:
     """Take the word of who asks; what this host can tell of a step itself, it does."""
     by, at = study.log.identity.actor, study.context.now()
-    return repair.give_up(graph, patterns, lambda step: bool(study.ask_host(step)), by, at, reason)
+    return rerun.give_up(graph, patterns, lambda step: bool(study.ask_host(step)), by, at, reason)

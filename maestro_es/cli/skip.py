@@ -6,7 +6,7 @@ import click
 
 from maestro_es.cli.asking import ask_of_steps
 from maestro_es.cli.common import example, reason_option
-from maestro_es.core import repair
+from maestro_es.core import rerun
 
 
 @example("maestro-es skip ./pi sample_N.1000.SEED.1 --reason 'done by hand'")
@@ -19,5 +19,5 @@ def command(arguments: tuple[str, ...], reason: str) -> None:
     What waits for them may run, and what ended because of them waits again. Cancel a step in flight first.
     """
     ask_of_steps(
-        arguments, lambda graph, patterns, study: repair.skip(graph, patterns, study.log.identity.actor, reason)
+        arguments, lambda graph, patterns, study: rerun.skip(graph, patterns, study.log.identity.actor, reason)
     )

@@ -28,7 +28,7 @@ from maestro_es.core.model import (
     SubmissionKind,
 )
 from maestro_es.core.observations import Observations
-from maestro_es.core.settle import settle_attempts
+from maestro_es.core.reconcile import reconcile_attempts
 from maestro_es.core.throttle import count_slots
 
 #: How often cron ticks, and after how many periods without a tick that is noted.
@@ -39,13 +39,13 @@ def decide(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]], 
     """Run the rules of one tick. `record` takes events in order and folds them into the graph."""
     before = _boot_before(graph.study, seen)
     fallen: list[int] = []
-    settled: list[NewEvent] = []
-    for rule in (note_changes, settle_attempts, end_cancelled):
+    reconciled: list[NewEvent] = []
+    for rule in (note_changes, reconcile_attempts, end_cancelled):
         new_events = rule(graph, seen)
         fallen += ended_badly(new_events)
-        settled += new_events
+        reconciled += new_events
         record(new_events)
-    record(doubt_outputs(graph, seen, before, settled))
+    record(doubt_outputs(graph, seen, before, reconciled))
     record(fail_descendants(graph, seen.now, fallen))
     record(complete(graph))
     record(start_ready(graph, seen))

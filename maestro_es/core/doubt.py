@@ -17,12 +17,12 @@ from maestro_es.core.model import Micros, State, StepRecord
 from maestro_es.core.observations import Observations
 
 
-def doubt_outputs(graph: Graph, seen: Observations, before: str, settled: Iterable[NewEvent]) -> list[NewEvent]:
+def doubt_outputs(graph: Graph, seen: Observations, before: str, reconciled: Iterable[NewEvent]) -> list[NewEvent]:
     """Record which outputs are in doubt. `before` is the boot id before a reboot that is new to the log.
 
-    A step that finished in an earlier boot, but was `settled` only now, ended after the last tick of that boot.
+    A step that finished in an earlier boot, but was `reconciled` only now, ended after the last tick of that boot.
     """
-    late = {number: event.at for number, event in settled if number and isinstance(event, e.StepFinished)}
+    late = {number: event.at for number, event in reconciled if number and isinstance(event, e.StepFinished)}
     suspects = graph.steps() if before else map(graph.step, late)
     steps = [step for step in suspects if _is_of_boot(step, seen, before) or _is_late(step, seen, late)]
     if not steps:

@@ -1,7 +1,7 @@
 """What came of calling a scheduler, and the events that it makes.
 
 Only a refusal that proves that nothing was queued is a `Rejected`. A time-out, a kill or an answer that nobody can
-read is `InDoubt`: what was said is kept, and a later tick settles it.
+read is `InDoubt`: what was said is kept, and a later tick reconciles it.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ Outcome = Union[Accepted, Rejected, InDoubt, Full, Unwritable, NotCalled]
 def outcome_events(
     graph: Graph, number: int, token: str, outcome: Outcome, at: Micros, script: Script = NO_SCRIPT
 ) -> list[e.AnyEvent]:
-    """Return the events of an outcome at a time; only of its script, if somebody else has settled the attempt."""
+    """Return the events of an outcome at a time; only of its script, if somebody else has reconciled the attempt."""
     record = graph.step(number)
     if record.token != token or record.phase is not Phase.REQUESTED:
         return [*script.set_aside]

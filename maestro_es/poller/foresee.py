@@ -23,8 +23,8 @@ from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import Cause, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
 from maestro_es.core.outcomes import Unwritable, outcome_events
+from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.core.reducer import apply
-from maestro_es.core.settle import jobs_to_end
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller import claims, last_tick
 from maestro_es.poller.environment_file import environment_of

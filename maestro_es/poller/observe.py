@@ -101,7 +101,7 @@ class Look:
         }
         self._recall(in_flight, sightings)
         for step in in_flight:
-            sightings[step.token] = self._settle_doubt(step, sightings[step.token])
+            sightings[step.token] = self._reconcile_doubt(step, sightings[step.token])
         self.observations = self._observations(in_flight, sightings)
         if self._namesakes:  # no error of the host, so no event says it
             self.unreachable.setdefault(adapters.local.name, self._namesakes)
@@ -270,7 +270,7 @@ class Look:
             return True  # missed for the first time
         return 0 <= self._moment.now - since < graces * self._adapters.of(step).grace_seconds * 1_000_000
 
-    def _settle_doubt(self, step: StepRecord, sighting: Sighting) -> Sighting:
+    def _reconcile_doubt(self, step: StepRecord, sighting: Sighting) -> Sighting:
         """Make the claim of an attempt that is to be given up without its runner's word; what it says is the truth.
 
         Ours: it never starts. A job's, which was unknown when the queue was asked: it has begun since.

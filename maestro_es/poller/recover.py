@@ -17,7 +17,7 @@ from maestro_es.adapters import process
 from maestro_es.core.events import JobSubmitted, LogRecovered, NewEvent, StepRecovered, StudyReopened
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import RELEASED, Phase, State, StepRecord, StudyStatus
-from maestro_es.core.repair import retry
+from maestro_es.core.rerun import retry
 from maestro_es.core.unit_of_work import UnitOfWork
 from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyError
 from maestro_es.poller import claims

@@ -36,7 +36,7 @@ class Trace:
         return self.seen is not None and self.seen.state in _LIVE
 
     @property
-    def can_be_settled(self) -> bool:
+    def can_be_reconciled(self) -> bool:
         """Whether a tick that takes the attempt up will learn how it ended, or that it can't start."""
         if any(report.kind in _ENDS for report in self.reports):
             return True
@@ -97,7 +97,7 @@ def recover_step(step: StepRecord, traces: Traces) -> Recovery:
     if traces.followed and not (latest and latest.is_live):
         says = Evidence(source="claim", says=f"{traces.followed} was tried, and waits for it")
         return _ended(step, State.FINISHED, number, latest, f"{traces.followed}, which waits for it, was tried", says)
-    if latest and latest.can_be_settled:
+    if latest and latest.can_be_reconciled:
         return _adopted(step, latest)
     by_table = _by_table(step, traces.row, number, latest)
     if by_table:
@@ -166,7 +166,7 @@ def _to_run(
 
 
 def _adopted(step: StepRecord, trace: Trace, more: str = "") -> Recovery:
-    """Take an attempt up again, so that the next tick settles it as any other."""
+    """Take an attempt up again, so that the next tick reconciles it as any other."""
     how = ", ".join(f"{said.source} says {said.says}" for said in trace.evidence) + more
     if trace.token == step.token and step.phase is Phase.SUBMITTED:
         return Recovery(step, "in flight", how, adopted=trace.token)

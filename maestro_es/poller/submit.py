@@ -1,6 +1,6 @@
 """Submit: for each submission on record write the script, call the scheduler, append the outcome.
 
-The process may die between any two of these. A request without an outcome is in doubt, and a later tick settles it.
+The process may die between any two of these. A request without an outcome is in doubt, and a later tick reconciles it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _submit(study: OpenStudy, steps: Sequence[int]) -> Generator[Submitted]:
 
 
 def _attempts(study: OpenStudy, adapter: Adapter, wanted: Iterable[tuple[int, str]]) -> Iterator[Attempt]:
-    """Write the scripts of attempts, but for those that somebody else has settled by now."""
+    """Write the scripts of attempts, but for those that somebody else has reconciled by now."""
     for number, token in wanted:
         step = study.graph.step(number)
         if step.token == token and step.phase is Phase.REQUESTED:

@@ -17,7 +17,7 @@ from maestro_es.core.events import AttemptAbandoned, JobSubmitted, NewEvent, Out
 from maestro_es.core.evidence import ReportKind
 from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, Cause, State, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
-from maestro_es.core.settle import jobs_to_end
+from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.errors import ConcurrentAppend, NothingStarts, SchedulerError, StudyError, Unreachable
 from maestro_es.poller import last_tick
 from maestro_es.poller.copies import mend_copies
@@ -133,7 +133,7 @@ def _pass(
     look = Look(study.graph, study.dir, study.adapters, moment, may_use, local=local)
     study.silence = study.silence or look.silence
     new_events = _decide(study, look.observations)
-    _remove_settled(study, look)
+    _remove_reconciled(study, look)
     _remove_links(study, new_events)
     _end_jobs(study, look)
     submit(study, submissions(new_events))
@@ -213,7 +213,7 @@ def _decide(study: OpenStudy, seen: Observations) -> list[NewEvent]:
     return new_events
 
 
-def _remove_settled(study: OpenStudy, look: Look) -> None:
+def _remove_reconciled(study: OpenStudy, look: Look) -> None:
     """Remove the reports whose events are committed: of attempts that are over, and of starts that are known."""
     if not look.reports:
         return

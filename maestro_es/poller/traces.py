@@ -112,7 +112,7 @@ def _recall(graph: MemoryGraph, adapters: Adapters, world: World) -> None:
         for step in graph.steps()
         if step.scheduled and step.phase is not Phase.DONE
         for trace in world.attempts(step.number)
-        if trace.claim.job_id and not trace.can_be_settled
+        if trace.claim.job_id and not trace.can_be_reconciled
     ]
     answers = adapters.scheduler.recall(unknown) if unknown else {}
     for traces in world.traces.values():

@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from maestro_es.core import repair, requests
+from maestro_es.core import requests, rerun
 from maestro_es.core.model import Settings, State, StudyStatus
 from maestro_es.drivers.foreground import drive
 from maestro_es.poller.open_study import Context, OpenStudy
@@ -100,7 +100,7 @@ def live(bench: Bench, mode: str, after: Callable[[str], None]) -> None:
                 study.request(requests.cancel)
             if mode == "retry" and study.status is StudyStatus.FAILURE:
                 (bench.root / "mended").touch()
-                study.request(lambda graph: repair.retry(graph, failed=True))
+                study.request(lambda graph: rerun.retry(graph, failed=True))
             if tick(study) is not StudyStatus.RUNNING and (mode, study.status) != ("retry", StudyStatus.FAILURE):
                 return
         time.sleep(0.02)

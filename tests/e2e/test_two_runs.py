@@ -15,7 +15,7 @@ import pytest
 from maestro_es import ExecutionGraph, StudyStep
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
-from maestro_es.core.repair import retry
+from maestro_es.core.rerun import retry
 from maestro_es.errors import LogUnavailable, RequestRefused
 from maestro_es.poller.open_study import OpenStudy, open_as_it_is
 from maestro_es.poller.tick import tick

@@ -113,7 +113,7 @@ class Pollers:
             yield f"asks the accounts: {word}", after, _saw(poller, "judge", accounts=word)
 
     def _judge(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
-        """Mirrors `Look._patient`, but that the clock may say anything, and the first half of `Look._settle_doubt`."""
+        """Mirrors `Look._patient` with any clock, and the first half of `Look._reconcile_doubt`."""
         record = self._log.step(poller.log)
         since = record.requested_at if record.phase is Phase.REQUESTED else record.missed_at
         found = set()
@@ -128,7 +128,7 @@ class Pollers:
             yield f"concludes: {conclusion.value}", world, poller._replace(at=at, seen=seen)
 
     def _make_claim(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
-        """Mirrors the second half of `Look._settle_doubt`."""
+        """Mirrors the second half of `Look._reconcile_doubt`."""
         number = self._attempt(poller)
         attempt = world.attempt(number)
         if attempt.claim == "none":
@@ -149,7 +149,7 @@ class Pollers:
             yield "may not append: others did", world, Poller()
             return
         then = poller._replace(at="remove", log=decision.after, submits=decision.submits)
-        then = then._replace(seen=Seen(reports=self._settled(then)))
+        then = then._replace(seen=Seen(reports=self._reconciled(then)))
         if not then.seen.reports:
             then = _acted(then)
         names = ", ".join(type(event).__name__ for event in decision.events)
@@ -170,16 +170,16 @@ class Pollers:
         names = sorted(name for name in poller.seen.reports if attempt_of(name) != current)
         return tuple((token(attempt_of(name)), name) for name in names)
 
-    def _settled(self, poller: Poller) -> frozenset[str]:
-        """Mirrors `_remove_settled`."""
+    def _reconciled(self, poller: Poller) -> frozenset[str]:
+        """Mirrors `_remove_reconciled`."""
         record = self._log.step(poller.log)
         current = record.attempt if in_flight(record) else 0
 
-        def settled(name: str) -> bool:
+        def reconciled(name: str) -> bool:
             started = name.endswith(".started") and record.state is State.RUNNING
             return attempt_of(name) != current or started
 
-        return frozenset(filter(settled, poller.seen.reports))
+        return frozenset(filter(reconciled, poller.seen.reports))
 
     def _remove(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
         """Remove one report; whichever comes first."""

@@ -27,8 +27,8 @@ from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, State, StepRecord
 from maestro_es.core.observations import Observations
 from maestro_es.core.outcomes import Accepted, Full, InDoubt, Outcome, Rejected, outcome_events
+from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.core.reducer import apply
-from maestro_es.core.settle import jobs_to_end
 
 #: The time between two ticks, in microseconds.
 TICK = 60_000_000
@@ -215,7 +215,7 @@ class Poller:
     def look(self) -> Observations:
         silent = self.scheduler.happens(0.2)
         sightings = {
-            step.token: self.settle_doubt(step, self.sight(step, silent=silent)) for step in self.graph.in_flight()
+            step.token: self.reconcile_doubt(step, self.sight(step, silent=silent)) for step in self.graph.in_flight()
         }
         return Observations(
             now=self.time, host="h", boot_id="", salt=f"s{self.time}", cores=4, sightings=sightings,
@@ -244,7 +244,7 @@ class Poller:
             return Claim(ClaimState.NONE)
         return Claim(ClaimState.ABANDONED) if owner == "abandoned" else Claim(ClaimState.JOB, owner, "node", "boot")
 
-    def settle_doubt(self, step: StepRecord, sighting: Sighting) -> Sighting:
+    def reconcile_doubt(self, step: StepRecord, sighting: Sighting) -> Sighting:
         conclusion = judge(sighting).conclusion
         if conclusion is not Conclusion.CLAIM and (sighting.end or conclusion not in GIVES_UP):
             return sighting

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from maestro_es.core import evidence, settle
+from maestro_es.core import evidence, reconcile
 from maestro_es.core.evidence import Conclusion, Sighting, Silence, Verdict
 from maestro_es.poller import observe, state_dir
 from maestro_es.store import event_log
@@ -46,7 +46,7 @@ def _judging(how: Callable[[Sighting, Verdict], Conclusion]) -> Callable[[Trial]
         return structs.replace(verdict, conclusion=how(sighting, verdict))
 
     def breaks() -> None:
-        observe.judge = settle.judge = judge  # type: ignore[attr-defined]
+        observe.judge = reconcile.judge = judge  # type: ignore[attr-defined]
 
     return lambda _trial: breaks
 

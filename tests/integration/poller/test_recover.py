@@ -267,7 +267,7 @@ def test_of_two_jobs_of_a_step_one_is_adopted_and_the_other_can_not_start(cluste
 
 
 def test_a_step_that_was_run_again_by_a_person_goes_on(bench: Bench):
-    from maestro_es.core.repair import retry  # noqa: PLC0415 - for this test alone
+    from maestro_es.core.rerun import retry  # noqa: PLC0415 - for this test alone
 
     flag = bench.root.with_name("flag")
     bench.create(Step("one", f"{bench.sign}; test -e {flag}"), Step("two", bench.sign, parents=("one",)))

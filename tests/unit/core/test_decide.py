@@ -8,7 +8,7 @@ from maestro_es.core import events as e
 from maestro_es.core.decide import final_status, submissions
 from maestro_es.core.evidence import Sighting, Silence
 from maestro_es.core.model import ENVIRONMENT, Cause, JobState, Phase, State, StudyStatus, SubmissionKind
-from maestro_es.core.settle import jobs_to_end
+from maestro_es.core.reconcile import jobs_to_end
 from tests.unit.core.making import (
     ABANDONED,
     LOST,

@@ -1,4 +1,4 @@
-"""What came of calling a scheduler becomes events, unless it is unknown or another process has settled it."""
+"""What came of calling a scheduler becomes events, unless it is unknown or another process has reconciled it."""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core import repair, requests
+from maestro_es.core import requests, rerun
 from maestro_es.core.model import Phase, State, StudyStatus, SubmissionKind
 from maestro_es.errors import RequestRefused
 from tests.unit.core.making import RESTARTABLE, Study
-from tests.unit.core.repairs import (
+from tests.unit.core.reruns import (
     LAST,
     MAKE,
     POST,
@@ -37,7 +37,7 @@ def test_what_ended_because_of_a_step_runs_again_with_it(study: Study):
     fail(study, SIM_20)
     assert study.graph.study.status.name == "FAILURE"
 
-    new_events = repair.retry(study.graph, ["sim_20"], reason="a better input")
+    new_events = rerun.retry(study.graph, ["sim_20"], reason="a better input")
 
     assert new_events == [
         (None, e.StudyReopened(reason="a better input")),
@@ -60,12 +60,12 @@ def test_what_has_finished_and_what_rests_on_it_begin_from_scratch():
     fail(study, second)
     fail(study, aside)
 
-    again = repair.retry(study.graph, ["a", "c"], descendants=True)
+    again = rerun.retry(study.graph, ["a", "c"], descendants=True)
 
     assert {step: event.from_scratch for step, event in again if isinstance(event, e.StepReset)} == {
         first: True, second: True, aside: False
     }  # fmt: skip
-    alone = repair.retry(study.graph, ["b", "c"], how=repair.How(from_scratch=True))
+    alone = rerun.retry(study.graph, ["b", "c"], how=rerun.How(from_scratch=True))
     assert {step: event.from_scratch for step, event in alone if isinstance(event, e.StepReset)} == {
         second: True, aside: True
     }  # fmt: skip
@@ -75,11 +75,11 @@ def test_a_step_that_waits_to_go_on_may_begin_from_scratch_after_all():
     study = Study()
     number = study.add("a", run=RESTARTABLE)
     fail(study, number)
-    study.record(repair.retry(study.graph, ["a"]))
+    study.record(rerun.retry(study.graph, ["a"]))
     with pytest.raises(RequestRefused, match="it waits to run as it is"):
-        repair.retry(study.graph, ["a"])
+        rerun.retry(study.graph, ["a"])
 
-    study.record(repair.retry(study.graph, ["a"], how=repair.How(from_scratch=True)))
+    study.record(rerun.retry(study.graph, ["a"], how=rerun.How(from_scratch=True)))
 
     assert study.step(number).kind is SubmissionKind.RETRY
 
@@ -90,7 +90,7 @@ def test_all_that_has_failed_runs_again(study: Study, words: dict[str, Any]):
     fail(study, SIM_20)
     fail(study, SIM_30)
 
-    new_events = repair.retry(study.graph, **words)
+    new_events = rerun.retry(study.graph, **words)
 
     assert set(names(study, new_events)) == {"sim_20", "sim_30", "post", "last"}
 
@@ -100,10 +100,10 @@ def test_what_waits_for_another_that_has_failed_stays_as_it_is(study: Study):
     fail(study, SIM_20)
     fail(study, SIM_30)
 
-    assert names(study, repair.retry(study.graph, ["sim_20"])) == ["sim_20"]
+    assert names(study, rerun.retry(study.graph, ["sim_20"])) == ["sim_20"]
 
     finish(study, SIM_20)
-    assert set(names(study, repair.retry(study.graph, ["sim_30"]))) == {"sim_30", "post", "last"}
+    assert set(names(study, rerun.retry(study.graph, ["sim_30"]))) == {"sim_30", "post", "last"}
     assert study.step(POST).unmet == 1
 
 
@@ -116,7 +116,7 @@ def test_a_step_does_not_run_again_without_the_one_because_of_which_it_ended(stu
     expected = r"can't run again: it waits for sim_[12]0, which is FAILED; retry that one too, or skip it"
 
     with pytest.raises(RequestRefused, match=expected):
-        repair.retry(study.graph, patterns)
+        rerun.retry(study.graph, patterns)
 
 
 def test_failed_does_not_mean_cancelled(study: Study):
@@ -125,17 +125,17 @@ def test_failed_does_not_mean_cancelled(study: Study):
     end(study, SIM_20, e.StepCancelled(at=1, message="cancelled before it ran"))
     finish(study, SIM_30)
 
-    assert names(study, repair.retry(study.graph, failed=True)) == ["sim_10"]
-    assert set(names(study, repair.retry(study.graph, ["sim*"]))) == {"sim_20", "post", "last"}
+    assert names(study, rerun.retry(study.graph, failed=True)) == ["sim_10"]
+    assert set(names(study, rerun.retry(study.graph, ["sim*"]))) == {"sim_20", "post", "last"}
 
 
 def test_nothing_to_retry_is_said(study: Study):
     with pytest.raises(RequestRefused, match="no step has failed"):
-        repair.retry(study.graph, failed=True)
+        rerun.retry(study.graph, failed=True)
     with pytest.raises(RequestRefused, match="name the steps to run again; --failed means all that have failed"):
-        repair.retry(study.graph)
+        rerun.retry(study.graph)
     with pytest.raises(RequestRefused, match="sim_10 has not ended: it waits to run as it is, and so on for 3 steps"):
-        repair.retry(study.graph, ["sim"])
+        rerun.retry(study.graph, ["sim"])
 
 
 def test_a_pattern_leaves_out_what_has_finished_and_what_is_in_flight(study: Study):
@@ -143,14 +143,14 @@ def test_a_pattern_leaves_out_what_has_finished_and_what_is_in_flight(study: Stu
     study.start(SIM_20)
     fail(study, SIM_30)
 
-    assert "sim_30" in names(study, repair.retry(study.graph, ["sim*"]))
+    assert "sim_30" in names(study, rerun.retry(study.graph, ["sim*"]))
     assert study.step(SIM_10).state is State.FINISHED
 
 
 def test_a_finished_step_runs_again_alone_if_nothing_ran_after_it(study: Study):
     finish(study, MAKE, SIM_10)
 
-    assert names(study, repair.retry(study.graph, ["sim_10"])) == ["sim_10"]
+    assert names(study, rerun.retry(study.graph, ["sim_10"])) == ["sim_10"]
     assert study.step(SIM_10).phase is Phase.READY
     assert study.step(SIM_10).attempt == 1
 
@@ -159,16 +159,16 @@ def test_a_pattern_of_finished_steps_is_refused(study: Study):
     finish(study, MAKE, SIM_10, SIM_20, SIM_30)
 
     with pytest.raises(RequestRefused, match="sim_10 has finished; name it in full to run it again, and so on for 3"):
-        repair.retry(study.graph, ["sim"])
+        rerun.retry(study.graph, ["sim"])
 
 
 def test_a_finished_step_does_not_run_again_without_what_ran_after_it(study: Study):
     finish(study, MAKE, SIM_10, SIM_20, SIM_30, POST)
 
     with pytest.raises(RequestRefused, match="post ran after sim_10: run that again too with --descendants, or name"):
-        repair.retry(study.graph, ["sim_10"])
+        rerun.retry(study.graph, ["sim_10"])
     with pytest.raises(RequestRefused, match="sim_10, sim_20, sim_30, post ran after make"):
-        repair.retry(study.graph, ["make"])
+        rerun.retry(study.graph, ["make"])
 
 
 def test_a_step_that_failed_after_a_finished_one_ran_after_it_too(study: Study):
@@ -176,14 +176,14 @@ def test_a_step_that_failed_after_a_finished_one_ran_after_it_too(study: Study):
     fail(study, SIM_10)
 
     with pytest.raises(RequestRefused, match="sim_10 ran after make"):
-        repair.retry(study.graph, ["make"])
-    assert set(names(study, repair.retry(study.graph, ["make", "sim_10"]))) == {"make", "sim_10", "post", "last"}
+        rerun.retry(study.graph, ["make"])
+    assert set(names(study, rerun.retry(study.graph, ["make", "sim_10"]))) == {"make", "sim_10", "post", "last"}
 
 
 def test_descendants_run_again_with_a_finished_step_and_nothing_else_does(study: Study):
     finish(study, MAKE, SIM_10, SIM_20, SIM_30, POST, LAST)
 
-    new_events = repair.retry(study.graph, ["sim_20"], descendants=True)
+    new_events = rerun.retry(study.graph, ["sim_20"], descendants=True)
 
     assert asked(study, new_events) == [
         ("StudyReopened", ""), ("StepReset", "last"), ("StepReset", "post"), ("StepReset", "sim_20"),
@@ -198,7 +198,7 @@ def test_descendants_run_again_with_a_finished_step_and_nothing_else_does(study:
 def test_descendants_that_wait_are_left_to_wait(study: Study):
     finish(study, MAKE, SIM_10)
 
-    assert names(study, repair.retry(study.graph, ["make"], descendants=True)) == ["sim_10", "make"]
+    assert names(study, rerun.retry(study.graph, ["make"], descendants=True)) == ["sim_10", "make"]
     assert {study.step(number).phase for number in (SIM_10, SIM_20, SIM_30, POST, LAST)} == {Phase.BLOCKED}
 
 
@@ -207,9 +207,9 @@ def test_descendants_in_flight_are_to_be_cancelled_first(study: Study):
     study.start(SIM_10)
 
     with pytest.raises(RequestRefused, match="in flight: sim_10; cancel that first, or wait for its end"):
-        repair.retry(study.graph, ["make"], descendants=True)
+        rerun.retry(study.graph, ["make"], descendants=True)
     with pytest.raises(RequestRefused, match="sim_10 ran after make"):
-        repair.retry(study.graph, ["make"])
+        rerun.retry(study.graph, ["make"])
 
 
 def test_a_descendant_that_waits_to_be_submitted_again_begins_anew():
@@ -220,27 +220,27 @@ def test_a_descendant_that_waits_to_be_submitted_again_begins_anew():
     study.do(e.StepRestarted(number=1, limit=0), sim)
 
     with pytest.raises(RequestRefused, match="sim ran after make"):
-        repair.retry(study.graph, ["make"])
-    assert names(study, repair.retry(study.graph, ["make"], descendants=True)) == ["sim", "make"]
+        rerun.retry(study.graph, ["make"])
+    assert names(study, rerun.retry(study.graph, ["make"], descendants=True)) == ["sim", "make"]
     assert (study.step(sim).state, study.step(sim).phase) == (State.INITIALIZED, Phase.BLOCKED)
 
 
 def test_a_skipped_descendant_does_not_stand_in_the_way(study: Study):
     finish(study, MAKE, SIM_10, SIM_20)
-    study.record(repair.skip(study.graph, ["post"], "me"))
+    study.record(rerun.skip(study.graph, ["post"], "me"))
 
-    assert names(study, repair.retry(study.graph, ["sim_20"])) == ["sim_20"]
+    assert names(study, rerun.retry(study.graph, ["sim_20"])) == ["sim_20"]
     assert study.step(POST).skipped
 
 
 def test_a_skipped_step_runs_after_all_with_what_ran_after_it(study: Study):
     finish(study, MAKE)
-    study.record(repair.skip(study.graph, ["post"], "me"))
+    study.record(rerun.skip(study.graph, ["post"], "me"))
     finish(study, LAST)
 
     with pytest.raises(RequestRefused, match="last ran after post"):
-        repair.retry(study.graph, ["post"])
-    assert names(study, repair.retry(study.graph, ["post"], descendants=True)) == ["last", "post"]
+        rerun.retry(study.graph, ["post"])
+    assert names(study, rerun.retry(study.graph, ["post"], descendants=True)) == ["last", "post"]
     assert study.step(POST).phase is Phase.BLOCKED
 
 
@@ -248,13 +248,13 @@ def test_a_finished_step_does_not_run_again_while_it_would_wait_for_one_that_fai
     study = Study()
     first, second = study.add("first"), study.add("second")
     both = study.add("both", parents=(first, second))
-    study.record(repair.skip(study.graph, ["both"], "me"))
+    study.record(rerun.skip(study.graph, ["both"], "me"))
     fail(study, second)
 
     with pytest.raises(RequestRefused, match="both can't run again: it waits for second, which is FAILED"):
-        repair.retry(study.graph, ["both"])
+        rerun.retry(study.graph, ["both"])
     finish(study, first)
-    assert names(study, repair.retry(study.graph, ["first"], descendants=True)) == ["first"]
+    assert names(study, rerun.retry(study.graph, ["first"], descendants=True)) == ["first"]
     assert study.step(both).skipped
 
 
@@ -262,7 +262,7 @@ def test_raised_limits_are_part_of_the_request(study: Study):
     finish(study, MAKE)
     fail(study, SIM_10)
 
-    new_events = repair.retry(study.graph, failed=True, limits={"rlimit": 5, "hardware-limit": 3}, reason="longer")
+    new_events = rerun.retry(study.graph, failed=True, limits={"rlimit": 5, "hardware-limit": 3}, reason="longer")
 
     assert new_events[0] == (None, e.SettingsChanged(what="restart_limit", before=1, after=5, reason="longer"))
     assert [type(event).__name__ for _, event in new_events[1:]] == ["StepReset"] * 3
@@ -273,7 +273,7 @@ def test_a_held_step_that_runs_again_is_held(study: Study):
     study.record(requests.hold(study.graph, ["post"]))
     fail(study, SIM_10)
 
-    study.record(repair.retry(study.graph, failed=True))
+    study.record(rerun.retry(study.graph, failed=True))
 
     assert study.step(POST).held
 
@@ -283,5 +283,5 @@ def test_what_a_person_cancelled_before_it_ran_stays_cancelled_when_its_parent_r
     finish(study, MAKE)
     fail(study, SIM_10)
 
-    assert set(names(study, repair.retry(study.graph, ["sim_10"]))) == {"sim_10", "post"}
+    assert set(names(study, rerun.retry(study.graph, ["sim_10"]))) == {"sim_10", "post"}
     assert study.step(LAST).state is State.CANCELLED

@@ -1,4 +1,4 @@
-"""Studies that are repaired with commands, and that nothing drives but ``tick --all``."""
+"""Studies whose steps are rerun with commands, and that nothing drives but ``tick --all``."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 
 from maestro_es.core import events as e
-from maestro_es.core import repair, requests
+from maestro_es.core import requests, rerun
 from maestro_es.core.decide import decide, ended_badly, fail_descendants
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
@@ -77,12 +77,12 @@ class Life:
         patterns = rng.choice([rng.sample(names, min(len(names), rng.randrange(1, 4))), [rng.choice(names)[:2] + "*"]])
         flag = rng.random() < 0.5
         wishes: list[Callable[[], list[NewEvent]]] = [
-            lambda: repair.retry(graph, patterns, descendants=flag),
-            lambda: repair.retry(graph, patterns, descendants=True),
-            lambda: repair.retry(graph, patterns, failed=True, descendants=flag),
-            lambda: repair.retry(graph, failed=True, limits={"rlimit": rng.randrange(4)}),
-            lambda: repair.skip(graph, patterns, "me"),
-            lambda: repair.reopen(graph),
+            lambda: rerun.retry(graph, patterns, descendants=flag),
+            lambda: rerun.retry(graph, patterns, descendants=True),
+            lambda: rerun.retry(graph, patterns, failed=True, descendants=flag),
+            lambda: rerun.retry(graph, failed=True, limits={"rlimit": rng.randrange(4)}),
+            lambda: rerun.skip(graph, patterns, "me"),
+            lambda: rerun.reopen(graph),
             lambda: requests.hold(graph, patterns),
             lambda: requests.release(graph, patterns),
             lambda: requests.cancel(graph, patterns),
@@ -141,11 +141,11 @@ class Life:
         states = self.graph.study.states
         if states.get("CANCELLED"):
             try:
-                self.record(repair.reopen(self.graph))
+                self.record(rerun.reopen(self.graph))
             except RequestRefused:
                 assert any(states.get(state.name) for state in FAILED_STATES)
         if any(states.get(state.name) for state in FAILED_STATES):
-            self.record(repair.retry(self.graph, failed=True))
+            self.record(rerun.retry(self.graph, failed=True))
         self.check()
         self.end()
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core import repair, requests
+from maestro_es.core import requests, rerun
 from maestro_es.core.decide import complete
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Phase, State, StudyStatus
 from maestro_es.errors import RequestRefused
 from tests.unit.core.making import RESTARTABLE, Study
-from tests.unit.core.repairs import (
+from tests.unit.core.reruns import (
     LAST,
     MAKE,
     POST,
@@ -141,8 +141,8 @@ TABLE: dict[Callable[[Study], int], tuple[str, str, str, str, str]] = {
     held: (WAITS, "StepSkipped", "a is held already", "StepReleased", "CancelRequested"),
 }
 REQUESTS: list[tuple[str, Callable[[Study], list[NewEvent]]]] = [
-    ("retry", lambda study: repair.retry(study.graph, ["a"], reason="why not")),
-    ("skip", lambda study: repair.skip(study.graph, ["a"], "me", "why not")),
+    ("retry", lambda study: rerun.retry(study.graph, ["a"], reason="why not")),
+    ("skip", lambda study: rerun.skip(study.graph, ["a"], "me", "why not")),
     ("hold", lambda study: requests.hold(study.graph, ["a"], "why not")),
     ("release", lambda study: requests.release(study.graph, ["a"], "why not")),
     ("cancel", lambda study: requests.cancel(study.graph, ["a"], "why not")),
@@ -200,7 +200,7 @@ def test_what_ended_because_of_a_skipped_step_waits_again(study: Study):
     finish(study, MAKE, SIM_10, SIM_30)
     fail(study, SIM_20)
 
-    new_events = repair.skip(study.graph, ["sim_20"], "alice", "not needed")
+    new_events = rerun.skip(study.graph, ["sim_20"], "alice", "not needed")
 
     assert asked(study, new_events) == [
         ("StudyReopened", ""), ("StepSkipped", "sim_20"), ("StepReset", "last"), ("StepReset", "post"),
@@ -214,8 +214,8 @@ def test_what_waits_for_another_that_has_failed_waits_on_when_one_is_skipped(stu
     fail(study, SIM_10)
     fail(study, SIM_20)
 
-    assert names(study, repair.skip(study.graph, ["sim_10"], "me")) == ["sim_10"]
-    assert names(study, repair.skip(study.graph, ["sim*"], "me")) == ["sim_20", "last", "post"]
+    assert names(study, rerun.skip(study.graph, ["sim_10"], "me")) == ["sim_10"]
+    assert names(study, rerun.skip(study.graph, ["sim*"], "me")) == ["sim_20", "last", "post"]
 
 
 def test_the_last_failed_step_of_a_study_is_skipped_and_the_study_has_finished(study: Study):
@@ -223,7 +223,7 @@ def test_the_last_failed_step_of_a_study_is_skipped_and_the_study_has_finished(s
     fail(study, LAST)
     assert study.graph.study.status.name == "FAILURE"
 
-    study.record(repair.skip(study.graph, ["last"], "me"))
+    study.record(rerun.skip(study.graph, ["last"], "me"))
     study.record(complete(study.graph))
 
     assert study.graph.study.status is StudyStatus.FINISHED
@@ -233,7 +233,7 @@ def test_a_step_and_what_ended_because_of_it_are_skipped_together(study: Study):
     finish(study, MAKE, SIM_10, SIM_30)
     fail(study, SIM_20)
 
-    new_events = repair.skip(study.graph, ["sim_20", "post"], "me")
+    new_events = rerun.skip(study.graph, ["sim_20", "post"], "me")
 
     assert asked(study, new_events)[1:] == [("StepSkipped", "sim_20"), ("StepSkipped", "post"), ("StepReset", "last")]
     assert study.step(LAST).phase is Phase.READY
@@ -250,7 +250,7 @@ def test_a_cancelled_study_goes_on_with_what_was_cancelled(study: Study):
     study.record(complete(study.graph))
     assert study.graph.study.status is StudyStatus.CANCELLED
 
-    new_events = repair.reopen(study.graph, "by mistake")
+    new_events = rerun.reopen(study.graph, "by mistake")
 
     assert new_events[0] == (None, e.StudyReopened(reason="by mistake"))
     assert set(names(study, new_events)) == {"sim_20", "sim_30", "post", "last"}
@@ -264,17 +264,17 @@ def test_reopening_leaves_alone_what_has_failed(study: Study):
     for number in (SIM_20, SIM_30):
         end(study, number, e.StepCancelled(at=1, message="cancelled before it ran"))
 
-    assert set(names(study, repair.reopen(study.graph))) == {"sim_20", "sim_30"}
+    assert set(names(study, rerun.reopen(study.graph))) == {"sim_20", "sim_30"}
     assert study.step(POST).state is State.FAILED
 
 
 def test_a_study_that_runs_or_was_not_cancelled_is_not_reopened(study: Study):
     with pytest.raises(RequestRefused, match="the study has not ended; 'maestro-es retry STEP' runs a cancelled step"):
-        repair.reopen(study.graph)
+        rerun.reopen(study.graph)
     finish(study, MAKE, SIM_10, SIM_20, SIM_30, POST)
     fail(study, LAST)
     with pytest.raises(RequestRefused, match=r"was cancelled: .*; 'maestro-es retry --failed'"):
-        repair.reopen(study.graph)
+        rerun.reopen(study.graph)
 
 
 def test_a_cancelled_study_whose_cancelled_steps_wait_for_a_failed_one_is_not_reopened():
@@ -284,7 +284,7 @@ def test_a_cancelled_study_whose_cancelled_steps_wait_for_a_failed_one_is_not_re
     fail(study, first)
 
     with pytest.raises(RequestRefused, match="b can't run again: it waits for a, which is FAILED"):
-        repair.reopen(study.graph)
+        rerun.reopen(study.graph)
 
 
 # -- hold and release ------------------------------------------------------------------------------------------------
@@ -321,5 +321,5 @@ def test_a_study_of_which_only_held_steps_are_left_has_not_ended(study: Study):
 def test_of_a_schedulers_job_no_persons_word_is_taken_that_it_is_gone(study: Study):
     study.start(number := study.add("a", scheduled=True))
     with pytest.raises(RequestRefused, match="a is a job of its scheduler, which tells what becomes of it"):
-        repair.give_up(study.graph, ["a"], lambda _: False, "me", 1, "")
+        rerun.give_up(study.graph, ["a"], lambda _: False, "me", 1, "")
     assert study.graph.step(number).phase is Phase.SUBMITTED

@@ -11,7 +11,7 @@ from maestro_es.core import events as e
 from maestro_es.core.decide import submissions
 from maestro_es.core.evidence import Claim, ClaimState, ReportKind, Sighting, Silence
 from maestro_es.core.model import Cause, JobState, Phase, State, StudyStatus, SubmissionKind
-from maestro_es.core.settle import jobs_to_end
+from maestro_es.core.reconcile import jobs_to_end
 from tests.unit.core.making import (
     ABANDONED,
     LOST,
@@ -32,7 +32,7 @@ from tests.unit.core.making import (
 STOPPED = Sighting(reports=(report(ReportKind.STOPPED, 143),))
 
 
-# -- settling what is in flight --------------------------------------------------------------------------------------
+# -- reconciling what is in flight ------------------------------------------------------------------------------------
 
 
 def test_a_job_that_runs_is_noted_once():
@@ -458,7 +458,7 @@ def test_a_job_that_somebody_else_cancelled_is_cancelled():
     assert cancelled.message == "cancelled outside of maestro-es"
 
 
-def test_an_attempt_in_doubt_is_settled_before_it_is_cancelled():
+def test_an_attempt_in_doubt_is_reconciled_before_it_is_cancelled():
     study = Study()
     number = study.add("a")
     study.request(number)

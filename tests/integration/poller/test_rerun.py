@@ -7,7 +7,7 @@ import os
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core import repair, requests
+from maestro_es.core import requests, rerun
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import State, StudyStatus, SubmissionKind
@@ -32,7 +32,7 @@ def test_a_failed_step_runs_again_in_its_workspace_with_a_token_of_its_own(bench
     kept = set(os.listdir(bench.root / "a"))
 
     with bench.open() as study:
-        study.request(lambda graph: repair.retry(graph, failed=True))
+        study.request(lambda graph: rerun.retry(graph, failed=True))
     assert bench.finish() is StudyStatus.FINISHED
 
     after = bench.step("a")
@@ -51,8 +51,8 @@ def test_a_request_is_decided_anew_on_what_others_appended_meanwhile(bench: Benc
         seen.append(graph.step(1).state)
         if len(seen) == 1:
             with bench.open() as other:
-                other.request(lambda graph: repair.skip(graph, ["a"], "another"))
-        return repair.retry(graph, ["a"])
+                other.request(lambda graph: rerun.skip(graph, ["a"], "another"))
+        return rerun.retry(graph, ["a"])
 
     with bench.open() as study:
         study.request(decide)
@@ -66,14 +66,14 @@ def test_a_request_is_decided_anew_on_what_others_appended_meanwhile(bench: Benc
 
 def test_a_request_that_makes_no_sense_any_more_is_refused_and_nothing_is_written(bench: Bench):
     make_failed(bench)
-    rivals = [lambda graph: repair.retry(graph, ["a"])]
+    rivals = [lambda graph: rerun.retry(graph, ["a"])]
 
     def decide(graph: Graph) -> list[NewEvent]:
         while rivals:
             with bench.open() as other:
                 other.request(rivals.pop())
             bench.tick()
-        return repair.retry(graph, ["a"])
+        return rerun.retry(graph, ["a"])
 
     with bench.open() as study, pytest.raises(RequestRefused, match=r"^a (is in flight|has not ended)|^b ran after a"):
         study.request(decide)
@@ -88,7 +88,7 @@ def test_a_request_is_recorded_whole_or_not_at_all(bench: Bench):
     with bench.open() as study:
         head = study.log.head
         with pytest.raises(InvalidTransition):
-            study.request(lambda graph: [*repair.retry(graph, ["a"]), (1, e.StepReleased())])
+            study.request(lambda graph: [*rerun.retry(graph, ["a"]), (1, e.StepReleased())])
 
         assert study.log.head == head
         assert study.status is StudyStatus.FAILURE
@@ -99,7 +99,7 @@ def test_nothing_is_refused_for_what_others_have_changed_meanwhile(bench: Bench)
     with bench.open() as slow:
         assert slow.graph.step(2).state is State.FAILED
         with bench.open() as quick:
-            quick.request(lambda graph: repair.retry(graph, failed=True))
+            quick.request(lambda graph: rerun.retry(graph, failed=True))
         slow.request(lambda graph: requests.hold(graph, ["b"]))
 
     bench.until(lambda: bench.step("a").state is State.FINISHED)

@@ -15,17 +15,17 @@ from maestro_es.core.observations import Observations
 _DELAYS = 8
 
 
-def settle_attempts(graph: Graph, seen: Observations) -> list[NewEvent]:
+def reconcile_attempts(graph: Graph, seen: Observations) -> list[NewEvent]:
     """Conclude what can be concluded about the attempts in flight."""
     new_events: list[NewEvent] = []
     for record in graph.in_flight():
         sighting = seen.sightings.get(record.token)
         if sighting is not None:
-            new_events.extend((record.number, event) for event in _settle(graph, seen, record, sighting))
+            new_events.extend((record.number, event) for event in _reconcile(graph, seen, record, sighting))
     return new_events
 
 
-def _settle(graph: Graph, seen: Observations, record: StepRecord, sighting: Sighting) -> list[e.AnyEvent]:
+def _reconcile(graph: Graph, seen: Observations, record: StepRecord, sighting: Sighting) -> list[e.AnyEvent]:
     verdict = judge(sighting)
     if verdict.conclusion is Conclusion.ABANDONED:
         return _abandon(graph, seen, record, verdict)
