@@ -301,7 +301,7 @@ class ExecutionGraph:
         graph = self._fresh()
         moment = Moment(context.now(), context.host, "")
         look = Look(graph, self._study.dir, self._study.adapters, moment, abandon=claims.read_claim)
-        seen = look.observations.sightings
+        seen = look.observations.attempts
         steps = {step.name: state_after(step, judge(seen[step.token]).conclusion) for step in graph.in_flight()}
         if look.observations.unreachable:
             return JobStatusCode.ERROR, steps

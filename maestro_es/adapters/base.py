@@ -59,7 +59,7 @@ class Seen(msgspec.Struct, frozen=True):
     """
 
     state: JobState
-    words: str = ""
+    raw_state: str = ""
     exit_code: int | None = None
     job_id: str = ""
     host: str = ""
@@ -73,7 +73,7 @@ class Queued(msgspec.Struct, frozen=True):
 
     job_id: str
     state: JobState
-    words: str
+    raw_state: str
     command: str
     delay: str = ""
     ended_at: Micros | None = None

@@ -112,7 +112,7 @@ RETRYING = ", sleeping and retrying"
 _USAGE, _SBATCH = 255, re.compile(r"(/\S*/)?sbatch: ")
 
 #: What Slurm's commands say of a controller that does not answer.
-_SILENT = ("Unable to contact slurm controller", "Socket timed out", "Transport endpoint is not connected")
+_DOWN = ("Unable to contact slurm controller", "Socket timed out", "Transport endpoint is not connected")
 
 #: squeue(1), JOB REASON CODES: why a job has failed by no fault of its own. JobLaunchFailure is not among them: Slurm
 #: gives that reason also for a job whose runner was killed (22.05), and what it started may still run. A job that was
@@ -145,12 +145,12 @@ def read_submission(done: Completed) -> Outcome:
             return Full(said, certain=bool(named))
     if _SBATCH.match(said) if done.code == _USAGE else done.code > 0 and _REFUSALS.search(said):
         return Rejected(said, done.code)
-    return InDoubt(said or f"sbatch ended with {done.code} and printed nothing", silent=is_silent(said))
+    return InDoubt(said or f"sbatch ended with {done.code} and printed nothing", scheduler_down=is_down(said))
 
 
-def is_silent(said: str) -> bool:
+def is_down(said: str) -> bool:
     """Whether a command says that the controller did not answer."""
-    return any(words in said for words in _SILENT)
+    return any(words in said for words in _DOWN)
 
 
 def failed_to_cancel(done: Completed) -> str:
@@ -305,4 +305,4 @@ def believed(rows: Sequence[Queued], job_id: str) -> Seen:
     if not rows:
         return Seen(JobState.GONE, "not in the queue")
     row = min(rows, key=lambda row: (_BELIEVED.index(row.state in LIVE and row.state), row.job_id != job_id))
-    return Seen(row.state, row.words, None, row.job_id, delay=row.delay, ended_at=row.ended_at)
+    return Seen(row.state, row.raw_state, None, row.job_id, delay=row.delay, ended_at=row.ended_at)

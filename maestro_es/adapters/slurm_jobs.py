@@ -32,7 +32,7 @@ from maestro_es.adapters.slurm_answers import (
     cancelled_after,
     failed_to_cancel,
     is_answer,
-    is_silent,
+    is_down,
     names_in,
     read_accounts,
     read_facts,
@@ -195,7 +195,7 @@ class SlurmJobs:
             done = self._run(*command)
             said = failed_to_cancel(done)
             if said:
-                raise (Unreachable if is_silent(said) else SchedulerError)(said)
+                raise (Unreachable if is_down(said) else SchedulerError)(said)
 
     def _run(self, command: str, *arguments: str, timeout: float = 0, zone: str = "") -> Completed:
         """Run a command; `zone` is the time zone in which it reads and prints times, if not the user's."""

@@ -97,7 +97,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.JobDelayed():
             return f"its scheduler says why it waits: {event.reason}"
         case e.JobStateUnknown():
-            return f"its scheduler reports an unknown state: {event.says}"
+            return f"its scheduler reports an unknown state: {event.raw_state}"
         case e.JobStarted():
             return f"runs{_on(event.host)}"
         case e.StepFinished():
@@ -167,4 +167,4 @@ def _of_limit(number: int, limit: int) -> str:
 
 
 def _evidence(evidence: Iterable[e.Evidence]) -> str:
-    return _because(", ".join(f"{item.source} says {item.says}" for item in evidence))
+    return _because(", ".join(f"{item.source} says {item.detail}" for item in evidence))

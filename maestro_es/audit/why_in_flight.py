@@ -19,15 +19,15 @@ def requested(view: View, record: StepRecord) -> Answer:
     since = record.requested_at or 0
     words = f"was requested at {view.show(since)} (attempt {record.attempt}{after}), and no job is known yet"
     until = view.show(since + view.grace(record))
-    silence = _silence(view, record)
-    patience = silence.words or f"; ticks look for one until {until}, then they give the attempt up"
+    no_answer = _no_answer(view, record)
+    patience = no_answer.words or f"; ticks look for one until {until}, then they give the attempt up"
     cancelling = _cancelling(view, record)
     begin = last_request(events)
     unanswered = _latest(events[begin:], e.SubmissionUncertain)
     said = f": {record.message}" if unanswered else ""
     return Answer(
         words + said + patience + cancelling.words,
-        (*before.evidence, events[begin], *unanswered, *silence.evidence, *cancelling.evidence),
+        (*before.evidence, events[begin], *unanswered, *no_answer.evidence, *cancelling.evidence),
     )
 
 
@@ -44,7 +44,7 @@ def submitted(view: View, record: StepRecord) -> Answer:
     parts = (
         _state_unknown(view, record, events[begin:]),
         _missed(view, record, events),
-        _silence(view, record),
+        _no_answer(view, record),
         _elsewhere(view, record),
         _cancelling(view, record),
     )
@@ -75,8 +75,8 @@ def _waits(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answ
 def _state_unknown(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answer:
     found = _latest(events, e.JobStateUnknown)
     said = "".join(
-        f"; {adapter_of(view, record)} gave its state as {r.event.says} at {view.show(r.recorded_at)}; that state is "
-        "unknown to maestro-es, so it only watches the job"
+        f"; {adapter_of(view, record)} gave its state as {r.event.raw_state} at {view.show(r.recorded_at)}; that "
+        "state is unknown to maestro-es, so it only watches the job"
         for r in found
         if isinstance(r.event, e.JobStateUnknown)
     )
@@ -116,14 +116,14 @@ def _elsewhere(view: View, record: StepRecord) -> Answer:
     return Answer("")
 
 
-def _silence(view: View, record: StepRecord) -> Answer:
+def _no_answer(view: View, record: StepRecord) -> Answer:
     """Return since when nothing is known, if that is so."""
     unreachable = view.graph.study.unreachable
     if record.scheduled and UNWATCHED in unreachable:
-        return Answer(f"; {unreachable[UNWATCHED]}", silent_since(view, UNWATCHED))
+        return Answer(f"; {unreachable[UNWATCHED]}", unreachable_since(view, UNWATCHED))
     for name in (adapter_of(view, record), "files"):
         if name in unreachable:
-            failed = silent_since(view, name)
+            failed = unreachable_since(view, name)
             since = "".join(f" since {view.show(recorded.recorded_at)}" for recorded in failed)
             what = "the file system" if name == "files" else name
             words = f"; {what} does not answer{since}, so nothing new is known of it: {unreachable[name]}"
@@ -131,8 +131,8 @@ def _silence(view: View, record: StepRecord) -> Answer:
     return Answer("")
 
 
-def silent_since(view: View, name: str) -> tuple[e.Recorded, ...]:
-    """Return when an adapter fell silent."""
+def unreachable_since(view: View, name: str) -> tuple[e.Recorded, ...]:
+    """Return when an adapter stopped answering."""
     return view.last(e.PollFailed, lambda event: isinstance(event, e.PollFailed) and event.adapter == name)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from maestro_es.audit.view import Answer, View, cancel_of
 from maestro_es.audit.why_again import again
-from maestro_es.audit.why_in_flight import adapter_of, silent_since
+from maestro_es.audit.why_in_flight import adapter_of, unreachable_since
 from maestro_es.core import events as e
 from maestro_es.core.model import ENVIRONMENT, RELEASED, Phase, StepRecord, StudyStatus
 from maestro_es.core.throttle import IN_DOUBT_BATCH, Slots, asked_again_at, count_slots
@@ -41,7 +41,7 @@ def _stops(view: View, record: StepRecord) -> list[Answer]:
         return [Answer("this is a dry run: the next tick writes its scripts, and nothing is run")]
     ending = ended_first(view, record)
     paused = [_asked_for(view, "the study is paused", view.last(e.StudyPaused))] if study.paused else []
-    return ending or [*paused, *held(view, record), *_no_environment(view), *_silence(view, record)]
+    return ending or [*paused, *held(view, record), *_no_environment(view), *_no_answer(view, record)]
 
 
 def ended_first(view: View, record: StepRecord) -> list[Answer]:
@@ -62,16 +62,16 @@ def held(view: View, record: StepRecord) -> list[Answer]:
 def _no_environment(view: View) -> list[Answer]:
     """Return that no step can start, as the file with the environment of all steps is missing or was changed."""
     message = view.graph.study.unreachable.get(ENVIRONMENT)
-    return [] if message is None else [Answer(message, silent_since(view, ENVIRONMENT))]
+    return [] if message is None else [Answer(message, unreachable_since(view, ENVIRONMENT))]
 
 
-def _silence(view: View, record: StepRecord) -> list[Answer]:
+def _no_answer(view: View, record: StepRecord) -> list[Answer]:
     """Return since when the scheduler of a step does not answer, if that is so."""
     name = adapter_of(view, record)
     message = view.graph.study.unreachable.get(name)
     if message is None or not record.scheduled:
         return []
-    failed = silent_since(view, name)
+    failed = unreachable_since(view, name)
     since = "".join(f" since {view.show(recorded.recorded_at)}" for recorded in failed)
     return [Answer(f"{name} does not answer{since}: {message}", failed)]
 

@@ -67,24 +67,24 @@ def _tick_until_ended(study: OpenStudy) -> None:
     same. A job's id alone is no reason to end it: it may be that of another job by now.
     """
     end = time.monotonic() + _PATIENCE
-    silence: Unreachable | None = None
+    last_error: Unreachable | None = None
     while True:
         with hold_tick_lock(study.dir, _PATIENCE) as ours:
             if not ours:
                 raise Unreachable("another process has been ticking it for some time")
             try:
-                tick(study, asked=Asked(0, {}, study.silence) if silence and study.silence else None)
+                tick(study, asked=Asked(0, {}, study.last_error) if last_error and study.last_error else None)
             except NothingStarts:
                 pass
             except Unreachable as error:
-                silence = silence or error
+                last_error = last_error or error
         elsewhere = _elsewhere(study)
         waiting = [step for step in _ending(study) if step.scheduled or step.job_host not in elsewhere]
         late = time.monotonic() > end
         if study.status is not StudyStatus.RUNNING or not waiting:
             return
-        if silence and (late or not study.silence or all(step.scheduled for step in waiting)):
-            raise silence
+        if last_error and (late or not study.last_error or all(step.scheduled for step in waiting)):
+            raise last_error
         if late:
             return
         time.sleep(0.1)

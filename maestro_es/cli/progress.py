@@ -21,20 +21,25 @@ class Progress:
         self._terminal = sys.stderr.isatty()
         self._last = ""
         self._at = 0.0
-        self._silent: dict[str, str] = {}
+        self._unreachable: dict[str, str] = {}
 
     def show(self, study: OpenStudy) -> None:
         """Show how a study stands, if that has changed."""
         done = study.graph.study.steps - study.graph.study.open_steps
         line = f"{done}/{study.graph.study.steps} steps done: {counts(study.graph.study.states)}"
-        silent = study.graph.study.unreachable
+        unreachable = study.graph.study.unreachable
         line += "".join(
-            f"; {said if name in NO_SCHEDULER else f'no answer from {name}: {said}'}" for name, said in silent.items()
+            f"; {said if name in NO_SCHEDULER else f'no answer from {name}: {said}'}"
+            for name, said in unreachable.items()
         )
-        late = time.monotonic() - self._at >= _SECONDS or not study.graph.study.open_steps or silent != self._silent
+        late = (
+            time.monotonic() - self._at >= _SECONDS
+            or not study.graph.study.open_steps
+            or unreachable != self._unreachable
+        )
         if line == self._last or not (self._terminal or late):
             return
-        self._last, self._at, self._silent = line, time.monotonic(), dict(silent)
+        self._last, self._at, self._unreachable = line, time.monotonic(), dict(unreachable)
         if self._terminal:
             print("\r\033[K", end="", file=exact_errors())
         print(line, end="" if self._terminal else "\n", file=sys.stderr)

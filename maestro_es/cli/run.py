@@ -189,15 +189,15 @@ def _complete(study: StudyDir, earlier: Path | None, *, group_read: bool) -> Non
 
 def _launch(study: OpenStudy, launched: Callable[[], None], *, dry: bool) -> int:
     """Make the first tick, after which the study is `launched`, and say how the others will come."""
-    silent = ""
+    last_error = ""
     with hold_tick_lock(study.dir, -1):
         try:
             tick(study)
         except Unreachable as error:
-            silent = f"{study.dir.root}: {error}"
+            last_error = f"{study.dir.root}: {error}"
     launched()
     root, status = study.dir.root, study.status
-    for doubt in filter(None, (silent, *in_doubt(study).split("\n"))):
+    for doubt in filter(None, (last_error, *in_doubt(study).split("\n"))):
         say(f"maestro-es: {doubt}", err=True)
     if dry:
         say(f"Workspaces and scripts are in {root}; nothing was run.")

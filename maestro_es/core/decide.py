@@ -75,7 +75,7 @@ def submissions(new_events: Iterable[NewEvent]) -> list[int]:
 def note_changes(graph: Graph, seen: Observations) -> list[NewEvent]:
     """Record what has changed around the study.
 
-    That is a reboot of this host, ticks that did not come, schedulers that fell silent or answer again, and reports
+    That is a reboot of this host, ticks that did not come, schedulers that stop answering or answer again, and reports
     that nobody waits for.
     """
     study = graph.study
@@ -195,7 +195,7 @@ def start_ready(graph: Graph, seen: Observations) -> list[NewEvent]:
     local, scheduled = count_slots(graph, seen.cores, seen.now)
     new_events: list[NewEvent] = []
     most = study.open_steps
-    jobs = 0 if seen.silent else scheduled.requests(most)
+    jobs = 0 if seen.scheduler_down else scheduled.requests(most)
     here = 0 if study.environment.job and not seen.job else local.requests(most) + seen.ahead
     for kind, limit in ((False, here), (True, jobs)):
         ready = graph.ready(scheduled=kind, limit=limit) if limit else ()

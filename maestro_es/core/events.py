@@ -29,14 +29,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who said what: `source` is one of report, claim, queue, accounting, process, poller, user, imported.
+    """What one source said: `source` is one of report, claim, queue, accounting, process, poller, user, imported.
 
     source: one of report, claim, queue, accounting, process, poller, user, imported
-    says: what that source said, in its own words
+    detail: what that source said, in its own words
     """
 
     source: str
-    says: str
+    detail: str
 
 
 # -- the study ------------------------------------------------------------------------------------------------------
@@ -531,13 +531,13 @@ class JobDelayed(Event, frozen=True):
 class JobStateUnknown(Event, frozen=True):
     """The scheduler gives the job a state that this version does not know. The job is watched, and nothing concluded.
 
-    says: the state, in the words of the scheduler
+    raw_state: the state, in the words of the scheduler
 
     Result: nothing
     """
 
     token: str
-    says: str
+    raw_state: str
 
 
 class JobStarted(Event, frozen=True):

@@ -61,7 +61,7 @@ class Report(msgspec.Struct, frozen=True):
     file: str
 
 
-class Silence(enum.Enum):
+class NoAnswer(enum.Enum):
     """Why there is no answer from a scheduler."""
 
     NOT_ASKED = "not asked"
@@ -69,31 +69,31 @@ class Silence(enum.Enum):
 
 
 #: A scheduler's answer about one job, or why there is none.
-Answer = JobState | Silence
+Answer = JobState | NoAnswer
 
 
-class Sighting(msgspec.Struct, frozen=True):
+class AttemptObservation(msgspec.Struct, frozen=True):
     """All that was seen of one attempt in one tick.
 
-    `words` are the scheduler's own, for the log; `delay` is what it says holds the waiting job up; `job_id`, `host`
-    and `instance` are of a job found by its token; `ended_at` is when the scheduler says that it ended; `patient` says
-    that it is too early to give up an attempt of which there is no trace; `start_known`, that its start was known
-    before the queue was asked, so that what the queue says of an end is said of that start.
+    `raw_state` is the state in the scheduler's own words, for the log; `delay` is what it says holds the waiting job
+    up; `job_id`, `host` and `instance` are of a job found by its token; `ended_at` is when the scheduler says that it
+    ended. `within_grace`: it is too early to give up an attempt of which there is no trace. `start_recorded`: its
+    start was known before the queue was asked, so that what the queue says of an end is said of that start.
     """
 
     claim: Claim = Claim()
     reports: tuple[Report, ...] = ()
-    queue: Answer = Silence.NOT_ASKED
-    accounting: Answer = Silence.NOT_ASKED
-    words: str = ""
+    queue: Answer = NoAnswer.NOT_ASKED
+    accounting: Answer = NoAnswer.NOT_ASKED
+    raw_state: str = ""
     exit_code: int | None = None
     job_id: str = ""
     host: str = ""
     instance: str = ""
     delay: str = ""
     ended_at: Micros | None = None
-    patient: bool = False
-    start_known: bool = False
+    within_grace: bool = False
+    start_recorded: bool = False
 
     def report(self, kind: ReportKind) -> Report | None:
         """Return the first report of that kind."""
@@ -107,7 +107,7 @@ class Sighting(msgspec.Struct, frozen=True):
         return self.report(ReportKind.EXIT) or self.report(ReportKind.TIMEOUT) or self.report(ReportKind.STOPPED)
 
     @property
-    def cut_short(self) -> bool:
+    def interrupted(self) -> bool:
         """Whether the step was told to end, or killed, by its runner's word: a scheduler may say why."""
         end = self.end
         return end is not None and (end.kind is ReportKind.STOPPED or (end.code or 0) > _SIGNALLED)
@@ -147,7 +147,7 @@ class Verdict(msgspec.Struct, frozen=True):
     conclusion: Conclusion
     exit_code: int | None = None
     at: Micros | None = None
-    says: str = ""
+    raw_state: str = ""
     evidence: tuple[Evidence, ...] = ()
 
 
@@ -179,109 +179,109 @@ _EXPLAINS = (
 _AT_LAUNCH = (JobState.FAILED, JobState.CANCELLED_ON_NODE)
 
 #: Answers, or none, after which more is to come.
-_NOT_OVER = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN, Silence.UNREACHABLE)
+_NOT_OVER = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN, NoAnswer.UNREACHABLE)
 
 #: Exit codes above this one mean "killed by a signal", which the scheduler may still explain.
 _SIGNALLED = 128
 
 
-def judge(sighting: Sighting) -> Verdict:
-    """Return what a sighting of an attempt adds up to."""
-    conclusion = _conclude(sighting)
-    end = sighting.end
-    exit_code = end.code if end and end.code is not None else sighting.exit_code
+def judge(observed: AttemptObservation) -> Verdict:
+    """Return what the observation of an attempt adds up to."""
+    conclusion = _conclude(observed)
+    end = observed.end
+    exit_code = end.code if end and end.code is not None else observed.exit_code
     return Verdict(
         conclusion=conclusion,
         exit_code=exit_code,
-        at=end.at if end else sighting.ended_at,
-        says=sighting.words,
-        evidence=_evidence(sighting),
+        at=end.at if end else observed.ended_at,
+        raw_state=observed.raw_state,
+        evidence=_evidence(observed),
     )
 
 
-def _conclude(sighting: Sighting) -> Conclusion:
-    if sighting.claim.state is ClaimState.ABANDONED or _dropped(sighting):
+def _conclude(observed: AttemptObservation) -> Conclusion:
+    if observed.claim.state is ClaimState.ABANDONED or _dropped(observed):
         return Conclusion.ABANDONED
-    if sighting.queue is JobState.ORPHANED and not sighting.report(ReportKind.EXIT):
+    if observed.queue is JobState.ORPHANED and not observed.report(ReportKind.EXIT):
         return Conclusion.END_REMAINS
-    if sighting.end:
-        return _by_report(sighting, sighting.end)
-    if sighting.queue is JobState.RUNNING:
+    if observed.end:
+        return _by_report(observed, observed.end)
+    if observed.queue is JobState.RUNNING:
         return Conclusion.RUNNING
-    if sighting.queue in _NOT_OVER:
+    if observed.queue in _NOT_OVER:
         return Conclusion.WAIT
-    conclusion = _without_report(sighting)
-    if conclusion in GIVES_UP and sighting.has_started and not sighting.start_known:
+    conclusion = _without_report(observed)
+    if conclusion in GIVES_UP and observed.has_started and not observed.start_recorded:
         return Conclusion.RUNNING  # for all we know it started after the end that the scheduler speaks of
     return conclusion
 
 
-def _dropped(sighting: Sighting) -> bool:
+def _dropped(observed: AttemptObservation) -> bool:
     """Whether the runner that holds the claim said that it does not start."""
-    return sighting.claim.state is ClaimState.JOB and sighting.report(ReportKind.DROPPED) is not None
+    return observed.claim.state is ClaimState.JOB and observed.report(ReportKind.DROPPED) is not None
 
 
-def _by_report(sighting: Sighting, end: Report) -> Conclusion:
+def _by_report(observed: AttemptObservation, end: Report) -> Conclusion:
     """Take the runner's own word first; the scheduler may explain why a step was killed.
 
     Of a step that was made to end something may be left, which can be told only once its runner is gone. One that
     saved its work and exited 0 when it was told to end has not finished if its job's time was over.
     """
     if end.kind is ReportKind.TIMEOUT:
-        return Conclusion.WAIT if sighting.queue is JobState.RUNNING else Conclusion.TIMED_OUT
-    if end.code == 0 and not sighting.cut_short:
+        return Conclusion.WAIT if observed.queue is JobState.RUNNING else Conclusion.TIMED_OUT
+    if end.code == 0 and not observed.interrupted:
         return Conclusion.FINISHED
-    word = _final_word(sighting)
+    word = _final_word(observed)
     if word in _EXPLAINS:
         return _FINAL[word]
-    if sighting.cut_short and _more_to_come(sighting):
+    if observed.interrupted and _more_to_come(observed):
         return Conclusion.WAIT
-    if sighting.cut_short and sighting.report(ReportKind.REFUSED):
+    if observed.interrupted and observed.report(ReportKind.REFUSED):
         return Conclusion.STOPPED  # it was started again, so it was killed to make room
     if end.code == 0:
         return Conclusion.FINISHED
     return Conclusion.STOPPED if end.kind is ReportKind.STOPPED else Conclusion.FAILED
 
 
-def _more_to_come(sighting: Sighting) -> bool:
+def _more_to_come(observed: AttemptObservation) -> bool:
     """Whether the scheduler has yet to say how the job ended; accounts that list a job for ever are not believed."""
-    if sighting.queue in _NOT_OVER or sighting.accounting is Silence.UNREACHABLE:
+    if observed.queue in _NOT_OVER or observed.accounting is NoAnswer.UNREACHABLE:
         return True
-    return sighting.patient and sighting.accounting in _NOT_OVER
+    return observed.within_grace and observed.accounting in _NOT_OVER
 
 
-def _without_report(sighting: Sighting) -> Conclusion:
+def _without_report(observed: AttemptObservation) -> Conclusion:
     """Judge without a word from the runner: the scheduler's word, else the claim decides."""
-    word = _final_word(sighting)
-    started = sighting.has_started
-    if word in (JobState.FINISHED, JobState.FAILED) and sighting.report(ReportKind.REFUSED):
+    word = _final_word(observed)
+    started = observed.has_started
+    if word in (JobState.FINISHED, JobState.FAILED) and observed.report(ReportKind.REFUSED):
         return Conclusion.LOST if started else Conclusion.WAIT
-    if word in _AT_LAUNCH and sighting.claim.state is ClaimState.NONE and not started:
+    if word in _AT_LAUNCH and observed.claim.state is ClaimState.NONE and not started:
         return Conclusion.HARDWARE_FAILED
     if word is not None:
         return _FINAL[word]
-    if JobState.GONE not in (sighting.queue, sighting.accounting) or sighting.accounting is Silence.UNREACHABLE:
+    if JobState.GONE not in (observed.queue, observed.accounting) or observed.accounting is NoAnswer.UNREACHABLE:
         return Conclusion.WAIT
-    if sighting.patient or sighting.claim.state is ClaimState.NOT_READ:
+    if observed.within_grace or observed.claim.state is ClaimState.NOT_READ:
         return Conclusion.WAIT
     return Conclusion.LOST if started else Conclusion.CLAIM
 
 
-def _final_word(sighting: Sighting) -> JobState | None:
+def _final_word(observed: AttemptObservation) -> JobState | None:
     """Return what queue or accounting say of the end of the job."""
-    for answer in (sighting.queue, sighting.accounting):
+    for answer in (observed.queue, observed.accounting):
         if isinstance(answer, JobState) and answer in _FINAL:
             return answer
     return None
 
 
-def _evidence(sighting: Sighting) -> tuple[Evidence, ...]:
+def _evidence(observed: AttemptObservation) -> tuple[Evidence, ...]:
     """Return who said what, for the log."""
-    said = [Evidence(source="report", says=report.file) for report in sighting.reports]
-    if sighting.claim.state is not ClaimState.NOT_READ:
-        owner = f" {sighting.claim.job_id} on {sighting.claim.host}" if sighting.claim.job_id else ""
-        said.append(Evidence(source="claim", says=sighting.claim.state.value + owner))
-    for source, answer in (("queue", sighting.queue), ("accounting", sighting.accounting)):
-        if answer is not Silence.NOT_ASKED:
-            said.append(Evidence(source=source, says=sighting.words or answer.value))
+    said = [Evidence(source="report", detail=report.file) for report in observed.reports]
+    if observed.claim.state is not ClaimState.NOT_READ:
+        owner = f" {observed.claim.job_id} on {observed.claim.host}" if observed.claim.job_id else ""
+        said.append(Evidence(source="claim", detail=observed.claim.state.value + owner))
+    for source, answer in (("queue", observed.queue), ("accounting", observed.accounting)):
+        if answer is not NoAnswer.NOT_ASKED:
+            said.append(Evidence(source=source, detail=observed.raw_state or answer.value))
     return tuple(said)

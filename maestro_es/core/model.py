@@ -77,7 +77,7 @@ class JobStatusCode(enum.Enum):
 
 
 class JobState(enum.Enum):
-    """What a scheduler says about a job; `GONE` and `UNKNOWN` are answers, silence is not in here."""
+    """What a scheduler says about a job; `GONE` and `UNKNOWN` are answers, `NoAnswer` is not in here."""
 
     PENDING = "pending"
     RUNNING = "running"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from maestro_es.core.evidence import Sighting
+from maestro_es.core.evidence import AttemptObservation
 from maestro_es.core.model import Boot, Micros
 
 
@@ -21,9 +21,9 @@ class LastBoot(msgspec.Struct, frozen=True):
 
 
 class Observations(msgspec.Struct, frozen=True):
-    """What one tick saw. `sightings` is by token; `answered` names the adapters that were asked and answered.
+    """What one tick saw. `attempts` is by token; `answered` names the adapters that were asked and answered.
 
-    `silent`: the scheduler does not answer, so nothing is submitted to it.
+    `scheduler_down`: the scheduler does not answer, so nothing is submitted to it.
 
     `salt` makes this tick's tokens its own; `cores` is what the host has. A driver that submits local steps the moment
     others end asks for `ahead` requests more than there are slots. `last_tick` is when the one before was, if known.
@@ -39,10 +39,10 @@ class Observations(msgspec.Struct, frozen=True):
     salt: str
     cores: int
     ahead: int = 0
-    sightings: Mapping[str, Sighting] = msgspec.field(default_factory=dict)
+    attempts: Mapping[str, AttemptObservation] = msgspec.field(default_factory=dict)
     strays: tuple[tuple[str, str], ...] = ()
     unreachable: Mapping[str, str] = msgspec.field(default_factory=dict)
-    silent: bool = False
+    scheduler_down: bool = False
     answered: frozenset[str] = frozenset()
     last_tick: Micros | None = None
     machine: str = ""

@@ -53,10 +53,10 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class InDoubt(msgspec.Struct, frozen=True):
-    """It is unknown whether there is a job. `silent`: the scheduler did not answer at all, whoever asks."""
+    """It is unknown whether there is a job. `scheduler_down`: the scheduler did not answer at all, whoever asks."""
 
     message: str
-    silent: bool = False
+    scheduler_down: bool = False
 
 
 class Full(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from maestro_es.core import events as e
 from maestro_es.core import retry_limits
 from maestro_es.core.attempt_token import is_imported
 from maestro_es.core.events import NewEvent
-from maestro_es.core.evidence import Conclusion, ReportKind, Sighting, Verdict, judge
+from maestro_es.core.evidence import AttemptObservation, Conclusion, ReportKind, Verdict, judge
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Cause, JobState, Micros, Phase, State, StepRecord
 from maestro_es.core.observations import Observations
@@ -19,72 +19,72 @@ def reconcile_attempts(graph: Graph, seen: Observations) -> list[NewEvent]:
     """Conclude what can be concluded about the attempts in flight."""
     new_events: list[NewEvent] = []
     for record in graph.in_flight():
-        sighting = seen.sightings.get(record.token)
-        if sighting is not None:
-            new_events.extend((record.number, event) for event in _reconcile(graph, seen, record, sighting))
+        observed = seen.attempts.get(record.token)
+        if observed is not None:
+            new_events.extend((record.number, event) for event in _reconcile(graph, seen, record, observed))
     return new_events
 
 
-def _reconcile(graph: Graph, seen: Observations, record: StepRecord, sighting: Sighting) -> list[e.AnyEvent]:
-    verdict = judge(sighting)
+def _reconcile(graph: Graph, seen: Observations, record: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
+    verdict = judge(observed)
     if verdict.conclusion is Conclusion.ABANDONED:
         return _abandon(graph, seen, record, verdict)
     events: list[e.AnyEvent] = []
     if record.phase is Phase.REQUESTED:
-        if not sighting.has_job:
+        if not observed.has_job:
             return []
-        events.append(_adopt(record, sighting, verdict))
-    events += _start(seen, record, sighting, verdict)
-    return events + _conclude(graph, seen, record, verdict) or _watch(record, sighting, verdict)
+        events.append(_adopt(record, observed, verdict))
+    events += _start(seen, record, observed, verdict)
+    return events + _conclude(graph, seen, record, verdict) or _watch(record, observed, verdict)
 
 
-def _watch(record: StepRecord, sighting: Sighting, verdict: Verdict) -> list[e.AnyEvent]:
+def _watch(record: StepRecord, observed: AttemptObservation, verdict: Verdict) -> list[e.AnyEvent]:
     """Note when a job that nothing can be concluded about is missed for the first time, and when it is back."""
-    missing = sighting.queue is JobState.GONE
+    missing = observed.queue is JobState.GONE
     if record.phase is not Phase.SUBMITTED:
         return []
     if missing is (record.missed_at is not None):
-        return _delay(record, sighting) or _unknown(record, sighting)
+        return _delay(record, observed) or _unknown(record, observed)
     if missing:
         return [e.JobNotFound(token=record.token, evidence=verdict.evidence)]
-    return [e.JobReappeared(token=record.token)] if isinstance(sighting.queue, JobState) else []
+    return [e.JobReappeared(token=record.token)] if isinstance(observed.queue, JobState) else []
 
 
-def _delay(record: StepRecord, sighting: Sighting) -> list[e.AnyEvent]:
+def _delay(record: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
     """Note what holds a waiting job up when it is first said, and when it is something else; not for ever."""
-    waits = sighting.queue is JobState.PENDING and record.state is not State.RUNNING
-    if not waits or not sighting.delay or sighting.delay == record.message or record.delays >= _DELAYS:
+    waits = observed.queue is JobState.PENDING and record.state is not State.RUNNING
+    if not waits or not observed.delay or observed.delay == record.message or record.delays >= _DELAYS:
         return []
-    return [e.JobDelayed(token=record.token, reason=sighting.delay)]
+    return [e.JobDelayed(token=record.token, reason=observed.delay)]
 
 
-def _unknown(record: StepRecord, sighting: Sighting) -> list[e.AnyEvent]:
+def _unknown(record: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
     """Note a state that we have never heard of when it is first said, and when it is another one; not for ever."""
-    said = sighting.words
-    if JobState.UNKNOWN not in (sighting.queue, sighting.accounting) or not said:
+    raw_state = observed.raw_state
+    if JobState.UNKNOWN not in (observed.queue, observed.accounting) or not raw_state:
         return []
-    if said == record.message or record.delays >= _DELAYS:
+    if raw_state == record.message or record.delays >= _DELAYS:
         return []
-    return [e.JobStateUnknown(token=record.token, says=said)]
+    return [e.JobStateUnknown(token=record.token, raw_state=raw_state)]
 
 
-def _start(seen: Observations, record: StepRecord, sighting: Sighting, verdict: Verdict) -> list[e.AnyEvent]:
+def _start(seen: Observations, record: StepRecord, observed: AttemptObservation, verdict: Verdict) -> list[e.AnyEvent]:
     """Note that a job has started, when it is seen to run, and also when it has ended since the last tick.
 
     What counts is the claim or the runner's own report: what the queue calls running may never come to the runner.
     Jobs that Maestro submitted have neither.
     """
-    begun = sighting.has_started or is_imported(record.token)
-    over = verdict.conclusion is Conclusion.RUNNING or sighting.end
+    begun = observed.has_started or is_imported(record.token)
+    over = verdict.conclusion is Conclusion.RUNNING or observed.end
     if record.state is State.RUNNING or not (begun and over):
         return []
-    told = sighting.report(ReportKind.STARTED) or sighting.end
+    told = observed.report(ReportKind.STARTED) or observed.end
     at = told.at if told else seen.now
     return [e.JobStarted(token=record.token, at=at, evidence=verdict.evidence)]
 
 
-def _adopt(record: StepRecord, sighting: Sighting, verdict: Verdict) -> e.JobSubmitted:
-    found = sighting if sighting.job_id else sighting.claim
+def _adopt(record: StepRecord, observed: AttemptObservation, verdict: Verdict) -> e.JobSubmitted:
+    found = observed if observed.job_id else observed.claim
     return e.JobSubmitted(
         token=record.token,
         job_id=found.job_id,
@@ -116,8 +116,8 @@ def _conclude(graph: Graph, seen: Observations, record: StepRecord, verdict: Ver
             return _time_out(graph, record, (at, noticed), verdict)
     if cancelling or verdict.conclusion is Conclusion.CANCELLED:
         message = "cancelled" if cancelling else "cancelled outside of maestro-es"
-        said = verdict.evidence
-        return [e.StepCancelled(token=record.token, at=at, message=message, evidence=said, noticed=noticed)]
+        evidence = verdict.evidence
+        return [e.StepCancelled(token=record.token, at=at, message=message, evidence=evidence, noticed=noticed)]
     if verdict.conclusion in _HARDWARE:
         return _fail_hardware(graph, record, (at, noticed), verdict)
     return [_failed(record, (at, noticed), verdict)]
@@ -149,7 +149,7 @@ def _failed(record: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> e
     if verdict.conclusion is Conclusion.OUT_OF_MEMORY:
         cause, message = Cause.OUT_OF_MEMORY, "took more memory than it may"
     elif verdict.exit_code is None:
-        cause, message = Cause.SCHEDULER, verdict.says or "the scheduler says that it failed"
+        cause, message = Cause.SCHEDULER, verdict.raw_state or "the scheduler says that it failed"
     else:
         cause, message = Cause.EXIT_CODE, f"exit code {verdict.exit_code}"
     return e.StepFailed(
@@ -183,7 +183,7 @@ def _fail_hardware(graph: Graph, record: StepRecord, end: tuple[Micros, bool], v
     """Make it good with another submission, within the limit."""
     at, noticed = end
     settings = graph.study.settings
-    reason = verdict.says or _HARDWARE[verdict.conclusion]
+    reason = verdict.raw_state or _HARDWARE[verdict.conclusion]
     failure = e.HardwareFailed(
         token=record.token,
         at=at,
@@ -196,8 +196,8 @@ def _fail_hardware(graph: Graph, record: StepRecord, end: tuple[Micros, bool], v
     message = retry_limits.after_hardware_failure(settings, record, reason)
     if message:
         cause = Cause.LOST if verdict.conclusion is Conclusion.LOST else Cause.HARDWARE
-        said = verdict.evidence
-        return [failure, e.StepFailed(at=at, cause=cause, message=message, evidence=said, noticed=noticed)]
+        evidence = verdict.evidence
+        return [failure, e.StepFailed(at=at, cause=cause, message=message, evidence=evidence, noticed=noticed)]
     return [failure]
 
 
@@ -234,8 +234,8 @@ def jobs_to_end(graph: Graph, seen: Observations) -> list[StepRecord]:
 
 
 def _conclusion(seen: Observations, record: StepRecord) -> Conclusion:
-    sighting = seen.sightings.get(record.token)
-    return judge(sighting).conclusion if sighting else Conclusion.WAIT
+    observed = seen.attempts.get(record.token)
+    return judge(observed).conclusion if observed else Conclusion.WAIT
 
 
 def _cancelling(graph: Graph, record: StepRecord) -> bool:

@@ -136,7 +136,7 @@ def give_up(
     The steps run again, or are cancelled if that was asked for. `is_known` says whether this host can tell of a step.
     """
     says = f"{by} says that it is gone for good{f': {reason}' if reason else ''}"
-    evidence = (e.Evidence(source="user", says=says),)
+    evidence = (e.Evidence(source="user", detail=says),)
     new_events: list[NewEvent] = []
     for step in choose(graph, patterns, lambda record: _not_to_give_up(record, is_known)):
         if step.cancelling or graph.study.cancelling:

@@ -147,7 +147,7 @@ def _delayed(_graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.J
 def _state_unknown(_graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.JobStateUnknown) -> None:
     expect(record, recorded, Phase.SUBMITTED)
     record.delays += 1
-    record.message = event.says
+    record.message = event.raw_state
 
 
 def _started(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.JobStarted) -> None:

@@ -87,10 +87,10 @@ def tick_all(context: Context) -> Outcome:
         outcome.note(TRY_AGAIN, _said(error, registry.folder()))
         return outcome
     asked = ask_ahead(studies.values(), context) if len(studies) > 1 else {}
-    silent: dict[str, Unreachable] = {}
+    down: dict[str, Unreachable] = {}
     for study_id, root in studies.items():
         try:
-            came = _try(root, context, again=True, asked=asked.get(root), silent=silent)
+            came = _try(root, context, again=True, asked=asked.get(root), down=down)
         except Exception as error:  # noqa: BLE001 - it is shown, once the other studies had their tick
             from maestro_es.poller.damage import damage  # noqa: PLC0415 - seldom needed
 
@@ -126,15 +126,15 @@ def _try(
     *,
     again: bool,
     asked: Asked | None = None,
-    silent: dict[str, Unreachable] | None = None,
+    down: dict[str, Unreachable] | None = None,
 ) -> tuple[int, str] | None:
     """Tick a study; returns an exit code and what a person must know, with `again` also of what happened before.
 
-    None if somebody else ticks it now. A cluster that is `silent` is not asked any more, whatever was `asked` before;
-    one that falls silent is noted.
+    None if somebody else ticks it now. A cluster that is `down` is not asked any more, whatever was `asked` before;
+    one that stops answering is noted.
     """
     try:
-        return _tick_one(root, context, again=again, asked=asked, silent={} if silent is None else silent)
+        return _tick_one(root, context, again=again, asked=asked, down={} if down is None else down)
     except (MaestroError, OSError) as error:
         if again and isinstance(error, NotAStudy) and _is_being_created(root):
             return None
@@ -171,7 +171,7 @@ def _said(error: OSError, place: Path) -> str:
 
 
 def _tick_one(
-    root: Path, context: Context, *, again: bool, asked: Asked | None, silent: dict[str, Unreachable]
+    root: Path, context: Context, *, again: bool, asked: Asked | None, down: dict[str, Unreachable]
 ) -> tuple[int, str] | None:
     with _open(root, context) as study:
         ended = study.status is not StudyStatus.RUNNING
@@ -182,10 +182,10 @@ def _tick_one(
                 return None
             cluster = study.adapters.scheduler.cluster
             try:
-                return _pass(study, Asked(0, {}, silent[cluster]) if asked and cluster in silent else asked)
+                return _pass(study, Asked(0, {}, down[cluster]) if asked and cluster in down else asked)
             finally:
-                if study.silence and cluster:
-                    silent[cluster] = study.silence
+                if study.last_error and cluster:
+                    down[cluster] = study.last_error
 
 
 def _open(root: Path, context: Context) -> OpenStudy:

@@ -31,15 +31,15 @@ class Attempt(NamedTuple):
 class Caller:
     """Submits jobs to one scheduler. A local one answers at once, so it is always called.
 
-    `silence` is what was said instead of an answer, by it or before; it is not called then.
+    `last_error` is what was said instead of an answer, by it or before; it is not called then.
     """
 
-    def __init__(self, adapter: Adapter, silence: Unreachable | None = None) -> None:
-        self.silence = silence
+    def __init__(self, adapter: Adapter, last_error: Unreachable | None = None) -> None:
+        self.last_error = last_error
         self._adapter = adapter
-        self._patient = adapter.at_once == 1
+        self._one_at_a_time = adapter.at_once == 1
         self._room = 1
-        self._done = silence is not None
+        self._done = last_error is not None
         self._under_way: dict[Command, tuple[Attempt, Job, Submitting]] = {}
 
     def submit(self, attempts: Iterable[Attempt]) -> Generator[tuple[Attempt, Outcome]]:
@@ -80,9 +80,9 @@ class Caller:
 
     def _conclude(self, job: Job, outcome: Outcome) -> Outcome:
         self._room = self._adapter.at_once
-        if isinstance(outcome, InDoubt) and not self._patient:
+        if isinstance(outcome, InDoubt) and not self._one_at_a_time:
             self._done = True
-            self.silence = Unreachable(outcome.message) if outcome.silent else self.silence
+            self.last_error = Unreachable(outcome.message) if outcome.scheduler_down else self.last_error
         if isinstance(outcome, Full):
             self._done = True
             taken_back = _take_back(job)  # a command that was to try again may have done so

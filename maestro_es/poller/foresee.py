@@ -29,7 +29,7 @@ from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller import claims, last_tick
 from maestro_es.poller.environment_file import environment_of
 from maestro_es.poller.maestro_requests import read_request, waiting_requests
-from maestro_es.poller.observe import Look, look_back, who_is_silent
+from maestro_es.poller.observe import Look, look_back, unreachable_name
 from maestro_es.poller.open_study import Context, relocation
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick_inputs import Moment
@@ -172,7 +172,7 @@ class _DryTick:
                 try:
                     self.found.commands.extend(map(Command, adapter.ending(mine)))
                 except Unreachable as error:
-                    self.found.unreachable[who_is_silent(adapter, error)] = str(error)
+                    self.found.unreachable[unreachable_name(adapter, error)] = str(error)
 
     def _submit(self, adapters: Adapters, step: StepRecord) -> None:
         adapter = adapters.of(step)

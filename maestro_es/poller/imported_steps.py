@@ -58,13 +58,13 @@ def _has_ended(row: Row, known: Known) -> bool:
 
 def fate_of(step: StepRecord, row: Row, known: Known, study_id: str) -> Fate:
     """Decide about one step. StudyError if it may have a job that can't be found."""
-    said = Evidence(source="imported", says=f"status.csv: {row.state.name}{_job(row)}")
+    said = Evidence(source="imported", detail=f"status.csv: {row.state.name}{_job(row)}")
     if _has_ended(row, known):
         return Fate(step, row, row.state.name, events=(_ended(row, said),))
     if known.ended:
         state, at = known.ended
         words = "by the conductor's log, after its last status table"
-        also = Evidence(source="imported", says=f"the conductor's log: {state.name}")
+        also = Evidence(source="imported", detail=f"the conductor's log: {state.name}")
         event = StepImported(state=state, ended_at=at, message=words, evidence=(said, also))
         return Fate(step, row, state.name, words, (event,))
     if in_flight(row, known) and step.scheduled:
@@ -109,7 +109,7 @@ def _ask(step: StepRecord, row: Row, seen: Seen | None, study_id: str, said: Evi
         return _again(step, row, f"the scheduler does not know job {row.job_id} any more", said)
     token = imported_token(study_id, step.number)
     kind = SubmissionKind.RESTART if row.restarts else SubmissionKind.FIRST
-    evidence = (said, Evidence(source="queue", says=seen.words or seen.state.value))
+    evidence = (said, Evidence(source="queue", detail=seen.raw_state or seen.state.value))
     events = (
         StepImported(
             state=State.INITIALIZED,
@@ -122,7 +122,7 @@ def _ask(step: StepRecord, row: Row, seen: Seen | None, study_id: str, said: Evi
         SubmissionRequested(attempt=1, token=token, kind=kind),
         JobSubmitted(token=token, job_id=row.job_id, adopted=True, evidence=evidence),
     )
-    return Fate(step, row, "adopted", f"job {row.job_id}: {seen.words or seen.state.value}", events)
+    return Fate(step, row, "adopted", f"job {row.job_id}: {seen.raw_state or seen.state.value}", events)
 
 
 def _job(row: Row) -> str:

@@ -18,13 +18,13 @@ from maestro_es.core.attempt_token import step_of
 from maestro_es.core.evidence import (
     GIVES_UP,
     Answer,
+    AttemptObservation,
     Claim,
     ClaimState,
     Conclusion,
+    NoAnswer,
     Report,
     ReportKind,
-    Sighting,
-    Silence,
     judge,
 )
 from maestro_es.core.graph import Graph
@@ -83,8 +83,8 @@ class Look:
         self.remains = False
         self.local = local
         #: Whether the scheduler did not answer, or was not asked, so that it is not called for anything else.
-        self.silent = local
-        self.silence: Unreachable | None = None
+        self.scheduler_down = local
+        self.last_error: Unreachable | None = None
         in_flight = [step for step in graph.in_flight() if not (local and step.scheduled)]
         known = asked.claims if asked else {}
         found = {
@@ -95,18 +95,22 @@ class Look:
         seen = self._ask(in_flight, found)
         self.reports = read_reports(study.inbox)
         by_token = _by_token(self.reports)
-        sightings = {
-            step.token: self._sight(step, by_token.get(step.token, ()), seen.get(step.token), found.get(step.token))
+        attempts = {
+            step.token: self._observe_attempt(
+                step, by_token.get(step.token, ()), seen.get(step.token), found.get(step.token)
+            )
             for step in in_flight
         }
-        self._recall(in_flight, sightings)
+        self._recall(in_flight, attempts)
         for step in in_flight:
-            sightings[step.token] = self._reconcile_doubt(step, sightings[step.token])
-        self.observations = self._observations(in_flight, sightings)
+            attempts[step.token] = self._reconcile_doubt(step, attempts[step.token])
+        self.observations = self._observations(in_flight, attempts)
         if self._namesakes:  # no error of the host, so no event says it
             self.unreachable.setdefault(adapters.local.name, self._namesakes)
 
-    def _observations(self, in_flight: Sequence[StepRecord], sightings: Mapping[str, Sighting]) -> Observations:
+    def _observations(
+        self, in_flight: Sequence[StepRecord], attempts: Mapping[str, AttemptObservation]
+    ) -> Observations:
         moment, host = self._moment, self._moment.host
         return Observations(
             now=moment.now,
@@ -115,10 +119,10 @@ class Look:
             salt=moment.salt,
             cores=host.cores,
             ahead=moment.ahead,
-            sightings=sightings,
-            strays=self._strays(set(sightings)),
+            attempts=attempts,
+            strays=self._strays(set(attempts)),
             unreachable=dict(self.unreachable),
-            silent=self.silent,
+            scheduler_down=self.scheduler_down,
             answered=frozenset(self._answered - self.unreachable.keys()),
             last_tick=moment.last_tick,
             machine=host.machine,
@@ -137,7 +141,7 @@ class Look:
         self._answered.add("files")
         return claim
 
-    def _ask(self, in_flight: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, Seen | Silence]:
+    def _ask(self, in_flight: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, Seen | NoAnswer]:
         """Ask the host for each local step, and the scheduler once for all its jobs."""
         scheduler = self._adapters.scheduler
         here = [step for step in in_flight if not step.scheduled]
@@ -148,15 +152,15 @@ class Look:
                 answers.update(scheduler.look(queued, found, self._listed()))
                 self._answered.update((scheduler.name, UNWATCHED))
             except Unreachable as error:
-                self.silent, self.silence = True, error
-                self.unreachable[who_is_silent(scheduler, error)] = str(error)
-                answers.update((step.token, Silence.UNREACHABLE) for step in queued)
+                self.scheduler_down, self.last_error = True, error
+                self.unreachable[unreachable_name(scheduler, error)] = str(error)
+                answers.update((step.token, NoAnswer.UNREACHABLE) for step in queued)
         return answers
 
-    def _ask_host(self, here: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, Seen | Silence]:
+    def _ask_host(self, here: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, Seen | NoAnswer]:
         """Ask this host for each of its steps."""
         local, host = self._adapters.local, self._moment.host
-        answers: dict[str, Seen | Silence] = {}
+        answers: dict[str, Seen | NoAnswer] = {}
         namesakes = []
         for step in here:
             try:
@@ -164,7 +168,7 @@ class Look:
                 self._answered.add(local.name)
             except Unreachable as error:
                 self.unreachable[local.name] = str(error)
-                answers[step.token] = Silence.UNREACHABLE
+                answers[step.token] = NoAnswer.UNREACHABLE
                 continue
             if seen:
                 answers[step.token] = seen
@@ -180,36 +184,37 @@ class Look:
             raise answer
         return answer
 
-    def _recall(self, in_flight: Sequence[StepRecord], sightings: dict[str, Sighting]) -> None:
+    def _recall(self, in_flight: Sequence[StepRecord], attempts: dict[str, AttemptObservation]) -> None:
         """Ask the accounts, once, for the jobs that the queue does not know, and whose runners did not say enough."""
         gone = [
             step
             for step in in_flight
-            if step.scheduled and step.phase is Phase.SUBMITTED and _is_unexplained(sightings[step.token])
+            if step.scheduled and step.phase is Phase.SUBMITTED and _is_unexplained(attempts[step.token])
         ]
         if not gone:
             return
         try:
-            answers: Mapping[str, Seen | Silence] = self._adapters.scheduler.recall(gone)
+            answers: Mapping[str, Seen | NoAnswer] = self._adapters.scheduler.recall(gone)
         except Unreachable as error:
-            self.unreachable[who_is_silent(self._adapters.scheduler, error)] = str(error)
-            answers = {step.token: Silence.UNREACHABLE for step in gone}
+            self.unreachable[unreachable_name(self._adapters.scheduler, error)] = str(error)
+            answers = {step.token: NoAnswer.UNREACHABLE for step in gone}
         for step in gone:
-            sighting = sightings[step.token]
-            answer = answers.get(step.token, Silence.NOT_ASKED)
+            observed = attempts[step.token]
+            answer = answers.get(step.token, NoAnswer.NOT_ASKED)
             if isinstance(answer, Seen):
-                sighting = structs.replace(
-                    sighting, accounting=answer.state, words=answer.words, exit_code=answer.exit_code,
+                observed = structs.replace(
+                    observed, accounting=answer.state, raw_state=answer.raw_state, exit_code=answer.exit_code,
                     ended_at=self._end(step, answer),
-                    patient=sighting.patient or (answer.state in _LISTED and self._patient(step, _LISTED_GRACES)),
+                    within_grace=observed.within_grace
+                    or (answer.state in _LISTED and self._within_grace(step, _LISTED_GRACES)),
                 )  # fmt: skip
             else:
-                sighting = structs.replace(sighting, accounting=answer)
-            sightings[step.token] = sighting
+                observed = structs.replace(observed, accounting=answer)
+            attempts[step.token] = observed
 
-    def _sight(
-        self, step: StepRecord, reports: Sequence[Report], seen: Seen | Silence | None, claim: Claim | None
-    ) -> Sighting:
+    def _observe_attempt(
+        self, step: StepRecord, reports: Sequence[Report], seen: Seen | NoAnswer | None, claim: Claim | None
+    ) -> AttemptObservation:
         """Put together what was seen of one attempt; `claim` is its claim as it was before, if it was read.
 
         It is read now where it tells what the queue does not: whether the step has begun, and whose the reports are.
@@ -217,41 +222,41 @@ class Look:
         known = step.state is State.RUNNING or (claim is not None and claim.state is ClaimState.JOB)
         if reports and claim is not None and claim.state is ClaimState.NONE:
             claim = self._claim(step)  # made after we read it
-        sighting = Sighting(
-            claim=claim or Claim(), reports=tuple(reports), patient=self._patient(step), start_known=known
+        observed = AttemptObservation(
+            claim=claim or Claim(), reports=tuple(reports), within_grace=self._within_grace(step), start_recorded=known
         )
         if isinstance(seen, Seen):
-            sighting = structs.replace(
-                sighting, queue=seen.state, words=seen.words, exit_code=seen.exit_code,
+            observed = structs.replace(
+                observed, queue=seen.state, raw_state=seen.raw_state, exit_code=seen.exit_code,
                 job_id=seen.job_id, host=seen.host, instance=seen.instance, delay=seen.delay,
                 ended_at=self._end(step, seen),
             )  # fmt: skip
         elif seen is not None:
-            sighting = structs.replace(sighting, queue=seen)
+            observed = structs.replace(observed, queue=seen)
             if not step.scheduled:
-                sighting = _without_forced_end(sighting)
-        begins = sighting.queue is JobState.RUNNING and not (known or sighting.has_started)
-        if claim is None and not sighting.end and (begins or sighting.queue in _ENDED):
+                observed = _without_forced_end(observed)
+        begins = observed.queue is JobState.RUNNING and not (known or observed.has_started)
+        if claim is None and not observed.end and (begins or observed.queue in _ENDED):
             claim = self._claim(step)
-            sighting = structs.replace(sighting, claim=claim)
-        if sighting.queue is not JobState.GONE or sighting.report(ReportKind.EXIT):
-            return sighting
+            observed = structs.replace(observed, claim=claim)
+        if observed.queue is not JobState.GONE or observed.report(ReportKind.EXIT):
+            return observed
         if claim is None:
-            sighting = structs.replace(sighting, claim=self._claim(step))
-        return self._see_remains(step, sighting)
+            observed = structs.replace(observed, claim=self._claim(step))
+        return self._see_remains(step, observed)
 
-    def _see_remains(self, step: StepRecord, sighting: Sighting) -> Sighting:
+    def _see_remains(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:
         """Look whether anything runs on of an attempt whose job is gone."""
         queue: Answer = JobState.ORPHANED
         adapter = self._adapters.of(step)
         try:
-            if not adapter.remains(_with_job(step, sighting)):
-                return sighting
+            if not adapter.remains(_with_job(step, observed)):
+                return observed
             self.remains = True
         except Unreachable as error:
             self.unreachable[adapter.name] = str(error)
-            queue = Silence.UNREACHABLE
-        return _without_forced_end(structs.replace(sighting, queue=queue))
+            queue = NoAnswer.UNREACHABLE
+        return _without_forced_end(structs.replace(observed, queue=queue))
 
     def _end(self, step: StepRecord, seen: Seen) -> Micros | None:
         """Return when a scheduler says that a job ended, if that can be: clocks differ, but not by so much."""
@@ -259,7 +264,7 @@ class Look:
         at = seen.ended_at
         return max(at, step.started_at or 0) if at is not None and since <= at <= self._moment.now else None
 
-    def _patient(self, step: StepRecord, graces: int = 1) -> bool:
+    def _within_grace(self, step: StepRecord, graces: int = 1) -> bool:
         """Whether it is too early, by so many graces of its adapter, to give up an attempt that has left no trace."""
         if not step.scheduled and step.phase is Phase.SUBMITTED:
             return False  # its process is gone, so no claim will come any more
@@ -270,22 +275,22 @@ class Look:
             return True  # missed for the first time
         return 0 <= self._moment.now - since < graces * self._adapters.of(step).grace_seconds * 1_000_000
 
-    def _reconcile_doubt(self, step: StepRecord, sighting: Sighting) -> Sighting:
+    def _reconcile_doubt(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:
         """Make the claim of an attempt that is to be given up without its runner's word; what it says is the truth.
 
         Ours: it never starts. A job's, which was unknown when the queue was asked: it has begun since.
         """
-        conclusion = judge(sighting).conclusion
-        if conclusion is not Conclusion.CLAIM and (sighting.end or conclusion not in GIVES_UP):
-            return sighting
+        conclusion = judge(observed).conclusion
+        if conclusion is not Conclusion.CLAIM and (observed.end or conclusion not in GIVES_UP):
+            return observed
         try:
             claim = self._abandon(self._study.path(step.workspace), step.token)
         except OSError as error:
             self.unreachable["files"] = f"{step.workspace}: {error.strerror}"
-            return structs.replace(sighting, queue=Silence.UNREACHABLE, accounting=Silence.NOT_ASKED)
+            return structs.replace(observed, queue=NoAnswer.UNREACHABLE, accounting=NoAnswer.NOT_ASKED)
         if conclusion is Conclusion.CLAIM or claim.state is ClaimState.JOB:
-            return structs.replace(sighting, claim=claim)
-        return sighting
+            return structs.replace(observed, claim=claim)
+        return observed
 
     def _strays(self, current: set[str]) -> tuple[tuple[str, str], ...]:
         """Return the reports that carry another token than the current one of their step."""
@@ -302,7 +307,7 @@ class Look:
         return tuple(strays)
 
 
-def who_is_silent(adapter: Adapter, error: Unreachable) -> str:
+def unreachable_name(adapter: Adapter, error: Unreachable) -> str:
     """Return the name under which it is recorded that nothing is known of an adapter's jobs."""
     return UNWATCHED if isinstance(error, NotAsked) else adapter.name
 
@@ -314,12 +319,12 @@ def _by_token(reports: Sequence[Report]) -> dict[str, list[Report]]:
     return by_token
 
 
-def _without_forced_end(sighting: Sighting) -> Sighting:
+def _without_forced_end(observed: AttemptObservation) -> AttemptObservation:
     """Leave the report of an end by force for a later tick, if the host does not tell whether anything runs on."""
-    if sighting.queue is not Silence.UNREACHABLE:
-        return sighting
+    if observed.queue is not NoAnswer.UNREACHABLE:
+        return observed
     forced = (ReportKind.TIMEOUT, ReportKind.STOPPED)
-    return structs.replace(sighting, reports=tuple(each for each in sighting.reports if each.kind not in forced))
+    return structs.replace(observed, reports=tuple(each for each in observed.reports if each.kind not in forced))
 
 
 def look_back(graph: Graph, study: StudyDir, host: Host, in_flight: Iterable[StepRecord] = ()) -> LastBoot | None:
@@ -334,13 +339,13 @@ def look_back(graph: Graph, study: StudyDir, host: Host, in_flight: Iterable[Ste
     return last_boot(study, host)
 
 
-def _is_unexplained(sighting: Sighting) -> bool:
-    return sighting.queue is JobState.GONE and (not sighting.end or sighting.cut_short)
+def _is_unexplained(observed: AttemptObservation) -> bool:
+    return observed.queue is JobState.GONE and (not observed.end or observed.interrupted)
 
 
-def _with_job(step: StepRecord, sighting: Sighting) -> StepRecord:
+def _with_job(step: StepRecord, observed: AttemptObservation) -> StepRecord:
     """Return a step with the job that was found for it, if the log knows of none yet."""
     if step.job_id:
         return step
-    found = sighting if sighting.job_id else sighting.claim
+    found = observed if observed.job_id else observed.claim
     return structs.replace(step, job_id=found.job_id, job_host=found.host, job_instance=found.instance)

@@ -79,8 +79,8 @@ class Submitted(NamedTuple):
 class OpenStudy:
     """A study: its directory `dir`, its `log`, the graph that this adds up to, and outcomes not appended yet.
 
-    `remarks` are lines that a person must read, `notices` such as are no fault; ticks add to them. `silence` is what
-    was said instead of an answer, if its scheduler has left a question of the last tick without one.
+    `remarks` are lines that a person must read, `notices` such as are no fault; ticks add to them. `last_error` is
+    what was said instead of an answer, if its scheduler has left a question of the last tick without one.
     """
 
     def __init__(self, root: Path, context: Context | None = None) -> None:
@@ -91,7 +91,7 @@ class OpenStudy:
         self.pending: list[Submitted] = []
         self.remarks: list[str] = []
         self.notices: list[str] = []
-        self.silence: Unreachable | None = None
+        self.last_error: Unreachable | None = None
         self._environment: Environment | None = None
         self._digest = ""
 

@@ -55,12 +55,12 @@ class Trace:
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """Who says so."""
-        said = [Evidence(source="report", says=report.file) for report in self.reports]
+        said = [Evidence(source="report", detail=report.file) for report in self.reports]
         if self.claim.state is not ClaimState.NOT_READ:
             owner = f" {self.claim.job_id} on {self.claim.host}" if self.claim.job_id else ""
-            said.append(Evidence(source="claim", says=self.claim.state.value + owner))
+            said.append(Evidence(source="claim", detail=self.claim.state.value + owner))
         if self.seen:
-            said.append(Evidence(source="queue", says=self.seen.words or self.seen.state.value))
+            said.append(Evidence(source="queue", detail=self.seen.raw_state or self.seen.state.value))
         return tuple(said)
 
 
@@ -95,7 +95,7 @@ def recover_step(step: StepRecord, traces: Traces) -> Recovery:
     alive = [trace for trace in traces.attempts if not (trace.can_not_start or _is_over(step, trace))]
     latest = max(alive, key=lambda trace: (trace.is_live, trace.number), default=None)
     if traces.followed and not (latest and latest.is_live):
-        says = Evidence(source="claim", says=f"{traces.followed} was tried, and waits for it")
+        says = Evidence(source="claim", detail=f"{traces.followed} was tried, and waits for it")
         return _ended(step, State.FINISHED, number, latest, f"{traces.followed}, which waits for it, was tried", says)
     if latest and latest.can_be_reconciled:
         return _adopted(step, latest)
@@ -129,7 +129,7 @@ def _by_table(step: StepRecord, row: Row | None, number: int, latest: Trace | No
     if row is None or (latest and row.job_id != latest.job_id):
         return None  # it shows an attempt before the latest one
     says = Evidence(
-        source=file_names.STATUS_CSV, says=f"{row.state.name}{f', job {row.job_id}' if row.job_id else ''}"
+        source=file_names.STATUS_CSV, detail=f"{row.state.name}{f', job {row.job_id}' if row.job_id else ''}"
     )
     how = f"status.csv says {row.state.name}"
     if row.state in (State.FINISHED, State.CANCELLED) or (row.state in FAILED_STATES and row.ended_at):
@@ -167,7 +167,7 @@ def _to_run(
 
 def _adopted(step: StepRecord, trace: Trace, more: str = "") -> Recovery:
     """Take an attempt up again, so that the next tick reconciles it as any other."""
-    how = ", ".join(f"{said.source} says {said.says}" for said in trace.evidence) + more
+    how = ", ".join(f"{said.source} says {said.detail}" for said in trace.evidence) + more
     if trace.token == step.token and step.phase is Phase.SUBMITTED:
         return Recovery(step, "in flight", how, adopted=trace.token)
     requested = step.phase is Phase.REQUESTED and trace.token == step.token

@@ -67,14 +67,14 @@ def _submit(study: OpenStudy, steps: Sequence[int]) -> Generator[Submitted]:
     requested = [study.graph.step(number) for number in steps]
     for adapter in {id(adapter): adapter for adapter in (study.adapters.local, study.adapters.scheduler)}.values():
         mine = [(step.number, step.token) for step in requested if study.adapters.of(step) is adapter]
-        silence = study.silence if adapter is study.adapters.scheduler else None
+        last_error = study.last_error if adapter is study.adapters.scheduler else None
         problem = study.environment.problem if mine else ""
-        caller = Caller(adapter, Unreachable(problem) if problem else silence)
+        caller = Caller(adapter, Unreachable(problem) if problem else last_error)
         with contextlib.closing(caller.submit(_attempts(study, adapter, mine))) as outcomes:
             for attempt, outcome in outcomes:
                 study.context.after("submit")
                 yield Submitted(attempt.step, attempt.token, outcome, attempt.at, attempt.script)
-        study.silence = study.silence or (None if problem else caller.silence)
+        study.last_error = study.last_error or (None if problem else caller.last_error)
 
 
 def _attempts(study: OpenStudy, adapter: Adapter, wanted: Iterable[tuple[int, str]]) -> Iterator[Attempt]:

@@ -69,7 +69,7 @@ def _tick(study: OpenStudy, show: bool, ahead: int, submit: Submit, asked: Asked
     make_state_dir(study.dir)
     last_tick.check(study.dir, study.log)
     mend_copies(study)
-    study.silence = None
+    study.last_error = None
     unreachable = _passes(study, ahead, submit, asked)
     if show:
         _show(study)
@@ -106,7 +106,7 @@ def _passes(study: OpenStudy, ahead: int, submit: Submit, asked: Asked | None) -
             if not remaining:
                 raise
             study.log.refresh()
-            asked = Asked(0, {}, study.silence) if study.silence else asked
+            asked = Asked(0, {}, study.last_error) if study.last_error else asked
     return unreachable
 
 
@@ -131,7 +131,7 @@ def _pass(
     moment = Moment(context.now(), context.host, context.salt(), ahead, study.dir.ticked_at(), no_environment)
     may_use = asked and asked.at(study.log.head.seq)
     look = Look(study.graph, study.dir, study.adapters, moment, may_use, local=local)
-    study.silence = study.silence or look.silence
+    study.last_error = study.last_error or look.last_error
     new_events = _decide(study, look.observations)
     _remove_reconciled(study, look)
     _remove_links(study, new_events)
@@ -240,12 +240,12 @@ def _end_jobs(study: OpenStudy, look: Look) -> None:
     steps = jobs_to_end(study.graph, look.observations)
     for scheduled, adapter in ((False, study.adapters.local), (True, study.adapters.scheduler)):
         mine = [step for step in steps if step.scheduled is scheduled]
-        if mine and not (scheduled and look.silent):
+        if mine and not (scheduled and look.scheduler_down):
             try:
                 adapter.end(mine)
             except SchedulerError as error:
                 if scheduled and isinstance(error, Unreachable):
-                    study.silence = study.silence or error
+                    study.last_error = study.last_error or error
                 look.unreachable[adapter.name] = str(error)
             study.context.after("end")
 

@@ -241,4 +241,4 @@ def test_only_its_own_host_says_that_a_process_is_gone(stage: Stage):
     assert states(stage, structs.replace(step, job_host="another")) == [None]
     rebooted = stage.look(structs.replace(step, job_instance="an earlier boot"))[0]
     assert rebooted
-    assert (rebooted.state, rebooted.words) == (JobState.GONE, "lost: the host was rebooted")
+    assert (rebooted.state, rebooted.raw_state) == (JobState.GONE, "lost: the host was rebooted")

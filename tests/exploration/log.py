@@ -16,7 +16,7 @@ import msgspec
 from maestro_es.core import events as e
 from maestro_es.core.decide import complete, decide, submissions
 from maestro_es.core.events import NewEvent
-from maestro_es.core.evidence import Answer, Claim, ClaimState, Conclusion, Sighting, Silence, judge
+from maestro_es.core.evidence import Answer, AttemptObservation, Claim, ClaimState, Conclusion, NoAnswer, judge
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, Settings, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
@@ -51,14 +51,14 @@ class Violation(AssertionError):
 
 
 class Seen(NamedTuple):
-    """What a poller has seen of the current attempt, as words: what a `Sighting` is made of."""
+    """What a poller has seen of the current attempt, as words: what an `AttemptObservation` is made of."""
 
     claim: str = "not read"
     queue: str = "not asked"
     reports: frozenset[str] = frozenset()
     accounts: str = "not asked"
-    patient: bool = False
-    start_known: bool = False
+    within_grace: bool = False
+    start_recorded: bool = False
 
 
 class Decision(NamedTuple):
@@ -80,30 +80,30 @@ def attempt_of(report: str) -> int:
 
 
 @cache
-def sighting(seen: Seen, attempt: int) -> Sighting:
-    """Return the sighting that a poller has of an attempt; reports of others are not in it."""
+def observed(seen: Seen, attempt: int) -> AttemptObservation:
+    """Return what a poller has observed of an attempt, without the reports of others."""
     own = sorted(name for name in seen.reports if attempt_of(name) == attempt)
     queue, accounts = _answer(seen.queue), _answer(seen.accounts)
     known = queue if isinstance(queue, JobState) and queue is not JobState.GONE else None
-    return Sighting(
+    return AttemptObservation(
         claim=CLAIMS[seen.claim],
         reports=tuple(report for report in (parse_report(name, 0) for name in own) if report),
         queue=queue,
         accounting=accounts,
         job_id="7" if known else "",
-        patient=seen.patient,
-        start_known=seen.start_known,
+        within_grace=seen.within_grace,
+        start_recorded=seen.start_recorded,
     )
 
 
 def _answer(word: str) -> Answer:
-    return Silence(word) if word in {"not asked", "unreachable"} else JobState(word)
+    return NoAnswer(word) if word in {"not asked", "unreachable"} else JobState(word)
 
 
 @cache
 def conclude(seen: Seen, attempt: int) -> Conclusion:
     """Return what the rules make of what was seen."""
-    return judge(sighting(seen, attempt)).conclusion
+    return judge(observed(seen, attempt)).conclusion
 
 
 class Log:
@@ -139,14 +139,14 @@ class Log:
     def _decide(self, number: int, seen: Seen | None, strays: tuple[tuple[str, str], ...]) -> Decision:
         graph = copy.deepcopy(self._graphs[number])
         record = graph.step(STEP)
-        silent = seen is not None and "unreachable" in (seen.queue, seen.accounts)
+        scheduler_down = seen is not None and "unreachable" in (seen.queue, seen.accounts)
         observations = Observations(
             now=0, host="here", boot_id="boot", salt="salt", cores=1,
-            sightings={record.token: sighting(seen, record.attempt)} if seen else {},
+            attempts={record.token: observed(seen, record.attempt)} if seen else {},
             strays=strays,
-            unreachable={SCHEDULER: "no answer"} if silent else {},
-            silent=seen is not None and seen.queue == "unreachable",
-            answered=frozenset([SCHEDULER] if seen and not silent else []),
+            unreachable={SCHEDULER: "no answer"} if scheduler_down else {},
+            scheduler_down=seen is not None and seen.queue == "unreachable",
+            answered=frozenset([SCHEDULER] if seen and not scheduler_down else []),
         )  # fmt: skip
         new_events: list[NewEvent] = []
 

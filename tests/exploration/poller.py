@@ -19,7 +19,7 @@ from tests.exploration.log import (
     attempt_of,
     conclude,
     in_flight,
-    sighting,
+    observed,
     token,
 )
 from tests.exploration.sight import sight
@@ -86,13 +86,13 @@ class Pollers:
             yield f"asks the queue: {word}", after, _saw(poller, "read inbox", queue=word)
 
     def _read_inbox(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
-        """Read the inbox, and see whether `Look._sight` would now read the claim."""
+        """Read the inbox, and see whether `Look._observe_attempt` would now read the claim."""
         then = _saw(poller, "append", reports=world.inbox)
         record = self._log.step(poller.log)
         if in_flight(record):
             reads, seen = sight(then.seen, record.attempt, record.phase, record.state, "none")
             then = then._replace(at="read claim again") if reads else then._replace(seen=seen)
-            then = then if reads else then._replace(at=self._after_sight(then))
+            then = then if reads else then._replace(at=self._after_observation(then))
         yield f"reads the inbox: {sorted(world.inbox)}", world, then
 
     def _read_claim_again(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
@@ -100,12 +100,12 @@ class Pollers:
         claim = world.attempt(record.attempt).claim
         _, seen = sight(poller.seen, record.attempt, record.phase, record.state, claim)
         then = poller._replace(seen=seen)
-        yield f"reads the claim: {claim}", world, then._replace(at=self._after_sight(then))
+        yield f"reads the claim: {claim}", world, then._replace(at=self._after_observation(then))
 
-    def _after_sight(self, poller: Poller) -> str:
+    def _after_observation(self, poller: Poller) -> str:
         """Mirrors `Look._recall`: whether the accounts are asked."""
         submitted_ = self._log.step(poller.log).phase is Phase.SUBMITTED
-        no_word = poller.seen.queue == "gone" and not sighting(poller.seen, self._attempt(poller)).end
+        no_word = poller.seen.queue == "gone" and not observed(poller.seen, self._attempt(poller)).end
         return "ask accounts" if submitted_ and no_word else "judge"
 
     def _ask_accounts(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
@@ -113,17 +113,17 @@ class Pollers:
             yield f"asks the accounts: {word}", after, _saw(poller, "judge", accounts=word)
 
     def _judge(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
-        """Mirrors `Look._patient` with any clock, and the first half of `Look._reconcile_doubt`."""
+        """Mirrors `Look._within_grace` with any clock, and the first half of `Look._reconcile_doubt`."""
         record = self._log.step(poller.log)
         since = record.requested_at if record.phase is Phase.REQUESTED else record.missed_at
         found = set()
-        for patient in (True,) if since is None else (True, False):
-            seen = poller.seen._replace(patient=patient)
+        for within_grace in (True,) if since is None else (True, False):
+            seen = poller.seen._replace(within_grace=within_grace)
             conclusion = conclude(seen, record.attempt)
             if conclusion in found:
                 continue
             found.add(conclusion)
-            ended = conclusion in GIVES_UP and not sighting(seen, record.attempt).end
+            ended = conclusion in GIVES_UP and not observed(seen, record.attempt).end
             at = "make claim" if conclusion is Conclusion.CLAIM or ended else "append"
             yield f"concludes: {conclusion.value}", world, poller._replace(at=at, seen=seen)
 
@@ -160,7 +160,7 @@ class Pollers:
         yield f"appends {names or 'nothing'}", after, then
 
     def _own(self, seen: Seen | None, attempt: int) -> Seen | None:
-        """Leave out the reports of other attempts, which are no part of the sighting."""
+        """Leave out the reports of other attempts, which are not part of the observation."""
         own = (name for name in seen.reports if attempt_of(name) == attempt) if seen else ()
         return seen._replace(reports=frozenset(own)) if seen else None
 

@@ -1,4 +1,4 @@
-"""`Look._sight` itself, run on what an explored poller has seen."""
+"""`Look._observe_attempt` itself, run on what an explored poller has seen."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from maestro_es.adapters.base import Seen as SeenBySchedulers
-from maestro_es.core.evidence import Claim, Silence
+from maestro_es.core.evidence import Claim, NoAnswer
 from maestro_es.core.model import JobState, Phase, State, StepRecord
 from maestro_es.poller.observe import Look
-from tests.exploration.log import CLAIMS, Seen, sighting, token
+from tests.exploration.log import CLAIMS, Seen, observed, token
 
 _ADAPTER = SimpleNamespace(remains=lambda _step: False)
 
@@ -31,7 +31,7 @@ class _Look(Look):
         self.reads = True
         return self._says
 
-    def _patient(self, step: StepRecord, graces: int = 1) -> bool:
+    def _within_grace(self, step: StepRecord, graces: int = 1) -> bool:
         return False
 
 
@@ -39,19 +39,19 @@ class _Look(Look):
 def sight(seen: Seen, attempt: int, phase: Phase, state: State, claim: str) -> tuple[bool, Seen]:
     """Return whether the claim is read (again), and what was seen then if it says `claim`."""
     look = _Look(CLAIMS[claim])
-    before = sighting(seen, attempt)
+    before = observed(seen, attempt)
     step = StepRecord(
         number=1, name="step", template="step", params=(), workspace="step", workspaces={}, scheduled=True, row=1,
         restart_limit=0, token=token(attempt), attempt=attempt, phase=phase, state=state,
     )  # fmt: skip
-    answer: SeenBySchedulers | Silence = (
-        SeenBySchedulers(before.queue, before.words, before.exit_code, before.job_id)
+    answer: SeenBySchedulers | NoAnswer = (
+        SeenBySchedulers(before.queue, before.raw_state, before.exit_code, before.job_id)
         if isinstance(before.queue, JobState)
         else before.queue
     )
-    found = look._sight(step, before.reports, answer, before.claim if phase is Phase.REQUESTED else None)
+    found = look._observe_attempt(step, before.reports, answer, before.claim if phase is Phase.REQUESTED else None)
     states: Mapping[bool, Seen] = {
-        False: seen._replace(start_known=found.start_known),
-        True: seen._replace(start_known=found.start_known, claim=claim),
+        False: seen._replace(start_recorded=found.start_recorded),
+        True: seen._replace(start_recorded=found.start_recorded, claim=claim),
     }
     return look.reads, states[look.reads]

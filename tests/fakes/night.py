@@ -69,8 +69,8 @@ TRIES = (
 )
 
 KINDS = {"": SubmissionKind.FIRST, "node": SubmissionKind.RESUBMIT, "time": SubmissionKind.RESTART}
-NODE_FAIL = (e.Evidence(source="accounting", says="NODE_FAIL"),)
-TIMEOUT = (e.Evidence(source="accounting", says="TIMEOUT"),)
+NODE_FAIL = (e.Evidence(source="accounting", detail="NODE_FAIL"),)
+TIMEOUT = (e.Evidence(source="accounting", detail="TIMEOUT"),)
 
 
 def make_night(root: Path) -> None:

@@ -14,13 +14,13 @@ from maestro_es.core.events import NewEvent
 from maestro_es.core.evidence import (
     GIVES_UP,
     Answer,
+    AttemptObservation,
     Claim,
     ClaimState,
     Conclusion,
+    NoAnswer,
     Report,
     ReportKind,
-    Sighting,
-    Silence,
     judge,
 )
 from maestro_es.core.graph import MemoryGraph
@@ -213,29 +213,30 @@ class Poller:
         self.record(fail_descendants(self.graph, self.time, ended_badly(events)))
 
     def look(self) -> Observations:
-        silent = self.scheduler.happens(0.2)
-        sightings = {
-            step.token: self.reconcile_doubt(step, self.sight(step, silent=silent)) for step in self.graph.in_flight()
+        scheduler_down = self.scheduler.happens(0.2)
+        attempts = {
+            step.token: self.reconcile_doubt(step, self.sight(step, scheduler_down=scheduler_down))
+            for step in self.graph.in_flight()
         }
         return Observations(
-            now=self.time, host="h", boot_id="", salt=f"s{self.time}", cores=4, sightings=sightings,
+            now=self.time, host="h", boot_id="", salt=f"s{self.time}", cores=4, attempts=attempts,
         )  # fmt: skip
 
-    def sight(self, step: StepRecord, *, silent: bool) -> Sighting:
-        queue, job = (Silence.UNREACHABLE, None) if silent else self.scheduler.answer(step.token)
+    def sight(self, step: StepRecord, *, scheduler_down: bool) -> AttemptObservation:
+        queue, job = (NoAnswer.UNREACHABLE, None) if scheduler_down else self.scheduler.answer(step.token)
         reports = tuple(report for report in self.scheduler.reports if report.token == step.token)
-        patient = self.time - (step.requested_at or 0) < GRACE
+        within_grace = self.time - (step.requested_at or 0) < GRACE
         early = self.claim(step.token) if step.phase is Phase.REQUESTED else Claim()
         known = step.state is State.RUNNING or early.state is ClaimState.JOB
         unsaid = queue in (JobState.GONE, JobState.FAILED, JobState.FINISHED, JobState.RUNNING)
-        return Sighting(
+        return AttemptObservation(
             claim=self.claim(step.token) if unsaid else early,
             reports=reports,
             queue=queue,
             exit_code=job.code if job else None,
             job_id=job.job_id if job else "",
-            patient=patient,
-            start_known=known,
+            within_grace=within_grace,
+            start_recorded=known,
         )
 
     def claim(self, token: str) -> Claim:
@@ -244,15 +245,15 @@ class Poller:
             return Claim(ClaimState.NONE)
         return Claim(ClaimState.ABANDONED) if owner == "abandoned" else Claim(ClaimState.JOB, owner, "node", "boot")
 
-    def reconcile_doubt(self, step: StepRecord, sighting: Sighting) -> Sighting:
-        conclusion = judge(sighting).conclusion
-        if conclusion is not Conclusion.CLAIM and (sighting.end or conclusion not in GIVES_UP):
-            return sighting
+    def reconcile_doubt(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:
+        conclusion = judge(observed).conclusion
+        if conclusion is not Conclusion.CLAIM and (observed.end or conclusion not in GIVES_UP):
+            return observed
         self.scheduler.claims.setdefault(step.token, "abandoned")
         claim = self.claim(step.token)
         if conclusion is Conclusion.CLAIM or claim.state is ClaimState.JOB:
-            return structs.replace(sighting, claim=claim)
-        return sighting
+            return structs.replace(observed, claim=claim)
+        return observed
 
     # -- what must hold at any time ---------------------------------------------------------------------------------
 

@@ -77,8 +77,12 @@ def requested_by_a_tick(graph: MemoryGraph, cores: int, now: int) -> set[int]:
         for step, event in more:
             apply(copy, e.Recorded(10**6, now, 1, step, event))
 
-    silent = copy.study.adapter["type"] in copy.study.unreachable
-    decide(copy, Observations(now=now, host="h", boot_id="b", salt="s", cores=cores, silent=silent), record)
+    scheduler_down = copy.study.adapter["type"] in copy.study.unreachable
+    decide(
+        copy,
+        Observations(now=now, host="h", boot_id="b", salt="s", cores=cores, scheduler_down=scheduler_down),
+        record,
+    )
     return set(submissions(new_events))
 
 

@@ -255,7 +255,7 @@ def test_a_job_whose_runner_was_killed_failed_when_slurm_says_and_nothing_runs_b
     assert finish(root) is StudyStatus.FAILURE
     [failed] = _recorded(root, e.StepFailed)
     assert isinstance(failed.event, e.StepFailed)
-    assert "JobLaunchFailure" in " ".join(said.says for said in failed.event.evidence)
+    assert "JobLaunchFailure" in " ".join(said.detail for said in failed.event.evidence)
     assert not failed.event.noticed
     assert failed.recorded_at - failed.event.at > 2_000_000
     assert len(ledger(root)) == 1
@@ -280,7 +280,7 @@ def test_a_state_that_is_not_known_is_recorded_once_and_named_by_why(cluster, la
     tick_until(root, e.JobStateUnknown)
     for _ in range(3):
         maestro_es("tick", root)
-    assert [event.says for event in events(root, e.JobStateUnknown)] == ["REVOKED"]
+    assert [event.raw_state for event in events(root, e.JobStateUnknown)] == ["REVOKED"]
     assert "slurm gave its state as REVOKED" in maestro_es("why", root, "odd").stdout
     (tmp_path / "go").touch()
     assert finish(root) is StudyStatus.FINISHED

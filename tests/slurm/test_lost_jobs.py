@@ -141,7 +141,7 @@ def test_a_job_whose_controller_died_while_it_ran_does_not_run_again_under_its_t
 
     assert finish(root) is StudyStatus.FINISHED
     [failure] = events(root, e.HardwareFailed)
-    assert any("refused" in said.says for said in failure.evidence)
+    assert any("refused" in said.detail for said in failure.evidence)
     assert [token.split("-")[2] for token in ledger(root)] == ["1", "2"]
     assert not (tmp_path / "met").exists()
 

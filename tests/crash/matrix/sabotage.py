@@ -12,7 +12,7 @@ from pathlib import Path
 from msgspec import structs
 
 from maestro_es.core import evidence, reconcile
-from maestro_es.core.evidence import Conclusion, Sighting, Silence, Verdict
+from maestro_es.core.evidence import AttemptObservation, Conclusion, NoAnswer, Verdict
 from maestro_es.poller import observe, state_dir
 from maestro_es.store import event_log
 from maestro_es.store.study_log import StudyLog
@@ -38,12 +38,12 @@ def small_study(trial: Trial) -> list[Step]:
     return [*first, Step("last", words, funnels=("first",), scheduled=True)]
 
 
-def _judging(how: Callable[[Sighting, Verdict], Conclusion]) -> Callable[[Trial], Callable[[], None]]:
+def _judging(how: Callable[[AttemptObservation, Verdict], Conclusion]) -> Callable[[Trial], Callable[[], None]]:
     """Return what puts another judgement in the place of the right one."""
 
-    def judge(sighting: Sighting) -> Verdict:
-        verdict = evidence.judge(sighting)
-        return structs.replace(verdict, conclusion=how(sighting, verdict))
+    def judge(observed: AttemptObservation) -> Verdict:
+        verdict = evidence.judge(observed)
+        return structs.replace(verdict, conclusion=how(observed, verdict))
 
     def breaks() -> None:
         observe.judge = reconcile.judge = judge  # type: ignore[attr-defined]
@@ -63,17 +63,17 @@ def _claim_by_force(trial: Trial) -> Callable[[], None]:
     return breaks
 
 
-def _gone_at_once(sighting: Sighting, verdict: Verdict) -> Conclusion:
+def _gone_at_once(observed: AttemptObservation, verdict: Verdict) -> Conclusion:
     """Give up what is not in the queue, and make no claim."""
-    doubt = not sighting.job_id and not sighting.has_started and sighting.queue not in Silence
-    return Conclusion.ABANDONED if doubt and not sighting.end else verdict.conclusion
+    doubt = not observed.job_id and not observed.has_started and observed.queue not in NoAnswer
+    return Conclusion.ABANDONED if doubt and not observed.end else verdict.conclusion
 
 
-def _silence_is_failure(sighting: Sighting, verdict: Verdict) -> Conclusion:
-    return Conclusion.FAILED if sighting.queue is Silence.UNREACHABLE else verdict.conclusion
+def _silence_is_failure(observed: AttemptObservation, verdict: Verdict) -> Conclusion:
+    return Conclusion.FAILED if observed.queue is NoAnswer.UNREACHABLE else verdict.conclusion
 
 
-def _no_trace_is_waited_for(_sighting: Sighting, verdict: Verdict) -> Conclusion:
+def _no_trace_is_waited_for(_observed: AttemptObservation, verdict: Verdict) -> Conclusion:
     return Conclusion.WAIT if verdict.conclusion is Conclusion.CLAIM else verdict.conclusion
 
 

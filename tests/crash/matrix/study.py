@@ -127,7 +127,7 @@ def _signatures(ledger: Path) -> dict[str, list[str]]:
 
 def _is_node_failure(event: e.Event) -> TypeGuard[e.HardwareFailed]:
     """Whether the scheduler has said that the node of a job has failed."""
-    return isinstance(event, e.HardwareFailed) and any("NODE_FAIL" in said.says for said in event.evidence)
+    return isinstance(event, e.HardwareFailed) and any("NODE_FAIL" in said.detail for said in event.evidence)
 
 
 def _doubled(signed: Mapping[str, list[str]], told: Iterable[str], given_up: Iterable[str]) -> list[str]:

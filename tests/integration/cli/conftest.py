@@ -121,7 +121,7 @@ def _plan(root: str) -> list[NewEvent]:
 
 
 def _story() -> Sequence[list[NewEvent]]:
-    said = (e.Evidence(source="report", says="exit.3"),)
+    said = (e.Evidence(source="report", detail="exit.3"),)
     upstream = e.StepFailed(at=NOON + 300 * SECOND, cause=Cause.UPSTREAM, message="a_N.2 ended FAILED", blocker=2)
     return (
         [(1, _request(1, 1)), (2, _request(2, 1))],

@@ -392,7 +392,7 @@ def test_the_exit_code_of_a_step_is_in_the_log_with_who_said_so(cluster: Bench):
     assert cluster.finish() is StudyStatus.FAILURE
     failed = cluster.events(e.StepFailed)[0]
     assert (failed.cause, failed.exit_code, failed.message) == (Cause.EXIT_CODE, 3, "exit code 3")
-    assert f"{tokens(cluster)[0]}.exit.3" in [evidence.says for evidence in failed.evidence]
+    assert f"{tokens(cluster)[0]}.exit.3" in [evidence.detail for evidence in failed.evidence]
 
 
 # -- reports --------------------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def attempt(number: int, count: int, kind: SubmissionKind = SubmissionKind.FIRST
 
 def history() -> list[NewEvent]:
     """Return events of about every type in an order that makes sense: 11 steps, some done, some not."""
-    said = (e.Evidence(source="queue", says="ünknown"),)
+    said = (e.Evidence(source="queue", detail="ünknown"),)
     sims = [f"sim_SIZE.{size}" for size in (10, 20, 30)]
     return [
         (None, e.StudyCreated(study_id="cafe0123", root="/s", name="demo", spec="a: 1\n")),

@@ -11,7 +11,7 @@ from maestro_es.adapters.slurm_answers import (
     cancelled_after,
     forgets_within,
     is_answer,
-    is_silent,
+    is_down,
     job_state,
     names_in,
     read_accounts,
@@ -146,7 +146,7 @@ def test_any_other_answer_leaves_the_submission_in_doubt(code, out, err):
 
 @pytest.mark.parametrize(("said", "silent"), [(SILENT, True), (LATE, True), (CRASHED, True), (REFUSED, False)])
 def test_a_controller_that_does_not_answer_is_told_from_one_that_has_no_use_for_the_job(said, silent):
-    assert is_silent(said) is silent
+    assert is_down(said) is silent
 
 
 #: squeue(1) and sacct(1), JOB STATE CODES, and what later manuals add to them.
@@ -217,8 +217,12 @@ def test_a_token_is_found_in_whatever_is_shown_of_a_command(command):
 def test_a_queue_is_read_with_reasons_and_whatever_a_path_holds():
     text = f"{HEADER}7|PENDING|Resources|/a|b/runner.sh t-1 /w\n8|RUNNING|None|/x/runner.sh t-2 /w\n\ngarbage\n"
     waiting, running = read_queue(text)
-    assert (waiting.job_id, waiting.words, waiting.command) == ("7", "PENDING (Resources)", "/a|b/runner.sh t-1 /w")
-    assert (running.state, running.words) == (JobState.RUNNING, "RUNNING")
+    assert (waiting.job_id, waiting.raw_state, waiting.command) == (
+        "7",
+        "PENDING (Resources)",
+        "/a|b/runner.sh t-1 /w",
+    )
+    assert (running.state, running.raw_state) == (JobState.RUNNING, "RUNNING")
 
 
 @pytest.mark.parametrize(
@@ -277,9 +281,9 @@ def test_which_cluster_is_asked_says_the_study_and_what_filters_answers_is_left_
 
 def test_a_job_that_was_cancelled_on_a_node_is_told_from_one_that_waited():
     waited, launched, running = read_queue("7|CANCELLED |None|r t\n8|CANCELLED n1|None|r t\n9|RUNNING n[1-2]|None|r t")
-    assert (waited.state, waited.words) == (JobState.CANCELLED, "CANCELLED")
-    assert (launched.state, launched.words) == (JobState.CANCELLED_ON_NODE, "CANCELLED")
-    assert (running.state, running.words) == (JobState.RUNNING, "RUNNING")
+    assert (waited.state, waited.raw_state) == (JobState.CANCELLED, "CANCELLED")
+    assert (launched.state, launched.raw_state) == (JobState.CANCELLED_ON_NODE, "CANCELLED")
+    assert (running.state, running.raw_state) == (JobState.RUNNING, "RUNNING")
 
 
 def test_a_job_that_was_cancelled_after_it_was_put_back_in_the_queue_is_told_from_one_that_never_had_a_node():
@@ -329,7 +333,7 @@ def test_accounts_are_matched_by_token_and_the_last_run_counts():
     seen = read_accounts(text, ["t-1", "t-2", "t-3"])
     assert set(seen) == {"t-1", "t-2"}
     assert (seen["t-1"].state, seen["t-1"].exit_code, seen["t-1"].job_id) == (JobState.TIMED_OUT, 143, "7")
-    assert (seen["t-2"].state, seen["t-2"].exit_code, seen["t-2"].words) == (JobState.FAILED, 3, "FAILED 3:0")
+    assert (seen["t-2"].state, seen["t-2"].exit_code, seen["t-2"].raw_state) == (JobState.FAILED, 3, "FAILED 3:0")
 
 
 @pytest.mark.parametrize(
@@ -359,7 +363,7 @@ def test_accounts_name_who_has_cancelled_a_job_else_slurm_has_thrown_it_away():
 def test_a_job_that_slurm_could_not_run_has_not_failed_by_its_own_fault(reason: str):
     [row] = read_queue(f"7|FAILED n1 2026-01-31T12:00:05|{reason}|r t")
     assert row.state is JobState.HARDWARE_FAILED
-    assert reason in row.words
+    assert reason in row.raw_state
 
 
 def test_a_killed_runner_is_not_taken_for_a_failed_launch_as_what_it_started_may_run():

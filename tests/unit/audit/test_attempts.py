@@ -4,7 +4,7 @@ from maestro_es.audit.attempts import attempts
 from maestro_es.core import events as e
 from maestro_es.core.model import Cause, SubmissionKind
 
-SAID = (e.Evidence(source="report", says="t1.exit.3"),)
+SAID = (e.Evidence(source="report", detail="t1.exit.3"),)
 
 
 def told(*events: e.AnyEvent) -> list[e.Recorded]:

@@ -56,7 +56,7 @@ def test_every_event_has_a_sentence_without_loose_ends(event):
         (e.StepCancelled(at=1, message="cancelled before it ran"), "cancelled before it ran"),
         (e.StepCancelled(at=1, message="a ended CANCELLED", blocker=1), "cancelled: a ended CANCELLED"),
         (
-            e.AttemptAbandoned(token="t", evidence=(e.Evidence(source="claim", says="abandoned"),)),
+            e.AttemptAbandoned(token="t", evidence=(e.Evidence(source="claim", detail="abandoned"),)),
             "the attempt was given up, it can't start any more: claim says abandoned",
         ),
     ],

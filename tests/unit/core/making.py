@@ -9,7 +9,7 @@ from typing import Any
 from maestro_es.core import events as e
 from maestro_es.core.decide import decide
 from maestro_es.core.events import NewEvent
-from maestro_es.core.evidence import Claim, ClaimState, Report, ReportKind, Sighting
+from maestro_es.core.evidence import AttemptObservation, Claim, ClaimState, Report, ReportKind
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Cause, JobState, Phase, Settings, State, StepRecord, SubmissionKind
 from maestro_es.core.observations import Observations
@@ -104,9 +104,9 @@ class Study:
 
     # -- ticks ------------------------------------------------------------------------------------------------------
 
-    def tick(self, sightings: Mapping[int, Sighting] | None = None, **seen: Any) -> list[NewEvent]:
-        """Decide on sightings by step, and fold what is decided; returns it."""
-        by_token = {self.step(number).token: sighting for number, sighting in (sightings or {}).items()}
+    def tick(self, attempts: Mapping[int, AttemptObservation] | None = None, **seen: Any) -> list[NewEvent]:
+        """Decide on observations by step, and fold what is decided; returns it."""
+        by_token = {self.step(number).token: observed for number, observed in (attempts or {}).items()}
         return self.decide(look(by_token, **seen))
 
     def decide(self, seen: Observations) -> list[NewEvent]:
@@ -134,13 +134,13 @@ def in_phase(phase: str) -> tuple[Study, int]:
     return study, number
 
 
-def look(sightings: Mapping[str, Sighting] | None = None, **seen: Any) -> Observations:
+def look(attempts: Mapping[str, AttemptObservation] | None = None, **seen: Any) -> Observations:
     """Return observations made on the host and boot that the study was created on."""
     known = {"now": 1_000_000, "host": "login1", "boot_id": "boot1", "salt": "salt", "cores": 4}
-    return Observations(**{**known, "sightings": sightings or {}, **seen})
+    return Observations(**{**known, "attempts": attempts or {}, **seen})
 
 
-# -- sightings ------------------------------------------------------------------------------------------------------
+# -- observations ---------------------------------------------------------------------------------------------------
 
 
 def report(kind: ReportKind, code: int | None = None, at: int = 8_000) -> Report:
@@ -148,17 +148,17 @@ def report(kind: ReportKind, code: int | None = None, at: int = 8_000) -> Report
     return Report("TOKEN", kind, code, at, name)
 
 
-def ended(code: int, **more: Any) -> Sighting:
+def ended(code: int, **more: Any) -> AttemptObservation:
     """The step ended by itself."""
-    return Sighting(reports=(report(ReportKind.EXIT, code),), **more)
+    return AttemptObservation(reports=(report(ReportKind.EXIT, code),), **more)
 
 
 STARTED = Claim(ClaimState.JOB, "job1", "node1", "boot1")
-RUNNING = Sighting(queue=JobState.RUNNING, claim=STARTED)
-TIMED_OUT = Sighting(queue=JobState.TIMED_OUT)
-NODE_FAILED = Sighting(queue=JobState.HARDWARE_FAILED)
-LOST = Sighting(queue=JobState.GONE, claim=STARTED, start_known=True)
-ABANDONED = Sighting(claim=Claim(ClaimState.ABANDONED))
+RUNNING = AttemptObservation(queue=JobState.RUNNING, claim=STARTED)
+TIMED_OUT = AttemptObservation(queue=JobState.TIMED_OUT)
+NODE_FAILED = AttemptObservation(queue=JobState.HARDWARE_FAILED)
+LOST = AttemptObservation(queue=JobState.GONE, claim=STARTED, start_recorded=True)
+ABANDONED = AttemptObservation(claim=Claim(ClaimState.ABANDONED))
 
 
 # -- what is asked of them --------------------------------------------------------------------------------------------

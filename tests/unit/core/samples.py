@@ -6,7 +6,7 @@ from maestro_es.core import events as e
 from maestro_es.core.environment import RecordedEnvironment
 from maestro_es.core.model import Cause, Param, Settings, State, StudyStatus, SubmissionKind
 
-SAID = (e.Evidence(source="queue", says="COMPLETED"), e.Evidence(source="report", says="t1.exit.0"))
+SAID = (e.Evidence(source="queue", detail="COMPLETED"), e.Evidence(source="report", detail="t1.exit.0"))
 PARAMS = (Param("SIZE", "10", "SIZE.10", "SIZE"), Param("ITER", "naïve \0 '\"", "ITER.1", "ITER"))
 
 MINIMAL: tuple[e.AnyEvent, ...] = (
@@ -39,7 +39,7 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.AttemptAbandoned(token="t1", evidence=()),
     e.SubmissionWithdrawn(token="t1"),
     e.JobDelayed(token="t1", reason="PartitionDown"),
-    e.JobStateUnknown(token="t1", says="REVOKED"),
+    e.JobStateUnknown(token="t1", raw_state="REVOKED"),
     e.JobStarted(token="t1", at=5),
     e.JobNotFound(token="t1"),
     e.JobReappeared(token="t1"),

@@ -6,7 +6,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.decide import final_status, submissions
-from maestro_es.core.evidence import Sighting, Silence
+from maestro_es.core.evidence import AttemptObservation, NoAnswer
 from maestro_es.core.model import ENVIRONMENT, Cause, JobState, Phase, State, StudyStatus, SubmissionKind
 from maestro_es.core.reconcile import jobs_to_end
 from tests.unit.core.making import (
@@ -96,7 +96,7 @@ def test_nothing_is_requested_of_a_scheduler_that_does_not_answer():
     local = study.add("local")
     job = study.add("job", scheduled=True)
 
-    assert submissions(study.tick(silent=True)) == [local]
+    assert submissions(study.tick(scheduler_down=True)) == [local]
     assert submissions(study.tick()) == [job]
 
 
@@ -349,9 +349,11 @@ def test_a_scheduler_that_does_not_answer_is_noted_when_that_begins_and_when_it_
     study = Study()
     study.start(study.add("a"))
 
-    silent = {"slurm": "socket timed out"}
-    assert study.tick(unreachable=silent) == [(None, e.PollFailed(adapter="slurm", message="socket timed out"))]
-    assert study.tick(unreachable=silent) == []
+    scheduler_down = {"slurm": "socket timed out"}
+    assert study.tick(unreachable=scheduler_down) == [
+        (None, e.PollFailed(adapter="slurm", message="socket timed out"))
+    ]
+    assert study.tick(unreachable=scheduler_down) == []
     assert study.tick() == []
 
     assert study.tick(answered=frozenset({"slurm"})) == [(None, e.PollRecovered(adapter="slurm"))]
@@ -370,25 +372,25 @@ def test_a_report_that_nobody_waits_for_is_recorded():
 
 # -- the same look twice ---------------------------------------------------------------------------------------------
 
-SIGHTINGS = {
-    "nothing": Sighting(),
-    "pending": Sighting(queue=JobState.PENDING, job_id="17"),
-    "running": Sighting(queue=JobState.RUNNING, job_id="17"),
+OBSERVED = {
+    "nothing": AttemptObservation(),
+    "pending": AttemptObservation(queue=JobState.PENDING, job_id="17"),
+    "running": AttemptObservation(queue=JobState.RUNNING, job_id="17"),
     "finished": ended(0),
     "failed": ended(1),
     "timed out": TIMED_OUT,
     "node failed": NODE_FAILED,
     "lost": LOST,
     "abandoned": ABANDONED,
-    "orphaned": Sighting(queue=JobState.ORPHANED, claim=STARTED),
-    "unreachable": Sighting(queue=Silence.UNREACHABLE),
+    "orphaned": AttemptObservation(queue=JobState.ORPHANED, claim=STARTED),
+    "unreachable": AttemptObservation(queue=NoAnswer.UNREACHABLE),
 }
 
 
 @pytest.mark.parametrize("phase", ["requested", "submitted", "started"])
-@pytest.mark.parametrize("sighting", SIGHTINGS.values(), ids=SIGHTINGS)
+@pytest.mark.parametrize("observed", OBSERVED.values(), ids=OBSERVED)
 @pytest.mark.parametrize("cancel", [False, True])
-def test_a_second_tick_that_sees_the_same_has_nothing_to_add(phase: str, sighting: Sighting, cancel: bool):
+def test_a_second_tick_that_sees_the_same_has_nothing_to_add(phase: str, observed: AttemptObservation, cancel: bool):
     study = Study(local_slots=2, hardware_limit=1)
     number = study.add("a", run=RESTARTABLE)
     study.add("b", parents=(number,))
@@ -396,7 +398,7 @@ def test_a_second_tick_that_sees_the_same_has_nothing_to_add(phase: str, sightin
     token = study.reach(phase, number)
     if cancel:
         study.do(e.CancelRequested())
-    seen = look({token: sighting})
+    seen = look({token: observed})
     study.decide(seen)
 
     assert study.decide(seen) == []

@@ -7,7 +7,7 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.core.decide import look_back
 from maestro_es.core.events import NewEvent
-from maestro_es.core.evidence import Report, ReportKind, Sighting
+from maestro_es.core.evidence import AttemptObservation, Report, ReportKind
 from maestro_es.core.model import JobState, StudyStatus
 from maestro_es.core.observations import LastBoot
 from maestro_es.errors import InvalidTransition
@@ -77,7 +77,9 @@ def test_what_ended_in_an_earlier_boot_and_is_seen_only_now_is_in_doubt_however_
     study.do(e.InvocationStarted(actor="me", host="login1", boot_id="boot2", pid=1, command="", version=""))
     study.do(e.RebootDetected(host="login1", before="boot1", after="boot2"))
     report = Report(token, ReportKind.EXIT, 0, 5 * SECOND, "exit.0")
-    new_events = study.tick({number: Sighting(queue=JobState.GONE, reports=(report,))}, boot_id="boot2", now=BOOTED)
+    new_events = study.tick(
+        {number: AttemptObservation(queue=JobState.GONE, reports=(report,))}, boot_id="boot2", now=BOOTED
+    )
     assert [type(event) for _, event in new_events][:2] == [e.StepFinished, e.OutputDoubted]
 
 

@@ -15,20 +15,20 @@ import pytest
 from maestro_es.core.events import Evidence
 from maestro_es.core.evidence import (
     Answer,
+    AttemptObservation,
     Claim,
     ClaimState,
     Conclusion,
+    NoAnswer,
     Report,
     ReportKind,
-    Sighting,
-    Silence,
     Verdict,
     judge,
 )
 from maestro_es.core.model import JobState
 from tests.unit.core.making import report
 
-J, S, C, K = JobState, Silence, Conclusion, ClaimState
+J, S, C, K = JobState, NoAnswer, Conclusion, ClaimState
 EXIT, STOPPED, TIMEOUT = ReportKind.EXIT, ReportKind.STOPPED, ReportKind.TIMEOUT
 BEGUN, REFUSED, UNCLAIMED, DROPPED = (
     ReportKind.STARTED,
@@ -54,17 +54,17 @@ Reports = tuple[tuple[ReportKind, int | None], ...]
 none: Reports = ()
 
 
-def sighting(
+def observed(
     claim: ClaimState,
     reports: Reports,
     queue: Answer,
     accounting: Answer,
     *,
-    patient: bool = False,
+    within_grace: bool = False,
     known: bool = True,
-) -> Sighting:
+) -> AttemptObservation:
     said = tuple(report(kind, code) for kind, code in reports)
-    return Sighting(Claim(claim), said, queue, accounting, patient=patient, start_known=known)
+    return AttemptObservation(Claim(claim), said, queue, accounting, within_grace=within_grace, start_recorded=known)
 
 
 @pytest.mark.parametrize(
@@ -154,16 +154,16 @@ def sighting(
 def test_what_is_seen_adds_up_to(
     claim: ClaimState, reports: Reports, queue: Answer, accounting: Answer, conclusion: Conclusion
 ):
-    assert judge(sighting(claim, reports, queue, accounting)).conclusion is conclusion
+    assert judge(observed(claim, reports, queue, accounting)).conclusion is conclusion
 
 
 def test_accounts_that_list_a_job_are_waited_for_to_say_why_its_step_was_told_to_end():
-    assert judge(sighting(K.JOB, ((STOPPED, 143),), J.GONE, J.RUNNING, patient=True)).conclusion is C.WAIT
+    assert judge(observed(K.JOB, ((STOPPED, 143),), J.GONE, J.RUNNING, within_grace=True)).conclusion is C.WAIT
 
 
 @pytest.mark.parametrize("claim", [K.NONE, K.JOB])
 def test_it_is_too_early_to_give_up_an_attempt_without_a_trace(claim: ClaimState):
-    assert judge(sighting(claim, none, J.GONE, J.GONE, patient=True)).conclusion is C.WAIT
+    assert judge(observed(claim, none, J.GONE, J.GONE, within_grace=True)).conclusion is C.WAIT
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_it_is_too_early_to_give_up_an_attempt_without_a_trace(claim: ClaimState
 def test_an_end_that_may_be_of_an_earlier_start_ends_nothing(
     claim: ClaimState, reports: Reports, queue: Answer, accounting: Answer
 ):
-    assert judge(sighting(claim, reports, queue, accounting, known=False)).conclusion is C.RUNNING
+    assert judge(observed(claim, reports, queue, accounting, known=False)).conclusion is C.RUNNING
 
 
 # -- every combination -----------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ class Row(NamedTuple):
     code: int | None
     queue: Answer
     accounting: Answer
-    patient: bool
+    within_grace: bool
     known: bool
     conclusion: Conclusion
 
@@ -233,22 +233,24 @@ def reports_of(kinds: tuple[ReportKind, ...]) -> Iterator[tuple[int | None, tupl
 
 @functools.cache
 def all_rows() -> list[Row]:
-    answers: tuple[Answer, ...] = (*JobState, *Silence)
+    answers: tuple[Answer, ...] = (*JobState, *NoAnswer)
     subsets = [kinds for size in range(len(ReportKind) + 1) for kinds in combinations(ReportKind, size)]
     rows = []
     for kinds in subsets:
         for code, reports in reports_of(kinds):
             said = frozenset(kinds)
             flags = (False, True)
-            for state, queue, accounting, known, patient in product(ClaimState, answers, answers, flags, flags):
-                seen = Sighting(Claim(state), reports, queue, accounting, patient=patient, start_known=known)
-                rows.append(Row(state, said, code, queue, accounting, patient, known, judge(seen).conclusion))
+            for state, queue, accounting, known, within_grace in product(ClaimState, answers, answers, flags, flags):
+                seen = AttemptObservation(
+                    Claim(state), reports, queue, accounting, within_grace=within_grace, start_recorded=known
+                )
+                rows.append(Row(state, said, code, queue, accounting, within_grace, known, judge(seen).conclusion))
     return rows
 
 
 @pytest.mark.xdist_group("truth table")
 def test_every_combination_is_looked_at():
-    answers = len(JobState) + len(Silence)
+    answers = len(JobState) + len(NoAnswer)
     reports = 2 ** (len(ReportKind) - 1) * (1 + 3)  # without an exit report, and with three exit codes
 
     assert len(all_rows()) == reports * len(ClaimState) * answers * answers * 2 * 2
@@ -310,7 +312,7 @@ RULES: dict[str, Callable[[Row], bool]] = {
         ),
     ),
     "while it is too early, nothing is given up for want of a trace": implies(
-        lambda row: row.patient and REFUSED not in row.kinds,
+        lambda row: row.within_grace and REFUSED not in row.kinds,
         lambda row: row.conclusion not in (C.CLAIM, C.LOST),
     ),
     "a queue that has no answer, or more to come, concludes nothing bad without the runner's word": implies(
@@ -321,13 +323,13 @@ RULES: dict[str, Callable[[Row], bool]] = {
         lambda row: (
             row.queue is J.GONE
             and not row.ended
-            and (row.accounting is S.UNREACHABLE or (row.accounting in OPEN and row.patient))
+            and (row.accounting is S.UNREACHABLE or (row.accounting in OPEN and row.within_grace))
         ),
         lambda row: row.conclusion not in BAD,
     ),
     "a kill is not judged before the scheduler may have explained it": implies(
         lambda row: (
-            (row.queue in OPEN or row.accounting is S.UNREACHABLE or (row.accounting in OPEN and row.patient))
+            (row.queue in OPEN or row.accounting is S.UNREACHABLE or (row.accounting in OPEN and row.within_grace))
             and (row.exit == 137 or (STOPPED in row.kinds and row.exit is None))
         ),
         lambda row: row.conclusion not in (C.FAILED, C.STOPPED),
@@ -383,7 +385,7 @@ RULES: dict[str, Callable[[Row], bool]] = {
     ),
     "an answer that is no answer changes nothing that the queue has settled": implies(
         lambda row: row.queue in EXPLAINS - {J.CANCELLED_ON_NODE} and not row.ended and (row.known or not row.begun),
-        lambda row: row.given_up or row.conclusion is judge(Sighting(queue=row.queue)).conclusion,
+        lambda row: row.given_up or row.conclusion is judge(AttemptObservation(queue=row.queue)).conclusion,
     ),
 }
 
@@ -400,28 +402,28 @@ def test_of_all_combinations_it_holds_that(rule: str):
 def test_patience_delays_and_changes_nothing_else():
     rows = all_rows()
 
-    for hasty, patient in zip(rows[::2], rows[1::2], strict=True):
-        assert (hasty.patient, patient.patient) == (False, True)
-        assert patient.conclusion in (C.WAIT, hasty.conclusion), patient
+    for hasty, within_grace in zip(rows[::2], rows[1::2], strict=True):
+        assert (hasty.within_grace, within_grace.within_grace) == (False, True)
+        assert within_grace.conclusion in (C.WAIT, hasty.conclusion), within_grace
 
 
 # -- what a verdict carries ------------------------------------------------------------------------------------------
 
 
 def test_a_verdict_carries_the_runners_code_and_time():
-    seen = Sighting(reports=(report(EXIT, 3, at=77),), queue=J.FAILED, exit_code=9, words="FAILED")
+    seen = AttemptObservation(reports=(report(EXIT, 3, at=77),), queue=J.FAILED, exit_code=9, raw_state="FAILED")
 
     assert judge(seen) == Verdict(
         C.FAILED,
         3,
         77,
         "FAILED",
-        (Evidence(source="report", says="TOKEN.exit.3"), Evidence(source="queue", says="FAILED")),
+        (Evidence(source="report", detail="TOKEN.exit.3"), Evidence(source="queue", detail="FAILED")),
     )
 
 
 def test_a_verdict_carries_the_schedulers_code_when_the_runner_is_silent():
-    verdict = judge(Sighting(queue=J.FAILED, exit_code=9))
+    verdict = judge(AttemptObservation(queue=J.FAILED, exit_code=9))
 
     assert (verdict.exit_code, verdict.at) == (9, None)
 
@@ -429,38 +431,41 @@ def test_a_verdict_carries_the_schedulers_code_when_the_runner_is_silent():
 def test_the_order_in_which_reports_are_listed_does_not_matter():
     reports = (report(BEGUN), report(EXIT, 0), report(REFUSED, 17), report(STOPPED, 143))
 
-    there, back = Sighting(reports=reports, queue=J.FAILED), Sighting(reports=reports[::-1], queue=J.FAILED)
+    there, back = (
+        AttemptObservation(reports=reports, queue=J.FAILED),
+        AttemptObservation(reports=reports[::-1], queue=J.FAILED),
+    )
 
     assert judge(there).conclusion is judge(back).conclusion is C.FINISHED
 
 
 def test_who_was_not_asked_is_no_evidence():
-    assert judge(Sighting()).evidence == ()
+    assert judge(AttemptObservation()).evidence == ()
 
 
 def test_everybody_who_said_something_is_named():
-    seen = Sighting(
+    seen = AttemptObservation(
         claim=Claim(K.JOB, "17", "node1", "boot1"), reports=(report(BEGUN),), queue=J.GONE, accounting=S.UNREACHABLE
     )
 
     assert judge(seen).evidence == (
-        Evidence(source="report", says="TOKEN.started"),
-        Evidence(source="claim", says="job 17 on node1"),
-        Evidence(source="queue", says="gone"),
-        Evidence(source="accounting", says="unreachable"),
+        Evidence(source="report", detail="TOKEN.started"),
+        Evidence(source="claim", detail="job 17 on node1"),
+        Evidence(source="queue", detail="gone"),
+        Evidence(source="accounting", detail="unreachable"),
     )
 
 
 @pytest.mark.parametrize(
     ("seen", "is_one"),
     [
-        (Sighting(), False),
-        (Sighting(queue=J.GONE, claim=Claim(K.NONE)), False),
-        (Sighting(claim=Claim(K.ABANDONED)), False),
-        (Sighting(claim=Claim(K.JOB)), True),
-        (Sighting(job_id="17"), True),
-        (Sighting(reports=(report(BEGUN),)), True),
+        (AttemptObservation(), False),
+        (AttemptObservation(queue=J.GONE, claim=Claim(K.NONE)), False),
+        (AttemptObservation(claim=Claim(K.ABANDONED)), False),
+        (AttemptObservation(claim=Claim(K.JOB)), True),
+        (AttemptObservation(job_id="17"), True),
+        (AttemptObservation(reports=(report(BEGUN),)), True),
     ],
 )
-def test_an_attempt_in_doubt_is_a_job_once_there_is_a_trace_of_one(seen: Sighting, is_one: bool):
+def test_an_attempt_in_doubt_is_a_job_once_there_is_a_trace_of_one(seen: AttemptObservation, is_one: bool):
     assert seen.has_job is is_one

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from maestro_es.core import events as e
 from maestro_es.core.decide import submissions
-from maestro_es.core.evidence import Claim, ClaimState, ReportKind, Sighting, Silence
+from maestro_es.core.evidence import AttemptObservation, Claim, ClaimState, NoAnswer, ReportKind
 from maestro_es.core.model import Cause, JobState, Phase, State, StudyStatus, SubmissionKind
 from maestro_es.core.reconcile import jobs_to_end
 from tests.unit.core.making import (
@@ -29,7 +29,7 @@ from tests.unit.core.making import (
     steps_of,
 )
 
-STOPPED = Sighting(reports=(report(ReportKind.STOPPED, 143),))
+STOPPED = AttemptObservation(reports=(report(ReportKind.STOPPED, 143),))
 
 
 # -- reconciling what is in flight ------------------------------------------------------------------------------------
@@ -52,7 +52,7 @@ def test_what_the_queue_calls_running_has_not_begun_before_its_runner_has():
     number = study.add("a", scheduled=True)
     study.submit(number)
 
-    assert study.tick({number: Sighting(queue=JobState.RUNNING)}) == []
+    assert study.tick({number: AttemptObservation(queue=JobState.RUNNING)}) == []
     assert study.step(number).state is State.PENDING
 
 
@@ -60,10 +60,12 @@ def test_why_a_job_waits_is_noted_when_it_is_said_first_and_when_it_is_another()
     study = Study()
     number = study.add("a", scheduled=True)
     token = study.submit(number)
-    down, limit = (Sighting(queue=JobState.PENDING, delay=why) for why in ("PartitionDown", "AssocGrpCpuLimit"))
+    down, limit = (
+        AttemptObservation(queue=JobState.PENDING, delay=why) for why in ("PartitionDown", "AssocGrpCpuLimit")
+    )
 
     assert study.tick({number: down}) == [(number, e.JobDelayed(token=token, reason="PartitionDown"))]
-    assert study.tick({number: down}) == study.tick({number: Sighting(queue=JobState.PENDING)}) == []
+    assert study.tick({number: down}) == study.tick({number: AttemptObservation(queue=JobState.PENDING)}) == []
     assert study.tick({number: limit}) == [(number, e.JobDelayed(token=token, reason="AssocGrpCpuLimit"))]
     assert study.step(number).message == "AssocGrpCpuLimit"
 
@@ -78,7 +80,7 @@ def test_reasons_that_alternate_do_not_fill_the_log():
 
     for _ in range(20):
         for why in ("Licenses", "BurstBufferResources"):
-            study.tick({number: Sighting(queue=JobState.PENDING, delay=why)})
+            study.tick({number: AttemptObservation(queue=JobState.PENDING, delay=why)})
 
     assert study.step(number).delays == 8
 
@@ -87,10 +89,10 @@ def test_a_start_that_nobody_knew_of_is_noted_before_its_end_is_believed():
     study = Study(hardware_limit=1)
     number = study.add("a", scheduled=True)
     study.submit(number)
-    young = Sighting(queue=JobState.HARDWARE_FAILED, claim=STARTED)
+    young = AttemptObservation(queue=JobState.HARDWARE_FAILED, claim=STARTED)
 
     assert kinds(study.tick({number: young})) == ["JobStarted"]
-    assert kinds(study.tick({number: structs.replace(young, start_known=True)})) == [
+    assert kinds(study.tick({number: structs.replace(young, start_recorded=True)})) == [
         "HardwareFailed",
         "SubmissionRequested",
     ]
@@ -105,7 +107,7 @@ def test_a_finished_step_ended_when_its_runner_said_so():
 
     assert isinstance(event, e.StepFinished)
     assert event.at == 8_000
-    assert event.evidence == (e.Evidence(source="report", says="TOKEN.exit.0"),)
+    assert event.evidence == (e.Evidence(source="report", detail="TOKEN.exit.0"),)
 
 
 def test_a_step_that_fails_says_its_exit_code():
@@ -120,43 +122,45 @@ def test_a_step_that_fails_says_its_exit_code():
 
 
 @pytest.mark.parametrize(
-    ("sighting", "cause", "message"),
+    ("observed", "cause", "message"),
     [
-        (Sighting(queue=JobState.OUT_OF_MEMORY), Cause.OUT_OF_MEMORY, "took more memory than it may"),
-        (Sighting(queue=JobState.FAILED, words="BOOT_FAIL"), Cause.SCHEDULER, "BOOT_FAIL"),
-        (Sighting(queue=JobState.FAILED), Cause.SCHEDULER, "the scheduler says that it failed"),
-        (Sighting(queue=JobState.FAILED, exit_code=9), Cause.EXIT_CODE, "exit code 9"),
+        (AttemptObservation(queue=JobState.OUT_OF_MEMORY), Cause.OUT_OF_MEMORY, "took more memory than it may"),
+        (AttemptObservation(queue=JobState.FAILED, raw_state="BOOT_FAIL"), Cause.SCHEDULER, "BOOT_FAIL"),
+        (AttemptObservation(queue=JobState.FAILED), Cause.SCHEDULER, "the scheduler says that it failed"),
+        (AttemptObservation(queue=JobState.FAILED, exit_code=9), Cause.EXIT_CODE, "exit code 9"),
     ],
 )
-def test_a_failure_without_the_runners_word_says_the_schedulers(sighting: Sighting, cause: Cause, message: str):
+def test_a_failure_without_the_runners_word_says_the_schedulers(
+    observed: AttemptObservation, cause: Cause, message: str
+):
     study = Study()
     number = study.add("a")
     study.start(number)
 
-    [failed] = of(study.tick({number: sighting}), e.StepFailed)
+    [failed] = of(study.tick({number: observed}), e.StepFailed)
 
     assert (failed.cause, failed.message) == (cause, message)
 
 
 @pytest.mark.parametrize(
-    "sighting",
+    "observed",
     [
-        Sighting(),
-        Sighting(queue=Silence.UNREACHABLE),
-        Sighting(queue=JobState.PENDING),
-        Sighting(queue=JobState.UNKNOWN, words="STRANGE"),
-        Sighting(queue=JobState.GONE, claim=STARTED, patient=True),
-        Sighting(queue=JobState.ORPHANED),
+        AttemptObservation(),
+        AttemptObservation(queue=NoAnswer.UNREACHABLE),
+        AttemptObservation(queue=JobState.PENDING),
+        AttemptObservation(queue=JobState.UNKNOWN, raw_state="STRANGE"),
+        AttemptObservation(queue=JobState.GONE, claim=STARTED, within_grace=True),
+        AttemptObservation(queue=JobState.ORPHANED),
     ],
 )
 @pytest.mark.parametrize("phase", ["requested", "submitted", "started"])
-def test_nothing_is_concluded_from_what_shows_nothing(phase: str, sighting: Sighting):
+def test_nothing_is_concluded_from_what_shows_nothing(phase: str, observed: AttemptObservation):
     study = Study()
     number = study.add("a")
     study.reach(phase, number)
     before = (study.step(number).state, study.step(number).attempt)
 
-    new_events = study.tick({number: sighting})
+    new_events = study.tick({number: observed})
 
     assert set(kinds(new_events)) <= {"JobSubmitted", "JobNotFound", "JobStateUnknown"}
     assert (study.step(number).state, study.step(number).attempt) == before
@@ -166,17 +170,17 @@ def test_a_job_that_nobody_knows_is_missed_once_and_found_again():
     study = Study()
     number = study.add("a")
     study.reach("started", number)
-    gone = Sighting(queue=JobState.GONE, claim=STARTED, patient=True)
+    gone = AttemptObservation(queue=JobState.GONE, claim=STARTED, within_grace=True)
 
     assert kinds(study.tick({number: gone})) == ["JobNotFound"]
     assert study.step(number).missed_at is not None
     assert kinds(study.tick({number: gone})) == []
-    assert kinds(study.tick({number: Sighting(queue=Silence.UNREACHABLE)})) == []
-    assert kinds(study.tick({number: Sighting(queue=JobState.RUNNING)})) == ["JobReappeared"]
+    assert kinds(study.tick({number: AttemptObservation(queue=NoAnswer.UNREACHABLE)})) == []
+    assert kinds(study.tick({number: AttemptObservation(queue=JobState.RUNNING)})) == ["JobReappeared"]
     assert study.step(number).missed_at is None
 
 
-def test_a_sighting_of_an_older_attempt_is_not_believed():
+def test_an_observation_of_an_older_attempt_is_not_believed():
     study = Study()
     number = study.add("a")
     study.do(e.AttemptAbandoned(token=study.request(number), evidence=()), number)
@@ -193,9 +197,11 @@ def test_an_attempt_in_doubt_whose_job_is_found_by_its_token_is_adopted():
     number = study.add("a", scheduled=True)
     token = study.request(number)
 
-    new_events = study.tick({number: Sighting(queue=JobState.PENDING, job_id="17", host="node1", words="PENDING")})
+    new_events = study.tick(
+        {number: AttemptObservation(queue=JobState.PENDING, job_id="17", host="node1", raw_state="PENDING")}
+    )
 
-    evidence = (e.Evidence(source="queue", says="PENDING"),)
+    evidence = (e.Evidence(source="queue", detail="PENDING"),)
     assert new_events == [
         (number, e.JobSubmitted(token=token, job_id="17", adopted=True, host="node1", evidence=evidence))
     ]
@@ -219,7 +225,10 @@ def test_an_attempt_in_doubt_of_which_there_is_no_trace_yet_is_left_alone():
     number = study.add("a")
     study.request(number)
 
-    assert study.tick({number: Sighting(queue=JobState.GONE, claim=Claim(ClaimState.NONE), patient=True)}) == []
+    assert (
+        study.tick({number: AttemptObservation(queue=JobState.GONE, claim=Claim(ClaimState.NONE), within_grace=True)})
+        == []
+    )
 
 
 # -- attempts that never start ---------------------------------------------------------------------------------------
@@ -233,7 +242,7 @@ def test_an_abandoned_attempt_is_followed_by_another_in_the_same_tick():
     new_events = study.tick({number: ABANDONED}, salt="next")
 
     assert new_events == [
-        (number, e.AttemptAbandoned(token=token, evidence=(e.Evidence(source="claim", says="abandoned"),))),
+        (number, e.AttemptAbandoned(token=token, evidence=(e.Evidence(source="claim", detail="abandoned"),))),
         (number, e.SubmissionRequested(attempt=2, token="cafe0123-1-2-next", kind=SubmissionKind.RESUBMIT)),
     ]
 
@@ -330,28 +339,30 @@ def test_a_step_that_is_to_end_is_not_restarted():
 
 
 @pytest.mark.parametrize(
-    ("sighting", "cause", "reason"),
+    ("observed", "cause", "reason"),
     [
         (NODE_FAILED, Cause.HARDWARE, "the node failed or the job was preempted"),
-        (Sighting(queue=JobState.PREEMPTED, words="PREEMPTED"), Cause.HARDWARE, "PREEMPTED"),
+        (AttemptObservation(queue=JobState.PREEMPTED, raw_state="PREEMPTED"), Cause.HARDWARE, "PREEMPTED"),
         (STOPPED, Cause.HARDWARE, "terminated from outside"),
         (LOST, Cause.LOST, "started, and gone without a word: its process was killed or its host went down"),
     ],
     ids=["node failed", "preempted", "stopped", "lost"],
 )
-def test_what_is_no_fault_of_the_step_is_made_good_up_to_a_limit(sighting: Sighting, cause: Cause, reason: str):
+def test_what_is_no_fault_of_the_step_is_made_good_up_to_a_limit(
+    observed: AttemptObservation, cause: Cause, reason: str
+):
     study = Study(hardware_limit=2)
     number = study.add("a")
     study.start(number)
     for failure in (1, 2):
-        new_events = study.tick({number: sighting})
+        new_events = study.tick({number: observed})
         assert kinds(new_events) == ["HardwareFailed", "SubmissionRequested"]
         [failed] = of(new_events, e.HardwareFailed)
         assert (failed.number, failed.limit, failed.reason) == (failure, 2, reason)
         assert of(new_events, e.SubmissionRequested)[0].kind is SubmissionKind.RESUBMIT
         study.do(e.JobSubmitted(token=study.step(number).token, job_id="17"), number)
 
-    new_events = study.tick({number: sighting})
+    new_events = study.tick({number: observed})
 
     assert kinds(new_events) == ["HardwareFailed", "StepFailed", "StudyCompleted"]
     [end] = of(new_events, e.StepFailed)
@@ -394,7 +405,7 @@ def test_a_cancelled_study_ends_what_waits_and_asks_for_the_end_of_what_runs():
     assert {event.message for event in of(new_events, e.StepCancelled)} == {"cancelled before it ran"}
     assert [step.number for step in jobs_to_end(study.graph, look())] == [running]
 
-    new_events = study.tick({running: Sighting(queue=JobState.CANCELLED)})
+    new_events = study.tick({running: AttemptObservation(queue=JobState.CANCELLED)})
     assert kinds(new_events) == ["StepCancelled", "StudyCompleted"]
     assert of(new_events, e.StepCancelled)[0].message == "cancelled"
     assert study.graph.study.status is StudyStatus.CANCELLED
@@ -417,23 +428,23 @@ def test_a_cancelled_step_takes_with_it_what_waits_for_it_and_nothing_else():
 
 
 @pytest.mark.parametrize(
-    "sighting",
+    "observed",
     [
         ended(143),
         NODE_FAILED,
         LOST,
-        Sighting(reports=(report(ReportKind.STOPPED, 143),)),
-        Sighting(queue=JobState.FAILED),
+        AttemptObservation(reports=(report(ReportKind.STOPPED, 143),)),
+        AttemptObservation(queue=JobState.FAILED),
     ],
     ids=["exit", "node failed", "lost", "stopped", "failed"],
 )
-def test_however_a_job_ends_that_was_to_end_it_is_cancelled(sighting: Sighting):
+def test_however_a_job_ends_that_was_to_end_it_is_cancelled(observed: AttemptObservation):
     study = Study()
     number = study.add("a")
     study.start(number)
     study.do(e.CancelRequested(steps=(number,)))
 
-    assert kinds(study.tick({number: sighting})) == ["StepCancelled", "StudyCompleted"]
+    assert kinds(study.tick({number: observed})) == ["StepCancelled", "StudyCompleted"]
 
 
 def test_a_job_that_finished_before_it_could_be_cancelled_has_finished():
@@ -453,7 +464,7 @@ def test_a_job_that_somebody_else_cancelled_is_cancelled():
     number = study.add("a")
     study.start(number)
 
-    [cancelled] = of(study.tick({number: Sighting(queue=JobState.CANCELLED)}), e.StepCancelled)
+    [cancelled] = of(study.tick({number: AttemptObservation(queue=JobState.CANCELLED)}), e.StepCancelled)
 
     assert cancelled.message == "cancelled outside of maestro-es"
 
@@ -464,7 +475,7 @@ def test_an_attempt_in_doubt_is_reconciled_before_it_is_cancelled():
     study.request(number)
     study.do(e.CancelRequested())
 
-    assert study.tick({number: Sighting(queue=JobState.GONE, patient=True)}) == []
+    assert study.tick({number: AttemptObservation(queue=JobState.GONE, within_grace=True)}) == []
     assert jobs_to_end(study.graph, look()) == []
 
     assert kinds(study.tick({number: ABANDONED})) == ["AttemptAbandoned", "StepCancelled", "StudyCompleted"]
@@ -495,7 +506,7 @@ def test_what_a_dead_runner_left_behind_is_asked_to_end():
     study = Study()
     number = study.add("a")
     token = study.start(number)
-    seen = look({token: Sighting(queue=JobState.ORPHANED, claim=STARTED)})
+    seen = look({token: AttemptObservation(queue=JobState.ORPHANED, claim=STARTED)})
 
     assert study.decide(seen) == []
     assert [step.number for step in jobs_to_end(study.graph, seen)] == [number]
@@ -507,16 +518,18 @@ def test_what_a_dead_runner_left_behind_is_asked_to_end():
 def test_a_state_that_is_not_known_is_recorded_once_and_changes_nothing(study: Study):
     number = study.add("a", scheduled=True)
     study.start(number)
-    strange = Sighting(queue=JobState.UNKNOWN, words="REVOKED")
+    strange = AttemptObservation(queue=JobState.UNKNOWN, raw_state="REVOKED")
     assert kinds(study.tick({number: strange})) == ["JobStateUnknown"]
     assert study.tick({number: strange}) == []
-    assert kinds(study.tick({number: Sighting(queue=JobState.UNKNOWN, words="OTHER")})) == ["JobStateUnknown"]
+    assert kinds(study.tick({number: AttemptObservation(queue=JobState.UNKNOWN, raw_state="OTHER")})) == [
+        "JobStateUnknown"
+    ]
     assert study.step(number).state is State.RUNNING
 
 
-def end_of(study: Study, number: int, sighting: Sighting, **seen: Any) -> tuple[int, bool]:
+def end_of(study: Study, number: int, observed: AttemptObservation, **seen: Any) -> tuple[int, bool]:
     [(_, event), *_] = [
-        new_event for new_event in study.tick({number: sighting}, **seen) if hasattr(new_event[1], "noticed")
+        new_event for new_event in study.tick({number: observed}, **seen) if hasattr(new_event[1], "noticed")
     ]
     assert isinstance(event, (e.StepFinished, e.StepFailed, e.HardwareFailed, e.StepTimedOut, e.StepCancelled))
     return event.at, event.noticed
@@ -528,8 +541,8 @@ def test_an_attempt_ends_when_its_scheduler_says_and_otherwise_when_a_tick_notic
         study = Study()
         number = study.add("a", scheduled=True)
         study.start(number)
-        sighting = Sighting(queue=state, claim=STARTED, start_known=True, ended_at=ended_at)
-        assert end_of(study, number, sighting) == expected
+        observed = AttemptObservation(queue=state, claim=STARTED, start_recorded=True, ended_at=ended_at)
+        assert end_of(study, number, observed) == expected
 
 
 @pytest.mark.parametrize(("booted_at", "expected"), [(900_000, 900_000), (3_000, 1_000_000), (0, 1_000_000)])
@@ -539,5 +552,5 @@ def test_a_local_step_that_a_reboot_has_ended_did_so_before_the_host_booted(boot
     token = study.request(number)
     study.do(e.JobSubmitted(token=token, job_id="17", host="login1", instance="boot1"), number)
     study.do(e.JobStarted(token=token, at=5_000), number)
-    gone = Sighting(queue=JobState.GONE, claim=STARTED, start_known=True)
+    gone = AttemptObservation(queue=JobState.GONE, claim=STARTED, start_recorded=True)
     assert end_of(study, number, gone, boot_id="boot2", booted_at=booted_at) == (expected, True)

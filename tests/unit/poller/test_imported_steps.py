@@ -55,7 +55,7 @@ def test_what_has_ended_stays_as_it_is(state, scheduled):
     assert ended_badly([(1, event) for event in found.events]) == ([] if state is State.FINISHED else [1])
     [event] = found.events
     assert isinstance(event, e.StepImported)
-    assert event.evidence == (e.Evidence(source="imported", says=f"status.csv: {state.name}, job 17"),)
+    assert event.evidence == (e.Evidence(source="imported", detail=f"status.csv: {state.name}, job 17"),)
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.RUNNING])
