@@ -1,4 +1,8 @@
-"""One suite for every adapter: what a case has to provide, and the cases that there are."""
+"""One suite for every adapter: what a case has to provide, and the cases that there are.
+
+An adapter of a scheduler finds the scheduler's commands on a PATH of the test: `tests/fakes/slurm_commands.py`. "fake"
+is `tests/fakes/scheduler.py`, with which other tests stand in for any scheduler; so it is held to the same promises.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +15,24 @@ import pytest
 from msgspec import structs
 
 from maestro_es.adapters import process
-from maestro_es.adapters.base import Adapter, Seen
+from maestro_es.adapters.base import Adapter, Job, Seen, Submitting
 from maestro_es.core import events as e
 from maestro_es.core.evidence import Claim, Report, ReportKind
 from maestro_es.core.model import Settings, StepRecord, SubmissionKind
-from maestro_es.core.outcomes import Accepted
+from maestro_es.core.outcomes import Accepted, Outcome
 from maestro_es.poller.claims import read_claim
 from maestro_es.poller.inbox import read_reports
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.workspace import prepare
 from tests.fakes.processes import end_all_under, wait_for
+from tests.fakes.slurm_commands import SlurmCommands
 from tests.fakes.studies import Bench, Step
+
+#: The adapters that submit: each passes the whole suite.
+SUBMITTING = ("local", "slurm", "fake")
+
+#: The adapters that only write scripts so far: they pass test_scripts.py, and move up when they can submit.
+SCRIPTS_ONLY = ("flux", "lsf")
 
 
 def pytest_runtest_setup() -> None:
@@ -37,7 +48,12 @@ class Stage:
         self.kind = kind
         self.salt = os.urandom(4).hex()  # tests run side by side, and what carries a token is found host-wide
         adapter = {"type": kind, "folder": str(root.with_name("scheduler"))}
-        self.bench = Bench(root, adapter=adapter, settings=Settings())
+        self.bench = (
+            Bench(root, Context(), adapter, Settings())
+            if kind == "slurm"
+            else Bench(root, adapter=adapter, settings=Settings())
+        )
+        self.slurm = SlurmCommands(root.with_name("slurm")) if kind == "slurm" else None
         self.study: OpenStudy | None = None
 
     @property
@@ -48,29 +64,60 @@ class Stage:
 
     def submit(self, *commands: str, walltime: str = "") -> list[StepRecord]:
         """Submit a step for each command; returns them with their jobs."""
+        return [self.accepted(number) for number in self.create(*commands, walltime=walltime)]
+
+    def create(self, *commands: str, walltime: str = "") -> range:
+        """Make the study, with a step for each command; returns their numbers."""
         steps = [
             Step(f"step {n}", cmd, walltime=walltime, scheduled=self.kind != "local")
             for n, cmd in enumerate(commands, 1)
         ]
         self.bench.create(*steps)
         self.study = self.bench.open()
-        return [self._submit(number) for number in range(1, len(steps) + 1)]
+        return range(1, len(steps) + 1)
 
-    def _submit(self, number: int) -> StepRecord:
+    def accepted(self, number: int) -> StepRecord:
+        """Submit a step, which must succeed; returns it with its job."""
+        step, job = self.request(number)
+        outcome = self.send(job)
+        assert isinstance(outcome, Accepted)
+        return structs.replace(step, job_id=outcome.job_id, job_host=outcome.host, job_instance=outcome.instance)
+
+    def request(self, number: int) -> tuple[StepRecord, Job]:
+        """Request the first attempt of a step; returns it, and the job to submit."""
         assert self.study
         token = f"feedfeed-{number}-1-{self.salt}"
         requested = e.SubmissionRequested(attempt=1, token=token, kind=SubmissionKind.FIRST)
         self.study.log.append([(number, requested)])
         step = self.study.graph.step(number)
         job, _ = prepare(self.study.graph, step, self.study.dir, self.adapter, self.adapter, self.study.environment)
-        outcome = self.adapter.submit(job)
-        assert isinstance(outcome, Accepted)
-        return structs.replace(step, job_id=outcome.job_id, job_host=outcome.host, job_instance=outcome.instance)
+        return step, job
+
+    def send(self, job: Job) -> Outcome:
+        """Submit a job, and wait for the outcome."""
+        begun = self.adapter.submit(job)
+        return begun.outcome() if isinstance(begun, Submitting) else begun
+
+    # -- the operator's console of the scheduler --------------------------------------------------------------------
+
+    def plan(self, answer: str) -> None:
+        """Say what the next submission comes to: a word of the scheduler's stand-in."""
+        (self.slurm or self.bench.scheduler).plan(answer)
 
     def let_run(self) -> None:
         """Let what is submitted run, where it does not do so by itself."""
-        if self.kind == "fake":
-            self.bench.scheduler.start()
+        if self.kind != "local":
+            (self.slurm or self.bench.scheduler).start()
+
+    def deliver(self) -> None:
+        """Show the jobs that were accepted late."""
+        (self.slurm or self.bench.scheduler).deliver()
+
+    def silence(self) -> None:
+        """Let the scheduler answer no question from now on."""
+        self.slurm.query("silent") if self.slurm else self.bench.scheduler.switch("unreachable")
+
+    # -- what there is to see ---------------------------------------------------------------------------------------
 
     def look(self, *steps: StepRecord) -> list[Seen | None]:
         """Return what the adapter says of each of these steps, with their claims as a tick reads them."""
@@ -96,10 +143,12 @@ class Stage:
         return self.bench.dir.path(step.workspace) / name
 
 
-@pytest.fixture(params=["local", "fake"])
+@pytest.fixture(params=SUBMITTING)
 def stage(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
     stage = Stage(tmp_path / "a 'study' with \"quotes\"", request.param)
+    if stage.slurm:
+        monkeypatch.setenv("PATH", f"{stage.slurm.path}:{os.environ['PATH']}")
     yield stage
     if stage.study:
         stage.study.log.close()

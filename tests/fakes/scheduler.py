@@ -188,9 +188,9 @@ class FakeScheduler:
         return [QueuedJob(**json.loads(path.read_text())) for path in sorted((self.folder / "jobs").glob("*.json"))]
 
     def start(self, *tokens: str) -> None:
-        """Let the jobs of these tokens run (none: all that have not started yet); again, if they did before."""
+        """Let the jobs of these tokens run, even again; no tokens: all that were neither started nor cancelled."""
         for job in self.jobs():
-            if job.token in tokens or not (tokens or job.starts):
+            if job.token in tokens or not (tokens or job.starts or job.cancelled):
                 self._start(job)
 
     def deliver(self) -> None:

@@ -1,0 +1,262 @@
+"""What an adapter makes of each answer that a scheduler may give: the same questions for each adapter that submits."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec import structs
+
+from maestro_es.core.evidence import ClaimState, ReportKind
+from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.outcomes import Full, InDoubt, Rejected, Unwritable
+from maestro_es.errors import Unreachable
+from tests.contract.conftest import SUBMITTING, Stage
+from tests.fakes.processes import running_under, wait_for
+
+WAIT = "echo ran >>ledger; touch ready; until [ -e go ]; do sleep 0.01; done"
+
+_PROCESS = "a process starts or it does not, and this host tells which"
+_VALUES = "it gives values, and no text that could be misread"
+
+#: The questions that an adapter is not asked, and why. It is asked all others.
+NOT_ASKED = {
+    ("local", "full"): "this host has no queue",
+    ("local", "no answer"): _PROCESS,
+    ("local", "late"): _PROCESS,
+    ("local", "garbage"): _PROCESS,
+    ("local", "two jobs"): _PROCESS,
+    ("local", "silence"): "tests/integration/poller/test_host_errors.py asks it, with a host without /proc",
+    ("local", "waiting"): "a process runs from the beginning",
+    ("fake", "garbage"): _VALUES,
+    ("fake", "two jobs"): "its answer `reuse` is the nearest to it",
+    ("local", "accounts"): "this host keeps no accounts",
+    ("fake", "accounts"): "a file of its own stands for them, which says one word of every job",
+    ("fake", "cancel in silence"): "it takes each request to end a job",
+    ("local", "cancel in silence"): _PROCESS,
+}  # fmt: skip
+
+
+def asked(question: str) -> pytest.MarkDecorator:
+    """Put a question to all adapters but those that NOT_ASKED names."""
+    kinds = [kind for kind in SUBMITTING if (kind, question) not in NOT_ASKED]
+    return pytest.mark.parametrize("stage", kinds, indirect=True)
+
+
+def test_only_adapters_of_the_suite_are_left_out_of_a_question():
+    assert {kind for kind, _ in NOT_ASKED} <= set(SUBMITTING)
+
+
+def look(stage: Stage, step: StepRecord) -> tuple[JobState, bool] | None:
+    """Return the state of a step's job, and whether the answer has its id."""
+    [seen] = stage.look(step)
+    return (seen.state, bool(seen.job_id)) if seen else None
+
+
+def ran_once(stage: Stage, step: StepRecord) -> bool:
+    """Let the step end, and return whether it was started once."""
+    wait_for(stage.file(step, "ready").exists)
+    stage.file(step, "go").touch()
+    stage.report(step, ReportKind.EXIT)
+    wait_for(lambda: not running_under(stage.bench.root))
+    return stage.file(step, "ledger").read_text() == "ran\n"
+
+
+# -- the answer to a submission --------------------------------------------------------------------------------------
+
+
+@asked("refused")
+def test_a_refusal_says_why_on_one_line_and_nothing_is_queued(stage: Stage):
+    [number] = stage.create(WAIT)
+    step, job = stage.request(number)
+    if stage.kind == "local":
+        stage.bench.dir.runner.chmod(0o644)
+    else:
+        stage.plan("refuse")
+    outcome = stage.send(job)
+
+    assert isinstance(outcome, (Rejected, Unwritable))
+    assert outcome.message.strip()
+    assert "\n" not in outcome.message
+    assert look(stage, step) == (JobState.GONE, False)
+    assert stage.adapter.find([str(stage.bench.dir.runner)]) == {}
+
+
+@asked("full")
+def test_a_full_queue_is_no_refusal(stage: Stage):
+    [number] = stage.create(WAIT)
+    step, job = stage.request(number)
+    stage.plan("full")
+
+    assert isinstance(stage.send(job), Full)
+    assert look(stage, step) == (JobState.GONE, False)
+
+
+@asked("no answer")
+def test_a_submission_without_an_answer_is_in_doubt_and_the_queue_tells_that_there_is_no_job(stage: Stage):
+    [number] = stage.create(WAIT)
+    step, job = stage.request(number)
+    stage.plan("deaf")
+
+    assert isinstance(stage.send(job), InDoubt)
+    assert look(stage, step) == (JobState.GONE, False)
+
+
+@asked("no answer")
+def test_a_submission_without_an_answer_is_in_doubt_and_the_queue_tells_which_job_it_made(stage: Stage):
+    [number] = stage.create(WAIT)
+    step, job = stage.request(number)
+    stage.plan("doubt")
+
+    assert isinstance(stage.send(job), InDoubt)
+    assert look(stage, step) == (JobState.PENDING, True)
+    stage.let_run()
+    assert ran_once(stage, step)
+
+
+@asked("garbage")
+def test_an_answer_that_can_not_be_read_is_in_doubt_and_the_queue_tells_which_job_it_made(stage: Stage):
+    [number] = stage.create(WAIT)
+    step, job = stage.request(number)
+    stage.plan("garbage")
+
+    assert isinstance(stage.send(job), InDoubt)
+    assert look(stage, step) == (JobState.PENDING, True)
+    stage.let_run()
+    assert ran_once(stage, step)
+
+
+@asked("late")
+def test_a_job_that_shows_late_is_found_when_it_shows(stage: Stage):
+    [number] = stage.create(WAIT)
+    step, job = stage.request(number)
+    stage.plan("late")
+
+    assert isinstance(stage.send(job), InDoubt)
+    assert look(stage, step) == (JobState.GONE, False)
+    stage.deliver()
+    assert look(stage, step) == (JobState.PENDING, True)
+    stage.let_run()
+    assert ran_once(stage, step)
+
+
+@asked("two jobs")
+def test_of_two_jobs_that_one_submission_made_one_starts_the_step(stage: Stage):
+    [number] = stage.create(WAIT)
+    step, job = stage.request(number)
+    stage.plan("twice")
+    stage.send(job)
+    stage.let_run()
+    wait_for(stage.file(step, "ready").exists)
+
+    assert look(stage, step) == (JobState.RUNNING, True)
+    assert ran_once(stage, step)
+
+
+@asked("submitted twice")
+def test_an_attempt_that_is_submitted_twice_runs_once(stage: Stage):
+    [number] = stage.create(WAIT)
+    step, job = stage.request(number)
+    stage.send(job)
+    stage.send(job)
+    stage.let_run()
+
+    assert ran_once(stage, step)
+
+
+# -- the answer to a query -------------------------------------------------------------------------------------------
+
+
+@asked("silence")
+def test_a_scheduler_that_does_not_answer_has_said_nothing_of_its_jobs(stage: Stage):
+    [step] = stage.submit(WAIT)
+    stage.silence()
+
+    with pytest.raises(Unreachable):
+        stage.look(step)
+    with pytest.raises(Unreachable):
+        stage.adapter.find([str(stage.bench.dir.runner)])
+
+
+@pytest.mark.parametrize("answer", ["garbage", "cut off"])
+@asked("garbage")
+def test_a_list_of_jobs_that_can_not_be_read_has_said_nothing_of_any(stage: Stage, answer: str):
+    [step] = stage.submit(WAIT)
+    assert stage.slurm
+    stage.slurm.query(answer)
+
+    with pytest.raises(Unreachable):
+        stage.look(step)
+    with pytest.raises(Unreachable):
+        stage.adapter.recall([step])
+    stage.slurm.query("")
+    assert look(stage, step) == (JobState.PENDING, True)
+
+
+@asked("jobs of a runner")
+def test_the_jobs_of_a_study_are_found_by_its_runner(stage: Stage):
+    first, second = stage.submit(WAIT, WAIT)
+    stage.let_run()
+    wait_for(lambda: all(stage.file(step, "ready").exists() for step in (first, second)))
+    found = stage.adapter.find([str(stage.bench.dir.runner)])
+
+    assert {token: seen.job_id for token, seen in found.items()} == {
+        first.token: first.job_id,
+        second.token: second.job_id,
+    }
+    assert stage.adapter.find(["/another/study/.maestro-es/runner.sh"]) == {}
+
+
+@asked("accounts")
+def test_accounts_tell_of_the_attempts_that_they_are_asked_about_only(stage: Stage):
+    step, other = stage.submit("true", WAIT)
+    stage.let_run()
+    stage.report(step, ReportKind.EXIT)
+    wait_for(lambda: look(stage, step) != (JobState.RUNNING, True))
+    unknown = structs.replace(step, token="feedfeed-1-2-beef", job_id=other.job_id)
+    recalled = stage.adapter.recall([step, unknown])
+
+    assert {token: seen.state for token, seen in recalled.items()} == {
+        step.token: JobState.FINISHED,
+        unknown.token: JobState.GONE,
+    }
+    assert stage.adapter.recall([]) == {}
+
+
+# -- cancelling ------------------------------------------------------------------------------------------------------
+
+
+@asked("commands that cancel")
+def test_the_commands_that_cancel_a_job_are_named_and_not_run(stage: Stage):
+    [step] = stage.submit(WAIT)
+    stage.let_run()
+    wait_for(stage.file(step, "ready").exists)
+    [command] = stage.adapter.ending([step])
+
+    assert any(step.job_id in word for word in command)
+    assert look(stage, step) == (JobState.RUNNING, True)
+    assert ran_once(stage, step)
+
+
+@asked("waiting")
+def test_a_job_that_is_cancelled_while_it_waits_has_started_nothing(stage: Stage):
+    [step] = stage.submit(WAIT)
+    stage.look(step)
+    stage.adapter.end([step])
+    stage.let_run()
+
+    [seen] = stage.look(step)
+    assert seen
+    assert seen.state in (JobState.CANCELLED, JobState.GONE)
+    assert stage.claim(step).state is ClaimState.NONE
+
+
+@asked("cancel in silence")
+def test_a_scheduler_that_does_not_answer_has_cancelled_nothing_and_that_is_said(stage: Stage):
+    [step] = stage.submit(WAIT)
+    stage.let_run()
+    wait_for(stage.file(step, "ready").exists)
+    stage.look(step)
+    stage.silence()
+    with pytest.raises(Unreachable):
+        stage.adapter.end([step])
+
+    assert ran_once(stage, step)

@@ -1,0 +1,177 @@
+"""Slurm's commands as shell scripts for a PATH: they answer well or badly, as a test has planned.
+
+A real cluster is what tests/slurm uses. These are for what the adapter makes of an answer, in milliseconds and on each
+machine. They print what Slurm 22.05 prints, and a job is real: the study's own runner, started by `start`.
+
+Their state is a directory of files::
+
+    FOLDER/answers       what the next calls of sbatch come to, one word a line; none left: "accept"
+    FOLDER/queue         what squeue and sacct come to: "silent", "garbage" or "cut off"; without it, they answer
+    FOLDER/calls         the commands that were called, with their arguments
+    FOLDER/jobs/7/       a job: `runner.sh`, `words` (its arguments), `workspace`, `env`, `line` (as squeue shows it)
+                         and `pid`, `code`, `cancelled`, `hidden` (not in the queue yet) once it has them
+
+The words for sbatch are those of `tests.fakes.scheduler`, and two more:
+
+    garbage  the job is queued, and the answer is no id
+    twice    two jobs are queued, and the answer is the id of the second
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+_HEAD = """#!/bin/sh
+folder='{folder}'
+echo "${{0##*/}} $*" >>"$folder/calls"
+planned() {{ cat "$folder/queue" 2>/dev/null; }}
+silent() {{ echo "$1: error: Unable to contact slurm controller (connect failure)" >&2; exit 1; }}
+
+# The word for the state of the job in the directory $1.
+state_of() {{
+    pid=$(cat "$1/pid" 2>/dev/null)
+    stat=$(cat "/proc/${{pid:-none}}/stat" 2>/dev/null)
+    if [ -e "$1/code" ]; then
+        [ "$(cat "$1/code")" = 0 ] && echo COMPLETED || echo FAILED
+    elif [ -n "$stat" ] && [ "${{stat#*) Z}}" = "$stat" ]; then echo RUNNING
+    elif [ -e "$1/cancelled" ]; then echo CANCELLED
+    elif [ -n "$pid" ]; then echo NODE_FAIL
+    else echo PENDING
+    fi
+}}
+"""
+
+_SBATCH = r"""
+answer=$(head -n 1 "$folder/answers" 2>/dev/null)
+[ -n "$answer" ] && sed -i 1d "$folder/answers"
+says() { echo "sbatch: error: Batch job submission failed: $1" >&2; exit 1; }
+
+add() {
+    id=$(($(ls "$folder/jobs" | sort -n | tail -n 1) + 1))
+    job=$folder/jobs/$id
+    mkdir "$job"
+    cp "$1" "$job/runner.sh"
+    printf '%s\n' "$*" >"$job/line"
+    printf '%s\n' "$workspace" >"$job/workspace"
+    env -0 >"$job/env"
+    shift
+    printf '%s\0' "$@" >"$job/words"
+}
+
+while [ "${1#--chdir=}" = "$1" ]; do shift; done
+workspace=${1#--chdir=}
+shift
+case ${answer:-accept} in
+    refuse) says "Invalid partition name specified" ;;
+    full) echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2
+        says "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)" ;;
+    deaf) says "Unable to contact slurm controller (connect failure)" ;;
+esac
+add "$@"
+case $answer in
+    twice) add "$@" ;;
+    doubt) says "Socket timed out on send/recv operation" ;;
+    late) touch "$job/hidden"; says "Socket timed out on send/recv operation" ;;
+    garbage) printf 'Submitted to \377\001 the cluster\n'; exit 0 ;;
+esac
+echo "$id"
+"""
+
+_LIST = r"""
+name=${0##*/}
+case $name in squeue) header='JOBID|STATE NODELIST END_TIME|REASON|COMMAND' ;;
+    *) header='JobIDRaw|State|ExitCode|End|SubmitLine' ;; esac
+case "$(planned)" in
+    silent) silent "$name" ;;
+    garbage) printf '\377\001 welcome\n'; exit 0 ;;
+    "cut off") printf '%s\n7|RUNN' "$header"; exit 0 ;;
+esac
+case " $* " in *" --states=CANCELLED "*) exit 0 ;; esac  # asks which jobs were requeued: none
+echo "$header"
+for job in "$folder"/jobs/*; do
+    [ -e "$job/line" ] && ! [ -e "$job/hidden" ] || continue
+    state=$(state_of "$job") node=n1
+    [ -e "$job/pid" ] || node=
+    if [ "$name" = squeue ]; then
+        echo "${job##*/}|$state $node N/A|None|$(cat "$job/line")"
+    else
+        echo "${job##*/}|$state|$(cat "$job/code" 2>/dev/null || echo 0):0|Unknown|sbatch $(cat "$job/line")"
+    fi
+done
+"""
+
+_SCANCEL = r"""
+[ "$(planned)" = silent ] && silent scancel
+for id in "$@"; do
+    job=$folder/jobs/$id
+    [ -d "$job" ] || continue  # also an option; of an unknown id, scancel --quiet says nothing
+    touch "$job/cancelled"
+    [ "$(state_of "$job")" = RUNNING ] && kill -s TERM -- "-$(cat "$job/pid")"
+done
+exit 0
+"""
+
+_SCONTROL = r"""
+[ "$(planned)" = silent ] && silent scontrol
+printf 'ClusterName             = fake\nSLURM_VERSION           = 22.05.8\n'
+"""
+
+_COMMANDS = {"sbatch": _SBATCH, "squeue": _LIST, "sacct": _LIST, "scancel": _SCANCEL, "scontrol": _SCONTROL}
+
+#: A node's part: it keeps the exit code. It outlives the signal that ends the job.
+_NODE = 'trap : TERM; code=$1; shift; /bin/sh "$@"; echo $? >"$code.new"; mv "$code.new" "$code"'
+
+
+class SlurmCommands:
+    """The commands, in the directory `path`, and the operator's console beside them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "bin"
+        (folder / "jobs").mkdir(parents=True)
+        self.path.mkdir()
+        for name, text in _COMMANDS.items():
+            (self.path / name).write_text(_HEAD.format(folder=folder) + text)
+            (self.path / name).chmod(0o755)
+
+    def plan(self, *answers: str) -> None:
+        """Say what the next submissions come to."""
+        with (self.folder / "answers").open("a") as file:
+            file.writelines(f"{answer}\n" for answer in answers)
+
+    def query(self, answer: str) -> None:
+        """Say what squeue and sacct come to from now on; nothing: they answer."""
+        (self.folder / "queue").write_text(answer)
+
+    def calls(self) -> list[str]:
+        """Return the commands that were called."""
+        calls = self.folder / "calls"
+        return calls.read_text().splitlines() if calls.exists() else []
+
+    def start(self) -> None:
+        """Let all jobs run that are in the queue, and have not started or been cancelled."""
+        for job in sorted((self.folder / "jobs").iterdir()):
+            if not any((job / name).exists() for name in ("pid", "cancelled", "hidden")):
+                self._start(job)
+
+    def deliver(self) -> None:
+        """Show the jobs that were accepted late."""
+        for hidden in (self.folder / "jobs").glob("*/hidden"):
+            hidden.unlink()
+
+    def _start(self, job: Path) -> None:
+        environment = dict(entry.split("=", 1) for entry in (job / "env").read_text().split("\0") if entry)
+        words = (job / "words").read_text().split("\0")[:-1]
+        with (job / "out").open("ab") as out:
+            started = subprocess.Popen(
+                ["/bin/sh", "-c", _NODE, "node", str(job / "code"), str(job / "runner.sh"), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd=(job / "workspace").read_text().rstrip("\n"),
+                env={**environment, "SLURM_JOB_ID": job.name},
+                start_new_session=True,
+            )
+        (job / "pid").write_text(str(started.pid))
+        started.returncode = 0  # nobody waits for it: the file says how it ended
