@@ -61,7 +61,7 @@ from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.scripts import written_digests
 from maestro_es.poller.status_csv import maestro_text
 from maestro_es.poller.tick import tick
-from maestro_es.poller.tick_inputs import Moment
+from maestro_es.poller.tick_inputs import TickInputs
 from maestro_es.poller.workspace import prepare, remove_temporary_folder
 from maestro_es.spec.paths import objection
 from maestro_es.store.projection import ProjectedGraph
@@ -299,8 +299,8 @@ class ExecutionGraph:
         """Ask the schedulers for the steps in flight and return what they say, by name; nothing is changed."""
         context = self._study.context
         graph = self._fresh()
-        moment = Moment(context.now(), context.host, "")
-        look = Look(graph, self._study.dir, self._study.adapters, moment, abandon=claims.read_claim)
+        inputs = TickInputs(context.now(), context.host, "")
+        look = Look(graph, self._study.dir, self._study.adapters, inputs, abandon=claims.read_claim)
         seen = look.observations.attempts
         steps = {step.name: state_after(step, judge(seen[step.token]).conclusion) for step in graph.in_flight()}
         if look.observations.unreachable:

@@ -23,7 +23,7 @@ from maestro_es.adapters.command import NO_ROOM
 from maestro_es.core.environment import for_runner
 from maestro_es.core.evidence import Claim, ClaimState
 from maestro_es.core.model import TOKEN_VARIABLE, JobState, StepRecord
-from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Unwritable
+from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, ScriptFailed
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import SchedulerError, Unreachable
 
@@ -79,7 +79,7 @@ class LocalAdapter:
         try:
             command = self.submission(job)
         except ValueError as error:
-            return Unwritable(str(error))
+            return ScriptFailed(str(error))
         host = self._host
         try:
             pid, gate = process.spawn(command, for_runner(job.environment.variables), job.environment)
@@ -88,7 +88,7 @@ class LocalAdapter:
             if error.errno == errno.EBADF:
                 most = job.environment.limits.get("nofile")
                 message += f"; we have more files open than the {most} that 'maestro-es env' allows the step"
-            return InDoubt(message) if error.errno in _PASSING else Unwritable(message)
+            return InDoubt(message) if error.errno in _PASSING else ScriptFailed(message)
         except Unreachable as error:
             return InDoubt(f"the runner was started and not told to go: {error}")
         try:

@@ -16,7 +16,7 @@ from maestro_es.adapters.base import Job, Queued, Seen
 from maestro_es.adapters.faults import noting, stop_if
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
-from maestro_es.core.outcomes import Outcome, Unwritable
+from maestro_es.core.outcomes import Outcome, ScriptFailed
 
 #: Stands between the directives that Maestro writes and those that it leaves out.
 ADDED = "# added by maestro-es: options that Maestro leaves out"
@@ -200,7 +200,7 @@ class ScriptsOnly:
         raise ValueError(self._refusal)
 
     def submit(self, job: Job) -> Outcome:  # noqa: ARG002 - protocol
-        return Unwritable(self._refusal)
+        return ScriptFailed(self._refusal)
 
     @property
     def _refusal(self) -> str:

@@ -11,7 +11,7 @@ from maestro_es.adapters.base import Queued, Seen
 from maestro_es.adapters.command import Completed
 from maestro_es.adapters.imported import runs_script_of
 from maestro_es.core.model import JobState, Micros, StepRecord
-from maestro_es.core.outcomes import Accepted, Full, InDoubt, Outcome, Rejected
+from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, QueueFull, Rejected
 
 #: One job a line: id, state with the nodes it was given and when it ends or has ended, reason, and the command with
 #: its arguments, which may hold anything but a line break.
@@ -136,13 +136,13 @@ def read_submission(done: Completed) -> Outcome:
     if done.out.strip():  # with an id in its answer something may be queued, whatever else it says
         return InDoubt(said or f"sbatch ended with {done.code} and printed {done.out!r}")
     if done.code < 0 and RETRYING in said:
-        return Full(said)
+        return QueueFull(said)
     if done.code > 0 and _CLOSED in said:
-        return Full(said)
+        return QueueFull(said)
     if done.code > 0 and _POLICY in said:
         named = _LIMIT.search(said)
         if not named or _FULL.search(said):
-            return Full(said, certain=bool(named))
+            return QueueFull(said, certain=bool(named))
     if _SBATCH.match(said) if done.code == _USAGE else done.code > 0 and _REFUSALS.search(said):
         return Rejected(said, done.code)
     return InDoubt(said or f"sbatch ended with {done.code} and printed nothing", scheduler_down=is_down(said))

@@ -42,7 +42,7 @@ from maestro_es.adapters.slurm_answers import (
 )
 from maestro_es.core.environment import Environment, for_node, for_runner
 from maestro_es.core.model import JobState, StepRecord
-from maestro_es.core.outcomes import Full, InDoubt, Outcome, Unwritable
+from maestro_es.core.outcomes import InDoubt, Outcome, QueueFull, ScriptFailed
 from maestro_es.errors import NotAsked, SchedulerError, Unreachable
 
 #: How long commands of Slurm may take, in seconds. Those that ask the controller give up by themselves after its
@@ -288,8 +288,8 @@ def _not_called(error: OSError) -> Outcome:
     """Return what comes of a submission for which no process could be made. A host may have room for one later."""
     message = f"sbatch can't be called: {error.strerror}"
     if error.errno == errno.E2BIG:
-        return Unwritable(message)
-    return Full(message) if error.errno in NO_ROOM else InDoubt(message)
+        return ScriptFailed(message)
+    return QueueFull(message) if error.errno in NO_ROOM else InDoubt(message)
 
 
 def _link(job: Job) -> Path:

@@ -18,7 +18,7 @@ from maestro_es.errors import LogUnavailable, NothingStarts, Unreachable
 from maestro_es.poller.lock import hold_tick_lock
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.tick import tick
-from maestro_es.poller.tick_inputs import Asked
+from maestro_es.poller.tick_inputs import QueueSnapshot
 from maestro_es.report.plain import counted
 
 #: How long we wait for jobs to end before we leave the rest to other ticks, in seconds.
@@ -73,7 +73,9 @@ def _tick_until_ended(study: OpenStudy) -> None:
             if not ours:
                 raise Unreachable("another process has been ticking it for some time")
             try:
-                tick(study, asked=Asked(0, {}, study.last_error) if last_error and study.last_error else None)
+                tick(
+                    study, snapshot=QueueSnapshot(0, {}, study.last_error) if last_error and study.last_error else None
+                )
             except NothingStarts:
                 pass
             except Unreachable as error:

@@ -69,5 +69,6 @@ def command(
 
 def _rows(study: Import) -> list[list[str]]:
     return [
-        [fate.step.name, fate.row.state.name, fate.row.job_id or "--", fate.becomes, fate.why] for fate in study.fates
+        [decision.step.name, decision.row.state.name, decision.row.job_id or "--", decision.becomes, decision.why]
+        for decision in study.decisions
     ]

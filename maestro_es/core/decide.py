@@ -88,7 +88,7 @@ def note_changes(graph: Graph, seen: Observations) -> list[NewEvent]:
         if adapter not in study.unreachable:
             new_events.append((None, e.PollFailed(adapter=adapter, message=message)))
     new_events.extend((None, e.PollRecovered(adapter=name)) for name in study.unreachable if name in seen.answered)
-    new_events.extend((None, e.ReportIgnored(token=token, report=report)) for token, report in seen.strays)
+    new_events.extend((None, e.ReportIgnored(token=token, report=report)) for token, report in seen.stale_reports)
     return new_events
 
 
@@ -206,5 +206,5 @@ def start_ready(graph: Graph, seen: Observations) -> list[NewEvent]:
 def _request(study_id: str, seen: Observations, record: StepRecord) -> e.SubmissionRequested:
     attempt = record.attempt + 1
     kind = SubmissionKind.RESUBMIT if attempt > 1 and record.kind is SubmissionKind.FIRST else record.kind
-    token = make_token(study_id, record.number, attempt, seen.salt)
+    token = make_token(study_id, record.number, attempt, seen.token_suffix)
     return e.SubmissionRequested(attempt=attempt, token=token, kind=kind)

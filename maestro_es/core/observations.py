@@ -25,9 +25,9 @@ class Observations(msgspec.Struct, frozen=True):
 
     `scheduler_down`: the scheduler does not answer, so nothing is submitted to it.
 
-    `salt` makes this tick's tokens its own; `cores` is what the host has. A driver that submits local steps the moment
-    others end asks for `ahead` requests more than there are slots. `last_tick` is when the one before was, if known.
-    `job` is the job of a scheduler in which the tick runs, if it runs in one.
+    `token_suffix` makes this tick's tokens its own; `cores` is what the host has. A driver that submits local steps
+    the moment others end asks for `ahead` requests more than there are slots. `last_tick` is when the one before was,
+    if known. `job` is the job of a scheduler in which the tick runs, if it runs in one.
     `machine` and `booted_at` are of the host, as in `InvocationStarted`. `last_boot` is given if this host has booted
     since the log was written to, or since an attempt in flight began. `namesake`: a step in flight may run on another
     host of our name.
@@ -36,11 +36,11 @@ class Observations(msgspec.Struct, frozen=True):
     now: Micros
     host: str
     boot_id: str
-    salt: str
+    token_suffix: str
     cores: int
     ahead: int = 0
     attempts: Mapping[str, AttemptObservation] = msgspec.field(default_factory=dict)
-    strays: tuple[tuple[str, str], ...] = ()
+    stale_reports: tuple[tuple[str, str], ...] = ()
     unreachable: Mapping[str, str] = msgspec.field(default_factory=dict)
     scheduler_down: bool = False
     answered: frozenset[str] = frozenset()

@@ -59,7 +59,7 @@ class InDoubt(msgspec.Struct, frozen=True):
     scheduler_down: bool = False
 
 
-class Full(msgspec.Struct, frozen=True):
+class QueueFull(msgspec.Struct, frozen=True):
     """The scheduler takes no more jobs just now, and the attempt's claim is ours.
 
     Not `certain`: its words may as well mean that it will never take this one.
@@ -69,17 +69,17 @@ class Full(msgspec.Struct, frozen=True):
     certain: bool = True
 
 
-class Unwritable(msgspec.Struct, frozen=True):
+class ScriptFailed(msgspec.Struct, frozen=True):
     """The scheduler was not called: the step's script could not be made."""
 
     message: str
 
 
-class NotCalled(msgspec.Struct, frozen=True):
+class NotAttempted(msgspec.Struct, frozen=True):
     """The scheduler was not called, as another call got no answer, or no room; the attempt's claim is ours."""
 
 
-Outcome = Union[Accepted, Rejected, InDoubt, Full, Unwritable, NotCalled]
+Outcome = Union[Accepted, Rejected, InDoubt, QueueFull, ScriptFailed, NotAttempted]
 
 
 def outcome_events(
@@ -107,22 +107,22 @@ def _events(graph: Graph, record: StepRecord, outcome: Outcome, at: Micros, scri
                 left_out=outcome.left_out,
             )
             return [submitted, e.JobStarted(token=token, at=at, host=outcome.host)] if outcome.host else [submitted]
-        case Rejected() | Full():
+        case Rejected() | QueueFull():
             return _refuse(graph, record, outcome, at)
-        case Unwritable():
+        case ScriptFailed():
             return [e.StepFailed(token=token, at=at, cause=Cause.SCRIPT, message=outcome.message)]
         case InDoubt():
             return [e.SubmissionUncertain(token=token, message=outcome.message)]
-        case NotCalled():
+        case NotAttempted():
             return [e.SubmissionWithdrawn(token=token)]
 
 
-def _refuse(graph: Graph, record: StepRecord, outcome: Rejected | Full, at: Micros) -> list[e.AnyEvent]:
+def _refuse(graph: Graph, record: StepRecord, outcome: Rejected | QueueFull, at: Micros) -> list[e.AnyEvent]:
     """Return that a step waits for room, or that it was refused and ends if it has had all its submission attempts.
 
     If it is not certain that room is all that it needs, it waits as long as there may be another job of the study.
     """
-    if isinstance(outcome, Full):
+    if isinstance(outcome, QueueFull):
         others = (other for other in graph.in_flight() if other.scheduled and other.number != record.number)
         if outcome.certain or any(others):
             return [e.SubmissionWithdrawn(token=record.token, message=outcome.message)]

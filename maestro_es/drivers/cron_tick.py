@@ -24,14 +24,14 @@ from maestro_es.errors import (
     Unreachable,
     one_line,
 )
-from maestro_es.poller.ask_ahead import ask_ahead
 from maestro_es.poller.last_tick import shown
 from maestro_es.poller.lock import hold_tick_lock, is_held, queue_up
 from maestro_es.poller.maestro_requests import are_waiting
 from maestro_es.poller.open_study import Context, OpenStudy, study_id_at
+from maestro_es.poller.prefetch import prefetch
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import may_be_in_doubt, tick
-from maestro_es.poller.tick_inputs import Asked
+from maestro_es.poller.tick_inputs import QueueSnapshot
 from maestro_es.store import registry
 
 #: What the crontab's line sets, so that it can be told whether cron ticks or a person does.
@@ -86,11 +86,11 @@ def tick_all(context: Context) -> Outcome:
     except OSError as error:
         outcome.note(TRY_AGAIN, _said(error, registry.folder()))
         return outcome
-    asked = ask_ahead(studies.values(), context) if len(studies) > 1 else {}
+    snapshot = prefetch(studies.values(), context) if len(studies) > 1 else {}
     down: dict[str, Unreachable] = {}
     for study_id, root in studies.items():
         try:
-            came = _try(root, context, again=True, asked=asked.get(root), down=down)
+            came = _try(root, context, again=True, snapshot=snapshot.get(root), down=down)
         except Exception as error:  # noqa: BLE001 - it is shown, once the other studies had their tick
             from maestro_es.poller.damage import damage  # noqa: PLC0415 - seldom needed
 
@@ -125,16 +125,16 @@ def _try(
     context: Context,
     *,
     again: bool,
-    asked: Asked | None = None,
+    snapshot: QueueSnapshot | None = None,
     down: dict[str, Unreachable] | None = None,
 ) -> tuple[int, str] | None:
     """Tick a study; returns an exit code and what a person must know, with `again` also of what happened before.
 
-    None if somebody else ticks it now. A cluster that is `down` is not asked any more, whatever was `asked` before;
+    None if somebody else ticks it now. A cluster that is `down` is not asked any more, whatever `snapshot` holds;
     one that stops answering is noted.
     """
     try:
-        return _tick_one(root, context, again=again, asked=asked, down={} if down is None else down)
+        return _tick_one(root, context, again=again, snapshot=snapshot, down={} if down is None else down)
     except (MaestroError, OSError) as error:
         if again and isinstance(error, NotAStudy) and _is_being_created(root):
             return None
@@ -171,7 +171,7 @@ def _said(error: OSError, place: Path) -> str:
 
 
 def _tick_one(
-    root: Path, context: Context, *, again: bool, asked: Asked | None, down: dict[str, Unreachable]
+    root: Path, context: Context, *, again: bool, snapshot: QueueSnapshot | None, down: dict[str, Unreachable]
 ) -> tuple[int, str] | None:
     with _open(root, context) as study:
         ended = study.status is not StudyStatus.RUNNING
@@ -182,7 +182,7 @@ def _tick_one(
                 return None
             cluster = study.adapters.scheduler.cluster
             try:
-                return _pass(study, Asked(0, {}, down[cluster]) if asked and cluster in down else asked)
+                return _pass(study, QueueSnapshot(0, {}, down[cluster]) if snapshot and cluster in down else snapshot)
             finally:
                 if study.last_error and cluster:
                     down[cluster] = study.last_error
@@ -208,9 +208,9 @@ def _is_at(root: Path, study_id: str) -> bool:
     return study_id_at(root) == study_id
 
 
-def _pass(study: OpenStudy, asked: Asked | None = None) -> tuple[int, str]:
+def _pass(study: OpenStudy, snapshot: QueueSnapshot | None = None) -> tuple[int, str]:
     try:
-        tick(study, asked=asked)
+        tick(study, snapshot=snapshot)
     except Unreachable as error:
         return TRY_AGAIN, _joined([*study.remarks, f"{study.dir.root}: {error}"])
     if study.remarks:
@@ -221,10 +221,10 @@ def _pass(study: OpenStudy, asked: Asked | None = None) -> tuple[int, str]:
 
 def in_doubt(study: OpenStudy) -> str:
     """Return what a person must know of submissions that got no answer; the next ticks find out what came of them."""
-    asked = (step for step in study.graph.in_flight() if step.phase is Phase.REQUESTED and step.message)
+    unresolved = (step for step in study.graph.in_flight() if step.phase is Phase.REQUESTED and step.message)
     return _joined(
         f"{study.dir.root}: {step.name}: it is not yet known whether it was submitted: {step.message}"
-        for step in asked
+        for step in unresolved
     )
 
 

@@ -19,7 +19,7 @@ def now() -> Micros:
     return time.time_ns() // 1000
 
 
-def salt() -> str:
+def token_suffix() -> str:
     """Return what makes the tokens of a tick its own."""
     return os.urandom(4).hex()
 

@@ -22,7 +22,7 @@ from maestro_es.core.evidence import Claim, ClaimState
 from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import Cause, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
-from maestro_es.core.outcomes import Unwritable, outcome_events
+from maestro_es.core.outcomes import ScriptFailed, outcome_events
 from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.core.reducer import apply
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
@@ -32,12 +32,12 @@ from maestro_es.poller.maestro_requests import read_request, waiting_requests
 from maestro_es.poller.observe import Look, look_back, unreachable_name
 from maestro_es.poller.open_study import Context, relocation
 from maestro_es.poller.study_dir import StudyDir
-from maestro_es.poller.tick_inputs import Moment
+from maestro_es.poller.tick_inputs import TickInputs
 from maestro_es.poller.workspace import plan_job
 from maestro_es.store.study_log import StudyLog
 
 #: What stands for the random end of the tokens that the tick will make.
-SALT = "dry"
+SUFFIX = "dry"
 
 
 class Command(NamedTuple):
@@ -137,8 +137,8 @@ class _DryTick:
         environment = environment_of(self._dir, study, self._log)
         adapters = self._context.adapters(study.adapter, host._replace(environment=environment))
         last = self._dir.ticked_at()
-        moment = Moment(self._context.now(), host, SALT, last_tick=last, no_environment=environment.problem)
-        look = Look(self.graph, self._dir, adapters, moment, abandon=self._would_abandon)
+        inputs = TickInputs(self._context.now(), host, SUFFIX, last_tick=last, no_environment=environment.problem)
+        look = Look(self.graph, self._dir, adapters, inputs, abandon=self._would_abandon)
         seen = look.observations
         self.found.unreachable.update(look.unreachable)
         before = len(self.found.new_events)
@@ -152,7 +152,7 @@ class _DryTick:
         host = self._context.host
         past = look_back(self.graph, self._dir, host)
         seen = Observations(
-            now=self._now, host=host.name, boot_id=host.boot_id, salt=SALT, cores=host.cores,
+            now=self._now, host=host.name, boot_id=host.boot_id, token_suffix=SUFFIX, cores=host.cores,
             machine=host.machine, booted_at=host.booted_at, last_boot=past,
         )  # fmt: skip
         decide_again(self.graph, seen, self.record)
@@ -182,7 +182,7 @@ class _DryTick:
             why = ""
             command = adapter.submission(job)
         except (ValueError, StudyError) as error:
-            outcome = Unwritable(f"{why}{error}")
+            outcome = ScriptFailed(f"{why}{error}")
             events = outcome_events(self.graph, step.number, step.token, outcome, self._context.now())
             self._record_with_descendants([(step.number, event) for event in events])
         else:

@@ -26,7 +26,7 @@ from maestro_es.errors import RequestRefused, StudyError
 from maestro_es.poller.claims import make_claim
 from maestro_es.poller.create import new_study_id, take_over
 from maestro_es.poller.creation import creating
-from maestro_es.poller.imported_steps import Fate, Known, fate_of, in_flight
+from maestro_es.poller.imported_steps import ImportDecision, StepFacts, decide_import, in_flight
 from maestro_es.poller.open_study import Context, OpenStudy
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import show_status
@@ -61,7 +61,7 @@ class Import:
     plan: StudyPlan
     settings: Settings
     study_id: str
-    fates: tuple[Fate, ...]
+    decisions: tuple[ImportDecision, ...]
     new_events: tuple[NewEvent, ...]
 
 
@@ -75,11 +75,11 @@ def plan_import(root: Path, wanted: Wanted, context: Context) -> Import:
     study_id = new_study_id()
     work = UnitOfWork(MemoryGraph(), 0, context.now())
     work.record(plan.events)
-    fates = _fates(found, work.graph, context.adapters(plan.batch, context.host).scheduler, study_id)
-    work.record((fate.step.number, event) for fate in fates for event in fate.events)
+    decisions = _decisions(found, work.graph, context.adapters(plan.batch, context.host).scheduler, study_id)
+    work.record((decision.step.number, event) for decision in decisions for event in decision.events)
     work.close()
     settings = structs.replace(wanted.settings, hash_workspaces=found.hash_workspaces)
-    return Import(plan, settings, study_id, tuple(fates), tuple(work.new_events))
+    return Import(plan, settings, study_id, tuple(decisions), tuple(work.new_events))
 
 
 def carry_out(study: Import, context: Context) -> StudyDir:
@@ -88,10 +88,10 @@ def carry_out(study: Import, context: Context) -> StudyDir:
     with creating(root) as site:
         if site.has_study():
             raise _has_log(root)
-        for fate in study.fates:
-            for event in fate.events:
+        for decision in study.decisions:
+            for event in decision.events:
                 if isinstance(event, JobSubmitted):
-                    workspace = root / fate.step.workspace
+                    workspace = root / decision.step.workspace
                     make_claim(workspace, event.token, event.job_id, "maestro", "maestro", "imported")
         directory = take_over(study.plan, study.settings, study.study_id, study.new_events, context, site)
     for pickle in root.glob("*.study.pkl"):
@@ -204,18 +204,18 @@ def _check_instances(found: MaestroDir, plan: StudyPlan) -> None:
 # -- what becomes of the steps --------------------------------------------------------------------------------------
 
 
-def _fates(found: MaestroDir, graph: MemoryGraph, scheduler: Adapter, study_id: str) -> list[Fate]:
-    known = {step.number: _known(found, graph, step) for step in graph.steps()}
-    seen = _ask(found, graph, known, scheduler, study_id)
-    fates = []
+def _decisions(found: MaestroDir, graph: MemoryGraph, scheduler: Adapter, study_id: str) -> list[ImportDecision]:
+    facts = {step.number: _facts(found, graph, step) for step in graph.steps()}
+    seen = _ask(found, graph, facts, scheduler, study_id)
+    decisions = []
     for step in graph.steps():
-        asked = replace(known[step.number], seen=seen.get(imported_token(study_id, step.number)))
-        fates.append(fate_of(structs.replace(step), found.rows[step.name], asked, study_id))
-    return fates
+        asked = replace(facts[step.number], seen=seen.get(imported_token(study_id, step.number)))
+        decisions.append(decide_import(structs.replace(step), found.rows[step.name], asked, study_id))
+    return decisions
 
 
-def _known(found: MaestroDir, graph: MemoryGraph, step: StepRecord) -> Known:
-    return Known(
+def _facts(found: MaestroDir, graph: MemoryGraph, step: StepRecord) -> StepFacts:
+    return StepFacts(
         restartable=bool(graph.template(step.template).run.get("restart")),
         begun=(found.root / step.workspace).exists(),
         ended=found.ended.get(step.name),
@@ -223,13 +223,13 @@ def _known(found: MaestroDir, graph: MemoryGraph, step: StepRecord) -> Known:
 
 
 def _ask(
-    found: MaestroDir, graph: MemoryGraph, known: Mapping[int, Known], scheduler: Adapter, study_id: str
+    found: MaestroDir, graph: MemoryGraph, facts: Mapping[int, StepFacts], scheduler: Adapter, study_id: str
 ) -> Mapping[str, Seen]:
     """Ask the scheduler for the jobs that Maestro knew. Unreachable: then nothing can be decided."""
     jobs = []
     for step in graph.steps():
         row = found.rows[step.name]
-        if step.scheduled and in_flight(row, known[step.number]):
+        if step.scheduled and in_flight(row, facts[step.number]):
             token = imported_token(study_id, step.number)
             jobs.append(structs.replace(step, token=token, job_id=row.job_id, phase=Phase.SUBMITTED))
     if not scheduler.can_submit and any(step.scheduled for step in graph.steps()):

@@ -24,7 +24,7 @@ _UNTOUCHED = (State.INITIALIZED, State.DRYRUN)
 
 
 @dataclass(frozen=True)
-class Known:
+class StepFacts:
     """What is known of a step beside its row: `ended` by the conductor's log, and whether its workspace was made.
 
     `seen` is what the scheduler says of the job in the row, if it was asked.
@@ -37,7 +37,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Fate:
+class ImportDecision:
     """What becomes of a step: its `events`, none if it is as new; `becomes` and `why` are for people."""
 
     step: StepRecord
@@ -47,29 +47,29 @@ class Fate:
     events: tuple[AnyEvent, ...] = ()
 
 
-def in_flight(row: Row, known: Known) -> bool:
+def in_flight(row: Row, facts: StepFacts) -> bool:
     """Whether a step has a job, for all that Maestro knew."""
-    return bool(row.job_id) and not _has_ended(row, known) and row.state not in _UNTOUCHED
+    return bool(row.job_id) and not _has_ended(row, facts) and row.state not in _UNTOUCHED
 
 
-def _has_ended(row: Row, known: Known) -> bool:
-    return row.state in _ENDS or (row.state is State.TIMEDOUT and not known.restartable)
+def _has_ended(row: Row, facts: StepFacts) -> bool:
+    return row.state in _ENDS or (row.state is State.TIMEDOUT and not facts.restartable)
 
 
-def fate_of(step: StepRecord, row: Row, known: Known, study_id: str) -> Fate:
+def decide_import(step: StepRecord, row: Row, facts: StepFacts, study_id: str) -> ImportDecision:
     """Decide about one step. StudyError if it may have a job that can't be found."""
     said = Evidence(source="imported", detail=f"status.csv: {row.state.name}{_job(row)}")
-    if _has_ended(row, known):
-        return Fate(step, row, row.state.name, events=(_ended(row, said),))
-    if known.ended:
-        state, at = known.ended
+    if _has_ended(row, facts):
+        return ImportDecision(step, row, row.state.name, events=(_ended(row, said),))
+    if facts.ended:
+        state, at = facts.ended
         words = "by the conductor's log, after its last status table"
         also = Evidence(source="imported", detail=f"the conductor's log: {state.name}")
         event = StepImported(state=state, ended_at=at, message=words, evidence=(said, also))
-        return Fate(step, row, state.name, words, (event,))
-    if in_flight(row, known) and step.scheduled:
-        return _ask(step, row, known.seen, study_id, said)
-    if known.begun and row.state is not State.DRYRUN:
+        return ImportDecision(step, row, state.name, words, (event,))
+    if in_flight(row, facts) and step.scheduled:
+        return _ask(step, row, facts.seen, study_id, said)
+    if facts.begun and row.state is not State.DRYRUN:
         if step.scheduled:
             raise StudyError(
                 f"{step.name}: Maestro's conductor died while it submitted this step, and it is unknown whether there "
@@ -79,7 +79,7 @@ def fate_of(step: StepRecord, row: Row, known: Known, study_id: str) -> Fate:
         return _again(step, row, "it was begun, and nothing tells that it ended", said)
     if row.state not in _UNTOUCHED:
         return _again(step, row, "a step on the conductor's host can't be adopted", said)
-    return Fate(step, row, "to run")
+    return ImportDecision(step, row, "to run")
 
 
 def _ended(row: Row, said: Evidence) -> StepImported:
@@ -94,14 +94,14 @@ def _ended(row: Row, said: Evidence) -> StepImported:
     )
 
 
-def _again(step: StepRecord, row: Row, why: str, said: Evidence) -> Fate:
+def _again(step: StepRecord, row: Row, why: str, said: Evidence) -> ImportDecision:
     event = StepImported(
         state=State.INITIALIZED, restarts=row.restarts, message=f"to run again, {why}", evidence=(said,)
     )
-    return Fate(step, row, "to run again", why, (event,))
+    return ImportDecision(step, row, "to run again", why, (event,))
 
 
-def _ask(step: StepRecord, row: Row, seen: Seen | None, study_id: str, said: Evidence) -> Fate:
+def _ask(step: StepRecord, row: Row, seen: Seen | None, study_id: str, said: Evidence) -> ImportDecision:
     """Adopt the job of a step, if the scheduler knows it."""
     if seen is None:
         raise StudyError(f"{step.name}: the scheduler was not asked for job {row.job_id}; try again")
@@ -122,7 +122,7 @@ def _ask(step: StepRecord, row: Row, seen: Seen | None, study_id: str, said: Evi
         SubmissionRequested(attempt=1, token=token, kind=kind),
         JobSubmitted(token=token, job_id=row.job_id, adopted=True, evidence=evidence),
     )
-    return Fate(step, row, "adopted", f"job {row.job_id}: {seen.raw_state or seen.state.value}", events)
+    return ImportDecision(step, row, "adopted", f"job {row.job_id}: {seen.raw_state or seen.state.value}", events)
 
 
 def _job(row: Row) -> str:

@@ -36,7 +36,7 @@ from maestro_es.poller import claims
 from maestro_es.poller.ask_host import ask_host, is_namesakes
 from maestro_es.poller.inbox import read_reports
 from maestro_es.poller.study_dir import StudyDir
-from maestro_es.poller.tick_inputs import Asked, Moment
+from maestro_es.poller.tick_inputs import QueueSnapshot, TickInputs
 
 #: A scheduler's words for a job whose exit code is that of the runner: of a start that was refused, perhaps.
 _ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED_ON_NODE)
@@ -51,9 +51,9 @@ _LISTED_GRACES = 60
 class Look:
     """One look at the world; `observations` is what a tick decides on, `reports` what it read in the inbox.
 
-    `remains` says whether anything was found that runs on without its runner. `asked` is what the scheduler has been
-    asked already; a look that is `local` leaves it, and its steps, alone. `abandon` makes the claim of an attempt that
-    is to be given up: the one thing that a look may do to the world.
+    `remains` says whether anything was found that runs on without its runner. `snapshot` is what the scheduler
+    has been asked already; a look that is `local` leaves it, and its steps, alone. `abandon` makes the claim of an
+    attempt that is to be given up: the one thing that a look may do to the world.
     """
 
     #: What a person should know of another host of our name, if one runs steps of the study.
@@ -64,8 +64,8 @@ class Look:
         graph: Graph,
         study: StudyDir,
         adapters: Adapters,
-        moment: Moment,
-        asked: Asked | None = None,
+        inputs: TickInputs,
+        snapshot: QueueSnapshot | None = None,
         *,
         local: bool = False,
         abandon: Callable[[Path, str], Claim] = claims.abandon,
@@ -74,9 +74,9 @@ class Look:
         self._graph = graph
         self._study = study
         self._adapters = adapters
-        self._moment = moment
-        self._asked = asked
-        problem = moment.no_environment
+        self._inputs = inputs
+        self._snapshot = snapshot
+        problem = inputs.no_environment
         #: Who did not answer, and what was said instead.
         self.unreachable: dict[str, str] = {ENVIRONMENT: problem} if problem else {}
         self._answered: set[str] = set() if problem is None else {ENVIRONMENT} if problem else {ENVIRONMENT, UNWATCHED}
@@ -86,7 +86,7 @@ class Look:
         self.scheduler_down = local
         self.last_error: Unreachable | None = None
         in_flight = [step for step in graph.in_flight() if not (local and step.scheduled)]
-        known = asked.claims if asked else {}
+        known = snapshot.claims if snapshot else {}
         found = {
             step.token: known.get(step.token) or self._claim(step)
             for step in in_flight
@@ -111,20 +111,20 @@ class Look:
     def _observations(
         self, in_flight: Sequence[StepRecord], attempts: Mapping[str, AttemptObservation]
     ) -> Observations:
-        moment, host = self._moment, self._moment.host
+        inputs, host = self._inputs, self._inputs.host
         return Observations(
-            now=moment.now,
+            now=inputs.now,
             host=host.name,
             boot_id=host.boot_id,
-            salt=moment.salt,
+            token_suffix=inputs.token_suffix,
             cores=host.cores,
-            ahead=moment.ahead,
+            ahead=inputs.ahead,
             attempts=attempts,
-            strays=self._strays(set(attempts)),
+            stale_reports=self._stale_reports(set(attempts)),
             unreachable=dict(self.unreachable),
             scheduler_down=self.scheduler_down,
             answered=frozenset(self._answered - self.unreachable.keys()),
-            last_tick=moment.last_tick,
+            last_tick=inputs.last_tick,
             machine=host.machine,
             booted_at=host.booted_at,
             last_boot=look_back(self._graph, self._study, host, in_flight),
@@ -147,7 +147,7 @@ class Look:
         here = [step for step in in_flight if not step.scheduled]
         queued = [step for step in in_flight if step.scheduled]
         answers = self._ask_host(here, found)
-        if queued or (self._asked and not self._moment.no_environment):
+        if queued or (self._snapshot and not self._inputs.no_environment):
             try:
                 answers.update(scheduler.look(queued, found, self._listed()))
                 self._answered.update((scheduler.name, UNWATCHED))
@@ -159,7 +159,7 @@ class Look:
 
     def _ask_host(self, here: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, Seen | NoAnswer]:
         """Ask this host for each of its steps."""
-        local, host = self._adapters.local, self._moment.host
+        local, host = self._adapters.local, self._inputs.host
         answers: dict[str, Seen | NoAnswer] = {}
         namesakes = []
         for step in here:
@@ -179,7 +179,7 @@ class Look:
 
     def _listed(self) -> Sequence[Queued] | None:
         """Return the jobs that were listed ahead, if they were."""
-        answer = self._asked.answer if self._asked else None
+        answer = self._snapshot.answer if self._snapshot else None
         if isinstance(answer, Unreachable):
             raise answer
         return answer
@@ -262,7 +262,7 @@ class Look:
         """Return when a scheduler says that a job ended, if that can be: clocks differ, but not by so much."""
         since = (step.started_at or step.requested_at or 0) // 1_000_000 * 1_000_000  # it tells whole seconds
         at = seen.ended_at
-        return max(at, step.started_at or 0) if at is not None and since <= at <= self._moment.now else None
+        return max(at, step.started_at or 0) if at is not None and since <= at <= self._inputs.now else None
 
     def _within_grace(self, step: StepRecord, graces: int = 1) -> bool:
         """Whether it is too early, by so many graces of its adapter, to give up an attempt that has left no trace."""
@@ -273,7 +273,7 @@ class Look:
         since = step.requested_at if step.phase is Phase.REQUESTED else step.missed_at
         if since is None:
             return True  # missed for the first time
-        return 0 <= self._moment.now - since < graces * self._adapters.of(step).grace_seconds * 1_000_000
+        return 0 <= self._inputs.now - since < graces * self._adapters.of(step).grace_seconds * 1_000_000
 
     def _reconcile_doubt(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:
         """Make the claim of an attempt that is to be given up without its runner's word; what it says is the truth.
@@ -292,9 +292,9 @@ class Look:
             return structs.replace(observed, claim=claim)
         return observed
 
-    def _strays(self, current: set[str]) -> tuple[tuple[str, str], ...]:
+    def _stale_reports(self, current: set[str]) -> tuple[tuple[str, str], ...]:
         """Return the reports that carry another token than the current one of their step."""
-        strays = []
+        stale_reports = []
         for report in self.reports:
             if report.token in current:
                 continue
@@ -303,8 +303,8 @@ class Look:
                     continue  # concluded before, and left over by a tick that died before it could remove it
             except KeyError:
                 pass
-            strays.append((report.token, report.file))
-        return tuple(strays)
+            stale_reports.append((report.token, report.file))
+        return tuple(stale_reports)
 
 
 def unreachable_name(adapter: Adapter, error: Unreachable) -> str:

@@ -59,7 +59,7 @@ class Context(msgspec.Struct, frozen=True):
 
     host: Host = msgspec.field(default_factory=this_host)
     now: Callable[[], Micros] = clock.now
-    salt: Callable[[], str] = clock.salt
+    token_suffix: Callable[[], str] = clock.token_suffix
     after: Callable[[str], None] = _nothing
     tell: Callable[[str], None] = _nothing
     adapters: Callable[[Mapping[str, Any], Host], Adapters] = make_adapters

@@ -26,10 +26,10 @@ from maestro_es.poller.creation import creating
 from maestro_es.poller.lock import hold_tick_lock
 from maestro_es.poller.open_study import Context, OpenStudy, study_id_at
 from maestro_es.poller.recovered_steps import Recovery, Traces, held, newer, recover_step
+from maestro_es.poller.recovery_scan import RecoveryFindings, scan
 from maestro_es.poller.restore import fill
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import show_status
-from maestro_es.poller.traces import World, look_around
 from maestro_es.store.event_log import Head
 from maestro_es.store.export import Export
 from maestro_es.store.registry import registering
@@ -92,20 +92,20 @@ def plan_recovery(export: Export, root: Path, context: Context) -> Plan:
     graph = work.graph
     if study.root != Path(graph.study.root) and study_id_at(Path(graph.study.root)) == graph.study.study_id:
         raise StudyCopied(f"{study.root}: a copy of {graph.study.root}, whose log is still there")
-    world = look_around(graph, study, context, since=head.recorded_at)
-    plan = Plan(graph.study.study_id, head.digest.hex(), head.seq, warnings=[*world.warnings])
+    findings = scan(graph, study, context, since=head.recorded_at)
+    plan = Plan(graph.study.study_id, head.digest.hex(), head.seq, warnings=[*findings.warnings])
     done = [step for step in graph.steps() if step.phase is Phase.DONE]
-    again = [step.name for step in done if newer(step, world.attempts(step.number))]
+    again = [step.name for step in done if newer(step, findings.attempts(step.number))]
     if again:
         work.record(retry(graph, again, descendants=True, reason="recovered: it was tried again"))
-    followed = _followed(graph, world)
-    plan.recoveries = [_recovery(step, world, followed) for step in graph.steps()]
-    _record(work, plan, world)
+    followed = _followed(graph, findings)
+    plan.recoveries = [_recovery(step, findings, followed) for step in graph.steps()]
+    _record(work, plan, findings)
     plan.new_events = work.new_events
     plan.spare = [
         (study.path(recovery.step.workspace), trace.token)
         for recovery in plan.recoveries
-        for trace in world.attempts(recovery.step.number)
+        for trace in findings.attempts(recovery.step.number)
         if trace.is_live and trace.token != recovery.adopted
     ]
     return plan
@@ -135,14 +135,14 @@ def _read(export: Export, context: Context) -> tuple[UnitOfWork, Head]:
     return UnitOfWork(fold.graph, fold.head.seq, context.now()), fold.head
 
 
-def _followed(graph: MemoryGraph, world: World) -> dict[int, str]:
+def _followed(graph: MemoryGraph, findings: RecoveryFindings) -> dict[int, str]:
     """Return the steps that must have finished, as another step was tried since that waits for them: its name."""
     followed: dict[int, str] = {}
     instances: dict[str, list[int]] = {}
     for step in graph.steps():
         instances.setdefault(step.template, []).append(step.number)
     for step in graph.steps():
-        if not newer(step, world.attempts(step.number)):
+        if not newer(step, findings.attempts(step.number)):
             continue
         border = [step.number]
         while border:
@@ -156,15 +156,17 @@ def _followed(graph: MemoryGraph, world: World) -> dict[int, str]:
     return followed
 
 
-def _recovery(step: StepRecord, world: World, followed: dict[int, str]) -> Recovery:
+def _recovery(step: StepRecord, findings: RecoveryFindings, followed: dict[int, str]) -> Recovery:
     step = structs.replace(step)  # as it is before any of this is folded
     if step.phase is Phase.DONE:
         return Recovery(step, step.state.name, "as the export has it")
-    traces = Traces(world.attempts(step.number), world.rows.get(step.name), followed.get(step.number, ""), world.host)
+    traces = Traces(
+        findings.attempts(step.number), findings.rows.get(step.name), followed.get(step.number, ""), findings.host
+    )
     return recover_step(step, traces)
 
 
-def _record(work: UnitOfWork, plan: Plan, world: World) -> None:
+def _record(work: UnitOfWork, plan: Plan, findings: RecoveryFindings) -> None:
     """Fold what was decided: ends first, as what goes on may wait for them; then what follows from both."""
     graph = work.graph
     ends = [recovery for recovery in plan.recoveries if _is_end(recovery)]
@@ -176,7 +178,7 @@ def _record(work: UnitOfWork, plan: Plan, world: World) -> None:
         if _is_end(recovery) or not recovery.events:
             continue
         if graph.step(recovery.step.number).unmet and any(isinstance(e, JobSubmitted) for e in recovery.events):
-            [trace] = [t for t in world.attempts(recovery.step.number) if t.token == recovery.adopted]
+            [trace] = [t for t in findings.attempts(recovery.step.number) if t.token == recovery.adopted]
             recovery = plan.recoveries[index] = held(recovery.step, trace.number, trace)  # noqa: PLW2901 - recorded below
         work.record((recovery.step.number, event) for event in recovery.events)
     work.close()

@@ -12,12 +12,12 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from maestro_es.adapters.base import Adapter
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Phase, StepRecord
-from maestro_es.core.outcomes import InDoubt, Unwritable, outcome_events
+from maestro_es.core.outcomes import InDoubt, ScriptFailed, outcome_events
 from maestro_es.errors import StudyError, Unreachable
-from maestro_es.poller.caller import Attempt, Caller
 from maestro_es.poller.open_study import OpenStudy, Submitted
 from maestro_es.poller.outputs import keep_outputs
 from maestro_es.poller.scripts import written_digests
+from maestro_es.poller.submitter import Attempt, Submitter
 from maestro_es.poller.workspace import prepare
 
 #: How many outcomes are appended together. A crash puts these in doubt, and what is under way.
@@ -69,12 +69,12 @@ def _submit(study: OpenStudy, steps: Sequence[int]) -> Generator[Submitted]:
         mine = [(step.number, step.token) for step in requested if study.adapters.of(step) is adapter]
         last_error = study.last_error if adapter is study.adapters.scheduler else None
         problem = study.environment.problem if mine else ""
-        caller = Caller(adapter, Unreachable(problem) if problem else last_error)
-        with contextlib.closing(caller.submit(_attempts(study, adapter, mine))) as outcomes:
+        submitter = Submitter(adapter, Unreachable(problem) if problem else last_error)
+        with contextlib.closing(submitter.submit(_attempts(study, adapter, mine))) as outcomes:
             for attempt, outcome in outcomes:
                 study.context.after("submit")
                 yield Submitted(attempt.step, attempt.token, outcome, attempt.at, attempt.script)
-        study.last_error = study.last_error or (None if problem else caller.last_error)
+        study.last_error = study.last_error or (None if problem else submitter.last_error)
 
 
 def _attempts(study: OpenStudy, adapter: Adapter, wanted: Iterable[tuple[int, str]]) -> Iterator[Attempt]:
@@ -93,7 +93,7 @@ def _prepare(study: OpenStudy, adapter: Adapter, step: StepRecord) -> Attempt:
     except (OSError, ValueError, StudyError) as error:
         passing = isinstance(error, OSError) and error.errno not in _LASTING
         why = f"its script can't be written: {error}"
-        return Attempt(step.number, step.token, at, InDoubt(why) if passing else Unwritable(why))
+        return Attempt(step.number, step.token, at, InDoubt(why) if passing else ScriptFailed(why))
     if step.scheduled and step.attempt > 1:
         keep_outputs(job.workspace, job.name, study.log.events_of(step.number))
     for kept in script.set_aside:

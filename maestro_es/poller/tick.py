@@ -29,7 +29,7 @@ from maestro_es.poller.sharing import umask_of
 from maestro_es.poller.state_dir import make_state_dir
 from maestro_es.poller.status_csv import write_status
 from maestro_es.poller.submit import submit, take_outcomes
-from maestro_es.poller.tick_inputs import Asked, Moment
+from maestro_es.poller.tick_inputs import QueueSnapshot, TickInputs
 from maestro_es.poller.workspace import prepare, remove_temporary_folder
 
 #: How often a tick decides again when others append at the same time.
@@ -40,12 +40,18 @@ Submit = Callable[[OpenStudy, Sequence[int]], None]
 
 
 def tick(
-    study: OpenStudy, *, show: bool = True, ahead: int = 0, submit: Submit = submit, asked: Asked | None = None
+    study: OpenStudy,
+    *,
+    show: bool = True,
+    ahead: int = 0,
+    submit: Submit = submit,
+    snapshot: QueueSnapshot | None = None,
 ) -> StudyStatus:
     """Advance a study by one pass.
 
     A driver that makes many passes leaves ``status.csv`` for a later one (`show` off), may have steps requested
-    `ahead` of free slots, and submits in its own way. Who ticks many studies has `asked` their scheduler for all.
+    `ahead` of free slots, and submits in its own way. A driver that ticks many studies passes one
+    shared `snapshot` of the queue.
 
     Unreachable says that a scheduler or the file system did not answer, or did not end a job: nothing was concluded
     about its jobs, but everything else was done. NothingStarts says that all of them did, but no step can start. What
@@ -56,7 +62,7 @@ def tick(
     study.dir.check_owner()
     study.log.refresh()
     with umask_of(study.graph):
-        unreachable = _tick(study, show, ahead, submit, asked)
+        unreachable = _tick(study, show, ahead, submit, snapshot)
     if unreachable:
         kind = NothingStarts if unreachable.keys() == {ENVIRONMENT} else Unreachable
         told = (message if name in NO_SCHEDULER else f"{name}: {message}" for name, message in unreachable.items())
@@ -64,13 +70,19 @@ def tick(
     return study.status
 
 
-def _tick(study: OpenStudy, show: bool, ahead: int, submit: Submit, asked: Asked | None) -> dict[str, str]:  # noqa: FBT001 - as given
+def _tick(
+    study: OpenStudy,
+    show: bool,  # noqa: FBT001 - as given
+    ahead: int,
+    submit: Submit,
+    snapshot: QueueSnapshot | None,
+) -> dict[str, str]:
     """Make the pass and what belongs around it; returns who did not answer."""
     make_state_dir(study.dir)
     last_tick.check(study.dir, study.log)
     mend_copies(study)
     study.last_error = None
-    unreachable = _passes(study, ahead, submit, asked)
+    unreachable = _passes(study, ahead, submit, snapshot)
     if show:
         _show(study)
     study.dir.note_tick(study.context.now())
@@ -86,7 +98,7 @@ def _show(study: OpenStudy) -> None:
         last_tick.note(study.dir, study.log.head, study.context.host.name)
 
 
-def _passes(study: OpenStudy, ahead: int, submit: Submit, asked: Asked | None) -> dict[str, str]:
+def _passes(study: OpenStudy, ahead: int, submit: Submit, snapshot: QueueSnapshot | None) -> dict[str, str]:
     """Make a pass, and again if others append at the same time; returns who did not answer, and what was said.
 
     A scheduler that has left one question without an answer is not asked another one.
@@ -96,7 +108,7 @@ def _passes(study: OpenStudy, ahead: int, submit: Submit, asked: Asked | None) -
         try:
             study.locate()
             study.remarks += take_requests(study)
-            look = _pass(study, ahead, submit, asked)
+            look = _pass(study, ahead, submit, snapshot)
             unreachable.update(look.unreachable if look else {})
             if look and look.remains:
                 look = _pass(study, ahead, submit, local=True)  # what remained was ended: as a rule it is gone by now
@@ -106,7 +118,7 @@ def _passes(study: OpenStudy, ahead: int, submit: Submit, asked: Asked | None) -
             if not remaining:
                 raise
             study.log.refresh()
-            asked = Asked(0, {}, study.last_error) if study.last_error else asked
+            snapshot = QueueSnapshot(0, {}, study.last_error) if study.last_error else snapshot
     return unreachable
 
 
@@ -117,7 +129,7 @@ def show_status(study: OpenStudy) -> None:
 
 
 def _pass(
-    study: OpenStudy, ahead: int, submit: Submit, asked: Asked | None = None, *, local: bool = False
+    study: OpenStudy, ahead: int, submit: Submit, snapshot: QueueSnapshot | None = None, *, local: bool = False
 ) -> Look | None:
     """Make one pass, over all or only the `local` steps; returns what was seen, if there was anything to look for."""
     if study.status is not StudyStatus.RUNNING:
@@ -128,9 +140,11 @@ def _pass(
         return None
     context = study.context
     no_environment = _check_environment(study)
-    moment = Moment(context.now(), context.host, context.salt(), ahead, study.dir.ticked_at(), no_environment)
-    may_use = asked and asked.at(study.log.head.seq)
-    look = Look(study.graph, study.dir, study.adapters, moment, may_use, local=local)
+    inputs = TickInputs(
+        context.now(), context.host, context.token_suffix(), ahead, study.dir.ticked_at(), no_environment
+    )
+    may_use = snapshot and snapshot.at(study.log.head.seq)
+    look = Look(study.graph, study.dir, study.adapters, inputs, may_use, local=local)
     study.last_error = study.last_error or look.last_error
     new_events = _decide(study, look.observations)
     _remove_reconciled(study, look)
@@ -177,7 +191,7 @@ def _look_back(study: OpenStudy) -> None:
     if past:
         host = study.context.host
         seen = Observations(
-            now=study.context.now(), host=host.name, boot_id=host.boot_id, salt="", cores=host.cores,
+            now=study.context.now(), host=host.name, boot_id=host.boot_id, token_suffix="", cores=host.cores,
             machine=host.machine, booted_at=host.booted_at, last_boot=past,
         )  # fmt: skip
         with study.log.transaction():

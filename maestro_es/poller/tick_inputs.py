@@ -14,22 +14,23 @@ from maestro_es.core.model import Micros
 from maestro_es.errors import Unreachable
 
 
-class Moment(msgspec.Struct, frozen=True):
-    """When and where a tick happens; `salt` makes its tokens its own, `ahead` is how many steps it holds ready.
+class TickInputs(msgspec.Struct, frozen=True):
+    """When and where a tick happens.
 
+    `token_suffix` makes its tokens its own; `ahead` is how many steps it holds ready.
     `last_tick` is when the one before it happened, if that is known. `no_environment` says why no step can start, if
     that is so (None: it was not looked at closely).
     """
 
     now: Micros
     host: Host
-    salt: str
+    token_suffix: str
     ahead: int = 0
     last_tick: Micros | None = None
     no_environment: str | None = None
 
 
-class Asked(msgspec.Struct, frozen=True):
+class QueueSnapshot(msgspec.Struct, frozen=True):
     """What was asked ahead of a tick, in the order of a look.
 
     That is: the log up to `seq`, the `claims` of attempts in doubt, the scheduler for its jobs. So the `answer` is one
@@ -40,7 +41,7 @@ class Asked(msgspec.Struct, frozen=True):
     claims: Mapping[str, Claim]
     answer: Sequence[Queued] | Unreachable
 
-    def at(self, seq: int) -> Asked | None:
+    def at(self, seq: int) -> QueueSnapshot | None:
         """Return what a look at the log up to `seq` may rest on: on silence always, nothing is concluded from it."""
         if seq == self.seq:
             return self

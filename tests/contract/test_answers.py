@@ -7,7 +7,7 @@ from msgspec import structs
 
 from maestro_es.core.evidence import ClaimState, ReportKind
 from maestro_es.core.model import JobState, StepRecord
-from maestro_es.core.outcomes import Full, InDoubt, Rejected, Unwritable
+from maestro_es.core.outcomes import InDoubt, QueueFull, Rejected, ScriptFailed
 from maestro_es.errors import Unreachable
 from tests.contract.conftest import SUBMITTING, Stage
 from tests.fakes.processes import running_under, wait_for
@@ -73,7 +73,7 @@ def test_a_refusal_says_why_on_one_line_and_nothing_is_queued(stage: Stage):
         stage.plan("refuse")
     outcome = stage.send(job)
 
-    assert isinstance(outcome, (Rejected, Unwritable))
+    assert isinstance(outcome, (Rejected, ScriptFailed))
     assert outcome.message.strip()
     assert "\n" not in outcome.message
     assert look(stage, step) == (JobState.GONE, False)
@@ -86,7 +86,7 @@ def test_a_full_queue_is_no_refusal(stage: Stage):
     step, job = stage.request(number)
     stage.plan("full")
 
-    assert isinstance(stage.send(job), Full)
+    assert isinstance(stage.send(job), QueueFull)
     assert look(stage, step) == (JobState.GONE, False)
 
 

@@ -12,7 +12,7 @@ from maestro_es.adapters.process import this_host
 from maestro_es.adapters.registry import ADAPTERS, make_adapter
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, Phase, StepRecord
-from maestro_es.core.outcomes import Unwritable
+from maestro_es.core.outcomes import ScriptFailed
 from tests.contract.conftest import SCRIPTS_ONLY, SUBMITTING
 
 TOKEN = "feedfeed-1-1-cafe"
@@ -101,7 +101,7 @@ def test_an_adapter_that_only_writes_scripts_says_so_when_it_is_to_submit(kind: 
     job = Job(TOKEN, "s", tmp_path, "./s.sh", tmp_path, lambda *_: True, run=RUN)
     outcome = adapter.submit(job)
 
-    assert isinstance(outcome, Unwritable)
+    assert isinstance(outcome, ScriptFailed)
     assert kind in outcome.message
     assert "--dry" in outcome.message
     with pytest.raises(ValueError, match=f"can't submit to {kind}"):

@@ -20,7 +20,7 @@ from maestro_es.core.evidence import Answer, AttemptObservation, Claim, ClaimSta
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, Settings, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
-from maestro_es.core.outcomes import Accepted, InDoubt, NotCalled, Outcome, Rejected, outcome_events
+from maestro_es.core.outcomes import Accepted, InDoubt, NotAttempted, Outcome, Rejected, outcome_events
 from maestro_es.core.reducer import apply
 from maestro_es.errors import InvalidTransition
 from maestro_es.poller.inbox import parse_report
@@ -42,7 +42,7 @@ OUTCOMES: dict[str, Outcome] = {
     "accepted": Accepted("7"),
     "refused": Rejected("invalid partition", 1),
     "in doubt": InDoubt("no answer"),
-    "not called": NotCalled(),
+    "not called": NotAttempted(),
 }
 
 
@@ -129,21 +129,21 @@ class Log:
         """Whether the study is completed in that state."""
         return self._graphs[number].study.status is not StudyStatus.RUNNING
 
-    def decide(self, number: int, seen: Seen | None, strays: tuple[tuple[str, str], ...]) -> Decision:
+    def decide(self, number: int, seen: Seen | None, stale_reports: tuple[tuple[str, str], ...]) -> Decision:
         """Return what a tick decides in that state; `seen` is None if no attempt is in flight."""
-        key = (number, seen, strays)
+        key = (number, seen, stale_reports)
         if key not in self._decisions:
-            self._decisions[key] = self._decide(number, seen, strays)
+            self._decisions[key] = self._decide(number, seen, stale_reports)
         return self._decisions[key]
 
-    def _decide(self, number: int, seen: Seen | None, strays: tuple[tuple[str, str], ...]) -> Decision:
+    def _decide(self, number: int, seen: Seen | None, stale_reports: tuple[tuple[str, str], ...]) -> Decision:
         graph = copy.deepcopy(self._graphs[number])
         record = graph.step(STEP)
         scheduler_down = seen is not None and "unreachable" in (seen.queue, seen.accounts)
         observations = Observations(
-            now=0, host="here", boot_id="boot", salt="salt", cores=1,
+            now=0, host="here", boot_id="boot", token_suffix="salt", cores=1,
             attempts={record.token: observed(seen, record.attempt)} if seen else {},
-            strays=strays,
+            stale_reports=stale_reports,
             unreachable={SCHEDULER: "no answer"} if scheduler_down else {},
             scheduler_down=seen is not None and seen.queue == "unreachable",
             answered=frozenset([SCHEDULER] if seen and not scheduler_down else []),

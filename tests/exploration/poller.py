@@ -144,7 +144,7 @@ class Pollers:
         """Mirrors `_decide` and `StudyLog.record`: who has nothing to write does not hear that others wrote."""
         record = self._log.step(poller.log)
         seen = poller.seen if in_flight(record) else None
-        decision = self._log.decide(poller.log, self._own(seen, record.attempt), self._strays(poller))
+        decision = self._log.decide(poller.log, self._own(seen, record.attempt), self._stale_reports(poller))
         if decision.events and poller.behind:
             yield "may not append: others did", world, Poller()
             return
@@ -164,8 +164,8 @@ class Pollers:
         own = (name for name in seen.reports if attempt_of(name) == attempt) if seen else ()
         return seen._replace(reports=frozenset(own)) if seen else None
 
-    def _strays(self, poller: Poller) -> tuple[tuple[str, str], ...]:
-        """Mirrors `Look._strays`: the step's last token is none, even if its attempt is over."""
+    def _stale_reports(self, poller: Poller) -> tuple[tuple[str, str], ...]:
+        """Mirrors `Look._stale_reports`: the step's last token is none, even if its attempt is over."""
         current = self._attempt(poller)
         names = sorted(name for name in poller.seen.reports if attempt_of(name) != current)
         return tuple((token(attempt_of(name)), name) for name in names)
@@ -189,7 +189,7 @@ class Pollers:
             yield f"removes {name}", world._replace(inbox=world.inbox - {name}), then if rest else _acted(then)
 
     def _submit(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
-        """Mirrors `submit._submit`, and `Caller`, which may not call the scheduler if it makes the claim."""
+        """Mirrors `submit._submit`, and `Submitter`, which may not call the scheduler if it makes the claim."""
         number = self._attempt(poller)
         attempt = world.attempt(number)
         if attempt.first != "none":

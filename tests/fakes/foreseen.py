@@ -10,7 +10,7 @@ import msgspec
 
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
-from maestro_es.poller.foresee import SALT, Foreseen, foresee
+from maestro_es.poller.foresee import SUFFIX, Foreseen, foresee
 from maestro_es.poller.open_study import Context, OpenStudy, open_as_it_is
 from maestro_es.poller.study_dir import StudyDir
 
@@ -55,13 +55,13 @@ def new_events_after(root: Path, seq: int) -> list[NewEvent]:
     return new_events
 
 
-def told(new_events: list[NewEvent], salts: set[str]) -> list[tuple[int | None, str, object]]:
-    """Return events without times, the ends of tokens that are in `salts` taken for one."""
-    return [(step, type(event).__name__, _plain(event, salts)) for step, event in new_events]
+def told(new_events: list[NewEvent], suffixes: set[str]) -> list[tuple[int | None, str, object]]:
+    """Return events without times, the ends of tokens that are in `suffixes` taken for one."""
+    return [(step, type(event).__name__, _plain(event, suffixes)) for step, event in new_events]
 
 
-def _plain(event: e.AnyEvent, salts: set[str]) -> object:
+def _plain(event: e.AnyEvent, suffixes: set[str]) -> object:
     fields = msgspec.to_builtins(event)
     fields.pop("at", None)
     head, _, end = fields.get("token", "").rpartition("-")
-    return {**fields, "token": f"{head}-{SALT}"} if end in salts else fields
+    return {**fields, "token": f"{head}-{SUFFIX}"} if end in suffixes else fields

@@ -40,7 +40,7 @@ from maestro_es.adapters.base import Job, Queued, Seen, Submitting
 from maestro_es.core.environment import for_runner
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
-from maestro_es.core.outcomes import Accepted, Full, InDoubt, Outcome, Rejected
+from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, QueueFull, Rejected
 from maestro_es.errors import Unreachable
 
 _KEEP_CODE = 'code=$1; shift; "$@"; echo $? >"$code.new"; mv "$code.new" "$code"'
@@ -96,7 +96,7 @@ class FakeScheduler:
         if answer == "refuse":
             return Rejected("fake: invalid partition", 1)
         if answer in ("deaf", "full"):
-            return Full("fake: no room") if answer == "full" else InDoubt("fake: no answer")
+            return QueueFull("fake: no room") if answer == "full" else InDoubt("fake: no answer")
         queued = self._add(job, like_last=answer == "reuse", shown=answer != "late")
         if answer == "lose":
             self._path(queued).unlink()

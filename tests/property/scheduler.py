@@ -26,7 +26,7 @@ from maestro_es.core.evidence import (
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, State, StepRecord
 from maestro_es.core.observations import Observations
-from maestro_es.core.outcomes import Accepted, Full, InDoubt, Outcome, Rejected, outcome_events
+from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, QueueFull, Rejected, outcome_events
 from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.core.reducer import apply
 
@@ -76,7 +76,7 @@ class Scheduler:
             return Rejected("busy", 1)
         if self.happens(0.2):
             self.claims.setdefault(token, "abandoned")
-            return Full("no room", certain=self.rng.random() < 0.8)
+            return QueueFull("no room", certain=self.rng.random() < 0.8)
         if self.happens(0.2):
             return InDoubt("killed before it got through")
         first = self.take(token)
@@ -219,7 +219,7 @@ class Poller:
             for step in self.graph.in_flight()
         }
         return Observations(
-            now=self.time, host="h", boot_id="", salt=f"s{self.time}", cores=4, attempts=attempts,
+            now=self.time, host="h", boot_id="", token_suffix=f"s{self.time}", cores=4, attempts=attempts,
         )  # fmt: skip
 
     def sight(self, step: StepRecord, *, scheduler_down: bool) -> AttemptObservation:

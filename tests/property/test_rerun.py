@@ -47,7 +47,7 @@ class Life:
 
     def tick(self) -> None:
         self.time += 1
-        seen = Observations(now=self.time, host="login1", boot_id="boot1", salt=f"s{self.time}", cores=4)
+        seen = Observations(now=self.time, host="login1", boot_id="boot1", token_suffix=f"s{self.time}", cores=4)
         with self.log.transaction():
             decide(self.graph, seen, self.log.record)
 

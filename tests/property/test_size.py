@@ -60,7 +60,7 @@ def failed(number: int) -> NewEvent:
 
 
 def look() -> Observations:
-    return Observations(now=5, host="h", boot_id="b", salt="salt", cores=2)
+    return Observations(now=5, host="h", boot_id="b", token_suffix="salt", cores=2)
 
 
 def test_a_chain_of_100_000_steps_runs_to_its_end_in_memory():

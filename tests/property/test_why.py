@@ -80,7 +80,7 @@ def requested_by_a_tick(graph: MemoryGraph, cores: int, now: int) -> set[int]:
     scheduler_down = copy.study.adapter["type"] in copy.study.unreachable
     decide(
         copy,
-        Observations(now=now, host="h", boot_id="b", salt="s", cores=cores, scheduler_down=scheduler_down),
+        Observations(now=now, host="h", boot_id="b", token_suffix="s", cores=cores, scheduler_down=scheduler_down),
         record,
     )
     return set(submissions(new_events))

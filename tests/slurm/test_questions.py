@@ -15,8 +15,8 @@ from maestro_es.core import requests
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.drivers.cron_tick import TRY_AGAIN, tick_all
 from maestro_es.errors import Unreachable
-from maestro_es.poller.ask_ahead import ask_ahead
 from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.prefetch import prefetch
 from maestro_es.poller.tick import tick
 from tests.e2e.command import maestro_es
 from tests.fakes.processes import running_under, wait_for
@@ -109,12 +109,12 @@ def test_an_answer_is_good_for_the_state_that_was_read_before_the_question(clust
     root = launch(step("one", "sleep 60"))
     wait_for_states(root, one=State.RUNNING)
     calls.count()
-    asked = ask_ahead([root], CONTEXT)[root]
+    snapshot = prefetch([root], CONTEXT)[root]
     with OpenStudy(root, CONTEXT) as study:
-        tick(study, asked=asked)
+        tick(study, snapshot=snapshot)
         assert calls.count() == {"squeue": 1}
         study.log.append([(None, e.StudyPaused())])
-        tick(study, asked=asked)
+        tick(study, snapshot=snapshot)
         assert calls.count() == {"squeue": 1}
 
 

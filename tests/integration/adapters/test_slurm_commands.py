@@ -15,7 +15,7 @@ from maestro_es.adapters.slurm import SlurmAdapter
 from maestro_es.adapters.slurm_jobs import SlurmJobs
 from maestro_es.core.environment import Environment
 from maestro_es.core.model import JobState, Phase, StepRecord
-from maestro_es.core.outcomes import Accepted, Full, InDoubt, Rejected, Unwritable
+from maestro_es.core.outcomes import Accepted, InDoubt, QueueFull, Rejected, ScriptFailed
 from maestro_es.errors import Unreachable
 
 TOKEN = "feed0000-1-1-cafe"
@@ -195,7 +195,8 @@ def test_a_job_that_is_refused_with_the_cpus_of_its_launchers_is_submitted_witho
 
 
 @pytest.mark.parametrize(
-    ("error", "outcome"), [(errno.EAGAIN, Full), (errno.ENOMEM, Full), (errno.E2BIG, Unwritable), (errno.EIO, InDoubt)]
+    ("error", "outcome"),
+    [(errno.EAGAIN, QueueFull), (errno.ENOMEM, QueueFull), (errno.E2BIG, ScriptFailed), (errno.EIO, InDoubt)],
 )
 def test_where_no_process_can_be_made_nothing_was_submitted(
     jobs: SlurmJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, outcome: type

@@ -41,18 +41,18 @@ def create(bench: Bench, *steps: Step) -> None:
     bench.dir.next_tick.chmod(0o600)
 
 
-def check(bench: Bench, salt: str = REAL, **changes: object) -> Foreseen:
+def check(bench: Bench, token_suffix: str = REAL, **changes: object) -> Foreseen:
     """Look ahead, then tick; returns what was foreseen, which has come true."""
-    context = structs.replace(bench.context, **{"salt": lambda: salt, **changes})
+    context = structs.replace(bench.context, **{"token_suffix": lambda: token_suffix, **changes})
     with bench.open() as study:
         seq = study.log.head.seq
     found = foreseen(bench.root, context)
-    with bench.open(salt=lambda: salt, **changes) as study:
+    with bench.open(token_suffix=lambda: token_suffix, **changes) as study:
         try:
             tick(study)
         except Unreachable:
             assert found.unreachable
-    assert told(found.new_events, set()) == told(new_events_after(bench.root, seq), {salt})
+    assert told(found.new_events, set()) == told(new_events_after(bench.root, seq), {token_suffix})
     for path in found.claims:
         assert os.readlink(path) == "abandoned"
     return found

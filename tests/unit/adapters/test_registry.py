@@ -7,7 +7,7 @@ import pytest
 from maestro_es.adapters.base import Job
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.registry import make_adapter
-from maestro_es.core.outcomes import Unwritable
+from maestro_es.core.outcomes import ScriptFailed
 from maestro_es.errors import UnknownAdapter
 
 HOST = Host("host", "boot", 1)
@@ -42,5 +42,5 @@ def test_an_adapter_that_can_t_submit_says_so_and_calls_nobody(kind: str):
     job = Job("token", "a", Path("/w"), "./a.sh", Path("/s"), claim=lambda *_: True)
 
     assert not adapter.can_submit
-    assert adapter.submit(job) == Unwritable(f"maestro-es can't submit to {kind} yet; it writes scripts with --dry")
+    assert adapter.submit(job) == ScriptFailed(f"maestro-es can't submit to {kind} yet; it writes scripts with --dry")
     assert adapter.look([], {}) == {}

@@ -22,7 +22,7 @@ from maestro_es.adapters.slurm_answers import (
 )
 from maestro_es.adapters.slurm_jobs import slurm_environment
 from maestro_es.core.model import JobState
-from maestro_es.core.outcomes import Accepted, Full, InDoubt, Rejected
+from maestro_es.core.outcomes import Accepted, InDoubt, QueueFull, Rejected
 
 HEADER = "JOBID|STATE NODELIST|REASON|COMMAND\n"
 REFUSED = "sbatch: error: Batch job submission failed: Invalid partition name specified"
@@ -86,7 +86,7 @@ def test_a_known_refusal_is_a_rejection_in_slurms_own_words(code, err):
 )
 def test_a_limit_on_how_many_jobs_there_are_will_pass(limit):
     said = LIMIT.format(limit)
-    assert read_submission(Completed(1, "", said)) == Full(" ".join(said.split()))
+    assert read_submission(Completed(1, "", said)) == QueueFull(" ".join(said.split()))
 
 
 @pytest.mark.parametrize(
@@ -99,18 +99,18 @@ def test_a_limit_on_what_a_job_may_ask_for_is_a_refusal(limit):
 
 def test_a_partition_that_is_closed_will_open_again():
     said = "sbatch: error: Batch job submission failed: Required partition not available (inactive or drain)"
-    assert read_submission(Completed(1, "", said)) == Full(said)
+    assert read_submission(Completed(1, "", said)) == QueueFull(said)
 
 
 @pytest.mark.parametrize("more", ["", "sbatch: error: Come back tomorrow.\n"])
 def test_a_limit_without_a_name_may_pass_or_not(more):
     said = more + LIMIT.partition("\n")[2]
-    assert read_submission(Completed(1, "", said)) == Full(" ".join(said.split()), certain=False)
+    assert read_submission(Completed(1, "", said)) == QueueFull(" ".join(said.split()), certain=False)
 
 
 def test_a_command_that_was_ended_when_it_began_to_try_again_and_again_has_found_no_room():
     said = "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying"
-    assert read_submission(Completed(-9, "", said)) == Full(said)
+    assert read_submission(Completed(-9, "", said)) == QueueFull(said)
     assert isinstance(read_submission(Completed(-9, "17\n", said)), InDoubt)  # it did, and had it
 
 

@@ -136,7 +136,7 @@ def in_phase(phase: str) -> tuple[Study, int]:
 
 def look(attempts: Mapping[str, AttemptObservation] | None = None, **seen: Any) -> Observations:
     """Return observations made on the host and boot that the study was created on."""
-    known = {"now": 1_000_000, "host": "login1", "boot_id": "boot1", "salt": "salt", "cores": 4}
+    known = {"now": 1_000_000, "host": "login1", "boot_id": "boot1", "token_suffix": "salt", "cores": 4}
     return Observations(**{**known, "attempts": attempts or {}, **seen})
 
 

@@ -34,7 +34,7 @@ def test_ready_steps_are_requested_in_launch_order():
     first, second = study.add("a"), study.add("b")
     study.add("c", parents=(first,))
 
-    new_events = study.tick(salt="feed")
+    new_events = study.tick(token_suffix="feed")
 
     assert new_events == [
         (first, e.SubmissionRequested(attempt=1, token="cafe0123-1-1-feed", kind=SubmissionKind.FIRST)),
@@ -364,7 +364,7 @@ def test_a_report_that_nobody_waits_for_is_recorded():
     study = Study()
     study.start(study.add("a"))
 
-    new_events = study.tick(strays=(("old", "old.exit.1"),))
+    new_events = study.tick(stale_reports=(("old", "old.exit.1"),))
 
     assert new_events == [(None, e.ReportIgnored(token="old", report="old.exit.1"))]
     assert states(study) == [State.RUNNING]

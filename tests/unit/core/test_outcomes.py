@@ -10,13 +10,13 @@ from maestro_es.core import events as e
 from maestro_es.core.model import Cause, Phase
 from maestro_es.core.outcomes import (
     Accepted,
-    Full,
     InDoubt,
-    NotCalled,
+    NotAttempted,
     Outcome,
+    QueueFull,
     Rejected,
     Script,
-    Unwritable,
+    ScriptFailed,
     outcome_events,
 )
 from tests.unit.core.making import Study
@@ -27,10 +27,10 @@ ALL = [
     Accepted("17", left_out=("--mincpus=70",), script_digest="spare"),
     Rejected("no"),
     InDoubt("killed"),
-    Unwritable("full"),
-    Full("no room"),
-    Full("no room, or never", certain=False),
-    NotCalled(),
+    ScriptFailed("full"),
+    QueueFull("no room"),
+    QueueFull("no room, or never", certain=False),
+    NotAttempted(),
 ]
 
 
@@ -111,13 +111,13 @@ def test_of_a_submission_in_doubt_the_words_are_kept():
 def test_a_submission_that_was_not_made_is_withdrawn():
     study, number, token = requested()
 
-    assert outcome_events(study.graph, number, token, NotCalled(), 500) == [e.SubmissionWithdrawn(token=token)]
+    assert outcome_events(study.graph, number, token, NotAttempted(), 500) == [e.SubmissionWithdrawn(token=token)]
 
 
 def test_a_step_for_which_there_is_no_room_is_taken_back_with_the_schedulers_words():
     study, number, token = requested()
 
-    events = outcome_events(study.graph, number, token, Full("no room"), 500)
+    events = outcome_events(study.graph, number, token, QueueFull("no room"), 500)
 
     assert events == [e.SubmissionWithdrawn(token=token, message="no room")]
 
@@ -127,7 +127,7 @@ def test_words_that_may_mean_never_are_a_refusal_once_no_other_job_of_the_study_
     first, second = study.add("a", scheduled=True), study.add("b", scheduled=True)
     study.submit(first)
     token = study.request(second)
-    maybe = Full("violates policy", certain=False)
+    maybe = QueueFull("violates policy", certain=False)
 
     assert outcome_events(study.graph, second, token, maybe, 500) == [
         e.SubmissionWithdrawn(token=token, message="violates policy")
@@ -144,7 +144,7 @@ def test_words_that_may_mean_never_are_a_refusal_once_no_other_job_of_the_study_
 def test_a_step_whose_script_can_not_be_written_fails_alone():
     study, number, token = requested()
 
-    events = outcome_events(study.graph, number, token, Unwritable("no space left"), 500)
+    events = outcome_events(study.graph, number, token, ScriptFailed("no space left"), 500)
 
     assert events == [e.StepFailed(token=token, at=500, cause=Cause.SCRIPT, message="no space left")]
 

@@ -239,7 +239,7 @@ def test_an_abandoned_attempt_is_followed_by_another_in_the_same_tick():
     number = study.add("a")
     token = study.request(number)
 
-    new_events = study.tick({number: ABANDONED}, salt="next")
+    new_events = study.tick({number: ABANDONED}, token_suffix="next")
 
     assert new_events == [
         (number, e.AttemptAbandoned(token=token, evidence=(e.Evidence(source="claim", detail="abandoned"),))),

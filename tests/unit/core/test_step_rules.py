@@ -256,19 +256,19 @@ def test_a_dry_run_releases_what_waits(study: Study):
 
 
 @pytest.mark.parametrize(
-    "taken_back",
+    "withdrawn",
     [
         lambda token: e.SubmissionRejected(token=token, message="no"),
         lambda token: e.SubmissionWithdrawn(token=token),
         lambda token: e.AttemptAbandoned(token=token, evidence=()),
     ],
 )
-def test_a_step_whose_submission_came_to_nothing_is_not_pending(study: Study, taken_back: Callable[[str], e.AnyEvent]):
+def test_a_step_whose_submission_came_to_nothing_is_not_pending(study: Study, withdrawn: Callable[[str], e.AnyEvent]):
     number = study.add("a")
     token = study.request(number)
     assert study.step(number).state is State.PENDING
 
-    study.do(taken_back(token), number)
+    study.do(withdrawn(token), number)
 
     step = study.step(number)
     assert (step.state, step.phase, step.job_id) == (State.INITIALIZED, Phase.READY, "")

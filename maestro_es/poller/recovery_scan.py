@@ -27,7 +27,7 @@ from maestro_es.spec.maestro_status import Row, read_rows
 
 
 @dataclass
-class World:
+class RecoveryFindings:
     """What was found: attempts by step, rows of the status table by name, and what a person must be told of."""
 
     host: str
@@ -40,7 +40,7 @@ class World:
         return tuple(self.traces.get(number, ()))
 
 
-def look_around(graph: MemoryGraph, study: StudyDir, context: Context, since: Micros) -> World:
+def scan(graph: MemoryGraph, study: StudyDir, context: Context, since: Micros) -> RecoveryFindings:
     """Look at everything once. Unreachable if a scheduler or the file system does not answer."""
     record = graph.study
     environment = environment_of(study, record)
@@ -49,19 +49,19 @@ def look_around(graph: MemoryGraph, study: StudyDir, context: Context, since: Mi
     ):  # the directory may be a new one, or the disk; then the person's own leads to the scheduler
         environment = Environment(dict(os.environ))
     adapters = context.adapters(record.adapter, context.host._replace(environment=environment))
-    world = World(context.host.name)
+    findings = RecoveryFindings(context.host.name)
     jobs = _jobs(graph, study, adapters)
     reports = _reports(study)
     for step in graph.steps():
         tokens = _tokens(study, step, record.study_id, [*jobs, *reports])
-        world.traces[step.number] = [_trace(study, step, token, reports, jobs) for token in sorted(tokens)]
-    _recall(graph, adapters, world)
+        findings.traces[step.number] = [_trace(study, step, token, reports, jobs) for token in sorted(tokens)]
+    _recall(graph, adapters, findings)
     for token in sorted({*jobs, *reports}):
         if is_of_study(token, record.study_id) and step_of(token) > record.steps:
             what = f"job {jobs[token].job_id}" if token in jobs else "a report"
-            world.warnings.append(f"{what} of attempt {token} is of a step that the export does not have")
-    _table(graph, study, since, world)
-    return world
+            findings.warnings.append(f"{what} of attempt {token} is of a step that the export does not have")
+    _table(graph, study, since, findings)
+    return findings
 
 
 def _jobs(graph: MemoryGraph, study: StudyDir, adapters: Adapters) -> dict[str, Seen]:
@@ -105,29 +105,29 @@ def _trace(
     return Trace(token, attempt_of(token), claim, tuple(reports.get(token, ())), jobs.get(token))
 
 
-def _recall(graph: MemoryGraph, adapters: Adapters, world: World) -> None:
+def _recall(graph: MemoryGraph, adapters: Adapters, findings: RecoveryFindings) -> None:
     """Ask the accounts for the jobs of which nobody else has a word."""
     unknown = [
         structs.replace(step, token=trace.token, job_id=trace.claim.job_id, phase=Phase.SUBMITTED)
         for step in graph.steps()
         if step.scheduled and step.phase is not Phase.DONE
-        for trace in world.attempts(step.number)
+        for trace in findings.attempts(step.number)
         if trace.claim.job_id and not trace.can_be_reconciled
     ]
     answers = adapters.scheduler.recall(unknown) if unknown else {}
-    for traces in world.traces.values():
+    for traces in findings.traces.values():
         for index, trace in enumerate(traces):
             seen = answers.get(trace.token)
             if seen and seen.state is not JobState.GONE:
                 traces[index] = replace(trace, seen=seen)
 
 
-def _table(graph: MemoryGraph, study: StudyDir, since: Micros, world: World) -> None:
+def _table(graph: MemoryGraph, study: StudyDir, since: Micros, findings: RecoveryFindings) -> None:
     """Read the status table, if a tick has written it after the export was made."""
     try:
         if study.status_csv.stat().st_mtime_ns // 1000 >= since:
-            world.rows = read_rows(study.status_csv, [step.name for step in graph.steps()])
+            findings.rows = read_rows(study.status_csv, [step.name for step in graph.steps()])
     except FileNotFoundError:
         return
     except (OSError, StudyError) as error:
-        world.warnings.append(f"{study.status_csv}: is not looked at: {error}")
+        findings.warnings.append(f"{study.status_csv}: is not looked at: {error}")

@@ -18,7 +18,7 @@ from maestro_es.core.model import Phase, StudyStatus
 from maestro_es.errors import MaestroError, Unreachable
 from maestro_es.poller.claims import read_claim
 from maestro_es.poller.open_study import Context, OpenStudy
-from maestro_es.poller.tick_inputs import Asked
+from maestro_es.poller.tick_inputs import QueueSnapshot
 
 
 class _Read(NamedTuple):
@@ -30,7 +30,7 @@ class _Read(NamedTuple):
     adapter: Adapter
 
 
-def ask_ahead(roots: Iterable[Path], context: Context) -> dict[Path, Asked]:
+def prefetch(roots: Iterable[Path], context: Context) -> dict[Path, QueueSnapshot]:
     """Return what is known ahead of the ticks of these studies. One that can't be read says so in its own tick."""
     read: list[_Read] = []
     for root in roots:
@@ -38,7 +38,7 @@ def ask_ahead(roots: Iterable[Path], context: Context) -> dict[Path, Asked]:
             read.extend(_read(root, study))
     clusters = {one.adapter.cluster: one.adapter for one in read}
     answers = {cluster: _list_jobs(adapter) for cluster, adapter in clusters.items()}
-    return {one.root: Asked(one.seq, one.claims, answers[one.adapter.cluster]) for one in read}
+    return {one.root: QueueSnapshot(one.seq, one.claims, answers[one.adapter.cluster]) for one in read}
 
 
 def _read(root: Path, study: OpenStudy) -> Iterator[_Read]:

@@ -1,7 +1,7 @@
 """Calling a scheduler to submit jobs: several at a time, no longer than it answers, and takes any.
 
 One that is down lets each call wait for its time-out, and one that is full refuses each. So the first call of a tick
-is made alone, and after one that got no answer, or no room, no other is made: the others are taken back.
+is made alone, and after one that got no answer, or no room, no other is made: the others are withdrawn.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from maestro_es.adapters.base import Adapter, Job, Submitting
 from maestro_es.adapters.command import Command, wait
 from maestro_es.core.evidence import ClaimState
 from maestro_es.core.model import Micros
-from maestro_es.core.outcomes import NO_SCRIPT, Full, InDoubt, NotCalled, Outcome, Script
+from maestro_es.core.outcomes import NO_SCRIPT, InDoubt, NotAttempted, Outcome, QueueFull, Script
 from maestro_es.errors import Unreachable
 from maestro_es.poller.claims import abandon
 
@@ -28,7 +28,7 @@ class Attempt(NamedTuple):
     script: Script = NO_SCRIPT
 
 
-class Caller:
+class Submitter:
     """Submits jobs to one scheduler. A local one answers at once, so it is always called.
 
     `last_error` is what was said instead of an answer, by it or before; it is not called then.
@@ -43,7 +43,7 @@ class Caller:
         self._under_way: dict[Command, tuple[Attempt, Job, Submitting]] = {}
 
     def submit(self, attempts: Iterable[Attempt]) -> Generator[tuple[Attempt, Outcome]]:
-        """Submit attempts, or take them back; yields what came of each as soon as it is known.
+        """Submit attempts, or withdraw them; yields what came of each as soon as it is known.
 
         The next attempt is taken while others are under way, so that its script is written meanwhile.
         """
@@ -66,7 +66,7 @@ class Caller:
         if not isinstance(job, Job):
             return job
         if self._done:
-            return _take_back(job)
+            return _withdraw(job)
         begun = self._adapter.submit(job)
         if isinstance(begun, Submitting):
             self._under_way[begun.command] = attempt, job, begun
@@ -83,18 +83,18 @@ class Caller:
         if isinstance(outcome, InDoubt) and not self._one_at_a_time:
             self._done = True
             self.last_error = Unreachable(outcome.message) if outcome.scheduler_down else self.last_error
-        if isinstance(outcome, Full):
+        if isinstance(outcome, QueueFull):
             self._done = True
-            taken_back = _take_back(job)  # a command that was to try again may have done so
-            return outcome if isinstance(taken_back, NotCalled) else taken_back
+            withdrawn = _withdraw(job)  # a command that was to try again may have done so
+            return outcome if isinstance(withdrawn, NotAttempted) else withdrawn
         return outcome
 
 
-def _take_back(job: Job) -> Outcome:
+def _withdraw(job: Job) -> Outcome:
     """Make the claim of an attempt that the scheduler does not have, so that nothing can start under its token."""
     try:
         if abandon(job.workspace, job.token).state is ClaimState.ABANDONED:
-            return NotCalled()
+            return NotAttempted()
     except OSError as error:
         return InDoubt(f"not submitted, and its claim can't be made: {error.strerror}")
     return InDoubt("not submitted, and another process holds its claim")
