@@ -54,10 +54,10 @@ from maestro_es.core.snapshot import Snapshot, read_only
 from maestro_es.errors import RequestRefused
 from maestro_es.poller import claims
 from maestro_es.poller.create import OURS, create_log, keep_environment, make_directory, new_study_id
-from maestro_es.poller.creation import creating
+from maestro_es.poller.exclusive_creation import creating
 from maestro_es.poller.lock import hold_tick_lock
 from maestro_es.poller.observe import Look
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.scripts import written_digests
 from maestro_es.poller.status_csv import maestro_text
 from maestro_es.poller.tick import tick
@@ -109,7 +109,7 @@ class ExecutionGraph:
         dry_run: bool = False,  # noqa: FBT001, FBT002 - Maestro's signature
         *,
         path: str | os.PathLike[str] | None = None,
-        context: Context | None = None,
+        runtime: Runtime | None = None,
     ) -> None:
         settings = Settings(
             submission_attempts=arguments.count("submission_attempts", submission_attempts, least=1),
@@ -118,7 +118,7 @@ class ExecutionGraph:
             dry_run=arguments.flag("dry_run", dry_run),
         )
         given = None if path is None else arguments.path("path", path)
-        context = context or Context(driver=Driver.PROGRAM)
+        runtime = runtime or Runtime(driver=Driver.PROGRAM)
         root = Path(tempfile.mkdtemp(prefix="maestro-es-") if given is None else given)
         with creating(root) as site, contextlib.ExitStack() as stack:
             stack.callback(site.remove, OURS)
@@ -129,8 +129,8 @@ class ExecutionGraph:
                 settings=settings,
             )
             study = make_directory(root)
-            create_log(study, [(None, created), *keep_environment(study)], context)
-        self._study = OpenStudy(root, context)
+            create_log(study, [(None, created), *keep_environment(study)], runtime)
+        self._study = OpenStudy(root, runtime)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], **settings: Any) -> ExecutionGraph:  # noqa: ANN401 - as __init__
@@ -138,10 +138,10 @@ class ExecutionGraph:
         return cls(**settings, path=path)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], context: Context | None = None) -> ExecutionGraph:
+    def open(cls, path: str | os.PathLike[str], runtime: Runtime | None = None) -> ExecutionGraph:
         """Open the study in the directory `path`. NotAStudy if there is none."""
         graph = cls.__new__(cls)
-        graph._study = OpenStudy(Path(arguments.path("path", path)), context or Context(driver=Driver.PROGRAM))  # noqa: SLF001 - one of our own
+        graph._study = OpenStudy(Path(arguments.path("path", path)), runtime or Runtime(driver=Driver.PROGRAM))  # noqa: SLF001 - one of our own
         return graph
 
     def close(self) -> None:
@@ -297,9 +297,9 @@ class ExecutionGraph:
 
     def check_study_status(self) -> tuple[JobStatusCode, dict[str, State]]:
         """Ask the schedulers for the steps in flight and return what they say, by name; nothing is changed."""
-        context = self._study.context
+        runtime = self._study.runtime
         graph = self._fresh()
-        inputs = TickInputs(context.now(), context.host, "")
+        inputs = TickInputs(runtime.now(), runtime.host, "")
         look = Look(graph, self._study.dir, self._study.adapters, inputs, abandon=claims.read_claim)
         seen = look.observations.attempts
         steps = {step.name: state_after(step, judge(seen[step.token]).conclusion) for step in graph.in_flight()}
@@ -416,7 +416,7 @@ class ExecutionGraph:
     def write_status(self, path: str | os.PathLike[str]) -> None:
         """Write ``status.csv`` into a directory."""
         folder = Path(arguments.path("path", path))
-        text = maestro_text(self._fresh().steps(), self._study.context.now())
+        text = maestro_text(self._fresh().steps(), self._study.runtime.now())
         (folder / file_names.STATUS_CSV).write_text(text, encoding="utf-8")
 
     # -- the past ---------------------------------------------------------------------------------------------------

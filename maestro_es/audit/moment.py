@@ -50,19 +50,19 @@ def _view(study: OpenStudy, past: Past | None, show: Callable[[Micros], str]) ->
         study_events=lambda kind: log.study_events(kind, seq),
         author=lambda recorded: started(recorded.invocation),
         grace=grace,
-        cores=study.context.host.cores,
-        now=past.at if past else study.context.now(),
+        cores=study.runtime.host.cores,
+        now=past.at if past else study.runtime.now(),
         show=show,
         ticking=str if past else lambda: _ticking(study),
         place=_place(study),
         runs=lambda record: True if past else _runs(study, record),
-        namesake=lambda record: is_namesakes(record, study.context.host),
+        namesake=lambda record: is_namesakes(record, study.runtime.host),
     )
 
 
 def _place(study: OpenStudy) -> Place:
     noted = last_tick.read(study.dir)
-    return Place(shlex.quote(str(study.dir.root)), study.context.host.name, noted.host if noted else "")
+    return Place(shlex.quote(str(study.dir.root)), study.runtime.host.name, noted.host if noted else "")
 
 
 def _runs(study: OpenStudy, record: StepRecord) -> bool | None:

@@ -80,7 +80,7 @@ def summarise(study: OpenStudy, past: Past | None = None) -> Summary:
         unreachable=dict(record.unreachable),
         full=record.refusal.message if record.refusal else "",
         seq=past.seq if past else study.log.head.seq,
-        at=past.at if past else study.context.now(),
+        at=past.at if past else study.runtime.now(),
     )
 
 
@@ -109,7 +109,7 @@ def last_tick_of(study: OpenStudy) -> Micros | None:
 def _is_overdue(study: OpenStudy, last_tick: Micros | None) -> bool:
     limit = max(OVERDUE, _PAUSES * study.graph.study.settings.sleep_seconds * 1_000_000)
     since = max(last_tick or 0, study.log.head.recorded_at)  # what was just reopened is not overdue yet
-    return study.context.now() - since > limit
+    return study.runtime.now() - since > limit
 
 
 def select_steps(graph: Graph, patterns: Sequence[str] = (), states: Collection[State] = ()) -> list[StepRecord]:

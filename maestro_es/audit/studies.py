@@ -12,7 +12,7 @@ from maestro_es.audit.past import recall
 from maestro_es.audit.status import Summary, summarise, summary_data
 from maestro_es.audit.times import When
 from maestro_es.errors import MaestroError, RequestRefused
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.store import registry
 
 Found = TypeVar("Found")
@@ -30,22 +30,22 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-def list_studies(context: Context, when: When | None = None) -> Iterator[Listed]:
+def list_studies(runtime: Runtime, when: When | None = None) -> Iterator[Listed]:
     """Yield the registered studies in the order in which they were registered, as they stand or as they stood.
 
     A broken one does not stop the rest.
     """
     for study_id, root in registry.registered().items():
-        yield _look(study_id, root, context, when)
+        yield _look(study_id, root, runtime, when)
 
 
-def _look(study_id: str, root: Path, context: Context, when: When | None) -> Listed:
+def _look(study_id: str, root: Path, runtime: Runtime, when: When | None) -> Listed:
     if not root.is_dir():
         return Listed(id=study_id, path=str(root), problem="the directory is gone")
     try:
-        with OpenStudy(root, context) as study:
+        with OpenStudy(root, runtime) as study:
             found = study.graph.study.study_id
-            past = recall(study.log, when, context.now()) if when else None
+            past = recall(study.log, when, runtime.now()) if when else None
             summary = summarise(study, past)
     except (MaestroError, OSError) as error:
         return Listed(id=study_id, path=str(root), problem=_said(error))
@@ -66,7 +66,7 @@ class Answer(msgspec.Struct, Generic[Found], frozen=True):
     problem: str = ""
 
 
-def ask_all(context: Context, ask: Callable[[OpenStudy], Found]) -> Iterator[Answer[Found]]:
+def ask_all(runtime: Runtime, ask: Callable[[OpenStudy], Found]) -> Iterator[Answer[Found]]:
     """Ask each registered study, in the order in which they were registered. A broken one does not stop the rest.
 
     RequestRefused, once all were asked, if no study could make sense of the question: one that can't is left out.
@@ -75,7 +75,7 @@ def ask_all(context: Context, ask: Callable[[OpenStudy], Found]) -> Iterator[Ans
     answered = False
     for root in registry.registered().values():
         try:
-            with OpenStudy(root, context) as study:
+            with OpenStudy(root, runtime) as study:
                 answer = Answer(str(root), ask(study))
         except RequestRefused as error:
             refusal = error

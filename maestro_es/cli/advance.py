@@ -9,19 +9,19 @@ from pathlib import Path
 
 from maestro_es.core.model import Driver
 from maestro_es.drivers.cron_tick import BY_CRON, tick_all, tick_next, tick_studies
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from maestro_es.poller.study_dir import find_study
 
 
 def advance(studies: Sequence[Path], *, every: bool, queue: bool) -> int:
     """Tick every registered study, or those named, or the one that we are in; returns the exit code."""
     by_cron = every and os.environ.get(BY_CRON)
-    context = Context(driver=Driver.CRON if by_cron else Driver.RUNNER if queue else Driver.PERSON)
+    runtime = Runtime(driver=Driver.CRON if by_cron else Driver.RUNNER if queue else Driver.PERSON)
     if every:
-        outcome = tick_all(context)
+        outcome = tick_all(runtime)
     else:
         named = studies or [find_study(Path.cwd())]
-        outcome = tick_next(named[0], context) if queue else tick_studies(named, context)
+        outcome = tick_next(named[0], runtime) if queue else tick_studies(named, runtime)
     for line in outcome.lines:
         print(f"maestro-es: {line}", file=sys.stderr)
     if outcome.bug:

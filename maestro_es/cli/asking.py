@@ -76,5 +76,5 @@ def _named(study: OpenStudy, step: StepRecord, kind: type[e.Event]) -> str:
 
 def _ticks(study: OpenStudy) -> str:
     if study.graph.study.study_id in registry.registered():
-        return how_ticks_come(study.context)
+        return how_ticks_come(study.runtime)
     return "It is not among those that 'maestro-es tick --all' ticks; name it to 'maestro-es tick'"

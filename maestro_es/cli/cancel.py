@@ -100,7 +100,7 @@ def _ending(study: OpenStudy) -> list[StepRecord]:
 def _elsewhere(study: OpenStudy) -> set[str]:
     """Return the other hosts on which local steps run that are to end."""
     local = (step for step in _ending(study) if not step.scheduled and step.phase is Phase.SUBMITTED)
-    return {step.job_host for step in local} - {study.context.host.name, ""}
+    return {step.job_host for step in local} - {study.runtime.host.name, ""}
 
 
 def _left(study: OpenStudy) -> str:

@@ -15,7 +15,7 @@ from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.drivers import crontab
 from maestro_es.drivers.crontab import Here
 from maestro_es.errors import EXIT_ERROR, EXIT_OK
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 
 
 @example("maestro-es cron install")
@@ -35,10 +35,10 @@ def install() -> None:
     The one of this host. The line stands between two markers, and what is between them is replaced; all other lines
     stay as they are. The line names the place where your studies are listed.
     """
-    context = Context()
-    host = context.host.name
-    changed = crontab.install(host, context.now())
-    if crontab.is_read(host, context.now()):
+    runtime = Runtime()
+    host = runtime.host.name
+    changed = crontab.install(host, runtime.now())
+    if crontab.is_read(host, runtime.now()):
         say(f"cron on {host} ticks your studies each minute" + ("" if changed else "; it did so before"))
     else:
         say(f"The line is in your crontab on {host}" + ("" if changed else "; it was there before"))
@@ -49,7 +49,7 @@ def install() -> None:
 @command.command()
 def show() -> None:
     """Print what is or would be installed."""
-    host = Context().host.name
+    host = Runtime().host.name
     here, line = crontab.look()
     if here is not Here.ABSENT:
         write_lines([f"In your crontab on {host}:", *(line or "").split("\n")])
@@ -69,11 +69,11 @@ def check() -> None:
     The exit code is 0 if no tick was missed and cron ticks your studies, either from this host or from another one
     where you installed the line. Otherwise it is 1.
     """
-    context = Context()
-    placed = _report_place(context)
-    runs, cron = _report_cron(context)
-    ticked, last = _report_ticks(context)
-    missed = max(crontab.missed_ticks(at, context.now()) for at in (cron, last, context.now()) if at is not None)
+    runtime = Runtime()
+    placed = _report_place(runtime)
+    runs, cron = _report_cron(runtime)
+    ticked, last = _report_ticks(runtime)
+    missed = max(crontab.missed_ticks(at, runtime.now()) for at in (cron, last, runtime.now()) if at is not None)
     if runs or last is not None:
         say(f"Missed:     {missed}")
     sys.exit(EXIT_OK if placed and ticked and not missed else EXIT_ERROR)
@@ -86,18 +86,18 @@ def remove() -> None:
 
     Only on this host; all other lines stay as they are.
     """
-    host = Context().host.name
+    host = Runtime().host.name
     changed = crontab.remove(host)
     say(f"Removed from your crontab on {host}" if changed else f"Not in your crontab on {host}")
 
 
-def _report_place(context: Context) -> bool:
+def _report_place(runtime: Runtime) -> bool:
     """Say where the line is installed, and return whether that will do."""
-    host = context.host.name
+    host = runtime.host.name
     here, line = crontab.look()
     if here is Here.INSTALLED:
         say(f"Installed:  on this host, {host}")
-        if crontab.is_read(host, context.now()):
+        if crontab.is_read(host, runtime.now()):
             return True
         say(f"Daemon:     {crontab.not_read(host)}")
         return False
@@ -112,20 +112,20 @@ def _report_place(context: Context) -> bool:
     return here is Here.ABSENT and bool(elsewhere)
 
 
-def _report_cron(context: Context) -> tuple[bool, Micros | None]:
+def _report_cron(runtime: Runtime) -> tuple[bool, Micros | None]:
     """Say when cron ticked last; returns whether it is to tick at all, and since when it has not."""
-    found = crontab.last_run(context.host.name)
+    found = crontab.last_run(runtime.host.name)
     if found is None:
         return False, None
     last, ticked = found
-    ago = f"{show_ago(last, context.now())} ({show_time(last)})"
+    ago = f"{show_ago(last, runtime.now())} ({show_time(last)})"
     say(f"Cron:       {f'ticked {ago}' if ticked else f'has not ticked since it was installed {ago}'}")
     return True, last
 
 
-def _report_ticks(context: Context) -> tuple[bool, Micros | None]:
+def _report_ticks(runtime: Runtime) -> tuple[bool, Micros | None]:
     """Say when a running study was ticked last; returns whether all is well with that, and when it was."""
-    studies = list(list_studies(context))
+    studies = list(list_studies(runtime))
     running = [one.summary for one in studies if one.summary and one.summary.status == StudyStatus.RUNNING.name]
     broken = sum(one.summary is None for one in studies)
     if broken:
@@ -138,5 +138,5 @@ def _report_ticks(context: Context) -> tuple[bool, Micros | None]:
         say("Last tick:  never")
         return False, None
     last = max(ticks)
-    say(f"Last tick:  {show_ago(last, context.now())} ({show_time(last)})")
+    say(f"Last tick:  {show_ago(last, runtime.now())} ({show_time(last)})")
     return True, last

@@ -42,7 +42,7 @@ def command(arguments: tuple[str, ...], *, since_last: bool, as_json: bool) -> N
         asked = last_asked(study.dir) if since_last else 0
         since = When(seq=asked if asked <= head else 0) if since_last else _parse(times[0])
         until = _parse(times[1]) if times[1:] else None
-        first, last = recall_two(study.log, since, until, study.context.now())
+        first, last = recall_two(study.log, since, until, study.runtime.now())
         found = diff(first.graph, last.graph, study.log.events(first.seq, last.seq))
         if found or not since_last:
             if as_json:

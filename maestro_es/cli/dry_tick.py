@@ -17,7 +17,7 @@ from maestro_es.core.requests import UPDATABLE
 from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome, told
 from maestro_es.errors import MaestroError
 from maestro_es.poller.foresee import Foreseen, foresee
-from maestro_es.poller.open_study import Context, open_as_it_is
+from maestro_es.poller.open_study import Runtime, open_as_it_is
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.report.plain import clean, columns
 
@@ -41,13 +41,13 @@ def read_settings(settings: Sequence[str]) -> dict[str, int]:
 
 def show(roots: Sequence[Path], what_if: Mapping[str, int], *, as_json: bool) -> int:
     """Print what the next tick of each study would do; returns the exit code that a tick would have."""
-    context = Context()
+    runtime = Runtime()
     outcome = Outcome()
     for root in roots:
         study = StudyDir(root)
         try:
-            with open_as_it_is(root, context, migrate=False) as log:
-                found = foresee(log, study, context, what_if)
+            with open_as_it_is(root, runtime, migrate=False) as log:
+                found = foresee(log, study, runtime, what_if)
         except (MaestroError, OSError) as error:
             outcome.note(*told(error, root))
         else:

@@ -79,7 +79,7 @@ def command(  # noqa: PLR0913 - what changes, and what is shown
                 new_events = _change(opened, given, unset, reason)
             write_lines(f"{opened.dir.root}: {line}" for line in _changes(before, new_events))
             return
-        shown = recall(opened.log, when, opened.context.now()).graph.study if when else opened.graph.study
+        shown = recall(opened.log, when, opened.runtime.now()).graph.study if when else opened.graph.study
         _show(opened, shown.environment, values=values, as_json=as_json, now=when is None)
 
 

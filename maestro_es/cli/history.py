@@ -21,7 +21,7 @@ from maestro_es.cli.formats import Format, line_format_options
 from maestro_es.cli.output import say
 from maestro_es.core.model import Micros
 from maestro_es.errors import EXIT_ERROR, EXIT_OK
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 
 Found = TypeVar("Found")
 
@@ -166,7 +166,7 @@ def _show_all(query: Query, fields: list[str] | None, output: EventOutput) -> No
 
 def _ask_all(ask: Callable[[OpenStudy], Found]) -> tuple[list[tuple[str, Found]], bool]:
     """Return directory and answer of each study, and whether one could not be asked, which is complained of."""
-    answers = list(ask_all(Context(), ask))
+    answers = list(ask_all(Runtime(), ask))
     for answer in answers:
         if answer.problem:
             say(f"maestro-es: {answer.problem}", err=True)

@@ -12,7 +12,7 @@ from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.drivers.crontab import how_ticks_come
 from maestro_es.poller.import_study import Import, Wanted, carry_out, plan_import
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.report.plain import columns
 
 _COUNT = click.IntRange(min=0)
@@ -52,19 +52,19 @@ def command(
     run. Maestro keeps its flags in a pickle, which is not read: say them again. Only processes of this host are
     looked at: make sure that no conductor works on the study from another one.
     """
-    context = Context()
+    runtime = Runtime()
     settings = Settings(submission_attempts=attempts, restart_limit=rlimit, submission_throttle=throttle)
-    study = plan_import(study_dir, Wanted(settings, pargs, specroot and specroot.absolute()), context)
+    study = plan_import(study_dir, Wanted(settings, pargs, specroot and specroot.absolute()), runtime)
     warn(study.plan.warnings)
     write_lines(columns(_HEADER, _rows(study)))
     if dry:
         say("Nothing was changed.")
         return
-    root = carry_out(study, context).root
+    root = carry_out(study, runtime).root
     say(f"Study taken over in {root}")
-    with OpenStudy(root, context) as opened:
+    with OpenStudy(root, runtime) as opened:
         if opened.status is StudyStatus.RUNNING:
-            say(how_ticks_come(context))
+            say(how_ticks_come(runtime))
 
 
 def _rows(study: Import) -> list[list[str]]:

@@ -8,8 +8,8 @@ import click
 
 from maestro_es.cli.common import example
 from maestro_es.cli.output import say
-from maestro_es.poller.open_study import Context
-from maestro_es.poller.restore import import_log
+from maestro_es.poller.import_log import import_log
+from maestro_es.poller.open_study import Runtime
 from maestro_es.store.export import Export
 
 
@@ -29,8 +29,8 @@ def command(file: Path, directory: Path, *, upto_damage: bool, repair: bool) -> 
     if repair and upto_damage:
         raise click.UsageError("Give one of --repair and --upto-damage.")
     export = Export(file, upto_damage=upto_damage)
-    restored = import_log(export, directory, Context(), repair=repair)
+    imported = import_log(export, directory, Runtime(), repair=repair)
     if export.damage:
         say(f"maestro-es: {export.damage}; all before it was taken", err=True)
-    was = f" of the study in {restored.was}" if restored.was != str(restored.root) else ""
-    say(f"{restored.root}: {restored.head.seq} events{was}; head {restored.head.digest.hex()}")
+    was = f" of the study in {imported.was}" if imported.was != str(imported.root) else ""
+    say(f"{imported.root}: {imported.head.seq} events{was}; head {imported.head.digest.hex()}")

@@ -9,7 +9,7 @@ import click
 from maestro_es.cli.common import example, open_study, reason_option, study_argument, study_path
 from maestro_es.cli.output import say
 from maestro_es.poller.correct import correct_log
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from maestro_es.poller.tick import show_status
 
 
@@ -29,7 +29,7 @@ def command(study: Path | None, reason: str, *, repair: bool) -> None:
     """
     if repair:
         root = study_path(study)
-        corrected = correct_log(root, Context(), reason)
+        corrected = correct_log(root, Runtime(), reason)
         numbers = [item.seq for item in corrected.corrections] if corrected else []
         shown = f"corrected event {', '.join(map(str, numbers))}" if numbers else "every event can be read"
         say(f"{root}: {shown}")

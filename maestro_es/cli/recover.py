@@ -8,7 +8,7 @@ import click
 
 from maestro_es.cli.common import example, reason_option
 from maestro_es.cli.output import json_option, say, warn, write_json, write_lines
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from maestro_es.poller.recover import Plan, check_lost, plan_recovery, recover
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.report.plain import columns
@@ -35,13 +35,13 @@ def command(directory: Path, file: Path, reason: str, *, dry: bool, upto_damage:
     flight are found again. If a step has begun and its end is unknown, the step is held: look into its workspace, then
     'release' it to run it again, or 'skip' it to mark it as finished.
     """
-    context = Context()
+    runtime = Runtime()
     export = Export(file, upto_damage=upto_damage)
     if dry:
         check_lost(directory)
-        plan = plan_recovery(export, StudyDir(directory).root, context)
+        plan = plan_recovery(export, StudyDir(directory).root, runtime)
     else:
-        plan = recover(export, directory, context, reason)
+        plan = recover(export, directory, runtime, reason)
     warn([*([f"{export.damage}; all before it was taken"] if export.damage else []), *plan.warnings])
     if as_json:
         write_json(map(dict, _data(plan)))

@@ -83,5 +83,5 @@ def command(
 
 def _give_up(study: OpenStudy, graph: Graph, patterns: Sequence[str], reason: str) -> list[NewEvent]:
     """Take the word of who asks; what this host can tell of a step itself, it does."""
-    by, at = study.log.identity.actor, study.context.now()
+    by, at = study.log.identity.actor, study.runtime.now()
     return rerun.give_up(graph, patterns, lambda step: bool(study.ask_host(step)), by, at, reason)

@@ -25,12 +25,12 @@ from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
 from maestro_es.drivers.foreground import drive
 from maestro_es.errors import EXIT_INTERRUPTED, EXIT_OK, Unreachable
 from maestro_es.poller.create import create_study
-from maestro_es.poller.creation import Site, creating, creating_named
 from maestro_es.poller.environment_file import scheduler_facts
+from maestro_es.poller.exclusive_creation import Site, creating, creating_named
 from maestro_es.poller.lock import hold_tick_lock
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
+from maestro_es.poller.overwrite import check_overwritable, overwriting
 from maestro_es.poller.preflight import check_scripts
-from maestro_es.poller.replace import check_replaceable, replacing
 from maestro_es.poller.sharing import let_group_read
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.surroundings import Surroundings, surroundings
@@ -105,7 +105,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     if autono and autoyes:
         raise click.UsageError("-n and -y exclude each other")
     driver = Driver.WAIT if wait else Driver.PERSON
-    context = Context(tell=lambda line: say(f"maestro-es: {line}", err=True), driver=driver)
+    runtime = Runtime(tell=lambda line: say(f"maestro-es: {line}", err=True), driver=driver)
     around = surroundings(export)
     settings = Settings(
         submission_attempts=attempts,
@@ -135,25 +135,25 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
             pargs=pargs,
             hash_workspaces=hashws,
             restart_limit=rlimit,
-            check=functools.partial(_check, settings=settings, context=context, around=around),
+            check=functools.partial(_check, settings=settings, runtime=runtime, around=around),
             reserve=reserve,
         )
         warn(plan.warnings)
         site = sites[0] if sites else creation.enter_context(creating(plan.output))
-        replaces = check_replaceable(site)
+        replaces = check_overwritable(site)
         if not _is_wanted(plan, answers, replaces=replaces):
             say("Study launch aborted.")
             return
-        place = creation.enter_context(replacing(site, context)) if replaces else None
-        root = create_study(plan, settings, context, site, around).root
+        place = creation.enter_context(overwriting(site, runtime)) if replaces else None
+        root = create_study(plan, settings, runtime, site, around).root
         _complete(site.study, place, group_read=group_read)
-        with OpenStudy(root, context) as study:
+        with OpenStudy(root, runtime) as study:
             sys.exit(_drive(study, creation.close) if wait else _launch(study, creation.close, dry=dry))
 
 
-def _check(plan: StudyPlan, findings: Findings, settings: Settings, context: Context, around: Surroundings) -> None:
+def _check(plan: StudyPlan, findings: Findings, settings: Settings, runtime: Runtime, around: Surroundings) -> None:
     """Look for what would prevent scripts from being submitted, and for variables that the steps will not have."""
-    check_scripts(plan, findings, settings, context)
+    check_scripts(plan, findings, settings, runtime)
     warn_of_variables(plan, findings, around, dict(os.environ))
 
 
@@ -204,7 +204,7 @@ def _launch(study: OpenStudy, launched: Callable[[], None], *, dry: bool) -> int
         return status.value
     say(f"Study launched in {root}")
     if status is StudyStatus.RUNNING:
-        say(how_ticks_come(study.context))
+        say(how_ticks_come(study.runtime))
     elif status is not StudyStatus.FINISHED:
         say(f"It has ended already: {status.name}; 'maestro-es why {root}' says more")
     forgotten = what_is_forgotten(scheduler_facts(study.log))

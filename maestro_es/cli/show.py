@@ -34,7 +34,7 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
     """
     root, pattern = split_one_step(arguments)
     with OpenStudy(root) as study:
-        now = study.context.now()
+        now = study.runtime.now()
         past = recall(study.log, when, now) if when else None
         found = details(study, pattern, past, show_utc if as_json else show_time)
         now = past.at if past else now

@@ -93,7 +93,7 @@ def command(  # noqa: PLR0913 - Maestro's flags
 def _read(root: Path, patterns: Sequence[str], states: Sequence[State], when: When | None) -> Standing:
     """Return how a study stands; it is closed by then."""
     with OpenStudy(root) as study:
-        past = recall(study.log, when, study.context.now()) if when else None
+        past = recall(study.log, when, study.runtime.now()) if when else None
         graph: Graph = past.graph if past else study.graph
         steps = select_steps(graph, patterns, states) if states else []
         return Standing(summarise(study, past), steps, past is not None)

@@ -12,7 +12,7 @@ from maestro_es.audit.times import When, show_time
 from maestro_es.cli.common import at_option, example
 from maestro_es.cli.formats import Format, line_format_options, write_rows
 from maestro_es.cli.output import say, write_lines
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from maestro_es.report.plain import columns
 from maestro_es.store import registry
 
@@ -38,7 +38,7 @@ def command(forget: Sequence[str], when: When | None, *, form: Format) -> None:
             say(f"Forgot {study_id}", err=True)
     if forget:
         return
-    studies = list(list_studies(Context(), when))
+    studies = list(list_studies(Runtime(), when))
     if form is not Format.TABLE:
         write_rows(form, FIELDS, (list(listed_data(study).values()) for study in studies))
     elif studies:

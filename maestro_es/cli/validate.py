@@ -12,7 +12,7 @@ from maestro_es.cli.exporting import export_option, warn_of_variables
 from maestro_es.cli.output import say, warn
 from maestro_es.core.export import Export, remarks
 from maestro_es.core.model import Settings
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from maestro_es.poller.preflight import check_scripts, warn_of_scheduler
 from maestro_es.poller.surroundings import surroundings
 from maestro_es.report.plain import counted
@@ -32,12 +32,12 @@ def command(spec: Path, pgen: Path | None, pargs: tuple[str, ...], export: Expor
 
     The check also makes each step's script as 'run' would, but writes nothing and runs nothing.
     """
-    context = Context()
+    runtime = Runtime()
     around = surroundings(export)
 
     def check(plan: StudyPlan, findings: Findings) -> None:
-        check_scripts(plan, findings, Settings(hash_workspaces=hashws), context)
-        warn_of_scheduler(plan, findings, context)
+        check_scripts(plan, findings, Settings(hash_workspaces=hashws), runtime)
+        warn_of_scheduler(plan, findings, runtime)
         warn_of_variables(plan, findings, around, dict(os.environ))
 
     warn(remarks(around.choice))

@@ -39,7 +39,7 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
     if len(roots) > 1:
         raise click.UsageError("Name one study.")
     with OpenStudy(roots[0]) as study:
-        past = recall(study.log, when, study.context.now()) if when else None
+        past = recall(study.log, when, study.runtime.now()) if when else None
         graph: Graph = past.graph if past else study.graph
         numbers = [step.number for step in find_steps(graph, patterns)]
         asked = Asked(study, past, show_utc if as_json else show_time)

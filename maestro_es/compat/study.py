@@ -13,7 +13,7 @@ from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph import ExecutionGraph, Step
 from maestro_es.poller.create import create_study
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from maestro_es.spec.findings import Findings
 from maestro_es.spec.parameters import ParameterGenerator, Parameters
 from maestro_es.spec.paths import safe
@@ -127,8 +127,8 @@ class Study:
             restart_limit=settings.restart_limit,
             given=Given(spec_root=self._spec_root(), text=study_text(self._data()), parameters=self._parameters(file)),
         )
-        context = Context(driver=Driver.PROGRAM)
-        return self._out_path, ExecutionGraph.open(create_study(plan, settings, context).root, context)
+        runtime = Runtime(driver=Driver.PROGRAM)
+        return self._out_path, ExecutionGraph.open(create_study(plan, settings, runtime).root, runtime)
 
     def _data(self) -> dict[str, Any]:
         """Return the study as a file has it; without its parameters if a file can't hold them."""

@@ -27,7 +27,7 @@ from maestro_es.errors import (
 from maestro_es.poller.last_tick import shown
 from maestro_es.poller.lock import hold_tick_lock, is_held, queue_up
 from maestro_es.poller.maestro_requests import are_waiting
-from maestro_es.poller.open_study import Context, OpenStudy, study_id_at
+from maestro_es.poller.open_study import OpenStudy, Runtime, study_id_at
 from maestro_es.poller.prefetch import prefetch
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import may_be_in_doubt, tick
@@ -63,34 +63,34 @@ class Outcome:
             self.lines.append(line)
 
 
-def tick_studies(roots: Iterable[Path], context: Context) -> Outcome:
+def tick_studies(roots: Iterable[Path], runtime: Runtime) -> Outcome:
     """Tick these studies, each if nobody else does."""
     outcome = Outcome()
     for root in roots:
-        came = _try(root, context, again=False)
+        came = _try(root, runtime, again=False)
         if came:
             outcome.note(*came)
     return outcome
 
 
-def tick_all(context: Context) -> Outcome:
+def tick_all(runtime: Runtime) -> Outcome:
     """Tick every registered study; what was complained about before is not said again.
 
     Each cluster is asked once for the jobs of all of them. If it is cron that calls, that is noted.
     """
     outcome = Outcome()
     if os.environ.pop(BY_CRON, ""):
-        registry.note_cron(context.host.name, context.host.boot_id, context.now())
+        registry.note_cron(runtime.host.name, runtime.host.boot_id, runtime.now())
     try:
         studies = registry.registered()
     except OSError as error:
         outcome.note(TRY_AGAIN, _said(error, registry.folder()))
         return outcome
-    snapshot = prefetch(studies.values(), context) if len(studies) > 1 else {}
+    snapshot = prefetch(studies.values(), runtime) if len(studies) > 1 else {}
     down: dict[str, Unreachable] = {}
     for study_id, root in studies.items():
         try:
-            came = _try(root, context, again=True, snapshot=snapshot.get(root), down=down)
+            came = _try(root, runtime, again=True, snapshot=snapshot.get(root), down=down)
         except Exception as error:  # noqa: BLE001 - it is shown, once the other studies had their tick
             from maestro_es.poller.damage import damage  # noqa: PLC0415 - seldom needed
 
@@ -108,11 +108,11 @@ def tick_all(context: Context) -> Outcome:
     return outcome
 
 
-def tick_next(root: Path, context: Context) -> Outcome:
+def tick_next(root: Path, runtime: Runtime) -> Outcome:
     """Tick a study after whoever ticks it now, unless somebody waits for that already: what runners ask for."""
     outcome = Outcome()
     try:
-        with _open(root, context) as study, queue_up(study.dir, context.host.name) as ours:
+        with _open(root, runtime) as study, queue_up(study.dir, runtime.host.name) as ours:
             if ours:
                 outcome.note(*_pass(study))
     except (MaestroError, OSError) as error:
@@ -122,7 +122,7 @@ def tick_next(root: Path, context: Context) -> Outcome:
 
 def _try(
     root: Path,
-    context: Context,
+    runtime: Runtime,
     *,
     again: bool,
     snapshot: QueueSnapshot | None = None,
@@ -134,7 +134,7 @@ def _try(
     one that stops answering is noted.
     """
     try:
-        return _tick_one(root, context, again=again, snapshot=snapshot, down={} if down is None else down)
+        return _tick_one(root, runtime, again=again, snapshot=snapshot, down={} if down is None else down)
     except (MaestroError, OSError) as error:
         if again and isinstance(error, NotAStudy) and _is_being_created(root):
             return None
@@ -171,9 +171,9 @@ def _said(error: OSError, place: Path) -> str:
 
 
 def _tick_one(
-    root: Path, context: Context, *, again: bool, snapshot: QueueSnapshot | None, down: dict[str, Unreachable]
+    root: Path, runtime: Runtime, *, again: bool, snapshot: QueueSnapshot | None, down: dict[str, Unreachable]
 ) -> tuple[int, str] | None:
-    with _open(root, context) as study:
+    with _open(root, runtime) as study:
         ended = study.status is not StudyStatus.RUNNING
         if ended and shown(study.dir, study.log.head) and not (are_waiting(study.dir) or may_be_in_doubt(study)):
             return OK, _news(study) if again else ""
@@ -188,9 +188,9 @@ def _tick_one(
                     down[cluster] = study.last_error
 
 
-def _open(root: Path, context: Context) -> OpenStudy:
+def _open(root: Path, runtime: Runtime) -> OpenStudy:
     """Open a study; if it has moved from where it was registered, it is registered here, if that can be."""
-    study = OpenStudy.ours(root, context)
+    study = OpenStudy.ours(root, runtime)
     study_id = study.graph.study.study_id
     with contextlib.suppress(OSError, StudyError):
         known = registry.registered_at(study_id)

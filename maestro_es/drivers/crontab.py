@@ -25,7 +25,7 @@ from maestro_es.drivers.cron_daemon import daemon_runs
 from maestro_es.drivers.cron_tick import BY_CRON
 from maestro_es.errors import MaestroError, RequestRefused
 from maestro_es.import_path import own_command
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from maestro_es.store import registry
 
 BEGIN = "# maestro-es begin"
@@ -178,14 +178,14 @@ def not_read(host: str) -> str:
     )
 
 
-def how_ticks_come(context: Context) -> str:
+def how_ticks_come(runtime: Runtime) -> str:
     """Return in one line how a study that was just started will be ticked."""
     try:
         here, _ = look()
     except (MaestroError, OSError):
         return "It advances with each 'maestro-es tick --all'; no crontab can be used here, so call that each minute"
-    host = context.host.name
-    if here is Here.INSTALLED and not is_read(host, context.now()):
+    host = runtime.host.name
+    if here is Here.INSTALLED and not is_read(host, runtime.now()):
         return f"It advances with each 'maestro-es tick --all'; {not_read(host)}"
     if here is Here.INSTALLED:
         return "cron ticks it each minute"

@@ -49,9 +49,9 @@ def drive(study: OpenStudy, progress: Callable[[OpenStudy], None]) -> StudyStatu
 
     Unreachable if this host does not tell its boot id, without which a tick can conclude nothing.
     """
-    if study.context.host.trouble:
-        raise Unreachable(study.context.host.trouble)
-    with waiting(study.dir, study.context.host.name), _child_signals() as wait:
+    if study.runtime.host.trouble:
+        raise Unreachable(study.runtime.host.trouble)
+    with waiting(study.dir, study.runtime.host.name), _child_signals() as wait:
         driver = _Driver(study, wait)
         try:
             driver.run(progress)
@@ -111,7 +111,7 @@ class _Driver:
     def _fill(self) -> None:
         """Start held steps in the slots that are free."""
         settings = self._study.graph.study.settings
-        slots = settings.local_slots or self._study.context.host.cores
+        slots = settings.local_slots or self._study.runtime.host.cores
         while self._held and self._busy < slots:
             submit_and_defer(self._study, [self._held.popleft()])
             self._busy += 1

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from maestro_es.core.events import EventsCorrected
 from maestro_es.poller.lock import hold_tick_lock
-from maestro_es.poller.open_study import Context, open_as_it_is
+from maestro_es.poller.open_study import Runtime, open_as_it_is
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store.corrections import correct
 
 
-def correct_log(root: Path, context: Context, reason: str) -> EventsCorrected | None:
+def correct_log(root: Path, runtime: Runtime, reason: str) -> EventsCorrected | None:
     """Correct undecodable events while no tick runs; None if there are none."""
     study = StudyDir(root)
-    with open_as_it_is(root, context) as log:
+    with open_as_it_is(root, runtime) as log:
         study.check_owner()
         with hold_tick_lock(study, -1):
             log.refresh_head()

@@ -20,9 +20,9 @@ from maestro_es.core.model import Settings
 from maestro_es.digests import sha256
 from maestro_es.errors import RequestRefused
 from maestro_es.poller import clock
-from maestro_es.poller.creation import Site, check_path, creating
 from maestro_es.poller.environment_file import keep
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.exclusive_creation import Site, check_path, creating
+from maestro_es.poller.open_study import Runtime
 from maestro_es.poller.repositories import run_git
 from maestro_es.poller.state_dir import close_to_others, make_state_dir
 from maestro_es.poller.study_dir import StudyDir
@@ -70,14 +70,14 @@ def _taken(study: StudyDir) -> RequestRefused:
 
 
 def create_study(
-    plan: StudyPlan, settings: Settings, context: Context, site: Site | None = None, around: Surroundings | None = None
+    plan: StudyPlan, settings: Settings, runtime: Runtime, site: Site | None = None, around: Surroundings | None = None
 ) -> StudyDir:
     """Create the study that a plan describes: its directory as Maestro lays it out, its dependencies, and its log.
 
     `site` is given by a caller that holds the directory already. If the study can't be created, all that this process
     has made is removed again. The steps will be in what is `around` this process, or in what is said to be.
     """
-    scheduler = context.adapters(plan.batch, context.host).scheduler
+    scheduler = runtime.adapters(plan.batch, runtime.host).scheduler
     if not settings.dry_run and not scheduler.can_submit and plan.has_jobs:
         raise RequestRefused(f"maestro-es can't submit to {scheduler.name} yet; --dry writes the scripts of the study")
     with contextlib.ExitStack() as stack:
@@ -86,19 +86,19 @@ def create_study(
         stack.callback(site.remove, _names(plan))  # does nothing once there is a study
         study = make_directory(plan.output)
         _lay_out(plan, study)
-        context.after("layout")
-        acquire(plan, lambda argv: run_git(argv, os.environ), context.tell)
+        runtime.on_effect("layout")
+        acquire(plan, lambda argv: run_git(argv, os.environ), runtime.tell)
         study_id = new_study_id()
         facts = {} if settings.dry_run else scheduler.facts()
         site.check()
         with registering(study_id, study.root):
             created = _created(plan, settings, study_id, study, facts)
-            create_log(study, [(None, created), *keep_environment(study, around), *plan.events], context)
+            create_log(study, [(None, created), *keep_environment(study, around), *plan.events], runtime)
     return study
 
 
 def take_over(
-    plan: StudyPlan, settings: Settings, study_id: str, new_events: Iterable[NewEvent], context: Context, site: Site
+    plan: StudyPlan, settings: Settings, study_id: str, new_events: Iterable[NewEvent], runtime: Runtime, site: Site
 ) -> StudyDir:
     """Create the log of a study whose directory Maestro has made; `new_events` tell what happened there.
 
@@ -109,7 +109,7 @@ def take_over(
         study = make_directory(plan.output)
         with registering(study_id, study.root):
             created = _created(plan, settings, study_id, study, {})
-            create_log(study, [(None, created), *keep_environment(study), *new_events], context)
+            create_log(study, [(None, created), *keep_environment(study), *new_events], runtime)
     return study
 
 
@@ -166,21 +166,21 @@ def _lay_out(plan: StudyPlan, study: StudyDir) -> None:
         raise RequestRefused(f"{error.filename}: can't be written: {error.strerror}") from error
 
 
-def create_log(study: StudyDir, new_events: Iterable[NewEvent], context: Context) -> None:
+def create_log(study: StudyDir, new_events: Iterable[NewEvent], runtime: Runtime) -> None:
     """Write a study's first events; the study exists once this returns."""
-    write_log(study, lambda log: log.append(new_events), context)
+    write_log(study, lambda log: log.append(new_events), runtime)
 
 
-def write_log(study: StudyDir, fill: Callable[[StudyLog], None], context: Context) -> None:
+def write_log(study: StudyDir, fill: Callable[[StudyLog], None], runtime: Runtime) -> None:
     """Make the log of a study and `fill` it; it is there whole, or not at all."""
     scratch = study.log.with_name(study.log.name + ".new")
     journal = scratch.with_name(scratch.name + "-journal")
     for leftover in (scratch, journal):
         leftover.unlink(missing_ok=True)
-    with StudyLog.create(scratch, context.now, clock.identity(context.host, context.driver)) as log:
+    with StudyLog.create(scratch, runtime.now, clock.identity(runtime.host, runtime.driver)) as log:
         fill(log)
         study_id = log.graph.study.study_id
-    context.after("append")
+    runtime.on_effect("append")
     files.replace_file(study.mark_of(study_id), b"", 0o600, durable=True)  # before the log: jobs look for it
     journal.unlink(missing_ok=True)
     study.log.with_name(f"{study.log.name}-journal").unlink(missing_ok=True)  # of a log that is gone
@@ -189,10 +189,10 @@ def write_log(study: StudyDir, fill: Callable[[StudyLog], None], context: Contex
         _give_name(scratch, study.log)
     except FileExistsError:
         raise _taken(study) from None
-    context.after("rename")
+    runtime.on_effect("rename")
     scratch.unlink(missing_ok=True)
     files.sync(study.root)
-    context.after("unlink")
+    runtime.on_effect("unlink")
 
 
 def _give_name(scratch: Path, name: Path) -> None:

@@ -30,7 +30,7 @@ from maestro_es.poller import claims, last_tick
 from maestro_es.poller.environment_file import environment_of
 from maestro_es.poller.maestro_requests import read_request, waiting_requests
 from maestro_es.poller.observe import Look, look_back, unreachable_name
-from maestro_es.poller.open_study import Context, relocation
+from maestro_es.poller.open_study import Runtime, relocation
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick_inputs import TickInputs
 from maestro_es.poller.workspace import plan_job
@@ -67,14 +67,14 @@ class Foreseen:
         return self.graph.step(step).name
 
 
-def foresee(log: StudyLog, study: StudyDir, context: Context, what_if: Mapping[str, int] | None = None) -> Foreseen:
+def foresee(log: StudyLog, study: StudyDir, runtime: Runtime, what_if: Mapping[str, int] | None = None) -> Foreseen:
     """Return what a tick would do now, if first the settings were as `what_if` says: see `requests.update`.
 
     With the name "paused" that takes 0 or 1, too. RequestRefused, StudyError and the like are what a tick would raise.
     """
     study.check_owner()
     last_tick.check(study, log)
-    tick = _DryTick(log, study, context)
+    tick = _DryTick(log, study, runtime)
     for name, value in (what_if or {}).items():
         tick.record(_changed(tick.graph, name, value))
     tick.found.new_events.clear()  # what a person would have done before
@@ -99,14 +99,14 @@ def _changed(graph: Graph, name: str, value: int) -> list[NewEvent]:
 class _DryTick:
     """A tick whose events go into memory, and all else into what is `found`."""
 
-    def __init__(self, log: StudyLog, study: StudyDir, context: Context) -> None:
+    def __init__(self, log: StudyLog, study: StudyDir, runtime: Runtime) -> None:
         self._log = log
         self._dir = study
-        self._context = context
+        self._context = runtime
         self.graph = log.replay(upto=log.head.seq)
         self.found = Foreseen(self.graph)
         self._seq = log.head.seq
-        self._now = max(context.now(), log.head.recorded_at)
+        self._now = max(runtime.now(), log.head.recorded_at)
         self._apply(None, log.identity)  # a tick that writes says first who it is
 
     def _apply(self, step: int | None, event: e.AnyEvent) -> None:

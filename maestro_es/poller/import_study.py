@@ -25,9 +25,9 @@ from maestro_es.core.unit_of_work import UnitOfWork
 from maestro_es.errors import RequestRefused, StudyError
 from maestro_es.poller.claims import make_claim
 from maestro_es.poller.create import new_study_id, take_over
-from maestro_es.poller.creation import creating
+from maestro_es.poller.exclusive_creation import creating
 from maestro_es.poller.imported_steps import ImportDecision, StepFacts, decide_import, in_flight
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import show_status
 from maestro_es.spec.document import read_file
@@ -65,7 +65,7 @@ class Import:
     new_events: tuple[NewEvent, ...]
 
 
-def plan_import(root: Path, wanted: Wanted, context: Context) -> Import:
+def plan_import(root: Path, wanted: Wanted, runtime: Runtime) -> Import:
     """Decide what becomes of each step. A MaestroError says why the study can't be taken over."""
     root = Path(os.path.abspath(root))
     check_idle(root, process.of_this_user())
@@ -73,16 +73,16 @@ def plan_import(root: Path, wanted: Wanted, context: Context) -> Import:
     plan = _plan(found, wanted)
     _check_instances(found, plan)
     study_id = new_study_id()
-    work = UnitOfWork(MemoryGraph(), 0, context.now())
+    work = UnitOfWork(MemoryGraph(), 0, runtime.now())
     work.record(plan.events)
-    decisions = _decisions(found, work.graph, context.adapters(plan.batch, context.host).scheduler, study_id)
+    decisions = _decisions(found, work.graph, runtime.adapters(plan.batch, runtime.host).scheduler, study_id)
     work.record((decision.step.number, event) for decision in decisions for event in decision.events)
     work.close()
     settings = structs.replace(wanted.settings, hash_workspaces=found.hash_workspaces)
     return Import(plan, settings, study_id, tuple(decisions), tuple(work.new_events))
 
 
-def carry_out(study: Import, context: Context) -> StudyDir:
+def carry_out(study: Import, runtime: Runtime) -> StudyDir:
     """Write the log; the study is ours from then on. Claims are made first: an adopted job has started for good."""
     root = study.plan.output
     with creating(root) as site:
@@ -93,10 +93,10 @@ def carry_out(study: Import, context: Context) -> StudyDir:
                 if isinstance(event, JobSubmitted):
                     workspace = root / decision.step.workspace
                     make_claim(workspace, event.token, event.job_id, "maestro", "maestro", "imported")
-        directory = take_over(study.plan, study.settings, study.study_id, study.new_events, context, site)
+        directory = take_over(study.plan, study.settings, study.study_id, study.new_events, runtime, site)
     for pickle in root.glob("*.study.pkl"):
         pickle.rename(f"{pickle}.imported")
-    with OpenStudy(root, context) as opened:
+    with OpenStudy(root, runtime) as opened:
         show_status(opened)
     return directory
 

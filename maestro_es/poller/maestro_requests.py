@@ -113,4 +113,4 @@ def _remove(study: OpenStudy, path: Path, info: os.stat_result) -> None:
             path.unlink()
     except FileNotFoundError:
         pass
-    study.context.after("remove")
+    study.runtime.on_effect("remove")

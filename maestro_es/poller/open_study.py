@@ -50,17 +50,18 @@ def _nothing(_words: str) -> None:
     """Be told of an effect, or what takes its time, and do nothing."""
 
 
-class Context(msgspec.Struct, frozen=True):
-    """What is taken from the world, so that tests can give another.
+class Runtime(msgspec.Struct, frozen=True):
+    """What a process takes from its surroundings, so that tests can give other values.
 
-    `after` is told of each effect once it is done: "append", "script", "submit", "end", "remove", "status"; while a
-    study is created: "move", "layout", "rename", "unlink". `tell` gets lines for a person, about what takes its time.
+    `on_effect` is called after each effect, with its name: "append", "script", "submit", "end", "remove", "status";
+    while a study is created: "move", "layout", "rename", "unlink". `tell` gets lines for a person, about what takes
+    its time.
     """
 
     host: Host = msgspec.field(default_factory=this_host)
     now: Callable[[], Micros] = clock.now
     token_suffix: Callable[[], str] = clock.token_suffix
-    after: Callable[[str], None] = _nothing
+    on_effect: Callable[[str], None] = _nothing
     tell: Callable[[str], None] = _nothing
     adapters: Callable[[Mapping[str, Any], Host], Adapters] = make_adapters
     driver: Driver = Driver.PERSON
@@ -83,11 +84,11 @@ class OpenStudy:
     what was said instead of an answer, if its scheduler has left a question of the last tick without one.
     """
 
-    def __init__(self, root: Path, context: Context | None = None) -> None:
-        self.context = context or Context()
+    def __init__(self, root: Path, runtime: Runtime | None = None) -> None:
+        self.runtime = runtime or Runtime()
         self.dir = StudyDir(root)
-        who = clock.identity(self.context.host, self.context.driver)
-        self.log = StudyLog.open(self.dir.log, self.context.now, who)
+        who = clock.identity(self.runtime.host, self.runtime.driver)
+        self.log = StudyLog.open(self.dir.log, self.runtime.now, who)
         self.pending: list[Submitted] = []
         self.remarks: list[str] = []
         self.notices: list[str] = []
@@ -96,10 +97,10 @@ class OpenStudy:
         self._digest = ""
 
     @classmethod
-    def ours(cls, root: Path, context: Context | None = None) -> OpenStudy:
+    def ours(cls, root: Path, runtime: Runtime | None = None) -> OpenStudy:
         """Open a study that only this user can change. NotOurs before the file is touched, if others can."""
         StudyDir(root).check_owner()
-        return cls(root, context)
+        return cls(root, runtime)
 
     def __enter__(self) -> OpenStudy:
         return self
@@ -122,7 +123,7 @@ class OpenStudy:
         """The study's adapters. The local one has no use for the environment before there is a step to start."""
         batch = self.graph.study.adapter
         environment = Environment() if is_local(batch) else self.environment
-        return self.context.adapters(batch, self.context.host._replace(environment=environment))
+        return self.runtime.adapters(batch, self.runtime.host._replace(environment=environment))
 
     @property
     def environment(self) -> Environment:
@@ -151,7 +152,7 @@ class OpenStudy:
 
     def ask_host(self, step: StepRecord) -> Seen | None:
         """Return what this host knows of a local step, None if only another one can tell. Unreachable: no answer."""
-        return ask_host(self.adapters.local, step, {}, self.graph.study, self.context.host)
+        return ask_host(self.adapters.local, step, {}, self.graph.study, self.runtime.host)
 
     def request(self, decide: Callable[[ProjectedGraph], list[NewEvent]]) -> list[NewEvent]:
         """Append what `decide` makes of the state; if others appended first, it decides again, on a refusal too.
@@ -172,7 +173,7 @@ class OpenStudy:
             else:
                 break
         if new_events:
-            self.context.after("append")
+            self.runtime.on_effect("append")
         return new_events
 
     def record(self, new_events: list[NewEvent]) -> None:
@@ -183,7 +184,7 @@ class OpenStudy:
         relocation(self.dir, self.graph)
         self.log.record(new_events)
         fallen = [*ended_badly(new_events), *waiting_in_vain(self.graph, new_events)]
-        self.log.record(fail_descendants(self.graph, self.context.now(), fallen))
+        self.log.record(fail_descendants(self.graph, self.runtime.now(), fallen))
 
     def locate(self) -> None:
         """Note where the study is, if it has moved. StudyCopied if it is a copy."""
@@ -212,11 +213,11 @@ def _is_same(before: str, here: str) -> bool:
         return False
 
 
-def open_as_it_is(root: Path, context: Context | None = None, *, migrate: bool = True) -> StudyLog:
+def open_as_it_is(root: Path, runtime: Runtime | None = None, *, migrate: bool = True) -> StudyLog:
     """Open the log of a study without bringing its projection in step; without `migrate` nothing at all is written."""
-    context = context or Context()
-    who = clock.identity(context.host, context.driver)
-    return StudyLog.open(StudyDir(root).log, context.now, who, fold=False, migrate=migrate)
+    runtime = runtime or Runtime()
+    who = clock.identity(runtime.host, runtime.driver)
+    return StudyLog.open(StudyDir(root).log, runtime.now, who, fold=False, migrate=migrate)
 
 
 def study_id_at(root: Path) -> str:

@@ -17,7 +17,7 @@ from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Phase, StudyStatus
 from maestro_es.errors import MaestroError, Unreachable
 from maestro_es.poller.claims import read_claim
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick_inputs import QueueSnapshot
 
 
@@ -30,11 +30,11 @@ class _Read(NamedTuple):
     adapter: Adapter
 
 
-def prefetch(roots: Iterable[Path], context: Context) -> dict[Path, QueueSnapshot]:
+def prefetch(roots: Iterable[Path], runtime: Runtime) -> dict[Path, QueueSnapshot]:
     """Return what is known ahead of the ticks of these studies. One that can't be read says so in its own tick."""
     read: list[_Read] = []
     for root in roots:
-        with contextlib.suppress(MaestroError, OSError), OpenStudy.ours(root, context) as study:
+        with contextlib.suppress(MaestroError, OSError), OpenStudy.ours(root, runtime) as study:
             read.extend(_read(root, study))
     clusters = {one.adapter.cluster: one.adapter for one in read}
     answers = {cluster: _list_jobs(adapter) for cluster, adapter in clusters.items()}

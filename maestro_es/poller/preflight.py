@@ -17,7 +17,7 @@ from maestro_es.core.events import StepAdded, StudyCreated
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Settings, StepRecord, SubmissionKind
 from maestro_es.core.unit_of_work import UnitOfWork
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.workspace import job_name, plan_job
 from maestro_es.spec.findings import Findings
@@ -34,13 +34,13 @@ _TOKEN = make_token("0" * 8, 1, 1, "0" * 8)
 _Fault = tuple[str, str]
 
 
-def check_scripts(plan: StudyPlan, findings: Findings, settings: Settings, context: Context) -> None:
+def check_scripts(plan: StudyPlan, findings: Findings, settings: Settings, runtime: Runtime) -> None:
     """Report the problems of a plan's scripts.
 
     If several instances of a step have a problem, only the first is named.
     """
-    graph = _graph_of(plan, settings, context)
-    adapters = context.adapters(plan.batch, context.host)
+    graph = _graph_of(plan, settings, runtime)
+    adapters = runtime.adapters(plan.batch, runtime.host)
     study = StudyDir(plan.output)
     wrong = set(plan.unclear)
     for number, name, template in graph.names():
@@ -50,18 +50,18 @@ def check_scripts(plan: StudyPlan, findings: Findings, settings: Settings, conte
                 findings.problem(plan.line(template, part, message), f"In study step '{name}', {message}")
 
 
-def warn_of_scheduler(plan: StudyPlan, findings: Findings, context: Context) -> None:
+def warn_of_scheduler(plan: StudyPlan, findings: Findings, runtime: Runtime) -> None:
     """Warn of a scheduler to which maestro-es can't submit, if the study has jobs for it."""
-    scheduler = context.adapters(plan.batch, context.host).scheduler
+    scheduler = runtime.adapters(plan.batch, runtime.host).scheduler
     scheduled = any(isinstance(event, StepAdded) and event.scheduled for _, event in plan.events)
     if scheduled and not scheduler.can_submit:
         message = f"maestro-es can't submit to {scheduler.name} yet, so 'run' refuses this study"
         findings.warn(plan.line("", "type", ""), message, "'run --dry' writes its scripts.")
 
 
-def _graph_of(plan: StudyPlan, settings: Settings, context: Context) -> MemoryGraph:
+def _graph_of(plan: StudyPlan, settings: Settings, runtime: Runtime) -> MemoryGraph:
     """Return the study as it will be before its first tick."""
-    work = UnitOfWork(MemoryGraph(), 0, context.now())
+    work = UnitOfWork(MemoryGraph(), 0, runtime.now())
     created = StudyCreated(study_id="", root=str(plan.output), name=plan.name, adapter=plan.batch, settings=settings)
     work.record([(None, created), *plan.events])
     return work.graph

@@ -22,12 +22,12 @@ from maestro_es.core.unit_of_work import UnitOfWork
 from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyError
 from maestro_es.poller import claims
 from maestro_es.poller.create import make_directory, write_log
-from maestro_es.poller.creation import creating
+from maestro_es.poller.exclusive_creation import creating
+from maestro_es.poller.import_log import fill
 from maestro_es.poller.lock import hold_tick_lock
-from maestro_es.poller.open_study import Context, OpenStudy, study_id_at
+from maestro_es.poller.open_study import OpenStudy, Runtime, study_id_at
 from maestro_es.poller.recovered_steps import Recovery, Traces, held, newer, recover_step
 from maestro_es.poller.recovery_scan import RecoveryFindings, scan
-from maestro_es.poller.restore import fill
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import show_status
 from maestro_es.store.event_log import Head
@@ -53,7 +53,7 @@ class Plan:
     spare: list[tuple[Path, str]] = field(default_factory=list)
 
 
-def recover(export: Export, root: Path, context: Context, reason: str) -> Plan:
+def recover(export: Export, root: Path, runtime: Runtime, reason: str) -> Plan:
     """Make the log of a study directory again; the study goes on with the next tick."""
     check_lost(root)
     with creating(root):
@@ -62,10 +62,10 @@ def recover(export: Export, root: Path, context: Context, reason: str) -> Plan:
         with hold_tick_lock(study) as alone:
             if not alone:
                 raise RequestRefused(f"{study.root}: another process ticks this study; wait for its end")
-            plan = plan_recovery(export, study.root, context)
+            plan = plan_recovery(export, study.root, runtime)
             with registering(plan.study_id, study.root):
-                carry_out(plan, export, study, context, reason)
-    with OpenStudy(study.root, context) as opened:
+                carry_out(plan, export, study, runtime, reason)
+    with OpenStudy(study.root, runtime) as opened:
         show_status(opened)
     return plan
 
@@ -85,14 +85,14 @@ def check_lost(root: Path) -> None:
             raise RequestRefused(f"{study.root}: {words} still works on the lost log; end it first")
 
 
-def plan_recovery(export: Export, root: Path, context: Context) -> Plan:
+def plan_recovery(export: Export, root: Path, runtime: Runtime) -> Plan:
     """Decide what becomes of each step. A MaestroError says why that can't be known now; nothing is changed."""
     study = StudyDir(root)
-    work, head = _read(export, context)
+    work, head = _read(export, runtime)
     graph = work.graph
     if study.root != Path(graph.study.root) and study_id_at(Path(graph.study.root)) == graph.study.study_id:
         raise StudyCopied(f"{study.root}: a copy of {graph.study.root}, whose log is still there")
-    findings = scan(graph, study, context, since=head.recorded_at)
+    findings = scan(graph, study, runtime, since=head.recorded_at)
     plan = Plan(graph.study.study_id, head.digest.hex(), head.seq, warnings=[*findings.warnings])
     done = [step for step in graph.steps() if step.phase is Phase.DONE]
     again = [step.name for step in done if newer(step, findings.attempts(step.number))]
@@ -111,7 +111,7 @@ def plan_recovery(export: Export, root: Path, context: Context) -> Plan:
     return plan
 
 
-def carry_out(plan: Plan, export: Export, study: StudyDir, context: Context, reason: str) -> None:
+def carry_out(plan: Plan, export: Export, study: StudyDir, runtime: Runtime, reason: str) -> None:
     """Write the log. Jobs that were found beside the one that is adopted are kept from starting before that."""
     for workspace, token in plan.spare:
         claims.abandon(workspace, token)
@@ -122,17 +122,17 @@ def carry_out(plan: Plan, export: Export, study: StudyDir, context: Context, rea
             raise RequestRefused(f"{export.path}: was changed while it was read; try again")
         log.append([(None, LogRecovered(head=plan.head, reason=reason)), *plan.new_events])
 
-    write_log(study, write, context)
+    write_log(study, write, runtime)
 
 
-def _read(export: Export, context: Context) -> tuple[UnitOfWork, Head]:
+def _read(export: Export, runtime: Runtime) -> tuple[UnitOfWork, Head]:
     fold = Fold(MemoryGraph())
     with export.reading():
         for _ in export.wanted(fold.checked(export.rows())):
             pass
         if not fold.graph.study.study_id:
             raise DamagedLog(f"{export.path}: there is no study in it")
-    return UnitOfWork(fold.graph, fold.head.seq, context.now()), fold.head
+    return UnitOfWork(fold.graph, fold.head.seq, runtime.now()), fold.head
 
 
 def _followed(graph: MemoryGraph, findings: RecoveryFindings) -> dict[int, str]:

@@ -20,7 +20,7 @@ from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller import claims
 from maestro_es.poller.environment_file import environment_of
 from maestro_es.poller.inbox import read_reports
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from maestro_es.poller.recovered_steps import Trace
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.spec.maestro_status import Row, read_rows
@@ -40,7 +40,7 @@ class RecoveryFindings:
         return tuple(self.traces.get(number, ()))
 
 
-def scan(graph: MemoryGraph, study: StudyDir, context: Context, since: Micros) -> RecoveryFindings:
+def scan(graph: MemoryGraph, study: StudyDir, runtime: Runtime, since: Micros) -> RecoveryFindings:
     """Look at everything once. Unreachable if a scheduler or the file system does not answer."""
     record = graph.study
     environment = environment_of(study, record)
@@ -48,8 +48,8 @@ def scan(graph: MemoryGraph, study: StudyDir, context: Context, since: Micros) -
         environment.problem
     ):  # the directory may be a new one, or the disk; then the person's own leads to the scheduler
         environment = Environment(dict(os.environ))
-    adapters = context.adapters(record.adapter, context.host._replace(environment=environment))
-    findings = RecoveryFindings(context.host.name)
+    adapters = runtime.adapters(record.adapter, runtime.host._replace(environment=environment))
+    findings = RecoveryFindings(runtime.host.name)
     jobs = _jobs(graph, study, adapters)
     reports = _reports(study)
     for step in graph.steps():

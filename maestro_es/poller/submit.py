@@ -72,7 +72,7 @@ def _submit(study: OpenStudy, steps: Sequence[int]) -> Generator[Submitted]:
         submitter = Submitter(adapter, Unreachable(problem) if problem else last_error)
         with contextlib.closing(submitter.submit(_attempts(study, adapter, mine))) as outcomes:
             for attempt, outcome in outcomes:
-                study.context.after("submit")
+                study.runtime.on_effect("submit")
                 yield Submitted(attempt.step, attempt.token, outcome, attempt.at, attempt.script)
         study.last_error = study.last_error or (None if problem else submitter.last_error)
 
@@ -86,7 +86,7 @@ def _attempts(study: OpenStudy, adapter: Adapter, wanted: Iterable[tuple[int, st
 
 
 def _prepare(study: OpenStudy, adapter: Adapter, step: StepRecord) -> Attempt:
-    at = study.context.now()
+    at = study.runtime.now()
     try:
         where = (study.dir, adapter, study.adapters.scheduler, study.environment)
         job, script = prepare(study.graph, step, *where, lambda: written_digests(study.log.events_of(step.number)))
@@ -100,5 +100,5 @@ def _prepare(study: OpenStudy, adapter: Adapter, step: StepRecord) -> Attempt:
         study.notices.append(
             f"{study.dir.path(kept.script)} was edited: the edit was kept as {kept.kept_as} and does not run"
         )
-    study.context.after("script")
+    study.runtime.on_effect("script")
     return Attempt(step.number, step.token, at, job, script)

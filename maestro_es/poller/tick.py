@@ -57,8 +57,8 @@ def tick(
     about its jobs, but everything else was done. NothingStarts says that all of them did, but no step can start. What
     else a person must know is in the study's `remarks`.
     """
-    if study.context.host.trouble:
-        raise Unreachable(study.context.host.trouble)
+    if study.runtime.host.trouble:
+        raise Unreachable(study.runtime.host.trouble)
     study.dir.check_owner()
     study.log.refresh()
     with umask_of(study.graph):
@@ -85,7 +85,7 @@ def _tick(
     unreachable = _passes(study, ahead, submit, snapshot)
     if show:
         _show(study)
-    study.dir.note_tick(study.context.now())
+    study.dir.note_tick(study.runtime.now())
     return unreachable
 
 
@@ -94,8 +94,8 @@ def _show(study: OpenStudy) -> None:
     shown = last_tick.shown(study.dir, study.log.head)
     if not shown:
         show_status(study)
-    if not shown or shown.host != study.context.host.name:
-        last_tick.note(study.dir, study.log.head, study.context.host.name)
+    if not shown or shown.host != study.runtime.host.name:
+        last_tick.note(study.dir, study.log.head, study.runtime.host.name)
 
 
 def _passes(study: OpenStudy, ahead: int, submit: Submit, snapshot: QueueSnapshot | None) -> dict[str, str]:
@@ -124,8 +124,8 @@ def _passes(study: OpenStudy, ahead: int, submit: Submit, snapshot: QueueSnapsho
 
 def show_status(study: OpenStudy) -> None:
     """Write ``status.csv``."""
-    write_status(study.dir, study.graph.steps(), study.context.now())
-    study.context.after("status")
+    write_status(study.dir, study.graph.steps(), study.runtime.now())
+    study.runtime.on_effect("status")
 
 
 def _pass(
@@ -138,10 +138,10 @@ def _pass(
     if study.graph.study.settings.dry_run:
         _dry_run(study)
         return None
-    context = study.context
+    runtime = study.runtime
     no_environment = _check_environment(study)
     inputs = TickInputs(
-        context.now(), context.host, context.token_suffix(), ahead, study.dir.ticked_at(), no_environment
+        runtime.now(), runtime.host, runtime.token_suffix(), ahead, study.dir.ticked_at(), no_environment
     )
     may_use = snapshot and snapshot.at(study.log.head.seq)
     look = Look(study.graph, study.dir, study.adapters, inputs, may_use, local=local)
@@ -168,7 +168,7 @@ def _check_environment(study: OpenStudy) -> str | None:
 def _remark_on_job(study: OpenStudy) -> None:
     """Remark that no local step starts here, once nothing is in flight any more."""
     job, graph = study.graph.study.environment.job, study.graph
-    if not job or study.context.host.job or graph.in_flight() or not graph.ready(scheduled=False, limit=1):
+    if not job or study.runtime.host.job or graph.in_flight() or not graph.ready(scheduled=False, limit=1):
         return
     root = study.dir.root
     line = (
@@ -181,17 +181,17 @@ def _remark_on_job(study: OpenStudy) -> None:
 
 def may_be_in_doubt(study: OpenStudy) -> bool:
     """Whether a study that has ended may have done so just before this host went down, and that is not on record."""
-    past = look_back(study.graph, study.dir, study.context.host)
+    past = look_back(study.graph, study.dir, study.runtime.host)
     return past is not None and study.log.head.recorded_at > (past.alive_at or 0) - past.window
 
 
 def _look_back(study: OpenStudy) -> None:
     """Record what a reboot since its end has put in doubt of a study that has ended."""
-    past = look_back(study.graph, study.dir, study.context.host)
+    past = look_back(study.graph, study.dir, study.runtime.host)
     if past:
-        host = study.context.host
+        host = study.runtime.host
         seen = Observations(
-            now=study.context.now(), host=host.name, boot_id=host.boot_id, token_suffix="", cores=host.cores,
+            now=study.runtime.now(), host=host.name, boot_id=host.boot_id, token_suffix="", cores=host.cores,
             machine=host.machine, booted_at=host.booted_at, last_boot=past,
         )  # fmt: skip
         with study.log.transaction():
@@ -205,7 +205,7 @@ def _record(study: OpenStudy, new_events: list[NewEvent]) -> None:
     if names:
         root, more = study.dir.root, f" and {len(names) - 1} more" if len(names) > 1 else ""
         study.remarks.append(
-            f"{root}: {study.context.host.name} went down so shortly after the end of {names[0]}{more} that output may"
+            f"{root}: {study.runtime.host.name} went down so shortly after the end of {names[0]}{more} that output may"
             f" not be on disk: check it; 'maestro-es retry {root} --doubted' runs them and all steps after them again"
         )
 
@@ -223,7 +223,7 @@ def _decide(study: OpenStudy, seen: Observations) -> list[NewEvent]:
         decide(study.graph, seen, record)
     study.pending.clear()
     if outcomes or new_events:
-        study.context.after("append")
+        study.runtime.on_effect("append")
     return new_events
 
 
@@ -238,7 +238,7 @@ def _remove_reconciled(study: OpenStudy, look: Look) -> None:
         if report.token not in states or (report.kind is ReportKind.STARTED and states[report.token] is State.RUNNING)
     ]
     remove_reports(study.dir.inbox, done)
-    study.context.after("remove")
+    study.runtime.on_effect("remove")
 
 
 def _remove_links(study: OpenStudy, new_events: Sequence[NewEvent]) -> None:
@@ -261,7 +261,7 @@ def _end_jobs(study: OpenStudy, look: Look) -> None:
                 if scheduled and isinstance(error, Unreachable):
                     study.last_error = study.last_error or error
                 look.unreachable[adapter.name] = str(error)
-            study.context.after("end")
+            study.runtime.on_effect("end")
 
 
 def _complete(study: OpenStudy) -> None:
@@ -284,13 +284,13 @@ def _dry_run(study: OpenStudy) -> None:
             break
         with study.log.transaction():
             study.log.record(new_events)
-            study.log.record(fail_descendants(graph, study.context.now(), ended_badly(new_events)))
-        study.context.after("append")
+            study.log.record(fail_descendants(graph, study.runtime.now(), ended_badly(new_events)))
+        study.runtime.on_effect("append")
     _complete(study)
 
 
 def _write_only(study: OpenStudy, step: StepRecord) -> StepDryRun | StepFailed:
-    now = study.context.now()
+    now = study.runtime.now()
     try:
         prepare(study.graph, step, study.dir, study.adapters.of(step), study.adapters.scheduler)
     except (OSError, ValueError, StudyError) as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import StudyStatus, SubmissionKind
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from tests.bench.studies import make_study
 from tests.bench.timing import MAESTRO_ES, RUNS, call, median
 
@@ -19,9 +19,9 @@ ONE_STEP = ("a_77777",)
 def bench(place: Path) -> None:
     """Questions to a log of a million events: 125,000 steps that were submitted, timed out, restarted and finished."""
     steps = 125_000
-    context = Context()
-    make_study(place / "log", steps, context)
-    with OpenStudy(place / "log", context) as study:
+    runtime = Runtime()
+    make_study(place / "log", steps, runtime)
+    with OpenStudy(place / "log", runtime) as study:
         for first in range(1, steps + 1, 500):
             study.log.append(new_event for number in range(first, first + 500) for new_event in lifetime(number))
         study.log.append([(None, e.StudyCompleted(status=StudyStatus.FINISHED))])

@@ -9,14 +9,14 @@ from pathlib import Path
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import SubmissionKind
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from tests.bench.studies import make_study
 from tests.bench.timing import MAESTRO_ES, call, median
 
 
 def live(study: OpenStudy, numbers: Sequence[int]) -> None:
     """Let steps run and finish."""
-    now = study.context.now()
+    now = study.runtime.now()
     for start in range(0, len(numbers), 1000):
         new_events: list[NewEvent] = []
         for number in numbers[start : start + 1000]:
@@ -33,7 +33,7 @@ def live(study: OpenStudy, numbers: Sequence[int]) -> None:
 def bench(place: Path) -> None:
     """A moment of the past of a study whose log has a million events: 200,000 steps that have all finished."""
     root = place / "past"
-    make_study(root, 200_000, Context())
+    make_study(root, 200_000, Runtime())
     with OpenStudy(root) as study:
         live(study, range(1, 200_001))
         events = study.log.head.seq

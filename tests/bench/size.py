@@ -10,7 +10,7 @@ from maestro_es.adapters.base import Adapters, Job, Queued, Seen
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, Outcome
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
 from maestro_es.store.verification import verify
 from tests.bench.studies import IN_FLIGHT, make_study
@@ -35,13 +35,13 @@ class Idle(FakeScheduler):
 def bench(place: Path) -> None:
     """A tick with nothing to do, creation and verification, at 1,000 and at 100,000 steps."""
     idle = Idle(place / "idle", grace_seconds=1e9)
-    context = Context(adapters=lambda _batch, _host: Adapters(idle, idle))
-    context = Context(host=context.host._replace(cores=IN_FLIGHT), adapters=context.adapters)
+    runtime = Runtime(adapters=lambda _batch, _host: Adapters(idle, idle))
+    runtime = Runtime(host=runtime.host._replace(cores=IN_FLIGHT), adapters=runtime.adapters)
     costs = {}
     for steps in (1_000, 100_000):
         root = place / f"s{steps}"
-        built = median(partial(make_study, root, steps, context), 1)
-        with OpenStudy(root, context) as study:
+        built = median(partial(make_study, root, steps, runtime), 1)
+        with OpenStudy(root, runtime) as study:
             tick(study)
             costs[steps] = median(partial(tick, study), 21)
             checked = median(partial(verify, study.log), 1)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from maestro_es.core.model import Settings
 from maestro_es.poller.create import create_study
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
 from maestro_es.spec.plan import plan_study
 from tests.bench.studies import sleeping_study
@@ -67,7 +67,7 @@ def make_jobs(root: Path, partition: str, count: int) -> None:
         "study: [{name: a, description: d, run: {cmd: 'true # $(N)', procs: 1}}]\n"
         f"global.parameters: {{N: {{values: [{', '.join(map(str, range(count)))}], label: N.%%}}}}\n"
     )
-    create_study(plan_study(spec, output=root, timestamp="now"), Settings(), Context())
+    create_study(plan_study(spec, output=root, timestamp="now"), Settings(), Runtime())
 
 
 def tick_process(root: Path, code: int = 0) -> None:

@@ -8,14 +8,14 @@ from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Settings
 from maestro_es.poller.create import create_log, make_directory, new_study_id
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from tests.bench.timing import MAESTRO_ES, call
 
 #: How many jobs of a study may be in flight.
 IN_FLIGHT = 100
 
 
-def make_study(root: Path, steps: int, context: Context) -> None:
+def make_study(root: Path, steps: int, runtime: Runtime) -> None:
     """Create a study of 100 chains."""
     width = 100
     settings = Settings(submission_throttle=IN_FLIGHT)
@@ -27,7 +27,7 @@ def make_study(root: Path, steps: int, context: Context) -> None:
         parents = (number - width,) if number > width else ()
         added = e.StepAdded(name=f"a_{number}", template="a", workspace=f"a/{number}", parents=parents)
         new_events.append((number, added))
-    create_log(make_directory(root), new_events, context)
+    create_log(make_directory(root), new_events, runtime)
 
 
 def sleeping_study(place: Path) -> Path:

@@ -22,7 +22,7 @@ from maestro_es.core.model import Settings, StepRecord, SubmissionKind
 from maestro_es.core.outcomes import Accepted, Outcome
 from maestro_es.poller.claims import read_claim
 from maestro_es.poller.inbox import read_reports
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.workspace import prepare
 from tests.fakes.processes import end_all_under, wait_for
 from tests.fakes.slurm_commands import SlurmCommands
@@ -49,7 +49,7 @@ class Stage:
         self.salt = os.urandom(4).hex()  # tests run side by side, and what carries a token is found host-wide
         adapter = {"type": kind, "folder": str(root.with_name("scheduler"))}
         self.bench = (
-            Bench(root, Context(), adapter, Settings())
+            Bench(root, Runtime(), adapter, Settings())
             if kind == "slurm"
             else Bench(root, adapter=adapter, settings=Settings())
         )

@@ -29,7 +29,7 @@ from pathlib import Path
 from maestro_es.core import requests, rerun
 from maestro_es.core.model import Settings, State, StudyStatus
 from maestro_es.drivers.foreground import drive
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
 from tests.fakes.studies import Bench, Step, make_study, quick_adapters
 
@@ -39,8 +39,8 @@ GRACE = {"drive": 2.0}
 
 def new_bench(root: Path, mode: str) -> Bench:
     """Return a study that is not there yet."""
-    context = Context(adapters=quick_adapters(GRACE.get(mode, 0.3)))
-    return Bench(root, context=context, settings=Settings(local_slots=6, abandon_limit=0, sleep_seconds=0))
+    runtime = Runtime(adapters=quick_adapters(GRACE.get(mode, 0.3)))
+    return Bench(root, runtime=runtime, settings=Settings(local_slots=6, abandon_limit=0, sleep_seconds=0))
 
 
 def twenty_steps(bench: Bench) -> list[Step]:
@@ -84,12 +84,12 @@ _STEPS = {"cancel": long_steps, "retry": failing_steps}
 
 def live(bench: Bench, mode: str, after: Callable[[str], None]) -> None:
     """Go on with a study until it has ended."""
-    context = Context(adapters=bench.context.adapters, after=after)
+    runtime = Runtime(adapters=bench.runtime.adapters, on_effect=after)
     if not bench.dir.log.exists():
         steps = _STEPS.get(mode, twenty_steps)(bench)
-        make_study(bench.root, steps, bench.settings, {"type": "local"}, context)
+        make_study(bench.root, steps, bench.settings, {"type": "local"}, runtime)
     while True:
-        with OpenStudy(bench.root, context) as study:
+        with OpenStudy(bench.root, runtime) as study:
             if mode == "drive":
                 drive(study, lambda _study: None)
             if (

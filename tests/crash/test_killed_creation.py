@@ -15,7 +15,7 @@ import pytest
 from maestro_es.cli import run as run_module
 from maestro_es.cli.main import main
 from maestro_es.core.model import StudyStatus
-from maestro_es.poller.open_study import Context, OpenStudy, open_as_it_is
+from maestro_es.poller.open_study import OpenStudy, Runtime, open_as_it_is
 from maestro_es.poller.tick import tick
 from maestro_es.store import registry
 from maestro_es.store.verification import verify
@@ -57,7 +57,7 @@ def _run(root: Path, spec: Path, kill_at: int, note: Path) -> NoReturn:
 
     code = 1
     try:
-        setattr(run_module, "Context", lambda **given: Context(after=after, **given))  # noqa: B010 - in this child only
+        setattr(run_module, "Runtime", lambda **given: Runtime(on_effect=after, **given))  # noqa: B010 - in this child only
         sys.argv = ["maestro-es", "run", "-y", "-o", str(root), str(spec)]
         main()
     except SystemExit as left:

@@ -17,14 +17,14 @@ from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import LogUnavailable
 from maestro_es.poller.create import create_log, make_directory
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 
 
 @pytest.fixture
 def study(tmp_path):
     root = tmp_path / "pi"
     created = e.StudyCreated(study_id="cafe" * 8, root=str(root), name="pi")
-    create_log(make_directory(root), [(None, created)], Context())
+    create_log(make_directory(root), [(None, created)], Runtime())
     return root
 
 

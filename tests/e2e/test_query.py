@@ -19,7 +19,7 @@ from sqlite_utils.utils import decode_base64_values
 from maestro_es.core import events as e
 from maestro_es.core.model import Param
 from maestro_es.poller.create import create_log, make_directory
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from tests.e2e.command import maestro_es
 from tests.fakes.processes import wait_for
 
@@ -38,7 +38,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (number, e.StepAdded(name=f"a_N.{number}", template="a", workspace=f"a/{number}", params=_params(number)))
         for number in (1, 2, 3)
     ]
-    create_log(make_directory(root), [(None, created), (None, template), *steps], Context())
+    create_log(make_directory(root), [(None, created), (None, template), *steps], Runtime())
     return root
 
 

@@ -17,7 +17,7 @@ from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause, Param
 from maestro_es.poller.create import create_log, make_directory
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from tests.e2e.command import maestro_es
 from tests.fakes.processes import end_all_under
 
@@ -70,7 +70,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (1, e.StepFailed(cause=Cause.EXIT_CODE, at=1_000_000, message=EVIL)),
         (None, e.PollFailed(adapter=f"slurm{EVIL}", message=EVIL)),
     ]
-    create_log(made, new_events, Context())
+    create_log(made, new_events, Runtime())
     yield root
     end_all_under(tmp_path)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from maestro_es.errors import MaestroError
 from maestro_es.poller.lock import hold
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
 from tests.fakes.studies import quick_adapters
 
@@ -41,9 +41,9 @@ def main() -> None:
             frozen.append(effect)
             os.kill(os.getpid(), signal.SIGSTOP)
 
-    context = Context(adapters=quick_adapters(options.grace), after=after)
+    runtime = Runtime(adapters=quick_adapters(options.grace), on_effect=after)
     try:
-        with OpenStudy(options.root, context) as study:
+        with OpenStudy(options.root, runtime) as study:
             while options.start and not options.start.exists():
                 time.sleep(0.001)
             with hold(study.dir.tick_lock) if options.lock else contextlib.nullcontext(enter_result=True) as ours:

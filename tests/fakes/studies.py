@@ -19,7 +19,7 @@ from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Settings, StepRecord, StudyStatus
 from maestro_es.errors import Unreachable
 from maestro_es.poller.create import create_log, make_directory
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import tick
 from maestro_es.store.verification import verify
@@ -60,7 +60,7 @@ def quick_adapters(grace_seconds: float = 0.3) -> Callable[[Mapping[str, Any], H
 
 
 def make_study(
-    root: Path, steps: Sequence[Step], settings: Settings, adapter: dict[str, Any], context: Context
+    root: Path, steps: Sequence[Step], settings: Settings, adapter: dict[str, Any], runtime: Runtime
 ) -> StudyDir:
     """Make a study in a directory. Its runners note in `next-tick.calls` that they asked for a tick."""
     study = make_directory(root)
@@ -71,7 +71,7 @@ def make_study(
     new_events: list[NewEvent] = [(None, created)]
     new_events += [(None, _template(name, step)) for name, step in templates.items()]
     new_events += [(number, _added(step, numbers)) for number, step in enumerate(steps, 1)]
-    create_log(study, new_events, context)
+    create_log(study, new_events, runtime)
     return study
 
 
@@ -97,7 +97,7 @@ class Bench:
     """One study of a test. Each tick opens the study again, as a process of its own would."""
 
     root: Path
-    context: Context = field(default_factory=lambda: Context(adapters=quick_adapters()))
+    runtime: Runtime = field(default_factory=lambda: Runtime(adapters=quick_adapters()))
     adapter: dict[str, Any] = field(default_factory=lambda: {"type": "local"})
     settings: Settings = field(default_factory=lambda: Settings(local_slots=8))
 
@@ -108,7 +108,7 @@ class Bench:
 
     def create(self, *steps: Step) -> None:
         """Make the study."""
-        make_study(self.root, steps, self.settings, self.adapter, self.context)
+        make_study(self.root, steps, self.settings, self.adapter, self.runtime)
 
     @property
     def sign(self) -> str:
@@ -120,8 +120,8 @@ class Bench:
         return self.ledger.read_text().split() if self.ledger.exists() else []
 
     def open(self, **changes: Any) -> OpenStudy:
-        """Open the study, with another context if something of it is named."""
-        return OpenStudy(self.root, structs.replace(self.context, **changes))
+        """Open the study, with another runtime if something of it is named."""
+        return OpenStudy(self.root, structs.replace(self.runtime, **changes))
 
     def tick(self, **changes: Any) -> StudyStatus:
         """Make one tick."""

@@ -15,7 +15,7 @@ from maestro_es.adapters.process import this_host
 from maestro_es.core import events as e
 from maestro_es.core.model import CancelCode, JobStatusCode, Param, StepRecord, SubmissionKind
 from maestro_es.errors import LogUnavailable, NotAStudy, RequestRefused
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.store.verification import verify
 from tests.fakes.processes import DEADLINE
 from tests.fakes.studies import quick_adapters
@@ -177,7 +177,7 @@ def test_who_only_asks_gives_no_attempt_up(graph):
     _add(graph, "only")
     with OpenStudy(graph.path) as study:  # as a tick leaves it that dies before it can submit
         study.log.append([(1, e.SubmissionRequested(attempt=1, token="feed-1-1-cafe", kind=SubmissionKind.FIRST))])
-    with ExecutionGraph.open(graph.path, Context(adapters=quick_adapters(grace_seconds=0))) as impatient:
+    with ExecutionGraph.open(graph.path, Runtime(adapters=quick_adapters(grace_seconds=0))) as impatient:
         assert impatient.check_study_status() == (JobStatusCode.OK, {"only": State.PENDING})
         assert not (graph.path / "only").exists()
         assert _run(impatient) is StudyStatus.FINISHED
@@ -329,7 +329,7 @@ def test_what_maestro_takes_is_converted(tmp_path):
         graph.add_step(5, StudyStep("a", 7, {"cmd": "true", "nodes": (1, 2)}), "a", 0, {5: 1})  # type: ignore[arg-type, dict-item]
         graph.hold(5, reason=None)  # type: ignore[arg-type]
         graph.add_description(1, None)  # type: ignore[arg-type]
-    with ExecutionGraph.open(tmp_path / "study", Context(host=this_host()._replace(boot_id="the next"))) as graph:
+    with ExecutionGraph.open(tmp_path / "study", Runtime(host=this_host()._replace(boot_id="the next"))) as graph:
         step = graph.steps["5"]
         assert step.params == (Param("5", "1", "5.1", "5"),)
         assert step.held

@@ -30,7 +30,7 @@ from maestro_es.compat import (
 from maestro_es.compat import StudyStep as MaestroStep
 from maestro_es.core.reducer import replay
 from maestro_es.errors import MaestroError
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from maestro_es.store.verification import verify
 
 #: What a call may raise: it names what is wrong. Nothing else may get out, AttributeError least of all.
@@ -167,7 +167,7 @@ def _attempt(function: Any, *args: Any, **named: Any) -> Any:
 
 def _goes_on(root: Path) -> None:
     """Check that a log can be replayed, rebuilt after a reboot, verified and ticked."""
-    rebooted = Context(host=this_host()._replace(boot_id="another"))
+    rebooted = Runtime(host=this_host()._replace(boot_id="another"))
     with ExecutionGraph.open(root, rebooted) as graph:
         log = graph._study.log
         replayed = replay(log.events())

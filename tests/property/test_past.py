@@ -20,7 +20,7 @@ from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import StudyStatus
 from maestro_es.core.reducer import apply
 from maestro_es.poller.create import create_log, make_directory
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from tests.integration.store.logs import tables
 from tests.property.scheduler import Poller, Scheduler
 from tests.property.studies import dice, seeds, shapes
@@ -44,11 +44,11 @@ def in_a_log(events: Sequence[Recorded]) -> Iterator[OpenStudy]:
     """Yield a study whose log has these events, a transaction for each tick and a second between two."""
     times = iter(range(SECOND, 10**6 * SECOND, SECOND))
     now = next(times)
-    context = Context(now=lambda: now)
+    runtime = Runtime(now=lambda: now)
     with tempfile.TemporaryDirectory() as place:
         first, *rest = ([(r.step, r.event) for r in group] for _, group in groupby(events, lambda r: r.recorded_at))
-        create_log(make_directory(Path(place) / "s"), first, context)
-        with OpenStudy(Path(place) / "s", context) as study:
+        create_log(make_directory(Path(place) / "s"), first, runtime)
+        with OpenStudy(Path(place) / "s", runtime) as study:
             for new_events in rest:
                 now = next(times)
                 study.log.append(new_events)
@@ -69,7 +69,7 @@ def test_the_status_at_each_event_is_that_of_the_events_up_to_it(
 ):
     with in_a_log(lived(shape, seed, trouble, ticks)) as study:
         prefix = MemoryGraph()
-        now = study.context.now()
+        now = study.runtime.now()
         for recorded in list(study.log.events()):
             apply(prefix, recorded)
             found = recall(study.log, When(seq=recorded.seq), now)
@@ -96,7 +96,7 @@ def test_the_status_at_the_last_event_is_that_of_now_but_for_what_no_log_tells(
     shape: list[NewEvent], seed: int, trouble: float, ticks: int
 ):
     with in_a_log(lived(shape, seed, trouble, ticks)) as study:
-        found = status(study, recall(study.log, When(seq=study.log.head.seq), study.context.now()))
+        found = status(study, recall(study.log, When(seq=study.log.head.seq), study.runtime.now()))
         assert found["study"].pop("last_tick") is found["study"].pop("overdue") is None
         now = status(study)
         del now["study"]["last_tick"], now["study"]["overdue"]

@@ -20,8 +20,8 @@ from tests.fakes.processes import wait_for
 from tests.slurm.cluster import MEMORY_CGROUPS, Cluster
 from tests.slurm.configuration import Options
 from tests.slurm.studies import (
-    CONTEXT,
     LEDGER,
+    RUNTIME,
     events,
     finish,
     ledger,
@@ -35,7 +35,7 @@ from tests.slurm.studies import (
 
 
 def _job(root: Path, name: str) -> str:
-    with OpenStudy(root, CONTEXT) as study:
+    with OpenStudy(root, RUNTIME) as study:
         return study.graph.step(study.graph.number_of(name) or 0).job_id
 
 
@@ -156,7 +156,7 @@ def test_a_job_that_ended_while_neither_queue_nor_accounts_could_tell_is_recalle
     told = ("sacct", "--noheader", "--allocations", "--starttime=2000-01-01", "--name=killed", "--format=State")
     wait_for(lambda: "FAILED" in cluster.run(*told).stdout)  # a slurmdbd that is killed forgets what it was just told
     cluster.kill("slurmdbd")
-    with OpenStudy(root, CONTEXT) as study, pytest.raises(Unreachable, match="sacct"):
+    with OpenStudy(root, RUNTIME) as study, pytest.raises(Unreachable, match="sacct"):
         tick(study)
     assert maestro_es("tick", root).returncode == 75
     assert states(root)["killed"] in {"PENDING", "RUNNING"}  # which was true when somebody last knew
@@ -235,7 +235,7 @@ def test_jobs_that_the_queue_has_forgotten_are_judged_by_their_reports_where_the
 
 
 def _recorded(root: Path, kind: type[e.Event]) -> list[e.Recorded]:
-    with OpenStudy(root, CONTEXT) as study:
+    with OpenStudy(root, RUNTIME) as study:
         return [recorded for recorded in study.log.events() if isinstance(recorded.event, kind)]
 
 

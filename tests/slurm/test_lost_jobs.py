@@ -15,7 +15,7 @@ from maestro_es.adapters.base import Adapters
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
-from maestro_es.poller.open_study import Context, OpenStudy, make_adapters
+from maestro_es.poller.open_study import OpenStudy, Runtime, make_adapters
 from maestro_es.poller.tick import tick
 from tests.e2e.command import maestro_es
 from tests.fakes.processes import wait_for
@@ -31,7 +31,7 @@ def hasty(batch: Mapping[str, Any], host: Host) -> Adapters:
     return adapters
 
 
-HASTY = Context(adapters=hasty)
+HASTY = Runtime(adapters=hasty)
 
 
 def accounts_say(cluster: Cluster, job: str) -> str:

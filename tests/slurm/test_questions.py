@@ -23,8 +23,8 @@ from tests.fakes.processes import running_under, wait_for
 from tests.slurm.cluster import Cluster
 from tests.slurm.configuration import Options
 from tests.slurm.studies import (
-    CONTEXT,
     HEAD,
+    RUNTIME,
     events,
     finish,
     ledger,
@@ -92,16 +92,16 @@ def _alone(root: Path) -> Path:
 def test_all_studies_are_ticked_with_one_question_to_the_queue(cluster, calls, tmp_path):
     roots = _launch_many(tmp_path, 4, step("one", "sleep 1"), step("two", "sleep 1"), step("after", "", ["one"]))
     calls.count()
-    assert tick_all(CONTEXT).code == 0
+    assert tick_all(RUNTIME).code == 0
     assert calls.count()["squeue"] == 1
     deadline = time.monotonic() + 60
     while any(set(states(root).values()) != {"FINISHED"} for root in roots) and time.monotonic() < deadline:
-        assert tick_all(CONTEXT).code == 0
+        assert tick_all(RUNTIME).code == 0
         assert calls.count()["squeue"] <= 1
         time.sleep(0.2)
     assert [set(states(root).values()) for root in roots] == [{"FINISHED"}] * 4
     assert all(len(ledger(root)) == 3 for root in roots)
-    tick_all(CONTEXT)
+    tick_all(RUNTIME)
     assert calls.count() == {}
 
 
@@ -109,8 +109,8 @@ def test_an_answer_is_good_for_the_state_that_was_read_before_the_question(clust
     root = launch(step("one", "sleep 60"))
     wait_for_states(root, one=State.RUNNING)
     calls.count()
-    snapshot = prefetch([root], CONTEXT)[root]
-    with OpenStudy(root, CONTEXT) as study:
+    snapshot = prefetch([root], RUNTIME)[root]
+    with OpenStudy(root, RUNTIME) as study:
         tick(study, snapshot=snapshot)
         assert calls.count() == {"squeue": 1}
         study.log.append([(None, e.StudyPaused())])
@@ -126,15 +126,15 @@ def test_a_tick_of_one_study_asks_the_queue_once_and_the_accounts_once(start_clu
     wait_for(lambda: "lost" not in cluster.run("squeue", "-h", "-t", "all", "-o", "%j").stdout.split())
     wait_for(lambda: "FAILED" in cluster.run("sacct", "-X", "-n", "--name=lost", "-o", "State").stdout)
     calls.count()
-    with OpenStudy(root, CONTEXT) as study:
+    with OpenStudy(root, RUNTIME) as study:
         tick(study)
     found = calls.lines()
     assert [line.split()[0] for line in found] == ["squeue", "sacct"]
-    with OpenStudy(root, CONTEXT) as study:
+    with OpenStudy(root, RUNTIME) as study:
         jobs = {step.name: step.job_id for step in study.graph.steps()}
     assert found[1].endswith(f"-j {jobs['lost']}")
     assert states(root)["lost"] == "FAILED"
-    with OpenStudy(root, CONTEXT) as study:
+    with OpenStudy(root, RUNTIME) as study:
         tick(study)
     assert calls.count() == {"squeue": 1}
 
@@ -143,7 +143,7 @@ def test_what_is_left_of_a_local_step_costs_no_second_question(cluster, calls, l
     root = launch(local_step("here", "touch ready; sleep 61 & sleep 62"), step("long", "sleep 100"))
     wait_for((root / "here" / "ready").exists)
     wait_for_states(root, long=State.RUNNING, here=State.RUNNING)
-    with OpenStudy(root, CONTEXT) as study:
+    with OpenStudy(root, RUNTIME) as study:
         here = study.graph.number_of("here") or 0
         os.kill(int(study.graph.step(here).job_id), 9)
         calls.count()
@@ -151,7 +151,7 @@ def test_what_is_left_of_a_local_step_costs_no_second_question(cluster, calls, l
         assert calls.count() == {"squeue": 1}
 
     def made_good() -> bool:
-        with OpenStudy(root, CONTEXT) as study:
+        with OpenStudy(root, RUNTIME) as study:
             tick(study)
             assert calls.count() == {"squeue": 1}
             return study.graph.step(here).hardware_failures == 1
@@ -163,7 +163,7 @@ def test_what_is_left_of_a_local_step_costs_no_second_question(cluster, calls, l
 def test_a_study_is_cancelled_with_what_the_queue_has_just_shown(cluster, calls, launch):
     root = launch(step("long", "sleep 60"))
     wait_for_states(root, long=State.RUNNING)
-    with OpenStudy(root, CONTEXT) as study:
+    with OpenStudy(root, RUNTIME) as study:
         study.log.append([(None, e.CancelRequested())])
         calls.count()
         tick(study)
@@ -187,7 +187,7 @@ def test_a_tick_waits_once_for_a_controller_that_does_not_answer(start_cluster, 
     (tmp_path / "quick").touch()  # 40 steps are ready now
     wait_for(lambda: not running_under(root / "quick"))
     calls.count()
-    with OpenStudy(root, CONTEXT) as study:
+    with OpenStudy(root, RUNTIME) as study:
         for _ in range(3):
             with pytest.raises(Unreachable, match="squeue"):
                 tick(study)
@@ -210,9 +210,9 @@ def test_all_studies_wait_once_for_a_controller_that_does_not_answer(start_clust
     roots = _launch_many(tmp_path, 3, step("long", until("go")))
     cluster.freeze("slurmctld")
     calls.count()
-    outcome = tick_all(CONTEXT)
+    outcome = tick_all(RUNTIME)
     assert (outcome.code, len(outcome.lines)) == (TRY_AGAIN, 3)
-    assert tick_all(CONTEXT).lines == []
+    assert tick_all(RUNTIME).lines == []
     assert calls.count() == {"squeue": 2}
     assert [len(events(root, e.PollFailed)) for root in roots] == [1, 1, 1]
     (tmp_path / "go").touch()
@@ -251,14 +251,14 @@ def test_a_controller_that_stops_answering_before_the_submissions_leaves_one_in_
     wait_for(lambda: not running_under(root / "first"))
     getattr(cluster, how)("slurmctld")
     calls.count()
-    with OpenStudy(root, CONTEXT) as study:
+    with OpenStudy(root, RUNTIME) as study:
         tick(study)
         assert calls.count() == {"sbatch": 1}
     [unanswered] = events(root, e.SubmissionUncertain)
     assert "Batch job submission failed" in unanswered.message
     assert len(events(root, e.SubmissionWithdrawn)) == 39
     assert "it is unknown whether it was submitted: sbatch: error: Batch" in maestro_es("status", root).stdout
-    with OpenStudy(root, CONTEXT) as study, pytest.raises(Unreachable):
+    with OpenStudy(root, RUNTIME) as study, pytest.raises(Unreachable):
         tick(study)
     assert calls.count() == {"squeue": 1}
     cluster.thaw("slurmctld") if how == "freeze" else cluster.resume("slurmctld")
@@ -285,11 +285,11 @@ def test_a_controller_that_falls_silent_before_jobs_are_ended_is_not_asked_to_ta
     wait_for_states(root, long=State.RUNNING)
     (tmp_path / "go").touch()
     wait_for(lambda: not running_under(root / "first"))
-    with OpenStudy(root, CONTEXT) as study:
+    with OpenStudy(root, RUNTIME) as study:
         study.request(lambda graph: requests.cancel(graph, ["long"]))
     calls.count()
     real = _fall_silent_after("squeue", tmp_path, cluster)
-    with OpenStudy(root, CONTEXT) as study, pytest.raises(Unreachable, match="scancel"):
+    with OpenStudy(root, RUNTIME) as study, pytest.raises(Unreachable, match="scancel"):
         tick(study)
     assert calls.count() == {"squeue": 1, "scancel": 1}
     assert len(events(root, e.SubmissionWithdrawn)) == 1
@@ -310,7 +310,7 @@ def test_all_studies_wait_once_for_a_controller_that_falls_silent_while_they_are
     wait_for(lambda: not any(running_under(root / "first") for root in roots))
     calls.count()
     real = _fall_silent_after("squeue", tmp_path, cluster)
-    tick_all(CONTEXT)
+    tick_all(RUNTIME)
     assert calls.count() == {"squeue": 1, "sbatch": 1}
     assert sorted(len(events(root, e.SubmissionRequested)) for root in roots) == [2, 2, 2, 3]
 
@@ -323,7 +323,7 @@ def test_a_command_that_never_ends_is_no_answer(cluster, calls, launch, tmp_path
     root = launch(step("long", until("go")))
     real = (tmp_path / "bin" / "squeue").read_text()
     (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\nsleep 600\n")
-    with monkeypatch.context() as patch, OpenStudy(root, CONTEXT) as study:
+    with monkeypatch.context() as patch, OpenStudy(root, RUNTIME) as study:
         patch.setattr("maestro_es.adapters.slurm_jobs._TIMEOUT", 0.5)
         with pytest.raises(Unreachable, match="squeue has not answered within 0"):
             tick(study)

@@ -17,16 +17,16 @@ from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.core.walltime import walltime_remedy
 from maestro_es.errors import Unreachable
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
 from tests.e2e.command import maestro_es
 from tests.fakes.processes import running_under, wait_for
 from tests.fakes.walltimes import NO_TIMES_TO_SLURM, TIMES_TO_SLURM
 from tests.slurm.configuration import Options
 from tests.slurm.studies import (
-    CONTEXT,
     HEAD,
     LEDGER,
+    RUNTIME,
     events,
     finish,
     impatient,
@@ -116,7 +116,7 @@ def test_local_steps_of_a_slurm_study_run_here_in_parallel_up_to_their_own_limit
         options=["--local-slots", "2"],
     )
     wait_for_states(root, **{"far": State.RUNNING, "near_N.1": State.RUNNING, "near_N.2": State.RUNNING})
-    with OpenStudy(root, CONTEXT) as study:
+    with OpenStudy(root, RUNTIME) as study:
         assert len(study.graph.in_flight()) == 3  # and each tick has returned
     (tmp_path / "go").touch()
 
@@ -188,7 +188,7 @@ def test_while_the_controller_is_down_nothing_is_concluded_and_the_study_goes_on
     cluster = start_cluster(Options(message_timeout=2))
     root = launch(step("long", until("go")), step("after", "", ["long"]))
     cluster.kill("slurmctld")
-    with OpenStudy(root, CONTEXT) as study:
+    with OpenStudy(root, RUNTIME) as study:
         head = study.log.head.seq
         with pytest.raises(Unreachable, match="squeue"):
             tick(study)
@@ -304,7 +304,7 @@ def test_jobs_are_known_by_the_path_of_their_script_alone_which_is_all_that_sque
     root = launch(step("long", "sleep 60"), step("short", "sleep 1"))
     wait_for_states(root, long=State.RUNNING, short=State.FINISHED)
     (root / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
-    with OpenStudy(root, CONTEXT) as study:
+    with OpenStudy(root, RUNTIME) as study:
         token = next(step.token for step in study.graph.in_flight())
     asked = subprocess.run(
         ["squeue", "-h", "--name=long", "-o", "x|x|x|%o"], capture_output=True, text=True, check=True
@@ -427,7 +427,7 @@ def test_after_a_reboot_of_the_login_node_the_jobs_in_the_queue_are_gone_on_with
     root = launch(step("long", until("go")), step("after", "", ["long"]))
     wait_for_states(root, long=State.RUNNING)
     (tmp_path / "go").touch()
-    rebooted = Context(host=CONTEXT.host._replace(boot_id="another-boot"), adapters=impatient)
+    rebooted = Runtime(host=RUNTIME.host._replace(boot_id="another-boot"), adapters=impatient)
     assert finish(root, rebooted) is StudyStatus.FINISHED
     assert len(events(root, e.RebootDetected)) == 1
     assert [event.attempt for event in events(root, e.SubmissionRequested)] == [1, 1]

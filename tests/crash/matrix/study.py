@@ -18,7 +18,7 @@ from maestro_es.core import events as e
 from maestro_es.core.attempt_token import attempt_of, step_of
 from maestro_es.core.model import FAILED_STATES, Settings, State, StepRecord
 from maestro_es.errors import MaestroError
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.store.verification import verify
 from tests.fakes.studies import Step, make_study
 
@@ -52,10 +52,10 @@ def thirty_steps(ledger: Path, *, seconds: float, slow_on_cluster: bool) -> list
     ]
 
 
-def create(root: Path, steps: list[Step], context: Context | None = None) -> None:
+def create(root: Path, steps: list[Step], runtime: Runtime | None = None) -> None:
     """Make a study of these steps for Slurm."""
     batch = {"type": "slurm", "host": "here", "bank": "mine", "queue": "debug"}
-    make_study(root, steps, SETTINGS, batch, context or Context())
+    make_study(root, steps, SETTINGS, batch, runtime or Runtime())
 
 
 @dataclass

@@ -27,7 +27,7 @@ from maestro_es.adapters.base import Adapters
 from maestro_es.adapters.process import Host
 from maestro_es.drivers.cron_tick import TRY_AGAIN, tick_studies
 from maestro_es.errors import ConcurrentAppend, Unreachable
-from maestro_es.poller.open_study import Context, OpenStudy, make_adapters
+from maestro_es.poller.open_study import OpenStudy, Runtime, make_adapters
 from maestro_es.poller.tick import tick
 from tests.crash.matrix.calls import HARMLESS, JOURNAL, Call, Point, read_trace
 
@@ -115,12 +115,12 @@ def _tick(root: Path, how: How) -> int:
             made.scheduler.at_once = 1
         return made
 
-    context = Context(adapters=adapters, after=_Effects(how).after)
+    runtime = Runtime(adapters=adapters, on_effect=_Effects(how).after)
     if how.lock:
-        outcome = tick_studies([root], context)
+        outcome = tick_studies([root], runtime)
         return outcome.code
     try:
-        with OpenStudy(root, context) as study:
+        with OpenStudy(root, runtime) as study:
             tick(study)
     except Unreachable:
         return TRY_AGAIN

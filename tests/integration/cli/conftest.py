@@ -14,7 +14,7 @@ from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause, Param, Settings, SubmissionKind
 from maestro_es.poller.create import create_log, make_directory
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.store import study_log
 
 SECOND = 1_000_000
@@ -83,11 +83,11 @@ def study(tmp_path, monkeypatch):
     root = tmp_path / "pi"
     clock = Clock()
     monkeypatch.setattr(sys, "argv", ["maestro-es", "run", "pi.yaml"])
-    context = Context(now=clock)
-    create_log(make_directory(root), _plan(str(root)), context)
+    runtime = Runtime(now=clock)
+    create_log(make_directory(root), _plan(str(root)), runtime)
     for new_events in _story():
         clock.go_on()
-        with OpenStudy(root, context) as opened:
+        with OpenStudy(root, runtime) as opened:
             opened.log.append(new_events)
     workspace = root / "a" / "N.2"
     workspace.mkdir(parents=True)

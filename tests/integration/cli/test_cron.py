@@ -14,7 +14,7 @@ import pytest
 
 from maestro_es.drivers.crontab import BEGIN, END, how_ticks_come
 from maestro_es.import_path import own_command
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from maestro_es.store import registry
 
 HOST = os.uname().nodename
@@ -82,7 +82,7 @@ def test_install_replaces_the_line_of_another_installation(run, tab, line):
         f"In your crontab on {HOST}:\n* * * * * /old/python3 -m maestro_es tick --all\n"
         f"'maestro-es cron install' puts into your crontab on {HOST}:\n{line}\n"
     )
-    assert "another one" in how_ticks_come(Context())
+    assert "another one" in how_ticks_come(Runtime())
     run("cron", "install")
     assert tab.read_text() == f"a\n{BEGIN}\n{line}\n{END}\nb\n"
 
@@ -110,13 +110,13 @@ def test_show_prints_what_is_or_would_be_installed(run, tab, line):
 
 
 def test_how_ticks_come_is_one_line(run, tab):
-    assert how_ticks_come(Context()) == (
+    assert how_ticks_come(Runtime()) == (
         "It advances with each 'maestro-es tick --all'; 'maestro-es cron install' lets cron call that each minute"
     )
     run("cron", "install")
-    assert how_ticks_come(Context()) == "cron ticks it each minute"
+    assert how_ticks_come(Runtime()) == "cron ticks it each minute"
     tab.with_name("denied").touch()
-    assert "no crontab can be used here" in how_ticks_come(Context())
+    assert "no crontab can be used here" in how_ticks_come(Runtime())
 
 
 @pytest.mark.parametrize("subcommand", ["install", "show", "check", "remove"])

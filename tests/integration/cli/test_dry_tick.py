@@ -9,7 +9,7 @@ from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Settings
 from maestro_es.poller.create import create_log, make_directory
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from tests.fakes.foreseen import picture
 
 
@@ -25,7 +25,7 @@ def waiting(tmp_path):
         (1, e.StepAdded(name="a", template="a", workspace="a")),
         (2, e.StepAdded(name="b", template="b", workspace="b", parents=(1,))),
     ]
-    create_log(make_directory(root), new_events, Context())
+    create_log(make_directory(root), new_events, Runtime())
     return root
 
 

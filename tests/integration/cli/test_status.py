@@ -11,7 +11,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.poller.create import create_log, make_directory
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.status_csv import status_text
 from tests.integration.cli.conftest import NOON, SECOND
 
@@ -198,7 +198,7 @@ def test_every_layout_has_every_step_and_no_escapes_without_a_terminal(run, stud
 
 def test_a_study_without_steps_is_shown_as_a_summary(run, tmp_path):
     root = tmp_path / "empty"
-    create_log(make_directory(root), [(None, e.StudyCreated(study_id="feed", root=str(root)))], Context())
+    create_log(make_directory(root), [(None, e.StudyCreated(study_id="feed", root=str(root)))], Runtime())
     ran = run("status", root)
     assert ran.code == 0
     assert summary(ran.out)["Steps"] == "none"
@@ -235,7 +235,7 @@ def test_flat_is_drawn_as_maestro_draws_it_where_all_is_well(run, study, drawn_b
 
 def test_status_show_and_history_print_the_same_second_for_the_same_instant(run, study):
     at = NOON + 400 * SECOND + 700_000
-    with OpenStudy(study, Context(now=lambda: at)) as opened:
+    with OpenStudy(study, Runtime(now=lambda: at)) as opened:
         opened.log.append([(3, e.StepFinished(token="t-3-1", at=at))])
 
     row = next(line for line in run("status", study, "--csv").out.splitlines() if line.startswith("b_N.1,"))

@@ -6,7 +6,7 @@ import pwd
 from pathlib import Path
 
 from maestro_es.core import events as e
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from tests.integration.cli.conftest import NOON, SECOND
 
 
@@ -23,7 +23,7 @@ def sentence(run, *words):
 
 
 def append(study, *new_events):
-    with OpenStudy(study, Context(now=lambda: NOON + 600 * SECOND)) as opened:
+    with OpenStudy(study, Runtime(now=lambda: NOON + 600 * SECOND)) as opened:
         opened.log.append(new_events)
 
 

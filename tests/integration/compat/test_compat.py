@@ -26,7 +26,7 @@ from maestro_es.compat import (
     YAMLSpecification,
 )
 from maestro_es.errors import RequestRefused, SpecError
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 
 
 @pytest.fixture(autouse=True)
@@ -287,7 +287,7 @@ def test_flags_that_are_none_are_off_and_wrong_settings_are_refused_by_name():
     made.configure_study(throttle=0, submission_attempts=1, restart_limit=0, use_tmp=None, hash_ws=None)  # type: ignore[arg-type]
     path, graph = made.stage()
     graph.close()
-    with ExecutionGraph.open(path, Context(host=process.this_host()._replace(boot_id="the next"))) as again:
+    with ExecutionGraph.open(path, Runtime(host=process.this_host()._replace(boot_id="the next"))) as again:
         assert list(again.steps) == ["a"]
     with pytest.raises(TypeError, match="throttle must be a whole number, not '3'"):
         made.configure_study(throttle="3")  # type: ignore[arg-type]  # which is refused

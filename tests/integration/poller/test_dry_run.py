@@ -9,7 +9,7 @@ import pytest
 from maestro_es.core.model import Cause, Settings, State, StudyStatus
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.create import create_study
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
 from maestro_es.spec.plan import StudyPlan, plan_study
 from tests.fakes.processes import wait_for
@@ -45,9 +45,9 @@ def plan(root: Path, kind: str) -> StudyPlan:
 
 @pytest.mark.parametrize("kind", LAUNCHERS)
 def test_a_dry_run_writes_scripts_without_the_scheduler(tmp_path: Path, kind: str):
-    context = Context()
-    root = create_study(plan(tmp_path, kind), Settings(dry_run=True, restart_limit=1), context).root
-    with OpenStudy(root, context) as study:
+    runtime = Runtime()
+    root = create_study(plan(tmp_path, kind), Settings(dry_run=True, restart_limit=1), runtime).root
+    with OpenStudy(root, runtime) as study:
         tick(study)
         steps = {step.name: step for step in study.graph.steps()}
 
@@ -69,7 +69,7 @@ def test_a_dry_run_writes_scripts_without_the_scheduler(tmp_path: Path, kind: st
 @pytest.mark.parametrize("kind", ["lsf", "flux"])
 def test_a_study_that_can_t_be_submitted_is_refused_and_leaves_nothing(tmp_path: Path, kind: str):
     with pytest.raises(RequestRefused, match=f"can't submit to {kind} yet; --dry writes the scripts"):
-        create_study(plan(tmp_path, kind), Settings(), Context())
+        create_study(plan(tmp_path, kind), Settings(), Runtime())
 
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
 
@@ -82,9 +82,9 @@ def test_a_study_none_of_whose_steps_is_a_job_needs_no_scheduler(
     spec = tmp_path / "study.yaml"
     head = STUDY.format(kind=kind).partition("- name: sim")[0]
     spec.write_text(f"{head.replace('cmd: make', 'cmd: echo hello > out')}- {AFTER}\n", "utf-8")
-    context = Context()
-    root = create_study(plan_study(spec, output=tmp_path / "study", timestamp=""), Settings(), context).root
-    with OpenStudy(root, context) as study:
+    runtime = Runtime()
+    root = create_study(plan_study(spec, output=tmp_path / "study", timestamp=""), Settings(), runtime).root
+    with OpenStudy(root, runtime) as study:
         wait_for(lambda: tick(study) is not StudyStatus.RUNNING)
 
         assert study.status is StudyStatus.FINISHED

@@ -43,10 +43,10 @@ def create(bench: Bench, *steps: Step) -> None:
 
 def check(bench: Bench, token_suffix: str = REAL, **changes: object) -> Foreseen:
     """Look ahead, then tick; returns what was foreseen, which has come true."""
-    context = structs.replace(bench.context, **{"token_suffix": lambda: token_suffix, **changes})
+    runtime = structs.replace(bench.runtime, **{"token_suffix": lambda: token_suffix, **changes})
     with bench.open() as study:
         seq = study.log.head.seq
-    found = foreseen(bench.root, context)
+    found = foreseen(bench.root, runtime)
     with bench.open(token_suffix=lambda: token_suffix, **changes) as study:
         try:
             tick(study)
@@ -179,7 +179,7 @@ def test_what_maestros_client_asks_would_be_taken_and_its_files_stay(cluster: Be
     (cluster.root / CANCEL).touch()
     assert ("", "CancelRequested") in kinds(check(cluster))
     (cluster.root / UPDATE).write_text("what: ever\n")
-    found = foreseen(cluster.root, cluster.context)
+    found = foreseen(cluster.root, cluster.runtime)
     assert [line.endswith("it would be moved to .study.update.lock.bad") for line in found.remarks] == [True]
 
 
@@ -192,7 +192,7 @@ def test_a_study_that_has_moved_would_say_so_and_a_copy_is_refused(bench: Bench,
     end_all_under(here)
     os.system(f"cp -a '{here}' '{tmp_path}/copy'")  # noqa: S605 - a path of ours
     with pytest.raises(StudyCopied):
-        foreseen(tmp_path / "copy", bench.context)
+        foreseen(tmp_path / "copy", bench.runtime)
 
 
 def test_silence_stray_reports_and_reboots_are_foreseen(cluster: Bench):
@@ -234,23 +234,23 @@ def test_it_waits_for_no_tick_that_is_under_way_and_keeps_none_waiting(bench: Be
     with hold(bench.dir.tick_lock) as held, bench.open() as study, study.log.transaction():
         assert held
         study.log.record([(None, e.StudyPaused())])
-        assert kinds(foreseen(bench.root, bench.context)) == [("a", "SubmissionRequested")]
+        assert kinds(foreseen(bench.root, bench.runtime)) == [("a", "SubmissionRequested")]
     with hold(bench.dir.tick_lock) as held:
         assert held
-        assert kinds(foreseen(bench.root, bench.context)) == []  # the pause is on record now
+        assert kinds(foreseen(bench.root, bench.runtime)) == []  # the pause is on record now
 
 
 def test_settings_can_be_supposed(cluster: Bench):
     cluster.settings = Settings(submission_throttle=1, submission_attempts=3)
     create(cluster, *scheduled("a", "b", "c"))
-    assert len(foreseen(cluster.root, cluster.context).commands) == 1
-    assert len(foreseen(cluster.root, cluster.context, {"throttle": 2}).commands) == 2
-    assert len(foreseen(cluster.root, cluster.context, {"throttle": 0}).commands) == 3
-    assert kinds(foreseen(cluster.root, cluster.context, {"paused": 1})) == []
+    assert len(foreseen(cluster.root, cluster.runtime).commands) == 1
+    assert len(foreseen(cluster.root, cluster.runtime, {"throttle": 2}).commands) == 2
+    assert len(foreseen(cluster.root, cluster.runtime, {"throttle": 0}).commands) == 3
+    assert kinds(foreseen(cluster.root, cluster.runtime, {"paused": 1})) == []
     with cluster.open() as study:
         study.request(requests.pause)
-    assert kinds(foreseen(cluster.root, cluster.context)) == []
-    assert len(foreseen(cluster.root, cluster.context, {"paused": 0, "throttle": 2}).commands) == 2
+    assert kinds(foreseen(cluster.root, cluster.runtime)) == []
+    assert len(foreseen(cluster.root, cluster.runtime, {"paused": 0, "throttle": 2}).commands) == 2
 
 
 def test_a_log_that_an_older_version_has_left_is_not_brought_up_to_date(bench: Bench):
@@ -259,7 +259,7 @@ def test_a_log_that_an_older_version_has_left_is_not_brought_up_to_date(bench: B
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION - 1}")
     connection.close()
 
-    assert kinds(foreseen(bench.root, bench.context)) == [("a", "SubmissionRequested")]
+    assert kinds(foreseen(bench.root, bench.runtime)) == [("a", "SubmissionRequested")]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -277,7 +277,7 @@ def test_every_tick_of_a_study_whose_scheduler_gives_trouble_is_foreseen(cluster
         ),
     )
     cluster.scheduler.plan(*rng.choices(["accept", "doubt", "deaf", "late", "lose", "reuse"], k=12))
-    now = cluster.context.now()
+    now = cluster.runtime.now()
     for turn in range(40):
         check(cluster, f"{turn:08x}", now=partial(int, now + turn * 200_000))
         if cluster.status is not StudyStatus.RUNNING:

@@ -20,7 +20,7 @@ from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, Phase, Settings, State, StepRecord, StudyStatus
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller.import_study import Import, Wanted, carry_out, plan_import
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from tests.fakes.maestro import kill_conductor, launch, states
 from tests.fakes.processes import wait_for
 from tests.fakes.scheduler import FakeScheduler
@@ -85,24 +85,24 @@ class World:
     remembered: dict[str, JobState] = field(default_factory=dict)
 
     @property
-    def context(self) -> Context:
+    def runtime(self) -> Runtime:
         def make(batch: Mapping[str, Any], host: Host) -> Adapters:
             return Adapters(Queue(self.folder, self.theirs, self.remembered), LocalAdapter(batch, host))
 
-        return Context(adapters=make)
+        return Runtime(adapters=make)
 
     @property
     def bench(self) -> Bench:
-        return Bench(self.root, context=self.context, adapter={"type": "fake", "folder": str(self.folder)})
+        return Bench(self.root, runtime=self.runtime, adapter={"type": "fake", "folder": str(self.folder)})
 
     def say(self, step: str, state: JobState) -> None:
         self.theirs[self.jobs[step]] = state
 
     def plan(self) -> Import:
-        return plan_import(self.root, Wanted(Settings(restart_limit=1)), self.context)
+        return plan_import(self.root, Wanted(Settings(restart_limit=1)), self.runtime)
 
     def take_over(self) -> Bench:
-        carry_out(self.plan(), self.context)
+        carry_out(self.plan(), self.runtime)
         return self.bench
 
 
@@ -219,7 +219,7 @@ def test_a_take_over_that_dies_half_way_has_happened_or_not(world: World, effect
 
     planned = world.plan()
     with pytest.raises(KeyboardInterrupt):
-        carry_out(planned, structs.replace(world.context, after=die))
+        carry_out(planned, structs.replace(world.runtime, on_effect=die))
 
     if effect == "append":
         assert not (world.root / "events.db").exists()

@@ -21,7 +21,7 @@ from maestro_es.core import events as e
 from maestro_es.core import requests
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Cause, Phase, Settings, State, StepRecord, StudyStatus
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out
 from tests.fakes.processes import TWO_THREADS, end_all_under, running_under, send, wait_for
@@ -105,7 +105,7 @@ def test_an_attempt_that_was_never_recorded_leaves_nothing_behind_either(bench: 
 
     bench.create(lasting(bench))
     with pytest.raises(Died):
-        bench.tick(after=die)
+        bench.tick(on_effect=die)
     wait_for(bench.signed)
     job_id = os.readlink(next((bench.root / "a").glob(".claim.*"))).split(" ")[0]
     os.kill(int(job_id), signal.SIGKILL)
@@ -197,7 +197,7 @@ def test_a_runner_that_is_killed_before_it_was_told_to_go_runs_nothing(bench: Be
     def hasty(batch: Mapping[str, Any], host: Host) -> Adapters:
         return Adapters(Hasty(batch, host), Hasty(batch, host))
 
-    bench.context = Context(adapters=hasty)
+    bench.runtime = Runtime(adapters=hasty)
     bench.create(Step("a", bench.sign))
 
     assert bench.finish() is StudyStatus.FINISHED

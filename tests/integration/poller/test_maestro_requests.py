@@ -43,7 +43,7 @@ def _settings(study: Bench) -> list[tuple[str, object]]:
 def test_a_cancel_whose_tick_dies_before_the_file_is_removed_is_not_applied_again(study: Bench):
     (study.root / CANCEL).touch()
     with pytest.raises(Killed):
-        study.tick(after=_die_at("append"))
+        study.tick(on_effect=_die_at("append"))
     assert (study.root / CANCEL).exists()
     assert len(study.events(e.CancelRequested)) == 1
 
@@ -57,7 +57,7 @@ def test_a_cancel_whose_tick_dies_before_the_file_is_removed_is_not_applied_agai
 def test_an_update_whose_tick_died_does_not_undo_what_was_set_since(study: Bench):
     (study.root / UPDATE).write_text("throttle: 7\n")
     with pytest.raises(Killed):
-        study.tick(after=_die_at("append"))
+        study.tick(on_effect=_die_at("append"))
     with study.open() as opened:
         opened.request(lambda graph: requests.update(graph, {"throttle": 9}))
 
@@ -95,7 +95,7 @@ def test_an_update_file_that_stays_empty_is_moved_aside(study: Bench):
     (study.root / UPDATE).touch()
     os.utime(study.root / UPDATE, (0, time.time() - 3600))
 
-    outcome = cron_tick.tick_studies([study.root], study.context)
+    outcome = cron_tick.tick_studies([study.root], study.runtime)
 
     assert outcome.code == cron_tick.WRONG
     [line] = outcome.lines
@@ -113,7 +113,7 @@ def test_what_is_no_file_of_maestros_is_moved_aside_unread(study: Bench, kind: s
     }
     makers[kind]()
 
-    outcome = cron_tick.tick_studies([study.root], study.context)
+    outcome = cron_tick.tick_studies([study.root], study.runtime)
 
     assert [line.partition(": ")[2] for line in outcome.lines] == [
         "this is no file of 'maestro update'; it was moved to .study.update.lock.bad"
@@ -124,7 +124,7 @@ def test_what_is_no_file_of_maestros_is_moved_aside_unread(study: Bench, kind: s
 def test_a_negative_value_is_refused_in_one_line(study: Bench):
     (study.root / UPDATE).write_text("throttle: -1\n")
 
-    outcome = cron_tick.tick_studies([study.root], study.context)
+    outcome = cron_tick.tick_studies([study.root], study.runtime)
 
     [line] = outcome.lines
     assert line.endswith("refused: --throttle takes a number that is not negative, not -1")
@@ -137,7 +137,7 @@ def test_a_second_cancel_of_a_study_that_is_being_cancelled_says_nothing(study: 
         opened.request(requests.cancel)
     (study.root / CANCEL).touch()
 
-    outcome = cron_tick.tick_studies([study.root], study.context)
+    outcome = cron_tick.tick_studies([study.root], study.runtime)
 
     assert outcome.lines == []
     assert not (study.root / CANCEL).exists()
@@ -160,7 +160,7 @@ def test_a_request_for_a_study_that_has_ended_does_not_wait_for_it_to_go_on(stud
     study.tick()
     (study.root / CANCEL).touch()
 
-    outcome = cron_tick.tick_studies([study.root], study.context)
+    outcome = cron_tick.tick_studies([study.root], study.runtime)
 
     [line] = outcome.lines
     assert "refused: the study has ended (FINISHED): there is nothing to cancel" in line

@@ -67,7 +67,7 @@ def test_outcomes_are_appended_while_further_submissions_are_under_way(cluster: 
         if effect == "append" and next(appended):  # the first append is that of the requests
             scheduler.gate.touch()
 
-    cluster.tick(adapters=adapters, after=open_the_gate)
+    cluster.tick(adapters=adapters, on_effect=open_the_gate)
 
     assert len(cluster.events(e.JobSubmitted)) == STEPS
     assert scheduler.most == scheduler.at_once
@@ -86,7 +86,7 @@ def test_an_attempt_that_another_tick_has_given_up_meanwhile_is_not_submitted(cl
                 token = other.graph.step(STEPS).token
                 other.log.append([(STEPS, e.AttemptAbandoned(token=token, evidence=()))])
 
-    cluster.tick(adapters=adapters, after=give_up_the_last)
+    cluster.tick(adapters=adapters, on_effect=give_up_the_last)
 
     assert cluster.step(f"s{STEPS}").phase is Phase.READY
     assert len(scheduler.taken) == len(cluster.events(e.JobSubmitted)) == STEPS - 1

@@ -54,7 +54,7 @@ def test_the_time_between_the_end_of_a_study_and_its_going_on_is_no_gap(bench: B
 def test_another_host_and_another_boot_are_in_the_log_and_told(bench: Bench):
     bench.create(Step("a", "sleep 60"), Step("b", "true"))
     bench.tick()
-    here = bench.context.host
+    here = bench.runtime.host
     bench.until(lambda: bench.step("b").state.name == "FINISHED")
     end_all_under(bench.root)
     bench.tick(host=here._replace(boot_id="another-boot"))
@@ -80,11 +80,11 @@ def test_the_end_that_a_tick_saw_and_died_before_it_showed_is_shown_by_the_next_
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        bench.tick(after=die)
+        bench.tick(on_effect=die)
     assert "FINISHED" not in bench.dir.status_csv.read_text()
 
-    assert tick_studies([bench.root], bench.context).code == 0
+    assert tick_studies([bench.root], bench.runtime).code == 0
     assert "FINISHED" in bench.dir.status_csv.read_text()
     shown = bench.dir.status_csv.stat()
-    tick_studies([bench.root], bench.context)
+    tick_studies([bench.root], bench.runtime)
     assert bench.dir.status_csv.stat() == shown or not last

@@ -41,7 +41,7 @@ def study(bench: Bench) -> Iterator[Bench]:
 
 def start(study: Bench, host: Host) -> None:
     """Make a study on a host, of two steps that run until there is a file `go`, and start the first one."""
-    study.context = structs.replace(study.context, host=host)
+    study.runtime = structs.replace(study.runtime, host=host)
     wait = f"{alone(study)}\nuntil [ -e '{study.root}/go' ]; do sleep 0.05; done"
     study.create(Step("a", wait), Step("b", wait, parents=("a",)))
     study.tick()
@@ -130,7 +130,7 @@ def test_what_runs_on_a_namesake_that_is_gone_for_good_runs_again_when_a_person_
 
     assert maestro_es("retry", study.root, "a", "--lost").returncode == 0
     (study.root / "go").touch()
-    study.context = structs.replace(study.context, host=this_host())
+    study.runtime = structs.replace(study.runtime, host=this_host())
     assert study.finish() is StudyStatus.FINISHED
     assert len(study.signed()) == 3
 

@@ -83,7 +83,7 @@ def test_a_job_that_was_requested_before_the_reboot_and_not_recorded_is_settled(
 
     bench.create(*lasting(bench))
     with pytest.raises(Died):
-        bench.tick(after=die)
+        bench.tick(on_effect=die)
     wait_for(bench.signed)
     end_all_under(bench.root)
 

@@ -14,7 +14,7 @@ from maestro_es.core import events as e
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Cause, JobState, Phase, Settings, State, StepRecord, StudyStatus, SubmissionKind
 from maestro_es.errors import Unreachable
-from maestro_es.poller.open_study import Context
+from maestro_es.poller.open_study import Runtime
 from tests.fakes.processes import wait_for
 from tests.fakes.scheduler import FakeScheduler
 from tests.fakes.studies import Bench, Step, quick_adapters
@@ -215,7 +215,7 @@ def test_a_report_that_comes_after_the_claim_was_looked_for_makes_a_job_with_an_
     cluster.create(sim(cluster, f"until [ -e '{cluster.root}/go' ]; do sleep 0.01; done"))
     cluster.scheduler.plan("late")
     cluster.tick()
-    cluster.context = Context(adapters=sluggish)
+    cluster.runtime = Runtime(adapters=sluggish)
     cluster.tick()
 
     assert [(event.job_id, event.adopted) for event in cluster.events(e.JobSubmitted)] == [("1001", True)]
@@ -433,7 +433,7 @@ def test_a_report_left_by_a_tick_that_died_is_removed_without_a_word(cluster: Be
     cluster.scheduler.start(*tokens(cluster))
     wait_for_report(cluster, tokens(cluster)[0], "exit")
     with pytest.raises(Died):
-        cluster.tick(after=die)
+        cluster.tick(on_effect=die)
     assert cluster.step("sim").state is State.FINISHED
     assert list(cluster.dir.inbox.iterdir()) != []
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from maestro_es.core.events import VERSIONS
-from maestro_es.poller.open_study import Context
-from maestro_es.poller.restore import import_log
+from maestro_es.poller.import_log import import_log
+from maestro_es.poller.open_study import Runtime
 from maestro_es.store.export import Export, line
 from maestro_es.store.log_file import LOG_NAME
 from maestro_es.store.verification import verify
@@ -38,7 +38,7 @@ def check(path: Path, golden: Path) -> None:
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden.name)
 def test_an_export_of_that_version_adds_up_to_what_it_did_then(golden: Path, tmp_path: Path):
-    import_log(Export(golden / "log.jsonl"), tmp_path / "study", Context())
+    import_log(Export(golden / "log.jsonl"), tmp_path / "study", Runtime())
 
     check(tmp_path / "study" / LOG_NAME, golden)
 

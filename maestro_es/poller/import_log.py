@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from maestro_es.errors import DamagedLog, RequestRefused
 from maestro_es.poller.create import OURS, make_directory, write_log
-from maestro_es.poller.creation import Site, creating
-from maestro_es.poller.open_study import Context, open_as_it_is
+from maestro_es.poller.exclusive_creation import Site, creating
+from maestro_es.poller.open_study import Runtime, open_as_it_is
 from maestro_es.store.corrections import correct
 from maestro_es.store.event_log import Head, check_chain
 from maestro_es.store.export import Export
@@ -18,7 +18,7 @@ from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import Fold
 
 
-class Restored(NamedTuple):
+class ImportedLog(NamedTuple):
     """The last event of a log that was made from an export, its directory, and the one that the study was in."""
 
     head: Head
@@ -26,7 +26,7 @@ class Restored(NamedTuple):
     was: str
 
 
-def import_log(export: Export, root: Path, context: Context, *, repair: bool = False) -> Restored:
+def import_log(export: Export, root: Path, runtime: Runtime, *, repair: bool = False) -> ImportedLog:
     """Make a study directory with the log that an export holds, checked line by line.
 
     With `repair`, events that no reader can decode are corrected.
@@ -38,9 +38,9 @@ def import_log(export: Export, root: Path, context: Context, *, repair: bool = F
     with creating(root) as site, contextlib.ExitStack() as stack:
         _check_empty(site, export)
         stack.callback(site.remove, OURS)
-        write_log(make_directory(root), lambda log: (_fill_corrected if repair else fill)(log, export), context)
-    with open_as_it_is(root, context) as log:
-        return Restored(log.head, root, log.graph.study.root)
+        write_log(make_directory(root), lambda log: (_fill_corrected if repair else fill)(log, export), runtime)
+    with open_as_it_is(root, runtime) as log:
+        return ImportedLog(log.head, root, log.graph.study.root)
 
 
 def _check_empty(site: Site, export: Export) -> None:

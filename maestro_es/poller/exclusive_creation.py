@@ -90,7 +90,7 @@ def creating(root: Path) -> Iterator[Site]:
     If it holds no study afterwards, a directory that was made here is removed again. RequestRefused if another process
     creates a study there.
     """
-    with _alone_in(StudyDir(root), must_be_new=False) as site:
+    with _exclusive_creation(StudyDir(root), must_be_new=False) as site:
         if site is None:
             raise RequestRefused(
                 f"{root}: another process is creating a study here; wait for it, or choose another directory with -o"
@@ -106,7 +106,7 @@ def creating_named(stem: str) -> Iterator[Site]:
     """
     for second in itertools.count(int(time.time())):
         name = stem + time.strftime("%Y%m%d-%H%M%S", time.localtime(second))
-        with _alone_in(StudyDir(Path(name)), must_be_new=True) as site:
+        with _exclusive_creation(StudyDir(Path(name)), must_be_new=True) as site:
             if site is not None:
                 yield site
                 return
@@ -123,7 +123,7 @@ def check_path(study: StudyDir) -> None:
 
 
 @contextlib.contextmanager
-def _alone_in(study: StudyDir, *, must_be_new: bool) -> Iterator[Site | None]:
+def _exclusive_creation(study: StudyDir, *, must_be_new: bool) -> Iterator[Site | None]:
     """Hold the lock of a directory, and make the directory if needed; yields None if another process was first."""
     check_path(study)
     with contextlib.ExitStack() as stack:

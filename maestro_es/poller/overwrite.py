@@ -20,9 +20,9 @@ from maestro_es import files
 from maestro_es.core import file_names, requests
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import DamagedLog, InvalidTransition, MaestroError, NotAStudy, RequestRefused
-from maestro_es.poller.creation import Site
+from maestro_es.poller.exclusive_creation import Site
 from maestro_es.poller.lock import hold_tick_lock
-from maestro_es.poller.open_study import Context, OpenStudy
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import tick
 from maestro_es.store import registry
@@ -36,7 +36,7 @@ _UNREADABLE = (DamagedLog, InvalidTransition, NotAStudy)
 _LOCK_SECONDS = 10
 
 
-def check_replaceable(site: Site) -> bool:
+def check_overwritable(site: Site) -> bool:
     """Return whether there is anything to replace. RequestRefused for what is no study, and a study that has jobs."""
     study = site.study
     names = site.entries()
@@ -60,14 +60,14 @@ def _check_idle(study: OpenStudy) -> None:
 
 
 @contextlib.contextmanager
-def replacing(site: Site, context: Context) -> Iterator[Path]:
+def overwriting(site: Site, runtime: Runtime) -> Iterator[Path]:
     """Move what is in a directory out of the way of a new study; yields where it is then.
 
-    If there is no new study in the end, it is moved back. Call `check_replaceable` first.
+    If there is no new study in the end, it is moved back. Call `check_overwritable` first.
     """
     study = site.study
-    move = _Move(study, context)
-    with _ended(study, context) as study_id:
+    move = _Move(study, runtime)
+    with _ended(study, runtime) as study_id:
         try:
             move.carry_out()
         except BaseException as error:
@@ -86,14 +86,14 @@ def replacing(site: Site, context: Context) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _ended(study: StudyDir, context: Context) -> Iterator[str]:
+def _ended(study: StudyDir, runtime: Runtime) -> Iterator[str]:
     """Cancel the study that is replaced, and keep others from ticking it meanwhile; yields its id, if it has one.
 
     The log is closed by then: SQLite finds the journal of a log by its path.
     """
     study_id = ""
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(*_UNREADABLE), OpenStudy(study.root, context) as opened:
+        with contextlib.suppress(*_UNREADABLE), OpenStudy(study.root, runtime) as opened:
             if not stack.enter_context(hold_tick_lock(study, _LOCK_SECONDS)):
                 raise RequestRefused(f"{study.root}: another process ticks the study in it; try again")
             opened.log.refresh()
@@ -117,9 +117,9 @@ def _cancel(study: OpenStudy) -> None:
 class _Move:
     """The move of all entries of a directory to `place`, which can be undone."""
 
-    def __init__(self, study: StudyDir, context: Context) -> None:
+    def __init__(self, study: StudyDir, runtime: Runtime) -> None:
         self._study = study
-        self._after = context.after
+        self._on_effect = runtime.on_effect
         self._previous = study.next_state / file_names.PREVIOUS
         self.place = self._previous / self._time()
 
@@ -146,7 +146,7 @@ class _Move:
         files.sync(self.place)
         study.next_state.rename(study.state)
         files.sync(study.root)
-        self._after("move")
+        self._on_effect("move")
 
     def undo(self) -> None:
         """Move all of it back."""
@@ -167,7 +167,7 @@ class _Move:
     def _rename(self, folder: Path, names: Iterable[str], target: Path) -> None:
         for name in names:
             os.rename(folder / name, _free(target / name))
-            self._after("move")
+            self._on_effect("move")
 
 
 def _names(folder: Path) -> set[str]:
