@@ -20,7 +20,7 @@ def parameter(values: str, label: str = "P.%%") -> str:
 #: What is refused here and accepted there: the words of the page, the study, and what we say.
 REFUSED = {
     "a workspace is a file of ours": (
-        "a workspace that is a file of the study's own",
+        "is one of the study's own files",
         HEAD + "study: [{name: events.db, description: d, run: {cmd: echo a}}]\n",
         "'events.db' can't have a directory",
     ),
@@ -45,7 +45,7 @@ REFUSED = {
         "a mapping with the keys allocation and launcher, but found",
     ),
     "a walltime": (
-        "A walltime that no scheduler of the batch type can read",
+        "A walltime that the scheduler of the batch type can't read",
         step('cmd: x, nodes: 1, walltime: "soon"', SLURM),
         "walltime is 'soon', which is no time",
     ),
@@ -92,7 +92,7 @@ BROKEN_OFF = {
     "labels in a list": ("Labels that are lists or null", parameter("[1]", "[x]"), "label must be a text"),
     "no label": ("Labels that are lists or null", parameter("[1]", "null"), "label must be a text"),
     "a key that is a number": (
-        "keys that are no strings",
+        "keys that are not strings",
         step("cmd: x", "env: {variables: {1: x}}\n"),
         "The key '1' is read as a number",
     ),
@@ -109,7 +109,7 @@ WARNED = {
     "an ignored key": ("Keys that nothing reads", step("cmd: x", "notes: {a: 1}\n"), "The key 'notes' is ignored"),
     "no %%": ("A label without `%%`", parameter("[1, 2]", "P"), "are left out"),
     "a misspelt token": (
-        "A token that looks like a misspelt parameter or variable, with the nearest name",
+        "A token that looks like a misspelt parameter or variable; the warning gives the nearest name",
         step("cmd: echo $(COLUOR)", "env: {variables: {COLOUR: red}}\n"),
         "Did you mean '$(COLOUR)'?",
     ),

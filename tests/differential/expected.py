@@ -51,22 +51,22 @@ def _refused(words: str, says: str) -> tuple[Expected, ...]:
 
 _NESTED = "Variables nested to any depth and in any order"
 _SPACED = "step names with spaces in such tokens"
-_COMMAS = "a comma in a value becomes `\u201a` and a line break a blank"
+_COMMAS = "a comma in a value becomes `\u201a` and a line break becomes a blank"
 _ADDED = "Options that Maestro omits are in a separate header"
 _ADDED_LINE = "+# added by maestro-es: options that Maestro leaves out"
 _CPUS = "and the CPUs that the step's launchers take"
-_NO_PROCS = "steps with nodes but no procs: no `-n`"
-_BRACKETS = "`$(LAUNCHER)[1n,2p]` also where `nodes` or `procs` is a token"
-_LSF = "LSF: no empty `#BSUB -W`; a walltime that is a number is minutes; steps with procs but no nodes have one node"
-_QUOTED = "A value of a directive that holds blanks, quotes or backslashes stands in quotes"
-_COLLISION = (
-    "Two instances with one workspace or one name, or a workspace that is a file of the study's own or has no name"
-)
-_UNUSED = "A parameter's value that holds the token of a parameter that the step does not use stays as it is"
+_NO_PROCS = "in a step with nodes but no procs, give no `-n`"
+_BRACKETS = "`$(LAUNCHER)[1n,2p]` also works if `nodes` or `procs` is a token"
+_LSF = "LSF: there is no empty `#BSUB -W`. A walltime that is a number means minutes."
+_QUOTED = "If the value of a directive contains blanks, quotes or backslashes, it is quoted"
+_COLLISION = "Two instances with the same workspace or the same name"
+_UNUSED = "If the value of a parameter contains the token of a parameter that the step does not use"
 _PATHS = "Tokens in dependency paths, in `OUTPUT_PATH` and in step names"
 
 _FLUX_VERSION = Expected(
-    "Flux: no `(flux version)`, as no broker is asked", "*.flux.sh", ("-#MAESTRO-INFO (flux version) 0.66.0",)
+    "there is no `(flux version)`, because no broker is queried",
+    "*.flux.sh",
+    ("-#MAESTRO-INFO (flux version) 0.66.0",),
 )
 _NO_BANK = Expected("no empty `--bank=`", "*.flux.sh", ("-#flux: --bank=",))
 
@@ -82,7 +82,7 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
     "042-deeper-variables.yaml": (Expected(_NESTED, "look/look.sh", ("-ls $(RUN)/logs", "+ls /data/run/logs")),),
     "043-sources.yaml": (
         Expected(
-            "`sources`: each entry is a line in front of the step's commands",
+            "`sources`: each entry becomes a line before the step's commands",
             "compile/*.sh",
             ("+source /opt/tools/env.sh", "+module load gcc"),
         ),
@@ -147,7 +147,7 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
     "066-label-with-a-slash-and-a-restart.yaml": _accepted("and with a restart script"),
     "072-no-parameters.yaml": _accepted("An empty `global.parameters:`"),
     "090-one-directory-for-two.yaml": _refused(_COLLISION, "would run in the same directory 'run/N.ab'"),
-    "091-two-steps-of-one-name.yaml": _refused("Two steps of one name", "The step name 'run' stands twice"),
+    "091-two-steps-of-one-name.yaml": _refused("Two steps with the same name", "The step name 'run' stands twice"),
     "092-any-order.yaml": _accepted("Steps in any order of declaration"),
     "136-slash-in-the-name-of-a-study.yaml": _accepted("Names of studies with `/`"),
     "101-empty-values.yaml": _refused("Empty `values`", "Global parameter 'N' has no values"),
@@ -205,17 +205,19 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
     "206-slurm-bracketed-parameters.yaml": _accepted(_BRACKETS),
     "207-slurm-bare-and-bracketed.yaml": (
         Expected(
-            "`$(LAUNCHER)` beside it is replaced as well",
+            "`$(LAUNCHER)` in the same step is replaced too",
             "mixed/mixed.slurm.sh",
             ("-$(LAUNCHER) second", "+srun -n 8 -N 2 second"),
         ),
         _cpus("mixed/mixed.slurm.sh", 4),
     ),
-    "208-slurm-bracket-later-in-the-line.yaml": _accepted("where the line goes on with another `]`"),
+    "208-slurm-bracket-later-in-the-line.yaml": _accepted("if another `]` follows in the line"),
     "210-slurm-nodes-only.yaml": (
         Expected(_NO_PROCS, "wide/wide.slurm.sh", ("-srun -n  -N 2 app", "+srun -N 2 app")),
     ),
-    "211-slurm-launcher-of-nodes.yaml": _accepted("`$(LAUNCHER)[2n]`, and steps with nodes but no procs"),
+    "211-slurm-launcher-of-nodes.yaml": _accepted(
+        "`$(LAUNCHER)[2n]`, and `$(LAUNCHER)` in a step with nodes but no procs"
+    ),
     "213-slurm-more-keys.yaml": (_cpus("for-lsf/*.slurm.sh", 2), _cpus("for-flux/*.slurm.sh", 2)),
     "215-slurm-hashed.yaml": tuple(
         Expected(
@@ -234,7 +236,7 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
     ),
     "217-slurm-slash-in-a-job-name.yaml": (
         Expected(
-            "A `/` in the name of a job, its outputs and its restart script becomes `_`",
+            "A `/` in the name of a job, of its outputs and of its restart script becomes `_`",
             "open/*.slurm.sh",
             (
                 '-#SBATCH --job-name="open_FILE.in/a"',
@@ -283,7 +285,7 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
     "267-flux-old-arguments.yaml": (_FLUX_VERSION, _NO_BANK),
     "268-flux-parameters.yaml": (_FLUX_VERSION, _NO_BANK),
     "269-flux-older-interface.yaml": _refused(
-        "The interface is 0.49.0, Maestro's default, and another `version` is refused",
+        "The interface is 0.49.0, Maestro's default; another `version` is refused",
         "version is '0.26.0'. Scripts are written for 0.49.0",
     ),
     "307-slurm-threads-without-a-launcher.yaml": (
@@ -294,7 +296,7 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
         _FLUX_VERSION,
         Expected(_ADDED, "a/a.flux.sh", (_ADDED_LINE, "+#flux: --urgency=0", "+#flux: --flags=waitable")),
         Expected(
-            "`$(LAUNCHER)` beside it is replaced as well",
+            "`$(LAUNCHER)` in the same step is replaced too",
             "a/a.flux.sh",
             (
                 "-$(LAUNCHER) x",
@@ -304,7 +306,7 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
     ),
     "312-words-under-sources.yaml": (
         Expected(
-            "`sources`: each entry is a line in front of the step's commands", "tidy/tidy.sh", ("+make", "+intel")
+            "`sources`: each entry becomes a line before the step's commands", "tidy/tidy.sh", ("+make", "+intel")
         ),
     ),
 }
@@ -312,10 +314,10 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
 #: What is so in every study, and left out of the comparison. The corpus asserts that it is so in each study.
 EVERYWHERE = (
     "no pickles and no `meta/environment.yaml`",
-    "No file in `logs/`",
+    "`logs/` has no files",
     "with sorted lists in place of Python's sets",
     "`events.db` and `.maestro-es/` are additional",
-    "the parameters of a step are in the order of the study file",
+    "The parameters of a step are in the order of the study file",
 )
 
 #: Why a random study may be refused by us alone: what we say, and the words of the documentation.

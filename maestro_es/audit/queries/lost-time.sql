@@ -1,4 +1,4 @@
--- How much time was lost in attempts that came to nothing?
+-- How much time was lost in unsuccessful attempts?
 SELECT outcome, count(*) AS attempts, round(sum(run_seconds) / 3600, 1) AS hours
 FROM v_attempt
 WHERE outcome NOT IN ('finished', 'in flight')
