@@ -1,4 +1,4 @@
-"""README and ARCHITECTURE are read by people who are new here, so their sentences are short."""
+"""The documents are read by people who are new here, so their sentences are short and plain."""
 
 from __future__ import annotations
 
@@ -14,6 +14,23 @@ ROOT = Path(__file__).parents[2]
 #: What isn't prose: fenced and indented code, tables, headings, HTML comments.
 FENCES = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 NO_PROSE = re.compile(r"^(?:    .*|\|.*|#.*|<!--.*)$", re.MULTILINE)
+
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")]
+
+#: Words that make a reader stop, and plain ones.
+PLAIN = {
+    r"anew": "again",
+    r"nobody (?:knows|has)": "unknown",
+    r"what (?:came|comes|became|becomes) of": "outcome",
+    r"is to be \w+ed": "will be",
+    r"but for": "except",
+    r"so many": "the number",
+    r"likewise": "the same",
+    r"(?:go|goes|gone) on with": "continue",
+    r"put back in the queue": "requeued",
+    r"in the midst of": "during",
+    r"no word of": "unknown",
+}
 
 
 def sentences(text: str) -> Iterator[str]:
@@ -48,3 +65,10 @@ def test_code_tables_and_headings_are_no_sentences():
     page = "# A\n\nOne `x y` two. Three [four](five)!\n\n    code\n\n| a | b |\n\n- six\n  seven\n- ten\n"
     assert [*sentences(page)] == ["One code two.", "Three four!", "six seven", "ten"]
     assert [words(sentence) for sentence in sentences(page)] == [3, 2, 2, 1]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_has_words_for_which_there_are_plain_ones(page: Path):
+    prose = re.sub(r"^    .*|`[^`]*`", "", FENCES.sub("", page.read_text()), flags=re.MULTILINE)
+    found = re.findall(rf"\b(?:{'|'.join(PLAIN)})\b", " ".join(prose.split()), re.IGNORECASE)
+    assert not found, f"better: {PLAIN}"
