@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, settings
 from maestro_es.adapters import process
 from tests.fakes.faults import NOT_TRIED
 from tests.fakes.ids import short_id
-from tests.fakes.processes import end_all_under
-from tests.slurm.packages import NO_SLURM
+from tools.slurm_cluster.packages import NO_SLURM
+from tools.testbed.processes import end_all_under
 
 #: In the order in which a failure tells most.
 TIERS = ("unit", "contract", "integration", "crash", "property", "exploration", "differential", "slurm", "e2e")

@@ -1,7 +1,7 @@
 """One suite for every adapter: what a case has to provide, and the cases that there are.
 
 An adapter of a scheduler finds the scheduler's commands on a PATH of the test: `tests/fakes/slurm_commands.py`. "fake"
-is `tests/fakes/scheduler.py`, with which other tests stand in for any scheduler; so it is held to the same promises.
+is `tools/testbed/scheduler.py`, with which other tests stand in for any scheduler; so it is held to the same promises.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from maestro_es.poller.claims import read_claim
 from maestro_es.poller.inbox import read_reports
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.workspace import prepare
-from tests.fakes.processes import end_all_under, wait_for
 from tests.fakes.slurm_commands import SlurmCommands
-from tests.fakes.studies import Bench, Step
+from tools.testbed.processes import end_all_under, wait_for
+from tools.testbed.studies import Bench, Step
 
 #: The adapters that submit: each passes the whole suite.
 SUBMITTING = ("local", "slurm", "fake")

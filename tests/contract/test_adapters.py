@@ -12,7 +12,7 @@ from maestro_es.adapters.command import run
 from maestro_es.core.evidence import ClaimState, ReportKind
 from maestro_es.core.model import JobState, StepRecord
 from tests.contract.conftest import Stage
-from tests.fakes.processes import arguments, running_under, wait_for
+from tools.testbed.processes import arguments, running_under, wait_for
 
 WAIT = "touch ready; until [ -e go ]; do sleep 0.01; done"
 

@@ -10,7 +10,7 @@ from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import InDoubt, QueueFull, Rejected, ScriptFailed
 from maestro_es.errors import Unreachable
 from tests.contract.conftest import SUBMITTING, Stage
-from tests.fakes.processes import running_under, wait_for
+from tools.testbed.processes import running_under, wait_for
 
 WAIT = "echo ran >>ledger; touch ready; until [ -e go ]; do sleep 0.01; done"
 

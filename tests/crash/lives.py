@@ -31,7 +31,7 @@ from maestro_es.core.model import Settings, State, StudyStatus
 from maestro_es.drivers.foreground import drive
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
-from tests.fakes.studies import Bench, Step, make_study, quick_adapters
+from tools.testbed.studies import Bench, Step, make_study, quick_adapters
 
 #: Seconds without a trace after which an attempt is given up; the driver holds requests for up to a second.
 GRACE = {"drive": 2.0}

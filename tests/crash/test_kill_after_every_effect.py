@@ -16,8 +16,8 @@ from maestro_es.adapters import process
 from maestro_es.core.events import StudyReopened
 from maestro_es.core.model import Cause, Settings, State, StudyStatus
 from tests.crash.lives import new_bench
-from tests.fakes.processes import arguments, running_under, send, wait_for
-from tests.fakes.studies import Bench, Step
+from tools.testbed.processes import arguments, running_under, send, wait_for
+from tools.testbed.studies import Bench, Step
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"), pytest.mark.usefixtures("own_home"),

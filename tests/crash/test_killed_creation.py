@@ -20,7 +20,7 @@ from maestro_es.poller.tick import tick
 from maestro_es.store import registry
 from maestro_es.store.verification import verify
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import wait_for
+from tools.testbed.processes import wait_for
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="kills processes"), pytest.mark.usefixtures("own_home"),

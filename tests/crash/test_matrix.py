@@ -10,15 +10,15 @@ import pytest
 
 from maestro_es.core.model import State
 from maestro_es.poller.open_study import OpenStudy
-from tests.crash.matrix.calls import SBATCH, Point, read_trace
-from tests.crash.matrix.campaign import Campaign
-from tests.crash.matrix.coverage import Coverage
-from tests.crash.matrix.faults import FAULTS, SURVEY
-from tests.crash.matrix.scenes import SCENES
-from tests.crash.matrix.study import SETTINGS, Outcome, create, judge, thirty_steps, waiting_for
-from tests.crash.matrix.table import BEGIN, DOCUMENT, END
-from tests.crash.matrix.trial import Row
-from tests.fakes.studies import Bench, Step
+from tools.crash_matrix.calls import SBATCH, Point, read_trace
+from tools.crash_matrix.campaign import Campaign
+from tools.crash_matrix.coverage import Coverage
+from tools.crash_matrix.faults import FAULTS, SURVEY
+from tools.crash_matrix.scenes import SCENES
+from tools.crash_matrix.study import SETTINGS, Outcome, create, judge, thirty_steps, waiting_for
+from tools.crash_matrix.table import BEGIN, DOCUMENT, END
+from tools.crash_matrix.trial import Row
+from tools.testbed.studies import Bench, Step
 
 SIGNED = "echo begin $MAESTRO_ES_TOKEN >>{0}; echo end $MAESTRO_ES_TOKEN >>{0}"
 

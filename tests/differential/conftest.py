@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.differential.programs import CORPUS, SCRATCH, SideBySide
+from tools.side_by_side.programs import SCRATCH, SideBySide
 
 #: The commits of the repository that studies clone have the same names wherever they are made.
 _AUTHOR = {
@@ -22,7 +22,10 @@ _AUTHOR = {
 }
 FIRST_COMMIT = "945229378a0e1eb1d76b35a9b29032bc662a0898"
 
-collect_ignore_glob = ["corpus/*", "stubs/*"]
+collect_ignore_glob = ["corpus/*"]
+
+#: Study files, one for each thing that may differ.
+CORPUS = Path(__file__).parent / "corpus"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

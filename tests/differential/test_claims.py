@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.differential.claims import BROKEN_OFF, REFUSED, WARNED
-from tests.differential.programs import SideBySide, Study
 from tests.differential.test_corpus import DOCUMENTATION, written
+from tools.side_by_side.programs import SideBySide, Study
 
 
 def _compare(claim: tuple[str, str, str], programs: SideBySide, place: Path, *, ours: int) -> tuple[int, str, str]:

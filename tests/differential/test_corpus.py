@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.differential.expected import BROKEN, EVERYWHERE, EXPECTED, REFUSED, unexplained
-from tests.differential.pictures import MAESTROS_ALONE, OURS_ALONE, Differences, study_in
-from tests.differential.programs import CORPUS, SideBySide, Study
+from tests.differential.conftest import CORPUS
+from tools.side_by_side.expected import BROKEN, EVERYWHERE, EXPECTED, REFUSED, unexplained
+from tools.side_by_side.pictures import MAESTROS_ALONE, OURS_ALONE, Differences, study_in
+from tools.side_by_side.programs import SideBySide, Study
 
 STUDIES = sorted(path.name for path in CORPUS.glob("*.yaml"))
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "differences-from-maestro.md"
@@ -21,7 +22,7 @@ def written(text: str) -> str:
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_both_commands_make_the_same_of_a_study(name: str, programs: SideBySide, beside: Path, place: Path):
-    verdict = programs.compare(Study.of_corpus(name, beside), place, apart=True)
+    verdict = programs.compare(Study.read(CORPUS / name, beside), place, apart=True)
     expected = EXPECTED.get(name, ())
     assert not unexplained(verdict.differences, expected), f"Maestro: {verdict.maestro}\nwe: {verdict.ours}"
     for entry in expected:
@@ -32,7 +33,7 @@ def test_both_commands_make_the_same_of_a_study(name: str, programs: SideBySide,
 def both(programs: SideBySide, beside: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The study directories that both programs made of one study."""
     place = tmp_path_factory.mktemp("everywhere")
-    programs.compare(Study.of_corpus("077-funnel-with-parameters.yaml", beside), place, apart=False)
+    programs.compare(Study.read(CORPUS / "077-funnel-with-parameters.yaml", beside), place, apart=False)
     return {program: study_in(place / program) for program in ("maestro", "maestro-es")}
 
 
@@ -57,7 +58,7 @@ def test_sets_are_sorted_lists_in_our_metadata(both: dict[str, Path]):
 def test_parameters_in_the_table_are_in_the_order_of_the_study_file(
     programs: SideBySide, beside: Path, tmp_path: Path
 ):
-    programs.compare(Study.of_corpus("083-labels-in-order-of-keys.yaml", beside), tmp_path, apart=False)
+    programs.compare(Study.read(CORPUS / "083-labels-in-order-of-keys.yaml", beside), tmp_path, apart=False)
     rows = (study_in(tmp_path / "maestro-es") / "status.csv").read_text().splitlines()[1:]
     assert [row.rpartition(",")[2] for row in rows] == ["zeta:1;alpha:3;Mid:5", "zeta:2;alpha:4;Mid:6"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.differential.pictures import MAESTROS_ALONE, OURS_ALONE
-from tests.differential.programs import ENVIRONMENT
+from tools.side_by_side.pictures import MAESTROS_ALONE, OURS_ALONE
+from tools.side_by_side.programs import ENVIRONMENT
 
 WORDS = {
     "maestro": ("run", "-fg", "-y", "-s", "1"),

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 
-from tests.differential.expected import explained
-from tests.differential.programs import SideBySide, Study
-from tests.differential.strategies import studies
+from tools.side_by_side.expected import explained
+from tools.side_by_side.programs import SideBySide, Study
+from tools.side_by_side.strategies import studies
 
 NUMBERS = itertools.count()
 

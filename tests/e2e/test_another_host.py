@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import end_all_under
+from tools.testbed.processes import end_all_under
 
 SPEC = """\
 description: {name: otherhost, description: d}

@@ -17,7 +17,7 @@ import pytest
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.study_dir import StudyDir
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import running_under, wait_for
+from tools.testbed.processes import running_under, wait_for
 
 SPEC = """
 description: {name: chain, description: a chain and a fan-out}

@@ -11,7 +11,7 @@ import pytest
 from maestro_es import ExecutionGraph, StudyStep
 from maestro_es.core.model import StudyStatus
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import wait_for
+from tools.testbed.processes import wait_for
 
 STUDY = """
 description: {name: study, description: d}

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.command import maestro_es
 from tests.e2e.test_environment import SHELL, Hangar, without_runners_ticks
 from tests.fakes.faults import needs_strace
-from tests.fakes.processes import wait_for
+from tools.testbed.processes import wait_for
 
 
 @pytest.fixture

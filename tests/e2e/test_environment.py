@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.cron import run_with_cron, who_ticked
-from tests.fakes.processes import wait_for
+from tools.testbed.processes import wait_for
 
 SPEC = """
 description: {name: hangar, description: steps that need what the user has set up}

@@ -15,7 +15,7 @@ import pytest
 from maestro_es.store.log_file import LOG_NAME
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out, traced
-from tests.fakes.processes import end_all_under, running_under, wait_for
+from tools.testbed.processes import end_all_under, running_under, wait_for
 
 SPEC = """
 description: {name: pair, description: d}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.processes import end_all_under, wait_for
+from tools.testbed.processes import end_all_under, wait_for
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = Path(site.getsitepackages()[0])

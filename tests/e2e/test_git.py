@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import running_under, wait_for
+from tools.testbed.processes import running_under, wait_for
 
 SPEC = """\
 description: {{name: s, description: d}}

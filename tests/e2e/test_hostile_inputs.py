@@ -17,8 +17,8 @@ import pytest
 from maestro_es.store.log_file import LOG_NAME
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out
-from tests.fakes.processes import end_all_under
-from tests.integration.store.logs import without_triggers, written
+from tools.testbed.logs import without_triggers, written
+from tools.testbed.processes import end_all_under
 
 GOOD = "description: {name: x, description: d}\nstudy:\n- {name: a, description: d, run: {cmd: 'true'%s}}\n%s"
 LONG = "0x" + "f" * 5000

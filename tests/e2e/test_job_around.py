@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import end_all_under, wait_for
+from tools.testbed.processes import end_all_under, wait_for
 
 SPEC = """
 description: {name: inner, description: two steps in a row}

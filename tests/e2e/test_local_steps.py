@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import running_under, send, wait_for
+from tools.testbed.processes import running_under, send, wait_for
 
 TRAVEL = r"""
 description: {name: travel, description: names with blanks}

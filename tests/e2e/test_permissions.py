@@ -20,7 +20,7 @@ from maestro_es.core.model import StudyStatus
 from maestro_es.poller.open_study import OpenStudy
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out
-from tests.fakes.processes import end_all_under, wait_for
+from tools.testbed.processes import end_all_under, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="wants setpriv, and looks into /proc")
 

@@ -14,7 +14,7 @@ import pytest
 
 from maestro_es import ExecutionGraph, StudyStatus, StudyStep
 from maestro_es.store.event_log import GENESIS, row_digest
-from tests.fakes.processes import DEADLINE
+from tools.testbed.processes import DEADLINE
 
 #: What early versions have recorded: event, key and value, by the call that did it.
 POISON = [

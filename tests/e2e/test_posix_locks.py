@@ -15,7 +15,7 @@ from maestro_es.core.model import StudyStatus
 from maestro_es.poller.open_study import OpenStudy
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import traced
-from tests.fakes.processes import end_all_under, wait_for
+from tools.testbed.processes import end_all_under, wait_for
 
 SPEC = """
 description: {name: pair, description: a pair}

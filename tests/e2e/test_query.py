@@ -21,7 +21,7 @@ from maestro_es.core.model import Param
 from maestro_es.poller.create import create_log, make_directory
 from maestro_es.poller.open_study import Runtime
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import wait_for
+from tools.testbed.processes import wait_for
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 

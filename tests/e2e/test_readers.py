@@ -14,8 +14,8 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import Settings, StudyStatus
-from tests.fakes.processes import wait_for
-from tests.fakes.studies import Bench, Step
+from tools.testbed.processes import wait_for
+from tools.testbed.studies import Bench, Step
 
 EVENTS = "SELECT seq, type, data FROM event"
 

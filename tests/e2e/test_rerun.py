@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import wait_for
+from tools.testbed.processes import wait_for
 
 HEAD = """
 description: {name: repair, description: a study to repair}

@@ -19,7 +19,7 @@ from maestro_es.core.model import Cause, Param
 from maestro_es.poller.create import create_log, make_directory
 from maestro_es.poller.open_study import Runtime
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import end_all_under
+from tools.testbed.processes import end_all_under
 
 #: A colour, the title of a window, a mark that turns the direction of what follows, a return of the carriage, DEL, an
 #: 8-bit control sequence, and Unicode's own end of a line.

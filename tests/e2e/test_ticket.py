@@ -17,7 +17,7 @@ from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.study_dir import StudyDir
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import with_fault
-from tests.fakes.processes import end_all_under, wait_for
+from tools.testbed.processes import end_all_under, wait_for
 
 SPEC = """
 description: {name: chain, description: a chain}

@@ -23,7 +23,7 @@ from maestro_es.store import registry
 from maestro_es.store.verification import verify
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import with_fault
-from tests.fakes.processes import wait_for
+from tools.testbed.processes import wait_for
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"), pytest.mark.usefixtures("own_home"),

@@ -21,8 +21,8 @@ from maestro_es.store.log_file import LOG_NAME
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out, needs_strace
 from tests.fakes.next_version import NextVersion
-from tests.fakes.processes import end_all_under, running_under, wait_for
-from tests.fakes.studies import Bench, Step
+from tools.testbed.processes import end_all_under, running_under, wait_for
+from tools.testbed.studies import Bench, Step
 
 pytestmark = pytest.mark.xdist_group("upgrade")
 

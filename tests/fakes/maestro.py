@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from maestro_es.adapters import process
-from tests.fakes.processes import send, wait_for
+from tools.testbed.processes import send, wait_for
 
 
 def launch(spec: Path, root: Path, *words: str | Path, env: Mapping[str, str] | None = None) -> None:

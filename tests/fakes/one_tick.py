@@ -21,7 +21,7 @@ from maestro_es.errors import MaestroError
 from maestro_es.poller.lock import hold
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
-from tests.fakes.studies import quick_adapters
+from tools.testbed.studies import quick_adapters
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ Their state is a directory of files::
     FOLDER/jobs/7/       a job: `runner.sh`, `words` (its arguments), `workspace`, `env`, `line` (as squeue shows it)
                          and `pid`, `code`, `cancelled`, `hidden` (not in the queue yet) once it has them
 
-The words for sbatch are those of `tests.fakes.scheduler`, and two more:
+The words for sbatch are those of `tools.testbed.scheduler`, and two more:
 
     garbage  the job is queued, and the answer is no id
     twice    two jobs are queued, and the answer is the id of the second

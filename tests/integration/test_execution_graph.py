@@ -17,8 +17,8 @@ from maestro_es.core.model import CancelCode, JobStatusCode, Param, StepRecord, 
 from maestro_es.errors import LogUnavailable, NotAStudy, RequestRefused
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.store.verification import verify
-from tests.fakes.processes import DEADLINE
-from tests.fakes.studies import quick_adapters
+from tools.testbed.processes import DEADLINE
+from tools.testbed.studies import quick_adapters
 
 
 def _run(graph: ExecutionGraph, seconds: float = DEADLINE) -> StudyStatus:

@@ -24,14 +24,22 @@ PATTERNS = {"schema/migrations/NNNN_words.sql", "schema/views/NAME.sql"}
 
 
 def test_programs_in_python_are_checked_like_modules():
-    files = [*(ROOT / "tools").iterdir(), *(ROOT / "bin").iterdir()]
-    programs = {path for path in files if "python" in path.read_text().partition("\n")[0]}
+    files = [path for folder in ("tools", "bin") for path in (ROOT / folder).iterdir() if path.is_file()]
+    programs = {path for path in files if "python" in path.read_text().partition("\n")[0] and not path.suffix}
     settings = (ROOT / "pyproject.toml").read_text()
 
     assert programs
     for path in programs:
         name = f"{path.parent.name}/{path.name}"
         assert settings.count(f'"{name}"') == 2, f"{name}: ruff's extend-include, mypy's files"
+
+
+def test_no_program_imports_a_test():
+    """Code that both need is in tools/, so that programs work in a checkout without the tests."""
+    programs = [path for path in (ROOT / "tools").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    imports = re.compile(r"^\s*(?:from|import) tests\b|-m.,? .tests\.", re.MULTILINE)
+
+    assert [path.name for path in programs if imports.search(path.read_text())] == []
 
 
 def test_the_map_of_the_architecture_is_the_tree():

@@ -17,8 +17,8 @@ from maestro_es.core.reducer import apply
 from maestro_es.store.step_rows import FIELDS
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import verify
-from tests.integration.store.logs import IDENTITY, Clock, create, reopen, same, tables
 from tests.property.studies import dice, history, seeds, shapes
+from tools.testbed.logs import IDENTITY, Clock, create, reopen, same, tables
 
 RELEASED = (State.FINISHED, State.DRYRUN)
 

@@ -16,9 +16,9 @@ from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause
 from maestro_es.store.study_log import StudyLog
-from tests.integration.store.logs import create, reopen
 from tests.property import studies
 from tests.property.studies import dice, seeds, shapes
+from tools.testbed.logs import create, reopen
 
 CAUSES = {
     e.HardwareFailed: "hardware",

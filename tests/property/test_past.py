@@ -21,9 +21,9 @@ from maestro_es.core.model import StudyStatus
 from maestro_es.core.reducer import apply
 from maestro_es.poller.create import create_log, make_directory
 from maestro_es.poller.open_study import OpenStudy, Runtime
-from tests.integration.store.logs import tables
 from tests.property.scheduler import Poller, Scheduler
 from tests.property.studies import dice, seeds, shapes
+from tools.testbed.logs import tables
 
 SECOND = 1_000_000
 

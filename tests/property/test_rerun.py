@@ -22,9 +22,9 @@ from maestro_es.core.observations import Observations
 from maestro_es.errors import RequestRefused
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import verify
-from tests.integration.store.logs import create, same
 from tests.property.studies import dice, seeds, shapes
 from tests.property.test_fold import check
+from tools.testbed.logs import create, same
 
 
 class Life:

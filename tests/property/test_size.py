@@ -15,7 +15,7 @@ from maestro_es.core.model import Cause, Phase, Settings, State, StudyStatus, Su
 from maestro_es.core.observations import Observations
 from maestro_es.core.reducer import apply
 from maestro_es.store.verification import verify
-from tests.integration.store.logs import attempt, create
+from tools.testbed.logs import attempt, create
 
 CHAIN = 100_000
 WIDE = 10_000

@@ -18,8 +18,8 @@ from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Micros, StepRecord
 from maestro_es.store.study_log import StudyLog
-from tests.integration.store.logs import IDENTITY, create, reopen
 from tests.property.studies import dice, history, seeds, shapes
+from tools.testbed.logs import IDENTITY, create, reopen
 
 #: The outcome of an attempt by the event that ends it.
 OUTCOMES = {

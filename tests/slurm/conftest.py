@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import maestro_es
-from tests.slurm.cluster import PREFIXES, Cluster
-from tests.slurm.configuration import Options
-from tests.slurm.packages import NO_SLURM, first, why_not
 from tests.slurm.studies import HEAD
+from tools.slurm_cluster.cluster import PREFIXES, Cluster
+from tools.slurm_cluster.configuration import Options
+from tools.slurm_cluster.packages import NO_SLURM, first, why_not
 
 HERE = Path(__file__).parent
 os.environ["PATH"] = first(os.environ["PATH"])

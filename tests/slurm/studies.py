@@ -15,7 +15,7 @@ from maestro_es.core.model import State, StudyStatus
 from maestro_es.poller.open_study import OpenStudy, Runtime, make_adapters
 from maestro_es.poller.tick import tick
 from maestro_es.store.verification import verify
-from tests.fakes.processes import DEADLINE, wait_for
+from tools.testbed.processes import DEADLINE, wait_for
 
 HEAD = """
 description: {name: study, description: a study on Slurm}

@@ -11,8 +11,8 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.core.model import State
 from maestro_es.poller.open_study import OpenStudy
-from tests.fakes.processes import wait_for
-from tests.slurm.cluster import Cluster
+from tools.slurm_cluster.cluster import Cluster
+from tools.testbed.processes import wait_for
 
 STUDY = """
 description: {name: inner, description: d}

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.processes import running_under, wait_for
-from tests.slurm.cluster import MEMORY_CGROUPS, Cluster
-from tests.slurm.configuration import Options
 from tests.slurm.conftest import leave_out
-from tests.slurm.daemons import ClusterError
-from tests.slurm.packages import why_not
+from tools.slurm_cluster.cluster import MEMORY_CGROUPS, Cluster
+from tools.slurm_cluster.configuration import Options
+from tools.slurm_cluster.daemons import ClusterError
+from tools.slurm_cluster.packages import why_not
+from tools.testbed.processes import running_under, wait_for
 
 PROGRAM = Path(__file__).parents[2] / "tools" / "slurm-cluster"
 #: As /proc/net/tcp writes them.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.matrix.campaign import Campaign
-from tests.crash.matrix.faults import FAULTS, SURVEY
+from tools.crash_matrix.campaign import Campaign
+from tools.crash_matrix.faults import FAULTS, SURVEY
 
 #: How often; faults that are not here need a cluster of their own for half a minute, and come up in test_studies, too.
 SHORT = {

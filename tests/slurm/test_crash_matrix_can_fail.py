@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.matrix.campaign import REPOSITORY, read_row
-from tests.crash.matrix.sabotage import SABOTAGES
-from tests.crash.matrix.trial import Task
+from tools.crash_matrix.campaign import REPOSITORY, read_row
+from tools.crash_matrix.sabotage import SABOTAGES
+from tools.crash_matrix.trial import Task
 
 
 @pytest.mark.parametrize("name", SABOTAGES)
@@ -20,7 +20,7 @@ def test_a_program_that_breaks_a_promise_is_noticed(name: str, tmp_path_factory:
     sabotage = SABOTAGES[name]
     folder: Path = tmp_path_factory.mktemp("x")
     task = Task(sabotage.fault, "", seed=1, sabotage=name, seconds=8)
-    trial = ["unshare", "--mount", sys.executable, "-m", "tests.crash.matrix.trial", str(folder)]
+    trial = ["unshare", "--mount", sys.executable, "-m", "tools.crash_matrix.trial", str(folder)]
 
     done = subprocess.run(
         trial, input=json.dumps(asdict(task)), capture_output=True, text=True, cwd=REPOSITORY, check=True

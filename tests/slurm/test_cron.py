@@ -12,7 +12,7 @@ from maestro_es.core.model import State, StudyStatus
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.store.verification import verify
 from tests.fakes.cron import run_with_cron, who_ticked
-from tests.slurm.configuration import Options
+from tools.slurm_cluster.configuration import Options
 
 #: Steps of this host and of Slurm; one job is over its walltime, and two steps wait for all of another.
 GOOD = """

@@ -12,10 +12,10 @@ from maestro_es.core import events as e
 from tests.e2e.command import maestro_es
 from tests.e2e.test_environment import SHELL, Hangar
 from tests.fakes.cron import run_with_cron, who_ticked
-from tests.fakes.processes import wait_for
-from tests.slurm.configuration import Options
 from tests.slurm.studies import HEAD, events, states, until
 from tests.slurm.studies import step as job
+from tools.slurm_cluster.configuration import Options
+from tools.testbed.processes import wait_for
 
 SPEC = f"""{HEAD}
     - {{name: first, description: d, run: {{cmd: '. $(SPECROOT)/look.sh', procs: 1}}}}

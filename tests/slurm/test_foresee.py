@@ -15,7 +15,7 @@ from maestro_es.core import requests
 from maestro_es.poller.open_study import OpenStudy
 from tests.e2e.command import maestro_es
 from tests.fakes.foreseen import picture
-from tests.fakes.processes import wait_for
+from tools.testbed.processes import wait_for
 
 STUDY = """
 description: {name: study, description: "a study, on Slurm"}

@@ -13,7 +13,7 @@ from maestro_es.core.model import State, StudyStatus
 from maestro_es.poller.open_study import OpenStudy
 from tests.e2e.command import maestro_es
 from tests.fakes.maestro import kill_conductor, launch, states
-from tests.fakes.processes import wait_for
+from tools.testbed.processes import wait_for
 
 pytest.importorskip("maestrowf", reason="makes its studies with Maestro itself")
 

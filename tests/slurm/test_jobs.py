@@ -16,9 +16,6 @@ from maestro_es.errors import Unreachable
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.tick import tick
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import wait_for
-from tests.slurm.cluster import MEMORY_CGROUPS, Cluster
-from tests.slurm.configuration import Options
 from tests.slurm.studies import (
     LEDGER,
     RUNTIME,
@@ -32,6 +29,9 @@ from tests.slurm.studies import (
     until,
     wait_for_states,
 )  # fmt: skip
+from tools.slurm_cluster.cluster import MEMORY_CGROUPS, Cluster
+from tools.slurm_cluster.configuration import Options
+from tools.testbed.processes import wait_for
 
 
 def _job(root: Path, name: str) -> str:

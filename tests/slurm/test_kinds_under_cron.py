@@ -15,9 +15,9 @@ import pytest
 
 from tests.e2e.test_environment import LOOK, SHELL
 from tests.fakes.cron import run_with_cron, who_ticked
-from tests.slurm.configuration import Options
 from tests.slurm.conftest import export, started
 from tests.slurm.studies import states
+from tools.slurm_cluster.configuration import Options
 
 #: The same studies in both places: what a batch block and the keys of a step need there, and the shortest walltime.
 PLACES = {

@@ -12,10 +12,10 @@ from maestro_es.core.model import State, StudyStatus
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.tick import tick
 from tests.e2e.command import maestro_es
-from tests.slurm.cluster import Cluster
-from tests.slurm.configuration import Options
 from tests.slurm.conftest import export, started
 from tests.slurm.studies import RUNTIME, events, finish, ledger, states, step, until, wait_for_states
+from tools.slurm_cluster.cluster import Cluster
+from tools.slurm_cluster.configuration import Options
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,10 @@ from maestro_es.core.model import State, StudyStatus
 from maestro_es.poller.open_study import OpenStudy, Runtime, make_adapters
 from maestro_es.poller.tick import tick
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import wait_for
-from tests.slurm.cluster import Cluster
-from tests.slurm.configuration import Options
 from tests.slurm.studies import events, finish, ledger, states, step, until, wait_for_states
+from tools.slurm_cluster.cluster import Cluster
+from tools.slurm_cluster.configuration import Options
+from tools.testbed.processes import wait_for
 
 
 def hasty(batch: Mapping[str, Any], host: Host) -> Adapters:

@@ -8,9 +8,9 @@ from pathlib import Path
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import wait_for
-from tests.slurm.configuration import Options
 from tests.slurm.studies import events, finish, ledger, step, tick_until, wait_for_states
+from tools.slurm_cluster.configuration import Options
+from tools.testbed.processes import wait_for
 
 
 def _texts(folder: Path) -> dict[str, str]:

@@ -19,9 +19,6 @@ from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.prefetch import prefetch
 from maestro_es.poller.tick import tick
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import running_under, wait_for
-from tests.slurm.cluster import Cluster
-from tests.slurm.configuration import Options
 from tests.slurm.studies import (
     HEAD,
     RUNTIME,
@@ -35,6 +32,9 @@ from tests.slurm.studies import (
     until,
     wait_for_states,
 )  # fmt: skip
+from tools.slurm_cluster.cluster import Cluster
+from tools.slurm_cluster.configuration import Options
+from tools.testbed.processes import running_under, wait_for
 
 COMMANDS = ("sbatch", "squeue", "sacct", "scancel", "scontrol")
 

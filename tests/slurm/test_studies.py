@@ -20,9 +20,7 @@ from maestro_es.errors import Unreachable
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import running_under, wait_for
 from tests.fakes.walltimes import NO_TIMES_TO_SLURM, TIMES_TO_SLURM
-from tests.slurm.configuration import Options
 from tests.slurm.studies import (
     HEAD,
     LEDGER,
@@ -38,6 +36,8 @@ from tests.slurm.studies import (
     until,
     wait_for_states,
 )  # fmt: skip
+from tools.slurm_cluster.configuration import Options
+from tools.testbed.processes import running_under, wait_for
 
 
 def test_a_study_launched_in_a_rich_environment_finishes_in_a_bare_one(cluster, launch, monkeypatch, tmp_path):

@@ -16,7 +16,7 @@ import pytest
 from maestro_es.adapters import process
 from maestro_es.adapters.command import Command, run, wait
 from maestro_es.poller.scripts import write_script
-from tests.fakes.processes import arguments, end_all_under, wait_for
+from tools.testbed.processes import arguments, end_all_under, wait_for
 
 
 def sh(script: str, **options: object) -> Command:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.adapters import process
-from tests.fakes.processes import TWO_THREADS, wait_for
+from tools.testbed.processes import TWO_THREADS, wait_for
 
 
 def test_a_process_is_known_by_its_arguments_from_the_moment_it_is_started():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.integration.store.logs import meddle
+from tools.testbed.logs import meddle
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from tests.integration.store.logs import meddle
+from tools.testbed.logs import meddle
 
 
 def head_of(run, study) -> str:

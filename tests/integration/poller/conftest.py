@@ -9,7 +9,7 @@ import pytest
 
 from maestro_es.core.model import Settings
 from maestro_es.poller import state_dir
-from tests.fakes.studies import Bench
+from tools.testbed.studies import Bench
 
 
 def pytest_runtest_setup() -> None:

@@ -12,7 +12,7 @@ from maestro_es.poller.create import create_study
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
 from maestro_es.spec.plan import StudyPlan, plan_study
-from tests.fakes.processes import wait_for
+from tools.testbed.processes import wait_for
 
 STUDY = """\
 description: {{name: n, description: d}}

@@ -7,8 +7,8 @@ import threading
 from maestro_es.core import requests
 from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.drivers.foreground import drive
-from tests.fakes.processes import wait_for
-from tests.fakes.studies import Bench, Step
+from tools.testbed.processes import wait_for
+from tools.testbed.studies import Bench, Step
 
 
 def test_how_often_it_ticks_can_be_changed_while_it_does(bench: Bench):

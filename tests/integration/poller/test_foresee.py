@@ -23,10 +23,10 @@ from maestro_es.poller.lock import hold
 from maestro_es.poller.tick import tick
 from maestro_es.store.migrations import SCHEMA_VERSION
 from tests.fakes.foreseen import foreseen, new_events_after, told
-from tests.fakes.processes import end_all_under, wait_for
-from tests.fakes.studies import Bench, Step
 from tests.integration.poller.test_reboot import host_after
 from tests.property.studies import dice
+from tools.testbed.processes import end_all_under, wait_for
+from tools.testbed.studies import Bench, Step
 
 REAL = "5a175a17"
 

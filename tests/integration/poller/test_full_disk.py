@@ -13,8 +13,8 @@ from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.errors import LogUnavailable, MaestroError, Unreachable
 from tests.fakes.faults import leave_out
-from tests.fakes.processes import end_all_under, wait_for
-from tests.fakes.studies import Bench, Step
+from tools.testbed.processes import end_all_under, wait_for
+from tools.testbed.studies import Bench, Step
 
 Mount = Callable[[Path, str], None]
 

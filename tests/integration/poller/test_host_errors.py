@@ -20,8 +20,8 @@ from maestro_es.core import events as e
 from maestro_es.core.model import Phase, StudyStatus
 from maestro_es.errors import Unreachable
 from tests.fakes.faults import leave_out, with_fault
-from tests.fakes.processes import end_all_under, wait_for
-from tests.fakes.studies import Bench, Step
+from tools.testbed.processes import end_all_under, wait_for
+from tools.testbed.studies import Bench, Step
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 

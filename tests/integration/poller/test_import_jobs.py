@@ -22,9 +22,9 @@ from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller.import_study import Import, Wanted, carry_out, plan_import
 from maestro_es.poller.open_study import Runtime
 from tests.fakes.maestro import kill_conductor, launch, states
-from tests.fakes.processes import wait_for
-from tests.fakes.scheduler import FakeScheduler
-from tests.fakes.studies import Bench
+from tools.testbed.processes import wait_for
+from tools.testbed.scheduler import FakeScheduler
+from tools.testbed.studies import Bench
 
 pytest.importorskip("maestrowf", reason="makes its studies with Maestro itself")
 pytestmark = pytest.mark.xdist_group("import")

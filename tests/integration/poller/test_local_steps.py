@@ -24,8 +24,8 @@ from maestro_es.core.model import Cause, Phase, Settings, State, StepRecord, Stu
 from maestro_es.poller.open_study import Runtime
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out
-from tests.fakes.processes import TWO_THREADS, end_all_under, running_under, send, wait_for
-from tests.fakes.studies import Bench, Step
+from tools.testbed.processes import TWO_THREADS, end_all_under, running_under, send, wait_for
+from tools.testbed.studies import Bench, Step
 
 
 class Died(BaseException):

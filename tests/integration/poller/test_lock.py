@@ -13,7 +13,7 @@ import pytest
 
 from maestro_es.poller.lock import hold
 from tests.fakes.faults import with_fault
-from tests.fakes.studies import Bench, Step
+from tools.testbed.studies import Bench, Step
 
 HOLD = """
 import sys; from pathlib import Path

@@ -13,7 +13,7 @@ from maestro_es.core import requests
 from maestro_es.core.file_names import CANCEL, UPDATE
 from maestro_es.core.model import StudyStatus
 from maestro_es.drivers import cron_tick
-from tests.fakes.studies import Bench, Step
+from tools.testbed.studies import Bench, Step
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.model import Phase
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome
-from tests.fakes.scheduler import FakeScheduler
-from tests.fakes.studies import Bench, Step
+from tools.testbed.scheduler import FakeScheduler
+from tools.testbed.studies import Bench, Step
 
 STEPS = 40
 

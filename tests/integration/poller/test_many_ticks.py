@@ -13,8 +13,8 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
-from tests.fakes.processes import DEADLINE, wait_for
-from tests.fakes.studies import Bench, Step
+from tools.testbed.processes import DEADLINE, wait_for
+from tools.testbed.studies import Bench, Step
 
 REPOSITORY = Path(__file__).parents[3]
 

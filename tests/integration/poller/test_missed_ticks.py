@@ -11,8 +11,8 @@ from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
 from maestro_es.drivers.cron_tick import tick_studies
 from tests.e2e.command import maestro_es
-from tests.fakes.processes import end_all_under, wait_for
-from tests.fakes.studies import Bench, Step
+from tools.testbed.processes import end_all_under, wait_for
+from tools.testbed.studies import Bench, Step
 
 HOUR = 3600 * 1_000_000
 

@@ -19,8 +19,8 @@ from maestro_es.core.model import Phase, StudyStatus
 from maestro_es.errors import Unreachable
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out
-from tests.fakes.processes import end_all_under, wait_for
-from tests.fakes.studies import Bench, Step
+from tools.testbed.processes import end_all_under, wait_for
+from tools.testbed.studies import Bench, Step
 
 HOUR = 3_600_000_000
 SECOND = 1_000_000

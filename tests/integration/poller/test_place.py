@@ -16,8 +16,8 @@ from maestro_es.errors import StudyCopied, StudyError
 from maestro_es.execution_graph import ExecutionGraph
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out
-from tests.fakes.processes import running_under, wait_for
-from tests.fakes.studies import Bench, Step
+from tools.testbed.processes import running_under, wait_for
+from tools.testbed.studies import Bench, Step
 
 
 def content(root: Path) -> dict[str, bytes]:

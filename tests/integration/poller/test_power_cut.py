@@ -16,7 +16,7 @@ from maestro_es.poller.open_study import OpenStudy
 from tests.e2e.command import maestro_es
 from tests.fakes.disk import Disk, new_disk
 from tests.fakes.faults import leave_out
-from tests.fakes.processes import end_all_under, running_under, wait_for
+from tools.testbed.processes import end_all_under, running_under, wait_for
 
 STUDY = """
 description: {name: study, description: d}

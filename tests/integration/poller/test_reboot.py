@@ -12,8 +12,8 @@ from maestro_es.adapters.process import Host, this_host
 from maestro_es.core import events as e
 from maestro_es.core.model import Cause, Settings, State, StudyStatus
 from tests.fakes.faults import leave_out
-from tests.fakes.processes import end_all_under, wait_for
-from tests.fakes.studies import Bench, Step
+from tools.testbed.processes import end_all_under, wait_for
+from tools.testbed.studies import Bench, Step
 
 REPOSITORY = Path(__file__).parents[3]
 

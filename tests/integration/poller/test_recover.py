@@ -22,8 +22,8 @@ from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.recover import Plan, check_lost, plan_recovery, recover
 from maestro_es.store.export import Export, line, write_file
 from maestro_es.store.verification import verify
-from tests.fakes import processes
-from tests.fakes.studies import Bench, Step
+from tools.testbed import processes
+from tools.testbed.studies import Bench, Step
 
 
 def export(bench: Bench) -> Path:

@@ -7,8 +7,8 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.core import requests
 from maestro_es.core.model import State, StudyStatus
-from tests.fakes.processes import running_under, wait_for
-from tests.fakes.studies import Bench, Step
+from tools.testbed.processes import running_under, wait_for
+from tools.testbed.studies import Bench, Step
 
 FAMILY = "(sleep 60 & sleep 60 & wait) & echo $! >child; touch ready; sleep 60 & wait"
 

@@ -12,7 +12,7 @@ from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import State, StudyStatus, SubmissionKind
 from maestro_es.errors import InvalidTransition, RequestRefused
-from tests.fakes.studies import Bench, Step
+from tools.testbed.studies import Bench, Step
 
 
 def make_failed(bench: Bench) -> None:

@@ -23,7 +23,7 @@ from maestro_es.poller.claims import abandon, claim_path, make_claim, read_claim
 from maestro_es.poller.lock import waiting
 from maestro_es.poller.study_dir import StudyDir
 from tests.fakes.faults import leave_out
-from tests.fakes.processes import DEADLINE, arguments, running_under, send, wait_for
+from tools.testbed.processes import DEADLINE, arguments, running_under, send, wait_for
 
 #: Unique, as tokens are: a runner ends what carries its step's.
 TOKEN = f"feed0000-1-1-{os.urandom(4).hex()}"

@@ -15,9 +15,9 @@ from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Cause, JobState, Phase, Settings, State, StepRecord, StudyStatus, SubmissionKind
 from maestro_es.errors import Unreachable
 from maestro_es.poller.open_study import Runtime
-from tests.fakes.processes import wait_for
-from tests.fakes.scheduler import FakeScheduler
-from tests.fakes.studies import Bench, Step, quick_adapters
+from tools.testbed.processes import wait_for
+from tools.testbed.scheduler import FakeScheduler
+from tools.testbed.studies import Bench, Step, quick_adapters
 
 
 def tokens(bench: Bench, step: str = "sim") -> list[str]:

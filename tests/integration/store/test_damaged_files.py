@@ -16,7 +16,7 @@ from maestro_es.store.migrations import APPLICATION_ID, SCHEMA_VERSION
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import verify
 from tests.fakes.faults import leave_out
-from tests.integration.store.logs import IDENTITY, create, meddle, reopen, same, written
+from tools.testbed.logs import IDENTITY, create, meddle, reopen, same, written
 
 
 @pytest.fixture

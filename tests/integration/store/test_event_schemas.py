@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from maestro_es.core import events as e
-from tests.unit.core.samples import SAMPLES
+from tools.testbed.samples import SAMPLES
 
 ROOT = Path(__file__).parents[3]
 TOOL = ROOT / "tools" / "event-schemas"

@@ -20,7 +20,7 @@ from maestro_es.store.event_log import GENESIS, Row, row_digest
 from maestro_es.store.export import Export, line, write_file
 from maestro_es.store.log_file import LOG_NAME
 from maestro_es.store.verification import verify
-from tests.integration.store.logs import meddle, reopen, same, written
+from tools.testbed.logs import meddle, reopen, same, written
 
 
 @pytest.fixture(autouse=True)
@@ -240,7 +240,7 @@ def test_a_damaged_log_is_not_exported_as_if_it_were_whole(tmp_path: Path):
 
 
 def test_an_imported_log_at_another_place_goes_on_there_only_if_the_study_has_left_its_own(tmp_path: Path):
-    from tests.fakes.studies import Bench, Step  # noqa: PLC0415 - these need /proc
+    from tools.testbed.studies import Bench, Step  # noqa: PLC0415 - these need /proc
 
     bench = Bench(tmp_path / "own")
     bench.create(Step("one"))

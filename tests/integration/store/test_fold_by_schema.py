@@ -24,12 +24,12 @@ from maestro_es.core.events import EVENT_TYPES, VERSIONS, NewEvent
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.reducer import apply
 from tests.fakes.night import make_night
-from tests.fakes.processes import DEADLINE
 from tests.integration.store import fold as stranger
 from tests.integration.store.fold import Fold
-from tests.integration.store.golden import FOLDER as GOLDEN
-from tests.integration.store.logs import reopen
 from tests.property.studies import dice, history, seeds, shapes
+from tools.testbed.golden import FOLDER as GOLDEN
+from tools.testbed.logs import reopen
+from tools.testbed.processes import DEADLINE
 
 
 def command(*words: object) -> str:

@@ -17,8 +17,8 @@ from maestro_es.poller.open_study import Runtime
 from maestro_es.store.export import Export, line
 from maestro_es.store.log_file import LOG_NAME
 from maestro_es.store.verification import verify
-from tests.integration.store.golden import FOLDER, same_as_recorded, state_of
-from tests.integration.store.logs import reopen, same
+from tools.testbed.golden import FOLDER, same_as_recorded, state_of
+from tools.testbed.logs import reopen, same
 
 ROOT = Path(__file__).parents[3]
 TOOL = ROOT / "tools" / "golden-log"

@@ -31,8 +31,8 @@ from maestro_es.store.migrations import (
 )
 from maestro_es.store.verification import verify
 from tests.fakes.killed_statements import kill_at_statement
-from tests.integration.store.golden import FOLDER
-from tests.integration.store.logs import create, history, reopen, same, written
+from tools.testbed.golden import FOLDER
+from tools.testbed.logs import create, history, reopen, same, written
 
 
 def tables(connection: sqlite3.Connection) -> list[tuple[str, str]]:

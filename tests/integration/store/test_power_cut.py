@@ -17,8 +17,8 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.store.verification import verify
 from tests.fakes.disk import Disk, new_disk
-from tests.integration.store.logs import create, reopen, same
 from tests.integration.store.test_processes import WRITER
+from tools.testbed.logs import create, reopen, same
 
 #: Commits an event for each line that it is sent, and says the seq once that is done.
 _SAY = "    print(log.head.seq, flush=True)\n"

@@ -13,7 +13,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.store.verification import verify
-from tests.integration.store.logs import create, reopen, same
+from tools.testbed.logs import create, reopen, same
 
 #: Waits for a line, then appends pairs of events and says the seq of the second once the commit has returned.
 WRITER = """

@@ -16,7 +16,7 @@ from maestro_es.store.export import line
 from maestro_es.store.salvage import lines, salvage
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import verify
-from tests.integration.store.logs import IDENTITY, Clock, create, history, meddle, reopen, written
+from tools.testbed.logs import IDENTITY, Clock, create, history, meddle, reopen, written
 
 PAGE = 4096
 

@@ -19,7 +19,7 @@ from maestro_es.errors import ConcurrentAppend, InvalidTransition, NotAStudy
 from maestro_es.store.event_log import EMPTY, check_chain
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import verify
-from tests.integration.store.logs import (
+from tools.testbed.logs import (
     AFTER_REBOOT,
     IDENTITY,
     Clock,

@@ -15,7 +15,7 @@ from maestro_es.core.upcasts import UPCASTS
 from maestro_es.errors import DamagedLog, NewerLog
 from maestro_es.store.event_log import GENESIS, Row, decode, row_digest
 from maestro_es.store.verification import verify
-from tests.integration.store.logs import meddle, reopen, written
+from tools.testbed.logs import meddle, reopen, written
 
 
 def row(data: str, version: int = 1, name: str = "JobSubmitted") -> Row:

@@ -11,7 +11,7 @@ import pytest
 
 from maestro_es.errors import RequestRefused
 from maestro_es.store.user_query import query
-from tests.integration.store.logs import written
+from tools.testbed.logs import written
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 0"
 

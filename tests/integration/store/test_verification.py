@@ -19,7 +19,7 @@ from maestro_es.store.event_log import EMPTY, GENESIS, Head, Row, check_chain, r
 from maestro_es.store.step_rows import FIELDS
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import Known, Verification, prove, verify
-from tests.integration.store.logs import (
+from tools.testbed.logs import (
     AFTER_REBOOT,
     IDENTITY,
     Clock,

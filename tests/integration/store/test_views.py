@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.store.logs import written
+from tools.testbed.logs import written
 
 VIEWS = ("v_event", "v_attempt", "v_wait", "v_step", "v_invocation")
 

@@ -6,7 +6,7 @@ from maestro_es.audit.sentences import describe
 from maestro_es.core import events as e
 from maestro_es.core.environment import RecordedEnvironment
 from maestro_es.core.model import Cause
-from tests.unit.core.samples import SAMPLES
+from tools.testbed.samples import SAMPLES
 
 
 def name_of(number: int) -> str:

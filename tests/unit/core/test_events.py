@@ -9,7 +9,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import Cause, Settings
-from tests.unit.core.samples import FULL, MINIMAL, SAMPLES
+from tools.testbed.samples import FULL, MINIMAL, SAMPLES
 
 by_name = pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
 

@@ -11,7 +11,7 @@ from maestro_es.core.step_rules import STEP_RULES
 from maestro_es.core.study_rules import STUDY_RULES
 from maestro_es.errors import InvalidTransition
 from tests.unit.core.making import Study, check_counts, in_phase
-from tests.unit.core.samples import MINIMAL
+from tools.testbed.samples import MINIMAL
 
 # -- the table of rules ----------------------------------------------------------------------------------------------
 

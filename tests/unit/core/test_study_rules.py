@@ -9,7 +9,7 @@ from maestro_es.core.environment import RecordedEnvironment
 from maestro_es.core.model import Phase, Settings, State, StudyStatus
 from maestro_es.errors import InvalidTransition
 from tests.unit.core.making import RESTARTABLE, Study, check_counts
-from tests.unit.core.samples import PARAMS
+from tools.testbed.samples import PARAMS
 
 # -- the study -------------------------------------------------------------------------------------------------------
 

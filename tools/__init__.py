@@ -1,0 +1,1 @@
+"""Programs for developers, and what they share with tests."""

@@ -1,0 +1,50 @@
+"""A tick in small and in large studies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from maestro_es.adapters.base import Adapters, Job, Queued, Seen
+from maestro_es.core.evidence import Claim
+from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.outcomes import Accepted, Outcome
+from maestro_es.poller.open_study import OpenStudy, Runtime
+from maestro_es.poller.tick import tick
+from maestro_es.store.verification import verify
+from tools.benches.studies import IN_FLIGHT, make_study
+from tools.benches.timing import median
+from tools.testbed.scheduler import FakeScheduler
+
+
+class Idle(FakeScheduler):
+    """A scheduler that takes every job and never starts one, so that our own cost is all that is left."""
+
+    def submit(self, job: Job) -> Outcome:
+        """Take it."""
+        return Accepted(job.token)
+
+    def look(
+        self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[Queued] | None = None
+    ) -> dict[str, Seen]:
+        """Say that all of them wait."""
+        return {step.token: Seen(JobState.PENDING) for step in steps}
+
+
+def bench(place: Path) -> None:
+    """A tick with nothing to do, creation and verification, at 1,000 and at 100,000 steps."""
+    idle = Idle(place / "idle", grace_seconds=1e9)
+    runtime = Runtime(adapters=lambda _batch, _host: Adapters(idle, idle))
+    runtime = Runtime(host=runtime.host._replace(cores=IN_FLIGHT), adapters=runtime.adapters)
+    costs = {}
+    for steps in (1_000, 100_000):
+        root = place / f"s{steps}"
+        built = median(partial(make_study, root, steps, runtime), 1)
+        with OpenStudy(root, runtime) as study:
+            tick(study)
+            costs[steps] = median(partial(tick, study), 21)
+            checked = median(partial(verify, study.log), 1)
+        figures = f"build {built:.2f} s, tick {costs[steps] * 1e3:.2f} ms, verify {checked:.2f} s"
+        print(f"size    {steps:>7} steps: {figures}")
+    print(f"size    tick at 100,000 steps against 1,000: ratio {costs[100_000] / costs[1_000]:.2f} (goal 1.15)")

@@ -1,0 +1,1 @@
+"""Faults between a tick and Slurm, tried again and again on a real cluster."""

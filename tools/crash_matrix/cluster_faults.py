@@ -1,0 +1,288 @@
+"""Faults of Slurm: its daemons, its nodes, and what people do to its jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from maestro_es.core.model import State, StepRecord
+from maestro_es.drivers.cron_tick import TRY_AGAIN
+from maestro_es.poller.inbox import parse_report
+from tools.crash_matrix import ticks
+from tools.crash_matrix.study import BEGIN, END
+from tools.crash_matrix.trial import Trial
+from tools.slurm_cluster.daemons import wait
+from tools.testbed.studies import Step
+
+#: Seconds after which nodes say again which jobs they have: more than BatchStartTimeout and MessageTimeout.
+_REGISTRATION = 15.0
+
+
+def cancelled_by_hand(trial: Trial) -> None:
+    """Cancel jobs that run or wait: these steps are cancelled, and what waits for them, and nothing else."""
+    trial.create()
+
+    def between() -> None:
+        there = [step for step in trial.jobs(running=False) if step.name not in trial.expected]
+        if trial.tried > 5 or not there or trial.dice.random() > 0.5:
+            return
+        victim = trial.dice.choice(there)
+        state = trial.slurm_state(victim.job_id)
+        trial.cluster.run("scancel", victim.job_id)
+        trial.expect(victim.name, State.CANCELLED)
+        if state in ("PENDING", "RUNNING"):
+            trial.hit(state)
+
+    trial.drive(between)
+
+
+def requeued(trial: Trial) -> None:
+    """Requeue jobs that run; Slurm starts them another time under the same id."""
+    trial.create()
+
+    def between() -> None:
+        running = trial.jobs()
+        if trial.tried > 5 or not running or trial.dice.random() > 0.3:
+            return
+        job = trial.dice.choice(running).job_id
+        trial.cluster.run("scontrol", "update", f"jobid={job}", "requeue=1")
+        if trial.cluster.run("scontrol", "requeue", job).returncode == 0:
+            trial.hit()
+
+    trial.drive(between)
+
+
+def id_reused(trial: Trial) -> None:
+    """Let sbatch print the id of a job that is not ours, and submit nothing."""
+    foreign = trial.cluster.run("sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 300").stdout.strip()
+    folder = trial.replace_sbatch(
+        f'if take "$here/points"; then echo "$found" >>"$here/taken"; echo {foreign}; else exec "$real" "$@"; fi'
+    )
+    (folder / "points").mkdir()
+    trial.create()
+    left = 12  # ticks may be faster than one attempt after the other is given up
+
+    def between() -> None:
+        nonlocal left
+        if left and trial.dice.random() < 0.15:
+            left -= 1
+            (folder / "points" / str(time.monotonic_ns())).touch()
+
+    try:
+        trial.drive(between)
+        assert trial.slurm_state(foreign) == "RUNNING"
+    finally:
+        trial.cluster.run("scancel", foreign)
+    for _ in (folder / "taken").read_text().split() if (folder / "taken").exists() else ():
+        trial.hit()
+
+
+def _submitted(trial: Trial) -> set[str]:
+    return {step.token for step in trial.jobs(running=False)}
+
+
+def controller_killed(trial: Trial) -> None:
+    """Kill slurmctld the moment it has acknowledged jobs: it forgets them, and gives their ids to others."""
+    trial.create()
+    known: set[str] = set()
+    while trial.running():
+        trial.tick()
+        fresh = _submitted(trial) - known
+        if fresh and trial.tried < 4:
+            trial.cluster.kill("slurmctld")
+            trial.hit()
+            if trial.dice.random() < 0.3:
+                trial.tick()
+            trial.cluster.resume("slurmctld")
+        known |= _submitted(trial)
+        # A node that is given a job id for the second time drains itself.
+        trial.cluster.run("scontrol", "update", "nodename=ALL", "state=resume")
+        time.sleep(0.1)
+
+
+def controller_killed_with_accounts(trial: Trial) -> None:
+    """Let the controller lose jobs that the accounts know already, and go on listing as waiting."""
+    trial.how = replace(trial.how, grace=0.2)
+    trial.create()
+    while trial.running():
+        if trial.tried < 8 and not _submitted(trial):  # of a job that has ended meanwhile Slurm would say that it runs
+            _lose_what_is_submitted(trial)
+        trial.tick()
+        time.sleep(0.2)
+
+
+def _lose_what_is_submitted(trial: Trial) -> None:
+    """Tick while no job can start, and let the controller start again with what it had written down before that."""
+    cluster, kept = trial.cluster, trial.folder / "kept"
+    cluster.run("scontrol", "update", "nodename=ALL", "state=drain", "reason=test")
+    cluster.send("slurmctld", signal.SIGTERM)
+    shutil.copytree(cluster.folder / "slurmctld", kept)
+    cluster.resume("slurmctld")
+    trial.tick()
+    fresh = trial.jobs(running=False)
+    asked = ("sacct", "-X", "-n", "-P", "-o", "State", "-j", ",".join(step.job_id for step in fresh))
+    if fresh:
+        wait("accounts that list the jobs", lambda: cluster.run(*asked).stdout.split() == ["PENDING"] * len(fresh), 30)
+        cluster.kill("slurmctld")
+        shutil.rmtree(cluster.folder / "slurmctld")
+        kept.rename(cluster.folder / "slurmctld")
+        cluster.resume("slurmctld")
+        for _ in fresh:
+            trial.hit()
+    else:
+        shutil.rmtree(kept)
+    cluster.run("scontrol", "update", "nodename=ALL", "state=resume")
+
+
+def controller_stopped(trial: Trial) -> None:
+    """Stop slurmctld, tick meanwhile, and start it again.
+
+    If it ends when it has decided to start a job and not yet told its node, it calls the job running until the node
+    registers and says that it has none. By themselves nodes seldom do that; here they are made to.
+    """
+    trial.create()
+    registered = time.monotonic()
+
+    def between() -> None:
+        nonlocal registered
+        if time.monotonic() - registered > _REGISTRATION:
+            for name in filter(lambda name: name.startswith("slurmd-"), trial.cluster.daemons):
+                trial.cluster.send(name, signal.SIGHUP)
+            registered = time.monotonic()
+        if trial.tried > 5 or trial.dice.random() > 0.3:
+            return
+        trial.cluster.send("slurmctld", signal.SIGTERM)
+        trial.hit()
+        for _ in range(trial.dice.randint(1, 2)):
+            trial.tick()
+        trial.cluster.resume("slurmctld")
+
+    trial.drive(between)
+
+
+def controller_frozen(trial: Trial) -> None:
+    """Freeze slurmctld in the middle of a tick: what sbatch has sent it is done when it goes on."""
+    trial.create()
+    while trial.running():
+        pid = ticks.start(trial.root, trial.how)
+        hit = trial.tried < 8 and trial.dice.random() < 0.5
+        if hit:
+            time.sleep(trial.dice.uniform(0, 0.1))
+            trial.cluster.freeze("slurmctld")
+        code = ticks.wait(pid)
+        if hit:
+            trial.hit("no answer" if code else "answered before")
+            trial.tick()
+            trial.cluster.thaw("slurmctld")
+        time.sleep(0.1)
+
+
+def slurmd_killed(trial: Trial) -> None:
+    """Kill the slurmds while jobs run, which go on without them, and start them again."""
+    trial.create()
+
+    def between() -> None:
+        if trial.tried > 3 or not trial.jobs() or trial.dice.random() > 0.3:
+            return
+        for name in ("slurmd-n1", "slurmd-n2"):
+            trial.cluster.kill(name)
+        trial.hit()
+        for _ in range(trial.dice.randint(1, 5)):
+            trial.tick()
+            time.sleep(0.2)
+        trial.cluster.resume("slurmd-n1", "slurmd-n2")
+
+    trial.drive(between)
+
+
+def slurmd_dead(trial: Trial) -> None:
+    """Kill a slurmd for good. Its jobs go on, and Slurm calls them NODE_FAIL: they are submitted again meanwhile."""
+    gate = trial.folder / "gate"
+    begin, end = BEGIN.format(ledger=trial.ledger), END.format(ledger=trial.ledger)
+    words = f"{begin}; until [ -e {gate} ]; do sleep 0.2; done; {end}"
+    trial.steps = [Step(f"s{number}", words, scheduled=True) for number in range(8)]
+    trial.steps.append(Step("post", f"{begin}; {end}", parents=tuple(step.name for step in trial.steps)))
+    trial.create()
+
+    def first_attempts() -> list[StepRecord]:
+        return [step for step in trial.jobs() if step.attempt == 1]
+
+    _tick_until(trial, lambda: len(first_attempts()) == len(trial.steps) - 1)
+    trial.cluster.kill("slurmd-n1")
+    told = len(first_attempts())
+    _tick_until(trial, lambda: len(trial.jobs()) == told > len(first_attempts()))
+    for _ in range(told - len(first_attempts())):
+        trial.hit()
+    gate.touch()
+    trial.drive(pause=0.3)
+
+
+def _tick_until(trial: Trial, what: Callable[[], bool]) -> None:
+    while not what():
+        assert trial.running(), "the study has ended, or time is over"
+        trial.tick()
+        time.sleep(0.3)
+
+
+def node_down(trial: Trial) -> None:
+    """Set a node down on which jobs run: they are NODE_FAIL, and submitted again."""
+    trial.create()
+
+    def between() -> None:
+        running = trial.jobs()
+        if trial.tried > 3 or not running or trial.dice.random() > 0.3:
+            return
+        job = trial.dice.choice(running).job_id
+        node = trial.cluster.run("squeue", "-h", "-j", job, "-o", "%N").stdout.strip()
+        if not node:
+            return
+        trial.cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        trial.hit()
+        trial.tick()
+        trial.cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
+
+    trial.drive(between)
+
+
+def accounting_down(trial: Trial) -> None:
+    """Lose the reports of jobs that Slurm's queue has forgotten while slurmdbd is down: nothing is concluded then.
+
+    The grace time is longer than slurmdbd takes to hear of jobs that have ended meanwhile; else they run another time.
+    """
+    trial.how = replace(trial.how, grace=20)
+    trial.create()
+    while trial.running():
+        trial.tick()
+        flying = trial.jobs(running=False)
+        if len(flying) < 4 or trial.tried > 1:
+            time.sleep(0.1)
+            continue
+        early = trial.dice.random() < 0.5
+        if early:
+            trial.cluster.kill("slurmdbd")
+        _wait_until_forgotten(trial, flying)
+        if not early:
+            time.sleep(5)  # until the accounts have them
+            trial.cluster.kill("slurmdbd")
+        _lose_ends(trial, {step.token for step in flying})
+        assert trial.tick() == TRY_AGAIN
+        missing = {step.token for step in flying} - _submitted(trial)
+        assert not missing, f"concluded without knowing: {missing}"
+        trial.hit("before the jobs ended" if early else "after the jobs had ended")
+        trial.cluster.resume("slurmdbd")
+
+
+def _wait_until_forgotten(trial: Trial, steps: Sequence[StepRecord]) -> None:
+    wait("a queue that has forgotten its jobs", lambda: not any(trial.slurm_state(s.job_id) for s in steps), 90)
+
+
+def _lose_ends(trial: Trial, tokens: set[str]) -> None:
+    for file in trial.dir.inbox.iterdir():
+        report = parse_report(file.name, 0)
+        if report and report.token in tokens and report.code is not None:
+            with contextlib.suppress(FileNotFoundError):
+                file.unlink()

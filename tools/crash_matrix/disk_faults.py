@@ -1,0 +1,138 @@
+"""Faults of file systems: full, read-only, or broken under the log, the inbox and the workspaces."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+
+from maestro_es.drivers.cron_tick import TRY_AGAIN, WRONG
+from maestro_es.poller.open_study import OpenStudy
+from tools.crash_matrix import ticks
+from tools.crash_matrix.calls import SBATCH, Point
+from tools.crash_matrix.kills import at_every_call
+from tools.crash_matrix.scenes import Stage
+from tools.crash_matrix.ticks import Attacked
+from tools.crash_matrix.trial import Trial
+
+#: What a call says of a file system that can't be written; the others say EIO.
+_ERRORS = {
+    "pwrite64": "ENOSPC", "write": "ENOSPC", "mkdir": "ENOSPC", "symlink": "ENOSPC", "openat": "EROFS",
+    "unlink": "EROFS", "rename": "EROFS", "utimensat": "EROFS",
+}  # fmt: skip
+
+
+def changes_files(point: Point) -> bool:
+    """Whether a call changes a file of the study otherwise than by writing a page, or opens the log or its journal."""
+    opens = point.call == "openat" and point.touches in ("log", "journal")
+    return point.touches not in ("", "scheduler", SBATCH) and (point.changes or opens) and point.call != "pwrite64"
+
+
+def writes_log(point: Point) -> bool:
+    """Whether a call writes a page of the log or its journal, or makes it durable."""
+    return point.touches in ("log", "journal") and point.call in ("pwrite64", "fdatasync")
+
+
+def call_fails(trial: Trial) -> None:
+    """Let one call of a tick fail that writes something."""
+    _fails(trial, "")
+
+
+def log_fails(trial: Trial) -> None:
+    """Let a call of a tick fail that writes the log, and all that follow of its kind."""
+    _fails(trial, "+")
+
+
+def _fails(trial: Trial, which: str) -> None:
+    note = trial.folder / "trace"
+
+    def fail(stage: Stage, point: Point) -> Attacked:
+        inject = f"error={_ERRORS.get(point.call, 'EIO')}:when={{when}}{which}"
+        attacked = ticks.attack(stage.root, stage.scene.how, note, point, inject)
+        assert attacked.code in (0, WRONG, TRY_AGAIN), f"{attacked.code} after {point}, {inject}"
+        trial.details[f"exit code {attacked.code}"] += 1
+        return attacked if "(INJECTED)" in note.read_text(errors="replace") else attacked._replace(at=None)
+
+    at_every_call(trial, fail)
+
+
+def log_full(trial: Trial) -> None:
+    """Fill the file system of the log for a while: what can't be written there is not concluded."""
+    trial.root.mkdir(mode=0o755)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755,size=8m", "none", trial.root], check=True)
+    ballast = trial.root / "ballast"
+    trial.create()
+    for seconds in trial.dice.sample((0.5, 1, 2, 3), 4):
+        _tick_for(trial, trial.dice.uniform(0.2, 0.6))
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        _tick_in_vain(trial, seconds)
+        ballast.unlink()
+    trial.drive()
+
+
+def log_read_only(trial: Trial) -> None:
+    """Let the login node see the study's directory read-only for a while, as after an error of the file system."""
+    trial.create()
+    root = str(trial.root)
+    for seconds in trial.dice.sample((0.5, 1, 2, 3), 4):
+        _tick_for(trial, trial.dice.uniform(0.2, 0.6))
+        subprocess.run(["mount", "--bind", root, root], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", root], check=True)
+        _tick_in_vain(trial, seconds)
+        subprocess.run(["umount", "--lazy", root], check=True)
+    trial.drive()
+
+
+def _tick_in_vain(trial: Trial, seconds: float) -> None:
+    """Tick while nothing can be written; count it if a tick had something to write, and said that it can't."""
+    before, codes = _head(trial), set()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        codes.add(trial.tick())
+        time.sleep(0.1)
+    assert _head(trial) == before
+    if codes - {0}:
+        trial.hit(f"{seconds} s")
+
+
+def _head(trial: Trial) -> int:
+    with OpenStudy(trial.root) as study:
+        return study.log.head.seq
+
+
+def inbox_full(trial: Trial) -> None:
+    """Let no report be made for a while: shorter or longer than the runner tries to."""
+    trial.create()
+    inbox = str(trial.dir.inbox)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0700,nr_inodes=1000", "none", inbox], check=True)
+    try:
+        for seconds in trial.dice.sample((1, 2, 3, 20), 4):
+            _tick_for(trial, trial.dice.uniform(0.5, 1))
+            _fill(inbox)
+            if trial.running():
+                trial.hit(f"{seconds} s")
+            _tick_for(trial, seconds)
+            subprocess.run(["mount", "-o", "remount,nr_inodes=1000", inbox], check=True)
+        trial.drive()
+        trial.settle()
+    finally:
+        subprocess.run(["umount", "--lazy", inbox], check=True)
+
+
+def _fill(inbox: str) -> None:
+    """Let a file system hold no file more than it does, though they come and go."""
+    while True:
+        full = len(os.listdir(inbox)) + 1
+        done = subprocess.run(["mount", "-o", f"remount,nr_inodes={full}", inbox], capture_output=True, check=False)
+        if done.returncode == 0:
+            return
+
+
+def _tick_for(trial: Trial, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and trial.running():
+        trial.tick()
+        time.sleep(0.1)

@@ -1,0 +1,152 @@
+"""Kills: of the tick and of sbatch, on entry to each of their system calls, and at any moment."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from pathlib import Path
+
+from tools.crash_matrix import ticks
+from tools.crash_matrix.calls import SBATCH, Point
+from tools.crash_matrix.scenes import Stage, finish, set_up
+from tools.crash_matrix.ticks import Attacked
+from tools.crash_matrix.trial import Trial
+
+#: How many studies of a scene are looked at to find out its calls, and how many at most are made side by side.
+_SURVEYED = 4
+_STUDIES = 8
+
+
+def survey(trial: Trial) -> None:
+    """Find the calls that the tick of a scene makes, and touch something of the study; or those of sbatch."""
+    if trial.task.scene == SBATCH:
+        survey_sbatch(trial)
+        return
+    stages = set_up(trial, trial.task.scene, _SURVEYED)
+    for stage in filter(attrgetter("ready"), stages):
+        code, calls = ticks.trace(stage.root, stage.scene.how, trial.folder / "trace")
+        assert code == 0, code
+        trial.ticks.append([call.point for call in calls if call.point.touches])
+    finish(stages)
+    trial.parts = stages
+
+
+def at_every_call(trial: Trial, attack: Callable[[Stage, Point], Attacked]) -> None:
+    """Attack the tick of a scene at the points that the task names, each in a study where nothing has changed yet.
+
+    What the last attack on each study has left behind is found by ticks, what the others have, by a reader of the log.
+    """
+    points = deque(trial.task.points)
+    stages = set_up(trial, trial.task.scene, min(_STUDIES, len(points)))
+    for stage in filter(attrgetter("ready"), stages):
+        before = stage.state() if stage.scene.lasting else ""
+        while points:
+            point = points.popleft()
+            code, made, at = attack(stage, point)
+            if at:
+                trial.hit(f"{at.touches}: {at.call}")
+                trial.hits.append(at)
+            elif code == 0 and point not in made:
+                trial.absent.append(point)
+            if at != point:
+                trial.missed.append(point)
+            if not before or stage.state() != before:
+                break
+    finish(stages)
+    trial.parts = stages
+
+
+def tick_at_every_call(trial: Trial) -> None:
+    """Kill the tick of a scene at one call after the other."""
+    at_every_call(
+        trial, lambda stage, point: ticks.kill_at(stage.root, stage.scene.how, trial.folder / "trace", point)
+    )
+
+
+def is_of_tick(point: Point) -> bool:
+    """Whether a call is one of a tick: the others are sbatch's."""
+    return point.touches != SBATCH
+
+
+def tick_at_any_time(trial: Trial) -> None:
+    """Kill every tick after a random time, but let each tenth go on, and submit side by side."""
+    trial.create()
+    ended = 0
+    while trial.running():
+        pid = ticks.start(trial.root, trial.how)
+        if trial.dice.random() < 0.1 or ended > 5:
+            assert ticks.wait(pid) == 0
+            ended = 0
+            continue
+        time.sleep(trial.dice.uniform(0, 0.12))
+        if ticks.kill(pid):
+            trial.hit()
+        else:
+            ended += 1
+
+
+#: Runs the real sbatch under a tracer that notes its calls.
+_TRACED_SBATCH = f'exec strace -q -o "$here/$$.trace" -e trace="{ticks.EVERYTHING}" "$real" "$@"'
+
+#: Runs the real sbatch under a tracer that kills it at a point, whose file it takes away, and notes whether it did.
+_KILLED_SBATCH = """
+if take "$here/points"; then
+    call=${found%%.*} number=${found##*.}
+    strace -q -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$number "$real" "$@"
+    code=$?
+    [ $code = 0 ] && echo "$call $number" >>"$here/absent"
+    [ $code = 137 ] || exit $code
+    echo "$call $number" >>"$here/killed"
+    kill -KILL $$
+fi
+exec "$real" "$@"
+"""
+
+#: Where it is killed if the task does not say: before the job is, and after.
+_POINTS = [Point(call, n, SBATCH, when=n) for call in ("sendto", "recvfrom") for n in range(1, 7)]
+
+
+def survey_sbatch(trial: Trial) -> None:
+    """Find the calls of sbatch in some submissions."""
+    folder = trial.replace_sbatch(_TRACED_SBATCH)
+    stages = set_up(trial, "first submissions", _SURVEYED // 2)
+    finish(stages)
+    trial.ticks = [network_calls(note.read_text().splitlines()) for note in folder.glob("*.trace")]
+    trial.parts = stages
+
+
+def sbatch_at_a_call(trial: Trial) -> None:
+    """Kill one sbatch after the other, each at another point, until there are no more."""
+    folder = trial.replace_sbatch(_KILLED_SBATCH)
+    (folder / "points").mkdir()
+    points = trial.task.points or _POINTS
+    for point in points:
+        (folder / "points" / f"{point.call}.{point.when}").touch()
+    trial.create()
+    trial.drive()
+    killed, absent = (_noted(folder / name) for name in ("killed", "absent"))
+    trial.hits = [point for point in points if point in killed]
+    trial.missed = [point for point in points if point not in killed]
+    trial.absent = [point for point in points if point in absent]
+    for point in trial.hits:
+        trial.hit(f"{point.touches}: {point.call}")
+
+
+def _noted(note: Path) -> list[Point]:
+    lines = note.read_text().splitlines() if note.exists() else []
+    return [Point(call, int(number), SBATCH) for call, number in map(str.split, lines)]
+
+
+def network_calls(lines: Iterable[str]) -> list[Point]:
+    """Return the calls of a trace of sbatch from the first socket on; the controller goes on by itself after each."""
+    counts: Counter[str] = Counter()
+    found: list[Point] = []
+    for line in lines:
+        call, opened, _ = line.partition("(")
+        if opened and call.isidentifier():
+            counts[call] += 1
+            if call == "socket" or found:
+                found.append(Point(call, counts[call], SBATCH, when=counts[call]))
+    return found

@@ -1,0 +1,257 @@
+"""Scenes: small studies, each brought to the moment before a tick that finds the same to do every time.
+
+So its N-th call is the same call in every study of a scene, and all of them can be tried one after the other. Steps
+wait for a gate, a named pipe that nobody writes to until the tick has been killed; then further ticks bring the study
+to its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from maestro_es.core import requests
+from maestro_es.core.model import State, StepRecord
+from maestro_es.poller.open_study import OpenStudy
+from tools.crash_matrix import ticks
+from tools.crash_matrix.calls import Point
+from tools.crash_matrix.study import BEGIN, END
+from tools.crash_matrix.ticks import How
+from tools.crash_matrix.trial import Trial
+from tools.testbed.processes import arguments, send
+from tools.testbed.studies import Step
+
+#: Seconds after which a scene must be set: a busy Slurm may refuse a job, say.
+_PATIENCE = 30.0
+#: Waiting times that make a doubt a fresh or an old one, whatever the hour.
+_NEVER, _AT_ONCE = 3600.0, 0.0
+
+Wait = Iterator[None]
+
+
+class Stage(Trial):
+    """One study of a scene."""
+
+    def __init__(self, trial: Trial, number: int, scene: Scene) -> None:
+        folder = trial.folder / f"stage-{number}"
+        folder.mkdir()
+        super().__init__(folder, trial.cluster, trial.task, fast=True, seconds=0)
+        self.how = How(side_by_side=False, sabotage=trial.how.sabotage)
+        self.scene = scene
+        self.gate = folder / "gate"
+        os.mkfifo(self.gate)
+        self.journal = self.dir.log.with_name("events.db-journal")
+        self.steps = []
+        self.ticked = 0.0
+        self.ready = True
+
+    def step(self, name: str, *, scheduled: bool = True, parents: tuple[str, ...] = ()) -> None:
+        """Add a step that waits for the gate."""
+        words = f"{BEGIN}; : <{self.gate}; {END}".format(ledger=self.ledger)
+        self.steps.append(Step(name, words, parents=parents, scheduled=scheduled))
+
+    def open_gate(self) -> None:
+        """Let all steps go on, as long as this process lives."""
+        os.open(self.gate, os.O_RDWR)
+
+    def slow(self, name: str, walltime: str, *, scheduled: bool) -> None:
+        """Add a step that times out, and is restarted."""
+        begin, end = BEGIN.format(ledger=self.ledger), END.format(ledger=self.ledger)
+        self.steps.append(Step(name, f"{begin}; sleep 1000", f"{begin}; {end}", walltime, scheduled=scheduled))
+
+    def begun(self) -> bool:
+        """Whether all that was submitted signs, and its runner has said that it has started."""
+        signed = self.ledger.read_text().count("begin") if self.ledger.exists() else 0
+        started = len(list(self.dir.inbox.glob("*.started")))
+        return (signed, started) == (2, 1)
+
+    def named(self, name: str) -> StepRecord:
+        """Return what the log knows of a step."""
+        with OpenStudy(self.root) as study:
+            return study.graph.step(study.graph.number_of(name) or 0)
+
+    def said(self, *endings: str) -> bool:
+        """Whether these reports are in the inbox, and Slurm has done with the job of step `s1`."""
+        there = all(list(self.dir.inbox.glob(f"*{ending}")) for ending in endings)
+        return there and self.slurm_state(self.named("s1").job_id) in ("COMPLETED", "TIMEOUT")
+
+    def state(self) -> str:
+        """Return a digest of all that is in the study's directory, after somebody has read the log.
+
+        Who reads it first undoes a commit that was cut short. A journal that is not needed for that holds nothing.
+        """
+        OpenStudy(self.root).log.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.truncate(self.journal, 0)
+        digest = hashlib.sha256()
+        for folder, folders, files in sorted(os.walk(self.root)):
+            for name in sorted({*folders, *files} - {self.journal.name, self.dir.tick_lock.name}):
+                path = Path(folder, name)
+                mode = path.lstat().st_mode
+                digest.update(f"{path} {mode}".encode())
+                if stat.S_ISLNK(mode):
+                    digest.update(os.readlink(path).encode())
+                elif stat.S_ISREG(mode):
+                    digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a tick finds to do: `arrange` makes the study and brings it there, and yields while it waits.
+
+    `how` is the tick that is killed. `lasting`: as long as nothing in the directory has changed it is the same scene
+    still, so another tick can be killed in it; not so if the tick does what can't be seen there.
+    """
+
+    arrange: Callable[[Stage], Wait]
+    how: How = field(default_factory=lambda: How(side_by_side=False))
+    lasting: bool = True
+    ends: State = State.FINISHED
+
+
+class NotReady(Exception):
+    """A scene that could not be set."""
+
+
+def _until(what: Callable[[], bool]) -> Wait:
+    end = time.monotonic() + _PATIENCE
+    while not what():
+        if time.monotonic() > end:
+            raise NotReady
+        yield
+
+
+def _submissions(stage: Stage) -> Wait:
+    stage.step("s1")
+    stage.step("s2")
+    stage.step("l1", scheduled=False)
+    stage.create()
+    yield
+
+
+def _at_once(stage: Stage) -> Wait:
+    for number in range(6):
+        stage.step(f"s{number}")
+    stage.create()
+    yield
+
+
+def _rolled_back(stage: Stage) -> Wait:
+    """A tick died in its first commit, when the log was written and the journal not yet emptied."""
+    yield from _submissions(stage)
+    attacked = ticks.kill_at(stage.root, stage.how, stage.folder / "note", Point("ftruncate", 1, "journal", when=1))
+    assert attacked.at
+    assert stage.journal.stat().st_size
+
+
+def _doubt(stage: Stage) -> Wait:
+    """A tick died when a local step and a job ran, of which it had put nothing on record; another was requested."""
+    yield from _submissions(stage)
+    pid = ticks.start(stage.root, replace(stage.how, freeze_after="submit", freeze_count=2))
+    os.waitpid(pid, os.WUNTRACED)
+    assert ticks.kill(pid)
+    yield from _until(stage.begun)
+
+
+def _running(stage: Stage, *more: str) -> Wait:
+    """A local step and a job run, and that is known."""
+    stage.step("s1")
+    stage.step("l1", scheduled=False)
+    for name in more:
+        stage.step(name, scheduled=name.startswith("s"), parents=(f"{name[0]}1",))
+    stage.create()
+    stage.tick()
+    yield from _until(stage.begun)
+    stage.tick()
+    assert not list(stage.dir.inbox.iterdir())
+
+
+def _ended(stage: Stage, *more: str) -> Wait:
+    yield from _running(stage, *more)
+    stage.open_gate()
+    yield from _until(lambda: len(list(stage.dir.inbox.glob("*.exit.0"))) > 1 and stage.said())
+
+
+def _reports(stage: Stage) -> Wait:
+    yield from _ended(stage, "s2", "l2")
+
+
+def _timed_out(stage: Stage) -> Wait:
+    stage.slow("s1", "00:01:00", scheduled=True)
+    stage.slow("l1", "00:00:01", scheduled=False)
+    stage.create()
+    stage.tick()
+    yield from _until(lambda: stage.said(".started", ".143", ".timeout"))
+
+
+def _runner_gone(stage: Stage) -> Wait:
+    yield from _running(stage)
+    runner = int(stage.named("l1").job_id)
+    send(runner, signal.SIGKILL)
+    yield from _until(lambda: not any(arguments(runner)))
+
+
+def _cancel(stage: Stage) -> Wait:
+    yield from _running(stage, "s2")
+    with OpenStudy(stage.root) as study:
+        study.request(requests.cancel)
+
+
+#: The scenes by what the tick has to do.
+SCENES = {
+    "first submissions": Scene(_submissions),
+    "first submissions, side by side": Scene(_at_once, How(effects=(("append", 1), ("script", 6), ("append", 2)))),
+    "a log to be rolled back": Scene(_rolled_back, lasting=False),
+    "fresh doubt": Scene(_doubt, How(side_by_side=False, grace=_NEVER)),
+    "old doubt": Scene(_doubt, How(side_by_side=False, grace=_AT_ONCE), lasting=False),
+    "nothing new": Scene(_running),
+    "reports": Scene(_reports),
+    "restart after a time-out": Scene(_timed_out),
+    "a local runner is gone": Scene(_runner_gone, How(side_by_side=False, patient=True), lasting=False),
+    "cancel": Scene(_cancel, lasting=False, ends=State.CANCELLED),
+    "completion": Scene(_ended),
+}
+
+
+def set_up(trial: Trial, name: str, count: int) -> list[Stage]:
+    """Make studies of a scene at the same time. One that can't be brought there is not ready, and only to be ended."""
+    scene = SCENES[name]
+    stages = [Stage(trial, number, scene) for number in range(count)]
+    waiting = {stage: scene.arrange(stage) for stage in stages}
+    while waiting:
+        for stage, arranging in list(waiting.items()):
+            try:
+                next(arranging)
+            except StopIteration:
+                del waiting[stage]
+            except NotReady:
+                stage.ready = False
+                del waiting[stage]
+        time.sleep(0.02)
+    for stage in stages:
+        if scene.ends is not State.FINISHED:
+            stage.expected = {step.name: scene.ends for step in stage.steps}
+    return stages
+
+
+def finish(stages: list[Stage]) -> None:
+    """Open the gates, and tick all to their ends; a study is ticked if there is news, or time has passed."""
+    for stage in stages:
+        if stage.scene.ends is State.FINISHED or not stage.ready:
+            stage.open_gate()
+    going = list(stages)
+    while going:
+        for stage in going:
+            if any(stage.dir.inbox.iterdir()) or time.monotonic() - stage.ticked > ticks.GRACE:
+                stage.tick()
+                stage.ticked = time.monotonic()
+        going = [stage for stage in going if stage.running()]
+        time.sleep(0.02)

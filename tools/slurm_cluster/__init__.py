@@ -1,0 +1,1 @@
+"""A Slurm cluster on this machine: for tests/slurm, the crash matrix, the bench, and by hand."""

@@ -1,0 +1,174 @@
+"""The daemons of a cluster as processes: each is known by its pid and start time, and never by its name.
+
+Nothing but the processes that were started here is ever signalled, so that a machine's own Slurm or MariaDB is safe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from tools.slurm_cluster.packages import PATH
+
+#: How long a daemon has to start, or a job to end, in seconds: a controller asks a node each minute to end one.
+PATIENCE = 150.0
+
+
+class ClusterError(Exception):
+    """Something of a cluster did not happen. The message says what, and ends with what the daemons' logs say."""
+
+
+def wait(what: str, happened: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    """Return as soon as something has happened; ClusterError if it does not."""
+    end = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > end:
+            raise ClusterError(f"waited {seconds:.0f} s in vain for {what}")
+        time.sleep(0.02)
+
+
+@dataclass
+class Daemon:
+    """One daemon: what starts it, where it listens when it is ready (a port or a socket's path), who it is."""
+
+    name: str
+    argv: list[str]
+    address: int | str
+    folder: str
+    environment: dict[str, str] = field(default_factory=dict)
+    pid: int = 0
+    born: str = ""
+
+    #: Those that this very process has started: they stay as zombies until it has asked for their exit codes.
+    children: ClassVar[dict[int, subprocess.Popen[bytes]]] = {}
+
+    @property
+    def output(self) -> Path:
+        """Where standard output and standard error go."""
+        return Path(self.folder, "log", f"{self.name}.out")
+
+    def start(self) -> None:
+        """Start it, in a bare environment, and wait until it listens."""
+        if self.running():
+            raise ClusterError(f"{self.name} is running ({self.pid})")
+        with self.output.open("ab") as log:
+            child = subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env={"PATH": PATH, "SLURM_CONF": f"{self.folder}/etc/slurm.conf", **self.environment},
+                start_new_session=True,
+            )
+        self.children[child.pid] = child
+        self.pid, self.born = child.pid, process_state(child.pid)[1]
+        wait(f"{self.name} to listen", lambda: self._listens() or not self.running())
+        if not self.running():
+            raise ClusterError(f"{self.name} ended at once:\n{self.last_words()}")
+
+    def running(self) -> bool:
+        """Whether it is there, be it frozen."""
+        if self.pid in self.children:
+            self.children[self.pid].poll()
+        return self.pid > 0 and process_state(self.pid)[1] == self.born
+
+    def send(self, number: int) -> None:
+        """Send a signal, and wait until it has had its effect."""
+        if not self.running():
+            raise ClusterError(f"{self.name} is not running")
+        deliver(self.pid, number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            wait(f"the end of {self.name}", lambda: not self.running())
+        elif number == signal.SIGSTOP:
+            wait(f"{self.name} to freeze", lambda: process_state(self.pid)[0] == "T")
+
+    def thaw(self) -> None:
+        """Let it go on, if it is frozen."""
+        if self.running():
+            deliver(self.pid, signal.SIGCONT)
+
+    def ask_to_end(self) -> None:
+        """Ask it to end, also if it is frozen."""
+        if self.running():
+            deliver(self.pid, signal.SIGTERM)
+            deliver(self.pid, signal.SIGCONT)
+
+    def end(self) -> None:
+        """End it, by force if it does not want to."""
+        self.ask_to_end()
+        try:
+            wait(f"the end of {self.name}", lambda: not self.running(), 20)
+        except ClusterError:
+            deliver(self.pid, signal.SIGKILL)
+            wait(f"the end of {self.name}", lambda: not self.running(), 20)
+
+    def last_words(self) -> str:
+        """Return the end of its output."""
+        lines = self.output.read_text(errors="replace").splitlines()[-15:] if self.output.exists() else []
+        return "\n".join(f"{self.name}: {line}" for line in lines)
+
+    def _listens(self) -> bool:
+        port = isinstance(self.address, int)
+        address: tuple[str, int | str] | str = ("127.0.0.1", self.address) if port else str(self.address)
+        with socket.socket(socket.AF_INET if port else socket.AF_UNIX) as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(address) == 0
+
+
+def deliver(pid: int, number: int) -> None:
+    """Send a signal to a process that may have ended just now."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def process_state(pid: int) -> tuple[str, str]:
+    """Return a process's state (one letter) and start time; an empty text and "gone" if it is none, or a zombie.
+
+    The start time, in ticks since the boot, tells a process from a later one that was given its pid. A process whose
+    first thread is a zombie has its files and ports still open until its last thread has ended.
+    """
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return "", "gone"
+    return ("", "gone") if after_name[0] == "Z" and len(threads) <= 1 else (after_name[0], after_name[19])
+
+
+def step_daemons(folder: Path) -> Iterator[int]:
+    """Find the slurmstepds of a cluster, which its slurmds start: one for each running job and node.
+
+    They are known by the files that they have open; a slurmstepd writes its title over its environment.
+    """
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and _is_step_daemon(int(entry), f"{folder}/"):
+            yield int(entry)
+
+
+def _is_step_daemon(pid: int, prefix: str) -> bool:
+    try:
+        return "slurmstepd" in os.readlink(f"/proc/{pid}/exe") and any(
+            os.readlink(f"/proc/{pid}/fd/{number}").startswith(prefix) for number in os.listdir(f"/proc/{pid}/fd")
+        )
+    except OSError:  # it has just ended
+        return False
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Find what a process has started, and what that has; the youngest first."""
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            for child in Path(f"/proc/{pid}/task/{thread}/children").read_text().split():
+                yield from descendants(int(child))
+                yield int(child)
+    except OSError:  # it has just ended
+        return

@@ -1,0 +1,41 @@
+"""Golden logs: what each version has written, and the state that it added up to then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from maestro_es.core.graph import MemoryGraph
+
+FOLDER = Path(__file__).parents[2] / "tests" / "data" / "golden"
+
+
+def state_of(graph: MemoryGraph) -> dict[str, Any]:
+    """Return all that a graph can tell, as JSON has it."""
+    numbers = range(1, graph.study.steps + 1)
+    return {
+        "study": msgspec.to_builtins(graph.study),
+        "steps": [{**msgspec.to_builtins(step), "state": step.state.name} for step in graph.steps()],
+        "parents": [graph.parents(number) for number in numbers],
+        "children": [graph.children(number) for number in numbers],
+        "funnels": [graph.funnels(number) for number in numbers],
+        "templates": {
+            template.name: {**msgspec.to_builtins(template), "unfinished": graph.unfinished(template.name)}
+            for template in graph.templates()
+        },
+    }
+
+
+def same_as_recorded(recorded: Any, now: Any) -> bool:
+    """Whether a state is what was recorded; it may have fields that there were not then."""
+    if isinstance(recorded, dict):
+        return isinstance(now, dict) and all(k in now and same_as_recorded(v, now[k]) for k, v in recorded.items())
+    if isinstance(recorded, list):
+        return (
+            isinstance(now, list)
+            and len(recorded) == len(now)
+            and all(same_as_recorded(old, new) for old, new in zip(recorded, now, strict=True))
+        )
+    return bool(recorded == now)

@@ -1,0 +1,183 @@
+"""Studies for tests: made without a study file, ticked by hand, and looked into."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from msgspec import structs
+
+from maestro_es.adapters.base import Adapters
+from maestro_es.adapters.local import LocalAdapter
+from maestro_es.adapters.process import Host
+from maestro_es.core import events as e
+from maestro_es.core.events import NewEvent
+from maestro_es.core.model import Settings, StepRecord, StudyStatus
+from maestro_es.errors import Unreachable
+from maestro_es.poller.create import create_log, make_directory
+from maestro_es.poller.open_study import OpenStudy, Runtime
+from maestro_es.poller.study_dir import StudyDir
+from maestro_es.poller.tick import tick
+from maestro_es.store.verification import verify
+from tools.testbed.processes import DEADLINE
+from tools.testbed.scheduler import FakeScheduler
+
+Kind = TypeVar("Kind", bound=e.Event)
+
+STUDY_ID = "feed" * 8
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a test's study. Several may share a `template`; `funnels` names templates."""
+
+    name: str
+    cmd: str = "true"
+    restart: str = ""
+    walltime: str = ""
+    template: str = ""
+    parents: tuple[str, ...] = ()
+    funnels: tuple[str, ...] = ()
+    scheduled: bool = False
+    restart_limit: int = 1
+
+
+def quick_adapters(grace_seconds: float = 0.3) -> Callable[[Mapping[str, Any], Host], Adapters]:
+    """Return what makes the adapters of a study: impatient ones, and the fake one if its batch block says "fake"."""
+
+    def make(batch: Mapping[str, Any], host: Host) -> Adapters:
+        local = LocalAdapter(batch, host)
+        local.grace_seconds = grace_seconds
+        if batch.get("type") == "fake":
+            return Adapters(FakeScheduler(Path(batch["folder"]), grace_seconds), local)
+        return Adapters(local, local)
+
+    return make
+
+
+def make_study(
+    root: Path, steps: Sequence[Step], settings: Settings, adapter: dict[str, Any], runtime: Runtime
+) -> StudyDir:
+    """Make a study in a directory. Its runners note in `next-tick.calls` that they asked for a tick."""
+    study = make_directory(root)
+    study.next_tick.write_text('#!/bin/sh\necho called >>"${0%/*}/next-tick.calls"\n')
+    created = e.StudyCreated(study_id=STUDY_ID, root=str(root), adapter=adapter, settings=settings)
+    templates = {step.template or step.name: step for step in steps}
+    numbers = {step.name: number for number, step in enumerate(steps, 1)}
+    new_events: list[NewEvent] = [(None, created)]
+    new_events += [(None, _template(name, step)) for name, step in templates.items()]
+    new_events += [(number, _added(step, numbers)) for number, step in enumerate(steps, 1)]
+    create_log(study, new_events, runtime)
+    return study
+
+
+def _template(name: str, step: Step) -> e.StepTemplateAdded:
+    run = {"cmd": step.cmd, "restart": step.restart, "walltime": step.walltime}
+    return e.StepTemplateAdded(name=name, description="", run={key: value for key, value in run.items() if value})
+
+
+def _added(step: Step, numbers: Mapping[str, int]) -> e.StepAdded:
+    return e.StepAdded(
+        name=step.name,
+        template=step.template or step.name,
+        workspace=step.name,
+        parents=tuple(numbers[parent] for parent in step.parents),
+        funnels=step.funnels,
+        scheduled=step.scheduled,
+        restart_limit=step.restart_limit,
+    )
+
+
+@dataclass
+class Bench:
+    """One study of a test. Each tick opens the study again, as a process of its own would."""
+
+    root: Path
+    runtime: Runtime = field(default_factory=lambda: Runtime(adapters=quick_adapters()))
+    adapter: dict[str, Any] = field(default_factory=lambda: {"type": "local"})
+    settings: Settings = field(default_factory=lambda: Settings(local_slots=8))
+
+    def __post_init__(self) -> None:
+        self.dir = StudyDir(self.root)
+        self.ledger = self.root.with_name(f"{self.root.name}.ledger")
+        self.scheduler = FakeScheduler(Path(self.adapter.get("folder", self.root.with_name("scheduler"))))
+
+    def create(self, *steps: Step) -> None:
+        """Make the study."""
+        make_study(self.root, steps, self.settings, self.adapter, self.runtime)
+
+    @property
+    def sign(self) -> str:
+        """The command with which a step signs the ledger."""
+        return f'printf "%s\\n" "$MAESTRO_ES_TOKEN" >>"{self.ledger}"'
+
+    def signed(self) -> list[str]:
+        """Return the tokens in the ledger: which attempts have run, in order."""
+        return self.ledger.read_text().split() if self.ledger.exists() else []
+
+    def open(self, **changes: Any) -> OpenStudy:
+        """Open the study, with another runtime if something of it is named."""
+        return OpenStudy(self.root, structs.replace(self.runtime, **changes))
+
+    def tick(self, **changes: Any) -> StudyStatus:
+        """Make one tick."""
+        with self.open(**changes) as study:
+            return tick(study)
+
+    def until(self, what: Callable[[], object], seconds: float = DEADLINE) -> None:
+        """Tick until something is so."""
+        end = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < end, f"ticked {seconds:.0f} s in vain; {self.story()}"
+            with contextlib.suppress(Unreachable):
+                self.tick()
+            time.sleep(0.01)
+
+    def finish(self, seconds: float = DEADLINE) -> StudyStatus:
+        """Tick until the study has ended; returns how."""
+        self.until(lambda: self.status is not StudyStatus.RUNNING, seconds)
+        return self.status
+
+    @property
+    def status(self) -> StudyStatus:
+        """How the study stands."""
+        with self.open() as study:
+            return study.status
+
+    def step(self, name: str) -> StepRecord:
+        """Return what the log knows of a step."""
+        with self.open() as study:
+            return study.graph.step(study.graph.number_of(name) or 0)
+
+    def events(self, kind: type[Kind], step: str = "") -> list[Kind]:
+        """Return the events of a kind, of all steps or of one."""
+        with self.open() as study:
+            number = study.graph.number_of(step) if step else None
+            return [
+                recorded.event
+                for recorded in study.log.events()
+                if isinstance(recorded.event, kind) and number in (None, recorded.step)
+            ]
+
+    def started(self) -> list[str]:
+        """Return the attempts that the log says have started, sorted."""
+        given_up = {event.token for event in self.events(e.AttemptAbandoned)}
+        given_up |= {event.token for event in self.events(e.SubmissionWithdrawn)}
+        return sorted({event.token for event in self.events(e.JobSubmitted)} - given_up)
+
+    def story(self) -> str:
+        """Return what happened, for a message."""
+        with self.open() as study:
+            lines = [f"{r.seq} {r.step} {r.event}" for r in study.log.events() if r.step or r.seq]
+        return "\n".join(lines[-40:])
+
+    def check(self) -> None:
+        """Check what must always hold: the log is whole, and no attempt has run twice."""
+        with self.open() as study:
+            verify(study.log)
+        signed = self.signed()
+        assert len(signed) == len(set(signed)), f"an attempt has run twice: {signed}"
