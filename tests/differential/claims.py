@@ -51,22 +51,22 @@ REFUSED = {
     ),
     "NUL": ("NUL characters", step('cmd: "echo \\0"'), "the character NUL"),
     "an unclosed quote": (
-        "an `#SBATCH` line has an open quote, an option without its value",
+        "An `#SBATCH` line has an option without its value",
         step("nodes: 1, cmd: '#SBATCH --comment=\"x'", SLURM),
         "No closing quotation",
     ),
     "an option without its value": (
-        "an `#SBATCH` line has an open quote, an option without its value",
+        "An `#SBATCH` line has an option without its value",
         step("nodes: 1, cmd: '#SBATCH --ntasks'", SLURM),
         "#SBATCH --ntasks has no value",
     ),
     "an array": (
-        "an `#SBATCH` line has an open quote, an option without its value",
+        "An `#SBATCH` line has an option without its value",
         step("nodes: 1, cmd: '#SBATCH --array=1-3'", SLURM),
         "#SBATCH --array=1-3 can't stand there",
     ),
     "an option": (
-        "an entry of `args` can't be passed on",
+        "An entry of `args` can't be passed on",
         step("cmd: x, nodes: 1", SLURM.replace("queue: q", "queue: q, args: {array: 1-3}")),
         "args: array can't be passed through",
     ),
