@@ -51,7 +51,7 @@ class Job(msgspec.Struct, frozen=True):
         return self.study / file_names.STATE_DIR / file_names.RUNNER
 
 
-class Seen(msgspec.Struct, frozen=True):
+class JobInfo(msgspec.Struct, frozen=True):
     """A scheduler's answer about one job: its state, its own words, and who the job is if it was found by token.
 
     `delay` is why a job that waits is held up, in the scheduler's own words; empty if it only waits for its turn.
@@ -68,7 +68,7 @@ class Seen(msgspec.Struct, frozen=True):
     ended_at: Micros | None = None
 
 
-class Queued(msgspec.Struct, frozen=True):
+class QueueEntry(msgspec.Struct, frozen=True):
     """One of the user's jobs as a scheduler lists it; `command` is what it runs, with its arguments."""
 
     job_id: str
@@ -99,7 +99,7 @@ class Adapter(Protocol):
     #: Whether it can submit; if not, it writes scripts with ``--dry`` and no more.
     can_submit: bool
     #: How many submissions it takes at the same time.
-    at_once: int
+    max_concurrent_submissions: int
     #: What tells the clusters apart whose jobs are listed for all studies at once; empty: they can't be.
     cluster: str
 
@@ -118,18 +118,18 @@ class Adapter(Protocol):
     def submit(self, job: Job) -> Outcome | Submitting:
         """Submit the runner with the token, or begin to. Never raises for what a scheduler says."""
 
-    def facts(self) -> dict[str, str]:
+    def cluster_info(self) -> dict[str, str]:
         """Return what the scheduler says of itself that a study should keep, by its own names; empty if it does not.
 
         Nothing that is to be safe may rest on it.
         """
 
-    def list_jobs(self) -> list[Queued]:
-        """Return all jobs of this user, for `look`; `Unreachable` if nobody answers."""
+    def list_jobs(self) -> list[QueueEntry]:
+        """Return all jobs of this user, for `query_queue`; `Unreachable` if nobody answers."""
 
-    def look(
-        self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[Queued] | None = None
-    ) -> dict[str, Seen]:
+    def query_queue(
+        self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[QueueEntry] | None = None
+    ) -> dict[str, JobInfo]:
         """Return by token what is known of these attempts; `Unreachable` if nobody answers.
 
         `listed` is what an adapter of the same `cluster` has listed; without it, the scheduler is asked.
@@ -137,26 +137,26 @@ class Adapter(Protocol):
         Maestro submitted, see `maestro_es.adapters.imported`.
         """
 
-    def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:
+    def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:
         """Return by token what the scheduler's accounts remember of jobs that it does not know any more.
 
         A token that is not in the answer was not asked about; `Unreachable` if nobody answers.
         """
 
-    def find(self, runners: Collection[str]) -> dict[str, Seen]:
+    def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
         """Return by token the jobs that these runners were submitted for, whether the log knows of them or not.
 
         `Unreachable` if nobody answers. What is over and forgotten is not among them.
         """
 
-    def remains(self, step: StepRecord) -> bool:
+    def has_orphans(self, step: StepRecord) -> bool:
         """Whether what a dead runner started still runs."""
 
-    def ending(self, steps: Sequence[StepRecord]) -> list[list[str]]:
-        """Return the commands that `end` runs, or that do what it does; `Unreachable` if nobody answers."""
+    def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
+        """Return the commands that `cancel` runs, or that do what it does; `Unreachable` if nobody answers."""
 
-    def end(self, steps: Sequence[StepRecord]) -> None:
-        """Ask that these jobs end, as the last look has shown them; asked again and again until they have.
+    def cancel(self, steps: Sequence[StepRecord]) -> None:
+        """Ask that these jobs end, as the last `query_queue` has shown them; asked again and again until they have.
 
         `Unreachable` if nobody answers, `SchedulerError` if one can't be asked, or may not be ended by us.
         """

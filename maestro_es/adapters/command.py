@@ -31,13 +31,13 @@ _OF_STEPS = (*_SIGNALS, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SI
 
 #: How often we look for the end of a process that we can't be told of, and for how long for that of one that was
 #: killed, in seconds.
-_NAP, _AGONY = 0.001, 1.0
+_POLL_S, _KILL_WAIT_S = 0.001, 1.0
 
 #: In place of an exit code that somebody else has taken.
-_TAKEN = 1000
+_REAPED_ELSEWHERE = 1000
 
 #: How much is read at a time, and how often when the time is over: nobody may have looked at what was said in time.
-_MOST, _LAST_WORDS = 65536, 16
+_READ_SIZE, _MAX_LATE_READS = 65536, 16
 
 #: See os.posix_spawn.
 Action = tuple[int, int, str, int, int] | tuple[int, int, int]
@@ -112,7 +112,7 @@ class Command:
         self._reading: dict[int, bytearray] = {}
         self._pid = self._start(argv, os.environ if env is None else env, inherited)
         self._exit = _exit_of(self._pid)
-        self._is_told = self._exit is not None
+        self._has_pidfd = self._exit is not None
 
     def _start(self, argv: Sequence[str], env: Mapping[str, str], inherited: Environment | None) -> int:
         its_ends = []
@@ -148,7 +148,7 @@ class Command:
             raise
         if self._too_late:
             raise TimeoutError(f"{self._name} has not answered within {self._timeout:.0f} s")
-        if self._code == _TAKEN:
+        if self._code == _REAPED_ELSEWHERE:
             raise ChildProcessError(f"the exit code of {self._name} was taken by another part of this process")
         out, err = (said.decode(errors="replace") for said in (self._out, self._err))
         return Completed(self._code or 0, out, err)
@@ -156,7 +156,7 @@ class Command:
     def kill(self) -> None:
         """End it now, if it has not ended; what the system holds fast is left to it."""
         self._close()
-        end = time.monotonic() + _AGONY
+        end = time.monotonic() + _KILL_WAIT_S
         while self._code is None:
             left = self._left()
             for pid in (self._pid, *(left or ())):
@@ -166,7 +166,7 @@ class Command:
                 return
             if time.monotonic() > end:
                 self._code = -signal.SIGKILL
-            time.sleep(_NAP)
+            time.sleep(_POLL_S)
 
     def _left(self) -> Sequence[int] | None:
         """Return what runs of it; None if the host does not tell."""
@@ -181,24 +181,24 @@ class Command:
         """Return the files by which it tells something: its pipes, and that it has ended."""
         return [*self._reading, *([] if self._exit is None else [self._exit])]
 
-    def patience(self) -> float:
+    def timeout_left(self) -> float:
         """Return for how many seconds there is nothing to do for it if it tells nothing."""
-        return max(self._end - time.monotonic(), 0) if self._is_told or self._reading else _NAP
+        return max(self._end - time.monotonic(), 0) if self._has_pidfd or self._reading else _POLL_S
 
-    def hear(self, end: int) -> None:
+    def on_readable(self, end: int) -> None:
         """Take what it has to tell."""
         if end == self._exit:
             self._reap()
             return
-        said = os.read(end, _MOST)
+        said = os.read(end, _READ_SIZE)
         self._reading[end].extend(said)
         if not said:
             del self._reading[end]
             os.close(end)
 
-    def settle(self, *, heard: bool) -> None:
+    def enforce_timeout(self, *, was_readable: bool) -> None:
         """End it if it is time, and it has told nothing more just now."""
-        if not (self._is_told or self._reading):
+        if not (self._has_pidfd or self._reading):
             self._reap()
         if self.has_ended:
             return
@@ -206,7 +206,7 @@ class Command:
             self.kill()
         elif time.monotonic() >= self._end:
             self._late += 1
-            self._too_late = not heard or self._late > _LAST_WORDS
+            self._too_late = not was_readable or self._late > _MAX_LATE_READS
             if self._too_late:
                 self.kill()
 
@@ -216,7 +216,7 @@ class Command:
             try:
                 pid, status = os.waitpid(self._pid, os.WNOHANG)
             except ChildProcessError:  # SIGCHLD is ignored in this process, or another thread waits for any child
-                self._code = _TAKEN
+                self._code = _REAPED_ELSEWHERE
             else:
                 self._code = os.waitstatus_to_exitcode(status) if pid else None
         if self._code is not None and self._exit is not None:
@@ -241,17 +241,17 @@ def _exit_of(pid: int) -> int | None:
 def wait(commands: Collection[Command]) -> list[Command]:
     """Return those of these commands that have ended; wait until there is one."""
     while not (ended := [command for command in commands if command.has_ended]):
-        tellers = {end: command for command in commands for end in command.ends()}
+        owners = {end: command for command in commands for end in command.ends()}
         poll = select.poll()
-        for end in tellers:
+        for end in owners:
             poll.register(end, select.POLLIN)
-        patience = min(command.patience() for command in commands)
-        told = [end for end, _ in poll.poll(None if patience == float("inf") else patience * 1000)]
-        for end in told:
-            tellers[end].hear(end)
-        heard = {tellers[end] for end in told}
+        timeout = min(command.timeout_left() for command in commands)
+        readable = [end for end, _ in poll.poll(None if timeout == float("inf") else timeout * 1000)]
+        for end in readable:
+            owners[end].on_readable(end)
+        ready = {owners[end] for end in readable}
         for command in commands:
-            command.settle(heard=command in heard)
+            command.enforce_timeout(was_readable=command in ready)
     return ended
 
 

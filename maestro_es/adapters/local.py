@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters import process
-from maestro_es.adapters.base import Job, Queued, Seen
+from maestro_es.adapters.base import Job, JobInfo, QueueEntry
 from maestro_es.adapters.command import NO_ROOM
 from maestro_es.core.environment import for_runner
 from maestro_es.core.evidence import Claim, ClaimState
@@ -45,7 +45,7 @@ class LocalAdapter:
     extension = "sh"
     grace_seconds = 5.0
     can_submit = True
-    at_once = 1
+    max_concurrent_submissions = 1
     cluster = ""
 
     def __init__(self, batch: Mapping[str, Any], host: process.Host) -> None:
@@ -101,19 +101,19 @@ class LocalAdapter:
             os.close(gate)
         return Accepted(str(pid), host.name, self._instance)
 
-    def facts(self) -> dict[str, str]:
+    def cluster_info(self) -> dict[str, str]:
         return {}
 
-    def list_jobs(self) -> list[Queued]:
+    def list_jobs(self) -> list[QueueEntry]:
         """List nothing: processes are looked for one by one."""
         return []
 
-    def look(
+    def query_queue(
         self,
         steps: Sequence[StepRecord],
         claims: Mapping[str, Claim],
-        listed: Sequence[Queued] | None = None,  # noqa: ARG002 - protocol
-    ) -> dict[str, Seen]:
+        listed: Sequence[QueueEntry] | None = None,  # noqa: ARG002 - protocol
+    ) -> dict[str, JobInfo]:
         seen = {}
         for step in steps:
             claim = claims.get(step.token, Claim())
@@ -122,29 +122,29 @@ class LocalAdapter:
             elif claim.state is ClaimState.JOB:
                 found = self._look(step.token, claim.job_id, claim.host, claim.instance)
             else:
-                found = Seen(JobState.GONE, "no process")
+                found = JobInfo(JobState.GONE, "no process")
             if found:
                 seen[step.token] = found
         return seen
 
-    def _look(self, token: str, job_id: str, host: str, instance: str) -> Seen | None:
+    def _look(self, token: str, job_id: str, host: str, instance: str) -> JobInfo | None:
         if host != self._host.name:
             return None
         if self._host.trouble:
             raise Unreachable(self._host.trouble)
         if boot_of(instance) != self._host.boot_id:
-            return Seen(JobState.GONE, "lost: the host was rebooted", None, job_id, host, instance)
+            return JobInfo(JobState.GONE, "lost: the host was rebooted", None, job_id, host, instance)
         if instance != self._instance:
             return None
         if process.is_running(int(job_id), token):
-            return Seen(JobState.RUNNING, f"process {job_id} runs", None, job_id, host, instance)
-        return Seen(JobState.GONE, f"process {job_id} is gone", None, job_id, host, instance)
+            return JobInfo(JobState.RUNNING, f"process {job_id} runs", None, job_id, host, instance)
+        return JobInfo(JobState.GONE, f"process {job_id} is gone", None, job_id, host, instance)
 
-    def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:  # noqa: ARG002 - protocol
+    def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:  # noqa: ARG002 - protocol
         """Remember nothing: there are no accounts."""
         return {}
 
-    def find(self, runners: Collection[str]) -> dict[str, Seen]:
+    def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
         """Find the runners among this user's processes. Those on other hosts are not seen."""
         found = {}
         for running in process.of_this_user():
@@ -152,13 +152,13 @@ class LocalAdapter:
                 if word in runners:
                     pid = str(running.pid)
                     says = f"process {pid} runs"
-                    found[token] = Seen(JobState.RUNNING, says, None, pid, self._host.name, self._instance)
+                    found[token] = JobInfo(JobState.RUNNING, says, None, pid, self._host.name, self._instance)
         return found
 
-    def remains(self, step: StepRecord) -> bool:
+    def has_orphans(self, step: StepRecord) -> bool:
         return bool(self._left_behind(step))
 
-    def ending(self, steps: Sequence[StepRecord]) -> list[list[str]]:
+    def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
         """Return the ``kill`` for each, though no process is started for it."""
         commands = []
         for step in steps:
@@ -168,7 +168,7 @@ class LocalAdapter:
                 commands.extend(["kill", "-KILL", str(pid)] for pid in self._left_behind(step))
         return commands
 
-    def end(self, steps: Sequence[StepRecord]) -> None:
+    def cancel(self, steps: Sequence[StepRecord]) -> None:
         """Ask a live runner to end its step; what a dead one left behind is ended at once."""
         others: list[str] = []
         for step in steps:

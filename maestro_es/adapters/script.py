@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from maestro_es.adapters.base import Job, Queued, Seen
+from maestro_es.adapters.base import Job, JobInfo, QueueEntry
 from maestro_es.adapters.faults import noting, stop_if
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
@@ -192,7 +192,7 @@ class ScriptsOnly:
 
     name = ""
     can_submit = False
-    at_once = 1
+    max_concurrent_submissions = 1
     cluster = ""
     grace_seconds = 60.0
 
@@ -206,32 +206,32 @@ class ScriptsOnly:
     def _refusal(self) -> str:
         return f"maestro-es can't submit to {self.name} yet; it writes scripts with --dry"
 
-    def facts(self) -> dict[str, str]:
+    def cluster_info(self) -> dict[str, str]:
         return {}
 
-    def list_jobs(self) -> list[Queued]:
+    def list_jobs(self) -> list[QueueEntry]:
         return []
 
-    def look(
+    def query_queue(
         self,
         steps: Sequence[StepRecord],
         claims: Mapping[str, Claim],  # noqa: ARG002 - protocol
-        listed: Sequence[Queued] | None = None,  # noqa: ARG002 - protocol
-    ) -> dict[str, Seen]:
-        return {step.token: Seen(JobState.GONE, "nothing was submitted") for step in steps}
+        listed: Sequence[QueueEntry] | None = None,  # noqa: ARG002 - protocol
+    ) -> dict[str, JobInfo]:
+        return {step.token: JobInfo(JobState.GONE, "nothing was submitted") for step in steps}
 
-    def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:  # noqa: ARG002 - protocol
+    def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:  # noqa: ARG002 - protocol
         return {}
 
-    def find(self, runners: Collection[str]) -> dict[str, Seen]:  # noqa: ARG002 - protocol
+    def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:  # noqa: ARG002 - protocol
         """Find nothing: none was submitted."""
         return {}
 
-    def remains(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
+    def has_orphans(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
         return False
 
-    def ending(self, steps: Sequence[StepRecord]) -> list[list[str]]:  # noqa: ARG002 - protocol
+    def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:  # noqa: ARG002 - protocol
         return []
 
-    def end(self, steps: Sequence[StepRecord]) -> None:
+    def cancel(self, steps: Sequence[StepRecord]) -> None:
         """There is nothing to end."""

@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from maestro_es.adapters.base import Job, Queued, Seen, Submitting
+from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
 from maestro_es.adapters.faults import noting, stop_if
 from maestro_es.adapters.launcher import Asked, fill_in
 from maestro_es.adapters.process import Host
@@ -201,7 +201,7 @@ class SlurmAdapter:
     name = "slurm"
     extension = "slurm.sh"
     can_submit = True
-    at_once = 8
+    max_concurrent_submissions = 8
     grace_seconds = 60.0
 
     def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
@@ -277,32 +277,32 @@ class SlurmAdapter:
         options = directed + embedded(job.edited or job.command)
         return anchored(options, str(job.workspace))
 
-    def facts(self) -> dict[str, str]:
-        return self._jobs.facts()
+    def cluster_info(self) -> dict[str, str]:
+        return self._jobs.cluster_info()
 
-    def list_jobs(self) -> list[Queued]:
+    def list_jobs(self) -> list[QueueEntry]:
         return self._jobs.list_jobs()
 
-    def look(
+    def query_queue(
         self,
         steps: Sequence[StepRecord],
         claims: Mapping[str, Claim],  # noqa: ARG002 - protocol
-        listed: Sequence[Queued] | None = None,
-    ) -> dict[str, Seen]:
-        return self._jobs.look(steps, listed)
+        listed: Sequence[QueueEntry] | None = None,
+    ) -> dict[str, JobInfo]:
+        return self._jobs.query_queue(steps, listed)
 
-    def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:
-        return self._jobs.recall(steps)
+    def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:
+        return self._jobs.query_accounting(steps)
 
-    def find(self, runners: Collection[str]) -> dict[str, Seen]:
-        return self._jobs.find(runners)
+    def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
+        return self._jobs.find_by_token(runners)
 
-    def remains(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
+    def has_orphans(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
         """Say no: Slurm ends what a job leaves behind."""
         return False
 
-    def ending(self, steps: Sequence[StepRecord]) -> list[list[str]]:
-        return self._jobs.ending(steps)
+    def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
+        return self._jobs.cancel_commands(steps)
 
-    def end(self, steps: Sequence[StepRecord]) -> None:
-        self._jobs.end(steps)
+    def cancel(self, steps: Sequence[StepRecord]) -> None:
+        self._jobs.cancel(steps)

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 
 from msgspec import structs
 
-from maestro_es.adapters.base import Queued, Seen
+from maestro_es.adapters.base import JobInfo, QueueEntry
 from maestro_es.adapters.command import Completed
 from maestro_es.adapters.imported import runs_script_of
 from maestro_es.core.model import JobState, Micros, StepRecord
@@ -169,7 +169,7 @@ def is_answer(text: str, header: str) -> bool:
     return text.endswith("\n") and any(line.startswith(header) for line in text.splitlines())
 
 
-def read_queue(text: str) -> list[Queued]:
+def read_queue(text: str) -> list[QueueEntry]:
     """Return the jobs that ``squeue`` with our format has printed.
 
     A line that is none is left out: the header, and the command of another job may have several lines.
@@ -183,7 +183,7 @@ def read_queue(text: str) -> list[Queued]:
             words = word if reason in {"", "None"} else f"{word} ({reason})"
             found = _failed_at_launch(reason, _ended_on(nodes, job_state(word)))
             ended_at = None if found in LIVE else _time(end)
-            rows.append(Queued(job_id, found, words, command, _delay(word, reason), ended_at))
+            rows.append(QueueEntry(job_id, found, words, command, _delay(word, reason), ended_at))
     return rows
 
 
@@ -217,7 +217,7 @@ def read_restarts(text: str) -> set[str]:
     return {row[0] for row in rows if len(row) == len(("id", "restarts")) and row[1].strip("0")}
 
 
-def cancelled_after(row: Queued, again: Container[str]) -> Queued:
+def cancelled_after(row: QueueEntry, again: Container[str]) -> QueueEntry:
     """Tell a job that was cancelled before it was ever given a node from one that was put back in the queue.
 
     A controller that can't send a job to its node does that, in spite of ``--no-requeue``, and forgets the node. If
@@ -241,20 +241,20 @@ def names_in(command: str) -> set[str]:
     return {word.rpartition("/")[2] for word in command.split()}
 
 
-def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepRecord] = _NONE) -> dict[str, Seen]:
+def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepRecord] = _NONE) -> dict[str, JobInfo]:
     """Return by token what ``sacct -P -D`` knows: of its last run. Lines: id, state, exit code, end, submit line.
 
     `maestros` are steps whose job is Maestro's, by its id. One that is cancelled and has an earlier run was put back
     in the queue: see `cancelled_after`.
     """
     wanted = set(tokens)
-    seen: dict[str, Seen] = {}
+    seen: dict[str, JobInfo] = {}
     for line in text.splitlines():
         parts = line.split("|", ACCOUNTS_COLUMNS - 1)
         if len(parts) < ACCOUNTS_COLUMNS:
             continue
         job_id, word, codes, end, command = parts
-        found = Seen(_in_accounts(word), f"{word} {codes}", _exit_code(codes), job_id)
+        found = JobInfo(_in_accounts(word), f"{word} {codes}", _exit_code(codes), job_id)
         found = found if found.state in LIVE else structs.replace(found, ended_at=_time(end))
         step = maestros.get(job_id)
         ours = {step.token} if step and runs_script_of(step, command) else wanted.intersection(names_in(command))
@@ -300,9 +300,9 @@ def _exit_code(codes: str) -> int | None:
     return int(code) or (128 + int(signal) if int(signal) else 0)
 
 
-def believed(rows: Sequence[Queued], job_id: str) -> Seen:
+def believed(rows: Sequence[QueueEntry], job_id: str) -> JobInfo:
     """Return what is to be believed of a token's jobs: a submission that was sent twice makes two of them."""
     if not rows:
-        return Seen(JobState.GONE, "not in the queue")
+        return JobInfo(JobState.GONE, "not in the queue")
     row = min(rows, key=lambda row: (_BELIEVED.index(row.state in LIVE and row.state), row.job_id != job_id))
-    return Seen(row.state, row.raw_state, None, row.job_id, delay=row.delay, ended_at=row.ended_at)
+    return JobInfo(row.state, row.raw_state, None, row.job_id, delay=row.delay, ended_at=row.ended_at)

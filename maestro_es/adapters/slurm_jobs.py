@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from maestro_es.adapters import process
-from maestro_es.adapters.base import Job, Queued, Seen, Submitting
+from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
 from maestro_es.adapters.command import NO_ROOM, Command, Completed
 from maestro_es.adapters.imported import imported, runs_script_of
 from maestro_es.adapters.slurm_answers import (
@@ -123,21 +123,23 @@ class SlurmJobs:
                 _remove(link)
         return Submitting(command, lambda: _submitted(command, link))
 
-    def facts(self) -> dict[str, str]:
+    def cluster_info(self) -> dict[str, str]:
         """Return what a study keeps of Slurm's configuration; nothing if there is no answer soon."""
         try:
             return read_facts(self._run("scontrol", "show", "config", timeout=_FACTS_TIMEOUT).out)
         except Unreachable:
             return {}
 
-    def list_jobs(self) -> list[Queued]:
+    def list_jobs(self) -> list[QueueEntry]:
         """Return all jobs of this user that the controller knows, with one query."""
         done = self._run("squeue", "--me", "--states=all", f"--format={QUEUE_FORMAT}", zone=_UTC)
         if done.code:
             raise Unreachable(f"squeue: {' '.join(done.err.split())}")
         return read_queue(_answer("squeue", done.out, QUEUE_HEADER))
 
-    def look(self, steps: Sequence[StepRecord], listed: Sequence[Queued] | None = None) -> dict[str, Seen]:
+    def query_queue(
+        self, steps: Sequence[StepRecord], listed: Sequence[QueueEntry] | None = None
+    ) -> dict[str, JobInfo]:
         """Return what the queue says of these attempts; GONE for those it does not know.
 
         With one query at most, and another one if a job was cancelled while it waited.
@@ -158,7 +160,7 @@ class SlurmJobs:
             raise Unreachable(f"squeue: {' '.join(done.err.split())}")
         return read_restarts(done.out)
 
-    def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:
+    def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:
         """Return what the accounts say of jobs that the queue does not know any more, with one query."""
         ids = ",".join(sorted({step.job_id for step in steps if step.job_id}))
         if not ids:
@@ -170,18 +172,18 @@ class SlurmJobs:
             raise Unreachable(f"sacct: {' '.join(done.err.split())}")
         listed = "" if done.code else _answer("sacct", done.out, ACCOUNTS_HEADER)
         found = read_accounts(listed, [step.token for step in steps], imported(steps))
-        return {step.token: found.get(step.token, Seen(JobState.GONE, "not in the accounts")) for step in steps}
+        return {step.token: found.get(step.token, JobInfo(JobState.GONE, "not in the accounts")) for step in steps}
 
-    def ending(self, steps: Sequence[StepRecord]) -> list[list[str]]:
+    def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
         """Return the command that cancels the jobs of these attempts that were in the queue when it was looked at."""
         if any(step.token not in self._live for step in steps):
-            self.look(steps)
+            self.query_queue(steps)
         ids = [job_id for step in steps for job_id in self._live[step.token]]
         return [["scancel", "--quiet", *ids]] if ids else []
 
-    def find(self, runners: Collection[str]) -> dict[str, Seen]:
+    def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
         """Return what the queue says of all jobs of these runners, with one query."""
-        found: dict[str, list[Queued]] = {}
+        found: dict[str, list[QueueEntry]] = {}
         for row in self.list_jobs():
             for folder in {os.path.dirname(runner) for runner in runners}:
                 _, runs_it, rest = row.command.partition(f"{folder}/")
@@ -189,9 +191,9 @@ class SlurmJobs:
                     found.setdefault(rest.partition(" ")[0], []).append(row)
         return {token: believed(rows, "") for token, rows in found.items()}
 
-    def end(self, steps: Sequence[StepRecord]) -> None:
+    def cancel(self, steps: Sequence[StepRecord]) -> None:
         """Cancel the jobs of these attempts."""
-        for command in self.ending(steps):
+        for command in self.cancel_commands(steps):
             done = self._run(*command)
             said = failed_to_cancel(done)
             if said:
@@ -316,11 +318,11 @@ def _remove(link: Path) -> None:
         link.unlink()
 
 
-def _by_token(listed: Iterable[Queued], steps: Sequence[StepRecord]) -> dict[str, list[Queued]]:
+def _by_token(listed: Iterable[QueueEntry], steps: Sequence[StepRecord]) -> dict[str, list[QueueEntry]]:
     """Return the jobs of these attempts by token."""
     wanted = {step.token for step in steps}
     maestros = imported(steps)
-    found: dict[str, list[Queued]] = {}
+    found: dict[str, list[QueueEntry]] = {}
     for row in listed:
         for token in wanted.intersection(names_in(row.command)):
             found.setdefault(token, []).append(row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from maestro_es.adapters.base import Adapter, Seen
+from maestro_es.adapters.base import Adapter, JobInfo
 from maestro_es.adapters.local import boot_of
 from maestro_es.adapters.process import Host, is_running
 from maestro_es.core.evidence import Claim
@@ -14,12 +14,12 @@ from maestro_es.core.model import Boot, StepRecord, StudyRecord
 
 def ask_host(
     local: Adapter, step: StepRecord, claims: Mapping[str, Claim], study: StudyRecord, host: Host
-) -> Seen | None:
+) -> JobInfo | None:
     """Return what this host knows of a local step; None if only another host can tell, perhaps one of the same name.
 
     Unreachable if it does not answer.
     """
-    seen = local.look([step], claims).get(step.token)
+    seen = local.query_queue([step], claims).get(step.token)
     if not seen or not seen.instance or (boot := boot_of(seen.instance)) == host.boot_id:
         return seen
     if seen.job_id and is_running(int(seen.job_id), step.token):

@@ -89,7 +89,7 @@ def create_study(
         runtime.on_effect("layout")
         acquire(plan, lambda argv: run_git(argv, os.environ), runtime.tell)
         study_id = new_study_id()
-        facts = {} if settings.dry_run else scheduler.facts()
+        facts = {} if settings.dry_run else scheduler.cluster_info()
         site.check()
         with registering(study_id, study.root):
             created = _created(plan, settings, study_id, study, facts)

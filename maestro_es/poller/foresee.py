@@ -170,7 +170,7 @@ class _DryTick:
             mine = [step for step in steps if step.scheduled is scheduled]
             if mine:
                 try:
-                    self.found.commands.extend(map(Command, adapter.ending(mine)))
+                    self.found.commands.extend(map(Command, adapter.cancel_commands(mine)))
                 except Unreachable as error:
                     self.found.unreachable[unreachable_name(adapter, error)] = str(error)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import structs
 
 from maestro_es.adapters import process
-from maestro_es.adapters.base import Adapter, Seen
+from maestro_es.adapters.base import Adapter, JobInfo
 from maestro_es.core.attempt_token import imported_token
 from maestro_es.core.events import JobSubmitted, NewEvent, StepAdded
 from maestro_es.core.file_names import CANCEL
@@ -224,7 +224,7 @@ def _facts(found: MaestroDir, graph: MemoryGraph, step: StepRecord) -> StepFacts
 
 def _ask(
     found: MaestroDir, graph: MemoryGraph, facts: Mapping[int, StepFacts], scheduler: Adapter, study_id: str
-) -> Mapping[str, Seen]:
+) -> Mapping[str, JobInfo]:
     """Ask the scheduler for the jobs that Maestro knew. Unreachable: then nothing can be decided."""
     jobs = []
     for step in graph.steps():
@@ -234,6 +234,6 @@ def _ask(
             jobs.append(structs.replace(step, token=token, job_id=row.job_id, phase=Phase.SUBMITTED))
     if not scheduler.can_submit and any(step.scheduled for step in graph.steps()):
         raise RequestRefused(f"maestro-es can't submit to {scheduler.name} yet, nor ask it for jobs")
-    seen = scheduler.look(jobs, {}) if jobs else {}
+    seen = scheduler.query_queue(jobs, {}) if jobs else {}
     gone = [job for job in jobs if job.token in seen and seen[job.token].state is JobState.GONE]
-    return {**seen, **scheduler.recall(gone)} if gone else seen
+    return {**seen, **scheduler.query_accounting(gone)} if gone else seen

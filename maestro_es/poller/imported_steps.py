@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maestro_es.adapters.base import Seen
+from maestro_es.adapters.base import JobInfo
 from maestro_es.core.attempt_token import imported_token
 from maestro_es.core.events import AnyEvent, Evidence, JobSubmitted, StepImported, SubmissionRequested
 from maestro_es.core.model import JobState, State, StepRecord, SubmissionKind
@@ -33,7 +33,7 @@ class StepFacts:
     restartable: bool = False
     begun: bool = False
     ended: Ended | None = None
-    seen: Seen | None = None
+    seen: JobInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _again(step: StepRecord, row: Row, why: str, said: Evidence) -> ImportDecisi
     return ImportDecision(step, row, "to run again", why, (event,))
 
 
-def _ask(step: StepRecord, row: Row, seen: Seen | None, study_id: str, said: Evidence) -> ImportDecision:
+def _ask(step: StepRecord, row: Row, seen: JobInfo | None, study_id: str, said: Evidence) -> ImportDecision:
     """Adopt the job of a step, if the scheduler knows it."""
     if seen is None:
         raise StudyError(f"{step.name}: the scheduler was not asked for job {row.job_id}; try again")

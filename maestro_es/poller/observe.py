@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from maestro_es.adapters.base import Adapter, Adapters, Queued, Seen
+from maestro_es.adapters.base import Adapter, Adapters, JobInfo, QueueEntry
 from maestro_es.adapters.local import boot_of
 from maestro_es.adapters.process import Host
 from maestro_es.core.attempt_token import step_of
@@ -51,7 +51,7 @@ _LISTED_GRACES = 60
 class Look:
     """One look at the world; `observations` is what a tick decides on, `reports` what it read in the inbox.
 
-    `remains` says whether anything was found that runs on without its runner. `snapshot` is what the scheduler
+    `has_orphans` says whether anything was found that runs on without its runner. `snapshot` is what the scheduler
     has been asked already; a look that is `local` leaves it, and its steps, alone. `abandon` makes the claim of an
     attempt that is to be given up: the one thing that a look may do to the world.
     """
@@ -80,7 +80,7 @@ class Look:
         #: Who did not answer, and what was said instead.
         self.unreachable: dict[str, str] = {ENVIRONMENT: problem} if problem else {}
         self._answered: set[str] = set() if problem is None else {ENVIRONMENT} if problem else {ENVIRONMENT, UNWATCHED}
-        self.remains = False
+        self.has_orphans = False
         self.local = local
         #: Whether the scheduler did not answer, or was not asked, so that it is not called for anything else.
         self.scheduler_down = local
@@ -141,7 +141,7 @@ class Look:
         self._answered.add("files")
         return claim
 
-    def _ask(self, in_flight: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, Seen | NoAnswer]:
+    def _ask(self, in_flight: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, JobInfo | NoAnswer]:
         """Ask the host for each local step, and the scheduler once for all its jobs."""
         scheduler = self._adapters.scheduler
         here = [step for step in in_flight if not step.scheduled]
@@ -149,7 +149,7 @@ class Look:
         answers = self._ask_host(here, found)
         if queued or (self._snapshot and not self._inputs.no_environment):
             try:
-                answers.update(scheduler.look(queued, found, self._listed()))
+                answers.update(scheduler.query_queue(queued, found, self._listed()))
                 self._answered.update((scheduler.name, UNWATCHED))
             except Unreachable as error:
                 self.scheduler_down, self.last_error = True, error
@@ -157,10 +157,10 @@ class Look:
                 answers.update((step.token, NoAnswer.UNREACHABLE) for step in queued)
         return answers
 
-    def _ask_host(self, here: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, Seen | NoAnswer]:
+    def _ask_host(self, here: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, JobInfo | NoAnswer]:
         """Ask this host for each of its steps."""
         local, host = self._adapters.local, self._inputs.host
-        answers: dict[str, Seen | NoAnswer] = {}
+        answers: dict[str, JobInfo | NoAnswer] = {}
         namesakes = []
         for step in here:
             try:
@@ -177,7 +177,7 @@ class Look:
         self._namesakes = advice(host.name, namesakes) if namesakes else ""
         return answers
 
-    def _listed(self) -> Sequence[Queued] | None:
+    def _listed(self) -> Sequence[QueueEntry] | None:
         """Return the jobs that were listed ahead, if they were."""
         answer = self._snapshot.answer if self._snapshot else None
         if isinstance(answer, Unreachable):
@@ -194,14 +194,14 @@ class Look:
         if not gone:
             return
         try:
-            answers: Mapping[str, Seen | NoAnswer] = self._adapters.scheduler.recall(gone)
+            answers: Mapping[str, JobInfo | NoAnswer] = self._adapters.scheduler.query_accounting(gone)
         except Unreachable as error:
             self.unreachable[unreachable_name(self._adapters.scheduler, error)] = str(error)
             answers = {step.token: NoAnswer.UNREACHABLE for step in gone}
         for step in gone:
             observed = attempts[step.token]
             answer = answers.get(step.token, NoAnswer.NOT_ASKED)
-            if isinstance(answer, Seen):
+            if isinstance(answer, JobInfo):
                 observed = structs.replace(
                     observed, accounting=answer.state, raw_state=answer.raw_state, exit_code=answer.exit_code,
                     ended_at=self._end(step, answer),
@@ -213,7 +213,7 @@ class Look:
             attempts[step.token] = observed
 
     def _observe_attempt(
-        self, step: StepRecord, reports: Sequence[Report], seen: Seen | NoAnswer | None, claim: Claim | None
+        self, step: StepRecord, reports: Sequence[Report], seen: JobInfo | NoAnswer | None, claim: Claim | None
     ) -> AttemptObservation:
         """Put together what was seen of one attempt; `claim` is its claim as it was before, if it was read.
 
@@ -225,7 +225,7 @@ class Look:
         observed = AttemptObservation(
             claim=claim or Claim(), reports=tuple(reports), within_grace=self._within_grace(step), start_recorded=known
         )
-        if isinstance(seen, Seen):
+        if isinstance(seen, JobInfo):
             observed = structs.replace(
                 observed, queue=seen.state, raw_state=seen.raw_state, exit_code=seen.exit_code,
                 job_id=seen.job_id, host=seen.host, instance=seen.instance, delay=seen.delay,
@@ -243,22 +243,22 @@ class Look:
             return observed
         if claim is None:
             observed = structs.replace(observed, claim=self._claim(step))
-        return self._see_remains(step, observed)
+        return self._see_orphans(step, observed)
 
-    def _see_remains(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:
+    def _see_orphans(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:
         """Look whether anything runs on of an attempt whose job is gone."""
         queue: Answer = JobState.ORPHANED
         adapter = self._adapters.of(step)
         try:
-            if not adapter.remains(_with_job(step, observed)):
+            if not adapter.has_orphans(_with_job(step, observed)):
                 return observed
-            self.remains = True
+            self.has_orphans = True
         except Unreachable as error:
             self.unreachable[adapter.name] = str(error)
             queue = NoAnswer.UNREACHABLE
         return _without_forced_end(structs.replace(observed, queue=queue))
 
-    def _end(self, step: StepRecord, seen: Seen) -> Micros | None:
+    def _end(self, step: StepRecord, seen: JobInfo) -> Micros | None:
         """Return when a scheduler says that a job ended, if that can be: clocks differ, but not by so much."""
         since = (step.started_at or step.requested_at or 0) // 1_000_000 * 1_000_000  # it tells whole seconds
         at = seen.ended_at

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from maestro_es.adapters.base import Adapters, Seen
+from maestro_es.adapters.base import Adapters, JobInfo
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host, this_host
 from maestro_es.adapters.registry import make_adapter
@@ -150,7 +150,7 @@ class OpenStudy:
             self.__dict__.pop("adapters", None)
         return self.environment.problem
 
-    def ask_host(self, step: StepRecord) -> Seen | None:
+    def ask_host(self, step: StepRecord) -> JobInfo | None:
         """Return what this host knows of a local step, None if only another one can tell. Unreachable: no answer."""
         return ask_host(self.adapters.local, step, {}, self.graph.study, self.runtime.host)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from maestro_es.adapters.base import Adapter, Queued
+from maestro_es.adapters.base import Adapter, QueueEntry
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Phase, StudyStatus
 from maestro_es.errors import MaestroError, Unreachable
@@ -56,7 +56,7 @@ def _read(root: Path, study: OpenStudy) -> Iterator[_Read]:
         yield _Read(root, study.log.head.seq, claims, adapter)
 
 
-def _list_jobs(adapter: Adapter) -> Sequence[Queued] | Unreachable:
+def _list_jobs(adapter: Adapter) -> Sequence[QueueEntry] | Unreachable:
     try:
         return adapter.list_jobs()
     except Unreachable as error:

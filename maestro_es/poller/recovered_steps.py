@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from maestro_es.adapters.base import Seen
+from maestro_es.adapters.base import JobInfo
 from maestro_es.core import file_names
 from maestro_es.core.events import AnyEvent, Evidence, JobSubmitted, StepHeld, StepRecovered, SubmissionRequested
 from maestro_es.core.evidence import Claim, ClaimState, Report, ReportKind
@@ -28,7 +28,7 @@ class Trace:
     number: int
     claim: Claim
     reports: tuple[Report, ...] = ()
-    seen: Seen | None = None
+    seen: JobInfo | None = None
 
     @property
     def is_live(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from maestro_es.adapters.base import Adapters, Seen
+from maestro_es.adapters.base import Adapters, JobInfo
 from maestro_es.core import file_names
 from maestro_es.core.attempt_token import attempt_of, is_of_study, step_of
 from maestro_es.core.environment import Environment
@@ -64,14 +64,14 @@ def scan(graph: MemoryGraph, study: StudyDir, runtime: Runtime, since: Micros) -
     return findings
 
 
-def _jobs(graph: MemoryGraph, study: StudyDir, adapters: Adapters) -> dict[str, Seen]:
+def _jobs(graph: MemoryGraph, study: StudyDir, adapters: Adapters) -> dict[str, JobInfo]:
     """Return the jobs that the schedulers have, by token: of the runner here, and where the study was before."""
     if not adapters.scheduler.can_submit and any(step.attempt for step in graph.steps() if step.scheduled):
         raise RequestRefused(f"maestro-es can't ask {adapters.scheduler.name} for jobs")
     runners = {str(study.runner), str(Path(graph.study.root) / file_names.STATE_DIR / file_names.RUNNER)}
-    found = adapters.local.find(runners)
+    found = adapters.local.find_by_token(runners)
     if adapters.scheduler is not adapters.local:
-        found.update(adapters.scheduler.find(runners))
+        found.update(adapters.scheduler.find_by_token(runners))
     return found
 
 
@@ -96,7 +96,7 @@ def _tokens(study: StudyDir, step: StepRecord, study_id: str, known: Sequence[st
 
 
 def _trace(
-    study: StudyDir, step: StepRecord, token: str, reports: Mapping[str, list[Report]], jobs: Mapping[str, Seen]
+    study: StudyDir, step: StepRecord, token: str, reports: Mapping[str, list[Report]], jobs: Mapping[str, JobInfo]
 ) -> Trace:
     try:
         claim = claims.read_claim(study.path(step.workspace), token)
@@ -114,7 +114,7 @@ def _recall(graph: MemoryGraph, adapters: Adapters, findings: RecoveryFindings) 
         for trace in findings.attempts(step.number)
         if trace.claim.job_id and not trace.can_be_reconciled
     ]
-    answers = adapters.scheduler.recall(unknown) if unknown else {}
+    answers = adapters.scheduler.query_accounting(unknown) if unknown else {}
     for traces in findings.traces.values():
         for index, trace in enumerate(traces):
             seen = answers.get(trace.token)

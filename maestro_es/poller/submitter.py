@@ -37,7 +37,7 @@ class Submitter:
     def __init__(self, adapter: Adapter, last_error: Unreachable | None = None) -> None:
         self.last_error = last_error
         self._adapter = adapter
-        self._one_at_a_time = adapter.at_once == 1
+        self._one_at_a_time = adapter.max_concurrent_submissions == 1
         self._room = 1
         self._done = last_error is not None
         self._under_way: dict[Command, tuple[Attempt, Job, Submitting]] = {}
@@ -79,7 +79,7 @@ class Submitter:
             yield attempt, self._conclude(job, submitting.outcome())
 
     def _conclude(self, job: Job, outcome: Outcome) -> Outcome:
-        self._room = self._adapter.at_once
+        self._room = self._adapter.max_concurrent_submissions
         if isinstance(outcome, InDoubt) and not self._one_at_a_time:
             self._done = True
             self.last_error = Unreachable(outcome.message) if outcome.scheduler_down else self.last_error

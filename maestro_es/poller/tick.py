@@ -110,7 +110,7 @@ def _passes(study: OpenStudy, ahead: int, submit: Submit, snapshot: QueueSnapsho
             study.remarks += take_requests(study)
             look = _pass(study, ahead, submit, snapshot)
             unreachable.update(look.unreachable if look else {})
-            if look and look.remains:
+            if look and look.has_orphans:
                 look = _pass(study, ahead, submit, local=True)  # what remained was ended: as a rule it is gone by now
                 unreachable.update(look.unreachable if look else {})
             break
@@ -256,7 +256,7 @@ def _end_jobs(study: OpenStudy, look: Look) -> None:
         mine = [step for step in steps if step.scheduled is scheduled]
         if mine and not (scheduled and look.scheduler_down):
             try:
-                adapter.end(mine)
+                adapter.cancel(mine)
             except SchedulerError as error:
                 if scheduled and isinstance(error, Unreachable):
                     study.last_error = study.last_error or error

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec import structs
 
-from maestro_es.adapters.base import Queued
+from maestro_es.adapters.base import QueueEntry
 from maestro_es.adapters.process import Host
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Micros
@@ -39,7 +39,7 @@ class QueueSnapshot(msgspec.Struct, frozen=True):
 
     seq: int
     claims: Mapping[str, Claim]
-    answer: Sequence[Queued] | Unreachable
+    answer: Sequence[QueueEntry] | Unreachable
 
     def at(self, seq: int) -> QueueSnapshot | None:
         """Return what a look at the log up to `seq` may rest on: on silence always, nothing is concluded from it."""

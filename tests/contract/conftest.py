@@ -15,7 +15,7 @@ import pytest
 from msgspec import structs
 
 from maestro_es.adapters import process
-from maestro_es.adapters.base import Adapter, Job, Seen, Submitting
+from maestro_es.adapters.base import Adapter, Job, JobInfo, Submitting
 from maestro_es.core import events as e
 from maestro_es.core.evidence import Claim, Report, ReportKind
 from maestro_es.core.model import Settings, StepRecord, SubmissionKind
@@ -119,10 +119,10 @@ class Stage:
 
     # -- what there is to see ---------------------------------------------------------------------------------------
 
-    def look(self, *steps: StepRecord) -> list[Seen | None]:
+    def query_queue(self, *steps: StepRecord) -> list[JobInfo | None]:
         """Return what the adapter says of each of these steps, with their claims as a tick reads them."""
         claims = {step.token: self.claim(step) for step in steps}
-        seen = self.adapter.look(steps, claims)
+        seen = self.adapter.query_queue(steps, claims)
         assert set(seen) <= {step.token for step in steps}
         return [seen.get(step.token) for step in steps]
 

@@ -21,7 +21,7 @@ ANOTHER = "feedfeed-1-2-beef"
 
 
 def states(stage: Stage, *steps: StepRecord) -> list[JobState | None]:
-    return [seen.state if seen else None for seen in stage.look(*steps)]
+    return [seen.state if seen else None for seen in stage.query_queue(*steps)]
 
 
 def test_a_script_begins_with_its_shell_and_says_whose_it_is(stage: Stage):
@@ -74,7 +74,7 @@ def test_a_job_id_with_another_token_is_another_job(stage: Stage):
     mistaken = structs.replace(step, token=ANOTHER, job_id=other.job_id)
 
     assert states(stage, mistaken, other) == [JobState.GONE, JobState.RUNNING]
-    stage.adapter.end([mistaken])
+    stage.adapter.cancel([mistaken])
     assert states(stage, other) == [JobState.RUNNING]
     stage.file(other, "go").touch()
     assert stage.report(other, ReportKind.EXIT).code == 0
@@ -86,7 +86,7 @@ def test_an_attempt_that_got_no_answer_is_found_by_its_token(stage: Stage):
     wait_for(lambda: stage.claim(step).state is ClaimState.JOB)
     doubtful = structs.replace(step, job_id="", job_host="", job_instance="")
 
-    [seen] = stage.look(doubtful)
+    [seen] = stage.query_queue(doubtful)
     assert seen
     assert (seen.state, seen.job_id) == (JobState.RUNNING, step.job_id)
 
@@ -124,7 +124,7 @@ def test_an_ended_job_is_told_to_end_with_all_its_processes(stage: Stage):
     [step] = stage.submit("(sleep 60 & sleep 60 & wait) & touch ready; sleep 60")
     stage.let_run()
     wait_for(stage.file(step, "ready").exists)
-    stage.adapter.end([step])
+    stage.adapter.cancel([step])
 
     assert stage.report(step, ReportKind.STOPPED).code == 143
     wait_for(lambda: states(stage, step)[0] in (JobState.GONE, JobState.CANCELLED, JobState.FAILED))
@@ -136,11 +136,11 @@ def test_a_job_may_be_ended_again_and_when_it_is_gone(stage: Stage):
     stage.let_run()
     wait_for(stage.file(step, "ready").exists)
     for _ in range(5):
-        stage.adapter.end([step])
+        stage.adapter.cancel([step])
     assert stage.report(step, ReportKind.STOPPED).code == 5
 
     wait_for(lambda: not running_under(stage.bench.root))
-    stage.adapter.end([step])
+    stage.adapter.cancel([step])
     assert states(stage, step)[0] is not JobState.RUNNING
 
 
@@ -148,7 +148,7 @@ def test_ending_one_job_leaves_the_others_alone(stage: Stage):
     first, second = stage.submit(WAIT, WAIT)
     stage.let_run()
     wait_for(lambda: all(stage.file(step, "ready").exists() for step in (first, second)))
-    stage.adapter.end([first])
+    stage.adapter.cancel([first])
     stage.report(first, ReportKind.STOPPED)
 
     assert states(stage, second) == [JobState.RUNNING]
@@ -160,7 +160,7 @@ def test_nothing_remains_of_a_job_that_ended_well(stage: Stage):
     stage.report(step, ReportKind.EXIT)
     wait_for(lambda: not running_under(stage.bench.root))
 
-    assert not stage.adapter.remains(step)
+    assert not stage.adapter.has_orphans(step)
 
 
 # -- what a step finds ----------------------------------------------------------------------------------------------
@@ -212,8 +212,8 @@ def test_a_session_that_is_another_programs_by_now_is_left_alone(stage: Stage):
     daemon = structs.replace(step, job_id=marker.read_text().strip())
     assert process.session_members(int(daemon.job_id)) != []
 
-    assert not stage.adapter.remains(daemon)
-    stage.adapter.end([daemon])
+    assert not stage.adapter.has_orphans(daemon)
+    stage.adapter.cancel([daemon])
     assert process.session_members(int(daemon.job_id)) != []
     process.kill(process.session_members(int(daemon.job_id)))
 
@@ -222,13 +222,13 @@ def test_a_session_that_is_another_programs_by_now_is_left_alone(stage: Stage):
 def test_what_a_dead_runner_left_behind_remains_until_it_is_ended(stage: Stage):
     [step] = stage.submit("(sleep 60 & sleep 60 & wait) & touch ready; sleep 60")
     wait_for(stage.file(step, "ready").exists)
-    assert not stage.adapter.remains(step)
+    assert not stage.adapter.has_orphans(step)
     process.kill([int(step.job_id)])
     wait_for(lambda: states(stage, step) == [JobState.GONE])
 
-    assert stage.adapter.remains(step)
-    stage.adapter.end([step])
-    wait_for(lambda: not stage.adapter.remains(step))
+    assert stage.adapter.has_orphans(step)
+    stage.adapter.cancel([step])
+    wait_for(lambda: not stage.adapter.has_orphans(step))
     assert running_under(stage.bench.root) == []
 
 
@@ -239,6 +239,6 @@ def test_only_its_own_host_says_that_a_process_is_gone(stage: Stage):
     wait_for(lambda: states(stage, step) == [JobState.GONE])
 
     assert states(stage, structs.replace(step, job_host="another")) == [None]
-    rebooted = stage.look(structs.replace(step, job_instance="an earlier boot"))[0]
+    rebooted = stage.query_queue(structs.replace(step, job_instance="an earlier boot"))[0]
     assert rebooted
     assert (rebooted.state, rebooted.raw_state) == (JobState.GONE, "lost: the host was rebooted")

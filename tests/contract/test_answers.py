@@ -47,7 +47,7 @@ def test_only_adapters_of_the_suite_are_left_out_of_a_question():
 
 def look(stage: Stage, step: StepRecord) -> tuple[JobState, bool] | None:
     """Return the state of a step's job, and whether the answer has its id."""
-    [seen] = stage.look(step)
+    [seen] = stage.query_queue(step)
     return (seen.state, bool(seen.job_id)) if seen else None
 
 
@@ -77,7 +77,7 @@ def test_a_refusal_says_why_on_one_line_and_nothing_is_queued(stage: Stage):
     assert outcome.message.strip()
     assert "\n" not in outcome.message
     assert look(stage, step) == (JobState.GONE, False)
-    assert stage.adapter.find([str(stage.bench.dir.runner)]) == {}
+    assert stage.adapter.find_by_token([str(stage.bench.dir.runner)]) == {}
 
 
 @asked("full")
@@ -171,9 +171,9 @@ def test_a_scheduler_that_does_not_answer_has_said_nothing_of_its_jobs(stage: St
     stage.silence()
 
     with pytest.raises(Unreachable):
-        stage.look(step)
+        stage.query_queue(step)
     with pytest.raises(Unreachable):
-        stage.adapter.find([str(stage.bench.dir.runner)])
+        stage.adapter.find_by_token([str(stage.bench.dir.runner)])
 
 
 @pytest.mark.parametrize("answer", ["garbage", "cut off"])
@@ -184,9 +184,9 @@ def test_a_list_of_jobs_that_can_not_be_read_has_said_nothing_of_any(stage: Stag
     stage.slurm.query(answer)
 
     with pytest.raises(Unreachable):
-        stage.look(step)
+        stage.query_queue(step)
     with pytest.raises(Unreachable):
-        stage.adapter.recall([step])
+        stage.adapter.query_accounting([step])
     stage.slurm.query("")
     assert look(stage, step) == (JobState.PENDING, True)
 
@@ -196,13 +196,13 @@ def test_the_jobs_of_a_study_are_found_by_its_runner(stage: Stage):
     first, second = stage.submit(WAIT, WAIT)
     stage.let_run()
     wait_for(lambda: all(stage.file(step, "ready").exists() for step in (first, second)))
-    found = stage.adapter.find([str(stage.bench.dir.runner)])
+    found = stage.adapter.find_by_token([str(stage.bench.dir.runner)])
 
     assert {token: seen.job_id for token, seen in found.items()} == {
         first.token: first.job_id,
         second.token: second.job_id,
     }
-    assert stage.adapter.find(["/another/study/.maestro-es/runner.sh"]) == {}
+    assert stage.adapter.find_by_token(["/another/study/.maestro-es/runner.sh"]) == {}
 
 
 @asked("accounts")
@@ -212,13 +212,13 @@ def test_accounts_tell_of_the_attempts_that_they_are_asked_about_only(stage: Sta
     stage.report(step, ReportKind.EXIT)
     wait_for(lambda: look(stage, step) != (JobState.RUNNING, True))
     unknown = structs.replace(step, token="feedfeed-1-2-beef", job_id=other.job_id)
-    recalled = stage.adapter.recall([step, unknown])
+    recalled = stage.adapter.query_accounting([step, unknown])
 
     assert {token: seen.state for token, seen in recalled.items()} == {
         step.token: JobState.FINISHED,
         unknown.token: JobState.GONE,
     }
-    assert stage.adapter.recall([]) == {}
+    assert stage.adapter.query_accounting([]) == {}
 
 
 # -- cancelling ------------------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ def test_the_commands_that_cancel_a_job_are_named_and_not_run(stage: Stage):
     [step] = stage.submit(WAIT)
     stage.let_run()
     wait_for(stage.file(step, "ready").exists)
-    [command] = stage.adapter.ending([step])
+    [command] = stage.adapter.cancel_commands([step])
 
     assert any(step.job_id in word for word in command)
     assert look(stage, step) == (JobState.RUNNING, True)
@@ -239,11 +239,11 @@ def test_the_commands_that_cancel_a_job_are_named_and_not_run(stage: Stage):
 @asked("waiting")
 def test_a_job_that_is_cancelled_while_it_waits_has_started_nothing(stage: Stage):
     [step] = stage.submit(WAIT)
-    stage.look(step)
-    stage.adapter.end([step])
+    stage.query_queue(step)
+    stage.adapter.cancel([step])
     stage.let_run()
 
-    [seen] = stage.look(step)
+    [seen] = stage.query_queue(step)
     assert seen
     assert seen.state in (JobState.CANCELLED, JobState.GONE)
     assert stage.claim(step).state is ClaimState.NONE
@@ -254,9 +254,9 @@ def test_a_scheduler_that_does_not_answer_has_cancelled_nothing_and_that_is_said
     [step] = stage.submit(WAIT)
     stage.let_run()
     wait_for(stage.file(step, "ready").exists)
-    stage.look(step)
+    stage.query_queue(step)
     stage.silence()
     with pytest.raises(Unreachable):
-        stage.adapter.end([step])
+        stage.adapter.cancel([step])
 
     assert ran_once(stage, step)

@@ -113,13 +113,13 @@ def test_an_adapter_that_only_writes_scripts_says_so_when_it_is_to_submit(kind: 
 def test_an_adapter_that_only_writes_scripts_knows_of_no_job_and_ends_none(kind: str, calls: Path):
     adapter = make(kind)
 
-    assert {token: seen.state for token, seen in adapter.look([STEP], {TOKEN: Claim()}).items()} == {
+    assert {token: seen.state for token, seen in adapter.query_queue([STEP], {TOKEN: Claim()}).items()} == {
         TOKEN: JobState.GONE
     }
     assert adapter.list_jobs() == []
-    assert adapter.recall([STEP]) == {}
-    assert adapter.find(["/study/.maestro-es/runner.sh"]) == {}
-    assert adapter.ending([STEP]) == []
-    assert not adapter.remains(STEP)
-    adapter.end([STEP])
+    assert adapter.query_accounting([STEP]) == {}
+    assert adapter.find_by_token(["/study/.maestro-es/runner.sh"]) == {}
+    assert adapter.cancel_commands([STEP]) == []
+    assert not adapter.has_orphans(STEP)
+    adapter.cancel([STEP])
     assert not calls.exists()

@@ -7,7 +7,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
-from maestro_es.adapters.base import Seen as SeenBySchedulers
+from maestro_es.adapters.base import JobInfo
 from maestro_es.core.evidence import Claim, NoAnswer
 from maestro_es.core.model import JobState, Phase, State, StepRecord
 from maestro_es.poller.observe import Look
@@ -44,8 +44,8 @@ def sight(seen: Seen, attempt: int, phase: Phase, state: State, claim: str) -> t
         number=1, name="step", template="step", params=(), workspace="step", workspaces={}, scheduled=True, row=1,
         restart_limit=0, token=token(attempt), attempt=attempt, phase=phase, state=state,
     )  # fmt: skip
-    answer: SeenBySchedulers | NoAnswer = (
-        SeenBySchedulers(before.queue, before.raw_state, before.exit_code, before.job_id)
+    answer: JobInfo | NoAnswer = (
+        JobInfo(before.queue, before.raw_state, before.exit_code, before.job_id)
         if isinstance(before.queue, JobState)
         else before.queue
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from maestro_es.adapters.base import Adapters, Job, Queued, Seen
+from maestro_es.adapters.base import Adapters, Job, JobInfo, QueueEntry
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, Outcome
@@ -25,11 +25,11 @@ class Idle(FakeScheduler):
         """Take it."""
         return Accepted(job.token)
 
-    def look(
-        self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[Queued] | None = None
-    ) -> dict[str, Seen]:
+    def query_queue(
+        self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[QueueEntry] | None = None
+    ) -> dict[str, JobInfo]:
         """Say that all of them wait."""
-        return {step.token: Seen(JobState.PENDING) for step in steps}
+        return {step.token: JobInfo(JobState.PENDING) for step in steps}
 
 
 def bench(place: Path) -> None:

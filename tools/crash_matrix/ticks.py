@@ -112,7 +112,7 @@ def _tick(root: Path, how: How) -> int:
         made = make_adapters(batch, host)
         made.scheduler.grace_seconds = made.local.grace_seconds = how.grace
         if not how.side_by_side:
-            made.scheduler.at_once = 1
+            made.scheduler.max_concurrent_submissions = 1
         return made
 
     runtime = Runtime(adapters=adapters, on_effect=_Effects(how).after)

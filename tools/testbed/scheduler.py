@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from maestro_es.adapters import process
-from maestro_es.adapters.base import Job, Queued, Seen, Submitting
+from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
 from maestro_es.core.environment import for_runner
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
@@ -69,7 +69,7 @@ class FakeScheduler:
     name = "fake"
     extension = "fake.sh"
     can_submit = True
-    at_once = 1
+    max_concurrent_submissions = 1
     cluster = ""
 
     def __init__(self, folder: Path, grace_seconds: float = 0.3) -> None:
@@ -106,57 +106,57 @@ class FakeScheduler:
             return InDoubt("fake: no answer")
         return Accepted(queued.job_id)
 
-    def facts(self) -> dict[str, str]:
+    def cluster_info(self) -> dict[str, str]:
         return {}
 
-    def list_jobs(self) -> list[Queued]:
+    def list_jobs(self) -> list[QueueEntry]:
         return []
 
-    def look(
-        self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[Queued] | None = None
-    ) -> dict[str, Seen]:
+    def query_queue(
+        self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[QueueEntry] | None = None
+    ) -> dict[str, JobInfo]:
         if (self.folder / "unreachable").exists():
             raise Unreachable("fake: the controller does not answer")
         jobs = [job for job in self.jobs() if job.shown]
         return {step.token: self._seen(step, jobs) for step in steps}
 
-    def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:
+    def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:
         """Remember nothing, but what the file ``accounts`` says of every job."""
         accounts = self.folder / "accounts"
         if not accounts.exists():
             return {}
-        return {step.token: Seen(JobState(accounts.read_text()), "by the accounts") for step in steps}
+        return {step.token: JobInfo(JobState(accounts.read_text()), "by the accounts") for step in steps}
 
-    def find(self, runners: Collection[str]) -> dict[str, Seen]:
+    def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
         if (self.folder / "unreachable").exists():
             raise Unreachable("fake: the controller does not answer")
         found = {}
         for job in self.jobs():
             if job.shown and job.argv[0] in runners:
                 state, code = self._state(job)
-                found[job.token] = Seen(state, f"job {job.job_id} is {state.value}", code, job.job_id)
+                found[job.token] = JobInfo(state, f"job {job.job_id} is {state.value}", code, job.job_id)
         return found
 
-    def remains(self, step: StepRecord) -> bool:
+    def has_orphans(self, step: StepRecord) -> bool:
         """Say no: a scheduler ends what a job leaves behind."""
         return False
 
-    def ending(self, steps: Sequence[StepRecord]) -> list[list[str]]:
+    def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
         return [["fake-cancel", step.job_id] for step in steps]
 
-    def end(self, steps: Sequence[StepRecord]) -> None:
+    def cancel(self, steps: Sequence[StepRecord]) -> None:
         for step in steps:
             for job in self.jobs():
                 if (job.token, job.job_id) == (step.token, step.job_id):
                     self._save(replace(job, cancelled=True))
                     process.terminate_group(job.pid) if job.pid else None
 
-    def _seen(self, step: StepRecord, jobs: Sequence[QueuedJob]) -> Seen:
+    def _seen(self, step: StepRecord, jobs: Sequence[QueuedJob]) -> JobInfo:
         for job in jobs:
             if job.token == step.token and step.job_id in ("", job.job_id):
                 state, code = self._state(job)
-                return Seen(state, f"job {job.job_id} is {state.value}", code, job.job_id)
-        return Seen(JobState.GONE, "unknown job")
+                return JobInfo(state, f"job {job.job_id} is {state.value}", code, job.job_id)
+        return JobInfo(JobState.GONE, "unknown job")
 
     def _state(self, job: QueuedJob) -> tuple[JobState, int | None]:
         if job.says:

@@ -49,9 +49,9 @@ def jobs(tmp_path: Path) -> SlurmJobs:
 
 def test_a_whole_answer_tells_of_the_job(says: Says, jobs: SlurmJobs):
     says(f"{LINE}\n")
-    assert jobs.look([STEP])[TOKEN].state is JobState.RUNNING
+    assert jobs.query_queue([STEP])[TOKEN].state is JobState.RUNNING
     says(f"7|RUNNING|0:0|Unknown|sbatch runner.sh {TOKEN}\n")
-    assert jobs.recall([STEP])[TOKEN].state is JobState.RUNNING
+    assert jobs.query_accounting([STEP])[TOKEN].state is JobState.RUNNING
 
 
 @pytest.mark.parametrize(
@@ -68,16 +68,16 @@ def test_a_whole_answer_tells_of_the_job(says: Says, jobs: SlurmJobs):
 def test_an_answer_that_was_cut_off_or_is_garbage_tells_nothing(says: Says, jobs: SlurmJobs, text: str, headers: bool):
     says(text, headers=headers)
     with pytest.raises(Unreachable, match="squeue: its answer can't be read, or was cut off"):
-        jobs.look([STEP])
+        jobs.query_queue([STEP])
     with pytest.raises(Unreachable, match="sacct: its answer can't be read, or was cut off"):
-        jobs.recall([STEP])
+        jobs.query_accounting([STEP])
 
 
 def test_of_an_answer_that_lists_no_jobs_the_job_is_gone(says: Says, jobs: SlurmJobs):
     """What comes of that is another question: a job is missed for a while before it is given up."""
     says("", headers=True)
-    assert jobs.look([STEP])[TOKEN].state is JobState.GONE
-    assert jobs.recall([STEP])[TOKEN].state is JobState.GONE
+    assert jobs.query_queue([STEP])[TOKEN].state is JobState.GONE
+    assert jobs.query_accounting([STEP])[TOKEN].state is JobState.GONE
 
 
 def test_commands_that_have_moved_since_the_study_was_created_are_found_where_a_tick_finds_them(
@@ -89,7 +89,7 @@ def test_commands_that_have_moved_since_the_study_was_created_are_found_where_a_
     (tmp_path / "before/cat").symlink_to("/bin/cat")
     jobs = SlurmJobs({"PATH": f"{tmp_path}/before"})
 
-    assert jobs.look([STEP])[TOKEN].state is JobState.RUNNING
+    assert jobs.query_queue([STEP])[TOKEN].state is JobState.RUNNING
 
 
 def test_accounts_that_keep_no_commands_know_of_no_job(says: Says, jobs: SlurmJobs, tmp_path: Path):
@@ -98,19 +98,19 @@ def test_accounts_that_keep_no_commands_know_of_no_job(says: Says, jobs: SlurmJo
     (tmp_path / "sacct").write_text(
         "#!/bin/sh\necho 'sacct: error: Invalid field requested: \"SubmitLine\"' >&2\nexit 1\n"
     )
-    assert jobs.recall([STEP])[TOKEN].state is JobState.GONE
+    assert jobs.query_accounting([STEP])[TOKEN].state is JobState.GONE
 
 
 def test_of_the_runs_of_a_job_that_was_put_back_in_the_queue_the_last_one_counts(says: Says, jobs: SlurmJobs):
     says(f"7|NODE_FAIL|0:0|Unknown|sbatch runner.sh {TOKEN}\n7|COMPLETED|0:0|Unknown|sbatch runner.sh {TOKEN}\n")
-    assert jobs.recall([STEP])[TOKEN].state is JobState.FINISHED
+    assert jobs.query_accounting([STEP])[TOKEN].state is JobState.FINISHED
 
 
 def test_an_id_that_was_given_to_another_job_says_nothing_of_ours(says: Says, jobs: SlurmJobs):
     says("7|COMPLETED|0:0|Unknown|sbatch runner.sh feed0000-2-1-beef\n")
-    assert jobs.recall([STEP])[TOKEN].state is JobState.GONE
+    assert jobs.query_accounting([STEP])[TOKEN].state is JobState.GONE
     says("7|COMPLETED n1|None|/study/runner.sh feed0000-2-1-beef /w\n")
-    assert jobs.look([STEP])[TOKEN].state is JobState.GONE
+    assert jobs.query_queue([STEP])[TOKEN].state is JobState.GONE
 
 
 def test_a_command_that_goes_away_is_out_of_reach_and_is_found_elsewhere(says: Says, jobs: SlurmJobs, tmp_path: Path):

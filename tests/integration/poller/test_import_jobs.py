@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from maestro_es.adapters.base import Adapters, Queued, Seen
+from maestro_es.adapters.base import Adapters, JobInfo, QueueEntry
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
@@ -58,19 +58,19 @@ class Queue(FakeScheduler):
         self._theirs = theirs
         self._remembered = remembered
 
-    def look(
-        self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[Queued] | None = None
-    ) -> dict[str, Seen]:
-        seen = super().look(steps, claims, listed)
+    def query_queue(
+        self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[QueueEntry] | None = None
+    ) -> dict[str, JobInfo]:
+        seen = super().query_queue(steps, claims, listed)
         for step in steps:
             if is_imported(step.token):
                 state = self._theirs.get(step.job_id, JobState.GONE)
-                seen[step.token] = Seen(state, f"their job {step.job_id} is {state.value}", None, step.job_id)
+                seen[step.token] = JobInfo(state, f"their job {step.job_id} is {state.value}", None, step.job_id)
         return seen
 
-    def recall(self, steps: Sequence[StepRecord]) -> dict[str, Seen]:
+    def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:
         return {
-            step.token: Seen(self._remembered.get(step.job_id, JobState.GONE), "by the accounts") for step in steps
+            step.token: JobInfo(self._remembered.get(step.job_id, JobState.GONE), "by the accounts") for step in steps
         }
 
 

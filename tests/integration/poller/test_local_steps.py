@@ -14,7 +14,7 @@ import pytest
 from msgspec import structs
 
 from maestro_es.adapters import proc, process
-from maestro_es.adapters.base import Adapters, Queued, Seen
+from maestro_es.adapters.base import Adapters, JobInfo, QueueEntry
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
@@ -122,9 +122,9 @@ def test_an_attempt_that_was_never_recorded_leaves_nothing_behind_either(bench: 
 
 def test_the_tick_that_ends_remains_also_sees_that_they_are_gone(bench: Bench):
     class Thorough(LocalAdapter):
-        def end(self, steps: Sequence[StepRecord]) -> None:
-            super().end(steps)
-            wait_for(lambda: not any(self.remains(step) for step in steps))
+        def cancel(self, steps: Sequence[StepRecord]) -> None:
+            super().cancel(steps)
+            wait_for(lambda: not any(self.has_orphans(step) for step in steps))
 
     def thorough(batch: Mapping[str, Any], host: Host) -> Adapters:
         return Adapters(Thorough(batch, host), Thorough(batch, host))
@@ -229,10 +229,10 @@ def test_a_step_that_ends_between_the_look_and_the_inbox_is_finished_once(bench:
     """The process still runs when it is asked for, and has reported when the inbox is read."""
 
     class Slow(LocalAdapter):
-        def look(
-            self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[Queued] | None = None
-        ) -> dict[str, Seen]:
-            seen = super().look(steps, claims, listed)
+        def query_queue(
+            self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[QueueEntry] | None = None
+        ) -> dict[str, JobInfo]:
+            seen = super().query_queue(steps, claims, listed)
             (bench.root / "go").touch()
             wait_for(lambda: any(bench.dir.inbox.iterdir()))
             return seen

@@ -23,7 +23,7 @@ STEPS = 40
 class Busy(FakeScheduler):
     """A scheduler that takes four jobs at a time, and lets all but the first 20 wait until there is its `gate`."""
 
-    at_once = 4
+    max_concurrent_submissions = 4
     gate: Path
     taken: list[str]
     under_way = most = 0
@@ -70,7 +70,7 @@ def test_outcomes_are_appended_while_further_submissions_are_under_way(cluster: 
     cluster.tick(adapters=adapters, on_effect=open_the_gate)
 
     assert len(cluster.events(e.JobSubmitted)) == STEPS
-    assert scheduler.most == scheduler.at_once
+    assert scheduler.most == scheduler.max_concurrent_submissions
     assert sorted(scheduler.taken) == sorted(event.token for event in cluster.events(e.SubmissionRequested))
 
 

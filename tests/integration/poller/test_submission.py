@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from maestro_es.adapters.base import Adapters, Queued, Seen
+from maestro_es.adapters.base import Adapters, JobInfo, QueueEntry
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
@@ -200,10 +200,10 @@ def test_a_report_that_comes_after_the_claim_was_looked_for_makes_a_job_with_an_
     """The job is in doubt and hidden; it starts while the scheduler is asked about it."""
 
     class Sluggish(FakeScheduler):
-        def look(
-            self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[Queued] | None = None
-        ) -> dict[str, Seen]:
-            seen = super().look(steps, claims, listed)
+        def query_queue(
+            self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[QueueEntry] | None = None
+        ) -> dict[str, JobInfo]:
+            seen = super().query_queue(steps, claims, listed)
             if not any(job.starts for job in self.jobs()):
                 self.start()
                 wait_for_report(cluster, steps[0].token, "started")

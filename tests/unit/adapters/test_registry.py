@@ -43,4 +43,4 @@ def test_an_adapter_that_can_t_submit_says_so_and_calls_nobody(kind: str):
 
     assert not adapter.can_submit
     assert adapter.submit(job) == ScriptFailed(f"maestro-es can't submit to {kind} yet; it writes scripts with --dry")
-    assert adapter.look([], {}) == {}
+    assert adapter.query_queue([], {}) == {}

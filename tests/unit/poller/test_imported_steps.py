@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from maestro_es.adapters.base import Seen
+from maestro_es.adapters.base import JobInfo
 from maestro_es.core import events as e
 from maestro_es.core.decide import ended_badly
 from maestro_es.core.graph import MemoryGraph
@@ -18,7 +18,7 @@ from maestro_es.spec.maestro_dir import Ended
 from maestro_es.spec.maestro_status import Row
 
 STUDY_ID = "cafe0123" * 4
-SEEN = {state: Seen(state, f"job 17 is {state.value}") for state in JobState}
+SEEN = {state: JobInfo(state, f"job 17 is {state.value}") for state in JobState}
 
 
 def decision(
