@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from maestro_es.audit.past import Past
+from maestro_es.audit.as_of import Past
 from maestro_es.audit.status import reason, states_in_order
 from maestro_es.audit.times import iso
 from maestro_es.core import events as e

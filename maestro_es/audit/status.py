@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from maestro_es.audit.past import Past
+from maestro_es.audit.as_of import Past
 from maestro_es.audit.times import iso
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import BAD_ENDS, Cause, Micros, Phase, State, StepRecord, StudyStatus

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from maestro_es.audit.as_of import Past
 from maestro_es.audit.attempts import Attempt, attempts
-from maestro_es.audit.moment import tell
-from maestro_es.audit.past import Past
+from maestro_es.audit.consistent_view import consistent_view
 from maestro_es.audit.status import step_data
 from maestro_es.audit.times import iso
 from maestro_es.audit.which_script import script_of, which_script
@@ -105,7 +105,7 @@ def details(study: OpenStudy, pattern: str, past: Past | None, show: Callable[[M
     return StepDetails(
         record=step,
         description=graph.template(step.template).description,
-        why=tell(study, past, show, lambda view: in_full(view, view.graph.step(step.number))).words,
+        why=consistent_view(study, past, show, lambda view: in_full(view, view.graph.step(step.number))).message,
         path=str(study.dir.path(step.workspace)),
         parents=_neighbours(graph, graph.parents(step.number)),
         funnels={template: graph.unfinished(template) for template in graph.funnels(step.number)},

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from maestro_es.audit.past import recall
+from maestro_es.audit.as_of import as_of
 from maestro_es.audit.status import Summary, summarise, summary_data
 from maestro_es.audit.times import When
 from maestro_es.errors import MaestroError, RequestRefused
@@ -45,7 +45,7 @@ def _look(study_id: str, root: Path, runtime: Runtime, when: When | None) -> Lis
     try:
         with OpenStudy(root, runtime) as study:
             found = study.graph.study.study_id
-            past = recall(study.log, when, runtime.now()) if when else None
+            past = as_of(study.log, when, runtime.now()) if when else None
             summary = summarise(study, past)
     except (MaestroError, OSError) as error:
         return Listed(id=study_id, path=str(root), problem=_said(error))

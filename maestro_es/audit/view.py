@@ -12,9 +12,9 @@ from maestro_es.core.model import Micros, StepRecord
 
 
 class Answer(NamedTuple):
-    """Why something is as it is, in words, and the events that prove it."""
+    """Why something is as it is, and the events that prove it."""
 
-    words: str
+    message: str
     evidence: tuple[e.Recorded, ...] = ()
 
 
@@ -53,15 +53,15 @@ class View:
     runs: Callable[[StepRecord], bool | None] = lambda _: True
     namesake: Callable[[StepRecord], bool] = lambda _: False
 
-    def wish(self, recorded: e.Recorded) -> str:
+    def request_text(self, recorded: e.Recorded) -> str:
         """Return who asked for something, when, and the reason that was given."""
         reason = getattr(recorded.event, "reason", "")
         said = f" ({reason})" if reason else ""
         return f"{self.author(recorded)} asked for it at {self.show(recorded.recorded_at)}{said}"
 
-    def as_asked(self, request: Sequence[e.Recorded]) -> str:
+    def attribution(self, request: Sequence[e.Recorded]) -> str:
         """Return who asked for it, as words that end a sentence; none if nobody has."""
-        return "".join(f", as {self.wish(recorded)}" for recorded in request)
+        return "".join(f", as {self.request_text(recorded)}" for recorded in request)
 
     def last(self, kind: type[e.Event], fits: Callable[[e.AnyEvent], bool] = lambda _: True) -> tuple[e.Recorded, ...]:
         """Return the newest event of a type about the whole study that fits; none if there is none."""

@@ -24,20 +24,20 @@ def why(view: View, record: StepRecord) -> Answer:
     waits = record.attempt and record.phase in (Phase.BLOCKED, Phase.READY)
     script = which_script(view.graph, record) if waits else ""
     runs = f"; it will run {script}" if script else ""
-    return in_order(Answer(f"{record.name} {found.words}{runs}", found.evidence))
+    return in_order(Answer(f"{record.name} {found.message}{runs}", found.evidence))
 
 
 def in_full(view: View, record: StepRecord) -> Answer:
     """Return why a step is as it is, and what is in doubt, in words that follow its name."""
     parts = (because(view, record), _in_doubt(view, record))
     proofs = (proof for part in parts for proof in part.evidence)
-    return Answer("".join(part.words for part in parts), tuple(proofs))
+    return Answer("".join(part.message for part in parts), tuple(proofs))
 
 
 def in_order(answer: Answer) -> Answer:
     """Return an answer with its evidence in the order of the log, each event once."""
     proofs = {recorded.seq: recorded for recorded in answer.evidence}
-    return Answer(answer.words, tuple(proofs[seq] for seq in sorted(proofs)))
+    return Answer(answer.message, tuple(proofs[seq] for seq in sorted(proofs)))
 
 
 def because(view: View, record: StepRecord) -> Answer:
@@ -87,10 +87,13 @@ def _blocked(view: View, record: StepRecord) -> Answer:
     waiting = waits_for(view.graph, record)
     words = f"waits for {listed(waiting)}"
     for ending in ended_first(view, record):
-        return Answer(f"{words}, but {ending.words}", (*added, *ending.evidence))
-    parts = [_root(view, record, waiting), *(Answer(f"; besides, {h.words}", h.evidence) for h in held(view, record))]
+        return Answer(f"{words}, but {ending.message}", (*added, *ending.evidence))
+    parts = [
+        _root(view, record, waiting),
+        *(Answer(f"; besides, {h.message}", h.evidence) for h in held(view, record)),
+    ]
     proofs = (proof for part in parts for proof in part.evidence)
-    return Answer(words + "".join(part.words for part in parts), (*added, *proofs))
+    return Answer(words + "".join(part.message for part in parts), (*added, *proofs))
 
 
 def _root(view: View, record: StepRecord, waiting: Sequence[str]) -> Answer:
@@ -106,4 +109,4 @@ def _root(view: View, record: StepRecord, waiting: Sequence[str]) -> Answer:
     else:
         link = f", and so for {first.name}, which"
     reason = because(view, first)
-    return Answer(f"{link} {reason.words}{others(rest)}", reason.evidence)
+    return Answer(f"{link} {reason.message}{others(rest)}", reason.evidence)

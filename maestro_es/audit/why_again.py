@@ -51,7 +51,7 @@ def _turn(view: View, recorded: e.Recorded, event: _Turn, attempt: int) -> str:
             full = ", as its scheduler took no more jobs" if event.message else ""
             return f"attempt {attempt} was taken back before it was submitted{full}"
         case e.StepReset():
-            return view.wish(recorded)
+            return view.request_text(recorded)
         case e.StepImported() | e.StepRecovered():
             whence = (
                 "taken over from Maestro" if isinstance(event, e.StepImported) else "recovered, as the log was lost"

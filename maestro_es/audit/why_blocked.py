@@ -42,7 +42,7 @@ def roots(view: View, record: StepRecord) -> list[StepRecord]:
             if step.number not in reached:
                 reached.add(step.number)
                 (border if step.phase is Phase.BLOCKED else found).append(step)
-    return sorted(found, key=lambda step: (urgency(step), step.number))
+    return sorted(found, key=lambda step: (priority(step), step.number))
 
 
 def is_direct(graph: Graph, record: StepRecord, other: StepRecord) -> bool:
@@ -55,7 +55,7 @@ def _before(graph: Graph, record: StepRecord) -> list[StepRecord]:
     return [*unfinished_parents(graph, record), *(step for steps in funnels for step in steps)]
 
 
-def urgency(step: StepRecord) -> int:
+def priority(step: StepRecord) -> int:
     """Return how likely a step goes on by itself: 0 for one that does not."""
     if step.phase is Phase.DONE or step.cancelling or step.held:
         return 0

@@ -49,8 +49,8 @@ def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> 
             words = f"ran out of time {_when(view, event)}"
             final = f": {event.final}" if event.final else ", and is to be restarted"
             request = cancel_of(view, number, end.seq) if event.final == "cancelled" else ()
-            found = _of_attempt(view, events, words + final, view.as_asked(request))
-            return Answer(found.words, (*request, *found.evidence))
+            found = _of_attempt(view, events, words + final, view.attribution(request))
+            return Answer(found.message, (*request, *found.evidence))
         case e.StepFailed():
             return _failed(view, events, event)
         case e.StepCancelled():
@@ -82,7 +82,7 @@ def _of_attempt(view: View, events: Sequence[e.Recorded], words: str, tail: str 
     begin = 1 + last_request(events)
     before = again(view, events[:begin])
     numbered = f"; attempt {attempt.number}" if attempt.number > 1 else ""
-    after = f", as {before.words}" if before.words else ""
+    after = f", as {before.message}" if before.message else ""
     said = f"{words}{_job(attempt)}{tail}{numbered}{after}"
     return Answer(said, (*before.evidence, *events[begin:][-_PROOFS:]))
 
@@ -112,7 +112,7 @@ def _upstream(view: View, end: e.Recorded, blocker: int | None, words: str) -> A
     if blocker is None:
         return Answer(words, (end,))
     root = ended(view, blocker, end.seq)
-    return Answer(f"{words}: {view.graph.step(blocker).name} {root.words}", (*root.evidence, end))
+    return Answer(f"{words}: {view.graph.step(blocker).name} {root.message}", (*root.evidence, end))
 
 
 def _cancelled(view: View, number: int, events: Sequence[e.Recorded], event: e.StepCancelled) -> Answer:
@@ -123,9 +123,9 @@ def _cancelled(view: View, number: int, events: Sequence[e.Recorded], event: e.S
     told = event.message.startswith("cancelled")
     words = f"was {event.message} {when}" if told else f"was cancelled {when}: {event.message}"
     request = () if "outside" in event.message else cancel_of(view, number, end.seq)
-    tail = view.as_asked(request)
+    tail = view.attribution(request)
     found = _of_attempt(view, events, words, tail) if event.token else Answer(words + tail, (end,))
-    return Answer(found.words, (*request, *found.evidence))
+    return Answer(found.message, (*request, *found.evidence))
 
 
 def _unseen(view: View, event: e.StepImported | e.StepRecovered) -> str:

@@ -15,18 +15,18 @@ def requested(view: View, record: StepRecord) -> Answer:
     """Return why a submission that is on record has no outcome yet."""
     events = view.events_of(record.number)
     before = again(view, events)
-    after = f", as {before.words}" if before.words else ""
+    after = f", as {before.message}" if before.message else ""
     since = record.requested_at or 0
     words = f"was requested at {view.show(since)} (attempt {record.attempt}{after}), and no job is known yet"
     until = view.show(since + view.grace(record))
     no_answer = _no_answer(view, record)
-    patience = no_answer.words or f"; ticks look for one until {until}, then they give the attempt up"
+    patience = no_answer.message or f"; ticks look for one until {until}, then they give the attempt up"
     cancelling = _cancelling(view, record)
     begin = last_request(events)
     unanswered = _latest(events[begin:], e.SubmissionUncertain)
     said = f": {record.message}" if unanswered else ""
     return Answer(
-        words + said + patience + cancelling.words,
+        words + said + patience + cancelling.message,
         (*before.evidence, events[begin], *unanswered, *no_answer.evidence, *cancelling.evidence),
     )
 
@@ -40,7 +40,7 @@ def submitted(view: View, record: StepRecord) -> Answer:
     say = _runs if record.state is State.RUNNING else _waits
     where = say(view, record, events[begin:])
     numbered = f"; attempt {record.attempt}" if record.attempt > 1 else ""
-    after = f", as {before.words}" if before.words else ""
+    after = f", as {before.message}" if before.message else ""
     parts = (
         _state_unknown(view, record, events[begin:]),
         _missed(view, record, events),
@@ -49,7 +49,7 @@ def submitted(view: View, record: StepRecord) -> Answer:
         _cancelling(view, record),
     )
     return Answer(
-        where.words + numbered + after + "".join(part.words for part in parts),
+        where.message + numbered + after + "".join(part.message for part in parts),
         (*before.evidence, *job, *where.evidence, *(proof for part in parts for proof in part.evidence)),
     )
 
@@ -140,7 +140,9 @@ def _cancelling(view: View, record: StepRecord) -> Answer:
     if not (record.cancelling or view.graph.study.cancelling):
         return Answer("")
     request = cancel_of(view, record.number)
-    return Answer(f"; it is being cancelled{view.as_asked(request)}, and nothing tells yet that it has ended", request)
+    return Answer(
+        f"; it is being cancelled{view.attribution(request)}, and nothing tells yet that it has ended", request
+    )
 
 
 def adapter_of(view: View, record: StepRecord) -> str:

@@ -16,11 +16,11 @@ _LINE = 1000
 def ready(view: View, record: StepRecord) -> Answer:
     """Return why a ready step is not submitted yet."""
     stops = _stops(view, record) or _crowded(view, record)
-    words = ", and ".join(stop.words for stop in stops)
+    words = ", and ".join(stop.message for stop in stops)
     then = f", but {words}" if stops else f": the next tick{_where(view, record)} submits it{view.ticking()}"
     before = again(view, view.events_of(record.number))
     wanted = bool(before.evidence) and isinstance(before.evidence[-1].event, e.StepReset)
-    after = f"; {'it is to run again, as ' if wanted else ''}{before.words}" if before.words else ""
+    after = f"; {'it is to run again, as ' if wanted else ''}{before.message}" if before.message else ""
     proofs = (proof for stop in stops for proof in stop.evidence)
     return Answer(f"is ready to run{then}{after}", (*_made_ready(view, record), *before.evidence, *proofs))
 
@@ -77,7 +77,7 @@ def _no_answer(view: View, record: StepRecord) -> list[Answer]:
 
 
 def _asked_for(view: View, words: str, request: tuple[e.Recorded, ...]) -> Answer:
-    return Answer(words + view.as_asked(request), request)
+    return Answer(words + view.attribution(request), request)
 
 
 def _crowded(view: View, record: StepRecord) -> list[Answer]:

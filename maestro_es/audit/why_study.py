@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from maestro_es.audit.status import counts
 from maestro_es.audit.view import Answer, View, cancel_of
 from maestro_es.audit.why import because, in_order
-from maestro_es.audit.why_blocked import urgency
+from maestro_es.audit.why_blocked import priority
 from maestro_es.core import events as e
 from maestro_es.core.model import StepRecord, StudyStatus
 
@@ -16,7 +16,7 @@ def why_study(view: View) -> Answer:
     """Return why a study is as it is: a sentence, and its evidence in the order of the log."""
     parts = list(_parts(view))
     proofs = [proof for part in parts for proof in part.evidence] or list(view.last(e.StudyCreated))
-    return in_order(Answer("".join(part.words for part in parts), tuple(proofs)))
+    return in_order(Answer("".join(part.message for part in parts), tuple(proofs)))
 
 
 def _parts(view: View) -> Iterator[Answer]:
@@ -32,14 +32,14 @@ def _parts(view: View) -> Iterator[Answer]:
     yield Answer(f": {study.open_steps} of {study.steps} steps are not done, {len(flying)} in flight")
     if study.cancelling:
         request = cancel_of(view)
-        yield Answer(f"; it is being cancelled{view.as_asked(request)}", request)
+        yield Answer(f"; it is being cancelled{view.attribution(request)}", request)
     if study.paused:
         paused = view.last(e.StudyPaused)
-        yield Answer(f"; it is paused{view.as_asked(paused)}", paused)
+        yield Answer(f"; it is paused{view.attribution(paused)}", paused)
     first = _first(view, flying)
     if first:
         reason = because(view, first)
-        yield Answer(f"; {first.name} {reason.words}", reason.evidence)
+        yield Answer(f"; {first.name} {reason.message}", reason.evidence)
 
 
 def _ended(view: View) -> Answer:
@@ -52,7 +52,7 @@ def _ended(view: View) -> Answer:
 def _first(view: View, flying: list[StepRecord]) -> StepRecord | None:
     """Return the step that tells most of why the study is not done."""
     if flying:
-        return min(flying, key=lambda step: (urgency(step), step.number))
+        return min(flying, key=lambda step: (priority(step), step.number))
     for scheduled in (True, False):
         for step in view.graph.ready(scheduled=scheduled, limit=1):
             return step

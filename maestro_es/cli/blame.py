@@ -10,7 +10,7 @@ from maestro_es.audit.times import show_time
 from maestro_es.cli.common import example, split_one_step
 from maestro_es.cli.output import json_option, write_json, write_lines
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.report.plain import columns
+from maestro_es.report.table import columns
 
 _HEADER = ("Seq", "Time", "Who", "Command", "What")
 

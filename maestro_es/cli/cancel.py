@@ -13,13 +13,13 @@ from maestro_es.cli.common import each, example, reason_option, split_arguments
 from maestro_es.cli.output import confirm, say
 from maestro_es.core import requests
 from maestro_es.core.model import Phase, State, StepRecord, StudyStatus
-from maestro_es.drivers.cron_tick import told
+from maestro_es.drivers.cron_tick import describe_error
 from maestro_es.errors import LogUnavailable, NothingStarts, Unreachable
 from maestro_es.poller.lock import hold_tick_lock
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.tick import tick
 from maestro_es.poller.tick_inputs import QueueSnapshot
-from maestro_es.report.plain import counted
+from maestro_es.report.table import counted
 
 #: How long we wait for jobs to end before we leave the rest to other ticks, in seconds.
 _PATIENCE = 5.0
@@ -51,7 +51,7 @@ def _cancel(root: Path, patterns: Sequence[str], reason: str) -> None:
         try:
             _tick_until_ended(study)
         except (Unreachable, LogUnavailable, OSError) as error:
-            said = str(error) if isinstance(error, Unreachable) else told(error, study.dir.root)[1]
+            said = str(error) if isinstance(error, Unreachable) else describe_error(error, study.dir.root)[1]
             raise Unreachable(f"{_left(study)}; the next tick ends them: {said}") from error
         elsewhere = _elsewhere(study)
         if elsewhere:

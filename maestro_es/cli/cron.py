@@ -13,7 +13,7 @@ from maestro_es.cli.groups import SuggestingGroup
 from maestro_es.cli.output import say, write_lines
 from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.drivers import crontab
-from maestro_es.drivers.crontab import Here
+from maestro_es.drivers.crontab import InstallState
 from maestro_es.errors import EXIT_ERROR, EXIT_OK
 from maestro_es.poller.open_study import Runtime
 
@@ -51,9 +51,9 @@ def show() -> None:
     """Print what is or would be installed."""
     host = Runtime().host.name
     here, line = crontab.look()
-    if here is not Here.ABSENT:
+    if here is not InstallState.ABSENT:
         write_lines([f"In your crontab on {host}:", *(line or "").split("\n")])
-    if here is not Here.INSTALLED:
+    if here is not InstallState.INSTALLED:
         write_lines([f"'maestro-es cron install' puts into your crontab on {host}:", crontab.wanted_line()])
 
 
@@ -95,21 +95,21 @@ def _report_place(runtime: Runtime) -> bool:
     """Say where the line is installed, and return whether that will do."""
     host = runtime.host.name
     here, line = crontab.look()
-    if here is Here.INSTALLED:
+    if here is InstallState.INSTALLED:
         say(f"Installed:  on this host, {host}")
         if crontab.is_read(host, runtime.now()):
             return True
         say(f"Daemon:     {crontab.not_read(host)}")
         return False
     elsewhere = crontab.other_hosts(host)
-    if here is Here.OTHER:
+    if here is InstallState.OTHER:
         say(f"Installed:  another line on this host, {host}: {line or '(none)'}")
         say("            'maestro-es cron install' replaces it")
     elif elsewhere:
         say(f"Installed:  on {', '.join(elsewhere)}, not on this host, {host}")
     else:
         say(f"Installed:  not on this host, {host}; 'maestro-es cron install' does that")
-    return here is Here.ABSENT and bool(elsewhere)
+    return here is InstallState.ABSENT and bool(elsewhere)
 
 
 def _report_cron(runtime: Runtime) -> tuple[bool, Micros | None]:

@@ -8,9 +8,9 @@ from collections.abc import Container, Iterator, Mapping
 
 import click
 
+from maestro_es.audit.as_of import Past, as_of_two
 from maestro_es.audit.diff import WORDS, Diff, diff, diff_data
-from maestro_es.audit.last_asked import last_asked, note_asked
-from maestro_es.audit.past import Past, recall_two
+from maestro_es.audit.read_cursor import move_cursor, read_cursor
 from maestro_es.audit.status import counts
 from maestro_es.audit.step_details import NAMED, listed
 from maestro_es.audit.times import When, parse_when, show_time
@@ -18,7 +18,7 @@ from maestro_es.cli.common import example, split_arguments
 from maestro_es.cli.output import json_option, page_width, say, write_json, write_lines
 from maestro_es.poller.environment_file import differences, show_limit
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.report.plain import columns, labelled
+from maestro_es.report.table import columns, labelled
 
 
 @example("maestro-es diff ./pi 2h")
@@ -39,10 +39,10 @@ def command(arguments: tuple[str, ...], *, since_last: bool, as_json: bool) -> N
         raise click.UsageError("Name one study and one or two moments of it, or --since-last and no moment.")
     with OpenStudy(roots[0]) as study:
         head = study.log.head.seq
-        asked = last_asked(study.dir) if since_last else 0
+        asked = read_cursor(study.dir) if since_last else 0
         since = When(seq=asked if asked <= head else 0) if since_last else _parse(times[0])
         until = _parse(times[1]) if times[1:] else None
-        first, last = recall_two(study.log, since, until, study.runtime.now())
+        first, last = as_of_two(study.log, since, until, study.runtime.now())
         found = diff(first.graph, last.graph, study.log.events(first.seq, last.seq))
         if found or not since_last:
             if as_json:
@@ -64,7 +64,7 @@ def _parse(text: str) -> When:
 def _note(study: OpenStudy, *, told: bool) -> None:
     """Remember what the user has been told; if that can't be, say so, unless there was nothing to tell."""
     try:
-        note_asked(study.dir, study.log.head.seq)
+        move_cursor(study.dir, study.log.head.seq)
     except OSError as error:
         if told:
             where = error.filename or study.dir.state

@@ -14,12 +14,12 @@ from maestro_es.audit.sentences import describe
 from maestro_es.cli.output import say, write_json, write_lines
 from maestro_es.core.model import NO_SCHEDULER
 from maestro_es.core.requests import UPDATABLE
-from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome, told
+from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome, describe_error
 from maestro_es.errors import MaestroError
 from maestro_es.poller.foresee import Foreseen, foresee
 from maestro_es.poller.open_study import Runtime, open_as_it_is
 from maestro_es.poller.study_dir import StudyDir
-from maestro_es.report.plain import clean, columns
+from maestro_es.report.table import clean, columns
 
 _YES_NO = {"yes": 1, "no": 0}
 
@@ -49,7 +49,7 @@ def show(roots: Sequence[Path], what_if: Mapping[str, int], *, as_json: bool) ->
             with open_as_it_is(root, runtime, migrate=False) as log:
                 found = foresee(log, study, runtime, what_if)
         except (MaestroError, OSError) as error:
-            outcome.note(*told(error, root))
+            outcome.note(*describe_error(error, root))
         else:
             if as_json:
                 write_json([_data(study, found)])

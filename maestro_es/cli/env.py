@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from maestro_es.audit.past import recall
+from maestro_es.audit.as_of import as_of
 from maestro_es.audit.times import When
 from maestro_es.cli.common import at_option, example, open_study, reason_option, study_argument
 from maestro_es.cli.exporting import ExportType
@@ -20,7 +20,7 @@ from maestro_es.errors import RequestRefused
 from maestro_es.poller.environment_changes import change, refresh
 from maestro_es.poller.environment_file import differences, environment_of, show_limit
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.report.plain import columns, labelled
+from maestro_es.report.table import columns, labelled
 
 
 @example("maestro-es env ./pi --set OMP_NUM_THREADS=4 --reason 'as on the old host'")
@@ -79,7 +79,7 @@ def command(  # noqa: PLR0913 - what changes, and what is shown
                 new_events = _change(opened, given, unset, reason)
             write_lines(f"{opened.dir.root}: {line}" for line in _changes(before, new_events))
             return
-        shown = recall(opened.log, when, opened.runtime.now()).graph.study if when else opened.graph.study
+        shown = as_of(opened.log, when, opened.runtime.now()).graph.study if when else opened.graph.study
         _show(opened, shown.environment, values=values, as_json=as_json, now=when is None)
 
 

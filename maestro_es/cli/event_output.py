@@ -13,7 +13,7 @@ from maestro_es.audit.history import Entry, entry_data
 from maestro_es.audit.times import iso, show_time, time_of
 from maestro_es.cli.formats import Format, write_rows
 from maestro_es.cli.output import write_csv, write_json, write_lines
-from maestro_es.report.plain import columns
+from maestro_es.report.table import columns
 
 _HEADER = ("Seq", "Time", "Step", "Event", "By", "What")
 _CSV_HEADER = ("seq", "time", "step", "type", "actor", "what", "data")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from maestro_es.cli.asking import ask_of_steps
 from maestro_es.cli.common import example, reason_option
+from maestro_es.cli.request_options import ask_of_steps
 from maestro_es.core import requests
 
 

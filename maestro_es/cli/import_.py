@@ -13,7 +13,7 @@ from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.drivers.crontab import how_ticks_come
 from maestro_es.poller.import_study import Import, Wanted, carry_out, plan_import
 from maestro_es.poller.open_study import OpenStudy, Runtime
-from maestro_es.report.plain import columns
+from maestro_es.report.table import columns
 
 _COUNT = click.IntRange(min=0)
 _HEADER = ("Step", "Maestro", "Job", "Here", "Why")

@@ -33,7 +33,7 @@ class CleanStream:
     def write(self, text: str) -> int:
         """Write a text; the end of a line and a tab stay as they are."""
         if not text.replace("\n", "").replace("\t", "").isprintable():
-            from maestro_es.report.plain import visible  # noqa: PLC0415 - seldom needed
+            from maestro_es.report.table import visible  # noqa: PLC0415 - seldom needed
 
             text = visible(text)
         return self.exact.write(text)
@@ -77,10 +77,10 @@ def _call(words: Sequence[str]) -> Any:  # noqa: ANN401 - what a command returns
         every, queue = "--all" in options, "--queue" in options
         most = 0 if every else 1 if queue else len(studies)
         if options <= {"--all", "--queue"} and not (every and queue) and len(studies) <= most:
-            from maestro_es.cli.advance import advance  # noqa: PLC0415 - only one of the two is needed
+            from maestro_es.cli.run_tick import run_tick  # noqa: PLC0415 - only one of the two is needed
 
             take_interrupts()
-            return advance(studies, every=every, queue=queue)
+            return run_tick(studies, every=every, queue=queue)
     from maestro_es.cli.commands import run_command  # noqa: PLC0415 - likewise
 
     return run_command()

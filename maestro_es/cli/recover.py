@@ -11,7 +11,7 @@ from maestro_es.cli.output import json_option, say, warn, write_json, write_line
 from maestro_es.poller.open_study import Runtime
 from maestro_es.poller.recover import Plan, check_lost, plan_recovery, recover
 from maestro_es.poller.study_dir import StudyDir
-from maestro_es.report.plain import columns
+from maestro_es.report.table import columns
 from maestro_es.store.export import Export
 
 _HEADER = ("Step", "Becomes", "How it is known")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import click
 
-from maestro_es.cli.asking import ask_of_steps
 from maestro_es.cli.common import example, from_scratch_option, reason_option
+from maestro_es.cli.request_options import ask_of_steps
 from maestro_es.core import rerun
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph

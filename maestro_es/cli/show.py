@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from maestro_es.audit.as_of import as_of
 from maestro_es.audit.attempts import Attempt
-from maestro_es.audit.past import recall
 from maestro_es.audit.step_details import Files, Neighbour, StepDetails, details, details_data, listed
 from maestro_es.audit.times import When, show_time, show_utc
 from maestro_es.cli.common import at_option, example, split_one_step
@@ -16,7 +16,7 @@ from maestro_es.core.model import Micros, State
 from maestro_es.poller.environment_file import differences
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.status_csv import duration
-from maestro_es.report.plain import clean, labelled, table
+from maestro_es.report.table import clean, labelled, table
 
 _ATTEMPTS = ("Attempt", "Kind", "Job ID", "Submitted", "Started", "Ended", "Exit", "Outcome", "Token")
 
@@ -35,7 +35,7 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
     root, pattern = split_one_step(arguments)
     with OpenStudy(root) as study:
         now = study.runtime.now()
-        past = recall(study.log, when, now) if when else None
+        past = as_of(study.log, when, now) if when else None
         found = details(study, pattern, past, show_utc if as_json else show_time)
         now = past.at if past else now
     if as_json:

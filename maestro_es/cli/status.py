@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import click
 
-from maestro_es.audit.past import recall
+from maestro_es.audit.as_of import as_of
 from maestro_es.audit.status import Summary, counts, reason, select_steps, step_data, summarise, summary_data
 from maestro_es.audit.times import When, show_ago, show_time
 from maestro_es.cli.common import at_option, each, example, split_arguments
@@ -27,7 +27,7 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import NO_SCHEDULER, Micros, State, StepRecord
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.status_csv import status_text
-from maestro_es.report.plain import labelled, visible
+from maestro_es.report.table import labelled, visible
 
 _STATES = click.Choice([state.name for state in State], case_sensitive=False)
 
@@ -93,7 +93,7 @@ def command(  # noqa: PLR0913 - Maestro's flags
 def _read(root: Path, patterns: Sequence[str], states: Sequence[State], when: When | None) -> Standing:
     """Return how a study stands; it is closed by then."""
     with OpenStudy(root) as study:
-        past = recall(study.log, when, study.runtime.now()) if when else None
+        past = as_of(study.log, when, study.runtime.now()) if when else None
         graph: Graph = past.graph if past else study.graph
         steps = select_steps(graph, patterns, states) if states else []
         return Standing(summarise(study, past), steps, past is not None)

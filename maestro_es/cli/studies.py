@@ -13,7 +13,7 @@ from maestro_es.cli.common import at_option, example
 from maestro_es.cli.formats import Format, line_format_options, write_rows
 from maestro_es.cli.output import say, write_lines
 from maestro_es.poller.open_study import Runtime
-from maestro_es.report.plain import columns
+from maestro_es.report.table import columns
 from maestro_es.store import registry
 
 _HEADER = ("Id", "Name", "Status", "Steps", "Last tick", "Path")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from maestro_es.cli.advance import advance
 from maestro_es.cli.common import example, study_path
+from maestro_es.cli.run_tick import run_tick
 from maestro_es.core.requests import UPDATABLE
 from maestro_es.store import registry
 
@@ -55,4 +55,4 @@ def command(
         sys.exit(show(roots, read_settings(settings), as_json=as_json))
     if settings or as_json:
         raise click.UsageError("--what-if and --json go with --dry.")
-    sys.exit(advance(studies, every=every, queue=queue))
+    sys.exit(run_tick(studies, every=every, queue=queue))

@@ -15,7 +15,7 @@ from maestro_es.core.model import Settings
 from maestro_es.poller.open_study import Runtime
 from maestro_es.poller.preflight import check_scripts, warn_of_scheduler
 from maestro_es.poller.surroundings import surroundings
-from maestro_es.report.plain import counted
+from maestro_es.report.table import counted
 from maestro_es.spec.findings import Findings
 from maestro_es.spec.plan import StudyPlan, plan_study
 

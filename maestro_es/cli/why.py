@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import click
 
+from maestro_es.audit.as_of import Past, as_of
+from maestro_es.audit.consistent_view import consistent_view
 from maestro_es.audit.history import Entry, entries, entry_data
-from maestro_es.audit.moment import tell
-from maestro_es.audit.past import Past, recall
 from maestro_es.audit.step_details import find_steps
 from maestro_es.audit.times import When, show_time, show_utc, time_of
 from maestro_es.audit.view import Answer, View
@@ -20,7 +20,7 @@ from maestro_es.cli.output import json_option, write_json, write_lines
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.report.plain import clean, columns
+from maestro_es.report.table import clean, columns
 
 _HEADER = ("Seq", "Time", "Step", "By", "What")
 
@@ -39,7 +39,7 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
     if len(roots) > 1:
         raise click.UsageError("Name one study.")
     with OpenStudy(roots[0]) as study:
-        past = recall(study.log, when, study.runtime.now()) if when else None
+        past = as_of(study.log, when, study.runtime.now()) if when else None
         graph: Graph = past.graph if past else study.graph
         numbers = [step.number for step in find_steps(graph, patterns)]
         asked = Asked(study, past, show_utc if as_json else show_time)
@@ -74,11 +74,11 @@ class Asked:
             record = view.graph.step(number)
             return self._told(record.name, record.state.name, why(view, record))
 
-        return tell(self._study, self._past, self._show, ask)
+        return consistent_view(self._study, self._past, self._show, ask)
 
     def about_study(self) -> Told:
         """Return why the study is as it is."""
-        return tell(
+        return consistent_view(
             self._study,
             self._past,
             self._show,
@@ -86,7 +86,7 @@ class Asked:
         )
 
     def _told(self, step: str, state: str, answer: Answer) -> Told:
-        return Told(step, state, answer.words, entries(self._study.log, answer.evidence))
+        return Told(step, state, answer.message, entries(self._study.log, answer.evidence))
 
 
 def _data(told: Told) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def tick_studies(roots: Iterable[Path], runtime: Runtime) -> Outcome:
     """Tick these studies, each if nobody else does."""
     outcome = Outcome()
     for root in roots:
-        came = _try(root, runtime, again=False)
+        came = _try(root, runtime, registered=False)
         if came:
             outcome.note(*came)
     return outcome
@@ -90,7 +90,7 @@ def tick_all(runtime: Runtime) -> Outcome:
     down: dict[str, Unreachable] = {}
     for study_id, root in studies.items():
         try:
-            came = _try(root, runtime, again=True, snapshot=snapshot.get(root), down=down)
+            came = _try(root, runtime, registered=True, snapshot=snapshot.get(root), down=down)
         except Exception as error:  # noqa: BLE001 - it is shown, once the other studies had their tick
             from maestro_es.poller.damage import damage  # noqa: PLC0415 - seldom needed
 
@@ -116,7 +116,7 @@ def tick_next(root: Path, runtime: Runtime) -> Outcome:
             if ours:
                 outcome.note(*_pass(study))
     except (MaestroError, OSError) as error:
-        outcome.note(*told(error, root))
+        outcome.note(*describe_error(error, root))
     return outcome
 
 
@@ -124,22 +124,24 @@ def _try(
     root: Path,
     runtime: Runtime,
     *,
-    again: bool,
+    registered: bool,
     snapshot: QueueSnapshot | None = None,
     down: dict[str, Unreachable] | None = None,
 ) -> tuple[int, str] | None:
-    """Tick a study; returns an exit code and what a person must know, with `again` also of what happened before.
+    """Tick a study; returns an exit code and what a person must know.
+
+    If it is `registered`, and not named by a person, that includes what happened before.
 
     None if somebody else ticks it now. A cluster that is `down` is not asked any more, whatever `snapshot` holds;
     one that stops answering is noted.
     """
     try:
-        return _tick_one(root, runtime, again=again, snapshot=snapshot, down={} if down is None else down)
+        return _tick_one(root, runtime, registered=registered, snapshot=snapshot, down={} if down is None else down)
     except (MaestroError, OSError) as error:
-        if again and isinstance(error, NotAStudy) and _is_being_created(root):
+        if registered and isinstance(error, NotAStudy) and _is_being_created(root):
             return None
-        code, line = told(error, root)
-        return code, f"{line}{_REMEDY}" if again and _has_moved(error, root) else line
+        code, line = describe_error(error, root)
+        return code, f"{line}{_REMEDY}" if registered and _has_moved(error, root) else line
 
 
 def _has_moved(error: MaestroError | OSError, root: Path) -> bool:
@@ -156,7 +158,7 @@ def _is_being_created(root: Path) -> bool:
     return is_held(study.creation_lock) or os.path.lexists(study.log)
 
 
-def told(error: MaestroError | OSError, root: Path) -> tuple[int, str]:
+def describe_error(error: MaestroError | OSError, root: Path) -> tuple[int, str]:
     """Return the exit code for what has kept a study from its tick, and what a person must know of it."""
     if isinstance(error, OSError):
         return TRY_AGAIN, _said(error, root)
@@ -171,12 +173,12 @@ def _said(error: OSError, place: Path) -> str:
 
 
 def _tick_one(
-    root: Path, runtime: Runtime, *, again: bool, snapshot: QueueSnapshot | None, down: dict[str, Unreachable]
+    root: Path, runtime: Runtime, *, registered: bool, snapshot: QueueSnapshot | None, down: dict[str, Unreachable]
 ) -> tuple[int, str] | None:
     with _open(root, runtime) as study:
         ended = study.status is not StudyStatus.RUNNING
         if ended and shown(study.dir, study.log.head) and not (are_waiting(study.dir) or may_be_in_doubt(study)):
-            return OK, _news(study) if again else ""
+            return OK, _news(study) if registered else ""
         with hold_tick_lock(study.dir) as alone:
             if not alone:
                 return None

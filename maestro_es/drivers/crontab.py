@@ -36,7 +36,7 @@ _MINUTE = 60_000_000
 _PATIENCE = 30
 
 
-class Here(Enum):
+class InstallState(Enum):
     """What a crontab says about us."""
 
     INSTALLED = "installed"
@@ -121,12 +121,12 @@ def wanted_line() -> str:
     return tick_line(own_command(), str(registry.folder().parent.absolute()))
 
 
-def look() -> tuple[Here, str | None]:
+def look() -> tuple[InstallState, str | None]:
     """Return whether the line is in the crontab, and what stands in its place. RequestRefused if it can't be read."""
     line = installed_line(_read())
     if line is None:
-        return Here.ABSENT, None
-    return (Here.INSTALLED if line == wanted_line() else Here.OTHER), line
+        return InstallState.ABSENT, None
+    return (InstallState.INSTALLED if line == wanted_line() else InstallState.OTHER), line
 
 
 def install(host: str, at: Micros) -> bool:
@@ -185,11 +185,11 @@ def how_ticks_come(runtime: Runtime) -> str:
     except (MaestroError, OSError):
         return "It advances with each 'maestro-es tick --all'; no crontab can be used here, so call that each minute"
     host = runtime.host.name
-    if here is Here.INSTALLED and not is_read(host, runtime.now()):
+    if here is InstallState.INSTALLED and not is_read(host, runtime.now()):
         return f"It advances with each 'maestro-es tick --all'; {not_read(host)}"
-    if here is Here.INSTALLED:
+    if here is InstallState.INSTALLED:
         return "cron ticks it each minute"
-    if here is Here.OTHER:
+    if here is InstallState.OTHER:
         return "It advances with each 'maestro-es tick --all'; your crontab has another one: 'maestro-es cron check'"
     return "It advances with each 'maestro-es tick --all'; 'maestro-es cron install' lets cron call that each minute"
 

@@ -63,12 +63,12 @@ def drive(study: OpenStudy, progress: Callable[[OpenStudy], None]) -> StudyStatu
 
 
 class _Driver:
-    """Makes passes and, between them, starts the steps that are `held`: requested, and waiting for a slot."""
+    """Makes passes and, between them, starts the steps that are `reserved`: requested, and waiting for a slot."""
 
     def __init__(self, study: OpenStudy, wait: Callable[[float], bool]) -> None:
         self._study = study
         self._wait = wait
-        self._held: deque[int] = deque()
+        self._reserved: deque[int] = deque()
         self._busy = 0
         self._ended = 0
         self._passed = self._shown = 0.0
@@ -90,7 +90,7 @@ class _Driver:
     def _pass(self, *, show: bool) -> None:
         now = time.monotonic()
         rate = self._ended / max(now - self._passed, 1e-3)
-        ahead = min(int(rate * _AHEAD_SECONDS), _AHEAD_MOST) - len(self._held)
+        ahead = min(int(rate * _AHEAD_SECONDS), _AHEAD_MOST) - len(self._reserved)
         if now - self._passed > _HELD_SECONDS:
             self.withdraw()
         self._passed, self._ended = now, 0
@@ -102,25 +102,25 @@ class _Driver:
         """Submit what there is a slot for, and hold the rest of the local steps."""
         scheduled = [number for number in steps if study.graph.step(number).scheduled]
         submit_and_defer(study, scheduled)
-        self._held.extend(number for number in steps if number not in scheduled)
-        held = set(self._held)
+        self._reserved.extend(number for number in steps if number not in scheduled)
+        reserved = set(self._reserved)
         local = (step for step in study.graph.in_flight() if not step.scheduled)
-        self._busy = sum(step.number not in held for step in local)
+        self._busy = sum(step.number not in reserved for step in local)
         self._fill()
 
     def _fill(self) -> None:
         """Start held steps in the slots that are free."""
         settings = self._study.graph.study.settings
         slots = settings.local_slots or self._study.runtime.host.cores
-        while self._held and self._busy < slots:
-            submit_and_defer(self._study, [self._held.popleft()])
+        while self._reserved and self._busy < slots:
+            submit_and_defer(self._study, [self._reserved.popleft()])
             self._busy += 1
 
     def _rest(self, inbox: int) -> None:
         """Start held steps as others end, until it is time for a pass."""
         pause = max(self._study.graph.study.settings.sleep_seconds, _LOOK_SECONDS)
-        end = self._passed + (pause if not self._held else _HELD_SECONDS)
-        low = len(self._held) // 2
+        end = self._passed + (pause if not self._reserved else _HELD_SECONDS)
+        low = len(self._reserved) // 2
         while time.monotonic() < end:
             child = self._wait(_PASS_SECONDS if self._study.pending else _LOOK_SECONDS)
             ended = process.reap()
@@ -129,17 +129,17 @@ class _Driver:
             self._fill()
             late = time.monotonic() - self._passed >= _PASS_SECONDS
             news = child or self._study.pending or self._changed_at() != inbox
-            if news and (len(self._held) <= low or late):
+            if news and (len(self._reserved) <= low or late):
                 return
 
     def withdraw(self) -> None:
         """Take back the requests that no slot came free for, each once its claim is ours."""
-        held, self._held = list(self._held), deque()
-        if not held:
+        reserved, self._reserved = list(self._reserved), deque()
+        if not reserved:
             return
         study = self._study
         taken = {}
-        for number in held:
+        for number in reserved:
             step = study.graph.step(number)
             claim = abandon(study.dir.path(step.workspace), step.token)
             if claim.state is ClaimState.ABANDONED:

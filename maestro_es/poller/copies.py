@@ -20,7 +20,7 @@ _MODE = 0o666
 _CREATED_BY = 2
 
 
-def mend_copies(study: OpenStudy) -> None:
+def repair_copies(study: OpenStudy) -> None:
     """Restore the copies that are missing or empty. OSError if that fails."""
     name = study.graph.study.spec_file
     if not name or name != name.rpartition("/")[2]:

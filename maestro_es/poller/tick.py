@@ -20,7 +20,7 @@ from maestro_es.core.observations import Observations
 from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.errors import ConcurrentAppend, NothingStarts, SchedulerError, StudyError, Unreachable
 from maestro_es.poller import last_tick
-from maestro_es.poller.copies import mend_copies
+from maestro_es.poller.copies import repair_copies
 from maestro_es.poller.inbox import remove_reports
 from maestro_es.poller.maestro_requests import take_requests
 from maestro_es.poller.observe import Look, look_back
@@ -80,7 +80,7 @@ def _tick(
     """Make the pass and what belongs around it; returns who did not answer."""
     make_state_dir(study.dir)
     last_tick.check(study.dir, study.log)
-    mend_copies(study)
+    repair_copies(study)
     study.last_error = None
     unreachable = _passes(study, ahead, submit, snapshot)
     if show:

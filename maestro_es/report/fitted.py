@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
 
-from maestro_es.report.plain import clean, columns, fold, width
+from maestro_es.report.table import clean, columns, fold, width
 
 _GAP = 2
 

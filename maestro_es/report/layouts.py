@@ -20,7 +20,7 @@ from rich.text import Text
 
 from maestro_es.core.model import Micros, StepRecord
 from maestro_es.poller.status_csv import HEADER, status_row
-from maestro_es.report.plain import clean, columns, fold, width
+from maestro_es.report.table import clean, columns, fold, width
 
 #: How wide a table may get where no terminal sets a limit: as wide as it needs, so that a line is a step.
 UNLIMITED = 100_000

@@ -130,7 +130,7 @@ def _older(row: Row) -> Any:  # noqa: ANN401 - of a type that is known by its na
     return msgspec.convert(upcast(name, version, msgspec.json.decode(data, type=dict)), EVENT_TYPES[name])
 
 
-def newer(complaint: str, version: str) -> str:
+def written_by_newer(complaint: str, version: str) -> str:
     """Return what is said of an event of a later version, once it is known which version of maestro-es wrote it."""
     if not version:
         return f"{complaint}; install a later one"

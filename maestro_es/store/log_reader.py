@@ -42,7 +42,9 @@ class LogReader:
         try:
             yield from map(event_log.decode, rows)
         except NewerLog as error:
-            raise NewerLog(f"{self.path}: {event_log.newer(str(error), last_version(self._connection))}") from None
+            raise NewerLog(
+                f"{self.path}: {event_log.written_by_newer(str(error), last_version(self._connection))}"
+            ) from None
         except DamagedLog as error:
             if error.details.get("check") != "payload":
                 raise

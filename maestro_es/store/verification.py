@@ -123,7 +123,7 @@ class Fold(Generic[AnyGraph]):
                 yield right
         except NewerLog as error:
             writer = self._versions.get(row[2], "") if row else ""
-            raise NewerLog(event_log.newer(str(error), writer)) from None
+            raise NewerLog(event_log.written_by_newer(str(error), writer)) from None
         except DamagedLog as error:
             if row is None or error.details.get("seq", row[0]) != row[0]:
                 raise

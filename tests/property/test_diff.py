@@ -12,7 +12,7 @@ from maestro_es.audit.diff import Diff, diff
 from maestro_es.core.events import NewEvent, Recorded
 from maestro_es.core.reducer import replay
 from tests.property.studies import dice, history, seeds, shapes
-from tests.property.test_past import lived
+from tests.property.test_as_of import lived
 
 
 def between(events: Sequence[Recorded], first: int, last: int) -> Diff:

@@ -52,16 +52,16 @@ def check(events: Sequence[e.Recorded], seq: int, graph: MemoryGraph) -> None:
     requested = set()
     for record in graph.steps():
         answer = why(view, record)
-        if "the next tick submits it" in answer.words and answer.words.startswith(f"{record.name} is ready"):
+        if "the next tick submits it" in answer.message and answer.message.startswith(f"{record.name} is ready"):
             requested.add(record.number)
-        assert "unknown" not in answer.words.lower()
-        assert "None" not in answer.words
+        assert "unknown" not in answer.message.lower()
+        assert "None" not in answer.message
         found = [recorded.seq for recorded in answer.evidence]
         assert found, answer
         assert found == sorted(set(found))
         assert found[-1] <= seq
         assert answer.evidence == tuple(events[number - 1] for number in found)
-        check_words(record, answer.words)
+        check_words(record, answer.message)
     assert requested == requested_by_a_tick(graph, view.cores, view.now)
 
 

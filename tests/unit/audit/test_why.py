@@ -254,7 +254,7 @@ def test_the_answer_of_a_moment_knows_nothing_of_what_came_later():
 
     def then(seq: int) -> str:
         view = view_at(study.events, seq)
-        return why(view, view.graph.step(2)).words
+        return why(view, view.graph.step(2)).message
 
     assert then(6) == "b waits for a, which is ready to run: the next tick submits it"
     assert then(7).startswith("b waits for a, which was requested at 7s")

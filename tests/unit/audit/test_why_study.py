@@ -10,7 +10,7 @@ from tests.unit.core.making import Study
 
 
 def whole(study: Study) -> str:
-    return why_study(view_at(study.events, len(study.events))).words
+    return why_study(view_at(study.events, len(study.events))).message
 
 
 def test_a_study_is_not_done_because_of_the_step_that_does_not_go_on():

@@ -59,7 +59,7 @@ def asked(
     """Return the sentence about a step, and the types of the events that prove it."""
     view = view_at(study.events, len(study.events), ticking=ticking, host=host, ticker=ticker, runs=runs)
     answer = why(view, study.step(number))
-    return answer.words, [type(recorded.event).__name__ for recorded in answer.evidence]
+    return answer.message, [type(recorded.event).__name__ for recorded in answer.evidence]
 
 
 def scheduled(**settings: Any) -> Study:

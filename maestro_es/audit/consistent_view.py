@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import TypeVar
 
+from maestro_es.audit.as_of import Past
 from maestro_es.audit.history import started_by
-from maestro_es.audit.past import Past
 from maestro_es.audit.status import summarise
 from maestro_es.audit.times import show_ago
 from maestro_es.audit.view import Place, View
@@ -19,10 +19,12 @@ from maestro_es.poller import last_tick
 from maestro_es.poller.ask_host import is_namesakes
 from maestro_es.poller.open_study import OpenStudy
 
-_Told = TypeVar("_Told")
+_Found = TypeVar("_Found")
 
 
-def tell(study: OpenStudy, past: Past | None, show: Callable[[Micros], str], ask: Callable[[View], _Told]) -> _Told:
+def consistent_view(
+    study: OpenStudy, past: Past | None, show: Callable[[Micros], str], ask: Callable[[View], _Found]
+) -> _Found:
     """Return what a question gives of a study now, or of its past. All that it reads is of one moment."""
     if past:
         return ask(_view(study, past, show))

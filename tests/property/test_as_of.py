@@ -12,7 +12,7 @@ from typing import Any
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
-from maestro_es.audit.past import Past, recall
+from maestro_es.audit.as_of import Past, as_of
 from maestro_es.audit.status import select_steps, step_data, summarise, summary_data
 from maestro_es.audit.times import When
 from maestro_es.core.events import NewEvent, Recorded
@@ -72,7 +72,7 @@ def test_the_status_at_each_event_is_that_of_the_events_up_to_it(
         now = study.runtime.now()
         for recorded in list(study.log.events()):
             apply(prefix, recorded)
-            found = recall(study.log, When(seq=recorded.seq), now)
+            found = as_of(study.log, When(seq=recorded.seq), now)
             assert isinstance(found.graph, MemoryGraph)
             assert tables(found.graph, prefix.study.steps) == tables(prefix, prefix.study.steps)
             assert status(study, found) == status(study, Past(prefix, recorded.seq, recorded.recorded_at))
@@ -86,7 +86,7 @@ def test_a_time_means_the_last_event_that_was_recorded_by_then(
     with in_a_log(lived(shape, seed, trouble, ticks)) as study:
         events = list(study.log.events())
         for at in {recorded.recorded_at + more for recorded in events for more in (0, SECOND // 2)}:
-            found = recall(study.log, When(at), at)
+            found = as_of(study.log, When(at), at)
             assert (found.seq, found.at) == (max(r.seq for r in events if r.recorded_at <= at), at)
 
 
@@ -96,7 +96,7 @@ def test_the_status_at_the_last_event_is_that_of_now_but_for_what_no_log_tells(
     shape: list[NewEvent], seed: int, trouble: float, ticks: int
 ):
     with in_a_log(lived(shape, seed, trouble, ticks)) as study:
-        found = status(study, recall(study.log, When(seq=study.log.head.seq), study.runtime.now()))
+        found = status(study, as_of(study.log, When(seq=study.log.head.seq), study.runtime.now()))
         assert found["study"].pop("last_tick") is found["study"].pop("overdue") is None
         now = status(study)
         del now["study"]["last_tick"], now["study"]["overdue"]

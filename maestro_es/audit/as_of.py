@@ -22,7 +22,7 @@ class Past(NamedTuple):
     at: Micros
 
 
-def recall(log: StudyLog, when: When, now: Micros) -> Past:
+def as_of(log: StudyLog, when: When, now: Micros) -> Past:
     """Return a study as it was. RequestRefused if it had not begun, or if the moment is still to come."""
     seq, at = locate(log, when, now)
     if not seq:
@@ -30,7 +30,7 @@ def recall(log: StudyLog, when: When, now: Micros) -> Past:
     return Past(log.replay(upto=seq), seq, at)
 
 
-def recall_two(log: StudyLog, first: When, last: When | None, now: Micros) -> tuple[Past, Past]:
+def as_of_two(log: StudyLog, first: When, last: When | None, now: Micros) -> tuple[Past, Past]:
     """Return a study as it was at two moments, the second of which may be now (None) and the first before it began."""
     upto, until = locate(log, last, now) if last else (log.head.seq, now)
     after, since = locate(log, first, now)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_es.report.plain import clean, columns, labelled, width
+from maestro_es.report.table import clean, columns, labelled, width
 
 
 @pytest.mark.parametrize(

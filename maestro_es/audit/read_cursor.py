@@ -24,7 +24,7 @@ def _place(study: StudyDir) -> Path:
     return registry.folder().with_name(DIFF_SINCE_LAST) / digest
 
 
-def last_asked(study: StudyDir) -> int:
+def read_cursor(study: StudyDir) -> int:
     """Return the last event that this user has been told of, 0 if there is none. StudyError if the note is damaged."""
     place = _place(study)
     try:
@@ -35,7 +35,7 @@ def last_asked(study: StudyDir) -> int:
         raise StudyError(f"{place}: can't be read as an event's number ({error}); remove it to start over") from None
 
 
-def note_asked(study: StudyDir, seq: int) -> None:
+def move_cursor(study: StudyDir, seq: int) -> None:
     """Note that this user has been told of all up to an event. OSError if that can't be written."""
     place = _place(study)
     if not study.is_ours():

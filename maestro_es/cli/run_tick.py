@@ -13,7 +13,7 @@ from maestro_es.poller.open_study import Runtime
 from maestro_es.poller.study_dir import find_study
 
 
-def advance(studies: Sequence[Path], *, every: bool, queue: bool) -> int:
+def run_tick(studies: Sequence[Path], *, every: bool, queue: bool) -> int:
     """Tick every registered study, or those named, or the one that we are in; returns the exit code."""
     by_cron = every and os.environ.get(BY_CRON)
     runtime = Runtime(driver=Driver.CRON if by_cron else Driver.RUNNER if queue else Driver.PERSON)
