@@ -63,8 +63,8 @@ from maestro_es.poller.status_csv import maestro_text
 from maestro_es.poller.tick import tick
 from maestro_es.poller.tick_inputs import TickInputs
 from maestro_es.poller.workspace import prepare, remove_temporary_folder
-from maestro_es.spec.paths import objection
 from maestro_es.store.projection import ProjectedGraph
+from maestro_es.study_file.paths import objection
 
 _logger = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from maestro_es.errors import RequestRefused
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.outputs import outputs_of
 from maestro_es.poller.workspace import job_name, temporary_folder
-from maestro_es.spec.paths import safe
+from maestro_es.study_file.paths import safe
 
 #: How many names are given before the rest is counted.
 NAMED = 10

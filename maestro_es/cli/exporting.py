@@ -7,8 +7,8 @@ import click
 from maestro_es.core.events import StepTemplateAdded
 from maestro_es.core.export import Export, not_exported, read_export
 from maestro_es.poller.surroundings import Surroundings
-from maestro_es.spec.findings import Findings
-from maestro_es.spec.plan import StudyPlan
+from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.plan import StudyPlan
 
 
 class ExportType(click.ParamType[Export]):

@@ -35,8 +35,8 @@ from maestro_es.poller.sharing import let_group_read
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.surroundings import Surroundings, surroundings
 from maestro_es.poller.tick import tick
-from maestro_es.spec.findings import Findings
-from maestro_es.spec.plan import StudyPlan, plan_study
+from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.plan import StudyPlan, plan_study
 
 _COUNT = click.IntRange(min=0)
 _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"

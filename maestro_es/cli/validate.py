@@ -16,8 +16,8 @@ from maestro_es.poller.open_study import Runtime
 from maestro_es.poller.preflight import check_scripts, warn_of_scheduler
 from maestro_es.poller.surroundings import surroundings
 from maestro_es.report.table import counted
-from maestro_es.spec.findings import Findings
-from maestro_es.spec.plan import StudyPlan, plan_study
+from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.plan import StudyPlan, plan_study
 
 
 @example("maestro-es validate examples/monte_carlo_pi/monte_carlo_pi.yaml")

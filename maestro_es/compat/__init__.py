@@ -42,8 +42,8 @@ from maestro_es.compat.specification import YAMLSpecification
 from maestro_es.compat.study import Study, StudyStep
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.execution_graph import ExecutionGraph
-from maestro_es.spec.parameters import Combination, ParameterGenerator
-from maestro_es.spec.study_environment import (
+from maestro_es.study_file.parameters import Combination, ParameterGenerator
+from maestro_es.study_file.study_environment import (
     GitDependency,
     PathDependency,
     Script,

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from maestro_es.compat.study import StudyStep
-from maestro_es.spec.document import read_file
-from maestro_es.spec.parameters import ParameterGenerator
-from maestro_es.spec.study_environment import GitDependency, PathDependency, Script, StudyEnvironment, Variable
-from maestro_es.spec.study_text import study_data
+from maestro_es.study_file.document import read_file
+from maestro_es.study_file.parameters import ParameterGenerator
+from maestro_es.study_file.study_environment import GitDependency, PathDependency, Script, StudyEnvironment, Variable
+from maestro_es.study_file.study_text import study_data
 
 
 class YAMLSpecification:

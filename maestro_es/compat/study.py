@@ -14,14 +14,14 @@ from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph import ExecutionGraph, Step
 from maestro_es.poller.create import create_study
 from maestro_es.poller.open_study import Runtime
-from maestro_es.spec.findings import Findings
-from maestro_es.spec.parameters import ParameterGenerator, Parameters
-from maestro_es.spec.paths import safe
-from maestro_es.spec.pgen import convert
-from maestro_es.spec.plan import plan_study
-from maestro_es.spec.reading import Given
-from maestro_es.spec.study_environment import StudyEnvironment
-from maestro_es.spec.study_text import study_text
+from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.parameters import ParameterGenerator, Parameters
+from maestro_es.study_file.paths import safe
+from maestro_es.study_file.pgen import convert
+from maestro_es.study_file.plan import plan_study
+from maestro_es.study_file.reading import Given
+from maestro_es.study_file.study_environment import StudyEnvironment
+from maestro_es.study_file.study_text import study_text
 
 
 class StudyStep:

@@ -31,7 +31,7 @@ def repair_copies(study: OpenStudy) -> None:
         text = next((event.spec for event in created if isinstance(event, StudyCreated)), "")
         _restore(spec, text)
     if is_empty(batch):
-        from maestro_es.spec.metadata import batch_info  # noqa: PLC0415 - YAML is slow to import, and seldom needed
+        from maestro_es.study_file.metadata import batch_info  # noqa: PLC0415 - YAML is slow to import, and seldom needed
 
         _restore(batch, batch_info(study.graph.study.adapter))
 

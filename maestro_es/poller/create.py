@@ -27,12 +27,12 @@ from maestro_es.poller.repositories import run_git
 from maestro_es.poller.state_dir import close_to_others, make_state_dir
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.surroundings import Surroundings, surroundings
-from maestro_es.spec.dependencies import clone_path
-from maestro_es.spec.metadata import batch_info
-from maestro_es.spec.plan import StudyPlan, acquire
 from maestro_es.store.log_file import LOG_NAME
 from maestro_es.store.registry import registering
 from maestro_es.store.study_log import StudyLog
+from maestro_es.study_file.dependencies import clone_path
+from maestro_es.study_file.metadata import batch_info
+from maestro_es.study_file.plan import StudyPlan, acquire
 
 #: The file systems that have no hard links, or do not give them to us, say this.
 _NO_LINKS = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)

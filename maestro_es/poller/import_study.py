@@ -30,10 +30,10 @@ from maestro_es.poller.imported_steps import ImportDecision, StepFacts, decide_i
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import show_status
-from maestro_es.spec.document import read_file
-from maestro_es.spec.maestro_dir import MaestroDir, read_maestro_dir
-from maestro_es.spec.plan import StudyPlan, plan_study
-from maestro_es.spec.reading import Given
+from maestro_es.study_file.document import read_file
+from maestro_es.study_file.maestro_dir import MaestroDir, read_maestro_dir
+from maestro_es.study_file.plan import StudyPlan, plan_study
+from maestro_es.study_file.reading import Given
 
 #: The programs of Maestro's that work on a study: the second one with ``-fg``.
 _PROGRAMS = ("conductor", "maestro")

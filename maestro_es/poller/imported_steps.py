@@ -13,8 +13,8 @@ from maestro_es.core.attempt_token import imported_token
 from maestro_es.core.events import AnyEvent, Evidence, JobSubmitted, StepImported, SubmissionRequested
 from maestro_es.core.model import JobState, State, StepRecord, SubmissionKind
 from maestro_es.errors import StudyError
-from maestro_es.spec.maestro_dir import Ended
-from maestro_es.spec.maestro_status import Row
+from maestro_es.study_file.maestro_dir import Ended
+from maestro_es.study_file.maestro_status import Row
 
 #: Maestro's states that are an end. TIMEDOUT is one only if there is no restart script.
 _ENDS = (State.FINISHED, State.FAILED, State.CANCELLED)

@@ -20,9 +20,9 @@ from maestro_es.core.unit_of_work import UnitOfWork
 from maestro_es.poller.open_study import Runtime
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.workspace import job_name, plan_job
-from maestro_es.spec.findings import Findings
-from maestro_es.spec.plan import StudyPlan
-from maestro_es.spec.render import render
+from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.plan import StudyPlan
+from maestro_es.study_file.render import render
 
 #: What Linux takes as one argument of a command (MAX_ARG_STRLEN), in bytes with the zero at its end.
 _LONGEST_ARGUMENT = 32 * 4096

@@ -14,7 +14,7 @@ from maestro_es.core import file_names
 from maestro_es.core.events import AnyEvent, Evidence, JobSubmitted, StepHeld, StepRecovered, SubmissionRequested
 from maestro_es.core.evidence import Claim, ClaimState, Report, ReportKind
 from maestro_es.core.model import FAILED_STATES, IN_FLIGHT, JobState, Phase, State, StepRecord, SubmissionKind
-from maestro_es.spec.maestro_status import Row
+from maestro_es.study_file.maestro_status import Row
 
 _LIVE = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 _ENDS = (ReportKind.EXIT, ReportKind.TIMEOUT, ReportKind.STOPPED, ReportKind.DROPPED)

@@ -23,7 +23,7 @@ from maestro_es.poller.inbox import read_reports
 from maestro_es.poller.open_study import Runtime
 from maestro_es.poller.recovered_steps import Trace
 from maestro_es.poller.study_dir import StudyDir
-from maestro_es.spec.maestro_status import Row, read_rows
+from maestro_es.study_file.maestro_status import Row, read_rows
 
 
 @dataclass

@@ -20,8 +20,8 @@ from maestro_es.errors import StudyError
 from maestro_es.poller.claims import make_claim, make_workspace
 from maestro_es.poller.scripts import digest_of, is_edited, make_executable, set_aside, write_new, write_script
 from maestro_es.poller.study_dir import StudyDir
-from maestro_es.spec.paths import safe
-from maestro_es.spec.render import render
+from maestro_es.study_file.paths import safe
+from maestro_es.study_file.render import render
 
 
 def job_name(record: StepRecord, *, hashed: bool) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es import __main__ as entry
-from maestro_es import errors, spec
+from maestro_es import errors, study_file
 from maestro_es.core import file_names
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import MaestroError
@@ -43,9 +43,9 @@ def test_no_program_imports_a_test():
 
 
 def test_the_map_of_the_architecture_is_the_tree():
-    """Of commands there are many, each named like its module; `spec` has a map of its own."""
+    """Of commands there are many, each named like its module; `study_file` has a map of its own."""
     found = set(mapped(ARCHITECTURE.partition("## Where things are\n\n")[2].partition("\n\n")[0]))
-    found |= {f"spec/{name}" for name in re.findall(r"^    (\w+)  ", str(spec.__doc__), re.MULTILINE)}
+    found |= {f"study_file/{name}" for name in re.findall(r"^    (\w+)  ", str(study_file.__doc__), re.MULTILINE)}
     modules = {path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("[!_]*.py")}
 
     assert found == {str(path) for path in modules if path.parts[0] != "cli"}

@@ -14,7 +14,7 @@ from maestro_es.core.model import Settings
 from maestro_es.poller.create import create_study
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
-from maestro_es.spec.plan import plan_study
+from maestro_es.study_file.plan import plan_study
 from tools.benches.studies import sleeping_study
 from tools.benches.timing import MAESTRO_ES, call, median
 from tools.slurm_cluster.cluster import Cluster

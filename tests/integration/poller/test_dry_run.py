@@ -11,7 +11,7 @@ from maestro_es.errors import RequestRefused
 from maestro_es.poller.create import create_study
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
-from maestro_es.spec.plan import StudyPlan, plan_study
+from maestro_es.study_file.plan import StudyPlan, plan_study
 from tools.testbed.processes import wait_for
 
 STUDY = """\

@@ -14,8 +14,8 @@ from maestro_es.core.model import JobState, Phase, State, StepRecord, Submission
 from maestro_es.core.reducer import apply
 from maestro_es.errors import StudyError
 from maestro_es.poller.imported_steps import ImportDecision, StepFacts, decide_import
-from maestro_es.spec.maestro_dir import Ended
-from maestro_es.spec.maestro_status import Row
+from maestro_es.study_file.maestro_dir import Ended
+from maestro_es.study_file.maestro_status import Row
 
 STUDY_ID = "cafe0123" * 4
 SEEN = {state: JobInfo(state, f"job 17 is {state.value}") for state in JobState}

@@ -1,0 +1,259 @@
+"""What the schema can't say about a study file: names that must agree, what schedulers need, what is ignored.
+
+All of it works on data that failed the schema too, so that both kinds of problems come at once. `section` and `items`
+give the parts that are well-formed and leave out the others, which the schema has reported.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from maestro_es.study_file.document import Document
+from maestro_es.study_file.findings import Findings, did_you_mean, shown
+from maestro_es.study_file.scalars import warn_of_scalars
+from maestro_es.study_file.validation import study_schema
+
+#: The adapters that exist, and what `batch` must hold for them.
+BATCH_NEEDS: dict[str, tuple[str, ...]] = {
+    "local": (),
+    "slurm": ("host", "bank", "queue"),
+    "lsf": ("host", "bank", "queue"),
+    "flux": (),
+}
+
+#: What each adapter reads of `batch`, here or in Maestro 1.2.1. A block of type local may be that of any scheduler, as
+#: who tries a study on this host changes the type alone.
+_EVERY_SCHEDULER = ("type", "shell", "host", "bank", "queue", "nodes", "args")
+_BATCH_KEYS = {
+    "slurm": (*_EVERY_SCHEDULER, "procs", "reservation", "qos", "gpus"),
+    "lsf": (*_EVERY_SCHEDULER, "reservation"),
+    "flux": (*_EVERY_SCHEDULER, "allocation_args", "launcher_args", "uri", "version"),
+}
+_BATCH_KEYS["local"] = tuple(dict.fromkeys(key for keys in _BATCH_KEYS.values() for key in keys))
+
+#: The adapters that pass `args` of the batch block to the scheduler. To Flux they are options of the launcher.
+PASSING_OPTIONS = ("slurm", "lsf")
+
+#: What stands on one line of a script's header; in a study of local steps the shell alone, as nothing else is read.
+_ON_ONE_LINE = ("shell", "host", "bank", "queue", "reservation", "qos", "nodes", "procs", "gpus")
+
+#: The only interface to Flux for which scripts are written, and the groups of `allocation_args` that it knows.
+FLUX_INTERFACE = "0.49.0"
+FLUX_ALLOCATION_ARGS = ("setopt", "o", "setattr", "S", "conf")
+
+_TOP_LEVEL = ("description", "env", "batch", "study", "global.parameters")
+#: Where keys belong that are often written at the top level.
+_HOMES = {
+    "env": ("variables", "labels", "sources", "dependencies"),
+    "batch": ("type", "shell", "host", "bank", "queue", "reservation", "qos"),
+}
+_DEPENDENCY_KINDS = ("paths", "git")
+_GIT_KEYS = ("name", "path", "url", "tag", "hash", "branch")
+
+
+def section(data: Any, *path: str) -> dict[str, Any]:  # noqa: ANN401 - not known to be a study yet
+    """Return the mapping at `path`; an empty one if there is none."""
+    for key in path:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else {}
+
+
+def items(data: dict[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield place and value of each mapping in the list under `key`."""
+    found = data.get(key)
+    if isinstance(found, list):
+        yield from ((index, item) for index, item in enumerate(found) if isinstance(item, dict))
+
+
+def check_meaning(document: Document, findings: Findings) -> None:
+    """Report what is wrong, ignored or suspicious in a file, whether or not its shape is right."""
+    warn_of_scalars(document, findings)
+    _check_ignored_keys(document, findings)
+    _check_sources(document, findings)
+    _check_batch(document, findings)
+    _check_names(document, findings)
+    _check_git(document, findings)
+    _check_parameters(document, findings)
+
+
+def _check_ignored_keys(document: Document, findings: Findings) -> None:
+    """Warn of the keys that Maestro ignores without a word."""
+    dependencies = section(document.data, "env", "dependencies")
+    places: list[tuple[tuple[str | int, ...], dict[str, Any], tuple[str, ...]]] = [
+        ((), section(document.data), _TOP_LEVEL),
+        (("env", "dependencies"), dependencies, _DEPENDENCY_KINDS),
+    ]
+    for index, item in items(dependencies, "git"):
+        places.append((("env", "dependencies", "git", index), item, _GIT_KEYS))
+    for path, mapping, known in places:
+        for key in mapping.keys() - set(known):
+            home = next((home for home, keys in _HOMES.items() if key in keys and not path), "")
+            advice = f"Put it under {home}." if home else did_you_mean(key, known)
+            remedy = f"{advice} Known keys here: {', '.join(known)}."
+            findings.warn(document.line(*path, key), f"The key '{key}' is ignored", remedy)
+
+
+def _check_sources(document: Document, findings: Findings) -> None:
+    """Warn of what Maestro reads and never uses: scripts hold it here."""
+    sources = section(document.data, "env").get("sources")
+    for index, entry in enumerate(sources if isinstance(sources, list) else []):
+        if isinstance(entry, str) and entry:
+            message = f"Under sources, {shown(entry)} is a shell line in front of the commands of every step"
+            remedy = "Maestro ignores sources: remove it, unless the steps need it."
+            findings.warn(document.line("env", "sources", index), message, remedy)
+
+
+def _check_batch(document: Document, findings: Findings) -> None:
+    batch = section(document.data, "batch")
+    kind = batch.get("type", "local")
+    if not isinstance(kind, str) or kind not in BATCH_NEEDS:
+        remedy = f"{did_you_mean(str(kind), BATCH_NEEDS)} Known types: {', '.join(BATCH_NEEDS)}."
+        findings.problem(document.line("batch", "type"), f"In batch, the type {shown(kind)} is unknown", remedy)
+        return
+    for key in BATCH_NEEDS[kind]:
+        if batch.get(key) in (None, ""):
+            remedy = f"A batch of type {kind} needs {', '.join(BATCH_NEEDS[kind])}."
+            findings.problem(document.line("batch"), f"Key '{key}' is missing from batch", remedy)
+    _check_batch_keys(document, kind, batch, findings)
+    _check_values(document, batch, findings)
+    _check_lines(document, _ON_ONE_LINE if kind != "local" else ("shell",), batch, findings)
+    _check_options(document, kind, batch, findings)
+
+
+def _check_batch_keys(document: Document, kind: str, batch: dict[str, Any], findings: Findings) -> None:
+    """Warn of the keys that nothing reads, with the place for those that belong to a step."""
+    known = _BATCH_KEYS[kind]
+    steps_keys = study_schema()["definitions"]["step"]["properties"]["run"]["properties"]
+    for key in batch.keys() - set(known):
+        of_step = key in steps_keys and key not in _BATCH_KEYS["local"]
+        advice = "Put it under run of each step." if of_step else did_you_mean(key, known)
+        remedy = f"{advice} Known keys of type {kind}: {', '.join(known)}."
+        findings.warn(document.line("batch", key), f"In batch, the key {shown(key)} is ignored", remedy)
+
+
+def _check_values(document: Document, batch: dict[str, Any], findings: Findings) -> None:
+    """Report values that no text stands for: YAML's dates and the like."""
+    stack: list[tuple[tuple[str | int, ...], Any]] = [(("batch",), batch)]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, (dict, list)):
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            stack += [((*path, key), inner) for key, inner in pairs]
+        elif isinstance(value, (dt.date, bytes, set, tuple)):
+            message = f"In batch, {path[-1]} is read as {shown(value)}"
+            findings.problem(document.line(*path), message, "Quote it.", faults=[path])
+
+
+def _check_lines(document: Document, keys: Sequence[str], batch: dict[str, Any], findings: Findings) -> None:
+    """Report values that would break the header of a script. A number is well: a bank may be called so."""
+    for key in keys:
+        value, remedy = batch.get(key), ""
+        if isinstance(value, (list, dict)):
+            remedy = "Write one text."
+        elif isinstance(value, str) and value and value.splitlines() != [value]:
+            remedy = "Write it on one line."
+        if remedy:
+            message = f"In batch, {key} is {shown(value)}"
+            findings.problem(document.line("batch", key), message, remedy, faults=[("batch", key)])
+
+
+def _check_options(document: Document, kind: str, batch: dict[str, Any], findings: Findings) -> None:
+    """Report options that can't be passed to the scheduler, and warn of those that are ignored."""
+    args = batch.get("args")
+    if args and kind != "local" and not isinstance(args, dict):
+        remedy = "Write a mapping of options to values, with null for an option that takes none."
+        message = f"In batch, args is {shown(args)}"
+        findings.problem(document.line("batch", "args"), message, remedy, faults=[("batch", "args")])
+    for key, value in section(batch, "args").items() if kind in PASSING_OPTIONS else ():
+        if isinstance(value, (bool, list, dict)):
+            remedy = "Write a text or a number, or null for an option that takes no value."
+            place, message = ("batch", "args", key), f"In batch, args.{key} is {shown(value)}"
+            findings.problem(document.line(*place), message, remedy, faults=[place])
+    if kind == "flux":
+        _check_flux(document, batch, findings)
+
+
+def _check_flux(document: Document, batch: dict[str, Any], findings: Findings) -> None:
+    version = batch.get("version", FLUX_INTERFACE)
+    if version != FLUX_INTERFACE:
+        remedy = f"Scripts are written for {FLUX_INTERFACE}, which is Maestro's default: remove the key."
+        message = f"In batch, version is {shown(version)}"
+        findings.problem(document.line("batch", "version"), message, remedy, faults=[("batch", "version")])
+    for index, step in items(section(document.data), "study"):
+        if section(step, "run").get("memory"):
+            line = document.line("study", index, "run", "memory")
+            findings.warn(line, f"In study step {shown(step.get('name'))}, memory is ignored", "Flux allocates none.")
+    for key in section(batch, "allocation_args").keys() - set(FLUX_ALLOCATION_ARGS):
+        remedy = f"Write it into args of the steps, or into {', '.join(FLUX_ALLOCATION_ARGS)}."
+        if key in {"x", "exclusive"}:
+            remedy = "Write 'exclusive: true' into the steps."
+        line = document.line("batch", "allocation_args", key)
+        findings.warn(line, f"In batch, allocation_args.{key} is ignored, as in Maestro", remedy)
+
+
+def _check_names(document: Document, findings: Findings) -> None:
+    """Report names that stand for two things, and names that stand for something already."""
+    seen: dict[str, int] = {}
+    for path, name in environment_names(document.data):
+        line = document.line(*path)
+        if not name:
+            findings.problem(line, "All variables must have a valid name. Empty strings are not allowed", "Name it.")
+        elif name == "SPECROOT":
+            message = "A duplicate name 'SPECROOT' has been detected: it always is the directory of the study file"
+            findings.problem(line, message, "Choose another name.")
+        elif name in seen:
+            message = f"A duplicate name '{name}' has been detected, first in line {seen[name]}"
+            findings.problem(line, message, "All names in env must be unique: rename one of them.")
+        seen.setdefault(name, line)
+    for path in (path for path, name in environment_names(document.data) if name == "OUTPUT_PATH"):
+        if path[1] == "dependencies":
+            findings.problem(document.line(*path), "OUTPUT_PATH can't be a dependency", "Make it a variable.")
+
+
+def environment_names(data: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:  # noqa: ANN401 - as in section
+    """Yield the names that env declares, and where, whether or not what they stand for is right."""
+    for kind in ("variables", "labels"):
+        yield from ((("env", kind, name), name) for name in section(data, "env", kind))
+    for kind in _DEPENDENCY_KINDS:
+        for index, item in items(section(data, "env", "dependencies"), kind):
+            if isinstance(item.get("name"), str):
+                yield ("env", "dependencies", kind, index, "name"), item["name"]
+
+
+def _check_git(document: Document, findings: Findings) -> None:
+    for index, item in items(section(document.data, "env", "dependencies"), "git"):
+        refs = [key for key in ("hash", "tag", "branch") if item.get(key)]
+        line = document.line("env", "dependencies", "git", index)
+        if len(refs) > 1:
+            message = f"The git dependency {shown(item.get('name'))} gives {' and '.join(refs)}"
+            findings.problem(line, message, "Give one of them.")
+        for key in (*refs, "url"):
+            if str(item.get(key)).startswith("-"):
+                message = f"In the git dependency {shown(item.get('name'))}, {key} begins with '-'"
+                findings.problem(line, message, "Git would take it for an option.")
+
+
+def _check_parameters(document: Document, findings: Findings) -> None:
+    """Report lists of values that are empty or of unequal lengths."""
+    first: tuple[str, int] | None = None
+    taken = {"SPECROOT", "OUTPUT_PATH", *(name for _, name in environment_names(document.data))}
+    for name in section(document.data, "global.parameters"):
+        if name in taken:
+            message = f"The parameter '{name}' never takes effect: $({name}) is already set in env"
+            findings.warn(document.line("global.parameters", name), message, "Rename one of the two.")
+        values = section(document.data, "global.parameters", name).get("values")
+        if not isinstance(values, list):
+            continue
+        line = document.line("global.parameters", name, "values")
+        if not values:
+            findings.problem(line, f"Global parameter '{name}' has no values", "Give it at least one.")
+        elif first is None:
+            first = (name, len(values))
+        elif len(values) != first[1]:
+            message = f"Global parameter '{name}' is not the same length as other parameters"
+            remedy = (
+                f"It has {len(values)} values and '{first[0]}' has {first[1]}; combination i takes each i-th value."
+            )
+            findings.problem(line, message, remedy)

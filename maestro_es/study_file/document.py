@@ -1,0 +1,256 @@
+"""A YAML text as data, with the line of everything in it.
+
+Loading is safe (no Python objects) and by YAML 1.1, as PyYAML has it and Maestro's users know it: ``on`` is a boolean
+and an unquoted ``10:30:00`` is the number 37800. `scalars` warns of such values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from yaml.constructor import SafeConstructor
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from maestro_es.errors import SpecError
+from maestro_es.study_file.findings import Findings
+
+# The C loader is 6 to 8 times faster, and not in every build of PyYAML.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_STRING = "tag:yaml.org,2002:str"
+_MERGE = "tag:yaml.org,2002:merge"
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_READ_AS = {"int": "a number", "float": "a number", "bool": "true or false", "null": "nothing", "timestamp": "a date"}
+
+#: How deep lists and mappings may lie in each other.
+_DEEPEST = 100
+
+#: Aliases of aliases can make a short text unfold without end, and each value takes half a kilobyte of memory. A study
+#: of 100,000 steps stays below this.
+_MOST_VALUES = 1_000_000
+
+#: The largest study file, in bytes. One of 100,000 steps is smaller.
+LARGEST = 10_000_000
+
+#: The longest number, in characters. Python refuses to write or read an integer of more than 4,300 digits.
+_LONGEST_NUMBER = 1000
+
+_QUOTE = (
+    "Text that begins with one of % @ ` & * ! | > [ { or that holds ': ' or ' #' needs quotes; indent with spaces."
+)
+
+_NO_VALUE = "Correct it. If it is text, put it in quotes and remove its tag, if it has one."
+
+
+class Written(NamedTuple):
+    """A scalar without quotes that is not text to YAML: its line, its kind (``int``, ``bool``, ...) and its text."""
+
+    line: int
+    kind: str
+    text: str
+    value: Any
+
+
+class Document:
+    """The data of a YAML text; `line` says where in the text a value stands."""
+
+    def __init__(self, data: Any, root: Node | None) -> None:  # noqa: ANN401 - YAML holds anything
+        self.data = data
+        self._root = root
+
+    def line(self, *path: str | int) -> int:
+        """Return the line of the key or list item at `path`, or of the innermost part of it that exists."""
+        line, node = 1, self._root
+        for part in path:
+            found = _child(node, part)
+            if found is None:
+                break
+            line, node = found
+        return line
+
+    def with_data(self, data: Any) -> Document:  # noqa: ANN401 - likewise
+        """Return the same text with other data."""
+        return Document(data, self._root)
+
+    def written(self, *path: str | int) -> Iterator[tuple[tuple[str | int, ...], Written]]:
+        """Yield place and text of each scalar at or below `path` that YAML reads as something other than text."""
+        node = self._root
+        for part in path:
+            found = _child(node, part)
+            if found is None:
+                return
+            node = found[1]
+        stack = [(path, node)] if node is not None else []
+        seen: set[int] = set()
+        while stack:
+            place, node = stack.pop()
+            if id(node) in seen:  # an alias
+                continue
+            seen.add(id(node))
+            if isinstance(node, ScalarNode) and node.tag not in (_STRING, _MERGE):
+                value = SafeConstructor().construct_object(node)
+                yield place, Written(_line(node), node.tag.rpartition(":")[2], node.value, value)
+            stack += [((*place, part), child) for part, child in _parts(node)]
+
+
+def read_file(file: Path) -> bytes:
+    """Return the content of a study file. SpecError if it is too large for one: a device has no end."""
+    with file.open("rb") as opened:
+        content = opened.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise SpecError([f"{file}: The file holds more than {LARGEST:,} bytes. Is it a study file?"])
+    return content
+
+
+def read_document(text: str, findings: Findings) -> Document:
+    """Return the one document of `text`; raise SpecError if it can't be read.
+
+    A key that stands twice is a problem. So is one that is not a string, and what is under it is left out.
+    """
+    if text.count(",") + text.count("\n") > _MOST_VALUES:
+        findings.problem(1, f"The file holds more than {_MOST_VALUES:,} values", "Is it a study file?")
+        findings.stop_if_problems()
+    try:
+        loader = _Loader(text.removeprefix("\ufeff"))
+        try:
+            root = loader.get_single_node()
+            if root is not None and _check_nodes(root, findings):
+                return Document(_construct(loader, root, findings), root)
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "it can't be read"
+        findings.problem(mark.line + 1 if mark else 1, f"This is not valid YAML: {reason}", _QUOTE)
+    findings.stop_if_problems()
+    return Document(None, None)
+
+
+def _construct(loader: Any, root: Node, findings: Findings) -> Any:  # noqa: ANN401 - PyYAML has no types; YAML anything
+    """Return the data of a file. PyYAML's constructors raise what int() and date() raise, and more by mistake."""
+    try:
+        return loader.construct_document(root)
+    except yaml.YAMLError:
+        raise
+    except Exception as error:  # noqa: BLE001 - see above
+        unread = [node for node in _scalars(root) if not _is_readable(node)]
+        for node in unread:
+            kind = _READ_AS.get(node.tag.rpartition(":")[2], "a value of another kind")
+            findings.problem(_line(node), f"'{node.value}' is to be read as {kind}, and is none", _NO_VALUE)
+        if not unread:
+            findings.problem(1, f"A value in this file can't be read: {error}", _NO_VALUE)
+    findings.stop_if_problems()
+    return None
+
+
+def _is_readable(node: ScalarNode) -> bool:
+    try:
+        SafeConstructor().construct_object(node)
+    except Exception:  # noqa: BLE001 - likewise
+        return False
+    return True
+
+
+def _scalars(root: Node) -> Iterator[ScalarNode]:
+    """Yield each scalar that is not text, in the order of the file."""
+    stack, seen = [root], set()
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, ScalarNode) and node.tag not in (_STRING, _MERGE):
+            yield node
+        stack += reversed(_children(node))
+
+
+def _child(node: Node | None, part: str | int) -> tuple[int, Node] | None:
+    if isinstance(node, MappingNode):
+        for key, value in reversed(node.value):
+            if key.value == part:
+                return key.start_mark.line + 1, value
+    if isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
+        item = node.value[part]
+        return item.start_mark.line + 1, item
+    return None
+
+
+def _check_nodes(root: Node, findings: Findings) -> bool:
+    """Look at every key once; return whether the data can be built. Its keys are strings then."""
+    sizes: dict[int, int] = {}
+    within: set[int] = set()
+    sound, stack = True, [(root, False)]
+    while stack:
+        node, leaving = stack.pop()
+        if leaving:
+            within.discard(id(node))
+            sizes[id(node)] = 1 + sum(sizes[id(child)] for child in _children(node))
+        elif len(within) > _DEEPEST:
+            findings.problem(_line(node), "The file nests too deeply", f"Stay within {_DEEPEST} levels.")
+            return False
+        elif id(node) in within:
+            findings.problem(_line(node), "A value contains itself through an alias", "Remove the alias.")
+            return False
+        elif id(node) not in sizes:
+            _check_keys(node, findings)
+            sound = _check_scalar(node, findings) and sound
+            within.add(id(node))
+            stack.append((node, True))
+            stack += [(child, False) for child in _children(node)]
+    if sizes[id(root)] > _MOST_VALUES:
+        findings.problem(1, "The aliases in this file unfold into too many values", "Use fewer of them.")
+        return False
+    return sound
+
+
+def _check_keys(node: Node, findings: Findings) -> None:
+    """Report keys that stand twice, and take out those that are not strings."""
+    if not isinstance(node, MappingNode):
+        return
+    seen: dict[str, int] = {}
+    strings = []
+    for key, value in node.value:
+        if key.tag != _MERGE and (not isinstance(key, ScalarNode) or key.tag != _STRING):
+            kind = _READ_AS.get(key.tag.rpartition(":")[2], "no string")
+            name = f"key '{key.value}'" if isinstance(key, ScalarNode) else "key of this entry"
+            findings.problem(_line(key), f"The {name} is read as {kind}", "Put it in quotes.")
+            continue
+        strings.append((key, value))
+        if key.tag != _MERGE and key.value in seen:
+            message = f"The key '{key.value}' stands twice, first in line {seen[key.value]}"
+            findings.problem(_line(key), message, "Remove one of the two: only the last would count.")
+        seen.setdefault(key.value, _line(key))
+    node.value = strings
+
+
+def _check_scalar(node: Node, findings: Findings) -> bool:
+    """Report a NUL or a number that is too long, and return whether the value can be built."""
+    if isinstance(node, ScalarNode) and "\0" in node.value:
+        findings.problem(
+            _line(node), "A text holds the character NUL", "No path and no script can hold it: remove it."
+        )
+    if not isinstance(node, ScalarNode) or node.tag not in _NUMBERS or len(node.value) <= _LONGEST_NUMBER:
+        return True
+    message = f"A number has {len(node.value):,} characters, and {_LONGEST_NUMBER:,} is the most"
+    findings.problem(_line(node), message, "Put it in quotes if it is text.")
+    return False
+
+
+def _parts(node: Node) -> list[tuple[str | int, Node]]:
+    """Return the values in a node by their keys or places."""
+    if isinstance(node, MappingNode):
+        return [(key.value, value) for key, value in node.value if isinstance(key, ScalarNode)]
+    return list(enumerate(node.value)) if isinstance(node, SequenceNode) else []
+
+
+def _children(node: Node) -> list[Node]:
+    if isinstance(node, MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, SequenceNode) else []
+
+
+def _line(node: Node) -> int:
+    return int(node.start_mark.line) + 1

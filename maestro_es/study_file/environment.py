@@ -1,0 +1,199 @@
+"""The ``env`` of a study: variables, labels, dependencies and sources, and their substitution into steps.
+
+Maestro substitutes in one pass, labels before dependencies before variables, so that a name two levels deep stays as
+it is. Here each value is resolved to the end first, in whatever order they are declared. What stays open on purpose:
+``$(OUTPUT_PATH)``, since a study can be moved (`render` puts the actual directory in), and all tokens that are no name
+of the environment, since users write ``$(date)``.
+"""
+
+from __future__ import annotations
+
+import functools
+import os.path
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from maestro_es.core.model import Scalar
+from maestro_es.study_file.checks import items, section
+from maestro_es.study_file.document import Document
+from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.render import OUTPUT_PATH, map_strings
+
+#: A token made of a value and text beside it may be resolved again, but not for ever.
+_PASSES = 20
+
+#: How many characters the names in a value may come to: names that hold each other ten times grow tenfold each.
+_LONGEST = 1_000_000
+
+
+@dataclass(frozen=True)
+class PathDependency:
+    """A file or directory that must exist before the study starts."""
+
+    name: str
+    path: str
+    line: int
+
+
+@dataclass(frozen=True)
+class GitDependency:
+    """A repository that is cloned to `path` before the study starts; `ref` is checked out, if given."""
+
+    name: str
+    url: str
+    path: str
+    ref: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The names of ``env`` with their resolved values; `output` is the variable OUTPUT_PATH, which is not in there."""
+
+    values: Mapping[str, Scalar]
+    sources: tuple[str, ...] = ()
+    paths: tuple[PathDependency, ...] = ()
+    gits: tuple[GitDependency, ...] = ()
+    output: str | None = None
+
+    def apply(self, item: Any) -> Any:  # noqa: ANN401 - whatever a step holds
+        """Return `item` with all tokens of the environment replaced, in every string of lists and mappings."""
+        return map_strings(item, self._substitute)
+
+    @functools.cached_property
+    def _token(self) -> re.Pattern[str]:
+        return _token_of(self.values)
+
+    def _substitute(self, text: str) -> str:
+        return _replace_placeholders(text, self._token, self.values)
+
+
+def read_environment(document: Document, spec_root: str, cwd: str, findings: Findings) -> Environment:
+    """Resolve the environment of a study. Relative paths of dependencies are relative to `cwd`, as in Maestro.
+
+    A path that begins with ``$(OUTPUT_PATH)`` lies in the study. Names without a value are reported and left out.
+    """
+    raw, finish = _collect(document, spec_root, cwd)
+    values, circles, endless = _resolve(raw, finish)
+    for circle in circles:
+        line = document.line("env", "variables", circle[0])
+        message = f"The names {' -> '.join(circle)} in env are defined by each other"
+        findings.problem(line, message, "Give one of them a value without the others' tokens.")
+    for name in endless:
+        message = f"The names in the value of '{name}' come to more than {_LONGEST} characters"
+        findings.problem(document.line("env", "variables", name), message, "Use a file for so much text.")
+    for name in (*endless, *(name for circle in circles for name in circle)):
+        values.pop(name, None)
+    dependencies = section(document.data, "env", "dependencies")
+    output = values.pop("OUTPUT_PATH", None)
+    _check_output(str(output or ""), document.line("env", "variables", "OUTPUT_PATH"), findings)
+    resolved = Environment(values)
+    sources = section(document.data, "env").get("sources")
+    return Environment(
+        values,
+        tuple(resolved.apply(line) for line in sources if isinstance(line, str)) if isinstance(sources, list) else (),
+        tuple(_paths(dependencies, values, document)),
+        tuple(_gits(dependencies, resolved, document)),
+        None if output is None else str(output),
+    )
+
+
+def _check_output(output: str, line: int, findings: Findings) -> None:
+    if OUTPUT_PATH in output:
+        findings.problem(line, "OUTPUT_PATH is defined by itself", "Give it the path of a directory.")
+    elif "$" in output or output.startswith("~"):
+        message = f"OUTPUT_PATH '{output}' is taken as it stands: there is no shell to replace anything in it"
+        findings.warn(line, message, "Write the path out.")
+
+
+def _collect(
+    document: Document, spec_root: str, cwd: str
+) -> tuple[dict[str, Scalar], dict[str, Callable[[str], str]]]:
+    """Return the values of all names as written, and what is to be done with those of dependencies."""
+    raw: dict[str, Scalar] = {}
+    finish: dict[str, Callable[[str], str]] = {}
+    for kind in ("variables", "labels"):
+        values = section(document.data, "env", kind)
+        raw |= {name: value for name, value in values.items() if isinstance(value, (str, int, float))}
+    dependencies = section(document.data, "env", "dependencies")
+    for kind in ("paths", "git"):
+        for _, item in items(dependencies, kind):
+            if _has_texts(item, "name", "path") and item["name"] != "OUTPUT_PATH":
+                name, path = item["name"], item["path"]
+                raw[name] = os.path.join(path, name) if kind == "git" else path  # noqa: PTH118 - a token, no path yet
+                finish[name] = lambda text: _absolute(text, cwd)
+    return raw | {"SPECROOT": spec_root}, finish
+
+
+def _has_texts(item: dict[str, Any], *keys: str) -> bool:
+    return all(isinstance(item.get(key), str) for key in keys)
+
+
+def _absolute(path: str, cwd: str) -> str:
+    if path.startswith(OUTPUT_PATH):
+        return path
+    return os.path.normpath(os.path.join(cwd, path))  # noqa: PTH118 - pathlib keeps '..', Maestro does not
+
+
+def _resolve(
+    raw: Mapping[str, Scalar], finish: Mapping[str, Callable[[str], str]]
+) -> tuple[dict[str, Scalar], list[list[str]], list[str]]:
+    """Return every value with the tokens of the others replaced, the circles among them, and those without end."""
+    done: dict[str, Scalar] = {name: value for name, value in raw.items() if not isinstance(value, str)}
+    circles: list[list[str]] = []
+    endless: list[str] = []
+    # The study's directory is known when a step is rendered, not now, so that its token stays in the others' values.
+    token = _token_of(set(raw) - {"OUTPUT_PATH"})
+    for start in raw:
+        trail = [start] if start not in done else []
+        while trail:
+            name = trail[-1]
+            text = _replace_placeholders(str(raw[name]), token, done)
+            if len(text) - len(str(raw[name])) > _LONGEST:
+                endless.append(name)
+                text = ""
+            pending = next((match[1] for match in token.finditer(text) if match[1] not in done), None)
+            if pending is None:
+                done[name] = finish[name](text) if name in finish else text
+                trail.pop()
+            elif pending in trail:
+                circles.append([*trail[trail.index(pending) :], pending])
+                done[pending] = ""
+            else:
+                trail.append(pending)
+    return {name: done[name] for name in raw}, circles, endless
+
+
+def _token_of(names: Any) -> re.Pattern[str]:  # noqa: ANN401 - any collection of names
+    """Return the pattern of a token of one of `names`; of none if there are no names."""
+    return re.compile(r"\$\((" + "|".join(map(re.escape, names)) + r")\)") if names else re.compile(r"(?!)()")
+
+
+def _replace_placeholders(text: str, token: re.Pattern[str], values: Mapping[str, Scalar]) -> str:
+    """Replace tokens until none is left: ``$(PATH_$(NAME))`` takes two passes. Names without a value stay."""
+    for _ in range(_PASSES):
+        replaced = token.sub(lambda match: str(values[match[1]]) if match[1] in values else match[0], text)
+        if replaced == text:
+            break
+        text = replaced
+    return text
+
+
+def _paths(dependencies: dict[str, Any], values: Mapping[str, Scalar], document: Document) -> Iterator[PathDependency]:
+    for index, item in items(dependencies, "paths"):
+        if _has_texts(item, "name", "path") and item["name"] in values:
+            line = document.line("env", "dependencies", "paths", index)
+            yield PathDependency(item["name"], str(values[item["name"]]), line)
+
+
+def _gits(dependencies: dict[str, Any], resolved: Environment, document: Document) -> Iterator[GitDependency]:
+    """Yield the repositories. A tag is checked out as ``tags/NAME``, so that a branch of its name does not count."""
+    for index, item in items(dependencies, "git"):
+        if _has_texts(item, "name", "path", "url") and item["name"] in resolved.values:
+            tag = f"tags/{resolved.apply(item['tag'])}" if isinstance(item.get("tag"), str) else ""
+            ref = tag or resolved.apply(item.get("hash") or item.get("branch") or "")
+            line = document.line("env", "dependencies", "git", index)
+            url, path = resolved.apply(item["url"]), str(resolved.values[item["name"]])
+            yield GitDependency(item["name"], url, path, str(ref), line)

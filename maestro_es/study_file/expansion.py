@@ -1,0 +1,215 @@
+"""Templates and parameters -> instances: which there are, what they wait for, and where they run.
+
+An instance stands for all combinations that agree in the labels of the parameters that its template uses, by itself,
+through its parents, or through a ``$(X.workspace)``. A funnel (``depends: [X_*]``) hands on no parameters. The cost is
+that of the result: a funnel is the name of a template, never one edge for each of its instances.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from maestro_es.core import file_names
+from maestro_es.core.events import StepAdded
+from maestro_es.core.model import Param, is_scheduled
+from maestro_es.core.retry_limits import RESTART_LIMIT
+from maestro_es.study_file import paths
+from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.parameters import Parameters, strings_in
+from maestro_es.study_file.render import substitute
+from maestro_es.study_file.templates import Template
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the expansion depends on beside the file: names that directories can't have, and the options of a run."""
+
+    taken: tuple[str, ...] = file_names.TAKEN
+    local: bool = True
+    hash_workspaces: bool = False
+    restart_limit: int = RESTART_LIMIT
+
+
+@dataclass
+class Expansion:
+    """The instances, in the order in which they are numbered from 1 and launched.
+
+    `used` are the parameters of each template. `at` has the number of the instance for each combination, or one number
+    if the template uses no parameters.
+    """
+
+    steps: list[StepAdded] = field(default_factory=list)
+    used: dict[str, frozenset[str]] = field(default_factory=dict)
+    at: dict[str, list[int]] = field(default_factory=dict)
+
+    def number(self, template: str, combo: int) -> int:
+        """Return the number of the instance of `template` for the combination of that index."""
+        return self.at[template][combo if self.used[template] else 0]
+
+    def numbers(self, template: str) -> Iterator[int]:
+        """Yield the numbers of all instances of `template`."""
+        yield from dict.fromkeys(self.at[template])
+
+
+def expand(order: Sequence[Template], parameters: Parameters, settings: Settings, findings: Findings) -> Expansion:
+    """Return the instances of all templates. `order` is the order of processing: parents before children.
+
+    Their names are unique also where the file's are not.
+    """
+    expansion = Expansion()
+    for template in _check_references(order, findings):
+        expansion.used[template.name] = _used(template, parameters, expansion)
+        _add_instances(template, parameters, settings, expansion, findings)
+    _check_collisions(expansion, {template.name: template.line for template in order}, settings, findings)
+    return expansion
+
+
+def rows(expansion: Expansion) -> list[int]:
+    """Return the line of each instance in ``status.csv``, from 1: Maestro walks the graph breadth first.
+
+    All instances of a template are parents of the instances that funnel it, but only the first one met adds to the
+    walk: so each funnel is followed once.
+    """
+    children, funnels = _edges(expansion)
+    place = [0] * len(expansion.steps)
+    queue = [number for number, step in enumerate(expansion.steps, 1) if not (step.parents or step.funnels)]
+    for row, number in enumerate(queue, 1):
+        place[number - 1] = row
+    for number in queue:  # grows while it is walked
+        following = children.get(number, [])
+        into = funnels.pop(expansion.steps[number - 1].template, None)
+        for child in sorted({*following, *into}) if into else following:
+            if not place[child - 1]:
+                queue.append(child)
+                place[child - 1] = len(queue)
+    return place
+
+
+def _check_references(order: Sequence[Template], findings: Findings) -> Iterator[Template]:
+    """Report workspaces of steps that are processed later: their parameters are not known yet.
+
+    Yield the steps without these references. Where a dependency of a step is not known, neither is what comes earlier.
+    """
+    earlier: set[str] = set()
+    incomplete: set[str] = set()
+    for template in order:
+        late = [name for name in template.references if name not in earlier]
+        if template.incomplete or not incomplete.isdisjoint(template.dependencies):
+            incomplete.add(template.name)
+        for name in late if template.name not in incomplete else ():
+            message = f"Workspace for '{name}' is being used by study step '{template.name}' before it would be"
+            remedy = f"Add '{name}' to the depends of '{template.name}'."
+            findings.problem(template.line, f"{message} generated", remedy)
+        references = tuple(name for name in template.references if name in earlier)
+        yield dataclasses.replace(template, references=references) if late else template
+        earlier.add(template.name)
+
+
+def _used(template: Template, parameters: Parameters, expansion: Expansion) -> frozenset[str]:
+    own = parameters.used_in(strings_in([template.name, template.description, dict(template.run)]))
+    inherited = [*template.parents, *(name for name in template.references if name not in template.funnels)]
+    return own.union(*(expansion.used[name] for name in inherited))
+
+
+def _add_instances(
+    template: Template, parameters: Parameters, settings: Settings, expansion: Expansion, findings: Findings
+) -> None:
+    used = expansion.used[template.name]
+    if not used:
+        expansion.at[template.name] = [len(expansion.steps) + 1]
+        directory = paths.workspace(template.name)
+        expansion.steps.append(_step(template, template.name, directory, (), 0, expansion, settings))
+        return
+    by_key = sorted(used)
+    combos = [".".join(combo[key].label for key in by_key) for combo in parameters.combos]
+    nicknames = paths.nicknames(template.name, combos) if settings.hash_workspaces else {}
+    declared = [key for key in parameters.keys if key in used]
+    first: dict[str, tuple[int, tuple[Param, ...]]] = {}
+    collapsed = 0
+    numbers = expansion.at[template.name] = []
+    for index, combo in enumerate(combos):
+        params = tuple(parameters.combos[index][key] for key in declared)
+        if combo not in first:
+            first[combo] = (len(expansion.steps) + 1, params)
+            directory = paths.workspace(template.name, nicknames.get(combo, combo))
+            name = f"{template.name}_{combo}"
+            expansion.steps.append(_step(template, name, directory, params, index, expansion, settings))
+        numbers.append(first[combo][0])
+        collapsed += first[combo][1] != params
+    if collapsed:
+        message = f"In study step '{template.name}', {collapsed} of {len(combos)} combinations of parameters get the"
+        remedy = f"Put %% in the labels of {', '.join(declared)}, which stands for the value."
+        findings.warn(template.line, f"{message} name of an earlier one with other values, and are left out", remedy)
+
+
+def _step(
+    template: Template,
+    name: str,
+    directory: str,
+    params: tuple[Param, ...],
+    combo: int,
+    expansion: Expansion,
+    settings: Settings,
+) -> StepAdded:
+    run = {key: template.run.get(key) for key in ("nodes", "procs")}
+    run = {key: substitute(value, params) if isinstance(value, str) else value for key, value in run.items()}
+    return StepAdded(
+        name=name,
+        template=template.name,
+        workspace=directory,
+        params=params,
+        parents=tuple(expansion.number(parent, combo) for parent in template.parents),
+        funnels=template.funnels,
+        workspaces={
+            reference: paths.workspace(reference)
+            if reference in template.funnels
+            else expansion.steps[expansion.number(reference, combo) - 1].workspace
+            for reference in template.references
+        },
+        scheduled=not settings.local and is_scheduled(run),
+        restart_limit=settings.restart_limit if template.run.get("restart") else 0,
+    )
+
+
+def _edges(expansion: Expansion) -> tuple[dict[int, list[int]], dict[str, list[int]]]:
+    """Return the children of each instance, and the instances that funnel each template, by rising number."""
+    children: dict[int, list[int]] = {}
+    funnels: dict[str, list[int]] = {}
+    for number, step in enumerate(expansion.steps, 1):
+        for parent in step.parents:
+            children.setdefault(parent, []).append(number)
+        for template in step.funnels:
+            funnels.setdefault(template, []).append(number)
+    return children, funnels
+
+
+def _check_collisions(expansion: Expansion, lines: Mapping[str, int], settings: Settings, findings: Findings) -> None:
+    """Report instances that would share a name or a directory, and directories that can't be made.
+
+    The second of one name gets another one.
+    """
+    names: dict[str, StepAdded] = {}
+    directories: dict[str, StepAdded] = {}
+    for number, step in enumerate(expansion.steps, 1):
+        line = lines[step.template]
+        if step.name in names:
+            message = f"Study steps '{names[step.name].template}' and '{step.template}' both make '{step.name}'"
+            findings.problem(line, message, "Rename one of them.")
+            expansion.steps[number - 1] = msgspec.structs.replace(
+                step, name=f"{step.name} ({step.template}, {number})"
+            )
+        elif step.workspace in directories:
+            message = f"'{directories[step.workspace].name}' and '{step.name}' would run in the same directory"
+            remedy = (
+                "Only letters, digits and -_.() of a name or label stay in a path: choose others, or use --hashws."
+            )
+            findings.problem(line, f"{message} '{step.workspace}'", remedy)
+        names[step.name] = directories[step.workspace] = step
+        stem = step.workspace.rpartition("/")[2] if settings.hash_workspaces else step.name
+        wrong = paths.objection(step.workspace, stem, settings.taken)
+        if wrong:
+            findings.problem(line, f"'{step.name}' can't have a directory: {wrong}", "Rename it or change its label.")

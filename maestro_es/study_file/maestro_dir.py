@@ -1,0 +1,186 @@
+"""A study directory as Maestro 1.2.1 leaves it -> what is known of the study. Nothing of it is unpickled.
+
+::
+
+    *.yaml, *.py          copies of the study file and of the parameter generator
+    batch.info            the batch block
+    meta/metadata.yaml    the instances of each step, and their workspaces
+    meta/environment.yaml the environment of the launch, of which we read PWD and nothing else
+    status.csv            the steps as they were after the conductor's last pass
+    logs/NAME.log         what a conductor in the background did since, as far as it says so
+
+Maestro writes ``status.csv`` after each pass, in which it runs local steps to their end one after the other: what it
+did in its last hours may stand in its log alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from maestro_es.core import file_names
+from maestro_es.core.model import Micros, State
+from maestro_es.errors import StudyError
+from maestro_es.study_file.document import read_file
+from maestro_es.study_file.maestro_status import Row, local_time, read_rows
+from maestro_es.study_file.paths import safe
+
+#: What is no copy of a study file, whatever is in it.
+_OTHER_FILES = (".pkl", ".csv", ".txt", ".py", ".info", ".db", ".imported")
+
+#: A study file is shorter, in bytes.
+_LARGEST = 10_000_000
+
+#: What follows the name of a step in a workspace that ``--hashws`` has named.
+_HASHED = re.compile(r"_instance_\d+")
+
+# As conductors write them: time, logger:function:line, level, message. The first stands in a line of its own.
+_STAGED = "Constructing parameter study '"
+_TIME = r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ - \S+ - "
+_FINISHED = re.compile(_TIME + r"INFO - Local step (.+) executed with status OK\. Complete\.")
+_FAILED = re.compile(_TIME + r"WARNING - '(.+)' failed to submit properly\. Step failed\.")
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Ended(NamedTuple):
+    """How a step ended by the conductor's log, and when."""
+
+    state: State
+    at: Micros
+
+
+@dataclass(frozen=True)
+class MaestroDir:
+    """What a study directory of Maestro's says. `instances` has the workspace of each instance by template and name.
+
+    `ended` are steps that ended after the conductor's last pass. `launched_in` is where ``maestro run`` was called.
+    """
+
+    root: Path
+    name: str
+    spec: Path
+    pgen: Path | None
+    batch: Mapping[str, Any]
+    instances: Mapping[str, Mapping[str, str]]
+    rows: Mapping[str, Row]
+    ended: Mapping[str, Ended]
+    launched_in: Path | None
+
+    @property
+    def hash_workspaces(self) -> bool:
+        """Whether the study was run with ``--hashws``."""
+        return any(
+            _HASHED.fullmatch(workspace.removeprefix(f"{safe(template)}/{safe(template)}"))
+            for template, instances in self.instances.items()
+            for workspace in instances.values()
+        )
+
+
+def read_maestro_dir(root: Path) -> MaestroDir:
+    """Read a study directory of Maestro's. StudyError says why it can't be one, or what of it is missing."""
+    metadata = _mapping(root / "meta" / "metadata.yaml")
+    instances = metadata.get("step_combinations")
+    if not isinstance(instances, dict):
+        raise StudyError(f"{root}/meta/metadata.yaml: lists no steps; was the study ever started by Maestro?")
+    instances = {name: found for name, found in instances.items() if isinstance(found, dict)}
+    names = [name for found in instances.values() for name in found]
+    spec, name = _find_spec(root)
+    return MaestroDir(
+        root=root,
+        name=name,
+        spec=spec,
+        pgen=_find_pgen(root),
+        batch=_mapping(root / file_names.BATCH_INFO),
+        instances=instances,
+        rows=read_rows(root / file_names.STATUS_CSV, names),
+        ended=read_log(_lines(root / "logs" / f"{name}.log")),
+        launched_in=_launched_in(root),
+    )
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file, read without making any Python object of it."""
+    try:
+        data = yaml.load(read_file(path), Loader=_Loader)  # noqa: S506 - a safe one
+    except OSError as error:
+        raise StudyError(
+            f"{path}: {error.strerror}; a study that Maestro's conductor has started has this file"
+        ) from None
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path}: is not readable as YAML: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(data, dict):
+        raise StudyError(f"{path}: holds no mapping")
+    return data
+
+
+def _find_spec(root: Path) -> tuple[Path, str]:
+    """Return the copy of the study file, and the study's name."""
+    found: dict[Path, str] = {}
+    for path in sorted(root.iterdir()):
+        name = _study_name(path)
+        if name:
+            found[path] = name
+    if len(found) > 1:  # Maestro's pickle carries the study's name
+        found = {path: name for path, name in found.items() if (root / safe(f"{name}.study.pkl")).exists()} or found
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise StudyError(f"{root}: one study file is needed in this directory, and found: {names}")
+    return found.popitem()
+
+
+def _study_name(path: Path) -> str:
+    """Return the name of the study that a file describes; empty if it is no study file."""
+    if path.name.startswith(".") or path.suffix in _OTHER_FILES or not path.is_file():
+        return ""
+    if path.stat().st_size > _LARGEST:
+        return ""
+    try:
+        data = _mapping(path)
+    except StudyError:
+        return ""
+    description = data.get("description")
+    return str(description.get("name", "")) if "study" in data and isinstance(description, dict) else ""
+
+
+def _find_pgen(root: Path) -> Path | None:
+    found = [path for path in sorted(root.glob("*.py")) if b"get_custom_generator" in read_file(path)]
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise StudyError(f"{root}: holds several parameter generators: {names}; leave the one that was used")
+    return found[0] if found else None
+
+
+def _launched_in(root: Path) -> Path | None:
+    try:
+        folder = _mapping(root / "meta" / "environment.yaml").get("PWD")
+    except StudyError:
+        return None
+    return Path(folder) if isinstance(folder, str) and folder.startswith("/") else None
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a text, if there is one."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            yield line.rstrip("\n")
+
+
+def read_log(lines: Iterable[str]) -> dict[str, Ended]:
+    """Return the local steps that a conductor's log tells the end of, since the conductor was started last."""
+    ended: dict[str, Ended] = {}
+    for line in lines:
+        if line.startswith(_STAGED):
+            ended.clear()  # a conductor that is started again starts all steps again
+        for pattern, state in ((_FINISHED, State.FINISHED), (_FAILED, State.FAILED)):
+            match = pattern.fullmatch(line)
+            if match:
+                ended[match[2]] = Ended(state, local_time(match[1]))
+    return ended

@@ -1,0 +1,167 @@
+"""Parameters: lists of values that are zipped into combinations, with a label and a name for each value."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass, field
+from typing import Any
+
+from maestro_es.core import arguments
+from maestro_es.core.model import Param
+from maestro_es.study_file.checks import section
+from maestro_es.study_file.document import Document
+from maestro_es.study_file.render import substitute
+
+
+class Combination:
+    """One value of each parameter, by the public methods of Maestro's class of that name."""
+
+    def __init__(self, token: str = "$") -> None:  # noqa: S107 - no password but a character
+        self._token = token
+        self._params: dict[str, Param] = {}
+        self._values: dict[str, Any] = {}
+
+    def add(self, key: str, name: str, value: Any, label: str) -> None:  # noqa: ANN401 - of any kind
+        """Add the value of a parameter."""
+        self._params[key] = Param(key, str(value), str(label), str(name))
+        self._values[key] = value
+
+    def __str__(self) -> str:
+        """Return all labels."""
+        return ".".join(param.label for param in self._params.values())
+
+    def get_param_string(self, params: Iterable[str]) -> str:
+        """Return the labels of some parameters, in the order of their keys."""
+        return ".".join(self._params[key].label for key in sorted(params))
+
+    def get_param_values(self, params: Iterable[str]) -> Iterator[tuple[str, Any]]:
+        """Yield key and value of some parameters."""
+        yield from ((key, self._values[key]) for key in params)
+
+    def apply(self, item: str) -> str:
+        """Return a text with the tokens of all parameters replaced."""
+        return substitute(item, list(self._params.values()))
+
+
+class ParameterGenerator:
+    """What a custom generator fills: the public methods and attributes of Maestro's class of that name.
+
+    `labels` may hold a list of labels instead of a text with ``%%``. `token` is kept for compatibility: Maestro writes
+    its tokens with ``$`` whatever it is.
+    """
+
+    def __init__(self, token: str = "$", ltoken: str = "%%") -> None:  # noqa: S107 - no password but a character
+        self.parameters: dict[str, Sequence[Any]] = {}
+        self.labels: dict[str, str | Sequence[Any]] = {}
+        self.names: dict[str, str] = {}
+        self.token = token
+        self.label_token = ltoken
+        self.length = 0
+
+    def add_parameter(
+        self, key: str, values: Sequence[Any], label: str | Sequence[Any] | None = None, name: str | None = None
+    ) -> None:
+        """Add a parameter, or replace the one of that key. All must have as many values as the first."""
+        key = arguments.name("key", key)
+        given: object = values
+        if isinstance(given, (str, Mapping)) or not isinstance(given, Sized) or not isinstance(given, Iterable):
+            raise TypeError(f"values of parameter {key!r} must be a list, not {type(values).__name__}")
+        if self.length and len(values) != self.length:
+            message = f"parameter '{key}' has {len(values)} values, and those before it have {self.length}"
+            raise ValueError(message)
+        self.parameters[key] = values
+        self.length = len(values)
+        self.labels[key] = _label(key, label) or f"{key}.{self.label_token}"
+        self.names[key] = arguments.text(f"name of parameter {key!r}", name) or key
+
+    def __bool__(self) -> bool:
+        """Whether there are parameters, as in Maestro."""
+        return bool(self.parameters)
+
+    def __iter__(self) -> Iterator[Combination]:
+        """Yield the combinations."""
+        return self.get_combinations()
+
+    def get_combinations(self) -> Iterator[Combination]:
+        """Yield the combinations: the i-th takes the i-th value of each parameter."""
+        for index in range(self.length):
+            combination = Combination()
+            for key, values in self.parameters.items():
+                label = self.labels[key]
+                text = label.replace(self.label_token, str(values[index])) if isinstance(label, str) else label[index]
+                combination.add(key, self.names[key], values[index], text)
+            yield combination
+
+
+def _label(key: str, label: object) -> str | list[str]:
+    """Return a label, or the labels of all values."""
+    if isinstance(label, (list, tuple)):
+        return [arguments.text(f"label of parameter {key!r}", part) for part in label]
+    return arguments.text(f"label of parameter {key!r}", label)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The combinations of a study: the i-th takes the i-th value of each parameter."""
+
+    keys: tuple[str, ...] = ()
+    combos: tuple[Mapping[str, Param], ...] = ()
+    #: The values as they were given, for the record; `Param` has them as they stand in scripts.
+    values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+    def used_in(self, texts: Iterable[str]) -> frozenset[str]:
+        """Return the parameters whose tokens stand in `texts`: the value's, or one with a word such as ``.label``."""
+        return frozenset(key for text in texts for key in self._token.findall(text)) if self.keys else frozenset()
+
+    @functools.cached_property
+    def _token(self) -> re.Pattern[str]:
+        return re.compile(r"\$\((" + "|".join(map(re.escape, self.keys)) + r")(?:\.\w+)?\)")
+
+
+def strings_in(item: Any) -> Iterator[str]:  # noqa: ANN401 - whatever a step holds
+    """Yield every string in `item`, in lists and in the values of mappings."""
+    stack = [item]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, (list, dict)):
+            stack += part if isinstance(part, list) else part.values()
+
+
+def combine(
+    values: Mapping[str, Sequence[Any]],
+    labels: Mapping[str, str | Sequence[Any]],
+    names: Mapping[str, str],
+    label_token: str = "%%",  # noqa: S107 - no password but a placeholder
+) -> Parameters:
+    """Zip lists of values into combinations. A label holds the value in place of `label_token`."""
+    columns: list[list[Param]] = []
+    for key, given in values.items():
+        label, name = labels[key], str(names[key])
+        texts = [str(value) for value in given]
+        if isinstance(label, str):
+            made = [label.replace(label_token, text) for text in texts]
+        else:
+            made = [str(part) for part in label]
+        columns.append([Param(key, text, shown, name) for text, shown in zip(texts, made, strict=True)])
+    combos = tuple({param.key: param for param in row} for row in zip(*columns, strict=True))
+    return Parameters(tuple(values), combos, {key: list(given) for key, given in values.items()})
+
+
+def read_parameters(document: Document) -> Parameters:
+    """Return the parameters of the study file. `checks` reports lists that are empty or of unequal lengths.
+
+    Then the parameters with values make as many combinations as the shortest list has values.
+    """
+    values: dict[str, Sequence[Any]] = {}
+    labels: dict[str, str | Sequence[Any]] = {}
+    for key, parameter in section(document.data, "global.parameters").items():
+        if isinstance(parameter, dict) and isinstance(parameter.get("values"), list) and parameter["values"]:
+            values[key] = parameter["values"]
+            labels[key] = str(parameter.get("label") or f"{key}.%%")
+    length = min(map(len, values.values()), default=0)
+    values = {key: given[:length] for key, given in values.items()}
+    return combine(values, labels, {key: key for key in values})

@@ -1,0 +1,72 @@
+"""What is left of a study file that has faults: enough to check the rest of it in the same round. Pure.
+
+Otherwise a misspelt key would hide what is wrong with the scripts, and a person would read the problems one by one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+from maestro_es.study_file.document import Document
+
+#: Keys and places in lists, from the top of the file.
+Place = tuple[str | int, ...]
+
+#: More nodes or processes than any launcher asks for.
+_NO_LIMIT = 1_000_000
+
+#: What stands in for faulty and missing values of a step. `None` among the dependencies means that there are more.
+_STAND_INS: dict[str | int, Any] = {
+    "cmd": ":",
+    "run": {"cmd": ":"},
+    "depends": [None],
+    "description": "-",
+    "nodes": _NO_LIMIT,
+    "procs": _NO_LIMIT,
+}
+
+
+def without_faults(document: Document, faults: Iterable[Place]) -> Document:
+    """Return the document without the values at `faults`, or with stand-ins for them. Nothing else changes its place.
+
+    A step has a name, a description and commands then.
+    """
+    places = list(faults)
+    if not places:
+        return document
+    data = copy.deepcopy(document.data)
+    for place in places:
+        _replace(data, place)
+    return document.with_data(data)
+
+
+def _replace(data: Any, place: Place) -> None:  # noqa: ANN401 - not known to be a study
+    parent: Any = data
+    for part in place[:-1]:
+        parent = _at(parent, part)
+    key, stand_in = place[-1] if place else "", _stand_in(place)
+    if isinstance(parent, list) and isinstance(key, int):
+        parent[key] = stand_in
+    elif isinstance(parent, dict) and stand_in is None:
+        parent.pop(key, None)
+    elif isinstance(parent, dict):
+        parent[key] = stand_in
+
+
+def _at(parent: Any, part: str | int) -> Any:  # noqa: ANN401 - likewise
+    """Return the value under a key, or at a place in a list; None if there is none."""
+    if isinstance(parent, dict):
+        return parent.get(part)
+    return parent[part] if isinstance(parent, list) and isinstance(part, int) and part < len(parent) else None
+
+
+def _stand_in(place: Place) -> Any:  # noqa: ANN401 - of any kind
+    match place:
+        case ("study", int(index), "name"):
+            return f"number {index + 1}"
+        case ("study", int(), key) | ("study", int(), "run", key):
+            return copy.deepcopy(_STAND_INS.get(key))
+        case _:
+            return None

@@ -1,0 +1,163 @@
+"""Custom parameter generators: a Python file of the user's that makes the parameters of a study.
+
+Such files say ``from maestrowf.datastructures.core import ParameterGenerator``. Where Maestro is installed they get
+its class, elsewhere ours, under that name and only while they run: see `stand_in`. What they return is read by public
+attributes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os.path
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from maestro_es.core.model import Param, Scalar
+from maestro_es.errors import SpecError
+from maestro_es.import_path import path_of_user
+from maestro_es.study_file.document import Document
+from maestro_es.study_file.findings import Findings, did_you_mean
+from maestro_es.study_file.generator_environment import GeneratorEnvironment
+from maestro_es.study_file.parameters import Parameters, combine
+from maestro_es.study_file.stand_in import ROOT, VERSION, install_command, load_counterparts, maestro_at_hand
+
+_ENTRY = "get_custom_generator"
+
+#: Packages whose modules have another name.
+_PACKAGES = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "PyYAML"}
+
+
+def parse_pargs(pargs: Sequence[str], pgen: Path | None, findings: Findings) -> dict[str, str]:
+    """Return the arguments for a generator from texts ``key:value``."""
+    if pargs and pgen is None:
+        findings.problem(1, "Cannot use the 'pargs' parameter without specifying a 'pgen'", "Add --pgen FILE.")
+    arguments: dict[str, str] = {}
+    for text in pargs:
+        key, colon, value = text.partition(":")
+        if colon and key.strip():
+            arguments[key.strip()] = value.strip()
+        else:
+            findings.problem(1, f"The argument --pargs '{text}' has no ':'", "Write it as --pargs 'key:value'.")
+    return arguments
+
+
+def run_generator(
+    file: Path, arguments: Mapping[str, str], document: Document, values: Mapping[str, Scalar]
+) -> tuple[Parameters, dict[str, Any] | None]:
+    """Return the parameters that the file makes, and the ``env`` of the study if it has changed that.
+
+    `values` is the environment with everything resolved, OUTPUT_PATH and SPECROOT included.
+    """
+    findings = Findings(str(file))
+    if not file.exists():
+        raise SpecError([f"{file}: The parameter generator does not exist. Name an existing file with --pgen."])
+    environment = GeneratorEnvironment(document, values)
+    given = {**arguments, "OUTPUT_PATH": values["OUTPUT_PATH"], "SPECROOT": environment.find("SPECROOT")}
+    path = os.path.abspath(file)  # noqa: PTH100 - as tracebacks name it
+    parameters = Parameters()
+    changed = None
+    load_counterparts()  # while the path is ours
+    try:
+        with _modules_of_user(), maestro_at_hand():
+            function = getattr(_load(path), _ENTRY)
+            parameters = convert(function(environment, **given), findings)
+            changed = environment.changed()
+    except SpecError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the user's code, and may raise anything
+        _report(error, path, findings)
+    findings.stop_if_problems()
+    return parameters, changed
+
+
+def _load(file: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("custom_gen", file)
+    if spec is None or spec.loader is None or (Path(file).exists() and not Path(file).is_file()):
+        raise ImportError(f"{file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, _ENTRY):
+        known = [name for name in vars(module) if not name.startswith("_")]
+        raise AttributeError(f"it has no function {_ENTRY}(env, **kwargs). {did_you_mean(_ENTRY, known)}".strip())
+    return module
+
+
+@contextmanager
+def _modules_of_user() -> Iterator[None]:
+    """Let the user's code import what it could without us, and nothing of ours take the place of what we import later.
+
+    Whatever it does to the path ends with it, and so do the modules that it found where we do not look.
+    """
+    theirs = path_of_user()
+    if not theirs:  # a program of the user's calls us
+        yield
+        return
+    ours, loaded = sys.path[:], set(sys.modules)
+    sys.path[:] = theirs
+    try:
+        yield
+    finally:
+        sys.path[:] = ours
+        for name in set(sys.modules) - loaded:
+            origin = getattr(sys.modules[name], "__file__", None)
+            if origin and not origin.startswith(tuple(f"{place}/" for place in ours)):
+                del sys.modules[name]
+
+
+def _report(error: BaseException, file: str, findings: Findings) -> None:
+    """Report what the user's code raised, with the last line of the file that was being run."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    line = (frames[-1].lineno if frames else getattr(error, "lineno", None)) or 1
+    missing = error.name if isinstance(error, ImportError) and error.name else ""
+    if missing and (isinstance(error, ModuleNotFoundError) or missing.partition(".")[0] == ROOT):
+        _report_missing(missing, error, file, line, findings)
+        return
+    message = f"The parameter generator failed: {type(error).__name__}: {error}"
+    findings.problem(line, message.rstrip(".: "), "Correct this file, or its arguments given with --pargs.")
+
+
+def _report_missing(module: str, error: BaseException, file: str, line: int, findings: Findings) -> None:
+    """Report what the Python that runs us lacks; the file itself may be right."""
+    package = module.partition(".")[0]
+    if package == ROOT:
+        message = f"The parameter generator needs what maestro-es lacks: {error}"
+        install = install_command(f"{ROOT}=={VERSION}")
+        hint = f"If Maestro {VERSION} has it, install that beside maestro-es: '{install}'. If not, correct the import."
+        findings.problem(line, message, hint)
+    elif os.path.exists(os.path.join(os.path.dirname(file), f"{package}.py")):  # noqa: PTH110, PTH118, PTH120 - a text
+        message = f"The parameter generator can't import {package}: its directory is not searched, as in Maestro"
+        findings.problem(line, message, "Name the directory in PYTHONPATH.")
+    else:
+        message = f"The parameter generator needs {module}, which the Python that runs maestro-es lacks"
+        findings.problem(line, message, f"Install it there: '{install_command(_PACKAGES.get(package, package))}'.")
+
+
+def convert(made: Any, findings: Findings) -> Parameters:  # noqa: ANN401 - whatever the user's code returns
+    """Return the parameters of our generator class, of Maestro's, or of one derived from either."""
+    if not all(hasattr(made, name) for name in ("parameters", "labels", "names")):
+        message = f"{_ENTRY} returned {type(made).__name__} and no ParameterGenerator"
+        findings.problem(1, message, "Return the generator that it has filled.")
+    elif made.parameters and not all(len(values) for values in made.parameters.values()):
+        findings.problem(1, "The parameter generator made parameters without values", "Give each at least one value.")
+    findings.stop_if_problems()
+    if type(made).__name__ != "ParameterGenerator" and hasattr(made, "get_combinations"):
+        return _ask_combinations(made)
+    return combine(made.parameters, made.labels, made.names, getattr(made, "label_token", "%%"))
+
+
+def _ask_combinations(made: Any) -> Parameters:  # noqa: ANN401 - a class derived from Maestro's
+    """Return the combinations that a derived class makes itself, by what it would put in place of each token."""
+    keys = tuple(map(str, made.parameters))
+    combos = [
+        {
+            key: Param(key, combo.apply(f"$({key})"), combo.apply(f"$({key}.label)"), combo.apply(f"$({key}.name)"))
+            for key in keys
+        }
+        for combo in made.get_combinations()
+    ]
+    return Parameters(keys, tuple(combos), {key: [combo[key].value for combo in combos] for key in keys})

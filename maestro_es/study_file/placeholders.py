@@ -1,0 +1,68 @@
+"""Warnings about placeholders, ``$(...)``, that stay as they are and were probably not meant to.
+
+An unknown ``$(...)`` is a command to the shell, so only what looks like a misspelt name is worth a warning.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from maestro_es.core.model import is_scheduled
+from maestro_es.study_file.environment import Environment
+from maestro_es.study_file.findings import Findings, nearest
+from maestro_es.study_file.parameters import Parameters, strings_in
+from maestro_es.study_file.templates import Template
+
+_TOKEN = re.compile(r"\$\((\w+)(?:\.(\w+))?\)")
+
+#: Tokens that every step has.
+_BUILT_IN = ("WORKSPACE", "LAUNCHER", "OUTPUT_PATH")
+
+#: How alike two names must be for one to be taken for a misspelling of the other.
+_LIKENESS = 0.8
+
+
+def warn_of_placeholders(
+    templates: Iterable[Template],
+    parameters: Parameters,
+    environment: Environment,
+    *,
+    declared: Iterable[str] = (),
+    local: bool,
+    findings: Findings,
+) -> None:
+    """Warn of misspelt placeholders, and of launchers in steps that no scheduler runs.
+
+    `declared` are names of the file. One whose value is wrong is none of the parameters and of the environment, but no
+    misspelling either.
+    """
+    names = {*parameters.keys, *environment.values, *declared, *_BUILT_IN}
+    meant = functools.cache(lambda name: nearest(name, names, _LIKENESS))
+    for template in templates:
+        placeholders = dict.fromkeys(
+            match for text in strings_in(dict(template.run)) for match in _TOKEN.findall(text)
+        )
+        for name, word in placeholders:
+            if name in parameters.keys and word not in {"", "label", "name", "workspace"}:
+                message = f"In study step '{template.name}', $({name}.{word}) stays as it is"
+                findings.warn(
+                    template.line, message, f"A parameter has $({name}), $({name}.label) and $({name}.name)."
+                )
+            elif name not in names and word != "workspace" and meant(name):
+                message = f"In study step '{template.name}', $({name}) is left to the shell"
+                findings.warn(template.line, message, f"Did you mean '$({meant(name)})'?")
+        if ("LAUNCHER", "") in placeholders and (local or not is_scheduled(template.run)):
+            message = f"Study step '{template.name}' uses $(LAUNCHER), but no scheduler runs it"
+            remedy = "Give it nodes or procs and the study a batch type such as slurm, or write the command itself."
+            findings.warn(template.line, message, remedy)
+
+
+def warn_of_batch(batch: Mapping[str, Any], environment: Environment, line: int, findings: Findings) -> None:
+    """Warn of placeholders in ``batch``, in which nothing is replaced, as in Maestro."""
+    for text in strings_in(dict(batch)):
+        for name, _ in _TOKEN.findall(text):
+            if name in environment.values:
+                findings.warn(line, f"In batch, $({name}) stays as it is", "Write its value: batch has no tokens.")

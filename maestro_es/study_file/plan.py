@@ -1,0 +1,218 @@
+"""The one entry: a study file -> everything that is needed to create the study, or a SpecError with every problem.
+
+Planning only reads: the study file, the generator's file, and whether path dependencies exist. `acquire` then brings
+what git dependencies need into the study directory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from maestro_es.core import file_names
+from maestro_es.core.events import NewEvent, StepAdded, StepTemplateAdded
+from maestro_es.core.model import Scalar
+from maestro_es.core.retry_limits import RESTART_LIMIT
+from maestro_es.errors import SpecError
+from maestro_es.study_file import dependencies, paths
+from maestro_es.study_file.checks import section
+from maestro_es.study_file.environment import GitDependency, PathDependency
+from maestro_es.study_file.expansion import Expansion, Settings, expand, rows
+from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.metadata import metadata_files
+from maestro_es.study_file.parameters import Parameters, read_parameters
+from maestro_es.study_file.pgen import parse_pargs, run_generator
+from maestro_es.study_file.reading import FROM_FILE, CheckedStudy, Given, StudyFile, absolute, interpret, read_study
+from maestro_es.study_file.render import OUTPUT_PATH
+from maestro_es.study_file.templates import Template, processing_order
+from maestro_es.study_file.walltimes import check_walltimes
+
+#: What a message quotes of a step's commands: a launcher, a directive and the option in it, or the name of a variable.
+_QUOTED = re.compile(r"\$\(LAUNCHER\)\[[^\]:]*\]?|(?<=#SBATCH )[\w-]+|(?<=\$)[A-Za-z_]\w*(?= )")
+
+#: A setting that a message begins with, as in "exclusive is ..." and "args: ...".
+_SETTING = re.compile(r"[a-z]+(?: [a-z]+)*?(?=:| is )")
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A study that can be created. `output` is its directory, absolute; nothing of it exists yet.
+
+    `events` are a StepTemplateAdded (with None) before the StepAdded of its instances (with their numbers), in launch
+    order. `batch` is as the file has it: Maestro substitutes nothing in it.
+    """
+
+    name: str
+    description: str
+    spec_path: Path
+    spec_text: str
+    batch: dict[str, Any]
+    output: Path
+    events: tuple[NewEvent, ...]
+    warnings: tuple[str, ...]
+    pgen_path: Path | None
+    path_dependencies: tuple[PathDependency, ...]
+    git_dependencies: tuple[GitDependency, ...]
+    file: str
+    describe: Callable[[], dict[str, str]] = field(repr=False, compare=False)
+    #: The line of a part of a step (or of the batch block) that a message is about.
+    line: Callable[[str, str, str], int] = field(repr=False, compare=False)
+    #: The steps of a faulty file in which not every value is known, so that no script can be made of them.
+    unclear: frozenset[str] = frozenset()
+
+    @property
+    def has_jobs(self) -> bool:
+        """Whether a scheduler is to run one of the steps."""
+        return any(isinstance(event, StepAdded) and event.scheduled for _, event in self.events)
+
+    @functools.cached_property
+    def metadata(self) -> Mapping[str, str]:
+        """The files for ``meta/``: names and texts. Made when asked for, as a large study's take half a second."""
+        return self.describe()
+
+
+def plan_study(  # noqa: PLR0913 - the options of a run
+    spec: Path,
+    *,
+    output: Path | None,
+    timestamp: str,
+    pgen: Path | None = None,
+    pargs: Sequence[str] = (),
+    hash_workspaces: bool = False,
+    restart_limit: int = RESTART_LIMIT,
+    given: Given = FROM_FILE,
+    check: Callable[[StudyPlan, Findings], None] | None = None,
+    reserve: Callable[[str], Path] | None = None,
+) -> StudyPlan:
+    """Return the plan of the study in the file `spec`, or raise SpecError with all problems of the file.
+
+    `output` is the study's directory; without it, the directory is made of the variable OUTPUT_PATH (or the current
+    directory), the study's name and `timestamp`; with `reserve`, it is what that makes of the path without a time, the
+    same at each call. `pgen` is a file that makes the parameters, given `pargs`. `check` looks at the plan last and
+    adds what it finds to the problems and warnings. The plan of a faulty file is made of what is left of it
+    (`partial`), and is only checked.
+    """
+    findings = Findings(str(spec))
+    arguments = parse_pargs(pargs, pgen, findings)
+    read = read_study(spec, given, findings)
+    place = functools.partial(_directory, output=output, timestamp=timestamp, reserve=reserve, findings=findings)
+    parameters: Parameters | None = given.parameters or read_parameters(read.document)
+    if pgen is not None and not given.parameters:
+        parameters, read = _generated(read, place(read), pgen, arguments, findings)
+    study = interpret(read, parameters, given, findings)
+    directory = place(read)
+    order = processing_order(study.templates)
+    taken = (*file_names.TAKEN, spec.name, *([pgen.name] if pgen else []))
+    settings = Settings(taken, study.local, hash_workspaces, restart_limit)
+    expansion = expand(order, study.parameters, settings, findings)
+    if study.is_batch_known and not given.acquired:  # what has begun is not stopped by a step that can't
+        order = check_walltimes(order, expansion, study.batch["type"], study.document, findings, study.unclear)
+    about = section(study.document.data, "description")
+    plan = StudyPlan(
+        name=about.get("name", ""),
+        description=about.get("description", ""),
+        spec_path=absolute(spec),
+        spec_text=study.text,
+        batch=study.batch,
+        output=Path(directory),
+        events=tuple(_events(order, expansion)),
+        warnings=(),
+        pgen_path=None if pgen is None else absolute(pgen),
+        path_dependencies=study.environment.paths,
+        git_dependencies=study.environment.gits,
+        file=str(spec),
+        describe=functools.partial(metadata_files, order, study.parameters, expansion, directory),
+        line=functools.partial(_line_of, study),
+        unclear=study.unclear,
+    )
+    if check and study.is_batch_known:
+        check(plan, findings)
+    findings.stop_if_problems()
+    return dataclasses.replace(plan, warnings=findings.warnings())
+
+
+def acquire(plan: StudyPlan, run: dependencies.Run, tell: Callable[[str], None] = lambda _: None) -> None:
+    """Bring what the study needs into its directory, which must exist: clone the repositories, then look at the paths.
+
+    `run` runs an argument list, and `tell` gets a line about what is waited for. Raise SpecError with everything that
+    could not be had.
+    """
+    findings = Findings(plan.file)
+    for dependency in plan.git_dependencies:
+        tell(f"getting the git dependency '{dependency.name}' from {dependency.url}")
+        dependencies.clone(dependency, str(plan.output), run, findings)
+    dependencies.check_paths(plan.path_dependencies, str(plan.output), findings)
+    findings.stop_if_problems()
+
+
+def _generated(
+    read: StudyFile, directory: str, pgen: Path, arguments: Mapping[str, str], findings: Findings
+) -> tuple[Parameters | None, StudyFile]:
+    """Return the parameters of a generator, and the file with the environment as the generator leaves it.
+
+    There are none if the generator fails, or if it can't be called as the file is wrong about the environment.
+    """
+    if any(place[0] == "env" for place in findings.faults if place) or read.unresolved:
+        return None, read
+    values: dict[str, Scalar] = {
+        name: value.replace(OUTPUT_PATH, directory) if isinstance(value, str) else value
+        for name, value in read.environment.values.items()
+    }
+    try:
+        parameters, env = run_generator(pgen, arguments, read.document, {**values, "OUTPUT_PATH": directory})
+    except SpecError as error:
+        findings.elsewhere(error.problems)
+        return None, read
+    return parameters, read if env is None else read.with_environment(env, findings)
+
+
+def _directory(
+    study: StudyFile,
+    *,
+    output: Path | None,
+    timestamp: str,
+    reserve: Callable[[str], Path] | None,
+    findings: Findings,
+) -> str:
+    """Return the directory of a study. It is not reserved for a study that will not be."""
+    if output is not None:
+        return str(absolute(output))
+    base = absolute(Path(study.environment.output or "."))
+    name = section(study.document.data, "description").get("name", "")
+    stem = str(base / paths.safe(f"{name}_"))
+    return str(reserve(stem)) if reserve and not findings.problems() else stem + timestamp
+
+
+def _events(order: Sequence[Template], expansion: Expansion) -> Iterator[NewEvent]:
+    place = rows(expansion)
+    for template in order:
+        yield None, StepTemplateAdded(name=template.name, description=template.description, run=dict(template.run))
+        for number in expansion.numbers(template.name):
+            yield number, msgspec.structs.replace(expansion.steps[number - 1], row=place[number - 1])
+
+
+def _line_of(study: CheckedStudy, template: str, part: str, message: str) -> int:
+    """Return the line of a key of a step, or without a step, of the batch block.
+
+    That of the text itself, if the message quotes a line of the step's commands; of a setting that the message names,
+    if it is about the whole step.
+    """
+    document = study.document
+    if template not in study.templates:
+        return document.line("batch", part)
+    here = study.templates[template]
+    setting = _SETTING.match(message) if part == "run" else None
+    if setting and setting[0] not in here.run and setting[0] in section(document.data, "batch"):
+        return document.line("batch", setting[0])
+    key = document.line("study", here.index, "run", *([setting[0]] if setting else [] if part == "run" else [part]))
+    quoted = _QUOTED.search(message)
+    end = min((other.line for other in study.templates.values() if other.line > key), default=None)
+    lines = enumerate(study.text.split("\n")[: end and end - 1], 1)
+    return next((place for place, line in lines if place >= key and quoted and quoted[0] in line), key)

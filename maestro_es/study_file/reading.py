@@ -1,0 +1,159 @@
+"""A study file, read and checked up to its expansion."""
+
+from __future__ import annotations
+
+import dataclasses
+import os.path
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maestro_es.errors import SpecError
+from maestro_es.study_file import dependencies
+from maestro_es.study_file.checks import BATCH_NEEDS, check_meaning, environment_names, section
+from maestro_es.study_file.document import Document, read_document, read_file
+from maestro_es.study_file.environment import Environment, read_environment
+from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.parameters import Parameters, strings_in
+from maestro_es.study_file.partial import without_faults
+from maestro_es.study_file.placeholders import warn_of_batch, warn_of_placeholders
+from maestro_es.study_file.templates import Template, check_dependencies, read_templates
+from maestro_es.study_file.validation import check_dialect, check_shape
+
+#: Names that always have a value.
+_GIVEN = ("OUTPUT_PATH", "SPECROOT", "")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is known of a study that is not launched from its file, here and now.
+
+    `spec_root` is its SPECROOT, and `cwd` the directory that relative paths begin at. `acquired` says that its
+    repositories were cloned before. `text` is the study file if there is none on the disk, and `parameters` are used
+    in place of those in it.
+    """
+
+    spec_root: Path | None = None
+    cwd: Path | None = None
+    acquired: bool = False
+    text: str | None = None
+    parameters: Parameters | None = None
+
+
+#: A study that is launched from its file.
+FROM_FILE = Given()
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """A study file with its environment; `document` is what is left of it without its faults.
+
+    `roots` are its SPECROOT and the directory that relative paths begin at. `names` are those that env declares, also
+    where they have no value.
+    """
+
+    text: str
+    document: Document
+    environment: Environment
+    roots: tuple[str, str]
+    names: frozenset[str]
+    parameters: frozenset[str]
+
+    @property
+    def unresolved(self) -> frozenset[str]:
+        """The names of env without a value."""
+        return self.names.difference(self.environment.values, _GIVEN)
+
+    def with_environment(self, env: dict[str, Any], findings: Findings) -> StudyFile:
+        """Return the file with another env."""
+        document = self.document.with_data({**self.document.data, "env": env})
+        environment = read_environment(document, *self.roots, findings)
+        names = frozenset(name for _, name in environment_names(document.data))
+        return dataclasses.replace(self, document=document, environment=environment, names=names)
+
+
+@dataclass(frozen=True)
+class CheckedStudy:
+    """A study file that has been checked, but not expanded. `unclear` are the steps without some of their values."""
+
+    text: str
+    document: Document
+    environment: Environment
+    parameters: Parameters
+    batch: dict[str, Any]
+    templates: Mapping[str, Template]
+    unclear: frozenset[str]
+
+    @property
+    def is_batch_known(self) -> bool:
+        """Whether there is an adapter of the type of the batch block."""
+        return isinstance(self.batch["type"], str) and self.batch["type"] in BATCH_NEEDS
+
+    @property
+    def local(self) -> bool:
+        """Whether all steps run on this host."""
+        return bool(self.batch["type"] == "local")
+
+
+def read_study(spec: Path, given: Given, findings: Findings) -> StudyFile:
+    """Read the file, and note what is wrong with its shape, its meaning and its environment."""
+    text = _text_of(spec, findings) if given.text is None else given.text
+    document = read_document(text, findings)
+    check_shape(document, findings)
+    check_dialect(document, findings)
+    check_meaning(document, findings)
+    names = frozenset(name for _, name in environment_names(document.data))
+    parameters = frozenset(section(document.data, "global.parameters"))
+    document = without_faults(document, findings.faults)
+    roots = str(given.spec_root or absolute(spec).parent), str(given.cwd or Path.cwd())
+    return StudyFile(text, document, read_environment(document, *roots, findings), roots, names, parameters)
+
+
+def interpret(read: StudyFile, parameters: Parameters | None, given: Given, findings: Findings) -> CheckedStudy:
+    """Note everything else that is wrong with the file, except what only its expansion shows.
+
+    `parameters` is None if a generator should have made them and has not.
+    """
+    environment = read.environment
+    templates = check_dependencies(read_templates(read.document, environment, findings), findings)
+    dependencies.check_outside(environment.paths, () if given.acquired else environment.gits, findings)
+    batch = {"type": "local", **section(read.document.data, "batch")}
+    known = Parameters() if parameters is None else parameters
+    unclear = frozenset[str]() if parameters is not None else frozenset(templates)
+    if parameters is not None and findings.problems():
+        unclear = _unclear(templates, {*read.unresolved, *read.parameters} - {*parameters.keys, *environment.values})
+    study = CheckedStudy(read.text, read.document, environment, known, batch, templates, unclear)
+    if parameters is not None:
+        declared = (*read.parameters, *read.names)
+        steps = templates.values()
+        warn_of_placeholders(steps, known, environment, declared=declared, local=study.local, findings=findings)
+    warn_of_batch(batch, environment, read.document.line("batch"), findings)
+    return study
+
+
+def _unclear(templates: Mapping[str, Template], names: set[str]) -> frozenset[str]:
+    """Return the steps that use one of these names."""
+    tokens = Parameters(tuple(names))
+    return frozenset(
+        name
+        for name, template in templates.items()
+        if tokens.used_in(strings_in([template.name, template.description, dict(template.run)]))
+    )
+
+
+def _text_of(spec: Path, findings: Findings) -> str:
+    try:
+        return read_file(spec).decode("utf-8")
+    except OSError as error:
+        raise SpecError([f"{spec}: The study file can't be read: {error.strerror}. Name an existing file."]) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        findings.problem(line, "The study file is not UTF-8 text", "Save it with that encoding.")
+        findings.stop_if_problems()
+        raise
+
+
+def absolute(path: Path) -> Path:
+    """Return `path` as Maestro makes it absolute: '..' goes, links stay."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - pathlib's would keep '..' or follow links

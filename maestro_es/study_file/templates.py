@@ -1,0 +1,200 @@
+"""The steps of a study as the file declares them, with the environment substituted, and the graph that they make."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from maestro_es.core.model import SOURCE
+from maestro_es.study_file.checks import items, section
+from maestro_es.study_file.document import Document
+from maestro_es.study_file.environment import Environment
+from maestro_es.study_file.findings import Findings, did_you_mean
+
+#: ``$(X.workspace)``: X may hold blanks and parentheses, but does not run over into another token.
+_WORKSPACE = re.compile(r"\$\(([^$\n]+?)\.workspace\)")
+
+#: What can only be meant as the name of a step; anything else before ``.workspace)`` may be a shell command.
+_PLAIN_NAME = re.compile(r"[^\s()]+")
+
+#: What marks a dependency on all instances of a step, and is not part of its name.
+_FUNNEL = re.compile(r"_\*|\*")
+
+
+@dataclass(frozen=True)
+class Template:
+    """A declared step. `dependencies` are the steps it waits for, in the order in which they are declared.
+
+    Of these, `parents` are waited for instance by instance, and `funnels` as a whole.
+
+    `references` are the steps whose workspace it names in ``cmd`` or ``restart``; they give it their parameters, but
+    do not make it wait.
+    """
+
+    name: str
+    description: str
+    run: Mapping[str, Any]
+    line: int
+    dependencies: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
+    funnels: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    #: Its place in the list of the file, from 0.
+    index: int = 0
+    #: Whether the file names further dependencies that can't be used, so that it is not known what comes before it.
+    incomplete: bool = False
+
+
+def read_templates(document: Document, environment: Environment, findings: Findings) -> dict[str, Template]:
+    """Return the steps by name, in the order of the file. Two of one name are a problem; the second gets another one.
+
+    The lines of ``sources`` are put in front of ``cmd`` and ``restart`` as they stand: a source is a shell line such
+    as ``source env.sh``, which changes the environment of what follows (Maestro reads sources and never uses them).
+    """
+    found: dict[str, Template] = {}
+    for index, step in items(section(document.data), "study"):
+        name, run = step.get("name"), step.get("run")
+        if not isinstance(name, str) or not isinstance(run, dict):
+            continue
+        run = environment.apply(run)
+        for key in ("cmd", "restart"):
+            if isinstance(run.get(key), str):
+                run[key] = "\n".join([*environment.sources, run[key]])
+        name, description = environment.apply(name), environment.apply(str(step.get("description", "")))
+        line = document.line("study", index)
+        if name == SOURCE:
+            message = f"No step can be called '{SOURCE}', which is Maestro's root of a graph"
+            findings.problem(line, message, "Give the step another name.")
+        twin = found.get(name)
+        if twin:
+            message = f"The step name '{name}' stands twice, first in line {twin.line}"
+            findings.problem(line, message, "Step names must be unique: rename one of them.")
+            name = f"{name} (step {index + 1})"
+        found[name] = _template(name, description, run, line, index, incomplete=twin is not None)
+    return {name: _with_references(template, found, findings) for name, template in found.items()}
+
+
+def _template(
+    name: str, description: str, run: dict[str, Any], line: int, index: int, *, incomplete: bool
+) -> Template:
+    depends = run["depends"] if isinstance(run.get("depends"), list) else []
+    declared = [item for item in depends if isinstance(item, str)]
+    parents = dict.fromkeys(item for item in declared if "*" not in item)
+    funnels = dict.fromkeys(_FUNNEL.sub("", item) for item in declared if "*" in item)
+    dependencies = dict.fromkeys(_FUNNEL.sub("", item) for item in declared)
+    edges = tuple(dependencies), tuple(parents), tuple(funnels)
+    incomplete = incomplete or len(declared) < len(depends)
+    return Template(name, description, run, line, *edges, index=index, incomplete=incomplete)
+
+
+def _with_references(template: Template, known: Mapping[str, Template], findings: Findings) -> Template:
+    """Return the template with the steps whose workspaces it names; report those that don't exist."""
+    text = f"{template.run.get('cmd', '')} {template.run.get('restart', '')}"
+    references: list[str] = []
+    for name in dict.fromkeys(_WORKSPACE.findall(text)):
+        if name == template.name:
+            message = f"In study step '{name}', its own workspace is used as $({name}.workspace)"
+            findings.problem(template.line, message, "Write $(WORKSPACE).")
+        elif name in known:
+            references.append(name)
+        elif _PLAIN_NAME.fullmatch(name):
+            message = f"In study step '{template.name}', the workspace of an unknown step '{name}' is used"
+            findings.problem(template.line, message, f"{did_you_mean(name, known)} Name a step of this study.")
+    return dataclasses.replace(template, references=tuple(references))
+
+
+def check_dependencies(templates: Mapping[str, Template], findings: Findings) -> dict[str, Template]:
+    """Report dependencies on unknown steps and on itself, and cycles; return the steps without these dependencies."""
+    sound = {name: _with_known(template, templates, findings) for name, template in templates.items()}
+    while cycle := _find_cycle(sound):
+        message = f"The dependencies of the study make a cycle: {' -> '.join(cycle)}"
+        findings.problem(sound[cycle[0]].line, message, "Remove one of these dependencies.")
+        for parent, child in itertools.pairwise(cycle):
+            sound[child] = _without(sound[child], {parent})
+    return sound
+
+
+def _with_known(template: Template, templates: Mapping[str, Template], findings: Findings) -> Template:
+    """Report dependencies on unknown steps and on itself; return the step without them."""
+    wrong = [name for name in template.dependencies if name == template.name or name not in templates]
+    for name in wrong:
+        message = f"Study step '{template.name}' depends on '{name}', but there is no such step"
+        remedy = f"{did_you_mean(name, templates)} Name a step of this study."
+        if name == template.name:
+            message, remedy = f"Study step '{name}' depends on itself", "Remove it from its depends."
+        findings.problem(template.line, message, remedy)
+    return _without(template, wrong) if wrong else template
+
+
+def _without(template: Template, names: Collection[str]) -> Template:
+    """Return a step without some of its dependencies."""
+    dependencies, parents, funnels = (
+        tuple(name for name in edges if name not in names)
+        for edges in (template.dependencies, template.parents, template.funnels)
+    )
+    return dataclasses.replace(template, dependencies=dependencies, parents=parents, funnels=funnels, incomplete=True)
+
+
+def processing_order(templates: Mapping[str, Template]) -> list[Template]:
+    """Return the templates in Maestro's order, parents before children, in which steps are launched too.
+
+    It is the reverse of the order in which a depth-first walk leaves the steps, so that of siblings the one that is
+    declared last comes first. The dependencies must be known and free of cycles.
+    """
+    children: dict[str, list[str]] = {name: [] for name in templates}
+    starts: list[str] = []
+    for template in templates.values():
+        for parent in template.dependencies:
+            children[parent].append(template.name)
+        if not template.dependencies:
+            starts.append(template.name)
+    left: list[str] = []
+    seen: set[str] = set()
+    for start in starts:
+        if start not in seen:
+            seen.add(start)
+            left += _leave(start, children, seen)
+    return [templates[name] for name in reversed(left)]
+
+
+def _leave(start: str, children: Mapping[str, Sequence[str]], seen: set[str]) -> Iterator[str]:
+    """Yield what can be reached from `start` and was not seen, in the order in which a depth-first walk leaves it."""
+    stack = [(start, iter(children[start]))]
+    while stack:
+        name, rest = stack[-1]
+        child = next((child for child in rest if child not in seen), None)
+        if child is None:
+            stack.pop()
+            yield name
+        else:
+            seen.add(child)
+            stack.append((child, iter(children[child])))
+
+
+def _find_cycle(templates: Mapping[str, Template]) -> list[str]:
+    """Return the steps of one cycle, from a step to itself, each before the one that waits for it; or nothing."""
+    parents: dict[str, Sequence[str]] = {name: template.dependencies for name, template in templates.items()}
+    children: dict[str, list[str]] = {name: [] for name in templates}
+    for name, names in parents.items():
+        for parent in names:
+            children[parent].append(name)
+    unmet = {name: len(names) for name, names in parents.items()}
+    free = [name for name, count in unmet.items() if not count]
+    while free:
+        for child in children[free.pop()]:
+            unmet[child] -= 1
+            if not unmet[child]:
+                free.append(child)
+    tied = {name: [parent for parent in parents[name] if unmet[parent]] for name, count in unmet.items() if count}
+    if not tied:
+        return []
+    name, trail = next(iter(tied)), dict[str, None]()
+    while name not in trail:
+        trail[name] = None
+        name = tied[name][0]
+    names = list(trail)
+    return [name, *reversed(names[names.index(name) :])]

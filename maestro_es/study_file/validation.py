@@ -1,0 +1,146 @@
+"""The shape of a study file, against ``schema/study.json``: every problem at once, in Maestro's words.
+
+What a JSON Schema can't say (names that must agree, what a scheduler needs) stands in `checks`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from maestro_es.study_file.document import Document
+from maestro_es.study_file.findings import Findings, did_you_mean, shown
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+#: The key that it is about, if it is about one; what is wrong; and what to do about it.
+_Complaint = tuple[tuple[str, ...], str, str]
+
+#: Errors of jsonschema's that leave the value usable: the other keys and the first of equal values count.
+_USABLE = ("additionalProperties", "uniqueItems")
+
+#: Keys by which Merlin's dialect shows itself: at the top of the file, and in the run block of a step.
+_MERLIN, _MERLIN_RUN = "merlin", ("task_queue", "max_retries", "retry_delay")
+
+
+def study_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a study file. Each ``description`` in it completes "... must be"."""
+    schema: dict[str, Any] = json.loads((resources.files("maestro_es.schema") / "study.json").read_text("utf-8"))
+    return schema
+
+
+def check_shape(document: Document, findings: Findings) -> None:
+    """Report everything in the file that the schema does not allow."""
+    from jsonschema import Draft7Validator  # noqa: PLC0415 - 75 ms that the other parts of this package do without
+
+    for error in Draft7Validator(study_schema()).iter_errors(document.data):
+        path = list(error.absolute_path)
+        for key, message, remedy in _complaints(error, *place(document.data, path)):
+            findings.problem(document.line(*path, *key), message, remedy, faults=_faults(error, path))
+
+
+def _faults(error: ValidationError, path: list[str | int]) -> list[tuple[str | int, ...]]:
+    """Return the places without a usable value: the one that an error is about, or the missing keys in it."""
+    if error.validator == "required":
+        schema: dict[str, Any] = dict(error.schema) if isinstance(error.schema, dict) else {}
+        instance: Any = error.instance
+        return [(*path, key) for key in schema["required"] if key not in instance]
+    return [] if error.validator in _USABLE else [tuple(path)]
+
+
+def check_dialect(document: Document, findings: Findings) -> None:
+    """Raise a SpecError of one line if the file is wrong because it is a study for Merlin, which extends Maestro's.
+
+    A file that is right in spite of such keys is a study: `checks` warns of keys that are ignored.
+    """
+    found = dict(_merlin_keys(document))
+    if found and findings.problems():
+        foreign = Findings(findings.file)
+        message = "This is a study for Merlin, not for Maestro"
+        remedy = f"Run it with 'merlin run', or remove what only Merlin knows: {', '.join(found)}."
+        foreign.problem(found.get(_MERLIN, min(found.values())), message, remedy)
+        foreign.stop_if_problems()
+
+
+def _merlin_keys(document: Document) -> Iterator[tuple[str, int]]:
+    """Yield the keys of Merlin's in a file, and where each stands last."""
+    data = document.data if isinstance(document.data, dict) else {}
+    if _MERLIN in data:
+        yield _MERLIN, document.line(_MERLIN)
+    steps = data.get("study")
+    for index, step in enumerate(steps if isinstance(steps, list) else []):
+        run = step.get("run") if isinstance(step, dict) else None
+        for key in _MERLIN_RUN:
+            if isinstance(run, dict) and key in run:
+                yield key, document.line("study", index, "run", key)
+
+
+def _complaints(error: ValidationError, head: str, rest: str) -> Iterator[_Complaint]:
+    """Yield what is to be said of an error of jsonschema's, in the part of the study that `head` and `rest` name."""
+    instance: Any = error.instance
+    whole = head if rest in {"", "run"} else f"{head}.{rest}"
+    schema: dict[str, Any] = dict(error.schema) if isinstance(error.schema, dict) else {}
+    if error.validator == "additionalProperties":
+        yield from _unknown_keys(instance, schema["properties"], whole)
+    elif error.validator == "required":
+        yield from _missing_keys(instance, schema, whole)
+    elif error.validator == "uniqueItems":
+        yield (), f"Non-unique step names in {whole}", "Name each step once."
+    else:
+        subject = f"In {head}, {rest}" if rest else head[0].upper() + head[1:]
+        message = f"{subject} must be {schema.get('description', 'something else')}"
+        yield (), f"{message}, but found {shown(instance)}", ""
+
+
+def place(data: Any, path: Sequence[str | int]) -> tuple[str, str]:  # noqa: ANN401 - not known to be a study yet
+    """Return the words for the part of the study that `path` lies in, and the dotted rest of the path."""
+    if not path:
+        return "the file", ""
+    top = path[0]
+    if top in {"study", "global.parameters"} and len(path) > 1:
+        head = f"study step {step_name(data, int(path[1]))}" if top == "study" else f"global.params.{path[1]}"
+        return head, _dotted(path[2:])
+    return str(top), _dotted(path[1:])
+
+
+def step_name(data: Any, index: int) -> str:  # noqa: ANN401 - not known to be a study yet
+    """Return the quoted name of a step, or its place in the list (from 1) if it has none."""
+    step = data["study"][index]
+    name = step.get("name") if isinstance(step, dict) else None
+    return f"'{name}'" if isinstance(name, str) and name else str(index + 1)
+
+
+def _dotted(parts: Sequence[str | int]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
+
+
+def _unknown_keys(instance: dict[str, Any], known: dict[str, Any], where: str) -> Iterator[_Complaint]:
+    for key in instance.keys() - known.keys():
+        remedy = _home(key, known) or f"{did_you_mean(key, known)} Known keys: {', '.join(known)}."
+        yield (key,), f"Unrecognized key '{key}' found in {where}", remedy
+
+
+def _home(key: str, known: Collection[str]) -> str:
+    """Return where a key belongs that stands one level too high or too low; nothing if it is unknown everywhere."""
+    schema = study_schema()
+    step = schema["definitions"]["step"]["properties"]
+    if "run" in known and key in step["run"]["properties"]:
+        return "Put it under run."
+    if "cmd" in known and key in step:
+        return "Put it beside run, not under it."
+    if "variables" in known and key in schema["properties"]["env"]["properties"]["dependencies"]["properties"]:
+        return "Put it under env.dependencies."
+    if "variables" in known and key in schema["properties"]:
+        return "Put it at the top level of the file."
+    return ""
+
+
+def _missing_keys(instance: dict[str, Any], schema: dict[str, Any], where: str) -> Iterator[_Complaint]:
+    """Yield all missing keys; jsonschema comes once for each of them, and `Findings` keeps one of a kind."""
+    for key in schema["required"]:
+        if key not in instance:
+            expected = schema["properties"][key].get("description", "")
+            yield (), f"Key '{key}' is missing from {where}", f"Add it: {expected}." if expected else "Add it."
