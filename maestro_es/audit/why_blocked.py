@@ -36,12 +36,12 @@ def roots(view: View, record: StepRecord) -> list[StepRecord]:
     graph = view.graph
     found: list[StepRecord] = []
     reached = {record.number}
-    border = [record]
-    while border and len(reached) < _LOOKED_AT:
-        for step in _before(graph, border.pop()):
+    frontier = [record]
+    while frontier and len(reached) < _LOOKED_AT:
+        for step in _before(graph, frontier.pop()):
             if step.number not in reached:
                 reached.add(step.number)
-                (border if step.phase is Phase.BLOCKED else found).append(step)
+                (frontier if step.phase is Phase.BLOCKED else found).append(step)
     return sorted(found, key=lambda step: (priority(step), step.number))
 
 

@@ -38,15 +38,15 @@ _CRON_SECONDS, _PERIODS = 60, 3
 def decide(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]], None]) -> None:
     """Run the rules of one tick. `record` takes events in order and folds them into the graph."""
     before = _boot_before(graph.study, seen)
-    fallen: list[int] = []
+    failed: list[int] = []
     reconciled: list[NewEvent] = []
     for rule in (note_changes, reconcile_attempts, end_cancelled):
         new_events = rule(graph, seen)
-        fallen += ended_badly(new_events)
+        failed += ended_badly(new_events)
         reconciled += new_events
         record(new_events)
     record(doubt_outputs(graph, seen, before, reconciled))
-    record(fail_descendants(graph, seen.now, fallen))
+    record(fail_descendants(graph, seen.now, failed))
     record(complete(graph))
     record(start_ready(graph, seen))
 
@@ -136,25 +136,25 @@ def _ends_badly(event: e.AnyEvent) -> bool:
     return isinstance(event, (e.StepFailed, e.StepCancelled))
 
 
-def fail_descendants(graph: Graph, now: Micros, fallen: Iterable[int]) -> list[NewEvent]:
+def fail_descendants(graph: Graph, now: Micros, failed: Iterable[int]) -> list[NewEvent]:
     """Fail or cancel all that waits for a step that has ended badly; each names the step that it began with."""
     new_events: list[NewEvent] = []
     reached: set[int] = set()
     templates: set[str] = set()
-    for origin in map(graph.step, fallen):
-        border = [origin]
-        while border:
-            for child in _blocked_by(graph, border.pop(), reached, templates):
+    for origin in map(graph.step, failed):
+        frontier = [origin]
+        while frontier:
+            for child in _blocked_by(graph, frontier.pop(), reached, templates):
                 new_events.append((child.number, _upstream(now, origin)))
-                border.append(child)
+                frontier.append(child)
     return new_events
 
 
 def _blocked_by(graph: Graph, record: StepRecord, reached: set[int], templates: set[str]) -> list[StepRecord]:
     """Return the blocked steps that wait for this one and were not reached before."""
-    fresh = dict.fromkeys(number for number in waiting_for(graph, record, templates) if number not in reached)
-    reached.update(fresh)
-    return [child for child in map(graph.step, fresh) if child.phase is Phase.BLOCKED]
+    unvisited = dict.fromkeys(number for number in waiting_for(graph, record, templates) if number not in reached)
+    reached.update(unvisited)
+    return [child for child in map(graph.step, unvisited) if child.phase is Phase.BLOCKED]
 
 
 def _upstream(now: Micros, origin: StepRecord) -> e.AnyEvent:

@@ -201,12 +201,12 @@ def _after(graph: Graph, starts: Iterable[StepRecord], go_on: Callable[[StepReco
     """Return the steps that wait for one of these, and what waits for them in turn, as far as `go_on` says."""
     found: dict[int, StepRecord] = {}
     templates: set[str] = set()
-    border = list(starts)
-    while border:
-        for child in map(graph.step, waiting_for(graph, border.pop(), templates)):
+    frontier = list(starts)
+    while frontier:
+        for child in map(graph.step, waiting_for(graph, frontier.pop(), templates)):
             if child.number not in found and go_on(child):
                 found[child.number] = child
-                border.append(child)
+                frontier.append(child)
     return found
 
 

@@ -46,7 +46,7 @@ def change(
     unknown = [name for name in names if name not in os.environ]
     if unknown:
         raise RequestRefused(f"{', '.join(unknown)}: not set here; write NAME=VALUE")
-    fresh = {**values, **{name: os.environ[name] for name in names}}
+    new_values = {**values, **{name: os.environ[name] for name in names}}
 
     def around(recorded: RecordedEnvironment, kept: Kept | None) -> Surroundings:
         if kept is None:
@@ -55,8 +55,8 @@ def change(
         if missing:
             raise RequestRefused(f"{', '.join(missing)}: not in the environment; 'maestro-es env' lists what is")
         before = _as_before(recorded, kept.variables)
-        variables = {name: value for name, value in {**kept.variables, **fresh}.items() if name not in set(unset)}
-        gone = {*unset, *fresh}
+        variables = {name: value for name, value in {**kept.variables, **new_values}.items() if name not in set(unset)}
+        gone = {*unset, *new_values}
         export = Export(
             before.everything,
             (*(name for name in before.names if name not in gone), *names),

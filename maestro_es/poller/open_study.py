@@ -183,8 +183,8 @@ class OpenStudy:
         """
         relocation(self.dir, self.graph)
         self.log.record(new_events)
-        fallen = [*ended_badly(new_events), *waiting_in_vain(self.graph, new_events)]
-        self.log.record(fail_descendants(self.graph, self.runtime.now(), fallen))
+        failed = [*ended_badly(new_events), *waiting_in_vain(self.graph, new_events)]
+        self.log.record(fail_descendants(self.graph, self.runtime.now(), failed))
 
     def locate(self) -> None:
         """Note where the study is, if it has moved. StudyCopied if it is a copy."""

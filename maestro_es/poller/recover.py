@@ -144,15 +144,15 @@ def _followed(graph: MemoryGraph, findings: RecoveryFindings) -> dict[int, str]:
     for step in graph.steps():
         if not newer(step, findings.attempts(step.number)):
             continue
-        border = [step.number]
-        while border:
-            number = border.pop()
+        frontier = [step.number]
+        while frontier:
+            number = frontier.pop()
             parents = list(graph.parents(number))
             for template in graph.funnels(number):
                 parents += instances[template]
-            fresh = [n for n in parents if n not in followed and graph.step(n).state not in RELEASED]
-            followed.update(dict.fromkeys(fresh, step.name))
-            border += fresh
+            unvisited = [n for n in parents if n not in followed and graph.step(n).state not in RELEASED]
+            followed.update(dict.fromkeys(unvisited, step.name))
+            frontier += unvisited
     return followed
 
 

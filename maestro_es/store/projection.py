@@ -95,8 +95,8 @@ class ProjectedGraph:
     def _write(self) -> None:
         """Write all that changed, so that a query sees it."""
         self._write_structure()
-        fresh = {record.number for record in self._new.values()}
-        changed = [to_row(self._records[number]) for number in sorted(self._changed - fresh)]
+        added = {record.number for record in self._new.values()}
+        changed = [to_row(self._records[number]) for number in sorted(self._changed - added)]
         self._execute(_INSERT, [to_row(record) for record in self._new.values()])
         self._execute(_UPDATE, [(*row[1:], row[0]) for row in changed])
         counts = [(count, name) for name, count in self._unfinished.items()]
