@@ -56,7 +56,7 @@ from maestro_es.poller import claims
 from maestro_es.poller.create import OURS, create_log, keep_environment, make_directory, new_study_id
 from maestro_es.poller.exclusive_creation import creating
 from maestro_es.poller.lock import hold_tick_lock
-from maestro_es.poller.observe import Look
+from maestro_es.poller.observe import observe
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.scripts import written_digests
 from maestro_es.poller.status_csv import maestro_text
@@ -300,10 +300,10 @@ class ExecutionGraph:
         runtime = self._study.runtime
         graph = self._fresh()
         inputs = TickInputs(runtime.now(), runtime.host, "")
-        look = Look(graph, self._study.dir, self._study.adapters, inputs, abandon=claims.read_claim)
-        seen = look.observations.attempts
+        observations = observe(graph, self._study.dir, self._study.adapters, inputs, claims.read_claim).observations
+        seen = observations.attempts
         steps = {step.name: state_after(step, judge(seen[step.token]).conclusion) for step in graph.in_flight()}
-        if look.observations.unreachable:
+        if observations.unreachable:
             return JobStatusCode.ERROR, steps
         return (JobStatusCode.OK if steps else JobStatusCode.NOJOBS), steps
 

@@ -29,7 +29,7 @@ from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.poller import claims, last_tick
 from maestro_es.poller.environment_file import environment_of
 from maestro_es.poller.maestro_requests import read_request, waiting_requests
-from maestro_es.poller.observe import Look, look_back, unreachable_name
+from maestro_es.poller.observe import look_back, observe, unreachable_name
 from maestro_es.poller.open_study import Runtime, relocation
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick_inputs import TickInputs
@@ -138,9 +138,9 @@ class _DryTick:
         adapters = self._context.adapters(study.adapter, host._replace(environment=environment))
         last = self._dir.ticked_at()
         inputs = TickInputs(self._context.now(), host, SUFFIX, last_tick=last, no_environment=environment.problem)
-        look = Look(self.graph, self._dir, adapters, inputs, abandon=self._would_abandon)
-        seen = look.observations
-        self.found.unreachable.update(look.unreachable)
+        observed = observe(self.graph, self._dir, adapters, inputs, self._would_abandon)
+        seen = observed.observations
+        self.found.unreachable.update(observed.unreachable)
         before = len(self.found.new_events)
         decide(self.graph, seen, self.record)
         self._end_jobs(adapters, seen)

@@ -1,4 +1,4 @@
-"""Look: gather what a tick sees of the attempts in flight.
+"""`observe` gathers what a tick sees of the attempts in flight.
 
 The order matters. The queue is asked before the inbox is read: a job that is gone when we ask has dropped its report
 by then, so "gone and no report" means that none will come.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -48,13 +49,41 @@ _LISTED = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 _LISTED_GRACES = 60
 
 
-class Look:
-    """One look at the world; `observations` is what a tick decides on, `reports` what it read in the inbox.
+class Observed(NamedTuple):
+    """What a tick has gathered: `observations` for the rules, and the `reports` that it has read in the inbox.
 
-    `has_orphans` says whether anything was found that runs on without its runner. `snapshot` is what the scheduler
-    has been asked already; a look that is `local` leaves it, and its steps, alone. `abandon` makes the claim of an
-    attempt that is to be given up: the one thing that a look may do to the world.
+    `unreachable` maps each scheduler that did not answer to its message. `last_error` is the scheduler's, if it left
+    a question without an answer. `has_orphans` says whether a process runs on without its runner.
     """
+
+    observations: Observations
+    reports: Sequence[Report]
+    unreachable: Mapping[str, str]
+    last_error: Unreachable | None
+    has_orphans: bool
+
+
+def observe(
+    graph: Graph,
+    study: StudyDir,
+    adapters: Adapters,
+    inputs: TickInputs,
+    fence: Callable[[Path, str], Claim],
+    *,
+    snapshot: QueueSnapshot | None = None,
+    local: bool = False,
+) -> Observed:
+    """Ask the schedulers and read the inbox; returns what was seen.
+
+    `fence` makes the claim of an attempt that the tick is about to give up, and returns the claim that is there then:
+    nothing here changes anything but by it. `snapshot` holds the prefetched answer of the scheduler. With `local`,
+    the scheduler is not asked, and its steps are left out.
+    """
+    return Observer(graph, study, adapters, inputs, fence, snapshot, local=local).observe()
+
+
+class Observer:
+    """Puts one observation together. `observe` does all the work, and can be called once."""
 
     #: What a person should know of another host of our name, if one runs steps of the study.
     _namesakes = ""
@@ -65,36 +94,39 @@ class Look:
         study: StudyDir,
         adapters: Adapters,
         inputs: TickInputs,
+        fence: Callable[[Path, str], Claim],
         snapshot: QueueSnapshot | None = None,
         *,
         local: bool = False,
-        abandon: Callable[[Path, str], Claim] = claims.abandon,
     ) -> None:
-        self._abandon = abandon
+        self._fence = fence
         self._graph = graph
         self._study = study
         self._adapters = adapters
         self._inputs = inputs
         self._snapshot = snapshot
+        self._local = local
         problem = inputs.no_environment
         #: Who did not answer, and what was said instead.
-        self.unreachable: dict[str, str] = {ENVIRONMENT: problem} if problem else {}
+        self._unreachable: dict[str, str] = {ENVIRONMENT: problem} if problem else {}
         self._answered: set[str] = set() if problem is None else {ENVIRONMENT} if problem else {ENVIRONMENT, UNWATCHED}
-        self.has_orphans = False
-        self.local = local
+        self._has_orphans = False
         #: Whether the scheduler did not answer, or was not asked, so that it is not called for anything else.
-        self.scheduler_down = local
-        self.last_error: Unreachable | None = None
-        in_flight = [step for step in graph.in_flight() if not (local and step.scheduled)]
-        known = snapshot.claims if snapshot else {}
+        self._scheduler_down = local
+        self._last_error: Unreachable | None = None
+
+    def observe(self) -> Observed:
+        """Ask, read, and fence what is given up."""
+        in_flight = [step for step in self._graph.in_flight() if not (self._local and step.scheduled)]
+        known = self._snapshot.claims if self._snapshot else {}
         found = {
             step.token: known.get(step.token) or self._claim(step)
             for step in in_flight
             if step.phase is Phase.REQUESTED
         }
         seen = self._ask(in_flight, found)
-        self.reports = read_reports(study.inbox)
-        by_token = _by_token(self.reports)
+        reports = read_reports(self._study.inbox)
+        by_token = _by_token(reports)
         attempts = {
             step.token: self._observe_attempt(
                 step, by_token.get(step.token, ()), seen.get(step.token), found.get(step.token)
@@ -104,12 +136,16 @@ class Look:
         self._recall(in_flight, attempts)
         for step in in_flight:
             attempts[step.token] = self._reconcile_doubt(step, attempts[step.token])
-        self.observations = self._observations(in_flight, attempts)
+        observations = self._observations(in_flight, attempts, reports)
         if self._namesakes:  # no error of the host, so no event says it
-            self.unreachable.setdefault(adapters.local.name, self._namesakes)
+            self._unreachable.setdefault(self._adapters.local.name, self._namesakes)
+        return Observed(observations, reports, self._unreachable, self._last_error, self._has_orphans)
 
     def _observations(
-        self, in_flight: Sequence[StepRecord], attempts: Mapping[str, AttemptObservation]
+        self,
+        in_flight: Sequence[StepRecord],
+        attempts: Mapping[str, AttemptObservation],
+        reports: Sequence[Report],
     ) -> Observations:
         inputs, host = self._inputs, self._inputs.host
         return Observations(
@@ -120,10 +156,10 @@ class Look:
             cores=host.cores,
             ahead=inputs.ahead,
             attempts=attempts,
-            stale_reports=self._stale_reports(set(attempts)),
-            unreachable=dict(self.unreachable),
-            scheduler_down=self.scheduler_down,
-            answered=frozenset(self._answered - self.unreachable.keys()),
+            stale_reports=self._stale_reports(reports, set(attempts)),
+            unreachable=dict(self._unreachable),
+            scheduler_down=self._scheduler_down,
+            answered=frozenset(self._answered - self._unreachable.keys()),
             last_tick=inputs.last_tick,
             machine=host.machine,
             booted_at=host.booted_at,
@@ -136,7 +172,7 @@ class Look:
         try:
             claim = claims.read_claim(self._study.path(step.workspace), step.token)
         except OSError as error:
-            self.unreachable["files"] = f"{step.workspace}: {error.strerror}"
+            self._unreachable["files"] = f"{step.workspace}: {error.strerror}"
             return Claim()
         self._answered.add("files")
         return claim
@@ -152,8 +188,8 @@ class Look:
                 answers.update(scheduler.query_queue(queued, found, self._listed()))
                 self._answered.update((scheduler.name, UNWATCHED))
             except Unreachable as error:
-                self.scheduler_down, self.last_error = True, error
-                self.unreachable[unreachable_name(scheduler, error)] = str(error)
+                self._scheduler_down, self._last_error = True, error
+                self._unreachable[unreachable_name(scheduler, error)] = str(error)
                 answers.update((step.token, NoAnswer.UNREACHABLE) for step in queued)
         return answers
 
@@ -167,7 +203,7 @@ class Look:
                 seen = ask_host(local, step, found, self._graph.study, host)
                 self._answered.add(local.name)
             except Unreachable as error:
-                self.unreachable[local.name] = str(error)
+                self._unreachable[local.name] = str(error)
                 answers[step.token] = NoAnswer.UNREACHABLE
                 continue
             if seen:
@@ -196,7 +232,7 @@ class Look:
         try:
             answers: Mapping[str, JobInfo | NoAnswer] = self._adapters.scheduler.query_accounting(gone)
         except Unreachable as error:
-            self.unreachable[unreachable_name(self._adapters.scheduler, error)] = str(error)
+            self._unreachable[unreachable_name(self._adapters.scheduler, error)] = str(error)
             answers = {step.token: NoAnswer.UNREACHABLE for step in gone}
         for step in gone:
             observed = attempts[step.token]
@@ -252,9 +288,9 @@ class Look:
         try:
             if not adapter.has_orphans(_with_job(step, observed)):
                 return observed
-            self.has_orphans = True
+            self._has_orphans = True
         except Unreachable as error:
-            self.unreachable[adapter.name] = str(error)
+            self._unreachable[adapter.name] = str(error)
             queue = NoAnswer.UNREACHABLE
         return _without_forced_end(structs.replace(observed, queue=queue))
 
@@ -284,18 +320,18 @@ class Look:
         if conclusion is not Conclusion.CLAIM and (observed.end or conclusion not in GIVES_UP):
             return observed
         try:
-            claim = self._abandon(self._study.path(step.workspace), step.token)
+            claim = self._fence(self._study.path(step.workspace), step.token)
         except OSError as error:
-            self.unreachable["files"] = f"{step.workspace}: {error.strerror}"
+            self._unreachable["files"] = f"{step.workspace}: {error.strerror}"
             return structs.replace(observed, queue=NoAnswer.UNREACHABLE, accounting=NoAnswer.NOT_ASKED)
         if conclusion is Conclusion.CLAIM or claim.state is ClaimState.JOB:
             return structs.replace(observed, claim=claim)
         return observed
 
-    def _stale_reports(self, current: set[str]) -> tuple[tuple[str, str], ...]:
+    def _stale_reports(self, reports: Sequence[Report], current: set[str]) -> tuple[tuple[str, str], ...]:
         """Return the reports that carry another token than the current one of their step."""
         stale_reports = []
-        for report in self.reports:
+        for report in reports:
             if report.token in current:
                 continue
             try:

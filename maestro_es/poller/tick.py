@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
 from maestro_es.core.decide import look_back as decide_again
 from maestro_es.core.events import AttemptAbandoned, JobSubmitted, NewEvent, OutputDoubted, StepDryRun, StepFailed
-from maestro_es.core.evidence import ReportKind
+from maestro_es.core.evidence import Report, ReportKind
 from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, Cause, State, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations
 from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.errors import ConcurrentAppend, NothingStarts, SchedulerError, StudyError, Unreachable
-from maestro_es.poller import last_tick
+from maestro_es.poller import claims, last_tick
 from maestro_es.poller.copies import repair_copies
 from maestro_es.poller.inbox import remove_reports
 from maestro_es.poller.maestro_requests import take_requests
-from maestro_es.poller.observe import Look, look_back
+from maestro_es.poller.observe import look_back, observe
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.sharing import umask_of
 from maestro_es.poller.state_dir import make_state_dir
@@ -108,11 +110,10 @@ def _passes(study: OpenStudy, ahead: int, submit: Submit, snapshot: QueueSnapsho
         try:
             study.locate()
             study.remarks += take_requests(study)
-            look = _pass(study, ahead, submit, snapshot)
-            unreachable.update(look.unreachable if look else {})
-            if look and look.has_orphans:
-                look = _pass(study, ahead, submit, local=True)  # what remained was ended: as a rule it is gone by now
-                unreachable.update(look.unreachable if look else {})
+            done = _pass(study, ahead, submit, snapshot)
+            unreachable.update(done.unreachable)
+            if done.has_orphans:  # they were ended: as a rule they are gone by now
+                unreachable.update(_pass(study, ahead, submit, local=True).unreachable)
             break
         except ConcurrentAppend:
             if not remaining:
@@ -128,32 +129,40 @@ def show_status(study: OpenStudy) -> None:
     study.runtime.on_effect("status")
 
 
+class _Pass(NamedTuple):
+    """What a pass has met: the schedulers without an answer, and whether a process ran on without its runner."""
+
+    unreachable: Mapping[str, str] = MappingProxyType({})
+    has_orphans: bool = False
+
+
 def _pass(
     study: OpenStudy, ahead: int, submit: Submit, snapshot: QueueSnapshot | None = None, *, local: bool = False
-) -> Look | None:
-    """Make one pass, over all or only the `local` steps; returns what was seen, if there was anything to look for."""
+) -> _Pass:
+    """Make one pass, over all or only the `local` steps."""
     if study.status is not StudyStatus.RUNNING:
         _look_back(study)
-        return None
+        return _Pass()
     if study.graph.study.settings.dry_run:
         _dry_run(study)
-        return None
+        return _Pass()
     runtime = study.runtime
     no_environment = _check_environment(study)
     inputs = TickInputs(
         runtime.now(), runtime.host, runtime.token_suffix(), ahead, study.dir.ticked_at(), no_environment
     )
     may_use = snapshot and snapshot.at(study.log.head.seq)
-    look = Look(study.graph, study.dir, study.adapters, inputs, may_use, local=local)
-    study.last_error = study.last_error or look.last_error
-    new_events = _decide(study, look.observations)
-    _remove_reconciled(study, look)
+    where = (study.graph, study.dir, study.adapters)
+    seen = observe(*where, inputs, claims.abandon, snapshot=may_use, local=local)
+    study.last_error = study.last_error or seen.last_error
+    new_events = _decide(study, seen.observations)
+    _remove_reconciled(study, seen.reports)
     _remove_links(study, new_events)
-    _end_jobs(study, look)
+    not_ended = _end_jobs(study, seen.observations)
     submit(study, submissions(new_events))
     _complete(study)
     _remark_on_job(study)
-    return look
+    return _Pass({**seen.unreachable, **not_ended}, seen.has_orphans)
 
 
 def _check_environment(study: OpenStudy) -> str | None:
@@ -227,14 +236,14 @@ def _decide(study: OpenStudy, seen: Observations) -> list[NewEvent]:
     return new_events
 
 
-def _remove_reconciled(study: OpenStudy, look: Look) -> None:
+def _remove_reconciled(study: OpenStudy, reports: Sequence[Report]) -> None:
     """Remove the reports whose events are committed: of attempts that are over, and of starts that are known."""
-    if not look.reports:
+    if not reports:
         return
     states = {step.token: step.state for step in study.graph.in_flight()}
     done = [
         report
-        for report in look.reports
+        for report in reports
         if report.token not in states or (report.kind is ReportKind.STARTED and states[report.token] is State.RUNNING)
     ]
     remove_reports(study.dir.inbox, done)
@@ -249,19 +258,21 @@ def _remove_links(study: OpenStudy, new_events: Sequence[NewEvent]) -> None:
                 os.unlink(study.dir.runner_of(event.token))
 
 
-def _end_jobs(study: OpenStudy, look: Look) -> None:
-    """Ask that jobs end. Who does not answer is asked by the next tick, and that is told."""
-    steps = jobs_to_end(study.graph, look.observations)
+def _end_jobs(study: OpenStudy, seen: Observations) -> dict[str, str]:
+    """Ask that jobs end; returns who did not take that, with the message. The next tick asks again."""
+    unreachable: dict[str, str] = {}
+    steps = jobs_to_end(study.graph, seen)
     for scheduled, adapter in ((False, study.adapters.local), (True, study.adapters.scheduler)):
         mine = [step for step in steps if step.scheduled is scheduled]
-        if mine and not (scheduled and look.scheduler_down):
+        if mine and not (scheduled and seen.scheduler_down):
             try:
                 adapter.cancel(mine)
             except SchedulerError as error:
                 if scheduled and isinstance(error, Unreachable):
                     study.last_error = study.last_error or error
-                look.unreachable[adapter.name] = str(error)
+                unreachable[adapter.name] = str(error)
             study.runtime.on_effect("end")
+    return unreachable
 
 
 def _complete(study: OpenStudy) -> None:

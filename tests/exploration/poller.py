@@ -1,4 +1,4 @@
-"""A poller in the middle of a tick, one effect at a time: a mirror of `poller.tick._pass` and `poller.observe.Look`.
+"""A poller in the middle of a tick, one effect at a time: it mirrors `poller.tick._pass` and `poller.observe`.
 
 What is mirrored is the order of the effects, and when each is made. What is concluded and what is written is not: that
 is `judge`, `decide`, `outcome_events` and the reducer themselves. There is no lock, and a poller can die anywhere.
@@ -86,7 +86,7 @@ class Pollers:
             yield f"asks the queue: {word}", after, _saw(poller, "read inbox", queue=word)
 
     def _read_inbox(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
-        """Read the inbox, and see whether `Look._observe_attempt` would now read the claim."""
+        """Read the inbox, and see whether `Observer._observe_attempt` would now read the claim."""
         then = _saw(poller, "append", reports=world.inbox)
         record = self._log.step(poller.log)
         if in_flight(record):
@@ -103,7 +103,7 @@ class Pollers:
         yield f"reads the claim: {claim}", world, then._replace(at=self._after_observation(then))
 
     def _after_observation(self, poller: Poller) -> str:
-        """Mirrors `Look._recall`: whether the accounts are asked."""
+        """Mirrors `Observer._recall`: whether the accounts are asked."""
         submitted_ = self._log.step(poller.log).phase is Phase.SUBMITTED
         no_word = poller.seen.queue == "gone" and not observed(poller.seen, self._attempt(poller)).end
         return "ask accounts" if submitted_ and no_word else "judge"
@@ -113,7 +113,7 @@ class Pollers:
             yield f"asks the accounts: {word}", after, _saw(poller, "judge", accounts=word)
 
     def _judge(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
-        """Mirrors `Look._within_grace` with any clock, and the first half of `Look._reconcile_doubt`."""
+        """Mirrors `Observer._within_grace` with any clock, and the first half of `Observer._reconcile_doubt`."""
         record = self._log.step(poller.log)
         since = record.requested_at if record.phase is Phase.REQUESTED else record.missed_at
         found = set()
@@ -128,7 +128,7 @@ class Pollers:
             yield f"concludes: {conclusion.value}", world, poller._replace(at=at, seen=seen)
 
     def _make_claim(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
-        """Mirrors the second half of `Look._reconcile_doubt`."""
+        """Mirrors the second half of `Observer._reconcile_doubt`."""
         number = self._attempt(poller)
         attempt = world.attempt(number)
         if attempt.claim == "none":
@@ -165,7 +165,7 @@ class Pollers:
         return seen._replace(reports=frozenset(own)) if seen else None
 
     def _stale_reports(self, poller: Poller) -> tuple[tuple[str, str], ...]:
-        """Mirrors `Look._stale_reports`: the step's last token is none, even if its attempt is over."""
+        """Mirrors `Observer._stale_reports`: the step's last token is none, even if its attempt is over."""
         current = self._attempt(poller)
         names = sorted(name for name in poller.seen.reports if attempt_of(name) != current)
         return tuple((token(attempt_of(name)), name) for name in names)

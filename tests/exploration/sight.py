@@ -1,4 +1,4 @@
-"""`Look._observe_attempt` itself, run on what an explored poller has seen."""
+"""`Observer._observe_attempt` itself, run on what an explored poller has seen."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from maestro_es.adapters.base import JobInfo
 from maestro_es.core.evidence import Claim, NoAnswer
 from maestro_es.core.model import JobState, Phase, State, StepRecord
-from maestro_es.poller.observe import Look
+from maestro_es.poller.observe import Observer
 from tests.exploration.log import CLAIMS, Seen, observed, token
 
 _ADAPTER = SimpleNamespace(remains=lambda _step: False)
 
 
-class _Look(Look):
-    """A look that has got as far as putting together what was seen; the claim, if it is read now, says `claim`.
+class _Observer(Observer):
+    """An observer that has got as far as putting together what was seen; the claim, if it is read now, says `claim`.
 
     It is as impatient as can be: whether the grace is over is asked later.
     """
@@ -38,7 +38,7 @@ class _Look(Look):
 @cache
 def sight(seen: Seen, attempt: int, phase: Phase, state: State, claim: str) -> tuple[bool, Seen]:
     """Return whether the claim is read (again), and what was seen then if it says `claim`."""
-    look = _Look(CLAIMS[claim])
+    observer = _Observer(CLAIMS[claim])
     before = observed(seen, attempt)
     step = StepRecord(
         number=1, name="step", template="step", params=(), workspace="step", workspaces={}, scheduled=True, row=1,
@@ -49,9 +49,9 @@ def sight(seen: Seen, attempt: int, phase: Phase, state: State, claim: str) -> t
         if isinstance(before.queue, JobState)
         else before.queue
     )
-    found = look._observe_attempt(step, before.reports, answer, before.claim if phase is Phase.REQUESTED else None)
+    found = observer._observe_attempt(step, before.reports, answer, before.claim if phase is Phase.REQUESTED else None)
     states: Mapping[bool, Seen] = {
         False: seen._replace(start_recorded=found.start_recorded),
         True: seen._replace(start_recorded=found.start_recorded, claim=claim),
     }
-    return look.reads, states[look.reads]
+    return observer.reads, states[observer.reads]

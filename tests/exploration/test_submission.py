@@ -1,7 +1,7 @@
 """Everything that can happen to one scheduled step, and that none of it breaks the submission protocol.
 
 `search` goes through all interleavings of pollers without a lock, runners and a scheduler that errs; `decide`,
-`judge`, `outcome_events`, `Look._observe_attempt` and the reducer are the real ones. Checked in every world:
+`judge`, `outcome_events`, `Observer._observe_attempt` and the reducer are the real ones. Checked in every world:
 
 - no token starts or is submitted twice, and nothing starts that the log has given up;
 - no two attempts run at once, and none is given up while it runs, unless the scheduler has misled the poller;
