@@ -13,7 +13,7 @@ from maestro_es.core.model import JobState, Phase, State, StepRecord
 from maestro_es.poller.observe import Observer
 from tests.exploration.log import CLAIMS, Seen, observed, token
 
-_ADAPTER = SimpleNamespace(remains=lambda _step: False)
+_ADAPTER = SimpleNamespace(has_orphans=lambda _step: False)
 
 
 class _Observer(Observer):
