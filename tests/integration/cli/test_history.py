@@ -38,7 +38,7 @@ def test_json_carries_the_whole_payload_and_who_wrote_it(run, study):
             "message": "exit code 3",
             "token": "t-2-2",
             "exit_code": 3,
-            "evidence": [{"source": "report", "says": "exit.3"}],
+            "evidence": [{"source": "report", "detail": "exit.3"}],
         },
     }
 
