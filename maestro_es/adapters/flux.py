@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters.launcher import Asked, fill_in, whole_number
@@ -28,6 +28,7 @@ from maestro_es.adapters.script import (
     shebang,
 )
 from maestro_es.core.model import is_scheduled
+from maestro_es.core.scheduler_facts import COMMON_KEYS, Remark, SchedulerFacts
 from maestro_es.core.walltime import walltime_seconds
 
 #: The only interface that there is here. Maestro's older ones write ``flux mini``, which flux-core has dropped.
@@ -45,6 +46,36 @@ _MOST_URGENT = 31
 
 #: Options of flux-batch(1) that are ours to give: they say what runs, where, how often, and how it is found again.
 _REFUSED = frozenset({"wrap", "dry-run", "job-name", "cwd", "cc", "bcc", "wait", "watch", "help", "h", "flags"})
+
+
+#: The groups of `allocation_args` that Maestro knows.
+_ALLOCATION_ARGS = ("setopt", "o", "setattr", "S", "conf")
+
+
+def review(batch: Mapping[str, Any], runs: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[Remark]:
+    """Yield what Flux, or Maestro's interface to it, can't take from a study file or ignores."""
+    if batch.get("version", _INTERFACE) != _INTERFACE:
+        remedy = f"Scripts are written for {_INTERFACE}, which is Maestro's default: remove the key."
+        yield Remark(("batch", "version"), remedy, fatal=True)
+    for index, run in runs:
+        if run.get("memory"):
+            yield Remark(("study", index, "run", "memory"), "Flux allocates none.", "is ignored")
+    groups = batch.get("allocation_args")
+    for key in groups.keys() - set(_ALLOCATION_ARGS) if isinstance(groups, dict) else ():
+        remedy = f"Write it into args of the steps, or into {', '.join(_ALLOCATION_ARGS)}."
+        if key in _EXCLUSIVE:
+            remedy = "Write 'exclusive: true' into the steps."
+        yield Remark(("batch", "allocation_args", key), remedy, "is ignored, as in Maestro")
+
+
+FACTS = SchedulerFacts(
+    name="flux",
+    extension="flux.sh",
+    grace_seconds=60.0,
+    keys=(*COMMON_KEYS, "allocation_args", "launcher_args", "uri", "version"),
+    directive="#flux:",
+    review=review,
+)
 
 
 def directives(batch: Mapping[str, Any], job_name: str, run: Mapping[str, Any]) -> list[Directive]:
@@ -178,8 +209,7 @@ def launch(batch: Mapping[str, Any], asked: Asked, run: Mapping[str, Any]) -> st
 class FluxAdapter(ScriptsOnly):
     """Writes scripts for ``flux batch``."""
 
-    name = "flux"
-    extension = "flux.sh"
+    name, extension, grace_seconds = FACTS.name, FACTS.extension, FACTS.grace_seconds
 
     def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
         self._batch = dict(batch)
@@ -200,3 +230,6 @@ class FluxAdapter(ScriptsOnly):
 
     def command(self, text: str, run: Mapping[str, Any]) -> str:
         return fill_in(text, Asked.by(run), Asked.by(run), lambda asked: launch(self._batch, asked, run))
+
+
+ADAPTER = FluxAdapter

@@ -24,8 +24,11 @@ from maestro_es.core.environment import for_runner
 from maestro_es.core.evidence import Claim, ClaimState
 from maestro_es.core.model import TOKEN_VARIABLE, JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, ScriptFailed
+from maestro_es.core.scheduler_facts import SchedulerFacts
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import SchedulerError, Unreachable
+
+FACTS = SchedulerFacts(name="local", extension="sh", grace_seconds=5.0)
 
 
 def boot_of(instance: str) -> str:
@@ -41,9 +44,7 @@ _PASSING = (*NO_ROOM, errno.EBADF, errno.EIO, errno.ESTALE, getattr(errno, "EKEY
 class LocalAdapter:
     """Runs steps as processes of this host."""
 
-    name = "local"
-    extension = "sh"
-    grace_seconds = 5.0
+    name, extension, grace_seconds = FACTS.name, FACTS.extension, FACTS.grace_seconds
     can_submit = True
     max_concurrent_submissions = 1
     cluster = ""
@@ -197,3 +198,6 @@ class LocalAdapter:
 
     def _is_here(self, step: StepRecord) -> bool:
         return (step.job_host, step.job_instance) == (self._host.name, self._instance)
+
+
+ADAPTER = LocalAdapter

@@ -24,7 +24,8 @@ from maestro_es.adapters.script import (
     shebang,
 )
 from maestro_es.core.model import is_scheduled
-from maestro_es.core.walltime import walltime_seconds
+from maestro_es.core.scheduler_facts import COMMON_KEYS, SchedulerFacts
+from maestro_es.core.walltime import walltime_remedy, walltime_seconds
 
 #: What a step takes over from the batch block if it does not say it itself; a job has one node if nobody does.
 _INHERITED = ("nodes", "queue", "bank", "reservation")
@@ -40,6 +41,19 @@ _REFUSED = frozenset({
     "J", "K", "I", "Ip", "Is", "IS", "ISp", "ISs", "IX", "cwd", "r", "rn", "Q", "h", "V", "Zs", "pack", "json",
     "jsdl", "jsdl_strict", "yaml",
 })  # fmt: skip
+
+
+FACTS = SchedulerFacts(
+    name="lsf",
+    extension="lsf.sh",
+    grace_seconds=60.0,
+    needed_keys=("host", "bank", "queue"),
+    keys=(*COMMON_KEYS, "reservation"),
+    passes_options=True,
+    directive="#BSUB",
+    # The name of a host may follow behind a slash.
+    walltime_remedy=lambda walltime: walltime_remedy(str(walltime or "").partition("/")[0]),
+)
 
 
 def directives(batch: Mapping[str, Any], job_name: str, run: Mapping[str, Any]) -> list[Directive]:
@@ -103,8 +117,7 @@ def launch(asked: Asked, run: Mapping[str, Any]) -> str:
 class LsfAdapter(ScriptsOnly):
     """Writes scripts for ``bsub``."""
 
-    name = "lsf"
-    extension = "lsf.sh"
+    name, extension, grace_seconds = FACTS.name, FACTS.extension, FACTS.grace_seconds
 
     def __init__(self, batch: Mapping[str, Any], host: Host) -> None:  # noqa: ARG002 - all adapters are made alike
         self._batch = dict(batch)
@@ -123,3 +136,6 @@ class LsfAdapter(ScriptsOnly):
     def command(self, text: str, run: Mapping[str, Any]) -> str:
         limits = Asked.by(resources(_NODES | self._batch, ("nodes",), run))
         return fill_in(text, Asked.by(run), limits, lambda asked: launch(asked, run))
+
+
+ADAPTER = LsfAdapter

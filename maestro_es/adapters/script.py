@@ -194,7 +194,6 @@ class ScriptsOnly:
     can_submit = False
     max_concurrent_submissions = 1
     cluster = ""
-    grace_seconds = 60.0
 
     def submission(self, job: Job) -> list[str]:  # noqa: ARG002 - protocol
         raise ValueError(self._refusal)

@@ -37,6 +37,7 @@ from maestro_es.adapters.slurm_options import without_value
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import StepRecord, is_scheduled
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected
+from maestro_es.core.scheduler_facts import COMMON_KEYS, SchedulerFacts
 
 #: What a step takes over from the batch block if it does not say it itself.
 _INHERITED = ("nodes", "procs", "queue", "bank", "reservation", "qos")
@@ -74,6 +75,29 @@ _OF_FILES = re.compile(r"(--output|--error|--input|-[oei])(=?)([^\\]*)")
 #: What sbatch takes as a size (22.05): "4GB", but neither "4.5G" nor "4 G". A blank before it does no harm.
 _SIZE = re.compile(r"\s*\+?[0-9]+(?:[kmgt]b?)?", re.IGNORECASE)
 _LONG, _SHORT = re.compile(r"--([\w-]+)"), re.compile(r"-(\w)")
+
+#: What Slurm takes as a walltime, by time_str2secs and _is_valid_timespec in its parse_time.c.
+_WALLTIME = r"(?i:infinite|unlimited)|-1|[0-9]+(:[0-9]+){0,2}|-[0-9]+|[0-9]+-|[0-9]+-[0-9]+(:[0-9]+){0,2}"
+
+
+def walltime_remedy(walltime: object) -> str:
+    """Return what to write in place of a walltime that Slurm can't read. It gets one as it stands, blanks too."""
+    text = str(walltime or "")
+    if not text or re.fullmatch(_WALLTIME, text):
+        return ""
+    return "Write minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED."
+
+
+FACTS = SchedulerFacts(
+    name="slurm",
+    extension="slurm.sh",
+    grace_seconds=60.0,
+    needed_keys=("host", "bank", "queue"),
+    keys=(*COMMON_KEYS, "procs", "reservation", "qos", "gpus"),
+    passes_options=True,
+    directive="#SBATCH",
+    walltime_remedy=walltime_remedy,
+)
 
 
 def directives(
@@ -198,11 +222,9 @@ def launch(asked: Asked, run: Mapping[str, Any]) -> str:
 class SlurmAdapter:
     """Writes scripts for ``sbatch``, submits them, and looks for their jobs."""
 
-    name = "slurm"
-    extension = "slurm.sh"
+    name, extension, grace_seconds = FACTS.name, FACTS.extension, FACTS.grace_seconds
     can_submit = True
     max_concurrent_submissions = 8
-    grace_seconds = 60.0
 
     def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
         self._batch = dict(batch)
@@ -306,3 +328,6 @@ class SlurmAdapter:
 
     def cancel(self, steps: Sequence[StepRecord]) -> None:
         self._jobs.cancel(steps)
+
+
+ADAPTER = SlurmAdapter

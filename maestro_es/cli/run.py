@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.cli.common import example
 from maestro_es.cli.exporting import export_option, warn_of_variables
 from maestro_es.cli.output import confirm, say, warn
@@ -129,6 +130,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         warn(remarks(around.choice))
         plan = plan_study(
             spec,
+            SCHEDULERS,
             output=out,
             timestamp="",
             pgen=pgen,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.cli.common import example
 from maestro_es.cli.exporting import export_option, warn_of_variables
 from maestro_es.cli.output import say, warn
@@ -41,7 +42,9 @@ def command(spec: Path, pgen: Path | None, pargs: tuple[str, ...], export: Expor
         warn_of_variables(plan, findings, around, dict(os.environ))
 
     warn(remarks(around.choice))
-    plan = plan_study(spec, output=None, timestamp="0", pgen=pgen, pargs=pargs, hash_workspaces=hashws, check=check)
+    plan = plan_study(
+        spec, SCHEDULERS, output=None, timestamp="0", pgen=pgen, pargs=pargs, hash_workspaces=hashws, check=check
+    )
     warn(plan.warnings)
     steps = sum(number is not None for number, _ in plan.events)
     templates = sum(number is None for number, _ in plan.events)

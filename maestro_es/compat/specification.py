@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.compat.study import StudyStep
 from maestro_es.study_file.document import read_file
 from maestro_es.study_file.parameters import ParameterGenerator
@@ -28,12 +29,12 @@ class YAMLSpecification:
     @classmethod
     def load_specification(cls, path: str | os.PathLike[str]) -> YAMLSpecification:
         """Read a study file. SpecError has everything that is wrong with it."""
-        return cls(study_data(read_file(Path(path)).decode(), os.fspath(path)), os.fspath(path))
+        return cls(study_data(read_file(Path(path)).decode(), os.fspath(path), SCHEDULERS), os.fspath(path))
 
     @classmethod
     def load_specification_from_stream(cls, stream: TextIO) -> YAMLSpecification:
         """Read a study file from an open file."""
-        return cls(study_data(stream.read(), getattr(stream, "name", "study file")))
+        return cls(study_data(stream.read(), getattr(stream, "name", "study file"), SCHEDULERS))
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.core import arguments
 from maestro_es.core.model import Driver, Settings
 from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
@@ -121,6 +122,7 @@ class Study:
         file = Path(self._out_path) / safe(f"{self.name}.yaml")
         plan = plan_study(
             file,
+            SCHEDULERS,
             output=Path(self._out_path),
             timestamp="",
             hash_workspaces=settings.hash_workspaces,

@@ -1,16 +1,12 @@
-"""Walltimes as study files write them."""
+"""Walltimes as study files write them. A scheduler may have a grammar of its own: see `SchedulerFacts`.
+
+The runner enforces the walltime of a local step. The scheduler enforces the others.
+"""
 
 from __future__ import annotations
 
-import re
-
 #: What Flux, or Slurm, calls no limit, in any case of letters.
 _NO_LIMIT = ("inf", "infinite", "unlimited")
-
-#: What Slurm takes besides (time_str2secs and _is_valid_timespec in its parse_time.c): no limit, and these forms.
-_SLURM = re.compile(
-    r"infinite|unlimited|-1|[0-9]+(:[0-9]+){0,2}|-[0-9]+|[0-9]+-|[0-9]+-[0-9]+(:[0-9]+){0,2}", re.IGNORECASE
-)
 
 _UNITS = (1, 60, 3600, 86400)
 
@@ -38,17 +34,10 @@ def walltime_seconds(walltime: object) -> int:
     return int(days) * 86400 + sum(int(part) * unit for part, unit in zip(reversed(parts), _UNITS, strict=False))
 
 
-def walltime_remedy(scheduler: str, walltime: object) -> str:
-    """Return what to write in place of a walltime that no such scheduler can read; nothing if it is well.
-
-    Slurm gets a walltime as it stands, blanks too; so does LSF, where the name of a host may follow behind a slash.
-    """
-    text = str(walltime or "")
-    if scheduler == "slurm":
-        taken = not text or _SLURM.fullmatch(text)
-        return "" if taken else "Write minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED."
+def walltime_remedy(walltime: object) -> str:
+    """Return what to write in place of a walltime that `walltime_seconds` can't read; nothing if it can."""
     try:
-        walltime_seconds(text.partition("/")[0] if scheduler == "lsf" else text)
+        walltime_seconds(walltime)
     except ValueError:
         return "Write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS."
     return ""

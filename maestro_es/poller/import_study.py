@@ -16,6 +16,7 @@ from msgspec import structs
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Adapter, JobInfo
+from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.core.attempt_token import imported_token
 from maestro_es.core.events import JobSubmitted, NewEvent, StepAdded
 from maestro_es.core.file_names import CANCEL
@@ -141,6 +142,7 @@ def _plan(found: MaestroDir, wanted: Wanted) -> StudyPlan:
     """Expand the copy of the study file as Maestro did."""
     plan = plan_study(
         found.spec,
+        SCHEDULERS,
         output=found.root,
         timestamp="",
         pgen=found.pgen,

@@ -10,38 +10,15 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from maestro_es.core.scheduler_facts import Remark, SchedulerFacts, Schedulers
+from maestro_es.errors import UnknownAdapter
 from maestro_es.study_file.document import Document
 from maestro_es.study_file.findings import Findings, did_you_mean, shown
 from maestro_es.study_file.scalars import warn_of_scalars
 from maestro_es.study_file.validation import study_schema
 
-#: The adapters that exist, and what `batch` must hold for them.
-BATCH_NEEDS: dict[str, tuple[str, ...]] = {
-    "local": (),
-    "slurm": ("host", "bank", "queue"),
-    "lsf": ("host", "bank", "queue"),
-    "flux": (),
-}
-
-#: What each adapter reads of `batch`, here or in Maestro 1.2.1. A block of type local may be that of any scheduler, as
-#: who tries a study on this host changes the type alone.
-_EVERY_SCHEDULER = ("type", "shell", "host", "bank", "queue", "nodes", "args")
-_BATCH_KEYS = {
-    "slurm": (*_EVERY_SCHEDULER, "procs", "reservation", "qos", "gpus"),
-    "lsf": (*_EVERY_SCHEDULER, "reservation"),
-    "flux": (*_EVERY_SCHEDULER, "allocation_args", "launcher_args", "uri", "version"),
-}
-_BATCH_KEYS["local"] = tuple(dict.fromkeys(key for keys in _BATCH_KEYS.values() for key in keys))
-
-#: The adapters that pass `args` of the batch block to the scheduler. To Flux they are options of the launcher.
-PASSING_OPTIONS = ("slurm", "lsf")
-
 #: What stands on one line of a script's header; in a study of local steps the shell alone, as nothing else is read.
 _ON_ONE_LINE = ("shell", "host", "bank", "queue", "reservation", "qos", "nodes", "procs", "gpus")
-
-#: The only interface to Flux for which scripts are written, and the groups of `allocation_args` that it knows.
-FLUX_INTERFACE = "0.49.0"
-FLUX_ALLOCATION_ARGS = ("setopt", "o", "setattr", "S", "conf")
 
 _TOP_LEVEL = ("description", "env", "batch", "study", "global.parameters")
 #: Where keys belong that are often written at the top level.
@@ -67,12 +44,12 @@ def items(data: dict[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]
         yield from ((index, item) for index, item in enumerate(found) if isinstance(item, dict))
 
 
-def check_meaning(document: Document, findings: Findings) -> None:
+def check_meaning(document: Document, schedulers: Schedulers, findings: Findings) -> None:
     """Report what is wrong, ignored or suspicious in a file, whether or not its shape is right."""
     warn_of_scalars(document, findings)
     _check_ignored_keys(document, findings)
     _check_sources(document, findings)
-    _check_batch(document, findings)
+    _check_batch(document, schedulers, findings)
     _check_names(document, findings)
     _check_git(document, findings)
     _check_parameters(document, findings)
@@ -105,31 +82,71 @@ def _check_sources(document: Document, findings: Findings) -> None:
             findings.warn(document.line("env", "sources", index), message, remedy)
 
 
-def _check_batch(document: Document, findings: Findings) -> None:
+def _check_batch(document: Document, schedulers: Schedulers, findings: Findings) -> None:
     batch = section(document.data, "batch")
-    kind = batch.get("type", "local")
-    if not isinstance(kind, str) or kind not in BATCH_NEEDS:
-        remedy = f"{did_you_mean(str(kind), BATCH_NEEDS)} Known types: {', '.join(BATCH_NEEDS)}."
-        findings.problem(document.line("batch", "type"), f"In batch, the type {shown(kind)} is unknown", remedy)
+    facts = _facts(document, batch.get("type", "local"), schedulers, findings)
+    if facts is None:
         return
-    for key in BATCH_NEEDS[kind]:
+    for key in facts.needed_keys:
         if batch.get(key) in (None, ""):
-            remedy = f"A batch of type {kind} needs {', '.join(BATCH_NEEDS[kind])}."
+            remedy = f"A batch of type {facts.name} needs {', '.join(facts.needed_keys)}."
             findings.problem(document.line("batch"), f"Key '{key}' is missing from batch", remedy)
-    _check_batch_keys(document, kind, batch, findings)
+    _check_batch_keys(document, facts, schedulers, findings)
     _check_values(document, batch, findings)
-    _check_lines(document, _ON_ONE_LINE if kind != "local" else ("shell",), batch, findings)
-    _check_options(document, kind, batch, findings)
+    _check_lines(document, _ON_ONE_LINE if facts.name != "local" else ("shell",), batch, findings)
+    _check_options(document, facts, batch, findings)
+    runs = [(index, section(step, "run")) for index, step in items(section(document.data), "study")]
+    for remark in facts.review(batch, runs):
+        _note(document, remark, findings)
 
 
-def _check_batch_keys(document: Document, kind: str, batch: dict[str, Any], findings: Findings) -> None:
-    """Warn of the keys that nothing reads, with the place for those that belong to a step."""
-    known = _BATCH_KEYS[kind]
+def _facts(document: Document, kind: object, schedulers: Schedulers, findings: Findings) -> SchedulerFacts | None:
+    """Return the facts of a batch type, or report that there is no such type or that its adapter is broken."""
+    line = document.line("batch", "type")
+    try:
+        facts = schedulers.find(kind) if isinstance(kind, str) else None
+    except UnknownAdapter as error:
+        findings.problem(line, f"In batch, the type {shown(kind)} can't be used: {error}")
+        return None
+    if facts is None:
+        names = schedulers.names()
+        remedy = f"{did_you_mean(str(kind), names)} Known types: {', '.join(names)}."
+        findings.problem(line, f"In batch, the type {shown(kind)} is unknown", remedy)
+    return facts
+
+
+def _note(document: Document, remark: Remark, findings: Findings) -> None:
+    """Report what an adapter says about a value."""
+    block, *keys = remark.path
+    value: Any = document.data
+    for key in remark.path:
+        value = value[key]
+    where = f"In {block}, {'.'.join(map(str, keys))}"
+    if block == "study":
+        where = f"In study step {shown(document.data['study'][keys[0]].get('name'))}, {keys[-1]}"
+    message = f"{where} {remark.predicate or f'is {shown(value)}'}"
+    if remark.fatal:
+        findings.problem(document.line(*remark.path), message, remark.remedy, faults=[remark.path])
+    else:
+        findings.warn(document.line(*remark.path), message, remark.remedy)
+
+
+def _check_batch_keys(document: Document, facts: SchedulerFacts, schedulers: Schedulers, findings: Findings) -> None:
+    """Warn of the keys that nothing reads, with the place for those that belong to a step.
+
+    A block of type local may be that of any scheduler: to try a study on this host, a user changes the type alone.
+    """
+    unread = section(document.data, "batch").keys() - set(facts.keys)
+    if not unread:
+        return
+    every = tuple(dict.fromkeys(key for other in schedulers.built_in() for key in other.keys))
+    known = facts.keys if facts.name != "local" else every
     steps_keys = study_schema()["definitions"]["step"]["properties"]["run"]["properties"]
-    for key in batch.keys() - set(known):
-        of_step = key in steps_keys and key not in _BATCH_KEYS["local"]
-        advice = "Put it under run of each step." if of_step else did_you_mean(key, known)
-        remedy = f"{advice} Known keys of type {kind}: {', '.join(known)}."
+    for key in unread - set(known):
+        advice = (
+            "Put it under run of each step." if key in steps_keys and key not in every else did_you_mean(key, known)
+        )
+        remedy = f"{advice} Known keys of type {facts.name}: {', '.join(known)}."
         findings.warn(document.line("batch", key), f"In batch, the key {shown(key)} is ignored", remedy)
 
 
@@ -159,38 +176,18 @@ def _check_lines(document: Document, keys: Sequence[str], batch: dict[str, Any],
             findings.problem(document.line("batch", key), message, remedy, faults=[("batch", key)])
 
 
-def _check_options(document: Document, kind: str, batch: dict[str, Any], findings: Findings) -> None:
+def _check_options(document: Document, facts: SchedulerFacts, batch: dict[str, Any], findings: Findings) -> None:
     """Report options that can't be passed to the scheduler, and warn of those that are ignored."""
     args = batch.get("args")
-    if args and kind != "local" and not isinstance(args, dict):
+    if args and facts.name != "local" and not isinstance(args, dict):
         remedy = "Write a mapping of options to values, with null for an option that takes none."
         message = f"In batch, args is {shown(args)}"
         findings.problem(document.line("batch", "args"), message, remedy, faults=[("batch", "args")])
-    for key, value in section(batch, "args").items() if kind in PASSING_OPTIONS else ():
+    for key, value in section(batch, "args").items() if facts.passes_options else ():
         if isinstance(value, (bool, list, dict)):
             remedy = "Write a text or a number, or null for an option that takes no value."
             place, message = ("batch", "args", key), f"In batch, args.{key} is {shown(value)}"
             findings.problem(document.line(*place), message, remedy, faults=[place])
-    if kind == "flux":
-        _check_flux(document, batch, findings)
-
-
-def _check_flux(document: Document, batch: dict[str, Any], findings: Findings) -> None:
-    version = batch.get("version", FLUX_INTERFACE)
-    if version != FLUX_INTERFACE:
-        remedy = f"Scripts are written for {FLUX_INTERFACE}, which is Maestro's default: remove the key."
-        message = f"In batch, version is {shown(version)}"
-        findings.problem(document.line("batch", "version"), message, remedy, faults=[("batch", "version")])
-    for index, step in items(section(document.data), "study"):
-        if section(step, "run").get("memory"):
-            line = document.line("study", index, "run", "memory")
-            findings.warn(line, f"In study step {shown(step.get('name'))}, memory is ignored", "Flux allocates none.")
-    for key in section(batch, "allocation_args").keys() - set(FLUX_ALLOCATION_ARGS):
-        remedy = f"Write it into args of the steps, or into {', '.join(FLUX_ALLOCATION_ARGS)}."
-        if key in {"x", "exclusive"}:
-            remedy = "Write 'exclusive: true' into the steps."
-        line = document.line("batch", "allocation_args", key)
-        findings.warn(line, f"In batch, allocation_args.{key} is ignored, as in Maestro", remedy)
 
 
 def _check_names(document: Document, findings: Findings) -> None:

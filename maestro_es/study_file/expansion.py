@@ -26,12 +26,16 @@ from maestro_es.study_file.templates import Template
 
 @dataclass(frozen=True)
 class Settings:
-    """What the expansion depends on beside the file: names that directories can't have, and the options of a run."""
+    """What the expansion depends on beside the file: names that directories can't have, and the options of a run.
+
+    `extension` ends the names of the scripts.
+    """
 
     taken: tuple[str, ...] = file_names.TAKEN
     local: bool = True
     hash_workspaces: bool = False
     restart_limit: int = RESTART_LIMIT
+    extension: str = ""
 
 
 @dataclass
@@ -210,6 +214,6 @@ def _check_collisions(expansion: Expansion, lines: Mapping[str, int], settings: 
             findings.problem(line, f"{message} '{step.workspace}'", remedy)
         names[step.name] = directories[step.workspace] = step
         stem = step.workspace.rpartition("/")[2] if settings.hash_workspaces else step.name
-        wrong = paths.objection(step.workspace, stem, settings.taken)
+        wrong = paths.objection(step.workspace, stem, settings.taken, settings.extension)
         if wrong:
             findings.problem(line, f"'{step.name}' can't have a directory: {wrong}", "Rename it or change its label.")

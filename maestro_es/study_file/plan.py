@@ -20,6 +20,7 @@ from maestro_es.core import file_names
 from maestro_es.core.events import NewEvent, StepAdded, StepTemplateAdded
 from maestro_es.core.model import Scalar
 from maestro_es.core.retry_limits import RESTART_LIMIT
+from maestro_es.core.scheduler_facts import Schedulers
 from maestro_es.errors import SpecError
 from maestro_es.study_file import dependencies, paths
 from maestro_es.study_file.checks import section
@@ -34,8 +35,8 @@ from maestro_es.study_file.render import OUTPUT_PATH
 from maestro_es.study_file.templates import Template, processing_order
 from maestro_es.study_file.walltimes import check_walltimes
 
-#: What a message quotes of a step's commands: a launcher, a directive and the option in it, or the name of a variable.
-_QUOTED = re.compile(r"\$\(LAUNCHER\)\[[^\]:]*\]?|(?<=#SBATCH )[\w-]+|(?<=\$)[A-Za-z_]\w*(?= )")
+#: What a message quotes of a step's commands: a launcher, or the name of a variable.
+_QUOTED = r"\$\(LAUNCHER\)\[[^\]:]*\]?|(?<=\$)[A-Za-z_]\w*(?= )"
 
 #: A setting that a message begins with, as in "exclusive is ..." and "args: ...".
 _SETTING = re.compile(r"[a-z]+(?: [a-z]+)*?(?=:| is )")
@@ -80,6 +81,7 @@ class StudyPlan:
 
 def plan_study(  # noqa: PLR0913 - the options of a run
     spec: Path,
+    schedulers: Schedulers,
     *,
     output: Path | None,
     timestamp: str,
@@ -101,19 +103,21 @@ def plan_study(  # noqa: PLR0913 - the options of a run
     """
     findings = Findings(str(spec))
     arguments = parse_pargs(pargs, pgen, findings)
-    read = read_study(spec, given, findings)
+    read = read_study(spec, given, schedulers, findings)
     place = functools.partial(_directory, output=output, timestamp=timestamp, reserve=reserve, findings=findings)
     parameters: Parameters | None = given.parameters or read_parameters(read.document)
     if pgen is not None and not given.parameters:
         parameters, read = _generated(read, place(read), pgen, arguments, findings)
-    study = interpret(read, parameters, given, findings)
+    study = interpret(read, parameters, given, schedulers, findings)
     directory = place(read)
     order = processing_order(study.templates)
     taken = (*file_names.TAKEN, spec.name, *([pgen.name] if pgen else []))
-    settings = Settings(taken, study.local, hash_workspaces, restart_limit)
+    settings = Settings(
+        taken, study.local, hash_workspaces, restart_limit, study.facts.extension if study.facts else ""
+    )
     expansion = expand(order, study.parameters, settings, findings)
-    if study.is_batch_known and not given.acquired:  # what has begun is not stopped by a step that can't
-        order = check_walltimes(order, expansion, study.batch["type"], study.document, findings, study.unclear)
+    if study.facts and not given.acquired:  # what has begun is not stopped by a step that can't
+        order = check_walltimes(order, expansion, study.facts, study.document, findings, study.unclear)
     about = section(study.document.data, "description")
     plan = StudyPlan(
         name=about.get("name", ""),
@@ -132,7 +136,7 @@ def plan_study(  # noqa: PLR0913 - the options of a run
         line=functools.partial(_line_of, study),
         unclear=study.unclear,
     )
-    if check and study.is_batch_known:
+    if check and study.facts:
         check(plan, findings)
     findings.stop_if_problems()
     return dataclasses.replace(plan, warnings=findings.warnings())
@@ -198,6 +202,12 @@ def _events(order: Sequence[Template], expansion: Expansion) -> Iterator[NewEven
             yield number, msgspec.structs.replace(expansion.steps[number - 1], row=place[number - 1])
 
 
+def _quoted(message: str, directive: str) -> re.Match[str] | None:
+    """Return what a message quotes of a step's commands; also an option that follows a directive."""
+    option = rf"|(?<={re.escape(directive)} )[\w-]+" if directive else ""
+    return re.search(_QUOTED + option, message)
+
+
 def _line_of(study: CheckedStudy, template: str, part: str, message: str) -> int:
     """Return the line of a key of a step, or without a step, of the batch block.
 
@@ -212,7 +222,7 @@ def _line_of(study: CheckedStudy, template: str, part: str, message: str) -> int
     if setting and setting[0] not in here.run and setting[0] in section(document.data, "batch"):
         return document.line("batch", setting[0])
     key = document.line("study", here.index, "run", *([setting[0]] if setting else [] if part == "run" else [part]))
-    quoted = _QUOTED.search(message)
+    quoted = _quoted(message, study.facts.directive if study.facts else "")
     end = min((other.line for other in study.templates.values() if other.line > key), default=None)
     lines = enumerate(study.text.split("\n")[: end and end - 1], 1)
     return next((place for place, line in lines if place >= key and quoted and quoted[0] in line), key)

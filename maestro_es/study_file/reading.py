@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maestro_es.errors import SpecError
+from maestro_es.core.scheduler_facts import SchedulerFacts, Schedulers
+from maestro_es.errors import SpecError, UnknownAdapter
 from maestro_es.study_file import dependencies
-from maestro_es.study_file.checks import BATCH_NEEDS, check_meaning, environment_names, section
+from maestro_es.study_file.checks import check_meaning, environment_names, section
 from maestro_es.study_file.document import Document, read_document, read_file
 from maestro_es.study_file.environment import Environment, read_environment
 from maestro_es.study_file.findings import Findings
@@ -75,7 +76,10 @@ class StudyFile:
 
 @dataclass(frozen=True)
 class CheckedStudy:
-    """A study file that has been checked, but not expanded. `unclear` are the steps without some of their values."""
+    """A study file that has been checked, but not expanded. `unclear` are the steps without some of their values.
+
+    `facts` are those of the scheduler, None if there is no adapter of the type of the batch block.
+    """
 
     text: str
     document: Document
@@ -84,11 +88,7 @@ class CheckedStudy:
     batch: dict[str, Any]
     templates: Mapping[str, Template]
     unclear: frozenset[str]
-
-    @property
-    def is_batch_known(self) -> bool:
-        """Whether there is an adapter of the type of the batch block."""
-        return isinstance(self.batch["type"], str) and self.batch["type"] in BATCH_NEEDS
+    facts: SchedulerFacts | None
 
     @property
     def local(self) -> bool:
@@ -96,13 +96,13 @@ class CheckedStudy:
         return bool(self.batch["type"] == "local")
 
 
-def read_study(spec: Path, given: Given, findings: Findings) -> StudyFile:
+def read_study(spec: Path, given: Given, schedulers: Schedulers, findings: Findings) -> StudyFile:
     """Read the file, and note what is wrong with its shape, its meaning and its environment."""
     text = _text_of(spec, findings) if given.text is None else given.text
     document = read_document(text, findings)
     check_shape(document, findings)
     check_dialect(document, findings)
-    check_meaning(document, findings)
+    check_meaning(document, schedulers, findings)
     names = frozenset(name for _, name in environment_names(document.data))
     parameters = frozenset(section(document.data, "global.parameters"))
     document = without_faults(document, findings.faults)
@@ -110,7 +110,9 @@ def read_study(spec: Path, given: Given, findings: Findings) -> StudyFile:
     return StudyFile(text, document, read_environment(document, *roots, findings), roots, names, parameters)
 
 
-def interpret(read: StudyFile, parameters: Parameters | None, given: Given, findings: Findings) -> CheckedStudy:
+def interpret(
+    read: StudyFile, parameters: Parameters | None, given: Given, schedulers: Schedulers, findings: Findings
+) -> CheckedStudy:
     """Note everything else that is wrong with the file, except what only its expansion shows.
 
     `parameters` is None if a generator should have made them and has not.
@@ -123,13 +125,21 @@ def interpret(read: StudyFile, parameters: Parameters | None, given: Given, find
     unclear = frozenset[str]() if parameters is not None else frozenset(templates)
     if parameters is not None and findings.problems():
         unclear = _unclear(templates, {*read.unresolved, *read.parameters} - {*parameters.keys, *environment.values})
-    study = CheckedStudy(read.text, read.document, environment, known, batch, templates, unclear)
+    facts = _known_facts(batch["type"], schedulers)
+    study = CheckedStudy(read.text, read.document, environment, known, batch, templates, unclear, facts)
     if parameters is not None:
         declared = (*read.parameters, *read.names)
         steps = templates.values()
         warn_of_placeholders(steps, known, environment, declared=declared, local=study.local, findings=findings)
     warn_of_batch(batch, environment, read.document.line("batch"), findings)
     return study
+
+
+def _known_facts(kind: object, schedulers: Schedulers) -> SchedulerFacts | None:
+    try:
+        return schedulers.find(kind) if isinstance(kind, str) else None
+    except UnknownAdapter:
+        return None  # `check_meaning` has reported it
 
 
 def _unclear(templates: Mapping[str, Template], names: set[str]) -> frozenset[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from maestro_es.core.scheduler_facts import Schedulers
 from maestro_es.study_file.checks import check_meaning
 from maestro_es.study_file.document import read_document
 from maestro_es.study_file.findings import Findings
@@ -21,11 +22,11 @@ def study_text(data: Mapping[str, Any]) -> str:
         raise ValueError(f"a study can't hold this value: {error}") from None
 
 
-def study_data(text: str, file: str) -> dict[str, Any]:
+def study_data(text: str, file: str, schedulers: Schedulers) -> dict[str, Any]:
     """Return what a study file says, or raise SpecError with every problem; `file` is its name in them."""
     findings = Findings(file)
     document = read_document(text, findings)
     check_shape(document, findings)
-    check_meaning(document, findings)
+    check_meaning(document, schedulers, findings)
     findings.stop_if_problems()
     return dict(document.data)

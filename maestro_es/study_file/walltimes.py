@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Sequence
 
+from maestro_es.core.scheduler_facts import SchedulerFacts
 from maestro_es.core.walltime import walltime_remedy
 from maestro_es.study_file.document import Document
 from maestro_es.study_file.expansion import Expansion
@@ -16,7 +17,7 @@ from maestro_es.study_file.templates import Template
 def check_walltimes(
     order: Sequence[Template],
     expansion: Expansion,
-    scheduler: str,
+    facts: SchedulerFacts,
     document: Document,
     findings: Findings,
     unclear: Collection[str] = (),
@@ -32,7 +33,7 @@ def check_walltimes(
         for number in expansion.numbers(template.name) if written and template.name not in unclear else ():
             step = expansion.steps[number - 1]
             walltime = substitute(written, step.params) if isinstance(written, str) else written
-            remedy = walltime_remedy(scheduler if step.scheduled else "local", walltime)
+            remedy = (facts.walltime_remedy if step.scheduled else walltime_remedy)(walltime)
             if remedy:
                 line = document.line("study", template.index, "run", "walltime")
                 message = f"In study step '{step.name}', walltime is {shown(walltime)}, which is no time"

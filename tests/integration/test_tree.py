@@ -11,6 +11,7 @@ import pytest
 
 from maestro_es import __main__ as entry
 from maestro_es import errors, study_file
+from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.core import file_names
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import MaestroError
@@ -84,6 +85,23 @@ def test_files_are_replaced_and_synced_in_one_module():
     trees = {path: ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
     calls = {path.name for path, tree in trees.items() for node in ast.walk(tree) if _is(node, is_owned)}
     assert calls == {"files.py"}
+
+
+def test_only_the_adapter_of_a_scheduler_knows_it():
+    """The name of a scheduler, the extension of its scripts and its directive: no other module may depend on them."""
+    others = [facts for facts in SCHEDULERS.built_in() if facts.name != "local"]
+    names = {facts.name for facts in others}
+    parts = [part for facts in others for part in (facts.extension, facts.directive)]
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {node.value!r}"
+        for path in PACKAGE.rglob("*.py")
+        if path.parent.name != "adapters"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value
+        if node.value in names or any(part in node.value for part in parts)
+    ]
+
+    assert found == []
 
 
 def _is(node: ast.AST, wanted: Callable[[ast.Call], bool]) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.core.model import Settings
 from maestro_es.poller.create import create_study
 from maestro_es.poller.open_study import OpenStudy, Runtime
@@ -67,7 +68,7 @@ def make_jobs(root: Path, partition: str, count: int) -> None:
         "study: [{name: a, description: d, run: {cmd: 'true # $(N)', procs: 1}}]\n"
         f"global.parameters: {{N: {{values: [{', '.join(map(str, range(count)))}], label: N.%%}}}}\n"
     )
-    create_study(plan_study(spec, output=root, timestamp="now"), Settings(), Runtime())
+    create_study(plan_study(spec, SCHEDULERS, output=root, timestamp="now"), Settings(), Runtime())
 
 
 def tick_process(root: Path, code: int = 0) -> None:

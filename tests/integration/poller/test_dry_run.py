@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.core.model import Cause, Settings, State, StudyStatus
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.create import create_study
@@ -40,7 +41,7 @@ DIRECTIVES = {"slurm": "#SBATCH --nodes=2\n", "lsf": "#BSUB -nnodes 2\n", "flux"
 def plan(root: Path, kind: str) -> StudyPlan:
     spec = root / "study.yaml"
     spec.write_text(STUDY.format(kind=kind), "utf-8")
-    return plan_study(spec, output=root / "study", timestamp="")
+    return plan_study(spec, SCHEDULERS, output=root / "study", timestamp="")
 
 
 @pytest.mark.parametrize("kind", LAUNCHERS)
@@ -83,7 +84,9 @@ def test_a_study_none_of_whose_steps_is_a_job_needs_no_scheduler(
     head = STUDY.format(kind=kind).partition("- name: sim")[0]
     spec.write_text(f"{head.replace('cmd: make', 'cmd: echo hello > out')}- {AFTER}\n", "utf-8")
     runtime = Runtime()
-    root = create_study(plan_study(spec, output=tmp_path / "study", timestamp=""), Settings(), runtime).root
+    root = create_study(
+        plan_study(spec, SCHEDULERS, output=tmp_path / "study", timestamp=""), Settings(), runtime
+    ).root
     with OpenStudy(root, runtime) as study:
         wait_for(lambda: tick(study) is not StudyStatus.RUNNING)
 

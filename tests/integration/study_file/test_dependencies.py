@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.errors import SpecError
 from maestro_es.study_file.plan import StudyPlan, acquire, plan_study
 
@@ -40,7 +41,7 @@ def plan(*dependencies: str) -> StudyPlan:
         "study: [{name: a, description: d, run: {cmd: x $(LIB)}}]\n"
         "env:\n  dependencies:\n" + "".join(f"    {line}\n" for line in dependencies)
     )
-    made = plan_study(Path("study.yaml"), output=Path("out"), timestamp="x")
+    made = plan_study(Path("study.yaml"), SCHEDULERS, output=Path("out"), timestamp="x")
     made.output.mkdir()
     return made
 

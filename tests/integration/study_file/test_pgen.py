@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.core.events import StepAdded, StepTemplateAdded
 from maestro_es.errors import SpecError
 from maestro_es.study_file import generator_tools, stand_in
@@ -60,7 +61,7 @@ def without_maestro(monkeypatch: pytest.MonkeyPatch) -> None:
 def plan(generator: str, *pargs: str) -> StudyPlan:
     Path("study.yaml").write_text(STUDY, "utf-8")
     Path("pg.py").write_text(generator, "utf-8")
-    return plan_study(Path("study.yaml"), output=None, timestamp="x", pgen=Path("pg.py"), pargs=pargs)
+    return plan_study(Path("study.yaml"), SCHEDULERS, output=None, timestamp="x", pgen=Path("pg.py"), pargs=pargs)
 
 
 def refused(generator: str, *pargs: str) -> tuple[str, ...]:
@@ -218,7 +219,7 @@ def test_a_generator_that_is_not_there_is_one_line():
     with pytest.raises(
         SpecError, match=r"^none.py: The parameter generator does not exist. Name an existing file with --pgen.$"
     ):
-        plan_study(Path("study.yaml"), output=None, timestamp="x", pgen=Path("none.py"))
+        plan_study(Path("study.yaml"), SCHEDULERS, output=None, timestamp="x", pgen=Path("none.py"))
 
 
 ADDS = """\
@@ -264,7 +265,7 @@ study:
 def _changed(does: str, here: Path) -> str:
     Path("study.yaml").write_text(WITH_NAMES, "utf-8")
     Path("pg.py").write_text(ADDS.format(does=does), "utf-8")
-    made = plan_study(Path("study.yaml"), output=None, timestamp="x", pgen=Path("pg.py"))
+    made = plan_study(Path("study.yaml"), SCHEDULERS, output=None, timestamp="x", pgen=Path("pg.py"))
     [(cmd, params)] = [
         (template.run["cmd"], step.params)
         for _, template in made.events

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.core.events import StepAdded, StepTemplateAdded
 from maestro_es.errors import SpecError
 from maestro_es.study_file.plan import StudyPlan, plan_study
@@ -30,7 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def plan(text: str = STUDY, *, output: Path | None = None) -> StudyPlan:
     Path("study.yaml").write_text(text, "utf-8")
-    return plan_study(Path("study.yaml"), output=output, timestamp="20260102-030405")
+    return plan_study(Path("study.yaml"), SCHEDULERS, output=output, timestamp="20260102-030405")
 
 
 def refused(text: str) -> tuple[str, ...]:
@@ -127,7 +128,7 @@ def test_warnings_are_part_of_the_plan():
 
 def test_a_file_that_is_not_there_is_one_line():
     with pytest.raises(SpecError) as caught:
-        plan_study(Path("nowhere.yaml"), output=None, timestamp="x")
+        plan_study(Path("nowhere.yaml"), SCHEDULERS, output=None, timestamp="x")
 
     assert str(caught.value) == (
         "nowhere.yaml: The study file can't be read: No such file or directory. Name an existing file."
@@ -138,7 +139,7 @@ def test_a_file_in_another_encoding_is_one_line(here: Path):
     (here / "latin.yaml").write_bytes("a: 1\nb: é\n".encode("latin-1"))
 
     with pytest.raises(SpecError) as caught:
-        plan_study(Path("latin.yaml"), output=None, timestamp="x")
+        plan_study(Path("latin.yaml"), SCHEDULERS, output=None, timestamp="x")
     assert str(caught.value) == "latin.yaml:2: The study file is not UTF-8 text. Save it with that encoding."
 
 
@@ -152,7 +153,7 @@ def test_pargs_need_a_generator():
     Path("study.yaml").write_text(STUDY, "utf-8")
 
     with pytest.raises(SpecError, match="Cannot use the 'pargs' parameter without specifying a 'pgen'"):
-        plan_study(Path("study.yaml"), output=None, timestamp="x", pargs=["a:1"])
+        plan_study(Path("study.yaml"), SCHEDULERS, output=None, timestamp="x", pargs=["a:1"])
 
 
 def test_a_walltime_that_its_scheduler_can_not_read_is_refused_with_its_line():
@@ -189,5 +190,5 @@ def test_a_walltime_of_a_study_that_has_begun_elsewhere_is_left_to_its_scheduler
     text = STUDY.replace("restart: again", "restart: again, walltime: abc")
     Path("study.yaml").write_text(text, "utf-8")
     given = Given(acquired=True)
-    assert plan_study(Path("study.yaml"), output=None, timestamp="t", given=given).events
+    assert plan_study(Path("study.yaml"), SCHEDULERS, output=None, timestamp="t", given=given).events
     assert len(refused(text)) == 1

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_es.core.walltime import walltime_remedy, walltime_seconds
+from maestro_es.adapters.registry import find_facts
+from maestro_es.core.walltime import walltime_seconds
 from tests.fakes.walltimes import NO_TIMES_TO_SLURM, TIMES_TO_SLURM
 
 
@@ -45,14 +46,20 @@ def test_what_is_no_time_is_refused_with_a_remedy(walltime: object):
         walltime_seconds(walltime)
 
 
+def remedy(scheduler: str, walltime: object) -> str:
+    facts = find_facts(scheduler)
+    assert facts
+    return facts.walltime_remedy(walltime)
+
+
 @pytest.mark.parametrize("walltime", [*TIMES_TO_SLURM, 5, 0, None, ""])
 def test_what_slurm_takes_is_taken(walltime: object):
-    assert walltime_remedy("slurm", walltime) == ""
+    assert remedy("slurm", walltime) == ""
 
 
 @pytest.mark.parametrize("walltime", NO_TIMES_TO_SLURM)
 def test_what_slurm_never_takes_is_refused(walltime: str):
-    assert "D-HH:MM:SS or UNLIMITED" in walltime_remedy("slurm", walltime)
+    assert "D-HH:MM:SS or UNLIMITED" in remedy("slurm", walltime)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +74,7 @@ def test_what_slurm_never_takes_is_refused(walltime: str):
     ],
 )
 def test_others_take_what_their_scripts_can_say(scheduler: str, walltime: str):
-    assert walltime_remedy(scheduler, walltime) == ""
+    assert remedy(scheduler, walltime) == ""
 
 
 @pytest.mark.parametrize(
@@ -75,4 +82,4 @@ def test_others_take_what_their_scripts_can_say(scheduler: str, walltime: str):
     [("local", "soon"), ("local", "90/host"), ("lsf", "soon"), ("lsf", "soon/host"), ("flux", "1h"), ("flux", "-1")],
 )
 def test_others_refuse_what_no_script_of_theirs_can_say(scheduler: str, walltime: str):
-    assert walltime_remedy(scheduler, walltime) == "Write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS."
+    assert remedy(scheduler, walltime) == "Write minutes, MM:SS, HH:MM:SS or D-HH:MM:SS."

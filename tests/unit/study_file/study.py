@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.study_file.checks import check_meaning
 from maestro_es.study_file.document import Document, read_document
 from maestro_es.study_file.environment import Environment, read_environment
@@ -37,7 +38,7 @@ def read(text: str) -> Study:
     findings = Findings("study.yaml")
     document = read_document(text, findings)
     check_shape(document, findings)
-    check_meaning(document, findings)
+    check_meaning(document, SCHEDULERS, findings)
     environment = read_environment(document, "/spec", "/cwd", findings)
     templates = read_templates(document, environment, findings)
     check_dependencies(templates, findings)

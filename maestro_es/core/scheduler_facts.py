@@ -1,0 +1,69 @@
+"""The facts about one scheduler that code outside of its adapter needs, as one value.
+
+The module of an adapter exports its facts as `FACTS`. They say what belongs in a study file, and what scripts and jobs
+look like. The adapter itself decides what is submitted, and how. `maestro_es.adapters.registry` finds both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from maestro_es.core.walltime import walltime_remedy
+
+#: The keys of the batch block that Maestro 1.2.1 or maestro-es reads for each scheduler.
+COMMON_KEYS = ("type", "shell", "host", "bank", "queue", "nodes", "args")
+
+
+class Remark(msgspec.Struct, frozen=True):
+    """Something about a value of a study file that a scheduler can't take, or ignores.
+
+    `path` leads to the value: ``("batch", KEY, ...)`` or ``("study", INDEX, "run", KEY)``. `predicate` continues the
+    sentence that begins with the name of the value, such as "is ignored"; without it, the sentence shows the value.
+    `fatal`: the study can't run with it.
+    """
+
+    path: tuple[str | int, ...]
+    remedy: str
+    predicate: str = ""
+    fatal: bool = False
+
+
+def _no_remarks(_batch: Mapping[str, Any], _runs: Sequence[tuple[int, Mapping[str, Any]]]) -> tuple[Remark, ...]:
+    return ()
+
+
+class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about one scheduler before there is a job.
+
+    `name` is its `batch.type`, and `extension` ends the names of its scripts. `grace_seconds` is the time without a
+    trace after which an attempt is given up; safety never depends on it. `needed_keys` are the keys that a batch
+    block must have, and `keys` are those that are read. `passes_options`: `args` of the batch block are options of
+    the submit command. `directive` begins a line of a script that holds options. `walltime_remedy` returns what to
+    write in place of a walltime that the scheduler can't read, or nothing. `review` gets the batch block, and the
+    index and the block `run` of each step; it finds what else is wrong in a study file.
+    """
+
+    name: str
+    extension: str
+    grace_seconds: float
+    needed_keys: tuple[str, ...] = ()
+    keys: tuple[str, ...] = COMMON_KEYS
+    passes_options: bool = False
+    directive: str = ""
+    walltime_remedy: Callable[[object], str] = walltime_remedy
+    review: Callable[[Mapping[str, Any], Sequence[tuple[int, Mapping[str, Any]]]], Iterable[Remark]] = _no_remarks
+
+
+class Schedulers(msgspec.Struct, frozen=True):
+    """How the reader of a study file gets facts.
+
+    `find` returns those of a batch type, or None if there is no such type; UnknownAdapter if its adapter is broken.
+    `names` returns all types. `built_in` returns the facts of the schedulers that maestro-es itself knows.
+    """
+
+    find: Callable[[str], SchedulerFacts | None]
+    names: Callable[[], Sequence[str]]
+    built_in: Callable[[], Iterable[SchedulerFacts]]
