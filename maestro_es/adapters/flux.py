@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters.launcher import Asked, fill_in, whole_number
-from maestro_es.adapters.process import Host
+from maestro_es.adapters.process import JOB_VARIABLES, Host
 from maestro_es.adapters.script import (
     Directive,
     ScriptsOnly,
@@ -74,6 +74,7 @@ FACTS = SchedulerFacts(
     grace_seconds=60.0,
     keys=(*COMMON_KEYS, "allocation_args", "launcher_args", "uri", "version"),
     directive="#flux:",
+    job_variable=JOB_VARIABLES["flux"],
     review=review,
 )
 

@@ -48,12 +48,12 @@ class Host(NamedTuple):
 
 
 #: Schedulers, and the variable by which each tells a process in which of its jobs it is.
-_JOBS = (("slurm", "SLURM_JOB_ID"), ("lsf", "LSB_JOBID"), ("flux", "FLUX_JOB_ID"), ("pbs", "PBS_JOBID"))
+JOB_VARIABLES = {"slurm": "SLURM_JOB_ID", "lsf": "LSB_JOBID", "flux": "FLUX_JOB_ID", "pbs": "PBS_JOBID"}
 
 
 def job_around() -> str:
     """Return the job in which we are, ``SCHEDULER:ID``; empty if we are in none."""
-    jobs = (f"{name}:{os.environ[variable]}" for name, variable in _JOBS if os.environ.get(variable))
+    jobs = (f"{name}:{os.environ[variable]}" for name, variable in JOB_VARIABLES.items() if os.environ.get(variable))
     return next(jobs, "")
 
 

@@ -1,51 +1,144 @@
-"""Which adapters there are.
+"""Which adapters there are: those of maestro-es, and those of other packages.
 
 The module of an adapter has two names. `FACTS` is what others need to know about the scheduler. `ADAPTER` is called
-with a batch block and a host, and returns an `Adapter`.
+with a batch block and a host, and returns an `Adapter`. Another package names such a module in an entry point of the
+group `maestro_es.adapters`; the name of the entry point is the `batch.type`.
+
+Entry points are looked up only for a type that maestro-es does not have, because that takes longer than a whole tick.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Iterator, Mapping
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from maestro_es.adapters import local
 from maestro_es.adapters.base import Adapter
 from maestro_es.adapters.process import Host
+from maestro_es.core.environment import is_name
 from maestro_es.core.scheduler_facts import SchedulerFacts, Schedulers
-from maestro_es.errors import UnknownAdapter
+from maestro_es.errors import MaestroError, UnknownAdapter
 
-#: The batch types, each with its module here. It is imported when a study asks for it: a tick pays for no other one.
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+#: The adapters of maestro-es, each with its module here. It is imported when a study asks for it.
 ADAPTERS = ("local", "slurm", "lsf", "flux")
+
+#: The group of entry points in which other packages name their adapters.
+GROUP = "maestro_es.adapters"
 
 
 def make_adapter(batch: Mapping[str, Any], host: Host) -> Adapter:
     """Return the adapter that a batch block asks for; local if it says nothing. UnknownAdapter if there is none."""
     kind = str(batch.get("type") or "local")
-    if kind not in ADAPTERS:
-        raise UnknownAdapter(f"batch type {kind!r} is unknown; known are: {', '.join(sorted(ADAPTERS))}")
-    adapter: Adapter = _module(kind).ADAPTER(batch, host)
-    return adapter
+    if kind in ADAPTERS:
+        adapter: Adapter = _own(kind).ADAPTER(batch, host)
+        return adapter
+    plug_in = _plug_in(kind)
+    if plug_in is None:
+        raise UnknownAdapter(f"batch type {kind!r} is unknown; known are: {', '.join(sorted(names()))}")
+    entry, module = plug_in
+    try:
+        made = module.ADAPTER(batch, host)
+    except MaestroError:
+        raise
+    except Exception as error:
+        raise _broken(entry, f"can't make its adapter: {_named(error)}") from error
+    protocol = [*Adapter.__annotations__, *(name for name in vars(Adapter) if name[0] != "_")]
+    missing = [name for name in protocol if not hasattr(made, name)]
+    if missing:
+        raise _broken(entry, f"its adapter lacks {', '.join(missing)}")
+    return made  # type: ignore[no-any-return] # its names were just compared
 
 
 def find_facts(kind: str) -> SchedulerFacts | None:
-    """Return the facts of a batch type, None if it has no adapter."""
-    return _facts_of(_module(kind)) if kind in ADAPTERS else None
+    """Return the facts of a batch type, None if it has no adapter. UnknownAdapter if that is broken."""
+    if kind in ADAPTERS:
+        return _facts_of(_own(kind))
+    plug_in = _plug_in(kind)
+    return _facts_of(plug_in[1]) if plug_in else None
+
+
+def names() -> tuple[str, ...]:
+    """Return the batch types that have an adapter."""
+    return (*ADAPTERS, *sorted({entry.name for entry in _entries()} - {*ADAPTERS}))
+
+
+def job_variable(kind: str) -> str:
+    """Return the variable in which a job of another package's scheduler finds its id; the runner knows the others."""
+    facts = None if kind in ADAPTERS else find_facts(kind)
+    return facts.job_variable if facts else ""
 
 
 def _built_in() -> Iterator[SchedulerFacts]:
-    return (_facts_of(_module(kind)) for kind in ADAPTERS)
+    return (_facts_of(_own(kind)) for kind in ADAPTERS)
 
 
 #: The facts for the reader of a study file.
-SCHEDULERS = Schedulers(find_facts, lambda: ADAPTERS, _built_in)
+SCHEDULERS = Schedulers(find_facts, names, _built_in)
 
 
-def _module(kind: str) -> ModuleType:
+def _own(kind: str) -> ModuleType:
     return importlib.import_module(f"maestro_es.adapters.{kind}")
 
 
 def _facts_of(module: ModuleType) -> SchedulerFacts:
     facts: SchedulerFacts = module.FACTS
     return facts
+
+
+def _entries() -> list[EntryPoint]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - takes as long as a tick
+
+    return list(entry_points(group=GROUP))
+
+
+@functools.cache
+def _plug_in(kind: str) -> tuple[EntryPoint, ModuleType] | None:
+    """Return the module of another package's adapter. UnknownAdapter if it has no use."""
+    found = {entry.value: entry for entry in _entries() if entry.name == kind}
+    if not found:
+        return None
+    if len(found) > 1:
+        raise UnknownAdapter(f"batch type {kind!r} has several adapters: {', '.join(found)}; uninstall all but one")
+    [entry] = found.values()
+    try:
+        module = entry.load()
+    except Exception as error:
+        raise _broken(entry, f"can't be imported: {_named(error)}") from error
+    fault = _fault(entry.name, module)
+    if fault:
+        raise _broken(entry, fault)
+    return entry, module
+
+
+def _fault(name: str, module: object) -> str:
+    """Return what is wrong with the module of an adapter, or nothing."""
+    facts = getattr(module, "FACTS", None)
+    if not isinstance(module, ModuleType):
+        return f"is not a module, but a {type(module).__name__}"
+    if not isinstance(facts, SchedulerFacts):
+        return "has no FACTS, which are a maestro_es.core.scheduler_facts.SchedulerFacts"
+    if not callable(getattr(module, "ADAPTER", None)):
+        return "has no ADAPTER, which is the class of its adapter"
+    for field in facts.__struct_fields__:
+        value, example = getattr(facts, field), getattr(local.FACTS, field)
+        kind = (int, float) if isinstance(example, float) else type(example)
+        if not (callable(value) if callable(example) else isinstance(value, kind)):
+            return f"its FACTS.{field} is {value!r}"
+    if facts.job_variable and not is_name(facts.job_variable):
+        return f"its FACTS.job_variable is {facts.job_variable!r}"
+    return "" if facts.name == name else f"its FACTS.name is {facts.name!r}"
+
+
+def _broken(entry: EntryPoint, fault: str) -> UnknownAdapter:
+    package = f", of {entry.dist.name} {entry.dist.version}" if entry.dist else ""
+    return UnknownAdapter(f"the adapter of batch type {entry.name!r} is broken: {entry.value}{package}, {fault}")
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -22,6 +22,7 @@ token=$1 workspace=$2 script=$3 study=$4 limit=${5:-0} output=${6-} host=${7-} b
 state=$study/.maestro-es near= group=
 kill_wait=10
 moment=1 # how long a signal to all processes may take, in seconds, from the step to us
+job_variables='SLURM_JOB_ID LSB_JOBID FLUX_JOB_ID' # a tick puts that of another scheduler before them
 others='HUP INT QUIT USR1 USR2 ALRM URG' # what a step may want to be told by, as with sbatch --signal=B:USR1@60
 
 report() {
@@ -65,7 +66,11 @@ if [ -n "$output" ]; then
     [ "$go" = go ] || { report dropped; exit 75; }
     cd "$workspace" || { report dropped; exit 75; }
 else
-    job=${SLURM_JOB_ID:-${LSB_JOBID:-${FLUX_JOB_ID:-$$}}}
+    job=
+    for name in $job_variables; do
+        [ -n "$job" ] || eval "job=\${$name-}"
+    done
+    job=${job:-$$}
     host=$(uname -n)
     boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.bootsessionuuid)
     # A requeued job can get the same process id again within a second; in a container it mostly does.

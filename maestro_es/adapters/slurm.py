@@ -17,7 +17,7 @@ from typing import Any
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
 from maestro_es.adapters.faults import noting, stop_if
 from maestro_es.adapters.launcher import Asked, fill_in
-from maestro_es.adapters.process import Host
+from maestro_es.adapters.process import JOB_VARIABLES, Host
 from maestro_es.adapters.script import (
     Directive,
     arguments,
@@ -96,6 +96,7 @@ FACTS = SchedulerFacts(
     keys=(*COMMON_KEYS, "procs", "reservation", "qos", "gpus"),
     passes_options=True,
     directive="#SBATCH",
+    job_variable=JOB_VARIABLES["slurm"],
     walltime_remedy=walltime_remedy,
 )
 

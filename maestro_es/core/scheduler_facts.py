@@ -41,9 +41,10 @@ class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
     `name` is its `batch.type`, and `extension` ends the names of its scripts. `grace_seconds` is the time without a
     trace after which an attempt is given up; safety never depends on it. `needed_keys` are the keys that a batch
     block must have, and `keys` are those that are read. `passes_options`: `args` of the batch block are options of
-    the submit command. `directive` begins a line of a script that holds options. `walltime_remedy` returns what to
-    write in place of a walltime that the scheduler can't read, or nothing. `review` gets the batch block, and the
-    index and the block `run` of each step; it finds what else is wrong in a study file.
+    the submit command. `job_variable` is the variable in which a job finds its id. `directive` begins a line of a
+    script that holds options. `walltime_remedy` returns what to write in place of a walltime that the scheduler
+    can't read, or nothing. `review` gets the batch block, and the index and the block `run` of each step; it finds
+    what else is wrong in a study file.
     """
 
     name: str
@@ -53,6 +54,7 @@ class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...] = COMMON_KEYS
     passes_options: bool = False
     directive: str = ""
+    job_variable: str = ""
     walltime_remedy: Callable[[object], str] = walltime_remedy
     review: Callable[[Mapping[str, Any], Sequence[tuple[int, Mapping[str, Any]]]], Iterable[Remark]] = _no_remarks
 

@@ -21,6 +21,9 @@ from maestro_es.poller.study_dir import StudyDir
 
 _RUNNER = Path(maestro_es.adapters.__file__).with_name(file_names.RUNNER)
 
+#: The beginning of the list in which the runner looks for the id of its job.
+_JOB_VARIABLES = b"job_variables='"
+
 _MODE = 0o755
 
 _NEXT_TICK = """\
@@ -32,11 +35,17 @@ exec {command} "$study"
 """
 
 
-def make_state_dir(study: StudyDir) -> None:
-    """Make the directory and what belongs in it, where it is not there as it should be. OSError if that fails."""
+def make_state_dir(study: StudyDir, job_variable: str = "") -> None:
+    """Make the directory and what belongs in it, where it is not there as it should be. OSError if that fails.
+
+    `job_variable` is where a job of the study finds its id, if the runner does not know that by itself.
+    """
     for folder in (study.state, study.inbox):
         _make_private(folder, group_reads=group_reads(study))
-    _put(study.runner, _RUNNER.read_bytes())
+    runner = _RUNNER.read_bytes()
+    if job_variable:
+        runner = runner.replace(_JOB_VARIABLES, _JOB_VARIABLES + os.fsencode(f"{job_variable} "), 1)
+    _put(study.runner, runner)
     if is_empty(study.next_tick):
         command = shlex.join([*own_command(), "tick", "--queue"])
         _replace(study.next_tick, os.fsencode(_NEXT_TICK.format(command=command)))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+from maestro_es.adapters.registry import job_variable
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
 from maestro_es.core.decide import look_back as decide_again
 from maestro_es.core.events import AttemptAbandoned, JobSubmitted, NewEvent, OutputDoubted, StepDryRun, StepFailed
@@ -80,7 +81,7 @@ def _tick(
     snapshot: QueueSnapshot | None,
 ) -> dict[str, str]:
     """Make the pass and what belongs around it; returns who did not answer."""
-    make_state_dir(study.dir)
+    make_state_dir(study.dir, job_variable(str(study.graph.study.adapter.get("type") or "local")))
     last_tick.check(study.dir, study.log)
     repair_copies(study)
     study.last_error = None

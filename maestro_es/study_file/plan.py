@@ -21,7 +21,7 @@ from maestro_es.core.events import NewEvent, StepAdded, StepTemplateAdded
 from maestro_es.core.model import Scalar
 from maestro_es.core.retry_limits import RESTART_LIMIT
 from maestro_es.core.scheduler_facts import Schedulers
-from maestro_es.errors import SpecError
+from maestro_es.errors import SpecError, UnknownAdapter
 from maestro_es.study_file import dependencies, paths
 from maestro_es.study_file.checks import section
 from maestro_es.study_file.environment import GitDependency, PathDependency
@@ -137,7 +137,7 @@ def plan_study(  # noqa: PLR0913 - the options of a run
         unclear=study.unclear,
     )
     if check and study.facts:
-        check(plan, findings)
+        _check(plan, findings, check)
     findings.stop_if_problems()
     return dataclasses.replace(plan, warnings=findings.warnings())
 
@@ -200,6 +200,14 @@ def _events(order: Sequence[Template], expansion: Expansion) -> Iterator[NewEven
         yield None, StepTemplateAdded(name=template.name, description=template.description, run=dict(template.run))
         for number in expansion.numbers(template.name):
             yield number, msgspec.structs.replace(expansion.steps[number - 1], row=place[number - 1])
+
+
+def _check(plan: StudyPlan, findings: Findings, check: Callable[[StudyPlan, Findings], None]) -> None:
+    try:
+        check(plan, findings)
+    except UnknownAdapter:
+        if not findings.problems():  # a faulty batch block may be why another package's adapter can't be made
+            raise
 
 
 def _quoted(message: str, directive: str) -> re.Match[str] | None:

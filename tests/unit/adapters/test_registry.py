@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from maestro_es.adapters import process
 from maestro_es.adapters.base import Job
 from maestro_es.adapters.process import Host
-from maestro_es.adapters.registry import make_adapter
+from maestro_es.adapters.registry import SCHEDULERS, make_adapter
 from maestro_es.core.outcomes import ScriptFailed
 from maestro_es.errors import UnknownAdapter
 
@@ -26,6 +28,16 @@ def test_a_batch_type_makes_an_adapter(kind: str | None, extension: str):
 def test_an_unknown_type_names_those_that_there_are():
     with pytest.raises(UnknownAdapter, match="batch type 'pbs' is unknown; known are: flux, local, lsf, slurm"):
         make_adapter({"type": "pbs"}, HOST)
+
+
+def test_the_runner_knows_where_a_job_of_each_scheduler_finds_its_id():
+    listed = re.search(
+        "^job_variables='(.*)'", Path(process.__file__).with_name("runner.sh").read_text(), re.MULTILINE
+    )
+
+    assert listed
+    assert listed[1].split() == [facts.job_variable for facts in SCHEDULERS.built_in() if facts.job_variable]
+    assert {facts.name for facts in SCHEDULERS.built_in() if not facts.job_variable} == {"local"}
 
 
 @pytest.mark.parametrize("kind", ["local", "slurm", "lsf", "flux"])
