@@ -62,7 +62,7 @@ from maestro_es.poller.scripts import written_digests
 from maestro_es.poller.status_csv import maestro_text
 from maestro_es.poller.tick import tick
 from maestro_es.poller.tick_inputs import TickInputs
-from maestro_es.poller.workspace import prepare, remove_temporary_folder
+from maestro_es.poller.workspace import remove_temporary_folder, write_scripts
 from maestro_es.store.projection import ProjectedGraph
 from maestro_es.study_file.paths import objection
 
@@ -407,7 +407,7 @@ class ExecutionGraph:
         adapters = self._study.adapters
         for step in list(self._fresh().steps()):
             ours = functools.partial(written_digests, self._study.log.events_of(step.number))
-            prepare(self._study.graph, step, self._study.dir, adapters.of(step), adapters.scheduler, ours=ours)
+            write_scripts(self._study.graph, step, self._study.dir, adapters.of(step), adapters.scheduler, ours=ours)
 
     def cleanup(self) -> None:
         """Remove the scripts that `use_tmp` keeps among the temporary files."""

@@ -16,8 +16,8 @@ from maestro_es.core.model import NO_SCHEDULER
 from maestro_es.core.requests import UPDATABLE
 from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome, describe_error
 from maestro_es.errors import MaestroError
-from maestro_es.poller.foresee import Foreseen, foresee
 from maestro_es.poller.open_study import Runtime, open_as_it_is
+from maestro_es.poller.preview import Prediction, preview
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.report.table import clean, columns
 
@@ -47,7 +47,7 @@ def show(roots: Sequence[Path], what_if: Mapping[str, int], *, as_json: bool) ->
         study = StudyDir(root)
         try:
             with open_as_it_is(root, runtime, migrate=False) as log:
-                found = foresee(log, study, runtime, what_if)
+                found = preview(log, root, runtime, what_if)
         except (MaestroError, OSError) as error:
             outcome.note(*describe_error(error, root))
         else:
@@ -62,7 +62,7 @@ def show(roots: Sequence[Path], what_if: Mapping[str, int], *, as_json: bool) ->
     return outcome.code
 
 
-def _data(study: StudyDir, found: Foreseen) -> dict[str, Any]:
+def _data(study: StudyDir, found: Prediction) -> dict[str, Any]:
     return {
         "study": str(study.root),
         "events": [
@@ -81,7 +81,7 @@ def _data(study: StudyDir, found: Foreseen) -> dict[str, Any]:
     }
 
 
-def _lines(study: StudyDir, found: Foreseen) -> Iterator[str]:
+def _lines(study: StudyDir, found: Prediction) -> Iterator[str]:
     much = f"record {_many(len(found.new_events), 'event')} and run {_many(len(found.commands), 'command')}"
     yield clean(
         f"{study.root}: the next tick would {much if found.new_events or found.commands else 'record nothing'}"
@@ -108,5 +108,5 @@ def _many(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def _name(found: Foreseen, step: int | None) -> str:
+def _name(found: Prediction, step: int | None) -> str:
     return found.name_of(step) if step else ""

@@ -79,7 +79,11 @@ class NotAttempted(msgspec.Struct, frozen=True):
     """The scheduler was not called, as another call got no answer, or no room; the attempt's claim is ours."""
 
 
-Outcome = Union[Accepted, Rejected, InDoubt, QueueFull, ScriptFailed, NotAttempted]
+class Previewed(msgspec.Struct, frozen=True):
+    """The scheduler was not called, because this is a preview: its answer is unknown, and makes no event."""
+
+
+Outcome = Union[Accepted, Rejected, InDoubt, QueueFull, ScriptFailed, NotAttempted, Previewed]
 
 
 def outcome_events(
@@ -115,6 +119,8 @@ def _events(graph: Graph, record: StepRecord, outcome: Outcome, at: Micros, scri
             return [e.SubmissionUncertain(token=token, message=outcome.message)]
         case NotAttempted():
             return [e.SubmissionWithdrawn(token=token)]
+        case Previewed():
+            return []
 
 
 def _refuse(graph: Graph, record: StepRecord, outcome: Rejected | QueueFull, at: Micros) -> list[e.AnyEvent]:

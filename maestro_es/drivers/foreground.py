@@ -25,6 +25,7 @@ from maestro_es.errors import Unreachable
 from maestro_es.poller.claims import abandon
 from maestro_es.poller.lock import hold_tick_lock, waiting
 from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.performers import Performer
 from maestro_es.poller.submit import submit_and_defer
 from maestro_es.poller.tick import show_status, tick
 
@@ -98,10 +99,10 @@ class _Driver:
         with hold_tick_lock(study.dir, -1), contextlib.suppress(Unreachable):
             tick(study, show=show, ahead=max(ahead, 0), submit=self._submit)
 
-    def _submit(self, study: OpenStudy, steps: Sequence[int]) -> None:
+    def _submit(self, study: OpenStudy, steps: Sequence[int], performer: Performer) -> None:
         """Submit what there is a slot for, and hold the rest of the local steps."""
         scheduled = [number for number in steps if study.graph.step(number).scheduled]
-        submit_and_defer(study, scheduled)
+        submit_and_defer(study, scheduled, performer)
         self._reserved.extend(number for number in steps if number not in scheduled)
         reserved = set(self._reserved)
         local = (step for step in study.graph.in_flight() if not step.scheduled)

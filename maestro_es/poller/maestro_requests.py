@@ -21,6 +21,7 @@ from maestro_es.core.file_names import CANCEL, UPDATE
 from maestro_es.core.graph import Graph
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.performers import Performer
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store.study_log import StudyLog
 
@@ -39,26 +40,26 @@ def are_waiting(study: StudyDir) -> bool:
     return any(os.path.lexists(study.root / name) for name in (UPDATE, CANCEL))
 
 
-def take_requests(study: OpenStudy) -> list[str]:
+def take_requests(study: OpenStudy, performer: Performer) -> list[str]:
     """Turn the files into events; returns what a person must be told, a line each."""
     lines: list[str] = []
-    for path, info in waiting_requests(study.dir):
+    for path, info in _waiting_requests(study.dir):
         try:
-            rule = read_request(path, info, study.log)
+            rule = _read_request(path, info, study.log)
             if rule is None:
                 continue
             study.request(rule)
-            _remove(study, path, info)
+            performer.remove_request(path, info)
+            study.runtime.on_effect("remove")
         except RequestRefused as error:
-            _remove(study, path, info)
-            lines.append(f"{path}: refused: {error}")
+            lines.append(performer.refuse_request(path, info, str(error)))
+            study.runtime.on_effect("remove")
         except ValueError as error:
-            os.rename(path, f"{path}.bad")
-            lines.append(f"{path}: {error}; it was moved to {path.name}.bad")
+            lines.append(performer.set_request_aside(path, str(error)))
     return lines
 
 
-def waiting_requests(study: StudyDir) -> Iterator[tuple[Path, os.stat_result]]:
+def _waiting_requests(study: StudyDir) -> Iterator[tuple[Path, os.stat_result]]:
     """Yield the files that are there, in the order in which they are taken."""
     for name in (UPDATE, CANCEL):
         path = study.root / name
@@ -66,7 +67,7 @@ def waiting_requests(study: StudyDir) -> Iterator[tuple[Path, os.stat_result]]:
             yield path, path.lstat()
 
 
-def read_request(path: Path, info: os.stat_result, log: StudyLog) -> Rule | None:
+def _read_request(path: Path, info: os.stat_result, log: StudyLog) -> Rule | None:
     """Return what makes the events of a file, None if it is still being written.
 
     ValueError says why the file can't be Maestro's.
@@ -103,14 +104,3 @@ def _reason(path: Path, info: os.stat_result) -> str:
     seconds, nanoseconds = divmod(info.st_mtime_ns, 10**9)
     when = f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09}"
     return f"Maestro's request file {path.name}, left by {user} at {when} UTC"
-
-
-def _remove(study: OpenStudy, path: Path, info: os.stat_result) -> None:
-    """Remove a file, unless it has been written again since we looked: then it is for the next tick."""
-    try:
-        now = path.lstat()
-        if (now.st_ino, now.st_mtime_ns, now.st_size) == (info.st_ino, info.st_mtime_ns, info.st_size):
-            path.unlink()
-    except FileNotFoundError:
-        pass
-    study.runtime.on_effect("remove")

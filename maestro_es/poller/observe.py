@@ -189,7 +189,7 @@ class Observer:
                 self._answered.update((scheduler.name, UNWATCHED))
             except Unreachable as error:
                 self._scheduler_down, self._last_error = True, error
-                self._unreachable[unreachable_name(scheduler, error)] = str(error)
+                self._unreachable[_unreachable_name(scheduler, error)] = str(error)
                 answers.update((step.token, NoAnswer.UNREACHABLE) for step in queued)
         return answers
 
@@ -232,7 +232,7 @@ class Observer:
         try:
             answers: Mapping[str, JobInfo | NoAnswer] = self._adapters.scheduler.query_accounting(gone)
         except Unreachable as error:
-            self._unreachable[unreachable_name(self._adapters.scheduler, error)] = str(error)
+            self._unreachable[_unreachable_name(self._adapters.scheduler, error)] = str(error)
             answers = {step.token: NoAnswer.UNREACHABLE for step in gone}
         for step in gone:
             observed = attempts[step.token]
@@ -286,7 +286,7 @@ class Observer:
         queue: Answer = JobState.ORPHANED
         adapter = self._adapters.of(step)
         try:
-            if not adapter.has_orphans(_with_job(step, observed)):
+            if step.token in self._inputs.ended or not adapter.has_orphans(_with_job(step, observed)):
                 return observed
             self._has_orphans = True
         except Unreachable as error:
@@ -343,7 +343,7 @@ class Observer:
         return tuple(stale_reports)
 
 
-def unreachable_name(adapter: Adapter, error: Unreachable) -> str:
+def _unreachable_name(adapter: Adapter, error: Unreachable) -> str:
     """Return the name under which it is recorded that nothing is known of an adapter's jobs."""
     return UNWATCHED if isinstance(error, NotAsked) else adapter.name
 

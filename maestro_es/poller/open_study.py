@@ -80,15 +80,18 @@ class Submitted(NamedTuple):
 class OpenStudy:
     """A study: its directory `dir`, its `log`, the graph that this adds up to, and outcomes not appended yet.
 
+    A caller that has opened the log, or a copy of it for a preview, passes it.
+
     `remarks` are lines that a person must read, `notices` such as are no fault; ticks add to them. `last_error` is
     what was said instead of an answer, if its scheduler has left a question of the last tick without one.
     """
 
-    def __init__(self, root: Path, runtime: Runtime | None = None) -> None:
+    def __init__(self, root: Path, runtime: Runtime | None = None, log: StudyLog | None = None) -> None:
         self.runtime = runtime or Runtime()
         self.dir = StudyDir(root)
-        who = clock.identity(self.runtime.host, self.runtime.driver)
-        self.log = StudyLog.open(self.dir.log, self.runtime.now, who)
+        self.log = log or StudyLog.open(
+            self.dir.log, self.runtime.now, clock.identity(self.runtime.host, self.runtime.driver)
+        )
         self.pending: list[Submitted] = []
         self.remarks: list[str] = []
         self.notices: list[str] = []

@@ -15,10 +15,9 @@ from maestro_es.core.model import Phase, StepRecord
 from maestro_es.core.outcomes import InDoubt, ScriptFailed, outcome_events
 from maestro_es.errors import StudyError, Unreachable
 from maestro_es.poller.open_study import OpenStudy, Submitted
-from maestro_es.poller.outputs import keep_outputs
+from maestro_es.poller.performers import LIVE, Performer, ScriptOf
 from maestro_es.poller.scripts import written_digests
 from maestro_es.poller.submitter import Attempt, Submitter
-from maestro_es.poller.workspace import prepare
 
 #: How many outcomes are appended together. A crash puts these in doubt, and what is under way.
 _GROUP = 16
@@ -28,9 +27,9 @@ _GROUP = 16
 _LASTING = (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR)
 
 
-def submit(study: OpenStudy, steps: Sequence[int]) -> None:
+def submit(study: OpenStudy, steps: Sequence[int], performer: Performer = LIVE) -> None:
     """Submit these steps, and append the outcomes in small groups while further submissions are under way."""
-    with contextlib.closing(_submit(study, steps)) as outcomes:
+    with contextlib.closing(_submit(study, steps, performer)) as outcomes:
         for submitted in outcomes:
             study.pending.append(submitted)
             if len(study.pending) >= _GROUP:
@@ -38,12 +37,12 @@ def submit(study: OpenStudy, steps: Sequence[int]) -> None:
     record_outcomes(study)
 
 
-def submit_and_defer(study: OpenStudy, steps: Sequence[int]) -> None:
+def submit_and_defer(study: OpenStudy, steps: Sequence[int], performer: Performer = LIVE) -> None:
     """Submit these steps and leave the outcomes `pending`, for the next pass of this process to append with its own.
 
     If the process dies before that, the attempts are in doubt, and a later tick finds them by their claims.
     """
-    study.pending.extend(_submit(study, steps))
+    study.pending.extend(_submit(study, steps, performer))
 
 
 def record_outcomes(study: OpenStudy) -> None:
@@ -62,40 +61,43 @@ def take_outcomes(study: OpenStudy) -> list[NewEvent]:
     ]
 
 
-def _submit(study: OpenStudy, steps: Sequence[int]) -> Generator[Submitted]:
+def _submit(study: OpenStudy, steps: Sequence[int], performer: Performer) -> Generator[Submitted]:
     """Write the scripts of these steps and call the schedulers; yields what came of each as soon as it is known."""
     requested = [study.graph.step(number) for number in steps]
     for adapter in {id(adapter): adapter for adapter in (study.adapters.local, study.adapters.scheduler)}.values():
         mine = [(step.number, step.token) for step in requested if study.adapters.of(step) is adapter]
         last_error = study.last_error if adapter is study.adapters.scheduler else None
         problem = study.environment.problem if mine else ""
-        submitter = Submitter(adapter, Unreachable(problem) if problem else last_error)
-        with contextlib.closing(submitter.submit(_attempts(study, adapter, mine))) as outcomes:
+        submitter = Submitter(adapter, performer, Unreachable(problem) if problem else last_error)
+        with contextlib.closing(submitter.submit(_attempts(study, performer, adapter, mine))) as outcomes:
             for attempt, outcome in outcomes:
                 study.runtime.on_effect("submit")
                 yield Submitted(attempt.step, attempt.token, outcome, attempt.at, attempt.script)
         study.last_error = study.last_error or (None if problem else submitter.last_error)
 
 
-def _attempts(study: OpenStudy, adapter: Adapter, wanted: Iterable[tuple[int, str]]) -> Iterator[Attempt]:
+def _attempts(
+    study: OpenStudy, performer: Performer, adapter: Adapter, wanted: Iterable[tuple[int, str]]
+) -> Iterator[Attempt]:
     """Write the scripts of attempts, but for those that somebody else has reconciled by now."""
     for number, token in wanted:
         step = study.graph.step(number)
         if step.token == token and step.phase is Phase.REQUESTED:
-            yield _prepare(study, adapter, step)
+            yield _prepare(study, performer, adapter, step)
 
 
-def _prepare(study: OpenStudy, adapter: Adapter, step: StepRecord) -> Attempt:
+def _prepare(study: OpenStudy, performer: Performer, adapter: Adapter, step: StepRecord) -> Attempt:
     at = study.runtime.now()
     try:
         where = (study.dir, adapter, study.adapters.scheduler, study.environment)
-        job, script = prepare(study.graph, step, *where, lambda: written_digests(study.log.events_of(step.number)))
+        of_step = ScriptOf(study.graph, step, *where, lambda: written_digests(study.log.events_of(step.number)))
+        job, script = performer.write_scripts(of_step)
     except (OSError, ValueError, StudyError) as error:
         passing = isinstance(error, OSError) and error.errno not in _LASTING
         why = f"its script can't be written: {error}"
         return Attempt(step.number, step.token, at, InDoubt(why) if passing else ScriptFailed(why))
     if step.scheduled and step.attempt > 1:
-        keep_outputs(job.workspace, job.name, study.log.events_of(step.number))
+        performer.keep_outputs(job, study.log.events_of(step.number))
     for kept in script.set_aside:
         study.notices.append(
             f"{study.dir.path(kept.script)} was edited: the edit was kept as {kept.kept_as} and does not run"

@@ -15,7 +15,7 @@ from maestro_es.core.evidence import ClaimState
 from maestro_es.core.model import Micros
 from maestro_es.core.outcomes import NO_SCRIPT, InDoubt, NotAttempted, Outcome, QueueFull, Script
 from maestro_es.errors import Unreachable
-from maestro_es.poller.claims import abandon
+from maestro_es.poller.performers import Performer
 
 
 class Attempt(NamedTuple):
@@ -34,8 +34,9 @@ class Submitter:
     `last_error` is what was said instead of an answer, by it or before; it is not called then.
     """
 
-    def __init__(self, adapter: Adapter, last_error: Unreachable | None = None) -> None:
+    def __init__(self, adapter: Adapter, performer: Performer, last_error: Unreachable | None = None) -> None:
         self.last_error = last_error
+        self._performer = performer
         self._adapter = adapter
         self._one_at_a_time = adapter.max_concurrent_submissions == 1
         self._room = 1
@@ -66,8 +67,8 @@ class Submitter:
         if not isinstance(job, Job):
             return job
         if self._done:
-            return _withdraw(job)
-        begun = self._adapter.submit(job)
+            return self._withdraw(job)
+        begun = self._performer.submit(self._adapter, job, attempt.step)
         if isinstance(begun, Submitting):
             self._under_way[begun.command] = attempt, job, begun
             return None
@@ -85,16 +86,15 @@ class Submitter:
             self.last_error = Unreachable(outcome.message) if outcome.scheduler_down else self.last_error
         if isinstance(outcome, QueueFull):
             self._done = True
-            withdrawn = _withdraw(job)  # a command that was to try again may have done so
+            withdrawn = self._withdraw(job)  # a command that was to try again may have done so
             return outcome if isinstance(withdrawn, NotAttempted) else withdrawn
         return outcome
 
-
-def _withdraw(job: Job) -> Outcome:
-    """Make the claim of an attempt that the scheduler does not have, so that nothing can start under its token."""
-    try:
-        if abandon(job.workspace, job.token).state is ClaimState.ABANDONED:
-            return NotAttempted()
-    except OSError as error:
-        return InDoubt(f"not submitted, and its claim can't be made: {error.strerror}")
-    return InDoubt("not submitted, and another process holds its claim")
+    def _withdraw(self, job: Job) -> Outcome:
+        """Make the claim of an attempt that the scheduler does not have, so that nothing can start under its token."""
+        try:
+            if self._performer.fence(job.workspace, job.token).state is ClaimState.ABANDONED:
+                return NotAttempted()
+        except OSError as error:
+            return InDoubt(f"not submitted, and its claim can't be made: {error.strerror}")
+        return InDoubt("not submitted, and another process holds its claim")

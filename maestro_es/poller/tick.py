@@ -7,13 +7,10 @@ have written nothing.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from maestro_es.adapters.registry import job_variable
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
 from maestro_es.core.decide import look_back as decide_again
 from maestro_es.core.events import AttemptAbandoned, JobSubmitted, NewEvent, OutputDoubted, StepDryRun, StepFailed
@@ -22,24 +19,20 @@ from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, Cause, State, StepR
 from maestro_es.core.observations import Observations
 from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.errors import ConcurrentAppend, NothingStarts, SchedulerError, StudyError, Unreachable
-from maestro_es.poller import claims, last_tick
-from maestro_es.poller.copies import repair_copies
-from maestro_es.poller.inbox import remove_reports
+from maestro_es.poller import last_tick
 from maestro_es.poller.maestro_requests import take_requests
 from maestro_es.poller.observe import look_back, observe
 from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.performers import LIVE, Performer, ScriptOf
 from maestro_es.poller.sharing import umask_of
-from maestro_es.poller.state_dir import make_state_dir
-from maestro_es.poller.status_csv import write_status
 from maestro_es.poller.submit import submit, take_outcomes
 from maestro_es.poller.tick_inputs import QueueSnapshot, TickInputs
-from maestro_es.poller.workspace import prepare, remove_temporary_folder
 
 #: How often a tick decides again when others append at the same time.
 _TRIES = 5
 
 #: How the steps are submitted whose submission was requested.
-Submit = Callable[[OpenStudy, Sequence[int]], None]
+Submit = Callable[[OpenStudy, Sequence[int], Performer], None]
 
 
 def tick(
@@ -60,12 +53,7 @@ def tick(
     about its jobs, but everything else was done. NothingStarts says that all of them did, but no step can start. What
     else a person must know is in the study's `remarks`.
     """
-    if study.runtime.host.trouble:
-        raise Unreachable(study.runtime.host.trouble)
-    study.dir.check_owner()
-    study.log.refresh()
-    with umask_of(study.graph):
-        unreachable = _tick(study, show, ahead, submit, snapshot)
+    unreachable = advance(study, LIVE, show=show, ahead=ahead, submit=submit, snapshot=snapshot)
     if unreachable:
         kind = NothingStarts if unreachable.keys() == {ENVIRONMENT} else Unreachable
         told = (message if name in NO_SCHEDULER else f"{name}: {message}" for name, message in unreachable.items())
@@ -73,35 +61,47 @@ def tick(
     return study.status
 
 
-def _tick(
+def advance(
     study: OpenStudy,
-    show: bool,  # noqa: FBT001 - as given
-    ahead: int,
-    submit: Submit,
-    snapshot: QueueSnapshot | None,
+    performer: Performer,
+    *,
+    show: bool = True,
+    ahead: int = 0,
+    submit: Submit = submit,
+    snapshot: QueueSnapshot | None = None,
 ) -> dict[str, str]:
-    """Make the pass and what belongs around it; returns who did not answer."""
-    make_state_dir(study.dir, job_variable(str(study.graph.study.adapter.get("type") or "local")))
-    last_tick.check(study.dir, study.log)
-    repair_copies(study)
-    study.last_error = None
-    unreachable = _passes(study, ahead, submit, snapshot)
-    if show:
-        _show(study)
-    study.dir.note_tick(study.runtime.now())
+    """Make the pass and all that belongs to it, by a performer; returns who did not answer, and what was said.
+
+    With the performer `Preview` nothing changes but the study's log, which is a copy then.
+    """
+    if study.runtime.host.trouble:
+        raise Unreachable(study.runtime.host.trouble)
+    study.dir.check_owner()
+    study.log.refresh()
+    with umask_of(study.graph):
+        performer.make_state_dir(study)
+        last_tick.check(study.dir, study.log)
+        performer.repair_copies(study)
+        study.last_error = None
+        unreachable = _passes(study, performer, ahead, submit, snapshot)
+        if show:
+            _show(study, performer)
+        performer.note_tick(study)
     return unreachable
 
 
-def _show(study: OpenStudy) -> None:
+def _show(study: OpenStudy, performer: Performer) -> None:
     """Write ``status.csv`` if it does not show the log, and note that, and our host."""
     shown = last_tick.shown(study.dir, study.log.head)
     if not shown:
-        show_status(study)
+        show_status(study, performer)
     if not shown or shown.host != study.runtime.host.name:
-        last_tick.note(study.dir, study.log.head, study.runtime.host.name)
+        performer.note_shown(study)
 
 
-def _passes(study: OpenStudy, ahead: int, submit: Submit, snapshot: QueueSnapshot | None) -> dict[str, str]:
+def _passes(
+    study: OpenStudy, performer: Performer, ahead: int, submit: Submit, snapshot: QueueSnapshot | None
+) -> dict[str, str]:
     """Make a pass, and again if others append at the same time; returns who did not answer, and what was said.
 
     A scheduler that has left one question without an answer is not asked another one.
@@ -110,11 +110,11 @@ def _passes(study: OpenStudy, ahead: int, submit: Submit, snapshot: QueueSnapsho
     for remaining in reversed(range(_TRIES)):
         try:
             study.locate()
-            study.remarks += take_requests(study)
-            done = _pass(study, ahead, submit, snapshot)
+            study.remarks += take_requests(study, performer)
+            done = _pass(study, performer, ahead, submit, snapshot)
             unreachable.update(done.unreachable)
             if done.has_orphans:  # they were ended: as a rule they are gone by now
-                unreachable.update(_pass(study, ahead, submit, local=True).unreachable)
+                unreachable.update(_pass(study, performer, ahead, submit, local=True).unreachable)
             break
         except ConcurrentAppend:
             if not remaining:
@@ -124,9 +124,9 @@ def _passes(study: OpenStudy, ahead: int, submit: Submit, snapshot: QueueSnapsho
     return unreachable
 
 
-def show_status(study: OpenStudy) -> None:
+def show_status(study: OpenStudy, performer: Performer = LIVE) -> None:
     """Write ``status.csv``."""
-    write_status(study.dir, study.graph.steps(), study.runtime.now())
+    performer.write_status(study)
     study.runtime.on_effect("status")
 
 
@@ -138,30 +138,42 @@ class _Pass(NamedTuple):
 
 
 def _pass(
-    study: OpenStudy, ahead: int, submit: Submit, snapshot: QueueSnapshot | None = None, *, local: bool = False
+    study: OpenStudy,
+    performer: Performer,
+    ahead: int,
+    submit: Submit,
+    snapshot: QueueSnapshot | None = None,
+    *,
+    local: bool = False,
 ) -> _Pass:
     """Make one pass, over all or only the `local` steps."""
     if study.status is not StudyStatus.RUNNING:
         _look_back(study)
         return _Pass()
     if study.graph.study.settings.dry_run:
-        _dry_run(study)
+        _dry_run(study, performer)
         return _Pass()
     runtime = study.runtime
     no_environment = _check_environment(study)
     inputs = TickInputs(
-        runtime.now(), runtime.host, runtime.token_suffix(), ahead, study.dir.ticked_at(), no_environment
+        runtime.now(),
+        runtime.host,
+        runtime.token_suffix(),
+        ahead,
+        study.dir.ticked_at(),
+        no_environment,
+        performer.ended,
     )
     may_use = snapshot and snapshot.at(study.log.head.seq)
     where = (study.graph, study.dir, study.adapters)
-    seen = observe(*where, inputs, claims.abandon, snapshot=may_use, local=local)
+    seen = observe(*where, inputs, performer.fence, snapshot=may_use, local=local)
     study.last_error = study.last_error or seen.last_error
     new_events = _decide(study, seen.observations)
-    _remove_reconciled(study, seen.reports)
-    _remove_links(study, new_events)
-    not_ended = _end_jobs(study, seen.observations)
-    submit(study, submissions(new_events))
-    _complete(study)
+    _remove_reconciled(study, performer, seen.reports)
+    _remove_links(study, performer, new_events)
+    not_ended = _end_jobs(study, performer, seen.observations)
+    submit(study, submissions(new_events), performer)
+    _complete(study, performer)
     _remark_on_job(study)
     return _Pass({**seen.unreachable, **not_ended}, seen.has_orphans)
 
@@ -237,7 +249,7 @@ def _decide(study: OpenStudy, seen: Observations) -> list[NewEvent]:
     return new_events
 
 
-def _remove_reconciled(study: OpenStudy, reports: Sequence[Report]) -> None:
+def _remove_reconciled(study: OpenStudy, performer: Performer, reports: Sequence[Report]) -> None:
     """Remove the reports whose events are committed: of attempts that are over, and of starts that are known."""
     if not reports:
         return
@@ -247,19 +259,18 @@ def _remove_reconciled(study: OpenStudy, reports: Sequence[Report]) -> None:
         for report in reports
         if report.token not in states or (report.kind is ReportKind.STARTED and states[report.token] is State.RUNNING)
     ]
-    remove_reports(study.dir.inbox, done)
+    performer.remove_reports(study.dir.inbox, done)
     study.runtime.on_effect("remove")
 
 
-def _remove_links(study: OpenStudy, new_events: Sequence[NewEvent]) -> None:
+def _remove_links(study: OpenStudy, performer: Performer, new_events: Sequence[NewEvent]) -> None:
     """Remove the names of the runner by which attempts in doubt were submitted: the tick that made them was killed."""
     for _, event in new_events:
         if isinstance(event, AttemptAbandoned) or (isinstance(event, JobSubmitted) and event.adopted):
-            with contextlib.suppress(OSError):
-                os.unlink(study.dir.runner_of(event.token))
+            performer.remove_runner(study.dir.runner_of(event.token))
 
 
-def _end_jobs(study: OpenStudy, seen: Observations) -> dict[str, str]:
+def _end_jobs(study: OpenStudy, performer: Performer, seen: Observations) -> dict[str, str]:
     """Ask that jobs end; returns who did not take that, with the message. The next tick asks again."""
     unreachable: dict[str, str] = {}
     steps = jobs_to_end(study.graph, seen)
@@ -267,7 +278,7 @@ def _end_jobs(study: OpenStudy, seen: Observations) -> dict[str, str]:
         mine = [step for step in steps if step.scheduled is scheduled]
         if mine and not (scheduled and seen.scheduler_down):
             try:
-                adapter.cancel(mine)
+                performer.cancel(adapter, mine)
             except SchedulerError as error:
                 if scheduled and isinstance(error, Unreachable):
                     study.last_error = study.last_error or error
@@ -276,35 +287,36 @@ def _end_jobs(study: OpenStudy, seen: Observations) -> dict[str, str]:
     return unreachable
 
 
-def _complete(study: OpenStudy) -> None:
+def _complete(study: OpenStudy, performer: Performer) -> None:
     """Complete a study whose last steps could not even be submitted, and tidy up after a completed one."""
     with study.log.transaction():
         study.log.record(complete(study.graph))
     if study.status is not StudyStatus.RUNNING and study.graph.study.settings.use_tmp:
-        remove_temporary_folder(study.graph.study.study_id)
+        performer.remove_scripts(study.graph.study.study_id)
 
 
-def _dry_run(study: OpenStudy) -> None:
+def _dry_run(study: OpenStudy, performer: Performer) -> None:
     """Write every step's workspace and scripts, level by level, and run nothing."""
     graph = study.graph
     while True:
         new_events: list[NewEvent] = []
         for scheduled in (False, True):
             for step in graph.ready(scheduled=scheduled, limit=graph.study.steps):
-                new_events.append((step.number, _write_only(study, step)))
+                new_events.append((step.number, _write_only(study, performer, step)))
         if not new_events:
             break
         with study.log.transaction():
             study.log.record(new_events)
             study.log.record(fail_descendants(graph, study.runtime.now(), ended_badly(new_events)))
         study.runtime.on_effect("append")
-    _complete(study)
+    _complete(study, performer)
 
 
-def _write_only(study: OpenStudy, step: StepRecord) -> StepDryRun | StepFailed:
+def _write_only(study: OpenStudy, performer: Performer, step: StepRecord) -> StepDryRun | StepFailed:
     now = study.runtime.now()
     try:
-        prepare(study.graph, step, study.dir, study.adapters.of(step), study.adapters.scheduler)
+        adapters = study.adapters
+        performer.write_scripts(ScriptOf(study.graph, step, study.dir, adapters.of(step), adapters.scheduler))
     except (OSError, ValueError, StudyError) as error:
         return StepFailed(at=now, cause=Cause.SCRIPT, message=f"its script can't be written: {error}")
     return StepDryRun(at=now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 from msgspec import structs
@@ -19,7 +19,8 @@ class TickInputs(msgspec.Struct, frozen=True):
 
     `token_suffix` makes its tokens its own; `ahead` is how many steps it holds ready.
     `last_tick` is when the one before it happened, if that is known. `no_environment` says why no step can start, if
-    that is so (None: it was not looked at closely).
+    that is so (None: it was not looked at closely). `ended` holds the tokens of attempts whose processes count as
+    ended, without a look.
     """
 
     now: Micros
@@ -28,6 +29,7 @@ class TickInputs(msgspec.Struct, frozen=True):
     ahead: int = 0
     last_tick: Micros | None = None
     no_environment: str | None = None
+    ended: Collection[str] = ()
 
 
 class QueueSnapshot(msgspec.Struct, frozen=True):

@@ -18,7 +18,15 @@ from maestro_es.core.model import StepRecord, SubmissionKind
 from maestro_es.core.outcomes import Script
 from maestro_es.errors import StudyError
 from maestro_es.poller.claims import make_claim, make_workspace
-from maestro_es.poller.scripts import digest_of, is_edited, make_executable, set_aside, write_new, write_script
+from maestro_es.poller.scripts import (
+    digest_of,
+    is_edited,
+    make_executable,
+    place_aside,
+    set_aside,
+    write_new,
+    write_script,
+)
 from maestro_es.poller.study_dir import StudyDir
 from maestro_es.study_file.paths import safe
 from maestro_es.study_file.render import render
@@ -65,7 +73,7 @@ class Plan(NamedTuple):
         return is_edited(path, text.main, lambda: {*ours(), digest_of(text.spare().encode())})
 
 
-def prepare(
+def write_scripts(
     graph: Graph,
     record: StepRecord,
     study: StudyDir,
@@ -74,7 +82,7 @@ def prepare(
     environment: Environment | None = None,
     ours: Callable[[], Collection[str]] = tuple,
 ) -> tuple[Job, Script]:
-    """Make a step's workspace and scripts; returns the attempt as a job, and what became of its script.
+    """Make a step's workspace and scripts; returns the attempt as a job, and its script.
 
     `ours` are the digests of scripts that we have written before. OSError, ValueError or StudyError say why it can't
     be done.
@@ -91,6 +99,26 @@ def prepare(
     ]
     aside = _make_way(plan, study, ours)
     return plan.job, Script(digest_of(plan.content), "".join(others), edited=plan.edited, set_aside=aside)
+
+
+def preview_scripts(
+    graph: Graph,
+    record: StepRecord,
+    study: StudyDir,
+    adapter: Adapter,
+    header_of: Adapter,
+    environment: Environment | None = None,
+    ours: Callable[[], Collection[str]] = tuple,
+) -> tuple[Job, Script]:
+    """Return what `write_scripts` would return, without the digests, and write nothing."""
+    plan = plan_job(graph, record, study, adapter, header_of, environment)
+    if plan.edited:
+        adapter.submission(plan.job)
+        return plan.job, Script(edited=True)
+    if not plan.is_edited(plan.chosen, ours):
+        return plan.job, Script()
+    kept = place_aside(plan.chosen)
+    return plan.job, Script(set_aside=(_aside(study, plan.chosen, kept, digest_of(files.read(plan.chosen))),))
 
 
 def _write(plan: Plan, path: Path, text: str, ours: Callable[[], Collection[str]]) -> bool:
@@ -114,10 +142,14 @@ def _make_way(plan: Plan, study: StudyDir, ours: Callable[[], Collection[str]]) 
         return found
     if plan.is_edited(plan.chosen, ours):
         kept, digest = set_aside(plan.chosen)
-        names = (os.path.relpath(path, study.root) for path in (plan.chosen, kept))
-        found = (ScriptSetAside(script=next(names), kept_as=next(names), digest=digest),)
+        found = (_aside(study, plan.chosen, kept, digest),)
     write_script(plan.chosen, text)
     return found
+
+
+def _aside(study: StudyDir, script: Path, kept: Path, digest: str) -> ScriptSetAside:
+    names = (os.path.relpath(path, study.root) for path in (script, kept))
+    return ScriptSetAside(script=next(names), kept_as=next(names), digest=digest)
 
 
 def plan_job(

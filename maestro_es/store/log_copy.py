@@ -1,7 +1,10 @@
-"""A copy in memory of a log that this user may only read, and whose tables another version has written.
+"""Copies of logs in memory.
 
-A colleague may use another version than the owner of a study, and a snapshot of a file system keeps old logs. The
-tables can't be rebuilt in the file then, so they are rebuilt in the copy. Nothing can be recorded in it.
+`PreviewLog` is the log of a preview: what is recorded in it disappears with it.
+
+`LogCopy` is of a log that this user may only read, and whose tables another version has written. A colleague may use
+another version than the owner of a study, and a snapshot of a file system keeps old logs. The tables can't be rebuilt
+in the file then, so they are rebuilt in the copy. Nothing can be recorded in it.
 """
 
 from __future__ import annotations
@@ -32,16 +35,12 @@ def is_behind(connection: Connection) -> bool:
     return row is None or tuple(row) != (REDUCER_VERSION, event_log.head(connection).seq)
 
 
-class LogCopy(StudyLog):
-    """The log of a connection, as it was when it was opened or refreshed."""
+class _MemoryLog(StudyLog):
+    """The log of a connection, as it was when it was copied."""
 
     def __init__(
         self, source: Connection, path: Path, clock: Callable[[], Micros], identity: InvocationStarted
     ) -> None:
-        if path.stat().st_size > _LARGEST:
-            raise LogUnavailable(
-                f"{path}: another version wrote it, and it is too large to copy; ask its owner to tick"
-            )
         self._source = source
         memory = connect_to_memory(path)
         with contextlib.ExitStack() as stack:
@@ -51,6 +50,32 @@ class LogCopy(StudyLog):
             super().__init__(memory, path, clock, identity)
             self._catch_up()
             stack.pop_all()
+
+
+class PreviewLog(_MemoryLog):
+    """The log of a preview. It never reads the file again, and never writes it."""
+
+    @classmethod
+    def of(cls, log: StudyLog, clock: Callable[[], Micros]) -> PreviewLog:
+        """Copy an open log."""
+        with log.snapshot() as connection:
+            return cls(connection, log.path, clock, log.identity)
+
+    def refresh(self) -> None:
+        """Do nothing: a preview is of one moment."""
+
+
+class LogCopy(_MemoryLog):
+    """The log of a connection, as it was when it was opened or refreshed."""
+
+    def __init__(
+        self, source: Connection, path: Path, clock: Callable[[], Micros], identity: InvocationStarted
+    ) -> None:
+        if path.stat().st_size > _LARGEST:
+            raise LogUnavailable(
+                f"{path}: another version wrote it, and it is too large to copy; ask its owner to tick"
+            )
+        super().__init__(source, path, clock, identity)
 
     def refresh(self) -> None:
         """Read what other processes have appended."""

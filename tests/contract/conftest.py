@@ -23,7 +23,7 @@ from maestro_es.core.outcomes import Accepted, Outcome
 from maestro_es.poller.claims import read_claim
 from maestro_es.poller.inbox import read_reports
 from maestro_es.poller.open_study import OpenStudy, Runtime
-from maestro_es.poller.workspace import prepare
+from maestro_es.poller.workspace import write_scripts
 from tests.fakes.slurm_commands import SlurmCommands
 from tools.testbed.processes import end_all_under, wait_for
 from tools.testbed.studies import Bench, Step
@@ -90,7 +90,9 @@ class Stage:
         requested = e.SubmissionRequested(attempt=1, token=token, kind=SubmissionKind.FIRST)
         self.study.log.append([(number, requested)])
         step = self.study.graph.step(number)
-        job, _ = prepare(self.study.graph, step, self.study.dir, self.adapter, self.adapter, self.study.environment)
+        job, _ = write_scripts(
+            self.study.graph, step, self.study.dir, self.adapter, self.adapter, self.study.environment
+        )
         return step, job
 
     def send(self, job: Job) -> Outcome:

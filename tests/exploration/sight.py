@@ -25,6 +25,7 @@ class _Observer(Observer):
     def __init__(self, claim: Claim) -> None:
         self._says = claim
         self._adapters: Any = SimpleNamespace(of=lambda _step: _ADAPTER)
+        self._inputs: Any = SimpleNamespace(ended=())
         self.reads = False
 
     def _claim(self, step: StepRecord) -> Claim:

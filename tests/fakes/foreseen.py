@@ -10,9 +10,8 @@ import msgspec
 
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
-from maestro_es.poller.foresee import SUFFIX, Foreseen, foresee
 from maestro_es.poller.open_study import OpenStudy, Runtime, open_as_it_is
-from maestro_es.poller.study_dir import StudyDir
+from maestro_es.poller.preview import SUFFIX, Prediction, preview
 
 Picture = dict[str, tuple[object, ...]]
 
@@ -27,11 +26,11 @@ def picture(root: Path) -> Picture:
     return found
 
 
-def foreseen(root: Path, runtime: Runtime, what_if: Mapping[str, int] | None = None) -> Foreseen:
+def foreseen(root: Path, runtime: Runtime, what_if: Mapping[str, int] | None = None) -> Prediction:
     """Return what the next tick would do, and check that the study was left as it is."""
     before = picture(root)
     with open_as_it_is(root, runtime, migrate=False) as log:
-        found = foresee(log, StudyDir(root), runtime, what_if)
+        found = preview(log, root, runtime, what_if)
     after = picture(root)
     touched = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
     assert not touched, {path: (before.get(path), after.get(path)) for path in touched}

@@ -182,6 +182,7 @@ REPLACED = {
     "Seen": "JobInfo", "Queued": "QueueEntry", "recall": "query_accounting, as_of", "remains": "has_orphans",
     "hear": "on_readable", "wish": "request_text", "as_asked": "attribution",
     "last_asked": "read_cursor", "Here": "InstallState", "border": "frontier", "fallen": "failed",
+    "Look": "Observer, Observed", "foresee": "preview", "Foreseen": "Prediction",
 }  # fmt: skip
 
 #: Where such a name has another meaning, which it keeps.
@@ -192,8 +193,8 @@ KEPT = {
 #: Modules and packages that have another name now.
 MOVED = (
     "core/book", "core/building", "core/repair", "core/room", "core/settle", "poller/ask_ahead", "poller/caller",
-    "poller/creation", "poller/replace", "poller/restore", "poller/traces", "audit/last_asked", "audit/moment",
-    "audit/past", "cli/advance", "cli/asking", "report/plain", "spec",
+    "poller/creation", "poller/foresee", "poller/replace", "poller/restore", "poller/traces", "audit/last_asked",
+    "audit/moment", "audit/past", "cli/advance", "cli/asking", "report/plain", "spec",
 )  # fmt: skip
 
 

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from maestro_es.adapters import process
+from maestro_es.adapters.base import Adapters
+from maestro_es.adapters.local import LocalAdapter
+from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core import requests
 from maestro_es.core.file_names import CANCEL, UPDATE
 from maestro_es.core.model import Settings, StepRecord, StudyStatus
 from maestro_es.errors import StudyCopied, Unreachable
-from maestro_es.poller.foresee import Foreseen
 from maestro_es.poller.lock import hold
+from maestro_es.poller.open_study import Runtime
+from maestro_es.poller.preview import Prediction
 from maestro_es.poller.tick import tick
 from maestro_es.store.migrations import SCHEMA_VERSION
 from tests.fakes.foreseen import foreseen, new_events_after, told
+from tests.fakes.slurm_commands import SlurmCommands
 from tests.integration.poller.test_reboot import host_after
 from tests.property.studies import dice
 from tools.testbed.processes import end_all_under, wait_for
@@ -31,7 +38,7 @@ from tools.testbed.studies import Bench, Step
 REAL = "5a175a17"
 
 
-def kinds(found: Foreseen) -> list[tuple[str, str]]:
+def kinds(found: Prediction) -> list[tuple[str, str]]:
     return [(found.name_of(step) if step else "", type(event).__name__) for step, event in found.new_events]
 
 
@@ -41,7 +48,7 @@ def create(bench: Bench, *steps: Step) -> None:
     bench.dir.next_tick.chmod(0o600)
 
 
-def check(bench: Bench, token_suffix: str = REAL, **changes: object) -> Foreseen:
+def check(bench: Bench, token_suffix: str = REAL, **changes: object) -> Prediction:
     """Look ahead, then tick; returns what was foreseen, which has come true."""
     runtime = structs.replace(bench.runtime, **{"token_suffix": lambda: token_suffix, **changes})
     with bench.open() as study:
@@ -170,6 +177,61 @@ def test_a_local_step_that_is_cancelled_would_be_told_to_end(bench: Bench):
 
     pid = bench.step("a").job_id
     assert [command.argv for command in check(bench).commands] == [["kill", "-TERM", "--", f"-{pid}"]]
+
+
+def test_what_a_killed_runner_left_behind_would_be_ended_and_its_step_run_again(bench: Bench):
+    class Thorough(LocalAdapter):
+        def cancel(self, steps: Sequence[StepRecord]) -> None:
+            super().cancel(steps)
+            wait_for(lambda: not any(self.has_orphans(step) for step in steps))
+
+    def thorough(batch: Mapping[str, Any], host: Host) -> Adapters:
+        return Adapters(Thorough(batch, host), Thorough(batch, host))
+
+    create(bench, Step("a", "trap '' HUP TERM; echo up >up; sleep 60"))
+    bench.tick()
+    wait_for((bench.root / "a" / "up").exists)
+    runner, token = int(bench.step("a").job_id), bench.step("a").token
+    os.kill(runner, signal.SIGKILL)
+    wait_for(lambda: not process.is_running(runner, token))
+
+    found = check(bench, adapters=thorough)
+
+    assert {tuple(command.argv[:2]) for command in found.commands[:-1]} == {("kill", "-KILL")}
+    assert found.commands[-1].step == 1
+    assert kinds(found) == [("a", "HardwareFailed"), ("a", "SubmissionRequested")]
+    end_all_under(bench.root)
+
+
+def test_a_squeue_that_fails_is_asked_as_often_as_by_the_tick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    slurm = SlurmCommands(tmp_path / "slurm")
+    monkeypatch.setenv("PATH", f"{slurm.path}:{os.environ['PATH']}")
+    bench = Bench(tmp_path / "study", Runtime(), {"type": "slurm", "host": "here", "bank": "b", "queue": "q"})
+    create(bench, *scheduled("a"))
+    bench.tick()
+    with bench.open() as study:
+        study.request(requests.cancel)
+    slurm.query("silent")
+
+    before = len(slurm.calls())
+    found = foreseen(bench.root, bench.runtime)
+    between = len(slurm.calls())
+    with pytest.raises(Unreachable):
+        bench.tick()
+
+    calls = [line.split()[0] for line in slurm.calls()]
+    assert calls[before:between] == calls[between:]
+    assert calls[before:between].count("squeue") == 1
+    assert list(found.unreachable) == ["slurm"]
+
+
+def test_a_script_that_was_edited_would_be_set_aside(bench: Bench):
+    create(bench, Step("a", "sleep 60"))
+    (bench.root / "a").mkdir()
+    (bench.root / "a" / "a.sh").write_text("echo mine\n")
+
+    assert kinds(check(bench)) == [("a", "SubmissionRequested"), ("a", "ScriptSetAside")]
+    end_all_under(bench.root)
 
 
 def test_what_maestros_client_asks_would_be_taken_and_its_files_stay(cluster: Bench):

@@ -17,8 +17,8 @@ from maestro_es.adapters import process
 from maestro_es.core import events as e
 from maestro_es.core.model import Phase, State, StudyStatus
 from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyError, Unreachable
-from maestro_es.poller.foresee import foresee
 from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.preview import preview
 from maestro_es.poller.recover import Plan, check_lost, plan_recovery, recover
 from maestro_es.store.export import Export, line, write_file
 from maestro_es.store.verification import verify
@@ -424,7 +424,7 @@ def test_an_older_copy_of_the_log_is_not_ticked_until_it_is_recovered(bench: Ben
         with pytest.raises(StudyError, match="an older copy was put in its place: it lacks event"):
             bench.tick()
     with pytest.raises(StudyError, match="older copy"), bench.open() as study:
-        foresee(study.log, bench.dir, bench.runtime)
+        preview(study.log, bench.root, bench.runtime)
 
     path = export(bench)
     lose(bench)

@@ -1,0 +1,245 @@
+"""The effects of a tick. `Live` performs them; `Preview` records them and changes nothing.
+
+A tick gathers, decides and performs, and the same code runs both. Appending events is not a verb here: events go to
+the log of the study, and the study of a preview has a copy of its log in memory (`store.log_copy.PreviewLog`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from maestro_es.adapters.base import Adapter, Job, Submitting
+from maestro_es.adapters.registry import job_variable
+from maestro_es.core.environment import Environment
+from maestro_es.core.events import Recorded
+from maestro_es.core.evidence import Claim, ClaimState, Report
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import StepRecord
+from maestro_es.core.outcomes import Outcome, Previewed, Script, ScriptFailed
+from maestro_es.errors import StudyError
+from maestro_es.poller import claims, last_tick
+from maestro_es.poller.copies import repair_copies
+from maestro_es.poller.inbox import remove_reports
+from maestro_es.poller.open_study import OpenStudy
+from maestro_es.poller.outputs import keep_outputs
+from maestro_es.poller.state_dir import make_state_dir
+from maestro_es.poller.status_csv import write_status
+from maestro_es.poller.study_dir import StudyDir
+from maestro_es.poller.workspace import preview_scripts, remove_temporary_folder, write_scripts
+
+
+class ScriptOf(NamedTuple):
+    """The attempt whose scripts are written: its step, the adapter that runs it, and the one whose header they carry.
+
+    `ours` returns the digests of the scripts that we have written for this step before.
+    """
+
+    graph: Graph
+    step: StepRecord
+    study: StudyDir
+    adapter: Adapter
+    header_of: Adapter
+    environment: Environment | None = None
+    ours: Callable[[], Collection[str]] = tuple
+
+
+class Performer(Protocol):
+    """The effects of a tick, each by a verb that says no more than what happens.
+
+    `ended` holds the tokens of attempts whose processes count as ended in this tick, without another look.
+    """
+
+    ended: Collection[str]
+
+    def make_state_dir(self, study: OpenStudy) -> None:
+        """Make ``.maestro-es``, where it is not as it should be."""
+
+    def repair_copies(self, study: OpenStudy) -> None:
+        """Restore the copies of the study's file that a power cut has emptied."""
+
+    def fence(self, workspace: Path, token: str) -> Claim:
+        """Make the claim of an attempt, so that it can never start; returns the claim that is there then."""
+
+    def remove_request(self, path: Path, info: os.stat_result) -> None:
+        """Remove a file of Maestro's client, unless it was written again."""
+
+    def refuse_request(self, path: Path, info: os.stat_result, why: str) -> str:
+        """Remove such a file, because the study refuses it; returns the line for a person."""
+
+    def set_request_aside(self, path: Path, why: str) -> str:
+        """Rename such a file, because it is not readable; returns the line for a person."""
+
+    def remove_reports(self, inbox: Path, reports: Iterable[Report]) -> None:
+        """Remove reports whose events are committed."""
+
+    def remove_runner(self, path: Path) -> None:
+        """Remove the name of the runner by which one attempt was submitted."""
+
+    def cancel(self, adapter: Adapter, steps: Sequence[StepRecord]) -> None:
+        """Ask that jobs end; raises what `Adapter.cancel` raises."""
+
+    def write_scripts(self, script: ScriptOf) -> tuple[Job, Script]:
+        """Make a step's workspace and scripts; OSError, ValueError or StudyError if that fails."""
+
+    def keep_outputs(self, job: Job, events: Iterable[Recorded]) -> None:
+        """Rename the output files of the attempt before."""
+
+    def submit(self, adapter: Adapter, job: Job, step: int) -> Outcome | Submitting:
+        """Submit an attempt of a step, or begin to."""
+
+    def remove_scripts(self, study_id: str) -> None:
+        """Remove the scripts that lie among the temporary files."""
+
+    def write_status(self, study: OpenStudy) -> None:
+        """Write ``status.csv``."""
+
+    def note_shown(self, study: OpenStudy) -> None:
+        """Note the last event that ``status.csv`` shows."""
+
+    def note_tick(self, study: OpenStudy) -> None:
+        """Note when this tick was."""
+
+
+class Live:
+    """Performs each effect."""
+
+    ended: Collection[str] = ()
+
+    def make_state_dir(self, study: OpenStudy) -> None:
+        make_state_dir(study.dir, job_variable(str(study.graph.study.adapter.get("type") or "local")))
+
+    def repair_copies(self, study: OpenStudy) -> None:
+        repair_copies(study)
+
+    def fence(self, workspace: Path, token: str) -> Claim:
+        return claims.abandon(workspace, token)
+
+    def remove_request(self, path: Path, info: os.stat_result) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            now = path.lstat()
+            if (now.st_ino, now.st_mtime_ns, now.st_size) == (info.st_ino, info.st_mtime_ns, info.st_size):
+                path.unlink()
+
+    def refuse_request(self, path: Path, info: os.stat_result, why: str) -> str:
+        self.remove_request(path, info)
+        return f"{path}: refused: {why}"
+
+    def set_request_aside(self, path: Path, why: str) -> str:
+        os.rename(path, f"{path}.bad")
+        return f"{path}: {why}; it was moved to {path.name}.bad"
+
+    def remove_reports(self, inbox: Path, reports: Iterable[Report]) -> None:
+        remove_reports(inbox, reports)
+
+    def remove_runner(self, path: Path) -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+    def cancel(self, adapter: Adapter, steps: Sequence[StepRecord]) -> None:
+        adapter.cancel(steps)
+
+    def write_scripts(self, script: ScriptOf) -> tuple[Job, Script]:
+        return write_scripts(*script)
+
+    def keep_outputs(self, job: Job, events: Iterable[Recorded]) -> None:
+        keep_outputs(job.workspace, job.name, events)
+
+    def submit(self, adapter: Adapter, job: Job, step: int) -> Outcome | Submitting:  # noqa: ARG002 - protocol
+        return adapter.submit(job)
+
+    def remove_scripts(self, study_id: str) -> None:
+        remove_temporary_folder(study_id)
+
+    def write_status(self, study: OpenStudy) -> None:
+        write_status(study.dir, study.graph.steps(), study.runtime.now())
+
+    def note_shown(self, study: OpenStudy) -> None:
+        last_tick.note(study.dir, study.log.head, study.runtime.host.name)
+
+    def note_tick(self, study: OpenStudy) -> None:
+        study.dir.note_tick(study.runtime.now())
+
+
+#: The performer of every tick that is not a preview.
+LIVE = Live()
+
+
+class Command(NamedTuple):
+    """A command that would be run, as a list of arguments; `step` is the one that it submits, if any."""
+
+    argv: list[str]
+    step: int | None = None
+
+
+class Preview:
+    """Records the claims and commands of a tick, and changes nothing.
+
+    Schedulers are queried as a tick queries them. The answers to the calls that are not made stay unknown.
+    """
+
+    def __init__(self) -> None:
+        self.claims: list[Path] = []
+        self.commands: list[Command] = []
+        self.ended: Collection[str] = frozenset()
+
+    def make_state_dir(self, study: OpenStudy) -> None:
+        pass
+
+    def repair_copies(self, study: OpenStudy) -> None:
+        pass
+
+    def fence(self, workspace: Path, token: str) -> Claim:
+        claim = claims.read_claim(workspace, token)
+        if claim.state is not ClaimState.NONE:
+            return claim
+        self.claims.append(claims.claim_path(workspace, token))
+        return Claim(ClaimState.ABANDONED)
+
+    def remove_request(self, path: Path, info: os.stat_result) -> None:
+        pass
+
+    def refuse_request(self, path: Path, info: os.stat_result, why: str) -> str:  # noqa: ARG002 - protocol
+        return f"{path}: would be refused: {why}"
+
+    def set_request_aside(self, path: Path, why: str) -> str:
+        return f"{path}: {why}; it would be moved to {path.name}.bad"
+
+    def remove_reports(self, inbox: Path, reports: Iterable[Report]) -> None:
+        pass
+
+    def remove_runner(self, path: Path) -> None:
+        pass
+
+    def cancel(self, adapter: Adapter, steps: Sequence[StepRecord]) -> None:
+        self.commands.extend(map(Command, adapter.cancel_commands(steps)))
+        self.ended = {*self.ended, *(step.token for step in steps)}
+
+    def write_scripts(self, script: ScriptOf) -> tuple[Job, Script]:
+        return preview_scripts(*script)
+
+    def keep_outputs(self, job: Job, events: Iterable[Recorded]) -> None:
+        pass
+
+    def submit(self, adapter: Adapter, job: Job, step: int) -> Outcome | Submitting:
+        try:
+            command = adapter.submission(job)
+        except (ValueError, StudyError) as error:
+            return ScriptFailed(str(error))
+        self.commands.append(Command(command, step))
+        return Previewed()
+
+    def remove_scripts(self, study_id: str) -> None:
+        pass
+
+    def write_status(self, study: OpenStudy) -> None:
+        pass
+
+    def note_shown(self, study: OpenStudy) -> None:
+        pass
+
+    def note_tick(self, study: OpenStudy) -> None:
+        pass

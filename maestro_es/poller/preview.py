@@ -1,0 +1,75 @@
+"""`preview` runs the next tick of a study without its effects, for ``tick --dry``.
+
+It is the code of `poller.tick`, over a copy of the log in memory, with the performer `Preview`. It takes no lock. What
+schedulers would answer to calls that are not made is unknown, so the events of these answers are missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from msgspec import structs
+
+from maestro_es.core import requests
+from maestro_es.core.events import InvocationStarted, NewEvent
+from maestro_es.core.graph import Graph
+from maestro_es.poller.open_study import OpenStudy, Runtime
+from maestro_es.poller.performers import Command, Preview
+from maestro_es.poller.tick import advance
+from maestro_es.store.log_copy import PreviewLog
+from maestro_es.store.study_log import StudyLog
+
+#: Stands for the random end of the tokens that the tick will make.
+SUFFIX = "dry"
+
+
+class Prediction(NamedTuple):
+    """What the next tick would do: append `new_events`, make `claims`, run `commands`.
+
+    `remarks` are lines that a person must read; `unreachable` maps schedulers that did not answer to their messages.
+    `names` has the names of all steps.
+    """
+
+    new_events: list[NewEvent]
+    claims: list[Path]
+    commands: list[Command]
+    remarks: list[str]
+    unreachable: dict[str, str]
+    names: Mapping[int, str]
+
+    def name_of(self, step: int) -> str:
+        """Return the name of a step."""
+        return self.names[step]
+
+
+def preview(log: StudyLog, root: Path, runtime: Runtime, what_if: Mapping[str, int] | None = None) -> Prediction:
+    """Return what a tick would do now, if first the settings were as `what_if` says: see `requests.update`.
+
+    The name "paused", which takes 0 or 1, is allowed too. RequestRefused, StudyError and the like are what a tick
+    would raise.
+    """
+    performer = Preview()
+    runtime = structs.replace(runtime, token_suffix=lambda: SUFFIX, on_effect=lambda _name: None)
+    with PreviewLog.of(log, runtime.now) as copy, OpenStudy(root, runtime, copy) as study:
+        for name, value in (what_if or {}).items():
+            study.request(partial(_changed, name=name, value=value))
+        before = copy.head.seq
+        unreachable = advance(study, performer)
+        new_events: list[NewEvent] = [
+            (recorded.step, recorded.event)
+            for recorded in copy.events(after=before)
+            if not isinstance(recorded.event, InvocationStarted)
+        ]
+        names = {step.number: step.name for step in study.graph.steps()}
+        return Prediction(new_events, performer.claims, performer.commands, study.remarks, unreachable, names)
+
+
+def _changed(graph: Graph, name: str, value: int) -> list[NewEvent]:
+    if name != "paused":
+        return requests.update(graph, {name: value})
+    if graph.study.paused is bool(value):
+        return []
+    return requests.pause(graph) if value else requests.resume(graph)
