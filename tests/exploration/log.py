@@ -111,11 +111,12 @@ class Log:
 
     def __init__(self, settings: Settings) -> None:
         self._graphs: list[MemoryGraph] = []
+        self._histories: list[tuple[NewEvent, ...]] = []
         self._numbers: dict[bytes, int] = {}
         self._decisions: dict[tuple[int, Seen | None, tuple[tuple[str, str], ...]], Decision] = {}
         self._outcomes: dict[tuple[int, int, str], int | None] = {}
         added = e.StepAdded(name="step", template="step", workspace="step", scheduled=True)
-        self.first = self._fold(MemoryGraph(), [
+        self.first = self._fold(MemoryGraph(), (), [
             (None, e.StudyCreated(study_id="feed", root="/study", adapter={"type": "slurm"}, settings=settings)),
             (None, e.StepTemplateAdded(name="step", description="", run={"cmd": "true"})),
             (STEP, added),
@@ -124,6 +125,10 @@ class Log:
     def step(self, number: int) -> StepRecord:
         """Return the step as it is in that state."""
         return self._graphs[number].step(STEP)
+
+    def history(self, number: int) -> tuple[NewEvent, ...]:
+        """Return events that lead to that state."""
+        return self._histories[number]
 
     def is_over(self, number: int) -> bool:
         """Whether the study is completed in that state."""
@@ -155,7 +160,7 @@ class Log:
             _apply(graph, more)
 
         decide(graph, observations, record_new_events)
-        after = self._number(graph) if new_events else number
+        after = self._number(graph, (*self._histories[number], *new_events)) if new_events else number
         return Decision(tuple(event for _, event in new_events), after, bool(submissions(new_events)))
 
     def outcome(self, number: int, attempt: int, outcome: str) -> int | None:
@@ -164,25 +169,29 @@ class Log:
         if key not in self._outcomes:
             events = outcome_events(self._graphs[number], STEP, token(attempt), OUTCOMES[outcome], 0)
             new_events: list[NewEvent] = [(STEP, event) for event in events]
-            self._outcomes[key] = self._fold(self._graphs[number], new_events) if new_events else None
+            self._outcomes[key] = self._after(number, new_events) if new_events else None
         return self._outcomes[key]
 
     def completed(self, number: int) -> int:
         """Return the state after the study is completed, the same one if there is nothing to complete."""
         new_events = complete(self._graphs[number])
-        return self._fold(self._graphs[number], new_events) if new_events else number
+        return self._after(number, new_events) if new_events else number
 
-    def _fold(self, graph: MemoryGraph, new_events: Sequence[NewEvent]) -> int:
+    def _after(self, number: int, new_events: Sequence[NewEvent]) -> int:
+        return self._fold(self._graphs[number], self._histories[number], new_events)
+
+    def _fold(self, graph: MemoryGraph, history: tuple[NewEvent, ...], new_events: Sequence[NewEvent]) -> int:
         graph = copy.deepcopy(graph)
         _apply(graph, new_events)
-        return self._number(graph)
+        return self._number(graph, (*history, *new_events))
 
-    def _number(self, graph: MemoryGraph) -> int:
+    def _number(self, graph: MemoryGraph, history: tuple[NewEvent, ...]) -> int:
         told = msgspec.structs.replace(graph.step(STEP), message="")  # no rule asks what a person is told
         key = msgspec.msgpack.encode((told, graph.study))
         if key not in self._numbers:
             self._numbers[key] = len(self._graphs)
             self._graphs.append(graph)
+            self._histories.append(history)
         return self._numbers[key]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from maestro_es.core.model import Settings
 from tests.exploration.log import Log, Violation, in_flight
@@ -34,6 +34,16 @@ class Exploration:
     def worlds(self) -> int:
         """How many worlds were reached."""
         return len(self._order)
+
+    @property
+    def reached(self) -> Sequence[World]:
+        """The worlds, in the order in which they were reached."""
+        return self._order
+
+    @property
+    def log(self) -> Log:
+        """All states of the log."""
+        return self._log
 
     def _explore(self) -> None:
         index = 0

@@ -28,12 +28,13 @@ study:
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have each call of sbatch and scancel written down, one a line."""
+    """Have each call of sbatch and scancel written down, one a line, and in `queries` those of squeue and sacct."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in ("sbatch", "scancel"):
+    files = {"sbatch": "calls", "scancel": "calls", "squeue": "queries", "sacct": "queries"}
+    for name, file in files.items():
         real = shutil.which(name)
-        note = f"{{ printf '{name}'; printf '\\t%s' \"$@\"; echo; }} >>'{tmp_path}/calls'"
+        note = f"{{ printf '{name}'; printf '\\t%s' \"$@\"; echo; }} >>'{tmp_path}/{file}'"
         (folder / name).write_text(f'#!/bin/sh\n{note}\nexec {real} "$@"\n')
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
@@ -48,6 +49,13 @@ def looked_ahead(root: Path, *words: str) -> dict[str, Any]:
     assert done.returncode == 0, done
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def take_queries(folder: Path) -> int:
+    """Return how many queries were written down, and forget them."""
+    count = (folder / "queries").read_text().count("\n")
+    (folder / "queries").write_text("")
+    return count
 
 
 def kinds(found: dict[str, Any]) -> list[tuple[str | None, str]]:
@@ -76,7 +84,10 @@ def test_sbatch_and_scancel_are_called_as_foreseen(tmp_path: Path, calls: Path):
         study.request(requests.cancel)
     wait_for(lambda: b" R " in subprocess.run(["squeue", "-h"], capture_output=True, check=True).stdout)
     wait_for(lambda: any(".started" in path.name for path in (root / ".maestro-es" / "inbox").iterdir()))
+    take_queries(tmp_path)
     [ending] = looked_ahead(root)["commands"]
+    asked = take_queries(tmp_path)
     calls.unlink()
     assert maestro_es("tick", root).returncode == 0
+    assert 1 <= asked <= take_queries(tmp_path)
     assert ending["argv"] == calls.read_text().splitlines()[0].split("\t")
