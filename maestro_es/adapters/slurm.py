@@ -31,6 +31,7 @@ from maestro_es.adapters.script import (
     resources,
     shebang,
 )
+from maestro_es.adapters.slurm_answers import forgets_within
 from maestro_es.adapters.slurm_cpus import cpus
 from maestro_es.adapters.slurm_jobs import SlurmJobs, slurm_environment
 from maestro_es.adapters.slurm_options import without_value
@@ -98,6 +99,11 @@ FACTS = SchedulerFacts(
     directive="#SBATCH",
     job_variable=JOB_VARIABLES["slurm"],
     walltime_remedy=walltime_remedy,
+    forgets_within=lambda info, seconds: (
+        f"Slurm forgets a job within {seconds} s of its end (MinJobAge) and keeps no accounts"
+        if forgets_within(info, seconds)
+        else ""
+    ),
 )
 
 

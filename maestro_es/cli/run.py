@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from maestro_es.adapters.registry import SCHEDULERS
+from maestro_es.adapters.registry import SCHEDULERS, find_facts
 from maestro_es.cli.common import example
 from maestro_es.cli.exporting import export_option, warn_of_variables
 from maestro_es.cli.output import confirm, say, warn
@@ -209,7 +209,7 @@ def _launch(study: OpenStudy, launched: Callable[[], None], *, dry: bool) -> int
         say(how_ticks_come(study.runtime))
     elif status is not StudyStatus.FINISHED:
         say(f"It has ended already: {status.name}; 'maestro-es why {root}' says more")
-    forgotten = what_is_forgotten(scheduler_facts(study.log))
+    forgotten = what_is_forgotten(find_facts(str(study.graph.study.adapter["type"])), scheduler_facts(study.log))
     if forgotten:
         say(forgotten)
     return EXIT_OK

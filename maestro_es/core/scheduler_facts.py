@@ -35,6 +35,10 @@ def _no_remarks(_batch: Mapping[str, Any], _runs: Sequence[tuple[int, Mapping[st
     return ()
 
 
+def _never(_cluster_info: Mapping[str, str], _seconds: int) -> str:
+    return ""
+
+
 class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about one scheduler before there is a job.
 
@@ -43,8 +47,10 @@ class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
     block must have, and `keys` are those that are read. `passes_options`: `args` of the batch block are options of
     the submit command. `job_variable` is the variable in which a job finds its id. `directive` begins a line of a
     script that holds options. `walltime_remedy` returns what to write in place of a walltime that the scheduler
-    can't read, or nothing. `review` gets the batch block, and the index and the block `run` of each step; it finds
-    what else is wrong in a study file.
+    can't read, or nothing. `forgets_within` gets what the adapter's `cluster_info` has returned, and a number of
+    seconds; it says that the scheduler may forget an ended job within that time and keeps no accounts, or nothing.
+    `review` gets the batch block, and the index and the block `run` of each step; it finds what else is wrong in a
+    study file.
     """
 
     name: str
@@ -56,6 +62,7 @@ class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
     directive: str = ""
     job_variable: str = ""
     walltime_remedy: Callable[[object], str] = walltime_remedy
+    forgets_within: Callable[[Mapping[str, str], int], str] = _never
     review: Callable[[Mapping[str, Any], Sequence[tuple[int, Mapping[str, Any]]]], Iterable[Remark]] = _no_remarks
 
 

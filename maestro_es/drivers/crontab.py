@@ -19,8 +19,8 @@ from enum import Enum
 from pathlib import Path
 
 from maestro_es.adapters.command import Completed, run
-from maestro_es.adapters.slurm_answers import forgets_within
 from maestro_es.core.model import Micros
+from maestro_es.core.scheduler_facts import SchedulerFacts
 from maestro_es.drivers.cron_daemon import daemon_runs
 from maestro_es.drivers.cron_tick import BY_CRON
 from maestro_es.errors import MaestroError, RequestRefused
@@ -194,14 +194,13 @@ def how_ticks_come(runtime: Runtime) -> str:
     return "It advances with each 'maestro-es tick --all'; 'maestro-es cron install' lets cron call that each minute"
 
 
-def what_is_forgotten(facts: Mapping[str, str]) -> str:
-    """Return in one line what ticks of cron's may not see, by what a scheduler said of itself; else nothing."""
-    seconds = _MINUTE // 1_000_000
-    if not forgets_within(facts, seconds):
+def what_is_forgotten(facts: SchedulerFacts | None, cluster_info: Mapping[str, str]) -> str:
+    """Return in one line what ticks of cron's may not see, by what a scheduler said of itself; otherwise nothing."""
+    gap = facts.forgets_within(cluster_info, _MINUTE // 1_000_000) if facts else ""
+    if not gap:
         return ""
     return (
-        f"Slurm forgets a job within {seconds} s of its end (MinJobAge) and keeps no accounts: "
-        "of a job whose report is lost, a tick each minute may not see how it ended, and runs its step again"
+        f"{gap}: of a job whose report is lost, a tick each minute may not see how it ended, and runs its step again"
     )
 
 

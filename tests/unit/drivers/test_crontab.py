@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_es.drivers.crontab import BEGIN, END, installed_line, missed_ticks, tick_line, with_line, without_line
+from maestro_es.adapters.registry import find_facts
+from maestro_es.drivers.crontab import (
+    BEGIN,
+    END,
+    installed_line,
+    missed_ticks,
+    tick_line,
+    what_is_forgotten,
+    with_line,
+    without_line,
+)
 from maestro_es.errors import RequestRefused
 
 LINE = "* * * * * /usr/bin/env MAESTRO_ES_HOME=/home MAESTRO_ES_BY_CRON=1 /venv/bin/python3 -m maestro_es tick --all"
@@ -114,3 +124,14 @@ def test_a_path_that_no_crontab_can_hold_is_refused(path):
 )
 def test_a_tick_is_missed_when_a_minute_has_passed_since_it_was_due(since, missed):
     assert missed_ticks(MINUTE, MINUTE + since) == missed
+
+
+def test_a_scheduler_says_itself_that_it_forgets_jobs_between_two_ticks():
+    info = {"MinJobAge": "30 sec", "AccountingStorageType": "(null)"}
+
+    assert what_is_forgotten(find_facts("slurm"), info) == (
+        "Slurm forgets a job within 60 s of its end (MinJobAge) and keeps no accounts: of a job whose report is lost, "
+        "a tick each minute may not see how it ended, and runs its step again"
+    )
+    assert what_is_forgotten(find_facts("slurm"), {**info, "MinJobAge": "300 sec"}) == ""
+    assert what_is_forgotten(find_facts("local"), info) == ""
