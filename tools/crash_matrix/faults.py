@@ -50,7 +50,7 @@ FAULTS: dict[str, Fault] = {
         disk_faults.call_fails, 1000, lanes=2, calls=disk_faults.changes_files,
     ),
     "log-fails": Fault(
-        "from one call on the log can't be written or synced any more: no space, input/output error",
+        "from a given call onwards, the log can no longer be written or synced: no space, input/output error",
         disk_faults.log_fails, 1000, lanes=2, calls=disk_faults.writes_log,
     ),
     "sbatch-killed": Fault("sbatch is killed on entry to a system call", kills.sbatch_at_a_call, 400,
@@ -65,7 +65,7 @@ FAULTS: dict[str, Fault] = {
     "reboot": Fault("the login node reboots", host_faults.reboot, 40, seconds=0.6),
     "runner-killed": Fault("the runner of a local step is killed", host_faults.local_runner_killed, 40, seconds=0.8),
     "host-error": Fault(
-        "the host answers with an error when it is asked for a local step", host_faults.host_error, 200, seconds=0.8
+        "reading /proc about a local step returns an error", host_faults.host_error, 200, seconds=0.8
     ),
     "batch-script-killed": Fault("the runner of a job is killed", host_faults.job_runner_killed, 24, seconds=1.2),
     "report-lost": Fault("the report of a step's end is lost", host_faults.report_lost, 100),
@@ -74,12 +74,14 @@ FAULTS: dict[str, Fault] = {
     "log-read-only": Fault("the login node sees the study read-only", disk_faults.log_read_only, 24),
     "cancelled-by-hand": Fault("a job is cancelled by hand", cluster_faults.cancelled_by_hand, 24, seconds=0.8),
     "requeued": Fault("a job is requeued by hand, in spite of --no-requeue", cluster_faults.requeued, 40, seconds=0.8),
-    "id-reused": Fault("an acknowledged job is lost, and its id is another's", cluster_faults.id_reused, 60),
+    "id-reused": Fault(
+        "an acknowledged job is lost, and its id is reused for another job", cluster_faults.id_reused, 60
+    ),
     "controller-killed": Fault(
         "slurmctld is killed just after it has acknowledged", cluster_faults.controller_killed, 40, RIGHT, alone=True
     ),
     "controller-killed-accounts": Fault(
-        "slurmctld loses jobs that the accounts go on listing as waiting",
+        "slurmctld loses jobs that the accounting still lists as pending",
         cluster_faults.controller_killed_with_accounts, 20, ACCOUNTS, alone=True,
     ),
     "controller-stopped": Fault(
@@ -93,8 +95,8 @@ FAULTS: dict[str, Fault] = {
         seconds=0.8,
     ),
     "slurmd-dead": Fault(
-        "slurmd is killed for good, and its node called failed while the job goes on", cluster_faults.slurmd_dead, 20,
-        DYING, alone=True,
+        "slurmd is killed for good, and its node is reported as failed while the job keeps running",
+        cluster_faults.slurmd_dead, 20, DYING, alone=True,
     ),
     "node-down": Fault(
         "a node is set down while jobs run", cluster_faults.node_down, 20, RIGHT, alone=True, seconds=0.8

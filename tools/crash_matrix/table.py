@@ -20,7 +20,7 @@ from tools.crash_matrix.coverage import Cell
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- crash matrix: made by tools/crash-matrix --docs -->", "<!-- end of the crash matrix -->"
 _HEAD = (
-    "fault", "what happens", "times", "studies", "lost", "doubled", "wrongly failed", "no verdict", "beside",
+    "fault", "what happens", "times", "studies", "lost", "doubled", "wrongly failed", "no verdict", "overlapping",
     "found again", "given up",
 )  # fmt: skip
 _RIGHT = 2  # columns from here on are numbers
