@@ -55,8 +55,7 @@ def show(roots: Sequence[Path], what_if: Mapping[str, int], *, as_json: bool) ->
                 write_json([_data(study, found)])
             else:
                 write_lines(_lines(study, found))
-            outcome.note(WRONG if found.remarks else OK)
-            outcome.note(TRY_AGAIN if found.unreachable else OK)
+            outcome.note(TRY_AGAIN if found.unreachable else WRONG if found.remarks else OK)
     for line in outcome.lines:
         say(f"maestro-es: {line}", err=True)
     return outcome.code

@@ -63,7 +63,7 @@ def preview(log: StudyLog, root: Path, runtime: Runtime, what_if: Mapping[str, i
             for recorded in copy.events(after=before)
             if not isinstance(recorded.event, InvocationStarted)
         ]
-        names = {step.number: step.name for step in study.graph.steps()}
+        names = {number: name for number, name, _ in study.graph.names()}
         return Prediction(new_events, performer.claims, performer.commands, study.remarks, unreachable, names)
 
 

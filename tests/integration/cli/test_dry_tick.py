@@ -6,10 +6,12 @@ import shlex
 import pytest
 
 from maestro_es.core import events as e
+from maestro_es.core.environment import RecordedEnvironment
 from maestro_es.core.events import NewEvent
+from maestro_es.core.file_names import UPDATE
 from maestro_es.core.model import Settings
 from maestro_es.poller.create import create_log, make_directory
-from maestro_es.poller.open_study import Runtime
+from maestro_es.poller.open_study import OpenStudy, Runtime
 from tests.fakes.foreseen import picture
 
 
@@ -63,6 +65,20 @@ def test_what_is_supposed_is_not_kept(run, waiting):
     ran = run("tick", "--dry", waiting, "--what-if", "paused=yes", "--what-if", "rlimit=3")
     assert ran.out == f"{waiting}: the next tick would record nothing\n"
     assert "paused" not in run("status", waiting, "--summary").out
+
+
+@pytest.mark.parametrize("environment", ["kept", "lost"])
+def test_the_exit_code_is_that_of_the_tick(run, waiting, environment):
+    """A tick that refuses a file of Maestro's client fails, but not if it is to be tried again."""
+    (waiting / UPDATE).write_text("what: ever\n")
+    if environment == "lost":
+        with OpenStudy(waiting) as study:
+            lost = RecordedEnvironment(digest="0" * 64, umask=0o022)
+            study.log.append([(None, e.EnvironmentRecorded(environment=lost))])
+
+    dry, live = run("tick", "--dry", waiting), run("tick", waiting)
+
+    assert dry.code == live.code == (75 if environment == "lost" else 1)
 
 
 @pytest.mark.parametrize(
