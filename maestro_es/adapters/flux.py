@@ -28,7 +28,7 @@ from maestro_es.adapters.script import (
     shebang,
 )
 from maestro_es.core.model import is_scheduled
-from maestro_es.core.scheduler_facts import COMMON_KEYS, Remark, SchedulerFacts
+from maestro_es.core.scheduler_facts import COMMON_KEYS, JobEnvironment, Remark, SchedulerFacts
 from maestro_es.core.walltime import walltime_seconds
 
 #: The only interface that there is here. Maestro's older ones write ``flux mini``, which flux-core has dropped.
@@ -75,6 +75,7 @@ FACTS = SchedulerFacts(
     keys=(*COMMON_KEYS, "allocation_args", "launcher_args", "uri", "version"),
     directive="#flux:",
     job_variable=JOB_VARIABLES["flux"],
+    environment=JobEnvironment(of_job=("FLUX_*",)),
     review=review,
 )
 

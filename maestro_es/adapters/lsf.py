@@ -24,7 +24,7 @@ from maestro_es.adapters.script import (
     shebang,
 )
 from maestro_es.core.model import is_scheduled
-from maestro_es.core.scheduler_facts import COMMON_KEYS, SchedulerFacts
+from maestro_es.core.scheduler_facts import COMMON_KEYS, JobEnvironment, SchedulerFacts
 from maestro_es.core.walltime import walltime_remedy, walltime_seconds
 
 #: What a step takes over from the batch block if it does not say it itself; a job has one node if nobody does.
@@ -52,6 +52,7 @@ FACTS = SchedulerFacts(
     passes_options=True,
     directive="#BSUB",
     job_variable=JOB_VARIABLES["lsf"],
+    environment=JobEnvironment(of_job=("LSB_*", "LS_JOBPID", "LS_SUBCWD")),
     # The name of a host may follow behind a slash.
     walltime_remedy=lambda walltime: walltime_remedy(str(walltime or "").partition("/")[0]),
 )

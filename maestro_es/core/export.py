@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from maestro_es.core.environment import is_name
 from maestro_es.core.model import TOKEN_VARIABLE
+from maestro_es.core.scheduler_facts import JobEnvironment
 
 #: Variables of one process.
 _OF_A_PROCESS = (
@@ -29,28 +30,11 @@ LOGIN = (
     "JOURNAL_STREAM", "NOTIFY_SOCKET", "MAINPID", "LISTEN_FDS", "LISTEN_PID",
 )  # fmt: skip
 
-#: Variables of one job, or of one task of it.
-JOB = (
-    "SLURM_JOB_*", "SLURM_JOBID", "SLURM_STEP_*", "SLURM_STEPID", "SLURM_ARRAY_*", "SLURM_HET_*", "SLURMD_*",
-    "SLURM_TASK_PID", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_GTIDS", "SLURM_SUBMIT_*",
-    "SLURM_TOPOLOGY_*", "SLURM_NODELIST", "SLURM_NODE_ALIASES", "SLURM_NNODES", "SLURM_TASKS_PER_NODE",
-    "SLURM_*_ON_NODE", "SLURM_LAUNCH_NODE_IPADDR", "SLURM_SRUN_COMM_*", "SLURM_RESTART_COUNT", "SLURM_CLUSTER_NAME",
-    "SLURM_WORKING_CLUSTER", "SLURM_PRIO_PROCESS", "SLURM_RLIMIT_*", "SLURM_PTY_*",
-    "FLUX_*", "LSB_*", "LS_JOBPID", "LS_SUBCWD", "PBS_*", "COBALT_*", "PALS_*", "PMI_*", "PMIX_*",
-    "OMPI_COMM_WORLD_*",
-)  # fmt: skip
+#: Variables of one job, or of one task of it, of schedulers without an adapter and of launchers.
+JOB = ("PBS_*", "COBALT_*", "PALS_*", "PMI_*", "PMIX_*", "OMPI_COMM_WORLD_*")
 
-#: What else Slurm sets in a job: options of that job, which commands in other jobs would take for theirs.
-_IN_A_JOB = ("SLURM_*", "SBATCH_MEM_BIND*")
-_JOB_IDS = ("SLURM_JOB_ID", "SLURM_JOBID")
-_SETTINGS_OF_SLURM = ("SLURM_CONF", "SLURM_TIME_FORMAT", "SLURM_EXIT_ERROR", "SLURM_UMASK")
-
-#: Variables of sbatch(1) that would change how often a step runs, where its job is, or what it sees.
-PROTOCOL = ("SBATCH_ARRAY_INX", "SBATCH_CLUSTERS", "SLURM_CLUSTERS", "SBATCH_EXPORT", "SBATCH_GET_USER_ENV",
-            "SBATCH_REQUEUE", "SBATCH_WAIT")  # fmt: skip
-
-#: What every environment has that is not ALL: who the user is, where programs are, and what is said to Slurm.
-_ALWAYS = ("HOME", "LOGNAME", "PATH", "SHELL", "USER", "SLURM_*", "SBATCH_*", "MAESTRO_ES_HOME")
+#: What every environment has that is not ALL: who the user is, and where programs are.
+_ALWAYS = ("HOME", "LOGNAME", "PATH", "SHELL", "USER", "MAESTRO_ES_HOME")
 
 #: An exported function of bash.
 _FUNCTION = re.compile(r"BASH_FUNC_[!-~]*(%%|\(\))")
@@ -113,7 +97,7 @@ def _unquoted(value: str) -> str:
 class Choice(NamedTuple):
     """The `variables` of an environment, and the names that were left out, by reason.
 
-    `job`: variables of the surrounding job. `protocol`: see `PROTOCOL`. `odd`: names that a shell can't pass on.
+    `job`: variables of the surrounding job. `protocol`: see `JobEnvironment`. `odd`: names that a shell can't pass on.
     `unset`: names that were requested but are not set.
     """
 
@@ -124,19 +108,23 @@ class Choice(NamedTuple):
     unset: tuple[str, ...]
 
 
-def choose(environ: Mapping[str, str], export: Export) -> Choice:
+def choose(environ: Mapping[str, str], export: Export, schedulers: Sequence[JobEnvironment]) -> Choice:
     """Return the environment of a study that is created in the environment `environ`."""
     is_named = _any_of(export.names)
     job, protocol, odd = list[str](), list[str](), list[str]()
     chosen: dict[str, str] = {}
-    is_wanted = (lambda _: True) if export.everything else _any_of([*_ALWAYS, *export.names])
-    of_job = _any_of([*JOB, *(_IN_A_JOB if any(environ.get(name) for name in _JOB_IDS) else ())])
-    of_login, of_process, settings = _any_of(LOGIN), _any_of(_OF_A_PROCESS), _any_of(_SETTINGS_OF_SLURM)
+    is_wanted = (
+        (lambda _: True) if export.everything else _any_of([*_ALWAYS, *_all(schedulers, "always"), *export.names])
+    )
+    around = [scheduler for scheduler in schedulers if any(map(environ.get, scheduler.job_ids))]
+    of_job = _any_of([*JOB, *_all(schedulers, "of_job"), *_all(around, "options")])
+    of_login, of_process, settings = _any_of(LOGIN), _any_of(_OF_A_PROCESS), _any_of(_all(schedulers, "settings"))
+    of_protocol = _all(schedulers, "protocol")
     for name, value in environ.items():
         named = is_named(name)
         if of_process(name) or not is_wanted(name):
             continue
-        if name in PROTOCOL:
+        if name in of_protocol:
             protocol.append(name)
         elif not (is_name(name) or _FUNCTION.fullmatch(name)):
             odd.append(name)
@@ -144,10 +132,14 @@ def choose(environ: Mapping[str, str], export: Export) -> Choice:
             job.append(name)
         elif named or not of_login(name):
             chosen[name] = value
-    protocol += [name for name in export.values if name in PROTOCOL]
-    chosen |= {name: value for name, value in export.values.items() if name not in PROTOCOL}
+    protocol += [name for name in export.values if name in of_protocol]
+    chosen |= {name: value for name, value in export.values.items() if name not in of_protocol}
     unset = [name for name in export.names if "*" not in name and name not in environ]
     return Choice(chosen, *(tuple(sorted(names)) for names in (job, protocol, odd, unset)))
+
+
+def _all(schedulers: Iterable[JobEnvironment], kind: str) -> list[str]:
+    return [name for scheduler in schedulers for name in getattr(scheduler, kind)]
 
 
 def _any_of(patterns: Iterable[str]) -> Callable[[str], bool]:
@@ -192,12 +184,14 @@ def is_of_a_process(name: str) -> bool:
     return _any_of(_OF_A_PROCESS)(name)
 
 
-def is_of_the_protocol(name: str) -> bool:
+def is_of_the_protocol(name: str, schedulers: Sequence[JobEnvironment]) -> bool:
     """Whether a variable would change how often a step runs, where its job is, or what it sees."""
-    return name in PROTOCOL
+    return name in _all(schedulers, "protocol")
 
 
-def not_exported(command: str, environ: Mapping[str, str], exported: Mapping[str, str]) -> list[str]:
+def not_exported(
+    command: str, environ: Mapping[str, str], exported: Mapping[str, str], schedulers: Sequence[JobEnvironment]
+) -> list[str]:
     """Return the variables that a command uses, that are set now, and that its step will not have.
 
     Left out are names to which the command or the scheduler gives a value, and variables of this process alone.
@@ -207,13 +201,16 @@ def not_exported(command: str, environ: Mapping[str, str], exported: Mapping[str
     return [
         name
         for name in used
-        if name in environ and name not in exported and not of_process(name) and not _is_made(command, name)
+        if name in environ
+        and name not in exported
+        and not of_process(name)
+        and not _is_made(command, name, schedulers)
     ]
 
 
-def _is_made(command: str, name: str) -> bool:
+def _is_made(command: str, name: str, schedulers: Sequence[JobEnvironment]) -> bool:
     """Whether the command itself, or the scheduler of its job, gives a variable its value."""
     return (
-        _any_of(JOB)(name)
+        _any_of([*JOB, *_all(schedulers, "of_job")])(name)
         or re.search(rf"(?<![\w$]){name}\+?=|\b(read|for|select|getopts)\b[^\n;]*\b{name}\b", command) is not None
     )

@@ -88,10 +88,11 @@ def test_files_are_replaced_and_synced_in_one_module():
 
 
 def test_only_the_adapter_of_a_scheduler_knows_it():
-    """The name of a scheduler, the extension of its scripts and its directive: no other module may depend on them."""
+    """No other module may depend on its name, the extension of its scripts, its directive or its variables."""
     others = [facts for facts in SCHEDULERS.built_in() if facts.name != "local"]
     names = {facts.name for facts in others}
-    parts = [part for facts in others for part in (facts.extension, facts.directive)]
+    parts = [part for facts in others for part in (facts.extension, facts.directive, facts.job_variable)]
+    parts += [name.strip("*") for facts in others for name in (*facts.environment.of_job, *facts.environment.protocol)]
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}: {node.value!r}"
         for path in PACKAGE.rglob("*.py")

@@ -1,0 +1,23 @@
+"""The environment variables of Slurm: of its jobs, and of sbatch(1) and the other commands."""
+
+from __future__ import annotations
+
+from maestro_es.core.scheduler_facts import JobEnvironment
+
+VARIABLES = JobEnvironment(
+    of_job=(
+        "SLURM_JOB_*", "SLURM_JOBID", "SLURM_STEP_*", "SLURM_STEPID", "SLURM_ARRAY_*", "SLURM_HET_*", "SLURMD_*",
+        "SLURM_TASK_PID", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_GTIDS", "SLURM_SUBMIT_*",
+        "SLURM_TOPOLOGY_*", "SLURM_NODELIST", "SLURM_NODE_ALIASES", "SLURM_NNODES", "SLURM_TASKS_PER_NODE",
+        "SLURM_*_ON_NODE", "SLURM_LAUNCH_NODE_IPADDR", "SLURM_SRUN_COMM_*", "SLURM_RESTART_COUNT",
+        "SLURM_CLUSTER_NAME", "SLURM_WORKING_CLUSTER", "SLURM_PRIO_PROCESS", "SLURM_RLIMIT_*", "SLURM_PTY_*",
+    ),
+    options=("SLURM_*", "SBATCH_MEM_BIND*"),
+    job_ids=("SLURM_JOB_ID", "SLURM_JOBID"),
+    settings=("SLURM_CONF", "SLURM_TIME_FORMAT", "SLURM_EXIT_ERROR", "SLURM_UMASK"),
+    protocol=(
+        "SBATCH_ARRAY_INX", "SBATCH_CLUSTERS", "SLURM_CLUSTERS", "SBATCH_EXPORT", "SBATCH_GET_USER_ENV",
+        "SBATCH_REQUEUE", "SBATCH_WAIT",
+    ),
+    always=("SLURM_*", "SBATCH_*"),
+)  # fmt: skip
