@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from maestro_es.audit.times import show_span
 from maestro_es.core import events as e
-from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, UNWATCHED, State
+from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, UNWATCHED, Cause, State
 
 #: How many steps a sentence names before it counts the rest.
 _NAMED = 5
@@ -23,7 +23,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.EnvironmentRecorded():
             recorded = event.environment
             of = f"{recorded.digest[:8]}, with {len(recorded.variables)} variables"
-            return f"steps start in environment {of}{_because(event.reason)}"
+            return f"steps start in environment {of}{_reason(event.reason)}"
         case e.StepTemplateAdded():
             return f"step {event.name} was declared"
         case e.StepAdded():
@@ -31,26 +31,26 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.ConnectionAdded():
             return f"waits for {name_of(event.parent)} too"
         case e.SettingsChanged():
-            return f"{event.what} was changed from {event.before} to {event.after}{_because(event.reason)}"
+            return f"{event.what} was changed from {event.before} to {event.after}{_reason(event.reason)}"
         case e.StudyPaused():
-            return f"paused: nothing new is submitted{_because(event.reason)}"
+            return f"paused; no new steps are submitted{_reason(event.reason)}"
         case e.StudyResumed():
-            return f"goes on: steps are submitted again{_because(event.reason)}"
+            return f"resumed; steps are submitted again{_reason(event.reason)}"
         case e.CancelRequested():
             what = "the whole study" if event.steps is None else listed(map(name_of, event.steps))
-            return f"asked to cancel {what}{_because(event.reason)}"
+            return f"asked to cancel {what}{_reason(event.reason)}"
         case e.StudyCompleted():
             return f"the study has ended: {event.status.name}"
         case e.StudyReopened():
-            return f"the study goes on after its end{_because(event.reason)}"
+            return f"the study was reopened{_reason(event.reason)}"
         case e.StudyRelocated():
             return f"the study was moved from {event.before} to {event.after}"
         case e.RebootDetected():
             return f"{event.host} was rebooted"
         case e.TicksMissed():
-            return f"no tick had come for {show_span(event.seconds)}"
+            return f"no tick had run for {show_span(event.seconds)}"
         case e.LogRecovered():
-            return f"the log was lost from here on; it was put together again{_because(event.reason)}"
+            return f"the log was lost from here on; it was rebuilt{_reason(event.reason)}"
         case e.PollFailed() if event.adapter in NO_SCHEDULER:
             return event.message
         case e.PollRecovered() if event.adapter == ENVIRONMENT:
@@ -59,7 +59,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return "the jobs are watched again"
         case e.EventsCorrected():
             numbers = listed(str(item.seq) for item in event.corrections)
-            return f"payloads that no reader could decode were corrected: event {numbers}{_because(event.reason)}"
+            return f"payloads that no reader could decode were corrected: event {numbers}{_reason(event.reason)}"
         case e.PollFailed():
             return f"{event.adapter} does not answer: {event.message}"
         case e.PollRecovered():
@@ -77,7 +77,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.JobReappeared():
             return "the job is known again"
         case e.SubmissionRequested():
-            return f"attempt {event.attempt} ({event.kind.value}) is to be submitted"
+            return f"attempt {event.attempt} ({event.kind.value}) will be submitted"
         case e.JobSubmitted():
             how = "was found again" if event.adopted else "was submitted"
             edited = ", with its script as it was edited" if event.edited else ""
@@ -99,17 +99,18 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.JobStateUnknown():
             return f"its scheduler reports an unknown state: {event.raw_state}"
         case e.JobStarted():
-            return f"runs{_on(event.host)}"
+            return f"started{_on(event.host)}"
         case e.StepFinished():
             return "finished"
         case e.StepTimedOut():
             return f"ran out of time{_because(event.final)}"
         case e.StepRestarted():
-            return f"is to be restarted: {_of_limit(event.number, event.limit)}"
+            return f"will be restarted (restart {_of_limit(event.number, event.limit)})"
         case e.HardwareFailed():
-            return f"failed by no fault of its own: {event.reason}; {_of_limit(event.number, event.limit)}"
+            count = f"hardware failure {_of_limit(event.number, event.limit)}"
+            return f"failed by no fault of its own: {event.reason} ({count})"
         case e.StepFailed():
-            return f"failed ({event.cause.value}): {event.message}"
+            return _failed(event)
         case e.StepCancelled():
             return _said("cancelled", event.message)
         case e.OutputDoubted():
@@ -119,15 +120,15 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.StepReset():
             how = ", from scratch" if event.from_scratch else ""
             kept = ", with its script as it stands" if event.keep_script else ""
-            return f"is to be run once more{how}{kept}{_because(event.reason)}"
+            return f"will be rerun{how}{kept}{_reason(event.reason)}"
         case e.StepSkipped():
-            return f"is taken as finished, skipped by {event.by}{_because(event.reason)}"
+            return f"is taken as finished, skipped by {event.by}{_reason(event.reason)}"
         case e.StepHeld():
-            return f"is held: it is not submitted{_because(event.reason)}"
+            return f"is held: it is not submitted{_reason(event.reason)}"
         case e.StepReleased():
-            return f"was released: it may be submitted{_because(event.reason)}"
+            return f"was released: it may be submitted{_reason(event.reason)}"
         case e.ReportIgnored():
-            return f"a report of another attempt was not believed: {event.report}"
+            return f"a report of another attempt was ignored: {event.report}"
         case _:
             return assert_never(event)
 
@@ -151,6 +152,18 @@ def listed(names: Iterable[str]) -> str:
 
 def _because(reason: str) -> str:
     return f": {reason}" if reason else ""
+
+
+def _reason(reason: str) -> str:
+    """Return the reason that a user gave."""
+    return f" (reason: {reason})" if reason else ""
+
+
+def _failed(event: e.StepFailed) -> str:
+    """Return how a step failed; an exit code says itself that it is the cause."""
+    if event.cause is Cause.EXIT_CODE and event.message.startswith(event.cause.value):
+        return f"failed with {event.message}"
+    return f"failed ({event.cause.value}): {event.message}"
 
 
 def _said(word: str, message: str) -> str:

@@ -47,7 +47,7 @@ def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> 
             return _of_attempt(view, events, words)
         case e.StepTimedOut():
             words = f"ran out of time {_when(view, event)}"
-            final = f": {event.final}" if event.final else ", and is to be restarted"
+            final = f": {event.final}" if event.final else ", and will be restarted"
             request = cancel_of(view, number, end.seq) if event.final == "cancelled" else ()
             found = _of_attempt(view, events, words + final, view.attribution(request))
             return Answer(found.message, (*request, *found.evidence))
@@ -82,7 +82,7 @@ def _of_attempt(view: View, events: Sequence[e.Recorded], words: str, tail: str 
     begin = 1 + last_request(events)
     before = again(view, events[:begin])
     numbered = f"; attempt {attempt.number}" if attempt.number > 1 else ""
-    after = f", as {before.message}" if before.message else ""
+    after = f", because {before.message}" if before.message else ""
     said = f"{words}{_job(attempt)}{tail}{numbered}{after}"
     return Answer(said, (*before.evidence, *events[begin:][-_PROOFS:]))
 
@@ -98,27 +98,29 @@ def _failed(view: View, events: Sequence[e.Recorded], event: e.StepFailed) -> An
     when = _when(view, event)
     match event.cause:
         case Cause.UPSTREAM:
-            return _upstream(view, end, event.blocker, f"was not run (upstream: {event.message})")
+            return _upstream(view, end, event.blocker, "was not run", f"upstream: {event.message}")
         case Cause.SCHEDULER:
             return _of_attempt(view, events, f"failed {when}: {event.message}, by the scheduler's word")
+        case Cause.EXIT_CODE if event.message.startswith(event.cause.value):
+            return _of_attempt(view, events, f"failed {when} with {event.message}")
         case Cause.EXIT_CODE | Cause.OUT_OF_MEMORY | Cause.HARDWARE | Cause.LOST | Cause.REJECTED | Cause.SCRIPT:
             return _of_attempt(view, events, f"failed {when}: {event.message}")
         case _:
             return assert_never(event.cause)
 
 
-def _upstream(view: View, end: e.Recorded, blocker: int | None, words: str) -> Answer:
+def _upstream(view: View, end: e.Recorded, blocker: int | None, words: str, message: str) -> Answer:
     """Add how the step has ended with which it began."""
     if blocker is None:
-        return Answer(words, (end,))
+        return Answer(f"{words} ({message})", (end,))
     root = ended(view, blocker, end.seq)
-    return Answer(f"{words}: {view.graph.step(blocker).name} {root.message}", (*root.evidence, end))
+    return Answer(f"{words} because {view.graph.step(blocker).name} {root.message}", (*root.evidence, end))
 
 
 def _cancelled(view: View, number: int, events: Sequence[e.Recorded], event: e.StepCancelled) -> Answer:
     end = events[-1]
     if event.blocker is not None:
-        return _upstream(view, end, event.blocker, f"was cancelled ({event.message})")
+        return _upstream(view, end, event.blocker, "was cancelled", event.message)
     when = _when(view, event)
     told = event.message.startswith("cancelled")
     words = f"was {event.message} {when}" if told else f"was cancelled {when}: {event.message}"

@@ -15,7 +15,7 @@ def requested(view: View, record: StepRecord) -> Answer:
     """Return why a submission that is on record has no outcome yet."""
     events = view.events_of(record.number)
     before = again(view, events)
-    after = f", as {before.message}" if before.message else ""
+    after = f", because {before.message}" if before.message else ""
     since = record.requested_at or 0
     words = f"was requested at {view.show(since)} (attempt {record.attempt}{after}), and no job is known yet"
     until = view.show(since + view.grace(record))
@@ -40,7 +40,7 @@ def submitted(view: View, record: StepRecord) -> Answer:
     say = _runs if record.state is State.RUNNING else _waits
     where = say(view, record, events[begin:])
     numbered = f"; attempt {record.attempt}" if record.attempt > 1 else ""
-    after = f", as {before.message}" if before.message else ""
+    after = f", because {before.message}" if before.message else ""
     parts = (
         _state_unknown(view, record, events[begin:]),
         _missed(view, record, events),
@@ -58,18 +58,18 @@ def _runs(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answe
     started = _latest(events, e.JobStarted)
     since = next((r.event.at for r in started if isinstance(r.event, e.JobStarted)), record.started_at or 0)
     on = f" on {record.job_host}" if record.job_host else ""
-    return Answer(f"runs since {view.show(since)} as job {record.job_id}{on}", started)
+    return Answer(f"has been running since {view.show(since)} as job {record.job_id}{on}", started)
 
 
 def _waits(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answer:
     [job] = _latest(events, e.JobSubmitted)
     since = view.show(job.recorded_at)
     if not record.scheduled:
-        return Answer(f"was started at {since} as job {record.job_id}, and has not said yet that it runs")
+        return Answer(f"was started at {since} as job {record.job_id}, and has not reported yet that it is running")
     delayed = _latest(events, e.JobDelayed)
     adapter = adapter_of(view, record)
     because = f"; {adapter} says: {record.message}" if delayed else ""
-    return Answer(f"waits in the queue of {adapter} since {since} as job {record.job_id}{because}", delayed)
+    return Answer(f"has been waiting in the queue of {adapter} since {since} as job {record.job_id}{because}", delayed)
 
 
 def _state_unknown(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answer:
@@ -107,7 +107,7 @@ def _elsewhere(view: View, record: StepRecord) -> Answer:
         come = f", and the last one came from {ticker}: run 'maestro-es tick {study}' there" if others else ""
         lost = f"say so with 'maestro-es retry {study} {record.name} --lost'"
         return Answer(
-            f"; only a tick {there} can see whether it still runs{come}; "
+            f"; only a tick {there} can see whether it is still running{come}; "
             f"if that host, or container, is gone for good, {lost}"
         )
     if not runs and ticker not in {"", host}:

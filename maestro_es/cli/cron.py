@@ -21,7 +21,7 @@ from maestro_es.poller.open_study import Runtime
 @example("maestro-es cron install")
 @click.group(cls=SuggestingGroup)
 def command() -> None:
-    """Let cron tick your studies: one line in your crontab, each minute, for all of them.
+    """Let cron tick your studies: one line in your crontab, every minute, for all of them.
 
     A crontab belongs to one host: on a cluster, to the login node where you install it.
     """
@@ -39,7 +39,7 @@ def install() -> None:
     host = runtime.host.name
     changed = crontab.install(host, runtime.now())
     if crontab.is_read(host, runtime.now()):
-        say(f"cron on {host} ticks your studies each minute" + ("" if changed else "; it did so before"))
+        say(f"cron on {host} runs a tick for your studies every minute" + ("" if changed else "; it did so before"))
     else:
         say(f"The line is in your crontab on {host}" + ("" if changed else "; it was there before"))
         say(f"maestro-es: {crontab.not_read(host)}", err=True)

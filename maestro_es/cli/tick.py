@@ -33,7 +33,7 @@ def command(
     """Advance each STUDY by one pass: look at its jobs, submit what is ready, record what happened, and exit.
 
     A tick prints nothing unless something needs your attention. 'maestro-es cron install' makes cron tick all your
-    studies each minute.
+    studies every minute.
 
     The exit code is 0, also if another process is ticking the study. It is 75 if a scheduler or a file system did not
     answer: then the next tick tries again. It is 1 if something is wrong with a study.

@@ -104,6 +104,6 @@ def _block(told: Told, *, first: bool) -> Iterator[str]:
 
 def _row(entry: Entry) -> list[str]:
     recorded = entry.recorded
-    said = ", ".join(f"{item.source} says {item.detail}" for item in getattr(recorded.event, "evidence", ()))
+    said = ", ".join(f"{item.source}: {item.detail}" for item in getattr(recorded.event, "evidence", ()))
     what = f"{entry.sentence} ({said})" if said and said not in entry.sentence else entry.sentence
     return [str(recorded.seq), show_time(time_of(recorded)), entry.step, entry.by, what]

@@ -183,15 +183,15 @@ def how_ticks_come(runtime: Runtime) -> str:
     try:
         here, _ = look()
     except (MaestroError, OSError):
-        return "It advances with each 'maestro-es tick --all'; no crontab can be used here, so call that each minute"
+        return "It advances with each 'maestro-es tick --all'; no crontab can be used here, so call that every minute"
     host = runtime.host.name
     if here is InstallState.INSTALLED and not is_read(host, runtime.now()):
         return f"It advances with each 'maestro-es tick --all'; {not_read(host)}"
     if here is InstallState.INSTALLED:
-        return "cron ticks it each minute"
+        return "cron runs a tick for it every minute"
     if here is InstallState.OTHER:
         return "It advances with each 'maestro-es tick --all'; your crontab has another one: 'maestro-es cron check'"
-    return "It advances with each 'maestro-es tick --all'; 'maestro-es cron install' lets cron call that each minute"
+    return "It advances with each 'maestro-es tick --all'; 'maestro-es cron install' lets cron call that every minute"
 
 
 def what_is_forgotten(facts: SchedulerFacts | None, cluster_info: Mapping[str, str]) -> str:
@@ -200,7 +200,7 @@ def what_is_forgotten(facts: SchedulerFacts | None, cluster_info: Mapping[str, s
     if not gap:
         return ""
     return (
-        f"{gap}: of a job whose report is lost, a tick each minute may not see how it ended, and runs its step again"
+        f"{gap}: of a job whose report is lost, a tick every minute may not see how it ended, and runs its step again"
     )
 
 

@@ -41,7 +41,7 @@ def test_why_says_which_host_must_tick(tmp_path: Path):
 
     here = os.uname().nodename
     said = maestro_es("why", study, "a").stdout.splitlines()[0]
-    sees = f"on {OTHER}; only a tick on {OTHER} can see whether it still runs"
+    sees = f"on {OTHER}; only a tick on {OTHER} can see whether it is still running"
     assert f"{sees}, and the last one came from {here}: " in said
     assert said.endswith(
         f"run 'maestro-es tick {study}' there; if that host, or container, is gone for good, "

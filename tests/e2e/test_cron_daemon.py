@@ -45,7 +45,7 @@ def test_the_installed_line_and_nothing_else_drives_a_study_to_its_end(tmp_path)
 
     done = run_with_cron(SCRIPT, tmp_path, MAESTRO_ES_HOME=str(home))
 
-    assert "\ncron ticks it each minute\n" in done.stdout
+    assert "\ncron runs a tick for it every minute\n" in done.stdout
     assert "\nMissed:     0\n" in done.stdout
     assert (tmp_path / "study" / "last" / "all").read_text() == "1\n2\n3\n"
     assert (tmp_path / "after").read_text() == OTHERS
@@ -138,6 +138,6 @@ def test_that_no_cron_daemon_is_running_is_noticed_and_not_claimed_where_it_can_
     assert said["run"].splitlines()[-1] == f"It advances with each 'maestro-es tick --all'; {words}"
     assert f"Daemon:     {words}\n" in said["check"]
     assert said["hidden"] == "None\n"
-    assert said["install.after"] == f"cron on {host} ticks your studies each minute; it did so before\n"
+    assert said["install.after"] == f"cron on {host} runs a tick for your studies every minute; it did so before\n"
     assert "Daemon:" not in said["check.before"] + said["check.after"]
     assert said["seen"] == "True\n"

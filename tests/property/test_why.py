@@ -31,7 +31,7 @@ ENDS = {
         "finished while the log is lost",
         "is taken as finished since",
     ),
-    State.FAILED: ("failed at", "failed under Maestro", "failed while the log is lost", "was not run (upstream: "),
+    State.FAILED: ("failed at", "failed under Maestro", "failed while the log is lost", "was not run"),
     State.TIMEDOUT: ("ran out of time at", "ran out of time under Maestro", "ran out of time while the log is lost"),
     State.CANCELLED: ("was cancelled",),
     State.DRYRUN: ("was not run, because this is a dry run",),
@@ -42,7 +42,7 @@ BEGINNINGS = {
     Phase.BLOCKED: ("waits for ",),
     Phase.READY: ("is ready to run",),
     Phase.REQUESTED: ("was requested at ",),
-    Phase.SUBMITTED: ("runs since ", "waits in the queue of ", "was started at "),
+    Phase.SUBMITTED: ("has been running since ", "has been waiting in the queue of ", "was started at "),
 }
 
 
@@ -91,13 +91,13 @@ def check_words(record: StepRecord, words: str) -> None:
     beginnings = ENDS[record.state] if record.phase is Phase.DONE else BEGINNINGS[record.phase]
     assert words.startswith(tuple(f"{record.name} {beginning}" for beginning in beginnings)), (record, words)
     if record.phase is Phase.SUBMITTED:
-        assert ("runs since" in words) == (record.state is State.RUNNING)
+        assert ("has been running since" in words) == (record.state is State.RUNNING)
         assert f" {record.job_id}" in words
         assert ("its job is no longer known" in words) == (record.missed_at is not None)
     if record.phase in (Phase.BLOCKED, Phase.READY) and "cancels it" not in words and "has ended (" not in words:
         assert ("it is held" in words) >= record.held
     if record.phase is Phase.DONE:
-        assert reason(record) in words
+        assert reason(record) in words or (record.blocker is not None and " because " in words)
 
 
 @given(shapes(most=5), seeds, st.sampled_from([0.0, 0.3, 0.6]), st.booleans())

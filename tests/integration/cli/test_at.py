@@ -106,7 +106,10 @@ def test_a_moment_that_there_was_not_is_refused_in_one_line(run, study, when, sa
 def test_a_step_is_shown_as_it_was_with_the_attempts_that_there_were_and_without_files(run, study):
     seq = seq_of(run, study, "StepTimedOut") - 1
     found = json.loads(run("show", study, "a_N.2", "--at", seq, "--json").out)
-    assert (found["state"], found["why"]) == ("RUNNING", "runs since 2026-01-31 12:02:00 UTC as job 1001 on node1")
+    assert (found["state"], found["why"]) == (
+        "RUNNING",
+        "has been running since 2026-01-31 12:02:00 UTC as job 1001 on node1",
+    )
     assert [(attempt["number"], attempt["outcome"]) for attempt in found["attempts"]] == [(1, "in flight")]
     assert found["children"] == [{"name": "b_N.2", "state": "INITIALIZED"}]
     assert (found["scripts"], found["outputs"], found["errors"]) == (None, None, None)

@@ -63,7 +63,7 @@ def line(tmp_path):
 def test_install_puts_the_line_behind_what_is_there(run, tab, line):
     tab.write_bytes(b"# caf\xe9\n0 3 * * * backup")
     ran = run("cron", "install")
-    assert (ran.code, ran.out, ran.err) == (0, f"cron on {HOST} ticks your studies each minute\n", "")
+    assert (ran.code, ran.out, ran.err) == (0, f"cron on {HOST} runs a tick for your studies every minute\n", "")
     assert tab.read_bytes() == f"# caf\udce9\n0 3 * * * backup\n{BEGIN}\n{line}\n{END}\n".encode(
         errors="surrogateescape"
     )
@@ -71,7 +71,9 @@ def test_install_puts_the_line_behind_what_is_there(run, tab, line):
 
 def test_a_second_install_writes_nothing(run, tab):
     run("cron", "install")
-    assert run("cron", "install").out == f"cron on {HOST} ticks your studies each minute; it did so before\n"
+    assert (
+        run("cron", "install").out == f"cron on {HOST} runs a tick for your studies every minute; it did so before\n"
+    )
     assert tab.with_name("writes").read_text() == "write\n"
 
 
@@ -111,10 +113,10 @@ def test_show_prints_what_is_or_would_be_installed(run, tab, line):
 
 def test_how_ticks_come_is_one_line(run, tab):
     assert how_ticks_come(Runtime()) == (
-        "It advances with each 'maestro-es tick --all'; 'maestro-es cron install' lets cron call that each minute"
+        "It advances with each 'maestro-es tick --all'; 'maestro-es cron install' lets cron call that every minute"
     )
     run("cron", "install")
-    assert how_ticks_come(Runtime()) == "cron ticks it each minute"
+    assert how_ticks_come(Runtime()) == "cron runs a tick for it every minute"
     tab.with_name("denied").touch()
     assert "no crontab can be used here" in how_ticks_come(Runtime())
 

@@ -37,7 +37,7 @@ def test_events_are_told_as_sentences_and_commands_as_a_shell_takes_them(run, wa
     lines = ran.out.splitlines()
     assert (ran.code, ran.err) == (0, "")
     assert lines[0] == f"{waiting}: the next tick would record 1 event and run 1 command"
-    assert lines[3].split(maxsplit=2) == ["a", "SubmissionRequested", "attempt 1 (first) is to be submitted"]
+    assert lines[3].split(maxsplit=2) == ["a", "SubmissionRequested", "attempt 1 (first) will be submitted"]
     assert shlex.split(lines[5])[:4] == [
         "run", f"{waiting}/.maestro-es/runner.sh", "cafecafe-1-1-dry", f"{waiting}/a",
     ]  # fmt: skip
@@ -51,7 +51,7 @@ def test_json_has_the_payload_of_each_event_and_the_arguments_of_each_command(ru
         {
             "step": "a",
             "type": "SubmissionRequested",
-            "what": "attempt 1 (first) is to be submitted",
+            "what": "attempt 1 (first) will be submitted",
             "data": {"attempt": 1, "token": "cafecafe-1-1-dry", "kind": "first"},
         }
     ]

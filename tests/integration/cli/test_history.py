@@ -30,7 +30,7 @@ def test_json_carries_the_whole_payload_and_who_wrote_it(run, study):
         "time": "2026-01-31T12:05:00.000000+00:00",
         "step": "a_N.2",
         "type": "StepFailed",
-        "what": "failed (exit code): exit code 3",
+        "what": "failed with exit code 3",
         "version": 1,
         "data": {
             "at": 1769861100000000,
@@ -52,14 +52,14 @@ def test_steps_are_named_by_instance_template_or_glob(run, study):
 def test_the_story_of_one_step_is_told_in_order(run, study):
     assert [(kind, what) for _, _, kind, what in rows(run, study, "a_N.2")] == [
         ("StepAdded", "was added"),
-        ("SubmissionRequested", "attempt 1 (first) is to be submitted"),
+        ("SubmissionRequested", "attempt 1 (first) will be submitted"),
         ("JobSubmitted", "job 1001 was submitted"),
-        ("JobStarted", "runs on node1"),
+        ("JobStarted", "started on node1"),
         ("StepTimedOut", "ran out of time"),
-        ("StepRestarted", "is to be restarted: 1 of 1"),
-        ("SubmissionRequested", "attempt 2 (restart) is to be submitted"),
+        ("StepRestarted", "will be restarted (restart 1 of 1)"),
+        ("SubmissionRequested", "attempt 2 (restart) will be submitted"),
         ("JobSubmitted", "job 1002 was submitted"),
-        ("StepFailed", "failed (exit code): exit code 3"),
+        ("StepFailed", "failed with exit code 3"),
     ]
 
 

@@ -39,7 +39,7 @@ def test_a_recovered_log_is_right_and_says_why_it_was_recovered(run, lost):
         "a_N.1": "FINISHED", "a_N.2": "FAILED", "b_N.1": "in flight", "b_N.2": "FAILED", "z": "FAILED",
     }  # fmt: skip
     assert run("verify", study).code == 0
-    assert "put together again: the disk died" in run("history", study).out
+    assert "rebuilt (reason: the disk died)" in run("history", study).out
     assert str(study) in run("studies").out
 
 

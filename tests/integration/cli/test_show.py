@@ -16,7 +16,8 @@ def test_a_step_is_shown_with_its_attempts_and_the_evidence_of_their_ends(run, s
     assert facts["Template"] == "a: draws points"
     assert (facts["State"], facts["Exit code"]) == ("FAILED", "3")
     assert facts["Why"] == (
-        "failed at 2026-01-31 12:05:00: exit code 3 (job 1002 on login1); attempt 2, as attempt 1 ran out of time"
+        "failed at 2026-01-31 12:05:00 with exit code 3 (job 1002 on login1); attempt 2, "
+        "because attempt 1 ran out of time"
     )
     assert facts["Parameters"] == "N = 2, [b]or[/b] so"
     assert (facts["Run time"], facts["Restarts"]) == ("0d:00h:03m:00s", "1 of 1")
@@ -26,7 +27,7 @@ def test_a_step_is_shown_with_its_attempts_and_the_evidence_of_their_ends(run, s
     assert first.split()[:3] == ["1", "first", "1001"]
     assert "ran out of time" in first
     assert second.split()[:3] == ["2", "restart", "1002"]
-    assert "failed (exit code): exit code 3" in second
+    assert "failed with exit code 3" in second
     assert lines[-1] == "  attempt 2: report says 'exit.3'"
 
 
@@ -44,7 +45,9 @@ def test_json_has_the_keys_of_the_status_and_more(run, study):
     [status] = json.loads(run("status", study, "a_N.2", "--json").out)["steps"]
     assert status.pop("why") == "exit code 3"
     assert {key: found[key] for key in status} == status
-    assert found["why"].startswith("failed at 2026-01-31 12:05:00 UTC: exit code 3 (job 1002 on login1); attempt 2")
+    assert found["why"].startswith(
+        "failed at 2026-01-31 12:05:00 UTC with exit code 3 (job 1002 on login1); attempt 2"
+    )
     assert found["description"] == "draws points"
     assert found["path"] == str(study / "a" / "N.2")
     assert (found["parents"], found["funnels"]) == ([], {})
@@ -61,7 +64,7 @@ def test_json_has_the_keys_of_the_status_and_more(run, study):
         "started_at": None,
         "ended_at": "2026-01-31T12:05:00.000000+00:00",
         "noticed": False,
-        "outcome": "failed (exit code): exit code 3",
+        "outcome": "failed with exit code 3",
         "exit_code": 3,
         "evidence": [{"source": "report", "detail": "exit.3"}],
         "outputs": [str(study / "a" / "N.2" / name) for name in ("a_N.2.1002.out", "a_N.2.1002.err")],

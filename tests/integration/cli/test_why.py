@@ -30,12 +30,12 @@ def append(study, *new_events):
 def test_a_sentence_stands_above_the_events_that_prove_it(run, study):
     lines = run("why", study, "b_N.2").out.splitlines()
     assert lines[0] == (
-        "b_N.2 was not run (upstream: a_N.2 ended FAILED): a_N.2 failed at 2026-01-31 12:05:00: exit code 3 "
-        "(job 1002 on login1); attempt 2, as attempt 1 ran out of time"
+        "b_N.2 was not run because a_N.2 failed at 2026-01-31 12:05:00 with exit code 3 "
+        "(job 1002 on login1); attempt 2, because attempt 1 ran out of time"
     )
     assert lines[1].split() == ["Seq", "Time", "Step", "By", "What"]
     assert [line.split()[3] for line in lines[2:]] == ["a_N.2", "a_N.2", "a_N.2", "a_N.2", "b_N.2"]
-    assert lines[-2].endswith("failed (exit code): exit code 3 (report says exit.3)")
+    assert lines[-2].endswith("failed with exit code 3 (report: exit.3)")
     assert lines[-1].endswith("failed (upstream): a_N.2 ended FAILED")
 
 
@@ -70,8 +70,9 @@ def test_without_a_step_it_is_about_the_study(run, study, monkeypatch):
     [found] = told(run)
     assert (found["step"], found["state"]) == (None, "RUNNING")
     assert found["why"] == (
-        "pi: 1 of 5 steps are not done, 1 in flight; b_N.1 runs since 2026-01-31 12:02:00 UTC as job 1003 on node1; "
-        "only a tick on node1 can see whether it still runs; if that host, or container, is gone for good, say "
+        "pi: 1 of 5 steps are not done, 1 in flight; b_N.1 has been running since 2026-01-31 12:02:00 UTC as job 1003 "
+        "on node1; "
+        "only a tick on node1 can see whether it is still running; if that host, or container, is gone for good, say "
         f"so with 'maestro-es retry {study} b_N.1 --lost'"
     )
 

@@ -124,7 +124,7 @@ def test_what_runs_on_a_namesake_that_is_gone_for_good_runs_again_when_a_person_
     end_all_under(study.root)
     # This host has the same name, and came up before the other one was last heard of.
     why = maestro_es("why", study.root, "a").stdout.splitlines()[0]
-    assert f"only a tick on the other host that is called {one.name} can see whether it still runs" in why
+    assert f"only a tick on the other host that is called {one.name} can see whether it is still running" in why
     ticked = maestro_es("tick", study.root)
     assert (ticked.returncode, ticked.stdout, ticked.stderr.count("\n")) == (75, "", 1), ticked
 

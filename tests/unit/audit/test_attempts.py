@@ -31,7 +31,7 @@ def test_an_attempt_has_its_job_its_times_its_outcome_and_its_evidence():
     assert (attempt.number, attempt.token, attempt.kind) == (1, "t1", "first")
     assert (attempt.job_id, attempt.adopted, attempt.host) == ("17", True, "node1")
     assert (attempt.requested_at, attempt.submitted_at, attempt.started_at, attempt.ended_at) == (1000, 2000, 2500, 9)
-    assert (attempt.outcome, attempt.exit_code) == ("failed (exit code): exit code 3", 3)
+    assert (attempt.outcome, attempt.exit_code) == ("failed with exit code 3", 3)
     assert attempt.evidence == SAID
 
 
@@ -74,4 +74,7 @@ def test_how_a_step_fails_after_its_last_attempt_does_not_change_that_attempt():
             e.StepCancelled(at=9, message="cancelled before it ran"),
         )
     )
-    assert (attempt.outcome, attempt.ended_at) == ("failed by no fault of its own: node failed; 1 of 3", 7)
+    assert (attempt.outcome, attempt.ended_at) == (
+        "failed by no fault of its own: node failed (hardware failure 1 of 3)",
+        7,
+    )

@@ -17,7 +17,7 @@ def test_a_step_waits_for_a_parent_and_the_parent_for_its_job():
     study = two(scheduled(), scheduled=True)
     study.submit(1, "17")
     assert asked(study, 2) == (
-        "b waits for a, which waits in the queue of slurm since 8s as job 17",
+        "b waits for a, which has been waiting in the queue of slurm since 8s as job 17",
         ["StepAdded", "JobSubmitted"],
     )
 
@@ -26,7 +26,7 @@ def test_a_long_chain_comes_down_to_its_first_step():
     study = Study()
     study.chain("a", "b", "c", "d")
     study.start(1)
-    assert asked(study, 4)[0] == "d waits for c, and so for a, which runs since 5s as job job1"
+    assert asked(study, 4)[0] == "d waits for c, and so for a, which has been running since 5s as job job1"
 
 
 def test_a_funnel_says_how_many_are_not_finished_and_which_of_them_does_not_go_on():

@@ -19,7 +19,7 @@ def test_a_finished_step_says_when_and_on_which_attempt():
 @pytest.mark.parametrize(
     ("cause", "message", "words"),
     [
-        (Cause.EXIT_CODE, "exit code 3", "failed at 9s: exit code 3 (job job1)"),
+        (Cause.EXIT_CODE, "exit code 3", "failed at 9s with exit code 3 (job job1)"),
         (Cause.OUT_OF_MEMORY, "took more memory than it may", "failed at 9s: took more memory than it may (job job1)"),
         (Cause.SCHEDULER, "BOOT_FAIL", "failed at 9s: BOOT_FAIL, by the scheduler's word (job job1)"),
         (Cause.HARDWARE, "node down; resubmitted 3 times", "failed at 9s: node down; resubmitted 3 times (job job1)"),
@@ -50,7 +50,7 @@ def test_an_upstream_failure_says_how_it_began():
     failed(study, 1, Cause.EXIT_CODE, "exit code 3", exit_code=3)
     failed(study, 2, Cause.UPSTREAM, "a ended FAILED", blocker=1)
     assert asked(study, 2) == (
-        "b was not run (upstream: a ended FAILED): a failed at 9s: exit code 3 (job job1)",
+        "b was not run because a failed at 9s with exit code 3 (job job1)",
         ["JobSubmitted", "JobStarted", "StepFailed", "StepFailed"],
     )
 
@@ -61,7 +61,7 @@ def test_an_upstream_failure_keeps_its_reason_when_the_blocker_runs_again():
     failed(study, 2, Cause.UPSTREAM, "a ended FAILED", blocker=1)
     study.do(e.StepReset(), 1)
     study.finish(1)
-    assert asked(study, 2)[0] == "b was not run (upstream: a ended FAILED): a failed at 9s: exit code 1"
+    assert asked(study, 2)[0] == "b was not run because a failed at 9s with exit code 1"
 
 
 def test_a_timeout_says_why_there_is_no_restart():
@@ -77,7 +77,10 @@ def test_an_exhausted_restart_limit_says_how_often_it_was_restarted():
     once_more(study, lambda t: e.StepTimedOut(token=t, at=9_000), lambda _: e.StepRestarted(number=1, limit=1))
     study.do(e.StepTimedOut(token=study.step(1).token, at=21_000, final="restart limit reached: 1 of 1"), 1)
     assert asked(study, 1) == (
-        "a ran out of time at 21s: restart limit reached: 1 of 1 (job job1); attempt 2, as attempt 1 ran out of time",
+        (
+            "a ran out of time at 21s: restart limit reached: 1 of 1 (job job1); attempt 2, "
+            "because attempt 1 ran out of time"
+        ),
         ["StepTimedOut", "StepRestarted", "JobSubmitted", "JobStarted", "StepTimedOut"],
     )
 
@@ -93,7 +96,7 @@ def test_a_cancelled_step_says_who_asked_for_it():
         ["JobSubmitted", "JobStarted", "CancelRequested", "StepCancelled"],
     )
     assert asked(study, 2)[0].startswith(
-        "b was cancelled (a ended CANCELLED): a was cancelled at 12s (job job1), as me@login1 asked for it at 10s"
+        "b was cancelled because a was cancelled at 12s (job job1), as me@login1 asked for it at 10s"
     )
 
 

@@ -31,8 +31,8 @@ def test_a_silent_scheduler_says_since_when_nothing_is_known():
     study.do(e.PollFailed(adapter="slurm", message="timed out"))
     assert asked(study, 1) == (
         (
-            "a waits in the queue of slurm since 8s as job 17; slurm does not answer since 10s, so nothing new is "
-            "known of it: timed out"
+            "a has been waiting in the queue of slurm since 8s as job 17; slurm does not answer since 10s, so nothing "
+            "new is known of it: timed out"
         ),
         ["JobSubmitted", "PollFailed"],
     )
@@ -54,7 +54,8 @@ def test_a_missed_job_is_looked_for():
     study.do(e.JobNotFound(token=token), 1)
     assert asked(study, 1) == (
         (
-            "a waits in the queue of slurm since 8s as job 17; since 9s its job is no longer known, and ticks "
+            "a has been waiting in the queue of slurm since 8s as job 17; since 9s its job is no longer known, and "
+            "ticks "
             "look for it until 69s"
         ),
         ["JobSubmitted", "JobNotFound"],
@@ -65,7 +66,7 @@ def test_a_running_step_says_since_when_and_where():
     study = two()
     token = study.submit(1, "17")
     study.do(e.JobStarted(token=token, at=8_500, host="node1"), 1)
-    assert asked(study, 1) == ("a runs since 8s as job 17 on node1", ["JobSubmitted", "JobStarted"])
+    assert asked(study, 1) == ("a has been running since 8s as job 17 on node1", ["JobSubmitted", "JobStarted"])
 
 
 def test_of_a_step_on_another_host_it_is_said_what_to_do_if_that_is_gone_for_good():
@@ -73,9 +74,9 @@ def test_of_a_step_on_another_host_it_is_said_what_to_do_if_that_is_gone_for_goo
     token = study.request(1)
     study.do(e.JobSubmitted(token=token, job_id="17", host="node1"), 1)
     study.do(e.JobStarted(token=token, at=8_500, host="node1"), 1)
-    runs = "a runs since 8s as job 17 on node1"
+    runs = "a has been running since 8s as job 17 on node1"
     gone = "if that host, or container, is gone for good, say so with 'maestro-es retry /study a --lost'"
-    sees = f"{runs}; only a tick on node1 can see whether it still runs"
+    sees = f"{runs}; only a tick on node1 can see whether it is still running"
     assert asked(study, 1, host="node2")[0] == f"{sees}; {gone}"
     assert asked(study, 1, host="node2", ticker="node1")[0] == f"{sees}; {gone}"
     there = "and the last one came from node2: run 'maestro-es tick /study' there"
@@ -93,7 +94,8 @@ def test_a_running_step_that_a_person_wants_to_end_says_so():
     study.start(1)
     study.do(e.CancelRequested())
     assert asked(study, 1)[0] == (
-        "a runs since 5s as job job1; it is being cancelled, as me@login1 asked for it at 10s, and nothing tells yet "
+        "a has been running since 5s as job job1; it is being cancelled, as me@login1 asked for it at 10s, "
+        "and nothing tells yet "
         "that it has ended"
     )
 
@@ -101,7 +103,7 @@ def test_a_running_step_that_a_person_wants_to_end_says_so():
 def test_a_local_step_that_has_not_said_that_it_runs():
     study = two()
     study.submit(1, "17")
-    assert asked(study, 1)[0] == "a was started at 8s as job 17, and has not said yet that it runs"
+    assert asked(study, 1)[0] == "a was started at 8s as job 17, and has not reported yet that it is running"
 
 
 def test_what_was_said_instead_of_an_answer_to_a_submission_is_repeated():
@@ -124,7 +126,7 @@ def test_the_schedulers_own_reason_why_a_job_waits_is_repeated():
 
     words, evidence = asked(study, 1)
 
-    assert words.startswith("a waits in the queue of slurm since ")
+    assert words.startswith("a has been waiting in the queue of slurm since ")
     assert words.endswith("; slurm says: PartitionNodeLimit")
     assert evidence == ["JobSubmitted", "JobDelayed"]
 
@@ -166,7 +168,7 @@ def test_a_step_that_runs_again_says_why(events, reason, types):
     study.add("a", run=RESTARTABLE)
     once_more(study, *events)
     words, proofs = asked(study, 1)
-    assert words == f"a runs since 20s as job job1; attempt 2, as {reason}"
+    assert words == f"a has been running since 20s as job job1; attempt 2, because {reason}"
     assert proofs == [*types, "JobSubmitted", "JobStarted"]
 
 
@@ -186,5 +188,5 @@ def test_a_submission_that_was_taken_back_is_made_again():
     study.do(e.SubmissionWithdrawn(token=token), 1)
     study.request(1)
     assert asked(study, 1)[0].startswith(
-        "a was requested at 9s (attempt 2, as attempt 1 was taken back before it was submitted), and no job"
+        "a was requested at 9s (attempt 2, because attempt 1 was taken back before it was submitted), and no job"
     )

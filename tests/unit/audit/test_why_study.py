@@ -19,11 +19,11 @@ def test_a_study_is_not_done_because_of_the_step_that_does_not_go_on():
         whole(study) == "cafe0123: 2 of 2 steps are not done, 0 in flight; a is ready to run: the next tick submits it"
     )
     study.start(1)
-    assert whole(study) == "cafe0123: 2 of 2 steps are not done, 1 in flight; a runs since 5s as job job1"
+    assert whole(study) == "cafe0123: 2 of 2 steps are not done, 1 in flight; a has been running since 5s as job job1"
     study.do(e.StudyPaused(reason="noon"))
     assert whole(study) == (
         "cafe0123: 2 of 2 steps are not done, 1 in flight; it is paused, as me@login1 asked for it at 10s (noon); "
-        "a runs since 5s as job job1"
+        "a has been running since 5s as job job1"
     )
 
 

@@ -131,7 +131,7 @@ def test_a_scheduler_says_itself_that_it_forgets_jobs_between_two_ticks():
 
     assert what_is_forgotten(find_facts("slurm"), info) == (
         "Slurm forgets a job within 60 s of its end (MinJobAge) and keeps no accounts: of a job whose report is lost, "
-        "a tick each minute may not see how it ended, and runs its step again"
+        "a tick every minute may not see how it ended, and runs its step again"
     )
     assert what_is_forgotten(find_facts("slurm"), {**info, "MinJobAge": "300 sec"}) == ""
     assert what_is_forgotten(find_facts("local"), info) == ""
