@@ -113,7 +113,7 @@ def _plug_in(kind: str) -> tuple[EntryPoint, ModuleType] | None:
     [entry] = found.values()
     try:
         module = entry.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _broken(entry, f"can't be imported: {_named(error)}") from error
     fault = _fault(entry.name, module)
     if fault:
@@ -145,5 +145,5 @@ def _broken(entry: EntryPoint, fault: str) -> UnknownAdapter:
     return UnknownAdapter(f"the adapter of batch type {entry.name!r} is broken: {entry.value}{package}, {fault}")
 
 
-def _named(error: Exception) -> str:
+def _named(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

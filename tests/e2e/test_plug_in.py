@@ -31,6 +31,7 @@ BROKEN = {
     "syntax": ("def", "toy_syntax", "can't be imported: SyntaxError"),
     "absent": ("", "toy_nowhere", "can't be imported: ModuleNotFoundError: No module named 'toy_nowhere'"),
     "raises": ("raise OSError('two\\nlines')", "toy_raises", r"can't be imported: OSError: two\nlines"),
+    "exits": ("raise SystemExit(0)", "toy_exits", "can't be imported: SystemExit: 0"),
     "factless": ("", "toy_factless", "has no FACTS"),
     "untyped": ("FACTS = {'name': 'untyped'}", "toy_untyped", "has no FACTS"),
     "function": ("def make(): pass", "toy_function:make", "is not a module, but a function"),
