@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from maestro_es.adapters import variables
 from maestro_es.adapters.launcher import Asked, fill_in, whole_number
 from maestro_es.adapters.process import JOB_VARIABLES, Host
 from maestro_es.adapters.script import (
@@ -28,7 +29,7 @@ from maestro_es.adapters.script import (
     shebang,
 )
 from maestro_es.core.model import is_scheduled
-from maestro_es.core.scheduler_facts import COMMON_KEYS, JobEnvironment, Remark, SchedulerFacts
+from maestro_es.core.scheduler_facts import COMMON_KEYS, Remark, SchedulerFacts
 from maestro_es.core.walltime import walltime_seconds
 
 #: The only interface that there is here. Maestro's older ones write ``flux mini``, which flux-core has dropped.
@@ -75,7 +76,7 @@ FACTS = SchedulerFacts(
     keys=(*COMMON_KEYS, "allocation_args", "launcher_args", "uri", "version"),
     directive="#flux:",
     job_variable=JOB_VARIABLES["flux"],
-    environment=JobEnvironment(of_job=("FLUX_*",)),
+    environment=variables.FLUX,
     review=review,
 )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from maestro_es.adapters import variables
 from maestro_es.adapters.launcher import Asked, fill_in, whole_number
 from maestro_es.adapters.process import JOB_VARIABLES, Host
 from maestro_es.adapters.script import (
@@ -24,7 +25,7 @@ from maestro_es.adapters.script import (
     shebang,
 )
 from maestro_es.core.model import is_scheduled
-from maestro_es.core.scheduler_facts import COMMON_KEYS, JobEnvironment, SchedulerFacts
+from maestro_es.core.scheduler_facts import COMMON_KEYS, SchedulerFacts
 from maestro_es.core.walltime import walltime_remedy, walltime_seconds
 
 #: What a step takes over from the batch block if it does not say it itself; a job has one node if nobody does.
@@ -52,7 +53,7 @@ FACTS = SchedulerFacts(
     passes_options=True,
     directive="#BSUB",
     job_variable=JOB_VARIABLES["lsf"],
-    environment=JobEnvironment(of_job=("LSB_*", "LS_JOBPID", "LS_SUBCWD")),
+    environment=variables.LSF,
     # The name of a host may follow behind a slash.
     walltime_remedy=lambda walltime: walltime_remedy(str(walltime or "").partition("/")[0]),
 )

@@ -19,7 +19,7 @@ from maestro_es.adapters import local
 from maestro_es.adapters.base import Adapter
 from maestro_es.adapters.process import Host
 from maestro_es.core.environment import is_name
-from maestro_es.core.scheduler_facts import JobEnvironment, SchedulerFacts, Schedulers
+from maestro_es.core.scheduler_facts import SchedulerFacts, Schedulers
 from maestro_es.errors import MaestroError, UnknownAdapter
 
 if TYPE_CHECKING:
@@ -76,11 +76,6 @@ def job_variable(kind: str) -> str:
 
 def _built_in() -> Iterator[SchedulerFacts]:
     return (_facts_of(_own(kind)) for kind in ADAPTERS)
-
-
-def job_environments() -> list[JobEnvironment]:
-    """Return the variables of all schedulers of maestro-es: any of them may have the job that surrounds a process."""
-    return [facts.environment for facts in _built_in()]
 
 
 #: The facts for the reader of a study file.

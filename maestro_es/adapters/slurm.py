@@ -14,6 +14,7 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from maestro_es.adapters import variables
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
 from maestro_es.adapters.faults import noting, stop_if
 from maestro_es.adapters.launcher import Asked, fill_in
@@ -35,7 +36,6 @@ from maestro_es.adapters.slurm_answers import forgets_within
 from maestro_es.adapters.slurm_cpus import cpus
 from maestro_es.adapters.slurm_jobs import SlurmJobs, slurm_environment
 from maestro_es.adapters.slurm_options import without_value
-from maestro_es.adapters.slurm_variables import VARIABLES
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import StepRecord, is_scheduled
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected
@@ -99,7 +99,7 @@ FACTS = SchedulerFacts(
     passes_options=True,
     directive="#SBATCH",
     job_variable=JOB_VARIABLES["slurm"],
-    environment=VARIABLES,
+    environment=variables.SLURM,
     walltime_remedy=walltime_remedy,
     forgets_within=lambda info, seconds: (
         f"Slurm forgets a job within {seconds} s of its end (MinJobAge) and keeps no accounts"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import maestro_es.execution_graph
-from maestro_es.adapters.registry import job_environments
+from maestro_es.adapters import variables
 from maestro_es.cli.commands import COMMANDS, cli
 from maestro_es.core.export import JOB, LOGIN
 from tests.e2e.command import maestro_es as run_command
@@ -56,7 +56,7 @@ def test_each_variable_that_is_left_out_or_read_stands_on_the_page_about_the_env
     ours = {name for file in SOURCES for name in re.findall(r"\bMAESTRO_ES_[A-Z]+(?=[^A-Z])", file.read_text())}
     ours -= {"MAESTRO_ES_N"}  # of the runner alone
     read = {name for file in SOURCES for name in re.findall(r"environ(?:\.get\(|\[)[\"'](\w+)", file.read_text())}
-    schedulers = {name for found in job_environments() for name in (*found.of_job, *found.protocol)}
+    schedulers = {name for found in variables.ALL for name in (*found.of_job, *found.protocol)}
     known = {*LOGIN, *JOB, *schedulers, *ours, *read}
     assert {"MAESTRO_ES_TOKEN", "MAESTRO_ES_FUNCTION", "LESS"} <= known
     assert sorted(name for name in known if f"`{name}" not in page) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es.adapters import process
+from maestro_es.adapters import process, variables
 from maestro_es.adapters.base import Job
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.registry import SCHEDULERS, make_adapter
@@ -38,6 +38,10 @@ def test_the_runner_knows_where_a_job_of_each_scheduler_finds_its_id():
     assert listed
     assert listed[1].split() == [facts.job_variable for facts in SCHEDULERS.built_in() if facts.job_variable]
     assert {facts.name for facts in SCHEDULERS.built_in() if not facts.job_variable} == {"local"}
+
+
+def test_the_variables_of_all_schedulers_can_be_had_without_their_adapters():
+    assert [facts.environment for facts in SCHEDULERS.built_in() if facts.name != "local"] == [*variables.ALL]
 
 
 @pytest.mark.parametrize("kind", ["local", "slurm", "lsf", "flux"])

@@ -4,13 +4,13 @@ from functools import partial
 
 import pytest
 
-from maestro_es.adapters.registry import job_environments
+from maestro_es.adapters import variables
 from maestro_es.core import export as exports
 from maestro_es.core.environment import Environment, for_node, for_runner
 from maestro_es.core.export import Export, read_export, remarks
 
-choose = partial(exports.choose, schedulers=job_environments())
-not_exported = partial(exports.not_exported, schedulers=job_environments())
+choose = partial(exports.choose, schedulers=variables.ALL)
+not_exported = partial(exports.not_exported, schedulers=variables.ALL)
 
 USER = {"HOME": "/home/ada", "PATH": "/bin", "EDITOR": "vi", "DATA": "/data"}
 

@@ -1,10 +1,13 @@
-"""The environment variables of Slurm: of its jobs, and of sbatch(1) and the other commands."""
+"""The environment variables of each scheduler: of its jobs, and of its commands.
+
+Any scheduler may have the job that surrounds a process, so these values can be had without an import of the adapters.
+"""
 
 from __future__ import annotations
 
 from maestro_es.core.scheduler_facts import JobEnvironment
 
-VARIABLES = JobEnvironment(
+SLURM = JobEnvironment(
     of_job=(
         "SLURM_JOB_*", "SLURM_JOBID", "SLURM_STEP_*", "SLURM_STEPID", "SLURM_ARRAY_*", "SLURM_HET_*", "SLURMD_*",
         "SLURM_TASK_PID", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_GTIDS", "SLURM_SUBMIT_*",
@@ -21,3 +24,9 @@ VARIABLES = JobEnvironment(
     ),
     always=("SLURM_*", "SBATCH_*"),
 )  # fmt: skip
+
+LSF = JobEnvironment(of_job=("LSB_*", "LS_JOBPID", "LS_SUBCWD"))
+
+FLUX = JobEnvironment(of_job=("FLUX_*",))
+
+ALL = (SLURM, LSF, FLUX)
