@@ -46,7 +46,10 @@ await() {
     done
 }
 ended() { ! maestro_es status --json --summary "$1" | grep -q '"status": "RUNNING"'; }
-alone() { echo '#!/bin/sh' >"$1/.maestro-es/next-tick"; }
+alone() {  # by a rename: a tick that sees an empty file writes it again
+    cp -p "$1/.maestro-es/next-tick" "$1/.maestro-es/.alone" &&
+    echo '#!/bin/sh' >"$1/.maestro-es/.alone" && mv "$1/.maestro-es/.alone" "$1/.maestro-es/next-tick"
+}
 start_cron() { LD_PRELOAD=$LIBRARY FAKETIME='+0 x60' cron -f & }  # its minute is a second
 stop_cron() { kill $!; wait $! || :; }
 """
