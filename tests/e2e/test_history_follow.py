@@ -84,7 +84,7 @@ def test_a_table_has_one_header_and_filters_hold_for_new_events_too(study, follo
     append(study, e.StudyPaused(reason="lunch"))
     append(study, e.StudyResumed())
     append(study, e.StudyPaused(reason="tea"))
-    assert [line.split()[-1] for line in lines(process, 2)] == ["lunch", "tea"]
+    assert [line.split()[-1] for line in lines(process, 2)] == ["lunch)", "tea)"]
 
 
 def test_it_begins_with_the_last_events(study, follow):

@@ -51,20 +51,20 @@ def _refused(words: str, says: str) -> tuple[Expected, ...]:
 
 _NESTED = "Variables nested to any depth and in any order"
 _SPACED = "step names with spaces in such tokens"
-_COMMAS = "a comma in a value becomes `\u201a` and a line break becomes a blank"
+_COMMAS = "a comma in a value becomes `\u201a` and a line break becomes a space"
 _ADDED = "Options that Maestro omits are in a separate header"
 _ADDED_LINE = "+# added by maestro-es: options that Maestro leaves out"
 _CPUS = "and the CPUs that the step's launchers take"
 _NO_PROCS = "in a step with nodes but no procs, give no `-n`"
 _BRACKETS = "`$(LAUNCHER)[1n,2p]` also works if `nodes` or `procs` is a token"
-_LSF = "LSF: there is no empty `#BSUB -W`. A walltime that is a number means minutes."
-_QUOTED = "If the value of a directive contains blanks, quotes or backslashes, it is quoted"
+_LSF = "LSF: scripts contain no empty `#BSUB -W`. A walltime that is a number means minutes."
+_QUOTED = "If the value of a directive contains spaces, quotes or backslashes, the value is quoted"
 _COLLISION = "Two instances with the same workspace or the same name"
 _UNUSED = "If the value of a parameter contains the token of a parameter that the step does not use"
 _PATHS = "Tokens in dependency paths, in `OUTPUT_PATH` and in step names"
 
 _FLUX_VERSION = Expected(
-    "there is no `(flux version)`, because no broker is queried",
+    "scripts contain no `(flux version)`, because no broker is queried",
     "*.flux.sh",
     ("-#MAESTRO-INFO (flux version) 0.66.0",),
 )
@@ -144,7 +144,7 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
             ),
         ),
     ),
-    "066-label-with-a-slash-and-a-restart.yaml": _accepted("and with a restart script"),
+    "066-label-with-a-slash-and-a-restart.yaml": _accepted("in steps with a restart script"),
     "072-no-parameters.yaml": _accepted("An empty `global.parameters:`"),
     "090-one-directory-for-two.yaml": _refused(_COLLISION, "would run in the same directory 'run/N.ab'"),
     "091-two-steps-of-one-name.yaml": _refused("Two steps with the same name", "The step name 'run' stands twice"),
@@ -190,7 +190,7 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
     ),
     "204-slurm-launchers.yaml": (
         Expected(
-            "`$(LAUNCHER)[1, 2]` makes no double space",
+            "`$(LAUNCHER)[1, 2]` does not produce a double space",
             "old/old.slurm.sh",
             ("-srun -n  2 -N 1 app", "+srun -n 2 -N 1 app"),
         ),
@@ -268,7 +268,7 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
         _FLUX_VERSION,
         Expected(_ADDED, "more/more.flux.sh", (_ADDED_LINE, "+#flux: -g 1")),
         Expected(
-            "`$(LAUNCHER)[1, 2]` makes no double space",
+            "`$(LAUNCHER)[1, 2]` does not produce a double space",
             "old/old.flux.sh",
             ("-flux run -N 1 -n  2 app", "+flux run -N 1 -n 2 app"),
         ),
@@ -285,7 +285,7 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
     "267-flux-old-arguments.yaml": (_FLUX_VERSION, _NO_BANK),
     "268-flux-parameters.yaml": (_FLUX_VERSION, _NO_BANK),
     "269-flux-older-interface.yaml": _refused(
-        "The interface is 0.49.0, Maestro's default; another `version` is refused",
+        "The Flux interface version is 0.49.0, Maestro's default; any other `version` is refused",
         "version is '0.26.0'. Scripts are written for 0.49.0",
     ),
     "307-slurm-threads-without-a-launcher.yaml": (
@@ -324,7 +324,7 @@ EVERYWHERE = (
 REFUSED = {re.compile(r"would run in the same directory|both make '|which is no name|is taken by"): _COLLISION}
 
 #: Why Maestro alone may stop at a random study: what it says, and the words of the documentation.
-BROKEN = {re.compile(r"^FileNotFoundError: .*\.restart\.sh'$"): "and with a restart script"}
+BROKEN = {re.compile(r"^FileNotFoundError: .*\.restart\.sh'$"): "in steps with a restart script"}
 
 
 #: What may differ in a script of Slurm's in a random study.
