@@ -13,7 +13,7 @@ _IMPORTED = "imported"
 _STUDY_DIGITS = 8
 _PARTS = 4
 
-#: A number of so many digits fits in a column of the log.
+#: The most digits of a number that fits in a column of the log.
 _DIGITS = 18
 
 

@@ -18,7 +18,7 @@ from maestro_es.core.model import Boot, Micros, StudyRecord
 #: How many boots a study remembers.
 _MOST = 32
 
-#: Two boots that began within so many microseconds are of containers of one kernel, and the clock tells nothing. Two
+#: Two boots that began within this many microseconds are of containers of one kernel, and the clock tells nothing. Two
 #: machines seldom come up so close to each other.
 _SAME_KERNEL = 100_000
 

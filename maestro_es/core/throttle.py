@@ -41,7 +41,7 @@ class Slots(NamedTuple):
 
 
 def count_slots(graph: Graph, cores: int, now: Micros) -> tuple[Slots, Slots]:
-    """Return the slots for local steps on a host with so many cores, and those for scheduled steps."""
+    """Return the slots for local steps on a host with this many cores, and those for scheduled steps."""
     settings = graph.study.settings
     local = scheduled = 0
     in_doubt = False

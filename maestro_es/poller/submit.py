@@ -62,7 +62,7 @@ def take_outcomes(study: OpenStudy) -> list[NewEvent]:
 
 
 def _submit(study: OpenStudy, steps: Sequence[int], performer: Performer) -> Generator[Submitted]:
-    """Write the scripts of these steps and call the schedulers; yields what came of each as soon as it is known."""
+    """Write the scripts of these steps and call the schedulers; yields the outcome of each as soon as it is known."""
     requested = [study.graph.step(number) for number in steps]
     for adapter in {id(adapter): adapter for adapter in (study.adapters.local, study.adapters.scheduler)}.values():
         mine = [(step.number, step.token) for step in requested if study.adapters.of(step) is adapter]
@@ -79,7 +79,7 @@ def _submit(study: OpenStudy, steps: Sequence[int], performer: Performer) -> Gen
 def _attempts(
     study: OpenStudy, performer: Performer, adapter: Adapter, wanted: Iterable[tuple[int, str]]
 ) -> Iterator[Attempt]:
-    """Write the scripts of attempts, but for those that somebody else has reconciled by now."""
+    """Write the scripts of attempts, except those that another tick has reconciled by now."""
     for number, token in wanted:
         step = study.graph.step(number)
         if step.token == token and step.phase is Phase.REQUESTED:

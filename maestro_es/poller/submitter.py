@@ -44,7 +44,7 @@ class Submitter:
         self._under_way: dict[Command, tuple[Attempt, Job, Submitting]] = {}
 
     def submit(self, attempts: Iterable[Attempt]) -> Generator[tuple[Attempt, Outcome]]:
-        """Submit attempts, or withdraw them; yields what came of each as soon as it is known.
+        """Submit attempts, or withdraw them; yields the outcome of each as soon as it is known.
 
         The next attempt is taken while others are under way, so that its script is written meanwhile.
         """

@@ -57,7 +57,7 @@ def _folded(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[li
 
 
 def _parts(cell: str, size: int) -> list[str]:
-    """Return a cell in parts of at most so many columns, at least one; it is broken at a blank if one is near."""
+    """Split a cell into one or more parts of at most `size` columns; break it at a space if one is near."""
     parts = []
     while width(cell) > size:
         part = next(fold(cell, size))

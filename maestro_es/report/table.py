@@ -49,7 +49,7 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, ruler: bool
 def labelled(pairs: Iterable[tuple[str, str]], page: int | None = None) -> list[str]:
     """Return a line for each label and its value, the values below each other; what has no value is left out.
 
-    On a `page` so many columns wide, a longer value continues on the next line. Words stay whole, as some are copied.
+    `page` is the width in columns; a longer value continues on the next line. Words stay whole, as some are copied.
     """
     told = [(f"{label}:", clean(value)) for label, value in pairs if value]
     size = max((len(label) for label, _ in told), default=0)
@@ -61,7 +61,7 @@ def labelled(pairs: Iterable[tuple[str, str]], page: int | None = None) -> list[
 
 
 def wrap(text: str, size: int) -> Iterator[str]:
-    """Yield a text in lines that are at most so many columns wide, but for words that are wider."""
+    """Yield a text in lines of at most `size` columns, except words that are wider."""
     line = ""
     for word in text.split(" "):
         longer = f"{line} {word}" if line else word
@@ -95,7 +95,7 @@ def width(text: str) -> int:
 
 
 def fold(text: str, size: int) -> Iterator[str]:
-    """Yield a text in parts that are at most so many columns wide."""
+    """Yield a text in parts of at most `size` columns."""
     part, used = "", 0
     for character in text:
         more = 1 if character.isascii() else width(character)
