@@ -119,7 +119,7 @@ graph.add_step(1, "greet", "greet", 0)
 """
 
 REVEALED = (
-    'Revealed type is "maestro_es.execution_graph.ExecutionGraph"',
+    'Revealed type is "maestro_es.execution_graph.graph.ExecutionGraph"',
     'Revealed type is "maestro_es.core.model.StudyStatus"',
     'Revealed type is "list[int]"',
     "Revealed type is \"Literal['FINISHED']?\"",

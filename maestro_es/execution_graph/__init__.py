@@ -1,0 +1,23 @@
+"""`ExecutionGraph`: build a graph of steps in Python and run it, with everything that happens in an event log.
+
+The interface is Maestro's; what event sourcing adds is `create`, `open`, `at`, `replay` and `history`. An object holds
+no state of its own: its methods append events to the log in its directory or run a tick, so a second process that
+opens the same path sees the same graph. ::
+
+    from maestro_es import ExecutionGraph, StudyStatus, StudyStep
+
+    graph = ExecutionGraph.create("./hello")
+    graph.add_description("hello", "two steps in a row")
+    graph.add_step("greet", StudyStep("greet", "says hello", {"cmd": "echo hello > hello.txt"}), "greet", 0)
+    graph.add_step("count", StudyStep("count", "counts words", {"cmd": "wc -w ../greet/hello.txt"}), "count", 0)
+    graph.add_connection("greet", "count")
+    while graph.execute_ready_steps() is StudyStatus.RUNNING:
+        time.sleep(0.1)
+"""
+
+from __future__ import annotations
+
+from maestro_es.execution_graph.graph import ExecutionGraph
+from maestro_es.execution_graph.steps import Step, StudyStep
+
+__all__ = ["ExecutionGraph", "Step", "StudyStep"]

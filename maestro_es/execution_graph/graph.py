@@ -1,0 +1,80 @@
+"""The public class: how a graph is created and opened; its parts are the modules beside this one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from maestro_es.core import arguments
+from maestro_es.core import events as e
+from maestro_es.core.model import Driver, Settings
+from maestro_es.core.retry_limits import SUBMISSION_ATTEMPTS
+from maestro_es.execution_graph.auditing import AuditableGraph
+from maestro_es.execution_graph.building import BuildableGraph
+from maestro_es.execution_graph.requesting import RequestableGraph
+from maestro_es.execution_graph.running import RunnableGraph
+from maestro_es.poller.create import OURS, create_log, keep_environment, make_directory, new_study_id
+from maestro_es.poller.exclusive_creation import creating
+from maestro_es.poller.open_study import OpenStudy, Runtime
+
+
+class ExecutionGraph(BuildableGraph, RunnableGraph, RequestableGraph, AuditableGraph):
+    """A graph of steps over an event log.
+
+    `path` is the study's directory, which is created; without it, one among the temporary files.
+    `submission_attempts` (at least 1) is how often a refused submission is tried, `submission_throttle` (0: no limit)
+    how many jobs may be in flight, `use_tmp` keeps scripts among the temporary files, `dry_run` writes scripts and
+    runs nothing.
+    """
+
+    def __init__(
+        self,
+        submission_attempts: int = SUBMISSION_ATTEMPTS,
+        submission_throttle: int = 0,
+        use_tmp: bool = False,  # noqa: FBT001, FBT002 - Maestro's signature
+        dry_run: bool = False,  # noqa: FBT001, FBT002 - Maestro's signature
+        *,
+        path: str | os.PathLike[str] | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        settings = Settings(
+            submission_attempts=arguments.count("submission_attempts", submission_attempts, least=1),
+            submission_throttle=arguments.count("submission_throttle", submission_throttle),
+            use_tmp=arguments.flag("use_tmp", use_tmp),
+            dry_run=arguments.flag("dry_run", dry_run),
+        )
+        given = None if path is None else arguments.path("path", path)
+        runtime = runtime or Runtime(driver=Driver.PROGRAM)
+        root = Path(tempfile.mkdtemp(prefix="maestro-es-") if given is None else given)
+        with creating(root) as site, contextlib.ExitStack() as stack:
+            stack.callback(site.remove, OURS)
+            created = e.StudyCreated(
+                study_id=new_study_id(),
+                root=str(site.study.root),
+                adapter={"type": "local"},
+                settings=settings,
+            )
+            study = make_directory(root)
+            create_log(study, [(None, created), *keep_environment(study)], runtime)
+        self._study = OpenStudy(root, runtime)
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], **settings: Any) -> ExecutionGraph:  # noqa: ANN401 - as __init__
+        """Create a study in the directory `path`. RequestRefused if there is one."""
+        return cls(**settings, path=path)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], runtime: Runtime | None = None) -> ExecutionGraph:
+        """Open the study in the directory `path`. NotAStudy if there is none."""
+        graph = cls.__new__(cls)
+        graph._study = OpenStudy(Path(arguments.path("path", path)), runtime or Runtime(driver=Driver.PROGRAM))  # noqa: SLF001 - one of our own
+        return graph
+
+    def __enter__(self) -> ExecutionGraph:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
