@@ -15,9 +15,9 @@ from maestro_es.audit.view import Place, View
 from maestro_es.core.events import Recorded
 from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.errors import Unreachable
-from maestro_es.poller import last_tick
 from maestro_es.poller.ask_host import is_namesakes
 from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study import last_tick
 
 _Found = TypeVar("_Found")
 

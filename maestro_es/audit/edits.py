@@ -14,8 +14,8 @@ from maestro_es import files
 from maestro_es.core import events as e
 from maestro_es.core.model import StepRecord
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.poller.scripts import digest_of, place_aside, written_digests
-from maestro_es.poller.workspace import Plan, plan_job
+from maestro_es.study.scripts import digest_of, place_aside, written_digests
+from maestro_es.study.workspace import Plan, plan_job
 
 #: So many edits are told one by one.
 _NAMED = 5

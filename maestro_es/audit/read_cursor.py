@@ -12,8 +12,8 @@ from maestro_es.core.file_names import DIFF_SINCE_LAST
 from maestro_es.digests import sha256
 from maestro_es.errors import StudyError
 from maestro_es.files import replace_file
-from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store import registry
+from maestro_es.study.layout import StudyDir
 
 
 def _place(study: StudyDir) -> Path:

@@ -23,8 +23,8 @@ from maestro_es.core.model import Micros, StepRecord
 from maestro_es.core.requests import match_steps
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.poller.outputs import outputs_of
-from maestro_es.poller.workspace import job_name, temporary_folder
+from maestro_es.study.outputs import outputs_of
+from maestro_es.study.workspace import job_name, temporary_folder
 from maestro_es.study_file.paths import safe
 
 #: How many names are given before the rest is counted.

@@ -13,7 +13,7 @@ from maestro_es.audit.times import When, parse_when
 from maestro_es.cli.output import say
 from maestro_es.errors import EXIT_OK, MaestroError, NotAStudy
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.poller.study_dir import find_study, has_log
+from maestro_es.study.layout import find_study, has_log
 
 #: The argument of most commands: a study directory.
 study_argument = click.argument("study", required=False, type=click.Path(readable=False, path_type=Path))

@@ -16,9 +16,9 @@ from maestro_es.audit.step_details import NAMED, listed
 from maestro_es.audit.times import When, parse_when, show_time
 from maestro_es.cli.common import example, split_arguments
 from maestro_es.cli.output import json_option, page_width, say, write_json, write_lines
-from maestro_es.poller.environment_file import differences, show_limit
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.report.table import columns, labelled
+from maestro_es.study.environment_file import differences, show_limit
 
 
 @example("maestro-es diff ./pi 2h")

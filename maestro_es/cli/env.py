@@ -18,9 +18,9 @@ from maestro_es.core.events import EnvironmentRecorded, NewEvent
 from maestro_es.core.export import Export
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.environment_changes import change, refresh
-from maestro_es.poller.environment_file import differences, environment_of, show_limit
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.report.table import columns, labelled
+from maestro_es.study.environment_file import differences, environment_of, show_limit
 
 
 @example("maestro-es env ./pi --set OMP_NUM_THREADS=4 --reason 'as on the old host'")

@@ -7,7 +7,7 @@ import click
 from maestro_es.adapters import variables
 from maestro_es.core.events import StepTemplateAdded
 from maestro_es.core.export import Export, not_exported, read_export
-from maestro_es.poller.surroundings import Surroundings
+from maestro_es.study.surroundings import Surroundings
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.plan import StudyPlan
 

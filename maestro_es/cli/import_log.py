@@ -8,7 +8,7 @@ import click
 
 from maestro_es.cli.common import example
 from maestro_es.cli.output import say
-from maestro_es.poller.import_log import import_log
+from maestro_es.creation.import_log import import_log
 from maestro_es.poller.open_study import Runtime
 from maestro_es.store.export import Export
 

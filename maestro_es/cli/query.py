@@ -16,9 +16,9 @@ from maestro_es.cli.common import example, study_path
 from maestro_es.cli.formats import Format, format_options, write_rows
 from maestro_es.cli.output import on_terminal, terminal_width, write_lines
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.poller.study_dir import has_log
 from maestro_es.report.fitted import fitted
 from maestro_es.store.user_query import Answer, query
+from maestro_es.study.layout import has_log
 
 _EXAMPLES = (
     'maestro-es query ./pi "SELECT state, count(*) FROM v_step GROUP BY state"',

@@ -21,21 +21,21 @@ from maestro_es.core import file_names
 from maestro_es.core.export import Export, remarks
 from maestro_es.core.model import Driver, Settings, StudyStatus
 from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
+from maestro_es.creation.create import create_study
+from maestro_es.creation.exclusive_creation import Site, creating, creating_named
+from maestro_es.creation.overwrite import check_overwritable, overwriting
+from maestro_es.creation.preflight import check_scripts
 from maestro_es.drivers.cron_tick import in_doubt
 from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
 from maestro_es.drivers.foreground import drive
 from maestro_es.errors import EXIT_INTERRUPTED, EXIT_OK, Unreachable
-from maestro_es.poller.create import create_study
-from maestro_es.poller.environment_file import scheduler_facts
-from maestro_es.poller.exclusive_creation import Site, creating, creating_named
-from maestro_es.poller.lock import hold_tick_lock
 from maestro_es.poller.open_study import OpenStudy, Runtime
-from maestro_es.poller.overwrite import check_overwritable, overwriting
-from maestro_es.poller.preflight import check_scripts
-from maestro_es.poller.sharing import let_group_read
-from maestro_es.poller.study_dir import StudyDir
-from maestro_es.poller.surroundings import Surroundings, surroundings
 from maestro_es.poller.tick import tick
+from maestro_es.study.environment_file import scheduler_facts
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.locks import hold_tick_lock
+from maestro_es.study.sharing import let_group_read
+from maestro_es.study.surroundings import Surroundings, surroundings
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.plan import StudyPlan, plan_study
 

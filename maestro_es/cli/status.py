@@ -26,8 +26,8 @@ from maestro_es.cli.output import (
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import NO_SCHEDULER, Micros, State, StepRecord
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.poller.status_csv import status_text
 from maestro_es.report.table import labelled, visible
+from maestro_es.study.status_csv import status_text
 
 _STATES = click.Choice([state.name for state in State], case_sensitive=False)
 

@@ -13,8 +13,8 @@ from maestro_es.core import requests
 from maestro_es.core.events import SettingsChanged
 from maestro_es.core.model import StudyStatus
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.poller.sharing import group_of, let_group_read
-from maestro_es.poller.study_dir import StudyDir
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.sharing import group_of, let_group_read
 
 #: What is only asked for when a step ends.
 _LIMITS = ("rlimit", "hardware-limit")

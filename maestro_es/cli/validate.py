@@ -13,10 +13,10 @@ from maestro_es.cli.exporting import export_option, warn_of_variables
 from maestro_es.cli.output import say, warn
 from maestro_es.core.export import Export, remarks
 from maestro_es.core.model import Settings
+from maestro_es.creation.preflight import check_scripts, warn_of_scheduler
 from maestro_es.poller.open_study import Runtime
-from maestro_es.poller.preflight import check_scripts, warn_of_scheduler
-from maestro_es.poller.surroundings import surroundings
 from maestro_es.report.table import counted
+from maestro_es.study.surroundings import surroundings
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.plan import StudyPlan, plan_study
 

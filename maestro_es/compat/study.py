@@ -11,9 +11,9 @@ from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.core import arguments
 from maestro_es.core.model import Driver, Settings
 from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
+from maestro_es.creation.create import create_study
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph import ExecutionGraph, Step
-from maestro_es.poller.create import create_study
 from maestro_es.poller.open_study import Runtime
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.parameters import ParameterGenerator, Parameters

@@ -1,6 +1,6 @@
 """The environment of the steps: what they start in, what the log records of it, and how it reaches a runner.
 
-`maestro_es.core.export` decides which variables belong to it. `maestro_es.poller.environment_file` owns the file with
+`maestro_es.core.export` decides which variables belong to it. `maestro_es.study.environment_file` owns the file with
 the values. The log has only names and digests of the values.
 """
 

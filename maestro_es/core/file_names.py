@@ -5,7 +5,7 @@
     STUDY/
       events.db              the log, and its projection
       status.csv             as Maestro writes it, with its .status.lock
-      STEP/[COMBINATION/]    workspaces; .claim.TOKEN in them are the claims: see `maestro_es.poller.claims`
+      STEP/[COMBINATION/]    workspaces; .claim.TOKEN in them are the claims: see `maestro_es.study.claims`
       .maestro-es.lock       held by the process that creates a study here; there only for that time
       .maestro-es.new/       becomes .maestro-es once the earlier study has been moved into it
       .maestro-es/

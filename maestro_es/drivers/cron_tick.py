@@ -24,15 +24,15 @@ from maestro_es.errors import (
     Unreachable,
     one_line,
 )
-from maestro_es.poller.last_tick import shown
-from maestro_es.poller.lock import hold_tick_lock, is_held, queue_up
 from maestro_es.poller.maestro_requests import are_waiting
 from maestro_es.poller.open_study import OpenStudy, Runtime, study_id_at
 from maestro_es.poller.prefetch import prefetch
-from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import may_be_in_doubt, tick
 from maestro_es.poller.tick_inputs import QueueSnapshot
 from maestro_es.store import registry
+from maestro_es.study.last_tick import shown
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.locks import hold_tick_lock, is_held, queue_up
 
 #: What the crontab's line sets, so that it can be told whether cron ticks or a person does.
 BY_CRON = "MAESTRO_ES_BY_CRON"

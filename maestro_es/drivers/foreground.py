@@ -22,12 +22,12 @@ from maestro_es.core.evidence import ClaimState
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Phase, StudyStatus
 from maestro_es.errors import Unreachable
-from maestro_es.poller.claims import abandon
-from maestro_es.poller.lock import hold_tick_lock, waiting
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.performers import Performer
 from maestro_es.poller.submit import submit_and_defer
 from maestro_es.poller.tick import show_status, tick
+from maestro_es.study.claims import abandon
+from maestro_es.study.locks import hold_tick_lock, waiting
 
 #: How often ``status.csv`` and the progress display are written at most, in seconds.
 _SHOW_SECONDS = 1.0

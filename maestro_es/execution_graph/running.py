@@ -11,14 +11,14 @@ from maestro_es.core.evidence import judge
 from maestro_es.core.model import CancelCode, JobStatusCode, State, StudyStatus
 from maestro_es.core.reconcile import state_after
 from maestro_es.execution_graph.base import GraphBase
-from maestro_es.poller import claims
-from maestro_es.poller.lock import hold_tick_lock
 from maestro_es.poller.observe import observe
-from maestro_es.poller.scripts import written_digests
-from maestro_es.poller.status_csv import maestro_text
 from maestro_es.poller.tick import tick
 from maestro_es.poller.tick_inputs import TickInputs
-from maestro_es.poller.workspace import remove_temporary_folder, write_scripts
+from maestro_es.study import claims
+from maestro_es.study.locks import hold_tick_lock
+from maestro_es.study.scripts import written_digests
+from maestro_es.study.status_csv import maestro_text
+from maestro_es.study.workspace import remove_temporary_folder, write_scripts
 
 
 class RunnableGraph(GraphBase):

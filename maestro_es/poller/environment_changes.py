@@ -14,9 +14,9 @@ from maestro_es.core.events import EnvironmentRecorded, NewEvent
 from maestro_es.core.export import Choice, Export, is_of_a_process, is_of_the_protocol, read_export, remarks
 from maestro_es.core.graph import Graph
 from maestro_es.errors import RequestRefused
-from maestro_es.poller.environment_file import Kept, keep, read, remove_others, what_is_wrong
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.poller.surroundings import Surroundings, surroundings
+from maestro_es.study.environment_file import Kept, keep, read, remove_others, what_is_wrong
+from maestro_es.study.surroundings import Surroundings, surroundings
 
 
 def refresh(study: OpenStudy, export: Export | None, reason: str) -> tuple[list[NewEvent], list[str]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from maestro_es.adapters.process import Host
 from maestro_es.core.observations import LastBoot
-from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store import registry
+from maestro_es.study.layout import StudyDir
 
 #: How long Linux leaves written data in memory if its settings can't be read (dirty_expire_centisecs and
 #: dirty_writeback_centisecs, as they come), in seconds. A crash of another system loses about as much.

@@ -22,8 +22,8 @@ from maestro_es.core.graph import Graph
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.performers import Performer
-from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store.study_log import StudyLog
+from maestro_es.study.layout import StudyDir
 
 #: What makes events of a state.
 Rule = Callable[[Graph], list[NewEvent]]

@@ -33,11 +33,11 @@ from maestro_es.core.hosts import advice, boot_before
 from maestro_es.core.model import ENVIRONMENT, UNWATCHED, Boot, JobState, Micros, Phase, State, StepRecord
 from maestro_es.core.observations import LastBoot, Observations
 from maestro_es.errors import NotAsked, Unreachable
-from maestro_es.poller import claims
 from maestro_es.poller.ask_host import ask_host, is_namesakes
-from maestro_es.poller.inbox import read_reports
-from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick_inputs import QueueSnapshot, TickInputs
+from maestro_es.study import claims
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.reports import read_reports
 
 #: A scheduler's words for a job whose exit code is that of the runner: of a start that was refused, perhaps.
 _ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED_ON_NODE)

@@ -30,11 +30,11 @@ from maestro_es.errors import (
     StudyError,
     Unreachable,
 )
-from maestro_es.poller import clock
 from maestro_es.poller.ask_host import ask_host
-from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store.projection import ProjectedGraph
 from maestro_es.store.study_log import StudyLog
+from maestro_es.study import invocation
+from maestro_es.study.layout import StudyDir
 
 #: How often a request is decided again when others append at the same time.
 _TRIES = 20
@@ -59,8 +59,8 @@ class Runtime(msgspec.Struct, frozen=True):
     """
 
     host: Host = msgspec.field(default_factory=this_host)
-    now: Callable[[], Micros] = clock.now
-    token_suffix: Callable[[], str] = clock.token_suffix
+    now: Callable[[], Micros] = invocation.now
+    token_suffix: Callable[[], str] = invocation.token_suffix
     on_effect: Callable[[str], None] = _nothing
     tell: Callable[[str], None] = _nothing
     adapters: Callable[[Mapping[str, Any], Host], Adapters] = make_adapters
@@ -90,7 +90,7 @@ class OpenStudy:
         self.runtime = runtime or Runtime()
         self.dir = StudyDir(root)
         self.log = log or StudyLog.open(
-            self.dir.log, self.runtime.now, clock.identity(self.runtime.host, self.runtime.driver)
+            self.dir.log, self.runtime.now, invocation.identity(self.runtime.host, self.runtime.driver)
         )
         self.pending: list[Submitted] = []
         self.remarks: list[str] = []
@@ -132,7 +132,7 @@ class OpenStudy:
     def environment(self) -> Environment:
         """What steps start in; read when it is first asked for, and then by `check_environment`."""
         if self._environment is None:
-            from maestro_es.poller.environment_file import environment_of  # noqa: PLC0415 - for what is started only
+            from maestro_es.study.environment_file import environment_of  # noqa: PLC0415 - for what is started only
 
             self._environment = environment_of(self.dir, self.graph.study, self.log)
             self._digest = self.graph.study.environment.digest
@@ -219,7 +219,7 @@ def _is_same(before: str, here: str) -> bool:
 def open_as_it_is(root: Path, runtime: Runtime | None = None, *, migrate: bool = True) -> StudyLog:
     """Open the log of a study without bringing its projection in step; without `migrate` nothing at all is written."""
     runtime = runtime or Runtime()
-    who = clock.identity(runtime.host, runtime.driver)
+    who = invocation.identity(runtime.host, runtime.driver)
     return StudyLog.open(StudyDir(root).log, runtime.now, who, fold=False, migrate=migrate)
 
 

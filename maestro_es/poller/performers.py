@@ -21,15 +21,15 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import StepRecord
 from maestro_es.core.outcomes import Outcome, Previewed, Script, ScriptFailed
 from maestro_es.errors import StudyError
-from maestro_es.poller import claims, last_tick
 from maestro_es.poller.copies import repair_copies
-from maestro_es.poller.inbox import remove_reports
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.poller.outputs import keep_outputs
-from maestro_es.poller.state_dir import make_state_dir
-from maestro_es.poller.status_csv import write_status
-from maestro_es.poller.study_dir import StudyDir
-from maestro_es.poller.workspace import preview_scripts, remove_temporary_folder, write_scripts
+from maestro_es.study import claims, last_tick
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.outputs import keep_outputs
+from maestro_es.study.reports import remove_reports
+from maestro_es.study.state_dir import make_state_dir
+from maestro_es.study.status_csv import write_status
+from maestro_es.study.workspace import preview_scripts, remove_temporary_folder, write_scripts
 
 
 class ScriptOf(NamedTuple):

@@ -16,9 +16,9 @@ from maestro_es.adapters.base import Adapter, QueueEntry
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Phase, StudyStatus
 from maestro_es.errors import MaestroError, Unreachable
-from maestro_es.poller.claims import read_claim
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick_inputs import QueueSnapshot
+from maestro_es.study.claims import read_claim
 
 
 class _Read(NamedTuple):

@@ -16,8 +16,8 @@ from maestro_es.core.outcomes import InDoubt, ScriptFailed, outcome_events
 from maestro_es.errors import StudyError, Unreachable
 from maestro_es.poller.open_study import OpenStudy, Submitted
 from maestro_es.poller.performers import LIVE, Performer, ScriptOf
-from maestro_es.poller.scripts import written_digests
 from maestro_es.poller.submitter import Attempt, Submitter
+from maestro_es.study.scripts import written_digests
 
 #: How many outcomes are appended together. A crash puts these in doubt, and what is under way.
 _GROUP = 16

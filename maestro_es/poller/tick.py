@@ -19,14 +19,14 @@ from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, Cause, State, StepR
 from maestro_es.core.observations import Observations
 from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.errors import ConcurrentAppend, NothingStarts, SchedulerError, StudyError, Unreachable
-from maestro_es.poller import last_tick
 from maestro_es.poller.maestro_requests import take_requests
 from maestro_es.poller.observe import look_back, observe
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.performers import LIVE, Performer, ScriptOf
-from maestro_es.poller.sharing import umask_of
 from maestro_es.poller.submit import submit, take_outcomes
 from maestro_es.poller.tick_inputs import QueueSnapshot, TickInputs
+from maestro_es.study import last_tick
+from maestro_es.study.sharing import umask_of
 
 #: How often a tick decides again when others append at the same time.
 _TRIES = 5

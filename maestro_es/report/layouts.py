@@ -19,8 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from maestro_es.core.model import Micros, StepRecord
-from maestro_es.poller.status_csv import HEADER, status_row
 from maestro_es.report.table import clean, columns, fold, width
+from maestro_es.study.status_csv import HEADER, status_row
 
 #: How wide a table may get where no terminal sets a limit: as wide as it needs, so that a line is a step.
 UNLIMITED = 100_000

@@ -20,10 +20,10 @@ from maestro_es.core import events as e
 from maestro_es.core.evidence import Claim, Report, ReportKind
 from maestro_es.core.model import Settings, StepRecord, SubmissionKind
 from maestro_es.core.outcomes import Accepted, Outcome
-from maestro_es.poller.claims import read_claim
-from maestro_es.poller.inbox import read_reports
 from maestro_es.poller.open_study import OpenStudy, Runtime
-from maestro_es.poller.workspace import write_scripts
+from maestro_es.study.claims import read_claim
+from maestro_es.study.reports import read_reports
+from maestro_es.study.workspace import write_scripts
 from tests.fakes.slurm_commands import SlurmCommands
 from tools.testbed.processes import end_all_under, wait_for
 from tools.testbed.studies import Bench, Step

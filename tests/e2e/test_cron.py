@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.poller.study_dir import StudyDir
+from maestro_es.study.layout import StudyDir
 from tests.e2e.command import maestro_es
 from tools.testbed.processes import running_under, wait_for
 

@@ -15,8 +15,8 @@ import pytest
 from maestro_es.audit import history
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
+from maestro_es.creation.create import create_log, make_directory
 from maestro_es.errors import LogUnavailable
-from maestro_es.poller.create import create_log, make_directory
 from maestro_es.poller.open_study import OpenStudy, Runtime
 
 

@@ -14,7 +14,7 @@ from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.drivers.cron_tick import TRY_AGAIN
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.poller.study_dir import StudyDir
+from maestro_es.study.layout import StudyDir
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import with_fault
 from tools.testbed.processes import end_all_under, wait_for

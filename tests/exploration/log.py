@@ -23,7 +23,7 @@ from maestro_es.core.observations import Observations
 from maestro_es.core.outcomes import Accepted, InDoubt, NotAttempted, Outcome, Rejected, outcome_events
 from maestro_es.core.reducer import apply
 from maestro_es.errors import InvalidTransition
-from maestro_es.poller.inbox import parse_report
+from maestro_es.study.reports import parse_report
 
 STEP = 1
 SCHEDULER = "scheduler"

@@ -24,8 +24,8 @@ from maestro_es.core import requests
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, Outcome
+from maestro_es.creation.create import create_log, make_directory
 from maestro_es.errors import Unreachable
-from maestro_es.poller.create import create_log, make_directory
 from maestro_es.poller.open_study import OpenStudy, Runtime, open_as_it_is
 from maestro_es.poller.performers import LIVE
 from maestro_es.poller.preview import Prediction, preview

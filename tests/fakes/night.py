@@ -17,7 +17,7 @@ from typing import NamedTuple
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause, Param, Settings, StudyStatus, SubmissionKind
-from maestro_es.poller.create import make_directory
+from maestro_es.creation.create import make_directory
 from maestro_es.store.study_log import StudyLog
 
 MINUTE = 60_000_000

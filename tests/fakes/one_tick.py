@@ -18,9 +18,9 @@ import time
 from pathlib import Path
 
 from maestro_es.errors import MaestroError
-from maestro_es.poller.lock import hold
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
+from maestro_es.study.locks import hold
 from tools.testbed.studies import quick_adapters
 
 

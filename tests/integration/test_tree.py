@@ -114,8 +114,8 @@ OWNED = {
     "the form of an attempt's token": (
         r"study_id\[|\w*token\.(?:r?split|r?partition|startswith|endswith|removeprefix)\(", "core/attempt_token.py"
     ),
-    "who takes the tick lock": (r"(?:study|dir)\.tick_lock\b", "poller/lock.py"),
-    "the text of a claim": (r"_ABANDONED|\.claim\((?:f|\")|make_claim\([^)]*f\"", "poller/claims.py"),
+    "who takes the tick lock": (r"(?:study|dir)\.tick_lock\b", "study/locks.py"),
+    "the text of a claim": (r"_ABANDONED|\.claim\((?:f|\")|make_claim\([^)]*f\"", "study/claims.py"),
     "whether a retry limit is reached": (
         r"\.(?:rejections|restarts|hardware_failures|abandoned)(?: \+ 1)? [<>]", "core/retry_limits.py"
     ),
@@ -188,7 +188,7 @@ REPLACED = {
 
 #: Where such a name has another meaning, which it keeps.
 KEPT = {
-    ("cli/history.py", "Moment"), ("poller/environment_file.py", "salt"),
+    ("cli/history.py", "Moment"), ("study/environment_file.py", "salt"),
 }  # fmt: skip
 
 #: Modules and packages that have another name now.

@@ -19,7 +19,7 @@ from maestro_es.core.events import NewEvent, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import StudyStatus
 from maestro_es.core.reducer import apply
-from maestro_es.poller.create import create_log, make_directory
+from maestro_es.creation.create import create_log, make_directory
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from tests.property.scheduler import Poller, Scheduler
 from tests.property.studies import dice, seeds, shapes

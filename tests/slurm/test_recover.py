@@ -10,8 +10,8 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
+from maestro_es.creation.recover import recover
 from maestro_es.poller.open_study import OpenStudy, Runtime
-from maestro_es.poller.recover import recover
 from maestro_es.poller.tick import tick
 from maestro_es.store.export import Export
 from maestro_es.store.verification import verify

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.core.model import Settings
-from maestro_es.poller.create import create_study
+from maestro_es.creation.create import create_study
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
 from maestro_es.study_file.plan import plan_study

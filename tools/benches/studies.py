@@ -7,7 +7,7 @@ from pathlib import Path
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Settings
-from maestro_es.poller.create import create_log, make_directory, new_study_id
+from maestro_es.creation.create import create_log, make_directory, new_study_id
 from maestro_es.poller.open_study import Runtime
 from tools.benches.timing import MAESTRO_ES, call
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from maestro_es.core.model import State, StepRecord
 from maestro_es.drivers.cron_tick import TRY_AGAIN
-from maestro_es.poller.inbox import parse_report
+from maestro_es.study.reports import parse_report
 from tools.crash_matrix import ticks
 from tools.crash_matrix.study import BEGIN, END
 from tools.crash_matrix.trial import Trial

@@ -13,9 +13,10 @@ from msgspec import structs
 
 from maestro_es.core import evidence, reconcile
 from maestro_es.core.evidence import AttemptObservation, Conclusion, NoAnswer, Verdict
-from maestro_es.poller import observe, state_dir
+from maestro_es.poller import observe
 from maestro_es.store import event_log
 from maestro_es.store.study_log import StudyLog
+from maestro_es.study import state_dir
 from tools.crash_matrix.study import BEGIN, END
 from tools.crash_matrix.trial import Trial
 from tools.testbed.studies import Step

@@ -24,7 +24,7 @@ from typing import Any
 from maestro_es.core.model import Phase, State, StepRecord, StudyStatus
 from maestro_es.drivers.cron_tick import TRY_AGAIN
 from maestro_es.poller.open_study import OpenStudy
-from maestro_es.poller.study_dir import StudyDir
+from maestro_es.study.layout import StudyDir
 from tools.crash_matrix import ticks
 from tools.crash_matrix.calls import Point
 from tools.crash_matrix.study import Outcome, clean_environment, create, judge, thirty_steps, waiting_for

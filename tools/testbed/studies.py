@@ -17,12 +17,12 @@ from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Settings, StepRecord, StudyStatus
+from maestro_es.creation.create import create_log, make_directory
 from maestro_es.errors import Unreachable
-from maestro_es.poller.create import create_log, make_directory
 from maestro_es.poller.open_study import OpenStudy, Runtime
-from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import tick
 from maestro_es.store.verification import verify
+from maestro_es.study.layout import StudyDir
 from tools.testbed.processes import DEADLINE
 from tools.testbed.scheduler import FakeScheduler
 

@@ -15,7 +15,7 @@ import pytest
 
 from maestro_es.adapters import process
 from maestro_es.adapters.command import Command, run, wait
-from maestro_es.poller.scripts import write_script
+from maestro_es.study.scripts import write_script
 from tools.testbed.processes import arguments, end_all_under, wait_for
 
 

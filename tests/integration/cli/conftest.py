@@ -13,7 +13,7 @@ from maestro_es.cli.main import main
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause, Param, Settings, SubmissionKind
-from maestro_es.poller.create import create_log, make_directory
+from maestro_es.creation.create import create_log, make_directory
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.store import study_log
 

@@ -10,7 +10,7 @@ from maestro_es.core.environment import RecordedEnvironment
 from maestro_es.core.events import NewEvent
 from maestro_es.core.file_names import UPDATE
 from maestro_es.core.model import Settings
-from maestro_es.poller.create import create_log, make_directory
+from maestro_es.creation.create import create_log, make_directory
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from tests.fakes.foreseen import picture
 

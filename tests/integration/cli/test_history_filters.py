@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store import registry
+from maestro_es.study.layout import StudyDir
 from tests.integration.cli.conftest import STUDY_ID
 
 

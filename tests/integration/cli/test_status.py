@@ -10,9 +10,9 @@ import time
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.poller.create import create_log, make_directory
+from maestro_es.creation.create import create_log, make_directory
 from maestro_es.poller.open_study import OpenStudy, Runtime
-from maestro_es.poller.status_csv import status_text
+from maestro_es.study.status_csv import status_text
 from tests.integration.cli.conftest import NOON, SECOND
 
 

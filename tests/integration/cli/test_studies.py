@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from maestro_es.drivers import cron_tick
-from maestro_es.poller.lock import hold
 from maestro_es.store import registry
+from maestro_es.study.locks import hold
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.core.model import Settings
-from maestro_es.poller import state_dir
+from maestro_es.study import state_dir
 from tools.testbed.studies import Bench
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from maestro_es.core.evidence import Claim, ClaimState, Report, ReportKind
-from maestro_es.poller.claims import abandon, claim_path, make_claim, make_workspace, read_claim
-from maestro_es.poller.inbox import parse_report, read_reports, remove_reports
+from maestro_es.study.claims import abandon, claim_path, make_claim, make_workspace, read_claim
+from maestro_es.study.reports import parse_report, read_reports, remove_reports
 from tests.fakes.faults import with_fault
 
 TOKEN = "feed0000-12-3-cafe"
@@ -59,7 +59,7 @@ def test_of_many_who_want_the_claim_at_once_one_gets_it(tmp_path: Path):
 
 
 READ = """
-import sys; from pathlib import Path; from maestro_es.poller.claims import read_claim
+import sys; from pathlib import Path; from maestro_es.study.claims import read_claim
 print(read_claim(Path(sys.argv[1]), sys.argv[2]).state.name)
 """
 

@@ -8,8 +8,8 @@ import pytest
 
 from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.core.model import Cause, Settings, State, StudyStatus
+from maestro_es.creation.create import create_study
 from maestro_es.errors import RequestRefused
-from maestro_es.poller.create import create_study
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
 from maestro_es.study_file.plan import StudyPlan, plan_study

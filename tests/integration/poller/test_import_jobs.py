@@ -18,8 +18,8 @@ from maestro_es.core import events as e
 from maestro_es.core.attempt_token import is_imported
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, Phase, Settings, State, StepRecord, StudyStatus
+from maestro_es.creation.import_maestro import Import, Wanted, carry_out, plan_import
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
-from maestro_es.poller.import_study import Import, Wanted, carry_out, plan_import
 from maestro_es.poller.open_study import Runtime
 from tests.fakes.maestro import kill_conductor, launch, states
 from tools.testbed.processes import wait_for

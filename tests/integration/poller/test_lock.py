@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es.poller.lock import hold
+from maestro_es.study.locks import hold
 from tests.fakes.faults import with_fault
 from tools.testbed.studies import Bench, Step
 
 HOLD = """
 import sys; from pathlib import Path
 from maestro_es.errors import StudyError
-from maestro_es.poller.lock import hold
+from maestro_es.study.locks import hold
 try:
     with hold(Path(sys.argv[1])) as ours:
         print(ours)

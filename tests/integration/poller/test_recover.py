@@ -16,10 +16,10 @@ import pytest
 from maestro_es.adapters import process
 from maestro_es.core import events as e
 from maestro_es.core.model import Phase, State, StudyStatus
+from maestro_es.creation.recover import Plan, check_lost, plan_recovery, recover
 from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyError, Unreachable
 from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.preview import preview
-from maestro_es.poller.recover import Plan, check_lost, plan_recovery, recover
 from maestro_es.store.export import Export, line, write_file
 from maestro_es.store.verification import verify
 from tools.testbed import processes

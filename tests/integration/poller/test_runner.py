@@ -19,9 +19,9 @@ import pytest
 
 from maestro_es.core.environment import for_runner
 from maestro_es.core.evidence import ClaimState
-from maestro_es.poller.claims import abandon, claim_path, make_claim, read_claim
-from maestro_es.poller.lock import waiting
-from maestro_es.poller.study_dir import StudyDir
+from maestro_es.study.claims import abandon, claim_path, make_claim, read_claim
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.locks import waiting
 from tests.fakes.faults import leave_out
 from tools.testbed.processes import DEADLINE, arguments, running_under, send, wait_for
 
@@ -694,8 +694,8 @@ def test_what_lies_in_the_place_of_the_note_of_a_waiting_tick_keeps_no_runner_fr
 
 WAITER = """
 import sys; from pathlib import Path
-from maestro_es.poller.lock import waiting
-from maestro_es.poller.study_dir import StudyDir
+from maestro_es.study.locks import waiting
+from maestro_es.study.layout import StudyDir
 with waiting(StudyDir(Path(sys.argv[1])), "host-a") as first:
     print(first, flush=True)
     sys.stdin.read()

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from maestro_es.core import events as e
+from maestro_es.creation.import_log import import_log
 from maestro_es.errors import DamagedLog, MaestroError, NewerLog, RequestRefused
-from maestro_es.poller.import_log import import_log
 from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.store.event_log import GENESIS, Row, row_digest
 from maestro_es.store.export import Export, line, write_file
@@ -193,7 +193,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from maestro_es.poller.open_study import Runtime
-from maestro_es.poller.import_log import import_log
+from maestro_es.creation.import_log import import_log
 from maestro_es.store import log_reader, study_log
 from maestro_es.store.export import Export
 

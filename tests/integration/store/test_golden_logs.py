@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.core.events import VERSIONS
-from maestro_es.poller.import_log import import_log
+from maestro_es.creation.import_log import import_log
 from maestro_es.poller.open_study import Runtime
 from maestro_es.store.export import Export, line
 from maestro_es.store.log_file import LOG_NAME

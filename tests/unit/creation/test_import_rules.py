@@ -12,8 +12,8 @@ from maestro_es.core.decide import ended_badly
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, State, StepRecord, SubmissionKind
 from maestro_es.core.reducer import apply
+from maestro_es.creation.import_rules import ImportDecision, StepFacts, decide_import
 from maestro_es.errors import StudyError
-from maestro_es.poller.imported_steps import ImportDecision, StepFacts, decide_import
 from maestro_es.study_file.maestro_dir import Ended
 from maestro_es.study_file.maestro_status import Row
 

@@ -17,19 +17,19 @@ from maestro_es import files
 from maestro_es.core import file_names
 from maestro_es.core.events import NewEvent, StudyCreated
 from maestro_es.core.model import Settings
+from maestro_es.creation.exclusive_creation import Site, check_path, creating
+from maestro_es.creation.repositories import run_git
 from maestro_es.digests import sha256
 from maestro_es.errors import RequestRefused
-from maestro_es.poller import clock
-from maestro_es.poller.environment_file import keep
-from maestro_es.poller.exclusive_creation import Site, check_path, creating
 from maestro_es.poller.open_study import Runtime
-from maestro_es.poller.repositories import run_git
-from maestro_es.poller.state_dir import close_to_others, make_state_dir
-from maestro_es.poller.study_dir import StudyDir
-from maestro_es.poller.surroundings import Surroundings, surroundings
 from maestro_es.store.log_file import LOG_NAME
 from maestro_es.store.registry import registering
 from maestro_es.store.study_log import StudyLog
+from maestro_es.study import invocation
+from maestro_es.study.environment_file import keep
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.state_dir import close_to_others, make_state_dir
+from maestro_es.study.surroundings import Surroundings, surroundings
 from maestro_es.study_file.dependencies import clone_path
 from maestro_es.study_file.metadata import batch_info
 from maestro_es.study_file.plan import StudyPlan, acquire
@@ -177,7 +177,7 @@ def write_log(study: StudyDir, fill: Callable[[StudyLog], None], runtime: Runtim
     journal = scratch.with_name(scratch.name + "-journal")
     for leftover in (scratch, journal):
         leftover.unlink(missing_ok=True)
-    with StudyLog.create(scratch, runtime.now, clock.identity(runtime.host, runtime.driver)) as log:
+    with StudyLog.create(scratch, runtime.now, invocation.identity(runtime.host, runtime.driver)) as log:
         fill(log)
         study_id = log.graph.study.study_id
     runtime.on_effect("append")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from maestro_es.core.graph import Graph
-from maestro_es.poller.study_dir import StudyDir
+from maestro_es.study.layout import StudyDir
 
 _GROUP_READS_FOLDER = stat.S_IRGRP | stat.S_IXGRP
 

@@ -23,14 +23,14 @@ from maestro_es.core.file_names import CANCEL
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, Settings, StepRecord
 from maestro_es.core.unit_of_work import UnitOfWork
+from maestro_es.creation.create import new_study_id, take_over
+from maestro_es.creation.exclusive_creation import creating
+from maestro_es.creation.import_rules import ImportDecision, StepFacts, decide_import, in_flight
 from maestro_es.errors import RequestRefused, StudyError
-from maestro_es.poller.claims import make_claim
-from maestro_es.poller.create import new_study_id, take_over
-from maestro_es.poller.exclusive_creation import creating
-from maestro_es.poller.imported_steps import ImportDecision, StepFacts, decide_import, in_flight
 from maestro_es.poller.open_study import OpenStudy, Runtime
-from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import show_status
+from maestro_es.study.claims import make_claim
+from maestro_es.study.layout import StudyDir
 from maestro_es.study_file.document import read_file
 from maestro_es.study_file.maestro_dir import MaestroDir, read_maestro_dir
 from maestro_es.study_file.plan import StudyPlan, plan_study

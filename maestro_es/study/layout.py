@@ -38,7 +38,7 @@ class StudyDir:
         return self.state / token
 
     def environment(self, digest: str) -> Path:
-        """Return the place of the values of an environment; see `maestro_es.poller.environment_file`."""
+        """Return the place of the values of an environment; see `maestro_es.study.environment_file`."""
         return self.state / f"{file_names.ENVIRONMENT}{digest[:16]}"
 
     def mark_of(self, study_id: str) -> Path:

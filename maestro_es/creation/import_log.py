@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from maestro_es.creation.create import OURS, make_directory, write_log
+from maestro_es.creation.exclusive_creation import Site, creating
 from maestro_es.errors import DamagedLog, RequestRefused
-from maestro_es.poller.create import OURS, make_directory, write_log
-from maestro_es.poller.exclusive_creation import Site, creating
 from maestro_es.poller.open_study import Runtime, open_as_it_is
 from maestro_es.store.corrections import correct
 from maestro_es.store.event_log import Head, check_chain
@@ -32,7 +32,7 @@ def import_log(export: Export, root: Path, runtime: Runtime, *, repair: bool = F
     With `repair`, events that no reader can decode are corrected.
 
     A directory that is in use is refused: the study has gone on in it after the export, and what happened then is not
-    forgotten by `maestro_es.poller.recover` alone.
+    forgotten by `maestro_es.creation.recover` alone.
     """
     root = Path(os.path.abspath(root))
     with creating(root) as site, contextlib.ExitStack() as stack:

@@ -16,8 +16,8 @@ import maestro_es.adapters
 from maestro_es.core import file_names
 from maestro_es.files import is_empty, read, replace_file
 from maestro_es.import_path import own_command
-from maestro_es.poller.sharing import group_reads
-from maestro_es.poller.study_dir import StudyDir
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.sharing import group_reads
 
 _RUNNER = Path(maestro_es.adapters.__file__).with_name(file_names.RUNNER)
 

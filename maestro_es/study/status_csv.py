@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from maestro_es.core.model import Micros, State, StepRecord
 from maestro_es.files import replace_file
-from maestro_es.poller.lock import hold
-from maestro_es.poller.study_dir import StudyDir
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.locks import hold
 
 #: Maestro's header, exactly.
 HEADER = (

@@ -17,10 +17,10 @@ from typing import NamedTuple
 from maestro_es.errors import StudyError
 from maestro_es.files import is_empty
 from maestro_es.files import read as read_file
-from maestro_es.poller.sharing import group_reads
-from maestro_es.poller.study_dir import StudyDir
 from maestro_es.store.event_log import Head
 from maestro_es.store.study_log import StudyLog
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.sharing import group_reads
 
 
 class Note(NamedTuple):

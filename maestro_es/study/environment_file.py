@@ -19,11 +19,11 @@ from maestro_es.core.events import EnvironmentRecorded, StudyCreated
 from maestro_es.core.file_names import ENVIRONMENT
 from maestro_es.core.model import StudyRecord
 from maestro_es.digests import sha256
-from maestro_es.poller.study_dir import StudyDir
+from maestro_es.study.layout import StudyDir
 
 if TYPE_CHECKING:
-    from maestro_es.poller.surroundings import Surroundings
     from maestro_es.store.study_log import StudyLog
+    from maestro_es.study.surroundings import Surroundings
 
 _HEADER = b"maestro-es environment 1 "
 

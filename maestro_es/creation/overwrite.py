@@ -19,13 +19,13 @@ from pathlib import Path
 from maestro_es import files
 from maestro_es.core import file_names, requests
 from maestro_es.core.model import StudyStatus
+from maestro_es.creation.exclusive_creation import Site
 from maestro_es.errors import DamagedLog, InvalidTransition, MaestroError, NotAStudy, RequestRefused
-from maestro_es.poller.exclusive_creation import Site
-from maestro_es.poller.lock import hold_tick_lock
 from maestro_es.poller.open_study import OpenStudy, Runtime
-from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import tick
 from maestro_es.store import registry
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.locks import hold_tick_lock
 
 #: A log that can't be read, or none: what was left of a run that did not get far. One that can't be read just now, or
 #: by this version, may have jobs.

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from maestro_es.errors import RequestRefused
-from maestro_es.poller.lock import hold_while_there
-from maestro_es.poller.study_dir import StudyDir
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.locks import hold_while_there
 
 #: How often a directory is made that its maker removes before we hold its lock.
 _TRIES = 100

@@ -19,22 +19,22 @@ from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import RELEASED, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.rerun import retry
 from maestro_es.core.unit_of_work import UnitOfWork
+from maestro_es.creation.create import make_directory, write_log
+from maestro_es.creation.exclusive_creation import creating
+from maestro_es.creation.import_log import fill
+from maestro_es.creation.recovery_rules import Recovery, Traces, held, newer, recover_step
+from maestro_es.creation.recovery_scan import RecoveryFindings, scan
 from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyError
-from maestro_es.poller import claims
-from maestro_es.poller.create import make_directory, write_log
-from maestro_es.poller.exclusive_creation import creating
-from maestro_es.poller.import_log import fill
-from maestro_es.poller.lock import hold_tick_lock
 from maestro_es.poller.open_study import OpenStudy, Runtime, study_id_at
-from maestro_es.poller.recovered_steps import Recovery, Traces, held, newer, recover_step
-from maestro_es.poller.recovery_scan import RecoveryFindings, scan
-from maestro_es.poller.study_dir import StudyDir
 from maestro_es.poller.tick import show_status
 from maestro_es.store.event_log import Head
 from maestro_es.store.export import Export
 from maestro_es.store.registry import registering
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import Fold
+from maestro_es.study import claims
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.locks import hold_tick_lock
 
 
 @dataclass

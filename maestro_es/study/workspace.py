@@ -17,8 +17,9 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import StepRecord, SubmissionKind
 from maestro_es.core.outcomes import Script
 from maestro_es.errors import StudyError
-from maestro_es.poller.claims import make_claim, make_workspace
-from maestro_es.poller.scripts import (
+from maestro_es.study.claims import make_claim, make_workspace
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.scripts import (
     digest_of,
     is_edited,
     make_executable,
@@ -27,7 +28,6 @@ from maestro_es.poller.scripts import (
     write_new,
     write_script,
 )
-from maestro_es.poller.study_dir import StudyDir
 from maestro_es.study_file.paths import safe
 from maestro_es.study_file.render import render
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from maestro_es.errors import StudyError
 from maestro_es.files import replace_file
-from maestro_es.poller.study_dir import StudyDir
+from maestro_es.study.layout import StudyDir
 
 #: What a file system says that is mounted without locks.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
