@@ -5,6 +5,7 @@
     MaestroError
     ├── SpecError             the study file is wrong; `problems` lists all of it
     ├── RequestRefused        what was asked for makes no sense in this state
+    │   └── UnknownStep       there is no step of that name
     ├── StudyError            something is wrong with a study directory
     │   ├── NotAStudy         there is no event log here
     │   ├── DamagedLog        the log can't be read, or was changed by another hand
@@ -46,11 +47,14 @@ class MaestroError(Exception):
     exit_code = EXIT_ERROR
 
     def __str__(self) -> str:
-        return one_line(super().__str__())
+        return one_line(Exception.__str__(self))  # as a KeyError has a form of its own
 
 
-class SpecError(MaestroError):
-    """The study file is wrong. Each of `problems`, and of `warnings`, is one line: file, line, what, remedy."""
+class SpecError(MaestroError, ValueError):
+    """The study file is wrong. Each of `problems`, and of `warnings`, is one line: file, line, what, remedy.
+
+    A ValueError too, because Maestro raises one for most of what a study file can have wrong.
+    """
 
     def __init__(self, problems: Sequence[str], warnings: Sequence[str] = ()) -> None:
         super().__init__("\n".join(map(one_line, problems)))
@@ -63,6 +67,10 @@ class SpecError(MaestroError):
 
 class RequestRefused(MaestroError):
     """What was asked for makes no sense in this state; nothing was changed."""
+
+
+class UnknownStep(RequestRefused, KeyError, ValueError):
+    """There is no step of that name. Maestro raises a KeyError in some methods, and a ValueError in others."""
 
 
 class StudyError(MaestroError):
@@ -125,8 +133,8 @@ class UnknownAdapter(SchedulerError, TypeError):
     """No adapter goes by that name. A TypeError too, because Maestro raises one."""
 
 
-class Unreachable(SchedulerError):
-    """A scheduler did not answer, so nothing may be concluded about its jobs."""
+class Unreachable(SchedulerError, RuntimeError):
+    """A scheduler did not answer, so nothing may be concluded about its jobs. A RuntimeError too, as in Maestro."""
 
     exit_code = EXIT_TRY_AGAIN
 

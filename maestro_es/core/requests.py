@@ -13,7 +13,7 @@ from maestro_es.core.arguments import LARGEST
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph, has_template
 from maestro_es.core.model import SOURCE, Param, Phase, StepRecord, StudyStatus, is_local, is_scheduled
-from maestro_es.errors import RequestRefused
+from maestro_es.errors import RequestRefused, UnknownStep
 
 #: The settings that `update` may change, by the name of its option.
 UPDATABLE = {
@@ -195,7 +195,7 @@ def _check_workspace(graph: Graph, name: str, workspace: str) -> None:
 
 
 def connect(graph: Graph, parent: str, child: str) -> list[NewEvent]:
-    """Let a step wait for another. KeyError if there is no such step, ValueError if it would wait for itself."""
+    """Let a step wait for another. UnknownStep if there is no such step, ValueError if it would wait for itself."""
     first, second = _number(graph, parent), _number(graph, child)
     if first in graph.parents(second):
         return []
@@ -207,7 +207,7 @@ def connect(graph: Graph, parent: str, child: str) -> list[NewEvent]:
 def _number(graph: Graph, name: str) -> int:
     number = graph.number_of(name)
     if number is None:
-        raise KeyError(f"there is no step {name!r}")
+        raise UnknownStep(f"there is no step {name!r}")
     return number
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from maestro_es.core.model import SOURCE
+from maestro_es.core.walks import topological_sort
 from maestro_es.study_file.checks import items, section
 from maestro_es.study_file.document import Document
 from maestro_es.study_file.environment import Environment
@@ -152,27 +153,8 @@ def processing_order(templates: Mapping[str, Template]) -> list[Template]:
             children[parent].append(template.name)
         if not template.dependencies:
             starts.append(template.name)
-    left: list[str] = []
-    seen: set[str] = set()
-    for start in starts:
-        if start not in seen:
-            seen.add(start)
-            left += _leave(start, children, seen)
-    return [templates[name] for name in reversed(left)]
-
-
-def _leave(start: str, children: Mapping[str, Sequence[str]], seen: set[str]) -> Iterator[str]:
-    """Yield what can be reached from `start` and was not seen, in the order in which a depth-first walk leaves it."""
-    stack = [(start, iter(children[start]))]
-    while stack:
-        name, rest = stack[-1]
-        child = next((child for child in rest if child not in seen), None)
-        if child is None:
-            stack.pop()
-            yield name
-        else:
-            seen.add(child)
-            stack.append((child, iter(children[child])))
+    names = topological_sort({SOURCE: starts, **children})
+    return [templates[name] for name in names if name != SOURCE]
 
 
 def _find_cycle(templates: Mapping[str, Template]) -> list[str]:
