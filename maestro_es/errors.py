@@ -32,7 +32,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 #: The exit codes of commands; README.md explains them. `run --wait` has the values of `StudyStatus`, too. sysexits.h
-#: calls 75 EX_TEMPFAIL. Shells report 130 for a program that Ctrl-C has ended. `__main__` has copies of the last two.
+#: calls 75 EX_TEMPFAIL. Shells report 130 for a program that Ctrl-C has ended. `__main__` has copies of the last two,
+#: and `runner.sh` one of 75.
 EXIT_OK, EXIT_ERROR, EXIT_TRY_AGAIN, EXIT_INTERRUPTED = 0, 1, 75, 130
 
 

@@ -94,7 +94,7 @@ class Adapter(Protocol):
 
     name: str
     extension: str
-    #: Seconds without a trace after which an attempt is given up. Safety never rests on it.
+    #: Seconds without a trace after which an attempt is given up: of jobs, `scheduler_facts.JOB_GRACE_SECONDS`.
     grace_seconds: float
     #: Whether it can submit; if not, it writes scripts with ``--dry`` and no more.
     can_submit: bool

@@ -72,7 +72,6 @@ def review(batch: Mapping[str, Any], runs: Sequence[tuple[int, Mapping[str, Any]
 FACTS = SchedulerFacts(
     name="flux",
     extension="flux.sh",
-    grace_seconds=60.0,
     keys=(*COMMON_KEYS, "allocation_args", "launcher_args", "uri", "version"),
     directive="#flux:",
     job_variable=JOB_VARIABLES["flux"],

@@ -28,7 +28,10 @@ from maestro_es.core.scheduler_facts import SchedulerFacts
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import SchedulerError, Unreachable
 
-FACTS = SchedulerFacts(name="local", extension="sh", grace_seconds=5.0)
+#: How many seconds ticks look for a process that has left no trace; a job has `JOB_GRACE_SECONDS`.
+_GRACE_SECONDS = 5.0
+
+FACTS = SchedulerFacts(name="local", extension="sh", grace_seconds=_GRACE_SECONDS)
 
 
 def boot_of(instance: str) -> str:

@@ -47,7 +47,6 @@ _REFUSED = frozenset({
 FACTS = SchedulerFacts(
     name="lsf",
     extension="lsf.sh",
-    grace_seconds=60.0,
     needed_keys=("host", "bank", "queue"),
     keys=(*COMMON_KEYS, "reservation"),
     passes_options=True,

@@ -21,6 +21,7 @@
 token=$1 workspace=$2 script=$3 study=$4 limit=${5:-0} output=${6-} host=${7-} boot=${8-} around=${9-}
 state=$study/.maestro-es near= group=
 kill_wait=10
+try_again=75 # maestro_es.errors.EXIT_TRY_AGAIN: the step was not started
 moment=1 # how long a signal to all processes may take, in seconds, from the step to us
 job_variables='SLURM_JOB_ID LSB_JOBID FLUX_JOB_ID' # a tick puts that of another scheduler before them
 others='HUP INT QUIT USR1 USR2 ALRM URG' # what a step may want to be told by, as with sbatch --signal=B:USR1@60
@@ -63,8 +64,8 @@ if [ -n "$output" ]; then
             ;;
     esac
     read -r go
-    [ "$go" = go ] || { report dropped; exit 75; }
-    cd "$workspace" || { report dropped; exit 75; }
+    [ "$go" = go ] || { report dropped; exit "$try_again"; }
+    cd "$workspace" || { report dropped; exit "$try_again"; }
 else
     job=
     for name in $job_variables; do
@@ -78,13 +79,13 @@ else
     owner="$job $host $boot $nonce"
     # A job of an earlier study in this directory, which was replaced, finds neither its claim nor its script here.
     for mark in "$state"/study.*; do
-        [ ! -e "$mark" ] || [ "$mark" = "$state/study.${token%%-*}" ] || exit 75
+        [ ! -e "$mark" ] || [ "$mark" = "$state/study.${token%%-*}" ] || exit "$try_again"
     done
     if ! { cd "$workspace" && ln -s "$owner" ".claim.$token"; } 2>/dev/null; then
         case $(readlink ".claim.$token" 2>/dev/null) in
             "$owner") ;; # our own call, sent twice by the file system
-            "") report unclaimed; exit 75 ;;
-            *) report "refused.$job"; exit 75 ;;
+            "") report unclaimed; exit "$try_again" ;;
+            *) report "refused.$job"; exit "$try_again" ;;
         esac
     fi
 fi

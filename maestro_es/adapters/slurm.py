@@ -93,7 +93,6 @@ def walltime_remedy(walltime: object) -> str:
 FACTS = SchedulerFacts(
     name="slurm",
     extension="slurm.sh",
-    grace_seconds=60.0,
     needed_keys=("host", "bank", "queue"),
     keys=(*COMMON_KEYS, "procs", "reservation", "qos", "gpus"),
     passes_options=True,

@@ -77,8 +77,9 @@ class AttemptObservation(msgspec.Struct, frozen=True):
 
     `raw_state` is the state in the scheduler's own words, for the log; `delay` is what it says holds the waiting job
     up; `job_id`, `host` and `instance` are of a job found by its token; `ended_at` is when the scheduler says that it
-    ended. `within_grace`: it is too early to give up an attempt of which there is no trace. `start_recorded`: its
-    start was known before the queue was asked, so that what the queue says of an end is said of that start.
+    ended. `within_grace`: it is too early to give up an attempt of which there is no trace; the facts of its scheduler
+    say how long to wait (`JOB_GRACE_SECONDS` for jobs), and `poller.observe` compares. `start_recorded`: its start was
+    known before the queue was asked, so that what the queue says of an end is said of that start.
     """
 
     claim: Claim = Claim()

@@ -16,6 +16,10 @@ from maestro_es.core.walltime import walltime_remedy
 #: The keys of the batch block that Maestro 1.2.1 or maestro-es reads for each scheduler.
 COMMON_KEYS = ("type", "shell", "host", "bank", "queue", "nodes", "args")
 
+#: How many seconds ticks look for a job that has left no trace, before its attempt is given up. A controller that
+#: restarts answers again within a minute. Safety never depends on this time: the claim decides.
+JOB_GRACE_SECONDS = 60.0
+
 
 class Remark(msgspec.Struct, frozen=True):
     """Something about a value of a study file that a scheduler can't take, or ignores.
@@ -72,7 +76,7 @@ class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     extension: str
-    grace_seconds: float
+    grace_seconds: float = JOB_GRACE_SECONDS
     needed_keys: tuple[str, ...] = ()
     keys: tuple[str, ...] = COMMON_KEYS
     passes_options: bool = False

@@ -301,7 +301,10 @@ class Observer:
         return max(at, step.started_at or 0) if at is not None and since <= at <= self._inputs.now else None
 
     def _within_grace(self, step: StepRecord, graces: int = 1) -> bool:
-        """Whether it is too early, by so many graces of its adapter, to give up an attempt that has left no trace."""
+        """Whether it is too early, by so many graces of its adapter, to give up an attempt that has left no trace.
+
+        For jobs one grace is `core.scheduler_facts.JOB_GRACE_SECONDS`.
+        """
         if not step.scheduled and step.phase is Phase.SUBMITTED:
             return False  # its process is gone, so no claim will come any more
         if step.phase is Phase.REQUESTED and (step.cancelling or self._graph.study.cancelling):

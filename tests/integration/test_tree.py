@@ -123,6 +123,7 @@ OWNED = {
         r"(?:submission_attempts|(?:restart|hardware|abandon)_limit)(?:: int)? ?= ?[1-9]|(?:RESTART|ABANDON)_LIMIT = ",
         "core/retry_limits.py",
     ),
+    "how long a job is looked for": (r"JOB_GRACE_SECONDS = |grace_seconds=[\d.]", "core/scheduler_facts.py"),
 }  # fmt: skip
 
 
@@ -156,6 +157,9 @@ def test_exit_codes_are_those_of_the_errors_and_of_the_table():
     codes = {errors.EXIT_OK, errors.EXIT_INTERRUPTED, *(kind.exit_code for kind in kinds)}
     assert table == codes | {status.value for status in StudyStatus}
     assert (entry._TRY_AGAIN, entry._INTERRUPTED) == (errors.EXIT_TRY_AGAIN, errors.EXIT_INTERRUPTED)
+    runner = (PACKAGE / "adapters/runner.sh").read_text()
+    assert re.findall(r"^try_again=(\d+)", runner, re.MULTILINE) == [str(errors.EXIT_TRY_AGAIN)]
+    assert {*re.findall(r"\bexit (\$?\"?\$?\w+)", re.sub("#.*", "", runner))} == {'"$try_again', '"$code'}
 
     def is_spelt(node: ast.AST) -> bool:
         if isinstance(node, ast.Call) and re.search(r"(?:exit|_fail)$", ast.unparse(node.func)):
