@@ -25,8 +25,8 @@ from maestro_es.errors import MaestroError, UnknownAdapter
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-#: The adapters of maestro-es, each with its module here. It is imported when a study asks for it.
-ADAPTERS = ("local", "slurm", "lsf", "flux")
+#: The adapters of maestro-es, each with its module in this package. It is imported when a study asks for it.
+ADAPTERS = {"local": "local", "slurm": "slurm.adapter", "lsf": "lsf", "flux": "flux"}
 
 #: The group of entry points in which other packages name their adapters.
 GROUP = "maestro_es.adapters"
@@ -83,7 +83,7 @@ SCHEDULERS = Schedulers(find_facts, names, _built_in)
 
 
 def _own(kind: str) -> ModuleType:
-    return importlib.import_module(f"maestro_es.adapters.{kind}")
+    return importlib.import_module(f"maestro_es.adapters.{ADAPTERS[kind]}")
 
 
 def _facts_of(module: ModuleType) -> SchedulerFacts:

@@ -183,4 +183,4 @@ def test_the_adapters_of_maestro_es_need_no_look_at_other_packages(maestro_es, p
 
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "maestro_es.adapters.registry" in imported
-    assert imported & {"importlib.metadata", "toy_adapter", "maestro_es.adapters.slurm"} == set()
+    assert imported & {"importlib.metadata", "toy_adapter", "maestro_es.adapters.slurm.adapter"} == set()

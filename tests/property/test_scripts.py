@@ -14,7 +14,7 @@ from maestro_es.adapters.launcher import Asked, fill_in, read_request
 from maestro_es.adapters.lsf import LsfAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import Directive, arguments, comment_of
-from maestro_es.adapters.slurm import SlurmAdapter
+from maestro_es.adapters.slurm.adapter import SlurmAdapter
 
 Adapter = SlurmAdapter | LsfAdapter | FluxAdapter
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es.adapters import slurm
+from maestro_es.adapters.slurm import adapter
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.errors import Unreachable
@@ -179,7 +179,7 @@ def test_a_walltime_is_refused_with_its_study_if_and_only_if_sbatch_can_not_read
     for walltime in (*TIMES_TO_SLURM, *NO_TIMES_TO_SLURM):
         words = ["sbatch", "--test-only", "--wrap=true", f"--time={walltime}"]
         said = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False).stderr
-        assert ("Invalid --time specification" in said) == bool(slurm.walltime_remedy(walltime)), (walltime, said)
+        assert ("Invalid --time specification" in said) == bool(adapter.walltime_remedy(walltime)), (walltime, said)
 
 
 def test_while_the_controller_is_down_nothing_is_concluded_and_the_study_goes_on_afterwards(

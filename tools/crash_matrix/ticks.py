@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import maestro_es.adapters.slurm  # noqa: F401 - else it is each tick that loads it, and its calls are counted
+import maestro_es.adapters.slurm.adapter  # noqa: F401 - else it is each tick that loads it, and its calls are counted
 from maestro_es.adapters.base import Adapters
 from maestro_es.adapters.process import Host
 from maestro_es.drivers.cron_tick import TRY_AGAIN, tick_studies

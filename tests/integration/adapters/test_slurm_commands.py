@@ -11,8 +11,8 @@ import pytest
 
 from maestro_es.adapters.base import Job, Submitting
 from maestro_es.adapters.process import Host
-from maestro_es.adapters.slurm import SlurmAdapter
-from maestro_es.adapters.slurm_jobs import SlurmJobs
+from maestro_es.adapters.slurm.adapter import SlurmAdapter
+from maestro_es.adapters.slurm.client import SlurmJobs
 from maestro_es.core.environment import Environment
 from maestro_es.core.model import JobState, Phase, StepRecord
 from maestro_es.core.outcomes import Accepted, InDoubt, QueueFull, Rejected, ScriptFailed

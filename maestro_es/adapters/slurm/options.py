@@ -1,13 +1,16 @@
-"""Slurm: the CPUs that a job asks for so that its launchers can start. Pure.
+"""Slurm: the options of its commands that a script may depend on. Pure.
 
-Maestro asks for none of them, so its job may be accepted where a job with such a line is refused. A launcher that does
+`cpus` decides which CPUs a job asks for so that its launchers can start; `without_value` finds options of sbatch that
+lack their value. Which options a script has at all is decided in `maestro_es.adapters.slurm.adapter`.
+
+Maestro asks for no CPUs, so its job may be accepted where a job with such a line is refused. A launcher that does
 not need these CPUs, as far as its text shows, adds no line.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters.launcher import Asked, launchers, whole_number
@@ -96,3 +99,39 @@ def _words(rest: str) -> Iterable[str]:
     while match := _WORD.match(rest, place):
         yield match[1]
         place = match.end()
+
+
+#: Options of sbatch 20.02 to 24.11 that need a value. Others may have no value, or one that only "=" can give.
+_VALUE_LONG = frozenset({
+    "account", "acctg-freq", "array", "batch", "bb", "bbf", "begin", "chdir", "cluster-constraint", "clusters",
+    "comment", "constraint", "container", "core-spec", "cores-per-socket", "cpu-freq", "cpus-per-gpu", "cpus-per-task",
+    "deadline", "delay-boot", "dependency", "distribution", "error", "exclude", "export", "export-file",
+    "extra-node-info", "gpu-bind", "gpu-freq", "gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task", "gres",
+    "gres-flags", "hint", "input", "job-name", "licenses", "mail-type", "mail-user", "mcs-label", "mem", "mem-bind",
+    "mem-per-cpu", "mem-per-gpu", "mincpus", "network", "nodefile", "nodelist", "nodes", "ntasks", "ntasks-per-core",
+    "ntasks-per-gpu", "ntasks-per-node", "ntasks-per-socket", "open-mode", "output", "partition", "power", "prefer",
+    "priority", "profile", "qos", "reservation", "signal", "sockets-per-node", "switches", "thread-spec",
+    "threads-per-core", "time", "time-min", "tmp", "tres-per-task", "wait-all-nodes", "wckey", "wrap",
+})  # fmt: skip
+_VALUE_SHORT = "aAbBcCdDeFGiJLMmnNopqStwx"
+
+
+def without_value(words: Sequence[str]) -> Iterator[str]:
+    """Yield the options on one line that need a value and have none."""
+    expected = ""
+    for word in words:
+        if expected and word.startswith("--"):
+            yield expected
+        elif expected:
+            expected = ""
+            continue
+        expected = word if _needs_next(word) else ""
+    if expected:
+        yield expected
+
+
+def _needs_next(word: str) -> bool:
+    """Whether the next word is the value of this option."""
+    if word.startswith("--"):
+        return word[2:] in _VALUE_LONG
+    return len(word) == 2 and word[0] == "-" and word[1] in _VALUE_SHORT  # noqa: PLR2004 - a dash and a letter

@@ -20,7 +20,7 @@ from maestro_es.adapters import process
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
 from maestro_es.adapters.command import NO_ROOM, Command, Completed
 from maestro_es.adapters.imported import imported, runs_script_of
-from maestro_es.adapters.slurm_answers import (
+from maestro_es.adapters.slurm.output import (
     ACCOUNTS_FORMAT,
     ACCOUNTS_HEADER,
     LIVE,

@@ -7,7 +7,7 @@ import pytest
 from maestro_es.adapters.faults import Faults
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import ADDED, arguments
-from maestro_es.adapters.slurm import SlurmAdapter, anchored, embedded
+from maestro_es.adapters.slurm.adapter import SlurmAdapter, anchored, embedded
 from maestro_es.core.environment import Environment
 
 BATCH = {"type": "slurm", "host": "h", "bank": "b", "queue": "q"}

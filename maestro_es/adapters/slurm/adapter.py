@@ -32,10 +32,9 @@ from maestro_es.adapters.script import (
     resources,
     shebang,
 )
-from maestro_es.adapters.slurm_answers import forgets_within
-from maestro_es.adapters.slurm_cpus import cpus
-from maestro_es.adapters.slurm_jobs import SlurmJobs, slurm_environment
-from maestro_es.adapters.slurm_options import without_value
+from maestro_es.adapters.slurm.client import SlurmJobs, slurm_environment
+from maestro_es.adapters.slurm.options import cpus, without_value
+from maestro_es.adapters.slurm.output import forgets_within
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import StepRecord, is_scheduled
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_es.adapters.slurm_cpus import has_own_size
+from maestro_es.adapters.slurm.options import has_own_size
 
 
 @pytest.mark.parametrize(

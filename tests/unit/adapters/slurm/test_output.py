@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from maestro_es.adapters.command import Completed
-from maestro_es.adapters.slurm_answers import (
+from maestro_es.adapters.slurm.client import slurm_environment
+from maestro_es.adapters.slurm.output import (
     QUEUE_HEADER,
     believed,
     cancelled_after,
@@ -20,7 +21,6 @@ from maestro_es.adapters.slurm_answers import (
     read_restarts,
     read_submission,
 )
-from maestro_es.adapters.slurm_jobs import slurm_environment
 from maestro_es.core.model import JobState
 from maestro_es.core.outcomes import Accepted, InDoubt, QueueFull, Rejected
 
