@@ -11,7 +11,9 @@ from maestro_es.core.model import Phase, StepRecord
 from maestro_es.store.study_log import StudyLog
 
 #: What a person decides about a step.
-_OF_STEP = (e.StepImported, e.StepReset, e.StepSkipped, e.StepHeld, e.StepReleased, e.ConnectionAdded)
+_OF_STEP = (
+    e.StepImported, e.StepReset, e.StepSkipped, e.StepHeld, e.StepReleased, e.ConnectionAdded, e.ConnectionRemoved,
+)  # fmt: skip
 
 #: What a person decides about the whole study.
 _OF_STUDY = (

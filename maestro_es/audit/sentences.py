@@ -30,6 +30,8 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"was added{_waits(event, name_of)}"
         case e.ConnectionAdded():
             return f"waits for {name_of(event.parent)} too"
+        case e.ConnectionRemoved():
+            return f"no longer waits for {name_of(event.parent)}"
         case e.SettingsChanged():
             return f"{event.what} was changed from {event.before} to {event.after}{_reason(event.reason)}"
         case e.StudyPaused():

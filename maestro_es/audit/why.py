@@ -83,7 +83,8 @@ def _doubts(view: View, record: StepRecord) -> list[tuple[e.Recorded, Micros | N
 
 def _blocked(view: View, record: StepRecord) -> Answer:
     """Return what a step waits for, and why that has not finished yet."""
-    added = tuple(r for r in view.events_of(record.number) if isinstance(r.event, (e.StepAdded, e.ConnectionAdded)))
+    edges = (e.StepAdded, e.ConnectionAdded, e.ConnectionRemoved)
+    added = tuple(recorded for recorded in view.events_of(record.number) if isinstance(recorded.event, edges))
     waiting = waits_for(view.graph, record)
     words = f"waits for {listed(waiting)}"
     for ending in ended_first(view, record):

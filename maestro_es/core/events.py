@@ -176,10 +176,21 @@ class ConnectionAdded(Event, frozen=True):
     parent: int
 
 
-class SettingsChanged(Event, frozen=True):
-    """A setting, the adapter, the name or the description of the study got another value.
+class ConnectionRemoved(Event, frozen=True):
+    """The step waits for one parent fewer: what `ExecutionGraph.remove_edge` writes.
 
-    what: the name of a field of the settings, or adapter, name or description
+    parent: the number of the step that it waits for no more
+
+    Result: removes a parent
+    """
+
+    parent: int
+
+
+class SettingsChanged(Event, frozen=True):
+    """A setting, the adapter, the name, the description or the details of the study got another value.
+
+    what: the name of a field of the settings, or adapter, name, description or details
     before: the value until then
     after: the value from then on
 
@@ -761,12 +772,12 @@ class ReportIgnored(Event, frozen=True):
 
 AnyEvent = Union[
     InvocationStarted, StudyCreated, EnvironmentRecorded, StepTemplateAdded, StepAdded, ConnectionAdded,
-    SettingsChanged, StudyPaused, StudyResumed, CancelRequested, StudyCompleted, StudyReopened, StudyRelocated,
-    RebootDetected, TicksMissed, LogRecovered, EventsCorrected, PollFailed, PollRecovered, StepImported,
-    StepRecovered, SubmissionRequested, JobSubmitted, ScriptSetAside, SubmissionRejected, SubmissionUncertain,
-    AttemptAbandoned, SubmissionWithdrawn, JobDelayed, JobStateUnknown, JobStarted, JobNotFound, JobReappeared,
-    StepFinished, StepTimedOut, StepRestarted, HardwareFailed, StepFailed, StepCancelled, OutputDoubted, StepDryRun,
-    StepReset, StepSkipped, StepHeld, StepReleased, ReportIgnored,
+    ConnectionRemoved, SettingsChanged, StudyPaused, StudyResumed, CancelRequested, StudyCompleted, StudyReopened,
+    StudyRelocated, RebootDetected, TicksMissed, LogRecovered, EventsCorrected, PollFailed, PollRecovered,
+    StepImported, StepRecovered, SubmissionRequested, JobSubmitted, ScriptSetAside, SubmissionRejected,
+    SubmissionUncertain, AttemptAbandoned, SubmissionWithdrawn, JobDelayed, JobStateUnknown, JobStarted, JobNotFound,
+    JobReappeared, StepFinished, StepTimedOut, StepRestarted, HardwareFailed, StepFailed, StepCancelled,
+    OutputDoubted, StepDryRun, StepReset, StepSkipped, StepHeld, StepReleased, ReportIgnored,
 ]  # fmt: skip
 
 #: An event that is to be recorded, and the number of the step that it is about; None: the study.

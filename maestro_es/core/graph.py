@@ -43,11 +43,14 @@ class Graph(Protocol):
     def connect(self, parent: int, child: int) -> None:
         """Make `child` wait for `parent`, for which it does not wait yet."""
 
+    def disconnect(self, parent: int, child: int) -> None:
+        """Make `child` wait no more for `parent`, for which it waits by an edge."""
+
     def parents(self, number: int) -> list[int]:
-        """Return the steps that it waits for by an edge."""
+        """Return the steps that it waits for by an edge, by number."""
 
     def children(self, number: int) -> list[int]:
-        """Return the steps that wait for this one by an edge."""
+        """Return the steps that wait for this one by an edge, in the order in which the edges were added."""
 
     def add_template(self, template: StepTemplateAdded) -> None:
         """Add a template."""
@@ -164,11 +167,15 @@ class MemoryGraph:
         self._children[parent].append(child)
         self._parents[child].append(parent)
 
+    def disconnect(self, parent: int, child: int) -> None:
+        self._children[parent].remove(child)
+        self._parents[child].remove(parent)
+
     def parents(self, number: int) -> list[int]:
         return sorted(self._parents.get(number, ()))
 
     def children(self, number: int) -> list[int]:
-        return sorted(self._children.get(number, ()))
+        return list(self._children.get(number, ()))
 
     def add_template(self, template: StepTemplateAdded) -> None:
         self._templates[template.name] = template

@@ -301,9 +301,9 @@ class Boot(msgspec.Struct, frozen=True, omit_defaults=True):
 class StudyRecord(msgspec.Struct):
     """The state of the study as a whole, but for its steps.
 
-    `unreachable` maps the adapters that did not answer last time to what they said. `refusal` is what the scheduler
-    said if it took no job the last time, `queue_limit` how many it had of this study when it last said so (None:
-    never), and `refused` the step for which it had no room then.
+    `details` is what else a program has said of it. `unreachable` maps the adapters that did not answer last time to
+    what they said. `refusal` is what the scheduler said if it took no job the last time, `queue_limit` how many it had
+    of this study when it last said so (None: never), and `refused` the step for which it had no room then.
     `host` and `boot_id` are those of the last process that wrote, `unseen_boot` is the boot id before that if no tick
     has noted the reboot yet. `boots` are those of which processes wrote, `written_at` is when the last event about a
     step was recorded. From `ticked_from` on ticks are missed if none comes. `steps`, `open_steps` (those not
@@ -313,6 +313,7 @@ class StudyRecord(msgspec.Struct):
     study_id: str = ""
     name: str = ""
     description: str = ""
+    details: dict[str, object] = {}
     root: str = ""
     spec_file: str = ""
     adapter: dict[str, object] = {}

@@ -88,7 +88,7 @@ class Snapshot(MemoryGraph):
         templates = {template.name: _template(template) for template in graph.templates()}
         vars(self).update(vars(graph), study=study, _records=records, _templates=templates)
 
-    add = save = connect = add_template = count_unfinished = join_funnel = _refuse
+    add = save = connect = disconnect = add_template = count_unfinished = join_funnel = _refuse
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{name} can't be set: {_MESSAGE}")

@@ -19,6 +19,15 @@ def _connection_added(graph: Graph, record: StepRecord, recorded: e.Recorded, ev
     move(graph, record, record.state, Phase.BLOCKED if record.unmet else Phase.READY)
 
 
+def _connection_removed(graph: Graph, record: StepRecord, recorded: e.Recorded, event: e.ConnectionRemoved) -> None:
+    expect(record, recorded, Phase.BLOCKED, Phase.READY)
+    if event.parent not in graph.parents(record.number):
+        raise refusal(record, recorded, f"which does not wait for step {event.parent}")
+    graph.disconnect(event.parent, record.number)
+    record.unmet -= graph.step(event.parent).state not in RELEASED
+    move(graph, record, record.state, Phase.BLOCKED if record.unmet else Phase.READY)
+
+
 #: How a step may have ended while our log could not tell.
 _UNSEEN_ENDS = (State.FINISHED, State.FAILED, State.TIMEDOUT, State.CANCELLED)
 
@@ -288,6 +297,7 @@ def _released(_graph: Graph, record: StepRecord, recorded: e.Recorded, _event: e
 #: The rule of each event about a step.
 STEP_RULES: dict[type[e.Event], Callable[[Graph, StepRecord, e.Recorded, Any], None]] = {
     e.ConnectionAdded: _connection_added,
+    e.ConnectionRemoved: _connection_removed,
     e.StepImported: _imported,
     e.StepRecovered: _recovered,
     e.SubmissionRequested: _requested,

@@ -101,7 +101,7 @@ def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
 
 
 #: What `SettingsChanged` may change besides a field of `Settings`.
-_NAMED: dict[str, Any] = {"name": str, "description": str, "adapter": dict[str, Any]}
+_NAMED: dict[str, Any] = {"name": str, "description": str, "details": dict[str, Any], "adapter": dict[str, Any]}
 
 
 def _settings_changed(graph: Graph, recorded: e.Recorded, event: e.SettingsChanged) -> None:

@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 VIEWS_VERSION = 1
 
 #: What `file_check.schema_digest` returns for a file with these tables and views.
-SCHEMA_DIGEST = "0b72edf8fe9687160fb2a8b28eb799ff200673da94b91a29b5edb975ae640b97"
+SCHEMA_DIGEST = "2369e8c6f8cf28d1536089db956b11d317f8087cd280a0e3b410f8e26528d98f"
 
 #: Marks a file as an event log of ours: "mes1".
 APPLICATION_ID = 0x6D657331

@@ -192,11 +192,15 @@ class ProjectedGraph:
     def connect(self, parent: int, child: int) -> None:
         self._edges.append((parent, child))
 
+    def disconnect(self, parent: int, child: int) -> None:
+        self._write_structure()
+        self._execute("DELETE FROM edge WHERE parent = ? AND child = ?", [(parent, child)])
+
     def parents(self, number: int) -> list[int]:
         return self._column("SELECT parent FROM edge WHERE child = ? ORDER BY parent", number)
 
     def children(self, number: int) -> list[int]:
-        return self._column("SELECT child FROM edge WHERE parent = ? ORDER BY child", number)
+        return self._column("SELECT child FROM edge WHERE parent = ? ORDER BY number", number)
 
     def add_template(self, template: StepTemplateAdded) -> None:
         self._new_templates.append(template)

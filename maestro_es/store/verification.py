@@ -182,7 +182,7 @@ def _differences(connection: sqlite3.Connection, fold: Fold[MemoryGraph]) -> Ite
     numbers = range(1, graph.study.steps + 1)
     yield from _study(connection, fold)
     yield from _steps(connection, graph)
-    edges = ((parent, child) for parent in numbers for child in graph.children(parent))
+    edges = ((parent, child) for parent in numbers for child in sorted(graph.children(parent)))
     yield from _rows(connection, "edge", ("parent", "child"), edges, 2)
     funnels = sorted((template, child) for child in numbers for template in graph.funnels(child))
     yield from _rows(connection, "funnel", ("template", "child"), funnels, 2)

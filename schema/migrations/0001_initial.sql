@@ -95,12 +95,13 @@ CREATE INDEX step_doubted ON step (number) WHERE doubted = 1;
 CREATE INDEX step_by_row ON step (row);
 
 CREATE TABLE edge (
+    number INTEGER PRIMARY KEY,          -- in the order in which they were added
     parent INTEGER NOT NULL,
     child  INTEGER NOT NULL,
-    PRIMARY KEY (parent, child)
-) WITHOUT ROWID;
+    UNIQUE (parent, child)
+);
 
-CREATE INDEX edge_by_child ON edge (child);
+CREATE INDEX edge_by_child ON edge (child, parent);
 
 CREATE TABLE funnel (
     template TEXT NOT NULL,

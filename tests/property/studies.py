@@ -96,6 +96,7 @@ def moves(graph: Graph, number: int, rng: random.Random) -> list[NewEvent]:
         (number, e.StepImported(state=rng.choice(list(State)), submitted_at=1, restarts=rng.randrange(3))),
         (number, e.StepRecovered(state=rng.choice(list(State)), attempt=attempt, restarts=rng.randrange(3))),
         (number, e.ConnectionAdded(parent=rng.randrange(1, graph.study.steps + 1))),
+        (number, e.ConnectionRemoved(parent=rng.choice([*graph.parents(number), 1]))),
         (None, e.CancelRequested(steps=(number,) if rng.random() < 0.7 else None)),
         (None, rng.choice(whole)),
         (None, e.PollFailed(adapter=rng.choice("ab"), message="silent")),

@@ -16,6 +16,7 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.StepTemplateAdded(name="sim", description="", run={}),
     e.StepAdded(name="sim", template="sim", workspace="sim"),
     e.ConnectionAdded(parent=1),
+    e.ConnectionRemoved(parent=1),
     e.SettingsChanged(what="submission_throttle", before=0, after=4),
     e.StudyPaused(),
     e.StudyResumed(),

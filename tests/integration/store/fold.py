@@ -44,6 +44,8 @@ class Fold:
             step["parents"] = list(values["parents"])
         elif result.get("adds") == "parent":
             step["parents"].append(values["parent"])
+        elif result.get("removes") == "parent":
+            step["parents"].remove(values["parent"])
         for target, changes in ((step, result.get("step", {})), (self.study, result.get("study", {}))):
             for key, value in changes.items():
                 target[key] = given(schema, definition, values, value["given"]) if isinstance(value, dict) else value

@@ -464,7 +464,7 @@ def test_the_questions_of_a_tick_are_answered_from_an_index(log: StudyLog):
         "SELECT * FROM step WHERE phase = 1 AND held = 0 AND scheduled = 1 ORDER BY number LIMIT 5",
         "SELECT * FROM step WHERE held = 1 AND phase != 4 ORDER BY number",
         "SELECT * FROM step WHERE cancelling = 1 AND phase != 4 ORDER BY number",
-        "SELECT child FROM edge WHERE parent = 1 ORDER BY child",
+        "SELECT child FROM edge WHERE parent = 1 ORDER BY number",
         "SELECT parent FROM edge WHERE child = 1 ORDER BY parent",
         "SELECT child FROM funnel WHERE template = 'sim' ORDER BY child",
         "SELECT * FROM event WHERE step = 3",

@@ -382,9 +382,15 @@ STUDY = """UPDATE projection SET study = json_set(study, '$.{}', json('{}'))"""
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("INSERT INTO edge VALUES (1, 11)", "the projection has a row too many in edge: parent 1, child 11"),
+        (
+            "INSERT INTO edge (parent, child) VALUES (1, 11)",
+            "the projection has a row too many in edge: parent 1, child 11",
+        ),
         ("DELETE FROM edge WHERE child = 3", "the projection lacks a row in edge: parent 1, child 3"),
-        ("INSERT INTO edge VALUES (99, 1)", "the projection has a row too many in edge: parent 99, child 1"),
+        (
+            "INSERT INTO edge (parent, child) VALUES (99, 1)",
+            "the projection has a row too many in edge: parent 99, child 1",
+        ),
         ("DELETE FROM funnel", "the projection lacks a row in funnel: template 'sim', child 5"),
         (
             "INSERT INTO funnel VALUES ('make', 9)",

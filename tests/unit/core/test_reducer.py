@@ -41,6 +41,7 @@ def test_an_event_of_a_step_that_there_is_not_is_refused(study: Study, event: e.
 #: In which phases of its step an event may be recorded; the restart and the release have tests of their own.
 ALLOWED: dict[type[e.Event], set[str]] = {
     e.ConnectionAdded: {"blocked", "ready"},
+    e.ConnectionRemoved: {"blocked", "ready"},
     e.StepImported: {"blocked", "ready"},
     e.StepRecovered: {"blocked", "ready", "requested", "submitted"},
     e.SubmissionRequested: {"ready"},
@@ -83,6 +84,12 @@ def test_an_event_follows_in_its_phases_and_in_no_others(event: e.AnyEvent, phas
     study, number = in_phase(phase)
     if isinstance(event, e.ConnectionAdded):
         event = e.ConnectionAdded(parent=study.add("other"))
+    if isinstance(event, e.ConnectionRemoved) and phase in ALLOWED[type(event)]:
+        other = study.add("other")
+        study.do(e.ConnectionAdded(parent=other), number)
+        if phase == "ready":
+            study.finish(other)
+        event = e.ConnectionRemoved(parent=other)
     event = with_token(event, study.step(number).token)
 
     if phase in ALLOWED[type(event)]:

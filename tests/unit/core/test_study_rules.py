@@ -330,6 +330,50 @@ def test_a_connection_that_is_there_or_leads_nowhere_is_refused(study: Study, pa
         study.do(e.ConnectionAdded(parent=parent), 2)
 
 
+def test_a_step_whose_last_connection_is_removed_is_ready(study: Study):
+    first, second, third = study.add("a"), study.add("b"), study.add("c")
+    for parent in (first, second):
+        study.do(e.ConnectionAdded(parent=parent), third)
+
+    study.do(e.ConnectionRemoved(parent=first), third)
+    assert (study.step(third).unmet, study.step(third).phase) == (1, Phase.BLOCKED)
+    study.do(e.ConnectionRemoved(parent=second), third)
+
+    assert (study.step(third).unmet, study.step(third).phase) == (0, Phase.READY)
+    assert (study.graph.children(first), study.graph.parents(third)) == ([], [])
+
+
+def test_removing_a_connection_to_a_finished_parent_releases_nothing_twice(study: Study):
+    first, second, third = study.add("a"), study.add("b"), study.add("c")
+    for parent in (first, second):
+        study.do(e.ConnectionAdded(parent=parent), third)
+    study.finish(first)
+
+    study.do(e.ConnectionRemoved(parent=first), third)
+
+    assert (study.step(third).unmet, study.step(third).phase) == (1, Phase.BLOCKED)
+
+
+def test_children_are_in_the_order_in_which_their_connections_were_added(study: Study):
+    first, second, third = study.add("a"), study.add("b"), study.add("c")
+    for child in (third, second):
+        study.do(e.ConnectionAdded(parent=first), child)
+    assert study.graph.children(first) == [third, second]
+
+    study.do(e.ConnectionRemoved(parent=first), third)
+    study.do(e.ConnectionAdded(parent=first), third)
+
+    assert study.graph.children(first) == [second, third]
+
+
+@pytest.mark.parametrize("parent", [1, 3, 0])
+def test_a_connection_that_is_not_there_is_not_removed(study: Study, parent: int):
+    study.chain("a", "b", "c")
+
+    with pytest.raises(InvalidTransition, match=f"step 'c', which does not wait for step {parent}"):
+        study.do(e.ConnectionRemoved(parent=parent), 3)
+
+
 def test_a_step_in_flight_gets_no_more_parents(study: Study):
     first, second = study.add("a"), study.add("b")
     study.request(second)
