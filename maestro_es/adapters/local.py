@@ -18,11 +18,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters import process
-from maestro_es.adapters.base import Job, JobInfo, QueueEntry
+from maestro_es.adapters.base import Adapter, Job, JobInfo, QueueEntry
 from maestro_es.adapters.command import NO_ROOM
 from maestro_es.core.environment import for_runner
 from maestro_es.core.evidence import Claim, ClaimState
-from maestro_es.core.model import TOKEN_VARIABLE, JobState, StepRecord
+from maestro_es.core.hosts import was_rebooted
+from maestro_es.core.model import TOKEN_VARIABLE, Boot, JobState, StepRecord, StudyRecord
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, ScriptFailed
 from maestro_es.core.scheduler_facts import SchedulerFacts
 from maestro_es.core.walltime import walltime_seconds
@@ -37,6 +38,27 @@ FACTS = SchedulerFacts(name="local", extension="sh", grace_seconds=_GRACE_SECOND
 def boot_of(instance: str) -> str:
     """Return the boot id of the process that an instance names."""
     return instance.partition("/")[0]
+
+
+def ask_host(
+    local: Adapter, step: StepRecord, claims: Mapping[str, Claim], study: StudyRecord, host: process.Host
+) -> JobInfo | None:
+    """Return what this host knows of a local step; None if only another host can tell, perhaps one of the same name.
+
+    Unreachable if it does not answer.
+    """
+    seen = local.query_queue([step], claims).get(step.token)
+    if not seen or not seen.instance or (boot := boot_of(seen.instance)) == host.boot_id:
+        return seen
+    if seen.job_id and process.is_running(int(seen.job_id), step.token):
+        return None  # a container of this host, with a boot id of its own
+    ours = Boot(host.name, host.boot_id, host.machine, host.booted_at)
+    return seen if was_rebooted(study, boot, ours) else None
+
+
+def is_namesakes(step: StepRecord, host: process.Host) -> bool:
+    """Whether a step that this host can't see runs on another host of the same name."""
+    return step.job_host == host.name and boot_of(step.job_instance) != host.boot_id
 
 
 #: Errors of a host that may have more to give at the next tick, or let us in again. EBADF: we have more files open

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TypeVar
 
+from maestro_es.adapters.local import is_namesakes
 from maestro_es.audit.as_of import Past
 from maestro_es.audit.history import started_by
 from maestro_es.audit.status import summarise
@@ -15,15 +16,14 @@ from maestro_es.audit.view import Place, View
 from maestro_es.core.events import Recorded
 from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.errors import Unreachable
-from maestro_es.poller.ask_host import is_namesakes
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.study import last_tick
+from maestro_es.study.session import Session
 
 _Found = TypeVar("_Found")
 
 
 def consistent_view(
-    study: OpenStudy, past: Past | None, show: Callable[[Micros], str], ask: Callable[[View], _Found]
+    study: Session, past: Past | None, show: Callable[[Micros], str], ask: Callable[[View], _Found]
 ) -> _Found:
     """Return what a question gives of a study now, or of its past. All that it reads is of one moment."""
     if past:
@@ -31,7 +31,7 @@ def consistent_view(
     return study.log.at_once(lambda: ask(_view(study, None, show)))
 
 
-def _view(study: OpenStudy, past: Past | None, show: Callable[[Micros], str]) -> View:
+def _view(study: Session, past: Past | None, show: Callable[[Micros], str]) -> View:
     log = study.log
     seq = past.seq if past else log.head.seq
 
@@ -62,12 +62,12 @@ def _view(study: OpenStudy, past: Past | None, show: Callable[[Micros], str]) ->
     )
 
 
-def _place(study: OpenStudy) -> Place:
+def _place(study: Session) -> Place:
     noted = last_tick.read(study.dir)
     return Place(shlex.quote(str(study.dir.root)), study.runtime.host.name, noted.host if noted else "")
 
 
-def _runs(study: OpenStudy, record: StepRecord) -> bool | None:
+def _runs(study: Session, record: StepRecord) -> bool | None:
     """Whether a local step runs; None if this host can't see that. If it gives no answer now, it may later."""
     try:
         seen = study.ask_host(record)
@@ -76,7 +76,7 @@ def _runs(study: OpenStudy, record: StepRecord) -> bool | None:
     return None if seen is None else seen.state is JobState.RUNNING
 
 
-def _ticking(study: OpenStudy) -> str:
+def _ticking(study: Session) -> str:
     """Return when the last tick was, and whether there seems to come another one."""
     summary = summarise(study)
     if summary.last_tick is None:

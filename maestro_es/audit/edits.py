@@ -13,15 +13,15 @@ from msgspec import structs
 from maestro_es import files
 from maestro_es.core import events as e
 from maestro_es.core.model import StepRecord
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.study.scripts import digest_of, place_aside, written_digests
+from maestro_es.study.session import Session
 from maestro_es.study.workspace import Plan, plan_job
 
 #: So many edits are told one by one.
 _NAMED = 5
 
 
-def edits(study: OpenStudy, numbers: Sequence[int], named: Path) -> Iterator[str]:
+def edits(study: Session, numbers: Sequence[int], named: Path) -> Iterator[str]:
     """Yield which scripts of these steps and which study file were edited, and which version counts.
 
     The user `named` the study by this path.
@@ -35,7 +35,7 @@ def edits(study: OpenStudy, numbers: Sequence[int], named: Path) -> Iterator[str
     yield from _of_study_file(study)
 
 
-def _of_step(study: OpenStudy, step: StepRecord, named: Path) -> Iterator[str]:
+def _of_step(study: Session, step: StepRecord, named: Path) -> Iterator[str]:
     ours = partial(written_digests, study.log.events_of(step.number))
     unedited = structs.replace(step, keep_script=False)
     try:
@@ -69,7 +69,7 @@ def _fate(step: StepRecord, path: Path, chosen: Path, named: Path) -> str:
     )
 
 
-def _of_study_file(study: OpenStudy) -> Iterator[str]:
+def _of_study_file(study: Session) -> Iterator[str]:
     """Say if the copy of the study file was edited. No command reads it, because the log holds the steps."""
     created = next((r.event for r in study.log.events() if isinstance(r.event, e.StudyCreated)), None)
     if created is None or not created.spec_file:

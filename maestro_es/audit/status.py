@@ -12,7 +12,7 @@ from maestro_es.audit.times import iso
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import BAD_ENDS, Cause, Micros, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.requests import match_steps
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 
 #: A running study whose last tick is longer ago than this is not being ticked: cron does so every minute.
 OVERDUE = 180 * 1_000_000
@@ -53,7 +53,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     at: Micros
 
 
-def summarise(study: OpenStudy, past: Past | None = None) -> Summary:
+def summarise(study: Session, past: Past | None = None) -> Summary:
     """Return the summary of an open study, as it is now or as it was."""
     graph = past.graph if past else study.graph
     record = graph.study
@@ -98,7 +98,7 @@ def _may_run(graph: Graph, scheduled: bool) -> bool:  # noqa: FBT001 - named whe
     return any(True for _ in graph.ready(scheduled=scheduled, limit=1))
 
 
-def last_tick_of(study: OpenStudy) -> Micros | None:
+def last_tick_of(study: Session) -> Micros | None:
     """Return when a study was ticked last; None if it never was, or that is unknown."""
     try:
         return study.dir.ticked_at()
@@ -106,7 +106,7 @@ def last_tick_of(study: OpenStudy) -> Micros | None:
         return None
 
 
-def _is_overdue(study: OpenStudy, last_tick: Micros | None) -> bool:
+def _is_overdue(study: Session, last_tick: Micros | None) -> bool:
     limit = max(OVERDUE, _PAUSES * study.graph.study.settings.sleep_seconds * 1_000_000)
     since = max(last_tick or 0, study.log.head.recorded_at)  # what was just reopened is not overdue yet
     return study.runtime.now() - since > limit

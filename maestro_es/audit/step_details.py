@@ -22,8 +22,8 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, StepRecord
 from maestro_es.core.requests import match_steps
 from maestro_es.errors import RequestRefused
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.study.outputs import outputs_of
+from maestro_es.study.session import Session
 from maestro_es.study.workspace import job_name, temporary_folder
 from maestro_es.study_file.paths import safe
 
@@ -88,7 +88,7 @@ def find_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
     return [graph.step(number) for number in sorted(number for number in numbers if number)]
 
 
-def details(study: OpenStudy, pattern: str, past: Past | None, show: Callable[[Micros], str]) -> StepDetails:
+def details(study: Session, pattern: str, past: Past | None, show: Callable[[Micros], str]) -> StepDetails:
     """Return everything about the step that a pattern names, as it is now or as it was: then without its files.
 
     `show` writes the times in the words that say why.
@@ -155,7 +155,7 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def find_files(study: OpenStudy, step: StepRecord) -> Files:
+def find_files(study: Session, step: StepRecord) -> Files:
     """Return the scripts and outputs of a step that exist, the oldest first."""
     name = job_name(step, hashed=study.graph.study.settings.hash_workspaces)
     found = _own_files(study.dir.path(step.workspace), name)
@@ -166,7 +166,7 @@ def find_files(study: OpenStudy, step: StepRecord) -> Files:
     return Files([str(path) for path in scripts], by_suffix[".out"], by_suffix[".err"])
 
 
-def _job_names(study: OpenStudy, step: StepRecord) -> list[str]:
+def _job_names(study: Session, step: StepRecord) -> list[str]:
     """Return what a job of a step may be called: with blanks, and without."""
     name = job_name(step, hashed=study.graph.study.settings.hash_workspaces).replace("/", "_")
     return [name, name.replace(" ", "_")]

@@ -12,8 +12,9 @@ from maestro_es.audit.as_of import as_of
 from maestro_es.audit.status import Summary, summarise, summary_data
 from maestro_es.audit.times import When
 from maestro_es.errors import MaestroError, RequestRefused
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.store import registry
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 
 Found = TypeVar("Found")
 
@@ -43,7 +44,7 @@ def _look(study_id: str, root: Path, runtime: Runtime, when: When | None) -> Lis
     if not root.is_dir():
         return Listed(id=study_id, path=str(root), problem="the directory is gone")
     try:
-        with OpenStudy(root, runtime) as study:
+        with Session(root, runtime) as study:
             found = study.graph.study.study_id
             past = as_of(study.log, when, runtime.now()) if when else None
             summary = summarise(study, past)
@@ -66,7 +67,7 @@ class Answer(msgspec.Struct, Generic[Found], frozen=True):
     problem: str = ""
 
 
-def ask_all(runtime: Runtime, ask: Callable[[OpenStudy], Found]) -> Iterator[Answer[Found]]:
+def ask_all(runtime: Runtime, ask: Callable[[Session], Found]) -> Iterator[Answer[Found]]:
     """Ask each registered study, in the order in which they were registered. A broken one does not stop the rest.
 
     RequestRefused, once all were asked, if no study could make sense of the question: one that can't is left out.
@@ -75,7 +76,7 @@ def ask_all(runtime: Runtime, ask: Callable[[OpenStudy], Found]) -> Iterator[Ans
     answered = False
     for root in registry.registered().values():
         try:
-            with OpenStudy(root, runtime) as study:
+            with Session(root, runtime) as study:
                 answer = Answer(str(root), ask(study))
         except RequestRefused as error:
             refusal = error

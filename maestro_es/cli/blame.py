@@ -9,8 +9,8 @@ from maestro_es.audit.step_details import find_step
 from maestro_es.audit.times import show_time
 from maestro_es.cli.common import example, split_one_step
 from maestro_es.cli.output import json_option, write_json, write_lines
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.report.table import columns
+from maestro_es.study.session import Session
 
 _HEADER = ("Seq", "Time", "Who", "Command", "What")
 
@@ -25,7 +25,7 @@ def command(arguments: tuple[str, ...], *, as_json: bool) -> None:
     What they decided about the whole study is among it, up to the end of the step.
     """
     root, pattern = split_one_step(arguments)
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         found = blame(study.log, find_step(study.graph, pattern))
     if as_json:
         write_json(map(decision_data, found))

@@ -15,11 +15,11 @@ from maestro_es.core import requests
 from maestro_es.core.model import Phase, State, StepRecord, StudyStatus
 from maestro_es.drivers.cron_tick import describe_error
 from maestro_es.errors import LogUnavailable, NothingStarts, Unreachable
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.tick import tick
 from maestro_es.poller.tick_inputs import QueueSnapshot
 from maestro_es.report.table import counted
 from maestro_es.study.locks import hold_tick_lock
+from maestro_es.study.session import Session
 
 #: How long we wait for jobs to end before we leave the rest to other ticks, in seconds.
 _PATIENCE = 5.0
@@ -45,7 +45,7 @@ def command(arguments: tuple[str, ...], *, autoyes: bool, reason: str) -> None:
 
 
 def _cancel(root: Path, patterns: Sequence[str], reason: str) -> None:
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         study.dir.check_owner()
         study.request(lambda graph: requests.cancel(graph, patterns, reason))
         try:
@@ -60,7 +60,7 @@ def _cancel(root: Path, patterns: Sequence[str], reason: str) -> None:
         say(_summary(study))
 
 
-def _tick_until_ended(study: OpenStudy) -> None:
+def _tick_until_ended(study: Session) -> None:
     """Tick until nothing that is to end runs any more, for a while.
 
     Unreachable says who did not answer. A scheduler is not asked again then; the steps of this host are ended all the
@@ -92,23 +92,23 @@ def _tick_until_ended(study: OpenStudy) -> None:
         time.sleep(0.1)
 
 
-def _ending(study: OpenStudy) -> list[StepRecord]:
+def _ending(study: Session) -> list[StepRecord]:
     """Return the steps in flight that are to end."""
     return [step for step in study.graph.in_flight() if step.cancelling or study.graph.study.cancelling]
 
 
-def _elsewhere(study: OpenStudy) -> set[str]:
+def _elsewhere(study: Session) -> set[str]:
     """Return the other hosts on which local steps run that are to end."""
     local = (step for step in _ending(study) if not step.scheduled and step.phase is Phase.SUBMITTED)
     return {step.job_host for step in local} - {study.runtime.host.name, ""}
 
 
-def _left(study: OpenStudy) -> str:
+def _left(study: Session) -> str:
     """Return what is on record, and what has not been done."""
     return f"{study.dir.root}: the cancel is recorded; jobs that may still run: {len(_ending(study))}"
 
 
-def _summary(study: OpenStudy) -> str:
+def _summary(study: Session) -> str:
     ended = study.graph.study.states.get(State.CANCELLED.name, 0)
     waiting = _ending(study)
     rest = (

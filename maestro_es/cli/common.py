@@ -12,8 +12,8 @@ import click
 from maestro_es.audit.times import When, parse_when
 from maestro_es.cli.output import say
 from maestro_es.errors import EXIT_OK, MaestroError, NotAStudy
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.study.layout import find_study, has_log
+from maestro_es.study.session import Session
 
 #: The argument of most commands: a study directory.
 study_argument = click.argument("study", required=False, type=click.Path(readable=False, path_type=Path))
@@ -99,9 +99,9 @@ def each(roots: Sequence[Path], do: Callable[[int, Path], None]) -> int:
     return min(filter(None, codes), default=EXIT_OK)
 
 
-def open_study(study: Path | None) -> OpenStudy:
+def open_study(study: Path | None) -> Session:
     """Open the study that is meant."""
-    return OpenStudy(study_path(study))
+    return Session(study_path(study))
 
 
 _Command = TypeVar("_Command", bound=click.Command)

@@ -15,7 +15,7 @@ from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.drivers import crontab
 from maestro_es.drivers.crontab import InstallState
 from maestro_es.errors import EXIT_ERROR, EXIT_OK
-from maestro_es.poller.open_study import Runtime
+from maestro_es.study.invocation import Runtime
 
 
 @example("maestro-es cron install")

@@ -16,9 +16,9 @@ from maestro_es.audit.step_details import NAMED, listed
 from maestro_es.audit.times import When, parse_when, show_time
 from maestro_es.cli.common import example, split_arguments
 from maestro_es.cli.output import json_option, page_width, say, write_json, write_lines
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.report.table import columns, labelled
 from maestro_es.study.environment_file import differences, show_limit
+from maestro_es.study.session import Session
 
 
 @example("maestro-es diff ./pi 2h")
@@ -37,7 +37,7 @@ def command(arguments: tuple[str, ...], *, since_last: bool, as_json: bool) -> N
     roots, times = split_arguments(arguments)
     if len(roots) > 1 or len(times) not in ((0,) if since_last else (1, 2)):
         raise click.UsageError("Name one study and one or two moments of it, or --since-last and no moment.")
-    with OpenStudy(roots[0]) as study:
+    with Session(roots[0]) as study:
         head = study.log.head.seq
         asked = read_cursor(study.dir) if since_last else 0
         since = When(seq=asked if asked <= head else 0) if since_last else _parse(times[0])
@@ -61,7 +61,7 @@ def _parse(text: str) -> When:
         raise click.UsageError(f"{error}, or the number of an event") from None
 
 
-def _note(study: OpenStudy, *, told: bool) -> None:
+def _note(study: Session, *, told: bool) -> None:
     """Remember what the user has been told; if that can't be, say so, unless there was nothing to tell."""
     try:
         move_cursor(study.dir, study.log.head.seq)

@@ -16,9 +16,9 @@ from maestro_es.core.model import NO_SCHEDULER
 from maestro_es.core.requests import UPDATABLE
 from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome, describe_error
 from maestro_es.errors import MaestroError
-from maestro_es.poller.open_study import Runtime, open_as_it_is
 from maestro_es.poller.preview import Prediction, preview
 from maestro_es.report.table import clean, columns
+from maestro_es.study.invocation import Runtime, open_as_it_is
 from maestro_es.study.layout import StudyDir
 
 _YES_NO = {"yes": 1, "no": 0}

@@ -18,9 +18,9 @@ from maestro_es.core.events import EnvironmentRecorded, NewEvent
 from maestro_es.core.export import Export
 from maestro_es.errors import RequestRefused
 from maestro_es.poller.environment_changes import change, refresh
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.report.table import columns, labelled
 from maestro_es.study.environment_file import differences, environment_of, show_limit
+from maestro_es.study.session import Session
 
 
 @example("maestro-es env ./pi --set OMP_NUM_THREADS=4 --reason 'as on the old host'")
@@ -83,7 +83,7 @@ def command(  # noqa: PLR0913 - what changes, and what is shown
         _show(opened, shown.environment, values=values, as_json=as_json, now=when is None)
 
 
-def _change(study: OpenStudy, given: tuple[str, ...], unset: tuple[str, ...], reason: str) -> list[NewEvent]:
+def _change(study: Session, given: tuple[str, ...], unset: tuple[str, ...], reason: str) -> list[NewEvent]:
     values = {name: value for name, sign, value in (word.partition("=") for word in given) if sign}
     return change(study, values, [word for word in given if "=" not in word], unset, reason)
 
@@ -111,7 +111,7 @@ def _changes(before: RecordedEnvironment, new_events: list[NewEvent]) -> Iterato
         yield f"environment {after.digest[:8]} was written"
 
 
-def _show(study: OpenStudy, recorded: RecordedEnvironment, *, values: bool, as_json: bool, now: bool) -> None:
+def _show(study: Session, recorded: RecordedEnvironment, *, values: bool, as_json: bool, now: bool) -> None:
     looked_into = now and (values or study.dir.is_ours())  # its group may read the log, and not the values
     environment = environment_of(study.dir, study.graph.study) if looked_into else None
     if values and environment and not environment.problem:

@@ -11,8 +11,8 @@ import click
 from maestro_es.cli.common import example, study_argument, study_path
 from maestro_es.cli.output import exact_output, on_terminal, say, write_lines
 from maestro_es.errors import DamagedLog, NotAStudy, RequestRefused
-from maestro_es.poller.open_study import open_as_it_is
 from maestro_es.store import export, salvage
+from maestro_es.study.invocation import open_as_it_is
 from maestro_es.study.layout import StudyDir
 
 #: How many missing events are named.

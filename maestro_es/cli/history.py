@@ -21,7 +21,8 @@ from maestro_es.cli.formats import Format, line_format_options
 from maestro_es.cli.output import say
 from maestro_es.core.model import Micros
 from maestro_es.errors import EXIT_ERROR, EXIT_OK
-from maestro_es.poller.open_study import OpenStudy, Runtime
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 
 Found = TypeVar("Found")
 
@@ -138,7 +139,7 @@ def command(
 
 
 def _show_one(root: Path, query: Query, fields: list[str] | None, output: EventOutput) -> None:
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         if fields is not None:
             output.show_counts(fields, count_by(study.log, query, fields, utc=output.utc))
         else:
@@ -164,7 +165,7 @@ def _show_all(query: Query, fields: list[str] | None, output: EventOutput) -> No
     sys.exit(EXIT_ERROR if failed else EXIT_OK)
 
 
-def _ask_all(ask: Callable[[OpenStudy], Found]) -> tuple[list[tuple[str, Found]], bool]:
+def _ask_all(ask: Callable[[Session], Found]) -> tuple[list[tuple[str, Found]], bool]:
     """Return directory and answer of each study, and whether one could not be asked, which is complained of."""
     answers = list(ask_all(Runtime(), ask))
     for answer in answers:
@@ -178,7 +179,7 @@ def _follow(root: Path, query: Query, output: EventOutput) -> None:
     """Show the last events and then new ones, as `tail -f` does: also beyond the study's end, until interrupted."""
     if query.limit is None and query.since is None:
         query = query._replace(limit=_BEGIN)
-    with contextlib.suppress(KeyboardInterrupt), OpenStudy(root) as study:
+    with contextlib.suppress(KeyboardInterrupt), Session(root) as study:
         study.log.wait_for_lock(_PAUSE)
         ready: list[tuple[str, Entry]] = []
         for entry in follow(study.log, query, lambda: time.sleep(_PAUSE)):

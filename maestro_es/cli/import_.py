@@ -12,8 +12,9 @@ from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.creation.import_maestro import Import, Wanted, carry_out, plan_import
 from maestro_es.drivers.crontab import how_ticks_come
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.report.table import columns
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 
 _COUNT = click.IntRange(min=0)
 _HEADER = ("Step", "Maestro", "Job", "Here", "Why")
@@ -62,7 +63,7 @@ def command(
         return
     root = carry_out(study, runtime).root
     say(f"Study taken over in {root}")
-    with OpenStudy(root, runtime) as opened:
+    with Session(root, runtime) as opened:
         if opened.status is StudyStatus.RUNNING:
             say(how_ticks_come(runtime))
 

@@ -9,8 +9,8 @@ import click
 from maestro_es.cli.common import example
 from maestro_es.cli.output import say
 from maestro_es.creation.import_log import import_log
-from maestro_es.poller.open_study import Runtime
 from maestro_es.store.export import Export
+from maestro_es.study.invocation import Runtime
 
 
 @example("maestro-es import-log pi.jsonl ./pi-again")

@@ -8,7 +8,7 @@ import time
 from maestro_es.audit.status import counts
 from maestro_es.cli.output import exact_errors
 from maestro_es.core.model import NO_SCHEDULER
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 
 #: Seconds between lines where they can't be written over.
 _SECONDS = 10.0
@@ -23,7 +23,7 @@ class Progress:
         self._at = 0.0
         self._unreachable: dict[str, str] = {}
 
-    def show(self, study: OpenStudy) -> None:
+    def show(self, study: Session) -> None:
         """Show how a study stands, if that has changed."""
         done = study.graph.study.steps - study.graph.study.open_steps
         line = f"{done}/{study.graph.study.steps} steps done: {counts(study.graph.study.states)}"

@@ -15,10 +15,10 @@ from maestro_es.audit.saved_queries import saved_queries, saved_query
 from maestro_es.cli.common import example, study_path
 from maestro_es.cli.formats import Format, format_options, write_rows
 from maestro_es.cli.output import on_terminal, terminal_width, write_lines
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.report.fitted import fitted
 from maestro_es.store.user_query import Answer, query
 from maestro_es.study.layout import has_log
+from maestro_es.study.session import Session
 
 _EXAMPLES = (
     'maestro-es query ./pi "SELECT state, count(*) FROM v_step GROUP BY state"',
@@ -61,7 +61,7 @@ def command(
     root, sql = _study_and_sql(arguments, is_saved=saved is not None)
     values = dict(params)
     sql = saved_query(saved, list(values)).sql if saved is not None else sql
-    with OpenStudy(root) as study, _ended_at_last(study.log.time_limit):
+    with Session(root) as study, _ended_at_last(study.log.time_limit):
         answer = query(study.log, sql, values)
     _show(answer, form)
 

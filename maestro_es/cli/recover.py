@@ -9,9 +9,9 @@ import click
 from maestro_es.cli.common import example, reason_option
 from maestro_es.cli.output import json_option, say, warn, write_json, write_lines
 from maestro_es.creation.recover import Plan, check_lost, plan_recovery, recover
-from maestro_es.poller.open_study import Runtime
 from maestro_es.report.table import columns
 from maestro_es.store.export import Export
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
 
 _HEADER = ("Step", "Becomes", "How it is known")

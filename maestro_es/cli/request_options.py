@@ -17,8 +17,8 @@ from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Phase, StepRecord
 from maestro_es.drivers.crontab import how_ticks_come
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.store import registry
+from maestro_es.study.session import Session
 
 #: What is said of the steps that an event is about.
 _WORDS: dict[type[e.Event], str] = {
@@ -32,7 +32,7 @@ _WORDS: dict[type[e.Event], str] = {
 
 
 def ask_of_steps(
-    arguments: tuple[str, ...], decide: Callable[[Graph, Sequence[str], OpenStudy], list[NewEvent]]
+    arguments: tuple[str, ...], decide: Callable[[Graph, Sequence[str], Session], list[NewEvent]]
 ) -> None:
     """Ask something of steps of one study, and print what came of it.
 
@@ -41,14 +41,14 @@ def ask_of_steps(
     roots, patterns = split_arguments(arguments)
     if len(roots) > 1:
         raise click.UsageError("Name steps of one study.")
-    with OpenStudy(roots[0]) as study:
+    with Session(roots[0]) as study:
         study.dir.check_owner()
         new_events = study.request(lambda graph: decide(graph, patterns, study))
         for line in _outcome(study, new_events, roots[0]):
             say(f"{study.dir.root}: {line}")
 
 
-def _outcome(study: OpenStudy, new_events: Sequence[NewEvent], named: Path) -> Iterator[str]:
+def _outcome(study: Session, new_events: Sequence[NewEvent], named: Path) -> Iterator[str]:
     for _, event in new_events:
         if isinstance(event, e.SettingsChanged):
             yield f"{event.what} is {event.after} now, was {event.before}"
@@ -67,14 +67,14 @@ def _outcome(study: OpenStudy, new_events: Sequence[NewEvent], named: Path) -> I
     yield from edits(study, sorted(number for number in run if number), named)
 
 
-def _named(study: OpenStudy, step: StepRecord, kind: type[e.Event]) -> str:
+def _named(study: Session, step: StepRecord, kind: type[e.Event]) -> str:
     """Return the name of a step; of one that runs again and has two scripts, also which it will run."""
     waits = kind in (e.StepReset, e.HardwareFailed) and step.attempt and step.phase in (Phase.BLOCKED, Phase.READY)
     script = which_script(study.graph, step) if waits else ""
     return f"{step.name} ({script})" if script else step.name
 
 
-def _ticks(study: OpenStudy) -> str:
+def _ticks(study: Session) -> str:
     if study.graph.study.study_id in registry.registered():
         return how_ticks_come(study.runtime)
     return "It is not among those that 'maestro-es tick --all' ticks; name it to 'maestro-es tick'"

@@ -11,7 +11,7 @@ from maestro_es.cli.request_options import ask_of_steps
 from maestro_es.core import rerun
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 
 
 @example("maestro-es retry ./pi --failed --rlimit 5 --reason 'walltime too short'")
@@ -81,7 +81,7 @@ def command(
     )
 
 
-def _give_up(study: OpenStudy, graph: Graph, patterns: Sequence[str], reason: str) -> list[NewEvent]:
+def _give_up(study: Session, graph: Graph, patterns: Sequence[str], reason: str) -> list[NewEvent]:
     """Take the word of who asks; what this host can tell of a step itself, it does."""
     by, at = study.log.identity.actor, study.runtime.now()
     return rerun.give_up(graph, patterns, lambda step: bool(study.ask_host(step)), by, at, reason)

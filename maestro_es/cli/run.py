@@ -29,11 +29,12 @@ from maestro_es.drivers.cron_tick import in_doubt
 from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
 from maestro_es.drivers.foreground import drive
 from maestro_es.errors import EXIT_INTERRUPTED, EXIT_OK, Unreachable
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
 from maestro_es.study.environment_file import scheduler_facts
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import hold_tick_lock
+from maestro_es.study.session import Session
 from maestro_es.study.sharing import let_group_read
 from maestro_es.study.surroundings import Surroundings, surroundings
 from maestro_es.study_file.findings import Findings
@@ -149,7 +150,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         place = creation.enter_context(overwriting(site, runtime)) if replaces else None
         root = create_study(plan, settings, runtime, site, around).root
         _complete(site.study, place, group_read=group_read)
-        with OpenStudy(root, runtime) as study:
+        with Session(root, runtime) as study:
             sys.exit(_drive(study, creation.close) if wait else _launch(study, creation.close, dry=dry))
 
 
@@ -189,7 +190,7 @@ def _complete(study: StudyDir, earlier: Path | None, *, group_read: bool) -> Non
         say(f"The earlier files of {study.root} are in {earlier}")
 
 
-def _launch(study: OpenStudy, launched: Callable[[], None], *, dry: bool) -> int:
+def _launch(study: Session, launched: Callable[[], None], *, dry: bool) -> int:
     """Make the first tick, after which the study is `launched`, and say how the others will come."""
     last_error = ""
     with hold_tick_lock(study.dir, -1):
@@ -215,12 +216,12 @@ def _launch(study: OpenStudy, launched: Callable[[], None], *, dry: bool) -> int
     return EXIT_OK
 
 
-def _drive(study: OpenStudy, launched: Callable[[], None]) -> int:
+def _drive(study: Session, launched: Callable[[], None]) -> int:
     """Tick until the study has ended; left with Ctrl-C, it goes on by other ticks. `launched` is called after one."""
     say(f"Study launched in {study.dir.root}")
     progress = Progress()
 
-    def show(study: OpenStudy) -> None:
+    def show(study: Session) -> None:
         launched()
         progress.show(study)
 

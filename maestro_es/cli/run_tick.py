@@ -9,7 +9,7 @@ from pathlib import Path
 
 from maestro_es.core.model import Driver
 from maestro_es.drivers.cron_tick import BY_CRON, tick_all, tick_next, tick_studies
-from maestro_es.poller.open_study import Runtime
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import find_study
 
 

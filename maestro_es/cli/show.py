@@ -13,9 +13,9 @@ from maestro_es.audit.times import When, show_time, show_utc
 from maestro_es.cli.common import at_option, example, split_one_step
 from maestro_es.cli.output import json_option, page_width, write_json, write_lines
 from maestro_es.core.model import Micros, State
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.report.table import clean, labelled, table
 from maestro_es.study.environment_file import differences
+from maestro_es.study.session import Session
 from maestro_es.study.status_csv import duration
 
 _ATTEMPTS = ("Attempt", "Kind", "Job ID", "Submitted", "Started", "Ended", "Exit", "Outcome", "Token")
@@ -33,7 +33,7 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
     know them.
     """
     root, pattern = split_one_step(arguments)
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         now = study.runtime.now()
         past = as_of(study.log, when, now) if when else None
         found = details(study, pattern, past, show_utc if as_json else show_time)

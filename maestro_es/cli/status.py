@@ -25,8 +25,8 @@ from maestro_es.cli.output import (
 )
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import NO_SCHEDULER, Micros, State, StepRecord
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.report.table import labelled, visible
+from maestro_es.study.session import Session
 from maestro_es.study.status_csv import status_text
 
 _STATES = click.Choice([state.name for state in State], case_sensitive=False)
@@ -92,7 +92,7 @@ def command(  # noqa: PLR0913 - Maestro's flags
 
 def _read(root: Path, patterns: Sequence[str], states: Sequence[State], when: When | None) -> Standing:
     """Return how a study stands; it is closed by then."""
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         past = as_of(study.log, when, study.runtime.now()) if when else None
         graph: Graph = past.graph if past else study.graph
         steps = select_steps(graph, patterns, states) if states else []

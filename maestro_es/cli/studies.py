@@ -12,9 +12,9 @@ from maestro_es.audit.times import When, show_time
 from maestro_es.cli.common import at_option, example
 from maestro_es.cli.formats import Format, line_format_options, write_rows
 from maestro_es.cli.output import say, write_lines
-from maestro_es.poller.open_study import Runtime
 from maestro_es.report.table import columns
 from maestro_es.store import registry
+from maestro_es.study.invocation import Runtime
 
 _HEADER = ("Id", "Name", "Status", "Steps", "Last tick", "Path")
 

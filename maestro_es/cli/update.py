@@ -12,8 +12,8 @@ from maestro_es.cli.output import say
 from maestro_es.core import requests
 from maestro_es.core.events import SettingsChanged
 from maestro_es.core.model import StudyStatus
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.study.layout import StudyDir
+from maestro_es.study.session import Session
 from maestro_es.study.sharing import group_of, let_group_read
 
 #: What is only asked for when a step ends.
@@ -57,7 +57,7 @@ def command(studies: tuple[Path, ...], reason: str, *, group_read: bool | None, 
 
 def _share(root: Path, *, allowed: bool) -> None:
     study = StudyDir(root)
-    with OpenStudy.ours(root):  # refuses what is not a study of ours
+    with Session.ours(root):  # refuses what is not a study of ours
         changed = let_group_read(study, allowed=allowed)
     if allowed:
         says = "can read the log now" if changed else "can already read the log"
@@ -67,7 +67,7 @@ def _share(root: Path, *, allowed: bool) -> None:
 
 
 def _update(root: Path, values: dict[str, int], reason: str) -> None:
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         study.dir.check_owner()
         new_events = study.request(lambda graph: requests.update(graph, values, reason))
         for _, event in new_events:

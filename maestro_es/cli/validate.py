@@ -14,8 +14,8 @@ from maestro_es.cli.output import say, warn
 from maestro_es.core.export import Export, remarks
 from maestro_es.core.model import Settings
 from maestro_es.creation.preflight import check_scripts, warn_of_scheduler
-from maestro_es.poller.open_study import Runtime
 from maestro_es.report.table import counted
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.surroundings import surroundings
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.plan import StudyPlan, plan_study

@@ -12,8 +12,8 @@ from maestro_es.audit.times import iso, show_time
 from maestro_es.cli.common import example, study_argument, study_path
 from maestro_es.cli.output import json_option, say, write_lines
 from maestro_es.errors import DamagedLog
-from maestro_es.poller.open_study import open_as_it_is
 from maestro_es.store.verification import Known, Verification, prove, verify
+from maestro_es.study.invocation import open_as_it_is
 
 
 @example("maestro-es verify ./pi")

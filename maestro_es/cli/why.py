@@ -19,8 +19,8 @@ from maestro_es.cli.common import at_option, example, split_arguments
 from maestro_es.cli.output import json_option, write_json, write_lines
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.report.table import clean, columns
+from maestro_es.study.session import Session
 
 _HEADER = ("Seq", "Time", "Step", "By", "What")
 
@@ -38,7 +38,7 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
     roots, patterns = split_arguments(arguments)
     if len(roots) > 1:
         raise click.UsageError("Name one study.")
-    with OpenStudy(roots[0]) as study:
+    with Session(roots[0]) as study:
         past = as_of(study.log, when, study.runtime.now()) if when else None
         graph: Graph = past.graph if past else study.graph
         numbers = [step.number for step in find_steps(graph, patterns)]
@@ -62,7 +62,7 @@ class Told(NamedTuple):
 class Asked:
     """Asks why of an open study, or of its past; `show` writes the times in the answers."""
 
-    def __init__(self, study: OpenStudy, past: Past | None, show: Callable[[Micros], str]) -> None:
+    def __init__(self, study: Session, past: Past | None, show: Callable[[Micros], str]) -> None:
         self._study = study
         self._past = past
         self._show = show

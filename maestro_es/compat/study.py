@@ -14,7 +14,7 @@ from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.creation.create import create_study
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph import ExecutionGraph, Step
-from maestro_es.poller.open_study import Runtime
+from maestro_es.study.invocation import Runtime
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.parameters import ParameterGenerator, Parameters
 from maestro_es.study_file.paths import safe

@@ -10,12 +10,12 @@ from typing import NamedTuple
 from maestro_es.creation.create import OURS, make_directory, write_log
 from maestro_es.creation.exclusive_creation import Site, creating
 from maestro_es.errors import DamagedLog, RequestRefused
-from maestro_es.poller.open_study import Runtime, open_as_it_is
 from maestro_es.store.corrections import correct
 from maestro_es.store.event_log import Head, check_chain
 from maestro_es.store.export import Export
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import Fold
+from maestro_es.study.invocation import Runtime, open_as_it_is
 
 
 class ImportedLog(NamedTuple):

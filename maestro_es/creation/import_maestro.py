@@ -27,10 +27,11 @@ from maestro_es.creation.create import new_study_id, take_over
 from maestro_es.creation.exclusive_creation import creating
 from maestro_es.creation.import_rules import ImportDecision, StepFacts, decide_import, in_flight
 from maestro_es.errors import RequestRefused, StudyError
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import show_status
 from maestro_es.study.claims import make_claim
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
+from maestro_es.study.session import Session
 from maestro_es.study_file.document import read_file
 from maestro_es.study_file.maestro_dir import MaestroDir, read_maestro_dir
 from maestro_es.study_file.plan import StudyPlan, plan_study
@@ -97,7 +98,7 @@ def carry_out(study: Import, runtime: Runtime) -> StudyDir:
         directory = take_over(study.plan, study.settings, study.study_id, study.new_events, runtime, site)
     for pickle in root.glob("*.study.pkl"):
         pickle.rename(f"{pickle}.imported")
-    with OpenStudy(root, runtime) as opened:
+    with Session(root, runtime) as opened:
         show_status(opened)
     return directory
 

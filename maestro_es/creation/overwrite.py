@@ -21,11 +21,12 @@ from maestro_es.core import file_names, requests
 from maestro_es.core.model import StudyStatus
 from maestro_es.creation.exclusive_creation import Site
 from maestro_es.errors import DamagedLog, InvalidTransition, MaestroError, NotAStudy, RequestRefused
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
 from maestro_es.store import registry
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import hold_tick_lock
+from maestro_es.study.session import Session
 
 #: A log that can't be read, or none: what was left of a run that did not get far. One that can't be read just now, or
 #: by this version, may have jobs.
@@ -41,7 +42,7 @@ def check_overwritable(site: Site) -> bool:
     study = site.study
     names = site.entries()
     if study.state.name in names or study.next_state.name in names or site.has_study():
-        with contextlib.suppress(*_UNREADABLE), OpenStudy(study.root) as opened:
+        with contextlib.suppress(*_UNREADABLE), Session(study.root) as opened:
             _check_idle(opened)
         return names != {study.state.name}
     if names and not any(study.root.glob("*.study.pkl")):
@@ -51,7 +52,7 @@ def check_overwritable(site: Site) -> bool:
     return bool(names)
 
 
-def _check_idle(study: OpenStudy) -> None:
+def _check_idle(study: Session) -> None:
     jobs = len(study.graph.in_flight()) if study.status is StudyStatus.RUNNING else 0
     if jobs:
         root = study.dir.root
@@ -93,7 +94,7 @@ def _ended(study: StudyDir, runtime: Runtime) -> Iterator[str]:
     """
     study_id = ""
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(*_UNREADABLE), OpenStudy(study.root, runtime) as opened:
+        with contextlib.suppress(*_UNREADABLE), Session(study.root, runtime) as opened:
             if not stack.enter_context(hold_tick_lock(study, _LOCK_SECONDS)):
                 raise RequestRefused(f"{study.root}: another process ticks the study in it; try again")
             opened.log.refresh()
@@ -102,7 +103,7 @@ def _ended(study: StudyDir, runtime: Runtime) -> Iterator[str]:
         yield study_id
 
 
-def _cancel(study: OpenStudy) -> None:
+def _cancel(study: Session) -> None:
     """Cancel a study that has no jobs, so that not even a tick that has read its log before goes on with it."""
     _check_idle(study)
     if study.status is not StudyStatus.RUNNING:

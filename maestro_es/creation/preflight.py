@@ -17,7 +17,7 @@ from maestro_es.core.events import StepAdded, StudyCreated
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Settings, StepRecord, SubmissionKind
 from maestro_es.core.unit_of_work import UnitOfWork
-from maestro_es.poller.open_study import Runtime
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.workspace import job_name, plan_job
 from maestro_es.study_file.findings import Findings

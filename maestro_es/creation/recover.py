@@ -25,7 +25,6 @@ from maestro_es.creation.import_log import fill
 from maestro_es.creation.recovery_rules import Recovery, Traces, held, newer, recover_step
 from maestro_es.creation.recovery_scan import RecoveryFindings, scan
 from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyError
-from maestro_es.poller.open_study import OpenStudy, Runtime, study_id_at
 from maestro_es.poller.tick import show_status
 from maestro_es.store.event_log import Head
 from maestro_es.store.export import Export
@@ -33,8 +32,10 @@ from maestro_es.store.registry import registering
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import Fold
 from maestro_es.study import claims
+from maestro_es.study.invocation import Runtime, study_id_at
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import hold_tick_lock
+from maestro_es.study.session import Session
 
 
 @dataclass
@@ -65,7 +66,7 @@ def recover(export: Export, root: Path, runtime: Runtime, reason: str) -> Plan:
             plan = plan_recovery(export, study.root, runtime)
             with registering(plan.study_id, study.root):
                 carry_out(plan, export, study, runtime, reason)
-    with OpenStudy(study.root, runtime) as opened:
+    with Session(study.root, runtime) as opened:
         show_status(opened)
     return plan
 

@@ -18,9 +18,9 @@ from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Micros, Phase, StepRecord
 from maestro_es.creation.recovery_rules import Trace
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
-from maestro_es.poller.open_study import Runtime
 from maestro_es.study import claims
 from maestro_es.study.environment_file import environment_of
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.reports import read_reports
 from maestro_es.study_file.maestro_status import Row, read_rows

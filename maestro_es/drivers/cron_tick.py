@@ -25,14 +25,15 @@ from maestro_es.errors import (
     one_line,
 )
 from maestro_es.poller.maestro_requests import are_waiting
-from maestro_es.poller.open_study import OpenStudy, Runtime, study_id_at
 from maestro_es.poller.prefetch import prefetch
 from maestro_es.poller.tick import may_be_in_doubt, tick
 from maestro_es.poller.tick_inputs import QueueSnapshot
 from maestro_es.store import registry
+from maestro_es.study.invocation import Runtime, study_id_at
 from maestro_es.study.last_tick import shown
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import hold_tick_lock, is_held, queue_up
+from maestro_es.study.session import Session
 
 #: What the crontab's line sets, so that it can be told whether cron ticks or a person does.
 BY_CRON = "MAESTRO_ES_BY_CRON"
@@ -190,9 +191,9 @@ def _tick_one(
                     down[cluster] = study.last_error
 
 
-def _open(root: Path, runtime: Runtime) -> OpenStudy:
+def _open(root: Path, runtime: Runtime) -> Session:
     """Open a study; if it has moved from where it was registered, it is registered here, if that can be."""
-    study = OpenStudy.ours(root, runtime)
+    study = Session.ours(root, runtime)
     study_id = study.graph.study.study_id
     with contextlib.suppress(OSError, StudyError):
         known = registry.registered_at(study_id)
@@ -210,7 +211,7 @@ def _is_at(root: Path, study_id: str) -> bool:
     return study_id_at(root) == study_id
 
 
-def _pass(study: OpenStudy, snapshot: QueueSnapshot | None = None) -> tuple[int, str]:
+def _pass(study: Session, snapshot: QueueSnapshot | None = None) -> tuple[int, str]:
     try:
         tick(study, snapshot=snapshot)
     except Unreachable as error:
@@ -221,7 +222,7 @@ def _pass(study: OpenStudy, snapshot: QueueSnapshot | None = None) -> tuple[int,
     return (TRY_AGAIN, doubt) if doubt else (OK, _news(study))
 
 
-def in_doubt(study: OpenStudy) -> str:
+def in_doubt(study: Session) -> str:
     """Return what a person must know of submissions that got no answer; the next ticks find out what came of them."""
     unresolved = (step for step in study.graph.in_flight() if step.phase is Phase.REQUESTED and step.message)
     return _joined(
@@ -230,7 +231,7 @@ def in_doubt(study: OpenStudy) -> str:
     )
 
 
-def _news(study: OpenStudy) -> str:
+def _news(study: Session) -> str:
     """Return what a person must know of a study that has had its tick."""
     lines = [*study.notices]
     if study.status is StudyStatus.FAILURE:

@@ -25,8 +25,8 @@ from maestro_es.drivers.cron_daemon import daemon_runs
 from maestro_es.drivers.cron_tick import BY_CRON
 from maestro_es.errors import MaestroError, RequestRefused
 from maestro_es.import_path import own_command
-from maestro_es.poller.open_study import Runtime
 from maestro_es.store import registry
+from maestro_es.study.invocation import Runtime
 
 BEGIN = "# maestro-es begin"
 END = "# maestro-es end"

@@ -22,12 +22,12 @@ from maestro_es.core.evidence import ClaimState
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Phase, StudyStatus
 from maestro_es.errors import Unreachable
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.performers import Performer
 from maestro_es.poller.submit import submit_and_defer
 from maestro_es.poller.tick import show_status, tick
 from maestro_es.study.claims import abandon
 from maestro_es.study.locks import hold_tick_lock, waiting
+from maestro_es.study.session import Session
 
 #: How often ``status.csv`` and the progress display are written at most, in seconds.
 _SHOW_SECONDS = 1.0
@@ -45,7 +45,7 @@ _AHEAD_SECONDS, _AHEAD_MOST = 0.05, 32
 _HELD_SECONDS = 1.0
 
 
-def drive(study: OpenStudy, progress: Callable[[OpenStudy], None]) -> StudyStatus:
+def drive(study: Session, progress: Callable[[Session], None]) -> StudyStatus:
     """Tick until the study has ended, as often as it says at least; `progress` is told now and then how it stands.
 
     Unreachable if this host does not tell its boot id, without which a tick can conclude nothing.
@@ -66,7 +66,7 @@ def drive(study: OpenStudy, progress: Callable[[OpenStudy], None]) -> StudyStatu
 class _Driver:
     """Makes passes and, between them, starts the steps that are `reserved`: requested, and waiting for a slot."""
 
-    def __init__(self, study: OpenStudy, wait: Callable[[float], bool]) -> None:
+    def __init__(self, study: Session, wait: Callable[[float], bool]) -> None:
         self._study = study
         self._wait = wait
         self._reserved: deque[int] = deque()
@@ -74,7 +74,7 @@ class _Driver:
         self._ended = 0
         self._passed = self._shown = 0.0
 
-    def run(self, progress: Callable[[OpenStudy], None]) -> None:
+    def run(self, progress: Callable[[Session], None]) -> None:
         """Make passes until the study has ended."""
         study = self._study
         while True:
@@ -99,7 +99,7 @@ class _Driver:
         with hold_tick_lock(study.dir, -1), contextlib.suppress(Unreachable):
             tick(study, show=show, ahead=max(ahead, 0), submit=self._submit)
 
-    def _submit(self, study: OpenStudy, steps: Sequence[int], performer: Performer) -> None:
+    def _submit(self, study: Session, steps: Sequence[int], performer: Performer) -> None:
         """Submit what there is a slot for, and hold the rest of the local steps."""
         scheduled = [number for number in steps if study.graph.step(number).scheduled]
         submit_and_defer(study, scheduled, performer)

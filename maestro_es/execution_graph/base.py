@@ -10,8 +10,8 @@ from maestro_es.core.events import NewEvent
 from maestro_es.core.model import StepRecord, StudyStatus
 from maestro_es.core.snapshot import read_only
 from maestro_es.errors import RequestRefused
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.store.projection import ProjectedGraph
+from maestro_es.study.session import Session
 
 _logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ _logger = logging.getLogger(__name__)
 class GraphBase:
     """An open study; the parts of `ExecutionGraph` derive from it."""
 
-    _study: OpenStudy
+    _study: Session
 
     def close(self) -> None:
         """Close the log; the graph can be opened again."""

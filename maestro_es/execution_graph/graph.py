@@ -18,7 +18,8 @@ from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.execution_graph.building import BuildableGraph
 from maestro_es.execution_graph.requesting import RequestableGraph
 from maestro_es.execution_graph.running import RunnableGraph
-from maestro_es.poller.open_study import OpenStudy, Runtime
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 
 
 class ExecutionGraph(BuildableGraph, RunnableGraph, RequestableGraph, AuditableGraph):
@@ -59,7 +60,7 @@ class ExecutionGraph(BuildableGraph, RunnableGraph, RequestableGraph, AuditableG
             )
             study = make_directory(root)
             create_log(study, [(None, created), *keep_environment(study)], runtime)
-        self._study = OpenStudy(root, runtime)
+        self._study = Session(root, runtime)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], **settings: Any) -> ExecutionGraph:  # noqa: ANN401 - as __init__
@@ -70,7 +71,7 @@ class ExecutionGraph(BuildableGraph, RunnableGraph, RequestableGraph, AuditableG
     def open(cls, path: str | os.PathLike[str], runtime: Runtime | None = None) -> ExecutionGraph:
         """Open the study in the directory `path`. NotAStudy if there is none."""
         graph = cls.__new__(cls)
-        graph._study = OpenStudy(Path(arguments.path("path", path)), runtime or Runtime(driver=Driver.PROGRAM))  # noqa: SLF001 - one of our own
+        graph._study = Session(Path(arguments.path("path", path)), runtime or Runtime(driver=Driver.PROGRAM))  # noqa: SLF001 - one of our own
         return graph
 
     def __enter__(self) -> ExecutionGraph:

@@ -11,7 +11,7 @@ from pathlib import Path
 from maestro_es.core import file_names
 from maestro_es.core.events import StudyCreated
 from maestro_es.files import is_empty, replace_file
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 
 #: As they were created: the umask of the study limits it.
 _MODE = 0o666
@@ -20,7 +20,7 @@ _MODE = 0o666
 _CREATED_BY = 2
 
 
-def repair_copies(study: OpenStudy) -> None:
+def repair_copies(study: Session) -> None:
     """Restore the copies that are missing or empty. OSError if that fails."""
     name = study.graph.study.spec_file
     if not name or name != name.rpartition("/")[2]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from maestro_es.core.events import EventsCorrected
-from maestro_es.poller.open_study import Runtime, open_as_it_is
 from maestro_es.store.corrections import correct
+from maestro_es.study.invocation import Runtime, open_as_it_is
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import hold_tick_lock
 

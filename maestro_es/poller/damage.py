@@ -10,10 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from maestro_es.errors import DamagedLog, InvalidTransition, MaestroError
-from maestro_es.poller.open_study import open_as_it_is
 from maestro_es.store.log_file import RESTORE
 from maestro_es.store.study_log import opened_logs
 from maestro_es.store.verification import verify
+from maestro_es.study.invocation import open_as_it_is
 
 
 def cause_in_a_log() -> DamagedLog | None:

@@ -14,12 +14,12 @@ from maestro_es.core.events import EnvironmentRecorded, NewEvent
 from maestro_es.core.export import Choice, Export, is_of_a_process, is_of_the_protocol, read_export, remarks
 from maestro_es.core.graph import Graph
 from maestro_es.errors import RequestRefused
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.study.environment_file import Kept, keep, read, remove_others, what_is_wrong
+from maestro_es.study.session import Session
 from maestro_es.study.surroundings import Surroundings, surroundings
 
 
-def refresh(study: OpenStudy, export: Export | None, reason: str) -> tuple[list[NewEvent], list[str]]:
+def refresh(study: Session, export: Export | None, reason: str) -> tuple[list[NewEvent], list[str]]:
     """Record the environment of this process, by the same ``--export`` as before unless another one is given.
 
     A variable that a user has set keeps its value, if the file with the values exists. Returns warnings, too, about
@@ -36,7 +36,7 @@ def refresh(study: OpenStudy, export: Export | None, reason: str) -> tuple[list[
 
 
 def change(
-    study: OpenStudy, values: Mapping[str, str], names: Iterable[str], unset: Iterable[str], reason: str
+    study: Session, values: Mapping[str, str], names: Iterable[str], unset: Iterable[str], reason: str
 ) -> list[NewEvent]:
     """Set variables to `values`; set those in `names` to their values in this process; remove those in `unset`.
 
@@ -85,7 +85,7 @@ def _as_before(recorded: RecordedEnvironment, variables: Mapping[str, str]) -> E
 
 
 def _record(
-    study: OpenStudy, around: Callable[[RecordedEnvironment, Kept | None], Surroundings], reason: str
+    study: Session, around: Callable[[RecordedEnvironment, Kept | None], Surroundings], reason: str
 ) -> list[NewEvent]:
     """Write the file, append the event, and remove the earlier file; do nothing if nothing has changed."""
 

@@ -20,10 +20,10 @@ from maestro_es.core.events import NewEvent
 from maestro_es.core.file_names import CANCEL, UPDATE
 from maestro_es.core.graph import Graph
 from maestro_es.errors import RequestRefused
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.performers import Performer
 from maestro_es.store.study_log import StudyLog
 from maestro_es.study.layout import StudyDir
+from maestro_es.study.session import Session
 
 #: What makes events of a state.
 Rule = Callable[[Graph], list[NewEvent]]
@@ -40,7 +40,7 @@ def are_waiting(study: StudyDir) -> bool:
     return any(os.path.lexists(study.root / name) for name in (UPDATE, CANCEL))
 
 
-def take_requests(study: OpenStudy, performer: Performer) -> list[str]:
+def take_requests(study: Session, performer: Performer) -> list[str]:
     """Turn the files into events; returns what a person must be told, a line each."""
     lines: list[str] = []
     for path, info in _waiting_requests(study.dir):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from maestro_es.adapters.base import Adapter, Adapters, JobInfo, QueueEntry
-from maestro_es.adapters.local import boot_of
+from maestro_es.adapters.local import ask_host, boot_of, is_namesakes
 from maestro_es.adapters.process import Host
 from maestro_es.core.attempt_token import step_of
 from maestro_es.core.evidence import (
@@ -33,7 +33,6 @@ from maestro_es.core.hosts import advice, boot_before
 from maestro_es.core.model import ENVIRONMENT, UNWATCHED, Boot, JobState, Micros, Phase, State, StepRecord
 from maestro_es.core.observations import LastBoot, Observations
 from maestro_es.errors import NotAsked, Unreachable
-from maestro_es.poller.ask_host import ask_host, is_namesakes
 from maestro_es.poller.tick_inputs import QueueSnapshot, TickInputs
 from maestro_es.study import claims
 from maestro_es.study.layout import StudyDir

@@ -22,11 +22,11 @@ from maestro_es.core.model import StepRecord
 from maestro_es.core.outcomes import Outcome, Previewed, Script, ScriptFailed
 from maestro_es.errors import StudyError
 from maestro_es.poller.copies import repair_copies
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.study import claims, last_tick
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.outputs import keep_outputs
 from maestro_es.study.reports import remove_reports
+from maestro_es.study.session import Session
 from maestro_es.study.state_dir import make_state_dir
 from maestro_es.study.status_csv import write_status
 from maestro_es.study.workspace import preview_scripts, remove_temporary_folder, write_scripts
@@ -55,10 +55,10 @@ class Performer(Protocol):
 
     ended: Collection[str]
 
-    def make_state_dir(self, study: OpenStudy) -> None:
+    def make_state_dir(self, study: Session) -> None:
         """Make ``.maestro-es``, where it is not as it should be."""
 
-    def repair_copies(self, study: OpenStudy) -> None:
+    def repair_copies(self, study: Session) -> None:
         """Restore the copies of the study's file that a power cut has emptied."""
 
     def fence(self, workspace: Path, token: str) -> Claim:
@@ -94,13 +94,13 @@ class Performer(Protocol):
     def remove_scripts(self, study_id: str) -> None:
         """Remove the scripts that lie among the temporary files."""
 
-    def write_status(self, study: OpenStudy) -> None:
+    def write_status(self, study: Session) -> None:
         """Write ``status.csv``."""
 
-    def note_shown(self, study: OpenStudy) -> None:
+    def note_shown(self, study: Session) -> None:
         """Note the last event that ``status.csv`` shows."""
 
-    def note_tick(self, study: OpenStudy) -> None:
+    def note_tick(self, study: Session) -> None:
         """Note when this tick was."""
 
 
@@ -109,10 +109,10 @@ class Live:
 
     ended: Collection[str] = ()
 
-    def make_state_dir(self, study: OpenStudy) -> None:
+    def make_state_dir(self, study: Session) -> None:
         make_state_dir(study.dir, job_variable(str(study.graph.study.adapter.get("type") or "local")))
 
-    def repair_copies(self, study: OpenStudy) -> None:
+    def repair_copies(self, study: Session) -> None:
         repair_copies(study)
 
     def fence(self, workspace: Path, token: str) -> Claim:
@@ -154,13 +154,13 @@ class Live:
     def remove_scripts(self, study_id: str) -> None:
         remove_temporary_folder(study_id)
 
-    def write_status(self, study: OpenStudy) -> None:
+    def write_status(self, study: Session) -> None:
         write_status(study.dir, study.graph.steps(), study.runtime.now())
 
-    def note_shown(self, study: OpenStudy) -> None:
+    def note_shown(self, study: Session) -> None:
         last_tick.note(study.dir, study.log.head, study.runtime.host.name)
 
-    def note_tick(self, study: OpenStudy) -> None:
+    def note_tick(self, study: Session) -> None:
         study.dir.note_tick(study.runtime.now())
 
 
@@ -186,10 +186,10 @@ class Preview:
         self.commands: list[Command] = []
         self.ended: Collection[str] = frozenset()
 
-    def make_state_dir(self, study: OpenStudy) -> None:
+    def make_state_dir(self, study: Session) -> None:
         pass
 
-    def repair_copies(self, study: OpenStudy) -> None:
+    def repair_copies(self, study: Session) -> None:
         pass
 
     def fence(self, workspace: Path, token: str) -> Claim:
@@ -235,11 +235,11 @@ class Preview:
     def remove_scripts(self, study_id: str) -> None:
         pass
 
-    def write_status(self, study: OpenStudy) -> None:
+    def write_status(self, study: Session) -> None:
         pass
 
-    def note_shown(self, study: OpenStudy) -> None:
+    def note_shown(self, study: Session) -> None:
         pass
 
-    def note_tick(self, study: OpenStudy) -> None:
+    def note_tick(self, study: Session) -> None:
         pass

@@ -16,9 +16,10 @@ from maestro_es.adapters.base import Adapter, QueueEntry
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Phase, StudyStatus
 from maestro_es.errors import MaestroError, Unreachable
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick_inputs import QueueSnapshot
 from maestro_es.study.claims import read_claim
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 
 
 class _Read(NamedTuple):
@@ -34,14 +35,14 @@ def prefetch(roots: Iterable[Path], runtime: Runtime) -> dict[Path, QueueSnapsho
     """Return what is known ahead of the ticks of these studies. One that can't be read says so in its own tick."""
     read: list[_Read] = []
     for root in roots:
-        with contextlib.suppress(MaestroError, OSError), OpenStudy.ours(root, runtime) as study:
+        with contextlib.suppress(MaestroError, OSError), Session.ours(root, runtime) as study:
             read.extend(_read(root, study))
     clusters = {one.adapter.cluster: one.adapter for one in read}
     answers = {cluster: _list_jobs(adapter) for cluster, adapter in clusters.items()}
     return {one.root: QueueSnapshot(one.seq, one.claims, answers[one.adapter.cluster]) for one in read}
 
 
-def _read(root: Path, study: OpenStudy) -> Iterator[_Read]:
+def _read(root: Path, study: Session) -> Iterator[_Read]:
     """Read a study that has jobs, or is about to have some, in a queue that can be asked for all jobs at once."""
     graph, adapter = study.graph, study.adapters.scheduler
     if study.status is not StudyStatus.RUNNING or graph.study.settings.dry_run or not adapter.cluster:

@@ -16,11 +16,12 @@ from msgspec import structs
 from maestro_es.core import requests
 from maestro_es.core.events import InvocationStarted, NewEvent
 from maestro_es.core.graph import Graph
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.performers import Command, Preview
 from maestro_es.poller.tick import advance
 from maestro_es.store.log_copy import PreviewLog
 from maestro_es.store.study_log import StudyLog
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 
 #: Stands for the random end of the tokens that the tick will make.
 SUFFIX = "dry"
@@ -53,7 +54,7 @@ def preview(log: StudyLog, root: Path, runtime: Runtime, what_if: Mapping[str, i
     """
     performer = Preview()
     runtime = structs.replace(runtime, token_suffix=lambda: SUFFIX, on_effect=lambda _name: None)
-    with PreviewLog.of(log, runtime.now) as copy, OpenStudy(root, runtime, copy) as study:
+    with PreviewLog.of(log, runtime.now) as copy, Session(root, runtime, copy) as study:
         for name, value in (what_if or {}).items():
             study.request(partial(_changed, name=name, value=value))
         before = copy.head.seq

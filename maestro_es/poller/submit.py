@@ -14,10 +14,10 @@ from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Phase, StepRecord
 from maestro_es.core.outcomes import InDoubt, ScriptFailed, outcome_events
 from maestro_es.errors import StudyError, Unreachable
-from maestro_es.poller.open_study import OpenStudy, Submitted
 from maestro_es.poller.performers import LIVE, Performer, ScriptOf
 from maestro_es.poller.submitter import Attempt, Submitter
 from maestro_es.study.scripts import written_digests
+from maestro_es.study.session import Session, Submitted
 
 #: How many outcomes are appended together. A crash puts these in doubt, and what is under way.
 _GROUP = 16
@@ -27,7 +27,7 @@ _GROUP = 16
 _LASTING = (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR)
 
 
-def submit(study: OpenStudy, steps: Sequence[int], performer: Performer = LIVE) -> None:
+def submit(study: Session, steps: Sequence[int], performer: Performer = LIVE) -> None:
     """Submit these steps, and append the outcomes in small groups while further submissions are under way."""
     with contextlib.closing(_submit(study, steps, performer)) as outcomes:
         for submitted in outcomes:
@@ -37,7 +37,7 @@ def submit(study: OpenStudy, steps: Sequence[int], performer: Performer = LIVE) 
     record_outcomes(study)
 
 
-def submit_and_defer(study: OpenStudy, steps: Sequence[int], performer: Performer = LIVE) -> None:
+def submit_and_defer(study: Session, steps: Sequence[int], performer: Performer = LIVE) -> None:
     """Submit these steps and leave the outcomes `pending`, for the next pass of this process to append with its own.
 
     If the process dies before that, the attempts are in doubt, and a later tick finds them by their claims.
@@ -45,14 +45,14 @@ def submit_and_defer(study: OpenStudy, steps: Sequence[int], performer: Performe
     study.pending.extend(_submit(study, steps, performer))
 
 
-def record_outcomes(study: OpenStudy) -> None:
+def record_outcomes(study: Session) -> None:
     """Append the pending outcomes; if somebody else appended meanwhile, look at the new state and try again."""
     if study.pending:
         study.request(lambda _graph: take_outcomes(study))
         study.pending.clear()
 
 
-def take_outcomes(study: OpenStudy) -> list[NewEvent]:
+def take_outcomes(study: Session) -> list[NewEvent]:
     """Return the events of the pending outcomes, as the state is now."""
     return [
         (sub.step, event)
@@ -61,7 +61,7 @@ def take_outcomes(study: OpenStudy) -> list[NewEvent]:
     ]
 
 
-def _submit(study: OpenStudy, steps: Sequence[int], performer: Performer) -> Generator[Submitted]:
+def _submit(study: Session, steps: Sequence[int], performer: Performer) -> Generator[Submitted]:
     """Write the scripts of these steps and call the schedulers; yields the outcome of each as soon as it is known."""
     requested = [study.graph.step(number) for number in steps]
     for adapter in {id(adapter): adapter for adapter in (study.adapters.local, study.adapters.scheduler)}.values():
@@ -77,7 +77,7 @@ def _submit(study: OpenStudy, steps: Sequence[int], performer: Performer) -> Gen
 
 
 def _attempts(
-    study: OpenStudy, performer: Performer, adapter: Adapter, wanted: Iterable[tuple[int, str]]
+    study: Session, performer: Performer, adapter: Adapter, wanted: Iterable[tuple[int, str]]
 ) -> Iterator[Attempt]:
     """Write the scripts of attempts, except those that another tick has reconciled by now."""
     for number, token in wanted:
@@ -86,7 +86,7 @@ def _attempts(
             yield _prepare(study, performer, adapter, step)
 
 
-def _prepare(study: OpenStudy, performer: Performer, adapter: Adapter, step: StepRecord) -> Attempt:
+def _prepare(study: Session, performer: Performer, adapter: Adapter, step: StepRecord) -> Attempt:
     at = study.runtime.now()
     try:
         where = (study.dir, adapter, study.adapters.scheduler, study.environment)

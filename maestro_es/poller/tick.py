@@ -21,22 +21,22 @@ from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.errors import ConcurrentAppend, NothingStarts, SchedulerError, StudyError, Unreachable
 from maestro_es.poller.maestro_requests import take_requests
 from maestro_es.poller.observe import look_back, observe
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.performers import LIVE, Performer, ScriptOf
 from maestro_es.poller.submit import submit, take_outcomes
 from maestro_es.poller.tick_inputs import QueueSnapshot, TickInputs
 from maestro_es.study import last_tick
+from maestro_es.study.session import Session
 from maestro_es.study.sharing import umask_of
 
 #: How often a tick decides again when others append at the same time.
 _TRIES = 5
 
 #: How the steps are submitted whose submission was requested.
-Submit = Callable[[OpenStudy, Sequence[int], Performer], None]
+Submit = Callable[[Session, Sequence[int], Performer], None]
 
 
 def tick(
-    study: OpenStudy,
+    study: Session,
     *,
     show: bool = True,
     ahead: int = 0,
@@ -62,7 +62,7 @@ def tick(
 
 
 def advance(
-    study: OpenStudy,
+    study: Session,
     performer: Performer,
     *,
     show: bool = True,
@@ -90,7 +90,7 @@ def advance(
     return unreachable
 
 
-def _show(study: OpenStudy, performer: Performer) -> None:
+def _show(study: Session, performer: Performer) -> None:
     """Write ``status.csv`` if it does not show the log, and note that, and our host."""
     shown = last_tick.shown(study.dir, study.log.head)
     if not shown:
@@ -100,7 +100,7 @@ def _show(study: OpenStudy, performer: Performer) -> None:
 
 
 def _passes(
-    study: OpenStudy, performer: Performer, ahead: int, submit: Submit, snapshot: QueueSnapshot | None
+    study: Session, performer: Performer, ahead: int, submit: Submit, snapshot: QueueSnapshot | None
 ) -> dict[str, str]:
     """Make a pass, and again if others append at the same time; returns who did not answer, and what was said.
 
@@ -124,7 +124,7 @@ def _passes(
     return unreachable
 
 
-def show_status(study: OpenStudy, performer: Performer = LIVE) -> None:
+def show_status(study: Session, performer: Performer = LIVE) -> None:
     """Write ``status.csv``."""
     performer.write_status(study)
     study.runtime.on_effect("status")
@@ -138,7 +138,7 @@ class _Pass(NamedTuple):
 
 
 def _pass(
-    study: OpenStudy,
+    study: Session,
     performer: Performer,
     ahead: int,
     submit: Submit,
@@ -178,7 +178,7 @@ def _pass(
     return _Pass({**seen.unreachable, **not_ended}, seen.has_orphans)
 
 
-def _check_environment(study: OpenStudy) -> str | None:
+def _check_environment(study: Session) -> str | None:
     """Return why no step can start, if that is so; None if nothing shows it and nothing is about to start."""
     graph = study.graph
     doubted = ENVIRONMENT in graph.study.unreachable
@@ -187,7 +187,7 @@ def _check_environment(study: OpenStudy) -> str | None:
     return problem or ("" if doubted else None)
 
 
-def _remark_on_job(study: OpenStudy) -> None:
+def _remark_on_job(study: Session) -> None:
     """Remark that no local step starts here, once nothing is in flight any more."""
     job, graph = study.graph.study.environment.job, study.graph
     if not job or study.runtime.host.job or graph.in_flight() or not graph.ready(scheduled=False, limit=1):
@@ -201,13 +201,13 @@ def _remark_on_job(study: OpenStudy) -> None:
         study.remarks.append(line)
 
 
-def may_be_in_doubt(study: OpenStudy) -> bool:
+def may_be_in_doubt(study: Session) -> bool:
     """Whether a study that has ended may have done so just before this host went down, and that is not on record."""
     past = look_back(study.graph, study.dir, study.runtime.host)
     return past is not None and study.log.head.recorded_at > (past.alive_at or 0) - past.window
 
 
-def _look_back(study: OpenStudy) -> None:
+def _look_back(study: Session) -> None:
     """Record what a reboot since its end has put in doubt of a study that has ended."""
     past = look_back(study.graph, study.dir, study.runtime.host)
     if past:
@@ -220,7 +220,7 @@ def _look_back(study: OpenStudy) -> None:
             decide_again(study.graph, seen, lambda new_events: _record(study, new_events))
 
 
-def _record(study: OpenStudy, new_events: list[NewEvent]) -> None:
+def _record(study: Session, new_events: list[NewEvent]) -> None:
     """Record events inside a transaction, and remark on what a person must know of them."""
     study.log.record(new_events)
     names = [study.graph.step(number or 0).name for number, event in new_events if isinstance(event, OutputDoubted)]
@@ -232,7 +232,7 @@ def _record(study: OpenStudy, new_events: list[NewEvent]) -> None:
         )
 
 
-def _decide(study: OpenStudy, seen: Observations) -> list[NewEvent]:
+def _decide(study: Session, seen: Observations) -> list[NewEvent]:
     new_events: list[NewEvent] = []
 
     def record(more: list[NewEvent]) -> None:
@@ -249,7 +249,7 @@ def _decide(study: OpenStudy, seen: Observations) -> list[NewEvent]:
     return new_events
 
 
-def _remove_reconciled(study: OpenStudy, performer: Performer, reports: Sequence[Report]) -> None:
+def _remove_reconciled(study: Session, performer: Performer, reports: Sequence[Report]) -> None:
     """Remove the reports whose events are committed: of attempts that are over, and of starts that are known."""
     if not reports:
         return
@@ -263,14 +263,14 @@ def _remove_reconciled(study: OpenStudy, performer: Performer, reports: Sequence
     study.runtime.on_effect("remove")
 
 
-def _remove_links(study: OpenStudy, performer: Performer, new_events: Sequence[NewEvent]) -> None:
+def _remove_links(study: Session, performer: Performer, new_events: Sequence[NewEvent]) -> None:
     """Remove the names of the runner by which attempts in doubt were submitted: the tick that made them was killed."""
     for _, event in new_events:
         if isinstance(event, AttemptAbandoned) or (isinstance(event, JobSubmitted) and event.adopted):
             performer.remove_runner(study.dir.runner_of(event.token))
 
 
-def _end_jobs(study: OpenStudy, performer: Performer, seen: Observations) -> dict[str, str]:
+def _end_jobs(study: Session, performer: Performer, seen: Observations) -> dict[str, str]:
     """Ask that jobs end; returns who did not take that, with the message. The next tick asks again."""
     unreachable: dict[str, str] = {}
     steps = jobs_to_end(study.graph, seen)
@@ -287,7 +287,7 @@ def _end_jobs(study: OpenStudy, performer: Performer, seen: Observations) -> dic
     return unreachable
 
 
-def _complete(study: OpenStudy, performer: Performer) -> None:
+def _complete(study: Session, performer: Performer) -> None:
     """Complete a study whose last steps could not even be submitted, and tidy up after a completed one."""
     with study.log.transaction():
         study.log.record(complete(study.graph))
@@ -295,7 +295,7 @@ def _complete(study: OpenStudy, performer: Performer) -> None:
         performer.remove_scripts(study.graph.study.study_id)
 
 
-def _dry_run(study: OpenStudy, performer: Performer) -> None:
+def _dry_run(study: Session, performer: Performer) -> None:
     """Write every step's workspace and scripts, level by level, and run nothing."""
     graph = study.graph
     while True:
@@ -312,7 +312,7 @@ def _dry_run(study: OpenStudy, performer: Performer) -> None:
     _complete(study, performer)
 
 
-def _write_only(study: OpenStudy, performer: Performer, step: StepRecord) -> StepDryRun | StepFailed:
+def _write_only(study: Session, performer: Performer, step: StepRecord) -> StepDryRun | StepFailed:
     now = study.runtime.now()
     try:
         adapters = study.adapters

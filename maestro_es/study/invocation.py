@@ -1,4 +1,4 @@
-"""The clock, and who we are: what an invocation is told apart by."""
+"""Who we are, the clock, and what else a process takes from its surroundings; and a log that is opened as it is."""
 
 from __future__ import annotations
 
@@ -6,12 +6,23 @@ import os
 import pwd
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
 
 import maestro_es
-from maestro_es.adapters.process import Host
+from maestro_es.adapters.base import Adapters
+from maestro_es.adapters.local import LocalAdapter
+from maestro_es.adapters.process import Host, this_host
+from maestro_es.adapters.registry import make_adapter
+from maestro_es.core import events as e
 from maestro_es.core.events import InvocationStarted
 from maestro_es.core.model import Driver, Micros
+from maestro_es.errors import LogUnavailable, MaestroError, StudyError
+from maestro_es.store.study_log import StudyLog
+from maestro_es.study.layout import StudyDir
 
 
 def now() -> Micros:
@@ -79,3 +90,56 @@ def _user() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return f"uid {os.geteuid()}"
+
+
+def make_adapters(batch: Mapping[str, Any], host: Host) -> Adapters:
+    """Return the adapters of a study: that of its batch block, and the local one for what is not scheduled."""
+    scheduler = make_adapter(batch, host)
+    return Adapters(scheduler, scheduler if isinstance(scheduler, LocalAdapter) else LocalAdapter(batch, host))
+
+
+def _nothing(_words: str) -> None:
+    """Be told of an effect, or what takes its time, and do nothing."""
+
+
+class Runtime(msgspec.Struct, frozen=True):
+    """What a process takes from its surroundings, so that tests can give other values.
+
+    `on_effect` is called after each effect, with its name: "append", "script", "submit", "end", "remove", "status";
+    while a study is created: "move", "layout", "rename", "unlink". `tell` gets lines for a person, about what takes
+    its time.
+    """
+
+    host: Host = msgspec.field(default_factory=this_host)
+    now: Callable[[], Micros] = now
+    token_suffix: Callable[[], str] = token_suffix
+    on_effect: Callable[[str], None] = _nothing
+    tell: Callable[[str], None] = _nothing
+    adapters: Callable[[Mapping[str, Any], Host], Adapters] = make_adapters
+    driver: Driver = Driver.PERSON
+
+
+def open_as_it_is(root: Path, runtime: Runtime | None = None, *, migrate: bool = True) -> StudyLog:
+    """Open the log of a study without bringing its projection in step; without `migrate` nothing at all is written."""
+    runtime = runtime or Runtime()
+    who = identity(runtime.host, runtime.driver)
+    return StudyLog.open(StudyDir(root).log, runtime.now, who, fold=False, migrate=migrate)
+
+
+def study_id_at(root: Path) -> str:
+    """Return the id of the study whose log lies in a directory; empty if there is none.
+
+    StudyError if there is one that can't be read, LogUnavailable if it may be later: neither is evidence that the
+    study has moved.
+    """
+    log = StudyDir(root).log
+    try:
+        os.lstat(log)
+        with open_as_it_is(root, migrate=False) as opened:
+            created = next(opened.study_events(e.StudyCreated), None)
+            return created.event.study_id if created and isinstance(created.event, e.StudyCreated) else ""
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (MaestroError, OSError) as error:
+        kind = LogUnavailable if isinstance(error, (LogUnavailable, OSError)) else StudyError
+        raise kind(f"{log}: can't be read, so it is unknown whether this study is a copy of it ({error})") from error

@@ -20,9 +20,10 @@ from maestro_es.core import events as e
 from maestro_es.core.evidence import Claim, Report, ReportKind
 from maestro_es.core.model import Settings, StepRecord, SubmissionKind
 from maestro_es.core.outcomes import Accepted, Outcome
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.study.claims import read_claim
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.reports import read_reports
+from maestro_es.study.session import Session
 from maestro_es.study.workspace import write_scripts
 from tests.fakes.slurm_commands import SlurmCommands
 from tools.testbed.processes import end_all_under, wait_for
@@ -54,7 +55,7 @@ class Stage:
             else Bench(root, adapter=adapter, settings=Settings())
         )
         self.slurm = SlurmCommands(root.with_name("slurm")) if kind == "slurm" else None
-        self.study: OpenStudy | None = None
+        self.study: Session | None = None
 
     @property
     def adapter(self) -> Adapter:

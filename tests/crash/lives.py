@@ -29,8 +29,9 @@ from pathlib import Path
 from maestro_es.core import requests, rerun
 from maestro_es.core.model import Settings, State, StudyStatus
 from maestro_es.drivers.foreground import drive
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 from tools.testbed.studies import Bench, Step, make_study, quick_adapters
 
 #: Seconds without a trace after which an attempt is given up; the driver holds requests for up to a second.
@@ -89,7 +90,7 @@ def live(bench: Bench, mode: str, after: Callable[[str], None]) -> None:
         steps = _STEPS.get(mode, twenty_steps)(bench)
         make_study(bench.root, steps, bench.settings, {"type": "local"}, runtime)
     while True:
-        with OpenStudy(bench.root, runtime) as study:
+        with Session(bench.root, runtime) as study:
             if mode == "drive":
                 drive(study, lambda _study: None)
             if (

@@ -15,10 +15,11 @@ import pytest
 from maestro_es.cli import run as run_module
 from maestro_es.cli.main import main
 from maestro_es.core.model import StudyStatus
-from maestro_es.poller.open_study import OpenStudy, Runtime, open_as_it_is
 from maestro_es.poller.tick import tick
 from maestro_es.store import registry
 from maestro_es.store.verification import verify
+from maestro_es.study.invocation import Runtime, open_as_it_is
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tools.testbed.processes import wait_for
 
@@ -72,7 +73,7 @@ def finish(root: Path) -> None:
     """Tick a study to its end."""
 
     def is_finished() -> bool:
-        with OpenStudy(root) as study:
+        with Session(root) as study:
             return tick(study) is StudyStatus.FINISHED
 
     wait_for(is_finished)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.core.model import State
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 from tools.crash_matrix.calls import SBATCH, Point, read_trace
 from tools.crash_matrix.campaign import Campaign
 from tools.crash_matrix.coverage import Coverage
@@ -28,7 +28,7 @@ def test_the_study_has_thirty_steps(tmp_path: Path):
     assert len(steps) == len({step.name for step in steps}) == 30
     assert {step.scheduled for step in steps} == {True, False}
     create(tmp_path / "study", steps)
-    with OpenStudy(tmp_path / "study") as study:
+    with Session(tmp_path / "study") as study:
         assert study.graph.study.steps == 30
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 
 HEAD = """
@@ -78,7 +78,7 @@ def launch(folder: Path, steps: str) -> Path:
 
 
 def requested(root: Path) -> int:
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         return sum(isinstance(recorded.event, e.CancelRequested) for recorded in study.log.events())
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.study.layout import StudyDir
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tools.testbed.processes import running_under, wait_for
 
@@ -133,11 +133,11 @@ def _id_of(home: Path, root: Path) -> str:
 def test_a_study_whose_lock_is_held_is_left_alone_silently(study):
     with (study / ".maestro-es" / "tick.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with OpenStudy(study) as opened:
+        with Session(study) as opened:
             before = opened.log.head
         done = maestro_es("tick", study)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-        with OpenStudy(study) as opened:
+        with Session(study) as opened:
             assert opened.log.head == before
 
 

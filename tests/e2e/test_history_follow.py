@@ -17,7 +17,8 @@ from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
 from maestro_es.creation.create import create_log, make_directory
 from maestro_es.errors import LogUnavailable
-from maestro_es.poller.open_study import OpenStudy, Runtime
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def follow(study):
 
 
 def append(root: Path, event: e.AnyEvent) -> None:
-    with OpenStudy(root) as opened:
+    with Session(root) as opened:
         opened.log.append([(None, event)])
 
 
@@ -133,7 +134,7 @@ def test_it_leaves_quietly_when_nobody_reads_any_more(study, follow):
 def test_a_log_that_can_not_be_read_for_long_ends_it_with_a_word(study):
     pauses: list[int] = []
     blocker = sqlite3.connect(study / "events.db", isolation_level=None)
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         opened.log.wait_for_lock(0)
         blocker.execute("BEGIN EXCLUSIVE")
         with pytest.raises(LogUnavailable):

@@ -16,7 +16,7 @@ import pytest
 from maestro_es.adapters import process
 from maestro_es.core import events as e
 from maestro_es.core.model import State
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.fakes.maestro import kill_conductor, launch, states
 from tools.testbed.processes import send, wait_for
@@ -91,7 +91,7 @@ def tick_until(root: Path, what: Callable[[], object]) -> None:
 
 
 def ended(root: Path) -> bool:
-    with OpenStudy(root) as opened:
+    with Session(root) as opened:
         return not opened.graph.study.open_steps
 
 
@@ -155,7 +155,7 @@ def test_what_has_finished_is_not_run_again_and_all_else_is(abandoned):
     tick_until(abandoned, lambda: ended(abandoned))
 
     assert ledger(abandoned) == {"first_1": 1, "first_2": 1, "first_3": 1, "slow": 2, "last": 1, "bad": 1}
-    with OpenStudy(abandoned) as opened:
+    with Session(abandoned) as opened:
         found = {step.name: step.state for step in opened.graph.steps()}
         imported = [r.event for r in opened.log.events() if isinstance(r.event, e.StepImported)]
     assert found["last"] is State.FINISHED
@@ -251,7 +251,7 @@ def test_generators_and_hashed_workspaces_are_recognised(tmp_path):
     assert "first_N.9 is in meta/metadata.yaml only" in wrong.stderr
     assert "is an argument of its generator missing (--pargs)?" in wrong.stderr
     assert taken.returncode == 0, taken
-    with OpenStudy(root) as opened:
+    with Session(root) as opened:
         found = {step.name: (step.workspace, step.state) for step in opened.graph.steps()}
         assert opened.graph.study.settings.hash_workspaces
     assert found["first_N.8"] == ("first/first_instance_1", State.FINISHED)

@@ -13,9 +13,9 @@ import pytest
 
 from maestro_es.core.events import JobSubmitted
 from maestro_es.core.model import StudyStatus
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.tick import tick
 from maestro_es.store.verification import verify
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 
 SPEC = """
@@ -52,7 +52,7 @@ def test_a_killed_run_leaves_no_study_or_one_that_ticks_finish(tmp_path, after):
     if not (root / "events.db").exists():
         assert maestro_es("run", "-y", "--wait", "-o", root, spec).returncode == 0
     deadline = time.monotonic() + 150
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         while study.status is StudyStatus.RUNNING and time.monotonic() < deadline:
             tick(study)
             time.sleep(0.02)

@@ -14,7 +14,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.file_names import CANCEL, UPDATE
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 
 Kind = TypeVar("Kind", bound=e.Event)
@@ -104,7 +104,7 @@ def test_a_comma_in_a_parameter_is_shown_by_maestros_status(tmp_path, layout):
 
 
 def _events(study: Path, kind: type[Kind]) -> list[Kind]:
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         return [recorded.event for recorded in opened.log.events() if isinstance(recorded.event, kind)]
 
 

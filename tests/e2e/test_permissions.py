@@ -17,7 +17,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out
 from tools.testbed.processes import end_all_under, wait_for
@@ -98,7 +98,7 @@ def run_as_other(*words: str | Path, group: int = GID) -> subprocess.CompletedPr
 
 def finished(root: Path) -> bool:
     maestro_es("tick", root)
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         return study.status is not StudyStatus.RUNNING
 
 
@@ -171,7 +171,7 @@ def test_what_a_colleague_has_put_into_the_place_of_ours_is_refused_by_each_tick
         )
     run_as_other("sh", "-c", f"rm -r {path} && mv {path}.away {path}")
     wait_for(lambda: finished(root))
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         assert len([r for r in study.log.events() if isinstance(r.event, e.JobSubmitted)]) == 4
 
 

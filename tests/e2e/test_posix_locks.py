@@ -12,7 +12,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import traced
 from tools.testbed.processes import end_all_under, wait_for
@@ -78,7 +78,7 @@ def test_no_tick_and_no_command_closes_the_log_beside_sqlite(study, tmp_path):
     def tick_to(kind: type[e.Event]) -> None:
         def happened() -> bool:
             assert locks_lost(calls("tick", "--all")) == []
-            with OpenStudy(study) as opened:
+            with Session(study) as opened:
                 return any(isinstance(recorded.event, kind) for recorded in opened.log.events())
 
         wait_for(happened)
@@ -88,15 +88,15 @@ def test_no_tick_and_no_command_closes_the_log_beside_sqlite(study, tmp_path):
         assert locks_lost(calls(*(word.format(study) for word in words))) == [], words
     (tmp_path / "go").touch()
     tick_to(e.StudyCompleted)
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         assert opened.status is StudyStatus.FINISHED
 
 
 def test_a_lock_that_is_lost_would_be_noticed(study, tmp_path):
     script = (
         "import sys; from pathlib import Path; from maestro_es.core import events as e\n"
-        "from maestro_es.poller.open_study import OpenStudy\n"
-        "with OpenStudy(Path(sys.argv[1])) as study:\n"
+        "from maestro_es.study.session import Session\n"
+        "with Session(Path(sys.argv[1])) as study:\n"
         "    open(study.dir.log, 'rb').close()\n"
         "    study.log.append([(None, e.StudyPaused())])\n"
     )

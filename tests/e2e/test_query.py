@@ -19,7 +19,7 @@ from sqlite_utils.utils import decode_base64_values
 from maestro_es.core import events as e
 from maestro_es.core.model import Param
 from maestro_es.creation.create import create_log, make_directory
-from maestro_es.poller.open_study import Runtime
+from maestro_es.study.invocation import Runtime
 from tests.e2e.command import maestro_es
 from tools.testbed.processes import wait_for
 

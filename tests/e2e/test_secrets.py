@@ -11,7 +11,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tools.testbed.processes import end_all_under, wait_for
 
@@ -57,13 +57,13 @@ def test_no_secret_of_the_environment_is_written_anywhere_else(secrets, tmp_path
 
     def submitted() -> bool:
         maestro_es("tick", "--all")
-        with OpenStudy(study) as opened:
+        with Session(study) as opened:
             return any(isinstance(recorded.event, e.SubmissionUncertain) for recorded in opened.log.events())
 
     wait_for(submitted)  # so the step on this host had the secret, and the scheduler's command was called
     for words in (["hold", "far"], ["cancel", "-y"], ["export", "-o", f"{study}/export.jsonl"], ["verify"]):
         assert maestro_es(words[0], study, *words[1:]).returncode in (0, 75), words
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         assert opened.status is StudyStatus.RUNNING
         recorded = opened.graph.study.environment
     [kept] = (study / ".maestro-es").glob("environment.*")

@@ -17,7 +17,7 @@ from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause, Param
 from maestro_es.creation.create import create_log, make_directory
-from maestro_es.poller.open_study import Runtime
+from maestro_es.study.invocation import Runtime
 from tests.e2e.command import maestro_es
 from tools.testbed.processes import end_all_under
 

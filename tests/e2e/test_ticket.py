@@ -13,8 +13,8 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.drivers.cron_tick import TRY_AGAIN
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.study.layout import StudyDir
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import with_fault
 from tools.testbed.processes import end_all_under, wait_for
@@ -57,23 +57,23 @@ def everything(study: Path) -> list[Path]:
 
 def check(study: Path) -> None:
     """Check that the study goes on to its end as if nothing had been."""
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         assert opened.status is StudyStatus.RUNNING
         assert opened.graph.study.states.get(State.FAILED.name, 0) == 0
 
     def ended() -> bool:
         assert maestro_es("tick", study).returncode in (0, TRY_AGAIN)
-        with OpenStudy(study) as opened:
+        with Session(study) as opened:
             return opened.status is not StudyStatus.RUNNING
 
     wait_for(ended)
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         assert opened.status is StudyStatus.FINISHED
         assert [r.event for r in opened.log.events() if isinstance(r.event, (e.StepFailed, e.HardwareFailed))] == []
 
 
 def test_a_tick_that_is_not_let_in_ends_with_75_and_one_line_and_has_written_nothing(study):
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         before = opened.log.head
     for place, error in itertools.product(PLACES, ERRORS):
         done = with_fault([study / place], "%file,read,pread64,getdents64,flock", error, *TICK, study)
@@ -81,7 +81,7 @@ def test_a_tick_that_is_not_let_in_ends_with_75_and_one_line_and_has_written_not
         [line] = done.stderr.splitlines()
         assert line.startswith(f"maestro-es: {study}")
         assert HINT in line
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         assert opened.log.head == before
     check(study)
 
@@ -119,7 +119,7 @@ def test_a_complaint_that_can_not_be_kept_stops_no_other_study(study, home):
     (home / f".{other.name}.complaint").mkdir()  # so that nothing can be written there
     done = maestro_es("tick", "--all")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         assert opened.graph.step(1).state is State.FINISHED
 
 
@@ -128,7 +128,7 @@ def test_a_workspace_that_does_not_let_us_in_does_not_fail_its_step(study, error
     done = with_fault([study / "last", study / "last/last.sh"], "%file", error, *TICK, study)
     assert (done.returncode, done.stderr.count("\n")) == (TRY_AGAIN, 1)
     assert "last: it is not yet known whether it was submitted" in done.stderr
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         assert opened.graph.step(2).state is State.PENDING
     assert StudyDir(study).path("last").exists() is False
     check(study)
@@ -144,7 +144,7 @@ def test_a_copy_of_a_study_that_can_not_be_read_now_is_ticked_later(study, error
         assert (done.returncode, done.stdout) == (TRY_AGAIN, ""), done
         [line] = done.stderr.splitlines()
         assert "it is unknown whether this study is a copy of it" in line
-    with OpenStudy(copy) as opened:
+    with Session(copy) as opened:
         assert opened.graph.step(1).state is not State.FINISHED
     check(study)
 

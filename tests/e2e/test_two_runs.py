@@ -17,10 +17,11 @@ from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
 from maestro_es.core.rerun import retry
 from maestro_es.errors import LogUnavailable, RequestRefused
-from maestro_es.poller.open_study import OpenStudy, open_as_it_is
 from maestro_es.poller.tick import tick
 from maestro_es.store import registry
 from maestro_es.store.verification import verify
+from maestro_es.study.invocation import open_as_it_is
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import with_fault
 from tools.testbed.processes import wait_for
@@ -86,7 +87,7 @@ def finish(root: Path) -> None:
 
     def is_finished() -> bool:
         maestro_es("tick", root)
-        with OpenStudy(root) as study:
+        with Session(root) as study:
             return study.status is StudyStatus.FINISHED
 
     wait_for(is_finished)
@@ -232,7 +233,7 @@ def test_a_process_that_has_the_log_of_a_replaced_study_open_notices_that(tmp_pa
     root = tmp_path / "study"
     assert maestro_es("run", "-y", "-o", root, spec).returncode == 0
     finish(root)
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         assert maestro_es("run", "-y", "-o", root, spec).returncode == 0
         for use in (study.log.refresh, lambda: tick(study), lambda: study.request(lambda graph: retry(graph, ["a"]))):
             with pytest.raises(LogUnavailable, match="another log has taken its place since it was opened"):

@@ -16,8 +16,8 @@ from subprocess import PIPE
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.store.log_file import LOG_NAME
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out, needs_strace
 from tests.fakes.next_version import NextVersion
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.xdist_group("upgrade")
 OPENER = """
 import sys
 from pathlib import Path
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 from maestro_es.store import connection
 
 class Traced(connection.Connection):
@@ -42,7 +42,7 @@ class Traced(connection.Connection):
 connection.Connection = Traced
 print("ready", flush=True)
 sys.stdin.readline()
-with OpenStudy(Path(sys.argv[1])) as study:
+with Session(Path(sys.argv[1])) as study:
     print(study.graph.step(1).priority, flush=True)
 """
 
@@ -50,7 +50,7 @@ with OpenStudy(Path(sys.argv[1])) as study:
 KILLER = """
 import contextlib, shutil, sqlite3, sqlite_utils, sys
 from pathlib import Path
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 from maestro_es.store.verification import verify
 sys.path.append(sys.argv[2])
 from tests.fakes.killed_statements import kill_at_statement
@@ -58,7 +58,7 @@ from tests.fakes.killed_statements import kill_at_statement
 old, count, killed = Path(sys.argv[1]), 0, True
 
 def upgrade(root, check=False):
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         if check:
             verify(study.log)
 
@@ -239,7 +239,7 @@ def test_a_request_about_a_log_on_a_read_only_file_system_is_refused_in_one_line
 
 
 def test_a_process_of_the_version_before_that_has_the_log_open_goes_on(study: Path, newer: NextVersion):
-    with OpenStudy(study) as opened, contextlib.closing(sqlite3.connect(study / LOG_NAME)) as other:
+    with Session(study) as opened, contextlib.closing(sqlite3.connect(study / LOG_NAME)) as other:
         rows = other.execute("SELECT name FROM v_step")
         assert rows.fetchone() == ("a",)
         rows.close()

@@ -26,10 +26,11 @@ from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, Outcome
 from maestro_es.creation.create import create_log, make_directory
 from maestro_es.errors import Unreachable
-from maestro_es.poller.open_study import OpenStudy, Runtime, open_as_it_is
 from maestro_es.poller.performers import LIVE
 from maestro_es.poller.preview import Prediction, preview
 from maestro_es.poller.tick import advance
+from maestro_es.study.invocation import Runtime, open_as_it_is
+from maestro_es.study.session import Session
 from tests.exploration.log import in_flight, token
 from tests.exploration.search import Exploration
 from tests.exploration.world import World, account_answers, queue_answers
@@ -179,7 +180,7 @@ def build(root: Path, case: Case) -> None:
         (study.inbox / name).touch()
         os.utime(study.inbox / name, ns=(THEN * 1000, THEN * 1000))
     if case.cancelled:
-        with OpenStudy(root, runtime) as opened:
+        with Session(root, runtime) as opened:
             opened.request(requests.cancel)
 
 
@@ -211,7 +212,7 @@ def check(root: Path, case: Case) -> set[str]:
     predicted, asked = predict(root, case)
     claims = set((root / "step").glob(".claim.*"))
     live = Scheduler(case)
-    with OpenStudy(root, runtime_of(live)) as study:
+    with Session(root, runtime_of(live)) as study:
         seq = study.log.head.seq
         unreachable = advance(study, LIVE)
 

@@ -10,8 +10,9 @@ import msgspec
 
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
-from maestro_es.poller.open_study import OpenStudy, Runtime, open_as_it_is
 from maestro_es.poller.preview import SUFFIX, Prediction, preview
+from maestro_es.study.invocation import Runtime, open_as_it_is
+from maestro_es.study.session import Session
 
 Picture = dict[str, tuple[object, ...]]
 
@@ -41,7 +42,7 @@ def new_events_after(root: Path, seq: int) -> list[NewEvent]:
     """Return the events of a study after an event, without who wrote them and what came of submitting."""
     new_events: list[NewEvent] = []
     before: e.AnyEvent | None = None
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         for recorded in study.log.events(after=seq):
             event = recorded.event
             ours = isinstance(before, e.JobSubmitted) and not before.adopted and isinstance(event, e.JobStarted)

@@ -18,9 +18,10 @@ import time
 from pathlib import Path
 
 from maestro_es.errors import MaestroError
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.locks import hold
+from maestro_es.study.session import Session
 from tools.testbed.studies import quick_adapters
 
 
@@ -43,7 +44,7 @@ def main() -> None:
 
     runtime = Runtime(adapters=quick_adapters(options.grace), on_effect=after)
     try:
-        with OpenStudy(options.root, runtime) as study:
+        with Session(options.root, runtime) as study:
             while options.start and not options.start.exists():
                 time.sleep(0.001)
             with hold(study.dir.tick_lock) if options.lock else contextlib.nullcontext(enter_result=True) as ours:

@@ -15,8 +15,9 @@ from maestro_es.adapters.process import this_host
 from maestro_es.core import events as e
 from maestro_es.core.model import CancelCode, JobStatusCode, Param, StepRecord, SubmissionKind
 from maestro_es.errors import LogUnavailable, NotAStudy, RequestRefused
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.store.verification import verify
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 from tools.testbed.processes import DEADLINE
 from tools.testbed.studies import quick_adapters
 
@@ -175,7 +176,7 @@ def test_the_schedulers_can_be_asked_without_recording_anything(graph):
 
 def test_who_only_asks_gives_no_attempt_up(graph):
     _add(graph, "only")
-    with OpenStudy(graph.path) as study:  # as a tick leaves it that dies before it can submit
+    with Session(graph.path) as study:  # as a tick leaves it that dies before it can submit
         study.log.append([(1, e.SubmissionRequested(attempt=1, token="feed-1-1-cafe", kind=SubmissionKind.FIRST))])
     with ExecutionGraph.open(graph.path, Runtime(adapters=quick_adapters(grace_seconds=0))) as impatient:
         assert impatient.check_study_status() == (JobStatusCode.OK, {"only": State.PENDING})

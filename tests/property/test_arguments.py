@@ -30,8 +30,8 @@ from maestro_es.compat import (
 from maestro_es.compat import StudyStep as MaestroStep
 from maestro_es.core.reducer import replay
 from maestro_es.errors import MaestroError
-from maestro_es.poller.open_study import Runtime
 from maestro_es.store.verification import verify
+from maestro_es.study.invocation import Runtime
 
 #: What a call may raise: it names what is wrong. Nothing else may get out, AttributeError least of all.
 REFUSALS = (MaestroError, TypeError, ValueError, KeyError, OSError)

@@ -20,7 +20,8 @@ from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import StudyStatus
 from maestro_es.core.reducer import apply
 from maestro_es.creation.create import create_log, make_directory
-from maestro_es.poller.open_study import OpenStudy, Runtime
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 from tests.property.scheduler import Poller, Scheduler
 from tests.property.studies import dice, seeds, shapes
 from tools.testbed.logs import tables
@@ -40,7 +41,7 @@ def lived(shape: Sequence[NewEvent], seed: int, trouble: float, ticks: int) -> l
 
 
 @contextlib.contextmanager
-def in_a_log(events: Sequence[Recorded]) -> Iterator[OpenStudy]:
+def in_a_log(events: Sequence[Recorded]) -> Iterator[Session]:
     """Yield a study whose log has these events, a transaction for each tick and a second between two."""
     times = iter(range(SECOND, 10**6 * SECOND, SECOND))
     now = next(times)
@@ -48,14 +49,14 @@ def in_a_log(events: Sequence[Recorded]) -> Iterator[OpenStudy]:
     with tempfile.TemporaryDirectory() as place:
         first, *rest = ([(r.step, r.event) for r in group] for _, group in groupby(events, lambda r: r.recorded_at))
         create_log(make_directory(Path(place) / "s"), first, runtime)
-        with OpenStudy(Path(place) / "s", runtime) as study:
+        with Session(Path(place) / "s", runtime) as study:
             for new_events in rest:
                 now = next(times)
                 study.log.append(new_events)
             yield study
 
 
-def status(study: OpenStudy, past: Past | None = None) -> dict[str, Any]:
+def status(study: Session, past: Past | None = None) -> dict[str, Any]:
     """Return what the command prints with ``--json``."""
     summary = summarise(study, past)
     steps = select_steps(past.graph if past else study.graph)

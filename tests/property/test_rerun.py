@@ -40,7 +40,7 @@ class Life:
         return self.log.graph
 
     def record(self, new_events: list[NewEvent]) -> None:
-        """Append as `OpenStudy.request` does."""
+        """Append as `Session.request` does."""
         with self.log.transaction():
             self.log.record(new_events)
             self.log.record(fail_descendants(self.graph, self.time, ended_badly(new_events)))

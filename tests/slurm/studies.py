@@ -12,9 +12,10 @@ from maestro_es.adapters.base import Adapters
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
-from maestro_es.poller.open_study import OpenStudy, Runtime, make_adapters
 from maestro_es.poller.tick import tick
 from maestro_es.store.verification import verify
+from maestro_es.study.invocation import Runtime, make_adapters
+from maestro_es.study.session import Session
 from tools.testbed.processes import DEADLINE, wait_for
 
 HEAD = """
@@ -56,7 +57,7 @@ RUNTIME = Runtime(adapters=impatient)
 def finish(root: Path, runtime: Runtime = RUNTIME, seconds: float = 120) -> StudyStatus:
     """Tick a study to its end."""
     deadline = time.monotonic() + seconds
-    with OpenStudy(root, runtime) as study:
+    with Session(root, runtime) as study:
         while study.status is StudyStatus.RUNNING and time.monotonic() < deadline:
             tick(study)
             time.sleep(0.1)
@@ -67,7 +68,7 @@ def finish(root: Path, runtime: Runtime = RUNTIME, seconds: float = 120) -> Stud
 def wait_for_states(root: Path, **states: State) -> None:
     """Tick until the steps are in these states."""
     deadline = time.monotonic() + DEADLINE
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         while True:
             tick(study)
             found = {step.name: step.state for step in study.graph.steps()}
@@ -81,7 +82,7 @@ def tick_until(root: Path, kind: type[e.Event]) -> None:
     """Tick until there is an event of a kind."""
 
     def happened() -> bool:
-        with OpenStudy(root, RUNTIME) as study:
+        with Session(root, RUNTIME) as study:
             tick(study)
             return any(isinstance(recorded.event, kind) for recorded in study.log.events())
 
@@ -94,7 +95,7 @@ def states(root: Path) -> dict[str, str]:
 
 
 def events(root: Path, kind: type[e.Event]) -> list[Any]:
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         return [recorded.event for recorded in study.log.events() if isinstance(recorded.event, kind)]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import State
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 from tools.slurm_cluster.cluster import Cluster
 from tools.testbed.processes import wait_for
 
@@ -46,7 +46,7 @@ def test_when_the_job_around_ends_no_step_starts_outside_of_it(
     wait_for(lambda: finished(cluster, job))
     time.sleep(2)  # for a tick that should not come
 
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         attempts = {step.name: step.attempt for step in study.graph.steps()}
         failed = [step.name for step in study.graph.steps() if step.state is State.FAILED]
         requested = [recorded for recorded in study.log.events() if isinstance(recorded.event, e.SubmissionRequested)]

@@ -9,8 +9,8 @@ from typing import Any
 
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.store.verification import verify
+from maestro_es.study.session import Session
 from tests.fakes.cron import run_with_cron, who_ticked
 from tools.slurm_cluster.configuration import Options
 
@@ -58,7 +58,7 @@ stop_cron
 
 
 def _run(root: Path) -> tuple[StudyStatus, dict[str, State], list[Any]]:
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         verify(study.log)
         states = {step.name: step.state for step in study.graph.steps()}
         return study.status, states, [recorded.event for recorded in study.log.events()]

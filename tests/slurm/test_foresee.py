@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from maestro_es.core import requests
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.fakes.foreseen import picture
 from tools.testbed.processes import wait_for
@@ -80,7 +80,7 @@ def test_sbatch_and_scancel_are_called_as_foreseen(tmp_path: Path, calls: Path):
     assert command["step"] == "a long one"
     assert command["argv"] == [word.replace(token, f"{token.rpartition('-')[0]}-dry") for word in submitted]
 
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         study.request(requests.cancel)
     wait_for(lambda: b" R " in subprocess.run(["squeue", "-h"], capture_output=True, check=True).stdout)
     wait_for(lambda: any(".started" in path.name for path in (root / ".maestro-es" / "inbox").iterdir()))

@@ -10,7 +10,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.fakes.maestro import kill_conductor, launch, states
 from tools.testbed.processes import wait_for
@@ -56,7 +56,7 @@ def _tick_until_ended(root: Path) -> StudyStatus:
     end = time.monotonic() + 60
     while time.monotonic() < end:
         assert maestro_es("tick", root).returncode in (0, 75)
-        with OpenStudy(root) as opened:
+        with Session(root) as opened:
             if opened.status is not StudyStatus.RUNNING:
                 return opened.status
         time.sleep(0.2)
@@ -72,7 +72,7 @@ def test_jobs_of_maestros_are_adopted_and_none_runs_twice(study):
     assert _tick_until_ended(study) is StudyStatus.FINISHED
 
     assert _ledger(study) == {"before": 1, "during": 1, "between": 1, "after": 1}
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         submitted = [r.event for r in opened.log.events() if isinstance(r.event, e.JobSubmitted)]
         assert {step.state for step in opened.graph.steps()} == {State.FINISHED}
     assert sorted(event.adopted for event in submitted) == [False, True, True]
@@ -85,7 +85,7 @@ def test_an_adopted_job_is_cancelled_like_any_other(study):
     maestro_es("cancel", "-y", study)
 
     assert _tick_until_ended(study) is StudyStatus.CANCELLED
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         found = {step.name: step.state for step in opened.graph.steps()}
     assert found["during"] is State.CANCELLED
     assert found["before"] is State.FINISHED

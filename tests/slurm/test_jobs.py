@@ -13,8 +13,8 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.core.model import Cause, State, StudyStatus
 from maestro_es.errors import Unreachable
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.tick import tick
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.slurm.studies import (
     LEDGER,
@@ -35,7 +35,7 @@ from tools.testbed.processes import wait_for
 
 
 def _job(root: Path, name: str) -> str:
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         return study.graph.step(study.graph.number_of(name) or 0).job_id
 
 
@@ -156,7 +156,7 @@ def test_a_job_that_ended_while_neither_queue_nor_accounts_could_tell_is_recalle
     told = ("sacct", "--noheader", "--allocations", "--starttime=2000-01-01", "--name=killed", "--format=State")
     wait_for(lambda: "FAILED" in cluster.run(*told).stdout)  # a slurmdbd that is killed forgets what it was just told
     cluster.kill("slurmdbd")
-    with OpenStudy(root, RUNTIME) as study, pytest.raises(Unreachable, match="sacct"):
+    with Session(root, RUNTIME) as study, pytest.raises(Unreachable, match="sacct"):
         tick(study)
     assert maestro_es("tick", root).returncode == 75
     assert states(root)["killed"] in {"PENDING", "RUNNING"}  # which was true when somebody last knew
@@ -235,7 +235,7 @@ def test_jobs_that_the_queue_has_forgotten_are_judged_by_their_reports_where_the
 
 
 def _recorded(root: Path, kind: type[e.Event]) -> list[e.Recorded]:
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         return [recorded for recorded in study.log.events() if isinstance(recorded.event, kind)]
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.tick import tick
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.slurm.conftest import export, started
 from tests.slurm.studies import RUNTIME, events, finish, ledger, states, step, until, wait_for_states
@@ -70,7 +70,7 @@ def test_a_limit_on_how_many_jobs_there_are_holds_steps_back_and_fails_none(
 ):
     _limit(limited, what, limit)
     root = launch(*(step(f"s{number}", until("go"), qos="small") for number in range(12)))
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         tick(study)
         assert len(list(study.graph.in_flight())) == 3
         [ready] = study.graph.ready(scheduled=True, limit=1)
@@ -105,7 +105,7 @@ def test_a_limit_that_has_room_for_nobody_is_asked_about_now_and_then_until_it_i
     _limit(limited, "user", "MaxSubmitJobs=0")
     root = launch(step("one"), step("two"))
     for _ in range(3):
-        with OpenStudy(root, RUNTIME) as study:
+        with Session(root, RUNTIME) as study:
             tick(study)
     assert len(events(root, e.SubmissionRequested)) == 2  # when it was launched
     _limit(limited, "user", "MaxSubmitJobs=-1")
@@ -129,7 +129,7 @@ def test_a_full_queue_holds_up_neither_the_tick_nor_the_study(start_cluster, lau
     """Slurm counts jobs that have ended, too, until it forgets them; sbatch itself would try again for two minutes."""
     start_cluster(Options(conf=("MaxJobCount=5",), min_job_age=2))
     root = launch(*(step(f"s{number}") for number in range(8)))
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         began = time.monotonic()
         tick(study)
         assert time.monotonic() - began < 60

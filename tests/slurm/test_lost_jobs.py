@@ -15,8 +15,9 @@ from maestro_es.adapters.base import Adapters
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
-from maestro_es.poller.open_study import OpenStudy, Runtime, make_adapters
 from maestro_es.poller.tick import tick
+from maestro_es.study.invocation import Runtime, make_adapters
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.slurm.studies import events, finish, ledger, states, step, until, wait_for_states
 from tools.slurm_cluster.cluster import Cluster
@@ -78,7 +79,7 @@ def test_a_job_that_the_controller_has_lost_and_the_accounts_list_for_ever_runs_
     job = submitted_and_in_the_accounts(cluster, root)
     forget(cluster, tmp_path / "kept")
 
-    with OpenStudy(root, HASTY) as study:
+    with Session(root, HASTY) as study:
         end = time.monotonic() + 2
         while time.monotonic() < end:  # the accounts are believed for a while
             tick(study)

@@ -15,9 +15,9 @@ from maestro_es.core import requests
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.drivers.cron_tick import TRY_AGAIN, tick_all
 from maestro_es.errors import Unreachable
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.prefetch import prefetch
 from maestro_es.poller.tick import tick
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.slurm.studies import (
     HEAD,
@@ -110,7 +110,7 @@ def test_an_answer_is_good_for_the_state_that_was_read_before_the_question(clust
     wait_for_states(root, one=State.RUNNING)
     calls.count()
     snapshot = prefetch([root], RUNTIME)[root]
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         tick(study, snapshot=snapshot)
         assert calls.count() == {"squeue": 1}
         study.log.append([(None, e.StudyPaused())])
@@ -126,15 +126,15 @@ def test_a_tick_of_one_study_asks_the_queue_once_and_the_accounts_once(start_clu
     wait_for(lambda: "lost" not in cluster.run("squeue", "-h", "-t", "all", "-o", "%j").stdout.split())
     wait_for(lambda: "FAILED" in cluster.run("sacct", "-X", "-n", "--name=lost", "-o", "State").stdout)
     calls.count()
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         tick(study)
     found = calls.lines()
     assert [line.split()[0] for line in found] == ["squeue", "sacct"]
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         jobs = {step.name: step.job_id for step in study.graph.steps()}
     assert found[1].endswith(f"-j {jobs['lost']}")
     assert states(root)["lost"] == "FAILED"
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         tick(study)
     assert calls.count() == {"squeue": 1}
 
@@ -143,7 +143,7 @@ def test_what_is_left_of_a_local_step_costs_no_second_question(cluster, calls, l
     root = launch(local_step("here", "touch ready; sleep 61 & sleep 62"), step("long", "sleep 100"))
     wait_for((root / "here" / "ready").exists)
     wait_for_states(root, long=State.RUNNING, here=State.RUNNING)
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         here = study.graph.number_of("here") or 0
         os.kill(int(study.graph.step(here).job_id), 9)
         calls.count()
@@ -151,7 +151,7 @@ def test_what_is_left_of_a_local_step_costs_no_second_question(cluster, calls, l
         assert calls.count() == {"squeue": 1}
 
     def made_good() -> bool:
-        with OpenStudy(root, RUNTIME) as study:
+        with Session(root, RUNTIME) as study:
             tick(study)
             assert calls.count() == {"squeue": 1}
             return study.graph.step(here).hardware_failures == 1
@@ -163,7 +163,7 @@ def test_what_is_left_of_a_local_step_costs_no_second_question(cluster, calls, l
 def test_a_study_is_cancelled_with_what_the_queue_has_just_shown(cluster, calls, launch):
     root = launch(step("long", "sleep 60"))
     wait_for_states(root, long=State.RUNNING)
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         study.log.append([(None, e.CancelRequested())])
         calls.count()
         tick(study)
@@ -187,7 +187,7 @@ def test_a_tick_waits_once_for_a_controller_that_does_not_answer(start_cluster, 
     (tmp_path / "quick").touch()  # 40 steps are ready now
     wait_for(lambda: not running_under(root / "quick"))
     calls.count()
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         for _ in range(3):
             with pytest.raises(Unreachable, match="squeue"):
                 tick(study)
@@ -251,21 +251,21 @@ def test_a_controller_that_stops_answering_before_the_submissions_leaves_one_in_
     wait_for(lambda: not running_under(root / "first"))
     getattr(cluster, how)("slurmctld")
     calls.count()
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         tick(study)
         assert calls.count() == {"sbatch": 1}
     [unanswered] = events(root, e.SubmissionUncertain)
     assert "Batch job submission failed" in unanswered.message
     assert len(events(root, e.SubmissionWithdrawn)) == 39
     assert "it is unknown whether it was submitted: sbatch: error: Batch" in maestro_es("status", root).stdout
-    with OpenStudy(root, RUNTIME) as study, pytest.raises(Unreachable):
+    with Session(root, RUNTIME) as study, pytest.raises(Unreachable):
         tick(study)
     assert calls.count() == {"squeue": 1}
     cluster.thaw("slurmctld") if how == "freeze" else cluster.resume("slurmctld")
     cluster.wait_for_nodes()
     assert finish(root) is StudyStatus.FINISHED
     assert len(ledger(root)) == 40
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         assert [step.message for step in study.graph.steps()] == [""] * 41
 
 
@@ -285,11 +285,11 @@ def test_a_controller_that_falls_silent_before_jobs_are_ended_is_not_asked_to_ta
     wait_for_states(root, long=State.RUNNING)
     (tmp_path / "go").touch()
     wait_for(lambda: not running_under(root / "first"))
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         study.request(lambda graph: requests.cancel(graph, ["long"]))
     calls.count()
     real = _fall_silent_after("squeue", tmp_path, cluster)
-    with OpenStudy(root, RUNTIME) as study, pytest.raises(Unreachable, match="scancel"):
+    with Session(root, RUNTIME) as study, pytest.raises(Unreachable, match="scancel"):
         tick(study)
     assert calls.count() == {"squeue": 1, "scancel": 1}
     assert len(events(root, e.SubmissionWithdrawn)) == 1
@@ -323,7 +323,7 @@ def test_a_command_that_never_ends_is_no_answer(cluster, calls, launch, tmp_path
     root = launch(step("long", until("go")))
     real = (tmp_path / "bin" / "squeue").read_text()
     (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\nsleep 600\n")
-    with monkeypatch.context() as patch, OpenStudy(root, RUNTIME) as study:
+    with monkeypatch.context() as patch, Session(root, RUNTIME) as study:
         patch.setattr("maestro_es.adapters.slurm.client._TIMEOUT", 0.5)
         with pytest.raises(Unreachable, match="squeue has not answered within 0"):
             tick(study)

@@ -11,10 +11,11 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
 from maestro_es.creation.recover import recover
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
 from maestro_es.store.export import Export
 from maestro_es.store.verification import verify
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 
 STUDY = """
@@ -35,7 +36,7 @@ global.parameters: {N: {values: [0, 1, 3, 2], label: N.%%}}
 def go_on(root: Path, seconds: float) -> StudyStatus:
     """Tick for so long, or to the study's end."""
     deadline = time.monotonic() + seconds
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         while study.status is StudyStatus.RUNNING and time.monotonic() < deadline:
             tick(study)
             time.sleep(0.2)
@@ -84,7 +85,7 @@ def test_a_job_that_waits_in_the_queue_is_found_by_the_token_on_its_command_line
 
     assert plan.recoveries[0].becomes in {"adopted", "FINISHED"}
     assert go_on(root, 60) is StudyStatus.FINISHED
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         [lost] = [recorded.event for recorded in study.log.events() if isinstance(recorded.event, e.LogRecovered)]
     assert lost.head == plan.head
     tokens = (root / "ledger").read_text().split()

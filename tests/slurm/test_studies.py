@@ -17,8 +17,9 @@ from maestro_es.adapters.slurm import adapter
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.errors import Unreachable
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.fakes.walltimes import NO_TIMES_TO_SLURM, TIMES_TO_SLURM
 from tests.slurm.studies import (
@@ -116,7 +117,7 @@ def test_local_steps_of_a_slurm_study_run_here_in_parallel_up_to_their_own_limit
         options=["--local-slots", "2"],
     )
     wait_for_states(root, **{"far": State.RUNNING, "near_N.1": State.RUNNING, "near_N.2": State.RUNNING})
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         assert len(study.graph.in_flight()) == 3  # and each tick has returned
     (tmp_path / "go").touch()
 
@@ -188,7 +189,7 @@ def test_while_the_controller_is_down_nothing_is_concluded_and_the_study_goes_on
     cluster = start_cluster(Options(message_timeout=2))
     root = launch(step("long", until("go")), step("after", "", ["long"]))
     cluster.kill("slurmctld")
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         head = study.log.head.seq
         with pytest.raises(Unreachable, match="squeue"):
             tick(study)
@@ -304,7 +305,7 @@ def test_jobs_are_known_by_the_path_of_their_script_alone_which_is_all_that_sque
     root = launch(step("long", "sleep 60"), step("short", "sleep 1"))
     wait_for_states(root, long=State.RUNNING, short=State.FINISHED)
     (root / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")
-    with OpenStudy(root, RUNTIME) as study:
+    with Session(root, RUNTIME) as study:
         token = next(step.token for step in study.graph.in_flight())
     asked = subprocess.run(
         ["squeue", "-h", "--name=long", "-o", "x|x|x|%o"], capture_output=True, text=True, check=True

@@ -8,7 +8,8 @@ from pathlib import Path
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import StudyStatus, SubmissionKind
-from maestro_es.poller.open_study import OpenStudy, Runtime
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 from tools.benches.studies import make_study
 from tools.benches.timing import MAESTRO_ES, RUNS, call, median
 
@@ -21,7 +22,7 @@ def bench(place: Path) -> None:
     steps = 125_000
     runtime = Runtime()
     make_study(place / "log", steps, runtime)
-    with OpenStudy(place / "log", runtime) as study:
+    with Session(place / "log", runtime) as study:
         for first in range(1, steps + 1, 500):
             study.log.append(new_event for number in range(first, first + 500) for new_event in lifetime(number))
         study.log.append([(None, e.StudyCompleted(status=StudyStatus.FINISHED))])

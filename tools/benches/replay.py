@@ -9,12 +9,13 @@ from pathlib import Path
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import SubmissionKind
-from maestro_es.poller.open_study import OpenStudy, Runtime
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 from tools.benches.studies import make_study
 from tools.benches.timing import MAESTRO_ES, call, median
 
 
-def live(study: OpenStudy, numbers: Sequence[int]) -> None:
+def live(study: Session, numbers: Sequence[int]) -> None:
     """Let steps run and finish."""
     now = study.runtime.now()
     for start in range(0, len(numbers), 1000):
@@ -34,7 +35,7 @@ def bench(place: Path) -> None:
     """A moment of the past of a study whose log has a million events: 200,000 steps that have all finished."""
     root = place / "past"
     make_study(root, 200_000, Runtime())
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         live(study, range(1, 200_001))
         events = study.log.head.seq
         fold = median(study.log.replay, 3)

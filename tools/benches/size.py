@@ -10,9 +10,10 @@ from maestro_es.adapters.base import Adapters, Job, JobInfo, QueueEntry
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, Outcome
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
 from maestro_es.store.verification import verify
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 from tools.benches.studies import IN_FLIGHT, make_study
 from tools.benches.timing import median
 from tools.testbed.scheduler import FakeScheduler
@@ -41,7 +42,7 @@ def bench(place: Path) -> None:
     for steps in (1_000, 100_000):
         root = place / f"s{steps}"
         built = median(partial(make_study, root, steps, runtime), 1)
-        with OpenStudy(root, runtime) as study:
+        with Session(root, runtime) as study:
             tick(study)
             costs[steps] = median(partial(tick, study), 21)
             checked = median(partial(verify, study.log), 1)

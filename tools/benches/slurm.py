@@ -13,8 +13,9 @@ from pathlib import Path
 from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.core.model import Settings
 from maestro_es.creation.create import create_study
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 from maestro_es.study_file.plan import plan_study
 from tools.benches.studies import sleeping_study
 from tools.benches.timing import MAESTRO_ES, call, median
@@ -106,7 +107,7 @@ def once_done(cluster: Cluster, action: Callable[[], None]) -> float:
 
 def tick_here(root: Path) -> None:
     """Tick once, in this process."""
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         tick(study)
 
 

@@ -8,7 +8,7 @@ from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Settings
 from maestro_es.creation.create import create_log, make_directory, new_study_id
-from maestro_es.poller.open_study import Runtime
+from maestro_es.study.invocation import Runtime
 from tools.benches.timing import MAESTRO_ES, call
 
 #: How many jobs of a study may be in flight.

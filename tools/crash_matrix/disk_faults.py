@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from maestro_es.drivers.cron_tick import TRY_AGAIN, WRONG
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 from tools.crash_matrix import ticks
 from tools.crash_matrix.calls import SBATCH, Point
 from tools.crash_matrix.kills import at_every_call
@@ -99,7 +99,7 @@ def _tick_in_vain(trial: Trial, seconds: float) -> None:
 
 
 def _head(trial: Trial) -> int:
-    with OpenStudy(trial.root) as study:
+    with Session(trial.root) as study:
         return study.log.head.seq
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from maestro_es.core import requests
 from maestro_es.core.model import State, StepRecord
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 from tools.crash_matrix import ticks
 from tools.crash_matrix.calls import Point
 from tools.crash_matrix.study import BEGIN, END
@@ -74,7 +74,7 @@ class Stage(Trial):
 
     def named(self, name: str) -> StepRecord:
         """Return what the log knows of a step."""
-        with OpenStudy(self.root) as study:
+        with Session(self.root) as study:
             return study.graph.step(study.graph.number_of(name) or 0)
 
     def said(self, *endings: str) -> bool:
@@ -87,7 +87,7 @@ class Stage(Trial):
 
         Who reads it first undoes a commit that was cut short. A journal that is not needed for that holds nothing.
         """
-        OpenStudy(self.root).log.close()
+        Session(self.root).log.close()
         with contextlib.suppress(FileNotFoundError):
             os.truncate(self.journal, 0)
         digest = hashlib.sha256()
@@ -201,7 +201,7 @@ def _runner_gone(stage: Stage) -> Wait:
 
 def _cancel(stage: Stage) -> Wait:
     yield from _running(stage, "s2")
-    with OpenStudy(stage.root) as study:
+    with Session(stage.root) as study:
         study.request(requests.cancel)
 
 

@@ -18,8 +18,9 @@ from maestro_es.core import events as e
 from maestro_es.core.attempt_token import attempt_of, step_of
 from maestro_es.core.model import FAILED_STATES, Settings, State, StepRecord
 from maestro_es.errors import MaestroError
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.store.verification import verify
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 from tools.testbed.studies import Step, make_study
 
 #: The states in which a step has not done what it should. A test says so of a step that it cancels or kills.
@@ -93,7 +94,7 @@ class Outcome:
 def judge(root: Path, ledger: Path, expected: Mapping[str, State]) -> Outcome:
     """Compare the ledger with the log; `expected` names the steps that may have ended otherwise than FINISHED."""
     outcome = Outcome()
-    with OpenStudy(root) as study:
+    with Session(root) as study:
         try:
             verify(study.log)
         except MaestroError as error:

@@ -27,8 +27,9 @@ from maestro_es.adapters.base import Adapters
 from maestro_es.adapters.process import Host
 from maestro_es.drivers.cron_tick import TRY_AGAIN, tick_studies
 from maestro_es.errors import ConcurrentAppend, Unreachable
-from maestro_es.poller.open_study import OpenStudy, Runtime, make_adapters
 from maestro_es.poller.tick import tick
+from maestro_es.study.invocation import Runtime, make_adapters
+from maestro_es.study.session import Session
 from tools.crash_matrix.calls import HARMLESS, JOURNAL, Call, Point, read_trace
 
 #: Seconds without a trace after which an attempt is given up. Nothing but waiting depends on it.
@@ -120,7 +121,7 @@ def _tick(root: Path, how: How) -> int:
         outcome = tick_studies([root], runtime)
         return outcome.code
     try:
-        with OpenStudy(root, runtime) as study:
+        with Session(root, runtime) as study:
             tick(study)
     except Unreachable:
         return TRY_AGAIN

@@ -23,8 +23,8 @@ from typing import Any
 
 from maestro_es.core.model import Phase, State, StepRecord, StudyStatus
 from maestro_es.drivers.cron_tick import TRY_AGAIN
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.study.layout import StudyDir
+from maestro_es.study.session import Session
 from tools.crash_matrix import ticks
 from tools.crash_matrix.calls import Point
 from tools.crash_matrix.study import Outcome, clean_environment, create, judge, thirty_steps, waiting_for
@@ -113,7 +113,7 @@ class Trial:
 
     def running(self) -> bool:
         """Whether the study has not ended yet, and there is time left."""
-        with OpenStudy(self.root) as study:
+        with Session(self.root) as study:
             return study.status is StudyStatus.RUNNING and time.monotonic() < self._end
 
     def tick(self, how: How | None = None) -> int:
@@ -133,7 +133,7 @@ class Trial:
 
     def in_flight(self) -> list[StepRecord]:
         """Return the steps that have an attempt under way."""
-        with OpenStudy(self.root) as study:
+        with Session(self.root) as study:
             return list(study.graph.in_flight())
 
     def jobs(self, *, running: bool = True) -> list[StepRecord]:

@@ -28,7 +28,7 @@ from typing import Any
 import yaml
 
 from maestro_es.core.events import StepAdded
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 from tools.side_by_side.worker import plain
 
 Picture = dict[str, list[str]]
@@ -87,7 +87,7 @@ def our_picture(exit_code: int, order: Mapping[str, Sequence[str]], here: Path) 
     if exit_code:
         return {"exit code": [str(exit_code)]}
     study = study_in(here)
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         steps = {record.step: record.event for record in opened.log.events() if isinstance(record.event, StepAdded)}
     picture = _common(study, OURS_ALONE)
     picture["instances"] = [

@@ -19,10 +19,11 @@ from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Settings, StepRecord, StudyStatus
 from maestro_es.creation.create import create_log, make_directory
 from maestro_es.errors import Unreachable
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
 from maestro_es.store.verification import verify
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
+from maestro_es.study.session import Session
 from tools.testbed.processes import DEADLINE
 from tools.testbed.scheduler import FakeScheduler
 
@@ -119,9 +120,9 @@ class Bench:
         """Return the tokens in the ledger: which attempts have run, in order."""
         return self.ledger.read_text().split() if self.ledger.exists() else []
 
-    def open(self, **changes: Any) -> OpenStudy:
+    def open(self, **changes: Any) -> Session:
         """Open the study, with another runtime if something of it is named."""
-        return OpenStudy(self.root, structs.replace(self.runtime, **changes))
+        return Session(self.root, structs.replace(self.runtime, **changes))
 
     def tick(self, **changes: Any) -> StudyStatus:
         """Make one tick."""

@@ -14,8 +14,9 @@ from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause, Param, Settings, SubmissionKind
 from maestro_es.creation.create import create_log, make_directory
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.store import study_log
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 
 SECOND = 1_000_000
 
@@ -87,7 +88,7 @@ def study(tmp_path, monkeypatch):
     create_log(make_directory(root), _plan(str(root)), runtime)
     for new_events in _story():
         clock.go_on()
-        with OpenStudy(root, runtime) as opened:
+        with Session(root, runtime) as opened:
             opened.log.append(new_events)
     workspace = root / "a" / "N.2"
     workspace.mkdir(parents=True)

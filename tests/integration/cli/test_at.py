@@ -7,7 +7,7 @@ import json
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 
 
 def status(run, study, *words):
@@ -75,7 +75,7 @@ def test_a_person_reads_of_which_moment_it_is_and_nothing_about_ticks(run, study
 
 
 def test_pauses_and_silent_schedulers_are_those_of_then(run, study):
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         opened.log.append([(None, e.StudyPaused()), (None, e.PollFailed(adapter="slurm", message="timed out"))])
         paused = opened.log.head.seq
         opened.log.append([(None, e.StudyResumed()), (None, e.PollRecovered(adapter="slurm"))])

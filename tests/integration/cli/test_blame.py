@@ -10,7 +10,7 @@ import pytest
 from maestro_es.adapters.process import this_host
 from maestro_es.core import events as e
 from maestro_es.core import requests
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 
 
 def decided(run, *words):
@@ -25,7 +25,7 @@ def meddled(run, study):
     """Return the study after a person has asked for this and that, of which not all is about b_N.1."""
     assert run("update", study, "--throttle", 2, "--reason", "be nice").code == 0
     assert run("pause", study, "--reason", "maintenance").code == 0
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         opened.request(lambda graph: requests.cancel(graph, ["b_N.1"], "wrong input"))
     assert run("resume", study).code == 0
     return study
@@ -48,7 +48,7 @@ def test_what_came_after_the_end_of_a_step_did_not_matter_to_it(run, meddled):
 
 
 def test_what_was_decided_about_the_step_and_what_it_ended_because_of_is_shown(run, study):
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         opened.log.append(
             [
                 (2, e.StepReset(reason="once more")),

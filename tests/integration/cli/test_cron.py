@@ -14,8 +14,8 @@ import pytest
 
 from maestro_es.drivers.crontab import BEGIN, END, how_ticks_come
 from maestro_es.import_path import own_command
-from maestro_es.poller.open_study import Runtime
 from maestro_es.store import registry
+from maestro_es.study.invocation import Runtime
 
 HOST = os.uname().nodename
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 
 
 def facts(out):
@@ -23,7 +23,7 @@ def data(run, study, *words):
 
 
 def add(study, *new_events):
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         opened.log.append(new_events)
         return opened.log.head.seq
 
@@ -50,7 +50,7 @@ def test_a_person_reads_what_happened_to_which_steps_between_two_times(run, stud
 
 
 def test_without_a_second_moment_it_is_now_and_numbers_are_events(run, study):
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         head = opened.log.head.seq
     assert data(run, study, head - 1)["steps"] == [
         {

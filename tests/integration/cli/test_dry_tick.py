@@ -11,7 +11,8 @@ from maestro_es.core.events import NewEvent
 from maestro_es.core.file_names import UPDATE
 from maestro_es.core.model import Settings
 from maestro_es.creation.create import create_log, make_directory
-from maestro_es.poller.open_study import OpenStudy, Runtime
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 from tests.fakes.foreseen import picture
 
 
@@ -72,7 +73,7 @@ def test_the_exit_code_is_that_of_the_tick(run, waiting, environment):
     """A tick that refuses a file of Maestro's client fails, but not if it is to be tried again."""
     (waiting / UPDATE).write_text("what: ever\n")
     if environment == "lost":
-        with OpenStudy(waiting) as study:
+        with Session(waiting) as study:
             lost = RecordedEnvironment(digest="0" * 64, umask=0o022)
             study.log.append([(None, e.EnvironmentRecorded(environment=lost))])
 

@@ -8,8 +8,8 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.store import registry
+from maestro_es.study.session import Session
 from tests.integration.cli.conftest import STUDY_ID
 
 
@@ -21,7 +21,7 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def ended(study):
     """The study once its last job has finished: it has ended with FAILURE."""
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         opened.log.append([
             (3, e.StepFinished(token="t-3-1", at=1)),
             (None, e.StudyCompleted(status=StudyStatus.FAILURE)),
@@ -30,7 +30,7 @@ def ended(study):
 
 
 def last_events(study, count):
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         events = list(opened.log.events(after=opened.log.head.seq - count))
         return [(type(r.event).__name__, r.step, getattr(r.event, "reason", None)) for r in events]
 
@@ -79,7 +79,7 @@ def test_a_study_that_is_not_registered_says_that_no_cron_ticks_it(run, ended):
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line_and_changes_nothing(run, study, words, refusal):
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         before = opened.log.head
 
     done = run(words[0], study, *words[1:])
@@ -87,7 +87,7 @@ def test_what_makes_no_sense_is_refused_in_one_line_and_changes_nothing(run, stu
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith(f"maestro-es: {refusal}")
     assert done.err.count("\n") == 1
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         assert opened.log.head == before
 
 
@@ -131,7 +131,7 @@ def test_a_held_step_that_is_to_run_again_is_said_to_be_held_and_a_paused_study_
     run("skip", study, "a_N.2")
     run("hold", study, "z")
     run("pause", study)
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         opened.log.append(
             [(4, e.StepCancelled(at=1, message="cancelled")), (5, e.StepCancelled(at=1, message="", blocker=4))]
         )
@@ -145,7 +145,7 @@ def test_a_held_step_that_is_to_run_again_is_said_to_be_held_and_a_paused_study_
 
 def test_a_cancelled_study_is_reopened(run, ended):
     run("retry", ended, "--failed")
-    with OpenStudy(ended) as opened:
+    with Session(ended) as opened:
         opened.log.append([(None, e.CancelRequested())])
         opened.log.append([(number, e.StepCancelled(at=1, message="cancelled before it ran")) for number in (2, 4, 5)])
         opened.log.append([(None, e.StudyCompleted(status=StudyStatus.CANCELLED))])
@@ -171,7 +171,7 @@ def test_what_is_asked_of_several_studies_is_done_to_those_that_can_be_read(run,
         left = "the cancel is recorded; jobs that may still run: 1"
         lines.append(f"maestro-es: {study}: {left}; those on node1 are ended by the next tick on that host")
     assert ran.err.splitlines() == lines
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         assert (opened.graph.study.cancelling, opened.graph.study.settings.submission_throttle) in [
             (True, 4),
             (False, 9),

@@ -11,13 +11,14 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.creation.create import create_log, make_directory
-from maestro_es.poller.open_study import OpenStudy, Runtime
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 from maestro_es.study.status_csv import status_text
 from tests.integration.cli.conftest import NOON, SECOND
 
 
 def add(study, *new_events):
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         opened.log.append(new_events)
 
 
@@ -88,7 +89,7 @@ def test_a_pattern_that_names_no_step_is_an_error(run, study):
 def test_csv_is_the_text_of_status_csv_however_stale_the_file_is(run, study):
     (study / "status.csv").write_text("stale")
     ran = run("status", study, "--csv", "a_N.1", "a_N.2", "b_N.2", "z")
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         text = status_text((step for step in opened.graph.steps() if step.name != "b_N.1"), 0)
     assert ran.out == text
     assert run("status", study, "--csv").out.startswith("Step Name,Job ID,Workspace,State,Run Time,")
@@ -235,7 +236,7 @@ def test_flat_is_drawn_as_maestro_draws_it_where_all_is_well(run, study, drawn_b
 
 def test_status_show_and_history_print_the_same_second_for_the_same_instant(run, study):
     at = NOON + 400 * SECOND + 700_000
-    with OpenStudy(study, Runtime(now=lambda: at)) as opened:
+    with Session(study, Runtime(now=lambda: at)) as opened:
         opened.log.append([(3, e.StepFinished(token="t-3-1", at=at))])
 
     row = next(line for line in run("status", study, "--csv").out.splitlines() if line.startswith("b_N.1,"))

@@ -6,7 +6,8 @@ import pwd
 from pathlib import Path
 
 from maestro_es.core import events as e
-from maestro_es.poller.open_study import OpenStudy, Runtime
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 from tests.integration.cli.conftest import NOON, SECOND
 
 
@@ -23,7 +24,7 @@ def sentence(run, *words):
 
 
 def append(study, *new_events):
-    with OpenStudy(study, Runtime(now=lambda: NOON + 600 * SECOND)) as opened:
+    with Session(study, Runtime(now=lambda: NOON + 600 * SECOND)) as opened:
         opened.log.append(new_events)
 
 

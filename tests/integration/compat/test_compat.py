@@ -26,7 +26,7 @@ from maestro_es.compat import (
     YAMLSpecification,
 )
 from maestro_es.errors import RequestRefused, SpecError
-from maestro_es.poller.open_study import Runtime
+from maestro_es.study.invocation import Runtime
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,9 @@ from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.core.model import Cause, Settings, State, StudyStatus
 from maestro_es.creation.create import create_study
 from maestro_es.errors import RequestRefused
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.poller.tick import tick
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 from maestro_es.study_file.plan import StudyPlan, plan_study
 from tools.testbed.processes import wait_for
 
@@ -48,7 +49,7 @@ def plan(root: Path, kind: str) -> StudyPlan:
 def test_a_dry_run_writes_scripts_without_the_scheduler(tmp_path: Path, kind: str):
     runtime = Runtime()
     root = create_study(plan(tmp_path, kind), Settings(dry_run=True, restart_limit=1), runtime).root
-    with OpenStudy(root, runtime) as study:
+    with Session(root, runtime) as study:
         tick(study)
         steps = {step.name: step for step in study.graph.steps()}
 
@@ -87,7 +88,7 @@ def test_a_study_none_of_whose_steps_is_a_job_needs_no_scheduler(
     root = create_study(
         plan_study(spec, SCHEDULERS, output=tmp_path / "study", timestamp=""), Settings(), runtime
     ).root
-    with OpenStudy(root, runtime) as study:
+    with Session(root, runtime) as study:
         wait_for(lambda: tick(study) is not StudyStatus.RUNNING)
 
         assert study.status is StudyStatus.FINISHED

@@ -23,10 +23,10 @@ from maestro_es.core import requests
 from maestro_es.core.file_names import CANCEL, UPDATE
 from maestro_es.core.model import Settings, StepRecord, StudyStatus
 from maestro_es.errors import StudyCopied, Unreachable
-from maestro_es.poller.open_study import Runtime
 from maestro_es.poller.preview import Prediction
 from maestro_es.poller.tick import tick
 from maestro_es.store.migrations import SCHEMA_VERSION
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.locks import hold
 from tests.fakes.foreseen import foreseen, new_events_after, told
 from tests.fakes.slurm_commands import SlurmCommands

@@ -20,7 +20,7 @@ from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, Phase, Settings, State, StepRecord, StudyStatus
 from maestro_es.creation.import_maestro import Import, Wanted, carry_out, plan_import
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
-from maestro_es.poller.open_study import Runtime
+from maestro_es.study.invocation import Runtime
 from tests.fakes.maestro import kill_conductor, launch, states
 from tools.testbed.processes import wait_for
 from tools.testbed.scheduler import FakeScheduler

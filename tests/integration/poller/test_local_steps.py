@@ -21,7 +21,7 @@ from maestro_es.core import events as e
 from maestro_es.core import requests
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Cause, Phase, Settings, State, StepRecord, StudyStatus
-from maestro_es.poller.open_study import Runtime
+from maestro_es.study.invocation import Runtime
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out
 from tools.testbed.processes import TWO_THREADS, end_all_under, running_under, send, wait_for

@@ -12,7 +12,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import State
-from maestro_es.poller.open_study import OpenStudy
+from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es
 from tests.fakes.disk import Disk, new_disk
 from tests.fakes.faults import leave_out
@@ -103,7 +103,7 @@ study:
 
 
 def state(study: Path, name: str) -> State:
-    with OpenStudy(study) as opened:
+    with Session(study) as opened:
         return opened.graph.step(opened.graph.number_of(name) or 0).state
 
 
@@ -181,7 +181,7 @@ def test_what_a_power_cut_has_put_in_doubt_runs_again_with_all_that_has_used_it(
     ends_second(tmp_path, cut)
     assert (cut / "second" / "sum").read_text() == "one\n"
     assert "no step's output is in doubt" in maestro_es("retry", cut, "--doubted").stderr
-    with OpenStudy(cut) as opened:
+    with Session(cut) as opened:
         assert sum(isinstance(recorded.event, e.OutputDoubted) for recorded in opened.log.events()) == 1
 
 

@@ -18,10 +18,10 @@ from maestro_es.core import events as e
 from maestro_es.core.model import Phase, State, StudyStatus
 from maestro_es.creation.recover import Plan, check_lost, plan_recovery, recover
 from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyError, Unreachable
-from maestro_es.poller.open_study import OpenStudy
 from maestro_es.poller.preview import preview
 from maestro_es.store.export import Export, line, write_file
 from maestro_es.store.verification import verify
+from maestro_es.study.session import Session
 from tools.testbed import processes
 from tools.testbed.studies import Bench, Step
 
@@ -401,7 +401,7 @@ def test_what_was_recovered_is_told(bench: Bench):
 
     [lost] = bench.events(e.LogRecovered)
     assert lost.reason == "the disk died"
-    with OpenStudy(bench.root, bench.runtime) as study:
+    with Session(bench.root, bench.runtime) as study:
         assert study.log.events_of(1)
     [found] = bench.events(e.StepRecovered, "one")
     assert {said.source for said in found.evidence} == {"status.csv", "claim"}

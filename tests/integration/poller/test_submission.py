@@ -14,7 +14,7 @@ from maestro_es.core import events as e
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Cause, JobState, Phase, Settings, State, StepRecord, StudyStatus, SubmissionKind
 from maestro_es.errors import Unreachable
-from maestro_es.poller.open_study import Runtime
+from maestro_es.study.invocation import Runtime
 from tools.testbed.processes import wait_for
 from tools.testbed.scheduler import FakeScheduler
 from tools.testbed.studies import Bench, Step, quick_adapters

@@ -15,11 +15,12 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.creation.import_log import import_log
 from maestro_es.errors import DamagedLog, MaestroError, NewerLog, RequestRefused
-from maestro_es.poller.open_study import OpenStudy, Runtime
 from maestro_es.store.event_log import GENESIS, Row, row_digest
 from maestro_es.store.export import Export, line, write_file
 from maestro_es.store.log_file import LOG_NAME
 from maestro_es.store.verification import verify
+from maestro_es.study.invocation import Runtime
+from maestro_es.study.session import Session
 from tools.testbed.logs import meddle, reopen, same, written
 
 
@@ -192,7 +193,7 @@ def test_an_export_that_can_not_be_read_is_refused(tmp_path: Path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from maestro_es.poller.open_study import Runtime
+from maestro_es.study.invocation import Runtime
 from maestro_es.creation.import_log import import_log
 from maestro_es.store import log_reader, study_log
 from maestro_es.store.export import Export
@@ -255,6 +256,6 @@ def test_an_imported_log_at_another_place_goes_on_there_only_if_the_study_has_le
     (tmp_path / "gone" / LOG_NAME).unlink()
     copy.tick()
     assert [event.after for event in copy.events(e.StudyRelocated)] == [str(tmp_path / "copy")]
-    with OpenStudy(copy.root, copy.runtime) as study:
+    with Session(copy.root, copy.runtime) as study:
         verify(study.log)
     copy.finish()

@@ -13,10 +13,10 @@ import pytest
 
 from maestro_es.core.events import VERSIONS
 from maestro_es.creation.import_log import import_log
-from maestro_es.poller.open_study import Runtime
 from maestro_es.store.export import Export, line
 from maestro_es.store.log_file import LOG_NAME
 from maestro_es.store.verification import verify
+from maestro_es.study.invocation import Runtime
 from tools.testbed.golden import FOLDER, same_as_recorded, state_of
 from tools.testbed.logs import reopen, same
 

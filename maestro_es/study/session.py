@@ -1,70 +1,30 @@
-"""A study directory with its log open: what the tick, the commands and the drivers work on."""
+"""A study directory with its log open: what ticks work on, and what `ExecutionGraph` keeps to itself."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from maestro_es.adapters.base import Adapters, JobInfo
-from maestro_es.adapters.local import LocalAdapter
-from maestro_es.adapters.process import Host, this_host
-from maestro_es.adapters.registry import make_adapter
+from maestro_es.adapters.local import ask_host
 from maestro_es.core import events as e
 from maestro_es.core.decide import ended_badly, fail_descendants, waiting_in_vain
 from maestro_es.core.environment import Environment
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import Driver, Micros, StepRecord, StudyStatus, is_local
+from maestro_es.core.model import Micros, StepRecord, StudyStatus, is_local
 from maestro_es.core.outcomes import NO_SCRIPT, Outcome, Script
-from maestro_es.errors import (
-    ConcurrentAppend,
-    LogUnavailable,
-    MaestroError,
-    RequestRefused,
-    StudyCopied,
-    StudyError,
-    Unreachable,
-)
-from maestro_es.poller.ask_host import ask_host
+from maestro_es.errors import ConcurrentAppend, RequestRefused, StudyCopied, Unreachable
 from maestro_es.store.projection import ProjectedGraph
 from maestro_es.store.study_log import StudyLog
-from maestro_es.study import invocation
+from maestro_es.study.invocation import Runtime, identity, study_id_at
 from maestro_es.study.layout import StudyDir
 
 #: How often a request is decided again when others append at the same time.
 _TRIES = 20
-
-
-def make_adapters(batch: Mapping[str, Any], host: Host) -> Adapters:
-    """Return the adapters of a study: that of its batch block, and the local one for what is not scheduled."""
-    scheduler = make_adapter(batch, host)
-    return Adapters(scheduler, scheduler if isinstance(scheduler, LocalAdapter) else LocalAdapter(batch, host))
-
-
-def _nothing(_words: str) -> None:
-    """Be told of an effect, or what takes its time, and do nothing."""
-
-
-class Runtime(msgspec.Struct, frozen=True):
-    """What a process takes from its surroundings, so that tests can give other values.
-
-    `on_effect` is called after each effect, with its name: "append", "script", "submit", "end", "remove", "status";
-    while a study is created: "move", "layout", "rename", "unlink". `tell` gets lines for a person, about what takes
-    its time.
-    """
-
-    host: Host = msgspec.field(default_factory=this_host)
-    now: Callable[[], Micros] = invocation.now
-    token_suffix: Callable[[], str] = invocation.token_suffix
-    on_effect: Callable[[str], None] = _nothing
-    tell: Callable[[str], None] = _nothing
-    adapters: Callable[[Mapping[str, Any], Host], Adapters] = make_adapters
-    driver: Driver = Driver.PERSON
 
 
 class Submitted(NamedTuple):
@@ -77,7 +37,7 @@ class Submitted(NamedTuple):
     script: Script = NO_SCRIPT
 
 
-class OpenStudy:
+class Session:
     """A study: its directory `dir`, its `log`, the graph that this adds up to, and outcomes not appended yet.
 
     A caller that has opened the log, or a copy of it for a preview, passes it.
@@ -90,7 +50,7 @@ class OpenStudy:
         self.runtime = runtime or Runtime()
         self.dir = StudyDir(root)
         self.log = log or StudyLog.open(
-            self.dir.log, self.runtime.now, invocation.identity(self.runtime.host, self.runtime.driver)
+            self.dir.log, self.runtime.now, identity(self.runtime.host, self.runtime.driver)
         )
         self.pending: list[Submitted] = []
         self.remarks: list[str] = []
@@ -100,12 +60,12 @@ class OpenStudy:
         self._digest = ""
 
     @classmethod
-    def ours(cls, root: Path, runtime: Runtime | None = None) -> OpenStudy:
+    def ours(cls, root: Path, runtime: Runtime | None = None) -> Session:
         """Open a study that only this user can change. NotOurs before the file is touched, if others can."""
         StudyDir(root).check_owner()
         return cls(root, runtime)
 
-    def __enter__(self) -> OpenStudy:
+    def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -214,29 +174,3 @@ def _is_same(before: str, here: str) -> bool:
         return os.path.samefile(before, here)
     except OSError:
         return False
-
-
-def open_as_it_is(root: Path, runtime: Runtime | None = None, *, migrate: bool = True) -> StudyLog:
-    """Open the log of a study without bringing its projection in step; without `migrate` nothing at all is written."""
-    runtime = runtime or Runtime()
-    who = invocation.identity(runtime.host, runtime.driver)
-    return StudyLog.open(StudyDir(root).log, runtime.now, who, fold=False, migrate=migrate)
-
-
-def study_id_at(root: Path) -> str:
-    """Return the id of the study whose log lies in a directory; empty if there is none.
-
-    StudyError if there is one that can't be read, LogUnavailable if it may be later: neither is evidence that the
-    study has moved.
-    """
-    log = StudyDir(root).log
-    try:
-        os.lstat(log)
-        with open_as_it_is(root, migrate=False) as opened:
-            created = next(opened.study_events(e.StudyCreated), None)
-            return created.event.study_id if created and isinstance(created.event, e.StudyCreated) else ""
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    except (MaestroError, OSError) as error:
-        kind = LogUnavailable if isinstance(error, (LogUnavailable, OSError)) else StudyError
-        raise kind(f"{log}: can't be read, so it is unknown whether this study is a copy of it ({error})") from error
