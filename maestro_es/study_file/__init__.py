@@ -15,7 +15,7 @@
     parameters      lists of values -> combinations
     pgen            parameters from a Python file of the user's
     generator_environment  what that file sees of the environment, and changes in it
-    stand_in        Maestro's modules, for that file
+    stand_in        lets that file import Maestro's modules
     generator_tools  functions of Maestro's for that file
     study_environment  Maestro's classes for what is in an environment
     expansion       templates x combinations -> instances, what they wait for, where they run

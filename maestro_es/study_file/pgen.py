@@ -125,7 +125,7 @@ def _report_missing(module: str, error: BaseException, file: str, line: int, fin
     """Report what the Python that runs us lacks; the file itself may be right."""
     package = module.partition(".")[0]
     if package == ROOT:
-        message = f"The parameter generator needs what maestro-es lacks: {error}"
+        message = f"The parameter generator can't import a name of Maestro's: {error}"
         install = install_command(f"{ROOT}=={VERSION}")
         hint = f"If Maestro {VERSION} has it, install that beside maestro-es: '{install}'. If not, correct the import."
         findings.problem(line, message, hint)

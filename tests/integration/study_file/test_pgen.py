@@ -4,7 +4,6 @@ import datetime as dt
 import importlib
 import importlib.util
 import io
-import pkgutil
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Any
 import pytest
 
 from maestro_es.adapters.registry import SCHEDULERS
+from maestro_es.compat.modules import MODULES
 from maestro_es.core.events import StepAdded, StepTemplateAdded
 from maestro_es.errors import SpecError
-from maestro_es.study_file import generator_tools, stand_in
+from maestro_es.study_file import generator_tools
 from maestro_es.study_file.plan import StudyPlan, plan_study
 from maestro_es.study_file.render import substitute
 
@@ -168,23 +168,24 @@ def get_custom_generator(env, OUTPUT_PATH, SPECROOT):
             "pg.py:1: The parameter generator needs yaml.nothing, which the Python that runs maestro-es lacks. ",
         ),
         (
-            "from maestrowf.utils import start_process\n",
+            "from maestrowf.utils import start_processes\n",
             (
-                "pg.py:1: The parameter generator needs what maestro-es lacks: there is no start_process of "
-                "maestrowf.utils. If Maestro 1.2.1 has it, install that beside maestro-es: "
+                "pg.py:1: The parameter generator can't import a name of Maestro's: maestro-es has no "
+                "maestrowf.utils.start_processes. If Maestro 1.2.1 has it, install that beside maestro-es: "
                 f"'{sys.executable} -m pip install maestrowf==1.2.1'. If not, correct the import."
             ),
         ),
         (
             "from maestrowf.datastructures import YAMLSpecification\n",
             (
-                "pg.py:1: The parameter generator needs what maestro-es lacks: there is no YAMLSpecification of "
-                "maestrowf.datastructures, but one of maestrowf.specification. If Maestro 1.2.1 has it, "
+                "pg.py:1: The parameter generator can't import a name of Maestro's: maestro-es has no "
+                "maestrowf.datastructures.YAMLSpecification, but it has maestrowf.specification.YAMLSpecification. "
+                "If Maestro 1.2.1 has it, "
             ),
         ),
         (
             "import maestrowf.nothing\n",
-            "pg.py:1: The parameter generator needs what maestro-es lacks: No module named 'maestrowf.nothing'. ",
+            "pg.py:1: The parameter generator can't import a name of Maestro's: maestro-es has no maestrowf.nothing. ",
         ),
         (
             GENERATOR.replace("get_custom", "get_custum"),
@@ -305,26 +306,12 @@ def test_a_name_is_added_once():
     )
 
 
-def test_each_public_module_of_maestros_has_a_stand_in():
-    maestro = pytest.importorskip("maestrowf")
-    found = {module.name for module in pkgutil.walk_packages(maestro.__path__, "maestrowf.", lambda _: None)}
-    public = {name for name in found if "._" not in name}
-
-    with_names = {f"maestrowf.{name}".rstrip("."): names for name, names in stand_in.MODULES.items()}
-    assert public | {"maestrowf"} == set(with_names)
-    for module, names in with_names.items():
-        for name in names:
-            assert hasattr(importlib.import_module(module), name)
-            ours = generator_tools if module == "maestrowf.utils" else importlib.import_module("maestro_es.compat")
-            assert hasattr(ours, name)
-
-
 @pytest.mark.usefixtures("without_maestro")
 def test_a_generator_may_import_each_of_them():
     imports = "".join(
         f"import maestrowf.{name}\n".replace(".\n", "\n")
         + "".join(f"from maestrowf.{name} import {word}\n" for word in words)
-        for name, words in stand_in.MODULES.items()
+        for name, words in MODULES.items()
     )
     assert names(plan(imports + "assert maestrowf.__version__ == '1.2.1'\n" + GENERATOR)) == ["a_P.0", "a_P.1"]
 

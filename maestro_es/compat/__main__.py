@@ -1,0 +1,41 @@
+"""``python -m maestro_es.compat PROGRAM ARGS...``: run a program that imports Maestro, with maestro-es in its place.
+
+PROGRAM is a Python file, or the name of one on the PATH, such as a command that pip has installed. With ``-m`` it is
+a module. The program itself stays as it is. A process that it starts does not inherit this: such a program needs the
+line ``import maestro_es.compat.as_maestrowf``.
+"""
+
+from __future__ import annotations
+
+import os.path
+import runpy
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from maestro_es.compat.hook import install
+
+_USAGE = "usage: python -m maestro_es.compat PROGRAM [ARGS...]\n       python -m maestro_es.compat -m MODULE [ARGS...]"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the program or module that the arguments name, with the rest of them."""
+    if not arguments or arguments[0] in {"-h", "--help"} or arguments == ["-m"]:
+        sys.stderr.write(f"{_USAGE}\n")
+        raise SystemExit(0 if arguments and arguments[0] in {"-h", "--help"} else 2)
+    install()
+    if arguments[0] == "-m":
+        sys.argv = list(arguments[1:])
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        return
+    program = arguments[0] if Path(arguments[0]).exists() else shutil.which(arguments[0])
+    if program is None:
+        raise SystemExit(f"{arguments[0]}: there is no such program")
+    sys.argv = [program, *arguments[1:]]
+    sys.path[0] = os.path.dirname(os.path.realpath(program))  # noqa: PTH120 - as Python does for a script
+    runpy.run_path(program, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

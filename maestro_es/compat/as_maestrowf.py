@@ -1,0 +1,5 @@
+"""``import maestro_es.compat.as_maestrowf``: from here on, ``import maestrowf`` finds the modules of maestro-es."""
+
+from maestro_es.compat.hook import install
+
+install()
