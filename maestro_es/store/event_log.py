@@ -14,7 +14,7 @@ power is cut. One row is one event::
     digest       SHA-256 over the digest of the row before (32 zero bytes before the first) and this row's columns,
                  joined by NUL bytes: changing a row by any other hand breaks the chain from there on
 
-A row of an older version of its type is lifted to the present one as it is read (`maestro_es.core.upcasts`).
+A row of an older version of its type is lifted to the present one as it is read (`maestro_es.core.events`).
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from maestro_es.core.events import EVENT_TYPES, VERSIONS, Recorded
+from maestro_es.core.events import EVENT_TYPES, VERSIONS, Recorded, upcast
 from maestro_es.core.model import Micros
-from maestro_es.core.upcasts import upcast
 from maestro_es.digests import sha256
 from maestro_es.errors import DamagedLog, NewerLog, NotRecordable
 

@@ -49,8 +49,8 @@ class NextVersion:
         self._edit("store/migrations.py", r"(?m)^SCHEMA_VERSION = .*$", "SCHEMA_VERSION = 2")
         self._edit("core/model.py", r"(?m)^    keep_script: bool = False$", r"\g<0>\n    priority: int = 7")
         self._edit("core/reducer.py", r"(?m)^REDUCER_VERSION = .*$", "REDUCER_VERSION = 1000")
-        self._edit("core/events.py", r"dict.fromkeys\(EVENT_TYPES, 1\)", r'{**\g<0>, "StepHeld": 2}')
-        self._edit("core/upcasts.py", r"(?m)^(UPCASTS: .* = )\{\}$", rf"\1{UPCAST}")
+        self._edit("core/events/__init__.py", r"dict.fromkeys\(EVENT_TYPES, 1\)", r'{**\g<0>, "StepHeld": 2}')
+        self._edit("core/events/__init__.py", r"(?m)^(UPCASTS: .* = )\{\}$", rf"\1{UPCAST}")
 
     def _edit(self, name: str, pattern: str, replacement: str) -> None:
         path = self.package / name

@@ -123,7 +123,7 @@ def test_an_event_that_is_not_described_is_named(tmp_path: Path, old: str, new: 
     done = subprocess.run([sys.executable, "-c", program, "--check"], capture_output=True, text=True, check=False)
 
     assert done.returncode == 1
-    assert done.stderr.startswith(f"maestro_es/core/events.py: {complaint}")
+    assert done.stderr.startswith(f"maestro_es/core/events: {complaint}")
     assert done.stderr.count("\n") == 1
 
 

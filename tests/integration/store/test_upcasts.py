@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from maestro_es.core import events as e
-from maestro_es.core.events import VERSIONS
-from maestro_es.core.upcasts import UPCASTS
+from maestro_es.core.events import UPCASTS, VERSIONS
 from maestro_es.errors import DamagedLog, NewerLog
 from maestro_es.store.event_log import GENESIS, Row, decode, row_digest
 from maestro_es.store.verification import verify

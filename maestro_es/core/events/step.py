@@ -1,0 +1,248 @@
+"""Events of one step: how it ended, what was requested for it, and what was taken over from elsewhere.
+
+Their effect on the state is decided in `maestro_es.core.step_rules`.
+"""
+
+from __future__ import annotations
+
+from typing import Union
+
+from maestro_es.core.events.base import Event, Evidence
+from maestro_es.core.model import Cause, Micros, State
+
+
+class StepImported(Event, frozen=True):
+    """Maestro had to do with the step before this log began; times and `restarts` are those of its status table.
+
+    `state` says how the step ended: FINISHED, FAILED, TIMEDOUT or CANCELLED. INITIALIZED: it is left to run, with its
+    restart script if it was restarted before; an adopted job is a submission of its own that follows.
+
+    state: how the step ended, or INITIALIZED
+    job_id: the id of its last job
+    submitted_at: when it was submitted, in microseconds UTC; null if that is not known
+    started_at: when it started, in microseconds UTC; null if that is not known
+    ended_at: when it ended, in microseconds UTC; null if that is not known
+    restarts: how often Maestro had restarted it
+
+    Result if state is FINISHED, FAILED, TIMEDOUT or CANCELLED: state as given, phase DONE
+    Result if restarts is at least 1: state TIMEDOUT
+    Result: nothing
+    """
+
+    state: State
+    job_id: str = ""
+    submitted_at: Micros | None = None
+    started_at: Micros | None = None
+    ended_at: Micros | None = None
+    restarts: int = 0
+    message: str = ""
+    evidence: tuple[Evidence, ...] = ()
+
+
+class StepRecovered(Event, frozen=True):
+    """What became of the step while events were recorded that are lost.
+
+    `state` says how it ended: FINISHED, FAILED, TIMEDOUT or CANCELLED. INITIALIZED: it is left to run, with its
+    restart script if it was restarted before; a job that was found again is a submission of its own that follows.
+    `attempt` is the last one that is known of, `restarts` how often it was restarted.
+
+    state: how the step ended, or INITIALIZED
+    attempt: the number of the last attempt that is known
+    job_id: the id of its last job
+    started_at: when it started, in microseconds UTC; null if that is not known
+    ended_at: when it ended, in microseconds UTC; null if that is not known
+    restarts: how often it was restarted
+
+    Result if state is FINISHED, FAILED, TIMEDOUT or CANCELLED: state as given, phase DONE
+    Result if restarts is at least 1: state TIMEDOUT, phase WAITING
+    Result: state INITIALIZED, phase WAITING
+    """
+
+    state: State
+    attempt: int
+    job_id: str = ""
+    started_at: Micros | None = None
+    ended_at: Micros | None = None
+    restarts: int = 0
+    message: str = ""
+    evidence: tuple[Evidence, ...] = ()
+
+
+class StepFinished(Event, frozen=True):
+    """The step ended with exit code 0.
+
+    exit_code: the exit code of the script
+    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
+
+    Result: state FINISHED, phase DONE
+    """
+
+    token: str
+    at: Micros
+    exit_code: int = 0
+    evidence: tuple[Evidence, ...] = ()
+    noticed: bool = False
+
+
+class StepTimedOut(Event, frozen=True):
+    """The walltime was over. `final` tells why there is no restart; empty when one follows.
+
+    final: why it is not restarted; empty if StepRestarted follows
+    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
+
+    Result: state TIMEDOUT, phase DONE
+    """
+
+    token: str
+    at: Micros
+    final: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    noticed: bool = False
+
+
+class StepRestarted(Event, frozen=True):
+    """A timed-out step goes on with its restart script: the `number`-th of `limit` (0: no limit).
+
+    number: how often it was restarted, this time included
+    limit: how often it may be; 0 means without limit
+
+    Result: state TIMEDOUT, phase WAITING
+    """
+
+    number: int
+    limit: int
+
+
+class HardwareFailed(Event, frozen=True):
+    """The job ended by no fault of the step: the `number`-th of `limit` such failures that are made good.
+
+    number: how often this happened to the step, this time included
+    limit: how often it may, before the step fails; 0 means without limit
+    reason: what the scheduler or the host said
+    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
+
+    Result: state HWFAILURE, phase WAITING
+    """
+
+    token: str
+    at: Micros
+    number: int
+    limit: int
+    reason: str
+    evidence: tuple[Evidence, ...] = ()
+    noticed: bool = False
+
+
+class StepFailed(Event, frozen=True):
+    """The step will not finish by itself. `blocker` is the number of the step that an upstream failure began with.
+
+    cause: what kind of failure it was
+    exit_code: the exit code of the script; null if there is none
+    blocker: the number of the step whose end made this one fail; null if none did
+    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
+
+    Result: state FAILED, phase DONE
+    """
+
+    at: Micros
+    cause: Cause
+    message: str
+    token: str = ""
+    exit_code: int | None = None
+    blocker: int | None = None
+    evidence: tuple[Evidence, ...] = ()
+    noticed: bool = False
+
+
+class StepCancelled(Event, frozen=True):
+    """The step was cancelled, before it ran or while it did. `blocker`: the cancelled step that it waited for.
+
+    blocker: the number of the cancelled step that this one waited for; null if it was cancelled itself
+    noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
+
+    Result: state CANCELLED, phase DONE
+    """
+
+    at: Micros
+    message: str
+    token: str = ""
+    blocker: int | None = None
+    evidence: tuple[Evidence, ...] = ()
+    noticed: bool = False
+
+
+class OutputDoubted(Event, frozen=True):
+    """The finished local step ended so shortly before its host went down that its output may not be on disk.
+
+    host: the name of the host
+    alive_at: when the host was known to run for the last time before it went down, in microseconds UTC
+    booted_at: when the host came up again, in microseconds UTC; null if that is not known
+
+    Result: nothing
+    """
+
+    host: str
+    alive_at: Micros
+    booted_at: Micros | None = None
+
+
+class StepDryRun(Event, frozen=True):
+    """The step's workspace and scripts were written, and nothing was run.
+
+    Result: state DRYRUN, phase DONE
+    """
+
+    at: Micros
+
+
+class StepReset(Event, frozen=True):
+    """The step waits to be submitted again, its counters at zero. What finished after it was reset before it.
+
+    One that had started goes on with its restart script, if it has one and is not to begin `from_scratch`.
+
+    from_scratch: whether it begins again with its main script although it could go on from a checkpoint
+    keep_script: whether its script runs as it stands in the workspace, until the step is reset again
+
+    Result: state INITIALIZED, phase WAITING
+    """
+
+    reason: str = ""
+    from_scratch: bool = False
+    keep_script: bool = False
+
+
+class StepSkipped(Event, frozen=True):
+    """A person, `by`, takes the step as finished, whatever became of it; what waits for it may run.
+
+    by: the name of the person
+
+    Result: state FINISHED, phase DONE
+    """
+
+    by: str
+    reason: str = ""
+
+
+class StepHeld(Event, frozen=True):
+    """The step is not submitted, nor submitted again, until a person releases it; a job in flight goes on.
+
+    Result: nothing
+    """
+
+    reason: str = ""
+
+
+class StepReleased(Event, frozen=True):
+    """A held step may be submitted again.
+
+    Result: nothing
+    """
+
+    reason: str = ""
+
+
+#: The events of this module.
+StepEvent = Union[
+    StepImported, StepRecovered, StepFinished, StepTimedOut, StepRestarted, HardwareFailed, StepFailed,
+    StepCancelled, OutputDoubted, StepDryRun, StepReset, StepSkipped, StepHeld, StepReleased,
+]  # fmt: skip
