@@ -129,7 +129,7 @@ def test_saved_queries_are_listed_with_their_questions_and_sql(tmp_path):
     listed = maestro_es("query", "--list", cwd=tmp_path).stdout.splitlines()
     assert listed[0].split() == ["Name", "Parameters", "Question"]
     [attempts] = [line for line in listed if line.startswith("attempts ")]
-    assert attempts.split(maxsplit=2) == ["attempts", "step", "What was a step doing, in all its attempts?"]
+    assert attempts.split(maxsplit=2) == ["attempts", "step", "How did all attempts of a step end?"]
     [data] = [
         each for each in json.loads(maestro_es("query", "--list", "--json").stdout) if each["name"] == "attempts"
     ]

@@ -1,4 +1,4 @@
--- What was a step doing, in all its attempts?
+-- How did all attempts of a step end?
 SELECT number, kind, job_id, host, outcome, run_seconds
 FROM v_attempt
 WHERE step = :step

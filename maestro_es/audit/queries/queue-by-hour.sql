@@ -1,4 +1,4 @@
--- How long does the queue take, by hour of the day (in UTC)?
+-- How long do jobs wait in the queue, by hour of the day (in UTC)?
 SELECT
     strftime('%H', submitted) AS hour,
     count(*) AS jobs,

@@ -1,4 +1,4 @@
--- How often was each step tried again, and on which nodes did its attempts run?
+-- Which steps had several attempts, and on which nodes?
 SELECT step, count(*) - 1 AS retries, group_concat(coalesce(host, '-'), ' ') AS nodes
 FROM v_attempt
 GROUP BY step

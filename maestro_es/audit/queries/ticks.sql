@@ -1,4 +1,4 @@
--- What did the last ticks do? Those that wrote something, newest first.
+-- What did the last ticks do? Only ticks that wrote something, newest first.
 SELECT invocation, time, command, pid, events
 FROM v_invocation
 WHERE command LIKE '%tick%'
