@@ -15,9 +15,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from maestro_es.adapters import variables
+from maestro_es.adapters import schedulers
 from maestro_es.adapters.launcher import Asked, fill_in, whole_number
-from maestro_es.adapters.process import JOB_VARIABLES, Host
+from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
     Directive,
     ScriptsOnly,
@@ -74,8 +74,7 @@ FACTS = SchedulerFacts(
     extension="flux.sh",
     keys=(*COMMON_KEYS, "allocation_args", "launcher_args", "uri", "version"),
     directive="#flux:",
-    job_variable=JOB_VARIABLES["flux"],
-    environment=variables.FLUX,
+    jobs=schedulers.WITH_ADAPTER["flux"],
     review=review,
 )
 

@@ -20,6 +20,7 @@ from typing import Any
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Adapter, Job, JobInfo, QueueEntry
 from maestro_es.adapters.command import NO_ROOM
+from maestro_es.adapters.schedulers import still_running
 from maestro_es.core.environment import for_runner
 from maestro_es.core.evidence import Claim, ClaimState
 from maestro_es.core.hosts import was_rebooted
@@ -97,7 +98,7 @@ class LocalAdapter:
             job.output or job.name,
             self._host.name,
             self._host.boot_id,
-            *filter(None, [self._host.job]),
+            *([still_running(self._host.job)] if self._host.job else []),
         ]
 
     def submit(self, job: Job) -> Outcome:

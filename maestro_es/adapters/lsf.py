@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from maestro_es.adapters import variables
+from maestro_es.adapters import schedulers
 from maestro_es.adapters.launcher import Asked, fill_in, whole_number
-from maestro_es.adapters.process import JOB_VARIABLES, Host
+from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
     Directive,
     ScriptsOnly,
@@ -51,8 +51,7 @@ FACTS = SchedulerFacts(
     keys=(*COMMON_KEYS, "reservation"),
     passes_options=True,
     directive="#BSUB",
-    job_variable=JOB_VARIABLES["lsf"],
-    environment=variables.LSF,
+    jobs=schedulers.WITH_ADAPTER["lsf"],
     # The name of a host may follow behind a slash.
     walltime_remedy=lambda walltime: walltime_remedy(str(walltime or "").partition("/")[0]),
 )

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from maestro_es.adapters import proc
 from maestro_es.adapters.command import run, start_process
+from maestro_es.adapters.schedulers import job_around
 from maestro_es.core.environment import Environment
 from maestro_es.core.model import Micros
 from maestro_es.digests import short_digest
@@ -45,16 +46,6 @@ class Host(NamedTuple):
     booted_at: Micros = 0
     trouble: str = ""
     job: str = ""
-
-
-#: Schedulers, and the variable by which each tells a process in which of its jobs it is.
-JOB_VARIABLES = {"slurm": "SLURM_JOB_ID", "lsf": "LSB_JOBID", "flux": "FLUX_JOB_ID", "pbs": "PBS_JOBID"}
-
-
-def job_around() -> str:
-    """Return the job in which we are, ``SCHEDULER:ID``; empty if we are in none."""
-    jobs = (f"{name}:{os.environ[variable]}" for name, variable in JOB_VARIABLES.items() if os.environ.get(variable))
-    return next(jobs, "")
 
 
 def this_host() -> Host:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from maestro_es.adapters import local
+from maestro_es.adapters import local, schedulers
 from maestro_es.adapters.base import Adapter
 from maestro_es.adapters.process import Host
 from maestro_es.core.environment import is_name
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 #: The adapters of maestro-es, each with its module in this package. It is imported when a study asks for it.
-ADAPTERS = {"local": "local", "slurm": "slurm.adapter", "lsf": "lsf", "flux": "flux"}
+ADAPTERS = ("local", *schedulers.WITH_ADAPTER)
 
 #: The group of entry points in which other packages name their adapters.
 GROUP = "maestro_es.adapters"
@@ -68,10 +68,14 @@ def names() -> tuple[str, ...]:
     return (*ADAPTERS, *sorted({entry.name for entry in _entries()} - {*ADAPTERS}))
 
 
-def job_variable(kind: str) -> str:
-    """Return the variable in which a job of another package's scheduler finds its id; the runner knows the others."""
-    facts = None if kind in ADAPTERS else find_facts(kind)
-    return facts.job_variable if facts else ""
+def job_variables(kind: str) -> tuple[str, ...]:
+    """Return the variables in which the runner of a job may find the job's id: first that of its own scheduler."""
+    jobs = schedulers.WITH_ADAPTER.get(kind)
+    if jobs is None and kind not in ADAPTERS:
+        facts = find_facts(kind)
+        jobs = facts.jobs if facts else None
+    own = jobs.job_ids[:1] if jobs else ()
+    return tuple(dict.fromkeys((*own, *schedulers.JOB_VARIABLES)))
 
 
 def _built_in() -> Iterator[SchedulerFacts]:
@@ -83,7 +87,9 @@ SCHEDULERS = Schedulers(find_facts, names, _built_in)
 
 
 def _own(kind: str) -> ModuleType:
-    return importlib.import_module(f"maestro_es.adapters.{ADAPTERS[kind]}")
+    """Return the module of an adapter: the one of its name, or `adapter` in the package of its name."""
+    module = importlib.import_module(f"{__package__}.{kind}")
+    return importlib.import_module(f"{module.__name__}.adapter") if hasattr(module, "__path__") else module
 
 
 def _facts_of(module: ModuleType) -> SchedulerFacts:
@@ -130,8 +136,11 @@ def _fault(name: str, module: object) -> str:
         kind = (int, float) if isinstance(example, float) else type(example)
         if not (callable(value) if callable(example) else isinstance(value, kind)):
             return f"its FACTS.{field} is {value!r}"
-    if facts.job_variable and not is_name(facts.job_variable):
-        return f"its FACTS.job_variable is {facts.job_variable!r}"
+    job_ids: object = facts.jobs.job_ids
+    if not (
+        isinstance(job_ids, tuple) and all(isinstance(variable, str) and is_name(variable) for variable in job_ids)
+    ):
+        return f"its FACTS.jobs.job_ids is {job_ids!r}"
     return "" if facts.name == name else f"its FACTS.name is {facts.name!r}"
 
 

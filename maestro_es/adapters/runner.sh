@@ -4,8 +4,8 @@
 #   runner.sh TOKEN WORKSPACE SCRIPT STUDY [SECONDS OUTPUT HOST BOOT [AROUND]]
 #
 # SCRIPT is a path from the workspace, so it holds a slash. The others are given for a local step: its walltime
-# (0: none), which the runner enforces; the beginning of the names of its output files; the host and its boot id; and
-# SCHEDULER:ID of the job in which we are, if we are in one. Everything else is the scheduler's business.
+# (0: none), which the runner enforces; the beginning of the names of its output files; the host and its boot id; and,
+# if we are in a job, a command that succeeds while that job goes on. Everything else is the scheduler's business.
 #
 # The claim is what lets a token start only once. A scheduled runner makes it. For a local one the poller does, which
 # knows its process id and is much faster than ln, and then says "go" on standard input; if it dies before that, the
@@ -23,7 +23,7 @@ state=$study/.maestro-es near= group=
 kill_wait=10
 try_again=75 # maestro_es.errors.EXIT_TRY_AGAIN: the step was not started
 moment=1 # how long a signal to all processes may take, in seconds, from the step to us
-job_variables='SLURM_JOB_ID LSB_JOBID FLUX_JOB_ID' # a tick puts that of another scheduler before them
+job_variables='' # where a job may find its id: `study/state_dir.py` fills them in
 others='HUP INT QUIT USR1 USR2 ALRM URG' # what a step may want to be told by, as with sbatch --signal=B:USR1@60
 
 report() {
@@ -278,11 +278,7 @@ is_waited_for() { # whether a tick waits for the lock, and will see our report; 
     return 1
 } 2>/dev/null
 may_tick() { # whether the job in which we are, if any, goes on: no tick, nor a step that it starts, outlives it
-    case $around in
-        '') ;;
-        slurm:*) [ -z "$stopped" ] && [ "$(squeue -h -j "${around#slurm:}" -o %T)" = RUNNING ] ;;
-        *) return 1 ;; # which is not asked
-    esac
+    [ -z "$around" ] || { [ -z "$stopped" ] && eval "$around"; }
 } 2>/dev/null
 if [ -n "$near" ] && ! [ "$near" -ef "$state" ] && [ -d "$near" ]; then state=$near; fi # the study was moved
 if [ -n "$output" ] && [ -x "$state/next-tick" ]; then

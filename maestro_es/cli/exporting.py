@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from maestro_es.adapters import variables
+from maestro_es.adapters import schedulers
 from maestro_es.core.events import StepTemplateAdded
 from maestro_es.core.export import Export, not_exported, read_export
 from maestro_es.study.surroundings import Surroundings
@@ -43,7 +43,7 @@ def warn_of_variables(plan: StudyPlan, findings: Findings, around: Surroundings,
         if not isinstance(event, StepTemplateAdded):
             continue
         texts = {key: str(event.run.get(key) or "") for key in ("cmd", "restart")}
-        for name in not_exported("\n".join(texts.values()), environ, around.choice.variables, variables.ALL):
+        for name in not_exported("\n".join(texts.values()), environ, around.choice.variables, schedulers.ALL):
             part = "cmd" if f"{name}" in texts["cmd"] else "restart"
             message = f"In study step '{event.name}', ${name} is set here but will not be set for the step"
             findings.warn(plan.line(event.name, part, message), message, _remedy(around.export, name))

@@ -30,8 +30,8 @@ LOGIN = (
     "JOURNAL_STREAM", "NOTIFY_SOCKET", "MAINPID", "LISTEN_FDS", "LISTEN_PID",
 )  # fmt: skip
 
-#: Variables of one job, or of one task of it, of schedulers without an adapter and of launchers.
-JOB = ("PBS_*", "COBALT_*", "PALS_*", "PMI_*", "PMIX_*", "OMPI_COMM_WORLD_*")
+#: Variables of one task of a job, which launchers set.
+LAUNCHER = ("PALS_*", "PMI_*", "PMIX_*", "OMPI_COMM_WORLD_*")
 
 #: What every environment has that is not ALL: who the user is, and where programs are.
 _ALWAYS = ("HOME", "LOGNAME", "PATH", "SHELL", "USER", "MAESTRO_ES_HOME")
@@ -117,7 +117,7 @@ def choose(environ: Mapping[str, str], export: Export, schedulers: Sequence[JobE
         (lambda _: True) if export.everything else _any_of([*_ALWAYS, *_all(schedulers, "always"), *export.names])
     )
     around = [scheduler for scheduler in schedulers if any(map(environ.get, scheduler.job_ids))]
-    of_job = _any_of([*JOB, *_all(schedulers, "of_job"), *_all(around, "options")])
+    of_job = _any_of([*LAUNCHER, *_all(schedulers, "of_job"), *_all(around, "options")])
     of_login, of_process, settings = _any_of(LOGIN), _any_of(_OF_A_PROCESS), _any_of(_all(schedulers, "settings"))
     of_protocol = _all(schedulers, "protocol")
     for name, value in environ.items():
@@ -211,6 +211,6 @@ def not_exported(
 def _is_made(command: str, name: str, schedulers: Sequence[JobEnvironment]) -> bool:
     """Whether the command itself, or the scheduler of its job, gives a variable its value."""
     return (
-        _any_of([*JOB, *_all(schedulers, "of_job")])(name)
+        _any_of([*LAUNCHER, *_all(schedulers, "of_job")])(name)
         or re.search(rf"(?<![\w$]){name}\+?=|\b(read|for|select|getopts)\b[^\n;]*\b{name}\b", command) is not None
     )

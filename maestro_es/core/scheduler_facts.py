@@ -36,17 +36,21 @@ class Remark(msgspec.Struct, frozen=True):
 
 
 class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
-    """The environment variables of a scheduler: names, in which ``*`` stands for any text.
+    """What a job of a scheduler looks like from inside.
 
-    `of_job` are variables of one job, or of one task of it. `options` are options of a job, which commands in other
-    jobs would take for theirs; a process is in a job if one of `job_ids` is set. `settings` belong to neither, though
+    Most fields are names of variables, in which ``*`` stands for any text. `of_job` are variables of one job, or of
+    one task of it. `options` are options of a job, which commands in other jobs would take for theirs. A process is
+    in a job if one of `job_ids` is set; in the first one, a job finds its id. `settings` belong to neither, though
     their names match. `protocol` are variables that would change how often a step runs, where its job is, or what it
-    sees. `always` are variables that each environment contains, even one that is not ALL.
+    sees. `always` are variables that each environment contains, even one that is not ALL. `still_running` is a shell
+    command that succeeds while a job runs; the word JOB in it stands for the job's id. If it is empty, the scheduler
+    can't be asked.
     """
 
     of_job: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     job_ids: tuple[str, ...] = ()
+    still_running: str = ""
     settings: tuple[str, ...] = ()
     protocol: tuple[str, ...] = ()
     always: tuple[str, ...] = ()
@@ -66,12 +70,12 @@ class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
     `name` is its `batch.type`, and `extension` ends the names of its scripts. `grace_seconds` is the time without a
     trace after which an attempt is given up; safety never depends on it. `needed_keys` are the keys that a batch
     block must have, and `keys` are those that are read. `passes_options`: `args` of the batch block are options of
-    the submit command. `job_variable` is the variable in which a job finds its id, and `environment` are all its
-    variables. `directive` begins a line of a script that holds options. `walltime_remedy` returns what to write in
-    place of a walltime that the scheduler can't read, or nothing. `forgets_within` gets what the adapter's
-    `cluster_info` has returned, and a number of seconds; it says that the scheduler may forget an ended job within
-    that time and keeps no accounts, or nothing. `review` gets the batch block, and the index and the block `run` of
-    each step; it finds what else is wrong in a study file.
+    the submit command. `jobs` says what a job looks like from inside, and where it finds its id. `directive` begins a
+    line of a script that holds options. `walltime_remedy` returns what to write in place of a walltime that the
+    scheduler can't read, or nothing. `forgets_within` gets what the adapter's `cluster_info` has returned, and a
+    number of seconds; it says that the scheduler may forget an ended job within that time and keeps no accounts, or
+    nothing. `review` gets the batch block, and the index and the block `run` of each step; it finds what else is
+    wrong in a study file.
     """
 
     name: str
@@ -81,8 +85,7 @@ class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...] = COMMON_KEYS
     passes_options: bool = False
     directive: str = ""
-    job_variable: str = ""
-    environment: JobEnvironment = JobEnvironment()
+    jobs: JobEnvironment = JobEnvironment()
     walltime_remedy: Callable[[object], str] = walltime_remedy
     forgets_within: Callable[[Mapping[str, str], int], str] = _never
     review: Callable[[Mapping[str, Any], Sequence[tuple[int, Mapping[str, Any]]]], Iterable[Remark]] = _no_remarks

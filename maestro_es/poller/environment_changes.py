@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 
-from maestro_es.adapters import variables
+from maestro_es.adapters import schedulers
 from maestro_es.core.environment import RecordedEnvironment, is_name
 from maestro_es.core.events import EnvironmentRecorded, NewEvent
 from maestro_es.core.export import Choice, Export, is_of_a_process, is_of_the_protocol, read_export, remarks
@@ -72,7 +72,7 @@ def change(
 def _check(name: str) -> None:
     if not is_name(name):
         raise RequestRefused(f"{name!r} is not a name of a variable; write NAME or NAME=VALUE")
-    if is_of_a_process(name) or is_of_the_protocol(name, variables.ALL):
+    if is_of_a_process(name) or is_of_the_protocol(name, schedulers.ALL):
         raise RequestRefused(f"{name} can't be set for the steps, because maestro-es itself decides about it")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from maestro_es.adapters.base import Adapter, Job, Submitting
-from maestro_es.adapters.registry import job_variable
+from maestro_es.adapters.registry import job_variables
 from maestro_es.core.environment import Environment
 from maestro_es.core.events import Recorded
 from maestro_es.core.evidence import Claim, ClaimState, Report
@@ -110,7 +110,7 @@ class Live:
     ended: Collection[str] = ()
 
     def make_state_dir(self, study: Session) -> None:
-        make_state_dir(study.dir, job_variable(str(study.graph.study.adapter.get("type") or "local")))
+        make_state_dir(study.dir, job_variables(str(study.graph.study.adapter.get("type") or "local")))
 
     def repair_copies(self, study: Session) -> None:
         repair_copies(study)

@@ -10,9 +10,11 @@ import contextlib
 import os
 import shlex
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import maestro_es.adapters
+from maestro_es.adapters.schedulers import JOB_VARIABLES
 from maestro_es.core import file_names
 from maestro_es.files import is_empty, read, replace_file
 from maestro_es.import_path import own_command
@@ -21,8 +23,8 @@ from maestro_es.study.sharing import group_reads
 
 _RUNNER = Path(maestro_es.adapters.__file__).with_name(file_names.RUNNER)
 
-#: The beginning of the list in which the runner looks for the id of its job.
-_JOB_VARIABLES = b"job_variables='"
+#: The line of the runner that gets the variables in which it looks for the id of its job.
+_JOB_VARIABLES = "job_variables='{}'"
 
 _MODE = 0o755
 
@@ -35,20 +37,23 @@ exec {command} "$study"
 """
 
 
-def make_state_dir(study: StudyDir, job_variable: str = "") -> None:
+def make_state_dir(study: StudyDir, job_variables: Sequence[str] = JOB_VARIABLES) -> None:
     """Make the directory and what belongs in it, where it is not there as it should be. OSError if that fails.
 
-    `job_variable` is where a job of the study finds its id, if the runner does not know that by itself.
+    `job_variables` are those in which a job of the study may find its id.
     """
     for folder in (study.state, study.inbox):
         _make_private(folder, group_reads=group_reads(study))
-    runner = _RUNNER.read_bytes()
-    if job_variable:
-        runner = runner.replace(_JOB_VARIABLES, _JOB_VARIABLES + os.fsencode(f"{job_variable} "), 1)
-    _put(study.runner, runner)
+    _put(study.runner, runner(job_variables))
     if is_empty(study.next_tick):
         command = shlex.join([*own_command(), "tick", "--queue"])
         _replace(study.next_tick, os.fsencode(_NEXT_TICK.format(command=command)))
+
+
+def runner(job_variables: Sequence[str] = JOB_VARIABLES) -> bytes:
+    """Return the text of the runner."""
+    filled = _JOB_VARIABLES.format(" ".join(job_variables))
+    return _RUNNER.read_bytes().replace(_JOB_VARIABLES.format("").encode(), filled.encode(), 1)
 
 
 def _make_private(folder: Path, *, group_reads: bool) -> None:

@@ -7,8 +7,8 @@ import resource
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from maestro_es.adapters import variables
-from maestro_es.adapters.process import job_around
+from maestro_es.adapters import schedulers
+from maestro_es.adapters.schedulers import job_around
 from maestro_es.core.export import Choice, Export, choose
 from maestro_es.errors import RequestRefused
 
@@ -53,7 +53,7 @@ def surroundings(export: Export | None = None, environ: Mapping[str, str] | None
             f"raise it ('ulimit -S -n'), and call this again"
         )
     export = export or Export()
-    choice = choose(os.environ if environ is None else environ, export, variables.ALL)
+    choice = choose(os.environ if environ is None else environ, export, schedulers.ALL)
     return Surroundings(choice, export, _umask(), limits, os.getpriority(os.PRIO_PROCESS, 0), job_around())
 
 

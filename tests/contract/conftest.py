@@ -1,21 +1,25 @@
 """One suite for every adapter: what a case has to provide, and the cases that there are.
 
-An adapter of a scheduler finds the scheduler's commands on a PATH of the test: `tests/fakes/slurm_commands.py`. "fake"
-is `tools/testbed/scheduler.py`, with which other tests stand in for any scheduler; so it is held to the same promises.
+An adapter of a scheduler finds stand-ins for the scheduler's commands on a PATH of the test, such as those of
+`tests/fakes/slurm_commands.py`. "fake" is `tools/testbed/scheduler.py`, with which other tests stand in for any
+scheduler; so it is held to the same promises.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from msgspec import structs
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Adapter, Job, JobInfo, Submitting
+from maestro_es.adapters.registry import ADAPTERS, make_adapter
 from maestro_es.core import events as e
 from maestro_es.core.evidence import Claim, Report, ReportKind
 from maestro_es.core.model import Settings, StepRecord, SubmissionKind
@@ -25,15 +29,27 @@ from maestro_es.study.invocation import Runtime
 from maestro_es.study.reports import read_reports
 from maestro_es.study.session import Session
 from maestro_es.study.workspace import write_scripts
-from tests.fakes.slurm_commands import SlurmCommands
 from tools.testbed.processes import end_all_under, wait_for
 from tools.testbed.studies import Bench, Step
 
-#: The adapters that submit: each passes the whole suite.
-SUBMITTING = ("local", "slurm", "fake")
+if TYPE_CHECKING:
+    from tests.fakes.slurm_commands import SlurmCommands
 
-#: The adapters that only write scripts so far: they pass test_scripts.py, and move up when they can submit.
-SCRIPTS_ONLY = ("flux", "lsf")
+_CAN_SUBMIT = {kind: make_adapter({"type": kind}, process.this_host()).can_submit for kind in ADAPTERS}
+
+#: The adapters that submit: each passes the whole suite.
+SUBMITTING = (*(kind for kind in ADAPTERS if _CAN_SUBMIT[kind]), "fake")
+
+#: The adapters that only write scripts so far: they pass test_scripts.py.
+SCRIPTS_ONLY = (*(kind for kind in ADAPTERS if not _CAN_SUBMIT[kind]),)
+
+
+def stand_in(kind: str, folder: Path) -> SlurmCommands | None:
+    """Return stand-ins for the commands of a scheduler: `COMMANDS` of ``tests/fakes/KIND_commands.py``."""
+    if kind in {"local", "fake"}:
+        return None
+    made: SlurmCommands = importlib.import_module(f"tests.fakes.{kind}_commands").COMMANDS(folder)
+    return made
 
 
 def pytest_runtest_setup() -> None:
@@ -49,12 +65,12 @@ class Stage:
         self.kind = kind
         self.salt = os.urandom(4).hex()  # tests run side by side, and what carries a token is found host-wide
         adapter = {"type": kind, "folder": str(root.with_name("scheduler"))}
+        self.commands = stand_in(kind, root.with_name("commands"))
         self.bench = (
             Bench(root, Runtime(), adapter, Settings())
-            if kind == "slurm"
+            if self.commands
             else Bench(root, adapter=adapter, settings=Settings())
         )
-        self.slurm = SlurmCommands(root.with_name("slurm")) if kind == "slurm" else None
         self.study: Session | None = None
 
     @property
@@ -105,20 +121,20 @@ class Stage:
 
     def plan(self, answer: str) -> None:
         """Say what the next submission comes to: a word of the scheduler's stand-in."""
-        (self.slurm or self.bench.scheduler).plan(answer)
+        (self.commands or self.bench.scheduler).plan(answer)
 
     def let_run(self) -> None:
         """Let what is submitted run, where it does not do so by itself."""
         if self.kind != "local":
-            (self.slurm or self.bench.scheduler).start()
+            (self.commands or self.bench.scheduler).start()
 
     def deliver(self) -> None:
         """Show the jobs that were accepted late."""
-        (self.slurm or self.bench.scheduler).deliver()
+        (self.commands or self.bench.scheduler).deliver()
 
     def silence(self) -> None:
         """Let the scheduler answer no question from now on."""
-        self.slurm.query("silent") if self.slurm else self.bench.scheduler.switch("unreachable")
+        self.commands.query("silent") if self.commands else self.bench.scheduler.switch("unreachable")
 
     # -- what there is to see ---------------------------------------------------------------------------------------
 
@@ -150,8 +166,8 @@ class Stage:
 def stage(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
     stage = Stage(tmp_path / "a 'study' with \"quotes\"", request.param)
-    if stage.slurm:
-        monkeypatch.setenv("PATH", f"{stage.slurm.path}:{os.environ['PATH']}")
+    if stage.commands:
+        monkeypatch.setenv("PATH", f"{stage.commands.path}:{os.environ['PATH']}")
     yield stage
     if stage.study:
         stage.study.log.close()

@@ -180,14 +180,14 @@ def test_a_scheduler_that_does_not_answer_has_said_nothing_of_its_jobs(stage: St
 @asked("garbage")
 def test_a_list_of_jobs_that_can_not_be_read_has_said_nothing_of_any(stage: Stage, answer: str):
     [step] = stage.submit(WAIT)
-    assert stage.slurm
-    stage.slurm.query(answer)
+    assert stage.commands
+    stage.commands.query(answer)
 
     with pytest.raises(Unreachable):
         stage.query_queue(step)
     with pytest.raises(Unreachable):
         stage.adapter.query_accounting([step])
-    stage.slurm.query("")
+    stage.commands.query("")
     assert look(stage, step) == (JobState.PENDING, True)
 
 

@@ -13,7 +13,7 @@ from maestro_es.adapters.registry import ADAPTERS, make_adapter
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, Phase, StepRecord
 from maestro_es.core.outcomes import ScriptFailed
-from tests.contract.conftest import SCRIPTS_ONLY, SUBMITTING
+from tests.contract.conftest import SCRIPTS_ONLY
 
 TOKEN = "feedfeed-1-1-cafe"
 STEP = StepRecord(
@@ -42,11 +42,6 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make(kind: str) -> Adapter:
     """Return an adapter as a study makes it."""
     return make_adapter({"type": kind, "bank": "b", "queue": "q", "host": "h"}, this_host())
-
-
-def test_each_adapter_submits_or_is_on_the_list_of_those_that_only_write_scripts():
-    assert {*SUBMITTING, *SCRIPTS_ONLY} == {*ADAPTERS, "fake"}
-    assert {kind for kind in ADAPTERS if make(kind).can_submit} == {*ADAPTERS} - {*SCRIPTS_ONLY}
 
 
 @pytest.mark.parametrize("kind", ADAPTERS)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import maestro_es.execution_graph
-from maestro_es.adapters import variables
+from maestro_es.adapters import schedulers
 from maestro_es.cli.commands import COMMANDS, cli
-from maestro_es.core.export import JOB, LOGIN
+from maestro_es.core.export import LAUNCHER, LOGIN
 from tests.e2e.command import maestro_es as run_command
 
 ROOT = Path(__file__).parents[2]
@@ -56,8 +56,8 @@ def test_each_variable_that_is_left_out_or_read_stands_on_the_page_about_the_env
     ours = {name for file in SOURCES for name in re.findall(r"\bMAESTRO_ES_[A-Z]+(?=[^A-Z])", file.read_text())}
     ours -= {"MAESTRO_ES_N"}  # of the runner alone
     read = {name for file in SOURCES for name in re.findall(r"environ(?:\.get\(|\[)[\"'](\w+)", file.read_text())}
-    schedulers = {name for found in variables.ALL for name in (*found.of_job, *found.protocol)}
-    known = {*LOGIN, *JOB, *schedulers, *ours, *read}
+    of_jobs = {name for found in schedulers.ALL for name in (*found.of_job, *found.protocol)}
+    known = {*LOGIN, *LAUNCHER, *of_jobs, *ours, *read}
     assert {"MAESTRO_ES_TOKEN", "MAESTRO_ES_FUNCTION", "LESS"} <= known
     assert sorted(name for name in known if f"`{name}" not in page) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -43,6 +44,12 @@ from msgspec.structs import replace
 from toy_adapter import ADAPTER, FACTS
 FACTS = replace(FACTS, name="keys", needed_keys="folder")
 """
+BARE = """
+from msgspec.structs import replace
+from toy_adapter import ADAPTER, FACTS
+FACTS = replace(FACTS, name="bare", jobs=replace(FACTS.jobs, job_ids="TOY_JOB"))
+"""
+BROKEN["bare"] = (BARE, "toy_bare", "its FACTS.jobs.job_ids is 'TOY_JOB'")
 BROKEN["keys"] = (WRONG_KEYS, "toy_keys", "its FACTS.needed_keys is 'folder'")
 INCOMPLETE = """
 from msgspec.structs import replace
@@ -122,6 +129,32 @@ def test_a_study_runs_to_its_end_on_the_scheduler_of_another_package(maestro_es,
             ("a", 1, "toy1"),
             ("b", 1, "toy2"),
         ]
+
+
+def test_a_scheduler_of_ours_is_one_module_and_one_entry_in_the_list(tmp_path: Path):
+    """The job knows its id, and the steps get no variable of the job in which the study was started."""
+    tree = tmp_path / "tree"
+    shutil.copytree(ROOT / "maestro_es", tree / "maestro_es", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "schema", tree / "maestro_es" / "schema", dirs_exist_ok=True)
+    adapters = tree / "maestro_es" / "adapters"
+    shutil.copy(TOY / "toy_adapter.py", adapters / "toy.py")
+    listed = (adapters / "schedulers.py").read_text()
+    entry = '"toy": JobEnvironment(of_job=("TOY_*",), job_ids=("TOY_JOB",)),'
+    (adapters / "schedulers.py").write_text(listed.replace("WITH_ADAPTER = {", f"WITH_ADAPTER = {{ {entry}"))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "maestro_es", "run", "-y", "--wait", "-s", "1", "-o", "out", _spec(tmp_path)],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tree), "HOME": str(tmp_path), "TOY_TASK": "1"},
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "Study ended: FINISHED"), done
+    assert "the steps do not get its variables TOY_TASK" in done.stderr
+    [claim] = (tmp_path / "out/a").glob(".claim.*")
+    assert claim.readlink().name.split()[0] == "toy1"
+    with sqlite3.connect(tmp_path / "out/events.db") as log:
+        [words] = log.execute("SELECT data FROM event WHERE type = 'JobSubmitted' AND step = 1").fetchone()
+    assert '"job_id":"toy1"' in words
 
 
 def test_the_claim_of_a_job_names_the_id_by_which_the_other_scheduler_knows_it(maestro_es, tmp_path: Path):

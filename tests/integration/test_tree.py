@@ -11,7 +11,7 @@ import pytest
 
 from maestro_es import __main__ as entry
 from maestro_es import errors, study_file
-from maestro_es.adapters.registry import SCHEDULERS
+from maestro_es.adapters.registry import ADAPTERS, SCHEDULERS
 from maestro_es.core import file_names
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import MaestroError
@@ -91,8 +91,8 @@ def test_only_the_adapter_of_a_scheduler_knows_it():
     """No other module may depend on its name, the extension of its scripts, its directive or its variables."""
     others = [facts for facts in SCHEDULERS.built_in() if facts.name != "local"]
     names = {facts.name for facts in others}
-    parts = [part for facts in others for part in (facts.extension, facts.directive, facts.job_variable)]
-    parts += [name.strip("*") for facts in others for name in (*facts.environment.of_job, *facts.environment.protocol)]
+    parts = [part for facts in others for part in (facts.extension, facts.directive, *facts.jobs.job_ids)]
+    parts += [name.strip("*") for facts in others for name in (*facts.jobs.of_job, *facts.jobs.protocol)]
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}: {node.value!r}"
         for path in PACKAGE.rglob("*.py")
@@ -103,6 +103,57 @@ def test_only_the_adapter_of_a_scheduler_knows_it():
     ]
 
     assert found == []
+
+
+#: Names of schedulers, and of their commands.
+SCHEDULER = (
+    "slurm", "sbatch", "squeue", "scancel", "sacct", "sacctmgr", "scontrol", "sinfo", "srun", "flux", "lsf", "bsub",
+    "bjobs", "bkill", "jsrun", "pbs", "qsub", "qstat", "cobalt",
+)  # fmt: skip
+
+#: The modules outside of `adapters` that mention a scheduler, and why they may.
+MENTIONS = {
+    "cli/retry.py": "help: which lines of an edited script count",
+    "cli/exporting.py": "help: --export has the syntax of sbatch",
+    "cli/groups.py": "the command that a user of Slurm may type for cancel",
+    "core/export.py": "docstrings: --export has the syntax of sbatch",
+    "core/environment.py": "docstring: an example",
+    "core/walltime.py": "docstring: which notations are read alike",
+    "study_file/placeholders.py": "message: an example of a batch type",
+    "compat/modules.py": "the names of Maestro's modules",
+    "adapters/runner.sh": "comment: an example",
+    "adapters/script.py": "docstring: how text in quotes is read",
+}
+
+
+def test_each_mention_of_a_scheduler_outside_of_its_adapter_has_a_reason():
+    """Comments and docstrings count, too. An adapter is a module or a package of its name."""
+    adapters = "|".join(re.escape(name) for name in ADAPTERS)
+    own = re.compile(rf"adapters/(?:(?:{adapters})(?:/\w+)?|schedulers)\.py")
+    word = re.compile(rf"(?i)(?<![a-z])(?:{'|'.join(SCHEDULER)})(?![a-z])")
+    files = [path for path in PACKAGE.rglob("*") if path.suffix in {".py", ".sh", ".sql"}]
+    texts = {str(path.relative_to(PACKAGE)): path.read_text() for path in files}
+
+    assert {path for path, text in texts.items() if word.search(text) and not own.fullmatch(path)} == {*MENTIONS}
+
+
+def test_no_adapter_knows_another_one_and_nobody_else_knows_a_scheduler_s():
+    def imported(path: Path) -> Iterator[str]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                yield from (f"{node.module}.{name.name}" for name in node.names)
+
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for name in ADAPTERS:
+            belongs = re.compile(rf"maestro_es\.adapters\.{name}(?:\.|$)")
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            if any(map(belongs.match, imported(path))) and not belongs.match(module):
+                found.add((name, str(path.relative_to(PACKAGE))))
+
+    assert {(name, path) for name, path in found if name != "local" or path.startswith("adapters/")} == {
+        ("local", "adapters/registry.py")  # the adapter that every study has
+    }
 
 
 def _is(node: ast.AST, wanted: Callable[[ast.Call], bool]) -> bool:

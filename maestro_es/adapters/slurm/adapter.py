@@ -14,11 +14,11 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from maestro_es.adapters import variables
+from maestro_es.adapters import schedulers
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
 from maestro_es.adapters.faults import noting, stop_if
 from maestro_es.adapters.launcher import Asked, fill_in
-from maestro_es.adapters.process import JOB_VARIABLES, Host
+from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
     Directive,
     arguments,
@@ -96,8 +96,7 @@ FACTS = SchedulerFacts(
     keys=(*COMMON_KEYS, "procs", "reservation", "qos", "gpus"),
     passes_options=True,
     directive="#SBATCH",
-    job_variable=JOB_VARIABLES["slurm"],
-    environment=variables.SLURM,
+    jobs=schedulers.WITH_ADAPTER["slurm"],
     walltime_remedy=walltime_remedy,
     forgets_within=lambda info, seconds: (
         f"Slurm forgets a job within {seconds} s of its end (MinJobAge) and keeps no accounts"

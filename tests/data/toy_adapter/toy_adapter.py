@@ -14,7 +14,7 @@ from maestro_es.core.environment import for_runner
 from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.outcomes import Accepted, Outcome
-from maestro_es.core.scheduler_facts import COMMON_KEYS, SchedulerFacts
+from maestro_es.core.scheduler_facts import COMMON_KEYS, JobEnvironment, SchedulerFacts
 
 
 def walltime_remedy(walltime: object) -> str:
@@ -28,7 +28,7 @@ FACTS = SchedulerFacts(
     grace_seconds=5.0,
     needed_keys=("folder",),
     keys=(*COMMON_KEYS, "folder"),
-    job_variable="TOY_JOB",
+    jobs=JobEnvironment(job_ids=("TOY_JOB",)),
     walltime_remedy=walltime_remedy,
 )
 

@@ -11,17 +11,18 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from maestro_es.adapters.schedulers import still_running
 from maestro_es.core.environment import for_runner
 from maestro_es.core.evidence import ClaimState
 from maestro_es.study.claims import abandon, claim_path, make_claim, read_claim
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import waiting
+from maestro_es.study.state_dir import runner
 from tests.fakes.faults import leave_out
 from tools.testbed.processes import DEADLINE, arguments, running_under, send, wait_for
 
@@ -47,7 +48,7 @@ class Stage:
         self.workspace = study / 'the step\'s "own" place'
         self.workspace.mkdir()
         self.runner = self.state / "runner.sh"
-        self.runner.write_text((resources.files("maestro_es.adapters") / "runner.sh").read_text())
+        self.runner.write_bytes(runner())
         self.runner.chmod(0o755)
 
     def step(self, text: str, name: str = "step.sh") -> str:
@@ -609,7 +610,7 @@ def squeue(stage: Stage, script: str, folder: Path) -> None:
 def test_a_runner_in_a_job_that_goes_on_asks_for_the_next_tick(stage: Stage, tmp_path: Path):
     calls = next_tick(stage)
     squeue(stage, "echo RUNNING", tmp_path / "bin")
-    stage.run("exit 0", around="slurm:47")
+    stage.run("exit 0", around=still_running("slurm:47"))
 
     wait_for(calls.exists)
 
@@ -627,7 +628,7 @@ def test_a_runner_in_a_job_that_goes_on_asks_for_the_next_tick(stage: Stage, tmp
 def test_a_runner_asks_for_no_tick_that_would_outlive_its_job(stage: Stage, tmp_path: Path, around: str, script: str):
     calls = next_tick(stage)
     squeue(stage, script, tmp_path / "bin")
-    stage.run("exit 3", around=around)
+    stage.run("exit 3", around=still_running(around))
 
     wait_for(lambda: not running_under(stage.study))
     assert stage.reports == [f"{TOKEN}.exit.3"]
@@ -638,7 +639,7 @@ def test_a_runner_that_is_told_to_end_with_its_job_asks_for_no_tick(stage: Stage
     """Though Slurm may not know yet that the job is over."""
     calls = next_tick(stage)
     squeue(stage, "echo RUNNING", tmp_path / "bin")
-    started = stage.start("touch ready; exec sleep 60", around="slurm:47")
+    started = stage.start("touch ready; exec sleep 60", around=still_running("slurm:47"))
     wait_for((stage.workspace / "ready").exists)
     started.terminate()
     started.wait(DEADLINE)

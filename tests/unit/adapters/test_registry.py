@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
-from maestro_es.adapters import process, variables
+from maestro_es.adapters import schedulers
 from maestro_es.adapters.base import Job
 from maestro_es.adapters.process import Host
-from maestro_es.adapters.registry import SCHEDULERS, make_adapter
+from maestro_es.adapters.registry import ADAPTERS, SCHEDULERS, job_variables, make_adapter
 from maestro_es.core.outcomes import ScriptFailed
 from maestro_es.errors import UnknownAdapter
 
@@ -30,21 +29,29 @@ def test_an_unknown_type_names_those_that_there_are():
         make_adapter({"type": "pbs"}, HOST)
 
 
-def test_the_runner_knows_where_a_job_of_each_scheduler_finds_its_id():
-    listed = re.search(
-        "^job_variables='(.*)'", Path(process.__file__).with_name("runner.sh").read_text(), re.MULTILINE
-    )
-
-    assert listed
-    assert listed[1].split() == [facts.job_variable for facts in SCHEDULERS.built_in() if facts.job_variable]
-    assert {facts.name for facts in SCHEDULERS.built_in() if not facts.job_variable} == {"local"}
+def test_a_runner_looks_first_where_its_own_scheduler_puts_the_id_of_a_job():
+    for facts in SCHEDULERS.built_in():
+        found = job_variables(facts.name)
+        assert found[:1] == (facts.jobs.job_ids or schedulers.JOB_VARIABLES)[:1]
+        assert {*found} == {*schedulers.JOB_VARIABLES}
 
 
-def test_the_variables_of_all_schedulers_can_be_had_without_their_adapters():
-    assert [facts.environment for facts in SCHEDULERS.built_in() if facts.name != "local"] == [*variables.ALL]
+def test_what_jobs_look_like_is_known_without_the_adapters():
+    assert {facts.name: facts.jobs for facts in SCHEDULERS.built_in() if facts.name != "local"} == {
+        **schedulers.WITH_ADAPTER
+    }
 
 
-@pytest.mark.parametrize("kind", ["local", "slurm", "lsf", "flux"])
+def test_a_job_whose_scheduler_can_not_be_asked_counts_as_over():
+    assert {name: schedulers.still_running(f"{name}:it's") for name in ("slurm", "flux", "pbs", "toy")} == {
+        "slurm": """[ "$(squeue -h -j 'it'"'"'s' -o %T)" = RUNNING ]""",
+        "flux": "false",
+        "pbs": "false",
+        "toy": "false",
+    }
+
+
+@pytest.mark.parametrize("kind", ADAPTERS)
 def test_a_script_of_a_local_step_keeps_its_command(kind: str):
     adapter = make_adapter({"type": kind}, HOST)
 

@@ -4,13 +4,13 @@ from functools import partial
 
 import pytest
 
-from maestro_es.adapters import variables
+from maestro_es.adapters import schedulers
 from maestro_es.core import export as exports
 from maestro_es.core.environment import Environment, for_node, for_runner
 from maestro_es.core.export import Export, read_export, remarks
 
-choose = partial(exports.choose, schedulers=variables.ALL)
-not_exported = partial(exports.not_exported, schedulers=variables.ALL)
+choose = partial(exports.choose, schedulers=schedulers.ALL)
+not_exported = partial(exports.not_exported, schedulers=schedulers.ALL)
 
 USER = {"HOME": "/home/ada", "PATH": "/bin", "EDITOR": "vi", "DATA": "/data"}
 

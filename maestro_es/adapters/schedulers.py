@@ -1,0 +1,70 @@
+"""The list of schedulers, and what jobs of each look like from inside.
+
+Any scheduler may have the job in which a process is, so these facts can be had without an import of the adapters.
+Everything else about a scheduler is in the module of its adapter, which has the name of the batch type.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from maestro_es.core.scheduler_facts import JobEnvironment
+
+#: The schedulers of maestro-es by batch type. To add one, add its module, and its jobs here.
+WITH_ADAPTER = {
+    "slurm": JobEnvironment(
+        of_job=(
+            "SLURM_JOB_*", "SLURM_JOBID", "SLURM_STEP_*", "SLURM_STEPID", "SLURM_ARRAY_*", "SLURM_HET_*", "SLURMD_*",
+            "SLURM_TASK_PID", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_GTIDS", "SLURM_SUBMIT_*",
+            "SLURM_TOPOLOGY_*", "SLURM_NODELIST", "SLURM_NODE_ALIASES", "SLURM_NNODES", "SLURM_TASKS_PER_NODE",
+            "SLURM_*_ON_NODE", "SLURM_LAUNCH_NODE_IPADDR", "SLURM_SRUN_COMM_*", "SLURM_RESTART_COUNT",
+            "SLURM_CLUSTER_NAME", "SLURM_WORKING_CLUSTER", "SLURM_PRIO_PROCESS", "SLURM_RLIMIT_*", "SLURM_PTY_*",
+        ),
+        options=("SLURM_*", "SBATCH_MEM_BIND*"),
+        job_ids=("SLURM_JOB_ID", "SLURM_JOBID"),
+        still_running='[ "$(squeue -h -j JOB -o %T)" = RUNNING ]',
+        settings=("SLURM_CONF", "SLURM_TIME_FORMAT", "SLURM_EXIT_ERROR", "SLURM_UMASK"),
+        protocol=(
+            "SBATCH_ARRAY_INX", "SBATCH_CLUSTERS", "SLURM_CLUSTERS", "SBATCH_EXPORT", "SBATCH_GET_USER_ENV",
+            "SBATCH_REQUEUE", "SBATCH_WAIT",
+        ),
+        always=("SLURM_*", "SBATCH_*"),
+    ),
+    "lsf": JobEnvironment(of_job=("LSB_*", "LS_JOBPID", "LS_SUBCWD"), job_ids=("LSB_JOBID",)),
+    "flux": JobEnvironment(of_job=("FLUX_*",), job_ids=("FLUX_JOB_ID",)),
+}  # fmt: skip
+
+#: Schedulers whose jobs are recognised, though no adapter submits to them.
+_WITHOUT_ADAPTER = {
+    "pbs": JobEnvironment(of_job=("PBS_*",), job_ids=("PBS_JOBID",)),
+    "cobalt": JobEnvironment(of_job=("COBALT_*",)),
+}
+
+_BY_NAME = {**WITH_ADAPTER, **_WITHOUT_ADAPTER}
+
+#: The environments of the jobs of all schedulers.
+ALL = (*_BY_NAME.values(),)
+
+#: The variables in which a job may find its id.
+JOB_VARIABLES = tuple(jobs.job_ids[0] for jobs in ALL if jobs.job_ids)
+
+
+def job_around() -> str:
+    """Return the job in which we are, ``SCHEDULER:ID``; empty if we are in none."""
+    for name, jobs in _BY_NAME.items():
+        for variable in jobs.job_ids:
+            if os.environ.get(variable):
+                return f"{name}:{os.environ[variable]}"
+    return ""
+
+
+def still_running(job: str) -> str:
+    """Return a shell command that succeeds while a job, ``SCHEDULER:ID``, still runs.
+
+    If its scheduler can't be asked, the command fails.
+    """
+    name, _, job_id = job.partition(":")
+    jobs = _BY_NAME.get(name)
+    command = jobs.still_running if jobs else ""
+    return command.replace("JOB", shlex.quote(job_id)) or "false"
