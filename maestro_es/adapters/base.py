@@ -11,8 +11,8 @@ import msgspec
 from maestro_es.adapters.command import Command
 from maestro_es.core import file_names
 from maestro_es.core.environment import Environment
-from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, Micros, StepRecord
+from maestro_es.core.observations import Claim
 from maestro_es.core.outcomes import Outcome
 
 

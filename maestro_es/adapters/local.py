@@ -22,9 +22,9 @@ from maestro_es.adapters.base import Adapter, Job, JobInfo, QueueEntry
 from maestro_es.adapters.command import NO_ROOM
 from maestro_es.adapters.schedulers import still_running
 from maestro_es.core.environment import for_runner
-from maestro_es.core.evidence import Claim, ClaimState
 from maestro_es.core.hosts import was_rebooted
 from maestro_es.core.model import TOKEN_VARIABLE, Boot, JobState, StepRecord, StudyRecord
+from maestro_es.core.observations import Claim, ClaimState
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, ScriptFailed
 from maestro_es.core.scheduler_facts import SchedulerFacts
 from maestro_es.core.walltime import walltime_seconds

@@ -23,7 +23,7 @@ state=$study/.maestro-es near= group=
 kill_wait=10
 try_again=75 # maestro_es.errors.EXIT_TRY_AGAIN: the step was not started
 moment=1 # how long a signal to all processes may take, in seconds, from the step to us
-job_variables='' # where a job may find its id: `study/state_dir.py` fills them in
+job_variables='' # where a job may find its id: `study/maintenance.py` fills them in
 others='HUP INT QUIT USR1 USR2 ALRM URG' # what a step may want to be told by, as with sbatch --signal=B:USR1@60
 
 report() {

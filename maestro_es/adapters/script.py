@@ -14,8 +14,8 @@ import msgspec
 
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry
 from maestro_es.adapters.faults import noting, stop_if
-from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.observations import Claim
 from maestro_es.core.outcomes import Outcome, ScriptFailed
 
 #: Stands between the directives that Maestro writes and those that it leaves out.

@@ -22,9 +22,8 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, StepRecord
 from maestro_es.core.requests import match_steps
 from maestro_es.errors import RequestRefused
-from maestro_es.study.outputs import outputs_of
 from maestro_es.study.session import Session
-from maestro_es.study.workspace import job_name, temporary_folder
+from maestro_es.study.workspace import job_name, outputs_of, temporary_folder
 from maestro_es.study_file.paths import safe
 
 #: How many names are given before the rest is counted.

@@ -15,8 +15,8 @@ from maestro_es.core import requests
 from maestro_es.core.model import Phase, State, StepRecord, StudyStatus
 from maestro_es.drivers.cron_tick import describe_error
 from maestro_es.errors import LogUnavailable, NothingStarts, Unreachable
+from maestro_es.poller.prefetch import QueueSnapshot
 from maestro_es.poller.tick import tick
-from maestro_es.poller.tick_inputs import QueueSnapshot
 from maestro_es.report.table import counted
 from maestro_es.study.locks import hold_tick_lock
 from maestro_es.study.session import Session

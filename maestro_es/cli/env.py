@@ -17,8 +17,8 @@ from maestro_es.core.environment import RecordedEnvironment
 from maestro_es.core.events import EnvironmentRecorded, NewEvent
 from maestro_es.core.export import Export
 from maestro_es.errors import RequestRefused
-from maestro_es.poller.environment_changes import change, refresh
 from maestro_es.report.table import columns, labelled
+from maestro_es.study.environment_changes import change, refresh
 from maestro_es.study.environment_file import differences, environment_of, show_limit
 from maestro_es.study.session import Session
 

@@ -139,7 +139,7 @@ def _refused(error: Exception) -> NoReturn:
 
 def _blame(error: Exception) -> NoReturn:
     """Say that a log was changed, if that is what has led to an error that nobody expects; else it is our bug."""
-    from maestro_es.poller.damage import cause_in_a_log  # noqa: PLC0415 - seldom needed
+    from maestro_es.study.damage import cause_in_a_log  # noqa: PLC0415 - seldom needed
 
     cause = cause_in_a_log()
     if cause is None:

@@ -8,8 +8,8 @@ import click
 
 from maestro_es.cli.common import example, open_study, reason_option, study_argument, study_path
 from maestro_es.cli.output import say
-from maestro_es.poller.correct import correct_log
 from maestro_es.poller.tick import show_status
+from maestro_es.study.damage import correct_log
 from maestro_es.study.invocation import Runtime
 
 

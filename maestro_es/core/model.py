@@ -86,7 +86,7 @@ class JobState(enum.Enum):
     TIMED_OUT = "timed out"
     CANCELLED = "cancelled"
     CANCELLED_ON_NODE = "cancelled on its node"  # since it had one: by a person, or by the node, if it can't launch it
-    HARDWARE_FAILED = "hardware failed"
+    NODE_FAILED = "node failed"
     PREEMPTED = "preempted"
     OUT_OF_MEMORY = "out of memory"
     ORPHANED = "orphaned"  # the runner is dead, what it started still runs

@@ -1,13 +1,130 @@
-"""What one tick saw, as the rules take it."""
+"""What a tick has seen: the nouns, and rules for putting them together that need no other knowledge.
+
+`maestro_es.poller.observe` gathers them. What they add up to is decided in `maestro_es.core.verdict`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import enum
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
+from msgspec import structs
 
-from maestro_es.core.evidence import AttemptObservation
-from maestro_es.core.model import Boot, Micros
+from maestro_es.core.attempt_token import step_of
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import Boot, JobState, Micros, StepRecord
+
+#: Exit codes above this one mean "killed by a signal", which the scheduler may still explain.
+_SIGNALLED = 128
+
+
+class ClaimState(enum.Enum):
+    """What the claim of an attempt says."""
+
+    NOT_READ = "not read"
+    NONE = "none"
+    JOB = "job"
+    ABANDONED = "abandoned"
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The claim of an attempt and, for a job, its owner: the job's id, its host and its process instance."""
+
+    state: ClaimState = ClaimState.NOT_READ
+    job_id: str = ""
+    host: str = ""
+    instance: str = ""
+
+
+class ReportKind(enum.Enum):
+    """What a runner may report."""
+
+    STARTED = "started"
+    EXIT = "exit"  # the step ended by itself
+    STOPPED = "stopped"  # the step ended after the runner was told to terminate
+    TIMEOUT = "timeout"  # the runner ended the step because its walltime was over
+    REFUSED = "refused"  # another start holds the claim
+    UNCLAIMED = "unclaimed"  # the claim could not be made, so nothing was run
+    DROPPED = "dropped"  # nobody said "go", so nothing was run
+
+
+class Report(msgspec.Struct, frozen=True):
+    """One report of a runner: `at` is when the file was made, `file` its name in the inbox."""
+
+    token: str
+    kind: ReportKind
+    code: int | None
+    at: Micros
+    file: str
+
+
+class NoAnswer(enum.Enum):
+    """Why there is no answer from a scheduler."""
+
+    NOT_ASKED = "not asked"
+    UNREACHABLE = "unreachable"
+
+
+#: A scheduler's answer about one job, or why there is none.
+Answer = JobState | NoAnswer
+
+
+class AttemptObservation(msgspec.Struct, frozen=True):
+    """All that was seen of one attempt in one tick.
+
+    `raw_state` is the state in the scheduler's own words, for the log; `delay` is what it says holds the waiting job
+    up; `job_id`, `host` and `instance` are of a job found by its token; `ended_at` is when the scheduler says that it
+    ended. `within_grace`: it is too early to give up an attempt of which there is no trace; the facts of its scheduler
+    say how long to wait (`JOB_GRACE_SECONDS` for jobs), and `verdict.within_grace` compares. `start_recorded`: its
+    start was known before the queue was asked, so that what the queue says of an end is said of that start.
+    """
+
+    claim: Claim = Claim()
+    reports: tuple[Report, ...] = ()
+    queue: Answer = NoAnswer.NOT_ASKED
+    accounting: Answer = NoAnswer.NOT_ASKED
+    raw_state: str = ""
+    exit_code: int | None = None
+    job_id: str = ""
+    host: str = ""
+    instance: str = ""
+    delay: str = ""
+    ended_at: Micros | None = None
+    within_grace: bool = False
+    start_recorded: bool = False
+
+    def report(self, kind: ReportKind) -> Report | None:
+        """Return the first report of that kind."""
+        return next((report for report in self.reports if report.kind is kind), None)
+
+    @property
+    def end(self) -> Report | None:
+        """The report that says how the step ended."""
+        if not self.reports:  # so it is with nearly all jobs of nearly all ticks
+            return None
+        return self.report(ReportKind.EXIT) or self.report(ReportKind.TIMEOUT) or self.report(ReportKind.STOPPED)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the step was told to end, or killed, by its runner's word: a scheduler may say why."""
+        end = self.end
+        return end is not None and (end.kind is ReportKind.STOPPED or (end.code or 0) > _SIGNALLED)
+
+    @property
+    def is_unexplained(self) -> bool:
+        """Whether the job is gone and its runner did not say enough, so that the accounting is asked."""
+        return self.queue is JobState.GONE and (not self.end or self.interrupted)
+
+    @property
+    def has_started(self) -> bool:
+        """Whether the step has begun, by the claim or by the runner's own word."""
+        return self.claim.state is ClaimState.JOB or self.report(ReportKind.STARTED) is not None
+
+    @property
+    def has_job(self) -> bool:
+        """Whether anything shows that the attempt became a job, so that a doubtful one may be adopted."""
+        return self.claim.state is ClaimState.JOB or bool(self.reports) or bool(self.job_id)
 
 
 class LastBoot(msgspec.Struct, frozen=True):
@@ -55,3 +172,40 @@ class Observations(msgspec.Struct, frozen=True):
     def boot(self) -> Boot:
         """The boot of our host."""
         return Boot(self.host, self.boot_id, self.machine, self.booted_at)
+
+
+def reports_by_token(reports: Iterable[Report]) -> dict[str, list[Report]]:
+    """Return the reports of each attempt."""
+    by_token: dict[str, list[Report]] = {}
+    for report in reports:
+        by_token.setdefault(report.token, []).append(report)
+    return by_token
+
+
+def stale_reports(graph: Graph, reports: Iterable[Report], current: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """Return the reports that carry another token than the current one of their step: token and file name."""
+    stale = []
+    for report in reports:
+        if report.token in current:
+            continue
+        try:
+            if graph.step(step_of(report.token)).token == report.token:
+                continue  # concluded before, and left over by a tick that died before it could remove it
+        except KeyError:
+            pass
+        stale.append((report.token, report.file))
+    return tuple(stale)
+
+
+def without_forced_end(observed: AttemptObservation) -> AttemptObservation:
+    """Leave the report of an end by force for a later tick, if the host does not tell whether anything runs on."""
+    if observed.queue is not NoAnswer.UNREACHABLE:
+        return observed
+    forced = (ReportKind.TIMEOUT, ReportKind.STOPPED)
+    return structs.replace(observed, reports=tuple(each for each in observed.reports if each.kind not in forced))
+
+
+def end_of(step: StepRecord, ended_at: Micros | None, now: Micros) -> Micros | None:
+    """Return when a scheduler says that a job ended, if that can be: clocks differ, but not by so much."""
+    since = (step.started_at or step.requested_at or 0) // 1_000_000 * 1_000_000  # it tells whole seconds
+    return max(ended_at, step.started_at or 0) if ended_at is not None and since <= ended_at <= now else None

@@ -6,10 +6,10 @@ from maestro_es.core import events as e
 from maestro_es.core import retry_limits
 from maestro_es.core.attempt_token import is_imported
 from maestro_es.core.events import NewEvent
-from maestro_es.core.evidence import AttemptObservation, Conclusion, ReportKind, Verdict, judge
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Cause, JobState, Micros, Phase, State, StepRecord
-from maestro_es.core.observations import Observations
+from maestro_es.core.observations import AttemptObservation, Observations, ReportKind
+from maestro_es.core.verdict import Conclusion, Verdict, judge
 
 #: How many reasons to wait are noted of one job.
 _DELAYS = 8
@@ -139,7 +139,7 @@ def _end_of(seen: Observations, record: StepRecord, verdict: Verdict) -> tuple[M
 
 #: Ends that are no fault of the step, and their names in the log.
 _HARDWARE = {
-    Conclusion.HARDWARE_FAILED: "the node failed or the job was preempted",
+    Conclusion.NODE_FAILED: "the node failed or the job was preempted",
     Conclusion.STOPPED: "terminated from outside",
     Conclusion.LOST: "started, and gone without a word: its process was killed or its host went down",
 }
@@ -210,7 +210,7 @@ _STATES = {
     Conclusion.TIMED_OUT: State.TIMEDOUT,
     Conclusion.CANCELLED: State.CANCELLED,
     Conclusion.STOPPED: State.HWFAILURE,
-    Conclusion.HARDWARE_FAILED: State.HWFAILURE,
+    Conclusion.NODE_FAILED: State.HWFAILURE,
     Conclusion.LOST: State.HWFAILURE,
 }
 

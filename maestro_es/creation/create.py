@@ -28,7 +28,7 @@ from maestro_es.study import invocation
 from maestro_es.study.environment_file import keep
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
-from maestro_es.study.state_dir import close_to_others, make_state_dir
+from maestro_es.study.maintenance import close_to_others, make_state_dir
 from maestro_es.study.surroundings import Surroundings, surroundings
 from maestro_es.study_file.dependencies import clone_path
 from maestro_es.study_file.metadata import batch_info

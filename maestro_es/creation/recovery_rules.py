@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from maestro_es.adapters.base import JobInfo
 from maestro_es.core import file_names
 from maestro_es.core.events import AnyEvent, Evidence, JobSubmitted, StepHeld, StepRecovered, SubmissionRequested
-from maestro_es.core.evidence import Claim, ClaimState, Report, ReportKind
 from maestro_es.core.model import FAILED_STATES, IN_FLIGHT, JobState, Phase, State, StepRecord, SubmissionKind
+from maestro_es.core.observations import Claim, ClaimState, Report, ReportKind
 from maestro_es.study_file.maestro_status import Row
 
 _LIVE = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)

@@ -13,9 +13,9 @@ from maestro_es.adapters.base import Adapters, JobInfo
 from maestro_es.core import file_names
 from maestro_es.core.attempt_token import attempt_of, is_of_study, step_of
 from maestro_es.core.environment import Environment
-from maestro_es.core.evidence import Report
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Micros, Phase, StepRecord
+from maestro_es.core.observations import Report
 from maestro_es.creation.recovery_rules import Trace
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.study import claims

@@ -25,9 +25,8 @@ from maestro_es.errors import (
     one_line,
 )
 from maestro_es.poller.maestro_requests import are_waiting
-from maestro_es.poller.prefetch import prefetch
+from maestro_es.poller.prefetch import QueueSnapshot, prefetch
 from maestro_es.poller.tick import may_be_in_doubt, tick
-from maestro_es.poller.tick_inputs import QueueSnapshot
 from maestro_es.store import registry
 from maestro_es.study.invocation import Runtime, study_id_at
 from maestro_es.study.last_tick import shown
@@ -93,7 +92,7 @@ def tick_all(runtime: Runtime) -> Outcome:
         try:
             came = _try(root, runtime, registered=True, snapshot=snapshot.get(root), down=down)
         except Exception as error:  # noqa: BLE001 - it is shown, once the other studies had their tick
-            from maestro_es.poller.damage import damage  # noqa: PLC0415 - seldom needed
+            from maestro_es.study.damage import damage  # noqa: PLC0415 - seldom needed
 
             cause = damage(StudyDir(root).log)
             if cause is None:

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from maestro_es.adapters import process
 from maestro_es.core.events import NewEvent, SubmissionWithdrawn
-from maestro_es.core.evidence import ClaimState
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Phase, StudyStatus
+from maestro_es.core.observations import ClaimState
 from maestro_es.errors import Unreachable
 from maestro_es.poller.performers import Performer
 from maestro_es.poller.submit import submit_and_defer

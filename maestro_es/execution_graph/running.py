@@ -7,13 +7,12 @@ import os
 from pathlib import Path
 
 from maestro_es.core import arguments, file_names, requests
-from maestro_es.core.evidence import judge
 from maestro_es.core.model import CancelCode, JobStatusCode, State, StudyStatus
 from maestro_es.core.reconcile import state_after
+from maestro_es.core.verdict import judge
 from maestro_es.execution_graph.base import GraphBase
-from maestro_es.poller.observe import observe
+from maestro_es.poller.observe import TickInputs, observe
 from maestro_es.poller.tick import tick
-from maestro_es.poller.tick_inputs import TickInputs
 from maestro_es.study import claims
 from maestro_es.study.locks import hold_tick_lock
 from maestro_es.study.scripts import written_digests

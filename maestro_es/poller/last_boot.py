@@ -1,12 +1,19 @@
-"""When this host was last alive before it booted. Needed only after a reboot."""
+"""Whether this host has booted since the log of a study was written to, and when it was last alive before that.
+
+Which outputs that puts in doubt is decided in `maestro_es.core.doubt`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from maestro_es.adapters.local import boot_of
 from maestro_es.adapters.process import Host
+from maestro_es.core.graph import Graph
+from maestro_es.core.hosts import boot_before
+from maestro_es.core.model import Boot, StepRecord
 from maestro_es.core.observations import LastBoot
-from maestro_es.store import registry
 from maestro_es.study.layout import StudyDir
 
 #: How long Linux leaves written data in memory if its settings can't be read (dirty_expire_centisecs and
@@ -20,13 +27,25 @@ _SETTINGS = ("dirty_expire_centisecs", "dirty_writeback_centisecs")
 _MARGIN = 25.0
 
 
-def last_boot(study: StudyDir, host: Host) -> LastBoot:
+def look_back(graph: Graph, study: StudyDir, host: Host, in_flight: Iterable[StepRecord] = ()) -> LastBoot | None:
+    """Return what is known of the time before this host booted, if it has since the log or an attempt began."""
+    here = (step for step in in_flight if not step.scheduled and step.job_host == host.name)
+    if all(boot_of(step.job_instance) in ("", host.boot_id) for step in here):
+        ours = Boot(host.name, host.boot_id, host.machine, host.booted_at)
+        if not boot_before(graph.study, ours):
+            return None
+    return _last_boot(study, host)
+
+
+def _last_boot(study: StudyDir, host: Host) -> LastBoot:
     """Return what is known about the time before this host booted.
 
     Cron's note is this host's own. The study's last tick may have come from another host. So it never extends cron's
     note, and counts alone only if cron ticks on no other host. A sign after the boot says nothing about the time
     before.
     """
+    from maestro_es.store import registry  # noqa: PLC0415 - a host boots seldom
+
     booted = host.booted_at
     hosts = registry.cron_hosts()
     cron = registry.cron_before(host.name, host.boot_id)

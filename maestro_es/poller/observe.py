@@ -6,34 +6,37 @@ by then, so "gone and no report" means that none will come.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from msgspec import structs
 
 from maestro_es.adapters.base import Adapter, Adapters, JobInfo, QueueEntry
-from maestro_es.adapters.local import ask_host, boot_of, is_namesakes
+from maestro_es.adapters.local import ask_host, is_namesakes
 from maestro_es.adapters.process import Host
-from maestro_es.core.attempt_token import step_of
-from maestro_es.core.evidence import (
-    GIVES_UP,
+from maestro_es.core.graph import Graph
+from maestro_es.core.hosts import advice
+from maestro_es.core.model import ENVIRONMENT, UNWATCHED, JobState, Micros, Phase, State, StepRecord
+from maestro_es.core.observations import (
     Answer,
     AttemptObservation,
     Claim,
     ClaimState,
-    Conclusion,
     NoAnswer,
+    Observations,
     Report,
     ReportKind,
-    judge,
+    end_of,
+    reports_by_token,
+    stale_reports,
+    without_forced_end,
 )
-from maestro_es.core.graph import Graph
-from maestro_es.core.hosts import advice, boot_before
-from maestro_es.core.model import ENVIRONMENT, UNWATCHED, Boot, JobState, Micros, Phase, State, StepRecord
-from maestro_es.core.observations import LastBoot, Observations
+from maestro_es.core.verdict import GIVES_UP, LISTED, LISTED_GRACES, Conclusion, judge, within_grace
 from maestro_es.errors import NotAsked, Unreachable
-from maestro_es.poller.tick_inputs import QueueSnapshot, TickInputs
+from maestro_es.poller.last_boot import look_back
+from maestro_es.poller.prefetch import QueueSnapshot
 from maestro_es.study import claims
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.reports import read_reports
@@ -41,11 +44,23 @@ from maestro_es.study.reports import read_reports
 #: A scheduler's words for a job whose exit code is that of the runner: of a start that was refused, perhaps.
 _ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED_ON_NODE)
 
-#: What accounts say of a job that has not ended. Of one that a controller has lost they say it for ever.
-_LISTED = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 
-#: For how many graces such accounts are believed rather than the queue, which does not know the job.
-_LISTED_GRACES = 60
+class TickInputs(msgspec.Struct, frozen=True):
+    """When and where a tick happens.
+
+    `token_suffix` makes its tokens its own; `ahead` is how many steps it holds ready.
+    `last_tick` is when the one before it happened, if that is known. `no_environment` says why no step can start, if
+    that is so (None: it was not looked at closely). `ended` holds the tokens of attempts whose processes count as
+    ended, without a look.
+    """
+
+    now: Micros
+    host: Host
+    token_suffix: str
+    ahead: int = 0
+    last_tick: Micros | None = None
+    no_environment: str | None = None
+    ended: Collection[str] = ()
 
 
 class Observed(NamedTuple):
@@ -125,7 +140,7 @@ class Observer:
         }
         seen = self._ask(in_flight, found)
         reports = read_reports(self._study.inbox)
-        by_token = _by_token(reports)
+        by_token = reports_by_token(reports)
         attempts = {
             step.token: self._observe_attempt(
                 step, by_token.get(step.token, ()), seen.get(step.token), found.get(step.token)
@@ -155,7 +170,7 @@ class Observer:
             cores=host.cores,
             ahead=inputs.ahead,
             attempts=attempts,
-            stale_reports=self._stale_reports(reports, set(attempts)),
+            stale_reports=stale_reports(self._graph, reports, set(attempts)),
             unreachable=dict(self._unreachable),
             scheduler_down=self._scheduler_down,
             answered=frozenset(self._answered - self._unreachable.keys()),
@@ -224,7 +239,7 @@ class Observer:
         gone = [
             step
             for step in in_flight
-            if step.scheduled and step.phase is Phase.SUBMITTED and _is_unexplained(attempts[step.token])
+            if step.scheduled and step.phase is Phase.SUBMITTED and attempts[step.token].is_unexplained
         ]
         if not gone:
             return
@@ -239,9 +254,9 @@ class Observer:
             if isinstance(answer, JobInfo):
                 observed = structs.replace(
                     observed, accounting=answer.state, raw_state=answer.raw_state, exit_code=answer.exit_code,
-                    ended_at=self._end(step, answer),
+                    ended_at=end_of(step, answer.ended_at, self._inputs.now),
                     within_grace=observed.within_grace
-                    or (answer.state in _LISTED and self._within_grace(step, _LISTED_GRACES)),
+                    or (answer.state in LISTED and self._within_grace(step, LISTED_GRACES)),
                 )  # fmt: skip
             else:
                 observed = structs.replace(observed, accounting=answer)
@@ -264,12 +279,12 @@ class Observer:
             observed = structs.replace(
                 observed, queue=seen.state, raw_state=seen.raw_state, exit_code=seen.exit_code,
                 job_id=seen.job_id, host=seen.host, instance=seen.instance, delay=seen.delay,
-                ended_at=self._end(step, seen),
+                ended_at=end_of(step, seen.ended_at, self._inputs.now),
             )  # fmt: skip
         elif seen is not None:
             observed = structs.replace(observed, queue=seen)
             if not step.scheduled:
-                observed = _without_forced_end(observed)
+                observed = without_forced_end(observed)
         begins = observed.queue is JobState.RUNNING and not (known or observed.has_started)
         if claim is None and not observed.end and (begins or observed.queue in _ENDED):
             claim = self._claim(step)
@@ -291,27 +306,12 @@ class Observer:
         except Unreachable as error:
             self._unreachable[adapter.name] = str(error)
             queue = NoAnswer.UNREACHABLE
-        return _without_forced_end(structs.replace(observed, queue=queue))
-
-    def _end(self, step: StepRecord, seen: JobInfo) -> Micros | None:
-        """Return when a scheduler says that a job ended, if that can be: clocks differ, but not by so much."""
-        since = (step.started_at or step.requested_at or 0) // 1_000_000 * 1_000_000  # it tells whole seconds
-        at = seen.ended_at
-        return max(at, step.started_at or 0) if at is not None and since <= at <= self._inputs.now else None
+        return without_forced_end(structs.replace(observed, queue=queue))
 
     def _within_grace(self, step: StepRecord, graces: int = 1) -> bool:
-        """Whether it is too early, by so many graces of its adapter, to give up an attempt that has left no trace.
-
-        For jobs one grace is `core.scheduler_facts.JOB_GRACE_SECONDS`.
-        """
-        if not step.scheduled and step.phase is Phase.SUBMITTED:
-            return False  # its process is gone, so no claim will come any more
-        if step.phase is Phase.REQUESTED and (step.cancelling or self._graph.study.cancelling):
-            return False  # nobody wants to wait for it
-        since = step.requested_at if step.phase is Phase.REQUESTED else step.missed_at
-        if since is None:
-            return True  # missed for the first time
-        return 0 <= self._inputs.now - since < graces * self._adapters.of(step).grace_seconds * 1_000_000
+        cancelling = step.cancelling or self._graph.study.cancelling
+        seconds = graces * self._adapters.of(step).grace_seconds
+        return within_grace(step, self._inputs.now, seconds, cancelling=cancelling)
 
     def _reconcile_doubt(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:
         """Make the claim of an attempt that is to be given up without its runner's word; what it says is the truth.
@@ -330,55 +330,10 @@ class Observer:
             return structs.replace(observed, claim=claim)
         return observed
 
-    def _stale_reports(self, reports: Sequence[Report], current: set[str]) -> tuple[tuple[str, str], ...]:
-        """Return the reports that carry another token than the current one of their step."""
-        stale_reports = []
-        for report in reports:
-            if report.token in current:
-                continue
-            try:
-                if self._graph.step(step_of(report.token)).token == report.token:
-                    continue  # concluded before, and left over by a tick that died before it could remove it
-            except KeyError:
-                pass
-            stale_reports.append((report.token, report.file))
-        return tuple(stale_reports)
-
 
 def _unreachable_name(adapter: Adapter, error: Unreachable) -> str:
     """Return the name under which it is recorded that nothing is known of an adapter's jobs."""
     return UNWATCHED if isinstance(error, NotAsked) else adapter.name
-
-
-def _by_token(reports: Sequence[Report]) -> dict[str, list[Report]]:
-    by_token: dict[str, list[Report]] = {}
-    for report in reports:
-        by_token.setdefault(report.token, []).append(report)
-    return by_token
-
-
-def _without_forced_end(observed: AttemptObservation) -> AttemptObservation:
-    """Leave the report of an end by force for a later tick, if the host does not tell whether anything runs on."""
-    if observed.queue is not NoAnswer.UNREACHABLE:
-        return observed
-    forced = (ReportKind.TIMEOUT, ReportKind.STOPPED)
-    return structs.replace(observed, reports=tuple(each for each in observed.reports if each.kind not in forced))
-
-
-def look_back(graph: Graph, study: StudyDir, host: Host, in_flight: Iterable[StepRecord] = ()) -> LastBoot | None:
-    """Return what is known of the time before this host booted, if it has since the log or an attempt began."""
-    here = (step for step in in_flight if not step.scheduled and step.job_host == host.name)
-    if all(boot_of(step.job_instance) in ("", host.boot_id) for step in here):
-        ours = Boot(host.name, host.boot_id, host.machine, host.booted_at)
-        if not boot_before(graph.study, ours):
-            return None
-    from maestro_es.poller.last_boot import last_boot  # noqa: PLC0415 - a host boots seldom
-
-    return last_boot(study, host)
-
-
-def _is_unexplained(observed: AttemptObservation) -> bool:
-    return observed.queue is JobState.GONE and (not observed.end or observed.interrupted)
 
 
 def _with_job(step: StepRecord, observed: AttemptObservation) -> StepRecord:

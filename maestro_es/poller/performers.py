@@ -16,20 +16,18 @@ from maestro_es.adapters.base import Adapter, Job, Submitting
 from maestro_es.adapters.registry import job_variables
 from maestro_es.core.environment import Environment
 from maestro_es.core.events import Recorded
-from maestro_es.core.evidence import Claim, ClaimState, Report
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import StepRecord
+from maestro_es.core.observations import Claim, ClaimState, Report
 from maestro_es.core.outcomes import Outcome, Previewed, Script, ScriptFailed
 from maestro_es.errors import StudyError
-from maestro_es.poller.copies import repair_copies
 from maestro_es.study import claims, last_tick
 from maestro_es.study.layout import StudyDir
-from maestro_es.study.outputs import keep_outputs
+from maestro_es.study.maintenance import make_state_dir, repair_copies
 from maestro_es.study.reports import remove_reports
 from maestro_es.study.session import Session
-from maestro_es.study.state_dir import make_state_dir
 from maestro_es.study.status_csv import write_status
-from maestro_es.study.workspace import preview_scripts, remove_temporary_folder, write_scripts
+from maestro_es.study.workspace import keep_outputs, preview_scripts, remove_temporary_folder, write_scripts
 
 
 class ScriptOf(NamedTuple):
@@ -113,7 +111,7 @@ class Live:
         make_state_dir(study.dir, job_variables(str(study.graph.study.adapter.get("type") or "local")))
 
     def repair_copies(self, study: Session) -> None:
-        repair_copies(study)
+        repair_copies(study.dir, study.graph, study.log)
 
     def fence(self, workspace: Path, token: str) -> Claim:
         return claims.abandon(workspace, token)

@@ -12,14 +12,34 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+from msgspec import structs
+
 from maestro_es.adapters.base import Adapter, QueueEntry
-from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Phase, StudyStatus
+from maestro_es.core.observations import Claim
 from maestro_es.errors import MaestroError, Unreachable
-from maestro_es.poller.tick_inputs import QueueSnapshot
 from maestro_es.study.claims import read_claim
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
+
+
+class QueueSnapshot(msgspec.Struct, frozen=True):
+    """What was asked ahead of a tick, in the order of a look.
+
+    That is: the log up to `seq`, the `claims` of attempts in doubt, the scheduler for its jobs. So the `answer` is one
+    for a look at the same state of the log, and no other.
+    """
+
+    seq: int
+    claims: Mapping[str, Claim]
+    answer: Sequence[QueueEntry] | Unreachable
+
+    def at(self, seq: int) -> QueueSnapshot | None:
+        """Return what a look at the log up to `seq` may rest on: on silence always, nothing is concluded from it."""
+        if seq == self.seq:
+            return self
+        return structs.replace(self, claims={}) if isinstance(self.answer, Unreachable) else None
 
 
 class _Read(NamedTuple):

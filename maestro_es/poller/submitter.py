@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from maestro_es.adapters.base import Adapter, Job, Submitting
 from maestro_es.adapters.command import Command, wait
-from maestro_es.core.evidence import ClaimState
 from maestro_es.core.model import Micros
+from maestro_es.core.observations import ClaimState
 from maestro_es.core.outcomes import NO_SCRIPT, InDoubt, NotAttempted, Outcome, QueueFull, Script
 from maestro_es.errors import Unreachable
 from maestro_es.poller.performers import Performer

@@ -14,16 +14,16 @@ from typing import NamedTuple
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
 from maestro_es.core.decide import look_back as decide_again
 from maestro_es.core.events import AttemptAbandoned, JobSubmitted, NewEvent, OutputDoubted, StepDryRun, StepFailed
-from maestro_es.core.evidence import Report, ReportKind
 from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, Cause, State, StepRecord, StudyStatus
-from maestro_es.core.observations import Observations
+from maestro_es.core.observations import Observations, Report, ReportKind
 from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.errors import ConcurrentAppend, NothingStarts, SchedulerError, StudyError, Unreachable
+from maestro_es.poller.last_boot import look_back
 from maestro_es.poller.maestro_requests import take_requests
-from maestro_es.poller.observe import look_back, observe
+from maestro_es.poller.observe import TickInputs, observe
 from maestro_es.poller.performers import LIVE, Performer, ScriptOf
+from maestro_es.poller.prefetch import QueueSnapshot
 from maestro_es.poller.submit import submit, take_outcomes
-from maestro_es.poller.tick_inputs import QueueSnapshot, TickInputs
 from maestro_es.study import last_tick
 from maestro_es.study.session import Session
 from maestro_es.study.sharing import umask_of

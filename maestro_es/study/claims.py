@@ -11,7 +11,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from maestro_es.core.evidence import Claim, ClaimState
+from maestro_es.core.observations import Claim, ClaimState
 
 _PREFIX = ".claim."
 _ABANDONED = "abandoned"

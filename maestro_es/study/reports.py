@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from maestro_es.core.evidence import Report, ReportKind
 from maestro_es.core.model import Micros
+from maestro_es.core.observations import Report, ReportKind
 
 _DIGITS = 18
 _KINDS = {kind.value: kind for kind in ReportKind}

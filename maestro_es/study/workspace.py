@@ -1,18 +1,27 @@
-"""Workspaces and scripts: what a step needs on disk before it can be submitted."""
+"""Workspaces: what a step needs on disk before it can be submitted, and the output files of its attempts.
+
+`plan_job` decides which scripts a step has, and which of them its job starts; `maestro_es.study.scripts` decides what
+happens to a script that a person has edited.
+
+The newest output files have Maestro's names, those of earlier attempts carry the id of their job. A job opens its
+files before its runner knows whether it may start, and a requeued job opens them again. So jobs open them to append.
+The file of an earlier attempt is renamed before the next attempt is submitted; a process that has it open continues to
+write to it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from maestro_es import files
 from maestro_es.adapters.base import Adapter, Job
 from maestro_es.core.environment import Environment
-from maestro_es.core.events import ScriptSetAside
+from maestro_es.core.events import JobSubmitted, Recorded, ScriptSetAside
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import StepRecord, SubmissionKind
 from maestro_es.core.outcomes import Script
@@ -30,6 +39,9 @@ from maestro_es.study.scripts import (
 )
 from maestro_es.study_file.paths import safe
 from maestro_es.study_file.render import render
+
+#: The endings of the output files of a job.
+_OUTPUTS = (".out", ".err")
 
 
 def job_name(record: StepRecord, *, hashed: bool) -> str:
@@ -253,3 +265,23 @@ def remove_temporary_folder(study_id: str) -> None:
     import shutil  # noqa: PLC0415 - likewise
 
     shutil.rmtree(temporary_folder(study_id), ignore_errors=True)
+
+
+def keep_outputs(workspace: Path, name: str, events: Iterable[Recorded]) -> None:
+    """Rename the outputs of a step's last job, known from its events, after that job's id; keep files of that name.
+
+    If that fails, the next job appends to them, and nothing is lost.
+    """
+    ids = [recorded.event.job_id for recorded in events if isinstance(recorded.event, JobSubmitted)]
+    for suffix in _OUTPUTS if ids else ():
+        kept = workspace / f"{name}.{ids[-1]}{suffix}"
+        with contextlib.suppress(OSError):
+            if not kept.exists():
+                (workspace / f"{name}{suffix}").rename(kept)
+
+
+def outputs_of(files: Sequence[Path], job_id: str, names: Sequence[str], *, newest: bool) -> list[Path]:
+    """Return the output files of a step that a job has written; `names` are those of the step's newest job."""
+    ends = tuple(f".{job_id}{suffix}" for suffix in _OUTPUTS)
+    plain = {f"{name}{suffix}" for name in names for suffix in _OUTPUTS}
+    return [path for path in files if path.name.endswith(ends) or (newest and path.name in plain)]

@@ -9,8 +9,8 @@ from msgspec import structs
 
 from maestro_es.adapters import process
 from maestro_es.adapters.command import run
-from maestro_es.core.evidence import ClaimState, ReportKind
 from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.observations import ClaimState, ReportKind
 from tests.contract.conftest import Stage
 from tools.testbed.processes import arguments, running_under, wait_for
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from maestro_es.core.evidence import ClaimState, ReportKind
 from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.observations import ClaimState, ReportKind
 from maestro_es.core.outcomes import InDoubt, QueueFull, Rejected, ScriptFailed
 from maestro_es.errors import Unreachable
 from tests.contract.conftest import SUBMITTING, Stage

@@ -10,8 +10,8 @@ import pytest
 from maestro_es.adapters.base import Adapter, Job
 from maestro_es.adapters.process import this_host
 from maestro_es.adapters.registry import ADAPTERS, make_adapter
-from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, Phase, StepRecord
+from maestro_es.core.observations import Claim
 from maestro_es.core.outcomes import ScriptFailed
 from tests.contract.conftest import SCRIPTS_ONLY
 

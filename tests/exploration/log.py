@@ -16,12 +16,12 @@ import msgspec
 from maestro_es.core import events as e
 from maestro_es.core.decide import complete, decide, submissions
 from maestro_es.core.events import NewEvent
-from maestro_es.core.evidence import Answer, AttemptObservation, Claim, ClaimState, Conclusion, NoAnswer, judge
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, Settings, StepRecord, StudyStatus
-from maestro_es.core.observations import Observations
+from maestro_es.core.observations import Answer, AttemptObservation, Claim, ClaimState, NoAnswer, Observations
 from maestro_es.core.outcomes import Accepted, InDoubt, NotAttempted, Outcome, Rejected, outcome_events
 from maestro_es.core.reducer import apply
+from maestro_es.core.verdict import Conclusion, judge
 from maestro_es.errors import InvalidTransition
 from maestro_es.study.reports import parse_report
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from maestro_es.core import events as e
-from maestro_es.core.evidence import GIVES_UP, Conclusion
 from maestro_es.core.model import Cause, Phase, State
+from maestro_es.core.verdict import GIVES_UP, Conclusion
 from tests.exploration.log import (
     Log,
     Seen,
@@ -113,7 +113,7 @@ class Pollers:
             yield f"asks the accounts: {word}", after, _saw(poller, "judge", accounts=word)
 
     def _judge(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
-        """Mirrors `Observer._within_grace` with any clock, and the first half of `Observer._reconcile_doubt`."""
+        """Mirrors `verdict.within_grace` with any clock, and the first half of `Observer._reconcile_doubt`."""
         record = self._log.step(poller.log)
         since = record.requested_at if record.phase is Phase.REQUESTED else record.missed_at
         found = set()
@@ -165,7 +165,7 @@ class Pollers:
         return seen._replace(reports=frozenset(own)) if seen else None
 
     def _stale_reports(self, poller: Poller) -> tuple[tuple[str, str], ...]:
-        """Mirrors `Observer._stale_reports`: the step's last token is none, even if its attempt is over."""
+        """Mirrors `observations.stale_reports`: the step's last token is none, even if its attempt is over."""
         current = self._attempt(poller)
         names = sorted(name for name in poller.seen.reports if attempt_of(name) != current)
         return tuple((token(attempt_of(name)), name) for name in names)

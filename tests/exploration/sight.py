@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from maestro_es.adapters.base import JobInfo
-from maestro_es.core.evidence import Claim, NoAnswer
 from maestro_es.core.model import JobState, Phase, State, StepRecord
+from maestro_es.core.observations import Claim, NoAnswer
 from maestro_es.poller.observe import Observer
 from tests.exploration.log import CLAIMS, Seen, observed, token
 
@@ -25,7 +25,7 @@ class _Observer(Observer):
     def __init__(self, claim: Claim) -> None:
         self._says = claim
         self._adapters: Any = SimpleNamespace(of=lambda _step: _ADAPTER)
-        self._inputs: Any = SimpleNamespace(ended=())
+        self._inputs: Any = SimpleNamespace(ended=(), now=0)
         self.reads = False
 
     def _claim(self, step: StepRecord) -> Claim:

@@ -31,7 +31,7 @@ WORDS = {
     "badly": JobState.FAILED,
     "refused": JobState.FAILED,
     "killed": JobState.FAILED,
-    "node failed": JobState.HARDWARE_FAILED,
+    "node failed": JobState.NODE_FAILED,
     "lost": JobState.GONE,
 }
 _ALIVE = ("starting", "claimed", "running")

@@ -11,24 +11,22 @@ from msgspec import structs
 from maestro_es.core import events as e
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
 from maestro_es.core.events import NewEvent
-from maestro_es.core.evidence import (
-    GIVES_UP,
+from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.model import JobState, Phase, State, StepRecord
+from maestro_es.core.observations import (
     Answer,
     AttemptObservation,
     Claim,
     ClaimState,
-    Conclusion,
     NoAnswer,
+    Observations,
     Report,
     ReportKind,
-    judge,
 )
-from maestro_es.core.graph import MemoryGraph
-from maestro_es.core.model import JobState, Phase, State, StepRecord
-from maestro_es.core.observations import Observations
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, QueueFull, Rejected, outcome_events
 from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.core.reducer import apply
+from maestro_es.core.verdict import GIVES_UP, Conclusion, judge
 
 #: The time between two ticks, in microseconds.
 TICK = 60_000_000
@@ -115,7 +113,7 @@ class Scheduler:
 
     def start(self, job: Job) -> None:
         if job.fate == "never start":
-            job.state = JobState.HARDWARE_FAILED
+            job.state = JobState.NODE_FAILED
         elif job.token in self.claims:
             self.report(job, ReportKind.REFUSED, 75)
             job.state, job.code = JobState.FAILED, 75
@@ -137,7 +135,7 @@ class Scheduler:
                 self.report(job, ReportKind.STOPPED, 143)
                 job.state = JobState.TIMED_OUT
             case "node":
-                job.state = JobState.HARDWARE_FAILED
+                job.state = JobState.NODE_FAILED
             case "vanish":
                 job.state, job.known = JobState.CANCELLED, False
             case "mute":

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from maestro_es.adapters.base import Adapters, Job, JobInfo, QueueEntry
-from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.observations import Claim
 from maestro_es.core.outcomes import Accepted, Outcome
 from maestro_es.poller.tick import tick
 from maestro_es.store.verification import verify

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from msgspec import structs
 
-from maestro_es.core import evidence, reconcile
-from maestro_es.core.evidence import AttemptObservation, Conclusion, NoAnswer, Verdict
+from maestro_es.core import reconcile, verdict
+from maestro_es.core.observations import AttemptObservation, NoAnswer
+from maestro_es.core.verdict import Conclusion, Verdict
 from maestro_es.poller import observe
 from maestro_es.store import event_log
 from maestro_es.store.study_log import StudyLog
-from maestro_es.study import state_dir
+from maestro_es.study import maintenance
 from tools.crash_matrix.study import BEGIN, END
 from tools.crash_matrix.trial import Trial
 from tools.testbed.studies import Step
@@ -43,8 +44,8 @@ def _judging(how: Callable[[AttemptObservation, Verdict], Conclusion]) -> Callab
     """Return what puts another judgement in the place of the right one."""
 
     def judge(observed: AttemptObservation) -> Verdict:
-        verdict = evidence.judge(observed)
-        return structs.replace(verdict, conclusion=how(observed, verdict))
+        truth = verdict.judge(observed)
+        return structs.replace(truth, conclusion=how(observed, truth))
 
     def breaks() -> None:
         observe.judge = reconcile.judge = judge  # type: ignore[attr-defined]  # the program is broken on purpose
@@ -53,13 +54,13 @@ def _judging(how: Callable[[AttemptObservation, Verdict], Conclusion]) -> Callab
 
 
 def _claim_by_force(trial: Trial) -> Callable[[], None]:
-    text = state_dir._RUNNER.read_text()
+    text = maintenance._RUNNER.read_text()
     broken = trial.folder / "runner.sh"
     broken.write_text(text.replace('ln -s "$owner"', 'ln -sf "$owner"'))
     assert broken.read_text() != text
 
     def breaks() -> None:
-        state_dir._RUNNER = Path(broken)
+        maintenance._RUNNER = Path(broken)
 
     return breaks
 

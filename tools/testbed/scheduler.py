@@ -38,8 +38,8 @@ from typing import Any
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
 from maestro_es.core.environment import for_runner
-from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.observations import Claim
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, QueueFull, Rejected
 from maestro_es.errors import Unreachable
 
@@ -170,7 +170,7 @@ class FakeScheduler:
             return JobState.RUNNING, None
         if job.cancelled:
             return JobState.CANCELLED, None
-        return (JobState.HARDWARE_FAILED if job.pid else JobState.PENDING), None
+        return (JobState.NODE_FAILED if job.pid else JobState.PENDING), None
 
     # -- the operator's console -------------------------------------------------------------------------------------
 

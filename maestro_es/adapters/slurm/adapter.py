@@ -35,8 +35,8 @@ from maestro_es.adapters.script import (
 from maestro_es.adapters.slurm.client import SlurmJobs, slurm_environment
 from maestro_es.adapters.slurm.options import cpus, without_value
 from maestro_es.adapters.slurm.output import forgets_within
-from maestro_es.core.evidence import Claim
 from maestro_es.core.model import StepRecord, is_scheduled
+from maestro_es.core.observations import Claim
 from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected
 from maestro_es.core.scheduler_facts import COMMON_KEYS, SchedulerFacts
 

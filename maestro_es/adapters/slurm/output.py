@@ -60,8 +60,8 @@ _STATES = {
     "CANCELLED": JobState.CANCELLED,
     "OUT_OF_MEMORY": JobState.OUT_OF_MEMORY,
     "PREEMPTED": JobState.PREEMPTED,
-    "NODE_FAIL": JobState.HARDWARE_FAILED,
-    "BOOT_FAIL": JobState.HARDWARE_FAILED,
+    "NODE_FAIL": JobState.NODE_FAILED,
+    "BOOT_FAIL": JobState.NODE_FAILED,
 }
 
 _CANCELLED_BY_NOBODY = "CANCELLED"
@@ -189,7 +189,7 @@ def read_queue(text: str) -> list[QueueEntry]:
 
 def _failed_at_launch(reason: str, state: JobState) -> JobState:
     """Tell a job that its host has failed from one that has failed by itself."""
-    return JobState.HARDWARE_FAILED if state is JobState.FAILED and reason in _INFRASTRUCTURE else state
+    return JobState.NODE_FAILED if state is JobState.FAILED and reason in _INFRASTRUCTURE else state
 
 
 def _time(text: str) -> Micros | None:
@@ -271,7 +271,7 @@ def _in_accounts(word: str) -> JobState:
     Where it names nobody, Slurm has thrown the job away: so do accounts end what a controller that starts without its
     old state does not know.
     """
-    return JobState.HARDWARE_FAILED if word == _CANCELLED_BY_NOBODY else job_state(word)
+    return JobState.NODE_FAILED if word == _CANCELLED_BY_NOBODY else job_state(word)
 
 
 def read_facts(text: str) -> dict[str, str]:

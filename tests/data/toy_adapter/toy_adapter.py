@@ -11,8 +11,8 @@ from typing import Any
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry
 from maestro_es.core.environment import for_runner
-from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.observations import Claim
 from maestro_es.core.outcomes import Accepted, Outcome
 from maestro_es.core.scheduler_facts import COMMON_KEYS, JobEnvironment, SchedulerFacts
 

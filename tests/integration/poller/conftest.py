@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.core.model import Settings
-from maestro_es.study import state_dir
+from maestro_es.study import maintenance
 from tools.testbed.studies import Bench
 
 
@@ -26,13 +26,13 @@ def _own_home(own_home: Path) -> None:
 @pytest.fixture
 def hasty_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let runners wait for a fraction of a second before they kill what they have told to end, and report again."""
-    text = state_dir._RUNNER.read_text()
+    text = maintenance._RUNNER.read_text()
     for slow, fast in (("kill_wait=10", "kill_wait=0.2"), ("in 0 1 2 4 8;", "in 0 0.1 0.2;")):
         assert slow in text
         text = text.replace(slow, fast)
     hasty = tmp_path / "hasty-runner.sh"
     hasty.write_text(text)
-    monkeypatch.setattr(state_dir, "_RUNNER", hasty)
+    monkeypatch.setattr(maintenance, "_RUNNER", hasty)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es.core.evidence import Claim, ClaimState, Report, ReportKind
+from maestro_es.core.observations import Claim, ClaimState, Report, ReportKind
 from maestro_es.study.claims import abandon, claim_path, make_claim, make_workspace, read_claim
 from maestro_es.study.reports import parse_report, read_reports, remove_reports
 from tests.fakes.faults import with_fault

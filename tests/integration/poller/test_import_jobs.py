@@ -16,8 +16,8 @@ from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.attempt_token import is_imported
-from maestro_es.core.evidence import Claim
 from maestro_es.core.model import JobState, Phase, Settings, State, StepRecord, StudyStatus
+from maestro_es.core.observations import Claim
 from maestro_es.creation.import_maestro import Import, Wanted, carry_out, plan_import
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.study.invocation import Runtime

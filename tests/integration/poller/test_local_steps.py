@@ -19,8 +19,8 @@ from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core import requests
-from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Cause, Phase, Settings, State, StepRecord, StudyStatus
+from maestro_es.core.observations import Claim
 from maestro_es.study.invocation import Runtime
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out

@@ -18,11 +18,11 @@ import pytest
 
 from maestro_es.adapters.schedulers import still_running
 from maestro_es.core.environment import for_runner
-from maestro_es.core.evidence import ClaimState
+from maestro_es.core.observations import ClaimState
 from maestro_es.study.claims import abandon, claim_path, make_claim, read_claim
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import waiting
-from maestro_es.study.state_dir import runner
+from maestro_es.study.maintenance import runner
 from tests.fakes.faults import leave_out
 from tools.testbed.processes import DEADLINE, arguments, running_under, send, wait_for
 

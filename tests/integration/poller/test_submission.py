@@ -11,8 +11,8 @@ from maestro_es.adapters.base import Adapters, JobInfo, QueueEntry
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
-from maestro_es.core.evidence import Claim
 from maestro_es.core.model import Cause, JobState, Phase, Settings, State, StepRecord, StudyStatus, SubmissionKind
+from maestro_es.core.observations import Claim
 from maestro_es.errors import Unreachable
 from maestro_es.study.invocation import Runtime
 from tools.testbed.processes import wait_for
@@ -261,7 +261,7 @@ def test_a_job_whose_node_died_before_it_began_can_not_start_beside_the_next_att
     cluster.create(sim(cluster))
     cluster.tick()
     first = tokens(cluster)[0]
-    cluster.scheduler.say(first, JobState.HARDWARE_FAILED)
+    cluster.scheduler.say(first, JobState.NODE_FAILED)
     cluster.until(lambda: len(tokens(cluster)) == 2)
 
     cluster.scheduler.start(first)

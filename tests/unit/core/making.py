@@ -9,10 +9,9 @@ from typing import Any
 from maestro_es.core import events as e
 from maestro_es.core.decide import decide
 from maestro_es.core.events import NewEvent
-from maestro_es.core.evidence import AttemptObservation, Claim, ClaimState, Report, ReportKind
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Cause, JobState, Phase, Settings, State, StepRecord, SubmissionKind
-from maestro_es.core.observations import Observations
+from maestro_es.core.observations import AttemptObservation, Claim, ClaimState, Observations, Report, ReportKind
 from maestro_es.core.reducer import apply
 
 #: What a step may be restarted with.
@@ -156,7 +155,7 @@ def ended(code: int, **more: Any) -> AttemptObservation:
 STARTED = Claim(ClaimState.JOB, "job1", "node1", "boot1")
 RUNNING = AttemptObservation(queue=JobState.RUNNING, claim=STARTED)
 TIMED_OUT = AttemptObservation(queue=JobState.TIMED_OUT)
-NODE_FAILED = AttemptObservation(queue=JobState.HARDWARE_FAILED)
+NODE_FAILED = AttemptObservation(queue=JobState.NODE_FAILED)
 LOST = AttemptObservation(queue=JobState.GONE, claim=STARTED, start_recorded=True)
 ABANDONED = AttemptObservation(claim=Claim(ClaimState.ABANDONED))
 

@@ -6,8 +6,8 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.decide import final_status, submissions
-from maestro_es.core.evidence import AttemptObservation, NoAnswer
 from maestro_es.core.model import ENVIRONMENT, Cause, JobState, Phase, State, StudyStatus, SubmissionKind
+from maestro_es.core.observations import AttemptObservation, NoAnswer
 from maestro_es.core.reconcile import jobs_to_end
 from tests.unit.core.making import (
     ABANDONED,

@@ -7,9 +7,8 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.core.decide import look_back
 from maestro_es.core.events import NewEvent
-from maestro_es.core.evidence import AttemptObservation, Report, ReportKind
 from maestro_es.core.model import JobState, StudyStatus
-from maestro_es.core.observations import LastBoot
+from maestro_es.core.observations import AttemptObservation, LastBoot, Report, ReportKind
 from maestro_es.errors import InvalidTransition
 from tests.unit.core.making import Study, check_counts, look
 

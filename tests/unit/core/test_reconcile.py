@@ -9,8 +9,8 @@ from msgspec import structs
 
 from maestro_es.core import events as e
 from maestro_es.core.decide import submissions
-from maestro_es.core.evidence import AttemptObservation, Claim, ClaimState, NoAnswer, ReportKind
 from maestro_es.core.model import Cause, JobState, Phase, State, StudyStatus, SubmissionKind
+from maestro_es.core.observations import AttemptObservation, Claim, ClaimState, NoAnswer, ReportKind
 from maestro_es.core.reconcile import jobs_to_end
 from tests.unit.core.making import (
     ABANDONED,
@@ -89,7 +89,7 @@ def test_a_start_that_nobody_knew_of_is_noted_before_its_end_is_believed():
     study = Study(hardware_limit=1)
     number = study.add("a", scheduled=True)
     study.submit(number)
-    young = AttemptObservation(queue=JobState.HARDWARE_FAILED, claim=STARTED)
+    young = AttemptObservation(queue=JobState.NODE_FAILED, claim=STARTED)
 
     assert kinds(study.tick({number: young})) == ["JobStarted"]
     assert kinds(study.tick({number: structs.replace(young, start_recorded=True)})) == [
@@ -535,7 +535,7 @@ def end_of(study: Study, number: int, observed: AttemptObservation, **seen: Any)
     return event.at, event.noticed
 
 
-@pytest.mark.parametrize("state", [JobState.TIMED_OUT, JobState.FAILED, JobState.HARDWARE_FAILED, JobState.CANCELLED])
+@pytest.mark.parametrize("state", [JobState.TIMED_OUT, JobState.FAILED, JobState.NODE_FAILED, JobState.CANCELLED])
 def test_an_attempt_ends_when_its_scheduler_says_and_otherwise_when_a_tick_noticed_it(state: JobState):
     for ended_at, expected in ((700_000, (700_000, False)), (None, (1_000_000, True))):
         study = Study()

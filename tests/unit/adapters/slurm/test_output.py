@@ -164,7 +164,7 @@ WORDS = {
     JobState.CANCELLED: ("CANCELLED", "CANCELLED by 1000", "CANCELLED+"),
     JobState.OUT_OF_MEMORY: ("OUT_OF_MEMORY",),
     JobState.PREEMPTED: ("PREEMPTED",),
-    JobState.HARDWARE_FAILED: ("NODE_FAIL", "BOOT_FAIL"),
+    JobState.NODE_FAILED: ("NODE_FAIL", "BOOT_FAIL"),
     JobState.UNKNOWN: (
         "REVOKED", "LAUNCH_FAILED", "RECONFIG_FAIL", "POWER_UP_NODE", "UPDATE_DB", "REQUEUED_CRON", "BRAND_NEW", "PD",
         "R", "?", "",
@@ -356,13 +356,13 @@ def test_accounts_name_who_has_cancelled_a_job_else_slurm_has_thrown_it_away():
         "7|CANCELLED by 0|0:0|Unknown|runner.sh A\n8|CANCELLED|0:0|Unknown|runner.sh B\n",
         ["A", "B"],
     )
-    assert [found[token].state for token in "AB"] == [JobState.CANCELLED, JobState.HARDWARE_FAILED]
+    assert [found[token].state for token in "AB"] == [JobState.CANCELLED, JobState.NODE_FAILED]
 
 
 @pytest.mark.parametrize("reason", ["SystemFailure", "NodeDown"])
 def test_a_job_that_slurm_could_not_run_has_not_failed_by_its_own_fault(reason: str):
     [row] = read_queue(f"7|FAILED n1 2026-01-31T12:00:05|{reason}|r t")
-    assert row.state is JobState.HARDWARE_FAILED
+    assert row.state is JobState.NODE_FAILED
     assert reason in row.raw_state
 
 

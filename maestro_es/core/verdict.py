@@ -18,110 +18,8 @@ import enum
 import msgspec
 
 from maestro_es.core.events import Evidence
-from maestro_es.core.model import JobState, Micros
-
-
-class ClaimState(enum.Enum):
-    """What the claim of an attempt says."""
-
-    NOT_READ = "not read"
-    NONE = "none"
-    JOB = "job"
-    ABANDONED = "abandoned"
-
-
-class Claim(msgspec.Struct, frozen=True):
-    """The claim of an attempt and, for a job, its owner: the job's id, its host and its process instance."""
-
-    state: ClaimState = ClaimState.NOT_READ
-    job_id: str = ""
-    host: str = ""
-    instance: str = ""
-
-
-class ReportKind(enum.Enum):
-    """What a runner may report."""
-
-    STARTED = "started"
-    EXIT = "exit"  # the step ended by itself
-    STOPPED = "stopped"  # the step ended after the runner was told to terminate
-    TIMEOUT = "timeout"  # the runner ended the step because its walltime was over
-    REFUSED = "refused"  # another start holds the claim
-    UNCLAIMED = "unclaimed"  # the claim could not be made, so nothing was run
-    DROPPED = "dropped"  # nobody said "go", so nothing was run
-
-
-class Report(msgspec.Struct, frozen=True):
-    """One report of a runner: `at` is when the file was made, `file` its name in the inbox."""
-
-    token: str
-    kind: ReportKind
-    code: int | None
-    at: Micros
-    file: str
-
-
-class NoAnswer(enum.Enum):
-    """Why there is no answer from a scheduler."""
-
-    NOT_ASKED = "not asked"
-    UNREACHABLE = "unreachable"
-
-
-#: A scheduler's answer about one job, or why there is none.
-Answer = JobState | NoAnswer
-
-
-class AttemptObservation(msgspec.Struct, frozen=True):
-    """All that was seen of one attempt in one tick.
-
-    `raw_state` is the state in the scheduler's own words, for the log; `delay` is what it says holds the waiting job
-    up; `job_id`, `host` and `instance` are of a job found by its token; `ended_at` is when the scheduler says that it
-    ended. `within_grace`: it is too early to give up an attempt of which there is no trace; the facts of its scheduler
-    say how long to wait (`JOB_GRACE_SECONDS` for jobs), and `poller.observe` compares. `start_recorded`: its start was
-    known before the queue was asked, so that what the queue says of an end is said of that start.
-    """
-
-    claim: Claim = Claim()
-    reports: tuple[Report, ...] = ()
-    queue: Answer = NoAnswer.NOT_ASKED
-    accounting: Answer = NoAnswer.NOT_ASKED
-    raw_state: str = ""
-    exit_code: int | None = None
-    job_id: str = ""
-    host: str = ""
-    instance: str = ""
-    delay: str = ""
-    ended_at: Micros | None = None
-    within_grace: bool = False
-    start_recorded: bool = False
-
-    def report(self, kind: ReportKind) -> Report | None:
-        """Return the first report of that kind."""
-        return next((report for report in self.reports if report.kind is kind), None)
-
-    @property
-    def end(self) -> Report | None:
-        """The report that says how the step ended."""
-        if not self.reports:  # so it is with nearly all jobs of nearly all ticks
-            return None
-        return self.report(ReportKind.EXIT) or self.report(ReportKind.TIMEOUT) or self.report(ReportKind.STOPPED)
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the step was told to end, or killed, by its runner's word: a scheduler may say why."""
-        end = self.end
-        return end is not None and (end.kind is ReportKind.STOPPED or (end.code or 0) > _SIGNALLED)
-
-    @property
-    def has_started(self) -> bool:
-        """Whether the step has begun, by the claim or by the runner's own word."""
-        return self.claim.state is ClaimState.JOB or self.report(ReportKind.STARTED) is not None
-
-    @property
-    def has_job(self) -> bool:
-        """Whether anything shows that the attempt became a job, so that a doubtful one may be adopted."""
-        return self.claim.state is ClaimState.JOB or bool(self.reports) or bool(self.job_id)
+from maestro_es.core.model import JobState, Micros, Phase, StepRecord
+from maestro_es.core.observations import AttemptObservation, ClaimState, NoAnswer, Report, ReportKind
 
 
 class Conclusion(enum.Enum):
@@ -135,7 +33,7 @@ class Conclusion(enum.Enum):
     CANCELLED = "it was cancelled"
     STOPPED = "it was told to end from outside"
     OUT_OF_MEMORY = "it took more memory than it may"
-    HARDWARE_FAILED = "its node failed, or it was preempted"
+    NODE_FAILED = "its node failed, or it was preempted"
     LOST = "it started, is gone, and left no word"
     CLAIM = "no trace of it: make its claim, so that it can't start any more"
     ABANDONED = "its claim is ours: it can never start"
@@ -155,7 +53,7 @@ class Verdict(msgspec.Struct, frozen=True):
 #: Ends without a word from the runner: the attempt is given up, so it must not run, now or later.
 GIVES_UP = (
     Conclusion.FAILED, Conclusion.TIMED_OUT, Conclusion.CANCELLED, Conclusion.OUT_OF_MEMORY,
-    Conclusion.HARDWARE_FAILED, Conclusion.LOST,
+    Conclusion.NODE_FAILED, Conclusion.LOST,
 )  # fmt: skip
 
 #: What a scheduler's word means once the runner can't or won't speak.
@@ -166,14 +64,14 @@ _FINAL = {
     JobState.CANCELLED: Conclusion.CANCELLED,
     JobState.CANCELLED_ON_NODE: Conclusion.CANCELLED,
     JobState.OUT_OF_MEMORY: Conclusion.OUT_OF_MEMORY,
-    JobState.HARDWARE_FAILED: Conclusion.HARDWARE_FAILED,
-    JobState.PREEMPTED: Conclusion.HARDWARE_FAILED,
+    JobState.NODE_FAILED: Conclusion.NODE_FAILED,
+    JobState.PREEMPTED: Conclusion.NODE_FAILED,
 }
 
 #: The scheduler's words that explain a non-zero exit better than the exit code does.
 _EXPLAINS = (
     JobState.TIMED_OUT, JobState.CANCELLED, JobState.CANCELLED_ON_NODE, JobState.OUT_OF_MEMORY,
-    JobState.HARDWARE_FAILED, JobState.PREEMPTED,
+    JobState.NODE_FAILED, JobState.PREEMPTED,
 )  # fmt: skip
 
 #: Ends of a job that was given a node: if the runner never came to its claim, the node could not launch it.
@@ -182,8 +80,27 @@ _AT_LAUNCH = (JobState.FAILED, JobState.CANCELLED_ON_NODE)
 #: Answers, or none, after which more is to come.
 _NOT_OVER = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN, NoAnswer.UNREACHABLE)
 
-#: Exit codes above this one mean "killed by a signal", which the scheduler may still explain.
-_SIGNALLED = 128
+
+#: What accounts say of a job that has not ended. Of one that a controller has lost they say it for ever.
+LISTED = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
+
+#: For how many graces such accounts are believed rather than the queue, which does not know the job.
+LISTED_GRACES = 60
+
+
+def within_grace(step: StepRecord, now: Micros, seconds: float, *, cancelling: bool) -> bool:
+    """Whether it is too early to give up an attempt that has left no trace: not so many seconds have passed.
+
+    A grace is `core.scheduler_facts.JOB_GRACE_SECONDS` for jobs. A step that is being cancelled is not waited for.
+    """
+    if not step.scheduled and step.phase is Phase.SUBMITTED:
+        return False  # its process is gone, so no claim will come any more
+    if step.phase is Phase.REQUESTED and cancelling:
+        return False
+    since = step.requested_at if step.phase is Phase.REQUESTED else step.missed_at
+    if since is None:
+        return True  # missed for the first time
+    return 0 <= now - since < seconds * 1_000_000
 
 
 def judge(observed: AttemptObservation) -> Verdict:
@@ -258,7 +175,7 @@ def _without_report(observed: AttemptObservation) -> Conclusion:
     if word in (JobState.FINISHED, JobState.FAILED) and observed.report(ReportKind.REFUSED):
         return Conclusion.LOST if started else Conclusion.WAIT
     if word in _AT_LAUNCH and observed.claim.state is ClaimState.NONE and not started:
-        return Conclusion.HARDWARE_FAILED
+        return Conclusion.NODE_FAILED
     if word is not None:
         return _FINAL[word]
     if JobState.GONE not in (observed.queue, observed.accounting) or observed.accounting is NoAnswer.UNREACHABLE:

@@ -1,4 +1,4 @@
-"""Whether a damaged log has caused an unexpected error.
+"""A damaged log: whether it has caused an unexpected error, and the correction of events that can't be decoded.
 
 Readers trust a log, because checking each digest would take longer than answering. So if another program has changed
 the log, an answer may fail in any way. Only after such a failure is the log verified. If it was changed, the user gets
@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from maestro_es.core.events import EventsCorrected
 from maestro_es.errors import DamagedLog, InvalidTransition, MaestroError
+from maestro_es.store.corrections import correct
 from maestro_es.store.log_file import RESTORE
 from maestro_es.store.study_log import opened_logs
 from maestro_es.store.verification import verify
-from maestro_es.study.invocation import open_as_it_is
+from maestro_es.study.invocation import Runtime, open_as_it_is
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.locks import hold_tick_lock
 
 
 def cause_in_a_log() -> DamagedLog | None:
@@ -34,3 +38,13 @@ def damage(log: Path) -> DamagedLog | None:
     except Exception as error:  # noqa: BLE001 - a payload that was changed may raise anything
         return DamagedLog(f"{log}: not as it was written ({type(error).__name__}: {error}); {RESTORE}")
     return None
+
+
+def correct_log(root: Path, runtime: Runtime, reason: str) -> EventsCorrected | None:
+    """Correct undecodable events while no tick runs; None if there are none."""
+    study = StudyDir(root)
+    with open_as_it_is(root, runtime) as log:
+        study.check_owner()
+        with hold_tick_lock(study, -1):
+            log.refresh_head()
+            return correct(log, reason)

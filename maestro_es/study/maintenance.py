@@ -1,7 +1,9 @@
-"""What a study keeps in ``.maestro-es``: the inbox, the runner, and the command with which a runner asks for a tick.
+"""What each tick keeps right in a study directory: ``.maestro-es``, and the copies of the study file.
 
-Each tick puts the runner right if it is of another version: a study outlives the installation that created it. It
-writes the command again if that is missing, or empty as a power cut may leave it; else a person may have changed it.
+``.maestro-es`` has the inbox, the runner, and the command with which a runner asks for a tick. The runner is replaced
+if it is of another version, because a study outlives the installation that created it. A file that a person may change
+is written again only if it is missing, or empty as a power cut may leave it. `maestro_es.study.layout` has the paths;
+`maestro_es.study.status_csv` writes ``status.csv``.
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ from pathlib import Path
 import maestro_es.adapters
 from maestro_es.adapters.schedulers import JOB_VARIABLES
 from maestro_es.core import file_names
+from maestro_es.core.events import StudyCreated
+from maestro_es.core.graph import Graph
 from maestro_es.files import is_empty, read, replace_file
 from maestro_es.import_path import own_command
+from maestro_es.store.study_log import StudyLog
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.sharing import group_reads
 
@@ -27,6 +32,12 @@ _RUNNER = Path(maestro_es.adapters.__file__).with_name(file_names.RUNNER)
 _JOB_VARIABLES = "job_variables='{}'"
 
 _MODE = 0o755
+
+#: The mode of the copies as Maestro creates them: the umask of the study limits it.
+_COPY_MODE = 0o666
+
+#: By which event a study has been created at the latest: the first one says who does that.
+_CREATED_BY = 2
 
 _NEXT_TICK = """\
 #!/bin/sh
@@ -84,3 +95,26 @@ def _put(path: Path, content: bytes) -> None:
 
 def _replace(path: Path, content: bytes) -> None:
     replace_file(path, content, _MODE, durable=True)  # jobs run it after a power cut, before a tick can repair it
+
+
+def repair_copies(study: StudyDir, graph: Graph, log: StudyLog) -> None:
+    """Restore the copies of the study file and of its batch block that are missing or empty. OSError if that fails.
+
+    maestro-es does not read these copies, and users may change them. The log has their content.
+    """
+    name = graph.study.spec_file
+    if not name or name != name.rpartition("/")[2]:
+        return
+    spec, batch = study.root / name, study.root / file_names.BATCH_INFO
+    if is_empty(spec):
+        created = (recorded.event for recorded in log.events(upto=_CREATED_BY))
+        text = next((event.spec for event in created if isinstance(event, StudyCreated)), "")
+        _restore_copy(spec, text)
+    if is_empty(batch):
+        from maestro_es.study_file.metadata import batch_info  # noqa: PLC0415 - YAML is slow to import, and seldom needed
+
+        _restore_copy(batch, batch_info(graph.study.adapter))
+
+
+def _restore_copy(path: Path, text: str) -> None:
+    replace_file(path, text.encode(), _COPY_MODE, durable=False)  # the next tick restores it again

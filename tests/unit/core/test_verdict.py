@@ -13,19 +13,9 @@ from typing import NamedTuple
 import pytest
 
 from maestro_es.core.events import Evidence
-from maestro_es.core.evidence import (
-    Answer,
-    AttemptObservation,
-    Claim,
-    ClaimState,
-    Conclusion,
-    NoAnswer,
-    Report,
-    ReportKind,
-    Verdict,
-    judge,
-)
 from maestro_es.core.model import JobState
+from maestro_es.core.observations import Answer, AttemptObservation, Claim, ClaimState, NoAnswer, Report, ReportKind
+from maestro_es.core.verdict import Conclusion, Verdict, judge
 from tests.unit.core.making import report
 
 J, S, C, K = JobState, NoAnswer, Conclusion, ClaimState
@@ -38,13 +28,13 @@ BEGUN, REFUSED, UNCLAIMED, DROPPED = (
 )
 
 #: The ends that are not the step's own success, and what gives an attempt up.
-BAD = {C.FAILED, C.TIMED_OUT, C.CANCELLED, C.STOPPED, C.OUT_OF_MEMORY, C.HARDWARE_FAILED, C.LOST, C.CLAIM}
+BAD = {C.FAILED, C.TIMED_OUT, C.CANCELLED, C.STOPPED, C.OUT_OF_MEMORY, C.NODE_FAILED, C.LOST, C.CLAIM}
 
 #: Answers after which more is to come.
 OPEN: set[Answer] = {J.PENDING, J.RUNNING, J.UNKNOWN, S.UNREACHABLE}
 
 EXPLAINS: set[Answer] = {
-    J.TIMED_OUT, J.CANCELLED, J.CANCELLED_ON_NODE, J.OUT_OF_MEMORY, J.HARDWARE_FAILED, J.PREEMPTED,
+    J.TIMED_OUT, J.CANCELLED, J.CANCELLED_ON_NODE, J.OUT_OF_MEMORY, J.NODE_FAILED, J.PREEMPTED,
 }  # fmt: skip
 
 
@@ -93,7 +83,7 @@ def observed(
         (K.JOB, ((STOPPED, 143),), J.GONE, S.UNREACHABLE, C.WAIT),
         (K.JOB, ((STOPPED, 143),), J.TIMED_OUT, S.NOT_ASKED, C.TIMED_OUT),
         (K.JOB, ((STOPPED, 143),), J.CANCELLED, S.NOT_ASKED, C.CANCELLED),
-        (K.JOB, ((STOPPED, 143),), J.PREEMPTED, S.NOT_ASKED, C.HARDWARE_FAILED),
+        (K.JOB, ((STOPPED, 143),), J.PREEMPTED, S.NOT_ASKED, C.NODE_FAILED),
         (K.JOB, ((STOPPED, 143),), J.GONE, S.NOT_ASKED, C.STOPPED),
         (K.JOB, ((STOPPED, 143),), J.GONE, J.TIMED_OUT, C.TIMED_OUT),
         (K.JOB, ((STOPPED, 143),), J.GONE, J.CANCELLED, C.CANCELLED),
@@ -101,7 +91,7 @@ def observed(
         # One that saves its work and exits 0 when it is told to end has not finished if its time was over.
         (K.JOB, ((STOPPED, 0),), J.RUNNING, S.NOT_ASKED, C.WAIT),
         (K.JOB, ((STOPPED, 0),), J.TIMED_OUT, S.NOT_ASKED, C.TIMED_OUT),
-        (K.JOB, ((STOPPED, 0),), J.GONE, J.PREEMPTED, C.HARDWARE_FAILED),
+        (K.JOB, ((STOPPED, 0),), J.GONE, J.PREEMPTED, C.NODE_FAILED),
         (K.JOB, ((STOPPED, 0),), J.CANCELLED, S.NOT_ASKED, C.CANCELLED),
         (K.JOB, ((STOPPED, 0),), J.FINISHED, S.NOT_ASKED, C.FINISHED),
         (K.JOB, ((STOPPED, 0),), J.GONE, J.GONE, C.FINISHED),
@@ -109,10 +99,10 @@ def observed(
         (K.NOT_READ, none, J.FINISHED, S.NOT_ASKED, C.FINISHED),
         (K.JOB, none, J.FAILED, S.NOT_ASKED, C.FAILED),
         (K.JOB, none, J.GONE, J.FINISHED, C.FINISHED),
-        (K.JOB, none, J.GONE, J.HARDWARE_FAILED, C.HARDWARE_FAILED),
-        (K.NONE, none, J.FAILED, S.NOT_ASKED, C.HARDWARE_FAILED),  # it never came to the runner
+        (K.JOB, none, J.GONE, J.NODE_FAILED, C.NODE_FAILED),
+        (K.NONE, none, J.FAILED, S.NOT_ASKED, C.NODE_FAILED),  # it never came to the runner
         (K.NONE, none, J.CANCELLED, S.NOT_ASKED, C.CANCELLED),
-        (K.NONE, none, J.CANCELLED_ON_NODE, S.NOT_ASKED, C.HARDWARE_FAILED),  # the node could not launch it
+        (K.NONE, none, J.CANCELLED_ON_NODE, S.NOT_ASKED, C.NODE_FAILED),  # the node could not launch it
         (K.JOB, none, J.CANCELLED_ON_NODE, S.NOT_ASKED, C.CANCELLED),
         # Gone from the queue is not over: accounting may lag or be down.
         (K.JOB, none, J.GONE, S.UNREACHABLE, C.WAIT),
@@ -169,7 +159,7 @@ def test_it_is_too_early_to_give_up_an_attempt_without_a_trace(claim: ClaimState
 @pytest.mark.parametrize(
     ("claim", "reports", "queue", "accounting"),
     [
-        (K.JOB, none, J.HARDWARE_FAILED, S.NOT_ASKED),
+        (K.JOB, none, J.NODE_FAILED, S.NOT_ASKED),
         (K.JOB, none, J.FAILED, S.NOT_ASKED),
         (K.NOT_READ, ((BEGUN, None),), J.CANCELLED, S.NOT_ASKED),
         (K.JOB, none, J.GONE, J.TIMED_OUT),
@@ -373,9 +363,9 @@ RULES: dict[str, Callable[[Row], bool]] = {
         lambda row: J.TIMED_OUT in row.answers or TIMEOUT in row.kinds,
     ),
     "a hardware failure is the scheduler's word, or a job that ended on its node before its runner began": only_if(
-        C.HARDWARE_FAILED,
+        C.NODE_FAILED,
         lambda row: (
-            bool(row.answers & {J.HARDWARE_FAILED, J.PREEMPTED})
+            bool(row.answers & {J.NODE_FAILED, J.PREEMPTED})
             or (bool(row.answers & {J.FAILED, J.CANCELLED_ON_NODE}) and row.claim is K.NONE and BEGUN not in row.kinds)
         ),
     ),
