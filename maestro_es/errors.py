@@ -5,7 +5,8 @@
     MaestroError
     ├── SpecError             the study file is wrong; `problems` lists all of it
     ├── RequestRefused        what was asked for makes no sense in this state
-    │   └── UnknownStep       there is no step of that name
+    │   ├── UnknownStep       there is no step of that name
+    │   └── NoSuchEdge        a step does not wait for another
     ├── StudyError            something is wrong with a study directory
     │   ├── NotAStudy         there is no event log here
     │   ├── DamagedLog        the log can't be read, or was changed by another hand
@@ -72,6 +73,10 @@ class RequestRefused(MaestroError):
 
 class UnknownStep(RequestRefused, KeyError, ValueError):
     """There is no step of that name. Maestro raises a KeyError in some methods, and a ValueError in others."""
+
+
+class NoSuchEdge(RequestRefused, ValueError):
+    """A step does not wait for another, so there is no edge between them. A ValueError too, as in Maestro."""
 
 
 class StudyError(MaestroError):

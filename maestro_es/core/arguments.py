@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from maestro_es.core.model import Scalar
@@ -18,6 +18,8 @@ LARGEST = 2**63 - 1
 
 #: How deep lists and mappings may be nested. Study files need four levels; a reader must not run out of stack.
 _DEEPEST = 50
+
+_PAIR = 2
 
 
 def text(argument: str, value: object) -> str:
@@ -95,13 +97,22 @@ def mapping(argument: str, value: object) -> dict[str, Any]:
 def texts(argument: str, value: object) -> dict[str, str]:
     """Return a mapping of texts to values of a study file, as texts: so numbers may have any size.
 
-    None becomes an empty mapping.
+    Pairs will do for a mapping, as in Maestro. None becomes an empty mapping.
     """
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise TypeError(f"{argument} must be a dictionary, not {_kind(value)}")
+        value = _from_pairs(argument, value)
     return {name(f"a key of {argument}", key): _as_text(f"{argument}[{key!r}]", item) for key, item in value.items()}
+
+
+def _from_pairs(argument: str, value: object) -> dict[object, object]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise TypeError(f"{argument} must be a dictionary or pairs of a name and a value, not {_kind(value)}")
+    pairs = list(value)
+    if not all(isinstance(pair, (tuple, list)) and len(pair) == _PAIR for pair in pairs):
+        raise ValueError(f"{argument} must be a dictionary or pairs of a name and a value; a pair has two items")
+    return dict(pairs)
 
 
 def _as_text(argument: str, value: object) -> str:

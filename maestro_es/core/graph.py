@@ -58,6 +58,9 @@ class Graph(Protocol):
     def template(self, name: str) -> StepTemplateAdded:
         """Return a template; KeyError if there is none."""
 
+    def has_template(self, name: str) -> bool:
+        """Whether there is a template of that name."""
+
     def unfinished(self, template: str) -> int:
         """Return how many instances of a template are not finished."""
 
@@ -100,15 +103,6 @@ class Graph(Protocol):
 
     def steps(self) -> Iterator[StepRecord]:
         """Return all steps by number."""
-
-
-def has_template(graph: Graph, name: str) -> bool:
-    """Whether there is a template of that name."""
-    try:
-        graph.template(name)
-    except KeyError:
-        return False
-    return True
 
 
 def waiting_for(graph: Graph, record: StepRecord, templates: set[str]) -> list[int]:
@@ -182,6 +176,9 @@ class MemoryGraph:
 
     def template(self, name: str) -> StepTemplateAdded:
         return self._templates[name]
+
+    def has_template(self, name: str) -> bool:
+        return name in self._templates
 
     def templates(self) -> Iterator[StepTemplateAdded]:
         """Return all templates in the order in which they were added."""

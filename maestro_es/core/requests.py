@@ -11,9 +11,9 @@ from maestro_es.core import arguments
 from maestro_es.core import events as e
 from maestro_es.core.arguments import LARGEST
 from maestro_es.core.events import NewEvent
-from maestro_es.core.graph import Graph, has_template
+from maestro_es.core.graph import Graph
 from maestro_es.core.model import SOURCE, Param, Phase, StepRecord, StudyStatus, is_local, is_scheduled
-from maestro_es.errors import RequestRefused, UnknownStep
+from maestro_es.errors import NoSuchEdge, RequestRefused, UnknownStep
 
 #: The settings that `update` may change, by the name of its option.
 UPDATABLE = {
@@ -41,7 +41,7 @@ def match_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
 
 def match_numbers(graph: Graph, patterns: Sequence[str]) -> list[int]:
     """Return the numbers of these steps; no step is loaded for it. RequestRefused if a pattern names none."""
-    found = {pattern: {*graph.instances(pattern)} for pattern in patterns if has_template(graph, pattern)}
+    found = {pattern: {*graph.instances(pattern)} for pattern in patterns if graph.has_template(pattern)}
     for pattern in patterns:
         number = graph.number_of(pattern)
         found.setdefault(pattern, set()).update([] if number is None else [number])
@@ -196,12 +196,37 @@ def _check_workspace(graph: Graph, name: str, workspace: str) -> None:
 
 def connect(graph: Graph, parent: str, child: str) -> list[NewEvent]:
     """Let a step wait for another. UnknownStep if there is no such step, ValueError if it would wait for itself."""
-    first, second = _number(graph, parent), _number(graph, child)
+    second = _number(graph, child)
+    if parent == SOURCE:
+        return []
+    first = _number(graph, parent)
     if first in graph.parents(second):
         return []
     if first == second or (graph.children(second) and second in _ancestors(graph, first)):
         raise ValueError(f"{child!r} waiting for {parent!r} would be a cycle")
     return [(second, e.ConnectionAdded(parent=first))]
+
+
+def disconnect(graph: Graph, parent: str, child: str) -> list[NewEvent]:
+    """Let a step wait no more for another. UnknownStep if there is no such step, ValueError if it does not wait.
+
+    RequestRefused if it has been submitted, or has ended, or waits for all instances of a step.
+    """
+    second = _number(graph, child)
+    if parent == SOURCE:
+        if graph.parents(second) or graph.funnels(second):
+            raise NoSuchEdge(f"{child!r} waits for other steps, so there is no edge from {SOURCE!r} to remove")
+        raise RequestRefused(f"{child!r} waits for no step, so its edge from {SOURCE!r} stays; hold it instead")
+    first = _number(graph, parent)
+    record = graph.step(second)
+    if first not in graph.parents(second):
+        if graph.step(first).template in graph.funnels(second):
+            raise RequestRefused(f"{child!r} waits for all instances of {graph.step(first).template!r}, not for one")
+        raise NoSuchEdge(f"{child!r} does not wait for {parent!r}, so there is no edge to remove")
+    if record.phase not in (Phase.BLOCKED, Phase.READY):
+        how = "has ended" if record.phase is Phase.DONE else "has been submitted"
+        raise RequestRefused(f"{child!r} {how} ({record.state.name}), so its edges stay as they are")
+    return [(second, e.ConnectionRemoved(parent=first))]
 
 
 def _number(graph: Graph, name: str) -> int:

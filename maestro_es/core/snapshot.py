@@ -35,14 +35,15 @@ class ReadOnlyStudy(StudyRecord):
     __delattr__ = ReadOnlyStep.__delattr__
 
 
-def _refuse(*_: object, **__: object) -> NoReturn:
+def refuse(*_: object, **__: object) -> NoReturn:
+    """Refuse a change: TypeError."""
     raise TypeError(_MESSAGE)
 
 
 class ReadOnlyDict(dict[str, Any]):
     """A read-only dictionary."""
 
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = refuse
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)
@@ -51,8 +52,8 @@ class ReadOnlyDict(dict[str, Any]):
 class ReadOnlyList(list[Any]):
     """A read-only list."""
 
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
-    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = refuse
+    append = clear = extend = insert = pop = remove = reverse = sort = refuse
 
     def __reduce__(self) -> tuple[Any, ...]:
         return list, (list(self),)
@@ -88,7 +89,7 @@ class Snapshot(MemoryGraph):
         templates = {template.name: _template(template) for template in graph.templates()}
         vars(self).update(vars(graph), study=study, _records=records, _templates=templates)
 
-    add = save = connect = disconnect = add_template = count_unfinished = join_funnel = _refuse
+    add = save = connect = disconnect = add_template = count_unfinished = join_funnel = refuse
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{name} can't be set: {_MESSAGE}")

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from maestro_es.core import events as e
-from maestro_es.core.graph import Graph, has_template
+from maestro_es.core.graph import Graph
 from maestro_es.core.hosts import heard_of
 from maestro_es.core.model import Boot, Micros, Phase, StepRecord, StudyRecord, StudyStatus, is_local, is_scheduled
 from maestro_es.core.transitions import connect, count
@@ -54,7 +54,7 @@ def _environment_recorded(graph: Graph, _recorded: e.Recorded, event: e.Environm
 
 
 def _template_added(graph: Graph, recorded: e.Recorded, event: e.StepTemplateAdded) -> None:
-    if has_template(graph, event.name):
+    if graph.has_template(event.name):
         raise InvalidTransition(f"event {recorded.seq}: there is a template {event.name!r} already")
     graph.add_template(event)
 
@@ -69,7 +69,7 @@ def _go_on(study: StudyRecord, at: Micros) -> None:
 def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
     study = graph.study
     number = recorded.step or 0
-    if not has_template(graph, event.template):
+    if not graph.has_template(event.template):
         raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} is of no template: {event.template!r}")
     if not graph.unfinished(event.template) and graph.funnel(event.template):
         raise InvalidTransition(

@@ -16,6 +16,13 @@ from maestro_es.study.session import Session
 _logger = logging.getLogger(__name__)
 
 
+def fresh(study: Session) -> ProjectedGraph:
+    """Return the state as the log has it now; inside a batch, with what the batch has added."""
+    if not study.log.in_transaction:
+        study.log.refresh()
+    return study.graph
+
+
 class GraphBase:
     """An open study; the parts of `ExecutionGraph` derive from it."""
 
@@ -60,9 +67,7 @@ class GraphBase:
         _logger.info("name: %s, description: %s", self.name, self.description)
 
     def _fresh(self) -> ProjectedGraph:
-        if not self._study.log.in_transaction:
-            self._study.log.refresh()
-        return self._study.graph
+        return fresh(self._study)
 
     def _commits_alone(self) -> None:
         """Refuse to run inside a batch."""

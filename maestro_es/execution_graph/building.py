@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from maestro_es.adapters.process import this_host
@@ -13,7 +13,7 @@ from maestro_es.core import arguments, requests
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.file_names import TAKEN
-from maestro_es.core.model import SOURCE, Param
+from maestro_es.core.model import Param
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph.base import GraphBase
 from maestro_es.execution_graph.steps import Step
@@ -42,11 +42,12 @@ class BuildableGraph(GraphBase):
         step: Step,
         workspace: str | os.PathLike[str],
         restart_limit: int,
-        params: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None,
     ) -> None:
         """Add a step under a name of its own. `workspace` is a directory, relative to the study or absolute.
 
-        `restart_limit` counts restarts after a timeout (0: no limit); `params` are shown in the status table.
+        `restart_limit` counts restarts after a timeout (0: no limit); `params` are shown in the status table:
+        a mapping, or pairs of a name and a value.
         """
         name = arguments.name("name", name)
         if not (hasattr(step, "run") and hasattr(step, "description")):
@@ -70,10 +71,12 @@ class BuildableGraph(GraphBase):
         return place
 
     def add_connection(self, parent: str, step: str) -> None:
-        """Let `step` wait for `parent`. KeyError if there is no such step, ValueError if it would wait for itself."""
+        """Let `step` wait for `parent`; for ``_source`` there is nothing to do.
+
+        UnknownStep if there is no such step, ValueError if it would wait for itself.
+        """
         first, second = arguments.name("parent", parent), arguments.name("step", step)
-        if first != SOURCE:
-            self._request(lambda graph: requests.connect(graph, first, second))
+        self._request(lambda graph: requests.connect(graph, first, second))
 
     def set_adapter(self, adapter: dict[str, Any]) -> None:
         """Choose the scheduler: a batch block as study files have it. TypeError if it is none or its type unknown."""

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from maestro_es.core.events import StepTemplateAdded
-from maestro_es.core.model import RELEASED, Param, StepRecord, StudyRecord
+from maestro_es.core.model import RELEASED, Param, Phase, State, StepRecord, StudyRecord
 from maestro_es.core.reducer import REDUCER_VERSION
 from maestro_es.errors import DamagedLog
 from maestro_es.store.log_file import explain
@@ -23,6 +23,12 @@ from maestro_es.store.step_rows import FIELDS, as_json, damaged, from_row, param
 _INSERT = f"INSERT INTO step ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))})"
 _UPDATE = f"UPDATE step SET {', '.join(f'{name} = ?' for name in FIELDS[1:])} WHERE number = ?"
 _SELECT = f"SELECT {', '.join(FIELDS)} FROM step"
+
+_ROOTS = """
+    SELECT name FROM step
+    WHERE number NOT IN (SELECT child FROM edge) AND number NOT IN (SELECT child FROM funnel)
+    ORDER BY number
+"""
 
 #: How many loaded records are kept after a flush.
 _KEEP = 50_000
@@ -202,6 +208,28 @@ class ProjectedGraph:
     def children(self, number: int) -> list[int]:
         return self._column("SELECT child FROM edge WHERE parent = ? ORDER BY number", number)
 
+    def edges(self) -> list[tuple[int, int]]:
+        """Return parent and child of all edges, in the order in which they were added."""
+        self._write_structure()
+        return self._rows("SELECT parent, child FROM edge ORDER BY number")
+
+    def funnel_edges(self) -> list[tuple[str, int]]:
+        """Return template and child of all funnels, by child."""
+        self._write_structure()
+        return self._rows("SELECT template, child FROM funnel ORDER BY child, template")
+
+    def roots(self) -> list[str]:
+        """Return the names of the steps that wait for nothing, by number."""
+        self._write()
+        return [row[0] for row in self._rows(_ROOTS)]
+
+    def names_in(self, phases: Sequence[Phase], states: Sequence[State]) -> list[str]:
+        """Return the names of the steps in one of the phases and one of the states, by number."""
+        self._write()
+        marks = (", ".join("?" * len(phases)), ", ".join("?" * len(states)))
+        query = "SELECT name FROM step WHERE phase IN ({}) AND state IN ({}) ORDER BY number".format(*marks)
+        return [row[0] for row in self._rows(query, *map(int, phases), *(state.name for state in states))]
+
     def add_template(self, template: StepTemplateAdded) -> None:
         self._new_templates.append(template)
         self._template_cache[template.name] = template
@@ -214,6 +242,9 @@ class ProjectedGraph:
                 raise KeyError(name)
             template = self._template_cache[name] = template_of(name, found)
         return template
+
+    def has_template(self, name: str) -> bool:
+        return name in self._template_cache or bool(self._column("SELECT 1 FROM template WHERE name = ?", name))
 
     def unfinished(self, template: str) -> int:
         if template in self._unfinished:

@@ -70,8 +70,8 @@ def status_row(step: StepRecord, now: Micros) -> list[str]:
         step.job_id or "--",
         shown_workspace(step),
         step.state.name,
-        duration(*_run_span(step, now)),
-        duration(*_elapsed_span(step, now)),
+        run_time(step, now),
+        elapsed_time(step, now),
         local_time(step.started_at),
         local_time(step.submitted_at),
         local_time(step.ended_at),
@@ -86,12 +86,18 @@ def shown_workspace(step: StepRecord) -> str:
     return "/".join(parts[-2:] if step.params else parts[-1:])
 
 
-def _run_span(step: StepRecord, now: Micros) -> tuple[Micros | None, Micros | None]:
-    return step.started_at, step.ended_at or (now if step.state is State.RUNNING else None)
+def run_time(step: StepRecord, now: Micros) -> str:
+    """Return how long a step ran, or has been running."""
+    return duration(step.started_at, _end(step, now))
 
 
-def _elapsed_span(step: StepRecord, now: Micros) -> tuple[Micros | None, Micros | None]:
-    return step.submitted_at, step.ended_at or (now if step.state is State.RUNNING else None)
+def elapsed_time(step: StepRecord, now: Micros) -> str:
+    """Return how long ago a step was first submitted, until it ended; dashes while it waits."""
+    return duration(step.submitted_at, _end(step, now))
+
+
+def _end(step: StepRecord, now: Micros) -> Micros | None:
+    return step.ended_at or (now if step.state is State.RUNNING else None)
 
 
 def duration(start: Micros | None, end: Micros | None) -> str:

@@ -59,6 +59,16 @@ def script_names(name: str, extension: str) -> tuple[str, str]:
     return safe(f"{name}.{extension}"), f"{name.replace('/', '_')}.restart.{extension}"
 
 
+def script_paths(graph: Graph, record: StepRecord, study: StudyDir, extension: str) -> dict[str, Path]:
+    """Return where the scripts of a step are, or will be, by the keys of its ``run`` block that hold them."""
+    run = graph.template(record.template).run
+    folder = study.path(record.workspace)
+    if _uses_tmp(graph, record):
+        folder = temporary_folder(graph.study.study_id) / str(record.number)
+    names = script_names(job_name(record, hashed=graph.study.settings.hash_workspaces), extension)
+    return {key: folder / name for key, name in zip(("cmd", "restart"), names, strict=True) if run.get(key)}
+
+
 class Text(NamedTuple):
     """What a script says, and what it says instead once the scheduler has refused the job."""
 
@@ -182,19 +192,17 @@ def plan_job(
     where = (record.workspace, record.workspaces, str(study.root))
     step = render(template.description, template.run, record.params, *where)
     workspace = study.path(record.workspace)
-    settings = graph.study.settings
-    folder = temporary_folder(graph.study.study_id) / str(record.number) if _uses_tmp(graph, record) else workspace
-    full_name = job_name(record, hashed=settings.hash_workspaces)
+    full_name = job_name(record, hashed=graph.study.settings.hash_workspaces)
     name = full_name.replace("/", "_").replace(" ", "_")
-    main_name, restart_name = script_names(full_name, header_of.extension)
     scripts: dict[Path, Text] = {}
     chosen = command = ""
-    for key, file_name in (("cmd", main_name), ("restart", restart_name)):
+    for key, path in script_paths(graph, record, study, header_of.extension).items():
         if not step.run.get(key):
             continue
+        folder, file_name = path.parent, path.name
         run = {**step.run, "cmd": step.run[key], "restart": ""}  # what this script is made of
         filled_in = adapter.command(str(run["cmd"]), run)
-        text = scripts[folder / file_name] = _text(header_of, name, step.description, run, filled_in)
+        text = scripts[path] = _text(header_of, name, step.description, run, filled_in)
         if (key == "restart") is (record.kind is SubmissionKind.RESTART):
             chosen, command, used, content = file_name, filled_in, run, text.main.encode()
     script = f"./{chosen}" if folder == workspace else str(folder / chosen)

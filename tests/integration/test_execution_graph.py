@@ -327,7 +327,7 @@ def test_workspaces_that_the_command_line_refuses_are_refused(graph):
 
 def test_what_maestro_takes_is_converted(tmp_path):
     with ExecutionGraph.create(tmp_path / "study", use_tmp=None, dry_run=None) as graph:
-        graph.add_step(5, StudyStep("a", 7, {"cmd": "true", "nodes": (1, 2)}), "a", 0, {5: 1})  # type: ignore[arg-type, dict-item]
+        graph.add_step(5, StudyStep("a", 7, {"cmd": "true", "nodes": (1, 2)}), "a", 0, {5: 1})  # type: ignore[arg-type]
         graph.hold(5, reason=None)  # type: ignore[arg-type]
         graph.add_description(1, None)  # type: ignore[arg-type]
     with ExecutionGraph.open(tmp_path / "study", Runtime(host=this_host()._replace(boot_id="the next"))) as graph:

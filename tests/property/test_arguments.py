@@ -94,6 +94,11 @@ PATHS = st.one_of(st.sampled_from(["a", "b", "sub/c"]), ODD)
 METHODS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "add_step": {"name": NAMES, "step": STEPS, "workspace": PATHS, "restart_limit": COUNTS, "params": ODD},
     "add_connection": {"parent": NAMES, "step": NAMES},
+    "add_node": {"name": NAMES, "obj": STEPS},
+    "add_edge": {"src": NAMES, "dest": NAMES},
+    "remove_edge": {"src": NAMES, "dest": NAMES},
+    "bfs_subtree": {"src": NAMES},
+    "dfs_subtree": {"src": NAMES, "par": NAMES},
     "add_description": {"name": NAMES, "description": NAMES},
     "set_adapter": {"adapter": ADAPTERS},
     "hold": {"steps": st.lists(NAMES, max_size=2), "reason": REASONS},
@@ -112,7 +117,10 @@ METHODS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "replay": {"events": st.just(())},
     **{
         name: {}
-        for name in ("execute_ready_steps", "check_study_status", "generate_scripts", "cleanup", "log_description")
+        for name in (
+            "execute_ready_steps", "check_study_status", "generate_scripts", "cleanup", "log_description",
+            "topological_sort", "detect_cycle",
+        )
     },
 }  # fmt: skip
 

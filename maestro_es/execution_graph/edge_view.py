@@ -1,0 +1,69 @@
+"""The edges of a graph as Maestro has them: the names of the children of each step, and of ``_source``, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from maestro_es.core.model import SOURCE
+from maestro_es.core.snapshot import ReadOnlyList, refuse
+from maestro_es.errors import UnknownStep
+from maestro_es.execution_graph.base import fresh
+from maestro_es.execution_graph.value_view import ValueView, number_of
+from maestro_es.store.projection import ProjectedGraph
+from maestro_es.study.session import Session
+
+
+class EdgeView(Mapping[str, list[str]]):
+    """A read-only view of the edges: each look reads the state as the log has it then."""
+
+    def __init__(self, study: Session) -> None:
+        self._study = study
+        self._nodes = ValueView(study)
+
+    def __getitem__(self, name: str) -> list[str]:
+        graph = fresh(self._study)
+        if name == SOURCE:
+            return ReadOnlyList(graph.roots())
+        number = number_of(self._study, name)
+        if number is None:
+            raise UnknownStep(f"there is no step {name!r}")
+        children = _merged(graph.children(number), graph.funnel(graph.step(number).template))
+        return ReadOnlyList(graph.step(child).name for child in children)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._nodes
+
+    def __repr__(self) -> str:
+        return repr(load_edges(fresh(self._study)))
+
+    __setitem__ = __delitem__ = refuse
+
+
+def load_edges(graph: ProjectedGraph) -> dict[str, list[str]]:
+    """Return the children of all steps and of ``_source``, read at once; steps of one funnel share a list."""
+    names = {number: (name, template) for number, name, template in graph.names()}
+    edges: dict[int, list[int]] = {}
+    for parent, child in graph.edges():
+        edges.setdefault(parent, []).append(child)
+    funnels: dict[str, list[int]] = {}
+    for template, child in graph.funnel_edges():
+        funnels.setdefault(template, []).append(child)
+    shared = {template: [names[child][0] for child in children] for template, children in funnels.items()}
+    found = {SOURCE: graph.roots()}
+    for number, (name, template) in names.items():
+        own = edges.get(number)
+        found[name] = (
+            [names[child][0] for child in _merged(own, funnels.get(template, ()))] if own else shared.get(template, [])
+        )
+    return found
+
+
+def _merged(children: list[int], funnel: Sequence[int]) -> list[int]:
+    """Return the children of a step by edges and by a funnel. Funnels are made with their steps, by number."""
+    return sorted({*children, *funnel}) if funnel else children

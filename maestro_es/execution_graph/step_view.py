@@ -1,0 +1,228 @@
+"""`StepView`: one step as Maestro's step records show it. It reads the log's state and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, NoReturn
+
+from maestro_es.core import events as e
+from maestro_es.core.model import State, StepRecord
+from maestro_es.core.snapshot import ReadOnlyDict, ReadOnlyList, frozen
+from maestro_es.errors import RequestRefused
+from maestro_es.execution_graph.base import fresh
+from maestro_es.study.session import Session
+from maestro_es.study.status_csv import elapsed_time, local_time, run_time
+from maestro_es.study.workspace import script_paths
+from maestro_es.study_file.render import render
+from maestro_es.study_file.study_environment import Variable
+
+#: The keys that the ``run`` block of every step has in Maestro, with an empty text for what is not given.
+RUN_KEYS = (
+    "cmd", "depends", "pre", "post", "restart", "nodes", "procs", "gpus", "cores per task", "walltime", "reservation",
+)  # fmt: skip
+
+#: The events that name a job.
+_WITH_JOB = (e.JobSubmitted, e.StepImported, e.StepRecovered)
+
+
+class StepDefinition(NamedTuple):
+    """What a step is made of, with all tokens filled in but ``$(LAUNCHER)``.
+
+    `run` has all keys that Maestro's steps have; those that are not given are empty texts.
+    """
+
+    name: str
+    description: str
+    run: Mapping[str, Any]
+
+    @property
+    def real_name(self) -> str:
+        """The name, as Maestro calls it for steps with hashed workspaces."""
+        return self.name
+
+
+def _refusing(name: str) -> Callable[..., NoReturn]:
+    """Return a method that stands for one of Maestro's and refuses."""
+
+    def method(self: StepView, *_: object, **__: object) -> NoReturn:
+        raise RequestRefused(f"{name}: only a tick changes step {self.name!r}; call execute_ready_steps of its graph")
+
+    method.__name__, method.__qualname__ = name, f"StepView.{name}"
+    method.__doc__ = f"Refuse: RequestRefused, because only a tick {_DOES[name]}."
+    return method
+
+
+#: The methods with which Maestro's graph changes a record, and what each would do.
+_DOES = {
+    "setup_workspace": "makes workspaces",
+    "generate_script": "writes scripts, or `ExecutionGraph.generate_scripts`",
+    "execute": "submits steps",
+    "restart": "restarts steps",
+    "mark_submitted": "records that a step was submitted",
+    "mark_running": "records that a step runs",
+    "mark_end": "records that a step has ended",
+    "mark_restart": "records that a step is restarted",
+    "add_params": "may depend on parameters; give them to `ExecutionGraph.add_step`",
+}
+
+
+class StepView:
+    """One step of a graph, read-only: each attribute is as the log has it when it is read.
+
+    Two views are equal if they show the same step of the same study. AttributeError if an attribute is assigned.
+    """
+
+    __slots__ = ("_number", "_study")
+
+    _study: Session
+    _number: int
+
+    def __init__(self, study: Session, number: int) -> None:
+        object.__setattr__(self, "_study", study)
+        object.__setattr__(self, "_number", number)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{name} can't be set: only events change a step; call the methods of its ExecutionGraph")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{name} can't be deleted: only events change a step")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StepView) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        record = self._record()
+        job = f", job {record.job_id}" if record.job_id else ""
+        return f"<StepView {record.name}: {record.state.name}{job}>"
+
+    def _key(self) -> tuple[str, int]:
+        return str(self._study.dir.root), self._number
+
+    def _record(self) -> StepRecord:
+        return fresh(self._study).step(self._number)
+
+    @property
+    def name(self) -> str:
+        """The name of the step, with its parameters."""
+        return self._record().name
+
+    @property
+    def status(self) -> State:
+        """The state of the step."""
+        return self._record().state
+
+    @property
+    def jobid(self) -> list[str]:
+        """The ids of all jobs that the step has had, the oldest first; of a local step the process ids of its runners.
+
+        Empty if it was not submitted yet. The list is read-only.
+        """
+        self._record()
+        events = (recorded.event for recorded in self._study.log.events_of(self._number))
+        return ReadOnlyList(event.job_id for event in events if isinstance(event, _WITH_JOB) and event.job_id)
+
+    @property
+    def step(self) -> StepDefinition:
+        """What the step is made of: its name, its description and its ``run`` block, with all tokens filled in."""
+        graph = fresh(self._study)
+        record = graph.step(self._number)
+        template = graph.template(record.template)
+        where = (record.workspace, record.workspaces, str(self._study.dir.root))
+        rendered = render(template.description, template.run, record.params, *where)
+        run = {**dict.fromkeys(RUN_KEYS, ""), **rendered.run}
+        return StepDefinition(record.name, rendered.description, frozen(run))
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The parameters of the step: values by name, in a read-only dictionary."""
+        return ReadOnlyDict({param.key: param.value for param in self._record().params})
+
+    @property
+    def workspace(self) -> Variable:
+        """The directory of the step, as a variable: its `value` is the absolute path, as a text."""
+        return Variable("WORKSPACE", str(self._study.dir.path(self._record().workspace)))
+
+    @property
+    def walltime(self) -> Any:  # noqa: ANN401 - as the study file has it
+        """The walltime as the study file has it; an empty text if there is none."""
+        return self.step.run["walltime"]
+
+    @property
+    def script(self) -> str:
+        """The absolute path of the script, as a text; empty as long as there is no such file."""
+        return self._script("cmd")
+
+    @property
+    def restart_script(self) -> str:
+        """The absolute path of the restart script, as a text; empty as long as there is no such file."""
+        return self._script("restart")
+
+    def _script(self, key: str) -> str:
+        graph = fresh(self._study)
+        extension = self._study.adapters.scheduler.extension
+        path = script_paths(graph, graph.step(self._number), self._study.dir, extension).get(key)
+        return str(path) if path is not None and path.exists() else ""
+
+    @property
+    def can_restart(self) -> bool:
+        """Whether the step has a restart script, with which it can go on after a timeout."""
+        graph = fresh(self._study)
+        return bool(graph.template(graph.step(self._number).template).run.get("restart"))
+
+    @property
+    def restarts(self) -> int:
+        """How often the step was restarted after a timeout."""
+        return self._record().restarts
+
+    @property
+    def restart_limit(self) -> int:
+        """How often the step may be restarted after a timeout; 0 means without limit."""
+        return self._record().restart_limit
+
+    @property
+    def to_be_scheduled(self) -> bool:
+        """Whether the study's scheduler runs the step."""
+        return self._record().scheduled
+
+    @property
+    def is_local_step(self) -> bool:
+        """Whether the step runs on the host of the tick, without a scheduler."""
+        return not self._record().scheduled
+
+    @property
+    def time_submitted(self) -> str:
+        """When the step was submitted first: ``YYYY-MM-DD HH:MM:SS`` in local time, or ``--``."""
+        return local_time(self._record().submitted_at)
+
+    @property
+    def time_start(self) -> str:
+        """When the step started first: ``YYYY-MM-DD HH:MM:SS`` in local time, or ``--``."""
+        return local_time(self._record().started_at)
+
+    @property
+    def time_end(self) -> str:
+        """When the step ended: ``YYYY-MM-DD HH:MM:SS`` in local time, or ``--``."""
+        return local_time(self._record().ended_at)
+
+    @property
+    def run_time(self) -> str:
+        """How long the step ran, or has been running: ``0d:00h:00m:03s``, or ``--:--:--`` if it has not started."""
+        return run_time(self._record(), self._study.runtime.now())
+
+    @property
+    def elapsed_time(self) -> str:
+        """How long the step took from its submission: ``0d:00h:00m:03s``, or ``--:--:--`` while it waits."""
+        return elapsed_time(self._record(), self._study.runtime.now())
+
+    setup_workspace = _refusing("setup_workspace")
+    generate_script = _refusing("generate_script")
+    execute = _refusing("execute")
+    restart = _refusing("restart")
+    mark_submitted = _refusing("mark_submitted")
+    mark_running = _refusing("mark_running")
+    mark_end = _refusing("mark_end")
+    mark_restart = _refusing("mark_restart")
+    add_params = _refusing("add_params")

@@ -1,0 +1,80 @@
+"""The steps of a graph as Maestro has them: a mapping of names to records, with None for the root ``_source``."""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from typing import cast
+
+from maestro_es.core.model import SOURCE
+from maestro_es.core.snapshot import refuse
+from maestro_es.errors import UnknownStep
+from maestro_es.execution_graph.base import fresh
+from maestro_es.execution_graph.step_view import StepView
+from maestro_es.study.session import Session
+
+#: What is under the name of the root. It is no record, but type checkers need not ask each time whether there is one.
+_NOTHING = cast("StepView", None)
+
+
+def number_of(study: Session, name: object) -> int | None:
+    """Return the number of the step with that name, None if there is none."""
+    return fresh(study).number_of(name) if isinstance(name, str) else None
+
+
+class ValueView(Mapping[str, StepView]):
+    """A read-only view of the steps: each look reads the state as the log has it then."""
+
+    def __init__(self, study: Session) -> None:
+        self._study = study
+
+    def __getitem__(self, name: str) -> StepView:
+        if name == SOURCE:
+            return _NOTHING
+        number = number_of(self._study, name)
+        if number is None:
+            raise UnknownStep(f"there is no step {name!r}")
+        return StepView(self._study, number)
+
+    def __contains__(self, name: object) -> bool:
+        return name == SOURCE or number_of(self._study, name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        yield SOURCE
+        yield from (name for _, name, _ in fresh(self._study).names())
+
+    def __len__(self) -> int:
+        return fresh(self._study).study.steps + 1
+
+    def items(self) -> ItemsView[str, StepView]:
+        return _Items(self)
+
+    def values(self) -> ValuesView[StepView]:
+        return _Values(self)
+
+    def views(self) -> Iterator[tuple[str, StepView]]:
+        """Yield all names and records, read at once."""
+        yield SOURCE, _NOTHING
+        yield from ((name, StepView(self._study, number)) for number, name, _ in fresh(self._study).names())
+
+    def __repr__(self) -> str:
+        return repr(dict(self.views()))
+
+    __setitem__ = __delitem__ = refuse
+
+
+class _Items(ItemsView[str, StepView]):
+    """The items, read at once instead of one by one."""
+
+    _mapping: ValueView
+
+    def __iter__(self) -> Iterator[tuple[str, StepView]]:
+        return self._mapping.views()
+
+
+class _Values(ValuesView[StepView]):
+    """The records, read at once instead of one by one."""
+
+    _mapping: ValueView
+
+    def __iter__(self) -> Iterator[StepView]:
+        return (view for _, view in self._mapping.views())
