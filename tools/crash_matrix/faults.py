@@ -46,21 +46,23 @@ FAULTS: dict[str, Fault] = {
                          calls=kills.is_of_tick),
     "tick-killed-anytime": Fault("the tick is killed at a random moment", kills.tick_at_any_time, 800),
     "call-fails": Fault(
-        "a call that makes, removes or syncs a file fails: no space, read-only, input/output error",
+        "a call that creates, removes or syncs a file fails: no space, read-only, input/output error",
         disk_faults.call_fails, 1000, lanes=2, calls=disk_faults.changes_files,
     ),
     "log-fails": Fault(
-        "from a given call onwards, the log can no longer be written or synced: no space, input/output error",
+        "from some call onwards, every write or sync of the log fails: no space, input/output error",
         disk_faults.log_fails, 1000, lanes=2, calls=disk_faults.writes_log,
     ),
     "sbatch-killed": Fault("sbatch is killed on entry to a system call", kills.sbatch_at_a_call, 400,
                            calls=lambda point: not kills.is_of_tick(point)),
-    "two-ticks": Fault("ticks run at once, without a lock", host_faults.ticks_at_once, 300),
+    "two-ticks": Fault("several ticks run at once, without a lock", host_faults.ticks_at_once, 300),
     "ticks-overlap": Fault(
-        "ticks are started while others go on or hang, with the lock, as cron does", host_faults.ticks_overlap, 300
+        "ticks with the lock are started while earlier ticks still run or hang, as cron does",
+        host_faults.ticks_overlap, 300,
     ),
     "tick-frozen": Fault(
-        "the tick hangs between request and submission or record, longer than the grace time", host_faults.frozen, 60
+        "the tick hangs longer than the grace time, between the request of a submission and its record",
+        host_faults.frozen, 60,
     ),
     "reboot": Fault("the login node reboots", host_faults.reboot, 40, seconds=0.6),
     "runner-killed": Fault("the runner of a local step is killed", host_faults.local_runner_killed, 40, seconds=0.8),
@@ -78,7 +80,8 @@ FAULTS: dict[str, Fault] = {
         "an acknowledged job is lost, and its id is reused for another job", cluster_faults.id_reused, 60
     ),
     "controller-killed": Fault(
-        "slurmctld is killed just after it has acknowledged", cluster_faults.controller_killed, 40, RIGHT, alone=True
+        "slurmctld is killed just after it has acknowledged a job", cluster_faults.controller_killed, 40, RIGHT,
+        alone=True,
     ),
     "controller-killed-accounts": Fault(
         "slurmctld loses jobs that the accounting still lists as pending",
@@ -91,7 +94,7 @@ FAULTS: dict[str, Fault] = {
         "slurmctld hangs for a while", cluster_faults.controller_frozen, 20, RIGHT, alone=True
     ),
     "slurmd-killed": Fault(
-        "slurmd is killed while jobs run, and started again", cluster_faults.slurmd_killed, 20, RIGHT, alone=True,
+        "slurmd is killed while jobs run, and is started again", cluster_faults.slurmd_killed, 20, RIGHT, alone=True,
         seconds=0.8,
     ),
     "slurmd-dead": Fault(
@@ -99,10 +102,11 @@ FAULTS: dict[str, Fault] = {
         cluster_faults.slurmd_dead, 20, DYING, alone=True,
     ),
     "node-down": Fault(
-        "a node is set down while jobs run", cluster_faults.node_down, 20, RIGHT, alone=True, seconds=0.8
+        "an administrator sets a node down while jobs run on it", cluster_faults.node_down, 20, RIGHT, alone=True,
+        seconds=0.8,
     ),
     "accounting-down": Fault(
-        "slurmdbd is down when the queue has forgotten a job without a report", cluster_faults.accounting_down, 20,
+        "slurmdbd is down when the queue no longer lists a job that has no report", cluster_faults.accounting_down, 20,
         FORGETFUL, alone=True,
     ),
 }  # fmt: skip
