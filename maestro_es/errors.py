@@ -22,6 +22,7 @@
         ├── UnknownAdapter    no adapter goes by that name
         └── Unreachable       it did not answer: nothing may be concluded
             ├── NotAsked      it was not asked, because this process can't tell which one it is
+            ├── TickInProgress another process ticks the study
             └── NothingStarts the environment of the steps is missing; everything else was done
 
 A message says what, where, and what to do. Each class carries the exit code of a command that it ends. Anything that
@@ -30,6 +31,7 @@ is not a `MaestroError` is our own bug.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 #: The exit codes of commands; README.md explains them. `run --wait` has the values of `StudyStatus`, too. sysexits.h
@@ -149,5 +151,27 @@ class NotAsked(Unreachable):
     """A scheduler was not asked, because this process can't tell which one has the jobs."""
 
 
+class TickInProgress(Unreachable):
+    """Another process ticks the study, or waits to be the next one that does. Nothing was changed."""
+
+
 class NothingStarts(Unreachable):
     """The environment of the steps is missing, so none starts. Everything else was done."""
+
+
+#: What a file system says to whom it does not know, or not any more: NFS with Kerberos, AFS.
+_NOT_LET_IN = (errno.EACCES, errno.EPERM, getattr(errno, "EKEYEXPIRED", None))
+
+
+def describe_error(error: MaestroError | OSError, root: object) -> tuple[int, str]:
+    """Return the exit code for what has kept a study from its tick, and what a person must know of it."""
+    if isinstance(error, OSError):
+        return EXIT_TRY_AGAIN, describe_os_error(error, root)
+    line, place = str(error), one_line(str(root))
+    return error.exit_code, line if place in line else f"{place}: {line}"
+
+
+def describe_os_error(error: OSError, place: object) -> str:
+    """Return what a person must know of a file system that does not answer, or does not let us in."""
+    hint = "; is your ticket for this file system still valid?" if error.errno in _NOT_LET_IN else ""
+    return one_line(f"{error.filename or place}: {error.strerror}{hint}")

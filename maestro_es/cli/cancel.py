@@ -13,8 +13,7 @@ from maestro_es.cli.common import each, example, reason_option, split_arguments
 from maestro_es.cli.output import confirm, say
 from maestro_es.core import requests
 from maestro_es.core.model import Phase, State, StepRecord, StudyStatus
-from maestro_es.drivers.cron_tick import describe_error
-from maestro_es.errors import LogUnavailable, NothingStarts, Unreachable
+from maestro_es.errors import LogUnavailable, NothingStarts, Unreachable, describe_error
 from maestro_es.poller.prefetch import QueueSnapshot
 from maestro_es.poller.tick import tick
 from maestro_es.report.table import counted

@@ -14,8 +14,8 @@ from maestro_es.audit.sentences import describe
 from maestro_es.cli.output import say, write_json, write_lines
 from maestro_es.core.model import NO_SCHEDULER
 from maestro_es.core.requests import UPDATABLE
-from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome, describe_error
-from maestro_es.errors import MaestroError
+from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome
+from maestro_es.errors import MaestroError, describe_error
 from maestro_es.poller.preview import Prediction, preview
 from maestro_es.report.table import clean, columns
 from maestro_es.study.invocation import Runtime, open_as_it_is

@@ -7,8 +7,7 @@ import time
 
 from maestro_es.audit.status import counts
 from maestro_es.cli.output import exact_errors
-from maestro_es.core.model import NO_SCHEDULER
-from maestro_es.study.session import Session
+from maestro_es.core.model import NO_SCHEDULER, StudyRecord
 
 #: Seconds between lines where they can't be written over.
 _SECONDS = 10.0
@@ -23,20 +22,16 @@ class Progress:
         self._at = 0.0
         self._unreachable: dict[str, str] = {}
 
-    def show(self, study: Session) -> None:
+    def show(self, study: StudyRecord) -> None:
         """Show how a study stands, if that has changed."""
-        done = study.graph.study.steps - study.graph.study.open_steps
-        line = f"{done}/{study.graph.study.steps} steps done: {counts(study.graph.study.states)}"
-        unreachable = study.graph.study.unreachable
+        done = study.steps - study.open_steps
+        line = f"{done}/{study.steps} steps done: {counts(study.states)}"
+        unreachable = study.unreachable
         line += "".join(
             f"; {said if name in NO_SCHEDULER else f'no answer from {name}: {said}'}"
             for name, said in unreachable.items()
         )
-        late = (
-            time.monotonic() - self._at >= _SECONDS
-            or not study.graph.study.open_steps
-            or unreachable != self._unreachable
-        )
+        late = time.monotonic() - self._at >= _SECONDS or not study.open_steps or unreachable != self._unreachable
         if line == self._last or not (self._terminal or late):
             return
         self._last, self._at, self._unreachable = line, time.monotonic(), dict(unreachable)

@@ -27,14 +27,10 @@ from maestro_es.creation.overwrite import check_overwritable, overwriting
 from maestro_es.creation.preflight import check_scripts
 from maestro_es.drivers.cron_tick import in_doubt
 from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
-from maestro_es.drivers.foreground import drive
 from maestro_es.errors import EXIT_INTERRUPTED, EXIT_OK, Unreachable
-from maestro_es.poller.tick import tick
-from maestro_es.study.environment_file import scheduler_facts
+from maestro_es.execution_graph import ExecutionGraph
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
-from maestro_es.study.locks import hold_tick_lock
-from maestro_es.study.session import Session
 from maestro_es.study.sharing import let_group_read
 from maestro_es.study.surroundings import Surroundings, surroundings
 from maestro_es.study_file.findings import Findings
@@ -150,8 +146,8 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         place = creation.enter_context(overwriting(site, runtime)) if replaces else None
         root = create_study(plan, settings, runtime, site, around).root
         _complete(site.study, place, group_read=group_read)
-        with Session(root, runtime) as study:
-            sys.exit(_drive(study, creation.close) if wait else _launch(study, creation.close, dry=dry))
+        with ExecutionGraph.open(root, runtime) as graph:
+            sys.exit(_drive(graph, creation.close) if wait else _launch(graph, creation.close, dry=dry))
 
 
 def _check(plan: StudyPlan, findings: Findings, settings: Settings, runtime: Runtime, around: Surroundings) -> None:
@@ -190,50 +186,49 @@ def _complete(study: StudyDir, earlier: Path | None, *, group_read: bool) -> Non
         say(f"The earlier files of {study.root} are in {earlier}")
 
 
-def _launch(study: Session, launched: Callable[[], None], *, dry: bool) -> int:
+def _launch(graph: ExecutionGraph, launched: Callable[[], None], *, dry: bool) -> int:
     """Make the first tick, after which the study is `launched`, and say how the others will come."""
     last_error = ""
-    with hold_tick_lock(study.dir, -1):
-        try:
-            tick(study)
-        except Unreachable as error:
-            last_error = f"{study.dir.root}: {error}"
+    try:
+        graph.tick()
+    except Unreachable as error:
+        last_error = f"{graph.path}: {error}"
     launched()
-    root, status = study.dir.root, study.status
-    for doubt in filter(None, (last_error, *in_doubt(study).split("\n"))):
+    root, status = graph.path, graph.status
+    for doubt in filter(None, (last_error, *in_doubt(graph).split("\n"))):
         say(f"maestro-es: {doubt}", err=True)
     if dry:
         say(f"Workspaces and scripts are in {root}; nothing was run.")
         return status.value
     say(f"Study launched in {root}")
     if status is StudyStatus.RUNNING:
-        say(how_ticks_come(study.runtime))
+        say(how_ticks_come(graph.runtime))
     elif status is not StudyStatus.FINISHED:
         say(f"It has ended already: {status.name}; 'maestro-es why {root}' says more")
-    forgotten = what_is_forgotten(find_facts(str(study.graph.study.adapter["type"])), scheduler_facts(study.log))
+    forgotten = what_is_forgotten(find_facts(str(graph.state.study.adapter["type"])), graph.scheduler_facts())
     if forgotten:
         say(forgotten)
     return EXIT_OK
 
 
-def _drive(study: Session, launched: Callable[[], None]) -> int:
+def _drive(graph: ExecutionGraph, launched: Callable[[], None]) -> int:
     """Tick until the study has ended; left with Ctrl-C, it goes on by other ticks. `launched` is called after one."""
-    say(f"Study launched in {study.dir.root}")
+    say(f"Study launched in {graph.path}")
     progress = Progress()
 
-    def show(study: Session) -> None:
+    def show() -> None:
         launched()
-        progress.show(study)
+        progress.show(graph.state.study)
 
     try:
-        status = drive(study, show)
+        status = graph.run_until_ended(show)
     except KeyboardInterrupt:
         progress.close()
-        how = f"'maestro-es tick {study.dir.root}'"
+        how = f"'maestro-es tick {graph.path}'"
         say(f"maestro-es: interrupted; the study goes on with {how} or under cron", err=True)
         return EXIT_INTERRUPTED
     progress.close()
-    for line in study.remarks:
+    for line in graph.remarks:
         say(f"maestro-es: {line}", err=True)
     say(f"Study ended: {status.name}")
     return status.value

@@ -7,9 +7,8 @@ the others, and is complained about once, not once a minute.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from maestro_es.core.model import FAILED_STATES, Phase, StudyStatus
@@ -21,27 +20,23 @@ from maestro_es.errors import (
     NotAStudy,
     NotOurs,
     StudyError,
+    TickInProgress,
     Unreachable,
+    describe_error,
+    describe_os_error,
     one_line,
 )
-from maestro_es.poller.maestro_requests import are_waiting
-from maestro_es.poller.prefetch import QueueSnapshot, prefetch
-from maestro_es.poller.tick import may_be_in_doubt, tick
+from maestro_es.execution_graph.ticking import SharedQueues, TickableGraph
 from maestro_es.store import registry
 from maestro_es.study.invocation import Runtime, study_id_at
-from maestro_es.study.last_tick import shown
 from maestro_es.study.layout import StudyDir
-from maestro_es.study.locks import hold_tick_lock, is_held, queue_up
-from maestro_es.study.session import Session
+from maestro_es.study.locks import is_held
 
 #: What the crontab's line sets, so that it can be told whether cron ticks or a person does.
 BY_CRON = "MAESTRO_ES_BY_CRON"
 
 #: Exit codes: all is well; something is wrong with a study; a scheduler or file system did not answer, try again.
 OK, WRONG, TRY_AGAIN = EXIT_OK, EXIT_ERROR, EXIT_TRY_AGAIN
-
-#: What a file system says to whom it does not know, or not any more: NFS with Kerberos, AFS.
-_NOT_LET_IN = (errno.EACCES, errno.EPERM, getattr(errno, "EKEYEXPIRED", None))
 
 #: What to do about a registered study that is not there.
 _REMEDY = "; if it was moved, tick it once where it is now, else 'maestro-es studies --forget' takes it off the list"
@@ -84,13 +79,12 @@ def tick_all(runtime: Runtime) -> Outcome:
     try:
         studies = registry.registered()
     except OSError as error:
-        outcome.note(TRY_AGAIN, _said(error, registry.folder()))
+        outcome.note(TRY_AGAIN, describe_os_error(error, registry.folder()))
         return outcome
-    snapshot = prefetch(studies.values(), runtime) if len(studies) > 1 else {}
-    down: dict[str, Unreachable] = {}
+    queues = SharedQueues.of(studies.values(), runtime) if len(studies) > 1 else None
     for study_id, root in studies.items():
         try:
-            came = _try(root, runtime, registered=True, snapshot=snapshot.get(root), down=down)
+            came = _try(root, runtime, registered=True, queues=queues)
         except Exception as error:  # noqa: BLE001 - it is shown, once the other studies had their tick
             from maestro_es.study.damage import damage  # noqa: PLC0415 - seldom needed
 
@@ -112,31 +106,28 @@ def tick_next(root: Path, runtime: Runtime) -> Outcome:
     """Tick a study after whoever ticks it now, unless somebody waits for that already: what runners ask for."""
     outcome = Outcome()
     try:
-        with _open(root, runtime) as study, queue_up(study.dir, runtime.host.name) as ours:
-            if ours:
-                outcome.note(*_pass(study))
+        with _open(root, runtime) as graph:
+            outcome.note(*_told(graph, graph.tick_next))
+    except TickInProgress:
+        pass
     except (MaestroError, OSError) as error:
         outcome.note(*describe_error(error, root))
     return outcome
 
 
 def _try(
-    root: Path,
-    runtime: Runtime,
-    *,
-    registered: bool,
-    snapshot: QueueSnapshot | None = None,
-    down: dict[str, Unreachable] | None = None,
+    root: Path, runtime: Runtime, *, registered: bool, queues: SharedQueues | None = None
 ) -> tuple[int, str] | None:
     """Tick a study; returns an exit code and what a person must know.
 
     If it is `registered`, and not named by a person, that includes what happened before.
 
-    None if somebody else ticks it now. A cluster that is `down` is not asked any more, whatever `snapshot` holds;
-    one that stops answering is noted.
+    None if somebody else ticks it now.
     """
     try:
-        return _tick_one(root, runtime, registered=registered, snapshot=snapshot, down={} if down is None else down)
+        return _tick_one(root, runtime, registered=registered, queues=queues)
+    except TickInProgress:
+        return None
     except (MaestroError, OSError) as error:
         if registered and isinstance(error, NotAStudy) and _is_being_created(root):
             return None
@@ -158,47 +149,22 @@ def _is_being_created(root: Path) -> bool:
     return is_held(study.creation_lock) or os.path.lexists(study.log)
 
 
-def describe_error(error: MaestroError | OSError, root: Path) -> tuple[int, str]:
-    """Return the exit code for what has kept a study from its tick, and what a person must know of it."""
-    if isinstance(error, OSError):
-        return TRY_AGAIN, _said(error, root)
-    line, place = str(error), one_line(str(root))
-    return error.exit_code, line if place in line else f"{place}: {line}"
+def _tick_one(root: Path, runtime: Runtime, *, registered: bool, queues: SharedQueues | None) -> tuple[int, str]:
+    with _open(root, runtime) as graph:
+        if graph.is_settled():
+            return OK, _news(graph) if registered else ""
+        return _told(graph, lambda: graph.tick(wait_s=0, queues=queues))
 
 
-def _said(error: OSError, place: Path) -> str:
-    """Return what a person must know of a file system that does not answer, or does not let us in."""
-    hint = "; is your ticket for this file system still valid?" if error.errno in _NOT_LET_IN else ""
-    return one_line(f"{error.filename or place}: {error.strerror}{hint}")
-
-
-def _tick_one(
-    root: Path, runtime: Runtime, *, registered: bool, snapshot: QueueSnapshot | None, down: dict[str, Unreachable]
-) -> tuple[int, str] | None:
-    with _open(root, runtime) as study:
-        ended = study.status is not StudyStatus.RUNNING
-        if ended and shown(study.dir, study.log.head) and not (are_waiting(study.dir) or may_be_in_doubt(study)):
-            return OK, _news(study) if registered else ""
-        with hold_tick_lock(study.dir) as alone:
-            if not alone:
-                return None
-            cluster = study.adapters.scheduler.cluster
-            try:
-                return _pass(study, QueueSnapshot(0, {}, down[cluster]) if snapshot and cluster in down else snapshot)
-            finally:
-                if study.last_error and cluster:
-                    down[cluster] = study.last_error
-
-
-def _open(root: Path, runtime: Runtime) -> Session:
+def _open(root: Path, runtime: Runtime) -> TickableGraph:
     """Open a study; if it has moved from where it was registered, it is registered here, if that can be."""
-    study = Session.ours(root, runtime)
-    study_id = study.graph.study.study_id
+    graph = TickableGraph.open_ours(root, runtime)
+    study_id = graph.state.study.study_id
     with contextlib.suppress(OSError, StudyError):
         known = registry.registered_at(study_id)
-        if known not in (None, study.dir.root) and not _is_at(known, study_id):
-            registry.register(study_id, study.dir.root)
-    return study
+        if known not in (None, graph.path) and not _is_at(known, study_id):
+            registry.register(study_id, graph.path)
+    return graph
 
 
 def _is_at(root: Path, study_id: str) -> bool:
@@ -210,32 +176,36 @@ def _is_at(root: Path, study_id: str) -> bool:
     return study_id_at(root) == study_id
 
 
-def _pass(study: Session, snapshot: QueueSnapshot | None = None) -> tuple[int, str]:
+def _told(graph: TickableGraph, tick: Callable[[], object]) -> tuple[int, str]:
+    """Tick; returns the exit code, and what a person must know."""
     try:
-        tick(study, snapshot=snapshot)
+        tick()
+    except TickInProgress:
+        raise
     except Unreachable as error:
-        return TRY_AGAIN, _joined([*study.remarks, f"{study.dir.root}: {error}"])
-    if study.remarks:
-        return WRONG, _joined(study.remarks)
-    doubt = in_doubt(study)
-    return (TRY_AGAIN, doubt) if doubt else (OK, _news(study))
+        return TRY_AGAIN, _joined([*graph.remarks, f"{graph.path}: {error}"])
+    if graph.remarks:
+        return WRONG, _joined(graph.remarks)
+    doubt = in_doubt(graph)
+    return (TRY_AGAIN, doubt) if doubt else (OK, _news(graph))
 
 
-def in_doubt(study: Session) -> str:
+def in_doubt(graph: TickableGraph) -> str:
     """Return what a person must know of submissions that got no answer; the next ticks find out what came of them."""
-    unresolved = (step for step in study.graph.in_flight() if step.phase is Phase.REQUESTED and step.message)
+    unresolved = (step for step in graph.state.in_flight() if step.phase is Phase.REQUESTED and step.message)
     return _joined(
-        f"{study.dir.root}: {step.name}: it is not yet known whether it was submitted: {step.message}"
+        f"{graph.path}: {step.name}: it is not yet known whether it was submitted: {step.message}"
         for step in unresolved
     )
 
 
-def _news(study: Session) -> str:
+def _news(graph: TickableGraph) -> str:
     """Return what a person must know of a study that has had its tick."""
-    lines = [*study.notices]
+    lines = [*graph.notices]
+    study = graph.state.study
     if study.status is StudyStatus.FAILURE:
-        failed = sum(study.graph.study.states.get(state.name, 0) for state in FAILED_STATES)
-        lines.append(f"{study.dir.root}: the study has ended, and {failed} of its steps have failed")
+        failed = sum(study.states.get(state.name, 0) for state in FAILED_STATES)
+        lines.append(f"{graph.path}: the study has ended, and {failed} of its steps have failed")
     return _joined(lines)
 
 

@@ -17,7 +17,20 @@ opens the same path sees the same graph. ::
 
 from __future__ import annotations
 
-from maestro_es.execution_graph.graph import ExecutionGraph
-from maestro_es.execution_graph.steps import Step, StudyStep
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from maestro_es.execution_graph.graph import ExecutionGraph
+    from maestro_es.execution_graph.steps import Step, StudyStep
 
 __all__ = ["ExecutionGraph", "Step", "StudyStep"]
+
+_HOMES = {"ExecutionGraph": "graph", "Step": "steps", "StudyStep": "steps"}
+
+
+def __getattr__(name: str) -> object:
+    """Import the class when it is asked for: a tick of cron needs only that part of it which runs steps."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -11,6 +11,7 @@ from maestro_es.core.model import Micros
 from maestro_es.core.reducer import replay
 from maestro_es.core.snapshot import Snapshot
 from maestro_es.execution_graph.base import GraphBase
+from maestro_es.study.environment_file import scheduler_facts
 
 
 class AuditableGraph(GraphBase):
@@ -40,3 +41,7 @@ class AuditableGraph(GraphBase):
             return list(self._study.log.events(first))
         events = self._study.log.events_of(graph.number_of(name) or 0)
         return [recorded for recorded in events if recorded.seq > first]
+
+    def scheduler_facts(self) -> dict[str, str]:
+        """Return what the scheduler said of itself when the study was created, by its own names."""
+        return scheduler_facts(self._study.log)

@@ -1,19 +1,21 @@
-"""What all parts of the graph share: the open study, its state as the log has it now, and how a request is made."""
+"""What all parts of the graph share: the session, the state as the log has it now, and how a request is made."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from maestro_es.core.events import NewEvent
+from maestro_es.core.events import NewEvent, Recorded
+from maestro_es.core.graph import Graph
 from maestro_es.core.model import StepRecord, StudyStatus
-from maestro_es.core.snapshot import read_only
 from maestro_es.errors import RequestRefused
 from maestro_es.store.projection import ProjectedGraph
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
 
-_logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in typing since Python 3.11
 
 
 def fresh(study: Session) -> ProjectedGraph:
@@ -28,14 +30,41 @@ class GraphBase:
 
     _study: Session
 
+    @classmethod
+    def open_ours(cls, root: Path, runtime: Runtime) -> Self:
+        """Open a study that only this user can change. NotOurs before its log is opened, if others can."""
+        return cls._of(Session.ours(root, runtime))
+
+    @classmethod
+    def _of(cls, study: Session) -> Self:
+        graph = cls.__new__(cls)
+        graph._study = study  # noqa: SLF001 - one of our own
+        return graph
+
     def close(self) -> None:
         """Close the log; the graph can be opened again."""
         self._study.log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def path(self) -> Path:
         """The study's directory."""
         return self._study.dir.root
+
+    @property
+    def runtime(self) -> Runtime:
+        """The clock, the host and the like that this object works with."""
+        return self._study.runtime
+
+    @property
+    def state(self) -> Graph:
+        """The state of the study, as it was recorded last. It is to be read: what is assigned there is lost."""
+        return self._fresh()
 
     @property
     def name(self) -> str:
@@ -55,6 +84,8 @@ class GraphBase:
     @property
     def steps(self) -> dict[str, StepRecord]:
         """All steps by name, as they were recorded last: copies, which reject assignment."""
+        from maestro_es.core.snapshot import read_only  # noqa: PLC0415 - a tick does without it
+
         return {step.name: read_only(step) for step in self._fresh().steps()}
 
     @property
@@ -64,7 +95,9 @@ class GraphBase:
 
     def log_description(self) -> None:
         """Log name and description."""
-        _logger.info("name: %s, description: %s", self.name, self.description)
+        import logging  # noqa: PLC0415 - a tick does without it
+
+        logging.getLogger(__name__).info("name: %s, description: %s", self.name, self.description)
 
     def _fresh(self) -> ProjectedGraph:
         return fresh(self._study)
@@ -75,9 +108,17 @@ class GraphBase:
             raise RequestRefused("a batch is open: neither a tick nor another batch can run inside it; end it first")
 
     def _request(self, rule: Callable[[ProjectedGraph], list[NewEvent]]) -> list[NewEvent]:
+        """Record what a rule makes of the state: at once, or with the batch that is open."""
         if self._study.log.in_transaction:
             new_events = rule(self._study.graph)
             self._study.record(new_events)
             return new_events
         self._study.log.refresh()
         return self._study.request(rule)
+
+    def _ask(self, rule: Callable[[ProjectedGraph], list[NewEvent]]) -> list[Recorded]:
+        """Make a request of a user; returns what was recorded. NotOurs if another user can change the study."""
+        self._study.dir.check_owner()
+        with self._study.log.listening() as recorded:
+            self._request(rule)
+        return recorded

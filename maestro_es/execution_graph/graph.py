@@ -70,12 +70,5 @@ class ExecutionGraph(WalkableGraph, RunnableGraph, RequestableGraph, AuditableGr
     @classmethod
     def open(cls, path: str | os.PathLike[str], runtime: Runtime | None = None) -> ExecutionGraph:
         """Open the study in the directory `path`. NotAStudy if there is none."""
-        graph = cls.__new__(cls)
-        graph._study = Session(Path(arguments.path("path", path)), runtime or Runtime(driver=Driver.PROGRAM))  # noqa: SLF001 - one of our own
-        return graph
-
-    def __enter__(self) -> ExecutionGraph:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        root = path if isinstance(path, Path) else Path(arguments.path("path", path))
+        return cls._of(Session(root, runtime or Runtime(driver=Driver.PROGRAM)))

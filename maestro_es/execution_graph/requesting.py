@@ -46,7 +46,7 @@ class RequestableGraph(GraphBase):
             for argument, value in given.items()
             if value is not None
         }
-        return self._ask(
+        return self._names_of(
             e.StepReset,
             lambda graph: rerun.retry(
                 graph,
@@ -66,7 +66,7 @@ class RequestableGraph(GraphBase):
         RequestRefused if there are none.
         """
         patterns, why = _patterns(steps), arguments.text("reason", reason)
-        return self._ask(e.StepReset, lambda graph: rerun.retry_doubted(graph, patterns, why))
+        return self._names_of(e.StepReset, lambda graph: rerun.retry_doubted(graph, patterns, why))
 
     def skip(self, *steps: str, reason: str = "") -> list[str]:
         """Take steps as finished that have failed, were cancelled or have not run; returns their names.
@@ -75,17 +75,17 @@ class RequestableGraph(GraphBase):
         """
         actor = self._study.log.identity.actor
         patterns, why = _patterns(steps), arguments.text("reason", reason)
-        return self._ask(e.StepSkipped, lambda graph: rerun.skip(graph, patterns, actor, why))
+        return self._names_of(e.StepSkipped, lambda graph: rerun.skip(graph, patterns, actor, why))
 
     def hold(self, *steps: str, reason: str = "") -> list[str]:
         """Don't submit steps until they are released; jobs in flight go on. Returns their names."""
         patterns, why = _patterns(steps), arguments.text("reason", reason)
-        return self._ask(e.StepHeld, lambda graph: requests.hold(graph, patterns, why))
+        return self._names_of(e.StepHeld, lambda graph: requests.hold(graph, patterns, why))
 
     def release(self, *steps: str, reason: str = "") -> list[str]:
         """Let held steps be submitted again; returns their names."""
         patterns, why = _patterns(steps), arguments.text("reason", reason)
-        return self._ask(e.StepReleased, lambda graph: requests.release(graph, patterns, why))
+        return self._names_of(e.StepReleased, lambda graph: requests.release(graph, patterns, why))
 
     def reopen(self, reason: str = "", *, from_scratch: bool = False) -> list[str]:
         """Let a cancelled study go on; returns the names of the steps that were cancelled and run after all.
@@ -93,9 +93,9 @@ class RequestableGraph(GraphBase):
         They go on with their restart scripts, as by `retry`.
         """
         why, scratch = arguments.text("reason", reason), arguments.flag("from_scratch", from_scratch)
-        return self._ask(e.StepReset, lambda graph: rerun.reopen(graph, why, rerun.How(from_scratch=scratch)))
+        return self._names_of(e.StepReset, lambda graph: rerun.reopen(graph, why, rerun.How(from_scratch=scratch)))
 
-    def _ask(self, kind: type[e.Event], rule: Callable[[ProjectedGraph], list[NewEvent]]) -> list[str]:
+    def _names_of(self, kind: type[e.Event], rule: Callable[[ProjectedGraph], list[NewEvent]]) -> list[str]:
         """Make a request and return the names of the steps that it has made an event of that kind for."""
         new_events = self._request(rule)
         numbers = sorted(number for number, event in new_events if number and isinstance(event, kind))

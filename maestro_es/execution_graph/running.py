@@ -1,44 +1,44 @@
-"""Runs ticks, asks schedulers, ends a study and writes its files."""
+"""Runs steps to their end, asks schedulers, ends a study and writes its files."""
 
 from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from maestro_es.core import arguments, file_names, requests
 from maestro_es.core.model import CancelCode, JobStatusCode, State, StudyStatus
 from maestro_es.core.reconcile import state_after
 from maestro_es.core.verdict import judge
-from maestro_es.execution_graph.base import GraphBase
+from maestro_es.execution_graph.ticking import TickableGraph
+from maestro_es.poller.foreground import run_until_ended
 from maestro_es.poller.observe import TickInputs, observe
-from maestro_es.poller.tick import tick
-from maestro_es.study import claims
-from maestro_es.study.locks import hold_tick_lock
+from maestro_es.study.claims import read_claim
 from maestro_es.study.scripts import written_digests
 from maestro_es.study.status_csv import maestro_text
 from maestro_es.study.workspace import remove_temporary_folder, write_scripts
 
 
-class RunnableGraph(GraphBase):
+class RunnableGraph(TickableGraph):
     """The part of `ExecutionGraph` that runs steps."""
 
-    def execute_ready_steps(self) -> StudyStatus:
-        """Run one tick; returns how the study stands. Unreachable if a scheduler did not answer.
+    def run_until_ended(self, progress: Callable[[], None] = lambda: None) -> StudyStatus:
+        """Tick until the study has ended, whenever a step of this host ends and as often as the study says at least.
 
-        RequestRefused inside a `batch`, of which a tick would commit the first half.
+        Returns how it has ended. `progress` is called after the first tick, about once a second, and at the end. A
+        scheduler that does not answer is asked again. Unreachable if this host does not tell its boot id, without
+        which a tick can conclude nothing. RequestRefused inside a `batch`. Call it in the main thread only.
         """
         self._commits_alone()
-        self._study.log.check_place()
-        with hold_tick_lock(self._study.dir, -1):
-            return tick(self._study)
+        return run_until_ended(self._study, progress)
 
     def check_study_status(self) -> tuple[JobStatusCode, dict[str, State]]:
         """Ask the schedulers for the steps in flight and return what they say, by name; nothing is changed."""
         runtime = self._study.runtime
         graph = self._fresh()
         inputs = TickInputs(runtime.now(), runtime.host, "")
-        observations = observe(graph, self._study.dir, self._study.adapters, inputs, claims.read_claim).observations
+        observations = observe(graph, self._study.dir, self._study.adapters, inputs, read_claim).observations
         seen = observations.attempts
         steps = {step.name: state_after(step, judge(seen[step.token]).conclusion) for step in graph.in_flight()}
         if observations.unreachable:

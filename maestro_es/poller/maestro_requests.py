@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from maestro_es.core import requests
 from maestro_es.core.events import NewEvent
 from maestro_es.core.file_names import CANCEL, UPDATE
 from maestro_es.core.graph import Graph
@@ -79,6 +78,7 @@ def _read_request(path: Path, info: os.stat_result, log: StudyLog) -> Rule | Non
         raise ValueError("this is no file of 'maestro update'")
     if not info.st_size and 0 <= time.time() - info.st_mtime < _WRITING_SECONDS:
         return None
+    from maestro_es.core import requests  # noqa: PLC0415 - most ticks find no file
     from maestro_es.study_file.request_file import read_update  # noqa: PLC0415 - YAML is slow to import, and seldom needed
 
     values = read_update(path.read_text("utf-8", "replace"))
@@ -86,6 +86,8 @@ def _read_request(path: Path, info: os.stat_result, log: StudyLog) -> Rule | Non
 
 
 def _cancel(graph: Graph, reason: str) -> list[NewEvent]:
+    from maestro_es.core import requests  # noqa: PLC0415 - most ticks find no file
+
     return [] if graph.study.cancelling else requests.cancel(graph, (), reason)
 
 

@@ -56,13 +56,13 @@ def prefetch(roots: Iterable[Path], runtime: Runtime) -> dict[Path, QueueSnapsho
     read: list[_Read] = []
     for root in roots:
         with contextlib.suppress(MaestroError, OSError), Session.ours(root, runtime) as study:
-            read.extend(_read(root, study))
+            read.extend(_read(study))
     clusters = {one.adapter.cluster: one.adapter for one in read}
     answers = {cluster: _list_jobs(adapter) for cluster, adapter in clusters.items()}
     return {one.root: QueueSnapshot(one.seq, one.claims, answers[one.adapter.cluster]) for one in read}
 
 
-def _read(root: Path, study: Session) -> Iterator[_Read]:
+def _read(study: Session) -> Iterator[_Read]:
     """Read a study that has jobs, or is about to have some, in a queue that can be asked for all jobs at once."""
     graph, adapter = study.graph, study.adapters.scheduler
     if study.status is not StudyStatus.RUNNING or graph.study.settings.dry_run or not adapter.cluster:
@@ -74,7 +74,7 @@ def _read(root: Path, study: Session) -> Iterator[_Read]:
             for step in jobs
             if step.phase is Phase.REQUESTED
         }
-        yield _Read(root, study.log.head.seq, claims, adapter)
+        yield _Read(study.dir.root, study.log.head.seq, claims, adapter)
 
 
 def _list_jobs(adapter: Adapter) -> Sequence[QueueEntry] | Unreachable:

@@ -55,6 +55,7 @@ class StudyLog(LogReader):
         self._invocation = 0
         self._open = False
         self._failure: BaseException | None = None
+        self._heard: list[Recorded] | None = None
         self.graph = ProjectedGraph(connection, path, identity.host, identity.boot_id)
 
     @classmethod
@@ -124,13 +125,15 @@ class StudyLog(LogReader):
         self._end_abandoned()
         self._open = True
         self._failure = None
-        invocation = self._invocation
+        invocation, heard = self._invocation, len(self._heard or ())
         try:
             yield
             self._commit()
         except BaseException as error:
             self._roll_back()
             self._invocation = invocation
+            if self._heard is not None:
+                del self._heard[heard:]
             if isinstance(error, sqlite3.Error):
                 raise explain(error, self.path) from error
             if isinstance(error, OverflowError):
@@ -150,6 +153,17 @@ class StudyLog(LogReader):
     def in_transaction(self) -> bool:
         """Whether a `transaction` is open."""
         return self._open
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[list[Recorded]]:
+        """Yield a list that grows by the events that are appended inside, as a reader gets them."""
+        before, self._heard = self._heard, []
+        try:
+            yield self._heard
+        finally:
+            if before is not None:
+                before += self._heard
+            self._heard = before
 
     def record(self, new_events: Iterable[NewEvent]) -> None:
         """Append events inside a `transaction` and fold them into the graph. ConcurrentAppend: somebody else did."""
@@ -216,6 +230,8 @@ class StudyLog(LogReader):
             apply(self.graph, recorded)  # as a reader decodes it, so that what is live is what a replay makes
             digest = row[-1]
             rows.append(row)
+            if self._heard is not None:
+                self._heard.append(recorded)
         event_log.insert(self._connection, rows)
         self.head = Head(seq, time, digest)
 

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from maestro_es.core import requests, rerun
 from maestro_es.core.model import Settings, State, StudyStatus
-from maestro_es.drivers.foreground import drive
+from maestro_es.poller.foreground import run_until_ended
 from maestro_es.poller.tick import tick
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
@@ -92,7 +92,7 @@ def live(bench: Bench, mode: str, after: Callable[[str], None]) -> None:
     while True:
         with Session(bench.root, runtime) as study:
             if mode == "drive":
-                drive(study, lambda _study: None)
+                run_until_ended(study, lambda: None)
             if (
                 mode == "cancel"
                 and not study.graph.study.cancelling

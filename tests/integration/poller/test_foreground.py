@@ -6,7 +6,7 @@ import threading
 
 from maestro_es.core import requests
 from maestro_es.core.model import Settings, StudyStatus
-from maestro_es.drivers.foreground import drive
+from maestro_es.poller.foreground import run_until_ended
 from tools.testbed.processes import wait_for
 from tools.testbed.studies import Bench, Step
 
@@ -18,7 +18,7 @@ def test_how_often_it_ticks_can_be_changed_while_it_does(bench: Bench):
 
     def run() -> None:
         with bench.open() as study:
-            drive(study, lambda study: ticks.add(study.dir.ticked_at()))
+            run_until_ended(study, lambda: ticks.add(study.dir.ticked_at()))
 
     driver = threading.Thread(target=run)
     driver.start()

@@ -1,4 +1,4 @@
-"""The foreground driver, ``run --wait``: starts a tick whenever a step of this host has ended, and every so often.
+"""``run --wait``, in the foreground: starts a tick whenever a step of this host has ended, and every so often.
 
 While it lives it is the one that waits for the next tick, so runners need not ask for any. Killed at any moment it
 leaves a study that cron, or another driver, goes on with.
@@ -45,25 +45,25 @@ _AHEAD_SECONDS, _AHEAD_MOST = 0.05, 32
 _HELD_SECONDS = 1.0
 
 
-def drive(study: Session, progress: Callable[[Session], None]) -> StudyStatus:
-    """Tick until the study has ended, as often as it says at least; `progress` is told now and then how it stands.
+def run_until_ended(study: Session, progress: Callable[[], None]) -> StudyStatus:
+    """Tick until the study has ended, as often as it says at least; `progress` is called now and then.
 
     Unreachable if this host does not tell its boot id, without which a tick can conclude nothing.
     """
     if study.runtime.host.trouble:
         raise Unreachable(study.runtime.host.trouble)
     with waiting(study.dir, study.runtime.host.name), _child_signals() as wait:
-        driver = _Driver(study, wait)
+        run = _ForegroundRun(study, wait)
         try:
-            driver.run(progress)
+            run.run(progress)
         finally:
-            driver.withdraw()
+            run.withdraw()
     show_status(study)
-    progress(study)
+    progress()
     return study.status
 
 
-class _Driver:
+class _ForegroundRun:
     """Makes passes and, between them, starts the steps that are `reserved`: requested, and waiting for a slot."""
 
     def __init__(self, study: Session, wait: Callable[[float], bool]) -> None:
@@ -74,7 +74,7 @@ class _Driver:
         self._ended = 0
         self._passed = self._shown = 0.0
 
-    def run(self, progress: Callable[[Session], None]) -> None:
+    def run(self, progress: Callable[[], None]) -> None:
         """Make passes until the study has ended."""
         study = self._study
         while True:
@@ -83,7 +83,7 @@ class _Driver:
             self._pass(show=show)
             if show:
                 self._shown = time.monotonic()
-                progress(study)
+                progress()
             if study.status is not StudyStatus.RUNNING:
                 return
             self._rest(inbox)
