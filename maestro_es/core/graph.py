@@ -105,6 +105,11 @@ class Graph(Protocol):
         """Return all steps by number."""
 
 
+def may_be_submitted(record: StepRecord) -> bool:
+    """Whether a tick may submit a step, if the throttle allows it."""
+    return record.phase is Phase.READY and not record.held
+
+
 def waiting_for(graph: Graph, record: StepRecord, templates: set[str]) -> list[int]:
     """Return the steps that wait for this one, by a funnel only if its template is not among `templates` yet.
 
@@ -211,7 +216,7 @@ class MemoryGraph:
     def ready(self, *, scheduled: bool, limit: int) -> list[StepRecord]:
         first = self.study.refused if scheduled else 0
         around = itertools.chain(self._records[first:], self._records[:first])
-        found = (r for r in around if r.phase is Phase.READY and r.scheduled is scheduled and not r.held)
+        found = (r for r in around if may_be_submitted(r) and r.scheduled is scheduled)
         return list(itertools.islice(found, limit))
 
     def waiting(self) -> list[StepRecord]:

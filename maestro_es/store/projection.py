@@ -30,6 +30,9 @@ _ROOTS = """
     ORDER BY number
 """
 
+#: `core.graph.may_be_submitted`, as the index `step_ready` has it. tests/contract/test_graphs.py compares both graphs.
+_MAY_BE_SUBMITTED = "phase = 1 AND held = 0"
+
 #: How many loaded records are kept after a flush.
 _KEEP = 50_000
 
@@ -277,7 +280,7 @@ class ProjectedGraph:
         return self._select("WHERE phase IN (2, 3) ORDER BY number")
 
     def ready(self, *, scheduled: bool, limit: int) -> list[StepRecord]:
-        where = "WHERE phase = 1 AND held = 0 AND scheduled = ? AND number {} ? ORDER BY number LIMIT ?"
+        where = f"WHERE {_MAY_BE_SUBMITTED} AND scheduled = ? AND number {{}} ? ORDER BY number LIMIT ?"
         first = self.study.refused if scheduled else 0
         found = self._select(where.format(">"), int(scheduled), first, limit)
         return found + (self._select(where.format("<="), int(scheduled), first, limit - len(found)) if first else [])
