@@ -6,7 +6,8 @@
     ├── SpecError             the study file is wrong; `problems` lists all of it
     ├── RequestRefused        what was asked for makes no sense in this state
     │   ├── UnknownStep       there is no step of that name
-    │   └── NoSuchEdge        a step does not wait for another
+    │   ├── NoSuchEdge        a step does not wait for another
+    │   └── NotAcquired       a dependency of a study could not be had
     ├── StudyError            something is wrong with a study directory
     │   ├── NotAStudy         there is no event log here
     │   ├── DamagedLog        the log can't be read, or was changed by another hand
@@ -79,6 +80,10 @@ class UnknownStep(RequestRefused, KeyError, ValueError):
 
 class NoSuchEdge(RequestRefused, ValueError):
     """A step does not wait for another, so there is no edge between them. A ValueError too, as in Maestro."""
+
+
+class NotAcquired(RequestRefused, RuntimeError, ValueError):
+    """A dependency of a study could not be had. Maestro raises a RuntimeError or a ValueError, by the cause."""
 
 
 class StudyError(MaestroError):

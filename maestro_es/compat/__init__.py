@@ -31,27 +31,29 @@ A program for ``maestrowf.datastructures.core``, ``maestrowf.datastructures.envi
     while graph.execute_ready_steps() is StudyStatus.RUNNING:
         time.sleep(0.1)
 
-What differs: `stage` creates the study, so its log, its workspace and its copy of the study file are there afterwards,
-and repositories are cloned then; a second `stage` into the same directory is refused. The graph is an `ExecutionGraph`
-of ours: it can be opened again with ``ExecutionGraph.open(path)``, and ``maestro-es tick`` advances it too.
+What differs: `stage` creates the study, so its log, its workspace and its copy of the study file are there afterwards.
+A second `stage` of the same study into the same directory continues it. The graph is an `ExecutionGraph` of ours: it
+can be opened again with ``ExecutionGraph.open(path)``, and ``maestro-es tick`` advances it too.
+
+A program that imports Maestro itself runs unchanged by ``python -m maestro_es.compat PROGRAM``: see `hook`.
 """
 
 from __future__ import annotations
 
+from maestro_es.compat.dag import DAG
+from maestro_es.compat.enums import StepPriority, SubmissionCode
+from maestro_es.compat.environment import GitDependency, PathDependency, StudyEnvironment
+from maestro_es.compat.hook import install
 from maestro_es.compat.specification import YAMLSpecification
-from maestro_es.compat.study import Study, StudyStep
-from maestro_es.core.model import State, StudyStatus
+from maestro_es.compat.study import Study
+from maestro_es.compat.study_step import StudyStep
+from maestro_es.core.model import CancelCode, JobStatusCode, State, StudyStatus
 from maestro_es.execution_graph import ExecutionGraph
 from maestro_es.study_file.parameters import Combination, ParameterGenerator
-from maestro_es.study_file.study_environment import (
-    GitDependency,
-    PathDependency,
-    Script,
-    StudyEnvironment,
-    Variable,
-)
+from maestro_es.study_file.study_environment import Script, Variable
 
 __all__ = [
-    "Combination", "ExecutionGraph", "GitDependency", "ParameterGenerator", "PathDependency", "Script", "State",
-    "Study", "StudyEnvironment", "StudyStatus", "StudyStep", "Variable", "YAMLSpecification",
+    "DAG", "CancelCode", "Combination", "ExecutionGraph", "GitDependency", "JobStatusCode", "ParameterGenerator",
+    "PathDependency", "Script", "State", "StepPriority", "Study", "StudyEnvironment", "StudyStatus", "StudyStep",
+    "SubmissionCode", "Variable", "YAMLSpecification", "install",
 ]  # fmt: skip

@@ -6,18 +6,23 @@ _COMPAT = "maestro_es.compat"
 
 #: Where the counterparts are: our module, and the names that Maestro has for what is in it.
 _HOMES: dict[str, tuple[str, ...]] = {
-    "maestro_es.core.model": ("CancelCode", "JobStatusCode", "State", "StudyStatus"),
+    "maestro_es.core.model": ("SOURCE", "CancelCode", "JobStatusCode", "State", "StudyStatus"),
     "maestro_es.execution_graph": ("ExecutionGraph",),
     "maestro_es.study_file.parameters": ("Combination", "ParameterGenerator"),
     "maestro_es.study_file.study_environment": (
-        "GitDependency", "PathDependency", "Script", "StudyEnvironment", "Variable",
+        "Dependency", "EnvObject", "Script", "Source", "Substitution", "Variable",
     ),
     "maestro_es.study_file.generator_tools": (
         "apply_function", "create_dictionary", "create_parentdir", "csvtable_to_dict", "generate_filename",
         "get_duration", "make_safe_path", "round_datetime_seconds",
     ),
-    f"{_COMPAT}.study": ("Study", "StudyStep"),
-    f"{_COMPAT}.specification": ("YAMLSpecification",),
+    f"{_COMPAT}.dag": ("DAG", "Graph"),
+    f"{_COMPAT}.enums": ("StepPriority", "SubmissionCode"),
+    f"{_COMPAT}.environment": ("GitDependency", "PathDependency", "StudyEnvironment"),
+    f"{_COMPAT}.pickles": ("PickleInterface",),
+    f"{_COMPAT}.specification": ("Specification", "YAMLSpecification"),
+    f"{_COMPAT}.study": ("Study",),
+    f"{_COMPAT}.study_step": ("StudyStep",),
 }  # fmt: skip
 
 #: Our module, for each of Maestro's names.
@@ -29,25 +34,25 @@ _ENVIRONMENT = ("GitDependency", "PathDependency", "Script", "Variable")
 #: The public modules of Maestro, and the names in each of them that have a counterpart.
 MODULES: dict[str, tuple[str, ...]] = {
     "": (),
-    "abstracts": (),
+    "abstracts": ("Dependency", "Graph", "PickleInterface", "Source", "Specification", "Substitution"),
     "abstracts.abstractclassmethod": (),
     "abstracts.containers": (),
-    "abstracts.enums": ("CancelCode", "JobStatusCode", "State", "StudyStatus"),
-    "abstracts.envobject": (),
-    "abstracts.graph": (),
+    "abstracts.enums": ("CancelCode", "JobStatusCode", "State", "StepPriority", "StudyStatus", "SubmissionCode"),
+    "abstracts.envobject": ("Dependency", "EnvObject", "Source", "Substitution"),
+    "abstracts.graph": ("Graph",),
     "abstracts.interfaces": (),
     "abstracts.interfaces.flux": (),
     "abstracts.interfaces.schedulerscriptadapter": (),
     "abstracts.interfaces.scriptadapter": (),
-    "abstracts.specification": (),
+    "abstracts.specification": ("Specification",),
     "conductor": (),
-    "datastructures": (),
+    "datastructures": ("DAG",),
     "datastructures.core": _CORE,
-    "datastructures.core.executiongraph": ("ExecutionGraph",),
+    "datastructures.core.executiongraph": ("SOURCE", "ExecutionGraph"),
     "datastructures.core.parameters": ("Combination", "ParameterGenerator"),
-    "datastructures.core.study": ("Study", "StudyStep"),
+    "datastructures.core.study": ("SOURCE", "Study", "StudyStep"),
     "datastructures.core.studyenvironment": ("StudyEnvironment",),
-    "datastructures.dag": (),
+    "datastructures.dag": ("DAG",),
     "datastructures.environment": _ENVIRONMENT,
     "datastructures.environment.gitdependency": ("GitDependency",),
     "datastructures.environment.pathdependency": ("PathDependency",),

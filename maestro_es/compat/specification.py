@@ -2,49 +2,201 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
+
+from jsonschema.exceptions import ValidationError as SchemaError
 
 from maestro_es.adapters.registry import SCHEDULERS
-from maestro_es.compat.study import StudyStep
+from maestro_es.compat import schema_words
+from maestro_es.compat.environment import GitDependency, PathDependency, StudyEnvironment
+from maestro_es.compat.study_step import StudyStep
+from maestro_es.errors import SpecError
 from maestro_es.study_file.document import read_file
 from maestro_es.study_file.parameters import ParameterGenerator
-from maestro_es.study_file.study_environment import GitDependency, PathDependency, Script, StudyEnvironment, Variable
-from maestro_es.study_file.study_text import study_data
+from maestro_es.study_file.study_environment import Script, Variable
+from maestro_es.study_file.study_text import check_data, read_data
+from maestro_es.study_file.validation import study_schema
+
+Kind = TypeVar("Kind", bound="YAMLSpecification")
+
+_ENVIRONMENT: dict[str, Any] = {"variables": {}, "sources": [], "labels": {}, "dependencies": {}}
+#: The names of env that must differ. Maestro's word for a list of paths is not the key that a file has.
+_DEPENDENCIES = ("path", "paths", "git", "spack")
 
 
-class YAMLSpecification:
-    """A study file: what is in it, and the objects that a `Study` is made of. `path` is the file, if it was one."""
+class ValidationError(SpecError, SchemaError):
+    """The study file is wrong: all its `problems`, and in `message` the first, in Maestro's words if it has any."""
 
-    def __init__(self, data: Mapping[str, Any], path: str = "") -> None:
-        self.path = path
-        self.description: dict[str, Any] = data["description"]
-        self.environment: dict[str, Any] = data.get("env") or {}
-        self.batch: dict[str, Any] = data.get("batch") or {}
-        self.study: list[dict[str, Any]] = data["study"]
-        self.globals: dict[str, Any] = data.get("global.parameters") or {}
+    def __init__(self, problems: Iterable[str], message: str) -> None:
+        SchemaError.__init__(self, message)
+        SpecError.__init__(self, tuple(problems))
+        self.message = message
+
+
+class Specification(ABC):
+    """A description of a study, from which its parts are made."""
+
+    @abstractmethod
+    def verify(self) -> None:
+        """Raise an error if the description is wrong."""
+
+    @abstractmethod
+    def get_study_environment(self) -> StudyEnvironment:
+        """Return the environment."""
+
+    @abstractmethod
+    def get_parameters(self) -> ParameterGenerator:
+        """Return the parameters."""
+
+    @abstractmethod
+    def get_study_steps(self) -> list[StudyStep]:
+        """Return the steps."""
+
+
+class YAMLSpecification(Specification):
+    """A study file: what is in it, and the objects that a `Study` is made of.
+
+    `path` is the file, None for a stream, and empty before anything was loaded.
+    """
+
+    def __init__(self) -> None:
+        self.path: str | os.PathLike[str] | None = ""
+        self.description: dict[str, Any] = {}
+        self.environment: dict[str, Any] = {}
+        self.batch: dict[str, Any] = {}
+        self.study: list[dict[str, Any]] = []
+        self.globals: dict[str, Any] = {}
+        self._text = ""
 
     @classmethod
-    def load_specification(cls, path: str | os.PathLike[str]) -> YAMLSpecification:
-        """Read a study file. SpecError has everything that is wrong with it."""
-        return cls(study_data(read_file(Path(path)).decode(), os.fspath(path), SCHEDULERS), os.fspath(path))
+    def load_specification(cls: type[Kind], path: str | os.PathLike[str]) -> Kind:
+        """Read a study file. ValidationError has everything that is wrong with it, OSError if it can't be read."""
+        made = cls._loaded(read_file(Path(path)).decode(), os.fspath(path))
+        made.path = path
+        return made
 
     @classmethod
-    def load_specification_from_stream(cls, stream: TextIO) -> YAMLSpecification:
+    def load_specification_from_stream(cls: type[Kind], stream: TextIO) -> Kind:
         """Read a study file from an open file."""
-        return cls(study_data(stream.read(), getattr(stream, "name", "study file"), SCHEDULERS))
+        return cls._loaded(stream.read(), getattr(stream, "name", "study file"))
+
+    @classmethod
+    def _loaded(cls: type[Kind], text: str, file: str) -> Kind:
+        found = read_data(text, file)
+        made = cls()
+        made.path = None
+        made.description = found.get("description", {})
+        made.environment = found.get("env", {**_ENVIRONMENT})
+        made.batch = found.get("batch", {})
+        made.study = found.get("study", [])
+        made.globals = found.get("global.parameters", {})
+        made._text, made.path = text, file
+        made.verify()
+        made.path = None
+        return made
+
+    def verify(self) -> None:
+        """Raise a ValidationError if anything is wrong."""
+        parts = {
+            "description": self.description,
+            "env": self.environment,
+            "batch": self.batch,
+            "study": self.study,
+            "global.parameters": self.globals,
+        }
+        # A part that is empty is not in the file; but a study without steps, or without a description, is wrong.
+        data = {key: part for key, part in parts.items() if part or key in {"description", "study"}}
+        try:
+            check_data(data, self._text, os.fspath(self.path or "study file"), SCHEDULERS)
+        except SpecError as error:
+            raise ValidationError(error.problems, self._maestro_says() or error.problems[0]) from None
+
+    def _maestro_says(self) -> str:
+        """Return Maestro's words for the first thing that it would find wrong; empty if it has none."""
+        schema = study_schema()
+        parts = {**schema["properties"], **schema["definitions"]}
+        parts = {key: {**part, "definitions": schema["definitions"]} for key, part in parts.items()}
+        with contextlib.suppress(KeyError, TypeError, AttributeError):  # of what is no study at all
+            try:
+                self.verify_description(parts["description"])
+                self.verify_environment(parts["env"])
+                self.verify_study(parts["step"])
+                self.verify_parameters(parts["parameter"])
+            except SchemaError as error:
+                return error.message
+            except ValueError as error:
+                return str(error)
+        return ""
+
+    def verify_description(self, schema: Mapping[str, Any]) -> None:
+        """Raise a ValidationError if name and description are not as a schema has them."""
+        self.validate_schema("description", self.description, schema)
+
+    def verify_environment(self, schema: Mapping[str, Any]) -> None:
+        """Raise a ValidationError if env is not as a schema has it, ValueError if a name is taken twice."""
+        self.validate_schema("env", self.environment, schema)
+        names = set()
+        for name, value in (self.environment.get("variables") or {}).items():
+            if not name or value == "":
+                raise ValueError("All variables must have a valid name and value. Empty strings are not allowed.")
+            names.add(name)
+        dependencies = self.environment.get("dependencies") or {}
+        for kind in _DEPENDENCIES:
+            for item in dependencies.get(kind) or ():
+                if item["name"] in names:
+                    raise ValueError(
+                        f"Variable name '{item['name']}' is already taken. All variable names must be unique."
+                    )
+                names.add(item["name"])
+
+    def verify_study(self, schema: Mapping[str, Any]) -> None:
+        """Raise a ValidationError if a step is not as a schema has it, ValueError if there are no steps."""
+        if not self.study:
+            raise ValueError("A study specification MUST contain at least one step in its workflow.")
+        for step in self.study:
+            self.validate_schema(f"study step '{step['name']}'", step, schema)
+
+    def verify_parameters(self, schema: Mapping[str, Any]) -> None:
+        """Raise a ValidationError if a parameter is not as a schema has it, ValueError if lists differ in length."""
+        length = None
+        for name, parameter in (self.globals or {}).items():
+            self.validate_schema(f"global.params.{name}", parameter, schema)
+            values, label = parameter["values"], parameter["label"]
+            if isinstance(label, list) and len(label) != len(values):
+                raise ValueError(f"Global parameter '{name}' the values length does not match the label list length.")
+            if isinstance(label, list) and len(label) != len(set(label)):
+                raise ValueError(f"Global parameter '{name}' the label does not contain unique labels.")
+            if length not in {None, len(values)}:
+                raise ValueError(f"Global parameter '{name}' is not the same length as other parameters.")
+            length = len(values)
+
+    @staticmethod
+    def validate_schema(parent_key: str, instance: object, schema: Mapping[str, Any]) -> None:
+        """Raise a ValidationError if a part of a study file is not as a schema has it."""
+        schema_words.validate_schema(parent_key, instance, schema)
 
     @property
     def name(self) -> str:
         """The study's name."""
         return str(self.description["name"])
 
+    @name.setter
+    def name(self, value: str) -> None:
+        self.description["name"] = value
+
     @property
     def desc(self) -> str:
         """What the study is for."""
         return str(self.description["description"])
+
+    @desc.setter
+    def desc(self, value: str) -> None:
+        self.description["description"] = value
 
     @property
     def output_path(self) -> str:
@@ -54,11 +206,12 @@ class YAMLSpecification:
     def get_study_environment(self) -> StudyEnvironment:
         """Return the environment, with OUTPUT_PATH as a variable if the file has it."""
         made = StudyEnvironment()
-        for kind in ("variables", "labels"):
-            for name, value in (self.environment.get(kind) or {}).items():
-                made.add(Variable(name, value))
+        for name, value in (self.environment.get("variables") or {}).items():
+            made.add(Variable(name, value))
         for source in self.environment.get("sources") or ():
             made.add(Script(source))
+        for name, value in (self.environment.get("labels") or {}).items():
+            made.add(Variable(name, value))
         dependencies = self.environment.get("dependencies") or {}
         for item in dependencies.get("paths") or ():
             made.add(PathDependency(item["name"], item["path"]))
@@ -70,8 +223,8 @@ class YAMLSpecification:
     def get_parameters(self) -> ParameterGenerator:
         """Return the parameters."""
         made = ParameterGenerator()
-        for key, parameter in self.globals.items():
-            made.add_parameter(key, parameter["values"], parameter["label"])
+        for key, parameter in (self.globals or {}).items():
+            made.add_parameter(key, parameter["values"], parameter["label"], parameter.get("name"))
         return made
 
     def get_study_steps(self) -> list[StudyStep]:

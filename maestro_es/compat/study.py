@@ -1,75 +1,83 @@
-"""`Study` and `StudyStep` by Maestro's names: they make a study file of what they are given, and create the study."""
+"""`Study` by Maestro's name: it makes a study file of what it is given, and creates the study."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from maestro_es import files
 from maestro_es.adapters.registry import SCHEDULERS
+from maestro_es.compat.dag import DAG
+from maestro_es.compat.environment import StudyEnvironment
+from maestro_es.compat.pickles import PickleInterface
+from maestro_es.compat.staging import Books, Written, books, declaration, parents, real_name, study_data
 from maestro_es.core import arguments
-from maestro_es.core.model import Driver, Settings
+from maestro_es.core.events import StepAdded, StepTemplateAdded
+from maestro_es.core.model import SOURCE, Driver, Settings
 from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.creation.create import create_study
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph import ExecutionGraph, Step
 from maestro_es.study.invocation import Runtime
+from maestro_es.study.layout import has_log
 from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.metadata import read_metadata
 from maestro_es.study_file.parameters import ParameterGenerator, Parameters
 from maestro_es.study_file.paths import safe
 from maestro_es.study_file.pgen import convert
-from maestro_es.study_file.plan import plan_study
+from maestro_es.study_file.plan import StudyPlan, plan_study
 from maestro_es.study_file.reading import Given
-from maestro_es.study_file.study_environment import StudyEnvironment
+from maestro_es.study_file.study_environment import StudyEnvironment as Declarations
+from maestro_es.study_file.study_environment import Variable
 from maestro_es.study_file.study_text import study_text
 
-
-class StudyStep:
-    """A step; `run` has the keys of a study file, empty unless they are given a value."""
-
-    def __init__(self) -> None:
-        self.name = ""
-        self.nickname = ""
-        self.description = ""
-        self.run: dict[str, Any] = dict.fromkeys(
-            (
-                "cmd", "depends", "pre", "post", "restart", "nodes", "procs", "gpus", "cores per task", "walltime",
-                "reservation",
-            ),
-            "",
-        )  # fmt: skip
-
-    @property
-    def real_name(self) -> str:
-        """The name, whatever the nickname is."""
-        return self.name
+_logger = logging.getLogger(__name__)
 
 
-class Study:
-    """A study that is made in Python. `description` is a text or, as Maestro wants it, a mapping that holds one."""
+class Study(DAG, PickleInterface):
+    """A study that is made in Python. `description` is a text or, as Maestro wants it, a mapping that holds one.
+
+    As a graph it has the steps as they are declared, below the node ``_source``. An edge that is added by hand is a
+    dependency, too.
+    """
+
+    workspaces: dict[str, str]
+    depends: dict[str, set[str]]
+    hub_depends: dict[str, set[str]]
+    used_params: dict[str, set[str]]
+    step_combos: dict[str, set[str]]
 
     def __init__(
         self,
         name: str,
         description: str | Mapping[str, Any],
-        studyenv: StudyEnvironment | None = None,
+        studyenv: Declarations | None = None,
         parameters: ParameterGenerator | None = None,
         steps: Iterable[Step] | None = None,
         out_path: str | os.PathLike[str] = "./",
     ) -> None:
+        super().__init__()
         self.name = arguments.name("name", name)
         self.description = (
             description if isinstance(description, Mapping) else arguments.text("description", description)
         )
         self.environment = studyenv if studyenv is not None else StudyEnvironment()
-        if not isinstance(self.environment, StudyEnvironment):
+        if not isinstance(self.environment, Declarations):
             raise TypeError(f"studyenv must be a StudyEnvironment, not {type(studyenv).__name__}")
         self.parameters = parameters if parameters is not None else ParameterGenerator()
         self.is_configured = False
         self._out_path = arguments.path("out_path", out_path)
-        self._steps: list[Step] = []
-        self._settings = Settings()
+        self._configured: dict[str, Any] = {}
+        self._written: dict[str, Written] = {}
+        self._twice: list[Step] = []
+        self._awaited: dict[str, list[str]] = {}
+        self._keep(books(self._out_path))
+        self.add_node(SOURCE, None)
         for step in steps or ():
             self.add_step(step)
 
@@ -79,14 +87,39 @@ class Study:
         return self._out_path
 
     def add_step(self, step: Step) -> None:
-        """Add a step. Its dependencies may be added later."""
-        if not all(hasattr(step, name) for name in ("name", "description", "run")):
+        """Add a step, with the environment put into it. The steps that it waits for may be added later."""
+        if not all(hasattr(step, name) for name in ("name", "description", "run", "__dict__")):
             raise TypeError(f"step must be a StudyStep, not {type(step).__name__}")
-        self._steps.append(step)
+        name = real_name(step)
+        if name in self.values:
+            self._twice.append(step)  # which `stage` reports
+            return
+        self._written[name] = Written(step, self.environment)
+        self.add_node(name, step)
+        waits_for = parents(step)
+        for parent in waits_for:
+            if parent in self.values:
+                self.add_edge(parent, name)
+            else:
+                self._awaited.setdefault(parent, []).append(name)
+        if not waits_for:
+            self.add_edge(SOURCE, name)
+        for child in self._awaited.pop(name, ()):
+            self.add_edge(name, child)
 
-    def setup_workspace(self) -> None:
-        """Make the study's directory."""
-        Path(self._out_path).mkdir(parents=True, exist_ok=True)
+    def walk_study(self, src: str = SOURCE) -> Iterator[tuple[str | None, str, Step | None]]:
+        """Yield the parent, the name and the step of each node in depth-first order."""
+        order, above = self.dfs_subtree(src)
+        yield from ((above[node], node, self.values[node]) for node in order)
+
+    def setup_workspace(self) -> bool | None:
+        """Make the study's directory. False if it can't be made, as in Maestro; then `stage` fails."""
+        try:
+            Path(self._out_path).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            _logger.error("%s: the directory can't be made: %s", self._out_path, error.strerror)  # noqa: TRY400 - no bug
+            return False
+        return None
 
     def configure_study(
         self,
@@ -98,27 +131,52 @@ class Study:
         dry_run: bool = False,  # noqa: FBT001, FBT002 - likewise
     ) -> None:
         """Choose what the flags of ``maestro-es run`` choose. A flag may be None, which is False."""
-        self._settings = Settings(
-            submission_attempts=arguments.count("submission_attempts", submission_attempts, least=1),
-            restart_limit=arguments.count("restart_limit", restart_limit),
-            submission_throttle=arguments.count("throttle", throttle),
-            use_tmp=arguments.flag("use_tmp", use_tmp),
-            hash_workspaces=arguments.flag("hash_ws", hash_ws),
-            dry_run=arguments.flag("dry_run", dry_run),
-        )
+        self._configured = {
+            "submission_attempts": arguments.count("submission_attempts", submission_attempts, least=1),
+            "restart_limit": arguments.count("restart_limit", restart_limit),
+            "submission_throttle": arguments.count("throttle", throttle),
+            "use_tmp": arguments.flag("use_tmp", use_tmp),
+            "hash_workspaces": arguments.flag("hash_ws", hash_ws),
+            "dry_run": arguments.flag("dry_run", dry_run),
+        }
         self.is_configured = True
 
     def setup_environment(self) -> None:
-        """Say that the study's dependencies are wanted; `stage` acquires them."""
-        self.environment.acquire_environment()
+        """Acquire what the study needs from outside. NotAcquired says what could not be had."""
+        if isinstance(self.environment, StudyEnvironment) and self.environment.find("OUTPUT_PATH") is None:
+            self.environment.acquire_with([Variable("OUTPUT_PATH", self._out_path)])
+        else:
+            self.environment.acquire_environment()
 
     def stage(self) -> tuple[str, ExecutionGraph]:
-        """Create the study; returns its directory and its graph. SpecError has everything that is wrong with it."""
+        """Create the study; returns its directory and its graph. SpecError has everything that is wrong with it.
+
+        If this study is in the directory already, it continues.
+        """
         if not Path(self._out_path).is_dir():
             raise RequestRefused(f"{self._out_path}: there is no such directory; call setup_workspace first")
         if not self.environment.is_set_up:
             raise RequestRefused(f"study {self.name}: its environment is not set up; call setup_environment first")
-        settings = self._settings
+        plan = self._plan()
+        graph = self._continued(plan) if has_log(Path(self._out_path)) else self._created(plan)
+        self._keep(books(self._out_path, plan.events))
+        return self._out_path, graph
+
+    def store_metadata(self) -> None:
+        """Write the files under ``meta``, which `stage` writes, too."""
+        folder = Path(self._out_path) / "meta"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in self._plan().metadata.items():
+            files.write(folder / name, text.encode())
+
+    def load_metadata(self) -> None:
+        """Read what `store_metadata` has written; nothing if there is none."""
+        with contextlib.suppress(FileNotFoundError):
+            text = (Path(self._out_path) / "meta" / "metadata.yaml").read_text("utf-8")
+            self._keep(Books(**read_metadata(text)))
+
+    def _plan(self) -> StudyPlan:
+        settings = Settings(**self._configured)
         file = Path(self._out_path) / safe(f"{self.name}.yaml")
         plan = plan_study(
             file,
@@ -127,31 +185,48 @@ class Study:
             timestamp="",
             hash_workspaces=settings.hash_workspaces,
             restart_limit=settings.restart_limit,
-            given=Given(spec_root=self._spec_root(), text=study_text(self._data()), parameters=self._parameters(file)),
+            given=Given(
+                spec_root=self._spec_root(),
+                acquired=bool(self.environment.dependencies),
+                text=study_text(self._data()),
+                parameters=self._parameters(file),
+            ),
         )
-        runtime = Runtime(driver=Driver.PROGRAM)
-        return self._out_path, ExecutionGraph.open(create_study(plan, settings, runtime).root, runtime)
+        return dataclasses.replace(plan, git_dependencies=())  # which `setup_environment` has cloned
 
     def _data(self) -> dict[str, Any]:
-        """Return the study as a file has it; without its parameters if a file can't hold them."""
-        about = self.description if isinstance(self.description, Mapping) else {"description": self.description}
-        found: dict[str, Any] = {
-            "description": {**arguments.mapping("description", about), "name": self.name},
-            "env": self._environment(),
-            "study": [_declaration(step) for step in self._steps],
-            "global.parameters": _declared(self.parameters),
-        }
-        return {key: value for key, value in found.items() if value}
+        """Return the study as a file has it."""
+        above: dict[str, list[str]] = {}
+        for parent, children in self.adjacency_table.items():
+            for child in children if parent != SOURCE else ():
+                above.setdefault(child, []).append(parent)
+        steps = [
+            declaration(self._written[name].as_file(step) if name in self._written else step, above.get(name, ()))
+            for name, step in self.values.items()
+            if name != SOURCE
+        ]
+        steps += map(declaration, self._twice)
+        return study_data(self.name, self.description, self.environment, steps, self.parameters, self._out_path)
 
-    def _environment(self) -> dict[str, Any]:
-        """Return the environment without OUTPUT_PATH and SPECROOT, which a launch makes what they are."""
-        section = self.environment.section()
-        section["variables"] = variables = dict(section.get("variables", {}))
-        output = variables.pop("OUTPUT_PATH", self._out_path)
-        if os.path.abspath(str(output)) != os.path.abspath(self._out_path):  # noqa: PTH100 - links stay
-            raise ValueError(f"OUTPUT_PATH is {output!r} and the study's out_path {self._out_path!r}; make them one")
-        variables.pop("SPECROOT", None)
-        return {key: value for key, value in section.items() if value}
+    def _created(self, plan: StudyPlan) -> ExecutionGraph:
+        runtime = Runtime(driver=Driver.PROGRAM)
+        return ExecutionGraph.open(create_study(plan, Settings(**self._configured), runtime).root, runtime)
+
+    def _continued(self, plan: StudyPlan) -> ExecutionGraph:
+        """Return the graph of the study that is in the directory. RequestRefused if it has other steps."""
+        graph = ExecutionGraph.open(self._out_path)
+        kinds = (StepTemplateAdded, StepAdded)
+        there = [recorded.event for recorded in graph.history() if isinstance(recorded.event, kinds)]
+        if there != [event for _, event in plan.events]:
+            graph.close()
+            raise RequestRefused(
+                f"{self._out_path}: there is another study in this directory; choose another out_path"
+            )
+        return graph
+
+    def _keep(self, found: Books) -> None:
+        """Keep what is known of the steps where Maestro keeps it."""
+        vars(self).update(vars(found))
 
     def _spec_root(self) -> Path:
         known = self.environment.find("SPECROOT")
@@ -159,23 +234,3 @@ class Study:
 
     def _parameters(self, file: Path) -> Parameters:
         return convert(self.parameters, Findings(str(file))) if self.parameters else Parameters()
-
-
-def _declared(made: ParameterGenerator) -> dict[str, Any]:
-    """Return parameters as a study file has them; none if it can't hold their labels, names or values."""
-    texts = all(isinstance(made.labels[key], str) and made.names[key] == key for key in made.parameters)
-    values = [value for given in made.parameters.values() for value in given]
-    if not texts or made.label_token != "%%" or {type(value) for value in values} - {str, int, float, bool}:  # noqa: S105 - no secret
-        return {}
-    return {key: {"values": list(given), "label": made.labels[key]} for key, given in made.parameters.items()}
-
-
-def _declaration(step: Step) -> dict[str, Any]:
-    """Return a step as a study file has it, without the keys that it leaves empty."""
-    name = arguments.name("step.name", step.name)
-    run = arguments.mapping(f"run of step {name!r}", step.run)
-    return {
-        "name": name,
-        "description": arguments.text(f"description of step {name!r}", step.description) or name,
-        "run": {key: value for key, value in run.items() if value not in ("", None, [])},
-    }

@@ -78,3 +78,23 @@ def _text(data: Mapping[str, Any]) -> str:
 def batch_info(batch: Mapping[str, Any]) -> str:
     """Return the text of ``batch.info``: the batch block, as YAML."""
     return _text(batch)
+
+
+#: What a study in Python calls the parts of ``metadata.yaml``.
+_PARTS = {
+    "workspaces": "workspaces",
+    "depends": "dependencies",
+    "hub_depends": "hub_dependencies",
+    "used_params": "used_parameters",
+    "step_combos": "step_combinations",
+}
+
+
+def read_metadata(text: str) -> dict[str, Any]:
+    """Return the parts of ``metadata.yaml`` by the names that Maestro's `Study` has for them, with sets for lists."""
+    found = yaml.safe_load(text)
+    made = {
+        name: {step: set(of) for step, of in found[part].items()} for name, part in _PARTS.items() if name[0] != "w"
+    }
+    made["step_combos"][SOURCE] = set()
+    return {"workspaces": found["workspaces"], **made}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
@@ -14,35 +15,46 @@ from maestro_es.study_file.checks import section
 from maestro_es.study_file.document import Document
 from maestro_es.study_file.render import substitute
 
+_logger = logging.getLogger(__name__)
+
 
 class Combination:
     """One value of each parameter, by the public methods of Maestro's class of that name."""
 
     def __init__(self, token: str = "$") -> None:  # noqa: S107 - no password but a character
         self._token = token
-        self._params: dict[str, Param] = {}
-        self._values: dict[str, Any] = {}
+        self._found: dict[str, Param] = {}
+        # By what stands for each in a text, as Maestro has them.
+        self._params: dict[str, Any] = {}
+        self._labels: dict[str, str] = {}
+        self._names: dict[str, str] = {}
 
     def add(self, key: str, name: str, value: Any, label: str) -> None:  # noqa: ANN401 - of any kind
         """Add the value of a parameter."""
-        self._params[key] = Param(key, str(value), str(label), str(name))
-        self._values[key] = value
+        self._found[key] = Param(key, str(value), str(label), str(name))
+        self._params[f"{self._token}({key})"] = value
+        self._labels[f"{self._token}({key}.label)"] = str(label)
+        self._names[f"{self._token}({key}.name)"] = str(name)
 
     def __str__(self) -> str:
         """Return all labels."""
-        return ".".join(param.label for param in self._params.values())
+        return ".".join(self._labels.values())
 
     def get_param_string(self, params: Iterable[str]) -> str:
         """Return the labels of some parameters, in the order of their keys."""
-        return ".".join(self._params[key].label for key in sorted(params))
+        return ".".join(self._found[key].label for key in sorted(params))
 
     def get_param_values(self, params: Iterable[str]) -> Iterator[tuple[str, Any]]:
         """Yield key and value of some parameters."""
-        yield from ((key, self._values[key]) for key in params)
+        yield from ((key, self._params[f"{self._token}({key})"]) for key in params)
 
     def apply(self, item: str) -> str:
         """Return a text with the tokens of all parameters replaced."""
-        return substitute(item, list(self._params.values()))
+        return substitute(item, list(self._found.values()), self._token)
+
+    def metadata(self) -> dict[str, dict[str, Any]]:
+        """Return values and labels by their tokens."""
+        return {"params": dict(self._params), "labels": dict(self._labels)}
 
 
 class ParameterGenerator:
@@ -68,6 +80,8 @@ class ParameterGenerator:
         given: object = values
         if isinstance(given, (str, Mapping)) or not isinstance(given, Sized) or not isinstance(given, Iterable):
             raise TypeError(f"values of parameter {key!r} must be a list, not {type(values).__name__}")
+        if key in self.parameters:
+            _logger.warning("parameter %r is replaced", key)
         if self.length and len(values) != self.length:
             message = f"parameter '{key}' has {len(values)} values, and those before it have {self.length}"
             raise ValueError(message)
@@ -94,6 +108,15 @@ class ParameterGenerator:
                 combination.add(key, self.names[key], values[index], text)
             yield combination
 
+    def get_used_parameters(self, step: object) -> set[str]:
+        """Return the parameters whose tokens stand in a step: the value's, or one with a word such as ``.label``."""
+        token = _token_of(self.parameters, self.token)
+        return {key for text in strings_in(vars(step)) for key in token.findall(text)} if self.parameters else set()
+
+    def get_metadata(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Return values and labels by combination and token."""
+        return {str(combination): combination.metadata() for combination in self.get_combinations()}
+
 
 def _label(key: str, label: object) -> str | list[str]:
     """Return a label, or the labels of all values."""
@@ -117,7 +140,12 @@ class Parameters:
 
     @functools.cached_property
     def _token(self) -> re.Pattern[str]:
-        return re.compile(r"\$\((" + "|".join(map(re.escape, self.keys)) + r")(?:\.\w+)?\)")
+        return _token_of(self.keys)
+
+
+def _token_of(keys: Iterable[str], token: str = "$") -> re.Pattern[str]:  # noqa: S107 - no password
+    """Return the pattern of the tokens of some parameters."""
+    return re.compile(re.escape(token) + r"\((" + "|".join(map(re.escape, keys)) + r")(?:\.\w+)?\)")
 
 
 def strings_in(item: Any) -> Iterator[str]:  # noqa: ANN401 - whatever a step holds

@@ -60,12 +60,12 @@ def map_strings(item: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401
     return item
 
 
-def substitute(text: str, params: Sequence[Param]) -> str:
+def substitute(text: str, params: Sequence[Param], token: str = "$") -> str:  # noqa: S107 - no password
     """Replace parameter tokens: all labels, then all values, then all names, as a value may hold a token too."""
     for param in params:
-        text = text.replace(f"$({param.key}.label)", param.label)
+        text = text.replace(f"{token}({param.key}.label)", param.label)
     for param in params:
-        text = text.replace(f"$({param.key})", param.value)
+        text = text.replace(f"{token}({param.key})", param.value)
     for param in params:
-        text = text.replace(f"$({param.key}.name)", param.name)
+        text = text.replace(f"{token}({param.key}.name)", param.name)
     return text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,58 +13,91 @@ from maestro_es.core.model import Scalar
 from maestro_es.study_file.document import Document
 from maestro_es.study_file.environment import read_environment
 from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.render import OUTPUT_PATH, map_strings
+
+#: What a token of a study file begins with. A program may choose another beginning for a variable.
+TOKEN = "$"  # noqa: S105 - no secret
+
+_SPEC_ROOT = "SPECROOT"
 
 
-class Variable:
+class EnvObject(ABC):
+    """What an environment holds."""
+
+    @abstractmethod
+    def _verify(self) -> bool:
+        """Whether the object has all that it needs."""
+
+    def _verification(self, error: str) -> None:
+        """Raise a ValueError with this text if the object lacks something."""
+        if not self._verify():
+            raise ValueError(error)
+
+
+class Substitution(EnvObject):
+    """What replaces its token in texts."""
+
+    @abstractmethod
+    def substitute(self, data: str) -> str:
+        """Return a text with the value in place of the token."""
+
+
+class Source(EnvObject):
+    """What comes before the commands of a step."""
+
+    @abstractmethod
+    def apply(self, data: Iterable[str]) -> list[str]:
+        """Return the lines with this one before them."""
+
+
+class Dependency(Substitution):
+    """What a study needs from outside."""
+
+    @abstractmethod
+    def acquire(self, substitutions: Iterable[Any] | None = None) -> None:
+        """Get what is needed, after these substitutions in its address."""
+
+
+class Variable(Substitution):
     """A variable or a label: ``$(name)`` stands for `value`."""
 
-    def __init__(self, name: str, value: Scalar, token: str = "$") -> None:  # noqa: S107 - no password
+    def __init__(self, name: str, value: Scalar | os.PathLike[str], token: str = TOKEN) -> None:
         if not name or value is None:
             raise ValueError(f"a variable needs a name and a value, not {name!r} and {value!r}")
-        name = arguments.name("name", name)
-        value = arguments.scalar("value", value)
-        if token != "$":  # noqa: S105 - likewise
-            raise ValueError(f"variables begin with '$' in maestro-es, not with {token!r}")
-        self.name = name
-        self.value = value
-        self.token = token
+        self.name = arguments.name("name", name)
+        self.value: Scalar = (
+            arguments.path("value", value) if hasattr(value, "__fspath__") else arguments.scalar("value", value)
+        )
+        self.token = arguments.name("token", token)
 
     def get_var(self) -> str:
-        """Return what stands for the value."""
+        """Return the token."""
         return f"{self.token}({self.name})"
 
     def substitute(self, data: str) -> str:
         """Return a text with the value in its places."""
         return data.replace(self.get_var(), str(self.value))
 
+    def _verify(self) -> bool:
+        return bool(self.name) and self.value is not None
 
-class PathDependency(Variable):
-    """A file or directory that must exist; a relative path begins at the current directory."""
-
-    def __init__(self, name: str, value: str, token: str = "$") -> None:  # noqa: S107 - no password
-        value = arguments.path("value", value)
-        super().__init__(name, value if value.startswith("$") else os.path.abspath(value), token)  # noqa: PTH100 - links stay
-
-
-class GitDependency(Variable):
-    """A repository at the address `value` that is cloned to ``path/name``, at most one of hash, tag and branch."""
-
-    def __init__(self, name: str, value: str, path: str, token: str = "$", **at: str) -> None:  # noqa: S107 - likewise
-        if len(at) > 1 or at.keys() - {"hash", "tag", "branch"}:
-            raise ValueError(f"a repository takes one of hash, tag and branch, not {', '.join(at)}")
-        path = arguments.path("path", path)
-        super().__init__(name, f"{path}/{name}", token)
-        self.url = arguments.path("value", value)
-        self.path = path
-        named = {key: arguments.name(key, wanted) for key, wanted in at.items()}
-        self.hash, self.tag, self.branch = (named.get(key, "") for key in ("hash", "tag", "branch"))
+    def __str__(self) -> str:
+        """Return the token."""
+        return self.get_var()
 
 
-class Script:
+class Script(Source):
     """A shell line that comes before the commands of every step."""
 
     def __init__(self, source: str) -> None:
         self.source = arguments.name("source", source)
+
+    def apply(self, data: Iterable[str]) -> list[str]:
+        """Return a list of commands with this line before them."""
+        return [self.source, *data]
+
+    def _verify(self) -> bool:
+        return bool(self.source)
 
 
 class StudyEnvironment:
@@ -72,16 +107,22 @@ class StudyEnvironment:
     """
 
     def __init__(self) -> None:
-        self.substitutions: dict[str, Variable] = {}
-        self.labels: dict[str, Variable] = {}
-        self.dependencies: dict[str, Variable] = {}
-        self.sources: list[Script] = []
-        self.is_set_up = False
+        self.substitutions: dict[str, Any] = {}
+        self.labels: dict[str, Any] = {}
+        self.dependencies: dict[str, Any] = {}
+        self.sources: list[Any] = []
+        self._tokens: set[str] = set()
+        self._is_set_up = False
 
     def __bool__(self) -> bool:
-        return any((self.substitutions, self.labels, self.dependencies))
+        return any((self.substitutions, self.labels, self.dependencies, self.sources))
 
-    def add(self, item: Variable | Script) -> None:
+    @property
+    def is_set_up(self) -> bool:
+        """Whether the dependencies were acquired."""
+        return self._is_set_up
+
+    def add(self, item: EnvObject) -> None:
         """Add an item of ours or of Maestro's. ValueError if there is one of that name."""
         found: Any = item
         if hasattr(found, "source") and not hasattr(found, "name"):
@@ -91,37 +132,53 @@ class StudyEnvironment:
             raise TypeError(f"an environment holds variables, dependencies and scripts, not {type(item).__name__}")
         if self.find(found.name) is not None:
             raise ValueError(f"there are two items {found.name!r} in the environment; give one of them another name")
-        kind = kind_of(found)
-        label = self.substitutions and isinstance(found.value, str) and found.token in found.value
-        place = self.dependencies if kind != "variables" else self.labels if label else self.substitutions
-        place[found.name] = found
-        self.is_set_up = False
+        self._place_of(found)[found.name] = found
+        self._is_set_up = False
 
-    def find(self, key: str) -> Variable | None:
+    def _place_of(self, item: Any) -> dict[str, Any]:  # noqa: ANN401 - of a class of ours or of Maestro's
+        if kind_of(item) != "variables" or hasattr(item, "acquire"):
+            return self.dependencies
+        if isinstance(item.value, str) and any(token in item.value for token in self._tokens):
+            return self.labels
+        self._tokens.add(item.token)
+        return self.substitutions
+
+    def find(self, key: str) -> Any:  # noqa: ANN401 - likewise
         """Return the item of that name, or None."""
         return next((place[key] for place in self._places() if key in place), None)
 
-    def remove(self, key: str) -> Variable | None:
+    def remove(self, key: str) -> Any:  # noqa: ANN401 - likewise
         """Take out the item of that name and return it, or None."""
         return next((place.pop(key) for place in self._places() if key in place), None)
 
     def acquire_environment(self) -> None:
-        """Note that dependencies are wanted: `Study.stage` acquires them."""
-        self.is_set_up = True
+        """Note that dependencies are wanted."""
+        self._is_set_up = True
 
     def apply_environment(self, item: Any) -> Any:  # noqa: ANN401 - whatever a step holds
         """Return an item with all tokens of the environment replaced, in the strings of lists and mappings too."""
-        findings = Findings("environment")
-        cwd = str(Path.cwd())
-        return read_environment(Document({"env": self.section()}, None), cwd, cwd, findings).apply(item)
+        if not item:
+            return item
+        root = self.find(_SPEC_ROOT)
+        spec_root = str(root.value) if root else f"{TOKEN}({_SPEC_ROOT})"
+        document = Document({"env": self.section()}, None)
+        resolved = read_environment(document, spec_root, str(Path.cwd()), Findings("environment"))
+        others = [item for item in self.items().values() if item.token != TOKEN]
 
-    def items(self) -> dict[str, Variable]:
+        def change(text: str) -> str:
+            for other in others:
+                text = resolved.apply(other.substitute(text))
+            return text if resolved.output is None else text.replace(OUTPUT_PATH, resolved.output)
+
+        return map_strings(resolved.apply(item), change)
+
+    def items(self) -> dict[str, Any]:
         """Return everything that has a name, by name."""
         return {name: item for place in self._places() for name, item in place.items()}
 
     def section(self) -> dict[str, Any]:
-        """Return the environment as a study file has it."""
-        items = self.items().values()
+        """Return the environment as a study file has it. All tokens of a study file begin with ``$``."""
+        items = [item for item in self.items().values() if item.token == TOKEN]
         dependencies = {kind: [declared(item) for item in items if kind_of(item) == kind] for kind in ("paths", "git")}
         found = {
             "variables": {item.name: declared(item) for item in items if kind_of(item) == "variables"},
@@ -130,8 +187,8 @@ class StudyEnvironment:
         }
         return {key: value for key, value in found.items() if value}
 
-    def _places(self) -> tuple[dict[str, Variable], ...]:
-        return self.substitutions, self.labels, self.dependencies
+    def _places(self) -> tuple[dict[str, Any], ...]:
+        return self.dependencies, self.substitutions, self.labels
 
 
 def kind_of(item: Any) -> str:  # noqa: ANN401 - of a class of ours or of Maestro's
@@ -148,5 +205,5 @@ def declared(item: Any) -> Any:  # noqa: ANN401 - likewise
             return {"name": item.name, "path": item.path, "url": item.url, **given}
         case "paths":
             return {"name": item.name, "path": str(item.value)}
-        case _:
-            return item.value
+        case _:  # a program's own kind of dependency may have no value, but puts something in the place of its token
+            return item.value if hasattr(item, "value") else item.substitute(f"{item.token}({item.name})")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import pickle
 import shutil
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 import maestro_es.compat
 from maestro_es.adapters import process
 from maestro_es.compat import (
+    Combination,
     ExecutionGraph,
     GitDependency,
     ParameterGenerator,
@@ -25,8 +31,10 @@ from maestro_es.compat import (
     Variable,
     YAMLSpecification,
 )
+from maestro_es.core.events import StepAdded
 from maestro_es.errors import RequestRefused, SpecError
 from maestro_es.study.invocation import Runtime
+from maestro_es.study_file.study_environment import Dependency
 
 
 @pytest.fixture(autouse=True)
@@ -136,12 +144,22 @@ def test_a_study_is_staged_after_its_workspace_and_its_environment_are_set_up():
         made.stage()
 
 
-def test_a_study_is_staged_once():
-    made = study(step("a", "true"))
-    made.stage()[1].close()
+def test_a_study_that_is_staged_again_continues():
+    with study(step("a", "echo once >> ran")).stage()[1] as graph:
+        while graph.execute_ready_steps() is StudyStatus.RUNNING:
+            time.sleep(0.05)
 
-    with pytest.raises(RequestRefused, match="there is a study in this directory"):
-        made.stage()
+    with study(step("a", "echo once >> ran")).stage()[1] as again:
+        assert again.execute_ready_steps() is StudyStatus.FINISHED
+
+    assert Path("out/a/ran").read_text() == "once\n"
+
+
+def test_another_study_is_not_staged_into_the_directory_of_one():
+    study(step("a", "true")).stage()[1].close()
+
+    with pytest.raises(RequestRefused, match="out: there is another study in this directory"):
+        study(step("a", "false")).stage()
 
 
 def test_everything_that_is_wrong_with_a_study_is_said_at_once():
@@ -151,12 +169,18 @@ def test_everything_that_is_wrong_with_a_study_is_said_at_once():
     assert len(caught.value.problems) == 2
 
 
-def test_an_output_path_that_is_not_the_studys_is_refused():
+def test_an_output_path_that_is_not_the_studys_is_a_variable_like_any_other():
+    """As in Merlin, whose studies are in a directory below it."""
     environment = StudyEnvironment()
-    environment.add(Variable("OUTPUT_PATH", "elsewhere"))
+    environment.add(Variable("OUTPUT_PATH", "/elsewhere"))
+    environment.add(Variable("DATA", "$(OUTPUT_PATH)/data"))
+    made = study(step("a", "ls $(DATA) $(OUTPUT_PATH)"), environment=environment)
+    made.configure_study(dry_run=True)
 
-    with pytest.raises(ValueError, match="OUTPUT_PATH is 'elsewhere' and the study's out_path 'out'; make them one"):
-        study(step("a", "true"), environment=environment).stage()
+    with made.stage()[1] as graph:
+        graph.execute_ready_steps()
+
+    assert "ls /elsewhere/data /elsewhere\n" in Path("out/a/a.sh").read_text()
 
 
 def test_specroot_is_what_the_program_says():
@@ -169,6 +193,146 @@ def test_specroot_is_what_the_program_says():
         graph.execute_ready_steps()
 
     assert "ls /specs" in Path("out/a/a.sh").read_text()
+
+
+def test_a_study_is_a_graph_of_its_steps_with_the_environment_in_them():
+    environment = StudyEnvironment()
+    environment.add(Variable("WORD", "hello"))
+    made = study(
+        step("first", "echo $(WORD)"), step("last", "true", "left", "right_*"), step("left", "true", "first"),
+        step("right", "true", "first"), environment=environment,
+    )  # fmt: skip
+
+    assert made.adjacency_table == {
+        "_source": ["first"], "first": ["left", "right"], "last": [], "left": ["last"], "right": ["last"],
+    }  # fmt: skip
+    assert made.values["first"].run["cmd"] == "echo hello"
+    assert [name for _, name, _ in made.walk_study()] == ["_source", "first", "left", "last", "right", "last"]
+    assert made.topological_sort() == ["_source", "first", "right", "left", "last"]
+    assert made.bfs_subtree("left") == (["left", "last"], {"left": None, "last": "left"})
+
+
+def test_an_edge_that_is_added_by_hand_is_a_dependency():
+    made = study(step("a", "true"), step("b", "true"))
+    made.add_edge("a", "b")
+
+    with made.stage()[1] as graph:
+        events = [recorded.event for recorded in graph.history("b")]
+    assert [event.parents for event in events if isinstance(event, StepAdded)] == [(1,)]
+
+
+def test_edges_that_make_no_sense_are_refused_or_ignored_as_in_maestro():
+    made = study(step("a", "true"), step("b", "true", "a"))
+    with pytest.raises(ValueError, match="the edge from 'b' to 'a' would close a cycle"):
+        made.add_edge("b", "a")
+    with pytest.raises(ValueError, match="there is no node 'c'"):
+        made.add_edge("c", "a")
+    before = copy.deepcopy(made.adjacency_table)
+    made.add_edge("a", "a")
+    made.add_edge("a", "c")
+    made.remove_edge("b", "a")
+    made.add_node("a", None)
+
+    assert made.adjacency_table == before
+    assert made.values["a"].run["cmd"] == "true"
+    assert not made.detect_cycle()
+
+
+def test_what_staging_finds_out_is_kept_and_written():
+    parameters = ParameterGenerator()
+    parameters.add_parameter("N", [1, 2], "N.%%")
+    made = study(step("a", "echo $(N)"), step("b", "true", "a_*"), parameters=parameters)
+    made.stage()[1].close()
+
+    assert made.used_params == {"_source": set(), "a": {"N"}, "b": set()}
+    assert made.step_combos == {"_source": set(), "a": {"a_N.1", "a_N.2"}, "b": {"b"}}
+    assert (made.depends["b"], made.hub_depends["b"]) == (set(), {"a"})
+    assert made.workspaces == {"_source": "out", "a_N.1": "out/a/N.1", "a_N.2": "out/a/N.2", "b": "out/b"}
+    shutil.rmtree("out/meta")
+    made.store_metadata()
+    other = study(step("a", "true"))
+    other.load_metadata()
+    assert (other.used_params, other.hub_depends) == (made.used_params, made.hub_depends)
+
+
+def test_what_a_program_changes_in_a_step_counts():
+    made = study(step("a", "true"))
+    made.values["a"].run["cmd"] = "echo changed"
+    made.configure_study(dry_run=True)
+
+    with made.stage()[1] as graph:
+        graph.execute_ready_steps()
+    assert "echo changed" in Path("out/a/a.sh").read_text()
+
+
+def test_a_workspace_that_can_not_be_made_is_reported_when_the_study_is_staged():
+    Path("file").touch()
+    made = Study("pi", "about pi", steps=[step("a", "true")], out_path="file/out")
+    assert made.setup_workspace() is False
+    with pytest.raises(RequestRefused, match="file/out: there is no such directory"):
+        made.stage()
+
+
+def test_a_study_can_be_pickled():
+    made = study(step("a", "true"))
+    made.pickle("study.pkl")
+
+    assert Study.unpickle("study.pkl").adjacency_table == made.adjacency_table
+    assert pickle.loads(pickle.dumps(made)).values == made.values  # noqa: S301 - our own words
+    assert copy.deepcopy(made).values == made.values
+
+
+class Calls:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("called"),)
+
+
+def test_reading_a_pickle_calls_no_functions():
+    Path("bad.pkl").write_bytes(pickle.dumps(Calls()))
+    with pytest.raises(pickle.UnpicklingError, match="which is not read"):
+        Study.unpickle("bad.pkl")
+    Path("list.pkl").write_bytes(pickle.dumps([1]))
+    with pytest.raises(TypeError, match=r"list\.pkl holds a list, not a Study"):
+        Study.unpickle("list.pkl")
+    assert not Path("called").exists()
+
+
+# -- steps and parameters -------------------------------------------------------------------------------------------
+
+
+def test_a_step_with_parameters_is_another_step():
+    parameters = ParameterGenerator()
+    parameters.add_parameter("N", [1], "N.%%", "number")
+    [combination] = parameters
+    plain, made = step("a", "true"), step("a", "echo $(N) $(N.label) $(N.name)")
+
+    modified, applied = made.apply_parameters(combination)
+
+    assert (modified, applied.run["cmd"]) == (True, "echo 1 N.1 number")
+    assert plain.apply_parameters(combination) == (False, plain)
+    assert made != applied
+    applied.nickname = "short"
+    assert (applied.name, applied.real_name) == ("short", "a")
+
+
+def test_parameters_say_what_they_are():
+    parameters = ParameterGenerator()
+    parameters.add_parameter("N", [1, 2], "N.%%")
+    parameters.add_parameter("NP", [4, 8], ["four", "eight"])
+
+    assert parameters.get_metadata() == {
+        "N.1.four": {"params": {"$(N)": 1, "$(NP)": 4}, "labels": {"$(N.label)": "N.1", "$(NP.label)": "four"}},
+        "N.2.eight": {"params": {"$(N)": 2, "$(NP)": 8}, "labels": {"$(N.label)": "N.2", "$(NP.label)": "eight"}},
+    }
+    assert parameters.get_used_parameters(step("a", "echo $(NP.label)", "$(M)")) == {"NP"}
+    assert [dict(combination.get_param_values(["NP"])) for combination in parameters] == [{"NP": 4}, {"NP": 8}]
+
+
+def test_a_program_may_have_its_own_kind_of_combination():
+    combination = Combination("%")
+    combination.add("N", "number", 1, "one")
+    assert combination.apply("%(N) %(N.label) %(N.name) $(N)") == "1 one number $(N)"
+    assert (str(combination), combination.get_param_string(["N"])) == ("one", "one")
 
 
 # -- the environment ------------------------------------------------------------------------------------------------
@@ -219,8 +383,7 @@ def test_a_variable_substitutes_itself():
     assert Variable("A", 5).substitute("$(A) and $(B)") == "5 and $(B)"
     with pytest.raises(ValueError, match="needs a name and a value"):
         Variable("A", None)
-    with pytest.raises(ValueError, match="begin with"):
-        Variable("A", 1, "@")
+    assert Variable("A", 5, "@").substitute("$(A) and @(A)") == "$(A) and 5"
 
 
 def test_a_repository_has_one_of_hash_tag_and_branch():
@@ -229,6 +392,68 @@ def test_a_repository_has_one_of_hash_tag_and_branch():
         GitDependency("R", "url", ".", hash="a", tag="b")
     with pytest.raises(ValueError, match="not commit"):
         GitDependency("R", "url", ".", commit="a")
+
+
+def test_a_path_that_is_not_there_is_found_out_when_the_environment_is_set_up():
+    environment = StudyEnvironment()
+    environment.add(PathDependency("DATA", "nowhere"))
+    made = Study("pi", "about pi", environment, steps=[step("a", "true")], out_path="out")
+
+    with pytest.raises(ValueError, match=r"The specified path 'DATA' does not exist: .*/nowhere"):
+        made.setup_environment()
+
+
+def test_a_repository_is_cloned_when_the_environment_is_set_up(tmp_path):
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e@e"]
+    subprocess.run(["git", "init", "-q", "there"], check=True)
+    (tmp_path / "there" / "file").write_text("text")
+    for words in (["add", "."], ["commit", "-qm", "one"]):
+        subprocess.run([*git, "-C", "there", *words], check=True)
+    environment = StudyEnvironment()
+    environment.add(GitDependency("CODE", str(tmp_path / "there"), "$(OUTPUT_PATH)"))
+    made = study(step("a", "cat $(CODE)/file"), environment=environment)
+
+    assert Path("out/CODE/file").read_text() == "text"
+    made.configure_study(dry_run=True)
+    with made.stage()[1] as graph:
+        graph.execute_ready_steps()
+    assert f"cat {tmp_path}/out/CODE/file" in Path("out/a/a.sh").read_text()
+
+
+def test_a_repository_that_can_not_be_had_says_so():
+    environment = StudyEnvironment()
+    environment.add(GitDependency("CODE", "nowhere", "."))
+    with pytest.raises(RuntimeError, match="The git dependency 'CODE' could not be acquired"):
+        environment.acquire_environment()
+
+
+def test_a_program_may_have_its_own_kind_of_dependency():
+    class Module(Dependency):
+        name, token, acquired = "TOOL", "$", False
+
+        def substitute(self, data: str) -> str:
+            return data.replace("$(TOOL)", "/opt/tool")
+
+        def acquire(self, substitutions: object = None) -> None:
+            self.acquired = True
+
+        def _verify(self) -> bool:
+            return True
+
+    module = Module()
+    environment = StudyEnvironment()
+    environment.add(module)
+    made = study(step("a", "$(TOOL)/run"), environment=environment)
+    made.configure_study(dry_run=True)
+
+    assert module.acquired
+    with made.stage()[1] as graph:
+        graph.execute_ready_steps()
+    assert "/opt/tool/run" in Path("out/a/a.sh").read_text()
+
+
+def test_a_script_is_put_before_commands():
+    assert Script("source env.sh").apply(["run", "end"]) == ["source env.sh", "run", "end"]
 
 
 # -- the study file -------------------------------------------------------------------------------------------------
@@ -252,7 +477,7 @@ def test_a_study_file_is_the_objects_that_a_study_is_made_of():
     spec = YAMLSpecification.load_specification_from_stream(io.StringIO(TEXT))
 
     environment = spec.get_study_environment()
-    assert (spec.output_path, spec.batch["type"], spec.path) == ("./there", "slurm", "")
+    assert (spec.output_path, spec.batch["type"], spec.path) == ("./there", "slurm", None)
     assert {name: type(environment.find(name)).__name__ for name in ("WORD", "TAG", "HERE", "R")} == {
         "WORD": "Variable", "TAG": "Variable", "HERE": "PathDependency", "R": "GitDependency",
     }  # fmt: skip
@@ -267,6 +492,77 @@ def test_a_wrong_study_file_says_so_with_its_name(tmp_path):
 
     with pytest.raises(SpecError, match=r"wrong\.yaml:12: .*'cmd'"):
         YAMLSpecification.load_specification("wrong.yaml")
+
+
+def test_a_program_that_handles_maestros_errors_handles_ours(tmp_path):
+    (tmp_path / "wrong.yaml").write_text(TEXT.replace("cmd: echo, ", ""))
+
+    with pytest.raises(jsonschema.ValidationError) as caught:
+        YAMLSpecification.load_specification("wrong.yaml")
+    assert caught.value.message == "Key 'cmd' is missing from study step 'a'."
+    with pytest.raises(jsonschema.ValidationError, match="Study must be a list of at least one step") as caught:
+        YAMLSpecification.load_specification_from_stream(
+            io.StringIO("{description: {name: n, description: d}, study: []}")
+        )
+    assert caught.value.message == "A study specification MUST contain at least one step in its workflow."
+    with pytest.raises(FileNotFoundError):
+        YAMLSpecification.load_specification("nowhere.yaml")
+
+
+def test_a_specification_is_made_and_changed_by_a_program():
+    spec = YAMLSpecification()
+    assert (spec.path, spec.description, spec.environment, spec.batch, spec.study, spec.globals) == (
+        "", {}, {}, {}, [], {},
+    )  # fmt: skip
+    spec.description = {"name": "n", "description": "d"}
+    spec.study = [{"name": "a", "description": "d", "run": {"cmd": "true"}}]
+    spec.name, spec.desc = "other", "words"
+    spec.verify()
+
+    assert (spec.name, spec.description["name"], spec.desc, spec.output_path) == ("other", "other", "words", "")
+    spec.study[0]["run"]["bad"] = 1
+    with pytest.raises(jsonschema.ValidationError) as caught:
+        spec.verify()
+    assert caught.value.message == "Unrecognized key 'bad' found in study step 'a'."
+
+
+SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name"],
+    "properties": {
+        "name": {"type": "string", "minLength": 1},
+        "list": {"type": "array", "uniqueItems": True},
+        "size": {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": "x"}]},
+        "kind": {"enum": ["a"]},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({}, "Key 'name' is missing from part."),
+        ({"name": ""}, "In part, empty string found as value for name."),
+        ({"name": 1}, "In part, name must be of type 'string', but found 'int'."),
+        ({"name": "a", "b": 1}, "Unrecognized key 'b' found in part."),
+        ({"name": "a", "list": [1, 1]}, "Non-unique step names in part.run.depends."),
+        (
+            {"name": "a", "size": "two"},
+            (
+                "The value 'two' in field size of part is not of type 'integer' or does not conform to the format "
+                "'$(VARNAME)'."
+            ),
+        ),
+    ],
+)
+def test_a_program_checks_parts_with_schemas_of_its_own(value: dict[str, Any], words: str):
+    """As Merlin does."""
+    with pytest.raises(jsonschema.ValidationError) as caught:
+        YAMLSpecification.validate_schema("part", value, SCHEMA)
+    assert caught.value.message == words
+    with pytest.raises(ValueError, match="Validation error: 'b' is not one of"):
+        YAMLSpecification.validate_schema("part", {"name": "a", "kind": "b"}, SCHEMA)
 
 
 def test_a_script_is_a_line_before_the_commands_of_each_step():

@@ -1,0 +1,85 @@
+"""The dependencies of a study, by Maestro's names: what must exist, and repositories that are cloned."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from maestro_es.core import arguments
+from maestro_es.creation.repositories import run_git
+from maestro_es.errors import NotAcquired, SpecError
+from maestro_es.study_file import environment as resolved
+from maestro_es.study_file.dependencies import clone
+from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.study_environment import TOKEN, Dependency, Variable
+from maestro_es.study_file.study_environment import StudyEnvironment as Declarations
+
+
+class PathDependency(Variable, Dependency):
+    """A file or directory that must exist; a relative path begins at the current directory."""
+
+    def __init__(self, name: str, value: str | os.PathLike[str], token: str = TOKEN) -> None:
+        path = arguments.path("value", value)
+        super().__init__(name, path if path.startswith(TOKEN) else os.path.abspath(path), token)  # noqa: PTH100 - links stay
+
+    def acquire(self, substitutions: Iterable[Any] | None = None) -> None:
+        """Look whether it exists. NotAcquired, which is a ValueError, if not."""
+        path = _substituted(str(self.value), substitutions)
+        if not os.path.exists(path):  # noqa: PTH110 - False for what can't be a path, where pathlib may raise
+            raise NotAcquired(f"The specified path '{self.name}' does not exist: {path}")
+
+
+class GitDependency(Variable, Dependency):
+    """A repository at the address `value` that is cloned to ``path/name``, at most one of hash, tag and branch."""
+
+    def __init__(self, name: str, value: str, path: str | os.PathLike[str], token: str = TOKEN, **at: str) -> None:
+        given = {key: wanted for key, wanted in at.items() if wanted != ""}
+        if len(given) > 1 or at.keys() - {"hash", "tag", "branch"}:
+            raise ValueError(f"a repository takes one of hash, tag and branch, not {', '.join(at)}")
+        place = arguments.path("path", path)
+        super().__init__(name, f"{place}/{name}", token)
+        self.url = arguments.path("value", value)
+        self.path = place
+        named = {key: arguments.name(key, wanted) for key, wanted in given.items()}
+        self.hash, self.tag, self.branch = (named.get(key, "") for key in ("hash", "tag", "branch"))
+        self._is_acquired = False
+
+    def acquire(self, substitutions: Iterable[Any] | None = None) -> None:
+        """Clone it and check out what is asked for. NotAcquired, which is a RuntimeError, if that fails."""
+        if self._is_acquired:
+            return
+        ref = f"tags/{self.tag}" if self.tag else self.hash or self.branch
+        changes = list(substitutions or ())
+        place = _substituted(self.path, changes)
+        path = os.path.abspath(os.path.join(place, self.name))  # noqa: PTH100, PTH118 - links stay
+        repository = resolved.GitDependency(self.name, _substituted(self.url, changes), path, ref, 1)
+        findings = Findings("environment")
+        clone(repository, "", lambda argv: run_git(argv, os.environ), findings)
+        try:
+            findings.stop_if_problems()
+        except SpecError as error:
+            raise NotAcquired(str(error).removeprefix("environment:1: ")) from None
+        self._is_acquired = True
+
+
+def _substituted(text: str, substitutions: Iterable[Any] | None) -> str:
+    for substitution in substitutions or ():
+        text = substitution.substitute(text)
+    return text
+
+
+class StudyEnvironment(Declarations):
+    """The variables, labels, sources and dependencies of a study, which it can acquire."""
+
+    def acquire_environment(self) -> None:
+        """Acquire the dependencies, once. NotAcquired says which could not be had."""
+        self.acquire_with(())
+
+    def acquire_with(self, more: Iterable[Variable]) -> None:
+        """Acquire the dependencies, once, with more variables for their addresses than those of the environment."""
+        if self._is_set_up:
+            return
+        for dependency in self.dependencies.values():
+            dependency.acquire(substitutions=[*self.labels.values(), *self.substitutions.values(), *more])
+        self._is_set_up = True

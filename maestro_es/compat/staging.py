@@ -1,0 +1,142 @@
+"""A study that was made in Python, as a study file has it, and what staging finds out about its steps."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from maestro_es.core import arguments
+from maestro_es.core.events import NewEvent, StepAdded, StepTemplateAdded
+from maestro_es.core.model import SOURCE
+from maestro_es.execution_graph import Step
+from maestro_es.study_file.generator_tools import apply_function
+from maestro_es.study_file.parameters import ParameterGenerator
+from maestro_es.study_file.render import OUTPUT_PATH, map_strings
+from maestro_es.study_file.study_environment import TOKEN, StudyEnvironment
+
+#: What makes a dependency a funnel: all instances of a step.
+_FUNNEL = re.compile(r"_\*|\*")
+
+
+@dataclass
+class Books:
+    """What staging finds out, by the names of steps, as Maestro's `Study` has it.
+
+    `workspaces` has a directory for each instance, `depends` and `hub_depends` the steps and funnels that a step waits
+    for, `used_params` its parameters, and `step_combos` the names of its instances.
+    """
+
+    workspaces: dict[str, str] = field(default_factory=dict)
+    depends: dict[str, set[str]] = field(default_factory=dict)
+    hub_depends: dict[str, set[str]] = field(default_factory=dict)
+    used_params: dict[str, set[str]] = field(default_factory=dict)
+    step_combos: dict[str, set[str]] = field(default_factory=dict)
+
+
+def books(root: str, events: Iterable[NewEvent] = ()) -> Books:
+    """Return the books of a study in the directory `root` whose steps are added by these events."""
+    found = Books({SOURCE: root}, {SOURCE: set()}, {SOURCE: set()}, {SOURCE: set()}, {SOURCE: set()})
+    for _, event in events:
+        if isinstance(event, StepTemplateAdded):
+            parents = event.run.get("depends") or []
+            found.depends[event.name] = {parent for parent in parents if "*" not in parent}
+            found.hub_depends[event.name] = {funneled(parent) for parent in parents if "*" in parent}
+            found.used_params[event.name] = set()
+            found.step_combos[event.name] = set()
+        elif isinstance(event, StepAdded):
+            found.workspaces[event.name] = f"{root}/{event.workspace}"
+            found.used_params[event.template] |= {param.key for param in event.params}
+            found.step_combos[event.template].add(event.name)
+    return found
+
+
+def funneled(dependency: str) -> str:
+    """Return the name of a step without what makes it a funnel."""
+    return _FUNNEL.sub("", dependency)
+
+
+def parents(step: Any) -> list[str]:  # noqa: ANN401 - of a class of ours, of Maestro's or of the program's
+    """Return the names of the steps that a step waits for; none if it does not say so as a list of texts."""
+    depends = step.run.get("depends") if isinstance(step.run, Mapping) else None
+    found = depends if isinstance(depends, (list, tuple)) else []
+    return [funneled(parent) for parent in found if isinstance(parent, str)]
+
+
+def real_name(step: Any) -> str:  # noqa: ANN401 - likewise
+    """Return the name of a step, not its nickname."""
+    return arguments.name("step.name", getattr(step, "real_name", None) or step.name)
+
+
+class Written:
+    """A step as it was added, before the environment was put into it.
+
+    The study file keeps this form, so that the study can be moved. But what the program has changed since counts.
+    """
+
+    def __init__(self, step: Any, environment: StudyEnvironment) -> None:  # noqa: ANN401 - likewise
+        self._text = copy.deepcopy(step)
+        self._lasting = all(item.token == TOKEN for item in environment.items().values())
+        vars(step).update(apply_function(vars(step), environment.apply_environment))
+        self._applied = copy.deepcopy(vars(step))
+
+    def as_file(self, step: Step) -> Step:
+        """Return the step for the study file."""
+        text: Step = self._text
+        return text if self._lasting and vars(step) == self._applied else step
+
+
+def declaration(step: Any, more: Iterable[str] = ()) -> dict[str, Any]:  # noqa: ANN401 - likewise
+    """Return a step as a study file has it, without the keys that it leaves empty; it waits for `more` steps, too."""
+    name = real_name(step)
+    run = arguments.mapping(f"run of step {name!r}", step.run)
+    named = {funneled(parent) for parent in parents(step)}
+    extra = [parent for parent in more if parent not in named]
+    if extra:
+        run["depends"] = [*(run.get("depends") or []), *extra]
+    return {
+        "name": name,
+        "description": arguments.text(f"description of step {name!r}", step.description) or name,
+        "run": {key: value for key, value in run.items() if value not in ("", None, [])},
+    }
+
+
+def study_data(
+    name: str,
+    description: object,
+    environment: StudyEnvironment,
+    steps: list[dict[str, Any]],
+    parameters: ParameterGenerator,
+    root: str,
+) -> dict[str, Any]:
+    """Return the study as a file has it; without its parameters if a file can't hold them.
+
+    OUTPUT_PATH and SPECROOT are left out, because a launch makes them what they are. An OUTPUT_PATH that is not the
+    study's directory is a variable like any other.
+    """
+    section = environment.section()
+    section["variables"] = variables = dict(section.get("variables", {}))
+    variables.pop("SPECROOT", None)
+    output = str(variables.pop("OUTPUT_PATH", root))
+    about = description if isinstance(description, Mapping) else {"description": description}
+    found: dict[str, Any] = {
+        "description": {**arguments.mapping("description", about), "name": name},
+        "env": {key: value for key, value in section.items() if value},
+        "study": steps,
+        "global.parameters": _declared(parameters),
+    }
+    if os.path.abspath(output) != os.path.abspath(root):  # noqa: PTH100 - links stay
+        found = map_strings(found, lambda text: text.replace(OUTPUT_PATH, output))
+    return {key: value for key, value in found.items() if value}
+
+
+def _declared(made: ParameterGenerator) -> dict[str, Any]:
+    """Return parameters as a study file has them; none if it can't hold their labels, names or values."""
+    texts = all(isinstance(made.labels[key], str) and made.names[key] == key for key in made.parameters)
+    values = [value for given in made.parameters.values() for value in given]
+    if not texts or made.label_token != "%%" or {type(value) for value in values} - {str, int, float, bool}:  # noqa: S105 - no secret
+        return {}
+    return {key: {"values": list(given), "label": made.labels[key]} for key, given in made.parameters.items()}

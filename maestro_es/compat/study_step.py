@@ -1,0 +1,56 @@
+"""`StudyStep` by Maestro's name: a step of a study, before its parameters are known."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from maestro_es.study_file.generator_tools import apply_function
+
+#: The keys that every step has, empty unless they are given a value.
+_KEYS = (
+    "cmd", "depends", "pre", "post", "restart", "nodes", "procs", "gpus", "cores per task", "walltime", "reservation",
+)  # fmt: skip
+
+
+class _Combination(Protocol):
+    def apply(self, item: str, /) -> str:
+        """Return a text with the tokens of parameters replaced."""
+
+
+class StudyStep:
+    """A step; `run` has the keys of a study file, empty unless they are given a value."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self.description = ""
+        self.nickname = ""
+        self.run: dict[str, Any] = dict.fromkeys(_KEYS, "")
+
+    @property
+    def name(self) -> str:
+        """The nickname, or the name if there is none."""
+        return self.nickname or self._name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        """Set the name; a nickname stays."""
+        self._name = value
+
+    @property
+    def real_name(self) -> str:
+        """The name, whatever the nickname is."""
+        return self._name
+
+    def apply_parameters(self, combo: _Combination) -> tuple[bool, StudyStep]:
+        """Return whether the parameters change the step, and a new step with them."""
+        made = StudyStep()
+        vars(made).update(apply_function(vars(self), combo.apply))
+        return self != made, made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment] # as of everything that has equals and can change
+
+    def __repr__(self) -> str:
+        return f"<StudyStep {self.name!r}>"
