@@ -15,7 +15,7 @@ from maestro_es.core import events as e
 from maestro_es.core.model import StepRecord
 from maestro_es.study.scripts import digest_of, place_aside, written_digests
 from maestro_es.study.session import Session
-from maestro_es.study.workspace import Plan, plan_job
+from maestro_es.study.workspace import Plan, ScriptOf, plan_job
 
 #: So many edits are told one by one.
 _NAMED = 5
@@ -39,7 +39,7 @@ def _of_step(study: Session, step: StepRecord, named: Path) -> Iterator[str]:
     ours = partial(written_digests, study.log.events_of(step.number))
     unedited = structs.replace(step, keep_script=False)
     try:
-        plan = plan_job(study.graph, unedited, study.dir, study.adapters.of(step), study.adapters.scheduler)
+        plan = plan_job(ScriptOf(study.graph, unedited, study.dir, study.adapters))
     except ValueError:
         return
     for path in plan.scripts:

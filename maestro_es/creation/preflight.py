@@ -19,7 +19,7 @@ from maestro_es.core.model import Settings, StepRecord, SubmissionKind
 from maestro_es.core.unit_of_work import UnitOfWork
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
-from maestro_es.study.workspace import job_name, plan_job
+from maestro_es.study.workspace import ScriptOf, job_name, plan_job
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.plan import StudyPlan
 from maestro_es.study_file.render import render
@@ -76,7 +76,7 @@ def _faults(graph: MemoryGraph, record: StepRecord, study: StudyDir, adapters: A
     for kind in kinds:
         attempt = structs.replace(record, kind=kind, token=_TOKEN)
         try:
-            job = plan_job(graph, attempt, study, adapter, adapters.scheduler).job
+            job = plan_job(ScriptOf(graph, attempt, study, adapters)).job
             command = adapter.submission(job) if adapter.can_submit else []
         except ValueError as error:
             yield from _parts_at_fault(graph, attempt, study, adapters) or [("run", str(error))]

@@ -13,11 +13,11 @@ from maestro_es.core.reconcile import state_after
 from maestro_es.core.verdict import judge
 from maestro_es.execution_graph.ticking import TickableGraph
 from maestro_es.poller.foreground import run_until_ended
-from maestro_es.poller.observe import TickInputs, observe
+from maestro_es.poller.observe import Observer, TickInputs
 from maestro_es.study.claims import read_claim
 from maestro_es.study.scripts import written_digests
 from maestro_es.study.status_csv import maestro_text
-from maestro_es.study.workspace import remove_temporary_folder, write_scripts
+from maestro_es.study.workspace import ScriptOf, remove_temporary_folder, write_scripts
 
 
 class RunnableGraph(TickableGraph):
@@ -38,7 +38,9 @@ class RunnableGraph(TickableGraph):
         runtime = self._study.runtime
         graph = self._fresh()
         inputs = TickInputs(runtime.now(), runtime.host, "")
-        observations = observe(graph, self._study.dir, self._study.adapters, inputs, read_claim).observations
+        observations = (
+            Observer(graph, self._study.dir, self._study.adapters, inputs, read_claim).observe().observations
+        )
         seen = observations.attempts
         steps = {step.name: state_after(step, judge(seen[step.token]).conclusion) for step in graph.in_flight()}
         if observations.unreachable:
@@ -58,10 +60,10 @@ class RunnableGraph(TickableGraph):
 
     def generate_scripts(self) -> None:
         """Write the workspace and scripts of every step, without running any."""
-        adapters = self._study.adapters
+        study = self._study
         for step in list(self._fresh().steps()):
-            ours = functools.partial(written_digests, self._study.log.events_of(step.number))
-            write_scripts(self._study.graph, step, self._study.dir, adapters.of(step), adapters.scheduler, ours=ours)
+            ours = functools.partial(written_digests, study.log.events_of(step.number))
+            write_scripts(ScriptOf(study.graph, step, study.dir, study.adapters, ours=ours))
 
     def cleanup(self) -> None:
         """Remove the scripts that `use_tmp` keeps among the temporary files."""

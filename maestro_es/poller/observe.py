@@ -77,27 +77,13 @@ class Observed(NamedTuple):
     has_orphans: bool
 
 
-def observe(
-    graph: Graph,
-    study: StudyDir,
-    adapters: Adapters,
-    inputs: TickInputs,
-    fence: Callable[[Path, str], Claim],
-    *,
-    snapshot: QueueSnapshot | None = None,
-    local: bool = False,
-) -> Observed:
-    """Ask the schedulers and read the inbox; returns what was seen.
+class Observer:
+    """Puts one observation together: asks the schedulers, and reads the inbox. `observe` can be called once.
 
     `fence` makes the claim of an attempt that the tick is about to give up, and returns the claim that is there then:
     nothing here changes anything but by it. `snapshot` holds the prefetched answer of the scheduler. With `local`,
     the scheduler is not asked, and its steps are left out.
     """
-    return Observer(graph, study, adapters, inputs, fence, snapshot, local=local).observe()
-
-
-class Observer:
-    """Puts one observation together. `observe` does all the work, and can be called once."""
 
     #: What a person should know of another host of our name, if one runs steps of the study.
     _namesakes = ""

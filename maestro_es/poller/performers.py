@@ -8,41 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from maestro_es.adapters.base import Adapter, Job, Submitting
 from maestro_es.adapters.registry import job_variables
-from maestro_es.core.environment import Environment
 from maestro_es.core.events import Recorded
-from maestro_es.core.graph import Graph
 from maestro_es.core.model import StepRecord
 from maestro_es.core.observations import Claim, ClaimState, Report
 from maestro_es.core.outcomes import Outcome, Previewed, Script, ScriptFailed
 from maestro_es.errors import StudyError
 from maestro_es.study import claims, last_tick
-from maestro_es.study.layout import StudyDir
 from maestro_es.study.maintenance import make_state_dir, repair_copies
 from maestro_es.study.reports import remove_reports
 from maestro_es.study.session import Session
 from maestro_es.study.status_csv import write_status
-from maestro_es.study.workspace import keep_outputs, preview_scripts, remove_temporary_folder, write_scripts
-
-
-class ScriptOf(NamedTuple):
-    """The attempt whose scripts are written: its step, the adapter that runs it, and the one whose header they carry.
-
-    `ours` returns the digests of the scripts that we have written for this step before.
-    """
-
-    graph: Graph
-    step: StepRecord
-    study: StudyDir
-    adapter: Adapter
-    header_of: Adapter
-    environment: Environment | None = None
-    ours: Callable[[], Collection[str]] = tuple
+from maestro_es.study.workspace import ScriptOf, keep_outputs, preview_scripts, remove_temporary_folder, write_scripts
 
 
 class Performer(Protocol):
@@ -141,7 +123,7 @@ class Live:
         adapter.cancel(steps)
 
     def write_scripts(self, script: ScriptOf) -> tuple[Job, Script]:
-        return write_scripts(*script)
+        return write_scripts(script)
 
     def keep_outputs(self, job: Job, events: Iterable[Recorded]) -> None:
         keep_outputs(job.workspace, job.name, events)
@@ -217,7 +199,7 @@ class Preview:
         self.ended = {*self.ended, *(step.token for step in steps)}
 
     def write_scripts(self, script: ScriptOf) -> tuple[Job, Script]:
-        return preview_scripts(*script)
+        return preview_scripts(script)
 
     def keep_outputs(self, job: Job, events: Iterable[Recorded]) -> None:
         pass

@@ -9,15 +9,15 @@ import contextlib
 import errno
 from collections.abc import Generator, Iterable, Iterator, Sequence
 
-from maestro_es.adapters.base import Adapter
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Phase, StepRecord
 from maestro_es.core.outcomes import InDoubt, ScriptFailed, outcome_events
 from maestro_es.errors import StudyError, Unreachable
-from maestro_es.poller.performers import LIVE, Performer, ScriptOf
+from maestro_es.poller.performers import LIVE, Performer
 from maestro_es.poller.submitter import Attempt, Submitter
 from maestro_es.study.scripts import written_digests
 from maestro_es.study.session import Session, Submitted
+from maestro_es.study.workspace import ScriptOf
 
 #: How many outcomes are appended together. A crash puts these in doubt, and what is under way.
 _GROUP = 16
@@ -69,27 +69,25 @@ def _submit(study: Session, steps: Sequence[int], performer: Performer) -> Gener
         last_error = study.last_error if adapter is study.adapters.scheduler else None
         problem = study.environment.problem if mine else ""
         submitter = Submitter(adapter, performer, Unreachable(problem) if problem else last_error)
-        with contextlib.closing(submitter.submit(_attempts(study, performer, adapter, mine))) as outcomes:
+        with contextlib.closing(submitter.submit(_attempts(study, performer, mine))) as outcomes:
             for attempt, outcome in outcomes:
                 study.runtime.on_effect("submit")
                 yield Submitted(attempt.step, attempt.token, outcome, attempt.at, attempt.script)
         study.last_error = study.last_error or (None if problem else submitter.last_error)
 
 
-def _attempts(
-    study: Session, performer: Performer, adapter: Adapter, wanted: Iterable[tuple[int, str]]
-) -> Iterator[Attempt]:
+def _attempts(study: Session, performer: Performer, wanted: Iterable[tuple[int, str]]) -> Iterator[Attempt]:
     """Write the scripts of attempts, except those that another tick has reconciled by now."""
     for number, token in wanted:
         step = study.graph.step(number)
         if step.token == token and step.phase is Phase.REQUESTED:
-            yield _prepare(study, performer, adapter, step)
+            yield _prepare(study, performer, step)
 
 
-def _prepare(study: Session, performer: Performer, adapter: Adapter, step: StepRecord) -> Attempt:
+def _prepare(study: Session, performer: Performer, step: StepRecord) -> Attempt:
     at = study.runtime.now()
     try:
-        where = (study.dir, adapter, study.adapters.scheduler, study.environment)
+        where = (study.dir, study.adapters, study.environment)
         of_step = ScriptOf(study.graph, step, *where, lambda: written_digests(study.log.events_of(step.number)))
         job, script = performer.write_scripts(of_step)
     except (OSError, ValueError, StudyError) as error:

@@ -20,13 +20,14 @@ from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.errors import ConcurrentAppend, NothingStarts, SchedulerError, StudyError, Unreachable
 from maestro_es.poller.last_boot import look_back
 from maestro_es.poller.maestro_requests import take_requests
-from maestro_es.poller.observe import TickInputs, observe
-from maestro_es.poller.performers import LIVE, Performer, ScriptOf
+from maestro_es.poller.observe import Observer, TickInputs
+from maestro_es.poller.performers import LIVE, Performer
 from maestro_es.poller.prefetch import QueueSnapshot
 from maestro_es.poller.submit import submit, take_outcomes
 from maestro_es.study import last_tick
 from maestro_es.study.session import Session
 from maestro_es.study.sharing import umask_of
+from maestro_es.study.workspace import ScriptOf
 
 #: How often a tick decides again when others append at the same time.
 _TRIES = 5
@@ -166,7 +167,7 @@ def _pass(
     )
     may_use = snapshot and snapshot.at(study.log.head.seq)
     where = (study.graph, study.dir, study.adapters)
-    seen = observe(*where, inputs, performer.fence, snapshot=may_use, local=local)
+    seen = Observer(*where, inputs, performer.fence, may_use, local=local).observe()
     study.last_error = study.last_error or seen.last_error
     new_events = _decide(study, seen.observations)
     _remove_reconciled(study, performer, seen.reports)
@@ -315,8 +316,7 @@ def _dry_run(study: Session, performer: Performer) -> None:
 def _write_only(study: Session, performer: Performer, step: StepRecord) -> StepDryRun | StepFailed:
     now = study.runtime.now()
     try:
-        adapters = study.adapters
-        performer.write_scripts(ScriptOf(study.graph, step, study.dir, adapters.of(step), adapters.scheduler))
+        performer.write_scripts(ScriptOf(study.graph, step, study.dir, study.adapters))
     except (OSError, ValueError, StudyError) as error:
         return StepFailed(at=now, cause=Cause.SCRIPT, message=f"its script can't be written: {error}")
     return StepDryRun(at=now)

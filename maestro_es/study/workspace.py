@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maestro_es import files
-from maestro_es.adapters.base import Adapter, Job
+from maestro_es.adapters.base import Adapter, Adapters, Job
 from maestro_es.core.environment import Environment
 from maestro_es.core.events import JobSubmitted, Recorded, ScriptSetAside
 from maestro_es.core.graph import Graph
@@ -69,6 +69,22 @@ def script_paths(graph: Graph, record: StepRecord, study: StudyDir, extension: s
     return {key: folder / name for key, name in zip(("cmd", "restart"), names, strict=True) if run.get(key)}
 
 
+class ScriptOf(NamedTuple):
+    """The attempt whose scripts are written.
+
+    Of the study's `adapters`, one runs the step. The scheduler's makes the header of every script, and gives it its
+    extension. `environment` is what the step starts in. `ours` returns the digests of the scripts that we have
+    written for this step before.
+    """
+
+    graph: Graph
+    step: StepRecord
+    study: StudyDir
+    adapters: Adapters
+    environment: Environment | None = None
+    ours: Callable[[], Collection[str]] = tuple
+
+
 class Text(NamedTuple):
     """What a script says, and what it says instead once the scheduler has refused the job."""
 
@@ -95,52 +111,35 @@ class Plan(NamedTuple):
         return is_edited(path, text.main, lambda: {*ours(), digest_of(text.spare().encode())})
 
 
-def write_scripts(
-    graph: Graph,
-    record: StepRecord,
-    study: StudyDir,
-    adapter: Adapter,
-    header_of: Adapter,
-    environment: Environment | None = None,
-    ours: Callable[[], Collection[str]] = tuple,
-) -> tuple[Job, Script]:
+def write_scripts(of: ScriptOf) -> tuple[Job, Script]:
     """Make a step's workspace and scripts; returns the attempt as a job, and its script.
 
-    `ours` are the digests of scripts that we have written before. OSError, ValueError or StudyError say why it can't
-    be done.
+    OSError, ValueError or StudyError say why it can't be done.
     """
-    plan = plan_job(graph, record, study, adapter, header_of, environment)
+    plan = plan_job(of)
     make_workspace(plan.job.workspace)
-    if _uses_tmp(graph, record):
-        _make_script_folder(temporary_folder(graph.study.study_id), record)
+    if _uses_tmp(of.graph, of.step):
+        _make_script_folder(temporary_folder(of.graph.study.study_id), of.step)
     if plan.edited:
-        adapter.submission(plan.job)  # its own header may ask for what can't be
+        of.adapters.of(of.step).submission(plan.job)  # its own header may ask for what can't be
         make_executable(plan.chosen)
     others = [
-        digest_of(text.main.encode()) for path, text in plan.scripts.items() if _write(plan, path, text.main, ours)
+        digest_of(text.main.encode()) for path, text in plan.scripts.items() if _write(plan, path, text.main, of.ours)
     ]
-    aside = _make_way(plan, study, ours)
+    aside = _make_way(plan, of.study, of.ours)
     return plan.job, Script(digest_of(plan.content), "".join(others), edited=plan.edited, set_aside=aside)
 
 
-def preview_scripts(
-    graph: Graph,
-    record: StepRecord,
-    study: StudyDir,
-    adapter: Adapter,
-    header_of: Adapter,
-    environment: Environment | None = None,
-    ours: Callable[[], Collection[str]] = tuple,
-) -> tuple[Job, Script]:
+def preview_scripts(of: ScriptOf) -> tuple[Job, Script]:
     """Return what `write_scripts` would return, without the digests, and write nothing."""
-    plan = plan_job(graph, record, study, adapter, header_of, environment)
+    plan = plan_job(of)
     if plan.edited:
-        adapter.submission(plan.job)
+        of.adapters.of(of.step).submission(plan.job)
         return plan.job, Script(edited=True)
-    if not plan.is_edited(plan.chosen, ours):
+    if not plan.is_edited(plan.chosen, of.ours):
         return plan.job, Script()
     kept = place_aside(plan.chosen)
-    return plan.job, Script(set_aside=(_aside(study, plan.chosen, kept, digest_of(files.read(plan.chosen))),))
+    return plan.job, Script(set_aside=(_aside(of.study, plan.chosen, kept, digest_of(files.read(plan.chosen))),))
 
 
 def _write(plan: Plan, path: Path, text: str, ours: Callable[[], Collection[str]]) -> bool:
@@ -174,20 +173,10 @@ def _aside(study: StudyDir, script: Path, kept: Path, digest: str) -> ScriptSetA
     return ScriptSetAside(script=next(names), kept_as=next(names), digest=digest)
 
 
-def plan_job(
-    graph: Graph,
-    record: StepRecord,
-    study: StudyDir,
-    adapter: Adapter,
-    header_of: Adapter,
-    environment: Environment | None = None,
-) -> Plan:
-    """Return what a step needs on disk, and make nothing of it.
-
-    `header_of` is the study's adapter, whose header and extension every script carries; `adapter` will run it in the
-    `environment`.
-    ValueError says why there can be no script.
-    """
+def plan_job(of: ScriptOf) -> Plan:
+    """Return what a step needs on disk, and make nothing of it. ValueError says why there can be no script."""
+    graph, record, study, adapters, environment, _ = of
+    adapter, header_of = adapters.of(record), adapters.scheduler
     template = graph.template(record.template)
     where = (record.workspace, record.workspaces, str(study.root))
     step = render(template.description, template.run, record.params, *where)

@@ -28,7 +28,7 @@ from maestro_es.study.claims import read_claim
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.reports import read_reports
 from maestro_es.study.session import Session
-from maestro_es.study.workspace import write_scripts
+from maestro_es.study.workspace import ScriptOf, write_scripts
 from tools.testbed.processes import end_all_under, wait_for
 from tools.testbed.studies import Bench, Step
 
@@ -107,9 +107,8 @@ class Stage:
         requested = e.SubmissionRequested(attempt=1, token=token, kind=SubmissionKind.FIRST)
         self.study.log.append([(number, requested)])
         step = self.study.graph.step(number)
-        job, _ = write_scripts(
-            self.study.graph, step, self.study.dir, self.adapter, self.adapter, self.study.environment
-        )
+        study = self.study
+        job, _ = write_scripts(ScriptOf(study.graph, step, study.dir, study.adapters, study.environment))
         return step, job
 
     def send(self, job: Job) -> Outcome:
