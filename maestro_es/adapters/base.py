@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -13,7 +14,7 @@ from maestro_es.core import file_names
 from maestro_es.core.environment import Environment
 from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.core.observations import Claim
-from maestro_es.core.outcomes import Outcome
+from maestro_es.core.submission import Outcome
 
 
 def _not_written() -> str:
@@ -133,8 +134,7 @@ class Adapter(Protocol):
         """Return by token what is known of these attempts; `Unreachable` if nobody answers.
 
         `listed` is what an adapter of the same `cluster` has listed; without it, the scheduler is asked.
-        A token that is not in the answer was not asked about; a job that is no longer known is GONE. For a job that
-        Maestro submitted, see `maestro_es.adapters.imported`.
+        A token that is not in the answer was not asked about; a job that is no longer known is GONE.
         """
 
     def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:
@@ -171,3 +171,27 @@ class Adapters(msgspec.Struct, frozen=True):
     def of(self, step: StepRecord) -> Adapter:
         """Return the adapter that runs a step."""
         return self.scheduler if step.scheduled else self.local
+
+
+class Faults(ValueError):
+    """Everything that is wrong with a script. `messages` has one line for each; as a text they follow each other."""
+
+    def __init__(self, messages: Iterable[str]) -> None:
+        self.messages = tuple(dict.fromkeys(messages))
+        super().__init__("; ".join(self.messages))
+
+
+@contextlib.contextmanager
+def noting(messages: list[str]) -> Iterator[None]:
+    """Add what a ValueError says to `messages`, and go on after the block."""
+    try:
+        yield
+    except ValueError as error:
+        messages += error.messages if isinstance(error, Faults) else [str(error)]
+
+
+def stop_if(messages: Iterable[str]) -> None:
+    """Raise all of these messages as one error, if there are any."""
+    faults = Faults(messages)
+    if faults.messages:
+        raise faults

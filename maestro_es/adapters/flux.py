@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters import schedulers
-from maestro_es.adapters.launcher import Asked, fill_in, whole_number
+from maestro_es.adapters.launcher import Resources, fill_in, whole_number
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
     Directive,
@@ -189,7 +189,7 @@ def rendered(name: str, group: object) -> Iterator[Directive]:
         yield Directive(dashes + name, "=".join(filter(None, (path, text))) or None)
 
 
-def launch(batch: Mapping[str, Any], asked: Asked, run: Mapping[str, Any]) -> str:
+def launch(batch: Mapping[str, Any], asked: Resources, run: Mapping[str, Any]) -> str:
     """Return the ``flux run`` for so many nodes and procs. `args` of the batch block is an older name for options."""
     given = batch.get("launcher_args")
     alone = exclusive(run.get("exclusive"), "launcher", any(key in _EXCLUSIVE for key, _ in pairs(given)))
@@ -230,7 +230,7 @@ class FluxAdapter(ScriptsOnly):
         return self.header(job_name, description, run)
 
     def command(self, text: str, run: Mapping[str, Any]) -> str:
-        return fill_in(text, Asked.by(run), Asked.by(run), lambda asked: launch(self._batch, asked, run))
+        return fill_in(text, Resources.by(run), Resources.by(run), lambda asked: launch(self._batch, asked, run))
 
 
 ADAPTER = FluxAdapter

@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from maestro_es.adapters.faults import noting, stop_if
+from maestro_es.adapters.base import noting, stop_if
 
 _TOKEN = re.compile(r"\$\(LAUNCHER\)(?:\[(?P<request>[^\]\n]*)(?P<end>\]?))?")
 _OLD_FORM = re.compile(r"\s*(?P<nodes>[0-9]+)\s*,\s*(?P<procs>[0-9]+)\s*")
@@ -32,25 +32,25 @@ _CONTINUED = re.compile(r"\\\n")
 _BACKGROUND = re.compile(r"(?<![&>|<\\])&(?![&>])")
 
 
-class Asked(NamedTuple):
+class Resources(NamedTuple):
     """Nodes and procs as texts, which is what tokens make of them; empty if there is no word of them."""
 
     nodes: str = ""
     procs: str = ""
 
     @classmethod
-    def by(cls, run: Mapping[str, Any]) -> Asked:
+    def by(cls, run: Mapping[str, Any]) -> Resources:
         """Return what a mapping with Maestro's keys asks for."""
         return cls(str(run.get("nodes") or ""), str(run.get("procs") or ""))
 
 
-def fill_in(text: str, bare: Asked, limits: Asked, launch: Callable[[Asked], str]) -> str:
+def fill_in(text: str, bare: Resources, limits: Resources, launch: Callable[[Resources], str]) -> str:
     """Return a command with every launcher in place.
 
     `bare` is what a token without brackets means, `limits` what the step has, `launch` makes the scheduler's command.
     ValueError names all requests that can't be read, or that exceed the limits.
     """
-    requests: list[tuple[str, Asked]] = []
+    requests: list[tuple[str, Resources]] = []
     wrong: list[str] = []
 
     def command(match: re.Match[str]) -> str:
@@ -67,14 +67,14 @@ def fill_in(text: str, bare: Asked, limits: Asked, launch: Callable[[Asked], str
         return ""
 
     filled = _TOKEN.sub(command, text)
-    for index, what in enumerate(Asked._fields):
+    for index, what in enumerate(Resources._fields):
         with noting(wrong):
             _check(what, [(words, int(asked[index])) for words, asked in requests if asked[index]], limits[index])
     stop_if(wrong)
     return filled
 
 
-def launchers(text: str, bare: Asked, counts: Callable[[str], bool]) -> list[Asked]:
+def launchers(text: str, bare: Resources, counts: Callable[[str], bool]) -> list[Resources]:
     """Return what each launcher of a command asks for; `bare` is what the step has.
 
     `counts` says of what follows a launcher on its line whether that one counts. Comments start nothing. Where the
@@ -91,7 +91,7 @@ def launchers(text: str, bare: Asked, counts: Callable[[str], bool]) -> list[Ask
     return [*found, bare] if found and _BACKGROUND.search(_NO_CODE.sub("_", code)) else found
 
 
-def read_request(words: str) -> Asked:
+def read_request(words: str) -> Resources:
     """Return what stands between the brackets. ValueError if that is no request."""
     old_form = _OLD_FORM.fullmatch(words)
     found: dict[str, str] = {}
@@ -105,7 +105,7 @@ def read_request(words: str) -> Asked:
             found[_UNITS[match["unit"]]] = match["number"]
     if not found or not all(map(int, found.values())):
         raise _unreadable(words)
-    return Asked(**found)
+    return Resources(**found)
 
 
 def _unreadable(words: str) -> ValueError:

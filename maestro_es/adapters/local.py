@@ -25,8 +25,8 @@ from maestro_es.core.environment import for_runner
 from maestro_es.core.hosts import was_rebooted
 from maestro_es.core.model import TOKEN_VARIABLE, Boot, JobState, StepRecord, StudyRecord
 from maestro_es.core.observations import Claim, ClaimState
-from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, ScriptFailed
 from maestro_es.core.scheduler_facts import SchedulerFacts
+from maestro_es.core.submission import Accepted, InDoubt, Outcome, ScriptFailed
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import SchedulerError, Unreachable
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from maestro_es.adapters import schedulers
-from maestro_es.adapters.launcher import Asked, fill_in, whole_number
+from maestro_es.adapters.launcher import Resources, fill_in, whole_number
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
     Directive,
@@ -94,7 +94,7 @@ def walltime(asked: object) -> str:
     return f"{minutes // 60:02d}:{minutes % 60:02d}{slash}{host}"
 
 
-def launch(asked: Asked, run: Mapping[str, Any]) -> str:
+def launch(asked: Resources, run: Mapping[str, Any]) -> str:
     """Return the ``jsrun`` for so many procs.
 
     It counts resource sets and not nodes: for nodes alone there are as many as fit on them.
@@ -135,8 +135,8 @@ class LsfAdapter(ScriptsOnly):
         return self.header(job_name, description, run)
 
     def command(self, text: str, run: Mapping[str, Any]) -> str:
-        limits = Asked.by(resources(_NODES | self._batch, ("nodes",), run))
-        return fill_in(text, Asked.by(run), limits, lambda asked: launch(asked, run))
+        limits = Resources.by(resources(_NODES | self._batch, ("nodes",), run))
+        return fill_in(text, Resources.by(run), limits, lambda asked: launch(asked, run))
 
 
 ADAPTER = LsfAdapter

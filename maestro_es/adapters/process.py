@@ -20,8 +20,8 @@ from maestro_es.adapters.command import run, start_process
 from maestro_es.adapters.schedulers import job_around
 from maestro_es.core.environment import Environment
 from maestro_es.core.model import Micros
-from maestro_es.digests import short_digest
 from maestro_es.errors import Unreachable
+from maestro_es.sha256 import short_digest
 
 _MACHINE_ID = 64
 _STATE, _SESSION = 0, 3  # fields of /proc/PID/stat behind the command's name; see proc(5)

@@ -12,11 +12,10 @@ from typing import Any
 
 import msgspec
 
-from maestro_es.adapters.base import Job, JobInfo, QueueEntry
-from maestro_es.adapters.faults import noting, stop_if
+from maestro_es.adapters.base import Job, JobInfo, QueueEntry, noting, stop_if
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
-from maestro_es.core.outcomes import Outcome, ScriptFailed
+from maestro_es.core.submission import Outcome, ScriptFailed
 
 #: Stands between the directives that Maestro writes and those that it leaves out.
 ADDED = "# added by maestro-es: options that Maestro leaves out"

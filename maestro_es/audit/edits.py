@@ -15,7 +15,7 @@ from maestro_es.core import events as e
 from maestro_es.core.model import StepRecord
 from maestro_es.study.scripts import digest_of, place_aside, written_digests
 from maestro_es.study.session import Session
-from maestro_es.study.workspace import Plan, ScriptOf, plan_job
+from maestro_es.study.workspace import JobPlan, ScriptOf, plan_job
 
 #: So many edits are told one by one.
 _NAMED = 5
@@ -49,7 +49,7 @@ def _of_step(study: Session, step: StepRecord, named: Path) -> Iterator[str]:
             yield f"{os.path.relpath(path, study.dir.root)} does not exist: a tick will write it without any edit"
 
 
-def _is_edited(plan: Plan, path: Path, ours: partial[set[str]]) -> bool:
+def _is_edited(plan: JobPlan, path: Path, ours: partial[set[str]]) -> bool:
     try:
         return plan.is_edited(path, ours)
     except OSError:

@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 
 from maestro_es.core.file_names import DIFF_SINCE_LAST
-from maestro_es.digests import sha256
 from maestro_es.errors import StudyError
 from maestro_es.files import replace_file
+from maestro_es.sha256 import sha256
 from maestro_es.store import registry
 from maestro_es.study.layout import StudyDir
 

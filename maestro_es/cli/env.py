@@ -15,7 +15,7 @@ from maestro_es.cli.exporting import ExportType
 from maestro_es.cli.output import json_option, page_width, warn, write_json, write_lines
 from maestro_es.core.environment import RecordedEnvironment
 from maestro_es.core.events import EnvironmentRecorded, NewEvent
-from maestro_es.core.export import Export
+from maestro_es.core.exported_variables import ExportChoice
 from maestro_es.errors import RequestRefused
 from maestro_es.report.table import columns, labelled
 from maestro_es.study.environment_changes import change, refresh
@@ -46,7 +46,7 @@ def command(  # noqa: PLR0913 - what changes, and what is shown
     study: Path | None,
     given: tuple[str, ...],
     unset: tuple[str, ...],
-    export: Export | None,
+    export: ExportChoice | None,
     reason: str,
     when: When | None,
     *,

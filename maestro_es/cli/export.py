@@ -11,7 +11,7 @@ import click
 from maestro_es.cli.common import example, study_argument, study_path
 from maestro_es.cli.output import exact_output, on_terminal, say, write_lines
 from maestro_es.errors import DamagedLog, NotAStudy, RequestRefused
-from maestro_es.store import export, salvage
+from maestro_es.store import log_export, salvage
 from maestro_es.study.invocation import open_as_it_is
 from maestro_es.study.layout import StudyDir
 
@@ -40,7 +40,7 @@ def command(study: Path | None, output: Path | None, *, from_damaged: bool) -> N
         _salvage(log, output)
         return
     with open_as_it_is(log.parent) as opened:
-        _write(map(export.line, opened.sealed_rows()), output)
+        _write(map(log_export.line, opened.sealed_rows()), output)
 
 
 def _salvage(log: Path, output: Path | None) -> None:
@@ -57,8 +57,8 @@ def _salvage(log: Path, output: Path | None) -> None:
 
 def _write(lines: Iterable[str], output: Path | None) -> None:
     if output:
-        export.write_file(lines, output)
+        log_export.write_file(lines, output)
     elif on_terminal():
         write_lines(line.removesuffix("\n") for line in lines)
     else:
-        export.write(lines, exact_output().buffer)
+        log_export.write(lines, exact_output().buffer)

@@ -6,20 +6,22 @@ import click
 
 from maestro_es.adapters import schedulers
 from maestro_es.core.events import StepTemplateAdded
-from maestro_es.core.export import Export, not_exported, read_export
+from maestro_es.core.exported_variables import ExportChoice, not_exported, read_export
 from maestro_es.study.surroundings import Surroundings
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.plan import StudyPlan
 
 
-class ExportType(click.ParamType[Export]):
+class ExportType(click.ParamType[ExportChoice]):
     """A choice of variables for the steps, in the syntax of sbatch."""
 
     name = "all|none|name,..."
 
-    def convert(self, value: str | Export, param: click.Parameter | None, ctx: click.Context | None) -> Export:
+    def convert(
+        self, value: str | ExportChoice, param: click.Parameter | None, ctx: click.Context | None
+    ) -> ExportChoice:
         """Return it."""
-        if isinstance(value, Export):
+        if isinstance(value, ExportChoice):
             return value
         try:
             return read_export(value)
@@ -49,7 +51,7 @@ def warn_of_variables(plan: StudyPlan, findings: Findings, around: Surroundings,
             findings.warn(plan.line(event.name, part, message), message, _remedy(around.export, name))
 
 
-def _remedy(export: Export, name: str) -> str:
+def _remedy(export: ExportChoice, name: str) -> str:
     """Return how a variable is passed on besides what is exported now. Values that a user gave are not repeated."""
     if export.values:
         return f"Add ',{name}' to the end of your --export to pass it on."

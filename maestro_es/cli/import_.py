@@ -9,7 +9,7 @@ import click
 from maestro_es.cli.common import example
 from maestro_es.cli.output import say, warn, write_lines
 from maestro_es.core.model import Settings, StudyStatus
-from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
+from maestro_es.core.resubmission_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.creation.import_maestro import Import, Wanted, carry_out, plan_import
 from maestro_es.drivers.crontab import how_ticks_come
 from maestro_es.report.table import columns

@@ -16,7 +16,7 @@ from maestro_es.cli.common import example, study_path
 from maestro_es.cli.formats import Format, format_options, write_rows
 from maestro_es.cli.output import on_terminal, terminal_width, write_lines
 from maestro_es.report.fitted import fitted
-from maestro_es.store.user_query import Answer, query
+from maestro_es.store.user_query import QueryResult, query
 from maestro_es.study.layout import has_log
 from maestro_es.study.session import Session
 
@@ -115,7 +115,7 @@ def _list(form: Format) -> None:
         write_rows(form, header, ([each.name, each.parameters, each.question, each.sql] for each in queries))
 
 
-def _show(answer: Answer, form: Format) -> None:
+def _show(answer: QueryResult, form: Format) -> None:
     if form is Format.TABLE:
         cells = [[_cell(value) for value in row] for row in answer.rows]
         write_lines(fitted(answer.columns, cells, _size(), _numbers(answer)))
@@ -125,7 +125,7 @@ def _show(answer: Answer, form: Format) -> None:
         write_rows(form, answer.keys, ([_json(value) for value in row] for row in answer.rows))
 
 
-def _numbers(answer: Answer) -> list[int]:
+def _numbers(answer: QueryResult) -> list[int]:
     """Return which columns hold numbers, and nothing but numbers."""
     kinds = [{type(value) for value in column} for column in zip(*answer.rows, strict=True)]
     return [index for index, kind in enumerate(kinds) if kind <= {int, float, type(None)}]

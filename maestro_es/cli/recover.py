@@ -8,9 +8,9 @@ import click
 
 from maestro_es.cli.common import example, reason_option
 from maestro_es.cli.output import json_option, say, warn, write_json, write_lines
-from maestro_es.creation.recover import Plan, check_lost, plan_recovery, recover
+from maestro_es.creation.recover import RecoveryPlan, check_lost, plan_recovery, recover
 from maestro_es.report.table import columns
-from maestro_es.store.export import Export
+from maestro_es.store.log_export import ExportReader
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
 
@@ -36,7 +36,7 @@ def command(directory: Path, file: Path, reason: str, *, dry: bool, upto_damage:
     'release' it to run it again, or 'skip' it to mark it as finished.
     """
     runtime = Runtime()
-    export = Export(file, upto_damage=upto_damage)
+    export = ExportReader(file, upto_damage=upto_damage)
     if dry:
         check_lost(directory)
         plan = plan_recovery(export, StudyDir(directory).root, runtime)
@@ -53,7 +53,7 @@ def command(directory: Path, file: Path, reason: str, *, dry: bool, upto_damage:
         say(f"Log made again in {StudyDir(directory).root}, after the {plan.events} events of the export")
 
 
-def _data(plan: Plan) -> list[dict[str, object]]:
+def _data(plan: RecoveryPlan) -> list[dict[str, object]]:
     return [
         {"step": found.step.name, "becomes": found.becomes, "how": found.how, "token": found.adopted or None}
         for found in plan.recoveries

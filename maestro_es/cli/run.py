@@ -18,9 +18,9 @@ from maestro_es.cli.exporting import export_option, warn_of_variables
 from maestro_es.cli.output import confirm, say, warn
 from maestro_es.cli.progress import Progress
 from maestro_es.core import file_names
-from maestro_es.core.export import Export, remarks
+from maestro_es.core.exported_variables import ExportChoice, remarks
 from maestro_es.core.model import Driver, Settings, StudyStatus
-from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
+from maestro_es.core.resubmission_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.creation.create import create_study
 from maestro_es.creation.exclusive_creation import Site, creating, creating_named
 from maestro_es.creation.overwrite import check_overwritable, overwriting
@@ -82,7 +82,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     pgen: Path | None,
     pargs: tuple[str, ...],
     out: Path | None,
-    export: Export,
+    export: ExportChoice,
     *,
     dry: bool,
     wait: bool,

@@ -11,7 +11,7 @@ from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.cli.common import example
 from maestro_es.cli.exporting import export_option, warn_of_variables
 from maestro_es.cli.output import say, warn
-from maestro_es.core.export import Export, remarks
+from maestro_es.core.exported_variables import ExportChoice, remarks
 from maestro_es.core.model import Settings
 from maestro_es.creation.preflight import check_scripts, warn_of_scheduler
 from maestro_es.report.table import counted
@@ -28,7 +28,7 @@ from maestro_es.study_file.plan import StudyPlan, plan_study
 @click.option("--pargs", multiple=True, metavar="KEY:VALUE", help="An argument for --pgen; may be repeated.")
 @click.option("--hashws", is_flag=True, help="Short names for the workspaces of parameterised steps.")
 @export_option
-def command(spec: Path, pgen: Path | None, pargs: tuple[str, ...], export: Export, *, hashws: bool) -> None:
+def command(spec: Path, pgen: Path | None, pargs: tuple[str, ...], export: ExportChoice, *, hashws: bool) -> None:
     """Check the study file SPEC and report everything that is wrong with it.
 
     The check also makes each step's script as 'run' would, but writes nothing and runs nothing.

@@ -9,7 +9,7 @@ from typing import Any
 from maestro_es.core import arguments
 from maestro_es.creation.repositories import run_git
 from maestro_es.errors import NotAcquired, SpecError
-from maestro_es.study_file import environment as resolved
+from maestro_es.study_file import env_block as resolved
 from maestro_es.study_file.dependencies import clone
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.study_environment import TOKEN, Dependency, Variable
@@ -53,7 +53,7 @@ class GitDependency(Variable, Dependency):
         changes = list(substitutions or ())
         place = _substituted(self.path, changes)
         path = os.path.abspath(os.path.join(place, self.name))  # noqa: PTH100, PTH118 - links stay
-        repository = resolved.GitDependency(self.name, _substituted(self.url, changes), path, ref, 1)
+        repository = resolved.GitSource(self.name, _substituted(self.url, changes), path, ref, 1)
         findings = Findings("environment")
         clone(repository, "", lambda argv: run_git(argv, os.environ), findings)
         try:

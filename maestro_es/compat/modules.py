@@ -12,7 +12,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "maestro_es.study_file.study_environment": (
         "Dependency", "EnvObject", "Script", "Source", "Substitution", "Variable",
     ),
-    "maestro_es.study_file.generator_tools": (
+    "maestro_es.study_file.pgen_tools": (
         "apply_function", "create_dictionary", "create_parentdir", "csvtable_to_dict", "generate_filename",
         "get_duration", "make_safe_path", "round_datetime_seconds",
     ),

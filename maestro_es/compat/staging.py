@@ -13,8 +13,8 @@ from maestro_es.core import arguments
 from maestro_es.core.events import NewEvent, StepAdded, StepTemplateAdded
 from maestro_es.core.model import SOURCE
 from maestro_es.execution_graph import Step
-from maestro_es.study_file.generator_tools import apply_function
 from maestro_es.study_file.parameters import ParameterGenerator
+from maestro_es.study_file.pgen_tools import apply_function
 from maestro_es.study_file.render import OUTPUT_PATH, map_strings
 from maestro_es.study_file.study_environment import TOKEN, StudyEnvironment
 

@@ -19,7 +19,7 @@ from maestro_es.compat.staging import Books, Written, books, declaration, parent
 from maestro_es.core import arguments
 from maestro_es.core.events import StepAdded, StepTemplateAdded
 from maestro_es.core.model import SOURCE, Driver, Settings
-from maestro_es.core.retry_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
+from maestro_es.core.resubmission_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.creation.create import create_study
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph import ExecutionGraph, Step

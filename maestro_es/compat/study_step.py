@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from maestro_es.study_file.generator_tools import apply_function
+from maestro_es.study_file.pgen_tools import apply_function
 
 #: The keys that every step has, empty unless they are given a value.
 _KEYS = (

@@ -1,7 +1,7 @@
 """The environment of the steps: what they start in, what the log records of it, and how it reaches a runner.
 
-`maestro_es.core.export` decides which variables belong to it. `maestro_es.study.environment_file` owns the file with
-the values. The log has only names and digests of the values.
+`maestro_es.core.exported_variables` decides which variables belong to it. `maestro_es.study.environment_file` owns the
+file with the values. The log has only names and digests of the values.
 """
 
 from __future__ import annotations

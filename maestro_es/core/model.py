@@ -12,7 +12,7 @@ from typing import Union
 
 import msgspec
 
-from maestro_es.core import retry_limits
+from maestro_es.core import resubmission_limits
 from maestro_es.core.environment import RecordedEnvironment
 
 #: What a value in a study file or a setting may be.
@@ -181,11 +181,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dry_run: whether scripts are written and nothing is run
     """
 
-    submission_attempts: int = retry_limits.SUBMISSION_ATTEMPTS
+    submission_attempts: int = resubmission_limits.SUBMISSION_ATTEMPTS
     submission_throttle: int = 0
-    restart_limit: int = retry_limits.RESTART_LIMIT
-    hardware_limit: int = retry_limits.HARDWARE_LIMIT
-    abandon_limit: int = retry_limits.ABANDON_LIMIT
+    restart_limit: int = resubmission_limits.RESTART_LIMIT
+    hardware_limit: int = resubmission_limits.HARDWARE_LIMIT
+    abandon_limit: int = resubmission_limits.ABANDON_LIMIT
     local_slots: int = 0
     sleep_seconds: int = 60
     use_tmp: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maestro_es.core import events as e
-from maestro_es.core import retry_limits
+from maestro_es.core import resubmission_limits
 from maestro_es.core.attempt_token import is_imported
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
@@ -97,7 +97,7 @@ def _adopt(record: StepRecord, observed: AttemptObservation, verdict: Verdict) -
 
 def _abandon(graph: Graph, seen: Observations, record: StepRecord, verdict: Verdict) -> list[e.AnyEvent]:
     events: list[e.AnyEvent] = [e.AttemptAbandoned(token=record.token, evidence=verdict.evidence)]
-    message = retry_limits.after_abandoning(graph.study.settings, record)
+    message = resubmission_limits.after_abandoning(graph.study.settings, record)
     if message:
         events.append(e.StepFailed(at=seen.now, cause=Cause.LOST, message=message, evidence=verdict.evidence))
     return events
@@ -171,7 +171,7 @@ def _time_out(graph: Graph, record: StepRecord, end: tuple[Micros, bool], verdic
     elif not graph.template(record.template).run.get("restart"):
         final = "it has no restart script"
     else:
-        final = retry_limits.after_timeout(record)
+        final = resubmission_limits.after_timeout(record)
     at, noticed = end
     timed_out = e.StepTimedOut(token=record.token, at=at, final=final, evidence=verdict.evidence, noticed=noticed)
     if final:
@@ -193,7 +193,7 @@ def _fail_hardware(graph: Graph, record: StepRecord, end: tuple[Micros, bool], v
         evidence=verdict.evidence,
         noticed=noticed,
     )
-    message = retry_limits.after_hardware_failure(settings, record, reason)
+    message = resubmission_limits.after_hardware_failure(settings, record, reason)
     if message:
         cause = Cause.LOST if verdict.conclusion is Conclusion.LOST else Cause.HARDWARE
         evidence = verdict.evidence

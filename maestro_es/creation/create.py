@@ -19,8 +19,8 @@ from maestro_es.core.events import NewEvent, StudyCreated
 from maestro_es.core.model import Settings
 from maestro_es.creation.exclusive_creation import Site, check_path, creating
 from maestro_es.creation.repositories import run_git
-from maestro_es.digests import sha256
 from maestro_es.errors import RequestRefused
+from maestro_es.sha256 import sha256
 from maestro_es.store.log_file import LOG_NAME
 from maestro_es.store.registry import registering
 from maestro_es.store.study_log import StudyLog

@@ -12,7 +12,7 @@ from maestro_es.creation.exclusive_creation import Site, creating
 from maestro_es.errors import DamagedLog, RequestRefused
 from maestro_es.store.corrections import correct
 from maestro_es.store.event_log import Head, check_chain
-from maestro_es.store.export import Export
+from maestro_es.store.log_export import ExportReader
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import Fold
 from maestro_es.study.invocation import Runtime, open_as_it_is
@@ -26,7 +26,7 @@ class ImportedLog(NamedTuple):
     was: str
 
 
-def import_log(export: Export, root: Path, runtime: Runtime, *, repair: bool = False) -> ImportedLog:
+def import_log(export: ExportReader, root: Path, runtime: Runtime, *, repair: bool = False) -> ImportedLog:
     """Make a study directory with the log that an export holds, checked line by line.
 
     With `repair`, events that no reader can decode are corrected.
@@ -43,7 +43,7 @@ def import_log(export: Export, root: Path, runtime: Runtime, *, repair: bool = F
         return ImportedLog(log.head, root, log.graph.study.root)
 
 
-def _check_empty(site: Site, export: Export) -> None:
+def _check_empty(site: Site, export: ExportReader) -> None:
     """Refuse a directory that holds anything but what an import leaves that was killed."""
     root = site.study.root
     if not site.entries() <= {*OURS}:
@@ -53,7 +53,7 @@ def _check_empty(site: Site, export: Export) -> None:
         )
 
 
-def fill(log: StudyLog, export: Export) -> None:
+def fill(log: StudyLog, export: ExportReader) -> None:
     """Let a new log have the events of an export, checked as `verify` does."""
     fold = Fold(log.graph)
     with export.reading():
@@ -62,7 +62,7 @@ def fill(log: StudyLog, export: Export) -> None:
             raise DamagedLog(f"{export.path}: there is no event in it")
 
 
-def _fill_corrected(log: StudyLog, export: Export) -> None:
+def _fill_corrected(log: StudyLog, export: ExportReader) -> None:
     """Let a new log have the events of an export whose digests are right, and correct those that can't be decoded."""
     with export.reading():
         log.take(check_chain(export.rows()))

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 
 from msgspec import structs
 
-from maestro_es.adapters.base import Adapters
-from maestro_es.adapters.faults import noting
+from maestro_es.adapters.base import Adapters, noting
 from maestro_es.core.attempt_token import make_token
 from maestro_es.core.events import StepAdded, StudyCreated
 from maestro_es.core.graph import MemoryGraph

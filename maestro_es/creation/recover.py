@@ -27,7 +27,7 @@ from maestro_es.creation.recovery_scan import RecoveryFindings, scan
 from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyError
 from maestro_es.poller.tick import show_status
 from maestro_es.store.event_log import Head
-from maestro_es.store.export import Export
+from maestro_es.store.log_export import ExportReader
 from maestro_es.store.registry import registering
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import Fold
@@ -39,7 +39,7 @@ from maestro_es.study.session import Session
 
 
 @dataclass
-class Plan:
+class RecoveryPlan:
     """A log that can be made again: the head of the export, what becomes of each step, and the events that say so.
 
     `warnings` are lines that a person must read; `spare` are attempts that must not start any more, by workspace.
@@ -54,7 +54,7 @@ class Plan:
     spare: list[tuple[Path, str]] = field(default_factory=list)
 
 
-def recover(export: Export, root: Path, runtime: Runtime, reason: str) -> Plan:
+def recover(export: ExportReader, root: Path, runtime: Runtime, reason: str) -> RecoveryPlan:
     """Make the log of a study directory again; the study goes on with the next tick."""
     check_lost(root)
     with creating(root):
@@ -86,7 +86,7 @@ def check_lost(root: Path) -> None:
             raise RequestRefused(f"{study.root}: {words} still works on the lost log; end it first")
 
 
-def plan_recovery(export: Export, root: Path, runtime: Runtime) -> Plan:
+def plan_recovery(export: ExportReader, root: Path, runtime: Runtime) -> RecoveryPlan:
     """Decide what becomes of each step. A MaestroError says why that can't be known now; nothing is changed."""
     study = StudyDir(root)
     work, head = _read(export, runtime)
@@ -94,7 +94,7 @@ def plan_recovery(export: Export, root: Path, runtime: Runtime) -> Plan:
     if study.root != Path(graph.study.root) and study_id_at(Path(graph.study.root)) == graph.study.study_id:
         raise StudyCopied(f"{study.root}: a copy of {graph.study.root}, whose log is still there")
     findings = scan(graph, study, runtime, since=head.recorded_at)
-    plan = Plan(graph.study.study_id, head.digest.hex(), head.seq, warnings=[*findings.warnings])
+    plan = RecoveryPlan(graph.study.study_id, head.digest.hex(), head.seq, warnings=[*findings.warnings])
     done = [step for step in graph.steps() if step.phase is Phase.DONE]
     again = [step.name for step in done if newer(step, findings.attempts(step.number))]
     if again:
@@ -112,7 +112,7 @@ def plan_recovery(export: Export, root: Path, runtime: Runtime) -> Plan:
     return plan
 
 
-def carry_out(plan: Plan, export: Export, study: StudyDir, runtime: Runtime, reason: str) -> None:
+def carry_out(plan: RecoveryPlan, export: ExportReader, study: StudyDir, runtime: Runtime, reason: str) -> None:
     """Write the log. Jobs that were found beside the one that is adopted are kept from starting before that."""
     for workspace, token in plan.spare:
         claims.abandon(workspace, token)
@@ -126,7 +126,7 @@ def carry_out(plan: Plan, export: Export, study: StudyDir, runtime: Runtime, rea
     write_log(study, write, runtime)
 
 
-def _read(export: Export, runtime: Runtime) -> tuple[UnitOfWork, Head]:
+def _read(export: ExportReader, runtime: Runtime) -> tuple[UnitOfWork, Head]:
     fold = Fold(MemoryGraph())
     with export.reading():
         for _ in export.wanted(fold.checked(export.rows())):
@@ -167,7 +167,7 @@ def _recovery(step: StepRecord, findings: RecoveryFindings, followed: dict[int, 
     return recover_step(step, traces)
 
 
-def _record(work: UnitOfWork, plan: Plan, findings: RecoveryFindings) -> None:
+def _record(work: UnitOfWork, plan: RecoveryPlan, findings: RecoveryFindings) -> None:
     """Fold what was decided: ends first, as what goes on may wait for them; then what follows from both."""
     graph = work.graph
     ends = [recovery for recovery in plan.recoveries if _is_end(recovery)]

@@ -11,7 +11,7 @@ from typing import Any
 
 from maestro_es.core import arguments, requests, walks
 from maestro_es.core.model import SOURCE
-from maestro_es.core.retry_limits import RESTART_LIMIT
+from maestro_es.core.resubmission_limits import RESTART_LIMIT
 from maestro_es.errors import UnknownStep
 from maestro_es.execution_graph.building import BuildableGraph
 from maestro_es.execution_graph.edge_view import EdgeView, load_edges

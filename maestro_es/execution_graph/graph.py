@@ -11,7 +11,7 @@ from typing import Any
 from maestro_es.core import arguments
 from maestro_es.core import events as e
 from maestro_es.core.model import Driver, Settings
-from maestro_es.core.retry_limits import SUBMISSION_ATTEMPTS
+from maestro_es.core.resubmission_limits import SUBMISSION_ATTEMPTS
 from maestro_es.creation.create import OURS, create_log, keep_environment, make_directory, new_study_id
 from maestro_es.creation.exclusive_creation import creating
 from maestro_es.execution_graph.auditing import AuditableGraph

@@ -79,7 +79,7 @@ def _read_request(path: Path, info: os.stat_result, log: StudyLog) -> Rule | Non
     if not info.st_size and 0 <= time.time() - info.st_mtime < _WRITING_SECONDS:
         return None
     from maestro_es.core import requests  # noqa: PLC0415 - most ticks find no file
-    from maestro_es.study_file.request_file import read_update  # noqa: PLC0415 - YAML is slow to import, and seldom needed
+    from maestro_es.study_file.maestro_dir import read_update  # noqa: PLC0415 - YAML is slow to import, and seldom needed
 
     values = read_update(path.read_text("utf-8", "replace"))
     return _once(log, reason, lambda graph: requests.update(graph, values, reason))

@@ -17,7 +17,7 @@ from maestro_es.adapters.registry import job_variables
 from maestro_es.core.events import Recorded
 from maestro_es.core.model import StepRecord
 from maestro_es.core.observations import Claim, ClaimState, Report
-from maestro_es.core.outcomes import Outcome, Previewed, Script, ScriptFailed
+from maestro_es.core.submission import Outcome, Previewed, ScriptFailed, SubmittedScript
 from maestro_es.errors import StudyError
 from maestro_es.study import claims, last_tick
 from maestro_es.study.maintenance import make_state_dir, repair_copies
@@ -62,7 +62,7 @@ class Performer(Protocol):
     def cancel(self, adapter: Adapter, steps: Sequence[StepRecord]) -> None:
         """Ask that jobs end; raises what `Adapter.cancel` raises."""
 
-    def write_scripts(self, script: ScriptOf) -> tuple[Job, Script]:
+    def write_scripts(self, script: ScriptOf) -> tuple[Job, SubmittedScript]:
         """Make a step's workspace and scripts; OSError, ValueError or StudyError if that fails."""
 
     def keep_outputs(self, job: Job, events: Iterable[Recorded]) -> None:
@@ -122,7 +122,7 @@ class Live:
     def cancel(self, adapter: Adapter, steps: Sequence[StepRecord]) -> None:
         adapter.cancel(steps)
 
-    def write_scripts(self, script: ScriptOf) -> tuple[Job, Script]:
+    def write_scripts(self, script: ScriptOf) -> tuple[Job, SubmittedScript]:
         return write_scripts(script)
 
     def keep_outputs(self, job: Job, events: Iterable[Recorded]) -> None:
@@ -148,7 +148,7 @@ class Live:
 LIVE = Live()
 
 
-class Command(NamedTuple):
+class PreviewedCommand(NamedTuple):
     """A command that would be run, as a list of arguments; `step` is the one that it submits, if any."""
 
     argv: list[str]
@@ -163,7 +163,7 @@ class Preview:
 
     def __init__(self) -> None:
         self.claims: list[Path] = []
-        self.commands: list[Command] = []
+        self.commands: list[PreviewedCommand] = []
         self.ended: Collection[str] = frozenset()
 
     def make_state_dir(self, study: Session) -> None:
@@ -195,10 +195,10 @@ class Preview:
         pass
 
     def cancel(self, adapter: Adapter, steps: Sequence[StepRecord]) -> None:
-        self.commands.extend(map(Command, adapter.cancel_commands(steps)))
+        self.commands.extend(map(PreviewedCommand, adapter.cancel_commands(steps)))
         self.ended = {*self.ended, *(step.token for step in steps)}
 
-    def write_scripts(self, script: ScriptOf) -> tuple[Job, Script]:
+    def write_scripts(self, script: ScriptOf) -> tuple[Job, SubmittedScript]:
         return preview_scripts(script)
 
     def keep_outputs(self, job: Job, events: Iterable[Recorded]) -> None:
@@ -209,7 +209,7 @@ class Preview:
             command = adapter.submission(job)
         except (ValueError, StudyError) as error:
             return ScriptFailed(str(error))
-        self.commands.append(Command(command, step))
+        self.commands.append(PreviewedCommand(command, step))
         return Previewed()
 
     def remove_scripts(self, study_id: str) -> None:

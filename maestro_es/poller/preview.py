@@ -16,7 +16,7 @@ from msgspec import structs
 from maestro_es.core import requests
 from maestro_es.core.events import InvocationStarted, NewEvent
 from maestro_es.core.graph import Graph
-from maestro_es.poller.performers import Command, Preview
+from maestro_es.poller.performers import Preview, PreviewedCommand
 from maestro_es.poller.tick import advance
 from maestro_es.store.log_copy import PreviewLog
 from maestro_es.store.study_log import StudyLog
@@ -36,7 +36,7 @@ class Prediction(NamedTuple):
 
     new_events: list[NewEvent]
     claims: list[Path]
-    commands: list[Command]
+    commands: list[PreviewedCommand]
     remarks: list[str]
     unreachable: dict[str, str]
     names: Mapping[int, str]

@@ -11,10 +11,10 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Phase, StepRecord
-from maestro_es.core.outcomes import InDoubt, ScriptFailed, outcome_events
+from maestro_es.core.submission import InDoubt, ScriptFailed, outcome_events
 from maestro_es.errors import StudyError, Unreachable
 from maestro_es.poller.performers import LIVE, Performer
-from maestro_es.poller.submitter import Attempt, Submitter
+from maestro_es.poller.submitter import PreparedAttempt, Submitter
 from maestro_es.study.scripts import written_digests
 from maestro_es.study.session import Session, Submitted
 from maestro_es.study.workspace import ScriptOf
@@ -76,7 +76,7 @@ def _submit(study: Session, steps: Sequence[int], performer: Performer) -> Gener
         study.last_error = study.last_error or (None if problem else submitter.last_error)
 
 
-def _attempts(study: Session, performer: Performer, wanted: Iterable[tuple[int, str]]) -> Iterator[Attempt]:
+def _attempts(study: Session, performer: Performer, wanted: Iterable[tuple[int, str]]) -> Iterator[PreparedAttempt]:
     """Write the scripts of attempts, except those that another tick has reconciled by now."""
     for number, token in wanted:
         step = study.graph.step(number)
@@ -84,7 +84,7 @@ def _attempts(study: Session, performer: Performer, wanted: Iterable[tuple[int, 
             yield _prepare(study, performer, step)
 
 
-def _prepare(study: Session, performer: Performer, step: StepRecord) -> Attempt:
+def _prepare(study: Session, performer: Performer, step: StepRecord) -> PreparedAttempt:
     at = study.runtime.now()
     try:
         where = (study.dir, study.adapters, study.environment)
@@ -93,7 +93,7 @@ def _prepare(study: Session, performer: Performer, step: StepRecord) -> Attempt:
     except (OSError, ValueError, StudyError) as error:
         passing = isinstance(error, OSError) and error.errno not in _LASTING
         why = f"its script can't be written: {error}"
-        return Attempt(step.number, step.token, at, InDoubt(why) if passing else ScriptFailed(why))
+        return PreparedAttempt(step.number, step.token, at, InDoubt(why) if passing else ScriptFailed(why))
     if step.scheduled and step.attempt > 1:
         performer.keep_outputs(job, study.log.events_of(step.number))
     for kept in script.set_aside:
@@ -101,4 +101,4 @@ def _prepare(study: Session, performer: Performer, step: StepRecord) -> Attempt:
             f"{study.dir.path(kept.script)} was edited: the edit was kept as {kept.kept_as} and does not run"
         )
     study.runtime.on_effect("script")
-    return Attempt(step.number, step.token, at, job, script)
+    return PreparedAttempt(step.number, step.token, at, job, script)

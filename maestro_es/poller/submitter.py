@@ -13,19 +13,19 @@ from maestro_es.adapters.base import Adapter, Job, Submitting
 from maestro_es.adapters.command import Command, wait
 from maestro_es.core.model import Micros
 from maestro_es.core.observations import ClaimState
-from maestro_es.core.outcomes import NO_SCRIPT, InDoubt, NotAttempted, Outcome, QueueFull, Script
+from maestro_es.core.submission import NO_SCRIPT, InDoubt, NotAttempted, Outcome, QueueFull, SubmittedScript
 from maestro_es.errors import Unreachable
 from maestro_es.poller.performers import Performer
 
 
-class Attempt(NamedTuple):
+class PreparedAttempt(NamedTuple):
     """An attempt of a step that is to be submitted, at a time: its job, or what came of making that."""
 
     step: int
     token: str
     at: Micros
     job: Job | Outcome
-    script: Script = NO_SCRIPT
+    script: SubmittedScript = NO_SCRIPT
 
 
 class Submitter:
@@ -41,9 +41,9 @@ class Submitter:
         self._one_at_a_time = adapter.max_concurrent_submissions == 1
         self._room = 1
         self._done = last_error is not None
-        self._under_way: dict[Command, tuple[Attempt, Job, Submitting]] = {}
+        self._under_way: dict[Command, tuple[PreparedAttempt, Job, Submitting]] = {}
 
-    def submit(self, attempts: Iterable[Attempt]) -> Generator[tuple[Attempt, Outcome]]:
+    def submit(self, attempts: Iterable[PreparedAttempt]) -> Generator[tuple[PreparedAttempt, Outcome]]:
         """Submit attempts, or withdraw them; yields the outcome of each as soon as it is known.
 
         The next attempt is taken while others are under way, so that its script is written meanwhile.
@@ -61,7 +61,7 @@ class Submitter:
             for _, _, submitting in self._under_way.values():
                 submitting.outcome()
 
-    def _begin(self, attempt: Attempt) -> Outcome | None:
+    def _begin(self, attempt: PreparedAttempt) -> Outcome | None:
         """Begin to submit an attempt; returns what came of it, if that is known at once."""
         job = attempt.job
         if not isinstance(job, Job):
@@ -74,7 +74,7 @@ class Submitter:
             return None
         return self._conclude(job, begun)
 
-    def _ended(self) -> Iterator[tuple[Attempt, Outcome]]:
+    def _ended(self) -> Iterator[tuple[PreparedAttempt, Outcome]]:
         for command in wait(self._under_way):
             attempt, job, submitting = self._under_way.pop(command)
             yield attempt, self._conclude(job, submitting.outcome())

@@ -28,8 +28,8 @@ import msgspec
 
 from maestro_es.core.events import EVENT_TYPES, VERSIONS, Recorded, upcast
 from maestro_es.core.model import Micros
-from maestro_es.digests import sha256
 from maestro_es.errors import DamagedLog, NewerLog, NotRecordable
+from maestro_es.sha256 import sha256
 
 
 class Head(NamedTuple):

@@ -13,8 +13,8 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from maestro_es.digests import short_digest
 from maestro_es.errors import DamagedLog, NotAStudy, NotOurs, StudyError
+from maestro_es.sha256 import short_digest
 from maestro_es.store import migrations
 from maestro_es.store.connection import is_open_here
 from maestro_es.store.migrations import APPLICATION_ID, SCHEMA_DIGEST

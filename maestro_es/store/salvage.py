@@ -19,7 +19,7 @@ from typing import cast
 
 from maestro_es.errors import DamagedLog, NewerLog
 from maestro_es.store.event_log import GENESIS, Row, decode, row_digest
-from maestro_es.store.export import line
+from maestro_es.store.log_export import line
 
 _MAGIC = b"SQLite format 3\0"
 _SIZES = tuple(1 << power for power in range(9, 17))

@@ -42,7 +42,7 @@ _REFUSED = ("not authorized", "access to ")
 _UNKNOWN = re.compile(r"no such (table|column): (?:\w+\.)?(\w+)$")
 
 
-class Answer(NamedTuple):
+class QueryResult(NamedTuple):
     """What a query has found: the names of the columns, of which several may be the same, and the rows."""
 
     columns: list[str]
@@ -56,7 +56,7 @@ class Answer(NamedTuple):
         return dedupe_keys(self.columns)
 
 
-def query(log: LogReader, sql: str, values: Mapping[str, str]) -> Answer:
+def query(log: LogReader, sql: str, values: Mapping[str, str]) -> QueryResult:
     """Return the answer to a user's SQL; `values` are those of its named parameters.
 
     RequestRefused says what is wrong with the SQL: SQLite's own words, or that it would write or takes too long.
@@ -116,7 +116,7 @@ def _may_all(*_: Any) -> int:  # noqa: ANN401 - whatever SQLite asks about
     return sqlite3.SQLITE_OK
 
 
-def _run(connection: Connection, sql: str, values: Mapping[str, str]) -> Answer:
+def _run(connection: Connection, sql: str, values: Mapping[str, str]) -> QueryResult:
     cursor = _database(connection).execute(sql, dict(values))
     if cursor.description is None:
         raise RequestRefused("this SQL has no answer; a query is a SELECT, WITH or VALUES statement")
@@ -129,7 +129,7 @@ def _run(connection: Connection, sql: str, values: Mapping[str, str]) -> Answer:
                 f"the answer is larger than {_LARGEST // 1_000_000} MB; ask for fewer columns or rows, or add LIMIT"
             )
         rows += block
-    return Answer([column[0] for column in cursor.description], rows)
+    return QueryResult([column[0] for column in cursor.description], rows)
 
 
 def _database(connection: Connection) -> Any:  # noqa: ANN401 - sqlite_utils.Database

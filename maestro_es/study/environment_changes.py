@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 from maestro_es.adapters import schedulers
 from maestro_es.core.environment import RecordedEnvironment, is_name
 from maestro_es.core.events import EnvironmentRecorded, NewEvent
-from maestro_es.core.export import Choice, Export, is_of_a_process, is_of_the_protocol, read_export, remarks
+from maestro_es.core.exported_variables import (
+    Choice,
+    ExportChoice,
+    is_of_a_process,
+    is_of_the_protocol,
+    read_export,
+    remarks,
+)
 from maestro_es.core.graph import Graph
 from maestro_es.errors import RequestRefused
 from maestro_es.study.environment_file import Kept, keep, read, remove_others, what_is_wrong
@@ -19,7 +26,7 @@ from maestro_es.study.session import Session
 from maestro_es.study.surroundings import Surroundings, surroundings
 
 
-def refresh(study: Session, export: Export | None, reason: str) -> tuple[list[NewEvent], list[str]]:
+def refresh(study: Session, export: ExportChoice | None, reason: str) -> tuple[list[NewEvent], list[str]]:
     """Record the environment of this process, by the same ``--export`` as before unless another one is given.
 
     A variable that a user has set keeps its value, if the file with the values exists. Returns warnings, too, about
@@ -58,7 +65,7 @@ def change(
         before = _as_before(recorded, kept.variables)
         variables = {name: value for name, value in {**kept.variables, **new_values}.items() if name not in set(unset)}
         gone = {*unset, *new_values}
-        export = Export(
+        export = ExportChoice(
             before.everything,
             (*(name for name in before.names if name not in gone), *names),
             {**{name: value for name, value in before.values.items() if name not in gone}, **values},
@@ -76,12 +83,14 @@ def _check(name: str) -> None:
         raise RequestRefused(f"{name} can't be set for the steps, because maestro-es itself decides about it")
 
 
-def _as_before(recorded: RecordedEnvironment, variables: Mapping[str, str]) -> Export:
+def _as_before(recorded: RecordedEnvironment, variables: Mapping[str, str]) -> ExportChoice:
     """Return the earlier choice, with the values that a user has set, as far as they are known."""
     found = read_export(recorded.export)
     given = set(recorded.given)
     names = tuple(name for name in found.names if name not in given)
-    return Export(found.everything, names, {name: variables[name] for name in recorded.given if name in variables})
+    return ExportChoice(
+        found.everything, names, {name: variables[name] for name in recorded.given if name in variables}
+    )
 
 
 def _record(

@@ -18,7 +18,7 @@ from maestro_es.core.environment import Environment, RecordedEnvironment
 from maestro_es.core.events import EnvironmentRecorded, StudyCreated
 from maestro_es.core.file_names import ENVIRONMENT
 from maestro_es.core.model import StudyRecord
-from maestro_es.digests import sha256
+from maestro_es.sha256 import sha256
 from maestro_es.study.layout import StudyDir
 
 if TYPE_CHECKING:

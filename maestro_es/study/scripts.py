@@ -15,7 +15,7 @@ from pathlib import Path
 from maestro_es import files
 from maestro_es.adapters.command import making
 from maestro_es.core import events as e
-from maestro_es.digests import sha256
+from maestro_es.sha256 import sha256
 
 #: Scripts are their owner's to execute, as Maestro leaves them; all else is the umask's.
 _SCRIPT_MODE = 0o764

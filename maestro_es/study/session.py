@@ -16,7 +16,7 @@ from maestro_es.core.environment import Environment
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, StepRecord, StudyStatus, is_local
-from maestro_es.core.outcomes import NO_SCRIPT, Outcome, Script
+from maestro_es.core.submission import NO_SCRIPT, Outcome, SubmittedScript
 from maestro_es.errors import ConcurrentAppend, RequestRefused, StudyCopied, Unreachable
 from maestro_es.store.projection import ProjectedGraph
 from maestro_es.store.study_log import StudyLog
@@ -34,7 +34,7 @@ class Submitted(NamedTuple):
     token: str
     outcome: Outcome
     at: Micros
-    script: Script = NO_SCRIPT
+    script: SubmittedScript = NO_SCRIPT
 
 
 class Session:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from maestro_es.adapters import schedulers
 from maestro_es.adapters.schedulers import job_around
-from maestro_es.core.export import Choice, Export, choose
+from maestro_es.core.exported_variables import Choice, ExportChoice, choose
 from maestro_es.errors import RequestRefused
 
 #: The soft limits that are kept, as `resource` names them.
@@ -37,14 +37,14 @@ class Surroundings(NamedTuple):
     """The environment of a process: the `choice` that `export` makes, its `job` (SCHEDULER:ID), and the rest."""
 
     choice: Choice
-    export: Export
+    export: ExportChoice
     umask: int
     limits: dict[str, int]
     nice: int
     job: str = ""
 
 
-def surroundings(export: Export | None = None, environ: Mapping[str, str] | None = None) -> Surroundings:
+def surroundings(export: ExportChoice | None = None, environ: Mapping[str, str] | None = None) -> Surroundings:
     """Return the environment of this process. RequestRefused if no step could start in it."""
     limits = _soft_limits()
     if 0 <= limits.get("nofile", -1) < _OPEN_FILES:
@@ -52,7 +52,7 @@ def surroundings(export: Export | None = None, environ: Mapping[str, str] | None
             f"the limit of open files is {limits['nofile']} here, and a step needs at least {_OPEN_FILES} to start: "
             f"raise it ('ulimit -S -n'), and call this again"
         )
-    export = export or Export()
+    export = export or ExportChoice()
     choice = choose(os.environ if environ is None else environ, export, schedulers.ALL)
     return Surroundings(choice, export, _umask(), limits, os.getpriority(os.PRIO_PROCESS, 0), job_around())
 

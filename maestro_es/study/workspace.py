@@ -24,7 +24,7 @@ from maestro_es.core.environment import Environment
 from maestro_es.core.events import JobSubmitted, Recorded, ScriptSetAside
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import StepRecord, SubmissionKind
-from maestro_es.core.outcomes import Script
+from maestro_es.core.submission import SubmittedScript
 from maestro_es.errors import StudyError
 from maestro_es.study.claims import make_claim, make_workspace
 from maestro_es.study.layout import StudyDir
@@ -92,7 +92,7 @@ class Text(NamedTuple):
     spare: Callable[[], str]
 
 
-class Plan(NamedTuple):
+class JobPlan(NamedTuple):
     """An attempt as a job, and the scripts by their place.
 
     `chosen` is the place of the script that the job starts, `content` what it says; it was `edited` if that is not
@@ -111,7 +111,7 @@ class Plan(NamedTuple):
         return is_edited(path, text.main, lambda: {*ours(), digest_of(text.spare().encode())})
 
 
-def write_scripts(of: ScriptOf) -> tuple[Job, Script]:
+def write_scripts(of: ScriptOf) -> tuple[Job, SubmittedScript]:
     """Make a step's workspace and scripts; returns the attempt as a job, and its script.
 
     OSError, ValueError or StudyError say why it can't be done.
@@ -127,22 +127,24 @@ def write_scripts(of: ScriptOf) -> tuple[Job, Script]:
         digest_of(text.main.encode()) for path, text in plan.scripts.items() if _write(plan, path, text.main, of.ours)
     ]
     aside = _make_way(plan, of.study, of.ours)
-    return plan.job, Script(digest_of(plan.content), "".join(others), edited=plan.edited, set_aside=aside)
+    return plan.job, SubmittedScript(digest_of(plan.content), "".join(others), edited=plan.edited, set_aside=aside)
 
 
-def preview_scripts(of: ScriptOf) -> tuple[Job, Script]:
+def preview_scripts(of: ScriptOf) -> tuple[Job, SubmittedScript]:
     """Return what `write_scripts` would return, without the digests, and write nothing."""
     plan = plan_job(of)
     if plan.edited:
         of.adapters.of(of.step).submission(plan.job)
-        return plan.job, Script(edited=True)
+        return plan.job, SubmittedScript(edited=True)
     if not plan.is_edited(plan.chosen, of.ours):
-        return plan.job, Script()
+        return plan.job, SubmittedScript()
     kept = place_aside(plan.chosen)
-    return plan.job, Script(set_aside=(_aside(of.study, plan.chosen, kept, digest_of(files.read(plan.chosen))),))
+    return plan.job, SubmittedScript(
+        set_aside=(_aside(of.study, plan.chosen, kept, digest_of(files.read(plan.chosen))),)
+    )
 
 
-def _write(plan: Plan, path: Path, text: str, ours: Callable[[], Collection[str]]) -> bool:
+def _write(plan: JobPlan, path: Path, text: str, ours: Callable[[], Collection[str]]) -> bool:
     """Write a script that the job does not start, if nobody has edited it; returns whether it stands there."""
     if path == plan.chosen:
         return False
@@ -153,7 +155,7 @@ def _write(plan: Plan, path: Path, text: str, ours: Callable[[], Collection[str]
     return True
 
 
-def _make_way(plan: Plan, study: StudyDir, ours: Callable[[], Collection[str]]) -> tuple[ScriptSetAside, ...]:
+def _make_way(plan: JobPlan, study: StudyDir, ours: Callable[[], Collection[str]]) -> tuple[ScriptSetAside, ...]:
     """Write the script that the job starts; returns what was kept of one that stood there."""
     if plan.edited:
         return ()
@@ -173,7 +175,7 @@ def _aside(study: StudyDir, script: Path, kept: Path, digest: str) -> ScriptSetA
     return ScriptSetAside(script=next(names), kept_as=next(names), digest=digest)
 
 
-def plan_job(of: ScriptOf) -> Plan:
+def plan_job(of: ScriptOf) -> JobPlan:
     """Return what a step needs on disk, and make nothing of it. ValueError says why there can be no script."""
     graph, record, study, adapters, environment, _ = of
     adapter, header_of = adapters.of(record), adapters.scheduler
@@ -210,7 +212,7 @@ def plan_job(of: ScriptOf) -> Plan:
         edited,
         write,
     )
-    return Plan(job, scripts, folder / chosen, content if kept is None else kept, edited=kept is not None)
+    return JobPlan(job, scripts, folder / chosen, content if kept is None else kept, edited=kept is not None)
 
 
 def _text(header_of: Adapter, name: str, description: str, run: dict[str, Any], command: str) -> Text:

@@ -10,23 +10,21 @@
     checks          what a schema can't say
     partial         what is left of a faulty file, so that the rest is checked in the same round
     scalars         warnings about values without quotes whose text YAML changes
-    environment     variables, labels, sources, dependencies, and their substitution
+    env_block       the block ``env``: variables, labels, sources, dependencies, and their substitution
     templates       the steps as declared, their graph, and the order in which they are processed
     parameters      lists of values -> combinations
     pgen            parameters from a Python file of the user's
-    generator_environment  what that file sees of the environment, and changes in it
+    pgen_environment  what that file sees of the block ``env``, and changes in it
     stand_in        lets that file import Maestro's modules
-    generator_tools  functions of Maestro's for that file
+    pgen_tools      functions of Maestro's for that file
     study_environment  Maestro's classes for what is in an environment
-    expansion       templates x combinations -> instances, what they wait for, where they run
+    expansion       templates x combinations -> instances, what they wait for, where they run, walltimes that can't be
     paths           names that are safe on disk
-    walltimes       those that no scheduler can take
     placeholders    warnings about ``$(...)`` that were probably meant otherwise
     dependencies    paths that must exist, git repositories to clone
     metadata        the texts under meta/, and of batch.info
     study_text      study files as data, for studies that are made in Python
-    request_file    what ``maestro update`` asks for
-    maestro_dir     a study directory of Maestro's
+    maestro_dir     a study directory of Maestro's, and what ``maestro update`` asks for
     maestro_status  its ``status.csv``
     render          template + one instance + study directory -> what is run; used when a step is submitted
 

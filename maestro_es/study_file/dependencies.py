@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 from collections.abc import Callable, Iterable, Sequence
 
-from maestro_es.study_file.environment import GitDependency, PathDependency
+from maestro_es.study_file.env_block import GitSource, RequiredPath
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.render import OUTPUT_PATH
 
@@ -13,7 +13,7 @@ from maestro_es.study_file.render import OUTPUT_PATH
 Run = Callable[[Sequence[str]], tuple[int, str, str]]
 
 
-def check_outside(paths: Iterable[PathDependency], gits: Iterable[GitDependency], findings: Findings) -> None:
+def check_outside(paths: Iterable[RequiredPath], gits: Iterable[GitSource], findings: Findings) -> None:
     """Report what can be seen before the study directory exists: what lies in it is left for later."""
     check_paths((dependency for dependency in paths if OUTPUT_PATH not in dependency.path), "", findings)
     for dependency in gits:
@@ -21,7 +21,7 @@ def check_outside(paths: Iterable[PathDependency], gits: Iterable[GitDependency]
             _check_destination(dependency, dependency.path, findings)
 
 
-def check_paths(dependencies: Iterable[PathDependency], output: str, findings: Findings) -> None:
+def check_paths(dependencies: Iterable[RequiredPath], output: str, findings: Findings) -> None:
     """Report the paths that don't exist. `output` is the study's directory."""
     for dependency in dependencies:
         path = dependency.path.replace(OUTPUT_PATH, output)
@@ -30,7 +30,7 @@ def check_paths(dependencies: Iterable[PathDependency], output: str, findings: F
             findings.problem(dependency.line, message, "Relative paths are relative to the current directory.")
 
 
-def _check_destination(dependency: GitDependency, path: str, findings: Findings) -> bool:
+def _check_destination(dependency: GitSource, path: str, findings: Findings) -> bool:
     taken = os.path.lexists(path)
     if taken:
         message = f"The git dependency '{dependency.name}' can't be cloned: '{path}' already exists"
@@ -38,12 +38,12 @@ def _check_destination(dependency: GitDependency, path: str, findings: Findings)
     return not taken
 
 
-def clone_path(dependency: GitDependency, output: str) -> str:
+def clone_path(dependency: GitSource, output: str) -> str:
     """Return where a repository is cloned to. `output` is the study's directory."""
     return dependency.path.replace(OUTPUT_PATH, output)
 
 
-def clone(dependency: GitDependency, output: str, run: Run, findings: Findings) -> None:
+def clone(dependency: GitSource, output: str, run: Run, findings: Findings) -> None:
     """Clone one repository into its place and check out what is asked for; report what fails."""
     path = clone_path(dependency, output)
     url = dependency.url.replace(OUTPUT_PATH, output)

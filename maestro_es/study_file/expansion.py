@@ -8,7 +8,7 @@ that of the result: a funnel is the name of a template, never one edge for each 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -16,16 +16,19 @@ import msgspec
 from maestro_es.core import file_names
 from maestro_es.core.events import StepAdded
 from maestro_es.core.model import Param, is_scheduled
-from maestro_es.core.retry_limits import RESTART_LIMIT
+from maestro_es.core.resubmission_limits import RESTART_LIMIT
+from maestro_es.core.scheduler_facts import SchedulerFacts
+from maestro_es.core.walltime import walltime_remedy
 from maestro_es.study_file import paths
-from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.document import Document
+from maestro_es.study_file.findings import Findings, shown
 from maestro_es.study_file.parameters import Parameters, strings_in
 from maestro_es.study_file.render import substitute
 from maestro_es.study_file.templates import Template
 
 
 @dataclass(frozen=True)
-class Settings:
+class ExpansionSettings:
     """What the expansion depends on beside the file: names that directories can't have, and the options of a run.
 
     `extension` ends the names of the scripts.
@@ -59,7 +62,9 @@ class Expansion:
         yield from dict.fromkeys(self.at[template])
 
 
-def expand(order: Sequence[Template], parameters: Parameters, settings: Settings, findings: Findings) -> Expansion:
+def expand(
+    order: Sequence[Template], parameters: Parameters, settings: ExpansionSettings, findings: Findings
+) -> Expansion:
     """Return the instances of all templates. `order` is the order of processing: parents before children.
 
     Their names are unique also where the file's are not.
@@ -120,7 +125,7 @@ def _used(template: Template, parameters: Parameters, expansion: Expansion) -> f
 
 
 def _add_instances(
-    template: Template, parameters: Parameters, settings: Settings, expansion: Expansion, findings: Findings
+    template: Template, parameters: Parameters, settings: ExpansionSettings, expansion: Expansion, findings: Findings
 ) -> None:
     used = expansion.used[template.name]
     if not used:
@@ -157,7 +162,7 @@ def _step(
     params: tuple[Param, ...],
     combo: int,
     expansion: Expansion,
-    settings: Settings,
+    settings: ExpansionSettings,
 ) -> StepAdded:
     run = {key: template.run.get(key) for key in ("nodes", "procs")}
     run = {key: substitute(value, params) if isinstance(value, str) else value for key, value in run.items()}
@@ -191,7 +196,9 @@ def _edges(expansion: Expansion) -> tuple[dict[int, list[int]], dict[str, list[i
     return children, funnels
 
 
-def _check_collisions(expansion: Expansion, lines: Mapping[str, int], settings: Settings, findings: Findings) -> None:
+def _check_collisions(
+    expansion: Expansion, lines: Mapping[str, int], settings: ExpansionSettings, findings: Findings
+) -> None:
     """Report instances that would share a name or a directory, and directories that can't be made.
 
     The second of one name gets another one.
@@ -217,3 +224,35 @@ def _check_collisions(expansion: Expansion, lines: Mapping[str, int], settings: 
         wrong = paths.objection(step.workspace, stem, settings.taken, settings.extension)
         if wrong:
             findings.problem(line, f"'{step.name}' can't have a directory: {wrong}", "Rename it or change its label.")
+
+
+def check_walltimes(
+    order: Sequence[Template],
+    expansion: Expansion,
+    facts: SchedulerFacts,
+    document: Document,
+    findings: Findings,
+    unclear: Collection[str] = (),
+) -> list[Template]:
+    """Report the first of each template, and return the templates without such walltimes.
+
+    A step without nodes and procs runs here, whatever the scheduler is. Not every value in the templates `unclear` is
+    known.
+    """
+    sound: list[Template] = []
+    for template in order:
+        written = template.run.get("walltime")
+        for number in expansion.numbers(template.name) if written and template.name not in unclear else ():
+            step = expansion.steps[number - 1]
+            walltime = substitute(written, step.params) if isinstance(written, str) else written
+            remedy = (facts.walltime_remedy if step.scheduled else walltime_remedy)(walltime)
+            if remedy:
+                line = document.line("study", template.index, "run", "walltime")
+                message = f"In study step '{step.name}', walltime is {shown(walltime)}, which is no time"
+                findings.problem(line, message, remedy)
+                run = {key: value for key, value in template.run.items() if key != "walltime"}
+                sound.append(dataclasses.replace(template, run=run))
+                break
+        else:
+            sound.append(template)
+    return sound

@@ -11,6 +11,9 @@
 
 Maestro writes ``status.csv`` after each pass, in which it runs local steps to their end one after the other: what it
 did in its last hours may stand in its log alone.
+
+`read_update` reads the file that ``maestro update`` leaves for a conductor, such as
+``{rlimit: 3, sleep: null, throttle: 20}``.
 """
 
 from __future__ import annotations
@@ -29,6 +32,9 @@ from maestro_es.errors import StudyError
 from maestro_es.study_file.document import read_file
 from maestro_es.study_file.maestro_status import Row, local_time, read_rows
 from maestro_es.study_file.paths import safe
+
+#: The keys that ``maestro update`` writes, which are the names of its options. A value that was not given is null.
+_KEYS = ("rlimit", "sleep", "throttle")
 
 #: What is no copy of a study file, whatever is in it.
 _OTHER_FILES = (".pkl", ".csv", ".txt", ".py", ".info", ".db", ".imported")
@@ -184,3 +190,26 @@ def read_log(lines: Iterable[str]) -> dict[str, Ended]:
             if match:
                 ended[match[2]] = Ended(state, local_time(match[1]))
     return ended
+
+
+def read_update(text: str) -> dict[str, int]:
+    """Return the values that were given, by the names of their options. ValueError says what is wrong with the text.
+
+    0 is a value ("no limit"), though Maestro's conductor takes it for nothing.
+    """
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"it is no YAML: {getattr(error, 'problem', None) or error}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(data, dict):
+        raise ValueError(  # noqa: TRY004 - what is wrong is the text
+            f"it holds no mapping of {', '.join(_KEYS)}"
+        )
+    for key, value in data.items():
+        if key not in _KEYS:
+            raise ValueError(f"it holds the key {key!r}; known are {', '.join(_KEYS)}")
+        if value is not None and type(value) is not int:
+            raise ValueError(f"the value of {key} is no whole number: {value!r}")
+    return {key: value for key, value in data.items() if value is not None}

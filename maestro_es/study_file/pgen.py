@@ -22,8 +22,8 @@ from maestro_es.errors import SpecError
 from maestro_es.import_path import path_of_user
 from maestro_es.study_file.document import Document
 from maestro_es.study_file.findings import Findings, did_you_mean
-from maestro_es.study_file.generator_environment import GeneratorEnvironment
 from maestro_es.study_file.parameters import Parameters, combine
+from maestro_es.study_file.pgen_environment import GeneratorEnvironment
 from maestro_es.study_file.stand_in import ROOT, VERSION, install_command, load_counterparts, maestro_at_hand
 
 _ENTRY = "get_custom_generator"

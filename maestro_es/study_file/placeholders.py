@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from maestro_es.core.model import is_scheduled
-from maestro_es.study_file.environment import Environment
+from maestro_es.study_file.env_block import EnvBlock
 from maestro_es.study_file.findings import Findings, nearest
 from maestro_es.study_file.parameters import Parameters, strings_in
 from maestro_es.study_file.templates import Template
@@ -28,7 +28,7 @@ _LIKENESS = 0.8
 def warn_of_placeholders(
     templates: Iterable[Template],
     parameters: Parameters,
-    environment: Environment,
+    environment: EnvBlock,
     *,
     declared: Iterable[str] = (),
     local: bool,
@@ -60,7 +60,7 @@ def warn_of_placeholders(
             findings.warn(template.line, message, remedy)
 
 
-def warn_of_batch(batch: Mapping[str, Any], environment: Environment, line: int, findings: Findings) -> None:
+def warn_of_batch(batch: Mapping[str, Any], environment: EnvBlock, line: int, findings: Findings) -> None:
     """Warn of placeholders in ``batch``, in which nothing is replaced, as in Maestro."""
     for text in strings_in(dict(batch)):
         for name, _ in _TOKEN.findall(text):

@@ -19,13 +19,13 @@ import msgspec
 from maestro_es.core import file_names
 from maestro_es.core.events import NewEvent, StepAdded, StepTemplateAdded
 from maestro_es.core.model import Scalar
-from maestro_es.core.retry_limits import RESTART_LIMIT
+from maestro_es.core.resubmission_limits import RESTART_LIMIT
 from maestro_es.core.scheduler_facts import Schedulers
 from maestro_es.errors import SpecError, UnknownAdapter
 from maestro_es.study_file import dependencies, paths
 from maestro_es.study_file.checks import section
-from maestro_es.study_file.environment import GitDependency, PathDependency
-from maestro_es.study_file.expansion import Expansion, Settings, expand, rows
+from maestro_es.study_file.env_block import GitSource, RequiredPath
+from maestro_es.study_file.expansion import Expansion, ExpansionSettings, check_walltimes, expand, rows
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.metadata import metadata_files
 from maestro_es.study_file.parameters import Parameters, read_parameters
@@ -33,7 +33,6 @@ from maestro_es.study_file.pgen import parse_pargs, run_generator
 from maestro_es.study_file.reading import FROM_FILE, CheckedStudy, Given, StudyFile, absolute, interpret, read_study
 from maestro_es.study_file.render import OUTPUT_PATH
 from maestro_es.study_file.templates import Template, processing_order
-from maestro_es.study_file.walltimes import check_walltimes
 
 #: What a message quotes of a step's commands: a launcher, or the name of a variable.
 _QUOTED = r"\$\(LAUNCHER\)\[[^\]:]*\]?|(?<=\$)[A-Za-z_]\w*(?= )"
@@ -59,8 +58,8 @@ class StudyPlan:
     events: tuple[NewEvent, ...]
     warnings: tuple[str, ...]
     pgen_path: Path | None
-    path_dependencies: tuple[PathDependency, ...]
-    git_dependencies: tuple[GitDependency, ...]
+    path_dependencies: tuple[RequiredPath, ...]
+    git_dependencies: tuple[GitSource, ...]
     file: str
     describe: Callable[[], dict[str, str]] = field(repr=False, compare=False)
     #: The line of a part of a step (or of the batch block) that a message is about.
@@ -112,7 +111,7 @@ def plan_study(  # noqa: PLR0913 - the options of a run
     directory = place(read)
     order = processing_order(study.templates)
     taken = (*file_names.TAKEN, spec.name, *([pgen.name] if pgen else []))
-    settings = Settings(
+    settings = ExpansionSettings(
         taken, study.local, hash_workspaces, restart_limit, study.facts.extension if study.facts else ""
     )
     expansion = expand(order, study.parameters, settings, findings)

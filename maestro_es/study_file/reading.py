@@ -14,7 +14,7 @@ from maestro_es.errors import SpecError, UnknownAdapter
 from maestro_es.study_file import dependencies
 from maestro_es.study_file.checks import check_meaning, environment_names, section
 from maestro_es.study_file.document import Document, read_document, read_file
-from maestro_es.study_file.environment import Environment, read_environment
+from maestro_es.study_file.env_block import EnvBlock, read_environment
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.parameters import Parameters, strings_in
 from maestro_es.study_file.partial import without_faults
@@ -56,7 +56,7 @@ class StudyFile:
 
     text: str
     document: Document
-    environment: Environment
+    environment: EnvBlock
     roots: tuple[str, str]
     names: frozenset[str]
     parameters: frozenset[str]
@@ -83,7 +83,7 @@ class CheckedStudy:
 
     text: str
     document: Document
-    environment: Environment
+    environment: EnvBlock
     parameters: Parameters
     batch: dict[str, Any]
     templates: Mapping[str, Template]

@@ -11,7 +11,7 @@ from typing import Any
 from maestro_es.core import arguments
 from maestro_es.core.model import Scalar
 from maestro_es.study_file.document import Document
-from maestro_es.study_file.environment import read_environment
+from maestro_es.study_file.env_block import read_environment
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.render import OUTPUT_PATH, map_strings
 

@@ -13,7 +13,7 @@ from maestro_es.core.model import SOURCE
 from maestro_es.core.walks import topological_sort
 from maestro_es.study_file.checks import items, section
 from maestro_es.study_file.document import Document
-from maestro_es.study_file.environment import Environment
+from maestro_es.study_file.env_block import EnvBlock
 from maestro_es.study_file.findings import Findings, did_you_mean
 
 #: ``$(X.workspace)``: X may hold blanks and parentheses, but does not run over into another token.
@@ -50,7 +50,7 @@ class Template:
     incomplete: bool = False
 
 
-def read_templates(document: Document, environment: Environment, findings: Findings) -> dict[str, Template]:
+def read_templates(document: Document, environment: EnvBlock, findings: Findings) -> dict[str, Template]:
     """Return the steps by name, in the order of the file. Two of one name are a problem; the second gets another one.
 
     The lines of ``sources`` are put in front of ``cmd`` and ``restart`` as they stand: a source is a shell line such

@@ -23,7 +23,7 @@ from maestro_es.adapters.registry import ADAPTERS, make_adapter
 from maestro_es.core import events as e
 from maestro_es.core.model import Settings, StepRecord, SubmissionKind
 from maestro_es.core.observations import Claim, Report, ReportKind
-from maestro_es.core.outcomes import Accepted, Outcome
+from maestro_es.core.submission import Accepted, Outcome
 from maestro_es.study.claims import read_claim
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.reports import read_reports

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import ClaimState, ReportKind
-from maestro_es.core.outcomes import InDoubt, QueueFull, Rejected, ScriptFailed
+from maestro_es.core.submission import InDoubt, QueueFull, Rejected, ScriptFailed
 from maestro_es.errors import Unreachable
 from tests.contract.conftest import SUBMITTING, Stage
 from tools.testbed.processes import running_under, wait_for

@@ -12,7 +12,7 @@ from maestro_es.adapters.process import this_host
 from maestro_es.adapters.registry import ADAPTERS, make_adapter
 from maestro_es.core.model import JobState, Phase, StepRecord
 from maestro_es.core.observations import Claim
-from maestro_es.core.outcomes import ScriptFailed
+from maestro_es.core.submission import ScriptFailed
 from tests.contract.conftest import SCRIPTS_ONLY
 
 TOKEN = "feedfeed-1-1-cafe"

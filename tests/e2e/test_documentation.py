@@ -14,7 +14,7 @@ import pytest
 import maestro_es.execution_graph
 from maestro_es.adapters import schedulers
 from maestro_es.cli.commands import COMMANDS, cli
-from maestro_es.core.export import LAUNCHER, LOGIN
+from maestro_es.core.exported_variables import LAUNCHER, LOGIN
 from tests.e2e.command import maestro_es as run_command
 
 ROOT = Path(__file__).parents[2]

@@ -19,8 +19,8 @@ from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, Settings, StepRecord, StudyStatus
 from maestro_es.core.observations import Answer, AttemptObservation, Claim, ClaimState, NoAnswer, Observations
-from maestro_es.core.outcomes import Accepted, InDoubt, NotAttempted, Outcome, Rejected, outcome_events
 from maestro_es.core.reducer import apply
+from maestro_es.core.submission import Accepted, InDoubt, NotAttempted, Outcome, Rejected, outcome_events
 from maestro_es.core.verdict import Conclusion, judge
 from maestro_es.errors import InvalidTransition
 from maestro_es.study.reports import parse_report

@@ -23,7 +23,7 @@ from maestro_es.adapters.process import Host
 from maestro_es.core import requests
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
-from maestro_es.core.outcomes import Accepted, Outcome
+from maestro_es.core.submission import Accepted, Outcome
 from maestro_es.creation.create import create_log, make_directory
 from maestro_es.errors import Unreachable
 from maestro_es.poller.performers import LIVE

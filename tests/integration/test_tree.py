@@ -116,7 +116,7 @@ MENTIONS = {
     "cli/retry.py": "help: which lines of an edited script count",
     "cli/exporting.py": "help: --export has the syntax of sbatch",
     "cli/groups.py": "the command that a user of Slurm may type for cancel",
-    "core/export.py": "docstrings: --export has the syntax of sbatch",
+    "core/exported_variables.py": "docstrings: --export has the syntax of sbatch",
     "core/environment.py": "docstring: an example",
     "core/walltime.py": "docstring: which notations are read alike",
     "study_file/placeholders.py": "message: an example of a batch type",
@@ -168,11 +168,11 @@ OWNED = {
     "who takes the tick lock": (r"(?:study|dir)\.tick_lock\b", "study/locks.py"),
     "the text of a claim": (r"_ABANDONED|\.claim\((?:f|\")|make_claim\([^)]*f\"", "study/claims.py"),
     "whether a retry limit is reached": (
-        r"\.(?:rejections|restarts|hardware_failures|abandoned)(?: \+ 1)? [<>]", "core/retry_limits.py"
+        r"\.(?:rejections|restarts|hardware_failures|abandoned)(?: \+ 1)? [<>]", "core/resubmission_limits.py"
     ),
     "the defaults of retry limits": (
         r"(?:submission_attempts|(?:restart|hardware|abandon)_limit)(?:: int)? ?= ?[1-9]|(?:RESTART|ABANDON)_LIMIT = ",
-        "core/retry_limits.py",
+        "core/resubmission_limits.py",
     ),
     "how long a job is looked for": (r"JOB_GRACE_SECONDS = |grace_seconds=[\d.]", "core/scheduler_facts.py"),
 }  # fmt: skip

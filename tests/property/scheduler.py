@@ -23,9 +23,9 @@ from maestro_es.core.observations import (
     Report,
     ReportKind,
 )
-from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, QueueFull, Rejected, outcome_events
 from maestro_es.core.reconcile import jobs_to_end
 from maestro_es.core.reducer import apply
+from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected, outcome_events
 from maestro_es.core.verdict import GIVES_UP, Conclusion, judge
 
 #: The time between two ticks, in microseconds.

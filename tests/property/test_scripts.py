@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_es.adapters.flux import FluxAdapter
-from maestro_es.adapters.launcher import Asked, fill_in, read_request
+from maestro_es.adapters.launcher import Resources, fill_in, read_request
 from maestro_es.adapters.lsf import LsfAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import Directive, arguments, comment_of
@@ -42,10 +42,10 @@ one_line = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), m
 
 @given(commands, st.integers(0, 30), st.integers(0, 30))
 def test_a_launcher_is_filled_in_within_the_limits_or_refused(text: str, nodes: int, procs: int):
-    bare = Asked.by({"nodes": nodes, "procs": procs})
-    launched: list[Asked] = []
+    bare = Resources.by({"nodes": nodes, "procs": procs})
+    launched: list[Resources] = []
 
-    def launch(asked: Asked) -> str:
+    def launch(asked: Resources) -> str:
         if asked is not bare:
             launched.append(asked)
         return "run"
@@ -84,7 +84,7 @@ def test_all_spellings_of_a_request_mean_the_same(pair: tuple[int, int]):
     nodes, procs = pair
     spellings = [f"{nodes}n,{procs}p", f"{procs}p,{nodes}n", f"{nodes},{procs}", f"{nodes}, {procs}"]
 
-    assert {read_request(words) for words in spellings} == {Asked(str(nodes), str(procs))}
+    assert {read_request(words) for words in spellings} == {Resources(str(nodes), str(procs))}
 
 
 @given(one_line)

@@ -12,7 +12,7 @@ from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
 from maestro_es.creation.recover import recover
 from maestro_es.poller.tick import tick
-from maestro_es.store.export import Export
+from maestro_es.store.log_export import ExportReader
 from maestro_es.store.verification import verify
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
@@ -61,7 +61,7 @@ def test_no_job_runs_twice_and_each_step_runs(
     if not table:
         (root / "status.csv").unlink()
 
-    plan = recover(Export(tmp_path / "log.jsonl"), root, Runtime(), "the disk died")
+    plan = recover(ExportReader(tmp_path / "log.jsonl"), root, Runtime(), "the disk died")
 
     assert "held" not in {found.becomes for found in plan.recoveries}
     assert go_on(root, 90) is StudyStatus.FINISHED
@@ -81,7 +81,7 @@ def test_a_job_that_waits_in_the_queue_is_found_by_the_token_on_its_command_line
     go_on(root, 0.1)
     (root / "events.db").unlink()
 
-    plan = recover(Export(tmp_path / "log.jsonl"), root, Runtime(), "")
+    plan = recover(ExportReader(tmp_path / "log.jsonl"), root, Runtime(), "")
 
     assert plan.recoveries[0].becomes in {"adopted", "FINISHED"}
     assert go_on(root, 60) is StudyStatus.FINISHED

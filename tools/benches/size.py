@@ -9,7 +9,7 @@ from pathlib import Path
 from maestro_es.adapters.base import Adapters, Job, JobInfo, QueueEntry
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
-from maestro_es.core.outcomes import Accepted, Outcome
+from maestro_es.core.submission import Accepted, Outcome
 from maestro_es.poller.tick import tick
 from maestro_es.store.verification import verify
 from maestro_es.study.invocation import Runtime

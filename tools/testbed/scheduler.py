@@ -40,7 +40,7 @@ from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
 from maestro_es.core.environment import for_runner
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
-from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, QueueFull, Rejected
+from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected
 from maestro_es.errors import Unreachable
 
 _KEEP_CODE = 'code=$1; shift; "$@"; echo $? >"$code.new"; mv "$code.new" "$code"'

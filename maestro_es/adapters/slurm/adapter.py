@@ -15,9 +15,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters import schedulers
-from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
-from maestro_es.adapters.faults import noting, stop_if
-from maestro_es.adapters.launcher import Asked, fill_in
+from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting, noting, stop_if
+from maestro_es.adapters.launcher import Resources, fill_in
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
     Directive,
@@ -37,8 +36,8 @@ from maestro_es.adapters.slurm.options import cpus, without_value
 from maestro_es.adapters.slurm.output import forgets_within
 from maestro_es.core.model import StepRecord, is_scheduled
 from maestro_es.core.observations import Claim
-from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, Rejected
 from maestro_es.core.scheduler_facts import COMMON_KEYS, SchedulerFacts
+from maestro_es.core.submission import Accepted, InDoubt, Outcome, Rejected
 
 #: What a step takes over from the batch block if it does not say it itself.
 _INHERITED = ("nodes", "procs", "queue", "bank", "reservation", "qos")
@@ -133,7 +132,7 @@ def directives(
         passed = passed_through((batch.get("args"), run.get("args")), _REFUSED, beaten=names_beaten(_SAID_BY, run))
     stop_if(wrong)
     counted = next((directive.value for directive in maestro if directive.option == "--ntasks"), None)
-    added = cpus(asked, Asked.by(run), counted, passed, environment) if with_cpus else []
+    added = cpus(asked, Resources.by(run), counted, passed, environment) if with_cpus else []
     return [*maestro, *added, *memory, *passed]
 
 
@@ -219,7 +218,7 @@ def anchored(options: Iterable[str], folder: str) -> list[str]:
     return found
 
 
-def launch(asked: Asked, run: Mapping[str, Any]) -> str:
+def launch(asked: Resources, run: Mapping[str, Any]) -> str:
     """Return the ``srun`` for so many nodes and procs."""
     parts = [("-n", asked.procs), ("-N", asked.nodes), ("-c", run.get("cores per task"))]
     return " ".join(["srun", *(f"{flag} {value}" for flag, value in parts if value)])
@@ -265,8 +264,8 @@ class SlurmAdapter:
         return header(first, "#SBATCH", found)
 
     def command(self, text: str, run: Mapping[str, Any]) -> str:
-        limits = Asked.by(resources(self._batch, ("nodes", "procs"), run))
-        return fill_in(text, Asked.by(run), limits, lambda asked: launch(asked, run))
+        limits = Resources.by(resources(self._batch, ("nodes", "procs"), run))
+        return fill_in(text, Resources.by(run), limits, lambda asked: launch(asked, run))
 
     def submission(self, job: Job) -> list[str]:
         """Return the ``sbatch`` of the runner with the options that the step's script shows."""

@@ -19,7 +19,6 @@ from pathlib import Path
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
 from maestro_es.adapters.command import NO_ROOM, Command, Completed
-from maestro_es.adapters.imported import imported, runs_script_of
 from maestro_es.adapters.slurm.output import (
     ACCOUNTS_FORMAT,
     ACCOUNTS_HEADER,
@@ -31,6 +30,7 @@ from maestro_es.adapters.slurm.output import (
     believed,
     cancelled_after,
     failed_to_cancel,
+    imported,
     is_answer,
     is_down,
     names_in,
@@ -39,10 +39,11 @@ from maestro_es.adapters.slurm.output import (
     read_queue,
     read_restarts,
     read_submission,
+    runs_script_of,
 )
 from maestro_es.core.environment import Environment, for_node, for_runner
 from maestro_es.core.model import JobState, StepRecord
-from maestro_es.core.outcomes import InDoubt, Outcome, QueueFull, ScriptFailed
+from maestro_es.core.submission import InDoubt, Outcome, QueueFull, ScriptFailed
 from maestro_es.errors import NotAsked, SchedulerError, Unreachable
 
 #: How long commands of Slurm may take, in seconds. Those that ask the controller give up by themselves after its

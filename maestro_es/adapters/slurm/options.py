@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from maestro_es.adapters.launcher import Asked, launchers, whole_number
+from maestro_es.adapters.launcher import Resources, launchers, whole_number
 from maestro_es.adapters.script import Directive, option
 
 #: What lets ``srun`` start more tasks than there are CPUs: its variable, which sbatch sets if it has the option, and
@@ -40,7 +40,7 @@ _LONG_FLAGS = frozenset({
 
 def cpus(
     asked: Mapping[str, Any],
-    step: Asked,
+    step: Resources,
     counted: str | None,
     passed: Iterable[Directive],
     environment: Collection[str],

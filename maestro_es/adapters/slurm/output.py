@@ -1,4 +1,8 @@
-"""What Slurm prints, and what it means. Facts about Slurm are of 22.05 unless said otherwise."""
+"""What Slurm prints, and what it means. Facts about Slurm are of 22.05 unless said otherwise.
+
+A job that Maestro submitted, and that was taken over, carries no token: its id and its script identify it (`imported`,
+`runs_script_of`). Which commands are called, and when, is decided in `maestro_es.adapters.slurm.client`.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,12 @@ from msgspec import structs
 
 from maestro_es.adapters.base import JobInfo, QueueEntry
 from maestro_es.adapters.command import Completed
-from maestro_es.adapters.imported import runs_script_of
+from maestro_es.core.attempt_token import is_imported
 from maestro_es.core.model import JobState, Micros, StepRecord
-from maestro_es.core.outcomes import Accepted, InDoubt, Outcome, QueueFull, Rejected
+from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected
+
+#: What Maestro drops from paths, or puts in its place.
+_NO_LETTERS = re.compile(r"[\W_]+")
 
 #: One job a line: id, state with the nodes it was given and when it ends or has ended, reason, and the command with
 #: its arguments, which may hold anything but a line break.
@@ -306,3 +313,26 @@ def believed(rows: Sequence[QueueEntry], job_id: str) -> JobInfo:
         return JobInfo(JobState.GONE, "not in the queue")
     row = min(rows, key=lambda row: (_BELIEVED.index(row.state in LIVE and row.state), row.job_id != job_id))
     return JobInfo(row.state, row.raw_state, None, row.job_id, delay=row.delay, ended_at=row.ended_at)
+
+
+def imported(steps: Iterable[StepRecord]) -> dict[str, StepRecord]:
+    """Return those of the steps whose job is Maestro's, by the job's id."""
+    return {step.job_id: step for step in steps if is_imported(step.token)}
+
+
+def runs_script_of(step: StepRecord, command: str) -> bool:
+    """Whether a job's command, or the line that it was submitted with, names the script that Maestro made for a step.
+
+    It lies in the step's workspace; with ``--usetmp`` in another directory, and is called like the step or, if it was
+    run with ``--hashws``, like the workspace.
+    """
+    if f"/{step.workspace}/" in command:
+        return True
+    script = _letters(command.rpartition("/")[2])
+    names = (step.name, step.workspace.rpartition("/")[2])
+    return any(script.startswith(_letters(name)) for name in names)
+
+
+def _letters(text: str) -> str:
+    """Return a text without what Maestro drops from paths, or puts in its place."""
+    return _NO_LETTERS.sub("", text)

@@ -13,8 +13,8 @@ from maestro_es.adapters.base import Job, JobInfo, QueueEntry
 from maestro_es.core.environment import for_runner
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
-from maestro_es.core.outcomes import Accepted, Outcome
 from maestro_es.core.scheduler_facts import COMMON_KEYS, JobEnvironment, SchedulerFacts
+from maestro_es.core.submission import Accepted, Outcome
 
 
 def walltime_remedy(walltime: object) -> str:

@@ -15,7 +15,7 @@ from maestro_es.adapters.slurm.adapter import SlurmAdapter
 from maestro_es.adapters.slurm.client import SlurmJobs
 from maestro_es.core.environment import Environment
 from maestro_es.core.model import JobState, Phase, StepRecord
-from maestro_es.core.outcomes import Accepted, InDoubt, QueueFull, Rejected, ScriptFailed
+from maestro_es.core.submission import Accepted, InDoubt, QueueFull, Rejected, ScriptFailed
 from maestro_es.errors import Unreachable
 
 TOKEN = "feed0000-1-1-cafe"

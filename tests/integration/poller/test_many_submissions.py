@@ -13,7 +13,7 @@ from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core.model import Phase
-from maestro_es.core.outcomes import Accepted, InDoubt, Outcome
+from maestro_es.core.submission import Accepted, InDoubt, Outcome
 from tools.testbed.scheduler import FakeScheduler
 from tools.testbed.studies import Bench, Step
 

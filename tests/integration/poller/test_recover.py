@@ -16,10 +16,10 @@ import pytest
 from maestro_es.adapters import process
 from maestro_es.core import events as e
 from maestro_es.core.model import Phase, State, StudyStatus
-from maestro_es.creation.recover import Plan, check_lost, plan_recovery, recover
+from maestro_es.creation.recover import RecoveryPlan, check_lost, plan_recovery, recover
 from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyError, Unreachable
 from maestro_es.poller.preview import preview
-from maestro_es.store.export import Export, line, write_file
+from maestro_es.store.log_export import ExportReader, line, write_file
 from maestro_es.store.verification import verify
 from maestro_es.study.session import Session
 from tools.testbed import processes
@@ -40,7 +40,7 @@ def lose(bench: Bench) -> None:
 
 def recovered(bench: Bench, path: Path) -> dict[str, str]:
     """Make the log again; returns what became of the steps."""
-    plan = recover(Export(path), bench.root, bench.runtime, "the disk died")
+    plan = recover(ExportReader(path), bench.root, bench.runtime, "the disk died")
     with bench.open() as study:
         verify(study.log)
         assert study.graph.study.study_id == plan.study_id
@@ -187,7 +187,7 @@ def test_a_step_that_was_tried_is_known_to_have_let_its_parents_finish(bench: Be
     lose(bench)
     bench.dir.status_csv.unlink()
 
-    plan = plan_recovery(Export(path), bench.root, bench.runtime)
+    plan = plan_recovery(ExportReader(path), bench.root, bench.runtime)
 
     assert [found.becomes for found in plan.recoveries] == ["FINISHED", "FINISHED", "held"]
     assert plan.recoveries[0].how == "two, which waits for it, was tried"
@@ -221,7 +221,7 @@ def test_a_status_table_that_was_cut_off_says_nothing_and_that_is_said(bench: Be
     lose(bench)
     bench.dir.status_csv.write_text(bench.dir.status_csv.read_text()[:-30])
 
-    plan = recover(Export(path), bench.root, bench.runtime, "")
+    plan = recover(ExportReader(path), bench.root, bench.runtime, "")
 
     assert plan.recoveries[0].becomes == "held"
     assert "status.csv: is not looked at" in plan.warnings[0]
@@ -293,7 +293,7 @@ def test_a_scheduler_that_does_not_answer_leaves_everything_as_it_was(cluster: B
     cluster.scheduler.switch("unreachable")
 
     with pytest.raises(Unreachable, match="the controller does not answer"):
-        recover(Export(path), cluster.root, cluster.runtime, "")
+        recover(ExportReader(path), cluster.root, cluster.runtime, "")
     assert not cluster.dir.log.exists()
 
 
@@ -302,7 +302,7 @@ def test_a_study_that_has_a_log_is_not_recovered(bench: Bench):
     path = export(bench)
 
     with pytest.raises(RequestRefused, match="has an event log; if 'maestro-es verify' says"):
-        recover(Export(path), bench.root, bench.runtime, "")
+        recover(ExportReader(path), bench.root, bench.runtime, "")
 
 
 def test_a_directory_that_is_not_there_is_not_recovered(bench: Bench, tmp_path: Path):
@@ -310,7 +310,7 @@ def test_a_directory_that_is_not_there_is_not_recovered(bench: Bench, tmp_path: 
     path = export(bench)
 
     with pytest.raises(StudyError, match="there is no such directory; 'maestro-es import-log' makes a new one"):
-        recover(Export(path), tmp_path / "nowhere", bench.runtime, "")
+        recover(ExportReader(path), tmp_path / "nowhere", bench.runtime, "")
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -320,7 +320,7 @@ def test_a_copy_of_a_study_that_is_alive_is_not_recovered(bench: Bench, tmp_path
     (tmp_path / "copy").mkdir()
 
     with pytest.raises(StudyCopied, match=r"copy: a copy of .*, whose log is still there"):
-        recover(Export(path), tmp_path / "copy", bench.runtime, "")
+        recover(ExportReader(path), tmp_path / "copy", bench.runtime, "")
 
 
 def test_a_process_that_still_writes_the_lost_log_is_in_the_way(bench: Bench):
@@ -357,8 +357,8 @@ def test_an_export_that_was_damaged_is_refused_unless_its_beginning_is_enough(be
     path.write_text(path.read_text()[:-20])
 
     with pytest.raises(DamagedLog, match="this is no event of an export"):
-        recover(Export(path), bench.root, bench.runtime, "")
-    recover(Export(path, upto_damage=True), bench.root, bench.runtime, "")
+        recover(ExportReader(path), bench.root, bench.runtime, "")
+    recover(ExportReader(path, upto_damage=True), bench.root, bench.runtime, "")
     assert bench.finish() is StudyStatus.FINISHED
     assert runs(bench) == dict.fromkeys(range(1, 7), 1)
 
@@ -372,9 +372,9 @@ def test_a_plan_changes_nothing(bench: Bench):
     processes.wait_for(lambda: not processes.running_under(bench.root))
     before = sorted(str(found) for found in bench.root.rglob("*"))
 
-    plan = plan_recovery(Export(path), bench.root, bench.runtime)
+    plan = plan_recovery(ExportReader(path), bench.root, bench.runtime)
 
-    assert isinstance(plan, Plan)
+    assert isinstance(plan, RecoveryPlan)
     assert sorted(str(found) for found in bench.root.rglob("*")) == before
 
 

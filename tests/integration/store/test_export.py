@@ -16,7 +16,7 @@ from maestro_es.core import events as e
 from maestro_es.creation.import_log import import_log
 from maestro_es.errors import DamagedLog, MaestroError, NewerLog, RequestRefused
 from maestro_es.store.event_log import GENESIS, Row, row_digest
-from maestro_es.store.export import Export, line, write_file
+from maestro_es.store.log_export import ExportReader, line, write_file
 from maestro_es.store.log_file import LOG_NAME
 from maestro_es.store.verification import verify
 from maestro_es.study.invocation import Runtime
@@ -42,7 +42,7 @@ def rows_of(path: Path) -> list[Row]:
 
 
 def test_what_is_imported_is_what_was_exported(exported: Path, tmp_path: Path):
-    restored = import_log(Export(exported), tmp_path / "new", Runtime())
+    restored = import_log(ExportReader(exported), tmp_path / "new", Runtime())
 
     rows = rows_of(tmp_path / "events.db")
     assert rows_of(tmp_path / "new" / LOG_NAME) == rows
@@ -112,7 +112,7 @@ def test_what_was_done_to_an_export_is_named_by_its_line(exported: Path, tmp_pat
     exported.write_text("".join(change(exported.read_text("utf-8").splitlines(keepends=True))), "utf-8")
 
     with pytest.raises(DamagedLog, match=words) as caught:
-        import_log(Export(exported), tmp_path / "new", Runtime())
+        import_log(ExportReader(exported), tmp_path / "new", Runtime())
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "new").exists()
 
@@ -122,7 +122,7 @@ def test_bytes_that_are_no_text_are_named_by_their_line(exported: Path, tmp_path
     exported.write_bytes(b"".join([*lines[:4], lines[4].replace(b"Step", b"\xff"), *lines[5:]]))
 
     with pytest.raises(DamagedLog, match="jsonl:5: this is no event of an export"):
-        import_log(Export(exported), tmp_path / "new", Runtime())
+        import_log(ExportReader(exported), tmp_path / "new", Runtime())
 
 
 def sealed_anew(lines: list[str], number: int, **columns: object) -> Iterator[str]:
@@ -148,9 +148,9 @@ def test_an_export_of_a_later_version_is_refused_by_the_name_of_it(
     exported.write_text("".join(sealed_anew(lines, 12, **columns)), "utf-8")
 
     with pytest.raises(NewerLog, match=r"jsonl:12: event 12 is a .* can't read; maestro-es 1.0 wrote it: "):
-        import_log(Export(exported), tmp_path / "new", Runtime())
+        import_log(ExportReader(exported), tmp_path / "new", Runtime())
     with pytest.raises(NewerLog):
-        import_log(Export(exported, upto_damage=True), tmp_path / "new", Runtime())
+        import_log(ExportReader(exported, upto_damage=True), tmp_path / "new", Runtime())
 
 
 def test_a_history_that_can_not_have_been_is_not_imported_either(exported: Path, tmp_path: Path):
@@ -159,14 +159,14 @@ def test_a_history_that_can_not_have_been_is_not_imported_either(exported: Path,
 
     for upto_damage in (False, True):
         with pytest.raises(DamagedLog, match="jsonl:30: event 30: StepReset can't follow for step 'make'"):
-            import_log(Export(exported, upto_damage=upto_damage), tmp_path / "new", Runtime())
+            import_log(ExportReader(exported, upto_damage=upto_damage), tmp_path / "new", Runtime())
 
 
 def test_what_stands_before_the_damage_is_taken_if_that_is_wanted(exported: Path, tmp_path: Path):
     lines = exported.read_text("utf-8").splitlines(keepends=True)
     exported.write_text("".join([*lines[:20], *lines[25:]]), "utf-8")
 
-    export = Export(exported, upto_damage=True)
+    export = ExportReader(exported, upto_damage=True)
     restored = import_log(export, tmp_path / "new", Runtime())
 
     assert restored.head.seq == 20
@@ -180,13 +180,13 @@ def test_a_directory_that_is_in_use_is_refused(exported: Path, tmp_path: Path, n
     (tmp_path / "new" / name).touch()
 
     with pytest.raises(RequestRefused, match="is not empty; name a new directory, or let 'maestro-es recover"):
-        import_log(Export(exported), tmp_path / "new", Runtime())
+        import_log(ExportReader(exported), tmp_path / "new", Runtime())
     assert os.listdir(tmp_path / "new") == [name]
 
 
 def test_an_export_that_can_not_be_read_is_refused(tmp_path: Path):
     with pytest.raises(RequestRefused, match=r"log.jsonl: No such file or directory"):
-        import_log(Export(tmp_path / "log.jsonl"), tmp_path / "new", Runtime())
+        import_log(ExportReader(tmp_path / "log.jsonl"), tmp_path / "new", Runtime())
     assert not (tmp_path / "new").exists()
 
 
@@ -196,7 +196,7 @@ from pathlib import Path
 from maestro_es.study.invocation import Runtime
 from maestro_es.creation.import_log import import_log
 from maestro_es.store import log_reader, study_log
-from maestro_es.store.export import Export
+from maestro_es.store.log_export import Export
 
 log_reader._BLOCK = study_log._FLUSH_EVERY = 7  # so that there is something on the disk before the end
 
@@ -226,7 +226,9 @@ def test_an_import_that_is_killed_leaves_no_half_log_and_can_be_made_again(
         assert rows_of(tmp_path / "new" / LOG_NAME) == rows_of(tmp_path / "events.db")
         return
     assert not (tmp_path / "new" / LOG_NAME).exists()
-    assert import_log(Export(exported), tmp_path / "new", Runtime()).head.seq == len(rows_of(tmp_path / "events.db"))
+    assert import_log(ExportReader(exported), tmp_path / "new", Runtime()).head.seq == len(
+        rows_of(tmp_path / "events.db")
+    )
 
 
 def test_a_damaged_log_is_not_exported_as_if_it_were_whole(tmp_path: Path):
@@ -247,7 +249,7 @@ def test_an_imported_log_at_another_place_goes_on_there_only_if_the_study_has_le
     bench.create(Step("one"))
     with bench.open() as study:
         write_file(map(line, study.log.sealed_rows()), tmp_path / "own.jsonl")
-    import_log(Export(tmp_path / "own.jsonl"), tmp_path / "copy", bench.runtime)
+    import_log(ExportReader(tmp_path / "own.jsonl"), tmp_path / "copy", bench.runtime)
 
     copy = Bench(tmp_path / "copy")
     with pytest.raises(MaestroError, match=r"copy: a copy of .*/own, whose log is still there"):

@@ -13,7 +13,7 @@ import pytest
 
 from maestro_es.core.events import VERSIONS
 from maestro_es.creation.import_log import import_log
-from maestro_es.store.export import Export, line
+from maestro_es.store.log_export import ExportReader, line
 from maestro_es.store.log_file import LOG_NAME
 from maestro_es.store.verification import verify
 from maestro_es.study.invocation import Runtime
@@ -38,7 +38,7 @@ def check(path: Path, golden: Path) -> None:
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden.name)
 def test_an_export_of_that_version_adds_up_to_what_it_did_then(golden: Path, tmp_path: Path):
-    import_log(Export(golden / "log.jsonl"), tmp_path / "study", Runtime())
+    import_log(ExportReader(golden / "log.jsonl"), tmp_path / "study", Runtime())
 
     check(tmp_path / "study" / LOG_NAME, golden)
 

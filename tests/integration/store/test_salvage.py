@@ -12,7 +12,7 @@ import pytest
 from maestro_es.core import events as e
 from maestro_es.errors import DamagedLog, MaestroError
 from maestro_es.store.event_log import Row
-from maestro_es.store.export import line
+from maestro_es.store.log_export import line
 from maestro_es.store.salvage import lines, salvage
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import verify

@@ -15,7 +15,7 @@ from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.compat.modules import MODULES
 from maestro_es.core.events import StepAdded, StepTemplateAdded
 from maestro_es.errors import SpecError
-from maestro_es.study_file import generator_tools
+from maestro_es.study_file import pgen_tools
 from maestro_es.study_file.plan import StudyPlan, plan_study
 from maestro_es.study_file.render import substitute
 
@@ -360,11 +360,11 @@ def test_the_functions_for_generators_do_what_maestros_do(here: Path):
         ("generate_filename", (str(here / "new.txt"), False)),
     ]
     for name, arguments in calls:
-        assert getattr(generator_tools, name)(*arguments) == getattr(utils, name)(*arguments), name
+        assert getattr(pgen_tools, name)(*arguments) == getattr(utils, name)(*arguments), name
     table = "a,b\n1,2\n3,4\n"
-    assert generator_tools.csvtable_to_dict(io.StringIO(table)) == utils.csvtable_to_dict(io.StringIO(table))
-    assert generator_tools.generate_filename(str(here / "file.txt"), append_time=False) == str(here / "file_00000.txt")
-    generator_tools.create_parentdir(str(here / "x" / "y"))
+    assert pgen_tools.csvtable_to_dict(io.StringIO(table)) == utils.csvtable_to_dict(io.StringIO(table))
+    assert pgen_tools.generate_filename(str(here / "file.txt"), append_time=False) == str(here / "file_00000.txt")
+    pgen_tools.create_parentdir(str(here / "x" / "y"))
     assert (here / "x" / "y").is_dir()
     with pytest.raises(ValueError, match="'a' has no ':'"):
-        generator_tools.create_dictionary(["a"])
+        pgen_tools.create_dictionary(["a"])

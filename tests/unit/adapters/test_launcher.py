@@ -2,19 +2,19 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_es.adapters.faults import Faults
-from maestro_es.adapters.launcher import Asked, fill_in
+from maestro_es.adapters.base import Faults
+from maestro_es.adapters.launcher import Resources, fill_in
 
 STEP = {"nodes": 4, "procs": 16}
-LIMITS = Asked("4", "16")
+LIMITS = Resources("4", "16")
 
 
-def launch(asked: Asked) -> str:
+def launch(asked: Resources) -> str:
     return f"run(n={asked.nodes},p={asked.procs})"
 
 
-def filled(text: str, limits: Asked = LIMITS) -> str:
-    return fill_in(text, Asked.by(STEP), limits, launch)
+def filled(text: str, limits: Resources = LIMITS) -> str:
+    return fill_in(text, Resources.by(STEP), limits, launch)
 
 
 @pytest.mark.parametrize(
@@ -97,19 +97,23 @@ def test_the_bare_form_does_not_count_beside_the_bracketed_ones():
 
 
 def test_what_the_step_does_not_say_is_no_limit():
-    assert filled("$(LAUNCHER)[9n,99p]", Asked("", "99")) == "run(n=9,p=99)"
+    assert filled("$(LAUNCHER)[9n,99p]", Resources("", "99")) == "run(n=9,p=99)"
 
 
 def test_a_limit_may_come_from_a_token_but_must_be_a_number_to_be_compared_with():
-    assert filled("$(LAUNCHER)[2p]", Asked("", " 2 ")) == "run(n=,p=2)"
-    assert filled("$(LAUNCHER)", Asked("2-4", "")) == "run(n=4,p=16)"
+    assert filled("$(LAUNCHER)[2p]", Resources("", " 2 ")) == "run(n=,p=2)"
+    assert filled("$(LAUNCHER)", Resources("2-4", "")) == "run(n=4,p=16)"
     with pytest.raises(ValueError, match="nodes is '2-4'; a launcher needs a whole number"):
-        filled("$(LAUNCHER)[2n]", Asked("2-4", ""))
+        filled("$(LAUNCHER)[2n]", Resources("2-4", ""))
 
 
 @pytest.mark.parametrize(
     ("run", "asked"),
-    [({}, Asked()), ({"nodes": "", "procs": None}, Asked()), ({"nodes": 2, "procs": "4"}, Asked("2", "4"))],
+    [
+        ({}, Resources()),
+        ({"nodes": "", "procs": None}, Resources()),
+        ({"nodes": 2, "procs": "4"}, Resources("2", "4")),
+    ],
 )
-def test_keys_that_say_nothing_ask_for_nothing(run: dict[str, object], asked: Asked):
-    assert Asked.by(run) == asked
+def test_keys_that_say_nothing_ask_for_nothing(run: dict[str, object], asked: Resources):
+    assert Resources.by(run) == asked

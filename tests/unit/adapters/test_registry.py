@@ -8,7 +8,7 @@ from maestro_es.adapters import schedulers
 from maestro_es.adapters.base import Job
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.registry import ADAPTERS, SCHEDULERS, job_variables, make_adapter
-from maestro_es.core.outcomes import ScriptFailed
+from maestro_es.core.submission import ScriptFailed
 from maestro_es.errors import UnknownAdapter
 
 HOST = Host("host", "boot", 1)

@@ -7,8 +7,8 @@ import dataclasses
 from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.study_file.checks import check_meaning
 from maestro_es.study_file.document import Document, read_document
-from maestro_es.study_file.environment import Environment, read_environment
-from maestro_es.study_file.expansion import Expansion, Settings, expand, rows
+from maestro_es.study_file.env_block import EnvBlock, read_environment
+from maestro_es.study_file.expansion import Expansion, ExpansionSettings, expand, rows
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.parameters import Parameters, read_parameters
 from maestro_es.study_file.render import RenderedStep, render
@@ -22,15 +22,15 @@ HEAD = "description: {name: n, description: d}\n"
 class Study:
     document: Document
     findings: Findings
-    environment: Environment
+    environment: EnvBlock
     templates: dict[str, Template]
     parameters: Parameters
 
     def order(self) -> list[Template]:
         return processing_order(self.templates)
 
-    def expansion(self, settings: Settings | None = None) -> Expansion:
-        return expand(self.order(), self.parameters, settings or Settings(), self.findings)
+    def expansion(self, settings: ExpansionSettings | None = None) -> Expansion:
+        return expand(self.order(), self.parameters, settings or ExpansionSettings(), self.findings)
 
 
 def read(text: str) -> Study:

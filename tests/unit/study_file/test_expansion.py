@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from maestro_es.core.model import Param
-from maestro_es.study_file.expansion import Settings
+from maestro_es.study_file.expansion import ExpansionSettings
 from tests.unit.study_file.study import in_rows, names, read, steps
 
 SIZES = (
@@ -108,11 +108,11 @@ def test_a_label_that_does_not_tell_values_apart_keeps_the_first_with_a_warning(
 def test_a_step_is_scheduled_if_it_asks_for_nodes_or_procs(run: str, local: bool, scheduled: list[bool]):
     study = read(steps(f"a: cmd: x, {run}") + "global.parameters: {N: {values: [1, ''], label: 'N%%'}}")
 
-    assert [step.scheduled for step in study.expansion(Settings(local=local)).steps] == scheduled
+    assert [step.scheduled for step in study.expansion(ExpansionSettings(local=local)).steps] == scheduled
 
 
 def test_only_a_step_with_a_restart_has_a_restart_limit():
-    expansion = read(steps("b: cmd: x", "a: cmd: x, restart: y")).expansion(Settings(restart_limit=7))
+    expansion = read(steps("b: cmd: x", "a: cmd: x, restart: y")).expansion(ExpansionSettings(restart_limit=7))
 
     assert [(step.name, step.restart_limit) for step in expansion.steps] == [("a", 7), ("b", 0)]
 
@@ -120,7 +120,7 @@ def test_only_a_step_with_a_restart_has_a_restart_limit():
 def test_short_workspaces_are_numbered_by_distinct_combinations_and_padded():
     values = "[" + ", ".join(str(i // 2) for i in range(22)) + "]"
     study = read(steps("a: cmd: $(P)", "b: cmd: x") + f"global.parameters: {{P: {{values: {values}, label: P%%}}}}")
-    expansion = study.expansion(Settings(hash_workspaces=True))
+    expansion = study.expansion(ExpansionSettings(hash_workspaces=True))
 
     assert [step.workspace for step in expansion.steps][:3] == ["b", "a/a_instance_00", "a/a_instance_01"]
     assert names(expansion)[1] == "a_P0"
@@ -207,7 +207,7 @@ def test_directories_that_clash_or_are_none_are_refused(text: str, problem: str)
 
 def test_names_that_are_too_long_for_a_file_system_are_refused_unless_shortened():
     study = read(steps("a: cmd: $(P)") + f"global.parameters: {{P: {{values: [{'x' * 300}], label: '%%'}}}}")
-    study.expansion(Settings(hash_workspaces=True))
+    study.expansion(ExpansionSettings(hash_workspaces=True))
     assert not study.findings.problems()
 
     study.expansion()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from maestro_es.adapters.faults import Faults
+from maestro_es.adapters.base import Faults
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import ADDED, arguments
 from maestro_es.adapters.slurm.adapter import SlurmAdapter, anchored, embedded

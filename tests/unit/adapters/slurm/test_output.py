@@ -22,7 +22,7 @@ from maestro_es.adapters.slurm.output import (
     read_submission,
 )
 from maestro_es.core.model import JobState
-from maestro_es.core.outcomes import Accepted, InDoubt, QueueFull, Rejected
+from maestro_es.core.submission import Accepted, InDoubt, QueueFull, Rejected
 
 HEADER = "JOBID|STATE NODELIST|REASON|COMMAND\n"
 REFUSED = "sbatch: error: Batch job submission failed: Invalid partition name specified"

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_es.study_file.environment import Environment, GitDependency, PathDependency
+from maestro_es.study_file.env_block import EnvBlock, GitSource, RequiredPath
 from tests.unit.study_file.study import HEAD, problems, read
 
 STEP = "study: [{name: a, description: d, run: {cmd: x}}]\n"
 
 
-def environment(text: str) -> Environment:
+def environment(text: str) -> EnvBlock:
     study = read(HEAD + STEP + text)
     assert not study.findings.problems()
     return study.environment
@@ -99,7 +99,7 @@ def test_a_path_dependency_is_absolute_and_may_hold_tokens():
     text = "env: {variables: {V: v, W: $(P)/w}, dependencies: {paths: [{name: P, path: ../$(V)}]}}"
     env = environment(text)
 
-    assert env.paths == (PathDependency("P", "/v", 3),)
+    assert env.paths == (RequiredPath("P", "/v", 3),)
     assert env.apply("$(P) $(W)") == "/v /v/w"
 
 
@@ -116,7 +116,7 @@ def test_a_repository_has_a_place_and_something_to_check_out(given: str, ref: st
     git = f"{{name: G, path: $(OUTPUT_PATH)/deps, url: https://x/$(V){given}}}"
     env = environment(f"env: {{variables: {{V: 1}}, dependencies: {{git: [{git}]}}}}")
 
-    assert env.gits == (GitDependency("G", "https://x/1", "$(OUTPUT_PATH)/deps/G", ref, 3),)
+    assert env.gits == (GitSource("G", "https://x/1", "$(OUTPUT_PATH)/deps/G", ref, 3),)
     assert env.apply("$(G)/bin") == "$(OUTPUT_PATH)/deps/G/bin"
 
 

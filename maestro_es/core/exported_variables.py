@@ -44,7 +44,7 @@ _ITEM = re.compile(r"""((?:[^,'"]|'[^']*'|"[^"]*")*)(?:,|$)""")
 _USE = re.compile(r"(?<!\\)\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*))")
 
 
-class Export(NamedTuple):
+class ExportChoice(NamedTuple):
     """Which variables the steps get: `everything` (ALL), these `names`, and these `values`.
 
     `names` may hold ``*``, as in ``SLURM_*``.
@@ -59,10 +59,10 @@ class Export(NamedTuple):
         return ",".join([*(["ALL"] if self.everything else []), *self.names, *self.values]) or "NONE"
 
 
-def read_export(text: str) -> Export:
+def read_export(text: str) -> ExportChoice:
     """Return the choice of ``--export``: ALL, NONE, or names and NAME=VALUE; see sbatch(1). ValueError if empty."""
     if text.upper() in {"NONE", "NIL"}:
-        return Export(everything=False)
+        return ExportChoice(everything=False)
     everything, names, values = False, list[str](), dict[str, str]()
     for item in filter(None, _items(text)):
         name, sign, value = item.partition("=")
@@ -76,7 +76,7 @@ def read_export(text: str) -> Export:
             names.append(name)
     if not (everything or names or values):
         raise ValueError("write ALL, NONE, or NAME,NAME=VALUE,...")
-    return Export(everything, tuple(names), values)
+    return ExportChoice(everything, tuple(names), values)
 
 
 def _items(text: str) -> Iterator[str]:
@@ -108,7 +108,7 @@ class Choice(NamedTuple):
     unset: tuple[str, ...]
 
 
-def choose(environ: Mapping[str, str], export: Export, schedulers: Sequence[JobEnvironment]) -> Choice:
+def choose(environ: Mapping[str, str], export: ExportChoice, schedulers: Sequence[JobEnvironment]) -> Choice:
     """Return the environment of a study that is created in the environment `environ`."""
     is_named = _any_of(export.names)
     job, protocol, odd = list[str](), list[str](), list[str]()

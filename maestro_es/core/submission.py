@@ -11,12 +11,12 @@ from typing import Union
 import msgspec
 
 from maestro_es.core import events as e
-from maestro_es.core import retry_limits
+from maestro_es.core import resubmission_limits
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Cause, Micros, Phase, StepRecord
 
 
-class Script(msgspec.Struct, frozen=True):
+class SubmittedScript(msgspec.Struct, frozen=True):
     """The script of an attempt. `other` is the digest of the step's other script, if we have written it.
 
     `edited`: a person has written it. `set_aside` tells of edits in whose place we have written it.
@@ -29,7 +29,7 @@ class Script(msgspec.Struct, frozen=True):
 
 
 #: What there is to say of a script of which nothing is known.
-NO_SCRIPT = Script()
+NO_SCRIPT = SubmittedScript()
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -87,7 +87,7 @@ Outcome = Union[Accepted, Rejected, InDoubt, QueueFull, ScriptFailed, NotAttempt
 
 
 def outcome_events(
-    graph: Graph, number: int, token: str, outcome: Outcome, at: Micros, script: Script = NO_SCRIPT
+    graph: Graph, number: int, token: str, outcome: Outcome, at: Micros, script: SubmittedScript = NO_SCRIPT
 ) -> list[e.AnyEvent]:
     """Return the events of an outcome at a time; only of its script, if somebody else has reconciled the attempt."""
     record = graph.step(number)
@@ -96,7 +96,9 @@ def outcome_events(
     return [*script.set_aside, *_events(graph, record, outcome, at, script)]
 
 
-def _events(graph: Graph, record: StepRecord, outcome: Outcome, at: Micros, script: Script) -> list[e.AnyEvent]:
+def _events(
+    graph: Graph, record: StepRecord, outcome: Outcome, at: Micros, script: SubmittedScript
+) -> list[e.AnyEvent]:
     token = record.token
     match outcome:
         case Accepted():
@@ -134,5 +136,5 @@ def _refuse(graph: Graph, record: StepRecord, outcome: Rejected | QueueFull, at:
             return [e.SubmissionWithdrawn(token=record.token, message=outcome.message)]
         outcome = Rejected(outcome.message)
     rejected = e.SubmissionRejected(token=record.token, message=outcome.message, exit_code=outcome.exit_code)
-    message = retry_limits.after_refusal(graph.study.settings, record, outcome.message)
+    message = resubmission_limits.after_refusal(graph.study.settings, record, outcome.message)
     return [rejected, e.StepFailed(at=at, cause=Cause.REJECTED, message=message)] if message else [rejected]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_es.study_file.request_file import read_update
+from maestro_es.study_file.maestro_dir import read_update
 
 
 def test_what_was_not_given_is_left_out():

@@ -8,19 +8,21 @@ from collections.abc import Callable
 import pytest
 from msgspec import structs
 
-from maestro_es.core import retry_limits
+from maestro_es.core import resubmission_limits
 from maestro_es.core.model import Settings, StepRecord
 from tests.unit.core.making import Study
 
 
 def judged(field: str) -> Callable[[Settings, StepRecord], str]:
     return {
-        "rejections": lambda settings, step: retry_limits.after_refusal(settings, step, "no such partition"),
-        "restarts": lambda settings, step: retry_limits.after_timeout(
+        "rejections": lambda settings, step: resubmission_limits.after_refusal(settings, step, "no such partition"),
+        "restarts": lambda settings, step: resubmission_limits.after_timeout(
             structs.replace(step, restart_limit=settings.restart_limit)
         ),
-        "hardware_failures": lambda settings, step: retry_limits.after_hardware_failure(settings, step, "NODE_FAIL"),
-        "abandoned": retry_limits.after_abandoning,
+        "hardware_failures": lambda settings, step: resubmission_limits.after_hardware_failure(
+            settings, step, "NODE_FAIL"
+        ),
+        "abandoned": resubmission_limits.after_abandoning,
     }[field]
 
 
@@ -57,7 +59,7 @@ def test_0_is_no_limit(field: str, setting: str):
 
 
 def test_the_table_of_the_module_has_the_defaults():
-    table = dict(re.findall(r"^    (\w+)  .*  (\d+) ", str(retry_limits.__doc__), re.MULTILINE))
+    table = dict(re.findall(r"^    (\w+)  .*  (\d+) ", str(resubmission_limits.__doc__), re.MULTILINE))
     defaults = structs.asdict(Settings())
     assert table == {name: str(defaults[name]) for name in table}
     assert len(table) == 4

@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 
 from maestro_es.adapters import schedulers
-from maestro_es.core import export as exports
+from maestro_es.core import exported_variables as exports
 from maestro_es.core.environment import Environment, for_node, for_runner
-from maestro_es.core.export import Export, read_export, remarks
+from maestro_es.core.exported_variables import ExportChoice, read_export, remarks
 
 choose = partial(exports.choose, schedulers=schedulers.ALL)
 not_exported = partial(exports.not_exported, schedulers=schedulers.ALL)
@@ -18,20 +18,20 @@ USER = {"HOME": "/home/ada", "PATH": "/bin", "EDITOR": "vi", "DATA": "/data"}
 @pytest.mark.parametrize(
     ("text", "export"),
     [
-        ("ALL", Export()),
-        ("all", Export()),
-        ("NONE", Export(everything=False)),
-        ("NIL", Export(everything=False)),
-        ("A,B", Export(False, ("A", "B"))),
-        ("ALL,A=1,B", Export(True, ("B",), {"A": "1"})),
-        ("A=x=y", Export(False, (), {"A": "x=y"})),
-        ("A='x,y',B=\"z\"", Export(False, (), {"A": "x,y", "B": "z"})),
-        ("A=", Export(False, (), {"A": ""})),
-        ("SLURM_*,BASH_FUNC_*", Export(False, ("SLURM_*", "BASH_FUNC_*"))),
-        ("BASH_FUNC_module%%", Export(False, ("BASH_FUNC_module%%",))),
+        ("ALL", ExportChoice()),
+        ("all", ExportChoice()),
+        ("NONE", ExportChoice(everything=False)),
+        ("NIL", ExportChoice(everything=False)),
+        ("A,B", ExportChoice(False, ("A", "B"))),
+        ("ALL,A=1,B", ExportChoice(True, ("B",), {"A": "1"})),
+        ("A=x=y", ExportChoice(False, (), {"A": "x=y"})),
+        ("A='x,y',B=\"z\"", ExportChoice(False, (), {"A": "x,y", "B": "z"})),
+        ("A=", ExportChoice(False, (), {"A": ""})),
+        ("SLURM_*,BASH_FUNC_*", ExportChoice(False, ("SLURM_*", "BASH_FUNC_*"))),
+        ("BASH_FUNC_module%%", ExportChoice(False, ("BASH_FUNC_module%%",))),
     ],
 )
-def test_export_is_read_as_sbatch_reads_it(text: str, export: Export):
+def test_export_is_read_as_sbatch_reads_it(text: str, export: ExportChoice):
     assert read_export(text) == export
 
 
@@ -55,7 +55,7 @@ def test_all_leaves_out_what_is_of_one_login_or_one_process():
         **USER, "SSH_AUTH_SOCK": "/a", "DISPLAY": ":0", "TMUX": "x", "PWD": "/", "_": "/bin/env", "SSHX": "mine",
         "MAESTRO_ES_TOKEN": "t", "MAESTRO_ES_HOME": "/h", "http_proxy": "p", "BASH_FUNC_ml%%": "() {  :\n}",
     }  # fmt: skip
-    chosen = choose(here, Export())
+    chosen = choose(here, ExportChoice())
     assert chosen.variables == {
         **USER, "SSHX": "mine", "MAESTRO_ES_HOME": "/h", "http_proxy": "p", "BASH_FUNC_ml%%": "() {  :\n}",
     }  # fmt: skip
@@ -91,7 +91,7 @@ def test_inside_a_job_what_slurm_has_set_there_is_left_out_and_named():
         "SLURM_CONF": "/c",
         "PMI_RANK": "0",
     }
-    found = choose(here, Export())
+    found = choose(here, ExportChoice())
     assert found.variables == {**USER, "SLURM_CONF": "/c"}
     assert found.job == ("PMI_RANK", "SLURM_CPU_BIND", "SLURM_JOB_ID", "SLURM_NTASKS")
     [line] = remarks(found)
@@ -103,13 +103,13 @@ def test_inside_a_job_what_slurm_has_set_there_is_left_out_and_named():
 
 def test_an_empty_variable_of_a_job_is_of_no_job():
     here = {**USER, "FLUX_URI": "", "SLURM_JOB_ID": ""}
-    found = choose(here, Export())
+    found = choose(here, ExportChoice())
     assert (found.variables, remarks(found)) == (here, [])
 
 
 def test_outside_of_a_job_what_a_user_asks_of_slurm_is_kept():
     here = {**USER, "SLURM_NTASKS": "4", "SBATCH_PARTITION": "low"}
-    assert choose(here, Export()).variables == here
+    assert choose(here, ExportChoice()).variables == here
 
 
 def test_what_would_break_the_protocol_is_left_out_however_it_is_asked_for_and_named():
@@ -121,7 +121,7 @@ def test_what_would_break_the_protocol_is_left_out_however_it_is_asked_for_and_n
 
 
 def test_a_name_that_no_shell_passes_on_is_left_out_and_named():
-    found = choose({**USER, "A-B": "1", "BASH_FUNC_\udcff%%": "() { :; }"}, Export())
+    found = choose({**USER, "A-B": "1", "BASH_FUNC_\udcff%%": "() { :; }"}, ExportChoice())
     assert found.variables == USER
     assert "A-B" in remarks(found)[0]
 

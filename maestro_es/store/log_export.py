@@ -65,7 +65,7 @@ def line(row: Row) -> str:
 _LONGEST_LINE = 200_000_000
 
 
-class Export:
+class ExportReader:
     """An export that is read; `number` is the line that was read last. `upto_damage`: the first damaged one ends it.
 
     `damage` is what was wrong with that line, once all before it were read.

@@ -8,15 +8,15 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import Cause, Phase
-from maestro_es.core.outcomes import (
+from maestro_es.core.submission import (
     Accepted,
     InDoubt,
     NotAttempted,
     Outcome,
     QueueFull,
     Rejected,
-    Script,
     ScriptFailed,
+    SubmittedScript,
     outcome_events,
 )
 from tests.unit.core.making import Study
@@ -43,7 +43,7 @@ def requested(**settings: Any) -> tuple[Study, int, str]:
 def test_a_job_that_was_taken_is_submitted():
     study, number, token = requested()
 
-    events = outcome_events(study.graph, number, token, Accepted("17"), 500, Script("digest", "other"))
+    events = outcome_events(study.graph, number, token, Accepted("17"), 500, SubmittedScript("digest", "other"))
 
     assert events == [e.JobSubmitted(token=token, job_id="17", script_digest="digest", other_digest="other")]
 
@@ -52,7 +52,7 @@ def test_what_a_job_was_submitted_without_is_recorded_with_its_script():
     study, number, token = requested()
     accepted = Accepted("17", left_out=("--mincpus=70",), script_digest="spare")
 
-    [event] = outcome_events(study.graph, number, token, accepted, 500, Script("digest", "other"))
+    [event] = outcome_events(study.graph, number, token, accepted, 500, SubmittedScript("digest", "other"))
 
     assert event == e.JobSubmitted(
         token=token, job_id="17", script_digest="spare", other_digest="other", left_out=("--mincpus=70",)

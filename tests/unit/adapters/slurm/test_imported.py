@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_es.adapters.imported import imported, runs_script_of
-from maestro_es.adapters.slurm.output import read_accounts
+from maestro_es.adapters.slurm.output import imported, read_accounts, runs_script_of
 from maestro_es.core.model import JobState, StepRecord
 
 

@@ -29,7 +29,7 @@ _LONGEST = 1_000_000
 
 
 @dataclass(frozen=True)
-class PathDependency:
+class RequiredPath:
     """A file or directory that must exist before the study starts."""
 
     name: str
@@ -38,7 +38,7 @@ class PathDependency:
 
 
 @dataclass(frozen=True)
-class GitDependency:
+class GitSource:
     """A repository that is cloned to `path` before the study starts; `ref` is checked out, if given."""
 
     name: str
@@ -49,13 +49,13 @@ class GitDependency:
 
 
 @dataclass(frozen=True)
-class Environment:
+class EnvBlock:
     """The names of ``env`` with their resolved values; `output` is the variable OUTPUT_PATH, which is not in there."""
 
     values: Mapping[str, Scalar]
     sources: tuple[str, ...] = ()
-    paths: tuple[PathDependency, ...] = ()
-    gits: tuple[GitDependency, ...] = ()
+    paths: tuple[RequiredPath, ...] = ()
+    gits: tuple[GitSource, ...] = ()
     output: str | None = None
 
     def apply(self, item: Any) -> Any:  # noqa: ANN401 - whatever a step holds
@@ -70,7 +70,7 @@ class Environment:
         return _replace_placeholders(text, self._token, self.values)
 
 
-def read_environment(document: Document, spec_root: str, cwd: str, findings: Findings) -> Environment:
+def read_environment(document: Document, spec_root: str, cwd: str, findings: Findings) -> EnvBlock:
     """Resolve the environment of a study. Relative paths of dependencies are relative to `cwd`, as in Maestro.
 
     A path that begins with ``$(OUTPUT_PATH)`` lies in the study. Names without a value are reported and left out.
@@ -89,9 +89,9 @@ def read_environment(document: Document, spec_root: str, cwd: str, findings: Fin
     dependencies = section(document.data, "env", "dependencies")
     output = values.pop("OUTPUT_PATH", None)
     _check_output(str(output or ""), document.line("env", "variables", "OUTPUT_PATH"), findings)
-    resolved = Environment(values)
+    resolved = EnvBlock(values)
     sources = section(document.data, "env").get("sources")
-    return Environment(
+    return EnvBlock(
         values,
         tuple(resolved.apply(line) for line in sources if isinstance(line, str)) if isinstance(sources, list) else (),
         tuple(_paths(dependencies, values, document)),
@@ -181,14 +181,14 @@ def _replace_placeholders(text: str, token: re.Pattern[str], values: Mapping[str
     return text
 
 
-def _paths(dependencies: dict[str, Any], values: Mapping[str, Scalar], document: Document) -> Iterator[PathDependency]:
+def _paths(dependencies: dict[str, Any], values: Mapping[str, Scalar], document: Document) -> Iterator[RequiredPath]:
     for index, item in items(dependencies, "paths"):
         if _has_texts(item, "name", "path") and item["name"] in values:
             line = document.line("env", "dependencies", "paths", index)
-            yield PathDependency(item["name"], str(values[item["name"]]), line)
+            yield RequiredPath(item["name"], str(values[item["name"]]), line)
 
 
-def _gits(dependencies: dict[str, Any], resolved: Environment, document: Document) -> Iterator[GitDependency]:
+def _gits(dependencies: dict[str, Any], resolved: EnvBlock, document: Document) -> Iterator[GitSource]:
     """Yield the repositories. A tag is checked out as ``tags/NAME``, so that a branch of its name does not count."""
     for index, item in items(dependencies, "git"):
         if _has_texts(item, "name", "path", "url") and item["name"] in resolved.values:
@@ -196,4 +196,4 @@ def _gits(dependencies: dict[str, Any], resolved: Environment, document: Documen
             ref = tag or resolved.apply(item.get("hash") or item.get("branch") or "")
             line = document.line("env", "dependencies", "git", index)
             url, path = resolved.apply(item["url"]), str(resolved.values[item["name"]])
-            yield GitDependency(item["name"], url, path, str(ref), line)
+            yield GitSource(item["name"], url, path, str(ref), line)
