@@ -21,6 +21,7 @@
     │   └── StudyCopied       this is a copy, and the original is alive
     └── SchedulerError        something is wrong with a scheduler
         ├── UnknownAdapter    no adapter goes by that name
+        ├── NoAdapter         none was chosen
         └── Unreachable       it did not answer: nothing may be concluded
             ├── NotAsked      it was not asked, because this process can't tell which one it is
             ├── TickInProgress another process ticks the study
@@ -144,6 +145,10 @@ class SchedulerError(MaestroError):
 
 class UnknownAdapter(SchedulerError, TypeError):
     """No adapter goes by that name. A TypeError too, because Maestro raises one."""
+
+
+class NoAdapter(SchedulerError, ValueError):
+    """No adapter was chosen, so there can be no scripts. A ValueError too, because Maestro raises one."""
 
 
 class Unreachable(SchedulerError, RuntimeError):

@@ -1,84 +1,8 @@
-"""`DAG` by Maestro's name: a directed graph without cycles, in memory."""
+"""`DAG` and its base class by Maestro's names."""
 
 from __future__ import annotations
 
-import logging
-from abc import ABC, abstractmethod
-from collections import OrderedDict
-from typing import Any
+from maestro_es.execution_graph.dag import DAG
+from maestro_es.execution_graph.dag import NodeGraph as Graph
 
-from maestro_es.core.walks import breadth_first, depth_first, has_cycle, topological_sort
-
-_logger = logging.getLogger(__name__)
-
-
-class Graph(ABC):
-    """A graph that is made node by node."""
-
-    @abstractmethod
-    def add_node(self, name: str, obj: Any) -> None:  # noqa: ANN401 - of any kind
-        """Add a node with a value."""
-
-    @abstractmethod
-    def add_edge(self, src: str, dest: str) -> None:
-        """Add an edge between two nodes."""
-
-    @abstractmethod
-    def remove_edge(self, src: str, dest: str) -> None:
-        """Remove an edge."""
-
-
-class DAG(Graph):
-    """A graph whose `adjacency_table` has the children of each node, and `values` what each node stands for.
-
-    As in Maestro, adding a node or an edge twice changes nothing. Neither do an edge from a node to itself, an edge
-    to a node that is not there, or the removal of an unknown edge: the log tells of those.
-    """
-
-    def __init__(self) -> None:
-        self.adjacency_table: OrderedDict[str, list[str]] = OrderedDict()
-        self.values: OrderedDict[str, Any] = OrderedDict()
-
-    def add_node(self, name: str, obj: Any) -> None:  # noqa: ANN401 - of any kind
-        """Add a node with a value; a name that is taken keeps its value."""
-        if name in self.values:
-            _logger.warning("there is a node %r already", name)
-            return
-        self.values[name] = obj
-        self.adjacency_table[name] = []
-
-    def add_edge(self, src: str, dest: str) -> None:
-        """Add an edge. ValueError if there is no node `src`, or if the edge would close a cycle."""
-        if src == dest:
-            _logger.error("node %r can't have an edge to itself", src)
-        elif src not in self.adjacency_table:
-            raise ValueError(f"there is no node {src!r}, so it can't have an edge to {dest!r}")
-        elif dest not in self.adjacency_table:
-            _logger.error("there is no node %r, so it can't have an edge from %r", dest, src)
-        elif dest not in self.adjacency_table[src]:
-            if src in breadth_first(self.adjacency_table, dest)[1]:
-                raise ValueError(f"the edge from {src!r} to {dest!r} would close a cycle")
-            self.adjacency_table[src].append(dest)
-
-    def remove_edge(self, src: str, dest: str) -> None:
-        """Remove an edge."""
-        if src in self.adjacency_table and dest in self.adjacency_table[src]:
-            self.adjacency_table[src].remove(dest)
-        else:
-            _logger.warning("there is no edge from %r to %r", src, dest)
-
-    def dfs_subtree(self, src: str, par: str | None = None) -> tuple[list[str], dict[str, str | None]]:
-        """Return the nodes below `src` in depth-first order, once for each path, and the last parent of each."""
-        return depth_first(self.adjacency_table, src, par)
-
-    def bfs_subtree(self, src: str) -> tuple[list[str], dict[str, str | None]]:
-        """Return the nodes below `src`, nearest first, and the parent of each."""
-        return breadth_first(self.adjacency_table, src)
-
-    def topological_sort(self) -> list[str]:
-        """Return all nodes, each before its children."""
-        return topological_sort(self.adjacency_table)
-
-    def detect_cycle(self) -> bool:
-        """Whether the graph has a cycle."""
-        return has_cycle(self.adjacency_table)
+__all__ = ["DAG", "Graph"]

@@ -67,16 +67,6 @@ class GraphBase:
         return self._fresh()
 
     @property
-    def name(self) -> str:
-        """The study's name."""
-        return self._fresh().study.name
-
-    @property
-    def description(self) -> str:
-        """What the study is for."""
-        return self._fresh().study.description
-
-    @property
     def status(self) -> StudyStatus:
         """The state of the study as a whole, as it was recorded last."""
         return self._fresh().study.status
@@ -92,12 +82,6 @@ class GraphBase:
     def status_subtree(self) -> list[str]:
         """The names of all steps, in the order of the status table."""
         return [step.name for step in sorted(self._fresh().steps(), key=lambda step: (step.row, step.number))]
-
-    def log_description(self) -> None:
-        """Log name and description."""
-        import logging  # noqa: PLC0415 - a tick does without it
-
-        logging.getLogger(__name__).info("name: %s, description: %s", self.name, self.description)
 
     def _fresh(self) -> ProjectedGraph:
         return fresh(self._study)

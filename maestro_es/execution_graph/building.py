@@ -11,17 +11,15 @@ from maestro_es.adapters.process import this_host
 from maestro_es.adapters.registry import make_adapter
 from maestro_es.core import arguments, requests
 from maestro_es.core import events as e
-from maestro_es.core.events import NewEvent
 from maestro_es.core.file_names import TAKEN
 from maestro_es.core.model import Param
 from maestro_es.errors import RequestRefused
-from maestro_es.execution_graph.base import GraphBase
+from maestro_es.execution_graph.attributes import DescribedGraph
 from maestro_es.execution_graph.steps import Step
-from maestro_es.store.projection import ProjectedGraph
 from maestro_es.study_file.paths import objection
 
 
-class BuildableGraph(GraphBase):
+class BuildableGraph(DescribedGraph):
     """The part of `ExecutionGraph` that builds a graph of steps."""
 
     @contextlib.contextmanager
@@ -78,24 +76,13 @@ class BuildableGraph(GraphBase):
         first, second = arguments.name("parent", parent), arguments.name("step", step)
         self._request(lambda graph: requests.connect(graph, first, second))
 
-    def set_adapter(self, adapter: dict[str, Any]) -> None:
-        """Choose the scheduler: a batch block as study files have it. TypeError if it is none or its type unknown."""
-        if adapter is None:
-            raise TypeError("adapter must be a dictionary, not None")
+    def set_adapter(self, adapter: Mapping[str, Any] | None) -> None:
+        """Choose the scheduler: a batch block as study files have it. None, or an empty one, clears the choice.
+
+        Without a choice all steps run on this host, but `generate_scripts` refuses. TypeError if `adapter` is no
+        dictionary, or its type is unknown.
+        """
         batch = arguments.mapping("adapter", adapter)
         make_adapter(batch, this_host())
-        self._set("adapter", batch)
+        self._change(adapter=batch)
         vars(self._study).pop("adapters", None)
-
-    def add_description(self, name: str, description: str, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 - Maestro's
-        """Name and describe the study; other keys are taken and ignored, as Maestro does."""
-        values = {"name": arguments.name("name", name), "description": arguments.text("description", description)}
-        for what, value in values.items():
-            self._set(what, value)
-
-    def _set(self, what: str, value: object) -> None:
-        def change(graph: ProjectedGraph) -> list[NewEvent]:
-            before = getattr(graph.study, what)
-            return [] if before == value else [(None, e.SettingsChanged(what=what, before=before, after=value))]
-
-        self._request(change)

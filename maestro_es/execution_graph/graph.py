@@ -15,9 +15,9 @@ from maestro_es.core.resubmission_limits import SUBMISSION_ATTEMPTS
 from maestro_es.creation.create import OURS, create_log, keep_environment, make_directory, new_study_id
 from maestro_es.creation.exclusive_creation import creating
 from maestro_es.execution_graph.auditing import AuditableGraph
-from maestro_es.execution_graph.dag import WalkableGraph
 from maestro_es.execution_graph.requesting import RequestableGraph
 from maestro_es.execution_graph.running import RunnableGraph
+from maestro_es.execution_graph.walking import WalkableGraph
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
 
@@ -55,7 +55,6 @@ class ExecutionGraph(WalkableGraph, RunnableGraph, RequestableGraph, AuditableGr
             created = e.StudyCreated(
                 study_id=new_study_id(),
                 root=str(site.study.root),
-                adapter={"type": "local"},
                 settings=settings,
             )
             study = make_directory(root)

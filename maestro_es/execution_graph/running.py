@@ -7,16 +7,19 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from maestro_es.core import arguments, file_names, requests
+from maestro_es.core import arguments, requests
 from maestro_es.core.model import CancelCode, JobStatusCode, State, StudyStatus
 from maestro_es.core.reconcile import state_after
 from maestro_es.core.verdict import judge
+from maestro_es.errors import NoAdapter
 from maestro_es.execution_graph.ticking import TickableGraph
 from maestro_es.poller.foreground import run_until_ended
 from maestro_es.poller.observe import Observer, TickInputs
+from maestro_es.store.projection import ProjectedGraph
 from maestro_es.study.claims import read_claim
+from maestro_es.study.layout import StudyDir
 from maestro_es.study.scripts import written_digests
-from maestro_es.study.status_csv import maestro_text
+from maestro_es.study.status_csv import write_status
 from maestro_es.study.workspace import ScriptOf, remove_temporary_folder, write_scripts
 
 
@@ -48,18 +51,24 @@ class RunnableGraph(TickableGraph):
         return (JobStatusCode.OK if steps else JobStatusCode.NOJOBS), steps
 
     def cancel_study(self, reason: str = "") -> CancelCode:
-        """Ask that everything ends, and tick once: jobs end by the ticks that follow.
+        """Ask that everything ends, and tick once: jobs end by the ticks that follow. Returns ``CancelCode.OK``.
 
-        Unreachable if a scheduler did not answer: the cancel is recorded all the same.
+        If the study is being cancelled, or has ended, only the tick is done. Unreachable if a scheduler did not
+        answer: the cancel is recorded all the same.
         """
         self._commits_alone()
         why = arguments.text("reason", reason)
-        self._request(lambda graph: requests.cancel(graph, (), why))
+        self._request(lambda graph: requests.cancel(graph, (), why) if _may_cancel(graph) else [])
         self.execute_ready_steps()
         return CancelCode.OK
 
     def generate_scripts(self) -> None:
-        """Write the workspace and scripts of every step, without running any."""
+        """Write the workspace and scripts of every step, without running any.
+
+        NoAdapter, which is a ValueError, before `set_adapter` has chosen one, because all scripts carry its header.
+        """
+        if not self._fresh().study.adapter:
+            raise NoAdapter("no adapter was chosen, so there can be no scripts; call set_adapter first")
         study = self._study
         for step in list(self._fresh().steps()):
             ours = functools.partial(written_digests, study.log.events_of(step.number))
@@ -70,7 +79,15 @@ class RunnableGraph(TickableGraph):
         remove_temporary_folder(self._fresh().study.study_id)
 
     def write_status(self, path: str | os.PathLike[str]) -> None:
-        """Write ``status.csv`` into a directory."""
+        """Write ``status.csv`` into a directory, whole or not at all, while it holds Maestro's ``.status.lock``.
+
+        OSError if there is no such directory, or it can't be written to.
+        """
         folder = Path(arguments.path("path", path))
-        text = maestro_text(self._fresh().steps(), self._study.runtime.now())
-        (folder / file_names.STATUS_CSV).write_text(text, encoding="utf-8")
+        steps = self._fresh().steps()
+        folder.stat()  # or the lock would make it
+        write_status(StudyDir(folder), steps, self._study.runtime.now())
+
+
+def _may_cancel(graph: ProjectedGraph) -> bool:
+    return graph.study.status is StudyStatus.RUNNING and not graph.study.cancelling

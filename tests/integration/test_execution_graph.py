@@ -186,6 +186,7 @@ def test_who_only_asks_gives_no_attempt_up(graph):
 
 
 def test_scripts_can_be_written_without_running_them(diamond):
+    diamond.set_adapter({"type": "local"})
     diamond.generate_scripts()
     assert (diamond.path / "top" / "top.sh").read_text() == "#!/bin/bash\n\necho top >> ../order\n"
     assert {step.state for step in diamond.steps.values()} == {State.INITIALIZED}

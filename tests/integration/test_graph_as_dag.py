@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from maestro_es import ExecutionGraph, State, StudyStatus, StudyStep
+from maestro_es.compat.dag import DAG, Graph
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.errors import NoSuchEdge, RequestRefused, UnknownStep
-from maestro_es.execution_graph.dag import DAG
 from maestro_es.execution_graph.step_view import StepView
 from tests.fakes.python_graphs import add, run_to_end
 from tools.testbed.processes import wait_for
@@ -39,6 +39,7 @@ def diamond(graph: ExecutionGraph) -> ExecutionGraph:
 
 def test_values_are_a_mapping_with_the_root(diamond: ExecutionGraph):
     assert isinstance(diamond, DAG)
+    assert isinstance(diamond, Graph)
     assert list(diamond.values) == ["_source", "top", "left", "right", "bottom"]
     assert len(diamond.values) == 5
     assert diamond.values["_source"] is None
@@ -215,34 +216,6 @@ def test_an_edge_that_would_make_a_cycle_is_refused(diamond: ExecutionGraph, cap
     assert "step top can't wait for itself" in caplog.text
     diamond.add_edge("top", "left")
     assert diamond.history() == before
-
-
-# -- in memory -------------------------------------------------------------------------------------------------------
-
-
-def test_a_dag_of_its_own_keeps_any_objects(caplog: pytest.LogCaptureFixture):
-    dag = DAG()
-    for name in ("a", "b", "c"):
-        dag.add_node(name, name.upper())
-    dag.add_node("a", "other")
-    dag.add_edge("a", "b")
-    dag.add_edge("a", "b")
-    dag.add_edge("b", "c")
-    dag.add_edge("b", "b")
-    assert list(dag) == [("a", "A"), ("b", "B"), ("c", "C")]
-    assert dag.adjacency_table == {"a": ["b"], "b": ["c"], "c": []}
-    with pytest.raises(ValueError, match="cycle"):
-        dag.add_edge("c", "a")
-    with pytest.raises(UnknownStep):
-        dag.add_edge("a", "z")
-    assert dag.topological_sort() == ["a", "b", "c"]
-    dag.remove_edge("a", "b")
-    dag.remove_edge("a", "z")
-    with pytest.raises(ValueError, match="no edge"):
-        dag.remove_edge("a", "b")
-    assert dag.bfs_subtree("a") == (["a"], {"a": None})
-    assert dag.detect_cycle() is False
-    assert "node a is there already" in caplog.text
 
 
 # -- size ------------------------------------------------------------------------------------------------------------

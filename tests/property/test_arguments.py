@@ -100,6 +100,8 @@ METHODS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "bfs_subtree": {"src": NAMES},
     "dfs_subtree": {"src": NAMES, "par": NAMES},
     "add_description": {"name": NAMES, "description": NAMES},
+    "update_throttle": {"new_submission_throttle": COUNTS},
+    "update_rlimit": {"new_restart_limit": COUNTS},
     "set_adapter": {"adapter": ADAPTERS},
     "hold": {"steps": st.lists(NAMES, max_size=2), "reason": REASONS},
     "release": {"steps": st.lists(NAMES, max_size=2), "reason": REASONS},

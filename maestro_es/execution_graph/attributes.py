@@ -1,0 +1,118 @@
+"""What a graph is called, how far its steps are, and the few attributes that a program may assign."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+
+from maestro_es.core import arguments, requests
+from maestro_es.core import events as e
+from maestro_es.core.events import NewEvent
+from maestro_es.core.model import BAD_ENDS, FAILED_STATES, IN_FLIGHT, RELEASED, Phase, State, StudyStatus
+from maestro_es.execution_graph.base import GraphBase
+from maestro_es.execution_graph.step_names import ReadySteps, StepNames
+from maestro_es.store.projection import ProjectedGraph
+
+_logger = logging.getLogger(__name__)
+
+
+class DescribedGraph(GraphBase):
+    """The part of `ExecutionGraph` with its attributes. AttributeError if one is assigned that has no setter."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("_") and getattr(getattr(type(self), name, None), "fset", None) is None:
+            raise AttributeError(f"{name} can't be set: only events change a study; call methods of ExecutionGraph")
+        object.__setattr__(self, name, value)
+
+    @property
+    def name(self) -> str:
+        """The study's name, empty if it has none. Assigning another one appends an event."""
+        return self._fresh().study.name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self._change(name=arguments.name("name", value))
+
+    @property
+    def description(self) -> str:
+        """What the study is for, empty if nothing was said. Assigning another text appends an event."""
+        return self._fresh().study.description
+
+    @description.setter
+    def description(self, value: str) -> None:
+        self._change(description=arguments.text("description", value))
+
+    def add_description(self, name: str, description: str, **kwargs: object) -> None:
+        """Name and describe the study. Other keys are kept as its details, which `log_description` shows.
+
+        Their values may be texts, numbers, flags, lists and dictionaries: TypeError or ValueError if not.
+        """
+        details = arguments.mapping("details", kwargs)
+        about = {"name": arguments.name("name", name), "description": arguments.text("description", description)}
+        self._change(**about, **({"details": {**self._fresh().study.details, **details}} if details else {}))
+
+    def log_description(self) -> None:
+        """Log the name, the description and the details, one line for each."""
+        study = self._fresh().study
+        about = {"name": study.name, "description": study.description, **study.details}
+        _logger.info("\n%s", "\n".join(f"{key}: {value}" for key, value in about.items()))
+
+    def update_throttle(self, new_submission_throttle: int) -> None:
+        """Let at most so many jobs be in flight; 0 means without limit. ValueError if it is negative."""
+        value = arguments.count("new_submission_throttle", new_submission_throttle)
+        self._request(lambda graph: requests.update(graph, {"throttle": value}))
+
+    def update_rlimit(self, new_restart_limit: int) -> None:
+        """Let each step with a restart script be restarted so often; 0 means without limit. ValueError if negative."""
+        value = arguments.count("new_restart_limit", new_restart_limit)
+        self._request(lambda graph: requests.update(graph, {"rlimit": value}))
+
+    @property
+    def completed_steps(self) -> AbstractSet[str]:
+        """The names of the steps that have finished, of those that a dry run has written, and ``_source``."""
+        return StepNames(self._study, (Phase.DONE,), RELEASED, with_source=True)
+
+    @property
+    def in_progress(self) -> AbstractSet[str]:
+        """The names of the steps that were submitted and have not ended."""
+        return StepNames(self._study, IN_FLIGHT, tuple(State))
+
+    @property
+    def failed_steps(self) -> AbstractSet[str]:
+        """The names of the steps that have failed or run out of time, and of those that waited for them."""
+        return StepNames(self._study, (Phase.DONE,), FAILED_STATES)
+
+    @property
+    def cancelled_steps(self) -> AbstractSet[str]:
+        """The names of the steps that were cancelled."""
+        return StepNames(self._study, (Phase.DONE,), tuple(state for state in BAD_ENDS if state not in FAILED_STATES))
+
+    @property
+    def ready_steps(self) -> Sequence[str]:
+        """The names of the steps that may be submitted and are not held, in the order of submission."""
+        return ReadySteps(self._study)
+
+    @property
+    def is_canceled(self) -> bool:
+        """Whether the study is being cancelled, or was."""
+        study = self._fresh().study
+        return study.cancelling or study.status is StudyStatus.CANCELLED
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether scripts are written and nothing is run."""
+        return self._fresh().study.settings.dry_run
+
+    def _change(self, **values: object) -> None:
+        """Change what the study is said to be, by events; a value that is as it was makes none."""
+
+        def change(graph: ProjectedGraph) -> list[NewEvent]:
+            before = {what: getattr(graph.study, what) for what in values}
+            return [
+                (None, e.SettingsChanged(what=what, before=before[what], after=value))
+                for what, value in values.items()
+                if value != before[what]
+            ]
+
+        self._request(change)

@@ -1,0 +1,86 @@
+"""The names of the steps in some state: views, which read the log's state at each look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from typing import TypeVar, overload
+
+from maestro_es.core.model import SOURCE, Phase, State
+from maestro_es.execution_graph.base import fresh
+from maestro_es.study.session import Session
+
+_Name = TypeVar("_Name")
+
+
+class StepNames(AbstractSet[str]):
+    """The names of the steps in one of some phases and states: a read-only set, equal to any set of the same names."""
+
+    def __init__(
+        self, study: Session, phases: Sequence[Phase], states: Sequence[State], *, with_source: bool = False
+    ) -> None:
+        self._study = study
+        self._phases = phases
+        self._states = states
+        self._first = (SOURCE,) if with_source else ()
+
+    @classmethod
+    def _from_iterable(cls, names: Iterable[_Name]) -> set[_Name]:  # what operators return
+        return set(names)
+
+    def __contains__(self, name: object) -> bool:
+        if name in self._first:
+            return True
+        graph = fresh(self._study)
+        number = graph.number_of(name) if isinstance(name, str) else None
+        if number is None:
+            return False
+        record = graph.step(number)
+        return record.phase in self._phases and record.state in self._states
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._first
+        yield from self._names()
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._names())
+
+    def __repr__(self) -> str:
+        return repr(set(self))
+
+    def _names(self) -> list[str]:
+        return fresh(self._study).names_in(self._phases, self._states)
+
+
+class ReadySteps(Sequence[str]):
+    """The names of the steps that may be submitted, in that order: a read-only sequence, equal to any of the same."""
+
+    def __init__(self, study: Session) -> None:
+        self._study = study
+
+    def _names(self) -> list[str]:
+        graph = fresh(self._study)
+        held = {record.name for record in graph.held()}
+        ready = graph.names_in((Phase.READY,), tuple(State))
+        return [name for name in ready if name not in held] if held else ready
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        return self._names()[index]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Iterable) and not isinstance(other, str) and self._names() == list(other)
+
+    __hash__ = None  # type: ignore[assignment] # as for lists
+
+    def __repr__(self) -> str:
+        return repr(self._names())
