@@ -20,9 +20,9 @@ _HEADER = ("Seq", "Time", "Who", "Command", "What")
 @click.argument("arguments", nargs=-1, required=True, metavar="[STUDY] STEP")
 @json_option
 def command(arguments: tuple[str, ...], *, as_json: bool) -> None:
-    """Show what people decided about one STEP of STUDY, newest last: with which command, and why.
+    """List the commands of users that affected one STEP of STUDY, newest last, with the users and their reasons.
 
-    What they decided about the whole study is among it, up to the end of the step.
+    Commands for the whole study are included, up to the end of the step.
     """
     root, pattern = split_one_step(arguments)
     with Session(root) as study:

@@ -27,13 +27,15 @@ _PATIENCE = 5.0
 @example("maestro-es cancel -y ./pi 'sample_*' --reason 'wrong seed'")
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="[STUDY]... [STEP]...")
-@click.option("-y", "--autoyes", is_flag=True, help="Don't ask.")
+@click.option("-y", "--autoyes", is_flag=True, help="Don't ask for confirmation.")
 @reason_option
 def command(arguments: tuple[str, ...], *, autoyes: bool, reason: str) -> None:
     """Cancel each STUDY, or only the steps that match a STEP pattern.
 
-    The command asks running jobs to end, and also cancels the steps that wait for a cancelled one. The exit code is 75
-    if a scheduler does not answer and jobs may still run. Then the cancel is recorded, and later ticks end the jobs.
+    The command cancels the jobs of these steps. It also cancels all steps that depend on a cancelled step.
+
+    The exit code is 75 if a scheduler did not answer, so that jobs may still be running. The cancel is recorded even
+    then, and later ticks end the jobs.
     """
     roots, patterns = split_arguments(arguments)
     what = f"{', '.join(patterns)} of " if patterns else ""

@@ -20,32 +20,32 @@ from maestro_es.errors import MaestroError
 COMMANDS = {
     "run": "Create a study from a YAML file and start it.",
     "validate": "Check a study file without running it.",
-    "import": "Take over a study that Maestro began.",
-    "tick": "Advance studies by one pass; what cron calls.",
-    "status": "Show how a study stands.",
+    "import": "Take over a study that Maestro has started.",
+    "tick": "Advance studies by one pass; cron calls this command.",
+    "status": "Show the state of a study and its steps.",
     "history": "Show what happened, event by event.",
     "show": "Show one step in detail.",
     "diff": "Show what changed between two moments.",
-    "why": "Say why a step waits, runs or failed.",
-    "blame": "Show who decided what about a step.",
+    "why": "Say why a step is waiting, is running or has failed.",
+    "blame": "List the commands of users that affected a step.",
     "query": "Query the log in SQL, or run a saved query.",
     "cancel": "Cancel a study, or some of its steps.",
     "retry": "Run steps again.",
     "skip": "Mark steps as finished without running them.",
     "hold": "Keep steps from being submitted.",
-    "release": "Let held steps go on.",
-    "reopen": "Let a cancelled study go on.",
-    "update": "Change the throttle or the restart limit.",
+    "release": "Release held steps.",
+    "reopen": "Resume a cancelled study.",
+    "update": "Change the throttle or other settings.",
     "env": "Show or change the environment of the steps.",
-    "pause": "Submit nothing new.",
-    "resume": "Let a paused study go on.",
+    "pause": "Stop submitting new steps.",
+    "resume": "Resume a paused study.",
     "verify": "Verify the event log and everything derived from it.",
     "rebuild": "Rebuild the derived state from the event log.",
     "export": "Write the log as JSON lines.",
-    "import-log": "Make a study directory from an export.",
+    "import-log": "Create a study directory from an export.",
     "recover": "Rebuild a lost log from an export, jobs, claims and reports.",
     "studies": "List your studies.",
-    "cron": "Let cron tick your studies.",
+    "cron": "Let cron run ticks for your studies.",
 }
 
 #: The variable by which a shell asks click for completions.
@@ -81,9 +81,9 @@ class LazyGroup(SuggestingGroup):
 @message_options
 @click.version_option(maestro_es.__version__, "-v", "--version", prog_name="maestro-es")
 def cli(debug_lvl: int | None, logpath: Path | None, *, logstdout: bool) -> None:
-    """Run Maestro studies on a cluster, with every transition in an event log.
+    """Run Maestro studies on a cluster, and record every state change in an event log.
 
-    STUDY is a study directory; without it, it is the one that the current directory lies in.
+    STUDY is a study directory (default: the one that contains the current directory).
     """
     if logstdout or logpath or debug_lvl is not None:
         configure_messages(debug_lvl, logpath)

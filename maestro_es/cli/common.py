@@ -19,11 +19,13 @@ from maestro_es.study.session import Session
 study_argument = click.argument("study", required=False, type=click.Path(readable=False, path_type=Path))
 
 #: The option of each command that changes something.
-reason_option = click.option("--reason", default="", show_default=False, help="Why; kept in the log.", metavar="TEXT")
+reason_option = click.option(
+    "--reason", default="", show_default=False, help="The reason, for the log.", metavar="TEXT"
+)
 
 #: The option of commands that let steps run again.
 from_scratch_option = click.option(
-    "--from-scratch", is_flag=True, help="Run cmd instead of the restart script of a step that had started."
+    "--from-scratch", is_flag=True, help="Run cmd, not the restart script, of steps that had started."
 )
 
 
@@ -46,7 +48,7 @@ at_option = click.option(
     "when",
     type=WhenType(),
     metavar="TIME|SEQ",
-    help="As the log knew it then: 2h ago, '2026-01-31 14:30', or a plain number: after that event.",
+    help="Show an earlier state: as of a time (2h, '2026-01-31 14:30') or after the event with this number.",
 )
 
 

@@ -21,19 +21,19 @@ from maestro_es.study.invocation import Runtime
 @example("maestro-es cron install")
 @click.group(cls=SuggestingGroup)
 def command() -> None:
-    """Let cron tick your studies: one line in your crontab, every minute, for all of them.
+    """Let cron run ticks for your studies. One line in your crontab runs a tick for all of them every minute.
 
-    A crontab belongs to one host: on a cluster, to the login node where you install it.
+    Each host has its own crontab. On a cluster, install the line on one login node only.
     """
 
 
 @example("maestro-es cron install")
 @command.command()
 def install() -> None:
-    """Put the line into your crontab.
+    """Add the line to your crontab on this host.
 
-    The one of this host. The line stands between two markers, and what is between them is replaced; all other lines
-    stay as they are. The line names the place where your studies are listed.
+    The line is put between two marker lines, and replaces an earlier line there. All other lines stay as they are. The
+    line contains the path of the list of your studies.
     """
     runtime = Runtime()
     host = runtime.host.name
@@ -48,7 +48,7 @@ def install() -> None:
 @example("maestro-es cron show")
 @command.command()
 def show() -> None:
-    """Print what is or would be installed."""
+    """Print the crontab line, and whether it is installed."""
     host = Runtime().host.name
     here, line = crontab.look()
     if here is not InstallState.ABSENT:
@@ -60,13 +60,13 @@ def show() -> None:
 @example("maestro-es cron check || echo 'studies are not ticked'")
 @command.command()
 def check() -> None:
-    """Say whether your studies are ticked.
+    """Check whether cron runs ticks for your studies.
 
-    The report says whether the line is installed here, whether a cron daemon runs, when cron ticked last, when a
-    running study was last ticked and whether by cron or by a person, and how many ticks were missed since. A tick is
-    missed when a minute passes without one.
+    The report says whether the line is installed on this host, whether a cron daemon runs, and when cron's last tick
+    was. It also says when the last tick of a running study was, whether cron or a user started it, and how many ticks
+    were missed since. A tick is missed if a minute passes without a tick.
 
-    The exit code is 0 if no tick was missed and cron ticks your studies, either from this host or from another one
+    The exit code is 0 if no tick was missed and cron runs ticks for your studies, from this host or from another host
     where you installed the line. Otherwise it is 1.
     """
     runtime = Runtime()
@@ -82,10 +82,7 @@ def check() -> None:
 @example("maestro-es cron remove")
 @command.command()
 def remove() -> None:
-    """Take the line out of your crontab.
-
-    Only on this host; all other lines stay as they are.
-    """
+    """Remove the line from your crontab on this host. All other lines stay as they are."""
     host = Runtime().host.name
     changed = crontab.remove(host)
     say(f"Removed from your crontab on {host}" if changed else f"Not in your crontab on {host}")

@@ -24,13 +24,17 @@ from maestro_es.study.session import Session
 @example("maestro-es diff ./pi 2h")
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="[STUDY] [T1] [T2]")
-@click.option("--since-last", is_flag=True, help="Since you last asked with --since-last; silent if nothing changed.")
+@click.option(
+    "--since-last", is_flag=True, help="Show changes since your last --since-last; print nothing if there are none."
+)
 @json_option
 def command(arguments: tuple[str, ...], *, since_last: bool, as_json: bool) -> None:
     """Show what changed in STUDY between T1 and T2: starts, ends, restarts, added steps and settings.
 
-    T1 and T2 are times (2h ago, '2026-01-31 14:30') or plain numbers: after that event. Without T2 it is now. A line
-    in your crontab mails you once a day what is new, and nothing if nothing is (cron needs the command's full path):
+    T1 and T2 are times (2h, '2026-01-31 14:30') or numbers of events. T2 is now by default.
+
+    This line in your crontab mails you the changes once a day, if there are any. In a crontab, write the full path of
+    the command:
 
         0 7 * * * maestro-es diff --since-last ~/pi
     """

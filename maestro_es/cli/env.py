@@ -31,12 +31,15 @@ from maestro_es.study.session import Session
     "given",
     multiple=True,
     metavar="NAME[=VALUE]",
-    help="Set a variable; without VALUE, to its value in this shell.",
+    help="Set a variable. Without VALUE, use its value in this shell.",
 )
 @click.option("--unset", multiple=True, metavar="NAME", help="Remove a variable.")
-@click.option("--refresh", "refreshed", is_flag=True, help="Record this shell's environment, as 'run' did.")
+@click.option("--refresh", "refreshed", is_flag=True, help="Use the environment of this shell from now on.")
 @click.option(
-    "--export", type=ExportType(), metavar="ALL|NONE|NAME,...", help="With --refresh: which variables; see 'run'."
+    "--export",
+    type=ExportType(),
+    metavar="ALL|NONE|NAME,...",
+    help="With --refresh: the variables to use; see 'run --help'.",
 )
 @click.option("--values", is_flag=True, help="Show the values too.")
 @reason_option
@@ -54,13 +57,13 @@ def command(  # noqa: PLR0913 - what changes, and what is shown
     values: bool,
     as_json: bool,
 ) -> None:
-    """Show the environment of the steps of STUDY, or change it for steps that start from now on.
+    """Show or change the environment of the steps of STUDY.
 
-    Without an option that changes something, the command shows the environment: variables, exported functions of
-    bash, umask, soft limits and niceness. It is the environment of 'run'. A private file of the study holds the values
-    of the variables. The log holds their names, and fingerprints that show whether a value has changed.
+    By default the command shows the environment: variables, exported bash functions, umask, soft limits and niceness.
+    It is the environment in which you called 'run'. The values of the variables are in a private file. The log
+    contains only their names, and fingerprints that show whether a value has changed.
 
-    A change applies to steps that are submitted after it. Steps in flight keep the environment that they have.
+    A change applies to steps that are submitted later. Steps in flight keep their environment.
     """
     if (given or unset) and refreshed:
         raise click.UsageError("--refresh records this whole shell; use --set and --unset in another command")

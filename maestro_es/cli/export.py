@@ -22,16 +22,21 @@ _NAMED = 10
 @example("maestro-es export ./pi -o pi.jsonl")
 @click.command()
 @study_argument
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; replaced once whole.")
-@click.option("--salvage", "from_damaged", is_flag=True, help="Save what can be read of a damaged log.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write. It is replaced only when the export is complete.",
+)
+@click.option("--salvage", "from_damaged", is_flag=True, help="Export the readable part of a damaged log.")
 def command(study: Path | None, output: Path | None, *, from_damaged: bool) -> None:
     """Write the event log of STUDY as JSON lines, one event per line. The same log always gives the same bytes.
 
-    Each line carries its digest, so 'import-log' and 'recover' can tell that nothing was changed.
+    Each line contains the digest of its event. So 'import-log' and 'recover' detect later changes.
 
-    --salvage writes the events that the chain of digests proves. Where something is missing, a line with the key
-    "damage" says so; it also holds the events after the gap that can't be proven. The exit code is 1 unless all events
-    were saved.
+    --salvage writes all events whose digests prove that they are intact. For each gap it writes a line with the key
+    "damage". This line also holds the events after the gap that can't be proven intact. The exit code is 1 if any
+    event could not be saved.
     """
     log = StudyDir(study_path(study)).log
     if output and os.path.realpath(output) == os.path.realpath(log):

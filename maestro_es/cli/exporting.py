@@ -35,7 +35,8 @@ export_option = click.option(
     type=ExportType(),
     default="ALL",
     metavar="ALL|NONE|NAME,NAME=VALUE,...",
-    help="Variables of this shell that the steps get, as for sbatch. ALL omits those of one login or one job.",
+    help="The variables of this shell that the steps get, as for sbatch. ALL leaves out variables that are valid only "
+    "for one login or one job.",
 )
 
 

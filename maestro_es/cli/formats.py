@@ -49,9 +49,9 @@ def format_options(csv_help: str, json_help: str, nl_help: str, *, json: Format)
 
 #: The options of commands whose ``--json`` is one object a line, as that of most commands.
 line_format_options = format_options(
-    "A table for programs; times are UTC.",
-    "One JSON object a line; times are UTC.",
-    "The same as --json: what 'maestro-es query' calls it.",
+    "Print CSV for programs, with times in UTC.",
+    "Print one JSON object per line, with times in UTC.",
+    "The same as --json, for consistency with 'query'.",
     json=Format.NL,
 )
 

@@ -75,35 +75,44 @@ class Fields(click.ParamType[list[str]]):
 @example("maestro-es history ./pi --since 2h --type 'Step*'")
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="[STUDY] [STEP]...")
-@click.option("--step", "steps", multiple=True, metavar="PATTERN", help="Only these steps: a name, or a glob of one.")
+@click.option("--step", "steps", multiple=True, metavar="PATTERN", help="Only steps whose name matches this glob.")
 @click.option(
     "--param", "params", multiple=True, type=Assignment(), metavar="NAME=VALUE",
-    help="Only steps with this value or label, or a glob of it. Several must all hold.",
+    help="Only steps with this parameter value or label; VALUE may be a glob.",
 )  # fmt: skip
-@click.option("--type", "types", multiple=True, metavar="PATTERN", help="Only events of this type, or a glob of one.")
+@click.option("--type", "types", multiple=True, metavar="PATTERN", help="Only events whose type matches this glob.")
 @click.option(
     "--cause", "causes", multiple=True, metavar="PATTERN",
-    help="Only what went wrong for this cause (upstream, 'exit code', timeout ...), or with a message like this glob.",
+    help="Only failures with this cause (upstream, 'exit code', timeout ...), or whose message matches this glob.",
 )  # fmt: skip
-@click.option("--actor", "actors", multiple=True, metavar="PATTERN", help="Only what this user's processes wrote.")
-@click.option("--job", metavar="ID", help="Only attempts with this job id.")
-@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Only the N-th attempt of each step.")
-@click.option("--invocation", type=click.IntRange(min=1), metavar="SEQ", help="Only what this process wrote.")
+@click.option(
+    "--actor", "actors", multiple=True, metavar="PATTERN", help="Only events that this user's processes wrote."
+)
+@click.option("--job", metavar="ID", help="Only events of the attempt with this job id.")
+@click.option(
+    "--attempt", type=click.IntRange(min=1), metavar="N", help="Only events of the N-th attempt of each step."
+)
+@click.option(
+    "--invocation",
+    type=click.IntRange(min=1),
+    metavar="SEQ",
+    help="Only events of the process that began with event SEQ.",
+)
 @click.option(
     "--since",
     type=Moment(),
-    help="Not before: 30m, 2h, 3d ago, 2026-01-31, '2026-01-31 14:30', 2026-01-31T14:30+01:00.",
+    help="Only events from this time on: 30m (ago), 2h, 3d, 2026-01-31, '2026-01-31 14:30', 2026-01-31T14:30+01:00.",
 )
-@click.option("--until", type=Moment(), help="Not after.")
+@click.option("--until", type=Moment(), help="Only events up to this time.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the last N events.")
-@click.option("-f", "--follow", "following", is_flag=True, help="Then show new events as they come, until Ctrl-C.")
-@click.option("--all-studies", is_flag=True, help="All that 'maestro-es studies' lists, not one STUDY.")
+@click.option("-f", "--follow", "following", is_flag=True, help="Keep showing new events, until Ctrl-C.")
+@click.option("--all-studies", is_flag=True, help="Events of all studies that 'maestro-es studies' lists.")
 @click.option(
     "--count-by", "fields", type=Fields(), metavar="FIELD[,FIELD]...",
-    help="How many events there are by step, template, param:NAME, type, cause, attempt, node (it ran on); actor, "
-    "host, command, driver, invocation (that wrote); day, hour; study.",
+    help="Count events by these fields. Of the step: step, template, param:NAME, attempt, node, study. Of the event: "
+    "type, cause, day, hour. Of the process that wrote it: actor, host, command, driver, invocation.",
 )  # fmt: skip
-@click.option("--utc", is_flag=True, help="Times in UTC, not in this host's zone.")
+@click.option("--utc", is_flag=True, help="Show times in UTC, not in the local time zone.")
 @line_format_options
 def command(
     arguments: tuple[str, ...],
@@ -115,11 +124,13 @@ def command(
     form: Format,
     **filters: Any,  # noqa: ANN401 - the fields of a Query, by their names
 ) -> None:
-    """Show what happened in STUDY, newest last; with STEP patterns only what happened to these steps.
+    """Show the events of STUDY, newest last. With STEP patterns, show only the events of these steps.
 
-    Different options combine with AND. Repeating an option means OR, except --param, which means AND.
+    Different options combine with AND. If you repeat an option, its values combine with OR, except those of --param,
+    which combine with AND.
 
-    The time of an event is when it was recorded. For an end that was recorded at once it is when the step ended.
+    The time shown is the time at which the event was recorded. If the end of a step was recorded at once, it is the
+    time at which the step ended.
     """
     query = Query(**filters)
     output = EventOutput(form=form, utc=utc, with_study=all_studies)

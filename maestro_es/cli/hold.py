@@ -14,8 +14,9 @@ from maestro_es.core import requests
 @click.argument("arguments", nargs=-1, required=True, metavar="[STUDY] STEP...")
 @reason_option
 def command(arguments: tuple[str, ...], reason: str) -> None:
-    """Don't submit steps of STUDY until 'maestro-es release'; what waits for them waits on.
+    """Keep steps of STUDY from being submitted until 'maestro-es release'.
 
-    A job in flight goes on, and is not restarted or submitted again.
+    Steps that depend on them wait too. If a held step has a job, the job keeps running, but it will not be restarted
+    or resubmitted.
     """
     ask_of_steps(arguments, lambda graph, patterns, _: requests.hold(graph, patterns, reason))

@@ -23,20 +23,18 @@ _HEADER = ("Step", "Maestro", "Job", "Here", "Why")
 @example("maestro-es import --dry ./lulesh_20260131-143000")
 @click.command()
 @click.argument("study_dir", type=click.Path(readable=False, path_type=Path), metavar="STUDY_DIR")
-@click.option("--dry", is_flag=True, help="Show what would become of each step, and change nothing.")
+@click.option("--dry", is_flag=True, help="Show the new state of each step, but change nothing.")
 @click.option(
     "-a",
     "--attempts",
     type=click.IntRange(min=1),
     default=SUBMISSION_ATTEMPTS,
-    help="As it was given to 'maestro run'.",
+    help="The value of -a in your 'maestro run'.",
 )
-@click.option(
-    "-r", "--rlimit", type=_COUNT, default=RESTART_LIMIT, help="As it was given to 'maestro run'; 0: no limit."
-)
-@click.option("-t", "--throttle", type=_COUNT, default=0, help="As it was given to 'maestro run'; 0: no limit.")
-@click.option("--pargs", multiple=True, metavar="KEY:VALUE", help="As they were given to 'maestro run'.")
-@click.option("--specroot", type=click.Path(path_type=Path), help="The directory that the study file was in.")
+@click.option("-r", "--rlimit", type=_COUNT, default=RESTART_LIMIT, help="The value of -r in your 'maestro run'.")
+@click.option("-t", "--throttle", type=_COUNT, default=0, help="The value of -t in your 'maestro run'.")
+@click.option("--pargs", multiple=True, metavar="KEY:VALUE", help="As in your 'maestro run'; may be repeated.")
+@click.option("--specroot", type=click.Path(path_type=Path), help="The directory that contained the study file.")
 def command(
     study_dir: Path,
     attempts: int,
@@ -47,11 +45,13 @@ def command(
     *,
     dry: bool,
 ) -> None:
-    """Take over the study in STUDY_DIR, which Maestro began and whose conductor is dead.
+    """Take over the study in STUDY_DIR, which Maestro has started and whose conductor is dead.
 
-    Steps that have ended stay as they are, jobs that the scheduler still knows are adopted, and all others are left to
-    run. Maestro keeps its flags in a pickle, which is not read: say them again. Only processes of this host are
-    looked at: make sure that no conductor works on the study from another one.
+    Steps that have ended stay as they are. Jobs that the scheduler still lists are adopted. All other steps will run.
+
+    Repeat the flags of your 'maestro run', because Maestro keeps them in a pickle, which this command does not read.
+    Make sure that no conductor works on the study from another host. This command can see only the processes of this
+    host.
     """
     runtime = Runtime()
     settings = Settings(submission_attempts=attempts, restart_limit=rlimit, submission_throttle=throttle)

@@ -17,14 +17,17 @@ from maestro_es.study.invocation import Runtime
 @click.command("import-log")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--upto-damage", is_flag=True, help="Take what stands before the first damaged line.")
-@click.option("--repair", is_flag=True, help="Correct events that no reader can decode, as 'rebuild --repair' does.")
+@click.option("--upto-damage", is_flag=True, help="Import only the lines before the first damaged line.")
+@click.option("--repair", is_flag=True, help="Repair events that can't be decoded, as 'rebuild --repair' does.")
 def command(file: Path, directory: Path, *, upto_damage: bool, repair: bool) -> None:
-    """Make the new study directory DIRECTORY with the event log that FILE, made by 'export', holds.
+    """Create the study directory DIRECTORY, with the event log from FILE, which 'export' wrote.
 
-    Every line is checked as by 'verify'; the log is there whole or not at all, and its head is that of the exported
-    one. The study is not registered: cron lets it alone. A tick there goes on with it as if it had been moved, unless
-    its own directory still has its log. A study that has gone on since the export is brought back by 'recover'.
+    The command checks every line as 'verify' does. It imports the log completely or not at all. The imported log has
+    the same head as the exported log.
+
+    The new directory is not on the list of 'maestro-es studies', so cron does not tick it. If you tick it yourself,
+    the study continues there, as if it had been moved. This is refused if the original directory still has its log.
+    If the study has continued since the export, use 'recover' instead.
     """
     if repair and upto_damage:
         raise click.UsageError("Give one of --repair and --upto-damage.")

@@ -16,7 +16,9 @@ import click
 
 from maestro_es.errors import one_line
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line; times are UTC.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object per line, with times in UTC."
+)
 
 #: How many lines are printed at a time.
 _SOME = 1000

@@ -16,8 +16,8 @@ from maestro_es.core import requests
 @study_argument
 @reason_option
 def command(study: Path | None, reason: str) -> None:
-    """Submit nothing new in STUDY until 'maestro-es resume'; jobs in flight go on."""
+    """Stop submitting new steps of STUDY until 'maestro-es resume'. Jobs in flight keep running."""
     with open_study(study) as opened:
         opened.dir.check_owner()
         opened.request(lambda graph: requests.pause(graph, reason))
-        say(f"{opened.dir.root}: paused; 'maestro-es resume' lets it go on")
+        say(f"{opened.dir.root}: paused; use 'maestro-es resume' to continue")

@@ -30,13 +30,15 @@ _EXAMPLES = (
 @example(*_EXAMPLES)
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="[STUDY] [SQL]")
-@click.option("--saved", metavar="NAME", help="Run this saved query, and no SQL of yours.")
-@click.option("--list", "listing", is_flag=True, help="List the saved queries, and with --json or --csv their SQL.")
+@click.option("--saved", metavar="NAME", help="Run this saved query instead of SQL.")
+@click.option("--list", "listing", is_flag=True, help="List the saved queries; with --json or --csv, also their SQL.")
 @click.option(
     "-p", "--param", "params", type=(str, str), multiple=True, metavar="NAME VALUE",
-    help="The value of :NAME in the SQL. It is text; CAST(:NAME AS INTEGER) makes a number of it.",
+    help="The value of :NAME in the SQL, as text. For a number, write CAST(:NAME AS INTEGER) in the SQL.",
 )  # fmt: skip
-@format_options("CSV, with a header.", "One JSON array of objects.", "One JSON object a line.", json=Format.JSON)
+@format_options(
+    "Print CSV with a header.", "Print one JSON array of objects.", "Print one JSON object per line.", json=Format.JSON
+)
 def command(
     arguments: tuple[str, ...],
     saved: str | None,
@@ -45,13 +47,13 @@ def command(
     listing: bool,
     form: Format,
 ) -> None:
-    """Run one SQL query on the log of STUDY, and print its answer as a table.
+    """Run one SQL query on the log of STUDY, and print the result as a table.
 
-    The views v_event, v_attempt, v_wait, v_step and v_invocation are made for it. Times in them are UTC. A query only
-    reads: SQL that would write is refused. One that runs for more than two minutes is stopped.
+    Query the views v_event, v_attempt, v_wait, v_step and v_invocation. Their times are in UTC. SQL that would write
+    is refused. A query that runs for more than two minutes is stopped.
 
-    In CSV a blob is hexadecimal. In JSON it has the form that sqlite-utils reads, and of columns with the same name
-    the second one is called NAME_2.
+    Blobs are hexadecimal in CSV; in JSON they have the form that sqlite-utils reads. If two columns have the same
+    name, JSON calls the second one NAME_2.
     """
     if listing:
         if arguments or saved or params:

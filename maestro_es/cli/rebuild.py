@@ -16,16 +16,16 @@ from maestro_es.study.invocation import Runtime
 @example("maestro-es rebuild ./pi")
 @click.command()
 @study_argument
-@click.option("--repair", is_flag=True, help="First correct events that no reader can decode.")
+@click.option("--repair", is_flag=True, help="First repair events that can't be decoded.")
 @reason_option
 def command(study: Path | None, reason: str, *, repair: bool) -> None:
     """Delete everything that was derived from the event log of STUDY, and derive it again.
 
-    Early versions could record an event that no reader can decode. Then 'tick', 'status' and 'cancel' name that event
-    and this command. --repair replaces its payload with the one that the present version would have written. Every
-    other event keeps its payload. The new event EventsCorrected holds the old payloads and the old digest of the log,
-    so 'verify --head' still accepts digests from before the repair. A log that another program has changed is not
-    repaired.
+    Early versions could record events that can't be decoded. In such a study, 'tick', 'status' and 'cancel' name the
+    event and this command. --repair replaces the payload of such events with the payload that the present version
+    would have written. All other events keep their payloads. A new event, EventsCorrected, holds the old payloads and
+    the old digest of the log, so 'verify --head' still accepts digests from before the repair. --repair refuses a log
+    that another program has changed.
     """
     if repair:
         root = study_path(study)

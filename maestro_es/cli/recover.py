@@ -21,19 +21,23 @@ _HEADER = ("Step", "Becomes", "How it is known")
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(
-    "--from", "file", required=True, type=click.Path(path_type=Path, dir_okay=False), help="What 'export' wrote."
+    "--from",
+    "file",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file that 'export' wrote.",
 )
-@click.option("--dry", is_flag=True, help="Show the new state of each step, and change nothing.")
-@click.option("--upto-damage", is_flag=True, help="Use the lines before the first damaged one.")
+@click.option("--dry", is_flag=True, help="Show the new state of each step, but change nothing.")
+@click.option("--upto-damage", is_flag=True, help="Use only the lines before the first damaged line.")
 @reason_option
 @json_option
 def command(directory: Path, file: Path, reason: str, *, dry: bool, upto_damage: bool, as_json: bool) -> None:
     """Rebuild the lost event log of the study in DIRECTORY from an earlier export.
 
-    The command finds out what has happened since the export: from the claims in the workspaces, the reports in the
-    inbox, the jobs that the schedulers know, and status.csv. Steps that have finished do not run again, and jobs in
-    flight are found again. If a step has begun and its end is unknown, the step is held: look into its workspace, then
-    'release' it to run it again, or 'skip' it to mark it as finished.
+    The command finds out what has happened since the export. It reads the claims in the workspaces, the reports in the
+    inbox and status.csv, and queries the schedulers. Steps that have finished do not run again, and jobs in flight are
+    adopted. If a step has started and its end is unknown, the step is held. Look into its workspace. Then 'release'
+    the step to run it again, or 'skip' it to mark it as finished.
     """
     runtime = Runtime()
     export = ExportReader(file, upto_damage=upto_damage)

@@ -14,5 +14,5 @@ from maestro_es.core import requests
 @click.argument("arguments", nargs=-1, required=True, metavar="[STUDY] STEP...")
 @reason_option
 def command(arguments: tuple[str, ...], reason: str) -> None:
-    """Let steps of STUDY be submitted again that 'maestro-es hold' has kept from it."""
+    """Release steps of STUDY that 'maestro-es hold' has held, so that ticks submit them again."""
     ask_of_steps(arguments, lambda graph, patterns, _: requests.release(graph, patterns, reason))

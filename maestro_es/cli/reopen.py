@@ -17,11 +17,11 @@ from maestro_es.core import rerun
 @from_scratch_option
 @reason_option
 def command(study: str | None, reason: str, *, from_scratch: bool) -> None:
-    """Resume a cancelled STUDY: every step that was cancelled runs after all.
+    """Resume a cancelled STUDY, and run every step that was cancelled.
 
-    If such a step had started and has a restart script, it resumes from its checkpoint with that script;
-    --from-scratch makes it run its cmd instead. Steps that finished or failed do not run again; to run failed steps
-    again, use 'maestro-es retry --failed'.
+    If a step had started and has a restart script, it resumes from its checkpoint with that script. With
+    --from-scratch it runs its cmd instead. Steps that finished or failed do not run again. To run failed steps again,
+    use 'maestro-es retry --failed'.
     """
     arguments = (str(Path(study).absolute()),) if study else ()
     ask_of_steps(

@@ -22,8 +22,8 @@ from maestro_es.study.session import Session
 
 #: What is said of the steps that an event is about.
 _WORDS: dict[type[e.Event], str] = {
-    e.StepReset: "to run",
-    e.HardwareFailed: "to run",
+    e.StepReset: "will run",
+    e.HardwareFailed: "will run",
     e.StepCancelled: "cancelled",
     e.StepSkipped: "skipped",
     e.StepHeld: "held",
@@ -59,11 +59,11 @@ def _outcome(study: Session, new_events: Sequence[NewEvent], named: Path) -> Ite
     run = {number for number, event in new_events if isinstance(event, e.StepReset)}
     held = [step.name for step in study.graph.held() if step.number in run]
     if held:
-        yield f"held all the same, until 'maestro-es release': {listed(held)}"
+        yield f"still held, until 'maestro-es release': {listed(held)}"
     if study.graph.study.paused:
-        yield "paused; 'maestro-es resume' lets it go on"
+        yield "paused; use 'maestro-es resume' to continue"
     if any(isinstance(event, e.StudyReopened) for _, event in new_events):
-        yield f"goes on. {_ticks(study)}"
+        yield f"the study continues. {_ticks(study)}"
     yield from edits(study, sorted(number for number in run if number), named)
 
 
@@ -77,4 +77,4 @@ def _named(study: Session, step: StepRecord, kind: type[e.Event]) -> str:
 def _ticks(study: Session) -> str:
     if study.graph.study.study_id in registry.registered():
         return how_ticks_come(study.runtime)
-    return "It is not among those that 'maestro-es tick --all' ticks; name it to 'maestro-es tick'"
+    return "'maestro-es tick --all' does not advance this study; use 'maestro-es tick STUDY'"

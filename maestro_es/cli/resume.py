@@ -16,8 +16,8 @@ from maestro_es.core import requests
 @study_argument
 @reason_option
 def command(study: Path | None, reason: str) -> None:
-    """Let a paused STUDY go on."""
+    """Resume a paused STUDY."""
     with open_study(study) as opened:
         opened.dir.check_owner()
         opened.request(lambda graph: requests.resume(graph, reason))
-        say(f"{opened.dir.root}: goes on with the next tick")
+        say(f"{opened.dir.root}: resumed; it continues with the next tick")

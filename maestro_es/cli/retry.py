@@ -17,19 +17,23 @@ from maestro_es.study.session import Session
 @example("maestro-es retry ./pi --failed --rlimit 5 --reason 'walltime too short'")
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="[STUDY] [STEP]...")
-@click.option("--failed", is_flag=True, help="Only steps that failed or timed out; without STEP, all of them.")
-@click.option("--descendants", is_flag=True, help="Also all steps after these, in whatever state they are.")
+@click.option("--failed", is_flag=True, help="Select only steps that failed or timed out; without STEP, all of them.")
+@click.option("--descendants", is_flag=True, help="Also select all steps that depend on these, in any state.")
 @from_scratch_option
-@click.option("--keep-script", is_flag=True, help="Run scripts as you edited them in their workspaces.")
-@click.option("--lost", is_flag=True, help="Steps on a host or in a container that is gone for good; see above.")
+@click.option("--keep-script", is_flag=True, help="Run the scripts that you edited in the workspaces.")
+@click.option("--lost", is_flag=True, help="Select steps whose host or container is gone for good.")
 @click.option(
-    "--doubted", is_flag=True, help="Steps that finished just before their host went down, and all steps after them."
+    "--doubted",
+    is_flag=True,
+    help="Select steps that finished just before their host went down, and all steps that depend on them.",
 )
-@click.option("--rlimit", type=int, help="Restarts of a step after a timeout, for the whole study; 0: no limit.")
+@click.option(
+    "--rlimit", type=int, help="Set the limit of restarts after time-outs, for the whole study; 0: no limit."
+)
 @click.option(
     "--hardware-limit",
     type=int,
-    help="Resubmissions of a step after hardware failures, for the whole study; 0: no limit.",
+    help="Set the limit of resubmissions after hardware failures, for the whole study; 0: no limit.",
 )
 @reason_option
 def command(
@@ -40,25 +44,26 @@ def command(
     reason: str,
     **flags: bool,
 ) -> None:
-    """Run steps of STUDY again, in their present workspaces.
+    """Run steps of STUDY again, in their workspaces.
 
-    STEP is a name or a pattern. A pattern selects steps that failed or were cancelled. To run a finished step again,
-    give its full name; if steps after it have run, add --descendants to run them again too. Steps that ended because
-    of a selected step run again with it. If the study has ended, it continues with the next tick.
+    STEP is a name or a pattern. A pattern selects only steps that failed or were cancelled. To run a finished step
+    again, give its full name. If steps that depend on it have already run, add --descendants to run these again too.
+    Steps that ended because of a selected step run again with it. If the study has ended, it continues with the next
+    tick.
 
-    If a selected step had started and has a restart script, it resumes from its checkpoint with that script.
-    --from-scratch makes it run its cmd instead, also if it already waits to resume. A step that had finished runs its
-    cmd, and so do the steps after it.
+    If a selected step had started and has a restart script, it resumes from its checkpoint with that script. With
+    --from-scratch it runs its cmd instead. A step that had finished runs its cmd, and so do the steps that depend on
+    it.
 
-    If you edited a script in its workspace, --keep-script runs it as it stands: its #SBATCH lines count, and its
-    digest is recorded. Without --keep-script the script is written again, and your edit is kept beside it.
+    If you have edited the script of a step in its workspace, --keep-script runs your script, including its #SBATCH
+    lines. Without --keep-script the script is written again, and your script is kept beside it.
 
-    A tick can't see a step of another host or of another container. It waits until that host reports the end of the
-    step. If the host or container is gone for good, --lost lets the step run again here. If the step still runs there,
-    it runs twice.
+    A tick can't see steps that run on another host or in another container. It waits until that host reports the end
+    of the step. If the host or container is gone for good, use --lost to run the step again here. Make sure that the
+    step is not running there any more. Otherwise it runs twice.
 
-    A power cut may lose what a step wrote in its last half minute, even if the step has finished. A tick after the
-    reboot marks the steps that may be affected, 'status' shows them, and --doubted runs them again.
+    A power cut may lose what a step wrote in its last half minute, even if the step has finished. The first tick after
+    the reboot marks such steps, and 'status' shows them. --doubted runs them again.
     """
     given = {"rlimit": rlimit, "hardware-limit": hardware_limit}
     limits = {name: value for name, value in given.items() if value is not None}

@@ -48,28 +48,28 @@ _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
     "--attempts",
     type=click.IntRange(min=1),
     default=SUBMISSION_ATTEMPTS,
-    help="How often a refused submission is tried before the step fails.",
+    help="Submissions of a step before it fails, if the scheduler refuses it.",
 )
 @click.option(
-    "-r", "--rlimit", type=_COUNT, default=RESTART_LIMIT, help="Restarts of a step after a timeout; 0: no limit."
+    "-r", "--rlimit", type=_COUNT, default=RESTART_LIMIT, help="Restarts of a step after a time-out; 0: no limit."
 )
 @click.option("-t", "--throttle", type=_COUNT, default=0, help="Jobs in flight at the same time; 0: no limit.")
 @click.option("-s", "--sleeptime", type=click.IntRange(min=1), default=60, help="With --wait: seconds between ticks.")
-@click.option("--local-slots", type=_COUNT, default=0, help="Steps on this host at the same time; 0: its cores.")
-@click.option("--dry", is_flag=True, help="Write directories and scripts, run nothing.")
-@click.option("-p", "--pgen", type=click.Path(path_type=Path), help="A Python file that makes the parameters.")
+@click.option("--local-slots", type=_COUNT, default=0, help="Local steps at the same time; 0: one per core.")
+@click.option("--dry", is_flag=True, help="Write directories and scripts, but run nothing.")
+@click.option("-p", "--pgen", type=click.Path(path_type=Path), help="A Python file that generates the parameters.")
 @click.option("--pargs", multiple=True, metavar="KEY:VALUE", help="An argument for --pgen; may be repeated.")
 @click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path),
-    help=f"The study directory. An earlier study in it moves to its {_PREVIOUS}.",
+    help="The study directory. The files of an earlier study there are moved, not deleted.",
 )
-@click.option("-fg", "--wait", "wait", is_flag=True, help="Tick here until the study has ended.")
-@click.option("--hashws", is_flag=True, help="Short names for the workspaces of parameterised steps.")
-@click.option("--usetmp", is_flag=True, help="Keep the scripts in a directory for temporary files.")
+@click.option("-fg", "--wait", "wait", is_flag=True, help="Stay, and run ticks until the study has ended.")
+@click.option("--hashws", is_flag=True, help="Use short names (hashes) for the workspaces of parameterised steps.")
+@click.option("--usetmp", is_flag=True, help="Keep the scripts of local steps in a temporary directory.")
 @export_option
-@click.option("--group-read", is_flag=True, help="Let the group of the files use all commands that only read.")
+@click.option("--group-read", is_flag=True, help="Let the group that owns the files use all commands that only read.")
 @click.option("-n", "--autono", is_flag=True, help="Answer no to every question.")
 @click.option("-y", "--autoyes", is_flag=True, help="Answer yes to every question.")
 def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
@@ -94,11 +94,12 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
 ) -> None:
     """Create a study from the Maestro YAML file SPEC and start it.
 
-    Ticks advance the study: 'maestro-es tick', which cron calls, or --wait. With --wait the exit code tells how the
-    study ended: 0 if it finished, 3 if a step was cancelled, 2 if a step failed and none was cancelled.
+    After this command, ticks advance the study. 'maestro-es cron install' makes cron run them. With --wait, this
+    command runs them itself. Its exit code is then 0 if the study finished, 3 if a step was cancelled, and 2 if a step
+    failed and none was cancelled.
 
-    Every step runs in the environment of this command, whichever tick starts it: variables, exported functions, umask,
-    soft limits and niceness. 'maestro-es env' shows and changes it.
+    Every step runs in the environment of this command: variables, exported functions, umask, soft limits and niceness.
+    'maestro-es env' shows and changes this environment.
     """
     if autono and autoyes:
         raise click.UsageError("-n and -y exclude each other")

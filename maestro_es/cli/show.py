@@ -27,10 +27,10 @@ _ATTEMPTS = ("Attempt", "Kind", "Job ID", "Submitted", "Started", "Ended", "Exit
 @at_option
 @json_option
 def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> None:
-    """Show everything about one STEP of STUDY: its state and why, its attempts, files, parents and children.
+    """Show everything about one STEP of STUDY: its state and the reason, its attempts, files, parents and children.
 
-    STEP is the name of an instance, or a glob that fits only one. With --at its files are left out: the log does not
-    know them.
+    STEP is the name of a step, or a glob that matches only one. With --at the output has no files, because the log
+    does not contain them.
     """
     root, pattern = split_one_step(arguments)
     with Session(root) as study:

@@ -14,9 +14,10 @@ from maestro_es.core import rerun
 @click.argument("arguments", nargs=-1, required=True, metavar="[STUDY] STEP...")
 @reason_option
 def command(arguments: tuple[str, ...], reason: str) -> None:
-    """Take steps of STUDY as finished that have failed, were cancelled or have not run yet.
+    """Mark steps of STUDY as finished without running them.
 
-    What waits for them may run, and what ended because of them waits again. Cancel a step in flight first.
+    The steps may have failed, have been cancelled, or not have run yet. Steps that depend on them can then run, even
+    if they had already failed because of these steps. Before you skip a step in flight, cancel it.
     """
     ask_of_steps(
         arguments, lambda graph, patterns, study: rerun.skip(graph, patterns, study.log.identity.actor, reason)

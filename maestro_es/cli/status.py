@@ -46,13 +46,20 @@ class Standing(NamedTuple):
 @click.option(
     "--layout",
     type=click.Choice(["flat", "narrow", "legacy"]),
-    help="Maestro's layouts.  [default: flat, or narrow if the terminal is too narrow for that]",
+    help="One of Maestro's layouts.  [default: flat; narrow on a narrow terminal]",
 )
-@click.option("--summary", "only_summary", is_flag=True, help="No steps, only the study as a whole.")
-@click.option("--state", "states", multiple=True, type=_STATES, metavar="STATE", help="Only steps in this state.")
-@click.option("--disable-pager", is_flag=True, help="Print everything at once.")
-@click.option("--disable-theme", is_flag=True, help="No colours.")
-@click.option("--csv", "as_csv", is_flag=True, help="The text of status.csv, as of now; for one study.")
+@click.option("--summary", "only_summary", is_flag=True, help="Show only the study as a whole, not its steps.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=_STATES,
+    metavar="STATE",
+    help="Show only steps in this state; may be repeated.",
+)
+@click.option("--disable-pager", is_flag=True, help="Don't use a pager.")
+@click.option("--disable-theme", is_flag=True, help="Don't use colours.")
+@click.option("--csv", "as_csv", is_flag=True, help="The table of status.csv, as of now; for one study.")
 @at_option
 @json_option
 def command(  # noqa: PLR0913 - Maestro's flags
@@ -67,10 +74,11 @@ def command(  # noqa: PLR0913 - Maestro's flags
     as_csv: bool,
     as_json: bool,
 ) -> None:
-    """Show how each STUDY stands, from its log; with STEP patterns only the steps that they name.
+    """Show the state of each STUDY and its steps. With STEP patterns, show only the steps that match.
 
-    A JSON object has the keys "study" and "steps". Its durations are seconds, its times UTC; "why" says why a step did
-    not end well. With --at the time of the last tick and whether one is overdue are left out: the log does not know.
+    With --json there is one object per study, with the keys "study" and "steps". Durations are in seconds. The key
+    "why" of a step says why it did not end well. With --at the output has no information about ticks, because the log
+    does not contain it.
     """
     roots, patterns = split_arguments(arguments)
     if as_csv and len(roots) > 1:

@@ -24,13 +24,15 @@ _ID_DIGITS = 8
 
 @example("maestro-es studies --forget ./pi")
 @click.command()
-@click.option("--forget", multiple=True, metavar="ID|PATH", help="Take a study off the list; its directory stays.")
+@click.option(
+    "--forget", multiple=True, metavar="ID|PATH", help="Remove a study from the list, but keep its directory."
+)
 @at_option
 @line_format_options
 def command(forget: Sequence[str], when: When | None, *, form: Format) -> None:
     """List the studies that 'maestro-es tick --all' advances, the oldest first.
 
-    A JSON object has the keys of the "study" of 'maestro-es status --json', and "problem".
+    With --json, each object has the same keys as "study" in 'maestro-es status --json', and also "problem".
     """
     for word in forget:
         for study_id in find_registered(word):

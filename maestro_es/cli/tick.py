@@ -16,31 +16,31 @@ from maestro_es.store import registry
 @example("maestro-es tick ./pi")
 @click.command()
 @click.argument("studies", nargs=-1, type=click.Path(readable=False, path_type=Path), metavar="[STUDY]...")
-@click.option("--all", "every", is_flag=True, help="All studies that 'maestro-es studies' lists.")
-@click.option("--queue", is_flag=True, help="Wait for a tick that is under way; at most one process does.")
-@click.option("--dry", is_flag=True, help="Print what the tick would do, and do nothing.")
+@click.option("--all", "every", is_flag=True, help="Advance all studies that 'maestro-es studies' lists.")
+@click.option("--queue", is_flag=True, help="If a tick is running, wait for it. Only one process waits; others exit.")
+@click.option("--dry", is_flag=True, help="Print what the tick would do, but change nothing.")
 @click.option(
     "--what-if",
     "settings",
     multiple=True,
     metavar="SETTING=VALUE",
-    help=f"With --dry: as if that were set: {', '.join(UPDATABLE)}, or paused=no.",
+    help=f"With --dry: assume a setting ({', '.join(UPDATABLE)}) or paused=no.",
 )
-@click.option("--json", "as_json", is_flag=True, help="With --dry: one JSON object a study.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry: one JSON object per study.")
 def command(
     studies: tuple[Path, ...], settings: tuple[str, ...], *, every: bool, queue: bool, dry: bool, as_json: bool
 ) -> None:
-    """Advance each STUDY by one pass: look at its jobs, submit what is ready, record what happened, and exit.
+    """Advance each STUDY by one pass: check its jobs, submit steps that are ready, record what happened, and exit.
 
-    A tick prints nothing unless something needs your attention. 'maestro-es cron install' makes cron tick all your
-    studies every minute.
+    A tick prints nothing unless something needs your attention. 'maestro-es cron install' makes cron run a tick for
+    all your studies every minute.
 
-    The exit code is 0, also if another process is ticking the study. It is 75 if a scheduler or a file system did not
-    answer: then the next tick tries again. It is 1 if something is wrong with a study.
+    The exit code is 0 if the tick succeeded, or if another tick of the study is running. It is 75 if a scheduler or a
+    file system did not answer; the next tick then tries again. It is 1 if something is wrong with a study.
 
-    With --dry the command prints the events, claims and commands of the next tick. It asks the schedulers, but changes
-    and locks nothing. It can't know how the commands will end. A token ends with random characters; here they are
-    "dry".
+    With --dry the command prints the events, claims and commands of the next tick. It queries the schedulers, but
+    changes and locks nothing. It does not know the outcome of commands that it does not run. The random characters at
+    the end of a token are shown as "dry".
     """
     if every and (studies or queue):
         raise click.UsageError("--all ticks every study: name none, and leave --queue out.")

@@ -24,17 +24,19 @@ _LIMITS = ("rlimit", "hardware-limit")
 @click.command()
 @click.argument("studies", nargs=-1, type=click.Path(readable=False, path_type=Path), metavar="[STUDY]...")
 @click.option("--throttle", type=int, multiple=True, help="Jobs in flight at the same time; 0: no limit.")
-@click.option("--rlimit", type=int, multiple=True, help="Restarts of a step after a timeout; 0: no limit.")
-@click.option("--hardware-limit", type=int, multiple=True, help="Resubmissions after hardware failures; 0: no limit.")
+@click.option("--rlimit", type=int, multiple=True, help="Restarts of a step after a time-out; 0: no limit.")
+@click.option(
+    "--hardware-limit", type=int, multiple=True, help="Resubmissions of a step after hardware failures; 0: no limit."
+)
 @click.option("--sleep", type=int, multiple=True, help="Seconds between the ticks of 'run --wait'.")
 @click.option(
     "--group-read/--no-group-read",
     default=None,
-    help="Let the group of the files use all commands that only read, or stop that.",
+    help="Let the group that owns the files use all commands that only read, or end this permission.",
 )
 @reason_option
 def command(studies: tuple[Path, ...], reason: str, *, group_read: bool | None, **settings: tuple[int, ...]) -> None:
-    """Change the settings of each STUDY from the next tick on.
+    """Change the settings of each STUDY. The next tick uses the new settings.
 
     Give an option once for all studies, or once for each STUDY in the same order.
     """

@@ -24,14 +24,14 @@ from maestro_es.study_file.plan import StudyPlan, plan_study
 @example("maestro-es validate examples/monte_carlo_pi/monte_carlo_pi.yaml")
 @click.command()
 @click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
-@click.option("-p", "--pgen", type=click.Path(path_type=Path), help="A Python file that makes the parameters.")
+@click.option("-p", "--pgen", type=click.Path(path_type=Path), help="A Python file that generates the parameters.")
 @click.option("--pargs", multiple=True, metavar="KEY:VALUE", help="An argument for --pgen; may be repeated.")
-@click.option("--hashws", is_flag=True, help="Short names for the workspaces of parameterised steps.")
+@click.option("--hashws", is_flag=True, help="Use short names (hashes) for the workspaces of parameterised steps.")
 @export_option
 def command(spec: Path, pgen: Path | None, pargs: tuple[str, ...], export: ExportChoice, *, hashws: bool) -> None:
     """Check the study file SPEC and report everything that is wrong with it.
 
-    The check also makes each step's script as 'run' would, but writes nothing and runs nothing.
+    The check includes the script of every step. The command writes nothing and runs nothing.
     """
     runtime = Runtime()
     around = surroundings(export)

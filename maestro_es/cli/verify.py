@@ -19,13 +19,15 @@ from maestro_es.study.invocation import open_as_it_is
 @example("maestro-es verify ./pi")
 @click.command()
 @study_argument
-@click.option("--head", metavar="DIGEST", help="A head that was noted earlier, or its first 8 digits or more.")
+@click.option("--head", metavar="DIGEST", help="A head that you noted earlier, or at least its first 8 digits.")
 @json_option
 def command(study: Path | None, head: str | None, *, as_json: bool) -> None:
-    """Check the event log of STUDY: every digest, every payload, and a full replay compared with the state in use.
+    """Check the event log of STUDY: every digest, every payload, and whether a full replay gives the stored state.
 
-    The head that it prints seals all events up to there: note it at another place, and with --head it is proven later
-    that the log of that day is the beginning of this one. Exits with 1 and names the first thing that is wrong.
+    The command prints the head of the log, which is the digest of its last event. If you note the head elsewhere, you
+    can use --head later to prove that the log still begins with the same events.
+
+    If something is wrong, the command names the first problem and exits with 1.
     """
     root = study_path(study)
     known: Known | None = None

@@ -31,9 +31,9 @@ _HEADER = ("Seq", "Time", "Step", "By", "What")
 @at_option
 @json_option
 def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> None:
-    """Say in one sentence why each STEP of STUDY waits, runs, failed or was run again.
+    """Say in one sentence why each STEP of STUDY is waiting, is running, has failed or was run again.
 
-    Below it are the events that prove it. Without STEP: why the study is not done.
+    Below the sentence are the events that prove it. Without STEP, the sentence says why the study is not done.
     """
     roots, patterns = split_arguments(arguments)
     if len(roots) > 1:

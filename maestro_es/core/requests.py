@@ -96,7 +96,7 @@ def pause(graph: Graph, reason: str = "") -> list[NewEvent]:
     """Ask that nothing new is submitted."""
     _refuse_completed(graph, "there is nothing to pause")
     if graph.study.paused:
-        raise RequestRefused("the study is paused already; 'maestro-es resume' lets it go on")
+        raise RequestRefused("the study is already paused; use 'maestro-es resume' to continue")
     return [(None, e.StudyPaused(reason=reason))]
 
 

@@ -113,7 +113,7 @@ def test_a_study_that_failed_is_retried_with_a_raised_limit_and_finished_by_cron
 
     done = maestro_es("retry", study, "--failed", "--reason", "once more as it is")
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{study}: to run: slow (its restart script), last\n" in done.stdout
+    assert f"{study}: will run: slow (its restart script), last\n" in done.stdout
     (study / "ledger").write_text("make\n")
     assert tick_to_the_end(study) == failed
 
@@ -198,7 +198,7 @@ def test_a_step_that_is_retried_goes_on_from_its_checkpoint(launch):
     assert "use 'maestro-es retry --failed'" in told
 
     told = maestro_es("retry", study, "--failed").stdout
-    assert f"{study}: to run: sim (its restart script)\n" in told
+    assert f"{study}: will run: sim (its restart script)\n" in told
     assert maestro_es("why", study, "sim").stdout.splitlines()[0].endswith("; it will run its restart script")
     assert re.search(r"(?m)^Runs with: +its restart script$", maestro_es("show", study, "sim").stdout)
     assert json.loads(maestro_es("show", study, "sim", "--json").stdout)["script"] == "restart"
@@ -206,7 +206,7 @@ def test_a_step_that_is_retried_goes_on_from_its_checkpoint(launch):
     assert trace(study)[2:] == ["from 2", "from 3", "from 4"]
 
     told = maestro_es("retry", study, "sim", "--from-scratch").stdout
-    assert f"{study}: to run: sim (cmd, from the beginning)\n" in told
+    assert f"{study}: will run: sim (cmd, from the beginning)\n" in told
     assert maestro_es("why", study, "sim").stdout.splitlines()[0].endswith("; it will run cmd, from the beginning")
     assert tick_to_the_end(study).startswith("FAILURE")
     assert trace(study)[5:] == ["cmd", "from 1", "from 2"]

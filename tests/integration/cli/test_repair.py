@@ -43,9 +43,9 @@ def test_a_failed_study_is_retried_and_goes_on(run, ended):
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[:2] == [
         f"{ended}: restart_limit is 4 now, was 1",
-        f"{ended}: to run: a_N.2 (its restart script), b_N.2, z",
+        f"{ended}: will run: a_N.2 (its restart script), b_N.2, z",
     ]
-    assert done.out.splitlines()[2].startswith(f"{ended}: goes on. ")
+    assert done.out.splitlines()[2].startswith(f"{ended}: the study continues. ")
     assert last_events(ended, 5) == [
         ("StudyReopened", None, "more time"),
         ("SettingsChanged", None, "more time"),
@@ -58,7 +58,7 @@ def test_a_failed_study_is_retried_and_goes_on(run, ended):
 
 
 def test_a_study_that_is_not_registered_says_that_no_cron_ticks_it(run, ended):
-    assert "name it to 'maestro-es tick'" in run("retry", ended, "a_N.2").out
+    assert "use 'maestro-es tick STUDY'" in run("retry", ended, "a_N.2").out
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_steps_are_to_be_named(run, study, command, monkeypatch):
 
 def test_a_skipped_step_is_shown_as_such(run, study):
     assert run("skip", study, "a_N.2", "--reason", "done by hand").out == (
-        f"{study}: to run: b_N.2, z\n{study}: skipped: a_N.2\n"
+        f"{study}: will run: b_N.2, z\n{study}: skipped: a_N.2\n"
     )
 
     [step] = json.loads(run("status", study, "a_N.2", "--json").out)["steps"]
@@ -137,9 +137,9 @@ def test_a_held_step_that_is_to_run_again_is_said_to_be_held_and_a_paused_study_
         )
 
     assert run("retry", study, "b*").out.splitlines() == [
-        f"{study}: to run: b_N.2, z",
-        f"{study}: held all the same, until 'maestro-es release': z",
-        f"{study}: paused; 'maestro-es resume' lets it go on",
+        f"{study}: will run: b_N.2, z",
+        f"{study}: still held, until 'maestro-es release': z",
+        f"{study}: paused; use 'maestro-es resume' to continue",
     ]
 
 
@@ -152,7 +152,8 @@ def test_a_cancelled_study_is_reopened(run, ended):
 
     done = run("reopen", ended, "--reason", "by mistake")
 
-    assert done.out.startswith(f"{ended}: to run: a_N.2 (its restart script), b_N.2, z\n{ended}: goes on. ")
+    resumed = f"{ended}: will run: a_N.2 (its restart script), b_N.2, z\n{ended}: the study continues. "
+    assert done.out.startswith(resumed)
     assert last_events(ended, 4)[0] == ("StudyReopened", None, "by mistake")
     assert run("reopen", ended).err.startswith("maestro-es: the study has not ended")
 

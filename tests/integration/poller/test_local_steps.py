@@ -398,7 +398,7 @@ def test_a_step_whose_host_is_gone_for_good_runs_again_when_a_person_says_so(ben
 
     done = maestro_es("retry", bench.root, "a", "--lost", "--reason", "it was scrapped")
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{bench.root}: to run: a\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{bench.root}: will run: a\n", "")
     assert bench.finish() is StudyStatus.FINISHED
     assert len(bench.signed()) == 2
     [lost] = bench.events(e.HardwareFailed)

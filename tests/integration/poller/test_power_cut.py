@@ -177,7 +177,7 @@ def test_what_a_power_cut_has_put_in_doubt_runs_again_with_all_that_has_used_it(
     ends_second(tmp_path, cut)
     assert (cut / "second" / "sum").read_text() == ""
 
-    assert "to run: first, second" in maestro_es("retry", cut, "--doubted").stdout
+    assert "will run: first, second" in maestro_es("retry", cut, "--doubted").stdout
     ends_second(tmp_path, cut)
     assert (cut / "second" / "sum").read_text() == "one\n"
     assert "no step's output is in doubt" in maestro_es("retry", cut, "--doubted").stderr

@@ -86,7 +86,7 @@ def test_steps_that_have_all_ended_can_not_be_cancelled(study: Study):
 def test_a_study_is_paused_and_resumed(study: Study):
     study.record(requests.pause(study.graph, "maintenance"))
     assert study.graph.study.paused
-    with pytest.raises(RequestRefused, match="the study is paused already; 'maestro-es resume' lets it go on"):
+    with pytest.raises(RequestRefused, match="the study is already paused; use 'maestro-es resume' to continue"):
         requests.pause(study.graph)
 
     study.record(requests.resume(study.graph, "over"))
