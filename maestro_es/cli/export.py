@@ -44,7 +44,7 @@ def command(study: Path | None, output: Path | None, *, from_damaged: bool) -> N
     if from_damaged:
         _salvage(log, output)
         return
-    with open_as_it_is(log.parent) as opened:
+    with open_as_it_is(log.parent, migrate=False) as opened:
         _write(map(log_export.line, opened.sealed_rows()), output)
 
 

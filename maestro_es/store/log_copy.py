@@ -2,9 +2,9 @@
 
 `PreviewLog` is the log of a preview: what is recorded in it disappears with it.
 
-`LogCopy` is of a log that this user may only read, and whose tables another version has written. A colleague may use
-another version than the owner of a study, and a snapshot of a file system keeps old logs. The tables can't be rebuilt
-in the file then, so they are rebuilt in the copy. Nothing can be recorded in it.
+`LogCopy` is of a log that this user may only read, and whose tables or views another version has written. A colleague
+may use another version than the owner of a study, and a snapshot of a file system keeps old logs. The tables can't be
+rebuilt in the file then, so they are rebuilt in the copy. Nothing can be recorded in it.
 """
 
 from __future__ import annotations
@@ -20,16 +20,21 @@ from maestro_es.errors import LogUnavailable
 from maestro_es.store import event_log
 from maestro_es.store.connection import Connection, connect_to_memory
 from maestro_es.store.log_file import explained
-from maestro_es.store.migrations import SCHEMA_VERSION, upgrade
+from maestro_es.store.migrations import SCHEMA_VERSION, is_current, upgrade
 from maestro_es.store.study_log import StudyLog
 
 #: What is copied at most, in bytes: somebody else made the file.
 _LARGEST = 1_000_000_000
 
 
-def is_behind(connection: Connection) -> bool:
-    """Whether the tables of a log come from another version, or lack events."""
+def is_behind(connection: Connection, path: Path) -> bool:
+    """Whether the tables of a log come from another version, or lack events; or its views, if it is small enough.
+
+    Only users read views, so a log that is too large to be copied is read without ours.
+    """
     if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+        return True
+    if not is_current(connection) and path.stat().st_size <= _LARGEST:
         return True
     row = connection.execute("SELECT reducer_version, applied_seq FROM projection").fetchone()
     return row is None or tuple(row) != (REDUCER_VERSION, event_log.head(connection).seq)

@@ -88,7 +88,7 @@ class StudyLog(LogReader):
             if read_only and (fold or migrate):
                 from maestro_es.store.log_copy import LogCopy, is_behind  # noqa: PLC0415 - a tick writes
 
-                if is_behind(connection):
+                if is_behind(connection, path):
                     return LogCopy(connection, path, clock, identity)
             log = cls(connection, path, clock, identity)
             if fold:

@@ -132,7 +132,7 @@ def timeless(text: str) -> str:
     return " ".join(re.sub(r"\d+|[─┬┴┼]+", " ", text).split())
 
 
-WRITERS = [("tick",), ("status",), ("verify",), ("history",), ("release",), ("rebuild",), ("export",)]
+WRITERS = [("tick",), ("status",), ("verify",), ("history",), ("release",), ("rebuild",)]
 
 
 @pytest.mark.parametrize("words", WRITERS, ids="".join)
@@ -186,9 +186,10 @@ def test_an_upgraded_log_is_refused_by_the_version_before(study: Path, newer: Ne
     assert (study / LOG_NAME).read_bytes() == before
 
 
-def test_a_look_ahead_upgrades_nothing(study: Path, newer: NextVersion):
+@pytest.mark.parametrize("words", [("tick", "--dry"), ("export",)], ids=" ".join)
+def test_a_command_that_only_reads_events_upgrades_nothing(study: Path, newer: NextVersion, words: tuple[str, ...]):
     before = (study / LOG_NAME).read_bytes()
-    done = newer("tick", "--dry", study)
+    done = newer(*words, study)
     assert (done.returncode, done.stderr) == (0, ""), done
     assert (study / LOG_NAME).read_bytes() == before
 
@@ -334,8 +335,19 @@ def test_a_changed_view_needs_no_migration_and_shuts_nobody_out(study: Path, wit
     assert with_views("verify", study).returncode == 0
 
 
+@pytest.mark.parametrize("protect", [open_to_others, frozen])
+def test_a_query_of_a_log_that_can_not_be_written_finds_the_views_of_its_own_version(
+    study: Path, with_views: NextVersion, protect: Callable[[Path], contextlib.AbstractContextManager[object]]
+):
+    before = (study / LOG_NAME).read_bytes()
+    with protect(study):
+        done = with_views("query", study, "SELECT loud_name FROM v_step", "--csv")
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["loud_name", "A", "B"], ""), done
+    assert (study / LOG_NAME).read_bytes() == before
+
+
 @pytest.mark.parametrize("words", [("status",), ("history",), ("verify",)], ids="".join)
-def test_a_reader_that_must_not_write_does_without_the_views(study: Path, with_views: NextVersion, words: tuple[str]):
+def test_a_reader_that_must_not_write_needs_no_views(study: Path, with_views: NextVersion, words: tuple[str]):
     (study / LOG_NAME).chmod(0o666)
     before = (study / LOG_NAME).read_bytes()
     done = with_views(*words, study)
