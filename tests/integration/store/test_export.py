@@ -196,11 +196,11 @@ from pathlib import Path
 from maestro_es.study.invocation import Runtime
 from maestro_es.creation.import_log import import_log
 from maestro_es.store import log_reader, study_log
-from maestro_es.store.log_export import Export
+from maestro_es.store.log_export import ExportReader
 
 log_reader._BLOCK = study_log._FLUSH_EVERY = 7  # so that there is something on the disk before the end
 
-class Dying(Export):
+class Dying(ExportReader):
     def rows(self):
         for row in super().rows():
             if row[0] == {at}:
