@@ -10,6 +10,8 @@
     │   └── NotAcquired       a dependency of a study could not be had
     ├── StudyError            something is wrong with a study directory
     │   ├── NotAStudy         there is no event log here
+    │   ├── StudyElsewhere    the study that a pickle points to is not where it was
+    │   ├── NotAPointer       a file is no pickle of ours
     │   ├── DamagedLog        the log can't be read, or was changed by another hand
     │   ├── InvalidTransition an event that can't follow from the state before it
     │   ├── NewerLog          the log was written by a later version
@@ -93,6 +95,14 @@ class StudyError(MaestroError):
 
 class NotAStudy(StudyError):
     """There is no event log in this directory."""
+
+
+class StudyElsewhere(StudyError):
+    """The study that a pickle points to was moved or deleted, or another study is there."""
+
+
+class NotAPointer(StudyError, TypeError):
+    """A file is no pickle of a graph of ours; it was not executed. A TypeError too, as in Maestro."""
 
 
 class DamagedLog(StudyError):

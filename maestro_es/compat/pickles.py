@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+from abc import ABC
 from pathlib import Path
 from typing import Any, TypeVar
+
+from maestro_es.execution_graph import ExecutionGraph
 
 Kind = TypeVar("Kind", bound="PickleInterface")
 
@@ -27,7 +30,7 @@ _PLAIN = {
 _OURS = "maestro_es"
 
 
-class PickleInterface:
+class PickleInterface(ABC):  # noqa: B024 - so that ExecutionGraph, which lies below, can be one
     """What can be written to a file and read again."""
 
     @classmethod
@@ -43,6 +46,9 @@ class PickleInterface:
         """Write the object."""
         with Path(path).open("wb") as file:
             pickle.dump(self, file)
+
+
+PickleInterface.register(ExecutionGraph)
 
 
 class _Unpickler(pickle.Unpickler):

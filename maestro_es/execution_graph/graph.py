@@ -15,6 +15,8 @@ from maestro_es.core.resubmission_limits import SUBMISSION_ATTEMPTS
 from maestro_es.creation.create import OURS, create_log, keep_environment, make_directory, new_study_id
 from maestro_es.creation.exclusive_creation import creating
 from maestro_es.execution_graph.auditing import AuditableGraph
+from maestro_es.execution_graph.display import ShownGraph
+from maestro_es.execution_graph.pickling import PicklableGraph
 from maestro_es.execution_graph.requesting import RequestableGraph
 from maestro_es.execution_graph.running import RunnableGraph
 from maestro_es.execution_graph.walking import WalkableGraph
@@ -22,7 +24,7 @@ from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
 
 
-class ExecutionGraph(WalkableGraph, RunnableGraph, RequestableGraph, AuditableGraph):
+class ExecutionGraph(WalkableGraph, RunnableGraph, RequestableGraph, AuditableGraph, PicklableGraph, ShownGraph):
     """A graph of steps over an event log.
 
     `path` is the study's directory, which is created; without it, one among the temporary files.

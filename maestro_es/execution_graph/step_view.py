@@ -10,6 +10,7 @@ from maestro_es.core.model import State, StepRecord
 from maestro_es.core.snapshot import ReadOnlyDict, ReadOnlyList, frozen
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph.base import fresh
+from maestro_es.execution_graph.display import table
 from maestro_es.study.session import Session
 from maestro_es.study.status_csv import elapsed_time, local_time, run_time
 from maestro_es.study.workspace import script_paths
@@ -39,6 +40,13 @@ class StepDefinition(NamedTuple):
     def real_name(self) -> str:
         """The name, as Maestro calls it for steps with hashed workspaces."""
         return self.name
+
+
+#: What a notebook shows of a step.
+_SHOWN = (
+    "name", "status", "jobid", "workspace", "script", "time_submitted", "time_start", "time_end", "run_time",
+    "restarts", "params",
+)  # fmt: skip
 
 
 def _refusing(name: str) -> Callable[..., NoReturn]:
@@ -97,6 +105,13 @@ class StepView:
         record = self._record()
         job = f", job {record.job_id}" if record.job_id else ""
         return f"<StepView {record.name}: {record.state.name}{job}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks."""
+        values = {name: str(getattr(self, name)) for name in _SHOWN}
+        values.update(status=self.status.name, workspace=str(self.workspace.value), jobid=", ".join(self.jobid))
+        values.update(params=", ".join(f"{key}={value}" for key, value in self.params.items()))
+        return table(("attribute", "value"), list(values.items()))
 
     def _key(self) -> tuple[str, int]:
         return str(self._study.dir.root), self._number

@@ -127,7 +127,7 @@ METHODS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
 }  # fmt: skip
 
 #: Those that are called elsewhere in this module.
-OTHERS = {"batch", "create", "open", "close"}
+OTHERS = {"batch", "create", "open", "close", "pickle", "unpickle"}
 
 CALLS = st.lists(
     st.sampled_from(sorted(METHODS)).flatmap(

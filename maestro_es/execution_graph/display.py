@@ -1,0 +1,56 @@
+"""How graphs and steps look at a prompt and in a notebook."""
+
+from __future__ import annotations
+
+import html
+import itertools
+from collections.abc import Iterable, Sequence
+
+from maestro_es.core.model import Phase, StepRecord
+from maestro_es.errors import MaestroError
+from maestro_es.execution_graph.base import GraphBase
+from maestro_es.study.status_csv import run_time
+
+#: A table in a notebook has at most so many steps.
+_MOST = 100
+
+_HEADER = ("Step", "State", "Job", "Run time", "Parameters")
+
+
+class ShownGraph(GraphBase):
+    """The part of `ExecutionGraph` that shows it. It never raises: a log that can't be read is named as such."""
+
+    def __repr__(self) -> str:
+        try:
+            study = self._fresh().study
+            done = study.steps - study.open_steps
+        except MaestroError as error:
+            return f"<{type(self).__name__} in {self.path}: {error}>"
+        name = f" {study.name!r}" if study.name else ""
+        return f"<{type(self).__name__}{name} in {self.path}: {study.status.name}, {done} of {study.steps} steps done>"
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks: the steps that are not done first, at most a hundred."""
+        caption = html.escape(repr(self)[1:-1])
+        try:
+            graph, now = self._fresh(), self._study.runtime.now()
+            total = graph.study.steps
+            records = sorted(graph.steps(), key=lambda record: (record.phase is Phase.DONE, record.number))
+        except MaestroError:
+            return f"<p>{caption}</p>"
+        rows = [_row(record, now) for record in itertools.islice(records, _MOST)]
+        more = f"<p>and {total - _MOST} more steps</p>" if total > _MOST else ""
+        return f"<p>{caption}</p>{table(_HEADER, rows)}{more}"
+
+
+def _row(record: StepRecord, now: int) -> list[str]:
+    params = ", ".join(f"{param.key}={param.value}" for param in record.params)
+    return [record.name, record.state.name, record.job_id or "--", run_time(record, now), params]
+
+
+def table(header: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table as HTML, with whatever the cells hold escaped."""
+    lines = ["<table>"]
+    for tag, cells in [("th", header), *(("td", row) for row in rows)]:
+        lines.append("<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>")
+    return "".join([*lines, "</table>"])
