@@ -187,11 +187,11 @@ def describe_error(error: MaestroError | OSError, root: object) -> tuple[int, st
     """Return the exit code for what has kept a study from its tick, and what a person must know of it."""
     if isinstance(error, OSError):
         return EXIT_TRY_AGAIN, describe_os_error(error, root)
-    line, place = str(error), one_line(str(root))
-    return error.exit_code, line if place in line else f"{place}: {line}"
+    line, path = str(error), one_line(str(root))
+    return error.exit_code, line if path in line else f"{path}: {line}"
 
 
-def describe_os_error(error: OSError, place: object) -> str:
+def describe_os_error(error: OSError, path: object) -> str:
     """Return what a person must know of a file system that does not answer, or does not let us in."""
     hint = "; is your ticket for this file system still valid?" if error.errno in _NOT_LET_IN else ""
-    return one_line(f"{error.filename or place}: {error.strerror}{hint}")
+    return one_line(f"{error.filename or path}: {error.strerror}{hint}")

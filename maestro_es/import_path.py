@@ -32,9 +32,9 @@ def clean() -> None:
     if not own and not users:
         return
     before = sys.path[:]
-    for place in own[1:]:
-        if sys.flags.isolated and _holds(place, "maestro_es-"):
-            site.addsitedir(place)  # an editable installation has a .pth file there
+    for path in own[1:]:
+        if sys.flags.isolated and _holds(path, "maestro_es-"):
+            site.addsitedir(path)  # an editable installation has a .pth file there
     rest = [entry for entry in sys.path if entry not in own and _absolute(entry) not in users]
     library = [entry for entry in rest if _is_library(entry)]
     sys.path[:] = [*library, *own, *(entry for entry in rest if entry not in library)]
@@ -61,9 +61,9 @@ def _own_places() -> "list[str]":
     """Return the directories that this installation needs but ``python -I`` does not search: `_HOME`, then others."""
     if sys.flags.isolated:
         named = str(sys._xoptions.get(_OPTION, ""))  # noqa: SLF001 - so says the manual of -X
-        others = [place for place in named.split(os.pathsep) if place]
+        others = [path for path in named.split(os.pathsep) if path]
     elif _HOME in _user_places() or _holds(_user_site(), "maestro_es-"):
-        others = [place for place in _named_by_user() if place != _HOME and _holds(place, "")]
+        others = [path for path in _named_by_user() if path != _HOME and _holds(path, "")]
     else:
         others = []
     found_anyway = _HOME not in sys.path or _HOME in site.getsitepackages()
@@ -76,13 +76,13 @@ def _user_places() -> "list[str]":
         return []
     started_from = [] if getattr(sys.flags, "safe_path", False) else (_original or sys.path)[:1]
     places = [*map(_absolute, started_from), *_named_by_user()]
-    return [place for place in places if place not in site.getsitepackages() and not _is_library(place)]
+    return [path for path in places if path not in site.getsitepackages() and not _is_library(path)]
 
 
 def _named_by_user() -> "list[str]":
     """Return the directories of PYTHONPATH, and the user's site directory."""
     named = "" if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "")
-    places = [_absolute(place) for place in named.split(os.pathsep)] if named else []
+    places = [_absolute(path) for path in named.split(os.pathsep)] if named else []
     return [*places, *filter(None, [_user_site()])]
 
 
@@ -91,22 +91,22 @@ def _user_site() -> str:
     return (site.USER_SITE or "") if site.ENABLE_USER_SITE else ""
 
 
-def _absolute(place: str) -> str:
+def _absolute(path: str) -> str:
     try:
-        return os.path.abspath(place)
+        return os.path.abspath(path)
     except OSError:  # of a relative path: the current directory was removed
-        return place
+        return path
 
 
-def _is_library(place: str) -> bool:
+def _is_library(path: str) -> bool:
     """Whether a directory is the standard library, or its compiled part."""
-    return place == os.path.dirname(str(os.__file__)) or place.endswith("/lib-dynload")
+    return path == os.path.dirname(str(os.__file__)) or path.endswith("/lib-dynload")
 
 
-def _holds(place: str, distribution: str) -> bool:
+def _holds(path: str, distribution: str) -> bool:
     """Whether a directory holds an installed distribution whose name begins like this."""
     try:
-        names = os.listdir(place) if place else []
+        names = os.listdir(path) if path else []
     except OSError:
         return False
     return any(name.startswith(distribution) and name.endswith((".dist-info", ".egg-info")) for name in names)

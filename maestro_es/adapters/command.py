@@ -57,9 +57,9 @@ def start_process(
     """
     from maestro_es.adapters.inheritance import inheriting, renice  # noqa: PLC0415 - for what is started only
 
-    def start(words: Sequence[str], *, setsid: bool) -> int:
+    def start(arguments: Sequence[str], *, setsid: bool) -> int:
         return os.posix_spawnp(
-            words[0], list(words), dict(env),
+            arguments[0], list(arguments), dict(env),
             file_actions=actions, setsid=setsid, setsigmask=(), setsigdef=_SIGNALS if not inherited else _OF_STEPS,
         )  # fmt: skip
 
@@ -150,7 +150,7 @@ class Command:
             raise TimeoutError(f"{self._name} has not answered within {self._timeout:.0f} s")
         if self._code == _REAPED_ELSEWHERE:
             raise ChildProcessError(f"the exit code of {self._name} was taken by another part of this process")
-        out, err = (said.decode(errors="replace") for said in (self._out, self._err))
+        out, err = (output.decode(errors="replace") for output in (self._out, self._err))
         return Completed(self._code or 0, out, err)
 
     def kill(self) -> None:
@@ -190,9 +190,9 @@ class Command:
         if end == self._exit:
             self._reap()
             return
-        said = os.read(end, _READ_SIZE)
-        self._reading[end].extend(said)
-        if not said:
+        chunk = os.read(end, _READ_SIZE)
+        self._reading[end].extend(chunk)
+        if not chunk:
             del self._reading[end]
             os.close(end)
 

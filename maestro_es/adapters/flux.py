@@ -97,7 +97,7 @@ def directives(batch: Mapping[str, Any], job_name: str, run: Mapping[str, Any]) 
         Directive("--output", f"{job_name}.{{{{id}}}}.out"),
         Directive("--error", f"{job_name}.{{{{id}}}}.err"),
         *([Directive("--exclusive")] if alone else []),
-        *(found for name in dict.fromkeys(_GROUPS.values()) for found in rendered(name, groups.get(name, {}))),
+        *(directive for name in dict.fromkeys(_GROUPS.values()) for directive in rendered(name, groups.get(name, {}))),
         *(_added(run, alone=alone) if is_scheduled(run) else []),
     ]
 
@@ -151,15 +151,15 @@ def urgency(priority: object) -> str:
 def option_groups(args: object) -> dict[str, Any]:
     """Return `allocation_args` or `launcher_args` by the long names of their groups; dotted names become mappings."""
     groups: dict[str, Any] = {}
-    for key, given in pairs(args):
+    for key, setting in pairs(args):
         if key in _EXCLUSIVE:
             continue
         name = _GROUPS.get(str(key), str(key))
-        if not isinstance(given, Mapping):
-            groups[name] = given
+        if not isinstance(setting, Mapping):
+            groups[name] = setting
             continue
         tree = groups.setdefault(name, {})
-        for path, value in _leaves(given):
+        for path, value in _leaves(setting):
             _plant(tree, path.split("."), value)
     return groups
 
@@ -191,11 +191,11 @@ def rendered(name: str, group: object) -> Iterator[Directive]:
 
 def launch(batch: Mapping[str, Any], asked: Resources, run: Mapping[str, Any]) -> str:
     """Return the ``flux run`` for so many nodes and procs. `args` of the batch block is an older name for options."""
-    given = batch.get("launcher_args")
-    alone = exclusive(run.get("exclusive"), "launcher", any(key in _EXCLUSIVE for key, _ in pairs(given)))
-    groups = option_groups(given)
+    extra = batch.get("launcher_args")
+    alone = exclusive(run.get("exclusive"), "launcher", any(key in _EXCLUSIVE for key, _ in pairs(extra)))
+    groups = option_groups(extra)
     names = [*dict.fromkeys(_GROUPS.values()), *(name for name in groups if name not in _GROUPS.values())]
-    found = [
+    options = [
         *option("-N", asked.nodes),
         *option("-n", asked.procs),
         *option("-c", "" if alone else run.get("cores per task")),
@@ -204,7 +204,7 @@ def launch(batch: Mapping[str, Any], asked: Resources, run: Mapping[str, Any]) -
         *(directive for name in names for directive in rendered(name, groups.get(name, {}))),
         *rendered("setopt", batch.get("args") or {}),
     ]
-    return " ".join(["flux run", *(directive.text for directive in found)])
+    return " ".join(["flux run", *(directive.text for directive in options)])
 
 
 class FluxAdapter(ScriptsOnly):
@@ -223,7 +223,7 @@ class FluxAdapter(ScriptsOnly):
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
         """Make the header; it is a full one for steps that Flux does not run too, as in Maestro."""
         first = [shebang(self._batch.get("shell")), f"#MAESTRO-INFO (flux adapter version) {_INTERFACE}"]
-        first += [f"#MAESTRO-INFO {found.text}" for found in [*option("(flux_uri)", self._uri)]]
+        first += [f"#MAESTRO-INFO {directive.text}" for directive in [*option("(flux_uri)", self._uri)]]
         return header([*first, "#"], "#flux:", self.directives(job_name, run))
 
     def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:

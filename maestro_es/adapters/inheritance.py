@@ -32,13 +32,13 @@ def _set_limits(limits: Mapping[str, int]) -> dict[str, int]:
     import resource  # noqa: PLC0415 - a tick that starts nothing does not need it
 
     before = {}
-    for name, wanted in limits.items():
+    for name, limit in limits.items():
         number = getattr(resource, f"RLIMIT_{name.upper()}", None)
         if number is None:
             continue
         soft, hard = resource.getrlimit(number)
         unlimited = resource.RLIM_INFINITY
-        value = unlimited if wanted < 0 else wanted
+        value = unlimited if limit < 0 else limit
         if hard != unlimited and (value == unlimited or value > hard):
             value = hard
         if value != soft:

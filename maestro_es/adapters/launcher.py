@@ -54,22 +54,22 @@ def fill_in(text: str, bare: Resources, limits: Resources, launch: Callable[[Res
     wrong: list[str] = []
 
     def command(match: re.Match[str]) -> str:
-        words = match["request"]
-        if words is None:
+        request = match["request"]
+        if request is None:
             return launch(bare)
         if not match["end"]:
-            wrong.append(f"$(LAUNCHER)[{words}: the bracket is not closed on its line")
+            wrong.append(f"$(LAUNCHER)[{request}: the bracket is not closed on its line")
             return ""
         with noting(wrong):
-            asked = read_request(words)
-            requests.append((words, asked))
+            asked = read_request(request)
+            requests.append((request, asked))
             return launch(asked)
         return ""
 
     filled = _TOKEN.sub(command, text)
     for index, what in enumerate(Resources._fields):
         with noting(wrong):
-            _check(what, [(words, int(asked[index])) for words, asked in requests if asked[index]], limits[index])
+            _check(what, [(request, int(asked[index])) for request, asked in requests if asked[index]], limits[index])
     stop_if(wrong)
     return filled
 
@@ -82,34 +82,34 @@ def launchers(text: str, bare: Resources, counts: Callable[[str], bool]) -> list
     in quotes starts nothing. A request that can't be read is left to `fill_in`.
     """
     code = _NO_CODE.sub(lambda match: "" if match[0].startswith("#") else match[0], text)
-    found = []
+    resources = []
     for match in _TOKEN.finditer(_CONTINUED.sub(" ", code)):
         rest = match.string[match.end() :].partition("\n")[0]
         with contextlib.suppress(ValueError):
             asked = bare if match["request"] is None else read_request(match["request"])
-            found += [asked] if counts(rest) else []
-    return [*found, bare] if found and _BACKGROUND.search(_NO_CODE.sub("_", code)) else found
+            resources += [asked] if counts(rest) else []
+    return [*resources, bare] if resources and _BACKGROUND.search(_NO_CODE.sub("_", code)) else resources
 
 
-def read_request(words: str) -> Resources:
+def read_request(request: str) -> Resources:
     """Return what stands between the brackets. ValueError if that is no request."""
-    old_form = _OLD_FORM.fullmatch(words)
-    found: dict[str, str] = {}
+    old_form = _OLD_FORM.fullmatch(request)
+    counts: dict[str, str] = {}
     if old_form:
-        found = old_form.groupdict()
+        counts = old_form.groupdict()
     else:
-        for part in words.replace(",", " ").split():
+        for part in request.replace(",", " ").split():
             match = _PART.fullmatch(part)
-            if not match or _UNITS[match["unit"]] in found:
-                raise _unreadable(words)
-            found[_UNITS[match["unit"]]] = match["number"]
-    if not found or not all(map(int, found.values())):
-        raise _unreadable(words)
-    return Resources(**found)
+            if not match or _UNITS[match["unit"]] in counts:
+                raise _unreadable(request)
+            counts[_UNITS[match["unit"]]] = match["number"]
+    if not counts or not all(map(int, counts.values())):
+        raise _unreadable(request)
+    return Resources(**counts)
 
 
-def _unreadable(words: str) -> ValueError:
-    return ValueError(f"$(LAUNCHER)[{words}] can't be read: write [4p], [2n], [2n,4p], or [2,4] for nodes and procs")
+def _unreadable(request: str) -> ValueError:
+    return ValueError(f"$(LAUNCHER)[{request}] can't be read: write [4p], [2n], [2n,4p], or [2,4] for nodes and procs")
 
 
 def _check(what: str, requests: Sequence[tuple[str, int]], limit: str) -> None:
@@ -118,8 +118,8 @@ def _check(what: str, requests: Sequence[tuple[str, int]], limit: str) -> None:
         return
     most = whole_number(limit, what)
     stop_if(
-        f"$(LAUNCHER)[{words}] asks for {number} {what}, but the step has {most}"
-        for words, number in requests
+        f"$(LAUNCHER)[{request}] asks for {number} {what}, but the step has {most}"
+        for request, number in requests
         if number > most
     )
     total = sum(number for _, number in requests)

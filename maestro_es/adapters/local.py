@@ -145,13 +145,13 @@ class LocalAdapter:
         for step in steps:
             claim = claims.get(step.token, Claim())
             if step.job_id:
-                found = self._look(step.token, step.job_id, step.job_host, step.job_instance)
+                info = self._look(step.token, step.job_id, step.job_host, step.job_instance)
             elif claim.state is ClaimState.JOB:
-                found = self._look(step.token, claim.job_id, claim.host, claim.instance)
+                info = self._look(step.token, claim.job_id, claim.host, claim.instance)
             else:
-                found = JobInfo(JobState.GONE, "no process")
-            if found:
-                seen[step.token] = found
+                info = JobInfo(JobState.GONE, "no process")
+            if info:
+                seen[step.token] = info
         return seen
 
     def _look(self, token: str, job_id: str, host: str, instance: str) -> JobInfo | None:
@@ -173,14 +173,14 @@ class LocalAdapter:
 
     def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
         """Find the runners among this user's processes. Those on other hosts are not seen."""
-        found = {}
+        jobs = {}
         for running in process.of_this_user():
             for word, token in itertools.pairwise(running.arguments):
                 if word in runners:
                     pid = str(running.pid)
-                    says = f"process {pid} runs"
-                    found[token] = JobInfo(JobState.RUNNING, says, None, pid, self._host.name, self._instance)
-        return found
+                    state = f"process {pid} runs"
+                    jobs[token] = JobInfo(JobState.RUNNING, state, None, pid, self._host.name, self._instance)
+        return jobs
 
     def has_orphans(self, step: StepRecord) -> bool:
         return bool(self._left_behind(step))

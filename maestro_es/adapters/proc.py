@@ -122,17 +122,17 @@ def folder(pid: int) -> str:
 def open_files(pid: int) -> list[str]:
     """Return the paths of a process's open files; empty if it is gone, or denies access."""
     path = f"/proc/{pid}/fd"
-    found = []
+    paths = []
     try:
         for entry in os.listdir(path):
             try:
-                found.append(os.readlink(f"{path}/{entry}"))
+                paths.append(os.readlink(f"{path}/{entry}"))
             except FileNotFoundError:
                 continue  # it has closed that file
     except OSError as error:
         if error.errno not in (*_GONE, *_DENIED):
             raise _no_answer(path, error) from None
-    return found
+    return paths
 
 
 def _read(pid: int, name: str) -> bytes:

@@ -169,8 +169,8 @@ def of_this_user() -> Iterator[Running]:
         return
     for number in proc.pids():
         if number != os.getpid() and proc.owner(number) == os.geteuid():
-            words = [word.decode(errors="surrogateescape") for word in proc.strings(number, "cmdline")]
-            yield Running(number, tuple(words[:-1]), proc.folder(number))
+            argv = [word.decode(errors="surrogateescape") for word in proc.strings(number, "cmdline")]
+            yield Running(number, tuple(argv[:-1]), proc.folder(number))
 
 
 def has_open(pid: int, folder: str) -> bool:
@@ -204,15 +204,15 @@ def carriers(word: str, variable: str) -> list[int]:
     return [pid for pid in ours if proc.carries(pid, text)]
 
 
-def _ask(*words: str) -> str:
+def _ask(*argv: str) -> str:
     """Return what a program of the system prints. Unreachable if it fails otherwise than by finding nothing."""
     try:
-        done = run(words)
+        done = run(argv)
     except OSError as error:
-        raise Unreachable(f"this host gives no answer: {words[0]}: {error.strerror}") from None
+        raise Unreachable(f"this host gives no answer: {argv[0]}: {error.strerror}") from None
     if done.code not in (0, 1) or (done.code and (done.err or done.out)):
-        said = " ".join(done.err.split()) or f"exit code {done.code}"
-        raise Unreachable(f"this host gives no answer: {words[0]}: {said}")
+        message = " ".join(done.err.split()) or f"exit code {done.code}"
+        raise Unreachable(f"this host gives no answer: {argv[0]}: {message}")
     return done.out
 
 

@@ -106,12 +106,12 @@ def _entries() -> list[EntryPoint]:
 @functools.cache
 def _plug_in(kind: str) -> tuple[EntryPoint, ModuleType] | None:
     """Return the module of another package's adapter. UnknownAdapter if it has no use."""
-    found = {entry.value: entry for entry in _entries() if entry.name == kind}
-    if not found:
+    by_value = {entry.value: entry for entry in _entries() if entry.name == kind}
+    if not by_value:
         return None
-    if len(found) > 1:
-        raise UnknownAdapter(f"batch type {kind!r} has several adapters: {', '.join(found)}; uninstall all but one")
-    [entry] = found.values()
+    if len(by_value) > 1:
+        raise UnknownAdapter(f"batch type {kind!r} has several adapters: {', '.join(by_value)}; uninstall all but one")
+    [entry] = by_value.values()
     try:
         module = entry.load()
     except (Exception, SystemExit) as error:

@@ -135,15 +135,15 @@ def passed_through(
     """
     chosen: dict[str, str | None] = {}
     wrong: list[str] = []
-    for place, source in enumerate(sources, 1 - len(sources)):
-        for key, given in pairs(source):
+    for rank, source in enumerate(sources, 1 - len(sources)):
+        for key, setting in pairs(source):
             with noting(wrong):
-                name, value = _option_name(key), _option_value(key, given)
+                name, value = _option_name(key), _option_value(key, setting)
                 if name in refused or not (single_dash or is_free(name, refused)):
                     raise ValueError(
                         f"args: {key} can't be passed through, because maestro-es itself decides about it"
                     )
-                if not place or (name not in beaten if single_dash else is_free(name, beaten)):
+                if not rank or (name not in beaten if single_dash else is_free(name, beaten)):
                     chosen[name] = value
     stop_if(wrong)
     dashes = {name: "-" if single_dash or len(name) == 1 else "--" for name in chosen}

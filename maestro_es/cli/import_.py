@@ -10,7 +10,7 @@ from maestro_es.cli.common import example
 from maestro_es.cli.output import say, warn, write_lines
 from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.core.resubmission_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
-from maestro_es.creation.import_maestro import Import, Wanted, carry_out, plan_import
+from maestro_es.creation.import_maestro import Import, ImportOptions, carry_out, plan_import
 from maestro_es.drivers.crontab import how_ticks_come
 from maestro_es.report.table import columns
 from maestro_es.study.invocation import Runtime
@@ -55,7 +55,7 @@ def command(
     """
     runtime = Runtime()
     settings = Settings(submission_attempts=attempts, restart_limit=rlimit, submission_throttle=throttle)
-    study = plan_import(study_dir, Wanted(settings, pargs, specroot and specroot.absolute()), runtime)
+    study = plan_import(study_dir, ImportOptions(settings, pargs, specroot and specroot.absolute()), runtime)
     warn(study.plan.warnings)
     write_lines(columns(_HEADER, _rows(study)))
     if dry:

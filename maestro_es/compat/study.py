@@ -31,7 +31,7 @@ from maestro_es.study_file.parameters import ParameterGenerator, Parameters
 from maestro_es.study_file.paths import safe
 from maestro_es.study_file.pgen import convert
 from maestro_es.study_file.plan import StudyPlan, plan_study
-from maestro_es.study_file.reading import Given
+from maestro_es.study_file.reading import StudyContext
 from maestro_es.study_file.study_environment import StudyEnvironment as Declarations
 from maestro_es.study_file.study_environment import Variable
 from maestro_es.study_file.study_text import study_text
@@ -185,7 +185,7 @@ class Study(DAG, PickleInterface):
             timestamp="",
             hash_workspaces=settings.hash_workspaces,
             restart_limit=settings.restart_limit,
-            given=Given(
+            context=StudyContext(
                 spec_root=self._spec_root(),
                 acquired=bool(self.environment.dependencies),
                 text=study_text(self._data()),

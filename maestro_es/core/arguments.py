@@ -31,10 +31,10 @@ def name(argument: str, value: object) -> str:
     """Return a text that is not empty."""
     if value is None:
         raise TypeError(f"{argument} must be a text, not None")
-    found = _text(argument, value)
-    if not found:
+    text = _text(argument, value)
+    if not text:
         raise ValueError(f"{argument} must not be empty")
-    return found
+    return text
 
 
 def _text(argument: str, value: object) -> str:
@@ -53,10 +53,10 @@ def _text(argument: str, value: object) -> str:
 
 def path(argument: str, value: object) -> str:
     """Return a path as a text."""
-    found = value if isinstance(value, str) else getattr(value, "__fspath__", _not_a_path)()
-    if not isinstance(found, str):
+    path_text = value if isinstance(value, str) else getattr(value, "__fspath__", _not_a_path)()
+    if not isinstance(path_text, str):
         raise TypeError(f"{argument} must be a path, not {_kind(value)}")
-    return name(argument, found)
+    return name(argument, path_text)
 
 
 def _not_a_path() -> None:
@@ -122,10 +122,10 @@ def _as_text(argument: str, value: object) -> str:
 
 def scalar(argument: str, value: object) -> Scalar:
     """Return a text, number or flag."""
-    found: Scalar = plain(argument, value)
-    if isinstance(found, (list, dict)):
+    scalar_value: Scalar = plain(argument, value)
+    if isinstance(scalar_value, (list, dict)):
         raise TypeError(f"{argument} must be a text, a number or a flag, not {_kind(value)}")
-    return found
+    return scalar_value
 
 
 def plain(argument: str, value: object, depth: int = 0) -> Any:  # noqa: ANN401 - whatever a study file can hold

@@ -108,10 +108,10 @@ def _missed_ticks(graph: Graph, seen: Observations) -> list[NewEvent]:
 
 def end_cancelled(graph: Graph, seen: Observations) -> list[NewEvent]:
     """Cancel the steps that a person wants to end and that have no job; jobs end by the scheduler's word."""
-    wanted = graph.waiting() if graph.study.cancelling else graph.cancelling()
+    cancelled = graph.waiting() if graph.study.cancelling else graph.cancelling()
     return [
         (step.number, e.StepCancelled(at=seen.now, message="cancelled before it ran"))
-        for step in wanted
+        for step in cancelled
         if step.phase in (Phase.BLOCKED, Phase.READY)
     ]
 
@@ -196,8 +196,8 @@ def start_ready(graph: Graph, seen: Observations) -> list[NewEvent]:
     new_events: list[NewEvent] = []
     most = study.open_steps
     jobs = 0 if seen.scheduler_down else scheduled.requests(most)
-    here = 0 if study.environment.job and not seen.job else local.requests(most) + seen.ahead
-    for kind, limit in ((False, here), (True, jobs)):
+    local_slots = 0 if study.environment.job and not seen.job else local.requests(most) + seen.ahead
+    for kind, limit in ((False, local_slots), (True, jobs)):
         ready = graph.ready(scheduled=kind, limit=limit) if limit else ()
         new_events.extend((record.number, _request(study.study_id, seen, record)) for record in ready)
     return new_events

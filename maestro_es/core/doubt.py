@@ -45,8 +45,8 @@ def _is_of_boot(step: StepRecord, seen: Observations, boot: str) -> bool:
 
 def _is_late(step: StepRecord, seen: Observations, late: Mapping[int, Micros]) -> bool:
     """Whether a local step of this host finished in an earlier boot, and its end is recorded only now."""
-    here = step.number in late and not step.scheduled and step.job_host == seen.host
-    return here and _boot(step) not in ("", seen.boot_id)
+    ended_late = step.number in late and not step.scheduled and step.job_host == seen.host
+    return ended_late and _boot(step) not in ("", seen.boot_id)
 
 
 def _boot(step: StepRecord) -> str:

@@ -73,18 +73,18 @@ def for_runner(variables: Mapping[str, str]) -> dict[str, str]:
     a variable that it assigns to. So all lower-case names get another name, because the runner's own variables are
     lower-case. Options of bash travel as functions do: a runner in bash would have them itself, and change them.
     """
-    found: dict[str, str] = {}
+    passed: dict[str, str] = {}
     functions, kept = list[str](), list[str]()
     for name, value in variables.items():
         if not is_name(name) or name in _OPTIONS:
             functions.append(f"{name}={value}")
         elif name.islower():
             kept.append(name)
-            found[f"{_RUNNERS}KEPT_{name}"] = value
+            passed[f"{_RUNNERS}KEPT_{name}"] = value
         else:
-            found[name] = value
-    found.update((f"{_RUNNERS}FUNCTION_{number}", text) for number, text in enumerate(functions, 1))
-    return {**found, f"{_RUNNERS}KEPT": " ".join(kept)} if kept else found
+            passed[name] = value
+    passed.update((f"{_RUNNERS}FUNCTION_{number}", text) for number, text in enumerate(functions, 1))
+    return {**passed, f"{_RUNNERS}KEPT": " ".join(kept)} if kept else passed
 
 
 #: Letters of ``ulimit`` and the unit that it counts in, in bytes, by limit. Those of a number of processes differ
@@ -103,5 +103,5 @@ def for_node(environment: Environment) -> dict[str, str]:
         for value in [environment.limits.get(name)]
         if value is not None
     ]
-    found = {f"{_RUNNERS}LIMITS": " ".join(limits)} if limits else {}
-    return found | ({f"{_RUNNERS}NICE": str(environment.nice)} if environment.nice else {})
+    variables = {f"{_RUNNERS}LIMITS": " ".join(limits)} if limits else {}
+    return variables | ({f"{_RUNNERS}NICE": str(environment.nice)} if environment.nice else {})

@@ -81,13 +81,13 @@ def read_export(text: str) -> ExportChoice:
 
 def _items(text: str) -> Iterator[str]:
     """Yield the items between the commas; a quoted comma belongs to a value."""
-    place = 0
-    while place < len(text):
-        item = _ITEM.match(text, place)
-        if not item or item.end() == place:
+    position = 0
+    while position < len(text):
+        item = _ITEM.match(text, position)
+        if not item or item.end() == position:
             raise ValueError(f"a quote is not closed in {text.partition('=')[0]}=...")
         yield item[1].strip()
-        place = item.end()
+        position = item.end()
 
 
 def _unquoted(value: str) -> str:

@@ -193,8 +193,8 @@ class MemoryGraph:
         return self._unfinished[template]
 
     def unfinished_steps(self, template: str, limit: int) -> list[StepRecord]:
-        found = (r for r in self._records if r.template == template and r.state not in RELEASED)
-        return [record for _, record in zip(range(limit), found, strict=False)]
+        unfinished = (r for r in self._records if r.template == template and r.state not in RELEASED)
+        return [record for _, record in zip(range(limit), unfinished, strict=False)]
 
     def count_unfinished(self, template: str, change: int) -> int:
         self._unfinished[template] += change
@@ -216,8 +216,8 @@ class MemoryGraph:
     def ready(self, *, scheduled: bool, limit: int) -> list[StepRecord]:
         first = self.study.refused if scheduled else 0
         around = itertools.chain(self._records[first:], self._records[:first])
-        found = (r for r in around if may_be_submitted(r) and r.scheduled is scheduled)
-        return list(itertools.islice(found, limit))
+        submittable = (r for r in around if may_be_submitted(r) and r.scheduled is scheduled)
+        return list(itertools.islice(submittable, limit))
 
     def waiting(self) -> list[StepRecord]:
         return [record for record in self._records if record.phase in (Phase.BLOCKED, Phase.READY)]

@@ -78,19 +78,19 @@ def _start(seen: Observations, record: StepRecord, observed: AttemptObservation,
     over = verdict.conclusion is Conclusion.RUNNING or observed.end
     if record.state is State.RUNNING or not (begun and over):
         return []
-    told = observed.report(ReportKind.STARTED) or observed.end
-    at = told.at if told else seen.now
+    report = observed.report(ReportKind.STARTED) or observed.end
+    at = report.at if report else seen.now
     return [e.JobStarted(token=record.token, at=at, evidence=verdict.evidence)]
 
 
 def _adopt(record: StepRecord, observed: AttemptObservation, verdict: Verdict) -> e.JobSubmitted:
-    found = observed if observed.job_id else observed.claim
+    source = observed if observed.job_id else observed.claim
     return e.JobSubmitted(
         token=record.token,
-        job_id=found.job_id,
+        job_id=source.job_id,
         adopted=True,
-        host=found.host,
-        instance=found.instance,
+        host=source.host,
+        instance=source.instance,
         evidence=verdict.evidence,
     )
 

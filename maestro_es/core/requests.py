@@ -35,25 +35,25 @@ def match_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
     numbers = match_numbers(graph, patterns)
     if len(numbers) <= _FEW:
         return [graph.step(number) for number in numbers]
-    wanted = set(numbers)
-    return [record for record in graph.steps() if record.number in wanted]
+    chosen = set(numbers)
+    return [record for record in graph.steps() if record.number in chosen]
 
 
 def match_numbers(graph: Graph, patterns: Sequence[str]) -> list[int]:
     """Return the numbers of these steps; no step is loaded for it. RequestRefused if a pattern names none."""
-    found = {pattern: {*graph.instances(pattern)} for pattern in patterns if graph.has_template(pattern)}
+    by_template = {pattern: {*graph.instances(pattern)} for pattern in patterns if graph.has_template(pattern)}
     for pattern in patterns:
         number = graph.number_of(pattern)
-        found.setdefault(pattern, set()).update([] if number is None else [number])
-    globs = [(pattern, re.compile(fnmatch.translate(pattern))) for pattern in found if set(pattern) & set("*?[")]
+        by_template.setdefault(pattern, set()).update([] if number is None else [number])
+    globs = [(pattern, re.compile(fnmatch.translate(pattern))) for pattern in by_template if set(pattern) & set("*?[")]
     for number, *names in graph.names() if globs else ():
         for pattern, glob in globs:
             if any(map(glob.match, names)):
-                found[pattern].add(number)
-    missing = sorted(pattern for pattern, numbers in found.items() if not numbers)
+                by_template[pattern].add(number)
+    missing = sorted(pattern for pattern, numbers in by_template.items() if not numbers)
     if missing:
         raise RequestRefused(f"no step is called {', '.join(missing)}; 'maestro-es status' lists the steps")
-    return sorted(set().union(*found.values()))
+    return sorted(set().union(*by_template.values()))
 
 
 def choose(graph: Graph, patterns: Sequence[str], objection: Callable[[StepRecord], str]) -> list[StepRecord]:
@@ -150,9 +150,9 @@ def _refuse_completed(graph: Graph, consequence: str) -> None:
 # -- steps and edges that a program adds one at a time -----------------------------------------------------------
 
 
-def run_of(name: str, given: object) -> dict[str, Any]:
+def run_of(name: str, run_keys: object) -> dict[str, Any]:
     """Return the ``run`` keys of a step that have a value. TypeError or ValueError if a study file can't hold them."""
-    run = {key: value for key, value in arguments.mapping("step.run", given).items() if value not in ("", None)}
+    run = {key: value for key, value in arguments.mapping("step.run", run_keys).items() if value not in ("", None)}
     for key in _SCRIPTS:
         if key in run:
             run[key] = arguments.name(f"step.run[{key!r}]", run[key])
@@ -238,11 +238,11 @@ def _number(graph: Graph, name: str) -> int:
 
 def _ancestors(graph: Graph, number: int) -> set[int]:
     """Return a step and everything that it waits for."""
-    found = {number}
+    ancestors = {number}
     frontier = [number]
     while frontier:
         for parent in graph.parents(frontier.pop()):
-            if parent not in found:
-                found.add(parent)
+            if parent not in ancestors:
+                ancestors.add(parent)
                 frontier.append(parent)
-    return found
+    return ancestors

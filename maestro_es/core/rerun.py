@@ -81,15 +81,15 @@ def retry(
         patterns or ["*"],
         lambda record: "" if how.changes(record) and not failed else _not_to_retry(graph, record, named, failed),
     )
-    wanted = {step.number: step for step in chosen}
+    to_reset = {step.number: step for step in chosen}
     if descendants:
-        wanted.update(_all_after(graph, chosen))
+        to_reset.update(_all_after(graph, chosen))
     else:
-        _refuse_results_after(graph, wanted)
-    wanted.update(_ended_because_of(graph, wanted.values()))
-    must = {step.number for step in wanted.values() if step.name in named}
-    must |= {step.number for step in wanted.values() if step.state in RELEASED and not step.skipped}
-    resets = _resets(graph, _that_can_run(graph, wanted, must), reason, how)
+        _refuse_results_after(graph, to_reset)
+    to_reset.update(_ended_because_of(graph, to_reset.values()))
+    must = {step.number for step in to_reset.values() if step.name in named}
+    must |= {step.number for step in to_reset.values() if step.state in RELEASED and not step.skipped}
+    resets = _resets(graph, _that_can_run(graph, to_reset, must), reason, how)
     return [*_reopening(graph, reason), *update(graph, dict(limits or {}), reason), *resets]
 
 
@@ -118,13 +118,13 @@ def reopen(graph: Graph, reason: str = "", how: How = GO_ON) -> list[NewEvent]:
     _refuse_cancelling(graph)
     if graph.study.status is StudyStatus.RUNNING:
         raise RequestRefused("the study has not ended; 'maestro-es retry STEP' runs a cancelled step again")
-    wanted = {step.number: step for step in graph.steps() if step.state is State.CANCELLED and step.blocker is None}
-    if not wanted:
+    to_reset = {step.number: step for step in graph.steps() if step.state is State.CANCELLED and step.blocker is None}
+    if not to_reset:
         more = "; 'maestro-es retry --failed' runs the failed ones again"
         hint = more if graph.study.status is StudyStatus.FAILURE else ""
         raise RequestRefused(f"no step of the study was cancelled: there is nothing to go on with{hint}")
-    wanted.update(_ended_because_of(graph, wanted.values()))
-    resets = _resets(graph, _that_can_run(graph, wanted, set()), reason, how)
+    to_reset.update(_ended_because_of(graph, to_reset.values()))
+    resets = _resets(graph, _that_can_run(graph, to_reset, set()), reason, how)
     return [*_reopening(graph, reason), *resets]
 
 
@@ -135,8 +135,8 @@ def give_up(
 
     The steps run again, or are cancelled if that was asked for. `is_known` says whether this host can tell of a step.
     """
-    says = f"{by} says that it is gone for good{f': {reason}' if reason else ''}"
-    evidence = (e.Evidence(source="user", detail=says),)
+    statement = f"{by} says that it is gone for good{f': {reason}' if reason else ''}"
+    evidence = (e.Evidence(source="user", detail=statement),)
     new_events: list[NewEvent] = []
     for step in choose(graph, patterns, lambda record: _not_to_give_up(record, is_known)):
         if step.cancelling or graph.study.cancelling:
@@ -144,7 +144,7 @@ def give_up(
         else:
             number, limit = step.hardware_failures + 1, graph.study.settings.hardware_limit
             event = e.HardwareFailed(
-                token=step.token, at=at, number=number, limit=limit, reason=says, evidence=evidence, noticed=True
+                token=step.token, at=at, number=number, limit=limit, reason=statement, evidence=evidence, noticed=True
             )
         new_events.append((step.number, event))
     return new_events
@@ -199,15 +199,15 @@ def _not_to_skip(record: StepRecord) -> str:
 
 def _after(graph: Graph, starts: Iterable[StepRecord], go_on: Callable[[StepRecord], bool]) -> dict[int, StepRecord]:
     """Return the steps that wait for one of these, and what waits for them in turn, as far as `go_on` says."""
-    found: dict[int, StepRecord] = {}
+    descendants: dict[int, StepRecord] = {}
     templates: set[str] = set()
     frontier = list(starts)
     while frontier:
         for child in map(graph.step, waiting_for(graph, frontier.pop(), templates)):
-            if child.number not in found and go_on(child):
-                found[child.number] = child
+            if child.number not in descendants and go_on(child):
+                descendants[child.number] = child
                 frontier.append(child)
-    return found
+    return descendants
 
 
 def _ended_because_of(graph: Graph, starts: Iterable[StepRecord]) -> dict[int, StepRecord]:
@@ -223,11 +223,11 @@ def _all_after(graph: Graph, chosen: Sequence[StepRecord]) -> dict[int, StepReco
     return {number: step for number, step in after.items() if not untouched(step)}
 
 
-def _refuse_results_after(graph: Graph, wanted: Mapping[int, StepRecord]) -> None:
+def _refuse_results_after(graph: Graph, to_reset: Mapping[int, StepRecord]) -> None:
     """Refuse to run a finished step again if what ran after it is not."""
-    finished = [step for step in wanted.values() if step.state in RELEASED]
+    finished = [step for step in to_reset.values() if step.state in RELEASED]
     after = _after(graph, finished, lambda step: _has_run(step) or step.blocker is not None)
-    results = [step.name for number, step in after.items() if number not in wanted and _has_run(step)]
+    results = [step.name for number, step in after.items() if number not in to_reset and _has_run(step)]
     if results:
         raise RequestRefused(
             f"{_listed(results)} ran after {_listed([step.name for step in finished])}: run that again too with "
@@ -246,13 +246,13 @@ def _has_run(step: StepRecord) -> bool:
 
 
 def _that_can_run(
-    graph: Graph, wanted: Mapping[int, StepRecord], must: set[int], *, gone: Iterable[int] = ()
+    graph: Graph, to_reset: Mapping[int, StepRecord], must: set[int], *, gone: Iterable[int] = ()
 ) -> dict[int, StepRecord]:
     """Return the wanted steps but for those that wait for a step that has ended badly and is not wanted, nor `gone`.
 
     RequestRefused if one that `must` run is such a step, or if no step is left.
     """
-    able = dict(wanted)
+    able = dict(to_reset)
     bad = {step.number: step for step in graph.steps() if _ended_badly(step) and step.number not in able}
     for number in gone:
         bad.pop(number, None)
@@ -304,27 +304,27 @@ def _blocked(graph: Graph, step: StepRecord, blocker: StepRecord, bad: Mapping[i
     )
 
 
-def _resets(graph: Graph, wanted: Mapping[int, StepRecord], reason: str, how: How) -> list[NewEvent]:
+def _resets(graph: Graph, to_reset: Mapping[int, StepRecord], reason: str, how: How) -> list[NewEvent]:
     """Return the resets of these steps, each after those of the steps that wait for it.
 
     What has finished begins from scratch, as does what rests on something that is made again.
     """
-    again = [step for step in wanted.values() if step.state in RELEASED]
+    again = [step for step in to_reset.values() if step.state in RELEASED]
     from_cmd = {step.number for step in again if not step.skipped}
-    from_cmd.update(_after(graph, again, lambda step: step.number in wanted))
+    from_cmd.update(_after(graph, again, lambda step: step.number in to_reset))
     resets: list[NewEvent] = []
-    for number in _children_first(graph, wanted):
-        begins = can_go_on(graph, wanted[number]) and (how.from_scratch or number in from_cmd)
+    for number in _children_first(graph, to_reset):
+        begins = can_go_on(graph, to_reset[number]) and (how.from_scratch or number in from_cmd)
         resets.append((number, e.StepReset(reason=reason, from_scratch=begins, keep_script=how.keep_script)))
     return resets
 
 
-def _children_first(graph: Graph, wanted: Mapping[int, StepRecord]) -> list[int]:
+def _children_first(graph: Graph, to_reset: Mapping[int, StepRecord]) -> list[int]:
     """Return the numbers of these steps, each after all that wait for it."""
     order: dict[int, None] = {}
     templates: set[str] = set()
     opened: set[int] = set()
-    stack = sorted(wanted, reverse=True)
+    stack = sorted(to_reset, reverse=True)
     while stack:
         number = stack.pop()
         if number in opened:
@@ -332,8 +332,8 @@ def _children_first(graph: Graph, wanted: Mapping[int, StepRecord]) -> list[int]
             continue
         opened.add(number)
         stack.append(number)
-        after = waiting_for(graph, wanted[number], templates)
-        stack += [child for child in after if child in wanted and child not in opened]
+        after = waiting_for(graph, to_reset[number], templates)
+        stack += [child for child in after if child in to_reset and child not in opened]
     return list(order)
 
 

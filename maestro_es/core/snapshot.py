@@ -96,5 +96,5 @@ class Snapshot(MemoryGraph):
 
 
 def _template(template: StepTemplateAdded) -> StepTemplateAdded:
-    found: StepTemplateAdded = frozen(template)
-    return found
+    copy: StepTemplateAdded = frozen(template)
+    return copy

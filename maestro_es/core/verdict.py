@@ -195,11 +195,11 @@ def _final_word(observed: AttemptObservation) -> JobState | None:
 
 def _evidence(observed: AttemptObservation) -> tuple[Evidence, ...]:
     """Return who said what, for the log."""
-    said = [Evidence(source="report", detail=report.file) for report in observed.reports]
+    evidence = [Evidence(source="report", detail=report.file) for report in observed.reports]
     if observed.claim.state is not ClaimState.NOT_READ:
         owner = f" {observed.claim.job_id} on {observed.claim.host}" if observed.claim.job_id else ""
-        said.append(Evidence(source="claim", detail=observed.claim.state.value + owner))
+        evidence.append(Evidence(source="claim", detail=observed.claim.state.value + owner))
     for source, answer in (("queue", observed.queue), ("accounting", observed.accounting)):
         if answer is not NoAnswer.NOT_ASKED:
-            said.append(Evidence(source=source, detail=observed.raw_state or answer.value))
-    return tuple(said)
+            evidence.append(Evidence(source=source, detail=observed.raw_state or answer.value))
+    return tuple(evidence)

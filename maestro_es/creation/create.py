@@ -119,9 +119,9 @@ def _names(plan: StudyPlan) -> Iterator[str]:
     if plan.pgen_path:
         yield plan.pgen_path.name
     for dependency in plan.git_dependencies:
-        place = os.path.relpath(clone_path(dependency, str(plan.output)), plan.output)
-        if place.split("/")[0] not in (".", ".."):
-            yield place.split("/")[0]
+        path = os.path.relpath(clone_path(dependency, str(plan.output)), plan.output)
+        if path.split("/")[0] not in (".", ".."):
+            yield path.split("/")[0]
 
 
 def _created(

@@ -57,7 +57,7 @@ def fill(log: StudyLog, export: ExportReader) -> None:
     """Let a new log have the events of an export, checked as `verify` does."""
     fold = Fold(log.graph)
     with export.reading():
-        log.take(export.wanted(fold.checked(export.rows())))
+        log.take(export.selected(fold.checked(export.rows())))
         if not log.head.seq:
             raise DamagedLog(f"{export.path}: there is no event in it")
 

@@ -35,7 +35,7 @@ from maestro_es.study.session import Session
 from maestro_es.study_file.document import read_file
 from maestro_es.study_file.maestro_dir import MaestroDir, read_maestro_dir
 from maestro_es.study_file.plan import StudyPlan, plan_study
-from maestro_es.study_file.reading import Given
+from maestro_es.study_file.reading import StudyContext
 
 #: The programs of Maestro's that work on a study: the second one with ``-fg``.
 _PROGRAMS = ("conductor", "maestro")
@@ -48,7 +48,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ImportOptions:
     """What a person says of a study because its directory does not: the options of its ``maestro run``."""
 
     settings: Settings
@@ -67,20 +67,20 @@ class Import:
     new_events: tuple[NewEvent, ...]
 
 
-def plan_import(root: Path, wanted: Wanted, runtime: Runtime) -> Import:
+def plan_import(root: Path, options: ImportOptions, runtime: Runtime) -> Import:
     """Decide what becomes of each step. A MaestroError says why the study can't be taken over."""
     root = Path(os.path.abspath(root))
     check_idle(root, process.of_this_user())
-    found = read_maestro_dir(root)
-    plan = _plan(found, wanted)
-    _check_instances(found, plan)
+    maestro_dir = read_maestro_dir(root)
+    plan = _plan(maestro_dir, options)
+    _check_instances(maestro_dir, plan)
     study_id = new_study_id()
     work = UnitOfWork(MemoryGraph(), 0, runtime.now())
     work.record(plan.events)
-    decisions = _decisions(found, work.graph, runtime.adapters(plan.batch, runtime.host).scheduler, study_id)
+    decisions = _decisions(maestro_dir, work.graph, runtime.adapters(plan.batch, runtime.host).scheduler, study_id)
     work.record((decision.step.number, event) for decision in decisions for event in decision.events)
     work.close()
-    settings = structs.replace(wanted.settings, hash_workspaces=found.hash_workspaces)
+    settings = structs.replace(options.settings, hash_workspaces=maestro_dir.hash_workspaces)
     return Import(plan, settings, study_id, tuple(decisions), tuple(work.new_events))
 
 
@@ -115,65 +115,65 @@ def check_idle(root: Path, running: Iterable[process.Running]) -> None:
         raise StudyError(f"{root}: there is no such directory")
     if (root / CANCEL).exists():
         raise RequestRefused(f"{root}: a request of 'maestro cancel' waits in it; remove {root / CANCEL} if it is old")
-    for found in running:
-        if _works_on(found, os.path.realpath(root)):
-            words = " ".join(found.arguments)
-            raise RequestRefused(f"{root}: process {found.pid} works on it ({words}); wait for its end, or end it")
+    for other in running:
+        if _works_on(other, os.path.realpath(root)):
+            command = " ".join(other.arguments)
+            raise RequestRefused(f"{root}: process {other.pid} works on it ({command}); wait for its end, or end it")
 
 
 def _has_log(root: Path) -> RequestRefused:
     return RequestRefused(f"{root}: has an event log already; 'maestro-es status {root}' shows how it stands")
 
 
-def _works_on(found: process.Running, root: str) -> bool:
+def _works_on(other: process.Running, root: str) -> bool:
     """Whether a process is Maestro at work on a study, or a step that it left behind."""
-    scripts = [os.path.realpath(os.path.join(found.folder, word)) for word in found.arguments if word.endswith(".sh")]
-    if found.folder.startswith(f"{root}/") and any(script.startswith(f"{root}/") for script in scripts):
+    scripts = [os.path.realpath(os.path.join(other.folder, word)) for word in other.arguments if word.endswith(".sh")]
+    if other.folder.startswith(f"{root}/") and any(script.startswith(f"{root}/") for script in scripts):
         return True
-    if not any(os.path.basename(word) in _PROGRAMS for word in found.arguments[:_FIRST_WORDS]):
+    if not any(os.path.basename(word) in _PROGRAMS for word in other.arguments[:_FIRST_WORDS]):
         return False
-    named = {os.path.realpath(os.path.join(found.folder, word)) for word in found.arguments}
-    return root in named or process.has_open(found.pid, f"{root}/logs")
+    named = {os.path.realpath(os.path.join(other.folder, word)) for word in other.arguments}
+    return root in named or process.has_open(other.pid, f"{root}/logs")
 
 
 # -- the same study again -------------------------------------------------------------------------------------------
 
 
-def _plan(found: MaestroDir, wanted: Wanted) -> StudyPlan:
+def _plan(maestro_dir: MaestroDir, options: ImportOptions) -> StudyPlan:
     """Expand the copy of the study file as Maestro did."""
     plan = plan_study(
-        found.spec,
+        maestro_dir.spec,
         SCHEDULERS,
-        output=found.root,
+        output=maestro_dir.root,
         timestamp="",
-        pgen=found.pgen,
-        pargs=wanted.pargs,
-        hash_workspaces=found.hash_workspaces,
-        restart_limit=wanted.settings.restart_limit,
-        given=Given(spec_root=_spec_root(found, wanted), cwd=found.launched_in, acquired=True),
+        pgen=maestro_dir.pgen,
+        pargs=options.pargs,
+        hash_workspaces=maestro_dir.hash_workspaces,
+        restart_limit=options.settings.restart_limit,
+        context=StudyContext(spec_root=_spec_root(maestro_dir, options), cwd=maestro_dir.launched_in, acquired=True),
     )
-    if found.batch.get("type", "local") != plan.batch["type"]:
+    if maestro_dir.batch.get("type", "local") != plan.batch["type"]:
         raise StudyError(
-            f"{found.root}/batch.info: names the scheduler {found.batch.get('type')!r}, and {found.spec.name} "
-            f"{plan.batch['type']!r}; make them agree"
+            f"{maestro_dir.root}/batch.info: names the scheduler {maestro_dir.batch.get('type')!r}, and "
+            f"{maestro_dir.spec.name} {plan.batch['type']!r}; make them agree"
         )
-    return replace(plan, batch={"type": "local", **found.batch})
+    return replace(plan, batch={"type": "local", **maestro_dir.batch})
 
 
-def _spec_root(found: MaestroDir, wanted: Wanted) -> Path:
+def _spec_root(maestro_dir: MaestroDir, options: ImportOptions) -> Path:
     """Return SPECROOT: where the study file was, as far as that can be known."""
-    if wanted.spec_root:
-        return wanted.spec_root
-    text = read_file(found.spec)
-    launched_in = found.launched_in
-    if launched_in and _same(launched_in / found.spec.name, text):
+    if options.spec_root:
+        return options.spec_root
+    text = read_file(maestro_dir.spec)
+    launched_in = maestro_dir.launched_in
+    if launched_in and _same(launched_in / maestro_dir.spec.name, text):
         return launched_in
     if b"$(SPECROOT)" in text:
         raise RequestRefused(
-            f"{found.spec}: uses $(SPECROOT), the directory of the study file, which Maestro has not written down; "
-            "name it with --specroot"
+            f"{maestro_dir.spec}: uses $(SPECROOT), the directory of the study file, which Maestro has not written "
+            "down; name it with --specroot"
         )
-    return found.root
+    return maestro_dir.root
 
 
 def _same(path: Path, content: bytes) -> bool:
@@ -183,55 +183,55 @@ def _same(path: Path, content: bytes) -> bool:
         return False
 
 
-def _check_instances(found: MaestroDir, plan: StudyPlan) -> None:
+def _check_instances(maestro_dir: MaestroDir, plan: StudyPlan) -> None:
     """Refuse a study that comes out otherwise than under Maestro, naming the difference."""
     ours = {event.name: event for _, event in plan.events if isinstance(event, StepAdded)}
-    theirs = {name: place for instances in found.instances.values() for name, place in instances.items()}
+    theirs = {name: workspace for instances in maestro_dir.instances.values() for name, workspace in instances.items()}
     wrong = [f"{name} is in meta/metadata.yaml only" for name in theirs if name not in ours]
     wrong += [f"{name} is not in meta/metadata.yaml" for name in ours if name not in theirs]
     for name in (name for name in ours if name in theirs):
         if theirs[name] != ours[name].workspace:
             wrong.append(f"{name} runs in {theirs[name]}, not in {ours[name].workspace}")
         shown = [f"{param.key}:{param.value}" for param in ours[name].params]
-        there = found.rows[name].params
+        there = maestro_dir.rows[name].params
         if len(";".join(shown)) != len(there) or any(pair not in there for pair in shown):
             wrong.append(f"{name} has the parameters {there}, not {';'.join(shown)}")
     if wrong:
         more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         raise StudyError(
-            f"{found.spec}: does not make the steps that Maestro made of it: {'; '.join(wrong[:_NAMED])}{more}"
-            f"{'; is an argument of its generator missing (--pargs)?' if found.pgen else ''}"
+            f"{maestro_dir.spec}: does not make the steps that Maestro made of it: {'; '.join(wrong[:_NAMED])}{more}"
+            f"{'; is an argument of its generator missing (--pargs)?' if maestro_dir.pgen else ''}"
         )
 
 
 # -- what becomes of the steps --------------------------------------------------------------------------------------
 
 
-def _decisions(found: MaestroDir, graph: MemoryGraph, scheduler: Adapter, study_id: str) -> list[ImportDecision]:
-    facts = {step.number: _facts(found, graph, step) for step in graph.steps()}
-    seen = _ask(found, graph, facts, scheduler, study_id)
+def _decisions(maestro_dir: MaestroDir, graph: MemoryGraph, scheduler: Adapter, study_id: str) -> list[ImportDecision]:
+    facts = {step.number: _facts(maestro_dir, graph, step) for step in graph.steps()}
+    seen = _ask(maestro_dir, graph, facts, scheduler, study_id)
     decisions = []
     for step in graph.steps():
         asked = replace(facts[step.number], seen=seen.get(imported_token(study_id, step.number)))
-        decisions.append(decide_import(structs.replace(step), found.rows[step.name], asked, study_id))
+        decisions.append(decide_import(structs.replace(step), maestro_dir.rows[step.name], asked, study_id))
     return decisions
 
 
-def _facts(found: MaestroDir, graph: MemoryGraph, step: StepRecord) -> StepFacts:
+def _facts(maestro_dir: MaestroDir, graph: MemoryGraph, step: StepRecord) -> StepFacts:
     return StepFacts(
         restartable=bool(graph.template(step.template).run.get("restart")),
-        begun=(found.root / step.workspace).exists(),
-        ended=found.ended.get(step.name),
+        begun=(maestro_dir.root / step.workspace).exists(),
+        ended=maestro_dir.ended.get(step.name),
     )
 
 
 def _ask(
-    found: MaestroDir, graph: MemoryGraph, facts: Mapping[int, StepFacts], scheduler: Adapter, study_id: str
+    maestro_dir: MaestroDir, graph: MemoryGraph, facts: Mapping[int, StepFacts], scheduler: Adapter, study_id: str
 ) -> Mapping[str, JobInfo]:
     """Ask the scheduler for the jobs that Maestro knew. Unreachable: then nothing can be decided."""
     jobs = []
     for step in graph.steps():
-        row = found.rows[step.name]
+        row = maestro_dir.rows[step.name]
         if step.scheduled and in_flight(row, facts[step.number]):
             token = imported_token(study_id, step.number)
             jobs.append(structs.replace(step, token=token, job_id=row.job_id, phase=Phase.SUBMITTED))

@@ -58,17 +58,17 @@ def _has_ended(row: Row, facts: StepFacts) -> bool:
 
 def decide_import(step: StepRecord, row: Row, facts: StepFacts, study_id: str) -> ImportDecision:
     """Decide about one step. StudyError if it may have a job that can't be found."""
-    said = Evidence(source="imported", detail=f"status.csv: {row.state.name}{_job(row)}")
+    table = Evidence(source="imported", detail=f"status.csv: {row.state.name}{_job(row)}")
     if _has_ended(row, facts):
-        return ImportDecision(step, row, row.state.name, events=(_ended(row, said),))
+        return ImportDecision(step, row, row.state.name, events=(_ended(row, table),))
     if facts.ended:
         state, at = facts.ended
-        words = "by the conductor's log, after its last status table"
+        log_detail = "by the conductor's log, after its last status table"
         also = Evidence(source="imported", detail=f"the conductor's log: {state.name}")
-        event = StepImported(state=state, ended_at=at, message=words, evidence=(said, also))
-        return ImportDecision(step, row, state.name, words, (event,))
+        event = StepImported(state=state, ended_at=at, message=log_detail, evidence=(table, also))
+        return ImportDecision(step, row, state.name, log_detail, (event,))
     if in_flight(row, facts) and step.scheduled:
-        return _ask(step, row, facts.seen, study_id, said)
+        return _ask(step, row, facts.seen, study_id, table)
     if facts.begun and row.state is not State.DRYRUN:
         if step.scheduled:
             raise StudyError(
@@ -76,13 +76,13 @@ def decide_import(step: StepRecord, row: Row, facts: StepFacts, study_id: str) -
                 f"is a job; look into the queue for a job of that name, and once there is none remove the directory "
                 f"{step.workspace} and import again"
             )
-        return _again(step, row, "it was begun, and nothing tells that it ended", said)
+        return _again(step, row, "it was begun, and nothing tells that it ended", table)
     if row.state not in _UNTOUCHED:
-        return _again(step, row, "a step on the conductor's host can't be adopted", said)
+        return _again(step, row, "a step on the conductor's host can't be adopted", table)
     return ImportDecision(step, row, "to run")
 
 
-def _ended(row: Row, said: Evidence) -> StepImported:
+def _ended(row: Row, table: Evidence) -> StepImported:
     return StepImported(
         state=row.state,
         job_id=row.job_id,
@@ -90,26 +90,26 @@ def _ended(row: Row, said: Evidence) -> StepImported:
         started_at=row.started_at,
         ended_at=row.ended_at,
         restarts=row.restarts,
-        evidence=(said,),
+        evidence=(table,),
     )
 
 
-def _again(step: StepRecord, row: Row, why: str, said: Evidence) -> ImportDecision:
+def _again(step: StepRecord, row: Row, why: str, table: Evidence) -> ImportDecision:
     event = StepImported(
-        state=State.INITIALIZED, restarts=row.restarts, message=f"to run again, {why}", evidence=(said,)
+        state=State.INITIALIZED, restarts=row.restarts, message=f"to run again, {why}", evidence=(table,)
     )
     return ImportDecision(step, row, "to run again", why, (event,))
 
 
-def _ask(step: StepRecord, row: Row, seen: JobInfo | None, study_id: str, said: Evidence) -> ImportDecision:
+def _ask(step: StepRecord, row: Row, seen: JobInfo | None, study_id: str, table: Evidence) -> ImportDecision:
     """Adopt the job of a step, if the scheduler knows it."""
     if seen is None:
         raise StudyError(f"{step.name}: the scheduler was not asked for job {row.job_id}; try again")
     if seen.state is JobState.GONE:
-        return _again(step, row, f"the scheduler does not know job {row.job_id} any more", said)
+        return _again(step, row, f"the scheduler does not know job {row.job_id} any more", table)
     token = imported_token(study_id, step.number)
     kind = SubmissionKind.RESTART if row.restarts else SubmissionKind.FIRST
-    evidence = (said, Evidence(source="queue", detail=seen.raw_state or seen.state.value))
+    evidence = (table, Evidence(source="queue", detail=seen.raw_state or seen.state.value))
     events = (
         StepImported(
             state=State.INITIALIZED,
@@ -117,7 +117,7 @@ def _ask(step: StepRecord, row: Row, seen: JobInfo | None, study_id: str, said: 
             started_at=row.started_at,
             restarts=row.restarts,
             message=f"its job {row.job_id} is adopted",
-            evidence=(said,),
+            evidence=(table,),
         ),
         SubmissionRequested(attempt=1, token=token, kind=kind),
         JobSubmitted(token=token, job_id=row.job_id, adopted=True, evidence=evidence),

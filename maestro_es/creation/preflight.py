@@ -93,14 +93,14 @@ def _parts_at_fault(graph: MemoryGraph, record: StepRecord, study: StudyDir, ada
         template.description, template.run, record.params, record.workspace, record.workspaces, str(study.root)
     )
     name = job_name(record, hashed=graph.study.settings.hash_workspaces)
-    found: list[_Fault] = []
+    faults: list[_Fault] = []
     messages: list[str] = []
     with noting(messages):
         adapters.scheduler.header(name, step.description, step.run)
-    found += [("run", message) for message in messages]
+    faults += [("run", message) for message in messages]
     for key in ("cmd", "restart"):
         messages = []
         with noting(messages):
             adapters.of(record).command(str(step.run.get(key) or ""), step.run)
-        found += [(key, message) for message in messages]
-    return found
+        faults += [(key, message) for message in messages]
+    return faults

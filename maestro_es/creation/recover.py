@@ -80,10 +80,10 @@ def check_lost(root: Path) -> None:
         )
     if not study.root.is_dir():
         raise StudyError(f"{study.root}: there is no such directory; 'maestro-es import-log' makes a new one")
-    for found in process.of_this_user():
-        if process.has_lost(found.pid, str(study.log)):
-            words = f"process {found.pid} ({' '.join(found.arguments)})"
-            raise RequestRefused(f"{study.root}: {words} still works on the lost log; end it first")
+    for running_process in process.of_this_user():
+        if process.has_lost(running_process.pid, str(study.log)):
+            description = f"process {running_process.pid} ({' '.join(running_process.arguments)})"
+            raise RequestRefused(f"{study.root}: {description} still works on the lost log; end it first")
 
 
 def plan_recovery(export: ExportReader, root: Path, runtime: Runtime) -> RecoveryPlan:
@@ -129,7 +129,7 @@ def carry_out(plan: RecoveryPlan, export: ExportReader, study: StudyDir, runtime
 def _read(export: ExportReader, runtime: Runtime) -> tuple[UnitOfWork, Head]:
     fold = Fold(MemoryGraph())
     with export.reading():
-        for _ in export.wanted(fold.checked(export.rows())):
+        for _ in export.selected(fold.checked(export.rows())):
             pass
         if not fold.graph.study.study_id:
             raise DamagedLog(f"{export.path}: there is no study in it")

@@ -55,13 +55,13 @@ class Trace:
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """Who says so."""
-        said = [Evidence(source="report", detail=report.file) for report in self.reports]
+        sources = [Evidence(source="report", detail=report.file) for report in self.reports]
         if self.claim.state is not ClaimState.NOT_READ:
             owner = f" {self.claim.job_id} on {self.claim.host}" if self.claim.job_id else ""
-            said.append(Evidence(source="claim", detail=self.claim.state.value + owner))
+            sources.append(Evidence(source="claim", detail=self.claim.state.value + owner))
         if self.seen:
-            said.append(Evidence(source="queue", detail=self.seen.raw_state or self.seen.state.value))
-        return tuple(said)
+            sources.append(Evidence(source="queue", detail=self.seen.raw_state or self.seen.state.value))
+        return tuple(sources)
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ def recover_step(step: StepRecord, traces: Traces) -> Recovery:
     alive = [trace for trace in traces.attempts if not (trace.can_not_start or _is_over(step, trace))]
     latest = max(alive, key=lambda trace: (trace.is_live, trace.number), default=None)
     if traces.followed and not (latest and latest.is_live):
-        says = Evidence(source="claim", detail=f"{traces.followed} was tried, and waits for it")
-        return _ended(step, State.FINISHED, number, latest, f"{traces.followed}, which waits for it, was tried", says)
+        claim = Evidence(source="claim", detail=f"{traces.followed} was tried, and waits for it")
+        return _ended(step, State.FINISHED, number, latest, f"{traces.followed}, which waits for it, was tried", claim)
     if latest and latest.can_be_reconciled:
         return _adopted(step, latest)
     by_table = _by_table(step, traces.row, number, latest)
@@ -128,21 +128,27 @@ def _by_table(step: StepRecord, row: Row | None, number: int, latest: Trace | No
     """Decide by the status table, which a tick wrote after it had recorded what it shows."""
     if row is None or (latest and row.job_id != latest.job_id):
         return None  # it shows an attempt before the latest one
-    says = Evidence(
+    source = Evidence(
         source=file_names.STATUS_CSV, detail=f"{row.state.name}{f', job {row.job_id}' if row.job_id else ''}"
     )
     how = f"status.csv says {row.state.name}"
     if row.state in (State.FINISHED, State.CANCELLED) or (row.state in FAILED_STATES and row.ended_at):
         if row.state is State.FAILED and step.phase is Phase.BLOCKED and not latest:
             return None  # because of another step, from which that follows
-        return _ended(step, row.state, number, latest, how, says, row)
+        return _ended(step, row.state, number, latest, how, source, row)
     if row.state in (State.TIMEDOUT, State.HWFAILURE) and latest:
-        return _to_run(step, number, f"{how}, and that it goes on", restarts=row.restarts, evidence=(says,))
+        return _to_run(step, number, f"{how}, and that it goes on", restarts=row.restarts, evidence=(source,))
     return None
 
 
 def _ended(
-    step: StepRecord, state: State, number: int, latest: Trace | None, how: str, says: Evidence, row: Row | None = None
+    step: StepRecord,
+    state: State,
+    number: int,
+    latest: Trace | None,
+    how: str,
+    source: Evidence,
+    row: Row | None = None,
 ) -> Recovery:
     event = StepRecovered(
         state=State.FAILED if state is State.HWFAILURE else state,
@@ -152,7 +158,7 @@ def _ended(
         ended_at=row.ended_at if row else None,
         restarts=row.restarts if row else step.restarts,
         message="" if state is State.FINISHED else how,
-        evidence=((says, *latest.evidence) if latest else (says,)),
+        evidence=((source, *latest.evidence) if latest else (source,)),
     )
     return Recovery(step, state.name, how, (event,))
 
@@ -167,7 +173,7 @@ def _to_run(
 
 def _adopted(step: StepRecord, trace: Trace, more: str = "") -> Recovery:
     """Take an attempt up again, so that the next tick reconciles it as any other."""
-    how = ", ".join(f"{said.source} says {said.detail}" for said in trace.evidence) + more
+    how = ", ".join(f"{source.source} says {source.detail}" for source in trace.evidence) + more
     if trace.token == step.token and step.phase is Phase.SUBMITTED:
         return Recovery(step, "in flight", how, adopted=trace.token)
     requested = step.phase is Phase.REQUESTED and trace.token == step.token

@@ -69,10 +69,10 @@ def _jobs(graph: MemoryGraph, study: StudyDir, adapters: Adapters) -> dict[str, 
     if not adapters.scheduler.can_submit and any(step.attempt for step in graph.steps() if step.scheduled):
         raise RequestRefused(f"maestro-es can't ask {adapters.scheduler.name} for jobs")
     runners = {str(study.runner), str(Path(graph.study.root) / file_names.STATE_DIR / file_names.RUNNER)}
-    found = adapters.local.find_by_token(runners)
+    jobs = adapters.local.find_by_token(runners)
     if adapters.scheduler is not adapters.local:
-        found.update(adapters.scheduler.find_by_token(runners))
-    return found
+        jobs.update(adapters.scheduler.find_by_token(runners))
+    return jobs
 
 
 def _reports(study: StudyDir) -> dict[str, list[Report]]:

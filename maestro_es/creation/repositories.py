@@ -52,19 +52,19 @@ def run_git(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, s
 
 def _started_with(mark: str) -> list[int]:
     """Return the processes that git has started."""
-    found = []
+    processes = []
     for process in of_this_user():
         with contextlib.suppress(Unreachable):  # not ours to read, so none of git's
             if is_marked(process.pid, mark, _MARK):
-                found.append(process.pid)
-    return found
+                processes.append(process.pid)
+    return processes
 
 
 def _limit(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
     """Return the time limit of a command in seconds, or what is wrong with the user's setting."""
-    given = environment.get(LIMIT, "")
-    if not given:
+    limit = environment.get(LIMIT, "")
+    if not limit:
         return (_ASKING if "ls-remote" in argv else _COPYING), ""
-    if given.isascii() and given.isdigit():
-        return int(given), ""
-    return 0, f"{LIMIT} is {given!r}; write a whole number of seconds"
+    if limit.isascii() and limit.isdigit():
+        return int(limit), ""
+    return 0, f"{LIMIT} is {limit!r}; write a whole number of seconds"

@@ -29,8 +29,8 @@ _MARGIN = 25.0
 
 def look_back(graph: Graph, study: StudyDir, host: Host, in_flight: Iterable[StepRecord] = ()) -> LastBoot | None:
     """Return what is known of the time before this host booted, if it has since the log or an attempt began."""
-    here = (step for step in in_flight if not step.scheduled and step.job_host == host.name)
-    if all(boot_of(step.job_instance) in ("", host.boot_id) for step in here):
+    local_steps = (step for step in in_flight if not step.scheduled and step.job_host == host.name)
+    if all(boot_of(step.job_instance) in ("", host.boot_id) for step in local_steps):
         ours = Boot(host.name, host.boot_id, host.machine, host.booted_at)
         if not boot_before(graph.study, ours):
             return None

@@ -119,17 +119,17 @@ class Observer:
         """Ask, read, and fence what is given up."""
         in_flight = [step for step in self._graph.in_flight() if not (self._local and step.scheduled)]
         known = self._snapshot.claims if self._snapshot else {}
-        found = {
+        claims_read = {
             step.token: known.get(step.token) or self._claim(step)
             for step in in_flight
             if step.phase is Phase.REQUESTED
         }
-        seen = self._ask(in_flight, found)
+        seen = self._ask(in_flight, claims_read)
         reports = read_reports(self._study.inbox)
         by_token = reports_by_token(reports)
         attempts = {
             step.token: self._observe_attempt(
-                step, by_token.get(step.token, ()), seen.get(step.token), found.get(step.token)
+                step, by_token.get(step.token, ()), seen.get(step.token), claims_read.get(step.token)
             )
             for step in in_flight
         }
@@ -177,15 +177,15 @@ class Observer:
         self._answered.add("files")
         return claim
 
-    def _ask(self, in_flight: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, JobInfo | NoAnswer]:
+    def _ask(self, in_flight: Sequence[StepRecord], claims_read: Mapping[str, Claim]) -> dict[str, JobInfo | NoAnswer]:
         """Ask the host for each local step, and the scheduler once for all its jobs."""
         scheduler = self._adapters.scheduler
-        here = [step for step in in_flight if not step.scheduled]
+        local_steps = [step for step in in_flight if not step.scheduled]
         queued = [step for step in in_flight if step.scheduled]
-        answers = self._ask_host(here, found)
+        answers = self._ask_host(local_steps, claims_read)
         if queued or (self._snapshot and not self._inputs.no_environment):
             try:
-                answers.update(scheduler.query_queue(queued, found, self._listed()))
+                answers.update(scheduler.query_queue(queued, claims_read, self._listed()))
                 self._answered.update((scheduler.name, UNWATCHED))
             except Unreachable as error:
                 self._scheduler_down, self._last_error = True, error
@@ -193,14 +193,16 @@ class Observer:
                 answers.update((step.token, NoAnswer.UNREACHABLE) for step in queued)
         return answers
 
-    def _ask_host(self, here: Sequence[StepRecord], found: Mapping[str, Claim]) -> dict[str, JobInfo | NoAnswer]:
+    def _ask_host(
+        self, local_steps: Sequence[StepRecord], claims_read: Mapping[str, Claim]
+    ) -> dict[str, JobInfo | NoAnswer]:
         """Ask this host for each of its steps."""
         local, host = self._adapters.local, self._inputs.host
         answers: dict[str, JobInfo | NoAnswer] = {}
         namesakes = []
-        for step in here:
+        for step in local_steps:
             try:
-                seen = ask_host(local, step, found, self._graph.study, host)
+                seen = ask_host(local, step, claims_read, self._graph.study, host)
                 self._answered.add(local.name)
             except Unreachable as error:
                 self._unreachable[local.name] = str(error)
@@ -326,5 +328,5 @@ def _with_job(step: StepRecord, observed: AttemptObservation) -> StepRecord:
     """Return a step with the job that was found for it, if the log knows of none yet."""
     if step.job_id:
         return step
-    found = observed if observed.job_id else observed.claim
-    return structs.replace(step, job_id=found.job_id, job_host=found.host, job_instance=found.instance)
+    source = observed if observed.job_id else observed.claim
+    return structs.replace(step, job_id=source.job_id, job_host=source.host, job_instance=source.instance)

@@ -76,9 +76,9 @@ def _submit(study: Session, steps: Sequence[int], performer: Performer) -> Gener
         study.last_error = study.last_error or (None if problem else submitter.last_error)
 
 
-def _attempts(study: Session, performer: Performer, wanted: Iterable[tuple[int, str]]) -> Iterator[PreparedAttempt]:
+def _attempts(study: Session, performer: Performer, requested: Iterable[tuple[int, str]]) -> Iterator[PreparedAttempt]:
     """Write the scripts of attempts, except those that another tick has reconciled by now."""
-    for number, token in wanted:
+    for number, token in requested:
         step = study.graph.step(number)
         if step.token == token and step.phase is Phase.REQUESTED:
             yield _prepare(study, performer, step)

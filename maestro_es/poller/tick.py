@@ -57,8 +57,8 @@ def tick(
     unreachable = advance(study, LIVE, show=show, ahead=ahead, submit=submit, snapshot=snapshot)
     if unreachable:
         kind = NothingStarts if unreachable.keys() == {ENVIRONMENT} else Unreachable
-        told = (message if name in NO_SCHEDULER else f"{name}: {message}" for name, message in unreachable.items())
-        raise kind("; ".join(told))
+        messages = (message if name in NO_SCHEDULER else f"{name}: {message}" for name, message in unreachable.items())
+        raise kind("; ".join(messages))
     return study.status
 
 

@@ -52,9 +52,9 @@ def find_before(log: LogReader, head: str) -> tuple[event_log.Row, str] | None:
         if isinstance(recorded.event, EventsCorrected):
             were.update((item.seq, item.data) for item in recorded.event.corrections)
             known = _digests(log.rows(upto=recorded.seq - 1), were)
-            found = [(row, digest) for row, digest in known if digest.startswith(head.lower())]
-            if len(found) == 1:
-                return found[0]
+            matches = [(row, digest) for row, digest in known if digest.startswith(head.lower())]
+            if len(matches) == 1:
+                return matches[0]
     return None
 
 
@@ -85,8 +85,8 @@ def corrected_payload(row: event_log.Row) -> str:
     """Return a payload as the present version would have written it. DamagedLog if that can't be derived."""
     seq, name, data = row[0], row[4], row[6]
     try:
-        found = _as(inspect.type_info(EVENT_TYPES[name]), msgspec.json.decode(data))
-        return msgspec.json.encode(msgspec.convert(found, EVENT_TYPES[name])).decode()
+        value = _as(inspect.type_info(EVENT_TYPES[name]), msgspec.json.decode(data))
+        return msgspec.json.encode(msgspec.convert(value, EVENT_TYPES[name])).decode()
     except (LookupError, ValueError, TypeError, ArithmeticError) as error:
         raise DamagedLog(f"event {seq}: its payload is no {name} and can't be corrected: {error}", seq=seq) from None
 
@@ -124,17 +124,19 @@ def _as_struct(kind: inspect.StructType, value: Any) -> Any:  # noqa: ANN401 - J
     """Return the fields of a type. A number, flag or text that can't be corrected gets its default, if any."""
     if value is None:
         value = {}
-    given = value if isinstance(value, dict) else dict(zip([f.encode_name for f in kind.fields], value, strict=False))
-    found: dict[str, Any] = {}
+    by_field = (
+        value if isinstance(value, dict) else dict(zip([f.encode_name for f in kind.fields], value, strict=False))
+    )
+    corrected: dict[str, Any] = {}
     for field in kind.fields:
-        if field.encode_name not in given:
+        if field.encode_name not in by_field:
             continue
         try:
-            found[field.encode_name] = _as(field.type, given[field.encode_name])
+            corrected[field.encode_name] = _as(field.type, by_field[field.encode_name])
         except (ValueError, TypeError, ArithmeticError, AttributeError):
             if field.required or not isinstance(field.type, _PLAIN):
                 raise
-    return list(found.values()) if kind.array_like else found
+    return list(corrected.values()) if kind.array_like else corrected
 
 
 def _as_any_of(kinds: tuple[inspect.Type, ...], value: Any) -> Any:  # noqa: ANN401 - JSON

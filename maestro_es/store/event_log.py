@@ -63,8 +63,8 @@ class _Decoders(dict[str, Callable[[str], Any]]):
     """What decodes the payloads of each type; made when the first one comes."""
 
     def __missing__(self, name: str) -> Callable[[str], Any]:
-        found = self[name] = msgspec.json.Decoder(EVENT_TYPES[name]).decode
-        return found
+        decode = self[name] = msgspec.json.Decoder(EVENT_TYPES[name]).decode
+        return decode
 
 
 _decoders = _Decoders()
@@ -207,5 +207,5 @@ def check_chain(rows: Iterable[Row], after: Head = EMPTY) -> Iterator[Row]:
         yield row
 
 
-def _missing(seq: int, found: int) -> DamagedLog:
-    return DamagedLog(f"event {seq} is missing: event {found} follows event {seq - 1}", check="gap", seq=seq)
+def _missing(seq: int, next_seq: int) -> DamagedLog:
+    return DamagedLog(f"event {seq} is missing: event {next_seq} follows event {seq - 1}", check="gap", seq=seq)

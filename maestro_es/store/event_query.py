@@ -92,39 +92,41 @@ _PARAM = """(SELECT json_extract(p.value, '$[1]') FROM step s, json_each(s.param
     WHERE s.number = e.step AND json_extract(p.value, '$[0]') = ?)"""
 
 
-def select(log: StudyLog, wanted: Selection) -> Iterator[Recorded]:
+def select(log: StudyLog, selection: Selection) -> Iterator[Recorded]:
     """Yield the events that are wanted, oldest first; with a limit only the last ones."""
-    if wanted.limit is not None:
-        where, values = _where(wanted)
-        rows = log.query(f"SELECT {_ROW} FROM event e {where} ORDER BY e.seq DESC LIMIT ?", (*values, wanted.limit))
+    if selection.limit is not None:
+        where, values = _where(selection)
+        rows = log.query(f"SELECT {_ROW} FROM event e {where} ORDER BY e.seq DESC LIMIT ?", (*values, selection.limit))
         yield from map(_decode, reversed(rows))
         return
     rows = [()]
     while rows:
-        where, values = _where(wanted)
+        where, values = _where(selection)
         rows = log.query(f"SELECT {_ROW} FROM event e {where} ORDER BY e.seq LIMIT {_BLOCK}", values)
         for recorded in map(_decode, rows):
             yield recorded
-            wanted = wanted._replace(after=recorded.seq)
+            selection = selection._replace(after=recorded.seq)
 
 
 def _decode(row: tuple[Any, ...]) -> Recorded:
     return event_log.decode(cast("event_log.Row", row))
 
 
-def count(log: StudyLog, wanted: Selection, fields: Sequence[str], *, utc: bool = False) -> list[tuple[object, ...]]:
+def count(
+    log: StudyLog, selection: Selection, fields: Sequence[str], *, utc: bool = False
+) -> list[tuple[object, ...]]:
     """Return the number of events of each combination of the fields' values: the values, and the number last.
 
     Days and hours are those of the host's zone or UTC.
     """
-    found = [_field(field, "+0 days" if utc else "localtime") for field in fields]
-    given = [value for _, value in found if value is not None]
-    where, values = _where(wanted)
-    limit = "" if wanted.limit is None else f"ORDER BY e.seq DESC LIMIT {wanted.limit:d}"
-    columns = "".join(f"{sql}, " for sql, _ in found)
+    expressions = [_field(field, "+0 days" if utc else "localtime") for field in fields]
+    parameters = [value for _, value in expressions if value is not None]
+    where, values = _where(selection)
+    limit = "" if selection.limit is None else f"ORDER BY e.seq DESC LIMIT {selection.limit:d}"
+    columns = "".join(f"{sql}, " for sql, _ in expressions)
     groups = ", ".join(["''", *map(str, range(1, len(fields) + 1))])
     events = f"SELECT e.* FROM event e {where} {limit}"
-    return log.query(f"SELECT {columns}count(*) FROM ({events}) e GROUP BY {groups}", (*given, *values))
+    return log.query(f"SELECT {columns}count(*) FROM ({events}) e GROUP BY {groups}", (*parameters, *values))
 
 
 def _field(field: str, zone: str) -> tuple[str, str | None]:
@@ -135,30 +137,30 @@ def _field(field: str, zone: str) -> tuple[str, str | None]:
     return sql, zone if "?" in sql else None
 
 
-def _where(wanted: Selection) -> tuple[str, list[object]]:
+def _where(selection: Selection) -> tuple[str, list[object]]:
     """Return the condition of what is wanted, and its values."""
-    terms: list[tuple[str, Sequence[object]]] = [("e.seq > ? AND e.seq <= ?", (wanted.after, wanted.upto))]
-    if wanted.steps is not None:
-        terms.append(_one_of("e.step", wanted.steps))
-    if wanted.spans is not None:
-        spans = [value for span in wanted.spans for value in span]
-        terms.append((_any("e.step = ? AND e.seq BETWEEN ? AND ?", len(wanted.spans)), spans))
-    if wanted.types is not None:
-        terms.append(_one_of("e.type", wanted.types))
-    if wanted.causes is not None:
+    terms: list[tuple[str, Sequence[object]]] = [("e.seq > ? AND e.seq <= ?", (selection.after, selection.upto))]
+    if selection.steps is not None:
+        terms.append(_one_of("e.step", selection.steps))
+    if selection.spans is not None:
+        spans = [value for span in selection.spans for value in span]
+        terms.append((_any("e.step = ? AND e.seq BETWEEN ? AND ?", len(selection.spans)), spans))
+    if selection.types is not None:
+        terms.append(_one_of("e.type", selection.types))
+    if selection.causes is not None:
         terms.append(_one_of("e.type", list(CAUSED)))
-        globs = [glob for cause in wanted.causes for glob in (_glob(cause.lower()),) * 2]
+        globs = [glob for cause in selection.causes for glob in (_glob(cause.lower()),) * 2]
         terms.append(
-            (_any(f"lower({_CAUSE}) GLOB ? OR lower(coalesce({_MESSAGES}, '')) GLOB ?", len(wanted.causes)), globs)
+            (_any(f"lower({_CAUSE}) GLOB ? OR lower(coalesce({_MESSAGES}, '')) GLOB ?", len(selection.causes)), globs)
         )
-    if wanted.actors is not None:
-        actor = _any("json_extract(i.data, '$.actor') GLOB ?", len(wanted.actors))
+    if selection.actors is not None:
+        actor = _any("json_extract(i.data, '$.actor') GLOB ?", len(selection.actors))
         sql = f"e.invocation IN (SELECT i.seq FROM event i WHERE i.type = 'InvocationStarted' AND {actor})"
-        terms.append((sql, [*map(_glob, wanted.actors)]))
-    if wanted.invocation is not None:
-        terms.append(("e.invocation = ?", (wanted.invocation,)))
-    if wanted.attempt is not None:
-        terms.append((f"e.step IS NOT NULL AND {_ATTEMPT} = ?", (wanted.attempt,)))
+        terms.append((sql, [*map(_glob, selection.actors)]))
+    if selection.invocation is not None:
+        terms.append(("e.invocation = ?", (selection.invocation,)))
+    if selection.attempt is not None:
+        terms.append((f"e.step IS NOT NULL AND {_ATTEMPT} = ?", (selection.attempt,)))
     return "WHERE " + " AND ".join(sql for sql, _ in terms), [value for _, values in terms for value in values]
 
 

@@ -96,7 +96,7 @@ class ExportReader:
                 raise
             raise type(error)(f"{self.path}:{self.number}: {error}".replace(CORRECT, _CORRECT)) from None
 
-    def wanted(self, rows: Iterable[Row]) -> Iterator[Row]:
+    def selected(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Pass on rows that are checked as they are taken, to the end or, if that is wanted, to the first damage."""
         try:
             yield from rows
@@ -108,12 +108,12 @@ class ExportReader:
 
 def _row(text: bytes) -> Row:
     try:
-        found = _decode(text)
-        digest = bytes.fromhex(found.digest)
+        row = _decode(text)
+        digest = bytes.fromhex(row.digest)
     except (msgspec.DecodeError, ValueError) as error:
         raise DamagedLog(_complaint(text, error), check="line", seq=None) from None
-    data = bytes(found.data).decode()
-    return found.seq, found.recorded_at, found.invocation, found.step, found.type, found.version, data, digest
+    data = bytes(row.data).decode()
+    return row.seq, row.recorded_at, row.invocation, row.step, row.type, row.version, data, digest
 
 
 def _complaint(text: bytes, error: Exception) -> str:

@@ -90,7 +90,7 @@ def explain(error: Exception, path: Path) -> Exception:
     refused = isinstance(error, sqlite3.OperationalError) and _why_not_now(text, path)
     if refused:
         return LogUnavailable(f"{path}: nothing was written: {refused}")
-    if isinstance(error, UnicodeDecodeError) or any(words in text for words in _DAMAGE):
+    if isinstance(error, UnicodeDecodeError) or any(sign in text for sign in _DAMAGE):
         return DamagedLog(f"{path}: not readable as an event log ({text}); {RESTORE}")
     if isinstance(error, sqlite3.OperationalError):
         return DamagedLog(f"{path}: not readable as an event log ({text}); 'maestro-es verify' checks it")
@@ -108,7 +108,7 @@ def _why_not_now(text: str, path: Path) -> str:
         return "other users own it or can write to its directory; run this as its owner"
     if text.startswith(_LOCKED) and _gives_no_locks(path):
         return _NO_LOCKS
-    return next((f"{text}; {remedy}" for words, remedy in _REMEDIES.items() if text.startswith(words)), "")
+    return next((f"{text}; {remedy}" for sign, remedy in _REMEDIES.items() if text.startswith(sign)), "")
 
 
 def _gives_no_locks(path: Path) -> bool:

@@ -126,8 +126,8 @@ class LogReader:
         low, high = 0, self.head.seq  # times never go back, so the log is its own index
         while low < high:
             middle = (low + high + 1) // 2
-            [(found,)] = self.query("SELECT recorded_at FROM event WHERE seq = ?", (middle,))
-            low, high = (middle, high) if int(str(found)) <= time else (low, middle - 1)
+            [(recorded_at,)] = self.query("SELECT recorded_at FROM event WHERE seq = ?", (middle,))
+            low, high = (middle, high) if int(str(recorded_at)) <= time else (low, middle - 1)
         return low
 
     @property

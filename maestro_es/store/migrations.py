@@ -89,13 +89,13 @@ def scripts() -> list[tuple[str, str]]:
 
 def views() -> list[tuple[str, str]]:
     """Return name and statement of each view, with the version of the views in a comment."""
-    found = []
+    scripts = []
     for name, sql in _files("views"):
         statement = sql[sql.index("CREATE VIEW") :].rstrip().rstrip(";")
-        found.append(
+        scripts.append(
             (name, _VIEW.sub(rf"CREATE VIEW \1 AS  /* maestro-es views {VIEWS_VERSION} */\n", statement, count=1))
         )
-    return found
+    return scripts
 
 
 def _files(folder: str) -> list[tuple[str, str]]:
@@ -108,13 +108,13 @@ def _files(folder: str) -> list[tuple[str, str]]:
 
 def statements(sql: str) -> list[str]:
     """Split a script into statements; `executescript` would commit the transaction that a migration runs in."""
-    found, pending = [], ""
+    complete, pending = [], ""
     for line in sql.splitlines(keepends=True):
         pending += line
         if sqlite3.complete_statement(pending):
-            found.append(pending)
+            complete.append(pending)
             pending = ""
-    return found
+    return complete
 
 
 # -- the schema of a file ---------------------------------------------------------------------------------------------
@@ -134,9 +134,9 @@ def repair_schema(connection: sqlite3.Connection) -> None:
 
 
 def _drift(connection: sqlite3.Connection, ours: Objects) -> list[tuple[str, str]]:
-    found = _objects(connection)
+    objects = _objects(connection)
     exact = ("trigger", "index")
-    return [key for key, sql in ours.items() if key not in found or (key[0] in exact and found[key] != sql)]
+    return [key for key, sql in ours.items() if key not in objects or (key[0] in exact and objects[key] != sql)]
 
 
 class Made(NamedTuple):
@@ -167,8 +167,8 @@ def normal(sql: str) -> str:
 
 def stamp(sql: str) -> int:
     """Return the version of the views that a view belongs to; 0 if it is not one of ours."""
-    found = _STAMP.search(sql)
-    return int(found[1]) if found else 0
+    match = _STAMP.search(sql)
+    return int(match[1]) if match else 0
 
 
 def _views_version(connection: sqlite3.Connection) -> int:

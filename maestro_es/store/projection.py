@@ -133,13 +133,13 @@ class ProjectedGraph:
         numbers = [row[0] for row in self._rows(f"SELECT number FROM step {where}", *values)]
         if all(number in self._records for number in numbers):
             return [self._records[number] for number in numbers]
-        found = []
+        loaded = []
         for row in self._rows(f"{_SELECT} {where}", *values):
             record = self._records.get(row[0])
             if record is None:
                 record = self._records[row[0]] = from_row(row)
-            found.append(record)
-        return found
+            loaded.append(record)
+        return loaded
 
     def _column(self, query: str, value: object) -> list[Any]:
         self._write_structure()
@@ -162,11 +162,11 @@ class ProjectedGraph:
         record = self._records.get(number)
         if record is not None:
             return record
-        found = self._load("WHERE number = ?", number)  # one that was changed is in memory
-        if not found:
+        loaded = self._load("WHERE number = ?", number)  # one that was changed is in memory
+        if not loaded:
             kind = DamagedLog if number in range(1, self.study.steps + 1) else NoSuchStep
             raise kind(f"{self._path}: the projection has no step {number}: run 'maestro-es rebuild'")
-        return found[0]
+        return loaded[0]
 
     def number_of(self, name: str) -> int | None:
         if name in self._new:
@@ -240,10 +240,10 @@ class ProjectedGraph:
     def template(self, name: str) -> StepTemplateAdded:
         template = self._template_cache.get(name)
         if template is None:
-            found = self._column("SELECT data FROM template WHERE name = ?", name)
-            if not found and not self.instances(name):
+            rows = self._column("SELECT data FROM template WHERE name = ?", name)
+            if not rows and not self.instances(name):
                 raise KeyError(name)
-            template = self._template_cache[name] = template_of(name, found)
+            template = self._template_cache[name] = template_of(name, rows)
         return template
 
     def has_template(self, name: str) -> bool:
@@ -282,8 +282,8 @@ class ProjectedGraph:
     def ready(self, *, scheduled: bool, limit: int) -> list[StepRecord]:
         where = f"WHERE {_MAY_BE_SUBMITTED} AND scheduled = ? AND number {{}} ? ORDER BY number LIMIT ?"
         first = self.study.refused if scheduled else 0
-        found = self._select(where.format(">"), int(scheduled), first, limit)
-        return found + (self._select(where.format("<="), int(scheduled), first, limit - len(found)) if first else [])
+        rows = self._select(where.format(">"), int(scheduled), first, limit)
+        return rows + (self._select(where.format("<="), int(scheduled), first, limit - len(rows)) if first else [])
 
     def waiting(self) -> list[StepRecord]:
         return self._select("WHERE phase IN (0, 1) ORDER BY number")

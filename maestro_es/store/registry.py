@@ -47,10 +47,10 @@ def note_cron_installed(host: str, at: Micros) -> None:
         _note_cron(host, at, _INSTALLED)
 
 
-def _note_cron(host: str, at: Micros, words: str) -> None:
+def _note_cron(host: str, at: Micros, content: str) -> None:
     note = cron_note(host)
     _make_private(note.parent)
-    note.write_text(words)
+    note.write_text(content)
     os.utime(note, ns=(at * 1000, at * 1000))
 
 
@@ -69,13 +69,13 @@ def cron_noted(host: str) -> tuple[Micros, bool] | None:
 def cron_before(host: str, boot_id: str) -> Micros | None:
     """Return when cron ticked last on a host before it booted with this id; None if that is unknown."""
     try:
-        found = cron_noted(host)
-        words = cron_note(host).read_text().split() if found else []
+        noted = cron_noted(host)
+        fields = cron_note(host).read_text().split() if noted else []
     except OSError:
         return None
-    if words[:2] == [_TICKED, boot_id] and words[2:]:
-        return (int(words[2]) or None) if words[2].isdigit() else None
-    return found[0] if found else None
+    if fields[:2] == [_TICKED, boot_id] and fields[2:]:
+        return (int(fields[2]) or None) if fields[2].isdigit() else None
+    return noted[0] if noted else None
 
 
 def cron_hosts() -> list[str]:
@@ -88,19 +88,19 @@ def cron_hosts() -> list[str]:
 
 def register(study_id: str, root: Path) -> None:
     """Note where a study is. Whatever was registered in the same directory before is not there any more."""
-    place = folder()
-    _make_private(place)
+    directory = folder()
+    _make_private(directory)
     # durable: cron ticks no study whose entry is lost, and an empty entry names no directory
-    replace_file(place / study_id, os.fsencode(f"{root}\n"), 0o600, durable=True)
+    replace_file(directory / study_id, os.fsencode(f"{root}\n"), 0o600, durable=True)
     for other, path in registered().items():
         if other != study_id and path == root:
             forget(other)
 
 
-def _make_private(place: Path) -> None:
+def _make_private(directory: Path) -> None:
     """Make a directory of ours, and the one that it lies in: others have no business there."""
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    place.mkdir(mode=0o700, exist_ok=True)
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
 
 
 @contextlib.contextmanager
@@ -131,16 +131,16 @@ def registered() -> dict[str, Path]:
         entries = [entry for entry in os.scandir(folder()) if not entry.name.startswith(".")]
     except FileNotFoundError:
         return {}
-    found = []
+    studies = []
     for entry in entries:
         try:
             if entry.is_file():
-                found.append((entry.stat().st_mtime, entry.name, _noted(Path(entry.path))))
+                studies.append((entry.stat().st_mtime, entry.name, _noted(Path(entry.path))))
         except FileNotFoundError:
             pass  # forgotten this very moment
         except OSError:
-            found.append((0, entry.name, Path(entry.path)))
-    return {study_id: root for _, study_id, root in sorted(found)}
+            studies.append((0, entry.name, Path(entry.path)))
+    return {study_id: root for _, study_id, root in sorted(studies)}
 
 
 def registered_at(study_id: str) -> Path | None:
@@ -162,15 +162,15 @@ def complaint_is_new(study_id: str, complaint: str) -> bool:
 
     Where that can't be kept, because a quota is used up, it is told again.
     """
-    place = _complaint(study_id)
+    file = _complaint(study_id)
     with contextlib.suppress(OSError):
-        if place.read_bytes() == os.fsencode(complaint):
+        if file.read_bytes() == os.fsencode(complaint):
             return False
     with contextlib.suppress(OSError):
         if complaint:
-            place.write_bytes(os.fsencode(complaint))
+            file.write_bytes(os.fsencode(complaint))
         else:
-            place.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
     return bool(complaint)
 
 

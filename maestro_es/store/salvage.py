@@ -60,7 +60,7 @@ def salvage(path: Path) -> Salvaged:
         except ValueError:
             raise DamagedLog(f"{path}: the event log is empty, there is nothing to save") from None
         with data:
-            rows, last = max((_scan(data, size) for size in _page_sizes(data)), key=lambda found: len(found[0]))
+            rows, last = max((_scan(data, size) for size in _page_sizes(data)), key=lambda scanned: len(scanned[0]))
     return _proven(rows, last)
 
 
@@ -89,7 +89,7 @@ def _page_sizes(data: mmap.mmap) -> Sequence[int]:
 
 def _scan(data: mmap.mmap, size: int) -> tuple[dict[int, list[Row]], int]:
     """Return the rows that look like events, by seq, and how many events the projection knew of."""
-    found: dict[int, list[Row]] = {}
+    by_seq: dict[int, list[Row]] = {}
     known = 0
     for start in range(0, len(data), size):
         head = start + (_FILE_HEADER if start == 0 else 0)
@@ -100,17 +100,17 @@ def _scan(data: mmap.mmap, size: int) -> tuple[dict[int, list[Row]], int]:
                 known = max(known, values[1])
             elif len(values) == _EVENT:
                 row = cast("Row", (seq, *values[1:]))  # `_values` has looked at the types
-                rows = found.setdefault(seq, [])
+                rows = by_seq.setdefault(seq, [])
                 if row not in rows:
                     rows.append(row)
-    return found, known
+    return by_seq, known
 
 
 def _records(data: mmap.mmap, size: int, start: int, head: int) -> Iterator[tuple[int, list[object]]]:
     """Yield rowid and values of the records of a leaf that are ours."""
     count = int.from_bytes(data[head + 3 : head + 5], "big")
-    for place in range(head + _PAGE_HEADER, min(head + _PAGE_HEADER + 2 * count, start + size), 2):
-        cell = start + int.from_bytes(data[place : place + 2], "big")
+    for offset in range(head + _PAGE_HEADER, min(head + _PAGE_HEADER + 2 * count, start + size), 2):
+        cell = start + int.from_bytes(data[offset : offset + 2], "big")
         with contextlib.suppress(ValueError, IndexError):
             length, at = _varint(data, cell)
             rowid, at = _varint(data, at)
@@ -194,14 +194,14 @@ def _kind(serial: int) -> str:
 # -- the chain ------------------------------------------------------------------------------------------------------
 
 
-def _proven(found: dict[int, list[Row]], known: int) -> Salvaged:
+def _proven(by_seq: dict[int, list[Row]], known: int) -> Salvaged:
     """Follow the chain through what was found."""
     saved = Salvaged()
     last, before = 0, GENESIS  # the last row whose digest may be the right one
     proven = 0
     loose: list[Row] = []
-    for seq in sorted(found):
-        row = _sealed(found[seq], before) if seq == last + 1 else None
+    for seq in sorted(by_seq):
+        row = _sealed(by_seq[seq], before) if seq == last + 1 else None
         if row:
             if seq != proven + 1:
                 saved.gaps[seq] = (proven + 1, seq - 1)
@@ -210,7 +210,7 @@ def _proven(found: dict[int, list[Row]], known: int) -> Salvaged:
             saved.rows.append(row)
             proven = seq
         else:
-            row = next(filter(_is_plausible, found[seq]), None)
+            row = next(filter(_is_plausible, by_seq[seq]), None)
             if not row:
                 continue
             loose.append(row)

@@ -213,10 +213,10 @@ class StudyLog(LogReader):
     def _begin(self) -> None:
         self._connection.check_place()
         self._connection.execute("BEGIN IMMEDIATE")
-        found = event_log.head(self._connection)[0]
-        if found != self.head.seq:
+        head = event_log.head(self._connection)[0]
+        if head != self.head.seq:
             raise ConcurrentAppend(
-                f"{self.path}: event {found} was appended by another process, expected the last one to be "
+                f"{self.path}: event {head} was appended by another process, expected the last one to be "
                 f"{self.head.seq}; nothing was written, try again"
             )
 

@@ -104,9 +104,9 @@ class Permission:
     def __call__(self, action: int, name: str | None, detail: str | None, _: str | None, view: str | None) -> int:
         """Answer SQLite. A function has its name in `detail`, a PRAGMA in `name`; `view` is the one that does it."""
         if action in _READING:
-            found = [self.foreign[word.lower()] for word in (view, name) if word and word.lower() in self.foreign]
-            self.met = found[0] if found else self.met
-            is_allowed = not found and detail not in _FORBIDDEN
+            messages = [self.foreign[word.lower()] for word in (view, name) if word and word.lower() in self.foreign]
+            self.met = messages[0] if messages else self.met
+            is_allowed = not messages and detail not in _FORBIDDEN
         else:
             is_allowed = action == sqlite3.SQLITE_PRAGMA and str(name).lower() in _DESCRIBING
         return sqlite3.SQLITE_OK if is_allowed else sqlite3.SQLITE_DENY
@@ -164,10 +164,10 @@ def _hint(text: str, connection: Connection) -> str:
     """Return what helps: how to give a parameter, or what is called nearly like that."""
     if text.startswith("You did not supply a value"):
         return " Give it with -p NAME VALUE."
-    found = _UNKNOWN.match(text)
-    if not found:
+    match = _UNKNOWN.match(text)
+    if not match:
         return ""
-    kind, name = found.groups()
+    kind, name = match.groups()
     database = _database(connection)
     names = [*database.view_names(), *database.table_names()]
     if kind == "column":

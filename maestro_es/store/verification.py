@@ -77,16 +77,16 @@ def prove(log: StudyLog, head: str) -> Known:
             f"--head takes {_DIGITS[0]} to {_DIGITS[-1]} hexadecimal digits of a digest, not {head!r}"
         )
     query = "SELECT seq FROM event WHERE hex(digest) LIKE ? LIMIT 2"
-    found = log.query(query, (f"{head}%",))
-    if not found:
+    rows = log.query(query, (f"{head}%",))
+    if not rows:
         was = corrections.find_before(log, head)
         if was:
             return Known(was[0][0], was[0][1], was[1], corrected=True)
         raise DamagedLog(f"no event has the digest {head}: this is not the log of that day, or not any more")
-    if len(found) > 1:
-        raise RequestRefused(f"events {found[0][0]} and {found[1][0]} both have a digest that begins {head}: say more")
+    if len(rows) > 1:
+        raise RequestRefused(f"events {rows[0][0]} and {rows[1][0]} both have a digest that begins {head}: say more")
     known = Known(0, 0, "")
-    for row in event_log.check_chain(log.readable_rows(int(str(found[0][0])))):
+    for row in event_log.check_chain(log.readable_rows(int(str(rows[0][0])))):
         known = Known(row[0], row[1], row[7].hex())
     return known
 
@@ -164,9 +164,9 @@ def _decoded(row: event_log.Row) -> Recorded:
 
 def _check_file(connection: sqlite3.Connection) -> None:
     """Let SQLite check the file: its pages, and each index against its table."""
-    found = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
-    if found != ["ok"]:
-        raise DamagedLog(f"the file is damaged: {' '.join(found[0].split())}; {RESTORE}", check="file")
+    results = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
+    if results != ["ok"]:
+        raise DamagedLog(f"the file is damaged: {' '.join(results[0].split())}; {RESTORE}", check="file")
 
 
 def _check_schema(connection: sqlite3.Connection) -> None:
@@ -204,18 +204,18 @@ def _study(connection: sqlite3.Connection, fold: Fold[MemoryGraph]) -> Iterator[
         yield _different(f"the projection stands at event {row[0]}, the log at {seq}", "projection")
     expected = msgspec.to_builtins(fold.graph.study)
     try:
-        found = msgspec.to_builtins(msgspec.json.decode(row[1], type=StudyRecord))
+        stored = msgspec.to_builtins(msgspec.json.decode(row[1], type=StudyRecord))
     except msgspec.DecodeError as error:
         yield _different(f"the projection's record of the study can't be read: {error}", "projection")
         return
     for name, value in expected.items():
-        if found[name] != value:
-            yield _differs("the study", ("projection", ""), name, found[name], value)
+        if stored[name] != value:
+            yield _differs("the study", ("projection", ""), name, stored[name], value)
 
 
 def _steps(connection: sqlite3.Connection, graph: MemoryGraph) -> Iterator[DamagedLog]:
-    found = connection.execute(f"SELECT {', '.join(FIELDS)} FROM step ORDER BY number")
-    for record, row in zip_longest(graph.steps(), found):
+    rows = connection.execute(f"SELECT {', '.join(FIELDS)} FROM step ORDER BY number")
+    for record, row in zip_longest(graph.steps(), rows):
         if record is None or (row and row[0] < record.number):
             yield _different(f"the projection has a step {row[0]} ({row[1]!r}) too many", "step", row[1])
             return
@@ -237,8 +237,8 @@ def _rows(
 ) -> Iterator[DamagedLog]:
     """Compare a table with its expected rows, both in the order of the primary key: the first `keys` columns."""
     order = ", ".join(columns[:keys])
-    found = connection.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")
-    for right, row in zip_longest(expected, found):
+    rows = connection.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")
+    for right, row in zip_longest(expected, rows):
         if right is None or (row and _precedes(row[:keys], right[:keys])):
             shown = _named(columns[:keys], row)
             yield _different(f"the projection has a row too many in {table}: {shown}", table, shown)
@@ -256,16 +256,16 @@ def _precedes(row: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
 
 
 def _fields(
-    what: str, place: tuple[str, str], names: Iterable[str], found: Iterable[object], expected: Iterable[object]
+    what: str, position: tuple[str, str], names: Iterable[str], actual: Iterable[object], expected: Iterable[object]
 ) -> Iterator[DamagedLog]:
-    for name, value, right in zip(names, found, expected, strict=True):
+    for name, value, right in zip(names, actual, expected, strict=True):
         if value != right:
-            yield _differs(what, place, name, value, right)
+            yield _differs(what, position, name, value, right)
 
 
-def _differs(what: str, place: tuple[str, str], name: str, found: object, expected: object) -> DamagedLog:
-    message = f"the projection of {what} differs in {name}: it has {found!r}, the events add up to {expected!r}"
-    return _different(message, *place, column=name, found=found, log=expected)
+def _differs(what: str, position: tuple[str, str], name: str, actual: object, expected: object) -> DamagedLog:
+    message = f"the projection of {what} differs in {name}: it has {actual!r}, the events add up to {expected!r}"
+    return _different(message, *position, column=name, found=actual, log=expected)
 
 
 def _different(message: str, table: str, row: str = "", **details: object) -> DamagedLog:

@@ -35,10 +35,10 @@ def read_claim(workspace: Path, token: str) -> Claim:
         owner = os.readlink(path)
     if owner == _ABANDONED:
         return Claim(ClaimState.ABANDONED)
-    words = owner.split(" ")
-    if len(words) != _JOB_WORDS:
+    fields = owner.split(" ")
+    if len(fields) != _JOB_WORDS:
         return Claim(ClaimState.JOB)
-    return Claim(ClaimState.JOB, job_id=words[0], host=words[1], instance=words[2])
+    return Claim(ClaimState.JOB, job_id=fields[0], host=fields[1], instance=fields[2])
 
 
 def tokens_claimed(workspace: Path) -> list[str]:

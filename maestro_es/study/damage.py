@@ -31,8 +31,8 @@ def damage(log: Path) -> DamagedLog | None:
         with open_as_it_is(log.parent, migrate=False) as opened:
             verify(opened)
     except (DamagedLog, InvalidTransition) as error:
-        words = str(error)
-        return DamagedLog(words if words.startswith(str(log)) else f"{log}: {words}")
+        message = str(error)
+        return DamagedLog(message if message.startswith(str(log)) else f"{log}: {message}")
     except MaestroError:
         return None
     except Exception as error:  # noqa: BLE001 - a payload that was changed may raise anything

@@ -35,9 +35,9 @@ def refresh(study: Session, export: ExportChoice | None, reason: str) -> tuple[l
     warnings: list[str] = []
 
     def around(recorded: RecordedEnvironment, kept: Kept | None) -> Surroundings:
-        found = surroundings(export or _as_before(recorded, kept.variables if kept else {}))
-        warnings[:] = remarks(found.choice)
-        return found
+        current = surroundings(export or _as_before(recorded, kept.variables if kept else {}))
+        warnings[:] = remarks(current.choice)
+        return current
 
     return _record(study, around, reason), warnings
 
@@ -85,11 +85,11 @@ def _check(name: str) -> None:
 
 def _as_before(recorded: RecordedEnvironment, variables: Mapping[str, str]) -> ExportChoice:
     """Return the earlier choice, with the values that a user has set, as far as they are known."""
-    found = read_export(recorded.export)
-    given = set(recorded.given)
-    names = tuple(name for name in found.names if name not in given)
+    choice = read_export(recorded.export)
+    names_given = set(recorded.given)
+    names = tuple(name for name in choice.names if name not in names_given)
     return ExportChoice(
-        found.everything, names, {name: variables[name] for name in recorded.given if name in variables}
+        choice.everything, names, {name: variables[name] for name in recorded.given if name in variables}
     )
 
 
@@ -104,9 +104,9 @@ def _record(
             kept = read(study.dir, recorded) if recorded.digest else None
         except (OSError, ValueError):
             kept = None
-        found = around(recorded, kept)
+        changed = around(recorded, kept)
         try:
-            event = keep(study.dir, found, reason, kept.salt if kept else "")
+            event = keep(study.dir, changed, reason, kept.salt if kept else "")
         except OSError as error:
             raise RequestRefused(f"{error.filename}: can't be written: {error.strerror}") from error
         return [] if event.environment == recorded else [(None, event)]

@@ -31,13 +31,13 @@ _HEADER = b"maestro-es environment 1 "
 _SALT, _FINGERPRINT = 4, 8
 
 
-def keep(study: StudyDir, found: Surroundings, reason: str = "", salt: str = "") -> EnvironmentRecorded:
+def keep(study: StudyDir, current: Surroundings, reason: str = "", salt: str = "") -> EnvironmentRecorded:
     """Write the file, and return the event to append. OSError if it can't be written.
 
     With the `salt` of an earlier file, equal values have equal fingerprints.
     """
     salt = salt or os.urandom(16).hex()
-    variables = found.choice.variables
+    variables = current.choice.variables
     entries = [_HEADER + salt.encode(), *(os.fsencode(f"{name}={variables[name]}") for name in sorted(variables))]
     content = b"".join(entry + b"\0" for entry in entries)
     digest = sha256()(content).hexdigest()
@@ -46,12 +46,12 @@ def keep(study: StudyDir, found: Surroundings, reason: str = "", salt: str = "")
     recorded = RecordedEnvironment(
         digest=digest,
         variables={name: _fingerprint(salt, name, variables[name]) for name in sorted(variables)},
-        umask=found.umask,
-        limits=found.limits,
-        nice=found.nice,
-        export=str(found.export),
-        given=tuple(sorted(found.export.values)),
-        job=found.job,
+        umask=current.umask,
+        limits=current.limits,
+        nice=current.nice,
+        export=str(current.export),
+        given=tuple(sorted(current.export.values)),
+        job=current.job,
     )
     return EnvironmentRecorded(environment=recorded, reason=reason)
 

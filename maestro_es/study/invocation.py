@@ -37,13 +37,13 @@ def token_suffix() -> str:
 
 def identity(host: Host, driver: Driver) -> InvocationStarted:
     """Return who this process is. The user comes from the password database: cron sets no USER."""
-    words = [_program(sys.argv[0]), *without_values(sys.argv[1:])]
+    argv = [_program(sys.argv[0]), *without_values(sys.argv[1:])]
     return InvocationStarted(
         actor=_user(),
         host=host.name,
         boot_id=host.boot_id,
         pid=os.getpid(),
-        command=" ".join(words),
+        command=" ".join(argv),
         version=maestro_es.__version__,
         machine=host.machine,
         booted_at=host.booted_at,
@@ -66,18 +66,18 @@ def _program(path: str) -> str:
 _WITH_VALUES = ("--export", "--set")
 
 
-def without_values(words: Sequence[str]) -> list[str]:
+def without_values(argv: Sequence[str]) -> list[str]:
     """Return the words of a command without the values of variables."""
-    found = []
-    for before, word in zip(("", *words), words):  # noqa: B905 - the last word is before none
+    kept = []
+    for before, word in zip(("", *argv), argv):  # noqa: B905 - the last word is before none
         option, sign, value = word.partition("=")
         if before in _WITH_VALUES:
-            found.append(_without_value(word))
+            kept.append(_without_value(word))
         elif sign and option in _WITH_VALUES:
-            found.append(f"{option}={_without_value(value)}")
+            kept.append(f"{option}={_without_value(value)}")
         else:
-            found.append(word)
-    return found
+            kept.append(word)
+    return kept
 
 
 def _without_value(text: str) -> str:
@@ -98,7 +98,7 @@ def make_adapters(batch: Mapping[str, Any], host: Host) -> Adapters:
     return Adapters(scheduler, scheduler if isinstance(scheduler, LocalAdapter) else LocalAdapter(batch, host))
 
 
-def _nothing(_words: str) -> None:
+def _nothing(_line: str) -> None:
     """Be told of an effect, or what takes its time, and do nothing."""
 
 

@@ -32,8 +32,8 @@ def read_reports(inbox: Path) -> list[Report]:
 
 def parse_report(name: str, at: Micros) -> Report | None:
     """Return the report that a file's name makes, or None if it makes none: ours are ASCII."""
-    token, _, said = name.partition(".")
-    kind, _, code = said.partition(".")
+    token, _, rest = name.partition(".")
+    kind, _, code = rest.partition(".")
     if not token or kind not in _KINDS or not name.isascii():
         return None
     return Report(token, _KINDS[kind], int(code) if _is_number(code) else None, at, name)

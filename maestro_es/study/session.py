@@ -158,19 +158,19 @@ class Session:
 
 def relocation(study: StudyDir, graph: Graph) -> list[NewEvent]:
     """Return what is to be noted if a study is not where its log says. A copy must not touch the other's jobs."""
-    before, here = graph.study.root, str(study.root)
-    if before in ("", here) or _is_same(before, here):
+    before, root = graph.study.root, str(study.root)
+    if before in ("", root) or _is_same(before, root):
         return []
     if study_id_at(Path(before)) == graph.study.study_id:
         raise StudyCopied(
-            f"{here}: a copy of {before}, whose log is still there; work on that one, or move it away first"
+            f"{root}: a copy of {before}, whose log is still there; work on that one, or move it away first"
         )
-    return [(None, e.StudyRelocated(before=before, after=here))]
+    return [(None, e.StudyRelocated(before=before, after=root))]
 
 
-def _is_same(before: str, here: str) -> bool:
+def _is_same(before: str, root: str) -> bool:
     """Whether two paths lead to one directory: by a symbolic link, or as it is mounted at two places."""
     try:
-        return os.path.samefile(before, here)
+        return os.path.samefile(before, root)
     except OSError:
         return False

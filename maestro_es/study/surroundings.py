@@ -64,10 +64,10 @@ def _umask() -> int:
 
 
 def _soft_limits() -> dict[str, int]:
-    found = {}
+    limits = {}
     for name in _LIMITS:
         number = getattr(resource, f"RLIMIT_{name.upper()}", None)
         if number is not None:
             soft = resource.getrlimit(number)[0]
-            found[name] = -1 if soft == resource.RLIM_INFINITY else soft
-    return found
+            limits[name] = -1 if soft == resource.RLIM_INFINITY else soft
+    return limits

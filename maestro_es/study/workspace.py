@@ -160,14 +160,14 @@ def _make_way(plan: JobPlan, study: StudyDir, ours: Callable[[], Collection[str]
     if plan.edited:
         return ()
     text = plan.scripts[plan.chosen].main
-    found: tuple[ScriptSetAside, ...] = ()
+    aside: tuple[ScriptSetAside, ...] = ()
     if write_new(plan.chosen, text):
-        return found
+        return aside
     if plan.is_edited(plan.chosen, ours):
         kept, digest = set_aside(plan.chosen)
-        found = (_aside(study, plan.chosen, kept, digest),)
+        aside = (_aside(study, plan.chosen, kept, digest),)
     write_script(plan.chosen, text)
-    return found
+    return aside
 
 
 def _aside(study: StudyDir, script: Path, kept: Path, digest: str) -> ScriptSetAside:
@@ -233,8 +233,8 @@ def _write_spare(path: Path, text: Text) -> str:
 def _kept(path: Path, content: bytes) -> bytes | None:
     """Return what a script says that is to run as it stands; None if that is what it should say, or nothing."""
     with contextlib.suppress(FileNotFoundError):
-        found = files.read(path)
-        return None if found == content else found
+        present = files.read(path)
+        return None if present == content else present
     return None
 
 

@@ -39,9 +39,9 @@ def section(data: Any, *path: str) -> dict[str, Any]:  # noqa: ANN401 - not know
 
 def items(data: dict[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield place and value of each mapping in the list under `key`."""
-    found = data.get(key)
-    if isinstance(found, list):
-        yield from ((index, item) for index, item in enumerate(found) if isinstance(item, dict))
+    value = data.get(key)
+    if isinstance(value, list):
+        yield from ((index, item) for index, item in enumerate(value) if isinstance(item, dict))
 
 
 def check_meaning(document: Document, schedulers: Schedulers, findings: Findings) -> None:
@@ -186,8 +186,8 @@ def _check_options(document: Document, facts: SchedulerFacts, batch: dict[str, A
     for key, value in section(batch, "args").items() if facts.passes_options else ():
         if isinstance(value, (bool, list, dict)):
             remedy = "Write a text or a number, or null for an option that takes no value."
-            place, message = ("batch", "args", key), f"In batch, args.{key} is {shown(value)}"
-            findings.problem(document.line(*place), message, remedy, faults=[place])
+            path, message = ("batch", "args", key), f"In batch, args.{key} is {shown(value)}"
+            findings.problem(document.line(*path), message, remedy, faults=[path])
 
 
 def _check_names(document: Document, findings: Findings) -> None:

@@ -60,7 +60,7 @@ def clone(dependency: GitSource, output: str, run: Run, findings: Findings) -> N
     for argv, failure in calls:
         code, _, stderr = run(argv)
         if code:
-            said = " ".join(stderr.split()).rstrip(".") or f"git exited with {code}"
-            message = f"The git dependency '{dependency.name}' could not be acquired. {failure}: {said}"
+            detail = " ".join(stderr.split()).rstrip(".") or f"git exited with {code}"
+            message = f"The git dependency '{dependency.name}' could not be acquired. {failure}: {detail}"
             findings.problem(dependency.line, message, "Check the address, your permissions and the network.")
             return

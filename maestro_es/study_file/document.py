@@ -65,10 +65,10 @@ class Document:
         """Return the line of the key or list item at `path`, or of the innermost part of it that exists."""
         line, node = 1, self._root
         for part in path:
-            found = _child(node, part)
-            if found is None:
+            child = _child(node, part)
+            if child is None:
                 break
-            line, node = found
+            line, node = child
         return line
 
     def with_data(self, data: Any) -> Document:  # noqa: ANN401 - likewise
@@ -79,21 +79,21 @@ class Document:
         """Yield place and text of each scalar at or below `path` that YAML reads as something other than text."""
         node = self._root
         for part in path:
-            found = _child(node, part)
-            if found is None:
+            part_node = _child(node, part)
+            if part_node is None:
                 return
-            node = found[1]
+            node = part_node[1]
         stack = [(path, node)] if node is not None else []
         seen: set[int] = set()
         while stack:
-            place, node = stack.pop()
+            path_so_far, node = stack.pop()
             if id(node) in seen:  # an alias
                 continue
             seen.add(id(node))
             if isinstance(node, ScalarNode) and node.tag not in (_STRING, _MERGE):
                 value = SafeConstructor().construct_object(node)
-                yield place, Written(_line(node), node.tag.rpartition(":")[2], node.value, value)
-            stack += [((*place, part), child) for part, child in _parts(node)]
+                yield path_so_far, Written(_line(node), node.tag.rpartition(":")[2], node.value, value)
+            stack += [((*path_so_far, part), child) for part, child in _parts(node)]
 
 
 def read_file(file: Path) -> bytes:

@@ -84,18 +84,18 @@ def rows(expansion: Expansion) -> list[int]:
     walk: so each funnel is followed once.
     """
     children, funnels = _edges(expansion)
-    place = [0] * len(expansion.steps)
+    row_of = [0] * len(expansion.steps)
     queue = [number for number, step in enumerate(expansion.steps, 1) if not (step.parents or step.funnels)]
     for row, number in enumerate(queue, 1):
-        place[number - 1] = row
+        row_of[number - 1] = row
     for number in queue:  # grows while it is walked
         following = children.get(number, [])
         into = funnels.pop(expansion.steps[number - 1].template, None)
         for child in sorted({*following, *into}) if into else following:
-            if not place[child - 1]:
+            if not row_of[child - 1]:
                 queue.append(child)
-                place[child - 1] = len(queue)
-    return place
+                row_of[child - 1] = len(queue)
+    return row_of
 
 
 def _check_references(order: Sequence[Template], findings: Findings) -> Iterator[Template]:

@@ -94,8 +94,8 @@ def read_maestro_dir(root: Path) -> MaestroDir:
     instances = metadata.get("step_combinations")
     if not isinstance(instances, dict):
         raise StudyError(f"{root}/meta/metadata.yaml: lists no steps; was the study ever started by Maestro?")
-    instances = {name: found for name, found in instances.items() if isinstance(found, dict)}
-    names = [name for found in instances.values() for name in found]
+    instances = {name: workspaces for name, workspaces in instances.items() if isinstance(workspaces, dict)}
+    names = [name for workspaces in instances.values() for name in workspaces]
     spec, name = _find_spec(root)
     return MaestroDir(
         root=root,
@@ -127,17 +127,19 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 def _find_spec(root: Path) -> tuple[Path, str]:
     """Return the copy of the study file, and the study's name."""
-    found: dict[Path, str] = {}
+    candidates: dict[Path, str] = {}
     for path in sorted(root.iterdir()):
         name = _study_name(path)
         if name:
-            found[path] = name
-    if len(found) > 1:  # Maestro's pickle carries the study's name
-        found = {path: name for path, name in found.items() if (root / safe(f"{name}.study.pkl")).exists()} or found
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
+            candidates[path] = name
+    if len(candidates) > 1:  # Maestro's pickle carries the study's name
+        candidates = {
+            path: name for path, name in candidates.items() if (root / safe(f"{name}.study.pkl")).exists()
+        } or candidates
+    if len(candidates) != 1:
+        names = ", ".join(path.name for path in candidates) or "none"
         raise StudyError(f"{root}: one study file is needed in this directory, and found: {names}")
-    return found.popitem()
+    return candidates.popitem()
 
 
 def _study_name(path: Path) -> str:
@@ -155,11 +157,11 @@ def _study_name(path: Path) -> str:
 
 
 def _find_pgen(root: Path) -> Path | None:
-    found = [path for path in sorted(root.glob("*.py")) if b"get_custom_generator" in read_file(path)]
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
+    generators = [path for path in sorted(root.glob("*.py")) if b"get_custom_generator" in read_file(path)]
+    if len(generators) > 1:
+        names = ", ".join(path.name for path in generators)
         raise StudyError(f"{root}: holds several parameter generators: {names}; leave the one that was used")
-    return found[0] if found else None
+    return generators[0] if generators else None
 
 
 def _launched_in(root: Path) -> Path | None:

@@ -92,9 +92,9 @@ _PARTS = {
 
 def read_metadata(text: str) -> dict[str, Any]:
     """Return the parts of ``metadata.yaml`` by the names that Maestro's `Study` has for them, with sets for lists."""
-    found = yaml.safe_load(text)
+    data = yaml.safe_load(text)
     made = {
-        name: {step: set(of) for step, of in found[part].items()} for name, part in _PARTS.items() if name[0] != "w"
+        name: {step: set(of) for step, of in data[part].items()} for name, part in _PARTS.items() if name[0] != "w"
     }
     made["step_combos"][SOURCE] = set()
-    return {"workspaces": found["workspaces"], **made}
+    return {"workspaces": data["workspaces"], **made}

@@ -77,8 +77,12 @@ class ParameterGenerator:
     ) -> None:
         """Add a parameter, or replace the one of that key. All must have as many values as the first."""
         key = arguments.name("key", key)
-        given: object = values
-        if isinstance(given, (str, Mapping)) or not isinstance(given, Sized) or not isinstance(given, Iterable):
+        declared: object = values
+        if (
+            isinstance(declared, (str, Mapping))
+            or not isinstance(declared, Sized)
+            or not isinstance(declared, Iterable)
+        ):
             raise TypeError(f"values of parameter {key!r} must be a list, not {type(values).__name__}")
         if key in self.parameters:
             _logger.warning("parameter %r is replaced", key)
@@ -167,16 +171,18 @@ def combine(
 ) -> Parameters:
     """Zip lists of values into combinations. A label holds the value in place of `label_token`."""
     columns: list[list[Param]] = []
-    for key, given in values.items():
+    for key, combination_values in values.items():
         label, name = labels[key], str(names[key])
-        texts = [str(value) for value in given]
+        texts = [str(value) for value in combination_values]
         if isinstance(label, str):
             made = [label.replace(label_token, text) for text in texts]
         else:
             made = [str(part) for part in label]
         columns.append([Param(key, text, shown, name) for text, shown in zip(texts, made, strict=True)])
     combos = tuple({param.key: param for param in row} for row in zip(*columns, strict=True))
-    return Parameters(tuple(values), combos, {key: list(given) for key, given in values.items()})
+    return Parameters(
+        tuple(values), combos, {key: list(combination_values) for key, combination_values in values.items()}
+    )
 
 
 def read_parameters(document: Document) -> Parameters:
@@ -191,5 +197,5 @@ def read_parameters(document: Document) -> Parameters:
             values[key] = parameter["values"]
             labels[key] = str(parameter.get("label") or f"{key}.%%")
     length = min(map(len, values.values()), default=0)
-    values = {key: given[:length] for key, given in values.items()}
+    values = {key: row_values[:length] for key, row_values in values.items()}
     return combine(values, labels, {key: key for key in values})

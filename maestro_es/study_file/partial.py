@@ -37,16 +37,16 @@ def without_faults(document: Document, faults: Iterable[Place]) -> Document:
     if not places:
         return document
     data = copy.deepcopy(document.data)
-    for place in places:
-        _replace(data, place)
+    for path in places:
+        _replace(data, path)
     return document.with_data(data)
 
 
-def _replace(data: Any, place: Place) -> None:  # noqa: ANN401 - not known to be a study
+def _replace(data: Any, path: Place) -> None:  # noqa: ANN401 - not known to be a study
     parent: Any = data
-    for part in place[:-1]:
+    for part in path[:-1]:
         parent = _at(parent, part)
-    key, stand_in = place[-1] if place else "", _stand_in(place)
+    key, stand_in = path[-1] if path else "", _stand_in(path)
     if isinstance(parent, list) and isinstance(key, int):
         parent[key] = stand_in
     elif isinstance(parent, dict) and stand_in is None:
@@ -62,8 +62,8 @@ def _at(parent: Any, part: str | int) -> Any:  # noqa: ANN401 - likewise
     return parent[part] if isinstance(parent, list) and isinstance(part, int) and part < len(parent) else None
 
 
-def _stand_in(place: Place) -> Any:  # noqa: ANN401 - of any kind
-    match place:
+def _stand_in(path: Place) -> Any:  # noqa: ANN401 - of any kind
+    match path:
         case ("study", int(index), "name"):
             return f"number {index + 1}"
         case ("study", int(), key) | ("study", int(), "run", key):

@@ -57,7 +57,7 @@ def run_generator(
     if not file.exists():
         raise SpecError([f"{file}: The parameter generator does not exist. Name an existing file with --pgen."])
     environment = GeneratorEnvironment(document, values)
-    given = {**arguments, "OUTPUT_PATH": values["OUTPUT_PATH"], "SPECROOT": environment.find("SPECROOT")}
+    all_arguments = {**arguments, "OUTPUT_PATH": values["OUTPUT_PATH"], "SPECROOT": environment.find("SPECROOT")}
     path = os.path.abspath(file)  # noqa: PTH100 - as tracebacks name it
     parameters = Parameters()
     changed = None
@@ -65,7 +65,7 @@ def run_generator(
     try:
         with _modules_of_user(), maestro_at_hand():
             function = getattr(_load(path), _ENTRY)
-            parameters = convert(function(environment, **given), findings)
+            parameters = convert(function(environment, **all_arguments), findings)
             changed = environment.changed()
     except SpecError:
         raise
@@ -105,7 +105,7 @@ def _modules_of_user() -> Iterator[None]:
         sys.path[:] = ours
         for name in set(sys.modules) - loaded:
             origin = getattr(sys.modules[name], "__file__", None)
-            if origin and not origin.startswith(tuple(f"{place}/" for place in ours)):
+            if origin and not origin.startswith(tuple(f"{directory}/" for directory in ours)):
                 del sys.modules[name]
 
 

@@ -37,12 +37,12 @@ class GeneratorEnvironment(StudyEnvironment):
         repositories = {item.get("name"): item for _, item in items(section(self._before, "dependencies"), "git")}
         paths = {item.get("name") for _, item in items(section(self._before, "dependencies"), "paths")}
         for name, value in values.items():
-            found = FoundVariable(name, value)
+            variable = FoundVariable(name, value)
             if name in repositories:
                 refs = {"hash": "", "tag": "", "branch": "", **repositories[name]}
-                vars(found).update({key: refs.get(key) for key in ("url", "path", "hash", "tag", "branch")})
-            place = self.labels if name in labels else self.substitutions
-            (self.dependencies if name in paths or name in repositories else place)[name] = found
+                vars(variable).update({key: refs.get(key) for key in ("url", "path", "hash", "tag", "branch")})
+            group = self.labels if name in labels else self.substitutions
+            (self.dependencies if name in paths or name in repositories else group)[name] = variable
         self.sources = [Script(text) for text in self._before.get("sources") or ()]
         self._shown = {name: _state(item) for name, item in self.items().items()}
         self._sources = [script.source for script in self.sources]

@@ -16,7 +16,7 @@ _SAFE = frozenset(f"-_.() {string.ascii_letters}{string.digits}")
 def csvtable_to_dict(fstream: TextIO) -> dict[str, list[str]]:
     """Return the columns of a comma-separated table by name; its first line holds the names."""
     names, *rows = [line.rstrip("\n").split(",") for line in fstream]
-    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    return {name: [row[column] for row in rows] for column, name in enumerate(names)}
 
 
 def make_safe_path(base_path: str, *args: str) -> str:
@@ -32,21 +32,21 @@ def create_parentdir(path: str) -> None:
 
 def generate_filename(path: str, append_time: bool = True) -> str:  # noqa: FBT001, FBT002 - as in Maestro
     """Return an unused path like this one, with the time in its name unless `append_time` is false."""
-    wanted = Path(path).expanduser()
-    stem = f"{wanted.stem}_{time.strftime('%Y%m%d-%H%M%S')}" if append_time else wanted.stem
-    names = (f"{stem}{mark}{wanted.suffix}" for mark in itertools.chain([""], (f"_{n:05}" for n in itertools.count())))
-    return str(next(place for place in map(wanted.with_name, names) if not place.exists()))
+    target = Path(path).expanduser()
+    stem = f"{target.stem}_{time.strftime('%Y%m%d-%H%M%S')}" if append_time else target.stem
+    names = (f"{stem}{mark}{target.suffix}" for mark in itertools.chain([""], (f"_{n:05}" for n in itertools.count())))
+    return str(next(candidate for candidate in map(target.with_name, names) if not candidate.exists()))
 
 
 def create_dictionary(list_keyvalues: Iterable[str], token: str = ":") -> dict[str, str]:  # noqa: S107 - no password
     """Return texts of the form ``key:value`` as a mapping. ValueError if one has another form."""
-    found = {}
+    created = {}
     for item in list_keyvalues:
         key, sign, value = item.partition(token)
         if not sign:
             raise ValueError(f"{item!r} has no {token!r}; write key{token}value")
-        found[key.strip()] = value.strip()
-    return found
+        created[key.strip()] = value.strip()
+    return created
 
 
 def apply_function(item: Any, func: Callable[[str], Any]) -> Any:  # noqa: ANN401 - of any kind

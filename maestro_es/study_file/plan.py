@@ -30,7 +30,15 @@ from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.metadata import metadata_files
 from maestro_es.study_file.parameters import Parameters, read_parameters
 from maestro_es.study_file.pgen import parse_pargs, run_generator
-from maestro_es.study_file.reading import FROM_FILE, CheckedStudy, Given, StudyFile, absolute, interpret, read_study
+from maestro_es.study_file.reading import (
+    FROM_FILE,
+    CheckedStudy,
+    StudyContext,
+    StudyFile,
+    absolute,
+    interpret,
+    read_study,
+)
 from maestro_es.study_file.render import OUTPUT_PATH
 from maestro_es.study_file.templates import Template, processing_order
 
@@ -88,7 +96,7 @@ def plan_study(  # noqa: PLR0913 - the options of a run
     pargs: Sequence[str] = (),
     hash_workspaces: bool = False,
     restart_limit: int = RESTART_LIMIT,
-    given: Given = FROM_FILE,
+    context: StudyContext = FROM_FILE,
     check: Callable[[StudyPlan, Findings], None] | None = None,
     reserve: Callable[[str], Path] | None = None,
 ) -> StudyPlan:
@@ -102,20 +110,22 @@ def plan_study(  # noqa: PLR0913 - the options of a run
     """
     findings = Findings(str(spec))
     arguments = parse_pargs(pargs, pgen, findings)
-    read = read_study(spec, given, schedulers, findings)
-    place = functools.partial(_directory, output=output, timestamp=timestamp, reserve=reserve, findings=findings)
-    parameters: Parameters | None = given.parameters or read_parameters(read.document)
-    if pgen is not None and not given.parameters:
-        parameters, read = _generated(read, place(read), pgen, arguments, findings)
-    study = interpret(read, parameters, given, schedulers, findings)
-    directory = place(read)
+    read = read_study(spec, context, schedulers, findings)
+    directory_for = functools.partial(
+        _directory, output=output, timestamp=timestamp, reserve=reserve, findings=findings
+    )
+    parameters: Parameters | None = context.parameters or read_parameters(read.document)
+    if pgen is not None and not context.parameters:
+        parameters, read = _generated(read, directory_for(read), pgen, arguments, findings)
+    study = interpret(read, parameters, context, schedulers, findings)
+    directory = directory_for(read)
     order = processing_order(study.templates)
     taken = (*file_names.TAKEN, spec.name, *([pgen.name] if pgen else []))
     settings = ExpansionSettings(
         taken, study.local, hash_workspaces, restart_limit, study.facts.extension if study.facts else ""
     )
     expansion = expand(order, study.parameters, settings, findings)
-    if study.facts and not given.acquired:  # what has begun is not stopped by a step that can't
+    if study.facts and not context.acquired:  # what has begun is not stopped by a step that can't
         order = check_walltimes(order, expansion, study.facts, study.document, findings, study.unclear)
     about = section(study.document.data, "description")
     plan = StudyPlan(
@@ -162,7 +172,7 @@ def _generated(
 
     There are none if the generator fails, or if it can't be called as the file is wrong about the environment.
     """
-    if any(place[0] == "env" for place in findings.faults if place) or read.unresolved:
+    if any(path[0] == "env" for path in findings.faults if path) or read.unresolved:
         return None, read
     values: dict[str, Scalar] = {
         name: value.replace(OUTPUT_PATH, directory) if isinstance(value, str) else value
@@ -194,11 +204,11 @@ def _directory(
 
 
 def _events(order: Sequence[Template], expansion: Expansion) -> Iterator[NewEvent]:
-    place = rows(expansion)
+    row_of = rows(expansion)
     for template in order:
         yield None, StepTemplateAdded(name=template.name, description=template.description, run=dict(template.run))
         for number in expansion.numbers(template.name):
-            yield number, msgspec.structs.replace(expansion.steps[number - 1], row=place[number - 1])
+            yield number, msgspec.structs.replace(expansion.steps[number - 1], row=row_of[number - 1])
 
 
 def _check(plan: StudyPlan, findings: Findings, check: Callable[[StudyPlan, Findings], None]) -> None:
@@ -224,12 +234,14 @@ def _line_of(study: CheckedStudy, template: str, part: str, message: str) -> int
     document = study.document
     if template not in study.templates:
         return document.line("batch", part)
-    here = study.templates[template]
+    step_key = study.templates[template]
     setting = _SETTING.match(message) if part == "run" else None
-    if setting and setting[0] not in here.run and setting[0] in section(document.data, "batch"):
+    if setting and setting[0] not in step_key.run and setting[0] in section(document.data, "batch"):
         return document.line("batch", setting[0])
-    key = document.line("study", here.index, "run", *([setting[0]] if setting else [] if part == "run" else [part]))
+    key = document.line(
+        "study", step_key.index, "run", *([setting[0]] if setting else [] if part == "run" else [part])
+    )
     quoted = _quoted(message, study.facts.directive if study.facts else "")
     end = min((other.line for other in study.templates.values() if other.line > key), default=None)
     lines = enumerate(study.text.split("\n")[: end and end - 1], 1)
-    return next((place for place, line in lines if place >= key and quoted and quoted[0] in line), key)
+    return next((number for number, line in lines if number >= key and quoted and quoted[0] in line), key)

@@ -27,7 +27,7 @@ _GIVEN = ("OUTPUT_PATH", "SPECROOT", "")
 
 
 @dataclass(frozen=True)
-class Given:
+class StudyContext:
     """What is known of a study that is not launched from its file, here and now.
 
     `spec_root` is its SPECROOT, and `cwd` the directory that relative paths begin at. `acquired` says that its
@@ -43,7 +43,7 @@ class Given:
 
 
 #: A study that is launched from its file.
-FROM_FILE = Given()
+FROM_FILE = StudyContext()
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ class CheckedStudy:
         return bool(self.batch["type"] == "local")
 
 
-def read_study(spec: Path, given: Given, schedulers: Schedulers, findings: Findings) -> StudyFile:
+def read_study(spec: Path, context: StudyContext, schedulers: Schedulers, findings: Findings) -> StudyFile:
     """Read the file, and note what is wrong with its shape, its meaning and its environment."""
-    text = _text_of(spec, findings) if given.text is None else given.text
+    text = _text_of(spec, findings) if context.text is None else context.text
     document = read_document(text, findings)
     check_shape(document, findings)
     check_dialect(document, findings)
@@ -106,12 +106,12 @@ def read_study(spec: Path, given: Given, schedulers: Schedulers, findings: Findi
     names = frozenset(name for _, name in environment_names(document.data))
     parameters = frozenset(section(document.data, "global.parameters"))
     document = without_faults(document, findings.faults)
-    roots = str(given.spec_root or absolute(spec).parent), str(given.cwd or Path.cwd())
+    roots = str(context.spec_root or absolute(spec).parent), str(context.cwd or Path.cwd())
     return StudyFile(text, document, read_environment(document, *roots, findings), roots, names, parameters)
 
 
 def interpret(
-    read: StudyFile, parameters: Parameters | None, given: Given, schedulers: Schedulers, findings: Findings
+    read: StudyFile, parameters: Parameters | None, context: StudyContext, schedulers: Schedulers, findings: Findings
 ) -> CheckedStudy:
     """Note everything else that is wrong with the file, except what only its expansion shows.
 
@@ -119,7 +119,7 @@ def interpret(
     """
     environment = read.environment
     templates = check_dependencies(read_templates(read.document, environment, findings), findings)
-    dependencies.check_outside(environment.paths, () if given.acquired else environment.gits, findings)
+    dependencies.check_outside(environment.paths, () if context.acquired else environment.gits, findings)
     batch = {"type": "local", **section(read.document.data, "batch")}
     known = Parameters() if parameters is None else parameters
     unclear = frozenset[str]() if parameters is not None else frozenset(templates)

@@ -27,30 +27,30 @@ _BY_VALUE = ("priority",)
 def warn_of_scalars(document: Document, findings: Findings) -> None:
     """Warn of each scalar whose value has another text than the file."""
     for path in _TEXTS:
-        for place, found in document.written(*path):
-            if place != path:  # an empty section is none
-                _warn(found, findings)
+        for path_of, scalar in document.written(*path):
+            if path_of != path:  # an empty section is none
+                _warn(scalar, findings)
     for path in _NUMBERS_ONLY:
-        for place, found in document.written(*path):
-            if _becomes_text(place, found):
-                _warn(found, findings)
+        for path_of, scalar in document.written(*path):
+            if _becomes_text(path_of, scalar):
+                _warn(scalar, findings)
 
 
-def _becomes_text(place: Sequence[str | int], found: Written) -> bool:
+def _becomes_text(path: Sequence[str | int], scalar: Written) -> bool:
     """Whether the text of a value of a step or of the batch block matters; for true and false it seldom does."""
-    if found.kind in _NUMBERS:
-        return place[-1] not in _BY_VALUE
-    return found.kind == "bool" and place in {("batch", name) for name in _NAMES}
+    if scalar.kind in _NUMBERS:
+        return path[-1] not in _BY_VALUE
+    return scalar.kind == "bool" and path in {("batch", name) for name in _NAMES}
 
 
-def _warn(found: Written, findings: Findings) -> None:
-    comes_out = str(found.value)
-    if comes_out == found.text:
+def _warn(scalar: Written, findings: Findings) -> None:
+    comes_out = str(scalar.value)
+    if comes_out == scalar.text:
         return
-    if not found.text:
-        findings.warn(found.line, f"An empty value is {comes_out} to YAML", 'Write "" if an empty text is meant.')
+    if not scalar.text:
+        findings.warn(scalar.line, f"An empty value is {comes_out} to YAML", 'Write "" if an empty text is meant.')
         return
-    kind = "the number " if found.kind in _NUMBERS else "the date " if found.kind == "timestamp" else ""
-    message = f"{found.text} without quotes is {kind}{comes_out} to YAML"
-    why = "a time is meant" if found.kind in _NUMBERS and ":" in found.text else "this text is meant"
-    findings.warn(found.line, message, f'Write "{found.text}" if {why}.')
+    kind = "the number " if scalar.kind in _NUMBERS else "the date " if scalar.kind == "timestamp" else ""
+    message = f"{scalar.text} without quotes is {kind}{comes_out} to YAML"
+    why = "a time is meant" if scalar.kind in _NUMBERS and ":" in scalar.text else "this text is meant"
+    findings.warn(scalar.line, message, f'Write "{scalar.text}" if {why}.')

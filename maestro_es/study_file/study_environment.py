@@ -124,15 +124,15 @@ class StudyEnvironment:
 
     def add(self, item: EnvObject) -> None:
         """Add an item of ours or of Maestro's. ValueError if there is one of that name."""
-        found: Any = item
-        if hasattr(found, "source") and not hasattr(found, "name"):
-            self.sources.append(found)
+        entry: Any = item
+        if hasattr(entry, "source") and not hasattr(entry, "name"):
+            self.sources.append(entry)
             return
-        if not all(hasattr(found, name) for name in ("name", "token", "substitute")):
+        if not all(hasattr(entry, name) for name in ("name", "token", "substitute")):
             raise TypeError(f"an environment holds variables, dependencies and scripts, not {type(item).__name__}")
-        if self.find(found.name) is not None:
-            raise ValueError(f"there are two items {found.name!r} in the environment; give one of them another name")
-        self._place_of(found)[found.name] = found
+        if self.find(entry.name) is not None:
+            raise ValueError(f"there are two items {entry.name!r} in the environment; give one of them another name")
+        self._place_of(entry)[entry.name] = entry
         self._is_set_up = False
 
     def _place_of(self, item: Any) -> dict[str, Any]:  # noqa: ANN401 - of a class of ours or of Maestro's
@@ -145,11 +145,11 @@ class StudyEnvironment:
 
     def find(self, key: str) -> Any:  # noqa: ANN401 - likewise
         """Return the item of that name, or None."""
-        return next((place[key] for place in self._places() if key in place), None)
+        return next((group[key] for group in self._places() if key in group), None)
 
     def remove(self, key: str) -> Any:  # noqa: ANN401 - likewise
         """Take out the item of that name and return it, or None."""
-        return next((place.pop(key) for place in self._places() if key in place), None)
+        return next((group.pop(key) for group in self._places() if key in group), None)
 
     def acquire_environment(self) -> None:
         """Note that dependencies are wanted."""
@@ -174,18 +174,18 @@ class StudyEnvironment:
 
     def items(self) -> dict[str, Any]:
         """Return everything that has a name, by name."""
-        return {name: item for place in self._places() for name, item in place.items()}
+        return {name: item for group in self._places() for name, item in group.items()}
 
     def section(self) -> dict[str, Any]:
         """Return the environment as a study file has it. All tokens of a study file begin with ``$``."""
         items = [item for item in self.items().values() if item.token == TOKEN]
         dependencies = {kind: [declared(item) for item in items if kind_of(item) == kind] for kind in ("paths", "git")}
-        found = {
+        entries = {
             "variables": {item.name: declared(item) for item in items if kind_of(item) == "variables"},
             "sources": [script.source for script in self.sources],
             "dependencies": {kind: listed for kind, listed in dependencies.items() if listed},
         }
-        return {key: value for key, value in found.items() if value}
+        return {key: value for key, value in entries.items() if value}
 
     def _places(self) -> tuple[dict[str, Any], ...]:
         return self.dependencies, self.substitutions, self.labels
@@ -201,8 +201,8 @@ def declared(item: Any) -> Any:  # noqa: ANN401 - likewise
     match kind_of(item):
         case "git":
             refs = {key: getattr(item, key, "") for key in ("hash", "tag", "branch")}
-            given = {key: ref for key, ref in refs.items() if ref}
-            return {"name": item.name, "path": item.path, "url": item.url, **given}
+            ref_given = {key: ref for key, ref in refs.items() if ref}
+            return {"name": item.name, "path": item.path, "url": item.url, **ref_given}
         case "paths":
             return {"name": item.name, "path": str(item.value)}
         case _:  # a program's own kind of dependency may have no value, but puts something in the place of its token

@@ -56,7 +56,7 @@ def read_templates(document: Document, environment: EnvBlock, findings: Findings
     The lines of ``sources`` are put in front of ``cmd`` and ``restart`` as they stand: a source is a shell line such
     as ``source env.sh``, which changes the environment of what follows (Maestro reads sources and never uses them).
     """
-    found: dict[str, Template] = {}
+    templates: dict[str, Template] = {}
     for index, step in items(section(document.data), "study"):
         name, run = step.get("name"), step.get("run")
         if not isinstance(name, str) or not isinstance(run, dict):
@@ -70,13 +70,13 @@ def read_templates(document: Document, environment: EnvBlock, findings: Findings
         if name == SOURCE:
             message = f"No step can be called '{SOURCE}', which is Maestro's root of a graph"
             findings.problem(line, message, "Give the step another name.")
-        twin = found.get(name)
+        twin = templates.get(name)
         if twin:
             message = f"The step name '{name}' stands twice, first in line {twin.line}"
             findings.problem(line, message, "Step names must be unique: rename one of them.")
             name = f"{name} (step {index + 1})"
-        found[name] = _template(name, description, run, line, index, incomplete=twin is not None)
-    return {name: _with_references(template, found, findings) for name, template in found.items()}
+        templates[name] = _template(name, description, run, line, index, incomplete=twin is not None)
+    return {name: _with_references(template, templates, findings) for name, template in templates.items()}
 
 
 def _template(

@@ -56,12 +56,12 @@ def check_dialect(document: Document, findings: Findings) -> None:
 
     A file that is right in spite of such keys is a study: `checks` warns of keys that are ignored.
     """
-    found = dict(_merlin_keys(document))
-    if found and findings.problems():
+    by_key = dict(_merlin_keys(document))
+    if by_key and findings.problems():
         foreign = Findings(findings.file)
         message = "This is a study for Merlin, not for Maestro"
-        remedy = f"Run it with 'merlin run', or remove what only Merlin knows: {', '.join(found)}."
-        foreign.problem(found.get(_MERLIN, min(found.values())), message, remedy)
+        remedy = f"Run it with 'merlin run', or remove what only Merlin knows: {', '.join(by_key)}."
+        foreign.problem(by_key.get(_MERLIN, min(by_key.values())), message, remedy)
         foreign.stop_if_problems()
 
 

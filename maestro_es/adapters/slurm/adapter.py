@@ -157,10 +157,10 @@ def _maestro_s(
 
 
 def _memory(asked: object) -> list[Directive]:
-    found = option("--mem", asked, added=True)
-    if found and not _SIZE.fullmatch(str(asked)):
+    directives = option("--mem", asked, added=True)
+    if directives and not _SIZE.fullmatch(str(asked)):
         raise ValueError(f"memory is {str(asked)!r}; write a whole number of megabytes, or one with K, M, G or T")
-    return found
+    return directives
 
 
 def embedded(command: str) -> list[str]:
@@ -169,29 +169,29 @@ def embedded(command: str) -> list[str]:
     Maestro submits the script, of which sbatch reads them; what is submitted here is the runner. ValueError names all
     that are ours to give, or can't be read.
     """
-    words: list[str] = []
+    result: list[str] = []
     wrong: list[str] = []
     for line in command.split("\n"):
         options = _EMBEDDED.match(line)
         if options:
             try:
-                found = list(itertools.takewhile(lambda word: not word.startswith("#"), shlex.split(options[1])))
+                on_line = list(itertools.takewhile(lambda word: not word.startswith("#"), shlex.split(options[1])))
             except ValueError as error:
                 wrong.append(f"{line}: {error}")
             else:
-                words += found
-                wrong += _ours(found)
-                wrong += (f"#SBATCH {word} has no value" for word in without_value(found))
-                wrong += (f"#SBATCH {word} makes several jobs of one step" for word in found if word in _SEPARATORS)
+                result += on_line
+                wrong += _ours(on_line)
+                wrong += (f"#SBATCH {word} has no value" for word in without_value(on_line))
+                wrong += (f"#SBATCH {word} makes several jobs of one step" for word in on_line if word in _SEPARATORS)
         elif line.strip() and not line.lstrip().startswith("#"):
             break
     stop_if(wrong)
-    return words
+    return result
 
 
-def _ours(words: Iterable[str]) -> Iterator[str]:
+def _ours(options: Iterable[str]) -> Iterator[str]:
     """Yield what is wrong with options that are ours to give."""
-    for word in words:
+    for word in options:
         name = _LONG.match(word) or _SHORT.match(word)
         if name and not is_free(name[1], _REFUSED - _HARMLESS):
             yield f"#SBATCH {word} can't stand there, because maestro-es itself decides about it"
@@ -205,17 +205,17 @@ def anchored(options: Iterable[str], folder: str) -> list[str]:
     """
     if "%" not in folder:
         return list(options)
-    found = list(options)
-    for place, word in enumerate(found):
+    result = list(options)
+    for index, word in enumerate(result):
         option = _OF_FILES.fullmatch(word)
         if not option:
             continue
         apart = not option[3]  # the name is the next word
-        name = found[place + 1] if apart and place + 1 < len(found) else option[3]
+        name = result[index + 1] if apart and index + 1 < len(result) else option[3]
         if not name.startswith("/") and name.lower() not in {"", "none"} and "\\" not in name:
             whole = f"{folder.replace('%', '%%')}/{name}"
-            found[place + apart] = whole if apart else f"{option[1]}{option[2]}{whole}"
-    return found
+            result[index + apart] = whole if apart else f"{option[1]}{option[2]}{whole}"
+    return result
 
 
 def launch(asked: Resources, run: Mapping[str, Any]) -> str:
@@ -252,16 +252,16 @@ class SlurmAdapter:
 
     def _header(self, job_name: str, description: str, run: Mapping[str, Any], *, with_cpus: bool) -> str:
         first = [shebang(self._batch.get("shell"))]
-        found: list[Directive] = []
+        directives: list[Directive] = []
         wrong: list[str] = []
         if is_scheduled(run):
             with noting(wrong):
-                found = self.directives(job_name, description, run, with_cpus=with_cpus)
+                directives = self.directives(job_name, description, run, with_cpus=with_cpus)
             for key in ("cmd", "restart"):
                 with noting(wrong):
                     embedded(str(run.get(key) or ""))
         stop_if(wrong)
-        return header(first, "#SBATCH", found)
+        return header(first, "#SBATCH", directives)
 
     def command(self, text: str, run: Mapping[str, Any]) -> str:
         limits = Resources.by(resources(self._batch, ("nodes", "procs"), run))
@@ -292,9 +292,11 @@ class SlurmAdapter:
         except OSError as error:
             return InDoubt(f"refused, and its script can't be written without {' '.join(left_out)}: {error}")
         again = self._jobs.submit(job, options)
-        found = again.outcome() if isinstance(again, Submitting) else again
+        second = again.outcome() if isinstance(again, Submitting) else again
         return (
-            Accepted(found.job_id, left_out=left_out, script_digest=digest) if isinstance(found, Accepted) else found
+            Accepted(second.job_id, left_out=left_out, script_digest=digest)
+            if isinstance(second, Accepted)
+            else second
         )
 
     def _options(self, job: Job, *, with_cpus: bool = True) -> list[str]:

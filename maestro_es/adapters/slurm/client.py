@@ -78,9 +78,9 @@ def slurm_environment(ours: Mapping[str, str], recorded: Mapping[str, str]) -> d
 
     Which cluster it is says the study alone, if it has recorded anything: a tick may be made by who works on another.
     """
-    found = {key: value for key, value in {**ours, **recorded}.items() if not key.startswith(_OURS)}
+    variables = {key: value for key, value in {**ours, **recorded}.items() if not key.startswith(_OURS)}
     conf = (recorded or ours).get(_CONF)
-    return {**found, _CONF: conf} if conf else found
+    return {**variables, _CONF: conf} if conf else variables
 
 
 class SlurmJobs:
@@ -146,9 +146,9 @@ class SlurmJobs:
         With one query at most, and another one if a job was cancelled while it waited.
         """
         rows = _by_token(self.list_jobs() if listed is None else listed, steps)
-        if any(row.state is JobState.CANCELLED for found in rows.values() for row in found):
+        if any(row.state is JobState.CANCELLED for entries in rows.values() for row in entries):
             again = self._started_again()
-            rows = {token: [cancelled_after(row, again) for row in found] for token, found in rows.items()}
+            rows = {token: [cancelled_after(row, again) for row in entries] for token, entries in rows.items()}
         self._live = {
             step.token: [row.job_id for row in rows.get(step.token, ()) if row.state in LIVE] for step in steps
         }
@@ -169,11 +169,11 @@ class SlurmJobs:
         since = _time(min(map(_asked_at, steps)))
         options = ("-X", "-P", "-D", "-S", since, "-o", ACCOUNTS_FORMAT, "-j", ids)
         done = self._run("sacct", *options, timeout=_ACCOUNTS_TIMEOUT, zone=_UTC)
-        if done.code and not any(words in done.err for words in _NO_ACCOUNTS):
+        if done.code and not any(sign in done.err for sign in _NO_ACCOUNTS):
             raise Unreachable(f"sacct: {' '.join(done.err.split())}")
         listed = "" if done.code else _answer("sacct", done.out, ACCOUNTS_HEADER)
-        found = read_accounts(listed, [step.token for step in steps], imported(steps))
-        return {step.token: found.get(step.token, JobInfo(JobState.GONE, "not in the accounts")) for step in steps}
+        infos = read_accounts(listed, [step.token for step in steps], imported(steps))
+        return {step.token: infos.get(step.token, JobInfo(JobState.GONE, "not in the accounts")) for step in steps}
 
     def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
         """Return the command that cancels the jobs of these attempts that were in the queue when it was looked at."""
@@ -184,21 +184,21 @@ class SlurmJobs:
 
     def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
         """Return what the queue says of all jobs of these runners, with one query."""
-        found: dict[str, list[QueueEntry]] = {}
+        by_token: dict[str, list[QueueEntry]] = {}
         for row in self.list_jobs():
             for folder in {os.path.dirname(runner) for runner in runners}:
                 _, runs_it, rest = row.command.partition(f"{folder}/")
                 if runs_it:
-                    found.setdefault(rest.partition(" ")[0], []).append(row)
-        return {token: believed(rows, "") for token, rows in found.items()}
+                    by_token.setdefault(rest.partition(" ")[0], []).append(row)
+        return {token: believed(rows, "") for token, rows in by_token.items()}
 
     def cancel(self, steps: Sequence[StepRecord]) -> None:
         """Cancel the jobs of these attempts."""
         for command in self.cancel_commands(steps):
             done = self._run(*command)
-            said = failed_to_cancel(done)
-            if said:
-                raise (Unreachable if is_down(said) else SchedulerError)(said)
+            message = failed_to_cancel(done)
+            if message:
+                raise (Unreachable if is_down(message) else SchedulerError)(message)
 
     def _run(self, command: str, *arguments: str, timeout: float = 0, zone: str = "") -> Completed:
         """Run a command; `zone` is the time zone in which it reads and prints times, if not the user's."""
@@ -237,18 +237,18 @@ class SlurmJobs:
 
     def _check_cluster(self) -> None:
         """Ask the cluster to which this environment leads for its name. NotAsked if it is not the study's."""
-        wanted, words = self._of_steps.cluster, ("scontrol", "show", "config")
+        expected, argv = self._of_steps.cluster, ("scontrol", "show", "config")
         self._is_known = True  # so that this question may be asked
         try:
-            done = self._run(*words, timeout=_FACTS_TIMEOUT)
-            said = f"scontrol: {' '.join(done.err.split())}" if done.code else ""
+            done = self._run(*argv, timeout=_FACTS_TIMEOUT)
+            message = f"scontrol: {' '.join(done.err.split())}" if done.code else ""
         except Unreachable as error:
-            said = str(error)
-        found = "" if said else read_facts(done.out).get("ClusterName", "")
-        self._is_known = bool(wanted) and found == wanted
+            message = str(error)
+        cluster = "" if message else read_facts(done.out).get("ClusterName", "")
+        self._is_known = bool(expected) and cluster == expected
         if not self._is_known:
-            to = f"and not to {wanted!r}" if wanted else "and the log does not say on which one they are"
-            why = said or f"PATH and {_CONF} of this process lead to cluster {found!r}, {to}"
+            to = f"and not to {expected!r}" if expected else "and the log does not say on which one they are"
+            why = message or f"PATH and {_CONF} of this process lead to cluster {cluster!r}, {to}"
             raise NotAsked(f"its jobs are neither watched nor cancelled: {why}")
 
     def _path(self, command: str) -> str:
@@ -321,16 +321,16 @@ def _remove(link: Path) -> None:
 
 def _by_token(listed: Iterable[QueueEntry], steps: Sequence[StepRecord]) -> dict[str, list[QueueEntry]]:
     """Return the jobs of these attempts by token."""
-    wanted = {step.token for step in steps}
+    tokens = {step.token for step in steps}
     maestros = imported(steps)
-    found: dict[str, list[QueueEntry]] = {}
+    by_token: dict[str, list[QueueEntry]] = {}
     for row in listed:
-        for token in wanted.intersection(names_in(row.command)):
-            found.setdefault(token, []).append(row)
+        for token in tokens.intersection(names_in(row.command)):
+            by_token.setdefault(token, []).append(row)
         step = maestros.get(row.job_id)
         if step and runs_script_of(step, row.command):
-            found.setdefault(step.token, []).append(row)
-    return found
+            by_token.setdefault(step.token, []).append(row)
+    return by_token
 
 
 def _asked_at(step: StepRecord) -> float:

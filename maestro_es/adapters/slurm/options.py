@@ -56,10 +56,10 @@ def cpus(
     shared = any(directive.option in {"--overcommit", "-O"} for directive in passed)
     if shared or _OVERCOMMITS.search(command) or any(name in environment for name in OVERCOMMIT):
         return []
-    found = launchers(command, step, counts=lambda rest: not has_own_size(rest))
+    resources = launchers(command, step, counts=lambda rest: not has_own_size(rest))
     try:
         cores, tasks = whole_number(str(asked.get("cores per task") or 1), ""), whole_number(counted or "1", "")
-        needed = [(one.nodes or asked.get("nodes") or 1, one.procs or counted or one.nodes) for one in found]
+        needed = [(one.nodes or asked.get("nodes") or 1, one.procs or counted or one.nodes) for one in resources]
         numbers = [(whole_number(str(nodes), ""), whole_number(str(procs), "")) for nodes, procs in needed]
     except ValueError:
         return []
@@ -87,7 +87,7 @@ def has_own_size(rest: str) -> bool:
                 return True
             value_follows = not equals and name not in _LONG_FLAGS
         else:
-            end = next((place for place, letter in enumerate(word) if place and letter not in _FLAGS), None)
+            end = next((index for index, letter in enumerate(word) if index and letter not in _FLAGS), None)
             if end is not None and word[end] in _OWN_SHORT:
                 return True
             value_follows = end == len(word) - 1 and word[end] not in _ATTACHED
@@ -95,10 +95,10 @@ def has_own_size(rest: str) -> bool:
 
 
 def _words(rest: str) -> Iterable[str]:
-    place = 0
-    while match := _WORD.match(rest, place):
+    position = 0
+    while match := _WORD.match(rest, position):
         yield match[1]
-        place = match.end()
+        position = match.end()
 
 
 #: Options of sbatch 20.02 to 24.11 that need a value. Others may have no value, or one that only "=" can give.
@@ -116,10 +116,10 @@ _VALUE_LONG = frozenset({
 _VALUE_SHORT = "aAbBcCdDeFGiJLMmnNopqStwx"
 
 
-def without_value(words: Sequence[str]) -> Iterator[str]:
+def without_value(options: Sequence[str]) -> Iterator[str]:
     """Yield the options on one line that need a value and have none."""
     expected = ""
-    for word in words:
+    for word in options:
         if expected and word.startswith("--"):
             yield expected
         elif expected:

@@ -136,28 +136,28 @@ _FACT = re.compile(r"(\w+)\s*=\s*(.*?)\s*")
 
 def read_submission(done: Completed) -> Outcome:
     """Return what came of ``sbatch --parsable``; a site may print other lines around the id."""
-    said = " ".join(done.err.split())
-    found = [match for match in map(_JOB_ID.fullmatch, done.out.splitlines()) if match]
-    if done.code == 0 and len(found) == 1:
-        return Accepted(found[0][1])
+    message = " ".join(done.err.split())
+    matches = [match for match in map(_JOB_ID.fullmatch, done.out.splitlines()) if match]
+    if done.code == 0 and len(matches) == 1:
+        return Accepted(matches[0][1])
     if done.out.strip():  # with an id in its answer something may be queued, whatever else it says
-        return InDoubt(said or f"sbatch ended with {done.code} and printed {done.out!r}")
-    if done.code < 0 and RETRYING in said:
-        return QueueFull(said)
-    if done.code > 0 and _CLOSED in said:
-        return QueueFull(said)
-    if done.code > 0 and _POLICY in said:
-        named = _LIMIT.search(said)
-        if not named or _FULL.search(said):
-            return QueueFull(said, certain=bool(named))
-    if _SBATCH.match(said) if done.code == _USAGE else done.code > 0 and _REFUSALS.search(said):
-        return Rejected(said, done.code)
-    return InDoubt(said or f"sbatch ended with {done.code} and printed nothing", scheduler_down=is_down(said))
+        return InDoubt(message or f"sbatch ended with {done.code} and printed {done.out!r}")
+    if done.code < 0 and RETRYING in message:
+        return QueueFull(message)
+    if done.code > 0 and _CLOSED in message:
+        return QueueFull(message)
+    if done.code > 0 and _POLICY in message:
+        named = _LIMIT.search(message)
+        if not named or _FULL.search(message):
+            return QueueFull(message, certain=bool(named))
+    if _SBATCH.match(message) if done.code == _USAGE else done.code > 0 and _REFUSALS.search(message):
+        return Rejected(message, done.code)
+    return InDoubt(message or f"sbatch ended with {done.code} and printed nothing", scheduler_down=is_down(message))
 
 
-def is_down(said: str) -> bool:
+def is_down(message: str) -> bool:
     """Whether a command says that the controller did not answer."""
-    return any(words in said for words in _DOWN)
+    return any(sign in message for sign in _DOWN)
 
 
 def failed_to_cancel(done: Completed) -> str:
@@ -165,10 +165,10 @@ def failed_to_cancel(done: Completed) -> str:
 
     With --quiet 22.05 says nothing of jobs that are over or unknown, and ends with 0.
     """
-    said = [line for line in done.err.splitlines() if line.strip() and not any(words in line for words in _OVER)]
-    if not done.code or (done.err.strip() and not said):
+    lines = [line for line in done.err.splitlines() if line.strip() and not any(sign in line for sign in _OVER)]
+    if not done.code or (done.err.strip() and not lines):
         return ""
-    return " ".join(" ".join(said).split()) or f"scancel ended with {done.code} and said nothing"
+    return " ".join(" ".join(lines).split()) or f"scancel ended with {done.code} and said nothing"
 
 
 def is_answer(text: str, header: str) -> bool:
@@ -187,10 +187,10 @@ def read_queue(text: str) -> list[QueueEntry]:
         if len(parts) == COLUMNS and not line.startswith(QUEUE_HEADER):
             job_id, state, reason, command = parts
             word, nodes, end = (*state.split(" "), "", "")[:3]
-            words = word if reason in {"", "None"} else f"{word} ({reason})"
-            found = _failed_at_launch(reason, _ended_on(nodes, job_state(word)))
-            ended_at = None if found in LIVE else _time(end)
-            rows.append(QueueEntry(job_id, found, words, command, _delay(word, reason), ended_at))
+            raw_state = word if reason in {"", "None"} else f"{word} ({reason})"
+            queue_state = _failed_at_launch(reason, _ended_on(nodes, job_state(word)))
+            ended_at = None if queue_state in LIVE else _time(end)
+            rows.append(QueueEntry(job_id, queue_state, raw_state, command, _delay(word, reason), ended_at))
     return rows
 
 
@@ -254,21 +254,21 @@ def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepR
     `maestros` are steps whose job is Maestro's, by its id. One that is cancelled and has an earlier run was put back
     in the queue: see `cancelled_after`.
     """
-    wanted = set(tokens)
+    expected = set(tokens)
     seen: dict[str, JobInfo] = {}
     for line in text.splitlines():
         parts = line.split("|", ACCOUNTS_COLUMNS - 1)
         if len(parts) < ACCOUNTS_COLUMNS:
             continue
         job_id, word, codes, end, command = parts
-        found = JobInfo(_in_accounts(word), f"{word} {codes}", _exit_code(codes), job_id)
-        found = found if found.state in LIVE else structs.replace(found, ended_at=_time(end))
+        info = JobInfo(_in_accounts(word), f"{word} {codes}", _exit_code(codes), job_id)
+        info = info if info.state in LIVE else structs.replace(info, ended_at=_time(end))
         step = maestros.get(job_id)
-        ours = {step.token} if step and runs_script_of(step, command) else wanted.intersection(names_in(command))
+        ours = {step.token} if step and runs_script_of(step, command) else expected.intersection(names_in(command))
         for token in ours:
-            if found.state is JobState.CANCELLED and token in seen and seen[token].job_id == job_id:
-                found = structs.replace(found, state=JobState.CANCELLED_ON_NODE)
-            seen[token] = found
+            if info.state is JobState.CANCELLED and token in seen and seen[token].job_id == job_id:
+                info = structs.replace(info, state=JobState.CANCELLED_ON_NODE)
+            seen[token] = info
     return seen
 
 
@@ -283,8 +283,8 @@ def _in_accounts(word: str) -> JobState:
 
 def read_facts(text: str) -> dict[str, str]:
     """Return what a study keeps of ``scontrol show config``."""
-    found = (_FACT.fullmatch(line) for line in text.splitlines())
-    return {match[1]: match[2] for match in found if match and match[1] in FACTS}
+    matches = (_FACT.fullmatch(line) for line in text.splitlines())
+    return {match[1]: match[2] for match in matches if match and match[1] in FACTS}
 
 
 def forgets_within(facts: Mapping[str, str], seconds: int) -> bool:

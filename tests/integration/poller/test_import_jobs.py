@@ -18,7 +18,7 @@ from maestro_es.core import events as e
 from maestro_es.core.attempt_token import is_imported
 from maestro_es.core.model import JobState, Phase, Settings, State, StepRecord, StudyStatus
 from maestro_es.core.observations import Claim
-from maestro_es.creation.import_maestro import Import, Wanted, carry_out, plan_import
+from maestro_es.creation.import_maestro import Import, ImportOptions, carry_out, plan_import
 from maestro_es.errors import RequestRefused, StudyError, Unreachable
 from maestro_es.study.invocation import Runtime
 from tests.fakes.maestro import kill_conductor, launch, states
@@ -99,7 +99,7 @@ class World:
         self.theirs[self.jobs[step]] = state
 
     def plan(self) -> Import:
-        return plan_import(self.root, Wanted(Settings(restart_limit=1)), self.runtime)
+        return plan_import(self.root, ImportOptions(Settings(restart_limit=1)), self.runtime)
 
     def take_over(self) -> Bench:
         carry_out(self.plan(), self.runtime)

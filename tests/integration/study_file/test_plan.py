@@ -8,7 +8,7 @@ from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.core.events import StepAdded, StepTemplateAdded
 from maestro_es.errors import SpecError
 from maestro_es.study_file.plan import StudyPlan, plan_study
-from maestro_es.study_file.reading import Given
+from maestro_es.study_file.reading import StudyContext
 
 STUDY = """\
 description: {name: my study, description: what it is}
@@ -189,6 +189,6 @@ global.parameters:
 def test_a_walltime_of_a_study_that_has_begun_elsewhere_is_left_to_its_scheduler():
     text = STUDY.replace("restart: again", "restart: again, walltime: abc")
     Path("study.yaml").write_text(text, "utf-8")
-    given = Given(acquired=True)
-    assert plan_study(Path("study.yaml"), SCHEDULERS, output=None, timestamp="t", given=given).events
+    given = StudyContext(acquired=True)
+    assert plan_study(Path("study.yaml"), SCHEDULERS, output=None, timestamp="t", context=given).events
     assert len(refused(text)) == 1
