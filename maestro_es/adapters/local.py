@@ -42,7 +42,7 @@ def boot_of(instance: str) -> str:
 
 
 def ask_host(
-    local: Adapter, step: StepRecord, claims: Mapping[str, Claim], study: StudyRecord, host: process.Host
+    local: Adapter, step: StepRecord, claims: Mapping[str, Claim], study_record: StudyRecord, host: process.Host
 ) -> JobInfo | None:
     """Return what this host knows of a local step; None if only another host can tell, perhaps one of the same name.
 
@@ -54,7 +54,7 @@ def ask_host(
     if seen.job_id and process.is_running(int(seen.job_id), step.token):
         return None  # a container of this host, with a boot id of its own
     ours = Boot(host.name, host.boot_id, host.machine, host.booted_at)
-    return seen if was_rebooted(study, boot, ours) else None
+    return seen if was_rebooted(study_record, boot, ours) else None
 
 
 def is_namesakes(step: StepRecord, host: process.Host) -> bool:

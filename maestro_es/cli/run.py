@@ -123,7 +123,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         def reserve(stem: str) -> Path:
             if not sites:
                 sites.append(creation.enter_context(creating_named(stem)))
-            return sites[0].study.root
+            return sites[0].study_dir.root
 
         warn(remarks(around.choice))
         plan = plan_study(
@@ -146,7 +146,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
             return
         place = creation.enter_context(overwriting(site, runtime)) if replaces else None
         root = create_study(plan, settings, runtime, site, around).root
-        _complete(site.study, place, group_read=group_read)
+        _complete(site.study_dir, place, group_read=group_read)
         with ExecutionGraph.open(root, runtime) as graph:
             sys.exit(_drive(graph, creation.close) if wait else _launch(graph, creation.close, dry=dry))
 

@@ -59,9 +59,9 @@ def look_back(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]
         record([(None, reboot), *doubt_outputs(graph, seen, before, ())])
 
 
-def _boot_before(study: StudyRecord, seen: Observations) -> str:
+def _boot_before(study_record: StudyRecord, seen: Observations) -> str:
     """Return the boot id of our host before a reboot that is not on record."""
-    return "" if seen.namesake else boot_before(study, seen.boot)
+    return "" if seen.namesake else boot_before(study_record, seen.boot)
 
 
 def submissions(new_events: Iterable[NewEvent]) -> list[int]:
@@ -78,16 +78,18 @@ def note_changes(graph: Graph, seen: Observations) -> list[NewEvent]:
     That is a reboot of this host, ticks that did not come, schedulers that stop answering or answer again, and reports
     that nobody waits for.
     """
-    study = graph.study
+    study_record = graph.study
     new_events: list[NewEvent] = []
-    before = _boot_before(study, seen)
+    before = _boot_before(study_record, seen)
     if before:
         new_events.append((None, e.RebootDetected(host=seen.host, before=before, after=seen.boot_id)))
     new_events.extend(_missed_ticks(graph, seen))
     for adapter, message in seen.unreachable.items():
-        if adapter not in study.unreachable:
+        if adapter not in study_record.unreachable:
             new_events.append((None, e.PollFailed(adapter=adapter, message=message)))
-    new_events.extend((None, e.PollRecovered(adapter=name)) for name in study.unreachable if name in seen.answered)
+    new_events.extend(
+        (None, e.PollRecovered(adapter=name)) for name in study_record.unreachable if name in seen.answered
+    )
     new_events.extend((None, e.ReportIgnored(token=token, report=report)) for token, report in seen.stale_reports)
     return new_events
 
@@ -150,9 +152,9 @@ def fail_descendants(graph: Graph, now: Micros, failed: Iterable[int]) -> list[N
     return new_events
 
 
-def _blocked_by(graph: Graph, record: StepRecord, reached: set[int], templates: set[str]) -> list[StepRecord]:
+def _blocked_by(graph: Graph, step: StepRecord, reached: set[int], templates: set[str]) -> list[StepRecord]:
     """Return the blocked steps that wait for this one and were not reached before."""
-    unvisited = dict.fromkeys(number for number in waiting_for(graph, record, templates) if number not in reached)
+    unvisited = dict.fromkeys(number for number in waiting_for(graph, step, templates) if number not in reached)
     reached.update(unvisited)
     return [child for child in map(graph.step, unvisited) if child.phase is Phase.BLOCKED]
 
@@ -166,10 +168,10 @@ def _upstream(now: Micros, origin: StepRecord) -> e.AnyEvent:
 
 def complete(graph: Graph) -> list[NewEvent]:
     """Complete the study once every step is done."""
-    study = graph.study
-    if study.open_steps or not study.steps or study.status is not StudyStatus.RUNNING:
+    study_record = graph.study
+    if study_record.open_steps or not study_record.steps or study_record.status is not StudyStatus.RUNNING:
         return []
-    return [(None, e.StudyCompleted(status=final_status(study.states)))]
+    return [(None, e.StudyCompleted(status=final_status(study_record.states)))]
 
 
 def final_status(states: Mapping[str, int]) -> StudyStatus:
@@ -189,22 +191,27 @@ def start_ready(graph: Graph, seen: Observations) -> list[NewEvent]:
 
     The local steps of a study that was started in a job start in jobs only: this host may not be meant for them.
     """
-    study = graph.study
-    if study.paused or study.cancelling or study.settings.dry_run or ENVIRONMENT in seen.unreachable:
+    study_record = graph.study
+    if (
+        study_record.paused
+        or study_record.cancelling
+        or study_record.settings.dry_run
+        or ENVIRONMENT in seen.unreachable
+    ):
         return []
     local, scheduled = count_slots(graph, seen.cores, seen.now)
     new_events: list[NewEvent] = []
-    most = study.open_steps
+    most = study_record.open_steps
     jobs = 0 if seen.scheduler_down else scheduled.requests(most)
-    local_slots = 0 if study.environment.job and not seen.job else local.requests(most) + seen.ahead
+    local_slots = 0 if study_record.environment.job and not seen.job else local.requests(most) + seen.ahead
     for kind, limit in ((False, local_slots), (True, jobs)):
         ready = graph.ready(scheduled=kind, limit=limit) if limit else ()
-        new_events.extend((record.number, _request(study.study_id, seen, record)) for record in ready)
+        new_events.extend((step.number, _request(study_record.study_id, seen, step)) for step in ready)
     return new_events
 
 
-def _request(study_id: str, seen: Observations, record: StepRecord) -> e.SubmissionRequested:
-    attempt = record.attempt + 1
-    kind = SubmissionKind.RESUBMIT if attempt > 1 and record.kind is SubmissionKind.FIRST else record.kind
-    token = make_token(study_id, record.number, attempt, seen.token_suffix)
+def _request(study_id: str, seen: Observations, step: StepRecord) -> e.SubmissionRequested:
+    attempt = step.attempt + 1
+    kind = SubmissionKind.RESUBMIT if attempt > 1 and step.kind is SubmissionKind.FIRST else step.kind
+    token = make_token(study_id, step.number, attempt, seen.token_suffix)
     return e.SubmissionRequested(attempt=attempt, token=token, kind=kind)

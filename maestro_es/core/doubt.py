@@ -55,10 +55,10 @@ def _boot(step: StepRecord) -> str:
 
 def _wrote_at(graph: Graph, host: str, boot: str) -> Micros:
     """Return when a host wrote its last event in a boot; 0 if no such event is on record."""
-    study = graph.study
-    if (study.host, study.boot_id) == (host, boot):
-        return study.written_at
-    return max((known.seen_at for known in study.boots if known.key == (host, boot)), default=0)
+    study_record = graph.study
+    if (study_record.host, study_record.boot_id) == (host, boot):
+        return study_record.written_at
+    return max((known.seen_at for known in study_record.boots if known.key == (host, boot)), default=0)
 
 
 def _last_sign(step: StepRecord) -> Micros:

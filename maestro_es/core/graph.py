@@ -19,7 +19,7 @@ class Graph(Protocol):
 
     study: StudyRecord
 
-    def add(self, record: StepRecord) -> None:
+    def add(self, step: StepRecord) -> None:
         """Add a step."""
 
     def step(self, number: int) -> StepRecord:
@@ -37,7 +37,7 @@ class Graph(Protocol):
     def names(self) -> Iterable[tuple[int, str, str]]:
         """Return number, name and template of all steps, by number, without the rest of them."""
 
-    def save(self, record: StepRecord) -> None:
+    def save(self, step: StepRecord) -> None:
         """Take note that a record was changed."""
 
     def connect(self, parent: int, child: int) -> None:
@@ -105,21 +105,21 @@ class Graph(Protocol):
         """Return all steps by number."""
 
 
-def may_be_submitted(record: StepRecord) -> bool:
+def may_be_submitted(step: StepRecord) -> bool:
     """Whether a tick may submit a step, if the throttle allows it."""
-    return record.phase is Phase.READY and not record.held
+    return step.phase is Phase.READY and not step.held
 
 
-def waiting_for(graph: Graph, record: StepRecord, templates: set[str]) -> list[int]:
+def waiting_for(graph: Graph, step: StepRecord, templates: set[str]) -> list[int]:
     """Return the steps that wait for this one, by a funnel only if its template is not among `templates` yet.
 
     Then it is among them: who follows a graph asks for each funnel once.
     """
-    numbers = graph.children(record.number)
-    if record.template in templates:
+    numbers = graph.children(step.number)
+    if step.template in templates:
         return numbers
-    templates.add(record.template)
-    return [*numbers, *graph.funnel(record.template)]
+    templates.add(step.template)
+    return [*numbers, *graph.funnel(step.template)]
 
 
 class MemoryGraph:
@@ -137,10 +137,10 @@ class MemoryGraph:
         self._funnel: defaultdict[str, dict[int, None]] = defaultdict(dict)
         self._funnels: defaultdict[int, list[str]] = defaultdict(list)
 
-    def add(self, record: StepRecord) -> None:
-        self._records.append(record)
-        self._numbers[record.name] = record.number
-        self._workspaces.setdefault(record.workspace, record.number)
+    def add(self, step: StepRecord) -> None:
+        self._records.append(step)
+        self._numbers[step.name] = step.number
+        self._workspaces.setdefault(step.workspace, step.number)
 
     def step(self, number: int) -> StepRecord:
         if not 1 <= number <= len(self._records):
@@ -154,12 +154,12 @@ class MemoryGraph:
         return self._workspaces.get(workspace)
 
     def instances(self, template: str) -> list[int]:
-        return [record.number for record in self._records if record.template == template]
+        return [step.number for step in self._records if step.template == template]
 
     def names(self) -> list[tuple[int, str, str]]:
-        return [(record.number, record.name, record.template) for record in self._records]
+        return [(step.number, step.name, step.template) for step in self._records]
 
-    def save(self, record: StepRecord) -> None:
+    def save(self, step: StepRecord) -> None:
         """Nothing to do: the record is the state."""
 
     def connect(self, parent: int, child: int) -> None:
@@ -194,7 +194,7 @@ class MemoryGraph:
 
     def unfinished_steps(self, template: str, limit: int) -> list[StepRecord]:
         unfinished = (r for r in self._records if r.template == template and r.state not in RELEASED)
-        return [record for _, record in zip(range(limit), unfinished, strict=False)]
+        return [step for _, step in zip(range(limit), unfinished, strict=False)]
 
     def count_unfinished(self, template: str, change: int) -> int:
         self._unfinished[template] += change
@@ -211,7 +211,7 @@ class MemoryGraph:
         return sorted(self._funnels.get(number, ()))
 
     def in_flight(self) -> list[StepRecord]:
-        return [record for record in self._records if record.phase in IN_FLIGHT]
+        return [step for step in self._records if step.phase in IN_FLIGHT]
 
     def ready(self, *, scheduled: bool, limit: int) -> list[StepRecord]:
         first = self.study.refused if scheduled else 0
@@ -220,16 +220,16 @@ class MemoryGraph:
         return list(itertools.islice(submittable, limit))
 
     def waiting(self) -> list[StepRecord]:
-        return [record for record in self._records if record.phase in (Phase.BLOCKED, Phase.READY)]
+        return [step for step in self._records if step.phase in (Phase.BLOCKED, Phase.READY)]
 
     def cancelling(self) -> list[StepRecord]:
-        return [record for record in self._records if record.cancelling and record.phase is not Phase.DONE]
+        return [step for step in self._records if step.cancelling and step.phase is not Phase.DONE]
 
     def held(self) -> list[StepRecord]:
-        return [record for record in self._records if record.held and record.phase is not Phase.DONE]
+        return [step for step in self._records if step.held and step.phase is not Phase.DONE]
 
     def doubted(self) -> list[StepRecord]:
-        return [record for record in self._records if record.doubted]
+        return [step for step in self._records if step.doubted]
 
     def steps(self) -> Iterator[StepRecord]:
         return iter(self._records)

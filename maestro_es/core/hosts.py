@@ -27,23 +27,23 @@ _SAME_KERNEL = 100_000
 _CLOCK_ERROR = 10_000_000
 
 
-def heard_of(study: StudyRecord, boot: Boot, at: Micros) -> tuple[Boot, ...]:
+def heard_of(study_record: StudyRecord, boot: Boot, at: Micros) -> tuple[Boot, ...]:
     """Return the boots that a study knows once a process of this boot has begun to write at `boot.first`, the seq."""
-    known = {each.key: each for each in study.boots}
-    before = known.get((study.host, study.boot_id))
+    known = {each.key: each for each in study_record.boots}
+    before = known.get((study_record.host, study_record.boot_id))
     if before:  # it wrote up to here
-        known[before.key] = before.until(boot.first - 1, max(before.seen_at, study.written_at))
+        known[before.key] = before.until(boot.first - 1, max(before.seen_at, study_record.written_at))
     first = known[boot.key].first if boot.key in known else boot.first
     known[boot.key] = boot.since(first).until(boot.first, at)
     return tuple(sorted(known.values(), key=lambda each: each.last)[-_MOST:])
 
 
-def was_rebooted(study: StudyRecord, before: str, now: Boot) -> bool:
+def was_rebooted(study_record: StudyRecord, before: str, now: Boot) -> bool:
     """Whether a boot id belongs to an earlier boot of our host, which is up `now`."""
-    named = {boot.boot_id: boot for boot in study.boots if boot.host == now.host}
-    if study.host == now.host and study.boot_id in named:  # it wrote the last event
-        writer = named[study.boot_id]
-        named[study.boot_id] = writer.until(writer.last, max(writer.seen_at, study.written_at))
+    named = {boot.boot_id: boot for boot in study_record.boots if boot.host == now.host}
+    if study_record.host == now.host and study_record.boot_id in named:  # it wrote the last event
+        writer = named[study_record.boot_id]
+        named[study_record.boot_id] = writer.until(writer.last, max(writer.seen_at, study_record.written_at))
     ours, earlier = named.get(now.boot_id), named.get(before)
     named[now.boot_id] = now.since(ours.first) if ours else now
     boots = list(named.values())
@@ -52,16 +52,16 @@ def was_rebooted(study: StudyRecord, before: str, now: Boot) -> bool:
     return not any(_are_two_hosts(one, other) for one, other in itertools.combinations(boots, 2))
 
 
-def boot_before(study: StudyRecord, now: Boot) -> str:
+def boot_before(study_record: StudyRecord, now: Boot) -> str:
     """Return the boot id of our host's last writes, if it has rebooted since and that reboot is not on record."""
-    if study.host == now.host:
-        known = study.unseen_boot or study.boot_id
+    if study_record.host == now.host:
+        known = study_record.unseen_boot or study_record.boot_id
     else:  # another host wrote last
-        ours = [boot for boot in study.boots if boot.host == now.host]
+        ours = [boot for boot in study_record.boots if boot.host == now.host]
         seen = any(boot.boot_id == now.boot_id for boot in ours)
         known = max(ours, key=lambda boot: boot.last).boot_id if ours and not seen else ""
     changed = "" not in {known, now.boot_id} and known != now.boot_id
-    return known if changed and was_rebooted(study, known, now) else ""
+    return known if changed and was_rebooted(study_record, known, now) else ""
 
 
 def _are_two_hosts(one: Boot, other: Boot) -> bool:

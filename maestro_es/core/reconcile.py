@@ -18,75 +18,75 @@ _DELAYS = 8
 def reconcile_attempts(graph: Graph, seen: Observations) -> list[NewEvent]:
     """Conclude what can be concluded about the attempts in flight."""
     new_events: list[NewEvent] = []
-    for record in graph.in_flight():
-        observed = seen.attempts.get(record.token)
+    for step in graph.in_flight():
+        observed = seen.attempts.get(step.token)
         if observed is not None:
-            new_events.extend((record.number, event) for event in _reconcile(graph, seen, record, observed))
+            new_events.extend((step.number, event) for event in _reconcile(graph, seen, step, observed))
     return new_events
 
 
-def _reconcile(graph: Graph, seen: Observations, record: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
+def _reconcile(graph: Graph, seen: Observations, step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
     verdict = judge(observed)
     if verdict.conclusion is Conclusion.ABANDONED:
-        return _abandon(graph, seen, record, verdict)
+        return _abandon(graph, seen, step, verdict)
     events: list[e.AnyEvent] = []
-    if record.phase is Phase.REQUESTED:
+    if step.phase is Phase.REQUESTED:
         if not observed.has_job:
             return []
-        events.append(_adopt(record, observed, verdict))
-    events += _start(seen, record, observed, verdict)
-    return events + _conclude(graph, seen, record, verdict) or _watch(record, observed, verdict)
+        events.append(_adopt(step, observed, verdict))
+    events += _start(seen, step, observed, verdict)
+    return events + _conclude(graph, seen, step, verdict) or _watch(step, observed, verdict)
 
 
-def _watch(record: StepRecord, observed: AttemptObservation, verdict: Verdict) -> list[e.AnyEvent]:
+def _watch(step: StepRecord, observed: AttemptObservation, verdict: Verdict) -> list[e.AnyEvent]:
     """Note when a job that nothing can be concluded about is missed for the first time, and when it is back."""
     missing = observed.queue is JobState.GONE
-    if record.phase is not Phase.SUBMITTED:
+    if step.phase is not Phase.SUBMITTED:
         return []
-    if missing is (record.missed_at is not None):
-        return _delay(record, observed) or _unknown(record, observed)
+    if missing is (step.missed_at is not None):
+        return _delay(step, observed) or _unknown(step, observed)
     if missing:
-        return [e.JobNotFound(token=record.token, evidence=verdict.evidence)]
-    return [e.JobReappeared(token=record.token)] if isinstance(observed.queue, JobState) else []
+        return [e.JobNotFound(token=step.token, evidence=verdict.evidence)]
+    return [e.JobReappeared(token=step.token)] if isinstance(observed.queue, JobState) else []
 
 
-def _delay(record: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
+def _delay(step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
     """Note what holds a waiting job up when it is first said, and when it is something else; not for ever."""
-    waits = observed.queue is JobState.PENDING and record.state is not State.RUNNING
-    if not waits or not observed.delay or observed.delay == record.message or record.delays >= _DELAYS:
+    waits = observed.queue is JobState.PENDING and step.state is not State.RUNNING
+    if not waits or not observed.delay or observed.delay == step.message or step.delays >= _DELAYS:
         return []
-    return [e.JobDelayed(token=record.token, reason=observed.delay)]
+    return [e.JobDelayed(token=step.token, reason=observed.delay)]
 
 
-def _unknown(record: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
+def _unknown(step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
     """Note a state that we have never heard of when it is first said, and when it is another one; not for ever."""
     raw_state = observed.raw_state
     if JobState.UNKNOWN not in (observed.queue, observed.accounting) or not raw_state:
         return []
-    if raw_state == record.message or record.delays >= _DELAYS:
+    if raw_state == step.message or step.delays >= _DELAYS:
         return []
-    return [e.JobStateUnknown(token=record.token, raw_state=raw_state)]
+    return [e.JobStateUnknown(token=step.token, raw_state=raw_state)]
 
 
-def _start(seen: Observations, record: StepRecord, observed: AttemptObservation, verdict: Verdict) -> list[e.AnyEvent]:
+def _start(seen: Observations, step: StepRecord, observed: AttemptObservation, verdict: Verdict) -> list[e.AnyEvent]:
     """Note that a job has started, when it is seen to run, and also when it has ended since the last tick.
 
     What counts is the claim or the runner's own report: what the queue calls running may never come to the runner.
     Jobs that Maestro submitted have neither.
     """
-    begun = observed.has_started or is_imported(record.token)
+    begun = observed.has_started or is_imported(step.token)
     over = verdict.conclusion is Conclusion.RUNNING or observed.end
-    if record.state is State.RUNNING or not (begun and over):
+    if step.state is State.RUNNING or not (begun and over):
         return []
     report = observed.report(ReportKind.STARTED) or observed.end
     at = report.at if report else seen.now
-    return [e.JobStarted(token=record.token, at=at, evidence=verdict.evidence)]
+    return [e.JobStarted(token=step.token, at=at, evidence=verdict.evidence)]
 
 
-def _adopt(record: StepRecord, observed: AttemptObservation, verdict: Verdict) -> e.JobSubmitted:
+def _adopt(step: StepRecord, observed: AttemptObservation, verdict: Verdict) -> e.JobSubmitted:
     source = observed if observed.job_id else observed.claim
     return e.JobSubmitted(
-        token=record.token,
+        token=step.token,
         job_id=source.job_id,
         adopted=True,
         host=source.host,
@@ -95,35 +95,35 @@ def _adopt(record: StepRecord, observed: AttemptObservation, verdict: Verdict) -
     )
 
 
-def _abandon(graph: Graph, seen: Observations, record: StepRecord, verdict: Verdict) -> list[e.AnyEvent]:
-    events: list[e.AnyEvent] = [e.AttemptAbandoned(token=record.token, evidence=verdict.evidence)]
-    message = resubmission_limits.after_abandoning(graph.study.settings, record)
+def _abandon(graph: Graph, seen: Observations, step: StepRecord, verdict: Verdict) -> list[e.AnyEvent]:
+    events: list[e.AnyEvent] = [e.AttemptAbandoned(token=step.token, evidence=verdict.evidence)]
+    message = resubmission_limits.after_abandoning(graph.study.settings, step)
     if message:
         events.append(e.StepFailed(at=seen.now, cause=Cause.LOST, message=message, evidence=verdict.evidence))
     return events
 
 
-def _conclude(graph: Graph, seen: Observations, record: StepRecord, verdict: Verdict) -> list[e.AnyEvent]:
+def _conclude(graph: Graph, seen: Observations, step: StepRecord, verdict: Verdict) -> list[e.AnyEvent]:
     """Turn a verdict on a known job into events."""
-    at, noticed = _end_of(seen, record, verdict)
-    cancelling = _cancelling(graph, record)
+    at, noticed = _end_of(seen, step, verdict)
+    cancelling = _cancelling(graph, step)
     match verdict.conclusion:
         case Conclusion.WAIT | Conclusion.RUNNING | Conclusion.CLAIM | Conclusion.END_REMAINS | Conclusion.ABANDONED:
             return []
         case Conclusion.FINISHED:
-            return [e.StepFinished(token=record.token, at=at, evidence=verdict.evidence, noticed=noticed)]
+            return [e.StepFinished(token=step.token, at=at, evidence=verdict.evidence, noticed=noticed)]
         case Conclusion.TIMED_OUT:
-            return _time_out(graph, record, (at, noticed), verdict)
+            return _time_out(graph, step, (at, noticed), verdict)
     if cancelling or verdict.conclusion is Conclusion.CANCELLED:
         message = "cancelled" if cancelling else "cancelled outside of maestro-es"
         evidence = verdict.evidence
-        return [e.StepCancelled(token=record.token, at=at, message=message, evidence=evidence, noticed=noticed)]
+        return [e.StepCancelled(token=step.token, at=at, message=message, evidence=evidence, noticed=noticed)]
     if verdict.conclusion in _HARDWARE:
-        return _fail_hardware(graph, record, (at, noticed), verdict)
-    return [_failed(record, (at, noticed), verdict)]
+        return _fail_hardware(graph, step, (at, noticed), verdict)
+    return [_failed(step, (at, noticed), verdict)]
 
 
-def _end_of(seen: Observations, record: StepRecord, verdict: Verdict) -> tuple[Micros, bool]:
+def _end_of(seen: Observations, step: StepRecord, verdict: Verdict) -> tuple[Micros, bool]:
     """Return when an attempt ended, and whether that is only the latest time at which it can have.
 
     So it is if neither its runner nor its scheduler says more: then it is when a tick noticed it, or when the host of
@@ -131,9 +131,9 @@ def _end_of(seen: Observations, record: StepRecord, verdict: Verdict) -> tuple[M
     """
     if verdict.at is not None:
         return verdict.at, False
-    began = record.started_at or record.requested_at or 0
-    boot = record.job_instance.partition("/")[0]
-    lost = not record.scheduled and record.job_host == seen.host and boot not in ("", seen.boot_id)
+    began = step.started_at or step.requested_at or 0
+    boot = step.job_instance.partition("/")[0]
+    lost = not step.scheduled and step.job_host == seen.host and boot not in ("", seen.boot_id)
     return (seen.booted_at if lost and began <= seen.booted_at <= seen.now else seen.now), True
 
 
@@ -145,7 +145,7 @@ _HARDWARE = {
 }
 
 
-def _failed(record: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> e.StepFailed:
+def _failed(step: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> e.StepFailed:
     if verdict.conclusion is Conclusion.OUT_OF_MEMORY:
         cause, message = Cause.OUT_OF_MEMORY, "took more memory than it may"
     elif verdict.exit_code is None:
@@ -153,7 +153,7 @@ def _failed(record: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> e
     else:
         cause, message = Cause.EXIT_CODE, f"exit code {verdict.exit_code}"
     return e.StepFailed(
-        token=record.token,
+        token=step.token,
         at=end[0],
         cause=cause,
         message=message,
@@ -163,37 +163,37 @@ def _failed(record: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> e
     )
 
 
-def _time_out(graph: Graph, record: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> list[e.AnyEvent]:
+def _time_out(graph: Graph, step: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> list[e.AnyEvent]:
     """Let a timed-out step go on with its restart script within the limit (0: none); else that is its end."""
     final = ""
-    if _cancelling(graph, record):
+    if _cancelling(graph, step):
         final = "cancelled"
-    elif not graph.template(record.template).run.get("restart"):
+    elif not graph.template(step.template).run.get("restart"):
         final = "it has no restart script"
     else:
-        final = resubmission_limits.after_timeout(record)
+        final = resubmission_limits.after_timeout(step)
     at, noticed = end
-    timed_out = e.StepTimedOut(token=record.token, at=at, final=final, evidence=verdict.evidence, noticed=noticed)
+    timed_out = e.StepTimedOut(token=step.token, at=at, final=final, evidence=verdict.evidence, noticed=noticed)
     if final:
         return [timed_out]
-    return [timed_out, e.StepRestarted(number=record.restarts + 1, limit=record.restart_limit)]
+    return [timed_out, e.StepRestarted(number=step.restarts + 1, limit=step.restart_limit)]
 
 
-def _fail_hardware(graph: Graph, record: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> list[e.AnyEvent]:
+def _fail_hardware(graph: Graph, step: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> list[e.AnyEvent]:
     """Make it good with another submission, within the limit."""
     at, noticed = end
     settings = graph.study.settings
     reason = verdict.raw_state or _HARDWARE[verdict.conclusion]
     failure = e.HardwareFailed(
-        token=record.token,
+        token=step.token,
         at=at,
-        number=record.hardware_failures + 1,
+        number=step.hardware_failures + 1,
         limit=settings.hardware_limit,
         reason=reason,
         evidence=verdict.evidence,
         noticed=noticed,
     )
-    message = resubmission_limits.after_hardware_failure(settings, record, reason)
+    message = resubmission_limits.after_hardware_failure(settings, step, reason)
     if message:
         cause = Cause.LOST if verdict.conclusion is Conclusion.LOST else Cause.HARDWARE
         evidence = verdict.evidence
@@ -215,9 +215,9 @@ _STATES = {
 }
 
 
-def state_after(record: StepRecord, conclusion: Conclusion) -> State:
+def state_after(step: StepRecord, conclusion: Conclusion) -> State:
     """Return the state that a conclusion about its attempt would give to a step."""
-    return _STATES.get(conclusion, record.state)
+    return _STATES.get(conclusion, step.state)
 
 
 # -- jobs that must be ended ------------------------------------------------------------------------------------------
@@ -226,17 +226,17 @@ def state_after(record: StepRecord, conclusion: Conclusion) -> State:
 def jobs_to_end(graph: Graph, seen: Observations) -> list[StepRecord]:
     """Return the steps whose job must be ended: cancelled ones, and those whose runner left something behind."""
     return [
-        record
-        for record in graph.in_flight()
-        if record.phase is Phase.SUBMITTED
-        and (_cancelling(graph, record) or _conclusion(seen, record) is Conclusion.END_REMAINS)
+        step
+        for step in graph.in_flight()
+        if step.phase is Phase.SUBMITTED
+        and (_cancelling(graph, step) or _conclusion(seen, step) is Conclusion.END_REMAINS)
     ]
 
 
-def _conclusion(seen: Observations, record: StepRecord) -> Conclusion:
-    observed = seen.attempts.get(record.token)
+def _conclusion(seen: Observations, step: StepRecord) -> Conclusion:
+    observed = seen.attempts.get(step.token)
     return judge(observed).conclusion if observed else Conclusion.WAIT
 
 
-def _cancelling(graph: Graph, record: StepRecord) -> bool:
-    return graph.study.cancelling or record.cancelling
+def _cancelling(graph: Graph, step: StepRecord) -> bool:
+    return graph.study.cancelling or step.cancelling

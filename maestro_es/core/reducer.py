@@ -27,11 +27,11 @@ def apply(graph: Graph, recorded: e.Recorded) -> None:
         STUDY_RULES[type(event)](graph, recorded, event)
         return
     try:
-        record = graph.step(recorded.step or 0)
+        step = graph.step(recorded.step or 0)
     except KeyError:
         raise InvalidTransition(f"event {recorded.seq}: {type(event).__name__} of an unknown step") from None
-    on_step(graph, record, recorded, event)
-    graph.save(record)
+    on_step(graph, step, recorded, event)
+    graph.save(step)
     graph.study.written_at = recorded.recorded_at
 
 

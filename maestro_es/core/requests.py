@@ -36,7 +36,7 @@ def match_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
     if len(numbers) <= _FEW:
         return [graph.step(number) for number in numbers]
     chosen = set(numbers)
-    return [record for record in graph.steps() if record.number in chosen]
+    return [step for step in graph.steps() if step.number in chosen]
 
 
 def match_numbers(graph: Graph, patterns: Sequence[str]) -> list[int]:
@@ -63,14 +63,14 @@ def choose(graph: Graph, patterns: Sequence[str], objection: Callable[[StepRecor
     """
     chosen: list[StepRecord] = []
     refused: list[str] = []
-    for record in match_steps(graph, patterns):
-        why = objection(record)
-        if why and record.name in patterns:
-            raise RequestRefused(f"{record.name} {why}")
+    for step in match_steps(graph, patterns):
+        why = objection(step)
+        if why and step.name in patterns:
+            raise RequestRefused(f"{step.name} {why}")
         if why:
-            refused.append(f"{record.name} {why}")
+            refused.append(f"{step.name} {why}")
         else:
-            chosen.append(record)
+            chosen.append(step)
     if not chosen:
         more = f", and so on for {len(refused)} steps" if len(refused) > 1 else ""
         raise RequestRefused(f"{refused[0]}{more}" if refused else "name the steps that are meant")
@@ -84,12 +84,12 @@ def cancel(graph: Graph, patterns: Sequence[str] = (), reason: str = "") -> list
         if graph.study.cancelling:
             raise RequestRefused("the study is being cancelled already")
         return [(None, e.CancelRequested(reason=reason))]
-    steps = [record for record in match_steps(graph, patterns) if record.phase is not Phase.DONE]
+    steps = [step for step in match_steps(graph, patterns) if step.phase is not Phase.DONE]
     if not steps:
         raise RequestRefused("these steps have ended already: there is nothing to cancel")
-    if all(record.cancelling for record in steps):
+    if all(step.cancelling for step in steps):
         raise RequestRefused("these steps are being cancelled already")
-    return [(None, e.CancelRequested(steps=tuple(record.number for record in steps), reason=reason))]
+    return [(None, e.CancelRequested(steps=tuple(step.number for step in steps), reason=reason))]
 
 
 def pause(graph: Graph, reason: str = "") -> list[NewEvent]:
@@ -110,21 +110,21 @@ def resume(graph: Graph, reason: str = "") -> list[NewEvent]:
 def hold(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[NewEvent]:
     """Ask that steps are not submitted until they are released; a job in flight goes on."""
 
-    def objection(record: StepRecord) -> str:
-        if record.phase is Phase.DONE:
-            return f"has ended ({record.state.name}): there is nothing to hold"
-        return "is held already" if record.held else ""
+    def objection(step: StepRecord) -> str:
+        if step.phase is Phase.DONE:
+            return f"has ended ({step.state.name}): there is nothing to hold"
+        return "is held already" if step.held else ""
 
-    return [(record.number, e.StepHeld(reason=reason)) for record in choose(graph, patterns, objection)]
+    return [(step.number, e.StepHeld(reason=reason)) for step in choose(graph, patterns, objection)]
 
 
 def release(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[NewEvent]:
     """Ask that held steps are submitted again."""
 
-    def objection(record: StepRecord) -> str:
-        return "" if record.held else "is not held"
+    def objection(step: StepRecord) -> str:
+        return "" if step.held else "is not held"
 
-    return [(record.number, e.StepReleased(reason=reason)) for record in choose(graph, patterns, objection)]
+    return [(step.number, e.StepReleased(reason=reason)) for step in choose(graph, patterns, objection)]
 
 
 def update(graph: Graph, values: dict[str, int], reason: str = "") -> list[NewEvent]:
@@ -218,14 +218,14 @@ def disconnect(graph: Graph, parent: str, child: str) -> list[NewEvent]:
             raise NoSuchEdge(f"{child!r} waits for other steps, so there is no edge from {SOURCE!r} to remove")
         raise RequestRefused(f"{child!r} waits for no step, so its edge from {SOURCE!r} stays; hold it instead")
     first = _number(graph, parent)
-    record = graph.step(second)
+    step = graph.step(second)
     if first not in graph.parents(second):
         if graph.step(first).template in graph.funnels(second):
             raise RequestRefused(f"{child!r} waits for all instances of {graph.step(first).template!r}, not for one")
         raise NoSuchEdge(f"{child!r} does not wait for {parent!r}, so there is no edge to remove")
-    if record.phase not in (Phase.BLOCKED, Phase.READY):
-        how = "has ended" if record.phase is Phase.DONE else "has been submitted"
-        raise RequestRefused(f"{child!r} {how} ({record.state.name}), so its edges stay as they are")
+    if step.phase not in (Phase.BLOCKED, Phase.READY):
+        how = "has ended" if step.phase is Phase.DONE else "has been submitted"
+        raise RequestRefused(f"{child!r} {how} ({step.state.name}), so its edges stay as they are")
     return [(second, e.ConnectionRemoved(parent=first))]
 
 

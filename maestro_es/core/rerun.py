@@ -38,12 +38,12 @@ class How(NamedTuple):
     from_scratch: bool = False
     keep_script: bool = False
 
-    def changes(self, record: StepRecord) -> bool:
+    def changes(self, step: StepRecord) -> bool:
         """Whether a step that waits for another attempt would run in another way."""
-        if not record.attempt or record.phase not in (Phase.BLOCKED, Phase.READY):
+        if not step.attempt or step.phase not in (Phase.BLOCKED, Phase.READY):
             return False
-        restarts = record.kind is SubmissionKind.RESTART
-        return (self.from_scratch and restarts) or (self.keep_script and not record.keep_script)
+        restarts = step.kind is SubmissionKind.RESTART
+        return (self.from_scratch and restarts) or (self.keep_script and not step.keep_script)
 
 
 #: From the checkpoint, if there may be one.
@@ -79,7 +79,7 @@ def retry(
     chosen = choose(
         graph,
         patterns or ["*"],
-        lambda record: "" if how.changes(record) and not failed else _not_to_retry(graph, record, named, failed),
+        lambda step: "" if how.changes(step) and not failed else _not_to_retry(graph, step, named, failed),
     )
     to_reset = {step.number: step for step in chosen}
     if descendants:
@@ -138,7 +138,7 @@ def give_up(
     statement = f"{by} says that it is gone for good{f': {reason}' if reason else ''}"
     evidence = (e.Evidence(source="user", detail=statement),)
     new_events: list[NewEvent] = []
-    for step in choose(graph, patterns, lambda record: _not_to_give_up(record, is_known)):
+    for step in choose(graph, patterns, lambda step: _not_to_give_up(step, is_known)):
         if step.cancelling or graph.study.cancelling:
             event: e.AnyEvent = e.StepCancelled(token=step.token, at=at, message="cancelled", evidence=evidence)
         else:
@@ -164,36 +164,36 @@ def _reopening(graph: Graph, reason: str) -> list[NewEvent]:
     return [(None, e.StudyReopened(reason=reason))]
 
 
-def _not_to_retry(graph: Graph, record: StepRecord, named: set[str], failed: bool) -> str:  # noqa: FBT001 - a value
+def _not_to_retry(graph: Graph, step: StepRecord, named: set[str], failed: bool) -> str:  # noqa: FBT001 - a value
     """Say why a step is not run again; empty if it is."""
-    if record.phase in IN_FLIGHT:
+    if step.phase in IN_FLIGHT:
         return "is in flight: cancel it first, or wait for its end"
-    if record.phase is not Phase.DONE:
+    if step.phase is not Phase.DONE:
         return "has not ended: it waits to run as it is"
-    if failed and record.state not in FAILED_STATES:
-        return f"has not failed, it is {record.state.name}"
-    if failed and record.blocker is not None:
-        return f"ended because of {graph.step(record.blocker).name}, and runs again with that one"
-    if record.state in RELEASED and record.name not in named:
+    if failed and step.state not in FAILED_STATES:
+        return f"has not failed, it is {step.state.name}"
+    if failed and step.blocker is not None:
+        return f"ended because of {graph.step(step.blocker).name}, and runs again with that one"
+    if step.state in RELEASED and step.name not in named:
         return "has finished; name it in full to run it again"
     return ""
 
 
-def _not_to_give_up(record: StepRecord, is_known: Callable[[StepRecord], bool]) -> str:
+def _not_to_give_up(step: StepRecord, is_known: Callable[[StepRecord], bool]) -> str:
     """Say why a person's word does not count for a step; empty if it does."""
-    if record.phase is not Phase.SUBMITTED:
+    if step.phase is not Phase.SUBMITTED:
         return "does not run"
-    if record.scheduled:
+    if step.scheduled:
         return "is a job of its scheduler, which tells what becomes of it"
-    return "is known to this host, and a tick here tells what becomes of it" if is_known(record) else ""
+    return "is known to this host, and a tick here tells what becomes of it" if is_known(step) else ""
 
 
-def _not_to_skip(record: StepRecord) -> str:
+def _not_to_skip(step: StepRecord) -> str:
     """Say why a step can't be taken as finished; empty if it can."""
-    if record.phase in IN_FLIGHT:
+    if step.phase in IN_FLIGHT:
         return "is in flight: cancel it first"
-    if record.state in RELEASED:
-        return "was skipped already" if record.skipped else "has finished: there is nothing to skip"
+    if step.state in RELEASED:
+        return "was skipped already" if step.skipped else "has finished: there is nothing to skip"
     return ""
 
 

@@ -73,10 +73,10 @@ def frozen(value: Any) -> Any:  # noqa: ANN401 - whatever an event holds
     return value
 
 
-def read_only(record: StepRecord) -> StepRecord:
+def read_only(step: StepRecord) -> StepRecord:
     """Return a read-only copy of a record."""
-    copy = ReadOnlyStep(*structs.astuple(record))
-    structs.force_setattr(copy, "workspaces", frozen(record.workspaces))  # all else in it is frozen
+    copy = ReadOnlyStep(*structs.astuple(step))
+    structs.force_setattr(copy, "workspaces", frozen(step.workspaces))  # all else in it is frozen
     return copy
 
 
@@ -85,9 +85,9 @@ class Snapshot(MemoryGraph):
 
     def __init__(self, graph: MemoryGraph) -> None:
         study = ReadOnlyStudy(*map(frozen, structs.astuple(graph.study)))
-        records = [read_only(record) for record in graph.steps()]
+        steps = [read_only(step) for step in graph.steps()]
         templates = {template.name: _template(template) for template in graph.templates()}
-        vars(self).update(vars(graph), study=study, _records=records, _templates=templates)
+        vars(self).update(vars(graph), study=study, _records=steps, _templates=templates)
 
     add = save = connect = disconnect = add_template = count_unfinished = join_funnel = refuse
 

@@ -16,15 +16,15 @@ from maestro_es.errors import InvalidTransition
 
 
 def _invocation_started(graph: Graph, recorded: e.Recorded, event: e.InvocationStarted) -> None:
-    study = graph.study
+    study_record = graph.study
     if not event.boot_id:
         return  # its host did not tell, so this proves no reboot
-    if study.host == event.host and study.boot_id != event.boot_id:
-        study.unseen_boot = study.boot_id
+    if study_record.host == event.host and study_record.boot_id != event.boot_id:
+        study_record.unseen_boot = study_record.boot_id
     boot = Boot(event.host, event.boot_id, event.machine, event.booted_at, first=recorded.seq)
-    study.boots = heard_of(study, boot, recorded.recorded_at)
-    study.host = event.host
-    study.boot_id = event.boot_id
+    study_record.boots = heard_of(study_record, boot, recorded.recorded_at)
+    study_record.host = event.host
+    study_record.boot_id = event.boot_id
 
 
 def _reboot_detected(graph: Graph, _recorded: e.Recorded, _event: e.RebootDetected) -> None:
@@ -36,17 +36,17 @@ def _ticks_missed(graph: Graph, recorded: e.Recorded, _event: e.TicksMissed) -> 
 
 
 def _study_created(graph: Graph, recorded: e.Recorded, event: e.StudyCreated) -> None:
-    study = graph.study
-    if study.study_id:
+    study_record = graph.study
+    if study_record.study_id:
         raise InvalidTransition(f"event {recorded.seq}: the study was created before")
-    study.study_id = event.study_id
-    study.name = event.name
-    study.description = event.description
-    study.root = event.root
-    study.spec_file = event.spec_file
-    study.adapter = event.adapter
-    study.settings = event.settings
-    study.ticked_from = recorded.recorded_at
+    study_record.study_id = event.study_id
+    study_record.name = event.name
+    study_record.description = event.description
+    study_record.root = event.root
+    study_record.spec_file = event.spec_file
+    study_record.adapter = event.adapter
+    study_record.settings = event.settings
+    study_record.ticked_from = recorded.recorded_at
 
 
 def _environment_recorded(graph: Graph, _recorded: e.Recorded, event: e.EnvironmentRecorded) -> None:
@@ -59,15 +59,15 @@ def _template_added(graph: Graph, recorded: e.Recorded, event: e.StepTemplateAdd
     graph.add_template(event)
 
 
-def _go_on(study: StudyRecord, at: Micros) -> None:
+def _go_on(study_record: StudyRecord, at: Micros) -> None:
     """Let a study that had ended run on; while it had ended, no tick was missed."""
-    if study.status is not StudyStatus.RUNNING:
-        study.status = StudyStatus.RUNNING
-        study.ticked_from = at
+    if study_record.status is not StudyStatus.RUNNING:
+        study_record.status = StudyStatus.RUNNING
+        study_record.ticked_from = at
 
 
 def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
-    study = graph.study
+    study_record = graph.study
     number = recorded.step or 0
     if not graph.has_template(event.template):
         raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} is of no template: {event.template!r}")
@@ -75,29 +75,29 @@ def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
         raise InvalidTransition(
             f"event {recorded.seq}: all that waits for the steps of {event.template!r} was released"
         )
-    if number != study.steps + 1 or graph.number_of(event.name) is not None:
+    if number != study_record.steps + 1 or graph.number_of(event.name) is not None:
         raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} is not new, or its number {number} is not")
-    record = StepRecord(
+    step = StepRecord(
         number=number, name=event.name, template=event.template, params=event.params, workspace=event.workspace,
         workspaces=event.workspaces, scheduled=event.scheduled, row=event.row or number,
         restart_limit=event.restart_limit,
     )  # fmt: skip
-    study.steps += 1
-    study.open_steps += 1
-    _go_on(study, recorded.recorded_at)
-    count(study.states, record.state.name, 1)
+    study_record.steps += 1
+    study_record.open_steps += 1
+    _go_on(study_record, recorded.recorded_at)
+    count(study_record.states, step.state.name, 1)
     graph.count_unfinished(event.template, 1)
-    graph.add(record)
+    graph.add(step)
     for template in dict.fromkeys(event.funnels):
         if template == event.template:
             raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} would wait for itself")
         graph.join_funnel(template, number)
-        record.unmet += graph.unfinished(template) > 0
+        step.unmet += graph.unfinished(template) > 0
     for parent in dict.fromkeys(event.parents):
-        connect(graph, record, recorded, parent)
-    if record.unmet:
-        record.phase = Phase.BLOCKED
-    graph.save(record)
+        connect(graph, step, recorded, parent)
+    if step.unmet:
+        step.phase = Phase.BLOCKED
+    graph.save(step)
 
 
 #: What `SettingsChanged` may change besides a field of `Settings`.
@@ -105,34 +105,34 @@ _NAMED: dict[str, Any] = {"name": str, "description": str, "details": dict[str, 
 
 
 def _settings_changed(graph: Graph, recorded: e.Recorded, event: e.SettingsChanged) -> None:
-    study = graph.study
+    study_record = graph.study
     try:
         if event.what in _NAMED:
-            setattr(study, event.what, msgspec.convert(event.after, _NAMED[event.what]))
+            setattr(study_record, event.what, msgspec.convert(event.after, _NAMED[event.what]))
             if event.what == "adapter":
-                study.refusal = study.queue_limit = None
+                study_record.refusal = study_record.queue_limit = None
                 _schedule(graph)
             return
-        fields = {**msgspec.structs.asdict(study.settings), event.what: event.after}
-        study.settings = msgspec.convert(fields, type(study.settings))
+        fields = {**msgspec.structs.asdict(study_record.settings), event.what: event.after}
+        study_record.settings = msgspec.convert(fields, type(study_record.settings))
     except msgspec.ValidationError as error:
         raise InvalidTransition(f"event {recorded.seq}: {event.what}: {error}") from None
     if event.what == "restart_limit":
-        for record in graph.steps():
-            if record.restart_limit != event.after and graph.template(record.template).run.get("restart"):
-                record.restart_limit = event.after
-                graph.save(record)
+        for step in graph.steps():
+            if step.restart_limit != event.after and graph.template(step.template).run.get("restart"):
+                step.restart_limit = event.after
+                graph.save(step)
 
 
 def _schedule(graph: Graph) -> None:
     """Decide again, for steps that were not submitted yet, whether the adapter runs them or this host."""
     local = is_local(graph.study.adapter)
-    for record in graph.steps():
-        run = graph.template(record.template).run
+    for step in graph.steps():
+        run = graph.template(step.template).run
         scheduled = not local and is_scheduled(run)
-        if record.scheduled is not scheduled and not record.attempt:
-            record.scheduled = scheduled
-            graph.save(record)
+        if step.scheduled is not scheduled and not step.attempt:
+            step.scheduled = scheduled
+            graph.save(step)
 
 
 def _paused(graph: Graph, _recorded: e.Recorded, _event: e.StudyPaused) -> None:
@@ -150,9 +150,9 @@ def _cancel_requested(graph: Graph, recorded: e.Recorded, event: e.CancelRequest
     for number in event.steps:
         if not 1 <= number <= graph.study.steps:
             raise InvalidTransition(f"event {recorded.seq}: there is no step {number} to cancel")
-        record = graph.step(number)
-        record.cancelling = True
-        graph.save(record)
+        step = graph.step(number)
+        step.cancelling = True
+        graph.save(step)
 
 
 def _completed(graph: Graph, recorded: e.Recorded, event: e.StudyCompleted) -> None:

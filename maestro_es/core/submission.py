@@ -90,16 +90,14 @@ def outcome_events(
     graph: Graph, number: int, token: str, outcome: Outcome, at: Micros, script: SubmittedScript = NO_SCRIPT
 ) -> list[e.AnyEvent]:
     """Return the events of an outcome at a time; only of its script, if somebody else has reconciled the attempt."""
-    record = graph.step(number)
-    if record.token != token or record.phase is not Phase.REQUESTED:
+    step = graph.step(number)
+    if step.token != token or step.phase is not Phase.REQUESTED:
         return [*script.set_aside]
-    return [*script.set_aside, *_events(graph, record, outcome, at, script)]
+    return [*script.set_aside, *_events(graph, step, outcome, at, script)]
 
 
-def _events(
-    graph: Graph, record: StepRecord, outcome: Outcome, at: Micros, script: SubmittedScript
-) -> list[e.AnyEvent]:
-    token = record.token
+def _events(graph: Graph, step: StepRecord, outcome: Outcome, at: Micros, script: SubmittedScript) -> list[e.AnyEvent]:
+    token = step.token
     match outcome:
         case Accepted():
             submitted = e.JobSubmitted(
@@ -114,7 +112,7 @@ def _events(
             )
             return [submitted, e.JobStarted(token=token, at=at, host=outcome.host)] if outcome.host else [submitted]
         case Rejected() | QueueFull():
-            return _refuse(graph, record, outcome, at)
+            return _refuse(graph, step, outcome, at)
         case ScriptFailed():
             return [e.StepFailed(token=token, at=at, cause=Cause.SCRIPT, message=outcome.message)]
         case InDoubt():
@@ -125,16 +123,16 @@ def _events(
             return []
 
 
-def _refuse(graph: Graph, record: StepRecord, outcome: Rejected | QueueFull, at: Micros) -> list[e.AnyEvent]:
+def _refuse(graph: Graph, step: StepRecord, outcome: Rejected | QueueFull, at: Micros) -> list[e.AnyEvent]:
     """Return that a step waits for room, or that it was refused and ends if it has had all its submission attempts.
 
     If it is not certain that room is all that it needs, it waits as long as there may be another job of the study.
     """
     if isinstance(outcome, QueueFull):
-        others = (other for other in graph.in_flight() if other.scheduled and other.number != record.number)
+        others = (other for other in graph.in_flight() if other.scheduled and other.number != step.number)
         if outcome.certain or any(others):
-            return [e.SubmissionWithdrawn(token=record.token, message=outcome.message)]
+            return [e.SubmissionWithdrawn(token=step.token, message=outcome.message)]
         outcome = Rejected(outcome.message)
-    rejected = e.SubmissionRejected(token=record.token, message=outcome.message, exit_code=outcome.exit_code)
-    message = resubmission_limits.after_refusal(graph.study.settings, record, outcome.message)
+    rejected = e.SubmissionRejected(token=step.token, message=outcome.message, exit_code=outcome.exit_code)
+    message = resubmission_limits.after_refusal(graph.study.settings, step, outcome.message)
     return [rejected, e.StepFailed(at=at, cause=Cause.REJECTED, message=message)] if message else [rejected]

@@ -45,10 +45,10 @@ def count_slots(graph: Graph, cores: int, now: Micros) -> tuple[Slots, Slots]:
     settings = graph.study.settings
     local = scheduled = 0
     in_doubt = False
-    for record in graph.in_flight():
-        local += not record.scheduled
-        scheduled += record.scheduled
-        in_doubt |= record.scheduled and record.phase is Phase.REQUESTED
+    for step in graph.in_flight():
+        local += not step.scheduled
+        scheduled += step.scheduled
+        in_doubt |= step.scheduled and step.phase is Phase.REQUESTED
     throttle = settings.submission_throttle
     slots = settings.local_slots or cores
     throttled = 0 < throttle < slots and is_local(graph.study.adapter)
@@ -58,18 +58,18 @@ def count_slots(graph: Graph, cores: int, now: Micros) -> tuple[Slots, Slots]:
     )
 
 
-def _available(study: StudyRecord, in_use: int, now: Micros) -> int | None:
+def _available(study_record: StudyRecord, in_use: int, now: Micros) -> int | None:
     """Return how many more jobs to offer a scheduler that has refused one because its queue was full.
 
     One for each job of ours that has ended since then, and one more to probe. As long as the scheduler accepts them,
     the number doubles with each tick.
     """
-    if study.queue_limit is None:
+    if study_record.queue_limit is None:
         return None
-    refusal = study.refusal
-    if refusal and in_use >= study.queue_limit and refusal.at <= now < asked_again_at(refusal):
+    refusal = study_record.refusal
+    if refusal and in_use >= study_record.queue_limit and refusal.at <= now < asked_again_at(refusal):
         return 0
-    return abs(in_use - study.queue_limit) + 1
+    return abs(in_use - study_record.queue_limit) + 1
 
 
 def asked_again_at(refusal: Refusal) -> Micros:

@@ -8,30 +8,30 @@ from maestro_es.core.model import RELEASED, Phase, State, StepRecord, Submission
 from maestro_es.errors import InvalidTransition
 
 
-def expect(record: StepRecord, recorded: e.Recorded, *phases: Phase) -> None:
+def expect(step: StepRecord, recorded: e.Recorded, *phases: Phase) -> None:
     """Refuse the event unless the step is in one of the phases and the event carries its token, if any."""
-    if record.phase not in phases:
-        raise refusal(record, recorded, f"which is {record.phase.name.lower()}")
+    if step.phase not in phases:
+        raise refusal(step, recorded, f"which is {step.phase.name.lower()}")
     token = getattr(recorded.event, "token", "")
-    if token and token != record.token:
-        raise refusal(record, recorded, f"whose token is {record.token!r}, not {token!r}")
+    if token and token != step.token:
+        raise refusal(step, recorded, f"whose token is {step.token!r}, not {token!r}")
 
 
-def refusal(record: StepRecord, recorded: e.Recorded, why: str) -> InvalidTransition:
+def refusal(step: StepRecord, recorded: e.Recorded, why: str) -> InvalidTransition:
     """Return the error of an event that can't follow for a step, and why."""
     name = type(recorded.event).__name__
-    return InvalidTransition(f"event {recorded.seq}: {name} can't follow for step {record.name!r}, {why}")
+    return InvalidTransition(f"event {recorded.seq}: {name} can't follow for step {step.name!r}, {why}")
 
 
-def move(graph: Graph, record: StepRecord, state: State, phase: Phase) -> None:
+def move(graph: Graph, step: StepRecord, state: State, phase: Phase) -> None:
     """Give a step another state and phase, and keep the study's counts true."""
-    study = graph.study
-    if state is not record.state:
-        count(study.states, record.state.name, -1)
-        count(study.states, state.name, 1)
-        record.state = state
-    study.open_steps += (phase is not Phase.DONE) - (record.phase is not Phase.DONE)
-    record.phase = phase
+    study_record = graph.study
+    if state is not step.state:
+        count(study_record.states, step.state.name, -1)
+        count(study_record.states, state.name, 1)
+        step.state = state
+    study_record.open_steps += (phase is not Phase.DONE) - (step.phase is not Phase.DONE)
+    step.phase = phase
 
 
 def count(counts: dict[str, int], key: str, change: int) -> None:
@@ -41,11 +41,11 @@ def count(counts: dict[str, int], key: str, change: int) -> None:
         del counts[key]
 
 
-def release(graph: Graph, record: StepRecord) -> None:
+def release(graph: Graph, step: StepRecord) -> None:
     """Tell the children of a finished step, and those that wait for its whole template when it was the last."""
-    freed = graph.children(record.number)
-    if graph.count_unfinished(record.template, -1) == 0:
-        freed = freed + graph.funnel(record.template)
+    freed = graph.children(step.number)
+    if graph.count_unfinished(step.template, -1) == 0:
+        freed = freed + graph.funnel(step.template)
     for number in freed:
         child = graph.step(number)
         child.unmet -= 1
@@ -54,20 +54,20 @@ def release(graph: Graph, record: StepRecord) -> None:
         graph.save(child)
 
 
-def retract(graph: Graph, record: StepRecord, recorded: e.Recorded) -> None:
+def retract(graph: Graph, step: StepRecord, recorded: e.Recorded) -> None:
     """Let what a finished step has released wait for it again; refuse if any of that is under way or has finished.
 
     A skipped step rests on no other. What waits to go on from a checkpoint begins from scratch, since what that rests
     on is made again.
     """
-    waiting = graph.children(record.number)
-    if not graph.unfinished(record.template):
-        waiting = waiting + graph.funnel(record.template)
+    waiting = graph.children(step.number)
+    if not graph.unfinished(step.template):
+        waiting = waiting + graph.funnel(step.template)
     children = [graph.step(number) for number in waiting]
     for child in children:
         if not (untouched(child) or child.skipped or (child.phase is Phase.DONE and child.state not in RELEASED)):
-            raise refusal(record, recorded, f"as {child.name!r}, which waited for it, is {child.state.name}")
-    graph.count_unfinished(record.template, 1)
+            raise refusal(step, recorded, f"as {child.name!r}, which waited for it, is {child.state.name}")
+    graph.count_unfinished(step.template, 1)
     for child in children:
         child.unmet += 1
         if untouched(child) and child.kind is SubmissionKind.RESTART:
@@ -77,21 +77,21 @@ def retract(graph: Graph, record: StepRecord, recorded: e.Recorded) -> None:
         graph.save(child)
 
 
-def untouched(record: StepRecord) -> bool:
+def untouched(step: StepRecord) -> bool:
     """Whether a step waits for its first attempt, or the first since it was reset."""
-    waits = record.state is State.INITIALIZED and record.phase in (Phase.BLOCKED, Phase.READY)
-    return waits and record.submitted_at is None
+    waits = step.state is State.INITIALIZED and step.phase in (Phase.BLOCKED, Phase.READY)
+    return waits and step.submitted_at is None
 
 
-def can_go_on(graph: Graph, record: StepRecord) -> bool:
+def can_go_on(graph: Graph, step: StepRecord) -> bool:
     """Whether a step has begun, so that there may be a checkpoint, and has a restart script that goes on from it."""
-    begun = record.started_at is not None or record.kind is SubmissionKind.RESTART
-    return begun and bool(graph.template(record.template).run.get("restart"))
+    begun = step.started_at is not None or step.kind is SubmissionKind.RESTART
+    return begun and bool(graph.template(step.template).run.get("restart"))
 
 
-def connect(graph: Graph, record: StepRecord, recorded: e.Recorded, parent: int) -> None:
+def connect(graph: Graph, step: StepRecord, recorded: e.Recorded, parent: int) -> None:
     """Let a step wait for a parent."""
-    if not 1 <= parent <= graph.study.steps or parent == record.number:
-        raise InvalidTransition(f"event {recorded.seq}: step {record.name!r} can't wait for step {parent}")
-    graph.connect(parent, record.number)
-    record.unmet += graph.step(parent).state not in RELEASED
+    if not 1 <= parent <= graph.study.steps or parent == step.number:
+        raise InvalidTransition(f"event {recorded.seq}: step {step.name!r} can't wait for step {parent}")
+    graph.connect(parent, step.number)
+    step.unmet += graph.step(parent).state not in RELEASED

@@ -50,23 +50,23 @@ def new_study_id() -> str:
 
 def make_directory(root: Path) -> StudyDir:
     """Make a study directory without a log. RequestRefused if it holds a study already, or can't be written."""
-    study = StudyDir(root)
-    check_path(study)
-    if os.path.lexists(study.log):
-        raise _taken(study)
+    study_dir = StudyDir(root)
+    check_path(study_dir)
+    if os.path.lexists(study_dir.log):
+        raise _taken(study_dir)
     try:
-        study.root.mkdir(parents=True, exist_ok=True)
-        close_to_others(study.root)
-        make_state_dir(study)
+        study_dir.root.mkdir(parents=True, exist_ok=True)
+        close_to_others(study_dir.root)
+        make_state_dir(study_dir)
     except OSError as error:
         raise RequestRefused(
             f"{error.filename or root}: the study directory can't be made: {error.strerror}"
         ) from error
-    return study
+    return study_dir
 
 
-def _taken(study: StudyDir) -> RequestRefused:
-    return RequestRefused(f"{study.root}: there is a study in this directory; choose another one with -o")
+def _taken(study_dir: StudyDir) -> RequestRefused:
+    return RequestRefused(f"{study_dir.root}: there is a study in this directory; choose another one with -o")
 
 
 def create_study(
@@ -84,17 +84,17 @@ def create_study(
         if site is None:
             site = stack.enter_context(creating(plan.output))
         stack.callback(site.remove, _names(plan))  # does nothing once there is a study
-        study = make_directory(plan.output)
-        _lay_out(plan, study)
+        study_dir = make_directory(plan.output)
+        _lay_out(plan, study_dir)
         runtime.on_effect("layout")
         acquire(plan, lambda argv: run_git(argv, os.environ), runtime.tell)
         study_id = new_study_id()
         facts = {} if settings.dry_run else scheduler.cluster_info()
         site.check()
-        with registering(study_id, study.root):
-            created = _created(plan, settings, study_id, study, facts)
-            create_log(study, [(None, created), *keep_environment(study, around), *plan.events], runtime)
-    return study
+        with registering(study_id, study_dir.root):
+            created = _created(plan, settings, study_id, study_dir, facts)
+            create_log(study_dir, [(None, created), *keep_environment(study_dir, around), *plan.events], runtime)
+    return study_dir
 
 
 def take_over(
@@ -106,11 +106,11 @@ def take_over(
     """
     with contextlib.ExitStack() as stack:
         stack.callback(site.remove, OURS)
-        study = make_directory(plan.output)
-        with registering(study_id, study.root):
-            created = _created(plan, settings, study_id, study, {})
-            create_log(study, [(None, created), *keep_environment(study), *new_events], runtime)
-    return study
+        study_dir = make_directory(plan.output)
+        with registering(study_id, study_dir.root):
+            created = _created(plan, settings, study_id, study_dir, {})
+            create_log(study_dir, [(None, created), *keep_environment(study_dir), *new_events], runtime)
+    return study_dir
 
 
 def _names(plan: StudyPlan) -> Iterator[str]:
@@ -125,11 +125,11 @@ def _names(plan: StudyPlan) -> Iterator[str]:
 
 
 def _created(
-    plan: StudyPlan, settings: Settings, study_id: str, study: StudyDir, facts: dict[str, str]
+    plan: StudyPlan, settings: Settings, study_id: str, study_dir: StudyDir, facts: dict[str, str]
 ) -> StudyCreated:
     return StudyCreated(
         study_id=study_id,
-        root=str(study.root),
+        root=str(study_dir.root),
         name=plan.name,
         description=plan.description,
         spec=plan.spec_text,
@@ -141,39 +141,39 @@ def _created(
     )
 
 
-def keep_environment(study: StudyDir, around: Surroundings | None = None) -> list[NewEvent]:
+def keep_environment(study_dir: StudyDir, around: Surroundings | None = None) -> list[NewEvent]:
     """Write the file with the environment of the steps; returns the event that says so."""
     try:
-        return [(None, keep(study, around or surroundings()))]
+        return [(None, keep(study_dir, around or surroundings()))]
     except OSError as error:
         raise RequestRefused(f"{error.filename}: can't be written: {error.strerror}") from error
 
 
-def _lay_out(plan: StudyPlan, study: StudyDir) -> None:
+def _lay_out(plan: StudyPlan, study_dir: StudyDir) -> None:
     """Write what Maestro keeps beside the workspaces; no pickles, and nothing of the environment."""
     try:
-        files.write(study.root / plan.spec_path.name, plan.spec_text.encode())
+        files.write(study_dir.root / plan.spec_path.name, plan.spec_text.encode())
         if plan.pgen_path:
-            files.write(study.root / plan.pgen_path.name, plan.pgen_path.read_bytes())
-        files.write(study.root / file_names.BATCH_INFO, batch_info(plan.batch).encode())
+            files.write(study_dir.root / plan.pgen_path.name, plan.pgen_path.read_bytes())
+        files.write(study_dir.root / file_names.BATCH_INFO, batch_info(plan.batch).encode())
         for name in _FOLDERS:
-            (study.root / name).mkdir(exist_ok=True)
+            (study_dir.root / name).mkdir(exist_ok=True)
         for name, text in plan.metadata.items():
-            files.write(study.root / "meta" / name, text.encode())
-        for folder in (study.root / "meta", study.root, study.root.parent):
+            files.write(study_dir.root / "meta" / name, text.encode())
+        for folder in (study_dir.root / "meta", study_dir.root, study_dir.root.parent):
             files.sync(folder)
     except OSError as error:
         raise RequestRefused(f"{error.filename}: can't be written: {error.strerror}") from error
 
 
-def create_log(study: StudyDir, new_events: Iterable[NewEvent], runtime: Runtime) -> None:
+def create_log(study_dir: StudyDir, new_events: Iterable[NewEvent], runtime: Runtime) -> None:
     """Write a study's first events; the study exists once this returns."""
-    write_log(study, lambda log: log.append(new_events), runtime)
+    write_log(study_dir, lambda log: log.append(new_events), runtime)
 
 
-def write_log(study: StudyDir, fill: Callable[[StudyLog], None], runtime: Runtime) -> None:
+def write_log(study_dir: StudyDir, fill: Callable[[StudyLog], None], runtime: Runtime) -> None:
     """Make the log of a study and `fill` it; it is there whole, or not at all."""
-    scratch = study.log.with_name(study.log.name + ".new")
+    scratch = study_dir.log.with_name(study_dir.log.name + ".new")
     journal = scratch.with_name(scratch.name + "-journal")
     for leftover in (scratch, journal):
         leftover.unlink(missing_ok=True)
@@ -181,17 +181,17 @@ def write_log(study: StudyDir, fill: Callable[[StudyLog], None], runtime: Runtim
         fill(log)
         study_id = log.graph.study.study_id
     runtime.on_effect("append")
-    files.replace_file(study.mark_of(study_id), b"", 0o600, durable=True)  # before the log: jobs look for it
+    files.replace_file(study_dir.mark_of(study_id), b"", 0o600, durable=True)  # before the log: jobs look for it
     journal.unlink(missing_ok=True)
-    study.log.with_name(f"{study.log.name}-journal").unlink(missing_ok=True)  # of a log that is gone
-    study.last_tick.unlink(missing_ok=True)  # likewise
+    study_dir.log.with_name(f"{study_dir.log.name}-journal").unlink(missing_ok=True)  # of a log that is gone
+    study_dir.last_tick.unlink(missing_ok=True)  # likewise
     try:
-        _give_name(scratch, study.log)
+        _give_name(scratch, study_dir.log)
     except FileExistsError:
-        raise _taken(study) from None
+        raise _taken(study_dir) from None
     runtime.on_effect("rename")
     scratch.unlink(missing_ok=True)
-    files.sync(study.root)
+    files.sync(study_dir.root)
     runtime.on_effect("unlink")
 
 

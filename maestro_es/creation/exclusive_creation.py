@@ -31,15 +31,15 @@ _LONGEST = 512 - len("-journal") - len(".new")
 class Site:
     """A directory in which only this process creates a study. `is_new` says that this process has made it."""
 
-    def __init__(self, study: StudyDir, *, is_new: bool) -> None:
-        self.study = study
+    def __init__(self, study_dir: StudyDir, *, is_new: bool) -> None:
+        self.study_dir = study_dir
         self.is_new = is_new
-        self._identity = _identity(study.root)
+        self._identity = _identity(study_dir.root)
         self.note_entries()
 
     def entries(self) -> set[str]:
         """Return the names in the directory, except the lock's."""
-        return {*os.listdir(self.study.root)} - {self.study.creation_lock.name}
+        return {*os.listdir(self.study_dir.root)} - {self.study_dir.creation_lock.name}
 
     def note_entries(self) -> None:
         """Note the present entries of the directory as not made by this process."""
@@ -48,18 +48,20 @@ class Site:
     def check(self) -> None:
         """Refuse to go on if the directory was moved away, or replaced by another one."""
         if not self._is_here():
-            raise RequestRefused(f"{self.study.root}: another process has moved or replaced this directory; try again")
+            raise RequestRefused(
+                f"{self.study_dir.root}: another process has moved or replaced this directory; try again"
+            )
 
     def has_study(self) -> bool:
         """Whether there is a log in the directory now."""
-        return os.path.lexists(self.study.log)
+        return os.path.lexists(self.study_dir.log)
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove those of these entries that this process has made."""
         if not self._is_here() or self.has_study():
             return
         for name in {*names} - self._before:
-            path = self.study.root / name
+            path = self.study_dir.root / name
             with contextlib.suppress(OSError):
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path, ignore_errors=True)
@@ -73,7 +75,7 @@ class Site:
 
     def _is_here(self) -> bool:
         try:
-            return _identity(self.study.root) == self._identity
+            return _identity(self.study_dir.root) == self._identity
         except OSError:
             return False
 
@@ -112,34 +114,34 @@ def creating_named(stem: str) -> Iterator[Site]:
                 return
 
 
-def check_path(study: StudyDir) -> None:
+def check_path(study_dir: StudyDir) -> None:
     """Refuse a path that can't hold a log."""
-    root = study.root
+    root = study_dir.root
     if os.fsencode(root) != str(root).encode("utf-8", "replace"):
         raise RequestRefused(f"{root}: the log holds UTF-8 only, and this path is not; choose another one with -o")
-    excess = len(os.path.realpath(study.log).encode()) - _LONGEST
+    excess = len(os.path.realpath(study_dir.log).encode()) - _LONGEST
     if excess > 0:
         raise RequestRefused(f"{root}: SQLite can't open a file whose path is so long; make it {excess} bytes shorter")
 
 
 @contextlib.contextmanager
-def _exclusive_creation(study: StudyDir, *, must_be_new: bool) -> Iterator[Site | None]:
+def _exclusive_creation(study_dir: StudyDir, *, must_be_new: bool) -> Iterator[Site | None]:
     """Hold the lock of a directory, and make the directory if needed; yields None if another process was first."""
-    check_path(study)
+    check_path(study_dir)
     with contextlib.ExitStack() as stack:
         is_new = held = False
-        with _refusing(study.root):
+        with _refusing(study_dir.root):
             for _ in range(_TRIES):
-                is_new = _make(study.root, stack)
+                is_new = _make(study_dir.root, stack)
                 if must_be_new and not is_new:
                     break
                 with contextlib.suppress(FileNotFoundError):  # the process that made the directory has removed it
-                    held = stack.enter_context(hold_while_there(study.creation_lock))
+                    held = stack.enter_context(hold_while_there(study_dir.creation_lock))
                     break
         if not held:
             yield None
             return
-        site = Site(study, is_new=is_new)
+        site = Site(study_dir, is_new=is_new)
         stack.callback(site.close)
         yield site
 

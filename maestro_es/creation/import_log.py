@@ -45,7 +45,7 @@ def import_log(export: ExportReader, root: Path, runtime: Runtime, *, repair: bo
 
 def _check_empty(site: Site, export: ExportReader) -> None:
     """Refuse a directory that holds anything but what an import leaves that was killed."""
-    root = site.study.root
+    root = site.study_dir.root
     if not site.entries() <= {*OURS}:
         raise RequestRefused(
             f"{root}: is not empty; name a new directory, or let 'maestro-es recover {root} --from {export.path}' see "

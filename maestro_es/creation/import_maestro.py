@@ -84,18 +84,18 @@ def plan_import(root: Path, options: ImportOptions, runtime: Runtime) -> Import:
     return Import(plan, settings, study_id, tuple(decisions), tuple(work.new_events))
 
 
-def carry_out(study: Import, runtime: Runtime) -> StudyDir:
+def carry_out(imported: Import, runtime: Runtime) -> StudyDir:
     """Write the log; the study is ours from then on. Claims are made first: an adopted job has started for good."""
-    root = study.plan.output
+    root = imported.plan.output
     with creating(root) as site:
         if site.has_study():
             raise _has_log(root)
-        for decision in study.decisions:
+        for decision in imported.decisions:
             for event in decision.events:
                 if isinstance(event, JobSubmitted):
                     workspace = root / decision.step.workspace
                     make_claim(workspace, event.token, event.job_id, "maestro", "maestro", "imported")
-        directory = take_over(study.plan, study.settings, study.study_id, study.new_events, runtime, site)
+        directory = take_over(imported.plan, imported.settings, imported.study_id, imported.new_events, runtime, site)
     for pickle in root.glob("*.study.pkl"):
         pickle.rename(f"{pickle}.imported")
     with Session(root, runtime) as opened:
@@ -108,8 +108,8 @@ def carry_out(study: Import, runtime: Runtime) -> StudyDir:
 
 def check_idle(root: Path, running: Iterable[process.Running]) -> None:
     """Refuse a study that is ours already, that has a request waiting, or that anything on this host works on."""
-    study = StudyDir(root)
-    if study.log.exists():
+    study_dir = StudyDir(root)
+    if study_dir.log.exists():
         raise _has_log(root)
     if not root.is_dir():
         raise StudyError(f"{root}: there is no such directory")

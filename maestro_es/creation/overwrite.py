@@ -39,15 +39,15 @@ _LOCK_SECONDS = 10
 
 def check_overwritable(site: Site) -> bool:
     """Return whether there is anything to replace. RequestRefused for what is no study, and a study that has jobs."""
-    study = site.study
+    study_dir = site.study_dir
     names = site.entries()
-    if study.state.name in names or study.next_state.name in names or site.has_study():
-        with contextlib.suppress(*_UNREADABLE), Session(study.root) as opened:
+    if study_dir.state.name in names or study_dir.next_state.name in names or site.has_study():
+        with contextlib.suppress(*_UNREADABLE), Session(study_dir.root) as opened:
             _check_idle(opened)
-        return names != {study.state.name}
-    if names and not any(study.root.glob("*.study.pkl")):
+        return names != {study_dir.state.name}
+    if names and not any(study_dir.root.glob("*.study.pkl")):
         raise RequestRefused(
-            f"{study.root}: holds something other than a study, and is not replaced; choose another -o"
+            f"{study_dir.root}: holds something other than a study, and is not replaced; choose another -o"
         )
     return bool(names)
 
@@ -66,9 +66,9 @@ def overwriting(site: Site, runtime: Runtime) -> Iterator[Path]:
 
     If there is no new study in the end, it is moved back. Call `check_overwritable` first.
     """
-    study = site.study
-    move = _Move(study, runtime)
-    with _ended(study, runtime) as study_id:
+    study_dir = site.study_dir
+    move = _Move(study_dir, runtime)
+    with _ended(study_dir, runtime) as study_id:
         try:
             move.carry_out()
         except BaseException as error:
@@ -78,7 +78,7 @@ def overwriting(site: Site, runtime: Runtime) -> Iterator[Path]:
             raise
     site.note_entries()
     try:
-        yield study.state / file_names.PREVIOUS / move.place.name
+        yield study_dir.state / file_names.PREVIOUS / move.folder.name
     finally:
         if not site.has_study():
             move.undo()
@@ -87,16 +87,16 @@ def overwriting(site: Site, runtime: Runtime) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _ended(study: StudyDir, runtime: Runtime) -> Iterator[str]:
+def _ended(study_dir: StudyDir, runtime: Runtime) -> Iterator[str]:
     """Cancel the study that is replaced, and keep others from ticking it meanwhile; yields its id, if it has one.
 
     The log is closed by then: SQLite finds the journal of a log by its path.
     """
     study_id = ""
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(*_UNREADABLE), Session(study.root, runtime) as opened:
-            if not stack.enter_context(hold_tick_lock(study, _LOCK_SECONDS)):
-                raise RequestRefused(f"{study.root}: another process ticks the study in it; try again")
+        with contextlib.suppress(*_UNREADABLE), Session(study_dir.root, runtime) as opened:
+            if not stack.enter_context(hold_tick_lock(study_dir, _LOCK_SECONDS)):
+                raise RequestRefused(f"{study_dir.root}: another process ticks the study in it; try again")
             opened.log.refresh()
             _cancel(opened)
             study_id = opened.graph.study.study_id
@@ -118,52 +118,54 @@ def _cancel(study: Session) -> None:
 class _Move:
     """The move of all entries of a directory to `place`, which can be undone."""
 
-    def __init__(self, study: StudyDir, runtime: Runtime) -> None:
-        self._study = study
+    def __init__(self, study_dir: StudyDir, runtime: Runtime) -> None:
+        self._study_dir = study_dir
         self._on_effect = runtime.on_effect
-        self._previous = study.next_state / file_names.PREVIOUS
-        self.place = self._previous / self._time()
+        self._previous = study_dir.next_state / file_names.PREVIOUS
+        self.folder = self._previous / self._time()
 
     def _time(self) -> str:
         """Return the name of `place`: later than those of all earlier studies, or that of a move that was killed."""
         begun = _names(self._previous)
         if begun:
             return max(begun)
-        last = max(_names(self._study.state / file_names.PREVIOUS), default="")
+        last = max(_names(self._study_dir.state / file_names.PREVIOUS), default="")
         times = (time.strftime("%Y%m%d-%H%M%S", time.localtime(n)) for n in itertools.count(int(time.time())))
         return next(name for name in times if name > last)
 
     def carry_out(self) -> None:
         """Move the log, then all other entries; what an earlier study had replaced goes beside it."""
-        study = self._study
-        self.place.mkdir(0o700, parents=True, exist_ok=True)
-        study.next_state.chmod(0o700)
-        log = [study.log.name, f"{study.log.name}-journal"]
-        names = [name for name in log if os.path.lexists(study.root / name)]
-        kept = {study.next_state.name, study.creation_lock.name, *log}
-        self._rename(study.root, [*names, *sorted(_names(study.root) - kept)], self.place)
-        earlier = self.place / file_names.STATE_DIR / file_names.PREVIOUS
+        study_dir = self._study_dir
+        self.folder.mkdir(0o700, parents=True, exist_ok=True)
+        study_dir.next_state.chmod(0o700)
+        log = [study_dir.log.name, f"{study_dir.log.name}-journal"]
+        names = [name for name in log if os.path.lexists(study_dir.root / name)]
+        kept = {study_dir.next_state.name, study_dir.creation_lock.name, *log}
+        self._rename(study_dir.root, [*names, *sorted(_names(study_dir.root) - kept)], self.folder)
+        earlier = self.folder / file_names.STATE_DIR / file_names.PREVIOUS
         self._rename(earlier, sorted(_names(earlier)), self._previous)
-        files.sync(self.place)
-        study.next_state.rename(study.state)
-        files.sync(study.root)
+        files.sync(self.folder)
+        study_dir.next_state.rename(study_dir.state)
+        files.sync(study_dir.root)
         self._on_effect("move")
 
     def undo(self) -> None:
         """Move all of it back."""
-        study = self._study
+        study_dir = self._study_dir
         with contextlib.suppress(OSError):
-            if os.path.lexists(study.state / file_names.PREVIOUS / self.place.name) and not os.path.lexists(
-                study.next_state
+            if os.path.lexists(study_dir.state / file_names.PREVIOUS / self.folder.name) and not os.path.lexists(
+                study_dir.next_state
             ):
-                study.state.rename(study.next_state)
-            earlier = self.place / file_names.STATE_DIR / file_names.PREVIOUS
-            self._rename(self._previous, sorted(_names(self._previous) - {self.place.name}), earlier)
-            log = [name for name in (f"{study.log.name}-journal", study.log.name) if name in _names(self.place)]
-            self._rename(self.place, [*sorted(_names(self.place) - {*log}), *log], study.root)
-            self.place.rmdir()
+                study_dir.state.rename(study_dir.next_state)
+            earlier = self.folder / file_names.STATE_DIR / file_names.PREVIOUS
+            self._rename(self._previous, sorted(_names(self._previous) - {self.folder.name}), earlier)
+            log = [
+                name for name in (f"{study_dir.log.name}-journal", study_dir.log.name) if name in _names(self.folder)
+            ]
+            self._rename(self.folder, [*sorted(_names(self.folder) - {*log}), *log], study_dir.root)
+            self.folder.rmdir()
             self._previous.rmdir()
-            shutil.rmtree(study.next_state)
+            shutil.rmtree(study_dir.next_state)
 
     def _rename(self, folder: Path, names: Iterable[str], target: Path) -> None:
         for name in names:

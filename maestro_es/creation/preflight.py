@@ -40,11 +40,11 @@ def check_scripts(plan: StudyPlan, findings: Findings, settings: Settings, runti
     """
     graph = _graph_of(plan, settings, runtime)
     adapters = runtime.adapters(plan.batch, runtime.host)
-    study = StudyDir(plan.output)
+    study_dir = StudyDir(plan.output)
     wrong = set(plan.unclear)
     for number, name, template in graph.names():
         if template not in wrong:
-            for part, message in _faults(graph, graph.step(number), study, adapters):
+            for part, message in _faults(graph, graph.step(number), study_dir, adapters):
                 wrong.add(template)
                 findings.problem(plan.line(template, part, message), f"In study step '{name}', {message}")
 
@@ -66,19 +66,19 @@ def _graph_of(plan: StudyPlan, settings: Settings, runtime: Runtime) -> MemoryGr
     return work.graph
 
 
-def _faults(graph: MemoryGraph, record: StepRecord, study: StudyDir, adapters: Adapters) -> Iterator[_Fault]:
+def _faults(graph: MemoryGraph, step: StepRecord, study_dir: StudyDir, adapters: Adapters) -> Iterator[_Fault]:
     """Yield the problems that would prevent a step from being submitted, at its first start and at a restart."""
-    adapter = adapters.of(record)
+    adapter = adapters.of(step)
     kinds = [SubmissionKind.FIRST]
-    if graph.template(record.template).run.get("restart"):
+    if graph.template(step.template).run.get("restart"):
         kinds.append(SubmissionKind.RESTART)
     for kind in kinds:
-        attempt = structs.replace(record, kind=kind, token=_TOKEN)
+        attempt = structs.replace(step, kind=kind, token=_TOKEN)
         try:
-            job = plan_job(ScriptOf(graph, attempt, study, adapters)).job
+            job = plan_job(ScriptOf(graph, attempt, study_dir, adapters)).job
             command = adapter.submission(job) if adapter.can_submit else []
         except ValueError as error:
-            yield from _parts_at_fault(graph, attempt, study, adapters) or [("run", str(error))]
+            yield from _parts_at_fault(graph, attempt, study_dir, adapters) or [("run", str(error))]
             return
         long = next((word for word in command if len(word.encode()) >= _LONGEST_ARGUMENT), "")
         if long:
@@ -86,21 +86,21 @@ def _faults(graph: MemoryGraph, record: StepRecord, study: StudyDir, adapters: A
             return
 
 
-def _parts_at_fault(graph: MemoryGraph, record: StepRecord, study: StudyDir, adapters: Adapters) -> list[_Fault]:
+def _parts_at_fault(graph: MemoryGraph, step: StepRecord, study_dir: StudyDir, adapters: Adapters) -> list[_Fault]:
     """Return the parts of a step that cause a problem; empty if only the whole step does."""
-    template = graph.template(record.template)
-    step = render(
-        template.description, template.run, record.params, record.workspace, record.workspaces, str(study.root)
+    template = graph.template(step.template)
+    rendered = render(
+        template.description, template.run, step.params, step.workspace, step.workspaces, str(study_dir.root)
     )
-    name = job_name(record, hashed=graph.study.settings.hash_workspaces)
+    name = job_name(step, hashed=graph.study.settings.hash_workspaces)
     faults: list[_Fault] = []
     messages: list[str] = []
     with noting(messages):
-        adapters.scheduler.header(name, step.description, step.run)
+        adapters.scheduler.header(name, rendered.description, rendered.run)
     faults += [("run", message) for message in messages]
     for key in ("cmd", "restart"):
         messages = []
         with noting(messages):
-            adapters.of(record).command(str(step.run.get(key) or ""), step.run)
+            adapters.of(step).command(str(rendered.run.get(key) or ""), rendered.run)
         faults += [(key, message) for message in messages]
     return faults

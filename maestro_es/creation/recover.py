@@ -59,41 +59,41 @@ def recover(export: ExportReader, root: Path, runtime: Runtime, reason: str) -> 
     check_lost(root)
     with creating(root):
         check_lost(root)
-        study = make_directory(root)
-        with hold_tick_lock(study) as alone:
+        study_dir = make_directory(root)
+        with hold_tick_lock(study_dir) as alone:
             if not alone:
-                raise RequestRefused(f"{study.root}: another process ticks this study; wait for its end")
-            plan = plan_recovery(export, study.root, runtime)
-            with registering(plan.study_id, study.root):
-                carry_out(plan, export, study, runtime, reason)
-    with Session(study.root, runtime) as opened:
+                raise RequestRefused(f"{study_dir.root}: another process ticks this study; wait for its end")
+            plan = plan_recovery(export, study_dir.root, runtime)
+            with registering(plan.study_id, study_dir.root):
+                carry_out(plan, export, study_dir, runtime, reason)
+    with Session(study_dir.root, runtime) as opened:
         show_status(opened)
     return plan
 
 
 def check_lost(root: Path) -> None:
     """Refuse a directory that has a log, or that a process still writes the removed one of."""
-    study = StudyDir(root)
-    if os.path.lexists(study.log):
+    study_dir = StudyDir(root)
+    if os.path.lexists(study_dir.log):
         raise RequestRefused(
-            f"{study.root}: has an event log; if 'maestro-es verify' says that it is damaged, move it away first"
+            f"{study_dir.root}: has an event log; if 'maestro-es verify' says that it is damaged, move it away first"
         )
-    if not study.root.is_dir():
-        raise StudyError(f"{study.root}: there is no such directory; 'maestro-es import-log' makes a new one")
+    if not study_dir.root.is_dir():
+        raise StudyError(f"{study_dir.root}: there is no such directory; 'maestro-es import-log' makes a new one")
     for running_process in process.of_this_user():
-        if process.has_lost(running_process.pid, str(study.log)):
+        if process.has_lost(running_process.pid, str(study_dir.log)):
             description = f"process {running_process.pid} ({' '.join(running_process.arguments)})"
-            raise RequestRefused(f"{study.root}: {description} still works on the lost log; end it first")
+            raise RequestRefused(f"{study_dir.root}: {description} still works on the lost log; end it first")
 
 
 def plan_recovery(export: ExportReader, root: Path, runtime: Runtime) -> RecoveryPlan:
     """Decide what becomes of each step. A MaestroError says why that can't be known now; nothing is changed."""
-    study = StudyDir(root)
+    study_dir = StudyDir(root)
     work, head = _read(export, runtime)
     graph = work.graph
-    if study.root != Path(graph.study.root) and study_id_at(Path(graph.study.root)) == graph.study.study_id:
-        raise StudyCopied(f"{study.root}: a copy of {graph.study.root}, whose log is still there")
-    findings = scan(graph, study, runtime, since=head.recorded_at)
+    if study_dir.root != Path(graph.study.root) and study_id_at(Path(graph.study.root)) == graph.study.study_id:
+        raise StudyCopied(f"{study_dir.root}: a copy of {graph.study.root}, whose log is still there")
+    findings = scan(graph, study_dir, runtime, since=head.recorded_at)
     plan = RecoveryPlan(graph.study.study_id, head.digest.hex(), head.seq, warnings=[*findings.warnings])
     done = [step for step in graph.steps() if step.phase is Phase.DONE]
     again = [step.name for step in done if newer(step, findings.attempts(step.number))]
@@ -104,7 +104,7 @@ def plan_recovery(export: ExportReader, root: Path, runtime: Runtime) -> Recover
     _record(work, plan, findings)
     plan.new_events = work.new_events
     plan.spare = [
-        (study.path(recovery.step.workspace), trace.token)
+        (study_dir.path(recovery.step.workspace), trace.token)
         for recovery in plan.recoveries
         for trace in findings.attempts(recovery.step.number)
         if trace.is_live and trace.token != recovery.adopted
@@ -112,7 +112,7 @@ def plan_recovery(export: ExportReader, root: Path, runtime: Runtime) -> Recover
     return plan
 
 
-def carry_out(plan: RecoveryPlan, export: ExportReader, study: StudyDir, runtime: Runtime, reason: str) -> None:
+def carry_out(plan: RecoveryPlan, export: ExportReader, study_dir: StudyDir, runtime: Runtime, reason: str) -> None:
     """Write the log. Jobs that were found beside the one that is adopted are kept from starting before that."""
     for workspace, token in plan.spare:
         claims.abandon(workspace, token)
@@ -123,7 +123,7 @@ def carry_out(plan: RecoveryPlan, export: ExportReader, study: StudyDir, runtime
             raise RequestRefused(f"{export.path}: was changed while it was read; try again")
         log.append([(None, LogRecovered(head=plan.head, reason=reason)), *plan.new_events])
 
-    write_log(study, write, runtime)
+    write_log(study_dir, write, runtime)
 
 
 def _read(export: ExportReader, runtime: Runtime) -> tuple[UnitOfWork, Head]:

@@ -40,68 +40,68 @@ class RecoveryFindings:
         return tuple(self.traces.get(number, ()))
 
 
-def scan(graph: MemoryGraph, study: StudyDir, runtime: Runtime, since: Micros) -> RecoveryFindings:
+def scan(graph: MemoryGraph, study_dir: StudyDir, runtime: Runtime, since: Micros) -> RecoveryFindings:
     """Look at everything once. Unreachable if a scheduler or the file system does not answer."""
-    record = graph.study
-    environment = environment_of(study, record)
+    study_record = graph.study
+    environment = environment_of(study_dir, study_record)
     if (
         environment.problem
     ):  # the directory may be a new one, or the disk; then the person's own leads to the scheduler
         environment = Environment(dict(os.environ))
-    adapters = runtime.adapters(record.adapter, runtime.host._replace(environment=environment))
+    adapters = runtime.adapters(study_record.adapter, runtime.host._replace(environment=environment))
     findings = RecoveryFindings(runtime.host.name)
-    jobs = _jobs(graph, study, adapters)
-    reports = _reports(study)
+    jobs = _jobs(graph, study_dir, adapters)
+    reports = _reports(study_dir)
     for step in graph.steps():
-        tokens = _tokens(study, step, record.study_id, [*jobs, *reports])
-        findings.traces[step.number] = [_trace(study, step, token, reports, jobs) for token in sorted(tokens)]
+        tokens = _tokens(study_dir, step, study_record.study_id, [*jobs, *reports])
+        findings.traces[step.number] = [_trace(study_dir, step, token, reports, jobs) for token in sorted(tokens)]
     _recall(graph, adapters, findings)
     for token in sorted({*jobs, *reports}):
-        if is_of_study(token, record.study_id) and step_of(token) > record.steps:
+        if is_of_study(token, study_record.study_id) and step_of(token) > study_record.steps:
             what = f"job {jobs[token].job_id}" if token in jobs else "a report"
             findings.warnings.append(f"{what} of attempt {token} is of a step that the export does not have")
-    _table(graph, study, since, findings)
+    _table(graph, study_dir, since, findings)
     return findings
 
 
-def _jobs(graph: MemoryGraph, study: StudyDir, adapters: Adapters) -> dict[str, JobInfo]:
+def _jobs(graph: MemoryGraph, study_dir: StudyDir, adapters: Adapters) -> dict[str, JobInfo]:
     """Return the jobs that the schedulers have, by token: of the runner here, and where the study was before."""
     if not adapters.scheduler.can_submit and any(step.attempt for step in graph.steps() if step.scheduled):
         raise RequestRefused(f"maestro-es can't ask {adapters.scheduler.name} for jobs")
-    runners = {str(study.runner), str(Path(graph.study.root) / file_names.STATE_DIR / file_names.RUNNER)}
+    runners = {str(study_dir.runner), str(Path(graph.study.root) / file_names.STATE_DIR / file_names.RUNNER)}
     jobs = adapters.local.find_by_token(runners)
     if adapters.scheduler is not adapters.local:
         jobs.update(adapters.scheduler.find_by_token(runners))
     return jobs
 
 
-def _reports(study: StudyDir) -> dict[str, list[Report]]:
+def _reports(study_dir: StudyDir) -> dict[str, list[Report]]:
     reports: dict[str, list[Report]] = {}
     try:
-        for report in read_reports(study.inbox):
+        for report in read_reports(study_dir.inbox):
             reports.setdefault(report.token, []).append(report)
     except OSError as error:
-        raise Unreachable(f"{study.inbox}: {error.strerror}") from None
+        raise Unreachable(f"{study_dir.inbox}: {error.strerror}") from None
     return reports
 
 
-def _tokens(study: StudyDir, step: StepRecord, study_id: str, known: Sequence[str]) -> set[str]:
+def _tokens(study_dir: StudyDir, step: StepRecord, study_id: str, known: Sequence[str]) -> set[str]:
     """Return the tokens of a step of which there is any trace."""
     try:
-        claimed = claims.tokens_claimed(study.path(step.workspace))
+        claimed = claims.tokens_claimed(study_dir.path(step.workspace))
     except OSError as error:
-        raise Unreachable(f"{study.path(step.workspace)}: {error.strerror}") from None
+        raise Unreachable(f"{study_dir.path(step.workspace)}: {error.strerror}") from None
     ours = {token for token in [*claimed, *known] if is_of_study(token, study_id) and attempt_of(token)}
     return {token for token in ours if step_of(token) == step.number}
 
 
 def _trace(
-    study: StudyDir, step: StepRecord, token: str, reports: Mapping[str, list[Report]], jobs: Mapping[str, JobInfo]
+    study_dir: StudyDir, step: StepRecord, token: str, reports: Mapping[str, list[Report]], jobs: Mapping[str, JobInfo]
 ) -> Trace:
     try:
-        claim = claims.read_claim(study.path(step.workspace), token)
+        claim = claims.read_claim(study_dir.path(step.workspace), token)
     except OSError as error:
-        raise Unreachable(f"{study.path(step.workspace)}: {error.strerror}") from None
+        raise Unreachable(f"{study_dir.path(step.workspace)}: {error.strerror}") from None
     return Trace(token, attempt_of(token), claim, tuple(reports.get(token, ())), jobs.get(token))
 
 
@@ -122,12 +122,12 @@ def _recall(graph: MemoryGraph, adapters: Adapters, findings: RecoveryFindings) 
                 traces[index] = replace(trace, seen=seen)
 
 
-def _table(graph: MemoryGraph, study: StudyDir, since: Micros, findings: RecoveryFindings) -> None:
+def _table(graph: MemoryGraph, study_dir: StudyDir, since: Micros, findings: RecoveryFindings) -> None:
     """Read the status table, if a tick has written it after the export was made."""
     try:
-        if study.status_csv.stat().st_mtime_ns // 1000 >= since:
-            findings.rows = read_rows(study.status_csv, [step.name for step in graph.steps()])
+        if study_dir.status_csv.stat().st_mtime_ns // 1000 >= since:
+            findings.rows = read_rows(study_dir.status_csv, [step.name for step in graph.steps()])
     except FileNotFoundError:
         return
     except (OSError, StudyError) as error:
-        findings.warnings.append(f"{study.status_csv}: is not looked at: {error}")
+        findings.warnings.append(f"{study_dir.status_csv}: is not looked at: {error}")

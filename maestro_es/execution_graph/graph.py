@@ -56,7 +56,7 @@ class ExecutionGraph(WalkableGraph, RunnableGraph, RequestableGraph, AuditableGr
             stack.callback(site.remove, OURS)
             created = e.StudyCreated(
                 study_id=new_study_id(),
-                root=str(site.study.root),
+                root=str(site.study_dir.root),
                 settings=settings,
             )
             study = make_directory(root)

@@ -27,17 +27,17 @@ _SETTINGS = ("dirty_expire_centisecs", "dirty_writeback_centisecs")
 _MARGIN = 25.0
 
 
-def look_back(graph: Graph, study: StudyDir, host: Host, in_flight: Iterable[StepRecord] = ()) -> LastBoot | None:
+def look_back(graph: Graph, study_dir: StudyDir, host: Host, in_flight: Iterable[StepRecord] = ()) -> LastBoot | None:
     """Return what is known of the time before this host booted, if it has since the log or an attempt began."""
     local_steps = (step for step in in_flight if not step.scheduled and step.job_host == host.name)
     if all(boot_of(step.job_instance) in ("", host.boot_id) for step in local_steps):
         ours = Boot(host.name, host.boot_id, host.machine, host.booted_at)
         if not boot_before(graph.study, ours):
             return None
-    return _last_boot(study, host)
+    return _last_boot(study_dir, host)
 
 
-def _last_boot(study: StudyDir, host: Host) -> LastBoot:
+def _last_boot(study_dir: StudyDir, host: Host) -> LastBoot:
     """Return what is known about the time before this host booted.
 
     Cron's note is this host's own. The study's last tick may have come from another host. So it never extends cron's
@@ -49,7 +49,7 @@ def _last_boot(study: StudyDir, host: Host) -> LastBoot:
     booted = host.booted_at
     hosts = registry.cron_hosts()
     cron = registry.cron_before(host.name, host.boot_id)
-    signs = [study.ticked_at(), cron] if cron is not None or hosts in ([], [host.name]) else []
+    signs = [study_dir.ticked_at(), cron] if cron is not None or hosts in ([], [host.name]) else []
     alive = min((at for at in signs if at is not None), default=None)
     believed = alive if alive is not None and alive < booted else None
     return LastBoot(alive_at=believed, window=int((_writeback() + _MARGIN) * 1_000_000))

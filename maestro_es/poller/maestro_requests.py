@@ -34,9 +34,9 @@ _WRITING_SECONDS = 60
 _LARGEST = 4096
 
 
-def are_waiting(study: StudyDir) -> bool:
+def are_waiting(study_dir: StudyDir) -> bool:
     """Whether there is any such file: two looks at the directory, and all that most ticks need."""
-    return any(os.path.lexists(study.root / name) for name in (UPDATE, CANCEL))
+    return any(os.path.lexists(study_dir.root / name) for name in (UPDATE, CANCEL))
 
 
 def take_requests(study: Session, performer: Performer) -> list[str]:
@@ -58,10 +58,10 @@ def take_requests(study: Session, performer: Performer) -> list[str]:
     return lines
 
 
-def _waiting_requests(study: StudyDir) -> Iterator[tuple[Path, os.stat_result]]:
+def _waiting_requests(study_dir: StudyDir) -> Iterator[tuple[Path, os.stat_result]]:
     """Yield the files that are there, in the order in which they are taken."""
     for name in (UPDATE, CANCEL):
-        path = study.root / name
+        path = study_dir.root / name
         with contextlib.suppress(FileNotFoundError):
             yield path, path.lstat()
 

@@ -91,7 +91,7 @@ class Observer:
     def __init__(
         self,
         graph: Graph,
-        study: StudyDir,
+        study_dir: StudyDir,
         adapters: Adapters,
         inputs: TickInputs,
         fence: Callable[[Path, str], Claim],
@@ -101,7 +101,7 @@ class Observer:
     ) -> None:
         self._fence = fence
         self._graph = graph
-        self._study = study
+        self._study_dir = study_dir
         self._adapters = adapters
         self._inputs = inputs
         self._snapshot = snapshot
@@ -125,7 +125,7 @@ class Observer:
             if step.phase is Phase.REQUESTED
         }
         seen = self._ask(in_flight, claims_read)
-        reports = read_reports(self._study.inbox)
+        reports = read_reports(self._study_dir.inbox)
         by_token = reports_by_token(reports)
         attempts = {
             step.token: self._observe_attempt(
@@ -163,14 +163,14 @@ class Observer:
             last_tick=inputs.last_tick,
             machine=host.machine,
             booted_at=host.booted_at,
-            last_boot=look_back(self._graph, self._study, host, in_flight),
+            last_boot=look_back(self._graph, self._study_dir, host, in_flight),
             job=host.job,
             namesake=bool(self._namesakes),
         )
 
     def _claim(self, step: StepRecord) -> Claim:
         try:
-            claim = claims.read_claim(self._study.path(step.workspace), step.token)
+            claim = claims.read_claim(self._study_dir.path(step.workspace), step.token)
         except OSError as error:
             self._unreachable["files"] = f"{step.workspace}: {error.strerror}"
             return Claim()
@@ -310,7 +310,7 @@ class Observer:
         if conclusion is not Conclusion.CLAIM and (observed.end or conclusion not in GIVES_UP):
             return observed
         try:
-            claim = self._fence(self._study.path(step.workspace), step.token)
+            claim = self._fence(self._study_dir.path(step.workspace), step.token)
         except OSError as error:
             self._unreachable["files"] = f"{step.workspace}: {error.strerror}"
             return structs.replace(observed, queue=NoAnswer.UNREACHABLE, accounting=NoAnswer.NOT_ASKED)

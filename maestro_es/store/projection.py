@@ -104,9 +104,9 @@ class ProjectedGraph:
     def _write(self) -> None:
         """Write all that changed, so that a query sees it."""
         self._write_structure()
-        added = {record.number for record in self._new.values()}
+        added = {step.number for step in self._new.values()}
         changed = [to_row(self._records[number]) for number in sorted(self._changed - added)]
-        self._execute(_INSERT, [to_row(record) for record in self._new.values()])
+        self._execute(_INSERT, [to_row(step) for step in self._new.values()])
         self._execute(_UPDATE, [(*row[1:], row[0]) for row in changed])
         counts = [(count, name) for name, count in self._unfinished.items()]
         self._execute("UPDATE template SET unfinished = ? WHERE name = ?", counts)
@@ -135,10 +135,10 @@ class ProjectedGraph:
             return [self._records[number] for number in numbers]
         loaded = []
         for row in self._rows(f"{_SELECT} {where}", *values):
-            record = self._records.get(row[0])
-            if record is None:
-                record = self._records[row[0]] = from_row(row)
-            loaded.append(record)
+            step = self._records.get(row[0])
+            if step is None:
+                step = self._records[row[0]] = from_row(row)
+            loaded.append(step)
         return loaded
 
     def _column(self, query: str, value: object) -> list[Any]:
@@ -152,16 +152,16 @@ class ProjectedGraph:
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise explain(error, self._path) from error
 
-    def add(self, record: StepRecord) -> None:
-        self._new[record.name] = record
-        self._records[record.number] = record
+    def add(self, step: StepRecord) -> None:
+        self._new[step.name] = step
+        self._records[step.number] = step
         if self._workspaces is not None:
-            self._workspaces.setdefault(record.workspace, record.number)
+            self._workspaces.setdefault(step.workspace, step.number)
 
     def step(self, number: int) -> StepRecord:
-        record = self._records.get(number)
-        if record is not None:
-            return record
+        step = self._records.get(number)
+        if step is not None:
+            return step
         loaded = self._load("WHERE number = ?", number)  # one that was changed is in memory
         if not loaded:
             kind = DamagedLog if number in range(1, self.study.steps + 1) else NoSuchStep
@@ -194,9 +194,9 @@ class ProjectedGraph:
         for number, params in self._rows("SELECT number, params FROM step ORDER BY number"):
             yield number, params_of(number, params)
 
-    def save(self, record: StepRecord) -> None:
-        self._records[record.number] = record
-        self._changed.add(record.number)
+    def save(self, step: StepRecord) -> None:
+        self._records[step.number] = step
+        self._changed.add(step.number)
 
     def connect(self, parent: int, child: int) -> None:
         self._edges.append((parent, child))

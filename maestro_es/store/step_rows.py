@@ -66,9 +66,9 @@ _ENCODED = [(index, _ENCODERS[name]) for index, name in enumerate(FIELDS) if nam
 _DECODED = [(index, _DECODERS[name]) for index, name in enumerate(FIELDS) if name in _DECODERS]
 
 
-def to_row(record: StepRecord) -> list[Any]:
+def to_row(step: StepRecord) -> list[Any]:
     """Return the columns of a record."""
-    row = list(msgspec.structs.astuple(record))
+    row = list(msgspec.structs.astuple(step))
     for index, encode in _ENCODED:
         row[index] = encode(row[index])
     return row

@@ -215,17 +215,17 @@ def _study(connection: sqlite3.Connection, fold: Fold[MemoryGraph]) -> Iterator[
 
 def _steps(connection: sqlite3.Connection, graph: MemoryGraph) -> Iterator[DamagedLog]:
     rows = connection.execute(f"SELECT {', '.join(FIELDS)} FROM step ORDER BY number")
-    for record, row in zip_longest(graph.steps(), rows):
-        if record is None or (row and row[0] < record.number):
+    for step, row in zip_longest(graph.steps(), rows):
+        if step is None or (row and row[0] < step.number):
             yield _different(f"the projection has a step {row[0]} ({row[1]!r}) too many", "step", row[1])
             return
-        if row is None or row[0] > record.number:
-            yield _different(f"the projection lacks step {record.number} ({record.name!r})", "step", record.name)
+        if row is None or row[0] > step.number:
+            yield _different(f"the projection lacks step {step.number} ({step.name!r})", "step", step.name)
             return
-        expected = to_row(record)
+        expected = to_row(step)
         if expected != list(row):
-            what = f"step {record.number} ({record.name!r})"
-            yield from _fields(what, ("step", record.name), FIELDS, row, expected)
+            what = f"step {step.number} ({step.name!r})"
+            yield from _fields(what, ("step", step.name), FIELDS, row, expected)
 
 
 def _rows(

@@ -42,9 +42,9 @@ def damage(log: Path) -> DamagedLog | None:
 
 def correct_log(root: Path, runtime: Runtime, reason: str) -> EventsCorrected | None:
     """Correct undecodable events while no tick runs; None if there are none."""
-    study = StudyDir(root)
+    study_dir = StudyDir(root)
     with open_as_it_is(root, runtime) as log:
-        study.check_owner()
-        with hold_tick_lock(study, -1):
+        study_dir.check_owner()
+        with hold_tick_lock(study_dir, -1):
             log.refresh_head()
             return correct(log, reason)

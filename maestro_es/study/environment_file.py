@@ -31,7 +31,7 @@ _HEADER = b"maestro-es environment 1 "
 _SALT, _FINGERPRINT = 4, 8
 
 
-def keep(study: StudyDir, current: Surroundings, reason: str = "", salt: str = "") -> EnvironmentRecorded:
+def keep(study_dir: StudyDir, current: Surroundings, reason: str = "", salt: str = "") -> EnvironmentRecorded:
     """Write the file, and return the event to append. OSError if it can't be written.
 
     With the `salt` of an earlier file, equal values have equal fingerprints.
@@ -41,7 +41,7 @@ def keep(study: StudyDir, current: Surroundings, reason: str = "", salt: str = "
     entries = [_HEADER + salt.encode(), *(os.fsencode(f"{name}={variables[name]}") for name in sorted(variables))]
     content = b"".join(entry + b"\0" for entry in entries)
     digest = sha256()(content).hexdigest()
-    path = study.environment(digest)
+    path = study_dir.environment(digest)
     files.replace_file(path, content, 0o600, durable=True)  # the log names it next, and holds none of its values
     recorded = RecordedEnvironment(
         digest=digest,
@@ -62,13 +62,13 @@ def _fingerprint(salt: str, name: str, value: str) -> str:
     return f"{of_salt}-{sha256()(os.fsencode(f'{salt} {name}={value}')).hexdigest()[:_FINGERPRINT]}"
 
 
-def remove_others(study: StudyDir, digest: str) -> None:
+def remove_others(study_dir: StudyDir, digest: str) -> None:
     """Remove the files that the log no longer names. If one can't be removed, the next change tries again."""
     for path in (
-        *study.state.glob(f"{ENVIRONMENT}*"),
-        *study.state.glob(f".{ENVIRONMENT}*"),
+        *study_dir.state.glob(f"{ENVIRONMENT}*"),
+        *study_dir.state.glob(f".{ENVIRONMENT}*"),
     ):  # and those half written
-        if path != study.environment(digest):
+        if path != study_dir.environment(digest):
             with contextlib.suppress(OSError):
                 path.unlink()
 
@@ -80,9 +80,9 @@ class Kept(NamedTuple):
     variables: dict[str, str]
 
 
-def read(study: StudyDir, recorded: RecordedEnvironment) -> Kept:
+def read(study_dir: StudyDir, recorded: RecordedEnvironment) -> Kept:
     """Return the content of the file. ValueError if it is not what was recorded, OSError if it can't be read."""
-    content = files.read(study.environment(recorded.digest))
+    content = files.read(study_dir.environment(recorded.digest))
     if sha256()(content).hexdigest() != recorded.digest:
         raise ValueError("is not as it was written")
     header, *entries = content.split(b"\0")[:-1]
@@ -90,19 +90,19 @@ def read(study: StudyDir, recorded: RecordedEnvironment) -> Kept:
     return Kept(header.removeprefix(_HEADER).decode(), {name: value for name, _, value in pairs})
 
 
-def environment_of(study: StudyDir, record: StudyRecord, log: StudyLog | None = None) -> Environment:
+def environment_of(study_dir: StudyDir, study_record: StudyRecord, log: StudyLog | None = None) -> Environment:
     """Return the environment of a study's steps; if its file can't be read, `problem` says so and what to do.
 
     If the log has no recorded environment, as in a test, steps inherit that of this process.
     """
-    recorded = record.environment
+    recorded = study_record.environment
     if not recorded.digest:
         return Environment(dict(os.environ))
     try:
-        variables = read(study, recorded).variables
+        variables = read(study_dir, recorded).variables
     except (OSError, ValueError) as error:
         cluster = scheduler_facts(log).get("ClusterName", "") if log else ""
-        return Environment(problem=_problem(study, recorded, error), cluster=cluster)
+        return Environment(problem=_problem(study_dir, recorded, error), cluster=cluster)
     return Environment(variables, recorded.umask, recorded.limits, recorded.nice)
 
 
@@ -111,25 +111,25 @@ def scheduler_facts(log: StudyLog) -> dict[str, str]:
     return next((r.event.scheduler for r in log.events(upto=2) if isinstance(r.event, StudyCreated)), {})
 
 
-def what_is_wrong(study: StudyDir, recorded: RecordedEnvironment) -> str:
+def what_is_wrong(study_dir: StudyDir, recorded: RecordedEnvironment) -> str:
     """Return a message if the file is not as it was recorded; empty if it is."""
     try:
-        read(study, recorded)
+        read(study_dir, recorded)
     except (OSError, ValueError) as error:
-        return _problem(study, recorded, error)
+        return _problem(study_dir, recorded, error)
     return ""
 
 
-def _problem(study: StudyDir, recorded: RecordedEnvironment, error: OSError | ValueError) -> str:
+def _problem(study_dir: StudyDir, recorded: RecordedEnvironment, error: OSError | ValueError) -> str:
     """Return a message if the file is missing, or is not the recorded one."""
     what = f"can't be read: {error.strerror}" if isinstance(error, OSError) else str(error)
     if isinstance(error, FileNotFoundError):
         what = "is missing"
-    if isinstance(error, PermissionError) and not study.is_ours():
-        return f"{study.environment(recorded.digest)} {what}; only the owner of the study may read the values"
+    if isinstance(error, PermissionError) and not study_dir.is_ours():
+        return f"{study_dir.environment(recorded.digest)} {what}; only the owner of the study may read the values"
     return (
-        f"{study.environment(recorded.digest)} {what}, so no step starts; in a shell set up as for 'run', "
-        f"'maestro-es env {study.root} --refresh' writes it again"
+        f"{study_dir.environment(recorded.digest)} {what}, so no step starts; in a shell set up as for 'run', "
+        f"'maestro-es env {study_dir.root} --refresh' writes it again"
     )
 
 

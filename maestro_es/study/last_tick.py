@@ -37,36 +37,36 @@ _DIGEST = 32
 _LONGEST = 255
 
 
-def note(study: StudyDir, head: Head, host: str) -> None:
+def note(study_dir: StudyDir, head: Head, host: str) -> None:
     """Note the last event of the log, which ``status.csv`` shows now, and our host, if there is room.
 
     It is written over the one before, so that no reader finds the file empty.
     """
     with contextlib.suppress(OSError):
-        handle = os.open(study.last_tick, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o600)
+        handle = os.open(study_dir.last_tick, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o600)
         try:
-            if group_reads(study):
+            if group_reads(study_dir):
                 os.fchmod(handle, 0o640)
             os.pwrite(handle, f"{head.seq:20} {head.digest.hex()} {host:{_LONGEST}}\n".encode(), 0)
         finally:
             os.close(handle)
 
 
-def check(study: StudyDir, log: StudyLog) -> None:
+def check(study_dir: StudyDir, log: StudyLog) -> None:
     """Refuse a log that lacks the event that the last tick has noted: that is read first, as logs only grow."""
-    noted = read(study)
+    noted = read(study_dir)
     if noted and not log.holds(noted.seq, noted.digest) and not _was_corrected(log, noted.digest):
         raise StudyError(
-            f"{study.log}: an older copy was put in its place: it lacks event {noted.seq}, which the last tick has "
-            "seen, and steps would run twice; 'maestro-es export -o FILE' it, move it away, and 'maestro-es recover "
-            f"{study.root} --from FILE' finds out what has happened since"
+            f"{study_dir.log}: an older copy was put in its place: it lacks event {noted.seq}, which the last tick "
+            "has seen, and steps would run twice; 'maestro-es export -o FILE' it, move it away, and 'maestro-es "
+            f"recover {study_dir.root} --from FILE' finds out what has happened since"
         )
 
 
-def shown(study: StudyDir, head: Head) -> Note | None:
+def shown(study_dir: StudyDir, head: Head) -> Note | None:
     """Return the note if ``status.csv`` is there, not emptied by a power cut, and shows the log to its last event."""
-    noted = read(study)
-    return noted if noted and noted.seq == head.seq and not is_empty(study.status_csv) else None
+    noted = read(study_dir)
+    return noted if noted and noted.seq == head.seq and not is_empty(study_dir.status_csv) else None
 
 
 def _was_corrected(log: StudyLog, digest: bytes) -> bool:
@@ -76,10 +76,10 @@ def _was_corrected(log: StudyLog, digest: bytes) -> bool:
     return find_before(log, digest.hex()) is not None
 
 
-def read(study: StudyDir) -> Note | None:
+def read(study_dir: StudyDir) -> Note | None:
     """Return what the last tick has noted; None if that can't be read."""
     try:
-        seq, digest, *host = read_file(study.last_tick).decode().split()
+        seq, digest, *host = read_file(study_dir.last_tick).decode().split()
         noted = Note(int(seq), bytes.fromhex(digest), *host[:1])
     except (FileNotFoundError, ValueError):
         return None

@@ -35,12 +35,12 @@ def hold(path: Path, seconds: float = 0) -> Iterator[bool]:
         yield held
 
 
-def hold_tick_lock(study: StudyDir, seconds: float = 0) -> contextlib.AbstractContextManager[bool]:
+def hold_tick_lock(study_dir: StudyDir, seconds: float = 0) -> contextlib.AbstractContextManager[bool]:
     """Hold the lock of a study, to tick it or to keep others from that; seconds and errors are those of `hold`.
 
     Cron's tick does not wait for it, because the holder does the same work.
     """
-    return hold(study.tick_lock, seconds)
+    return hold(study_dir.tick_lock, seconds)
 
 
 @contextlib.contextmanager
@@ -131,31 +131,31 @@ def _is_at(handle: int, path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def waiting(study: StudyDir, host: str) -> Iterator[bool]:
+def waiting(study_dir: StudyDir, host: str) -> Iterator[bool]:
     """Be the one who waits for the next tick; yields whether nobody else does already.
 
     Whoever reports meanwhile need not ask for a tick of its own: the file `waiting` tells runners so.
     """
-    with hold(study.waiter_lock) as first:
+    with hold(study_dir.waiter_lock) as first:
         if first:
             with contextlib.suppress(OSError):  # something that can't be replaced; then runners ask for more ticks
-                replace_file(study.waiting, f"{host} {os.getpid()}\n".encode(), 0o600, durable=False)
+                replace_file(study_dir.waiting, f"{host} {os.getpid()}\n".encode(), 0o600, durable=False)
         try:
             yield first
         finally:
             if first:
                 with contextlib.suppress(OSError):
-                    study.waiting.unlink()
+                    study_dir.waiting.unlink()
 
 
 @contextlib.contextmanager
-def queue_up(study: StudyDir, host: str) -> Iterator[bool]:
+def queue_up(study_dir: StudyDir, host: str) -> Iterator[bool]:
     """Wait for the study's lock as the only one who does; yields False at once if somebody waits already.
 
     The file `waiting` is gone before we look into the inbox, so no report falls between.
     """
     with contextlib.ExitStack() as stack:
-        with waiting(study, host) as first:
+        with waiting(study_dir, host) as first:
             if first:
-                stack.enter_context(hold_tick_lock(study, -1))
+                stack.enter_context(hold_tick_lock(study_dir, -1))
         yield first

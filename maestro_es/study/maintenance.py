@@ -48,17 +48,17 @@ exec {command} "$study"
 """
 
 
-def make_state_dir(study: StudyDir, job_variables: Sequence[str] = JOB_VARIABLES) -> None:
+def make_state_dir(study_dir: StudyDir, job_variables: Sequence[str] = JOB_VARIABLES) -> None:
     """Make the directory and what belongs in it, where it is not there as it should be. OSError if that fails.
 
     `job_variables` are those in which a job of the study may find its id.
     """
-    for folder in (study.state, study.inbox):
-        _make_private(folder, group_reads=group_reads(study))
-    _put(study.runner, runner(job_variables))
-    if is_empty(study.next_tick):
+    for folder in (study_dir.state, study_dir.inbox):
+        _make_private(folder, group_reads=group_reads(study_dir))
+    _put(study_dir.runner, runner(job_variables))
+    if is_empty(study_dir.next_tick):
         command = shlex.join([*own_command(), "tick", "--queue"])
-        _replace(study.next_tick, os.fsencode(_NEXT_TICK.format(command=command)))
+        _replace(study_dir.next_tick, os.fsencode(_NEXT_TICK.format(command=command)))
 
 
 def runner(job_variables: Sequence[str] = JOB_VARIABLES) -> bytes:
@@ -97,7 +97,7 @@ def _replace(path: Path, content: bytes) -> None:
     replace_file(path, content, _MODE, durable=True)  # jobs run it after a power cut, before a tick can repair it
 
 
-def repair_copies(study: StudyDir, graph: Graph, log: StudyLog) -> None:
+def repair_copies(study_dir: StudyDir, graph: Graph, log: StudyLog) -> None:
     """Restore the copies of the study file and of its batch block that are missing or empty. OSError if that fails.
 
     maestro-es does not read these copies, and users may change them. The log has their content.
@@ -105,7 +105,7 @@ def repair_copies(study: StudyDir, graph: Graph, log: StudyLog) -> None:
     name = graph.study.spec_file
     if not name or name != name.rpartition("/")[2]:
         return
-    spec, batch = study.root / name, study.root / file_names.BATCH_INFO
+    spec, batch = study_dir.root / name, study_dir.root / file_names.BATCH_INFO
     if is_empty(spec):
         created = (recorded.event for recorded in log.events(upto=_CREATED_BY))
         text = next((event.spec for event in created if isinstance(event, StudyCreated)), "")

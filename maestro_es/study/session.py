@@ -156,9 +156,9 @@ class Session:
             self.log.append(new_events)
 
 
-def relocation(study: StudyDir, graph: Graph) -> list[NewEvent]:
+def relocation(study_dir: StudyDir, graph: Graph) -> list[NewEvent]:
     """Return what is to be noted if a study is not where its log says. A copy must not touch the other's jobs."""
-    before, root = graph.study.root, str(study.root)
+    before, root = graph.study.root, str(study_dir.root)
     if before in ("", root) or _is_same(before, root):
         return []
     if study_id_at(Path(before)) == graph.study.study_id:

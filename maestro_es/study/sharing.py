@@ -19,37 +19,37 @@ from maestro_es.study.layout import StudyDir
 _GROUP_READS_FOLDER = stat.S_IRGRP | stat.S_IXGRP
 
 
-def group_reads(study: StudyDir) -> bool:
+def group_reads(study_dir: StudyDir) -> bool:
     """Whether the group may read the log."""
     try:
-        return bool(study.log.stat().st_mode & stat.S_IRGRP)
+        return bool(study_dir.log.stat().st_mode & stat.S_IRGRP)
     except FileNotFoundError:
         return False
 
 
-def group_of(study: StudyDir) -> str:
+def group_of(study_dir: StudyDir) -> str:
     """Return the name of the log's group."""
     import grp  # noqa: PLC0415 - for messages only
 
-    number = study.log.stat().st_gid
+    number = study_dir.log.stat().st_gid
     try:
         return grp.getgrgid(number).gr_name
     except KeyError:
         return str(number)
 
 
-def let_group_read(study: StudyDir, *, allowed: bool) -> bool:
+def let_group_read(study_dir: StudyDir, *, allowed: bool) -> bool:
     """Let the group use every reading command, or stop that; returns whether this changed anything.
 
     If needed, the study directory is opened to the group; it is not closed again. OSError if the modes can't be
     changed.
     """
-    before = group_reads(study)
+    before = group_reads(study_dir)
     if allowed:
-        _set(study.root, _GROUP_READS_FOLDER)
-    for folder in (study.state, study.inbox):
+        _set(study_dir.root, _GROUP_READS_FOLDER)
+    for folder in (study_dir.state, study_dir.inbox):
         _set(folder, _GROUP_READS_FOLDER, allowed=allowed)
-    for file in (study.last_tick, study.log.with_name(f"{study.log.name}-journal"), study.log):
+    for file in (study_dir.last_tick, study_dir.log.with_name(f"{study_dir.log.name}-journal"), study_dir.log):
         _set(file, stat.S_IRGRP, allowed=allowed)
     return before is not allowed
 

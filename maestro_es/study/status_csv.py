@@ -33,14 +33,14 @@ _LOCK_SECONDS = 10
 _SECOND = 1_000_000
 
 
-def write_status(study: StudyDir, steps: Iterable[StepRecord], now: Micros) -> None:
+def write_status(study_dir: StudyDir, steps: Iterable[StepRecord], now: Micros) -> None:
     """Write the table. Readers that hold the lock are waited for; one that never lets go is written past."""
     text = maestro_text(steps, now)
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(PermissionError):  # the lock file may be that of another member of the group
-            stack.enter_context(hold(study.status_lock, _LOCK_SECONDS))
+            stack.enter_context(hold(study_dir.status_lock, _LOCK_SECONDS))
         # not durable: a tick that finds the table empty writes it again
-        replace_file(study.status_csv, text.encode(), 0o666, durable=False)
+        replace_file(study_dir.status_csv, text.encode(), 0o666, durable=False)
 
 
 def status_text(steps: Iterable[StepRecord], now: Micros) -> str:

@@ -44,11 +44,11 @@ from maestro_es.study_file.render import render
 _OUTPUTS = (".out", ".err")
 
 
-def job_name(record: StepRecord, *, hashed: bool) -> str:
+def job_name(step: StepRecord, *, hashed: bool) -> str:
     """Return the name of a step's scripts, outputs and jobs: its own, or the short one if workspaces are `hashed`."""
-    if hashed and record.params:
-        return f"{record.template}_instance_{record.workspace.rpartition('_')[2]}"
-    return record.name
+    if hashed and step.params:
+        return f"{step.template}_instance_{step.workspace.rpartition('_')[2]}"
+    return step.name
 
 
 def script_names(name: str, extension: str) -> tuple[str, str]:
@@ -59,13 +59,13 @@ def script_names(name: str, extension: str) -> tuple[str, str]:
     return safe(f"{name}.{extension}"), f"{name.replace('/', '_')}.restart.{extension}"
 
 
-def script_paths(graph: Graph, record: StepRecord, study: StudyDir, extension: str) -> dict[str, Path]:
+def script_paths(graph: Graph, step: StepRecord, study_dir: StudyDir, extension: str) -> dict[str, Path]:
     """Return where the scripts of a step are, or will be, by the keys of its ``run`` block that hold them."""
-    run = graph.template(record.template).run
-    folder = study.path(record.workspace)
-    if _uses_tmp(graph, record):
-        folder = temporary_folder(graph.study.study_id) / str(record.number)
-    names = script_names(job_name(record, hashed=graph.study.settings.hash_workspaces), extension)
+    run = graph.template(step.template).run
+    folder = study_dir.path(step.workspace)
+    if _uses_tmp(graph, step):
+        folder = temporary_folder(graph.study.study_id) / str(step.number)
+    names = script_names(job_name(step, hashed=graph.study.settings.hash_workspaces), extension)
     return {key: folder / name for key, name in zip(("cmd", "restart"), names, strict=True) if run.get(key)}
 
 
@@ -79,7 +79,7 @@ class ScriptOf(NamedTuple):
 
     graph: Graph
     step: StepRecord
-    study: StudyDir
+    study_dir: StudyDir
     adapters: Adapters
     environment: Environment | None = None
     ours: Callable[[], Collection[str]] = tuple
@@ -126,7 +126,7 @@ def write_scripts(of: ScriptOf) -> tuple[Job, SubmittedScript]:
     others = [
         digest_of(text.main.encode()) for path, text in plan.scripts.items() if _write(plan, path, text.main, of.ours)
     ]
-    aside = _make_way(plan, of.study, of.ours)
+    aside = _make_way(plan, of.study_dir, of.ours)
     return plan.job, SubmittedScript(digest_of(plan.content), "".join(others), edited=plan.edited, set_aside=aside)
 
 
@@ -140,7 +140,7 @@ def preview_scripts(of: ScriptOf) -> tuple[Job, SubmittedScript]:
         return plan.job, SubmittedScript()
     kept = place_aside(plan.chosen)
     return plan.job, SubmittedScript(
-        set_aside=(_aside(of.study, plan.chosen, kept, digest_of(files.read(plan.chosen))),)
+        set_aside=(_aside(of.study_dir, plan.chosen, kept, digest_of(files.read(plan.chosen))),)
     )
 
 
@@ -155,7 +155,7 @@ def _write(plan: JobPlan, path: Path, text: str, ours: Callable[[], Collection[s
     return True
 
 
-def _make_way(plan: JobPlan, study: StudyDir, ours: Callable[[], Collection[str]]) -> tuple[ScriptSetAside, ...]:
+def _make_way(plan: JobPlan, study_dir: StudyDir, ours: Callable[[], Collection[str]]) -> tuple[ScriptSetAside, ...]:
     """Write the script that the job starts; returns what was kept of one that stood there."""
     if plan.edited:
         return ()
@@ -165,49 +165,49 @@ def _make_way(plan: JobPlan, study: StudyDir, ours: Callable[[], Collection[str]
         return aside
     if plan.is_edited(plan.chosen, ours):
         kept, digest = set_aside(plan.chosen)
-        aside = (_aside(study, plan.chosen, kept, digest),)
+        aside = (_aside(study_dir, plan.chosen, kept, digest),)
     write_script(plan.chosen, text)
     return aside
 
 
-def _aside(study: StudyDir, script: Path, kept: Path, digest: str) -> ScriptSetAside:
-    names = (os.path.relpath(path, study.root) for path in (script, kept))
+def _aside(study_dir: StudyDir, script: Path, kept: Path, digest: str) -> ScriptSetAside:
+    names = (os.path.relpath(path, study_dir.root) for path in (script, kept))
     return ScriptSetAside(script=next(names), kept_as=next(names), digest=digest)
 
 
 def plan_job(of: ScriptOf) -> JobPlan:
     """Return what a step needs on disk, and make nothing of it. ValueError says why there can be no script."""
-    graph, record, study, adapters, environment, _ = of
-    adapter, header_of = adapters.of(record), adapters.scheduler
-    template = graph.template(record.template)
-    where = (record.workspace, record.workspaces, str(study.root))
-    step = render(template.description, template.run, record.params, *where)
-    workspace = study.path(record.workspace)
-    full_name = job_name(record, hashed=graph.study.settings.hash_workspaces)
+    graph, step, study_dir, adapters, environment, _ = of
+    adapter, header_of = adapters.of(step), adapters.scheduler
+    template = graph.template(step.template)
+    where = (step.workspace, step.workspaces, str(study_dir.root))
+    rendered = render(template.description, template.run, step.params, *where)
+    workspace = study_dir.path(step.workspace)
+    full_name = job_name(step, hashed=graph.study.settings.hash_workspaces)
     name = full_name.replace("/", "_").replace(" ", "_")
     scripts: dict[Path, Text] = {}
     chosen = command = ""
-    for key, path in script_paths(graph, record, study, header_of.extension).items():
-        if not step.run.get(key):
+    for key, path in script_paths(graph, step, study_dir, header_of.extension).items():
+        if not rendered.run.get(key):
             continue
         folder, file_name = path.parent, path.name
-        run = {**step.run, "cmd": step.run[key], "restart": ""}  # what this script is made of
+        run = {**rendered.run, "cmd": rendered.run[key], "restart": ""}  # what this script is made of
         filled_in = adapter.command(str(run["cmd"]), run)
-        text = scripts[path] = _text(header_of, name, step.description, run, filled_in)
-        if (key == "restart") is (record.kind is SubmissionKind.RESTART):
+        text = scripts[path] = _text(header_of, name, rendered.description, run, filled_in)
+        if (key == "restart") is (step.kind is SubmissionKind.RESTART):
             chosen, command, used, content = file_name, filled_in, run, text.main.encode()
     script = f"./{chosen}" if folder == workspace else str(folder / chosen)
-    kept = _kept(folder / chosen, content) if record.keep_script else None
-    known = (step.description, used, environment or Environment(), command, full_name.replace("/", "_"))
+    kept = _kept(folder / chosen, content) if step.keep_script else None
+    known = (rendered.description, used, environment or Environment(), command, full_name.replace("/", "_"))
     edited = (kept or b"").decode(errors="replace")
     write = functools.partial(_write_spare, folder / chosen, scripts[folder / chosen])
     job = Job(
-        record.token,
+        step.token,
         name,
         workspace,
         script,
-        study.root,
-        functools.partial(make_claim, workspace, record.token),
+        study_dir.root,
+        functools.partial(make_claim, workspace, step.token),
         *known,
         edited,
         write,
@@ -238,18 +238,18 @@ def _kept(path: Path, content: bytes) -> bytes | None:
     return None
 
 
-def _uses_tmp(graph: Graph, record: StepRecord) -> bool:
+def _uses_tmp(graph: Graph, step: StepRecord) -> bool:
     """Whether the scripts of a step lie among the temporary files: a job may see none of ours where it runs."""
     settings = graph.study.settings
-    return settings.use_tmp and (settings.dry_run or not record.scheduled)
+    return settings.use_tmp and (settings.dry_run or not step.scheduled)
 
 
-def _make_script_folder(folder: Path, record: StepRecord) -> None:
+def _make_script_folder(folder: Path, step: StepRecord) -> None:
     """Make where the scripts go with ``--usetmp``, in a directory of ours for temporary files."""
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.geteuid():
         raise StudyError(f"{folder}: belongs to another user; set TMPDIR to a directory of your own")
-    (folder / str(record.number)).mkdir(exist_ok=True)
+    (folder / str(step.number)).mkdir(exist_ok=True)
 
 
 def temporary_folder(study_id: str) -> Path:

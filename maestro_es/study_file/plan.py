@@ -117,35 +117,35 @@ def plan_study(  # noqa: PLR0913 - the options of a run
     parameters: Parameters | None = context.parameters or read_parameters(read.document)
     if pgen is not None and not context.parameters:
         parameters, read = _generated(read, directory_for(read), pgen, arguments, findings)
-    study = interpret(read, parameters, context, schedulers, findings)
+    checked = interpret(read, parameters, context, schedulers, findings)
     directory = directory_for(read)
-    order = processing_order(study.templates)
+    order = processing_order(checked.templates)
     taken = (*file_names.TAKEN, spec.name, *([pgen.name] if pgen else []))
     settings = ExpansionSettings(
-        taken, study.local, hash_workspaces, restart_limit, study.facts.extension if study.facts else ""
+        taken, checked.local, hash_workspaces, restart_limit, checked.facts.extension if checked.facts else ""
     )
-    expansion = expand(order, study.parameters, settings, findings)
-    if study.facts and not context.acquired:  # what has begun is not stopped by a step that can't
-        order = check_walltimes(order, expansion, study.facts, study.document, findings, study.unclear)
-    about = section(study.document.data, "description")
+    expansion = expand(order, checked.parameters, settings, findings)
+    if checked.facts and not context.acquired:  # what has begun is not stopped by a step that can't
+        order = check_walltimes(order, expansion, checked.facts, checked.document, findings, checked.unclear)
+    about = section(checked.document.data, "description")
     plan = StudyPlan(
         name=about.get("name", ""),
         description=about.get("description", ""),
         spec_path=absolute(spec),
-        spec_text=study.text,
-        batch=study.batch,
+        spec_text=checked.text,
+        batch=checked.batch,
         output=Path(directory),
         events=tuple(_events(order, expansion)),
         warnings=(),
         pgen_path=None if pgen is None else absolute(pgen),
-        path_dependencies=study.environment.paths,
-        git_dependencies=study.environment.gits,
+        path_dependencies=checked.environment.paths,
+        git_dependencies=checked.environment.gits,
         file=str(spec),
-        describe=functools.partial(metadata_files, order, study.parameters, expansion, directory),
-        line=functools.partial(_line_of, study),
-        unclear=study.unclear,
+        describe=functools.partial(metadata_files, order, checked.parameters, expansion, directory),
+        line=functools.partial(_line_of, checked),
+        unclear=checked.unclear,
     )
-    if check and study.facts:
+    if check and checked.facts:
         _check(plan, findings, check)
     findings.stop_if_problems()
     return dataclasses.replace(plan, warnings=findings.warnings())
@@ -187,7 +187,7 @@ def _generated(
 
 
 def _directory(
-    study: StudyFile,
+    read: StudyFile,
     *,
     output: Path | None,
     timestamp: str,
@@ -197,8 +197,8 @@ def _directory(
     """Return the directory of a study. It is not reserved for a study that will not be."""
     if output is not None:
         return str(absolute(output))
-    base = absolute(Path(study.environment.output or "."))
-    name = section(study.document.data, "description").get("name", "")
+    base = absolute(Path(read.environment.output or "."))
+    name = section(read.document.data, "description").get("name", "")
     stem = str(base / paths.safe(f"{name}_"))
     return str(reserve(stem)) if reserve and not findings.problems() else stem + timestamp
 
@@ -225,23 +225,23 @@ def _quoted(message: str, directive: str) -> re.Match[str] | None:
     return re.search(_QUOTED + option, message)
 
 
-def _line_of(study: CheckedStudy, template: str, part: str, message: str) -> int:
+def _line_of(checked: CheckedStudy, template: str, part: str, message: str) -> int:
     """Return the line of a key of a step, or without a step, of the batch block.
 
     That of the text itself, if the message quotes a line of the step's commands; of a setting that the message names,
     if it is about the whole step.
     """
-    document = study.document
-    if template not in study.templates:
+    document = checked.document
+    if template not in checked.templates:
         return document.line("batch", part)
-    step_key = study.templates[template]
+    step_key = checked.templates[template]
     setting = _SETTING.match(message) if part == "run" else None
     if setting and setting[0] not in step_key.run and setting[0] in section(document.data, "batch"):
         return document.line("batch", setting[0])
     key = document.line(
         "study", step_key.index, "run", *([setting[0]] if setting else [] if part == "run" else [part])
     )
-    quoted = _quoted(message, study.facts.directive if study.facts else "")
-    end = min((other.line for other in study.templates.values() if other.line > key), default=None)
-    lines = enumerate(study.text.split("\n")[: end and end - 1], 1)
+    quoted = _quoted(message, checked.facts.directive if checked.facts else "")
+    end = min((other.line for other in checked.templates.values() if other.line > key), default=None)
+    lines = enumerate(checked.text.split("\n")[: end and end - 1], 1)
     return next((number for number, line in lines if number >= key and quoted and quoted[0] in line), key)

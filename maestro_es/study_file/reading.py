@@ -126,13 +126,13 @@ def interpret(
     if parameters is not None and findings.problems():
         unclear = _unclear(templates, {*read.unresolved, *read.parameters} - {*parameters.keys, *environment.values})
     facts = _known_facts(batch["type"], schedulers)
-    study = CheckedStudy(read.text, read.document, environment, known, batch, templates, unclear, facts)
+    checked = CheckedStudy(read.text, read.document, environment, known, batch, templates, unclear, facts)
     if parameters is not None:
         declared = (*read.parameters, *read.names)
         steps = templates.values()
-        warn_of_placeholders(steps, known, environment, declared=declared, local=study.local, findings=findings)
+        warn_of_placeholders(steps, known, environment, declared=declared, local=checked.local, findings=findings)
     warn_of_batch(batch, environment, read.document.line("batch"), findings)
-    return study
+    return checked
 
 
 def _known_facts(kind: object, schedulers: Schedulers) -> SchedulerFacts | None:
