@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import each, example, reason_option, split_arguments
-from maestro_es.cli.output import confirm, say
+from maestro_es.cli.output import confirm, say_done
 from maestro_es.core import requests
 from maestro_es.core.model import Phase, State, StepRecord, StudyStatus
 from maestro_es.errors import LogUnavailable, NothingStarts, Unreachable, describe_error
@@ -58,7 +58,7 @@ def _cancel(root: Path, patterns: Sequence[str], reason: str) -> None:
         if elsewhere:
             hosts = ", ".join(sorted(elsewhere))
             raise Unreachable(f"{_left(study)}; those on {hosts} are ended by the next tick on that host")
-        say(_summary(study))
+        say_done(_summary(study))
 
 
 def _tick_until_ended(study: Session) -> None:

@@ -10,7 +10,7 @@ from maestro_es.audit.studies import list_studies
 from maestro_es.audit.times import show_ago, show_time
 from maestro_es.cli.common import example
 from maestro_es.cli.groups import SuggestingGroup
-from maestro_es.cli.output import say, write_lines
+from maestro_es.cli.output import say, say_done, write_lines
 from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.drivers import crontab
 from maestro_es.drivers.crontab import InstallState
@@ -39,9 +39,10 @@ def install() -> None:
     host = runtime.host.name
     changed = crontab.install(host, runtime.now())
     if crontab.is_read(host, runtime.now()):
-        say(f"cron on {host} runs a tick for your studies every minute" + ("" if changed else "; it did so before"))
+        before = "" if changed else "; it did so before"
+        say_done(f"cron on {host} runs a tick for your studies every minute{before}")
     else:
-        say(f"The line is in your crontab on {host}" + ("" if changed else "; it was there before"))
+        say_done(f"The line is in your crontab on {host}" + ("" if changed else "; it was there before"))
         say(f"maestro-es: {crontab.not_read(host)}", err=True)
 
 
@@ -85,7 +86,7 @@ def remove() -> None:
     """Remove the line from your crontab on this host. All other lines stay as they are."""
     host = Runtime().host.name
     changed = crontab.remove(host)
-    say(f"Removed from your crontab on {host}" if changed else f"Not in your crontab on {host}")
+    say_done(f"Removed from your crontab on {host}" if changed else f"Not in your crontab on {host}")
 
 
 def _report_place(runtime: Runtime) -> bool:

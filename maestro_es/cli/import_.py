@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example
-from maestro_es.cli.output import say, warn, write_lines
+from maestro_es.cli.output import say, say_done, warn, write_lines
 from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.core.resubmission_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.creation.import_maestro import Import, ImportOptions, carry_out, plan_import
@@ -62,10 +62,10 @@ def command(
         say("Nothing was changed.")
         return
     root = carry_out(study, runtime).root
-    say(f"Study taken over in {root}")
+    say_done(f"Study taken over in {root}")
     with Session(root, runtime) as opened:
         if opened.status is StudyStatus.RUNNING:
-            say(how_ticks_come(runtime))
+            say_done(how_ticks_come(runtime))
 
 
 def _rows(study: Import) -> list[list[str]]:

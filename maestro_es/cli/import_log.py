@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example
-from maestro_es.cli.output import say
+from maestro_es.cli.output import say, say_done
 from maestro_es.creation.import_log import import_log
 from maestro_es.store.log_export import ExportReader
 from maestro_es.study.invocation import Runtime
@@ -36,4 +36,4 @@ def command(file: Path, directory: Path, *, upto_damage: bool, repair: bool) -> 
     if export.damage:
         say(f"maestro-es: {export.damage}; all before it was taken", err=True)
     was = f" of the study in {imported.was}" if imported.was != str(imported.root) else ""
-    say(f"{imported.root}: {imported.head.seq} events{was}; head {imported.head.digest.hex()}")
+    say_done(f"{imported.root}: {imported.head.seq} events{was}; head {imported.head.digest.hex()}")

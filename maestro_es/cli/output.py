@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
@@ -9,7 +10,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 import click
@@ -41,7 +42,42 @@ def page_width() -> int | None:
 
 def say(message: str, *, err: bool = False) -> None:
     """Print a message in one line, whatever the paths and words in it hold."""
-    click.echo(one_line(message), err=err)
+    with outliving(sys.stderr) if err else contextlib.nullcontext():
+        click.echo(one_line(message), err=err)
+
+
+def say_done(message: str) -> None:
+    """Print in one line what a command has done. That has not failed if standard output can't be written.
+
+    Otherwise a script would take the command for failed, and do the same again. The message, and all that follows,
+    goes to standard error, unless the reader of standard output has left.
+    """
+    with outliving(sys.stdout):
+        try:
+            say(message)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            _lead_nowhere(sys.stdout)
+            os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+            say(message)
+
+
+@contextlib.contextmanager
+def outliving(stream: TextIO) -> Iterator[None]:
+    """Survive that a stream can't be written: what is written to it from now on is lost."""
+    try:
+        yield
+    except OSError:
+        _lead_nowhere(stream)
+
+
+def _lead_nowhere(stream: TextIO) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+    with contextlib.suppress(OSError):
+        stream.flush()  # what is left of the message that failed
 
 
 def confirm(question: str) -> bool:

@@ -6,7 +6,7 @@ import sys
 import time
 
 from maestro_es.audit.status import counts
-from maestro_es.cli.output import exact_errors
+from maestro_es.cli.output import exact_errors, outliving
 from maestro_es.core.model import NO_SCHEDULER, StudyRecord
 
 #: Seconds between lines where they can't be written over.
@@ -35,10 +35,11 @@ class Progress:
         if line == self._last or not (self._terminal or late):
             return
         self._last, self._at, self._unreachable = line, time.monotonic(), dict(unreachable)
-        if self._terminal:
-            print("\r\033[K", end="", file=exact_errors())
-        print(line, end="" if self._terminal else "\n", file=sys.stderr)
-        sys.stderr.flush()
+        with outliving(sys.stderr):
+            if self._terminal:
+                print("\r\033[K", end="", file=exact_errors())
+            print(line, end="" if self._terminal else "\n", file=sys.stderr)
+            sys.stderr.flush()
 
     def close(self) -> None:
         """End the line."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example, open_study, reason_option, study_argument, study_path
-from maestro_es.cli.output import say
+from maestro_es.cli.output import say_done
 from maestro_es.poller.tick import show_status
 from maestro_es.study.damage import correct_log
 from maestro_es.study.invocation import Runtime
@@ -32,9 +32,9 @@ def command(study: Path | None, reason: str, *, repair: bool) -> None:
         corrected = correct_log(root, Runtime(), reason)
         numbers = [item.seq for item in corrected.corrections] if corrected else []
         shown = f"corrected event {', '.join(map(str, numbers))}" if numbers else "every event can be read"
-        say(f"{root}: {shown}")
+        say_done(f"{root}: {shown}")
     with open_study(study) as opened:
         opened.dir.check_owner()
         opened.log.rebuild()
         show_status(opened)
-        say(f"{opened.dir.root}: rebuilt from {opened.log.head.seq} events")
+        say_done(f"{opened.dir.root}: rebuilt from {opened.log.head.seq} events")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example, reason_option
-from maestro_es.cli.output import json_option, say, warn, write_json, write_lines
+from maestro_es.cli.output import json_option, say, say_done, warn, write_json, write_lines
 from maestro_es.creation.recover import RecoveryPlan, check_lost, plan_recovery, recover
 from maestro_es.report.table import columns
 from maestro_es.store.log_export import ExportReader
@@ -54,7 +54,7 @@ def command(directory: Path, file: Path, reason: str, *, dry: bool, upto_damage:
     if dry:
         say("Nothing was changed.")
     else:
-        say(f"Log made again in {StudyDir(directory).root}, after the {plan.events} events of the export")
+        say_done(f"Log made again in {StudyDir(directory).root}, after the {plan.events} events of the export")
 
 
 def _data(plan: RecoveryPlan) -> list[dict[str, object]]:

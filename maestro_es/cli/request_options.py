@@ -11,7 +11,7 @@ from maestro_es.audit.edits import edits
 from maestro_es.audit.step_details import listed
 from maestro_es.audit.which_script import which_script
 from maestro_es.cli.common import split_arguments
-from maestro_es.cli.output import say
+from maestro_es.cli.output import say_done
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
@@ -45,7 +45,7 @@ def ask_of_steps(
         study.dir.check_owner()
         new_events = study.request(lambda graph: decide(graph, patterns, study))
         for line in _outcome(study, new_events, roots[0]):
-            say(f"{study.dir.root}: {line}")
+            say_done(f"{study.dir.root}: {line}")
 
 
 def _outcome(study: Session, new_events: Sequence[NewEvent], named: Path) -> Iterator[str]:

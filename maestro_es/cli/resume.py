@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import example, open_study, reason_option, study_argument
-from maestro_es.cli.output import say
+from maestro_es.cli.output import say_done
 from maestro_es.core import requests
 
 
@@ -20,4 +20,4 @@ def command(study: Path | None, reason: str) -> None:
     with open_study(study) as opened:
         opened.dir.check_owner()
         opened.request(lambda graph: requests.resume(graph, reason))
-        say(f"{opened.dir.root}: resumed; it continues with the next tick")
+        say_done(f"{opened.dir.root}: resumed; it continues with the next tick")

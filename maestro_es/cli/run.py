@@ -15,7 +15,7 @@ import click
 from maestro_es.adapters.registry import SCHEDULERS, find_facts
 from maestro_es.cli.common import example
 from maestro_es.cli.exporting import export_option, warn_of_variables
-from maestro_es.cli.output import confirm, say, warn
+from maestro_es.cli.output import confirm, say, say_done, warn
 from maestro_es.cli.progress import Progress
 from maestro_es.core import file_names
 from maestro_es.core.exported_variables import ExportChoice, remarks
@@ -184,7 +184,7 @@ def _complete(study: StudyDir, earlier: Path | None, *, group_read: bool) -> Non
     if group_read:
         let_group_read(study, allowed=True)
     if earlier:
-        say(f"The earlier files of {study.root} are in {earlier}")
+        say_done(f"The earlier files of {study.root} are in {earlier}")
 
 
 def _launch(graph: ExecutionGraph, launched: Callable[[], None], *, dry: bool) -> int:
@@ -199,22 +199,22 @@ def _launch(graph: ExecutionGraph, launched: Callable[[], None], *, dry: bool) -
     for doubt in filter(None, (last_error, *in_doubt(graph).split("\n"))):
         say(f"maestro-es: {doubt}", err=True)
     if dry:
-        say(f"Workspaces and scripts are in {root}; nothing was run.")
+        say_done(f"Workspaces and scripts are in {root}; nothing was run.")
         return status.value
-    say(f"Study launched in {root}")
+    say_done(f"Study launched in {root}")
     if status is StudyStatus.RUNNING:
-        say(how_ticks_come(graph.runtime))
+        say_done(how_ticks_come(graph.runtime))
     elif status is not StudyStatus.FINISHED:
-        say(f"It has ended already: {status.name}; 'maestro-es why {root}' says more")
+        say_done(f"It has ended already: {status.name}; 'maestro-es why {root}' says more")
     forgotten = what_is_forgotten(find_facts(str(graph.state.study.adapter["type"])), graph.scheduler_facts())
     if forgotten:
-        say(forgotten)
+        say_done(forgotten)
     return EXIT_OK
 
 
 def _drive(graph: ExecutionGraph, launched: Callable[[], None]) -> int:
     """Tick until the study has ended; left with Ctrl-C, it goes on by other ticks. `launched` is called after one."""
-    say(f"Study launched in {graph.path}")
+    say_done(f"Study launched in {graph.path}")
     progress = Progress()
 
     def show() -> None:
@@ -231,5 +231,5 @@ def _drive(graph: ExecutionGraph, launched: Callable[[], None]) -> int:
     progress.close()
     for line in graph.remarks:
         say(f"maestro-es: {line}", err=True)
-    say(f"Study ended: {status.name}")
+    say_done(f"Study ended: {status.name}")
     return status.value

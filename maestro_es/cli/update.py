@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import each, example, reason_option, study_path
-from maestro_es.cli.output import say
+from maestro_es.cli.output import say_done
 from maestro_es.core import requests
 from maestro_es.core.events import SettingsChanged
 from maestro_es.core.model import StudyStatus
@@ -65,7 +65,7 @@ def _share(root: Path, *, allowed: bool) -> None:
         says = "can read the log now" if changed else "can already read the log"
     else:
         says = "can no longer read the log" if changed else "could not read the log before either"
-    say(f"{root}: the group {group_of(study)} {says}")
+    say_done(f"{root}: the group {group_of(study)} {says}")
 
 
 def _update(root: Path, values: dict[str, int], reason: str) -> None:
@@ -74,9 +74,9 @@ def _update(root: Path, values: dict[str, int], reason: str) -> None:
         new_events = study.request(lambda graph: requests.update(graph, values, reason))
         for _, event in new_events:
             if isinstance(event, SettingsChanged):
-                say(f"{root}: {event.what} is {event.after} now, was {event.before}")
+                say_done(f"{root}: {event.what} is {event.after} now, was {event.before}")
         if not new_events:
-            say(f"{root}: nothing to change")
+            say_done(f"{root}: nothing to change")
         if study.status is not StudyStatus.RUNNING and not values.keys().isdisjoint(_LIMITS):
             ended = f"the study has ended ({study.status.name})"
-            say(f"{root}: {ended}: use 'maestro-es retry --failed' to run its steps again")
+            say_done(f"{root}: {ended}: use 'maestro-es retry --failed' to run its steps again")

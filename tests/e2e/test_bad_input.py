@@ -202,6 +202,34 @@ def test_closed_streams_and_a_full_disk_behind_them_are_no_bug(finished, command
         assert (done.returncode, done.stderr) == (full, "maestro-es: No space left on device\n" if full else ""), done
 
 
+@pytest.mark.parametrize(
+    ("streams", "told"),
+    [
+        (">/dev/full", "Study launched"), (">/dev/full 2>&1", ""), ("2>/dev/full", ""), (">&- 2>&-", ""),
+        ("| true", ""),
+    ],
+    ids=["full", "both full", "errors full", "closed", "left"],
+)  # fmt: skip
+def test_a_study_that_was_launched_is_no_failure_though_nothing_can_be_printed(tmp_path, streams: str, told: str):
+    """A script that takes it for one would launch a second study."""
+
+    def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        shell = ["bash", "-c", f'set -o pipefail; "$@" {streams}', "bash", sys.executable, "-m", "maestro_es"]
+        return subprocess.run(
+            [*shell, *map(str, words)], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+        )
+
+    done = command("run", "-y", "-o", "study", _spec(tmp_path, GOOD.replace("cmd: ", "cmd: sleep 60; ")))
+    assert (done.returncode, "study" in done.stderr) == (0, bool(told)), done
+    assert told in done.stderr
+    for words in (("pause",), ("resume",), ("update", "--throttle", "2"), ("rebuild",), ("cancel", "-y")):
+        done = command(words[0], "study", *words[1:])
+        assert (done.returncode in {0, 75}, bool(done.stderr)) == (True, bool(told)), (words, done)
+    with sqlite3.connect(tmp_path / "study" / "events.db") as log:
+        found = {name for (name,) in log.execute("SELECT DISTINCT type FROM event")}
+    assert {"StudyPaused", "StudyResumed", "SettingsChanged", "CancelRequested"} <= found
+
+
 def test_a_question_that_nobody_can_answer_is_left(tmp_path):
     script = '"$@" <&-'
     words = [sys.executable, "-m", "maestro_es", "run", "-o", "study", str(_spec(tmp_path, GOOD))]
