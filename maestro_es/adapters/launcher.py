@@ -1,4 +1,4 @@
-"""``$(LAUNCHER)``: from the token to the command that starts a parallel program. Pure.
+"""``$(LAUNCHER)``: from the placeholder to the command that starts a parallel program. Pure.
 
 ::
 
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from maestro_es.adapters.base import noting, stop_if
 
-_TOKEN = re.compile(r"\$\(LAUNCHER\)(?:\[(?P<request>[^\]\n]*)(?P<end>\]?))?")
+_PLACEHOLDER = re.compile(r"\$\(LAUNCHER\)(?:\[(?P<request>[^\]\n]*)(?P<end>\]?))?")
 _OLD_FORM = re.compile(r"\s*(?P<nodes>[0-9]+)\s*,\s*(?P<procs>[0-9]+)\s*")
 _PART = re.compile(r"(?P<number>[0-9]+)(?P<unit>[np])")
 _UNITS = {"n": "nodes", "p": "procs"}
@@ -33,7 +33,7 @@ _BACKGROUND = re.compile(r"(?<![&>|<\\])&(?![&>])")
 
 
 class Resources(NamedTuple):
-    """Nodes and procs as texts, which is what tokens make of them; empty if there is no word of them."""
+    """Nodes and procs as texts, which is what placeholders make of them; empty if there is no word of them."""
 
     nodes: str = ""
     procs: str = ""
@@ -47,7 +47,8 @@ class Resources(NamedTuple):
 def fill_in(text: str, bare: Resources, limits: Resources, launch: Callable[[Resources], str]) -> str:
     """Return a command with every launcher in place.
 
-    `bare` is what a token without brackets means, `limits` what the step has, `launch` makes the scheduler's command.
+    `bare` is what a placeholder without brackets means, and `limits` what the step has. `launch` makes the scheduler's
+    command.
     ValueError names all requests that can't be read, or that exceed the limits.
     """
     requests: list[tuple[str, Resources]] = []
@@ -66,7 +67,7 @@ def fill_in(text: str, bare: Resources, limits: Resources, launch: Callable[[Res
             return launch(asked)
         return ""
 
-    filled = _TOKEN.sub(command, text)
+    filled = _PLACEHOLDER.sub(command, text)
     for index, what in enumerate(Resources._fields):
         with noting(wrong):
             _check(what, [(request, int(asked[index])) for request, asked in requests if asked[index]], limits[index])
@@ -83,7 +84,7 @@ def launchers(text: str, bare: Resources, counts: Callable[[str], bool]) -> list
     """
     code = _NO_CODE.sub(lambda match: "" if match[0].startswith("#") else match[0], text)
     resources = []
-    for match in _TOKEN.finditer(_CONTINUED.sub(" ", code)):
+    for match in _PLACEHOLDER.finditer(_CONTINUED.sub(" ", code)):
         rest = match.string[match.end() :].partition("\n")[0]
         with contextlib.suppress(ValueError):
             asked = bare if match["request"] is None else read_request(match["request"])
@@ -128,7 +129,7 @@ def _check(what: str, requests: Sequence[tuple[str, int]], limit: str) -> None:
 
 
 def whole_number(text: str, what: str) -> int:
-    """Return a number that may have come from a token. ValueError says what is none."""
+    """Return a number that may have come from a placeholder. ValueError says what is none."""
     if not (text.strip().isascii() and text.strip().isdigit()):
         raise ValueError(f"{what} is {text!r}; a launcher needs a whole number")
     return int(text)

@@ -114,13 +114,13 @@ def _as_json(standing: Standing) -> dict[str, object]:
 
 def _drawn(standing: Standing, layout: str | None, *, colour: bool) -> str:
     """Return the summary and the steps as a person reads them; without a `layout`, in one that fits."""
-    from maestro_es.report.layouts import LAYOUTS, UNLIMITED, Page, View, fitting  # noqa: PLC0415 - rich is slow
+    from maestro_es.report.layouts import LAYOUTS, UNLIMITED, Page, StatusView, fitting  # noqa: PLC0415 - rich is slow
 
     summary, steps, _ = standing
     text = visible("".join(f"{line}\n" for line in _summary_lines(standing)))
     if not steps:
         return f"{text}No step is like that.\n" if summary.steps else text
-    view = View(summary.path, steps, summary.at, {step.number: reason(step) for step in steps})
+    view = StatusView(summary.path, steps, summary.at, {step.number: reason(step) for step in steps})
     page = Page(page_width() or UNLIMITED, colour, sys.stdout.encoding or "utf-8")
     return f"{text}\n{LAYOUTS[layout or fitting(view, page)](view, page)}"
 

@@ -14,7 +14,7 @@ _KEYS = (
 
 class _Combination(Protocol):
     def apply(self, item: str, /) -> str:
-        """Return a text with the tokens of parameters replaced."""
+        """Return a text with the placeholders of parameters replaced."""
 
 
 class StudyStep:

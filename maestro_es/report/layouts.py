@@ -62,7 +62,7 @@ class Page:
     encoding: str = "utf-8"
 
 
-class View(NamedTuple):
+class StatusView(NamedTuple):
     """What is drawn: the directory of a study, steps in the order of lines, and why by the number of a step."""
 
     path: str
@@ -71,7 +71,7 @@ class View(NamedTuple):
     reasons: Mapping[int, str]
 
 
-def flat(view: View, page: Page) -> str:
+def flat(view: StatusView, page: Page) -> str:
     """Draw one table with a line for each step."""
     header, rows = _rows(view)
     if len(rows) >= _LARGE:
@@ -86,7 +86,7 @@ def flat(view: View, page: Page) -> str:
     return _draw(table, page)
 
 
-def narrow(view: View, page: Page) -> str:
+def narrow(view: StatusView, page: Page) -> str:
     """Draw a block for each step, with its parameters. It is drawn by hand: rich takes 7 ms a step."""
     pen = _Pen(page)
     size = min(page.width, _BLOCK)
@@ -98,26 +98,26 @@ def narrow(view: View, page: Page) -> str:
     return "\n".join(lines) + "\n"
 
 
-def legacy(view: View, page: Page) -> str:  # noqa: ARG001 - drawn like the others
+def legacy(view: StatusView, page: Page) -> str:  # noqa: ARG001 - drawn like the others
     """Draw Maestro's first layout, as it always was: to be read by the scripts that read it."""
     lines = columns(_COLUMNS, [status_row(step, view.now)[:-1] for step in view.steps], ruler=True)
     ruler = "=" * max(map(len, lines))
     return "\n".join((ruler, clean(view.path), ruler, *lines, ruler)) + "\n"
 
 
-LAYOUTS: dict[str, Callable[[View, Page], str]] = {"flat": flat, "narrow": narrow, "legacy": legacy}
+LAYOUTS: dict[str, Callable[[StatusView, Page], str]] = {"flat": flat, "narrow": narrow, "legacy": legacy}
 
 _STATE = _COLUMNS.index("State")
 
 
-def fitting(view: View, page: Page) -> str:
+def fitting(view: StatusView, page: Page) -> str:
     """Return the layout for a page: the flat one, unless its lines would break."""
     header, rows = _rows(view)
     sizes = [max(map(width, map(clean, column))) for column in zip(header, *rows, strict=True)]
     return "flat" if sum(sizes) + _FRAME * len(sizes) + 1 <= page.width else "narrow"
 
 
-def _rows(view: View) -> tuple[list[str], list[list[str]]]:
+def _rows(view: StatusView) -> tuple[list[str], list[list[str]]]:
     """Return the header and the lines of the flat layout."""
     rows = [status_row(step, view.now)[:-1] for step in view.steps]
     reasons = [view.reasons.get(step.number, "") for step in view.steps]
@@ -155,7 +155,7 @@ class _Pen:
         ]
 
 
-def _block(step: StepRecord, view: View, pen: _Pen) -> list[str]:
+def _block(step: StepRecord, view: StatusView, pen: _Pen) -> list[str]:
     """Return the lines of one step of the narrow layout."""
     values = dict(zip(HEADER, status_row(step, view.now), strict=True))
     why = view.reasons.get(step.number)

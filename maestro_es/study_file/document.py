@@ -45,7 +45,7 @@ _QUOTE = (
 _NO_VALUE = "Correct it. If it is text, put it in quotes and remove its tag, if it has one."
 
 
-class Written(NamedTuple):
+class WrittenScalar(NamedTuple):
     """A scalar without quotes that is not text to YAML: its line, its kind (``int``, ``bool``, ...) and its text."""
 
     line: int
@@ -75,7 +75,7 @@ class Document:
         """Return the same text with other data."""
         return Document(data, self._root)
 
-    def written(self, *path: str | int) -> Iterator[tuple[tuple[str | int, ...], Written]]:
+    def written(self, *path: str | int) -> Iterator[tuple[tuple[str | int, ...], WrittenScalar]]:
         """Yield place and text of each scalar at or below `path` that YAML reads as something other than text."""
         node = self._root
         for part in path:
@@ -92,7 +92,7 @@ class Document:
             seen.add(id(node))
             if isinstance(node, ScalarNode) and node.tag not in (_STRING, _MERGE):
                 value = SafeConstructor().construct_object(node)
-                yield path_so_far, Written(_line(node), node.tag.rpartition(":")[2], node.value, value)
+                yield path_so_far, WrittenScalar(_line(node), node.tag.rpartition(":")[2], node.value, value)
             stack += [((*path_so_far, part), child) for part, child in _parts(node)]
 
 

@@ -2,8 +2,8 @@
 
 Maestro substitutes in one pass, labels before dependencies before variables, so that a name two levels deep stays as
 it is. Here each value is resolved to the end first, in whatever order they are declared. What stays open on purpose:
-``$(OUTPUT_PATH)``, since a study can be moved (`render` puts the actual directory in), and all tokens that are no name
-of the environment, since users write ``$(date)``.
+``$(OUTPUT_PATH)``, since a study can be moved (`render` puts the actual directory in), and all placeholders that are
+no name of the environment, since users write ``$(date)``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from maestro_es.study_file.document import Document
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.render import OUTPUT_PATH, map_strings
 
-#: A token made of a value and text beside it may be resolved again, but not for ever.
+#: A placeholder made of a value and text beside it may be resolved again, but not for ever.
 _PASSES = 20
 
 #: How many characters the names in a value may come to: names that hold each other ten times grow tenfold each.
@@ -59,15 +59,15 @@ class EnvBlock:
     output: str | None = None
 
     def apply(self, item: Any) -> Any:  # noqa: ANN401 - whatever a step holds
-        """Return `item` with all tokens of the environment replaced, in every string of lists and mappings."""
+        """Return `item` with all placeholders of the environment replaced, in every string of lists and mappings."""
         return map_strings(item, self._substitute)
 
     @functools.cached_property
-    def _token(self) -> re.Pattern[str]:
-        return _token_of(self.values)
+    def _pattern(self) -> re.Pattern[str]:
+        return _pattern_of(self.values)
 
     def _substitute(self, text: str) -> str:
-        return _replace_placeholders(text, self._token, self.values)
+        return _replace_placeholders(text, self._pattern, self.values)
 
 
 def read_environment(document: Document, spec_root: str, cwd: str, findings: Findings) -> EnvBlock:
@@ -80,7 +80,7 @@ def read_environment(document: Document, spec_root: str, cwd: str, findings: Fin
     for circle in circles:
         line = document.line("env", "variables", circle[0])
         message = f"The names {' -> '.join(circle)} in env are defined by each other"
-        findings.problem(line, message, "Give one of them a value without the others' tokens.")
+        findings.problem(line, message, "Give one of them a value without the others' placeholders.")
     for name in endless:
         message = f"The names in the value of '{name}' come to more than {_LONGEST} characters"
         findings.problem(document.line("env", "variables", name), message, "Use a file for so much text.")
@@ -122,7 +122,7 @@ def _collect(
         for _, item in items(dependencies, kind):
             if _has_texts(item, "name", "path") and item["name"] != "OUTPUT_PATH":
                 name, path = item["name"], item["path"]
-                raw[name] = os.path.join(path, name) if kind == "git" else path  # noqa: PTH118 - a token, no path yet
+                raw[name] = os.path.join(path, name) if kind == "git" else path  # noqa: PTH118 - a placeholder
                 finish[name] = lambda text: _absolute(text, cwd)
     return raw | {"SPECROOT": spec_root}, finish
 
@@ -140,21 +140,21 @@ def _absolute(path: str, cwd: str) -> str:
 def _resolve(
     raw: Mapping[str, Scalar], finish: Mapping[str, Callable[[str], str]]
 ) -> tuple[dict[str, Scalar], list[list[str]], list[str]]:
-    """Return every value with the tokens of the others replaced, the circles among them, and those without end."""
+    """Return every value with the others' placeholders replaced, the circles among them, and those without end."""
     done: dict[str, Scalar] = {name: value for name, value in raw.items() if not isinstance(value, str)}
     circles: list[list[str]] = []
     endless: list[str] = []
-    # The study's directory is known when a step is rendered, not now, so that its token stays in the others' values.
-    token = _token_of(set(raw) - {"OUTPUT_PATH"})
+    # The study's directory is known when a step is rendered, not now, so its placeholder stays in the values.
+    pattern = _pattern_of(set(raw) - {"OUTPUT_PATH"})
     for start in raw:
         trail = [start] if start not in done else []
         while trail:
             name = trail[-1]
-            text = _replace_placeholders(str(raw[name]), token, done)
+            text = _replace_placeholders(str(raw[name]), pattern, done)
             if len(text) - len(str(raw[name])) > _LONGEST:
                 endless.append(name)
                 text = ""
-            pending = next((match[1] for match in token.finditer(text) if match[1] not in done), None)
+            pending = next((match[1] for match in pattern.finditer(text) if match[1] not in done), None)
             if pending is None:
                 done[name] = finish[name](text) if name in finish else text
                 trail.pop()
@@ -166,15 +166,15 @@ def _resolve(
     return {name: done[name] for name in raw}, circles, endless
 
 
-def _token_of(names: Any) -> re.Pattern[str]:  # noqa: ANN401 - any collection of names
-    """Return the pattern of a token of one of `names`; of none if there are no names."""
+def _pattern_of(names: Any) -> re.Pattern[str]:  # noqa: ANN401 - any collection of names
+    """Return the pattern of a placeholder of one of `names`; of none if there are no names."""
     return re.compile(r"\$\((" + "|".join(map(re.escape, names)) + r")\)") if names else re.compile(r"(?!)()")
 
 
-def _replace_placeholders(text: str, token: re.Pattern[str], values: Mapping[str, Scalar]) -> str:
-    """Replace tokens until none is left: ``$(PATH_$(NAME))`` takes two passes. Names without a value stay."""
+def _replace_placeholders(text: str, pattern: re.Pattern[str], values: Mapping[str, Scalar]) -> str:
+    """Replace placeholders until none is left: ``$(PATH_$(NAME))`` takes two passes. Names without a value stay."""
     for _ in range(_PASSES):
-        replaced = token.sub(lambda match: str(values[match[1]]) if match[1] in values else match[0], text)
+        replaced = pattern.sub(lambda match: str(values[match[1]]) if match[1] in values else match[0], text)
         if replaced == text:
             break
         text = replaced

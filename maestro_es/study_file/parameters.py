@@ -22,7 +22,7 @@ class Combination:
     """One value of each parameter, by the public methods of Maestro's class of that name."""
 
     def __init__(self, token: str = "$") -> None:  # noqa: S107 - no password but a character
-        self._token = token
+        self._sign = token
         self._found: dict[str, Param] = {}
         # By what stands for each in a text, as Maestro has them.
         self._params: dict[str, Any] = {}
@@ -32,9 +32,9 @@ class Combination:
     def add(self, key: str, name: str, value: Any, label: str) -> None:  # noqa: ANN401 - of any kind
         """Add the value of a parameter."""
         self._found[key] = Param(key, str(value), str(label), str(name))
-        self._params[f"{self._token}({key})"] = value
-        self._labels[f"{self._token}({key}.label)"] = str(label)
-        self._names[f"{self._token}({key}.name)"] = str(name)
+        self._params[f"{self._sign}({key})"] = value
+        self._labels[f"{self._sign}({key}.label)"] = str(label)
+        self._names[f"{self._sign}({key}.name)"] = str(name)
 
     def __str__(self) -> str:
         """Return all labels."""
@@ -46,14 +46,14 @@ class Combination:
 
     def get_param_values(self, params: Iterable[str]) -> Iterator[tuple[str, Any]]:
         """Yield key and value of some parameters."""
-        yield from ((key, self._params[f"{self._token}({key})"]) for key in params)
+        yield from ((key, self._params[f"{self._sign}({key})"]) for key in params)
 
     def apply(self, item: str) -> str:
-        """Return a text with the tokens of all parameters replaced."""
-        return substitute(item, list(self._found.values()), self._token)
+        """Return a text with the placeholders of all parameters replaced."""
+        return substitute(item, list(self._found.values()), self._sign)
 
     def metadata(self) -> dict[str, dict[str, Any]]:
-        """Return values and labels by their tokens."""
+        """Return values and labels by their placeholders."""
         return {"params": dict(self._params), "labels": dict(self._labels)}
 
 
@@ -61,7 +61,7 @@ class ParameterGenerator:
     """What a custom generator fills: the public methods and attributes of Maestro's class of that name.
 
     `labels` may hold a list of labels instead of a text with ``%%``. `token` is kept for compatibility: Maestro writes
-    its tokens with ``$`` whatever it is.
+    its placeholders with ``$`` whatever it is.
     """
 
     def __init__(self, token: str = "$", ltoken: str = "%%") -> None:  # noqa: S107 - no password but a character
@@ -113,12 +113,12 @@ class ParameterGenerator:
             yield combination
 
     def get_used_parameters(self, step: object) -> set[str]:
-        """Return the parameters whose tokens stand in a step: the value's, or one with a word such as ``.label``."""
-        token = _token_of(self.parameters, self.token)
-        return {key for text in strings_in(vars(step)) for key in token.findall(text)} if self.parameters else set()
+        """Return the parameters whose placeholders stand in a step: plain ones, or such as with ``.label``."""
+        pattern = _pattern_of(self.parameters, self.token)
+        return {key for text in strings_in(vars(step)) for key in pattern.findall(text)} if self.parameters else set()
 
     def get_metadata(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Return values and labels by combination and token."""
+        """Return values and labels by combination and placeholder."""
         return {str(combination): combination.metadata() for combination in self.get_combinations()}
 
 
@@ -139,17 +139,17 @@ class Parameters:
     values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def used_in(self, texts: Iterable[str]) -> frozenset[str]:
-        """Return the parameters whose tokens stand in `texts`: the value's, or one with a word such as ``.label``."""
-        return frozenset(key for text in texts for key in self._token.findall(text)) if self.keys else frozenset()
+        """Return the parameters whose placeholders stand in `texts`: plain ones, or such as with ``.label``."""
+        return frozenset(key for text in texts for key in self._pattern.findall(text)) if self.keys else frozenset()
 
     @functools.cached_property
-    def _token(self) -> re.Pattern[str]:
-        return _token_of(self.keys)
+    def _pattern(self) -> re.Pattern[str]:
+        return _pattern_of(self.keys)
 
 
-def _token_of(keys: Iterable[str], token: str = "$") -> re.Pattern[str]:  # noqa: S107 - no password
-    """Return the pattern of the tokens of some parameters."""
-    return re.compile(re.escape(token) + r"\((" + "|".join(map(re.escape, keys)) + r")(?:\.\w+)?\)")
+def _pattern_of(keys: Iterable[str], sign: str = "$") -> re.Pattern[str]:
+    """Return the pattern of the placeholders of some parameters."""
+    return re.compile(re.escape(sign) + r"\((" + "|".join(map(re.escape, keys)) + r")(?:\.\w+)?\)")
 
 
 def strings_in(item: Any) -> Iterator[str]:  # noqa: ANN401 - whatever a step holds

@@ -151,7 +151,7 @@ def convert(made: Any, findings: Findings) -> Parameters:  # noqa: ANN401 - what
 
 
 def _ask_combinations(made: Any) -> Parameters:  # noqa: ANN401 - a class derived from Maestro's
-    """Return the combinations that a derived class makes itself, by what it would put in place of each token."""
+    """Return the combinations that a derived class makes itself, by what it would put in place of each placeholder."""
     keys = tuple(map(str, made.parameters))
     combos = [
         {

@@ -64,7 +64,7 @@ class GeneratorEnvironment(StudyEnvironment):
 
 
 def _labels(env: dict[str, Any]) -> set[str]:
-    """Return the names that Maestro treats as labels: those with a token in their values."""
+    """Return the names that Maestro treats as labels: those with a placeholder in their values."""
     both = {**section(env, "variables"), **section(env, "labels")}
     return {name for name, value in both.items() if isinstance(value, str) and "$" in value}
 

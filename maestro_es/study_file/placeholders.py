@@ -16,9 +16,9 @@ from maestro_es.study_file.findings import Findings, nearest
 from maestro_es.study_file.parameters import Parameters, strings_in
 from maestro_es.study_file.templates import Template
 
-_TOKEN = re.compile(r"\$\((\w+)(?:\.(\w+))?\)")
+_PLACEHOLDER = re.compile(r"\$\((\w+)(?:\.(\w+))?\)")
 
-#: Tokens that every step has.
+#: Placeholders that every step has.
 _BUILT_IN = ("WORKSPACE", "LAUNCHER", "OUTPUT_PATH")
 
 #: How alike two names must be for one to be taken for a misspelling of the other.
@@ -43,7 +43,7 @@ def warn_of_placeholders(
     meant = functools.cache(lambda name: nearest(name, names, _LIKENESS))
     for template in templates:
         placeholders = dict.fromkeys(
-            match for text in strings_in(dict(template.run)) for match in _TOKEN.findall(text)
+            match for text in strings_in(dict(template.run)) for match in _PLACEHOLDER.findall(text)
         )
         for name, word in placeholders:
             if name in parameters.keys and word not in {"", "label", "name", "workspace"}:
@@ -63,6 +63,7 @@ def warn_of_placeholders(
 def warn_of_batch(batch: Mapping[str, Any], environment: EnvBlock, line: int, findings: Findings) -> None:
     """Warn of placeholders in ``batch``, in which nothing is replaced, as in Maestro."""
     for text in strings_in(dict(batch)):
-        for name, _ in _TOKEN.findall(text):
+        for name, _ in _PLACEHOLDER.findall(text):
             if name in environment.values:
-                findings.warn(line, f"In batch, $({name}) stays as it is", "Write its value: batch has no tokens.")
+                remedy = "Write its value: batch has no placeholders."
+                findings.warn(line, f"In batch, $({name}) stays as it is", remedy)

@@ -144,11 +144,11 @@ def _known_facts(kind: object, schedulers: Schedulers) -> SchedulerFacts | None:
 
 def _unclear(templates: Mapping[str, Template], names: set[str]) -> frozenset[str]:
     """Return the steps that use one of these names."""
-    tokens = Parameters(tuple(names))
+    declared = Parameters(tuple(names))
     return frozenset(
         name
         for name, template in templates.items()
-        if tokens.used_in(strings_in([template.name, template.description, dict(template.run)]))
+        if declared.used_in(strings_in([template.name, template.description, dict(template.run)]))
     )
 
 

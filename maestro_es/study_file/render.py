@@ -1,7 +1,7 @@
-"""From a template to what one instance runs: the last tokens, in Maestro's order. Pure.
+"""From a template to what one instance runs: the last placeholders, in Maestro's order. Pure.
 
 Study directory, then labels, values and names of the parameters in every string, then workspaces in ``cmd`` and
-``restart``. ``$(LAUNCHER)`` is the adapter's, and unknown tokens are the shell's.
+``restart``. ``$(LAUNCHER)`` is the adapter's, and unknown placeholders are the shell's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 
 from maestro_es.core.model import Param
 
-#: The study's own directory, as a token that stays in the log.
+#: The study's own directory, as a placeholder that stays in the log.
 OUTPUT_PATH = "$(OUTPUT_PATH)"
 
 
@@ -60,12 +60,12 @@ def map_strings(item: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401
     return item
 
 
-def substitute(text: str, params: Sequence[Param], token: str = "$") -> str:  # noqa: S107 - no password
-    """Replace parameter tokens: all labels, then all values, then all names, as a value may hold a token too."""
+def substitute(text: str, params: Sequence[Param], sign: str = "$") -> str:
+    """Replace the placeholders of parameters: labels, then values, then names. A value may hold one, too."""
     for param in params:
-        text = text.replace(f"{token}({param.key}.label)", param.label)
+        text = text.replace(f"{sign}({param.key}.label)", param.label)
     for param in params:
-        text = text.replace(f"{token}({param.key})", param.value)
+        text = text.replace(f"{sign}({param.key})", param.value)
     for param in params:
-        text = text.replace(f"{token}({param.key}.name)", param.name)
+        text = text.replace(f"{sign}({param.key}.name)", param.name)
     return text

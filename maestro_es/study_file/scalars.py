@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maestro_es.study_file.document import Document, Written
+from maestro_es.study_file.document import Document, WrittenScalar
 from maestro_es.study_file.findings import Findings
 
 _NUMBERS = ("int", "float")
@@ -36,14 +36,14 @@ def warn_of_scalars(document: Document, findings: Findings) -> None:
                 _warn(scalar, findings)
 
 
-def _becomes_text(path: Sequence[str | int], scalar: Written) -> bool:
+def _becomes_text(path: Sequence[str | int], scalar: WrittenScalar) -> bool:
     """Whether the text of a value of a step or of the batch block matters; for true and false it seldom does."""
     if scalar.kind in _NUMBERS:
         return path[-1] not in _BY_VALUE
     return scalar.kind == "bool" and path in {("batch", name) for name in _NAMES}
 
 
-def _warn(scalar: Written, findings: Findings) -> None:
+def _warn(scalar: WrittenScalar, findings: Findings) -> None:
     comes_out = str(scalar.value)
     if comes_out == scalar.text:
         return

@@ -15,7 +15,7 @@ from maestro_es.study_file.env_block import read_environment
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.render import OUTPUT_PATH, map_strings
 
-#: What a token of a study file begins with. A program may choose another beginning for a variable.
+#: What a placeholder of a study file begins with. A program may choose another beginning for a variable.
 TOKEN = "$"  # noqa: S105 - no secret
 
 _SPEC_ROOT = "SPECROOT"
@@ -35,11 +35,11 @@ class EnvObject(ABC):
 
 
 class Substitution(EnvObject):
-    """What replaces its token in texts."""
+    """What replaces its placeholder in texts."""
 
     @abstractmethod
     def substitute(self, data: str) -> str:
-        """Return a text with the value in place of the token."""
+        """Return a text with the value in place of the placeholder."""
 
 
 class Source(EnvObject):
@@ -71,7 +71,7 @@ class Variable(Substitution):
         self.token = arguments.name("token", token)
 
     def get_var(self) -> str:
-        """Return the token."""
+        """Return the placeholder."""
         return f"{self.token}({self.name})"
 
     def substitute(self, data: str) -> str:
@@ -82,7 +82,7 @@ class Variable(Substitution):
         return bool(self.name) and self.value is not None
 
     def __str__(self) -> str:
-        """Return the token."""
+        """Return the placeholder."""
         return self.get_var()
 
 
@@ -103,7 +103,7 @@ class Script(Source):
 class StudyEnvironment:
     """The variables, labels, sources and dependencies of a study.
 
-    As in Maestro, a variable with a token in its value is a label.
+    As in Maestro, a variable with a placeholder in its value is a label.
     """
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class StudyEnvironment:
         self.labels: dict[str, Any] = {}
         self.dependencies: dict[str, Any] = {}
         self.sources: list[Any] = []
-        self._tokens: set[str] = set()
+        self._placeholders: set[str] = set()
         self._is_set_up = False
 
     def __bool__(self) -> bool:
@@ -138,9 +138,9 @@ class StudyEnvironment:
     def _place_of(self, item: Any) -> dict[str, Any]:  # noqa: ANN401 - of a class of ours or of Maestro's
         if kind_of(item) != "variables" or hasattr(item, "acquire"):
             return self.dependencies
-        if isinstance(item.value, str) and any(token in item.value for token in self._tokens):
+        if isinstance(item.value, str) and any(placeholder in item.value for placeholder in self._placeholders):
             return self.labels
-        self._tokens.add(item.token)
+        self._placeholders.add(item.token)
         return self.substitutions
 
     def find(self, key: str) -> Any:  # noqa: ANN401 - likewise
@@ -156,7 +156,7 @@ class StudyEnvironment:
         self._is_set_up = True
 
     def apply_environment(self, item: Any) -> Any:  # noqa: ANN401 - whatever a step holds
-        """Return an item with all tokens of the environment replaced, in the strings of lists and mappings too."""
+        """Return an item with all placeholders replaced, in the strings of lists and mappings, too."""
         if not item:
             return item
         root = self.find(_SPEC_ROOT)
@@ -177,7 +177,7 @@ class StudyEnvironment:
         return {name: item for group in self._places() for name, item in group.items()}
 
     def section(self) -> dict[str, Any]:
-        """Return the environment as a study file has it. All tokens of a study file begin with ``$``."""
+        """Return the environment as a study file has it. All placeholders of a study file begin with ``$``."""
         items = [item for item in self.items().values() if item.token == TOKEN]
         dependencies = {kind: [declared(item) for item in items if kind_of(item) == kind] for kind in ("paths", "git")}
         entries = {
@@ -205,5 +205,5 @@ def declared(item: Any) -> Any:  # noqa: ANN401 - likewise
             return {"name": item.name, "path": item.path, "url": item.url, **ref_given}
         case "paths":
             return {"name": item.name, "path": str(item.value)}
-        case _:  # a program's own kind of dependency may have no value, but puts something in the place of its token
+        case _:  # a program's own kind of dependency may have no value, but replaces its placeholder
             return item.value if hasattr(item, "value") else item.substitute(f"{item.token}({item.name})")

@@ -16,7 +16,7 @@ from maestro_es.study_file.document import Document
 from maestro_es.study_file.env_block import EnvBlock
 from maestro_es.study_file.findings import Findings, did_you_mean
 
-#: ``$(X.workspace)``: X may hold blanks and parentheses, but does not run over into another token.
+#: ``$(X.workspace)``: X may hold blanks and parentheses, but does not run over into another placeholder.
 _WORKSPACE = re.compile(r"\$\(([^$\n]+?)\.workspace\)")
 
 #: What can only be meant as the name of a step; anything else before ``.workspace)`` may be a shell command.

@@ -133,7 +133,7 @@ WARNED = {
         "The parameter 'P' never takes effect",
     ),
     "a token in batch": (
-        "tokens in `batch`, where nothing is replaced",
+        "placeholders in `batch`, where nothing is replaced",
         step("cmd: x, nodes: 1", SLURM.replace("bank: b", "bank: $(B)") + "env: {variables: {B: b}}\n"),
         "In batch, $(B) stays as it is",
     ),

@@ -50,7 +50,7 @@ def _refused(words: str, says: str) -> tuple[Expected, ...]:
 
 
 _NESTED = "Variables nested to any depth and in any order"
-_SPACED = "step names with spaces in such tokens"
+_SPACED = "step names with spaces in such placeholders"
 _COMMAS = "a comma in a value becomes `\u201a` and a line break becomes a space"
 _ADDED = "Options that Maestro omits are in a separate header"
 _ADDED_LINE = "+# added by maestro-es: options that Maestro leaves out"
@@ -61,7 +61,7 @@ _LSF = "LSF: scripts contain no empty `#BSUB -W`. A walltime that is a number me
 _QUOTED = "If the value of a directive contains spaces, quotes or backslashes, the value is quoted"
 _COLLISION = "Two instances with the same workspace or the same name"
 _UNUSED = "If the value of a parameter contains the token of a parameter that the step does not use"
-_PATHS = "Tokens in dependency paths, in `OUTPUT_PATH` and in step names"
+_PATHS = "Placeholders in dependency paths, in `OUTPUT_PATH` and in step names"
 
 _FLUX_VERSION = Expected(
     "scripts contain no `(flux version)`, because no broker is queried",

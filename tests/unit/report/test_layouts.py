@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from maestro_es.core.model import Param, Phase, State, StepRecord
-from maestro_es.report.layouts import Page, View, flat, legacy, narrow
+from maestro_es.report.layouts import Page, StatusView, flat, legacy, narrow
 
 SECOND = 1_000_000
 
@@ -32,9 +32,9 @@ RUNNING = record(2, "two", state=State.RUNNING, job_id="18", submitted_at=0, sta
 FAILED = record(3, "[red]three[/red]\x1b[2J", state=State.FAILED, phase=Phase.DONE)
 
 
-def view(*steps: StepRecord, **why: str) -> View:
+def view(*steps: StepRecord, **why: str) -> StatusView:
     reasons = {step.number: why[step.name] for step in steps if step.name in why}
-    return View("/studies/[bold]pi", steps, 3610 * SECOND, reasons)
+    return StatusView("/studies/[bold]pi", steps, 3610 * SECOND, reasons)
 
 
 def test_flat_shows_maestros_columns_without_the_parameters():

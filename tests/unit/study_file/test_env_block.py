@@ -30,7 +30,7 @@ def test_names_that_define_each_other_are_refused_by_name():
     assert problems(HEAD + STEP + "env:\n  variables:\n    A: x\n    B: $(C)\n    C: $(D)$(B)$(B)\n    D: $(A)\n") == (
         (
             "study.yaml:6: The names B -> C -> B in env are defined by each other. "
-            "Give one of them a value without the others' tokens."
+            "Give one of them a value without the others' placeholders."
         ),
     )
 

@@ -50,5 +50,5 @@ def test_a_variable_in_batch_gets_a_warning_as_nothing_is_replaced_there():
     warn_of_batch({"queue": "$(INPUT)", "args": {"x": ["$(date)"]}}, study.environment, 9, study.findings)
 
     assert study.findings.warnings() == (
-        "study.yaml:9: In batch, $(INPUT) stays as it is. Write its value: batch has no tokens.",
+        "study.yaml:9: In batch, $(INPUT) stays as it is. Write its value: batch has no placeholders.",
     )
