@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from maestro_es.audit.times import When, parse_when
 from maestro_es.cli.output import say
+from maestro_es.core.resubmission_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.errors import EXIT_OK, MaestroError, NotAStudy
 from maestro_es.study.layout import find_study, has_log
 from maestro_es.study.session import Session
@@ -27,6 +28,28 @@ reason_option = click.option(
 from_scratch_option = click.option(
     "--from-scratch", is_flag=True, help="Run cmd, not the restart script, of steps that had started."
 )
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+#: A number of something; for most limits 0 means that there is none.
+COUNT = click.IntRange(min=0)
+
+
+def limit_options(*, attempts: str, restarts: str, throttle: str) -> Callable[[_Function], _Function]:
+    """Return a decorator: the options -a, -r and -t of a command that creates a study, with these help texts."""
+    options = (
+        click.option("-a", "--attempts", type=click.IntRange(min=1), default=SUBMISSION_ATTEMPTS, help=attempts),
+        click.option("-r", "--rlimit", type=COUNT, default=RESTART_LIMIT, help=restarts),
+        click.option("-t", "--throttle", type=COUNT, default=0, help=throttle),
+    )
+
+    def decorate(function: _Function) -> _Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
 
 
 class WhenType(click.ParamType[When]):

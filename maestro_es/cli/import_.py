@@ -6,17 +6,15 @@ from pathlib import Path
 
 import click
 
-from maestro_es.cli.common import example
+from maestro_es.cli.common import example, limit_options
 from maestro_es.cli.output import say, say_done, warn, write_lines
 from maestro_es.core.model import Settings, StudyStatus
-from maestro_es.core.resubmission_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.creation.import_maestro import Import, ImportOptions, carry_out, plan_import
 from maestro_es.drivers.crontab import how_ticks_come
 from maestro_es.report.table import columns
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
 
-_COUNT = click.IntRange(min=0)
 _HEADER = ("Step", "Maestro", "Job", "Here", "Why")
 
 
@@ -24,15 +22,11 @@ _HEADER = ("Step", "Maestro", "Job", "Here", "Why")
 @click.command()
 @click.argument("study_dir", type=click.Path(readable=False, path_type=Path), metavar="STUDY_DIR")
 @click.option("--dry", is_flag=True, help="Show the new state of each step, but change nothing.")
-@click.option(
-    "-a",
-    "--attempts",
-    type=click.IntRange(min=1),
-    default=SUBMISSION_ATTEMPTS,
-    help="The value of -a in your 'maestro run'.",
+@limit_options(
+    attempts="The value of -a in your 'maestro run'.",
+    restarts="The value of -r in your 'maestro run'.",
+    throttle="The value of -t in your 'maestro run'.",
 )
-@click.option("-r", "--rlimit", type=_COUNT, default=RESTART_LIMIT, help="The value of -r in your 'maestro run'.")
-@click.option("-t", "--throttle", type=_COUNT, default=0, help="The value of -t in your 'maestro run'.")
 @click.option("--pargs", multiple=True, metavar="KEY:VALUE", help="As in your 'maestro run'; may be repeated.")
 @click.option("--specroot", type=click.Path(path_type=Path), help="The directory that contained the study file.")
 def command(

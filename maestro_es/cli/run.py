@@ -13,14 +13,13 @@ from pathlib import Path
 import click
 
 from maestro_es.adapters.registry import SCHEDULERS, find_facts
-from maestro_es.cli.common import example
+from maestro_es.cli.common import COUNT, example, limit_options
 from maestro_es.cli.exporting import export_option, warn_of_variables
 from maestro_es.cli.output import confirm, say, say_done, warn
 from maestro_es.cli.progress import Progress
 from maestro_es.core import file_names
 from maestro_es.core.exported_variables import ExportChoice, remarks
 from maestro_es.core.model import Driver, Settings, StudyStatus
-from maestro_es.core.resubmission_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.creation.create import create_study
 from maestro_es.creation.exclusive_creation import Site, creating, creating_named
 from maestro_es.creation.overwrite import check_overwritable, overwriting
@@ -36,26 +35,19 @@ from maestro_es.study.surroundings import Surroundings, surroundings
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.plan import StudyPlan, plan_study
 
-_COUNT = click.IntRange(min=0)
 _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
 
 
 @example("maestro-es run -y -o ./pi examples/monte_carlo_pi/monte_carlo_pi.yaml")
 @click.command()
 @click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
-@click.option(
-    "-a",
-    "--attempts",
-    type=click.IntRange(min=1),
-    default=SUBMISSION_ATTEMPTS,
-    help="Submissions of a step before it fails, if the scheduler refuses it.",
+@limit_options(
+    attempts="Submissions of a step before it fails, if the scheduler refuses it.",
+    restarts="Restarts of a step after a time-out; 0: no limit.",
+    throttle="Jobs in flight at the same time; 0: no limit.",
 )
-@click.option(
-    "-r", "--rlimit", type=_COUNT, default=RESTART_LIMIT, help="Restarts of a step after a time-out; 0: no limit."
-)
-@click.option("-t", "--throttle", type=_COUNT, default=0, help="Jobs in flight at the same time; 0: no limit.")
 @click.option("-s", "--sleeptime", type=click.IntRange(min=1), default=60, help="With --wait: seconds between ticks.")
-@click.option("--local-slots", type=_COUNT, default=0, help="Local steps at the same time; 0: one per core.")
+@click.option("--local-slots", type=COUNT, default=0, help="Local steps at the same time; 0: one per core.")
 @click.option("--dry", is_flag=True, help="Write directories and scripts, but run nothing.")
 @click.option("-p", "--pgen", type=click.Path(path_type=Path), help="A Python file that generates the parameters.")
 @click.option("--pargs", multiple=True, metavar="KEY:VALUE", help="An argument for --pgen; may be repeated.")
