@@ -118,7 +118,7 @@ def _conclude(graph: Graph, seen: Observations, step: StepRecord, verdict: Verdi
         message = "cancelled" if cancelling else "cancelled outside of maestro-es"
         evidence = verdict.evidence
         return [e.StepCancelled(token=step.token, at=at, message=message, evidence=evidence, noticed=noticed)]
-    if verdict.conclusion in _HARDWARE:
+    if verdict.conclusion in _HWFAILURE:
         return _fail_hardware(graph, step, (at, noticed), verdict)
     return [_failed(step, (at, noticed), verdict)]
 
@@ -137,8 +137,8 @@ def _end_of(seen: Observations, step: StepRecord, verdict: Verdict) -> tuple[Mic
     return (seen.booted_at if lost and began <= seen.booted_at <= seen.now else seen.now), True
 
 
-#: Ends that are no fault of the step, and their names in the log.
-_HARDWARE = {
+#: Ends that are not a fault of the step, and their names in the log: each of them gives the step the state HWFAILURE.
+_HWFAILURE = {
     Conclusion.NODE_FAILED: "the node failed or the job was preempted",
     Conclusion.STOPPED: "terminated from outside",
     Conclusion.LOST: "started, and gone without a word: its process was killed or its host went down",
@@ -183,7 +183,7 @@ def _fail_hardware(graph: Graph, step: StepRecord, end: tuple[Micros, bool], ver
     """Make it good with another submission, within the limit."""
     at, noticed = end
     settings = graph.study.settings
-    reason = verdict.raw_state or _HARDWARE[verdict.conclusion]
+    reason = verdict.raw_state or _HWFAILURE[verdict.conclusion]
     failure = e.HardwareFailed(
         token=step.token,
         at=at,
@@ -209,9 +209,7 @@ _STATES = {
     Conclusion.OUT_OF_MEMORY: State.FAILED,
     Conclusion.TIMED_OUT: State.TIMEDOUT,
     Conclusion.CANCELLED: State.CANCELLED,
-    Conclusion.STOPPED: State.HWFAILURE,
-    Conclusion.NODE_FAILED: State.HWFAILURE,
-    Conclusion.LOST: State.HWFAILURE,
+    **dict.fromkeys(_HWFAILURE, State.HWFAILURE),
 }
 
 

@@ -23,7 +23,7 @@ from maestro_es.core.observations import AttemptObservation, ClaimState, NoAnswe
 
 
 class Conclusion(enum.Enum):
-    """What the evidence adds up to."""
+    """What the evidence adds up to. `core.reconcile._HWFAILURE` says which of these make a step HWFAILURE."""
 
     WAIT = "nothing to conclude"
     RUNNING = "it runs, or has begun since the scheduler was asked"

@@ -63,6 +63,44 @@ def mapped(block: str) -> Iterator[str]:
             yield from ((package if line.startswith("      ") else "") + name for name in names.split(", "))
 
 
+def test_each_answer_of_the_index_exists():
+    """In the section "Where is ...?", `file::name` names a class, function, method or constant that `file` defines."""
+    rows = ARCHITECTURE.partition("## Where is ...?\n")[2].partition("\n## ")[0].splitlines()
+    targets = [re.findall(r"`([\w./-]+)::([\w.]+)`", row) for row in rows if row.startswith("| ") and "?" in row]
+
+    assert len(targets) >= 20
+    assert [row for row in targets if not row] == []
+    for path, name in (target for row in targets for target in row):
+        folder = ROOT if path.startswith("schema/") else PACKAGE
+        assert name in names_in(folder / path), f"{path}::{name}"
+
+
+def names_in(path: Path) -> set[str]:
+    """Return what a file defines: of a module also methods, of a script of the shell its functions and variables."""
+    text = path.read_text()
+    if path.suffix == ".sh":
+        return set(re.findall(r"^(\w+)(?:\(\)|=)", text, re.MULTILINE))
+    if path.suffix == ".sql":
+        return set(re.findall(r"^CREATE VIEW (\w+)", text, re.MULTILINE))
+    body = ast.parse(text).body
+    classes = [node for node in body if isinstance(node, ast.ClassDef)]
+    functions = [
+        f"{kind.name}.{node.name}" for kind in classes for node in kind.body if isinstance(node, ast.FunctionDef)
+    ]
+    return {*functions, *(name for node in body for name in top_level(node))}
+
+
+def top_level(node: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement of a module defines."""
+    match node:
+        case ast.ClassDef() | ast.FunctionDef():
+            yield node.name
+        case ast.Assign():
+            yield from (name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name))
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            yield name
+
+
 def test_processes_are_started_in_one_place():
     """Modules that start any are import-linter's; what `os` has for it is looked for here."""
     starts = re.compile(r"\bos\.(?:posix_spawn\w*|spawn\w+|exec[lv]\w*|fork\w*|system|popen)\b")
