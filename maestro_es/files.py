@@ -19,13 +19,15 @@ _NO_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)
 
 #: No file that is read by `read` is larger, in bytes.
 _LARGEST = 100_000_000
+#: How much is read of a file that does not tell its size.
+_UNKNOWN = 65_536
 
 
 def read(path: Path) -> bytes:
     """Return the content of a file. A pipe in its place, which another user may have made, counts as empty."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with open(handle, "rb", buffering=0) as file:
-        return file.read(_LARGEST) or b""
+        return file.read(min(_LARGEST, max(os.fstat(handle).st_size, _UNKNOWN))) or b""  # it allocates so much
 
 
 def write(path: Path, content: bytes) -> None:
@@ -36,8 +38,10 @@ def write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def replace_file(path: Path, data: bytes | Iterable[bytes], mode: int, *, durable: bool) -> None:
+def replace_file(path: Path, data: bytes | Iterable[bytes], mode: int, *, durable: bool) -> os.stat_result:
     """Replace a file in one step: at any moment, a reader finds all of the earlier content or all of the new one.
+
+    Returns what `stat` says of the new file.
 
     The umask limits `mode` for group and others, but not for the owner. A symbolic link at `path` is replaced, not
     followed. With `durable`, content and name are on disk before this returns. Otherwise a power cut may leave the
@@ -55,6 +59,7 @@ def replace_file(path: Path, data: bytes | Iterable[bytes], mode: int, *, durabl
             file.flush()
             if durable:
                 os.fsync(handle)
+            written = os.fstat(handle)
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -62,6 +67,7 @@ def replace_file(path: Path, data: bytes | Iterable[bytes], mode: int, *, durabl
         raise
     if durable:
         sync(path.parent)
+    return written
 
 
 def replaced_by(name: str) -> str:

@@ -20,6 +20,7 @@
         waiter.lock          held by the one process that waits for tick.lock
         waiting              "HOST PID" of it, for the runners
         last-tick            "SEQ DIGEST" of the last event that a tick has seen, and when that was
+        status-blocks        where in status.csv the lines of which steps are
         diff-since-last.UID  up to which event a user has been told what is new
 """
 
@@ -48,6 +49,7 @@ TICK_LOCK = "tick.lock"
 WAITER_LOCK = "waiter.lock"
 WAITING = "waiting"
 LAST_TICK = "last-tick"
+STATUS_BLOCKS = "status-blocks"
 DIFF_SINCE_LAST = "diff-since-last"
 
 #: What lies in a study directory beside the steps' workspaces, and is no directory that a step could share.

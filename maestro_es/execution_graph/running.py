@@ -19,7 +19,7 @@ from maestro_es.store.projection import ProjectedGraph
 from maestro_es.study.claims import read_claim
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.scripts import written_digests
-from maestro_es.study.status_csv import write_status
+from maestro_es.study.status_file import write_steps
 from maestro_es.study.workspace import ScriptOf, remove_temporary_folder, write_scripts
 
 
@@ -86,7 +86,7 @@ class RunnableGraph(TickableGraph):
         folder = Path(arguments.path("path", path))
         steps = self._fresh().steps()
         folder.stat()  # or the lock would make it
-        write_status(StudyDir(folder), steps, self._study.runtime.now())
+        write_steps(StudyDir(folder), steps, self._study.runtime.now())
 
 
 def _may_cancel(graph: ProjectedGraph) -> bool:

@@ -23,7 +23,7 @@ from maestro_es.study import claims, last_tick
 from maestro_es.study.maintenance import make_state_dir, repair_copies
 from maestro_es.study.reports import remove_reports
 from maestro_es.study.session import Session
-from maestro_es.study.status_csv import write_status
+from maestro_es.study.status_file import write_status
 from maestro_es.study.workspace import ScriptOf, keep_outputs, preview_scripts, remove_temporary_folder, write_scripts
 
 
@@ -135,7 +135,7 @@ class Live:
         remove_temporary_folder(study_id)
 
     def write_status(self, study: Session) -> None:
-        write_status(study.dir, study.graph.steps(), study.runtime.now())
+        write_status(study.dir, study.log, study.runtime.now(), study.runtime.host)
 
     def note_shown(self, study: Session) -> None:
         last_tick.note(study.dir, study.log.head, study.runtime.host.name)

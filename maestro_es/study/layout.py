@@ -30,6 +30,7 @@ class StudyDir:
         self.waiter_lock = self.state / file_names.WAITER_LOCK
         self.waiting = self.state / file_names.WAITING
         self.last_tick = self.state / file_names.LAST_TICK
+        self.status_blocks = self.state / file_names.STATUS_BLOCKS
         self.status_csv = self.root / file_names.STATUS_CSV
         self.status_lock = self.root / file_names.STATUS_LOCK
 

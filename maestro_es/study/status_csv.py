@@ -1,21 +1,18 @@
 """``status.csv``: the table that Maestro writes, for Maestro's own ``status`` and for everybody's scripts.
 
-A projection: written whole by temp file and rename, under Maestro's ``.status.lock``. Maestro 1.2.1 splits its lines
-at every comma, quoted or not (``csvtable_to_dict``), and dies of one that is part of a value. So in the file, and only
-there, such a comma becomes the character that looks like it, and a line break becomes a blank.
+This module has the text of the file, and `status_file` writes it. Maestro 1.2.1 splits its lines at every comma,
+quoted or not (``csvtable_to_dict``), and dies of one that is part of a value. So in the file, and only there, such a
+comma becomes the character that looks like it, and a line break becomes a blank.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
-from maestro_es.core.model import Micros, State, StepRecord
-from maestro_es.files import replace_file
-from maestro_es.study.layout import StudyDir
-from maestro_es.study.locks import hold
+from maestro_es.core.model import Micros, Param, State, StepRecord
 
 #: Maestro's header, exactly.
 HEADER = (
@@ -27,20 +24,32 @@ HEADER = (
 _UNREADABLE = str.maketrans({",": "\u201a", "\n": " ", "\r": " "})
 
 _NO_DURATION = "--:--:--"
-_LOCK_SECONDS = 10
 
 #: In microseconds.
 _SECOND = 1_000_000
 
 
-def write_status(study_dir: StudyDir, steps: Iterable[StepRecord], now: Micros) -> None:
-    """Write the table. Readers that hold the lock are waited for; one that never lets go is written past."""
-    text = maestro_text(steps, now)
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(PermissionError):  # the lock file may be that of another member of the group
-            stack.enter_context(hold(study_dir.status_lock, _LOCK_SECONDS))
-        # not durable: a tick that finds the table empty writes it again
-        replace_file(study_dir.status_csv, text.encode(), 0o666, durable=False)
+class ShownStep(Protocol):
+    """What the table shows of a step; a `StepRecord` has it too."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def job_id(self) -> str: ...
+    @property
+    def workspace(self) -> str: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def started_at(self) -> Micros | None: ...
+    @property
+    def submitted_at(self) -> Micros | None: ...
+    @property
+    def ended_at(self) -> Micros | None: ...
+    @property
+    def restarts(self) -> int: ...
+    @property
+    def params(self) -> tuple[Param, ...]: ...
 
 
 def status_text(steps: Iterable[StepRecord], now: Micros) -> str:
@@ -54,7 +63,24 @@ def status_text(steps: Iterable[StepRecord], now: Micros) -> str:
 
 def maestro_text(steps: Iterable[StepRecord], now: Micros) -> str:
     """Return the table as Maestro writes and reads it: nothing is quoted, and commas stand between columns only."""
-    return "\n".join(",".join(cell.translate(_UNREADABLE) for cell in row) for row in _table(steps, now))
+    return "\n".join(map(_line, _table(steps, now)))
+
+
+def maestro_header() -> str:
+    """Return the first line of the file, without its end."""
+    return _line(HEADER)
+
+
+def maestro_line(step: ShownStep, now: Micros) -> str:
+    """Return the line of one step in the file, without its end."""
+    return _line(status_row(step, now))
+
+
+def _line(row: Sequence[str]) -> str:
+    line = ",".join(row)
+    if line.count(",") == len(row) - 1 and "\n" not in line and "\r" not in line:  # nearly all are as they should be
+        return line
+    return ",".join(cell.translate(_UNREADABLE) for cell in row)
 
 
 def _table(steps: Iterable[StepRecord], now: Micros) -> Iterator[Sequence[str]]:
@@ -63,7 +89,7 @@ def _table(steps: Iterable[StepRecord], now: Micros) -> Iterator[Sequence[str]]:
         yield status_row(step, now)
 
 
-def status_row(step: StepRecord, now: Micros) -> list[str]:
+def status_row(step: ShownStep, now: Micros) -> list[str]:
     """Return the columns of one step."""
     return [
         step.name,
@@ -80,23 +106,23 @@ def status_row(step: StepRecord, now: Micros) -> list[str]:
     ]
 
 
-def shown_workspace(step: StepRecord) -> str:
+def shown_workspace(step: ShownStep) -> str:
     """Return the last parts of a workspace: two for a parameterised step, else one."""
     parts = step.workspace.split("/")
     return "/".join(parts[-2:] if step.params else parts[-1:])
 
 
-def run_time(step: StepRecord, now: Micros) -> str:
+def run_time(step: ShownStep, now: Micros) -> str:
     """Return how long a step ran, or has been running."""
     return duration(step.started_at, _end(step, now))
 
 
-def elapsed_time(step: StepRecord, now: Micros) -> str:
+def elapsed_time(step: ShownStep, now: Micros) -> str:
     """Return how long ago a step was first submitted, until it ended; dashes while it waits."""
     return duration(step.submitted_at, _end(step, now))
 
 
-def _end(step: StepRecord, now: Micros) -> Micros | None:
+def _end(step: ShownStep, now: Micros) -> Micros | None:
     return step.ended_at or (now if step.state is State.RUNNING else None)
 
 

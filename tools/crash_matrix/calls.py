@@ -39,7 +39,7 @@ _TOUCHES = (
     ("inbox", re.compile(r"\.maestro-es/inbox")),
     ("claim", re.compile(r"\.claim\.")),
     ("lock", re.compile(r"\.maestro-es/[a-z]+\.lock")),
-    ("status", re.compile(r"status\.csv|\.status\.lock|last-tick")),
+    ("status", re.compile(r"status\.csv|\.status\.lock|last-tick|status-blocks")),
     ("scheduler", re.compile(r"^(vfork|clone3?|wait4|poll|pipe2|dup2|kill)\(|<pipe:|<(UNIX|socket):")),
 )
 #: The calls of sbatch itself, which has no scenes, but is one of its own.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Cause, Param, SubmissionKind
+from maestro_es.store.connection import Connection
 from maestro_es.store.projection import ProjectedGraph
 from maestro_es.store.step_rows import to_row
 from maestro_es.store.study_log import StudyLog
@@ -138,6 +139,20 @@ def same(log: StudyLog) -> bool:
     replayed = log.replay()
     count = replayed.study.steps
     return tables(log.graph, count) == tables(replayed, count)
+
+
+def instructions(log: StudyLog, action: Callable[[], object]) -> int:
+    """Return how many instructions of SQLite an action takes, in tens: as many on every machine."""
+    connection: Connection = vars(log)["_connection"]
+    counted = [0]
+
+    def count() -> None:
+        counted[0] += 1
+
+    connection.set_progress_handler(count, 10)
+    action()
+    connection.set_progress_handler(None, 0)
+    return counted[0]
 
 
 def meddle(path: Path, *statements: str) -> None:

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
-from maestro_es.store.study_log import StudyLog
-from tools.testbed.logs import create
-
-_EVERY = 10
-
-
-def instructions(log: StudyLog, action: Callable[[], object]) -> int:
-    """Return how many instructions of SQLite an action takes, in tens."""
-    connection = log._connection
-    counted = [0]
-
-    def count() -> None:
-        counted[0] += 1
-
-    connection.set_progress_handler(count, _EVERY)
-    action()
-    connection.set_progress_handler(None, 0)
-    return counted[0]
+from tools.testbed.logs import create, instructions
 
 
 def chain(length: int) -> list[NewEvent]:

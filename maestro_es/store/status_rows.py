@@ -1,0 +1,96 @@
+"""What ``status.csv`` shows of steps, read straight from the table `step`, so that no record of a step is made.
+
+Its lines are ordered by the column `row`. All functions read inside a transaction of the caller.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from maestro_es.core.model import Micros, Param, State
+from maestro_es.store.step_rows import damaged, params_of
+
+_COLUMNS = "row, number, name, job_id, workspace, state, started_at, submitted_at, ended_at, restarts, params"
+_LINES = "row, number"
+
+#: No order: to sort all steps by their lines, SQLite would read all.
+_ABOUT = "WHERE number IN (SELECT step FROM event WHERE seq > ? AND step IS NOT NULL)"
+_RUNNING = f"WHERE phase IN (2, 3) AND state = '{State.RUNNING.name}'"
+
+_TIME = (int, type(None))
+#: The types of the values in a row, in which another program may have written anything.
+_TYPES = ((int,), (int,), (str,), (str,), (str,), (str,), _TIME, _TIME, _TIME, (int,), (str,))
+
+_known: set[tuple[type, ...]] = set()
+
+
+class StatusRow(NamedTuple):
+    """What is shown of a step: fields of its `StepRecord`."""
+
+    row: int
+    number: int
+    name: str
+    job_id: str
+    workspace: str
+    state: State
+    started_at: Micros | None
+    submitted_at: Micros | None
+    ended_at: Micros | None
+    restarts: int
+    params: tuple[Param, ...]
+
+
+def all_rows(connection: sqlite3.Connection) -> Iterator[StatusRow]:
+    """Yield all rows in the order of their lines."""
+    return _select(connection, f"ORDER BY {_LINES}")
+
+
+def rows_between(connection: sqlite3.Connection, first: int, end: int) -> Iterator[StatusRow]:
+    """Yield the rows from `first` to before `end`, in the order of their lines."""
+    return _select(connection, f"WHERE row >= ? AND row < ? ORDER BY {_LINES}", first, end)
+
+
+def numbers_between(connection: sqlite3.Connection, first: int, end: int) -> list[int]:
+    """Return the numbers of these steps in the same order. Only an index is read."""
+    query = f"SELECT number FROM step WHERE row >= ? AND row < ? ORDER BY {_LINES}"
+    return [number for (number,) in connection.execute(query, (first, end))]
+
+
+def rows_since(connection: sqlite3.Connection, seq: int) -> list[StatusRow]:
+    """Return the rows of all steps that events after `seq` are about, in no order.
+
+    No other row can have changed.
+    """
+    return list(_select(connection, _ABOUT, seq))
+
+
+def running_rows(connection: sqlite3.Connection) -> list[StatusRow]:
+    """Return the rows of the running steps, whose run time grows, in no order."""
+    return list(_select(connection, _RUNNING))
+
+
+def _select(connection: sqlite3.Connection, which: str, *values: int) -> Iterator[StatusRow]:
+    """Yield the rows of some steps."""
+    return map(_read, connection.execute(f"SELECT {_COLUMNS} FROM step {which}", values))
+
+
+def _read(row: tuple[object, ...]) -> StatusRow:
+    """Return a row; DamagedLog if its values can't be those of a step."""
+    _check(row)
+    read = StatusRow._make(row)
+    state = State.__members__.get(str(read.state))
+    if state is None:
+        raise damaged(f"of step {read.number}", f"{read.state!r} is no state")
+    return read._replace(state=state, params=params_of(read.number, str(read.params)))
+
+
+def _check(row: Iterable[object]) -> None:
+    types = tuple(map(type, row))
+    if types in _known:
+        return
+    for value, allowed in zip(row, _TYPES, strict=True):
+        if type(value) not in allowed:
+            raise damaged("of a step", f"{value!r} is a {type(value).__name__}")
+    _known.add(types)

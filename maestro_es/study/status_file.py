@@ -1,0 +1,229 @@
+"""Writes ``status.csv``, a projection of the log, at a cost that follows what has changed.
+
+The lines of the file are in blocks. A block has the steps whose column `row` lies in one range. The note in
+``.maestro-es/status-blocks`` has the length of each block, and the last event that the file shows. A tick makes new
+lines for the steps of later events and copies all others from the file. The whole file is replaced in one step.
+
+The note identifies the file by its inode, size and time. If they differ, or there is no note, then a tick was killed
+before it wrote the note, or another program changed the file. Then all lines are made from the log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from maestro_es.adapters.process import Host
+from maestro_es.core.model import Micros, StepRecord
+from maestro_es.core.reducer import REDUCER_VERSION
+from maestro_es.files import read, replace_file
+from maestro_es.store import event_log
+from maestro_es.store.connection import Connection
+from maestro_es.store.event_log import Head
+from maestro_es.store.status_rows import StatusRow, all_rows, numbers_between, rows_between, rows_since, running_rows
+from maestro_es.store.study_log import StudyLog
+from maestro_es.study.layout import StudyDir
+from maestro_es.study.locks import hold
+from maestro_es.study.status_csv import maestro_header, maestro_line, maestro_text
+
+#: Changes with the text of a line, so that lines of an earlier version are not kept.
+_FORMAT = 1
+#: How many values of the column `row` a block covers.
+_BLOCK = 256
+#: After more events than this, all lines are made again.
+_MOST_EVENTS = 20_000
+#: How many bytes are copied at a time.
+_PIECE = 65_536
+
+_LOCK_SECONDS = 10
+
+
+class _Note(msgspec.Struct, frozen=True):
+    """What is known of the file: the last event that it shows, its identity, what its text depends on, its blocks."""
+
+    seq: int
+    digest: str
+    file: tuple[int, int, int]
+    origin: str
+    host: str
+    boot_id: str
+    blocks: tuple[tuple[int, int], ...]
+
+
+_decoder = msgspec.json.Decoder(_Note)
+
+
+class _Change(NamedTuple):
+    """A block of which some lines are new: where it is in the file now, and the steps of these lines."""
+
+    at: int
+    length: int
+    rows: list[StatusRow]
+
+
+def write_steps(folder: StudyDir, steps: Iterable[StepRecord], now: Micros) -> None:
+    """Write the table of these steps, as it is in memory, into a directory."""
+    _replace(folder, (maestro_text(steps, now).encode(),))
+
+
+def write_status(study_dir: StudyDir, log: StudyLog, now: Micros, host: Host) -> None:
+    """Write the table, unless no line but the run times of running steps would change."""
+    with log.snapshot() as connection, contextlib.ExitStack() as stack:
+        head = event_log.head(connection)
+        table = _Table(connection, now)
+        note = _read_note(study_dir)
+        old = _open_noted(study_dir, stack, note) if note and _is_of_use(note, log, head, host) else None
+        if note is None or old is None:
+            content = table.whole()
+        else:
+            changed = rows_since(connection, note.seq)
+            if not table.differs(old, note, changed):
+                return _write_note(study_dir, head, note.file, note.blocks, host)
+            content = table.patched(old, note, [*changed, *running_rows(connection)])
+        return _write_note(study_dir, head, _replace(study_dir, content), table.blocks, host)
+
+
+def _replace(study_dir: StudyDir, content: Iterable[bytes]) -> tuple[int, int, int]:
+    """Replace the file; returns the identity of the new one.
+
+    Readers that hold the lock are waited for; one that never lets go is written past.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(PermissionError):  # the lock file may be that of another member of the group
+            stack.enter_context(hold(study_dir.status_lock, _LOCK_SECONDS))
+        # not durable: a tick that finds the table empty writes it again
+        return _identity(replace_file(study_dir.status_csv, content, 0o666, durable=False))
+
+
+class _Table:
+    """The lines of the table, from the log as it is now. `blocks` lists the blocks so far, with their lengths."""
+
+    def __init__(self, connection: Connection, now: Micros) -> None:
+        self.blocks: list[tuple[int, int]] = []
+        self._connection = connection
+        self._now = now
+
+    def whole(self) -> Iterator[bytes]:
+        """Yield the content of the file, made of all steps."""
+        yield maestro_header().encode()
+        for block, rows in itertools.groupby(all_rows(self._connection), lambda row: row.row // _BLOCK):
+            yield self._made(block, self._text(rows))
+
+    def differs(self, old: int, note: _Note, rows: Iterable[StatusRow]) -> bool:
+        """Whether any of these steps has another line in the file."""
+        return any(
+            os.pread(old, change.length, change.at) != self._changed(old, block, change)
+            for block, change in _changes(note, rows)
+            if change.rows
+        )
+
+    def patched(self, old: int, note: _Note, rows: Iterable[StatusRow]) -> Iterator[bytes]:
+        """Yield the content of the file: the lines of these steps are made, and all others are copied."""
+        end = copied = 0
+        for block, change in _changes(note, rows):
+            end = change.at
+            if change.rows:
+                yield from _copy(old, copied, end)
+                yield self._made(block, self._changed(old, block, change))
+                copied = end + change.length
+            else:
+                self.blocks.append((block, change.length))
+            end += change.length
+        yield from _copy(old, copied, end)
+
+    def _made(self, block: int, text: bytes) -> bytes:
+        self.blocks.append((block, len(text)))
+        return text
+
+    def _changed(self, old: int, block: int, change: _Change) -> bytes:
+        """Return the text of a block in which some lines are new."""
+        first = block * _BLOCK
+        lines = os.pread(old, change.length, change.at).split(b"\n")
+        numbers = numbers_between(self._connection, first, first + _BLOCK)
+        if len(lines) != len(numbers) + 1:  # steps were added; each line has its end before it
+            return self._text(rows_between(self._connection, first, first + _BLOCK))
+        for row in change.rows:
+            lines[numbers.index(row.number) + 1] = maestro_line(row, self._now).encode()
+        return b"\n".join(lines)
+
+    def _text(self, rows: Iterable[StatusRow]) -> bytes:
+        return "".join(f"\n{maestro_line(row, self._now)}" for row in rows).encode()
+
+
+def _changes(note: _Note, rows: Iterable[StatusRow]) -> Iterator[tuple[int, _Change]]:
+    """Yield all blocks in order; those of these steps with them."""
+    by_block: dict[int, list[StatusRow]] = {block: [] for block, _ in note.blocks}
+    for row in rows:
+        by_block.setdefault(row.row // _BLOCK, []).append(row)
+    lengths = dict(note.blocks)
+    at = len(maestro_header().encode())
+    for block in sorted(by_block):
+        length = lengths.get(block, 0)
+        yield block, _Change(at, length, by_block[block])
+        at += length
+
+
+def _copy(old: int, start: int, end: int) -> Iterator[bytes]:
+    """Yield a part of the file in pieces."""
+    while start < end:
+        piece = os.pread(old, min(_PIECE, end - start), start)
+        if not piece:
+            raise OSError(errno.ESTALE, "it was truncated while it was read")
+        yield piece
+        start += len(piece)
+
+
+# -- the note --------------------------------------------------------------------------------------------------------
+
+
+def _read_note(study_dir: StudyDir) -> _Note | None:
+    try:
+        return _decoder.decode(read(study_dir.status_blocks))
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _is_of_use(note: _Note, log: StudyLog, head: Head, host: Host) -> bool:
+    """Whether lines may be kept: they are of this log, of this version, and were not written before a power cut."""
+    if note.origin != _origin() or (note.host == host.name and note.boot_id != host.boot_id):
+        return False
+    return head.seq - note.seq <= _MOST_EVENTS and log.holds(note.seq, bytes.fromhex(note.digest))
+
+
+def _open_noted(study_dir: StudyDir, stack: contextlib.ExitStack, note: _Note) -> int | None:
+    """Open the file; None if it is not the one that the note is about."""
+    try:
+        old = os.open(study_dir.status_csv, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    stack.callback(os.close, old)
+    return old if _identity(os.fstat(old)) == note.file else None
+
+
+def _write_note(
+    study_dir: StudyDir,
+    head: Head,
+    file: tuple[int, int, int],
+    blocks: Iterable[tuple[int, int]],
+    host: Host,
+) -> None:
+    """Write the note. If that fails, the next tick makes all lines again."""
+    note = _Note(head.seq, head.digest.hex(), file, _origin(), host.name, host.boot_id, tuple(blocks))
+    with contextlib.suppress(OSError):
+        replace_file(study_dir.status_blocks, msgspec.json.encode(note), 0o600, durable=False)
+
+
+def _identity(info: os.stat_result) -> tuple[int, int, int]:
+    return info.st_ino, info.st_size, info.st_mtime_ns
+
+
+def _origin() -> str:
+    """Return what a line depends on besides its step: our version, and the time zone."""
+    return f"{_FORMAT} {REDUCER_VERSION} {' '.join(time.tzname)} {time.timezone} {time.altzone}"
