@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -160,6 +160,14 @@ class Adapter(Protocol):
 
         `Unreachable` if nobody answers, `SchedulerError` if one can't be asked, or may not be ended by us.
         """
+
+
+@runtime_checkable
+class SubmitsScripts(Protocol):
+    """An adapter that also submits scripts without a study, for programs that use Maestro's script adapters."""
+
+    def submit_script(self, path: str, folder: str, environment: Mapping[str, str]) -> Outcome:
+        """Submit a script that runs in a folder. Never raises for what a scheduler says."""
 
 
 class Adapters(msgspec.Struct, frozen=True):

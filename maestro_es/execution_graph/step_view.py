@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StepRecord
@@ -26,20 +26,36 @@ RUN_KEYS = (
 _WITH_JOB = (e.JobSubmitted, e.StepImported, e.StepRecovered)
 
 
-class StepDefinition(NamedTuple):
+class StepDefinition:
     """What a step is made of, with all tokens filled in but ``$(LAUNCHER)``.
 
-    `run` has all keys that Maestro's steps have; those that are not given are empty texts.
+    `run` has all keys that Maestro's steps have; those that are not given are empty texts. The attributes are those of
+    Maestro's steps, because programs read them with `vars`.
     """
 
-    name: str
-    description: str
-    run: Mapping[str, Any]
+    def __init__(self, name: str, description: str, run: Mapping[str, Any]) -> None:
+        self._name = name
+        self.nickname = ""
+        self.description = description
+        self.run = run
+
+    @property
+    def name(self) -> str:
+        """The name of the step, with its parameters."""
+        return self._name
 
     @property
     def real_name(self) -> str:
         """The name, as Maestro calls it for steps with hashed workspaces."""
-        return self.name
+        return self._name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StepDefinition) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment] # as of everything that has equals and can change
+
+    def __repr__(self) -> str:
+        return f"<StepDefinition {self._name!r}>"
 
 
 #: What a notebook shows of a step.

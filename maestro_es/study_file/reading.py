@@ -32,7 +32,7 @@ class StudyContext:
 
     `spec_root` is its SPECROOT, and `cwd` the directory that relative paths begin at. `acquired` says that its
     repositories were cloned before. `text` is the study file if there is none on the disk, and `parameters` are used
-    in place of those in it.
+    in place of those in it. Then a program has made the study, and its steps may have keys of the program's own.
     """
 
     spec_root: Path | None = None
@@ -100,8 +100,9 @@ def read_study(spec: Path, context: StudyContext, schedulers: Schedulers, findin
     """Read the file, and note what is wrong with its shape, its meaning and its environment."""
     text = _text_of(spec, findings) if context.text is None else context.text
     document = read_document(text, findings)
-    check_shape(document, findings)
-    check_dialect(document, findings)
+    check_shape(document, findings, own_keys=context.text is not None)
+    if context.text is None:
+        check_dialect(document, findings)
     check_meaning(document, schedulers, findings)
     names = frozenset(name for _, name in environment_names(document.data))
     parameters = frozenset(section(document.data, "global.parameters"))

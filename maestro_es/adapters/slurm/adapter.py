@@ -267,6 +267,10 @@ class SlurmAdapter:
         limits = Resources.by(resources(self._batch, ("nodes", "procs"), run))
         return fill_in(text, Resources.by(run), limits, lambda asked: launch(asked, run))
 
+    def submit_script(self, path: str, folder: str, environment: Mapping[str, str]) -> Outcome:
+        """Submit a script as Maestro does: its header says what the job asks for."""
+        return SlurmJobs(environment).submit_script(path, folder)
+
     def submission(self, job: Job) -> list[str]:
         """Return the ``sbatch`` of the runner with the options that the step's script shows."""
         return self._jobs.submission(job, self._options(job))

@@ -124,6 +124,13 @@ class SlurmJobs:
                 _remove(link)
         return Submitting(command, lambda: _submitted(command, link))
 
+    def submit_script(self, path: str, folder: str) -> Outcome:
+        """Submit a script without a token, and wait for the answer."""
+        try:
+            return read_submission(self._run("sbatch", "--parsable", f"--chdir={folder}", path))
+        except Unreachable as error:
+            return InDoubt(str(error))
+
     def cluster_info(self) -> dict[str, str]:
         """Return what a study keeps of Slurm's configuration; nothing if there is no answer soon."""
         try:

@@ -308,10 +308,10 @@ def test_a_name_is_added_once():
 
 @pytest.mark.usefixtures("without_maestro")
 def test_a_generator_may_import_each_of_them():
+    modules = {f"maestrowf.{name}".rstrip("."): words for name, words in MODULES.items()}
     imports = "".join(
-        f"import maestrowf.{name}\n".replace(".\n", "\n")
-        + "".join(f"from maestrowf.{name} import {word}\n" for word in words)
-        for name, words in MODULES.items()
+        f"import {name}\n" + "".join(f"from {name} import {word}\n" for word in words)
+        for name, words in modules.items()
     )
     assert names(plan(imports + "assert maestrowf.__version__ == '1.2.1'\n" + GENERATOR)) == ["a_P.0", "a_P.1"]
 

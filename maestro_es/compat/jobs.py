@@ -1,0 +1,93 @@
+"""Jobs of scripts that a program submits by itself, without a study: they are known by their ids alone.
+
+For an adapter such a job is like one that Maestro has submitted: it carries no token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+from maestro_es.adapters.base import Adapter, JobInfo, SubmitsScripts
+from maestro_es.compat.enums import SubmissionCode
+from maestro_es.compat.submission import CancellationRecord, SubmissionRecord
+from maestro_es.core.attempt_token import imported_token
+from maestro_es.core.model import CancelCode, JobState, JobStatusCode, State, StepRecord
+from maestro_es.core.submission import Accepted
+from maestro_es.errors import RequestRefused, SchedulerError
+
+#: What Maestro calls the states of jobs. An array has a number behind its id.
+_STATES = {
+    JobState.PENDING: State.PENDING,
+    JobState.RUNNING: State.RUNNING,
+    JobState.ORPHANED: State.RUNNING,
+    JobState.FINISHED: State.FINISHED,
+    JobState.FAILED: State.FAILED,
+    JobState.OUT_OF_MEMORY: State.FAILED,
+    JobState.TIMED_OUT: State.TIMEDOUT,
+    JobState.CANCELLED: State.CANCELLED,
+    JobState.CANCELLED_ON_NODE: State.CANCELLED,
+    JobState.PREEMPTED: State.HWFAILURE,
+    JobState.NODE_FAILED: State.HWFAILURE,
+}
+_NUMBER = re.compile(r"\d+")
+
+
+def submit_script(adapter: Adapter, path: str, cwd: str, env: Mapping[str, str]) -> SubmissionRecord:
+    """Submit a script. RequestRefused if maestro-es can't submit to the scheduler."""
+    if not isinstance(adapter, SubmitsScripts):
+        raise RequestRefused(f"{path}: maestro-es can't submit to {adapter.name} yet")
+    outcome = adapter.submit_script(path, cwd, env)
+    if isinstance(outcome, Accepted):
+        return SubmissionRecord(SubmissionCode.OK, 0, outcome.job_id)
+    record = SubmissionRecord(SubmissionCode.ERROR, getattr(outcome, "exit_code", None) or 1)
+    record.add_info("stderr", getattr(outcome, "message", ""))
+    return record
+
+
+def check_jobs(adapter: Adapter, ids: Collection[object]) -> tuple[JobStatusCode, dict[str, State | None]]:
+    """Return how jobs are, by their ids; None for a job that is not known."""
+    records = _records(ids)
+    try:
+        found = adapter.query_queue(records, {}) if records else {}
+        gone = [record for record in records if found[record.token].state is JobState.GONE]
+        found = {**found, **(adapter.query_accounting(gone) if gone else {})}
+    except SchedulerError:
+        return JobStatusCode.ERROR, {}
+    states = {record.job_id: _state(found[record.token]) for record in records}
+    return (JobStatusCode.OK if any(states.values()) else JobStatusCode.NOJOBS), states
+
+
+def _state(info: JobInfo) -> State | None:
+    return None if info.state is JobState.GONE else _STATES.get(info.state, State.UNKNOWN)
+
+
+def cancel_jobs(adapter: Adapter, ids: Collection[object]) -> CancellationRecord:
+    """Ask that jobs end."""
+    records = _records(ids)
+    try:
+        if records:
+            adapter.query_queue(records, {})
+            adapter.cancel(records)
+    except SchedulerError:
+        return _cancelled(records, CancelCode.ERROR)
+    return _cancelled(records, CancelCode.OK)
+
+
+def _cancelled(records: Sequence[StepRecord], code: CancelCode) -> CancellationRecord:
+    made = CancellationRecord(code, int(code is CancelCode.ERROR))
+    for record in records:
+        made.add_status(record.job_id, code)
+    return made
+
+
+def _records(ids: Collection[object]) -> list[StepRecord]:
+    """Return a record for each job, as an adapter takes them. Their times are long ago, so that none is too old."""
+    return [
+        StepRecord(
+            number=number, name="", template="", params=(), workspace="", workspaces={}, scheduled=True, row=number,
+            restart_limit=0, token=imported_token("", number), job_id=str(job), requested_at=0,
+        )
+        for number, job in enumerate(dict.fromkeys(map(str, ids)), 1)
+        if _NUMBER.match(job)
+    ]  # fmt: skip

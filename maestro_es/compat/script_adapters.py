@@ -1,0 +1,181 @@
+"""The adapters of Maestro, by its names: they write the scripts that maestro-es writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from maestro_es.adapters.process import this_host
+from maestro_es.adapters.registry import ADAPTERS, make_adapter
+from maestro_es.compat.enums import SubmissionCode
+from maestro_es.compat.jobs import cancel_jobs, check_jobs, submit_script
+from maestro_es.compat.processes import start_process
+from maestro_es.compat.script_adapter import SchedulerScriptAdapter, ScriptAdapter, Scripts
+from maestro_es.compat.submission import CancellationRecord, SubmissionRecord
+from maestro_es.core.model import CancelCode, JobStatusCode, State
+from maestro_es.study_file.paths import safe
+
+#: The keys of Maestro's adapters.
+_LOCAL, _SLURM, _LSF, _FLUX = ADAPTERS
+
+
+def _write(folder: str, name: str, header: str, command: str) -> str:
+    path = Path(folder, name)
+    path.write_text(f"{header}\n\n{command}\n", "utf-8")
+    return str(path)
+
+
+class LocalScriptAdapter(ScriptAdapter):
+    """Runs scripts on this host, one after the other: `submit` waits for the end."""
+
+    key = _LOCAL
+    extension = f".{make_adapter({'type': _LOCAL}, this_host()).extension}"
+
+    def _write_script(self, ws_path: str, step: Any) -> Scripts:  # noqa: ANN401 - `script_adapter.Step`
+        restart = step.run.get("restart")
+        again = f"{step.name}.restart{self.extension}".replace("/", "_")
+        return (
+            False,
+            _write(ws_path, safe(f"{step.name}{self.extension}"), f"#!{self._exec}", step.run["cmd"]),
+            _write(ws_path, again, f"#!{self._exec}", restart) if restart else None,
+        )
+
+    def check_jobs(self, joblist: Collection[str]) -> tuple[JobStatusCode, dict[str, State | None]]:  # noqa: ARG002 - protocol
+        """Return nothing, because a script has ended when `submit` returns."""
+        return JobStatusCode.NOJOBS, {}
+
+    def cancel_jobs(self, joblist: Collection[str]) -> CancellationRecord:  # noqa: ARG002 - protocol
+        """Cancel nothing, for the same reason."""
+        return CancellationRecord(CancelCode.OK, 0)
+
+    def submit(
+        self,
+        step: Any,  # noqa: ANN401 - `script_adapter.Step`
+        path: str,
+        cwd: str,
+        job_map: Mapping[str, str] | None = None,  # noqa: ARG002 - protocol
+        env: Mapping[str, str] | None = None,
+    ) -> SubmissionRecord:
+        """Run a script to its end, and write its output to ``NAME.PID.out`` and ``NAME.PID.err``."""
+        process = start_process(os.path.abspath(path), shell=False, cwd=cwd, env=env)  # noqa: PTH100 - links stay
+        output, error = process.communicate()
+        for ending, text in (("out", output), ("err", error)):
+            Path(cwd, f"{step.name}.{process.pid}.{ending}".replace("/", "_")).write_text(text, "utf-8")
+        if process.returncode == 0:
+            return SubmissionRecord(SubmissionCode.OK, 0, process.pid)
+        record = SubmissionRecord(SubmissionCode.ERROR, process.returncode, process.pid)
+        record.add_info("stderr", error)
+        return record
+
+
+class _Scheduled(SchedulerScriptAdapter):
+    """An adapter with the scripts of one of ours. The keyword arguments are those of a batch block."""
+
+    key: ClassVar[str] = ""
+    #: The keys without which there is no adapter.
+    _needed: ClassVar[tuple[str, ...]] = ("host", "bank", "queue")
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - keys of a batch block
+        super().__init__(**kwargs)
+        for name in self._needed:
+            if name not in kwargs:
+                raise KeyError(name)
+        for name, value in kwargs.items():
+            self.add_batch_parameter(name, value)
+        self._ours = make_adapter({"shell": self._exec, **kwargs, "type": self.key}, this_host())
+
+    @property
+    def extension(self) -> str:
+        """What the names of scripts end with."""
+        return f".{self._ours.extension}"
+
+    def get_header(self, step: Any) -> str:  # noqa: ANN401 - `script_adapter.Step`
+        """Return the first lines of a step's scripts."""
+        return self._ours.header(step.name.replace(" ", "_"), step.description, step.run)
+
+    def get_parallelize_command(self, procs: Any, nodes: Any = None, **kwargs: Any) -> str:  # noqa: ANN401 - texts or numbers
+        """Return the command that starts a program on so many processors and nodes."""
+        return self._ours.command(self.launcher_var, {**kwargs, "procs": procs, "nodes": nodes})
+
+    def _write_script(self, ws_path: str, step: Any) -> Scripts:  # noqa: ANN401 - likewise
+        scheduled, cmd, restart = self.get_scheduler_command(step)
+        header = self.get_header(step) if scheduled else f"#!{self._exec}"
+        again = f"{step.name}.restart{self.extension}".replace("/", "_")
+        return (
+            scheduled,
+            _write(ws_path, safe(f"{step.name}{self.extension}"), header, cmd),
+            _write(ws_path, again, header, restart) if restart else None,
+        )
+
+    def submit(
+        self,
+        step: Any,  # noqa: ANN401, ARG002 - likewise
+        path: str,
+        cwd: str,
+        job_map: Mapping[str, str] | None = None,  # noqa: ARG002 - protocol
+        env: Mapping[str, str] | None = None,
+    ) -> SubmissionRecord:
+        """Submit a script. RequestRefused if maestro-es can't submit to this scheduler yet."""
+        places = os.path.abspath(path), os.path.abspath(cwd)  # noqa: PTH100 - links stay
+        return submit_script(self._ours, *places, os.environ if env is None else env)
+
+    def check_jobs(self, joblist: Collection[str]) -> tuple[JobStatusCode, dict[str, State | None]]:
+        """Return how jobs are, by their ids; None for a job that the scheduler does not know."""
+        return check_jobs(self._ours, joblist)
+
+    def cancel_jobs(self, joblist: Collection[str]) -> CancellationRecord:
+        """Ask that jobs end."""
+        return cancel_jobs(self._ours, joblist)
+
+    def _state(self, job_state: str) -> State:
+        return State.__members__.get(job_state, State.UNKNOWN)
+
+
+class SlurmScriptAdapter(_Scheduled):
+    """Writes scripts of the second type of batch, and submits them."""
+
+    key = _SLURM
+
+
+class LSFScriptAdapter(_Scheduled):
+    """Writes scripts of the third type of batch."""
+
+    key = _LSF
+
+
+class FluxScriptAdapter(_Scheduled):
+    """Writes scripts of the last type of batch."""
+
+    key = _FLUX
+    _needed = ()
+
+
+class ScriptAdapterFactory:
+    """Finds the adapter of a type of batch."""
+
+    factories: ClassVar[dict[str, type[ScriptAdapter]]] = {
+        adapter.key: adapter
+        for adapter in (FluxScriptAdapter, LocalScriptAdapter, LSFScriptAdapter, SlurmScriptAdapter)
+    }
+
+    @classmethod
+    def get_adapter(cls, adapter_id: str) -> type[ScriptAdapter]:
+        """Return the class of an adapter. UnknownAdapter if there is none."""
+        found = cls.factories.get(adapter_id.lower())
+        if found is None:
+            make_adapter({"type": adapter_id}, this_host())  # says what is known, if this is not
+            raise _only_in_studies(adapter_id)
+        return found
+
+    @classmethod
+    def get_valid_adapters(cls) -> Collection[str]:
+        """Return the types that have an adapter."""
+        return cls.factories.keys()
+
+
+def _only_in_studies(kind: str) -> Exception:
+    from maestro_es.errors import UnknownAdapter  # noqa: PLC0415 - for the error only
+
+    return UnknownAdapter(f"the adapter {kind!r} of another package runs the steps of studies only")

@@ -1,0 +1,124 @@
+"""The functions of ``maestrowf.utils`` that generators of parameters do not need: logs, versions, nested mappings."""
+
+from __future__ import annotations
+
+import logging
+import re
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+#: Of a version by semver.org: its numbers, before what may follow.
+_SEMVER = re.compile(
+    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
+    r"(-(0|[1-9]\d*|\d*[A-Za-z-][\dA-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][\dA-Za-z-]*))*)?(\+[\dA-Za-z-]+(\.[\dA-Za-z-]+)*)?"
+)
+
+
+class LoggerUtility:
+    """Sets up a logger. A level is 1 (debug) to 5 (critical)."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def configure(self, log_format: str, log_lvl: int = 2, colors: bool = True) -> None:  # noqa: ARG002, FBT001, FBT002 - Maestro's signature; colours are not used
+        """Set up what every logger writes."""
+        logging.basicConfig(level=self.map_level(log_lvl), format=log_format)
+
+    def add_stream_handler(self, log_format: str, log_lvl: int = 2) -> None:
+        """Write to standard error, too."""
+        self._add(logging.StreamHandler(), log_format, log_lvl)
+
+    def add_file_handler(self, log_path: str, log_format: str, log_lvl: int = 2) -> None:
+        """Write to a file, too."""
+        self._add(logging.FileHandler(log_path), log_format, log_lvl)
+
+    def _add(self, handler: logging.Handler, log_format: str, log_lvl: int) -> None:
+        handler.setLevel(self.map_level(log_lvl))
+        handler.setFormatter(logging.Formatter(log_format))
+        self._logger.addHandler(handler)
+
+    @staticmethod
+    def map_level(log_lvl: int) -> int:
+        """Return Python's level."""
+        return log_lvl * logging.DEBUG if 1 <= log_lvl <= logging.CRITICAL // logging.DEBUG else logging.CRITICAL
+
+
+def ping_url(url: str) -> None:
+    """Load a page. URLError if that fails."""
+    with urllib.request.urlopen(url) as response:  # noqa: S310 - the program's own address
+        response.read()
+
+
+def parse_version(version_string: str) -> Any:  # noqa: ANN401 - a Version of the package `packaging`
+    """Return a version by PEP 440, or the numbers of one by semver.org. InvalidVersion if it is neither."""
+    from packaging.version import InvalidVersion, Version  # noqa: PLC0415 - maestro-es itself needs no such package
+
+    try:
+        return Version(version_string)
+    except InvalidVersion:
+        found = _SEMVER.fullmatch(version_string)
+        if not found:
+            raise
+        return Version(".".join(found.groups()[:3]))
+
+
+def dict_to_dot_strings(
+    dictionary: Mapping[str, Any],
+    prefix: str = "",
+    result: list[str] | None = None,
+    print_none: bool = True,  # noqa: FBT001, FBT002 - Maestro's signature
+) -> list[str]:
+    """Return texts ``key.key=value`` for the values of nested mappings; None may be a key alone."""
+    found = [] if result is None else result
+    for path, value in iter_dotpath_items(dictionary, prefix=prefix):
+        found.append(path if value is None and not print_none else f"{path}={value}")
+    return found
+
+
+def iter_dotpath_items(mapping: Any, sep: str = ".", prefix: str | None = None) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - checked below
+    """Yield the path and the value of everything in nested mappings. TypeError if there is no mapping."""
+    if not isinstance(mapping, Mapping):
+        raise TypeError(f"this must be a mapping, not {type(mapping).__name__}")
+    for key, value in mapping.items():
+        path = f"{prefix}{sep}{key}" if prefix else str(key)
+        if isinstance(value, Mapping):
+            yield from iter_dotpath_items(value, sep, path)
+        else:
+            yield path, value
+
+
+def unflatten_dotpath_tuples(dotpaths: Iterable[tuple[str, Any]], sep: str = ".") -> dict[str, Any]:
+    """Return nested mappings for paths and values. A value in the way of a path is replaced."""
+    root: dict[str, Any] = {}
+    for path, value in dotpaths:
+        *above, last = str(path).split(sep)
+        place = root
+        for part in above:
+            if not isinstance(place.get(part), dict):
+                place[part] = {}
+            place = place[part]
+        place[last] = value
+    return root
+
+
+def unflatten_dotpath_dict(dotpath_dict: Mapping[str, Any], sep: str = ".") -> dict[str, Any]:
+    """Return nested mappings for a mapping of paths to values."""
+    return unflatten_dotpath_tuples(dotpath_dict.items(), sep)
+
+
+def coerce_dict_values(obj_to_transform: Any, transform: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - of any kind
+    """Return nested mappings with a function applied to each value."""
+    if isinstance(obj_to_transform, Mapping):
+        return {key: coerce_dict_values(value, transform) for key, value in obj_to_transform.items()}
+    return transform(obj_to_transform)
+
+
+def update_recursive(base_dict: dict[str, Any], update_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """Put values into nested mappings, in place; returns the first mapping."""
+    for key, value in update_dict.items():
+        if isinstance(base_dict.get(key), dict) and isinstance(value, dict):
+            update_recursive(base_dict[key], value)
+        else:
+            base_dict[key] = value
+    return base_dict
