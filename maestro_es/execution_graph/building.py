@@ -60,10 +60,15 @@ class BuildableGraph(DescribedGraph):
         self._request(lambda graph: requests.add_step(graph, template, place, limit, given))
 
     def _place(self, step: str, workspace: str) -> str:
-        """Return the path of a workspace, relative to the study's. RequestRefused if no step can have it."""
+        """Return the path of a workspace: relative to the study, or absolute if it lies elsewhere.
+
+        RequestRefused if no step can have it.
+        """
         place = os.path.relpath(self._study.dir.path(workspace), self._study.dir.root)
         inside = not place.startswith("../")
-        wrong = objection(place if inside else place.lstrip("./"), step, TAKEN if inside else ())
+        if not inside:
+            place = os.path.abspath(self._study.dir.path(workspace))  # noqa: PTH100 - links stay
+        wrong = objection(place.lstrip("/"), step, TAKEN if inside else ())
         if wrong:
             raise RequestRefused(f"step {step!r} can't have the workspace {workspace!r}: {wrong}; choose another")
         return place

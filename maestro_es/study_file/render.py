@@ -32,9 +32,10 @@ def render(
     workspaces: Mapping[str, str],
     root: str,
 ) -> RenderedStep:
-    """Return what an instance runs. `root` is the study's absolute directory, to which the workspaces are relative.
+    """Return what an instance runs. `root` is the study's absolute directory.
 
-    `params`, `workspace` and `workspaces` are those of its `StepRecord`.
+    `params`, `workspace` and `workspaces` are those of its `StepRecord`. Workspaces are relative to `root`, or
+    absolute if they lie elsewhere.
     """
 
     def change(text: str) -> str:
@@ -44,9 +45,13 @@ def render(
     for key in ("cmd", "restart"):
         if isinstance(rendered.get(key), str):
             for name, directory in workspaces.items():
-                rendered[key] = rendered[key].replace(f"$({name}.workspace)", f"{root}/{directory}")
-            rendered[key] = rendered[key].replace("$(WORKSPACE)", f"{root}/{workspace}")
+                rendered[key] = rendered[key].replace(f"$({name}.workspace)", _place(root, directory))
+            rendered[key] = rendered[key].replace("$(WORKSPACE)", _place(root, workspace))
     return RenderedStep(change(description), rendered)
+
+
+def _place(root: str, directory: str) -> str:
+    return directory if directory.startswith("/") else f"{root}/{directory}"
 
 
 def map_strings(item: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - whatever a step holds

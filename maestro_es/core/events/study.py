@@ -114,7 +114,7 @@ class StepAdded(Event, frozen=True):
 
     name: the name of the instance, unique in the study
     template: the name of its template
-    workspace: its directory, relative to the study directory
+    workspace: its directory, relative to the study directory, or absolute if it lies elsewhere
     params: its parameters
     parents: the numbers of the steps that it waits for
     funnels: the names of the templates all of whose instances it waits for

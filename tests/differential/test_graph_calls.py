@@ -1,0 +1,93 @@
+"""The same calls on Maestro's ExecutionGraph and on ours have the same outcome, or the page on differences says so."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.differential.graph_calls import CALLS, DIFFERENT, Kit, logged, members
+from tests.differential.test_corpus import DOCUMENTATION, written
+
+
+@pytest.fixture
+def kits(tmp_path: Path) -> tuple[Kit, Kit]:
+    """Maestro's and ours."""
+    return Kit("maestrowf", tmp_path / "maestro"), Kit("maestro_es", tmp_path / "ours")
+
+
+def outcome(name: str, kit: Kit) -> Any:
+    """Return what a call returns or raises."""
+    try:
+        with logged():
+            found = CALLS[name](kit)
+    except Exception as error:  # noqa: BLE001 - of either program
+        return error
+    return re.sub(re.escape(str(kit.place)), "PLACE", repr(found))
+
+
+def agree(theirs: Any, ours: Any) -> bool:
+    """Whether a program that handles one outcome handles the other."""
+    if isinstance(theirs, Exception):
+        return isinstance(ours, type(theirs))
+    return bool(theirs == ours)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_has_the_outcome_of_maestro(name: str, kits: tuple[Kit, Kit]):
+    theirs, ours = (outcome(name, kit) for kit in kits)
+    if name in DIFFERENT:
+        assert written(DIFFERENT[name]) in written(DOCUMENTATION.read_text())
+        assert not agree(theirs, ours), f"both: {ours!r}"
+    else:
+        assert agree(theirs, ours), f"Maestro: {theirs!r}\nmaestro-es: {ours!r}"
+
+
+def test_each_difference_is_that_of_a_call():
+    assert DIFFERENT.keys() <= CALLS.keys()
+
+
+def test_each_public_member_of_maestro_is_here_and_takes_the_same_arguments(kits: tuple[Kit, Kit]):
+    theirs, ours = map(members, kits)
+    assert theirs.keys() - ours.keys() == set()
+    for name, expected in theirs.items():
+        found = ours[name]
+        assert (found is None) is (expected is None), name
+        if expected is not None and found is not None:
+            assert found[: len(expected)] == expected or takes_anything(found), name
+
+
+def takes_anything(found: list[tuple[str, Any]]) -> bool:
+    """Whether a method only refuses, whatever it is given."""
+    return [name for name, _ in found] == ["_", "__"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_walks_through_a_random_graph_are_those_of_maestro(seed: int, kits: tuple[Kit, Kit]):
+    """Steps and edges come in any order. Edges from the root are those of the steps that wait for nothing, by step."""
+    theirs, ours = (random_graph(kit, random.Random(seed)) for kit in kits)  # noqa: S311 - nothing secret
+    assert {name: list(found) for name, found in ours.adjacency_table.items()} == theirs.adjacency_table
+    assert ours.topological_sort() == theirs.topological_sort()
+    for name in theirs.values:
+        assert ours.bfs_subtree(name) == theirs.bfs_subtree(name)
+        assert ours.dfs_subtree(name) == theirs.dfs_subtree(name)
+
+
+def random_graph(kit: Kit, rng: random.Random) -> Any:
+    """Return a graph of up to nine steps."""
+    graph = kit.empty()
+    names = [f"s{number}" for number in range(rng.randint(1, 9))]
+    for name in names:
+        kit.add(graph, name)
+    order = rng.sample(names, len(names))
+    edges = [(first, second) for place, first in enumerate(order) for second in order[place + 1 :]]
+    chosen = rng.sample(edges, rng.randint(0, min(12, len(edges))))
+    for name in names:
+        if name not in {second for _, second in chosen}:
+            graph.add_edge("_source", name)
+    for first, second in chosen:
+        graph.add_edge(first, second)
+    return graph
