@@ -1,0 +1,20 @@
+"""Answers to questions about a study. Its modules are imported when they are asked for: few answers need all."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from maestro_es.audit import blame, consistent_view, diff, edits, history, status, step_details
+    from maestro_es.audit.why import explain
+
+__all__ = ["blame", "consistent_view", "diff", "edits", "explain", "history", "status", "step_details"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import a module of this package."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{'why.' if name == 'explain' else ''}{name}")

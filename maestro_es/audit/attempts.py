@@ -1,4 +1,4 @@
-"""The attempts of one step, as its events tell them."""
+"""The attempts of one step, as its events tell them, and which script the next one runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import msgspec
 
 from maestro_es.audit.sentences import describe
 from maestro_es.core import events as e
-from maestro_es.core.model import Micros
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import BAD_ENDS, Micros, Phase, StepRecord, SubmissionKind
+from maestro_es.core.transitions import can_go_on
 
 #: The outcome of an attempt that is not over.
 IN_FLIGHT = "in flight"
@@ -105,3 +107,21 @@ def _end(attempt: Attempt, recorded: e.Recorded) -> None:
         attempt.evidence = getattr(event, "evidence", ())
     if isinstance(event, (e.StepFinished, e.StepFailed)):
         attempt.exit_code = event.exit_code
+
+
+def script_of(graph: Graph, record: StepRecord) -> str:
+    """Return the key of the script that a step runs in its attempt, or in the next one if it has ended."""
+    if record.phase is Phase.DONE:
+        goes_on = record.state in BAD_ENDS and can_go_on(graph, record)
+    else:
+        goes_on = record.kind is SubmissionKind.RESTART
+    return "restart" if goes_on else "cmd"
+
+
+def which_script(graph: Graph, record: StepRecord) -> str:
+    """Return that script in words; empty if the step has no restart script, or has finished."""
+    over = record.phase is Phase.DONE
+    if not graph.template(record.template).run.get("restart") or (over and record.state not in BAD_ENDS):
+        return ""
+    words = "its restart script" if script_of(graph, record) == "restart" else "cmd, from the beginning"
+    return f"{words}, if it is retried" if over else words

@@ -12,7 +12,7 @@ from maestro_es.audit.as_of import Past
 from maestro_es.audit.history import started_by
 from maestro_es.audit.status import summarise
 from maestro_es.audit.times import show_ago
-from maestro_es.audit.view import Place, View
+from maestro_es.audit.why.context import Place, View
 from maestro_es.core.events import Recorded
 from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.errors import Unreachable

@@ -10,12 +10,11 @@ from typing import Any
 import msgspec
 
 from maestro_es.audit.as_of import Past
-from maestro_es.audit.attempts import Attempt, attempts
+from maestro_es.audit.attempts import Attempt, attempts, script_of, which_script
 from maestro_es.audit.consistent_view import consistent_view
 from maestro_es.audit.status import step_data
 from maestro_es.audit.times import iso
-from maestro_es.audit.which_script import script_of, which_script
-from maestro_es.audit.why import in_full
+from maestro_es.audit.why.explain import in_full
 from maestro_es.core import events as e
 from maestro_es.core.environment import RecordedEnvironment
 from maestro_es.core.graph import Graph

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import click
 
-from maestro_es.audit.blame import Decision, blame, decision_data
-from maestro_es.audit.step_details import find_step
+from maestro_es.audit.blame import Decision, decision_data
 from maestro_es.audit.times import show_time
-from maestro_es.cli.common import example, split_one_step
+from maestro_es.cli.common import example, open_graph, split_one_step
 from maestro_es.cli.output import json_option, write_json, write_lines
+from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.table import columns
-from maestro_es.study.session import Session
 
 _HEADER = ("Seq", "Time", "Who", "Command", "What")
 
@@ -25,8 +24,8 @@ def command(arguments: tuple[str, ...], *, as_json: bool) -> None:
     Commands for the whole study are included, up to the end of the step.
     """
     root, pattern = split_one_step(arguments)
-    with Session(root) as study:
-        found = blame(study.log, find_step(study.graph, pattern))
+    with open_graph(AuditableGraph, root) as graph:
+        found = graph.blame(pattern)
     if as_json:
         write_json(map(decision_data, found))
     else:

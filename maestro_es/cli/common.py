@@ -13,8 +13,9 @@ from maestro_es.audit.times import When, parse_when
 from maestro_es.cli.output import say
 from maestro_es.core.resubmission_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.errors import EXIT_OK, MaestroError, NotAStudy
+from maestro_es.execution_graph.base import GraphBase
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import find_study, has_log
-from maestro_es.study.session import Session
 
 #: The argument of most commands: a study directory.
 study_argument = click.argument("study", required=False, type=click.Path(readable=False, path_type=Path))
@@ -124,9 +125,12 @@ def each(roots: Sequence[Path], do: Callable[[int, Path], None]) -> int:
     return min(filter(None, codes), default=EXIT_OK)
 
 
-def open_study(study: Path | None) -> Session:
-    """Open the study that is meant."""
-    return Session(study_path(study))
+_Graph = TypeVar("_Graph", bound=GraphBase)
+
+
+def open_graph(part: type[_Graph], study: Path | None) -> _Graph:
+    """Open the study that is meant, with as much of `ExecutionGraph` as a command needs: all takes long to import."""
+    return part.open(study_path(study), Runtime())
 
 
 _Command = TypeVar("_Command", bound=click.Command)

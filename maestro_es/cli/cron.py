@@ -6,7 +6,6 @@ import sys
 
 import click
 
-from maestro_es.audit.studies import list_studies
 from maestro_es.audit.times import show_ago, show_time
 from maestro_es.cli.common import example
 from maestro_es.cli.groups import SuggestingGroup
@@ -15,6 +14,7 @@ from maestro_es.core.model import Micros, StudyStatus
 from maestro_es.drivers import crontab
 from maestro_es.drivers.crontab import InstallState
 from maestro_es.errors import EXIT_ERROR, EXIT_OK
+from maestro_es.execution_graph.studies import list_studies
 from maestro_es.study.invocation import Runtime
 
 

@@ -8,17 +8,16 @@ from collections.abc import Container, Iterator, Mapping
 
 import click
 
-from maestro_es.audit.as_of import Past, as_of_two
-from maestro_es.audit.diff import WORDS, Diff, diff, diff_data
-from maestro_es.audit.read_cursor import move_cursor, read_cursor
+from maestro_es.audit.as_of import Past
+from maestro_es.audit.diff import WORDS, Diff, diff_data
 from maestro_es.audit.status import counts
 from maestro_es.audit.step_details import NAMED, listed
 from maestro_es.audit.times import When, parse_when, show_time
-from maestro_es.cli.common import example, split_arguments
+from maestro_es.cli.common import example, open_graph, split_arguments
 from maestro_es.cli.output import json_option, page_width, say, write_json, write_lines
+from maestro_es.execution_graph.auditing import AuditableGraph, Comparison
 from maestro_es.report.table import columns, labelled
 from maestro_es.study.environment_file import differences, show_limit
-from maestro_es.study.session import Session
 
 
 @example("maestro-es diff ./pi 2h")
@@ -41,21 +40,16 @@ def command(arguments: tuple[str, ...], *, since_last: bool, as_json: bool) -> N
     roots, times = split_arguments(arguments)
     if len(roots) > 1 or len(times) not in ((0,) if since_last else (1, 2)):
         raise click.UsageError("Name one study and one or two moments of it, or --since-last and no moment.")
-    with Session(roots[0]) as study:
-        head = study.log.head.seq
-        asked = read_cursor(study.dir) if since_last else 0
-        since = When(seq=asked if asked <= head else 0) if since_last else _parse(times[0])
-        until = _parse(times[1]) if times[1:] else None
-        first, last = as_of_two(study.log, since, until, study.runtime.now())
-        found = diff(first.graph, last.graph, study.log.events(first.seq, last.seq))
-        if found or not since_last:
+    with open_graph(AuditableGraph, roots[0]) as graph:
+        found = graph.diff_since_last() if since_last else graph.diff(*map(_parse, times))
+        if found.diff or not since_last:
             if as_json:
-                write_json([{"path": str(study.dir.root), **diff_data(found, first, last)}])
+                write_json([{"path": str(graph.path), **diff_data(*found)}])
             else:
-                write_lines(_lines(str(study.dir.root), found, first, last))
+                write_lines(_lines(str(graph.path), *found))
             sys.stdout.flush()
-        if since_last and asked != head:
-            _note(study, told=bool(found))
+        if since_last:
+            _note(graph, found)
 
 
 def _parse(text: str) -> When:
@@ -65,13 +59,13 @@ def _parse(text: str) -> When:
         raise click.UsageError(f"{error}, or the number of an event") from None
 
 
-def _note(study: Session, *, told: bool) -> None:
+def _note(graph: AuditableGraph, found: Comparison) -> None:
     """Remember what the user has been told; if that can't be, say so, unless there was nothing to tell."""
     try:
-        move_cursor(study.dir, study.log.head.seq)
+        graph.note_seen(found)
     except OSError as error:
-        if told:
-            where = error.filename or study.dir.state
+        if found.diff:
+            where = error.filename or graph.path
             say(f"maestro-es: {where}: {error.strerror}: next time you will be told the same again", err=True)
 
 

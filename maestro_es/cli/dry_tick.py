@@ -12,13 +12,13 @@ import msgspec
 
 from maestro_es.audit.sentences import describe
 from maestro_es.cli.output import say, write_json, write_lines
+from maestro_es.core.arguments import UPDATABLE
 from maestro_es.core.model import NO_SCHEDULER
-from maestro_es.core.requests import UPDATABLE
 from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome
 from maestro_es.errors import MaestroError, describe_error
-from maestro_es.poller.preview import Prediction, preview
+from maestro_es.execution_graph.upkeep import MaintainableGraph, Prediction
 from maestro_es.report.table import clean, columns
-from maestro_es.study.invocation import Runtime, open_as_it_is
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
 
 _YES_NO = {"yes": 1, "no": 0}
@@ -46,8 +46,7 @@ def show(roots: Sequence[Path], what_if: Mapping[str, int], *, as_json: bool) ->
     for root in roots:
         study = StudyDir(root)
         try:
-            with open_as_it_is(root, runtime, migrate=False) as log:
-                found = preview(log, root, runtime, what_if)
+            found = MaintainableGraph.preview(root, what_if, runtime)
         except (MaestroError, OSError) as error:
             outcome.note(*describe_error(error, root))
         else:

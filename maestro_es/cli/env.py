@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from maestro_es.audit.as_of import as_of
 from maestro_es.audit.times import When
-from maestro_es.cli.common import at_option, example, open_study, reason_option, study_argument
+from maestro_es.cli.common import at_option, example, open_graph, reason_option, study_argument
 from maestro_es.cli.exporting import ExportType
 from maestro_es.cli.output import json_option, page_width, warn, write_json, write_lines
 from maestro_es.core.environment import RecordedEnvironment
-from maestro_es.core.events import EnvironmentRecorded, NewEvent
+from maestro_es.core.events import EnvironmentRecorded, Recorded
 from maestro_es.core.exported_variables import ExportChoice
 from maestro_es.errors import RequestRefused
+from maestro_es.execution_graph.requesting import RequestableGraph
 from maestro_es.report.table import columns, labelled
-from maestro_es.study.environment_changes import change, refresh
-from maestro_es.study.environment_file import differences, environment_of, show_limit
-from maestro_es.study.session import Session
+from maestro_es.study.environment_file import differences, show_limit
 
 
 @example("maestro-es env ./pi --set OMP_NUM_THREADS=4 --reason 'as on the old host'")
@@ -71,29 +69,25 @@ def command(  # noqa: PLR0913 - what changes, and what is shown
         raise click.UsageError("--export needs --refresh")
     if when and (given or unset or refreshed or values):
         raise click.UsageError("--at shows only names of the past, because values are not kept")
-    with open_study(study) as opened:
+    with open_graph(RequestableGraph, study) as graph:
         if given or unset or refreshed:
-            opened.dir.check_owner()
-            before = opened.graph.study.environment
+            before = graph.state.study.environment
             if refreshed:
-                new_events, warnings = refresh(opened, export, reason)
-                warn(warnings)
+                recorded = graph.env(refresh=True, export=export, reason=reason)
+                warn(graph.remarks)
             else:
-                new_events = _change(opened, given, unset, reason)
-            write_lines(f"{opened.dir.root}: {line}" for line in _changes(before, new_events))
+                texts = {name: value for name, sign, value in (word.partition("=") for word in given) if sign}
+                names = [word for word in given if "=" not in word]
+                recorded = graph.env(texts, names=names, unset=unset, reason=reason)
+            write_lines(f"{graph.path}: {line}" for line in _changes(before, recorded))
             return
-        shown = as_of(opened.log, when, opened.runtime.now()).graph.study if when else opened.graph.study
-        _show(opened, shown.environment, values=values, as_json=as_json, now=when is None)
+        shown = (graph.as_of(when).graph if when else graph.state).study
+        _show(graph, shown.environment, values=values, as_json=as_json, now=when is None)
 
 
-def _change(study: Session, given: tuple[str, ...], unset: tuple[str, ...], reason: str) -> list[NewEvent]:
-    values = {name: value for name, sign, value in (word.partition("=") for word in given) if sign}
-    return change(study, values, [word for word in given if "=" not in word], unset, reason)
-
-
-def _changes(before: RecordedEnvironment, new_events: list[NewEvent]) -> Iterator[str]:
+def _changes(before: RecordedEnvironment, recorded: Sequence[Recorded]) -> Iterator[str]:
     """Yield what an event has changed."""
-    after = next((event.environment for _, event in new_events if isinstance(event, EnvironmentRecorded)), None)
+    after = next((one.event.environment for one in recorded if isinstance(one.event, EnvironmentRecorded)), None)
     if after is None:
         yield "nothing to change"
         return
@@ -114,9 +108,9 @@ def _changes(before: RecordedEnvironment, new_events: list[NewEvent]) -> Iterato
         yield f"environment {after.digest[:8]} was written"
 
 
-def _show(study: Session, recorded: RecordedEnvironment, *, values: bool, as_json: bool, now: bool) -> None:
-    looked_into = now and (values or study.dir.is_ours())  # its group may read the log, and not the values
-    environment = environment_of(study.dir, study.graph.study) if looked_into else None
+def _show(graph: RequestableGraph, recorded: RecordedEnvironment, *, values: bool, as_json: bool, now: bool) -> None:
+    looked_into = now and (values or graph.is_ours())  # its group may read the log, and not the values
+    environment = graph.environment() if looked_into else None
     if values and environment and not environment.problem:
         variables, title = dict(environment.variables), "Value"
     else:

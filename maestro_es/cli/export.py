@@ -11,8 +11,8 @@ import click
 from maestro_es.cli.common import example, study_argument, study_path
 from maestro_es.cli.output import exact_output, on_terminal, say, write_lines
 from maestro_es.errors import DamagedLog, NotAStudy, RequestRefused
+from maestro_es.execution_graph.upkeep import MaintainableGraph
 from maestro_es.store import log_export, salvage
-from maestro_es.study.invocation import open_as_it_is
 from maestro_es.study.layout import StudyDir
 
 #: How many missing events are named.
@@ -44,8 +44,7 @@ def command(study: Path | None, output: Path | None, *, from_damaged: bool) -> N
     if from_damaged:
         _salvage(log, output)
         return
-    with open_as_it_is(log.parent, migrate=False) as opened:
-        _write(map(log_export.line, opened.sealed_rows()), output)
+    _write(MaintainableGraph.export(log.parent), output)
 
 
 def _salvage(log: Path, output: Path | None) -> None:

@@ -12,22 +12,19 @@ from typing import Any, TypeVar
 
 import click
 
-from maestro_es.audit.history import Entry, Query, count_by, follow, history
-from maestro_es.audit.studies import ask_all
+from maestro_es.audit.history import Entry, Query
 from maestro_es.audit.times import parse_time
-from maestro_es.cli.common import example, split_arguments
+from maestro_es.cli.common import example, open_graph, split_arguments
 from maestro_es.cli.event_output import EventOutput
 from maestro_es.cli.formats import Format, line_format_options
 from maestro_es.cli.output import say
 from maestro_es.core.model import Micros
 from maestro_es.errors import EXIT_ERROR, EXIT_OK
+from maestro_es.execution_graph.auditing import AuditableGraph
+from maestro_es.execution_graph.studies import ask_all
 from maestro_es.study.invocation import Runtime
-from maestro_es.study.session import Session
 
 Found = TypeVar("Found")
-
-#: How often --follow looks, and how long it waits for a log that is busy, in seconds.
-_PAUSE = 1.0
 
 #: With how many events --follow begins.
 _BEGIN = 10
@@ -150,23 +147,23 @@ def command(
 
 
 def _show_one(root: Path, query: Query, fields: list[str] | None, output: EventOutput) -> None:
-    with Session(root) as study:
+    with open_graph(AuditableGraph, root) as graph:
         if fields is not None:
-            output.show_counts(fields, count_by(study.log, query, fields, utc=output.utc))
+            output.show_counts(fields, graph.count_by(query, fields, utc=output.utc))
         else:
-            output.show(("", entry) for entry in history(study.log, query))
+            output.show(("", entry) for entry in graph.search(query))
 
 
 def _show_all(query: Query, fields: list[str] | None, output: EventOutput) -> None:
     """Show what happened in all studies, by time. Exits with 1 if one of them could not be asked."""
     if fields is None:
-        told, failed = _ask_all(lambda study: list(history(study.log, query)))
+        told, failed = _ask_all(lambda graph: list(graph.search(query)))
         entries = [(path, entry) for path, found in told for entry in found]
         entries.sort(key=lambda row: row[1].recorded.recorded_at)
         output.show(entries[-query.limit :] if query.limit else entries)
     else:
         own = [field for field in fields if field != STUDY]
-        counted, failed = _ask_all(lambda study: count_by(study.log, query, own, utc=output.utc))
+        counted, failed = _ask_all(lambda graph: graph.count_by(query, own, utc=output.utc))
         counts: Counter[tuple[object, ...]] = Counter()
         for path, found in counted:
             for values, number in found.items():
@@ -176,7 +173,7 @@ def _show_all(query: Query, fields: list[str] | None, output: EventOutput) -> No
     sys.exit(EXIT_ERROR if failed else EXIT_OK)
 
 
-def _ask_all(ask: Callable[[Session], Found]) -> tuple[list[tuple[str, Found]], bool]:
+def _ask_all(ask: Callable[[AuditableGraph], Found]) -> tuple[list[tuple[str, Found]], bool]:
     """Return directory and answer of each study, and whether one could not be asked, which is complained of."""
     answers = list(ask_all(Runtime(), ask))
     for answer in answers:
@@ -190,10 +187,9 @@ def _follow(root: Path, query: Query, output: EventOutput) -> None:
     """Show the last events and then new ones, as `tail -f` does: also beyond the study's end, until interrupted."""
     if query.limit is None and query.since is None:
         query = query._replace(limit=_BEGIN)
-    with contextlib.suppress(KeyboardInterrupt), Session(root) as study:
-        study.log.wait_for_lock(_PAUSE)
+    with contextlib.suppress(KeyboardInterrupt), open_graph(AuditableGraph, root) as graph:
         ready: list[tuple[str, Entry]] = []
-        for entry in follow(study.log, query, lambda: time.sleep(_PAUSE)):
+        for entry in graph.follow(query):
             if entry is not None:
                 ready.append(("", entry))
             elif ready or not output.begun:

@@ -6,7 +6,6 @@ import click
 
 from maestro_es.cli.common import example, reason_option
 from maestro_es.cli.request_options import ask_of_steps
-from maestro_es.core import requests
 
 
 @example("maestro-es hold ./pi summarise --reason 'look at the samples first'")
@@ -19,4 +18,4 @@ def command(arguments: tuple[str, ...], reason: str) -> None:
     Steps that depend on them wait too. If a held step has a job, the job keeps running, but it will not be restarted
     or resubmitted.
     """
-    ask_of_steps(arguments, lambda graph, patterns, _: requests.hold(graph, patterns, reason))
+    ask_of_steps(arguments, lambda graph, patterns: graph.hold(*patterns, reason=reason))

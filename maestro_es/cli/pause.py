@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from maestro_es.cli.common import example, open_study, reason_option, study_argument
+from maestro_es.cli.common import example, open_graph, reason_option, study_argument
 from maestro_es.cli.output import say_done
-from maestro_es.core import requests
+from maestro_es.execution_graph.requesting import RequestableGraph
 
 
 @example("maestro-es pause ./pi --reason 'maintenance at noon'")
@@ -17,7 +17,6 @@ from maestro_es.core import requests
 @reason_option
 def command(study: Path | None, reason: str) -> None:
     """Stop submitting new steps of STUDY until 'maestro-es resume'. Jobs in flight keep running."""
-    with open_study(study) as opened:
-        opened.dir.check_owner()
-        opened.request(lambda graph: requests.pause(graph, reason))
-        say_done(f"{opened.dir.root}: paused; use 'maestro-es resume' to continue")
+    with open_graph(RequestableGraph, study) as graph:
+        graph.pause(reason)
+        say_done(f"{graph.path}: paused; use 'maestro-es resume' to continue")

@@ -12,13 +12,13 @@ from typing import Any
 import click
 
 from maestro_es.audit.saved_queries import saved_queries, saved_query
-from maestro_es.cli.common import example, study_path
+from maestro_es.cli.common import example, open_graph, study_path
 from maestro_es.cli.formats import Format, format_options, write_rows
 from maestro_es.cli.output import on_terminal, terminal_width, write_lines
+from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.fitted import fitted
-from maestro_es.store.user_query import QueryResult, query
+from maestro_es.store.user_query import QueryResult
 from maestro_es.study.layout import has_log
-from maestro_es.study.session import Session
 
 _EXAMPLES = (
     'maestro-es query ./pi "SELECT state, count(*) FROM v_step GROUP BY state"',
@@ -63,8 +63,8 @@ def command(
     root, sql = _study_and_sql(arguments, is_saved=saved is not None)
     values = dict(params)
     sql = saved_query(saved, list(values)).sql if saved is not None else sql
-    with Session(root) as study, _ended_at_last(study.log.time_limit):
-        answer = query(study.log, sql, values)
+    with open_graph(AuditableGraph, root) as graph, _ended_at_last(graph.query_limit_s):
+        answer = graph.query(sql, values)
     _show(answer, form)
 
 

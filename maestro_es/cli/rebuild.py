@@ -6,11 +6,9 @@ from pathlib import Path
 
 import click
 
-from maestro_es.cli.common import example, open_study, reason_option, study_argument, study_path
+from maestro_es.cli.common import example, open_graph, reason_option, study_argument, study_path
 from maestro_es.cli.output import say_done
-from maestro_es.poller.tick import show_status
-from maestro_es.study.damage import correct_log
-from maestro_es.study.invocation import Runtime
+from maestro_es.execution_graph.upkeep import MaintainableGraph
 
 
 @example("maestro-es rebuild ./pi")
@@ -29,12 +27,9 @@ def command(study: Path | None, reason: str, *, repair: bool) -> None:
     """
     if repair:
         root = study_path(study)
-        corrected = correct_log(root, Runtime(), reason)
+        corrected = MaintainableGraph.correct(root, reason)
         numbers = [item.seq for item in corrected.corrections] if corrected else []
         shown = f"corrected event {', '.join(map(str, numbers))}" if numbers else "every event can be read"
         say_done(f"{root}: {shown}")
-    with open_study(study) as opened:
-        opened.dir.check_owner()
-        opened.log.rebuild()
-        show_status(opened)
-        say_done(f"{opened.dir.root}: rebuilt from {opened.log.head.seq} events")
+    with open_graph(MaintainableGraph, study) as graph:
+        say_done(f"{graph.path}: rebuilt from {graph.rebuild()} events")

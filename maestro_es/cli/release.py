@@ -6,7 +6,6 @@ import click
 
 from maestro_es.cli.common import example, reason_option
 from maestro_es.cli.request_options import ask_of_steps
-from maestro_es.core import requests
 
 
 @example("maestro-es release ./pi '*'")
@@ -15,4 +14,4 @@ from maestro_es.core import requests
 @reason_option
 def command(arguments: tuple[str, ...], reason: str) -> None:
     """Release steps of STUDY that 'maestro-es hold' has held, so that ticks submit them again."""
-    ask_of_steps(arguments, lambda graph, patterns, _: requests.release(graph, patterns, reason))
+    ask_of_steps(arguments, lambda graph, patterns: graph.release(*patterns, reason=reason))

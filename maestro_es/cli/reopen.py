@@ -8,7 +8,6 @@ import click
 
 from maestro_es.cli.common import example, from_scratch_option, reason_option
 from maestro_es.cli.request_options import ask_of_steps
-from maestro_es.core import rerun
 
 
 @example("maestro-es reopen ./pi --reason 'cancelled by mistake'")
@@ -24,6 +23,4 @@ def command(study: str | None, reason: str, *, from_scratch: bool) -> None:
     use 'maestro-es retry --failed'.
     """
     arguments = (str(Path(study).absolute()),) if study else ()
-    ask_of_steps(
-        arguments, lambda graph, _patterns, _: rerun.reopen(graph, reason, rerun.How(from_scratch=from_scratch))
-    )
+    ask_of_steps(arguments, lambda graph, _: graph.reopen(reason, from_scratch=from_scratch))

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from maestro_es.audit.edits import edits
+from maestro_es.audit.attempts import which_script
 from maestro_es.audit.step_details import listed
-from maestro_es.audit.which_script import which_script
-from maestro_es.cli.common import split_arguments
+from maestro_es.cli.common import open_graph, split_arguments
 from maestro_es.cli.output import say_done
 from maestro_es.core import events as e
-from maestro_es.core.events import NewEvent
+from maestro_es.core.arguments import UPDATABLE, setting
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Phase, StepRecord
 from maestro_es.drivers.crontab import how_ticks_come
+from maestro_es.execution_graph.requesting import RequestableGraph
 from maestro_es.store import registry
-from maestro_es.study.session import Session
 
 #: What is said of the steps that an event is about.
 _WORDS: dict[type[e.Event], str] = {
@@ -32,49 +32,56 @@ _WORDS: dict[type[e.Event], str] = {
 
 
 def ask_of_steps(
-    arguments: tuple[str, ...], decide: Callable[[Graph, Sequence[str], Session], list[NewEvent]]
+    arguments: tuple[str, ...], ask: Callable[[RequestableGraph, Sequence[str]], Sequence[e.Recorded]]
 ) -> None:
-    """Ask something of steps of one study, and print what came of it.
-
-    `decide` is given the state, the patterns among the arguments, and the study.
-    """
+    """Ask something of steps of one study, and print what came of it. `ask` is given the patterns in the arguments."""
     roots, patterns = split_arguments(arguments)
     if len(roots) > 1:
         raise click.UsageError("Name steps of one study.")
-    with Session(roots[0]) as study:
-        study.dir.check_owner()
-        new_events = study.request(lambda graph: decide(graph, patterns, study))
-        for line in _outcome(study, new_events, roots[0]):
-            say_done(f"{study.dir.root}: {line}")
+    with open_graph(RequestableGraph, roots[0]) as graph:
+        recorded = ask(graph, patterns)
+        for line in _outcome(graph, recorded, roots[0]):
+            say_done(f"{graph.path}: {line}")
 
 
-def _outcome(study: Session, new_events: Sequence[NewEvent], named: Path) -> Iterator[str]:
-    for _, event in new_events:
-        if isinstance(event, e.SettingsChanged):
-            yield f"{event.what} is {event.after} now, was {event.before}"
+def checked_settings(values: Mapping[str, int]) -> dict[str, Any]:
+    """Return settings by their names, given by those of their options. RequestRefused if a value is out of range."""
+    return {UPDATABLE[option]: setting(option, value) for option, value in values.items()}
+
+
+def _outcome(graph: RequestableGraph, recorded: Sequence[e.Recorded], named: Path) -> Iterator[str]:
+    state = graph.state
+    for one in recorded:
+        if isinstance(one.event, e.SettingsChanged):
+            yield f"{one.event.what} is {one.event.after} now, was {one.event.before}"
     for kind, words in _WORDS.items():
-        numbers = sorted(number for number, event in new_events if number and isinstance(event, kind))
+        numbers = sorted(one.step for one in recorded if one.step and _is_asked(one.event, kind))
         if numbers:
-            yield f"{words}: {listed([_named(study, study.graph.step(number), kind) for number in numbers])}"
-    run = {number for number, event in new_events if isinstance(event, e.StepReset)}
-    held = [step.name for step in study.graph.held() if step.number in run]
+            yield f"{words}: {listed([_named(state, state.step(number), kind) for number in numbers])}"
+    run = {one.step for one in recorded if isinstance(one.event, e.StepReset)}
+    held = [step.name for step in state.held() if step.number in run]
     if held:
         yield f"still held, until 'maestro-es release': {listed(held)}"
-    if study.graph.study.paused:
+    if state.study.paused:
         yield "paused; use 'maestro-es resume' to continue"
-    if any(isinstance(event, e.StudyReopened) for _, event in new_events):
-        yield f"the study continues. {_ticks(study)}"
-    yield from edits(study, sorted(number for number in run if number), named)
+    if any(isinstance(one.event, e.StudyReopened) for one in recorded):
+        yield f"the study continues. {_ticks(graph)}"
+    yield from graph.edits(*(state.step(number).name for number in sorted(filter(None, run))), named=named)
 
 
-def _named(study: Session, step: StepRecord, kind: type[e.Event]) -> str:
+def _is_asked(event: e.Event, kind: type[e.Event]) -> bool:
+    """Whether an event is of a kind, and no consequence of another one for a step that waits."""
+    return isinstance(event, kind) and getattr(event, "blocker", None) is None
+
+
+def _named(state: Graph, step: StepRecord, kind: type[e.Event]) -> str:
     """Return the name of a step; of one that runs again and has two scripts, also which it will run."""
     waits = kind in (e.StepReset, e.HardwareFailed) and step.attempt and step.phase in (Phase.BLOCKED, Phase.READY)
-    script = which_script(study.graph, step) if waits else ""
+    script = which_script(state, step) if waits else ""
     return f"{step.name} ({script})" if script else step.name
 
 
-def _ticks(study: Session) -> str:
-    if study.graph.study.study_id in registry.registered():
-        return how_ticks_come(study.runtime)
+def _ticks(graph: RequestableGraph) -> str:
+    if graph.state.study.study_id in registry.registered():
+        return how_ticks_come(graph.runtime)
     return "'maestro-es tick --all' does not advance this study; use 'maestro-es tick STUDY'"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from maestro_es.cli.common import example, open_study, reason_option, study_argument
+from maestro_es.cli.common import example, open_graph, reason_option, study_argument
 from maestro_es.cli.output import say_done
-from maestro_es.core import requests
+from maestro_es.execution_graph.requesting import RequestableGraph
 
 
 @example("maestro-es resume ./pi")
@@ -17,7 +17,6 @@ from maestro_es.core import requests
 @reason_option
 def command(study: Path | None, reason: str) -> None:
     """Resume a paused STUDY."""
-    with open_study(study) as opened:
-        opened.dir.check_owner()
-        opened.request(lambda graph: requests.resume(graph, reason))
-        say_done(f"{opened.dir.root}: resumed; it continues with the next tick")
+    with open_graph(RequestableGraph, study) as graph:
+        graph.resume(reason)
+        say_done(f"{graph.path}: resumed; it continues with the next tick")

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
 from maestro_es.cli.common import example, from_scratch_option, reason_option
-from maestro_es.cli.request_options import ask_of_steps
-from maestro_es.core import rerun
-from maestro_es.core.events import NewEvent
-from maestro_es.core.graph import Graph
-from maestro_es.study.session import Session
+from maestro_es.cli.request_options import ask_of_steps, checked_settings
 
 
 @example("maestro-es retry ./pi --failed --rlimit 5 --reason 'walltime too short'")
@@ -71,22 +65,14 @@ def command(
     if flags["doubted"]:
         if not alone:
             raise click.UsageError("Give --doubted alone, or with STEPs only.")
-        ask_of_steps(arguments, lambda graph, patterns, _: rerun.retry_doubted(graph, patterns, reason))
+        ask_of_steps(arguments, lambda graph, patterns: graph.retry_doubted(*patterns, reason=reason))
         return
     if flags["lost"]:
         if not alone:
             raise click.UsageError("--lost stands alone: name the steps that are gone.")
-        ask_of_steps(arguments, lambda graph, patterns, study: _give_up(study, graph, patterns, reason))
+        ask_of_steps(arguments, lambda graph, patterns: graph.retry_lost(*patterns, reason=reason))
         return
-    which = {name: flags[name] for name in ("failed", "descendants")}
-    how = rerun.How(from_scratch=flags["from_scratch"], keep_script=flags["keep_script"])
+    how = {name: flags[name] for name in ("failed", "descendants", "from_scratch", "keep_script")}
     ask_of_steps(
-        arguments,
-        lambda graph, patterns, _: rerun.retry(graph, patterns, **which, how=how, limits=limits, reason=reason),
+        arguments, lambda graph, patterns: graph.retry(*patterns, **how, **checked_settings(limits), reason=reason)
     )
-
-
-def _give_up(study: Session, graph: Graph, patterns: Sequence[str], reason: str) -> list[NewEvent]:
-    """Take the word of who asks; what this host can tell of a step itself, it does."""
-    by, at = study.log.identity.actor, study.runtime.now()
-    return rerun.give_up(graph, patterns, lambda step: bool(study.ask_host(step)), by, at, reason)

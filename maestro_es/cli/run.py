@@ -20,7 +20,6 @@ from maestro_es.cli.progress import Progress
 from maestro_es.core import file_names
 from maestro_es.core.exported_variables import ExportChoice, remarks
 from maestro_es.core.model import Driver, Settings, StudyStatus
-from maestro_es.creation.create import create_study
 from maestro_es.creation.exclusive_creation import Site, creating, creating_named
 from maestro_es.creation.overwrite import check_overwritable, overwriting
 from maestro_es.creation.preflight import check_scripts
@@ -29,8 +28,6 @@ from maestro_es.drivers.crontab import how_ticks_come, what_is_forgotten
 from maestro_es.errors import EXIT_INTERRUPTED, EXIT_OK, Unreachable
 from maestro_es.execution_graph import ExecutionGraph
 from maestro_es.study.invocation import Runtime
-from maestro_es.study.layout import StudyDir
-from maestro_es.study.sharing import let_group_read
 from maestro_es.study.surroundings import Surroundings, surroundings
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.plan import StudyPlan, plan_study
@@ -137,9 +134,8 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
             say("Study launch aborted.")
             return
         place = creation.enter_context(overwriting(site, runtime)) if replaces else None
-        root = create_study(plan, settings, runtime, site, around).root
-        _complete(site.study_dir, place, group_read=group_read)
-        with ExecutionGraph.open(root, runtime) as graph:
+        with ExecutionGraph.from_plan(plan, settings, runtime, site, around) as graph:
+            _complete(graph, place, group_read=group_read)
             sys.exit(_drive(graph, creation.close) if wait else _launch(graph, creation.close, dry=dry))
 
 
@@ -171,12 +167,12 @@ def _is_wanted(plan: StudyPlan, answers: Answers, *, replaces: bool) -> bool:
     return answers.ask(f"{plan.name}: {steps} steps in {plan.output}. Launch the study?")
 
 
-def _complete(study: StudyDir, earlier: Path | None, *, group_read: bool) -> None:
+def _complete(graph: ExecutionGraph, earlier: Path | None, *, group_read: bool) -> None:
     """Open a new study to its group if that is wanted, and say where the files of an earlier one are."""
     if group_read:
-        let_group_read(study, allowed=True)
+        graph.share(group_reads=True)
     if earlier:
-        say_done(f"The earlier files of {study.root} are in {earlier}")
+        say_done(f"The earlier files of {graph.path} are in {earlier}")
 
 
 def _launch(graph: ExecutionGraph, launched: Callable[[], None], *, dry: bool) -> int:

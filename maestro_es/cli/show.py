@@ -6,16 +6,15 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from maestro_es.audit.as_of import as_of
 from maestro_es.audit.attempts import Attempt
-from maestro_es.audit.step_details import Files, Neighbour, StepDetails, details, details_data, listed
-from maestro_es.audit.times import When, show_time, show_utc
-from maestro_es.cli.common import at_option, example, split_one_step
+from maestro_es.audit.step_details import Files, Neighbour, StepDetails, details_data, listed
+from maestro_es.audit.times import When, show_time
+from maestro_es.cli.common import at_option, example, open_graph, split_one_step
 from maestro_es.cli.output import json_option, page_width, write_json, write_lines
 from maestro_es.core.model import Micros, State
+from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.table import clean, labelled, table
 from maestro_es.study.environment_file import differences
-from maestro_es.study.session import Session
 from maestro_es.study.status_csv import duration
 
 _ATTEMPTS = ("Attempt", "Kind", "Job ID", "Submitted", "Started", "Ended", "Exit", "Outcome", "Token")
@@ -33,11 +32,10 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
     does not contain them.
     """
     root, pattern = split_one_step(arguments)
-    with Session(root) as study:
-        now = study.runtime.now()
-        past = as_of(study.log, when, now) if when else None
-        found = details(study, pattern, past, show_utc if as_json else show_time)
-        now = past.at if past else now
+    with open_graph(AuditableGraph, root) as graph:
+        past = graph.as_of(when) if when else None
+        now = past.at if past else graph.runtime.now()
+        found = graph.show(pattern, past, utc=as_json)
     if as_json:
         write_json([details_data(found, now)])
     else:

@@ -6,7 +6,6 @@ import click
 
 from maestro_es.cli.common import example, reason_option
 from maestro_es.cli.request_options import ask_of_steps
-from maestro_es.core import rerun
 
 
 @example("maestro-es skip ./pi sample_N.1000.SEED.1 --reason 'done by hand'")
@@ -19,6 +18,4 @@ def command(arguments: tuple[str, ...], reason: str) -> None:
     The steps may have failed, have been cancelled, or not have run yet. Steps that depend on them can then run, even
     if they had already failed because of these steps. Before you skip a step in flight, cancel it.
     """
-    ask_of_steps(
-        arguments, lambda graph, patterns, study: rerun.skip(graph, patterns, study.log.identity.actor, reason)
-    )
+    ask_of_steps(arguments, lambda graph, patterns: graph.skip(*patterns, reason=reason))

@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import click
 
-from maestro_es.audit.as_of import as_of
-from maestro_es.audit.status import Summary, counts, reason, select_steps, step_data, summarise, summary_data
+from maestro_es.audit.status import Summary, counts, reason, select_steps, step_data, summary_data
 from maestro_es.audit.times import When, show_ago, show_time
-from maestro_es.cli.common import at_option, each, example, split_arguments
+from maestro_es.cli.common import at_option, each, example, open_graph, split_arguments
 from maestro_es.cli.output import (
     json_option,
     on_terminal,
@@ -23,10 +22,9 @@ from maestro_es.cli.output import (
     write_lines,
     write_pages,
 )
-from maestro_es.core.graph import Graph
 from maestro_es.core.model import NO_SCHEDULER, Micros, State, StepRecord
+from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.table import labelled, visible
-from maestro_es.study.session import Session
 from maestro_es.study.status_csv import status_text
 
 _STATES = click.Choice([state.name for state in State], case_sensitive=False)
@@ -100,11 +98,10 @@ def command(  # noqa: PLR0913 - Maestro's flags
 
 def _read(root: Path, patterns: Sequence[str], states: Sequence[State], when: When | None) -> Standing:
     """Return how a study stands; it is closed by then."""
-    with Session(root) as study:
-        past = as_of(study.log, when, study.runtime.now()) if when else None
-        graph: Graph = past.graph if past else study.graph
-        steps = select_steps(graph, patterns, states) if states else []
-        return Standing(summarise(study, past), steps, past is not None)
+    with open_graph(AuditableGraph, root) as graph:
+        past = graph.as_of(when) if when else None
+        steps = select_steps(past.graph if past else graph.state, patterns, states) if states else []
+        return Standing(graph.summary(past), steps, past is not None)
 
 
 def _as_json(standing: Standing) -> dict[str, object]:

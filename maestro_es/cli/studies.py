@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import click
 
 from maestro_es.audit.status import counts
-from maestro_es.audit.studies import FIELDS, Listed, find_registered, list_studies, listed_data
 from maestro_es.audit.times import When, show_time
 from maestro_es.cli.common import at_option, example
 from maestro_es.cli.formats import Format, line_format_options, write_rows
 from maestro_es.cli.output import say, write_lines
+from maestro_es.execution_graph.studies import FIELDS, Listed, find_registered, list_studies, listed_data
 from maestro_es.report.table import columns
 from maestro_es.store import registry
 from maestro_es.study.invocation import Runtime

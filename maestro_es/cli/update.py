@@ -7,14 +7,15 @@ from pathlib import Path
 
 import click
 
-from maestro_es.cli.common import each, example, reason_option, study_path
+from maestro_es.cli.common import each, example, open_graph, reason_option, study_path
 from maestro_es.cli.output import say_done
-from maestro_es.core import requests
+from maestro_es.cli.request_options import checked_settings
 from maestro_es.core.events import SettingsChanged
 from maestro_es.core.model import StudyStatus
+from maestro_es.execution_graph.requesting import RequestableGraph
+from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
-from maestro_es.study.session import Session
-from maestro_es.study.sharing import group_of, let_group_read
+from maestro_es.study.sharing import group_of
 
 #: What is only asked for when a step ends.
 _LIMITS = ("rlimit", "hardware-limit")
@@ -58,25 +59,23 @@ def command(studies: tuple[Path, ...], reason: str, *, group_read: bool | None, 
 
 
 def _share(root: Path, *, allowed: bool) -> None:
-    study = StudyDir(root)
-    with Session.ours(root):  # refuses what is not a study of ours
-        changed = let_group_read(study, allowed=allowed)
+    with RequestableGraph.open_ours(root, Runtime()) as graph:
+        changed = graph.share(group_reads=allowed)
     if allowed:
         says = "can read the log now" if changed else "can already read the log"
     else:
         says = "can no longer read the log" if changed else "could not read the log before either"
-    say_done(f"{root}: the group {group_of(study)} {says}")
+    say_done(f"{root}: the group {group_of(StudyDir(root))} {says}")
 
 
 def _update(root: Path, values: dict[str, int], reason: str) -> None:
-    with Session(root) as study:
-        study.dir.check_owner()
-        new_events = study.request(lambda graph: requests.update(graph, values, reason))
-        for _, event in new_events:
-            if isinstance(event, SettingsChanged):
-                say_done(f"{root}: {event.what} is {event.after} now, was {event.before}")
-        if not new_events:
+    with open_graph(RequestableGraph, root) as graph:
+        recorded = graph.update(**checked_settings(values), reason=reason)
+        for one in recorded:
+            if isinstance(one.event, SettingsChanged):
+                say_done(f"{root}: {one.event.what} is {one.event.after} now, was {one.event.before}")
+        if not recorded:
             say_done(f"{root}: nothing to change")
-        if study.status is not StudyStatus.RUNNING and not values.keys().isdisjoint(_LIMITS):
-            ended = f"the study has ended ({study.status.name})"
+        if graph.status is not StudyStatus.RUNNING and not values.keys().isdisjoint(_LIMITS):
+            ended = f"the study has ended ({graph.status.name})"
             say_done(f"{root}: {ended}: use 'maestro-es retry --failed' to run its steps again")

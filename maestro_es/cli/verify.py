@@ -12,8 +12,8 @@ from maestro_es.audit.times import iso, show_time
 from maestro_es.cli.common import example, study_argument, study_path
 from maestro_es.cli.output import json_option, say, write_lines
 from maestro_es.errors import DamagedLog
-from maestro_es.store.verification import Known, Verification, prove, verify
-from maestro_es.study.invocation import open_as_it_is
+from maestro_es.execution_graph.upkeep import MaintainableGraph
+from maestro_es.store.verification import Known, Verification
 
 
 @example("maestro-es verify ./pi")
@@ -32,12 +32,11 @@ def command(study: Path | None, head: str | None, *, as_json: bool) -> None:
     root = study_path(study)
     known: Known | None = None
     try:
-        with open_as_it_is(root) as log:
-            if head:
-                known = prove(log, head)
-                if not as_json:
-                    _say_known(root, known)
-            found = verify(log)
+        if head:
+            known = MaintainableGraph.prove(root, head)
+            if not as_json:
+                _say_known(root, known)
+        found = MaintainableGraph.verify(root)
     except DamagedLog as error:
         if as_json:
             _write_json(root, known, {"ok": False, "problem": str(error), **error.details})

@@ -18,12 +18,10 @@ from maestro_es.compat.pickles import PickleInterface
 from maestro_es.compat.staging import Books, Written, books, declaration, parents, real_name, study_data
 from maestro_es.core import arguments
 from maestro_es.core.events import StepAdded, StepTemplateAdded
-from maestro_es.core.model import SOURCE, Driver, Settings
+from maestro_es.core.model import SOURCE, Settings
 from maestro_es.core.resubmission_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
-from maestro_es.creation.create import create_study
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph import ExecutionGraph, Step
-from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import has_log
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.metadata import read_metadata
@@ -209,8 +207,7 @@ class Study(DAG, PickleInterface):
         return study_data(self.name, self.description, self.environment, steps, self.parameters, self._out_path)
 
     def _created(self, plan: StudyPlan) -> ExecutionGraph:
-        runtime = Runtime(driver=Driver.PROGRAM)
-        return ExecutionGraph.open(create_study(plan, Settings(**self._configured), runtime).root, runtime)
+        return ExecutionGraph.from_plan(plan, Settings(**self._configured))
 
     def _continued(self, plan: StudyPlan) -> ExecutionGraph:
         """Return the graph of the study that is in the directory. RequestRefused if it has other steps."""

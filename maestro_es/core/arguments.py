@@ -12,9 +12,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from maestro_es.core.model import Scalar
+from maestro_es.errors import RequestRefused
 
 #: The largest number that a log can hold: SQLite has 64 bits for it.
 LARGEST = 2**63 - 1
+
+#: The settings that `update` may change, by the name of its option.
+UPDATABLE = {
+    "throttle": "submission_throttle",
+    "rlimit": "restart_limit",
+    "hardware-limit": "hardware_limit",
+    "sleep": "sleep_seconds",
+}
 
 #: How deep lists and mappings may be nested. Study files need four levels; a reader must not run out of stack.
 _DEEPEST = 50
@@ -46,8 +55,11 @@ def _text(argument: str, value: object) -> str:
         raise TypeError(f"{argument} must be a text, not {_kind(value)}")
     if "\0" in value:
         raise ValueError(f"{argument} must not hold a NUL character, but is {value!r}")
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueError(f"{argument} must be text in UTF-8, but is {value!a}")
+    if not value.isascii():
+        start = next((place for place, character in enumerate(value) if "\ud800" <= character <= "\udfff"), None)
+        if start is not None:
+            must = f"{argument} must be text in UTF-8, but is {value!a}"
+            raise UnicodeEncodeError("utf-8", value, start, start + 1, must)
     return str.__str__(value)
 
 
@@ -83,6 +95,15 @@ def count(argument: str, value: object, least: int = 0) -> int:
     if number > LARGEST:
         raise ValueError(f"{argument} must not be greater than {LARGEST}")
     return number
+
+
+def setting(option: str, value: int) -> int:
+    """Return the value of a setting, given the name of its option. RequestRefused if it is out of range."""
+    if value < 0:
+        raise RequestRefused(f"--{option} takes a number that is not negative, not {value}")
+    if value > LARGEST:
+        raise RequestRefused(f"--{option} takes a number of at most {LARGEST}")
+    return value
 
 
 def mapping(argument: str, value: object) -> dict[str, Any]:

@@ -9,19 +9,10 @@ from typing import Any
 
 from maestro_es.core import arguments
 from maestro_es.core import events as e
-from maestro_es.core.arguments import LARGEST
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import SOURCE, Param, Phase, StepRecord, StudyStatus, is_local, is_scheduled
 from maestro_es.errors import NoSuchEdge, RequestRefused, UnknownStep
-
-#: The settings that `update` may change, by the name of its option.
-UPDATABLE = {
-    "throttle": "submission_throttle",
-    "rlimit": "restart_limit",
-    "hardware-limit": "hardware_limit",
-    "sleep": "sleep_seconds",
-}
 
 #: So many steps are loaded one by one; for more it is quicker to load them all.
 _FEW = 100
@@ -128,16 +119,12 @@ def release(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[New
 
 
 def update(graph: Graph, values: dict[str, int], reason: str = "") -> list[NewEvent]:
-    """Change settings: a value by the name of its option in `UPDATABLE`. A value that is as it was makes no event."""
+    """Change settings: a value by the name of its option, as in `UPDATABLE`. One that is as it was makes no event."""
     new_events: list[NewEvent] = []
     for option, value in values.items():
-        if value < 0:
-            raise RequestRefused(f"--{option} takes a number that is not negative, not {value}")
-        if value > LARGEST:
-            raise RequestRefused(f"--{option} takes a number of at most {LARGEST}")
-        what = UPDATABLE[option]
+        what = arguments.UPDATABLE[option]
         before = getattr(graph.study.settings, what)
-        if value != before:
+        if arguments.setting(option, value) != before:
             new_events.append((None, e.SettingsChanged(what=what, before=before, after=value, reason=reason)))
     return new_events
 

@@ -97,6 +97,15 @@ def create_study(
     return study_dir
 
 
+def create_empty_study(root: Path, settings: Settings, runtime: Runtime) -> None:
+    """Create a study without steps and without an adapter."""
+    with creating(root) as site, contextlib.ExitStack() as stack:
+        stack.callback(site.remove, OURS)
+        created = StudyCreated(study_id=new_study_id(), root=str(site.study_dir.root), settings=settings)
+        study = make_directory(root)
+        create_log(study, [(None, created), *keep_environment(study)], runtime)
+
+
 def take_over(
     plan: StudyPlan, settings: Settings, study_id: str, new_events: Iterable[NewEvent], runtime: Runtime, site: Site
 ) -> StudyDir:

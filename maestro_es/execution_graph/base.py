@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maestro_es.core.events import NewEvent, Recorded
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import StepRecord, StudyStatus
+from maestro_es.core.model import Driver, StepRecord, StudyStatus
 from maestro_es.errors import RequestRefused
 from maestro_es.store.projection import ProjectedGraph
 from maestro_es.study.invocation import Runtime
@@ -29,6 +30,15 @@ class GraphBase:
     """An open study; the parts of `ExecutionGraph` derive from it."""
 
     _study: Session
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], runtime: Runtime | None = None) -> Self:
+        """Open the study in the directory `path`. NotAStudy if there is none."""
+        if not isinstance(path, Path):
+            from maestro_es.core import arguments  # noqa: PLC0415 - commands give a Path
+
+            path = Path(arguments.path("path", path))
+        return cls._of(Session(path, runtime or Runtime(driver=Driver.PROGRAM)))
 
     @classmethod
     def open_ours(cls, root: Path, runtime: Runtime) -> Self:
@@ -60,6 +70,11 @@ class GraphBase:
     def runtime(self) -> Runtime:
         """The clock, the host and the like that this object works with."""
         return self._study.runtime
+
+    @property
+    def remarks(self) -> list[str]:
+        """Lines that a person must read; ticks and requests add their own."""
+        return self._study.remarks
 
     @property
     def state(self) -> Graph:
@@ -106,3 +121,10 @@ class GraphBase:
         with self._study.log.listening() as recorded:
             self._request(rule)
         return recorded
+
+
+def patterns_of(steps: Sequence[object]) -> list[str]:
+    """Return names and patterns; one that no step can have is refused as any other one that no step has."""
+    from maestro_es.core import arguments  # noqa: PLC0415 - a tick does without it
+
+    return [step if isinstance(step, str) else arguments.name("steps", step) for step in steps]

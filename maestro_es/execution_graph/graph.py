@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from maestro_es.core import arguments
-from maestro_es.core import events as e
 from maestro_es.core.model import Driver, Settings
 from maestro_es.core.resubmission_limits import SUBMISSION_ATTEMPTS
-from maestro_es.creation.create import OURS, create_log, keep_environment, make_directory, new_study_id
-from maestro_es.creation.exclusive_creation import creating
-from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.execution_graph.display import ShownGraph
 from maestro_es.execution_graph.pickling import PicklableGraph
 from maestro_es.execution_graph.requesting import RequestableGraph
 from maestro_es.execution_graph.running import RunnableGraph
+from maestro_es.execution_graph.upkeep import MaintainableGraph
 from maestro_es.execution_graph.walking import WalkableGraph
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
 
+if TYPE_CHECKING:
+    from maestro_es.creation.exclusive_creation import Site
+    from maestro_es.study.surroundings import Surroundings
+    from maestro_es.study_file.plan import StudyPlan
 
-class ExecutionGraph(WalkableGraph, RunnableGraph, RequestableGraph, AuditableGraph, PicklableGraph, ShownGraph):
+
+class ExecutionGraph(WalkableGraph, RunnableGraph, RequestableGraph, MaintainableGraph, PicklableGraph, ShownGraph):
     """A graph of steps over an event log.
 
     `path` is the study's directory, which is created; without it, one among the temporary files.
@@ -52,15 +53,9 @@ class ExecutionGraph(WalkableGraph, RunnableGraph, RequestableGraph, AuditableGr
         given = None if path is None else arguments.path("path", path)
         runtime = runtime or Runtime(driver=Driver.PROGRAM)
         root = Path(tempfile.mkdtemp(prefix="maestro-es-") if given is None else given)
-        with creating(root) as site, contextlib.ExitStack() as stack:
-            stack.callback(site.remove, OURS)
-            created = e.StudyCreated(
-                study_id=new_study_id(),
-                root=str(site.study_dir.root),
-                settings=settings,
-            )
-            study = make_directory(root)
-            create_log(study, [(None, created), *keep_environment(study)], runtime)
+        from maestro_es.creation.create import create_empty_study  # noqa: PLC0415 - most commands do without it
+
+        create_empty_study(root, settings, runtime)
         self._study = Session(root, runtime)
 
     @classmethod
@@ -69,7 +64,20 @@ class ExecutionGraph(WalkableGraph, RunnableGraph, RequestableGraph, AuditableGr
         return cls(**settings, path=path)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], runtime: Runtime | None = None) -> ExecutionGraph:
-        """Open the study in the directory `path`. NotAStudy if there is none."""
-        root = path if isinstance(path, Path) else Path(arguments.path("path", path))
-        return cls._of(Session(root, runtime or Runtime(driver=Driver.PROGRAM)))
+    def from_plan(
+        cls,
+        plan: StudyPlan,
+        settings: Settings,
+        runtime: Runtime | None = None,
+        site: Site | None = None,
+        around: Surroundings | None = None,
+    ) -> ExecutionGraph:
+        """Create the study of a plan, in the directory `plan.output`, which `site` may reserve already.
+
+        Its steps run in the environment of this process, or in what `around` has chosen of it. RequestRefused if there
+        is a study; StudyError and OSError if it can't be created, and nothing is left of it then.
+        """
+        from maestro_es.creation.create import create_study  # noqa: PLC0415 - most commands do without it
+
+        runtime = runtime or Runtime(driver=Driver.PROGRAM)
+        return cls.open(create_study(plan, settings, runtime, site, around).root, runtime)

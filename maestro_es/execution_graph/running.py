@@ -7,15 +7,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from maestro_es.core import arguments, requests
-from maestro_es.core.model import CancelCode, JobStatusCode, State, StudyStatus
+from maestro_es.core import arguments
+from maestro_es.core.model import JobStatusCode, State, StudyStatus
 from maestro_es.core.reconcile import state_after
 from maestro_es.core.verdict import judge
 from maestro_es.errors import NoAdapter
-from maestro_es.execution_graph.ticking import TickableGraph
+from maestro_es.execution_graph.cancelling import CancellableGraph
 from maestro_es.poller.foreground import run_until_ended
 from maestro_es.poller.observe import Observer, TickInputs
-from maestro_es.store.projection import ProjectedGraph
 from maestro_es.study.claims import read_claim
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.scripts import written_digests
@@ -23,7 +22,7 @@ from maestro_es.study.status_file import write_steps
 from maestro_es.study.workspace import ScriptOf, remove_temporary_folder, write_scripts
 
 
-class RunnableGraph(TickableGraph):
+class RunnableGraph(CancellableGraph):
     """The part of `ExecutionGraph` that runs steps."""
 
     def run_until_ended(self, progress: Callable[[], None] = lambda: None) -> StudyStatus:
@@ -50,18 +49,6 @@ class RunnableGraph(TickableGraph):
             return JobStatusCode.ERROR, steps
         return (JobStatusCode.OK if steps else JobStatusCode.NOJOBS), steps
 
-    def cancel_study(self, reason: str = "") -> CancelCode:
-        """Ask that everything ends, and tick once: jobs end by the ticks that follow. Returns ``CancelCode.OK``.
-
-        If the study is being cancelled, or has ended, only the tick is done. Unreachable if a scheduler did not
-        answer: the cancel is recorded all the same.
-        """
-        self._commits_alone()
-        why = arguments.text("reason", reason)
-        self._request(lambda graph: requests.cancel(graph, (), why) if _may_cancel(graph) else [])
-        self.execute_ready_steps()
-        return CancelCode.OK
-
     def generate_scripts(self) -> None:
         """Write the workspace and scripts of every step, without running any.
 
@@ -87,7 +74,3 @@ class RunnableGraph(TickableGraph):
         steps = self._fresh().steps()
         folder.stat()  # or the lock would make it
         write_steps(StudyDir(folder), steps, self._study.runtime.now())
-
-
-def _may_cancel(graph: ProjectedGraph) -> bool:
-    return graph.study.status is StudyStatus.RUNNING and not graph.study.cancelling

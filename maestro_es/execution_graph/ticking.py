@@ -46,11 +46,6 @@ class TickableGraph(GraphBase):
     """The part of `ExecutionGraph` that ticks."""
 
     @property
-    def remarks(self) -> list[str]:
-        """Lines that a person must read; each tick adds its own."""
-        return self._study.remarks
-
-    @property
     def notices(self) -> list[str]:
         """Lines that a person may want to read, though nothing is wrong; each tick adds its own."""
         return self._study.notices

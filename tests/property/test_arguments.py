@@ -71,6 +71,7 @@ NAMES = st.one_of(st.sampled_from(["a", "b", "c", 7]), ODD)
 REASONS = st.one_of(st.none(), st.just("why"), ODD)
 FLAGS = st.one_of(st.none(), st.booleans(), ODD)
 COUNTS = st.one_of(st.integers(0, 3), ODD)
+MOMENTS = st.one_of(st.none(), st.sampled_from(["1s", "2026-01-31", 1, 2, 10**9]), ODD)
 RUNS = st.one_of(
     st.just({"cmd": "true"}),
     st.just({"cmd": "true", "nested": _deep()}),
@@ -110,10 +111,28 @@ METHODS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "steps": st.lists(NAMES, max_size=2), "failed": FLAGS, "descendants": FLAGS, "restart_limit": COUNTS,
         "hardware_limit": COUNTS, "reason": REASONS,
     },
+    "pause": {"reason": REASONS},
+    "resume": {"reason": REASONS},
+    "cancel": {"steps": st.lists(NAMES, max_size=2), "reason": REASONS},
+    "update": {
+        "submission_throttle": COUNTS, "restart_limit": COUNTS, "hardware_limit": COUNTS, "sleep_seconds": COUNTS,
+        "reason": REASONS,
+    },
+    "env": {"values": ODD, "unset": ODD, "refresh": FLAGS, "reason": REASONS},
+    "share": {"group_reads": FLAGS},
+    "retry_lost": {"steps": st.lists(NAMES, max_size=2), "reason": REASONS},
     "retry_doubted": {"steps": st.lists(NAMES, max_size=2), "reason": REASONS},
     "reopen": {"reason": REASONS},
     "cancel_study": {"reason": REASONS},
     "at": {"seq": COUNTS, "time": st.one_of(st.none(), ODD)},
+    "as_of": {"when": MOMENTS},
+    "summary": {"at": MOMENTS},
+    "show": {"step": NAMES, "at": MOMENTS},
+    "why": {"step": st.one_of(st.none(), NAMES), "at": MOMENTS, "utc": FLAGS},
+    "blame": {"step": NAMES},
+    "diff": {"since": MOMENTS, "until": MOMENTS},
+    "query": {"sql": st.one_of(st.just("SELECT :a"), ODD), "values": ODD},
+    "edits": {"steps": st.lists(NAMES, max_size=2)},
     "history": {"step": st.one_of(st.none(), NAMES), "after": COUNTS},
     "write_status": {"path": ODD},
     "replay": {"events": st.just(())},
@@ -121,13 +140,17 @@ METHODS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         name: {}
         for name in (
             "execute_ready_steps", "check_study_status", "generate_scripts", "cleanup", "log_description",
-            "topological_sort", "detect_cycle",
+            "topological_sort", "detect_cycle", "tick", "is_settled", "steps_to_end", "diff_since_last", "environment",
+            "is_ours", "scheduler_facts", "rebuild",
         )
     },
 }  # fmt: skip
 
-#: Those that are called elsewhere in this module.
-OTHERS = {"batch", "create", "open", "close", "pickle", "unpickle"}
+#: Those that are called elsewhere: in this module; by commands, with values that these have made; or on a directory.
+OTHERS = {
+    "batch", "create", "open", "close", "open_ours", "from_plan", "tick_next", "run_until_ended", "search", "count_by",
+    "follow", "note_seen", "preview", "verify", "prove", "correct", "export", "pickle", "unpickle",
+}  # fmt: skip
 
 CALLS = st.lists(
     st.sampled_from(sorted(METHODS)).flatmap(

@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from maestro_es.audit.status import reason
-from maestro_es.audit.why import why
+from maestro_es.audit.why.explain import why
 from maestro_es.core import events as e
 from maestro_es.core.decide import decide, submissions
 from maestro_es.core.events import NewEvent

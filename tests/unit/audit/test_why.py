@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_es.audit.why import why
+from maestro_es.audit.why.explain import why
 from maestro_es.core import events as e
 from maestro_es.core.model import Cause, State, StudyStatus, SubmissionKind
 from tests.unit.audit.views import asked, failed, scheduled, two, view_at

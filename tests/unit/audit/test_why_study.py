@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from maestro_es.audit.why_study import why_study
+from maestro_es.audit.why.explain import why_study
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
 from tests.unit.audit.views import two, view_at

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from maestro_es.audit.view import Place, View
-from maestro_es.audit.why import why
+from maestro_es.audit.why.context import Place, View
+from maestro_es.audit.why.explain import why
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Cause

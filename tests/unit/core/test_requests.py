@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from maestro_es.core import arguments, requests
 from maestro_es.core import events as e
-from maestro_es.core import requests
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import RequestRefused
 from tests.unit.core.making import Study
@@ -128,4 +128,4 @@ def test_a_negative_setting_is_refused(study: Study):
 def test_every_option_of_update_names_a_setting(study: Study):
     settings = study.graph.study.settings
 
-    assert all(hasattr(settings, name) for name in requests.UPDATABLE.values())
+    assert all(hasattr(settings, name) for name in arguments.UPDATABLE.values())

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from maestro_es.audit.attempts import Attempt, attempts, last_request
 from maestro_es.audit.sentences import assert_never
 from maestro_es.audit.times import time_of
-from maestro_es.audit.view import Answer, View, cancel_of
-from maestro_es.audit.why_again import again
+from maestro_es.audit.why.context import Explanation, View, again, cancel_of
 from maestro_es.core import events as e
 from maestro_es.core.model import Cause, State
 
@@ -28,17 +27,17 @@ _MAESTROS = {
 _PROOFS = 6
 
 
-def ended(view: View, number: int, before: int | None = None) -> Answer:
+def ended(view: View, number: int, before: int | None = None) -> Explanation:
     """Return how and why a step has ended; `before` an event, if it may have been tried again since."""
     events = [recorded for recorded in view.events_of(number) if before is None or recorded.seq < before]
     for index in range(len(events) - 1, -1, -1):
         event = events[index].event
         if isinstance(event, _End):
             return _how(view, number, events[: index + 1], event)
-    return Answer("has not ended", tuple(events[-1:]))
+    return Explanation("has not ended", tuple(events[-1:]))
 
 
-def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> Answer:
+def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> Explanation:
     """Return how a step has ended by an event, the last of its `events`."""
     end = events[-1]
     match event:
@@ -50,20 +49,20 @@ def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> 
             final = f": {event.final}" if event.final else ", and will be restarted"
             request = cancel_of(view, number, end.seq) if event.final == "cancelled" else ()
             found = _of_attempt(view, events, words + final, view.attribution(request))
-            return Answer(found.message, (*request, *found.evidence))
+            return Explanation(found.message, (*request, *found.evidence))
         case e.StepFailed():
             return _failed(view, events, event)
         case e.StepCancelled():
             return _cancelled(view, number, events, event)
         case e.StepDryRun():
             when = view.show(event.at)
-            return Answer(f"was not run, because this is a dry run: its scripts were written at {when}", (end,))
+            return Explanation(f"was not run, because this is a dry run: its scripts were written at {when}", (end,))
         case e.StepSkipped():
             because = f": {event.reason}" if event.reason else ""
             when = view.show(time_of(end))
-            return Answer(f"is taken as finished since {when}, skipped by {event.by}{because}", (end,))
+            return Explanation(f"is taken as finished since {when}, skipped by {event.by}{because}", (end,))
         case e.StepImported() | e.StepRecovered():
-            return Answer(_unseen(view, event), (end,))
+            return Explanation(_unseen(view, event), (end,))
         case _:
             return assert_never(event)
 
@@ -73,18 +72,18 @@ def _when(view: View, event: e.StepFinished | e.StepTimedOut | e.StepFailed | e.
     return f"(noticed at {view.show(event.at)})" if event.noticed else f"at {view.show(event.at)}"
 
 
-def _of_attempt(view: View, events: Sequence[e.Recorded], words: str, tail: str = "") -> Answer:
+def _of_attempt(view: View, events: Sequence[e.Recorded], words: str, tail: str = "") -> Explanation:
     """Add which attempt it was, and why there was another one before, to how it has ended."""
     found = attempts(events)
     if not found:
-        return Answer(words + tail, (events[-1],))
+        return Explanation(words + tail, (events[-1],))
     attempt = found[-1]
     begin = 1 + last_request(events)
     before = again(view, events[:begin])
     numbered = f"; attempt {attempt.number}" if attempt.number > 1 else ""
     after = f", because {before.message}" if before.message else ""
     said = f"{words}{_job(attempt)}{tail}{numbered}{after}"
-    return Answer(said, (*before.evidence, *events[begin:][-_PROOFS:]))
+    return Explanation(said, (*before.evidence, *events[begin:][-_PROOFS:]))
 
 
 def _job(attempt: Attempt) -> str:
@@ -93,7 +92,7 @@ def _job(attempt: Attempt) -> str:
     return f" (job {attempt.job_id}{f' on {attempt.host}' if attempt.host else ''})"
 
 
-def _failed(view: View, events: Sequence[e.Recorded], event: e.StepFailed) -> Answer:
+def _failed(view: View, events: Sequence[e.Recorded], event: e.StepFailed) -> Explanation:
     end = events[-1]
     when = _when(view, event)
     match event.cause:
@@ -109,15 +108,15 @@ def _failed(view: View, events: Sequence[e.Recorded], event: e.StepFailed) -> An
             return assert_never(event.cause)
 
 
-def _upstream(view: View, end: e.Recorded, blocker: int | None, words: str, message: str) -> Answer:
+def _upstream(view: View, end: e.Recorded, blocker: int | None, words: str, message: str) -> Explanation:
     """Add how the step has ended with which it began."""
     if blocker is None:
-        return Answer(f"{words} ({message})", (end,))
+        return Explanation(f"{words} ({message})", (end,))
     root = ended(view, blocker, end.seq)
-    return Answer(f"{words} because {view.graph.step(blocker).name} {root.message}", (*root.evidence, end))
+    return Explanation(f"{words} because {view.graph.step(blocker).name} {root.message}", (*root.evidence, end))
 
 
-def _cancelled(view: View, number: int, events: Sequence[e.Recorded], event: e.StepCancelled) -> Answer:
+def _cancelled(view: View, number: int, events: Sequence[e.Recorded], event: e.StepCancelled) -> Explanation:
     end = events[-1]
     if event.blocker is not None:
         return _upstream(view, end, event.blocker, "was cancelled", event.message)
@@ -126,8 +125,8 @@ def _cancelled(view: View, number: int, events: Sequence[e.Recorded], event: e.S
     words = f"was {event.message} {when}" if told else f"was cancelled {when}: {event.message}"
     request = () if "outside" in event.message else cancel_of(view, number, end.seq)
     tail = view.attribution(request)
-    found = _of_attempt(view, events, words, tail) if event.token else Answer(words + tail, (end,))
-    return Answer(found.message, (*request, *found.evidence))
+    found = _of_attempt(view, events, words, tail) if event.token else Explanation(words + tail, (end,))
+    return Explanation(found.message, (*request, *found.evidence))
 
 
 def _unseen(view: View, event: e.StepImported | e.StepRecovered) -> str:

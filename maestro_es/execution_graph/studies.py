@@ -8,13 +8,12 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from maestro_es.audit.as_of import as_of
-from maestro_es.audit.status import Summary, summarise, summary_data
+from maestro_es.audit.status import Summary, summary_data
 from maestro_es.audit.times import When
 from maestro_es.errors import MaestroError, RequestRefused
+from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.store import registry
 from maestro_es.study.invocation import Runtime
-from maestro_es.study.session import Session
 
 Found = TypeVar("Found")
 
@@ -44,10 +43,9 @@ def _look(study_id: str, root: Path, runtime: Runtime, when: When | None) -> Lis
     if not root.is_dir():
         return Listed(id=study_id, path=str(root), problem="the directory is gone")
     try:
-        with Session(root, runtime) as study:
-            found = study.graph.study.study_id
-            past = as_of(study.log, when, runtime.now()) if when else None
-            summary = summarise(study, past)
+        with AuditableGraph.open(root, runtime) as graph:
+            found = graph.state.study.study_id
+            summary = graph.summary(when)
     except (MaestroError, OSError) as error:
         return Listed(id=study_id, path=str(root), problem=_said(error))
     if found != study_id:
@@ -59,7 +57,7 @@ def _said(error: Exception) -> str:
     return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
 
 
-class Answer(msgspec.Struct, Generic[Found], frozen=True):
+class StudyAnswer(msgspec.Struct, Generic[Found], frozen=True):
     """What a registered study answered: `found`, or the `problem` for which it could not."""
 
     path: str
@@ -67,7 +65,7 @@ class Answer(msgspec.Struct, Generic[Found], frozen=True):
     problem: str = ""
 
 
-def ask_all(runtime: Runtime, ask: Callable[[Session], Found]) -> Iterator[Answer[Found]]:
+def ask_all(runtime: Runtime, ask: Callable[[AuditableGraph], Found]) -> Iterator[StudyAnswer[Found]]:
     """Ask each registered study, in the order in which they were registered. A broken one does not stop the rest.
 
     RequestRefused, once all were asked, if no study could make sense of the question: one that can't is left out.
@@ -76,13 +74,13 @@ def ask_all(runtime: Runtime, ask: Callable[[Session], Found]) -> Iterator[Answe
     answered = False
     for root in registry.registered().values():
         try:
-            with Session(root, runtime) as study:
-                answer = Answer(str(root), ask(study))
+            with AuditableGraph.open(root, runtime) as graph:
+                answer = StudyAnswer(str(root), ask(graph))
         except RequestRefused as error:
             refusal = error
             continue
         except (MaestroError, OSError) as error:
-            answer = Answer(str(root), problem=_said(error))
+            answer = StudyAnswer(str(root), problem=_said(error))
         answered = answered or not answer.problem
         yield answer
     if refusal and not answered:

@@ -1,19 +1,22 @@
-"""Why a step that waits for no other one is not submitted."""
+"""Why a step waits: a blocked one for others, a ready one to be submitted."""
 
 from __future__ import annotations
 
-from maestro_es.audit.view import Answer, View, cancel_of
-from maestro_es.audit.why_again import again
-from maestro_es.audit.why_in_flight import adapter_of, unreachable_since
+from collections import Counter
+from collections.abc import Sequence
+
+from maestro_es.audit.why.context import Explanation, View, again, cancel_of
+from maestro_es.audit.why.in_flight import adapter_of, unreachable_since
 from maestro_es.core import events as e
-from maestro_es.core.model import ENVIRONMENT, RELEASED, Phase, StepRecord, StudyStatus
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import ENVIRONMENT, RELEASED, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.throttle import IN_DOUBT_BATCH, Slots, asked_again_at, count_slots
 
 #: So many ready steps are counted for a place in the line, and so many parents looked at for the last one to end.
 _LINE = 1000
 
 
-def ready(view: View, record: StepRecord) -> Answer:
+def ready(view: View, record: StepRecord) -> Explanation:
     """Return why a ready step is not submitted yet."""
     stops = _stops(view, record) or _crowded(view, record)
     words = ", and ".join(stop.message for stop in stops)
@@ -22,7 +25,7 @@ def ready(view: View, record: StepRecord) -> Answer:
     wanted = bool(before.evidence) and isinstance(before.evidence[-1].event, e.StepReset)
     after = f"; {'it is to run again, as ' if wanted else ''}{before.message}" if before.message else ""
     proofs = (proof for stop in stops for proof in stop.evidence)
-    return Answer(f"is ready to run{then}{after}", (*_made_ready(view, record), *before.evidence, *proofs))
+    return Explanation(f"is ready to run{then}{after}", (*_made_ready(view, record), *before.evidence, *proofs))
 
 
 def _where(view: View, record: StepRecord) -> str:
@@ -31,27 +34,27 @@ def _where(view: View, record: StepRecord) -> str:
     return f" in a job, because the study was started in the job {job}," if job and not record.scheduled else ""
 
 
-def _stops(view: View, record: StepRecord) -> list[Answer]:
+def _stops(view: View, record: StepRecord) -> list[Explanation]:
     """Return what keeps a step from being submitted, however few are in flight."""
     study = view.graph.study
     if study.status is not StudyStatus.RUNNING:
         words = f"the study has ended ({study.status.name}) and was not reopened"
-        return [Answer(words, view.last(e.StudyCompleted))]
+        return [Explanation(words, view.last(e.StudyCompleted))]
     if study.settings.dry_run:
-        return [Answer("this is a dry run: the next tick writes its scripts, and nothing is run")]
+        return [Explanation("this is a dry run: the next tick writes its scripts, and nothing is run")]
     ending = ended_first(view, record)
     paused = [_asked_for(view, "the study is paused", view.last(e.StudyPaused))] if study.paused else []
     return ending or [*paused, *held(view, record), *_no_environment(view), *_no_answer(view, record)]
 
 
-def ended_first(view: View, record: StepRecord) -> list[Answer]:
+def ended_first(view: View, record: StepRecord) -> list[Explanation]:
     """Return that a step with no job will end before it runs, if somebody wants that."""
     if not (record.cancelling or view.graph.study.cancelling):
         return []
     return [_asked_for(view, "the next tick cancels it", cancel_of(view, record.number))]
 
 
-def held(view: View, record: StepRecord) -> list[Answer]:
+def held(view: View, record: StepRecord) -> list[Explanation]:
     """Return who holds a step, if somebody does."""
     if not record.held:
         return []
@@ -59,13 +62,13 @@ def held(view: View, record: StepRecord) -> list[Answer]:
     return [_asked_for(view, "it is held", tuple(hold[-1:]))]
 
 
-def _no_environment(view: View) -> list[Answer]:
+def _no_environment(view: View) -> list[Explanation]:
     """Return that no step can start, as the file with the environment of all steps is missing or was changed."""
     message = view.graph.study.unreachable.get(ENVIRONMENT)
-    return [] if message is None else [Answer(message, unreachable_since(view, ENVIRONMENT))]
+    return [] if message is None else [Explanation(message, unreachable_since(view, ENVIRONMENT))]
 
 
-def _no_answer(view: View, record: StepRecord) -> list[Answer]:
+def _no_answer(view: View, record: StepRecord) -> list[Explanation]:
     """Return since when the scheduler of a step does not answer, if that is so."""
     name = adapter_of(view, record)
     message = view.graph.study.unreachable.get(name)
@@ -73,14 +76,14 @@ def _no_answer(view: View, record: StepRecord) -> list[Answer]:
         return []
     failed = unreachable_since(view, name)
     since = "".join(f" since {view.show(recorded.recorded_at)}" for recorded in failed)
-    return [Answer(f"{name} does not answer{since}: {message}", failed)]
+    return [Explanation(f"{name} does not answer{since}: {message}", failed)]
 
 
-def _asked_for(view: View, words: str, request: tuple[e.Recorded, ...]) -> Answer:
-    return Answer(words + view.attribution(request), request)
+def _asked_for(view: View, words: str, request: tuple[e.Recorded, ...]) -> Explanation:
+    return Explanation(words + view.attribution(request), request)
 
 
-def _crowded(view: View, record: StepRecord) -> list[Answer]:
+def _crowded(view: View, record: StepRecord) -> list[Explanation]:
     """Return how many steps are in flight and before it, if it has to wait for a place."""
     slots = count_slots(view.graph, view.cores, view.now)[record.scheduled]
     next_tick = slots.requests(_LINE)
@@ -98,34 +101,34 @@ def _crowded(view: View, record: StepRecord) -> list[Answer]:
     limit = (
         f"the throttle is {slots.limit}" if slots.throttled else f"its host has {slots.limit} slots for local steps"
     )
-    return [Answer(f"{limit}: {slots.in_use} in flight, {place}", _limited_by(view, slots))]
+    return [Explanation(f"{limit}: {slots.in_use} in flight, {place}", _limited_by(view, slots))]
 
 
-def _in_doubt(view: View, record: StepRecord, place: str) -> Answer:
+def _in_doubt(view: View, record: StepRecord, place: str) -> Explanation:
     """Return that few jobs are requested as long as it is unknown of another one whether it exists."""
     doubtful = next(step for step in view.graph.in_flight() if step.scheduled and step.phase is Phase.REQUESTED)
     words = (
         f"a tick requests at most {IN_DOUBT_BATCH} jobs while it is unknown whether {adapter_of(view, record)} has "
         f"that of {doubtful.name}: {place}"
     )
-    return Answer(words, tuple(view.events_of(doubtful.number)[-1:]))
+    return Explanation(words, tuple(view.events_of(doubtful.number)[-1:]))
 
 
-def _full(view: View, record: StepRecord, slots: Slots, place: str) -> Answer:
+def _full(view: View, record: StepRecord, slots: Slots, place: str) -> Explanation:
     """Return that the scheduler took no more jobs when it was asked last, or once, and when it is asked again."""
     study, name = view.graph.study, adapter_of(view, record)
     refusal = study.refusal
     if refusal is None:
         least = f"at most {slots.available} job{'' if slots.available == 1 else 's'}"
         words = f"a tick requests {least}, as {name} once took no more than {study.queue_limit} of this study"
-        return Answer(f"{words}: {place}")
+        return Explanation(f"{words}: {place}")
     words = f"{name} took no more jobs at {view.show(refusal.at)} ({refusal.message})"
     again = f"asked for {slots.available} again by the next tick"
     if not slots.available:
         again = f"asked again when one of this study has ended, or after {view.show(asked_again_at(refusal))}"
     said = view.events_of(refusal.step)
     proof = [r for r in said if isinstance(r.event, e.SubmissionWithdrawn) and r.event.message]
-    return Answer(f"{words}; it has {slots.in_use} of this study, and is {again}: {place}", tuple(proof[-1:]))
+    return Explanation(f"{words}; it has {slots.in_use} of this study, and is {again}: {place}", tuple(proof[-1:]))
 
 
 def _limited_by(view: View, slots: Slots) -> tuple[e.Recorded, ...]:
@@ -143,3 +146,70 @@ def _made_ready(view: View, record: StepRecord) -> tuple[e.Recorded, ...]:
         last = max(done, key=lambda parent: parent.ended_at or 0)
         return tuple(view.events_of(last.number)[-1:])
     return tuple(view.events_of(record.number)[:1])
+
+
+#: So many steps are looked at on the way to those that don't wait themselves, and so many of a funnel's.
+_LOOKED_AT = 10_000
+_OF_A_FUNNEL = 1_000
+
+
+def waits_for(graph: Graph, record: StepRecord) -> list[str]:
+    """Return what a step waits for that is not finished, in words."""
+    parents = [step.name for step in unfinished_parents(graph, record)]
+    funnels = [
+        f"all of {template} ({graph.unfinished(template)} not finished)"
+        for template in graph.funnels(record.number)
+        if graph.unfinished(template)
+    ]
+    return parents + funnels
+
+
+def unfinished_parents(graph: Graph, record: StepRecord) -> list[StepRecord]:
+    """Return the steps that a step waits for by an edge and that are not finished."""
+    parents = map(graph.step, graph.parents(record.number))
+    return [parent for parent in parents if parent.state not in RELEASED]
+
+
+def roots(view: View, record: StepRecord) -> list[StepRecord]:
+    """Return the steps that a blocked step waits for in the end, those first that don't go on by themselves."""
+    graph = view.graph
+    found: list[StepRecord] = []
+    reached = {record.number}
+    frontier = [record]
+    while frontier and len(reached) < _LOOKED_AT:
+        for step in _before(graph, frontier.pop()):
+            if step.number not in reached:
+                reached.add(step.number)
+                (frontier if step.phase is Phase.BLOCKED else found).append(step)
+    return sorted(found, key=lambda step: (priority(step), step.number))
+
+
+def is_direct(graph: Graph, record: StepRecord, other: StepRecord) -> bool:
+    """Return whether a step waits for another one without a third one between them."""
+    return other.number in graph.parents(record.number) or other.template in graph.funnels(record.number)
+
+
+def _before(graph: Graph, record: StepRecord) -> list[StepRecord]:
+    funnels = [graph.unfinished_steps(template, _OF_A_FUNNEL) for template in graph.funnels(record.number)]
+    return [*unfinished_parents(graph, record), *(step for steps in funnels for step in steps)]
+
+
+def priority(step: StepRecord) -> int:
+    """Return how likely a step goes on by itself: 0 for one that does not."""
+    if step.phase is Phase.DONE or step.cancelling or step.held:
+        return 0
+    if step.phase is Phase.REQUESTED or step.missed_at is not None:
+        return 1
+    if step.phase is Phase.READY:
+        return 2
+    return 4 if step.state is State.RUNNING else 3
+
+
+def others(steps: Sequence[StepRecord]) -> str:
+    """Return how many more steps there are, by state; of very many only that."""
+    if not steps:
+        return ""
+    if len(steps) >= _OF_A_FUNNEL - 1:
+        return "; besides, for many more"
+    found = Counter(step.state for step in steps)
+    return "; besides " + ", ".join(f"{found[state]} {state.name}" for state in State if found[state])

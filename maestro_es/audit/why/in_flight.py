@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from maestro_es.audit.attempts import last_request
-from maestro_es.audit.view import Answer, View, cancel_of
-from maestro_es.audit.why_again import again
+from maestro_es.audit.why.context import Explanation, View, again, cancel_of
 from maestro_es.core import events as e
 from maestro_es.core.model import UNWATCHED, State, StepRecord
 
 
-def requested(view: View, record: StepRecord) -> Answer:
+def requested(view: View, record: StepRecord) -> Explanation:
     """Return why a submission that is on record has no outcome yet."""
     events = view.events_of(record.number)
     before = again(view, events)
@@ -25,13 +24,13 @@ def requested(view: View, record: StepRecord) -> Answer:
     begin = last_request(events)
     unanswered = _latest(events[begin:], e.SubmissionUncertain)
     said = f": {record.message}" if unanswered else ""
-    return Answer(
+    return Explanation(
         words + said + patience + cancelling.message,
         (*before.evidence, events[begin], *unanswered, *no_answer.evidence, *cancelling.evidence),
     )
 
 
-def submitted(view: View, record: StepRecord) -> Answer:
+def submitted(view: View, record: StepRecord) -> Explanation:
     """Return where the job of a step is, and since when."""
     events = view.events_of(record.number)
     begin = 1 + last_request(events)
@@ -48,31 +47,35 @@ def submitted(view: View, record: StepRecord) -> Answer:
         _elsewhere(view, record),
         _cancelling(view, record),
     )
-    return Answer(
+    return Explanation(
         where.message + numbered + after + "".join(part.message for part in parts),
         (*before.evidence, *job, *where.evidence, *(proof for part in parts for proof in part.evidence)),
     )
 
 
-def _runs(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answer:
+def _runs(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
     started = _latest(events, e.JobStarted)
     since = next((r.event.at for r in started if isinstance(r.event, e.JobStarted)), record.started_at or 0)
     on = f" on {record.job_host}" if record.job_host else ""
-    return Answer(f"has been running since {view.show(since)} as job {record.job_id}{on}", started)
+    return Explanation(f"has been running since {view.show(since)} as job {record.job_id}{on}", started)
 
 
-def _waits(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answer:
+def _waits(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
     [job] = _latest(events, e.JobSubmitted)
     since = view.show(job.recorded_at)
     if not record.scheduled:
-        return Answer(f"was started at {since} as job {record.job_id}, and has not reported yet that it is running")
+        return Explanation(
+            f"was started at {since} as job {record.job_id}, and has not reported yet that it is running"
+        )
     delayed = _latest(events, e.JobDelayed)
     adapter = adapter_of(view, record)
     because = f"; {adapter} says: {record.message}" if delayed else ""
-    return Answer(f"has been waiting in the queue of {adapter} since {since} as job {record.job_id}{because}", delayed)
+    return Explanation(
+        f"has been waiting in the queue of {adapter} since {since} as job {record.job_id}{because}", delayed
+    )
 
 
-def _state_unknown(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answer:
+def _state_unknown(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
     found = _latest(events, e.JobStateUnknown)
     said = "".join(
         f"; {adapter_of(view, record)} gave its state as {r.event.raw_state} at {view.show(r.recorded_at)}; that "
@@ -80,21 +83,21 @@ def _state_unknown(view: View, record: StepRecord, events: Sequence[e.Recorded])
         for r in found
         if isinstance(r.event, e.JobStateUnknown)
     )
-    return Answer(said, found)
+    return Explanation(said, found)
 
 
-def _missed(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Answer:
+def _missed(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
     if record.missed_at is None:
-        return Answer("")
+        return Explanation("")
     until = record.missed_at + view.grace(record)
     words = (
         f"; since {view.show(record.missed_at)} its job is no longer known, and ticks look for it until "
         f"{view.show(until)}"
     )
-    return Answer(words, _latest(events, e.JobNotFound))
+    return Explanation(words, _latest(events, e.JobNotFound))
 
 
-def _elsewhere(view: View, record: StepRecord) -> Answer:
+def _elsewhere(view: View, record: StepRecord) -> Explanation:
     """Return what to do about a local step of which ticks do not see how it stands."""
     runs = True if record.scheduled else view.runs(record)
     study, host, ticker = view.place
@@ -106,29 +109,29 @@ def _elsewhere(view: View, record: StepRecord) -> Answer:
         others = ticker not in {"", record.job_host}
         come = f", and the last one came from {ticker}: run 'maestro-es tick {study}' there" if others else ""
         lost = f"say so with 'maestro-es retry {study} {record.name} --lost'"
-        return Answer(
+        return Explanation(
             f"; only a tick {there} can see whether it is still running{come}; "
             f"if that host, or container, is gone for good, {lost}"
         )
     if not runs and ticker not in {"", host}:
         words = f"; its process has ended, and the last tick came from {ticker}, where that can't be seen"
-        return Answer(f"{words}: run 'maestro-es tick {study}' here")
-    return Answer("")
+        return Explanation(f"{words}: run 'maestro-es tick {study}' here")
+    return Explanation("")
 
 
-def _no_answer(view: View, record: StepRecord) -> Answer:
+def _no_answer(view: View, record: StepRecord) -> Explanation:
     """Return since when nothing is known, if that is so."""
     unreachable = view.graph.study.unreachable
     if record.scheduled and UNWATCHED in unreachable:
-        return Answer(f"; {unreachable[UNWATCHED]}", unreachable_since(view, UNWATCHED))
+        return Explanation(f"; {unreachable[UNWATCHED]}", unreachable_since(view, UNWATCHED))
     for name in (adapter_of(view, record), "files"):
         if name in unreachable:
             failed = unreachable_since(view, name)
             since = "".join(f" since {view.show(recorded.recorded_at)}" for recorded in failed)
             what = "the file system" if name == "files" else name
             words = f"; {what} does not answer{since}, so nothing new is known of it: {unreachable[name]}"
-            return Answer(words, failed)
-    return Answer("")
+            return Explanation(words, failed)
+    return Explanation("")
 
 
 def unreachable_since(view: View, name: str) -> tuple[e.Recorded, ...]:
@@ -136,11 +139,11 @@ def unreachable_since(view: View, name: str) -> tuple[e.Recorded, ...]:
     return view.last(e.PollFailed, lambda event: isinstance(event, e.PollFailed) and event.adapter == name)
 
 
-def _cancelling(view: View, record: StepRecord) -> Answer:
+def _cancelling(view: View, record: StepRecord) -> Explanation:
     if not (record.cancelling or view.graph.study.cancelling):
-        return Answer("")
+        return Explanation("")
     request = cancel_of(view, record.number)
-    return Answer(
+    return Explanation(
         f"; it is being cancelled{view.attribution(request)}, and nothing tells yet that it has ended", request
     )
 

@@ -1,0 +1,118 @@
+"""The part of the graph that ends jobs: it asks for that, and ticks until they are gone."""
+
+from __future__ import annotations
+
+import time
+
+from maestro_es.core import arguments, requests
+from maestro_es.core.events import Recorded
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import CancelCode, Phase, StepRecord, StudyStatus
+from maestro_es.errors import LogUnavailable, NothingStarts, Unreachable, describe_error
+from maestro_es.execution_graph.base import patterns_of
+from maestro_es.execution_graph.ticking import TickableGraph
+from maestro_es.poller.prefetch import QueueSnapshot
+from maestro_es.poller.tick import tick
+from maestro_es.study.locks import hold_tick_lock
+
+#: How long we wait for jobs to end before we leave the rest to other ticks, in seconds.
+_PATIENCE_S = 5.0
+
+#: Time between two ticks meanwhile, in seconds.
+_PAUSE_S = 0.1
+
+
+class CancellableGraph(TickableGraph):
+    """The part of `ExecutionGraph` that cancels."""
+
+    def cancel(self, *steps: str, reason: str = "", wait_s: float = _PATIENCE_S) -> list[Recorded]:
+        """Cancel the study, or only `steps` (names or patterns), and tick until their jobs have ended.
+
+        What waits for a cancelled step is cancelled with it. Returns what was recorded, the events of the ticks among
+        it. After `wait_s` seconds what still runs is left to later ticks; `steps_to_end` has it.
+
+        Unreachable if a scheduler, the file system or another host has to answer before jobs end: the cancel is
+        recorded all the same, and later ticks end them. RequestRefused if there is nothing to cancel, or inside a
+        `batch`.
+        """
+        self._commits_alone()
+        patterns, why, end = patterns_of(steps), arguments.text("reason", reason), time.monotonic() + wait_s
+        with self._study.log.listening() as recorded:
+            self._ask(lambda graph: requests.cancel(graph, patterns, why))
+            try:
+                self._tick_until_ended(wait_s, end)
+            except (Unreachable, LogUnavailable, OSError) as error:
+                said = str(error) if isinstance(error, Unreachable) else describe_error(error, self.path)[1]
+                raise Unreachable(f"{self._left()}; the next tick ends them: {said}") from error
+        elsewhere = self._elsewhere()
+        if elsewhere:
+            hosts = ", ".join(sorted(elsewhere))
+            raise Unreachable(f"{self._left()}; those on {hosts} are ended by the next tick on that host")
+        return recorded
+
+    def cancel_study(self, reason: str = "") -> CancelCode:
+        """Ask that everything ends, and tick once: jobs end by the ticks that follow. Returns ``CancelCode.OK``.
+
+        If the study is being cancelled, or has ended, only the tick is done. Unreachable if a scheduler did not
+        answer: the cancel is recorded all the same.
+        """
+        self._commits_alone()
+        why = arguments.text("reason", reason)
+        self._request(lambda graph: requests.cancel(graph, (), why) if _may_cancel(graph) else [])
+        self.tick()
+        return CancelCode.OK
+
+    def steps_to_end(self) -> list[StepRecord]:
+        """Return the steps in flight whose jobs were asked to end, or will be by the next tick."""
+        graph = self._study.graph
+        return [step for step in graph.in_flight() if step.cancelling or graph.study.cancelling]
+
+    def _tick_until_ended(self, wait_s: float, end: float) -> None:
+        """Tick until nothing that is to end runs any more, for a while.
+
+        Unreachable says who did not answer. A scheduler is not asked again then; the steps of this host are ended all
+        the same. A job's id alone is no reason to end it: it may be that of another job by now.
+        """
+        study = self._study
+        last_error: Unreachable | None = None
+        while True:
+            error = self._tick_once(wait_s, last_error)
+            last_error = last_error or error
+            elsewhere = self._elsewhere()
+            waiting = [step for step in self.steps_to_end() if step.scheduled or step.job_host not in elsewhere]
+            late = time.monotonic() > end
+            if study.status is not StudyStatus.RUNNING or not waiting:
+                return
+            if last_error and (late or not study.last_error or all(step.scheduled for step in waiting)):
+                raise last_error
+            if late:
+                return
+            time.sleep(_PAUSE_S)
+
+    def _tick_once(self, wait_s: float, last_error: Unreachable | None) -> Unreachable | None:
+        """Tick; a scheduler that did not answer before is not asked. Returns the error if one does not answer now."""
+        study = self._study
+        known = QueueSnapshot(0, {}, study.last_error) if last_error and study.last_error else None
+        with hold_tick_lock(study.dir, wait_s) as ours:
+            if not ours:
+                raise Unreachable("another process has been ticking it for some time")
+            try:
+                tick(study, snapshot=known)
+            except NothingStarts:
+                return None
+            except Unreachable as error:
+                return error
+        return None
+
+    def _elsewhere(self) -> set[str]:
+        """Return the other hosts on which local steps run that are to end."""
+        local = (step for step in self.steps_to_end() if not step.scheduled and step.phase is Phase.SUBMITTED)
+        return {step.job_host for step in local} - {self.runtime.host.name, ""}
+
+    def _left(self) -> str:
+        """Return what is on record, and what has not been done."""
+        return f"{self.path}: the cancel is recorded; jobs that may still run: {len(self.steps_to_end())}"
+
+
+def _may_cancel(graph: Graph) -> bool:
+    return graph.study.status is StudyStatus.RUNNING and not graph.study.cancelling
