@@ -23,7 +23,7 @@ from maestro_es.core.requests import match_steps
 from maestro_es.errors import RequestRefused
 from maestro_es.study.session import Session
 from maestro_es.study.workspace import job_name, outputs_of, temporary_folder
-from maestro_es.study_file.paths import safe
+from maestro_es.study_file.render import safe
 
 #: How many names are given before the rest is counted.
 NAMED = 10

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from maestro_es.compat.modules import HOME_OF, MODULES
-from maestro_es.study_file.stand_in import ROOT, VERSION
+from maestro_es.study_file.pgen import ROOT, VERSION
 
 
 def install() -> None:

@@ -15,7 +15,7 @@ from maestro_es.compat.processes import start_process
 from maestro_es.compat.script_adapter import SchedulerScriptAdapter, ScriptAdapter, Scripts
 from maestro_es.compat.submission import CancellationRecord, SubmissionRecord
 from maestro_es.core.model import CancelCode, JobStatusCode, State
-from maestro_es.study_file.paths import safe
+from maestro_es.study_file.render import safe
 
 #: The keys of Maestro's adapters.
 _LOCAL, _SLURM, _LSF, _FLUX = ADAPTERS

@@ -18,8 +18,8 @@ from maestro_es.compat.study_step import StudyStep
 from maestro_es.errors import SpecError
 from maestro_es.study_file.document import read_file
 from maestro_es.study_file.parameters import ParameterGenerator
+from maestro_es.study_file.reading import check_data, read_data
 from maestro_es.study_file.study_environment import Script, Variable
-from maestro_es.study_file.study_text import check_data, read_data
 from maestro_es.study_file.validation import study_schema
 
 Kind = TypeVar("Kind", bound="YAMLSpecification")

@@ -26,13 +26,12 @@ from maestro_es.study.layout import has_log
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.metadata import read_metadata
 from maestro_es.study_file.parameters import ParameterGenerator, Parameters
-from maestro_es.study_file.paths import safe
 from maestro_es.study_file.pgen import convert
 from maestro_es.study_file.plan import StudyPlan, plan_study
-from maestro_es.study_file.reading import StudyContext
+from maestro_es.study_file.reading import StudyContext, study_text
+from maestro_es.study_file.render import safe
 from maestro_es.study_file.study_environment import StudyEnvironment as Declarations
 from maestro_es.study_file.study_environment import Variable
-from maestro_es.study_file.study_text import study_text
 
 _logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from maestro_es.core.model import Param
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph.attributes import DescribedGraph
 from maestro_es.execution_graph.steps import Step
-from maestro_es.study_file.paths import objection
+from maestro_es.study_file.render import objection
 
 
 class BuildableGraph(DescribedGraph):

@@ -37,8 +37,7 @@ from maestro_es.study.scripts import (
     write_new,
     write_script,
 )
-from maestro_es.study_file.paths import safe
-from maestro_es.study_file.render import render
+from maestro_es.study_file.render import render, safe
 
 #: The endings of the output files of a job.
 _OUTPUTS = (".out", ".err")

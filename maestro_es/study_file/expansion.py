@@ -19,7 +19,7 @@ from maestro_es.core.model import Param, is_scheduled
 from maestro_es.core.resubmission_limits import RESTART_LIMIT
 from maestro_es.core.scheduler_facts import SchedulerFacts
 from maestro_es.core.walltime import walltime_remedy
-from maestro_es.study_file import paths
+from maestro_es.study_file import render
 from maestro_es.study_file.document import Document
 from maestro_es.study_file.findings import Findings, shown
 from maestro_es.study_file.parameters import Parameters, strings_in
@@ -130,12 +130,12 @@ def _add_instances(
     used = expansion.used[template.name]
     if not used:
         expansion.at[template.name] = [len(expansion.steps) + 1]
-        directory = paths.workspace(template.name)
+        directory = render.workspace(template.name)
         expansion.steps.append(_step(template, template.name, directory, (), 0, expansion, settings))
         return
     by_key = sorted(used)
     combos = [".".join(combo[key].label for key in by_key) for combo in parameters.combos]
-    nicknames = paths.nicknames(template.name, combos) if settings.hash_workspaces else {}
+    nicknames = render.nicknames(template.name, combos) if settings.hash_workspaces else {}
     declared = [key for key in parameters.keys if key in used]
     first: dict[str, tuple[int, tuple[Param, ...]]] = {}
     collapsed = 0
@@ -144,7 +144,7 @@ def _add_instances(
         params = tuple(parameters.combos[index][key] for key in declared)
         if combo not in first:
             first[combo] = (len(expansion.steps) + 1, params)
-            directory = paths.workspace(template.name, nicknames.get(combo, combo))
+            directory = render.workspace(template.name, nicknames.get(combo, combo))
             name = f"{template.name}_{combo}"
             expansion.steps.append(_step(template, name, directory, params, index, expansion, settings))
         numbers.append(first[combo][0])
@@ -174,7 +174,7 @@ def _step(
         parents=tuple(expansion.number(parent, combo) for parent in template.parents),
         funnels=template.funnels,
         workspaces={
-            reference: paths.workspace(reference)
+            reference: render.workspace(reference)
             if reference in template.funnels
             else expansion.steps[expansion.number(reference, combo) - 1].workspace
             for reference in template.references
@@ -221,7 +221,7 @@ def _check_collisions(
             findings.problem(line, f"{message} '{step.workspace}'", remedy)
         names[step.name] = directories[step.workspace] = step
         stem = step.workspace.rpartition("/")[2] if settings.hash_workspaces else step.name
-        wrong = paths.objection(step.workspace, stem, settings.taken, settings.extension)
+        wrong = render.objection(step.workspace, stem, settings.taken, settings.extension)
         if wrong:
             findings.problem(line, f"'{step.name}' can't have a directory: {wrong}", "Rename it or change its label.")
 

@@ -31,7 +31,7 @@ from maestro_es.core.model import Micros, State
 from maestro_es.errors import StudyError
 from maestro_es.study_file.document import read_file
 from maestro_es.study_file.maestro_status import Row, local_time, read_rows
-from maestro_es.study_file.paths import safe
+from maestro_es.study_file.render import safe
 
 #: The keys that ``maestro update`` writes, which are the names of its options. A value that was not given is null.
 _KEYS = ("rlimit", "sleep", "throttle")

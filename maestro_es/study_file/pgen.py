@@ -1,12 +1,13 @@
 """Custom parameter generators: a Python file of the user's that makes the parameters of a study.
 
 Such files say ``from maestrowf.datastructures.core import ParameterGenerator``. Where Maestro is installed they get
-its class, elsewhere ours, under that name and only while they run: see `stand_in`. What they return is read by public
-attributes.
+its class, elsewhere ours, under that name and only while they run: see `maestro_at_hand`. What they return is read by
+public attributes.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os.path
 import sys
@@ -24,7 +25,12 @@ from maestro_es.study_file.document import Document
 from maestro_es.study_file.findings import Findings, did_you_mean
 from maestro_es.study_file.parameters import Parameters, combine
 from maestro_es.study_file.pgen_environment import GeneratorEnvironment
-from maestro_es.study_file.stand_in import ROOT, VERSION, install_command, load_counterparts, maestro_at_hand
+
+#: The import hook. It lies above this package, and only a generator needs it.
+_HOOK = "maestro_es.compat.hook"
+
+ROOT = "maestrowf"
+VERSION = "1.2.1"
 
 _ENTRY = "get_custom_generator"
 
@@ -161,3 +167,33 @@ def _ask_combinations(made: Any) -> Parameters:  # noqa: ANN401 - a class derive
         for combo in made.get_combinations()
     ]
     return Parameters(keys, tuple(combos), {key: [combo[key].value for combo in combos] for key in keys})
+
+
+def install_command(package: str) -> str:
+    """Return the command that installs a package for the Python that runs us."""
+    return f"{sys.executable} -m pip install {package}"
+
+
+def load_counterparts() -> None:
+    """Load our counterparts of Maestro's classes early, because a generator's path may lead to the user's modules."""
+    _hook().load_counterparts()
+
+
+def _hook() -> ModuleType:
+    return importlib.import_module(_HOOK)
+
+
+@contextmanager
+def maestro_at_hand() -> Iterator[None]:
+    """Let ``import maestrowf`` work meanwhile, and leave neither modules nor compiled files behind."""
+    written = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    absent = ROOT not in sys.modules and importlib.util.find_spec(ROOT) is None
+    if absent:
+        _hook().install()
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = written
+        if absent:
+            _hook().uninstall()

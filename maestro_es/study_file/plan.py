@@ -22,7 +22,7 @@ from maestro_es.core.model import Scalar
 from maestro_es.core.resubmission_limits import RESTART_LIMIT
 from maestro_es.core.scheduler_facts import Schedulers
 from maestro_es.errors import SpecError, UnknownAdapter
-from maestro_es.study_file import dependencies, paths
+from maestro_es.study_file import dependencies, render
 from maestro_es.study_file.checks import section
 from maestro_es.study_file.env_block import GitSource, RequiredPath
 from maestro_es.study_file.expansion import Expansion, ExpansionSettings, check_walltimes, expand, rows
@@ -199,7 +199,7 @@ def _directory(
         return str(absolute(output))
     base = absolute(Path(read.environment.output or "."))
     name = section(read.document.data, "description").get("name", "")
-    stem = str(base / paths.safe(f"{name}_"))
+    stem = str(base / render.safe(f"{name}_"))
     return str(reserve(stem)) if reserve and not findings.problems() else stem + timestamp
 
 

@@ -1,20 +1,31 @@
-"""From a template to what one instance runs: the last placeholders, in Maestro's order. Pure.
+"""From a template to what one instance runs, and the names that it has on disk. Pure.
 
+Placeholders are replaced in Maestro's order: the
 Study directory, then labels, values and names of the parameters in every string, then workspaces in ``cmd`` and
 ``restart``. ``$(LAUNCHER)`` is the adapter's, and unknown placeholders are the shell's.
 """
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from maestro_es.core.model import Param
+from maestro_es.files import replaced_by
 
 #: The study's own directory, as a placeholder that stays in the log.
 OUTPUT_PATH = "$(OUTPUT_PATH)"
+
+_SAFE = frozenset("-_.() " + string.ascii_letters + string.digits)
+
+#: The longest name of a script is that of the instance and this, as file systems allow 255 bytes. There is room for an
+#: extension of eight characters at least, so that a study may change its scheduler.
+_RESTART = ".restart."
+_EXTENSION = 8
+_LONGEST_NAME = 255
 
 
 class RenderedStep(msgspec.Struct, frozen=True):
@@ -74,3 +85,34 @@ def substitute(text: str, params: Sequence[Param], sign: str = "$") -> str:
     for param in params:
         text = text.replace(f"{sign}({param.key}.name)", param.name)
     return text
+
+
+def safe(name: str) -> str:
+    """Return `name` as Maestro writes it in a path: without the characters it drops, and ``_`` for each blank."""
+    return "".join(character for character in name if character in _SAFE).replace(" ", "_")
+
+
+def workspace(*parts: str) -> str:
+    """Return the directory of a step or of one of its instances, relative to the study's."""
+    return "/".join(safe(part) for part in parts)
+
+
+def nicknames(step: str, combos: Sequence[str]) -> dict[str, str]:
+    """Return the short name of each distinct combination: what ``--hashws`` puts in place of its labels."""
+    distinct = list(dict.fromkeys(combos))
+    width = len(str(len(distinct) - 1))
+    return {combo: f"{step}_instance_{index:0{width}d}" for index, combo in enumerate(distinct)}
+
+
+def objection(directory: str, stem: str, taken: Sequence[str], extension: str = "") -> str | None:
+    """Return what is wrong with a workspace whose scripts are called `stem` with this `extension`, or None."""
+    parts = directory.split("/")
+    if parts[0] in taken or replaced_by(parts[0]) in taken:
+        return f"its directory '{parts[0]}' is taken by a file of the study"
+    if any(part in {"", ".", ".."} for part in parts):
+        return f"its directory would be '{directory}', which is no name"
+    script = len(stem + _RESTART) + max(_EXTENSION, len(extension))
+    longest = max(script, *map(len, parts))
+    if longest > _LONGEST_NAME:
+        return f"its names would be {longest} characters long, and {_LONGEST_NAME} is the most"
+    return None

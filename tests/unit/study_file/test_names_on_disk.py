@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from maestro_es.core import file_names
-from maestro_es.study_file import paths
+from maestro_es.study_file import render
 
 
 @pytest.mark.parametrize(
@@ -11,11 +11,11 @@ from maestro_es.study_file import paths
     [("a/b", "ab"), ("a:b,c", "abc"), ("x=1;y", "x1y"), ("a b (c)", "a_b_(c)"), ("é.-_", ".-_"), ("\n\t", "")],
 )
 def test_a_safe_name_is_maestros(name: str, expected: str):
-    assert paths.safe(name) == expected
+    assert render.safe(name) == expected
 
 
 def test_short_names_count_distinct_combinations_from_0():
-    assert paths.nicknames("a", ["x", "y", "x", "z"]) == {
+    assert render.nicknames("a", ["x", "y", "x", "z"]) == {
         "x": "a_instance_0",
         "y": "a_instance_1",
         "z": "a_instance_2",
@@ -35,11 +35,11 @@ def test_short_names_count_distinct_combinations_from_0():
 )
 def test_no_step_is_called_like_a_file_of_ours_that_is_being_written(name: str):
     assert (
-        paths.objection(f"{name}/N.1", name, file_names.TAKEN)
+        render.objection(f"{name}/N.1", name, file_names.TAKEN)
         == f"its directory '{name}' is taken by a file of the study"
     )
 
 
 @pytest.mark.parametrize("name", ["events.db.newer", "batch.info.4711", ".batch.info.x", ".other.4711", "status"])
 def test_a_name_that_is_only_like_one_is_free(name: str):
-    assert paths.objection(name, name, file_names.TAKEN) is None
+    assert render.objection(name, name, file_names.TAKEN) is None
