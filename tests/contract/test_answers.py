@@ -7,7 +7,7 @@ from msgspec import structs
 
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import ClaimState, ReportKind
-from maestro_es.core.submission import InDoubt, QueueFull, Rejected, ScriptFailed
+from maestro_es.core.submission import InDoubt, Outcome, QueueFull, Rejected, ScriptFailed
 from maestro_es.errors import Unreachable
 from tests.contract.conftest import SUBMITTING, Stage
 from tools.testbed.processes import running_under, wait_for
@@ -51,6 +51,21 @@ def look(stage: Stage, step: StepRecord) -> tuple[JobState, bool] | None:
     return (seen.state, bool(seen.job_id)) if seen else None
 
 
+def submit(stage: Stage, answer: str) -> tuple[StepRecord, Outcome]:
+    """Submit a step, and let the scheduler answer with this word of its stand-in; returns the step and the outcome."""
+    [number] = stage.create(WAIT)
+    step, job = stage.request(number)
+    stage.plan(answer)
+    return step, stage.send(job)
+
+
+def has_one_job_that_runs_once(stage: Stage, step: StepRecord) -> bool:
+    """Whether the queue shows the job of a step, and the job starts the step once."""
+    found = look(stage, step)
+    stage.let_run()
+    return found == (JobState.PENDING, True) and ran_once(stage, step)
+
+
 def ran_once(stage: Stage, step: StepRecord) -> bool:
     """Let the step end, and return whether it was started once."""
     wait_for(stage.file(step, "ready").exists)
@@ -82,68 +97,49 @@ def test_a_refusal_says_why_on_one_line_and_nothing_is_queued(stage: Stage):
 
 @asked("full")
 def test_a_full_queue_is_no_refusal(stage: Stage):
-    [number] = stage.create(WAIT)
-    step, job = stage.request(number)
-    stage.plan("full")
+    step, outcome = submit(stage, "full")
 
-    assert isinstance(stage.send(job), QueueFull)
+    assert isinstance(outcome, QueueFull)
     assert look(stage, step) == (JobState.GONE, False)
 
 
 @asked("no answer")
 def test_a_submission_without_an_answer_is_in_doubt_and_the_queue_tells_that_there_is_no_job(stage: Stage):
-    [number] = stage.create(WAIT)
-    step, job = stage.request(number)
-    stage.plan("deaf")
+    step, outcome = submit(stage, "deaf")
 
-    assert isinstance(stage.send(job), InDoubt)
+    assert isinstance(outcome, InDoubt)
     assert look(stage, step) == (JobState.GONE, False)
 
 
 @asked("no answer")
 def test_a_submission_without_an_answer_is_in_doubt_and_the_queue_tells_which_job_it_made(stage: Stage):
-    [number] = stage.create(WAIT)
-    step, job = stage.request(number)
-    stage.plan("doubt")
+    step, outcome = submit(stage, "doubt")
 
-    assert isinstance(stage.send(job), InDoubt)
-    assert look(stage, step) == (JobState.PENDING, True)
-    stage.let_run()
-    assert ran_once(stage, step)
+    assert isinstance(outcome, InDoubt)
+    assert has_one_job_that_runs_once(stage, step)
 
 
 @asked("garbage")
 def test_an_answer_that_can_not_be_read_is_in_doubt_and_the_queue_tells_which_job_it_made(stage: Stage):
-    [number] = stage.create(WAIT)
-    step, job = stage.request(number)
-    stage.plan("garbage")
+    step, outcome = submit(stage, "garbage")
 
-    assert isinstance(stage.send(job), InDoubt)
-    assert look(stage, step) == (JobState.PENDING, True)
-    stage.let_run()
-    assert ran_once(stage, step)
+    assert isinstance(outcome, InDoubt)
+    assert has_one_job_that_runs_once(stage, step)
 
 
 @asked("late")
 def test_a_job_that_shows_late_is_found_when_it_shows(stage: Stage):
-    [number] = stage.create(WAIT)
-    step, job = stage.request(number)
-    stage.plan("late")
+    step, outcome = submit(stage, "late")
 
-    assert isinstance(stage.send(job), InDoubt)
+    assert isinstance(outcome, InDoubt)
     assert look(stage, step) == (JobState.GONE, False)
     stage.deliver()
-    assert look(stage, step) == (JobState.PENDING, True)
-    stage.let_run()
-    assert ran_once(stage, step)
+    assert has_one_job_that_runs_once(stage, step)
 
 
 @asked("two jobs")
 def test_of_two_jobs_that_one_submission_made_one_starts_the_step(stage: Stage):
-    [number] = stage.create(WAIT)
-    step, job = stage.request(number)
-    stage.plan("twice")
-    stage.send(job)
+    step, _ = submit(stage, "twice")
     stage.let_run()
     wait_for(stage.file(step, "ready").exists)
 

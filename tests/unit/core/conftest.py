@@ -8,5 +8,7 @@ from tests.unit.core.making import Study
 
 
 @pytest.fixture
-def study() -> Study:
-    return Study()
+def study(request: pytest.FixtureRequest) -> Study:
+    """Return an empty study, or what the `STUDY` of a module of tests makes."""
+    made: Study = getattr(request.module, "STUDY", Study)()
+    return made

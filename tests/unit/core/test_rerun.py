@@ -28,10 +28,7 @@ from tests.unit.core.reruns import (
     six_steps,
 )
 
-
-@pytest.fixture
-def study() -> Study:
-    return six_steps()
+STUDY = six_steps
 
 
 # -- each state of a step, and each request --------------------------------------------------------------------------

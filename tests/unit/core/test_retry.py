@@ -26,10 +26,7 @@ from tests.unit.core.reruns import (
     six_steps,
 )
 
-
-@pytest.fixture
-def study() -> Study:
-    return six_steps()
+STUDY = six_steps
 
 
 def test_what_ended_because_of_a_step_runs_again_with_it(study: Study):
