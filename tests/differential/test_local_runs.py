@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.blanks import TRAVEL
 from tools.side_by_side.pictures import MAESTROS_ALONE, OURS_ALONE
 from tools.side_by_side.programs import ENVIRONMENT
 
@@ -27,17 +28,7 @@ description: {name: hangar, description: an unscheduled step builds with a modul
 study:
 - {name: assemble, description: d, run: {cmd: "module load gcc > got.txt 2>&1; echo $MY_INPUT_DIR; umask"}}
 """,
-    "blanks": """\
-description: {name: travel, description: names with blanks}
-study:
-- {name: visit, description: a label with a blank, run: {cmd: "echo $(TOWN)"}}
-- {name: pack bags, description: a name with a blank, run: {cmd: "echo packed"}}
-- name: check
-  description: reads what was printed
-  run: {cmd: "cat $(OUTPUT_PATH)/pack_bags/pack\\\\ bags.*.out > list.txt", depends: [pack bags]}
-global.parameters:
-  TOWN: {values: [Salt Lake, Bath], label: TOWN.%%}
-""",
+    "blanks": TRAVEL,
     "zero": """\
 description: {name: self, description: how a script is called}
 study:

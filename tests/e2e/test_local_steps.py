@@ -9,19 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import maestro_es
+from tests.fakes.blanks import TRAVEL
 from tools.testbed.processes import running_under, send, wait_for
-
-TRAVEL = r"""
-description: {name: travel, description: names with blanks}
-study:
-  - {name: visit, description: a label with a blank, run: {cmd: "echo $(TOWN)"}}
-  - {name: pack bags, description: a name with a blank, run: {cmd: "echo packed"}}
-  - name: check
-    description: reads what was printed
-    run: {cmd: "cat $(OUTPUT_PATH)/pack_bags/pack\\ bags.*.out > list.txt", depends: [pack bags]}
-global.parameters:
-  TOWN: {values: [Salt Lake, Bath], label: TOWN.%%}
-"""
 
 CHILDREN = r"""
 description: {name: kids, description: a solver that starts helpers in sessions of their own}

@@ -6,18 +6,14 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec import structs
 
 from maestro_es.adapters import process
-from maestro_es.adapters.base import Adapters
-from maestro_es.adapters.local import LocalAdapter
-from maestro_es.adapters.process import Host
 from maestro_es.core import events as e
 from maestro_es.core import requests
 from maestro_es.core.file_names import CANCEL, UPDATE
@@ -30,6 +26,7 @@ from maestro_es.study.invocation import Runtime
 from maestro_es.study.locks import hold
 from tests.fakes.foreseen import foreseen, new_events_after, told
 from tests.fakes.slurm_commands import SlurmCommands
+from tests.fakes.thorough import thorough
 from tests.integration.poller.test_reboot import host_after
 from tests.property.studies import dice
 from tools.testbed.processes import end_all_under, wait_for
@@ -180,14 +177,6 @@ def test_a_local_step_that_is_cancelled_would_be_told_to_end(bench: Bench):
 
 
 def test_what_a_killed_runner_left_behind_would_be_ended_and_its_step_run_again(bench: Bench):
-    class Thorough(LocalAdapter):
-        def cancel(self, steps: Sequence[StepRecord]) -> None:
-            super().cancel(steps)
-            wait_for(lambda: not any(self.has_orphans(step) for step in steps))
-
-    def thorough(batch: Mapping[str, Any], host: Host) -> Adapters:
-        return Adapters(Thorough(batch, host), Thorough(batch, host))
-
     create(bench, Step("a", "trap '' HUP TERM; echo up >up; sleep 60"))
     bench.tick()
     wait_for((bench.root / "a" / "up").exists)

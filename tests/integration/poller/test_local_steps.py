@@ -24,6 +24,7 @@ from maestro_es.core.observations import Claim
 from maestro_es.study.invocation import Runtime
 from tests.e2e.command import maestro_es
 from tests.fakes.faults import leave_out
+from tests.fakes.thorough import thorough
 from tools.testbed.processes import TWO_THREADS, end_all_under, running_under, send, wait_for
 from tools.testbed.studies import Bench, Step
 
@@ -121,14 +122,6 @@ def test_an_attempt_that_was_never_recorded_leaves_nothing_behind_either(bench: 
 
 
 def test_the_tick_that_ends_remains_also_sees_that_they_are_gone(bench: Bench):
-    class Thorough(LocalAdapter):
-        def cancel(self, steps: Sequence[StepRecord]) -> None:
-            super().cancel(steps)
-            wait_for(lambda: not any(self.has_orphans(step) for step in steps))
-
-    def thorough(batch: Mapping[str, Any], host: Host) -> Adapters:
-        return Adapters(Thorough(batch, host), Thorough(batch, host))
-
     bench.create(lasting(bench))
     bench.tick()
     wait_for(bench.signed)
