@@ -19,7 +19,7 @@ from maestro_es import import_path
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
 _INTERRUPTED = 130  # as shells say it
 _TRY_AGAIN = 75
@@ -73,22 +73,13 @@ def _load(*, is_tick: bool) -> "Callable[[], None]":
 
 
 def _prepare_tick() -> None:
-    """Do without what takes a third of a process of some milliseconds.
-
-    That is looking for garbage. And msgspec, which we need, prefers typing_extensions, which is large, to typing, but
-    does with either.
-    """
+    """Do without what takes a third of a process of some milliseconds: looking for garbage, and some imports."""
     import gc
 
     gc.disable()
-    modules: dict[str, Any] = vars(sys)["modules"]  # where None stands for a module that can't be imported
-    absent = "typing_extensions" not in modules
-    if absent:
-        modules["typing_extensions"] = None  # so that importing it fails
-    import msgspec  # noqa: F401 - now
+    from maestro_es.stand_ins import import_lightly
 
-    if absent:
-        del modules["typing_extensions"]
+    import_lightly()
 
 
 if __name__ == "__main__":

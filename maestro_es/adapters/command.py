@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found] # `signal` is slow to import
 import _thread
 import contextlib
 import errno
 import os
 import select
-import signal
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple

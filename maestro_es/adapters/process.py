@@ -7,9 +7,9 @@ An error of the host proves nothing: it is raised as `Unreachable`.
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found] # `signal` is slow to import
 import contextlib
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence

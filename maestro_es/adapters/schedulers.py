@@ -7,7 +7,6 @@ Everything else about a scheduler is in the module of its adapter, which has the
 from __future__ import annotations
 
 import os
-import shlex
 
 from maestro_es.core.scheduler_facts import JobEnvironment
 
@@ -67,4 +66,6 @@ def still_running(job: str) -> str:
     name, _, job_id = job.partition(":")
     jobs = _BY_NAME.get(name)
     command = jobs.still_running if jobs else ""
+    import shlex  # noqa: PLC0415 - only for what starts inside a job
+
     return command.replace("JOB", shlex.quote(job_id)) or "false"

@@ -5,10 +5,10 @@ Anything else that a command raises is our bug and shows its traceback.
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found] # `signal` is slow to import
 import contextlib
 import errno
 import os
-import signal
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from maestro_es.adapters.base import Adapter, Job, Submitting
 from maestro_es.adapters.registry import job_variables
@@ -23,8 +23,9 @@ from maestro_es.study import claims, last_tick
 from maestro_es.study.maintenance import make_state_dir, repair_copies
 from maestro_es.study.reports import remove_reports
 from maestro_es.study.session import Session
-from maestro_es.study.status_file import write_status
-from maestro_es.study.workspace import ScriptOf, keep_outputs, preview_scripts, remove_temporary_folder, write_scripts
+
+if TYPE_CHECKING:
+    from maestro_es.study.workspace import ScriptOf
 
 
 class Performer(Protocol):
@@ -123,18 +124,26 @@ class Live:
         adapter.cancel(steps)
 
     def write_scripts(self, script: ScriptOf) -> tuple[Job, SubmittedScript]:
+        from maestro_es.study.workspace import write_scripts  # noqa: PLC0415 - most ticks submit nothing
+
         return write_scripts(script)
 
     def keep_outputs(self, job: Job, events: Iterable[Recorded]) -> None:
+        from maestro_es.study.workspace import keep_outputs  # noqa: PLC0415 - most ticks submit nothing
+
         keep_outputs(job.workspace, job.name, events)
 
     def submit(self, adapter: Adapter, job: Job, step: int) -> Outcome | Submitting:  # noqa: ARG002 - protocol
         return adapter.submit(job)
 
     def remove_scripts(self, study_id: str) -> None:
+        from maestro_es.study.workspace import remove_temporary_folder  # noqa: PLC0415 - most ticks submit nothing
+
         remove_temporary_folder(study_id)
 
     def write_status(self, study: Session) -> None:
+        from maestro_es.study.status_file import write_status  # noqa: PLC0415 - most ticks change nothing
+
         write_status(study.dir, study.log, study.runtime.now(), study.runtime.host)
 
     def note_shown(self, study: Session) -> None:
@@ -199,6 +208,8 @@ class Preview:
         self.ended = {*self.ended, *(step.token for step in steps)}
 
     def write_scripts(self, script: ScriptOf) -> tuple[Job, SubmittedScript]:
+        from maestro_es.study.workspace import preview_scripts  # noqa: PLC0415 - most ticks submit nothing
+
         return preview_scripts(script)
 
     def keep_outputs(self, job: Job, events: Iterable[Recorded]) -> None:

@@ -23,11 +23,9 @@ from maestro_es.poller.maestro_requests import take_requests
 from maestro_es.poller.observe import Observer, TickInputs
 from maestro_es.poller.performers import LIVE, Performer
 from maestro_es.poller.prefetch import QueueSnapshot
-from maestro_es.poller.submit import submit, take_outcomes
 from maestro_es.study import last_tick
 from maestro_es.study.session import Session
 from maestro_es.study.sharing import umask_of
-from maestro_es.study.workspace import ScriptOf
 
 #: How often a tick decides again when others append at the same time.
 _TRIES = 5
@@ -41,7 +39,7 @@ def tick(
     *,
     show: bool = True,
     ahead: int = 0,
-    submit: Submit = submit,
+    submit: Submit | None = None,
     snapshot: QueueSnapshot | None = None,
 ) -> StudyStatus:
     """Advance a study by one pass.
@@ -68,7 +66,7 @@ def advance(
     *,
     show: bool = True,
     ahead: int = 0,
-    submit: Submit = submit,
+    submit: Submit | None = None,
     snapshot: QueueSnapshot | None = None,
 ) -> dict[str, str]:
     """Make the pass and all that belongs to it, by a performer; returns who did not answer, and what was said.
@@ -101,7 +99,7 @@ def _show(study: Session, performer: Performer) -> None:
 
 
 def _passes(
-    study: Session, performer: Performer, ahead: int, submit: Submit, snapshot: QueueSnapshot | None
+    study: Session, performer: Performer, ahead: int, submit: Submit | None, snapshot: QueueSnapshot | None
 ) -> dict[str, str]:
     """Make a pass, and again if others append at the same time; returns who did not answer, and what was said.
 
@@ -142,7 +140,7 @@ def _pass(
     study: Session,
     performer: Performer,
     ahead: int,
-    submit: Submit,
+    submit: Submit | None,
     snapshot: QueueSnapshot | None = None,
     *,
     local: bool = False,
@@ -173,7 +171,7 @@ def _pass(
     _remove_reconciled(study, performer, seen.reports)
     _remove_links(study, performer, new_events)
     not_ended = _end_jobs(study, performer, seen.observations)
-    submit(study, submissions(new_events), performer)
+    _submit(study, submissions(new_events), performer, submit)
     _complete(study, performer)
     _remark_on_job(study)
     return _Pass({**seen.unreachable, **not_ended}, seen.has_orphans)
@@ -241,13 +239,30 @@ def _decide(study: Session, seen: Observations) -> list[NewEvent]:
         _record(study, more)
 
     with study.log.transaction():
-        outcomes = take_outcomes(study)
+        outcomes = _take_outcomes(study)
         study.record(outcomes)
         decide(study.graph, seen, record)
     study.pending.clear()
     if outcomes or new_events:
         study.runtime.on_effect("append")
     return new_events
+
+
+def _take_outcomes(study: Session) -> list[NewEvent]:
+    """Return the events of outcomes that are not recorded yet; a driver that makes many passes leaves some."""
+    if not study.pending:
+        return []
+    from maestro_es.poller.submit import take_outcomes  # noqa: PLC0415 - most ticks submit nothing
+
+    return take_outcomes(study)
+
+
+def _submit(study: Session, steps: Sequence[int], performer: Performer, submit: Submit | None) -> None:
+    """Submit these steps, in the driver's way if it has one."""
+    if not submit and (steps or study.pending):
+        from maestro_es.poller.submit import submit  # noqa: PLC0415 - most ticks submit nothing
+    if submit:
+        submit(study, steps, performer)
 
 
 def _remove_reconciled(study: Session, performer: Performer, reports: Sequence[Report]) -> None:
@@ -316,6 +331,8 @@ def _dry_run(study: Session, performer: Performer) -> None:
 def _write_only(study: Session, performer: Performer, step: StepRecord) -> StepDryRun | StepFailed:
     now = study.runtime.now()
     try:
+        from maestro_es.study.workspace import ScriptOf  # noqa: PLC0415 - a tick without submissions needs none
+
         performer.write_scripts(ScriptOf(study.graph, step, study.dir, study.adapters))
     except (OSError, ValueError, StudyError) as error:
         return StepFailed(at=now, cause=Cause.SCRIPT, message=f"its script can't be written: {error}")

@@ -55,8 +55,8 @@ _COLUMNS = "seq, recorded_at, invocation, step, type, version, data, digest"
 _encode = msgspec.json.Encoder().encode
 
 _DEEPEST = 100
-_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
-_BRACKET = re.compile(r"([\[{])|([\]}])")
+_TEXT = r'"(?:[^"\\]|\\.)*"'
+_BRACKET = r"([\[{])|([\]}])"
 
 
 class _Decoders(dict[str, Callable[[str], Any]]):
@@ -106,7 +106,7 @@ def _is_deep(data: str) -> bool:
     if data.count("[") + data.count("{") < _DEEPEST:
         return False
     depth = deepest = 0
-    for opening, closing in _BRACKET.findall(_TEXT.sub("", data)):
+    for opening, closing in re.findall(_BRACKET, re.sub(_TEXT, "", data)):
         depth += len(opening) - len(closing)
         deepest = max(deepest, depth)
     return deepest > _DEEPEST

@@ -28,8 +28,8 @@ SCHEMA_DIGEST = "2369e8c6f8cf28d1536089db956b11d317f8087cd280a0e3b410f8e26528d98
 APPLICATION_ID = 0x6D657331
 
 #: The beginning of a view as its file has it, and the comment that names its version.
-_VIEW = re.compile(r"CREATE VIEW (\w+) AS\n")
-_STAMP = re.compile(r"/\* maestro-es views ([0-9]{1,9}) \*/")
+_VIEW = r"CREATE VIEW (\w+) AS\n"
+_STAMP = r"/\* maestro-es views ([0-9]{1,9}) \*/"
 
 #: The objects of a schema by kind and name, each with its statement.
 Objects = dict[tuple[str, str], str]
@@ -93,7 +93,7 @@ def views() -> list[tuple[str, str]]:
     for name, sql in _files("views"):
         statement = sql[sql.index("CREATE VIEW") :].rstrip().rstrip(";")
         scripts.append(
-            (name, _VIEW.sub(rf"CREATE VIEW \1 AS  /* maestro-es views {VIEWS_VERSION} */\n", statement, count=1))
+            (name, re.sub(_VIEW, rf"CREATE VIEW \1 AS  /* maestro-es views {VIEWS_VERSION} */\n", statement, count=1))
         )
     return scripts
 
@@ -167,7 +167,7 @@ def normal(sql: str) -> str:
 
 def stamp(sql: str) -> int:
     """Return the version of the views that a view belongs to; 0 if it is not one of ours."""
-    match = _STAMP.search(sql)
+    match = re.search(_STAMP, sql)
     return int(match[1]) if match else 0
 
 

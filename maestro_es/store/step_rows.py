@@ -20,12 +20,19 @@ FIELDS = StepRecord.__struct_fields__
 #: What is raised by what stands there, if it is no such thing.
 _UNREADABLE = (LookupError, ValueError, TypeError, msgspec.DecodeError)
 
+#: The types of values in columns that hold fields as they are, by what `StepRecord` says of the field.
+_TYPES = {
+    "int": (int,),
+    "str": (str,),
+    "int | None": (int, type(None)),
+    "Micros | None": (int, type(None)),
+}
+
 #: The types of the columns of rows that were found well. They are few, and to check each row would take long.
 _shapes: set[tuple[type, ...]] = set()
 
 _params = msgspec.json.Decoder(tuple[Param, ...])
 _workspaces = msgspec.json.Decoder(dict[str, str])
-_template = msgspec.json.Decoder(StepTemplateAdded)
 
 
 def as_json(value: object) -> str:
@@ -90,9 +97,9 @@ def _check_types(row: Sequence[Any]) -> None:
     """Check the columns that hold fields as they are: SQLite keeps a text in a column of numbers, too."""
     shape = tuple(map(type, row))
     if shape not in _shapes:
-        for field, value in zip(msgspec.structs.fields(StepRecord), row, strict=True):
-            if field.name not in _DECODERS:
-                msgspec.convert(value, field.type)
+        for name, value in zip(FIELDS, row, strict=True):
+            if name not in _DECODERS and type(value) not in _TYPES[StepRecord.__annotations__[name]]:
+                raise ValueError(f"{name} is {value!r}")
         _shapes.add(shape)
 
 
@@ -107,7 +114,7 @@ def params_of(number: int, column: str) -> tuple[Param, ...]:
 def template_of(name: str, rows: Sequence[str]) -> StepTemplateAdded:
     """Return a template by its rows, of which there should be one."""
     try:
-        return _template.decode(rows[0])
+        return msgspec.json.decode(rows[0], type=StepTemplateAdded)
     except _UNREADABLE as error:
         raise damaged(f"of template {name!r}", error) from None
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,6 +56,8 @@ def make_state_dir(study_dir: StudyDir, job_variables: Sequence[str] = JOB_VARIA
         _make_private(folder, group_reads=group_reads(study_dir))
     _put(study_dir.runner, runner(job_variables))
     if is_empty(study_dir.next_tick):
+        import shlex  # noqa: PLC0415 - once for each study
+
         command = shlex.join([*own_command(), "tick", "--queue"])
         _replace(study_dir.next_tick, os.fsencode(_NEXT_TICK.format(command=command)))
 

@@ -7,7 +7,6 @@ Study directory, then labels, values and names of the parameters in every string
 
 from __future__ import annotations
 
-import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from maestro_es.files import replaced_by
 #: The study's own directory, as a placeholder that stays in the log.
 OUTPUT_PATH = "$(OUTPUT_PATH)"
 
-_SAFE = frozenset("-_.() " + string.ascii_letters + string.digits)
+_SAFE = frozenset("-_.() abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
 #: The longest name of a script is that of the instance and this, as file systems allow 255 bytes. There is room for an
 #: extension of eight characters at least, so that a study may change its scheduler.
