@@ -59,12 +59,12 @@ class DescribedGraph(GraphBase):
         _logger.info("\n%s", "\n".join(f"{key}: {value}" for key, value in about.items()))
 
     def update_throttle(self, new_submission_throttle: int) -> None:
-        """Let at most so many jobs be in flight; 0 means without limit. ValueError if it is negative."""
+        """Limit the number of jobs in flight; 0 means without limit. ValueError if it is negative."""
         value = arguments.count("new_submission_throttle", new_submission_throttle)
         self._request(lambda graph: requests.update(graph, {"throttle": value}))
 
     def update_rlimit(self, new_restart_limit: int) -> None:
-        """Let each step with a restart script be restarted so often; 0 means without limit. ValueError if negative."""
+        """Limit the restarts of each step with a restart script; 0 means without limit. ValueError if negative."""
         value = arguments.count("new_restart_limit", new_restart_limit)
         self._request(lambda graph: requests.update(graph, {"rlimit": value}))
 

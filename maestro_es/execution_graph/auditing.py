@@ -64,7 +64,10 @@ class AuditableGraph(GraphBase):
         return _snapshot(replay(events))
 
     def at(self, *, seq: int | None = None, time: Micros | None = None) -> MemoryGraph:
-        """Return the graph as it was after event `seq`, or at a `time` in microseconds UTC. It rejects assignment."""
+        """Return the graph as it was after event `seq`, or at a `time` in microseconds UTC. It rejects assignment.
+
+        ValueError unless one of the two is given.
+        """
         if (seq is None) is (time is None):
             raise ValueError("give either seq or time")
         if seq is not None:

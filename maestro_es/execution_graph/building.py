@@ -44,8 +44,10 @@ class BuildableGraph(DescribedGraph):
     ) -> None:
         """Add a step under a name of its own. `workspace` is a directory, relative to the study or absolute.
 
-        `restart_limit` counts restarts after a timeout (0: no limit); `params` are shown in the status table:
-        a mapping, or pairs of a name and a value.
+        `step` has a description and a ``run`` mapping, whose ``cmd`` is the script. `restart_limit` is how often the
+        step may be restarted after it has run out of time (0: without limit). `params` are shown in the status table:
+        a mapping, or pairs of a name and a value. RequestRefused if there is a step of that name or in that workspace,
+        TypeError or ValueError if an argument can't be stored.
         """
         name = arguments.name("name", name)
         if not (hasattr(step, "run") and hasattr(step, "description")):

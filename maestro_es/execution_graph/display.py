@@ -11,7 +11,7 @@ from maestro_es.errors import MaestroError
 from maestro_es.execution_graph.base import GraphBase
 from maestro_es.study.status_csv import run_time
 
-#: A table in a notebook has at most so many steps.
+#: The number of steps that a table in a notebook has at most.
 _MOST = 100
 
 _HEADER = ("Step", "State", "Job", "Run time", "Parameters")

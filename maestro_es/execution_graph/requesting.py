@@ -73,10 +73,10 @@ class RequestableGraph(AuditableGraph):
         """Let steps run again; a StepReset for each of them is among the events, and a tick submits them.
 
         A pattern takes steps that have failed or were cancelled, with `failed` only the former; a step that has
-        finished is to be named in full. `failed` alone: all that have failed. What ended because of a step goes with
+        finished must be named in full. `failed` alone: all that have failed. What ended because of a step goes with
         it; with `descendants`, all that waits for it. The limits are those of the whole study: how often a step is
         restarted after a timeout, and after a hardware failure (0: no limit). A study that has ended goes on. A step
-        that had begun goes on with its restart script, if it has one and is not to begin `from_scratch`. With
+        that had begun continues with its restart script, if it has one and shall not begin `from_scratch`. With
         `keep_script` a script that was edited in its workspace runs as it stands.
         """
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
@@ -112,7 +112,7 @@ class RequestableGraph(AuditableGraph):
     def reopen(self, reason: str = "", *, from_scratch: bool = False) -> list[Recorded]:
         """Let a cancelled study go on: the steps that were cancelled run after all, with a StepReset for each.
 
-        They go on with their restart scripts, as by `retry`.
+        They continue with their restart scripts, as by `retry`.
         """
         why, scratch = arguments.text("reason", reason), arguments.flag("from_scratch", from_scratch)
         return self._ask(lambda graph: rerun.reopen(graph, why, rerun.How(from_scratch=scratch)))

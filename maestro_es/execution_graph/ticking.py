@@ -76,7 +76,7 @@ class TickableGraph(GraphBase):
             return self._tick(queues)
 
     def tick_next(self) -> list[Recorded]:
-        """Tick after the process that ticks the study now, as `tick` does.
+        """Tick after the process that ticks the study now, and return the new events, as `tick` does.
 
         TickInProgress if another process waits for that already: it will see all that this one would.
         """

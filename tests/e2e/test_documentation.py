@@ -72,6 +72,21 @@ def test_the_example_in_the_readme_runs(tmp_path):
     assert (tmp_path / "two-steps" / "greet" / "hello.txt").read_text() == "hello\n"
 
 
+def test_the_page_about_python_runs(tmp_path):
+    """Its code has the form of doctest, so its results are compared too."""
+    program = "import doctest as d, sys; print(d.testfile(sys.argv[1], False, optionflags=d.ELLIPSIS))"
+    done = subprocess.run(
+        [sys.executable, "-c", program, ROOT / "docs" / "in-python.md"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"TestResults\(failed=0, attempted=\d\d\)\n", done.stdout), done.stdout
+
+
 def test_the_example_in_the_docstring_of_the_graph_runs(tmp_path):
     text = str(maestro_es.execution_graph.__doc__).partition("::\n")[2]
     example = "import time\n" + "\n".join(line.removeprefix("    ") for line in text.splitlines())

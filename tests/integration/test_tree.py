@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -324,6 +326,13 @@ def test_who_silences_a_linter_says_why():
     texts = {path: path.read_text() for path in files if path.suffix == ".py" or path.parent.name == "tools"}
 
     assert not [str(path) for path, text in texts.items() if silent.search(text)]
+
+
+def test_the_reference_of_the_python_interface_is_current_and_complete():
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/api-reference", "--check"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
