@@ -31,12 +31,15 @@ class RequestableGraph(AuditableGraph):
     """
 
     def pause(self, reason: str = "") -> list[Recorded]:
-        """Submit nothing new until `resume`; jobs in flight go on. RequestRefused if the study is paused."""
+        """Submit nothing new until `resume`; jobs in flight go on. Returns the new events.
+
+        RequestRefused if the study is paused.
+        """
         why = arguments.text("reason", reason)
         return self._ask(lambda graph: requests.pause(graph, why))
 
     def resume(self, reason: str = "") -> list[Recorded]:
-        """Let a paused study go on. RequestRefused if it is not paused."""
+        """Let a paused study go on. Returns the new events. RequestRefused if it is not paused."""
         why = arguments.text("reason", reason)
         return self._ask(lambda graph: requests.resume(graph, why))
 
@@ -155,7 +158,8 @@ class RequestableGraph(AuditableGraph):
 
         Sets the variables in `values`, and those in `names` to their values in this process; removes those in
         `unset`. With `refresh` it records the environment of this process instead, by the same choice of variables as
-        before or by `export`; `remarks` then has a line about each variable that is left out.
+        before or by `export`; `remarks` then has a line about each variable that is left out. TypeError if a name or
+        a value is not a text.
         """
         from maestro_es.study import environment_changes  # noqa: PLC0415 - for this only
 
