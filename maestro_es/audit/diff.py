@@ -31,7 +31,7 @@ from maestro_es.study.layout import StudyDir
 
 #: What is counted, and its word. The order is that of a report.
 WORDS: dict[type[e.Event], str] = {
-    e.CancelRequested: "asked to cancel",
+    e.CancelRequested: "cancel requested",
     e.StudyPaused: "paused",
     e.StudyResumed: "resumed",
     e.StudyRelocated: "moved",
@@ -39,15 +39,15 @@ WORDS: dict[type[e.Event], str] = {
     e.StudyCompleted: "ended",
     e.RebootDetected: "host rebooted",
     e.TicksMissed: "ticks missed",
-    e.PollFailed: "scheduler silent",
-    e.PollRecovered: "scheduler back",
+    e.PollFailed: "scheduler not answering",
+    e.PollRecovered: "scheduler answering again",
     e.StepAdded: "added",
     e.LogRecovered: "log recovered",
     e.StepImported: "taken over",
     e.StepRecovered: "recovered",
     e.SubmissionRequested: "resubmitted",  # if it is of that kind
     e.JobSubmitted: "submitted",
-    e.ScriptSetAside: "edit set aside",
+    e.ScriptSetAside: "edited script set aside",
     e.SubmissionRejected: "refused",
     e.SubmissionUncertain: "submission uncertain",
     e.AttemptAbandoned: "given up",

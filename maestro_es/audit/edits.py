@@ -46,7 +46,7 @@ def _of_step(study: Session, step: StepRecord, named: Path) -> Iterator[str]:
         if _is_edited(plan, path, ours):
             yield f"{os.path.relpath(path, study.dir.root)} was edited{_fate(step, path, plan.chosen, named)}"
         elif step.keep_script and path == plan.chosen and not path.exists():
-            yield f"{os.path.relpath(path, study.dir.root)} does not exist: a tick will write it without any edit"
+            yield f"{os.path.relpath(path, study.dir.root)} does not exist: a tick will write it as the log defines it"
 
 
 def _is_edited(plan: JobPlan, path: Path, ours: partial[set[str]]) -> bool:
@@ -61,7 +61,7 @@ def _fate(step: StepRecord, path: Path, chosen: Path, named: Path) -> str:
     if path != chosen:
         return f", but {chosen.name} will run"
     if step.keep_script:
-        return ": it runs as it stands"
+        return ": the edited script will run"
     words = shlex.join(["maestro-es", "retry", str(named), step.name, "--keep-script"])
     return (
         f": a tick will keep the edit as {place_aside(path).name} and write the script again; "
@@ -79,4 +79,4 @@ def _of_study_file(study: Session) -> Iterator[str]:
     except OSError:
         return
     if digest != created.spec_digest:
-        yield f"{created.spec_file} was edited, which changes no step of this study: run it as a new study"
+        yield f"{created.spec_file} was edited, but this does not change this study: run it as a new study"

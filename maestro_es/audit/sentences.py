@@ -29,7 +29,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.StepAdded():
             return f"was added{_waits(event, name_of)}"
         case e.ConnectionAdded():
-            return f"waits for {name_of(event.parent)} too"
+            return f"also waits for {name_of(event.parent)}"
         case e.ConnectionRemoved():
             return f"no longer waits for {name_of(event.parent)}"
         case e.SettingsChanged():
@@ -40,7 +40,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"resumed; steps are submitted again{_reason(event.reason)}"
         case e.CancelRequested():
             what = "the whole study" if event.steps is None else listed(map(name_of, event.steps))
-            return f"asked to cancel {what}{_reason(event.reason)}"
+            return f"cancel requested for {what}{_reason(event.reason)}"
         case e.StudyCompleted():
             return f"the study has ended: {event.status.name}"
         case e.StudyReopened():
@@ -50,9 +50,9 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.RebootDetected():
             return f"{event.host} was rebooted"
         case e.TicksMissed():
-            return f"no tick had run for {show_span(event.seconds)}"
+            return f"no tick ran for {show_span(event.seconds)}"
         case e.LogRecovered():
-            return f"the log was lost from here on; it was rebuilt{_reason(event.reason)}"
+            return f"the log was lost after this point, and was rebuilt{_reason(event.reason)}"
         case e.PollFailed() if event.adapter in NO_SCHEDULER:
             return event.message
         case e.PollRecovered() if event.adapter == ENVIRONMENT:
@@ -61,28 +61,28 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return "the jobs are watched again"
         case e.EventsCorrected():
             numbers = listed(str(item.seq) for item in event.corrections)
-            return f"payloads that no reader could decode were corrected: event {numbers}{_reason(event.reason)}"
+            return f"events that could not be decoded were corrected: {numbers}{_reason(event.reason)}"
         case e.PollFailed():
             return f"{event.adapter} does not answer: {event.message}"
         case e.PollRecovered():
             return f"{event.adapter} answers again"
         case e.StepImported():
             if event.state is State.INITIALIZED:
-                return f"taken over from Maestro: {event.message or 'left to run'}"
+                return f"taken over from Maestro: {event.message or 'will run'}"
             return f"taken over from Maestro: {event.state.name}{_because(event.message)}"
         case e.StepRecovered():
             if event.state is State.INITIALIZED:
-                return f"was recovered: {event.message or 'left to run'}"
+                return f"was recovered: {event.message or 'will run'}"
             return f"was recovered: {event.state.name}{_because(event.message)}"
         case e.JobNotFound():
-            return "the job is no longer known; ticks look for it"
+            return "the job was not found; ticks look for it"
         case e.JobReappeared():
-            return "the job is known again"
+            return "the job was found again"
         case e.SubmissionRequested():
             return f"attempt {event.attempt} ({event.kind.value}) will be submitted"
         case e.JobSubmitted():
-            how = "was found again" if event.adopted else "was submitted"
-            edited = ", with its script as it was edited" if event.edited else ""
+            how = "was found and adopted" if event.adopted else "was submitted"
+            edited = ", with the edited script" if event.edited else ""
             refused = f" without {' '.join(event.left_out)}, which the scheduler had refused" if event.left_out else ""
             return f"job {event.job_id} {how}{refused}{edited}"
         case e.ScriptSetAside():
@@ -90,16 +90,16 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.SubmissionRejected():
             return f"the submission was refused: {event.message}"
         case e.SubmissionUncertain():
-            return f"it is unknown whether it was submitted: {event.message}"
+            return f"it is unknown whether the job was submitted: {event.message}"
         case e.AttemptAbandoned():
-            return f"the attempt was given up, it can't start any more{_evidence(event.evidence)}"
+            return f"the attempt was given up; it can no longer start{_evidence(event.evidence)}"
         case e.SubmissionWithdrawn():
-            full = f"its scheduler takes no more jobs just now: {event.message}"
-            return f"the submission was taken back: {full if event.message else 'it was not made'}"
+            why = f", because the scheduler's queue is full: {event.message}" if event.message else " before it began"
+            return f"the submission was withdrawn{why}"
         case e.JobDelayed():
-            return f"its scheduler says why it waits: {event.reason}"
+            return f"the job is pending: {event.reason}"
         case e.JobStateUnknown():
-            return f"its scheduler reports an unknown state: {event.raw_state}"
+            return f"the scheduler reports an unknown state: {event.raw_state}"
         case e.JobStarted():
             return f"started{_on(event.host)}"
         case e.StepFinished():
@@ -109,26 +109,26 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.StepRestarted():
             return f"will be restarted (restart {_of_limit(event.number, event.limit)})"
         case e.HardwareFailed():
-            count = f"hardware failure {_of_limit(event.number, event.limit)}"
-            return f"failed by no fault of its own: {event.reason} ({count})"
+            count = _of_limit(event.number, event.limit)
+            return f"hardware failure: {event.reason} ({count})"
         case e.StepFailed():
             return _failed(event)
         case e.StepCancelled():
             return _said("cancelled", event.message)
         case e.OutputDoubted():
-            return f"its output may not be on disk: {event.host} went down too shortly after its end"
+            return f"its output may be incomplete: {event.host} went down shortly after its end"
         case e.StepDryRun():
-            return "its scripts were written, nothing was run"
+            return "its scripts were written, but nothing was run"
         case e.StepReset():
             how = ", from scratch" if event.from_scratch else ""
-            kept = ", with its script as it stands" if event.keep_script else ""
+            kept = ", with the edited script" if event.keep_script else ""
             return f"will be rerun{how}{kept}{_reason(event.reason)}"
         case e.StepSkipped():
-            return f"is taken as finished, skipped by {event.by}{_reason(event.reason)}"
+            return f"was marked as finished (skipped by {event.by}){_reason(event.reason)}"
         case e.StepHeld():
-            return f"is held: it is not submitted{_reason(event.reason)}"
+            return f"was held; it will not be submitted{_reason(event.reason)}"
         case e.StepReleased():
-            return f"was released: it may be submitted{_reason(event.reason)}"
+            return f"was released; it can be submitted{_reason(event.reason)}"
         case e.ReportIgnored():
             return f"a report of another attempt was ignored: {event.report}"
         case _:
@@ -162,7 +162,9 @@ def _reason(reason: str) -> str:
 
 
 def _failed(event: e.StepFailed) -> str:
-    """Return how a step failed; an exit code says itself that it is the cause."""
+    """Return how a step failed; the cause is left out if the message names it."""
+    if event.cause is Cause.UPSTREAM:
+        return f"was not run ({event.cause.value}): {event.message}"
     if event.cause is Cause.EXIT_CODE and event.message.startswith(event.cause.value):
         return f"failed with {event.message}"
     return f"failed ({event.cause.value}): {event.message}"
@@ -182,4 +184,5 @@ def _of_limit(number: int, limit: int) -> str:
 
 
 def _evidence(evidence: Iterable[e.Evidence]) -> str:
-    return _because(", ".join(f"{item.source} says {item.detail}" for item in evidence))
+    found = ", ".join(f"{item.source}: {item.detail}" for item in evidence)
+    return f" ({found})" if found else ""

@@ -126,7 +126,7 @@ def reason(step: StepRecord) -> str:
     if step.skipped or (step.held and step.phase in (Phase.BLOCKED, Phase.READY)):
         return step.message if step.skipped else "held"
     if step.doubted:
-        return "its host went down just after its end: its output may not be on disk"
+        return "its host went down just after its end: its output may be incomplete"
     if step.cause is Cause.UPSTREAM:
         return f"upstream: {step.message}"
     if step.state in BAD_ENDS:
@@ -134,7 +134,7 @@ def reason(step: StepRecord) -> str:
     if step.rejections and step.phase is Phase.READY:
         return f"submission refused: {step.message}"
     if step.message and step.phase is Phase.REQUESTED:
-        return f"it is unknown whether it was submitted: {step.message}"
+        return f"it is unknown whether the job was submitted: {step.message}"
     if step.delays and step.phase is Phase.SUBMITTED:
         return step.message
     return ""

@@ -125,5 +125,5 @@ def _evidence(attempts: Sequence[Attempt]) -> Iterator[str]:
         yield ""
         yield "Evidence"
     for attempt in told:
-        words = ", ".join(f"{item.source} says {item.detail!r}" for item in attempt.evidence)
+        words = ", ".join(f"{item.source}: {item.detail!r}" for item in attempt.evidence)
         yield clean(f"  attempt {attempt.number}: {words}")

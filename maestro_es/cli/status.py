@@ -116,7 +116,7 @@ def _drawn(standing: Standing, layout: str | None, *, colour: bool) -> str:
     summary, steps, _ = standing
     text = visible("".join(f"{line}\n" for line in _summary_lines(standing)))
     if not steps:
-        return f"{text}No step is like that.\n" if summary.steps else text
+        return f"{text}No steps match.\n" if summary.steps else text
     view = StatusView(summary.path, steps, summary.at, {step.number: reason(step) for step in steps})
     page = Page(page_width() or UNLIMITED, colour, sys.stdout.encoding or "utf-8")
     return f"{text}\n{LAYOUTS[layout or fitting(view, page)](view, page)}"
@@ -149,16 +149,16 @@ def _ago(at: Micros | None, now: Micros) -> str:
 
 def _warnings(summary: Summary) -> Iterator[str]:
     if summary.held_up:
-        yield f"Nothing goes on until held steps are released: 'maestro-es release {summary.path} STEP...'"
+        yield f"Nothing continues until held steps are released: 'maestro-es release {summary.path} STEP...'"
     if summary.doubted:
         yield (
-            f"WARNING: the output of {summary.doubted} finished steps may not be on disk, because their host went down"
+            f"WARNING: the output of {summary.doubted} finished steps may be incomplete, because their host went down"
             f" just after: 'maestro-es retry {summary.path} --doubted' runs them and all steps after them again"
         )
     if summary.overdue:
-        yield f"WARNING: nothing ticks this study: is cron set up? Try 'maestro-es tick {summary.path}'"
+        yield f"WARNING: no tick has run for this study lately: is cron set up? Try 'maestro-es tick {summary.path}'"
     if summary.full:
-        yield f"Its scheduler takes no more jobs just now, and is asked again: {summary.full}"
+        yield f"The scheduler's queue is full, and ticks try again: {summary.full}"
     for name, message in summary.unreachable.items():
-        answer = f"{name} does not answer, so nothing is known of its jobs: {message}"
+        answer = f"{name} does not answer, so the state of its jobs is unknown: {message}"
         yield f"WARNING: {message if name in NO_SCHEDULER else answer}"

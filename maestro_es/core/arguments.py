@@ -100,7 +100,7 @@ def count(argument: str, value: object, least: int = 0) -> int:
 def setting(option: str, value: int) -> int:
     """Return the value of a setting, given the name of its option. RequestRefused if it is out of range."""
     if value < 0:
-        raise RequestRefused(f"--{option} takes a number that is not negative, not {value}")
+        raise RequestRefused(f"--{option} must not be negative, but is {value}")
     if value > LARGEST:
         raise RequestRefused(f"--{option} takes a number of at most {LARGEST}")
     return value

@@ -160,7 +160,7 @@ def _blocked_by(graph: Graph, step: StepRecord, reached: set[int], templates: se
 
 
 def _upstream(now: Micros, origin: StepRecord) -> e.AnyEvent:
-    message = f"{origin.name} ended {origin.state.name}"
+    message = f"{origin.name} is {origin.state.name}"
     if origin.state is State.CANCELLED:
         return e.StepCancelled(at=now, message=message, blocker=origin.number)
     return e.StepFailed(at=now, cause=Cause.UPSTREAM, message=message, blocker=origin.number)

@@ -140,16 +140,16 @@ def _end_of(seen: Observations, step: StepRecord, verdict: Verdict) -> tuple[Mic
 #: Ends that are not a fault of the step, and their names in the log: each of them gives the step the state HWFAILURE.
 _HWFAILURE = {
     Conclusion.NODE_FAILED: "the node failed or the job was preempted",
-    Conclusion.STOPPED: "terminated from outside",
-    Conclusion.LOST: "started, and gone without a word: its process was killed or its host went down",
+    Conclusion.STOPPED: "ended by a signal from outside",
+    Conclusion.LOST: "disappeared after its start: its process was killed or its host went down",
 }
 
 
 def _failed(step: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> e.StepFailed:
     if verdict.conclusion is Conclusion.OUT_OF_MEMORY:
-        cause, message = Cause.OUT_OF_MEMORY, "took more memory than it may"
+        cause, message = Cause.OUT_OF_MEMORY, "used more memory than allowed"
     elif verdict.exit_code is None:
-        cause, message = Cause.SCHEDULER, verdict.raw_state or "the scheduler says that it failed"
+        cause, message = Cause.SCHEDULER, verdict.raw_state or "the scheduler reports a failure"
     else:
         cause, message = Cause.EXIT_CODE, f"exit code {verdict.exit_code}"
     return e.StepFailed(

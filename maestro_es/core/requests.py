@@ -63,8 +63,8 @@ def choose(graph: Graph, patterns: Sequence[str], objection: Callable[[StepRecor
         else:
             chosen.append(step)
     if not chosen:
-        more = f", and so on for {len(refused)} steps" if len(refused) > 1 else ""
-        raise RequestRefused(f"{refused[0]}{more}" if refused else "name the steps that are meant")
+        more = f", and similarly for {len(refused)} steps" if len(refused) > 1 else ""
+        raise RequestRefused(f"{refused[0]}{more}" if refused else "name the steps")
     return chosen
 
 
@@ -73,13 +73,13 @@ def cancel(graph: Graph, patterns: Sequence[str] = (), reason: str = "") -> list
     _refuse_completed(graph, "there is nothing to cancel")
     if not patterns:
         if graph.study.cancelling:
-            raise RequestRefused("the study is being cancelled already")
+            raise RequestRefused("the study is already being cancelled")
         return [(None, e.CancelRequested(reason=reason))]
     steps = [step for step in match_steps(graph, patterns) if step.phase is not Phase.DONE]
     if not steps:
-        raise RequestRefused("these steps have ended already: there is nothing to cancel")
+        raise RequestRefused("these steps have already ended: there is nothing to cancel")
     if all(step.cancelling for step in steps):
-        raise RequestRefused("these steps are being cancelled already")
+        raise RequestRefused("these steps are already being cancelled")
     return [(None, e.CancelRequested(steps=tuple(step.number for step in steps), reason=reason))]
 
 
@@ -104,7 +104,7 @@ def hold(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[NewEve
     def objection(step: StepRecord) -> str:
         if step.phase is Phase.DONE:
             return f"has ended ({step.state.name}): there is nothing to hold"
-        return "is held already" if step.held else ""
+        return "is already held" if step.held else ""
 
     return [(step.number, e.StepHeld(reason=reason)) for step in choose(graph, patterns, objection)]
 
@@ -159,7 +159,7 @@ def add_step(
     if name == SOURCE:
         raise RequestRefused(f"no step can be called {SOURCE!r}, Maestro's root of a graph; choose another name")
     if graph.number_of(name) is not None:
-        raise RequestRefused(f"there is a step {name!r} already; give this one another name")
+        raise RequestRefused(f"there is already a step {name!r}; give this step another name")
     _check_workspace(graph, name, workspace)
     added = e.StepAdded(
         name=name,
@@ -177,7 +177,7 @@ def _check_workspace(graph: Graph, name: str, workspace: str) -> None:
     if other is not None:
         raise RequestRefused(
             f"steps {graph.step(other).name!r} and {name!r} would run in the same workspace {workspace!r}; give this "
-            "one another"
+            "step another"
         )
 
 

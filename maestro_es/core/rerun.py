@@ -97,8 +97,8 @@ def retry_doubted(graph: Graph, patterns: Sequence[str] = (), reason: str = "") 
     """Ask that the steps run again whose output is in doubt, and with them all that waits for them."""
     doubted = {step.name for step in graph.doubted()}
     if not doubted:
-        raise RequestRefused("no step's output is in doubt")
-    chosen = choose(graph, patterns or ["*"], lambda step: "" if step.name in doubted else "has no output in doubt")
+        raise RequestRefused("no step's output is doubted")
+    chosen = choose(graph, patterns or ["*"], lambda step: "" if step.name in doubted else "has no doubted output")
     return retry(graph, [step.name for step in chosen], descendants=True, reason=reason)
 
 
@@ -122,7 +122,7 @@ def reopen(graph: Graph, reason: str = "", how: How = GO_ON) -> list[NewEvent]:
     if not to_reset:
         more = "; 'maestro-es retry --failed' runs the failed ones again"
         hint = more if graph.study.status is StudyStatus.FAILURE else ""
-        raise RequestRefused(f"no step of the study was cancelled: there is nothing to go on with{hint}")
+        raise RequestRefused(f"no step of the study was cancelled: there is nothing to resume{hint}")
     to_reset.update(_ended_because_of(graph, to_reset.values()))
     resets = _resets(graph, _that_can_run(graph, to_reset, set()), reason, how)
     return [*_reopening(graph, reason), *resets]
@@ -155,7 +155,7 @@ def give_up(
 
 def _refuse_cancelling(graph: Graph) -> None:
     if graph.study.cancelling and graph.study.status is StudyStatus.RUNNING:
-        raise RequestRefused("the study is being cancelled: wait until that is over ('maestro-es status' tells)")
+        raise RequestRefused("the study is being cancelled: wait until it has ended ('maestro-es status')")
 
 
 def _reopening(graph: Graph, reason: str) -> list[NewEvent]:
@@ -169,13 +169,13 @@ def _not_to_retry(graph: Graph, step: StepRecord, named: set[str], failed: bool)
     if step.phase in IN_FLIGHT:
         return "is in flight: cancel it first, or wait for its end"
     if step.phase is not Phase.DONE:
-        return "has not ended: it waits to run as it is"
+        return "has not ended: it is still waiting to run"
     if failed and step.state not in FAILED_STATES:
         return f"has not failed, it is {step.state.name}"
     if failed and step.blocker is not None:
-        return f"ended because of {graph.step(step.blocker).name}, and runs again with that one"
+        return f"ended because of {graph.step(step.blocker).name}, and runs again with that step"
     if step.state in RELEASED and step.name not in named:
-        return "has finished; name it in full to run it again"
+        return "has finished; give its full name to run it again"
     return ""
 
 
@@ -184,8 +184,8 @@ def _not_to_give_up(step: StepRecord, is_known: Callable[[StepRecord], bool]) ->
     if step.phase is not Phase.SUBMITTED:
         return "does not run"
     if step.scheduled:
-        return "is a job of its scheduler, which tells what becomes of it"
-    return "is known to this host, and a tick here tells what becomes of it" if is_known(step) else ""
+        return "is a job, whose end its scheduler reports"
+    return "can be seen from this host, so a tick will record its end" if is_known(step) else ""
 
 
 def _not_to_skip(step: StepRecord) -> str:
@@ -193,7 +193,7 @@ def _not_to_skip(step: StepRecord) -> str:
     if step.phase in IN_FLIGHT:
         return "is in flight: cancel it first"
     if step.state in RELEASED:
-        return "was skipped already" if step.skipped else "has finished: there is nothing to skip"
+        return "was already skipped" if step.skipped else "has finished: there is nothing to skip"
     return ""
 
 
@@ -300,7 +300,7 @@ def _blocked(graph: Graph, step: StepRecord, blocker: StepRecord, bad: Mapping[i
         blocker = graph.step(blocker.blocker or 0)
     return (
         f"{step.name} can't run again: it waits for {blocker.name}, which is {blocker.state.name}; "
-        "retry that one too, or skip it"
+        "retry that step too, or skip it"
     )
 
 

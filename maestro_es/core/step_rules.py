@@ -284,7 +284,7 @@ def _forget_end(step: StepRecord) -> None:
 
 def _held(_graph: Graph, step: StepRecord, recorded: e.Recorded, _event: e.StepHeld) -> None:
     if step.held or step.phase is Phase.DONE:
-        raise refusal(step, recorded, "which is held already" if step.held else "which is done")
+        raise refusal(step, recorded, "which is already held" if step.held else "which is done")
     step.held = True
 
 

@@ -32,7 +32,7 @@ class Conclusion(enum.Enum):
     TIMED_OUT = "its walltime was over"
     CANCELLED = "it was cancelled"
     STOPPED = "it was told to end from outside"
-    OUT_OF_MEMORY = "it took more memory than it may"
+    OUT_OF_MEMORY = "it used more memory than allowed"
     NODE_FAILED = "its node failed, or it was preempted"
     LOST = "it started, is gone, and left no word"
     CLAIM = "no trace of it: make its claim, so that it can't start any more"

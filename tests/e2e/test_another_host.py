@@ -42,10 +42,10 @@ def test_why_says_which_host_must_tick(tmp_path: Path):
     here = os.uname().nodename
     said = maestro_es("why", study, "a").stdout.splitlines()[0]
     sees = f"on {OTHER}; only a tick on {OTHER} can see whether it is still running"
-    assert f"{sees}, and the last one came from {here}: " in said
+    assert f"{sees}, but the last tick ran on {here}: " in said
     assert said.endswith(
-        f"run 'maestro-es tick {study}' there; if that host, or container, is gone for good, "
-        f"say so with 'maestro-es retry {study} a --lost'"
+        f"run 'maestro-es tick {study}' there; if that host or container is gone for good, "
+        f"use 'maestro-es retry {study} a --lost'"
     )
 
     said = _there(["why", str(study), "a"], tmp_path).splitlines()[0]

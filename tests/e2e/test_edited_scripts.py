@@ -79,7 +79,7 @@ def test_a_script_that_was_mended_by_hand_runs_as_it_stands(launch):
 
     told = maestro_es("retry", study, "--failed", "--keep-script").stdout
 
-    assert f"{study}: a/a.sh was edited: it runs as it stands\n" in told
+    assert f"{study}: a/a.sh was edited: the edited script will run\n" in told
     assert to_the_end(study).startswith("FINISHED")
     assert (study / "a" / "out").read_text() == "hello\n"
     job = events(study, "JobSubmitted")[1]
@@ -125,7 +125,7 @@ def test_a_script_that_was_removed_is_no_edit_to_keep(launch):
 
     told = maestro_es("retry", study, "a", "--keep-script").stdout
 
-    assert f"{study}: a/a.sh does not exist: a tick will write it without any edit\n" in told
+    assert f"{study}: a/a.sh does not exist: a tick will write it as the log defines it\n" in told
 
 
 def test_a_restart_script_that_is_edited_while_the_step_runs_is_kept_when_a_tick_restarts_it(launch):

@@ -191,7 +191,7 @@ def ending(attempt: Try, number: int, token: str) -> list[NewEvent]:
         case "time":
             return [(number, e.StepTimedOut(token=token, at=at, evidence=TIMEOUT))]
         case "memory":
-            why = f"{attempt.step} ended FAILED"
+            why = f"{attempt.step} is FAILED"
             return [
                 (number, e.StepFailed(token=token, at=at, cause=Cause.OUT_OF_MEMORY, message="OUT_OF_MEMORY")),
                 (10, e.StepFailed(at=at, cause=Cause.UPSTREAM, message=why, blocker=number)),

@@ -241,7 +241,7 @@ def test_a_step_that_is_made_to_wait_for_a_failed_one_fails_with_it(graph):
     assert {name: step.state for name, step in graph.steps.items()} == dict.fromkeys(
         ("bad", "late", "later"), State.FAILED
     )
-    assert graph.steps["later"].message == "bad ended FAILED"
+    assert graph.steps["later"].message == "bad is FAILED"
     assert _run(graph) is StudyStatus.FAILURE
 
 

@@ -85,7 +85,7 @@ def test_the_failure_of_the_first_of_100_000_steps_reaches_the_last():
 
     assert graph.study.states == {"CANCELLED": CHAIN}
     assert graph.study.status is StudyStatus.CANCELLED
-    assert graph.step(CHAIN).message == "s1 ended CANCELLED"
+    assert graph.step(CHAIN).message == "s1 is CANCELLED"
 
 
 def test_a_funnel_of_10_000_on_10_000_opens_with_the_last_and_holds_no_edge_for_each_pair():
@@ -116,7 +116,7 @@ def test_10_000_failures_fail_the_10_000_that_wait_for_all_of_them_once():
     decide(graph, look(), record)
 
     assert len(new_events) == 1 + 2 * WIDE + 1
-    assert {graph.step(number).message for number in range(WIDE + 1, 2 * WIDE + 1)} == {"sim_1 ended CANCELLED"}
+    assert {graph.step(number).message for number in range(WIDE + 1, 2 * WIDE + 1)} == {"sim_1 is CANCELLED"}
 
 
 @pytest.mark.timeout(120)

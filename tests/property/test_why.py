@@ -28,11 +28,15 @@ ENDS = {
         "finished at",
         "finished (noticed at",
         "finished under Maestro",
-        "finished while the log is lost",
+        "finished in the lost part of the log",
         "is taken as finished since",
     ),
-    State.FAILED: ("failed at", "failed under Maestro", "failed while the log is lost", "was not run"),
-    State.TIMEDOUT: ("ran out of time at", "ran out of time under Maestro", "ran out of time while the log is lost"),
+    State.FAILED: ("failed at", "failed under Maestro", "failed in the lost part of the log", "was not run"),
+    State.TIMEDOUT: (
+        "ran out of time at",
+        "ran out of time under Maestro",
+        "ran out of time in the lost part of the log",
+    ),
     State.CANCELLED: ("was cancelled",),
     State.DRYRUN: ("was not run, because this is a dry run",),
 }
@@ -93,7 +97,7 @@ def check_words(record: StepRecord, words: str) -> None:
     if record.phase is Phase.SUBMITTED:
         assert ("has been running since" in words) == (record.state is State.RUNNING)
         assert f" {record.job_id}" in words
-        assert ("its job is no longer known" in words) == (record.missed_at is not None)
+        assert ("its job has been missing" in words) == (record.missed_at is not None)
     if record.phase in (Phase.BLOCKED, Phase.READY) and "cancels it" not in words and "has ended (" not in words:
         assert ("it is held" in words) >= record.held
     if record.phase is Phase.DONE:

@@ -257,7 +257,7 @@ def test_a_controller_that_stops_answering_before_the_submissions_leaves_one_in_
     [unanswered] = events(root, e.SubmissionUncertain)
     assert "Batch job submission failed" in unanswered.message
     assert len(events(root, e.SubmissionWithdrawn)) == 39
-    assert "it is unknown whether it was submitted: sbatch: error: Batch" in maestro_es("status", root).stdout
+    assert "it is unknown whether the job was submitted: sbatch: error: Batch" in maestro_es("status", root).stdout
     with Session(root, RUNTIME) as study, pytest.raises(Unreachable):
         tick(study)
     assert calls.count() == {"squeue": 1}

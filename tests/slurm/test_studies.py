@@ -132,7 +132,7 @@ def test_exit_codes_are_kept_and_what_waits_for_a_failed_step_fails(cluster, lau
     assert finish(root) is StudyStatus.FAILURE
     own, upstream = events(root, e.StepFailed)
     assert (own.exit_code, own.message) == (3, "exit code 3")
-    assert upstream.message == "bad ended FAILED"
+    assert upstream.message == "bad is FAILED"
 
 
 def test_a_refused_submission_fails_its_step_alone_in_slurms_own_words(cluster, launch):

@@ -94,7 +94,7 @@ def history() -> list[NewEvent]:
             4,
             e.StepFailed(token="t4-1", at=5, cause=Cause.EXIT_CODE, message="exit code 2", exit_code=2, evidence=said),
         ),
-        (5, e.StepFailed(at=6, cause=Cause.UPSTREAM, message="sim_SIZE.30 ended FAILED", blocker=4)),
+        (5, e.StepFailed(at=6, cause=Cause.UPSTREAM, message="sim_SIZE.30 is FAILED", blocker=4)),
         (7, e.StepCancelled(at=7, message="cancelled before it ran")),
         (4, e.StepReset(reason="again")),
         (5, e.StepReset()),

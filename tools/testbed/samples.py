@@ -48,7 +48,7 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.StepTimedOut(token="t1", at=6),
     e.StepRestarted(number=1, limit=0),
     e.HardwareFailed(token="t1", at=6, number=1, limit=3, reason="node failed"),
-    e.StepFailed(at=6, cause=Cause.UPSTREAM, message="sim ended FAILED"),
+    e.StepFailed(at=6, cause=Cause.UPSTREAM, message="sim is FAILED"),
     e.StepCancelled(at=6, message="cancelled"),
     e.OutputDoubted(host="login1", alive_at=7),
     e.StepDryRun(at=6),

@@ -57,8 +57,8 @@ class View:
     def request_text(self, recorded: e.Recorded) -> str:
         """Return who asked for something, when, and the reason that was given."""
         reason = getattr(recorded.event, "reason", "")
-        said = f" ({reason})" if reason else ""
-        return f"{self.author(recorded)} asked for it at {self.show(recorded.recorded_at)}{said}"
+        said = f" (reason: {reason})" if reason else ""
+        return f"requested by {self.author(recorded)} at {self.show(recorded.recorded_at)}{said}"
 
     def attribution(self, request: Sequence[e.Recorded]) -> str:
         """Return who asked for it, as words that end a sentence; none if nobody has."""
@@ -116,20 +116,19 @@ def _turn(view: View, recorded: e.Recorded, event: _Turn, attempt: int) -> str:
         case e.StepTimedOut():
             return f"attempt {attempt} ran out of time"
         case e.HardwareFailed():
-            return f"attempt {attempt} failed by no fault of its own ({event.reason})"
+            return f"attempt {attempt} had a hardware failure ({event.reason})"
         case e.SubmissionRejected():
-            return f"attempt {attempt} had its submission refused: {event.message}"
+            return f"the submission of attempt {attempt} was refused: {event.message}"
         case e.AttemptAbandoned():
             return f"attempt {attempt} left no trace of a job"
         case e.SubmissionWithdrawn():
-            full = ", as its scheduler took no more jobs" if event.message else ""
-            return f"attempt {attempt} was taken back before it was submitted{full}"
+            full = ", because the scheduler's queue was full" if event.message else ""
+            return f"attempt {attempt} was withdrawn before it was submitted{full}"
         case e.StepReset():
-            return view.request_text(recorded)
+            return f"a rerun was {view.request_text(recorded)}"
         case e.StepImported() | e.StepRecovered():
-            whence = (
-                "taken over from Maestro" if isinstance(event, e.StepImported) else "recovered, as the log was lost"
-            )
-            return f"it was {whence} ({event.message or event.state.name})"
+            imported = isinstance(event, e.StepImported)
+            how = "taken over from Maestro" if imported else "recovered after the log was lost"
+            return f"it was {how} ({event.message or event.state.name})"
         case _:
             return assert_never(event)

@@ -60,7 +60,7 @@ def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> 
         case e.StepSkipped():
             because = f": {event.reason}" if event.reason else ""
             when = view.show(time_of(end))
-            return Explanation(f"is taken as finished since {when}, skipped by {event.by}{because}", (end,))
+            return Explanation(f"was marked as finished at {when} (skipped by {event.by}){because}", (end,))
         case e.StepImported() | e.StepRecovered():
             return Explanation(_unseen(view, event), (end,))
         case _:
@@ -80,16 +80,16 @@ def _of_attempt(view: View, events: Sequence[e.Recorded], words: str, tail: str 
     attempt = found[-1]
     begin = 1 + last_request(events)
     before = again(view, events[:begin])
-    numbered = f"; attempt {attempt.number}" if attempt.number > 1 else ""
-    after = f", because {before.message}" if before.message else ""
-    said = f"{words}{_job(attempt)}{tail}{numbered}{after}"
+    after = f"; {before.message}" if before.message else ""
+    said = f"{words}{_job(attempt)}{tail}{after}"
     return Explanation(said, (*before.evidence, *events[begin:][-_PROOFS:]))
 
 
 def _job(attempt: Attempt) -> str:
-    if not attempt.job_id:
-        return ""
-    return f" (job {attempt.job_id}{f' on {attempt.host}' if attempt.host else ''})"
+    numbered = f"attempt {attempt.number}" if attempt.number > 1 else ""
+    on = f" on {attempt.host}" if attempt.host else ""
+    facts = ", ".join(filter(None, (numbered, f"job {attempt.job_id}{on}" if attempt.job_id else "")))
+    return f" ({facts})" if facts else ""
 
 
 def _failed(view: View, events: Sequence[e.Recorded], event: e.StepFailed) -> Explanation:
@@ -99,7 +99,7 @@ def _failed(view: View, events: Sequence[e.Recorded], event: e.StepFailed) -> Ex
         case Cause.UPSTREAM:
             return _upstream(view, end, event.blocker, "was not run", f"upstream: {event.message}")
         case Cause.SCHEDULER:
-            return _of_attempt(view, events, f"failed {when}: {event.message}, by the scheduler's word")
+            return _of_attempt(view, events, f"failed {when}, according to the scheduler: {event.message}")
         case Cause.EXIT_CODE if event.message.startswith(event.cause.value):
             return _of_attempt(view, events, f"failed {when} with {event.message}")
         case Cause.EXIT_CODE | Cause.OUT_OF_MEMORY | Cause.HARDWARE | Cause.LOST | Cause.REJECTED | Cause.SCRIPT:
@@ -131,7 +131,7 @@ def _cancelled(view: View, number: int, events: Sequence[e.Recorded], event: e.S
 
 def _unseen(view: View, event: e.StepImported | e.StepRecovered) -> str:
     """Return what became of a step while our log could not tell."""
-    where = "under Maestro" if isinstance(event, e.StepImported) else "while the log is lost"
+    where = "under Maestro" if isinstance(event, e.StepImported) else "in the lost part of the log"
     ending = _MAESTROS.get(event.state, f"is {event.state.name}")
     when = f" at {view.show(event.ended_at)}" if event.ended_at else ""
     job = f" (job {event.job_id})" if event.job_id else ""

@@ -61,9 +61,9 @@ def _in_doubt(view: View, record: StepRecord) -> Explanation:
     """Return what is in doubt of the output of a step, or of one that it has used, as words that end a sentence."""
     if record.doubted:
         found = _doubts(view, record)
-        booted = "".join(f", up again since {view.show(at)}" for _, at in found if at)
+        booted = "".join(f" (up again since {view.show(at)})" for _, at in found if at)
         host = record.job_host or "its host"
-        words = f"; but {host} went down too shortly after that{booted}, so its output may not be on disk"
+        words = f"; but {host} went down shortly after that{booted}, so its output may be incomplete"
         return Explanation(words, tuple(proof for proof, _ in found))
     if record.attempt == 0:
         return Explanation("")
@@ -72,7 +72,9 @@ def _in_doubt(view: View, record: StepRecord) -> Explanation:
     if not used:
         return Explanation("")
     proofs = tuple(proof for step in used for proof, _ in _doubts(view, step))
-    return Explanation(f"; it has used the output of {listed(step.name for step in used)}, which is in doubt", proofs)
+    return Explanation(
+        f"; it used the output of {listed(step.name for step in used)}, which may be incomplete", proofs
+    )
 
 
 def _doubts(view: View, record: StepRecord) -> list[tuple[e.Recorded, Micros | None]]:
@@ -91,7 +93,7 @@ def _blocked(view: View, record: StepRecord) -> Explanation:
         return Explanation(f"{words}, but {ending.message}", (*added, *ending.evidence))
     parts = [
         _root(view, record, waiting),
-        *(Explanation(f"; besides, {h.message}", h.evidence) for h in held(view, record)),
+        *(Explanation(f"; also, {h.message}", h.evidence) for h in held(view, record)),
     ]
     proofs = (proof for part in parts for proof in part.evidence)
     return Explanation(words + "".join(part.message for part in parts), (*added, *proofs))
@@ -101,14 +103,14 @@ def _root(view: View, record: StepRecord, waiting: Sequence[str]) -> Explanation
     """Return what the waiting comes down to."""
     found = roots(view, record)
     if not found:
-        return Explanation(", and that for many steps more")
+        return Explanation(", and so for many more steps")
     first, *rest = found
     if waiting == [first.name]:
         link = ", which"
     elif is_direct(view.graph, record, first):
         link = f"; {first.name}"
     else:
-        link = f", and so for {first.name}, which"
+        link = f", and therefore for {first.name}, which"
     reason = because(view, first)
     return Explanation(f"{link} {reason.message}{others(rest)}", reason.evidence)
 

@@ -14,18 +14,18 @@ def requested(view: View, record: StepRecord) -> Explanation:
     """Return why a submission that is on record has no outcome yet."""
     events = view.events_of(record.number)
     before = again(view, events)
-    after = f", because {before.message}" if before.message else ""
+    after = f"; {before.message}" if before.message else ""
     since = record.requested_at or 0
-    words = f"was requested at {view.show(since)} (attempt {record.attempt}{after}), and no job is known yet"
+    words = f"was requested at {view.show(since)} (attempt {record.attempt}), but no job is known yet"
     until = view.show(since + view.grace(record))
     no_answer = _no_answer(view, record)
-    patience = no_answer.message or f"; ticks look for one until {until}, then they give the attempt up"
+    patience = no_answer.message or f"; ticks look for one until {until}, then they give up the attempt"
     cancelling = _cancelling(view, record)
     begin = last_request(events)
     unanswered = _latest(events[begin:], e.SubmissionUncertain)
     said = f": {record.message}" if unanswered else ""
     return Explanation(
-        words + said + patience + cancelling.message,
+        words + said + patience + cancelling.message + after,
         (*before.evidence, events[begin], *unanswered, *no_answer.evidence, *cancelling.evidence),
     )
 
@@ -38,8 +38,8 @@ def submitted(view: View, record: StepRecord) -> Explanation:
     job = _latest(events[begin:], e.JobSubmitted)
     say = _runs if record.state is State.RUNNING else _waits
     where = say(view, record, events[begin:])
-    numbered = f"; attempt {record.attempt}" if record.attempt > 1 else ""
-    after = f", because {before.message}" if before.message else ""
+    numbered = f" (attempt {record.attempt})" if record.attempt > 1 else ""
+    after = f"; {before.message}" if before.message else ""
     parts = (
         _state_unknown(view, record, events[begin:]),
         _missed(view, record, events),
@@ -69,7 +69,7 @@ def _waits(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Expl
         )
     delayed = _latest(events, e.JobDelayed)
     adapter = adapter_of(view, record)
-    because = f"; {adapter} says: {record.message}" if delayed else ""
+    because = f"; {adapter} gives this reason: {record.message}" if delayed else ""
     return Explanation(
         f"has been waiting in the queue of {adapter} since {since} as job {record.job_id}{because}", delayed
     )
@@ -78,8 +78,8 @@ def _waits(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Expl
 def _state_unknown(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
     found = _latest(events, e.JobStateUnknown)
     said = "".join(
-        f"; {adapter_of(view, record)} gave its state as {r.event.raw_state} at {view.show(r.recorded_at)}; that "
-        "state is unknown to maestro-es, so it only watches the job"
+        f"; at {view.show(r.recorded_at)} {adapter_of(view, record)} reported the state {r.event.raw_state}, which "
+        "maestro-es does not know, so it only watches the job"
         for r in found
         if isinstance(r.event, e.JobStateUnknown)
     )
@@ -91,7 +91,7 @@ def _missed(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Exp
         return Explanation("")
     until = record.missed_at + view.grace(record)
     words = (
-        f"; since {view.show(record.missed_at)} its job is no longer known, and ticks look for it until "
+        f"; its job has been missing since {view.show(record.missed_at)}, and ticks look for it until "
         f"{view.show(until)}"
     )
     return Explanation(words, _latest(events, e.JobNotFound))
@@ -107,14 +107,14 @@ def _elsewhere(view: View, record: StepRecord) -> Explanation:
         if view.namesake(record):
             there = f"on the other host that is called {host}"
         others = ticker not in {"", record.job_host}
-        come = f", and the last one came from {ticker}: run 'maestro-es tick {study}' there" if others else ""
-        lost = f"say so with 'maestro-es retry {study} {record.name} --lost'"
+        come = f", but the last tick ran on {ticker}: run 'maestro-es tick {study}' there" if others else ""
+        lost = f"use 'maestro-es retry {study} {record.name} --lost'"
         return Explanation(
             f"; only a tick {there} can see whether it is still running{come}; "
-            f"if that host, or container, is gone for good, {lost}"
+            f"if that host or container is gone for good, {lost}"
         )
     if not runs and ticker not in {"", host}:
-        words = f"; its process has ended, and the last tick came from {ticker}, where that can't be seen"
+        words = f"; its process has ended, but the last tick ran on {ticker}, which can't see that"
         return Explanation(f"{words}: run 'maestro-es tick {study}' here")
     return Explanation("")
 
@@ -129,7 +129,7 @@ def _no_answer(view: View, record: StepRecord) -> Explanation:
             failed = unreachable_since(view, name)
             since = "".join(f" since {view.show(recorded.recorded_at)}" for recorded in failed)
             what = "the file system" if name == "files" else name
-            words = f"; {what} does not answer{since}, so nothing new is known of it: {unreachable[name]}"
+            words = f"; {what} has not answered{since}, so its present state is unknown: {unreachable[name]}"
             return Explanation(words, failed)
     return Explanation("")
 
@@ -144,7 +144,7 @@ def _cancelling(view: View, record: StepRecord) -> Explanation:
         return Explanation("")
     request = cancel_of(view, record.number)
     return Explanation(
-        f"; it is being cancelled{view.attribution(request)}, and nothing tells yet that it has ended", request
+        f"; it is being cancelled{view.attribution(request)}, but no tick has seen its end yet", request
     )
 
 

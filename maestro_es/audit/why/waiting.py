@@ -20,28 +20,28 @@ def ready(view: View, record: StepRecord) -> Explanation:
     """Return why a ready step is not submitted yet."""
     stops = _stops(view, record) or _crowded(view, record)
     words = ", and ".join(stop.message for stop in stops)
-    then = f", but {words}" if stops else f": the next tick{_where(view, record)} submits it{view.ticking()}"
+    then = f", but {words}" if stops else f": the next tick {_where(view, record)}{view.ticking()}"
     before = again(view, view.events_of(record.number))
-    wanted = bool(before.evidence) and isinstance(before.evidence[-1].event, e.StepReset)
-    after = f"; {'it is to run again, as ' if wanted else ''}{before.message}" if before.message else ""
+    after = f"; {before.message}" if before.message else ""
     proofs = (proof for stop in stops for proof in stop.evidence)
     return Explanation(f"is ready to run{then}{after}", (*_made_ready(view, record), *before.evidence, *proofs))
 
 
 def _where(view: View, record: StepRecord) -> str:
-    """Return that only a tick in a job starts a local step, if the study was started in one."""
+    """Say which tick submits a step: for a local step, only one inside a job, if the study was started in a job."""
     job = view.graph.study.environment.job
-    return f" in a job, because the study was started in the job {job}," if job and not record.scheduled else ""
+    inside = f"inside a job submits it (the study was started inside the job {job})"
+    return inside if job and not record.scheduled else "submits it"
 
 
 def _stops(view: View, record: StepRecord) -> list[Explanation]:
     """Return what keeps a step from being submitted, however few are in flight."""
     study = view.graph.study
     if study.status is not StudyStatus.RUNNING:
-        words = f"the study has ended ({study.status.name}) and was not reopened"
+        words = f"the study has ended ({study.status.name})"
         return [Explanation(words, view.last(e.StudyCompleted))]
     if study.settings.dry_run:
-        return [Explanation("this is a dry run: the next tick writes its scripts, and nothing is run")]
+        return [Explanation("this is a dry run: the next tick only writes its scripts")]
     ending = ended_first(view, record)
     paused = [_asked_for(view, "the study is paused", view.last(e.StudyPaused))] if study.paused else []
     return ending or [*paused, *held(view, record), *_no_environment(view), *_no_answer(view, record)]
@@ -76,7 +76,7 @@ def _no_answer(view: View, record: StepRecord) -> list[Explanation]:
         return []
     failed = unreachable_since(view, name)
     since = "".join(f" since {view.show(recorded.recorded_at)}" for recorded in failed)
-    return [Explanation(f"{name} does not answer{since}: {message}", failed)]
+    return [Explanation(f"{name} has not answered{since}: {message}", failed)]
 
 
 def _asked_for(view: View, words: str, request: tuple[e.Recorded, ...]) -> Explanation:
@@ -94,14 +94,21 @@ def _crowded(view: View, record: StepRecord) -> list[Explanation]:
     before = line.index(record.number) if record.number in line else None
     if before is not None and before < next_tick:
         return []
-    place = f"{f'at least {_LINE}' if before is None else before or 'none'} before it in the line"
+    place = _place(before)
     if slots.limit is None or (before is not None and before < slots.free(_LINE)):
         full = slots.available is not None and not (slots.in_doubt and slots.available > IN_DOUBT_BATCH)
         return [_full(view, record, slots, place) if full else _in_doubt(view, record, place)]
     limit = (
         f"the throttle is {slots.limit}" if slots.throttled else f"its host has {slots.limit} slots for local steps"
     )
-    return [Explanation(f"{limit}: {slots.in_use} in flight, {place}", _limited_by(view, slots))]
+    return [Explanation(f"{limit}, {slots.in_use} are in flight, and {place}", _limited_by(view, slots))]
+
+
+def _place(before: int | None) -> str:
+    """Return how many ready steps are submitted before a step; None: too many to count."""
+    if before is None:
+        return f"at least {_LINE} ready steps are ahead of it"
+    return f"{before or 'no'} ready step{'s are' if before > 1 else ' is'} ahead of it"
 
 
 def _in_doubt(view: View, record: StepRecord, place: str) -> Explanation:
@@ -109,7 +116,7 @@ def _in_doubt(view: View, record: StepRecord, place: str) -> Explanation:
     doubtful = next(step for step in view.graph.in_flight() if step.scheduled and step.phase is Phase.REQUESTED)
     words = (
         f"a tick requests at most {IN_DOUBT_BATCH} jobs while it is unknown whether {adapter_of(view, record)} has "
-        f"that of {doubtful.name}: {place}"
+        f"the job of {doubtful.name}, and {place}"
     )
     return Explanation(words, tuple(view.events_of(doubtful.number)[-1:]))
 
@@ -120,15 +127,15 @@ def _full(view: View, record: StepRecord, slots: Slots, place: str) -> Explanati
     refusal = study.refusal
     if refusal is None:
         least = f"at most {slots.available} job{'' if slots.available == 1 else 's'}"
-        words = f"a tick requests {least}, as {name} once took no more than {study.queue_limit} of this study"
-        return Explanation(f"{words}: {place}")
-    words = f"{name} took no more jobs at {view.show(refusal.at)} ({refusal.message})"
-    again = f"asked for {slots.available} again by the next tick"
+        words = f"a tick submits {least}, because {name} once had room for only {study.queue_limit} jobs of this study"
+        return Explanation(f"{words}, and {place}")
+    words = f"the queue of {name} was full at {view.show(refusal.at)} ({refusal.message})"
+    again = f"the next tick submits up to {slots.available} jobs"
     if not slots.available:
-        again = f"asked again when one of this study has ended, or after {view.show(asked_again_at(refusal))}"
+        again = f"ticks try again when a job of this study has ended, or after {view.show(asked_again_at(refusal))}"
     said = view.events_of(refusal.step)
     proof = [r for r in said if isinstance(r.event, e.SubmissionWithdrawn) and r.event.message]
-    return Explanation(f"{words}; it has {slots.in_use} of this study, and is {again}: {place}", tuple(proof[-1:]))
+    return Explanation(f"{words}; it has {slots.in_use} jobs of this study, {again}, and {place}", tuple(proof[-1:]))
 
 
 def _limited_by(view: View, slots: Slots) -> tuple[e.Recorded, ...]:
@@ -210,6 +217,7 @@ def others(steps: Sequence[StepRecord]) -> str:
     if not steps:
         return ""
     if len(steps) >= _OF_A_FUNNEL - 1:
-        return "; besides, for many more"
+        return "; it also waits for many more steps"
     found = Counter(step.state for step in steps)
-    return "; besides " + ", ".join(f"{found[state]} {state.name}" for state in State if found[state])
+    counts = ", ".join(f"{found[state]} {state.name}" for state in State if found[state])
+    return f"; it also waits for other steps: {counts}"

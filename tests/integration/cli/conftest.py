@@ -123,7 +123,7 @@ def _plan(root: str) -> list[NewEvent]:
 
 def _story() -> Sequence[list[NewEvent]]:
     said = (e.Evidence(source="report", detail="exit.3"),)
-    upstream = e.StepFailed(at=NOON + 300 * SECOND, cause=Cause.UPSTREAM, message="a_N.2 ended FAILED", blocker=2)
+    upstream = e.StepFailed(at=NOON + 300 * SECOND, cause=Cause.UPSTREAM, message="a_N.2 is FAILED", blocker=2)
     return (
         [(1, _request(1, 1)), (2, _request(2, 1))],
         [(1, _submitted(1, 1, "1000")), (2, _submitted(2, 1, "1001")), (1, _started(1, 1)), (2, _started(2, 1))],

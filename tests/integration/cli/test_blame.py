@@ -55,7 +55,7 @@ def test_what_was_decided_about_the_step_and_what_it_ended_because_of_is_shown(r
                 (4, e.StepReset()),
                 (None, e.CancelRequested(steps=(2,), reason="no")),
                 (2, e.StepCancelled(at=1, message="cancelled before it ran")),
-                (4, e.StepCancelled(at=1, message="a_N.2 ended CANCELLED", blocker=2)),
+                (4, e.StepCancelled(at=1, message="a_N.2 is CANCELLED", blocker=2)),
             ]
         )
     assert [(kind, reason) for kind, _, reason in decided(run, study, "b_N.2")] == [

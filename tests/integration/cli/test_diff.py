@@ -43,8 +43,8 @@ def test_a_person_reads_what_happened_to_which_steps_between_two_times(run, stud
         "Finished": "1: a_N.1",
         "Failed": "3: a_N.2, b_N.2, z",
         "Steps": "1 RUNNING, 1 FINISHED, 3 FAILED",
-        "b_N.2  FAILED  upstream": "a_N.2 ended FAILED",
-        "z      FAILED  upstream": "a_N.2 ended FAILED",
+        "b_N.2  FAILED  upstream": "a_N.2 is FAILED",
+        "z      FAILED  upstream": "a_N.2 is FAILED",
     }
     assert "\na_N.2  FAILED  exit code 3\n" in ran.out
 
@@ -59,7 +59,7 @@ def test_without_a_second_moment_it_is_now_and_numbers_are_events(run, study):
             "before": "INITIALIZED",
             "after": "FAILED",
             "happened": {"failed": 1},
-            "why": "upstream: a_N.2 ended FAILED",
+            "why": "upstream: a_N.2 is FAILED",
         }
     ]
     found = data(run, study, "2026-01-31 12:05:00")
@@ -90,7 +90,7 @@ def test_settings_pauses_and_silent_schedulers_are_told_as_they_were_and_are(run
     assert told["Paused"] == "yes -> no"
     assert told["Submission throttle"] == "4 -> 20"
     assert told["Unreachable"] == "none -> slurm: timed out"
-    assert told["Also"] == "resumed, host rebooted, scheduler silent"
+    assert told["Also"] == "resumed, host rebooted, scheduler not answering"
     assert told["Reset"] == "1: a_N.2"
 
 

@@ -18,7 +18,7 @@ def test_every_event_is_shown_newest_last(run, study):
     assert lines[0].split() == ["Seq", "Time", "Step", "Event", "By", "What"]
     assert [int(line.split()[0]) for line in lines[1:]] == list(range(1, len(lines)))
     assert "2026-01-31 12:05:00  z      StepFailed" in lines[-1]
-    assert lines[-1].endswith("failed (upstream): a_N.2 ended FAILED")
+    assert lines[-1].endswith("was not run (upstream): a_N.2 is FAILED")
 
 
 def test_json_carries_the_whole_payload_and_who_wrote_it(run, study):

@@ -50,7 +50,7 @@ def test_a_cause_is_that_of_a_failure_or_of_what_comes_before_one(run, study):
     assert shown(run, study, "--cause", "Exit*", "--cause", "timeout") == [
         ("a_N.2", "StepTimedOut"), ("a_N.2", "StepFailed"),
     ]  # fmt: skip
-    assert shown(run, study, "--cause", "*ended FAILED") == [("b_N.2", "StepFailed"), ("z", "StepFailed")]
+    assert shown(run, study, "--cause", "*is FAILED") == [("b_N.2", "StepFailed"), ("z", "StepFailed")]
     assert shown(run, study, "--cause", "hardware") == []
     assert "there is no cause 'exitcode'; causes are exit code, " in refused(run, study, "--cause", "exitcode")
 

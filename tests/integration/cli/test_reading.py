@@ -104,7 +104,7 @@ def test_a_terminal_gets_colours_and_the_same_words(study):
     drawn = on_terminal(study, "status", "--disable-pager")
     assert "\x1b[" in drawn
     plain = re.sub(r"\x1b\[[0-9;]*m", "", drawn)
-    assert "upstream: a_N.2 ended FAILED" in plain
+    assert "upstream: a_N.2 is FAILED" in plain
     assert "┃ Step Name ┃" in plain
 
 

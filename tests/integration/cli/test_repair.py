@@ -66,14 +66,14 @@ def test_a_study_that_is_not_registered_says_that_no_cron_ticks_it(run, ended):
     [
         (["retry"], "name the steps to run again; --failed means all that have failed"),
         (["retry", "nope"], "no step is called nope"),
-        (["retry", "z"], "z can't run again: it waits for a_N.2, which is FAILED; retry that one too, or skip it"),
+        (["retry", "z"], "z can't run again: it waits for a_N.2, which is FAILED; retry that step too, or skip it"),
         (["retry", "b_N.1"], "b_N.1 is in flight: cancel it first, or wait for its end"),
         (["retry", "a_N.1"], "b_N.1 ran after a_N.1: run that again too with --descendants, or name it"),
         (["retry", "a_N.1", "--descendants"], "in flight: b_N.1; cancel that first, or wait for its end"),
-        (["retry", "--failed", "--rlimit", "-1"], "--rlimit takes a number that is not negative, not -1"),
+        (["retry", "--failed", "--rlimit", "-1"], "--rlimit must not be negative, but is -1"),
         (["skip", "b_N.1"], "b_N.1 is in flight: cancel it first"),
         (["skip", "a_N.1"], "a_N.1 has finished: there is nothing to skip"),
-        (["hold", "a*"], "a_N.1 has ended (FINISHED): there is nothing to hold, and so on for 2 steps"),
+        (["hold", "a*"], "a_N.1 has ended (FINISHED): there is nothing to hold, and similarly for 2 steps"),
         (["release", "z"], "z is not held"),
         (["reopen"], "the study has not ended; 'maestro-es retry STEP' runs a cancelled step again"),
     ],
@@ -96,7 +96,7 @@ def test_steps_are_to_be_named(run, study, command, monkeypatch):
     monkeypatch.chdir(study)
 
     assert run(command).code == 1
-    assert run(command, study).err == "maestro-es: name the steps that are meant\n"
+    assert run(command, study).err == "maestro-es: name the steps\n"
 
 
 def test_a_skipped_step_is_shown_as_such(run, study):
@@ -118,10 +118,10 @@ def test_held_steps_are_shown_as_such_until_they_are_released(run, ended):
     assert run("hold", ended, "*", "--reason", "look first").out == f"{ended}: held: a_N.2, b_N.2, z\n"
     summary = run("status", ended, "--summary").out
     assert "RUNNING, 3 steps held" in summary
-    assert f"Nothing goes on until held steps are released: 'maestro-es release {ended} STEP...'" in summary
+    assert f"Nothing continues until held steps are released: 'maestro-es release {ended} STEP...'" in summary
     [found] = [step for step in json.loads(run("status", ended, "--json").out)["steps"] if step["name"] == "a_N.2"]
     assert (found["held"], found["why"]) == (True, "held")
-    assert "is held" in run("history", ended, "a_N.2").out
+    assert "was held" in run("history", ended, "a_N.2").out
 
     assert run("release", ended, "a*").out == f"{ended}: released: a_N.2\n"
     assert "Nothing goes on" not in run("status", ended, "--summary").out

@@ -16,8 +16,7 @@ def test_a_step_is_shown_with_its_attempts_and_the_evidence_of_their_ends(run, s
     assert facts["Template"] == "a: draws points"
     assert (facts["State"], facts["Exit code"]) == ("FAILED", "3")
     assert facts["Why"] == (
-        "failed at 2026-01-31 12:05:00 with exit code 3 (job 1002 on login1); attempt 2, "
-        "because attempt 1 ran out of time"
+        "failed at 2026-01-31 12:05:00 with exit code 3 (attempt 2, job 1002 on login1); attempt 1 ran out of time"
     )
     assert facts["Parameters"] == "N = 2, [b]or[/b] so"
     assert (facts["Run time"], facts["Restarts"]) == ("0d:00h:03m:00s", "1 of 1")
@@ -28,7 +27,7 @@ def test_a_step_is_shown_with_its_attempts_and_the_evidence_of_their_ends(run, s
     assert "ran out of time" in first
     assert second.split()[:3] == ["2", "restart", "1002"]
     assert "failed with exit code 3" in second
-    assert lines[-1] == "  attempt 2: report says 'exit.3'"
+    assert lines[-1] == "  attempt 2: report: 'exit.3'"
 
 
 def test_only_the_files_of_the_step_that_exist_are_listed(run, study):
@@ -46,7 +45,7 @@ def test_json_has_the_keys_of_the_status_and_more(run, study):
     assert status.pop("why") == "exit code 3"
     assert {key: found[key] for key in status} == status
     assert found["why"].startswith(
-        "failed at 2026-01-31 12:05:00 UTC with exit code 3 (job 1002 on login1); attempt 2"
+        "failed at 2026-01-31 12:05:00 UTC with exit code 3 (attempt 2, job 1002 on login1); attempt 1"
     )
     assert found["description"] == "draws points"
     assert found["path"] == str(study / "a" / "N.2")

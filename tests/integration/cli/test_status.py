@@ -42,7 +42,7 @@ def test_the_summary_comes_first(run, study):
         "Steps": "5: 1 RUNNING, 1 FINISHED, 3 FAILED",
         "In flight": "1 (at most 4)",
         "Last tick": "never",
-        "WARNING": f"nothing ticks this study: is cron set up? Try 'maestro-es tick {study}'",
+        "WARNING": f"no tick has run for this study lately: is cron set up? Try 'maestro-es tick {study}'",
     }
 
 
@@ -53,8 +53,8 @@ def test_then_the_steps_in_maestros_order_and_why_they_failed(run, study):
         ("a_N.2", "FAILED", "exit code 3"),
         ("a_N.1", "FINISHED", ""),
         ("b_N.1", "RUNNING", ""),
-        ("b_N.2", "FAILED", "upstream: a_N.2 ended FAILED"),
-        ("z", "FAILED", "upstream: a_N.2 ended FAILED"),
+        ("b_N.2", "FAILED", "upstream: a_N.2 is FAILED"),
+        ("z", "FAILED", "upstream: a_N.2 is FAILED"),
     ]
     assert cells[1][4:9] == [
         "0d:00h:01m:00s", "0d:00h:02m:00s", "2026-01-31 12:02:00", "2026-01-31 12:01:00", "2026-01-31 12:03:00",
@@ -77,7 +77,7 @@ def test_steps_and_states_narrow_the_table_down(run, study):
 
 
 def test_where_no_step_is_in_the_state_it_is_said(run, study):
-    assert run("status", study, "--state", "dryrun").out.endswith("No step is like that.\n")
+    assert run("status", study, "--state", "dryrun").out.endswith("No steps match.\n")
 
 
 def test_a_pattern_that_names_no_step_is_an_error(run, study):
@@ -179,14 +179,14 @@ def test_a_running_study_without_a_tick_for_minutes_carries_a_warning(run, study
     last_tick = study / ".maestro-es" / "last-tick"
     last_tick.touch()
     os.utime(last_tick, (time.time() - 200,) * 2)
-    assert "WARNING: nothing ticks this study" in run("status", study).out
+    assert "WARNING: no tick has run for this study lately" in run("status", study).out
 
 
 def test_a_paused_study_whose_scheduler_is_silent_says_both(run, study):
     add(study, (None, e.StudyPaused()), (None, e.PollFailed(adapter="slurm", message="timed out")))
     out = run("status", "--summary", study).out
     assert summary(out)["Status"] == "RUNNING, paused"
-    assert "WARNING: slurm does not answer, so nothing is known of its jobs: timed out\n" in out
+    assert "WARNING: slurm does not answer, so the state of its jobs is unknown: timed out\n" in out
 
 
 @pytest.mark.parametrize("layout", ["flat", "narrow", "legacy"])

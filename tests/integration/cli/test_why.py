@@ -32,12 +32,12 @@ def test_a_sentence_stands_above_the_events_that_prove_it(run, study):
     lines = run("why", study, "b_N.2").out.splitlines()
     assert lines[0] == (
         "b_N.2 was not run because a_N.2 failed at 2026-01-31 12:05:00 with exit code 3 "
-        "(job 1002 on login1); attempt 2, because attempt 1 ran out of time"
+        "(attempt 2, job 1002 on login1); attempt 1 ran out of time"
     )
     assert lines[1].split() == ["Seq", "Time", "Step", "By", "What"]
     assert [line.split()[3] for line in lines[2:]] == ["a_N.2", "a_N.2", "a_N.2", "a_N.2", "b_N.2"]
     assert lines[-2].endswith("failed with exit code 3 (report: exit.3)")
-    assert lines[-1].endswith("failed (upstream): a_N.2 ended FAILED")
+    assert lines[-1].endswith("was not run (upstream): a_N.2 is FAILED")
 
 
 def test_the_example_in_the_readme_is_what_is_printed(run, study):
@@ -73,8 +73,8 @@ def test_without_a_step_it_is_about_the_study(run, study, monkeypatch):
     assert found["why"] == (
         "pi: 1 of 5 steps are not done, 1 in flight; b_N.1 has been running since 2026-01-31 12:02:00 UTC as job 1003 "
         "on node1; "
-        "only a tick on node1 can see whether it is still running; if that host, or container, is gone for good, say "
-        f"so with 'maestro-es retry {study} b_N.1 --lost'"
+        "only a tick on node1 can see whether it is still running; if that host or container is gone for good, use "
+        f"'maestro-es retry {study} b_N.1 --lost'"
     )
 
 
@@ -110,7 +110,7 @@ def test_who_paused_the_study_is_named(run, study):
     assert run("pause", study, "--reason", "maintenance").code == 0
     words = sentence(run, study, "a_N.2")
     assert "a_N.2 is ready to run, but the study is paused, as " in words
-    assert "(maintenance)" in words
+    assert "(reason: maintenance)" in words
 
 
 def test_a_step_that_there_is_not_is_an_error_in_one_line(run, study):

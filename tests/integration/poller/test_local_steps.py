@@ -299,7 +299,7 @@ def test_a_step_over_its_walltime_too_often_is_timed_out_with_all_its_children(b
     assert bench.finish() is StudyStatus.FAILURE
     assert bench.step("a").state is State.TIMEDOUT
     assert bench.step("a").message == "restart limit reached: 1 of 1"
-    assert bench.step("b").message == "a ended TIMEDOUT"
+    assert bench.step("b").message == "a is TIMEDOUT"
     assert not two_at_once(bench)
     assert running_under(bench.root) == []
 
@@ -420,6 +420,6 @@ def test_what_this_host_can_tell_of_a_step_no_person_has_to_say(bench: Bench):
     for step, why in (("a", "a is known to this host, and a tick here tells"), ("b", "b does not run")):
         refused = maestro_es("retry", bench.root, step, "--lost")
         assert (refused.returncode, refused.stdout, why in refused.stderr) == (1, "", True), refused
-    assert maestro_es("retry", bench.root, "--lost").stderr == "maestro-es: name the steps that are meant\n"
+    assert maestro_es("retry", bench.root, "--lost").stderr == "maestro-es: name the steps\n"
     assert maestro_es("retry", bench.root, "a", "--lost", "--failed").returncode != 0
     assert bench.step("a").attempt == 1

@@ -127,7 +127,7 @@ def test_a_negative_value_is_refused_in_one_line(study: Bench):
     outcome = cron_tick.tick_studies([study.root], study.runtime)
 
     [line] = outcome.lines
-    assert line.endswith("refused: --throttle takes a number that is not negative, not -1")
+    assert line.endswith("refused: --throttle must not be negative, but is -1")
     assert not (study.root / UPDATE).exists()
     assert _settings(study) == []
 

@@ -64,7 +64,7 @@ def test_one_cancelled_step_takes_with_it_what_waits_for_it_and_nothing_else(ben
     (bench.root / "go").touch()
     assert bench.finish() is StudyStatus.CANCELLED
     assert states(bench, "after_a", "b", "after_b") == [State.CANCELLED, State.FINISHED, State.FINISHED]
-    assert bench.step("after_a").message == "a ended CANCELLED"
+    assert bench.step("after_a").message == "a is CANCELLED"
 
 
 def test_a_cancelled_step_that_ends_well_has_ended_well(bench: Bench):

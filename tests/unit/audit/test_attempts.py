@@ -16,7 +16,7 @@ def requested(number: int = 1, kind: SubmissionKind = SubmissionKind.FIRST) -> e
 
 
 def test_a_step_that_was_never_submitted_has_no_attempts():
-    assert attempts(told(e.StepFailed(at=5, cause=Cause.UPSTREAM, message="a ended FAILED"))) == []
+    assert attempts(told(e.StepFailed(at=5, cause=Cause.UPSTREAM, message="a is FAILED"))) == []
 
 
 def test_an_attempt_has_its_job_its_times_its_outcome_and_its_evidence():
@@ -75,6 +75,6 @@ def test_how_a_step_fails_after_its_last_attempt_does_not_change_that_attempt():
         )
     )
     assert (attempt.outcome, attempt.ended_at) == (
-        "failed by no fault of its own: node failed (hardware failure 1 of 3)",
+        "hardware failure: node failed (1 of 3)",
         7,
     )

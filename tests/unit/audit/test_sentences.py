@@ -40,9 +40,9 @@ def test_every_event_has_a_sentence_without_loose_ends(event):
             e.StepAdded(name="c", template="c", workspace="c", parents=(1, 2, 3, 4, 5, 6, 7)),
             "was added, waits for step_1, step_2, step_3, step_4, step_5 and 2 more",
         ),
-        (e.CancelRequested(reason="wrong seed"), "asked to cancel the whole study (reason: wrong seed)"),
-        (e.CancelRequested(steps=(3,)), "asked to cancel step_3"),
-        (e.JobSubmitted(token="t", job_id="17", adopted=True), "job 17 was found again"),
+        (e.CancelRequested(reason="wrong seed"), "cancel requested for the whole study (reason: wrong seed)"),
+        (e.CancelRequested(steps=(3,)), "cancel requested for step_3"),
+        (e.JobSubmitted(token="t", job_id="17", adopted=True), "job 17 was found and adopted"),
         (
             e.JobSubmitted(token="t", job_id="17", left_out=("--mincpus=70",)),
             "job 17 was submitted without --mincpus=70, which the scheduler had refused",
@@ -50,14 +50,14 @@ def test_every_event_has_a_sentence_without_loose_ends(event):
         (e.StepRestarted(number=1, limit=0), "will be restarted (restart 1, no limit)"),
         (
             e.HardwareFailed(token="t", at=1, number=2, limit=3, reason="node failed"),
-            "failed by no fault of its own: node failed (hardware failure 2 of 3)",
+            "hardware failure: node failed (2 of 3)",
         ),
-        (e.StepFailed(at=1, cause=Cause.UPSTREAM, message="a ended FAILED"), "failed (upstream): a ended FAILED"),
+        (e.StepFailed(at=1, cause=Cause.UPSTREAM, message="a is FAILED"), "was not run (upstream): a is FAILED"),
         (e.StepCancelled(at=1, message="cancelled before it ran"), "cancelled before it ran"),
-        (e.StepCancelled(at=1, message="a ended CANCELLED", blocker=1), "cancelled: a ended CANCELLED"),
+        (e.StepCancelled(at=1, message="a is CANCELLED", blocker=1), "cancelled: a is CANCELLED"),
         (
             e.AttemptAbandoned(token="t", evidence=(e.Evidence(source="claim", detail="abandoned"),)),
-            "the attempt was given up, it can't start any more: claim says abandoned",
+            "the attempt was given up; it can no longer start (claim: abandoned)",
         ),
     ],
 )

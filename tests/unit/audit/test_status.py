@@ -26,7 +26,7 @@ def record(**fields) -> StepRecord:
         ({}, ""),
         ({"state": State.FINISHED, "phase": Phase.DONE}, ""),
         ({"state": State.FAILED, "cause": Cause.EXIT_CODE, "message": "exit code 3"}, "exit code 3"),
-        ({"state": State.FAILED, "cause": Cause.UPSTREAM, "message": "a ended FAILED"}, "upstream: a ended FAILED"),
+        ({"state": State.FAILED, "cause": Cause.UPSTREAM, "message": "a is FAILED"}, "upstream: a is FAILED"),
         ({"state": State.TIMEDOUT, "message": "it has no restart script"}, "it has no restart script"),
         ({"state": State.CANCELLED, "message": "cancelled"}, "cancelled"),
         ({"state": State.PENDING, "rejections": 1, "message": "no queue"}, "submission refused: no queue"),

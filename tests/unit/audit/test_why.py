@@ -26,7 +26,7 @@ def test_a_long_chain_comes_down_to_its_first_step():
     study = Study()
     study.chain("a", "b", "c", "d")
     study.start(1)
-    assert asked(study, 4)[0] == "d waits for c, and so for a, which has been running since 5s as job job1"
+    assert asked(study, 4)[0] == "d waits for c, and therefore for a, which has been running since 5s as job job1"
 
 
 def test_a_funnel_says_how_many_are_not_finished_and_which_of_them_does_not_go_on():
@@ -40,8 +40,9 @@ def test_a_funnel_says_how_many_are_not_finished_and_which_of_them_does_not_go_o
     study.request(4)
     assert asked(study, 5) == (
         (
-            "post waits for all of sim (3 not finished); sim_4 was requested at 19s (attempt 1), and no job is known "
-            "yet; ticks look for one until 79s, then they give the attempt up; besides 2 RUNNING"
+            "post waits for all of sim (3 not finished); sim_4 was requested at 19s (attempt 1), but no job is known "
+            "yet; ticks look for one until 79s, then they give up the attempt; "
+            "it also waits for other steps: 2 RUNNING"
         ),
         ["StepAdded", "SubmissionRequested"],
     )
@@ -54,7 +55,7 @@ def test_of_many_parents_some_are_named():
     study.add("end", parents=tuple(range(1, 8)))
     assert asked(study, 8)[0] == (
         "end waits for p1, p2, p3, p4, p5 and 2 more; p1 is ready to run: the next tick submits it; "
-        "besides 6 INITIALIZED"
+        "it also waits for other steps: 6 INITIALIZED"
     )
 
 
@@ -72,7 +73,7 @@ def test_a_step_that_a_person_wants_to_end_is_cancelled_by_the_next_tick(number)
     study.do(e.CancelRequested(steps=(1, 2), reason="wrong input"))
     begins = ("a is ready to run", "b waits for a")[number - 1]
     assert asked(study, number) == (
-        f"{begins}, but the next tick cancels it, as me@login1 asked for it at 7s (wrong input)",
+        f"{begins}, but the next tick cancels it, as requested by me@login1 at 7s (reason: wrong input)",
         ["StepAdded", "CancelRequested"],
     )
 
@@ -85,7 +86,7 @@ def test_of_very_many_steps_that_it_waits_for_none_is_counted():
     study.add("post", funnels=("sim",))
     words = asked(study, 1_102)[0]
     assert words.startswith("post waits for all of sim (1101 not finished); sim_1 is ready to run")
-    assert words.endswith("; besides, for many more")
+    assert words.endswith("; it also waits for many more steps")
 
 
 # -- ready ------------------------------------------------------------------------------------------------------------
@@ -109,7 +110,7 @@ def test_a_paused_study_says_who_paused_it_and_why():
     study = two()
     study.do(e.StudyPaused(reason="maintenance"))
     assert asked(study, 1) == (
-        "a is ready to run, but the study is paused, as me@login1 asked for it at 7s (maintenance)",
+        "a is ready to run, but the study is paused, as requested by me@login1 at 7s (reason: maintenance)",
         ["StepAdded", "StudyPaused"],
     )
 
@@ -119,9 +120,11 @@ def test_a_full_throttle_says_how_full_it_is_and_what_comes_before():
     for name in "abc":
         study.add(name, scheduled=True)
     study.submit(1)
-    assert asked(study, 2)[0] == ("b is ready to run, but the throttle is 1: 1 in flight, none before it in the line")
+    assert asked(study, 2)[0] == (
+        "b is ready to run, but the throttle is 1 (in flight: 1), and no ready step is ahead of it"
+    )
     assert asked(study, 3) == (
-        "c is ready to run, but the throttle is 1: 1 in flight, 1 before it in the line",
+        "c is ready to run, but the throttle is 1 (in flight: 1), and 1 ready step is ahead of it",
         ["StudyCreated", "StepAdded"],
     )
 
@@ -142,7 +145,7 @@ def test_local_steps_wait_for_a_slot():
     study.start(1)
     assert asked(study, 2)[0] == "b is ready to run: the next tick submits it"
     assert asked(study, 4)[0] == (
-        "d is ready to run, but its host has 2 slots for local steps: 1 in flight, 2 before it in the line"
+        "d is ready to run, but its host has 2 slots for local steps (in flight: 1), and 2 ready steps are ahead of it"
     )
 
 
@@ -156,7 +159,7 @@ def test_while_a_submission_is_in_doubt_few_jobs_are_requested_in_a_tick():
     assert words.startswith(
         "s17 is ready to run, but a tick requests at most 16 jobs while it is unknown whether slurm"
     )
-    assert words.endswith("has that of s0: 16 before it in the line")
+    assert words.endswith("has the job of s0, and 16 ready steps are ahead of it")
     assert evidence == ["StepAdded", "SubmissionRequested"]
 
 
@@ -167,9 +170,11 @@ def test_a_step_for_which_the_scheduler_has_no_room_says_what_that_said_and_when
     study.submit(1)
     study.do(e.SubmissionWithdrawn(token=study.request(2), message="AssocMaxSubmitJobLimit"), 2)
     words, evidence = asked(study, 2)
-    assert words.startswith("b is ready to run, but slurm took no more jobs at 12s (AssocMaxSubmitJobLimit); it has 1")
-    assert "and is asked again when one of this study has ended, or after 15012s: 1 before it" in words
-    assert words.endswith("attempt 1 was taken back before it was submitted, as its scheduler took no more jobs")
+    assert words.startswith(
+        "b is ready to run, but the queue of slurm was full at 12s (AssocMaxSubmitJobLimit); it has 1"
+    )
+    assert "ticks try again when a job of this study has ended, or after 15012s, and 1 ready step is ahead" in words
+    assert words.endswith("attempt 1 was withdrawn before it was submitted, because the scheduler's queue was full")
     assert evidence == ["StepAdded", "SubmissionWithdrawn"]
     study.do(e.StepFinished(token=study.step(1).token, at=1), 1)
     assert asked(study, 3)[0] == "c is ready to run: the next tick submits it"
@@ -177,27 +182,24 @@ def test_a_step_for_which_the_scheduler_has_no_room_says_what_that_said_and_when
     study.add("d", scheduled=True)
     study.add("e", scheduled=True)
     assert asked(study, 4)[0] == (
-        "d is ready to run, but a tick requests at most 1 job, as slurm once took no more than 1 of this study: "
-        "1 before it in the line"
+        "d is ready to run, but a tick submits at most 1 job, because slurm once had room for only 1 of its jobs, "
+        "and 1 ready step is ahead of it"
     )
 
 
 def test_a_dry_run_runs_nothing():
     study = two(Study(dry_run=True))
-    assert asked(study, 1)[0] == (
-        "a is ready to run, but this is a dry run: the next tick writes its scripts, and nothing is run"
-    )
+    assert asked(study, 1)[0] == ("a is ready to run, but this is a dry run: the next tick only writes its scripts")
 
 
 def test_a_study_that_has_ended_submits_nothing():
     study = two()
     study.fail(1)
-    failed(study, 2, Cause.UPSTREAM, "a ended FAILED")
+    failed(study, 2, Cause.UPSTREAM, "a is FAILED")
     study.do(e.StudyCompleted(status=StudyStatus.FAILURE))
     study.do(e.StepReset(), 1)
     assert asked(study, 1)[0] == (
-        "a is ready to run, but the study has ended (FAILURE) and was not reopened; it is to run again, as "
-        "me@login1 asked for it at 10s"
+        "a is ready to run, but the study has ended (FAILURE); a rerun was requested by me@login1 at 10s"
     )
 
 
@@ -205,7 +207,7 @@ def test_a_ready_step_waits_for_a_scheduler_that_does_not_answer():
     study = two(scheduled(), scheduled=True)
     study.do(e.PollFailed(adapter="slurm", message="timed out"))
     assert asked(study, 1) == (
-        "a is ready to run, but slurm does not answer since 7s: timed out",
+        "a is ready to run, but slurm has not answered since 7s: timed out",
         ["StepAdded", "PollFailed"],
     )
     study.do(e.PollRecovered(adapter="slurm"))
@@ -228,16 +230,16 @@ def test_a_held_step_says_who_holds_it():
     study.do(e.StepHeld(reason="look at a first"), 1)
     study.do(e.StepHeld(), 2)
     assert asked(study, 1) == (
-        "a is ready to run, but it is held, as me@login1 asked for it at 7s (look at a first)",
+        "a is ready to run, but it is held, as requested by me@login1 at 7s (reason: look at a first)",
         ["StepAdded", "StepHeld"],
     )
     assert asked(study, 2)[0] == (
-        "b waits for a, which is ready to run, but it is held, as me@login1 asked for it at 7s (look at a first); "
-        "besides, it is held, as me@login1 asked for it at 8s"
+        "b waits for a, which is ready to run, but it is held, as requested by me@login1 at 7s (reason: look at a first)"
+        "; also, it is held, as requested by me@login1 at 8s"
     )
     study.do(e.StudyPaused())
     assert asked(study, 1)[0].startswith(
-        "a is ready to run, but the study is paused, as me@login1 asked for it at 9s, and it is held, as me@login1"
+        "a is ready to run, but the study is paused, as requested by me@login1 at 9s, and it is held, as requested"
     )
     study.do(e.StudyResumed())
     study.do(e.StepReleased(), 1)
@@ -259,4 +261,4 @@ def test_the_answer_of_a_moment_knows_nothing_of_what_came_later():
     assert then(6) == "b waits for a, which is ready to run: the next tick submits it"
     assert then(7).startswith("b waits for a, which was requested at 7s")
     assert then(9) == "b is ready to run: the next tick submits it"
-    assert then(10) == "b is ready to run, but the study is paused, as me@login1 asked for it at 10s"
+    assert then(10) == "b is ready to run, but the study is paused, as requested by me@login1 at 10s"

@@ -20,8 +20,12 @@ def test_a_finished_step_says_when_and_on_which_attempt():
     ("cause", "message", "words"),
     [
         (Cause.EXIT_CODE, "exit code 3", "failed at 9s with exit code 3 (job job1)"),
-        (Cause.OUT_OF_MEMORY, "took more memory than it may", "failed at 9s: took more memory than it may (job job1)"),
-        (Cause.SCHEDULER, "BOOT_FAIL", "failed at 9s: BOOT_FAIL, by the scheduler's word (job job1)"),
+        (
+            Cause.OUT_OF_MEMORY,
+            "used more memory than allowed",
+            "failed at 9s: used more memory than allowed (job job1)",
+        ),
+        (Cause.SCHEDULER, "BOOT_FAIL", "failed at 9s, according to the scheduler: BOOT_FAIL (job job1)"),
         (Cause.HARDWARE, "node down; resubmitted 3 times", "failed at 9s: node down; resubmitted 3 times (job job1)"),
         (Cause.LOST, "gone without a word", "failed at 9s: gone without a word (job job1)"),
     ],
@@ -48,7 +52,7 @@ def test_an_upstream_failure_says_how_it_began():
     study = two()
     study.start(1)
     failed(study, 1, Cause.EXIT_CODE, "exit code 3", exit_code=3)
-    failed(study, 2, Cause.UPSTREAM, "a ended FAILED", blocker=1)
+    failed(study, 2, Cause.UPSTREAM, "a is FAILED", blocker=1)
     assert asked(study, 2) == (
         "b was not run because a failed at 9s with exit code 3 (job job1)",
         ["JobSubmitted", "JobStarted", "StepFailed", "StepFailed"],
@@ -58,7 +62,7 @@ def test_an_upstream_failure_says_how_it_began():
 def test_an_upstream_failure_keeps_its_reason_when_the_blocker_runs_again():
     study = two()
     study.fail(1)
-    failed(study, 2, Cause.UPSTREAM, "a ended FAILED", blocker=1)
+    failed(study, 2, Cause.UPSTREAM, "a is FAILED", blocker=1)
     study.do(e.StepReset(), 1)
     study.finish(1)
     assert asked(study, 2)[0] == "b was not run because a failed at 9s with exit code 1"
@@ -77,10 +81,7 @@ def test_an_exhausted_restart_limit_says_how_often_it_was_restarted():
     once_more(study, lambda t: e.StepTimedOut(token=t, at=9_000), lambda _: e.StepRestarted(number=1, limit=1))
     study.do(e.StepTimedOut(token=study.step(1).token, at=21_000, final="restart limit reached: 1 of 1"), 1)
     assert asked(study, 1) == (
-        (
-            "a ran out of time at 21s: restart limit reached: 1 of 1 (job job1); attempt 2, "
-            "because attempt 1 ran out of time"
-        ),
+        ("a ran out of time at 21s: restart limit reached: 1 of 1 (attempt 2, job job1); attempt 1 ran out of time"),
         ["StepTimedOut", "StepRestarted", "JobSubmitted", "JobStarted", "StepTimedOut"],
     )
 
@@ -90,13 +91,13 @@ def test_a_cancelled_step_says_who_asked_for_it():
     token = study.start(1)
     study.do(e.CancelRequested(steps=(1,), reason="wrong input"))
     study.do(e.StepCancelled(token=token, at=12_000, message="cancelled"), 1)
-    study.do(e.StepCancelled(at=12_000, message="a ended CANCELLED", blocker=1), 2)
+    study.do(e.StepCancelled(at=12_000, message="a is CANCELLED", blocker=1), 2)
     assert asked(study, 1) == (
-        "a was cancelled at 12s (job job1), as me@login1 asked for it at 10s (wrong input)",
+        "a was cancelled at 12s (job job1), as requested by me@login1 at 10s (reason: wrong input)",
         ["JobSubmitted", "JobStarted", "CancelRequested", "StepCancelled"],
     )
     assert asked(study, 2)[0].startswith(
-        "b was cancelled because a was cancelled at 12s (job job1), as me@login1 asked for it at 10s"
+        "b was cancelled because a was cancelled at 12s (job job1), as requested by me@login1 at 10s"
     )
 
 
@@ -113,7 +114,7 @@ def test_a_step_that_was_cancelled_before_it_ran_has_no_attempt():
     study.do(e.CancelRequested())
     study.do(e.StepCancelled(at=9_000, message="cancelled before it ran"), 1)
     assert asked(study, 1) == (
-        "a was cancelled before it ran at 9s, as me@login1 asked for it at 7s",
+        "a was cancelled before it ran at 9s, as requested by me@login1 at 7s",
         ["CancelRequested", "StepCancelled"],
     )
 
@@ -143,5 +144,5 @@ def test_a_skipped_step_is_taken_as_finished():
     study = two()
     study.fail(1)
     study.do(e.StepSkipped(by="me", reason="good enough"), 1)
-    assert asked(study, 1) == ("a is taken as finished since 8s, skipped by me: good enough", ["StepSkipped"])
+    assert asked(study, 1) == ("a was marked as finished at 8s (skipped by me): good enough", ["StepSkipped"])
     assert asked(study, 2) == ("b is ready to run: the next tick submits it", ["StepSkipped"])

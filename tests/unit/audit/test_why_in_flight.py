@@ -17,8 +17,8 @@ def test_a_submission_without_an_answer_is_in_doubt_until_its_grace_is_over():
     study.request(1)
     assert asked(study, 1) == (
         (
-            "a was requested at 7s (attempt 1), and no job is known yet; ticks look for one until 67s, then they give "
-            "the attempt up"
+            "a was requested at 7s (attempt 1), but no job is known yet; ticks look for one until 67s, then they give "
+            "up the attempt"
         ),
         ["SubmissionRequested"],
     )
@@ -31,8 +31,8 @@ def test_a_silent_scheduler_says_since_when_nothing_is_known():
     study.do(e.PollFailed(adapter="slurm", message="timed out"))
     assert asked(study, 1) == (
         (
-            "a has been waiting in the queue of slurm since 8s as job 17; slurm does not answer since 10s, so nothing "
-            "new is known of it: timed out"
+            "a has been waiting in the queue of slurm since 8s as job 17; slurm has not answered since 10s, so its "
+            "present state is unknown: timed out"
         ),
         ["JobSubmitted", "PollFailed"],
     )
@@ -43,8 +43,8 @@ def test_a_submission_in_doubt_stays_so_while_the_file_system_is_silent():
     study.request(1)
     study.do(e.PollFailed(adapter="files", message="a: Stale file handle"))
     assert asked(study, 1)[0] == (
-        "a was requested at 7s (attempt 1), and no job is known yet; the file system does not answer since 8s, so "
-        "nothing new is known of it: a: Stale file handle"
+        "a was requested at 7s (attempt 1), but no job is known yet; the file system has not answered since 8s, so "
+        "its present state is unknown: a: Stale file handle"
     )
 
 
@@ -54,9 +54,8 @@ def test_a_missed_job_is_looked_for():
     study.do(e.JobNotFound(token=token), 1)
     assert asked(study, 1) == (
         (
-            "a has been waiting in the queue of slurm since 8s as job 17; since 9s its job is no longer known, and "
-            "ticks "
-            "look for it until 69s"
+            "a has been waiting in the queue of slurm since 8s as job 17; its job has been missing since 9s, and "
+            "ticks look for it until 69s"
         ),
         ["JobSubmitted", "JobNotFound"],
     )
@@ -75,16 +74,16 @@ def test_of_a_step_on_another_host_it_is_said_what_to_do_if_that_is_gone_for_goo
     study.do(e.JobSubmitted(token=token, job_id="17", host="node1"), 1)
     study.do(e.JobStarted(token=token, at=8_500, host="node1"), 1)
     runs = "a has been running since 8s as job 17 on node1"
-    gone = "if that host, or container, is gone for good, say so with 'maestro-es retry /study a --lost'"
+    gone = "if that host or container is gone for good, use 'maestro-es retry /study a --lost'"
     sees = f"{runs}; only a tick on node1 can see whether it is still running"
     assert asked(study, 1, host="node2")[0] == f"{sees}; {gone}"
     assert asked(study, 1, host="node2", ticker="node1")[0] == f"{sees}; {gone}"
-    there = "and the last one came from node2: run 'maestro-es tick /study' there"
+    there = "but the last tick ran on node2: run 'maestro-es tick /study' there"
     assert asked(study, 1, host="node2", ticker="node2")[0] == f"{sees}, {there}; {gone}"
 
     assert asked(study, 1)[0] == asked(study, 1, ticker="node2")[0] == asked(study, 1, runs=False)[0] == runs
     assert asked(study, 1, ticker="node2", runs=False)[0] == (
-        f"{runs}; its process has ended, and the last tick came from node2, where that can't be seen: "
+        f"{runs}; its process has ended, but the last tick ran on node2, which can't see that: "
         "run 'maestro-es tick /study' here"
     )
 
@@ -94,9 +93,8 @@ def test_a_running_step_that_a_person_wants_to_end_says_so():
     study.start(1)
     study.do(e.CancelRequested())
     assert asked(study, 1)[0] == (
-        "a has been running since 5s as job job1; it is being cancelled, as me@login1 asked for it at 10s, "
-        "and nothing tells yet "
-        "that it has ended"
+        "a has been running since 5s as job job1; it is being cancelled, as requested by me@login1 at 10s, "
+        "but no tick has seen its end yet"
     )
 
 
@@ -112,8 +110,8 @@ def test_what_was_said_instead_of_an_answer_to_a_submission_is_repeated():
     study.do(e.SubmissionUncertain(token=token, message="Socket timed out"), 1)
     assert asked(study, 1) == (
         (
-            "a was requested at 7s (attempt 1), and no job is known yet: Socket timed out; ticks look for one until "
-            "67s, then they give the attempt up"
+            "a was requested at 7s (attempt 1), but no job is known yet: Socket timed out; ticks look for one until "
+            "67s, then they give up the attempt"
         ),
         ["SubmissionRequested", "SubmissionUncertain"],
     )
@@ -127,7 +125,7 @@ def test_the_schedulers_own_reason_why_a_job_waits_is_repeated():
     words, evidence = asked(study, 1)
 
     assert words.startswith("a has been waiting in the queue of slurm since ")
-    assert words.endswith("; slurm says: PartitionNodeLimit")
+    assert words.endswith("; slurm gives this reason: PartitionNodeLimit")
     assert evidence == ["JobSubmitted", "JobDelayed"]
 
 
@@ -144,7 +142,7 @@ def test_the_schedulers_own_reason_why_a_job_waits_is_repeated():
         ),
         (
             [lambda t: e.HardwareFailed(token=t, at=9_000, number=1, limit=3, reason="NODE_FAIL")],
-            "attempt 1 failed by no fault of its own (NODE_FAIL)",
+            "attempt 1 had a hardware failure (NODE_FAIL)",
             ["HardwareFailed"],
         ),
         (
@@ -157,7 +155,7 @@ def test_the_schedulers_own_reason_why_a_job_waits_is_repeated():
                 lambda t: e.StepFailed(token=t, at=9_000, cause=Cause.EXIT_CODE, message="exit code 1"),
                 lambda _: e.StepReset(reason="fixed"),
             ],
-            "me@login1 asked for it at 9s (fixed)",
+            "a rerun was requested by me@login1 at 9s (reason: fixed)",
             ["StepReset"],
         ),
     ],
@@ -168,7 +166,7 @@ def test_a_step_that_runs_again_says_why(events, reason, types):
     study.add("a", run=RESTARTABLE)
     once_more(study, *events)
     words, proofs = asked(study, 1)
-    assert words == f"a has been running since 20s as job job1; attempt 2, because {reason}"
+    assert words == f"a has been running since 20s as job job1 (attempt 2); {reason}"
     assert proofs == [*types, "JobSubmitted", "JobStarted"]
 
 
@@ -177,7 +175,7 @@ def test_a_refused_submission_is_made_again():
     token = study.request(1)
     study.do(e.SubmissionRejected(token=token, message="queue is full"), 1)
     assert asked(study, 1) == (
-        "a is ready to run: the next tick submits it; attempt 1 had its submission refused: queue is full",
+        "a is ready to run: the next tick submits it; the submission of attempt 1 was refused: queue is full",
         ["StepAdded", "SubmissionRejected"],
     )
 
@@ -187,6 +185,6 @@ def test_a_submission_that_was_taken_back_is_made_again():
     token = study.request(1)
     study.do(e.SubmissionWithdrawn(token=token), 1)
     study.request(1)
-    assert asked(study, 1)[0].startswith(
-        "a was requested at 9s (attempt 2, because attempt 1 was taken back before it was submitted), and no job"
-    )
+    words = asked(study, 1)[0]
+    assert words.startswith("a was requested at 9s (attempt 2), but no job")
+    assert words.endswith("; attempt 1 was withdrawn before it was submitted")

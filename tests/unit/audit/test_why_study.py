@@ -22,8 +22,8 @@ def test_a_study_is_not_done_because_of_the_step_that_does_not_go_on():
     assert whole(study) == "cafe0123: 2 of 2 steps are not done, 1 in flight; a has been running since 5s as job job1"
     study.do(e.StudyPaused(reason="noon"))
     assert whole(study) == (
-        "cafe0123: 2 of 2 steps are not done, 1 in flight; it is paused, as me@login1 asked for it at 10s (noon); "
-        "a has been running since 5s as job job1"
+        "cafe0123: 2 of 2 steps are not done, 1 in flight; it is paused, as requested by me@login1 at 10s (reason: noon)"
+        "; a has been running since 5s as job job1"
     )
 
 
@@ -32,7 +32,7 @@ def test_a_study_that_is_being_cancelled_says_by_whom():
     study.start(1)
     study.do(e.CancelRequested())
     assert whole(study).startswith(
-        "cafe0123: 2 of 2 steps are not done, 1 in flight; it is being cancelled, as me@login1 asked for it at 10s; "
+        "cafe0123: 2 of 2 steps are not done, 1 in flight; it is being cancelled, as requested by me@login1 at 10s; "
     )
 
 
@@ -53,6 +53,6 @@ def test_a_study_in_which_only_held_steps_are_left_says_so():
     study = two()
     study.do(e.StepHeld(), 1)
     assert whole(study) == (
-        "cafe0123: 2 of 2 steps are not done, 0 in flight; a is ready to run, but it is held, as me@login1 asked for "
-        "it at 7s"
+        "cafe0123: 2 of 2 steps are not done, 0 in flight; a is ready to run, but it is held, as requested by "
+        "me@login1 at 7s"
     )

@@ -183,7 +183,7 @@ def test_everything_below_a_failure_fails_and_names_the_step_that_it_began_with(
 
     new_events = study.tick({first: ended(1), apart: RUNNING}, now=50)
 
-    upstream = e.StepFailed(at=50, cause=Cause.UPSTREAM, message="a ended FAILED", blocker=first)
+    upstream = e.StepFailed(at=50, cause=Cause.UPSTREAM, message="a is FAILED", blocker=first)
     assert [new_event for new_event in new_events if new_event[0] in (second, third, side, both)] == [
         (second, upstream),
         (side, upstream),

@@ -124,9 +124,9 @@ def test_a_step_that_fails_says_its_exit_code():
 @pytest.mark.parametrize(
     ("observed", "cause", "message"),
     [
-        (AttemptObservation(queue=JobState.OUT_OF_MEMORY), Cause.OUT_OF_MEMORY, "took more memory than it may"),
+        (AttemptObservation(queue=JobState.OUT_OF_MEMORY), Cause.OUT_OF_MEMORY, "used more memory than allowed"),
         (AttemptObservation(queue=JobState.FAILED, raw_state="BOOT_FAIL"), Cause.SCHEDULER, "BOOT_FAIL"),
-        (AttemptObservation(queue=JobState.FAILED), Cause.SCHEDULER, "the scheduler says that it failed"),
+        (AttemptObservation(queue=JobState.FAILED), Cause.SCHEDULER, "the scheduler reports a failure"),
         (AttemptObservation(queue=JobState.FAILED, exit_code=9), Cause.EXIT_CODE, "exit code 9"),
     ],
 )
@@ -319,7 +319,7 @@ def test_a_step_without_a_restart_script_ends_when_its_time_is_over():
     assert of(new_events, e.StepTimedOut)[0].final == "it has no restart script"
     assert new_events[1] == (
         second,
-        e.StepFailed(at=1_000_000, cause=Cause.UPSTREAM, message="a ended TIMEDOUT", blocker=first),
+        e.StepFailed(at=1_000_000, cause=Cause.UPSTREAM, message="a is TIMEDOUT", blocker=first),
     )
 
 
@@ -343,8 +343,8 @@ def test_a_step_that_is_to_end_is_not_restarted():
     [
         (NODE_FAILED, Cause.HARDWARE, "the node failed or the job was preempted"),
         (AttemptObservation(queue=JobState.PREEMPTED, raw_state="PREEMPTED"), Cause.HARDWARE, "PREEMPTED"),
-        (STOPPED, Cause.HARDWARE, "terminated from outside"),
-        (LOST, Cause.LOST, "started, and gone without a word: its process was killed or its host went down"),
+        (STOPPED, Cause.HARDWARE, "ended by a signal from outside"),
+        (LOST, Cause.LOST, "disappeared after its start: its process was killed or its host went down"),
     ],
     ids=["node failed", "preempted", "stopped", "lost"],
 )
@@ -421,8 +421,8 @@ def test_a_cancelled_step_takes_with_it_what_waits_for_it_and_nothing_else():
 
     assert new_events[:3] == [
         (first, e.StepCancelled(at=50, message="cancelled before it ran")),
-        (second, e.StepCancelled(at=50, message="a ended CANCELLED", blocker=first)),
-        (third, e.StepCancelled(at=50, message="a ended CANCELLED", blocker=first)),
+        (second, e.StepCancelled(at=50, message="a is CANCELLED", blocker=first)),
+        (third, e.StepCancelled(at=50, message="a is CANCELLED", blocker=first)),
     ]
     assert submissions(new_events) == [other]
 

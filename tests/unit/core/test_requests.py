@@ -66,7 +66,7 @@ def test_a_study_is_cancelled_as_a_whole(study: Study):
 def test_a_study_is_cancelled_once(study: Study):
     study.record(requests.cancel(study.graph))
 
-    with pytest.raises(RequestRefused, match="the study is being cancelled already"):
+    with pytest.raises(RequestRefused, match="the study is already being cancelled"):
         requests.cancel(study.graph)
 
 
@@ -79,7 +79,7 @@ def test_steps_that_have_ended_are_left_out_of_a_cancellation(study: Study):
 def test_steps_that_have_all_ended_can_not_be_cancelled(study: Study):
     study.finish(1)
 
-    with pytest.raises(RequestRefused, match="these steps have ended already"):
+    with pytest.raises(RequestRefused, match="these steps have already ended"):
         requests.cancel(study.graph, ["sim_SIZE.10"])
 
 
@@ -121,7 +121,7 @@ def test_a_setting_that_is_as_it_was_makes_no_event(study: Study):
 
 
 def test_a_negative_setting_is_refused(study: Study):
-    with pytest.raises(RequestRefused, match="--throttle takes a number that is not negative, not -1"):
+    with pytest.raises(RequestRefused, match="--throttle must not be negative, but is -1"):
         requests.update(study.graph, {"throttle": -1})
 
 

@@ -115,9 +115,9 @@ def held(study: Study) -> int:
 
 
 FLIES = "a is in flight: cancel it first, or wait for its end"
-WAITS = "a has not ended: it waits to run as it is"
+WAITS = "a has not ended: it is still waiting to run"
 ENDED = "a has ended"
-OVER = "these steps have ended already: there is nothing to cancel"
+OVER = "these steps have already ended: there is nothing to cancel"
 
 #: What comes of retry, skip, hold, release and cancel of a step: the type of its event, or the refusal.
 TABLE: dict[Callable[[Study], int], tuple[str, str, str, str, str]] = {
@@ -134,8 +134,8 @@ TABLE: dict[Callable[[Study], int], tuple[str, str, str, str, str]] = {
     cancelled: ("StepReset", "StepSkipped", ENDED, "a is not held", OVER),
     upstream: ("a can't run again: it waits for parent", "StepSkipped", ENDED, "a is not held", OVER),
     dry: ("StepReset", "a has finished: there is nothing to skip", ENDED, "a is not held", OVER),
-    skipped: ("StepReset", "a was skipped already", ENDED, "a is not held", OVER),
-    held: (WAITS, "StepSkipped", "a is held already", "StepReleased", "CancelRequested"),
+    skipped: ("StepReset", "a was already skipped", ENDED, "a is not held", OVER),
+    held: (WAITS, "StepSkipped", "a is already held", "StepReleased", "CancelRequested"),
 }
 REQUESTS: list[tuple[str, Callable[[Study], list[NewEvent]]]] = [
     ("retry", lambda study: rerun.retry(study.graph, ["a"], reason="why not")),
@@ -177,7 +177,7 @@ def test_nothing_is_repaired_while_the_study_is_being_cancelled(name: str):
     study.add("another")
     study.do(e.CancelRequested())
 
-    with pytest.raises(RequestRefused, match="the study is being cancelled: wait until that is over"):
+    with pytest.raises(RequestRefused, match="the study is being cancelled: wait until it has ended"):
         dict(REQUESTS)[name](study)
 
 
@@ -186,7 +186,7 @@ def test_steps_that_are_being_cancelled_are_not_cancelled_again():
     study.start(study.add("a"))
     study.record(requests.cancel(study.graph, ["a"]))
 
-    with pytest.raises(RequestRefused, match="these steps are being cancelled already"):
+    with pytest.raises(RequestRefused, match="these steps are already being cancelled"):
         requests.cancel(study.graph, ["a"])
 
 
@@ -317,6 +317,6 @@ def test_a_study_of_which_only_held_steps_are_left_has_not_ended(study: Study):
 
 def test_of_a_schedulers_job_no_persons_word_is_taken_that_it_is_gone(study: Study):
     study.start(number := study.add("a", scheduled=True))
-    with pytest.raises(RequestRefused, match="a is a job of its scheduler, which tells what becomes of it"):
+    with pytest.raises(RequestRefused, match="a is a job, whose end its scheduler reports"):
         rerun.give_up(study.graph, ["a"], lambda _: False, "me", 1, "")
     assert study.graph.step(number).phase is Phase.SUBMITTED

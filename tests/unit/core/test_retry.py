@@ -73,7 +73,7 @@ def test_a_step_that_waits_to_go_on_may_begin_from_scratch_after_all():
     number = study.add("a", run=RESTARTABLE)
     fail(study, number)
     study.record(rerun.retry(study.graph, ["a"]))
-    with pytest.raises(RequestRefused, match="it waits to run as it is"):
+    with pytest.raises(RequestRefused, match="it is still waiting to run"):
         rerun.retry(study.graph, ["a"])
 
     study.record(rerun.retry(study.graph, ["a"], how=rerun.How(from_scratch=True)))
@@ -110,7 +110,7 @@ def test_a_step_does_not_run_again_without_the_one_because_of_which_it_ended(stu
     for number in (SIM_10, SIM_20):
         fail(study, number)
     finish(study, SIM_30)
-    expected = r"can't run again: it waits for sim_[12]0, which is FAILED; retry that one too, or skip it"
+    expected = r"can't run again: it waits for sim_[12]0, which is FAILED; retry that step too, or skip it"
 
     with pytest.raises(RequestRefused, match=expected):
         rerun.retry(study.graph, patterns)
@@ -131,7 +131,9 @@ def test_nothing_to_retry_is_said(study: Study):
         rerun.retry(study.graph, failed=True)
     with pytest.raises(RequestRefused, match="name the steps to run again; --failed means all that have failed"):
         rerun.retry(study.graph)
-    with pytest.raises(RequestRefused, match="sim_10 has not ended: it waits to run as it is, and so on for 3 steps"):
+    with pytest.raises(
+        RequestRefused, match="sim_10 has not ended: it is still waiting to run, and similarly for 3 steps"
+    ):
         rerun.retry(study.graph, ["sim"])
 
 
@@ -155,7 +157,9 @@ def test_a_finished_step_runs_again_alone_if_nothing_ran_after_it(study: Study):
 def test_a_pattern_of_finished_steps_is_refused(study: Study):
     finish(study, MAKE, SIM_10, SIM_20, SIM_30)
 
-    with pytest.raises(RequestRefused, match="sim_10 has finished; name it in full to run it again, and so on for 3"):
+    with pytest.raises(
+        RequestRefused, match="sim_10 has finished; give its full name to run it again, and similarly for 3"
+    ):
         rerun.retry(study.graph, ["sim"])
 
 

@@ -285,7 +285,7 @@ def test_what_is_held_goes_on_as_far_as_it_is(phase: str):
 
     assert study.step(number).held
     assert study.step(number).phase.name.lower() == phase
-    with pytest.raises(InvalidTransition, match="StepHeld can't follow for step 'a', which is held already"):
+    with pytest.raises(InvalidTransition, match="StepHeld can't follow for step 'a', which is already held"):
         study.do(e.StepHeld(), number)
 
 

@@ -234,8 +234,8 @@ def test_a_failed_step_says_why_and_releases_nobody(study: Study):
 @pytest.mark.parametrize("end", ["fail", "cancel"])
 def test_a_step_that_waits_can_end_without_having_run(study: Study, end: str):
     _, second = study.chain("a", "b")
-    failed = e.StepFailed(at=9_000, cause=Cause.UPSTREAM, message="a ended FAILED", blocker=1)
-    cancelled = e.StepCancelled(at=9_000, message="a ended CANCELLED", blocker=1)
+    failed = e.StepFailed(at=9_000, cause=Cause.UPSTREAM, message="a is FAILED", blocker=1)
+    cancelled = e.StepCancelled(at=9_000, message="a is CANCELLED", blocker=1)
 
     study.do(failed if end == "fail" else cancelled, second)
 

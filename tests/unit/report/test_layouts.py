@@ -58,9 +58,9 @@ def test_a_running_step_shows_its_run_time():
 @pytest.mark.parametrize("draw", [flat, narrow])
 def test_why_is_shown_when_there_is_something_to_say(draw):
     assert "why" not in draw(view(FINISHED), Page()).lower()
-    drawn = draw(view(FINISHED, RUNNING, two="upstream: a ended FAILED"), Page())
+    drawn = draw(view(FINISHED, RUNNING, two="upstream: a is FAILED"), Page())
     assert "why" in drawn.lower()
-    assert "upstream: a ended FAILED" in drawn
+    assert "upstream: a is FAILED" in drawn
 
 
 @pytest.mark.parametrize("draw", [flat, narrow, legacy])
