@@ -101,7 +101,7 @@ def test_without_a_path_a_graph_lives_among_the_temporary_files(tmp_path, monkey
 
 def test_steps_and_edges_that_make_no_sense_are_refused(diamond):
     before = diamond.history()
-    with pytest.raises(RequestRefused, match="'top' already"):
+    with pytest.raises(RequestRefused, match="already a step 'top'"):
         _add(diamond, "top")
     with pytest.raises(KeyError, match="nobody"):
         diamond.add_connection("nobody", "top")

@@ -29,7 +29,7 @@ ENDS = {
         "finished (noticed at",
         "finished under Maestro",
         "finished in the lost part of the log",
-        "is taken as finished since",
+        "was marked as finished at",
     ),
     State.FAILED: ("failed at", "failed under Maestro", "failed in the lost part of the log", "was not run"),
     State.TIMEDOUT: (

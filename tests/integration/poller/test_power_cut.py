@@ -164,7 +164,7 @@ def test_a_step_that_finished_just_before_a_power_cut_is_marked_as_such(cut, tmp
     assert "so shortly after the end of first that output may not be on disk" in ticked.stderr
     assert after_a_boot(tmp_path, "tick", cut).stderr == ""
 
-    assert "the output of 1 finished steps may not be on disk" in maestro_es("status", cut).stdout
+    assert "the output of 1 finished steps may be incomplete" in maestro_es("status", cut).stdout
     assert "may not be on disk" in maestro_es("show", cut, "first").stdout
     why = maestro_es("why", cut, "first", "second").stdout
     assert "went down shortly after that, up again since" in why
@@ -190,5 +190,5 @@ def test_a_study_that_ended_just_before_a_power_cut_is_marked_by_the_next_tick_o
     assert maestro_es("status", "--summary", cut).stdout.count("WARNING") == 0
     ticked = after_a_boot(tmp_path, "tick", "--all")
     assert (ticked.returncode, ticked.stderr.count("\n")) == (1, 1), ticked
-    assert "the output of 1 finished steps may not be on disk" in maestro_es("status", cut).stdout
+    assert "the output of 1 finished steps may be incomplete" in maestro_es("status", cut).stdout
     assert after_a_boot(tmp_path, "tick", "--all").stderr == ""

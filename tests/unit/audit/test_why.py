@@ -234,8 +234,8 @@ def test_a_held_step_says_who_holds_it():
         ["StepAdded", "StepHeld"],
     )
     assert asked(study, 2)[0] == (
-        "b waits for a, which is ready to run, but it is held, as requested by me@login1 at 7s (reason: look at a first)"
-        "; also, it is held, as requested by me@login1 at 8s"
+        "b waits for a, which is ready to run, but it is held, as requested by me@login1 at 7s "
+        "(reason: look at a first); also, it is held, as requested by me@login1 at 8s"
     )
     study.do(e.StudyPaused())
     assert asked(study, 1)[0].startswith(

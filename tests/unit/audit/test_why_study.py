@@ -22,8 +22,8 @@ def test_a_study_is_not_done_because_of_the_step_that_does_not_go_on():
     assert whole(study) == "cafe0123: 2 of 2 steps are not done, 1 in flight; a has been running since 5s as job job1"
     study.do(e.StudyPaused(reason="noon"))
     assert whole(study) == (
-        "cafe0123: 2 of 2 steps are not done, 1 in flight; it is paused, as requested by me@login1 at 10s (reason: noon)"
-        "; a has been running since 5s as job job1"
+        "cafe0123: 2 of 2 steps are not done, 1 in flight; it is paused, as requested by me@login1 at 10s "
+        "(reason: noon); a has been running since 5s as job job1"
     )
 
 
