@@ -124,7 +124,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             kept = ", with the edited script" if event.keep_script else ""
             return f"will be rerun{how}{kept}{_reason(event.reason)}"
         case e.StepSkipped():
-            return f"was marked as finished (skipped by {event.by}){_reason(event.reason)}"
+            return f"was marked as finished, skipped by {event.by}{_reason(event.reason)}"
         case e.StepHeld():
             return f"was held; it will not be submitted{_reason(event.reason)}"
         case e.StepReleased():

@@ -60,7 +60,7 @@ def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> 
         case e.StepSkipped():
             because = f": {event.reason}" if event.reason else ""
             when = view.show(time_of(end))
-            return Explanation(f"was marked as finished at {when} (skipped by {event.by}){because}", (end,))
+            return Explanation(f"was marked as finished at {when}, skipped by {event.by}{because}", (end,))
         case e.StepImported() | e.StepRecovered():
             return Explanation(_unseen(view, event), (end,))
         case _:

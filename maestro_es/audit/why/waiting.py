@@ -101,7 +101,7 @@ def _crowded(view: View, record: StepRecord) -> list[Explanation]:
     limit = (
         f"the throttle is {slots.limit}" if slots.throttled else f"its host has {slots.limit} slots for local steps"
     )
-    return [Explanation(f"{limit}, {slots.in_use} are in flight, and {place}", _limited_by(view, slots))]
+    return [Explanation(f"{limit} (in flight: {slots.in_use}), and {place}", _limited_by(view, slots))]
 
 
 def _place(before: int | None) -> str:
@@ -127,7 +127,7 @@ def _full(view: View, record: StepRecord, slots: Slots, place: str) -> Explanati
     refusal = study.refusal
     if refusal is None:
         least = f"at most {slots.available} job{'' if slots.available == 1 else 's'}"
-        words = f"a tick submits {least}, because {name} once had room for only {study.queue_limit} jobs of this study"
+        words = f"a tick submits {least}, because {name} once had room for only {study.queue_limit} of its jobs"
         return Explanation(f"{words}, and {place}")
     words = f"the queue of {name} was full at {view.show(refusal.at)} ({refusal.message})"
     again = f"the next tick submits up to {slots.available} jobs"
@@ -135,7 +135,7 @@ def _full(view: View, record: StepRecord, slots: Slots, place: str) -> Explanati
         again = f"ticks try again when a job of this study has ended, or after {view.show(asked_again_at(refusal))}"
     said = view.events_of(refusal.step)
     proof = [r for r in said if isinstance(r.event, e.SubmissionWithdrawn) and r.event.message]
-    return Explanation(f"{words}; it has {slots.in_use} jobs of this study, {again}, and {place}", tuple(proof[-1:]))
+    return Explanation(f"{words}; it has {slots.in_use} of the jobs of this study, {again}, and {place}", tuple(proof[-1:]))
 
 
 def _limited_by(view: View, slots: Slots) -> tuple[e.Recorded, ...]:

@@ -144,5 +144,5 @@ def test_a_skipped_step_is_taken_as_finished():
     study = two()
     study.fail(1)
     study.do(e.StepSkipped(by="me", reason="good enough"), 1)
-    assert asked(study, 1) == ("a was marked as finished at 8s (skipped by me): good enough", ["StepSkipped"])
+    assert asked(study, 1) == ("a was marked as finished at 8s, skipped by me: good enough", ["StepSkipped"])
     assert asked(study, 2) == ("b is ready to run: the next tick submits it", ["StepSkipped"])
