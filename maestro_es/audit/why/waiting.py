@@ -135,7 +135,8 @@ def _full(view: View, record: StepRecord, slots: Slots, place: str) -> Explanati
         again = f"ticks try again when a job of this study has ended, or after {view.show(asked_again_at(refusal))}"
     said = view.events_of(refusal.step)
     proof = [r for r in said if isinstance(r.event, e.SubmissionWithdrawn) and r.event.message]
-    return Explanation(f"{words}; it has {slots.in_use} of the jobs of this study, {again}, and {place}", tuple(proof[-1:]))
+    has = f"it has {slots.in_use} of the jobs of this study"
+    return Explanation(f"{words}; {has}, {again}, and {place}", tuple(proof[-1:]))
 
 
 def _limited_by(view: View, slots: Slots) -> tuple[e.Recorded, ...]:
