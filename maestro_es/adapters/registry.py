@@ -4,7 +4,7 @@ The module of an adapter has two names. `FACTS` is what others need to know abou
 with a batch block and a host, and returns an `Adapter`. Another package names such a module in an entry point of the
 group `maestro_es.adapters`; the name of the entry point is the `batch.type`.
 
-Entry points are looked up only for a type that maestro-es does not have, because that takes longer than a whole tick.
+Entry points are looked up only for a type that maestro-es does not have, because that takes a third as long as a tick.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _facts_of(module: ModuleType) -> SchedulerFacts:
 
 
 def _entries() -> list[EntryPoint]:
-    from importlib.metadata import entry_points  # noqa: PLC0415 - takes as long as a tick
+    from importlib.metadata import entry_points  # noqa: PLC0415 - takes a third as long as a tick
 
     return list(entry_points(group=GROUP))
 

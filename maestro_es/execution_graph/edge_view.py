@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from maestro_es.core.model import SOURCE
 from maestro_es.core.snapshot import ReadOnlyList, refuse
 from maestro_es.errors import UnknownStep
 from maestro_es.execution_graph.base import fresh
+from maestro_es.execution_graph.pickling import view_pickle
 from maestro_es.execution_graph.value_view import ValueView, number_of
 from maestro_es.store.projection import ProjectedGraph
 from maestro_es.study.session import Session
@@ -41,6 +43,9 @@ class EdgeView(Mapping[str, list[str]]):
 
     def __repr__(self) -> str:
         return repr(load_edges(fresh(self._study)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return view_pickle(EdgeView, self._study)
 
     __setitem__ = __delitem__ = refuse
 

@@ -1,4 +1,4 @@
-"""Pickles of a graph: the path and the id of its study, and no state. So a pickle is never out of date.
+"""Pickles of a graph and its views: the path and the id of a study, and no state. So a pickle is never out of date.
 
 `pickle` writes protocol 0 of Python's pickles, which is text. So ``pickle.load`` can read the file. `unpickle` only
 compares the text with the one form that we write, because a pickle that is executed can call any function.
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import re
+from _thread import get_ident
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from maestro_es.core import arguments
 from maestro_es.core.model import Driver
 from maestro_es.errors import NotAPointer, NotAStudy, StudyElsewhere
-from maestro_es.execution_graph.base import GraphBase
+from maestro_es.execution_graph.base import GraphBase, fresh
 from maestro_es.files import replace_file
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
@@ -78,16 +81,39 @@ class PicklableGraph(GraphBase):
 
     @classmethod
     def _reopen(cls, path: str, study_id: str, runtime: Runtime | None = None) -> Self:
-        try:
-            graph = cls._of(Session(Path(path), runtime or Runtime(driver=Driver.PROGRAM)))
-        except NotAStudy:
-            message = f"{path}: the study {study_id} is not here any more: it was moved or deleted; if it was moved, "
-            raise StudyElsewhere(f"{message}open it with ExecutionGraph.open at its new place") from None
-        found = graph._fresh().study.study_id  # noqa: SLF001 - one of our own
-        if found != study_id:
-            graph.close()
-            raise StudyElsewhere(f"{path}: another study, {found}, is here; the pickle points to {study_id}")
-        return graph
+        return cls._of(_session_at(path, study_id, runtime))
+
+
+def _session_at(path: str, study_id: str, runtime: Runtime | None = None) -> Session:
+    """Open a study. StudyElsewhere if it is not there."""
+    try:
+        study = Session(Path(path), runtime or Runtime(driver=Driver.PROGRAM))
+    except NotAStudy:
+        message = f"{path}: the study {study_id} is not here any more: it was moved or deleted; if it was moved, "
+        raise StudyElsewhere(f"{message}open it with ExecutionGraph.open at its new place") from None
+    found = fresh(study).study.study_id
+    if found != study_id:
+        study.log.close()
+        raise StudyElsewhere(f"{path}: another study, {found}, is here; the pickle points to {study_id}")
+    return study
+
+
+#: The studies of the views that were unpickled, by process and thread: a study's steps share one.
+_SHARED: WeakValueDictionary[tuple[int, int, str, str], Session] = WeakValueDictionary()
+
+
+def view_pickle(view: type, study: Session, *more: object) -> tuple[Any, ...]:
+    """Return what `__reduce__` of a view of a study returns: a pointer to the study, and no state."""
+    return reopen_view, (view, os.path.abspath(study.dir.root), fresh(study).study.study_id, *more)  # noqa: PTH100 - links stay
+
+
+def reopen_view(view: Callable[..., object], path: str, study_id: str, *more: object) -> object:
+    """Make a view of a study again: what a pickle calls. StudyElsewhere if the study is not there."""
+    key = (os.getpid(), get_ident(), path, study_id)
+    study = _SHARED.get(key)
+    if study is None:
+        study = _SHARED[key] = _session_at(path, study_id)
+    return view(study, *more)
 
 
 def reopen(graph_class: type[PicklableGraph], path: str, study_id: str) -> PicklableGraph:

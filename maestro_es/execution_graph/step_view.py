@@ -11,6 +11,7 @@ from maestro_es.core.snapshot import ReadOnlyDict, ReadOnlyList, frozen
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph.base import fresh
 from maestro_es.execution_graph.display import table
+from maestro_es.execution_graph.pickling import view_pickle
 from maestro_es.study.session import Session
 from maestro_es.study.status_csv import elapsed_time, local_time, run_time
 from maestro_es.study.workspace import script_paths
@@ -116,6 +117,9 @@ class StepView:
 
     def __hash__(self) -> int:
         return hash(self._key())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return view_pickle(StepView, self._study, self._number)
 
     def __repr__(self) -> str:
         record = self._record()

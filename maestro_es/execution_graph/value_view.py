@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
-from typing import cast
+from typing import Any, cast
 
 from maestro_es.core.model import SOURCE
 from maestro_es.core.snapshot import refuse
 from maestro_es.errors import UnknownStep
 from maestro_es.execution_graph.base import fresh
+from maestro_es.execution_graph.pickling import view_pickle
 from maestro_es.execution_graph.step_view import StepView
 from maestro_es.study.session import Session
 
@@ -58,6 +59,9 @@ class ValueView(Mapping[str, StepView]):
 
     def __repr__(self) -> str:
         return repr(dict(self.views()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return view_pickle(ValueView, self._study)
 
     __setitem__ = __delitem__ = refuse
 

@@ -157,3 +157,19 @@ def test_a_pickle_of_maestro_is_refused_and_names_import(tmp_path: Path):
     with pytest.raises(NotAPointer, match=f"maestro-es import {folder}'") as raised:
         ExecutionGraph.unpickle(folder / "study.pkl")
     assert str(raised.value).count("\n") == 0
+
+
+def test_the_steps_and_edges_of_a_graph_can_be_pickled_and_copied(graph: ExecutionGraph):
+    """As Merlin does, whose tasks carry them to other processes."""
+    values, edges = pickle.loads(pickle.dumps((graph.values, graph.adjacency_table)))  # noqa: S301 - our own words
+    step = pickle.loads(pickle.dumps(graph.values["a"]))  # noqa: S301 - our own words
+
+    assert dict(values) == dict(graph.values)
+    assert {name: [*children] for name, children in edges.items()} == {
+        name: [*children] for name, children in graph.adjacency_table.items()
+    }
+    assert step == graph.values["a"] == copy.deepcopy(graph.values["a"])
+    assert step._study is values._study
+    plain = copy.deepcopy(vars(step.step))
+    plain["run"]["cmd"] = "another"
+    assert step.step.run["cmd"] != "another"

@@ -95,3 +95,13 @@ def test_merlin_stages_a_study_and_walks_its_graph_as_with_maestro(merlin: Path,
     assert ours == theirs
     assert [*ours["steps"]] == ["a_N.1", "a_N.2", "c", "b_N.1", "b_N.2"]
     assert ours["steps"]["b_N.1"][2:4] == ["/out/demo/b/N.1", "cat /out/demo/a/N.1/out.txt > out.txt"]
+
+
+def test_merlin_runs_a_study_in_one_process(merlin: Path, tmp_path: Path):
+    (tmp_path / "demo.yaml").write_text(SPEC)
+    python(merlin, tmp_path, "-m", "maestro_es.compat", "-m", "merlin.main", "run", "--local", "demo.yaml")
+
+    [study] = (tmp_path / "out").glob("demo_*")
+    assert (study / "b" / "N.2" / "out.txt").read_text() == "hello 2\n"
+    assert sorted((study / "c" / "out.txt").read_text().split("\n")) == ["", "hello 1", "hello 2"]
+    assert len([*study.rglob("MERLIN_FINISHED")]) == 5
