@@ -1,0 +1,138 @@
+"""`Conductor` by Maestro's name: runs a study to its end, and keeps a study for a later process.
+
+It needs no process of its own: `maestro-es tick` can advance the same study, before, meanwhile and afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from maestro_es import files
+from maestro_es.compat.study import Study
+from maestro_es.core.file_names import BATCH_INFO, CANCEL, STATUS_CSV, UPDATE
+from maestro_es.core.model import StudyStatus
+from maestro_es.errors import RequestRefused
+from maestro_es.execution_graph import ExecutionGraph
+from maestro_es.study_file.pgen_tools import csvtable_to_dict
+from maestro_es.study_file.reading import read_data, study_text
+from maestro_es.study_file.render import safe
+
+#: Seconds between two ticks at most.
+_SLEEP_TIME = 60
+
+_STORED = ".study.pkl"
+
+Place = str | os.PathLike[str]
+
+
+class Conductor:
+    """Runs one study: `initialize` creates it, `monitor_study` ticks until it has ended."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._graph: ExecutionGraph | None = None
+        self._sleep_time = _SLEEP_TIME
+
+    @property
+    def output_path(self) -> str:
+        """The study's directory."""
+        return self._study.output_path
+
+    @property
+    def study_name(self) -> str:
+        """The study's name."""
+        return self._study.name
+
+    @property
+    def sleep_time(self) -> int:
+        """How many seconds there are between two ticks at most."""
+        return self._sleep_time
+
+    @sleep_time.setter
+    def sleep_time(self, new_sleep_time: int) -> None:
+        self._sleep_time = new_sleep_time
+        if self._graph is not None:
+            self._graph.update(sleep_seconds=new_sleep_time)
+
+    def initialize(self, batch_info: Mapping[str, Any], sleeptime: int = _SLEEP_TIME) -> None:
+        """Create the study, or continue the one that is in the directory; `batch_info` is a batch block."""
+        _, self._graph = self._study.stage()
+        self._graph.set_adapter(dict(batch_info))
+        self.sleep_time = sleeptime
+        self._study.store_metadata()
+        self._graph.write_status(self.output_path)
+
+    def monitor_study(self) -> StudyStatus:
+        """Tick until the study has ended; returns how. RequestRefused before `initialize`."""
+        return self._staged("monitor_study").run_until_ended()
+
+    def cleanup(self) -> None:
+        """Remove the scripts that are among the temporary files."""
+        self._staged("cleanup").cleanup()
+
+    def _staged(self, what: str) -> ExecutionGraph:
+        if self._graph is None:
+            raise RequestRefused(f"study {self.study_name}: call initialize before {what}")
+        return self._graph
+
+    @classmethod
+    def store_study(cls, study: Study) -> None:
+        """Keep a study in its directory, for `load_study`."""
+        study.pickle(Path(study.output_path) / safe(f"{study.name}{_STORED}"))
+
+    @classmethod
+    def load_study(cls, out_path: Place) -> Study:
+        """Return the study that is kept in a directory. RequestRefused if there is none, or more than one."""
+        found = sorted(Path(out_path).glob(f"*{_STORED}"))
+        if len(found) != 1:
+            raise RequestRefused(
+                f"{os.fspath(out_path)}: there must be one file *{_STORED}, but there are {len(found)}"
+            )
+        return Study.unpickle(found[0])
+
+    @classmethod
+    def store_batch(cls, out_path: Place, batch: Mapping[str, Any]) -> None:
+        """Keep a batch block in a directory."""
+        files.write(Path(out_path) / BATCH_INFO, study_text(batch).encode())
+
+    @classmethod
+    def load_batch(cls, out_path: Place) -> dict[str, Any]:
+        """Return the batch block that is kept in a directory. RequestRefused if there is none."""
+        path = Path(out_path) / BATCH_INFO
+        try:
+            return read_data(path.read_text("utf-8"), str(path))
+        except FileNotFoundError:
+            raise RequestRefused(f"{path}: there is no such file; run the study with maestro-es") from None
+
+    @classmethod
+    def get_status(cls, output_path: Place) -> dict[str, list[str]]:
+        """Return the columns of the status table by their titles; nothing if there is no table."""
+        try:
+            with (Path(output_path) / STATUS_CSV).open(encoding="utf-8") as table:
+                return csvtable_to_dict(table)
+        except FileNotFoundError:
+            return {}
+
+    @classmethod
+    def mark_cancelled(cls, output_path: Place) -> None:
+        """Ask that a study be cancelled; the next tick does it."""
+        (Path(output_path) / CANCEL).touch()
+
+    @classmethod
+    def update_study_exec(cls, output_path: Place, updated_config: Mapping[str, Any]) -> None:
+        """Ask for other values of rlimit, throttle and sleep; the next tick takes them."""
+        files.write(Path(output_path) / UPDATE, study_text(updated_config).encode())
+
+    @classmethod
+    def load_updated_study_exec(cls, output_path: Place) -> dict[str, Any]:
+        """Return what `update_study_exec` has asked for, and take it back; nothing if there is nothing."""
+        path = Path(output_path) / UPDATE
+        try:
+            found = read_data(path.read_text("utf-8"), str(path))
+        except FileNotFoundError:
+            return {}
+        path.unlink(missing_ok=True)
+        return found
