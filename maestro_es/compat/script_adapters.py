@@ -84,7 +84,8 @@ class _Scheduled(SchedulerScriptAdapter):
                 raise KeyError(name)
         for name, value in kwargs.items():
             self.add_batch_parameter(name, value)
-        self._ours = make_adapter({"shell": self._exec, **kwargs, "type": self.key}, this_host())
+        kind = self.key.partition("-")[0]
+        self._ours = make_adapter({"shell": self._exec, **kwargs, "type": kind}, this_host())
 
     @property
     def extension(self) -> str:
@@ -152,12 +153,24 @@ class FluxScriptAdapter(_Scheduled):
     _needed = ()
 
 
+class SpectrumFluxScriptAdapter(FluxScriptAdapter):
+    """The same by another name, which Maestro has for machines with Spectrum MPI."""
+
+    key = f"{_FLUX}-spectrum"
+
+
 class ScriptAdapterFactory:
     """Finds the adapter of a type of batch."""
 
     factories: ClassVar[dict[str, type[ScriptAdapter]]] = {
         adapter.key: adapter
-        for adapter in (FluxScriptAdapter, LocalScriptAdapter, LSFScriptAdapter, SlurmScriptAdapter)
+        for adapter in (
+            FluxScriptAdapter,
+            LocalScriptAdapter,
+            LSFScriptAdapter,
+            SlurmScriptAdapter,
+            SpectrumFluxScriptAdapter,
+        )
     }
 
     @classmethod

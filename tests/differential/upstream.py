@@ -1,0 +1,100 @@
+"""Maestro's own test files: where they come from, how they are run, and those that can't pass with maestro-es.
+
+Nothing of them is in this tree. They are downloaded when the tests run, and kept beside the tools: the files of the
+release, from the archive of its tag; without access to that, those of the newest source distribution that has any.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+#: A directory with Maestro's ``tests`` and ``samples``, to use in place of what is downloaded.
+GIVEN = "MAESTRO_ES_MAESTRO_TESTS"
+
+_TAG = "https://github.com/LLNL/maestrowf/archive/refs/tags/v1.2.1.tar.gz"
+#: Version 1.2.1 has no tests in its source distribution; this one has the tests of script adapters.
+_DISTRIBUTION = "maestrowf==1.1.8"
+
+#: Seconds to wait for the first answer of a server.
+_PATIENCE = 10
+
+#: Tests that pass with Maestro and fail with maestro-es: by pattern, each with its reason.
+LISTED = {
+    "tests.test_cli::*": "the functions behind `maestro update`; maestro-es has its own command line",
+}
+
+
+class NoTests(Exception):
+    """The test files can't be had."""
+
+
+def source() -> Path:
+    """Return a directory with Maestro's tests. NoTests if they can't be had."""
+    if os.environ.get(GIVEN):
+        return Path(os.environ[GIVEN])
+    place = Path(sys.prefix) / "maestro-tests"
+    if not (place / "tests").is_dir():
+        _unpack(_archive(), place)
+    return place
+
+
+def _archive() -> bytes:
+    try:
+        with urllib.request.urlopen(_TAG, timeout=_PATIENCE) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return _distribution()
+
+
+def _distribution() -> bytes:
+    folder = Path(sys.prefix) / "maestro-sdist"
+    words = ["download", "--quiet", "--no-binary", ":all:", "--no-deps", "--dest", str(folder), _DISTRIBUTION]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", *words], capture_output=True, text=True, timeout=180, check=False
+    )
+    if done.returncode:
+        raise NoTests(f"{_DISTRIBUTION} can't be downloaded: {done.stderr.strip().splitlines()[-1:]}")
+    [file] = folder.glob("maestrowf-*.tar.gz")
+    return file.read_bytes()
+
+
+def _unpack(archive: bytes, place: Path) -> None:
+    """Unpack the tests and the samples that they need; the first directory of the archive is left out."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        for member in opened:
+            _, _, path = member.name.partition("/")
+            if member.isfile() and path.startswith(("tests/", "samples/")) and ".." not in path:
+                target = place / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                found = opened.extractfile(member)
+                target.write_bytes(found.read() if found else b"")
+
+
+def outcomes(place: Path, report: Path, *words: str) -> dict[str, str]:
+    """Run the tests by ``python WORDS -m pytest``; return what came of each: passed, failed, error or skipped.
+
+    Those in ``tests/integration`` are left out, because they call Maestro's commands and not its classes.
+    """
+    options = [
+        "-q", "-p", "no:cacheprovider", "-W", "ignore", "-o", "addopts=", "--rootdir", ".", "--import-mode=importlib",
+        "--continue-on-collection-errors", "--ignore=tests/integration", f"--junitxml={report}",
+        f"--basetemp={report.parent / report.stem}",
+    ]  # fmt: skip
+    call = [sys.executable, *words, "-m", "pytest", *options, "tests"]
+    subprocess.run(call, cwd=place, capture_output=True, text=True, timeout=250, check=False)
+    return dict(_read(report))
+
+
+def _read(report: Path) -> Iterator[tuple[str, str]]:
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - likewise
+        marks = {mark.tag for mark in case} & {"failure", "error", "skipped"}
+        found = next(iter(marks), "passed").replace("failure", "failed")
+        yield f"{case.get('classname')}::{case.get('name')}", found
