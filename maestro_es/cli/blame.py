@@ -25,11 +25,11 @@ def command(arguments: tuple[str, ...], *, as_json: bool) -> None:
     """
     root, pattern = split_one_step(arguments)
     with open_graph(AuditableGraph, root) as graph:
-        found = graph.blame(pattern)
+        entries = graph.blame(pattern)
     if as_json:
-        write_json(map(decision_data, found))
+        write_json(map(decision_data, entries))
     else:
-        write_lines(columns(_HEADER, [_row(decision) for decision in found]))
+        write_lines(columns(_HEADER, [_row(decision) for decision in entries]))
 
 
 def _row(decision: Decision) -> list[str]:

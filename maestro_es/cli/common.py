@@ -89,13 +89,13 @@ def split_arguments(args: tuple[str, ...]) -> tuple[list[Path], list[str]]:
     the one that the current directory lies in; there is none: the directories among the arguments are meant.
     """
     studies = [arg for arg in args if _names_study(arg)]
-    here = find_study(Path.cwd())
-    if not studies and not has_log(here):
+    enclosing = find_study(Path.cwd())
+    if not studies and not has_log(enclosing):
         studies = [arg for arg in args if Path(arg).is_dir()]
         if args and not studies:
             raise NotAStudy(f"{args[0]}: no such directory, and the one that we are in is not in a study")
     steps = [arg for arg in args if arg not in studies]
-    return [Path(arg).expanduser() for arg in studies] or [here], steps
+    return [Path(arg).expanduser() for arg in studies] or [enclosing], steps
 
 
 def split_one_step(args: tuple[str, ...]) -> tuple[Path, str]:

@@ -51,10 +51,10 @@ def install() -> None:
 def show() -> None:
     """Print the crontab line, and whether it is installed."""
     host = Runtime().host.name
-    here, line = crontab.look()
-    if here is not InstallState.ABSENT:
+    state, line = crontab.look()
+    if state is not InstallState.ABSENT:
         write_lines([f"In your crontab on {host}:", *(line or "").split("\n")])
-    if here is not InstallState.INSTALLED:
+    if state is not InstallState.INSTALLED:
         write_lines([f"'maestro-es cron install' puts into your crontab on {host}:", crontab.wanted_line()])
 
 
@@ -92,30 +92,30 @@ def remove() -> None:
 def _report_place(runtime: Runtime) -> bool:
     """Say where the line is installed, and return whether that will do."""
     host = runtime.host.name
-    here, line = crontab.look()
-    if here is InstallState.INSTALLED:
+    state, line = crontab.look()
+    if state is InstallState.INSTALLED:
         say(f"Installed:  on this host, {host}")
         if crontab.is_read(host, runtime.now()):
             return True
         say(f"Daemon:     {crontab.not_read(host)}")
         return False
     elsewhere = crontab.other_hosts(host)
-    if here is InstallState.OTHER:
+    if state is InstallState.OTHER:
         say(f"Installed:  another line on this host, {host}: {line or '(none)'}")
         say("            'maestro-es cron install' replaces it")
     elif elsewhere:
         say(f"Installed:  on {', '.join(elsewhere)}, not on this host, {host}")
     else:
         say(f"Installed:  not on this host, {host}; 'maestro-es cron install' does that")
-    return here is InstallState.ABSENT and bool(elsewhere)
+    return state is InstallState.ABSENT and bool(elsewhere)
 
 
 def _report_cron(runtime: Runtime) -> tuple[bool, Micros | None]:
     """Say when cron ticked last; returns whether it is to tick at all, and since when it has not."""
-    found = crontab.last_run(runtime.host.name)
-    if found is None:
+    run = crontab.last_run(runtime.host.name)
+    if run is None:
         return False, None
-    last, ticked = found
+    last, ticked = run
     ago = f"{show_ago(last, runtime.now())} ({show_time(last)})"
     say(f"Cron:       {f'ticked {ago}' if ticked else f'has not ticked since it was installed {ago}'}")
     return True, last

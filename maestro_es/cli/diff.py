@@ -41,15 +41,15 @@ def command(arguments: tuple[str, ...], *, since_last: bool, as_json: bool) -> N
     if len(roots) > 1 or len(times) not in ((0,) if since_last else (1, 2)):
         raise click.UsageError("Name one study and one or two moments of it, or --since-last and no moment.")
     with open_graph(AuditableGraph, roots[0]) as graph:
-        found = graph.diff_since_last() if since_last else graph.diff(*map(_parse, times))
-        if found.diff or not since_last:
+        comparison = graph.diff_since_last() if since_last else graph.diff(*map(_parse, times))
+        if comparison.diff or not since_last:
             if as_json:
-                write_json([{"path": str(graph.path), **diff_data(*found)}])
+                write_json([{"path": str(graph.path), **diff_data(*comparison)}])
             else:
-                write_lines(_lines(str(graph.path), *found))
+                write_lines(_lines(str(graph.path), *comparison))
             sys.stdout.flush()
         if since_last:
-            _note(graph, found)
+            _note(graph, comparison)
 
 
 def _parse(text: str) -> When:
@@ -59,32 +59,32 @@ def _parse(text: str) -> When:
         raise click.UsageError(f"{error}, or the number of an event") from None
 
 
-def _note(graph: AuditableGraph, found: Comparison) -> None:
+def _note(graph: AuditableGraph, comparison: Comparison) -> None:
     """Remember what the user has been told; if that can't be, say so, unless there was nothing to tell."""
     try:
-        graph.note_seen(found)
+        graph.note_seen(comparison)
     except OSError as error:
-        if found.diff:
+        if comparison.diff:
             where = error.filename or graph.path
             say(f"maestro-es: {where}: {error.strerror}: next time you will be told the same again", err=True)
 
 
-def _lines(path: str, found: Diff, first: Past, last: Past) -> Iterator[str]:
-    study = last.graph.study
+def _lines(path: str, diff: Diff, first: Past, last: Past) -> Iterator[str]:
+    study_record = last.graph.study
     yield from labelled(
         (
-            ("Study", study.name or path),
+            ("Study", study_record.name or path),
             ("Path", path),
             ("From", f"{show_time(first.at)}, event {first.seq}" if first.seq else "the beginning"),
             ("To", f"{show_time(last.at)}, event {last.seq}"),
-            *_changes(found),
-            ("Also", ", ".join(_often(word, found.happened[word]) for word in _told(found.happened))),
-            *_happened(found),
-            ("Steps", counts(study.states) if found else "nothing has changed"),
+            *_changes(diff),
+            ("Also", ", ".join(_often(word, diff.happened[word]) for word in _in_order(diff.happened))),
+            *_happened(diff),
+            ("Steps", counts(study_record.states) if diff else "nothing has changed"),
         ),
         page_width(),
     )
-    bad = [step for step in found.steps.values() if step.why]
+    bad = [step for step in diff.steps.values() if step.why]
     if bad:
         yield ""
         yield from columns(("Step", "State", "Why"), [(step.name, step.after.name, step.why) for step in bad[:NAMED]])
@@ -92,8 +92,8 @@ def _lines(path: str, found: Diff, first: Past, last: Past) -> Iterator[str]:
         yield f"and {len(bad) - NAMED} more"
 
 
-def _changes(found: Diff) -> Iterator[tuple[str, str]]:
-    for what, (before, after) in found.changes.items():
+def _changes(diff: Diff) -> Iterator[tuple[str, str]]:
+    for what, (before, after) in diff.changes.items():
         if what == "variables":
             yield "Variables", "; ".join(f"{word} {listed(names)}" for word, names in differences(before, after))
         elif what == "limits":
@@ -119,19 +119,19 @@ def _shown(value: object) -> str:
             return str(value) or "none"
 
 
-def _happened(found: Diff) -> Iterator[tuple[str, str]]:
+def _happened(diff: Diff) -> Iterator[tuple[str, str]]:
     """Yield each word and the steps to which that has happened."""
     befell: dict[str, list[str]] = {}
-    for step in found.steps.values():
+    for step in diff.steps.values():
         for word, count in step.happened.items():
             befell.setdefault(word, []).append(_often(step.name, count))
-    for word in _told(befell):
+    for word in _in_order(befell):
         yield word.capitalize(), f"{len(befell[word])}: {listed(befell[word])}"
 
 
-def _told(words: Container[str]) -> list[str]:
+def _in_order(names: Container[str]) -> list[str]:
     """Return these words in the order of a report."""
-    return [word for word in WORDS.values() if word in words]
+    return [word for word in WORDS.values() if word in names]
 
 
 def _often(what: str, count: int) -> str:

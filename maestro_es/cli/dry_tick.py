@@ -26,17 +26,17 @@ _YES_NO = {"yes": 1, "no": 0}
 
 def read_settings(settings: Sequence[str]) -> dict[str, int]:
     """Return what ``--what-if`` supposes: a number by the name of the setting. UsageError if it is none of ours."""
-    found = {}
+    values = {}
     for setting in settings:
         name, _, value = setting.partition("=")
         if name == "paused" and value in _YES_NO:
-            found[name] = _YES_NO[value]
+            values[name] = _YES_NO[value]
         elif name in UPDATABLE and value.isascii() and value.isdigit():
-            found[name] = int(value)
+            values[name] = int(value)
         else:
             known = ", ".join(f"{name}=NUMBER" for name in UPDATABLE)
             raise click.UsageError(f"--what-if takes {known}, paused=yes or paused=no, not {setting!r}.")
-    return found
+    return values
 
 
 def show(roots: Sequence[Path], what_if: Mapping[str, int], *, as_json: bool) -> int:
@@ -44,61 +44,65 @@ def show(roots: Sequence[Path], what_if: Mapping[str, int], *, as_json: bool) ->
     runtime = Runtime()
     outcome = Outcome()
     for root in roots:
-        study = StudyDir(root)
+        study_dir = StudyDir(root)
         try:
-            found = MaintainableGraph.preview(root, what_if, runtime)
+            prediction = MaintainableGraph.preview(root, what_if, runtime)
         except (MaestroError, OSError) as error:
             outcome.note(*describe_error(error, root))
         else:
             if as_json:
-                write_json([_data(study, found)])
+                write_json([_data(study_dir, prediction)])
             else:
-                write_lines(_lines(study, found))
-            outcome.note(TRY_AGAIN if found.unreachable else WRONG if found.remarks else OK)
+                write_lines(_lines(study_dir, prediction))
+            outcome.note(TRY_AGAIN if prediction.unreachable else WRONG if prediction.remarks else OK)
     for line in outcome.lines:
         say(f"maestro-es: {line}", err=True)
     return outcome.code
 
 
-def _data(study: StudyDir, found: Prediction) -> dict[str, Any]:
+def _data(study_dir: StudyDir, prediction: Prediction) -> dict[str, Any]:
     return {
-        "study": str(study.root),
+        "study": str(study_dir.root),
         "events": [
             {
-                "step": _name(found, step) or None,
+                "step": _name(prediction, step) or None,
                 "type": type(event).__name__,
-                "what": describe(event, found.name_of),
+                "what": describe(event, prediction.name_of),
                 "data": msgspec.to_builtins(event),
             }
-            for step, event in found.new_events
+            for step, event in prediction.new_events
         ],
-        "claims": [str(path) for path in found.claims],
-        "commands": [{"step": _name(found, command.step) or None, "argv": command.argv} for command in found.commands],
-        "remarks": found.remarks,
-        "unreachable": found.unreachable,
+        "claims": [str(path) for path in prediction.claims],
+        "commands": [
+            {"step": _name(prediction, command.step) or None, "argv": command.argv} for command in prediction.commands
+        ],
+        "remarks": prediction.remarks,
+        "unreachable": prediction.unreachable,
     }
 
 
-def _lines(study: StudyDir, found: Prediction) -> Iterator[str]:
-    much = f"record {_many(len(found.new_events), 'event')} and run {_many(len(found.commands), 'command')}"
+def _lines(study_dir: StudyDir, prediction: Prediction) -> Iterator[str]:
+    much = f"record {_many(len(prediction.new_events), 'event')} and run {_many(len(prediction.commands), 'command')}"
     yield clean(
-        f"{study.root}: the next tick would {much if found.new_events or found.commands else 'record nothing'}"
+        f"{study_dir.root}: the next tick would "
+        f"{much if prediction.new_events or prediction.commands else 'record nothing'}"
     )
     rows = [
-        [_name(found, step), type(event).__name__, describe(event, found.name_of)] for step, event in found.new_events
+        [_name(prediction, step), type(event).__name__, describe(event, prediction.name_of)]
+        for step, event in prediction.new_events
     ]
     if rows:
         yield ""
         yield from columns(("Step", "Event", "What"), rows)
     actions = [
-        *(f"claim  {path}" for path in found.claims),
-        *(f"run    {shlex.join(command.argv)}" for command in found.commands),
+        *(f"claim  {path}" for path in prediction.claims),
+        *(f"run    {shlex.join(command.argv)}" for command in prediction.commands),
     ]
     if actions:
         yield ""
         yield from map(clean, actions)
-    yield from map(clean, found.remarks)
-    for name, message in found.unreachable.items():
+    yield from map(clean, prediction.remarks)
+    for name, message in prediction.unreachable.items():
         yield clean(message if name in NO_SCHEDULER else f"{name} does not answer: {message}")
 
 
@@ -106,5 +110,5 @@ def _many(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def _name(found: Prediction, step: int | None) -> str:
-    return found.name_of(step) if step else ""
+def _name(prediction: Prediction, step: int | None) -> str:
+    return prediction.name_of(step) if step else ""

@@ -26,7 +26,7 @@ from maestro_es.study.environment_file import differences, show_limit
 @study_argument
 @click.option(
     "--set",
-    "given",
+    "assigned",
     multiple=True,
     metavar="NAME[=VALUE]",
     help="Set a variable. Without VALUE, use its value in this shell.",
@@ -45,7 +45,7 @@ from maestro_es.study.environment_file import differences, show_limit
 @json_option
 def command(  # noqa: PLR0913 - what changes, and what is shown
     study: Path | None,
-    given: tuple[str, ...],
+    assigned: tuple[str, ...],
     unset: tuple[str, ...],
     export: ExportChoice | None,
     reason: str,
@@ -63,21 +63,21 @@ def command(  # noqa: PLR0913 - what changes, and what is shown
 
     A change applies to steps that are submitted later. Steps in flight keep their environment.
     """
-    if (given or unset) and refreshed:
+    if (assigned or unset) and refreshed:
         raise click.UsageError("--refresh records this whole shell; use --set and --unset in another command")
     if export and not refreshed:
         raise click.UsageError("--export needs --refresh")
-    if when and (given or unset or refreshed or values):
+    if when and (assigned or unset or refreshed or values):
         raise click.UsageError("--at shows only names of the past, because values are not kept")
     with open_graph(RequestableGraph, study) as graph:
-        if given or unset or refreshed:
+        if assigned or unset or refreshed:
             before = graph.state.study.environment
             if refreshed:
                 recorded = graph.env(refresh=True, export=export, reason=reason)
                 warn(graph.remarks)
             else:
-                texts = {name: value for name, sign, value in (word.partition("=") for word in given) if sign}
-                names = [word for word in given if "=" not in word]
+                texts = {name: value for name, sign, value in (word.partition("=") for word in assigned) if sign}
+                names = [word for word in assigned if "=" not in word]
                 recorded = graph.env(texts, names=names, unset=unset, reason=reason)
             write_lines(f"{graph.path}: {line}" for line in _changes(before, recorded))
             return
@@ -91,8 +91,8 @@ def _changes(before: RecordedEnvironment, recorded: Sequence[Recorded]) -> Itera
     if after is None:
         yield "nothing to change"
         return
-    found = list(differences(before.variables, after.variables))
-    for word, names in found:
+    changes = list(differences(before.variables, after.variables))
+    for word, names in changes:
         yield f"{word}: {', '.join(names)}"
     for what, then, now in (
         ("umask", f"{before.umask:04o}", f"{after.umask:04o}"),
@@ -104,7 +104,7 @@ def _changes(before: RecordedEnvironment, recorded: Sequence[Recorded]) -> Itera
     ):
         if then != now:
             yield f"{what} is {now} now, was {then}"
-    if not found:
+    if not changes:
         yield f"environment {after.digest[:8]} was written"
 
 

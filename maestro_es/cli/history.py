@@ -157,16 +157,16 @@ def _show_one(root: Path, query: Query, fields: list[str] | None, output: EventO
 def _show_all(query: Query, fields: list[str] | None, output: EventOutput) -> None:
     """Show what happened in all studies, by time. Exits with 1 if one of them could not be asked."""
     if fields is None:
-        told, failed = _ask_all(lambda graph: list(graph.search(query)))
-        entries = [(path, entry) for path, found in told for entry in found]
+        answers, failed = _ask_all(lambda graph: list(graph.search(query)))
+        entries = [(path, entry) for path, matches in answers for entry in matches]
         entries.sort(key=lambda row: row[1].recorded.recorded_at)
         output.show(entries[-query.limit :] if query.limit else entries)
     else:
         own = [field for field in fields if field != STUDY]
         counted, failed = _ask_all(lambda graph: graph.count_by(query, own, utc=output.utc))
         counts: Counter[tuple[object, ...]] = Counter()
-        for path, found in counted:
-            for values, number in found.items():
+        for path, matches in counted:
+            for values, number in matches.items():
                 row = dict(zip(own, values, strict=True), **{STUDY: path})
                 counts[tuple(row[field] for field in fields)] += number
         output.show_counts(fields, counts)
@@ -179,8 +179,8 @@ def _ask_all(ask: Callable[[AuditableGraph], Found]) -> tuple[list[tuple[str, Fo
     for answer in answers:
         if answer.problem:
             say(f"maestro-es: {answer.problem}", err=True)
-    found = [(answer.path, answer.found) for answer in answers if answer.found is not None]
-    return found, len(found) < len(answers)
+    results = [(answer.path, answer.result) for answer in answers if answer.result is not None]
+    return results, len(results) < len(answers)
 
 
 def _follow(root: Path, query: Query, output: EventOutput) -> None:

@@ -62,8 +62,8 @@ def command(
             say_done(how_ticks_come(runtime))
 
 
-def _rows(study: Import) -> list[list[str]]:
+def _rows(plan: Import) -> list[list[str]]:
     return [
         [decision.step.name, decision.row.state.name, decision.row.job_id or "--", decision.becomes, decision.why]
-        for decision in study.decisions
+        for decision in plan.decisions
     ]

@@ -69,11 +69,11 @@ def main() -> None:
         _refused(error)
 
 
-def _call(words: Sequence[str]) -> Any:  # noqa: ANN401 - what a command returns
+def _call(arguments: Sequence[str]) -> Any:  # noqa: ANN401 - what a command returns
     """Call a command. Cron and runners only want a tick: click takes longer to import than that takes."""
-    if words and words[0] == "tick":
-        options = {word for word in words if word.startswith("-")}
-        studies = [Path(word) for word in words[1:] if word not in options]
+    if arguments and arguments[0] == "tick":
+        options = {word for word in arguments if word.startswith("-")}
+        studies = [Path(word) for word in arguments[1:] if word not in options]
         every, queue = "--all" in options, "--queue" in options
         most = 0 if every else 1 if queue else len(studies)
         if options <= {"--all", "--queue"} and not (every and queue) and len(studies) <= most:
@@ -129,8 +129,9 @@ def _refused(error: Exception) -> NoReturn:
         case ImportError():
             _fail(f"a part of it can't be loaded: {error}")
         case UnicodeEncodeError() if "\ud800" <= error.object[error.start] <= "\udfff":
-            place = error.object[max(0, error.start - 30) : error.end + 30]  # Python's stand-ins for bytes, not UTF-8
-            _fail(f"not UTF-8, which names and texts must be: {place!a}")
+            # Python's stand-ins for bytes, not UTF-8
+            excerpt = error.object[max(0, error.start - 30) : error.end + 30]
+            _fail(f"not UTF-8, which names and texts must be: {excerpt!a}")
         case OverflowError() if str(error).startswith("timestamp too large"):  # Python's time ends in April 2262
             _fail("the clock of this host shows a time after the year 2262; set it right", EXIT_TRY_AGAIN)
         case _:

@@ -22,16 +22,18 @@ class Progress:
         self._at = 0.0
         self._unreachable: dict[str, str] = {}
 
-    def show(self, study: StudyRecord) -> None:
+    def show(self, study_record: StudyRecord) -> None:
         """Show how a study stands, if that has changed."""
-        done = study.steps - study.open_steps
-        line = f"{done}/{study.steps} steps done: {counts(study.states)}"
-        unreachable = study.unreachable
+        done = study_record.steps - study_record.open_steps
+        line = f"{done}/{study_record.steps} steps done: {counts(study_record.states)}"
+        unreachable = study_record.unreachable
         line += "".join(
-            f"; {said if name in NO_SCHEDULER else f'no answer from {name}: {said}'}"
-            for name, said in unreachable.items()
+            f"; {message if name in NO_SCHEDULER else f'no answer from {name}: {message}'}"
+            for name, message in unreachable.items()
         )
-        late = time.monotonic() - self._at >= _SECONDS or not study.open_steps or unreachable != self._unreachable
+        late = (
+            time.monotonic() - self._at >= _SECONDS or not study_record.open_steps or unreachable != self._unreachable
+        )
         if line == self._last or not (self._terminal or late):
             return
         self._last, self._at, self._unreachable = line, time.monotonic(), dict(unreachable)

@@ -50,7 +50,9 @@ def command(directory: Path, file: Path, reason: str, *, dry: bool, upto_damage:
     if as_json:
         write_json(map(dict, _data(plan)))
         return
-    write_lines(columns(_HEADER, [[found.step.name, found.becomes, found.how] for found in plan.recoveries]))
+    write_lines(
+        columns(_HEADER, [[recovery.step.name, recovery.becomes, recovery.how] for recovery in plan.recoveries])
+    )
     if dry:
         say("Nothing was changed.")
     else:
@@ -59,6 +61,11 @@ def command(directory: Path, file: Path, reason: str, *, dry: bool, upto_damage:
 
 def _data(plan: RecoveryPlan) -> list[dict[str, object]]:
     return [
-        {"step": found.step.name, "becomes": found.becomes, "how": found.how, "token": found.adopted or None}
-        for found in plan.recoveries
+        {
+            "step": recovery.step.name,
+            "becomes": recovery.becomes,
+            "how": recovery.how,
+            "token": recovery.adopted or None,
+        }
+        for recovery in plan.recoveries
     ]

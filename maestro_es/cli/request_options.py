@@ -54,10 +54,10 @@ def _outcome(graph: RequestableGraph, recorded: Sequence[e.Recorded], named: Pat
     for one in recorded:
         if isinstance(one.event, e.SettingsChanged):
             yield f"{one.event.what} is {one.event.after} now, was {one.event.before}"
-    for kind, words in _WORDS.items():
+    for kind, verb in _WORDS.items():
         numbers = sorted(one.step for one in recorded if one.step and _is_asked(one.event, kind))
         if numbers:
-            yield f"{words}: {listed([_named(state, state.step(number), kind) for number in numbers])}"
+            yield f"{verb}: {listed([_named(state, state.step(number), kind) for number in numbers])}"
     run = {one.step for one in recorded if isinstance(one.event, e.StepReset)}
     held = [step.name for step in state.held() if step.number in run]
     if held:

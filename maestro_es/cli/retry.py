@@ -59,8 +59,8 @@ def command(
     A power cut may lose what a step wrote in its last half minute, even if the step has finished. The first tick after
     the reboot marks such steps, and 'status' shows them. --doubted runs them again.
     """
-    given = {"rlimit": rlimit, "hardware-limit": hardware_limit}
-    limits = {name: value for name, value in given.items() if value is not None}
+    chosen = {"rlimit": rlimit, "hardware-limit": hardware_limit}
+    limits = {name: value for name, value in chosen.items() if value is not None}
     alone = sum(flags.values()) == 1 and not limits
     if flags["doubted"]:
         if not alone:

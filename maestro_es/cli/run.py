@@ -133,9 +133,9 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         if not _is_wanted(plan, answers, replaces=replaces):
             say("Study launch aborted.")
             return
-        place = creation.enter_context(overwriting(site, runtime)) if replaces else None
+        previous = creation.enter_context(overwriting(site, runtime)) if replaces else None
         with ExecutionGraph.from_plan(plan, settings, runtime, site, around) as graph:
-            _complete(graph, place, group_read=group_read)
+            _complete(graph, previous, group_read=group_read)
             sys.exit(_drive(graph, creation.close) if wait else _launch(graph, creation.close, dry=dry))
 
 

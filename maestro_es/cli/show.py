@@ -35,48 +35,50 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
     with open_graph(AuditableGraph, root) as graph:
         past = graph.as_of(when) if when else None
         now = past.at if past else graph.runtime.now()
-        found = graph.show(pattern, past, utc=as_json)
+        details = graph.show(pattern, past, utc=as_json)
     if as_json:
-        write_json([details_data(found, now)])
+        write_json([details_data(details, now)])
     else:
-        write_lines(_lines(found, now, page_width()))
+        write_lines(_lines(details, now, page_width()))
 
 
-def _lines(found: StepDetails, now: Micros, page: int | None) -> Iterator[str]:
-    yield from labelled((*_facts(found, now), *(_files(found.files, found.attempts) if found.files else ())), page)
-    if found.attempts:
+def _lines(details: StepDetails, now: Micros, page: int | None) -> Iterator[str]:
+    yield from labelled(
+        (*_facts(details, now), *(_files(details.files, details.attempts) if details.files else ())), page
+    )
+    if details.attempts:
         yield ""
-        yield from table(_ATTEMPTS, [_attempt_row(attempt) for attempt in found.attempts], page)
-    yield from _evidence(found.attempts)
+        yield from table(_ATTEMPTS, [_attempt_row(attempt) for attempt in details.attempts], page)
+    yield from _evidence(details.attempts)
 
 
-def _facts(found: StepDetails, now: Micros) -> Iterator[tuple[str, str]]:
-    record = found.record
-    end = record.ended_at or (now if record.state is State.RUNNING else None)
-    yield "Step", record.name
-    yield "Template", record.template + (f": {found.description}" if found.description else "")
-    yield "State", record.state.name
-    yield "Why", found.why
-    yield "Parameters", ", ".join(f"{param.key} = {param.value}" for param in record.params)
-    yield "Job ID", record.job_id
-    yield "Exit code", "" if record.exit_code is None else str(record.exit_code)
-    for label, at in (("Submitted", record.submitted_at), ("Started", record.started_at), ("Ended", record.ended_at)):
+def _facts(details: StepDetails, now: Micros) -> Iterator[tuple[str, str]]:
+    step = details.record
+    end = step.ended_at or (now if step.state is State.RUNNING else None)
+    yield "Step", step.name
+    yield "Template", step.template + (f": {details.description}" if details.description else "")
+    yield "State", step.state.name
+    yield "Why", details.why
+    yield "Parameters", ", ".join(f"{param.key} = {param.value}" for param in step.params)
+    yield "Job ID", step.job_id
+    yield "Exit code", "" if step.exit_code is None else str(step.exit_code)
+    for label, at in (("Submitted", step.submitted_at), ("Started", step.started_at), ("Ended", step.ended_at)):
         yield label, show_time(at) if at else ""
-    yield "Run time", duration(record.started_at, end) if record.started_at and end else ""
-    yield "Restarts", f"{record.restarts} of {record.restart_limit or 'no limit'}" if record.restarts else ""
-    yield "Runs with", found.runs_with
-    yield "Environment", _environments(found)
-    yield "Waits for", _parents(found)
-    yield "Needed by", _names(found.children)
-    yield "Workspace", found.path
+    yield "Run time", duration(step.started_at, end) if step.started_at and end else ""
+    yield "Restarts", f"{step.restarts} of {step.restart_limit or 'no limit'}" if step.restarts else ""
+    yield "Runs with", details.runs_with
+    yield "Environment", _environments(details)
+    yield "Waits for", _parents(details)
+    yield "Needed by", _names(details.children)
+    yield "Workspace", details.path
 
 
-def _environments(found: StepDetails) -> str:
+def _environments(details: StepDetails) -> str:
     """Return the environments that the attempts were started in, and how each differs from the one before."""
     parts = []
     before = None
-    for environment in found.environments:
-        numbers = [str(attempt.number) for attempt in found.attempts if attempt.environment == environment.digest]
+    for environment in details.environments:
+        numbers = [str(attempt.number) for attempt in details.attempts if attempt.environment == environment.digest]
         of = f"attempt{'s' if numbers[1:] else ''} {', '.join(numbers)}" if numbers else "the next attempt"
         changes = list(differences((before or environment).variables, environment.variables))
         how = "".join(f", {word} {listed(names)}" for word, names in changes)
@@ -92,12 +94,12 @@ def _files(files: Files, attempts: Sequence[Attempt]) -> Iterator[tuple[str, str
             yield label, path + writers.get(path, "")
 
 
-def _parents(found: StepDetails) -> str:
+def _parents(details: StepDetails) -> str:
     funnels = [
         f"all of {template} ({f'{count} not finished' if count else 'finished'})"
-        for template, count in found.funnels.items()
+        for template, count in details.funnels.items()
     ]
-    return ", ".join(filter(None, (_names(found.parents), *funnels)))
+    return ", ".join(filter(None, (_names(details.parents), *funnels)))
 
 
 def _names(steps: Sequence[Neighbour]) -> str:
@@ -120,10 +122,10 @@ def _attempt_row(attempt: Attempt) -> list[str]:
 
 def _evidence(attempts: Sequence[Attempt]) -> Iterator[str]:
     """Say what the outcomes rest on."""
-    told = [attempt for attempt in attempts if attempt.evidence]
-    if told:
+    explained = [attempt for attempt in attempts if attempt.evidence]
+    if explained:
         yield ""
         yield "Evidence"
-    for attempt in told:
+    for attempt in explained:
         words = ", ".join(f"{item.source}: {item.detail!r}" for item in attempt.evidence)
         yield clean(f"  attempt {attempt.number}: {words}")

@@ -81,9 +81,9 @@ def command(  # noqa: PLR0913 - Maestro's flags
     roots, patterns = split_arguments(arguments)
     if as_csv and len(roots) > 1:
         raise click.UsageError("--csv shows one study.")
-    wanted = [] if only_summary else [State[name] for name in states] or list(State)
+    selected = [] if only_summary else [State[name] for name in states] or list(State)
     studies: list[Standing] = []
-    failed = each(roots, lambda _, root: studies.append(_read(root, patterns, wanted, when)))
+    failed = each(roots, lambda _, root: studies.append(_read(root, patterns, selected, when)))
     if as_json:
         write_json(_as_json(standing) for standing in studies)
     elif as_csv:

@@ -49,10 +49,10 @@ def command(forget: Sequence[str], when: When | None, *, form: Format) -> None:
         say("No studies; 'maestro-es run' makes one.", err=True)
 
 
-def _row(study: Listed) -> list[str]:
-    summary = study.summary
+def _row(listed: Listed) -> list[str]:
+    summary = listed.summary
     if summary is None:
-        return [study.id[:_ID_DIGITS], "--", "--", "--", "--", f"{study.path} ({study.problem})"]
+        return [listed.id[:_ID_DIGITS], "--", "--", "--", "--", f"{listed.path} ({listed.problem})"]
     status = summary.status
     for word, true in (
         ("paused", summary.paused),
@@ -61,4 +61,4 @@ def _row(study: Listed) -> list[str]:
     ):
         status += f", {word}" if true else ""
     when = show_time(summary.last_tick)
-    return [study.id[:_ID_DIGITS], summary.name or "--", status, counts(summary.states), when, study.path]
+    return [listed.id[:_ID_DIGITS], summary.name or "--", status, counts(summary.states), when, listed.path]

@@ -42,18 +42,20 @@ def command(studies: tuple[Path, ...], reason: str, *, group_read: bool | None, 
     Give an option once for all studies, or once for each STUDY in the same order.
     """
     roots = studies or (study_path(None),)
-    given = {name.replace("_", "-"): values for name, values in settings.items() if values}
-    if not given and group_read is None:
+    new_values = {name.replace("_", "-"): values for name, values in settings.items() if values}
+    if not new_values and group_read is None:
         raise click.UsageError("say what to change: --throttle, --rlimit, --hardware-limit, --sleep or --group-read")
-    for name, values in given.items():
+    for name, values in new_values.items():
         if len(values) not in {1, len(roots)}:
             raise click.UsageError(f"--{name} is given {len(values)} times for {len(roots)} studies")
 
     def update(index: int, root: Path) -> None:
         if group_read is not None:
             _share(root, allowed=group_read)
-        if given:
-            _update(root, {name: chosen[index if len(chosen) > 1 else 0] for name, chosen in given.items()}, reason)
+        if new_values:
+            _update(
+                root, {name: chosen[index if len(chosen) > 1 else 0] for name, chosen in new_values.items()}, reason
+            )
 
     sys.exit(each(roots, update))
 
@@ -62,10 +64,10 @@ def _share(root: Path, *, allowed: bool) -> None:
     with RequestableGraph.open_ours(root, Runtime()) as graph:
         changed = graph.share(group_reads=allowed)
     if allowed:
-        says = "can read the log now" if changed else "can already read the log"
+        effect = "can read the log now" if changed else "can already read the log"
     else:
-        says = "can no longer read the log" if changed else "could not read the log before either"
-    say_done(f"{root}: the group {group_of(StudyDir(root))} {says}")
+        effect = "can no longer read the log" if changed else "could not read the log before either"
+    say_done(f"{root}: the group {group_of(StudyDir(root))} {effect}")
 
 
 def _update(root: Path, values: dict[str, int], reason: str) -> None:

@@ -36,15 +36,15 @@ def command(study: Path | None, head: str | None, *, as_json: bool) -> None:
             known = MaintainableGraph.prove(root, head)
             if not as_json:
                 _say_known(root, known)
-        found = MaintainableGraph.verify(root)
+        verification = MaintainableGraph.verify(root)
     except DamagedLog as error:
         if as_json:
             _write_json(root, known, {"ok": False, "problem": str(error), **error.details})
         raise
     if as_json:
-        _write_json(root, known, _data(found))
+        _write_json(root, known, _data(verification))
     else:
-        say(f"{root}: {found.events} events are as they were written; head {found.head}")
+        say(f"{root}: {verification.events} events are as they were written; head {verification.head}")
 
 
 def _say_known(root: Path, known: Known) -> None:
@@ -56,8 +56,8 @@ def _say_known(root: Path, known: Known) -> None:
     )
 
 
-def _data(found: Verification) -> dict[str, Any]:
-    return {"ok": True, "events": found.events, "head": found.head}
+def _data(verification: Verification) -> dict[str, Any]:
+    return {"ok": True, "events": verification.events, "head": verification.head}
 
 
 def _write_json(root: Path, known: Known | None, data: dict[str, Any]) -> None:

@@ -35,28 +35,28 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
         past = graph.as_of(when) if when else None
         steps = find_steps(past.graph if past else graph.state, patterns)
         names = [step.name for step in steps] if patterns else [None]
-        told = [graph.why(name, past, utc=as_json) for name in names]
+        answers = [graph.why(name, past, utc=as_json) for name in names]
     if as_json:
-        write_json(map(_data, told))
+        write_json(map(_data, answers))
     else:
-        write_lines(line for index, one in enumerate(told) for line in _block(one, first=index == 0))
+        write_lines(line for index, one in enumerate(answers) for line in _block(one, first=index == 0))
 
 
-def _data(told: Why) -> dict[str, Any]:
-    evidence = [entry_data(entry) for entry in told.evidence]
-    return {"step": told.step or None, "state": told.state, "why": told.why, "evidence": evidence}
+def _data(answer: Why) -> dict[str, Any]:
+    evidence = [entry_data(entry) for entry in answer.evidence]
+    return {"step": answer.step or None, "state": answer.state, "why": answer.why, "evidence": evidence}
 
 
-def _block(told: Why, *, first: bool) -> Iterator[str]:
+def _block(answer: Why, *, first: bool) -> Iterator[str]:
     if not first:
         yield ""
-    yield clean(told.why)
-    for line in columns(_HEADER, [_row(entry) for entry in told.evidence]):
+    yield clean(answer.why)
+    for line in columns(_HEADER, [_row(entry) for entry in answer.evidence]):
         yield f"  {line}"
 
 
 def _row(entry: Entry) -> list[str]:
     recorded = entry.recorded
-    said = ", ".join(f"{item.source}: {item.detail}" for item in getattr(recorded.event, "evidence", ()))
-    what = f"{entry.sentence} ({said})" if said and said not in entry.sentence else entry.sentence
+    evidence = ", ".join(f"{item.source}: {item.detail}" for item in getattr(recorded.event, "evidence", ()))
+    what = f"{entry.sentence} ({evidence})" if evidence and evidence not in entry.sentence else entry.sentence
     return [str(recorded.seq), show_time(time_of(recorded)), entry.step, entry.by, what]

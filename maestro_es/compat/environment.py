@@ -34,14 +34,14 @@ class GitDependency(Variable, Dependency):
     """A repository at the address `value` that is cloned to ``path/name``, at most one of hash, tag and branch."""
 
     def __init__(self, name: str, value: str, path: str | os.PathLike[str], token: str = TOKEN, **at: str) -> None:
-        given = {key: wanted for key, wanted in at.items() if wanted != ""}
-        if len(given) > 1 or at.keys() - {"hash", "tag", "branch"}:
+        refs = {key: ref for key, ref in at.items() if ref != ""}
+        if len(refs) > 1 or at.keys() - {"hash", "tag", "branch"}:
             raise ValueError(f"a repository takes one of hash, tag and branch, not {', '.join(at)}")
-        place = arguments.path("path", path)
-        super().__init__(name, f"{place}/{name}", token)
+        folder = arguments.path("path", path)
+        super().__init__(name, f"{folder}/{name}", token)
         self.url = arguments.path("value", value)
-        self.path = place
-        named = {key: arguments.name(key, wanted) for key, wanted in given.items()}
+        self.path = folder
+        named = {key: arguments.name(key, ref) for key, ref in refs.items()}
         self.hash, self.tag, self.branch = (named.get(key, "") for key in ("hash", "tag", "branch"))
         self._is_acquired = False
 
@@ -51,8 +51,8 @@ class GitDependency(Variable, Dependency):
             return
         ref = f"tags/{self.tag}" if self.tag else self.hash or self.branch
         changes = list(substitutions or ())
-        place = _substituted(self.path, changes)
-        path = os.path.abspath(os.path.join(place, self.name))  # noqa: PTH100, PTH118 - links stay
+        folder = _substituted(self.path, changes)
+        path = os.path.abspath(os.path.join(folder, self.name))  # noqa: PTH100, PTH118 - links stay
         repository = resolved.GitSource(self.name, _substituted(self.url, changes), path, ref, 1)
         findings = Findings("environment")
         clone(repository, "", lambda argv: run_git(argv, os.environ), findings)

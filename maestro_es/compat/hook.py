@@ -46,8 +46,8 @@ def load_counterparts() -> None:
 
 
 def _loaded() -> list[ModuleType]:
-    found = list(sys.modules.items())
-    return [module for name, module in found if name.partition(".")[0] == ROOT and module is not None]
+    loaded = list(sys.modules.items())
+    return [module for name, module in loaded if name.partition(".")[0] == ROOT and module is not None]
 
 
 class _Counterpart(ModuleType):
@@ -56,9 +56,9 @@ class _Counterpart(ModuleType):
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever stands under the name
         if name not in vars(self).get("__all__", ()):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        found = getattr(importlib.import_module(HOME_OF[name]), name)
-        vars(self)[name] = found
-        return found
+        value = getattr(importlib.import_module(HOME_OF[name]), name)
+        vars(self)[name] = value
+        return value
 
     def __dir__(self) -> list[str]:
         return sorted({*vars(self), *vars(self).get("__all__", ())})
@@ -92,8 +92,8 @@ class _Finder(MetaPathFinder, Loader):
 def _missing(fullname: str) -> str:
     """Return what to say of a module or name without a counterpart, and where there is one of that name."""
     name = fullname.rpartition(".")[2]
-    place = next((f"{ROOT}.{path}.{name}".replace("..", ".") for path, names in MODULES.items() if name in names), "")
-    return f"maestro-es has no {fullname}" + (f", but it has {place}" if place else "")
+    home = next((f"{ROOT}.{path}.{name}".replace("..", ".") for path, names in MODULES.items() if name in names), "")
+    return f"maestro-es has no {fullname}" + (f", but it has {home}" if home else "")
 
 
 _FINDER = _Finder()

@@ -47,14 +47,14 @@ def submit_script(adapter: Adapter, path: str, cwd: str, env: Mapping[str, str])
 
 def check_jobs(adapter: Adapter, ids: Collection[object]) -> tuple[JobStatusCode, dict[str, State | None]]:
     """Return how jobs are, by their ids; None for a job that is not known."""
-    records = _records(ids)
+    steps = _records(ids)
     try:
-        found = adapter.query_queue(records, {}) if records else {}
-        gone = [record for record in records if found[record.token].state is JobState.GONE]
-        found = {**found, **(adapter.query_accounting(gone) if gone else {})}
+        infos = adapter.query_queue(steps, {}) if steps else {}
+        gone = [step for step in steps if infos[step.token].state is JobState.GONE]
+        infos = {**infos, **(adapter.query_accounting(gone) if gone else {})}
     except SchedulerError:
         return JobStatusCode.ERROR, {}
-    states = {record.job_id: _state(found[record.token]) for record in records}
+    states = {step.job_id: _state(infos[step.token]) for step in steps}
     return (JobStatusCode.OK if any(states.values()) else JobStatusCode.NOJOBS), states
 
 
@@ -64,20 +64,20 @@ def _state(info: JobInfo) -> State | None:
 
 def cancel_jobs(adapter: Adapter, ids: Collection[object]) -> CancellationRecord:
     """Ask that jobs end."""
-    records = _records(ids)
+    steps = _records(ids)
     try:
-        if records:
-            adapter.query_queue(records, {})
-            adapter.cancel(records)
+        if steps:
+            adapter.query_queue(steps, {})
+            adapter.cancel(steps)
     except SchedulerError:
-        return _cancelled(records, CancelCode.ERROR)
-    return _cancelled(records, CancelCode.OK)
+        return _cancelled(steps, CancelCode.ERROR)
+    return _cancelled(steps, CancelCode.OK)
 
 
-def _cancelled(records: Sequence[StepRecord], code: CancelCode) -> CancellationRecord:
+def _cancelled(steps: Sequence[StepRecord], code: CancelCode) -> CancellationRecord:
     made = CancellationRecord(code, int(code is CancelCode.ERROR))
-    for record in records:
-        made.add_status(record.job_id, code)
+    for step in steps:
+        made.add_status(step.job_id, code)
     return made
 
 

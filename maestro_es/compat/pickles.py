@@ -37,10 +37,10 @@ class PickleInterface(ABC):  # noqa: B024 - so that ExecutionGraph, which lies b
     def unpickle(cls: type[Kind], path: str | os.PathLike[str]) -> Kind:
         """Read an object. TypeError if it is of another class, UnpicklingError if the file holds something else."""
         with Path(path).open("rb") as file:
-            found = _Unpickler(file).load()
-        if not isinstance(found, cls):
-            raise TypeError(f"{os.fspath(path)} holds a {type(found).__name__}, not a {cls.__name__}")
-        return found
+            value = _Unpickler(file).load()
+        if not isinstance(value, cls):
+            raise TypeError(f"{os.fspath(path)} holds a {type(value).__name__}, not a {cls.__name__}")
+        return value
 
     def pickle(self, path: str | os.PathLike[str]) -> None:
         """Write the object."""
@@ -57,9 +57,9 @@ class _Unpickler(pickle.Unpickler):
             return super().find_class(module_name, global_name)
         module = sys.modules.get(module_name)
         if module_name.partition(".")[0] == _OURS and module is None:
-            found = super().find_class(module_name, global_name)
+            value = super().find_class(module_name, global_name)
         else:
-            found = getattr(module, global_name, None)
-        if isinstance(found, type) and any(base.__module__.partition(".")[0] == _OURS for base in found.__mro__):
-            return found
+            value = getattr(module, global_name, None)
+        if isinstance(value, type) and any(base.__module__.partition(".")[0] == _OURS for base in value.__mro__):
+            return value
         raise pickle.UnpicklingError(f"the file holds a {module_name}.{global_name}, which is not read")

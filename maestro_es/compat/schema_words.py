@@ -18,10 +18,10 @@ def validate_schema(parent_key: str, instance: object, schema: Mapping[str, Any]
     ValueError for a rule of the schema that Maestro has no words for.
     """
     for error in Draft7Validator(dict(schema)).iter_errors(instance):
-        words = _words(error, parent_key)
-        if words is None:
+        message = _words(error, parent_key)
+        if message is None:
             raise ValueError(f"Validation error: {error.message}")
-        raise ValidationError(words)
+        raise ValidationError(message)
 
 
 def _words(error: ValidationError, where: str) -> str | None:
@@ -49,5 +49,5 @@ def _words(error: ValidationError, where: str) -> str | None:
 
 
 def _quoted(message: str) -> str:
-    found = _QUOTED.search(message)
-    return found[1] if found else message
+    match = _QUOTED.search(message)
+    return match[1] if match else message

@@ -94,8 +94,8 @@ class SchedulerScriptAdapter(ScriptAdapter):
 
     def resolve_exclusive(self, adapter_exclusive: Mapping[str, Any], step_exclusive: Any) -> dict[str, Any]:  # noqa: ANN401 - likewise
         """Return what a step says of exclusivity, and the adapter's own choice where it says nothing."""
-        said = self.get_exclusive(step_exclusive)
-        return {key: own if said.get(key) is None else said[key] for key, own in adapter_exclusive.items()}
+        exclusive = self.get_exclusive(step_exclusive)
+        return {key: own if exclusive.get(key) is None else exclusive[key] for key, own in adapter_exclusive.items()}
 
     @abstractmethod
     def get_header(self, step: Any) -> str:  # noqa: ANN401 - `Step`, or a program's own

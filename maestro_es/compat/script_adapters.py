@@ -176,11 +176,11 @@ class ScriptAdapterFactory:
     @classmethod
     def get_adapter(cls, adapter_id: str) -> type[ScriptAdapter]:
         """Return the class of an adapter. UnknownAdapter if there is none."""
-        found = cls.factories.get(adapter_id.lower())
-        if found is None:
+        factory = cls.factories.get(adapter_id.lower())
+        if factory is None:
             make_adapter({"type": adapter_id}, this_host())  # says what is known, if this is not
             raise _only_in_studies(adapter_id)
-        return found
+        return factory
 
     @classmethod
     def get_valid_adapters(cls) -> Collection[str]:

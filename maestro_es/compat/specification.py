@@ -87,14 +87,14 @@ class YAMLSpecification(Specification):
 
     @classmethod
     def _loaded(cls: type[Kind], text: str, file: str) -> Kind:
-        found = read_data(text, file)
+        data = read_data(text, file)
         made = cls()
         made.path = None
-        made.description = found.get("description", {})
-        made.environment = found.get("env", {**_ENVIRONMENT})
-        made.batch = found.get("batch", {})
-        made.study = found.get("study", [])
-        made.globals = found.get("global.parameters", {})
+        made.description = data.get("description", {})
+        made.environment = data.get("env", {**_ENVIRONMENT})
+        made.batch = data.get("batch", {})
+        made.study = data.get("study", [])
+        made.globals = data.get("global.parameters", {})
         made._text, made.path = text, file
         made.verify()
         made.path = None

@@ -39,19 +39,19 @@ class Books:
 
 def books(root: str, events: Iterable[NewEvent] = ()) -> Books:
     """Return the books of a study in the directory `root` whose steps are added by these events."""
-    found = Books({SOURCE: root}, {SOURCE: set()}, {SOURCE: set()}, {SOURCE: set()}, {SOURCE: set()})
+    result = Books({SOURCE: root}, {SOURCE: set()}, {SOURCE: set()}, {SOURCE: set()}, {SOURCE: set()})
     for _, event in events:
         if isinstance(event, StepTemplateAdded):
             parents = event.run.get("depends") or []
-            found.depends[event.name] = {parent for parent in parents if "*" not in parent}
-            found.hub_depends[event.name] = {funneled(parent) for parent in parents if "*" in parent}
-            found.used_params[event.name] = set()
-            found.step_combos[event.name] = set()
+            result.depends[event.name] = {parent for parent in parents if "*" not in parent}
+            result.hub_depends[event.name] = {funneled(parent) for parent in parents if "*" in parent}
+            result.used_params[event.name] = set()
+            result.step_combos[event.name] = set()
         elif isinstance(event, StepAdded):
-            found.workspaces[event.name] = f"{root}/{event.workspace}"
-            found.used_params[event.template] |= {param.key for param in event.params}
-            found.step_combos[event.template].add(event.name)
-    return found
+            result.workspaces[event.name] = f"{root}/{event.workspace}"
+            result.used_params[event.template] |= {param.key for param in event.params}
+            result.step_combos[event.template].add(event.name)
+    return result
 
 
 def funneled(dependency: str) -> str:
@@ -62,8 +62,8 @@ def funneled(dependency: str) -> str:
 def parents(step: Any) -> list[str]:  # noqa: ANN401 - of a class of ours, of Maestro's or of the program's
     """Return the names of the steps that a step waits for; none if it does not say so as a list of texts."""
     depends = step.run.get("depends") if isinstance(step.run, Mapping) else None
-    found = depends if isinstance(depends, (list, tuple)) else []
-    return [funneled(parent) for parent in found if isinstance(parent, str)]
+    names = depends if isinstance(depends, (list, tuple)) else []
+    return [funneled(parent) for parent in names if isinstance(parent, str)]
 
 
 def real_name(step: Any) -> str:  # noqa: ANN401 - likewise
@@ -122,21 +122,21 @@ def study_data(
     variables.pop("SPECROOT", None)
     output = str(variables.pop("OUTPUT_PATH", root))
     about = description if isinstance(description, Mapping) else {"description": description}
-    found: dict[str, Any] = {
+    data: dict[str, Any] = {
         "description": {**arguments.mapping("description", about), "name": name},
         "env": {key: value for key, value in section.items() if value},
         "study": steps,
         "global.parameters": _declared(parameters),
     }
     if os.path.abspath(output) != os.path.abspath(root):  # noqa: PTH100 - links stay
-        found = map_strings(found, lambda text: text.replace(OUTPUT_PATH, output))
-    return {key: value for key, value in found.items() if value}
+        data = map_strings(data, lambda text: text.replace(OUTPUT_PATH, output))
+    return {key: value for key, value in data.items() if value}
 
 
 def _declared(made: ParameterGenerator) -> dict[str, Any]:
     """Return parameters as a study file has them; none if it can't hold their labels, names or values."""
     texts = all(isinstance(made.labels[key], str) and made.names[key] == key for key in made.parameters)
-    values = [value for given in made.parameters.values() for value in given]
+    values = [value for column in made.parameters.values() for value in column]
     if not texts or made.label_token != "%%" or {type(value) for value in values} - {str, int, float, bool}:  # noqa: S105 - no secret
         return {}
-    return {key: {"values": list(given), "label": made.labels[key]} for key, given in made.parameters.items()}
+    return {key: {"values": list(column), "label": made.labels[key]} for key, column in made.parameters.items()}

@@ -220,9 +220,9 @@ class Study(DAG, PickleInterface):
             )
         return graph
 
-    def _keep(self, found: Books) -> None:
+    def _keep(self, staged: Books) -> None:
         """Keep what is known of the steps where Maestro keeps it."""
-        vars(self).update(vars(found))
+        vars(self).update(vars(staged))
 
     def _spec_root(self) -> Path:
         known = self.environment.find("SPECROOT")

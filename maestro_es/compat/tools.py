@@ -57,10 +57,10 @@ def parse_version(version_string: str) -> Any:  # noqa: ANN401 - a Version of th
     try:
         return Version(version_string)
     except InvalidVersion:
-        found = _SEMVER.fullmatch(version_string)
-        if not found:
+        match = _SEMVER.fullmatch(version_string)
+        if not match:
             raise
-        return Version(".".join(found.groups()[:3]))
+        return Version(".".join(match.groups()[:3]))
 
 
 def dict_to_dot_strings(
@@ -70,10 +70,10 @@ def dict_to_dot_strings(
     print_none: bool = True,  # noqa: FBT001, FBT002 - Maestro's signature
 ) -> list[str]:
     """Return texts ``key.key=value`` for the values of nested mappings; None may be a key alone."""
-    found = [] if result is None else result
+    strings = [] if result is None else result
     for path, value in iter_dotpath_items(dictionary, prefix=prefix):
-        found.append(path if value is None and not print_none else f"{path}={value}")
-    return found
+        strings.append(path if value is None and not print_none else f"{path}={value}")
+    return strings
 
 
 def iter_dotpath_items(mapping: Any, sep: str = ".", prefix: str | None = None) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - checked below
@@ -93,12 +93,12 @@ def unflatten_dotpath_tuples(dotpaths: Iterable[tuple[str, Any]], sep: str = "."
     root: dict[str, Any] = {}
     for path, value in dotpaths:
         *above, last = str(path).split(sep)
-        place = root
+        branch = root
         for part in above:
-            if not isinstance(place.get(part), dict):
-                place[part] = {}
-            place = place[part]
-        place[last] = value
+            if not isinstance(branch.get(part), dict):
+                branch[part] = {}
+            branch = branch[part]
+        branch[last] = value
     return root
 
 

@@ -105,7 +105,7 @@ def _submitted(graph: Graph, step: StepRecord, recorded: e.Recorded, event: e.Jo
     move(graph, step, step.state, Phase.SUBMITTED)
 
 
-def _noted(_graph: Graph, _record: StepRecord, _recorded: e.Recorded, _event: e.ScriptSetAside) -> None:
+def _noted(_graph: Graph, _step: StepRecord, _recorded: e.Recorded, _event: e.ScriptSetAside) -> None:
     """Change nothing: what happened is in the log for those who ask."""
 
 

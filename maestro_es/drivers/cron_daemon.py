@@ -53,10 +53,10 @@ def _is_daemon(process: Path) -> bool:
 def _depth(process: Path) -> int:
     """Return the depth of a process's PID namespace: the cron of a container reads only the container's crontabs."""
     try:
-        found = _NAMESPACES.search((process / "status").read_text(errors="replace"))
+        match = _NAMESPACES.search((process / "status").read_text(errors="replace"))
     except OSError:
         return 0
-    return len(found[1].split()) if found else 1
+    return len(match[1].split()) if match else 1
 
 
 def _is_hidden(proc: Path) -> bool:

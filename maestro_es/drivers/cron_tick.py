@@ -145,8 +145,8 @@ def _has_moved(error: MaestroError | OSError, root: Path) -> bool:
 
 def _is_being_created(root: Path) -> bool:
     """Whether a process creates a study here now, or has just finished: it is registered before its log is there."""
-    study = StudyDir(root)
-    return is_held(study.creation_lock) or os.path.lexists(study.log)
+    study_dir = StudyDir(root)
+    return is_held(study_dir.creation_lock) or os.path.lexists(study_dir.log)
 
 
 def _tick_one(root: Path, runtime: Runtime, *, registered: bool, queues: SharedQueues | None) -> tuple[int, str]:

@@ -56,8 +56,8 @@ def tick_line(maestro_es: Sequence[str], home: str) -> str:
     newline ends the line, so they are refused.
     """
     variables = [f"MAESTRO_ES_HOME={home}", f"{BY_CRON}=1"]
-    words = ["/usr/bin/env", *variables, *maestro_es, "tick", "--all"]
-    command = shlex.join(words)
+    argv = ["/usr/bin/env", *variables, *maestro_es, "tick", "--all"]
+    command = shlex.join(argv)
     if any(character in command for character in "\\\n\r"):
         raise RequestRefused(f"{command!r}: a crontab can't hold a backslash or the end of a line; use another path")
     return f"* * * * * {command}".replace("%", r"\%")
@@ -99,8 +99,8 @@ def without_line(text: str) -> str:
 def _blocks(lines: list[str]) -> list[tuple[int, int]]:
     """Return from where to where our lines stand. RequestRefused if the markers make no pairs."""
     marks = [(number, line.strip()) for number, line in enumerate(lines) if line.strip() in (BEGIN, END)]
-    for place, (number, mark) in enumerate(marks):
-        if mark != (BEGIN, END)[place % 2] or (mark == BEGIN and place + 1 == len(marks)):
+    for index, (number, mark) in enumerate(marks):
+        if mark != (BEGIN, END)[index % 2] or (mark == BEGIN and index + 1 == len(marks)):
             raise RequestRefused(
                 f"line {number + 1} of your crontab, '{mark}', has no counterpart; "
                 "remove our lines with 'crontab -e', then run 'maestro-es cron install'"
@@ -166,8 +166,8 @@ def is_read(host: str, now: Micros) -> bool:
 
     Where cron has ticked in the last minutes there is one, whether we see it or not.
     """
-    found = last_run(host)
-    return bool(found and found[1] and not missed_ticks(found[0], now)) or daemon_runs() is not False
+    run = last_run(host)
+    return bool(run and run[1] and not missed_ticks(run[0], now)) or daemon_runs() is not False
 
 
 def not_read(host: str) -> str:
@@ -181,15 +181,15 @@ def not_read(host: str) -> str:
 def how_ticks_come(runtime: Runtime) -> str:
     """Return in one line how a study that was just started will be ticked."""
     try:
-        here, _ = look()
+        state, _ = look()
     except (MaestroError, OSError):
         return "It advances with each 'maestro-es tick --all'; no crontab can be used here, so call that every minute"
     host = runtime.host.name
-    if here is InstallState.INSTALLED and not is_read(host, runtime.now()):
+    if state is InstallState.INSTALLED and not is_read(host, runtime.now()):
         return f"It advances with each 'maestro-es tick --all'; {not_read(host)}"
-    if here is InstallState.INSTALLED:
+    if state is InstallState.INSTALLED:
         return "cron runs a tick for it every minute"
-    if here is InstallState.OTHER:
+    if state is InstallState.OTHER:
         return "It advances with each 'maestro-es tick --all'; your crontab has another one: 'maestro-es cron check'"
     return "It advances with each 'maestro-es tick --all'; 'maestro-es cron install' lets cron call that every minute"
 
@@ -242,5 +242,5 @@ def _crontab(argv: list[str]) -> Completed:
 
 
 def _refused(what: str, done: Completed) -> RequestRefused:
-    said = "; ".join(line.strip() for line in done.err.splitlines() if line.strip())
-    return RequestRefused(f"{what}: {said or f'crontab ended with {done.code}'}")
+    message = "; ".join(line.strip() for line in done.err.splitlines() if line.strip())
+    return RequestRefused(f"{what}: {message or f'crontab ended with {done.code}'}")

@@ -163,9 +163,9 @@ class AuditableGraph(GraphBase):
                 return Why(
                     "", view.graph.study.status.name, answer.message, audit.history.entries(log, answer.evidence)
                 )
-            record = view.graph.step(number)
-            answer = audit.explain.why(view, record)
-            return Why(record.name, record.state.name, answer.message, audit.history.entries(log, answer.evidence))
+            step = view.graph.step(number)
+            answer = audit.explain.why(view, step)
+            return Why(step.name, step.state.name, answer.message, audit.history.entries(log, answer.evidence))
 
         return audit.consistent_view.consistent_view(self._study, past, show_utc if utc else show_time, ask)
 

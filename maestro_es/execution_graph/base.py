@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # in typing since Python 3.11
 
 
-def fresh(study: Session) -> ProjectedGraph:
+def refreshed(study: Session) -> ProjectedGraph:
     """Return the state as the log has it now; inside a batch, with what the batch has added."""
     if not study.log.in_transaction:
         study.log.refresh()
@@ -99,7 +99,7 @@ class GraphBase:
         return [step.name for step in sorted(self._fresh().steps(), key=lambda step: (step.row, step.number))]
 
     def _fresh(self) -> ProjectedGraph:
-        return fresh(self._study)
+        return refreshed(self._study)
 
     def _commits_alone(self) -> None:
         """Refuse to run inside a batch."""

@@ -55,25 +55,25 @@ class BuildableGraph(DescribedGraph):
         run = requests.run_of(name, step.run)
         description = arguments.text("step.description", step.description) or name
         pairs = arguments.texts("params", params)
-        given = tuple(Param(key, value, f"{key}.{value}", key) for key, value in pairs.items())
-        place = self._place(name, arguments.path("workspace", workspace))
+        param_values = tuple(Param(key, value, f"{key}.{value}", key) for key, value in pairs.items())
+        directory = self._place(name, arguments.path("workspace", workspace))
         limit = arguments.count("restart_limit", restart_limit)
         template = e.StepTemplateAdded(name=name, description=description, run=run)
-        self._request(lambda graph: requests.add_step(graph, template, place, limit, given))
+        self._request(lambda graph: requests.add_step(graph, template, directory, limit, param_values))
 
     def _place(self, step: str, workspace: str) -> str:
         """Return the path of a workspace: relative to the study, or absolute if it lies elsewhere.
 
         RequestRefused if no step can have it.
         """
-        place = os.path.relpath(self._study.dir.path(workspace), self._study.dir.root)
-        inside = not place.startswith("../")
+        directory = os.path.relpath(self._study.dir.path(workspace), self._study.dir.root)
+        inside = not directory.startswith("../")
         if not inside:
-            place = os.path.abspath(self._study.dir.path(workspace))  # noqa: PTH100 - links stay
-        wrong = objection(place.lstrip("/"), step, TAKEN if inside else ())
+            directory = os.path.abspath(self._study.dir.path(workspace))  # noqa: PTH100 - links stay
+        wrong = objection(directory.lstrip("/"), step, TAKEN if inside else ())
         if wrong:
             raise RequestRefused(f"step {step!r} can't have the workspace {workspace!r}: {wrong}; choose another")
-        return place
+        return directory
 
     def add_connection(self, parent: str, step: str) -> None:
         """Let `step` wait for `parent`; for ``_source`` there is nothing to do.

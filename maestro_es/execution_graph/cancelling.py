@@ -42,8 +42,8 @@ class CancellableGraph(TickableGraph):
             try:
                 self._tick_until_ended(wait_s, end)
             except (Unreachable, LogUnavailable, OSError) as error:
-                said = str(error) if isinstance(error, Unreachable) else describe_error(error, self.path)[1]
-                raise Unreachable(f"{self._left()}; the next tick ends them: {said}") from error
+                message = str(error) if isinstance(error, Unreachable) else describe_error(error, self.path)[1]
+                raise Unreachable(f"{self._left()}; the next tick ends them: {message}") from error
         elsewhere = self._elsewhere()
         if elsewhere:
             hosts = ", ".join(sorted(elsewhere))

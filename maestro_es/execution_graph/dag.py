@@ -96,8 +96,8 @@ class DAG(NodeGraph):
 
     def _edges(self) -> Mapping[str, Sequence[str]]:
         """Return the children of all nodes, for a walk."""
-        found: Mapping[str, Sequence[str]] = self.adjacency_table
-        return found
+        edges: Mapping[str, Sequence[str]] = self.adjacency_table
+        return edges
 
     def _node(self, name: str) -> str:
         """Return the name of a node. KeyError if there is none."""

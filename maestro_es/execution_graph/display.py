@@ -35,17 +35,17 @@ class ShownGraph(GraphBase):
         try:
             graph, now = self._fresh(), self._study.runtime.now()
             total = graph.study.steps
-            records = sorted(graph.steps(), key=lambda record: (record.phase is Phase.DONE, record.number))
+            steps = sorted(graph.steps(), key=lambda step: (step.phase is Phase.DONE, step.number))
         except MaestroError:
             return f"<p>{caption}</p>"
-        rows = [_row(record, now) for record in itertools.islice(records, _MOST)]
+        rows = [_row(step, now) for step in itertools.islice(steps, _MOST)]
         more = f"<p>and {total - _MOST} more steps</p>" if total > _MOST else ""
         return f"<p>{caption}</p>{table(_HEADER, rows)}{more}"
 
 
-def _row(record: StepRecord, now: int) -> list[str]:
-    params = ", ".join(f"{param.key}={param.value}" for param in record.params)
-    return [record.name, record.state.name, record.job_id or "--", run_time(record, now), params]
+def _row(step: StepRecord, now: int) -> list[str]:
+    params = ", ".join(f"{param.key}={param.value}" for param in step.params)
+    return [step.name, step.state.name, step.job_id or "--", run_time(step, now), params]
 
 
 def table(header: Iterable[str], rows: Iterable[Sequence[str]]) -> str:

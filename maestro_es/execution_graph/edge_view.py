@@ -8,7 +8,7 @@ from typing import Any
 from maestro_es.core.model import SOURCE
 from maestro_es.core.snapshot import ReadOnlyList, refuse
 from maestro_es.errors import UnknownStep
-from maestro_es.execution_graph.base import fresh
+from maestro_es.execution_graph.base import refreshed
 from maestro_es.execution_graph.pickling import view_pickle
 from maestro_es.execution_graph.value_view import ValueView, number_of
 from maestro_es.store.projection import ProjectedGraph
@@ -23,7 +23,7 @@ class EdgeView(Mapping[str, list[str]]):
         self._nodes = ValueView(study)
 
     def __getitem__(self, name: str) -> list[str]:
-        graph = fresh(self._study)
+        graph = refreshed(self._study)
         if name == SOURCE:
             return ReadOnlyList(graph.roots())
         number = number_of(self._study, name)
@@ -42,7 +42,7 @@ class EdgeView(Mapping[str, list[str]]):
         return name in self._nodes
 
     def __repr__(self) -> str:
-        return repr(load_edges(fresh(self._study)))
+        return repr(load_edges(refreshed(self._study)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return view_pickle(EdgeView, self._study)
@@ -60,13 +60,13 @@ def load_edges(graph: ProjectedGraph) -> dict[str, list[str]]:
     for template, child in graph.funnel_edges():
         funnels.setdefault(template, []).append(child)
     shared = {template: [names[child][0] for child in children] for template, children in funnels.items()}
-    found = {SOURCE: graph.roots()}
+    children = {SOURCE: graph.roots()}
     for number, (name, template) in names.items():
         own = edges.get(number)
-        found[name] = (
+        children[name] = (
             [names[child][0] for child in _merged(own, funnels.get(template, ()))] if own else shared.get(template, [])
         )
-    return found
+    return children
 
 
 def _merged(children: list[int], funnel: Sequence[int]) -> list[int]:

@@ -50,9 +50,9 @@ class ExecutionGraph(WalkableGraph, RunnableGraph, RequestableGraph, Maintainabl
             use_tmp=arguments.flag("use_tmp", use_tmp),
             dry_run=arguments.flag("dry_run", dry_run),
         )
-        given = None if path is None else arguments.path("path", path)
+        path_text = None if path is None else arguments.path("path", path)
         runtime = runtime or Runtime(driver=Driver.PROGRAM)
-        root = Path(tempfile.mkdtemp(prefix="maestro-es-") if given is None else given)
+        root = Path(tempfile.mkdtemp(prefix="maestro-es-") if path_text is None else path_text)
         from maestro_es.creation.create import create_empty_study  # noqa: PLC0415 - most commands do without it
 
         create_empty_study(root, settings, runtime)

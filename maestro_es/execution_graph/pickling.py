@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from maestro_es.core import arguments
 from maestro_es.core.model import Driver
 from maestro_es.errors import NotAPointer, NotAStudy, StudyElsewhere
-from maestro_es.execution_graph.base import GraphBase, fresh
+from maestro_es.execution_graph.base import GraphBase, refreshed
 from maestro_es.files import replace_file
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
@@ -46,8 +46,8 @@ class PicklableGraph(GraphBase):
 
         The file is replaced whole. OSError if it can't be written.
         """
-        place, study_id = self._pointer()
-        lines = ("V" + "".join(_ESCAPES.get(char, char) for char in text) + "\n" for text in (place, study_id))
+        root, study_id = self._pointer()
+        lines = ("V" + "".join(_ESCAPES.get(char, char) for char in text) + "\n" for text in (root, study_id))
         content = _HEAD + "".join(lines).encode("raw-unicode-escape") + b"tR."
         replace_file(Path(arguments.path("path", path)), content, 0o666, durable=False)
 
@@ -61,11 +61,11 @@ class PicklableGraph(GraphBase):
         file = Path(arguments.path("path", path))
         with file.open("rb") as opened:
             content = opened.read(_LONGEST)
-        found = _FORM.fullmatch(content)
-        if found is None:
+        match = _FORM.fullmatch(content)
+        if match is None:
             raise NotAPointer(f"{file}: {_other(content, file)}")
-        place, study_id = (text.decode("raw-unicode-escape") for text in found.groups())
-        return cls._reopen(place, study_id)
+        root, study_id = (text.decode("raw-unicode-escape") for text in match.groups())
+        return cls._reopen(root, study_id)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return reopen, (type(self), *self._pointer())
@@ -91,10 +91,10 @@ def _session_at(path: str, study_id: str, runtime: Runtime | None = None) -> Ses
     except NotAStudy:
         message = f"{path}: the study {study_id} is not here any more: it was moved or deleted; if it was moved, "
         raise StudyElsewhere(f"{message}open it with ExecutionGraph.open at its new place") from None
-    found = fresh(study).study.study_id
-    if found != study_id:
+    actual = refreshed(study).study.study_id
+    if actual != study_id:
         study.log.close()
-        raise StudyElsewhere(f"{path}: another study, {found}, is here; the pickle points to {study_id}")
+        raise StudyElsewhere(f"{path}: another study, {actual}, is here; the pickle points to {study_id}")
     return study
 
 
@@ -104,7 +104,7 @@ _SHARED: WeakValueDictionary[tuple[int, int, str, str], Session] = WeakValueDict
 
 def view_pickle(view: type, study: Session, *more: object) -> tuple[Any, ...]:
     """Return what `__reduce__` of a view of a study returns: a pointer to the study, and no state."""
-    return reopen_view, (view, os.path.abspath(study.dir.root), fresh(study).study.study_id, *more)  # noqa: PTH100 - links stay
+    return reopen_view, (view, os.path.abspath(study.dir.root), refreshed(study).study.study_id, *more)  # noqa: PTH100 - links stay
 
 
 def reopen_view(view: Callable[..., object], path: str, study_id: str, *more: object) -> object:

@@ -163,9 +163,9 @@ class RequestableGraph(AuditableGraph):
         """
         from maestro_es.study import environment_changes  # noqa: PLC0415 - for this only
 
-        given, why = dict(values or {}), arguments.text("reason", reason)
+        new_values, why = dict(values or {}), arguments.text("reason", reason)
         copied, removed = [*names], [*unset]
-        for name in (*given, *given.values(), *copied, *removed):
+        for name in (*new_values, *new_values.values(), *copied, *removed):
             if not isinstance(name, str):
                 raise TypeError(f"names and values of variables must be texts, not {type(name).__name__}")
         self._study.dir.check_owner()
@@ -174,7 +174,7 @@ class RequestableGraph(AuditableGraph):
                 _, warnings = environment_changes.refresh(self._study, export, why)
                 self._study.remarks += warnings
             else:
-                environment_changes.change(self._study, given, copied, removed, why)
+                environment_changes.change(self._study, new_values, copied, removed, why)
         return recorded
 
     def share(self, *, group_reads: bool) -> bool:
@@ -186,6 +186,6 @@ class RequestableGraph(AuditableGraph):
         return sharing.let_group_read(self._study.dir, allowed=arguments.flag("group_reads", group_reads))
 
 
-def _settings(**given: int | None) -> dict[str, int]:
+def _settings(**values: int | None) -> dict[str, int]:
     """Return the settings that are given, by the names of their options."""
-    return {_OPTIONS[name]: arguments.count(name, value) for name, value in given.items() if value is not None}
+    return {_OPTIONS[name]: arguments.count(name, value) for name, value in values.items() if value is not None}

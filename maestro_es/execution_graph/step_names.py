@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import TypeVar, overload
 
 from maestro_es.core.model import SOURCE, Phase, State
-from maestro_es.execution_graph.base import fresh
+from maestro_es.execution_graph.base import refreshed
 from maestro_es.study.session import Session
 
 _Name = TypeVar("_Name")
@@ -31,12 +31,12 @@ class StepNames(AbstractSet[str]):
     def __contains__(self, name: object) -> bool:
         if name in self._first:
             return True
-        graph = fresh(self._study)
+        graph = refreshed(self._study)
         number = graph.number_of(name) if isinstance(name, str) else None
         if number is None:
             return False
-        record = graph.step(number)
-        return record.phase in self._phases and record.state in self._states
+        step = graph.step(number)
+        return step.phase in self._phases and step.state in self._states
 
     def __iter__(self) -> Iterator[str]:
         yield from self._first
@@ -49,7 +49,7 @@ class StepNames(AbstractSet[str]):
         return repr(set(self))
 
     def _names(self) -> list[str]:
-        return fresh(self._study).names_in(self._phases, self._states)
+        return refreshed(self._study).names_in(self._phases, self._states)
 
 
 class ReadySteps(Sequence[str]):
@@ -59,8 +59,8 @@ class ReadySteps(Sequence[str]):
         self._study = study
 
     def _names(self) -> list[str]:
-        graph = fresh(self._study)
-        held = {record.name for record in graph.held()}
+        graph = refreshed(self._study)
+        held = {step.name for step in graph.held()}
         ready = graph.names_in((Phase.READY,), tuple(State))
         return [name for name in ready if name not in held] if held else ready
 

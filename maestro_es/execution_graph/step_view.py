@@ -9,7 +9,7 @@ from maestro_es.core import events as e
 from maestro_es.core.model import State, StepRecord
 from maestro_es.core.snapshot import ReadOnlyDict, ReadOnlyList, frozen
 from maestro_es.errors import RequestRefused
-from maestro_es.execution_graph.base import fresh
+from maestro_es.execution_graph.base import refreshed
 from maestro_es.execution_graph.display import table
 from maestro_es.execution_graph.pickling import view_pickle
 from maestro_es.study.session import Session
@@ -122,9 +122,9 @@ class StepView:
         return view_pickle(StepView, self._study, self._number)
 
     def __repr__(self) -> str:
-        record = self._record()
-        job = f", job {record.job_id}" if record.job_id else ""
-        return f"<StepView {record.name}: {record.state.name}{job}>"
+        step = self._record()
+        job = f", job {step.job_id}" if step.job_id else ""
+        return f"<StepView {step.name}: {step.state.name}{job}>"
 
     def _repr_html_(self) -> str:
         """Return a table for notebooks."""
@@ -137,7 +137,7 @@ class StepView:
         return str(self._study.dir.root), self._number
 
     def _record(self) -> StepRecord:
-        return fresh(self._study).step(self._number)
+        return refreshed(self._study).step(self._number)
 
     @property
     def name(self) -> str:
@@ -162,13 +162,13 @@ class StepView:
     @property
     def step(self) -> StepDefinition:
         """What the step is made of: its name, its description and its ``run`` block, with all tokens filled in."""
-        graph = fresh(self._study)
-        record = graph.step(self._number)
-        template = graph.template(record.template)
-        where = (record.workspace, record.workspaces, str(self._study.dir.root))
-        rendered = render(template.description, template.run, record.params, *where)
+        graph = refreshed(self._study)
+        step = graph.step(self._number)
+        template = graph.template(step.template)
+        where = (step.workspace, step.workspaces, str(self._study.dir.root))
+        rendered = render(template.description, template.run, step.params, *where)
         run = {**dict.fromkeys(RUN_KEYS, ""), **rendered.run}
-        return StepDefinition(record.name, rendered.description, frozen(run))
+        return StepDefinition(step.name, rendered.description, frozen(run))
 
     @property
     def params(self) -> dict[str, str]:
@@ -196,7 +196,7 @@ class StepView:
         return self._script("restart")
 
     def _script(self, key: str) -> str:
-        graph = fresh(self._study)
+        graph = refreshed(self._study)
         extension = self._study.adapters.scheduler.extension
         path = script_paths(graph, graph.step(self._number), self._study.dir, extension).get(key)
         return str(path) if path is not None and path.exists() else ""
@@ -204,7 +204,7 @@ class StepView:
     @property
     def can_restart(self) -> bool:
         """Whether the step has a restart script, with which it can go on after a timeout."""
-        graph = fresh(self._study)
+        graph = refreshed(self._study)
         return bool(graph.template(graph.step(self._number).template).run.get("restart"))
 
     @property

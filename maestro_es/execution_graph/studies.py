@@ -44,12 +44,12 @@ def _look(study_id: str, root: Path, runtime: Runtime, when: When | None) -> Lis
         return Listed(id=study_id, path=str(root), problem="the directory is gone")
     try:
         with AuditableGraph.open(root, runtime) as graph:
-            found = graph.state.study.study_id
+            actual = graph.state.study.study_id
             summary = graph.summary(when)
     except (MaestroError, OSError) as error:
         return Listed(id=study_id, path=str(root), problem=_said(error))
-    if found != study_id:
-        return Listed(id=study_id, path=str(root), problem=f"another study is in this directory: {found}")
+    if actual != study_id:
+        return Listed(id=study_id, path=str(root), problem=f"another study is in this directory: {actual}")
     return Listed(id=study_id, path=str(root), summary=summary)
 
 
@@ -58,10 +58,10 @@ def _said(error: Exception) -> str:
 
 
 class StudyAnswer(msgspec.Struct, Generic[Found], frozen=True):
-    """What a registered study answered: `found`, or the `problem` for which it could not."""
+    """What a registered study answered: `result`, or the `problem` for which it could not."""
 
     path: str
-    found: Found | None = None
+    result: Found | None = None
     problem: str = ""
 
 
@@ -95,15 +95,15 @@ def find_registered(word: str) -> list[str]:
     studies = registry.registered()
     if word in studies:
         return [word]
-    here = {study_id for study_id, root in studies.items() if root in (Path(word), Path(word).absolute())}
-    found = here or {study_id for study_id in studies if word and study_id.startswith(word)}
-    if not found or (len(found) > 1 and not here):
-        many = f"{len(found)} studies begin with that" if found else "no study is registered by that"
+    by_path = {study_id for study_id, root in studies.items() if root in (Path(word), Path(word).absolute())}
+    matches = by_path or {study_id for study_id in studies if word and study_id.startswith(word)}
+    if not matches or (len(matches) > 1 and not by_path):
+        many = f"{len(matches)} studies begin with that" if matches else "no study is registered by that"
         raise RequestRefused(f"{word}: {many}; 'maestro-es studies' lists them")
-    return sorted(found)
+    return sorted(matches)
 
 
-def listed_data(study: Listed) -> dict[str, Any]:
+def listed_data(listed: Listed) -> dict[str, Any]:
     """Return a listed study for JSON: the keys of a summary, those that are not known null, and "problem"."""
-    known = summary_data(study.summary) if study.summary else dict.fromkeys(FIELDS)
-    return {**known, "id": study.id, "path": study.path, "problem": study.problem or None}
+    known = summary_data(listed.summary) if listed.summary else dict.fromkeys(FIELDS)
+    return {**known, "id": listed.id, "path": listed.path, "problem": listed.problem or None}

@@ -32,8 +32,8 @@ class SharedQueues:
 
     def snapshot(self, study: Session) -> QueueSnapshot | None:
         """Return what is known of a study's queue. A cluster that is down is not asked again."""
-        found, down = self._snapshots.get(study.dir.root), self._down.get(study.adapters.scheduler.cluster)
-        return QueueSnapshot(0, {}, down) if found and down else found
+        latest, down = self._snapshots.get(study.dir.root), self._down.get(study.adapters.scheduler.cluster)
+        return QueueSnapshot(0, {}, down) if latest and down else latest
 
     def note(self, study: Session) -> None:
         """Note that the cluster of a study has stopped to answer, if it has."""

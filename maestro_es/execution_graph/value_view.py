@@ -8,7 +8,7 @@ from typing import Any, cast
 from maestro_es.core.model import SOURCE
 from maestro_es.core.snapshot import refuse
 from maestro_es.errors import UnknownStep
-from maestro_es.execution_graph.base import fresh
+from maestro_es.execution_graph.base import refreshed
 from maestro_es.execution_graph.pickling import view_pickle
 from maestro_es.execution_graph.step_view import StepView
 from maestro_es.study.session import Session
@@ -19,7 +19,7 @@ _NOTHING = cast("StepView", None)
 
 def number_of(study: Session, name: object) -> int | None:
     """Return the number of the step with that name, None if there is none."""
-    return fresh(study).number_of(name) if isinstance(name, str) else None
+    return refreshed(study).number_of(name) if isinstance(name, str) else None
 
 
 class ValueView(Mapping[str, StepView]):
@@ -41,10 +41,10 @@ class ValueView(Mapping[str, StepView]):
 
     def __iter__(self) -> Iterator[str]:
         yield SOURCE
-        yield from (name for _, name, _ in fresh(self._study).names())
+        yield from (name for _, name, _ in refreshed(self._study).names())
 
     def __len__(self) -> int:
-        return fresh(self._study).study.steps + 1
+        return refreshed(self._study).study.steps + 1
 
     def items(self) -> ItemsView[str, StepView]:
         return _Items(self)
@@ -55,7 +55,7 @@ class ValueView(Mapping[str, StepView]):
     def views(self) -> Iterator[tuple[str, StepView]]:
         """Yield all names and records, read at once."""
         yield SOURCE, _NOTHING
-        yield from ((name, StepView(self._study, number)) for number, name, _ in fresh(self._study).names())
+        yield from ((name, StepView(self._study, number)) for number, name, _ in refreshed(self._study).names())
 
     def __repr__(self) -> str:
         return repr(dict(self.views()))

@@ -184,7 +184,7 @@ class _Drawn(NamedTuple):
 
 def _pairs(title: str, pairs: Sequence[tuple[str, str]], pen: _Pen) -> _Drawn:
     """Return names and values below each other, with a line between them."""
-    names, values = (max(width(clean(pair[place])) for pair in pairs) for place in (0, 1))
+    names, values = (max(width(clean(pair[side])) for pair in pairs) for side in (0, 1))
     size = names + values + len(_GAP) + 2
     lines = [pen.text(title.center(size), "italic"), pen.thin * size]
     for name, value in pairs:
@@ -200,7 +200,7 @@ def _parameters(step: StepRecord, pen: _Pen) -> Iterator[str]:
     if not cells:
         return
     columns = [cells[first::_PAIRS_A_LINE] for first in range(_PAIRS_A_LINE)]
-    sizes = [[max((width(cell[place]) for cell in column), default=0) for place in (0, 1)] for column in columns]
+    sizes = [[max((width(cell[side]) for cell in column), default=0) for side in (0, 1)] for column in columns]
     size = sum(map(sum, sizes)) + len(_GAP) * (2 * _PAIRS_A_LINE - 1) + 2
     yield f"{_INDENT}{pen.text('Step Parameters', 'italic')}"
     if len(_INDENT) + size > pen.width:

@@ -51,10 +51,10 @@ def labelled(pairs: Iterable[tuple[str, str]], page: int | None = None) -> list[
 
     `page` is the width in columns; a longer value continues on the next line. Words stay whole, as some are copied.
     """
-    told = [(f"{label}:", clean(value)) for label, value in pairs if value]
-    size = max((len(label) for label, _ in told), default=0)
+    shown = [(f"{label}:", clean(value)) for label, value in pairs if value]
+    size = max((len(label) for label, _ in shown), default=0)
     lines = []
-    for label, value in told:
+    for label, value in shown:
         parts = list(wrap(value, page - size - 1)) if page else [value]
         lines += [f"{head:<{size}} {part}" for head, part in zip([label, *[""] * len(parts)], parts, strict=False)]
     return lines

@@ -68,9 +68,9 @@ class _Change(NamedTuple):
     rows: list[StatusRow]
 
 
-def write_steps(folder: StudyDir, steps: Iterable[StepRecord], now: Micros) -> None:
+def write_steps(study_dir: StudyDir, steps: Iterable[StepRecord], now: Micros) -> None:
     """Write the table of these steps, as it is in memory, into a directory."""
-    _replace(folder, (maestro_text(steps, now).encode(),))
+    _replace(study_dir, (maestro_text(steps, now).encode(),))
 
 
 def write_status(study_dir: StudyDir, log: StudyLog, now: Micros, host: Host) -> None:
