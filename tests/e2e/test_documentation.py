@@ -56,7 +56,7 @@ def test_each_variable_that_is_left_out_or_read_stands_on_the_page_about_the_env
     ours = {name for file in SOURCES for name in re.findall(r"\bMAESTRO_ES_[A-Z]+(?=[^A-Z])", file.read_text())}
     ours -= {"MAESTRO_ES_N"}  # of the runner alone
     read = {name for file in SOURCES for name in re.findall(r"environ(?:\.get\(|\[)[\"'](\w+)", file.read_text())}
-    of_jobs = {name for found in schedulers.ALL for name in (*found.of_job, *found.protocol)}
+    of_jobs = {name for found in schedulers.ALL for name in (*found.of_job, *found.job_ids, *found.protocol)}
     known = {*LOGIN, *LAUNCHER, *of_jobs, *ours, *read}
     assert {"MAESTRO_ES_TOKEN", "MAESTRO_ES_FUNCTION", "LESS"} <= known
     assert sorted(name for name in known if f"`{name}" not in page) == []
