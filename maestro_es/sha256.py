@@ -22,9 +22,13 @@ class Digest(Protocol):
         """Return the digest as hexadecimal digits."""
 
 
+#: Above this length, in bytes, OpenSSL is faster, although it must be loaded first.
+_LONG = 300_000
+
+
 def short_digest(text: bytes) -> str:
-    """Return the SHA-256 digest of a short text as hexadecimal digits."""
-    return _built_in()(text).hexdigest()
+    """Return the SHA-256 digest of a text that is most likely short, as hexadecimal digits."""
+    return (_built_in() if len(text) < _LONG else sha256())(text).hexdigest()
 
 
 @functools.cache

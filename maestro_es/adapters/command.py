@@ -73,6 +73,18 @@ def start_process(
     return pid
 
 
+def find_program(name: str, path: str | None = None) -> str | None:
+    """Return where a program is, on `path` or on ours.
+
+    `shutil.which` does the same, but its import takes a tenth of a tick.
+    """
+    for folder in os.get_exec_path(None if path is None else {"PATH": path}):
+        place = os.path.join(folder, name)
+        if os.path.isfile(place) and os.access(place, os.X_OK):
+            return place
+    return None
+
+
 class Completed(NamedTuple):
     """A command that has ended: its exit code (negative: the signal), and what it printed."""
 

@@ -18,7 +18,7 @@ from maestro_es.core.environment import Environment, RecordedEnvironment
 from maestro_es.core.events import EnvironmentRecorded, StudyCreated
 from maestro_es.core.file_names import ENVIRONMENT
 from maestro_es.core.model import StudyRecord
-from maestro_es.sha256 import sha256
+from maestro_es.sha256 import sha256, short_digest
 from maestro_es.study.layout import StudyDir
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Kept(NamedTuple):
 def read(study_dir: StudyDir, recorded: RecordedEnvironment) -> Kept:
     """Return the content of the file. ValueError if it is not what was recorded, OSError if it can't be read."""
     content = files.read(study_dir.environment(recorded.digest))
-    if sha256()(content).hexdigest() != recorded.digest:
+    if short_digest(content) != recorded.digest:
         raise ValueError("is not as it was written")
     header, *entries = content.split(b"\0")[:-1]
     pairs = (os.fsdecode(entry).partition("=") for entry in entries)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from maestro_es.adapters.registry import ADAPTERS
 from tests.e2e.command import maestro_es
 
 SPEC = """
@@ -24,9 +27,10 @@ SLOW = {
 }  # fmt: skip
 
 
-def test_a_tick_with_nothing_to_do_imports_nothing_slow(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ADAPTERS)
+def test_a_tick_with_nothing_to_do_imports_nothing_slow_and_no_other_scheduler(kind, tmp_path, monkeypatch):
     monkeypatch.setenv("MAESTRO_ES_HOME", str(tmp_path / "home"))
-    (tmp_path / "idle.yaml").write_text(SPEC)
+    (tmp_path / "idle.yaml").write_text(f"{SPEC}batch: {{type: {kind}, host: h, bank: b, queue: q}}\n")
     study = tmp_path / "study"
     assert maestro_es("run", "-y", "-o", study, tmp_path / "idle.yaml").returncode == 0
     try:
@@ -35,6 +39,8 @@ def test_a_tick_with_nothing_to_do_imports_nothing_slow(tmp_path, monkeypatch):
             imported = imports("-m", "maestro_es", "tick", *what)
             assert "maestro_es.poller.tick" in imported
             assert (imported - imports("-c", "pass")) & SLOW == set()
+            adapters = {name.split(".")[2] for name in imported if name.startswith("maestro_es.adapters.")}
+            assert adapters & {*ADAPTERS} <= {"local", kind}
     finally:
         maestro_es("cancel", "-y", study)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -175,6 +174,8 @@ def embedded(command: str) -> list[str]:
         options = _EMBEDDED.match(line)
         if options:
             try:
+                import shlex  # noqa: PLC0415 - for a script with such lines only
+
                 on_line = list(itertools.takewhile(lambda word: not word.startswith("#"), shlex.split(options[1])))
             except ValueError as error:
                 wrong.append(f"{line}: {error}")

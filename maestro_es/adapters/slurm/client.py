@@ -11,14 +11,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
-from maestro_es.adapters.command import NO_ROOM, Command, Completed
+from maestro_es.adapters.command import NO_ROOM, Command, Completed, find_program
 from maestro_es.adapters.slurm.output import (
     ACCOUNTS_FORMAT,
     ACCOUNTS_HEADER,
@@ -262,7 +261,7 @@ class SlurmJobs:
         """Return where a command is; looked for once, and where a tick finds it if it has moved since."""
         if command not in self._paths:
             recorded = self._environment.get("PATH")
-            path = shutil.which(command, path=recorded) or shutil.which(command)
+            path = find_program(command, recorded) or find_program(command)
             if path is None:
                 raise Unreachable(f"{command} is not found in PATH={recorded}, nor on that of this tick")
             self._paths[command] = path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from maestro_es.adapters import process
-from maestro_es.adapters.command import Command, run, wait
+from maestro_es.adapters.command import Command, find_program, run, wait
 from maestro_es.study.scripts import write_script
 from tools.testbed.processes import arguments, end_all_under, wait_for
 
@@ -225,3 +226,17 @@ def test_a_script_can_be_executed_at_once_though_other_threads_make_processes_me
 
     with ThreadPoolExecutor(8) as pool:
         assert {code for codes in pool.map(write_and_run, range(8)) for code in codes} == {0}
+
+
+def test_a_program_is_found_where_a_shell_would_find_it(tmp_path: Path):
+    for name in ("directory", "text", "program"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "directory" / "squeue").mkdir()
+    (tmp_path / "text" / "squeue").write_text("")
+    (tmp_path / "program" / "squeue").write_text("")
+    (tmp_path / "program" / "squeue").chmod(0o755)
+    path = os.pathsep.join([str(tmp_path / name) for name in ("missing", "directory", "text", "program")])
+
+    assert find_program("squeue", path) == shutil.which("squeue", path=path) == str(tmp_path / "program" / "squeue")
+    assert find_program("sh") == shutil.which("sh")
+    assert find_program("squeue", str(tmp_path)) is find_program("squeue", "") is None
