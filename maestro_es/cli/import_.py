@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from maestro_es.cli.common import example, limit_options, open_graph
+from maestro_es.cli.common import example, limit_options
 from maestro_es.cli.output import say, say_done, warn, write_lines
 from maestro_es.core.model import Settings, StudyStatus
-from maestro_es.creation.import_maestro import Import, ImportOptions, carry_out, plan_import
+from maestro_es.creation.import_maestro import Import, ImportOptions, plan_import
 from maestro_es.drivers.crontab import how_ticks_come
-from maestro_es.execution_graph.auditing import AuditableGraph
+from maestro_es.execution_graph.creating import CreatableGraph
 from maestro_es.report.table import columns
 from maestro_es.study.invocation import Runtime
 
@@ -55,9 +55,8 @@ def command(
     if dry:
         say("Nothing was changed.")
         return
-    root = carry_out(study, runtime).root
-    say_done(f"Study taken over in {root}")
-    with open_graph(AuditableGraph, root) as graph:
+    with CreatableGraph.take_over(study, runtime) as graph:
+        say_done(f"Study taken over in {graph.path}")
         if graph.status is StudyStatus.RUNNING:
             say_done(how_ticks_come(runtime))
 

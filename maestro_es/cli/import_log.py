@@ -8,7 +8,7 @@ import click
 
 from maestro_es.cli.common import example
 from maestro_es.cli.output import say, say_done
-from maestro_es.creation.import_log import import_log
+from maestro_es.execution_graph.creating import CreatableGraph
 from maestro_es.store.log_export import ExportReader
 from maestro_es.study.invocation import Runtime
 
@@ -32,7 +32,7 @@ def command(file: Path, directory: Path, *, upto_damage: bool, repair: bool) -> 
     if repair and upto_damage:
         raise click.UsageError("Give one of --repair and --upto-damage.")
     export = ExportReader(file, upto_damage=upto_damage)
-    imported = import_log(export, directory, Runtime(), repair=repair)
+    imported = CreatableGraph.import_log(export, directory, Runtime(), repair=repair)
     if export.damage:
         say(f"maestro-es: {export.damage}; all before it was taken", err=True)
     was = f" of the study in {imported.was}" if imported.was != str(imported.root) else ""

@@ -8,7 +8,8 @@ import click
 
 from maestro_es.cli.common import example, reason_option
 from maestro_es.cli.output import json_option, say, say_done, warn, write_json, write_lines
-from maestro_es.creation.recover import RecoveryPlan, check_lost, plan_recovery, recover
+from maestro_es.creation.recover import RecoveryPlan
+from maestro_es.execution_graph.creating import CreatableGraph
 from maestro_es.report.table import columns
 from maestro_es.store.log_export import ExportReader
 from maestro_es.study.invocation import Runtime
@@ -39,13 +40,8 @@ def command(directory: Path, file: Path, reason: str, *, dry: bool, upto_damage:
     adopted. If a step has started and its end is unknown, the step is held. Look into its workspace. Then 'release'
     the step to run it again, or 'skip' it to mark it as finished.
     """
-    runtime = Runtime()
     export = ExportReader(file, upto_damage=upto_damage)
-    if dry:
-        check_lost(directory)
-        plan = plan_recovery(export, StudyDir(directory).root, runtime)
-    else:
-        plan = recover(export, directory, runtime, reason)
+    plan = CreatableGraph.recover(export, directory, Runtime(), reason, dry=dry)
     warn([*([f"{export.damage}; all before it was taken"] if export.damage else []), *plan.warnings])
     if as_json:
         write_json(map(dict, _data(plan)))

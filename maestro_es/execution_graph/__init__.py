@@ -21,12 +21,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from maestro_es.execution_graph.building import Step, StudyStep
     from maestro_es.execution_graph.graph import ExecutionGraph
-    from maestro_es.execution_graph.steps import Step, StudyStep
 
 __all__ = ["ExecutionGraph", "Step", "StudyStep"]
 
-_HOMES = {"ExecutionGraph": "graph", "Step": "steps", "StudyStep": "steps"}
+_HOMES = {"ExecutionGraph": "graph", "Step": "building", "StudyStep": "building"}
 
 
 def __getattr__(name: str) -> object:

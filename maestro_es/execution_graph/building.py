@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from maestro_es.adapters.process import this_host
 from maestro_es.adapters.registry import make_adapter
@@ -15,8 +16,27 @@ from maestro_es.core.file_names import TAKEN
 from maestro_es.core.model import Param
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph.attributes import DescribedGraph
-from maestro_es.execution_graph.steps import Step
 from maestro_es.study_file.render import objection
+
+
+class Step(Protocol):
+    """What `add_step` takes: `StudyStep`, or Maestro's class of that name."""
+
+    name: str
+    description: str
+
+    @property
+    def run(self) -> Mapping[str, Any]:
+        """Its ``run`` keys, as a study file has them."""
+
+
+@dataclass
+class StudyStep:
+    """A step: its name, what it is for, and its ``run`` keys as a study file has them; ``cmd`` is the script."""
+
+    name: str
+    description: str
+    run: Mapping[str, Any] = field(default_factory=dict)
 
 
 class BuildableGraph(DescribedGraph):

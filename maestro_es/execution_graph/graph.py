@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from maestro_es.core import arguments
 from maestro_es.core.model import Driver, Settings
 from maestro_es.core.resubmission_limits import SUBMISSION_ATTEMPTS
+from maestro_es.execution_graph.creating import CreatableGraph
 from maestro_es.execution_graph.display import ShownGraph
 from maestro_es.execution_graph.pickling import PicklableGraph
 from maestro_es.execution_graph.requesting import RequestableGraph
@@ -19,13 +20,10 @@ from maestro_es.execution_graph.walking import WalkableGraph
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
 
-if TYPE_CHECKING:
-    from maestro_es.creation.exclusive_creation import Site
-    from maestro_es.study.surroundings import Surroundings
-    from maestro_es.study_file.plan import StudyPlan
 
-
-class ExecutionGraph(WalkableGraph, RunnableGraph, RequestableGraph, MaintainableGraph, PicklableGraph, ShownGraph):
+class ExecutionGraph(
+    WalkableGraph, RunnableGraph, RequestableGraph, MaintainableGraph, CreatableGraph, PicklableGraph, ShownGraph
+):
     """A graph of steps over an event log.
 
     `path` is the study's directory, which is created; without it, one among the temporary files.
@@ -62,22 +60,3 @@ class ExecutionGraph(WalkableGraph, RunnableGraph, RequestableGraph, Maintainabl
     def create(cls, path: str | os.PathLike[str], **settings: Any) -> ExecutionGraph:  # noqa: ANN401 - as __init__
         """Create a study in the directory `path`. RequestRefused if there is one."""
         return cls(**settings, path=path)
-
-    @classmethod
-    def from_plan(
-        cls,
-        plan: StudyPlan,
-        settings: Settings,
-        runtime: Runtime | None = None,
-        site: Site | None = None,
-        around: Surroundings | None = None,
-    ) -> ExecutionGraph:
-        """Create the study of a plan, in the directory `plan.output`, which `site` may reserve already.
-
-        Its steps run in the environment of this process, or in what `around` has chosen of it. RequestRefused if there
-        is a study; StudyError and OSError if it can't be created, and nothing is left of it then.
-        """
-        from maestro_es.creation.create import create_study  # noqa: PLC0415 - most commands do without it
-
-        runtime = runtime or Runtime(driver=Driver.PROGRAM)
-        return cls.open(create_study(plan, settings, runtime, site, around).root, runtime)

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from maestro_es import ExecutionGraph, StudyStep
-from maestro_es.cli.commands import COMMANDS
+from maestro_es.cli.commands import _MODULES, COMMANDS
 from maestro_es.core.events import InvocationStarted, Recorded, StepReset
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.errors import RequestRefused
@@ -23,7 +23,7 @@ from tools.testbed.processes import wait_for
 
 CLI = Path(__file__).parents[2] / "maestro_es" / "cli"
 
-#: Which methods a command calls that changes a study. `run` creates it, `import` and the like make its log.
+#: Which methods a command calls that changes a study, or creates one.
 CHANGING = {
     "tick": {"tick", "tick_next"},
     "cancel": {"cancel"},
@@ -37,6 +37,9 @@ CHANGING = {
     "update": {"update", "share"},
     "env": {"env"},
     "rebuild": {"rebuild", "correct"},
+    "import": {"take_over"},
+    "import-log": {"import_log"},
+    "recover": {"recover"},
     "run": {"from_plan", "tick", "run_until_ended", "share"},
 }
 
@@ -53,8 +56,8 @@ READING = {
     "export": {"export"},
 }
 
-#: Commands for no study, for all of a user, or for one that has no log of ours yet.
-OTHERS = {"validate", "import", "import-log", "recover", "studies", "cron"}
+#: Commands for no study, or for all of a user.
+OTHERS = {"validate", "studies", "cron"}
 
 #: What a module calls for a command that is not in the command's own module.
 _ELSEWHERE = {"tick": ("dry_tick.py", "../drivers/cron_tick.py")}
@@ -68,7 +71,7 @@ def test_every_command_is_named_here():
 def test_a_command_calls_methods_of_the_class(command: str, methods: set[str]):
     assert all(callable(getattr(ExecutionGraph, method)) for method in methods)
 
-    files = (f"{command}.py", *_ELSEWHERE.get(command, ()))
+    files = (f"{_MODULES.get(command, command)}.py", *_ELSEWHERE.get(command, ()))
     trees = [ast.parse((CLI / file).read_text()) for file in files]
     called = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert methods <= called

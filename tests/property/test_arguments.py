@@ -148,8 +148,9 @@ METHODS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
 
 #: Those that are called elsewhere: in this module; by commands, with values that these have made; or on a directory.
 OTHERS = {
-    "batch", "create", "open", "close", "open_ours", "from_plan", "tick_next", "run_until_ended", "search", "count_by",
-    "follow", "note_seen", "preview", "verify", "prove", "correct", "export", "pickle", "unpickle",
+    "batch", "close", "correct", "count_by", "create", "export", "follow", "from_plan", "import_log", "note_seen",
+    "open", "open_ours", "pickle", "preview", "prove", "recover", "run_until_ended", "search", "take_over",
+    "tick_next", "unpickle", "verify",
 }  # fmt: skip
 
 CALLS = st.lists(
