@@ -21,6 +21,7 @@
     placeholders    warnings about ``$(...)`` that were probably meant otherwise
     dependencies    paths that must exist, git repositories to clone
     metadata        the texts under meta/, and of batch.info
+    block_yaml      large mappings as PyYAML would write them
     maestro_dir     a study directory of Maestro's, and what ``maestro update`` asks for
     maestro_status  its ``status.csv``
     render          template + one instance + study directory -> what is run; names that are safe on disk

@@ -14,14 +14,12 @@ from typing import Any
 import yaml
 
 from maestro_es.core.model import SOURCE, Param
+from maestro_es.study_file.block_yaml import block_yaml
 from maestro_es.study_file.expansion import Expansion
 from maestro_es.study_file.parameters import Parameters
 from maestro_es.study_file.templates import Template
 
 _PLAIN = {str, int, float, bool, NoneType, dt.date, dt.datetime}
-
-# The C dumper is 6 to 8 times faster, and not in every build of PyYAML.
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def metadata_files(
@@ -29,7 +27,7 @@ def metadata_files(
 ) -> dict[str, str]:
     """Return the text of each file by its name under ``meta/``. `root` is the study's directory."""
     study = _study(list(templates), expansion, root)
-    return {"metadata.yaml": _text(study), "parameters.yaml": _text(_parameters(parameters))}
+    return {"metadata.yaml": block_yaml(study), "parameters.yaml": block_yaml(_parameters(parameters))}
 
 
 def _study(templates: list[Template], expansion: Expansion, root: str) -> dict[str, Any]:
@@ -71,13 +69,9 @@ def _is_plain(value: Any) -> bool:  # noqa: ANN401 - generators make anything
     return type(value) in _PLAIN
 
 
-def _text(data: Mapping[str, Any]) -> str:
-    return str(yaml.dump(data, Dumper=_Dumper, allow_unicode=True, default_flow_style=False))
-
-
 def batch_info(batch: Mapping[str, Any]) -> str:
     """Return the text of ``batch.info``: the batch block, as YAML."""
-    return _text(batch)
+    return block_yaml(batch)
 
 
 #: What a study in Python calls the parts of ``metadata.yaml``.
