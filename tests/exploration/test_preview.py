@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from maestro_es.adapters.base import Adapters, Job, JobInfo, QueueEntry, Submitting
+from maestro_es.adapters.base import Adapters, Job, JobInfo, QueueEntry
 from maestro_es.adapters.local import LocalAdapter
 from maestro_es.adapters.process import Host
+from maestro_es.adapters.script import ScriptsOnly
 from maestro_es.core import requests
 from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
@@ -60,14 +61,13 @@ class Case(NamedTuple):
     cancelled: bool
 
 
-class Scheduler:
-    """An adapter that says what it is told to."""
+class Scheduler(ScriptsOnly):
+    """An adapter that says what it is told to; what is not defined here has no answer."""
 
     name = "scheduler"
     extension = "sh"
     can_submit = True
     max_concurrent_submissions = 2
-    cluster = ""
 
     def __init__(self, case: Case) -> None:
         self.grace_seconds = case.grace_seconds
@@ -88,15 +88,9 @@ class Scheduler:
     def submission(self, job: Job) -> list[str]:
         return ["submit", job.token, str(job.workspace), job.script]
 
-    def submit(self, job: Job) -> Outcome | Submitting:
+    def submit(self, job: Job) -> Outcome:
         self.calls.append(self.submission(job))
         return Accepted("8")
-
-    def cluster_info(self) -> dict[str, str]:
-        return {}
-
-    def list_jobs(self) -> list[QueueEntry]:
-        return []
 
     def query_queue(
         self,
@@ -118,12 +112,6 @@ class Scheduler:
         state = JobState(word)
         job_id = "" if state is JobState.GONE else "7"
         return {step.token: JobInfo(state, word, None, job_id) for step in steps}
-
-    def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
-        return {}
-
-    def has_orphans(self, step: StepRecord) -> bool:
-        return False
 
     def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
         """Ask the queue if it has not answered yet, as Slurm's adapter does."""
