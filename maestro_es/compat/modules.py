@@ -27,7 +27,6 @@ _HOMES: dict[str, tuple[str, ...]] = {
     f"{_COMPAT}.script_adapter": ("SchedulerScriptAdapter", "ScriptAdapter"),
     f"{_COMPAT}.script_adapters": (
         "FluxScriptAdapter", "LSFScriptAdapter", "LocalScriptAdapter", "ScriptAdapterFactory", "SlurmScriptAdapter",
-        "SpectrumFluxScriptAdapter",
     ),
     f"{_COMPAT}.specification": ("Specification", "YAMLSpecification"),
     f"{_COMPAT}.status": (
@@ -85,7 +84,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "datastructures.environment.variable": ("Variable",),
     "interfaces": ("ScriptAdapterFactory",),
     "interfaces.script": ("CancellationRecord", "SubmissionRecord"),
-    "interfaces.script.fluxscriptadapter": ("FluxScriptAdapter", "SpectrumFluxScriptAdapter"),
+    "interfaces.script.fluxscriptadapter": ("FluxScriptAdapter",),
     "interfaces.script.localscriptadapter": ("LocalScriptAdapter",),
     "interfaces.script.lsfscriptadapter": ("LSFScriptAdapter",),
     "interfaces.script.slurmscriptadapter": ("SlurmScriptAdapter",),

@@ -74,6 +74,8 @@ class _Scheduled(SchedulerScriptAdapter):
     """An adapter with the scripts of one of ours. The keyword arguments are those of a batch block."""
 
     key: ClassVar[str] = ""
+    #: The type of batch of our adapter. A class that a program derives may have another key.
+    _kind: ClassVar[str]
     #: The keys without which there is no adapter.
     _needed: ClassVar[tuple[str, ...]] = ("host", "bank", "queue")
 
@@ -84,8 +86,7 @@ class _Scheduled(SchedulerScriptAdapter):
                 raise KeyError(name)
         for name, value in kwargs.items():
             self.add_batch_parameter(name, value)
-        kind = self.key.partition("-")[0]
-        self._ours = make_adapter({"shell": self._exec, **kwargs, "type": kind}, this_host())
+        self._ours = make_adapter({"shell": self._exec, **kwargs, "type": self._kind}, this_host())
 
     @property
     def extension(self) -> str:
@@ -137,26 +138,20 @@ class _Scheduled(SchedulerScriptAdapter):
 class SlurmScriptAdapter(_Scheduled):
     """Writes scripts of the second type of batch, and submits them."""
 
-    key = _SLURM
+    key = _kind = _SLURM
 
 
 class LSFScriptAdapter(_Scheduled):
     """Writes scripts of the third type of batch."""
 
-    key = _LSF
+    key = _kind = _LSF
 
 
 class FluxScriptAdapter(_Scheduled):
     """Writes scripts of the last type of batch."""
 
-    key = _FLUX
+    key = _kind = _FLUX
     _needed = ()
-
-
-class SpectrumFluxScriptAdapter(FluxScriptAdapter):
-    """The same by another name, which Maestro has for machines with Spectrum MPI."""
-
-    key = f"{_FLUX}-spectrum"
 
 
 class ScriptAdapterFactory:
@@ -169,7 +164,6 @@ class ScriptAdapterFactory:
             LocalScriptAdapter,
             LSFScriptAdapter,
             SlurmScriptAdapter,
-            SpectrumFluxScriptAdapter,
         )
     }
 

@@ -97,7 +97,7 @@ def test_what_can_not_be_submitted_is_refused():
 
 
 def test_the_factory_knows_maestros_adapters():
-    assert {*ScriptAdapterFactory.get_valid_adapters()} == {"local", "slurm", "lsf", "flux", "flux-spectrum"}
+    assert {*ScriptAdapterFactory.get_valid_adapters()} == {"local", "slurm", "lsf", "flux"}
     assert ScriptAdapterFactory.get_adapter("slurm") is ScriptAdapterFactory.factories["slurm"] is SlurmScriptAdapter
     with pytest.raises(UnknownAdapter, match="batch type 'cobalt' is unknown"):
         ScriptAdapterFactory.get_adapter("cobalt")
