@@ -168,4 +168,4 @@ def _is_ours(pid: int) -> bool:
 
 def _no_answer(path: str, error: OSError) -> Unreachable:
     hint = "; is /proc mounted?" if error.errno == errno.ENOENT else ""
-    return Unreachable(f"this host gives no answer: {path}: {error.strerror}{hint}")
+    return Unreachable(f"this host does not answer: {path}: {error.strerror}{hint}")

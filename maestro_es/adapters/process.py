@@ -209,10 +209,10 @@ def _ask(*argv: str) -> str:
     try:
         done = run(argv)
     except OSError as error:
-        raise Unreachable(f"this host gives no answer: {argv[0]}: {error.strerror}") from None
+        raise Unreachable(f"this host does not answer: {argv[0]}: {error.strerror}") from None
     if done.code not in (0, 1) or (done.code and (done.err or done.out)):
         message = " ".join(done.err.split()) or f"exit code {done.code}"
-        raise Unreachable(f"this host gives no answer: {argv[0]}: {message}")
+        raise Unreachable(f"this host does not answer: {argv[0]}: {message}")
     return done.out
 
 

@@ -26,7 +26,7 @@ def as_of(log: StudyLog, when: When, now: Micros) -> Past:
     """Return a study as it was. RequestRefused if it had not begun, or if the moment is still to come."""
     seq, at = locate(log, when, now)
     if not seq:
-        raise RequestRefused(f"the study had not begun: its first event is of {show_time(_recorded_at(log, 1))}")
+        raise RequestRefused(f"the study did not exist yet: its first event is from {show_time(_recorded_at(log, 1))}")
     return Past(log.replay(upto=seq), seq, at)
 
 
@@ -50,11 +50,11 @@ def locate(log: StudyLog, when: When, now: Micros) -> tuple[int, Micros]:
     if when.seq is not None:
         if when.seq > head.seq:
             raise RequestRefused(
-                f"there is no event {when.seq}: the last one is {head.seq}; a date is written 2026-01-31"
+                f"there is no event {when.seq}: the last one is {head.seq}; write a date as 2026-01-31"
             )
         return when.seq, _recorded_at(log, max(when.seq, 1))
     if when.at > max(now, head.recorded_at):
-        raise RequestRefused(f"{show_time(when.at)} is still to come: it is {show_time(now)}")
+        raise RequestRefused(f"{show_time(when.at)} is in the future: now is {show_time(now)}")
     return log.seq_at(when.at), when.at
 
 

@@ -96,7 +96,9 @@ def count_by(log: StudyLog, query: Query, fields: Sequence[str], *, utc: bool = 
         if field.startswith(PARAM):
             _check_param(log, field.removeprefix(PARAM))
         elif field not in FIELDS:
-            raise RequestRefused(f"events can't be counted by {field!r}; there are {', '.join(FIELDS)}, {PARAM}NAME")
+            raise RequestRefused(
+                f"events can't be counted by {field!r}; possible fields are {', '.join(FIELDS)}, {PARAM}NAME"
+            )
     rows = count(log, _selection(log, query), fields, utc=utc)
     return Counter({tuple(values): int(str(number)) for *values, number in rows})
 
@@ -217,7 +219,7 @@ def _types(patterns: Sequence[str]) -> list[str] | None:
     for pattern in patterns:
         named = {name for name in EVENT_TYPES if fnmatch.fnmatchcase(name.lower(), pattern.lower())}
         if not named:
-            raise RequestRefused(f"no type of event is called {pattern}; there are {', '.join(sorted(EVENT_TYPES))}")
+            raise RequestRefused(f"no event type is called {pattern}; the types are {', '.join(sorted(EVENT_TYPES))}")
         found |= named
     return sorted(found) if patterns else None
 
@@ -249,7 +251,7 @@ def _spans(log: StudyLog, job: str | None) -> list[Span] | None:
         return None
     found = job_spans(log, job)
     if not found:
-        raise RequestRefused(f"the log knows no job {job!r}; 'maestro-es history --type JobSubmitted' lists them")
+        raise RequestRefused(f"the log contains no job {job!r}; 'maestro-es history --type JobSubmitted' lists them")
     return found
 
 

@@ -109,6 +109,6 @@ def run_command() -> Any:  # noqa: ANN401 - what a command returns
     except click.Abort as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
-        raise MaestroError("there was no answer, so nothing was done; -y answers yes") from None
+        raise MaestroError("the question was not answered, so nothing was done; -y answers yes") from None
     except click.ClickException as error:
         raise MaestroError(str(error)) from None

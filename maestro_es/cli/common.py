@@ -93,7 +93,7 @@ def split_arguments(args: tuple[str, ...]) -> tuple[list[Path], list[str]]:
     if not studies and not has_log(enclosing):
         studies = [arg for arg in args if Path(arg).is_dir()]
         if args and not studies:
-            raise NotAStudy(f"{args[0]}: no such directory, and the one that we are in is not in a study")
+            raise NotAStudy(f"{args[0]}: there is no such directory, and the current directory is not in a study")
     steps = [arg for arg in args if arg not in studies]
     return [Path(arg).expanduser() for arg in studies] or [enclosing], steps
 
@@ -102,7 +102,7 @@ def split_one_step(args: tuple[str, ...]) -> tuple[Path, str]:
     """Split ``[STUDY] STEP`` into a study and the pattern of one step."""
     studies, steps = split_arguments(args)
     if len(studies) > 1 or len(steps) != 1:
-        raise click.UsageError("Name one step, of one study.")
+        raise click.UsageError("Give one step of one study.")
     return studies[0], steps[0]
 
 

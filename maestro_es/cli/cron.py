@@ -106,7 +106,7 @@ def _report_place(runtime: Runtime) -> bool:
     elif elsewhere:
         say(f"Installed:  on {', '.join(elsewhere)}, not on this host, {host}")
     else:
-        say(f"Installed:  not on this host, {host}; 'maestro-es cron install' does that")
+        say(f"Installed:  not on this host, {host}; use 'maestro-es cron install'")
     return state is InstallState.ABSENT and bool(elsewhere)
 
 
@@ -117,7 +117,7 @@ def _report_cron(runtime: Runtime) -> tuple[bool, Micros | None]:
         return False, None
     last, ticked = run
     ago = f"{show_ago(last, runtime.now())} ({show_time(last)})"
-    say(f"Cron:       {f'ticked {ago}' if ticked else f'has not ticked since it was installed {ago}'}")
+    say(f"Cron:       {f'last tick {ago}' if ticked else f'has run no tick since the line was installed {ago}'}")
     return True, last
 
 

@@ -39,7 +39,7 @@ def command(arguments: tuple[str, ...], *, since_last: bool, as_json: bool) -> N
     """
     roots, times = split_arguments(arguments)
     if len(roots) > 1 or len(times) not in ((0,) if since_last else (1, 2)):
-        raise click.UsageError("Name one study and one or two moments of it, or --since-last and no moment.")
+        raise click.UsageError("Give one study with one or two times, or with --since-last and no time.")
     with open_graph(AuditableGraph, roots[0]) as graph:
         comparison = graph.diff_since_last() if since_last else graph.diff(*map(_parse, times))
         if comparison.diff or not since_last:
@@ -66,7 +66,7 @@ def _note(graph: AuditableGraph, comparison: Comparison) -> None:
     except OSError as error:
         if comparison.diff:
             where = error.filename or graph.path
-            say(f"maestro-es: {where}: {error.strerror}: next time you will be told the same again", err=True)
+            say(f"maestro-es: {where}: {error.strerror}: so the next call will show the same changes again", err=True)
 
 
 def _lines(path: str, diff: Diff, first: Past, last: Past) -> Iterator[str]:

@@ -132,13 +132,13 @@ def command(
     query = Query(**filters)
     output = EventOutput(form=form, utc=utc, with_study=all_studies)
     if following and (fields is not None or all_studies or query.until is not None):
-        raise click.UsageError("--follow goes with neither --count-by nor --all-studies nor --until.")
+        raise click.UsageError("--follow can't be combined with --count-by, --all-studies or --until.")
     if all_studies:
         _show_all(query._replace(steps=(*arguments, *query.steps)), fields, output)
         return
     roots, patterns = split_arguments(arguments)
     if len(roots) > 1:
-        raise click.UsageError("Name one study.")
+        raise click.UsageError("Give only one study.")
     query = query._replace(steps=(*patterns, *query.steps))
     if following:
         _follow(roots[0], query, output)

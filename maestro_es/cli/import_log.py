@@ -34,6 +34,6 @@ def command(file: Path, directory: Path, *, upto_damage: bool, repair: bool) -> 
     export = ExportReader(file, upto_damage=upto_damage)
     imported = CreatableGraph.import_log(export, directory, Runtime(), repair=repair)
     if export.damage:
-        say(f"maestro-es: {export.damage}; all before it was taken", err=True)
+        say(f"maestro-es: {export.damage}; only the lines before it were imported", err=True)
     was = f" of the study in {imported.was}" if imported.was != str(imported.root) else ""
     say_done(f"{imported.root}: {imported.head.seq} events{was}; head {imported.head.digest.hex()}")

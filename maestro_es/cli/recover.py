@@ -42,7 +42,7 @@ def command(directory: Path, file: Path, reason: str, *, dry: bool, upto_damage:
     """
     export = ExportReader(file, upto_damage=upto_damage)
     plan = CreatableGraph.recover(export, directory, Runtime(), reason, dry=dry)
-    warn([*([f"{export.damage}; all before it was taken"] if export.damage else []), *plan.warnings])
+    warn([*([f"{export.damage}; only the lines before it were imported"] if export.damage else []), *plan.warnings])
     if as_json:
         write_json(map(dict, _data(plan)))
         return
@@ -52,7 +52,9 @@ def command(directory: Path, file: Path, reason: str, *, dry: bool, upto_damage:
     if dry:
         say("Nothing was changed.")
     else:
-        say_done(f"Log made again in {StudyDir(directory).root}, after the {plan.events} events of the export")
+        say_done(
+            f"Log rebuilt in {StudyDir(directory).root}, from the {plan.events} events of the export and later traces"
+        )
 
 
 def _data(plan: RecoveryPlan) -> list[dict[str, object]]:

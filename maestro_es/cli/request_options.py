@@ -37,7 +37,7 @@ def ask_of_steps(
     """Ask something of steps of one study, and print what came of it. `ask` is given the patterns in the arguments."""
     roots, patterns = split_arguments(arguments)
     if len(roots) > 1:
-        raise click.UsageError("Name steps of one study.")
+        raise click.UsageError("Give steps of only one study.")
     with open_graph(RequestableGraph, roots[0]) as graph:
         recorded = ask(graph, patterns)
         for line in _outcome(graph, recorded, roots[0]):

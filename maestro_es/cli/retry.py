@@ -64,7 +64,7 @@ def command(
     alone = sum(flags.values()) == 1 and not limits
     if flags["doubted"]:
         if not alone:
-            raise click.UsageError("Give --doubted alone, or with STEPs only.")
+            raise click.UsageError("--doubted can be combined with STEPs only.")
         ask_of_steps(arguments, lambda graph, patterns: graph.retry_doubted(*patterns, reason=reason))
         return
     if flags["lost"]:

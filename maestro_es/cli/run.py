@@ -91,7 +91,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     'maestro-es env' shows and changes this environment.
     """
     if autono and autoyes:
-        raise click.UsageError("-n and -y exclude each other")
+        raise click.UsageError("-n and -y can't be combined")
     driver = Driver.WAIT if wait else Driver.PERSON
     runtime = Runtime(tell=lambda line: say(f"maestro-es: {line}", err=True), driver=driver)
     around = surroundings(export)
@@ -214,7 +214,7 @@ def _drive(graph: ExecutionGraph, launched: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         progress.close()
         how = f"'maestro-es tick {graph.path}'"
-        say(f"maestro-es: interrupted; the study goes on with {how} or under cron", err=True)
+        say(f"maestro-es: interrupted; continue the study with {how} or under cron", err=True)
         return EXIT_INTERRUPTED
     progress.close()
     for line in graph.remarks:

@@ -80,7 +80,7 @@ def command(  # noqa: PLR0913 - Maestro's flags
     """
     roots, patterns = split_arguments(arguments)
     if as_csv and len(roots) > 1:
-        raise click.UsageError("--csv shows one study.")
+        raise click.UsageError("--csv takes only one STUDY.")
     selected = [] if only_summary else [State[name] for name in states] or list(State)
     studies: list[Standing] = []
     failed = each(roots, lambda _, root: studies.append(_read(root, patterns, selected, when)))
@@ -153,7 +153,7 @@ def _warnings(summary: Summary) -> Iterator[str]:
     if summary.doubted:
         yield (
             f"WARNING: the output of {summary.doubted} finished steps may be incomplete, because their host went down"
-            f" just after: 'maestro-es retry {summary.path} --doubted' runs them and all steps after them again"
+            f" just after: 'maestro-es retry {summary.path} --doubted' reruns them and their dependents"
         )
     if summary.overdue:
         yield f"WARNING: no tick has run for this study lately: is cron set up? Try 'maestro-es tick {summary.path}'"

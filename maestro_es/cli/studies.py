@@ -37,7 +37,7 @@ def command(forget: Sequence[str], when: When | None, *, form: Format) -> None:
     for word in forget:
         for study_id in find_registered(word):
             registry.forget(study_id)
-            say(f"Forgot {study_id}", err=True)
+            say(f"Removed {study_id} from the list", err=True)
     if forget:
         return
     studies = list(list_studies(Runtime(), when))
@@ -46,7 +46,7 @@ def command(forget: Sequence[str], when: When | None, *, form: Format) -> None:
     elif studies:
         write_lines(columns(_HEADER, list(map(_row, studies))))
     else:
-        say("No studies; 'maestro-es run' makes one.", err=True)
+        say("No studies; 'maestro-es run' creates one.", err=True)
 
 
 def _row(listed: Listed) -> list[str]:

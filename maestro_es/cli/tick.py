@@ -43,16 +43,16 @@ def command(
     the end of a token are shown as "dry".
     """
     if every and (studies or queue):
-        raise click.UsageError("--all ticks every study: name none, and leave --queue out.")
+        raise click.UsageError("--all can't be combined with STUDY or --queue.")
     if queue and len(studies) > 1:
-        raise click.UsageError("--queue waits for one study: name one.")
+        raise click.UsageError("--queue takes only one STUDY.")
     if dry:
         if queue:
-            raise click.UsageError("--dry waits for nobody: leave --queue out.")
+            raise click.UsageError("--dry can't be combined with --queue.")
         from maestro_es.cli.dry_tick import read_settings, show  # noqa: PLC0415 - a tick does without it
 
         roots = list(registry.registered().values()) if every else [*studies] or [study_path(None)]
         sys.exit(show(roots, read_settings(settings), as_json=as_json))
     if settings or as_json:
-        raise click.UsageError("--what-if and --json go with --dry.")
+        raise click.UsageError("--what-if and --json need --dry.")
     sys.exit(run_tick(studies, every=every, queue=queue))

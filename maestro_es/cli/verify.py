@@ -44,7 +44,7 @@ def command(study: Path | None, head: str | None, *, as_json: bool) -> None:
     if as_json:
         _write_json(root, known, _data(verification))
     else:
-        say(f"{root}: {verification.events} events are as they were written; head {verification.head}")
+        say(f"{root}: {verification.events} events are intact; head {verification.head}")
 
 
 def _say_known(root: Path, known: Known) -> None:

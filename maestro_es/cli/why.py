@@ -30,7 +30,7 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
     """
     roots, patterns = split_arguments(arguments)
     if len(roots) > 1:
-        raise click.UsageError("Name one study.")
+        raise click.UsageError("Give only one study.")
     with open_graph(AuditableGraph, roots[0]) as graph:
         past = graph.as_of(when) if when else None
         steps = find_steps(past.graph if past else graph.state, patterns)

@@ -36,7 +36,7 @@ _NUMBER = re.compile(r"\d+")
 def submit_script(adapter: Adapter, path: str, cwd: str, env: Mapping[str, str]) -> SubmissionRecord:
     """Submit a script. RequestRefused if maestro-es can't submit to the scheduler."""
     if not isinstance(adapter, SubmitsScripts):
-        raise RequestRefused(f"{path}: maestro-es can't submit to {adapter.name} yet")
+        raise RequestRefused(f"{path}: maestro-es can't submit jobs to {adapter.name} yet")
     outcome = adapter.submit_script(path, cwd, env)
     if isinstance(outcome, Accepted):
         return SubmissionRecord(SubmissionCode.OK, 0, outcome.job_id)

@@ -69,7 +69,7 @@ def read_export(text: str) -> ExportChoice:
         if item.upper() == "ALL":
             everything = True
         elif not is_name(name if sign else name.replace("*", "x").replace("%", "x")):
-            raise ValueError(f"{name!r} is not a name of a variable; write ALL, NONE, or NAME,NAME=VALUE,...")
+            raise ValueError(f"{name!r} is not the name of a variable; write ALL, NONE, or NAME,NAME=VALUE,...")
         elif sign:
             values[name] = _unquoted(value)
         else:

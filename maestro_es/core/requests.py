@@ -203,7 +203,7 @@ def disconnect(graph: Graph, parent: str, child: str) -> list[NewEvent]:
     if parent == SOURCE:
         if graph.parents(second) or graph.funnels(second):
             raise NoSuchEdge(f"{child!r} waits for other steps, so there is no edge from {SOURCE!r} to remove")
-        raise RequestRefused(f"{child!r} waits for no step, so its edge from {SOURCE!r} stays; hold it instead")
+        raise RequestRefused(f"{child!r} depends on no step, so its edge from {SOURCE!r} stays; hold it instead")
     first = _number(graph, parent)
     step = graph.step(second)
     if first not in graph.parents(second):

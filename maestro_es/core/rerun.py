@@ -72,7 +72,7 @@ def retry(
     """
     _refuse_cancelling(graph)
     if not patterns and not failed:
-        raise RequestRefused("name the steps to run again; --failed means all that have failed")
+        raise RequestRefused("name the steps to run again, or use --failed for all failed steps")
     named = set(patterns)
     if failed and not patterns and not any(graph.study.states.get(state.name) for state in FAILED_STATES):
         raise RequestRefused("no step has failed")
@@ -219,7 +219,7 @@ def _all_after(graph: Graph, chosen: Sequence[StepRecord]) -> dict[int, StepReco
     after = _after(graph, chosen, lambda _: True)
     flying = [step.name for step in after.values() if step.phase in IN_FLIGHT]
     if flying:
-        raise RequestRefused(f"in flight: {_listed(flying)}; cancel that first, or wait for its end")
+        raise RequestRefused(f"in flight: {_listed(flying)}; cancel these first, or wait until they end")
     return {number: step for number, step in after.items() if not untouched(step)}
 
 
@@ -230,8 +230,8 @@ def _refuse_results_after(graph: Graph, to_reset: Mapping[int, StepRecord]) -> N
     results = [step.name for number, step in after.items() if number not in to_reset and _has_run(step)]
     if results:
         raise RequestRefused(
-            f"{_listed(results)} ran after {_listed([step.name for step in finished])}: run that again too with "
-            "--descendants, or name it"
+            f"{_listed(results)} ran after {_listed([step.name for step in finished])}: run these again too with "
+            "--descendants, or name them"
         )
 
 

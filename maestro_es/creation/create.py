@@ -60,13 +60,13 @@ def make_directory(root: Path) -> StudyDir:
         make_state_dir(study_dir)
     except OSError as error:
         raise RequestRefused(
-            f"{error.filename or root}: the study directory can't be made: {error.strerror}"
+            f"{error.filename or root}: the study directory can't be created: {error.strerror}"
         ) from error
     return study_dir
 
 
 def _taken(study_dir: StudyDir) -> RequestRefused:
-    return RequestRefused(f"{study_dir.root}: there is a study in this directory; choose another one with -o")
+    return RequestRefused(f"{study_dir.root}: there is already a study in this directory; choose another one with -o")
 
 
 def create_study(
@@ -79,7 +79,9 @@ def create_study(
     """
     scheduler = runtime.adapters(plan.batch, runtime.host).scheduler
     if not settings.dry_run and not scheduler.can_submit and plan.has_jobs:
-        raise RequestRefused(f"maestro-es can't submit to {scheduler.name} yet; --dry writes the scripts of the study")
+        raise RequestRefused(
+            f"maestro-es can't submit jobs to {scheduler.name} yet; --dry writes the scripts of the study"
+        )
     with contextlib.ExitStack() as stack:
         if site is None:
             site = stack.enter_context(creating(plan.output))

@@ -118,10 +118,12 @@ def check_path(study_dir: StudyDir) -> None:
     """Refuse a path that can't hold a log."""
     root = study_dir.root
     if os.fsencode(root) != str(root).encode("utf-8", "replace"):
-        raise RequestRefused(f"{root}: the log holds UTF-8 only, and this path is not; choose another one with -o")
+        raise RequestRefused(
+            f"{root}: the log can only contain UTF-8, and this path is not UTF-8; choose another directory with -o"
+        )
     excess = len(os.path.realpath(study_dir.log).encode()) - _LONGEST
     if excess > 0:
-        raise RequestRefused(f"{root}: SQLite can't open a file whose path is so long; make it {excess} bytes shorter")
+        raise RequestRefused(f"{root}: SQLite can't open a file with such a long path; make it {excess} bytes shorter")
 
 
 @contextlib.contextmanager
@@ -152,7 +154,7 @@ def _refusing(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = error.filename or root
-        raise RequestRefused(f"{where}: the study directory can't be made: {error.strerror}") from error
+        raise RequestRefused(f"{where}: the study directory can't be created: {error.strerror}") from error
 
 
 def _make(root: Path, stack: contextlib.ExitStack) -> bool:
@@ -160,7 +162,7 @@ def _make(root: Path, stack: contextlib.ExitStack) -> bool:
     if root.is_dir():
         return False
     if os.path.lexists(root):
-        raise RequestRefused(f"{root}: exists and is not a directory; choose another one with -o")
+        raise RequestRefused(f"{root}: exists and is not a directory; choose a directory with -o")
     if root.parent != root:
         _make(root.parent, stack)
     try:

@@ -48,8 +48,8 @@ def _check_empty(site: Site, export: ExportReader) -> None:
     root = site.study_dir.root
     if not site.entries() <= {*OURS}:
         raise RequestRefused(
-            f"{root}: is not empty; name a new directory, or let 'maestro-es recover {root} --from {export.path}' see "
-            "what has happened in it since"
+            f"{root}: is not empty; choose a new directory, or use 'maestro-es recover {root} --from {export.path}' "
+            "if the study has continued since the export"
         )
 
 

@@ -114,15 +114,19 @@ def check_idle(root: Path, running: Iterable[process.Running]) -> None:
     if not root.is_dir():
         raise StudyError(f"{root}: there is no such directory")
     if (root / CANCEL).exists():
-        raise RequestRefused(f"{root}: a request of 'maestro cancel' waits in it; remove {root / CANCEL} if it is old")
+        raise RequestRefused(
+            f"{root}: a request of 'maestro cancel' is pending in it; remove {root / CANCEL} if it is old"
+        )
     for other in running:
         if _works_on(other, os.path.realpath(root)):
             command = " ".join(other.arguments)
-            raise RequestRefused(f"{root}: process {other.pid} works on it ({command}); wait for its end, or end it")
+            raise RequestRefused(
+                f"{root}: process {other.pid} is working on it ({command}); wait until it ends, or end it"
+            )
 
 
 def _has_log(root: Path) -> RequestRefused:
-    return RequestRefused(f"{root}: has an event log already; 'maestro-es status {root}' shows how it stands")
+    return RequestRefused(f"{root}: already has an event log; 'maestro-es status {root}' shows its state")
 
 
 def _works_on(other: process.Running, root: str) -> bool:
@@ -170,8 +174,8 @@ def _spec_root(maestro_dir: MaestroDir, options: ImportOptions) -> Path:
         return launched_in
     if b"$(SPECROOT)" in text:
         raise RequestRefused(
-            f"{maestro_dir.spec}: uses $(SPECROOT), the directory of the study file, which Maestro has not written "
-            "down; name it with --specroot"
+            f"{maestro_dir.spec}: uses $(SPECROOT), the directory of the study file, which Maestro has not "
+            "recorded; give it with --specroot"
         )
     return maestro_dir.root
 
@@ -199,7 +203,7 @@ def _check_instances(maestro_dir: MaestroDir, plan: StudyPlan) -> None:
     if wrong:
         more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         raise StudyError(
-            f"{maestro_dir.spec}: does not make the steps that Maestro made of it: {'; '.join(wrong[:_NAMED])}{more}"
+            f"{maestro_dir.spec}: does not produce Maestro's steps: {'; '.join(wrong[:_NAMED])}{more}"
             f"{'; is an argument of its generator missing (--pargs)?' if maestro_dir.pgen else ''}"
         )
 
@@ -236,7 +240,7 @@ def _ask(
             token = imported_token(study_id, step.number)
             jobs.append(structs.replace(step, token=token, job_id=row.job_id, phase=Phase.SUBMITTED))
     if not scheduler.can_submit and any(step.scheduled for step in graph.steps()):
-        raise RequestRefused(f"maestro-es can't submit to {scheduler.name} yet, nor ask it for jobs")
+        raise RequestRefused(f"maestro-es can't submit jobs to {scheduler.name} yet, and can't query it")
     seen = scheduler.query_queue(jobs, {}) if jobs else {}
     gone = [job for job in jobs if job.token in seen and seen[job.token].state is JobState.GONE]
     return {**seen, **scheduler.query_accounting(gone)} if gone else seen

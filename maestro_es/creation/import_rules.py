@@ -73,7 +73,7 @@ def decide_import(step: StepRecord, row: Row, facts: StepFacts, study_id: str) -
         if step.scheduled:
             raise StudyError(
                 f"{step.name}: Maestro's conductor died while it submitted this step, and it is unknown whether there "
-                f"is a job; look into the queue for a job of that name, and once there is none remove the directory "
+                f"is a job; look for a job of that name in the queue, and if there is none, remove the directory "
                 f"{step.workspace} and import again"
             )
         return _again(step, row, "it was begun, and nothing tells that it ended", table)
@@ -104,9 +104,9 @@ def _again(step: StepRecord, row: Row, why: str, table: Evidence) -> ImportDecis
 def _ask(step: StepRecord, row: Row, seen: JobInfo | None, study_id: str, table: Evidence) -> ImportDecision:
     """Adopt the job of a step, if the scheduler knows it."""
     if seen is None:
-        raise StudyError(f"{step.name}: the scheduler was not asked for job {row.job_id}; try again")
+        raise StudyError(f"{step.name}: the scheduler was not asked about job {row.job_id}; try again")
     if seen.state is JobState.GONE:
-        return _again(step, row, f"the scheduler does not know job {row.job_id} any more", table)
+        return _again(step, row, f"the scheduler no longer lists job {row.job_id}", table)
     token = imported_token(study_id, step.number)
     kind = SubmissionKind.RESTART if row.restarts else SubmissionKind.FIRST
     evidence = (table, Evidence(source="queue", detail=seen.raw_state or seen.state.value))

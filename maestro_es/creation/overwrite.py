@@ -47,7 +47,7 @@ def check_overwritable(site: Site) -> bool:
         return names != {study_dir.state.name}
     if names and not any(study_dir.root.glob("*.study.pkl")):
         raise RequestRefused(
-            f"{study_dir.root}: holds something other than a study, and is not replaced; choose another -o"
+            f"{study_dir.root}: contains something other than a study, so it is not replaced; choose another -o"
         )
     return bool(names)
 
@@ -96,7 +96,9 @@ def _ended(study_dir: StudyDir, runtime: Runtime) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(*_UNREADABLE), Session(study_dir.root, runtime) as opened:
             if not stack.enter_context(hold_tick_lock(study_dir, _LOCK_SECONDS)):
-                raise RequestRefused(f"{study_dir.root}: another process ticks the study in it; try again")
+                raise RequestRefused(
+                    f"{study_dir.root}: another process is running a tick of the study in it; try again"
+                )
             opened.log.refresh()
             _cancel(opened)
             study_id = opened.graph.study.study_id

@@ -62,7 +62,9 @@ def recover(export: ExportReader, root: Path, runtime: Runtime, reason: str) -> 
         study_dir = make_directory(root)
         with hold_tick_lock(study_dir) as alone:
             if not alone:
-                raise RequestRefused(f"{study_dir.root}: another process ticks this study; wait for its end")
+                raise RequestRefused(
+                    f"{study_dir.root}: another process is running a tick of this study; wait until it ends"
+                )
             plan = plan_recovery(export, study_dir.root, runtime)
             with registering(plan.study_id, study_dir.root):
                 carry_out(plan, export, study_dir, runtime, reason)
@@ -79,11 +81,11 @@ def check_lost(root: Path) -> None:
             f"{study_dir.root}: has an event log; if 'maestro-es verify' says that it is damaged, move it away first"
         )
     if not study_dir.root.is_dir():
-        raise StudyError(f"{study_dir.root}: there is no such directory; 'maestro-es import-log' makes a new one")
+        raise StudyError(f"{study_dir.root}: there is no such directory; 'maestro-es import-log' creates one")
     for running_process in process.of_this_user():
         if process.has_lost(running_process.pid, str(study_dir.log)):
             description = f"process {running_process.pid} ({' '.join(running_process.arguments)})"
-            raise RequestRefused(f"{study_dir.root}: {description} still works on the lost log; end it first")
+            raise RequestRefused(f"{study_dir.root}: {description} still uses the lost log; end it first")
 
 
 def plan_recovery(export: ExportReader, root: Path, runtime: Runtime) -> RecoveryPlan:
@@ -120,7 +122,7 @@ def carry_out(plan: RecoveryPlan, export: ExportReader, study_dir: StudyDir, run
     def write(log: StudyLog) -> None:
         fill(log, export)
         if log.head.digest.hex() != plan.head:
-            raise RequestRefused(f"{export.path}: was changed while it was read; try again")
+            raise RequestRefused(f"{export.path}: was changed while it was being read; try again")
         log.append([(None, LogRecovered(head=plan.head, reason=reason)), *plan.new_events])
 
     write_log(study_dir, write, runtime)

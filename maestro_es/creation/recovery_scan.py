@@ -67,7 +67,7 @@ def scan(graph: MemoryGraph, study_dir: StudyDir, runtime: Runtime, since: Micro
 def _jobs(graph: MemoryGraph, study_dir: StudyDir, adapters: Adapters) -> dict[str, JobInfo]:
     """Return the jobs that the schedulers have, by token: of the runner here, and where the study was before."""
     if not adapters.scheduler.can_submit and any(step.attempt for step in graph.steps() if step.scheduled):
-        raise RequestRefused(f"maestro-es can't ask {adapters.scheduler.name} for jobs")
+        raise RequestRefused(f"maestro-es can't query {adapters.scheduler.name} for jobs")
     runners = {str(study_dir.runner), str(Path(graph.study.root) / file_names.STATE_DIR / file_names.RUNNER)}
     jobs = adapters.local.find_by_token(runners)
     if adapters.scheduler is not adapters.local:

@@ -237,7 +237,7 @@ def _refuse_carriage_returns(text: str) -> None:
 
 def _crontab(argv: list[str]) -> Completed:
     if not shutil.which("crontab"):
-        raise RequestRefused("there is no crontab command on this host; try another login node, or run with --wait")
+        raise RequestRefused("this host has no crontab command; try another login node, or use 'run --wait'")
     return run(argv, timeout=_PATIENCE, env={**os.environ, "LC_ALL": "C"})
 
 

@@ -47,7 +47,7 @@ class CancellableGraph(TickableGraph):
         elsewhere = self._elsewhere()
         if elsewhere:
             hosts = ", ".join(sorted(elsewhere))
-            raise Unreachable(f"{self._left()}; those on {hosts} are ended by the next tick on that host")
+            raise Unreachable(f"{self._left()}; the next tick on {hosts} ends the others")
         return recorded
 
     def cancel_study(self, reason: str = "") -> CancelCode:
@@ -95,7 +95,7 @@ class CancellableGraph(TickableGraph):
         known = QueueSnapshot(0, {}, study.last_error) if last_error and study.last_error else None
         with hold_tick_lock(study.dir, wait_s) as ours:
             if not ours:
-                raise Unreachable("another process has been ticking it for some time")
+                raise Unreachable("another process has been running a tick of it for some time")
             try:
                 tick(study, snapshot=known)
             except NothingStarts:

@@ -227,7 +227,7 @@ def _record(study: Session, new_events: list[NewEvent]) -> None:
         root, more = study.dir.root, f" and {len(names) - 1} more" if len(names) > 1 else ""
         study.remarks.append(
             f"{root}: {study.runtime.host.name} went down so shortly after the end of {names[0]}{more} that output may"
-            f" not be on disk: check it; 'maestro-es retry {root} --doubted' runs them and all steps after them again"
+            f" be incomplete: check it; 'maestro-es retry {root} --doubted' reruns these steps and their dependents"
         )
 
 

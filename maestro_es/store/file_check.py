@@ -48,7 +48,7 @@ def check_file(path: Path) -> bool:
     if info is None or not stat.S_ISREG(info.st_mode):
         raise NotAStudy(f"{path.parent}: not a study directory, there is no {path.name} in it")
     if info.st_size < _HEADER_BYTES:
-        raise DamagedLog(f"{path}: the event log is empty, it was cut off or never written")
+        raise DamagedLog(f"{path}: the event log is empty: it was truncated or never written")
     if not os.access(path, os.R_OK) and (refused := _not_readable(path.parent, info)):
         raise refused
     foreign = is_open_to_others(path, info)
@@ -148,7 +148,7 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
         is_part = kind == "trigger" or (kind == "index" and str(tables[name]).lower() in made)
         if is_part if known is None else not known.covers(kind, str(sql)):
             raise StudyError(
-                f"{path}: these are not the tables of an event log: another program has made the {kind} {name!a}"
+                f"{path}: these are not the tables of an event log: another program has created the {kind} {name!a}"
             )
     return False
 

@@ -78,7 +78,7 @@ class LogCopy(_MemoryLog):
     ) -> None:
         if path.stat().st_size > _LARGEST:
             raise LogUnavailable(
-                f"{path}: another version wrote it, and it is too large to copy; ask its owner to tick"
+                f"{path}: another version wrote it, and it is too large to copy; ask its owner to run a tick"
             )
         super().__init__(source, path, clock, identity)
 

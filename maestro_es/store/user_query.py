@@ -119,7 +119,7 @@ def _may_all(*_: Any) -> int:  # noqa: ANN401 - whatever SQLite asks about
 def _run(connection: Connection, sql: str, values: Mapping[str, str]) -> QueryResult:
     cursor = _database(connection).execute(sql, dict(values))
     if cursor.description is None:
-        raise RequestRefused("this SQL has no answer; a query is a SELECT, WITH or VALUES statement")
+        raise RequestRefused("this SQL returns no rows; a query is a SELECT, WITH or VALUES statement")
     rows: list[tuple[object, ...]] = []
     size = 0
     while block := cursor.fetchmany(_BLOCK):

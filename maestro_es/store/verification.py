@@ -84,7 +84,9 @@ def prove(log: StudyLog, head: str) -> Known:
             return Known(was[0][0], was[0][1], was[1], corrected=True)
         raise DamagedLog(f"no event has the digest {head}: this is not the log of that day, or not any more")
     if len(rows) > 1:
-        raise RequestRefused(f"events {rows[0][0]} and {rows[1][0]} both have a digest that begins {head}: say more")
+        raise RequestRefused(
+            f"events {rows[0][0]} and {rows[1][0]} both have a digest that begins with {head}: give more digits"
+        )
     known = Known(0, 0, "")
     for row in event_log.check_chain(log.readable_rows(int(str(rows[0][0])))):
         known = Known(row[0], row[1], row[7].hex())

@@ -53,7 +53,7 @@ def change(
         _check(name)
     unknown = [name for name in names if name not in os.environ]
     if unknown:
-        raise RequestRefused(f"{', '.join(unknown)}: not set here; write NAME=VALUE")
+        raise RequestRefused(f"{', '.join(unknown)}: not set in this shell; write NAME=VALUE")
     new_values = {**values, **{name: os.environ[name] for name in names}}
 
     def around(recorded: RecordedEnvironment, kept: Kept | None) -> Surroundings:
@@ -61,7 +61,7 @@ def change(
             raise RequestRefused(what_is_wrong(study.dir, recorded))
         missing = sorted(set(unset) - kept.variables.keys())
         if missing:
-            raise RequestRefused(f"{', '.join(missing)}: not in the environment; 'maestro-es env' lists what is")
+            raise RequestRefused(f"{', '.join(missing)}: not in the environment; 'maestro-es env' lists the variables")
         before = _as_before(recorded, kept.variables)
         variables = {name: value for name, value in {**kept.variables, **new_values}.items() if name not in set(unset)}
         gone = {*unset, *new_values}
@@ -78,9 +78,9 @@ def change(
 
 def _check(name: str) -> None:
     if not is_name(name):
-        raise RequestRefused(f"{name!r} is not a name of a variable; write NAME or NAME=VALUE")
+        raise RequestRefused(f"{name!r} is not the name of a variable; write NAME or NAME=VALUE")
     if is_of_a_process(name) or is_of_the_protocol(name, schedulers.ALL):
-        raise RequestRefused(f"{name} can't be set for the steps, because maestro-es itself decides about it")
+        raise RequestRefused(f"{name} can't be set for the steps, because maestro-es sets it itself")
 
 
 def _as_before(recorded: RecordedEnvironment, variables: Mapping[str, str]) -> ExportChoice:

@@ -58,7 +58,7 @@ def check(study_dir: StudyDir, log: StudyLog) -> None:
     if noted and not log.holds(noted.seq, noted.digest) and not _was_corrected(log, noted.digest):
         raise StudyError(
             f"{study_dir.log}: an older copy was put in its place: it lacks event {noted.seq}, which the last tick "
-            "has seen, and steps would run twice; 'maestro-es export -o FILE' it, move it away, and 'maestro-es "
+            "has seen, so steps would run twice; 'maestro-es export -o FILE' it, move it away, and 'maestro-es "
             f"recover {study_dir.root} --from FILE' finds out what has happened since"
         )
 

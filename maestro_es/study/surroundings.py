@@ -50,7 +50,7 @@ def surroundings(export: ExportChoice | None = None, environ: Mapping[str, str] 
     if 0 <= limits.get("nofile", -1) < _OPEN_FILES:
         raise RequestRefused(
             f"the limit of open files is {limits['nofile']} here, and a step needs at least {_OPEN_FILES} to start: "
-            f"raise it ('ulimit -S -n'), and call this again"
+            f"raise it ('ulimit -S -n'), and try again"
         )
     export = export or ExportChoice()
     choice = choose(os.environ if environ is None else environ, export, schedulers.ALL)

@@ -121,7 +121,7 @@ def _mapping(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise StudyError(f"{path}: is not readable as YAML: {getattr(error, 'problem', None) or error}") from None
     if not isinstance(data, dict):
-        raise StudyError(f"{path}: holds no mapping")
+        raise StudyError(f"{path}: does not contain a mapping")
     return data
 
 
@@ -138,7 +138,7 @@ def _find_spec(root: Path) -> tuple[Path, str]:
         } or candidates
     if len(candidates) != 1:
         names = ", ".join(path.name for path in candidates) or "none"
-        raise StudyError(f"{root}: one study file is needed in this directory, and found: {names}")
+        raise StudyError(f"{root}: there must be one study file in this directory, but there are: {names}")
     return candidates.popitem()
 
 
@@ -160,7 +160,7 @@ def _find_pgen(root: Path) -> Path | None:
     generators = [path for path in sorted(root.glob("*.py")) if b"get_custom_generator" in read_file(path)]
     if len(generators) > 1:
         names = ", ".join(path.name for path in generators)
-        raise StudyError(f"{root}: holds several parameter generators: {names}; leave the one that was used")
+        raise StudyError(f"{root}: contains several parameter generators: {names}; keep only the one that was used")
     return generators[0] if generators else None
 
 

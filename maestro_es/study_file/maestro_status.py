@@ -41,7 +41,7 @@ def read_rows(path: Path, names: Iterable[str]) -> dict[str, Row]:
     except OSError as error:
         raise StudyError(f"{path}: {error.strerror}; without it the steps that have run are unknown") from None
     if lines[0] != _HEADER:
-        raise StudyError(f"{path}: is no status table of Maestro's, its first line is {lines[0]!r}")
+        raise StudyError(f"{path}: is not a status table of Maestro; its first line is {lines[0]!r}")
     known = set(names)
     rows = {}
     for number, line in enumerate(lines[1:], 2):
@@ -50,11 +50,13 @@ def read_rows(path: Path, names: Iterable[str]) -> dict[str, Row]:
         try:
             row = _row(line, known)
         except (KeyError, ValueError) as error:
-            raise StudyError(f"{path}:{number}: can't be read ({error}); was the table cut off?") from None
+            raise StudyError(f"{path}:{number}: can't be read ({error}); was the table truncated?") from None
         rows[row.name] = row
     missing = sorted(known - rows.keys())
     if missing:
-        raise StudyError(f"{path}: has no line for {missing[0]} and {len(missing) - 1} others; was the table cut off?")
+        raise StudyError(
+            f"{path}: has no line for {missing[0]} and {len(missing) - 1} others; was the table truncated?"
+        )
     return rows
 
 

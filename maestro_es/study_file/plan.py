@@ -159,7 +159,7 @@ def acquire(plan: StudyPlan, run: dependencies.Run, tell: Callable[[str], None] 
     """
     findings = Findings(plan.file)
     for dependency in plan.git_dependencies:
-        tell(f"getting the git dependency '{dependency.name}' from {dependency.url}")
+        tell(f"fetching the git dependency '{dependency.name}' from {dependency.url}")
         dependencies.clone(dependency, str(plan.output), run, findings)
     dependencies.check_paths(plan.path_dependencies, str(plan.output), findings)
     findings.stop_if_problems()

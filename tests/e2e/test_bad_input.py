@@ -238,7 +238,7 @@ def test_a_question_that_nobody_can_answer_is_left(tmp_path):
     )
     assert (done.returncode, done.stderr) == (
         1,
-        "maestro-es: there was no answer, so nothing was done; -y answers yes\n",
+        "maestro-es: the question was not answered, so nothing was done; -y answers yes\n",
     )
     assert not (tmp_path / "study").exists()
 
@@ -289,16 +289,16 @@ def test_a_tick_that_could_be_meant_in_two_ways_is_refused_in_one_line(tmp_path,
     study = finished.parent
     for words in (["--all", study], [study, "--all"], ["--all", "--queue"], ["--all", study, "--dry"]):
         message = _refuses(tmp_path, "tick", *words)
-        assert message.startswith("maestro-es: --all ticks every study: name none, and leave --queue out. ")
+        assert message.startswith("maestro-es: --all can't be combined with STUDY or --queue. ")
         assert message.count("\n") == 1
     message = _refuses(tmp_path, "tick", "--queue", study, study)
-    assert message.startswith("maestro-es: --queue waits for one study: name one. ")
+    assert message.startswith("maestro-es: --queue takes only one STUDY. ")
     assert maestro_es("tick", "--queue", study, cwd=tmp_path).returncode == 0
 
 
 def test_a_mistyped_study_is_named_and_not_the_directory_around(tmp_path):
     for command in ("status", "why", "retry"):
-        assert "stduy: no such directory" in _refuses(tmp_path, command, "stduy")
+        assert "stduy: there is no such directory" in _refuses(tmp_path, command, "stduy")
 
 
 def test_requests_that_make_no_sense_are_refused(finished):

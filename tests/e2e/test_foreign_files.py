@@ -86,7 +86,7 @@ def test_a_log_whose_tables_are_not_ours_is_refused_before_it_is_asked_anything(
     for words in COMMANDS:
         done = maestro_es(*(word.format(study) for word in words))
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), (words, done)
-        assert "these are not the tables of an event log: another program has made the" in done.stderr
+        assert "these are not the tables of an event log: another program has created the" in done.stderr
     assert (study / LOG_NAME).read_bytes() == before
 
 

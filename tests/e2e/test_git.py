@@ -48,7 +48,7 @@ def test_a_server_that_does_not_answer_is_named_and_waited_for_no_longer_than_sa
 
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        f"maestro-es: getting the git dependency 'LIB' from {silent}",
+        f"maestro-es: fetching the git dependency 'LIB' from {silent}",
         (
             "maestro-es: study.yaml:5: The git dependency 'LIB' could not be acquired. "
             f"Connectivity check failed for {silent}: no answer within 1 s; MAESTRO_ES_GIT_TIMEOUT=SECONDS waits for "

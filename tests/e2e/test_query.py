@@ -163,7 +163,7 @@ def test_sql_that_would_do_anything_but_read_is_refused(study, tmp_path, sql):
         ("SELECT json_extract('no', '$')", "SQL error: malformed JSON"),
         ("SELECT 1; SELECT 2", "SQL error: You can only execute one statement at a time."),
         ("-- nothing", None),
-        ("", "this SQL has no answer; a query is a SELECT, WITH or VALUES statement"),
+        ("", "this SQL returns no rows; a query is a SELECT, WITH or VALUES statement"),
         ("VACUUM", None),
     ],
 )

@@ -186,7 +186,7 @@ def test_an_edge_that_is_not_there_is_not_removed(diamond: ExecutionGraph, caplo
         for kind in (ValueError, NoSuchEdge):
             with pytest.raises(kind, match="no edge"):
                 diamond.remove_edge(parent, child)
-    with pytest.raises(RequestRefused, match="'top' waits for no step, so its edge from '_source' stays"):
+    with pytest.raises(RequestRefused, match="'top' depends on no step, so its edge from '_source' stays"):
         diamond.remove_edge("_source", "top")
     with caplog.at_level(logging.WARNING):
         diamond.remove_edge("nowhere", "top")

@@ -263,7 +263,7 @@ class SlurmJobs:
             recorded = self._environment.get("PATH")
             path = find_program(command, recorded) or find_program(command)
             if path is None:
-                raise Unreachable(f"{command} is not found in PATH={recorded}, nor on that of this tick")
+                raise Unreachable(f"{command} is neither in PATH={recorded} nor in the PATH of this tick")
             self._paths[command] = path
         return self._paths[command]
 
@@ -289,7 +289,7 @@ def _submitted(command: Command, link: Path) -> Outcome:
 def _answer(command: str, text: str, header: str) -> str:
     """Return what a command has printed. Unreachable if it is no list of jobs, or the beginning of one only."""
     if not is_answer(text, header):
-        raise Unreachable(f"{command}: its answer can't be read, or was cut off; it ends with {text[-_SAID:]!r}")
+        raise Unreachable(f"{command}: its answer can't be read, or was truncated; it ends with {text[-_SAID:]!r}")
     return text
 
 

@@ -45,5 +45,5 @@ def test_nothing_at_all_is_the_current_directory(study, tmp_path):
 
 
 def test_a_word_that_is_neither_a_directory_nor_a_step_of_a_study_is_named(study):
-    with pytest.raises(NotAStudy, match="stduy: no such directory"):
+    with pytest.raises(NotAStudy, match="stduy: there is no such directory"):
         split_arguments(("stduy",))

@@ -87,9 +87,9 @@ def test_pauses_and_silent_schedulers_are_those_of_then(run, study):
 @pytest.mark.parametrize(
     ("when", "said"),
     [
-        ("2026-01-31 11:59", "the study had not begun: its first event is of 2026-01-31 12:00:00"),
-        ("2999-01-01", "2999-01-01 00:00:00 is still to come: it is "),
-        ("0", "the study had not begun: its first event is of 2026-01-31 12:00:00"),
+        ("2026-01-31 11:59", "the study did not exist yet: its first event is from 2026-01-31 12:00:00"),
+        ("2999-01-01", "2999-01-01 00:00:00 is in the future: now is "),
+        ("0", "the study did not exist yet: its first event is from 2026-01-31 12:00:00"),
         ("20260131", "there is no event 20260131: the last one is "),
         ("yesterday", "Invalid value for '--at': 'yesterday' is no time: write 30m, 2h, 3d, 2026-01-31 or "),
         ("#3", "Invalid value for '--at': '#3' is no time: "),

@@ -137,7 +137,7 @@ def test_where_there_is_no_crontab_command_it_is_said_in_one_line(run, tab, subc
     monkeypatch.setenv("PATH", str(tab.with_name("nothing")))
     ran = run("cron", subcommand)
     assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
-    assert ran.err.startswith("maestro-es: there is no crontab command on this host")
+    assert ran.err.startswith("maestro-es: this host has no crontab command")
 
 
 @pytest.mark.parametrize("subcommand", ["install", "check", "remove"])
@@ -174,7 +174,7 @@ def test_all_is_well_when_installed_and_the_last_tick_was_just_now(run, tab, stu
     ran = run("cron", "check")
     where, cron, when, missed = ran.out.splitlines()
     assert ran.code == 0
-    assert cron.startswith("Cron:       has not ticked since it was installed ")
+    assert cron.startswith("Cron:       has run no tick since the line was installed ")
     assert where == f"Installed:  on this host, {HOST}"
     assert when.startswith("Last tick:  5")
     assert missed == "Missed:     0"
@@ -195,13 +195,13 @@ def test_cron_that_is_dead_is_noticed_though_a_person_ticks(run, tab, study, mon
     run("tick", "--all")
     ran = run("cron", "check")
     assert (ran.code, ran.out.splitlines()[-1]) == (1, "Missed:     9")
-    assert "has not ticked since it was installed 10 min" in ran.out
+    assert "has run no tick since the line was installed 10 min" in ran.out
 
     monkeypatch.setenv("MAESTRO_ES_BY_CRON", "1")
     run("tick", "--all")
     ran = run("cron", "check")
     assert (ran.code, ran.out.splitlines()[-1]) == (0, "Missed:     0")
-    assert "Cron:       ticked " in ran.out
+    assert "Cron:       last tick " in ran.out
 
 
 def test_a_line_that_obeys_another_home_is_noticed_and_replaced(run, tab, monkeypatch, tmp_path):

@@ -97,13 +97,13 @@ def test_settings_pauses_and_silent_schedulers_are_told_as_they_were_and_are(run
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "Name one study and one or two moments of it, or --since-last and no moment."),
-        (("1", "2", "3"), "Name one study and one or two moments of it"),
-        (("--since-last", "2h"), "Name one study and one or two moments of it"),
+        ((), "Give one study with one or two times, or with --since-last and no time."),
+        (("1", "2", "3"), "Give one study with one or two times"),
+        (("--since-last", "2h"), "Give one study with one or two times"),
         (("20", "3"), "2026-01-31 12:03:00, event 20, is later than 2026-01-31 12:00:00, event 3"),
         (("999",), "there is no event 999: the last one is 32"),
         (("soon",), "'soon' is no time: write 30m, "),
-        (("1h", "2999-01-01"), "is still to come: it is "),
+        (("1h", "2999-01-01"), "is in the future: now is "),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(run, study, words, said):
@@ -139,7 +139,7 @@ def test_where_nothing_can_be_written_the_news_is_told_again_and_that_is_said(ru
         ran = run("diff", "--since-last", study)
         assert ran.code == 0
         assert facts(ran.out)["From"] == "the beginning"
-        assert ran.err.endswith("No such file or directory: next time you will be told the same again\n")
+        assert ran.err.endswith("No such file or directory: so the next call will show the same changes again\n")
 
 
 def test_a_file_that_holds_no_number_is_an_error_that_says_what_to_do(run, study):

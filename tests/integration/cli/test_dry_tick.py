@@ -88,9 +88,9 @@ def test_the_exit_code_is_that_of_the_tick(run, waiting, environment):
         (("--dry", "--what-if", "colour=3"), "--what-if takes throttle=NUMBER, "),
         (("--dry", "--what-if", "throttle=-3"), "not 'throttle=-3'"),
         (("--dry", "--what-if", "paused=1"), "paused=yes or paused=no, not 'paused=1'"),
-        (("--what-if", "throttle=3"), "--what-if and --json go with --dry."),
-        (("--json",), "--what-if and --json go with --dry."),
-        (("--dry", "--queue"), "--dry waits for nobody"),
+        (("--what-if", "throttle=3"), "--what-if and --json need --dry."),
+        (("--json",), "--what-if and --json need --dry."),
+        (("--dry", "--queue"), "--dry can't be combined with --queue"),
     ],
 )
 def test_what_can_not_be_supposed_is_refused_in_one_line(run, waiting, words, said):

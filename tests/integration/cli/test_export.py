@@ -39,7 +39,10 @@ def test_a_damaged_log_is_salvaged_and_its_beginning_imported(run, study, tmp_pa
     assert (ran.code, ran.err) == (1, f"maestro-es: {tmp_path}/pi.jsonl:20: events 20 to 21 are missing\n")
     ran = run("import-log", "--upto-damage", tmp_path / "pi.jsonl", tmp_path / "new")
     assert ran.code == 0
-    assert ran.err == f"maestro-es: {tmp_path}/pi.jsonl:20: events 20 to 21 are missing; all before it was taken\n"
+    assert (
+        ran.err
+        == f"maestro-es: {tmp_path}/pi.jsonl:20: events 20 to 21 are missing; only the lines before it were imported\n"
+    )
     assert json.loads(run("verify", tmp_path / "new", "--json").out)["events"] == 19
 
 

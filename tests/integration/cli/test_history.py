@@ -72,7 +72,7 @@ def test_types_are_globs_of_any_case(run, study):
 def test_a_type_that_there_is_not_is_refused_with_those_that_there_are(run, study):
     ran = run("history", study, "--type", "StepFell")
     assert ran.code == 1
-    assert ran.err.startswith("maestro-es: no type of event is called StepFell; there are AttemptAbandoned, ")
+    assert ran.err.startswith("maestro-es: no event type is called StepFell; the types are AttemptAbandoned, ")
 
 
 def test_since_and_until_include_their_moment(run, study):
@@ -127,4 +127,4 @@ def test_csv_has_a_header_and_quotes_what_it_must(run, study):
 def test_one_study_at_a_time(run, study):
     ran = run("history", study, study)
     assert (ran.code, ran.out) == (1, "")
-    assert "Name one study." in ran.err
+    assert "Give only one study." in ran.err

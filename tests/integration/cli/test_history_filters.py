@@ -68,7 +68,7 @@ def test_a_job_is_the_attempt_that_had_it(run, study):
         ("a_N.2", kind)
         for kind in ("SubmissionRequested", "JobSubmitted", "JobStarted", "StepTimedOut", "StepRestarted")
     ]
-    assert "the log knows no job '77'; " in refused(run, study, "--job", 77)
+    assert "the log contains no job '77'; " in refused(run, study, "--job", 77)
 
 
 def test_an_invocation_is_all_that_one_process_wrote(run, study):
@@ -141,7 +141,7 @@ def test_a_limit_counts_the_last_events_only(run, study):
 
 
 def test_nothing_is_counted_by_what_there_is_not(run, study):
-    assert "events can't be counted by 'colour'; there are step, template, " in refused(
+    assert "events can't be counted by 'colour'; possible fields are step, template, " in refused(
         run, study, "--count-by", "type,colour"
     )
     assert "no step has a parameter 'M'; the parameters are N" in refused(run, study, "--count-by", "param:M")
@@ -149,7 +149,7 @@ def test_nothing_is_counted_by_what_there_is_not(run, study):
 
 @pytest.mark.parametrize("words", [("--count-by", "type"), ("--all-studies",), ("--until", "1h")])
 def test_following_has_neither_counts_nor_an_end(run, study, words):
-    assert "--follow goes with neither --count-by nor --all-studies nor --until." in refused(
+    assert "--follow can't be combined with --count-by, --all-studies or --until." in refused(
         run, *(() if "--all-studies" in words else (study,)), "--follow", *words
     )
 

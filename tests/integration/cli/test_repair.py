@@ -64,12 +64,12 @@ def test_a_study_that_is_not_registered_says_that_no_cron_ticks_it(run, ended):
 @pytest.mark.parametrize(
     ("words", "refusal"),
     [
-        (["retry"], "name the steps to run again; --failed means all that have failed"),
+        (["retry"], "name the steps to run again, or use --failed for all failed steps"),
         (["retry", "nope"], "no step is called nope"),
         (["retry", "z"], "z can't run again: it waits for a_N.2, which is FAILED; retry that step too, or skip it"),
         (["retry", "b_N.1"], "b_N.1 is in flight: cancel it first, or wait for its end"),
-        (["retry", "a_N.1"], "b_N.1 ran after a_N.1: run that again too with --descendants, or name it"),
-        (["retry", "a_N.1", "--descendants"], "in flight: b_N.1; cancel that first, or wait for its end"),
+        (["retry", "a_N.1"], "b_N.1 ran after a_N.1: run these again too with --descendants, or name them"),
+        (["retry", "a_N.1", "--descendants"], "in flight: b_N.1; cancel these first, or wait until they end"),
         (["retry", "--failed", "--rlimit", "-1"], "--rlimit must not be negative, but is -1"),
         (["skip", "b_N.1"], "b_N.1 is in flight: cancel it first"),
         (["skip", "a_N.1"], "a_N.1 has finished: there is nothing to skip"),
@@ -170,7 +170,7 @@ def test_what_is_asked_of_several_studies_is_done_to_those_that_can_be_read(run,
     lines = [f"maestro-es: {tmp_path}/gone: not a study directory, there is no events.db in it"]
     if words[0] == "cancel":
         left = "the cancel is recorded; jobs that may still run: 1"
-        lines.append(f"maestro-es: {study}: {left}; those on node1 are ended by the next tick on that host")
+        lines.append(f"maestro-es: {study}: {left}; the next tick on node1 ends the others")
     assert ran.err.splitlines() == lines
     with Session(study) as opened:
         assert (opened.graph.study.cancelling, opened.graph.study.settings.submission_throttle) in [

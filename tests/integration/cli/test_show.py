@@ -108,4 +108,4 @@ def test_a_pattern_of_several_steps_is_refused(run, study):
 
 
 def test_no_step_at_all_is_refused(run, study):
-    assert "Name one step, of one study." in run("show", study).err
+    assert "Give one step of one study." in run("show", study).err

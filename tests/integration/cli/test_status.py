@@ -163,7 +163,7 @@ def test_a_directory_that_is_no_study_is_an_error_in_one_line(run, tmp_path):
 def test_csv_shows_one_study(run, study):
     ran = run("status", "--csv", study, study)
     assert (ran.code, ran.out) == (1, "")
-    assert "--csv shows one study." in ran.err
+    assert "--csv takes only one STUDY." in ran.err
 
 
 def test_a_study_that_is_ticked_carries_no_warning(run, study):

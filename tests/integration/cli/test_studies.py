@@ -16,7 +16,7 @@ def home(tmp_path, monkeypatch):
 
 
 def test_without_studies_it_says_how_to_make_one(run):
-    assert run("studies") == (0, "", "No studies; 'maestro-es run' makes one.\n")
+    assert run("studies") == (0, "", "No studies; 'maestro-es run' creates one.\n")
 
 
 def test_studies_are_listed_with_how_they_stand(run, study):
@@ -31,7 +31,7 @@ def test_studies_are_listed_as_they_stood(run, study):
     _, line = run("studies", "--at", "2026-01-31 12:02:30").out.splitlines()
     assert line == f"cafecafe  pi    RUNNING  3 INITIALIZED, 2 RUNNING  --         {study}"
     [before] = map(json.loads, run("studies", "--at", "2026-01-31 11:59", "--json").out.splitlines())
-    assert before["problem"].startswith("the study had not begun: ")
+    assert before["problem"].startswith("the study did not exist yet: ")
     assert json.loads(run("studies", "--at", "12", "--json").out)["seq"] == 12
 
 
@@ -62,7 +62,7 @@ def test_another_study_in_the_directory_is_not_taken_for_the_registered_one(run,
 def test_a_study_is_forgotten_by_its_id_the_beginning_of_it_or_its_path(run, study, word):
     registry.register("cafe" * 8, study)
     registry.register("beef" * 8, study.parent)
-    assert run("studies", "--forget", study if word == "path" else word) == (0, "", f"Forgot {'cafe' * 8}\n")
+    assert run("studies", "--forget", study if word == "path" else word) == (0, "", f"Removed {'cafe' * 8} from the list\n")
     assert list(registry.registered()) == ["beef" * 8]
     assert (study / "events.db").exists()
 

@@ -17,9 +17,7 @@ def test_a_log_that_is_right_says_how_many_events_it_has_and_its_head(run, study
     ran = run("verify", study, "--json")
     said = json.loads(ran.out)
     assert (ran.code, ran.err) == (0, "")
-    assert (
-        run("verify", study).out == f"{study}: {said['events']} events are as they were written; head {said['head']}\n"
-    )
+    assert run("verify", study).out == f"{study}: {said['events']} events are intact; head {said['head']}\n"
     assert said == {"study": str(study), "ok": True, "events": 32, "head": head_of(run, study), "known": None}
 
 
@@ -31,7 +29,7 @@ def test_a_head_that_was_noted_is_found_again_with_its_time(run, study):
     assert ran.code == 0
     assert f"{head} is the digest of event 32, of 2026-01-31 12:05:00, and all up to it is unchanged: " in first
     assert first.endswith("the log of that day is the beginning of this one")
-    assert "34 events are as they were written" in second
+    assert "34 events are intact" in second
     known = json.loads(run("verify", study, "--head", head, "--json").out)["known"]
     assert known == {"seq": 32, "time": "2026-01-31T12:05:00.000000+00:00", "head": head}
 

@@ -120,4 +120,4 @@ def test_a_step_that_there_is_not_is_an_error_in_one_line(run, study):
 
 
 def test_one_study_at_a_time(run, study):
-    assert "Name one study." in run("why", study, study).err
+    assert "Give only one study." in run("why", study, study).err

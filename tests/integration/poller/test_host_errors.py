@@ -65,7 +65,7 @@ def test_an_error_on_the_arguments_of_a_runner_is_no_end_of_it(running: Bench, e
     path = Path(f"/proc/{running.step('a').job_id}/cmdline")
     said = tick_in_vain(running, path, "openat", error)
 
-    assert f"this host gives no answer: {path}: {os.strerror(getattr(errno, error))}" in said
+    assert f"this host does not answer: {path}: {os.strerror(getattr(errno, error))}" in said
     assert [event.adapter for event in running.events(e.PollFailed)] == ["local"]
     running.tick()
     assert [event.adapter for event in running.events(e.PollRecovered)] == ["local"]
@@ -87,7 +87,7 @@ def test_no_other_call_on_its_arguments_proves_its_end(running: Bench, calls: st
 def test_a_host_that_does_not_tell_its_boot_id_was_not_rebooted(running: Bench, error: str):
     said = tick_in_vain(running, BOOT_ID, "openat", error)
 
-    assert f"{running.root}: this host gives no answer: {BOOT_ID}: " in said
+    assert f"{running.root}: this host does not answer: {BOOT_ID}: " in said
     running.tick()
     assert running.events(e.RebootDetected) == []
     finish(running)
@@ -203,7 +203,7 @@ def test_a_ps_that_fails_is_no_answer(
     (tmp_path / "ps").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(Unreachable, match="this host gives no answer: ps: "):
+    with pytest.raises(Unreachable, match="this host does not answer: ps: "):
         ask()
 
 

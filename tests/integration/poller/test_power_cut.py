@@ -161,7 +161,7 @@ def test_a_step_that_finished_just_before_a_power_cut_is_marked_as_such(cut, tmp
     assert state(cut, "first") is State.FINISHED
     ticked = after_a_boot(tmp_path, "tick", cut)
     assert (ticked.returncode, ticked.stderr.count("\n")) == (1, 1), ticked
-    assert "so shortly after the end of first that output may not be on disk" in ticked.stderr
+    assert "so shortly after the end of first that output may be incomplete" in ticked.stderr
     assert after_a_boot(tmp_path, "tick", cut).stderr == ""
 
     assert "the output of 1 finished steps may be incomplete" in maestro_es("status", cut).stdout

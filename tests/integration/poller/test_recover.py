@@ -309,7 +309,7 @@ def test_a_directory_that_is_not_there_is_not_recovered(bench: Bench, tmp_path: 
     bench.create(Step("one"))
     path = export(bench)
 
-    with pytest.raises(StudyError, match="there is no such directory; 'maestro-es import-log' makes a new one"):
+    with pytest.raises(StudyError, match="there is no such directory; 'maestro-es import-log' creates one"):
         recover(ExportReader(path), tmp_path / "nowhere", bench.runtime, "")
     assert not (tmp_path / "nowhere").exists()
 
@@ -331,7 +331,7 @@ def test_a_process_that_still_writes_the_lost_log_is_in_the_way(bench: Bench):
         assert writer.stdout
         writer.stdout.readline()
         lose(bench)
-        with pytest.raises(RequestRefused, match=f"process {writer.pid} .* still works on the lost log; end it first"):
+        with pytest.raises(RequestRefused, match=f"process {writer.pid} .* still uses the lost log; end it first"):
             check_lost(bench.root)
         writer.kill()
     check_lost(bench.root)

@@ -107,7 +107,7 @@ def test_a_user_may_add_tables_and_views_but_nothing_to_our_tables(tmp_path: Pat
     if not refused:
         check_schema(connection, tmp_path)
         return
-    with pytest.raises(StudyError, match="these are not the tables of an event log: another program has made the"):
+    with pytest.raises(StudyError, match="these are not the tables of an event log: another program has created the"):
         check_schema(connection, tmp_path)
 
 

@@ -62,7 +62,7 @@ def test_a_table_that_is_not_whole_is_refused(tmp_path, lines, complaint):
 
 def test_what_is_no_table_of_maestros_is_refused(tmp_path):
     (tmp_path / "status.csv").write_text("name;state\n")
-    with pytest.raises(StudyError, match="is no status table of Maestro's, its first line is 'name;state'"):
+    with pytest.raises(StudyError, match="is not a status table of Maestro; its first line is 'name;state'"):
         read_rows(tmp_path / "status.csv", [])
     with pytest.raises(StudyError, match="No such file or directory; without it the steps that have run are unknown"):
         read_rows(tmp_path / "missing.csv", [])

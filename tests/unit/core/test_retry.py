@@ -129,7 +129,7 @@ def test_failed_does_not_mean_cancelled(study: Study):
 def test_nothing_to_retry_is_said(study: Study):
     with pytest.raises(RequestRefused, match="no step has failed"):
         rerun.retry(study.graph, failed=True)
-    with pytest.raises(RequestRefused, match="name the steps to run again; --failed means all that have failed"):
+    with pytest.raises(RequestRefused, match="name the steps to run again, or use --failed for all failed steps"):
         rerun.retry(study.graph)
     with pytest.raises(
         RequestRefused, match="sim_10 has not ended: it is still waiting to run, and similarly for 3 steps"
@@ -166,7 +166,7 @@ def test_a_pattern_of_finished_steps_is_refused(study: Study):
 def test_a_finished_step_does_not_run_again_without_what_ran_after_it(study: Study):
     finish(study, MAKE, SIM_10, SIM_20, SIM_30, POST)
 
-    with pytest.raises(RequestRefused, match="post ran after sim_10: run that again too with --descendants, or name"):
+    with pytest.raises(RequestRefused, match="post ran after sim_10: run these again too with --descendants, or name"):
         rerun.retry(study.graph, ["sim_10"])
     with pytest.raises(RequestRefused, match="sim_10, sim_20, sim_30, post ran after make"):
         rerun.retry(study.graph, ["make"])
@@ -207,7 +207,7 @@ def test_descendants_in_flight_are_to_be_cancelled_first(study: Study):
     finish(study, MAKE)
     study.start(SIM_10)
 
-    with pytest.raises(RequestRefused, match="in flight: sim_10; cancel that first, or wait for its end"):
+    with pytest.raises(RequestRefused, match="in flight: sim_10; cancel these first, or wait until they end"):
         rerun.retry(study.graph, ["make"], descendants=True)
     with pytest.raises(RequestRefused, match="sim_10 ran after make"):
         rerun.retry(study.graph, ["make"])

@@ -85,7 +85,7 @@ def test_the_job_of_a_restart_is_adopted_as_one_and_its_count_goes_on():
 def test_a_job_that_the_scheduler_does_not_know_any_more_is_run_again(state):
     found = decision(state, begun=True, seen=SEEN[JobState.GONE])
 
-    assert (found.becomes, found.why) == ("to run again", "the scheduler does not know job 17 any more")
+    assert (found.becomes, found.why) == ("to run again", "the scheduler no longer lists job 17")
     assert (folded(found).state, folded(found).phase) == (State.INITIALIZED, Phase.READY)
 
 
@@ -97,13 +97,13 @@ def test_a_restart_whose_job_is_gone_goes_on_with_its_restart_script():
 
 
 def test_a_job_that_the_scheduler_was_not_asked_for_is_refused():
-    with pytest.raises(StudyError, match="a: the scheduler was not asked for job 17; try again"):
+    with pytest.raises(StudyError, match="a: the scheduler was not asked about job 17; try again"):
         decision(State.RUNNING)
 
 
 @pytest.mark.parametrize("state", [State.INITIALIZED, State.PENDING])
 def test_a_step_that_may_have_a_job_without_an_id_is_refused_with_what_to_do(state):
-    with pytest.raises(StudyError, match=r"look into the queue for a job of that name.*remove the directory a"):
+    with pytest.raises(StudyError, match=r"look for a job of that name in the queue.*remove the directory a"):
         decision(state, job_id="", begun=True)
 
 
