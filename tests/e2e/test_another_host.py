@@ -50,7 +50,7 @@ def test_why_says_which_host_must_tick(tmp_path: Path):
 
     said = _there(["why", str(study), "a"], tmp_path).splitlines()[0]
     assert said.endswith(
-        f"; its process has ended, and the last tick came from {here}, where that can't be seen: "
+        f"; its process has ended, but the last tick ran on {here}, which can't see that: "
         f"run 'maestro-es tick {study}' here"
     )
     _there(["tick", str(study)], tmp_path)

@@ -281,7 +281,7 @@ def test_a_path_that_is_too_long_for_sqlite_is_refused_in_one_line_and_the_longe
     longest.parent.mkdir(parents=True)
 
     message = _refuses(tmp_path, "run", "-y", "-o", f"{longest}23", spec)
-    assert message.endswith("SQLite can't open a file whose path is so long; make it 2 bytes shorter\n")
+    assert message.endswith("SQLite can't open a file with such a long path; make it 2 bytes shorter\n")
     assert maestro_es("run", "-y", "-o", longest, spec, cwd=tmp_path).returncode == 0
 
 

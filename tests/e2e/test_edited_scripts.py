@@ -100,7 +100,7 @@ def test_retry_reports_an_edit_and_it_is_kept_beside_the_script_that_is_written_
 
     assert ": a/a.sh was edited: a tick will keep the edit as a.sh.edited and write the script again; " in told
     assert f"'maestro-es retry {study.name} a --keep-script' runs the edited script\n" in told
-    assert ": study.yaml was edited, which changes no step of this study" in told
+    assert ": study.yaml was edited, but this does not change this study" in told
     said = to_the_end(study)
     assert said.startswith("FAILURE")
     assert f"{study}/a/a.sh was edited: the edit was kept as a/a.sh.edited and does not run\n" in said

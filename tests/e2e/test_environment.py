@@ -153,7 +153,7 @@ def test_run_refuses_a_limit_of_open_files_with_which_no_step_could_start(hangar
 
     assert done.returncode != 0
     said = "the limit of open files is 12 here, and a step needs at least 16 to start: raise it ('ulimit -S -n')"
-    assert done.stderr == f"maestro-es: {said}, and call this again\n"
+    assert done.stderr == f"maestro-es: {said}, and try again\n"
     assert not hangar.root.exists()
 
 

@@ -209,7 +209,7 @@ def test_a_cancel_request_that_waits_is_not_taken_over(abandoned):
     refused = maestro_es("import", abandoned)
 
     assert refused.returncode == 1
-    assert "a request of 'maestro cancel' waits in it" in refused.stderr
+    assert "a request of 'maestro cancel' is pending in it" in refused.stderr
 
 
 def test_another_study_file_is_refused_with_the_difference(abandoned):
@@ -272,7 +272,7 @@ def test_a_study_file_that_names_its_own_directory_asks_where_that_was(tmp_path)
     refused = maestro_es("import", root)
     taken = maestro_es("import", "--specroot", "there", root, cwd=tmp_path)
 
-    assert "name it with --specroot" in refused.stderr
+    assert "give it with --specroot" in refused.stderr
     assert taken.returncode == 0, taken
     (root / "go").touch()
     tick_until(root, lambda: ended(root))

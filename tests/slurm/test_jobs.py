@@ -281,6 +281,6 @@ def test_a_state_that_is_not_known_is_recorded_once_and_named_by_why(cluster, la
     for _ in range(3):
         maestro_es("tick", root)
     assert [event.raw_state for event in events(root, e.JobStateUnknown)] == ["REVOKED"]
-    assert "slurm gave its state as REVOKED" in maestro_es("why", root, "odd").stdout
+    assert "slurm reported the state REVOKED" in maestro_es("why", root, "odd").stdout
     (tmp_path / "go").touch()
     assert finish(root) is StudyStatus.FINISHED

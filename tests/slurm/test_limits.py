@@ -77,7 +77,7 @@ def test_a_limit_on_how_many_jobs_there_are_holds_steps_back_and_fails_none(
 
     assert said in maestro_es("status", root).stdout
     why = maestro_es("why", root, ready.name).stdout
-    assert f"{ready.name} is ready to run, but slurm took no more jobs at " in why
+    assert f"{ready.name} is ready to run, but the queue of slurm was full at " in why
     assert said in why
     (tmp_path / "go").touch()
     assert finish(root) is StudyStatus.FINISHED

@@ -124,7 +124,7 @@ def test_held_steps_are_shown_as_such_until_they_are_released(run, ended):
     assert "was held" in run("history", ended, "a_N.2").out
 
     assert run("release", ended, "a*").out == f"{ended}: released: a_N.2\n"
-    assert "Nothing goes on" not in run("status", ended, "--summary").out
+    assert "Nothing continues" not in run("status", ended, "--summary").out
 
 
 def test_a_held_step_that_is_to_run_again_is_said_to_be_held_and_a_paused_study_to_be_paused(run, study):

@@ -249,5 +249,5 @@ def test_a_job_whose_number_maestro_did_not_write_down_is_not_submitted_twice(wo
 def test_a_scheduler_that_can_not_be_used_yet_is_refused(world: World, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Queue, "can_submit", False)
 
-    with pytest.raises(RequestRefused, match="can't submit to fake yet, nor ask it for jobs"):
+    with pytest.raises(RequestRefused, match="can't submit jobs to fake yet, and can't query it"):
         world.plan()

@@ -179,7 +179,7 @@ def test_a_directory_that_is_in_use_is_refused(exported: Path, tmp_path: Path, n
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / name).touch()
 
-    with pytest.raises(RequestRefused, match="is not empty; name a new directory, or let 'maestro-es recover"):
+    with pytest.raises(RequestRefused, match="is not empty; choose a new directory, or use 'maestro-es recover"):
         import_log(ExportReader(exported), tmp_path / "new", Runtime())
     assert os.listdir(tmp_path / "new") == [name]
 

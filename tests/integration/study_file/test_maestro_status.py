@@ -48,7 +48,7 @@ def test_commas_in_names_and_parameters_are_parts_of_them(tmp_path):
     ("lines", "complaint"),
     [
         ([f"a,1,a,FINISHED,{ENDED},0,"], "has no line for b"),
-        ([f"a,1,a,FINISHED,{ENDED},0,", "b,1,b,RUNN"], ":3: can't be read .*it is too short.*was the table cut off"),
+        ([f"a,1,a,FINISHED,{ENDED},0,", "b,1,b,RUNN"], ":3: can't be read .*it is too short.*was the table truncated"),
         ([f"x,1,x,FINISHED,{ENDED},0,"], "it begins with no step of this study"),
         ([f"a,1,a,PERHAPS,{NEW},0,"], "'PERHAPS'"),
         ([f"a,1,a,RUNNING,{NEW},many,"], "many"),
