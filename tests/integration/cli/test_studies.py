@@ -62,7 +62,8 @@ def test_another_study_in_the_directory_is_not_taken_for_the_registered_one(run,
 def test_a_study_is_forgotten_by_its_id_the_beginning_of_it_or_its_path(run, study, word):
     registry.register("cafe" * 8, study)
     registry.register("beef" * 8, study.parent)
-    assert run("studies", "--forget", study if word == "path" else word) == (0, "", f"Removed {'cafe' * 8} from the list\n")
+    removed = f"Removed {'cafe' * 8} from the list\n"
+    assert run("studies", "--forget", study if word == "path" else word) == (0, "", removed)
     assert list(registry.registered()) == ["beef" * 8]
     assert (study / "events.db").exists()
 
