@@ -16,6 +16,10 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "apply_function", "create_dictionary", "create_parentdir", "csvtable_to_dict", "generate_filename",
         "get_duration", "make_safe_path", "round_datetime_seconds",
     ),
+    f"{_COMPAT}.commands": (
+        "cancel_study", "expand_update_args", "main", "run_study", "setup_argparser", "status_study",
+        "update_study_exec", "validate_update_args",
+    ),
     f"{_COMPAT}.conductor": ("Conductor",),
     f"{_COMPAT}.dag": ("DAG", "Graph"),
     f"{_COMPAT}.abstracts": ("Record", "Singleton", "abstractclassmethod"),
@@ -88,7 +92,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "interfaces.script.localscriptadapter": ("LocalScriptAdapter",),
     "interfaces.script.lsfscriptadapter": ("LSFScriptAdapter",),
     "interfaces.script.slurmscriptadapter": ("SlurmScriptAdapter",),
-    "maestro": ("load_parameter_generator",),
+    "maestro": (
+        "cancel_study", "expand_update_args", "load_parameter_generator", "main", "run_study", "setup_argparser",
+        "status_study", "update_study_exec", "validate_update_args",
+    ),
     "specification": ("YAMLSpecification",),
     "specification.yamlspecification": ("YAMLSpecification",),
     "utils": (

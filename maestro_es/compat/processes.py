@@ -20,3 +20,8 @@ def start_process(
     return subprocess.Popen(  # noqa: S603 - the program's own words
         cmd, shell=by_shell, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
     )
+
+
+def run_to_end(argv: Sequence[str]) -> int:
+    """Run a command on this terminal; returns its exit code."""
+    return subprocess.call(argv)  # noqa: S603 - our own words

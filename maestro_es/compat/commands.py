@@ -1,0 +1,167 @@
+"""The functions behind Maestro's commands, by its names, for programs that call them: ``maestrowf.maestro``.
+
+``run`` is that of `maestro-es`; the others leave a request in a study's directory, or read its status table.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from maestro_es.compat.conductor import Conductor
+from maestro_es.compat.processes import run_to_end
+from maestro_es.compat.status import status_renderer_factory
+from maestro_es.errors import EXIT_ERROR, EXIT_OK
+from maestro_es.import_path import own_command
+from maestro_es.study_file.pgen import VERSION
+
+_YES = ("y", "yes")
+_SETTINGS = ("rlimit", "throttle", "sleep")
+
+#: The options of ``run`` that have a value, and those that have none, by the names under which a parser has them.
+_WITH_VALUE = {
+    "attempts": "--attempts",
+    "rlimit": "--rlimit",
+    "throttle": "--throttle",
+    "sleeptime": "--sleeptime",
+    "pgen": "--pgen",
+    "out": "--out",
+}
+_FLAGS = {
+    "dry": "--dry",
+    "fg": "-fg",
+    "hashws": "--hashws",
+    "usetmp": "--usetmp",
+    "autono": "--autono",
+    "autoyes": "--autoyes",
+}
+
+
+def run_study(args: Namespace) -> int:
+    """Run a study by ``maestro-es run``; returns its exit code."""
+    given = vars(args)
+    words = [f"{option}={given[name]}" for name, option in _WITH_VALUE.items() if given.get(name) is not None]
+    words += [option for name, option in _FLAGS.items() if given.get(name)]
+    words += [f"--pargs={text}" for text in given.get("pargs") or ()]
+    return run_to_end([*own_command(), "run", *words, args.specification])
+
+
+def status_study(args: Namespace) -> int:
+    """Print the status tables of studies."""
+    for directory in args.directory:
+        path = os.path.abspath(directory)  # noqa: PTH100 - as Maestro names it
+        status = Conductor.get_status(path)
+        if not status:
+            _say(f"{path}: there is no status table; this is no study, or none of its steps has run")
+            continue
+        renderer = status_renderer_factory.get_renderer(args.layout, args.disable_theme, args.disable_pager)
+        renderer.layout(status_data=status, study_title=path)
+        renderer.render()
+    return EXIT_OK
+
+
+def cancel_study(args: Namespace) -> int:
+    """Ask that studies be cancelled, after a question; returns 1 if one of the directories is none."""
+    there, missing = _directories(args.directory)
+    if there and (args.autoyes or input(f"Cancel {', '.join(there)}? [y|[n]]: ").lower() in _YES):
+        for directory in there:
+            Conductor.mark_cancelled(directory)
+    return EXIT_ERROR if missing else EXIT_OK
+
+
+def validate_update_args(args: Namespace, directory_list: Sequence[str]) -> bool:
+    """Whether each setting has one value, or as many as there are directories."""
+    wrong = [name for name in _SETTINGS if len(getattr(args, name) or ()) not in {0, 1, len(directory_list)}]
+    for name in wrong:
+        _say(f"--{name} needs one value for all directories, or one for each of them")
+    return not wrong
+
+
+def expand_update_args(args: Namespace, directory_list: Sequence[str]) -> list[dict[str, int | None]]:
+    """Return the settings for each directory; None for one that stays as it is."""
+    values = {name: getattr(args, name) or [None] for name in _SETTINGS}
+    rows = {name: found if len(found) > 1 else itertools.repeat(found[0]) for name, found in values.items()}
+    columns = zip(directory_list, *rows.values(), strict=False)
+    return [dict(zip(_SETTINGS, row[1:], strict=True)) for row in columns]
+
+
+def update_study_exec(args: Namespace) -> int:
+    """Ask for other settings of studies; returns 1 if that is not possible."""
+    _, missing = _directories(args.directory)
+    if missing or not validate_update_args(args, args.directory):
+        return EXIT_ERROR
+    wanted: list[Mapping[str, Any]] = list(expand_update_args(args, args.directory))
+    if all(value is None for settings in wanted for value in settings.values()):
+        _say("there is nothing to change: give --rlimit, --throttle or --sleep")
+        return EXIT_ERROR
+    for directory, settings in zip(args.directory, wanted, strict=True):
+        Conductor.update_study_exec(directory, settings)
+    return EXIT_OK
+
+
+def _directories(given: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return which of the directories are there, and which are not, after a line for each of the latter."""
+    missing = [directory for directory in given if not Path(directory).is_dir()]
+    for directory in missing:
+        _say(f"{directory}: there is no such directory")
+    return [directory for directory in given if directory not in missing], missing
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+def setup_argparser() -> ArgumentParser:
+    """Return a parser of Maestro's command lines. The function of a command is in `func` of what it returns."""
+    parser = ArgumentParser(prog="maestro", description="Maestro's commands, for studies of maestro-es.")
+    parser.add_argument("-v", "--version", action="version", version=f"%(prog)s {VERSION}")
+    parser.add_argument("-l", "--logpath")
+    parser.add_argument("-d", "--debug_lvl", type=int, default=2)
+    parser.add_argument("-c", "--logstdout", action="store_true", default=True)
+    commands = parser.add_subparsers(dest="subparser")
+    cancel = commands.add_parser("cancel", help="cancel studies")
+    cancel.add_argument("-y", "--autoyes", action="store_true")
+    update = commands.add_parser("update", help="change settings of studies")
+    for name in _SETTINGS:
+        update.add_argument(f"--{name}", action="append", type=int, default=[])
+    status = commands.add_parser("status", help="print the status of studies")
+    status.add_argument("--layout", choices=status_renderer_factory.get_layouts(), default="flat")
+    status.add_argument("--disable-theme", action="store_true")
+    status.add_argument("--disable-pager", action="store_true")
+    for command, function in ((cancel, cancel_study), (update, update_study_exec), (status, status_study)):
+        command.add_argument("directory", nargs="+")
+        command.set_defaults(func=function)
+    _add_run(commands.add_parser("run", help="run a study"))
+    return parser
+
+
+def _add_run(run: ArgumentParser) -> None:
+    run.add_argument("specification")
+    for short, name, default in (("-a", "attempts", 1), ("-r", "rlimit", 1), ("-t", "throttle", 0)):
+        run.add_argument(short, f"--{name}", type=int, default=default)
+    run.add_argument("-s", "--sleeptime", type=int, default=60)
+    run.add_argument("-p", "--pgen")
+    run.add_argument("--pargs", action="append", default=[])
+    run.add_argument("-o", "--out")
+    run.add_argument("-fg", action="store_true")
+    for name in ("dry", "hashws", "usetmp"):
+        run.add_argument(f"--{name}", action="store_true")
+    answers = run.add_mutually_exclusive_group()
+    answers.add_argument("-n", "--autono", action="store_true")
+    answers.add_argument("-y", "--autoyes", action="store_true")
+    run.set_defaults(func=run_study)
+
+
+def main() -> None:
+    """Run the command line of this process as Maestro's."""
+    parser = setup_argparser()
+    args = parser.parse_args()
+    if args.subparser is None:
+        parser.print_help()
+        raise SystemExit(EXIT_OK)
+    raise SystemExit(args.func(args))
