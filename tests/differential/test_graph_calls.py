@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import dill  # which Maestro brings
 import pytest
 
+from maestro_es.errors import NotAPointer
 from tests.differential.graph_calls import CALLS, DIFFERENT, Kit, logged, members
 from tests.differential.test_corpus import DOCUMENTATION, written
 
@@ -63,6 +65,22 @@ def test_each_public_member_of_maestro_is_here_and_takes_the_same_arguments(kits
 def takes_anything(found: list[tuple[str, Any]]) -> bool:
     """Whether a method only refuses, whatever it is given."""
     return [name for name, _ in found] == ["_", "__"]
+
+
+def test_a_pickle_that_maestro_has_written_is_refused_with_one_line(kits: tuple[Kit, Kit]):
+    theirs, ours = kits
+    file = theirs.place / "study.pkl"
+    theirs.ended(theirs.diamond()).pickle(str(file))
+    with pytest.raises(NotAPointer) as raised:
+        ours.ExecutionGraph.unpickle(str(file))
+    remedy = f"'maestro-es import {theirs.place}' takes its study over"
+    assert str(raised.value) == f"{file}: a pickle of Maestro's, which could run any program and is not read; {remedy}"
+
+
+def test_dill_takes_a_graph_as_it_takes_one_of_maestro(kits: tuple[Kit, Kit]):
+    for kit in kits:
+        again = dill.loads(dill.dumps(kit.diamond()))  # noqa: S301 - which this test has made
+        assert list(again.values) == ["_source", "top", "left", "right", "bottom"]
 
 
 @pytest.mark.parametrize("seed", range(20))
