@@ -99,7 +99,7 @@ def test_the_log_answers_questions_about_it_also_of_the_past(place: Path):
     wait_for(lambda: state_after_tick(study, "sim_SIZE.10") is State.FINISHED)
 
     history = maestro_es("history", study, "extra").stdout
-    for words in ("waits for mesh too", "no longer waits for mesh", "held"):
+    for words in ("ConnectionAdded", "no longer waits for mesh", "held"):
         assert words in history
     assert "SIZE.10" in maestro_es("history", study, "--param", "SIZE=10").stdout
     sql = "SELECT type, count(*) AS n FROM event WHERE type LIKE 'Connection%' GROUP BY type"
