@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,18 +41,22 @@ def install_commands() -> str:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Install a copy of the tree with the README's commands. What it depends on is taken from around this test."""
+    """Install a copy of the tree with the README's commands. What it depends on is taken from around this test.
+
+    So python3 is the Python of this test: compiled modules belong to one version.
+    """
     place = tmp_path_factory.mktemp("installed")
-    home, checkout, around = place / "home", place / "checkout", place / "around"
-    for folder in (home, checkout, around):
+    home, checkout, around, programs = (place / name for name in ("home", "checkout", "around", "programs"))
+    for folder in (home, checkout, around, programs):
         folder.mkdir()
+    (programs / "python3").symlink_to(Path(sys.base_prefix, "bin", f"python3.{sys.version_info[1]}"))
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, checkout / name)
     for entry in Path(pytest.__file__).parents[1].iterdir():
         if "maestro" not in entry.name.lower():
             (around / entry.name).symlink_to(entry)
-    made = Installed(home, checkout, f"{home}/.local/bin:/usr/local/bin:/usr/bin:/bin")
+    made = Installed(home, checkout, f"{home}/.local/bin:{programs}:/usr/local/bin:/usr/bin:/bin")
     quiet = {"PYTHONPATH": str(around), "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_CONSTRAINT": ""}
     done = subprocess.run(
         ["sh", "-euc", install_commands()],
