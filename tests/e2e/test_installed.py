@@ -62,7 +62,7 @@ from maestrowf.utils import csvtable_to_dict
 def get_custom_generator(env, **kwargs):
     env.add(Variable("SEASON", "spring"))
     made = ParameterGenerator()
-    with open(str(kwargs["SPECROOT"]) + "/table.csv") as table:
+    with open(kwargs["SPECROOT"].value + "/table.csv") as table:
         made.add_parameter("ROWS", csvtable_to_dict(table)["rows"], "ROWS.%%")
     return made
 """
