@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -13,7 +12,6 @@ from maestro_es.audit.step_details import listed
 from maestro_es.cli.common import open_graph, split_arguments
 from maestro_es.cli.output import say_done
 from maestro_es.core import events as e
-from maestro_es.core.arguments import UPDATABLE, setting
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Phase, StepRecord
 from maestro_es.drivers.crontab import how_ticks_come
@@ -42,11 +40,6 @@ def ask_of_steps(
         recorded = ask(graph, patterns)
         for line in _outcome(graph, recorded, roots[0]):
             say_done(f"{graph.path}: {line}")
-
-
-def checked_settings(values: Mapping[str, int]) -> dict[str, Any]:
-    """Return settings by their names, given by those of their options. RequestRefused if a value is out of range."""
-    return {UPDATABLE[option]: setting(option, value) for option, value in values.items()}
 
 
 def _outcome(graph: RequestableGraph, recorded: Sequence[e.Recorded], named: Path) -> Iterator[str]:

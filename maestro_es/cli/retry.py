@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from maestro_es.cli.common import example, from_scratch_option, reason_option
-from maestro_es.cli.request_options import ask_of_steps, checked_settings
+from maestro_es.cli.request_options import ask_of_steps
+from maestro_es.core.arguments import settings_of
 
 
 @example("maestro-es retry ./pi --failed --rlimit 5 --reason 'walltime too short'")
@@ -74,5 +77,10 @@ def command(
         return
     how = {name: flags[name] for name in ("failed", "descendants", "from_scratch", "keep_script")}
     ask_of_steps(
-        arguments, lambda graph, patterns: graph.retry(*patterns, **how, **checked_settings(limits), reason=reason)
+        arguments, lambda graph, patterns: graph.retry(*patterns, **how, **_as_arguments(limits), reason=reason)
     )
+
+
+def _as_arguments(limits: dict[str, int]) -> dict[str, Any]:
+    """Return the limits as arguments. RequestRefused if one is out of range."""
+    return {**settings_of(limits)}

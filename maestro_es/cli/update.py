@@ -9,7 +9,7 @@ import click
 
 from maestro_es.cli.common import each, example, open_graph, reason_option, study_path
 from maestro_es.cli.output import say_done
-from maestro_es.cli.request_options import checked_settings
+from maestro_es.core.arguments import settings_of
 from maestro_es.core.events import SettingsChanged
 from maestro_es.core.model import StudyStatus
 from maestro_es.execution_graph.requesting import RequestableGraph
@@ -72,7 +72,7 @@ def _share(root: Path, *, allowed: bool) -> None:
 
 def _update(root: Path, values: dict[str, int], reason: str) -> None:
     with open_graph(RequestableGraph, root) as graph:
-        recorded = graph.update(**checked_settings(values), reason=reason)
+        recorded = graph.update(**settings_of(values), reason=reason)
         for one in recorded:
             if isinstance(one.event, SettingsChanged):
                 say_done(f"{root}: {one.event.what} is {one.event.after} now, was {one.event.before}")

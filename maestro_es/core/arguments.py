@@ -106,6 +106,11 @@ def setting(option: str, value: int) -> int:
     return value
 
 
+def settings_of(options: Mapping[str, int]) -> dict[str, int]:
+    """Return settings by their names, given by those of their options. RequestRefused if a value is out of range."""
+    return {UPDATABLE[option]: setting(option, value) for option, value in options.items()}
+
+
 def mapping(argument: str, value: object) -> dict[str, Any]:
     """Return a mapping of texts to values that a study file can hold, at all levels. None becomes an empty mapping."""
     if value is None:
