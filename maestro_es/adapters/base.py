@@ -1,4 +1,8 @@
-"""What an adapter is: one scheduler behind one protocol."""
+"""What an adapter is: one scheduler behind one protocol.
+
+Which adapter a study has is decided in `maestro_es.adapters.registry`. What the answer of a scheduler proves is
+decided in `maestro_es.core.verdict`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Commands: started, several at a time, and read until they end. One thread waits for all of them."""
+"""Commands: started, several at a time, and read until they end. One thread waits for all of them.
+
+Which command is run is decided by the adapters. Processes that outlive a tick are started in
+`maestro_es.adapters.process`.
+"""
 
 from __future__ import annotations
 
@@ -79,9 +83,9 @@ def find_program(name: str, path: str | None = None) -> str | None:
     `shutil.which` does the same, but its import takes a tenth of a tick.
     """
     for folder in os.get_exec_path(None if path is None else {"PATH": path}):
-        place = os.path.join(folder, name)
-        if os.path.isfile(place) and os.access(place, os.X_OK):
-            return place
+        path = os.path.join(folder, name)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
     return None
 
 

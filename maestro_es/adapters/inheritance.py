@@ -2,6 +2,9 @@
 
 This process sets them while it starts another one, and then restores its own. Hard limits stay as they are, and no
 soft limit is raised above its hard limit. Any user can raise a niceness; only root can lower it.
+
+Which umask, limits and niceness steps get is recorded when a study is created: see `maestro_es.study.surroundings`.
+How they reach the node of a job is decided in `maestro_es.core.environment` (`for_node`) and by ``runner.sh``.
 """
 
 from __future__ import annotations

@@ -57,18 +57,18 @@ class Attempt(msgspec.Struct, kw_only=True):
 
 def attempts(events: Iterable[e.Recorded], environments: Iterable[e.Recorded] = ()) -> list[Attempt]:
     """Return the attempts of the step whose events these are, in order; `environments` are those of the study."""
-    found: list[Attempt] = []
+    result: list[Attempt] = []
     digest = ""
     for recorded in sorted([*events, *environments], key=lambda recorded: recorded.seq):
         event = recorded.event
         if isinstance(event, e.EnvironmentRecorded):
             digest = event.environment.digest
         elif isinstance(event, e.SubmissionRequested):
-            found.append(_requested(recorded, event, digest))
-        elif found and found[-1].outcome == IN_FLIGHT:
-            _go_on(found[-1], recorded)
-            _end(found[-1], recorded)
-    return found
+            result.append(_requested(recorded, event, digest))
+        elif result and result[-1].outcome == IN_FLIGHT:
+            _go_on(result[-1], recorded)
+            _end(result[-1], recorded)
+    return result
 
 
 def _requested(recorded: e.Recorded, event: e.SubmissionRequested, digest: str) -> Attempt:
@@ -83,7 +83,7 @@ def _requested(recorded: e.Recorded, event: e.SubmissionRequested, digest: str) 
 
 def last_request(events: Sequence[e.Recorded]) -> int:
     """Return the place of the event that requested the last attempt. ValueError if there was none."""
-    return max(place for place, recorded in enumerate(events) if isinstance(recorded.event, e.SubmissionRequested))
+    return max(index for index, recorded in enumerate(events) if isinstance(recorded.event, e.SubmissionRequested))
 
 
 def _go_on(attempt: Attempt, recorded: e.Recorded) -> None:
@@ -109,19 +109,19 @@ def _end(attempt: Attempt, recorded: e.Recorded) -> None:
         attempt.exit_code = event.exit_code
 
 
-def script_of(graph: Graph, record: StepRecord) -> str:
+def script_of(graph: Graph, step: StepRecord) -> str:
     """Return the key of the script that a step runs in its attempt, or in the next one if it has ended."""
-    if record.phase is Phase.DONE:
-        goes_on = record.state in BAD_ENDS and can_go_on(graph, record)
+    if step.phase is Phase.DONE:
+        goes_on = step.state in BAD_ENDS and can_go_on(graph, step)
     else:
-        goes_on = record.kind is SubmissionKind.RESTART
+        goes_on = step.kind is SubmissionKind.RESTART
     return "restart" if goes_on else "cmd"
 
 
-def which_script(graph: Graph, record: StepRecord) -> str:
+def which_script(graph: Graph, step: StepRecord) -> str:
     """Return that script in words; empty if the step has no restart script, or has finished."""
-    over = record.phase is Phase.DONE
-    if not graph.template(record.template).run.get("restart") or (over and record.state not in BAD_ENDS):
+    over = step.phase is Phase.DONE
+    if not graph.template(step.template).run.get("restart") or (over and step.state not in BAD_ENDS):
         return ""
-    words = "its restart script" if script_of(graph, record) == "restart" else "cmd, from the beginning"
-    return f"{words}, if it is retried" if over else words
+    name = "its restart script" if script_of(graph, step) == "restart" else "cmd, from the beginning"
+    return f"{name}, if it is retried" if over else name

@@ -29,13 +29,13 @@ class Decision(NamedTuple):
     command: str
 
 
-def blame(log: StudyLog, record: StepRecord) -> list[Decision]:
+def blame(log: StudyLog, step: StepRecord) -> list[Decision]:
     """Return what people decided about a step, oldest first; nothing about the study that came after its end."""
-    told = entries(log, sorted(_decisions(log, record), key=lambda recorded: recorded.seq))
-    started = {entry.recorded.invocation: started_by(log, entry.recorded.invocation) for entry in told}
+    decisions = entries(log, sorted(_decisions(log, step), key=lambda recorded: recorded.seq))
+    started = {entry.recorded.invocation: started_by(log, entry.recorded.invocation) for entry in decisions}
     return [
         Decision(entry, by.host if by else "", by.command if by else "")
-        for entry in told
+        for entry in decisions
         for by in [started[entry.recorded.invocation]]
     ]
 
@@ -46,18 +46,18 @@ def decision_data(decision: Decision) -> dict[str, Any]:
     return {**entry_data(decision.entry), "host": decision.host, "command": decision.command, "reason": reason}
 
 
-def _decisions(log: StudyLog, record: StepRecord) -> Iterator[e.Recorded]:
-    events = log.events_of(record.number)
+def _decisions(log: StudyLog, step: StepRecord) -> Iterator[e.Recorded]:
+    events = log.events_of(step.number)
     yield from (recorded for recorded in events if isinstance(recorded.event, _OF_STEP))
-    last = events[-1].seq if record.phase is Phase.DONE else log.head.seq
+    last = events[-1].seq if step.phase is Phase.DONE else log.head.seq
     changes = sorted(log.study_events(e.EnvironmentRecorded, last), key=lambda recorded: recorded.seq)
     yield from changes[1:]  # the first came with the study
     for kind in _OF_STUDY:
         for recorded in log.study_events(kind, last):
-            if not isinstance(recorded.event, e.CancelRequested) or _means(recorded.event, record):
+            if not isinstance(recorded.event, e.CancelRequested) or _means(recorded.event, step):
                 yield recorded
 
 
-def _means(event: e.CancelRequested, record: StepRecord) -> bool:
+def _means(event: e.CancelRequested, step: StepRecord) -> bool:
     """Return whether a request to cancel is about a step, or the one because of which it ended."""
-    return event.steps is None or record.number in event.steps or record.blocker in event.steps
+    return event.steps is None or step.number in event.steps or step.blocker in event.steps

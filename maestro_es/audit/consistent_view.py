@@ -12,7 +12,7 @@ from maestro_es.audit.as_of import Past
 from maestro_es.audit.history import started_by
 from maestro_es.audit.status import summarise
 from maestro_es.audit.times import show_ago
-from maestro_es.audit.why.context import Place, View
+from maestro_es.audit.why.context import Location, View
 from maestro_es.core.events import Recorded
 from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.errors import Unreachable
@@ -40,8 +40,8 @@ def _view(study: Session, past: Past | None, show: Callable[[Micros], str]) -> V
         event = started_by(log, invocation)
         return f"{event.actor}@{event.host}" if event else "somebody"
 
-    def grace(record: StepRecord) -> Micros:
-        return round(study.adapters.of(record).grace_seconds * 1_000_000)
+    def grace(step: StepRecord) -> Micros:
+        return round(study.adapters.of(step).grace_seconds * 1_000_000)
 
     def events_of(number: int) -> list[Recorded]:
         return [recorded for recorded in log.events_of(number) if recorded.seq <= seq]
@@ -56,21 +56,21 @@ def _view(study: Session, past: Past | None, show: Callable[[Micros], str]) -> V
         now=past.at if past else study.runtime.now(),
         show=show,
         ticking=str if past else lambda: _ticking(study),
-        place=_place(study),
-        runs=lambda record: True if past else _runs(study, record),
-        namesake=lambda record: is_namesakes(record, study.runtime.host),
+        location=_location(study),
+        runs=lambda step: True if past else _runs(study, step),
+        namesake=lambda step: is_namesakes(step, study.runtime.host),
     )
 
 
-def _place(study: Session) -> Place:
+def _location(study: Session) -> Location:
     noted = last_tick.read(study.dir)
-    return Place(shlex.quote(str(study.dir.root)), study.runtime.host.name, noted.host if noted else "")
+    return Location(shlex.quote(str(study.dir.root)), study.runtime.host.name, noted.host if noted else "")
 
 
-def _runs(study: Session, record: StepRecord) -> bool | None:
+def _runs(study: Session, step: StepRecord) -> bool | None:
     """Whether a local step runs; None if this host can't see that. If it gives no answer now, it may later."""
     try:
-        seen = study.ask_host(record)
+        seen = study.ask_host(step)
     except Unreachable:
         return True
     return None if seen is None else seen.state is JobState.RUNNING

@@ -125,7 +125,7 @@ def diff(before: Graph, after: Graph, events: Iterable[e.Recorded]) -> Diff:
     by_step: dict[int, Counter[str]] = {}
     for recorded in events:
         counts = happened if recorded.step is None else by_step.setdefault(recorded.step, Counter())
-        counts.update(_words(recorded.event))
+        counts.update(_labels(recorded.event))
     facts, now = _facts(before.study), _facts(after.study)
     steps = {number: _step_diff(before, after.step(number), counts) for number, counts in sorted(by_step.items())}
     return Diff(
@@ -135,7 +135,7 @@ def diff(before: Graph, after: Graph, events: Iterable[e.Recorded]) -> Diff:
     )
 
 
-def _words(event: e.AnyEvent) -> list[str]:
+def _labels(event: e.AnyEvent) -> list[str]:
     """Return the word of an event, if it is one that counts."""
     if isinstance(event, e.SubmissionRequested) and event.kind is not SubmissionKind.RESUBMIT:
         return []
@@ -149,16 +149,16 @@ def _step_diff(before: Graph, step: StepRecord, happened: Mapping[str, int]) -> 
     return StepDiff(name=step.name, before=was, after=step.state, happened=dict(happened), why=why)
 
 
-def _facts(study: StudyRecord) -> dict[str, Any]:
+def _facts(study_record: StudyRecord) -> dict[str, Any]:
     """Return what a person may see change of a study as a whole."""
     named = ("name", "description", "root", "adapter", "paused", "cancelling", "unreachable")
-    facts = {what: msgspec.to_builtins(getattr(study, what)) for what in named}
-    environment = study.environment
+    facts = {what: msgspec.to_builtins(getattr(study_record, what)) for what in named}
+    environment = study_record.environment
     steps_have = {
         "variables": environment.variables, "umask": f"{environment.umask:04o}", "limits": environment.limits,
         "nice": environment.nice,
     }  # fmt: skip
-    return {"status": study.status.name, **facts, **msgspec.structs.asdict(study.settings), **steps_have}
+    return {"status": study_record.status.name, **facts, **msgspec.structs.asdict(study_record.settings), **steps_have}
 
 
 def _real(changes: Mapping[str, Change]) -> dict[str, Change]:
@@ -169,19 +169,19 @@ def _added(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int
     return dict(Counter(first) + Counter(second))
 
 
-def diff_data(found: Diff, first: Past, last: Past) -> dict[str, Any]:
+def diff_data(diff: Diff, first: Past, last: Past) -> dict[str, Any]:
     """Return a difference between two moments for JSON: times as ISO 8601 in UTC, an empty study's as null."""
     return {
         "id": last.graph.study.study_id,
         "from": {"seq": first.seq, "time": iso(first.at) if first.seq else None},
         "to": {"seq": last.seq, "time": iso(last.at)},
-        "changes": {what: change._asdict() for what, change in found.changes.items()},
-        "happened": found.happened,
+        "changes": {what: change._asdict() for what, change in diff.changes.items()},
+        "happened": diff.happened,
         "states": {
             "before": states_in_order(first.graph.study.states),
             "after": states_in_order(last.graph.study.states),
         },
-        "steps": [{"number": number, **_step_data(step)} for number, step in found.steps.items()],
+        "steps": [{"number": number, **_step_data(step)} for number, step in diff.steps.items()],
     }
 
 
@@ -195,28 +195,28 @@ def _step_data(step: StepDiff) -> dict[str, Any]:
 # The file is replaced whole, so two that ask at the same time are both told, and one that dies has not asked.
 
 
-def _place(study: StudyDir) -> Path:
+def _cursor_file(study_dir: StudyDir) -> Path:
     """Return the file: in the study, or in the home of a user who may only read the study."""
-    if study.is_ours():
-        return study.state / f"{DIFF_SINCE_LAST}.{os.geteuid()}"
-    digest = sha256()(os.fsencode(study.root)).hexdigest()[:16]
+    if study_dir.is_ours():
+        return study_dir.state / f"{DIFF_SINCE_LAST}.{os.geteuid()}"
+    digest = sha256()(os.fsencode(study_dir.root)).hexdigest()[:16]
     return registry.folder().with_name(DIFF_SINCE_LAST) / digest
 
 
-def read_cursor(study: StudyDir) -> int:
+def read_cursor(study_dir: StudyDir) -> int:
     """Return the last event that this user has been told of, 0 if there is none. StudyError if the note is damaged."""
-    place = _place(study)
+    path = _cursor_file(study_dir)
     try:
-        return int(place.read_bytes())
+        return int(path.read_bytes())
     except FileNotFoundError:
         return 0
     except (OSError, ValueError) as error:
-        raise StudyError(f"{place}: can't be read as an event's number ({error}); remove it to start over") from None
+        raise StudyError(f"{path}: can't be read as an event's number ({error}); remove it to start over") from None
 
 
-def move_cursor(study: StudyDir, seq: int) -> None:
+def move_cursor(study_dir: StudyDir, seq: int) -> None:
     """Note that this user has been told of all up to an event. OSError if that can't be written."""
-    place = _place(study)
-    if not study.is_ours():
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    replace_file(place, f"{seq}\n".encode(), 0o600, durable=True)  # an empty file is refused when it is read
+    path = _cursor_file(study_dir)
+    if not study_dir.is_ours():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace_file(path, f"{seq}\n".encode(), 0o600, durable=True)  # an empty file is refused when it is read

@@ -62,10 +62,10 @@ def _fate(step: StepRecord, path: Path, chosen: Path, named: Path) -> str:
         return f", but {chosen.name} will run"
     if step.keep_script:
         return ": the edited script will run"
-    words = shlex.join(["maestro-es", "retry", str(named), step.name, "--keep-script"])
+    command = shlex.join(["maestro-es", "retry", str(named), step.name, "--keep-script"])
     return (
         f": a tick will keep the edit as {place_aside(path).name} and write the script again; "
-        f"'{words}' runs the edited script"
+        f"'{command}' runs the edited script"
     )
 
 

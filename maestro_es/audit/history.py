@@ -65,15 +65,15 @@ def history(log: StudyLog, query: Query) -> Iterator[Entry]:
 
     RequestRefused if it names what there is not: a step, a parameter, a type of event, a cause, a job, an invocation.
     """
-    return _told(log, select(log, _selection(log, query)))
+    return _entries(log, select(log, _selection(log, query)))
 
 
 def entries(log: StudyLog, events: Iterable[Recorded]) -> list[Entry]:
     """Return events as they are shown."""
-    return list(_told(log, events))
+    return list(_entries(log, events))
 
 
-def _told(log: StudyLog, events: Iterable[Recorded]) -> Iterator[Entry]:
+def _entries(log: StudyLog, events: Iterable[Recorded]) -> Iterator[Entry]:
     names = _Names(log)
     return (
         Entry(
@@ -169,27 +169,27 @@ def _selection(log: StudyLog, query: Query) -> Selection:
 
 def _steps(log: StudyLog, query: Query) -> list[int] | None:
     """Return the numbers of the steps that are named and have the parameters."""
-    found = set(match_numbers(log.graph, query.steps)) if query.steps else None
+    matches = set(match_numbers(log.graph, query.steps)) if query.steps else None
     for name, pattern in query.params:
         numbers = _with_param(log, name, pattern)
-        found = numbers if found is None else found & numbers
-    return None if found is None else sorted(found)
+        matches = numbers if matches is None else matches & numbers
+    return None if matches is None else sorted(matches)
 
 
 def _with_param(log: StudyLog, name: str, pattern: str) -> set[int]:
     """Return the steps one of whose parameters has this name, and a value or label that the pattern matches."""
     _check_param(log, name)
-    found = {
+    matches = {
         number
         for number, params in log.graph.params()
         for param in params
         if param.key == name and any(map(_Glob(pattern).matches, (param.value, param.label)))
     }
-    if not found:
+    if not matches:
         raise RequestRefused(
             f"no step has {name}={pattern}; 'maestro-es history --count-by {PARAM}{name}' lists values"
         )
-    return found
+    return matches
 
 
 def _check_param(log: StudyLog, name: str) -> None:
@@ -215,13 +215,13 @@ class _Glob:
 
 def _types(patterns: Sequence[str]) -> list[str] | None:
     """Return the types of events that the patterns name."""
-    found: set[str] = set()
+    types: set[str] = set()
     for pattern in patterns:
         named = {name for name in EVENT_TYPES if fnmatch.fnmatchcase(name.lower(), pattern.lower())}
         if not named:
             raise RequestRefused(f"no event type is called {pattern}; the types are {', '.join(sorted(EVENT_TYPES))}")
-        found |= named
-    return sorted(found) if patterns else None
+        types |= named
+    return sorted(types) if patterns else None
 
 
 def _causes(patterns: Sequence[str]) -> Sequence[str] | None:
@@ -239,20 +239,20 @@ def _invocation(log: StudyLog, seq: int | None) -> int | None:
     """Refuse a seq that is not that of an InvocationStarted."""
     if seq is None:
         return None
-    found = [recorded.invocation for recorded in log.events(seq - 1, seq)]
-    if found == [seq]:
+    invocations = [recorded.invocation for recorded in log.events(seq - 1, seq)]
+    if invocations == [seq]:
         return seq
-    said = f"it was written by invocation {found[0]}" if found else f"the last one is event {log.head.seq}"
-    raise RequestRefused(f"event {seq} begins no invocation; {said}")
+    hint = f"it was written by invocation {invocations[0]}" if invocations else f"the last one is event {log.head.seq}"
+    raise RequestRefused(f"event {seq} begins no invocation; {hint}")
 
 
 def _spans(log: StudyLog, job: str | None) -> list[Span] | None:
     if job is None:
         return None
-    found = job_spans(log, job)
-    if not found:
+    spans = job_spans(log, job)
+    if not spans:
         raise RequestRefused(f"the log contains no job {job!r}; 'maestro-es history --type JobSubmitted' lists them")
-    return found
+    return spans
 
 
 def started_by(log: StudyLog, invocation: int) -> InvocationStarted | None:

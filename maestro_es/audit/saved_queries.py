@@ -36,7 +36,7 @@ def saved_queries() -> list[SavedQuery]:
     return sorted(_parse(entry.name.removesuffix(".sql"), entry.read_text("utf-8")) for entry in files)
 
 
-def saved_query(name: str, given: Sequence[str]) -> SavedQuery:
+def saved_query(name: str, arguments: Sequence[str]) -> SavedQuery:
     """Return the query of a name, for which these parameters are given. RequestRefused if it or they don't exist."""
     queries = {query.name: query for query in saved_queries()}
     if name not in queries:
@@ -44,8 +44,8 @@ def saved_query(name: str, given: Sequence[str]) -> SavedQuery:
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise RequestRefused(f"no saved query is called {name!r}; {hint}'maestro-es query --list' lists them")
     query = queries[name]
-    missing = [parameter for parameter in query.parameters if parameter not in given]
-    unknown = [parameter for parameter in given if parameter not in query.parameters]
+    missing = [parameter for parameter in query.parameters if parameter not in arguments]
+    unknown = [parameter for parameter in arguments if parameter not in query.parameters]
     if missing or unknown:
         takes = " ".join(f"-p {parameter} VALUE" for parameter in query.parameters) or "no parameters"
         what = f"needs {', '.join(missing)}" if missing else f"has no parameter {unknown[0]!r}"

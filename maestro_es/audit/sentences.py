@@ -114,7 +114,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.StepFailed():
             return _failed(event)
         case e.StepCancelled():
-            return _said("cancelled", event.message)
+            return _quote("cancelled", event.message)
         case e.OutputDoubted():
             return f"its output may be incomplete: {event.host} went down shortly after its end"
         case e.StepDryRun():
@@ -147,9 +147,9 @@ def _waits(event: e.StepAdded, name_of: Callable[[int], str]) -> str:
 
 def listed(names: Iterable[str]) -> str:
     """Return names in a row; of many, the first and how many more."""
-    found = list(names)
-    rest = len(found) - _NAMED
-    return ", ".join(found[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    all_names = list(names)
+    rest = len(all_names) - _NAMED
+    return ", ".join(all_names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _because(reason: str) -> str:
@@ -170,7 +170,7 @@ def _failed(event: e.StepFailed) -> str:
     return f"failed ({event.cause.value}): {event.message}"
 
 
-def _said(word: str, message: str) -> str:
+def _quote(word: str, message: str) -> str:
     """Return a message that may begin with the word already."""
     return message if message.startswith(word) else f"{word}{_because(message)}"
 
@@ -184,5 +184,5 @@ def _of_limit(number: int, limit: int) -> str:
 
 
 def _evidence(evidence: Iterable[e.Evidence]) -> str:
-    found = ", ".join(f"{item.source}: {item.detail}" for item in evidence)
-    return f" ({found})" if found else ""
+    items = ", ".join(f"{item.source}: {item.detail}" for item in evidence)
+    return f" ({items})" if items else ""

@@ -56,29 +56,29 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 def summarise(study: Session, past: Past | None = None) -> Summary:
     """Return the summary of an open study, as it is now or as it was."""
     graph = past.graph if past else study.graph
-    record = graph.study
+    study_record = graph.study
     last_tick = None if past else last_tick_of(study)
     counted = (graph.in_flight(), graph.held(), graph.doubted())
     in_flight, held, doubted = (sum(1 for _ in steps) for steps in counted)
     return Summary(
         path=str(study.dir.root),
-        id=record.study_id,
-        name=record.name,
-        description=record.description,
-        status=record.status.name,
-        paused=record.paused,
-        cancelling=record.cancelling and record.status is StudyStatus.RUNNING,
-        steps=record.steps,
-        states=states_in_order(record.states),
+        id=study_record.study_id,
+        name=study_record.name,
+        description=study_record.description,
+        status=study_record.status.name,
+        paused=study_record.paused,
+        cancelling=study_record.cancelling and study_record.status is StudyStatus.RUNNING,
+        steps=study_record.steps,
+        states=states_in_order(study_record.states),
         in_flight=in_flight,
         held=held,
         held_up=held > 0 and not in_flight and not any(_may_run(graph, scheduled) for scheduled in (False, True)),
         doubted=doubted,
-        throttle=record.settings.submission_throttle,
+        throttle=study_record.settings.submission_throttle,
         last_tick=last_tick,
-        overdue=None if past else record.status is StudyStatus.RUNNING and _is_overdue(study, last_tick),
-        unreachable=dict(record.unreachable),
-        full=record.refusal.message if record.refusal else "",
+        overdue=None if past else study_record.status is StudyStatus.RUNNING and _is_overdue(study, last_tick),
+        unreachable=dict(study_record.unreachable),
+        full=study_record.refusal.message if study_record.refusal else "",
         seq=past.seq if past else study.log.head.seq,
         at=past.at if past else study.runtime.now(),
     )

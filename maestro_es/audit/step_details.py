@@ -52,7 +52,7 @@ class StepDetails(msgspec.Struct, frozen=True, kw_only=True):
     for to how many of them are not finished. `environments` are those of its attempts, and the last one.
     """
 
-    record: StepRecord
+    step: StepRecord
     description: str
     why: str
     path: str
@@ -71,11 +71,11 @@ def find_step(graph: Graph, pattern: str) -> StepRecord:
     number = graph.number_of(pattern)
     if number is not None:
         return graph.step(number)
-    found = match_steps(graph, [pattern])
-    if len(found) > 1:
-        names = [step.name for step in found]
-        raise RequestRefused(f"{len(found)} steps are called {pattern}: {listed(names)}; name one of them")
-    return found[0]
+    matches = match_steps(graph, [pattern])
+    if len(matches) > 1:
+        names = [step.name for step in matches]
+        raise RequestRefused(f"{len(matches)} steps are called {pattern}: {listed(names)}; name one of them")
+    return matches[0]
 
 
 def find_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
@@ -101,7 +101,7 @@ def details(study: Session, pattern: str, past: Past | None, show: Callable[[Mic
         _assign_outputs(tried, files, _job_names(study, step))
     children = [*graph.children(step.number), *graph.funnel(step.template)]
     return StepDetails(
-        record=step,
+        step=step,
         description=graph.template(step.template).description,
         why=consistent_view(study, past, show, lambda view: in_full(view, view.graph.step(step.number))).message,
         path=str(study.dir.path(step.workspace)),
@@ -119,27 +119,27 @@ def details(study: Session, pattern: str, past: Past | None, show: Callable[[Mic
 def _environments(recorded_ones: Sequence[e.Recorded], seen: Container[str]) -> list[RecordedEnvironment]:
     """Return the environments of these digests, oldest first, and the last one."""
     in_order = sorted(recorded_ones, key=lambda recorded: recorded.seq)
-    found = [one.event.environment for one in in_order if isinstance(one.event, e.EnvironmentRecorded)]
-    return [environment for environment in found if environment.digest in seen or environment is found[-1]]
+    environments = [one.event.environment for one in in_order if isinstance(one.event, e.EnvironmentRecorded)]
+    return [one for one in environments if one.digest in seen or one is environments[-1]]
 
 
-def details_data(found: StepDetails, now: int) -> dict[str, Any]:
+def details_data(details: StepDetails, now: int) -> dict[str, Any]:
     """Return the details for JSON: the keys of a step in the status, and more; "why" says more, too."""
-    record = found.record
+    step = details.step
     return {
-        **step_data(record, now),
-        "description": found.description,
-        "why": found.why,
-        "path": found.path,
-        "script": found.script,
-        "restart_limit": record.restart_limit,
-        "cancelling": record.cancelling,
-        "message": record.message,
-        "parents": msgspec.to_builtins(found.parents),
-        "funnels": found.funnels,
-        "children": msgspec.to_builtins(found.children),
-        "attempts": [_attempt_data(attempt) for attempt in found.attempts],
-        **_files_data(found.files),
+        **step_data(step, now),
+        "description": details.description,
+        "why": details.why,
+        "path": details.path,
+        "script": details.script,
+        "restart_limit": step.restart_limit,
+        "cancelling": step.cancelling,
+        "message": step.message,
+        "parents": msgspec.to_builtins(details.parents),
+        "funnels": details.funnels,
+        "children": msgspec.to_builtins(details.children),
+        "attempts": [_attempt_data(attempt) for attempt in details.attempts],
+        **_files_data(details.files),
     }
 
 
@@ -156,11 +156,11 @@ def listed(names: Sequence[str]) -> str:
 def find_files(study: Session, step: StepRecord) -> Files:
     """Return the scripts and outputs of a step that exist, the oldest first."""
     name = job_name(step, hashed=study.graph.study.settings.hash_workspaces)
-    found = _own_files(study.dir.path(step.workspace), name)
-    scripts = [path for path in found if path.suffix == ".sh" or os.access(path, os.X_OK)]
+    paths = _own_files(study.dir.path(step.workspace), name)
+    scripts = [path for path in paths if path.suffix == ".sh" or os.access(path, os.X_OK)]
     if study.graph.study.settings.use_tmp:
         scripts += _own_files(temporary_folder(study.graph.study.study_id) / str(step.number), name)
-    by_suffix = {suffix: [str(path) for path in found if path.suffix == suffix] for suffix in (".out", ".err")}
+    by_suffix = {suffix: [str(path) for path in paths if path.suffix == suffix] for suffix in (".out", ".err")}
     return Files([str(path) for path in scripts], by_suffix[".out"], by_suffix[".err"])
 
 
@@ -172,10 +172,10 @@ def _job_names(study: Session, step: StepRecord) -> list[str]:
 
 def _assign_outputs(tried: Sequence[Attempt], files: Files, names: Sequence[str]) -> None:
     """Note which files each attempt has written."""
-    found = [Path(path) for path in (*files.outputs, *files.errors)]
+    paths = [Path(path) for path in (*files.outputs, *files.errors)]
     submitted = [attempt for attempt in tried if attempt.job_id]
     for attempt in submitted:
-        mine = outputs_of(found, attempt.job_id, names, newest=attempt is submitted[-1])
+        mine = outputs_of(paths, attempt.job_id, names, newest=attempt is submitted[-1])
         attempt.outputs = [str(path) for path in mine]
 
 
@@ -184,14 +184,14 @@ def _own_files(folder: Path, name: str) -> list[Path]:
     plain = name.replace("/", "_")
     prefixes = (f"{safe(name)}.", f"{plain}.", f"{plain.replace(' ', '_')}.")
     try:
-        found = [path for path in folder.iterdir() if path.name.startswith(prefixes) and path.is_file()]
-        return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
+        paths = [path for path in folder.iterdir() if path.name.startswith(prefixes) and path.is_file()]
+        return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name))
     except OSError:
         return []
 
 
 def _neighbours(graph: Graph, numbers: Iterable[int]) -> list[Neighbour]:
-    return [Neighbour(record.name, record.state.name) for record in map(graph.step, numbers)]
+    return [Neighbour(step.name, step.state.name) for step in map(graph.step, numbers)]
 
 
 def _attempt_data(attempt: Attempt) -> dict[str, Any]:

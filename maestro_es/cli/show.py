@@ -53,7 +53,7 @@ def _lines(details: StepDetails, now: Micros, page: int | None) -> Iterator[str]
 
 
 def _facts(details: StepDetails, now: Micros) -> Iterator[tuple[str, str]]:
-    step = details.record
+    step = details.step
     end = step.ended_at or (now if step.state is State.RUNNING else None)
     yield "Step", step.name
     yield "Template", step.template + (f": {details.description}" if details.description else "")
@@ -127,5 +127,5 @@ def _evidence(attempts: Sequence[Attempt]) -> Iterator[str]:
         yield ""
         yield "Evidence"
     for attempt in explained:
-        words = ", ".join(f"{item.source}: {item.detail!r}" for item in attempt.evidence)
-        yield clean(f"  attempt {attempt.number}: {words}")
+        evidence = ", ".join(f"{item.source}: {item.detail!r}" for item in attempt.evidence)
+        yield clean(f"  attempt {attempt.number}: {evidence}")

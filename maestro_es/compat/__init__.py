@@ -36,12 +36,13 @@ A second `stage` of the same study into the same directory continues it. The gra
 can be opened again with ``ExecutionGraph.open(path)``, and ``maestro-es tick`` advances it too.
 
 A program that imports Maestro itself runs unchanged by ``python -m maestro_es.compat PROGRAM``: see `hook`.
+
+Which names there are, and where their counterparts lie, is listed in `maestro_es.compat.modules`.
 """
 
 from __future__ import annotations
 
-from maestro_es.compat.dag import DAG
-from maestro_es.compat.enums import StepPriority, SubmissionCode
+from maestro_es.compat.abstracts import StepPriority, SubmissionCode
 from maestro_es.compat.environment import GitDependency, PathDependency, StudyEnvironment
 from maestro_es.compat.hook import install
 from maestro_es.compat.specification import YAMLSpecification
@@ -49,6 +50,7 @@ from maestro_es.compat.study import Study
 from maestro_es.compat.study_step import StudyStep
 from maestro_es.core.model import CancelCode, JobStatusCode, State, StudyStatus
 from maestro_es.execution_graph import ExecutionGraph
+from maestro_es.execution_graph.dag import DAG
 from maestro_es.study_file.parameters import Combination, ParameterGenerator
 from maestro_es.study_file.study_environment import Script, Variable
 

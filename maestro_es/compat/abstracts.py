@@ -1,10 +1,15 @@
-"""Maestro's abstract classes that nothing here needs, for programs that derive from them."""
+"""Maestro's abstract classes and enumerations that nothing here needs, for programs that use them."""
 
 from __future__ import annotations
 
+import enum
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
+
+from maestro_es.execution_graph.dag import NodeGraph as Graph
+
+__all__ = ["Graph", "Record", "Singleton", "StepPriority", "SubmissionCode", "abstractclassmethod"]
 
 
 class abstractclassmethod(classmethod):  # type: ignore[type-arg] # noqa: N801 - Maestro's name
@@ -36,3 +41,29 @@ class Record:
     def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - of any kind
         """Return the value of that name, or the default."""
         return self._info.get(key, default)
+
+
+class SubmissionCode(enum.Enum):
+    """Whether a submission was taken."""
+
+    OK = 0
+    ERROR = 1
+
+
+class StepPriority(enum.Enum):
+    """How urgent a step is."""
+
+    HELD = 0
+    MINIMAL = 1
+    LOW = 2
+    MEDIUM = 3
+    HIGH = 4
+    EXPEDITE = 5
+
+    @classmethod
+    def from_str(cls, priority: str) -> StepPriority:
+        """Return a priority by the word of a study file, in capitals or not. ValueError if there is none."""
+        word = "EXPEDITE" if priority.upper() == "EXPEDITED" else priority.upper()
+        if word not in cls.__members__:
+            raise ValueError(f"priority {priority!r} is unknown; known are: {', '.join(cls.__members__)}")
+        return cls[word]

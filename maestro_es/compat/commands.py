@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from maestro_es.compat.conductor import Conductor
-from maestro_es.compat.processes import run_to_end
 from maestro_es.compat.status import status_renderer_factory
+from maestro_es.compat.tools import run_to_end
 from maestro_es.errors import EXIT_ERROR, EXIT_OK
 from maestro_es.import_path import own_command
 from maestro_es.study_file.pgen import VERSION
@@ -44,11 +44,11 @@ _FLAGS = {
 
 def run_study(args: Namespace) -> int:
     """Run a study by ``maestro-es run``; returns its exit code."""
-    given = vars(args)
-    words = [f"{option}={given[name]}" for name, option in _WITH_VALUE.items() if given.get(name) is not None]
-    words += [option for name, option in _FLAGS.items() if given.get(name)]
-    words += [f"--pargs={text}" for text in given.get("pargs") or ()]
-    return run_to_end([*own_command(), "run", *words, args.specification])
+    options = vars(args)
+    argv = [f"{option}={options[name]}" for name, option in _WITH_VALUE.items() if options.get(name) is not None]
+    argv += [option for name, option in _FLAGS.items() if options.get(name)]
+    argv += [f"--pargs={text}" for text in options.get("pargs") or ()]
+    return run_to_end([*own_command(), "run", *argv, args.specification])
 
 
 def status_study(args: Namespace) -> int:
@@ -85,7 +85,7 @@ def validate_update_args(args: Namespace, directory_list: Sequence[str]) -> bool
 def expand_update_args(args: Namespace, directory_list: Sequence[str]) -> list[dict[str, int | None]]:
     """Return the settings for each directory; None for one that stays as it is."""
     values = {name: getattr(args, name) or [None] for name in _SETTINGS}
-    rows = {name: found if len(found) > 1 else itertools.repeat(found[0]) for name, found in values.items()}
+    rows = {name: column if len(column) > 1 else itertools.repeat(column[0]) for name, column in values.items()}
     columns = zip(directory_list, *rows.values(), strict=False)
     return [dict(zip(_SETTINGS, row[1:], strict=True)) for row in columns]
 
@@ -95,21 +95,21 @@ def update_study_exec(args: Namespace) -> int:
     _, missing = _directories(args.directory)
     if missing or not validate_update_args(args, args.directory):
         return EXIT_ERROR
-    wanted: list[Mapping[str, Any]] = list(expand_update_args(args, args.directory))
-    if all(value is None for settings in wanted for value in settings.values()):
+    updates: list[Mapping[str, Any]] = list(expand_update_args(args, args.directory))
+    if all(value is None for settings in updates for value in settings.values()):
         _say("there is nothing to change: give --rlimit, --throttle or --sleep")
         return EXIT_ERROR
-    for directory, settings in zip(args.directory, wanted, strict=True):
+    for directory, settings in zip(args.directory, updates, strict=True):
         Conductor.update_study_exec(directory, settings)
     return EXIT_OK
 
 
-def _directories(given: Sequence[str]) -> tuple[list[str], list[str]]:
+def _directories(directories: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return which of the directories are there, and which are not, after a line for each of the latter."""
-    missing = [directory for directory in given if not Path(directory).is_dir()]
+    missing = [directory for directory in directories if not Path(directory).is_dir()]
     for directory in missing:
         _say(f"{directory}: there is no such directory")
-    return [directory for directory in given if directory not in missing], missing
+    return [directory for directory in directories if directory not in missing], missing
 
 
 def _say(line: str) -> None:

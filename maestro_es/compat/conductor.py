@@ -25,7 +25,7 @@ _SLEEP_TIME = 60
 
 _STORED = ".study.pkl"
 
-Place = str | os.PathLike[str]
+PathText = str | os.PathLike[str]
 
 
 class Conductor:
@@ -84,22 +84,22 @@ class Conductor:
         study.pickle(Path(study.output_path) / safe(f"{study.name}{_STORED}"))
 
     @classmethod
-    def load_study(cls, out_path: Place) -> Study:
+    def load_study(cls, out_path: PathText) -> Study:
         """Return the study that is kept in a directory. RequestRefused if there is none, or more than one."""
-        found = sorted(Path(out_path).glob(f"*{_STORED}"))
-        if len(found) != 1:
+        pointers = sorted(Path(out_path).glob(f"*{_STORED}"))
+        if len(pointers) != 1:
             raise RequestRefused(
-                f"{os.fspath(out_path)}: there must be one file *{_STORED}, but there are {len(found)}"
+                f"{os.fspath(out_path)}: there must be one file *{_STORED}, but there are {len(pointers)}"
             )
-        return Study.unpickle(found[0])
+        return Study.unpickle(pointers[0])
 
     @classmethod
-    def store_batch(cls, out_path: Place, batch: Mapping[str, Any]) -> None:
+    def store_batch(cls, out_path: PathText, batch: Mapping[str, Any]) -> None:
         """Keep a batch block in a directory."""
         files.write(Path(out_path) / BATCH_INFO, study_text(batch).encode())
 
     @classmethod
-    def load_batch(cls, out_path: Place) -> dict[str, Any]:
+    def load_batch(cls, out_path: PathText) -> dict[str, Any]:
         """Return the batch block that is kept in a directory. RequestRefused if there is none."""
         path = Path(out_path) / BATCH_INFO
         try:
@@ -108,7 +108,7 @@ class Conductor:
             raise RequestRefused(f"{path}: there is no such file; run the study with maestro-es") from None
 
     @classmethod
-    def get_status(cls, output_path: Place) -> dict[str, list[str]]:
+    def get_status(cls, output_path: PathText) -> dict[str, list[str]]:
         """Return the columns of the status table by their titles; nothing if there is no table."""
         try:
             with (Path(output_path) / STATUS_CSV).open(encoding="utf-8") as table:
@@ -117,22 +117,22 @@ class Conductor:
             return {}
 
     @classmethod
-    def mark_cancelled(cls, output_path: Place) -> None:
+    def mark_cancelled(cls, output_path: PathText) -> None:
         """Ask that a study be cancelled; the next tick does it."""
         (Path(output_path) / CANCEL).touch()
 
     @classmethod
-    def update_study_exec(cls, output_path: Place, updated_config: Mapping[str, Any]) -> None:
+    def update_study_exec(cls, output_path: PathText, updated_config: Mapping[str, Any]) -> None:
         """Ask for other values of rlimit, throttle and sleep; the next tick takes them."""
         files.write(Path(output_path) / UPDATE, study_text(updated_config).encode())
 
     @classmethod
-    def load_updated_study_exec(cls, output_path: Place) -> dict[str, Any]:
+    def load_updated_study_exec(cls, output_path: PathText) -> dict[str, Any]:
         """Return what `update_study_exec` has asked for, and take it back; nothing if there is nothing."""
         path = Path(output_path) / UPDATE
         try:
-            found = read_data(path.read_text("utf-8"), str(path))
+            data = read_data(path.read_text("utf-8"), str(path))
         except FileNotFoundError:
             return {}
         path.unlink(missing_ok=True)
-        return found
+        return data

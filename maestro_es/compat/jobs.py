@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 
 from maestro_es.adapters.base import Adapter, JobInfo, SubmitsScripts
-from maestro_es.compat.enums import SubmissionCode
+from maestro_es.compat.abstracts import SubmissionCode
 from maestro_es.compat.submission import CancellationRecord, SubmissionRecord
 from maestro_es.core.attempt_token import imported_token
 from maestro_es.core.model import CancelCode, JobState, JobStatusCode, State, StepRecord

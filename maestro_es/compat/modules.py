@@ -8,6 +8,7 @@ _COMPAT = "maestro_es.compat"
 _HOMES: dict[str, tuple[str, ...]] = {
     "maestro_es.core.model": ("SOURCE", "CancelCode", "JobStatusCode", "State", "StudyStatus"),
     "maestro_es.execution_graph": ("ExecutionGraph",),
+    "maestro_es.execution_graph.dag": ("DAG",),
     "maestro_es.study_file.parameters": ("Combination", "ParameterGenerator"),
     "maestro_es.study_file.study_environment": (
         "Dependency", "EnvObject", "Script", "Source", "Substitution", "Variable",
@@ -21,13 +22,11 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "update_study_exec", "validate_update_args",
     ),
     f"{_COMPAT}.conductor": ("Conductor",),
-    f"{_COMPAT}.dag": ("DAG", "Graph"),
-    f"{_COMPAT}.abstracts": ("Record", "Singleton", "abstractclassmethod"),
-    f"{_COMPAT}.enums": ("StepPriority", "SubmissionCode"),
+    f"{_COMPAT}.abstracts": (
+        "Graph", "Record", "Singleton", "StepPriority", "SubmissionCode", "abstractclassmethod",
+    ),
     f"{_COMPAT}.environment": ("GitDependency", "PathDependency", "StudyEnvironment"),
-    f"{_COMPAT}.generators": ("load_parameter_generator",),
     f"{_COMPAT}.pickles": ("PickleInterface",),
-    f"{_COMPAT}.processes": ("start_process",),
     f"{_COMPAT}.script_adapter": ("SchedulerScriptAdapter", "ScriptAdapter"),
     f"{_COMPAT}.script_adapters": (
         "FluxScriptAdapter", "LSFScriptAdapter", "LocalScriptAdapter", "ScriptAdapterFactory", "SlurmScriptAdapter",
@@ -42,8 +41,9 @@ _HOMES: dict[str, tuple[str, ...]] = {
     f"{_COMPAT}.study_step": ("StudyStep",),
     f"{_COMPAT}.submission": ("CancellationRecord", "SubmissionRecord"),
     f"{_COMPAT}.tools": (
-        "LoggerUtility", "coerce_dict_values", "dict_to_dot_strings", "iter_dotpath_items", "parse_version",
-        "ping_url", "unflatten_dotpath_dict", "unflatten_dotpath_tuples", "update_recursive",
+        "LoggerUtility", "coerce_dict_values", "dict_to_dot_strings", "iter_dotpath_items", "load_parameter_generator",
+        "parse_version", "ping_url", "start_process", "unflatten_dotpath_dict", "unflatten_dotpath_tuples",
+        "update_recursive",
     ),
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from maestro_es.compat.submission import CancellationRecord, SubmissionRecord
 from maestro_es.core.model import JobStatusCode, State, is_scheduled
 
 
-class Step(Protocol):
+class FilledStep(Protocol):
     """A step with everything filled in but the launcher."""
 
     name: str
@@ -40,7 +40,7 @@ class ScriptAdapter(ABC):
         """Ask that jobs end."""
 
     @abstractmethod
-    def _write_script(self, ws_path: str, step: Any) -> Scripts:  # noqa: ANN401 - `Step`, or a program's own
+    def _write_script(self, ws_path: str, step: Any) -> Scripts:  # noqa: ANN401 - `FilledStep`, or a program's own
         """Write the scripts of a step into a directory."""
 
     def write_script(self, ws_path: str, step: Any) -> Scripts:  # noqa: ANN401 - likewise
@@ -98,7 +98,7 @@ class SchedulerScriptAdapter(ScriptAdapter):
         return {key: own if exclusive.get(key) is None else exclusive[key] for key, own in adapter_exclusive.items()}
 
     @abstractmethod
-    def get_header(self, step: Any) -> str:  # noqa: ANN401 - `Step`, or a program's own
+    def get_header(self, step: Any) -> str:  # noqa: ANN401 - `FilledStep`, or a program's own
         """Return the first lines of a step's scripts."""
 
     @abstractmethod
@@ -115,7 +115,7 @@ class SchedulerScriptAdapter(ScriptAdapter):
 
         return fill_in(step_cmd, has, has, launch)
 
-    def get_scheduler_command(self, step: Any) -> tuple[bool, str, str]:  # noqa: ANN401 - `Step`, or a program's own
+    def get_scheduler_command(self, step: Any) -> tuple[bool, str, str]:  # noqa: ANN401 - `FilledStep`, or a program's own
         """Return whether a step is scheduled, and its commands with the launchers filled in."""
         if not step.run:
             raise ValueError("a step needs the key run")

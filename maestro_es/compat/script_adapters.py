@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 from maestro_es.adapters.process import this_host
 from maestro_es.adapters.registry import ADAPTERS, make_adapter
-from maestro_es.compat.enums import SubmissionCode
+from maestro_es.compat.abstracts import SubmissionCode
 from maestro_es.compat.jobs import cancel_jobs, check_jobs, submit_script
-from maestro_es.compat.processes import start_process
 from maestro_es.compat.script_adapter import SchedulerScriptAdapter, ScriptAdapter, Scripts
 from maestro_es.compat.submission import CancellationRecord, SubmissionRecord
+from maestro_es.compat.tools import start_process
 from maestro_es.core.model import CancelCode, JobStatusCode, State
 from maestro_es.study_file.render import safe
 

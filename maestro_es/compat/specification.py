@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
+from jsonschema import Draft7Validator
 from jsonschema.exceptions import ValidationError as SchemaError
 
 from maestro_es.adapters.registry import SCHEDULERS
-from maestro_es.compat import schema_words
 from maestro_es.compat.environment import GitDependency, PathDependency, StudyEnvironment
 from maestro_es.compat.study_step import StudyStep
 from maestro_es.errors import SpecError
@@ -177,8 +178,8 @@ class YAMLSpecification(Specification):
 
     @staticmethod
     def validate_schema(parent_key: str, instance: object, schema: Mapping[str, Any]) -> None:
-        """Raise a ValidationError if a part of a study file is not as a schema has it."""
-        schema_words.validate_schema(parent_key, instance, schema)
+        """Raise a SchemaError if a part of a study file is not as a schema has it."""
+        validate_schema(parent_key, instance, schema)
 
     @property
     def name(self) -> str:
@@ -236,3 +237,47 @@ class YAMLSpecification(Specification):
             step.run.update(declared["run"])
             made.append(step)
         return made
+
+
+_QUOTED = re.compile(r"'(.+)'")
+
+
+def validate_schema(parent_key: str, instance: object, schema: Mapping[str, Any]) -> None:
+    """Raise a SchemaError with Maestro's words for the first error of a part of a study file, if there is one.
+
+    ValueError for a rule of the schema that Maestro has no words for.
+    """
+    for error in Draft7Validator(dict(schema)).iter_errors(instance):
+        message = _message(error, parent_key)
+        if message is None:
+            raise ValueError(f"Validation error: {error.message}")
+        raise SchemaError(message)
+
+
+def _message(error: SchemaError, where: str) -> str | None:
+    path = ".".join(map(str, error.path))
+    match error.validator:
+        case "additionalProperties":
+            return f"Unrecognized key '{_quoted(error.message)}' found in {where}."
+        case "type":
+            kind = error.validator_value
+            return f"In {where}, {path} must be of type '{kind}', but found '{type(error.instance).__name__}'."
+        case "required":
+            return f"Key '{_quoted(error.message)}' is missing from {where}."
+        case "uniqueItems":
+            return f"Non-unique step names in {where}.run.depends."
+        case "minLength":
+            return f"In {where}, empty string found as value for {path}."
+        case "anyOf":
+            kinds: Any = error.validator_value
+            return (
+                f"The value '{error.instance}' in field {path} of {where} is not of type '{kinds[0].get('type')}' or "
+                "does not conform to the format '$(VARNAME)'."
+            )
+        case _:
+            return None
+
+
+def _quoted(message: str) -> str:
+    match = _QUOTED.search(message)
+    return match[1] if match else message

@@ -71,7 +71,7 @@ def real_name(step: Any) -> str:  # noqa: ANN401 - likewise
     return arguments.name("step.name", getattr(step, "real_name", None) or step.name)
 
 
-class Written:
+class AddedStep:
     """A step as it was added, before the environment was put into it.
 
     The study file keeps this form, so that the study can be moved. But what the program has changed since counts.

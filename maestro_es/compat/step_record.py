@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from maestro_es.compat.enums import SubmissionCode
+from maestro_es.compat.abstracts import SubmissionCode
 from maestro_es.compat.script_adapter import ScriptAdapter
 from maestro_es.compat.script_adapters import ScriptAdapterFactory
 from maestro_es.core.model import State

@@ -12,16 +12,16 @@ from typing import Any
 
 from maestro_es import files
 from maestro_es.adapters.registry import SCHEDULERS
-from maestro_es.compat.dag import DAG
 from maestro_es.compat.environment import StudyEnvironment
 from maestro_es.compat.pickles import PickleInterface
-from maestro_es.compat.staging import Books, Written, books, declaration, parents, real_name, study_data
+from maestro_es.compat.staging import AddedStep, Books, books, declaration, parents, real_name, study_data
 from maestro_es.core import arguments
 from maestro_es.core.events import StepAdded, StepTemplateAdded
 from maestro_es.core.model import SOURCE, Settings
 from maestro_es.core.resubmission_limits import RESTART_LIMIT, SUBMISSION_ATTEMPTS
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph import ExecutionGraph, Step
+from maestro_es.execution_graph.dag import DAG
 from maestro_es.study.layout import has_log
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.metadata import read_metadata
@@ -70,7 +70,7 @@ class Study(DAG, PickleInterface):
         self.is_configured = False
         self._out_path = arguments.path("out_path", out_path)
         self._configured: dict[str, Any] = {}
-        self._written: dict[str, Written] = {}
+        self._written: dict[str, AddedStep] = {}
         self._twice: list[Step] = []
         self._awaited: dict[str, list[str]] = {}
         self._keep(books(self._out_path))
@@ -91,7 +91,7 @@ class Study(DAG, PickleInterface):
         if name in self.values:
             self._twice.append(step)  # which `stage` reports
             return
-        self._written[name] = Written(step, self.environment)
+        self._written[name] = AddedStep(step, self.environment)
         self.add_node(name, step)
         waits_for = parents(step)
         for parent in waits_for:

@@ -1,4 +1,8 @@
-"""`StudyStep` by Maestro's name: a step of a study, before its parameters are known."""
+"""`StudyStep` by Maestro's name: a step of a study, before its parameters are known.
+
+A step that a program adds is kept as it is; how it becomes a step of a study file is decided in
+`maestro_es.compat.staging`.
+"""
 
 from __future__ import annotations
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from maestro_es.compat.abstracts import Record
-from maestro_es.compat.enums import SubmissionCode
+from maestro_es.compat.abstracts import Record, SubmissionCode
 from maestro_es.core.model import CancelCode
 
 

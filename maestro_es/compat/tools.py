@@ -1,11 +1,17 @@
-"""The functions of ``maestrowf.utils`` that generators of parameters do not need: logs, versions, nested mappings."""
+"""The functions of ``maestrowf.utils`` that generators of parameters do not need: logs, versions, nested mappings.
+
+Two more functions of Maestro are here: `start_process` and `load_parameter_generator`.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
+import os
 import re
+import subprocess
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 #: Of a version by semver.org: its numbers, before what may follow.
@@ -122,3 +128,40 @@ def update_recursive(base_dict: dict[str, Any], update_dict: Mapping[str, Any]) 
         else:
             base_dict[key] = value
     return base_dict
+
+
+def start_process(
+    cmd: str | Sequence[str],
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+    shell: bool = True,  # noqa: FBT001, FBT002 - Maestro's signature
+) -> subprocess.Popen[str]:
+    """Start a command, a text by the shell and a list without; its output is text in pipes."""
+    options: dict[str, Any] = {} if cwd is None else {"cwd": cwd}
+    options |= {} if env is None else {"env": env}
+    by_shell = shell and not isinstance(cmd, (list, tuple))
+    return subprocess.Popen(  # noqa: S603 - the program's own words
+        cmd, shell=by_shell, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+    )
+
+
+#: The name under which a generator is imported.
+_NAME = "custom_gen"
+
+
+def load_parameter_generator(path: str | os.PathLike[str], env: Any, kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - what the file makes
+    """Run a file of the user's and return what its function ``get_custom_generator`` makes.
+
+    An error of the file is raised as it is. ImportError if there is no such file.
+    """
+    spec = importlib.util.spec_from_file_location(_NAME, os.path.abspath(path))  # noqa: PTH100 - as tracebacks name it
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{os.fspath(path)} is no Python file", name=_NAME)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_custom_generator(env, **kwargs)
+
+
+def run_to_end(argv: Sequence[str]) -> int:
+    """Run a command on this terminal; returns its exit code."""
+    return subprocess.call(argv)  # noqa: S603 - our own words

@@ -56,7 +56,7 @@ def _text(argument: str, value: object) -> str:
     if "\0" in value:
         raise ValueError(f"{argument} must not hold a NUL character, but is {value!r}")
     if not value.isascii():
-        start = next((place for place, character in enumerate(value) if "\ud800" <= character <= "\udfff"), None)
+        start = next((index for index, character in enumerate(value) if "\ud800" <= character <= "\udfff"), None)
         if start is not None:
             must = f"{argument} must be text in UTF-8, but is {value!a}"
             raise UnicodeEncodeError("utf-8", value, start, start + 1, must)

@@ -3,6 +3,9 @@
 STUDY is the first eight digits of the study's id, STEP and ATTEMPT are numbers. SUFFIX differs between ticks, so no
 two attempts share a token, even if the log lost the first one. Only this module makes and parses tokens, and
 ``runner.sh``: it reads STUDY, to refuse a job of a study that was replaced.
+
+When a new token is made is decided in `maestro_es.core.decide`. Whether an attempt with a token may start is decided
+by its claim: see `maestro_es.study.claims`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The rules about attempts in flight: what can be concluded about each, and whose job must be ended."""
+"""The rules about attempts in flight: what can be concluded about each, and whose job must be ended.
+
+What the observations of one attempt prove is decided in `maestro_es.core.verdict`; how often a step is submitted
+again, in `maestro_es.core.resubmission_limits`. The events do not change the state here: the reducer does.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What a user may ask of a study, or a program add to it: state in, events or a refusal out."""
+"""What a user may ask of a study, or a program add to it: state in, events or a refusal out.
+
+Rerunning steps has a module of its own, `maestro_es.core.rerun`. Who may ask, and by which command, is decided in
+`maestro_es.execution_graph` and `maestro_es.cli`.
+"""
 
 from __future__ import annotations
 

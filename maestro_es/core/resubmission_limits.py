@@ -13,6 +13,9 @@ fields of the step: the reducer raises them, and a retry by a user sets them to 
 step, too, and that one counts: only a step with a restart script has the limit of its study.
 
 Each function returns the message with which the step fails now, or nothing if it may be submitted again.
+
+Which end of an attempt counts for which limit is decided in `maestro_es.core.reconcile`; what `maestro-es retry` does,
+in `maestro_es.core.rerun`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""What each event about a step does to the state."""
+"""What each event about a step does to the state.
+
+Whether an event may be written at all is decided before, by the rules of a tick (`maestro_es.core.decide`) and of
+requests (`maestro_es.core.requests`). An event that can't follow the present state is refused here.
+"""
 
 from __future__ import annotations
 

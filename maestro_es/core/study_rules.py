@@ -1,4 +1,7 @@
-"""What each event about the study does to the state."""
+"""What each event about the study does to the state.
+
+What an event about one step does is decided in `maestro_es.core.step_rules`.
+"""
 
 from __future__ import annotations
 

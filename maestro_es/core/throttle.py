@@ -1,4 +1,7 @@
-"""How many steps may be in flight at the same time, and how many are requested in one tick."""
+"""How many steps may be in flight at the same time, and how many are requested in one tick.
+
+Which of the ready steps are submitted is decided in `maestro_es.core.decide`, in the order of the graph.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the rules of the reducer share: refusing what can't follow, moving a step, and telling those that wait."""
+"""What the rules of the reducer share: refusing what can't follow, moving a step, and telling those that wait.
+
+Which transition an event means is decided in `maestro_es.core.study_rules` and `maestro_es.core.step_rules`.
+"""
 
 from __future__ import annotations
 

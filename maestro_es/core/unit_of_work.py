@@ -1,4 +1,7 @@
-"""New events and the graph that they give: a plan of many steps decides on that graph before anything is written."""
+"""New events and the graph that they give: a plan of many steps decides on that graph before anything is written.
+
+It writes nothing: the caller appends the events, or drops them.
+"""
 
 from __future__ import annotations
 

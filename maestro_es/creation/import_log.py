@@ -1,4 +1,8 @@
-"""Make the log of a study from an export, at a place where there was no study."""
+"""Make the log of a study from an export, at a place where there was no study.
+
+Whether an export is whole is decided in `maestro_es.store.log_export`. What has happened since the export is not
+looked for: that is `maestro_es.creation.recover`.
+"""
 
 from __future__ import annotations
 

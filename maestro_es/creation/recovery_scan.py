@@ -1,4 +1,7 @@
-"""What the world knows of the attempts of a study, whatever its log knows: claims, reports, jobs, the status table."""
+"""What the world knows of the attempts of a study, whatever its log knows: claims, reports, jobs, the status table.
+
+What becomes of a step is decided in `maestro_es.creation.recovery_rules`.
+"""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def tick_next(root: Path, runtime: Runtime) -> Outcome:
     outcome = Outcome()
     try:
         with _open(root, runtime) as graph:
-            outcome.note(*_told(graph, graph.tick_next))
+            outcome.note(*_outcome(graph, graph.tick_next))
     except TickInProgress:
         pass
     except (MaestroError, OSError) as error:
@@ -153,7 +153,7 @@ def _tick_one(root: Path, runtime: Runtime, *, registered: bool, queues: SharedQ
     with _open(root, runtime) as graph:
         if graph.is_settled():
             return OK, _news(graph) if registered else ""
-        return _told(graph, lambda: graph.tick(wait_s=0, queues=queues))
+        return _outcome(graph, lambda: graph.tick(wait_s=0, queues=queues))
 
 
 def _open(root: Path, runtime: Runtime) -> TickableGraph:
@@ -176,7 +176,7 @@ def _is_at(root: Path, study_id: str) -> bool:
     return study_id_at(root) == study_id
 
 
-def _told(graph: TickableGraph, tick: Callable[[], object]) -> tuple[int, str]:
+def _outcome(graph: TickableGraph, tick: Callable[[], object]) -> tuple[int, str]:
     """Tick; returns the exit code, and what a person must know."""
     try:
         tick()

@@ -76,12 +76,12 @@ class BuildableGraph(DescribedGraph):
         description = arguments.text("step.description", step.description) or name
         pairs = arguments.texts("params", params)
         param_values = tuple(Param(key, value, f"{key}.{value}", key) for key, value in pairs.items())
-        directory = self._place(name, arguments.path("workspace", workspace))
+        directory = self._directory(name, arguments.path("workspace", workspace))
         limit = arguments.count("restart_limit", restart_limit)
         template = e.StepTemplateAdded(name=name, description=description, run=run)
         self._request(lambda graph: requests.add_step(graph, template, directory, limit, param_values))
 
-    def _place(self, step: str, workspace: str) -> str:
+    def _directory(self, step: str, workspace: str) -> str:
         """Return the path of a workspace: relative to the study, or absolute if it lies elsewhere.
 
         RequestRefused if no step can have it.

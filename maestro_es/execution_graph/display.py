@@ -1,4 +1,8 @@
-"""How graphs and steps look at a prompt and in a notebook."""
+"""How graphs and steps look at a prompt and in a notebook.
+
+What is shown of a graph at a prompt is decided here. The tables of the command `status` have a module of their own,
+`maestro_es.report.layouts`.
+"""
 
 from __future__ import annotations
 

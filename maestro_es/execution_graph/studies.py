@@ -47,13 +47,13 @@ def _look(study_id: str, root: Path, runtime: Runtime, when: When | None) -> Lis
             actual = graph.state.study.study_id
             summary = graph.summary(when)
     except (MaestroError, OSError) as error:
-        return Listed(id=study_id, path=str(root), problem=_said(error))
+        return Listed(id=study_id, path=str(root), problem=_message(error))
     if actual != study_id:
         return Listed(id=study_id, path=str(root), problem=f"another study is in this directory: {actual}")
     return Listed(id=study_id, path=str(root), summary=summary)
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
 
 
@@ -80,7 +80,7 @@ def ask_all(runtime: Runtime, ask: Callable[[AuditableGraph], Found]) -> Iterato
             refusal = error
             continue
         except (MaestroError, OSError) as error:
-            answer = StudyAnswer(str(root), problem=_said(error))
+            answer = StudyAnswer(str(root), problem=_message(error))
         answered = answered or not answer.problem
         yield answer
     if refusal and not answered:

@@ -2,6 +2,8 @@
 
 The order matters. The queue is asked before the inbox is read: a job that is gone when we ask has dropped its report
 by then, so "gone and no report" means that none will come.
+
+What the observations prove is decided in `maestro_es.core.verdict`; nothing is written here but by the `fence`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """Submit: for each submission on record write the script, call the scheduler, append the outcome.
 
 The process may die between any two of these. A request without an outcome is in doubt, and a later tick reconciles it.
+
+Which steps are submitted is decided in `maestro_es.core.decide`; how many calls are made at a time, in
+`maestro_es.poller.submitter`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Look at the schedulers and the inbox, decide, append, submit, show, and leave. It never sleeps and never waits for a
 job. Any number may run at once: each append names the seq that its decision rests on, so one advances and the others
 have written nothing.
+
+The rules are in `maestro_es.core.decide`, and the effects in `maestro_es.poller.performers`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The file of a log: opening it, and what to tell a person of one that can't be opened, read or written."""
+"""The file of a log: opening it, and what to tell a person of one that can't be opened, read or written.
+
+What the rows of a log mean is decided in `maestro_es.store.event_log`.
+"""
 
 from __future__ import annotations
 

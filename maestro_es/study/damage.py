@@ -3,6 +3,9 @@
 Readers trust a log, because checking each digest would take longer than answering. So if another program has changed
 the log, an answer may fail in any way. Only after such a failure is the log verified. If it was changed, the user gets
 that message; otherwise the error is our bug.
+
+What counts as damage is decided in `maestro_es.store.verification`; how events are corrected, in
+`maestro_es.store.corrections`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """The lock of a study: a courtesy to schedulers. That a study is safe rests on the log's expected seq.
 
 A hard lock (flock) only: a soft lock's holder that is killed on another host would block everybody for ever.
+
+Who takes the tick lock, and how long it is waited for, is up to the callers of `hold_tick_lock`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 A report is an empty file named ``TOKEN.KIND`` or ``TOKEN.KIND.CODE``, so it is whole the moment it is there, and a
 full file system can still take it. Its modification time is when it was made.
+
+What a report means for its attempt is decided in `maestro_es.core.verdict`; which reports are removed, in
+`maestro_es.poller.tick`. ``runner.sh`` writes them.
 """
 
 from __future__ import annotations

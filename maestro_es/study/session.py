@@ -1,4 +1,7 @@
-"""A study directory with its log open: what ticks work on, and what `ExecutionGraph` keeps to itself."""
+"""A study directory with its log open: what ticks work on, and what `ExecutionGraph` keeps to itself.
+
+Ticks, requests and commands decide elsewhere; a session holds what they share: the directory, the log, the adapters.
+"""
 
 from __future__ import annotations
 

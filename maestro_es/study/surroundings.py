@@ -1,4 +1,7 @@
-"""The environment of this process that the steps of a study inherit: variables, umask, soft limits, niceness."""
+"""The environment of this process that the steps of a study inherit: variables, umask, soft limits, niceness.
+
+Which of the variables the steps get is decided in `maestro_es.core.exported_variables`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What a study needs from outside: paths that must exist, and git repositories that are cloned."""
+"""What a study needs from outside: paths that must exist, and git repositories that are cloned.
+
+Which repositories and paths a study needs is decided in `env_block`; git is called by
+`maestro_es.creation.repositories`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is wrong with a study file: problems, which stop a study, and warnings, which don't."""
+"""What is wrong with a study file: problems, which stop a study, and warnings, which don't.
+
+Which problems there are is decided by the modules that report them, such as `checks` and `placeholders`.
+"""
 
 from __future__ import annotations
 

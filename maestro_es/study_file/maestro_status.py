@@ -1,4 +1,8 @@
-"""The ``status.csv`` of Maestro 1.2.1, as its conductor writes it: nothing is quoted, times are local."""
+"""The ``status.csv`` of Maestro 1.2.1, as its conductor writes it: nothing is quoted, times are local.
+
+What a row means for a step of ours is decided in `maestro_es.creation.import_rules` and
+`maestro_es.creation.recovery_rules`.
+"""
 
 from __future__ import annotations
 

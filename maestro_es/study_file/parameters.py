@@ -1,4 +1,7 @@
-"""Parameters: lists of values that are zipped into combinations, with a label and a name for each value."""
+"""Parameters: lists of values that are zipped into combinations, with a label and a name for each value.
+
+Which combinations a step gets is decided in `expansion`.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class Combination:
 
     def __init__(self, token: str = "$") -> None:  # noqa: S107 - no password but a character
         self._sign = token
-        self._found: dict[str, Param] = {}
+        self._by_key: dict[str, Param] = {}
         # By what stands for each in a text, as Maestro has them.
         self._params: dict[str, Any] = {}
         self._labels: dict[str, str] = {}
@@ -31,7 +34,7 @@ class Combination:
 
     def add(self, key: str, name: str, value: Any, label: str) -> None:  # noqa: ANN401 - of any kind
         """Add the value of a parameter."""
-        self._found[key] = Param(key, str(value), str(label), str(name))
+        self._by_key[key] = Param(key, str(value), str(label), str(name))
         self._params[f"{self._sign}({key})"] = value
         self._labels[f"{self._sign}({key}.label)"] = str(label)
         self._names[f"{self._sign}({key}.name)"] = str(name)
@@ -42,7 +45,7 @@ class Combination:
 
     def get_param_string(self, params: Iterable[str]) -> str:
         """Return the labels of some parameters, in the order of their keys."""
-        return ".".join(self._found[key].label for key in sorted(params))
+        return ".".join(self._by_key[key].label for key in sorted(params))
 
     def get_param_values(self, params: Iterable[str]) -> Iterator[tuple[str, Any]]:
         """Yield key and value of some parameters."""
@@ -50,7 +53,7 @@ class Combination:
 
     def apply(self, item: str) -> str:
         """Return a text with the placeholders of all parameters replaced."""
-        return substitute(item, list(self._found.values()), self._sign)
+        return substitute(item, list(self._by_key.values()), self._sign)
 
     def metadata(self) -> dict[str, dict[str, Any]]:
         """Return values and labels by their placeholders."""

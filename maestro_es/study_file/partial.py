@@ -12,7 +12,7 @@ from typing import Any
 from maestro_es.study_file.document import Document
 
 #: Keys and places in lists, from the top of the file.
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 #: More nodes or processes than any launcher asks for.
 _NO_LIMIT = 1_000_000
@@ -28,7 +28,7 @@ _STAND_INS: dict[str | int, Any] = {
 }
 
 
-def without_faults(document: Document, faults: Iterable[Place]) -> Document:
+def without_faults(document: Document, faults: Iterable[KeyPath]) -> Document:
     """Return the document without the values at `faults`, or with stand-ins for them. Nothing else changes its place.
 
     A step has a name, a description and commands then.
@@ -42,7 +42,7 @@ def without_faults(document: Document, faults: Iterable[Place]) -> Document:
     return document.with_data(data)
 
 
-def _replace(data: Any, path: Place) -> None:  # noqa: ANN401 - not known to be a study
+def _replace(data: Any, path: KeyPath) -> None:  # noqa: ANN401 - not known to be a study
     parent: Any = data
     for part in path[:-1]:
         parent = _at(parent, part)
@@ -62,7 +62,7 @@ def _at(parent: Any, part: str | int) -> Any:  # noqa: ANN401 - likewise
     return parent[part] if isinstance(parent, list) and isinstance(part, int) and part < len(parent) else None
 
 
-def _stand_in(path: Place) -> Any:  # noqa: ANN401 - of any kind
+def _stand_in(path: KeyPath) -> Any:  # noqa: ANN401 - of any kind
     match path:
         case ("study", int(index), "name"):
             return f"number {index + 1}"

@@ -2,6 +2,9 @@
 
 Maestro puts the changed text into scripts, and so do we. If the text stays the same, there is no warning: ``1e3`` is a
 text in YAML 1.1, and ``2.5`` stays as it was written.
+
+Which values count is decided here, by their parts of the file; `document` keeps the text of each value. What a step
+gets is the changed text: nothing here changes a value.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections.abc import Sequence
 from maestro_es.study_file.document import Document, WrittenScalar
 from maestro_es.study_file.findings import Findings
 
+#: The kinds of values that are numbers, as `document` names them.
 _NUMBERS = ("int", "float")
 
 #: Parts of a file whose values become text in scripts. In the others only numbers do.

@@ -1,4 +1,7 @@
-"""The steps of a study as the file declares them, with the environment substituted, and the graph that they make."""
+"""The steps of a study as the file declares them, with the environment substituted, and the graph that they make.
+
+Which instances they get is decided in `expansion`.
+"""
 
 from __future__ import annotations
 

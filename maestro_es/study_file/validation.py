@@ -40,7 +40,7 @@ def check_shape(document: Document, findings: Findings, *, own_keys: bool = Fals
         path = list(error.absolute_path)
         if own_keys and error.validator == "additionalProperties" and path[-1:] == ["run"]:
             continue
-        for key, message, remedy in _complaints(error, *place(document.data, path)):
+        for key, message, remedy in _complaints(error, *name_of(document.data, path)):
             findings.problem(document.line(*path, *key), message, remedy, faults=_faults(error, path))
 
 
@@ -97,7 +97,7 @@ def _complaints(error: ValidationError, head: str, rest: str) -> Iterator[_Compl
         yield (), f"{message}, but found {shown(instance)}", ""
 
 
-def place(data: Any, path: Sequence[str | int]) -> tuple[str, str]:  # noqa: ANN401 - not known to be a study yet
+def name_of(data: Any, path: Sequence[str | int]) -> tuple[str, str]:  # noqa: ANN401 - not known to be a study yet
     """Return the words for the part of the study that `path` lies in, and the dotted rest of the path."""
     if not path:
         return "the file", ""

@@ -32,8 +32,8 @@ _HOMES = {
     "maestro_es": {
         "ExecutionGraph": "maestro_es.execution_graph",
         "StudyStep": "maestro_es.compat",
-        "DAG": "maestro_es.compat.dag",
-        "Graph": "maestro_es.compat.dag",
+        "DAG": "maestro_es.execution_graph.dag",
+        "Graph": "maestro_es.compat.abstracts",
         "PickleInterface": "maestro_es.compat.pickles",
     },
 }

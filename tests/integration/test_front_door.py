@@ -268,7 +268,7 @@ def test_questions_are_answered_as_of_a_moment(two):
         before = graph.as_of(reset - 1)
         assert (graph.why("bad").state, graph.why("bad", before).state) == ("INITIALIZED", "FAILED")
         assert "exit code 1" in graph.why("bad", reset - 1).why
-        assert graph.show("bad", reset - 1).record.state is State.FAILED
+        assert graph.show("bad", reset - 1).step.state is State.FAILED
         assert graph.summary(before).states["FAILED"] == 2
         assert graph.summary().states["INITIALIZED"] == 4
         assert [decision.entry.type for decision in graph.blame("bad")][-1] == "StepReset"

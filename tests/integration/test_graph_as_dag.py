@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from maestro_es import ExecutionGraph, State, StudyStatus, StudyStep
-from maestro_es.compat.dag import DAG, Graph
+from maestro_es.compat.abstracts import Graph
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
 from maestro_es.errors import NoSuchEdge, RequestRefused, UnknownStep
+from maestro_es.execution_graph.dag import DAG
 from maestro_es.execution_graph.step_view import StepView
 from tests.fakes.python_graphs import add, run_to_end
 from tools.testbed.processes import wait_for

@@ -14,6 +14,7 @@ import pytest
 from maestro_es import __main__ as entry
 from maestro_es import errors, study_file
 from maestro_es.adapters.registry import ADAPTERS, SCHEDULERS
+from maestro_es.compat.modules import HOME_OF
 from maestro_es.core import file_names
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import MaestroError
@@ -101,6 +102,56 @@ def top_level(node: ast.stmt) -> Iterator[str]:
             yield from (name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name))
         case ast.AnnAssign(target=ast.Name(id=name)):
             yield name
+
+
+#: What a reader opens for a few lines, outside of `cli`, where a module is a command. A module with less than
+#: `SMALL` lines has to be worth its name; an empty ``__init__.py`` does not count.
+SMALL, MOST_SMALL = 60, 15
+
+#: A module with more lines has more than one thought.
+LONGEST = 360
+
+
+def test_few_modules_are_small_and_none_is_long():
+    lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    small = [path for path, count in lines.items() if 0 < count < SMALL and not path.startswith("cli/")]
+
+    assert len(small) <= MOST_SMALL, sorted(small)
+    assert [path for path, count in lines.items() if count > LONGEST] == []
+
+
+def test_no_class_has_the_name_of_another_one():
+    """But a class of ``compat/`` has the name that Maestro gives it, perhaps without its underscore."""
+    places: dict[str, list[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not (
+                path.parent.name == "compat" and {node.name, f"_{node.name}"} & HOME_OF.keys()
+            ):
+                places.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
+#: One thing has one name: what an argument of such a type is called. Another word may stand before it, as in
+#: `other_step`. A command of the command line has an argument STUDY, and Maestro's `study` is a `Study`.
+ROLES = {"other", "origin", "blocker"}
+ARGUMENTS = {"StepRecord": "step", "StudyDir": "study_dir", "StudyRecord": "study_record", "Session": "study"}
+
+
+def test_arguments_of_one_type_have_one_name():
+    wrong = []
+    for path in PACKAGE.rglob("*.py"):
+        arguments = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.arg)]
+        for node in arguments:
+            kind = ast.unparse(node.annotation).removesuffix(" | None") if node.annotation else ""
+            name = ARGUMENTS.get(kind)
+            if name and not node.arg.endswith(name) and node.arg not in ROLES:
+                wrong.append(f"{path.relative_to(PACKAGE)}:{node.lineno}: {node.arg}: {kind}, and not {name}")
+            elif node.arg == "study" and kind not in {"Session", ""} and path.parent.name not in {"cli", "compat"}:
+                wrong.append(f"{path.relative_to(PACKAGE)}:{node.lineno}: study: {kind}, and not Session")
+
+    assert wrong == []
 
 
 def test_processes_are_started_in_one_place():
@@ -280,18 +331,37 @@ REPLACED = {
     "hear": "on_readable", "wish": "request_text", "as_asked": "attribution",
     "last_asked": "read_cursor", "Here": "InstallState", "border": "frontier", "fallen": "failed",
     "Look": "Observer, Observed", "foresee": "preview", "Foreseen": "Prediction",
+    "Asked": "Resources", "OpenStudy": "Session", "HARDWARE_FAILED": "NODE_FAILED",
+    "Given": "StudyContext", "Wanted": "ImportOptions", "Place": "Location, KeyPath", "Written": "WrittenScalar",
+    **dict.fromkeys(
+        ("border", "fallen", "found", "fresh", "given", "here", "place", "said", "says", "told", "wanted", "words"),
+        "the noun of what it is, such as state, detail, message, path, frontier",
+    ),
 }  # fmt: skip
 
 #: Where such a name has another meaning, which it keeps.
 KEPT = {
-    ("cli/history.py", "Moment"), ("study/environment_file.py", "salt"),
+    ("cli/history.py", "Moment"), ("study/environment_file.py", "salt"), ("core/environment.py", "given"),
 }  # fmt: skip
 
 #: Modules and packages that have another name now.
 MOVED = (
-    "core/book", "core/building", "core/repair", "core/room", "core/settle", "poller/ask_ahead", "poller/caller",
-    "poller/creation", "poller/foresee", "poller/replace", "poller/restore", "poller/traces", "audit/last_asked",
-    "audit/moment", "audit/past", "cli/advance", "cli/asking", "report/plain", "spec",
+    "adapters/faults", "adapters/imported", "adapters/slurm_answers", "adapters/slurm_cpus", "adapters/slurm_jobs",
+    "adapters/slurm_options", "adapters/variables", "audit/last_asked", "audit/moment", "audit/past",
+    "audit/read_cursor", "audit/view", "audit/which_script", "cli/advance", "cli/asking", "core/book",
+    "core/building", "core/evidence", "core/export", "core/outcomes", "core/repair", "core/retry_limits",
+    "core/room", "core/settle", "core/upcasts", "digests", "poller/ask_ahead", "poller/ask_host", "poller/caller",
+    "poller/claims", "poller/clock", "poller/copies", "poller/correct", "poller/create", "poller/creation",
+    "poller/damage", "poller/environment_changes", "poller/environment_file", "poller/exclusive_creation",
+    "poller/foresee", "poller/import_log", "poller/import_study", "poller/imported_steps", "poller/inbox",
+    "poller/last_tick", "poller/lock", "poller/observing", "poller/open_study", "poller/outputs",
+    "poller/overwrite", "poller/preflight", "poller/recover", "poller/recovered_steps", "poller/recovery_scan",
+    "poller/replace", "poller/repositories", "poller/restore", "poller/scripts", "poller/sharing",
+    "poller/state_dir", "poller/status_csv", "poller/study_dir", "poller/surroundings", "poller/tick_inputs",
+    "poller/traces", "poller/workspace", "report/plain", "spec", "store/export", "study/outputs",
+    "study/state_dir", "study_file/environment", "study_file/generator_environment", "study_file/generator_tools",
+    "study_file/paths", "study_file/request_file", "study_file/stand_in", "study_file/study_text",
+    "study_file/walltimes",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es.compat.enums import SubmissionCode
+from maestro_es.compat.abstracts import SubmissionCode
 from maestro_es.compat.script_adapters import ScriptAdapterFactory
 from maestro_es.compat.study_step import StudyStep
 from maestro_es.core.model import CancelCode, JobStatusCode, State

@@ -19,7 +19,7 @@ class Explanation(NamedTuple):
     evidence: tuple[e.Recorded, ...] = ()
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where a study is, as a word of a command; our host, and that of the last tick, if it is known."""
 
     study: str = ""
@@ -27,7 +27,7 @@ class Place(NamedTuple):
     ticker: str = ""
 
 
-NOWHERE = Place()
+UNKNOWN_LOCATION = Location()
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class View:
 
     `events_of` gives the events of a step, oldest first; `study_events` those of a type about the whole study, newest
     first; `author` who wrote an event; `grace` how long an attempt is looked for. `cores` is what the host that ticks
-    has, `now` the moment. `ticking` says whether ticks come; of the past it is empty. `place` is where the study is,
-    and we are; `runs` whether a local step runs, None if our host can't see that, `namesake` whether then another host
-    of our name can. `show` writes a time.
+    has, `now` the moment. `ticking` says whether ticks come; of the past it is empty. `location` is where the study
+    is, and we are; `runs` whether a local step runs, None if our host can't see that, `namesake` whether then another
+    host of our name can. `show` writes a time.
     """
 
     graph: Graph
@@ -50,15 +50,15 @@ class View:
     now: Micros
     show: Callable[[Micros], str]
     ticking: Callable[[], str] = str
-    place: Place = NOWHERE
+    location: Location = UNKNOWN_LOCATION
     runs: Callable[[StepRecord], bool | None] = lambda _: True
     namesake: Callable[[StepRecord], bool] = lambda _: False
 
     def request_text(self, recorded: e.Recorded) -> str:
         """Return who asked for something, when, and the reason that was given."""
         reason = getattr(recorded.event, "reason", "")
-        said = f" (reason: {reason})" if reason else ""
-        return f"requested by {self.author(recorded)} at {self.show(recorded.recorded_at)}{said}"
+        quoted = f" (reason: {reason})" if reason else ""
+        return f"requested by {self.author(recorded)} at {self.show(recorded.recorded_at)}{quoted}"
 
     def attribution(self, request: Sequence[e.Recorded]) -> str:
         """Return who asked for it, as words that end a sentence; none if nobody has."""
@@ -95,19 +95,19 @@ _PROOFS = 5
 def again(view: View, events: Sequence[e.Recorded]) -> Explanation:
     """Return why there is, or is to be, an attempt after the one before; no words if there was only one."""
     attempt = 0
-    words = ""
+    message = ""
     pending = ""
     proofs: list[e.Recorded] = []
     for recorded in events:
         event = recorded.event
         if isinstance(event, e.SubmissionRequested):
-            attempt, words, pending = event.attempt, pending, ""
+            attempt, message, pending = event.attempt, pending, ""
         elif isinstance(event, _Turn):
             pending = _turn(view, recorded, event, attempt)
             proofs.append(recorded)
         elif isinstance(event, e.StepRestarted):
             proofs.append(recorded)
-    return Explanation(pending or words, tuple(proofs[-_PROOFS:]))
+    return Explanation(pending or message, tuple(proofs[-_PROOFS:]))
 
 
 def _turn(view: View, recorded: e.Recorded, event: _Turn, attempt: int) -> str:

@@ -42,14 +42,14 @@ def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> 
     end = events[-1]
     match event:
         case e.StepFinished():
-            words = f"finished {_when(view, event)} with exit code {event.exit_code}"
-            return _of_attempt(view, events, words)
+            message = f"finished {_when(view, event)} with exit code {event.exit_code}"
+            return _of_attempt(view, events, message)
         case e.StepTimedOut():
-            words = f"ran out of time {_when(view, event)}"
+            message = f"ran out of time {_when(view, event)}"
             final = f": {event.final}" if event.final else ", and will be restarted"
             request = cancel_of(view, number, end.seq) if event.final == "cancelled" else ()
-            found = _of_attempt(view, events, words + final, view.attribution(request))
-            return Explanation(found.message, (*request, *found.evidence))
+            explanation = _of_attempt(view, events, message + final, view.attribution(request))
+            return Explanation(explanation.message, (*request, *explanation.evidence))
         case e.StepFailed():
             return _failed(view, events, event)
         case e.StepCancelled():
@@ -72,17 +72,17 @@ def _when(view: View, event: e.StepFinished | e.StepTimedOut | e.StepFailed | e.
     return f"(noticed at {view.show(event.at)})" if event.noticed else f"at {view.show(event.at)}"
 
 
-def _of_attempt(view: View, events: Sequence[e.Recorded], words: str, tail: str = "") -> Explanation:
+def _of_attempt(view: View, events: Sequence[e.Recorded], how: str, tail: str = "") -> Explanation:
     """Add which attempt it was, and why there was another one before, to how it has ended."""
-    found = attempts(events)
-    if not found:
-        return Explanation(words + tail, (events[-1],))
-    attempt = found[-1]
+    of_step = attempts(events)
+    if not of_step:
+        return Explanation(how + tail, (events[-1],))
+    attempt = of_step[-1]
     begin = 1 + last_request(events)
     before = again(view, events[:begin])
     after = f"; {before.message}" if before.message else ""
-    said = f"{words}{_job(attempt)}{tail}{after}"
-    return Explanation(said, (*before.evidence, *events[begin:][-_PROOFS:]))
+    message = f"{how}{_job(attempt)}{tail}{after}"
+    return Explanation(message, (*before.evidence, *events[begin:][-_PROOFS:]))
 
 
 def _job(attempt: Attempt) -> str:
@@ -108,12 +108,12 @@ def _failed(view: View, events: Sequence[e.Recorded], event: e.StepFailed) -> Ex
             return assert_never(event.cause)
 
 
-def _upstream(view: View, end: e.Recorded, blocker: int | None, words: str, message: str) -> Explanation:
+def _upstream(view: View, end: e.Recorded, blocker: int | None, how: str, message: str) -> Explanation:
     """Add how the step has ended with which it began."""
     if blocker is None:
-        return Explanation(f"{words} ({message})", (end,))
+        return Explanation(f"{how} ({message})", (end,))
     root = ended(view, blocker, end.seq)
-    return Explanation(f"{words} because {view.graph.step(blocker).name} {root.message}", (*root.evidence, end))
+    return Explanation(f"{how} because {view.graph.step(blocker).name} {root.message}", (*root.evidence, end))
 
 
 def _cancelled(view: View, number: int, events: Sequence[e.Recorded], event: e.StepCancelled) -> Explanation:
@@ -121,12 +121,12 @@ def _cancelled(view: View, number: int, events: Sequence[e.Recorded], event: e.S
     if event.blocker is not None:
         return _upstream(view, end, event.blocker, "was cancelled", event.message)
     when = _when(view, event)
-    told = event.message.startswith("cancelled")
-    words = f"was {event.message} {when}" if told else f"was cancelled {when}: {event.message}"
+    ours = event.message.startswith("cancelled")
+    message = f"was {event.message} {when}" if ours else f"was cancelled {when}: {event.message}"
     request = () if "outside" in event.message else cancel_of(view, number, end.seq)
     tail = view.attribution(request)
-    found = _of_attempt(view, events, words, tail) if event.token else Explanation(words + tail, (end,))
-    return Explanation(found.message, (*request, *found.evidence))
+    explanation = _of_attempt(view, events, message, tail) if event.token else Explanation(message + tail, (end,))
+    return Explanation(explanation.message, (*request, *explanation.evidence))
 
 
 def _unseen(view: View, event: e.StepImported | e.StepRecovered) -> str:

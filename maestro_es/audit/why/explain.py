@@ -18,18 +18,18 @@ from maestro_es.core import events as e
 from maestro_es.core.model import Micros, Phase, StepRecord, StudyStatus
 
 
-def why(view: View, record: StepRecord) -> Explanation:
+def why(view: View, step: StepRecord) -> Explanation:
     """Return why a step is as it is: a sentence, and its evidence in the order of the log."""
-    found = in_full(view, record)
-    waits = record.attempt and record.phase in (Phase.BLOCKED, Phase.READY)
-    script = which_script(view.graph, record) if waits else ""
+    explanation = in_full(view, step)
+    waits = step.attempt and step.phase in (Phase.BLOCKED, Phase.READY)
+    script = which_script(view.graph, step) if waits else ""
     runs = f"; it will run {script}" if script else ""
-    return in_order(Explanation(f"{record.name} {found.message}{runs}", found.evidence))
+    return in_order(Explanation(f"{step.name} {explanation.message}{runs}", explanation.evidence))
 
 
-def in_full(view: View, record: StepRecord) -> Explanation:
+def in_full(view: View, step: StepRecord) -> Explanation:
     """Return why a step is as it is, and what is in doubt, in words that follow its name."""
-    parts = (because(view, record), _in_doubt(view, record))
+    parts = (because(view, step), _in_doubt(view, step))
     proofs = (proof for part in parts for proof in part.evidence)
     return Explanation("".join(part.message for part in parts), tuple(proofs))
 
@@ -40,34 +40,34 @@ def in_order(answer: Explanation) -> Explanation:
     return Explanation(answer.message, tuple(proofs[seq] for seq in sorted(proofs)))
 
 
-def because(view: View, record: StepRecord) -> Explanation:
+def because(view: View, step: StepRecord) -> Explanation:
     """Return why a step is as it is, in words that follow its name."""
-    match record.phase:
+    match step.phase:
         case Phase.BLOCKED:
-            return _blocked(view, record)
+            return _blocked(view, step)
         case Phase.READY:
-            return ready(view, record)
+            return ready(view, step)
         case Phase.REQUESTED:
-            return requested(view, record)
+            return requested(view, step)
         case Phase.SUBMITTED:
-            return submitted(view, record)
+            return submitted(view, step)
         case Phase.DONE:
-            return ended(view, record.number)
+            return ended(view, step.number)
         case _:
-            return assert_never(record.phase)
+            return assert_never(step.phase)
 
 
-def _in_doubt(view: View, record: StepRecord) -> Explanation:
+def _in_doubt(view: View, step: StepRecord) -> Explanation:
     """Return what is in doubt of the output of a step, or of one that it has used, as words that end a sentence."""
-    if record.doubted:
-        found = _doubts(view, record)
-        booted = "".join(f" (up again since {view.show(at)})" for _, at in found if at)
-        host = record.job_host or "its host"
-        words = f"; but {host} went down shortly after that{booted}, so its output may be incomplete"
-        return Explanation(words, tuple(proof for proof, _ in found))
-    if record.attempt == 0:
+    if step.doubted:
+        doubts = _doubts(view, step)
+        booted = "".join(f" (up again since {view.show(at)})" for _, at in doubts if at)
+        host = step.job_host or "its host"
+        message = f"; but {host} went down shortly after that{booted}, so its output may be incomplete"
+        return Explanation(message, tuple(proof for proof, _ in doubts))
+    if step.attempt == 0:
         return Explanation("")
-    parents, funnels = view.graph.parents(record.number), view.graph.funnels(record.number)
+    parents, funnels = view.graph.parents(step.number), view.graph.funnels(step.number)
     used = [step for step in view.graph.doubted() if step.number in parents or step.template in funnels]
     if not used:
         return Explanation("")
@@ -77,37 +77,37 @@ def _in_doubt(view: View, record: StepRecord) -> Explanation:
     )
 
 
-def _doubts(view: View, record: StepRecord) -> list[tuple[e.Recorded, Micros | None]]:
+def _doubts(view: View, step: StepRecord) -> list[tuple[e.Recorded, Micros | None]]:
     """Return the last event that puts the output of a step in doubt, and when its host was up again."""
-    events = [(r, r.event.booted_at) for r in view.events_of(record.number) if isinstance(r.event, e.OutputDoubted)]
+    events = [(r, r.event.booted_at) for r in view.events_of(step.number) if isinstance(r.event, e.OutputDoubted)]
     return events[-1:]
 
 
-def _blocked(view: View, record: StepRecord) -> Explanation:
+def _blocked(view: View, step: StepRecord) -> Explanation:
     """Return what a step waits for, and why that has not finished yet."""
     edges = (e.StepAdded, e.ConnectionAdded, e.ConnectionRemoved)
-    added = tuple(recorded for recorded in view.events_of(record.number) if isinstance(recorded.event, edges))
-    waiting = waits_for(view.graph, record)
-    words = f"waits for {listed(waiting)}"
-    for ending in ended_first(view, record):
-        return Explanation(f"{words}, but {ending.message}", (*added, *ending.evidence))
+    added = tuple(recorded for recorded in view.events_of(step.number) if isinstance(recorded.event, edges))
+    waiting = waits_for(view.graph, step)
+    message = f"waits for {listed(waiting)}"
+    for ending in ended_first(view, step):
+        return Explanation(f"{message}, but {ending.message}", (*added, *ending.evidence))
     parts = [
-        _root(view, record, waiting),
-        *(Explanation(f"; also, {h.message}", h.evidence) for h in held(view, record)),
+        _root(view, step, waiting),
+        *(Explanation(f"; also, {h.message}", h.evidence) for h in held(view, step)),
     ]
     proofs = (proof for part in parts for proof in part.evidence)
-    return Explanation(words + "".join(part.message for part in parts), (*added, *proofs))
+    return Explanation(message + "".join(part.message for part in parts), (*added, *proofs))
 
 
-def _root(view: View, record: StepRecord, waiting: Sequence[str]) -> Explanation:
+def _root(view: View, step: StepRecord, waiting: Sequence[str]) -> Explanation:
     """Return what the waiting comes down to."""
-    found = roots(view, record)
-    if not found:
+    origins = roots(view, step)
+    if not origins:
         return Explanation(", and so for many more steps")
-    first, *rest = found
+    first, *rest = origins
     if waiting == [first.name]:
         link = ", which"
-    elif is_direct(view.graph, record, first):
+    elif is_direct(view.graph, step, first):
         link = f"; {first.name}"
     else:
         link = f", and therefore for {first.name}, which"
@@ -123,20 +123,22 @@ def why_study(view: View) -> Explanation:
 
 
 def _parts(view: View) -> Iterator[Explanation]:
-    study = view.graph.study
-    yield Explanation(study.name or study.study_id)
-    if study.status is not StudyStatus.RUNNING:
+    study_record = view.graph.study
+    yield Explanation(study_record.name or study_record.study_id)
+    if study_record.status is not StudyStatus.RUNNING:
         yield _ended(view)
         return
-    if not study.open_steps:
-        yield Explanation(f": {counts(study.states)}{'; the next tick completes it' if study.steps else ''}")
+    if not study_record.open_steps:
+        soon = "; the next tick completes it" if study_record.steps else ""
+        yield Explanation(f": {counts(study_record.states)}{soon}")
         return
     flying = list(view.graph.in_flight())
-    yield Explanation(f": {study.open_steps} of {study.steps} steps are not done, {len(flying)} in flight")
-    if study.cancelling:
+    not_done = f"{study_record.open_steps} of {study_record.steps} steps are not done"
+    yield Explanation(f": {not_done}, {len(flying)} in flight")
+    if study_record.cancelling:
         request = cancel_of(view)
         yield Explanation(f"; it is being cancelled{view.attribution(request)}", request)
-    if study.paused:
+    if study_record.paused:
         paused = view.last(e.StudyPaused)
         yield Explanation(f"; it is paused{view.attribution(paused)}", paused)
     first = _first(view, flying)
@@ -146,10 +148,10 @@ def _parts(view: View) -> Iterator[Explanation]:
 
 
 def _ended(view: View) -> Explanation:
-    study = view.graph.study
+    study_record = view.graph.study
     completed = view.last(e.StudyCompleted)
     when = "".join(f" at {view.show(recorded.recorded_at)}" for recorded in completed)
-    return Explanation(f" has ended{when}, {study.status.name}: {counts(study.states)}", completed)
+    return Explanation(f" has ended{when}, {study_record.status.name}: {counts(study_record.states)}", completed)
 
 
 def _first(view: View, flying: list[StepRecord]) -> StepRecord | None:

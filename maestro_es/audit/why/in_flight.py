@@ -10,42 +10,42 @@ from maestro_es.core import events as e
 from maestro_es.core.model import UNWATCHED, State, StepRecord
 
 
-def requested(view: View, record: StepRecord) -> Explanation:
+def requested(view: View, step: StepRecord) -> Explanation:
     """Return why a submission that is on record has no outcome yet."""
-    events = view.events_of(record.number)
+    events = view.events_of(step.number)
     before = again(view, events)
     after = f"; {before.message}" if before.message else ""
-    since = record.requested_at or 0
-    words = f"was requested at {view.show(since)} (attempt {record.attempt}), but no job is known yet"
-    until = view.show(since + view.grace(record))
-    no_answer = _no_answer(view, record)
+    since = step.requested_at or 0
+    message = f"was requested at {view.show(since)} (attempt {step.attempt}), but no job is known yet"
+    until = view.show(since + view.grace(step))
+    no_answer = _no_answer(view, step)
     patience = no_answer.message or f"; ticks look for one until {until}, then they give up the attempt"
-    cancelling = _cancelling(view, record)
+    cancelling = _cancelling(view, step)
     begin = last_request(events)
     unanswered = _latest(events[begin:], e.SubmissionUncertain)
-    said = f": {record.message}" if unanswered else ""
+    detail = f": {step.message}" if unanswered else ""
     return Explanation(
-        words + said + patience + cancelling.message + after,
+        message + detail + patience + cancelling.message + after,
         (*before.evidence, events[begin], *unanswered, *no_answer.evidence, *cancelling.evidence),
     )
 
 
-def submitted(view: View, record: StepRecord) -> Explanation:
+def submitted(view: View, step: StepRecord) -> Explanation:
     """Return where the job of a step is, and since when."""
-    events = view.events_of(record.number)
+    events = view.events_of(step.number)
     begin = 1 + last_request(events)
     before = again(view, events[:begin])
     job = _latest(events[begin:], e.JobSubmitted)
-    say = _runs if record.state is State.RUNNING else _waits
-    where = say(view, record, events[begin:])
-    numbered = f" (attempt {record.attempt})" if record.attempt > 1 else ""
+    say = _runs if step.state is State.RUNNING else _waits
+    where = say(view, step, events[begin:])
+    numbered = f" (attempt {step.attempt})" if step.attempt > 1 else ""
     after = f"; {before.message}" if before.message else ""
     parts = (
-        _state_unknown(view, record, events[begin:]),
-        _missed(view, record, events),
-        _no_answer(view, record),
-        _elsewhere(view, record),
-        _cancelling(view, record),
+        _state_unknown(view, step, events[begin:]),
+        _missed(view, step, events),
+        _no_answer(view, step),
+        _elsewhere(view, step),
+        _cancelling(view, step),
     )
     return Explanation(
         where.message + numbered + after + "".join(part.message for part in parts),
@@ -53,84 +53,81 @@ def submitted(view: View, record: StepRecord) -> Explanation:
     )
 
 
-def _runs(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
+def _runs(view: View, step: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
     started = _latest(events, e.JobStarted)
-    since = next((r.event.at for r in started if isinstance(r.event, e.JobStarted)), record.started_at or 0)
-    on = f" on {record.job_host}" if record.job_host else ""
-    return Explanation(f"has been running since {view.show(since)} as job {record.job_id}{on}", started)
+    since = next((r.event.at for r in started if isinstance(r.event, e.JobStarted)), step.started_at or 0)
+    on = f" on {step.job_host}" if step.job_host else ""
+    return Explanation(f"has been running since {view.show(since)} as job {step.job_id}{on}", started)
 
 
-def _waits(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
+def _waits(view: View, step: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
     [job] = _latest(events, e.JobSubmitted)
     since = view.show(job.recorded_at)
-    if not record.scheduled:
-        return Explanation(
-            f"was started at {since} as job {record.job_id}, and has not reported yet that it is running"
-        )
+    if not step.scheduled:
+        return Explanation(f"was started at {since} as job {step.job_id}, and has not reported yet that it is running")
     delayed = _latest(events, e.JobDelayed)
-    adapter = adapter_of(view, record)
-    because = f"; {adapter} gives this reason: {record.message}" if delayed else ""
+    adapter = adapter_of(view, step)
+    because = f"; {adapter} gives this reason: {step.message}" if delayed else ""
     return Explanation(
-        f"has been waiting in the queue of {adapter} since {since} as job {record.job_id}{because}", delayed
+        f"has been waiting in the queue of {adapter} since {since} as job {step.job_id}{because}", delayed
     )
 
 
-def _state_unknown(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
-    found = _latest(events, e.JobStateUnknown)
-    said = "".join(
-        f"; at {view.show(r.recorded_at)} {adapter_of(view, record)} reported the state {r.event.raw_state}, which "
+def _state_unknown(view: View, step: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
+    unknown = _latest(events, e.JobStateUnknown)
+    detail = "".join(
+        f"; at {view.show(r.recorded_at)} {adapter_of(view, step)} reported the state {r.event.raw_state}, which "
         "maestro-es does not know, so it only watches the job"
-        for r in found
+        for r in unknown
         if isinstance(r.event, e.JobStateUnknown)
     )
-    return Explanation(said, found)
+    return Explanation(detail, unknown)
 
 
-def _missed(view: View, record: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
-    if record.missed_at is None:
+def _missed(view: View, step: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
+    if step.missed_at is None:
         return Explanation("")
-    until = record.missed_at + view.grace(record)
-    words = (
-        f"; its job has been missing since {view.show(record.missed_at)}, and ticks look for it until "
-        f"{view.show(until)}"
+    until = step.missed_at + view.grace(step)
+    message = (
+        f"; its job has been missing since {view.show(step.missed_at)}, and ticks look for it until {view.show(until)}"
     )
-    return Explanation(words, _latest(events, e.JobNotFound))
+    return Explanation(message, _latest(events, e.JobNotFound))
 
 
-def _elsewhere(view: View, record: StepRecord) -> Explanation:
+def _elsewhere(view: View, step: StepRecord) -> Explanation:
     """Return what to do about a local step of which ticks do not see how it stands."""
-    runs = True if record.scheduled else view.runs(record)
-    study, host, ticker = view.place
+    runs = True if step.scheduled else view.runs(step)
+    study, host, ticker = view.location
     if runs is None:
-        here = record.job_host == host
-        there = f"in the container of {host} where it was started" if here else f"on {record.job_host}"
-        if view.namesake(record):
+        ours = step.job_host == host
+        there = f"in the container of {host} where it was started" if ours else f"on {step.job_host}"
+        if view.namesake(step):
             there = f"on the other host that is called {host}"
-        others = ticker not in {"", record.job_host}
+        others = ticker not in {"", step.job_host}
         come = f", but the last tick ran on {ticker}: run 'maestro-es tick {study}' there" if others else ""
-        lost = f"use 'maestro-es retry {study} {record.name} --lost'"
+        lost = f"use 'maestro-es retry {study} {step.name} --lost'"
         return Explanation(
             f"; only a tick {there} can see whether it is still running{come}; "
             f"if that host or container is gone for good, {lost}"
         )
     if not runs and ticker not in {"", host}:
-        words = f"; its process has ended, but the last tick ran on {ticker}, which can't see that"
-        return Explanation(f"{words}: run 'maestro-es tick {study}' here")
+        message = f"; its process has ended, but the last tick ran on {ticker}, which can't see that"
+        return Explanation(f"{message}: run 'maestro-es tick {study}' here")
     return Explanation("")
 
 
-def _no_answer(view: View, record: StepRecord) -> Explanation:
+def _no_answer(view: View, step: StepRecord) -> Explanation:
     """Return since when nothing is known, if that is so."""
     unreachable = view.graph.study.unreachable
-    if record.scheduled and UNWATCHED in unreachable:
+    if step.scheduled and UNWATCHED in unreachable:
         return Explanation(f"; {unreachable[UNWATCHED]}", unreachable_since(view, UNWATCHED))
-    for name in (adapter_of(view, record), "files"):
+    for name in (adapter_of(view, step), "files"):
         if name in unreachable:
             failed = unreachable_since(view, name)
             since = "".join(f" since {view.show(recorded.recorded_at)}" for recorded in failed)
             what = "the file system" if name == "files" else name
-            words = f"; {what} has not answered{since}, so its present state is unknown: {unreachable[name]}"
-            return Explanation(words, failed)
+            message = f"; {what} has not answered{since}, so its present state is unknown: {unreachable[name]}"
+            return Explanation(message, failed)
     return Explanation("")
 
 
@@ -139,21 +136,21 @@ def unreachable_since(view: View, name: str) -> tuple[e.Recorded, ...]:
     return view.last(e.PollFailed, lambda event: isinstance(event, e.PollFailed) and event.adapter == name)
 
 
-def _cancelling(view: View, record: StepRecord) -> Explanation:
-    if not (record.cancelling or view.graph.study.cancelling):
+def _cancelling(view: View, step: StepRecord) -> Explanation:
+    if not (step.cancelling or view.graph.study.cancelling):
         return Explanation("")
-    request = cancel_of(view, record.number)
+    request = cancel_of(view, step.number)
     return Explanation(
         f"; it is being cancelled{view.attribution(request)}, but no tick has seen its end yet", request
     )
 
 
-def adapter_of(view: View, record: StepRecord) -> str:
+def adapter_of(view: View, step: StepRecord) -> str:
     """Return the name of the adapter that runs a step."""
-    return str(view.graph.study.adapter.get("type", "local")) if record.scheduled else "local"
+    return str(view.graph.study.adapter.get("type", "local")) if step.scheduled else "local"
 
 
 def _latest(events: Sequence[e.Recorded], kind: type[e.Event]) -> tuple[e.Recorded, ...]:
     """Return the newest event of a type, if there is one."""
-    found = [recorded for recorded in events if isinstance(recorded.event, kind)]
-    return tuple(found[-1:])
+    matches = [recorded for recorded in events if isinstance(recorded.event, kind)]
+    return tuple(matches[-1:])

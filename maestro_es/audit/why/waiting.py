@@ -16,49 +16,49 @@ from maestro_es.core.throttle import IN_DOUBT_BATCH, Slots, asked_again_at, coun
 _LINE = 1000
 
 
-def ready(view: View, record: StepRecord) -> Explanation:
+def ready(view: View, step: StepRecord) -> Explanation:
     """Return why a ready step is not submitted yet."""
-    stops = _stops(view, record) or _crowded(view, record)
-    words = ", and ".join(stop.message for stop in stops)
-    then = f", but {words}" if stops else f": the next tick {_where(view, record)}{view.ticking()}"
-    before = again(view, view.events_of(record.number))
+    stops = _stops(view, step) or _crowded(view, step)
+    message = ", and ".join(stop.message for stop in stops)
+    then = f", but {message}" if stops else f": the next tick {_where(view, step)}{view.ticking()}"
+    before = again(view, view.events_of(step.number))
     after = f"; {before.message}" if before.message else ""
     proofs = (proof for stop in stops for proof in stop.evidence)
-    return Explanation(f"is ready to run{then}{after}", (*_made_ready(view, record), *before.evidence, *proofs))
+    return Explanation(f"is ready to run{then}{after}", (*_made_ready(view, step), *before.evidence, *proofs))
 
 
-def _where(view: View, record: StepRecord) -> str:
+def _where(view: View, step: StepRecord) -> str:
     """Say which tick submits a step: for a local step, only one inside a job, if the study was started in a job."""
     job = view.graph.study.environment.job
     inside = f"inside a job submits it (the study was started inside the job {job})"
-    return inside if job and not record.scheduled else "submits it"
+    return inside if job and not step.scheduled else "submits it"
 
 
-def _stops(view: View, record: StepRecord) -> list[Explanation]:
+def _stops(view: View, step: StepRecord) -> list[Explanation]:
     """Return what keeps a step from being submitted, however few are in flight."""
-    study = view.graph.study
-    if study.status is not StudyStatus.RUNNING:
-        words = f"the study has ended ({study.status.name})"
-        return [Explanation(words, view.last(e.StudyCompleted))]
-    if study.settings.dry_run:
+    study_record = view.graph.study
+    if study_record.status is not StudyStatus.RUNNING:
+        message = f"the study has ended ({study_record.status.name})"
+        return [Explanation(message, view.last(e.StudyCompleted))]
+    if study_record.settings.dry_run:
         return [Explanation("this is a dry run: the next tick only writes its scripts")]
-    ending = ended_first(view, record)
-    paused = [_asked_for(view, "the study is paused", view.last(e.StudyPaused))] if study.paused else []
-    return ending or [*paused, *held(view, record), *_no_environment(view), *_no_answer(view, record)]
+    ending = ended_first(view, step)
+    paused = [_asked_for(view, "the study is paused", view.last(e.StudyPaused))] if study_record.paused else []
+    return ending or [*paused, *held(view, step), *_no_environment(view), *_no_answer(view, step)]
 
 
-def ended_first(view: View, record: StepRecord) -> list[Explanation]:
+def ended_first(view: View, step: StepRecord) -> list[Explanation]:
     """Return that a step with no job will end before it runs, if somebody wants that."""
-    if not (record.cancelling or view.graph.study.cancelling):
+    if not (step.cancelling or view.graph.study.cancelling):
         return []
-    return [_asked_for(view, "the next tick cancels it", cancel_of(view, record.number))]
+    return [_asked_for(view, "the next tick cancels it", cancel_of(view, step.number))]
 
 
-def held(view: View, record: StepRecord) -> list[Explanation]:
+def held(view: View, step: StepRecord) -> list[Explanation]:
     """Return who holds a step, if somebody does."""
-    if not record.held:
+    if not step.held:
         return []
-    hold = [recorded for recorded in view.events_of(record.number) if isinstance(recorded.event, e.StepHeld)]
+    hold = [recorded for recorded in view.events_of(step.number) if isinstance(recorded.event, e.StepHeld)]
     return [_asked_for(view, "it is held", tuple(hold[-1:]))]
 
 
@@ -68,75 +68,76 @@ def _no_environment(view: View) -> list[Explanation]:
     return [] if message is None else [Explanation(message, unreachable_since(view, ENVIRONMENT))]
 
 
-def _no_answer(view: View, record: StepRecord) -> list[Explanation]:
+def _no_answer(view: View, step: StepRecord) -> list[Explanation]:
     """Return since when the scheduler of a step does not answer, if that is so."""
-    name = adapter_of(view, record)
+    name = adapter_of(view, step)
     message = view.graph.study.unreachable.get(name)
-    if message is None or not record.scheduled:
+    if message is None or not step.scheduled:
         return []
     failed = unreachable_since(view, name)
     since = "".join(f" since {view.show(recorded.recorded_at)}" for recorded in failed)
     return [Explanation(f"{name} has not answered{since}: {message}", failed)]
 
 
-def _asked_for(view: View, words: str, request: tuple[e.Recorded, ...]) -> Explanation:
-    return Explanation(words + view.attribution(request), request)
+def _asked_for(view: View, message: str, request: tuple[e.Recorded, ...]) -> Explanation:
+    return Explanation(message + view.attribution(request), request)
 
 
-def _crowded(view: View, record: StepRecord) -> list[Explanation]:
+def _crowded(view: View, step: StepRecord) -> list[Explanation]:
     """Return how many steps are in flight and before it, if it has to wait for a place."""
-    slots = count_slots(view.graph, view.cores, view.now)[record.scheduled]
+    slots = count_slots(view.graph, view.cores, view.now)[step.scheduled]
     next_tick = slots.requests(_LINE)
     if next_tick >= _LINE:
         return []
-    ahead = view.graph.ready(scheduled=record.scheduled, limit=_LINE)
+    ahead = view.graph.ready(scheduled=step.scheduled, limit=_LINE)
     line = [step.number for step in ahead if not step.cancelling]  # the next tick cancels those first
-    before = line.index(record.number) if record.number in line else None
+    before = line.index(step.number) if step.number in line else None
     if before is not None and before < next_tick:
         return []
-    place = _place(before)
+    rank = _rank(before)
     if slots.limit is None or (before is not None and before < slots.free(_LINE)):
         full = slots.available is not None and not (slots.in_doubt and slots.available > IN_DOUBT_BATCH)
-        return [_full(view, record, slots, place) if full else _in_doubt(view, record, place)]
+        return [_full(view, step, slots, rank) if full else _in_doubt(view, step, rank)]
     limit = (
         f"the throttle is {slots.limit}" if slots.throttled else f"its host has {slots.limit} slots for local steps"
     )
-    return [Explanation(f"{limit} (in flight: {slots.in_use}), and {place}", _limited_by(view, slots))]
+    return [Explanation(f"{limit} (in flight: {slots.in_use}), and {rank}", _limited_by(view, slots))]
 
 
-def _place(before: int | None) -> str:
+def _rank(before: int | None) -> str:
     """Return how many ready steps are submitted before a step; None: too many to count."""
     if before is None:
         return f"at least {_LINE} ready steps are ahead of it"
     return f"{before or 'no'} ready step{'s are' if before > 1 else ' is'} ahead of it"
 
 
-def _in_doubt(view: View, record: StepRecord, place: str) -> Explanation:
+def _in_doubt(view: View, step: StepRecord, rank: str) -> Explanation:
     """Return that few jobs are requested as long as it is unknown of another one whether it exists."""
-    doubtful = next(step for step in view.graph.in_flight() if step.scheduled and step.phase is Phase.REQUESTED)
-    words = (
-        f"a tick requests at most {IN_DOUBT_BATCH} jobs while it is unknown whether {adapter_of(view, record)} has "
-        f"the job of {doubtful.name}, and {place}"
+    in_flight = view.graph.in_flight()
+    doubtful = next(other for other in in_flight if other.scheduled and other.phase is Phase.REQUESTED)
+    message = (
+        f"a tick requests at most {IN_DOUBT_BATCH} jobs while it is unknown whether {adapter_of(view, step)} has "
+        f"the job of {doubtful.name}, and {rank}"
     )
-    return Explanation(words, tuple(view.events_of(doubtful.number)[-1:]))
+    return Explanation(message, tuple(view.events_of(doubtful.number)[-1:]))
 
 
-def _full(view: View, record: StepRecord, slots: Slots, place: str) -> Explanation:
+def _full(view: View, step: StepRecord, slots: Slots, rank: str) -> Explanation:
     """Return that the scheduler took no more jobs when it was asked last, or once, and when it is asked again."""
-    study, name = view.graph.study, adapter_of(view, record)
+    study, name = view.graph.study, adapter_of(view, step)
     refusal = study.refusal
     if refusal is None:
         least = f"at most {slots.available} job{'' if slots.available == 1 else 's'}"
-        words = f"a tick submits {least}, because {name} once had room for only {study.queue_limit} of its jobs"
-        return Explanation(f"{words}, and {place}")
-    words = f"the queue of {name} was full at {view.show(refusal.at)} ({refusal.message})"
+        message = f"a tick submits {least}, because {name} once had room for only {study.queue_limit} of its jobs"
+        return Explanation(f"{message}, and {rank}")
+    message = f"the queue of {name} was full at {view.show(refusal.at)} ({refusal.message})"
     again = f"the next tick submits up to {slots.available} jobs"
     if not slots.available:
         again = f"ticks try again when a job of this study has ended, or after {view.show(asked_again_at(refusal))}"
-    said = view.events_of(refusal.step)
-    proof = [r for r in said if isinstance(r.event, e.SubmissionWithdrawn) and r.event.message]
+    events = view.events_of(refusal.step)
+    proof = [r for r in events if isinstance(r.event, e.SubmissionWithdrawn) and r.event.message]
     has = f"it has {slots.in_use} of the jobs of this study"
-    return Explanation(f"{words}; {has}, {again}, and {place}", tuple(proof[-1:]))
+    return Explanation(f"{message}; {has}, {again}, and {rank}", tuple(proof[-1:]))
 
 
 def _limited_by(view: View, slots: Slots) -> tuple[e.Recorded, ...]:
@@ -146,14 +147,14 @@ def _limited_by(view: View, slots: Slots) -> tuple[e.Recorded, ...]:
     return changed or view.last(e.StudyCreated)
 
 
-def _made_ready(view: View, record: StepRecord) -> tuple[e.Recorded, ...]:
+def _made_ready(view: View, step: StepRecord) -> tuple[e.Recorded, ...]:
     """Return the event since which the step waits for nothing: its last parent's end, or that it was added."""
-    parents = [view.graph.step(number) for number in view.graph.parents(record.number)[:_LINE]]
+    parents = [view.graph.step(number) for number in view.graph.parents(step.number)[:_LINE]]
     done = [parent for parent in parents if parent.phase is Phase.DONE and parent.state in RELEASED]
     if done:
         last = max(done, key=lambda parent: parent.ended_at or 0)
         return tuple(view.events_of(last.number)[-1:])
-    return tuple(view.events_of(record.number)[:1])
+    return tuple(view.events_of(step.number)[:1])
 
 
 #: So many steps are looked at on the way to those that don't wait themselves, and so many of a funnel's.
@@ -161,45 +162,45 @@ _LOOKED_AT = 10_000
 _OF_A_FUNNEL = 1_000
 
 
-def waits_for(graph: Graph, record: StepRecord) -> list[str]:
+def waits_for(graph: Graph, step: StepRecord) -> list[str]:
     """Return what a step waits for that is not finished, in words."""
-    parents = [step.name for step in unfinished_parents(graph, record)]
+    parents = [step.name for step in unfinished_parents(graph, step)]
     funnels = [
         f"all of {template} ({graph.unfinished(template)} not finished)"
-        for template in graph.funnels(record.number)
+        for template in graph.funnels(step.number)
         if graph.unfinished(template)
     ]
     return parents + funnels
 
 
-def unfinished_parents(graph: Graph, record: StepRecord) -> list[StepRecord]:
+def unfinished_parents(graph: Graph, step: StepRecord) -> list[StepRecord]:
     """Return the steps that a step waits for by an edge and that are not finished."""
-    parents = map(graph.step, graph.parents(record.number))
+    parents = map(graph.step, graph.parents(step.number))
     return [parent for parent in parents if parent.state not in RELEASED]
 
 
-def roots(view: View, record: StepRecord) -> list[StepRecord]:
+def roots(view: View, step: StepRecord) -> list[StepRecord]:
     """Return the steps that a blocked step waits for in the end, those first that don't go on by themselves."""
     graph = view.graph
-    found: list[StepRecord] = []
-    reached = {record.number}
-    frontier = [record]
+    origins: list[StepRecord] = []
+    reached = {step.number}
+    frontier = [step]
     while frontier and len(reached) < _LOOKED_AT:
-        for step in _before(graph, frontier.pop()):
-            if step.number not in reached:
-                reached.add(step.number)
-                (frontier if step.phase is Phase.BLOCKED else found).append(step)
-    return sorted(found, key=lambda step: (priority(step), step.number))
+        for parent in _before(graph, frontier.pop()):
+            if parent.number not in reached:
+                reached.add(parent.number)
+                (frontier if parent.phase is Phase.BLOCKED else origins).append(parent)
+    return sorted(origins, key=lambda step: (priority(step), step.number))
 
 
-def is_direct(graph: Graph, record: StepRecord, other: StepRecord) -> bool:
+def is_direct(graph: Graph, step: StepRecord, other: StepRecord) -> bool:
     """Return whether a step waits for another one without a third one between them."""
-    return other.number in graph.parents(record.number) or other.template in graph.funnels(record.number)
+    return other.number in graph.parents(step.number) or other.template in graph.funnels(step.number)
 
 
-def _before(graph: Graph, record: StepRecord) -> list[StepRecord]:
-    funnels = [graph.unfinished_steps(template, _OF_A_FUNNEL) for template in graph.funnels(record.number)]
-    return [*unfinished_parents(graph, record), *(step for steps in funnels for step in steps)]
+def _before(graph: Graph, step: StepRecord) -> list[StepRecord]:
+    funnels = [graph.unfinished_steps(template, _OF_A_FUNNEL) for template in graph.funnels(step.number)]
+    return [*unfinished_parents(graph, step), *(step for steps in funnels for step in steps)]
 
 
 def priority(step: StepRecord) -> int:
@@ -219,6 +220,6 @@ def others(steps: Sequence[StepRecord]) -> str:
         return ""
     if len(steps) >= _OF_A_FUNNEL - 1:
         return "; it also waits for many more steps"
-    found = Counter(step.state for step in steps)
-    counts = ", ".join(f"{found[state]} {state.name}" for state in State if found[state])
+    by_state = Counter(step.state for step in steps)
+    counts = ", ".join(f"{by_state[state]} {state.name}" for state in State if by_state[state])
     return f"; it also waits for other steps: {counts}"

@@ -3,6 +3,9 @@
 One frozen type each, in `study`, `attempt` or `step`; its docstring is its manual entry. The name of the class is the
 ``type`` column of the log, `VERSIONS` says which version is written, and ``schema/events/<type>.v<N>.json`` freezes
 the payload. A released payload never changes: a new need is a new version with an upcast.
+
+What an event does to the state is not decided here, but in `maestro_es.core.study_rules` and
+`maestro_es.core.step_rules`. How it is stored is decided in `maestro_es.store.event_log`.
 """
 
 from __future__ import annotations

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from maestro_es.compat.enums import StepPriority, SubmissionCode
-from maestro_es.compat.processes import start_process
+from maestro_es.compat.abstracts import StepPriority, SubmissionCode
 from maestro_es.compat.script_adapter import SchedulerScriptAdapter
 from maestro_es.compat.script_adapters import (
     FluxScriptAdapter,
@@ -23,6 +22,7 @@ from maestro_es.compat.script_adapters import (
 from maestro_es.compat.step_record import StepRecord
 from maestro_es.compat.study_step import StudyStep
 from maestro_es.compat.submission import CancellationRecord, SubmissionRecord
+from maestro_es.compat.tools import start_process
 from maestro_es.core.model import CancelCode, JobStatusCode, State
 from maestro_es.errors import RequestRefused, UnknownAdapter
 

@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from maestro_es.compat import DAG, ParameterGenerator, StepPriority, StudyEnvironment, Variable
-from maestro_es.compat.abstracts import Record, Singleton, abstractclassmethod
-from maestro_es.compat.dag import Graph
-from maestro_es.compat.generators import load_parameter_generator
+from maestro_es.compat.abstracts import Graph, Record, Singleton, abstractclassmethod
 from maestro_es.compat.tools import (
     LoggerUtility,
     coerce_dict_values,
     dict_to_dot_strings,
     iter_dotpath_items,
+    load_parameter_generator,
     parse_version,
     ping_url,
     unflatten_dotpath_dict,

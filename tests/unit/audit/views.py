@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from maestro_es.audit.why.context import Place, View
+from maestro_es.audit.why.context import Location, View
 from maestro_es.audit.why.explain import why
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
@@ -48,7 +48,7 @@ def view_at(
         now=known[-1].recorded_at,
         show=lambda at: f"{at // 1000}s",
         ticking=lambda: ticking,
-        place=Place("/study", host, ticker),
+        location=Location("/study", host, ticker),
         runs=lambda record: None if record.job_host not in ("", host) else runs,
     )
 
