@@ -109,7 +109,7 @@ WARNED = {
     "an ignored key": ("Keys that nothing reads", step("cmd: x", "notes: {a: 1}\n"), "The key 'notes' is ignored"),
     "no %%": ("A label without `%%`", parameter("[1, 2]", "P"), "are left out"),
     "a misspelt token": (
-        "A token that looks like a misspelt parameter or variable; the warning gives the nearest name",
+        "A placeholder that looks like a misspelt parameter or variable; the warning gives the nearest name",
         step("cmd: echo $(COLUOR)", "env: {variables: {COLOUR: red}}\n"),
         "Did you mean '$(COLOUR)'?",
     ),

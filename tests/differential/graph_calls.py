@@ -500,7 +500,7 @@ DIFFERENT: dict[str, str] = {
     "status_subtree: of a diamond": "It has the order in which the steps were added",
     "unpickle: an older state": "It is open on the same study",
     "deepcopy: apart": "It is open on the same study",
-    "record: can_restart of a new step": "They are right as soon as the step is added",
+    "record: can_restart of a new step": "They have their values as soon as the step is added",
     "record: kind of a job id": "The job id of a local step is a number",
     "record: no restart_script": "`restart_script` of a step without one is None",
     "record: status set": "They are read-only",

@@ -56,11 +56,11 @@ _ADDED = "Options that Maestro omits are in a separate header"
 _ADDED_LINE = "+# added by maestro-es: options that Maestro leaves out"
 _CPUS = "and the CPUs that the step's launchers take"
 _NO_PROCS = "in a step with nodes but no procs, give no `-n`"
-_BRACKETS = "`$(LAUNCHER)[1n,2p]` also works if `nodes` or `procs` is a token"
+_BRACKETS = "`$(LAUNCHER)[1n,2p]` also works if `nodes` or `procs` is a placeholder"
 _LSF = "LSF: scripts contain no empty `#BSUB -W`. A walltime that is a number means minutes."
 _QUOTED = "If the value of a directive contains spaces, quotes or backslashes, the value is quoted"
 _COLLISION = "Two instances with the same workspace or the same name"
-_UNUSED = "If the value of a parameter contains the token of a parameter that the step does not use"
+_UNUSED = "If the value of a parameter contains the placeholder of a parameter that the step does not use"
 _PATHS = "Placeholders in dependency paths, in `OUTPUT_PATH` and in step names"
 
 _FLUX_VERSION = Expected(
