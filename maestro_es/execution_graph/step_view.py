@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from maestro_es.core import events as e
 from maestro_es.core.model import State, StepRecord
 from maestro_es.core.snapshot import ReadOnlyDict, ReadOnlyList, frozen
-from maestro_es.errors import RequestRefused
+from maestro_es.errors import MaestroError, RequestRefused
 from maestro_es.execution_graph.base import refreshed
 from maestro_es.execution_graph.display import table
 from maestro_es.execution_graph.pickling import view_pickle
@@ -122,7 +122,10 @@ class StepView:
         return view_pickle(StepView, self._study, self._number)
 
     def __repr__(self) -> str:
-        step = self._record()
+        try:
+            step = self._record()
+        except MaestroError as error:
+            return f"<StepView of step {self._number}: {error}>"
         job = f", job {step.job_id}" if step.job_id else ""
         return f"<StepView {step.name}: {step.state.name}{job}>"
 

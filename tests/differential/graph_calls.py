@@ -25,6 +25,10 @@ _HOMES = {
     "maestrowf": {
         "ExecutionGraph": "maestrowf.datastructures.core.executiongraph",
         "StudyStep": "maestrowf.datastructures.core.study",
+        "Study": "maestrowf.datastructures.core",
+        "StudyEnvironment": "maestrowf.datastructures.core",
+        "ParameterGenerator": "maestrowf.datastructures.core",
+        "Variable": "maestrowf.datastructures.environment",
         "DAG": "maestrowf.datastructures.dag",
         "Graph": "maestrowf.abstracts.graph",
         "PickleInterface": "maestrowf.abstracts",
@@ -32,6 +36,10 @@ _HOMES = {
     "maestro_es": {
         "ExecutionGraph": "maestro_es.execution_graph",
         "StudyStep": "maestro_es.compat",
+        "Study": "maestro_es.compat",
+        "StudyEnvironment": "maestro_es.compat",
+        "ParameterGenerator": "maestro_es.compat",
+        "Variable": "maestro_es.compat",
         "DAG": "maestro_es.execution_graph.dag",
         "Graph": "maestro_es.compat.abstracts",
         "PickleInterface": "maestro_es.compat.pickles",
@@ -46,6 +54,10 @@ class Kit(SimpleNamespace):
 
     ExecutionGraph: Any
     StudyStep: Any
+    Study: Any
+    StudyEnvironment: Any
+    ParameterGenerator: Any
+    Variable: Any
     place: Path
 
     def __init__(self, program: str, place: Path) -> None:
@@ -189,6 +201,45 @@ def log_lines(graph: Any) -> list[str]:
     return sorted(line for record in records for line in record.getMessage().splitlines() if ": " in line)
 
 
+def staged(kit: Kit) -> Any:
+    """Return the graph of a study with parameters and a funnel."""
+    environment, parameters = kit.StudyEnvironment(), kit.ParameterGenerator()
+    environment.add(kit.Variable("OUTPUT_PATH", str(kit.place)))
+    parameters.add_parameter("SIZE", ["1", "2", "3"], "SIZE.%%")
+    parameters.add_parameter("ITER", ["7", "8", "9"], "ITER.%%")
+    steps = [
+        kit.step("make", "make"),
+        kit.step("sim", "sim $(SIZE)", depends=["make"], walltime="00:10:00", restart="sim $(SIZE) --continue"),
+        kit.step("post", "post $(ITER) $(WORKSPACE)", depends=["sim"]),
+        kit.step("all", "ls $(sim.workspace)", depends=["sim_*", "make"]),
+        kit.step("alone", "true"),
+    ]
+    about = {"name": "night", "description": "a study"}
+    study = kit.Study("night", about, environment, parameters, steps, str(kit.place))
+    study.setup_workspace()
+    study.configure_study()
+    study.setup_environment()
+    return study.stage()[1]
+
+
+def pictured(kit: Kit) -> dict[str, Any]:
+    """Return all that a staged graph and its records say before anything runs, without its place."""
+    graph = staged(kit)
+    found = {
+        "values": list(graph.values),
+        "edges": {name: list(children) for name, children in graph.adjacency_table.items()},
+        "walks": [graph.topological_sort(), graph.bfs_subtree("_source"), graph.dfs_subtree("_source")],
+        "status": graph.status_subtree,
+        "about": [graph.name, graph.description],
+    }
+    for name, view in graph.values.items():
+        if view is not None:
+            attributes = (view.name, view.params, view.walltime, view.restart_limit, view.restarts, view.status.name)
+            step = (view.step.name, view.step.real_name, view.step.description, dict(view.step.run))
+            found[name] = repr((attributes, view.workspace.value, step)).replace(str(kit.place), "PLACE")
+    return found
+
+
 Call = Callable[[Kit], Any]
 
 _SETS = ("completed_steps", "in_progress", "failed_steps", "cancelled_steps", "ready_steps")
@@ -291,6 +342,7 @@ BUILDING: dict[str, Call] = {
     "add_step: again": lambda k: k.diamond().add_step("top", k.step("top"), str(k.place / "x"), 0),
     "add_step: pairs": lambda k: record(k.one(params=[("A", "1"), ("B", "2")]), "only", "params"),
     "add_step: an iterator": lambda k: record(k.one(params=iter([("A", "1")])), "only", "params"),
+    "add_step: a number as a parameter": lambda k: record(k.one(params=[("A", 1)]), "only", "params"),
     "add_step: no parameters": lambda k: record(k.one(), "only", "params"),
     "name": lambda k: k.diamond().name,
     "name: of a new graph": lambda k: k.empty().name,
@@ -489,6 +541,7 @@ DIFFERENT: dict[str, str] = {
     "remove_edge: from the root": "It is refused for edges from `_source`",
     "remove_edge: of a step that has ended": "once the step was submitted or has ended",
     "add_step: again": "`add_step` with a name that is taken logs a warning",
+    "add_step: a number as a parameter": "`params` of a record have values of any type",
     "name: of a new graph": "They are empty texts",
     "description: of a new graph": "They are empty texts",
     "set_adapter: without a type": "The type is `local`",

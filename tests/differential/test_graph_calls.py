@@ -11,7 +11,7 @@ import dill  # which Maestro brings
 import pytest
 
 from maestro_es.errors import NotAPointer
-from tests.differential.graph_calls import CALLS, DIFFERENT, Kit, logged, members
+from tests.differential.graph_calls import CALLS, DIFFERENT, Kit, logged, members, pictured
 from tests.differential.test_corpus import DOCUMENTATION, written
 
 
@@ -81,6 +81,19 @@ def test_dill_takes_a_graph_as_it_takes_one_of_maestro(kits: tuple[Kit, Kit]):
     for kit in kits:
         again = dill.loads(dill.dumps(kit.diamond()))  # noqa: S301 - which this test has made
         assert list(again.values) == ["_source", "top", "left", "right", "bottom"]
+
+
+def test_the_graph_of_a_study_is_that_of_maestro(kits: tuple[Kit, Kit]):
+    theirs, ours = map(pictured, kits)
+    assert list(ours) == list(theirs)
+    for part, expected in theirs.items():
+        assert sorted_params(ours[part]) == sorted_params(expected), part
+
+
+def sorted_params(picture: Any) -> Any:
+    """Return a picture with parameters in the order of their names."""
+    inside = re.compile(r"(?<=, \{)('ITER': '\d'), ('SIZE': '\d')(?=\})")
+    return inside.sub(r"\2, \1", picture) if isinstance(picture, str) else picture
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -73,12 +73,15 @@ def test_a_long_table_is_cut(graph: ExecutionGraph):
 
 
 def test_a_graph_that_is_closed_or_gone_can_be_shown(graph: ExecutionGraph, tmp_path: Path):
+    add(graph, "a")
+    view = graph.values["a"]
     other = ExecutionGraph.create(tmp_path / "other")
     shutil.rmtree(other.path)
     graph.close()
     for shown in (graph, other):
         assert repr(shown).startswith(f"<ExecutionGraph in {shown.path}: ")
         assert shown._repr_html_().startswith("<p>ExecutionGraph in ")
+    assert repr(view).startswith("<StepView of step 1: ")
     other.close()
 
 
