@@ -49,7 +49,7 @@ def command(
     if dry:
         if queue:
             raise click.UsageError("--dry can't be combined with --queue.")
-        from maestro_es.cli.dry_tick import read_settings, show  # noqa: PLC0415 - a tick does without it
+        from maestro_es.cli.tick_preview import read_settings, show  # noqa: PLC0415 - a tick does without it
 
         roots = list(registry.registered().values()) if every else [*studies] or [study_path(None)]
         sys.exit(show(roots, read_settings(settings), as_json=as_json))

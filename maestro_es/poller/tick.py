@@ -152,7 +152,7 @@ def _pass(
         _look_back(study)
         return _Pass()
     if study.graph.study.settings.dry_run:
-        _dry_run(study, performer)
+        _only_write_scripts(study, performer)
         return _Pass()
     runtime = study.runtime
     no_environment = _check_environment(study)
@@ -313,7 +313,7 @@ def _complete(study: Session, performer: Performer) -> None:
         performer.remove_scripts(study.graph.study.study_id)
 
 
-def _dry_run(study: Session, performer: Performer) -> None:
+def _only_write_scripts(study: Session, performer: Performer) -> None:
     """Write every step's workspace and scripts, level by level, and run nothing."""
     graph = study.graph
     while True:

@@ -60,7 +60,7 @@ READING = {
 OTHERS = {"validate", "studies", "cron"}
 
 #: What a module calls for a command that is not in the command's own module.
-_ELSEWHERE = {"tick": ("dry_tick.py", "../drivers/cron_tick.py")}
+_ELSEWHERE = {"tick": ("tick_preview.py", "../drivers/cron_tick.py")}
 
 
 def test_every_command_is_named_here():

@@ -348,7 +348,7 @@ KEPT = {
 MOVED = (
     "adapters/faults", "adapters/imported", "adapters/slurm_answers", "adapters/slurm_cpus", "adapters/slurm_jobs",
     "adapters/slurm_options", "adapters/variables", "audit/last_asked", "audit/moment", "audit/past",
-    "audit/read_cursor", "audit/view", "audit/which_script", "cli/advance", "cli/asking", "core/book",
+    "audit/read_cursor", "audit/view", "audit/which_script", "cli/advance", "cli/asking", "cli/dry_tick", "core/book",
     "core/building", "core/evidence", "core/export", "core/outcomes", "core/repair", "core/retry_limits",
     "core/room", "core/settle", "core/upcasts", "digests", "poller/ask_ahead", "poller/ask_host", "poller/caller",
     "poller/claims", "poller/clock", "poller/copies", "poller/correct", "poller/create", "poller/creation",
