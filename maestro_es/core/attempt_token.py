@@ -1,8 +1,8 @@
-"""The token of an attempt, ``STUDY-STEP-ATTEMPT-SUFFIX``: its name for ever, in claims, reports and job commands.
+"""The token of an attempt, ``STUDY-STEP-ATTEMPT-SUFFIX``: its permanent name in claims, reports and job commands.
 
 STUDY is the first eight digits of the study's id, STEP and ATTEMPT are numbers. SUFFIX differs between ticks, so no
-two attempts share a token, even if the log lost the first one. Only this module makes and parses tokens, and
-``runner.sh``: it reads STUDY, to refuse a job of a study that was replaced.
+two attempts share a token, even if the log has lost the first one. Only this module and ``runner.sh`` parse tokens;
+the runner reads STUDY, to refuse a job of a study that was replaced.
 
 When a new token is made is decided in `maestro_es.core.decide`. Whether an attempt with a token may start is decided
 by its claim: see `maestro_es.study.claims`.
@@ -21,7 +21,7 @@ _DIGITS = 18
 
 
 def make_token(study_id: str, step: int, attempt: int, suffix: str) -> str:
-    """Return the token of an attempt; each tick has a `suffix` of its own."""
+    """Return the token of an attempt; each tick has its own `suffix`."""
     return f"{study_part(study_id)}-{step}-{attempt}-{suffix}"
 
 
@@ -36,23 +36,23 @@ def study_part(study_id: str) -> str:
 
 
 def is_imported(token: str) -> bool:
-    """Whether Maestro submitted the attempt."""
+    """Return whether Maestro submitted the attempt."""
     return token.endswith(f"-{_IMPORTED}")
 
 
 def is_of_study(token: str, study_id: str) -> bool:
-    """Whether a token belongs to an attempt of a study."""
+    """Return whether a token belongs to an attempt of a study."""
     return token.startswith(f"{study_part(study_id)}-")
 
 
 def step_of(token: str) -> int:
-    """Return the number of the step that a token was made for, 0 if it is not a token of ours."""
+    """Return the number of the step in a token; 0 if it is not a token of maestro-es."""
     parts = token.split("-")
     return _number(parts[1]) if len(parts) == _PARTS else 0
 
 
 def attempt_of(token: str) -> int:
-    """Return which attempt of its step a token was made for, 0 if it is not a token of ours."""
+    """Return the number of the attempt in a token; 0 if it is not a token of maestro-es."""
     return _number(token.split("-")[2]) if step_of(token) else 0
 
 

@@ -1,7 +1,7 @@
 """The rules of a tick: state and observations in, events out.
 
-`decide` runs the rules one after the other; `record` folds what a rule returns into the graph before the next rule
-asks it. Nothing here touches the world: the tick appends the events, then submits what they request.
+`decide` runs the rules one after the other. `record` applies the events of a rule to the graph before the next rule
+reads it. This module has no effects: the tick appends the events, and then submits the steps that they request.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from maestro_es.core.observations import Observations
 from maestro_es.core.reconcile import reconcile_attempts
 from maestro_es.core.throttle import count_slots
 
-#: How often cron ticks, and after how many periods without a tick that is noted.
+#: The period of cron's ticks, and the number of periods without a tick after which missed ticks are recorded.
 _CRON_SECONDS, _PERIODS = 60, 3
 
 
 def decide(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]], None]) -> None:
-    """Run the rules of one tick. `record` takes events in order and folds them into the graph."""
+    """Run the rules of one tick. `record` takes events in order and applies them to the graph."""
     before = _boot_before(graph.study, seen)
     failed: list[int] = []
     reconciled: list[NewEvent] = []
@@ -52,7 +52,7 @@ def decide(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]], 
 
 
 def look_back(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]], None]) -> None:
-    """Record of a study that has ended that this host has booted since, and what that has put in doubt."""
+    """For a study that has ended: record that this host has booted since, and which outputs are doubted."""
     before = _boot_before(graph.study, seen)
     if before:
         reboot = e.RebootDetected(host=seen.host, before=before, after=seen.boot_id)
@@ -60,7 +60,7 @@ def look_back(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]
 
 
 def _boot_before(study_record: StudyRecord, seen: Observations) -> str:
-    """Return the boot id of our host before a reboot that is not on record."""
+    """Return the boot id before a reboot of this host that is not recorded yet; empty if there is none."""
     return "" if seen.namesake else boot_before(study_record, seen.boot)
 
 
@@ -75,8 +75,8 @@ def submissions(new_events: Iterable[NewEvent]) -> list[int]:
 def note_changes(graph: Graph, seen: Observations) -> list[NewEvent]:
     """Record what has changed around the study.
 
-    That is a reboot of this host, ticks that did not come, schedulers that stop answering or answer again, and reports
-    that nobody waits for.
+    These changes are a reboot of this host, missed ticks, schedulers that stop answering or answer again, and reports
+    of earlier attempts.
     """
     study_record = graph.study
     new_events: list[NewEvent] = []
@@ -95,7 +95,7 @@ def note_changes(graph: Graph, seen: Observations) -> list[NewEvent]:
 
 
 def _missed_ticks(graph: Graph, seen: Observations) -> list[NewEvent]:
-    """Note that no tick came for so long that several are missing: a host was down, or a crontab is gone."""
+    """Record missed ticks, if no tick has run for several periods: a host was down, or a crontab is gone."""
     if seen.last_tick is None:
         return []
     since = max(seen.last_tick, graph.study.ticked_from)
@@ -109,7 +109,7 @@ def _missed_ticks(graph: Graph, seen: Observations) -> list[NewEvent]:
 
 
 def end_cancelled(graph: Graph, seen: Observations) -> list[NewEvent]:
-    """Cancel the steps that a person wants to end and that have no job; jobs end by the scheduler's word."""
+    """Cancel the steps that a user has cancelled and that have no job. Jobs are cancelled by the scheduler."""
     cancelled = graph.waiting() if graph.study.cancelling else graph.cancelling()
     return [
         (step.number, e.StepCancelled(at=seen.now, message="cancelled before it ran"))
@@ -119,12 +119,12 @@ def end_cancelled(graph: Graph, seen: Observations) -> list[NewEvent]:
 
 
 def ended_badly(new_events: Iterable[NewEvent]) -> list[int]:
-    """Return the steps that these events end without success, so that what waits for them can't run."""
+    """Return the steps that these events end without success, so that the steps that depend on them can't run."""
     return [step for step, event in new_events if step and _ends_badly(event)]
 
 
 def waiting_in_vain(graph: Graph, new_events: Iterable[NewEvent]) -> list[int]:
-    """Return the steps that have ended badly before and that these events make others wait for."""
+    """Return the steps that had already ended without success when these events made other steps depend on them."""
     parents = {parent for _, event in new_events if isinstance(event, e.StepAdded) for parent in event.parents}
     parents |= {event.parent for _, event in new_events if isinstance(event, e.ConnectionAdded)}
     return [number for number in sorted(parents) if graph.step(number).state in BAD_ENDS]
@@ -139,7 +139,7 @@ def _ends_badly(event: e.AnyEvent) -> bool:
 
 
 def fail_descendants(graph: Graph, now: Micros, failed: Iterable[int]) -> list[NewEvent]:
-    """Fail or cancel all that waits for a step that has ended badly; each names the step that it began with."""
+    """Fail or cancel all steps that depend on a step that ended without success; each event names that step."""
     new_events: list[NewEvent] = []
     reached: set[int] = set()
     templates: set[str] = set()
@@ -153,7 +153,7 @@ def fail_descendants(graph: Graph, now: Micros, failed: Iterable[int]) -> list[N
 
 
 def _blocked_by(graph: Graph, step: StepRecord, reached: set[int], templates: set[str]) -> list[StepRecord]:
-    """Return the blocked steps that wait for this one and were not reached before."""
+    """Return the blocked steps that depend on this step and were not reached before."""
     unvisited = dict.fromkeys(number for number in waiting_for(graph, step, templates) if number not in reached)
     reached.update(unvisited)
     return [child for child in map(graph.step, unvisited) if child.phase is Phase.BLOCKED]
@@ -167,7 +167,7 @@ def _upstream(now: Micros, origin: StepRecord) -> e.AnyEvent:
 
 
 def complete(graph: Graph) -> list[NewEvent]:
-    """Complete the study once every step is done."""
+    """Complete the study if all its steps are done."""
     study_record = graph.study
     if study_record.open_steps or not study_record.steps or study_record.status is not StudyStatus.RUNNING:
         return []
@@ -175,7 +175,7 @@ def complete(graph: Graph) -> list[NewEvent]:
 
 
 def final_status(states: Mapping[str, int]) -> StudyStatus:
-    """Return the status of a study all of whose steps are done, from its counts of states."""
+    """Return the final status of a study, from the number of steps in each state."""
     if states.get(State.CANCELLED.name):
         return StudyStatus.CANCELLED
     if any(states.get(state.name) for state in FAILED_STATES):
@@ -189,7 +189,7 @@ def final_status(states: Mapping[str, int]) -> StudyStatus:
 def start_ready(graph: Graph, seen: Observations) -> list[NewEvent]:
     """Request a submission for ready steps, as many as the throttle and the host's slots allow.
 
-    The local steps of a study that was started in a job start in jobs only: this host may not be meant for them.
+    If the study was started inside a job, its local steps start only inside jobs: this host may not be meant for them.
     """
     study_record = graph.study
     if (

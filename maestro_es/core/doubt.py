@@ -1,9 +1,9 @@
-"""Which outputs a reboot has put in doubt: those of local steps that finished just before their host went down.
+"""Which local steps are doubted after a reboot: those that finished just before their host went down.
 
-A system may write a program's output to disk up to half a minute later. We don't force it to write earlier, because
-that may take very long on a busy file system. So after a power cut a step's report or event may be on disk while its
-output is not. The time of the power cut is unknown: it lies between the host's last sign of life and its next boot.
-The outputs of all steps that ended too shortly before the last sign of life are in doubt.
+A system may write the output of a program to disk up to half a minute later. Forcing it to write earlier may take very
+long on a busy file system. So after a power cut, the report or the event of a step may be on disk while its output is
+not. The time of the power cut is unknown. It is between the time at which the host was last seen and its next boot.
+All steps that ended shortly before the host was last seen, or later, are marked.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from maestro_es.core.observations import Observations
 
 
 def doubt_outputs(graph: Graph, seen: Observations, before: str, reconciled: Iterable[NewEvent]) -> list[NewEvent]:
-    """Record which outputs are in doubt. `before` is the boot id before a reboot that is new to the log.
+    """Mark the doubted steps. `before` is the boot id before a reboot that is not recorded yet.
 
-    A step that finished in an earlier boot, but was `reconciled` only now, ended after the last tick of that boot.
+    A step that finished before the reboot but was `reconciled` only now ended after the last tick before the reboot.
     """
     late = {number: event.at for number, event in reconciled if number and isinstance(event, e.StepFinished)}
     suspects = graph.steps() if before else map(graph.step, late)
@@ -39,12 +39,12 @@ def doubt_outputs(graph: Graph, seen: Observations, before: str, reconciled: Ite
 
 
 def _is_of_boot(step: StepRecord, seen: Observations, boot: str) -> bool:
-    """Whether a local step was started on this host in that boot."""
+    """Return whether a local step was started on this host in that boot."""
     return not step.scheduled and step.job_host == seen.host and boot != "" and _boot(step) == boot
 
 
 def _is_late(step: StepRecord, seen: Observations, late: Mapping[int, Micros]) -> bool:
-    """Whether a local step of this host finished in an earlier boot, and its end is recorded only now."""
+    """Return whether a local step of this host finished in an earlier boot, and its end is recorded only now."""
     ended_late = step.number in late and not step.scheduled and step.job_host == seen.host
     return ended_late and _boot(step) not in ("", seen.boot_id)
 
@@ -54,7 +54,7 @@ def _boot(step: StepRecord) -> str:
 
 
 def _wrote_at(graph: Graph, host: str, boot: str) -> Micros:
-    """Return when a host wrote its last event in a boot; 0 if no such event is on record."""
+    """Return when a host wrote its last event in a boot; 0 if no such event is recorded."""
     study_record = graph.study
     if (study_record.host, study_record.boot_id) == (host, boot):
         return study_record.written_at
@@ -62,7 +62,7 @@ def _wrote_at(graph: Graph, host: str, boot: str) -> Micros:
 
 
 def _last_sign(step: StepRecord) -> Micros:
-    """Return when the host of a step was last certainly alive: when it started the step, or saw its end."""
+    """Return the last time at which the host of a step was certainly up: at the start or the end of the step."""
     return max(step.requested_at or 0, step.ended_at or 0)
 
 

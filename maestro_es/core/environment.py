@@ -1,4 +1,4 @@
-"""The environment of the steps: what they start in, what the log records of it, and how it reaches a runner.
+"""The environment of the steps: its contents, what the log records about it, and how it reaches a runner.
 
 `maestro_es.core.exported_variables` decides which variables belong to it. `maestro_es.study.environment_file` owns the
 file with the values. The log has only names and digests of the values.
@@ -12,11 +12,11 @@ import msgspec
 
 
 class Environment(msgspec.Struct, frozen=True):
-    """What a step is started in. `umask`, `limits` and `nice` are None or empty if they are not known.
+    """The environment in which steps start. `umask`, `limits` and `nice` are None or empty if they are unknown.
 
-    `limits` maps soft limits, named like ``RLIMIT_*`` in lower case without that, to their values; -1: unlimited.
-    `problem` says why the values can't be had: nothing may be started then. `cluster` is the name of the cluster that
-    has the jobs, if it is known: the ticking process may ask that one only.
+    `limits` maps the names of soft limits (``RLIMIT_NOFILE`` is ``nofile``) to their values; -1 means unlimited.
+    `problem` says why the values can't be read; then no step may be started. `cluster` is the name of the cluster that
+    has the jobs, if it is known. The tick may query only this cluster.
     """
 
     variables: Mapping[str, str] = {}
@@ -54,24 +54,25 @@ class RecordedEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     job: str = ""
 
 
-#: The beginning of all variables for a runner.
+#: How the names of all variables for a runner begin.
 _RUNNERS = "MAESTRO_ES_"
 
-#: What bash reads its options from when it starts; it can't be assigned to.
+#: The variables from which bash reads its options when it starts. A shell script can't assign to them.
 _OPTIONS = ("SHELLOPTS", "BASHOPTS")
 
 
 def is_name(name: str) -> bool:
-    """Whether a shell can have a variable of this name."""
+    """Return whether a shell can have a variable with this name."""
     return name.isascii() and name.isidentifier()
 
 
 def for_runner(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return variables under names that survive a runner, which restores them for its step.
+    """Return the variables under names that survive the runner, which restores them for its step.
 
-    A POSIX shell drops names that it can't have itself, such as exported functions. It also passes on the new value of
-    a variable that it assigns to. So all lower-case names get another name, because the runner's own variables are
-    lower-case. Options of bash travel as functions do: a runner in bash would have them itself, and change them.
+    A POSIX shell drops variables whose names are not valid in it, such as exported functions. If it assigns to a
+    variable, it passes on the new value. The runner's own variables have lower-case names, so all variables with
+    lower-case names get other names. Options of bash are passed like functions, because a runner in bash would use and
+    change them.
     """
     passed: dict[str, str] = {}
     functions, kept = list[str](), list[str]()
@@ -87,7 +88,7 @@ def for_runner(variables: Mapping[str, str]) -> dict[str, str]:
     return {**passed, f"{_RUNNERS}KEPT": " ".join(kept)} if kept else passed
 
 
-#: Letters of ``ulimit`` and the unit that it counts in, in bytes, by limit. Those of a number of processes differ
+#: The letter of ``ulimit`` for each limit, and its unit in bytes. The letter for the number of processes differs
 #: between shells.
 _LETTERS = {
     "cpu": ("t", 1), "data": ("d", 1024), "stack": ("s", 1024), "core": ("c", 512), "fsize": ("f", 512),

@@ -1,6 +1,6 @@
-"""The graph that the reducer changes and the rules ask: one protocol, and its form in memory.
+"""The state of a study, which the reducer changes and the rules read: the protocol, and its form in memory.
 
-The live form over SQL tables is `maestro_es.store.projection.ProjectedGraph`.
+The form over SQL tables is `maestro_es.store.projection.ProjectedGraph`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from maestro_es.core.model import IN_FLIGHT, RELEASED, Phase, StepRecord, StudyR
 
 
 class Graph(Protocol):
-    """What the reducer and the rules may ask. A record that was changed is handed back with `save`."""
+    """The operations that the reducer and the rules use. After changing a record, the reducer calls `save`."""
 
     study: StudyRecord
 
@@ -29,25 +29,25 @@ class Graph(Protocol):
         """Return the number of the step with that name."""
 
     def in_workspace(self, workspace: str) -> int | None:
-        """Return the number of the step with that workspace. The first call looks at all steps."""
+        """Return the number of the step with that workspace. The first call reads all steps."""
 
     def instances(self, template: str) -> list[int]:
         """Return the steps of a template, by number."""
 
     def names(self) -> Iterable[tuple[int, str, str]]:
-        """Return number, name and template of all steps, by number, without the rest of them."""
+        """Return number, name and template of all steps, by number, without loading their records."""
 
     def save(self, step: StepRecord) -> None:
-        """Take note that a record was changed."""
+        """Note that a record was changed."""
 
     def connect(self, parent: int, child: int) -> None:
-        """Make `child` wait for `parent`, for which it does not wait yet."""
+        """Add an edge, which must not exist yet, so that `child` waits for `parent`."""
 
     def disconnect(self, parent: int, child: int) -> None:
-        """Make `child` wait no more for `parent`, for which it waits by an edge."""
+        """Remove an edge, so that `child` no longer waits for `parent`."""
 
     def parents(self, number: int) -> list[int]:
-        """Return the steps that it waits for by an edge, by number."""
+        """Return the steps for which a step waits by an edge, by number."""
 
     def children(self, number: int) -> list[int]:
         """Return the steps that wait for this one by an edge, in the order in which the edges were added."""
@@ -65,10 +65,10 @@ class Graph(Protocol):
         """Return how many instances of a template are not finished."""
 
     def unfinished_steps(self, template: str, limit: int) -> list[StepRecord]:
-        """Return at most `limit` instances of a template that are not finished, by number. For people: it is slow."""
+        """Return at most `limit` instances of a template that are not finished, by number; slow."""
 
     def count_unfinished(self, template: str, change: int) -> int:
-        """Add to that number and return it."""
+        """Change the number of unfinished instances of a template, and return it."""
 
     def join_funnel(self, template: str, child: int) -> None:
         """Make `child` wait for all instances of `template`."""
@@ -85,35 +85,36 @@ class Graph(Protocol):
     def ready(self, *, scheduled: bool, limit: int) -> Iterable[StepRecord]:
         """Return at most `limit` steps that may be submitted and are not held, by number.
 
-        Scheduled ones from behind the one for which the scheduler had no room the last time, and around: what is full
-        for that one, a quality of service or a partition, need not be so for others.
+        If the scheduler had no room for a step last time, the list begins after that step and wraps around. The limit
+        that was reached for that step (of a quality of service, a partition) may not apply to others.
         """
 
     def waiting(self) -> Iterable[StepRecord]:
         """Return the steps that are blocked or ready, by number."""
 
     def cancelling(self) -> Iterable[StepRecord]:
-        """Return the steps that a person wants to end and that are not done, by number."""
+        """Return the steps that a user has cancelled and that are not done, by number."""
 
     def held(self) -> Iterable[StepRecord]:
-        """Return the steps that a person holds and that are not done, by number."""
+        """Return the steps that a user holds and that are not done, by number."""
 
     def doubted(self) -> Iterable[StepRecord]:
-        """Return the steps whose output is in doubt, by number."""
+        """Return the doubted steps, by number."""
 
     def steps(self) -> Iterator[StepRecord]:
         """Return all steps by number."""
 
 
 def may_be_submitted(step: StepRecord) -> bool:
-    """Whether a tick may submit a step, if the throttle allows it."""
+    """Return whether a tick may submit a step, apart from the throttle."""
     return step.phase is Phase.READY and not step.held
 
 
 def waiting_for(graph: Graph, step: StepRecord, templates: set[str]) -> list[int]:
-    """Return the steps that wait for this one, by a funnel only if its template is not among `templates` yet.
+    """Return the steps that wait for this step, by an edge or by a funnel.
 
-    Then it is among them: who follows a graph asks for each funnel once.
+    Funnels are left out if the template is in `templates`; otherwise it is added. So a walk over the graph visits each
+    funnel only once.
     """
     numbers = graph.children(step.number)
     if step.template in templates:

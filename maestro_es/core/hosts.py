@@ -1,11 +1,11 @@
-"""Which boots belong to one host, and which to two hosts of the same name, as containers and clones may be.
+"""Which boots belong to one host, and which to two hosts with the same name, such as containers and clones.
 
 After a reboot, all earlier processes of the host are gone, but those of another host with the same name are not. So a
-changed boot id proves a reboot only if nothing contradicts it:
+changed boot id proves a reboot only if none of these signs contradicts it:
 
-- the hosts' machine ids differ;
-- the boots alternate, so both hosts were up at once: an old boot id has come back;
-- the host came up before the other boot was last seen, by more than clocks go wrong over a reboot.
+- The machine ids of the hosts differ.
+- The boots alternate: an old boot id has come back, so both hosts were up at the same time.
+- The new boot began before the old boot was last seen, by more than the clock may change over a reboot.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from maestro_es.core.model import Boot, Micros, StudyRecord
 #: How many boots a study remembers.
 _MOST = 32
 
-#: Two boots that began within this many microseconds are of containers of one kernel, and the clock tells nothing. Two
-#: machines seldom come up so close to each other.
+#: Two boots that began within this number of microseconds belong to containers of one kernel, so their boot times
+#: prove nothing. Two machines rarely boot so close to each other.
 _SAME_KERNEL = 100_000
 
-#: By how many microseconds a reboot may set the clock back, beyond the time that it takes. The clock of the mainboard
-#: knows whole seconds, and a host may tick before its clock is synchronised.
+#: By how many microseconds a reboot may set the clock back, apart from the time that it takes. The hardware clock has
+#: whole seconds, and a tick may run before the clock is synchronised.
 _CLOCK_ERROR = 10_000_000
 
 
 def heard_of(study_record: StudyRecord, boot: Boot, at: Micros) -> tuple[Boot, ...]:
-    """Return the boots that a study knows once a process of this boot has begun to write at `boot.first`, the seq."""
+    """Return the known boots after a process of this boot has begun to write, with the event `boot.first`."""
     known = {each.key: each for each in study_record.boots}
     before = known.get((study_record.host, study_record.boot_id))
     if before:  # it wrote up to here
@@ -39,7 +39,7 @@ def heard_of(study_record: StudyRecord, boot: Boot, at: Micros) -> tuple[Boot, .
 
 
 def was_rebooted(study_record: StudyRecord, before: str, now: Boot) -> bool:
-    """Whether a boot id belongs to an earlier boot of our host, which is up `now`."""
+    """Return whether a boot id belongs to an earlier boot of this host, whose present boot is `now`."""
     named = {boot.boot_id: boot for boot in study_record.boots if boot.host == now.host}
     if study_record.host == now.host and study_record.boot_id in named:  # it wrote the last event
         writer = named[study_record.boot_id]
@@ -53,7 +53,7 @@ def was_rebooted(study_record: StudyRecord, before: str, now: Boot) -> bool:
 
 
 def boot_before(study_record: StudyRecord, now: Boot) -> str:
-    """Return the boot id of our host's last writes, if it has rebooted since and that reboot is not on record."""
+    """Return the boot id with which this host last wrote, if the host has rebooted since and this is not recorded."""
     if study_record.host == now.host:
         known = study_record.unseen_boot or study_record.boot_id
     else:  # another host wrote last
@@ -65,7 +65,7 @@ def boot_before(study_record: StudyRecord, now: Boot) -> str:
 
 
 def _are_two_hosts(one: Boot, other: Boot) -> bool:
-    """Whether two boots certainly belong to two hosts."""
+    """Return whether two boots certainly belong to two hosts."""
     if one.machine and other.machine and one.machine != other.machine:
         return True
     older, newer = sorted((one, other), key=lambda boot: boot.first)
@@ -77,7 +77,7 @@ def _are_two_hosts(one: Boot, other: Boot) -> bool:
 
 
 def advice(host: str, steps: Sequence[str]) -> str:
-    """Return what to do about steps that run on another host of our name."""
+    """Return the advice to users about steps that may run on another host with the same name."""
     return (
         f"two hosts are called {host}, and {', '.join(steps)} may run on the other one: give them different names, or "
         "tick the study on that one only; 'maestro-es retry STEP --lost' reruns a step that is gone for good, as "

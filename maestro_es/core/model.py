@@ -1,7 +1,8 @@
 """The vocabulary of a study: states, phases, settings and the record of one step.
 
-`State` and `StudyStatus` keep Maestro's names and values: they stand in ``status.csv`` and in exit codes.
-What a scheduler says about a job (`JobState`) and what we conclude about a step (`State`) are two types.
+`State` and `StudyStatus` keep Maestro's names and values, because ``status.csv`` and exit codes contain them. The
+state of a job, as a scheduler reports it (`JobState`), and the state of a step, as a tick concludes it (`State`), are
+two types.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 from maestro_es.core import resubmission_limits
 from maestro_es.core.environment import RecordedEnvironment
 
-#: What a value in a study file or a setting may be.
+#: The possible types of a value in a study file or a setting.
 Scalar = Union[str, int, float, bool, None]
 
 #: Microseconds since 1970-01-01 UTC: the only form in which a time is kept.
@@ -62,14 +63,14 @@ class StudyStatus(enum.Enum):
 
 
 class CancelCode(enum.Enum):
-    """Whether a cancellation was taken; Maestro's names and values."""
+    """Whether a cancellation was accepted; Maestro's names and values."""
 
     OK = 0
     ERROR = 1
 
 
 class JobStatusCode(enum.Enum):
-    """Whether a question to a scheduler was answered; Maestro's names and values."""
+    """Whether a scheduler answered a query; Maestro's names and values."""
 
     OK = 0
     NOJOBS = 1
@@ -77,7 +78,7 @@ class JobStatusCode(enum.Enum):
 
 
 class JobState(enum.Enum):
-    """What a scheduler says about a job; `GONE` and `UNKNOWN` are answers, `NoAnswer` is not in here."""
+    """The state of a job, as a scheduler reports it. `GONE` and `UNKNOWN` are answers; `NoAnswer` is another type."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -85,32 +86,32 @@ class JobState(enum.Enum):
     FAILED = "failed"
     TIMED_OUT = "timed out"
     CANCELLED = "cancelled"
-    CANCELLED_ON_NODE = "cancelled on its node"  # since it had one: by a person, or by the node, if it can't launch it
+    CANCELLED_ON_NODE = "cancelled on its node"  # by a user, or by a node that could not launch it
     NODE_FAILED = "node failed"
     PREEMPTED = "preempted"
     OUT_OF_MEMORY = "out of memory"
-    ORPHANED = "orphaned"  # the runner is dead, what it started still runs
-    GONE = "gone"  # asked, and the scheduler does not know it
-    UNKNOWN = "unknown"  # a word that nobody has heard of: still watched
+    ORPHANED = "orphaned"  # the runner is dead, but processes of the step still run
+    GONE = "gone"  # the scheduler does not list it
+    UNKNOWN = "unknown"  # a state that maestro-es does not know; ticks keep watching the job
 
 
 class Phase(enum.IntEnum):
-    """Where a step is on its way: what may happen to it next. `State` is what a person is told."""
+    """What can happen next to a step. `State` is what users see."""
 
     BLOCKED = 0  # a parent is not finished yet
     READY = 1  # may be submitted
-    REQUESTED = 2  # a submission is on record, its outcome is not
+    REQUESTED = 2  # a submission is recorded, but not its outcome
     SUBMITTED = 3  # a job is known
     DONE = 4  # nothing more will happen by itself
 
 
 class SubmissionKind(str, enum.Enum):
-    """Why an attempt is made."""
+    """The reason for an attempt."""
 
     FIRST = "first"
-    RESTART = "restart"  # with the restart script: after a timeout, or of a step that has begun and goes on
+    RESTART = "restart"  # with the restart script: after a time-out, or of a step that had started
     RESUBMIT = "resubmit"  # after a hardware failure, a rejection or an abandoned attempt
-    RETRY = "retry"  # a person asked for it: from the beginning
+    RETRY = "retry"  # a user has requested it: from the beginning
 
 
 class Cause(str, enum.Enum):
@@ -126,48 +127,48 @@ class Cause(str, enum.Enum):
     UPSTREAM = "upstream"
 
 
-#: The name under which a missing or changed environment file stands among what does not answer.
+#: The name for a missing or changed environment file, in `StudyRecord.unreachable`.
 ENVIRONMENT = "environment"
 
-#: The name for jobs of which no scheduler is asked, as it is not known which one has them.
+#: The name for jobs that no scheduler is queried about, because it is unknown which cluster has them.
 UNWATCHED = "jobs"
 
-#: What is no scheduler among what does not answer: its message says everything.
+#: The names in `StudyRecord.unreachable` that are not schedulers. Their messages are complete sentences.
 NO_SCHEDULER = (ENVIRONMENT, UNWATCHED)
 
-#: The variable in which the runner gives its step the token.
+#: The variable in which a step finds the token of its attempt.
 TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
 
 #: The phases in which a job may exist.
 IN_FLIGHT = (Phase.REQUESTED, Phase.SUBMITTED)
 
-#: The states in which a step has ended badly.
+#: The states of a step that has failed.
 FAILED_STATES = (State.FAILED, State.TIMEDOUT, State.HWFAILURE)
 
-#: The states of a step for which nothing waits any more.
+#: The states of a step in which the steps that depend on it can run.
 RELEASED = (State.FINISHED, State.DRYRUN)
 
-#: The states of a step that has ended, and for which what waits for it can't run.
+#: The states of a step that has ended and in which the steps that depend on it can't run.
 BAD_ENDS = (*FAILED_STATES, State.CANCELLED)
 
-#: Maestro's name for the root of a graph: every step that waits for nothing hangs on it.
+#: Maestro's name for the root of a graph: the parent of every step that depends on no step.
 SOURCE = "_source"
 
 
 def is_local(adapter: Mapping[str, object]) -> bool:
-    """Whether a batch block asks for no scheduler, so that its throttle is one for local steps."""
+    """Return whether a batch block names no scheduler. The throttle then limits local steps."""
     return adapter.get("type", "local") == "local"
 
 
 def is_scheduled(run: Mapping[str, object]) -> bool:
-    """Whether a step asks for nodes or procs, so that a scheduler runs it, if the study's batch is not local."""
+    """Return whether a step asks for nodes or procs. A scheduler then runs it, unless the batch block is local."""
     return bool(run.get("nodes") or run.get("procs"))
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a user may set for a study; `SettingsChanged` changes one field at a time.
+    """The settings of a study that users can change; `SettingsChanged` changes one field at a time.
 
-    Counts of 0 mean "no limit", as in Maestro, but for `local_slots`, where 0 means the host's cores.
+    A count of 0 means "no limit", as in Maestro. For `local_slots`, 0 means the number of the host's cores.
 
     submission_attempts: how often a refused submission is tried
     submission_throttle: how many jobs may be in flight
@@ -209,13 +210,13 @@ class Param(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
 
 class StepRecord(msgspec.Struct):
-    """The state of one step. Assigned by the reducer and nowhere else.
+    """The state of one step. Only the reducer assigns it.
 
-    `number` is the step's place in the log (1, 2, 3 ... in launch order), `row` its line in ``status.csv``.
-    Times are microseconds UTC or None. `unmet` counts the parents and funnel groups that are not finished. `held`: not
-    to be submitted; `skipped`: finished because a person said so; `blocker`: the step because of which it ended;
-    `doubted`: its output may not be on disk, though it has finished; `keep_script`: its script runs as it stands in
-    its workspace, whoever has written it.
+    `number` is the step's number in the log (1, 2, 3 ... in launch order), and `row` is its line in ``status.csv``.
+    Times are microseconds in UTC, or None. `unmet` counts the parents and funnels that are not finished. `held`: it is
+    not submitted. `skipped`: a user marked it as finished. `blocker`: the step because of which it ended. `doubted`:
+    it has finished, but its output may be incomplete. `keep_script`: the script in its workspace runs, even if it was
+    edited.
     """
 
     number: int
@@ -258,7 +259,7 @@ class StepRecord(msgspec.Struct):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """The scheduler takes no more jobs: what it said last, when, of which step, and how often in a row."""
+    """The scheduler's queue was full: its last message, when, for which step, and how often in a row."""
 
     message: str
     at: Micros
@@ -266,14 +267,15 @@ class Refusal(msgspec.Struct, frozen=True):
     times: int = 1
 
 
-#: The seq of an event that is still to come.
+#: Stands for the seq of an event that has no number yet.
 NOT_YET = 2**63 - 1
 
 
 class Boot(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One boot of a host, as a study knows it: from the event `first` to the event `last`, which was at `seen_at`.
+    """One boot of a host, as the log shows it: from the event `first` to the event `last`, which was at `seen_at`.
 
-    `machine` tells hosts apart that have one name, `booted_at` is when the host came up; both are empty if unknown.
+    `machine` distinguishes hosts with the same name, and `booted_at` is when the host booted. Both are empty if
+    unknown.
     """
 
     host: str
@@ -286,28 +288,28 @@ class Boot(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def key(self) -> tuple[str, str]:
-        """What a boot is known by."""
+        """What identifies a boot."""
         return self.host, self.boot_id
 
     def since(self, first: int) -> Boot:
-        """Return the same boot, known since an event."""
+        """Return the same boot with another first event."""
         return msgspec.structs.replace(self, first=first)
 
     def until(self, last: int, seen_at: Micros) -> Boot:
-        """Return the same boot, heard of until an event."""
+        """Return the same boot with another last event."""
         return msgspec.structs.replace(self, last=last, seen_at=seen_at)
 
 
 class StudyRecord(msgspec.Struct):
-    """The state of the study as a whole, but for its steps.
+    """The state of the study as a whole, without its steps.
 
-    `details` is what else a program has said of it. `unreachable` maps the adapters that did not answer last time to
-    what they said. `refusal` is what the scheduler said if it took no job the last time, `queue_limit` how many it had
-    of this study when it last said so (None: never), and `refused` the step for which it had no room then.
-    `host` and `boot_id` are those of the last process that wrote, `unseen_boot` is the boot id before that if no tick
-    has noted the reboot yet. `boots` are those of which processes wrote, `written_at` is when the last event about a
-    step was recorded. From `ticked_from` on ticks are missed if none comes. `steps`, `open_steps` (those not
-    done) and `states` (steps by state) are counts.
+    `details` is what else a program has recorded about it. `unreachable` maps the adapters that did not answer last
+    time to their messages. `refusal` is set if the scheduler's queue was full last time. `queue_limit` is how many
+    jobs of this study the scheduler then had (None: its queue never was full), and `refused` is the step for which it
+    had no room. `host` and `boot_id` belong to the last process that wrote. `unseen_boot` is the boot id before that,
+    if no tick has recorded the reboot yet. `boots` are the boots in which processes wrote. `written_at` is when the
+    last event about a step was recorded. From `ticked_from` on, ticks are expected. `steps`, `open_steps` (steps that
+    are not done) and `states` (steps by state) are counts.
     """
 
     study_id: str = ""

@@ -1,6 +1,6 @@
-"""What a tick has seen: the nouns, and rules for putting them together that need no other knowledge.
+"""What a tick has seen: the types, and the rules that combine observations without further knowledge.
 
-`maestro_es.poller.observe` gathers them. What they add up to is decided in `maestro_es.core.verdict`.
+`maestro_es.poller.observe` collects the observations. `maestro_es.core.verdict` draws conclusions from them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from maestro_es.core.attempt_token import step_of
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Boot, JobState, Micros, StepRecord
 
-#: Exit codes above this one mean "killed by a signal", which the scheduler may still explain.
+#: An exit code above this number means that a signal killed the step. The scheduler may explain why.
 _SIGNALLED = 128
 
 
 class ClaimState(enum.Enum):
-    """What the claim of an attempt says."""
+    """The state of the claim of an attempt."""
 
     NOT_READ = "not read"
     NONE = "none"
@@ -42,15 +42,15 @@ class ReportKind(enum.Enum):
 
     STARTED = "started"
     EXIT = "exit"  # the step ended by itself
-    STOPPED = "stopped"  # the step ended after the runner was told to terminate
+    STOPPED = "stopped"  # the step ended after the runner got a termination signal
     TIMEOUT = "timeout"  # the runner ended the step because its walltime was over
-    REFUSED = "refused"  # another start holds the claim
-    UNCLAIMED = "unclaimed"  # the claim could not be made, so nothing was run
-    DROPPED = "dropped"  # nobody said "go", so nothing was run
+    REFUSED = "refused"  # another process owns the claim
+    UNCLAIMED = "unclaimed"  # the claim could not be created, so nothing was run
+    DROPPED = "dropped"  # the tick ended before it wrote "go", so nothing was run
 
 
 class Report(msgspec.Struct, frozen=True):
-    """One report of a runner: `at` is when the file was made, `file` its name in the inbox."""
+    """One report of a runner. `at` is the time of the file, `file` its name in the inbox."""
 
     token: str
     kind: ReportKind
@@ -71,13 +71,13 @@ Answer = JobState | NoAnswer
 
 
 class AttemptObservation(msgspec.Struct, frozen=True):
-    """All that was seen of one attempt in one tick.
+    """Everything that one tick has seen of one attempt.
 
-    `raw_state` is the state in the scheduler's own words, for the log; `delay` is what it says holds the waiting job
-    up; `job_id`, `host` and `instance` are of a job found by its token; `ended_at` is when the scheduler says that it
-    ended. `within_grace`: it is too early to give up an attempt of which there is no trace; the facts of its scheduler
-    say how long to wait (`JOB_GRACE_SECONDS` for jobs), and `verdict.within_grace` compares. `start_recorded`: its
-    start was known before the queue was asked, so that what the queue says of an end is said of that start.
+    `raw_state` is the state as the scheduler names it, for the log. `delay` is the scheduler's reason why the job is
+    pending. `job_id`, `host` and `instance` belong to a job that was found by its token. `ended_at` is the time of the
+    end, as the scheduler reports it. `within_grace`: the grace time of a missing attempt is not over
+    (`verdict.within_grace`). `start_recorded`: the start was recorded before the queue was queried, so an end that the
+    queue shows is the end of that start.
     """
 
     claim: Claim = Claim()
@@ -190,7 +190,7 @@ def stale_reports(graph: Graph, reports: Iterable[Report], current: Collection[s
             continue
         try:
             if graph.step(step_of(report.token)).token == report.token:
-                continue  # concluded before, and left over by a tick that died before it could remove it
+                continue  # its events are recorded, but the tick died before it could remove the report
         except KeyError:
             pass
         stale.append((report.token, report.file))
@@ -198,7 +198,7 @@ def stale_reports(graph: Graph, reports: Iterable[Report], current: Collection[s
 
 
 def without_forced_end(observed: AttemptObservation) -> AttemptObservation:
-    """Leave the report of an end by force for a later tick, if the host does not tell whether anything runs on."""
+    """Leave the report of a forced end to a later tick, if the host can't tell whether processes remain."""
     if observed.queue is not NoAnswer.UNREACHABLE:
         return observed
     forced = (ReportKind.TIMEOUT, ReportKind.STOPPED)
@@ -206,6 +206,6 @@ def without_forced_end(observed: AttemptObservation) -> AttemptObservation:
 
 
 def end_of(step: StepRecord, ended_at: Micros | None, now: Micros) -> Micros | None:
-    """Return when a scheduler says that a job ended, if that can be: clocks differ, but not by so much."""
-    since = (step.started_at or step.requested_at or 0) // 1_000_000 * 1_000_000  # it tells whole seconds
+    """Return when a job ended, according to its scheduler; None if this can't be true, because a clock is off."""
+    since = (step.started_at or step.requested_at or 0) // 1_000_000 * 1_000_000  # the scheduler reports whole seconds
     return max(ended_at, step.started_at or 0) if ended_at is not None and since <= ended_at <= now else None

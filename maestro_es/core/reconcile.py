@@ -15,12 +15,12 @@ from maestro_es.core.model import Cause, JobState, Micros, Phase, State, StepRec
 from maestro_es.core.observations import AttemptObservation, Observations, ReportKind
 from maestro_es.core.verdict import Conclusion, Verdict, judge
 
-#: How many reasons to wait are noted of one job.
+#: How many reasons for a delay are recorded for one job.
 _DELAYS = 8
 
 
 def reconcile_attempts(graph: Graph, seen: Observations) -> list[NewEvent]:
-    """Conclude what can be concluded about the attempts in flight."""
+    """Return the events that follow from the observations of the attempts in flight."""
     new_events: list[NewEvent] = []
     for step in graph.in_flight():
         observed = seen.attempts.get(step.token)
@@ -43,7 +43,7 @@ def _reconcile(graph: Graph, seen: Observations, step: StepRecord, observed: Att
 
 
 def _watch(step: StepRecord, observed: AttemptObservation, verdict: Verdict) -> list[e.AnyEvent]:
-    """Note when a job that nothing can be concluded about is missed for the first time, and when it is back."""
+    """Record that a job without a verdict is missing for the first time, or that it has reappeared."""
     missing = observed.queue is JobState.GONE
     if step.phase is not Phase.SUBMITTED:
         return []
@@ -55,7 +55,7 @@ def _watch(step: StepRecord, observed: AttemptObservation, verdict: Verdict) -> 
 
 
 def _delay(step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
-    """Note what holds a waiting job up when it is first said, and when it is something else; not for ever."""
+    """Record why a job is pending: the first reason and each different one, up to a limit."""
     waits = observed.queue is JobState.PENDING and step.state is not State.RUNNING
     if not waits or not observed.delay or observed.delay == step.message or step.delays >= _DELAYS:
         return []
@@ -63,7 +63,7 @@ def _delay(step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
 
 
 def _unknown(step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
-    """Note a state that we have never heard of when it is first said, and when it is another one; not for ever."""
+    """Record a job state that maestro-es does not know: the first and each different one, up to a limit."""
     raw_state = observed.raw_state
     if JobState.UNKNOWN not in (observed.queue, observed.accounting) or not raw_state:
         return []
@@ -73,10 +73,10 @@ def _unknown(step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]
 
 
 def _start(seen: Observations, step: StepRecord, observed: AttemptObservation, verdict: Verdict) -> list[e.AnyEvent]:
-    """Note that a job has started, when it is seen to run, and also when it has ended since the last tick.
+    """Record that a job has started, if it is running or has ended since the last tick.
 
-    What counts is the claim or the runner's own report: what the queue calls running may never come to the runner.
-    Jobs that Maestro submitted have neither.
+    Only the claim or a report of the runner counts, because a job that the queue calls running may never reach its
+    runner. Jobs that Maestro submitted have neither, so for them the queue counts.
     """
     begun = observed.has_started or is_imported(step.token)
     over = verdict.conclusion is Conclusion.RUNNING or observed.end
@@ -108,7 +108,7 @@ def _abandon(graph: Graph, seen: Observations, step: StepRecord, verdict: Verdic
 
 
 def _conclude(graph: Graph, seen: Observations, step: StepRecord, verdict: Verdict) -> list[e.AnyEvent]:
-    """Turn a verdict on a known job into events."""
+    """Return the events that follow from the verdict on a known job."""
     at, noticed = _end_of(seen, step, verdict)
     cancelling = _cancelling(graph, step)
     match verdict.conclusion:
@@ -128,10 +128,10 @@ def _conclude(graph: Graph, seen: Observations, step: StepRecord, verdict: Verdi
 
 
 def _end_of(seen: Observations, step: StepRecord, verdict: Verdict) -> tuple[Micros, bool]:
-    """Return when an attempt ended, and whether that is only the latest time at which it can have.
+    """Return when an attempt ended, and whether this is only the latest possible time.
 
-    So it is if neither its runner nor its scheduler says more: then it is when a tick noticed it, or when the host of
-    a local step booted that had been lost.
+    If neither the runner nor the scheduler reports the time, the latest possible time is now. For a local step that
+    its host lost in a reboot, it is the time of the boot.
     """
     if verdict.at is not None:
         return verdict.at, False
@@ -168,7 +168,7 @@ def _failed(step: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> e.S
 
 
 def _time_out(graph: Graph, step: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> list[e.AnyEvent]:
-    """Let a timed-out step go on with its restart script within the limit (0: none); else that is its end."""
+    """Restart a timed-out step with its restart script, up to the limit (0: no limit); otherwise end it."""
     final = ""
     if _cancelling(graph, step):
         final = "cancelled"
@@ -184,7 +184,7 @@ def _time_out(graph: Graph, step: StepRecord, end: tuple[Micros, bool], verdict:
 
 
 def _fail_hardware(graph: Graph, step: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> list[e.AnyEvent]:
-    """Make it good with another submission, within the limit."""
+    """Record a hardware failure; up to the limit, the step is then resubmitted."""
     at, noticed = end
     settings = graph.study.settings
     reason = verdict.raw_state or _HWFAILURE[verdict.conclusion]
@@ -205,7 +205,7 @@ def _fail_hardware(graph: Graph, step: StepRecord, end: tuple[Micros, bool], ver
     return [failure]
 
 
-#: What a conclusion about an attempt would make of its step.
+#: The state that each conclusion about an attempt gives to its step.
 _STATES = {
     Conclusion.RUNNING: State.RUNNING,
     Conclusion.FINISHED: State.FINISHED,
@@ -218,7 +218,7 @@ _STATES = {
 
 
 def state_after(step: StepRecord, conclusion: Conclusion) -> State:
-    """Return the state that a conclusion about its attempt would give to a step."""
+    """Return the state of a step after a conclusion about its attempt."""
     return _STATES.get(conclusion, step.state)
 
 
@@ -226,7 +226,7 @@ def state_after(step: StepRecord, conclusion: Conclusion) -> State:
 
 
 def jobs_to_end(graph: Graph, seen: Observations) -> list[StepRecord]:
-    """Return the steps whose job must be ended: cancelled ones, and those whose runner left something behind."""
+    """Return the steps whose job must be ended: cancelled steps, and steps whose runner left processes behind."""
     return [
         step
         for step in graph.in_flight()

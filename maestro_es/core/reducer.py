@@ -1,8 +1,8 @@
-"""`apply`: the one function that turns an event into a change of state, live and on replay alike.
+"""`apply`: the function that applies an event to the state, both live and on replay.
 
-State is assigned here, in the rules of the events (`study_rules`, `step_rules`) and in what they share
-(`transitions`), and nowhere else. An event that can't follow from the state before it raises `InvalidTransition`, so
-that a decision on old state can't be recorded and a log that was changed can't be replayed.
+State is assigned only here, in the rules of the events (`study_rules`, `step_rules`) and in the code that they share
+(`transitions`). An event that can't follow from the state before it raises `InvalidTransition`. So a decision that is
+based on old state can't be recorded, and a log that was changed can't be replayed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REDUCER_VERSION = 22
 
 
 def apply(graph: Graph, recorded: e.Recorded) -> None:
-    """Fold one event into the graph. InvalidTransition if it can't follow; the graph is then of no more use."""
+    """Apply one event to the graph. InvalidTransition if it can't follow; the graph is unusable after that."""
     event = recorded.event
     on_step = STEP_RULES.get(type(event))
     if on_step is None:
@@ -36,7 +36,7 @@ def apply(graph: Graph, recorded: e.Recorded) -> None:
 
 
 def replay(events: Iterable[e.Recorded]) -> MemoryGraph:
-    """Return the graph that these events add up to."""
+    """Return the graph that results from these events."""
     graph = MemoryGraph()
     for recorded in events:
         apply(graph, recorded)

@@ -18,15 +18,15 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import SOURCE, Param, Phase, StepRecord, StudyStatus, is_local, is_scheduled
 from maestro_es.errors import NoSuchEdge, RequestRefused, UnknownStep
 
-#: So many steps are loaded one by one; for more it is quicker to load them all.
+#: Up to this number, steps are loaded one by one. For more it is faster to load all steps.
 _FEW = 100
 
-#: The keys of a step that hold scripts.
+#: The keys of a step that contain scripts.
 _SCRIPTS = ("cmd", "restart")
 
 
 def match_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
-    """Return the steps that any of the patterns names: an instance, a step of the study file, or a glob of either."""
+    """Return the steps that match any of the patterns: the name of a step or of a template, or a glob of either."""
     numbers = match_numbers(graph, patterns)
     if len(numbers) <= _FEW:
         return [graph.step(number) for number in numbers]
@@ -35,7 +35,7 @@ def match_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
 
 
 def match_numbers(graph: Graph, patterns: Sequence[str]) -> list[int]:
-    """Return the numbers of these steps; no step is loaded for it. RequestRefused if a pattern names none."""
+    """Return the numbers of these steps without loading them. RequestRefused if a pattern matches none."""
     by_template = {pattern: {*graph.instances(pattern)} for pattern in patterns if graph.has_template(pattern)}
     for pattern in patterns:
         number = graph.number_of(pattern)
@@ -52,9 +52,9 @@ def match_numbers(graph: Graph, patterns: Sequence[str]) -> list[int]:
 
 
 def choose(graph: Graph, patterns: Sequence[str], objection: Callable[[StepRecord], str]) -> list[StepRecord]:
-    """Return the steps that the patterns name and that `objection` has nothing to say against.
+    """Return the steps that match the patterns and for which `objection` returns an empty text.
 
-    A pattern takes the steps that fit. RequestRefused if there are none, or if one that is named in full does not fit.
+    RequestRefused if there are none, or if there is an objection to a step that is given by its full name.
     """
     chosen: list[StepRecord] = []
     refused: list[str] = []
@@ -73,7 +73,7 @@ def choose(graph: Graph, patterns: Sequence[str], objection: Callable[[StepRecor
 
 
 def cancel(graph: Graph, patterns: Sequence[str] = (), reason: str = "") -> list[NewEvent]:
-    """Ask that the whole study ends, or the steps that the patterns name."""
+    """Request the end of the whole study, or of the steps that match the patterns."""
     _refuse_completed(graph, "there is nothing to cancel")
     if not patterns:
         if graph.study.cancelling:
@@ -88,7 +88,7 @@ def cancel(graph: Graph, patterns: Sequence[str] = (), reason: str = "") -> list
 
 
 def pause(graph: Graph, reason: str = "") -> list[NewEvent]:
-    """Ask that nothing new is submitted."""
+    """Request that no new steps are submitted."""
     _refuse_completed(graph, "there is nothing to pause")
     if graph.study.paused:
         raise RequestRefused("the study is already paused; use 'maestro-es resume' to continue")
@@ -96,14 +96,14 @@ def pause(graph: Graph, reason: str = "") -> list[NewEvent]:
 
 
 def resume(graph: Graph, reason: str = "") -> list[NewEvent]:
-    """Ask that a paused study goes on."""
+    """Request that a paused study continues."""
     if not graph.study.paused:
         raise RequestRefused("the study is not paused")
     return [(None, e.StudyResumed(reason=reason))]
 
 
 def hold(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[NewEvent]:
-    """Ask that steps are not submitted until they are released; a job in flight goes on."""
+    """Request that steps are not submitted until they are released. A job in flight keeps running."""
 
     def objection(step: StepRecord) -> str:
         if step.phase is Phase.DONE:
@@ -114,7 +114,7 @@ def hold(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[NewEve
 
 
 def release(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[NewEvent]:
-    """Ask that held steps are submitted again."""
+    """Request that held steps can be submitted again."""
 
     def objection(step: StepRecord) -> str:
         return "" if step.held else "is not held"
@@ -123,7 +123,7 @@ def release(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[New
 
 
 def update(graph: Graph, values: dict[str, int], reason: str = "") -> list[NewEvent]:
-    """Change settings: a value by the name of its option, as in `UPDATABLE`. One that is as it was makes no event."""
+    """Change settings, by the names of their options (`UPDATABLE`). A value that does not change gives no event."""
     new_events: list[NewEvent] = []
     for option, value in values.items():
         what = arguments.UPDATABLE[option]
@@ -157,7 +157,7 @@ def add_step(
 ) -> list[NewEvent]:
     """Add a step that is the only one of its template.
 
-    RequestRefused if there is one of that name, or one in that workspace: a path relative to the study.
+    RequestRefused if a step with that name or that workspace exists. The workspace is a path relative to the study.
     """
     name = template.name
     if name == SOURCE:
@@ -186,7 +186,7 @@ def _check_workspace(graph: Graph, name: str, workspace: str) -> None:
 
 
 def connect(graph: Graph, parent: str, child: str) -> list[NewEvent]:
-    """Let a step wait for another. UnknownStep if there is no such step, ValueError if it would wait for itself."""
+    """Add an edge. UnknownStep if a step does not exist, ValueError if the edge would close a cycle."""
     second = _number(graph, child)
     if parent == SOURCE:
         return []
@@ -199,9 +199,9 @@ def connect(graph: Graph, parent: str, child: str) -> list[NewEvent]:
 
 
 def disconnect(graph: Graph, parent: str, child: str) -> list[NewEvent]:
-    """Let a step wait no more for another. UnknownStep if there is no such step, ValueError if it does not wait.
+    """Remove an edge. UnknownStep if a step does not exist, NoSuchEdge if there is no such edge.
 
-    RequestRefused if it has been submitted, or has ended, or waits for all instances of a step.
+    RequestRefused if the child has been submitted or has ended, or waits for all instances of a template.
     """
     second = _number(graph, child)
     if parent == SOURCE:
@@ -228,7 +228,7 @@ def _number(graph: Graph, name: str) -> int:
 
 
 def _ancestors(graph: Graph, number: int) -> set[int]:
-    """Return a step and everything that it waits for."""
+    """Return a step and all steps on which it depends."""
     ancestors = {number}
     frontier = [number]
     while frontier:

@@ -1,7 +1,7 @@
-"""What a person may ask of steps that have ended: run them again, take them as finished, let a cancelled study go on.
+"""Requests about steps that have ended: run them again, mark them as finished, resume a cancelled study.
 
-Whoever ended because of such a step goes back to waiting with it, unless another of those that it waits for has ended
-badly too. So at no time does a step wait for one that will not run.
+Steps that ended because of such a step wait again, unless another step on which they depend has also ended without
+success. So a step never waits for a step that will not run.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ _NAMED = 5
 
 
 class How(NamedTuple):
-    """How steps run again: with their cmd though they could go on; with their scripts as they stand in workspaces."""
+    """How steps run again: with cmd instead of the restart script; with the scripts that a user has edited."""
 
     from_scratch: bool = False
     keep_script: bool = False
 
     def changes(self, step: StepRecord) -> bool:
-        """Whether a step that waits for another attempt would run in another way."""
+        """Return whether a step that is waiting for another attempt would run differently."""
         if not step.attempt or step.phase not in (Phase.BLOCKED, Phase.READY):
             return False
         restarts = step.kind is SubmissionKind.RESTART
         return (self.from_scratch and restarts) or (self.keep_script and not step.keep_script)
 
 
-#: From the checkpoint, if there may be one.
+#: From the checkpoint, if the step had started.
 GO_ON = How()
 
 
@@ -60,15 +60,15 @@ def retry(
     limits: Mapping[str, int] | None = None,
     reason: str = "",
 ) -> list[NewEvent]:
-    """Ask that steps run again, with their counters at zero, in the workspaces that they have.
+    """Request that steps run again, with their counters at zero, in their workspaces.
 
-    A pattern takes the steps that have failed or were cancelled; `failed` leaves the cancelled ones out, and stands
-    alone for all steps. A step that has finished is taken if it is named in full. What ended because of a step goes
-    with it. With `descendants`, so does all that waits for it; else the request is refused if any of that has run.
-    `limits` are settings as for `update`.
+    A pattern selects steps that have failed or were cancelled. `failed` leaves out the cancelled steps; without
+    patterns it selects all failed steps. A finished step is selected only by its full name. Steps that ended because
+    of a selected step run again too. With `descendants`, so do all steps that depend on it. Without it, the request is
+    refused if any of these has run. `limits` are settings as for `update`.
 
-    A step that had begun and has not finished goes on with its restart script, unless `how` says otherwise, or what
-    came before it is made again. One that waits to run may be asked for again, to run in another way.
+    A step that had started and has not finished resumes with its restart script, unless `how` says otherwise or a step
+    on which it depends runs again. A step that is waiting to run may be selected again, to run differently.
     """
     _refuse_cancelling(graph)
     if not patterns and not failed:
@@ -94,7 +94,7 @@ def retry(
 
 
 def retry_doubted(graph: Graph, patterns: Sequence[str] = (), reason: str = "") -> list[NewEvent]:
-    """Ask that the steps run again whose output is in doubt, and with them all that waits for them."""
+    """Request that doubted steps run again, together with all steps that depend on them."""
     doubted = {step.name for step in graph.doubted()}
     if not doubted:
         raise RequestRefused("no step's output is doubted")
@@ -103,7 +103,7 @@ def retry_doubted(graph: Graph, patterns: Sequence[str] = (), reason: str = "") 
 
 
 def skip(graph: Graph, patterns: Sequence[str], by: str, reason: str = "") -> list[NewEvent]:
-    """Ask that steps are taken as finished, though they have failed or have not run; `by` is who asks."""
+    """Request that steps count as finished, although they have failed or have not run; `by` is the user."""
     _refuse_cancelling(graph)
     chosen = choose(graph, patterns, _not_to_skip)
     skipped = {step.number for step in chosen}
@@ -114,7 +114,7 @@ def skip(graph: Graph, patterns: Sequence[str], by: str, reason: str = "") -> li
 
 
 def reopen(graph: Graph, reason: str = "", how: How = GO_ON) -> list[NewEvent]:
-    """Ask that a cancelled study goes on: the steps that were cancelled run after all, as by `retry`."""
+    """Request that a cancelled study resumes: the steps that were cancelled run, as after `retry`."""
     _refuse_cancelling(graph)
     if graph.study.status is StudyStatus.RUNNING:
         raise RequestRefused("the study has not ended; 'maestro-es retry STEP' runs a cancelled step again")
@@ -131,9 +131,9 @@ def reopen(graph: Graph, reason: str = "", how: How = GO_ON) -> list[NewEvent]:
 def give_up(
     graph: Graph, patterns: Sequence[str], is_known: Callable[[StepRecord], bool], by: str, at: Micros, reason: str
 ) -> list[NewEvent]:
-    """Take a person's word, `by`, that what ran on another host is gone for good: nobody else can tell.
+    """Give up steps that ran on another host, because the user `by` says that the host is gone for good.
 
-    The steps run again, or are cancelled if that was asked for. `is_known` says whether this host can tell of a step.
+    The steps run again, or are cancelled if a cancel was requested. `is_known` tells whether this host can see a step.
     """
     statement = f"{by} says that it is gone for good{f': {reason}' if reason else ''}"
     evidence = (e.Evidence(source="user", detail=statement),)
@@ -180,7 +180,7 @@ def _not_to_retry(graph: Graph, step: StepRecord, named: set[str], failed: bool)
 
 
 def _not_to_give_up(step: StepRecord, is_known: Callable[[StepRecord], bool]) -> str:
-    """Say why a person's word does not count for a step; empty if it does."""
+    """Say why a user can't give up a step; empty if it is possible."""
     if step.phase is not Phase.SUBMITTED:
         return "does not run"
     if step.scheduled:
@@ -189,7 +189,7 @@ def _not_to_give_up(step: StepRecord, is_known: Callable[[StepRecord], bool]) ->
 
 
 def _not_to_skip(step: StepRecord) -> str:
-    """Say why a step can't be taken as finished; empty if it can."""
+    """Say why a step can't be skipped; empty if it can."""
     if step.phase in IN_FLIGHT:
         return "is in flight: cancel it first"
     if step.state in RELEASED:
@@ -198,7 +198,7 @@ def _not_to_skip(step: StepRecord) -> str:
 
 
 def _after(graph: Graph, starts: Iterable[StepRecord], go_on: Callable[[StepRecord], bool]) -> dict[int, StepRecord]:
-    """Return the steps that wait for one of these, and what waits for them in turn, as far as `go_on` says."""
+    """Return the steps that depend on one of these, directly or not; the walk stops where `go_on` returns false."""
     descendants: dict[int, StepRecord] = {}
     templates: set[str] = set()
     frontier = list(starts)
@@ -215,7 +215,7 @@ def _ended_because_of(graph: Graph, starts: Iterable[StepRecord]) -> dict[int, S
 
 
 def _all_after(graph: Graph, chosen: Sequence[StepRecord]) -> dict[int, StepRecord]:
-    """Return all that waits for these steps and is not as if it had never run."""
+    """Return all steps that depend on these and have changed since they were created."""
     after = _after(graph, chosen, lambda _: True)
     flying = [step.name for step in after.values() if step.phase in IN_FLIGHT]
     if flying:
@@ -224,7 +224,7 @@ def _all_after(graph: Graph, chosen: Sequence[StepRecord]) -> dict[int, StepReco
 
 
 def _refuse_results_after(graph: Graph, to_reset: Mapping[int, StepRecord]) -> None:
-    """Refuse to run a finished step again if what ran after it is not."""
+    """Refuse to run a finished step again without the steps that ran after it."""
     finished = [step for step in to_reset.values() if step.state in RELEASED]
     after = _after(graph, finished, lambda step: _has_run(step) or step.blocker is not None)
     results = [step.name for number, step in after.items() if number not in to_reset and _has_run(step)]
@@ -236,7 +236,7 @@ def _refuse_results_after(graph: Graph, to_reset: Mapping[int, StepRecord]) -> N
 
 
 def _has_run(step: StepRecord) -> bool:
-    """Whether a step has made something of what came before it, or is about to."""
+    """Return whether a step has used the results of the steps on which it depends, or is about to."""
     if step.skipped or untouched(step):
         return False
     return step.phase is not Phase.DONE or step.state in RELEASED or step.submitted_at is not None
@@ -248,9 +248,9 @@ def _has_run(step: StepRecord) -> bool:
 def _that_can_run(
     graph: Graph, to_reset: Mapping[int, StepRecord], must: set[int], *, gone: Iterable[int] = ()
 ) -> dict[int, StepRecord]:
-    """Return the wanted steps but for those that wait for a step that has ended badly and is not wanted, nor `gone`.
+    """Return the selected steps, except those that depend on a step that failed and is neither selected nor `gone`.
 
-    RequestRefused if one that `must` run is such a step, or if no step is left.
+    RequestRefused if one of the steps that `must` run is left out, or if no step remains.
     """
     able = dict(to_reset)
     bad = {step.number: step for step in graph.steps() if _ended_badly(step) and step.number not in able}
@@ -284,7 +284,7 @@ def _ended_badly(step: StepRecord) -> bool:
 def _blocker(
     graph: Graph, step: StepRecord, bad: Mapping[int, StepRecord], templates: Mapping[str, int]
 ) -> StepRecord | None:
-    """Return a step among the `bad` ones that this one waits for; `templates` counts these."""
+    """Return one of the `bad` steps for which this step waits; `templates` has their number for each template."""
     for parent in graph.parents(step.number):
         if parent in bad:
             return bad[parent]
@@ -295,7 +295,7 @@ def _blocker(
 
 
 def _blocked(graph: Graph, step: StepRecord, blocker: StepRecord, bad: Mapping[int, StepRecord]) -> str:
-    """Say that a step can't run, and because of which it can't in the end."""
+    """Say that a step can't run, and which step is the origin of that."""
     while blocker.blocker in bad:
         blocker = graph.step(blocker.blocker or 0)
     return (
@@ -305,9 +305,9 @@ def _blocked(graph: Graph, step: StepRecord, blocker: StepRecord, bad: Mapping[i
 
 
 def _resets(graph: Graph, to_reset: Mapping[int, StepRecord], reason: str, how: How) -> list[NewEvent]:
-    """Return the resets of these steps, each after those of the steps that wait for it.
+    """Return the resets of these steps, each after the resets of the steps that depend on it.
 
-    What has finished begins from scratch, as does what rests on something that is made again.
+    A finished step starts from the beginning, and so does a step whose checkpoint is based on results that change.
     """
     again = [step for step in to_reset.values() if step.state in RELEASED]
     from_cmd = {step.number for step in again if not step.skipped}
@@ -320,7 +320,7 @@ def _resets(graph: Graph, to_reset: Mapping[int, StepRecord], reason: str, how: 
 
 
 def _children_first(graph: Graph, to_reset: Mapping[int, StepRecord]) -> list[int]:
-    """Return the numbers of these steps, each after all that wait for it."""
+    """Return the numbers of these steps, each after all steps that depend on it."""
     order: dict[int, None] = {}
     templates: set[str] = set()
     opened: set[int] = set()

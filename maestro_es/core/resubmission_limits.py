@@ -1,16 +1,16 @@
-"""The four limits of how often a step is submitted again by itself. A step that reaches a limit fails.
+"""The four limits on automatic resubmission. A step that reaches a limit fails.
 
 ::
 
     setting              counts                                   default  set by
     submission_attempts  submissions that the scheduler refused   1        run --attempts
-    restart_limit        restarts after the walltime was over     1        run, update, retry: --rlimit
-    hardware_limit       runs that the infrastructure ended       3        update, retry: --hardware-limit
+    restart_limit        restarts after the walltime was exceeded 1        run, update, retry: --rlimit
+    hardware_limit       attempts with a hardware failure         3        update, retry: --hardware-limit
     abandon_limit        submissions that left no trace of a job  10       nothing
 
-The first limit includes the first submission; the others count what follows it, and 0 means no limit. The counts are
-fields of the step: the reducer raises them, and a retry by a user sets them to 0. `restart_limit` is a field of each
-step, too, and that one counts: only a step with a restart script has the limit of its study.
+The first limit includes the first submission. The others count repetitions, and 0 means no limit. The counts are
+fields of the step. The reducer increments them, and `retry` by a user sets them to 0. `restart_limit` is also a field
+of each step, and that field counts: only a step with a restart script has the limit of its study.
 
 Each function returns the message with which the step fails now, or nothing if it may be submitted again.
 
@@ -32,7 +32,7 @@ ABANDON_LIMIT = 10
 
 
 def after_refusal(settings: Settings, step: StepRecord, reason: str) -> str:
-    """Judge a step whose submission is refused now."""
+    """Apply the limit to a step whose submission was refused."""
     attempts = settings.submission_attempts
     if step.rejections + 1 < attempts:
         return ""
@@ -40,14 +40,14 @@ def after_refusal(settings: Settings, step: StepRecord, reason: str) -> str:
 
 
 def after_timeout(step: StepRecord) -> str:
-    """Judge a step whose walltime is over now."""
+    """Apply the limit to a step that has exceeded its walltime."""
     if not step.restart_limit or step.restarts < step.restart_limit:
         return ""
     return f"restart limit reached: {step.restarts} of {step.restart_limit}"
 
 
 def after_hardware_failure(settings: Settings, step: StepRecord, reason: str) -> str:
-    """Judge a step whose run the infrastructure has ended now."""
+    """Apply the limit to a step with a hardware failure."""
     limit = settings.hardware_limit
     if not limit or step.hardware_failures < limit:
         return ""
@@ -55,7 +55,7 @@ def after_hardware_failure(settings: Settings, step: StepRecord, reason: str) ->
 
 
 def after_abandoning(settings: Settings, step: StepRecord) -> str:
-    """Judge a step whose attempt is given up now."""
+    """Apply the limit to a step whose attempt is abandoned."""
     limit = settings.abandon_limit
     if not limit or step.abandoned < limit:
         return ""

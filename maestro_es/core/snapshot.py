@@ -1,4 +1,4 @@
-"""The state that programs get: copies that reject assignment, at all levels.
+"""The state that programs get: copies that reject assignment at all levels.
 
 Only the reducer may change state. If a program could change a record, the next tick would save it without any event.
 The types are subtypes of the live state, so annotations and comparisons stay valid, and the reducer pays nothing for
@@ -76,7 +76,7 @@ def frozen(value: Any) -> Any:  # noqa: ANN401 - whatever an event holds
 def read_only(step: StepRecord) -> StepRecord:
     """Return a read-only copy of a record."""
     copy = ReadOnlyStep(*structs.astuple(step))
-    structs.force_setattr(copy, "workspaces", frozen(step.workspaces))  # all else in it is frozen
+    structs.force_setattr(copy, "workspaces", frozen(step.workspaces))  # everything else in it is frozen
     return copy
 
 

@@ -110,7 +110,7 @@ def _submitted(graph: Graph, step: StepRecord, recorded: e.Recorded, event: e.Jo
 
 
 def _noted(_graph: Graph, _step: StepRecord, _recorded: e.Recorded, _event: e.ScriptSetAside) -> None:
-    """Change nothing: what happened is in the log for those who ask."""
+    """Change nothing: the event only informs readers of the log."""
 
 
 def _rejected(graph: Graph, step: StepRecord, recorded: e.Recorded, event: e.SubmissionRejected) -> None:
@@ -145,7 +145,7 @@ def _withdrawn(graph: Graph, step: StepRecord, recorded: e.Recorded, event: e.Su
 
 
 def _wait_again(graph: Graph, step: StepRecord) -> None:
-    """Let a step without a job wait to be submitted: it is not PENDING, and shows no job."""
+    """Make a step without a job ready to be submitted. It is not PENDING, and shows no job."""
     step.job_id = step.job_host = step.job_instance = ""
     has_job = step.state in (State.PENDING, State.RUNNING)
     move(graph, step, State.INITIALIZED if has_job else step.state, Phase.READY)

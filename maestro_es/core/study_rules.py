@@ -21,7 +21,7 @@ from maestro_es.errors import InvalidTransition
 def _invocation_started(graph: Graph, recorded: e.Recorded, event: e.InvocationStarted) -> None:
     study_record = graph.study
     if not event.boot_id:
-        return  # its host did not tell, so this proves no reboot
+        return  # the boot id is unknown, so this proves no reboot
     if study_record.host == event.host and study_record.boot_id != event.boot_id:
         study_record.unseen_boot = study_record.boot_id
     boot = Boot(event.host, event.boot_id, event.machine, event.booted_at, first=recorded.seq)
@@ -63,7 +63,7 @@ def _template_added(graph: Graph, recorded: e.Recorded, event: e.StepTemplateAdd
 
 
 def _go_on(study_record: StudyRecord, at: Micros) -> None:
-    """Let a study that had ended run on; while it had ended, no tick was missed."""
+    """Reopen a study that had ended. No ticks were expected in the meantime."""
     if study_record.status is not StudyStatus.RUNNING:
         study_record.status = StudyStatus.RUNNING
         study_record.ticked_from = at
@@ -103,7 +103,7 @@ def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
     graph.save(step)
 
 
-#: What `SettingsChanged` may change besides a field of `Settings`.
+#: What `SettingsChanged` may change apart from the fields of `Settings`.
 _NAMED: dict[str, Any] = {"name": str, "description": str, "details": dict[str, Any], "adapter": dict[str, Any]}
 
 
@@ -128,7 +128,7 @@ def _settings_changed(graph: Graph, recorded: e.Recorded, event: e.SettingsChang
 
 
 def _schedule(graph: Graph) -> None:
-    """Decide again, for steps that were not submitted yet, whether the adapter runs them or this host."""
+    """Decide again whether the scheduler or this host runs the steps that have not been submitted yet."""
     local = is_local(graph.study.adapter)
     for step in graph.steps():
         run = graph.template(step.template).run

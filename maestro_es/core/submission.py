@@ -1,7 +1,7 @@
-"""What came of calling a scheduler, and the events that it makes.
+"""The outcomes of calling a scheduler, and the events that follow from them.
 
-Only a refusal that proves that nothing was queued is a `Rejected`. A time-out, a kill or an answer that nobody can
-read is `InDoubt`: what was said is kept, and a later tick reconciles it.
+The outcome is `Rejected` only if the refusal proves that nothing was queued. After a time-out, a kill or an unreadable
+answer it is `InDoubt`: the message is kept, and a later tick reconciles the attempt.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from maestro_es.core.model import Cause, Micros, Phase, StepRecord
 
 
 class SubmittedScript(msgspec.Struct, frozen=True):
-    """The script of an attempt. `other` is the digest of the step's other script, if we have written it.
+    """The script of an attempt. `other` is the digest of the step's other script, if the tick has written it.
 
-    `edited`: a person has written it. `set_aside` tells of edits in whose place we have written it.
+    `edited`: a user has edited it. `set_aside` lists the edited scripts that the tick has replaced.
     """
 
     digest: str = ""
@@ -28,14 +28,15 @@ class SubmittedScript(msgspec.Struct, frozen=True):
     set_aside: tuple[e.ScriptSetAside, ...] = ()
 
 
-#: What there is to say of a script of which nothing is known.
+#: Stands for a script about which nothing is known.
 NO_SCRIPT = SubmittedScript()
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The scheduler has the job. A local process has a `host` and an `instance` and runs from now on.
+    """The scheduler has accepted the job. A local process has a `host` and an `instance`, and is running.
 
-    It was refused with the options that were `left_out`; the script without them has another `script_digest`.
+    `left_out` are options with which the scheduler refused the job; `script_digest` is that of the script without
+    them.
     """
 
     job_id: str
@@ -46,23 +47,23 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """The scheduler refused, in its own words, and nothing was queued."""
+    """The scheduler refused the job with this message, and nothing was queued."""
 
     message: str
     exit_code: int | None = None
 
 
 class InDoubt(msgspec.Struct, frozen=True):
-    """It is unknown whether there is a job. `scheduler_down`: the scheduler did not answer at all, whoever asks."""
+    """It is unknown whether there is a job. `scheduler_down`: the scheduler does not answer at all."""
 
     message: str
     scheduler_down: bool = False
 
 
 class QueueFull(msgspec.Struct, frozen=True):
-    """The scheduler takes no more jobs just now, and the attempt's claim is ours.
+    """The scheduler's queue is full, and the tick has taken the claim of the attempt.
 
-    Not `certain`: its words may as well mean that it will never take this one.
+    If this is not `certain`, the message may also mean that the scheduler will never accept the job.
     """
 
     message: str
@@ -70,17 +71,17 @@ class QueueFull(msgspec.Struct, frozen=True):
 
 
 class ScriptFailed(msgspec.Struct, frozen=True):
-    """The scheduler was not called: the step's script could not be made."""
+    """The scheduler was not called, because the script of the step could not be written."""
 
     message: str
 
 
 class NotAttempted(msgspec.Struct, frozen=True):
-    """The scheduler was not called, as another call got no answer, or no room; the attempt's claim is ours."""
+    """The scheduler was not called, because an earlier call got no answer or no room; the tick has taken the claim."""
 
 
 class Previewed(msgspec.Struct, frozen=True):
-    """The scheduler was not called, because this is a preview: its answer is unknown, and makes no event."""
+    """The scheduler was not called, because this is a preview. Its answer is unknown, so there is no event."""
 
 
 Outcome = Union[Accepted, Rejected, InDoubt, QueueFull, ScriptFailed, NotAttempted, Previewed]
@@ -89,7 +90,7 @@ Outcome = Union[Accepted, Rejected, InDoubt, QueueFull, ScriptFailed, NotAttempt
 def outcome_events(
     graph: Graph, number: int, token: str, outcome: Outcome, at: Micros, script: SubmittedScript = NO_SCRIPT
 ) -> list[e.AnyEvent]:
-    """Return the events of an outcome at a time; only of its script, if somebody else has reconciled the attempt."""
+    """Return the events for an outcome; only those about the script, if another tick has reconciled the attempt."""
     step = graph.step(number)
     if step.token != token or step.phase is not Phase.REQUESTED:
         return [*script.set_aside]
@@ -124,9 +125,9 @@ def _events(graph: Graph, step: StepRecord, outcome: Outcome, at: Micros, script
 
 
 def _refuse(graph: Graph, step: StepRecord, outcome: Rejected | QueueFull, at: Micros) -> list[e.AnyEvent]:
-    """Return that a step waits for room, or that it was refused and ends if it has had all its submission attempts.
+    """Return the events for a full queue: the step waits for room, or counts as refused.
 
-    If it is not certain that room is all that it needs, it waits as long as there may be another job of the study.
+    If it is not certain that the queue is full, the step waits only as long as the study may have another job.
     """
     if isinstance(outcome, QueueFull):
         others = (other for other in graph.in_flight() if other.scheduled and other.number != step.number)

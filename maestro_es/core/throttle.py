@@ -10,21 +10,20 @@ from typing import NamedTuple
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, Phase, Refusal, StudyRecord, is_local
 
-#: How many jobs are requested in one tick while the outcome of a submission is not known: the scheduler may be in
-#: trouble, and each request that it is then not called for must be withdrawn.
+#: How many jobs a tick requests at most while a submission is in doubt. The scheduler may be in trouble, and then each
+#: further request must be withdrawn.
 IN_DOUBT_BATCH = 16
 
-#: How long, in microseconds, a scheduler that takes no more jobs is not asked again while no job of the study ends:
-#: the first number, then twice that, and so on up to the second.
+#: How long, in microseconds, ticks don't submit to a scheduler whose queue is full, unless a job of the study ends.
+#: The wait starts with the first number and doubles up to the second.
 BACKOFF = (15 * 1_000_000, 600 * 1_000_000)
 
 
 class Slots(NamedTuple):
-    """The slots for one kind of steps, local or scheduled: how many are `in_use`, and the `limit` (None: no limit).
+    """The slots for one kind of step, local or scheduled: how many are `in_use`, and the `limit` (None: no limit).
 
-    `throttled` says that the limit is the throttle, not the slots for local steps. `in_doubt`: it is unknown
-    whether the scheduler has one of the jobs. `available` is how many more jobs the scheduler is offered after it has
-    refused one because its queue was full (None: it never has).
+    `throttled`: the limit is the throttle, not the number of slots for local steps. `in_doubt`: a submission is in
+    doubt. `available` is how many jobs a tick may submit after the scheduler's queue was full (None: it never was).
     """
 
     in_use: int
@@ -34,17 +33,17 @@ class Slots(NamedTuple):
     available: int | None = None
 
     def free(self, most: int) -> int:
-        """Return how many more may be in flight, `most` if there is no limit."""
+        """Return how many more steps may be in flight; `most` if there is no limit."""
         return most if self.limit is None else max(self.limit - self.in_use, 0)
 
     def requests(self, most: int) -> int:
-        """Return how many of `most` steps the next tick requests, if it sees nothing new."""
+        """Return how many of `most` steps the next tick will request if it sees nothing new."""
         few = IN_DOUBT_BATCH if self.in_doubt else most
         return min(self.free(most), few, most if self.available is None else self.available)
 
 
 def count_slots(graph: Graph, cores: int, now: Micros) -> tuple[Slots, Slots]:
-    """Return the slots for local steps on a host with this many cores, and those for scheduled steps."""
+    """Return the slots for local steps on a host with this number of cores, and those for scheduled steps."""
     settings = graph.study.settings
     local = scheduled = 0
     in_doubt = False
@@ -62,10 +61,10 @@ def count_slots(graph: Graph, cores: int, now: Micros) -> tuple[Slots, Slots]:
 
 
 def _available(study_record: StudyRecord, in_use: int, now: Micros) -> int | None:
-    """Return how many more jobs to offer a scheduler that has refused one because its queue was full.
+    """Return how many jobs a tick may submit after the scheduler's queue was full.
 
-    One for each job of ours that has ended since then, and one more to probe. As long as the scheduler accepts them,
-    the number doubles with each tick.
+    It is one for each job of the study that has ended since, and one more to probe. As long as the scheduler accepts
+    all of them, the number doubles with each tick.
     """
     if study_record.queue_limit is None:
         return None
@@ -76,6 +75,6 @@ def _available(study_record: StudyRecord, in_use: int, now: Micros) -> int | Non
 
 
 def asked_again_at(refusal: Refusal) -> Micros:
-    """Return when a scheduler that takes no more jobs is asked again at the latest."""
+    """Return when ticks submit again, at the latest, to a scheduler whose queue is full."""
     first, longest = BACKOFF
     return refusal.at + min(first << min(refusal.times - 1, 32), longest)

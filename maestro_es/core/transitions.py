@@ -1,4 +1,4 @@
-"""What the rules of the reducer share: refusing what can't follow, moving a step, and telling those that wait.
+"""Code that the reducer's rules share: it refuses impossible events, and moves steps and those that wait for them.
 
 Which transition an event means is decided in `maestro_es.core.study_rules` and `maestro_es.core.step_rules`.
 """
@@ -21,13 +21,13 @@ def expect(step: StepRecord, recorded: e.Recorded, *phases: Phase) -> None:
 
 
 def refusal(step: StepRecord, recorded: e.Recorded, why: str) -> InvalidTransition:
-    """Return the error of an event that can't follow for a step, and why."""
+    """Return the error for an event that can't follow for a step, with the reason."""
     name = type(recorded.event).__name__
     return InvalidTransition(f"event {recorded.seq}: {name} can't follow for step {step.name!r}, {why}")
 
 
 def move(graph: Graph, step: StepRecord, state: State, phase: Phase) -> None:
-    """Give a step another state and phase, and keep the study's counts true."""
+    """Give a step another state and phase, and update the study's counts."""
     study_record = graph.study
     if state is not step.state:
         count(study_record.states, step.state.name, -1)
@@ -38,14 +38,14 @@ def move(graph: Graph, step: StepRecord, state: State, phase: Phase) -> None:
 
 
 def count(counts: dict[str, int], key: str, change: int) -> None:
-    """Add to a count; one of zero is not kept."""
+    """Change a count; a count of zero is removed."""
     counts[key] = counts.get(key, 0) + change
     if not counts[key]:
         del counts[key]
 
 
 def release(graph: Graph, step: StepRecord) -> None:
-    """Tell the children of a finished step, and those that wait for its whole template when it was the last."""
+    """Update the children of a finished step and, if it was the last of its template, the funnels of the template."""
     freed = graph.children(step.number)
     if graph.count_unfinished(step.template, -1) == 0:
         freed = freed + graph.funnel(step.template)
@@ -58,10 +58,10 @@ def release(graph: Graph, step: StepRecord) -> None:
 
 
 def retract(graph: Graph, step: StepRecord, recorded: e.Recorded) -> None:
-    """Let what a finished step has released wait for it again; refuse if any of that is under way or has finished.
+    """Make the children of a finished step wait for it again; refuse if one of them is in flight or has finished.
 
-    A skipped step rests on no other. What waits to go on from a checkpoint begins from scratch, since what that rests
-    on is made again.
+    A skipped child does not count, because it used no results. A child that would resume from its checkpoint starts
+    from the beginning, because the results behind the checkpoint will change.
     """
     waiting = graph.children(step.number)
     if not graph.unfinished(step.template):
@@ -81,19 +81,19 @@ def retract(graph: Graph, step: StepRecord, recorded: e.Recorded) -> None:
 
 
 def untouched(step: StepRecord) -> bool:
-    """Whether a step waits for its first attempt, or the first since it was reset."""
+    """Return whether a step is waiting for its first attempt, or for the first attempt since it was reset."""
     waits = step.state is State.INITIALIZED and step.phase in (Phase.BLOCKED, Phase.READY)
     return waits and step.submitted_at is None
 
 
 def can_go_on(graph: Graph, step: StepRecord) -> bool:
-    """Whether a step has begun, so that there may be a checkpoint, and has a restart script that goes on from it."""
+    """Return whether a step has started, so that there may be a checkpoint, and has a restart script."""
     begun = step.started_at is not None or step.kind is SubmissionKind.RESTART
     return begun and bool(graph.template(step.template).run.get("restart"))
 
 
 def connect(graph: Graph, step: StepRecord, recorded: e.Recorded, parent: int) -> None:
-    """Let a step wait for a parent."""
+    """Make a step wait for a parent."""
     if not 1 <= parent <= graph.study.steps or parent == step.number:
         raise InvalidTransition(f"event {recorded.seq}: step {step.name!r} can't wait for step {parent}")
     graph.connect(parent, step.number)

@@ -15,7 +15,7 @@ from maestro_es.core.reducer import apply
 
 
 class UnitOfWork:
-    """The new events so far, and the graph that they and the events up to `seq` add up to."""
+    """The new events so far, and the graph that results from them and the events up to `seq`."""
 
     def __init__(self, graph: MemoryGraph, seq: int, now: Micros) -> None:
         self.graph = graph
@@ -24,13 +24,13 @@ class UnitOfWork:
         self._now = now
 
     def record(self, new_events: Iterable[NewEvent]) -> None:
-        """Add events and fold them, one after the other."""
+        """Add events, and apply them one after the other."""
         for step, event in new_events:
             self._seq += 1
             self.new_events.append((step, event))
             apply(self.graph, Recorded(self._seq, self._now, 0, step, event))
 
     def close(self) -> None:
-        """Record what follows: what waits for a step that ended badly ends with it, and the study with its last."""
+        """Record the consequences: steps that can't run any more end, and the study ends with its last step."""
         self.record(fail_descendants(self.graph, self._now, ended_badly(self.new_events)))
         self.record(complete(self.graph))

@@ -1,14 +1,15 @@
-"""From what was seen of an attempt to a verdict: a truth table over four kinds of evidence.
+"""The verdict on an attempt: a truth table over four kinds of evidence.
 
-The kinds, from the one that is nearest to the step to the one that is farthest:
+The kinds of evidence, from the most direct to the least direct:
 
-- the **claim**: the link that the runner makes before anything else, so at most one start for each token;
-- the **reports** that the runner drops in the inbox;
-- the **queue**: what the scheduler says of the job now (for a local step: what the host says of its process);
-- the **accounting**: what the scheduler remembers of it.
+- the **claim**: the link that the runner creates first, so that each token starts at most once
+- the **reports** that the runner puts into the inbox
+- the **queue**: the present state of the job (for a local step: of its process on the host)
+- the **accounting**: the scheduler's record of the job
 
-Not asked, asked and unknown, and gone are three different answers. Absent from the queue is not finished, an exit code
-of the submit command is no evidence, and a word that nobody has heard of is not a failure.
+"Not asked", "asked but not answered" and "gone" are three different answers. A job that is not in the queue has not
+necessarily finished. The exit code of a submit command is not evidence. A state that maestro-es does not know is not a
+failure.
 """
 
 from __future__ import annotations
@@ -23,25 +24,25 @@ from maestro_es.core.observations import AttemptObservation, ClaimState, NoAnswe
 
 
 class Conclusion(enum.Enum):
-    """What the evidence adds up to. `core.reconcile._HWFAILURE` says which of these make a step HWFAILURE."""
+    """The conclusion from the evidence. `core.reconcile._HWFAILURE` lists those that make a step HWFAILURE."""
 
     WAIT = "nothing to conclude"
-    RUNNING = "it runs, or has begun since the scheduler was asked"
+    RUNNING = "it is running, or has started since the scheduler was queried"
     FINISHED = "it ended with exit code 0"
     FAILED = "it ended with another exit code"
-    TIMED_OUT = "its walltime was over"
+    TIMED_OUT = "it exceeded its walltime"
     CANCELLED = "it was cancelled"
-    STOPPED = "it was told to end from outside"
+    STOPPED = "a signal from outside ended it"
     OUT_OF_MEMORY = "it used more memory than allowed"
     NODE_FAILED = "its node failed, or it was preempted"
-    LOST = "it started, is gone, and left no word"
-    CLAIM = "no trace of it: make its claim, so that it can't start any more"
-    ABANDONED = "its claim is ours: it can never start"
-    END_REMAINS = "its runner is dead or done, what it started still runs"
+    LOST = "it started and is gone, without a report"
+    CLAIM = "there is no trace of it: take its claim, so that it can never start"
+    ABANDONED = "a tick has taken its claim: it can never start"
+    END_REMAINS = "its runner has ended, but processes of the step still run: end them"
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """A conclusion and what it rests on."""
+    """A conclusion and its evidence."""
 
     conclusion: Conclusion
     exit_code: int | None = None
@@ -50,13 +51,13 @@ class Verdict(msgspec.Struct, frozen=True):
     evidence: tuple[Evidence, ...] = ()
 
 
-#: Ends without a word from the runner: the attempt is given up, so it must not run, now or later.
+#: Conclusions by which an attempt is given up without a report. Such an attempt must never run.
 GIVES_UP = (
     Conclusion.FAILED, Conclusion.TIMED_OUT, Conclusion.CANCELLED, Conclusion.OUT_OF_MEMORY,
     Conclusion.NODE_FAILED, Conclusion.LOST,
 )  # fmt: skip
 
-#: What a scheduler's word means once the runner can't or won't speak.
+#: The conclusion from each final state that a scheduler reports, if the runner has not reported an end.
 _FINAL = {
     JobState.FINISHED: Conclusion.FINISHED,
     JobState.FAILED: Conclusion.FAILED,
@@ -68,43 +69,43 @@ _FINAL = {
     JobState.PREEMPTED: Conclusion.NODE_FAILED,
 }
 
-#: The scheduler's words that explain a non-zero exit better than the exit code does.
+#: States that explain a non-zero exit better than the exit code does.
 _EXPLAINS = (
     JobState.TIMED_OUT, JobState.CANCELLED, JobState.CANCELLED_ON_NODE, JobState.OUT_OF_MEMORY,
     JobState.NODE_FAILED, JobState.PREEMPTED,
 )  # fmt: skip
 
-#: Ends of a job that was given a node: if the runner never came to its claim, the node could not launch it.
+#: Final states of a job that had a node. If there is no claim, the node could not launch the job.
 _AT_LAUNCH = (JobState.FAILED, JobState.CANCELLED_ON_NODE)
 
-#: Answers, or none, after which more is to come.
+#: Answers that are not final: the job may still end in any way.
 _NOT_OVER = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN, NoAnswer.UNREACHABLE)
 
 
-#: What accounts say of a job that has not ended. Of one that a controller has lost they say it for ever.
+#: States that the accounting gives to a job that has not ended, and for ever to a job that the controller has lost.
 LISTED = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 
-#: For how many graces such accounts are believed rather than the queue, which does not know the job.
+#: For how many grace times such a state in the accounting counts more than the absence of the job from the queue.
 LISTED_GRACES = 60
 
 
 def within_grace(step: StepRecord, now: Micros, seconds: float, *, cancelling: bool) -> bool:
-    """Whether it is too early to give up an attempt that has left no trace: not so many seconds have passed.
+    """Return whether the grace time of a missing attempt, in seconds, is not over yet.
 
-    A grace is `core.scheduler_facts.JOB_GRACE_SECONDS` for jobs. A step that is being cancelled is not waited for.
+    It is `core.scheduler_facts.JOB_GRACE_SECONDS` for jobs. It does not apply to a step that is being cancelled.
     """
     if not step.scheduled and step.phase is Phase.SUBMITTED:
-        return False  # its process is gone, so no claim will come any more
+        return False  # its process is gone, so no claim can follow
     if step.phase is Phase.REQUESTED and cancelling:
         return False
     since = step.requested_at if step.phase is Phase.REQUESTED else step.missed_at
     if since is None:
-        return True  # missed for the first time
+        return True  # missing for the first time
     return 0 <= now - since < seconds * 1_000_000
 
 
 def judge(observed: AttemptObservation) -> Verdict:
-    """Return what the observation of an attempt adds up to."""
+    """Return the verdict on an attempt."""
     conclusion = _conclude(observed)
     end = observed.end
     exit_code = end.code if end and end.code is not None else observed.exit_code
@@ -130,20 +131,20 @@ def _conclude(observed: AttemptObservation) -> Conclusion:
         return Conclusion.WAIT
     conclusion = _without_report(observed)
     if conclusion in GIVES_UP and observed.has_started and not observed.start_recorded:
-        return Conclusion.RUNNING  # for all we know it started after the end that the scheduler speaks of
+        return Conclusion.RUNNING  # it may have started after the end that the scheduler reports
     return conclusion
 
 
 def _dropped(observed: AttemptObservation) -> bool:
-    """Whether the runner that holds the claim said that it does not start."""
+    """Return whether the runner that owns the claim reported that it did not start the step."""
     return observed.claim.state is ClaimState.JOB and observed.report(ReportKind.DROPPED) is not None
 
 
 def _by_report(observed: AttemptObservation, end: Report) -> Conclusion:
-    """Take the runner's own word first; the scheduler may explain why a step was killed.
+    """Conclude from the runner's report; the scheduler may explain why a step was killed.
 
-    Of a step that was made to end something may be left, which can be told only once its runner is gone. One that
-    saved its work and exited 0 when it was told to end has not finished if its job's time was over.
+    If a step was ended by force, some of its processes may remain. This is known only when its runner has ended. A
+    step that got a termination signal, saved its work and exited with 0 has not finished if its walltime was over.
     """
     if end.kind is ReportKind.TIMEOUT:
         return Conclusion.WAIT if observed.queue is JobState.RUNNING else Conclusion.TIMED_OUT
@@ -155,21 +156,21 @@ def _by_report(observed: AttemptObservation, end: Report) -> Conclusion:
     if observed.interrupted and _more_to_come(observed):
         return Conclusion.WAIT
     if observed.interrupted and observed.report(ReportKind.REFUSED):
-        return Conclusion.STOPPED  # it was started again, so it was killed to make room
+        return Conclusion.STOPPED  # the scheduler has started the job again, so it ended the first run
     if end.code == 0:
         return Conclusion.FINISHED
     return Conclusion.STOPPED if end.kind is ReportKind.STOPPED else Conclusion.FAILED
 
 
 def _more_to_come(observed: AttemptObservation) -> bool:
-    """Whether the scheduler has yet to say how the job ended; accounts that list a job for ever are not believed."""
+    """Return whether the scheduler may still report how the job ended, within the grace time of the accounting."""
     if observed.queue in _NOT_OVER or observed.accounting is NoAnswer.UNREACHABLE:
         return True
     return observed.within_grace and observed.accounting in _NOT_OVER
 
 
 def _without_report(observed: AttemptObservation) -> Conclusion:
-    """Judge without a word from the runner: the scheduler's word, else the claim decides."""
+    """Conclude without a report: from the scheduler's final state or, if there is none, from the claim."""
     word = _final_word(observed)
     started = observed.has_started
     if word in (JobState.FINISHED, JobState.FAILED) and observed.report(ReportKind.REFUSED):
@@ -186,7 +187,7 @@ def _without_report(observed: AttemptObservation) -> Conclusion:
 
 
 def _final_word(observed: AttemptObservation) -> JobState | None:
-    """Return what queue or accounting say of the end of the job."""
+    """Return the final state of the job in the queue or the accounting; None if neither shows one."""
     for answer in (observed.queue, observed.accounting):
         if isinstance(answer, JobState) and answer in _FINAL:
             return answer
@@ -194,7 +195,7 @@ def _final_word(observed: AttemptObservation) -> JobState | None:
 
 
 def _evidence(observed: AttemptObservation) -> tuple[Evidence, ...]:
-    """Return who said what, for the log."""
+    """Return the evidence for the log: each source and its answer."""
     evidence = [Evidence(source="report", detail=report.file) for report in observed.reports]
     if observed.claim.state is not ClaimState.NOT_READ:
         owner = f" {observed.claim.job_id} on {observed.claim.host}" if observed.claim.job_id else ""
