@@ -4,7 +4,7 @@
 
     setting              counts                                   default  set by
     submission_attempts  submissions that the scheduler refused   1        run --attempts
-    restart_limit        restarts after the walltime was exceeded 1        run, update, retry: --rlimit
+    restart_limit        restarts after a time-out                1        run, update, retry: --rlimit
     hardware_limit       attempts with a hardware failure         3        update, retry: --hardware-limit
     abandon_limit        submissions that left no trace of a job  10       nothing
 

@@ -105,13 +105,13 @@ def test_a_refresh_takes_everything_again_but_for_what_a_person_gave_a_value(wai
     ("words", "says"),
     [
         (["--unset", "NOT_THERE"], "NOT_THERE: not in the environment"),
-        (["--set", "NOT_HERE"], "NOT_HERE: not set here"),
-        (["--set", "A-B=1"], "'A-B' is not a name"),
+        (["--set", "NOT_HERE"], "NOT_HERE: not set in this shell"),
+        (["--set", "A-B=1"], "'A-B' is not the name"),
         (["--set", "SBATCH_WAIT=1"], "SBATCH_WAIT can't be set"),
         (["--set", "MAESTRO_ES_TOKEN=1"], "MAESTRO_ES_TOKEN can't be set"),
         (["--set", "A=1", "--refresh"], "--refresh records this whole shell"),
         (["--export", "NONE"], "--export needs --refresh"),
-        (["--refresh", "--export", "A B"], "'A B' is not a name"),
+        (["--refresh", "--export", "A B"], "'A B' is not the name"),
         (["--at", "1", "--values"], "values are not kept"),
     ],
 )

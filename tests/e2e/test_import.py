@@ -104,7 +104,7 @@ def test_a_study_whose_conductor_lives_is_not_taken_over(study):
 
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
-    assert "works on it" in refused.stderr
+    assert "is working on it" in refused.stderr
     assert "conductor" in refused.stderr
     assert not (study / "events.db").exists()
 
@@ -127,7 +127,7 @@ def test_a_study_that_runs_in_the_foreground_of_maestro_is_not_taken_over(tmp_pa
         running.kill()
 
     assert refused.returncode == 1
-    assert f"process {running.pid} works on it" in refused.stderr
+    assert f"process {running.pid} is working on it" in refused.stderr
 
 
 def test_dry_shows_what_would_become_of_each_step_and_changes_nothing(abandoned):
@@ -197,7 +197,7 @@ def test_a_study_is_taken_over_once_and_maestros_conductor_will_not_have_it_back
     conductor = subprocess.run(["conductor", "-t", "1", abandoned], capture_output=True, text=True, check=False)
 
     assert again.returncode == 1
-    assert "has an event log already" in again.stderr
+    assert "already has an event log" in again.stderr
     assert conductor.returncode == 1
     assert "No pickle found" in conductor.stderr
     assert ledger(abandoned)["first_1"] == 1

@@ -67,9 +67,9 @@ def test_a_whole_answer_tells_of_the_job(says: Says, jobs: SlurmJobs):
 )
 def test_an_answer_that_was_cut_off_or_is_garbage_tells_nothing(says: Says, jobs: SlurmJobs, text: str, headers: bool):
     says(text, headers=headers)
-    with pytest.raises(Unreachable, match="squeue: its answer can't be read, or was cut off"):
+    with pytest.raises(Unreachable, match="squeue: its answer can't be read, or was truncated"):
         jobs.query_queue([STEP])
-    with pytest.raises(Unreachable, match="sacct: its answer can't be read, or was cut off"):
+    with pytest.raises(Unreachable, match="sacct: its answer can't be read, or was truncated"):
         jobs.query_accounting([STEP])
 
 
