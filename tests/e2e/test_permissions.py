@@ -218,11 +218,14 @@ def test_a_colleague_with_another_version_can_read_too_and_changes_nothing(place
     asked = as_other("query", root, "SELECT name, state FROM v_step", "--csv")
     assert (len(asked.stdout.splitlines()), asked.stderr) == (len(status.splitlines()), "")
     theirs = as_other("status", "--csv", root)
-    program = f"import maestro_es; maestro_es.ExecutionGraph.open({str(root)!r}).retry('last')"
-    refused = run_as_other(sys.executable, "-c", program)
+    refused, written = (
+        run_as_other(sys.executable, "-c", f"import maestro_es; maestro_es.ExecutionGraph.open({str(root)!r}).{call}")
+        for call in ("retry('last')", "add_description('name', 'what for')")
+    )
 
     assert (theirs.stdout, theirs.stderr) == (status, "")
-    assert "nothing was written: another user owns it, or its file system is read-only; run this as" in refused.stderr
+    assert f"NotOurs: {root}: belongs to another user" in refused.stderr
+    assert "nothing was written: another user owns it, or its file system is read-only; run this as" in written.stderr
     assert (root / "events.db").read_bytes() == before
 
 
