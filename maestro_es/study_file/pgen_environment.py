@@ -26,6 +26,8 @@ class FoundVariable(Variable, str):  # noqa: SLOT000 - with the attributes of a 
         """Make the text `value` with its name."""
         return super().__new__(cls, value)
 
+    __str__ = str.__str__
+
 
 class GeneratorEnvironment(StudyEnvironment):
     """The environment of a study file with all `values` resolved, which a generator may change."""

@@ -93,3 +93,34 @@ def test_a_package_that_a_generator_lacks_is_named_with_the_python_that_lacks_it
         "maestro-es: made.py:1: The parameter generator needs a_package_that_nobody_has, which the Python that runs "
         f"maestro-es lacks. Install it there: '{python} -m pip install a_package_that_nobody_has'.\n"
     )
+
+
+PROGRAM = """\
+import sys
+from maestrowf.conductor import Conductor
+from maestrowf.datastructures.core import ParameterGenerator, Study, StudyEnvironment, StudyStep
+
+step = StudyStep()
+step.name, step.description = "a", "says hello"
+step.run["cmd"] = "echo $(WORD) > here"
+words = ParameterGenerator()
+words.add_parameter("WORD", ["hello", "bye"])
+about = {"name": "two", "description": "two words"}
+study = Study("two", about, StudyEnvironment(), words, [step], out_path=sys.argv[1])
+study.setup_workspace()
+study.setup_environment()
+study.configure_study()
+conductor = Conductor(study)
+conductor.initialize({"type": "local"}, 1)
+sys.exit(conductor.monitor_study().value)
+"""
+
+
+def test_a_program_for_maestro_runs_where_maestro_is_not_installed(installed: Installed, tmp_path: Path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    python = installed.home / ".local" / "share" / "maestro-es" / "bin" / "python"
+    _shell(installed, f"{python} -m maestro_es.compat program.py out", tmp_path)
+
+    assert sorted(file.read_text() for file in tmp_path.glob("out/a/*/here")) == ["bye\n", "hello\n"]
+    (tmp_path / "lacks.py").write_text("try:\n    import maestrowf\nexcept ImportError:\n    print('there is none')\n")
+    assert _shell(installed, f"{python} lacks.py", tmp_path) == "there is none\n"

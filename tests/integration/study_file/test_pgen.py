@@ -136,7 +136,7 @@ import maestrowf.datastructures.environment
 
 def get_custom_generator(env, OUTPUT_PATH, SPECROOT):
     assert OUTPUT_PATH == env.find("OUTPUT_PATH").value == {str(here / "s_x")!r}
-    assert SPECROOT.value == env.find("SPECROOT").value == {str(here)!r} == SPECROOT
+    assert SPECROOT.value == env.find("SPECROOT").value == {str(here)!r} == SPECROOT == str(SPECROOT)
     assert env.find("DATA").value == OUTPUT_PATH + "/data"
     assert env.find("COUNT").value == 2
     assert env.find("nothing") is None
