@@ -12,16 +12,16 @@ from maestro_es.errors import NotAcquired, SpecError
 from maestro_es.study_file import env_block as resolved
 from maestro_es.study_file.dependencies import clone
 from maestro_es.study_file.findings import Findings
-from maestro_es.study_file.study_environment import TOKEN, Dependency, Variable
+from maestro_es.study_file.study_environment import SIGN, Dependency, Variable
 from maestro_es.study_file.study_environment import StudyEnvironment as Declarations
 
 
 class PathDependency(Variable, Dependency):
     """A file or directory that must exist; a relative path begins at the current directory."""
 
-    def __init__(self, name: str, value: str | os.PathLike[str], token: str = TOKEN) -> None:
+    def __init__(self, name: str, value: str | os.PathLike[str], token: str = SIGN) -> None:
         path = arguments.path("value", value)
-        super().__init__(name, path if path.startswith(TOKEN) else os.path.abspath(path), token)  # noqa: PTH100 - links stay
+        super().__init__(name, path if path.startswith(SIGN) else os.path.abspath(path), token)  # noqa: PTH100 - links stay
 
     def acquire(self, substitutions: Iterable[Any] | None = None) -> None:
         """Look whether it exists. NotAcquired, which is a ValueError, if not."""
@@ -33,7 +33,7 @@ class PathDependency(Variable, Dependency):
 class GitDependency(Variable, Dependency):
     """A repository at the address `value` that is cloned to ``path/name``, at most one of hash, tag and branch."""
 
-    def __init__(self, name: str, value: str, path: str | os.PathLike[str], token: str = TOKEN, **at: str) -> None:
+    def __init__(self, name: str, value: str, path: str | os.PathLike[str], token: str = SIGN, **at: str) -> None:
         refs = {key: ref for key, ref in at.items() if ref != ""}
         if len(refs) > 1 or at.keys() - {"hash", "tag", "branch"}:
             raise ValueError(f"a repository takes one of hash, tag and branch, not {', '.join(at)}")

@@ -16,7 +16,7 @@ from maestro_es.execution_graph import Step
 from maestro_es.study_file.parameters import ParameterGenerator
 from maestro_es.study_file.pgen_tools import apply_function
 from maestro_es.study_file.render import OUTPUT_PATH, map_strings
-from maestro_es.study_file.study_environment import TOKEN, StudyEnvironment
+from maestro_es.study_file.study_environment import SIGN, StudyEnvironment
 
 #: What makes a dependency a funnel: all instances of a step.
 _FUNNEL = re.compile(r"_\*|\*")
@@ -79,7 +79,7 @@ class AddedStep:
 
     def __init__(self, step: Any, environment: StudyEnvironment) -> None:  # noqa: ANN401 - likewise
         self._text = copy.deepcopy(step)
-        self._lasting = all(item.token == TOKEN for item in environment.items().values())
+        self._lasting = all(item.token == SIGN for item in environment.items().values())
         vars(step).update(apply_function(vars(step), environment.apply_environment))
         self._applied = copy.deepcopy(vars(step))
 

@@ -197,7 +197,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Param(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One parameter of a step: ``$(key)`` is `value`, ``$(key.label)`` `label`, ``$(key.name)`` `name`.
 
-    key: the name of the parameter in tokens
+    key: the name of the parameter in placeholders
     value: its value
     label: its label, which names instances
     name: its name for people

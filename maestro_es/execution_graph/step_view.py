@@ -28,7 +28,7 @@ _WITH_JOB = (e.JobSubmitted, e.StepImported, e.StepRecovered)
 
 
 class StepDefinition:
-    """What a step is made of, with all tokens filled in but ``$(LAUNCHER)``.
+    """What a step is made of, with all placeholders filled in but ``$(LAUNCHER)``.
 
     `run` has all keys that Maestro's steps have; those that are not given are empty texts. The attributes are those of
     Maestro's steps, because programs read them with `vars`.
@@ -164,7 +164,7 @@ class StepView:
 
     @property
     def step(self) -> StepDefinition:
-        """What the step is made of: its name, its description and its ``run`` block, with all tokens filled in."""
+        """What the step is made of: its name, description and ``run`` block, with all placeholders filled in."""
         graph = refreshed(self._study)
         step = graph.step(self._number)
         template = graph.template(step.template)

@@ -16,7 +16,7 @@ from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.render import OUTPUT_PATH, map_strings
 
 #: What a placeholder of a study file begins with. A program may choose another beginning for a variable.
-TOKEN = "$"  # noqa: S105 - no secret
+SIGN = "$"
 
 _SPEC_ROOT = "SPECROOT"
 
@@ -61,7 +61,7 @@ class Dependency(Substitution):
 class Variable(Substitution):
     """A variable or a label: ``$(name)`` stands for `value`."""
 
-    def __init__(self, name: str, value: Scalar | os.PathLike[str], token: str = TOKEN) -> None:
+    def __init__(self, name: str, value: Scalar | os.PathLike[str], token: str = SIGN) -> None:
         if not name or value is None:
             raise ValueError(f"a variable needs a name and a value, not {name!r} and {value!r}")
         self.name = arguments.name("name", name)
@@ -160,10 +160,10 @@ class StudyEnvironment:
         if not item:
             return item
         root = self.find(_SPEC_ROOT)
-        spec_root = str(root.value) if root else f"{TOKEN}({_SPEC_ROOT})"
+        spec_root = str(root.value) if root else f"{SIGN}({_SPEC_ROOT})"
         document = Document({"env": self.section()}, None)
         resolved = read_environment(document, spec_root, str(Path.cwd()), Findings("environment"))
-        others = [item for item in self.items().values() if item.token != TOKEN]
+        others = [item for item in self.items().values() if item.token != SIGN]
 
         def change(text: str) -> str:
             for other in others:
@@ -178,7 +178,7 @@ class StudyEnvironment:
 
     def section(self) -> dict[str, Any]:
         """Return the environment as a study file has it. All placeholders of a study file begin with ``$``."""
-        items = [item for item in self.items().values() if item.token == TOKEN]
+        items = [item for item in self.items().values() if item.token == SIGN]
         dependencies = {kind: [declared(item) for item in items if kind_of(item) == kind] for kind in ("paths", "git")}
         entries = {
             "variables": {item.name: declared(item) for item in items if kind_of(item) == "variables"},

@@ -331,6 +331,7 @@ REPLACED = {
     "hear": "on_readable", "wish": "request_text", "as_asked": "attribution",
     "last_asked": "read_cursor", "Here": "InstallState", "border": "frontier", "fallen": "failed",
     "Look": "Observer, Observed", "foresee": "preview", "Foreseen": "Prediction",
+    "TOKEN": "SIGN", "_token_of": "_pattern_of",
     "Asked": "Resources", "OpenStudy": "Session", "HARDWARE_FAILED": "NODE_FAILED",
     "Given": "StudyContext", "Wanted": "ImportOptions", "Place": "Location, KeyPath", "Written": "WrittenScalar",
     **dict.fromkeys(
