@@ -14,10 +14,10 @@ from pathlib import Path
 
 #: The names of the daemons: of Debian's cron and of ISC cron; of cronie, dcron and busybox; of fcron.
 _NAMES = (b"cron", b"crond", b"fcron")
-#: What busybox is called if it is not started by a link that is called like its applet.
+#: The name of busybox if it was not started by a link with the name of the applet.
 _BUSYBOX = b"busybox"
 
-#: What turns crontabs into timers of systemd, by the packages of Debian, Fedora and Arch.
+#: The programs that turn crontabs into systemd timers, in the packages of Debian, Fedora and Arch.
 _GENERATORS = tuple(
     Path(folder) / "system-generators" / "systemd-crontab-generator"
     for folder in ("/lib/systemd", "/usr/lib/systemd", "/etc/systemd")
@@ -60,7 +60,7 @@ def _depth(process: Path) -> int:
 
 
 def _is_hidden(proc: Path) -> bool:
-    """Whether processes of other users may be hidden; they never are from root."""
+    """Return whether processes of other users may be hidden; they are never hidden from root."""
     if os.geteuid() == 0:
         return False
     try:

@@ -1,7 +1,7 @@
-"""What one run of ``maestro-es tick`` does: a pass over each study, silent unless a person must know something.
+"""One run of ``maestro-es tick``: a pass over each study. It prints nothing unless something needs attention.
 
-A study whose lock is held is being ticked by somebody else: nothing to do. A study that can't be ticked does not stop
-the others, and is complained about once, not once a minute.
+If another process holds the lock of a study, that process is running a tick, so there is nothing to do. A study with a
+problem does not stop the others, and the problem is reported once, not once a minute.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from maestro_es.study.invocation import Runtime, study_id_at
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import is_held
 
-#: What the crontab's line sets, so that it can be told whether cron ticks or a person does.
+#: The variable that the crontab line sets, so that a tick knows whether cron or a user has started it.
 BY_CRON = "MAESTRO_ES_BY_CRON"
 
 #: Exit codes: all is well; something is wrong with a study; a scheduler or file system did not answer, try again.
 OK, WRONG, TRY_AGAIN = EXIT_OK, EXIT_ERROR, EXIT_TRY_AGAIN
 
-#: What to do about a registered study that is not there.
+#: The remedy for a registered study that does not exist.
 _REMEDY = "; if it was moved, tick it once where it is now, else 'maestro-es studies --forget' takes it off the list"
 
 
 class Outcome:
-    """What a run adds up to: its exit code, the lines that a person must read, and the first `bug` of ours."""
+    """The result of a run: its exit code, the messages for users, and the first `bug` in maestro-es."""
 
     def __init__(self) -> None:
         self.code = OK
@@ -51,7 +51,7 @@ class Outcome:
         self.bug: Exception | None = None
 
     def note(self, code: int, line: str = "") -> None:
-        """Take in what came of one study; "wrong" outweighs "try again"."""
+        """Add the result of one study; "something is wrong" outweighs "try again"."""
         if self.code != WRONG:
             self.code = code or self.code
         if line:
@@ -59,7 +59,7 @@ class Outcome:
 
 
 def tick_studies(roots: Iterable[Path], runtime: Runtime) -> Outcome:
-    """Tick these studies, each if nobody else does."""
+    """Run a tick for each of these studies, unless another process is running one."""
     outcome = Outcome()
     for root in roots:
         came = _try(root, runtime, registered=False)
@@ -69,9 +69,9 @@ def tick_studies(roots: Iterable[Path], runtime: Runtime) -> Outcome:
 
 
 def tick_all(runtime: Runtime) -> Outcome:
-    """Tick every registered study; what was complained about before is not said again.
+    """Run a tick for every registered study. A problem that was reported before is not reported again.
 
-    Each cluster is asked once for the jobs of all of them. If it is cron that calls, that is noted.
+    Each cluster is queried once for the jobs of all studies. If cron is the caller, the time is stored.
     """
     outcome = Outcome()
     if os.environ.pop(BY_CRON, ""):
@@ -103,7 +103,7 @@ def tick_all(runtime: Runtime) -> Outcome:
 
 
 def tick_next(root: Path, runtime: Runtime) -> Outcome:
-    """Tick a study after whoever ticks it now, unless somebody waits for that already: what runners ask for."""
+    """Run a tick after the present one, unless another process is waiting for that already; runners request this."""
     outcome = Outcome()
     try:
         with _open(root, runtime) as graph:
@@ -118,11 +118,11 @@ def tick_next(root: Path, runtime: Runtime) -> Outcome:
 def _try(
     root: Path, runtime: Runtime, *, registered: bool, queues: SharedQueues | None = None
 ) -> tuple[int, str] | None:
-    """Tick a study; returns an exit code and what a person must know.
+    """Run a tick of a study; returns an exit code and the messages for users.
 
-    If it is `registered`, and not named by a person, that includes what happened before.
+    If the study is `registered` and was not named by a user, the messages include earlier problems.
 
-    None if somebody else ticks it now.
+    None if another process is running a tick.
     """
     try:
         return _tick_one(root, runtime, registered=registered, queues=queues)
@@ -136,7 +136,7 @@ def _try(
 
 
 def _has_moved(error: MaestroError | OSError, root: Path) -> bool:
-    """Whether a study may have moved: there is none where it was registered, or one of another user."""
+    """Return whether a study may have moved: its registered directory has no study, or one of another user."""
     if isinstance(error, NotOurs):
         with contextlib.suppress(OSError):
             return not StudyDir(root).is_ours()
@@ -144,7 +144,7 @@ def _has_moved(error: MaestroError | OSError, root: Path) -> bool:
 
 
 def _is_being_created(root: Path) -> bool:
-    """Whether a process creates a study here now, or has just finished: it is registered before its log is there."""
+    """Return whether a process is creating a study here, or just has. It is registered before its log exists."""
     study_dir = StudyDir(root)
     return is_held(study_dir.creation_lock) or os.path.lexists(study_dir.log)
 
@@ -157,7 +157,7 @@ def _tick_one(root: Path, runtime: Runtime, *, registered: bool, queues: SharedQ
 
 
 def _open(root: Path, runtime: Runtime) -> TickableGraph:
-    """Open a study; if it has moved from where it was registered, it is registered here, if that can be."""
+    """Open a study; if it has moved, register its new directory if possible."""
     graph = TickableGraph.open_ours(root, runtime)
     study_id = graph.state.study.study_id
     with contextlib.suppress(OSError, StudyError):
@@ -168,7 +168,7 @@ def _open(root: Path, runtime: Runtime) -> TickableGraph:
 
 
 def _is_at(root: Path, study_id: str) -> bool:
-    """Whether a study of ours lies in a directory."""
+    """Return whether a directory contains a study of this user."""
     try:
         StudyDir(root).check_owner()
     except NotOurs:
@@ -177,7 +177,7 @@ def _is_at(root: Path, study_id: str) -> bool:
 
 
 def _outcome(graph: TickableGraph, tick: Callable[[], object]) -> tuple[int, str]:
-    """Tick; returns the exit code, and what a person must know."""
+    """Run a tick; returns the exit code and the messages for users."""
     try:
         tick()
     except TickInProgress:
@@ -191,7 +191,7 @@ def _outcome(graph: TickableGraph, tick: Callable[[], object]) -> tuple[int, str
 
 
 def in_doubt(graph: TickableGraph) -> str:
-    """Return what a person must know of submissions that got no answer; the next ticks find out what came of them."""
+    """Return the messages about submissions in doubt; the next ticks will find out their outcome."""
     unresolved = (step for step in graph.state.in_flight() if step.phase is Phase.REQUESTED and step.message)
     return _joined(
         f"{graph.path}: {step.name}: it is not yet known whether it was submitted: {step.message}"
@@ -200,7 +200,7 @@ def in_doubt(graph: TickableGraph) -> str:
 
 
 def _news(graph: TickableGraph) -> str:
-    """Return what a person must know of a study that has had its tick."""
+    """Return the messages about a study after its tick."""
     lines = [*graph.notices]
     study = graph.state.study
     if study.status is StudyStatus.FAILURE:

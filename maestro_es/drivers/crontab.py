@@ -1,11 +1,11 @@
-"""The crontab's line that ticks all studies: what it is, and how it comes into a user's crontab and out of it.
+"""The crontab line that runs ticks for all studies: its text, and how it is added to a crontab and removed from it.
 
-A crontab is text, and all of it but our lines belongs to somebody else. So it is edited as text: what stands between
-our two markers is ours, everything else is kept byte for byte. The package python-crontab would parse the lines of
-others and write them again; the few lines that are needed here cost less than to make it leave them alone.
+A crontab contains lines of other programs and of the user. So it is edited as text: only the lines between our two
+markers are changed, and everything else is kept byte for byte. The package python-crontab would parse and rewrite all
+lines; the few lines of code that are needed here are simpler.
 
-``crontab -l`` writes to a file, and ``crontab FILE`` installs one: that is the part of the command that all crons
-share, and bytes that are no UTF-8 survive it.
+``crontab -l`` writes the crontab to a file, and ``crontab FILE`` installs one. All cron implementations share these
+two commands, and bytes that are not UTF-8 survive them.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ BEGIN = "# maestro-es begin"
 END = "# maestro-es end"
 
 _MINUTE = 60_000_000
-#: Seconds for which the crontab command may keep us waiting; its files may lie on a network.
+#: The time limit of the crontab command in seconds; its files may be on a network.
 _PATIENCE = 30
 
 
 class InstallState(Enum):
-    """What a crontab says about us."""
+    """Whether the line is installed in a crontab."""
 
     INSTALLED = "installed"
     OTHER = "another line"  # of another installation, or for other studies
@@ -48,12 +48,12 @@ class InstallState(Enum):
 
 
 def tick_line(maestro_es: Sequence[str], home: str) -> str:
-    """Return the line that ticks all studies each minute: those that `home` (MAESTRO_ES_HOME) lists.
+    """Return the line that runs a tick every minute for all studies that `home` (MAESTRO_ES_HOME) lists.
 
-    The command `maestro_es` and home are absolute, for cron knows neither our PATH nor our directory, and a crontab
-    may set another HOME. `env` sets the variables, because the crontab may name a SHELL that has no ``NAME=VALUE
-    command``. A ``%`` would end the command, so it is escaped; a backslash would be taken for such an escape and a
-    newline ends the line, so they are refused.
+    The paths of the command and of `home` are absolute, because cron has another PATH and another directory, and a
+    crontab may set another HOME. ``env`` sets the variables, because the crontab may set a SHELL that does not support
+    ``NAME=VALUE command``. A ``%`` would end the command, so it is escaped. A backslash would look like such an escape
+    and a newline would end the line, so both are refused.
     """
     variables = [f"MAESTRO_ES_HOME={home}", f"{BY_CRON}=1"]
     argv = ["/usr/bin/env", *variables, *maestro_es, "tick", "--all"]
@@ -64,17 +64,16 @@ def tick_line(maestro_es: Sequence[str], home: str) -> str:
 
 
 def installed_line(text: str) -> str | None:
-    """Return what stands between our markers in a crontab (empty: nothing), or None if they are not there."""
+    """Return the text between our markers in a crontab, or None if the markers are missing."""
     lines = text.split("\n")
     blocks = _blocks(lines)
     return "\n".join(lines[blocks[0][0] + 1 : blocks[0][1]]) if blocks else None
 
 
 def with_line(text: str, line: str) -> str:
-    """Return a crontab with our lines: in the place where they are, else at the end, so that its MAILTO holds for us.
+    """Return a crontab with our lines, in their present place or at the end, so that its MAILTO applies to them.
 
-    More blocks of ours than one become one. A last line that lacks its newline is given one; cron would not have it
-    otherwise.
+    Several blocks of ours become one. If the last line has no newline, one is added, because cron would ignore it.
     """
     lines = text.split("\n")
     blocks = _blocks(lines)
@@ -97,7 +96,7 @@ def without_line(text: str) -> str:
 
 
 def _blocks(lines: list[str]) -> list[tuple[int, int]]:
-    """Return from where to where our lines stand. RequestRefused if the markers make no pairs."""
+    """Return the first and the last position of our lines. RequestRefused if the markers do not form pairs."""
     marks = [(number, line.strip()) for number, line in enumerate(lines) if line.strip() in (BEGIN, END)]
     for index, (number, mark) in enumerate(marks):
         if mark != (BEGIN, END)[index % 2] or (mark == BEGIN and index + 1 == len(marks)):
@@ -109,7 +108,7 @@ def _blocks(lines: list[str]) -> list[tuple[int, int]]:
 
 
 def missed_ticks(last: Micros, now: Micros) -> int:
-    """Return how many minutes have gone without a tick since the last one; the one that is due may be under way."""
+    """Return how many minutes have passed without a tick since the last one; the tick that is due may be running."""
     return max((now - last) // _MINUTE - 1, 0)
 
 
@@ -122,7 +121,7 @@ def wanted_line() -> str:
 
 
 def look() -> tuple[InstallState, str | None]:
-    """Return whether the line is in the crontab, and what stands in its place. RequestRefused if it can't be read."""
+    """Return whether the line is in the crontab, and its text. RequestRefused if the crontab can't be read."""
     line = installed_line(_read())
     if line is None:
         return InstallState.ABSENT, None
@@ -130,7 +129,7 @@ def look() -> tuple[InstallState, str | None]:
 
 
 def install(host: str, at: Micros) -> bool:
-    """Put our line into the crontab, and return whether it was changed. RequestRefused if there is no crontab."""
+    """Add our line to the crontab, and return whether this changed it. RequestRefused if there is no command."""
     before = _read()
     after = with_line(before, wanted_line())
     if after != before:
@@ -141,7 +140,7 @@ def install(host: str, at: Micros) -> bool:
 
 
 def remove(host: str) -> bool:
-    """Take our lines out of the crontab, and return whether it was changed. RequestRefused if there is no crontab."""
+    """Remove our lines from the crontab, and return whether this changed it. RequestRefused if there is no command."""
     before = _read()
     after = without_line(before)
     if after != before:
@@ -151,27 +150,27 @@ def remove(host: str) -> bool:
 
 
 def other_hosts(host: str) -> list[str]:
-    """Return the other hosts where the line was installed and not removed: each host has a crontab of its own."""
+    """Return the other hosts on which the line is installed; each host has its own crontab."""
     return [name for name in registry.cron_hosts() if name != host]
 
 
 def last_run(host: str) -> tuple[Micros, bool] | None:
-    """Return when cron ticked last, here or else on another host, and whether it did at all since it was told to."""
+    """Return when cron's last tick was, on this or another host, and whether there was one since the installation."""
     notes = map(registry.cron_noted, (host, *other_hosts(host)))
     return max((note for note in notes if note), default=None)
 
 
 def is_read(host: str, now: Micros) -> bool:
-    """Whether crontabs are read on this host, as far as we can see: only if it is certain that they are not, it is no.
+    """Return whether a cron daemon reads crontabs on this host; false only if it is certain that none does.
 
-    Where cron has ticked in the last minutes there is one, whether we see it or not.
+    If cron has run a tick in the last minutes, there is a daemon, even if it can't be seen.
     """
     run = last_run(host)
     return bool(run and run[1] and not missed_ticks(run[0], now)) or daemon_runs() is not False
 
 
 def not_read(host: str) -> str:
-    """Return in one line what is wrong if crontabs are not read, and what to do."""
+    """Return the message that no cron daemon reads crontabs, and the remedy."""
     return (
         f"no cron daemon is running on {host}, so nothing reads your crontab: have one started, "
         "or install the line on another login node, or use 'maestro-es run --wait'"
@@ -179,7 +178,7 @@ def not_read(host: str) -> str:
 
 
 def how_ticks_come(runtime: Runtime) -> str:
-    """Return in one line how a study that was just started will be ticked."""
+    """Return the message that says how ticks will advance a study that was just started."""
     try:
         state, _ = look()
     except (MaestroError, OSError):
@@ -195,7 +194,7 @@ def how_ticks_come(runtime: Runtime) -> str:
 
 
 def what_is_forgotten(facts: SchedulerFacts | None, cluster_info: Mapping[str, str]) -> str:
-    """Return in one line what ticks of cron's may not see, by what a scheduler said of itself; otherwise nothing."""
+    """Return a warning if the scheduler may forget ended jobs before cron's next tick; otherwise an empty text."""
     gap = facts.forgets_within(cluster_info, _MINUTE // 1_000_000) if facts else ""
     if not gap:
         return ""
@@ -205,11 +204,11 @@ def what_is_forgotten(facts: SchedulerFacts | None, cluster_info: Mapping[str, s
 
 
 def _read() -> str:
-    """Return the crontab, empty if there is none. RequestRefused if that can't be known: one unread would be lost."""
+    """Return the crontab; empty if there is none. RequestRefused if this is unknown: a crontab might be lost."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "crontab"
         done = _crontab(["/bin/sh", "-c", 'exec crontab -l >"$0"', str(file)])
-        if done.code and "no crontab for" not in done.err.lower():  # so say Vixie cron, cronie and ISC cron
+        if done.code and "no crontab for" not in done.err.lower():  # the message of Vixie cron, cronie and ISC cron
             raise _refused("can't read your crontab", done)
         return "" if done.code else os.fsdecode(file.read_bytes())
 
@@ -226,7 +225,7 @@ def _write(text: str) -> None:
 
 
 def _refuse_carriage_returns(text: str) -> None:
-    """Refuse what ``crontab -l`` has not shown as it is: Debian's (3.0pl1-162) makes a backslash and an r of them."""
+    """Refuse carriage returns: Debian's ``crontab -l`` (3.0pl1-162) shows each as a backslash and an r."""
     for number, line in enumerate(text.split("\n"), 1):
         if line.endswith(r"\r"):
             raise RequestRefused(

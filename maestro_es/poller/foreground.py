@@ -1,11 +1,11 @@
-"""``run --wait``, in the foreground: starts a tick whenever a step of this host has ended, and every so often.
+"""``run --wait``, in the foreground: runs a tick whenever a step on this host has ended, and at regular intervals.
 
-While it lives it is the one that waits for the next tick, so runners need not ask for any. Killed at any moment it
-leaves a study that cron, or another driver, goes on with.
+While it runs, it is the process that waits for the next tick, so runners request none. It may be killed at any moment;
+cron or another driver then continues the study.
 
-Steps of a few milliseconds would spend their time waiting for the disk to confirm each request. When steps end that
-fast, some are requested ahead of free slots, all in one transaction, and started the moment a slot is free. One that
-waits too long for that is withdrawn. Should the driver die, they are attempts in doubt like any other.
+Steps of a few milliseconds would spend most of their time waiting for the disk to confirm each request. When steps end
+that fast, some are requested before slots are free, all in one transaction, and started as soon as a slot is free. A
+step that waits too long for a slot is withdrawn. If the driver dies, these attempts are in doubt like any others.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from maestro_es.study.claims import abandon
 from maestro_es.study.locks import hold_tick_lock, waiting
 from maestro_es.study.session import Session
 
-#: How often ``status.csv`` and the progress display are written at most, in seconds.
+#: The shortest interval between updates of ``status.csv`` and of the progress display, in seconds.
 _SHOW_SECONDS = 1.0
 
-#: How long steps that ended, and outcomes, wait for the next pass at most while others are started; in seconds.
+#: How long ended steps and outcomes wait at most for the next pass while other steps are started, in seconds.
 _PASS_SECONDS = 0.1
 
-#: How often the inbox is looked at for steps that other processes started, in seconds.
+#: How often the inbox is checked for steps that other processes have started, in seconds.
 _LOOK_SECONDS = 0.25
 
-#: As many steps are requested ahead as end in this time, in seconds, and no more than the second number.
+#: The number of steps requested ahead is the number that end in this time (in seconds), up to the second number.
 _AHEAD_SECONDS, _AHEAD_MOST = 0.05, 32
 
 #: How long a step that was requested ahead may wait for a slot, in seconds.
@@ -46,9 +46,9 @@ _HELD_SECONDS = 1.0
 
 
 def run_until_ended(study: Session, progress: Callable[[], None]) -> StudyStatus:
-    """Tick until the study has ended, as often as it says at least; `progress` is called now and then.
+    """Run ticks until the study has ended, at least as often as its settings say; `progress` is called regularly.
 
-    Unreachable if this host does not tell its boot id, without which a tick can conclude nothing.
+    Unreachable if the boot id of this host can't be read, because a tick can conclude nothing without it.
     """
     if study.runtime.host.trouble:
         raise Unreachable(study.runtime.host.trouble)
@@ -100,7 +100,7 @@ class _ForegroundRun:
             tick(study, show=show, ahead=max(ahead, 0), submit=self._submit)
 
     def _submit(self, study: Session, steps: Sequence[int], performer: Performer) -> None:
-        """Submit what there is a slot for, and hold the rest of the local steps."""
+        """Submit the steps for which there is a slot, and keep the other local steps."""
         scheduled = [number for number in steps if study.graph.step(number).scheduled]
         submit_and_defer(study, scheduled, performer)
         self._reserved.extend(number for number in steps if number not in scheduled)
@@ -110,7 +110,7 @@ class _ForegroundRun:
         self._fill()
 
     def _fill(self) -> None:
-        """Start held steps in the slots that are free."""
+        """Start the steps that were requested ahead, in the free slots."""
         settings = self._study.graph.study.settings
         slots = settings.local_slots or self._study.runtime.host.cores
         while self._reserved and self._busy < slots:
@@ -118,7 +118,7 @@ class _ForegroundRun:
             self._busy += 1
 
     def _rest(self, inbox: int) -> None:
-        """Start held steps as others end, until it is time for a pass."""
+        """Start steps that were requested ahead, as others end, until it is time for a pass."""
         pause = max(self._study.graph.study.settings.sleep_seconds, _LOOK_SECONDS)
         end = self._passed + (pause if not self._reserved else _HELD_SECONDS)
         low = len(self._reserved) // 2
@@ -134,7 +134,7 @@ class _ForegroundRun:
                 return
 
     def withdraw(self) -> None:
-        """Take back the requests that no slot came free for, each once its claim is ours."""
+        """Withdraw the requests that got no slot, after taking their claims."""
         reserved, self._reserved = list(self._reserved), deque()
         if not reserved:
             return
@@ -161,8 +161,8 @@ class _ForegroundRun:
 
 @contextlib.contextmanager
 def _child_signals() -> Iterator[Callable[[float], bool]]:
-    """Yield a function that waits so many seconds for a child to end and returns whether one did."""
-    if not hasattr(signal, "sigtimedwait"):  # macOS: look often instead
+    """Yield a function that waits a number of seconds for a child to end, and returns whether one has ended."""
+    if not hasattr(signal, "sigtimedwait"):  # macOS: poll instead
 
         def nap(_seconds: float) -> bool:
             time.sleep(0.01)

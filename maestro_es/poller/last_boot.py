@@ -1,6 +1,6 @@
-"""Whether this host has booted since the log of a study was written to, and when it was last alive before that.
+"""Whether this host has booted since the log of a study was last written, and when it was last seen up before that.
 
-Which outputs that puts in doubt is decided in `maestro_es.core.doubt`.
+`maestro_es.core.doubt` decides which steps are doubted because of that.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from maestro_es.core.model import Boot, StepRecord
 from maestro_es.core.observations import LastBoot
 from maestro_es.study.layout import StudyDir
 
-#: How long Linux leaves written data in memory if its settings can't be read (dirty_expire_centisecs and
-#: dirty_writeback_centisecs, as they come), in seconds. A crash of another system loses about as much.
+#: How long Linux keeps written data in memory by default, in seconds (dirty_expire_centisecs plus
+#: dirty_writeback_centisecs). It is used if these settings can't be read. Other systems lose about as much in a crash.
 _WRITEBACK = 35.0
 
 _SETTINGS = ("dirty_expire_centisecs", "dirty_writeback_centisecs")
 
-#: How long it may take besides, in seconds: ext4 commits a transaction each 5 s, and a disk has much to write. On an
-#: ext4 image files were whole after 37 to 41 s.
+#: How much longer it may take, in seconds: ext4 commits a transaction every 5 s, and a disk may have much to write. On
+#: an ext4 image, files were complete after 37 to 41 s.
 _MARGIN = 25.0
 
 
 def look_back(graph: Graph, study_dir: StudyDir, host: Host, in_flight: Iterable[StepRecord] = ()) -> LastBoot | None:
-    """Return what is known of the time before this host booted, if it has since the log or an attempt began."""
+    """Return what is known about the time before this host booted, if it has booted since an event or an attempt."""
     local_steps = (step for step in in_flight if not step.scheduled and step.job_host == host.name)
     if all(boot_of(step.job_instance) in ("", host.boot_id) for step in local_steps):
         ours = Boot(host.name, host.boot_id, host.machine, host.booted_at)
@@ -40,9 +40,9 @@ def look_back(graph: Graph, study_dir: StudyDir, host: Host, in_flight: Iterable
 def _last_boot(study_dir: StudyDir, host: Host) -> LastBoot:
     """Return what is known about the time before this host booted.
 
-    Cron's note is this host's own. The study's last tick may have come from another host. So it never extends cron's
-    note, and counts alone only if cron ticks on no other host. A sign after the boot says nothing about the time
-    before.
+    Cron's record is about this host. The last tick of the study may have run on another host. So it never makes cron's
+    time later, and it counts without cron's record only if cron runs on no other host. A time after the boot proves
+    nothing about the time before.
     """
     from maestro_es.store import registry  # noqa: PLC0415 - a host boots seldom
 

@@ -1,8 +1,8 @@
-"""What Maestro's own client asks of a study: the files that ``maestro cancel`` and ``maestro update`` leave in it.
+"""Requests of Maestro's own client: the files that ``maestro cancel`` and ``maestro update`` write into a study.
 
-They become the events of our own commands, with a reason that tells who left the file and when. A file is removed
-once its events are committed. Should we die in between, the next tick finds that reason in the log: no request is
-applied twice, whatever has happened since.
+They become the events of our own commands, with a reason that names the owner and the time of the file. A file is
+removed after its events are committed. If the tick dies in between, the next tick finds this reason in the log. So no
+request is applied twice.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from maestro_es.store.study_log import StudyLog
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.session import Session
 
-#: What makes events of a state.
+#: A rule: it gets a state and returns events.
 Rule = Callable[[Graph], list[NewEvent]]
 
-#: Who writes a file first makes an empty one. After this time nobody will write into it any more, in seconds.
+#: A process that writes a file first creates an empty one. After this time, in seconds, an empty file stays empty.
 _WRITING_SECONDS = 60
 
-#: Three numbers need no more, in bytes.
+#: The largest size of a file with three numbers, in bytes.
 _LARGEST = 4096
 
 
 def are_waiting(study_dir: StudyDir) -> bool:
-    """Whether there is any such file: two looks at the directory, and all that most ticks need."""
+    """Return whether there is such a file. This takes two system calls, and most ticks need no more."""
     return any(os.path.lexists(study_dir.root / name) for name in (UPDATE, CANCEL))
 
 
 def take_requests(study: Session, performer: Performer) -> list[str]:
-    """Turn the files into events; returns what a person must be told, a line each."""
+    """Turn the files into events; returns messages for users, one line each."""
     lines: list[str] = []
     for path, info in _waiting_requests(study.dir):
         try:
@@ -59,7 +59,7 @@ def take_requests(study: Session, performer: Performer) -> list[str]:
 
 
 def _waiting_requests(study_dir: StudyDir) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield the files that are there, in the order in which they are taken."""
+    """Yield the existing files, in the order in which they are applied."""
     for name in (UPDATE, CANCEL):
         path = study_dir.root / name
         with contextlib.suppress(FileNotFoundError):
@@ -67,9 +67,9 @@ def _waiting_requests(study_dir: StudyDir) -> Iterator[tuple[Path, os.stat_resul
 
 
 def _read_request(path: Path, info: os.stat_result, log: StudyLog) -> Rule | None:
-    """Return what makes the events of a file, None if it is still being written.
+    """Return the rule for a file, or None if the file is still being written.
 
-    ValueError says why the file can't be Maestro's.
+    ValueError says why Maestro can't have written the file.
     """
     reason = _reason(path, info)
     if path.name == CANCEL:
@@ -92,13 +92,13 @@ def _cancel(graph: Graph, reason: str) -> list[NewEvent]:
 
 
 def _once(log: StudyLog, reason: str, rule: Rule) -> Rule:
-    """Return a rule, or one that makes nothing if the request was applied before."""
+    """Return a rule that returns no events if the request has been applied already."""
     applied = any(getattr(recorded.event, "reason", "") == reason for recorded in log.events())
     return (lambda _graph: []) if applied else rule
 
 
 def _reason(path: Path, info: os.stat_result) -> str:
-    """Return where a request comes from. It is unlike that of every other one, as the time is in nanoseconds."""
+    """Return the origin of a request. It is unique, because it contains the time of the file in nanoseconds."""
     try:
         user = pwd.getpwuid(info.st_uid).pw_name
     except KeyError:

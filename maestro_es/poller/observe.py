@@ -1,9 +1,9 @@
-"""`observe` gathers what a tick sees of the attempts in flight.
+"""`observe` collects what a tick sees of the attempts in flight.
 
-The order matters. The queue is asked before the inbox is read: a job that is gone when we ask has dropped its report
-by then, so "gone and no report" means that none will come.
+The order matters. The queue is queried before the inbox is read, because a runner reports before its job leaves the
+queue. So if a job is gone and has no report, it normally ended without one.
 
-What the observations prove is decided in `maestro_es.core.verdict`; nothing is written here but by the `fence`.
+`maestro_es.core.verdict` decides what the observations prove. The only effect here is that of `fence`.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ from maestro_es.study import claims
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.reports import read_reports
 
-#: A scheduler's words for a job whose exit code is that of the runner: of a start that was refused, perhaps.
+#: States of a job in which its exit code is that of the runner, which may have refused to start the step.
 _ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED_ON_NODE)
 
 
 class TickInputs(msgspec.Struct, frozen=True):
-    """When and where a tick happens.
+    """When and where a tick runs.
 
-    `token_suffix` makes its tokens its own; `ahead` is how many steps it holds ready.
-    `last_tick` is when the one before it happened, if that is known. `no_environment` says why no step can start, if
-    that is so (None: it was not looked at closely). `ended` holds the tokens of attempts whose processes count as
-    ended, without a look.
+    `token_suffix` makes its tokens unique. `ahead` is how many steps it requests ahead of free slots. `last_tick` is
+    the time of the previous tick, if it is known. `no_environment` says why no step can start, if that is the case
+    (None: this was not checked). `ended` contains the tokens of attempts whose processes count as ended without a
+    check.
     """
 
     now: Micros
@@ -66,10 +66,10 @@ class TickInputs(msgspec.Struct, frozen=True):
 
 
 class Observed(NamedTuple):
-    """What a tick has gathered: `observations` for the rules, and the `reports` that it has read in the inbox.
+    """What a tick has collected: `observations` for the rules, and the `reports` from the inbox.
 
-    `unreachable` maps each scheduler that did not answer to its message. `last_error` is the scheduler's, if it left
-    a question without an answer. `has_orphans` says whether a process runs on without its runner.
+    `unreachable` maps each scheduler that did not answer to its message. `last_error` is the scheduler's error, if it
+    did not answer a query. `has_orphans` says whether processes still run without their runner.
     """
 
     observations: Observations
@@ -80,14 +80,14 @@ class Observed(NamedTuple):
 
 
 class Observer:
-    """Puts one observation together: asks the schedulers, and reads the inbox. `observe` can be called once.
+    """Makes one observation: queries the schedulers, and reads the inbox. `observe` can be called once.
 
-    `fence` makes the claim of an attempt that the tick is about to give up, and returns the claim that is there then:
-    nothing here changes anything but by it. `snapshot` holds the prefetched answer of the scheduler. With `local`,
-    the scheduler is not asked, and its steps are left out.
+    `fence` takes the claim of an attempt that the tick is about to give up, and returns the claim that exists then.
+    This is the only effect. `snapshot` holds the prefetched answer of the scheduler. With `local`, the scheduler is
+    not queried, and its steps are left out.
     """
 
-    #: What a person should know of another host of our name, if one runs steps of the study.
+    #: The message about another host with the same name, if one runs steps of the study.
     _namesakes = ""
 
     def __init__(
@@ -109,16 +109,16 @@ class Observer:
         self._snapshot = snapshot
         self._local = local
         problem = inputs.no_environment
-        #: Who did not answer, and what was said instead.
+        #: The schedulers that did not answer, and their messages.
         self._unreachable: dict[str, str] = {ENVIRONMENT: problem} if problem else {}
         self._answered: set[str] = set() if problem is None else {ENVIRONMENT} if problem else {ENVIRONMENT, UNWATCHED}
         self._has_orphans = False
-        #: Whether the scheduler did not answer, or was not asked, so that it is not called for anything else.
+        #: Whether the scheduler did not answer or was not queried; then it is not called for anything else.
         self._scheduler_down = local
         self._last_error: Unreachable | None = None
 
     def observe(self) -> Observed:
-        """Ask, read, and fence what is given up."""
+        """Query, read, and take the claims of attempts that are given up."""
         in_flight = [step for step in self._graph.in_flight() if not (self._local and step.scheduled)]
         known = self._snapshot.claims if self._snapshot else {}
         claims_read = {
@@ -139,7 +139,7 @@ class Observer:
         for step in in_flight:
             attempts[step.token] = self._reconcile_doubt(step, attempts[step.token])
         observations = self._observations(in_flight, attempts, reports)
-        if self._namesakes:  # no error of the host, so no event says it
+        if self._namesakes:  # this is not an error of the host, so there is no event
             self._unreachable.setdefault(self._adapters.local.name, self._namesakes)
         return Observed(observations, reports, self._unreachable, self._last_error, self._has_orphans)
 
@@ -180,7 +180,7 @@ class Observer:
         return claim
 
     def _ask(self, in_flight: Sequence[StepRecord], claims_read: Mapping[str, Claim]) -> dict[str, JobInfo | NoAnswer]:
-        """Ask the host for each local step, and the scheduler once for all its jobs."""
+        """Ask the host about each local step, and query the scheduler once for all its jobs."""
         scheduler = self._adapters.scheduler
         local_steps = [step for step in in_flight if not step.scheduled]
         queued = [step for step in in_flight if step.scheduled]
@@ -198,7 +198,7 @@ class Observer:
     def _ask_host(
         self, local_steps: Sequence[StepRecord], claims_read: Mapping[str, Claim]
     ) -> dict[str, JobInfo | NoAnswer]:
-        """Ask this host for each of its steps."""
+        """Ask this host about each of its steps."""
         local, host = self._adapters.local, self._inputs.host
         answers: dict[str, JobInfo | NoAnswer] = {}
         namesakes = []
@@ -218,14 +218,14 @@ class Observer:
         return answers
 
     def _listed(self) -> Sequence[QueueEntry] | None:
-        """Return the jobs that were listed ahead, if they were."""
+        """Return the prefetched list of jobs, if there is one."""
         answer = self._snapshot.answer if self._snapshot else None
         if isinstance(answer, Unreachable):
             raise answer
         return answer
 
     def _recall(self, in_flight: Sequence[StepRecord], attempts: dict[str, AttemptObservation]) -> None:
-        """Ask the accounts, once, for the jobs that the queue does not know, and whose runners did not say enough."""
+        """Query the accounting, once, for jobs that are not in the queue and whose reports do not suffice."""
         gone = [
             step
             for step in in_flight
@@ -255,13 +255,13 @@ class Observer:
     def _observe_attempt(
         self, step: StepRecord, reports: Sequence[Report], seen: JobInfo | NoAnswer | None, claim: Claim | None
     ) -> AttemptObservation:
-        """Put together what was seen of one attempt; `claim` is its claim as it was before, if it was read.
+        """Return the observation of one attempt; `claim` is its claim as it was before, if it was read.
 
-        It is read now where it tells what the queue does not: whether the step has begun, and whose the reports are.
+        The claim is read now if it is needed to decide whether the step has started, and to which job reports belong.
         """
         known = step.state is State.RUNNING or (claim is not None and claim.state is ClaimState.JOB)
         if reports and claim is not None and claim.state is ClaimState.NONE:
-            claim = self._claim(step)  # made after we read it
+            claim = self._claim(step)  # it was created after it was read
         observed = AttemptObservation(
             claim=claim or Claim(), reports=tuple(reports), within_grace=self._within_grace(step), start_recorded=known
         )
@@ -286,7 +286,7 @@ class Observer:
         return self._see_orphans(step, observed)
 
     def _see_orphans(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:
-        """Look whether anything runs on of an attempt whose job is gone."""
+        """Check whether processes of an attempt still run although its job is gone."""
         queue: Answer = JobState.ORPHANED
         adapter = self._adapters.of(step)
         try:
@@ -304,9 +304,10 @@ class Observer:
         return within_grace(step, self._inputs.now, seconds, cancelling=cancelling)
 
     def _reconcile_doubt(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:
-        """Make the claim of an attempt that is to be given up without its runner's word; what it says is the truth.
+        """Take the claim of an attempt that is about to be given up without a report; the claim decides.
 
-        Ours: it never starts. A job's, which was unknown when the queue was asked: it has begun since.
+        If the claim is the tick's, the attempt can never start. If it belongs to a job that was unknown when the queue
+        was queried, the attempt has started since.
         """
         conclusion = judge(observed).conclusion
         if conclusion is not Conclusion.CLAIM and (observed.end or conclusion not in GIVES_UP):
@@ -322,12 +323,12 @@ class Observer:
 
 
 def _unreachable_name(adapter: Adapter, error: Unreachable) -> str:
-    """Return the name under which it is recorded that nothing is known of an adapter's jobs."""
+    """Return the name under which an adapter that did not answer is recorded."""
     return UNWATCHED if isinstance(error, NotAsked) else adapter.name
 
 
 def _with_job(step: StepRecord, observed: AttemptObservation) -> StepRecord:
-    """Return a step with the job that was found for it, if the log knows of none yet."""
+    """Return a step with the job that was found for it, if the log has no job for it yet."""
     if step.job_id:
         return step
     source = observed if observed.job_id else observed.claim

@@ -1,7 +1,7 @@
-"""The effects of a tick. `Live` performs them; `Preview` records them and changes nothing.
+"""The effects of a tick. `Live` performs them; `Preview` only notes them.
 
-A tick gathers, decides and performs, and the same code runs both. Appending events is not a verb here: events go to
-the log of the study, and the study of a preview has a copy of its log in memory (`store.log_copy.PreviewLog`).
+The same code runs a tick and a preview. The performers have no method for appending events: events go to the log of
+the study, and in a preview the study has a copy of its log in memory (`store.log_copy.PreviewLog`).
 """
 
 from __future__ import annotations
@@ -29,60 +29,60 @@ if TYPE_CHECKING:
 
 
 class Performer(Protocol):
-    """The effects of a tick, each by a verb that says no more than what happens.
+    """The effects of a tick, one method for each.
 
-    `ended` holds the tokens of attempts whose processes count as ended in this tick, without another look.
+    `ended` contains the tokens of attempts whose processes count as ended in this tick, without another check.
     """
 
     ended: Collection[str]
 
     def make_state_dir(self, study: Session) -> None:
-        """Make ``.maestro-es``, where it is not as it should be."""
+        """Create the missing parts of ``.maestro-es``."""
 
     def repair_copies(self, study: Session) -> None:
         """Restore the copies of the study's file that a power cut has emptied."""
 
     def fence(self, workspace: Path, token: str) -> Claim:
-        """Make the claim of an attempt, so that it can never start; returns the claim that is there then."""
+        """Take the claim of an attempt, so that it can never start; returns the claim that exists then."""
 
     def remove_request(self, path: Path, info: os.stat_result) -> None:
-        """Remove a file of Maestro's client, unless it was written again."""
+        """Remove a request file of Maestro's client, unless it was written again."""
 
     def refuse_request(self, path: Path, info: os.stat_result, why: str) -> str:
-        """Remove such a file, because the study refuses it; returns the line for a person."""
+        """Remove such a file, because the study refuses the request; returns the message for users."""
 
     def set_request_aside(self, path: Path, why: str) -> str:
-        """Rename such a file, because it is not readable; returns the line for a person."""
+        """Rename such a file, because it can't be read; returns the message for users."""
 
     def remove_reports(self, inbox: Path, reports: Iterable[Report]) -> None:
         """Remove reports whose events are committed."""
 
     def remove_runner(self, path: Path) -> None:
-        """Remove the name of the runner by which one attempt was submitted."""
+        """Remove the link to the runner by which one attempt was submitted."""
 
     def cancel(self, adapter: Adapter, steps: Sequence[StepRecord]) -> None:
-        """Ask that jobs end; raises what `Adapter.cancel` raises."""
+        """Cancel jobs; raises what `Adapter.cancel` raises."""
 
     def write_scripts(self, script: ScriptOf) -> tuple[Job, SubmittedScript]:
-        """Make a step's workspace and scripts; OSError, ValueError or StudyError if that fails."""
+        """Create the workspace and the scripts of a step; OSError, ValueError or StudyError if this fails."""
 
     def keep_outputs(self, job: Job, events: Iterable[Recorded]) -> None:
-        """Rename the output files of the attempt before."""
+        """Rename the output files of the previous attempt."""
 
     def submit(self, adapter: Adapter, job: Job, step: int) -> Outcome | Submitting:
         """Submit an attempt of a step, or begin to."""
 
     def remove_scripts(self, study_id: str) -> None:
-        """Remove the scripts that lie among the temporary files."""
+        """Remove the scripts in the temporary directory."""
 
     def write_status(self, study: Session) -> None:
         """Write ``status.csv``."""
 
     def note_shown(self, study: Session) -> None:
-        """Note the last event that ``status.csv`` shows."""
+        """Store the number of the last event that ``status.csv`` shows."""
 
     def note_tick(self, study: Session) -> None:
-        """Note when this tick was."""
+        """Store the time of this tick."""
 
 
 class Live:
@@ -158,16 +158,16 @@ LIVE = Live()
 
 
 class PreviewedCommand(NamedTuple):
-    """A command that would be run, as a list of arguments; `step` is the one that it submits, if any."""
+    """A command that a tick would run, as a list of arguments; `step` is the step that it submits, if any."""
 
     argv: list[str]
     step: int | None = None
 
 
 class Preview:
-    """Records the claims and commands of a tick, and changes nothing.
+    """Notes the claims and commands of a tick, and changes nothing.
 
-    Schedulers are queried as a tick queries them. The answers to the calls that are not made stay unknown.
+    Schedulers are queried as by a tick. The answers to calls that are not made are unknown.
     """
 
     def __init__(self) -> None:

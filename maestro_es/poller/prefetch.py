@@ -1,8 +1,8 @@
-"""One question to each cluster for all studies that are ticked together.
+"""One query to each cluster for all studies of one ``tick --all``.
 
-A decision may only rest on an answer that was asked for after the state was read that it rests on. So the logs are
-read first, and the claims of attempts in doubt; then each cluster is asked once. A study whose log has grown by the
-time of its tick asks again.
+A decision may use an answer only if the query began after the state was read on which the decision is based. So the
+logs and the claims of attempts in doubt are read first; then each cluster is queried once. If the log of a study has
+grown by the time of its tick, the tick queries again.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from maestro_es.study.session import Session
 
 
 class QueueSnapshot(msgspec.Struct, frozen=True):
-    """What was asked ahead of a tick, in the order of a look.
+    """What was read and queried before a tick, in the same order as in a tick.
 
-    That is: the log up to `seq`, the `claims` of attempts in doubt, the scheduler for its jobs. So the `answer` is one
-    for a look at the same state of the log, and no other.
+    First the log up to `seq` was read, then the `claims` of attempts in doubt, and then the scheduler was queried for
+    its jobs. So the `answer` is valid only for this state of the log.
     """
 
     seq: int
@@ -36,14 +36,14 @@ class QueueSnapshot(msgspec.Struct, frozen=True):
     answer: Sequence[QueueEntry] | Unreachable
 
     def at(self, seq: int) -> QueueSnapshot | None:
-        """Return what a look at the log up to `seq` may rest on: on silence always, nothing is concluded from it."""
+        """Return the answer that is valid for the log up to `seq`. A missing answer is always valid: it proves nothing."""
         if seq == self.seq:
             return self
         return structs.replace(self, claims={}) if isinstance(self.answer, Unreachable) else None
 
 
 class _Read(NamedTuple):
-    """A study that will want to know of its jobs: its log was read up to `seq`."""
+    """A study with jobs, whose log was read up to `seq`."""
 
     root: Path
     seq: int
@@ -52,7 +52,7 @@ class _Read(NamedTuple):
 
 
 def prefetch(roots: Iterable[Path], runtime: Runtime) -> dict[Path, QueueSnapshot]:
-    """Return what is known ahead of the ticks of these studies. One that can't be read says so in its own tick."""
+    """Return the snapshots for the ticks of these studies. A study that can't be read is reported by its own tick."""
     read: list[_Read] = []
     for root in roots:
         with contextlib.suppress(MaestroError, OSError), Session.ours(root, runtime) as study:
@@ -63,7 +63,7 @@ def prefetch(roots: Iterable[Path], runtime: Runtime) -> dict[Path, QueueSnapsho
 
 
 def _read(study: Session) -> Iterator[_Read]:
-    """Read a study that has jobs, or is about to have some, in a queue that can be asked for all jobs at once."""
+    """Read a study that has jobs, or will submit some, in a queue that can be queried for all jobs at once."""
     graph, adapter = study.graph, study.adapters.scheduler
     if study.status is not StudyStatus.RUNNING or graph.study.settings.dry_run or not adapter.cluster:
         return

@@ -1,7 +1,7 @@
 """`preview` runs the next tick of a study without its effects, for ``tick --dry``.
 
-It is the code of `poller.tick`, over a copy of the log in memory, with the performer `Preview`. It takes no lock. What
-schedulers would answer to calls that are not made is unknown, so the events of these answers are missing.
+It runs the code of `poller.tick` on a copy of the log in memory, with the performer `Preview`. It takes no lock. The
+answers of schedulers to calls that are not made are unknown, so the events for these answers are missing.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from maestro_es.store.study_log import StudyLog
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
 
-#: Stands for the random end of the tokens that the tick will make.
+#: Stands for the random characters at the end of tokens.
 SUFFIX = "dry"
 
 
 class Prediction(NamedTuple):
-    """What the next tick would do: append `new_events`, make `claims`, run `commands`.
+    """What the next tick would do: append `new_events`, create `claims`, run `commands`.
 
-    `remarks` are lines that a person must read; `unreachable` maps schedulers that did not answer to their messages.
-    `names` has the names of all steps.
+    `remarks` are messages for users. `unreachable` maps schedulers that did not answer to their messages. `names`
+    contains the names of all steps.
     """
 
     new_events: list[NewEvent]
@@ -47,10 +47,9 @@ class Prediction(NamedTuple):
 
 
 def preview(log: StudyLog, root: Path, runtime: Runtime, what_if: Mapping[str, int] | None = None) -> Prediction:
-    """Return what a tick would do now, if first the settings were as `what_if` says: see `requests.update`.
+    """Return what a tick would do now under the settings in `what_if` (see `requests.update`).
 
-    The name "paused", which takes 0 or 1, is allowed too. RequestRefused, StudyError and the like are what a tick
-    would raise.
+    `what_if` may also contain "paused", with 0 or 1. This raises the same errors as a tick.
     """
     performer = Preview()
     runtime = structs.replace(runtime, token_suffix=lambda: SUFFIX, on_effect=lambda _name: None)

@@ -1,9 +1,9 @@
-"""Submit: for each submission on record write the script, call the scheduler, append the outcome.
+"""Submit steps: for each recorded request, write the script, call the scheduler, and append the outcome.
 
 The process may die between any two of these. A request without an outcome is in doubt, and a later tick reconciles it.
 
-Which steps are submitted is decided in `maestro_es.core.decide`; how many calls are made at a time, in
-`maestro_es.poller.submitter`.
+`maestro_es.core.decide` decides which steps are submitted. `maestro_es.poller.submitter` decides how many calls are
+made at the same time.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from maestro_es.study.scripts import written_digests
 from maestro_es.study.session import Session, Submitted
 from maestro_es.study.workspace import ScriptOf
 
-#: How many outcomes are appended together. A crash puts these in doubt, and what is under way.
+#: How many outcomes are appended together. After a crash, these submissions and those under way are in doubt.
 _GROUP = 16
 
-#: Errors that stay until somebody changes the study. Any other one of a file system may be gone at the next tick: it
-#: is full, or hangs, or does not let us in because a ticket has expired. Then the step is not to blame.
+#: Errors that stay until a user changes the study. Any other error of a file system may be gone at the next tick, for
+#: example if it is full or hangs, or if a ticket has expired. Then the step does not fail.
 _LASTING = (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR)
 
 
@@ -49,14 +49,14 @@ def submit_and_defer(study: Session, steps: Sequence[int], performer: Performer 
 
 
 def record_outcomes(study: Session) -> None:
-    """Append the pending outcomes; if somebody else appended meanwhile, look at the new state and try again."""
+    """Append the pending outcomes; if another process has appended meanwhile, read the new state and try again."""
     if study.pending:
         study.request(lambda _graph: take_outcomes(study))
         study.pending.clear()
 
 
 def take_outcomes(study: Session) -> list[NewEvent]:
-    """Return the events of the pending outcomes, as the state is now."""
+    """Return the events for the pending outcomes, given the present state."""
     return [
         (sub.step, event)
         for sub in study.pending

@@ -1,7 +1,7 @@
-"""Calling a scheduler to submit jobs: several at a time, no longer than it answers, and takes any.
+"""Calls a scheduler to submit jobs: several at a time, and no more after a call without an answer or without room.
 
-One that is down lets each call wait for its time-out, and one that is full refuses each. So the first call of a tick
-is made alone, and after one that got no answer, or no room, no other is made: the others are withdrawn.
+If a scheduler is down, each call would wait for its time-out. If its queue is full, it would refuse each job. So the
+first call of a tick is made alone. After a call that got no answer or no room, the other submissions are withdrawn.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from maestro_es.poller.performers import Performer
 
 
 class PreparedAttempt(NamedTuple):
-    """An attempt of a step that is to be submitted, at a time: its job, or what came of making that."""
+    """An attempt to submit: its step, token and time, and its job. If the job can't be made, its outcome instead."""
 
     step: int
     token: str
@@ -29,9 +29,9 @@ class PreparedAttempt(NamedTuple):
 
 
 class Submitter:
-    """Submits jobs to one scheduler. A local one answers at once, so it is always called.
+    """Submits jobs to one scheduler. The local adapter answers at once, so it is always called.
 
-    `last_error` is what was said instead of an answer, by it or before; it is not called then.
+    `last_error` is set if the scheduler did not answer, now or before. Then it is not called.
     """
 
     def __init__(self, adapter: Adapter, performer: Performer, last_error: Unreachable | None = None) -> None:
@@ -57,12 +57,12 @@ class Submitter:
                     yield attempt, outcome
             while self._under_way:
                 yield from self._ended()
-        finally:  # somebody has lost interest: what is begun is ended all the same
+        finally:  # the caller has stopped; calls under way are still completed
             for _, _, submitting in self._under_way.values():
                 submitting.outcome()
 
     def _begin(self, attempt: PreparedAttempt) -> Outcome | None:
-        """Begin to submit an attempt; returns what came of it, if that is known at once."""
+        """Begin to submit an attempt; returns the outcome if it is known at once."""
         job = attempt.job
         if not isinstance(job, Job):
             return job
@@ -86,12 +86,12 @@ class Submitter:
             self.last_error = Unreachable(outcome.message) if outcome.scheduler_down else self.last_error
         if isinstance(outcome, QueueFull):
             self._done = True
-            withdrawn = self._withdraw(job)  # a command that was to try again may have done so
+            withdrawn = self._withdraw(job)  # sbatch may have submitted the job when it tried again
             return outcome if isinstance(withdrawn, NotAttempted) else withdrawn
         return outcome
 
     def _withdraw(self, job: Job) -> Outcome:
-        """Make the claim of an attempt that the scheduler does not have, so that nothing can start under its token."""
+        """Take the claim of an attempt that the scheduler does not have, so that it can never start."""
         try:
             if self._performer.fence(job.workspace, job.token).state is ClaimState.ABANDONED:
                 return NotAttempted()

@@ -1,8 +1,8 @@
 """A tick: one pass over one study.
 
-Look at the schedulers and the inbox, decide, append, submit, show, and leave. It never sleeps and never waits for a
-job. Any number may run at once: each append names the seq that its decision rests on, so one advances and the others
-have written nothing.
+A tick queries the schedulers, reads the inbox, decides, appends events, submits steps, writes ``status.csv`` and
+exits. It never sleeps and never waits for a job. Any number of ticks may run at once: each append names the seq that
+its decision is based on, so only one of them advances the study and the others write nothing.
 
 The rules are in `maestro_es.core.decide`, and the effects in `maestro_es.poller.performers`.
 """
@@ -29,10 +29,10 @@ from maestro_es.study import last_tick
 from maestro_es.study.session import Session
 from maestro_es.study.sharing import umask_of
 
-#: How often a tick decides again when others append at the same time.
+#: How often a tick decides again if other processes append at the same time.
 _TRIES = 5
 
-#: How the steps are submitted whose submission was requested.
+#: A function that submits the steps whose submission was requested.
 Submit = Callable[[Session, Sequence[int], Performer], None]
 
 
@@ -46,13 +46,13 @@ def tick(
 ) -> StudyStatus:
     """Advance a study by one pass.
 
-    A driver that makes many passes leaves ``status.csv`` for a later one (`show` off), may have steps requested
-    `ahead` of free slots, and submits in its own way. A driver that ticks many studies passes one
-    shared `snapshot` of the queue.
+    A driver that makes many passes leaves ``status.csv`` to a later pass (`show` off), may request steps `ahead` of
+    free slots, and may submit in its own way. A driver that ticks many studies passes one shared `snapshot` of the
+    queue.
 
-    Unreachable says that a scheduler or the file system did not answer, or did not end a job: nothing was concluded
-    about its jobs, but everything else was done. NothingStarts says that all of them did, but no step can start. What
-    else a person must know is in the study's `remarks`.
+    Unreachable means that a scheduler or the file system did not answer, or did not end a job. Nothing was concluded
+    about its jobs, but everything else was done. NothingStarts means that all of them answered, but no step can start.
+    Other messages for users are in the study's `remarks`.
     """
     unreachable = advance(study, LIVE, show=show, ahead=ahead, submit=submit, snapshot=snapshot)
     if unreachable:
@@ -71,9 +71,9 @@ def advance(
     submit: Submit | None = None,
     snapshot: QueueSnapshot | None = None,
 ) -> dict[str, str]:
-    """Make the pass and all that belongs to it, by a performer; returns who did not answer, and what was said.
+    """Make the pass with its effects; returns the schedulers that did not answer, and their messages.
 
-    With the performer `Preview` nothing changes but the study's log, which is a copy then.
+    With the performer `Preview` nothing changes except the log of the study, which is a copy in memory.
     """
     if study.runtime.host.trouble:
         raise Unreachable(study.runtime.host.trouble)
@@ -92,7 +92,7 @@ def advance(
 
 
 def _show(study: Session, performer: Performer) -> None:
-    """Write ``status.csv`` if it does not show the log, and note that, and our host."""
+    """Write ``status.csv`` if it is older than the log, and store that and the host."""
     shown = last_tick.shown(study.dir, study.log.head)
     if not shown:
         show_status(study, performer)
@@ -103,9 +103,9 @@ def _show(study: Session, performer: Performer) -> None:
 def _passes(
     study: Session, performer: Performer, ahead: int, submit: Submit | None, snapshot: QueueSnapshot | None
 ) -> dict[str, str]:
-    """Make a pass, and again if others append at the same time; returns who did not answer, and what was said.
+    """Make a pass, and repeat it if other processes append; returns the schedulers that did not answer.
 
-    A scheduler that has left one question without an answer is not asked another one.
+    A scheduler that has not answered one query is not queried again.
     """
     unreachable: dict[str, str] = {}
     for remaining in reversed(range(_TRIES)):
@@ -114,7 +114,7 @@ def _passes(
             study.remarks += take_requests(study, performer)
             done = _pass(study, performer, ahead, submit, snapshot)
             unreachable.update(done.unreachable)
-            if done.has_orphans:  # they were ended: as a rule they are gone by now
+            if done.has_orphans:  # they were killed, and are normally gone by now
                 unreachable.update(_pass(study, performer, ahead, submit, local=True).unreachable)
             break
         except ConcurrentAppend:
@@ -132,7 +132,7 @@ def show_status(study: Session, performer: Performer = LIVE) -> None:
 
 
 class _Pass(NamedTuple):
-    """What a pass has met: the schedulers without an answer, and whether a process ran on without its runner."""
+    """The result of a pass: the schedulers that did not answer, and whether processes ran without their runner."""
 
     unreachable: Mapping[str, str] = MappingProxyType({})
     has_orphans: bool = False
@@ -180,7 +180,7 @@ def _pass(
 
 
 def _check_environment(study: Session) -> str | None:
-    """Return why no step can start, if that is so; None if nothing shows it and nothing is about to start."""
+    """Return why no step can start; empty if a recorded problem is gone; None if there is nothing to record."""
     graph = study.graph
     doubted = ENVIRONMENT in graph.study.unreachable
     is_needed = doubted or any(graph.ready(scheduled=kind, limit=1) for kind in (False, True))
@@ -189,7 +189,7 @@ def _check_environment(study: Session) -> str | None:
 
 
 def _remark_on_job(study: Session) -> None:
-    """Remark that no local step starts here, once nothing is in flight any more."""
+    """Remark that no local step starts on this host, if nothing is in flight any more."""
     job, graph = study.graph.study.environment.job, study.graph
     if not job or study.runtime.host.job or graph.in_flight() or not graph.ready(scheduled=False, limit=1):
         return
@@ -203,13 +203,13 @@ def _remark_on_job(study: Session) -> None:
 
 
 def may_be_in_doubt(study: Session) -> bool:
-    """Whether a study that has ended may have done so just before this host went down, and that is not on record."""
+    """Return whether a study may have ended just before this host went down, and this is not recorded yet."""
     past = look_back(study.graph, study.dir, study.runtime.host)
     return past is not None and study.log.head.recorded_at > (past.alive_at or 0) - past.window
 
 
 def _look_back(study: Session) -> None:
-    """Record what a reboot since its end has put in doubt of a study that has ended."""
+    """Mark the doubted steps of a study that has ended, if this host has booted since."""
     past = look_back(study.graph, study.dir, study.runtime.host)
     if past:
         host = study.runtime.host
@@ -222,7 +222,7 @@ def _look_back(study: Session) -> None:
 
 
 def _record(study: Session, new_events: list[NewEvent]) -> None:
-    """Record events inside a transaction, and remark on what a person must know of them."""
+    """Record events inside a transaction, and add remarks for users."""
     study.log.record(new_events)
     names = [study.graph.step(number or 0).name for number, event in new_events if isinstance(event, OutputDoubted)]
     if names:
@@ -268,7 +268,7 @@ def _submit(study: Session, steps: Sequence[int], performer: Performer, submit: 
 
 
 def _remove_reconciled(study: Session, performer: Performer, reports: Sequence[Report]) -> None:
-    """Remove the reports whose events are committed: of attempts that are over, and of starts that are known."""
+    """Remove the reports whose events are committed: reports of ended attempts, and of recorded starts."""
     if not reports:
         return
     states = {step.token: step.state for step in study.graph.in_flight()}
@@ -282,14 +282,14 @@ def _remove_reconciled(study: Session, performer: Performer, reports: Sequence[R
 
 
 def _remove_links(study: Session, performer: Performer, new_events: Sequence[NewEvent]) -> None:
-    """Remove the names of the runner by which attempts in doubt were submitted: the tick that made them was killed."""
+    """Remove the links to the runner that a killed tick has left: those of attempts in doubt."""
     for _, event in new_events:
         if isinstance(event, AttemptAbandoned) or (isinstance(event, JobSubmitted) and event.adopted):
             performer.remove_runner(study.dir.runner_of(event.token))
 
 
 def _end_jobs(study: Session, performer: Performer, seen: Observations) -> dict[str, str]:
-    """Ask that jobs end; returns who did not take that, with the message. The next tick asks again."""
+    """Cancel jobs; returns the schedulers that did not accept this, and their messages. The next tick tries again."""
     unreachable: dict[str, str] = {}
     steps = jobs_to_end(study.graph, seen)
     for scheduled, adapter in ((False, study.adapters.local), (True, study.adapters.scheduler)):
@@ -306,7 +306,7 @@ def _end_jobs(study: Session, performer: Performer, seen: Observations) -> dict[
 
 
 def _complete(study: Session, performer: Performer) -> None:
-    """Complete a study whose last steps could not even be submitted, and tidy up after a completed one."""
+    """Complete a study whose last steps could not be submitted, and clean up after a completed study."""
     with study.log.transaction():
         study.log.record(complete(study.graph))
     if study.status is not StudyStatus.RUNNING and study.graph.study.settings.use_tmp:
