@@ -36,7 +36,7 @@ class QueueSnapshot(msgspec.Struct, frozen=True):
     answer: Sequence[QueueEntry] | Unreachable
 
     def at(self, seq: int) -> QueueSnapshot | None:
-        """Return the answer that is valid for the log up to `seq`. A missing answer is always valid: it proves nothing."""
+        """Return the answer that is valid for the log up to `seq`. No answer is always valid, as it proves nothing."""
         if seq == self.seq:
             return self
         return structs.replace(self, claims={}) if isinstance(self.answer, Unreachable) else None
