@@ -86,7 +86,7 @@ class Submitter:
             self.last_error = Unreachable(outcome.message) if outcome.scheduler_down else self.last_error
         if isinstance(outcome, QueueFull):
             self._done = True
-            withdrawn = self._withdraw(job)  # sbatch may have submitted the job when it tried again
+            withdrawn = self._withdraw(job)  # a command that tries again may have submitted the job
             return outcome if isinstance(withdrawn, NotAttempted) else withdrawn
         return outcome
 
