@@ -72,3 +72,9 @@ def test_no_page_has_words_for_which_there_are_plain_ones(page: Path):
     prose = re.sub(r"^    .*|`[^`]*`", "", FENCES.sub("", page.read_text()), flags=re.MULTILINE)
     found = re.findall(rf"\b(?:{'|'.join(PLAIN)})\b", " ".join(prose.split()), re.IGNORECASE)
     assert not found, f"better: {PLAIN}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_blank_line_cuts_a_table_in_two(page: Path):
+    tables = re.findall(r"(?<!\|\n)^\|.*\n(.*)", FENCES.sub("", page.read_text()), re.MULTILINE)
+    assert [second for second in tables if not re.match(r"\|[ :|-]+\|$", second)] == []
