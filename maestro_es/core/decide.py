@@ -6,13 +6,13 @@ reads it. This module has no effects: the tick appends the events, and then subm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from maestro_es.core import events as e
 from maestro_es.core.attempt_token import make_token
 from maestro_es.core.doubt import doubt_outputs
 from maestro_es.core.events import NewEvent
-from maestro_es.core.graph import Graph, waiting_for
+from maestro_es.core.graph import Graph
 from maestro_es.core.hosts import boot_before
 from maestro_es.core.model import (
     BAD_ENDS,
@@ -34,24 +34,33 @@ from maestro_es.core.throttle import count_slots
 #: The period of cron's ticks, and the number of periods without a tick after which missed ticks are recorded.
 _CRON_SECONDS, _PERIODS = 60, 3
 
+#: Of how many steps the children are asked for together.
+_AT_ONCE = 100
 
-def decide(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]], None]) -> None:
-    """Run the rules of one tick. `record` takes events in order and applies them to the graph."""
+
+def decide(graph: Graph, seen: Observations, record: Callable[[Iterable[NewEvent]], object]) -> None:
+    """Run the rules of one tick. `record` takes events in order and applies them to the graph.
+
+    It may do so while it draws them: of a study of a million steps, not all events need be in memory.
+    """
     before = _boot_before(graph.study, seen)
-    failed: list[int] = []
-    reconciled: list[NewEvent] = []
-    for rule in (note_changes, reconcile_attempts, end_cancelled):
-        new_events = rule(graph, seen)
-        failed += ended_badly(new_events)
-        reconciled += new_events
-        record(new_events)
+    record(note_changes(graph, seen))
+    reconciled = reconcile_attempts(graph, seen)
+    record(reconciled)
+    failed = ended_badly(reconciled)
+    if graph.study.cancelling:  # then nothing that waits for any of these is left
+        record(_end(graph.waiting(), seen))
+    else:
+        cancelled = list(_end(graph.cancelling(), seen))
+        record(cancelled)
+        failed += ended_badly(cancelled)
     record(doubt_outputs(graph, seen, before, reconciled))
     record(fail_descendants(graph, seen.now, failed))
     record(complete(graph))
     record(start_ready(graph, seen))
 
 
-def look_back(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]], None]) -> None:
+def look_back(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]], object]) -> None:
     """For a study that has ended: record that this host has booted since, and which outputs are doubted."""
     before = _boot_before(graph.study, seen)
     if before:
@@ -108,14 +117,10 @@ def _missed_ticks(graph: Graph, seen: Observations) -> list[NewEvent]:
 # -- steps that will not run ----------------------------------------------------------------------------------------
 
 
-def end_cancelled(graph: Graph, seen: Observations) -> list[NewEvent]:
+def _end(cancelled: Iterable[StepRecord], seen: Observations) -> Iterator[NewEvent]:
     """Cancel the steps that a user has cancelled and that have no job. Jobs are cancelled by the scheduler."""
-    cancelled = graph.waiting() if graph.study.cancelling else graph.cancelling()
-    return [
-        (step.number, e.StepCancelled(at=seen.now, message="cancelled before it ran"))
-        for step in cancelled
-        if step.phase in (Phase.BLOCKED, Phase.READY)
-    ]
+    event = e.StepCancelled(at=seen.now, message="cancelled before it ran")
+    return ((step.number, event) for step in cancelled if step.phase in (Phase.BLOCKED, Phase.READY))
 
 
 def ended_badly(new_events: Iterable[NewEvent]) -> list[int]:
@@ -138,25 +143,42 @@ def _ends_badly(event: e.AnyEvent) -> bool:
     return isinstance(event, (e.StepFailed, e.StepCancelled))
 
 
-def fail_descendants(graph: Graph, now: Micros, failed: Iterable[int]) -> list[NewEvent]:
-    """Fail or cancel all steps that depend on a step that ended without success; each event names that step."""
-    new_events: list[NewEvent] = []
-    reached: set[int] = set()
+def fail_descendants(graph: Graph, now: Micros, failed: Iterable[int]) -> Iterator[NewEvent]:
+    """Fail or cancel all steps that depend on a step that ended without success; each event names that step.
+
+    The events may be recorded while they are drawn, or after that.
+    """
+    reached = bytearray(graph.study.steps + 1)
     templates: set[str] = set()
-    for origin in map(graph.step, failed):
-        frontier = [origin]
-        while frontier:
-            for child in _blocked_by(graph, frontier.pop(), reached, templates):
-                new_events.append((child.number, _upstream(now, origin)))
-                frontier.append(child)
-    return new_events
+    for number in failed:
+        origin = graph.step(number)
+        event = _upstream(now, origin)
+        for descendant in _blocked_after(graph, origin, reached, templates):
+            yield descendant, event
 
 
-def _blocked_by(graph: Graph, step: StepRecord, reached: set[int], templates: set[str]) -> list[StepRecord]:
-    """Return the blocked steps that depend on this step and were not reached before."""
-    unvisited = dict.fromkeys(number for number in waiting_for(graph, step, templates) if number not in reached)
-    reached.update(unvisited)
-    return [child for child in map(graph.step, unvisited) if child.phase is Phase.BLOCKED]
+def _blocked_after(graph: Graph, origin: StepRecord, reached: bytearray, templates: set[str]) -> Iterator[int]:
+    """Yield the blocked steps that depend on a step, directly or not, and were not `reached` before.
+
+    The funnels of each of the `templates` have been followed.
+    """
+    from array import array  # noqa: PLC0415 - most ticks fail nothing, and a list takes five times the memory
+
+    parents, funnels = array("q", (origin.number,)), [origin.template]
+    while parents or funnels:
+        if funnels:
+            template = funnels.pop()
+            blocked = iter(()) if template in templates else graph.blocked_by_funnel(template)
+            templates.add(template)
+        else:
+            blocked = graph.blocked_children(parents[-_AT_ONCE:])
+            del parents[-_AT_ONCE:]
+        for step in blocked:
+            if not reached[step.number]:
+                reached[step.number] = True
+                parents.append(step.number)
+                funnels += [] if step.template in templates else [step.template]
+                yield step.number
 
 
 def _upstream(now: Micros, origin: StepRecord) -> e.AnyEvent:

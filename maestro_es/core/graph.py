@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from maestro_es.core.events import StepTemplateAdded
@@ -52,6 +52,15 @@ class Graph(Protocol):
     def children(self, number: int) -> list[int]:
         """Return the steps that wait for this one by an edge, in the order in which the edges were added."""
 
+    def blocked_children(self, parents: Sequence[int]) -> Iterator[StepRecord]:
+        """Yield the blocked steps that wait for one of these by an edge; one that waits for several may come again.
+
+        What is drawn may be changed before the next one is drawn.
+        """
+
+    def blocked_by_funnel(self, template: str) -> Iterator[StepRecord]:
+        """Yield the blocked steps that wait for all instances of a template, likewise."""
+
     def add_template(self, template: StepTemplateAdded) -> None:
         """Add a template."""
 
@@ -89,8 +98,8 @@ class Graph(Protocol):
         that was reached for that step (of a quality of service, a partition) may not apply to others.
         """
 
-    def waiting(self) -> Iterable[StepRecord]:
-        """Return the steps that are blocked or ready, by number."""
+    def waiting(self) -> Iterator[StepRecord]:
+        """Yield the steps that are blocked or ready, by number; what is drawn may be changed before the next one."""
 
     def cancelling(self) -> Iterable[StepRecord]:
         """Return the steps that a user has cancelled and that are not done, by number."""
@@ -177,6 +186,15 @@ class MemoryGraph:
     def children(self, number: int) -> list[int]:
         return list(self._children.get(number, ()))
 
+    def blocked_children(self, parents: Sequence[int]) -> Iterator[StepRecord]:
+        return self._blocked(sorted({child for parent in parents for child in self._children.get(parent, ())}))
+
+    def blocked_by_funnel(self, template: str) -> Iterator[StepRecord]:
+        return self._blocked(self.funnel(template))
+
+    def _blocked(self, numbers: Iterable[int]) -> Iterator[StepRecord]:
+        return (step for step in map(self.step, numbers) if step.phase is Phase.BLOCKED)
+
     def add_template(self, template: StepTemplateAdded) -> None:
         self._templates[template.name] = template
 
@@ -220,8 +238,8 @@ class MemoryGraph:
         submittable = (r for r in around if may_be_submitted(r) and r.scheduled is scheduled)
         return list(itertools.islice(submittable, limit))
 
-    def waiting(self) -> list[StepRecord]:
-        return [step for step in self._records if step.phase in (Phase.BLOCKED, Phase.READY)]
+    def waiting(self) -> Iterator[StepRecord]:
+        return (step for step in self._records if step.phase in (Phase.BLOCKED, Phase.READY))
 
     def cancelling(self) -> list[StepRecord]:
         return [step for step in self._records if step.cancelling and step.phase is not Phase.DONE]

@@ -68,35 +68,53 @@ class TickableGraph(GraphBase):
         and recorded. NothingStarts, if the environment of the steps is missing. RequestRefused inside a `batch`, of
         which a tick would commit the first half. What a person must know is in `remarks`.
         """
-        self._commits_alone()
-        self._study.log.check_place()
-        with hold_tick_lock(self._study.dir, wait_s) as ours:
-            if not ours:
-                raise TickInProgress(f"{self.path}: another process ticks it")
-            return self._tick(queues)
+        with self._study.log.listening() as recorded:
+            self._advance(wait_s, queues)
+        return recorded
 
     def tick_next(self) -> list[Recorded]:
         """Tick after the process that ticks the study now, and return the new events, as `tick` does.
 
         TickInProgress if another process waits for that already: it will see all that this one would.
         """
+        with self._study.log.listening() as recorded:
+            self._advance_next()
+        return recorded
+
+    def _advance(self, wait_s: float, queues: SharedQueues | None) -> None:
+        self._commits_alone()
+        self._study.log.check_place()
+        with hold_tick_lock(self._study.dir, wait_s) as ours:
+            if not ours:
+                raise TickInProgress(f"{self.path}: another process ticks it")
+            self._tick(queues)
+
+    def _advance_next(self) -> None:
         self._commits_alone()
         with queue_up(self._study.dir, self.runtime.host.name) as ours:
             if not ours:
                 raise TickInProgress(f"{self.path}: another process waits for the next tick")
-            return self._tick(None)
+            self._tick(None)
 
-    def _tick(self, queues: SharedQueues | None) -> list[Recorded]:
+    def _tick(self, queues: SharedQueues | None) -> None:
         study = self._study
-        with study.log.listening() as recorded:
-            try:
-                tick(study, snapshot=queues.snapshot(study) if queues else None)
-            finally:
-                if queues:
-                    queues.note(study)
-        return recorded
+        try:
+            tick(study, snapshot=queues.snapshot(study) if queues else None)
+        finally:
+            if queues:
+                queues.note(study)
 
     def execute_ready_steps(self) -> StudyStatus:
         """Run one tick, as `tick` does; returns how the study stands. Unreachable if a scheduler did not answer."""
-        self.tick()
+        self._advance(-1, None)
         return self._study.status
+
+
+def advance(graph: TickableGraph, queues: SharedQueues | None = None, *, wait_s: float = -1) -> None:
+    """Tick as `TickableGraph.tick` does, but return nothing: what was recorded may not fit in memory."""
+    graph._advance(wait_s, queues)  # noqa: SLF001 - of this module
+
+
+def advance_next(graph: TickableGraph) -> None:
+    """Tick as `TickableGraph.tick_next` does, likewise."""
+    graph._advance_next()  # noqa: SLF001 - of this module

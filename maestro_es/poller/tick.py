@@ -9,13 +9,14 @@ The rules are in `maestro_es.core.decide`, and the effects in `maestro_es.poller
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+from maestro_es.core import events as e
 from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
 from maestro_es.core.decide import look_back as decide_again
-from maestro_es.core.events import AttemptAbandoned, JobSubmitted, NewEvent, OutputDoubted, StepDryRun, StepFailed
+from maestro_es.core.events import NewEvent
 from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, Cause, State, StepRecord, StudyStatus
 from maestro_es.core.observations import Observations, Report, ReportKind
 from maestro_es.core.reconcile import jobs_to_end
@@ -221,33 +222,45 @@ def _look_back(study: Session) -> None:
             decide_again(study.graph, seen, lambda new_events: _record(study, new_events))
 
 
-def _record(study: Session, new_events: list[NewEvent]) -> None:
-    """Record events inside a transaction, and add remarks for users."""
-    study.log.record(new_events)
-    names = [study.graph.step(number or 0).name for number, event in new_events if isinstance(event, OutputDoubted)]
+def _record(study: Session, new_events: Iterable[NewEvent]) -> list[NewEvent]:
+    """Record events inside a transaction, and add remarks for users.
+
+    Returns those that the tick acts on. All of them may be too many for the memory.
+    """
+    kept: list[NewEvent] = []
+    study.log.record(_keeping(new_events, kept))
+    names = [study.graph.step(number or 0).name for number, event in kept if isinstance(event, e.OutputDoubted)]
     if names:
         root, more = study.dir.root, f" and {len(names) - 1} more" if len(names) > 1 else ""
         study.remarks.append(
             f"{root}: {study.runtime.host.name} went down so shortly after the end of {names[0]}{more} that output may"
             f" be incomplete: check it; 'maestro-es retry {root} --doubted' reruns these steps and their dependents"
         )
+    return kept
 
 
 def _decide(study: Session, seen: Observations) -> list[NewEvent]:
-    new_events: list[NewEvent] = []
-
-    def record(more: list[NewEvent]) -> None:
-        new_events.extend(more)
-        _record(study, more)
-
+    kept: list[NewEvent] = []
+    before = study.log.head.seq
     with study.log.transaction():
-        outcomes = _take_outcomes(study)
-        study.record(outcomes)
-        decide(study.graph, seen, record)
+        study.record(_take_outcomes(study))
+        decide(study.graph, seen, lambda new_events: kept.extend(_record(study, new_events)))
     study.pending.clear()
-    if outcomes or new_events:
+    if study.log.head.seq != before:
         study.runtime.on_effect("append")
-    return new_events
+    return kept
+
+
+#: The events that a tick does something about, once they are recorded.
+_ACTED_ON = (e.AttemptAbandoned, e.JobSubmitted, e.OutputDoubted, e.SubmissionRequested)
+
+
+def _keeping(new_events: Iterable[NewEvent], kept: list[NewEvent]) -> Iterator[NewEvent]:
+    """Pass events on, and keep those that a tick acts on."""
+    for new_event in new_events:
+        if isinstance(new_event[1], _ACTED_ON):
+            kept.append(new_event)
+        yield new_event
 
 
 def _take_outcomes(study: Session) -> list[NewEvent]:
@@ -284,7 +297,7 @@ def _remove_reconciled(study: Session, performer: Performer, reports: Sequence[R
 def _remove_links(study: Session, performer: Performer, new_events: Sequence[NewEvent]) -> None:
     """Remove the links to the runner that a killed tick has left: those of attempts in doubt."""
     for _, event in new_events:
-        if isinstance(event, AttemptAbandoned) or (isinstance(event, JobSubmitted) and event.adopted):
+        if isinstance(event, e.AttemptAbandoned) or (isinstance(event, e.JobSubmitted) and event.adopted):
             performer.remove_runner(study.dir.runner_of(event.token))
 
 
@@ -330,12 +343,12 @@ def _only_write_scripts(study: Session, performer: Performer) -> None:
     _complete(study, performer)
 
 
-def _write_only(study: Session, performer: Performer, step: StepRecord) -> StepDryRun | StepFailed:
+def _write_only(study: Session, performer: Performer, step: StepRecord) -> e.StepDryRun | e.StepFailed:
     now = study.runtime.now()
     try:
         from maestro_es.study.workspace import ScriptOf  # noqa: PLC0415 - a tick without submissions needs none
 
         performer.write_scripts(ScriptOf(study.graph, step, study.dir, study.adapters))
     except (OSError, ValueError, StudyError) as error:
-        return StepFailed(at=now, cause=Cause.SCRIPT, message=f"its script can't be written: {error}")
-    return StepDryRun(at=now)
+        return e.StepFailed(at=now, cause=Cause.SCRIPT, message=f"its script can't be written: {error}")
+    return e.StepDryRun(at=now)

@@ -18,11 +18,30 @@ from maestro_es.core.model import RELEASED, Param, Phase, State, StepRecord, Stu
 from maestro_es.core.reducer import REDUCER_VERSION
 from maestro_es.errors import DamagedLog
 from maestro_es.store.log_file import explain
-from maestro_es.store.step_rows import FIELDS, as_json, damaged, from_row, params_of, template_of, to_row
+from maestro_es.store.step_rows import (
+    CHANGING,
+    FIELDS,
+    as_json,
+    changes,
+    damaged,
+    from_row,
+    params_of,
+    template_of,
+    to_row,
+)
 
 _INSERT = f"INSERT INTO step ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))})"
-_UPDATE = f"UPDATE step SET {', '.join(f'{name} = ?' for name in FIELDS[1:])} WHERE number = ?"
+_UPDATE = f"UPDATE step SET {', '.join(f'{name} = ?' for name in CHANGING)} WHERE number = ?"
 _SELECT = f"SELECT {', '.join(FIELDS)} FROM step"
+
+#: How many steps of many are loaded at a time.
+_PAGE = 500
+_WAITING = f"WHERE phase IN (0, 1) AND number > ? ORDER BY number LIMIT {_PAGE}"
+#: Blocked steps of an edge or a funnel. CROSS JOIN makes SQLite go from these to the steps.
+_BLOCKED = f"""
+    SELECT {", ".join(f"step.{name}" for name in FIELDS)} FROM {{}} CROSS JOIN step ON step.number = child
+    WHERE {{}} AND child > ? AND phase = 0 ORDER BY child LIMIT {_PAGE}
+"""
 
 _ROOTS = """
     SELECT name FROM step
@@ -34,7 +53,7 @@ _ROOTS = """
 _MAY_BE_SUBMITTED = "phase = 1 AND held = 0"
 
 #: How many loaded records are kept after a flush.
-_KEEP = 50_000
+_KEEP = 5_000
 
 _study = msgspec.json.Decoder(StudyRecord)
 
@@ -105,9 +124,9 @@ class ProjectedGraph:
         """Write all that changed, so that a query sees it."""
         self._write_structure()
         added = {step.number for step in self._new.values()}
-        changed = [to_row(self._records[number]) for number in sorted(self._changed - added)]
+        changed = [changes(self._records[number]) for number in sorted(self._changed - added)]
         self._execute(_INSERT, [to_row(step) for step in self._new.values()])
-        self._execute(_UPDATE, [(*row[1:], row[0]) for row in changed])
+        self._execute(_UPDATE, changed)
         counts = [(count, name) for name, count in self._unfinished.items()]
         self._execute("UPDATE template SET unfinished = ? WHERE name = ?", counts)
         self._new, self._changed, self._unfinished = {}, set(), {}
@@ -133,13 +152,14 @@ class ProjectedGraph:
         numbers = [row[0] for row in self._rows(f"SELECT number FROM step {where}", *values)]
         if all(number in self._records for number in numbers):
             return [self._records[number] for number in numbers]
-        loaded = []
-        for row in self._rows(f"{_SELECT} {where}", *values):
-            step = self._records.get(row[0])
-            if step is None:
-                step = self._records[row[0]] = from_row(row)
-            loaded.append(step)
-        return loaded
+        return [self._record(row) for row in self._rows(f"{_SELECT} {where}", *values)]
+
+    def _record(self, row: Sequence[Any]) -> StepRecord:
+        """Return the record of a row, as it is in memory if it is there."""
+        step = self._records.get(row[0])
+        if step is None:
+            step = self._records[row[0]] = from_row(row)
+        return step
 
     def _column(self, query: str, value: object) -> list[Any]:
         self._write_structure()
@@ -233,6 +253,22 @@ class ProjectedGraph:
         query = "SELECT name FROM step WHERE phase IN ({}) AND state IN ({}) ORDER BY number".format(*marks)
         return [row[0] for row in self._rows(query, *map(int, phases), *(state.name for state in states))]
 
+    def blocked_children(self, parents: Sequence[int]) -> Iterator[StepRecord]:
+        return self._blocked("edge", f"parent IN ({', '.join('?' * len(parents))})", *parents)
+
+    def blocked_by_funnel(self, template: str) -> Iterator[StepRecord]:
+        return self._blocked("funnel", "funnel.template = ?", template)
+
+    def _blocked(self, table: str, which: str, *values: object) -> Iterator[StepRecord]:
+        """Yield blocked steps by number, in pages. A step in memory may not be blocked any more."""
+        self._write_structure()
+        query, after = _BLOCKED.format(table, which), 0
+        while rows := self._rows(query, *values, after):
+            after = rows[-1][0]
+            for step in map(self._record, rows):
+                if step.phase is Phase.BLOCKED:
+                    yield step
+
     def add_template(self, template: StepTemplateAdded) -> None:
         self._new_templates.append(template)
         self._template_cache[template.name] = template
@@ -285,8 +321,11 @@ class ProjectedGraph:
         rows = self._select(where.format(">"), int(scheduled), first, limit)
         return rows + (self._select(where.format("<="), int(scheduled), first, limit - len(rows)) if first else [])
 
-    def waiting(self) -> list[StepRecord]:
-        return self._select("WHERE phase IN (0, 1) ORDER BY number")
+    def waiting(self) -> Iterator[StepRecord]:
+        after = 0
+        while page := self._select(_WAITING, after):
+            after = page[-1].number
+            yield from page
 
     def cancelling(self) -> list[StepRecord]:
         return self._select("WHERE cancelling = 1 AND phase != 4 ORDER BY number")

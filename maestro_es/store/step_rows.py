@@ -5,6 +5,7 @@ Another hand may have changed them, with any program that reads SQLite: that is 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -16,6 +17,12 @@ from maestro_es.errors import DamagedLog
 
 #: The columns of the table `step`: the fields of the record, by the same names.
 FIELDS = StepRecord.__struct_fields__
+
+#: What no event changes of a step. To write these columns again would also write two indexes.
+_FIXED = ("number", "name", "template", "params", "workspace", "workspaces", "row")
+
+#: The other columns.
+CHANGING = tuple(name for name in FIELDS if name not in _FIXED)
 
 #: What is raised by what stands there, if it is no such thing.
 _UNREADABLE = (LookupError, ValueError, TypeError, msgspec.DecodeError)
@@ -70,6 +77,8 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "cause": lambda cause: cause and Cause(cause),
 }
 _ENCODED = [(index, _ENCODERS[name]) for index, name in enumerate(FIELDS) if name in _ENCODERS]
+_changing = operator.attrgetter(*CHANGING)
+_ENCODED_CHANGES = [(index, _ENCODERS[name]) for index, name in enumerate(CHANGING) if name in _ENCODERS]
 _DECODED = [(index, _DECODERS[name]) for index, name in enumerate(FIELDS) if name in _DECODERS]
 
 
@@ -78,6 +87,15 @@ def to_row(step: StepRecord) -> list[Any]:
     row = list(msgspec.structs.astuple(step))
     for index, encode in _ENCODED:
         row[index] = encode(row[index])
+    return row
+
+
+def changes(step: StepRecord) -> list[Any]:
+    """Return the columns of a record that may change, and its number."""
+    row = list(_changing(step))
+    for index, encode in _ENCODED_CHANGES:
+        row[index] = encode(row[index])
+    row.append(step.number)
     return row
 
 

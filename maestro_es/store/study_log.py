@@ -7,6 +7,7 @@ seq: a process that decided on an old state gets `ConcurrentAppend` and has writ
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,7 +27,8 @@ from maestro_es.store.log_file import check_header, connected, explain, explaine
 from maestro_es.store.log_reader import LogReader
 from maestro_es.store.projection import ProjectedGraph
 
-_FLUSH_EVERY = 20_000
+#: After how many events the tables are written, so that memory does not grow with what is recorded together.
+_FLUSH_EVERY = 5_000
 
 _Read = TypeVar("_Read")
 
@@ -54,6 +56,7 @@ class StudyLog(LogReader):
         self._clock = clock
         self._invocation = 0
         self._open = False
+        self._unflushed = 0
         self._failure: BaseException | None = None
         self._heard: list[Recorded] | None = None
         self.graph = ProjectedGraph(connection, path, identity.host, identity.boot_id)
@@ -125,6 +128,7 @@ class StudyLog(LogReader):
         self._end_abandoned()
         self._open = True
         self._failure = None
+        self._unflushed = 0
         invocation, heard = self._invocation, len(self._heard or ())
         try:
             yield
@@ -166,12 +170,14 @@ class StudyLog(LogReader):
             self._heard = before
 
     def record(self, new_events: Iterable[NewEvent]) -> None:
-        """Append events inside a `transaction` and fold them into the graph. ConcurrentAppend: somebody else did."""
-        new_events = list(new_events)
-        if not new_events:
-            return
+        """Append events inside a `transaction` and fold them into the graph. ConcurrentAppend: somebody else did.
+
+        They are drawn in blocks. What makes them may look at the graph, in which those of all blocks before are.
+        """
+        drawn = iter(new_events)
         try:
-            self._record(new_events)
+            while block := list(itertools.islice(drawn, _FLUSH_EVERY)):
+                self._record(block)
         except BaseException as error:
             self._failure = error
             raise
@@ -182,10 +188,11 @@ class StudyLog(LogReader):
         if not self._invocation:
             self._invocation = self.head.seq + 1
             new_events.insert(0, (None, self.identity))
-        for start in range(0, len(new_events), _FLUSH_EVERY):
-            self._append(new_events[start : start + _FLUSH_EVERY])
-            if start + _FLUSH_EVERY < len(new_events):
-                self.graph.flush(self.head.seq)
+        self._append(new_events)
+        self._unflushed += len(new_events)
+        if self._unflushed >= _FLUSH_EVERY:
+            self.graph.flush(self.head.seq)
+            self._unflushed = 0
 
     def append(self, new_events: Iterable[NewEvent]) -> None:
         """Append events in a transaction of their own."""

@@ -7,7 +7,7 @@ happen at time 0: what depends on time is chosen by the explorer.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -155,9 +155,10 @@ class Log:
         )  # fmt: skip
         new_events: list[NewEvent] = []
 
-        def record_new_events(more: list[NewEvent]) -> None:
-            new_events.extend(more)
-            _apply(graph, more)
+        def record_new_events(more: Iterable[NewEvent]) -> None:
+            drawn = list(more)
+            new_events.extend(drawn)
+            _apply(graph, drawn)
 
         decide(graph, observations, record_new_events)
         after = self._number(graph, (*self._histories[number], *new_events)) if new_events else number

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from msgspec import structs
@@ -182,9 +182,10 @@ class Poller:
         self.time += TICK
         new_events: list[NewEvent] = []
 
-        def record(more: list[NewEvent]) -> None:
-            new_events.extend(more)
-            self.record(more)
+        def record(more: Iterable[NewEvent]) -> None:
+            drawn = list(more)
+            new_events.extend(drawn)
+            self.record(drawn)
 
         seen = self.look()
         decide(self.graph, seen, record)
@@ -208,7 +209,7 @@ class Poller:
             (number, event) for event in outcome_events(self.graph, number, token, outcome, self.time)
         ]
         self.record(events)
-        self.record(fail_descendants(self.graph, self.time, ended_badly(events)))
+        self.record(list(fail_descendants(self.graph, self.time, ended_badly(events))))
 
     def look(self) -> Observations:
         scheduler_down = self.scheduler.happens(0.2)

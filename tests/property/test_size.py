@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -76,7 +76,7 @@ def test_a_chain_of_100_000_steps_runs_to_its_end_in_memory():
 def test_the_failure_of_the_first_of_100_000_steps_reaches_the_last():
     graph = folded(chain(CHAIN))
 
-    def record(new_events: list[NewEvent]) -> None:
+    def record(new_events: Iterable[NewEvent]) -> None:
         for step, event in new_events:
             apply(graph, e.Recorded(1, 1, 1, step, event))
 
@@ -107,9 +107,10 @@ def test_10_000_failures_fail_the_10_000_that_wait_for_all_of_them_once():
     graph = folded(funnel(WIDE))
     new_events: list[NewEvent] = []
 
-    def record(more: list[NewEvent]) -> None:
-        new_events.extend(more)
-        for step, event in more:
+    def record(more: Iterable[NewEvent]) -> None:
+        drawn = list(more)
+        new_events.extend(drawn)
+        for step, event in drawn:
             apply(graph, e.Recorded(1, 1, 1, step, event))
 
     record([(None, e.CancelRequested(steps=tuple(range(1, WIDE + 1))))])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 
 import hypothesis.strategies as st
@@ -76,9 +76,10 @@ def requested_by_a_tick(graph: MemoryGraph, cores: int, now: int) -> set[int]:
     copy = deepcopy(graph)
     new_events: list[NewEvent] = []
 
-    def record(more: list[NewEvent]) -> None:
-        new_events.extend(more)
-        for step, event in more:
+    def record(more: Iterable[NewEvent]) -> None:
+        drawn = list(more)
+        new_events.extend(drawn)
+        for step, event in drawn:
             apply(copy, e.Recorded(10**6, now, 1, step, event))
 
     scheduler_down = copy.study.adapter["type"] in copy.study.unreachable

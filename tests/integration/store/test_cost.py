@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from maestro_es.core import events as e
+from maestro_es.core.decide import fail_descendants
 from maestro_es.core.events import NewEvent
-from tools.testbed.logs import create, instructions
+from maestro_es.core.model import Cause
+from maestro_es.store import projection, study_log
+from maestro_es.store.study_log import StudyLog
+from tools.testbed.logs import create, instructions, reopen
 
 
 def chain(length: int) -> list[NewEvent]:
@@ -28,3 +35,53 @@ def test_a_step_of_a_long_chain_is_stored_at_the_cost_of_one_of_a_short_chain(tm
             costs[length] = instructions(log, partial(log.append, chain(length))) / length
 
     assert costs[3000] < 1.3 * costs[300], costs
+
+
+def descendants(count: int, shape: str) -> list[NewEvent]:
+    """Return a step and so many that wait for it, or each for the one before it."""
+    new_events: list[NewEvent] = [
+        (None, e.StudyCreated(study_id="cafe0123", root="/s")),
+        (None, e.StepTemplateAdded(name="a", description="", run={"cmd": "run"})),
+    ]
+    for number in range(1, count + 2):
+        parents = () if number == 1 else (1,) if shape == "fan" else (number - 1,)
+        new_events.append((number, e.StepAdded(name=f"s{number}", template="a", workspace="w", parents=parents)))
+    return new_events
+
+
+def fail_first(log: StudyLog) -> None:
+    """Fail the first step, and in the same transaction all that wait for it."""
+    with log.transaction():
+        log.record([(1, e.StepFailed(at=1, cause=Cause.EXIT_CODE, message="exit code 1", exit_code=1))])
+        log.record(fail_descendants(log.graph, 2, [1]))
+
+
+@pytest.mark.parametrize("shape", ["fan", "chain"])
+def test_each_descendant_of_a_failed_step_costs_the_same(tmp_path: Path, shape: str):
+    costs = {}
+    for count in (1000, 10_000):
+        with create(tmp_path / f"{count}.db") as log:
+            log.append(descendants(count, shape))
+            costs[count] = instructions(log, partial(fail_first, log)) / count
+            assert log.graph.study.states == {"FAILED": count + 1}
+
+    assert costs[10_000] < 1.3 * costs[1000], costs
+
+
+@pytest.mark.parametrize("shape", ["fan", "chain"])
+def test_the_descendants_of_a_failed_step_are_not_all_in_memory(
+    tmp_path: Path, shape: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(study_log, "_FLUSH_EVERY", 500)
+    monkeypatch.setattr(projection, "_KEEP", 500)
+    peaks = {}
+    for count in (2000, 6000):
+        with create(tmp_path / f"{count}.db") as log:
+            log.append(descendants(count, shape))
+        with reopen(tmp_path / f"{count}.db") as log:
+            tracemalloc.start()
+            fail_first(log)
+            peaks[count] = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+
+    assert peaks[6000] < 1.5 * peaks[2000], peaks

@@ -111,9 +111,10 @@ class Study:
     def decide(self, seen: Observations) -> list[NewEvent]:
         new_events: list[NewEvent] = []
 
-        def record(more: list[NewEvent]) -> None:
-            new_events.extend(more)
-            self.record(more)
+        def record(more: Iterable[NewEvent]) -> None:
+            drawn = list(more)
+            new_events.extend(drawn)
+            self.record(drawn)
 
         decide(self.graph, seen, record)
         return new_events

@@ -187,8 +187,8 @@ def test_everything_below_a_failure_fails_and_names_the_step_that_it_began_with(
     assert [new_event for new_event in new_events if new_event[0] in (second, third, side, both)] == [
         (second, upstream),
         (side, upstream),
-        (both, upstream),
         (third, upstream),
+        (both, upstream),
     ]
     assert study.step(apart).state is State.RUNNING
     assert study.graph.study.status is StudyStatus.RUNNING
