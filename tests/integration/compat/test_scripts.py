@@ -92,7 +92,7 @@ def test_a_scheduler_needs_its_keys_as_in_maestro():
 
 
 def test_what_can_not_be_submitted_is_refused():
-    with pytest.raises(RequestRefused, match="maestro-es can't submit to lsf yet"):
+    with pytest.raises(RequestRefused, match="maestro-es can't submit jobs to lsf yet"):
         LSFScriptAdapter(**BATCH).submit(step("a", ""), "a.lsf.sh", ".")
 
 
