@@ -1,8 +1,8 @@
-"""A connection that works only in the thread and process that opened it, and says so in all others.
+"""A connection that works only in the thread and process that opened it, and raises an error in any other.
 
 SQLite forbids carrying a connection across fork(2) (https://www.sqlite.org/howtocorrupt.html, 2.6). A child that
-commits would write its parent's events. A child that rolls back, or only ends, would truncate its parent's journal. So
-before a forked child can do anything, it is cut off from the files of every inherited connection.
+commits would write its parent's events. A child that rolls back, or merely exits, would truncate its parent's journal.
+So a forked child is first cut off from the files of every inherited connection.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from typing import Any, ClassVar
 
 from maestro_es.errors import LogNotUsable, LogUnavailable
 
-#: What Python says of a connection that was closed, and of one that another thread opened.
+#: Python's messages for a connection that was closed, and for one that another thread opened.
 _CLOSED = "Cannot operate on a closed database"
 _OTHER_THREAD = "SQLite objects created in a thread"
 
-#: How long a statement may take: so many seconds, and more for a large file. What takes longer will never end.
+#: How long a statement may take in seconds; more is added for a large file. A statement that takes longer never ends.
 _PATIENCE = 120.0
 _BYTES_A_SECOND = 1_000_000
-#: How often that is looked at.
+#: How often the time is checked, in SQLite's instructions.
 _INSTRUCTIONS = 1_000_000
-#: No text of ours is longer. Damaged files, and those of others, claim to hold some.
+#: The longest text that is read, in bytes. Damaged files and files of other programs may claim longer texts.
 _LONGEST = 200_000_000
 
 #: The connections that may be open, by the id of the object.
 _open: dict[int, ref[Connection]] = {}
 
-#: Files that a connection of the parent held locks on when we were forked. What SQLite keeps of locks in memory is
-#: for one process: a connection of ours to such a file would take the parent's locks for its own.
+#: Files that the parent had locked when this process was forked. SQLite keeps locks in memory, so a connection of this
+#: process to such a file would take the parent's locks for its own.
 _locked_by_parent: set[tuple[int, int]] = set()
 
 
 class Stopwatch:
     """A time limit for each statement, in seconds from its start."""
 
-    #: Whether the statement that SQLite has interrupted last had run for too long. Otherwise the user pressed Ctrl-C:
-    #: Python calls its handler inside `has_run_out`, and its sqlite3 drops what that raises.
+    #: Whether the last statement that SQLite interrupted had run for too long. Otherwise the user pressed Ctrl-C:
+    #: Python calls its handler inside `has_run_out`, and its sqlite3 drops the exception.
     ran_out: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Stopwatch:
         self._until = time.monotonic() + self.seconds
 
     def has_run_out(self) -> bool:
-        """Whether the statement has run for too long; SQLite then interrupts it."""
+        """Return whether the statement has run for too long; SQLite then interrupts it."""
         Stopwatch.ran_out = time.monotonic() > self._until
         return Stopwatch.ran_out
 
@@ -96,7 +96,7 @@ class Connection(sqlite3.Connection):
         super().commit()
 
     def rollback(self) -> None:
-        """Undo what was not committed."""
+        """Roll back."""
         self._check_process()
         super().rollback()
 
@@ -120,7 +120,7 @@ class Connection(sqlite3.Connection):
 
     @property
     def is_foreign(self) -> bool:
-        """Whether the process that opened it is another one, of which we are a fork."""
+        """Whether this process is a fork of the process that opened the connection."""
         return self.process != os.getpid()
 
     def check_place(self) -> None:
@@ -180,7 +180,7 @@ def connect_to_memory(path: Path) -> Connection:
 
 
 def _limit_time(connection: Connection, size: int) -> None:
-    """Interrupt statements that run for longer than any of ours takes on a log of this size."""
+    """Interrupt statements that run longer than any statement of maestro-es takes on a log of this size."""
     connection.watch.seconds = _PATIENCE + size / _BYTES_A_SECOND
     connection.set_progress_handler(connection.watch.has_run_out, _INSTRUCTIONS)
 
@@ -192,7 +192,7 @@ def _to_be_read(path: Path) -> str:
 
 
 def is_open_here(info: os.stat_result) -> bool:
-    """Whether this process has a connection to a file."""
+    """Return whether this process has a connection to a file."""
     return any(connection.identity == (info.st_dev, info.st_ino) for connection in _open_ones())
 
 
@@ -201,7 +201,7 @@ def _open_ones() -> list[Connection]:
 
 
 def _is_missing(file: Path) -> bool:
-    """Whether there is certainly no such file."""
+    """Return whether a file certainly does not exist."""
     try:
         file.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -215,14 +215,14 @@ def _identity(file: Path) -> tuple[int, int]:
     try:
         info = file.stat()
     except OSError:
-        return 0, 0  # SQLite will say what is wrong with it
+        return 0, 0  # SQLite will report what is wrong with it
     return info.st_dev, info.st_ino
 
 
 def _cut_off() -> None:
     """Detach the files of all inherited connections, so that nothing SQLite does reaches them.
 
-    fcntl(2) locks belong to the parent alone, so closing our copies of its files does not release them.
+    fcntl(2) locks belong only to the parent, so closing this process's copies of its files does not release them.
     """
     files = set()
     for connection in _open_ones():

@@ -1,8 +1,8 @@
 """The event log: the table `event` of one `events.db`, and what a row of it means.
 
-The file is an SQLite 3 database with the application id "mes1" and a rollback journal: logs live on NFS, Lustre and
-GPFS, where WAL corrupts. `journal_mode=TRUNCATE` with `synchronous=FULL` loses nothing that was acknowledged when the
-power is cut. One row is one event::
+The file is an SQLite 3 database with the application id "mes1" and a rollback journal, because logs live on NFS,
+Lustre and GPFS, where WAL mode can corrupt a database. With `journal_mode=TRUNCATE` and `synchronous=FULL`, a power
+cut loses no acknowledged commit. Each row is one event::
 
     seq          1, 2, 3 ... without a gap
     recorded_at  microseconds UTC, never less than in the row before
@@ -12,9 +12,9 @@ power is cut. One row is one event::
     version      of the payload
     data         the payload as JSON
     digest       SHA-256 over the digest of the row before (32 zero bytes before the first) and this row's columns,
-                 joined by NUL bytes: changing a row by any other hand breaks the chain from there on
+                 joined by NUL bytes: if another program changes a row, the chain is broken from there on
 
-A row of an older version of its type is lifted to the present one as it is read (`maestro_es.core.events`).
+A payload of an older version is converted to the present version when it is read (`maestro_es.core.events`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Head(NamedTuple):
     digest: bytes
 
 
-#: What helps if a payload can't be decoded though its digest is right.
+#: The remedy if a payload can't be decoded although its digest is right.
 CORRECT = "'maestro-es rebuild --repair' corrects it and keeps all other events"
 
 #: The digest before the first event.
@@ -60,7 +60,7 @@ _BRACKET = r"([\[{])|([\]}])"
 
 
 class _Decoders(dict[str, Callable[[str], Any]]):
-    """What decodes the payloads of each type; made when the first one comes."""
+    """The decoders of the payloads of each type, created when they are first needed."""
 
     def __missing__(self, name: str) -> Callable[[str], Any]:
         decode = self[name] = msgspec.json.Decoder(EVENT_TYPES[name]).decode
@@ -71,9 +71,9 @@ _decoders = _Decoders()
 
 
 def row_digest(before: bytes, row: tuple[Any, ...]) -> bytes:
-    """Return the digest of a row, given without its digest, after the one before it.
+    """Return the digest of a row, given the row without its digest, and the digest of the row before.
 
-    ValueError if a number of it is none: a text that reads like a number is another value.
+    ValueError if a column that must be a number is not one; a text that looks like a number is another value.
     """
     seq, recorded_at, invocation, step, name, version, data = row
     about = "" if step is None else f"{step:d}"
@@ -82,9 +82,9 @@ def row_digest(before: bytes, row: tuple[Any, ...]) -> bytes:
 
 
 def seal(before: bytes, recorded: Recorded) -> tuple[Row, Recorded]:
-    """Return the row of an event, and the event as a reader will decode it from there.
+    """Return the row of an event, and the event as a reader will decode it from that row.
 
-    NotRecordable if no reader could, so that a log never holds what can't be read. It costs about a microsecond.
+    NotRecordable if no reader could decode it, so that every event in a log can be read. This takes a microsecond.
     """
     name = type(recorded.event).__name__
     try:
@@ -102,7 +102,7 @@ def seal(before: bytes, recorded: Recorded) -> tuple[Row, Recorded]:
 
 
 def _is_deep(data: str) -> bool:
-    """Whether a payload is nested so deeply that a reader with little stack left could fail on it."""
+    """Return whether a payload is nested so deeply that a reader with little stack left could fail on it."""
     if data.count("[") + data.count("{") < _DEEPEST:
         return False
     depth = deepest = 0
@@ -113,7 +113,7 @@ def _is_deep(data: str) -> bool:
 
 
 def decode(row: Row) -> Recorded:
-    """Return the event of a row. NewerLog for a type or version from the future, DamagedLog for a broken payload."""
+    """Return the event of a row. NewerLog if a later version wrote it, DamagedLog if the payload is broken."""
     seq, recorded_at, invocation, step, name, version, data, _ = row
     try:
         event = _decoders[name](data) if name in VERSIONS and VERSIONS[name] == version else _older(row)
@@ -123,14 +123,14 @@ def decode(row: Row) -> Recorded:
 
 
 def _older(row: Row) -> Any:  # noqa: ANN401 - of a type that is known by its name
-    """Return the event of a row that is not of the version that we write."""
+    """Return the event of a row with a payload of another version."""
     seq, _, _, _, name, version, data, _ = row
     _check_version(seq, name, version)
     return msgspec.convert(upcast(name, version, msgspec.json.decode(data, type=dict)), EVENT_TYPES[name])
 
 
 def written_by_newer(complaint: str, version: str) -> str:
-    """Return what is said of an event of a later version, once it is known which version of maestro-es wrote it."""
+    """Return the message about an event of a later version, with the version of maestro-es that wrote it."""
     if not version:
         return f"{complaint}; install a later one"
     return f"{complaint}; maestro-es {version} wrote it: install that version or a later one"
@@ -151,7 +151,7 @@ def insert(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
 
 def overwrite(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
-    """Write payload and digest of rows that are there; the table's triggers must have been taken away."""
+    """Change payload and digest of existing rows; the triggers of the table must have been removed."""
     values = [(row[6], row[7], row[0]) for row in rows]
     connection.executemany("UPDATE event SET data = ?, digest = ? WHERE seq = ?", values)
 
@@ -186,9 +186,9 @@ def head(connection: sqlite3.Connection) -> Head:
 
 
 def check_chain(rows: Iterable[Row], after: Head = EMPTY) -> Iterator[Row]:
-    """Pass on the rows that follow an event, each once seq and digest are found right.
+    """Pass on the rows after an event, each after its seq and digest have been checked.
 
-    DamagedLog names the first wrong one.
+    DamagedLog names the first wrong row.
     """
     seq, time, before = after
     for row in rows:
@@ -196,7 +196,7 @@ def check_chain(rows: Iterable[Row], after: Head = EMPTY) -> Iterator[Row]:
             raise _missing(seq + 1, row[0])
         try:
             digest = row_digest(before, row[:7])
-        except (ValueError, TypeError):  # a number of it is none
+        except (ValueError, TypeError):  # a column that must be a number is not one
             digest = b""
         if row[7] != digest:
             message = f"event {row[0]} was changed after it was written: its digest is wrong"

@@ -1,6 +1,6 @@
-"""Which events of a log are wanted, and how many there are of each kind: asked in SQL, over its indexes.
+"""Selects and counts the events of a log by filters, in SQL, with its indexes.
 
-Nothing is held while a reader thinks: events are read in blocks, so that no writer is kept waiting.
+Events are read in blocks, and no lock is held between blocks, so a slow reader makes no writer wait.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from maestro_es.store.study_log import StudyLog
 _BLOCK = 20_000
 _ROW = "e.seq, e.recorded_at, e.invocation, e.step, e.type, e.version, e.data, e.digest"
 
-#: So many steps are looked up by their index, one by one; for more the log is read through.
+#: Up to this number, steps are looked up by their index, one by one. For more, the whole log is read.
 _FEW = 100
 
 _NEVER = 2**62
@@ -31,9 +31,9 @@ class Span(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """Which events are wanted: all of ``after < seq <= upto`` for which everything holds that is not None.
+    """A selection of events: those with ``after < seq <= upto`` for which all conditions hold that are not None.
 
-    `causes` and `actors` are globs, of which one must match; so is `spans` a choice.
+    `causes` and `actors` are globs, of which one must match. An event must be in one of the `spans`.
     """
 
     after: int
@@ -51,7 +51,7 @@ class Selection(NamedTuple):
 _REQUEST = "r.step = e.step AND r.seq <= e.seq AND r.type = 'SubmissionRequested' ORDER BY r.seq DESC LIMIT 1"
 _ATTEMPT = f"(SELECT json_extract(r.data, '$.attempt') FROM event r WHERE {_REQUEST})"
 
-#: The events that say that something went wrong, and what, in a word; StepFailed has a `Cause`.
+#: The events that record a failure, with its cause in a word; StepFailed has a `Cause`.
 CAUSED = {
     "HardwareFailed": "hardware",
     "StepTimedOut": "timeout",
@@ -65,7 +65,7 @@ _WORDS = " ".join(f"WHEN '{name}' THEN '{word}'" for name, word in CAUSED.items(
 _CAUSE = f"CASE e.type {_WORDS} WHEN 'StepFailed' THEN json_extract(e.data, '$.cause') END"
 _MESSAGES = ", ".join(f"json_extract(e.data, '$.{name}')" for name in ("message", "reason", "final"))
 
-#: By what events may be counted: the node is the host that the attempt had come to, the host the one that wrote.
+#: The fields by which events can be counted. `node` is the host of the attempt, `host` that of the process that wrote.
 FIELDS = {
     "step": "(SELECT name FROM step WHERE number = e.step)",
     "template": "(SELECT template FROM step WHERE number = e.step)",
@@ -93,7 +93,7 @@ _PARAM = """(SELECT json_extract(p.value, '$[1]') FROM step s, json_each(s.param
 
 
 def select(log: StudyLog, selection: Selection) -> Iterator[Recorded]:
-    """Yield the events that are wanted, oldest first; with a limit only the last ones."""
+    """Yield the selected events, oldest first; with a limit, only the last ones."""
     if selection.limit is not None:
         where, values = _where(selection)
         rows = log.query(f"SELECT {_ROW} FROM event e {where} ORDER BY e.seq DESC LIMIT ?", (*values, selection.limit))
@@ -115,9 +115,9 @@ def _decode(row: tuple[Any, ...]) -> Recorded:
 def count(
     log: StudyLog, selection: Selection, fields: Sequence[str], *, utc: bool = False
 ) -> list[tuple[object, ...]]:
-    """Return the number of events of each combination of the fields' values: the values, and the number last.
+    """Return the number of events for each combination of values of the fields: the values, then the number.
 
-    Days and hours are those of the host's zone or UTC.
+    Days and hours are in the host's time zone or in UTC.
     """
     expressions = [_field(field, "+0 days" if utc else "localtime") for field in fields]
     parameters = [value for _, value in expressions if value is not None]
@@ -130,7 +130,7 @@ def count(
 
 
 def _field(field: str, zone: str) -> tuple[str, str | None]:
-    """Return the expression of a field and the value that it takes."""
+    """Return the SQL expression for a field, and its value."""
     if field.startswith(PARAM):
         return _PARAM, field.removeprefix(PARAM)
     sql = FIELDS[field]
@@ -138,7 +138,7 @@ def _field(field: str, zone: str) -> tuple[str, str | None]:
 
 
 def _where(selection: Selection) -> tuple[str, list[object]]:
-    """Return the condition of what is wanted, and its values."""
+    """Return the SQL condition of a selection, and its values."""
     terms: list[tuple[str, Sequence[object]]] = [("e.seq > ? AND e.seq <= ?", (selection.after, selection.upto))]
     if selection.steps is not None:
         terms.append(_one_of("e.step", selection.steps))
@@ -175,12 +175,12 @@ def _any(term: str, times: int) -> str:
 
 
 def _glob(pattern: str) -> str:
-    """Return a pattern as SQLite takes it, which has another sign for "none of"."""
+    """Return a glob in SQLite's syntax, which has another sign for "none of"."""
     return pattern.replace("[!", "[^")
 
 
 def job_spans(log: StudyLog, job_id: str) -> list[Span]:
-    """Return the events of the attempts that had a job of this id: from the request to the one before the next."""
+    """Return the spans of the attempts that had a job with this id: from each request to the event before the next."""
     request = "FROM event r WHERE r.step = j.step AND r.type = 'SubmissionRequested' AND r.seq"
     sql = (
         f"SELECT j.step, coalesce((SELECT max(r.seq) {request} < j.seq), j.seq),"

@@ -25,7 +25,7 @@ _WRITE_VERSION, _READ_VERSION = 18, 19
 _ROLLBACK, _WAL = 1, 2
 _APPLICATION_ID = slice(68, 72)
 
-#: What SQLite makes by itself is left out, and the table of sqlite-utils, which versions of it write differently.
+#: SQLite's own objects are left out, and so is the table of sqlite-utils, whose statement depends on its version.
 _SCHEMA = """
 SELECT type, name, sql FROM sqlite_master
 WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
@@ -36,11 +36,11 @@ WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
 def check_file(path: Path) -> bool:
     """Refuse a file that is not a log, without SQLite; returns whether it must be opened read-only.
 
-    It must be if other users can change it, and can only be if this user may not write to it. A missing file must be
+    It must be opened read-only if other users can change it, or if this user may not write to it. A missing file is
     refused, because SQLite would create it.
     """
     try:
-        info = path.stat()  # not is_file(), which from Python 3.14 on says no of a file that we may not look at
+        info = path.stat()  # not is_file(), which since Python 3.14 returns false for a file that can't be accessed
     except (FileNotFoundError, NotADirectoryError):
         info = None
     except PermissionError as error:
@@ -53,7 +53,7 @@ def check_file(path: Path) -> bool:
         raise refused
     foreign = is_open_to_others(path, info)
     _check_journal(path)
-    if not is_open_here(info):  # to close it would give up the locks that this process has on it
+    if not is_open_here(info):  # closing it would release the locks that this process has on it
         _check_header(path, foreign=foreign)
     return foreign or not os.access(path, os.W_OK)
 
@@ -75,7 +75,7 @@ def _not_readable(folder: Path, info: os.stat_result) -> NotOurs | None:
 
 
 def is_open_to_others(path: Path, info: os.stat_result) -> bool:
-    """Whether other users can change a log. Its group may write in its directory, but not own a journal there."""
+    """Return whether other users can change a log. Its group may write to its directory, but may own no journal."""
     return _is_writable(info, stat.S_IWGRP | stat.S_IWOTH) or _is_folder_open(path)
 
 
@@ -136,8 +136,8 @@ def _check_journal(path: Path) -> None:
 def check_schema(connection: sqlite3.Connection, path: Path) -> bool:
     """Refuse a file whose tables and views are not ours; returns whether they are exactly those of this version.
 
-    They may be of another version. A trigger or index of ours may differ: `verify` says so. A user may add tables and
-    views, but neither a trigger nor an index of a table of ours: it would take part in what we write and read.
+    They may be those of another version. A trigger or index of ours may differ; `verify` reports that. A user may add
+    tables and views, but not a trigger or an index of a table of ours, because it would affect our reads and writes.
     """
     if schema_digest(connection) == SCHEMA_DIGEST:
         return True

@@ -2,9 +2,9 @@
 
 `PreviewLog` is the log of a preview: what is recorded in it disappears with it.
 
-`LogCopy` is of a log that this user may only read, and whose tables or views another version has written. A colleague
-may use another version than the owner of a study, and a snapshot of a file system keeps old logs. The tables can't be
-rebuilt in the file then, so they are rebuilt in the copy. Nothing can be recorded in it.
+`LogCopy` is a copy of a log that this user may only read, and whose tables or views another version has written. A
+colleague may use another version than the owner of a study, and a snapshot of a file system keeps old logs. In these
+cases the tables can't be rebuilt in the file, so they are rebuilt in the copy. Nothing can be recorded in it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from maestro_es.store.log_file import explained
 from maestro_es.store.migrations import SCHEMA_VERSION, is_current, upgrade
 from maestro_es.store.study_log import StudyLog
 
-#: What is copied at most, in bytes: somebody else made the file.
+#: The largest file that is copied, in bytes. It may be the file of another user.
 _LARGEST = 1_000_000_000
 
 
 def is_behind(connection: Connection, path: Path) -> bool:
-    """Whether the tables of a log come from another version, or lack events; or its views, if it is small enough.
+    """Return whether a log must be copied: its tables or views come from another version, or its tables lack events.
 
-    Only users read views, so a log that is too large to be copied is read without ours.
+    Only users read views, so a log that is too large is not copied because of its views.
     """
     if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
         return True
@@ -67,7 +67,7 @@ class PreviewLog(_MemoryLog):
             return cls(connection, log.path, clock, log.identity)
 
     def refresh(self) -> None:
-        """Do nothing: a preview is of one moment."""
+        """Do nothing: a preview shows one moment."""
 
 
 class LogCopy(_MemoryLog):

@@ -1,8 +1,7 @@
-"""An export: a log as JSON lines, one event a line, the same bytes for the same log for ever.
+"""An export: a log as JSON lines, one event per line. The same log always gives the same bytes.
 
-The keys are the columns, in their order; `data` is the payload as it stands in the log, byte for byte, and `digest` is
-in hex, so that the chain can be checked line by line. What a salvage could not save is marked by a line with the key
-`damage`, which no event has.
+The keys are the columns, in their order. `data` is the payload, byte for byte as in the log. `digest` is in hex, so
+the chain can be checked line by line. A line with the key `damage` marks events that a salvage could not save.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from maestro_es.errors import DamagedLog, MaestroError, RequestRefused
 from maestro_es.files import replace_file
 from maestro_es.store.event_log import CORRECT, Row
 
-#: What helps if a payload can't be decoded though its digest is right.
+#: The remedy if a payload can't be decoded although its digest is right.
 _CORRECT = "'maestro-es import-log --repair' into a new directory corrects it; export that one"
 
 _LINE_BREAKS = ("\n", "\r")
@@ -27,7 +26,7 @@ _FLUSH_BYTES = 1 << 20
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
-    """One event as a line has it."""
+    """One event, as a line contains it."""
 
     seq: int
     recorded_at: int
@@ -40,7 +39,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Damage(msgspec.Struct):
-    """A place where a salvage found nothing."""
+    """A gap in which a salvage found no event."""
 
     damage: str
 
@@ -50,7 +49,7 @@ _decode_damage = msgspec.json.Decoder(_Damage).decode
 
 
 def line(row: Row) -> str:
-    """Return the line of an event. DamagedLog if its payload would make several."""
+    """Return the line of an event. DamagedLog if its payload contains a line break."""
     seq, recorded_at, invocation, step, name, version, data, digest = row
     if any(character in data for character in _LINE_BREAKS):
         raise DamagedLog(f"event {seq}: its payload has line breaks, so it was not written by maestro-es", seq=seq)
@@ -61,14 +60,14 @@ def line(row: Row) -> str:
     )
 
 
-#: No event is longer; a line of a device has no end. In bytes.
+#: The longest line that is read, in bytes. A device file may have an endless line.
 _LONGEST_LINE = 200_000_000
 
 
 class ExportReader:
-    """An export that is read; `number` is the line that was read last. `upto_damage`: the first damaged one ends it.
+    """Reads an export. `number` is the last line read. `upto_damage`: stop at the first damaged line.
 
-    `damage` is what was wrong with that line, once all before it were read.
+    `damage` is then the problem with that line.
     """
 
     def __init__(self, path: Path, *, upto_damage: bool = False) -> None:
@@ -78,7 +77,7 @@ class ExportReader:
         self._upto_damage = upto_damage
 
     def rows(self) -> Iterator[Row]:
-        """Yield the rows. DamagedLog says what is wrong with the first line that is none."""
+        """Yield the rows. DamagedLog describes the first line that is not a row."""
         try:
             with self.path.open("rb") as file:
                 for self.number, text in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
@@ -88,7 +87,7 @@ class ExportReader:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Explain errors by the line that was read last."""
+        """Add the number of the last line to errors."""
         try:
             yield
         except MaestroError as error:
@@ -97,12 +96,12 @@ class ExportReader:
             raise type(error)(f"{self.path}:{self.number}: {error}".replace(CORRECT, _CORRECT)) from None
 
     def selected(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Pass on rows that are checked as they are taken, to the end or, if that is wanted, to the first damage."""
+        """Pass on rows, which are checked on the way, up to the end or (with `upto_damage`) to the first damage."""
         try:
             yield from rows
         except DamagedLog as error:
             if not self._upto_damage or error.details.get("check") == "transition":
-                raise  # the graph is of no more use after what can't follow
+                raise  # the graph is unusable after an event that can't follow
             self.damage = f"{self.path}:{self.number}: {error}"
 
 
@@ -142,7 +141,7 @@ def blocks(lines: Iterable[str]) -> Iterator[bytes]:
 
 
 def write_file(lines: Iterable[str], path: Path) -> None:
-    """Write lines into a file that only its owner may read; it is there once it is whole. RequestRefused if not."""
+    """Write lines to a file that only its owner can read, and replace it when complete. RequestRefused on failure."""
     try:
         # durable: a user may remove the study next
         replace_file(path, blocks(lines), 0o600, durable=True)

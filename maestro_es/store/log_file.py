@@ -1,6 +1,6 @@
-"""The file of a log: opening it, and what to tell a person of one that can't be opened, read or written.
+"""The file of a log: opens it, and explains to users why a file can't be opened, read or written.
 
-What the rows of a log mean is decided in `maestro_es.store.event_log`.
+`maestro_es.store.event_log` defines what the rows of a log mean.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from maestro_es.store.migrations import APPLICATION_ID, SCHEMA_VERSION, is_curre
 #: The name of the log in a study directory.
 LOG_NAME = file_names.LOG
 
-#: What helps against a damaged file.
+#: The remedy for a damaged file.
 RESTORE = "restore it from a copy, or save what can be read with 'maestro-es export --salvage'"
 
-#: What SQLite says of a statement that was interrupted.
+#: SQLite's message for a statement that was interrupted.
 INTERRUPTED = "interrupted"
 
 _BUSY_SECONDS = 30.0
@@ -34,7 +34,7 @@ _SAID = 200
 
 @contextlib.contextmanager
 def connected(path: Path, *, read_only: bool = False) -> Iterator[Connection]:
-    """Connect, and close the file again if what is done with it fails."""
+    """Connect, and close the file if the following code fails."""
     with explained(path):
         connection = connect(path, timeout=_BUSY_SECONDS, read_only=read_only)
         try:
@@ -49,7 +49,7 @@ def connected(path: Path, *, read_only: bool = False) -> Iterator[Connection]:
 
 
 def check_header(connection: sqlite3.Connection, path: Path, *, migrate: bool) -> None:
-    """Refuse what is no log, or a later version's, and bring an older one up to date if `migrate` allows it."""
+    """Refuse a file that is not a log, or is one of a later version; upgrade an older one if `migrate` allows it."""
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise NotAStudy(f"{path}: an SQLite file, but no event log of maestro-es")
     if connection.execute("PRAGMA user_version").fetchone()[0] > SCHEMA_VERSION:
@@ -59,7 +59,7 @@ def check_header(connection: sqlite3.Connection, path: Path, *, migrate: bool) -
 
 
 def _later(version: str) -> str:
-    """Return the message about a log whose tables are those of a later version. A build between releases may be."""
+    """Return the message about a log with the tables of a later version, which may be a build between releases."""
     if version == __version__:
         return f"written by another build of maestro-es {version}, and only that build can read it"
     writer = f"maestro-es {version}" if version else "a later version of maestro-es"
@@ -67,7 +67,7 @@ def _later(version: str) -> str:
 
 
 def last_version(connection: sqlite3.Connection) -> str:
-    """Return which version wrote last. Its payload may be one that we can't read as a whole."""
+    """Return the version that wrote last. The rest of its payload may be unreadable."""
     query = "SELECT data FROM event WHERE type = 'InvocationStarted' ORDER BY seq DESC LIMIT 1"
     row = connection.execute(query).fetchone()
     return str(row[0]).partition('"version":"')[2].partition('"')[0] if row else ""
@@ -75,7 +75,7 @@ def last_version(connection: sqlite3.Connection) -> str:
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Explain what SQLite raises. Its message about a damaged file may hold bytes of it, and be no text."""
+    """Explain errors of SQLite. A message about a damaged file may contain bytes of the file that are not text."""
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -83,7 +83,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def explain(error: Exception, path: Path) -> Exception:
-    """Turn an error of SQLite into one that says what to do. Only what SQLite calls damaged needs a copy.
+    """Convert an error of SQLite into one that says what to do. Only a damaged file must be restored from a copy.
 
     KeyboardInterrupt if the user has interrupted the statement.
     """
@@ -101,7 +101,7 @@ def explain(error: Exception, path: Path) -> Exception:
 
 
 def _why_not_now(text: str, path: Path) -> str:
-    """Return what keeps the file from being read or written now, and what helps; empty if it is something else."""
+    """Return why the file can't be read or written at present, and the remedy; empty if there is another reason."""
     if text.startswith(_CAN_NOT_WRITE) and _write_was_interrupted(path):
         return (
             "a write to it was interrupted and must be undone before it can be read; only its owner "
@@ -115,9 +115,9 @@ def _why_not_now(text: str, path: Path) -> str:
 
 
 def _gives_no_locks(path: Path) -> bool:
-    """Whether a file system has no locks to give (ENOLCK: NFS without its lock service): SQLite calls that locked too.
+    """Return whether a file system has no locks (ENOLCK: NFS without its lock service). SQLite reports "locked" then.
 
-    The journal is asked, which nobody locks: to close the log itself would give up the locks of this process.
+    The test locks the journal, which no process locks. Closing the log itself would release the locks of this process.
     """
     try:
         with Path(f"{path}-journal").open("rb") as journal:
@@ -135,7 +135,7 @@ def _is_of_others(path: Path) -> bool:
 
 
 def _write_was_interrupted(path: Path) -> bool:
-    """Whether there is a journal that has something in it: a writer was killed, and nobody has rolled it back."""
+    """Return whether there is a non-empty journal: a writer was killed, and its transaction is not rolled back yet."""
     try:
         return Path(f"{path}-journal").stat().st_size > 0
     except OSError:
@@ -152,7 +152,7 @@ _LOCKED = "database is locked"
 #: Python has the codes themselves from 3.11 on.
 _DAMAGE = ("malformed", "file is not a database", "Could not decode to UTF-8")
 
-#: What SQLite says if it may not roll back a journal, write at all, or make a journal.
+#: SQLite's messages if it may not roll back a journal, write, or create a journal.
 _CAN_NOT_WRITE = ("attempt to write a readonly database", "unable to open database file")
 
 _REMEDIES = {

@@ -1,6 +1,6 @@
 """Reading the events of a log, in the order in which they were written.
 
-Nothing is held while a reader thinks: rows are read in blocks, so that no writer is kept waiting.
+Rows are read in blocks, and no lock is held between blocks, so a slow reader makes no writer wait.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NEVER = 2**62
 
 
 class LogReader:
-    """What can be read of an open log. `head` is the last event that it knows of."""
+    """The reading half of an open log. `head` is the last known event."""
 
     def __init__(self, connection: Connection, path: Path) -> None:
         self.path = path
@@ -34,7 +34,7 @@ class LogReader:
         return self._decoded(self.rows(after, upto))
 
     def events_of(self, step: int) -> list[Recorded]:
-        """Return the events about one step, however long the log is."""
+        """Return the events about one step, by an index."""
         with explained(self.path):
             return list(self._decoded(event_log.read_step_rows(self._connection, step)))
 
@@ -53,7 +53,7 @@ class LogReader:
             raise DamagedLog(f"{self.path}: {error}; {remedy}", **error.details) from None
 
     def _is_sealed(self, seq: int) -> bool:
-        """Whether the digest of a row is right, so that maestro-es wrote it as it is."""
+        """Return whether the digest of a row is right, so that no other program has changed it."""
         before = event_log.read_rows(self._connection, seq - 2, 1)[0][7] if seq > 1 else event_log.GENESIS
         row = event_log.read_rows(self._connection, seq - 1, 1)[0]
         return event_log.row_digest(before, row[:7]) == row[7]
@@ -65,7 +65,7 @@ class LogReader:
             return self._decoded(event_log.read_study_rows(self._connection, kind.__name__, last))
 
     def rows(self, after: int = 0, upto: int | None = None) -> Iterator[event_log.Row]:
-        """Yield the rows with ``after < seq <= upto``, read in blocks, so that no writer is kept waiting."""
+        """Yield the rows with ``after < seq <= upto``, read in blocks."""
         last = _NEVER if upto is None else upto
         while after < last:
             with explained(self.path):
@@ -76,11 +76,11 @@ class LogReader:
             after = block[-1][0]
 
     def sealed_rows(self) -> Iterator[event_log.Row]:
-        """Yield the rows, each once its digest is found right."""
+        """Yield the rows, each after its digest has been checked."""
         return event_log.check_chain(self.readable_rows(self.head.seq))
 
     def readable_rows(self, upto: int | None = None) -> Iterator[event_log.Row]:
-        """Yield the rows up to one. DamagedLog names the first that can't be read."""
+        """Yield the rows up to a seq. DamagedLog names the first row that can't be read."""
         last = 0
         try:
             for row in self.rows(upto=upto):
@@ -92,7 +92,7 @@ class LogReader:
             yield from self._rows_one_by_one(last)
 
     def _rows_one_by_one(self, last: int) -> Iterator[event_log.Row]:
-        """Yield the rows after one, each read alone, up to the first that can't be read."""
+        """Yield the rows after a seq, each read alone, up to the first that can't be read."""
         while last < _NEVER:
             last += 1
             try:
@@ -106,8 +106,8 @@ class LogReader:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """Let all that is read inside be of one moment. Writers wait meanwhile, so don't be long."""
-        if self._connection.in_transaction:  # it is of one moment as it is, and to end it is not ours
+        """Read everything inside from one moment. Writers wait meanwhile, so this should be short."""
+        if self._connection.in_transaction:  # the caller's transaction already is one moment
             yield self._connection
             return
         with explained(self.path):
@@ -118,12 +118,12 @@ class LogReader:
                 self._connection.rollback()
 
     def holds(self, seq: int, digest: bytes) -> bool:
-        """Whether the log, as it is in the file now, has an event with this digest at this place."""
+        """Return whether the log, as it is in the file now, has an event with this digest at this seq."""
         return bool(self.query("SELECT 1 FROM event WHERE seq = ? AND digest = ?", (seq, digest)))
 
     def seq_at(self, time: Micros) -> int:
         """Return the seq of the last event that was recorded at that time or before; 0 if there is none."""
-        low, high = 0, self.head.seq  # times never go back, so the log is its own index
+        low, high = 0, self.head.seq  # times never decrease, so a binary search works
         while low < high:
             middle = (low + high + 1) // 2
             [(recorded_at,)] = self.query("SELECT recorded_at FROM event WHERE seq = ?", (middle,))

@@ -36,13 +36,13 @@ Objects = dict[tuple[str, str], str]
 
 
 def is_current(connection: sqlite3.Connection) -> bool:
-    """Whether the tables and views of a file are those of this version, or of a later one."""
+    """Return whether the tables and views of a file are those of this version, or of a later one."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     return version >= SCHEMA_VERSION and _views_version(connection) >= VIEWS_VERSION
 
 
 def upgrade(connection: sqlite3.Connection) -> None:
-    """Create the tables and views that a file lacks, or bring them up to date: all of it, or nothing.
+    """Create the tables and views of a file, or upgrade them: completely or not at all.
 
     The file is locked before its version is read, so of two processes that upgrade it, the second finds nothing to do.
     """
@@ -126,7 +126,7 @@ def schema_drift(connection: sqlite3.Connection) -> list[str]:
 
 
 def repair_schema(connection: sqlite3.Connection) -> None:
-    """Create the objects that a file lacks, and those triggers and indexes again that differ from ours."""
+    """Create the missing objects of a file, and recreate the triggers and indexes that differ from ours."""
     ours = _as_made()
     for kind, name in _drift(connection, ours):
         connection.execute(f"DROP {kind} IF EXISTS {name}")
@@ -146,7 +146,7 @@ class Made(NamedTuple):
     statements: set[str]  # none: it may have any
 
     def covers(self, kind: str, sql: str) -> bool:
-        """Whether an object is ours. Triggers and indexes may differ, as may views of another version."""
+        """Return whether an object is ours. Triggers and indexes may differ, and so may views of another version."""
         exact = kind == "table" or (kind == "view" and stamp(sql) in {0, VIEWS_VERSION})
         return kind == self.kind and not (exact and self.statements and normal(sql) not in self.statements)
 

@@ -1,7 +1,7 @@
-"""The live graph: the same protocol as the graph in memory, over the projection tables of an `events.db`.
+"""The graph over the projection tables of an `events.db`, with the same protocol as the graph in memory.
 
-Records are loaded when the reducer asks for them and written back by `flush`, in the transaction that appends the
-events. So the cost of a tick follows what changes, not the size of the study.
+Records are loaded when the reducer reads them. `flush` writes them back in the transaction that appends the events. So
+the cost of a tick depends on what changes, not on the size of the study.
 """
 
 from __future__ import annotations
@@ -59,15 +59,15 @@ _study = msgspec.json.Decoder(StudyRecord)
 
 
 class NoSuchStep(DamagedLog, KeyError):
-    """There is no step of that number: a KeyError to who asked for any, else another hand has changed a table."""
+    """There is no step with that number: a KeyError for a caller, or a table that another program has changed."""
 
     __str__ = Exception.__str__
 
 
 class ProjectedGraph:
-    """The graph as it stands in the tables; see `maestro_es.core.graph.Graph` for what the methods mean.
+    """The graph in the tables; `maestro_es.core.graph.Graph` documents the methods.
 
-    `rebooted` says that the tables were last written on this host before it came up the last time.
+    `rebooted`: the tables were last written on this host, before its last boot.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path, host: str, boot_id: str) -> None:
@@ -81,7 +81,7 @@ class ProjectedGraph:
         self.forget()
 
     def forget(self) -> None:
-        """Drop all that is in memory and not flushed, and look at the tables again."""
+        """Drop everything in memory that is not flushed, and read the tables again."""
         self._records: dict[int, StepRecord] = {}
         self._new: dict[str, StepRecord] = {}
         self._workspaces: dict[str, int] | None = None
@@ -103,13 +103,13 @@ class ProjectedGraph:
             self.study = StudyRecord()
 
     def clear(self) -> None:
-        """Empty the tables, before everything is folded again."""
+        """Empty the tables before the whole log is replayed."""
         for table in ("projection", "template", "step", "edge", "funnel"):
             self._connection.execute(f"DELETE FROM {table}")
         self.forget()
 
     def flush(self, applied_seq: int) -> None:
-        """Write what changed to the tables; the caller commits it together with the events."""
+        """Write the changes to the tables; the caller commits them together with the events."""
         self._write()
         self.applied_seq, self.reducer_version = applied_seq, REDUCER_VERSION
         self._connection.execute(
@@ -121,7 +121,7 @@ class ProjectedGraph:
             self._records.clear()
 
     def _write(self) -> None:
-        """Write all that changed, so that a query sees it."""
+        """Write all changes, so that a query sees them."""
         self._write_structure()
         added = {step.number for step in self._new.values()}
         changed = [changes(self._records[number]) for number in sorted(self._changed - added)]
@@ -166,7 +166,7 @@ class ProjectedGraph:
         return [row[0] for row in self._rows(query, value)]
 
     def _rows(self, query: str, *values: object) -> list[Any]:
-        """Return the rows of a reading query; what SQLite raises is explained."""
+        """Return the rows of a reading query, and explain errors of SQLite."""
         try:
             return self._connection.execute(query, values).fetchall()
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
@@ -209,7 +209,7 @@ class ProjectedGraph:
         return self._rows("SELECT number, name, template FROM step ORDER BY number")
 
     def params(self) -> Iterator[tuple[int, tuple[Param, ...]]]:
-        """Yield number and parameters of all steps, without the rest of them."""
+        """Yield number and parameters of all steps, without loading their records."""
         self._write()
         for number, params in self._rows("SELECT number, params FROM step ORDER BY number"):
             yield number, params_of(number, params)
@@ -334,7 +334,7 @@ class ProjectedGraph:
         return self._select("WHERE held = 1 AND phase != 4 ORDER BY number")
 
     def doubted(self) -> list[StepRecord]:
-        """Return the steps whose output is in doubt, by number."""
+        """Return the doubted steps, by number."""
         return self._select("WHERE doubted = 1 ORDER BY number")
 
     def steps(self) -> Iterator[StepRecord]:

@@ -1,8 +1,8 @@
-"""The registry: which studies this user has, for ``tick --all`` and ``studies``.
+"""The registry: the list of this user's studies, for ``tick --all`` and ``studies``.
 
-One small file for each study in ``~/.local/state/maestro-es/studies``, named by the study's id and holding its
-directory. No file is ever written by two processes, so there is nothing to lock. `MAESTRO_ES_HOME` names another
-place; XDG variables are not looked at, because cron doesn't know them.
+Each study has a small file in ``~/.local/state/maestro-es/studies``. Its name is the study's id, and it contains the
+path of the study directory. No two processes write the same file, so no lock is needed. `MAESTRO_ES_HOME` gives
+another directory. XDG variables are not read, because cron does not set them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from maestro_es.core.model import Micros
 from maestro_es.files import replace_file
 from maestro_es.store.log_file import LOG_NAME
 
-#: How the note of a host begins where cron has ticked, and what it is where cron was only told to.
+#: How the file of a host begins if cron has run a tick there, and its content if the line is only installed.
 _TICKED, _INSTALLED = "ticked", "installed\n"
 
 
@@ -27,22 +27,22 @@ def folder() -> Path:
 
 
 def cron_note(host: str) -> Path:
-    """Return where a host notes that cron ticks the studies there: when it did so last, or when it was told to.
+    """Return the file beside the registry that records cron's last tick on a host, or the installation of the line.
 
-    Beside the registry. A note is no proof: a host that is reinstalled loses its crontabs.
+    The file proves nothing about the present: a host that is reinstalled loses its crontabs.
     """
     return folder().with_name("crontabs") / host
 
 
 def note_cron(host: str, boot_id: str, at: Micros) -> None:
-    """Note that cron has ticked on a host, and in which boot. It is left out where that can't be written."""
+    """Record that cron has run a tick on a host, and in which boot; do nothing if the file can't be written."""
     with contextlib.suppress(OSError):
         before = cron_before(host, boot_id) or 0
         _note_cron(host, at, f"{_TICKED} {boot_id} {before}\n")
 
 
 def note_cron_installed(host: str, at: Micros) -> None:
-    """Note that cron was told to tick, and has not yet."""
+    """Record that the line is installed and that cron has run no tick yet."""
     with contextlib.suppress(OSError):
         _note_cron(host, at, _INSTALLED)
 
@@ -55,9 +55,9 @@ def _note_cron(host: str, at: Micros, content: str) -> None:
 
 
 def cron_noted(host: str) -> tuple[Micros, bool] | None:
-    """Return when cron ticked last on a host, and whether it did at all since it was told to; None: not that we know.
+    """Return when cron's last tick on a host was, and whether there was one since the installation; None if unknown.
 
-    OSError if that can't be read.
+    OSError if the file can't be read.
     """
     note = cron_note(host)
     try:
@@ -67,7 +67,7 @@ def cron_noted(host: str) -> tuple[Micros, bool] | None:
 
 
 def cron_before(host: str, boot_id: str) -> Micros | None:
-    """Return when cron ticked last on a host before it booted with this id; None if that is unknown."""
+    """Return when cron's last tick on a host was before the boot with this id; None if unknown."""
     try:
         noted = cron_noted(host)
         fields = cron_note(host).read_text().split() if noted else []
@@ -79,7 +79,7 @@ def cron_before(host: str, boot_id: str) -> Micros | None:
 
 
 def cron_hosts() -> list[str]:
-    """Return the hosts where cron was told to tick, and not yet to stop."""
+    """Return the hosts on which the crontab line is installed."""
     try:
         return sorted(entry.name for entry in os.scandir(cron_note("host").parent))
     except FileNotFoundError:
@@ -87,7 +87,7 @@ def cron_hosts() -> list[str]:
 
 
 def register(study_id: str, root: Path) -> None:
-    """Note where a study is. Whatever was registered in the same directory before is not there any more."""
+    """Record the directory of a study. An earlier entry with the same directory is removed."""
     directory = folder()
     _make_private(directory)
     # durable: cron ticks no study whose entry is lost, and an empty entry names no directory
@@ -98,14 +98,14 @@ def register(study_id: str, root: Path) -> None:
 
 
 def _make_private(directory: Path) -> None:
-    """Make a directory of ours, and the one that it lies in: others have no business there."""
+    """Create a private directory, and its parent."""
     directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.mkdir(mode=0o700, exist_ok=True)
 
 
 @contextlib.contextmanager
 def registering(study_id: str, root: Path) -> Iterator[None]:
-    """Register a study that is about to be made: once it is there, so is its entry. It goes again if that fails."""
+    """Register a study before it is created, so that a study always has its entry; remove the entry on failure."""
     known = registered_at(study_id)
     register(study_id, root)
     try:
@@ -117,7 +117,7 @@ def registering(study_id: str, root: Path) -> Iterator[None]:
 
 
 def forget(study_id: str) -> None:
-    """Forget a study; its directory is left alone."""
+    """Remove a study from the registry; its directory stays."""
     (folder() / study_id).unlink(missing_ok=True)
     _complaint(study_id).unlink(missing_ok=True)
 
@@ -125,7 +125,7 @@ def forget(study_id: str) -> None:
 def registered() -> dict[str, Path]:
     """Return the directories of all studies by their id, in the order in which they were registered.
 
-    An entry that can't be read stands for itself, and hides no other.
+    An entry that can't be read is returned in place of its directory, and hides no other entry.
     """
     try:
         entries = [entry for entry in os.scandir(folder()) if not entry.name.startswith(".")]
@@ -137,7 +137,7 @@ def registered() -> dict[str, Path]:
             if entry.is_file():
                 studies.append((entry.stat().st_mtime, entry.name, _noted(Path(entry.path))))
         except FileNotFoundError:
-            pass  # forgotten this very moment
+            pass  # it was removed in this moment
         except OSError:
             studies.append((0, entry.name, Path(entry.path)))
     return {study_id: root for _, study_id, root in sorted(studies)}
@@ -152,15 +152,15 @@ def registered_at(study_id: str) -> Path | None:
 
 
 def _noted(entry: Path) -> Path:
-    """Return the directory that an entry holds; if it holds none, the entry itself, which no study is in."""
+    """Return the directory in an entry; if there is none, the path of the entry itself, which contains no study."""
     root = os.fsdecode(entry.read_bytes()).removesuffix("\n")
     return Path(root) if root.startswith("/") and "\0" not in root else entry
 
 
 def complaint_is_new(study_id: str, complaint: str) -> bool:
-    """Keep what is wrong with a study (empty: nothing) and return whether a person has not been told of it yet.
+    """Store the problem of a study (empty: none), and return whether it is new.
 
-    Where that can't be kept, because a quota is used up, it is told again.
+    If it can't be stored, for example because a quota is used up, it is reported again.
     """
     file = _complaint(study_id)
     with contextlib.suppress(OSError):

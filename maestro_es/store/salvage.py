@@ -1,9 +1,9 @@
-"""Save what can be read of a damaged log: every row on a page that is whole, whatever else of the file is spoilt.
+"""Saves the readable part of a damaged log: every row on an intact page, however damaged the rest of the file is.
 
-SQLite reads a table from its root down, so one bad page hides all below it. Here each page is looked at by itself: a
-leaf of the table `event` is known by its records, eight columns of which the last is a digest. The format is that of
-https://www.sqlite.org/fileformat2.html. What is found counts as an event only if the chain of digests proves it, so
-that nothing is invented; the first one after a gap can't be proven and is handed over as such.
+SQLite reads a table from its root down, so one bad page hides all pages below it. This module reads each page by
+itself. It recognises a leaf of the table `event` by its records: eight columns, of which the last is a digest. The
+format is described in https://www.sqlite.org/fileformat2.html. A row counts as an event only if the chain of digests
+proves it. The first row after a gap can't be proven, and is marked as such.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _VARINT_BYTES = 9
 _DIGEST = 12 + 2 * 32  # the serial type of a BLOB of 32 bytes
 _INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
 _LAST_FIXED = 11  # serial types above it are texts and BLOBs
-_EVENT, _PROJECTION = 8, 6  # so many columns
+_EVENT, _PROJECTION = 8, 6  # the number of columns
 
 
 @dataclass
 class Salvaged:
-    """What was found: rows that are proven, gaps before them by the seq that follows, and the seq of the last event.
+    """The result: proven rows, the gaps before them (by the seq that follows), and the seq of the last event.
 
-    `unproven` are rows, by the gap that they belong to, that look right and that nothing proves.
+    `unproven` are rows that look right but can't be proven, by the gap to which they belong.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -45,14 +45,14 @@ class Salvaged:
 
     @property
     def missing(self) -> int:
-        """How many events are not proven to be there."""
+        """The number of events that were not saved."""
         return sum(last - first + 1 for first, last in self.gaps.values())
 
 
 def salvage(path: Path) -> Salvaged:
-    """Return what can be read of a log. DamagedLog if there is nothing at all.
+    """Return the readable part of a log. DamagedLog if there is none.
 
-    To close the file drops the lock that SQLite has on it, so that comes last.
+    Closing the file releases SQLite's lock on it, so this comes last.
     """
     with _settled(path), path.open("rb") as file:
         try:
@@ -66,7 +66,7 @@ def salvage(path: Path) -> Salvaged:
 
 @contextlib.contextmanager
 def _settled(path: Path) -> Iterator[None]:
-    """Let SQLite roll back what a writer that died left half done, and keep writers away meanwhile, if it can."""
+    """Let SQLite roll back an unfinished transaction of a dead writer, and lock out writers, if possible."""
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         with contextlib.suppress(sqlite3.DatabaseError, UnicodeDecodeError):  # a message may hold bytes of the file
@@ -78,7 +78,7 @@ def _settled(path: Path) -> Iterator[None]:
 
 
 def _page_sizes(data: mmap.mmap) -> Sequence[int]:
-    """Return the size of a page, or all that it may be if the head of the file is spoilt."""
+    """Return the page size, or all possible sizes if the header of the file is damaged."""
     size = int.from_bytes(data[16:18], "big")
     size = 65536 if size == 1 else size
     return (size,) if data[:16] == _MAGIC and size in _SIZES else _SIZES
@@ -88,7 +88,7 @@ def _page_sizes(data: mmap.mmap) -> Sequence[int]:
 
 
 def _scan(data: mmap.mmap, size: int) -> tuple[dict[int, list[Row]], int]:
-    """Return the rows that look like events, by seq, and how many events the projection knew of."""
+    """Return the rows that look like events, by seq, and the number of events according to the projection."""
     by_seq: dict[int, list[Row]] = {}
     known = 0
     for start in range(0, len(data), size):
@@ -99,7 +99,7 @@ def _scan(data: mmap.mmap, size: int) -> tuple[dict[int, list[Row]], int]:
             if len(values) == _PROJECTION and isinstance(values[1], int):
                 known = max(known, values[1])
             elif len(values) == _EVENT:
-                row = cast("Row", (seq, *values[1:]))  # `_values` has looked at the types
+                row = cast("Row", (seq, *values[1:]))  # `_values` has checked the types
                 rows = by_seq.setdefault(seq, [])
                 if row not in rows:
                     rows.append(row)

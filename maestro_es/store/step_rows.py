@@ -1,6 +1,6 @@
-"""The rows of the tables `step` and `template`: what stands in them, and the records that they stand for.
+"""Conversion between the rows of the tables `step` and `template` and their records.
 
-Another hand may have changed them, with any program that reads SQLite: that is a DamagedLog, which names the remedy.
+Another program may have changed the rows. Then a DamagedLog names the remedy.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _FIXED = ("number", "name", "template", "params", "workspace", "workspaces", "ro
 #: The other columns.
 CHANGING = tuple(name for name in FIELDS if name not in _FIXED)
 
-#: What is raised by what stands there, if it is no such thing.
+#: The errors that a value of a wrong type raises.
 _UNREADABLE = (LookupError, ValueError, TypeError, msgspec.DecodeError)
 
-#: The types of values in columns that hold fields as they are, by what `StepRecord` says of the field.
+#: The types of the columns that hold fields without conversion, by the type of the field in `StepRecord`.
 _TYPES = {
     "int": (int,),
     "str": (str,),
@@ -35,7 +35,7 @@ _TYPES = {
     "Micros | None": (int, type(None)),
 }
 
-#: The types of the columns of rows that were found well. They are few, and to check each row would take long.
+#: The combinations of column types that were found to be right. There are few, and checking each row would take long.
 _shapes: set[tuple[type, ...]] = set()
 
 _params = msgspec.json.Decoder(tuple[Param, ...])
@@ -112,7 +112,7 @@ def from_row(row: Iterable[Any]) -> StepRecord:
 
 
 def _check_types(row: Sequence[Any]) -> None:
-    """Check the columns that hold fields as they are: SQLite keeps a text in a column of numbers, too."""
+    """Check the columns that hold fields without conversion: SQLite also stores a text in a column of numbers."""
     shape = tuple(map(type, row))
     if shape not in _shapes:
         for name, value in zip(FIELDS, row, strict=True):
@@ -122,7 +122,7 @@ def _check_types(row: Sequence[Any]) -> None:
 
 
 def params_of(number: int, column: str) -> tuple[Param, ...]:
-    """Return the parameters of a step by that column of its row."""
+    """Return the parameters of a step from the column of its row."""
     try:
         return _params.decode(column)
     except _UNREADABLE as error:
@@ -130,7 +130,7 @@ def params_of(number: int, column: str) -> tuple[Param, ...]:
 
 
 def template_of(name: str, rows: Sequence[str]) -> StepTemplateAdded:
-    """Return a template by its rows, of which there should be one."""
+    """Return a template from its rows; there should be one row."""
     try:
         return msgspec.json.decode(rows[0], type=StepTemplateAdded)
     except _UNREADABLE as error:
@@ -138,5 +138,5 @@ def template_of(name: str, rows: Sequence[str]) -> StepTemplateAdded:
 
 
 def damaged(what: str, error: object) -> DamagedLog:
-    """Return what is said of the projection of something."""
+    """Return the error about the projection of a step or template."""
     return DamagedLog(f"the projection {what} is damaged ({error}): run 'maestro-es rebuild'")

@@ -1,7 +1,8 @@
-"""One study's log and the graph that it adds up to, in one SQLite file and in step with each other.
+"""The log of a study and its projection, in one SQLite file and always consistent with each other.
 
-`StudyLog.record` appends events and folds them into the projection in one transaction. Its guarantee is the expected
-seq: a process that decided on an old state gets `ConcurrentAppend` and has written nothing, lock or no lock.
+`StudyLog.record` appends events and applies them to the projection in one transaction. It guarantees consistency by
+the expected seq: a process that decided on an old state gets `ConcurrentAppend` and writes nothing, with or without a
+lock.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _FLUSH_EVERY = 5_000
 _Read = TypeVar("_Read")
 
 
-#: The logs that this process has opened, in the order in which it did so first.
+#: The logs that this process has opened, in that order.
 _opened: dict[Path, None] = {}
 
 
@@ -43,7 +44,7 @@ def opened_logs() -> list[Path]:
 
 
 class StudyLog(LogReader):
-    """An open log. `graph` is the state that its events add up to; `identity` is written before the first event.
+    """An open log. `graph` is the state that results from its events; `identity` is written before the first event.
 
     `clock` returns the time in microseconds UTC.
     """
@@ -63,7 +64,7 @@ class StudyLog(LogReader):
 
     @classmethod
     def create(cls, path: Path, clock: Callable[[], Micros], identity: InvocationStarted) -> StudyLog:
-        """Make a new log; FileExistsError if there is a file."""
+        """Create a log; FileExistsError if the file exists."""
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with connected(path) as connection:
             migrations.upgrade(connection)
@@ -79,10 +80,10 @@ class StudyLog(LogReader):
         fold: bool = True,
         migrate: bool = True,
     ) -> StudyLog:
-        """Open a log and bring its projection in step, unless it is to be looked at as it is (`fold` off).
+        """Open a log and update its projection, unless `fold` is off.
 
         A caller that only reads events can leave the tables of an older version as they are (`migrate` off).
-        NotAStudy, DamagedLog or NewerLog say why it can't be.
+        NotAStudy, DamagedLog or NewerLog if the log can't be opened.
         """
         _opened[path] = None
         read_only = check_file(path)
@@ -99,11 +100,11 @@ class StudyLog(LogReader):
             return log
 
     def wait_for_lock(self, seconds: float) -> None:
-        """Give up on a file that is locked after so long; it is 30 s else."""
+        """Set the lock timeout in seconds (default: 30)."""
         self._connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
 
     def close(self) -> None:
-        """Close the file. Nothing of a batch that is open is written."""
+        """Close the file. Nothing of an open batch is written."""
         self._connection.close()  # which refuses if another thread opened it
         if self._open:
             self._failure = LogNotUsable("the log was closed inside the batch")
@@ -118,10 +119,10 @@ class StudyLog(LogReader):
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit what is recorded inside all together, or nothing. The file is locked from the first event on.
+        """Commit everything that is recorded inside, or nothing. The file is locked from the first event on.
 
-        RequestRefused if one is open already: the inner one could only commit the first half of the outer one. An
-        event that could not be recorded undoes everything, even if the caller went on after the error.
+        RequestRefused if a transaction is open, because the inner one would commit the first half of the outer one. If
+        an event could not be recorded, everything is rolled back, even if the caller continued after the error.
         """
         if self._open:
             raise RequestRefused("a batch is open: nothing that commits by itself can run inside it; end it first")
@@ -160,7 +161,7 @@ class StudyLog(LogReader):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[list[Recorded]]:
-        """Yield a list that grows by the events that are appended inside, as a reader gets them."""
+        """Yield a list to which the events that are appended inside are added, as readers get them."""
         before, self._heard = self._heard, []
         try:
             yield self._heard
@@ -170,7 +171,7 @@ class StudyLog(LogReader):
             self._heard = before
 
     def record(self, new_events: Iterable[NewEvent]) -> None:
-        """Append events inside a `transaction` and fold them into the graph. ConcurrentAppend: somebody else did.
+        """Append events inside a `transaction` and apply them to the graph. ConcurrentAppend: somebody else did.
 
         They are drawn in blocks. What makes them may look at the graph, in which those of all blocks before are.
         """
@@ -200,7 +201,7 @@ class StudyLog(LogReader):
             self.record(new_events)
 
     def take(self, rows: Iterable[event_log.Row]) -> None:
-        """Fill an empty log with rows of another, whose events the graph takes in as they are drawn."""
+        """Fill an empty log with the rows of another log, and apply their events to the graph."""
         with self.transaction():
             self._connection.execute("BEGIN IMMEDIATE")
             block: list[event_log.Row] = []
@@ -234,7 +235,7 @@ class StudyLog(LogReader):
         for step, event in new_events:
             seq += 1
             row, recorded = event_log.seal(digest, Recorded(seq, time, self._invocation, step, event))
-            apply(self.graph, recorded)  # as a reader decodes it, so that what is live is what a replay makes
+            apply(self.graph, recorded)  # as a reader decodes it, so that live and replay give the same state
             digest = row[-1]
             rows.append(row)
             if self._heard is not None:
@@ -244,7 +245,7 @@ class StudyLog(LogReader):
 
     def _roll_back(self) -> None:
         if self._connection.is_foreign:
-            return  # it is our parent's, and so is the journal
+            return  # it belongs to the parent, and so does the journal
         with contextlib.suppress(sqlite3.Error, LogNotUsable):
             self._connection.rollback()
             self.head = event_log.head(self._connection)
@@ -256,9 +257,10 @@ class StudyLog(LogReader):
             self._roll_back()
 
     def rewrite(self, rows: Sequence[event_log.Row], new_events: Iterable[NewEvent]) -> None:
-        """Put rows in the place of those with their numbers, up to the last one, and append events that say why.
+        """Replace the rows with these numbers, up to the last row, and append events that give the reason.
 
-        Only a correction does this; everything is folded again. Others that have the log open find out by its head.
+        Only a correction does this. The whole log is replayed. Other processes with the log open notice it by its
+        head.
         """
         with self.transaction():
             self._connection.execute("BEGIN IMMEDIATE")
@@ -279,7 +281,7 @@ class StudyLog(LogReader):
         self._connection.check_place()
 
     def refresh(self) -> None:
-        """Take in what other processes have appended."""
+        """Read the events that other processes have appended."""
         self._connection.check_place()
         with explained(self.path):
             self._end_abandoned()
@@ -290,13 +292,13 @@ class StudyLog(LogReader):
                 self._catch_up()
 
     def refresh_head(self) -> None:
-        """Look at the last event of a log that was opened without folding it."""
+        """Read the last event of a log that was opened with `fold` off."""
         self._connection.check_place()
         with explained(self.path):
             self.head = event_log.head(self._connection)
 
     def at_once(self, read: Callable[[], _Read]) -> _Read:
-        """Return what `read` makes of the newest state. Writers wait meanwhile, so don't be long."""
+        """Return the result of `read` on the newest state. Writers wait meanwhile, so this should be short."""
         while True:
             with self.snapshot() as connection:
                 if event_log.head(connection) == self.head:
@@ -304,13 +306,13 @@ class StudyLog(LogReader):
             self.refresh()
 
     def replay(self, upto: int | None = None) -> MemoryGraph:
-        """Return the graph as it was after event `upto` (None: the last), folded in memory."""
+        """Return the graph as it was after event `upto` (None: the last), replayed in memory."""
         return replay(self.events(upto=upto))
 
     # -- the projection ---------------------------------------------------------------------------------------------
 
     def rebuild(self) -> None:
-        """Throw the projection away and fold every event again."""
+        """Delete the projection and replay every event."""
         with self.transaction():
             self._connection.execute("BEGIN IMMEDIATE")
             self.head = event_log.head(self._connection)
@@ -319,20 +321,20 @@ class StudyLog(LogReader):
             self._fold(0)
 
     def catch_up(self) -> None:
-        """Bring the projection in step if another version of the reducer made it, or it lacks events."""
+        """Update the projection if another version of the reducer wrote it, or if it lacks events."""
         with explained(self.path):
             if self.graph.reducer_version != REDUCER_VERSION or self.graph.applied_seq < self.head.seq:
                 self._catch_up()
 
     def _catch_up(self) -> None:
-        """Fold the events that the projection lacks: all of them if another reducer or boot made it."""
+        """Apply the missing events to the projection: all events if another reducer or an earlier boot wrote it."""
         if self._usable() >= self.head.seq:
             return
         try:
             self._fold_anew()
         except LogUnavailable:
             if not self.graph.rebooted or self.graph.applied_seq < self.head.seq:
-                raise  # else it is only not trusted, and who may not write may still read
+                raise  # otherwise it is complete, and a user without write access may read it
 
     def _fold_anew(self) -> None:
         with self.transaction():
@@ -345,7 +347,7 @@ class StudyLog(LogReader):
             self._fold(after)
 
     def _usable(self) -> int:
-        """Return the event up to which the projection is of use."""
+        """Return the seq of the last event up to which the projection can be used."""
         if self.graph.rebooted or self.graph.reducer_version != REDUCER_VERSION:
             return 0
         return self.graph.applied_seq

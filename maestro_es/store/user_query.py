@@ -35,7 +35,7 @@ _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION,
 #: The PRAGMAs that describe tables and views and change nothing.
 _DESCRIBING = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "function_list"}
 
-#: How SQLite says that the file is damaged. It calls a user's own JSON "malformed", too.
+#: SQLite's message that the file is damaged. It also calls a user's own JSON "malformed".
 _DAMAGE = ("database disk image is malformed", "malformed database schema", "file is not a database")
 
 _REFUSED = ("not authorized", "access to ")
@@ -70,7 +70,7 @@ def query(log: LogReader, sql: str, values: Mapping[str, str]) -> QueryResult:
 
 @contextlib.contextmanager
 def _reading_only(connection: Connection) -> Iterator[Permission]:
-    """Let a connection only read, and no view that is not ours.
+    """Restrict a connection to reading, and to our own views.
 
     Our own views use functions that SQLite, by its version, runs in a view only if the whole schema is trusted. It is
     trusted if each view is found to be ours in the transaction in which the query runs.

@@ -1,8 +1,8 @@
-"""Verify a log: every event is as it was written, and the projection is what they add up to.
+"""Verifies a log: every event is as it was written, and the projection is the state that results from the events.
 
-What is wrong is a `DamagedLog`, which names the first wrong event. If the events are right and the projection differs,
-it names the first difference, and ``maestro-es rebuild`` mends it. Its `details` say the same to programs: ``check``,
-``seq``, ``type`` and ``step`` of an event; ``table``, ``row``, ``column``, ``log`` and ``found`` of the projection.
+A `DamagedLog` names the first wrong event. If the events are right and the projection differs, it names the first
+difference, and ``maestro-es rebuild`` repairs it. Its `details` contain the same for programs: ``check``, ``seq``,
+``type`` and ``step`` of an event; ``table``, ``row``, ``column``, ``log`` and ``found`` of the projection.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from maestro_es.store.log_file import RESTORE
 from maestro_es.store.step_rows import FIELDS, to_row
 from maestro_es.store.study_log import StudyLog
 
-#: The graph that is folded into.
+#: The graph to which events are applied.
 AnyGraph = TypeVar("AnyGraph", bound=Graph)
 
-#: What a digest is named by: at least so many of its hexadecimal digits.
+#: The smallest and largest number of hexadecimal digits that identify a digest.
 _DIGITS = range(8, 65)
 
 
 @dataclass(frozen=True)
 class Verification:
-    """How many events were found right, and the digest of the last one in hex."""
+    """The number of verified events, and the digest of the last one in hex."""
 
     events: int
     head: str
@@ -42,9 +42,9 @@ class Verification:
 
 @dataclass(frozen=True)
 class Known:
-    """The event that a digest is of: all up to it is as it was when that digest was the head.
+    """The event with a given digest. All events up to it are unchanged since this digest was the head.
 
-    `corrected`: but for payloads that were corrected since, which EventsCorrected keeps as they were.
+    `corrected`: some payloads were corrected since; EventsCorrected keeps the old ones.
     """
 
     seq: int
@@ -54,9 +54,9 @@ class Known:
 
 
 def verify(log: StudyLog) -> Verification:
-    """Check every digest, fold every event in memory, and compare the outcome with the projection row by row.
+    """Check every digest, replay every event in memory, and compare the result with the projection row by row.
 
-    Others may append meanwhile: only the end of it, where the projection is compared, keeps them waiting.
+    Other processes may append meanwhile. They wait only during the comparison with the projection at the end.
     """
     fold = Fold(MemoryGraph())
     fold.take(log.readable_rows())
@@ -71,7 +71,7 @@ def verify(log: StudyLog) -> Verification:
 
 
 def prove(log: StudyLog, head: str) -> Known:
-    """Find the event that a digest, or the first digits of it, is of, and check that all up to it is unchanged."""
+    """Find the event with a digest, given its first digits, and check that all events up to it are unchanged."""
     if len(head) not in _DIGITS or not set(head) <= set("0123456789abcdefABCDEF"):
         raise RequestRefused(
             f"--head takes {_DIGITS[0]} to {_DIGITS[-1]} hexadecimal digits of a digest, not {head!r}"
@@ -94,7 +94,7 @@ def prove(log: StudyLog, head: str) -> Known:
 
 
 class Fold(Generic[AnyGraph]):
-    """The graph that rows of a log add up to, and the last row that was found right."""
+    """The graph that results from rows of a log, and the last verified row."""
 
     def __init__(self, graph: AnyGraph) -> None:
         self.graph = graph
@@ -102,14 +102,14 @@ class Fold(Generic[AnyGraph]):
         self._versions: dict[int, str] = {}
 
     def take(self, rows: Iterable[event_log.Row]) -> None:
-        """Check and fold more rows."""
+        """Check and apply more rows."""
         for _ in self.checked(rows):
             pass
 
     def checked(self, rows: Iterable[event_log.Row]) -> Iterator[event_log.Row]:
-        """Pass rows on, each once it is checked and folded.
+        """Pass on rows, each after it has been checked and applied.
 
-        DamagedLog names the first wrong one; NewerLog who wrote what can't be read.
+        DamagedLog names the first wrong row; NewerLog names the version that wrote an unreadable row.
         """
         row: event_log.Row | None = None
 
@@ -172,14 +172,14 @@ def _check_file(connection: sqlite3.Connection) -> None:
 
 
 def _check_schema(connection: sqlite3.Connection) -> None:
-    """Check that all is there that keeps the log from being changed by accident, and that finds what is in it."""
+    """Check that all triggers exist that protect the log, and all indexes."""
     for name in migrations.schema_drift(connection):
         message = f"the file's {name} is not as it was made; the events are right: run 'maestro-es rebuild'"
         raise DamagedLog(message, check="schema")
 
 
 def _differences(connection: sqlite3.Connection, fold: Fold[MemoryGraph]) -> Iterator[DamagedLog]:
-    """Yield what in the projection is not as the events have it."""
+    """Yield the differences between the projection and the state that results from the events."""
     graph = fold.graph
     numbers = range(1, graph.study.steps + 1)
     yield from _study(connection, fold)
@@ -253,7 +253,7 @@ def _rows(
 
 
 def _precedes(row: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
-    """Whether a row comes before the one that is expected; one with a text for a number is expected nowhere."""
+    """Return whether a row comes before the expected row. A row with a wrong type always does."""
     return any(type(one) is not type(other) for one, other in zip(row, right, strict=True)) or row < right
 
 

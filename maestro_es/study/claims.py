@@ -1,8 +1,8 @@
-"""Claims: symbolic links in a step's workspace, made once for a token by whoever comes first.
+"""Claims: symbolic links in the workspace of a step. A link for a token can be created only once.
 
-The text of the link names the owner: ``JOB HOST INSTANCE NONCE`` for a runner, ``abandoned`` for the poller. Only this
-module writes and parses it, and ``runner.sh``: a runner in a job makes its own claim. To make the link is atomic and
-exclusive and carries its content, on NFS and Lustre too.
+The text of the link names the owner: ``JOB HOST INSTANCE NONCE`` for a runner, ``abandoned`` for a tick. Only this
+module and ``runner.sh`` write and parse it; a runner in a job creates its own claim. Creating a link with its content
+is atomic and exclusive, on NFS and Lustre too.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _JOB_WORDS = 4
 
 
 def claim_path(workspace: Path, token: str) -> Path:
-    """Return the place of a token's claim."""
+    """Return the path of the claim for a token."""
     return workspace / f"{_PREFIX}{token}"
 
 
 def read_claim(workspace: Path, token: str) -> Claim:
-    """Return what a token's claim says. OSError if the workspace can't be looked into."""
+    """Return the claim for a token. OSError if the workspace can't be read."""
     path = claim_path(workspace, token)
     try:
         owner = os.readlink(path)
@@ -42,7 +42,7 @@ def read_claim(workspace: Path, token: str) -> Claim:
 
 
 def tokens_claimed(workspace: Path) -> list[str]:
-    """Return the tokens of which there are claims. OSError if the workspace can't be looked into."""
+    """Return the tokens that have claims. OSError if the workspace can't be read."""
     try:
         with os.scandir(workspace) as entries:
             return sorted(entry.name.removeprefix(_PREFIX) for entry in entries if entry.name.startswith(_PREFIX))
@@ -51,14 +51,14 @@ def tokens_claimed(workspace: Path) -> list[str]:
 
 
 def _is_listed(path: Path) -> bool:
-    """Whether the directory lists the file after all: NFS and Lustre remember for a while that it was not there."""
+    """Return whether the directory lists the file. NFS and Lustre cache for a while that a file does not exist."""
     with contextlib.suppress(FileNotFoundError), os.scandir(path.parent) as entries:
         return any(entry.name == path.name for entry in entries)
     return False
 
 
 def make_claim(workspace: Path, token: str, job_id: str, host: str, instance: str, nonce: str) -> bool:
-    """Make the claim for a runner; returns whether it is that owner's now. OSError if it can't be made.
+    """Create the claim for a runner; returns whether this owner has it now. OSError if it can't be created.
 
     The `nonce` differs between two starts that have the same job, host and instance.
     """
@@ -67,12 +67,12 @@ def make_claim(workspace: Path, token: str, job_id: str, host: str, instance: st
     try:
         os.symlink(owner, path)
     except FileExistsError:
-        return os.readlink(path) == owner  # our own call, sent twice by the file system
+        return os.readlink(path) == owner  # the file system has sent this call twice
     return True
 
 
 def make_workspace(workspace: Path) -> None:
-    """Make a step's directory. The umask says whether the group can write in it; all others never can."""
+    """Create the workspace of a step. The umask decides whether the group can write to it; other users never can."""
     with contextlib.suppress(FileExistsError):
         try:
             os.mkdir(workspace, _WORKSPACE_MODE)
@@ -82,7 +82,7 @@ def make_workspace(workspace: Path) -> None:
 
 
 def abandon(workspace: Path, token: str) -> Claim:
-    """Make the claim ourselves, so that the attempt can never start; returns the claim as it stands then."""
+    """Take the claim, so that the attempt can never start; returns the claim that exists then."""
     make_workspace(workspace)
     with contextlib.suppress(FileExistsError):
         os.symlink(_ABANDONED, claim_path(workspace, token))
