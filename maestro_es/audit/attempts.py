@@ -1,4 +1,7 @@
-"""The attempts of one step, as its events tell them, and which script the next one runs."""
+"""The attempts of one step, as its events tell them, and which script the next one runs.
+
+What an event does to the state is decided in `maestro_es.core.step_rules`; here events are only read.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Who decided something about a step: what people asked for, as far as it could matter to it."""
+"""Who decided something about a step: what people asked for, as far as it could matter to it.
+
+Which events there are is decided in `maestro_es.store.event_query`, and their sentences in `sentences`.
+"""
 
 from __future__ import annotations
 

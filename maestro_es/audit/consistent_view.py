@@ -1,4 +1,7 @@
-"""An open study as a view: as it is now, or as it was."""
+"""An open study as a view: as it is now, or as it was.
+
+What an answer says is decided in `maestro_es.audit.why`.
+"""
 
 from __future__ import annotations
 

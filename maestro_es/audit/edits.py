@@ -1,4 +1,7 @@
-"""Which files a person has edited in a study directory: scripts in workspaces, and the copy of the study file."""
+"""Which files a person has edited in a study directory: scripts in workspaces, and the copy of the study file.
+
+What a tick does with an edited script is decided in `maestro_es.study.scripts`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What happened in a study: the events that a person asks for, each with its step, its sentence and its actor."""
+"""What happened in a study: the events that a person asks for, each with its step, its sentence and its actor.
+
+How filters become SQL is decided in `maestro_es.store.event_query`; how the lines look, in
+`maestro_es.cli.event_output`.
+"""
 
 from __future__ import annotations
 

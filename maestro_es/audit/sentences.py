@@ -1,4 +1,7 @@
-"""What each event says, in a short sentence for people."""
+"""What each event says, in a short sentence for people.
+
+What an event means, and when it is written, stands in `maestro_es.core.events`.
+"""
 
 from __future__ import annotations
 

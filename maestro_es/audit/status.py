@@ -1,4 +1,8 @@
-"""How a study stands, as data: a summary, and the steps that a person asks for."""
+"""How a study stands, as data: a summary, and the steps that a person asks for.
+
+How a table of steps looks is decided in `maestro_es.report.layouts`; what ``status.csv`` has, in
+`maestro_es.study.status_csv`.
+"""
 
 from __future__ import annotations
 

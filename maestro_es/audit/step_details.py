@@ -1,4 +1,7 @@
-"""Everything about one step, as data."""
+"""Everything about one step, as data.
+
+How they look is decided in `maestro_es.cli.show`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Text for terminals without a library: clean cells, aligned columns, labelled values."""
+"""Text for terminals without a library: clean cells, aligned columns, labelled values.
+
+Which values a table has is decided by the commands in `maestro_es.cli`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Why a step has ended the way it did."""
+"""Why a step has ended the way it did.
+
+What ended an attempt was decided in `maestro_es.core.verdict`, and is in the log.
+"""
 
 from __future__ import annotations
 

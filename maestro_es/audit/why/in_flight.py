@@ -1,4 +1,7 @@
-"""Why a step that was submitted has not ended yet."""
+"""Why a step that was submitted has not ended yet.
+
+How long a missing job is looked for is decided in `maestro_es.core.verdict`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Why a step waits: a blocked one for others, a ready one to be submitted."""
+"""Why a step waits: a blocked one for others, a ready one to be submitted.
+
+Which steps may be submitted is decided in `maestro_es.core.graph`, and how many of them in `maestro_es.core.throttle`.
+"""
 
 from __future__ import annotations
 
