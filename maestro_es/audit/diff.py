@@ -26,7 +26,7 @@ from maestro_es.core.model import BAD_ENDS, State, StepRecord, StudyRecord, Subm
 from maestro_es.errors import StudyError
 from maestro_es.files import replace_file
 from maestro_es.sha256 import sha256
-from maestro_es.store import registry
+from maestro_es.study import registry
 from maestro_es.study.layout import StudyDir
 
 #: What is counted, and its word. The order is that of a report.

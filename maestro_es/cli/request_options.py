@@ -16,7 +16,7 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import Phase, StepRecord
 from maestro_es.drivers.crontab import how_ticks_come
 from maestro_es.execution_graph.requesting import RequestableGraph
-from maestro_es.store import registry
+from maestro_es.study import registry
 
 #: What is said of the steps that an event is about.
 _WORDS: dict[type[e.Event], str] = {

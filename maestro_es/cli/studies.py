@@ -13,7 +13,7 @@ from maestro_es.cli.formats import Format, line_format_options, write_rows
 from maestro_es.cli.output import say, write_lines
 from maestro_es.execution_graph.studies import FIELDS, Listed, find_registered, list_studies, listed_data
 from maestro_es.report.table import columns
-from maestro_es.store import registry
+from maestro_es.study import registry
 from maestro_es.study.invocation import Runtime
 
 _HEADER = ("Id", "Name", "Status", "Steps", "Last tick", "Path")

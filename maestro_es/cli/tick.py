@@ -10,7 +10,7 @@ import click
 from maestro_es.cli.common import example, study_path
 from maestro_es.cli.run_tick import run_tick
 from maestro_es.core.arguments import UPDATABLE
-from maestro_es.store import registry
+from maestro_es.study import registry
 
 
 @example("maestro-es tick ./pi")

@@ -22,13 +22,13 @@ from maestro_es.creation.repositories import run_git
 from maestro_es.errors import RequestRefused
 from maestro_es.sha256 import sha256
 from maestro_es.store.log_file import LOG_NAME
-from maestro_es.store.registry import registering
 from maestro_es.store.study_log import StudyLog
 from maestro_es.study import invocation
 from maestro_es.study.environment_file import keep
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.maintenance import close_to_others, make_state_dir
+from maestro_es.study.registry import registering
 from maestro_es.study.surroundings import Surroundings, surroundings
 from maestro_es.study_file.dependencies import clone_path
 from maestro_es.study_file.metadata import batch_info

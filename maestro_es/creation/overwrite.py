@@ -22,7 +22,7 @@ from maestro_es.core.model import StudyStatus
 from maestro_es.creation.exclusive_creation import Site
 from maestro_es.errors import DamagedLog, InvalidTransition, MaestroError, NotAStudy, RequestRefused
 from maestro_es.poller.tick import tick
-from maestro_es.store import registry
+from maestro_es.study import registry
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import hold_tick_lock

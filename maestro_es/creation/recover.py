@@ -28,13 +28,13 @@ from maestro_es.errors import DamagedLog, RequestRefused, StudyCopied, StudyErro
 from maestro_es.poller.tick import show_status
 from maestro_es.store.event_log import Head
 from maestro_es.store.log_export import ExportReader
-from maestro_es.store.registry import registering
 from maestro_es.store.study_log import StudyLog
 from maestro_es.store.verification import Fold
 from maestro_es.study import claims
 from maestro_es.study.invocation import Runtime, study_id_at
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import hold_tick_lock
+from maestro_es.study.registry import registering
 from maestro_es.study.session import Session
 
 

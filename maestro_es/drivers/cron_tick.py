@@ -27,7 +27,7 @@ from maestro_es.errors import (
     one_line,
 )
 from maestro_es.execution_graph.ticking import SharedQueues, TickableGraph, advance, advance_next
-from maestro_es.store import registry
+from maestro_es.study import registry
 from maestro_es.study.invocation import Runtime, study_id_at
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import is_held

@@ -25,7 +25,7 @@ from maestro_es.drivers.cron_daemon import daemon_runs
 from maestro_es.drivers.cron_tick import BY_CRON
 from maestro_es.errors import MaestroError, RequestRefused
 from maestro_es.import_path import own_command
-from maestro_es.store import registry
+from maestro_es.study import registry
 from maestro_es.study.invocation import Runtime
 
 BEGIN = "# maestro-es begin"

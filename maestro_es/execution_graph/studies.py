@@ -12,7 +12,7 @@ from maestro_es.audit.status import Summary, summary_data
 from maestro_es.audit.times import When
 from maestro_es.errors import MaestroError, RequestRefused
 from maestro_es.execution_graph.auditing import AuditableGraph
-from maestro_es.store import registry
+from maestro_es.study import registry
 from maestro_es.study.invocation import Runtime
 
 Found = TypeVar("Found")

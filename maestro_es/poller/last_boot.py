@@ -44,7 +44,7 @@ def _last_boot(study_dir: StudyDir, host: Host) -> LastBoot:
     time later, and it counts without cron's record only if cron runs on no other host. A time after the boot proves
     nothing about the time before.
     """
-    from maestro_es.store import registry  # noqa: PLC0415 - a host boots seldom
+    from maestro_es.study import registry  # noqa: PLC0415 - a host boots seldom
 
     booted = host.booted_at
     hosts = registry.cron_hosts()

@@ -18,8 +18,8 @@ from maestro_es.core.model import StudyStatus
 from maestro_es.core.rerun import retry
 from maestro_es.errors import LogUnavailable, RequestRefused
 from maestro_es.poller.tick import tick
-from maestro_es.store import registry
 from maestro_es.store.verification import verify
+from maestro_es.study import registry
 from maestro_es.study.invocation import open_as_it_is
 from maestro_es.study.session import Session
 from tests.e2e.command import maestro_es

@@ -359,7 +359,7 @@ MOVED = (
     "poller/overwrite", "poller/preflight", "poller/recover", "poller/recovered_steps", "poller/recovery_scan",
     "poller/replace", "poller/repositories", "poller/restore", "poller/scripts", "poller/sharing",
     "poller/state_dir", "poller/status_csv", "poller/study_dir", "poller/surroundings", "poller/tick_inputs",
-    "poller/traces", "poller/workspace", "report/plain", "spec", "store/export", "study/outputs",
+    "poller/traces", "poller/workspace", "report/plain", "spec", "store/registry", "store/export", "study/outputs",
     "study/state_dir", "study_file/environment", "study_file/generator_environment", "study_file/generator_tools",
     "study_file/paths", "study_file/request_file", "study_file/stand_in", "study_file/study_text",
     "study_file/walltimes",

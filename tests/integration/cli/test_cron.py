@@ -14,7 +14,7 @@ import pytest
 
 from maestro_es.drivers.crontab import BEGIN, END, how_ticks_come
 from maestro_es.import_path import own_command
-from maestro_es.store import registry
+from maestro_es.study import registry
 from maestro_es.study.invocation import Runtime
 
 HOST = os.uname().nodename

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from maestro_es.store import registry
+from maestro_es.study import registry
 from maestro_es.study.layout import StudyDir
 from tests.integration.cli.conftest import STUDY_ID
 

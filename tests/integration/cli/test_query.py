@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_es.store import connection, registry, user_query
+from maestro_es.store import connection, user_query
+from maestro_es.study import registry
 from tests.integration.cli.test_reading import on_terminal
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"

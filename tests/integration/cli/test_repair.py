@@ -8,7 +8,7 @@ import pytest
 
 from maestro_es.core import events as e
 from maestro_es.core.model import StudyStatus
-from maestro_es.store import registry
+from maestro_es.study import registry
 from maestro_es.study.session import Session
 from tests.integration.cli.conftest import STUDY_ID
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from maestro_es.drivers import cron_tick
-from maestro_es.store import registry
+from maestro_es.study import registry
 from maestro_es.study.locks import hold
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_es.store import registry
+from maestro_es.study import registry
 
 
 @pytest.fixture(autouse=True)
