@@ -1,7 +1,7 @@
-"""What an adapter is: one scheduler behind one protocol.
+"""The protocol of an adapter, which connects maestro-es to one scheduler.
 
-Which adapter a study has is decided in `maestro_es.adapters.registry`. What the answer of a scheduler proves is
-decided in `maestro_es.core.verdict`.
+`maestro_es.adapters.registry` finds the adapter of a study. `maestro_es.core.verdict` decides what the answer of a
+scheduler proves.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ def _not_written() -> str:
 class Job(msgspec.Struct, frozen=True):
     """One attempt, ready to be submitted.
 
-    `name` is the job's, `description` the step's. `script` is what the runner starts: a path with a slash, from
-    `workspace`; `command` is what follows the script's header. `edited` is the whole script if a person has written
-    it: then its header says what the job asks for. `run` are the step's resolved keys, `environment` is
-    what the step starts in. `claim` makes the attempt's claim for a job id, a host, an instance and a nonce, and
-    returns whether it is theirs now. A local step's output files begin with `output`, if it is given.
-    `write_spare` writes the script with the adapter's `spare_header` and returns its digest; it may raise OSError.
+    `name` is the name of the job, and `description` describes the step. `script` is the script that the runner starts:
+    a path relative to `workspace`, which contains a slash. `command` is the script without its header. `edited` is the
+    whole script if a user has edited it; its header then contains the options of the job. `run` are the resolved keys
+    of the step, and `environment` is the environment in which it starts. `claim` creates the claim for a job id, a
+    host, an instance and a nonce, and returns whether they own it now. The names of a local step's output files begin
+    with `output`. `write_spare` writes the script with the adapter's `spare_header` and returns its digest; it may
+    raise OSError.
     """
 
     token: str
@@ -52,15 +53,15 @@ class Job(msgspec.Struct, frozen=True):
 
     @property
     def runner(self) -> Path:
-        """The study's own copy of the runner."""
+        """The copy of the runner in the study directory."""
         return self.study / file_names.STATE_DIR / file_names.RUNNER
 
 
 class JobInfo(msgspec.Struct, frozen=True):
-    """A scheduler's answer about one job: its state, its own words, and who the job is if it was found by token.
+    """A scheduler's answer about one job: its state, also as the scheduler names it, and the identity of the job.
 
-    `delay` is why a job that waits is held up, in the scheduler's own words; empty if it only waits for its turn.
-    `ended_at` is when a job ended that has, if the scheduler says that.
+    `delay` is the scheduler's reason why the job is pending; empty if it only waits for its turn. `ended_at` is the
+    time of its end, if the scheduler reports it.
     """
 
     state: JobState
@@ -74,7 +75,7 @@ class JobInfo(msgspec.Struct, frozen=True):
 
 
 class QueueEntry(msgspec.Struct, frozen=True):
-    """One of the user's jobs as a scheduler lists it; `command` is what it runs, with its arguments."""
+    """One of the user's jobs, as a scheduler lists it; `command` is its command with arguments."""
 
     job_id: str
     state: JobState
@@ -85,9 +86,9 @@ class QueueEntry(msgspec.Struct, frozen=True):
 
 
 class Submitting(NamedTuple):
-    """A submission under way: the command that makes it, and what came of it, to be asked for once.
+    """A submission under way: its command, and a function that returns the outcome and may be called once.
 
-    Who asks before the command has ended waits for it.
+    The function waits until the command has ended.
     """
 
     command: Command
@@ -95,74 +96,74 @@ class Submitting(NamedTuple):
 
 
 class Adapter(Protocol):
-    """One scheduler. `name` is its `batch.type`, `extension` ends the names of its scripts."""
+    """One scheduler. `name` is its batch type; the names of its scripts end with `extension`."""
 
     name: str
     extension: str
-    #: Seconds without a trace after which an attempt is given up: of jobs, `scheduler_facts.JOB_GRACE_SECONDS`.
+    #: The grace time in seconds; for jobs, `scheduler_facts.JOB_GRACE_SECONDS`.
     grace_seconds: float
-    #: Whether it can submit; if not, it writes scripts with ``--dry`` and no more.
+    #: Whether it can submit jobs; otherwise it only writes scripts with ``--dry``.
     can_submit: bool
-    #: How many submissions it takes at the same time.
+    #: How many submissions may be under way at the same time.
     max_concurrent_submissions: int
-    #: What tells the clusters apart whose jobs are listed for all studies at once; empty: they can't be.
+    #: Identifies the cluster, so that its jobs are listed once for all studies; empty if they can't be listed.
     cluster: str
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
         """Return the script's first lines, without a newline at the end."""
 
     def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
-        """Return the first lines for a job that was refused with those of `header`, or the same again."""
+        """Return the first lines for a job that is refused with those of `header`; they may be the same."""
 
     def command(self, text: str, run: Mapping[str, Any]) -> str:
-        """Return the step's command with the launcher filled in. ValueError if it asks for what there is not."""
+        """Return the step's command with the launcher replaced. ValueError if it asks for more than the step has."""
 
     def submission(self, job: Job) -> list[str]:
-        """Return the command that `submit` runs. ValueError says why there can be none."""
+        """Return the command that `submit` runs. ValueError if the job can't be submitted."""
 
     def submit(self, job: Job) -> Outcome | Submitting:
-        """Submit the runner with the token, or begin to. Never raises for what a scheduler says."""
+        """Submit the runner with the token, or begin to. A scheduler's answer never raises an error."""
 
     def cluster_info(self) -> dict[str, str]:
-        """Return what the scheduler says of itself that a study should keep, by its own names; empty if it does not.
+        """Return the parts of the scheduler's configuration that a study keeps; empty if it does not answer.
 
-        Nothing that is to be safe may rest on it.
+        Safety must not depend on them.
         """
 
     def list_jobs(self) -> list[QueueEntry]:
-        """Return all jobs of this user, for `query_queue`; `Unreachable` if nobody answers."""
+        """Return all jobs of this user, for `query_queue`; `Unreachable` if the scheduler does not answer."""
 
     def query_queue(
         self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[QueueEntry] | None = None
     ) -> dict[str, JobInfo]:
-        """Return by token what is known of these attempts; `Unreachable` if nobody answers.
+        """Return the jobs of these attempts by token; `Unreachable` if the scheduler does not answer.
 
-        `listed` is what an adapter of the same `cluster` has listed; without it, the scheduler is asked.
-        A token that is not in the answer was not asked about; a job that is no longer known is GONE.
+        `listed` are the jobs that an adapter of the same `cluster` has listed; without it, the scheduler is queried. A
+        token that is not in the answer was not queried. A job that the scheduler no longer lists is GONE.
         """
 
     def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:
-        """Return by token what the scheduler's accounts remember of jobs that it does not know any more.
+        """Return by token the jobs in the accounting that have left the queue.
 
-        A token that is not in the answer was not asked about; `Unreachable` if nobody answers.
+        A token that is not in the answer was not queried; `Unreachable` if the accounting does not answer.
         """
 
     def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
-        """Return by token the jobs that these runners were submitted for, whether the log knows of them or not.
+        """Return by token the jobs of these runners, whether or not the log contains them.
 
-        `Unreachable` if nobody answers. What is over and forgotten is not among them.
+        `Unreachable` if the scheduler does not answer. Jobs that it has forgotten are missing.
         """
 
     def has_orphans(self, step: StepRecord) -> bool:
-        """Whether what a dead runner started still runs."""
+        """Return whether processes of a step still run although its runner is dead."""
 
     def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
-        """Return the commands that `cancel` runs, or that do what it does; `Unreachable` if nobody answers."""
+        """Return the commands that `cancel` runs, or equivalent ones; `Unreachable` without an answer."""
 
     def cancel(self, steps: Sequence[StepRecord]) -> None:
-        """Ask that these jobs end, as the last `query_queue` has shown them; asked again and again until they have.
+        """Cancel these jobs, as the last `query_queue` has shown them. Each tick calls this until they have ended.
 
-        `Unreachable` if nobody answers, `SchedulerError` if one can't be asked, or may not be ended by us.
+        `Unreachable` if the scheduler does not answer, `SchedulerError` if it refuses.
         """
 
 
@@ -171,7 +172,7 @@ class SubmitsScripts(Protocol):
     """An adapter that also submits scripts without a study, for programs that use Maestro's script adapters."""
 
     def submit_script(self, path: str, folder: str, environment: Mapping[str, str]) -> Outcome:
-        """Submit a script that runs in a folder. Never raises for what a scheduler says."""
+        """Submit a script that runs in a folder. A scheduler's answer never raises an error."""
 
 
 class Adapters(msgspec.Struct, frozen=True):
@@ -186,7 +187,7 @@ class Adapters(msgspec.Struct, frozen=True):
 
 
 class Faults(ValueError):
-    """Everything that is wrong with a script. `messages` has one line for each; as a text they follow each other."""
+    """All problems of a script. `messages` has one line for each; the text of the error joins them."""
 
     def __init__(self, messages: Iterable[str]) -> None:
         self.messages = tuple(dict.fromkeys(messages))
@@ -195,7 +196,7 @@ class Faults(ValueError):
 
 @contextlib.contextmanager
 def noting(messages: list[str]) -> Iterator[None]:
-    """Add what a ValueError says to `messages`, and go on after the block."""
+    """Add the message of a ValueError to `messages`, and continue after the block."""
     try:
         yield
     except ValueError as error:

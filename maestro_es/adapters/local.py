@@ -1,12 +1,12 @@
-"""Steps on this host: the runner as a detached process in a session of its own.
+"""Steps on this host: each runner is a process in its own session, independent of the tick.
 
-A job's id is the runner's process id. The host and its boot id are recorded beside it, and the token is among the
-runner's arguments: together they are an identity. Only the host itself can say whether a process runs, so for one of
-another host there is no answer; nor is there one for a process of a container of this host that has process ids of its
-own, or of the host if we are in the container. The PID namespace follows the boot id: ``BOOT/NAMESPACE``.
+The id of a job is the process id of the runner. The host and its boot id are recorded with it, and the token is among
+the runner's arguments. Together they identify the process. Only the host itself can tell whether a process runs. So
+there is no answer for a process on another host, or in another PID namespace of this host (a container). The namespace
+follows the boot id: ``BOOT/NAMESPACE``.
 
-An error of the host is no answer either. A runner keeps its user, so whatever ``hidepid`` is, we see it while it runs.
-A process of its step that has changed its user is beyond us: we may neither look into it nor end it.
+A system error is not an answer either. A runner keeps its user, so it can be seen while it runs, whatever ``hidepid``
+is. If a process of its step has changed its user, the tick can neither inspect nor kill it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from maestro_es.core.submission import Accepted, InDoubt, Outcome, ScriptFailed
 from maestro_es.core.walltime import walltime_seconds
 from maestro_es.errors import SchedulerError, Unreachable
 
-#: How many seconds ticks look for a process that has left no trace; a job has `JOB_GRACE_SECONDS`.
+#: The grace time of local steps in seconds; that of jobs is `JOB_GRACE_SECONDS`.
 _GRACE_SECONDS = 5.0
 
 FACTS = SchedulerFacts(name="local", extension="sh", grace_seconds=_GRACE_SECONDS)
@@ -44,9 +44,9 @@ def boot_of(instance: str) -> str:
 def ask_host(
     local: Adapter, step: StepRecord, claims: Mapping[str, Claim], study_record: StudyRecord, host: process.Host
 ) -> JobInfo | None:
-    """Return what this host knows of a local step; None if only another host can tell, perhaps one of the same name.
+    """Return the state of a local step; None if only another host can tell, which may have the same name.
 
-    Unreachable if it does not answer.
+    Unreachable if this host does not answer.
     """
     seen = local.query_queue([step], claims).get(step.token)
     if not seen or not seen.instance or (boot := boot_of(seen.instance)) == host.boot_id:
@@ -58,12 +58,12 @@ def ask_host(
 
 
 def is_namesakes(step: StepRecord, host: process.Host) -> bool:
-    """Whether a step that this host can't see runs on another host of the same name."""
+    """Return whether a step that this host can't see runs on another host with the same name."""
     return step.job_host == host.name and boot_of(step.job_instance) != host.boot_id
 
 
-#: Errors of a host that may have more to give at the next tick, or let us in again. EBADF: we have more files open
-#: than the step may have, and a process with fewer can start it.
+#: System errors that may be gone at the next tick. EBADF: this process has more open files than the step may have, and
+#: a process with fewer can start the step.
 _PASSING = (*NO_ROOM, errno.EBADF, errno.EIO, errno.ESTALE, getattr(errno, "EKEYEXPIRED", None))
 
 
@@ -102,7 +102,7 @@ class LocalAdapter:
         ]
 
     def submit(self, job: Job) -> Outcome:
-        """Start the runner, make its claim, and say "go": it runs the step if and only if the claim is its own."""
+        """Start the runner, create its claim, and write "go". The runner runs the step only if it owns the claim."""
         try:
             command = self.submission(job)
         except ValueError as error:
@@ -132,7 +132,7 @@ class LocalAdapter:
         return {}
 
     def list_jobs(self) -> list[QueueEntry]:
-        """List nothing: processes are looked for one by one."""
+        """Return nothing: processes are checked one by one."""
         return []
 
     def query_queue(
@@ -168,7 +168,7 @@ class LocalAdapter:
         return JobInfo(JobState.GONE, f"process {job_id} is gone", None, job_id, host, instance)
 
     def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:  # noqa: ARG002 - protocol
-        """Remember nothing: there are no accounts."""
+        """Return nothing: there is no accounting."""
         return {}
 
     def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
@@ -196,7 +196,7 @@ class LocalAdapter:
         return commands
 
     def cancel(self, steps: Sequence[StepRecord]) -> None:
-        """Ask a live runner to end its step; what a dead one left behind is ended at once."""
+        """Ask a live runner to end its step; kill the processes that a dead runner has left."""
         others: list[str] = []
         for step in steps:
             if self._runs(step):
@@ -210,10 +210,10 @@ class LocalAdapter:
         return self._is_here(step) and process.is_running(int(step.job_id), step.token)
 
     def _left_behind(self, step: StepRecord) -> list[int]:
-        """Return what runs of a step whose runner is gone: what carries its token, and all in the runner's session.
+        """Return the remaining processes of a step whose runner is gone: those with its token or in its session.
 
-        The runner's process id may be another's by now, and a session of that number with it: in ours somebody carries
-        the token. The next tick, which a runner starts last, carries none.
+        Another process may have the runner's process id by now, and a session with that number. In the runner's
+        session a process carries the token. The tick that a runner requests last carries no token.
         """
         if not self._is_here(step) or self._runs(step):
             return []

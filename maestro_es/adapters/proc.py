@@ -1,8 +1,8 @@
-"""What Linux says about processes in ``/proc``, and when it gives no answer.
+"""Reads ``/proc`` about processes, and distinguishes an answer from an error.
 
-A missing file or process (ENOENT, ESRCH) means that the process is gone. Any other error is an error of the host: it
-has run out of files or memory, or it denies access. Such an error proves nothing, so it is raised as `Unreachable`. So
-is a ``/proc`` that is not mounted, or that shows the process ids of another namespace.
+A missing file or process (ENOENT, ESRCH) means that the process is gone. Any other error is a system error: the host
+has run out of files or memory, or denies access. Such an error proves nothing, so it is raised as `Unreachable`. The
+same happens if ``/proc`` is not mounted, or shows the process ids of another namespace.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Processes that go on without us, and what the host knows of those that run.
+"""Starts processes that outlive the tick, and finds out about running processes.
 
-A process id is no identity: it is used again. With the host, its boot id and a word that no other process has among
-its arguments (the token of an attempt) it is one. On Linux the facts come from ``/proc``, elsewhere from ``ps``.
-An error of the host proves nothing: it is raised as `Unreachable`.
+A process id does not identify a process, because it is reused. Together with the host, its boot id, and an argument
+that no other process has (the token of an attempt), it does. On Linux the facts come from ``/proc``, elsewhere from
+``ps``. A system error proves nothing, so it is raised as `Unreachable`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _STATE, _SESSION = 0, 3  # fields of /proc/PID/stat behind the command's name; s
 
 
 class Host(NamedTuple):
-    """This host: its name, an id that changes with every boot, and how many cores we may use.
+    """This host: its name, an id that changes with every boot, and the number of usable cores.
 
-    `environment` is that of the study's steps, which goes before ours.
-    `namespace` tells our process ids from those of a container, or of the host if we are in one: there it is empty.
-    `machine` tells it from others of the same name and `booted_at` is when it came up, as far as that is known.
-    `job` is the job of a scheduler in which we are, ``SCHEDULER:ID``; empty outside of jobs.
-    `trouble` says why the host does not tell its boot id, if it does not: then nothing can be concluded here.
+    `environment` is the environment of the study's steps, which has priority over that of this process. `namespace`
+    identifies the PID namespace; it is empty in the first namespace of a host. `machine` distinguishes hosts with the
+    same name, and `booted_at` is the time of the boot, if these are known. `job` is the surrounding job,
+    ``SCHEDULER:ID``; empty outside of jobs. `trouble` says why the boot id can't be read; then nothing can be
+    concluded.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Host(NamedTuple):
 
 
 def this_host() -> Host:
-    """Return the host that we run on."""
+    """Return this host."""
     name = os.uname().nodename
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
@@ -63,10 +63,10 @@ def this_host() -> Host:
 
 
 def _machine() -> tuple[str, Micros]:
-    """Return what tells this host from others of its name, and when it came up.
+    """Return what distinguishes this host from others with its name, and when it booted.
 
-    The machine id is confidential, so it is hashed, as machine-id(5) wishes. Images of hosts without disks get another
-    one at each boot: one that is younger than the boot tells nothing.
+    The machine id is confidential, so it is hashed, as machine-id(5) requires. Diskless hosts get a new one at each
+    boot. So a machine id that is younger than the boot is not used.
     """
     booted_at = (time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)) // 1000
     try:
@@ -82,9 +82,9 @@ _spawned: set[int] = set()
 
 
 def spawn(argv: Sequence[str], env: Mapping[str, str], inherited: Environment | None = None) -> tuple[int, int]:
-    """Start a process in a session of its own, with no terminal, and don't wait for it.
+    """Start a process in its own session, without a terminal, and don't wait for it.
 
-    Returns its pid and a file descriptor, to write to its standard input and to be closed. What it prints is lost.
+    Returns its process id, and a file descriptor for its standard input, which the caller must close. Output is lost.
     `inherited`: see `start_process`.
     """
     null = os.open(os.devnull, os.O_WRONLY)
@@ -108,10 +108,10 @@ def spawn(argv: Sequence[str], env: Mapping[str, str], inherited: Environment | 
 
 
 def _wait_for_arguments(pid: int, last: str) -> None:
-    """Wait until a process shows its arguments, by which it is known.
+    """Wait until /proc shows the arguments of a process, which identify it.
 
-    Linux lets `posix_spawn` return a moment before: until then /proc shows those of its parent, or none (seen with
-    Linux 6.18 for every second process). Somebody who looked then would take the process for gone.
+    On Linux, `posix_spawn` returns a moment before. Until then /proc shows the arguments of the parent, or none (seen
+    with Linux 6.18 for every second process), so the process would count as gone.
     """
     end = time.monotonic() + 1
     while sys.platform == "linux" and not is_running(pid, last) and time.monotonic() < end:
@@ -121,7 +121,7 @@ def _wait_for_arguments(pid: int, last: str) -> None:
 
 
 def reap() -> int:
-    """Take leave of the processes that `spawn` started and that have ended; returns how many they were."""
+    """Wait for the processes that `spawn` started and that have ended; returns their number."""
     before = len(_spawned)
     for pid in list(_spawned):
         try:
@@ -134,7 +134,7 @@ def reap() -> int:
 
 
 def is_running(pid: int, word: str) -> bool:
-    """Whether a process runs that was started with this word among its arguments; one that has ended has none."""
+    """Return whether a process is running and has this word among its arguments; an ended process has none."""
     if sys.platform == "linux":
         return word.encode() in proc.strings(pid, "cmdline")
     return word in _ask("ps", "-o", "command=", "-p", str(pid)).split()
@@ -160,7 +160,7 @@ class Running(NamedTuple):
 
 
 def of_this_user() -> Iterator[Running]:
-    """Yield the processes of this user, but for ourselves."""
+    """Yield the processes of this user, except this one."""
     if sys.platform != "linux":
         for line in _ask("ps", "-x", "-o", "pid=", "-o", "command=").splitlines():
             pid, _, command = line.strip().partition(" ")
@@ -193,7 +193,7 @@ def is_marked(pid: int, word: str, variable: str) -> bool:
 
 
 def carriers(word: str, variable: str) -> list[int]:
-    """Return this user's processes that have this value of a variable in their environment, but for ourselves.
+    """Return this user's processes that have this value of a variable in their environment, except this one.
 
     Only Linux shows environments. One that has cleared its own is not found.
     """
@@ -205,7 +205,7 @@ def carriers(word: str, variable: str) -> list[int]:
 
 
 def _ask(*argv: str) -> str:
-    """Return what a program of the system prints. Unreachable if it fails otherwise than by finding nothing."""
+    """Return the output of a system program. Unreachable if it fails for another reason than finding nothing."""
     try:
         done = run(argv)
     except OSError as error:
@@ -217,13 +217,13 @@ def _ask(*argv: str) -> str:
 
 
 def terminate_group(leader: int) -> None:
-    """Ask the process group of a session leader to end."""
+    """Send SIGTERM to the process group of a session leader."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGTERM)
 
 
 def kill(pids: Sequence[int]) -> list[int]:
-    """End processes at once; returns those that we may not end, as they run as another user."""
+    """Kill processes; returns those that can't be killed because they run as another user."""
     others = []
     for pid in pids:
         try:

@@ -1,9 +1,9 @@
 """Slurm: submitting jobs, looking for them, and ending them.
 
-A job is known by the token in its command, never by its id alone: after a crash of its controller Slurm gives an id
-out twice. Since 23.02 squeue shows no more of the command than the path of its script; so the runner is submitted by a
-link that has the token for a name, and that is there as long as sbatch needs it. Facts about Slurm are of 22.05 unless
-said otherwise.
+A job is identified by the token in its command, never by its id alone, because Slurm may give out an id twice after a
+crash of its controller. Since 23.02 squeue shows only the path of the script. So the runner is submitted as a link
+whose name is the token, and which exists as long as sbatch needs it. Facts about Slurm refer to 22.05 unless stated
+otherwise.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.submission import InDoubt, Outcome, QueueFull, ScriptFailed
 from maestro_es.errors import NotAsked, SchedulerError, Unreachable
 
-#: How long commands of Slurm may take, in seconds. Those that ask the controller give up by themselves after its
-#: MessageTimeout, 10 s unless a site changes it; sacct waits for a database that is stuck much longer (37 s was seen).
+#: How long commands of Slurm may take, in seconds. Commands that query the controller give up after its MessageTimeout
+#: (10 s by default). sacct waits much longer for a database that hangs (37 s was seen).
 _TIMEOUT, _ACCOUNTS_TIMEOUT, _FACTS_TIMEOUT = 60.0, 20.0, 5.0
 
-#: What of an environment changes the answers of Slurm's commands, and must not: filters, formats, other clusters. A
-#: tick that a job makes would hand on the job's own variables, too.
+#: Variables that would change the answers of Slurm's commands: filters, formats, other clusters. A tick inside a job
+#: would also pass on the variables of the job.
 _OURS = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_")
 _CONF = "SLURM_CONF"
 
-#: slurmstepd opens the files of a job before its runner looks whether it may start, and a second start must not empty
-#: them. It stands before the user's options, which may say otherwise.
+#: slurmstepd opens the files of a job before the runner checks whether it may start, and a second start must not empty
+#: them. This option comes before the user's options, which can override it.
 _APPEND = "--open-mode=append"
 
 #: The time zone in which Slurm's commands read and print times for us.
@@ -73,9 +73,10 @@ _SKEW = 7 * 24 * 3600
 
 
 def slurm_environment(ours: Mapping[str, str], recorded: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of Slurm's commands that ask: what a study has recorded goes before our own.
+    """Return the environment for Slurm's querying commands. The recorded environment of the study has priority.
 
-    Which cluster it is says the study alone, if it has recorded anything: a tick may be made by who works on another.
+    If the study has recorded one, it alone determines the cluster, because a tick may run in a shell for another
+    cluster.
     """
     variables = {key: value for key, value in {**ours, **recorded}.items() if not key.startswith(_OURS)}
     conf = (recorded or ours).get(_CONF)
@@ -83,10 +84,10 @@ def slurm_environment(ours: Mapping[str, str], recorded: Mapping[str, str]) -> d
 
 
 class SlurmJobs:
-    """Talks to Slurm in an environment: its PATH says where the commands are, its SLURM_CONF which cluster it is.
+    """Calls Slurm's commands in an environment. Its PATH determines the commands, and its SLURM_CONF the cluster.
 
-    If the environment `of_steps` can't be had, this one may lead to another cluster. So the cluster is asked for its
-    name first, and for nothing more unless it is the study's.
+    If the environment `of_steps` is missing, this one may lead to another cluster. So the cluster is first queried for
+    its name, and for nothing else if this is not the name of the study's cluster.
     """
 
     def __init__(self, environment: Mapping[str, str], of_steps: Environment | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What Slurm prints, and what it means. Facts about Slurm are of 22.05 unless said otherwise.
+"""Parses the output of Slurm's commands. Facts about Slurm refer to 22.05 unless stated otherwise.
 
 A job that Maestro submitted, and that was taken over, carries no token: its id and its script identify it (`imported`,
 `runs_script_of`). Which commands are called, and when, is decided in `maestro_es.adapters.slurm.client`.
