@@ -100,7 +100,7 @@ class Adapter(Protocol):
 
     name: str
     extension: str
-    #: The grace time in seconds; for jobs, `scheduler_facts.JOB_GRACE_SECONDS`.
+    #: The grace time in seconds; for jobs, `core.grace.JOB_GRACE_SECONDS`.
     grace_seconds: float
     #: Whether it can submit jobs; otherwise it only writes scripts with ``--dry``.
     can_submit: bool

@@ -7,6 +7,8 @@ follows the boot id: ``BOOT/NAMESPACE``.
 
 A system error is not an answer either. A runner keeps its user, so it can be seen while it runs, whatever ``hidepid``
 is. If a process of its step has changed its user, the tick can neither inspect nor kill it.
+
+The runner (`runner.sh`) enforces the walltime, which it gets in seconds as an argument.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 The module of an adapter has two names. `FACTS` is what others need to know about the scheduler. `ADAPTER` is called
 with a batch block and a host, and returns an `Adapter`. Another package names such a module in an entry point of the
-group `maestro_es.adapters`; the name of the entry point is the `batch.type`.
+group `maestro_es.adapters`; the name of the entry point is the `batch.type`. The schedulers of maestro-es itself are
+listed in `maestro_es.adapters.schedulers`.
 
 Entry points are looked up only for a type that maestro-es does not have, because that takes a third as long as a tick.
 """

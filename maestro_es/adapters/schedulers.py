@@ -10,7 +10,8 @@ import os
 
 from maestro_es.core.scheduler_facts import JobEnvironment
 
-#: The schedulers of maestro-es by batch type. To add one, add its module, and its jobs here.
+#: The schedulers of maestro-es by batch type. To add one, add the module of its adapter, and its jobs here (those of
+#: PBS are below).
 WITH_ADAPTER = {
     "slurm": JobEnvironment(
         of_job=(

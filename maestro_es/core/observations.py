@@ -76,7 +76,7 @@ class AttemptObservation(msgspec.Struct, frozen=True):
     `raw_state` is the state as the scheduler names it, for the log. `delay` is the scheduler's reason why the job is
     pending. `job_id`, `host` and `instance` belong to a job that was found by its token. `ended_at` is the time of the
     end, as the scheduler reports it. `within_grace`: the grace time of a missing attempt is not over
-    (`verdict.within_grace`). `start_recorded`: the start was recorded before the queue was queried, so an end that the
+    (`grace.within_grace`). `start_recorded`: the start was recorded before the queue was queried, so an end that the
     queue shows is the end of that start.
     """
 

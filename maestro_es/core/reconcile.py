@@ -1,7 +1,8 @@
 """The rules about attempts in flight: what can be concluded about each, and whose job must be ended.
 
 What the observations of one attempt prove is decided in `maestro_es.core.verdict`; how often a step is submitted
-again, in `maestro_es.core.resubmission_limits`. The events do not change the state here: the reducer does.
+again, in `maestro_es.core.resubmission_limits`; how long a missing attempt is looked for, in `maestro_es.core.grace`.
+The events do not change the state here: the reducer does.
 """
 
 from __future__ import annotations
@@ -141,7 +142,8 @@ def _end_of(seen: Observations, step: StepRecord, verdict: Verdict) -> tuple[Mic
     return (seen.booted_at if lost and began <= seen.booted_at <= seen.now else seen.now), True
 
 
-#: Ends that are not a fault of the step, and their names in the log: each of them gives the step the state HWFAILURE.
+#: Ends that are not a fault of the step, and their names in the log: each of them gives the step the state HWFAILURE,
+#: unless the step is being cancelled. (`retry --lost` gives it too: `rerun.give_up`.)
 _HWFAILURE = {
     Conclusion.NODE_FAILED: "the node failed or the job was preempted",
     Conclusion.STOPPED: "ended by a signal from outside",

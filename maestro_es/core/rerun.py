@@ -2,6 +2,8 @@
 
 Steps that ended because of such a step wait again, unless another step on which they depend has also ended without
 success. So a step never waits for a step that will not run.
+
+The effect of the events, such as the counters at zero and the choice of the script, is in `step_rules._reset`.
 """
 
 from __future__ import annotations

@@ -11,14 +11,11 @@ from typing import Any
 
 import msgspec
 
+from maestro_es.core.grace import JOB_GRACE_SECONDS
 from maestro_es.core.walltime import walltime_remedy
 
 #: The keys of the batch block that Maestro 1.2.1 or maestro-es reads for each scheduler.
 COMMON_KEYS = ("type", "shell", "host", "bank", "queue", "nodes", "args")
-
-#: How many seconds ticks look for a job that has left no trace, before its attempt is given up. A controller that
-#: restarts answers again within a minute. Safety never depends on this time: the claim decides.
-JOB_GRACE_SECONDS = 60.0
 
 
 class Remark(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """How many steps may be in flight at the same time, and how many are requested in one tick.
 
-Which of the ready steps are submitted is decided in `maestro_es.core.decide`, in the order of the graph.
+Whether a tick submits any step, and which of the ready ones, is decided in `maestro_es.core.decide.start_ready`.
 """
 
 from __future__ import annotations

@@ -10,6 +10,9 @@ The kinds of evidence, from the most direct to the least direct:
 "Not asked", "asked but not answered" and "gone" are three different answers. A job that is not in the queue has not
 necessarily finished. The exit code of a submit command is not evidence. A state that maestro-es does not know is not a
 failure.
+
+How long a missing attempt is looked for is decided in `maestro_es.core.grace`. What a verdict means for the step (its
+state, HWFAILURE among them, or another attempt) is decided in `maestro_es.core.reconcile`.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import enum
 import msgspec
 
 from maestro_es.core.events import Evidence
-from maestro_es.core.model import JobState, Micros, Phase, StepRecord
+from maestro_es.core.model import JobState, Micros
 from maestro_es.core.observations import AttemptObservation, ClaimState, NoAnswer, Report, ReportKind
 
 
@@ -84,24 +87,6 @@ _NOT_OVER = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN, NoAnswer.UNRE
 
 #: States that the accounting gives to a job that has not ended, and for ever to a job that the controller has lost.
 LISTED = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
-
-#: For how many grace times such a state in the accounting counts more than the absence of the job from the queue.
-LISTED_GRACES = 60
-
-
-def within_grace(step: StepRecord, now: Micros, seconds: float, *, cancelling: bool) -> bool:
-    """Return whether the grace time of a missing attempt, in seconds, is not over yet.
-
-    It is `core.scheduler_facts.JOB_GRACE_SECONDS` for jobs. It does not apply to a step that is being cancelled.
-    """
-    if not step.scheduled and step.phase is Phase.SUBMITTED:
-        return False  # its process is gone, so no claim can follow
-    if step.phase is Phase.REQUESTED and cancelling:
-        return False
-    since = step.requested_at if step.phase is Phase.REQUESTED else step.missed_at
-    if since is None:
-        return True  # missing for the first time
-    return 0 <= now - since < seconds * 1_000_000
 
 
 def judge(observed: AttemptObservation) -> Verdict:

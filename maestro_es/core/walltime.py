@@ -1,6 +1,6 @@
 """Walltimes as study files write them. A scheduler may have a grammar of its own: see `SchedulerFacts`.
 
-The runner enforces the walltime of a local step. The scheduler enforces the others.
+The runner (`adapters/runner.sh`) enforces the walltime of a local step. The scheduler enforces the others.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from msgspec import structs
 from maestro_es.adapters.base import Adapter, Adapters, JobInfo, QueueEntry
 from maestro_es.adapters.local import ask_host, is_namesakes
 from maestro_es.adapters.process import Host
+from maestro_es.core.grace import LISTED_GRACES, within_grace
 from maestro_es.core.graph import Graph
 from maestro_es.core.hosts import advice
 from maestro_es.core.model import ENVIRONMENT, UNWATCHED, JobState, Micros, Phase, State, StepRecord
@@ -35,7 +36,7 @@ from maestro_es.core.observations import (
     stale_reports,
     without_forced_end,
 )
-from maestro_es.core.verdict import GIVES_UP, LISTED, LISTED_GRACES, Conclusion, judge, within_grace
+from maestro_es.core.verdict import GIVES_UP, LISTED, Conclusion, judge
 from maestro_es.errors import NotAsked, Unreachable
 from maestro_es.poller.last_boot import look_back
 from maestro_es.poller.prefetch import QueueSnapshot

@@ -113,7 +113,7 @@ class Pollers:
             yield f"asks the accounts: {word}", after, _saw(poller, "judge", accounts=word)
 
     def _judge(self, world: World, poller: Poller) -> Iterator[tuple[str, World, Poller]]:
-        """Mirrors `verdict.within_grace` with any clock, and the first half of `Observer._reconcile_doubt`."""
+        """Mirrors `grace.within_grace` with any clock, and the first half of `Observer._reconcile_doubt`."""
         record = self._log.step(poller.log)
         since = record.requested_at if record.phase is Phase.REQUESTED else record.missed_at
         found = set()

@@ -266,7 +266,7 @@ OWNED = {
         r"(?:submission_attempts|(?:restart|hardware|abandon)_limit)(?:: int)? ?= ?[1-9]|(?:RESTART|ABANDON)_LIMIT = ",
         "core/resubmission_limits.py",
     ),
-    "how long a job is looked for": (r"JOB_GRACE_SECONDS = |grace_seconds=[\d.]", "core/scheduler_facts.py"),
+    "how long a job is looked for": (r"JOB_GRACE_SECONDS = |grace_seconds=[\d.]", "core/grace.py"),
 }  # fmt: skip
 
 
