@@ -298,5 +298,5 @@ def test_a_log_that_is_there_is_never_replaced(tmp_path, spec, slow, creators):
     _, err = first.communicate(timeout=60)
 
     assert first.returncode == 1
-    assert "there is a study in this directory" in err
+    assert "there is already a study in this directory" in err
     assert (root / "events.db").read_text() == "somebody else's"
