@@ -263,8 +263,8 @@ def meddle(copy: Path, *statements: str) -> None:
 def test_a_view_that_another_program_has_changed_is_not_run(copy):
     [(made,)] = _direct(copy, "SELECT sql FROM sqlite_master WHERE name = 'v_step'")
     meddle(copy, "DROP VIEW v_step", str(made).replace("state,", "load_extension('evil') AS state,", 1))
-    assert "another program has made the view 'v_step'" in refused(copy, "SELECT name FROM v_step")
-    assert "another program has made the view 'v_step'" in refused(copy, "SELECT 1")
+    assert "another program has created the view 'v_step'" in refused(copy, "SELECT name FROM v_step")
+    assert "another program has created the view 'v_step'" in refused(copy, "SELECT 1")
 
 
 @pytest.mark.parametrize("view", ["SELECT load_extension('evil') AS x", "SELECT seq AS x FROM event", ENDLESS])

@@ -70,7 +70,7 @@ def test_a_dry_run_writes_scripts_without_the_scheduler(tmp_path: Path, kind: st
 
 @pytest.mark.parametrize("kind", ["lsf", "flux"])
 def test_a_study_that_can_t_be_submitted_is_refused_and_leaves_nothing(tmp_path: Path, kind: str):
-    with pytest.raises(RequestRefused, match=f"can't submit to {kind} yet; --dry writes the scripts"):
+    with pytest.raises(RequestRefused, match=f"can't submit jobs to {kind} yet; --dry writes the scripts"):
         create_study(plan(tmp_path, kind), Settings(), Runtime())
 
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
