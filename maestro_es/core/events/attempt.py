@@ -13,7 +13,7 @@ from maestro_es.core.model import Micros, SubmissionKind
 
 
 class SubmissionRequested(Event, frozen=True):
-    """An attempt is about to be submitted. Committed before the scheduler hears of it.
+    """An attempt will be submitted. This is committed before the scheduler is called.
 
     attempt: the number of the attempt: 1, 2, 3 ...
     token: a name for the attempt, unique for ever
@@ -30,7 +30,7 @@ class SubmissionRequested(Event, frozen=True):
 
 
 class JobSubmitted(Event, frozen=True):
-    """The scheduler has the job. `adopted`: found again by its token, not answered to our own call.
+    """The scheduler has the job. `adopted`: a tick found the job by its token; there was no answer to the submission.
 
     `host` and `instance` tell a local process from a later one with its number: the host and its boot id.
 
@@ -59,7 +59,7 @@ class JobSubmitted(Event, frozen=True):
 
 
 class ScriptSetAside(Event, frozen=True):
-    """A script in a workspace was not as maestro-es had written it, and was kept as another file.
+    """A script in a workspace was edited, and was kept as another file.
 
     script: the path of the script, relative to the study
     kept_as: the path of what was kept, likewise
@@ -74,7 +74,7 @@ class ScriptSetAside(Event, frozen=True):
 
 
 class SubmissionRejected(Event, frozen=True):
-    """The scheduler refused in a way that proves that nothing was queued.
+    """The scheduler refused the job in a way that proves that nothing was queued.
 
     message: what the scheduler said
     exit_code: the exit code of its command; null if there is none
@@ -89,7 +89,7 @@ class SubmissionRejected(Event, frozen=True):
 
 
 class SubmissionUncertain(Event, frozen=True):
-    """It is unknown whether the scheduler has the job: what it, or our call of it, said instead of an answer.
+    """It is unknown whether the scheduler has the job. The message is what was printed instead of an answer.
 
     Result: nothing
     """
@@ -99,7 +99,7 @@ class SubmissionUncertain(Event, frozen=True):
 
 
 class AttemptAbandoned(Event, frozen=True):
-    """The attempt can never start any more: the poller holds its claim.
+    """The attempt can never start, because a tick has taken its claim.
 
     Result if the step is PENDING or RUNNING: state INITIALIZED, phase WAITING
     Result: phase WAITING
@@ -110,7 +110,7 @@ class AttemptAbandoned(Event, frozen=True):
 
 
 class SubmissionWithdrawn(Event, frozen=True):
-    """The poller took its own request back, so the attempt can never start: the poller holds its claim.
+    """A tick withdrew its own request and took the claim, so the attempt can never start.
 
     `message` is what the scheduler said that takes no more jobs just now; empty if it was not called.
 
@@ -123,7 +123,7 @@ class SubmissionWithdrawn(Event, frozen=True):
 
 
 class JobDelayed(Event, frozen=True):
-    """The scheduler says what holds the waiting job up. Not written of one that only waits for its turn.
+    """The scheduler gives a reason why the job is pending. It is not recorded for a job that waits for its turn.
 
     reason: what the scheduler says
 
@@ -135,7 +135,7 @@ class JobDelayed(Event, frozen=True):
 
 
 class JobStateUnknown(Event, frozen=True):
-    """The scheduler gives the job a state that this version does not know. The job is watched, and nothing concluded.
+    """The scheduler reports a job state that this version does not know. Ticks keep watching the job.
 
     raw_state: the state, in the words of the scheduler
 
@@ -147,7 +147,7 @@ class JobStateUnknown(Event, frozen=True):
 
 
 class JobStarted(Event, frozen=True):
-    """The job runs.
+    """The job has started.
 
     host: the host that it runs on, if it is known
 
@@ -161,7 +161,7 @@ class JobStarted(Event, frozen=True):
 
 
 class JobNotFound(Event, frozen=True):
-    """The job is no longer known, and no report has come. Ticks look for it until the adapter's grace is over.
+    """The scheduler no longer lists the job, and there is no report. Ticks look for it until the grace time is over.
 
     Result: nothing
     """
@@ -171,7 +171,7 @@ class JobNotFound(Event, frozen=True):
 
 
 class JobReappeared(Event, frozen=True):
-    """The scheduler knows the job again.
+    """The scheduler lists the job again.
 
     Result: nothing
     """
@@ -180,7 +180,7 @@ class JobReappeared(Event, frozen=True):
 
 
 class ReportIgnored(Event, frozen=True):
-    """A report came that carries another token than the step's current one: recorded, not believed.
+    """There was a report with another token than the step's current one. It is recorded and otherwise ignored.
 
     token: the attempt that the report is about
     report: the name of the report

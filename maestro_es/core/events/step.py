@@ -12,7 +12,7 @@ from maestro_es.core.model import Cause, Micros, State
 
 
 class StepImported(Event, frozen=True):
-    """Maestro had to do with the step before this log began; times and `restarts` are those of its status table.
+    """Maestro handled the step before this log began. Times and `restarts` come from Maestro's status table.
 
     `state` says how the step ended: FINISHED, FAILED, TIMEDOUT or CANCELLED. INITIALIZED: it is left to run, with its
     restart script if it was restarted before; an adopted job is a submission of its own that follows.
@@ -40,7 +40,7 @@ class StepImported(Event, frozen=True):
 
 
 class StepRecovered(Event, frozen=True):
-    """What became of the step while events were recorded that are lost.
+    """The state of the step after the lost part of the log.
 
     `state` says how it ended: FINISHED, FAILED, TIMEDOUT or CANCELLED. INITIALIZED: it is left to run, with its
     restart script if it was restarted before; a job that was found again is a submission of its own that follows.
@@ -85,7 +85,7 @@ class StepFinished(Event, frozen=True):
 
 
 class StepTimedOut(Event, frozen=True):
-    """The walltime was over. `final` tells why there is no restart; empty when one follows.
+    """The step exceeded its walltime. `final` says why there is no restart; it is empty if a restart follows.
 
     final: why it is not restarted; empty if StepRestarted follows
     noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
@@ -101,7 +101,7 @@ class StepTimedOut(Event, frozen=True):
 
 
 class StepRestarted(Event, frozen=True):
-    """A timed-out step goes on with its restart script: the `number`-th of `limit` (0: no limit).
+    """A timed-out step will run its restart script. This is restart `number` of at most `limit` (0: no limit).
 
     number: how often it was restarted, this time included
     limit: how often it may be; 0 means without limit
@@ -114,7 +114,7 @@ class StepRestarted(Event, frozen=True):
 
 
 class HardwareFailed(Event, frozen=True):
-    """The job ended by no fault of the step: the `number`-th of `limit` such failures that are made good.
+    """A hardware failure ended the job: the `number`-th. Up to `limit` of them are followed by a resubmission.
 
     number: how often this happened to the step, this time included
     limit: how often it may, before the step fails; 0 means without limit
@@ -134,7 +134,7 @@ class HardwareFailed(Event, frozen=True):
 
 
 class StepFailed(Event, frozen=True):
-    """The step will not finish by itself. `blocker` is the number of the step that an upstream failure began with.
+    """The step has failed. `blocker` is the number of the step whose failure is the cause of an upstream failure.
 
     cause: what kind of failure it was
     exit_code: the exit code of the script; null if there is none
@@ -155,7 +155,7 @@ class StepFailed(Event, frozen=True):
 
 
 class StepCancelled(Event, frozen=True):
-    """The step was cancelled, before it ran or while it did. `blocker`: the cancelled step that it waited for.
+    """The step was cancelled, before or while it ran. `blocker`: the cancelled step on which it depends.
 
     blocker: the number of the cancelled step that this one waited for; null if it was cancelled itself
     noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
@@ -172,7 +172,7 @@ class StepCancelled(Event, frozen=True):
 
 
 class OutputDoubted(Event, frozen=True):
-    """The finished local step ended so shortly before its host went down that its output may not be on disk.
+    """The local step finished so shortly before its host went down that its output may be incomplete.
 
     host: the name of the host
     alive_at: when the host was known to run for the last time before it went down, in microseconds UTC
@@ -187,7 +187,7 @@ class OutputDoubted(Event, frozen=True):
 
 
 class StepDryRun(Event, frozen=True):
-    """The step's workspace and scripts were written, and nothing was run.
+    """The workspace and the scripts of the step were written, but nothing was run.
 
     Result: state DRYRUN, phase DONE
     """
@@ -196,7 +196,7 @@ class StepDryRun(Event, frozen=True):
 
 
 class StepReset(Event, frozen=True):
-    """The step waits to be submitted again, its counters at zero. What finished after it was reset before it.
+    """The step will be submitted again, with its counters at zero. Dependents that have finished were reset before.
 
     One that had started goes on with its restart script, if it has one and is not to begin `from_scratch`.
 
@@ -212,7 +212,7 @@ class StepReset(Event, frozen=True):
 
 
 class StepSkipped(Event, frozen=True):
-    """A person, `by`, takes the step as finished, whatever became of it; what waits for it may run.
+    """The user `by` marks the step as finished, whatever its state; steps that depend on it can run.
 
     by: the name of the person
 
@@ -224,7 +224,7 @@ class StepSkipped(Event, frozen=True):
 
 
 class StepHeld(Event, frozen=True):
-    """The step is not submitted, nor submitted again, until a person releases it; a job in flight goes on.
+    """The step is not submitted or resubmitted until a user releases it. A job in flight keeps running.
 
     Result: nothing
     """

@@ -16,7 +16,7 @@ from maestro_es.core.model import Micros, Param, Settings, StudyStatus
 
 
 class InvocationStarted(Event, frozen=True):
-    """A process began to write. Comes before the first event that it writes, and never alone.
+    """A process began to write. This comes before the first event that it writes, and is never its only event.
 
     `boot_id` changes with every boot of the host, and is empty if the host did not tell it. `machine` tells hosts of
     one name apart, and `booted_at` is when the host came up, by its clock; each is empty if it is not known.
@@ -47,7 +47,7 @@ class InvocationStarted(Event, frozen=True):
 
 
 class StudyCreated(Event, frozen=True):
-    """The study exists. `root` is its directory as an absolute path: the one path that is not relative to it.
+    """The study was created. `root` is its directory, and the only absolute path; all other paths are relative to it.
 
     `spec` is the text of the study file, and `spec_file` the name of the copy of it in the study directory.
     `scheduler` is what the scheduler said of itself then, by its own names; empty if it said nothing.
@@ -91,7 +91,7 @@ class EnvironmentRecorded(Event, frozen=True):
 
 
 class StepTemplateAdded(Event, frozen=True):
-    """A step as the study file declares it, variables resolved and parameters not.
+    """A step as the study file declares it, with variables resolved but without parameter values.
 
     name: the name of the step in the study file
     description: what the step is for
@@ -106,7 +106,7 @@ class StepTemplateAdded(Event, frozen=True):
 
 
 class StepAdded(Event, frozen=True):
-    """One instance of a template. The log's `step` column carries its number: 1, 2, 3 ... in launch order.
+    """One instance of a template. The column `step` of the log has its number: 1, 2, 3 ... in launch order.
 
     `parents` are numbers of steps; `funnels` are names of templates all of whose instances are parents.
     `workspaces` maps each ``X`` of a ``$(X.workspace)`` in the template to a directory, relative like `workspace`.
@@ -139,7 +139,7 @@ class StepAdded(Event, frozen=True):
 
 
 class ConnectionAdded(Event, frozen=True):
-    """The step waits for one parent more: what `ExecutionGraph.add_connection` writes.
+    """The step waits for another parent; `ExecutionGraph.add_connection` writes this.
 
     parent: the number of the step that it waits for
 
@@ -150,7 +150,7 @@ class ConnectionAdded(Event, frozen=True):
 
 
 class ConnectionRemoved(Event, frozen=True):
-    """The step waits for one parent fewer: what `ExecutionGraph.remove_edge` writes.
+    """The step no longer waits for a parent; `ExecutionGraph.remove_edge` writes this.
 
     parent: the number of the step that it waits for no more
 
@@ -177,7 +177,7 @@ class SettingsChanged(Event, frozen=True):
 
 
 class StudyPaused(Event, frozen=True):
-    """Nothing new is submitted from here on; what is in flight goes on.
+    """No new steps are submitted from here on. Jobs in flight keep running.
 
     Result: paused
     """
@@ -195,7 +195,7 @@ class StudyResumed(Event, frozen=True):
 
 
 class CancelRequested(Event, frozen=True):
-    """A person wants these steps to end (None: all). Jobs are cancelled by the ticks that follow.
+    """A user has cancelled these steps (None: all). The following ticks cancel their jobs.
 
     steps: the numbers of the steps; null means the whole study
 
@@ -207,7 +207,7 @@ class CancelRequested(Event, frozen=True):
 
 
 class StudyCompleted(Event, frozen=True):
-    """Every step is done. `status` is the value of `StudyStatus`, so the exit code of ``run --wait``.
+    """Every step is done. `status` is the value of `StudyStatus`, which is also the exit code of ``run --wait``.
 
     status: how the study ended
 
@@ -218,7 +218,7 @@ class StudyCompleted(Event, frozen=True):
 
 
 class StudyReopened(Event, frozen=True):
-    """A completed study goes on, because a person asked for it.
+    """A completed study continues, because a user requested this.
 
     Result: status RUNNING
     """
@@ -227,7 +227,7 @@ class StudyReopened(Event, frozen=True):
 
 
 class StudyRelocated(Event, frozen=True):
-    """The study directory was found at another place, and the old place holds no log of it any more.
+    """The study directory has moved; its old path no longer contains its log.
 
     before: the study directory until then, an absolute path
     after: the study directory from then on
@@ -240,7 +240,7 @@ class StudyRelocated(Event, frozen=True):
 
 
 class RebootDetected(Event, frozen=True):
-    """The host came up again since the study was last written to. Boot ids tell, not clocks.
+    """The host has booted since the study was last written. Boot ids show this, not clocks.
 
     host: the name of the host
     before: its boot id until then
@@ -255,7 +255,7 @@ class RebootDetected(Event, frozen=True):
 
 
 class TicksMissed(Event, frozen=True):
-    """No tick came for longer than three of their periods: `seconds` from the last one, `since`, to this one.
+    """No tick ran for more than three periods: for `seconds`, from the last tick at `since` to this one.
 
     since: when the last tick was, in microseconds UTC
     seconds: how long no tick came
@@ -268,7 +268,7 @@ class TicksMissed(Event, frozen=True):
 
 
 class LogRecovered(Event, frozen=True):
-    """What was recorded after the event with the digest `head` is lost; what follows is what the world still knew.
+    """The events after the one with the digest `head` are lost. The next events were recovered from other evidence.
 
     head: the digest, in hex, of the last event that is as it was
 
@@ -291,7 +291,7 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class EventsCorrected(Event, frozen=True):
-    """Payloads that no reader could decode were corrected, and the rows from the first of them on sealed again.
+    """Payloads that could not be decoded were corrected, and the digests of the rows from the first one on recomputed.
 
     `head` is the digest of the last event before that: with the payloads as they were the digests lead to it.
 
@@ -307,7 +307,7 @@ class EventsCorrected(Event, frozen=True):
 
 
 class PollFailed(Event, frozen=True):
-    """A scheduler did not answer. Written when that begins, not once a tick; nothing is concluded from it.
+    """A scheduler did not answer. This is recorded when it begins, not at every tick. Nothing is concluded from it.
 
     adapter: the name of the scheduler
     message: what it said instead of an answer
