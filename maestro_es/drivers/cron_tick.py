@@ -26,7 +26,7 @@ from maestro_es.errors import (
     describe_os_error,
     one_line,
 )
-from maestro_es.execution_graph.ticking import SharedQueues, TickableGraph, advance, advance_next
+from maestro_es.execution_graph.ticking import SharedQueues, TickableGraph
 from maestro_es.study import registry
 from maestro_es.study.invocation import Runtime, study_id_at
 from maestro_es.study.layout import StudyDir
@@ -107,7 +107,7 @@ def tick_next(root: Path, runtime: Runtime) -> Outcome:
     outcome = Outcome()
     try:
         with _open(root, runtime) as graph:
-            outcome.note(*_outcome(graph, lambda: advance_next(graph)))
+            outcome.note(*_outcome(graph, graph.advance_next))
     except TickInProgress:
         pass
     except (MaestroError, OSError) as error:
@@ -153,7 +153,7 @@ def _tick_one(root: Path, runtime: Runtime, *, registered: bool, queues: SharedQ
     with _open(root, runtime) as graph:
         if graph.is_settled():
             return OK, _news(graph) if registered else ""
-        return _outcome(graph, lambda: advance(graph, queues, wait_s=0))
+        return _outcome(graph, lambda: graph.advance(wait_s=0, queues=queues))
 
 
 def _open(root: Path, runtime: Runtime) -> TickableGraph:

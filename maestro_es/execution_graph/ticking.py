@@ -69,7 +69,7 @@ class TickableGraph(GraphBase):
         which a tick would commit the first half. What a person must know is in `remarks`.
         """
         with self._study.log.listening() as recorded:
-            self._advance(wait_s, queues)
+            self.advance(wait_s=wait_s, queues=queues)
         return recorded
 
     def tick_next(self) -> list[Recorded]:
@@ -78,10 +78,15 @@ class TickableGraph(GraphBase):
         TickInProgress if another process waits for that already: it will see all that this one would.
         """
         with self._study.log.listening() as recorded:
-            self._advance_next()
+            self.advance_next()
         return recorded
 
-    def _advance(self, wait_s: float, queues: SharedQueues | None) -> None:
+    def advance(self, *, wait_s: float = -1, queues: SharedQueues | None = None) -> None:
+        """Tick as `tick` does, but return nothing, because all new events may not fit in memory.
+
+        `wait_s` is how long to wait for another process that ticks the study, in seconds; TickInProgress if it still
+        does then. The other errors are those of `tick`.
+        """
         self._commits_alone()
         self._study.log.check_place()
         with hold_tick_lock(self._study.dir, wait_s) as ours:
@@ -89,7 +94,8 @@ class TickableGraph(GraphBase):
                 raise TickInProgress(f"{self.path}: another process ticks it")
             self._tick(queues)
 
-    def _advance_next(self) -> None:
+    def advance_next(self) -> None:
+        """Tick as `tick_next` does, but return nothing. TickInProgress if another process waits for that already."""
         self._commits_alone()
         with queue_up(self._study.dir, self.runtime.host.name) as ours:
             if not ours:
@@ -106,15 +112,5 @@ class TickableGraph(GraphBase):
 
     def execute_ready_steps(self) -> StudyStatus:
         """Run one tick, as `tick` does; returns how the study stands. Unreachable if a scheduler did not answer."""
-        self._advance(-1, None)
+        self.advance()
         return self._study.status
-
-
-def advance(graph: TickableGraph, queues: SharedQueues | None = None, *, wait_s: float = -1) -> None:
-    """Tick as `TickableGraph.tick` does, but return nothing: what was recorded may not fit in memory."""
-    graph._advance(wait_s, queues)  # noqa: SLF001 - of this module
-
-
-def advance_next(graph: TickableGraph) -> None:
-    """Tick as `TickableGraph.tick_next` does, likewise."""
-    graph._advance_next()  # noqa: SLF001 - of this module

@@ -25,7 +25,7 @@ CLI = Path(__file__).parents[2] / "maestro_es" / "cli"
 
 #: Which methods a command calls that changes a study, or creates one.
 CHANGING = {
-    "tick": {"tick", "tick_next"},
+    "tick": {"advance", "advance_next"},
     "cancel": {"cancel"},
     "pause": {"pause"},
     "resume": {"resume"},
