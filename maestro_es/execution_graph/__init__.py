@@ -1,8 +1,8 @@
-"""`ExecutionGraph`: build a graph of steps in Python and run it, with everything that happens in an event log.
+"""`ExecutionGraph`: build a graph of steps in Python and run it. An event log records everything that happens.
 
-The interface is Maestro's; what event sourcing adds is `create`, `open`, `at`, `replay` and `history`. An object holds
-no state of its own: its methods append events to the log in its directory or run a tick, so a second process that
-opens the same path sees the same graph. ::
+The interface is Maestro's. Event sourcing adds `create`, `open`, `at`, `replay` and `history`. An object holds no
+state of its own: its methods append events to the log in its directory, or run a tick. So a second process that opens
+the same path sees the same graph. The modules of this package contain no rules: `maestro_es.core` decides. ::
 
     from maestro_es import ExecutionGraph, StudyStatus, StudyStep
 
@@ -30,7 +30,7 @@ _HOMES = {"ExecutionGraph": "graph", "Step": "building", "StudyStep": "building"
 
 
 def __getattr__(name: str) -> object:
-    """Import the class when it is asked for: a tick of cron needs only that part of it which runs steps."""
+    """Import a class at its first use: a tick of cron needs only the part that ticks."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,4 +1,8 @@
-"""What a graph is called, how far its steps are, and the few attributes that a program may assign."""
+"""The attributes of a graph: its name, its description, its limits, and its steps by state.
+
+Only `name` and `description` can be assigned. The views of the step names are in
+`maestro_es.execution_graph.step_names`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ _logger = logging.getLogger(__name__)
 
 
 class DescribedGraph(GraphBase):
-    """The part of `ExecutionGraph` with its attributes. AttributeError if one is assigned that has no setter."""
+    """The part of `ExecutionGraph` with its attributes. Assigning one without a setter raises AttributeError."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not name.startswith("_") and getattr(getattr(type(self), name, None), "fset", None) is None:
@@ -27,7 +31,7 @@ class DescribedGraph(GraphBase):
 
     @property
     def name(self) -> str:
-        """The study's name, empty if it has none. Assigning another one appends an event."""
+        """The name of the study, empty if it has none. Assigning another name appends an event."""
         return self._fresh().study.name
 
     @name.setter
@@ -36,7 +40,7 @@ class DescribedGraph(GraphBase):
 
     @property
     def description(self) -> str:
-        """What the study is for, empty if nothing was said. Assigning another text appends an event."""
+        """The description of the study, empty if it has none. Assigning another text appends an event."""
         return self._fresh().study.description
 
     @description.setter
@@ -44,33 +48,34 @@ class DescribedGraph(GraphBase):
         self._change(description=arguments.text("description", value))
 
     def add_description(self, name: str, description: str, **kwargs: object) -> None:
-        """Name and describe the study. Other keys are kept as its details, which `log_description` shows.
+        """Set the name and the description of the study, and add other keys to its details.
 
-        Their values may be texts, numbers, flags, lists and dictionaries: TypeError or ValueError if not.
+        `log_description` shows the details. Their values may be texts, numbers, flags, lists and dictionaries. Other
+        values raise TypeError or ValueError.
         """
         details = arguments.mapping("details", kwargs)
         about = {"name": arguments.name("name", name), "description": arguments.text("description", description)}
         self._change(**about, **({"details": {**self._fresh().study.details, **details}} if details else {}))
 
     def log_description(self) -> None:
-        """Log the name, the description and the details, one line for each."""
+        """Log the name, the description and the details, each on its own line."""
         study = self._fresh().study
         about = {"name": study.name, "description": study.description, **study.details}
         _logger.info("\n%s", "\n".join(f"{key}: {value}" for key, value in about.items()))
 
     def update_throttle(self, new_submission_throttle: int) -> None:
-        """Limit the number of jobs in flight; 0 means without limit. ValueError if it is negative."""
+        """Limit the number of jobs in flight (0: no limit). ValueError if it is negative."""
         value = arguments.count("new_submission_throttle", new_submission_throttle)
         self._request(lambda graph: requests.update(graph, {"throttle": value}))
 
     def update_rlimit(self, new_restart_limit: int) -> None:
-        """Limit the restarts of each step with a restart script; 0 means without limit. ValueError if negative."""
+        """Limit the restarts of each step that has a restart script (0: no limit). ValueError if it is negative."""
         value = arguments.count("new_restart_limit", new_restart_limit)
         self._request(lambda graph: requests.update(graph, {"rlimit": value}))
 
     @property
     def completed_steps(self) -> AbstractSet[str]:
-        """The names of the steps that have finished, of those that a dry run has written, and ``_source``."""
+        """The names of the steps that have finished or whose scripts a dry run has written, and ``_source``."""
         return StepNames(self._study, (Phase.DONE,), RELEASED, with_source=True)
 
     @property
@@ -80,7 +85,7 @@ class DescribedGraph(GraphBase):
 
     @property
     def failed_steps(self) -> AbstractSet[str]:
-        """The names of the steps that have failed or run out of time, and of those that waited for them."""
+        """The names of the steps that have failed or timed out, and of the steps that depended on them."""
         return StepNames(self._study, (Phase.DONE,), FAILED_STATES)
 
     @property
@@ -90,22 +95,22 @@ class DescribedGraph(GraphBase):
 
     @property
     def ready_steps(self) -> Sequence[str]:
-        """The names of the steps that may be submitted and are not held, in the order of submission."""
+        """The names of the steps that can be submitted and are not held, in the order of submission."""
         return ReadySteps(self._study)
 
     @property
     def is_canceled(self) -> bool:
-        """Whether the study is being cancelled, or was."""
+        """Whether the study is being cancelled or was cancelled."""
         study = self._fresh().study
         return study.cancelling or study.status is StudyStatus.CANCELLED
 
     @property
     def dry_run(self) -> bool:
-        """Whether scripts are written and nothing is run."""
+        """Whether the study only writes scripts and runs nothing."""
         return self._fresh().study.settings.dry_run
 
     def _change(self, **values: object) -> None:
-        """Change what the study is said to be, by events; a value that is as it was makes none."""
+        """Append an event for each value that differs from the recorded one."""
 
         def change(graph: ProjectedGraph) -> list[NewEvent]:
             before = {what: getattr(graph.study, what) for what in values}

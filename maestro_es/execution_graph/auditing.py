@@ -1,4 +1,7 @@
-"""The part of the graph that answers questions: how it is, how it was, what has happened, and why."""
+"""The part of the graph that answers questions about its present and past state, its events, and their reasons.
+
+The answers are made in `maestro_es.audit`.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,13 @@ if TYPE_CHECKING:
     from maestro_es.audit.why.context import View
     from maestro_es.store.user_query import QueryResult
 
-#: A moment of a study: text as ``--at`` takes it ("2h" ago, "2026-01-31 14:30"), the number of an event, or what
-#: `as_of` has returned.
+#: A moment of a study: a text as for ``--at`` ("2h" ago, "2026-01-31 14:30"), the number of an event, or a result
+#: of `as_of`.
 Instant = Union[str, int, When, Past]
 
 
 class Why(NamedTuple):
-    """Why a step, or the study if `step` is empty, is in its `state`: a sentence, and the events that prove it."""
+    """Why a step is in its `state`: a sentence, and the events that prove it. An empty `step` is the study."""
 
     step: str
     state: str
@@ -44,7 +47,7 @@ class Why(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What changed between two moments, the `first` and the `last`."""
+    """The changes between two moments, the `first` and the `last`."""
 
     diff: Diff
     first: Past
@@ -54,19 +57,19 @@ class Comparison(NamedTuple):
 class AuditableGraph(GraphBase):
     """The part of `ExecutionGraph` that answers questions. None of its methods changes the study.
 
-    Where `at` is given, the answer is of that moment and not of now. RequestRefused if it is before the study began,
-    or still to come; ValueError if a text is no time.
+    With `at`, a method answers for that moment instead of now. RequestRefused if the moment is before the first event
+    or in the future. ValueError if a text is not a time.
     """
 
     @staticmethod
     def replay(events: Iterable[e.Recorded]) -> MemoryGraph:
-        """Return the graph that these events add up to. It is to be read, and rejects assignment."""
+        """Return the graph that results from these events. It is read-only and rejects assignment."""
         return _snapshot(replay(events))
 
     def at(self, *, seq: int | None = None, time: Micros | None = None) -> MemoryGraph:
-        """Return the graph as it was after event `seq`, or at a `time` in microseconds UTC. It rejects assignment.
+        """Return the graph as it was after event `seq`, or at a `time` in microseconds since 1970 (UTC).
 
-        ValueError unless one of the two is given.
+        The graph rejects assignment. ValueError unless exactly one of the two is given.
         """
         if (seq is None) is (time is None):
             raise ValueError("give either seq or time")
@@ -77,9 +80,9 @@ class AuditableGraph(GraphBase):
         return _snapshot(self._study.log.replay(upto=upto))
 
     def as_of(self, when: Instant) -> Past:
-        """Return the study as its log knew it at a moment: the graph, the last event, and the time.
+        """Return the study as its log recorded it at a moment: the graph, the last event, and the time.
 
-        The other methods take it as `at`; so the log is read once for many questions.
+        The other methods take this result as `at`. Then many questions need one reading of the log.
         """
         if isinstance(when, Past):
             return when
@@ -101,7 +104,7 @@ class AuditableGraph(GraphBase):
         return None if at is None else self.as_of(at)
 
     def history(self, step: str | None = None, after: int = 0) -> list[e.Recorded]:
-        """Return the events with a seq greater than `after`, all or those of one step."""
+        """Return the events with a seq greater than `after`: those of one step, or all."""
         first = arguments.count("after", after)
         name = None if step is None else arguments.name("step", step)
         graph = self._fresh()
@@ -111,47 +114,47 @@ class AuditableGraph(GraphBase):
         return [recorded for recorded in events if recorded.seq > first]
 
     def search(self, query: Query) -> Iterator[Entry]:
-        """Yield the events that a query wants, oldest first, each with its sentence and who wrote it.
+        """Yield the events that match a query, oldest first, each with its sentence and its writer.
 
-        RequestRefused if it names what there is not: a step, a parameter, a type of event, a cause, a job.
+        RequestRefused if the query names a step, parameter, event type, cause or job that does not exist.
         """
         self._fresh()
         return audit.history.history(self._study.log, query)
 
     def count_by(self, query: Query, fields: Sequence[str], *, utc: bool = False) -> Counter[tuple[object, ...]]:
-        """Return how many of the events that a query wants there are of each combination of the fields' values.
+        """Count the events that match a query, and return the number for each combination of the fields' values.
 
-        `fields` are those of ``history --count-by``; days and hours are those of this host, or of `utc`.
+        `fields` are those of ``history --count-by``. Days and hours are in local time, or in UTC with `utc`.
         """
         self._fresh()
         return audit.history.count_by(self._study.log, query, fields, utc=utc)
 
     def follow(self, query: Query, pause_s: float = 1.0) -> Iterator[Entry | None]:
-        """Yield the events that a query wants and then, for ever, new ones as they come.
+        """Yield the events that match a query, and then new ones as they come. The iterator never ends.
 
-        None says that there are no more yet; the next look is `pause_s` seconds later. Between two looks nothing is
-        locked. LogUnavailable if the log can't be read for about a minute.
+        It yields None when there are no more events yet, and reads the log again `pause_s` seconds later. It holds no
+        lock meanwhile. LogUnavailable if the log can't be read for about a minute.
         """
         self._study.log.wait_for_lock(pause_s)
         return audit.history.follow(self._study.log, query, lambda: time.sleep(pause_s))
 
     def summary(self, at: Instant | None = None) -> Summary:
-        """Return the study as a whole: its status, how many steps are in which state, when it was ticked last."""
+        """Return a summary of the study: its status, the number of steps in each state, the time of the last tick."""
         past = self._past(at)
         self._fresh()
         return audit.status.summarise(self._study, past)
 
     def show(self, step: str, at: Instant | None = None, *, utc: bool = False) -> StepDetails:
-        """Return everything about the step that a name or a pattern means; of the past, without its files.
+        """Return the details of the step that matches a name or a pattern. With `at`, they don't include its files.
 
-        RequestRefused if it means no step, or several. `utc` is how times are written in its sentences.
+        RequestRefused if no step matches, or several do. With `utc`, sentences give times in UTC.
         """
         past = self._past(at)
         self._fresh()
         return audit.step_details.details(self._study, step, past, show_utc if utc else show_time)
 
     def why(self, step: str | None = None, at: Instant | None = None, *, utc: bool = False) -> Why:
-        """Return why a step, or the study as a whole, is as it is. `step` and `utc` are as for `show`."""
+        """Return why a step, or the study as a whole, is in its state. `step` and `utc` are as for `show`."""
         past = self._past(at)
         self._fresh()
         number = None if step is None else audit.step_details.find_step(self._at(past), step).number
@@ -173,11 +176,11 @@ class AuditableGraph(GraphBase):
         return past.graph if past else self._study.graph
 
     def blame(self, step: str) -> list[Decision]:
-        """Return what people decided about a step, or about the study before its end: oldest first."""
+        """Return the decisions of users about a step, and about the study until the step ended: oldest first."""
         return audit.blame.blame(self._study.log, audit.step_details.find_step(self._fresh(), step))
 
     def diff(self, since: Instant, until: Instant | None = None) -> Comparison:
-        """Return what changed between two moments, the second of which is now if it is not given."""
+        """Return the changes between two moments. The second is now by default."""
         self._fresh()
         log, now = self._study.log, self.runtime.now()
         last_moment = None if until is None else self._when(until)
@@ -185,20 +188,23 @@ class AuditableGraph(GraphBase):
         return Comparison(audit.diff.diff(first.graph, last.graph, log.events(first.seq, last.seq)), first, last)
 
     def diff_since_last(self) -> Comparison:
-        """Return what changed since this user noted with `note_seen` up to where the changes are known."""
+        """Return the changes since the moment that this user last noted with `note_seen`."""
         self._fresh()
         seen = audit.diff.read_cursor(self._study.dir)
         return self.diff(seen if seen <= self._study.log.head.seq else 0)
 
     def note_seen(self, comparison: Comparison) -> None:
-        """Note that this user knows all changes up to the last moment of a comparison. OSError if that fails."""
+        """Note that this user has seen all changes up to the last moment of a comparison.
+
+        OSError if the note can't be written.
+        """
         if audit.diff.read_cursor(self._study.dir) != comparison.last.seq:
             audit.diff.move_cursor(self._study.dir, comparison.last.seq)
 
     def query(self, sql: str, values: Mapping[str, str] | None = None) -> QueryResult:
-        """Return what one SELECT finds in the log, and in the views that docs/questions.md describes.
+        """Run one SELECT on the log and on the views that docs/questions.md describes, and return its result.
 
-        `values` are those of its parameters, ``:NAME``. RequestRefused for SQL that is wrong, would write, or takes
+        `values` are the values of its parameters, ``:NAME``. RequestRefused if the SQL is wrong, would write, or takes
         too long.
         """
         from maestro_es.store.user_query import query  # noqa: PLC0415 - for this only
@@ -207,19 +213,23 @@ class AuditableGraph(GraphBase):
 
     @property
     def query_limit_s(self) -> float:
-        """How long a `query` may take, in seconds. A single call of a function in SQL may take longer."""
+        """The time limit of a `query`, in seconds. A single call of an SQL function may exceed it."""
         return self._study.log.time_limit
 
     def edits(self, *steps: str, named: Path | None = None) -> Iterator[str]:
-        """Yield a line about each script of these steps, and the study file, that was edited: which version counts.
+        """Yield a line about each edited script of these steps, and about an edited study file.
 
-        `named` is the path by which the user calls the study. RequestRefused if there is no step of a name.
+        The line says which version runs. `named` is the study's path as the user has typed it. RequestRefused if there
+        is no step of a name.
         """
         numbers = [audit.step_details.find_step(self._fresh(), step).number for step in steps]
         return audit.edits.edits(self._study, numbers, named or self.path)
 
     def environment(self) -> Environment:
-        """Return the environment of the steps, with the values of its variables; `problem` says why that can't be."""
+        """Return the environment of the steps, with the values of its variables.
+
+        If the values can't be read, its `problem` says why.
+        """
         from maestro_es.study.environment_file import environment_of  # noqa: PLC0415 - for this only
 
         return environment_of(self._study.dir, self._fresh().study)
@@ -229,7 +239,7 @@ class AuditableGraph(GraphBase):
         return self._study.dir.is_ours()
 
     def scheduler_facts(self) -> dict[str, str]:
-        """Return what the scheduler said of itself when the study was created, by its own names."""
+        """Return what the scheduler reported about itself when the study was created: values by its own names."""
         from maestro_es.study.environment_file import scheduler_facts  # noqa: PLC0415 - for this only
 
         return scheduler_facts(self._study.log)

@@ -1,4 +1,7 @@
-"""What all parts of the graph share: the session, the state as the log has it now, and how a request is made."""
+"""What all parts of the graph share: the session, the present state of the log, and how a request is recorded.
+
+What a request changes is decided by the rules in `maestro_es.core`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def refreshed(study: Session) -> ProjectedGraph:
-    """Return the state as the log has it now; inside a batch, with what the batch has added."""
+    """Return the present state of the log. Inside a batch, this includes the events of the batch."""
     if not study.log.in_transaction:
         study.log.refresh()
     return study.graph
@@ -33,7 +36,7 @@ class GraphBase:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], runtime: Runtime | None = None) -> Self:
-        """Open the study in the directory `path`. NotAStudy if there is none."""
+        """Open the study in the directory `path`. NotAStudy if it has no study."""
         if not isinstance(path, Path):
             from maestro_es.core import arguments  # noqa: PLC0415 - commands give a Path
 
@@ -42,7 +45,7 @@ class GraphBase:
 
     @classmethod
     def open_ours(cls, root: Path, runtime: Runtime) -> Self:
-        """Open a study that only this user can change. NotOurs before its log is opened, if others can."""
+        """Open a study that only this user can change. NotOurs if others can; then the log is not opened."""
         return cls._of(Session.ours(root, runtime))
 
     @classmethod
@@ -52,7 +55,7 @@ class GraphBase:
         return graph
 
     def close(self) -> None:
-        """Close the log; the graph can be opened again."""
+        """Close the log. The study can be opened again."""
         self._study.log.close()
 
     def __enter__(self) -> Self:
@@ -68,27 +71,27 @@ class GraphBase:
 
     @property
     def runtime(self) -> Runtime:
-        """The clock, the host and the like that this object works with."""
+        """The clock, the host and the driver that this object uses."""
         return self._study.runtime
 
     @property
     def remarks(self) -> list[str]:
-        """Lines that a person must read; ticks and requests add their own."""
+        """Lines that need a user's attention. Ticks and requests add to them."""
         return self._study.remarks
 
     @property
     def state(self) -> Graph:
-        """The state of the study, as it was recorded last. It is to be read: what is assigned there is lost."""
+        """The present state of the study as the log records it. Only read it: assigned values are lost."""
         return self._fresh()
 
     @property
     def status(self) -> StudyStatus:
-        """The state of the study as a whole, as it was recorded last."""
+        """The present status of the study as a whole, as the log records it."""
         return self._fresh().study.status
 
     @property
     def steps(self) -> dict[str, StepRecord]:
-        """All steps by name, as they were recorded last: copies, which reject assignment."""
+        """All steps by name, as the log records them now. They are copies and reject assignment."""
         from maestro_es.core.snapshot import read_only  # noqa: PLC0415 - a tick does without it
 
         return {step.name: read_only(step) for step in self._fresh().steps()}
@@ -107,7 +110,7 @@ class GraphBase:
             raise RequestRefused("a batch is open: neither a tick nor another batch can run inside it; end it first")
 
     def _request(self, rule: Callable[[ProjectedGraph], list[NewEvent]]) -> list[NewEvent]:
-        """Record what a rule makes of the state: at once, or with the batch that is open."""
+        """Record the events that a rule returns for the present state: at once, or with the open batch."""
         if self._study.log.in_transaction:
             new_events = rule(self._study.graph)
             self._study.record(new_events)
@@ -116,7 +119,7 @@ class GraphBase:
         return self._study.request(rule)
 
     def _ask(self, rule: Callable[[ProjectedGraph], list[NewEvent]]) -> list[Recorded]:
-        """Make a request of a user; returns what was recorded. NotOurs if another user can change the study."""
+        """Record a user's request; returns the new events. NotOurs if another user can change the study."""
         self._study.dir.check_owner()
         with self._study.log.listening() as recorded:
             self._request(rule)
@@ -124,7 +127,7 @@ class GraphBase:
 
 
 def patterns_of(steps: Sequence[object]) -> list[str]:
-    """Return names and patterns; one that no step can have is refused as any other one that no step has."""
+    """Return names and patterns as texts. TypeError or ValueError for a value that can't be the name of a step."""
     from maestro_es.core import arguments  # noqa: PLC0415 - a tick does without it
 
     return [step if isinstance(step, str) else arguments.name("steps", step) for step in steps]

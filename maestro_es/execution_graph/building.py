@@ -20,19 +20,19 @@ from maestro_es.study_file.render import objection
 
 
 class Step(Protocol):
-    """What `add_step` takes: `StudyStep`, or Maestro's class of that name."""
+    """The interface of the steps that `add_step` takes: `StudyStep`, or Maestro's class with that name."""
 
     name: str
     description: str
 
     @property
     def run(self) -> Mapping[str, Any]:
-        """Its ``run`` keys, as a study file has them."""
+        """The ``run`` keys of the step, as in a study file."""
 
 
 @dataclass
 class StudyStep:
-    """A step: its name, what it is for, and its ``run`` keys as a study file has them; ``cmd`` is the script."""
+    """A step: its name, its description, and its ``run`` keys as in a study file. ``cmd`` is the script."""
 
     name: str
     description: str
@@ -44,10 +44,10 @@ class BuildableGraph(DescribedGraph):
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
-        """Append what is added inside all together, which is much faster for many steps; an error undoes it all.
+        """Append everything that is added inside in one transaction. This is much faster for many steps.
 
-        RequestRefused inside another batch; neither can a tick run in one. Only the thread and the process that began
-        a batch can add to it or end it.
+        An error undoes the whole batch. RequestRefused inside another batch. No tick can run inside a batch. Only the
+        thread and the process that began a batch can add to it or end it.
         """
         self._commits_alone()
         self._study.log.refresh()
@@ -62,12 +62,12 @@ class BuildableGraph(DescribedGraph):
         restart_limit: int,
         params: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None,
     ) -> None:
-        """Add a step under a name of its own. `workspace` is a directory, relative to the study or absolute.
+        """Add a step with a unique name. `workspace` is a directory: relative to the study, or absolute.
 
         `step` has a description and a ``run`` mapping, whose ``cmd`` is the script. `restart_limit` is how often the
-        step may be restarted after it has run out of time (0: without limit). `params` are shown in the status table:
-        a mapping, or pairs of a name and a value. RequestRefused if there is a step of that name or in that workspace,
-        TypeError or ValueError if an argument can't be stored.
+        step may be restarted after a timeout (0: no limit). The status table shows `params`: a mapping, or pairs of a
+        name and a value. RequestRefused if another step has this name or this workspace. TypeError or ValueError if an
+        argument can't be stored.
         """
         name = arguments.name("name", name)
         if not (hasattr(step, "run") and hasattr(step, "description")):
@@ -82,9 +82,9 @@ class BuildableGraph(DescribedGraph):
         self._request(lambda graph: requests.add_step(graph, template, directory, limit, param_values))
 
     def _directory(self, step: str, workspace: str) -> str:
-        """Return the path of a workspace: relative to the study, or absolute if it lies elsewhere.
+        """Return the path of a workspace: relative to the study, or absolute if it is outside of it.
 
-        RequestRefused if no step can have it.
+        RequestRefused if no step can have this workspace.
         """
         directory = os.path.relpath(self._study.dir.path(workspace), self._study.dir.root)
         inside = not directory.startswith("../")
@@ -96,18 +96,18 @@ class BuildableGraph(DescribedGraph):
         return directory
 
     def add_connection(self, parent: str, step: str) -> None:
-        """Let `step` wait for `parent`; for ``_source`` there is nothing to do.
+        """Make `step` depend on `parent`. With ``_source`` as the parent, nothing changes.
 
-        UnknownStep if there is no such step, ValueError if it would wait for itself.
+        UnknownStep if one of the steps does not exist. ValueError if the edge would close a cycle.
         """
         first, second = arguments.name("parent", parent), arguments.name("step", step)
         self._request(lambda graph: requests.connect(graph, first, second))
 
     def set_adapter(self, adapter: Mapping[str, Any] | None) -> None:
-        """Choose the scheduler: a batch block as study files have it. None, or an empty one, clears the choice.
+        """Choose the scheduler. `adapter` is a batch block as in a study file; None or an empty one clears the choice.
 
-        Without a choice all steps run on this host, but `generate_scripts` refuses. TypeError if `adapter` is no
-        dictionary, or its type is unknown.
+        Without a choice, all steps run on this host, and `generate_scripts` raises NoAdapter. TypeError if `adapter`
+        is not a dictionary, or if its type is unknown.
         """
         batch = arguments.mapping("adapter", adapter)
         make_adapter(batch, this_host())

@@ -1,4 +1,7 @@
-"""The part of the graph that ends jobs: it asks for that, and ticks until they are gone."""
+"""The part of the graph that cancels: it records the request, and ticks until the jobs have ended.
+
+Which steps a request cancels is decided in `maestro_es.core.requests`.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ from maestro_es.poller.prefetch import QueueSnapshot
 from maestro_es.poller.tick import tick
 from maestro_es.study.locks import hold_tick_lock
 
-#: How long we wait for jobs to end before we leave the rest to other ticks, in seconds.
+#: How long `cancel` waits for jobs to end, in seconds. Later ticks end the others.
 _PATIENCE_S = 5.0
 
-#: Time between two ticks meanwhile, in seconds.
+#: The interval between two ticks during this time, in seconds.
 _PAUSE_S = 0.1
 
 
@@ -28,11 +31,12 @@ class CancellableGraph(TickableGraph):
     def cancel(self, *steps: str, reason: str = "", wait_s: float = _PATIENCE_S) -> list[Recorded]:
         """Cancel the study, or only `steps` (names or patterns), and tick until their jobs have ended.
 
-        What waits for a cancelled step is cancelled with it. Returns what was recorded, the events of the ticks among
-        it. After `wait_s` seconds what still runs is left to later ticks; `steps_to_end` has it.
+        Steps that depend on a cancelled step are cancelled too. Returns the new events, including those of the ticks.
+        It waits at most `wait_s` seconds. Later ticks end the jobs that still run then; `steps_to_end` returns their
+        steps.
 
-        Unreachable if a scheduler, the file system or another host has to answer before jobs end: the cancel is
-        recorded all the same, and later ticks end them. RequestRefused if there is nothing to cancel, or inside a
+        Unreachable if jobs can't end before a scheduler, the file system or another host answers. The cancel is
+        recorded nevertheless, and later ticks end the jobs. RequestRefused if there is nothing to cancel, or inside a
         `batch`.
         """
         self._commits_alone()
@@ -51,10 +55,10 @@ class CancellableGraph(TickableGraph):
         return recorded
 
     def cancel_study(self, reason: str = "") -> CancelCode:
-        """Ask that everything ends, and tick once: jobs end by the ticks that follow. Returns ``CancelCode.OK``.
+        """Request that the study is cancelled, and tick once. Later ticks end its jobs. Returns ``CancelCode.OK``.
 
-        If the study is being cancelled, or has ended, only the tick is done. Unreachable if a scheduler did not
-        answer: the cancel is recorded all the same.
+        If the study is being cancelled already, or has ended, only the tick runs. Unreachable if a scheduler did not
+        answer; the cancel is recorded nevertheless.
         """
         self._commits_alone()
         why = arguments.text("reason", reason)
@@ -63,15 +67,16 @@ class CancellableGraph(TickableGraph):
         return CancelCode.OK
 
     def steps_to_end(self) -> list[StepRecord]:
-        """Return the steps in flight whose jobs were asked to end, or will be by the next tick."""
+        """Return the steps in flight that are being cancelled: ticks end their jobs."""
         graph = self._study.graph
         return [step for step in graph.in_flight() if step.cancelling or graph.study.cancelling]
 
     def _tick_until_ended(self, wait_s: float, end: float) -> None:
-        """Tick until nothing that is to end runs any more, for a while.
+        """Tick until all cancelled jobs have ended, or until the time `end`.
 
-        Unreachable says who did not answer. A scheduler is not asked again then; the steps of this host are ended all
-        the same. A job's id alone is no reason to end it: it may be that of another job by now.
+        Unreachable names what did not answer. A scheduler that did not answer is not asked again, but local steps on
+        this host are still ended. Only a tick ends jobs: a job's id alone does not prove that the job is ours, because
+        a scheduler may use an id again.
         """
         study = self._study
         last_error: Unreachable | None = None
@@ -90,7 +95,7 @@ class CancellableGraph(TickableGraph):
             time.sleep(_PAUSE_S)
 
     def _tick_once(self, wait_s: float, last_error: Unreachable | None) -> Unreachable | None:
-        """Tick; a scheduler that did not answer before is not asked. Returns the error if one does not answer now."""
+        """Run one tick; returns the error if a scheduler does not answer. With `last_error`, it is not asked again."""
         study = self._study
         known = QueueSnapshot(0, {}, study.last_error) if last_error and study.last_error else None
         with hold_tick_lock(study.dir, wait_s) as ours:
@@ -105,12 +110,12 @@ class CancellableGraph(TickableGraph):
         return None
 
     def _elsewhere(self) -> set[str]:
-        """Return the other hosts on which local steps run that are to end."""
+        """Return the other hosts on which cancelled local steps still run."""
         local = (step for step in self.steps_to_end() if not step.scheduled and step.phase is Phase.SUBMITTED)
         return {step.job_host for step in local} - {self.runtime.host.name, ""}
 
     def _left(self) -> str:
-        """Return what is on record, and what has not been done."""
+        """Return a sentence about what is recorded and what is still to do."""
         return f"{self.path}: the cancel is recorded; jobs that may still run: {len(self.steps_to_end())}"
 
 

@@ -1,6 +1,7 @@
-"""The part of the graph that creates a study from something else than a program's calls.
+"""The part of the graph that creates a study from a plan, from Maestro's files, or from an export of a log.
 
-What a method needs is imported in it: few programs and commands create a study, and that takes long to import.
+The work is done in `maestro_es.creation`. Each method imports what it needs: these imports take long, and few programs
+and commands create a study.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class CreatableGraph(GraphBase):
-    """The part of `ExecutionGraph` that creates a study, or its log again."""
+    """The part of `ExecutionGraph` that creates a study, or rebuilds its log."""
 
     @classmethod
     def from_plan(
@@ -38,10 +39,11 @@ class CreatableGraph(GraphBase):
         site: Site | None = None,
         around: Surroundings | None = None,
     ) -> Self:
-        """Create the study of a plan, in the directory `plan.output`, which `site` may reserve already.
+        """Create the study of a plan in the directory `plan.output`. `site` is this directory if it is reserved.
 
-        Its steps run in the environment of this process, or in what `around` has chosen of it. RequestRefused if there
-        is a study; StudyError and OSError if it can't be created, and nothing is left of it then.
+        The steps run in the environment of this process, or in the part of it that `around` has chosen. RequestRefused
+        if the directory has a study already. StudyError or OSError if the study can't be created; then nothing of it
+        is left.
         """
         from maestro_es.creation.create import create_study  # noqa: PLC0415 - for this only
 
@@ -52,7 +54,7 @@ class CreatableGraph(GraphBase):
     def take_over(cls, imported: Import, runtime: Runtime | None = None) -> Self:
         """Create the log of a Maestro study that `plan_import` has read.
 
-        RequestRefused if a conductor works on it by now, or it has a log; nothing was changed then.
+        RequestRefused if a conductor has started on it since, or if it has a log. Then nothing was changed.
         """
         from maestro_es.creation.import_maestro import carry_out  # noqa: PLC0415 - for this only
 
@@ -63,9 +65,10 @@ class CreatableGraph(GraphBase):
     def import_log(
         export: ExportReader, path: str | os.PathLike[str], runtime: Runtime | None = None, *, repair: bool = False
     ) -> ImportedLog:
-        """Create a study directory from an export of its log; with `repair`, undecodable events are corrected.
+        """Create a study directory from an export of its log. With `repair`, undecodable events are corrected.
 
-        DamagedLog if a line was changed, RequestRefused if the directory is in use; nothing is left of it then.
+        DamagedLog if a line of the export was changed. RequestRefused if the directory is in use. After an error,
+        nothing of it is left.
         """
         from maestro_es.creation.import_log import import_log  # noqa: PLC0415 - for this only
 
@@ -80,10 +83,10 @@ class CreatableGraph(GraphBase):
         *,
         dry: bool = False,
     ) -> RecoveryPlan:
-        """Rebuild the lost log of a study from an earlier export, and from what its jobs have left behind.
+        """Rebuild the lost log of a study from an earlier export, and from the traces of its jobs.
 
-        Returns what each step becomes, and how that is known; with `dry`, nothing is changed. RequestRefused if the
-        log is not lost.
+        Returns the new state of each step and its evidence. With `dry`, nothing is changed. RequestRefused if the log
+        is not lost.
         """
         from maestro_es.creation import recover as recovery  # noqa: PLC0415 - for this only
         from maestro_es.study.layout import StudyDir  # noqa: PLC0415 - likewise

@@ -1,4 +1,4 @@
-"""`DAG` by Maestro's name: a directed graph without cycles. Its walks are those of `maestro_es.core.walks`."""
+"""`DAG`: Maestro's class for a directed graph without cycles. Its walks are in `maestro_es.core.walks`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _logger = logging.getLogger(__name__)
 
 
 class NodeGraph(ABC):
-    """A graph that is made node by node: Maestro's class ``Graph``."""
+    """A graph that is built node by node: Maestro's class ``Graph``."""
 
     @abstractmethod
     def add_node(self, name: str, obj: Any) -> None:  # noqa: ANN401 - of any kind
@@ -30,11 +30,11 @@ class NodeGraph(ABC):
 
 
 class DAG(NodeGraph):
-    """A graph whose `adjacency_table` has the children of each node, and `values` what each node stands for.
+    """A graph. `adjacency_table` has the children of each node, and `values` has the value of each node.
 
-    This class keeps both in memory. As in Maestro, adding a node or an edge twice changes nothing. Neither do an edge
-    from a node to itself, an edge to a node that is not there, or the removal of an unknown edge: the log tells of
-    those.
+    This class keeps both in memory. As in Maestro, some calls change nothing: adding a node or an edge twice, adding
+    an edge from a node to itself or to an unknown node, and removing an unknown edge. All but the repeated edge are
+    logged.
     """
 
     adjacency_table: Any
@@ -45,7 +45,7 @@ class DAG(NodeGraph):
         self.values = OrderedDict()
 
     def add_node(self, name: str, obj: Any) -> None:  # noqa: ANN401 - of any kind
-        """Add a node with a value; a name that is taken keeps its value."""
+        """Add a node with a value. A node that exists already keeps its value."""
         if name in self.values:
             _logger.warning("there is a node %r already", name)
             return

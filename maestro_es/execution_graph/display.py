@@ -1,7 +1,6 @@
-"""How graphs and steps look at a prompt and in a notebook.
+"""How graphs are shown at a Python prompt and in a notebook.
 
-What is shown of a graph at a prompt is decided here. The tables of the command `status` have a module of their own,
-`maestro_es.report.layouts`.
+The tables of the command `status` are laid out in `maestro_es.report.layouts`.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from maestro_es.errors import MaestroError
 from maestro_es.execution_graph.base import GraphBase
 from maestro_es.study.status_csv import run_time
 
-#: The number of steps that a table in a notebook has at most.
+#: The largest number of steps in a notebook's table.
 _MOST = 100
 
 _HEADER = ("Step", "State", "Job", "Run time", "Parameters")
 
 
 class ShownGraph(GraphBase):
-    """The part of `ExecutionGraph` that shows it. It never raises: a log that can't be read is named as such."""
+    """The part of `ExecutionGraph` that shows it. If the log can't be read, it shows the error instead."""
 
     def __repr__(self) -> str:
         try:
@@ -34,7 +33,7 @@ class ShownGraph(GraphBase):
         return f"<{type(self).__name__}{name} in {self.path}: {study.status.name}, {done} of {study.steps} steps done>"
 
     def _repr_html_(self) -> str:
-        """Return a table for notebooks: the steps that are not done first, at most a hundred."""
+        """Return a table for notebooks: at most a hundred steps, those that are not done first."""
         caption = html.escape(repr(self)[1:-1])
         try:
             graph, now = self._fresh(), self._study.runtime.now()
@@ -53,7 +52,7 @@ def _row(step: StepRecord, now: int) -> list[str]:
 
 
 def table(header: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table as HTML, with whatever the cells hold escaped."""
+    """Return a table as HTML. The texts of its cells are escaped."""
     lines = ["<table>"]
     for tag, cells in [("th", header), *(("td", row) for row in rows)]:
         lines.append("<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>")

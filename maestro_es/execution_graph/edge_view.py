@@ -1,4 +1,4 @@
-"""The edges of a graph as Maestro has them: the names of the children of each step, and of ``_source``, by name."""
+"""The edges of a graph in Maestro's form: for each step and for ``_source``, the names of its children."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from maestro_es.study.session import Session
 
 
 class EdgeView(Mapping[str, list[str]]):
-    """A read-only view of the edges: each look reads the state as the log has it then."""
+    """A read-only view of the edges. Each access reads the present state of the log."""
 
     def __init__(self, study: Session) -> None:
         self._study = study
@@ -51,7 +51,7 @@ class EdgeView(Mapping[str, list[str]]):
 
 
 def load_edges(graph: ProjectedGraph) -> dict[str, list[str]]:
-    """Return the children of all steps and of ``_source``, read at once; steps of one funnel share a list."""
+    """Return the children of all steps and of ``_source``, read at once. The steps of one funnel share a list."""
     names = {number: (name, template) for number, name, template in graph.names()}
     edges: dict[int, list[int]] = {}
     for parent, child in graph.edges():
@@ -70,5 +70,5 @@ def load_edges(graph: ProjectedGraph) -> dict[str, list[str]]:
 
 
 def _merged(children: list[int], funnel: Sequence[int]) -> list[int]:
-    """Return the children of a step by edges and by a funnel. Funnels are made with their steps, by number."""
+    """Return the children of a step by edges and by a funnel, in the order of their numbers."""
     return sorted({*children, *funnel}) if funnel else children

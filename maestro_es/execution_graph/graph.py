@@ -1,4 +1,4 @@
-"""The public class: how a graph is created and opened; its parts are the modules beside this one."""
+"""The public class `ExecutionGraph`. Only its creation is here; its parts are the other modules of this package."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class ExecutionGraph(
 ):
     """A graph of steps over an event log.
 
-    `path` is the study's directory, which is created; without it, one among the temporary files.
-    `submission_attempts` (at least 1) is how often a refused submission is tried, `submission_throttle` (0: no limit)
-    how many jobs may be in flight, `use_tmp` keeps scripts among the temporary files, `dry_run` writes scripts and
-    runs nothing.
+    `path` is the study's directory, which is created (default: a new temporary directory). `submission_attempts` (at
+    least 1) is how often a submission is tried if the scheduler refuses it. `submission_throttle` is how many jobs may
+    be in flight (0: no limit). With `use_tmp`, scripts are kept in a temporary directory. With `dry_run`, scripts are
+    written and nothing runs.
     """
 
     def __init__(
@@ -58,5 +58,5 @@ class ExecutionGraph(
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], **settings: Any) -> ExecutionGraph:  # noqa: ANN401 - as __init__
-        """Create a study in the directory `path`. RequestRefused if there is one."""
+        """Create a study in the directory `path`. RequestRefused if it has a study already."""
         return cls(**settings, path=path)

@@ -1,7 +1,8 @@
-"""Pickles of a graph and its views: the path and the id of a study, and no state. So a pickle is never out of date.
+"""Pickles of a graph and its views. A pickle contains the path and the id of a study and no state.
 
-`pickle` writes protocol 0 of Python's pickles, which is text. So ``pickle.load`` can read the file. `unpickle` only
-compares the text with the one form that we write, because a pickle that is executed can call any function.
+So a pickle is never out of date. `pickle` writes protocol 0 of Python's pickles, which is text, and ``pickle.load``
+can read it. `unpickle` never executes a file, because an executed pickle can call any function. It accepts only the
+one form that `pickle` writes.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ from maestro_es.study.session import Session
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing since Python 3.11
 
-#: What a file begins with: the function that is called, and its first argument, the class.
+#: The beginning of a file: the function that is called, and its first argument, the class.
 _HEAD = b"cmaestro_es.execution_graph.pickling\nreopen\n(cmaestro_es.execution_graph\nExecutionGraph\n"
 
-#: The whole file: the path and the id are lines with escapes, then come a tuple, a call and the end.
+#: The whole file. The path and the id are lines with escapes; a tuple, a call and the end follow.
 _FORM = re.compile(re.escape(_HEAD) + rb"V([^\n]*)\nV([0-9a-f]+)\ntR\.")
 
-#: Characters that protocol 0 escapes besides those that its encoding does.
+#: Characters that protocol 0 escapes in addition to those that its encoding escapes.
 _ESCAPES = {character: f"\\u{ord(character):04x}" for character in "\\\0\n\r\x1a"}
 
-#: So much of a file is read: far more than a path is long, and enough to recognize a pickle of Maestro's.
+#: How many bytes of a file are read: far more than a path has, and enough to recognize a pickle of Maestro's.
 _LONGEST = 2**20
 
 
 class PicklableGraph(GraphBase):
-    """The part of `ExecutionGraph` that can be pickled and copied: the copy is open on the same study."""
+    """The part of `ExecutionGraph` that pickles and copies. A copy is a second object for the same study."""
 
     def pickle(self, path: str | os.PathLike[str]) -> None:
-        """Write where the study is, and its id, to a file that `unpickle` and ``pickle.load`` read.
+        """Write the path and the id of the study to a file for `unpickle` or ``pickle.load``.
 
-        The file is replaced whole. OSError if it can't be written.
+        The file is replaced atomically. OSError if it can't be written.
         """
         root, study_id = self._pointer()
         lines = ("V" + "".join(_ESCAPES.get(char, char) for char in text) + "\n" for text in (root, study_id))
@@ -53,10 +54,10 @@ class PicklableGraph(GraphBase):
 
     @classmethod
     def unpickle(cls, path: str | os.PathLike[str]) -> Self:
-        """Open the study that a file of `pickle` points to. The file is parsed and never executed.
+        """Open the study that a file written by `pickle` points to. The file is parsed and never executed.
 
-        NotAPointer, which is a TypeError, if another program has written it; StudyElsewhere if the study was moved,
-        deleted or replaced; OSError if the file can't be read.
+        NotAPointer, a TypeError, if `pickle` has not written the file. StudyElsewhere if the study was moved, deleted
+        or replaced. OSError if the file can't be read.
         """
         file = Path(arguments.path("path", path))
         with file.open("rb") as opened:
@@ -85,7 +86,7 @@ class PicklableGraph(GraphBase):
 
 
 def _session_at(path: str, study_id: str, runtime: Runtime | None = None) -> Session:
-    """Open a study. StudyElsewhere if it is not there."""
+    """Open a study. StudyElsewhere if it is not at this path."""
     try:
         study = Session(Path(path), runtime or Runtime(driver=Driver.PROGRAM))
     except NotAStudy:
@@ -98,17 +99,17 @@ def _session_at(path: str, study_id: str, runtime: Runtime | None = None) -> Ses
     return study
 
 
-#: The studies of the views that were unpickled, by process and thread: a study's steps share one.
+#: The open studies of unpickled views, by process, thread, path and id. All views of one study share a session.
 _SHARED: WeakValueDictionary[tuple[int, int, str, str], Session] = WeakValueDictionary()
 
 
 def view_pickle(view: type, study: Session, *more: object) -> tuple[Any, ...]:
-    """Return what `__reduce__` of a view of a study returns: a pointer to the study, and no state."""
+    """Return the result of a view's `__reduce__`: a pointer to the study, and no state."""
     return reopen_view, (view, os.path.abspath(study.dir.root), refreshed(study).study.study_id, *more)  # noqa: PTH100 - links stay
 
 
 def reopen_view(view: Callable[..., object], path: str, study_id: str, *more: object) -> object:
-    """Make a view of a study again: what a pickle calls. StudyElsewhere if the study is not there."""
+    """Make a view of a study; pickles call this. StudyElsewhere if the study is not at this path."""
     key = (os.getpid(), get_ident(), path, study_id)
     study = _SHARED.get(key)
     if study is None:
@@ -117,12 +118,12 @@ def reopen_view(view: Callable[..., object], path: str, study_id: str, *more: ob
 
 
 def reopen(graph_class: type[PicklableGraph], path: str, study_id: str) -> PicklableGraph:
-    """Open a study again: what a pickle calls. StudyElsewhere if it is not there."""
+    """Open a study; pickles call this. StudyElsewhere if it is not at this path."""
     return graph_class._reopen(path, study_id)  # noqa: SLF001 - one of our own
 
 
 def _other(content: bytes, file: Path) -> str:
-    """Return what a file is that is no pointer of ours."""
+    """Describe a file that `pickle` has not written."""
     if b"maestrowf" in content:
         remedy = f"'maestro-es import {file.parent}' takes its study over"
         return f"a pickle of Maestro's, which could run any program and is not read; {remedy}"

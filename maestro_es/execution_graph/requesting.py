@@ -1,4 +1,7 @@
-"""The part of the graph that takes requests of users: each method is one command, and one kind of change."""
+"""The part of the graph that takes requests of users. Each method corresponds to a command or to one of its options.
+
+What a request changes, and when it is refused, is decided in `maestro_es.core.requests` and `maestro_es.core.rerun`.
+"""
 
 from __future__ import annotations
 
@@ -14,49 +17,50 @@ from maestro_es.study import sharing
 if TYPE_CHECKING:
     from maestro_es.core.exported_variables import ExportChoice
 
-#: The options of ``update``, by the settings that they change.
+#: The options of ``update``, by the settings they change.
 _OPTIONS = {setting: option for option, setting in arguments.UPDATABLE.items()}
 
 
 class RequestableGraph(AuditableGraph):
     """The part of `ExecutionGraph` that takes requests about steps, settings and the environment.
 
-    Each method returns the events that it has recorded, oldest first and as `history` returns them. Before the first
-    event of a process is its InvocationStarted. The list is empty if all was so before. Inside a `batch` the events
-    are in the log once the batch ends.
+    Each method returns the events that it has recorded, oldest first, in the form that `history` returns. The first
+    event of a process comes after its InvocationStarted. The list is empty if the request changes nothing. Inside a
+    `batch`, the events are in the log once the batch ends.
 
-    `steps` are names, or patterns of names as in a shell; a name of the study file means all its instances. `reason`
-    is kept in the log. RequestRefused says why a request makes no sense in the present state, NotOurs that another
-    user can change the study; nothing was changed then.
+    `steps` are names, or patterns of names as in a shell. The name of a step in the study file means all its
+    instances. The log keeps the `reason`. RequestRefused if the request makes no sense in the present state; its
+    message says why. NotOurs if another user can change the study. After either error, nothing was changed.
     """
 
     def pause(self, reason: str = "") -> list[Recorded]:
-        """Submit nothing new until `resume`; jobs in flight go on. Returns the new events.
+        """Submit nothing until `resume`. Jobs in flight continue. Returns the new events.
 
-        RequestRefused if the study is paused.
+        RequestRefused if the study is paused already.
         """
         why = arguments.text("reason", reason)
         return self._ask(lambda graph: requests.pause(graph, why))
 
     def resume(self, reason: str = "") -> list[Recorded]:
-        """Let a paused study go on. Returns the new events. RequestRefused if it is not paused."""
+        """Continue a paused study. Returns the new events. RequestRefused if it is not paused."""
         why = arguments.text("reason", reason)
         return self._ask(lambda graph: requests.resume(graph, why))
 
     def hold(self, *steps: str, reason: str = "") -> list[Recorded]:
-        """Don't submit steps until they are released; jobs in flight go on."""
+        """Submit these steps only after they are released. Jobs in flight continue. Returns the new events."""
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
         return self._ask(lambda graph: requests.hold(graph, patterns, why))
 
     def release(self, *steps: str, reason: str = "") -> list[Recorded]:
-        """Let held steps be submitted again."""
+        """Release held steps, so that they can be submitted. Returns the new events."""
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
         return self._ask(lambda graph: requests.release(graph, patterns, why))
 
     def skip(self, *steps: str, reason: str = "") -> list[Recorded]:
-        """Take steps as finished that have failed, were cancelled or have not run.
+        """Mark steps as finished that have failed, were cancelled or have not run. Returns the new events.
 
-        What waits for them may run; what ended because of them waits again. RequestRefused for steps in flight.
+        Steps that depend on them can run. Steps that ended because of them wait to run again. RequestRefused for steps
+        in flight.
         """
         actor = self._study.log.identity.actor
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
@@ -73,14 +77,16 @@ class RequestableGraph(AuditableGraph):
         hardware_limit: int | None = None,
         reason: str = "",
     ) -> list[Recorded]:
-        """Let steps run again; a StepReset for each of them is among the events, and a tick submits them.
+        """Run steps again. The new events include a StepReset for each of them; the next ticks submit them.
 
-        A pattern takes steps that have failed or were cancelled, with `failed` only the former; a step that has
-        finished must be named in full. `failed` alone: all that have failed. What ended because of a step goes with
-        it; with `descendants`, all that waits for it. The limits are those of the whole study: how often a step is
-        restarted after a timeout, and after a hardware failure (0: no limit). A study that has ended goes on. A step
-        that had begun continues with its restart script, if it has one and shall not begin `from_scratch`. With
-        `keep_script` a script that was edited in its workspace runs as it stands.
+        A pattern selects steps that have failed or were cancelled. `failed` leaves out the cancelled steps; without
+        patterns it selects all failed steps. A finished step is selected only by its full name. Steps that ended
+        because of a selected step run again too. With `descendants`, so do all steps that depend on it.
+
+        The limits apply to the whole study: `restart_limit` is how often a step is restarted after a timeout,
+        `hardware_limit` after a hardware failure (0: no limit). A study that has ended continues. A step that had
+        started resumes with its restart script, if it has one; with `from_scratch`, it does not. With `keep_script`, a
+        script that was edited in its workspace runs as it is.
         """
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
         only, all_after = arguments.flag("failed", failed), arguments.flag("descendants", descendants)
@@ -94,17 +100,19 @@ class RequestableGraph(AuditableGraph):
         )
 
     def retry_doubted(self, *steps: str, reason: str = "") -> list[Recorded]:
-        """Let the steps run again whose output a reboot has put in doubt, and all that waits for them.
+        """Run the steps again whose output may be incomplete after a reboot, and all steps that depend on them.
 
-        `steps` are names or patterns of such; without them, all are meant. RequestRefused if there are none.
+        `steps` are names or patterns (default: all such steps). Returns the new events. RequestRefused if there is no
+        such step.
         """
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
         return self._ask(lambda graph: rerun.retry_doubted(graph, patterns, why))
 
     def retry_lost(self, *steps: str, reason: str = "") -> list[Recorded]:
-        """Let steps run again here whose host or container is gone for good; if one still runs there, it runs twice.
+        """Run steps again whose host or container is gone for good. Returns the new events.
 
-        The caller is believed about other hosts only. RequestRefused for a step about which this host can tell.
+        The caller vouches for this: a step that still runs there runs twice. RequestRefused for a step that this host
+        can see.
         """
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
         actor, at, ask_host = self._study.log.identity.actor, self.runtime.now(), self._study.ask_host
@@ -113,9 +121,9 @@ class RequestableGraph(AuditableGraph):
         )
 
     def reopen(self, reason: str = "", *, from_scratch: bool = False) -> list[Recorded]:
-        """Let a cancelled study go on: the steps that were cancelled run after all, with a StepReset for each.
+        """Continue a cancelled study: its cancelled steps run. The new events include a StepReset for each of them.
 
-        They continue with their restart scripts, as by `retry`.
+        A step that had started resumes with its restart script, as after `retry`.
         """
         why, scratch = arguments.text("reason", reason), arguments.flag("from_scratch", from_scratch)
         return self._ask(lambda graph: rerun.reopen(graph, why, rerun.How(from_scratch=scratch)))
@@ -129,11 +137,11 @@ class RequestableGraph(AuditableGraph):
         sleep_seconds: int | None = None,
         reason: str = "",
     ) -> list[Recorded]:
-        """Change settings from the next tick on; a SettingsChanged for each that had another value before.
+        """Change settings from the next tick on. Returns the new events: a SettingsChanged for each new value.
 
-        `submission_throttle` is how many jobs may be in flight, the limits are how often a step is restarted after a
-        timeout and after a hardware failure (0: no limit); `sleep_seconds` is the time between the ticks of
-        `run_until_ended`.
+        `submission_throttle` is how many jobs may be in flight. `restart_limit` is how often a step is restarted after
+        a timeout, and `hardware_limit` after a hardware failure. 0 means no limit. `sleep_seconds` is the time between
+        the ticks of `run_until_ended`.
         """
         values = _settings(
             submission_throttle=submission_throttle,
@@ -154,12 +162,12 @@ class RequestableGraph(AuditableGraph):
         export: ExportChoice | None = None,
         reason: str = "",
     ) -> list[Recorded]:
-        """Change the environment of the steps that are submitted from now on: an EnvironmentRecorded if it changes.
+        """Change the environment of the steps that are submitted from now on.
 
-        Sets the variables in `values`, and those in `names` to their values in this process; removes those in
-        `unset`. With `refresh` it records the environment of this process instead, by the same choice of variables as
-        before or by `export`; `remarks` then has a line about each variable that is left out. TypeError if a name or
-        a value is not a text.
+        It sets the variables in `values`, sets those in `names` to their values in this process, and removes those in
+        `unset`. With `refresh`, it records the environment of this process instead. `export` chooses the variables
+        (default: the present choice), and `remarks` gets a line about each variable that is left out. Returns the new
+        events: an EnvironmentRecorded if the environment changes. TypeError if a name or a value is not a text.
         """
         from maestro_es.study import environment_changes  # noqa: PLC0415 - for this only
 
@@ -178,9 +186,9 @@ class RequestableGraph(AuditableGraph):
         return recorded
 
     def share(self, *, group_reads: bool) -> bool:
-        """Let the group of the study's files read the log, or stop that; returns whether that has changed anything.
+        """Allow or forbid the group of the study's files to read the log; returns whether this has changed anything.
 
-        It is a matter of the files' modes, and makes no event.
+        This changes the modes of files and records no event.
         """
         self._study.dir.check_owner()
         return sharing.let_group_read(self._study.dir, allowed=arguments.flag("group_reads", group_reads))

@@ -1,4 +1,4 @@
-"""Runs steps to their end, asks schedulers, ends a study and writes its files."""
+"""The part of the graph that runs a study to its end, asks schedulers, and writes scripts and the status file."""
 
 from __future__ import annotations
 
@@ -26,17 +26,21 @@ class RunnableGraph(CancellableGraph):
     """The part of `ExecutionGraph` that runs steps."""
 
     def run_until_ended(self, progress: Callable[[], None] = lambda: None) -> StudyStatus:
-        """Tick until the study has ended, whenever a step of this host ends and as often as the study says at least.
+        """Run ticks until the study has ended; returns its final status.
 
-        Returns how it has ended. `progress` is called after the first tick, about once a second, and at the end. A
-        scheduler that does not answer is asked again. Unreachable if this host does not tell its boot id, without
-        which a tick can conclude nothing. RequestRefused inside a `batch`. Call it in the main thread only.
+        A tick runs whenever a step on this host ends, and at least as often as the study's settings say. `progress` is
+        called after the first tick, about once a second, and at the end. A scheduler that does not answer is asked
+        again. Unreachable if the boot id of this host can't be read, because a tick can conclude nothing without it.
+        RequestRefused inside a `batch`. Call it in the main thread only.
         """
         self._commits_alone()
         return run_until_ended(self._study, progress)
 
     def check_study_status(self) -> tuple[JobStatusCode, dict[str, State]]:
-        """Ask the schedulers for the steps in flight and return what they say, by name; nothing is changed."""
+        """Ask the schedulers about the steps in flight and return a code and the states of these steps, by name.
+
+        Nothing is changed or recorded.
+        """
         runtime = self._study.runtime
         graph = self._fresh()
         inputs = TickInputs(runtime.now(), runtime.host, "")
@@ -50,9 +54,9 @@ class RunnableGraph(CancellableGraph):
         return (JobStatusCode.OK if steps else JobStatusCode.NOJOBS), steps
 
     def generate_scripts(self) -> None:
-        """Write the workspace and scripts of every step, without running any.
+        """Write the workspace and the scripts of every step, and run nothing.
 
-        NoAdapter, which is a ValueError, before `set_adapter` has chosen one, because all scripts carry its header.
+        NoAdapter, a ValueError, if `set_adapter` has chosen no scheduler: all scripts contain its header.
         """
         if not self._fresh().study.adapter:
             raise NoAdapter("no adapter was chosen, so there can be no scripts; call set_adapter first")
@@ -62,15 +66,15 @@ class RunnableGraph(CancellableGraph):
             write_scripts(ScriptOf(study.graph, step, study.dir, study.adapters, ours=ours))
 
     def cleanup(self) -> None:
-        """Remove the scripts that `use_tmp` keeps among the temporary files."""
+        """Remove the scripts that `use_tmp` keeps in a temporary directory."""
         remove_temporary_folder(self._fresh().study.study_id)
 
     def write_status(self, path: str | os.PathLike[str]) -> None:
-        """Write ``status.csv`` into a directory, whole or not at all, while it holds Maestro's ``.status.lock``.
+        """Write ``status.csv`` into a directory, atomically and under Maestro's ``.status.lock``.
 
-        OSError if there is no such directory, or it can't be written to.
+        OSError if the directory does not exist or is not writable.
         """
         folder = Path(arguments.path("path", path))
         steps = self._fresh().steps()
-        folder.stat()  # or the lock would make it
+        folder.stat()  # otherwise the lock would create it
         write_steps(StudyDir(folder), steps, self._study.runtime.now())

@@ -1,4 +1,4 @@
-"""The names of the steps in some state: views, which read the log's state at each look."""
+"""Views of the names of the steps in some state. Each access reads the present state of the log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Name = TypeVar("_Name")
 
 
 class StepNames(AbstractSet[str]):
-    """The names of the steps in one of some phases and states: a read-only set, equal to any set of the same names."""
+    """The names of the steps in given phases and states: a read-only set, equal to any set of the same names."""
 
     def __init__(
         self, study: Session, phases: Sequence[Phase], states: Sequence[State], *, with_source: bool = False
@@ -53,7 +53,10 @@ class StepNames(AbstractSet[str]):
 
 
 class ReadySteps(Sequence[str]):
-    """The names of the steps that may be submitted, in that order: a read-only sequence, equal to any of the same."""
+    """The names of the steps that can be submitted, in this order.
+
+    It is a read-only sequence and equals any other sequence of the same names.
+    """
 
     def __init__(self, study: Session) -> None:
         self._study = study

@@ -1,4 +1,4 @@
-"""`StepView`: one step as Maestro's step records show it. It reads the log's state and changes nothing."""
+"""`StepView`: one step in the form of Maestro's step records. It reads the state of the log and changes nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from maestro_es.study.workspace import script_paths
 from maestro_es.study_file.render import render
 from maestro_es.study_file.study_environment import Variable
 
-#: The keys that the ``run`` block of every step has in Maestro, with an empty text for what is not given.
+#: The keys in the ``run`` block of every step in Maestro. Keys that a study file does not give are empty texts.
 RUN_KEYS = (
     "cmd", "depends", "pre", "post", "restart", "nodes", "procs", "gpus", "cores per task", "walltime", "reservation",
 )  # fmt: skip
@@ -28,10 +28,10 @@ _WITH_JOB = (e.JobSubmitted, e.StepImported, e.StepRecovered)
 
 
 class StepDefinition:
-    """What a step is made of, with all placeholders filled in but ``$(LAUNCHER)``.
+    """The definition of a step, with all placeholders filled in except ``$(LAUNCHER)``.
 
-    `run` has all keys that Maestro's steps have; those that are not given are empty texts. The attributes are those of
-    Maestro's steps, because programs read them with `vars`.
+    `run` has all keys of Maestro's steps. Keys that the study file does not give are empty texts. The attributes are
+    those of Maestro's steps, because programs read them with `vars`.
     """
 
     def __init__(self, name: str, description: str, run: Mapping[str, Any]) -> None:
@@ -47,19 +47,19 @@ class StepDefinition:
 
     @property
     def real_name(self) -> str:
-        """The name, as Maestro calls it for steps with hashed workspaces."""
+        """The name of the step. Maestro has this attribute for steps with hashed workspaces."""
         return self._name
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, StepDefinition) and vars(self) == vars(other)
 
-    __hash__ = None  # type: ignore[assignment] # as of everything that has equals and can change
+    __hash__ = None  # type: ignore[assignment] # like every mutable object that is compared by value
 
     def __repr__(self) -> str:
         return f"<StepDefinition {self._name!r}>"
 
 
-#: What a notebook shows of a step.
+#: The attributes of a step that a notebook shows.
 _SHOWN = (
     "name", "status", "jobid", "workspace", "script", "time_submitted", "time_start", "time_end", "run_time",
     "restarts", "params",
@@ -67,7 +67,7 @@ _SHOWN = (
 
 
 def _refusing(name: str) -> Callable[..., NoReturn]:
-    """Return a method that stands for one of Maestro's and refuses."""
+    """Return a method with the name of one of Maestro's that always raises RequestRefused."""
 
     def method(self: StepView, *_: object, **__: object) -> NoReturn:
         raise RequestRefused(f"{name}: only a tick changes step {self.name!r}; call execute_ready_steps of its graph")
@@ -77,7 +77,7 @@ def _refusing(name: str) -> Callable[..., NoReturn]:
     return method
 
 
-#: The methods with which Maestro's graph changes a record, and what each would do.
+#: The methods with which Maestro's graph changes a record, and the effect of each.
 _DOES = {
     "setup_workspace": "makes workspaces",
     "generate_script": "writes scripts, or `ExecutionGraph.generate_scripts`",
@@ -92,9 +92,9 @@ _DOES = {
 
 
 class StepView:
-    """One step of a graph, read-only: each attribute is as the log has it when it is read.
+    """A read-only view of one step. Each access to an attribute reads the present state of the log.
 
-    Two views are equal if they show the same step of the same study. AttributeError if an attribute is assigned.
+    Two views are equal if they show the same step of the same study. Assigning an attribute raises AttributeError.
     """
 
     __slots__ = ("_number", "_study")
@@ -154,9 +154,9 @@ class StepView:
 
     @property
     def jobid(self) -> list[str]:
-        """The ids of all jobs that the step has had, the oldest first; of a local step the process ids of its runners.
+        """The ids of all jobs of the step, oldest first. For a local step, these are the process ids of its runners.
 
-        Empty if it was not submitted yet. The list is read-only.
+        The list is read-only. It is empty until the step is submitted.
         """
         self._record()
         events = (recorded.event for recorded in self._study.log.events_of(self._number))
@@ -164,7 +164,7 @@ class StepView:
 
     @property
     def step(self) -> StepDefinition:
-        """What the step is made of: its name, description and ``run`` block, with all placeholders filled in."""
+        """The definition of the step: its name, description and ``run`` block, with all placeholders filled in."""
         graph = refreshed(self._study)
         step = graph.step(self._number)
         template = graph.template(step.template)
@@ -175,27 +175,27 @@ class StepView:
 
     @property
     def params(self) -> dict[str, str]:
-        """The parameters of the step: values by name, in a read-only dictionary."""
+        """The parameters of the step: a read-only dictionary of values by name."""
         return ReadOnlyDict({param.key: param.value for param in self._record().params})
 
     @property
     def workspace(self) -> Variable:
-        """The directory of the step, as a variable: its `value` is the absolute path, as a text."""
+        """The directory of the step, as a variable. Its `value` is the absolute path, as a text."""
         return Variable("WORKSPACE", str(self._study.dir.path(self._record().workspace)))
 
     @property
     def walltime(self) -> Any:  # noqa: ANN401 - as the study file has it
-        """The walltime as the study file has it; an empty text if there is none."""
+        """The walltime as in the study file; an empty text if the step has none."""
         return self.step.run["walltime"]
 
     @property
     def script(self) -> str:
-        """The absolute path of the script, as a text; empty as long as there is no such file."""
+        """The absolute path of the script, as a text; empty until the file exists."""
         return self._script("cmd")
 
     @property
     def restart_script(self) -> str:
-        """The absolute path of the restart script, as a text; empty as long as there is no such file."""
+        """The absolute path of the restart script, as a text; empty until the file exists."""
         return self._script("restart")
 
     def _script(self, key: str) -> str:
@@ -206,7 +206,7 @@ class StepView:
 
     @property
     def can_restart(self) -> bool:
-        """Whether the step has a restart script, with which it can go on after a timeout."""
+        """Whether the step has a restart script, with which it can continue after a timeout."""
         graph = refreshed(self._study)
         return bool(graph.template(graph.step(self._number).template).run.get("restart"))
 
@@ -217,27 +217,27 @@ class StepView:
 
     @property
     def restart_limit(self) -> int:
-        """How often the step may be restarted after a timeout; 0 means without limit."""
+        """How often the step may be restarted after a timeout (0: no limit)."""
         return self._record().restart_limit
 
     @property
     def to_be_scheduled(self) -> bool:
-        """Whether the study's scheduler runs the step."""
+        """Whether the step runs on the study's scheduler."""
         return self._record().scheduled
 
     @property
     def is_local_step(self) -> bool:
-        """Whether the step runs on the host of the tick, without a scheduler."""
+        """Whether the step runs without a scheduler, on the host of the tick."""
         return not self._record().scheduled
 
     @property
     def time_submitted(self) -> str:
-        """When the step was submitted first: ``YYYY-MM-DD HH:MM:SS`` in local time, or ``--``."""
+        """When the step was first submitted: ``YYYY-MM-DD HH:MM:SS`` in local time, or ``--``."""
         return local_time(self._record().submitted_at)
 
     @property
     def time_start(self) -> str:
-        """When the step started first: ``YYYY-MM-DD HH:MM:SS`` in local time, or ``--``."""
+        """When the step first started: ``YYYY-MM-DD HH:MM:SS`` in local time, or ``--``."""
         return local_time(self._record().started_at)
 
     @property
@@ -252,7 +252,7 @@ class StepView:
 
     @property
     def elapsed_time(self) -> str:
-        """How long the step took from its submission: ``0d:00h:00m:03s``, or ``--:--:--`` while it waits."""
+        """The time since the step was submitted, until its end: ``0d:00h:00m:03s``, or ``--:--:--`` while it waits."""
         return elapsed_time(self._record(), self._study.runtime.now())
 
     setup_workspace = _refusing("setup_workspace")

@@ -1,4 +1,4 @@
-"""The studies that a user has registered, whatever state they are in."""
+"""Questions to all studies that a user has registered. A broken study does not stop the others."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_studies(runtime: Runtime, when: When | None = None) -> Iterator[Listed]:
-    """Yield the registered studies in the order in which they were registered, as they stand or as they stood.
+    """Yield the registered studies in the order of their registration, as they are now or were at a moment.
 
-    A broken one does not stop the rest.
+    A broken study does not stop the others.
     """
     for study_id, root in registry.registered().items():
         yield _look(study_id, root, runtime, when)
@@ -58,7 +58,7 @@ def _message(error: Exception) -> str:
 
 
 class StudyAnswer(msgspec.Struct, Generic[Found], frozen=True):
-    """What a registered study answered: `result`, or the `problem` for which it could not."""
+    """The answer of a registered study: its `result`, or the `problem` that prevented one."""
 
     path: str
     result: Found | None = None
@@ -66,9 +66,9 @@ class StudyAnswer(msgspec.Struct, Generic[Found], frozen=True):
 
 
 def ask_all(runtime: Runtime, ask: Callable[[AuditableGraph], Found]) -> Iterator[StudyAnswer[Found]]:
-    """Ask each registered study, in the order in which they were registered. A broken one does not stop the rest.
+    """Ask each registered study, in the order of registration. A broken study does not stop the others.
 
-    RequestRefused, once all were asked, if no study could make sense of the question: one that can't is left out.
+    A study that refuses the question is left out. RequestRefused, once all were asked, if none has answered.
     """
     refusal: RequestRefused | None = None
     answered = False
@@ -88,9 +88,9 @@ def ask_all(runtime: Runtime, ask: Callable[[AuditableGraph], Found]) -> Iterato
 
 
 def find_registered(word: str) -> list[str]:
-    """Return the ids of the registered studies that a word means: an id, its beginning, or a path.
+    """Return the ids of the registered studies that match a word: an id, the beginning of an id, or a path.
 
-    RequestRefused if it means none, or the beginning of several.
+    RequestRefused if no study matches, or if several ids begin with the word.
     """
     studies = registry.registered()
     if word in studies:
@@ -104,6 +104,6 @@ def find_registered(word: str) -> list[str]:
 
 
 def listed_data(listed: Listed) -> dict[str, Any]:
-    """Return a listed study for JSON: the keys of a summary, those that are not known null, and "problem"."""
+    """Return a listed study for JSON: the keys of a summary, null if unknown, and "problem"."""
     known = summary_data(listed.summary) if listed.summary else dict.fromkeys(FIELDS)
     return {**known, "id": listed.id, "path": listed.path, "problem": listed.problem or None}

@@ -1,4 +1,7 @@
-"""The part of the graph that ticks. A tick of cron imports this module, and not the whole class."""
+"""The part of the graph that runs ticks. A tick of cron imports this module and not the whole class.
+
+What a tick does is decided in `maestro_es.poller.tick` and `maestro_es.core.decide`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from maestro_es.study.session import Session
 
 
 class SharedQueues:
-    """What the schedulers answer that are asked once for many studies, and those that no longer answer."""
+    """Queue snapshots that many studies share: each scheduler is asked once. It also notes which ones are down."""
 
     def __init__(self, snapshots: Mapping[Path, QueueSnapshot]) -> None:
         self._snapshots = snapshots
@@ -31,12 +34,12 @@ class SharedQueues:
         return cls(prefetch(roots, runtime))
 
     def snapshot(self, study: Session) -> QueueSnapshot | None:
-        """Return what is known of a study's queue. A cluster that is down is not asked again."""
+        """Return the queue snapshot for a study, if any. A cluster that is down is not asked again."""
         latest, down = self._snapshots.get(study.dir.root), self._down.get(study.adapters.scheduler.cluster)
         return QueueSnapshot(0, {}, down) if latest and down else latest
 
     def note(self, study: Session) -> None:
-        """Note that the cluster of a study has stopped to answer, if it has."""
+        """Note that the cluster of a study is down, if its last tick got no answer."""
         cluster = study.adapters.scheduler.cluster
         if study.last_error and cluster:
             self._down[cluster] = study.last_error
@@ -47,45 +50,45 @@ class TickableGraph(GraphBase):
 
     @property
     def notices(self) -> list[str]:
-        """Lines that a person may want to read, though nothing is wrong; each tick adds its own."""
+        """Lines that may interest a user although nothing is wrong. Each tick adds to them."""
         return self._study.notices
 
     def is_settled(self) -> bool:
-        """Whether a tick has nothing to do: the study has ended, and nothing has come since."""
+        """Whether a tick has nothing to do: the study has ended, and nothing has happened since."""
         study = self._study
         if study.status is StudyStatus.RUNNING or not shown(study.dir, study.log.head):
             return False
         return not (are_waiting(study.dir) or may_be_in_doubt(study))
 
     def tick(self, *, wait_s: float = -1, queues: SharedQueues | None = None) -> list[Recorded]:
-        """Advance the study by one pass: look at its jobs, submit what is ready, and record what has happened.
+        """Run one tick: observe the jobs, submit the steps that are ready, and record what has happened.
 
-        Returns what was recorded, oldest first; nothing if nothing has happened. `wait_s` is how long to wait for
-        another process that ticks the study, in seconds (negative: as long as it takes); TickInProgress if it still
-        does then. `queues` are those that a caller who ticks many studies has asked before.
+        Returns the new events, oldest first. The list is empty if nothing has happened. While another
+        process ticks the study, this method waits up to `wait_s` seconds (negative: without limit), and then raises
+        TickInProgress. A caller that ticks many studies passes one `queues` for all.
 
-        Unreachable if a scheduler or the file system did not answer: all that does not depend on the answer was done
-        and recorded. NothingStarts, if the environment of the steps is missing. RequestRefused inside a `batch`, of
-        which a tick would commit the first half. What a person must know is in `remarks`.
+        Unreachable if a scheduler or the file system did not answer; everything that does not depend on the answer was
+        done and recorded. NothingStarts if the environment of the steps is missing. RequestRefused inside a `batch`,
+        because a tick would commit its first half. Lines that need a user's attention are in `remarks`.
         """
         with self._study.log.listening() as recorded:
             self.advance(wait_s=wait_s, queues=queues)
         return recorded
 
     def tick_next(self) -> list[Recorded]:
-        """Tick after the process that ticks the study now, and return the new events, as `tick` does.
+        """Wait until no other process ticks the study, run a tick, and return the new events, as `tick` does.
 
-        TickInProgress if another process waits for that already: it will see all that this one would.
+        TickInProgress if another process waits for the next tick already: it will see everything that this one would.
         """
         with self._study.log.listening() as recorded:
             self.advance_next()
         return recorded
 
     def advance(self, *, wait_s: float = -1, queues: SharedQueues | None = None) -> None:
-        """Tick as `tick` does, but return nothing, because all new events may not fit in memory.
+        """Run a tick as `tick` does, but return nothing, because the new events may not fit in memory.
 
-        `wait_s` is how long to wait for another process that ticks the study, in seconds; TickInProgress if it still
-        does then. The other errors are those of `tick`.
+        It waits up to `wait_s` seconds for another process that ticks the study, and then raises TickInProgress. The
+        other errors are those of `tick`.
         """
         self._commits_alone()
         self._study.log.check_place()
@@ -111,6 +114,6 @@ class TickableGraph(GraphBase):
                 queues.note(study)
 
     def execute_ready_steps(self) -> StudyStatus:
-        """Run one tick, as `tick` does; returns how the study stands. Unreachable if a scheduler did not answer."""
+        """Run one tick, as `tick` does; returns the study's status. Unreachable if a scheduler did not answer."""
         self.advance()
         return self._study.status

@@ -1,4 +1,4 @@
-"""The part of the graph that looks after its log, and what it would do next."""
+"""The part of the graph that maintains the log (rebuild, verify, export, correct), and previews the next tick."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["MaintainableGraph", "Prediction"]
 
 
 class MaintainableGraph(GraphBase):
-    """The part of `ExecutionGraph` that looks after its log.
+    """The part of `ExecutionGraph` that maintains the log.
 
-    The static methods take the study's directory, because they are for a log that can't be opened, or is not to be
-    touched: to open it may bring its tables up to date.
+    The static methods take the study's directory. They are for a log that can't be opened or must not be changed:
+    opening a log may update its tables.
     """
 
     def rebuild(self) -> int:
-        """Derive the state and ``status.csv`` again from the log; returns how many events there are.
+        """Rebuild the derived state and ``status.csv`` from the log; returns the number of events.
 
         NotOurs if another user can change the study.
         """
@@ -39,9 +39,10 @@ class MaintainableGraph(GraphBase):
     def preview(
         path: str | os.PathLike[str], what_if: Mapping[str, int] | None = None, runtime: Runtime | None = None
     ) -> Prediction:
-        """Return what the next tick would do; it asks the schedulers, and changes and locks nothing.
+        """Return what the next tick would do. This asks the schedulers, but changes and locks nothing.
 
-        `what_if` has settings as if they were these, by the names of the options of ``update``; "paused" is 0 or 1.
+        `what_if` has settings to assume instead of the recorded ones, by the names of the options of ``update``.
+        "paused" is 0 or 1.
         """
         runtime = runtime or Runtime()
         with open_as_it_is(Path(path), runtime, migrate=False) as log:
@@ -49,22 +50,22 @@ class MaintainableGraph(GraphBase):
 
     @staticmethod
     def verify(path: str | os.PathLike[str]) -> Verification:
-        """Check every digest and payload of the log, and replay it. DamagedLog has the first thing that is wrong."""
+        """Check every digest and payload of the log, and replay it. DamagedLog names the first fault."""
         with open_as_it_is(Path(path)) as log:
             return verify(log)
 
     @staticmethod
     def prove(path: str | os.PathLike[str], head: str) -> Known:
-        """Return which event has the digest `head`, or one that begins with it: up to there nothing was changed.
+        """Return the event whose digest is `head`, or begins with it: no event up to this one was changed.
 
-        DamagedLog if the log has none.
+        DamagedLog if no event has such a digest.
         """
         with open_as_it_is(Path(path)) as log:
             return prove(log, head)
 
     @staticmethod
     def export(path: str | os.PathLike[str]) -> Iterator[str]:
-        """Yield the log as JSON lines, one for each event, each with its digest. DamagedLog if it can't be read."""
+        """Yield the log as JSON lines: one line with a digest for each event. DamagedLog if it can't be read."""
         with open_as_it_is(Path(path), migrate=False) as log:
             yield from map(line, log.sealed_rows())
 
@@ -72,5 +73,5 @@ class MaintainableGraph(GraphBase):
     def correct(
         path: str | os.PathLike[str], reason: str = "", runtime: Runtime | None = None
     ) -> EventsCorrected | None:
-        """Correct the events that no reader can decode, while no tick runs; returns the event that says which."""
+        """Correct the events that no reader can decode, while no tick runs; returns the event that lists them."""
         return correct_log(Path(path), runtime or Runtime(), reason)

@@ -1,4 +1,4 @@
-"""The steps of a graph as Maestro has them: a mapping of names to records, with None for the root ``_source``."""
+"""The steps of a graph in Maestro's form: a mapping of names to records, with None for the root ``_source``."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from maestro_es.execution_graph.pickling import view_pickle
 from maestro_es.execution_graph.step_view import StepView
 from maestro_es.study.session import Session
 
-#: What is under the name of the root. It is no record, but type checkers need not ask each time whether there is one.
+#: The value of the root: None. The cast spares programs a type check at each access.
 _NOTHING = cast("StepView", None)
 
 
 def number_of(study: Session, name: object) -> int | None:
-    """Return the number of the step with that name, None if there is none."""
+    """Return the number of the step with that name, or None if there is no such step."""
     return refreshed(study).number_of(name) if isinstance(name, str) else None
 
 
 class ValueView(Mapping[str, StepView]):
-    """A read-only view of the steps: each look reads the state as the log has it then."""
+    """A read-only view of the steps. Each access reads the present state of the log."""
 
     def __init__(self, study: Session) -> None:
         self._study = study

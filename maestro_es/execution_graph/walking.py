@@ -1,4 +1,4 @@
-"""What makes an `ExecutionGraph` a DAG: views of the log's state, and edges that come and go as events."""
+"""The part of the graph that is Maestro's DAG: views of the state, and changes of edges as events."""
 
 from __future__ import annotations
 
@@ -20,38 +20,39 @@ _logger = logging.getLogger(__name__)
 
 
 class WalkableGraph(DAG, BuildableGraph):
-    """The part of `ExecutionGraph` that makes it a DAG: read-only views of the log's state, and edges as events."""
+    """The part of `ExecutionGraph` that makes it a DAG. Views are read-only; changes of edges are events."""
 
     @property
     def values(self) -> ValueView:
-        """All steps by name, and None under the name of Maestro's root, ``_source``: a view, always up to date.
+        """A view of all steps by name, always up to date. Each step is a `StepView`.
 
-        Each step is a `StepView`. TypeError if a program tries to change the mapping.
+        Maestro's root, ``_source``, has the value None. TypeError if a program tries to change the mapping.
         """
         return ValueView(self._study)
 
     @property
     def adjacency_table(self) -> EdgeView:
-        """The names of the steps that wait for each step, by its name: a view, always up to date.
+        """A view of the edges, always up to date: for each step, the names of the steps that depend on it.
 
-        Under ``_source`` are the steps that wait for nothing. Lists are in the order in which the edges were added.
+        Under ``_source`` are the steps without dependencies. Lists are in the order in which the edges were added.
         TypeError if a program tries to change the mapping or a list.
         """
         return EdgeView(self._study)
 
     def __iter__(self) -> Iterator[tuple[str, StepView]]:
-        """Yield the name and the record of each step, in the order in which they were added, without ``_source``."""
+        """Yield the name and the record of each step except ``_source``, in the order in which they were added."""
         return ((name, view) for name, view in self.values.items() if name != SOURCE)
 
     def __contains__(self, name: object) -> bool:
-        """Whether there is a step of that name, or it is ``_source``."""
+        """Whether the name is that of a step, or ``_source``."""
         return name in self.values
 
     def add_node(self, name: str, obj: Any) -> None:  # noqa: ANN401 - Maestro's signature
-        """Add a step, as `add_step` does; `obj` is a step, or the record of one with its workspace and parameters.
+        """Add a step, as `add_step` does. `obj` is a step, or a step record with a workspace and parameters.
 
-        A step alone gets a workspace of its own name. If there is a step of that name, a warning is logged, and the
-        graph stays as it is. Nothing is done for ``_source``, which is always there. TypeError if `obj` is no step.
+        The workspace of a step without a record is named after the step. If a step has this name already, a warning is
+        logged and nothing changes. Nothing is done for ``_source``, which always exists. TypeError if `obj` is neither
+        a step nor a record.
         """
         name = arguments.name("name", name)
         if name in self.values:
@@ -65,9 +66,9 @@ class WalkableGraph(DAG, BuildableGraph):
             raise TypeError(f"the node {name!r} must be a step or the record of one, not {type(obj).__name__}")
 
     def add_edge(self, src: str, dest: str) -> None:
-        """Let the step `dest` wait for `src`. An edge that is there, or leads to its own step, is left out.
+        """Make the step `dest` depend on `src`. An edge that exists, or from a step to itself, is left out.
 
-        UnknownStep if there is no such step, ValueError if steps would wait for each other.
+        UnknownStep if one of the steps does not exist. ValueError if the edge would close a cycle.
         """
         src, dest = self._node(src), self._node(dest)
         if src == dest:
@@ -76,11 +77,11 @@ class WalkableGraph(DAG, BuildableGraph):
             self.add_connection(src, dest)
 
     def remove_edge(self, src: str, dest: str) -> None:
-        """Let the step `dest` wait no more for `src`: an event of its own.
+        """Remove the dependency of the step `dest` on `src`. The log records the removal as an event.
 
-        ValueError if it does not wait for it. RequestRefused if it has been submitted or has ended, and for an edge
-        from ``_source``, which every step has that waits for nothing. An unknown step is logged as a warning, as in
-        Maestro.
+        ValueError if there is no such edge. RequestRefused if `dest` has been submitted or has ended, or depends on
+        all instances of a step of the study file. RequestRefused also for an edge from ``_source``, because every step
+        without dependencies has one. An unknown step is logged as a warning, as in Maestro.
         """
         src, dest = arguments.name("src", src), arguments.name("dest", dest)
         for name in (src, dest):
