@@ -1,6 +1,7 @@
 """How graphs are shown at a Python prompt and in a notebook.
 
-The tables of the command `status` are laid out in `maestro_es.report.layouts`.
+`StepView` uses the same table for one step. The tables of the command `status` are laid out in
+`maestro_es.report.layouts`.
 """
 
 from __future__ import annotations

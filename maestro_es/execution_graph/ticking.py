@@ -98,7 +98,7 @@ class TickableGraph(GraphBase):
             self._tick(queues)
 
     def advance_next(self) -> None:
-        """Tick as `tick_next` does, but return nothing. TickInProgress if another process waits for that already."""
+        """Run a tick as `tick_next` does, but return nothing. TickInProgress if another process waits already."""
         self._commits_alone()
         with queue_up(self._study.dir, self.runtime.host.name) as ours:
             if not ours:
