@@ -1,8 +1,10 @@
-"""Claims: symbolic links in the workspace of a step. A link for a token can be created only once.
+"""Claims: symbolic links in the workspace of a step. The link for a token can be created only once.
 
 The text of the link names the owner: ``JOB HOST INSTANCE NONCE`` for a runner, ``abandoned`` for a tick. Only this
-module and ``runner.sh`` write and parse it; a runner in a job creates its own claim. Creating a link with its content
-is atomic and exclusive, on NFS and Lustre too.
+module and ``runner.sh`` write and parse it. A runner in a job creates its own claim. Creating a link together with its
+text is atomic and exclusive, on NFS and Lustre too.
+
+`maestro_es.core.verdict` decides what a claim proves about an attempt.
 """
 
 from __future__ import annotations
@@ -51,23 +53,23 @@ def tokens_claimed(workspace: Path) -> list[str]:
 
 
 def _is_listed(path: Path) -> bool:
-    """Return whether the directory lists the file. NFS and Lustre cache for a while that a file does not exist."""
+    """Return whether the directory lists the file: for a while, NFS and Lustre cache that a file does not exist."""
     with contextlib.suppress(FileNotFoundError), os.scandir(path.parent) as entries:
         return any(entry.name == path.name for entry in entries)
     return False
 
 
 def make_claim(workspace: Path, token: str, job_id: str, host: str, instance: str, nonce: str) -> bool:
-    """Create the claim for a runner; returns whether this owner has it now. OSError if it can't be created.
+    """Create the claim for a runner; return whether this owner holds it now. OSError if it can't be created.
 
-    The `nonce` differs between two starts that have the same job, host and instance.
+    The `nonce` distinguishes two starts that have the same job, host and instance.
     """
     owner = f"{job_id} {host} {instance} {nonce}"
     path = claim_path(workspace, token)
     try:
         os.symlink(owner, path)
     except FileExistsError:
-        return os.readlink(path) == owner  # the file system has sent this call twice
+        return os.readlink(path) == owner  # equal if the file system sent our own call twice
     return True
 
 
@@ -82,7 +84,10 @@ def make_workspace(workspace: Path) -> None:
 
 
 def abandon(workspace: Path, token: str) -> Claim:
-    """Take the claim, so that the attempt can never start; returns the claim that exists then."""
+    """Create an ``abandoned`` claim, so that the attempt can never start; return the claim that exists now.
+
+    If the attempt has already started, its runner's claim exists, and stays.
+    """
     make_workspace(workspace)
     with contextlib.suppress(FileExistsError):
         os.symlink(_ABANDONED, claim_path(workspace, token))

@@ -1,11 +1,11 @@
-"""A damaged log: whether it has caused an unexpected error, and the correction of events that can't be decoded.
+"""Decides whether a damaged log caused an unexpected error, and corrects events that can't be decoded.
 
-Readers trust a log, because checking each digest would take longer than answering. So if another program has changed
-the log, an answer may fail in any way. Only after such a failure is the log verified. If it was changed, the user gets
-that message; otherwise the error is our bug.
+Readers trust a log, because checking every digest would take longer than answering. So if another program has changed
+the log, a reader may fail with any error. The log is verified only after such a failure. If it was changed, the user
+gets that message. Otherwise the error is a bug of maestro-es.
 
-What counts as damage is decided in `maestro_es.store.verification`; how events are corrected, in
-`maestro_es.store.corrections`.
+`maestro_es.store.verification` decides what counts as damage. `maestro_es.store.corrections` decides how events are
+corrected.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from maestro_es.study.locks import hold_tick_lock
 
 
 def cause_in_a_log() -> DamagedLog | None:
-    """Return the damage of a log that this process has opened, the last one first; None if all are intact."""
+    """Return the damage of a log that this process has opened, latest first; None if all of them are intact."""
     return next(filter(None, map(damage, reversed(opened_logs()))), None)
 
 
 def damage(log: Path) -> DamagedLog | None:
-    """Return the damage of a log; None if it is as it was written."""
+    """Return the damage of a log; None if there is none, or if the log can't be opened."""
     try:
         with open_as_it_is(log.parent, migrate=False) as opened:
             verify(opened)
@@ -38,7 +38,7 @@ def damage(log: Path) -> DamagedLog | None:
         return DamagedLog(message if message.startswith(str(log)) else f"{log}: {message}")
     except MaestroError:
         return None
-    except Exception as error:  # noqa: BLE001 - a payload that was changed may raise anything
+    except Exception as error:  # noqa: BLE001 - a changed payload may raise any error
         return DamagedLog(f"{log}: not as it was written ({type(error).__name__}: {error}); {RESTORE}")
     return None
 

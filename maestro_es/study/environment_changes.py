@@ -1,6 +1,9 @@
 """Changes of the environment of a study's steps: the requests of ``maestro-es env``.
 
-A step that is submitted after the event gets the new environment; one in flight keeps its own.
+A step that is submitted after the event gets the new environment. A step in flight keeps its own.
+
+`maestro_es.core.exported_variables` decides which variables ``--export`` selects. `maestro_es.study.environment_file`
+writes the values.
 """
 
 from __future__ import annotations
@@ -27,10 +30,10 @@ from maestro_es.study.surroundings import Surroundings, surroundings
 
 
 def refresh(study: Session, export: ExportChoice | None, reason: str) -> tuple[list[NewEvent], list[str]]:
-    """Record the environment of this process, by the same ``--export`` as before unless another one is given.
+    """Record the environment of this process; return the new events, and warnings about variables left out.
 
-    A variable that a user has set keeps its value, if the file with the values exists. Returns warnings, too, about
-    variables that are left out.
+    Without `export`, the earlier ``--export`` applies. A variable that a user has set keeps its value, if the file
+    with the values exists.
     """
     warnings: list[str] = []
 
@@ -45,9 +48,9 @@ def refresh(study: Session, export: ExportChoice | None, reason: str) -> tuple[l
 def change(
     study: Session, values: Mapping[str, str], names: Iterable[str], unset: Iterable[str], reason: str
 ) -> list[NewEvent]:
-    """Set variables to `values`; set those in `names` to their values in this process; remove those in `unset`.
+    """Set variables to `values`, give those in `names` their values in this process, and remove those in `unset`.
 
-    RequestRefused if a variable can't be set or does not exist, or if the file with the values is missing.
+    RequestRefused if a variable can't be set or does not exist, or if the file with the values can't be used.
     """
     for name in (*values, *names):
         _check(name)
@@ -84,7 +87,7 @@ def _check(name: str) -> None:
 
 
 def _as_before(recorded: RecordedEnvironment, variables: Mapping[str, str]) -> ExportChoice:
-    """Return the earlier choice, with the values that a user has set, as far as they are known."""
+    """Return the earlier choice, with those values set by a user that are still known."""
     choice = read_export(recorded.export)
     names_given = set(recorded.given)
     names = tuple(name for name in choice.names if name not in names_given)

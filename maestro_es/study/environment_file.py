@@ -1,9 +1,12 @@
-"""The file with the environment of a study's steps, and the part of it that the log holds.
+"""The file with the environment of a study's steps, and the part of it that the log contains.
 
-Only the file ``.maestro-es/environment.DIGEST`` holds values, and only its owner can read it. It has a header line
-with a salt, then ``NAME=VALUE`` sorted by name, each ended by a NUL byte. It is on disk before the event that names
-its digest, and the file of an earlier event is removed after that. So whatever is killed in between, the file that the
-log names exists and is whole.
+Only the file ``.maestro-es/environment.DIGEST`` contains values, and only its owner can read it. It consists of a
+header with a salt, then entries ``NAME=VALUE`` sorted by name. A NUL byte ends the header and each entry.
+
+The file is on disk before the event that names its digest is appended. The file of an earlier event is removed after
+that. So the file that the log names exists and is complete, even if a process is killed in between.
+
+`maestro_es.core.exported_variables` decides which variables the steps get.
 """
 
 from __future__ import annotations
@@ -27,14 +30,14 @@ if TYPE_CHECKING:
 
 _HEADER = b"maestro-es environment 1 "
 
-#: How many digits of a fingerprint tell its salt, and how many its value.
+#: The number of digits of a fingerprint that identify its salt, and its value.
 _SALT, _FINGERPRINT = 4, 8
 
 
 def keep(study_dir: StudyDir, current: Surroundings, reason: str = "", salt: str = "") -> EnvironmentRecorded:
-    """Write the file, and return the event to append. OSError if it can't be written.
+    """Write the file, and return the event to append. OSError if the file can't be written.
 
-    With the `salt` of an earlier file, equal values have equal fingerprints.
+    With the `salt` of an earlier file, equal values get the same fingerprints as there.
     """
     salt = salt or os.urandom(16).hex()
     variables = current.choice.variables
@@ -42,7 +45,7 @@ def keep(study_dir: StudyDir, current: Surroundings, reason: str = "", salt: str
     content = b"".join(entry + b"\0" for entry in entries)
     digest = sha256()(content).hexdigest()
     path = study_dir.environment(digest)
-    files.replace_file(path, content, 0o600, durable=True)  # the log names it next, and holds none of its values
+    files.replace_file(path, content, 0o600, durable=True)  # durable: the event relies on it
     recorded = RecordedEnvironment(
         digest=digest,
         variables={name: _fingerprint(salt, name, variables[name]) for name in sorted(variables)},
@@ -57,7 +60,7 @@ def keep(study_dir: StudyDir, current: Surroundings, reason: str = "", salt: str
 
 
 def _fingerprint(salt: str, name: str, value: str) -> str:
-    """Return a fingerprint, ``SALT-VALUE``: those of different salts can't be compared."""
+    """Return a fingerprint, ``SALT-VALUE``. Fingerprints with different salts can't be compared."""
     of_salt = sha256()(salt.encode()).hexdigest()[:_SALT]
     return f"{of_salt}-{sha256()(os.fsencode(f'{salt} {name}={value}')).hexdigest()[:_FINGERPRINT]}"
 
@@ -67,14 +70,14 @@ def remove_others(study_dir: StudyDir, digest: str) -> None:
     for path in (
         *study_dir.state.glob(f"{ENVIRONMENT}*"),
         *study_dir.state.glob(f".{ENVIRONMENT}*"),
-    ):  # and those half written
+    ):  # a leading dot: a partly written file
         if path != study_dir.environment(digest):
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
 class Kept(NamedTuple):
-    """The content of the file."""
+    """The content of the environment file."""
 
     salt: str
     variables: dict[str, str]
@@ -91,9 +94,9 @@ def read(study_dir: StudyDir, recorded: RecordedEnvironment) -> Kept:
 
 
 def environment_of(study_dir: StudyDir, study_record: StudyRecord, log: StudyLog | None = None) -> Environment:
-    """Return the environment of a study's steps; if its file can't be read, `problem` says so and what to do.
+    """Return the environment of a study's steps. If its file can't be used, `problem` says why and what to do.
 
-    If the log has no recorded environment, as in a test, steps inherit that of this process.
+    If the log has no recorded environment, as in a test, steps inherit the environment of this process.
     """
     recorded = study_record.environment
     if not recorded.digest:
@@ -107,12 +110,12 @@ def environment_of(study_dir: StudyDir, study_record: StudyRecord, log: StudyLog
 
 
 def scheduler_facts(log: StudyLog) -> dict[str, str]:
-    """Return what the scheduler said of itself when the study was created."""
+    """Return what the scheduler reported about its cluster when the study was created."""
     return next((r.event.scheduler for r in log.events(upto=2) if isinstance(r.event, StudyCreated)), {})
 
 
 def what_is_wrong(study_dir: StudyDir, recorded: RecordedEnvironment) -> str:
-    """Return a message if the file is not as it was recorded; empty if it is."""
+    """Return a message if the file is missing or is not the recorded one; empty if all is well."""
     try:
         read(study_dir, recorded)
     except (OSError, ValueError) as error:
@@ -121,7 +124,7 @@ def what_is_wrong(study_dir: StudyDir, recorded: RecordedEnvironment) -> str:
 
 
 def _problem(study_dir: StudyDir, recorded: RecordedEnvironment, error: OSError | ValueError) -> str:
-    """Return a message if the file is missing, or is not the recorded one."""
+    """Return the message for this error: what is wrong with the file, and what to do."""
     what = f"can't be read: {error.strerror}" if isinstance(error, OSError) else str(error)
     if isinstance(error, FileNotFoundError):
         what = "is missing"
@@ -134,14 +137,14 @@ def _problem(study_dir: StudyDir, recorded: RecordedEnvironment, error: OSError 
 
 
 def show_limit(value: int | None) -> str:
-    """Return a soft limit as people read it; None if it is not known."""
+    """Return a soft limit in a readable form. None stands for an unknown limit."""
     return "unknown" if value is None else "unlimited" if value < 0 else str(value)
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield how the names differ that two environments have, given their fingerprints.
+    """Yield the differences between two environments, given their fingerprints: a word, and the names it applies to.
 
-    Once a file is lost, its salt is, too: then it is not known which values have changed.
+    If the earlier file was lost, so was its salt, and it is unknown which values have changed.
     """
     other = {name for name in before.keys() & after.keys() if before[name] != after[name]}
     unknown = {name for name in other if before[name].partition("-")[0] != after[name].partition("-")[0]}

@@ -1,4 +1,4 @@
-"""Who we are, the clock, and what else a process takes from its surroundings; and a log that is opened as it is."""
+"""What a process takes from its surroundings: its identity, the clock, adapters. Opens logs without updating them."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def now() -> Micros:
 
 
 def token_suffix() -> str:
-    """Return what makes the tokens of a tick its own."""
+    """Return a random suffix that makes the tokens of a tick unique."""
     return os.urandom(4).hex()
 
 
 def identity(host: Host, driver: Driver) -> InvocationStarted:
-    """Return who this process is. The user comes from the password database: cron sets no USER."""
+    """Return the identity of this process. The user name comes from the password database: cron does not set USER."""
     argv = [_program(sys.argv[0]), *without_values(sys.argv[1:])]
     return InvocationStarted(
         actor=_user(),
@@ -51,25 +51,25 @@ def identity(host: Host, driver: Driver) -> InvocationStarted:
     )
 
 
-#: The end of the path by which cron and runners start us; see `maestro_es.import_path.own_command`.
+#: The end of the path by which cron and runners start maestro-es; see `maestro_es.import_path.own_command`.
 _OUR_MAIN = ("maestro_es", "__main__.py")
 
 
 def _program(path: str) -> str:
-    """Return the name of a program as a person types it."""
+    """Return the name of a program as a user types it."""
     if tuple(path.rsplit(os.sep, 2)[-2:]) == _OUR_MAIN:
         return "maestro-es"
     return os.path.basename(path or "python")
 
 
-#: Options that give variables values, which no log may hold.
+#: Options that set variables. A log must never contain their values.
 _WITH_VALUES = ("--export", "--set")
 
 
 def without_values(argv: Sequence[str]) -> list[str]:
-    """Return the words of a command without the values of variables."""
+    """Return the arguments of a command without the values of variables."""
     kept = []
-    for before, word in zip(("", *argv), argv):  # noqa: B905 - the last word is before none
+    for before, word in zip(("", *argv), argv):  # noqa: B905 - the first sequence is one longer
         option, sign, value = word.partition("=")
         if before in _WITH_VALUES:
             kept.append(_without_value(word))
@@ -93,21 +93,21 @@ def _user() -> str:
 
 
 def make_adapters(batch: Mapping[str, Any], host: Host) -> Adapters:
-    """Return the adapters of a study: that of its batch block, and the local one for what is not scheduled."""
+    """Return the adapters of a study: the one of its batch block, and the local one for steps not scheduled."""
     scheduler = make_adapter(batch, host)
     return Adapters(scheduler, scheduler if isinstance(scheduler, LocalAdapter) else LocalAdapter(batch, host))
 
 
 def _nothing(_line: str) -> None:
-    """Be told of an effect, or what takes its time, and do nothing."""
+    """Do nothing: the default callback for effects and for lines to the user."""
 
 
 class Runtime(msgspec.Struct, frozen=True):
-    """What a process takes from its surroundings, so that tests can give other values.
+    """What a process takes from its surroundings, so that tests can replace it.
 
-    `on_effect` is called after each effect, with its name: "append", "script", "submit", "end", "remove", "status";
-    while a study is created: "move", "layout", "rename", "unlink". `tell` gets lines for a person, about what takes
-    its time.
+    `on_effect` is called with the name of each effect, after it: "append", "script", "submit", "end", "remove",
+    "status". While a study is created, the names are "move", "layout", "rename" and "unlink". `tell` gets lines for
+    the user about operations that take long.
     """
 
     host: Host = msgspec.field(default_factory=this_host)
@@ -120,16 +120,16 @@ class Runtime(msgspec.Struct, frozen=True):
 
 
 def open_as_it_is(root: Path, runtime: Runtime | None = None, *, migrate: bool = True) -> StudyLog:
-    """Open the log of a study without bringing its projection in step; without `migrate` nothing at all is written."""
+    """Open the log of a study without updating its projection. Without `migrate`, nothing at all is written."""
     runtime = runtime or Runtime()
     who = identity(runtime.host, runtime.driver)
     return StudyLog.open(StudyDir(root).log, runtime.now, who, fold=False, migrate=migrate)
 
 
 def study_id_at(root: Path) -> str:
-    """Return the id of the study whose log lies in a directory; empty if there is none.
+    """Return the id of the study whose log is in a directory; empty if there is no log.
 
-    StudyError if there is one that can't be read, LogUnavailable if it may be later: neither is evidence that the
+    StudyError if the log can't be read; LogUnavailable if a later try may succeed. Neither error is evidence that the
     study has moved.
     """
     log = StudyDir(root).log

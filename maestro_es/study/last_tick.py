@@ -1,11 +1,12 @@
-"""The last tick, in ``.maestro-es/last-tick``: its host, and up to where it has seen the log, and shown it.
+"""The note of the last tick, ``.maestro-es/last-tick``: its host, and the last event that it has seen and shown.
 
-The file's time is the tick's own.
+The modification time of the file is the time of the tick.
 
-A tick that died before it had written ``status.csv`` has noted nothing, so the next one writes it.
+A tick writes the note after ``status.csv``. So if a tick is killed before that, the next tick writes ``status.csv``.
 
-A log that lacks that event is an older copy, put back by a person, or by a file system that has lost what it said it
-had written. What was run since is not in it, and would be run again.
+A log that lacks the event in the note is an older copy. A user has put it in place, or the file system has lost data
+that it had reported as written. Such a log does not know about later attempts, so steps would run twice. `check`
+refuses it.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ from maestro_es.study.sharing import group_reads
 
 
 class Note(NamedTuple):
-    """What a tick has noted: the last event that it has seen, and its host (empty: an earlier version noted none)."""
+    """The note of a tick: the last event that it has seen, and its host (empty in a note of an earlier version)."""
 
     seq: int
     digest: bytes
     host: str = ""
 
 
-#: How many bytes a digest has: SHA-256.
+#: The number of bytes of a digest: SHA-256.
 _DIGEST = 32
-#: No host has a longer name.
+#: The longest possible name of a host.
 _LONGEST = 255
 
 
 def note(study_dir: StudyDir, head: Head, host: str) -> None:
-    """Note the last event of the log, which ``status.csv`` shows now, and our host, if there is room.
+    """Write the note: the last event of the log, which ``status.csv`` now shows, and this host. Ignore a full disk.
 
-    It is written over the one before, so that no reader finds the file empty.
+    The note overwrites the previous one in place, so that no reader finds the file empty.
     """
     with contextlib.suppress(OSError):
         handle = os.open(study_dir.last_tick, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o600)
@@ -53,7 +54,7 @@ def note(study_dir: StudyDir, head: Head, host: str) -> None:
 
 
 def check(study_dir: StudyDir, log: StudyLog) -> None:
-    """Refuse a log that lacks the event that the last tick has noted: that is read first, as logs only grow."""
+    """Refuse a log that lacks the event in the note. The note is read first, because logs only grow."""
     noted = read(study_dir)
     if noted and not log.holds(noted.seq, noted.digest) and not _was_corrected(log, noted.digest):
         raise StudyError(
@@ -64,20 +65,20 @@ def check(study_dir: StudyDir, log: StudyLog) -> None:
 
 
 def shown(study_dir: StudyDir, head: Head) -> Note | None:
-    """Return the note if ``status.csv`` is there, not emptied by a power cut, and shows the log to its last event."""
+    """Return the note if ``status.csv`` shows the log up to its last event. A power cut may have emptied the file."""
     noted = read(study_dir)
     return noted if noted and noted.seq == head.seq and not is_empty(study_dir.status_csv) else None
 
 
 def _was_corrected(log: StudyLog, digest: bytes) -> bool:
-    """Whether the log has the event, and its digest is another one since events were corrected."""
-    from maestro_es.store.corrections import find_before  # noqa: PLC0415 - such logs are few, and ticks are many
+    """Whether the log has the event under another digest, because events were corrected."""
+    from maestro_es.store.corrections import find_before  # noqa: PLC0415 - such logs are rare, and ticks frequent
 
     return find_before(log, digest.hex()) is not None
 
 
 def read(study_dir: StudyDir) -> Note | None:
-    """Return what the last tick has noted; None if that can't be read."""
+    """Return the note of the last tick; None if there is none, or it is not a valid note."""
     try:
         seq, digest, *host = read_file(study_dir.last_tick).decode().split()
         noted = Note(int(seq), bytes.fromhex(digest), *host[:1])

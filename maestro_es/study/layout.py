@@ -1,4 +1,7 @@
-"""A study directory: the paths in it, named by `maestro_es.core.file_names`, and whether we may work there."""
+"""The paths in a study directory, and the check that no other user can change it.
+
+`maestro_es.core.file_names` has the names. `maestro_es.study.maintenance` creates the files.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from maestro_es.store.file_check import journals
 
 
 class StudyDir:
-    """The paths of one study directory; making one touches nothing."""
+    """The paths of one study directory. Creating this object touches no file."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.abspath(root))
@@ -35,30 +38,30 @@ class StudyDir:
         self.status_lock = self.root / file_names.STATUS_LOCK
 
     def runner_of(self, token: str) -> Path:
-        """Return the name of the runner for one attempt: there while a scheduler is asked to take it."""
+        """Return the runner's path for one attempt. It exists only while the attempt is submitted to a scheduler."""
         return self.state / token
 
     def environment(self, digest: str) -> Path:
-        """Return the place of the values of an environment; see `maestro_es.study.environment_file`."""
+        """Return the path of the file with the values of an environment; see `maestro_es.study.environment_file`."""
         return self.state / f"{file_names.ENVIRONMENT}{digest[:16]}"
 
     def mark_of(self, study_id: str) -> Path:
-        """Return the file that says whose study this is: its tokens begin with the same part."""
+        """Return the file that identifies the study to its jobs. Its tokens begin with the same part of the id."""
         return self.state / f"{file_names.STUDY}{study_part(study_id)}"
 
     def path(self, recorded: str) -> Path:
-        """Return the place of a path as the log has it: relative to the study, or absolute if it lies elsewhere."""
+        """Return the path for one from the log, which is relative to the study, or absolute if it is outside."""
         return self.root / recorded
 
     def ticked_at(self) -> Micros | None:
-        """Return when the study was ticked last; None if it never was."""
+        """Return the time of the study's last tick; None if there was none."""
         try:
             return self.last_tick.stat().st_mtime_ns // 1000
         except FileNotFoundError:
             return None
 
     def note_tick(self, at: Micros) -> None:
-        """Note when the study is ticked, by the clock of this host and not of its file system."""
+        """Record the time of a tick. It comes from the clock of this host, not from that of its file system."""
         self.last_tick.touch(0o600)
         os.utime(self.last_tick, ns=(at * 1000, at * 1000))
 
@@ -69,7 +72,8 @@ class StudyDir:
     def check_owner(self) -> None:
         """Refuse a study whose directory another user owns, or whose log, state or runner another user can change.
 
-        Its group may write in its directory, and rename what is there. So these are looked at each time.
+        The group may have write permission for the study directory, and so may replace what is in it. So the log, the
+        state and the runner are checked each time.
         """
         mode = _check(self.root, stat.S_IWOTH, "run this as that user")
         shared = journals(self.log) if mode & stat.S_IWGRP else ()
@@ -78,9 +82,9 @@ class StudyDir:
 
 
 def _check(path: Path, forbidden: int, remedy: str) -> int:
-    """Refuse what belongs to another user, or what others can write by these bits of its mode; returns the mode.
+    """Refuse a file that belongs to another user, or whose mode has one of the `forbidden` bits; return the mode.
 
-    The `remedy` is what to do about another owner.
+    The message about another owner ends with `remedy`.
     """
     try:
         info = path.lstat()
@@ -97,19 +101,19 @@ def _check(path: Path, forbidden: int, remedy: str) -> int:
 
 
 def has_log(folder: Path, *, unseen: bool = True) -> bool:
-    """Whether there is a log in a directory; `unseen` if we may not look into it."""
+    """Whether a directory contains a log. The answer is `unseen` if we may not search the directory."""
     try:
         return (folder / file_names.LOG).is_file()
     except PermissionError:
         return unseen
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:  # SQL, say, which the command line has taken for a path
+        if error.errno == errno.ENAMETOOLONG:  # for example, SQL that the command line takes for a path
             return False
         raise
 
 
 def find_study(start: Path) -> Path:
-    """Return the study directory that a path lies in: the nearest one upwards with a log, else the path itself."""
+    """Return the study directory that contains a path: the nearest parent with a log, otherwise the path itself."""
     for folder in (start, *start.parents):
         if has_log(folder, unseen=False):
             return folder

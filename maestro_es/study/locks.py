@@ -1,8 +1,9 @@
-"""The lock of a study: a courtesy to schedulers. That a study is safe rests on the log's expected seq.
+"""The lock of a study spares schedulers needless queries. It does not make a study safe: the log's expected seq does.
 
-A hard lock (flock) only: a soft lock's holder that is killed on another host would block everybody for ever.
+The lock is always a hard lock (flock). With a soft lock, a holder that is killed on another host would block every
+other process for ever.
 
-Who takes the tick lock, and how long it is waited for, is up to the callers of `hold_tick_lock`.
+The callers of `hold_tick_lock` decide when to take the tick lock, and how long to wait for it.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from maestro_es.errors import StudyError
 from maestro_es.files import replace_file
 from maestro_es.study.layout import StudyDir
 
-#: What a file system says that is mounted without locks.
+#: The errors of a file system that is mounted without locks.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 
-#: What a file system says of a lock that somebody else holds.
+#: The errors of a file system for a lock that another process holds.
 _HELD = (errno.EAGAIN, errno.EACCES)
 
 
 @contextlib.contextmanager
 def hold(path: Path, seconds: float = 0) -> Iterator[bool]:
-    """Hold a lock file; yields whether we got it within that many seconds (negative: wait as long as it takes).
+    """Hold a lock file; yield whether we got it within this number of seconds (negative: wait without limit).
 
-    StudyError if the file system has no locks, OSError if it does not let us in.
+    StudyError if the file system has no locks, OSError if the file can't be opened.
     """
     with contextlib.ExitStack() as stack:
         with _explained(path):
@@ -38,9 +39,9 @@ def hold(path: Path, seconds: float = 0) -> Iterator[bool]:
 
 
 def hold_tick_lock(study_dir: StudyDir, seconds: float = 0) -> contextlib.AbstractContextManager[bool]:
-    """Hold the lock of a study, to tick it or to keep others from that; seconds and errors are those of `hold`.
+    """Hold the lock of a study, to tick it or to prevent ticks. For `seconds` and errors see `hold`.
 
-    Cron's tick does not wait for it, because the holder does the same work.
+    Cron's tick does not wait for the lock, because the holder does the same work.
     """
     return hold(study_dir.tick_lock, seconds)
 
@@ -58,13 +59,13 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _take(path: Path, stack: contextlib.ExitStack) -> bool:
-    """Take a lock that nobody holds: one system call, and most ticks need no more."""
-    path.parent.mkdir(exist_ok=True)  # a person may have removed it
+    """Take the lock if it is free. That is one system call, and most ticks need no more."""
+    path.parent.mkdir(exist_ok=True)  # a user may have removed it
     return _take_now(path, stack) is not None
 
 
 def _wait(path: Path, seconds: float, stack: contextlib.ExitStack) -> bool:
-    """Wait for a lock that somebody holds."""
+    """Wait for a lock that another process holds; return whether we got it."""
     from filelock import FileLock, Timeout  # noqa: PLC0415 - its import costs as much as a tick, and waiting is rare
 
     lock = FileLock(path, timeout=seconds, fallback_to_soft=False, mode=0o600)
@@ -78,10 +79,10 @@ def _wait(path: Path, seconds: float, stack: contextlib.ExitStack) -> bool:
 
 @contextlib.contextmanager
 def hold_while_there(path: Path) -> Iterator[bool]:
-    """Hold a lock file that exists only while it is held; yields whether we got it.
+    """Hold a lock file that exists only while it is held; yield whether we got it.
 
-    The previous holder may remove the file after we opened it. Such a file locks nothing, so we make another one.
-    StudyError if the file system has no locks, OSError if it does not let us in.
+    The previous holder may remove the file after we opened it. Such a file locks nothing, so we create another one.
+    StudyError if the file system has no locks, OSError if the file can't be opened.
     """
     while True:
         with contextlib.ExitStack() as stack:
@@ -92,13 +93,13 @@ def hold_while_there(path: Path) -> Iterator[bool]:
                 return
             if not _is_at(handle, path):
                 continue
-            stack.callback(path.unlink, missing_ok=True)  # runs before the lock is given up
+            stack.callback(path.unlink, missing_ok=True)  # runs before the lock is released
             yield True
             return
 
 
 def _take_now(path: Path, stack: contextlib.ExitStack) -> int | None:
-    """Take a lock without waiting, in a directory that must exist; returns the open file, None if it is held."""
+    """Take a lock without waiting, in a directory that must exist; return the open file, or None if it is held."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     stack.callback(os.close, handle)
     try:
@@ -111,7 +112,7 @@ def _take_now(path: Path, stack: contextlib.ExitStack) -> int | None:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds a lock file. If that can't be seen, the answer is no."""
+    """Whether a process holds a lock file. False if the file can't be opened or locked."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -134,13 +135,13 @@ def _is_at(handle: int, path: Path) -> bool:
 
 @contextlib.contextmanager
 def waiting(study_dir: StudyDir, host: str) -> Iterator[bool]:
-    """Be the one who waits for the next tick; yields whether nobody else does already.
+    """Be the only process that waits for the next tick; yield False if another process waits already.
 
-    Whoever reports meanwhile need not ask for a tick of its own: the file `waiting` tells runners so.
+    A runner that reports in the meantime need not ask for a tick of its own. The file `waiting` tells it so.
     """
     with hold(study_dir.waiter_lock) as first:
         if first:
-            with contextlib.suppress(OSError):  # something that can't be replaced; then runners ask for more ticks
+            with contextlib.suppress(OSError):  # if it can't be written, runners ask for more ticks
                 replace_file(study_dir.waiting, f"{host} {os.getpid()}\n".encode(), 0o600, durable=False)
         try:
             yield first
@@ -152,9 +153,9 @@ def waiting(study_dir: StudyDir, host: str) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def queue_up(study_dir: StudyDir, host: str) -> Iterator[bool]:
-    """Wait for the study's lock as the only one who does; yields False at once if somebody waits already.
+    """Wait for the study's lock as the only waiting process; yield False at once if another process waits already.
 
-    The file `waiting` is gone before we look into the inbox, so no report falls between.
+    The file `waiting` is removed before the caller reads the inbox, so no report is missed.
     """
     with contextlib.ExitStack() as stack:
         with waiting(study_dir, host) as first:

@@ -1,9 +1,10 @@
-"""What each tick keeps right in a study directory: ``.maestro-es``, and the copies of the study file.
+"""Each tick creates and repairs files of a study directory: ``.maestro-es``, and the copies of the study file.
 
-``.maestro-es`` has the inbox, the runner, and the command with which a runner asks for a tick. The runner is replaced
-if it is of another version, because a study outlives the installation that created it. A file that a person may change
-is written again only if it is missing, or empty as a power cut may leave it. `maestro_es.study.layout` has the paths;
-`maestro_es.study.status_csv` writes ``status.csv``.
+``.maestro-es`` contains the inbox, the runner, and the command by which a runner asks for a tick. The runner is
+replaced if it is of another version, because a study outlives the installation that created it. A file that users may
+change is written again only if it is missing, or empty after a power cut.
+
+`maestro_es.study.layout` has the paths. `maestro_es.study.status_file` writes ``status.csv``.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ from maestro_es.study.sharing import group_reads
 
 _RUNNER = Path(maestro_es.adapters.__file__).with_name(file_names.RUNNER)
 
-#: The line of the runner that gets the variables in which it looks for the id of its job.
+#: The line of the runner that is filled with the names of the variables that may contain the id of its job.
 _JOB_VARIABLES = "job_variables='{}'"
 
 _MODE = 0o755
 
-#: The mode of the copies as Maestro creates them: the umask of the study limits it.
+#: The mode with which Maestro creates the copies. The umask of the study limits it.
 _COPY_MODE = 0o666
 
-#: By which event a study has been created at the latest: the first one says who does that.
+#: The last event that may be the study's creation. The first event says which process creates it.
 _CREATED_BY = 2
 
 _NEXT_TICK = """\
@@ -48,15 +49,15 @@ exec {command} "$study"
 
 
 def make_state_dir(study_dir: StudyDir, job_variables: Sequence[str] = JOB_VARIABLES) -> None:
-    """Make the directory and what belongs in it, where it is not there as it should be. OSError if that fails.
+    """Create or repair ``.maestro-es`` and its content. OSError if that fails.
 
-    `job_variables` are those in which a job of the study may find its id.
+    `job_variables` are the variables that may contain the id of a job of the study.
     """
     for folder in (study_dir.state, study_dir.inbox):
         _make_private(folder, group_reads=group_reads(study_dir))
     _put(study_dir.runner, runner(job_variables))
     if is_empty(study_dir.next_tick):
-        import shlex  # noqa: PLC0415 - once for each study
+        import shlex  # noqa: PLC0415 - needed once for each study
 
         command = shlex.join([*own_command(), "tick", "--queue"])
         _replace(study_dir.next_tick, os.fsencode(_NEXT_TICK.format(command=command)))
@@ -69,7 +70,7 @@ def runner(job_variables: Sequence[str] = JOB_VARIABLES) -> bytes:
 
 
 def _make_private(folder: Path, *, group_reads: bool) -> None:
-    """Make a directory in which nobody else can write: what is in it is believed and run."""
+    """Create a directory in which no other user can write, because its content is trusted and executed."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(0o700)
         if group_reads:
@@ -78,14 +79,14 @@ def _make_private(folder: Path, *, group_reads: bool) -> None:
 
 
 def close_to_others(folder: Path, bits: int = stat.S_IWOTH) -> None:
-    """Take away from others the right to write there, which umasks may give them."""
+    """Remove write permission for these other users, which a umask may have given them."""
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & bits:
         folder.chmod(mode & ~bits)
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Let an executable file have this content, whole at any moment: one that runs is not disturbed."""
+    """Give an executable file this content, in one step, so that a process that runs it is not disturbed."""
     try:
         if read(path) == content:
             return
@@ -95,7 +96,7 @@ def _put(path: Path, content: bytes) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    replace_file(path, content, _MODE, durable=True)  # jobs run it after a power cut, before a tick can repair it
+    replace_file(path, content, _MODE, durable=True)  # durable: jobs may run it next
 
 
 def repair_copies(study_dir: StudyDir, graph: Graph, log: StudyLog) -> None:

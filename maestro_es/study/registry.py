@@ -1,8 +1,8 @@
-"""The registry: the list of this user's studies, for ``tick --all`` and ``studies``.
+"""The registry: the list of this user's studies, for ``tick --all`` and ``studies``. Beside it: notes about cron.
 
 Each study has a small file in ``~/.local/state/maestro-es/studies``. Its name is the study's id, and it contains the
-path of the study directory. No two processes write the same file, so no lock is needed. `MAESTRO_ES_HOME` gives
-another directory. XDG variables are not read, because cron does not set them.
+path of the study directory. No two processes write the same file, so no lock is needed. `MAESTRO_ES_HOME` replaces
+``~/.local/state/maestro-es``. XDG variables are not read, because cron does not set them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from maestro_es.core.model import Micros
 from maestro_es.files import replace_file
 from maestro_es.store.log_file import LOG_NAME
 
-#: How the file of a host begins if cron has run a tick there, and its content if the line is only installed.
+#: The first word of a host's file after cron has run a tick there, and the whole content before that.
 _TICKED, _INSTALLED = "ticked", "installed\n"
 
 
@@ -55,9 +55,10 @@ def _note_cron(host: str, at: Micros, content: str) -> None:
 
 
 def cron_noted(host: str) -> tuple[Micros, bool] | None:
-    """Return when cron's last tick on a host was, and whether there was one since the installation; None if unknown.
+    """Return the time of the host's note, and whether cron has run a tick since the installation; None if no note.
 
-    OSError if the file can't be read.
+    The time is that of cron's last tick or, before the first tick, of the installation. OSError if the note can't be
+    read.
     """
     note = cron_note(host)
     try:
@@ -67,7 +68,7 @@ def cron_noted(host: str) -> tuple[Micros, bool] | None:
 
 
 def cron_before(host: str, boot_id: str) -> Micros | None:
-    """Return when cron's last tick on a host was before the boot with this id; None if unknown."""
+    """Return the time of cron's last tick on a host before the boot with this id; None if unknown."""
     try:
         noted = cron_noted(host)
         fields = cron_note(host).read_text().split() if noted else []
@@ -137,14 +138,14 @@ def registered() -> dict[str, Path]:
             if entry.is_file():
                 studies.append((entry.stat().st_mtime, entry.name, _noted(Path(entry.path))))
         except FileNotFoundError:
-            pass  # it was removed in this moment
+            pass  # it was removed at this moment
         except OSError:
             studies.append((0, entry.name, Path(entry.path)))
     return {study_id: root for _, study_id, root in sorted(studies)}
 
 
 def registered_at(study_id: str) -> Path | None:
-    """Return where a study is registered, if it is."""
+    """Return the directory that is registered for a study; None if the study is not registered."""
     try:
         return _noted(folder() / study_id)
     except FileNotFoundError:

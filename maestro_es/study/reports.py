@@ -1,10 +1,10 @@
-"""The inbox: one directory in which the runners drop their reports.
+"""The inbox: one directory into which the runners put their reports.
 
-A report is an empty file named ``TOKEN.KIND`` or ``TOKEN.KIND.CODE``, so it is whole the moment it is there, and a
-full file system can still take it. Its modification time is when it was made.
+A report is an empty file named ``TOKEN.KIND`` or ``TOKEN.KIND.CODE``. So it is complete as soon as it exists, and even
+a full file system can store it. Its modification time is the time of the report.
 
-What a report means for its attempt is decided in `maestro_es.core.verdict`; which reports are removed, in
-`maestro_es.poller.tick`. ``runner.sh`` writes them.
+``runner.sh`` writes the reports. `maestro_es.core.verdict` decides what a report means for its attempt, and
+`maestro_es.poller.tick` decides which reports are removed.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _KINDS = {kind.value: kind for kind in ReportKind}
 
 
 def read_reports(inbox: Path) -> list[Report]:
-    """Return the reports in the inbox; files that are none are left alone."""
+    """Return the reports in the inbox. Other files are ignored."""
     reports = []
     with os.scandir(inbox) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
                 report = parse_report(entry.name, entry.stat().st_mtime_ns // 1000)
-                if report and entry.is_file(follow_symlinks=False):  # what can't be removed would be read for ever
+                if report and entry.is_file(follow_symlinks=False):  # others can't be removed, and would stay for ever
                     reports.append(report)
     return reports
 
 
 def parse_report(name: str, at: Micros) -> Report | None:
-    """Return the report that a file's name makes, or None if it makes none: ours are ASCII."""
+    """Return the report that a file's name describes; None if it describes none. Names of reports are ASCII."""
     token, _, rest = name.partition(".")
     kind, _, code = rest.partition(".")
     if not token or kind not in _KINDS or not name.isascii():
@@ -48,7 +48,7 @@ def _is_number(text: str) -> bool:
 
 
 def remove_reports(inbox: Path, reports: Iterable[Report]) -> None:
-    """Remove reports whose events are committed. One that can't be removed is found again, and does no harm."""
+    """Remove reports whose events are committed. A report that can't be removed is read again, which does no harm."""
     for report in reports:
         with contextlib.suppress(OSError):
             os.unlink(inbox / report.file)

@@ -1,8 +1,10 @@
-"""Scripts in workspaces: written if they are missing, and never over an edit by a person.
+"""Scripts in workspaces: maestro-es writes missing ones, and never overwrites a user's edit without a copy.
 
-If a script differs from what it should be, there are two cases. We wrote it, before the study was moved or with
-another version: then its digest is in the log. Or a person has edited it: then the edit is kept beside the script that
-we write.
+A script may differ from the expected text for two reasons. If maestro-es wrote it, before the study was moved or with
+another version, then its digest is in the log. Otherwise a user has edited it. Before another script is written over
+an edited one, the edited one is kept beside it as ``NAME.edited``.
+
+`maestro_es.study.workspace` decides which scripts a step has, and which of them a job starts.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from maestro_es.adapters.command import making
 from maestro_es.core import events as e
 from maestro_es.sha256 import sha256
 
-#: Scripts are their owner's to execute, as Maestro leaves them; all else is the umask's.
+#: The mode of scripts, as in Maestro: only the owner may execute them. The umask limits the rest.
 _SCRIPT_MODE = 0o764
 
 
@@ -27,13 +29,13 @@ def digest_of(content: bytes) -> str:
 
 
 def written_digests(events: Iterable[e.Recorded]) -> set[str]:
-    """Return the digests of the scripts that we have written, from the events of their step."""
+    """Return the digests of the scripts that maestro-es has written, from the events of their step."""
     submitted = [recorded.event for recorded in events if isinstance(recorded.event, e.JobSubmitted)]
     return {digest for job in submitted if not job.edited for digest in (job.script_digest, job.other_digest)}
 
 
 def write_new(path: Path, text: str) -> bool:
-    """Write an executable script if there is none; returns whether the present script has this text."""
+    """Write an executable script if none exists; return whether the existing script has this text."""
     content = text.encode()
     try:
         _create(path, content)
@@ -43,7 +45,7 @@ def write_new(path: Path, text: str) -> bool:
 
 
 def is_edited(path: Path, text: str, ours: Callable[[], Collection[str]]) -> bool:
-    """Whether a script exists that has neither this text nor one of `ours`, the digests of what we have written."""
+    """Whether a script exists that has another text and whose digest is not in `ours`, the scripts we have written."""
     try:
         content = files.read(path)
     except FileNotFoundError:
@@ -52,14 +54,14 @@ def is_edited(path: Path, text: str, ours: Callable[[], Collection[str]]) -> boo
 
 
 def write_script(path: Path, text: str) -> None:
-    """Write an executable script; leave it alone if it is right, otherwise replace it whole."""
+    """Write an executable script. If it already has this text, leave it alone; otherwise replace it in one step."""
     if not write_new(path, text):
         with making:  # not durable: a tick compares the script with the log before each submission
             files.replace_file(path, text.encode(), _SCRIPT_MODE, durable=False)
 
 
 def set_aside(path: Path) -> tuple[Path, str]:
-    """Keep the content of a script as another file; returns that file and its digest."""
+    """Copy a script to another file; return that file and its digest."""
     content = files.read(path)
     while True:
         kept = place_aside(path)
@@ -70,7 +72,7 @@ def set_aside(path: Path) -> tuple[Path, str]:
 
 
 def place_aside(path: Path) -> Path:
-    """Return the file that keeps the content of a script once another one is written; it may keep it already."""
+    """Return the file for a copy of a script: a new one, or one that already has the same content."""
     content = files.read(path)
     return next(kept for kept in _places(path) if not os.path.lexists(kept) or files.read(kept) == content)
 
@@ -91,6 +93,6 @@ def make_executable(path: Path) -> None:
 
 
 def _create(path: Path, content: bytes) -> None:
-    """Create a file that can be executed once this returns: no process that is just starting has it open."""
+    """Create a file that can be executed as soon as this returns: no starting process holds it open for writing."""
     with making, open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SCRIPT_MODE), "wb") as file:
         file.write(content)

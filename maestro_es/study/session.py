@@ -1,6 +1,7 @@
-"""A study directory with its log open: what ticks work on, and what `ExecutionGraph` keeps to itself.
+"""A study directory with its log open, for ticks, requests, commands and `ExecutionGraph`.
 
-Ticks, requests and commands decide elsewhere; a session holds what they share: the directory, the log, the adapters.
+A session holds what these share: the directory, the log and the adapters. It decides nothing about steps. It does
+decide when a request is tried again, and whether a study directory is a copy.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from maestro_es.store.study_log import StudyLog
 from maestro_es.study.invocation import Runtime, identity, study_id_at
 from maestro_es.study.layout import StudyDir
 
-#: How often a request is decided again when others append at the same time.
+#: How often a request is decided when other processes append at the same time.
 _TRIES = 20
 
 
 class Submitted(NamedTuple):
-    """What came of submitting one attempt of a step, and when that was."""
+    """The outcome of submitting one attempt of a step, and its time."""
 
     step: int
     token: str
@@ -41,12 +42,12 @@ class Submitted(NamedTuple):
 
 
 class Session:
-    """A study: its directory `dir`, its `log`, the graph that this adds up to, and outcomes not appended yet.
+    """A study: its directory `dir`, its `log`, the `graph` that the log results in, and outcomes not yet appended.
 
-    A caller that has opened the log, or a copy of it for a preview, passes it.
+    A caller that has already opened the log, or a copy of it for a preview, passes it as `log`.
 
-    `remarks` are lines that a person must read, `notices` such as are no fault; ticks add to them. `last_error` is
-    what was said instead of an answer, if its scheduler has left a question of the last tick without one.
+    Ticks add lines for the user: `remarks` need attention, `notices` do not. If the scheduler did not answer a query
+    of the last tick, `last_error` is the error.
     """
 
     def __init__(self, root: Path, runtime: Runtime | None = None, log: StudyLog | None = None) -> None:
@@ -86,26 +87,26 @@ class Session:
 
     @cached_property
     def adapters(self) -> Adapters:
-        """The study's adapters. The local one has no use for the environment before there is a step to start."""
+        """The study's adapters. A local study's adapter is created without the environment that its steps start in."""
         batch = self.graph.study.adapter
         environment = Environment() if is_local(batch) else self.environment
         return self.runtime.adapters(batch, self.runtime.host._replace(environment=environment))
 
     @property
     def environment(self) -> Environment:
-        """What steps start in; read when it is first asked for, and then by `check_environment`."""
+        """The environment of the steps. It is read on first use, and again by `check_environment`."""
         if self._environment is None:
-            from maestro_es.study.environment_file import environment_of  # noqa: PLC0415 - for what is started only
+            from maestro_es.study.environment_file import environment_of  # noqa: PLC0415 - needed only to start steps
 
             self._environment = environment_of(self.dir, self.graph.study, self.log)
             self._digest = self.graph.study.environment.digest
         return self._environment
 
     def check_environment(self, *, thoroughly: bool) -> str:
-        """Return why no step can start, if that is so: the file of the environment is missing or has been changed.
+        """Return why no step can start: the environment file is missing or was changed. Empty if steps can start.
 
-        Unless this is done `thoroughly`, it is read for a scheduler only, and once. An adapter that was made with
-        another one is made again.
+        Unless this is done `thoroughly`, an unchanged file is read only once, and only for a scheduler. If the
+        environment has changed, the adapters are created again.
         """
         recorded = self.graph.study.environment
         is_known = self._environment is None or self._digest == recorded.digest
@@ -117,13 +118,14 @@ class Session:
         return self.environment.problem
 
     def ask_host(self, step: StepRecord) -> JobInfo | None:
-        """Return what this host knows of a local step, None if only another one can tell. Unreachable: no answer."""
+        """Return what this host knows about a local step; None if only another host knows. Unreachable: no answer."""
         return ask_host(self.adapters.local, step, {}, self.graph.study, self.runtime.host)
 
     def request(self, decide: Callable[[ProjectedGraph], list[NewEvent]]) -> list[NewEvent]:
-        """Append what `decide` makes of the state; if others appended first, it decides again, on a refusal too.
+        """Append the events that `decide` returns for the state.
 
-        Steps that the events end badly take with them what waits for them.
+        If another process appended first, `decide` is called again for the new state, even after a refusal. If the
+        events end steps without success, the steps that depend on them fail, too.
         """
         relocation(self.dir, self.graph)
         for remaining in reversed(range(_TRIES)):
@@ -143,9 +145,9 @@ class Session:
         return new_events
 
     def record(self, new_events: list[NewEvent]) -> None:
-        """Record events inside a transaction, and with them the end of what waits for a step that ends badly.
+        """Record events inside a transaction. The dependents of steps that end without success fail with them.
 
-        StudyCopied, and nothing is recorded, if this is a copy of a study that is still there.
+        StudyCopied if this is a copy of a study that still exists; then nothing is recorded.
         """
         relocation(self.dir, self.graph)
         self.log.record(new_events)
@@ -160,7 +162,10 @@ class Session:
 
 
 def relocation(study_dir: StudyDir, graph: Graph) -> list[NewEvent]:
-    """Return what is to be noted if a study is not where its log says. A copy must not touch the other's jobs."""
+    """Return the event to record if a study is not where its log says. StudyCopied if it is a copy.
+
+    A copy must not touch the jobs of the original.
+    """
     before, root = graph.study.root, str(study_dir.root)
     if before in ("", root) or _is_same(before, root):
         return []
@@ -172,7 +177,7 @@ def relocation(study_dir: StudyDir, graph: Graph) -> list[NewEvent]:
 
 
 def _is_same(before: str, root: str) -> bool:
-    """Whether two paths lead to one directory: by a symbolic link, or as it is mounted at two places."""
+    """Whether two paths lead to the same directory, by a symbolic link or by two mounts."""
     try:
         return os.path.samefile(before, root)
     except OSError:

@@ -1,8 +1,8 @@
-"""Who may read a study: its owner, and with ``--group-read`` the group of its files.
+"""Sets who may read a study: its owner and, with ``--group-read``, the group of its files.
 
 Study directory, workspaces and scripts have the permissions of the user's umask. The log and ``.maestro-es`` are
-private, because their content is trusted and executed. Reading commands need both, so the modes of these files alone
-define whether the group may read; no other record can contradict them.
+private, because their content is trusted and executed. Commands that read a study need both. So the modes of these
+files alone define whether the group may read. No other record can contradict them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def group_reads(study_dir: StudyDir) -> bool:
 
 def group_of(study_dir: StudyDir) -> str:
     """Return the name of the log's group."""
-    import grp  # noqa: PLC0415 - for messages only
+    import grp  # noqa: PLC0415 - needed only for messages
 
     number = study_dir.log.stat().st_gid
     try:
@@ -39,10 +39,10 @@ def group_of(study_dir: StudyDir) -> str:
 
 
 def let_group_read(study_dir: StudyDir, *, allowed: bool) -> bool:
-    """Let the group use every reading command, or stop that; returns whether this changed anything.
+    """Allow the group to use every command that reads the study, or forbid it; return whether anything changed.
 
-    If needed, the study directory is opened to the group; it is not closed again. OSError if the modes can't be
-    changed.
+    Allowing also opens the study directory to the group. Forbidding does not close it again. OSError if the modes
+    can't be changed.
     """
     before = group_reads(study_dir)
     if allowed:
@@ -62,7 +62,7 @@ def _set(path: Path, bits: int, *, allowed: bool = True) -> None:
 
 @contextlib.contextmanager
 def umask_of(graph: Graph) -> Iterator[None]:
-    """Create files with the user's umask, whichever process ticks; never writable by every user."""
+    """Create files with the umask of the study's environment, whichever process ticks; never writable by all users."""
     recorded = graph.study.environment
     before = os.umask(0o077)
     os.umask((recorded.umask if recorded.digest else before) | stat.S_IWOTH)

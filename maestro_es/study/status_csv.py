@@ -1,8 +1,8 @@
-"""``status.csv``: the table that Maestro writes, for Maestro's own ``status`` and for everybody's scripts.
+"""The text of ``status.csv``: the table that Maestro writes, for Maestro's own ``status`` and for users' scripts.
 
-This module has the text of the file, and `status_file` writes it. Maestro 1.2.1 splits its lines at every comma,
-quoted or not (``csvtable_to_dict``), and dies of one that is part of a value. So in the file, and only there, such a
-comma becomes the character that looks like it, and a line break becomes a blank.
+`maestro_es.study.status_file` writes the file. Maestro 1.2.1 splits its lines at every comma, quoted or not
+(``csvtable_to_dict``), and crashes on a comma inside a value. So in the file, and only there, such a comma becomes a
+character that looks like it, and a line break becomes a space.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HEADER = (
     "Number Restarts", "Params",
 )  # fmt: skip
 
-#: What Maestro can't read in a value, and what stands for it: U+201A, the low quotation mark, looks like a comma.
+#: Characters that Maestro can't read in a value, and their substitutes. U+201A, a quotation mark, looks like a comma.
 _UNREADABLE = str.maketrans({",": "\u201a", "\n": " ", "\r": " "})
 
 _NO_DURATION = "--:--:--"
@@ -30,7 +30,7 @@ _SECOND = 1_000_000
 
 
 class ShownStep(Protocol):
-    """What the table shows of a step; a `StepRecord` has it too."""
+    """The fields of a step that the table shows. A `StepRecord` has them, too."""
 
     @property
     def name(self) -> str: ...
@@ -53,8 +53,8 @@ class ShownStep(Protocol):
 
 
 def status_text(steps: Iterable[StepRecord], now: Micros) -> str:
-    """Return the table as CSV, with all values as they are: steps in Maestro's order, no newline at the end."""
-    import csv  # noqa: PLC0415 - the file that a tick writes is none for this module
+    """Return the table as CSV with unchanged values: steps in Maestro's order, no newline at the end."""
+    import csv  # noqa: PLC0415 - a tick does not need it: `maestro_text` writes another format
 
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(_table(steps, now))
@@ -62,23 +62,23 @@ def status_text(steps: Iterable[StepRecord], now: Micros) -> str:
 
 
 def maestro_text(steps: Iterable[StepRecord], now: Micros) -> str:
-    """Return the table as Maestro writes and reads it: nothing is quoted, and commas stand between columns only."""
+    """Return the table as Maestro writes and reads it: without quotes, and with commas only between columns."""
     return "\n".join(map(_line, _table(steps, now)))
 
 
 def maestro_header() -> str:
-    """Return the first line of the file, without its end."""
+    """Return the first line of the file, without its line break."""
     return _line(HEADER)
 
 
 def maestro_line(step: ShownStep, now: Micros) -> str:
-    """Return the line of one step in the file, without its end."""
+    """Return the line of one step in the file, without its line break."""
     return _line(status_row(step, now))
 
 
 def _line(row: Sequence[str]) -> str:
     line = ",".join(row)
-    if line.count(",") == len(row) - 1 and "\n" not in line and "\r" not in line:  # nearly all are as they should be
+    if line.count(",") == len(row) - 1 and "\n" not in line and "\r" not in line:  # true for nearly all
         return line
     return ",".join(cell.translate(_UNREADABLE) for cell in row)
 
@@ -107,18 +107,18 @@ def status_row(step: ShownStep, now: Micros) -> list[str]:
 
 
 def shown_workspace(step: ShownStep) -> str:
-    """Return the last parts of a workspace: two for a parameterised step, else one."""
+    """Return the last parts of a workspace's path: two for a parameterised step, one for any other."""
     parts = step.workspace.split("/")
     return "/".join(parts[-2:] if step.params else parts[-1:])
 
 
 def run_time(step: ShownStep, now: Micros) -> str:
-    """Return how long a step ran, or has been running."""
+    """Return how long a step ran, or has been running; dashes if it has not started."""
     return duration(step.started_at, _end(step, now))
 
 
 def elapsed_time(step: ShownStep, now: Micros) -> str:
-    """Return how long ago a step was first submitted, until it ended; dashes while it waits."""
+    """Return the time from the first submission of a step to its end, or until now if it runs; otherwise dashes."""
     return duration(step.submitted_at, _end(step, now))
 
 
@@ -127,7 +127,7 @@ def _end(step: ShownStep, now: Micros) -> Micros | None:
 
 
 def duration(start: Micros | None, end: Micros | None) -> str:
-    """Return a span as ``0d:00h:00m:03s``, from second to second as times show them; dashes if an end is not there."""
+    """Return a duration as ``0d:00h:00m:03s``, in whole seconds as times show them; dashes if either time is None."""
     if start is None or end is None:
         return _NO_DURATION
     seconds = max(end // _SECOND - start // _SECOND, 0)
@@ -138,7 +138,7 @@ def duration(start: Micros | None, end: Micros | None) -> str:
 
 
 def local_time(at: Micros | None) -> str:
-    """Return a time as ``YYYY-MM-DD HH:MM:SS`` in the host's zone; ``--`` if there is none.
+    """Return a time as ``YYYY-MM-DD HH:MM:SS`` in the host's time zone; ``--`` if it is None.
 
     Fractions of a second are cut off, as everywhere else, so that one instant has one time.
     """

@@ -1,11 +1,13 @@
-"""Writes ``status.csv``, a projection of the log, at a cost that follows what has changed.
+"""Writes ``status.csv``, a projection of the log. The cost depends on how much has changed.
 
-The lines of the file are in blocks. A block has the steps whose column `row` lies in one range. The note in
-``.maestro-es/status-blocks`` has the length of each block, and the last event that the file shows. A tick makes new
-lines for the steps of later events and copies all others from the file. The whole file is replaced in one step.
+The lines of the file form blocks. A block contains the steps whose column `row` is in one range. The note in
+``.maestro-es/status-blocks`` has the length of each block, and the last event that the file shows. A tick formats new
+lines for the steps of later events, and copies all other lines from the file. The whole file is replaced in one step.
 
-The note identifies the file by its inode, size and time. If they differ, or there is no note, then a tick was killed
-before it wrote the note, or another program changed the file. Then all lines are made from the log.
+The note identifies the file by its inode, size and time. If these differ or there is no note, then a tick was killed
+before it wrote the note, or another program changed the file. In both cases, all lines are formatted from the log.
+
+`maestro_es.study.status_csv` has the text of a line.
 """
 
 from __future__ import annotations
@@ -33,11 +35,11 @@ from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import hold
 from maestro_es.study.status_csv import maestro_header, maestro_line, maestro_text
 
-#: Changes with the text of a line, so that lines of an earlier version are not kept.
+#: The format of a line. Raise it when the text of a line changes, so that lines of an earlier version are not copied.
 _FORMAT = 1
 #: How many values of the column `row` a block covers.
 _BLOCK = 256
-#: After more events than this, all lines are made again.
+#: After more events than this, all lines are formatted from the log.
 _MOST_EVENTS = 20_000
 #: How many bytes are copied at a time.
 _PIECE = 65_536
@@ -46,7 +48,7 @@ _LOCK_SECONDS = 10
 
 
 class _Note(msgspec.Struct, frozen=True):
-    """What is known of the file: the last event that it shows, its identity, what its text depends on, its blocks."""
+    """What is known about the file: the last event that it shows, its identity, its origin and its blocks."""
 
     seq: int
     digest: str
@@ -61,7 +63,7 @@ _decoder = msgspec.json.Decoder(_Note)
 
 
 class _Change(NamedTuple):
-    """A block of which some lines are new: where it is in the file now, and the steps of these lines."""
+    """A block: its position and length in the present file, and the steps whose lines may have changed."""
 
     at: int
     length: int
@@ -69,12 +71,12 @@ class _Change(NamedTuple):
 
 
 def write_steps(study_dir: StudyDir, steps: Iterable[StepRecord], now: Micros) -> None:
-    """Write the table of these steps, as it is in memory, into a directory."""
+    """Write the table of these steps, which need not be in a log, into a directory."""
     _replace(study_dir, (maestro_text(steps, now).encode(),))
 
 
 def write_status(study_dir: StudyDir, log: StudyLog, now: Micros, host: Host) -> None:
-    """Write the table, unless no line but the run times of running steps would change."""
+    """Write the table, unless only the run times of running steps would change."""
     with log.snapshot() as connection, contextlib.ExitStack() as stack:
         head = event_log.head(connection)
         table = _Table(connection, now)
@@ -91,9 +93,9 @@ def write_status(study_dir: StudyDir, log: StudyLog, now: Micros, host: Host) ->
 
 
 def _replace(study_dir: StudyDir, content: Iterable[bytes]) -> tuple[int, int, int]:
-    """Replace the file; returns the identity of the new one.
+    """Replace the file; return the identity of the new one.
 
-    Readers that hold the lock are waited for; one that never lets go is written past.
+    Readers hold the lock for a short time. If the lock is not released in time, the file is replaced all the same.
     """
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(PermissionError):  # the lock file may be that of another member of the group
@@ -103,7 +105,7 @@ def _replace(study_dir: StudyDir, content: Iterable[bytes]) -> tuple[int, int, i
 
 
 class _Table:
-    """The lines of the table, from the log as it is now. `blocks` lists the blocks so far, with their lengths."""
+    """The lines of the table, from the present log. `blocks` lists the blocks so far, with their lengths."""
 
     def __init__(self, connection: Connection, now: Micros) -> None:
         self.blocks: list[tuple[int, int]] = []
@@ -111,7 +113,7 @@ class _Table:
         self._now = now
 
     def whole(self) -> Iterator[bytes]:
-        """Yield the content of the file, made of all steps."""
+        """Yield the content of the file, formatted from all steps."""
         yield maestro_header().encode()
         for block, rows in itertools.groupby(all_rows(self._connection), lambda row: row.row // _BLOCK):
             yield self._made(block, self._text(rows))
@@ -125,7 +127,7 @@ class _Table:
         )
 
     def patched(self, old: int, note: _Note, rows: Iterable[StatusRow]) -> Iterator[bytes]:
-        """Yield the content of the file: the lines of these steps are made, and all others are copied."""
+        """Yield the content of the file: the lines of these steps are formatted, all others are copied."""
         end = copied = 0
         for block, change in _changes(note, rows):
             end = change.at
@@ -143,11 +145,11 @@ class _Table:
         return text
 
     def _changed(self, old: int, block: int, change: _Change) -> bytes:
-        """Return the text of a block in which some lines are new."""
+        """Return the text of a block, with new lines for the steps of the change."""
         first = block * _BLOCK
         lines = os.pread(old, change.length, change.at).split(b"\n")
         numbers = numbers_between(self._connection, first, first + _BLOCK)
-        if len(lines) != len(numbers) + 1:  # steps were added; each line has its end before it
+        if len(lines) != len(numbers) + 1:  # steps were added; + 1: each line follows its line break
             return self._text(rows_between(self._connection, first, first + _BLOCK))
         for row in change.rows:
             lines[numbers.index(row.number) + 1] = maestro_line(row, self._now).encode()
@@ -158,7 +160,7 @@ class _Table:
 
 
 def _changes(note: _Note, rows: Iterable[StatusRow]) -> Iterator[tuple[int, _Change]]:
-    """Yield all blocks in order; those of these steps with them."""
+    """Yield all blocks in order, each with those of these steps that belong to it."""
     by_block: dict[int, list[StatusRow]] = {block: [] for block, _ in note.blocks}
     for row in rows:
         by_block.setdefault(row.row // _BLOCK, []).append(row)
@@ -191,14 +193,14 @@ def _read_note(study_dir: StudyDir) -> _Note | None:
 
 
 def _is_of_use(note: _Note, log: StudyLog, head: Head, host: Host) -> bool:
-    """Whether lines may be kept: they are of this log, of this version, and were not written before a power cut."""
+    """Whether lines may be copied: they are of this log and this version, and were not written before a reboot."""
     if note.origin != _origin() or (note.host == host.name and note.boot_id != host.boot_id):
         return False
     return head.seq - note.seq <= _MOST_EVENTS and log.holds(note.seq, bytes.fromhex(note.digest))
 
 
 def _open_noted(study_dir: StudyDir, stack: contextlib.ExitStack, note: _Note) -> int | None:
-    """Open the file; None if it is not the one that the note is about."""
+    """Open the file; return None if it is not the one that the note describes."""
     try:
         old = os.open(study_dir.status_csv, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -214,7 +216,7 @@ def _write_note(
     blocks: Iterable[tuple[int, int]],
     host: Host,
 ) -> None:
-    """Write the note. If that fails, the next tick makes all lines again."""
+    """Write the note. If that fails, the next tick formats all lines from the log."""
     note = _Note(head.seq, head.digest.hex(), file, _origin(), host.name, host.boot_id, tuple(blocks))
     with contextlib.suppress(OSError):
         replace_file(study_dir.status_blocks, msgspec.json.encode(note), 0o600, durable=False)
@@ -225,5 +227,5 @@ def _identity(info: os.stat_result) -> tuple[int, int, int]:
 
 
 def _origin() -> str:
-    """Return what a line depends on besides its step: our version, and the time zone."""
+    """Return what a line depends on, apart from its step: the versions of maestro-es's rules, and the time zone."""
     return f"{_FORMAT} {REDUCER_VERSION} {' '.join(time.tzname)} {time.timezone} {time.altzone}"

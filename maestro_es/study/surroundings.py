@@ -1,6 +1,6 @@
 """The environment of this process that the steps of a study inherit: variables, umask, soft limits, niceness.
 
-Which of the variables the steps get is decided in `maestro_es.core.exported_variables`.
+`maestro_es.core.exported_variables` decides which of the variables the steps get.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from maestro_es.adapters.schedulers import job_around
 from maestro_es.core.exported_variables import Choice, ExportChoice, choose
 from maestro_es.errors import RequestRefused
 
-#: The soft limits that are kept, as `resource` names them.
+#: The soft limits that steps inherit, as `resource` names them.
 _LIMITS = (
     "as",
     "core",
@@ -31,8 +31,8 @@ _LIMITS = (
     "stack",
 )
 
-#: How many open files a step needs at least to start. Its runner is content with 11: shells keep files of theirs from
-#: 10 on.
+#: The smallest limit of open files with which a step can start. Its runner needs 11, because shells use descriptors
+#: from 10 on for themselves.
 _OPEN_FILES = 16
 
 

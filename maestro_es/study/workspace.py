@@ -1,12 +1,12 @@
 """Workspaces: what a step needs on disk before it can be submitted, and the output files of its attempts.
 
-`plan_job` decides which scripts a step has, and which of them its job starts; `maestro_es.study.scripts` decides what
-happens to a script that a person has edited.
+`plan_job` decides which scripts a step has, and which of them its job starts. `maestro_es.study.scripts` decides what
+happens to a script that a user has edited.
 
-The newest output files have Maestro's names, those of earlier attempts carry the id of their job. A job opens its
-files before its runner knows whether it may start, and a requeued job opens them again. So jobs open them to append.
-The file of an earlier attempt is renamed before the next attempt is submitted; a process that has it open continues to
-write to it.
+The newest output files have Maestro's names. The names of earlier ones contain the id of their job. A job opens its
+output files before its runner knows whether it may start, and a requeued job opens them again. So jobs open them to
+append. The files of an attempt are renamed before the next attempt is submitted. A process that has such a file open
+continues to write to it.
 """
 
 from __future__ import annotations
@@ -39,27 +39,28 @@ from maestro_es.study.scripts import (
 )
 from maestro_es.study_file.render import render, safe
 
-#: The endings of the output files of a job.
+#: The suffixes of the output files of a job.
 _OUTPUTS = (".out", ".err")
 
 
 def job_name(step: StepRecord, *, hashed: bool) -> str:
-    """Return the name of a step's scripts, outputs and jobs: its own, or the short one if workspaces are `hashed`."""
+    """Return the name of a step's scripts, outputs and jobs: the step's name, or a short one if it is `hashed`."""
     if hashed and step.params:
         return f"{step.template}_instance_{step.workspace.rpartition('_')[2]}"
     return step.name
 
 
 def script_names(name: str, extension: str) -> tuple[str, str]:
-    """Return the names of the main and the restart script of a job.
+    """Return the names of the main script and the restart script of a job.
 
-    Maestro drops from the first what it drops from all paths. The second stays, but for a `/`, which no name can hold.
+    From the first, Maestro removes the characters that it removes from all paths. The second keeps them, except `/`,
+    which no file name can contain.
     """
     return safe(f"{name}.{extension}"), f"{name.replace('/', '_')}.restart.{extension}"
 
 
 def script_paths(graph: Graph, step: StepRecord, study_dir: StudyDir, extension: str) -> dict[str, Path]:
-    """Return where the scripts of a step are, or will be, by the keys of its ``run`` block that hold them."""
+    """Return the paths of a step's scripts, by their keys in the ``run`` block. The scripts need not exist yet."""
     run = graph.template(step.template).run
     folder = study_dir.path(step.workspace)
     if _uses_tmp(graph, step):
@@ -71,9 +72,9 @@ def script_paths(graph: Graph, step: StepRecord, study_dir: StudyDir, extension:
 class ScriptOf(NamedTuple):
     """The attempt whose scripts are written.
 
-    Of the study's `adapters`, one runs the step. The scheduler's makes the header of every script, and gives it its
-    extension. `environment` is what the step starts in. `ours` returns the digests of the scripts that we have
-    written for this step before.
+    One of the study's `adapters` runs the step. The scheduler's adapter provides the header and the extension of every
+    script, local steps included. The step starts in `environment`. `ours` returns the digests of the scripts that
+    maestro-es has written for this step before.
     """
 
     graph: Graph
@@ -85,17 +86,17 @@ class ScriptOf(NamedTuple):
 
 
 class Text(NamedTuple):
-    """What a script says, and what it says instead once the scheduler has refused the job."""
+    """The text of a script, and its text for another try after the scheduler has refused the job."""
 
     main: str
     spare: Callable[[], str]
 
 
 class JobPlan(NamedTuple):
-    """An attempt as a job, and the scripts by their place.
+    """An attempt as a job, and the texts of its scripts by path.
 
-    `chosen` is the place of the script that the job starts, `content` what it says; it was `edited` if that is not
-    what stands in `scripts`.
+    The job starts the script at `chosen`, which has this `content`. If a user's edit is used unchanged, `edited` is
+    True, and `content` differs from the text in `scripts`.
     """
 
     job: Job
@@ -105,22 +106,22 @@ class JobPlan(NamedTuple):
     edited: bool
 
     def is_edited(self, path: Path, ours: Callable[[], Collection[str]]) -> bool:
-        """Whether a script was edited by a person. `ours` are the digests of what we have written before."""
+        """Whether a user has edited a script. `ours` returns the digests of scripts that maestro-es has written."""
         text = self.scripts[path]
         return is_edited(path, text.main, lambda: {*ours(), digest_of(text.spare().encode())})
 
 
 def write_scripts(of: ScriptOf) -> tuple[Job, SubmittedScript]:
-    """Make a step's workspace and scripts; returns the attempt as a job, and its script.
+    """Create a step's workspace and scripts; return the attempt as a job, and its script.
 
-    OSError, ValueError or StudyError say why it can't be done.
+    OSError, ValueError or StudyError if that is impossible.
     """
     plan = plan_job(of)
     make_workspace(plan.job.workspace)
     if _uses_tmp(of.graph, of.step):
         _make_script_folder(temporary_folder(of.graph.study.study_id), of.step)
     if plan.edited:
-        of.adapters.of(of.step).submission(plan.job)  # its own header may ask for what can't be
+        of.adapters.of(of.step).submission(plan.job)  # raises if the edited header asks for the impossible
         make_executable(plan.chosen)
     others = [
         digest_of(text.main.encode()) for path, text in plan.scripts.items() if _write(plan, path, text.main, of.ours)
@@ -144,7 +145,7 @@ def preview_scripts(of: ScriptOf) -> tuple[Job, SubmittedScript]:
 
 
 def _write(plan: JobPlan, path: Path, text: str, ours: Callable[[], Collection[str]]) -> bool:
-    """Write a script that the job does not start, if nobody has edited it; returns whether it stands there."""
+    """Write a script that the job does not start, unless a user has edited it; return whether it has this text now."""
     if path == plan.chosen:
         return False
     if not write_new(path, text):
@@ -155,7 +156,7 @@ def _write(plan: JobPlan, path: Path, text: str, ours: Callable[[], Collection[s
 
 
 def _make_way(plan: JobPlan, study_dir: StudyDir, ours: Callable[[], Collection[str]]) -> tuple[ScriptSetAside, ...]:
-    """Write the script that the job starts; returns what was kept of one that stood there."""
+    """Write the script that the job starts; return the record of an edited one that was set aside."""
     if plan.edited:
         return ()
     text = plan.scripts[plan.chosen].main
@@ -175,7 +176,7 @@ def _aside(study_dir: StudyDir, script: Path, kept: Path, digest: str) -> Script
 
 
 def plan_job(of: ScriptOf) -> JobPlan:
-    """Return what a step needs on disk, and make nothing of it. ValueError says why there can be no script."""
+    """Return what a step needs on disk, and write nothing. ValueError if the step can't have a script."""
     graph, step, study_dir, adapters, environment, _ = of
     adapter, header_of = adapters.of(step), adapters.scheduler
     template = graph.template(step.template)
@@ -190,7 +191,7 @@ def plan_job(of: ScriptOf) -> JobPlan:
         if not rendered.run.get(key):
             continue
         folder, file_name = path.parent, path.name
-        run = {**rendered.run, "cmd": rendered.run[key], "restart": ""}  # what this script is made of
+        run = {**rendered.run, "cmd": rendered.run[key], "restart": ""}  # the part of the block for this script
         filled_in = adapter.command(str(run["cmd"]), run)
         text = scripts[path] = _text(header_of, name, rendered.description, run, filled_in)
         if (key == "restart") is (step.kind is SubmissionKind.RESTART):
@@ -223,14 +224,14 @@ def _text(header_of: Adapter, name: str, description: str, run: dict[str, Any], 
 
 
 def _write_spare(path: Path, text: Text) -> str:
-    """Write a script for a job that was refused with its first one; returns its digest."""
+    """Write the spare text of a script whose job the scheduler has refused; return its digest."""
     spare = text.spare()
     write_script(path, spare)
     return digest_of(spare.encode())
 
 
 def _kept(path: Path, content: bytes) -> bytes | None:
-    """Return what a script says that is to run as it stands; None if that is what it should say, or nothing."""
+    """Return the content of an edited script that must run unchanged; None if it is not edited, or does not exist."""
     with contextlib.suppress(FileNotFoundError):
         present = files.read(path)
         return None if present == content else present
@@ -238,13 +239,13 @@ def _kept(path: Path, content: bytes) -> bytes | None:
 
 
 def _uses_tmp(graph: Graph, step: StepRecord) -> bool:
-    """Whether the scripts of a step lie among the temporary files: a job may see none of ours where it runs."""
+    """Whether a step has its scripts in the temporary directory. A job may run where it can't see that directory."""
     settings = graph.study.settings
     return settings.use_tmp and (settings.dry_run or not step.scheduled)
 
 
 def _make_script_folder(folder: Path, step: StepRecord) -> None:
-    """Make where the scripts go with ``--usetmp``, in a directory of ours for temporary files."""
+    """Create the directory for the scripts of a step under ``--usetmp``, in a private temporary directory."""
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.geteuid():
         raise StudyError(f"{folder}: belongs to another user; set TMPDIR to a directory of your own")
@@ -253,22 +254,22 @@ def _make_script_folder(folder: Path, step: StepRecord) -> None:
 
 def temporary_folder(study_id: str) -> Path:
     """Return the directory of a study's scripts under ``--usetmp``."""
-    import tempfile  # noqa: PLC0415 - few studies want it, and ticks are many
+    import tempfile  # noqa: PLC0415 - few studies need it, and ticks are frequent
 
     return Path(tempfile.gettempdir()) / f"maestro-es-{study_id}"
 
 
 def remove_temporary_folder(study_id: str) -> None:
-    """Remove the scripts that ``--usetmp`` keeps away from the study, when the study has ended."""
-    import shutil  # noqa: PLC0415 - likewise
+    """Remove the scripts that ``--usetmp`` keeps outside the study, after the study has ended."""
+    import shutil  # noqa: PLC0415 - few studies need it
 
     shutil.rmtree(temporary_folder(study_id), ignore_errors=True)
 
 
 def keep_outputs(workspace: Path, name: str, events: Iterable[Recorded]) -> None:
-    """Rename the outputs of a step's last job, known from its events, after that job's id; keep files of that name.
+    """Add the id of a step's last job, from its events, to the names of its output files. Never overwrite a file.
 
-    If that fails, the next job appends to them, and nothing is lost.
+    If renaming fails, the next job appends to the same files, and nothing is lost.
     """
     ids = [recorded.event.job_id for recorded in events if isinstance(recorded.event, JobSubmitted)]
     for suffix in _OUTPUTS if ids else ():
@@ -279,7 +280,7 @@ def keep_outputs(workspace: Path, name: str, events: Iterable[Recorded]) -> None
 
 
 def outputs_of(files: Sequence[Path], job_id: str, names: Sequence[str], *, newest: bool) -> list[Path]:
-    """Return the output files of a step that a job has written; `names` are those of the step's newest job."""
+    """Return those of these files that a job has written. The files of the `newest` job have one of these `names`."""
     ends = tuple(f".{job_id}{suffix}" for suffix in _OUTPUTS)
     plain = {f"{name}{suffix}" for name in names for suffix in _OUTPUTS}
     return [path for path in files if path.name.endswith(ends) or (newest and path.name in plain)]
