@@ -32,10 +32,9 @@ def command(arguments: tuple[str, ...], *, since_last: bool, as_json: bool) -> N
 
     T1 and T2 are times (2h, '2026-01-31 14:30') or numbers of events. T2 is now by default.
 
-    This line in your crontab mails you the changes once a day, if there are any. In a crontab, write the full path of
-    the command:
+    This line in your crontab mails you the changes once a day, if there are any:
 
-        0 7 * * * maestro-es diff --since-last ~/pi
+        0 7 * * * ~/.local/bin/maestro-es diff --since-last ~/pi
     """
     roots, times = split_arguments(arguments)
     if len(roots) > 1 or len(times) not in ((0,) if since_last else (1, 2)):

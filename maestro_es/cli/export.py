@@ -34,9 +34,9 @@ def command(study: Path | None, output: Path | None, *, from_damaged: bool) -> N
 
     Each line contains the digest of its event. So 'import-log' and 'recover' detect later changes.
 
-    --salvage writes all events whose digests prove that they are intact. For each gap it writes a line with the key
-    "damage". This line also holds the events after the gap that can't be proven intact. The exit code is 1 if any
-    event could not be saved.
+    --salvage writes all events whose digests prove that they are intact. Where events are damaged or missing, it
+    writes one line with the key "damage". Events that can still be read there, but can't be proven intact, are in this
+    line too. The exit code is 1 if any event could not be saved.
     """
     log = StudyDir(study_path(study)).log
     if output and os.path.realpath(output) == os.path.realpath(log):

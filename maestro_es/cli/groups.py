@@ -77,4 +77,7 @@ def message_options(command: Any) -> Any:  # noqa: ANN401 - as click's decorator
     return command
 
 
-_LEVEL_HELP = "Show messages of this level: 1 debug, 2 info (with -c or -l), 3 warning, 4 error, 5 critical."
+_LEVEL_HELP = (
+    "Show messages of this level and above: 1 debug, 2 info, 3 warning, 4 error, 5 critical. "
+    "[default: 2 with -c or -l]"
+)

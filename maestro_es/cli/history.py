@@ -93,7 +93,7 @@ class Fields(click.ParamType[list[str]]):
     "--invocation",
     type=click.IntRange(min=1),
     metavar="SEQ",
-    help="Only events of the process that began with event SEQ.",
+    help="Only events of one command or tick: the one whose first event is SEQ.",
 )
 @click.option(
     "--since",
@@ -126,8 +126,8 @@ def command(
     Different options combine with AND. If you repeat an option, its values combine with OR, except those of --param,
     which combine with AND.
 
-    The time shown is the time at which the event was recorded. If the end of a step was recorded at once, it is the
-    time at which the step ended.
+    The time shown is the time at which the event was recorded. For the start or end of a step that was recorded at
+    once, it is the time of this start or end.
     """
     query = Query(**filters)
     output = EventOutput(form=form, utc=utc, with_study=all_studies)

@@ -41,7 +41,8 @@ def command(
 ) -> None:
     """Take over the study in STUDY_DIR, which Maestro has started and whose conductor is dead.
 
-    Steps that have ended stay as they are. Jobs that the scheduler still lists are adopted. All other steps will run.
+    Steps that have ended stay as they are. Ticks follow the jobs that the scheduler still lists. All other steps will
+    run.
 
     Repeat the flags of your 'maestro run', because Maestro keeps them in a pickle, which this command does not read.
     Make sure that no conductor works on the study from another host. This command can see only the processes of this

@@ -22,8 +22,8 @@ from maestro_es.study.invocation import Runtime
 def command(file: Path, directory: Path, *, upto_damage: bool, repair: bool) -> None:
     """Create the study directory DIRECTORY, with the event log from FILE, which 'export' wrote.
 
-    The command checks every line as 'verify' does. It imports the log completely or not at all. The imported log has
-    the same head as the exported log.
+    The command checks every line as 'verify' does. It imports the log completely or not at all. For the imported log,
+    'verify' prints the same head as for the exported log.
 
     The new directory is not on the list of 'maestro-es studies', so cron does not tick it. If you tick it yourself,
     the study continues there, as if it had been moved. This is refused if the original directory still has its log.

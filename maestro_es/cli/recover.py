@@ -35,10 +35,10 @@ _HEADER = ("Step", "Becomes", "How it is known")
 def command(directory: Path, file: Path, reason: str, *, dry: bool, upto_damage: bool, as_json: bool) -> None:
     """Rebuild the lost event log of the study in DIRECTORY from an earlier export.
 
-    The command finds out what has happened since the export. It reads the claims in the workspaces, the reports in the
-    inbox and status.csv, and queries the schedulers. Steps that have finished do not run again, and jobs in flight are
-    adopted. If a step has started and its end is unknown, the step is held. Look into its workspace. Then 'release'
-    the step to run it again, or 'skip' it to mark it as finished.
+    The command finds out what has happened since the export. It reads status.csv, the claims in the workspaces and the
+    reports in the inbox, and queries the schedulers. Steps that have finished do not run again, and ticks follow jobs
+    in flight from then on. If a step has started and its end is unknown, the step is held. Look into its workspace.
+    Then 'release' the step to run it again, or 'skip' it to mark it as finished.
     """
     export = ExportReader(file, upto_damage=upto_damage)
     plan = CreatableGraph.recover(export, directory, Runtime(), reason, dry=dry)

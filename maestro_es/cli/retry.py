@@ -55,9 +55,9 @@ def command(
     If you have edited the script of a step in its workspace, --keep-script runs your script, including its #SBATCH
     lines. Without --keep-script the script is written again, and your script is kept beside it.
 
-    A tick can't see steps that run on another host or in another container. It waits until that host reports the end
-    of the step. If the host or container is gone for good, use --lost to run the step again here. Make sure that the
-    step is not running there any more. Otherwise it runs twice.
+    A tick can't see local steps that run on another host or in another container. It waits until that host reports the
+    end of the step. If the host or container is gone for good, use --lost to run the step again here. Make sure that
+    the step is not running there any more. Otherwise it runs twice.
 
     A power cut may lose what a step wrote in its last half minute, even if the step has finished. The first tick after
     the reboot marks such steps, and 'status' shows them. --doubted runs them again.

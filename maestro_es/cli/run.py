@@ -39,7 +39,7 @@ _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
 @click.command()
 @click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
 @limit_options(
-    attempts="Submissions of a step before it fails, if the scheduler refuses it.",
+    attempts="How often a step is submitted if the scheduler refuses it; then it fails.",
     restarts="Restarts of a step after a time-out; 0: no limit.",
     throttle="Jobs in flight at the same time; 0: no limit.",
 )

@@ -25,14 +25,18 @@ _ID_DIGITS = 8
 @example("maestro-es studies --forget ./pi")
 @click.command()
 @click.option(
-    "--forget", multiple=True, metavar="ID|PATH", help="Remove a study from the list, but keep its directory."
+    "--forget",
+    multiple=True,
+    metavar="ID|PATH",
+    help="Remove a study from the list, but keep its directory. --json shows its ID.",
 )
 @at_option
 @line_format_options
 def command(forget: Sequence[str], when: When | None, *, form: Format) -> None:
     """List the studies that 'maestro-es tick --all' advances, the oldest first.
 
-    With --json, each object has the same keys as "study" in 'maestro-es status --json', and also "problem".
+    With --json, each object has the keys of the object "study" in 'maestro-es status --json'. One more key, "problem",
+    says why a study can't be read.
     """
     for word in forget:
         for study_id in find_registered(word):

@@ -1,8 +1,9 @@
-"""The rules about attempts in flight: what can be concluded about each, and whose job must be ended.
+"""The rules about attempts in flight: which events their verdicts give, and whose jobs must be ended.
 
-What the observations of one attempt prove is decided in `maestro_es.core.verdict`; how often a step is submitted
-again, in `maestro_es.core.resubmission_limits`; how long a missing attempt is looked for, in `maestro_es.core.grace`.
-The events do not change the state here: the reducer does.
+Other modules decide the rest. `maestro_es.core.verdict` decides what the observations of one attempt prove.
+`maestro_es.core.resubmission_limits` decides how often a step is submitted again. `maestro_es.core.grace` decides how
+long a missing attempt is looked for. This module only returns events; `maestro_es.core.reducer` applies them to the
+state.
 """
 
 from __future__ import annotations
@@ -131,8 +132,8 @@ def _conclude(graph: Graph, seen: Observations, step: StepRecord, verdict: Verdi
 def _end_of(seen: Observations, step: StepRecord, verdict: Verdict) -> tuple[Micros, bool]:
     """Return when an attempt ended, and whether this is only the latest possible time.
 
-    If neither the runner nor the scheduler reports the time, the latest possible time is now. For a local step that
-    its host lost in a reboot, it is the time of the boot.
+    If neither the runner nor the scheduler reports the time, the latest possible time is now. If a reboot
+    ended a local step, the latest possible time is that of the boot.
     """
     if verdict.at is not None:
         return verdict.at, False

@@ -1,9 +1,10 @@
 """Requests about steps that have ended: run them again, mark them as finished, resume a cancelled study.
 
-Steps that ended because of such a step wait again, unless another step on which they depend has also ended without
-success. So a step never waits for a step that will not run.
+A step that was not run because a step before it failed waits again when that step is rerun or skipped. It does not if
+another step on which it depends has also ended without success. So a step never waits for a step that will not run.
 
-The effect of the events, such as the counters at zero and the choice of the script, is in `step_rules._reset`.
+`step_rules._reset` applies the events: it sets the counts of restarts and resubmissions to zero, and chooses the
+script.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ _NAMED = 5
 
 
 class How(NamedTuple):
-    """How steps run again: with cmd instead of the restart script; with the scripts that a user has edited."""
+    """How steps run again. `from_scratch`: with cmd, never the restart script. `keep_script`: with edited scripts."""
 
     from_scratch: bool = False
     keep_script: bool = False
 
     def changes(self, step: StepRecord) -> bool:
-        """Return whether a step that is waiting for another attempt would run differently."""
+        """Return whether a step that already waits for another attempt would run differently with these options."""
         if not step.attempt or step.phase not in (Phase.BLOCKED, Phase.READY):
             return False
         restarts = step.kind is SubmissionKind.RESTART
@@ -62,12 +63,13 @@ def retry(
     limits: Mapping[str, int] | None = None,
     reason: str = "",
 ) -> list[NewEvent]:
-    """Request that steps run again, with their counters at zero, in their workspaces.
+    """Request that steps run again in their workspaces. Their counts of restarts and resubmissions start at zero.
 
     A pattern selects steps that have failed or were cancelled. `failed` leaves out the cancelled steps; without
     patterns it selects all failed steps. A finished step is selected only by its full name. Steps that ended because
-    of a selected step run again too. With `descendants`, so do all steps that depend on it. Without it, the request is
-    refused if any of these has run. `limits` are settings as for `update`.
+    of a selected step run again too. With `descendants`, so do all steps that depend on it. Without `descendants`, the
+    request is refused if a step that depends on a selected, finished step has run. `limits` are settings as for
+    `update`.
 
     A step that had started and has not finished resumes with its restart script, unless `how` says otherwise or a step
     on which it depends runs again. A step that is waiting to run may be selected again, to run differently.
@@ -217,7 +219,7 @@ def _ended_because_of(graph: Graph, starts: Iterable[StepRecord]) -> dict[int, S
 
 
 def _all_after(graph: Graph, chosen: Sequence[StepRecord]) -> dict[int, StepRecord]:
-    """Return all steps that depend on these and have changed since they were created."""
+    """Return all steps that depend on these, except those that are still as they were created: these need no reset."""
     after = _after(graph, chosen, lambda _: True)
     flying = [step.name for step in after.values() if step.phase in IN_FLIGHT]
     if flying:
@@ -250,7 +252,9 @@ def _has_run(step: StepRecord) -> bool:
 def _that_can_run(
     graph: Graph, to_reset: Mapping[int, StepRecord], must: set[int], *, gone: Iterable[int] = ()
 ) -> dict[int, StepRecord]:
-    """Return the selected steps, except those that depend on a step that failed and is neither selected nor `gone`.
+    """Return the selected steps, except those that depend on a failed step which will not run again.
+
+    Steps do run if the failed step is in `gone`.
 
     RequestRefused if one of the steps that `must` run is left out, or if no step remains.
     """
@@ -286,7 +290,7 @@ def _ended_badly(step: StepRecord) -> bool:
 def _blocker(
     graph: Graph, step: StepRecord, bad: Mapping[int, StepRecord], templates: Mapping[str, int]
 ) -> StepRecord | None:
-    """Return one of the `bad` steps for which this step waits; `templates` has their number for each template."""
+    """Return one of the `bad` steps for which this step waits; `templates` counts them by template."""
     for parent in graph.parents(step.number):
         if parent in bad:
             return bad[parent]

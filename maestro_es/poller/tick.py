@@ -47,13 +47,13 @@ def tick(
 ) -> StudyStatus:
     """Advance a study by one pass.
 
-    A driver that makes many passes leaves ``status.csv`` to a later pass (`show` off), may request steps `ahead` of
-    free slots, and may submit in its own way. A driver that ticks many studies passes one shared `snapshot` of the
-    queue.
+    A driver that makes many passes leaves ``status.csv`` to a later pass (`show` off), may request `ahead` more steps
+    than there are free slots, and may submit in its own way. A driver that ticks many studies passes one shared
+    `snapshot` of the queue.
 
-    Unreachable means that a scheduler or the file system did not answer, or did not end a job. Nothing was concluded
-    about its jobs, but everything else was done. NothingStarts means that all of them answered, but no step can start.
-    Other messages for users are in the study's `remarks`.
+    Raises Unreachable if the file system did not answer, or if a scheduler did not answer or did not end a job.
+    Nothing was concluded about its jobs, but everything else was done. NothingStarts means that all of them answered,
+    but no step can start. Other messages for users are in the study's `remarks`.
     """
     unreachable = advance(study, LIVE, show=show, ahead=ahead, submit=submit, snapshot=snapshot)
     if unreachable:
@@ -74,7 +74,8 @@ def advance(
 ) -> dict[str, str]:
     """Make the pass with its effects; returns the schedulers that did not answer, and their messages.
 
-    With the performer `Preview` nothing changes except the log of the study, which is a copy in memory.
+    The performer `Preview` changes nothing on disk: the log of the study is then a copy in memory, and gets the
+    events.
     """
     if study.runtime.host.trouble:
         raise Unreachable(study.runtime.host.trouble)
@@ -93,7 +94,7 @@ def advance(
 
 
 def _show(study: Session, performer: Performer) -> None:
-    """Write ``status.csv`` if it is older than the log, and store that and the host."""
+    """Write ``status.csv`` if it is older than the log. Note for which seq it was written, and on which host."""
     shown = last_tick.shown(study.dir, study.log.head)
     if not shown:
         show_status(study, performer)
@@ -181,7 +182,10 @@ def _pass(
 
 
 def _check_environment(study: Session) -> str | None:
-    """Return why no step can start; empty if a recorded problem is gone; None if there is nothing to record."""
+    """Return the problem to record because of which no step can start.
+
+    An empty string records that an earlier problem is gone. None: there is nothing to record.
+    """
     graph = study.graph
     doubted = ENVIRONMENT in graph.study.unreachable
     is_needed = doubted or any(graph.ready(scheduled=kind, limit=1) for kind in (False, True))
@@ -190,7 +194,7 @@ def _check_environment(study: Session) -> str | None:
 
 
 def _remark_on_job(study: Session) -> None:
-    """Remark that no local step starts on this host, if nothing is in flight any more."""
+    """Remark that local steps start only inside jobs, if that is the only reason why the study does not continue."""
     job, graph = study.graph.study.environment.job, study.graph
     if not job or study.runtime.host.job or graph.in_flight() or not graph.ready(scheduled=False, limit=1):
         return
@@ -204,7 +208,7 @@ def _remark_on_job(study: Session) -> None:
 
 
 def may_be_in_doubt(study: Session) -> bool:
-    """Return whether a study may have ended just before this host went down, and this is not recorded yet."""
+    """Return whether steps may have to be marked as doubted: the study may have ended just before a power cut."""
     past = look_back(study.graph, study.dir, study.runtime.host)
     return past is not None and study.log.head.recorded_at > (past.alive_at or 0) - past.window
 
@@ -225,7 +229,7 @@ def _look_back(study: Session) -> None:
 def _record(study: Session, new_events: Iterable[NewEvent]) -> list[NewEvent]:
     """Record events inside a transaction, and add remarks for users.
 
-    Returns those that the tick acts on. All of them may be too many for the memory.
+    Returns only the events that the tick acts on, because a list of all new events might not fit into memory.
     """
     kept: list[NewEvent] = []
     study.log.record(_keeping(new_events, kept))
@@ -264,7 +268,7 @@ def _keeping(new_events: Iterable[NewEvent], kept: list[NewEvent]) -> Iterator[N
 
 
 def _take_outcomes(study: Session) -> list[NewEvent]:
-    """Return the events of outcomes that are not recorded yet; a driver that makes many passes leaves some."""
+    """Return the events of outcomes of submissions that are not recorded yet, if an earlier pass left any."""
     if not study.pending:
         return []
     from maestro_es.poller.submit import take_outcomes  # noqa: PLC0415 - most ticks submit nothing
@@ -295,7 +299,7 @@ def _remove_reconciled(study: Session, performer: Performer, reports: Sequence[R
 
 
 def _remove_links(study: Session, performer: Performer, new_events: Sequence[NewEvent]) -> None:
-    """Remove the links to the runner that a killed tick has left: those of attempts in doubt."""
+    """Remove the links through which runners are submitted, if a killed tick left them: those of attempts in doubt."""
     for _, event in new_events:
         if isinstance(event, e.AttemptAbandoned) or (isinstance(event, e.JobSubmitted) and event.adopted):
             performer.remove_runner(study.dir.runner_of(event.token))
@@ -319,7 +323,7 @@ def _end_jobs(study: Session, performer: Performer, seen: Observations) -> dict[
 
 
 def _complete(study: Session, performer: Performer) -> None:
-    """Complete a study whose last steps could not be submitted, and clean up after a completed study."""
+    """Record the end of a study whose last steps failed at submission, and clean up after a study that has ended."""
     with study.log.transaction():
         study.log.record(complete(study.graph))
     if study.status is not StudyStatus.RUNNING and study.graph.study.settings.use_tmp:

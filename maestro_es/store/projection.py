@@ -1,4 +1,4 @@
-"""The graph over the projection tables of an `events.db`, with the same protocol as the graph in memory.
+"""The graph in the state tables (the projection) of an `events.db`. It has the same protocol as the graph in memory.
 
 Records are loaded when the reducer reads them. `flush` writes them back in the transaction that appends the events. So
 the cost of a tick depends on what changes, not on the size of the study.
@@ -34,10 +34,10 @@ _INSERT = f"INSERT INTO step ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(
 _UPDATE = f"UPDATE step SET {', '.join(f'{name} = ?' for name in CHANGING)} WHERE number = ?"
 _SELECT = f"SELECT {', '.join(FIELDS)} FROM step"
 
-#: How many steps of many are loaded at a time.
+#: How many steps are loaded at a time if a query returns many.
 _PAGE = 500
 _WAITING = f"WHERE phase IN (0, 1) AND number > ? ORDER BY number LIMIT {_PAGE}"
-#: Blocked steps of an edge or a funnel. CROSS JOIN makes SQLite go from these to the steps.
+#: The children of an edge or a funnel that are still blocked. CROSS JOIN makes SQLite start at the edges.
 _BLOCKED = f"""
     SELECT {", ".join(f"step.{name}" for name in FIELDS)} FROM {{}} CROSS JOIN step ON step.number = child
     WHERE {{}} AND child > ? AND phase = 0 ORDER BY child LIMIT {_PAGE}
@@ -59,7 +59,7 @@ _study = msgspec.json.Decoder(StudyRecord)
 
 
 class NoSuchStep(DamagedLog, KeyError):
-    """There is no step with that number: a KeyError for a caller, or a table that another program has changed."""
+    """There is no step with that number: the caller gave a wrong one, or another program has changed a table."""
 
     __str__ = Exception.__str__
 
@@ -132,7 +132,7 @@ class ProjectedGraph:
         self._new, self._changed, self._unfinished = {}, set(), {}
 
     def _write_structure(self) -> None:
-        """Write new templates, edges and funnels: all that a query about these must see."""
+        """Write new templates, edges and funnels, so that queries about them find them."""
         templates = [(template.name, as_json(template)) for template in self._new_templates]
         self._execute("INSERT INTO template (name, data, unfinished) VALUES (?, ?, 0)", templates)
         self._execute("INSERT INTO edge (parent, child) VALUES (?, ?)", self._edges)
@@ -148,14 +148,14 @@ class ProjectedGraph:
         return self._load(where, *values)
 
     def _load(self, where: str, *values: object) -> list[StepRecord]:
-        """Return the records of some steps. Where all of them are in memory, their numbers are all that is read."""
+        """Return the records of some steps. If all are in memory, only their numbers are read from the table."""
         numbers = [row[0] for row in self._rows(f"SELECT number FROM step {where}", *values)]
         if all(number in self._records for number in numbers):
             return [self._records[number] for number in numbers]
         return [self._record(row) for row in self._rows(f"{_SELECT} {where}", *values)]
 
     def _record(self, row: Sequence[Any]) -> StepRecord:
-        """Return the record of a row, as it is in memory if it is there."""
+        """Return the record in memory if there is one, because it may be newer; otherwise that of the row."""
         step = self._records.get(row[0])
         if step is None:
             step = self._records[row[0]] = from_row(row)
@@ -260,7 +260,7 @@ class ProjectedGraph:
         return self._blocked("funnel", "funnel.template = ?", template)
 
     def _blocked(self, table: str, which: str, *values: object) -> Iterator[StepRecord]:
-        """Yield blocked steps by number, in pages. A step in memory may not be blocked any more."""
+        """Yield blocked steps by number, in pages. The table may be older than memory, so callers check each."""
         self._write_structure()
         query, after = _BLOCKED.format(table, which), 0
         while rows := self._rows(query, *values, after):
