@@ -1,6 +1,7 @@
-"""A study as it was: the state that its log added up to at a moment, folded in memory.
+"""A study at a past moment: its events up to that moment, replayed in memory.
 
-It is what the log knew then. A step that had ended, and whose end was recorded a minute later, still runs in between.
+The result is what the log recorded then. If the end of a step was recorded a minute late, the step still runs during
+this minute.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from maestro_es.store.study_log import StudyLog
 
 
 class Past(NamedTuple):
-    """The graph as it was after event `seq`, or 0 before the first; durations count to the time `at`."""
+    """The graph after event `seq` (0: before the first event). Durations are computed up to the time `at`."""
 
     graph: Graph
     seq: int
@@ -23,7 +24,7 @@ class Past(NamedTuple):
 
 
 def as_of(log: StudyLog, when: When, now: Micros) -> Past:
-    """Return a study as it was. RequestRefused if it had not begun, or if the moment is still to come."""
+    """Return a study at a past moment. RequestRefused if it did not exist yet, or if the moment is in the future."""
     seq, at = locate(log, when, now)
     if not seq:
         raise RequestRefused(f"the study did not exist yet: its first event is from {show_time(_recorded_at(log, 1))}")
@@ -31,7 +32,7 @@ def as_of(log: StudyLog, when: When, now: Micros) -> Past:
 
 
 def as_of_two(log: StudyLog, first: When, last: When | None, now: Micros) -> tuple[Past, Past]:
-    """Return a study as it was at two moments, the second of which may be now (None) and the first before it began."""
+    """Return a study at two moments. `last` is None for now. `first` may be before the first event."""
     upto, until = locate(log, last, now) if last else (log.head.seq, now)
     after, since = locate(log, first, now)
     if (after, since) > (upto, until):
@@ -42,9 +43,9 @@ def as_of_two(log: StudyLog, first: When, last: When | None, now: Micros) -> tup
 
 
 def locate(log: StudyLog, when: When, now: Micros) -> tuple[int, Micros]:
-    """Return the last event at a moment, 0 if there was none, and the time: of an event it is when it was recorded.
+    """Return the last event at a moment (0: none), and the time of the moment.
 
-    RequestRefused if the moment is still to come.
+    The time of an event is the time at which it was recorded. RequestRefused if the moment is in the future.
     """
     head = log.head
     if when.seq is not None:

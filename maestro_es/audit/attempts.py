@@ -1,6 +1,6 @@
-"""The attempts of one step, as its events tell them, and which script the next one runs.
+"""The attempts of one step, read from its events, and the script that the next attempt runs.
 
-What an event does to the state is decided in `maestro_es.core.step_rules`; here events are only read.
+What an event does to the state is decided in `maestro_es.core.step_rules`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import BAD_ENDS, Micros, Phase, StepRecord, SubmissionKind
 from maestro_es.core.transitions import can_go_on
 
-#: The outcome of an attempt that is not over.
+#: The outcome of an attempt that has not ended.
 IN_FLIGHT = "in flight"
 
-#: The events that end an attempt; `v_attempt` in SQL knows the same.
+#: The events that end an attempt. The view `v_attempt` in SQL lists the same ones.
 ENDS = (
     e.SubmissionRejected,
     e.SubmissionWithdrawn,
@@ -33,11 +33,11 @@ ENDS = (
 
 
 class Attempt(msgspec.Struct, kw_only=True):
-    """One try at running a step. `adopted`: its job was found again. `evidence` is what the outcome rests on.
+    """One attempt to run a step. `adopted`: a tick has found its job again. `evidence` is that of the outcome.
 
-    `noticed`: no report says when it ended, and that is when a tick noticed it, or when its host booted after it.
-    `outputs` are the paths of what its job has written, where that is looked for.
-    `environment` is the digest of that of the steps when it was requested.
+    `noticed`: no report has the time of the end, so `ended_at` is when a tick noticed the end, or when the host booted
+    after it. `outputs` are the paths of the files that its job has written; `step_details` sets them. `environment` is
+    the digest of the steps' environment at the time of the request.
     """
 
     number: int
@@ -59,7 +59,7 @@ class Attempt(msgspec.Struct, kw_only=True):
 
 
 def attempts(events: Iterable[e.Recorded], environments: Iterable[e.Recorded] = ()) -> list[Attempt]:
-    """Return the attempts of the step whose events these are, in order; `environments` are those of the study."""
+    """Return the attempts in the events of one step, in order. `environments` are the study's EnvironmentRecorded."""
     result: list[Attempt] = []
     digest = ""
     for recorded in sorted([*events, *environments], key=lambda recorded: recorded.seq):
@@ -85,12 +85,12 @@ def _requested(recorded: e.Recorded, event: e.SubmissionRequested, digest: str) 
 
 
 def last_request(events: Sequence[e.Recorded]) -> int:
-    """Return the place of the event that requested the last attempt. ValueError if there was none."""
+    """Return the index of the event that requested the last attempt. ValueError if there is none."""
     return max(index for index, recorded in enumerate(events) if isinstance(recorded.event, e.SubmissionRequested))
 
 
 def _go_on(attempt: Attempt, recorded: e.Recorded) -> None:
-    """Take in what an attempt goes through."""
+    """Update an attempt with the submission or the start of its job."""
     match recorded.event:
         case e.JobSubmitted() as event:
             attempt.job_id, attempt.adopted, attempt.host = event.job_id, event.adopted, event.host
@@ -101,7 +101,7 @@ def _go_on(attempt: Attempt, recorded: e.Recorded) -> None:
 
 
 def _end(attempt: Attempt, recorded: e.Recorded) -> None:
-    """Take in how an attempt ends, if it does."""
+    """Update an attempt with its outcome, if this event ends it."""
     event = recorded.event
     if isinstance(event, ENDS):
         attempt.outcome = describe(event, str)
@@ -113,7 +113,7 @@ def _end(attempt: Attempt, recorded: e.Recorded) -> None:
 
 
 def script_of(graph: Graph, step: StepRecord) -> str:
-    """Return the key of the script that a step runs in its attempt, or in the next one if it has ended."""
+    """Return the key of the script that a step runs in this attempt, or in the next one if this one has ended."""
     if step.phase is Phase.DONE:
         goes_on = step.state in BAD_ENDS and can_go_on(graph, step)
     else:
@@ -122,7 +122,7 @@ def script_of(graph: Graph, step: StepRecord) -> str:
 
 
 def which_script(graph: Graph, step: StepRecord) -> str:
-    """Return that script in words; empty if the step has no restart script, or has finished."""
+    """Return a description of this script; empty if the step has no restart script, or has finished."""
     over = step.phase is Phase.DONE
     if not graph.template(step.template).run.get("restart") or (over and step.state not in BAD_ENDS):
         return ""

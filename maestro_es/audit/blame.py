@@ -1,6 +1,6 @@
-"""Who decided something about a step: what people asked for, as far as it could matter to it.
+"""The decisions of users about a step: the events of their requests that could affect it.
 
-Which events there are is decided in `maestro_es.store.event_query`, and their sentences in `sentences`.
+The sentences about events are in `maestro_es.audit.sentences`. The output of the command is in `maestro_es.cli.blame`.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from maestro_es.core import events as e
 from maestro_es.core.model import Phase, StepRecord
 from maestro_es.store.study_log import StudyLog
 
-#: What a person decides about a step.
+#: The events of decisions about a step.
 _OF_STEP = (
     e.StepImported, e.StepReset, e.StepSkipped, e.StepHeld, e.StepReleased, e.ConnectionAdded, e.ConnectionRemoved,
 )  # fmt: skip
 
-#: What a person decides about the whole study.
+#: The events of decisions about the whole study.
 _OF_STUDY = (
     e.StudyCreated, e.SettingsChanged, e.StudyPaused, e.StudyResumed, e.CancelRequested, e.StudyReopened,
 )  # fmt: skip
 
 
 class Decision(NamedTuple):
-    """What a person asked for, on which host, and with which command."""
+    """A request of a user, its host, and its command."""
 
     entry: Entry
     host: str
@@ -33,7 +33,7 @@ class Decision(NamedTuple):
 
 
 def blame(log: StudyLog, step: StepRecord) -> list[Decision]:
-    """Return what people decided about a step, oldest first; nothing about the study that came after its end."""
+    """Return the decisions about a step, oldest first. Decisions about the study count until the step has ended."""
     decisions = entries(log, sorted(_decisions(log, step), key=lambda recorded: recorded.seq))
     started = {entry.recorded.invocation: started_by(log, entry.recorded.invocation) for entry in decisions}
     return [
@@ -44,7 +44,7 @@ def blame(log: StudyLog, step: StepRecord) -> list[Decision]:
 
 
 def decision_data(decision: Decision) -> dict[str, Any]:
-    """Return a decision for JSON: an event as `history` gives it, and more."""
+    """Return a decision for JSON: the keys of an event in `history`, and host, command and reason."""
     reason = getattr(decision.entry.recorded.event, "reason", "")
     return {**entry_data(decision.entry), "host": decision.host, "command": decision.command, "reason": reason}
 
@@ -54,7 +54,7 @@ def _decisions(log: StudyLog, step: StepRecord) -> Iterator[e.Recorded]:
     yield from (recorded for recorded in events if isinstance(recorded.event, _OF_STEP))
     last = events[-1].seq if step.phase is Phase.DONE else log.head.seq
     changes = sorted(log.study_events(e.EnvironmentRecorded, last), key=lambda recorded: recorded.seq)
-    yield from changes[1:]  # the first came with the study
+    yield from changes[1:]  # the first one belongs to the creation
     for kind in _OF_STUDY:
         for recorded in log.study_events(kind, last):
             if not isinstance(recorded.event, e.CancelRequested) or _means(recorded.event, step):
@@ -62,5 +62,5 @@ def _decisions(log: StudyLog, step: StepRecord) -> Iterator[e.Recorded]:
 
 
 def _means(event: e.CancelRequested, step: StepRecord) -> bool:
-    """Return whether a request to cancel is about a step, or the one because of which it ended."""
+    """Return whether a request to cancel names a step, or the step because of which it ended."""
     return event.steps is None or step.number in event.steps or step.blocker in event.steps

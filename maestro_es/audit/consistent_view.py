@@ -1,6 +1,6 @@
-"""An open study as a view: as it is now, or as it was.
+"""A view of an open study, now or at a past moment, for the questions of `maestro_es.audit.why`.
 
-What an answer says is decided in `maestro_es.audit.why`.
+The text of an answer is decided there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _Found = TypeVar("_Found")
 def consistent_view(
     study: Session, past: Past | None, show: Callable[[Micros], str], ask: Callable[[View], _Found]
 ) -> _Found:
-    """Return what a question gives of a study now, or of its past. All that it reads is of one moment."""
+    """Return the answer to a question about a study, now or in its past. Everything it reads is from one moment."""
     if past:
         return ask(_view(study, past, show))
     return study.log.at_once(lambda: ask(_view(study, None, show)))
@@ -71,7 +71,7 @@ def _location(study: Session) -> Location:
 
 
 def _runs(study: Session, step: StepRecord) -> bool | None:
-    """Whether a local step runs; None if this host can't see that. If it gives no answer now, it may later."""
+    """Return whether a local step runs (None: this host can't see it). No answer counts as running."""
     try:
         seen = study.ask_host(step)
     except Unreachable:
@@ -80,7 +80,7 @@ def _runs(study: Session, step: StepRecord) -> bool | None:
 
 
 def _ticking(study: Session) -> str:
-    """Return when the last tick was, and whether there seems to come another one."""
+    """Return when the last tick was, and whether ticks seem to have stopped: words that end a sentence."""
     summary = summarise(study)
     if summary.last_tick is None:
         return ", but there was none yet"

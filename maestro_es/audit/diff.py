@@ -1,9 +1,9 @@
 """What changed in a study between two moments.
 
-A difference has two kinds of parts. What *happened* is counted, event by event: a step that failed, was reset and
-finished has done all three. What *changed* is the net of it: before and after, and nothing where these are equal. So
-differences can be put together: `then` adds the counts and joins the changes, and a difference from `a` to `b`, then
-from `b` to `c`, is the one from `a` to `c`.
+A difference has two kinds of parts. `happened` counts events: a step that failed, was reset and finished counts for
+all three. `changes` has values before and after, and leaves out values that are equal. Differences can be combined:
+`then` adds the counts and joins the changes. So the differences from `a` to `b` and from `b` to `c` give the one from
+`a` to `c`. How a difference is printed is decided in `maestro_es.cli.diff`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from maestro_es.sha256 import sha256
 from maestro_es.study import registry
 from maestro_es.study.layout import StudyDir
 
-#: What is counted, and its word. The order is that of a report.
+#: The events that are counted, and the word for each, in the order of a report.
 WORDS: dict[type[e.Event], str] = {
     e.CancelRequested: "cancel requested",
     e.StudyPaused: "paused",
@@ -45,7 +45,7 @@ WORDS: dict[type[e.Event], str] = {
     e.LogRecovered: "log recovered",
     e.StepImported: "taken over",
     e.StepRecovered: "recovered",
-    e.SubmissionRequested: "resubmitted",  # if it is of that kind
+    e.SubmissionRequested: "resubmitted",  # if its kind is a resubmission
     e.JobSubmitted: "submitted",
     e.ScriptSetAside: "edited script set aside",
     e.SubmissionRejected: "refused",
@@ -75,7 +75,7 @@ class Change(NamedTuple):
 
 
 class StepDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a step: its state (None: it was not there), how often what happened, and why it is no better."""
+    """The difference of a step: its states (`before` None: it did not exist), its counts, and why it ended badly."""
 
     name: str
     before: State | None
@@ -92,9 +92,9 @@ class StepDiff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a study; false if there is nothing to tell.
+    """The difference of a study; false if there is none.
 
-    `changes` has the facts and settings of the study as a whole by their name, `happened` how often what befell it.
+    `changes` has the facts and settings of the study as a whole, by name. `happened` counts the events about it.
     """
 
     changes: Mapping[str, Change]
@@ -120,7 +120,7 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def diff(before: Graph, after: Graph, events: Iterable[e.Recorded]) -> Diff:
-    """Return what changed between two states, given the events between them."""
+    """Return the difference of two states, given the events between them."""
     happened: Counter[str] = Counter()
     by_step: dict[int, Counter[str]] = {}
     for recorded in events:
@@ -136,7 +136,7 @@ def diff(before: Graph, after: Graph, events: Iterable[e.Recorded]) -> Diff:
 
 
 def _labels(event: e.AnyEvent) -> list[str]:
-    """Return the word of an event, if it is one that counts."""
+    """Return the word for an event, if it is counted."""
     if isinstance(event, e.SubmissionRequested) and event.kind is not SubmissionKind.RESUBMIT:
         return []
     word = WORDS.get(type(event))
@@ -150,7 +150,7 @@ def _step_diff(before: Graph, step: StepRecord, happened: Mapping[str, int]) -> 
 
 
 def _facts(study_record: StudyRecord) -> dict[str, Any]:
-    """Return what a person may see change of a study as a whole."""
+    """Return the facts about the study as a whole whose changes are shown, by name."""
     named = ("name", "description", "root", "adapter", "paused", "cancelling", "unreachable")
     facts = {what: msgspec.to_builtins(getattr(study_record, what)) for what in named}
     environment = study_record.environment
@@ -170,7 +170,7 @@ def _added(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int
 
 
 def diff_data(diff: Diff, first: Past, last: Past) -> dict[str, Any]:
-    """Return a difference between two moments for JSON: times as ISO 8601 in UTC, an empty study's as null."""
+    """Return a difference for JSON. Times are ISO 8601 in UTC, or null before the first event."""
     return {
         "id": last.graph.study.study_id,
         "from": {"seq": first.seq, "time": iso(first.at) if first.seq else None},
@@ -190,13 +190,13 @@ def _step_data(step: StepDiff) -> dict[str, Any]:
     return {**msgspec.structs.asdict(step), "before": before, "after": step.after.name}
 
 
-# -- what a user has been told already --------------------------------------------------------------------------------
+# -- which changes a user has seen ------------------------------------------------------------------------------------
 #
-# The file is replaced whole, so two that ask at the same time are both told, and one that dies has not asked.
+# The file is replaced atomically. Two commands at the same time show the same changes, and a killed one notes nothing.
 
 
 def _cursor_file(study_dir: StudyDir) -> Path:
-    """Return the file: in the study, or in the home of a user who may only read the study."""
+    """Return the path of the note: in the study, or in the home of a user who may only read the study."""
     if study_dir.is_ours():
         return study_dir.state / f"{DIFF_SINCE_LAST}.{os.geteuid()}"
     digest = sha256()(os.fsencode(study_dir.root)).hexdigest()[:16]
@@ -204,7 +204,7 @@ def _cursor_file(study_dir: StudyDir) -> Path:
 
 
 def read_cursor(study_dir: StudyDir) -> int:
-    """Return the last event that this user has been told of, 0 if there is none. StudyError if the note is damaged."""
+    """Return the last event that this user has seen (0: none). StudyError if the note is damaged."""
     path = _cursor_file(study_dir)
     try:
         return int(path.read_bytes())
@@ -215,7 +215,7 @@ def read_cursor(study_dir: StudyDir) -> int:
 
 
 def move_cursor(study_dir: StudyDir, seq: int) -> None:
-    """Note that this user has been told of all up to an event. OSError if that can't be written."""
+    """Note that this user has seen all events up to this one. OSError if the note can't be written."""
     path = _cursor_file(study_dir)
     if not study_dir.is_ours():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

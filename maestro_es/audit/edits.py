@@ -1,4 +1,4 @@
-"""Which files a person has edited in a study directory: scripts in workspaces, and the copy of the study file.
+"""The files that a user has edited in a study directory: scripts in workspaces, and the copy of the study file.
 
 What a tick does with an edited script is decided in `maestro_es.study.scripts`.
 """
@@ -20,14 +20,14 @@ from maestro_es.study.scripts import digest_of, place_aside, written_digests
 from maestro_es.study.session import Session
 from maestro_es.study.workspace import JobPlan, ScriptOf, plan_job
 
-#: So many edits are told one by one.
+#: How many edited scripts get a line each. The others are counted.
 _NAMED = 5
 
 
 def edits(study: Session, numbers: Sequence[int], named: Path) -> Iterator[str]:
-    """Yield which scripts of these steps and which study file were edited, and which version counts.
+    """Yield a line about each edited script of these steps, and about an edited study file: which version runs.
 
-    The user `named` the study by this path.
+    `named` is the study's path as the user has typed it.
     """
     if not numbers:
         return
@@ -60,7 +60,7 @@ def _is_edited(plan: JobPlan, path: Path, ours: partial[set[str]]) -> bool:
 
 
 def _fate(step: StepRecord, path: Path, chosen: Path, named: Path) -> str:
-    """Return what happens to an edited script."""
+    """Return what will happen to an edited script: words that end a sentence."""
     if path != chosen:
         return f", but {chosen.name} will run"
     if step.keep_script:
@@ -73,7 +73,7 @@ def _fate(step: StepRecord, path: Path, chosen: Path, named: Path) -> str:
 
 
 def _of_study_file(study: Session) -> Iterator[str]:
-    """Say if the copy of the study file was edited. No command reads it, because the log holds the steps."""
+    """Yield a line if the copy of the study file was edited. No command reads it, because the log has the steps."""
     created = next((r.event for r in study.log.events() if isinstance(r.event, e.StudyCreated)), None)
     if created is None or not created.spec_file:
         return

@@ -1,7 +1,6 @@
-"""What happened in a study: the events that a person asks for, each with its step, its sentence and its actor.
+"""The history of a study: the events that match a query, each with its step, its sentence and its actor.
 
-How filters become SQL is decided in `maestro_es.store.event_query`; how the lines look, in
-`maestro_es.cli.event_output`.
+`maestro_es.store.event_query` translates filters to SQL. `maestro_es.cli.event_output` prints the events.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from maestro_es.store.study_log import StudyLog
 
 
 class Query(NamedTuple):
-    """Which events are wanted: those that pass every filter; None and empty filters let all pass.
+    """A query for events. An event matches if it passes every filter. None and empty filters pass every event.
 
-    Of several `steps`, `types`, `causes` or `actors` one must match, of `params` all. `after` is a seq. `limit` keeps
-    the last ones.
+    One of the `steps`, `types`, `causes` or `actors` must match, but all of the `params`. `after` is a seq. `limit`
+    keeps only the last events.
     """
 
     steps: Sequence[str] = ()
@@ -45,7 +44,7 @@ class Query(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One event as it is shown. `step` is a name, empty for an event about the study."""
+    """One event with the texts that are shown. `step` is a name, empty for an event about the study."""
 
     recorded: Recorded
     step: str
@@ -55,7 +54,7 @@ class Entry(NamedTuple):
 
     @property
     def by(self) -> str:
-        """Who wrote it, and what has started the process, unless that was a person."""
+        """The user who wrote the event, and the driver of the process unless that was the user."""
         return self.actor if self.driver in {"", Driver.PERSON.value} else f"{self.actor} ({self.driver})"
 
     @property
@@ -65,15 +64,15 @@ class Entry(NamedTuple):
 
 
 def history(log: StudyLog, query: Query) -> Iterator[Entry]:
-    """Return the events that a query wants, oldest first.
+    """Return the events that match a query, oldest first.
 
-    RequestRefused if it names what there is not: a step, a parameter, a type of event, a cause, a job, an invocation.
+    RequestRefused if it names a step, parameter, event type, cause, job or invocation that does not exist.
     """
     return _entries(log, select(log, _selection(log, query)))
 
 
 def entries(log: StudyLog, events: Iterable[Recorded]) -> list[Entry]:
-    """Return events as they are shown."""
+    """Return events with the texts that are shown."""
     return list(_entries(log, events))
 
 
@@ -92,9 +91,9 @@ def _entries(log: StudyLog, events: Iterable[Recorded]) -> Iterator[Entry]:
 
 
 def count_by(log: StudyLog, query: Query, fields: Sequence[str], *, utc: bool = False) -> Counter[tuple[object, ...]]:
-    """Return how many of the events that a query wants there are of each combination of the fields' values.
+    """Count the events that match a query, by the combinations of the fields' values.
 
-    None is the value of an event that has no such thing. RequestRefused as for `history`, and for an unknown field.
+    An event without such a field has the value None. RequestRefused as for `history`, and for an unknown field.
     """
     for field in fields:
         if field.startswith(PARAM):
@@ -107,15 +106,15 @@ def count_by(log: StudyLog, query: Query, fields: Sequence[str], *, utc: bool = 
     return Counter({tuple(values): int(str(number)) for *values, number in rows})
 
 
-#: How often in a row a log may be busy, or not to be read, before those who follow it are told.
+#: How many times in a row a log may be busy or unreadable before `follow` raises an error.
 _FAILURES = 60
 
 
 def follow(log: StudyLog, query: Query, pause: Callable[[], None]) -> Iterator[Entry | None]:
-    """Yield the events that a query wants and then, for ever, new ones as they come; None when there are no more yet.
+    """Yield the events that match a query, and then new ones as they come; None when there are no more yet.
 
-    A `pause` follows each None. Between two looks nothing is held, and a log that is busy is looked at later.
-    LogUnavailable if it can't be read many times in a row.
+    The iterator never ends. It calls `pause` after each None. It holds no lock meanwhile, and reads a busy log later.
+    LogUnavailable if the log can't be read many times in a row.
     """
     seen, failures = -1, 0
     while True:
@@ -136,7 +135,7 @@ def follow(log: StudyLog, query: Query, pause: Callable[[], None]) -> Iterator[E
 
 
 def entry_data(entry: Entry) -> dict[str, Any]:
-    """Return an entry for JSON: `data` is the payload as the log has it, without fields that are at their default."""
+    """Return an entry for JSON. Its `data` is the payload in the log, which leaves out fields with default values."""
     return {
         "seq": entry.recorded.seq,
         "time": iso(entry.recorded.recorded_at),
@@ -151,11 +150,11 @@ def entry_data(entry: Entry) -> dict[str, Any]:
     }
 
 
-# -- what the query names --------------------------------------------------------------------------------------------
+# -- the names in a query --------------------------------------------------------------------------------------------
 
 
 def _selection(log: StudyLog, query: Query) -> Selection:
-    """Look up what a query names."""
+    """Look up the names in a query."""
     after = log.seq_at(query.since - 1) if query.since is not None else 0
     return Selection(
         after=max(after, query.after),
@@ -172,7 +171,7 @@ def _selection(log: StudyLog, query: Query) -> Selection:
 
 
 def _steps(log: StudyLog, query: Query) -> list[int] | None:
-    """Return the numbers of the steps that are named and have the parameters."""
+    """Return the numbers of the steps that match the names and the parameters."""
     matches = set(match_numbers(log.graph, query.steps)) if query.steps else None
     for name, pattern in query.params:
         numbers = _with_param(log, name, pattern)
@@ -181,7 +180,7 @@ def _steps(log: StudyLog, query: Query) -> list[int] | None:
 
 
 def _with_param(log: StudyLog, name: str, pattern: str) -> set[int]:
-    """Return the steps one of whose parameters has this name, and a value or label that the pattern matches."""
+    """Return the steps with a parameter of this name whose value or label matches the pattern."""
     _check_param(log, name)
     matches = {
         number
@@ -208,7 +207,7 @@ def _check_param(log: StudyLog, name: str) -> None:
 
 
 class _Glob:
-    """A pattern that a text matches by being it, or as a glob."""
+    """A pattern. A text matches if it is equal to the pattern, or matches it as a glob."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
@@ -218,7 +217,7 @@ class _Glob:
 
 
 def _types(patterns: Sequence[str]) -> list[str] | None:
-    """Return the types of events that the patterns name."""
+    """Return the event types that match the patterns."""
     types: set[str] = set()
     for pattern in patterns:
         named = {name for name in EVENT_TYPES if fnmatch.fnmatchcase(name.lower(), pattern.lower())}
@@ -229,7 +228,7 @@ def _types(patterns: Sequence[str]) -> list[str] | None:
 
 
 def _causes(patterns: Sequence[str]) -> Sequence[str] | None:
-    """Refuse a word that is no cause; a glob may match a message as well."""
+    """Refuse a word that is not a cause. A glob is accepted, because it can also match a message."""
     known = dict.fromkeys([*(cause.value for cause in Cause), *filter(None, CAUSED.values())])
     for pattern in patterns:
         if pattern.lower() not in known and not set(pattern) & set("*?["):
@@ -240,7 +239,7 @@ def _causes(patterns: Sequence[str]) -> Sequence[str] | None:
 
 
 def _invocation(log: StudyLog, seq: int | None) -> int | None:
-    """Refuse a seq that is not that of an InvocationStarted."""
+    """Refuse a number that is not the seq of an InvocationStarted."""
     if seq is None:
         return None
     invocations = [recorded.invocation for recorded in log.events(seq - 1, seq)]
@@ -260,7 +259,7 @@ def _spans(log: StudyLog, job: str | None) -> list[Span] | None:
 
 
 def started_by(log: StudyLog, invocation: int) -> InvocationStarted | None:
-    """Return the process whose first event has this seq; None if a damaged log does not say."""
+    """Return the InvocationStarted with this seq; None if a damaged log lacks it."""
     for recorded in log.events(invocation - 1, invocation):
         if isinstance(recorded.event, InvocationStarted):
             return recorded.event
@@ -268,23 +267,23 @@ def started_by(log: StudyLog, invocation: int) -> InvocationStarted | None:
 
 
 class _Names:
-    """The names of steps and of who wrote, each looked up once."""
+    """The names of steps and of the events' writers. Each is looked up once."""
 
     def __init__(self, log: StudyLog) -> None:
         self._log = log
         self._started: dict[int, InvocationStarted | None] = {}
 
     def step(self, number: int) -> str:
-        """Return the name of a step; the graph keeps what it has loaded."""
+        """Return the name of a step. The graph caches the steps that it has loaded."""
         return self._log.graph.step(number).name
 
     def actor(self, invocation: int) -> str:
-        """Return who started the process whose first event has this seq."""
+        """Return the user who started the process whose first event has this seq."""
         started = self._by(invocation)
         return started.actor if started else ""
 
     def driver(self, invocation: int) -> str:
-        """Return what started that process."""
+        """Return the driver of the process whose first event has this seq."""
         started = self._by(invocation)
         return started.driver if started else ""
 

@@ -1,6 +1,6 @@
-"""The saved queries: one SQL file each in ``queries/``, in which the comment on top says what the query answers.
+"""The saved queries: one SQL file each in ``queries/``. The comment at the top of a file is the question it answers.
 
-docs/questions.md shows the same SQL; a test compares them.
+docs/questions.md shows the same SQL, and a test compares them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PARAMETER = re.compile(r"(?<![:\w]):([A-Za-z_]\w*)")
 
 
 class SavedQuery(NamedTuple):
-    """A query with a name: the question that it answers, and its SQL."""
+    """A saved query: its name, the question that it answers, and its SQL."""
 
     name: str
     question: str
@@ -25,19 +25,19 @@ class SavedQuery(NamedTuple):
 
     @property
     def parameters(self) -> Sequence[str]:
-        """The names of the parameters that the SQL takes, in the order in which they occur first."""
+        """The names of the parameters in the SQL, in the order of their first use."""
         return list(dict.fromkeys(_PARAMETER.findall(self.sql)))
 
 
 def saved_queries() -> list[SavedQuery]:
-    """Return the saved queries by their names."""
+    """Return the saved queries, sorted by name."""
     folder = resources.files("maestro_es.audit") / "queries"
     files = [entry for entry in folder.iterdir() if entry.name.endswith(".sql")]
     return sorted(_parse(entry.name.removesuffix(".sql"), entry.read_text("utf-8")) for entry in files)
 
 
 def saved_query(name: str, arguments: Sequence[str]) -> SavedQuery:
-    """Return the query of a name, for which these parameters are given. RequestRefused if it or they don't exist."""
+    """Return the saved query with a name. RequestRefused if there is none, or if it takes other parameters."""
     queries = {query.name: query for query in saved_queries()}
     if name not in queries:
         near = difflib.get_close_matches(name, queries, 1)

@@ -1,6 +1,6 @@
-"""What each event says, in a short sentence for people.
+"""A short sentence about each event, for people.
 
-What an event means, and when it is written, stands in `maestro_es.core.events`.
+`maestro_es.core.events` says what an event means and when it is written.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
 
 
 def assert_never(event: NoReturn) -> NoReturn:
-    """Let mypy see that no type of event was forgotten; `typing.assert_never` came with Python 3.11."""
+    """Let mypy check that every type of event has a case; Python 3.10 has no `typing.assert_never`."""
     raise AssertionError(event)
 
 
@@ -149,7 +149,7 @@ def _waits(event: e.StepAdded, name_of: Callable[[int], str]) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return names in a row; of many, the first and how many more."""
+    """Return names separated by commas. Of many names, return the first ones and the number of the others."""
     all_names = list(names)
     rest = len(all_names) - _NAMED
     return ", ".join(all_names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
@@ -160,12 +160,12 @@ def _because(reason: str) -> str:
 
 
 def _reason(reason: str) -> str:
-    """Return the reason that a user gave."""
+    """Return the reason that a user gave, as words that end a sentence; empty if there is none."""
     return f" (reason: {reason})" if reason else ""
 
 
 def _failed(event: e.StepFailed) -> str:
-    """Return how a step failed; the cause is left out if the message names it."""
+    """Return how a step failed. The cause is left out if the message contains it."""
     if event.cause is Cause.UPSTREAM:
         return f"was not run ({event.cause.value}): {event.message}"
     if event.cause is Cause.EXIT_CODE and event.message.startswith(event.cause.value):
@@ -174,7 +174,7 @@ def _failed(event: e.StepFailed) -> str:
 
 
 def _quote(word: str, message: str) -> str:
-    """Return a message that may begin with the word already."""
+    """Return a word and a message, without repeating a word with which the message begins."""
     return message if message.startswith(word) else f"{word}{_because(message)}"
 
 

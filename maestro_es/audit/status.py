@@ -1,6 +1,6 @@
-"""How a study stands, as data: a summary, and the steps that a person asks for.
+"""The status of a study as data: a summary, and the steps that match a query.
 
-How a table of steps looks is decided in `maestro_es.report.layouts`; what ``status.csv`` has, in
+The tables of steps are laid out in `maestro_es.report.layouts`. The contents of ``status.csv`` are decided in
 `maestro_es.study.status_csv`.
 """
 
@@ -18,21 +18,21 @@ from maestro_es.core.model import BAD_ENDS, Cause, Micros, Phase, State, StepRec
 from maestro_es.core.requests import match_steps
 from maestro_es.study.session import Session
 
-#: A running study whose last tick is longer ago than this is not being ticked: cron does so every minute.
+#: A running study is overdue if its last tick is longer ago than this, in microseconds. Cron runs a tick every minute.
 OVERDUE = 180 * 1_000_000
 
-#: A study may ask for fewer ticks; it is overdue after so many of its own pauses.
+#: The settings of a study may ask for fewer ticks. Then it is overdue after this number of its intervals.
 _PAUSES = 2
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A study as a whole. `states` counts steps by state, in Maestro's order; `throttle` 0 means no limit.
+    """A study as a whole. `states` counts steps by state, in Maestro's order. A `throttle` of 0 means no limit.
 
-    `held` counts the steps that a person holds; `held_up`: nothing goes on until one of them is released. `doubted`
-    counts the finished steps whose output may not be on disk. `overdue`: it runs, but nothing has ticked it for some
-    minutes. `unreachable` maps schedulers that do not answer to what they said; `full` is what the scheduler said if
-    it takes no more jobs just now. `seq` is the last event that all this adds up to, `at` the time that durations
-    count to. Of the past, `last_tick` and `overdue` are unknown: ticks that find nothing to do are in no log.
+    `held` counts the steps that a user holds. `held_up`: nothing can run until one of them is released. `doubted`
+    counts the finished steps whose output may not be on disk. `overdue`: the study runs, but no tick has come for some
+    minutes. `unreachable` maps each scheduler that does not answer to its error. `full` is the scheduler's message if
+    its queue is full now. `seq` is the last event of this state. Durations are computed up to the time `at`. For a
+    past moment, `last_tick` and `overdue` are unknown, because ticks that find nothing to do record nothing.
     """
 
     path: str
@@ -58,7 +58,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summarise(study: Session, past: Past | None = None) -> Summary:
-    """Return the summary of an open study, as it is now or as it was."""
+    """Return the summary of an open study, now or at a past moment."""
     graph = past.graph if past else study.graph
     study_record = graph.study
     last_tick = None if past else last_tick_of(study)
@@ -94,7 +94,7 @@ def states_in_order(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def counts(states: Mapping[str, int]) -> str:
-    """Return counts of steps by state in words: ``3 RUNNING, 12 FINISHED``."""
+    """Return counts of steps by state as a text: ``3 RUNNING, 12 FINISHED``."""
     return ", ".join(f"{count} {state}" for state, count in states_in_order(states).items()) or "no steps"
 
 
@@ -103,7 +103,7 @@ def _may_run(graph: Graph, scheduled: bool) -> bool:  # noqa: FBT001 - named whe
 
 
 def last_tick_of(study: Session) -> Micros | None:
-    """Return when a study was ticked last; None if it never was, or that is unknown."""
+    """Return the time of the last tick of a study; None if there was none, or if it is unknown."""
     try:
         return study.dir.ticked_at()
     except OSError:
@@ -112,21 +112,21 @@ def last_tick_of(study: Session) -> Micros | None:
 
 def _is_overdue(study: Session, last_tick: Micros | None) -> bool:
     limit = max(OVERDUE, _PAUSES * study.graph.study.settings.sleep_seconds * 1_000_000)
-    since = max(last_tick or 0, study.log.head.recorded_at)  # what was just reopened is not overdue yet
+    since = max(last_tick or 0, study.log.head.recorded_at)  # a study that was just reopened is not overdue
     return study.runtime.now() - since > limit
 
 
 def select_steps(graph: Graph, patterns: Sequence[str] = (), states: Collection[State] = ()) -> list[StepRecord]:
-    """Return the steps that a pattern names, if any are given, and that are in one of the states, in Maestro's order.
+    """Return the steps that match a pattern and are in one of the states, in Maestro's order.
 
-    RequestRefused if a pattern names no step at all.
+    Without patterns or without states, this filter passes all steps. RequestRefused if a pattern matches no step.
     """
     steps = match_steps(graph, patterns) if patterns else graph.steps()
     return sorted((step for step in steps if not states or step.state in states), key=lambda s: (s.row, s.number))
 
 
 def reason(step: StepRecord) -> str:
-    """Return in a few words why a step did not end well or is not out yet; empty if there is nothing to say."""
+    """Return in a few words why a step did not succeed or is not submitted yet; empty if there is no such reason."""
     if step.skipped or (step.held and step.phase in (Phase.BLOCKED, Phase.READY)):
         return step.message if step.skipped else "held"
     if step.doubted:
@@ -145,12 +145,12 @@ def reason(step: StepRecord) -> str:
 
 
 def summary_data(summary: Summary) -> dict[str, Any]:
-    """Return a summary for JSON: its fields, times as ISO 8601 in UTC."""
+    """Return a summary for JSON: its fields. Times are ISO 8601 in UTC."""
     return {**msgspec.structs.asdict(summary), "last_tick": iso(summary.last_tick), "at": iso(summary.at)}
 
 
 def step_data(step: StepRecord, now: Micros) -> dict[str, Any]:
-    """Return a step for JSON. Durations are seconds or null, times ISO 8601 in UTC or null."""
+    """Return a step for JSON. Durations are in seconds, times are ISO 8601 in UTC; each may be null."""
     end = step.ended_at or (now if step.state is State.RUNNING else None)
     return {
         "number": step.number,

@@ -1,6 +1,6 @@
-"""Everything about one step, as data.
+"""The details of one step, as data.
 
-How they look is decided in `maestro_es.cli.show`.
+How they are printed is decided in `maestro_es.cli.show`.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from maestro_es.study.session import Session
 from maestro_es.study.workspace import job_name, outputs_of, temporary_folder
 from maestro_es.study_file.render import safe
 
-#: How many names are given before the rest is counted.
+#: How many names are listed. The others are counted.
 NAMED = 10
 
 
 class Neighbour(msgspec.Struct, frozen=True):
-    """A step that this one waits for, or that waits for it."""
+    """A step that this one depends on, or that depends on it."""
 
     name: str
     state: str
 
 
 class Files(msgspec.Struct, frozen=True):
-    """The files of a step that exist, as absolute paths."""
+    """The absolute paths of the files of a step that exist."""
 
     scripts: list[str]
     outputs: list[str]
@@ -48,11 +48,11 @@ class Files(msgspec.Struct, frozen=True):
 
 
 class StepDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """A step; `path` is its workspace.
+    """The details of a step; `path` is its workspace.
 
-    `script` is the key of the script that it runs, or would if it were retried, `runs_with` says so in words.
-    `files` is None of the past: they are unknown. `funnels` maps the templates all of whose steps it waits
-    for to how many of them are not finished. `environments` are those of its attempts, and the last one.
+    `script` is the key of the script that it runs, or would run after a retry; `runs_with` describes it. For a past
+    moment, the files are unknown and `files` is None. `funnels` are the templates on all of whose instances the step
+    depends, each with the number of unfinished instances. `environments` are those of its attempts, and the last one.
     """
 
     step: StepRecord
@@ -70,7 +70,7 @@ class StepDetails(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_step(graph: Graph, pattern: str) -> StepRecord:
-    """Return the step that a pattern names. RequestRefused if it names none, or several."""
+    """Return the step that matches a pattern. RequestRefused if there is none, or several."""
     number = graph.number_of(pattern)
     if number is not None:
         return graph.step(number)
@@ -82,7 +82,7 @@ def find_step(graph: Graph, pattern: str) -> StepRecord:
 
 
 def find_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
-    """Return the steps that the patterns name, by number. RequestRefused if one names none."""
+    """Return the steps that match the patterns, by number. RequestRefused if a pattern matches none."""
     numbers = {graph.number_of(pattern) for pattern in patterns}
     if None in numbers:
         return match_steps(graph, patterns)
@@ -90,9 +90,9 @@ def find_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
 
 
 def details(study: Session, pattern: str, past: Past | None, show: Callable[[Micros], str]) -> StepDetails:
-    """Return everything about the step that a pattern names, as it is now or as it was: then without its files.
+    """Return the details of the step that matches a pattern, now or at a past moment (then without its files).
 
-    `show` writes the times in the words that say why.
+    `show` formats the times in the sentence that says why.
     """
     graph: Graph = past.graph if past else study.graph
     step = find_step(graph, pattern)
@@ -120,14 +120,14 @@ def details(study: Session, pattern: str, past: Past | None, show: Callable[[Mic
 
 
 def _environments(recorded_ones: Sequence[e.Recorded], seen: Container[str]) -> list[RecordedEnvironment]:
-    """Return the environments of these digests, oldest first, and the last one."""
+    """Return the environments with these digests, oldest first, and the last one."""
     in_order = sorted(recorded_ones, key=lambda recorded: recorded.seq)
     environments = [one.event.environment for one in in_order if isinstance(one.event, e.EnvironmentRecorded)]
     return [one for one in environments if one.digest in seen or one is environments[-1]]
 
 
 def details_data(details: StepDetails, now: int) -> dict[str, Any]:
-    """Return the details for JSON: the keys of a step in the status, and more; "why" says more, too."""
+    """Return the details for JSON: the keys of a step in the status, and more. Its "why" is a whole sentence."""
     step = details.step
     return {
         **step_data(step, now),
@@ -151,13 +151,13 @@ def _files_data(files: Files | None) -> dict[str, Any]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names in a row; of many, the first and how many more."""
+    """Return names separated by commas. Of many names, return the first ones and the number of the others."""
     rest = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def find_files(study: Session, step: StepRecord) -> Files:
-    """Return the scripts and outputs of a step that exist, the oldest first."""
+    """Return the scripts and outputs of a step that exist, oldest first."""
     name = job_name(step, hashed=study.graph.study.settings.hash_workspaces)
     paths = _own_files(study.dir.path(step.workspace), name)
     scripts = [path for path in paths if path.suffix == ".sh" or os.access(path, os.X_OK)]
@@ -168,13 +168,13 @@ def find_files(study: Session, step: StepRecord) -> Files:
 
 
 def _job_names(study: Session, step: StepRecord) -> list[str]:
-    """Return what a job of a step may be called: with blanks, and without."""
+    """Return the possible names of a step's jobs: with blanks, and without."""
     name = job_name(step, hashed=study.graph.study.settings.hash_workspaces).replace("/", "_")
     return [name, name.replace(" ", "_")]
 
 
 def _assign_outputs(tried: Sequence[Attempt], files: Files, names: Sequence[str]) -> None:
-    """Note which files each attempt has written."""
+    """Set the outputs of each attempt."""
     paths = [Path(path) for path in (*files.outputs, *files.errors)]
     submitted = [attempt for attempt in tried if attempt.job_id]
     for attempt in submitted:
@@ -183,7 +183,7 @@ def _assign_outputs(tried: Sequence[Attempt], files: Files, names: Sequence[str]
 
 
 def _own_files(folder: Path, name: str) -> list[Path]:
-    """Return the files in a folder that carry the name of a job: as a script, an output or a restart script does."""
+    """Return the files in a folder whose name begins with a job's name: scripts, restart scripts and outputs."""
     plain = name.replace("/", "_")
     prefixes = (f"{safe(name)}.", f"{plain}.", f"{plain.replace(' ', '_')}.")
     try:

@@ -1,4 +1,4 @@
-"""Times as people write and read them; everywhere else they are microseconds UTC."""
+"""The times that users type and read. Everywhere else, times are in microseconds since 1970 (UTC)."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _AGO = re.compile(r"(\d+)\s*([smhdw])")
 _SEQ = re.compile(r"[0-9]{1,18}")
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
-#: A runner reports the end of its step and requests the tick that records it: seconds on a busy host.
+#: An event counts as recorded at once if it was recorded at most this long after the fact, in microseconds. On a busy
+#: host, a runner's report and the tick that records it take seconds.
 _JUST = 2_000_000
 _MICROSECOND = timedelta(microseconds=1)
 
 
 class When(NamedTuple):
-    """A moment of a study: the event with number `seq`, or else the time `at`."""
+    """A moment of a study: the event with the number `seq`, or the time `at` if `seq` is None."""
 
     at: Micros = 0
     seq: int | None = None
 
 
 def parse_when(text: str, now: Micros) -> When:
-    """Return the moment that a text names: digits alone are the number of an event, all else is a time."""
+    """Return the moment that a text means. Digits alone are the number of an event; any other text is a time."""
     return When(seq=int(text)) if _SEQ.fullmatch(text) else When(parse_time(text, now))
 
 
 def parse_time(text: str, now: Micros) -> Micros:
-    """Return the time that a text names: so long ago (``30m``, ``2h``, ``3d``), or an ISO date or time.
+    """Return the time that a text means: a time ago (``30m``, ``2h``, ``3d``), or an ISO date or time.
 
-    Without an offset it is in the host's zone. ValueError says what is wrong.
+    A time without an offset is in the host's time zone. ValueError if the text is not a time; its message says why.
     """
     ago = _AGO.fullmatch(text.strip())
     if ago:
@@ -46,10 +47,10 @@ def parse_time(text: str, now: Micros) -> Micros:
 
 
 def time_of(recorded: Recorded) -> Micros:
-    """Return the time of an event in tables for people.
+    """Return the time of an event for tables that people read.
 
-    It is the time at which the event was recorded, which is after what it tells of. If that was just before, that
-    counts, so that all commands show the same second.
+    It is the time at which the event was recorded. If the fact itself happened just before, its time is used instead,
+    so that all commands show the same second.
     """
     at = getattr(recorded.event, "at", None)
     return at if at is not None and 0 <= recorded.recorded_at - at < _JUST else recorded.recorded_at
@@ -61,7 +62,7 @@ def iso(at: Micros | None) -> str | None:
 
 
 def show_time(at: Micros | None, *, utc: bool = False) -> str:
-    """Return a time as ``YYYY-MM-DD HH:MM:SS`` in the host's zone or UTC, for people; ``--`` if there is none."""
+    """Return a time for people as ``YYYY-MM-DD HH:MM:SS``, in the host's time zone or UTC; ``--`` if there is none."""
     if at is None:
         return "--"
     moment = _moment(at)
@@ -69,17 +70,17 @@ def show_time(at: Micros | None, *, utc: bool = False) -> str:
 
 
 def show_utc(at: Micros) -> str:
-    """Return a time as words for programs have it: ``2026-01-31 13:30:00 UTC``."""
+    """Return a time as in the sentences that programs get: ``2026-01-31 13:30:00 UTC``."""
     return f"{show_time(at, utc=True)} UTC"
 
 
 def show_ago(at: Micros, now: Micros) -> str:
-    """Return how long ago something was: ``5 s ago``, ``3 min ago``, ``2 days ago``."""
+    """Return the time since a moment: ``5 s ago``, ``3 min ago``, ``2 days ago``."""
     return f"{show_span(max(now - at, 0) // 1_000_000)} ago"
 
 
 def show_span(seconds: int) -> str:
-    """Return how long something took, in its largest unit: ``5 s``, ``3 min``, ``2 days``."""
+    """Return a duration in its largest unit: ``5 s``, ``3 min``, ``2 days``."""
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"

@@ -1,4 +1,7 @@
-"""Tables that fit a terminal: cells that are too wide are folded, or each row becomes a list of values."""
+"""Tables that fit a terminal: wide cells are folded, or each row becomes a list of values.
+
+Which values a table has is decided by the commands in `maestro_es.cli`.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,16 @@ from maestro_es.report.table import clean, columns, fold, width
 
 _GAP = 2
 
-#: A column is made no narrower than this: if that is too wide for the terminal, each row becomes a list.
+#: The smallest width of a column. If even this is too wide for the terminal, each row becomes a list.
 _NARROWEST = 12
 
 
 def fitted(
     header: Sequence[str], rows: Sequence[Sequence[str]], size: int | None, numbers: Collection[int] = ()
 ) -> Iterator[str]:
-    """Yield the lines of a table of at most `size` columns of a terminal; None: it may have any width.
+    """Yield the lines of a table that is at most `size` terminal columns wide (None: any width).
 
-    The columns with these `numbers`, counted from 0, hold numbers, which stand on the right.
+    `numbers` are the indices of the columns with numbers. These are aligned on the right.
     """
     header, *cells = [[clean(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(width, column)) for column in zip(header, *cells, strict=True)]
@@ -42,7 +45,7 @@ def _total(widths: Sequence[int]) -> int:
 
 
 def _narrowed(natural: Sequence[int], size: int) -> list[int]:
-    """Return widths that fit: none but the widest columns give way, and these become equally wide."""
+    """Return widths that fit. Only the widest columns become narrower, and these become equally wide."""
     limit = min(max(natural), size)
     while _total([min(each, limit) for each in natural]) > size:
         limit -= 1
@@ -50,14 +53,14 @@ def _narrowed(natural: Sequence[int], size: int) -> list[int]:
 
 
 def _folded(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[list[str]]:
-    """Yield rows whose cells have these widths, as many for each row as its longest cell needs."""
+    """Yield rows whose cells have at most these widths. A row becomes as many rows as its longest cell needs."""
     for row in rows:
         parts = [_parts(cell, size) for cell, size in zip(row, widths, strict=True)]
         yield from map(list, zip_longest(*parts, fillvalue=""))
 
 
 def _parts(cell: str, size: int) -> list[str]:
-    """Split a cell into one or more parts of at most `size` columns; break it at a space if one is near."""
+    """Split a cell into one or more parts of at most `size` columns, at a space if one is near."""
     parts = []
     while width(cell) > size:
         part = next(fold(cell, size))
@@ -70,7 +73,7 @@ def _parts(cell: str, size: int) -> list[str]:
 
 
 def _lists(header: Sequence[str], rows: Sequence[Sequence[str]], size: int) -> Iterator[str]:
-    """Yield a line for each value of each row, with an empty line between two rows."""
+    """Yield a line for each value of each row. An empty line separates two rows."""
     label = min(max(map(width, header)) + _GAP, size // 2)
     for number, row in enumerate(rows):
         if number:

@@ -1,8 +1,9 @@
 """Maestro's three layouts of a status: flat, narrow and legacy.
 
-They show what ``status.csv`` holds, as `maestro status` does. New is a last column, or line, that says why a step did
-not end well; it is there when there is something to say. Names and values come from study files: they are shown as
-they are, never taken for markup, and what a terminal would obey is left out.
+They show the contents of ``status.csv``, as `maestro status` does. In the flat and the narrow layout, a last column or
+a line says why a step did not succeed, if there is a reason. Names and values come from study files. They are never
+interpreted as markup, and control characters in them become question marks. The steps and the reasons come from
+`maestro_es.audit.status`.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from maestro_es.core.model import Micros, StepRecord
 from maestro_es.report.table import clean, columns, fold, width
 from maestro_es.study.status_csv import HEADER, status_row
 
-#: How wide a table may get where no terminal sets a limit: as wide as it needs, so that a line is a step.
+#: The width of a table without a terminal: practically no limit, so that each step has one line.
 UNLIMITED = 100_000
 
-#: From so many steps on the flat layout is drawn as plain columns: rich takes half a millisecond a step.
+#: From this number of steps on, the flat layout is drawn as plain columns: rich takes half a millisecond per step.
 _LARGE = 2000
 
 _COLUMNS = HEADER[:-1]  # Maestro shows the parameters in the narrow layout only
@@ -34,12 +35,12 @@ _DETAILS = ("State", "Job ID", "Run Time", "Elapsed Time")
 _SCHEDULER = ("Submit Time", "Start Time", "End Time", "Number Restarts")
 _PAIRS_A_LINE = 2
 _INDENT, _GAP = " " * 15, " " * 3
-#: How wide a block of the narrow layout is, and the narrowest column of text.
+#: The width of a block of the narrow layout, and the smallest width of a column of text.
 _BLOCK, _SHORTEST = 72, 10
-#: Of a terminal (ECMA-48).
+#: The codes of styles on a terminal (ECMA-48).
 _CODES = {"bold": "1", "italic": "3", "red": "31", "green": "32", "blue": "34", "magenta": "35", "cyan": "36"}
 
-#: What the flat layout draws beside each cell, and then once more.
+#: The width of the flat layout's frame for each cell, and once more for the table.
 _FRAME = 3
 
 _STYLES = {"Step Name": "bold", "Workspace": "blue", "Job ID": "yellow"}
@@ -55,7 +56,7 @@ _STATE_STYLES = {
 
 @dataclass(frozen=True)
 class Page:
-    """What is drawn on: how many columns wide, with colours or not, and whether it has more than ASCII."""
+    """The output: its width in columns, whether it has colours, and its encoding."""
 
     width: int = UNLIMITED
     colour: bool = False
@@ -63,7 +64,7 @@ class Page:
 
 
 class StatusView(NamedTuple):
-    """What is drawn: the directory of a study, steps in the order of lines, and why by the number of a step."""
+    """The contents: the directory of a study, the steps in the order of lines, and the reasons by step number."""
 
     path: str
     steps: Sequence[StepRecord]
@@ -72,7 +73,7 @@ class StatusView(NamedTuple):
 
 
 def flat(view: StatusView, page: Page) -> str:
-    """Draw one table with a line for each step."""
+    """Return one table with a line for each step."""
     header, rows = _rows(view)
     if len(rows) >= _LARGE:
         return "\n".join((f"Study: {clean(view.path)}", *columns(header, rows))) + "\n"
@@ -87,7 +88,7 @@ def flat(view: StatusView, page: Page) -> str:
 
 
 def narrow(view: StatusView, page: Page) -> str:
-    """Draw a block for each step, with its parameters. It is drawn by hand: rich takes 7 ms a step."""
+    """Return a block for each step, with its parameters. It is made without rich, which takes 7 ms per step."""
     pen = _Pen(page)
     size = min(page.width, _BLOCK)
     lines = [f"STUDY: {clean(view.path)}".center(size).rstrip(), ""]
@@ -99,7 +100,7 @@ def narrow(view: StatusView, page: Page) -> str:
 
 
 def legacy(view: StatusView, page: Page) -> str:  # noqa: ARG001 - drawn like the others
-    """Draw Maestro's first layout, as it always was: to be read by the scripts that read it."""
+    """Return Maestro's oldest layout, unchanged, because scripts parse it."""
     lines = columns(_COLUMNS, [status_row(step, view.now)[:-1] for step in view.steps], ruler=True)
     ruler = "=" * max(map(len, lines))
     return "\n".join((ruler, clean(view.path), ruler, *lines, ruler)) + "\n"
@@ -111,7 +112,7 @@ _STATE = _COLUMNS.index("State")
 
 
 def fitting(view: StatusView, page: Page) -> str:
-    """Return the layout for a page: the flat one, unless its lines would break."""
+    """Return the layout for a page: the flat one if its lines fit, otherwise the narrow one."""
     header, rows = _rows(view)
     sizes = [max(map(width, map(clean, column))) for column in zip(header, *rows, strict=True)]
     return "flat" if sum(sizes) + _FRAME * len(sizes) + 1 <= page.width else "narrow"
@@ -127,7 +128,7 @@ def _rows(view: StatusView) -> tuple[list[str], list[list[str]]]:
 
 
 class _Pen:
-    """What a page can show: colours or none, lines or dashes, and texts of some width."""
+    """Writes texts with the styles, lines and characters that a page can show."""
 
     def __init__(self, page: Page) -> None:
         self.colour = page.colour and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -140,13 +141,13 @@ class _Pen:
         self._encoding = page.encoding
 
     def text(self, value: str, style: str = "") -> str:
-        """Return a text that is shown as it is, with what the page lacks as a question mark."""
+        """Return a text for the page. Characters that the page can't show become question marks."""
         shown = clean(value).encode(self._encoding, "replace").decode(self._encoding)
         codes = ";".join(_CODES[word] for word in style.split()) if self.colour else ""
         return f"\x1b[{codes}m{shown}\x1b[0m" if codes and shown else shown
 
     def labelled(self, label: str, value: str, style: str = "") -> list[str]:
-        """Return lines of a label and its value, which goes on in the next line where the page ends."""
+        """Return lines with a label and its value. A long value continues on the next line."""
         folded = list(fold(clean(value), max(self.width - len(_INDENT) - 2, _SHORTEST))) or [""]
         heads = [f"  {label}", *[""] * (len(folded) - 1)]
         return [
@@ -183,7 +184,7 @@ class _Drawn(NamedTuple):
 
 
 def _pairs(title: str, pairs: Sequence[tuple[str, str]], pen: _Pen) -> _Drawn:
-    """Return names and values below each other, with a line between them."""
+    """Return a small table: a title, a line, and a row for each name and value."""
     names, values = (max(width(clean(pair[side])) for pair in pairs) for side in (0, 1))
     size = names + values + len(_GAP) + 2
     lines = [pen.text(title.center(size), "italic"), pen.thin * size]
@@ -195,7 +196,7 @@ def _pairs(title: str, pairs: Sequence[tuple[str, str]], pen: _Pen) -> _Drawn:
 
 
 def _parameters(step: StepRecord, pen: _Pen) -> Iterator[str]:
-    """Yield the parameters of a step, two in a line where there is room for them."""
+    """Yield lines with the parameters of a step, two per line if they fit."""
     cells = [(clean(param.key), clean(str(param.value))) for param in step.params]
     if not cells:
         return
@@ -218,7 +219,7 @@ def _parameters(step: StepRecord, pen: _Pen) -> Iterator[str]:
 
 
 def _text(value: str) -> Text:
-    """Return a cell that is no markup."""
+    """Return a cell whose text is not interpreted as markup."""
     return Text(clean(value))
 
 

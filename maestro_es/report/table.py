@@ -10,28 +10,28 @@ from collections.abc import Iterable, Iterator, Sequence
 
 _GAP = "  "
 
-#: Control characters, marks of direction and other formats, halves of pairs, and Unicode's own ends of lines.
+#: Unicode categories: control characters, format characters, lone surrogates, and line and paragraph separators.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def clean(text: str) -> str:
-    """Return a text in which what a terminal would obey, or would not show, is a question mark."""
+    """Return a text in which control characters and invisible characters are question marks."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def visible(text: str) -> str:
-    """Return a text in which what a terminal would obey, or would not show, stands as Python writes it in a string.
+    """Return a text in which control characters and invisible characters are escaped as in a Python string.
 
-    The end of a line and a tab stay as they are.
+    Newlines and tabs stay as they are.
     """
     return "".join(c if c in "\n\t" or unicodedata.category(c) not in _UNSEEN else f"{c!a}"[1:-1] for c in text)
 
 
 def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, ruler: bool = False) -> list[str]:
-    """Return lines of aligned columns; numbers stand on the right, but for the last column.
+    """Return lines of aligned columns. Numbers are aligned on the right, except in the last column.
 
-    With `ruler` they look as the `tabulate` package draws them by default, which is how Maestro shows a status: a line
-    of dashes below the header, whose words have two spaces more.
+    With `ruler`, the lines are those of the `tabulate` package with its defaults, as in Maestro's status: a line of
+    dashes follows the header, and titles are padded by two spaces.
     """
     cells = [[clean(cell) for cell in row] for row in rows]
     lines = [list(header), *cells]
@@ -50,9 +50,10 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, ruler: bool
 
 
 def labelled(pairs: Iterable[tuple[str, str]], page: int | None = None) -> list[str]:
-    """Return a line for each label and its value, the values below each other; what has no value is left out.
+    """Return a line for each label and its value, with the values aligned. Labels without a value are left out.
 
-    `page` is the width in columns; a longer value continues on the next line. Words stay whole, as some are copied.
+    `page` is the width in columns. A longer value continues on the next line. Words are not broken, because users copy
+    some of them.
     """
     shown = [(f"{label}:", clean(value)) for label, value in pairs if value]
     size = max((len(label) for label, _ in shown), default=0)
@@ -64,7 +65,7 @@ def labelled(pairs: Iterable[tuple[str, str]], page: int | None = None) -> list[
 
 
 def wrap(text: str, size: int) -> Iterator[str]:
-    """Yield a text in lines of at most `size` columns, except words that are wider."""
+    """Yield a text in lines of at most `size` columns. A wider word gets a wider line."""
     line = ""
     for word in text.split(" "):
         longer = f"{line} {word}" if line else word
@@ -76,7 +77,7 @@ def wrap(text: str, size: int) -> Iterator[str]:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], page: int | None = None) -> list[str]:
-    """Return lines of aligned columns, or of labelled values, a block for each row, if the `page` is too narrow."""
+    """Return lines of aligned columns. If the `page` is too narrow, return a block of labelled values for each row."""
     lines = columns(header, rows)
     if page is None or max(map(width, lines)) <= page:
         return lines
@@ -90,7 +91,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def width(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
+    """Return how many terminal columns a text occupies."""
     if text.isascii():
         return len(text)
     wide = sum(unicodedata.east_asian_width(c) in {"W", "F"} for c in text)
@@ -98,7 +99,7 @@ def width(text: str) -> int:
 
 
 def fold(text: str, size: int) -> Iterator[str]:
-    """Yield a text in parts of at most `size` columns."""
+    """Yield the parts of a text, each at most `size` columns wide."""
     part, used = "", 0
     for character in text:
         more = 1 if character.isascii() else width(character)

@@ -1,4 +1,7 @@
-"""What every answer rests on: the state of a study at a moment, the events that led to it, and the attempts before."""
+"""The input of every answer: the state of a study at a moment, the events that led to it, and the earlier attempts.
+
+Where this input comes from is decided in `maestro_es.audit.consistent_view`.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from maestro_es.core.model import Micros, StepRecord
 
 
 class Explanation(NamedTuple):
-    """Why something is as it is, and the events that prove it."""
+    """A reason, and the events that prove it."""
 
     message: str
     evidence: tuple[e.Recorded, ...] = ()
 
 
 class Location(NamedTuple):
-    """Where a study is, as a word of a command; our host, and that of the last tick, if it is known."""
+    """The path of a study, quoted for a shell; our host; and the host of the last tick (empty: unknown)."""
 
     study: str = ""
     host: str = ""
@@ -32,13 +35,13 @@ UNKNOWN_LOCATION = Location()
 
 @dataclass(frozen=True)
 class View:
-    """A study at a moment; no event that it gives is later.
+    """A study at a moment. It gives no events that are later than this moment.
 
-    `events_of` gives the events of a step, oldest first; `study_events` those of a type about the whole study, newest
-    first; `author` who wrote an event; `grace` how long an attempt is looked for. `cores` is what the host that ticks
-    has, `now` the moment. `ticking` says whether ticks come; of the past it is empty. `location` is where the study
-    is, and we are; `runs` whether a local step runs, None if our host can't see that, `namesake` whether then another
-    host of our name can. `show` writes a time.
+    `events_of` returns the events of a step, oldest first. `study_events` returns those of a type about the whole
+    study, newest first. `author` returns who wrote an event. `grace` returns the grace time of a step in microseconds.
+    `cores` is the number of cores of the host that ticks. `now` is the moment. `ticking` returns words about the last
+    tick; they are empty for the past. `runs` returns whether a local step runs (None: our host can't see it). In this
+    case `namesake` returns whether another host with our name can see it. `show` formats a time.
     """
 
     graph: Graph
@@ -55,17 +58,17 @@ class View:
     namesake: Callable[[StepRecord], bool] = lambda _: False
 
     def request_text(self, recorded: e.Recorded) -> str:
-        """Return who asked for something, when, and the reason that was given."""
+        """Return who requested something, when, and for which reason."""
         reason = getattr(recorded.event, "reason", "")
         quoted = f" (reason: {reason})" if reason else ""
         return f"requested by {self.author(recorded)} at {self.show(recorded.recorded_at)}{quoted}"
 
     def attribution(self, request: Sequence[e.Recorded]) -> str:
-        """Return who asked for it, as words that end a sentence; none if nobody has."""
+        """Return who requested it, as words that end a sentence; empty without a request."""
         return "".join(f", as {self.request_text(recorded)}" for recorded in request)
 
     def last(self, kind: type[e.Event], fits: Callable[[e.AnyEvent], bool] = lambda _: True) -> tuple[e.Recorded, ...]:
-        """Return the newest event of a type about the whole study that fits; none if there is none."""
+        """Return the newest event of a type about the whole study for which `fits` is true, if any."""
         for recorded in self.study_events(kind):
             if fits(recorded.event):
                 return (recorded,)
@@ -82,18 +85,18 @@ def cancel_of(view: View, number: int | None = None, upto: int | None = None) ->
     return ()
 
 
-#: What makes a step be tried once more.
+#: The events that cause another attempt.
 _Turn = (
     e.StepTimedOut | e.HardwareFailed | e.SubmissionRejected | e.AttemptAbandoned | e.SubmissionWithdrawn
     | e.StepReset | e.StepImported | e.StepRecovered
 )  # fmt: skip
 
-#: So many of the latest turns are evidence.
+#: How many of the latest of these events are given as evidence.
 _PROOFS = 5
 
 
 def again(view: View, events: Sequence[e.Recorded]) -> Explanation:
-    """Return why there is, or is to be, an attempt after the one before; no words if there was only one."""
+    """Return why the last attempt was made, or the next one will be; empty if there is only a first attempt."""
     attempt = 0
     message = ""
     pending = ""
@@ -111,7 +114,7 @@ def again(view: View, events: Sequence[e.Recorded]) -> Explanation:
 
 
 def _turn(view: View, recorded: e.Recorded, event: _Turn, attempt: int) -> str:
-    """Return what became of an attempt, so that another one follows."""
+    """Return the outcome of an attempt that caused another one."""
     match event:
         case e.StepTimedOut():
             return f"attempt {attempt} ran out of time"

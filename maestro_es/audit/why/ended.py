@@ -1,6 +1,6 @@
-"""Why a step has ended the way it did.
+"""Why a step has ended, and how.
 
-What ended an attempt was decided in `maestro_es.core.verdict`, and is in the log.
+The end of an attempt was decided in `maestro_es.core.verdict` and is recorded in the log.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _End = (
     | e.StepRecovered
 )  # fmt: skip
 
-#: What Maestro's states mean, said of a step whose end our log has not seen.
+#: Words for Maestro's states, for a step whose end our log has not recorded.
 _MAESTROS = {
     State.FINISHED: "finished", State.FAILED: "failed", State.TIMEDOUT: "ran out of time",
     State.CANCELLED: "was cancelled",
 }  # fmt: skip
 
-#: So many of the last attempt's latest events are evidence.
+#: How many of the latest events of the last attempt are given as evidence.
 _PROOFS = 6
 
 
 def ended(view: View, number: int, before: int | None = None) -> Explanation:
-    """Return how and why a step has ended; `before` an event, if it may have been tried again since."""
+    """Return how and why a step has ended. With `before`, only events before this seq count."""
     events = [recorded for recorded in view.events_of(number) if before is None or recorded.seq < before]
     for index in range(len(events) - 1, -1, -1):
         event = events[index].event
@@ -41,7 +41,7 @@ def ended(view: View, number: int, before: int | None = None) -> Explanation:
 
 
 def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> Explanation:
-    """Return how a step has ended by an event, the last of its `events`."""
+    """Return how a step has ended by `event`, which is the last of its `events`."""
     end = events[-1]
     match event:
         case e.StepFinished():
@@ -71,12 +71,12 @@ def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> 
 
 
 def _when(view: View, event: e.StepFinished | e.StepTimedOut | e.StepFailed | e.StepCancelled) -> str:
-    """Return when a step ended; if no report says that, when it was noticed, or had to have ended."""
+    """Return when a step ended, in words. They say so if the event has no reported time."""
     return f"(noticed at {view.show(event.at)})" if event.noticed else f"at {view.show(event.at)}"
 
 
 def _of_attempt(view: View, events: Sequence[e.Recorded], how: str, tail: str = "") -> Explanation:
-    """Add which attempt it was, and why there was another one before, to how it has ended."""
+    """Return how an attempt has ended, together with its number and why there was an earlier attempt."""
     of_step = attempts(events)
     if not of_step:
         return Explanation(how + tail, (events[-1],))
@@ -112,7 +112,7 @@ def _failed(view: View, events: Sequence[e.Recorded], event: e.StepFailed) -> Ex
 
 
 def _upstream(view: View, end: e.Recorded, blocker: int | None, how: str, message: str) -> Explanation:
-    """Add how the step has ended with which it began."""
+    """Return how a step has ended because of another one, together with how that first step has ended."""
     if blocker is None:
         return Explanation(f"{how} ({message})", (end,))
     root = ended(view, blocker, end.seq)
@@ -133,7 +133,7 @@ def _cancelled(view: View, number: int, events: Sequence[e.Recorded], event: e.S
 
 
 def _unseen(view: View, event: e.StepImported | e.StepRecovered) -> str:
-    """Return what became of a step while our log could not tell."""
+    """Return how a step ended while our log did not record it."""
     where = "under Maestro" if isinstance(event, e.StepImported) else "in the lost part of the log"
     ending = _MAESTROS.get(event.state, f"is {event.state.name}")
     when = f" at {view.show(event.ended_at)}" if event.ended_at else ""

@@ -1,6 +1,6 @@
-"""Why a step or a study is as it is: one sentence, and the events that prove it.
+"""Why a step or a study is in its state: one sentence, and the events that prove it.
 
-An answer is made from the log alone, of now or of any moment before: see `maestro_es.audit.why.context`.
+An answer is about the present or about a past moment. `maestro_es.audit.why.context` has its input.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from maestro_es.core.model import Micros, Phase, StepRecord, StudyStatus
 
 
 def why(view: View, step: StepRecord) -> Explanation:
-    """Return why a step is as it is: a sentence, and its evidence in the order of the log."""
+    """Return why a step is in its state: a sentence, and its evidence in the order of the log."""
     explanation = in_full(view, step)
     waits = step.attempt and step.phase in (Phase.BLOCKED, Phase.READY)
     script = which_script(view.graph, step) if waits else ""
@@ -28,7 +28,7 @@ def why(view: View, step: StepRecord) -> Explanation:
 
 
 def in_full(view: View, step: StepRecord) -> Explanation:
-    """Return why a step is as it is, and what is in doubt, in words that follow its name."""
+    """Return why a step is in its state, and whether its output is doubted, in words that follow its name."""
     parts = (because(view, step), _in_doubt(view, step))
     proofs = (proof for part in parts for proof in part.evidence)
     return Explanation("".join(part.message for part in parts), tuple(proofs))
@@ -41,7 +41,7 @@ def in_order(answer: Explanation) -> Explanation:
 
 
 def because(view: View, step: StepRecord) -> Explanation:
-    """Return why a step is as it is, in words that follow its name."""
+    """Return why a step is in its state, in words that follow its name."""
     match step.phase:
         case Phase.BLOCKED:
             return _blocked(view, step)
@@ -58,7 +58,7 @@ def because(view: View, step: StepRecord) -> Explanation:
 
 
 def _in_doubt(view: View, step: StepRecord) -> Explanation:
-    """Return what is in doubt of the output of a step, or of one that it has used, as words that end a sentence."""
+    """Return whether the output of a step, or output that it used, is doubted, as words that end a sentence."""
     if step.doubted:
         doubts = _doubts(view, step)
         booted = "".join(f" (up again since {view.show(at)})" for _, at in doubts if at)
@@ -78,13 +78,13 @@ def _in_doubt(view: View, step: StepRecord) -> Explanation:
 
 
 def _doubts(view: View, step: StepRecord) -> list[tuple[e.Recorded, Micros | None]]:
-    """Return the last event that puts the output of a step in doubt, and when its host was up again."""
+    """Return the last event that marks a step as doubted, if any, and when its host was up again."""
     events = [(r, r.event.booted_at) for r in view.events_of(step.number) if isinstance(r.event, e.OutputDoubted)]
     return events[-1:]
 
 
 def _blocked(view: View, step: StepRecord) -> Explanation:
-    """Return what a step waits for, and why that has not finished yet."""
+    """Return the steps for which a step waits, and why one of them has not finished."""
     edges = (e.StepAdded, e.ConnectionAdded, e.ConnectionRemoved)
     added = tuple(recorded for recorded in view.events_of(step.number) if isinstance(recorded.event, edges))
     waiting = waits_for(view.graph, step)
@@ -100,7 +100,7 @@ def _blocked(view: View, step: StepRecord) -> Explanation:
 
 
 def _root(view: View, step: StepRecord, waiting: Sequence[str]) -> Explanation:
-    """Return what the waiting comes down to."""
+    """Return the first cause of the waiting: an unblocked step on which the step depends, and why it is not done."""
     origins = roots(view, step)
     if not origins:
         return Explanation(", and so for many more steps")
@@ -116,7 +116,7 @@ def _root(view: View, step: StepRecord, waiting: Sequence[str]) -> Explanation:
 
 
 def why_study(view: View) -> Explanation:
-    """Return why a study is as it is: a sentence, and its evidence in the order of the log."""
+    """Return why a study is in its state: a sentence, and its evidence in the order of the log."""
     parts = list(_parts(view))
     proofs = [proof for part in parts for proof in part.evidence] or list(view.last(e.StudyCreated))
     return in_order(Explanation("".join(part.message for part in parts), tuple(proofs)))
@@ -155,7 +155,7 @@ def _ended(view: View) -> Explanation:
 
 
 def _first(view: View, flying: list[StepRecord]) -> StepRecord | None:
-    """Return the step that tells most of why the study is not done."""
+    """Return the step that explains best why the study is not done, if any."""
     if flying:
         return min(flying, key=lambda step: (priority(step), step.number))
     for scheduled in (True, False):

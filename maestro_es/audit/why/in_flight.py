@@ -1,6 +1,6 @@
-"""Why a step that was submitted has not ended yet.
+"""Why a step in flight has not ended yet.
 
-How long a missing job is looked for is decided in `maestro_es.core.verdict`.
+How long ticks look for a missing job is decided in `maestro_es.core.grace`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from maestro_es.core.model import UNWATCHED, State, StepRecord
 
 
 def requested(view: View, step: StepRecord) -> Explanation:
-    """Return why a submission that is on record has no outcome yet."""
+    """Return why a recorded submission has no outcome yet."""
     events = view.events_of(step.number)
     before = again(view, events)
     after = f"; {before.message}" if before.message else ""
@@ -34,7 +34,7 @@ def requested(view: View, step: StepRecord) -> Explanation:
 
 
 def submitted(view: View, step: StepRecord) -> Explanation:
-    """Return where the job of a step is, and since when."""
+    """Return whether the job of a step waits or runs, since when, and what is known about problems."""
     events = view.events_of(step.number)
     begin = 1 + last_request(events)
     before = again(view, events[:begin])
@@ -98,7 +98,7 @@ def _missed(view: View, step: StepRecord, events: Sequence[e.Recorded]) -> Expla
 
 
 def _elsewhere(view: View, step: StepRecord) -> Explanation:
-    """Return what to do about a local step of which ticks do not see how it stands."""
+    """Return what the user can do about a local step that ticks can't see."""
     runs = True if step.scheduled else view.runs(step)
     study, host, ticker = view.location
     if runs is None:
@@ -120,7 +120,7 @@ def _elsewhere(view: View, step: StepRecord) -> Explanation:
 
 
 def _no_answer(view: View, step: StepRecord) -> Explanation:
-    """Return since when nothing is known, if that is so."""
+    """Return since when a scheduler or the file system has not answered, if one has not."""
     unreachable = view.graph.study.unreachable
     if step.scheduled and UNWATCHED in unreachable:
         return Explanation(f"; {unreachable[UNWATCHED]}", unreachable_since(view, UNWATCHED))
@@ -135,7 +135,7 @@ def _no_answer(view: View, step: StepRecord) -> Explanation:
 
 
 def unreachable_since(view: View, name: str) -> tuple[e.Recorded, ...]:
-    """Return when an adapter stopped answering."""
+    """Return the event that recorded that an adapter does not answer, if any."""
     return view.last(e.PollFailed, lambda event: isinstance(event, e.PollFailed) and event.adapter == name)
 
 

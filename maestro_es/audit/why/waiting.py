@@ -1,6 +1,7 @@
-"""Why a step waits: a blocked one for others, a ready one to be submitted.
+"""Why a step waits: a blocked step for other steps, a ready step for its submission.
 
-Which steps may be submitted is decided in `maestro_es.core.graph`, and how many of them in `maestro_es.core.throttle`.
+Which steps are ready is decided in `maestro_es.core.graph`, and how many may be in flight in
+`maestro_es.core.throttle`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import ENVIRONMENT, RELEASED, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.throttle import IN_DOUBT_BATCH, Slots, asked_again_at, count_slots
 
-#: So many ready steps are counted for a place in the line, and so many parents looked at for the last one to end.
+#: How many ready steps are counted at most for a step's place in the line, and how many parents are searched for the
+#: one that ended last.
 _LINE = 1000
 
 
@@ -31,14 +33,14 @@ def ready(view: View, step: StepRecord) -> Explanation:
 
 
 def _where(view: View, step: StepRecord) -> str:
-    """Say which tick submits a step: for a local step, only one inside a job, if the study was started in a job."""
+    """Return which ticks submit a step. If the study was started in a job, local steps need a tick inside a job."""
     job = view.graph.study.environment.job
     inside = f"inside a job submits it (the study was started inside the job {job})"
     return inside if job and not step.scheduled else "submits it"
 
 
 def _stops(view: View, step: StepRecord) -> list[Explanation]:
-    """Return what keeps a step from being submitted, however few are in flight."""
+    """Return the reasons that prevent a submission, apart from the number of steps in flight."""
     study_record = view.graph.study
     if study_record.status is not StudyStatus.RUNNING:
         message = f"the study has ended ({study_record.status.name})"
@@ -51,14 +53,14 @@ def _stops(view: View, step: StepRecord) -> list[Explanation]:
 
 
 def ended_first(view: View, step: StepRecord) -> list[Explanation]:
-    """Return that a step with no job will end before it runs, if somebody wants that."""
+    """Return that the next tick cancels a step, if a cancel was requested."""
     if not (step.cancelling or view.graph.study.cancelling):
         return []
     return [_asked_for(view, "the next tick cancels it", cancel_of(view, step.number))]
 
 
 def held(view: View, step: StepRecord) -> list[Explanation]:
-    """Return who holds a step, if somebody does."""
+    """Return that a step is held, and by whom, if it is."""
     if not step.held:
         return []
     hold = [recorded for recorded in view.events_of(step.number) if isinstance(recorded.event, e.StepHeld)]
@@ -66,13 +68,13 @@ def held(view: View, step: StepRecord) -> list[Explanation]:
 
 
 def _no_environment(view: View) -> list[Explanation]:
-    """Return that no step can start, as the file with the environment of all steps is missing or was changed."""
+    """Return that no step can start because the environment file is missing or was changed, if this is so."""
     message = view.graph.study.unreachable.get(ENVIRONMENT)
     return [] if message is None else [Explanation(message, unreachable_since(view, ENVIRONMENT))]
 
 
 def _no_answer(view: View, step: StepRecord) -> list[Explanation]:
-    """Return since when the scheduler of a step does not answer, if that is so."""
+    """Return since when the scheduler of a step has not answered, if it has not."""
     name = adapter_of(view, step)
     message = view.graph.study.unreachable.get(name)
     if message is None or not step.scheduled:
@@ -87,7 +89,7 @@ def _asked_for(view: View, message: str, request: tuple[e.Recorded, ...]) -> Exp
 
 
 def _crowded(view: View, step: StepRecord) -> list[Explanation]:
-    """Return how many steps are in flight and before it, if it has to wait for a place."""
+    """Return the limit that stops the next tick from submitting a step, and how many ready steps are ahead of it."""
     slots = count_slots(view.graph, view.cores, view.now)[step.scheduled]
     next_tick = slots.requests(_LINE)
     if next_tick >= _LINE:
@@ -108,14 +110,14 @@ def _crowded(view: View, step: StepRecord) -> list[Explanation]:
 
 
 def _rank(before: int | None) -> str:
-    """Return how many ready steps are submitted before a step; None: too many to count."""
+    """Return how many ready steps are ahead of a step, in words. `before` is None if they are too many to count."""
     if before is None:
         return f"at least {_LINE} ready steps are ahead of it"
     return f"{before or 'no'} ready step{'s are' if before > 1 else ' is'} ahead of it"
 
 
 def _in_doubt(view: View, step: StepRecord, rank: str) -> Explanation:
-    """Return that few jobs are requested as long as it is unknown of another one whether it exists."""
+    """Return that ticks request few jobs while the submission of another step is in doubt."""
     in_flight = view.graph.in_flight()
     doubtful = next(other for other in in_flight if other.scheduled and other.phase is Phase.REQUESTED)
     message = (
@@ -126,7 +128,7 @@ def _in_doubt(view: View, step: StepRecord, rank: str) -> Explanation:
 
 
 def _full(view: View, step: StepRecord, slots: Slots, rank: str) -> Explanation:
-    """Return that the scheduler took no more jobs when it was asked last, or once, and when it is asked again."""
+    """Return that the scheduler's queue is full, or was full before, and when ticks submit to it again."""
     study, name = view.graph.study, adapter_of(view, step)
     refusal = study.refusal
     if refusal is None:
@@ -151,7 +153,7 @@ def _limited_by(view: View, slots: Slots) -> tuple[e.Recorded, ...]:
 
 
 def _made_ready(view: View, step: StepRecord) -> tuple[e.Recorded, ...]:
-    """Return the event since which the step waits for nothing: its last parent's end, or that it was added."""
+    """Return the event that made a step ready: the end of its last parent, or its own StepAdded."""
     parents = [view.graph.step(number) for number in view.graph.parents(step.number)[:_LINE]]
     done = [parent for parent in parents if parent.phase is Phase.DONE and parent.state in RELEASED]
     if done:
@@ -160,13 +162,13 @@ def _made_ready(view: View, step: StepRecord) -> tuple[e.Recorded, ...]:
     return tuple(view.events_of(step.number)[:1])
 
 
-#: So many steps are looked at on the way to those that don't wait themselves, and so many of a funnel's.
+#: How many steps are searched at most for the unblocked ones, and how many instances of one funnel.
 _LOOKED_AT = 10_000
 _OF_A_FUNNEL = 1_000
 
 
 def waits_for(graph: Graph, step: StepRecord) -> list[str]:
-    """Return what a step waits for that is not finished, in words."""
+    """Return the unfinished steps and funnels for which a step waits, in words."""
     parents = [step.name for step in unfinished_parents(graph, step)]
     funnels = [
         f"all of {template} ({graph.unfinished(template)} not finished)"
@@ -177,13 +179,13 @@ def waits_for(graph: Graph, step: StepRecord) -> list[str]:
 
 
 def unfinished_parents(graph: Graph, step: StepRecord) -> list[StepRecord]:
-    """Return the steps that a step waits for by an edge and that are not finished."""
+    """Return the unfinished steps on which a step depends by an edge."""
     parents = map(graph.step, graph.parents(step.number))
     return [parent for parent in parents if parent.state not in RELEASED]
 
 
 def roots(view: View, step: StepRecord) -> list[StepRecord]:
-    """Return the steps that a blocked step waits for in the end, those first that don't go on by themselves."""
+    """Return the unblocked steps on which a blocked step depends, directly or not. Stuck ones come first."""
     graph = view.graph
     origins: list[StepRecord] = []
     reached = {step.number}
@@ -197,7 +199,7 @@ def roots(view: View, step: StepRecord) -> list[StepRecord]:
 
 
 def is_direct(graph: Graph, step: StepRecord, other: StepRecord) -> bool:
-    """Return whether a step waits for another one without a third one between them."""
+    """Return whether a step depends on another one directly."""
     return other.number in graph.parents(step.number) or other.template in graph.funnels(step.number)
 
 
@@ -207,7 +209,7 @@ def _before(graph: Graph, step: StepRecord) -> list[StepRecord]:
 
 
 def priority(step: StepRecord) -> int:
-    """Return how likely a step goes on by itself: 0 for one that does not."""
+    """Return a number that is higher the more likely a step proceeds without a user; 0: it does not."""
     if step.phase is Phase.DONE or step.cancelling or step.held:
         return 0
     if step.phase is Phase.REQUESTED or step.missed_at is not None:
@@ -218,7 +220,7 @@ def priority(step: StepRecord) -> int:
 
 
 def others(steps: Sequence[StepRecord]) -> str:
-    """Return how many more steps there are, by state; of very many only that."""
+    """Return how many other steps a step waits for, by state. Very many are not counted."""
     if not steps:
         return ""
     if len(steps) >= _OF_A_FUNNEL - 1:
