@@ -1,7 +1,10 @@
 """Create a study: its directory, and its log.
 
-The log is written under another name and gets its own when it is whole. It never replaces a log. A process that dies
-in between leaves a directory without a study, which a second `run` may use.
+The log is written under a temporary name, and gets its own name when it is complete. It never replaces another log. A
+process that dies before that leaves a directory without a study. A second `run` may use it.
+
+`maestro_es.study_file.plan` decides which steps a study has. `maestro_es.creation.exclusive_creation` ensures that
+only one process creates a study in a directory.
 """
 
 from __future__ import annotations
@@ -34,22 +37,22 @@ from maestro_es.study_file.dependencies import clone_path
 from maestro_es.study_file.metadata import batch_info
 from maestro_es.study_file.plan import StudyPlan, acquire
 
-#: The file systems that have no hard links, or do not give them to us, say this.
+#: The errors of a file system that has no hard links, or does not allow them.
 _NO_LINKS = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 
 
-#: What creating a study makes of our own in its directory, and what Maestro has there too.
+#: The names that creating a study adds to its directory: `OURS`, and those that Maestro has, too.
 OURS = (file_names.STATE_DIR, f"{LOG_NAME}.new", f"{LOG_NAME}.new-journal")
 _FILES, _FOLDERS = (file_names.BATCH_INFO,), ("meta", "logs")
 
 
 def new_study_id() -> str:
-    """Return an id for a study: 32 hexadecimal digits, of which tokens carry the first eight."""
+    """Return an id for a study: 32 hexadecimal digits. Its tokens begin with the first eight."""
     return uuid.uuid4().hex
 
 
 def make_directory(root: Path) -> StudyDir:
-    """Make a study directory without a log. RequestRefused if it holds a study already, or can't be written."""
+    """Create a study directory without a log. RequestRefused if it contains a log, or can't be written."""
     study_dir = StudyDir(root)
     check_path(study_dir)
     if os.path.lexists(study_dir.log):
@@ -72,10 +75,10 @@ def _taken(study_dir: StudyDir) -> RequestRefused:
 def create_study(
     plan: StudyPlan, settings: Settings, runtime: Runtime, site: Site | None = None, around: Surroundings | None = None
 ) -> StudyDir:
-    """Create the study that a plan describes: its directory as Maestro lays it out, its dependencies, and its log.
+    """Create the study that a plan describes: its directory with Maestro's layout, its dependencies, and its log.
 
-    `site` is given by a caller that holds the directory already. If the study can't be created, all that this process
-    has made is removed again. The steps will be in what is `around` this process, or in what is said to be.
+    A caller that already holds the directory passes `site`. If the study can't be created, everything that this
+    process has created is removed. The steps inherit the environment `around`, by default that of this process.
     """
     scheduler = runtime.adapters(plan.batch, runtime.host).scheduler
     if not settings.dry_run and not scheduler.can_submit and plan.has_jobs:
@@ -111,9 +114,9 @@ def create_empty_study(root: Path, settings: Settings, runtime: Runtime) -> None
 def take_over(
     plan: StudyPlan, settings: Settings, study_id: str, new_events: Iterable[NewEvent], runtime: Runtime, site: Site
 ) -> StudyDir:
-    """Create the log of a study whose directory Maestro has made; `new_events` tell what happened there.
+    """Create the log of a study whose directory Maestro has created. `new_events` describe what happened there.
 
-    Beside the log and our own directory nothing is written.
+    Only the log and ``.maestro-es`` are written.
     """
     with contextlib.ExitStack() as stack:
         stack.callback(site.remove, OURS)
@@ -125,7 +128,7 @@ def take_over(
 
 
 def _names(plan: StudyPlan) -> Iterator[str]:
-    """Yield the names that creating a study makes in its directory."""
+    """Yield the names that creating a study may add to its directory."""
     yield from (*OURS, *_FILES, *_FOLDERS, plan.spec_path.name)
     if plan.pgen_path:
         yield plan.pgen_path.name
@@ -153,7 +156,7 @@ def _created(
 
 
 def keep_environment(study_dir: StudyDir, around: Surroundings | None = None) -> list[NewEvent]:
-    """Write the file with the environment of the steps; returns the event that says so."""
+    """Write the file with the environment of the steps; return the event that records it."""
     try:
         return [(None, keep(study_dir, around or surroundings()))]
     except OSError as error:
@@ -161,7 +164,7 @@ def keep_environment(study_dir: StudyDir, around: Surroundings | None = None) ->
 
 
 def _lay_out(plan: StudyPlan, study_dir: StudyDir) -> None:
-    """Write what Maestro keeps beside the workspaces; no pickles, and nothing of the environment."""
+    """Write the files that Maestro keeps beside the workspaces, but no pickles and no environment."""
     try:
         files.write(study_dir.root / plan.spec_path.name, plan.spec_text.encode())
         if plan.pgen_path:
@@ -178,12 +181,12 @@ def _lay_out(plan: StudyPlan, study_dir: StudyDir) -> None:
 
 
 def create_log(study_dir: StudyDir, new_events: Iterable[NewEvent], runtime: Runtime) -> None:
-    """Write a study's first events; the study exists once this returns."""
+    """Write a study's first events. When this returns, the study exists."""
     write_log(study_dir, lambda log: log.append(new_events), runtime)
 
 
 def write_log(study_dir: StudyDir, fill: Callable[[StudyLog], None], runtime: Runtime) -> None:
-    """Make the log of a study and `fill` it; it is there whole, or not at all."""
+    """Create the log of a study and `fill` it. The log appears complete, or not at all."""
     scratch = study_dir.log.with_name(study_dir.log.name + ".new")
     journal = scratch.with_name(scratch.name + "-journal")
     for leftover in (scratch, journal):
@@ -192,9 +195,9 @@ def write_log(study_dir: StudyDir, fill: Callable[[StudyLog], None], runtime: Ru
         fill(log)
         study_id = log.graph.study.study_id
     runtime.on_effect("append")
-    files.replace_file(study_dir.mark_of(study_id), b"", 0o600, durable=True)  # before the log: jobs look for it
+    files.replace_file(study_dir.mark_of(study_id), b"", 0o600, durable=True)  # before the log: jobs check for it
     journal.unlink(missing_ok=True)
-    study_dir.log.with_name(f"{study_dir.log.name}-journal").unlink(missing_ok=True)  # of a log that is gone
+    study_dir.log.with_name(f"{study_dir.log.name}-journal").unlink(missing_ok=True)  # of an earlier log
     study_dir.last_tick.unlink(missing_ok=True)  # likewise
     try:
         _give_name(scratch, study_dir.log)
@@ -207,14 +210,14 @@ def write_log(study_dir: StudyDir, fill: Callable[[StudyLog], None], runtime: Ru
 
 
 def _give_name(scratch: Path, name: Path) -> None:
-    """Give a file its name. FileExistsError if there is a file of that name, which is left alone."""
+    """Give a file its final name. FileExistsError if another file has this name; that file is not changed."""
     try:
         os.link(scratch, name)
     except FileExistsError:
-        if not os.path.samefile(scratch, name):  # otherwise it is our own call, sent twice by the file system
+        if not os.path.samefile(scratch, name):  # the same file: the file system sent our own call twice
             raise
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # reserves the name for us
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # reserves the name
         scratch.rename(name)

@@ -1,9 +1,12 @@
 """Let only one process create a study in a directory.
 
-The lock is a file in the study directory. A creation may move or remove other files, but the lock file stays until the
-end. If the creation made the directory and must remove it, it does so after that, by ``rmdir``. A process that had
-opened the lock file before that notices that the file is unlinked, and starts again. So the lock needs no write
-permission in the parent directory, and it is the same for every path and every host that reaches the directory.
+The lock is a file in the study directory. A creating process may move or remove other files, but the lock file stays
+until the end. If the process has created the directory and must remove it, it removes the lock file first, and then
+the directory by ``rmdir``. Another process may have opened the lock file before. It notices that the file is unlinked,
+and starts again.
+
+So the lock needs no write permission in the parent directory. It is the same lock for every path and every host that
+reaches the directory.
 """
 
 from __future__ import annotations
@@ -20,16 +23,16 @@ from maestro_es.errors import RequestRefused
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import hold_while_there
 
-#: How often a directory is made that its maker removes before we hold its lock.
+#: How often we create the directory, if other processes remove it each time before we hold its lock.
 _TRIES = 100
 
-#: How many bytes the path of a log may have. SQLite takes 512 (MAX_PATHNAME) with what is appended for a journal, and
-#: a log that is being made has another suffix.
+#: The maximum number of bytes in the path of a log. SQLite allows 512 (MAX_PATHNAME), including the suffix of a
+#: journal. The temporary name of a new log has another suffix.
 _LONGEST = 512 - len("-journal") - len(".new")
 
 
 class Site:
-    """A directory in which only this process creates a study. `is_new` says that this process has made it."""
+    """A directory in which only this process creates a study. If `is_new`, this process has created the directory."""
 
     def __init__(self, study_dir: StudyDir, *, is_new: bool) -> None:
         self.study_dir = study_dir
@@ -38,26 +41,26 @@ class Site:
         self.note_entries()
 
     def entries(self) -> set[str]:
-        """Return the names in the directory, except the lock's."""
+        """Return the names in the directory, except that of the lock file."""
         return {*os.listdir(self.study_dir.root)} - {self.study_dir.creation_lock.name}
 
     def note_entries(self) -> None:
-        """Note the present entries of the directory as not made by this process."""
+        """Note that this process has not created the present entries of the directory, so that `remove` keeps them."""
         self._before = self.entries()
 
     def check(self) -> None:
-        """Refuse to go on if the directory was moved away, or replaced by another one."""
+        """Raise RequestRefused if the directory was moved away, or replaced by another one."""
         if not self._is_here():
             raise RequestRefused(
                 f"{self.study_dir.root}: another process has moved or replaced this directory; try again"
             )
 
     def has_study(self) -> bool:
-        """Whether there is a log in the directory now."""
+        """Whether the directory contains a log now."""
         return os.path.lexists(self.study_dir.log)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove those of these entries that this process has made."""
+        """Remove those of these entries that this process has created. Do nothing if there is a study now."""
         if not self._is_here() or self.has_study():
             return
         for name in {*names} - self._before:
@@ -69,7 +72,7 @@ class Site:
                     path.unlink()
 
     def close(self) -> None:
-        """Remove a directory that this process made, with its content, if it holds no study."""
+        """Remove the content of a directory that this process has created, unless it contains a study."""
         if self.is_new:
             self.remove(self.entries() if self._is_here() else ())
 
@@ -87,10 +90,10 @@ def _identity(path: Path) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def creating(root: Path) -> Iterator[Site]:
-    """Let only this process create a study in `root`; makes the directory if it is missing.
+    """Let only this process create a study in `root`, and create the directory if it is missing.
 
-    If it holds no study afterwards, a directory that was made here is removed again. RequestRefused if another process
-    creates a study there.
+    If the directory is new and contains no study at the end, it is removed. RequestRefused if another process is
+    creating a study there.
     """
     with _exclusive_creation(StudyDir(root), must_be_new=False) as site:
         if site is None:
@@ -102,9 +105,9 @@ def creating(root: Path) -> Iterator[Site]:
 
 @contextlib.contextmanager
 def creating_named(stem: str) -> Iterator[Site]:
-    """Create a study in a new directory, which Maestro's rule names: `stem` and the time.
+    """Let this process create a study in a new directory. Its name follows Maestro's rule: `stem` and the time.
 
-    If that directory exists, the name gets the next second, so runs in the same second have different names.
+    If that directory exists, the name gets the next second. So runs in the same second have different names.
     """
     for second in itertools.count(int(time.time())):
         name = stem + time.strftime("%Y%m%d-%H%M%S", time.localtime(second))
@@ -115,7 +118,7 @@ def creating_named(stem: str) -> Iterator[Site]:
 
 
 def check_path(study_dir: StudyDir) -> None:
-    """Refuse a path that can't hold a log."""
+    """Refuse a path under which SQLite can't open a log, or which a log can't record."""
     root = study_dir.root
     if os.fsencode(root) != str(root).encode("utf-8", "replace"):
         raise RequestRefused(
@@ -128,7 +131,7 @@ def check_path(study_dir: StudyDir) -> None:
 
 @contextlib.contextmanager
 def _exclusive_creation(study_dir: StudyDir, *, must_be_new: bool) -> Iterator[Site | None]:
-    """Hold the lock of a directory, and make the directory if needed; yields None if another process was first."""
+    """Hold the lock of a directory, and create the directory if needed; yield None if another process was first."""
     check_path(study_dir)
     with contextlib.ExitStack() as stack:
         is_new = held = False
@@ -137,7 +140,7 @@ def _exclusive_creation(study_dir: StudyDir, *, must_be_new: bool) -> Iterator[S
                 is_new = _make(study_dir.root, stack)
                 if must_be_new and not is_new:
                     break
-                with contextlib.suppress(FileNotFoundError):  # the process that made the directory has removed it
+                with contextlib.suppress(FileNotFoundError):  # another process has removed the directory
                     held = stack.enter_context(hold_while_there(study_dir.creation_lock))
                     break
         if not held:
@@ -158,7 +161,7 @@ def _refusing(root: Path) -> Iterator[None]:
 
 
 def _make(root: Path, stack: contextlib.ExitStack) -> bool:
-    """Make a directory and its parents, which `stack` removes if empty; returns whether this process made it."""
+    """Create a directory and its parents; return whether this process did. `stack` removes them if they are empty."""
     if root.is_dir():
         return False
     if os.path.lexists(root):
@@ -166,7 +169,7 @@ def _make(root: Path, stack: contextlib.ExitStack) -> bool:
     if root.parent != root:
         _make(root.parent, stack)
     try:
-        root.mkdir(0o775)  # of the bits of the umask, nobody gets that to write for all
+        root.mkdir(0o775)  # whatever the umask, not writable by all users
     except FileExistsError:
         return False
     stack.callback(_remove_if_empty, root, _identity(root))

@@ -1,7 +1,7 @@
-"""Make the log of a study from an export, at a place where there was no study.
+"""Create a study's log from an export, in a directory without a study.
 
-Whether an export is whole is decided in `maestro_es.store.log_export`. What has happened since the export is not
-looked for: that is `maestro_es.creation.recover`.
+`maestro_es.store.log_export` decides whether an export is complete. This module does not look for anything that has
+happened since the export. `maestro_es.creation.recover` does that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from maestro_es.study.invocation import Runtime, open_as_it_is
 
 
 class ImportedLog(NamedTuple):
-    """The last event of a log that was made from an export, its directory, and the one that the study was in."""
+    """The last event of an imported log, its directory, and the directory `was` that the log records."""
 
     head: Head
     root: Path
@@ -31,12 +31,12 @@ class ImportedLog(NamedTuple):
 
 
 def import_log(export: ExportReader, root: Path, runtime: Runtime, *, repair: bool = False) -> ImportedLog:
-    """Make a study directory with the log that an export holds, checked line by line.
+    """Create a study directory with the log from an export, and check the export line by line.
 
     With `repair`, events that no reader can decode are corrected.
 
-    A directory that is in use is refused: the study has gone on in it after the export, and what happened then is not
-    forgotten by `maestro_es.creation.recover` alone.
+    A directory that contains other files is refused, because the study may have continued in it since the export. Only
+    `maestro_es.creation.recover` takes such changes into account.
     """
     root = Path(os.path.abspath(root))
     with creating(root) as site, contextlib.ExitStack() as stack:
@@ -48,7 +48,7 @@ def import_log(export: ExportReader, root: Path, runtime: Runtime, *, repair: bo
 
 
 def _check_empty(site: Site, export: ExportReader) -> None:
-    """Refuse a directory that holds anything but what an import leaves that was killed."""
+    """Refuse a directory that contains anything except the files of an import that was killed."""
     root = site.study_dir.root
     if not site.entries() <= {*OURS}:
         raise RequestRefused(
@@ -58,7 +58,7 @@ def _check_empty(site: Site, export: ExportReader) -> None:
 
 
 def fill(log: StudyLog, export: ExportReader) -> None:
-    """Let a new log have the events of an export, checked as `verify` does."""
+    """Copy the events of an export into a new log, with the checks of `verify`."""
     fold = Fold(log.graph)
     with export.reading():
         log.take(export.selected(fold.checked(export.rows())))
@@ -67,7 +67,7 @@ def fill(log: StudyLog, export: ExportReader) -> None:
 
 
 def _fill_corrected(log: StudyLog, export: ExportReader) -> None:
-    """Let a new log have the events of an export whose digests are right, and correct those that can't be decoded."""
+    """Copy the events of an export into a new log. Check their digests, and correct events that can't be decoded."""
     with export.reading():
         log.take(check_chain(export.rows()))
         correct(log, "imported")

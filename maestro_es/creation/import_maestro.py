@@ -1,8 +1,10 @@
-"""Take over a study that Maestro began and whose conductor is dead: its directory stays, our log is written into it.
+"""Take over a study that Maestro has started and whose conductor is dead. The log is added to its directory.
 
-`plan_import` reads and decides, and changes nothing; `carry_out` writes. The log is whole or not there, so a study is
-taken over once. Maestro's pickle of the study is renamed afterwards: a conductor that is started on it would run all
-steps from the beginning, beside ours.
+`plan_import` reads and decides, and changes nothing. `carry_out` writes. The log appears complete, or not at all, so a
+study is taken over only once. After that, Maestro's pickle of the study is renamed. A conductor started on it would
+run all steps from the beginning, beside maestro-es.
+
+`maestro_es.creation.import_rules` decides what happens to each step.
 """
 
 from __future__ import annotations
@@ -37,19 +39,19 @@ from maestro_es.study_file.maestro_dir import MaestroDir, read_maestro_dir
 from maestro_es.study_file.plan import StudyPlan, plan_study
 from maestro_es.study_file.reading import StudyContext
 
-#: The programs of Maestro's that work on a study: the second one with ``-fg``.
+#: Maestro's programs that work on a study. ``maestro`` does so with ``-fg``.
 _PROGRAMS = ("conductor", "maestro")
 
-#: Among so many words a command line names its program: the interpreter and its options come first.
+#: The program is looked for among this many words of a command line. The interpreter and its options precede it.
 _FIRST_WORDS = 4
 
-#: How many differences are named.
+#: The maximum number of differences that a message names.
 _NAMED = 3
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What a person says of a study because its directory does not: the options of its ``maestro run``."""
+    """Facts that the directory of a study does not contain: the options of its ``maestro run``, given by the user."""
 
     settings: Settings
     pargs: Sequence[str] = ()
@@ -58,7 +60,7 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class Import:
-    """A study that can be taken over: what becomes of each step, and the events that say so."""
+    """A study that can be taken over: the decision about each step, and the events that record it."""
 
     plan: StudyPlan
     settings: Settings
@@ -68,7 +70,7 @@ class Import:
 
 
 def plan_import(root: Path, options: ImportOptions, runtime: Runtime) -> Import:
-    """Decide what becomes of each step. A MaestroError says why the study can't be taken over."""
+    """Decide what happens to each step. A MaestroError says why the study can't be taken over."""
     root = Path(os.path.abspath(root))
     check_idle(root, process.of_this_user())
     maestro_dir = read_maestro_dir(root)
@@ -85,7 +87,10 @@ def plan_import(root: Path, options: ImportOptions, runtime: Runtime) -> Import:
 
 
 def carry_out(imported: Import, runtime: Runtime) -> StudyDir:
-    """Write the log; the study is ours from then on. Claims are made first: an adopted job has started for good."""
+    """Write the log. From then on, maestro-es runs the study.
+
+    Adopted jobs get claims first, because they count as started.
+    """
     root = imported.plan.output
     with creating(root) as site:
         if site.has_study():
@@ -103,11 +108,11 @@ def carry_out(imported: Import, runtime: Runtime) -> StudyDir:
     return directory
 
 
-# -- may it be done? ------------------------------------------------------------------------------------------------
+# -- checks before the import ---------------------------------------------------------------------------------------
 
 
 def check_idle(root: Path, running: Iterable[process.Running]) -> None:
-    """Refuse a study that is ours already, that has a request waiting, or that anything on this host works on."""
+    """Refuse a study that has a log or a pending request of Maestro, or that a process on this host works on."""
     study_dir = StudyDir(root)
     if study_dir.log.exists():
         raise _has_log(root)
@@ -130,7 +135,7 @@ def _has_log(root: Path) -> RequestRefused:
 
 
 def _works_on(other: process.Running, root: str) -> bool:
-    """Whether a process is Maestro at work on a study, or a step that it left behind."""
+    """Whether a process is Maestro at work on a study, or a step that Maestro has left running."""
     scripts = [os.path.realpath(os.path.join(other.folder, word)) for word in other.arguments if word.endswith(".sh")]
     if other.folder.startswith(f"{root}/") and any(script.startswith(f"{root}/") for script in scripts):
         return True
@@ -140,7 +145,7 @@ def _works_on(other: process.Running, root: str) -> bool:
     return root in named or process.has_open(other.pid, f"{root}/logs")
 
 
-# -- the same study again -------------------------------------------------------------------------------------------
+# -- expanding the study as Maestro did -----------------------------------------------------------------------------
 
 
 def _plan(maestro_dir: MaestroDir, options: ImportOptions) -> StudyPlan:
@@ -165,7 +170,7 @@ def _plan(maestro_dir: MaestroDir, options: ImportOptions) -> StudyPlan:
 
 
 def _spec_root(maestro_dir: MaestroDir, options: ImportOptions) -> Path:
-    """Return SPECROOT: where the study file was, as far as that can be known."""
+    """Return SPECROOT, the directory of the study file. RequestRefused if it is needed and unknown."""
     if options.spec_root:
         return options.spec_root
     text = read_file(maestro_dir.spec)
@@ -188,7 +193,7 @@ def _same(path: Path, content: bytes) -> bool:
 
 
 def _check_instances(maestro_dir: MaestroDir, plan: StudyPlan) -> None:
-    """Refuse a study that comes out otherwise than under Maestro, naming the difference."""
+    """Refuse a study whose steps differ from those that Maestro has recorded, and name the differences."""
     ours = {event.name: event for _, event in plan.events if isinstance(event, StepAdded)}
     theirs = {name: workspace for instances in maestro_dir.instances.values() for name, workspace in instances.items()}
     wrong = [f"{name} is in meta/metadata.yaml only" for name in theirs if name not in ours]
@@ -208,7 +213,7 @@ def _check_instances(maestro_dir: MaestroDir, plan: StudyPlan) -> None:
         )
 
 
-# -- what becomes of the steps --------------------------------------------------------------------------------------
+# -- deciding about the steps ---------------------------------------------------------------------------------------
 
 
 def _decisions(maestro_dir: MaestroDir, graph: MemoryGraph, scheduler: Adapter, study_id: str) -> list[ImportDecision]:
@@ -232,7 +237,7 @@ def _facts(maestro_dir: MaestroDir, graph: MemoryGraph, step: StepRecord) -> Ste
 def _ask(
     maestro_dir: MaestroDir, graph: MemoryGraph, facts: Mapping[int, StepFacts], scheduler: Adapter, study_id: str
 ) -> Mapping[str, JobInfo]:
-    """Ask the scheduler for the jobs that Maestro knew. Unreachable: then nothing can be decided."""
+    """Query the scheduler for the jobs that Maestro knew. Unreachable if it does not answer."""
     jobs = []
     for step in graph.steps():
         row = maestro_dir.rows[step.name]

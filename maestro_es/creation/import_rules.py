@@ -1,7 +1,9 @@
-"""What becomes of a step that Maestro had to do with: its row in ``status.csv`` and what else is known -> events.
+"""Decides what happens to a step of a Maestro study, from its row in ``status.csv`` and other facts. Returns events.
 
-What has finished is never run again. What may have a job with an unknown id is refused, because to submit it
-once more could run it twice.
+A finished step never runs again. If a step may have a job whose id is unknown, the import is refused, because another
+submission could run the step twice.
+
+`maestro_es.creation.import_maestro` collects the facts.
 """
 
 from __future__ import annotations
@@ -16,18 +18,19 @@ from maestro_es.errors import StudyError
 from maestro_es.study_file.maestro_dir import Ended
 from maestro_es.study_file.maestro_status import Row
 
-#: Maestro's states that are an end. TIMEDOUT is one only if there is no restart script.
+#: Maestro's final states. TIMEDOUT is final only if the step has no restart script.
 _ENDS = (State.FINISHED, State.FAILED, State.CANCELLED)
 
-#: Maestro's states in which there is nothing to know: a dry run has run nothing.
+#: Maestro's states of a step that has not run. A dry run has run nothing.
 _UNTOUCHED = (State.INITIALIZED, State.DRYRUN)
 
 
 @dataclass(frozen=True)
 class StepFacts:
-    """What is known of a step beside its row: `ended` by the conductor's log, and whether its workspace was made.
+    """What is known about a step in addition to its row.
 
-    `seen` is what the scheduler says of the job in the row, if it was asked.
+    `restartable` says whether it has a restart script, and `begun` whether its workspace exists. `ended` is its end in
+    the conductor's log. `seen` is the scheduler's answer about the job in the row, if it was queried.
     """
 
     restartable: bool = False
@@ -38,7 +41,7 @@ class StepFacts:
 
 @dataclass(frozen=True)
 class ImportDecision:
-    """What becomes of a step: its `events`, none if it is as new; `becomes` and `why` are for people."""
+    """The decision about a step: its `events` (none for a new step), and for users `becomes` and `why`."""
 
     step: StepRecord
     row: Row
@@ -48,7 +51,7 @@ class ImportDecision:
 
 
 def in_flight(row: Row, facts: StepFacts) -> bool:
-    """Whether a step has a job, for all that Maestro knew."""
+    """Whether a step has a job in flight, according to what Maestro recorded."""
     return bool(row.job_id) and not _has_ended(row, facts) and row.state not in _UNTOUCHED
 
 
@@ -57,7 +60,7 @@ def _has_ended(row: Row, facts: StepFacts) -> bool:
 
 
 def decide_import(step: StepRecord, row: Row, facts: StepFacts, study_id: str) -> ImportDecision:
-    """Decide about one step. StudyError if it may have a job that can't be found."""
+    """Decide what happens to one step. StudyError if it may have a job that can't be found."""
     table = Evidence(source="imported", detail=f"status.csv: {row.state.name}{_job(row)}")
     if _has_ended(row, facts):
         return ImportDecision(step, row, row.state.name, events=(_ended(row, table),))
@@ -102,7 +105,7 @@ def _again(step: StepRecord, row: Row, why: str, table: Evidence) -> ImportDecis
 
 
 def _ask(step: StepRecord, row: Row, seen: JobInfo | None, study_id: str, table: Evidence) -> ImportDecision:
-    """Adopt the job of a step, if the scheduler knows it."""
+    """Adopt the job of a step if the scheduler lists it; otherwise run the step again."""
     if seen is None:
         raise StudyError(f"{step.name}: the scheduler was not asked about job {row.job_id}; try again")
     if seen.state is JobState.GONE:

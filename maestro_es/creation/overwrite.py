@@ -1,9 +1,9 @@
-"""Replace a study directory: what ``run -o DIR`` may move out of the way, and what it may not.
+"""Replace a study directory: decides what ``run -o DIR`` may move away, and moves it.
 
-The earlier study goes to ``.maestro-es/previous/TIME`` of the new one, entry by entry. The directory itself stays,
-with its owner, mode and quota, and a shell whose current directory it is stays in it. The log goes first, so that
-nothing ticks the study any more. The new ``.maestro-es`` is made as ``.maestro-es.new`` and gets its name last. If the
-move is killed, the next ``run -o`` finishes it.
+The earlier study is moved into ``.maestro-es/previous/TIME`` of the new one, entry by entry. The directory itself
+stays, with its owner, mode and quota, and remains the current directory of shells. The log is moved first, so that no
+process ticks the study any more. The new ``.maestro-es`` is created as ``.maestro-es.new``, and gets its final name
+last. If the move is killed, the next ``run -o`` completes it.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from maestro_es.study.layout import StudyDir
 from maestro_es.study.locks import hold_tick_lock
 from maestro_es.study.session import Session
 
-#: A log that can't be read, or none: what was left of a run that did not get far. One that can't be read just now, or
-#: by this version, may have jobs.
+#: The errors of a study that may be replaced without reading its log: it is damaged or missing, as after a killed run.
+#: A log that can't be read at the moment, or by this version, may have jobs.
 _UNREADABLE = (DamagedLog, InvalidTransition, NotAStudy)
 
 
-#: How long the tick of a study may take that is replaced, in seconds.
+#: How long to wait, in seconds, for a tick of the earlier study to end.
 _LOCK_SECONDS = 10
 
 
 def check_overwritable(site: Site) -> bool:
-    """Return whether there is anything to replace. RequestRefused for what is no study, and a study that has jobs."""
+    """Return whether there is anything to replace. RequestRefused if it is not a study, or a study that has jobs."""
     study_dir = site.study_dir
     names = site.entries()
     if study_dir.state.name in names or study_dir.next_state.name in names or site.has_study():
@@ -62,9 +62,9 @@ def _check_idle(study: Session) -> None:
 
 @contextlib.contextmanager
 def overwriting(site: Site, runtime: Runtime) -> Iterator[Path]:
-    """Move what is in a directory out of the way of a new study; yields where it is then.
+    """Move the content of a directory away for a new study; yield its new place.
 
-    If there is no new study in the end, it is moved back. Call `check_overwritable` first.
+    If there is no new study at the end, the content is moved back. Call `check_overwritable` first.
     """
     study_dir = site.study_dir
     move = _Move(study_dir, runtime)
@@ -88,9 +88,9 @@ def overwriting(site: Site, runtime: Runtime) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _ended(study_dir: StudyDir, runtime: Runtime) -> Iterator[str]:
-    """Cancel the study that is replaced, and keep others from ticking it meanwhile; yields its id, if it has one.
+    """Cancel the study that is replaced, and prevent ticks of it in the meantime; yield its id, empty if it has none.
 
-    The log is closed by then: SQLite finds the journal of a log by its path.
+    The log is closed before it is moved, because SQLite finds the journal of a log by its path.
     """
     study_id = ""
     with contextlib.ExitStack() as stack:
@@ -106,7 +106,7 @@ def _ended(study_dir: StudyDir, runtime: Runtime) -> Iterator[str]:
 
 
 def _cancel(study: Session) -> None:
-    """Cancel a study that has no jobs, so that not even a tick that has read its log before goes on with it."""
+    """Cancel a study that has no jobs, so that even a tick that has already read its log does not continue it."""
     _check_idle(study)
     if study.status is not StudyStatus.RUNNING:
         return
@@ -118,7 +118,7 @@ def _cancel(study: Session) -> None:
 
 
 class _Move:
-    """The move of all entries of a directory to `place`, which can be undone."""
+    """The move of all entries of a study directory to `folder`. It can be undone."""
 
     def __init__(self, study_dir: StudyDir, runtime: Runtime) -> None:
         self._study_dir = study_dir
@@ -127,7 +127,7 @@ class _Move:
         self.folder = self._previous / self._time()
 
     def _time(self) -> str:
-        """Return the name of `place`: later than those of all earlier studies, or that of a move that was killed."""
+        """Return the name of `folder`: that of a killed move, or a time after the names of all earlier studies."""
         begun = _names(self._previous)
         if begun:
             return max(begun)
@@ -136,7 +136,7 @@ class _Move:
         return next(name for name in times if name > last)
 
     def carry_out(self) -> None:
-        """Move the log, then all other entries; what an earlier study had replaced goes beside it."""
+        """Move the log, then all other entries. Studies that the earlier study had replaced are moved beside it."""
         study_dir = self._study_dir
         self.folder.mkdir(0o700, parents=True, exist_ok=True)
         study_dir.next_state.chmod(0o700)
@@ -152,7 +152,7 @@ class _Move:
         self._on_effect("move")
 
     def undo(self) -> None:
-        """Move all of it back."""
+        """Move all entries back."""
         study_dir = self._study_dir
         with contextlib.suppress(OSError):
             if os.path.lexists(study_dir.state / file_names.PREVIOUS / self.folder.name) and not os.path.lexists(
@@ -183,6 +183,6 @@ def _names(folder: Path) -> set[str]:
 
 
 def _free(path: Path) -> Path:
-    """Return a path that is not taken: a move that was killed may have moved something of that name."""
+    """Return a path that is free. A killed move may already have moved an entry of that name."""
     names = itertools.chain([path], (path.with_name(f"{path.name}.{n}") for n in itertools.count(2)))
     return next(name for name in names if not os.path.lexists(name))

@@ -1,7 +1,9 @@
 """Report, before a study exists, everything that would prevent writing or submitting its scripts.
 
-The code that ticks use renders each step, for its first start and for its restart, but nothing is written or
-submitted. So `validate` and `run` report every problem that a tick would meet.
+Each step is rendered by the code that ticks use, for its first start and for its restart, but nothing is written or
+submitted. So `validate` and `run` report the problems that a tick would meet.
+
+`maestro_es.study_file.validation` checks the study file itself.
 """
 
 from __future__ import annotations
@@ -23,13 +25,13 @@ from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.plan import StudyPlan
 from maestro_es.study_file.render import render
 
-#: What Linux takes as one argument of a command (MAX_ARG_STRLEN), in bytes with the zero at its end.
+#: The maximum size of one argument of a command in Linux (MAX_ARG_STRLEN), in bytes, including the NUL at its end.
 _LONGEST_ARGUMENT = 32 * 4096
 
-#: Stands for the token of an attempt, which a tick makes.
+#: A placeholder for the token of an attempt, which a tick creates.
 _TOKEN = make_token("0" * 8, 1, 1, "0" * 8)
 
-#: A fault of a step: the key of its run block that it is about, or "run", and what is wrong.
+#: A problem of a step: the key of its run block that causes it, or "run", and a message.
 _Fault = tuple[str, str]
 
 
@@ -50,7 +52,7 @@ def check_scripts(plan: StudyPlan, findings: Findings, settings: Settings, runti
 
 
 def warn_of_scheduler(plan: StudyPlan, findings: Findings, runtime: Runtime) -> None:
-    """Warn of a scheduler to which maestro-es can't submit, if the study has jobs for it."""
+    """Warn if the study has jobs for a scheduler to which maestro-es can't submit."""
     scheduler = runtime.adapters(plan.batch, runtime.host).scheduler
     scheduled = any(isinstance(event, StepAdded) and event.scheduled for _, event in plan.events)
     if scheduled and not scheduler.can_submit:

@@ -1,8 +1,10 @@
-"""Make a lost log again: from an export, which is older, and from what the world still knows of what happened since.
+"""Rebuild a lost log from an older export, and from what claims, reports, jobs and ``status.csv`` show since then.
 
-The claims in the workspaces say which attempts have started, the reports in the inbox how they ended, the schedulers
-which jobs they have, and ``status.csv`` what the last tick had recorded. `plan_recovery` reads and decides, and
-changes nothing; `carry_out` writes.
+The claims in the workspaces show which attempts have started. The reports in the inbox show how attempts ended. The
+schedulers list their jobs, and ``status.csv`` shows what the last tick has recorded.
+
+`plan_recovery` reads and decides, and changes nothing. `carry_out` writes. `maestro_es.creation.recovery_scan`
+collects the evidence, and `maestro_es.creation.recovery_rules` decides about each step.
 """
 
 from __future__ import annotations
@@ -40,9 +42,10 @@ from maestro_es.study.session import Session
 
 @dataclass
 class RecoveryPlan:
-    """A log that can be made again: the head of the export, what becomes of each step, and the events that say so.
+    """A log that can be rebuilt: the head of the export, the decision about each step, and the events to append.
 
-    `warnings` are lines that a person must read; `spare` are attempts that must not start any more, by workspace.
+    `warnings` are lines that the user must read. `spare` lists attempts that must not start any more, with their
+    workspaces.
     """
 
     study_id: str
@@ -55,7 +58,7 @@ class RecoveryPlan:
 
 
 def recover(export: ExportReader, root: Path, runtime: Runtime, reason: str) -> RecoveryPlan:
-    """Make the log of a study directory again; the study goes on with the next tick."""
+    """Rebuild the log of a study directory. The next tick continues the study."""
     check_lost(root)
     with creating(root):
         check_lost(root)
@@ -74,7 +77,7 @@ def recover(export: ExportReader, root: Path, runtime: Runtime, reason: str) -> 
 
 
 def check_lost(root: Path) -> None:
-    """Refuse a directory that has a log, or that a process still writes the removed one of."""
+    """Refuse a directory that has a log, or whose removed log a process still uses."""
     study_dir = StudyDir(root)
     if os.path.lexists(study_dir.log):
         raise RequestRefused(
@@ -89,7 +92,7 @@ def check_lost(root: Path) -> None:
 
 
 def plan_recovery(export: ExportReader, root: Path, runtime: Runtime) -> RecoveryPlan:
-    """Decide what becomes of each step. A MaestroError says why that can't be known now; nothing is changed."""
+    """Decide what happens to each step, and change nothing. A MaestroError says why that is impossible now."""
     study_dir = StudyDir(root)
     work, head = _read(export, runtime)
     graph = work.graph
@@ -115,7 +118,7 @@ def plan_recovery(export: ExportReader, root: Path, runtime: Runtime) -> Recover
 
 
 def carry_out(plan: RecoveryPlan, export: ExportReader, study_dir: StudyDir, runtime: Runtime, reason: str) -> None:
-    """Write the log. Jobs that were found beside the one that is adopted are kept from starting before that."""
+    """Write the log. Before that, prevent the start of every job that was found and is not adopted."""
     for workspace, token in plan.spare:
         claims.abandon(workspace, token)
 
@@ -139,7 +142,10 @@ def _read(export: ExportReader, runtime: Runtime) -> tuple[UnitOfWork, Head]:
 
 
 def _followed(graph: MemoryGraph, findings: RecoveryFindings) -> dict[int, str]:
-    """Return the steps that must have finished, as another step was tried since that waits for them: its name."""
+    """Return the steps that must have finished, because a step that depends on them was tried since the export.
+
+    The value is the name of the dependent step.
+    """
     followed: dict[int, str] = {}
     instances: dict[str, list[int]] = {}
     for step in graph.steps():
@@ -160,7 +166,7 @@ def _followed(graph: MemoryGraph, findings: RecoveryFindings) -> dict[int, str]:
 
 
 def _recovery(step: StepRecord, findings: RecoveryFindings, followed: dict[int, str]) -> Recovery:
-    step = structs.replace(step)  # as it is before any of this is folded
+    step = structs.replace(step)  # its state before the new events are applied
     if step.phase is Phase.DONE:
         return Recovery(step, step.state.name, "as the export has it")
     traces = Traces(
@@ -170,7 +176,10 @@ def _recovery(step: StepRecord, findings: RecoveryFindings, followed: dict[int, 
 
 
 def _record(work: UnitOfWork, plan: RecoveryPlan, findings: RecoveryFindings) -> None:
-    """Fold what was decided: ends first, as what goes on may wait for them; then what follows from both."""
+    """Apply the decisions. Ended steps come first, because steps that continue may depend on them.
+
+    After that, record what follows for other steps.
+    """
     graph = work.graph
     ends = [recovery for recovery in plan.recoveries if _is_end(recovery)]
     if ends and graph.study.status is not StudyStatus.RUNNING:
@@ -193,7 +202,7 @@ def _is_end(recovery: Recovery) -> bool:
 
 
 def _after(graph: MemoryGraph, recovery: Recovery) -> Recovery:
-    """Say what follows for a step from what became of the others."""
+    """Return the recovery of a step, updated if the decisions about other steps have ended it."""
     step = graph.step(recovery.step.number)
     if recovery.events or step.phase is recovery.step.phase or step.phase is not Phase.DONE:
         return recovery

@@ -1,7 +1,9 @@
-"""What became of a step after its last event that is not lost: traces of its attempts -> events, and how it is known.
+"""Decides what happened to a step after its last event in the export, from traces of its attempts. Returns events.
 
-What has finished is not run again, what is in flight is found again, and what may have run to its end, of which nobody
-knows, is held for a person to decide.
+A step that has finished does not run again. A job in flight is adopted. If an attempt has started and its end is
+unknown, the step is held, and a user must decide.
+
+`maestro_es.creation.recovery_scan` collects the traces.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ _ENDS = (ReportKind.EXIT, ReportKind.TIMEOUT, ReportKind.STOPPED, ReportKind.DRO
 
 @dataclass(frozen=True)
 class Trace:
-    """One attempt of a step, and what was found of it: its claim, its reports, and what its scheduler says."""
+    """One attempt of a step, and the evidence of it: its claim, its reports, and its scheduler's answer."""
 
     token: str
     number: int
@@ -37,24 +39,24 @@ class Trace:
 
     @property
     def can_be_reconciled(self) -> bool:
-        """Whether a tick that takes the attempt up will learn how it ended, or that it can't start."""
+        """Whether a tick that adopts the attempt will learn how it ended, or that it can't start."""
         if any(report.kind in _ENDS for report in self.reports):
             return True
         return self.seen is not None and self.seen.state is not JobState.GONE
 
     @property
     def can_not_start(self) -> bool:
-        """Whether a poller has given it up."""
+        """Whether a tick has abandoned it."""
         return self.claim.state is ClaimState.ABANDONED
 
     @property
     def job_id(self) -> str:
-        """The id of its job, as far as it is known."""
+        """The id of its job; empty if unknown."""
         return self.claim.job_id or (self.seen.job_id if self.seen else "")
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """Who says so."""
+        """The evidence of the attempt, as it is recorded in events."""
         sources = [Evidence(source="report", detail=report.file) for report in self.reports]
         if self.claim.state is not ClaimState.NOT_READ:
             owner = f" {self.claim.job_id} on {self.claim.host}" if self.claim.job_id else ""
@@ -66,10 +68,10 @@ class Trace:
 
 @dataclass(frozen=True)
 class Traces:
-    """All that was found of a step: its attempts, its row in a ``status.csv`` that is younger than the export.
+    """All evidence of a step: its attempts, and its row in a ``status.csv`` that is newer than the export.
 
-    `followed` names a step that waits for it and was tried, so that this one must have finished. `host` is ours: a
-    process on another one can't be asked for.
+    `followed` names a dependent step that was tried. If there is one, this step must have finished. `host` is this
+    host: processes of other hosts can't be seen from here.
     """
 
     attempts: tuple[Trace, ...] = ()
@@ -80,7 +82,7 @@ class Traces:
 
 @dataclass(frozen=True)
 class Recovery:
-    """What becomes of a step, in words: `becomes` and `how` that is known. `adopted` is the token of a found job."""
+    """The decision about a step, and for users `becomes` and `how` it is known. `adopted` is the token of a job."""
 
     step: StepRecord
     becomes: str
@@ -90,7 +92,7 @@ class Recovery:
 
 
 def recover_step(step: StepRecord, traces: Traces) -> Recovery:
-    """Decide about one step that was not done when the export was made, or that was run again since."""
+    """Decide what happens to one step that was not done at the time of the export, or was run again since."""
     number = max([step.attempt, *(trace.number for trace in traces.attempts)])
     alive = [trace for trace in traces.attempts if not (trace.can_not_start or _is_over(step, trace))]
     latest = max(alive, key=lambda trace: (trace.is_live, trace.number), default=None)
@@ -114,7 +116,7 @@ def recover_step(step: StepRecord, traces: Traces) -> Recovery:
 
 
 def _is_over(step: StepRecord, trace: Trace) -> bool:
-    """Whether the log that is not lost says how an attempt ended."""
+    """Whether the export already says that an attempt is over."""
     if trace.token == step.token:
         return step.phase not in IN_FLIGHT
     return trace.number < step.attempt
@@ -125,7 +127,7 @@ def _as_recorded(step: StepRecord) -> str:
 
 
 def _by_table(step: StepRecord, row: Row | None, number: int, latest: Trace | None) -> Recovery | None:
-    """Decide by the status table, which a tick wrote after it had recorded what it shows."""
+    """Decide by the status table; None if it does not decide. A tick wrote it after it had recorded the same state."""
     if row is None or (latest and row.job_id != latest.job_id):
         return None  # it shows an attempt before the latest one
     source = Evidence(
@@ -134,7 +136,7 @@ def _by_table(step: StepRecord, row: Row | None, number: int, latest: Trace | No
     how = f"status.csv says {row.state.name}"
     if row.state in (State.FINISHED, State.CANCELLED) or (row.state in FAILED_STATES and row.ended_at):
         if row.state is State.FAILED and step.phase is Phase.BLOCKED and not latest:
-            return None  # because of another step, from which that follows
+            return None  # it failed because of another step, and will do so again
         return _ended(step, row.state, number, latest, how, source, row)
     if row.state in (State.TIMEDOUT, State.HWFAILURE) and latest:
         return _to_run(step, number, f"{how}, and that it goes on", restarts=row.restarts, evidence=(source,))
@@ -172,13 +174,13 @@ def _to_run(
 
 
 def _adopted(step: StepRecord, trace: Trace, more: str = "") -> Recovery:
-    """Take an attempt up again, so that the next tick reconciles it as any other."""
+    """Adopt an attempt, so that the next tick reconciles it like any other."""
     how = ", ".join(f"{source.source} says {source.detail}" for source in trace.evidence) + more
     if trace.token == step.token and step.phase is Phase.SUBMITTED:
         return Recovery(step, "in flight", how, adopted=trace.token)
     requested = step.phase is Phase.REQUESTED and trace.token == step.token
     if not requested and trace.number <= step.attempt:
-        return held(step, step.attempt, trace)  # it has the number of another attempt
+        return held(step, step.attempt, trace)  # another attempt has the same number
     events: list[AnyEvent] = []
     if not requested:
         kind = SubmissionKind.RESTART if step.restarts else SubmissionKind.RESUBMIT
@@ -200,7 +202,7 @@ def _adopted(step: StepRecord, trace: Trace, more: str = "") -> Recovery:
 
 
 def held(step: StepRecord, number: int, latest: Trace) -> Recovery:
-    """Leave a step to a person, because it is unknown how its latest attempt ended."""
+    """Hold a step for a user to decide, because it is unknown how its latest attempt ended."""
     where = f" as job {latest.job_id} on {latest.claim.host}" if latest.claim.job_id else ""
     how = f"attempt {latest.number} began{where}, and it is unknown how it ended"
     recovered = StepRecovered(
@@ -211,5 +213,5 @@ def held(step: StepRecord, number: int, latest: Trace) -> Recovery:
 
 
 def newer(step: StepRecord, attempts: Sequence[Trace]) -> bool:
-    """Whether a step was tried after the export was made."""
+    """Whether a step was tried after the time of the export."""
     return any(trace.number > step.attempt for trace in attempts)

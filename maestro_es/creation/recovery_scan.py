@@ -1,6 +1,6 @@
-"""What the world knows of the attempts of a study, whatever its log knows: claims, reports, jobs, the status table.
+"""Collects the evidence of a study's attempts outside its log: claims, reports, jobs and the status table.
 
-What becomes of a step is decided in `maestro_es.creation.recovery_rules`.
+`maestro_es.creation.recovery_rules` decides what the evidence means for a step.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from maestro_es.study_file.maestro_status import Row, read_rows
 
 @dataclass
 class RecoveryFindings:
-    """What was found: attempts by step, rows of the status table by name, and what a person must be told of."""
+    """The evidence: attempts by step, rows of the status table by step name, and warnings for the user."""
 
     host: str
     traces: dict[int, list[Trace]] = field(default_factory=dict)
@@ -39,17 +39,17 @@ class RecoveryFindings:
     warnings: list[str] = field(default_factory=list)
 
     def attempts(self, number: int) -> tuple[Trace, ...]:
-        """Return what was found of the attempts of a step."""
+        """Return the traces of a step's attempts."""
         return tuple(self.traces.get(number, ()))
 
 
 def scan(graph: MemoryGraph, study_dir: StudyDir, runtime: Runtime, since: Micros) -> RecoveryFindings:
-    """Look at everything once. Unreachable if a scheduler or the file system does not answer."""
+    """Collect all evidence. Unreachable if a scheduler or the file system does not answer."""
     study_record = graph.study
     environment = environment_of(study_dir, study_record)
     if (
         environment.problem
-    ):  # the directory may be a new one, or the disk; then the person's own leads to the scheduler
+    ):  # the directory or the disk may be new: use this process's environment to reach the scheduler
         environment = Environment(dict(os.environ))
     adapters = runtime.adapters(study_record.adapter, runtime.host._replace(environment=environment))
     findings = RecoveryFindings(runtime.host.name)
@@ -68,7 +68,7 @@ def scan(graph: MemoryGraph, study_dir: StudyDir, runtime: Runtime, since: Micro
 
 
 def _jobs(graph: MemoryGraph, study_dir: StudyDir, adapters: Adapters) -> dict[str, JobInfo]:
-    """Return the jobs that the schedulers have, by token: of the runner here, and where the study was before."""
+    """Return the jobs of the schedulers by token. The study's runner may be in this or in its earlier directory."""
     if not adapters.scheduler.can_submit and any(step.attempt for step in graph.steps() if step.scheduled):
         raise RequestRefused(f"maestro-es can't query {adapters.scheduler.name} for jobs")
     runners = {str(study_dir.runner), str(Path(graph.study.root) / file_names.STATE_DIR / file_names.RUNNER)}
@@ -89,7 +89,7 @@ def _reports(study_dir: StudyDir) -> dict[str, list[Report]]:
 
 
 def _tokens(study_dir: StudyDir, step: StepRecord, study_id: str, known: Sequence[str]) -> set[str]:
-    """Return the tokens of a step of which there is any trace."""
+    """Return the tokens of a step that have any trace: a claim, a report or a job."""
     try:
         claimed = claims.tokens_claimed(study_dir.path(step.workspace))
     except OSError as error:
@@ -109,7 +109,7 @@ def _trace(
 
 
 def _recall(graph: MemoryGraph, adapters: Adapters, findings: RecoveryFindings) -> None:
-    """Ask the accounts for the jobs of which nobody else has a word."""
+    """Query the accounting for claimed jobs of which there is neither a report nor an entry in the queue."""
     unknown = [
         structs.replace(step, token=trace.token, job_id=trace.claim.job_id, phase=Phase.SUBMITTED)
         for step in graph.steps()
@@ -126,7 +126,7 @@ def _recall(graph: MemoryGraph, adapters: Adapters, findings: RecoveryFindings) 
 
 
 def _table(graph: MemoryGraph, study_dir: StudyDir, since: Micros, findings: RecoveryFindings) -> None:
-    """Read the status table, if a tick has written it after the export was made."""
+    """Read the status table, if a tick has written it since the export."""
     try:
         if study_dir.status_csv.stat().st_mtime_ns // 1000 >= since:
             findings.rows = read_rows(study_dir.status_csv, [step.name for step in graph.steps()])

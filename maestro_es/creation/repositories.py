@@ -1,7 +1,9 @@
-"""Git commands for the repositories that a study needs: each says what it waits for, and has a time limit.
+"""Runs git commands, with a time limit, for the repositories that a study needs.
 
-Git and ssh may ask for a password on the terminal, if there is one. Git itself ends a connection that is almost idle.
-Any command ends after the time in MAESTRO_ES_GIT_TIMEOUT.
+Git and ssh may ask for a password on the terminal, if there is one. Git itself closes an HTTP connection that is
+almost idle. MAESTRO_ES_GIT_TIMEOUT limits the time of every command.
+
+`maestro_es.study_file.dependencies` decides which commands are run.
 """
 
 from __future__ import annotations
@@ -15,21 +17,21 @@ from maestro_es.adapters.command import Command
 from maestro_es.adapters.process import is_marked, of_this_user
 from maestro_es.errors import Unreachable
 
-#: Seconds for which one git command may run; 0 is no limit.
+#: The variable with the time limit of one git command, in seconds. 0 means no limit.
 LIMIT = "MAESTRO_ES_GIT_TIMEOUT"
 
-#: Without that, what asks a server for its branches has this time, and what copies a repository that.
+#: The default limits in seconds: for a query of a server's branches, and for copying a repository.
 _ASKING, _COPYING = 120, 1800
 
-#: What ends a connection over HTTP that brings less than so many bytes in a second, for so many seconds.
+#: Git closes an HTTP connection that stays below this number of bytes per second for this number of seconds.
 _SLOW = {"GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": "60"}
 
-#: Marks what git starts, which is ended with it.
+#: The variable that marks the processes that git starts, so that they are ended together with it.
 _MARK = "MAESTRO_ES_GIT"
 
 
 def run_git(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
-    """Run a git command; returns its exit code and its output. A command that takes too long is ended."""
+    """Run a git command; return its exit code, its output and its errors. A command that takes too long is ended."""
     limit, error = _limit(argv, environment)
     if error:
         return 1, "", error
@@ -45,23 +47,23 @@ def run_git(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, s
     except FileNotFoundError:
         return 127, "", f"{argv[0]} is not installed"
     except TimeoutError:
-        if argv[1] == "clone":  # into a place where nothing was
+        if argv[1] == "clone":  # its target did not exist before
             shutil.rmtree(argv[-1], ignore_errors=True)
         return 124, "", f"no answer within {limit} s; {LIMIT}=SECONDS waits for another time, 0 without end"
 
 
 def _started_with(mark: str) -> list[int]:
-    """Return the processes that git has started."""
+    """Return the processes with this mark: those that git has started."""
     processes = []
     for process in of_this_user():
-        with contextlib.suppress(Unreachable):  # not ours to read, so none of git's
+        with contextlib.suppress(Unreachable):  # its environment is not readable, so git did not start it
             if is_marked(process.pid, mark, _MARK):
                 processes.append(process.pid)
     return processes
 
 
 def _limit(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
-    """Return the time limit of a command in seconds, or what is wrong with the user's setting."""
+    """Return the time limit of a command in seconds, and what is wrong with the user's setting, if anything."""
     limit = environment.get(LIMIT, "")
     if not limit:
         return (_ASKING if "ls-remote" in argv else _COPYING), ""

@@ -1,4 +1,4 @@
-"""A Maestro YAML study -> events. `plan.plan_study` is the one entry; the rest serves it, in this order.
+"""Turns a Maestro YAML study into events. `plan.plan_study` is the only entry. It uses the modules in this order.
 
 ::
 
@@ -7,26 +7,26 @@
     findings        problems and warnings: line, message, remedy
     document        YAML text -> data, and the line of everything in it
     validation      the shape, against schema/study.json
-    checks          what a schema can't say
-    partial         what is left of a faulty file, so that the rest is checked in the same round
+    checks          rules that a schema can't express
+    partial         the usable rest of a faulty file, so that it is checked in the same run
     scalars         warnings about values without quotes whose text YAML changes
     env_block       the block ``env``: variables, labels, sources, dependencies, and their substitution
     templates       the steps as declared, their graph, and the order in which they are processed
     parameters      lists of values -> combinations
-    pgen            parameters from a Python file of the user's, which may import Maestro's modules
-    pgen_environment  what that file sees of the block ``env``, and changes in it
-    pgen_tools      functions of Maestro's for that file
-    study_environment  Maestro's classes for what is in an environment
-    expansion       templates x combinations -> instances, what they wait for, where they run, walltimes that can't be
-    placeholders    warnings about ``$(...)`` that were probably meant otherwise
+    pgen            parameters from a user's Python file, which may import Maestro's modules
+    pgen_environment  the block ``env`` as that file reads and changes it
+    pgen_tools      Maestro's utility functions for that file
+    study_environment  Maestro's classes for the items of an environment
+    expansion       templates x combinations -> instances, their dependencies and workspaces; checks of walltimes
+    placeholders    warnings about ``$(...)`` that are probably misspelt
     dependencies    paths that must exist, git repositories to clone
     metadata        the texts under meta/, and of batch.info
-    block_yaml      large mappings as PyYAML would write them
-    maestro_dir     a study directory of Maestro's, and what ``maestro update`` asks for
-    maestro_status  its ``status.csv``
-    render          template + one instance + study directory -> what is run; names that are safe on disk
+    block_yaml      writes large mappings as PyYAML would
+    maestro_dir     a study directory of Maestro, and the request file of ``maestro update``
+    maestro_status  Maestro's ``status.csv``
+    render          template + one instance + study directory -> what runs; names that are safe on disk
 
-Only `plan`, `dependencies`, `pgen` and what reads Maestro's directories touch the disk, and none writes to it.
-Submitting needs `render` alone, which imports no YAML. What differs from Maestro, and why, is in
-``docs/differences-from-maestro.md``.
+Only the modules that read files, such as `plan`, `dependencies`, `pgen` and `maestro_dir`, access the disk. None of
+them writes to it. Submitting needs only `render`, which does not import YAML. ``docs/differences-from-maestro.md``
+describes the differences from Maestro and their reasons.
 """

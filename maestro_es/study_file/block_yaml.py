@@ -1,7 +1,7 @@
 """Writes mappings as YAML in block style, byte for byte as PyYAML does.
 
-PyYAML takes longer for the metadata of a large study than all other work to create it. Nearly all keys and values are
-texts that need no quotes, or numbers, so their lines are made here. PyYAML makes the others, one by one.
+For the metadata of a large study, PyYAML takes longer than all other work of creating the study. Nearly all keys and
+values are numbers, or texts that need no quotes. This module formats them itself, and leaves the others to PyYAML.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-# The C dumper is 6 to 8 times faster, and not in every build of PyYAML.
+# The C dumper is 6 to 8 times faster, but some builds of PyYAML lack it.
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-#: A text without quotes. It begins like no number and has neither blanks, where lines are broken, nor other marks.
+#: A text that needs no quotes. It can't be a number. It has no spaces (where lines may be broken) or special marks.
 _BARE = re.compile(r"[A-Za-z_/$][A-Za-z0-9_./$()-]*")
 #: A text that would be a number without quotes.
 _NUMBER = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
@@ -26,7 +26,7 @@ _LONGEST_KEY = 100
 
 
 def block_yaml(data: Mapping[str, Any]) -> str:
-    """Return a mapping as text. It may hold lists and mappings that hold others, but none that is in two places."""
+    """Return a mapping as YAML. Lists and mappings may be nested, but the same object must not appear twice."""
     return "".join(_lines(data, ())) if data else _dumped(data)
 
 
@@ -56,7 +56,7 @@ def _entry(indent: str, key: str, value: object) -> str:
 
 
 def _scalar(value: object) -> str:
-    """Return a simple text or number as YAML has it; an empty text for any other value."""
+    """Return a simple text or number as YAML; an empty text for any other value."""
     if type(value) is int:
         return str(value)
     if type(value) is not str:
@@ -76,7 +76,7 @@ def _has_texts(data: Mapping[object, object]) -> bool:
 
 
 def _dumped_inside(outer: tuple[str, ...], key: str, value: object) -> str:
-    """Return the lines that PyYAML makes of a key and its value, as deep as they are."""
+    """Return the lines that PyYAML writes for a key and its value, with the right indentation."""
     data: dict[str, Any] = {key: value}
     for name in reversed(outer):
         data = {name: data}

@@ -1,7 +1,7 @@
-"""What the schema can't say about a study file: names that must agree, what schedulers need, what is ignored.
+"""Checks of a study file that a schema can't express: names that must agree, the needs of schedulers, ignored keys.
 
-All of it works on data that failed the schema too, so that both kinds of problems come at once. `section` and `items`
-give the parts that are well-formed and leave out the others, which the schema has reported.
+These checks also run on data that does not match the schema, so that a user sees both kinds of problems at once.
+`section` and `items` return the well-formed parts, and leave out the others, which `validation` has reported.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from maestro_es.study_file.findings import Findings, did_you_mean, shown
 from maestro_es.study_file.scalars import warn_of_scalars
 from maestro_es.study_file.validation import study_schema
 
-#: What stands on one line of a script's header; in a study of local steps the shell alone, as nothing else is read.
+#: Keys whose values must fit on one line of a script's header. In a local study, only the shell is read.
 _ON_ONE_LINE = ("shell", "host", "bank", "queue", "reservation", "qos", "nodes", "procs", "gpus")
 
 _TOP_LEVEL = ("description", "env", "batch", "study", "global.parameters")
-#: Where keys belong that are often written at the top level.
+#: The right blocks for keys that users often write at the top level.
 _HOMES = {
     "env": ("variables", "labels", "sources", "dependencies"),
     "batch": ("type", "shell", "host", "bank", "queue", "reservation", "qos"),
@@ -31,21 +31,21 @@ _GIT_KEYS = ("name", "path", "url", "tag", "hash", "branch")
 
 
 def section(data: Any, *path: str) -> dict[str, Any]:  # noqa: ANN401 - not known to be a study yet
-    """Return the mapping at `path`; an empty one if there is none."""
+    """Return the mapping at `path`, or an empty one."""
     for key in path:
         data = data.get(key) if isinstance(data, dict) else None
     return data if isinstance(data, dict) else {}
 
 
 def items(data: dict[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield place and value of each mapping in the list under `key`."""
+    """Yield the index and the value of each mapping in the list under `key`."""
     value = data.get(key)
     if isinstance(value, list):
         yield from ((index, item) for index, item in enumerate(value) if isinstance(item, dict))
 
 
 def check_meaning(document: Document, schedulers: Schedulers, findings: Findings) -> None:
-    """Report what is wrong, ignored or suspicious in a file, whether or not its shape is right."""
+    """Report what is wrong, ignored or suspicious in a file, even if the file does not match the schema."""
     warn_of_scalars(document, findings)
     _check_ignored_keys(document, findings)
     _check_sources(document, findings)
@@ -56,7 +56,7 @@ def check_meaning(document: Document, schedulers: Schedulers, findings: Findings
 
 
 def _check_ignored_keys(document: Document, findings: Findings) -> None:
-    """Warn of the keys that Maestro ignores without a word."""
+    """Warn of keys that Maestro silently ignores."""
     dependencies = section(document.data, "env", "dependencies")
     places: list[tuple[tuple[str | int, ...], dict[str, Any], tuple[str, ...]]] = [
         ((), section(document.data), _TOP_LEVEL),
@@ -73,7 +73,7 @@ def _check_ignored_keys(document: Document, findings: Findings) -> None:
 
 
 def _check_sources(document: Document, findings: Findings) -> None:
-    """Warn of what Maestro reads and never uses: scripts hold it here."""
+    """Warn of sources. Maestro reads them and never uses them, but maestro-es puts them into scripts."""
     sources = section(document.data, "env").get("sources")
     for index, entry in enumerate(sources if isinstance(sources, list) else []):
         if isinstance(entry, str) and entry:
@@ -116,7 +116,7 @@ def _facts(document: Document, kind: object, schedulers: Schedulers, findings: F
 
 
 def _note(document: Document, remark: Remark, findings: Findings) -> None:
-    """Report what an adapter says about a value."""
+    """Report an adapter's remark about a value."""
     block, *keys = remark.path
     value: Any = document.data
     for key in remark.path:
@@ -132,9 +132,10 @@ def _note(document: Document, remark: Remark, findings: Findings) -> None:
 
 
 def _check_batch_keys(document: Document, facts: SchedulerFacts, schedulers: Schedulers, findings: Findings) -> None:
-    """Warn of the keys that nothing reads, with the place for those that belong to a step.
+    """Warn of keys that are not read, and name the right place for keys that belong to a step.
 
-    A block of type local may be that of any scheduler: to try a study on this host, a user changes the type alone.
+    A block of type local may have the keys of any scheduler, because users try a study locally by changing only the
+    type.
     """
     unread = section(document.data, "batch").keys() - set(facts.keys)
     if not unread:
@@ -151,7 +152,7 @@ def _check_batch_keys(document: Document, facts: SchedulerFacts, schedulers: Sch
 
 
 def _check_values(document: Document, batch: dict[str, Any], findings: Findings) -> None:
-    """Report values that no text stands for: YAML's dates and the like."""
+    """Report values that have no clear text, such as YAML's dates."""
     stack: list[tuple[tuple[str | int, ...], Any]] = [(("batch",), batch)]
     while stack:
         path, value = stack.pop()
@@ -164,7 +165,7 @@ def _check_values(document: Document, batch: dict[str, Any], findings: Findings)
 
 
 def _check_lines(document: Document, keys: Sequence[str], batch: dict[str, Any], findings: Findings) -> None:
-    """Report values that would break the header of a script. A number is well: a bank may be called so."""
+    """Report values that would break the header of a script. Numbers are allowed, for example as names of banks."""
     for key in keys:
         value, remedy = batch.get(key), ""
         if isinstance(value, (list, dict)):
@@ -191,7 +192,7 @@ def _check_options(document: Document, facts: SchedulerFacts, batch: dict[str, A
 
 
 def _check_names(document: Document, findings: Findings) -> None:
-    """Report names that stand for two things, and names that stand for something already."""
+    """Report names that are declared twice, and names that maestro-es defines itself."""
     seen: dict[str, int] = {}
     for path, name in environment_names(document.data):
         line = document.line(*path)
@@ -210,7 +211,7 @@ def _check_names(document: Document, findings: Findings) -> None:
 
 
 def environment_names(data: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:  # noqa: ANN401 - as in section
-    """Yield the names that env declares, and where, whether or not what they stand for is right."""
+    """Yield the path and the name of each item that env declares, even if its value is wrong."""
     for kind in ("variables", "labels"):
         yield from ((("env", kind, name), name) for name in section(data, "env", kind))
     for kind in _DEPENDENCY_KINDS:

@@ -1,7 +1,6 @@
-"""What a study needs from outside: paths that must exist, and git repositories that are cloned.
+"""External dependencies of a study: checks paths that must exist, and clones git repositories.
 
-Which repositories and paths a study needs is decided in `env_block`; git is called by
-`maestro_es.creation.repositories`.
+`env_block` decides which paths and repositories a study needs. `maestro_es.creation.repositories` runs git.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ Run = Callable[[Sequence[str]], tuple[int, str, str]]
 
 
 def check_outside(paths: Iterable[RequiredPath], gits: Iterable[GitSource], findings: Findings) -> None:
-    """Report what can be seen before the study directory exists: what lies in it is left for later."""
+    """Report the problems that are visible before the study directory exists. Paths inside it are checked later."""
     check_paths((dependency for dependency in paths if OUTPUT_PATH not in dependency.path), "", findings)
     for dependency in gits:
         if OUTPUT_PATH not in dependency.path:
@@ -29,7 +28,7 @@ def check_paths(dependencies: Iterable[RequiredPath], output: str, findings: Fin
     """Report the paths that don't exist. `output` is the study's directory."""
     for dependency in dependencies:
         path = dependency.path.replace(OUTPUT_PATH, output)
-        if not os.path.exists(path):  # noqa: PTH110 - False for what can't be a path, where pathlib may raise
+        if not os.path.exists(path):  # noqa: PTH110 - False for an impossible path, where pathlib may raise
             message = f"The specified path '{dependency.name}' does not exist: {path}"
             findings.problem(dependency.line, message, "Relative paths are relative to the current directory.")
 
@@ -43,12 +42,12 @@ def _check_destination(dependency: GitSource, path: str, findings: Findings) -> 
 
 
 def clone_path(dependency: GitSource, output: str) -> str:
-    """Return where a repository is cloned to. `output` is the study's directory."""
+    """Return the directory into which a repository is cloned. `output` is the study's directory."""
     return dependency.path.replace(OUTPUT_PATH, output)
 
 
 def clone(dependency: GitSource, output: str, run: Run, findings: Findings) -> None:
-    """Clone one repository into its place and check out what is asked for; report what fails."""
+    """Clone one repository into its directory and check out its `ref`. Report the first command that fails."""
     path = clone_path(dependency, output)
     url = dependency.url.replace(OUTPUT_PATH, output)
     if not _check_destination(dependency, path, findings):

@@ -1,7 +1,8 @@
-"""A YAML text as data, with the line of everything in it.
+"""Loads a YAML text as data, and knows the line of every value.
 
-Loading is safe (no Python objects) and by YAML 1.1, as PyYAML has it and Maestro's users know it: ``on`` is a boolean
-and an unquoted ``10:30:00`` is the number 37800. `scalars` warns of such values.
+Loading is safe: it creates no Python objects. It follows YAML 1.1, like PyYAML and Maestro. So ``on`` is a boolean,
+and an unquoted ``10:30:00`` is the number 37800. `scalars` warns of such values. `validation` and `checks` decide
+whether the data is a study.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from maestro_es.errors import SpecError
 from maestro_es.study_file.findings import Findings
 
-# The C loader is 6 to 8 times faster, and not in every build of PyYAML.
+# The C loader is 6 to 8 times faster, but some builds of PyYAML lack it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _STRING = "tag:yaml.org,2002:str"
@@ -25,11 +26,11 @@ _MERGE = "tag:yaml.org,2002:merge"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _READ_AS = {"int": "a number", "float": "a number", "bool": "true or false", "null": "nothing", "timestamp": "a date"}
 
-#: How deep lists and mappings may lie in each other.
+#: The maximum depth of nested lists and mappings.
 _DEEPEST = 100
 
-#: Aliases of aliases can make a short text unfold without end, and each value takes half a kilobyte of memory. A study
-#: of 100,000 steps stays below this.
+#: The maximum number of values after all aliases are expanded. Nested aliases let a short text grow without limit, and
+#: each value takes half a kilobyte of memory. A study of 100,000 steps stays below this.
 _MOST_VALUES = 1_000_000
 
 #: The largest study file, in bytes. One of 100,000 steps is smaller.
@@ -55,7 +56,7 @@ class WrittenScalar(NamedTuple):
 
 
 class Document:
-    """The data of a YAML text; `line` says where in the text a value stands."""
+    """The data of a YAML text, and the lines of its values."""
 
     def __init__(self, data: Any, root: Node | None) -> None:  # noqa: ANN401 - YAML holds anything
         self.data = data
@@ -97,7 +98,7 @@ class Document:
 
 
 def read_file(file: Path) -> bytes:
-    """Return the content of a study file. SpecError if it is too large for one: a device has no end."""
+    """Return the content of a study file. SpecError if it is too large for one. A device would never end."""
     with file.open("rb") as opened:
         content = opened.read(LARGEST + 1)
     if len(content) > LARGEST:
@@ -106,9 +107,9 @@ def read_file(file: Path) -> bytes:
 
 
 def read_document(text: str, findings: Findings) -> Document:
-    """Return the one document of `text`; raise SpecError if it can't be read.
+    """Return the only document in `text`; raise SpecError if it can't be read.
 
-    A key that stands twice is a problem. So is one that is not a string, and what is under it is left out.
+    A duplicate key is a problem. A key that is not a string is a problem, too, and its value is left out.
     """
     if text.count(",") + text.count("\n") > _MOST_VALUES:
         findings.problem(1, f"The file holds more than {_MOST_VALUES:,} values", "Is it a study file?")
@@ -130,7 +131,7 @@ def read_document(text: str, findings: Findings) -> Document:
 
 
 def _construct(loader: Any, root: Node, findings: Findings) -> Any:  # noqa: ANN401 - PyYAML has no types; YAML anything
-    """Return the data of a file. PyYAML's constructors raise what int() and date() raise, and more by mistake."""
+    """Return the data of a file. PyYAML's constructors raise errors of int() and date(), and others by mistake."""
     try:
         return loader.construct_document(root)
     except yaml.YAMLError:
@@ -179,7 +180,7 @@ def _child(node: Node | None, part: str | int) -> tuple[int, Node] | None:
 
 
 def _check_nodes(root: Node, findings: Findings) -> bool:
-    """Look at every key once; return whether the data can be built. Its keys are strings then."""
+    """Check every key once; return whether the data can be constructed. All its keys are strings then."""
     sizes: dict[int, int] = {}
     within: set[int] = set()
     sound, stack = True, [(root, False)]
@@ -207,7 +208,7 @@ def _check_nodes(root: Node, findings: Findings) -> bool:
 
 
 def _check_keys(node: Node, findings: Findings) -> None:
-    """Report keys that stand twice, and take out those that are not strings."""
+    """Report duplicate keys, and remove keys that are not strings."""
     if not isinstance(node, MappingNode):
         return
     seen: dict[str, int] = {}
@@ -227,7 +228,7 @@ def _check_keys(node: Node, findings: Findings) -> None:
 
 
 def _check_scalar(node: Node, findings: Findings) -> bool:
-    """Report a NUL or a number that is too long, and return whether the value can be built."""
+    """Report a NUL or a number that is too long; return whether the value can be constructed."""
     if isinstance(node, ScalarNode) and "\0" in node.value:
         findings.problem(
             _line(node), "A text holds the character NUL", "No path and no script can hold it: remove it."
@@ -240,7 +241,7 @@ def _check_scalar(node: Node, findings: Findings) -> bool:
 
 
 def _parts(node: Node) -> list[tuple[str | int, Node]]:
-    """Return the values in a node by their keys or places."""
+    """Return the values in a node with their keys or indexes."""
     if isinstance(node, MappingNode):
         return [(key.value, value) for key, value in node.value if isinstance(key, ScalarNode)]
     return list(enumerate(node.value)) if isinstance(node, SequenceNode) else []

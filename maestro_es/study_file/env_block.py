@@ -1,9 +1,9 @@
 """The ``env`` of a study: variables, labels, dependencies and sources, and their substitution into steps.
 
-Maestro substitutes in one pass, labels before dependencies before variables, so that a name two levels deep stays as
-it is. Here each value is resolved to the end first, in whatever order they are declared. What stays open on purpose:
-``$(OUTPUT_PATH)``, since a study can be moved (`render` puts the actual directory in), and all placeholders that are
-no name of the environment, since users write ``$(date)``.
+Maestro substitutes in one pass: labels, then dependencies, then variables. So it leaves a name two levels deep as it
+is. Here each value is first resolved completely, in any order of declaration. Two kinds of placeholders stay on
+purpose. ``$(OUTPUT_PATH)`` stays because a study can be moved; `render` replaces it by the present directory.
+Placeholders that are not names of the environment stay because users write shell commands such as ``$(date)``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from maestro_es.study_file.document import Document
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.render import OUTPUT_PATH, map_strings
 
-#: A placeholder made of a value and text beside it may be resolved again, but not for ever.
+#: The maximum number of passes. Values may form new placeholders, which are replaced in the next pass.
 _PASSES = 20
 
-#: How many characters the names in a value may come to: names that hold each other ten times grow tenfold each.
+#: The maximum number of characters that names may add to a value. If each name contains another one ten times, the
+#: value grows tenfold with each name.
 _LONGEST = 1_000_000
 
 
@@ -50,7 +51,7 @@ class GitSource:
 
 @dataclass(frozen=True)
 class EnvBlock:
-    """The names of ``env`` with their resolved values; `output` is the variable OUTPUT_PATH, which is not in there."""
+    """The names of ``env`` with their resolved `values`. OUTPUT_PATH is not among them; its value is `output`."""
 
     values: Mapping[str, Scalar]
     sources: tuple[str, ...] = ()
@@ -73,7 +74,7 @@ class EnvBlock:
 def read_environment(document: Document, spec_root: str, cwd: str, findings: Findings) -> EnvBlock:
     """Resolve the environment of a study. Relative paths of dependencies are relative to `cwd`, as in Maestro.
 
-    A path that begins with ``$(OUTPUT_PATH)`` lies in the study. Names without a value are reported and left out.
+    A path that begins with ``$(OUTPUT_PATH)`` is inside the study. Names without a value are reported and left out.
     """
     raw, finish = _collect(document, spec_root, cwd)
     values, circles, endless = _resolve(raw, finish)
@@ -111,7 +112,7 @@ def _check_output(output: str, line: int, findings: Findings) -> None:
 def _collect(
     document: Document, spec_root: str, cwd: str
 ) -> tuple[dict[str, Scalar], dict[str, Callable[[str], str]]]:
-    """Return the values of all names as written, and what is to be done with those of dependencies."""
+    """Return the values of all names as written, and the functions that finish the values of dependencies."""
     raw: dict[str, Scalar] = {}
     finish: dict[str, Callable[[str], str]] = {}
     for kind in ("variables", "labels"):
@@ -140,7 +141,7 @@ def _absolute(path: str, cwd: str) -> str:
 def _resolve(
     raw: Mapping[str, Scalar], finish: Mapping[str, Callable[[str], str]]
 ) -> tuple[dict[str, Scalar], list[list[str]], list[str]]:
-    """Return every value with the others' placeholders replaced, the circles among them, and those without end."""
+    """Return all values with placeholders replaced, circular definitions, and names whose values grow too long."""
     done: dict[str, Scalar] = {name: value for name, value in raw.items() if not isinstance(value, str)}
     circles: list[list[str]] = []
     endless: list[str] = []
@@ -167,12 +168,12 @@ def _resolve(
 
 
 def _pattern_of(names: Any) -> re.Pattern[str]:  # noqa: ANN401 - any collection of names
-    """Return the pattern of a placeholder of one of `names`; of none if there are no names."""
+    """Return the pattern of a placeholder of one of `names`. Without names, the pattern matches nothing."""
     return re.compile(r"\$\((" + "|".join(map(re.escape, names)) + r")\)") if names else re.compile(r"(?!)()")
 
 
 def _replace_placeholders(text: str, pattern: re.Pattern[str], values: Mapping[str, Scalar]) -> str:
-    """Replace placeholders until none is left: ``$(PATH_$(NAME))`` takes two passes. Names without a value stay."""
+    """Replace placeholders until none is left. ``$(PATH_$(NAME))`` takes two passes. Names without a value stay."""
     for _ in range(_PASSES):
         replaced = pattern.sub(lambda match: str(values[match[1]]) if match[1] in values else match[0], text)
         if replaced == text:
@@ -189,7 +190,7 @@ def _paths(dependencies: dict[str, Any], values: Mapping[str, Scalar], document:
 
 
 def _gits(dependencies: dict[str, Any], resolved: EnvBlock, document: Document) -> Iterator[GitSource]:
-    """Yield the repositories. A tag is checked out as ``tags/NAME``, so that a branch of its name does not count."""
+    """Yield the repositories. A tag is checked out as ``tags/NAME``, so git does not take a branch of that name."""
     for index, item in items(dependencies, "git"):
         if _has_texts(item, "name", "path", "url") and item["name"] in resolved.values:
             tag = f"tags/{resolved.apply(item['tag'])}" if isinstance(item.get("tag"), str) else ""

@@ -1,8 +1,9 @@
-"""Templates and parameters -> instances: which there are, what they wait for, and where they run.
+"""Expands templates and parameters into instances: decides which exist, their dependencies and their workspaces.
 
-An instance stands for all combinations that agree in the labels of the parameters that its template uses, by itself,
-through its parents, or through a ``$(X.workspace)``. A funnel (``depends: [X_*]``) hands on no parameters. The cost is
-that of the result: a funnel is the name of a template, never one edge for each of its instances.
+A template uses the parameters that it names itself, those of its parents, and those of each step X whose
+``$(X.workspace)`` it names. Combinations with the same labels of these parameters share one instance. A funnel
+(``depends: [X_*]``) passes on no parameters. The cost is proportional to the result: a funnel is stored as the name of
+a template, not as one edge for each of its instances.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from maestro_es.study_file.templates import Template
 
 @dataclass(frozen=True)
 class ExpansionSettings:
-    """What the expansion depends on beside the file: names that directories can't have, and the options of a run.
+    """The other inputs of the expansion: names `taken` in the study directory, and options of the run.
 
-    `extension` ends the names of the scripts.
+    `local` says that no step is scheduled. `extension` is that of the scripts.
     """
 
     taken: tuple[str, ...] = file_names.TAKEN
@@ -43,10 +44,10 @@ class ExpansionSettings:
 
 @dataclass
 class Expansion:
-    """The instances, in the order in which they are numbered from 1 and launched.
+    """The instances, in the order of their numbers (from 1) and of their launch.
 
-    `used` are the parameters of each template. `at` has the number of the instance for each combination, or one number
-    if the template uses no parameters.
+    `used` has the parameters of each template. For each template, `at` has the number of the instance for each
+    combination, or only one number if the template uses no parameters.
     """
 
     steps: list[StepAdded] = field(default_factory=list)
@@ -67,7 +68,7 @@ def expand(
 ) -> Expansion:
     """Return the instances of all templates. `order` is the order of processing: parents before children.
 
-    Their names are unique also where the file's are not.
+    The names of the instances are unique, even if the names in the file are not.
     """
     expansion = Expansion()
     for template in _check_references(order, findings):
@@ -78,17 +79,17 @@ def expand(
 
 
 def rows(expansion: Expansion) -> list[int]:
-    """Return the line of each instance in ``status.csv``, from 1: Maestro walks the graph breadth first.
+    """Return the line of each instance in ``status.csv``, from 1. Maestro walks the graph breadth-first.
 
-    All instances of a template are parents of the instances that funnel it, but only the first one met adds to the
-    walk: so each funnel is followed once.
+    All instances of a template are parents of the instances that funnel it. Only the first of them that the walk meets
+    can add new instances to it, so each funnel is followed once.
     """
     children, funnels = _edges(expansion)
     row_of = [0] * len(expansion.steps)
     queue = [number for number, step in enumerate(expansion.steps, 1) if not (step.parents or step.funnels)]
     for row, number in enumerate(queue, 1):
         row_of[number - 1] = row
-    for number in queue:  # grows while it is walked
+    for number in queue:  # the loop appends to it
         following = children.get(number, [])
         into = funnels.pop(expansion.steps[number - 1].template, None)
         for child in sorted({*following, *into}) if into else following:
@@ -99,9 +100,10 @@ def rows(expansion: Expansion) -> list[int]:
 
 
 def _check_references(order: Sequence[Template], findings: Findings) -> Iterator[Template]:
-    """Report workspaces of steps that are processed later: their parameters are not known yet.
+    """Report references to workspaces of steps that are processed later, because their parameters are not yet known.
 
-    Yield the steps without these references. Where a dependency of a step is not known, neither is what comes earlier.
+    Yield the steps without these references. If a dependency of a step is unknown, so is the order, and nothing is
+    reported for the step.
     """
     earlier: set[str] = set()
     incomplete: set[str] = set()
@@ -185,7 +187,7 @@ def _step(
 
 
 def _edges(expansion: Expansion) -> tuple[dict[int, list[int]], dict[str, list[int]]]:
-    """Return the children of each instance, and the instances that funnel each template, by rising number."""
+    """Return the children of each instance, and the instances that funnel each template, in ascending order."""
     children: dict[int, list[int]] = {}
     funnels: dict[str, list[int]] = {}
     for number, step in enumerate(expansion.steps, 1):
@@ -199,9 +201,9 @@ def _edges(expansion: Expansion) -> tuple[dict[int, list[int]], dict[str, list[i
 def _check_collisions(
     expansion: Expansion, lines: Mapping[str, int], settings: ExpansionSettings, findings: Findings
 ) -> None:
-    """Report instances that would share a name or a directory, and directories that can't be made.
+    """Report instances that would share a name or a directory, and directories that can't be created.
 
-    The second of one name gets another one.
+    The second instance with the same name gets another name.
     """
     names: dict[str, StepAdded] = {}
     directories: dict[str, StepAdded] = {}
@@ -234,10 +236,10 @@ def check_walltimes(
     findings: Findings,
     unclear: Collection[str] = (),
 ) -> list[Template]:
-    """Report the first of each template, and return the templates without such walltimes.
+    """Report the first invalid walltime of each template; return the templates without invalid walltimes.
 
-    A step without nodes and procs runs here, whatever the scheduler is. Not every value in the templates `unclear` is
-    known.
+    A step without nodes and procs is local, whatever the scheduler, and so are the rules for its walltime. Templates
+    in `unclear` have unknown values and are not checked.
     """
     sound: list[Template] = []
     for template in order:

@@ -1,6 +1,6 @@
-"""What is wrong with a study file: problems, which stop a study, and warnings, which don't.
+"""Collects the problems of a study file, which prevent a study, and warnings, which don't.
 
-Which problems there are is decided by the modules that report them, such as `checks` and `placeholders`.
+The modules that report them decide what is a problem; see `checks` and `placeholders`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from maestro_es.errors import SpecError
 
-#: Longer values are cut in messages: one line stays one line.
+#: The maximum length of a value in a message. Longer values are shortened, so that a message stays on one line.
 _SHOWN = 60
 
 _KINDS = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
@@ -19,14 +19,14 @@ _KINDS = {bool: "true or false", int: "a number", float: "a number", list: "a li
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """What is wrong in which line, and what to do about it."""
+    """A problem or warning: its line, a message, and a remedy."""
 
     line: int
     message: str
     remedy: str = ""
 
     def text(self, file: str) -> str:
-        """Return it as the one line that a person sees."""
+        """Return it as the line that a user sees."""
         return " ".join(f"{file}:{self.line}: {self.message}. {self.remedy}".split())
 
 
@@ -38,26 +38,26 @@ class Findings:
         self._problems: list[Problem] = []
         self._warnings: list[Problem] = []
         self._elsewhere: list[str] = []
-        #: The places in the file whose values are faulty, or that have none.
+        #: The paths in the file whose values are faulty or missing.
         self.faults: list[tuple[str | int, ...]] = []
 
     def problem(
         self, line: int, message: str, remedy: str = "", *, faults: Iterable[tuple[str | int, ...]] = ()
     ) -> None:
-        """Note what makes the study impossible, and the places whose values no later check should look at."""
+        """Add a problem, and the paths whose values later checks must ignore."""
         self._problems.append(Problem(line, message, remedy))
         self.faults += faults
 
     def elsewhere(self, problems: Iterable[str]) -> None:
-        """Note problems in another file, as lines for a person."""
+        """Add problems of another file, as lines for the user."""
         self._elsewhere += problems
 
     def warn(self, line: int, message: str, remedy: str = "") -> None:
-        """Note what is probably not meant, but can be done."""
+        """Add a warning about something that is possible but probably not intended."""
         self._warnings.append(Problem(line, message, remedy))
 
     def problems(self) -> tuple[str, ...]:
-        """Return the problems in the order of the file's lines, each once; after them, those of other files."""
+        """Return the problems in the order of the file's lines, each once. Those of other files follow."""
         return (*(problem.text(self.file) for problem in sorted(set(self._problems))), *self._elsewhere)
 
     def warnings(self) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ class Findings:
 
 
 def shown(value: object) -> str:
-    """Return `value` as it stands in a message: its kind where that is the surprise, and never long."""
+    """Return `value` as a message shows it: shortened if it is long, and with its type if it is not a text."""
     if value is None:
         return "nothing"
     if isinstance(value, str) and not value:
@@ -84,12 +84,12 @@ def shown(value: object) -> str:
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the one of `known` that `word` was most likely meant to be, or None."""
+    """Return the word in `known` that is most similar to `word`; None if no word is similar enough."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return matches[0] if matches else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return "Did you mean 'x'?" for a misspelt `word`, or nothing."""
+    """Return "Did you mean 'x'?" for a misspelt `word`; empty if no known word is similar."""
     match = nearest(word, known)
     return f"Did you mean '{match}'?" if match else ""

@@ -1,16 +1,18 @@
-"""A study directory as Maestro 1.2.1 leaves it -> what is known of the study. Nothing of it is unpickled.
+"""Reads a study directory of Maestro 1.2.1. It never loads a pickle.
 
 ::
 
     *.yaml, *.py          copies of the study file and of the parameter generator
     batch.info            the batch block
     meta/metadata.yaml    the instances of each step, and their workspaces
-    meta/environment.yaml the environment of the launch, of which we read PWD and nothing else
-    status.csv            the steps as they were after the conductor's last pass
-    logs/NAME.log         what a conductor in the background did since, as far as it says so
+    meta/environment.yaml the environment of the launch, of which only PWD is read
+    status.csv            the steps after the conductor's last pass
+    logs/NAME.log         the ends of local steps since then, if the conductor ran in the background
 
-Maestro writes ``status.csv`` after each pass, in which it runs local steps to their end one after the other: what it
-did in its last hours may stand in its log alone.
+Maestro writes ``status.csv`` after each pass. In a pass, it runs local steps to their end, one after another. So only
+the log may show what the conductor did in its last hours.
+
+`maestro_es.creation.import_rules` decides what happens to each step.
 
 `read_update` reads the file that ``maestro update`` leaves for a conductor, such as
 ``{rlimit: 3, sleep: null, throttle: 20}``.
@@ -36,16 +38,16 @@ from maestro_es.study_file.render import safe
 #: The keys that ``maestro update`` writes, which are the names of its options. A value that was not given is null.
 _KEYS = ("rlimit", "sleep", "throttle")
 
-#: What is no copy of a study file, whatever is in it.
+#: Suffixes of files that are never a copy of a study file.
 _OTHER_FILES = (".pkl", ".csv", ".txt", ".py", ".info", ".db", ".imported")
 
-#: A study file is shorter, in bytes.
+#: The maximum size of a study file, in bytes.
 _LARGEST = 10_000_000
 
-#: What follows the name of a step in a workspace that ``--hashws`` has named.
+#: The part after the name of a step in the name of a workspace under ``--hashws``.
 _HASHED = re.compile(r"_instance_\d+")
 
-# As conductors write them: time, logger:function:line, level, message. The first stands in a line of its own.
+# Lines of a conductor's log: time, logger:function:line, level, message. The first is a line without these.
 _STAGED = "Constructing parameter study '"
 _TIME = r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ - \S+ - "
 _FINISHED = re.compile(_TIME + r"INFO - Local step (.+) executed with status OK\. Complete\.")
@@ -55,7 +57,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Ended(NamedTuple):
-    """How a step ended by the conductor's log, and when."""
+    """The end of a step in the conductor's log: its state and its time."""
 
     state: State
     at: Micros
@@ -63,9 +65,10 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True)
 class MaestroDir:
-    """What a study directory of Maestro's says. `instances` has the workspace of each instance by template and name.
+    """The content of a Maestro study directory. `instances` has the workspace of each instance by template and name.
 
-    `ended` are steps that ended after the conductor's last pass. `launched_in` is where ``maestro run`` was called.
+    `ended` has the steps that the conductor's log shows as ended. `launched_in` is the directory in which
+    ``maestro run`` was called.
     """
 
     root: Path
@@ -89,7 +92,7 @@ class MaestroDir:
 
 
 def read_maestro_dir(root: Path) -> MaestroDir:
-    """Read a study directory of Maestro's. StudyError says why it can't be one, or what of it is missing."""
+    """Read a study directory of Maestro. StudyError if it is not one, or if files are missing."""
     metadata = _mapping(root / "meta" / "metadata.yaml")
     instances = metadata.get("step_combinations")
     if not isinstance(instances, dict):
@@ -111,7 +114,7 @@ def read_maestro_dir(root: Path) -> MaestroDir:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file, read without making any Python object of it."""
+    """Return the mapping in a YAML file, loaded without creating Python objects."""
     try:
         data = yaml.load(read_file(path), Loader=_Loader)  # noqa: S506 - a safe one
     except OSError as error:
@@ -132,7 +135,7 @@ def _find_spec(root: Path) -> tuple[Path, str]:
         name = _study_name(path)
         if name:
             candidates[path] = name
-    if len(candidates) > 1:  # Maestro's pickle carries the study's name
+    if len(candidates) > 1:  # the name of Maestro's pickle contains that of the study
         candidates = {
             path: name for path, name in candidates.items() if (root / safe(f"{name}.study.pkl")).exists()
         } or candidates
@@ -143,7 +146,7 @@ def _find_spec(root: Path) -> tuple[Path, str]:
 
 
 def _study_name(path: Path) -> str:
-    """Return the name of the study that a file describes; empty if it is no study file."""
+    """Return the name of the study that a file describes; empty if it is not a study file."""
     if path.name.startswith(".") or path.suffix in _OTHER_FILES or not path.is_file():
         return ""
     if path.stat().st_size > _LARGEST:
@@ -173,7 +176,7 @@ def _launched_in(root: Path) -> Path | None:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a text, if there is one."""
+    """Yield the lines of a text file, if it exists."""
     if not path.is_file():
         return
     with path.open(encoding="utf-8", errors="replace") as file:
@@ -182,11 +185,11 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def read_log(lines: Iterable[str]) -> dict[str, Ended]:
-    """Return the local steps that a conductor's log tells the end of, since the conductor was started last."""
+    """Return the local steps that, by the log, have ended since the conductor's last start."""
     ended: dict[str, Ended] = {}
     for line in lines:
         if line.startswith(_STAGED):
-            ended.clear()  # a conductor that is started again starts all steps again
+            ended.clear()  # a restarted conductor runs all steps again
         for pattern, state in ((_FINISHED, State.FINISHED), (_FAILED, State.FAILED)):
             match = pattern.fullmatch(line)
             if match:
@@ -195,9 +198,9 @@ def read_log(lines: Iterable[str]) -> dict[str, Ended]:
 
 
 def read_update(text: str) -> dict[str, int]:
-    """Return the values that were given, by the names of their options. ValueError says what is wrong with the text.
+    """Return the given values by the names of their options. ValueError says what is wrong with the text.
 
-    0 is a value ("no limit"), though Maestro's conductor takes it for nothing.
+    0 is a value ("no limit"), although Maestro's conductor ignores it.
     """
     try:
         data = yaml.safe_load(text)
@@ -206,7 +209,7 @@ def read_update(text: str) -> dict[str, int]:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(data, dict):
-        raise ValueError(  # noqa: TRY004 - what is wrong is the text
+        raise ValueError(  # noqa: TRY004 - the text is wrong, not a type
             f"it holds no mapping of {', '.join(_KEYS)}"
         )
     for key, value in data.items():

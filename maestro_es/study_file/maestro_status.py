@@ -1,7 +1,6 @@
-"""The ``status.csv`` of Maestro 1.2.1, as its conductor writes it: nothing is quoted, times are local.
+"""Reads ``status.csv`` as Maestro 1.2.1 writes it: without quotes, and with local times.
 
-What a row means for a step of ours is decided in `maestro_es.creation.import_rules` and
-`maestro_es.creation.recovery_rules`.
+`maestro_es.creation.import_rules` and `maestro_es.creation.recovery_rules` decide what a row means for a step.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _HEADER = (
     "Step Name,Job ID,Workspace,State,Run Time,Elapsed Time,Start Time,Submit Time,End Time,Number Restarts,Params"
 )
 
-#: The columns behind the name of the step.
+#: The number of columns after the name of the step.
 _COLUMNS = _HEADER.count(",")
 
 _NONE = "--"
@@ -26,7 +25,7 @@ _NONE = "--"
 
 @dataclass(frozen=True)
 class Row:
-    """What the table says of one step. `params` is as it stands there: ``KEY:VALUE;KEY:VALUE``."""
+    """The row of one step. `params` is unparsed: ``KEY:VALUE;KEY:VALUE``."""
 
     name: str
     job_id: str
@@ -39,7 +38,7 @@ class Row:
 
 
 def read_rows(path: Path, names: Iterable[str]) -> dict[str, Row]:
-    """Read the table of the steps called `names`. StudyError if it is not whole: no step may pass for untouched."""
+    """Read the table. StudyError if it lacks any step in `names`, because the step would seem not to have run."""
     try:
         lines = path.read_text("utf-8", "replace").split("\n")
     except OSError as error:
@@ -65,7 +64,7 @@ def read_rows(path: Path, names: Iterable[str]) -> dict[str, Row]:
 
 
 def _row(line: str, known: set[str]) -> Row:
-    """Read a line. A name and a parameter may hold commas; what stands between them can't."""
+    """Read a line. The name and the parameters may contain commas. The columns between them can't."""
     name = _name(line, known)
     cells = line[len(name) + 1 :].split(",", _COLUMNS - 1)
     if len(cells) < _COLUMNS:
@@ -84,7 +83,7 @@ def _row(line: str, known: set[str]) -> Row:
 
 
 def _name(line: str, known: set[str]) -> str:
-    """Return the longest known name that the line begins with."""
+    """Return the longest known name with which the line begins."""
     end = line.rfind(",")
     while end > 0:
         if line[:end] in known:
@@ -98,5 +97,5 @@ def _time(text: str) -> Micros | None:
 
 
 def local_time(text: str) -> Micros:
-    """Return the time that Maestro writes as ``YYYY-MM-DD HH:MM:SS``. ValueError if it is none."""
+    """Return the time that Maestro writes as ``YYYY-MM-DD HH:MM:SS``. ValueError if the text is not a time."""
     return int(time.mktime(time.strptime(text, "%Y-%m-%d %H:%M:%S"))) * 1_000_000

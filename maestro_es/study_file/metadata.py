@@ -1,7 +1,7 @@
-"""The files under ``meta/`` of a study, laid out as Maestro lays them out, in plain YAML.
+"""The texts of the files under ``meta/`` of a study, with Maestro's structure, in plain YAML.
 
-Sets are sorted lists, as YAML's own sets need a tag that few programs read. There is no copy of the environment: it
-holds secrets.
+Sets are written as sorted lists, because few programs can read the tag of YAML's sets. There is no copy of the
+environment, because it may contain secrets. `maestro_es.creation.create` writes the files.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ def _parameters(parameters: Parameters) -> dict[str, Any]:
 
 
 def _value(parameters: Parameters, combo: Mapping[str, Param], key: str, index: int) -> Any:  # noqa: ANN401 - YAML
-    """Return the value as it was given, if YAML has its like, and else as it stands in scripts."""
+    """Return the value as it was given if plain YAML can express it; otherwise return its text in scripts."""
     value = parameters.values[key][index]
     return value if _is_plain(value) else combo[key].value
 
 
 def _is_plain(value: Any) -> bool:  # noqa: ANN401 - generators make anything
-    """Whether every YAML reader knows a value. Numbers of numpy's are of types of their own, and are not."""
+    """Whether every YAML reader knows the type of a value. The types of numpy's numbers do not count."""
     if isinstance(value, (list, dict)):
         return all(map(_is_plain, value if isinstance(value, list) else [*value, *value.values()]))
     return type(value) in _PLAIN
@@ -74,7 +74,7 @@ def batch_info(batch: Mapping[str, Any]) -> str:
     return block_yaml(batch)
 
 
-#: What a study in Python calls the parts of ``metadata.yaml``.
+#: The attributes of Maestro's `Study` for the parts of ``metadata.yaml``.
 _PARTS = {
     "workspaces": "workspaces",
     "depends": "dependencies",
@@ -85,7 +85,7 @@ _PARTS = {
 
 
 def read_metadata(text: str) -> dict[str, Any]:
-    """Return the parts of ``metadata.yaml`` by the names that Maestro's `Study` has for them, with sets for lists."""
+    """Return the parts of ``metadata.yaml`` by the names of Maestro's `Study`, with sets instead of lists."""
     data = yaml.safe_load(text)
     made = {
         name: {step: set(of) for step, of in data[part].items()} for name, part in _PARTS.items() if name[0] != "w"

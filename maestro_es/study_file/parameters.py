@@ -1,6 +1,6 @@
 """Parameters: lists of values that are zipped into combinations, with a label and a name for each value.
 
-Which combinations a step gets is decided in `expansion`.
+`expansion` decides which combinations a step gets.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _logger = logging.getLogger(__name__)
 
 
 class Combination:
-    """One value of each parameter, by the public methods of Maestro's class of that name."""
+    """One value of each parameter. It has the public methods of Maestro's class with the same name."""
 
     def __init__(self, token: str = "$") -> None:  # noqa: S107 - no password but a character
         self._sign = token
         self._by_key: dict[str, Param] = {}
-        # By what stands for each in a text, as Maestro has them.
+        # By placeholder, as in Maestro.
         self._params: dict[str, Any] = {}
         self._labels: dict[str, str] = {}
         self._names: dict[str, str] = {}
@@ -61,10 +61,10 @@ class Combination:
 
 
 class ParameterGenerator:
-    """What a custom generator fills: the public methods and attributes of Maestro's class of that name.
+    """The object that a custom generator fills. It has the public names of Maestro's class with the same name.
 
-    `labels` may hold a list of labels instead of a text with ``%%``. `token` is kept for compatibility: Maestro writes
-    its placeholders with ``$`` whatever it is.
+    A value in `labels` is a text with ``%%``, or a list of labels. `token` has no effect on combinations: as in
+    Maestro, their placeholders always begin with ``$``.
     """
 
     def __init__(self, token: str = "$", ltoken: str = "%%") -> None:  # noqa: S107 - no password but a character
@@ -78,7 +78,7 @@ class ParameterGenerator:
     def add_parameter(
         self, key: str, values: Sequence[Any], label: str | Sequence[Any] | None = None, name: str | None = None
     ) -> None:
-        """Add a parameter, or replace the one of that key. All must have as many values as the first."""
+        """Add a parameter, or replace the one with this key. All parameters must have the same number of values."""
         key = arguments.name("key", key)
         declared: object = values
         if (
@@ -106,7 +106,7 @@ class ParameterGenerator:
         return self.get_combinations()
 
     def get_combinations(self) -> Iterator[Combination]:
-        """Yield the combinations: the i-th takes the i-th value of each parameter."""
+        """Yield the combinations. The i-th takes the i-th value of each parameter."""
         for index in range(self.length):
             combination = Combination()
             for key, values in self.parameters.items():
@@ -116,7 +116,7 @@ class ParameterGenerator:
             yield combination
 
     def get_used_parameters(self, step: object) -> set[str]:
-        """Return the parameters whose placeholders stand in a step: plain ones, or such as with ``.label``."""
+        """Return the parameters whose placeholders appear in a step, with or without a suffix such as ``.label``."""
         pattern = _pattern_of(self.parameters, self.token)
         return {key for text in strings_in(vars(step)) for key in pattern.findall(text)} if self.parameters else set()
 
@@ -138,11 +138,11 @@ class Parameters:
 
     keys: tuple[str, ...] = ()
     combos: tuple[Mapping[str, Param], ...] = ()
-    #: The values as they were given, for the record; `Param` has them as they stand in scripts.
+    #: The values as they were given, for the metadata. `Param` has their texts in scripts.
     values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def used_in(self, texts: Iterable[str]) -> frozenset[str]:
-        """Return the parameters whose placeholders stand in `texts`: plain ones, or such as with ``.label``."""
+        """Return the parameters whose placeholders appear in `texts`, with or without a suffix such as ``.label``."""
         return frozenset(key for text in texts for key in self._pattern.findall(text)) if self.keys else frozenset()
 
     @functools.cached_property
@@ -172,7 +172,7 @@ def combine(
     names: Mapping[str, str],
     label_token: str = "%%",  # noqa: S107 - no password but a placeholder
 ) -> Parameters:
-    """Zip lists of values into combinations. A label holds the value in place of `label_token`."""
+    """Zip lists of values into combinations. In a label, the value replaces `label_token`."""
     columns: list[list[Param]] = []
     for key, combination_values in values.items():
         label, name = labels[key], str(names[key])
@@ -191,7 +191,7 @@ def combine(
 def read_parameters(document: Document) -> Parameters:
     """Return the parameters of the study file. `checks` reports lists that are empty or of unequal lengths.
 
-    Then the parameters with values make as many combinations as the shortest list has values.
+    Empty lists are ignored. The shortest of the other lists determines the number of combinations.
     """
     values: dict[str, Sequence[Any]] = {}
     labels: dict[str, str | Sequence[Any]] = {}

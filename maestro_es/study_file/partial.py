@@ -1,6 +1,7 @@
-"""What is left of a study file that has faults: enough to check the rest of it in the same round. Pure.
+"""Replaces the faulty parts of a study file, so that the rest can be checked in the same run. Pure.
 
-Otherwise a misspelt key would hide what is wrong with the scripts, and a person would read the problems one by one.
+Without this, a misspelt key would hide problems of the scripts, and a user would see the problems one at a time.
+`findings` has the paths of the faulty parts.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from typing import Any
 
 from maestro_es.study_file.document import Document
 
-#: Keys and places in lists, from the top of the file.
+#: Keys and list indexes, from the top of the file.
 KeyPath = tuple[str | int, ...]
 
-#: More nodes or processes than any launcher asks for.
+#: More nodes or processes than any launcher requests.
 _NO_LIMIT = 1_000_000
 
-#: What stands in for faulty and missing values of a step. `None` among the dependencies means that there are more.
+#: Substitutes for faulty and missing values of a step. `None` in the dependencies stands for unknown further ones.
 _STAND_INS: dict[str | int, Any] = {
     "cmd": ":",
     "run": {"cmd": ":"},
@@ -29,9 +30,9 @@ _STAND_INS: dict[str | int, Any] = {
 
 
 def without_faults(document: Document, faults: Iterable[KeyPath]) -> Document:
-    """Return the document without the values at `faults`, or with stand-ins for them. Nothing else changes its place.
+    """Return the document without the values at `faults`, or with substitutes. All other values keep their paths.
 
-    A step has a name, a description and commands then.
+    Every step has a name, a description and commands then.
     """
     places = list(faults)
     if not places:
@@ -56,7 +57,7 @@ def _replace(data: Any, path: KeyPath) -> None:  # noqa: ANN401 - not known to b
 
 
 def _at(parent: Any, part: str | int) -> Any:  # noqa: ANN401 - likewise
-    """Return the value under a key, or at a place in a list; None if there is none."""
+    """Return the value under a key, or at an index of a list; None if there is none."""
     if isinstance(parent, dict):
         return parent.get(part)
     return parent[part] if isinstance(parent, list) and isinstance(part, int) and part < len(parent) else None

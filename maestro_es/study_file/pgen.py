@@ -1,8 +1,10 @@
-"""Custom parameter generators: a Python file of the user's that makes the parameters of a study.
+"""Runs a custom parameter generator: a user's Python file that creates the parameters of a study.
 
-Such files say ``from maestrowf.datastructures.core import ParameterGenerator``. Where Maestro is installed they get
-its class, elsewhere ours, under that name and only while they run: see `maestro_at_hand`. What they return is read by
-public attributes.
+Such files contain ``from maestrowf.datastructures.core import ParameterGenerator``. If Maestro is installed, they get
+its class. Otherwise they get the class of maestro-es under that name, but only while they run; see `maestro_at_hand`.
+The returned object is read through public attributes.
+
+`pgen_environment` decides how changes of the environment by a generator are applied.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from maestro_es.study_file.findings import Findings, did_you_mean
 from maestro_es.study_file.parameters import Parameters, combine
 from maestro_es.study_file.pgen_environment import GeneratorEnvironment
 
-#: The import hook. It lies above this package, and only a generator needs it.
+#: The import hook. It belongs to a higher layer, and only generators need it.
 _HOOK = "maestro_es.compat.hook"
 
 ROOT = "maestrowf"
@@ -34,7 +36,7 @@ VERSION = "1.2.1"
 
 _ENTRY = "get_custom_generator"
 
-#: Packages whose modules have another name.
+#: Modules whose packages have another name.
 _PACKAGES = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "PyYAML"}
 
 
@@ -55,9 +57,9 @@ def parse_pargs(pargs: Sequence[str], pgen: Path | None, findings: Findings) -> 
 def run_generator(
     file: Path, arguments: Mapping[str, str], document: Document, values: Mapping[str, Scalar]
 ) -> tuple[Parameters, dict[str, Any] | None]:
-    """Return the parameters that the file makes, and the ``env`` of the study if it has changed that.
+    """Return the parameters that the file creates, and the ``env`` of the study if the file has changed it.
 
-    `values` is the environment with everything resolved, OUTPUT_PATH and SPECROOT included.
+    `values` is the resolved environment, including OUTPUT_PATH and SPECROOT.
     """
     findings = Findings(str(file))
     if not file.exists():
@@ -67,7 +69,7 @@ def run_generator(
     path = os.path.abspath(file)  # noqa: PTH100 - as tracebacks name it
     parameters = Parameters()
     changed = None
-    load_counterparts()  # while the path is ours
+    load_counterparts()  # before the module search path is the user's
     try:
         with _modules_of_user(), maestro_at_hand():
             function = getattr(_load(path), _ENTRY)
@@ -75,7 +77,7 @@ def run_generator(
             changed = environment.changed()
     except SpecError:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the user's code, and may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's code may raise any error
         _report(error, path, findings)
     findings.stop_if_problems()
     return parameters, changed
@@ -95,12 +97,13 @@ def _load(file: str) -> ModuleType:
 
 @contextmanager
 def _modules_of_user() -> Iterator[None]:
-    """Let the user's code import what it could without us, and nothing of ours take the place of what we import later.
+    """Let the user's code import the modules that it could import without maestro-es.
 
-    Whatever it does to the path ends with it, and so do the modules that it found where we do not look.
+    Afterwards the module search path is restored, and modules from other directories are removed. So they can't
+    replace a module that maestro-es imports later.
     """
     theirs = path_of_user()
-    if not theirs:  # a program of the user's calls us
+    if not theirs:  # a user's program has imported maestro-es
         yield
         return
     ours, loaded = sys.path[:], set(sys.modules)
@@ -116,7 +119,7 @@ def _modules_of_user() -> Iterator[None]:
 
 
 def _report(error: BaseException, file: str, findings: Findings) -> None:
-    """Report what the user's code raised, with the last line of the file that was being run."""
+    """Report an error of the user's code, with the line of the file that was being executed."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     line = (frames[-1].lineno if frames else getattr(error, "lineno", None)) or 1
     missing = error.name if isinstance(error, ImportError) and error.name else ""
@@ -128,7 +131,7 @@ def _report(error: BaseException, file: str, findings: Findings) -> None:
 
 
 def _report_missing(module: str, error: BaseException, file: str, line: int, findings: Findings) -> None:
-    """Report what the Python that runs us lacks; the file itself may be right."""
+    """Report a module that the Python of maestro-es lacks. The file itself may be right."""
     package = module.partition(".")[0]
     if package == ROOT:
         message = f"The parameter generator can't import a name of Maestro's: {error}"
@@ -144,7 +147,7 @@ def _report_missing(module: str, error: BaseException, file: str, line: int, fin
 
 
 def convert(made: Any, findings: Findings) -> Parameters:  # noqa: ANN401 - whatever the user's code returns
-    """Return the parameters of our generator class, of Maestro's, or of one derived from either."""
+    """Return the parameters of a generator object, of our class, of Maestro's, or of a class derived from either."""
     if not all(hasattr(made, name) for name in ("parameters", "labels", "names")):
         message = f"{_ENTRY} returned {type(made).__name__} and no ParameterGenerator"
         findings.problem(1, message, "Return the generator that it has filled.")
@@ -157,7 +160,7 @@ def convert(made: Any, findings: Findings) -> Parameters:  # noqa: ANN401 - what
 
 
 def _ask_combinations(made: Any) -> Parameters:  # noqa: ANN401 - a class derived from Maestro's
-    """Return the combinations that a derived class makes itself, by what it would put in place of each placeholder."""
+    """Return the combinations of a derived class. Their values are what it substitutes for each placeholder."""
     keys = tuple(map(str, made.parameters))
     combos = [
         {
@@ -170,12 +173,12 @@ def _ask_combinations(made: Any) -> Parameters:  # noqa: ANN401 - a class derive
 
 
 def install_command(package: str) -> str:
-    """Return the command that installs a package for the Python that runs us."""
+    """Return the command that installs a package for the Python of maestro-es."""
     return f"{sys.executable} -m pip install {package}"
 
 
 def load_counterparts() -> None:
-    """Load our counterparts of Maestro's classes early, because a generator's path may lead to the user's modules."""
+    """Load our counterparts of Maestro's classes early. Later, the search path may lead to the user's modules."""
     _hook().load_counterparts()
 
 
@@ -185,7 +188,7 @@ def _hook() -> ModuleType:
 
 @contextmanager
 def maestro_at_hand() -> Iterator[None]:
-    """Let ``import maestrowf`` work meanwhile, and leave neither modules nor compiled files behind."""
+    """Let ``import maestrowf`` work in this context. Afterwards, no modules and no compiled files remain."""
     written = sys.dont_write_bytecode
     sys.dont_write_bytecode = True
     absent = ROOT not in sys.modules and importlib.util.find_spec(ROOT) is None

@@ -15,15 +15,15 @@ from maestro_es.study_file.checks import items, section
 from maestro_es.study_file.document import Document
 from maestro_es.study_file.study_environment import Script, StudyEnvironment, Variable, declared, kind_of
 
-#: Names that a run decides about. A generator reads them, and what it makes of them is left alone.
+#: Names that a run defines. A generator can read them, but its changes of them are ignored.
 _GIVEN = ("OUTPUT_PATH", "SPECROOT")
 
 
 class FoundVariable(Variable, str):  # noqa: SLOT000 - with the attributes of a variable
-    """A value of the environment. It has ``.value``, and is also a text, because generators use both."""
+    """A value of the environment. It is a text and also has ``.value``, because generators use both."""
 
     def __new__(cls, name: str, value: Scalar) -> FoundVariable:  # noqa: ARG004 - str takes the value alone
-        """Make the text `value` with its name."""
+        """Create the text `value` with its name."""
         return super().__new__(cls, value)
 
     __str__ = str.__str__

@@ -14,24 +14,24 @@ _SAFE = frozenset(f"-_.() {string.ascii_letters}{string.digits}")
 
 
 def csvtable_to_dict(fstream: TextIO) -> dict[str, list[str]]:
-    """Return the columns of a comma-separated table by name; its first line holds the names."""
+    """Return the columns of a comma-separated table by name. The first line has the names."""
     names, *rows = [line.rstrip("\n").split(",") for line in fstream]
     return {name: [row[column] for row in rows] for column, name in enumerate(names)}
 
 
 def make_safe_path(base_path: str, *args: str) -> str:
-    """Return a path below another one, without the characters that Maestro removes from names."""
+    """Return a path below `base_path`, without the characters that Maestro removes from names."""
     safe = ("".join(character for character in arg if character in _SAFE).replace(" ", "_") for arg in args)
     return str(Path(base_path, *safe)) if args else base_path
 
 
 def create_parentdir(path: str) -> None:
-    """Make a directory and its parents, if it is missing."""
+    """Create a directory and its parents if they are missing."""
     Path(path).expanduser().mkdir(parents=True, exist_ok=True)
 
 
 def generate_filename(path: str, append_time: bool = True) -> str:  # noqa: FBT001, FBT002 - as in Maestro
-    """Return an unused path like this one, with the time in its name unless `append_time` is false."""
+    """Return an unused path that is similar to `path`. Its name contains the time unless `append_time` is false."""
     target = Path(path).expanduser()
     stem = f"{target.stem}_{time.strftime('%Y%m%d-%H%M%S')}" if append_time else target.stem
     names = (f"{stem}{mark}{target.suffix}" for mark in itertools.chain([""], (f"_{n:05}" for n in itertools.count())))
@@ -39,7 +39,7 @@ def generate_filename(path: str, append_time: bool = True) -> str:  # noqa: FBT0
 
 
 def create_dictionary(list_keyvalues: Iterable[str], token: str = ":") -> dict[str, str]:  # noqa: S107 - no password
-    """Return texts of the form ``key:value`` as a mapping. ValueError if one has another form."""
+    """Return texts of the form ``key:value`` as a mapping. ValueError if a text has another form."""
     created = {}
     for item in list_keyvalues:
         key, sign, value = item.partition(token)
@@ -50,7 +50,7 @@ def create_dictionary(list_keyvalues: Iterable[str], token: str = ":") -> dict[s
 
 
 def apply_function(item: Any, func: Callable[[str], Any]) -> Any:  # noqa: ANN401 - of any kind
-    """Return an item with a function applied to each text, in lists and mappings too."""
+    """Return an item with a function applied to each text, also in lists and mappings."""
     if isinstance(item, str) and item:
         return func(item)
     if isinstance(item, list):

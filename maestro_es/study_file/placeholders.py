@@ -1,6 +1,6 @@
-"""Warnings about placeholders, ``$(...)``, that stay as they are and were probably not meant to.
+"""Warnings about placeholders, ``$(...)``, that are not replaced although the user probably expects it.
 
-An unknown ``$(...)`` is a command to the shell, so only what looks like a misspelt name is worth a warning.
+To the shell, an unknown ``$(...)`` is a command. So there is a warning only if it resembles a known name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PLACEHOLDER = re.compile(r"\$\((\w+)(?:\.(\w+))?\)")
 #: Placeholders that every step has.
 _BUILT_IN = ("WORKSPACE", "LAUNCHER", "OUTPUT_PATH")
 
-#: How alike two names must be for one to be taken for a misspelling of the other.
+#: How similar two names must be for one to count as a misspelling of the other.
 _LIKENESS = 0.8
 
 
@@ -36,8 +36,8 @@ def warn_of_placeholders(
 ) -> None:
     """Warn of misspelt placeholders, and of launchers in steps that no scheduler runs.
 
-    `declared` are names of the file. One whose value is wrong is none of the parameters and of the environment, but no
-    misspelling either.
+    `declared` are all names that the file declares. A name with a faulty value is missing from the parameters and the
+    environment, but it is not a misspelling.
     """
     names = {*parameters.keys, *environment.values, *declared, *_BUILT_IN}
     meant = functools.cache(lambda name: nearest(name, names, _LIKENESS))
@@ -61,7 +61,7 @@ def warn_of_placeholders(
 
 
 def warn_of_batch(batch: Mapping[str, Any], environment: EnvBlock, line: int, findings: Findings) -> None:
-    """Warn of placeholders in ``batch``, in which nothing is replaced, as in Maestro."""
+    """Warn of placeholders in ``batch``. As in Maestro, they are not replaced there."""
     for text in strings_in(dict(batch)):
         for name, _ in _PLACEHOLDER.findall(text):
             if name in environment.values:

@@ -1,7 +1,7 @@
-"""The one entry: a study file -> everything that is needed to create the study, or a SpecError with every problem.
+"""The entry to this package: turns a study file into a plan, or raises a SpecError with every problem.
 
-Planning only reads: the study file, the generator's file, and whether path dependencies exist. `acquire` then brings
-what git dependencies need into the study directory.
+Planning only reads: it reads the study file, runs the generator's file, and checks whether path dependencies exist.
+`acquire` then clones the git dependencies into the study directory. `maestro_es.creation.create` creates the study.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ from maestro_es.study_file.reading import (
 from maestro_es.study_file.render import OUTPUT_PATH
 from maestro_es.study_file.templates import Template, processing_order
 
-#: What a message quotes of a step's commands: a launcher, or the name of a variable.
+#: The part of a step's commands that a message quotes: a launcher, or the name of a variable.
 _QUOTED = r"\$\(LAUNCHER\)\[[^\]:]*\]?|(?<=\$)[A-Za-z_]\w*(?= )"
 
-#: A setting that a message begins with, as in "exclusive is ..." and "args: ...".
+#: A setting at the beginning of a message, as in "exclusive is ..." and "args: ...".
 _SETTING = re.compile(r"[a-z]+(?: [a-z]+)*?(?=:| is )")
 
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """A study that can be created. `output` is its directory, absolute; nothing of it exists yet.
+    """A study that can be created. `output` is its absolute directory, which planning does not create.
 
-    `events` are a StepTemplateAdded (with None) before the StepAdded of its instances (with their numbers), in launch
-    order. `batch` is as the file has it: Maestro substitutes nothing in it.
+    In `events`, each StepTemplateAdded (with None) precedes the StepAdded of its instances (with their numbers), in
+    launch order. `batch` is unchanged from the file: like Maestro, maestro-es does not substitute anything in it.
     """
 
     name: str
@@ -70,19 +70,19 @@ class StudyPlan:
     git_dependencies: tuple[GitSource, ...]
     file: str
     describe: Callable[[], dict[str, str]] = field(repr=False, compare=False)
-    #: The line of a part of a step (or of the batch block) that a message is about.
+    #: Returns the line that a message is about, in a step or in the batch block.
     line: Callable[[str, str, str], int] = field(repr=False, compare=False)
-    #: The steps of a faulty file in which not every value is known, so that no script can be made of them.
+    #: The steps of a faulty file that have unknown values. They have no scripts.
     unclear: frozenset[str] = frozenset()
 
     @property
     def has_jobs(self) -> bool:
-        """Whether a scheduler is to run one of the steps."""
+        """Whether a scheduler will run at least one step."""
         return any(isinstance(event, StepAdded) and event.scheduled for _, event in self.events)
 
     @functools.cached_property
     def metadata(self) -> Mapping[str, str]:
-        """The files for ``meta/``: names and texts. Made when asked for, as a large study's take half a second."""
+        """The files for ``meta/``: names and texts. They are created on demand: a large study takes half a second."""
         return self.describe()
 
 
@@ -102,11 +102,12 @@ def plan_study(  # noqa: PLR0913 - the options of a run
 ) -> StudyPlan:
     """Return the plan of the study in the file `spec`, or raise SpecError with all problems of the file.
 
-    `output` is the study's directory; without it, the directory is made of the variable OUTPUT_PATH (or the current
-    directory), the study's name and `timestamp`; with `reserve`, it is what that makes of the path without a time, the
-    same at each call. `pgen` is a file that makes the parameters, given `pargs`. `check` looks at the plan last and
-    adds what it finds to the problems and warnings. The plan of a faulty file is made of what is left of it
-    (`partial`), and is only checked.
+    `output` is the study's directory. Without it, the path consists of the variable OUTPUT_PATH (or the current
+    directory), the study's name and `timestamp`. If `reserve` is given, it receives this path without the time, and
+    returns the directory, the same for each call.
+
+    `pgen` is a file that creates the parameters from `pargs`. At the end, `check` examines the plan, and adds problems
+    and warnings. The plan of a faulty file contains only the usable parts (see `partial`), and is only checked.
     """
     findings = Findings(str(spec))
     arguments = parse_pargs(pargs, pgen, findings)
@@ -125,7 +126,7 @@ def plan_study(  # noqa: PLR0913 - the options of a run
         taken, checked.local, hash_workspaces, restart_limit, checked.facts.extension if checked.facts else ""
     )
     expansion = expand(order, checked.parameters, settings, findings)
-    if checked.facts and not context.acquired:  # what has begun is not stopped by a step that can't
+    if checked.facts and not context.acquired:  # a study that has already started is not refused
         order = check_walltimes(order, expansion, checked.facts, checked.document, findings, checked.unclear)
     about = section(checked.document.data, "description")
     plan = StudyPlan(
@@ -152,10 +153,10 @@ def plan_study(  # noqa: PLR0913 - the options of a run
 
 
 def acquire(plan: StudyPlan, run: dependencies.Run, tell: Callable[[str], None] = lambda _: None) -> None:
-    """Bring what the study needs into its directory, which must exist: clone the repositories, then look at the paths.
+    """Acquire the study's dependencies: clone the repositories, then check the paths. Its directory must exist.
 
-    `run` runs an argument list, and `tell` gets a line about what is waited for. Raise SpecError with everything that
-    could not be had.
+    `run` runs an argument list. `tell` gets a line before each operation that may take long. SpecError lists all
+    dependencies that could not be acquired.
     """
     findings = Findings(plan.file)
     for dependency in plan.git_dependencies:
@@ -168,9 +169,9 @@ def acquire(plan: StudyPlan, run: dependencies.Run, tell: Callable[[str], None] 
 def _generated(
     read: StudyFile, directory: str, pgen: Path, arguments: Mapping[str, str], findings: Findings
 ) -> tuple[Parameters | None, StudyFile]:
-    """Return the parameters of a generator, and the file with the environment as the generator leaves it.
+    """Return the parameters of a generator, and the study file with the generator's changes of the environment.
 
-    There are none if the generator fails, or if it can't be called as the file is wrong about the environment.
+    The parameters are None if the generator fails, or can't be called because the environment has problems.
     """
     if any(path[0] == "env" for path in findings.faults if path) or read.unresolved:
         return None, read
@@ -194,7 +195,7 @@ def _directory(
     reserve: Callable[[str], Path] | None,
     findings: Findings,
 ) -> str:
-    """Return the directory of a study. It is not reserved for a study that will not be."""
+    """Return the directory of a study. If the file has problems, the directory is not reserved."""
     if output is not None:
         return str(absolute(output))
     base = absolute(Path(read.environment.output or "."))
@@ -215,21 +216,21 @@ def _check(plan: StudyPlan, findings: Findings, check: Callable[[StudyPlan, Find
     try:
         check(plan, findings)
     except UnknownAdapter:
-        if not findings.problems():  # a faulty batch block may be why another package's adapter can't be made
+        if not findings.problems():  # a faulty batch block may be the cause
             raise
 
 
 def _quoted(message: str, directive: str) -> re.Match[str] | None:
-    """Return what a message quotes of a step's commands; also an option that follows a directive."""
+    """Return the part of a step's commands that a message quotes. It may be an option after a `directive`."""
     option = rf"|(?<={re.escape(directive)} )[\w-]+" if directive else ""
     return re.search(_QUOTED + option, message)
 
 
 def _line_of(checked: CheckedStudy, template: str, part: str, message: str) -> int:
-    """Return the line of a key of a step, or without a step, of the batch block.
+    """Return the line of a key of a step; without a step, that of a key of the batch block.
 
-    That of the text itself, if the message quotes a line of the step's commands; of a setting that the message names,
-    if it is about the whole step.
+    If the message quotes a line of the step's commands, it is that line. If the message is about the whole step and
+    names a setting, it is the line of the setting.
     """
     document = checked.document
     if template not in checked.templates:

@@ -1,6 +1,6 @@
-"""A study file, read and checked up to its expansion; and study files as data, for studies that are made in Python.
+"""Reads and checks a study file up to its expansion. Converts study files from and to data, for studies in Python.
 
-What can't be said before the expansion is checked in `expansion` and `plan`.
+`expansion` and `plan` make the checks that need the expanded study.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _GIVEN = ("OUTPUT_PATH", "SPECROOT", "")
 
 @dataclass(frozen=True)
 class StudyContext:
-    """What is known of a study that is not launched from its file, here and now.
+    """What is known about a study that is not launched from its file, here and now.
 
-    `spec_root` is its SPECROOT, and `cwd` the directory that relative paths begin at. `acquired` says that its
-    repositories were cloned before. `text` is the study file if there is none on the disk, and `parameters` are used
-    in place of those in it. Then a program has made the study, and its steps may have keys of the program's own.
+    `spec_root` is its SPECROOT, and relative paths start at `cwd`. `acquired` says that its repositories were cloned
+    before. `text` is the study file if there is no file on disk. Then a program has created the study, and its steps
+    may have additional keys. `parameters` replace those in the file.
     """
 
     spec_root: Path | None = None
@@ -53,10 +53,10 @@ FROM_FILE = StudyContext()
 
 @dataclass(frozen=True)
 class StudyFile:
-    """A study file with its environment; `document` is what is left of it without its faults.
+    """A study file with its environment. `document` is the file without its faulty parts.
 
-    `roots` are its SPECROOT and the directory that relative paths begin at. `names` are those that env declares, also
-    where they have no value.
+    `roots` are its SPECROOT and the directory at which relative paths start. `names` are all names that env declares,
+    including those without a value.
     """
 
     text: str
@@ -81,9 +81,9 @@ class StudyFile:
 
 @dataclass(frozen=True)
 class CheckedStudy:
-    """A study file that has been checked, but not expanded. `unclear` are the steps without some of their values.
+    """A study file that has been checked but not expanded. `unclear` are the steps with unknown values.
 
-    `facts` are those of the scheduler, None if there is no adapter of the type of the batch block.
+    `facts` describe the scheduler. They are None if the batch block has an unknown type.
     """
 
     text: str
@@ -102,7 +102,7 @@ class CheckedStudy:
 
 
 def read_study(spec: Path, context: StudyContext, schedulers: Schedulers, findings: Findings) -> StudyFile:
-    """Read the file, and note what is wrong with its shape, its meaning and its environment."""
+    """Read the file; report the problems of its structure, its meaning and its environment."""
     text = _text_of(spec, findings) if context.text is None else context.text
     document = read_document(text, findings)
     check_shape(document, findings, own_keys=context.text is not None)
@@ -119,9 +119,9 @@ def read_study(spec: Path, context: StudyContext, schedulers: Schedulers, findin
 def interpret(
     read: StudyFile, parameters: Parameters | None, context: StudyContext, schedulers: Schedulers, findings: Findings
 ) -> CheckedStudy:
-    """Note everything else that is wrong with the file, except what only its expansion shows.
+    """Report all other problems of the file, except those that need its expansion.
 
-    `parameters` is None if a generator should have made them and has not.
+    `parameters` is None if a generator has failed to create them.
     """
     environment = read.environment
     templates = check_dependencies(read_templates(read.document, environment, findings), findings)
@@ -171,12 +171,12 @@ def _text_of(spec: Path, findings: Findings) -> str:
 
 
 def absolute(path: Path) -> Path:
-    """Return `path` as Maestro makes it absolute: '..' goes, links stay."""
+    """Return `path` as Maestro makes it absolute: '..' is resolved, symbolic links are not."""
     return Path(os.path.abspath(path))  # noqa: PTH100 - pathlib's would keep '..' or follow links
 
 
 def study_text(data: Mapping[str, Any]) -> str:
-    """Return the study file that says so, in the order of the data. ValueError if YAML can't hold a value."""
+    """Return the text of a study file with this data, in the same order. ValueError if YAML can't express a value."""
     try:
         return str(yaml.safe_dump(dict(data), allow_unicode=True, default_flow_style=False, sort_keys=False))
     except yaml.YAMLError as error:
@@ -184,7 +184,7 @@ def study_text(data: Mapping[str, Any]) -> str:
 
 
 def read_data(text: str, file: str) -> dict[str, Any]:
-    """Return what a YAML file says. SpecError if it is no mapping; `file` is its name in messages."""
+    """Return the data of a YAML file. SpecError if it is not a mapping. `file` is its name in messages."""
     findings = Findings(file)
     document = read_document(text, findings)
     if not isinstance(document.data, dict):
@@ -194,7 +194,7 @@ def read_data(text: str, file: str) -> dict[str, Any]:
 
 
 def check_data(data: Mapping[str, Any], text: str, file: str, schedulers: Schedulers) -> None:
-    """Raise SpecError with every problem of what a study file says; `text` is the file, for the lines of messages."""
+    """Raise SpecError with every problem of a study's data. `text` is its file, for the line numbers in messages."""
     findings = Findings(file)
     document = read_document(text, Findings(file)).with_data(dict(data)) if text else Document(dict(data), None)
     check_shape(document, findings)

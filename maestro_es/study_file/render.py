@@ -1,8 +1,8 @@
-"""From a template to what one instance runs, and the names that it has on disk. Pure.
+"""Renders a template to what one instance runs, and to its names on disk. Pure.
 
-Placeholders are replaced in Maestro's order: the
-Study directory, then labels, values and names of the parameters in every string, then workspaces in ``cmd`` and
-``restart``. ``$(LAUNCHER)`` is the adapter's, and unknown placeholders are the shell's.
+Placeholders are replaced in Maestro's order. In every string, these are the study directory, then labels, values and
+names of the parameters. In ``cmd`` and ``restart``, workspaces follow. The adapter replaces ``$(LAUNCHER)``. Unknown
+placeholders are left to the shell.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import msgspec
 from maestro_es.core.model import Param
 from maestro_es.files import replaced_by
 
-#: The study's own directory, as a placeholder that stays in the log.
+#: The placeholder of the study's own directory. It stays in the log.
 OUTPUT_PATH = "$(OUTPUT_PATH)"
 
 _SAFE = frozenset("-_.() abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
-#: The longest name of a script is that of the instance and this, as file systems allow 255 bytes. There is room for an
-#: extension of eight characters at least, so that a study may change its scheduler.
+#: The longest name of a script consists of the instance's name, this, and an extension. File systems allow 255 bytes.
+#: At least eight of them are kept for the extension, so that the scheduler of a study can change.
 _RESTART = ".restart."
 _EXTENSION = 8
 _LONGEST_NAME = 255
 
 
 class RenderedStep(msgspec.Struct, frozen=True):
-    """The description and the ``run`` block of one instance, with nothing left to replace but ``$(LAUNCHER)``."""
+    """The description and the ``run`` block of one instance. Only ``$(LAUNCHER)`` is not yet replaced."""
 
     description: str
     run: dict[str, Any]
@@ -45,7 +45,7 @@ def render(
     """Return what an instance runs. `root` is the study's absolute directory.
 
     `params`, `workspace` and `workspaces` are those of its `StepRecord`. Workspaces are relative to `root`, or
-    absolute if they lie elsewhere.
+    absolute if they are outside.
     """
 
     def change(text: str) -> str:
@@ -65,7 +65,10 @@ def _place(root: str, directory: str) -> str:
 
 
 def map_strings(item: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - whatever a step holds
-    """Return `item` with every string changed, in lists and in the values of mappings. YAML's nesting is shallow."""
+    """Return `item` with every string changed, also in lists and in the values of mappings.
+
+    It recurses: `document` limits the depth of a study file.
+    """
     if isinstance(item, str):
         return change(item)
     if isinstance(item, list):
@@ -76,7 +79,7 @@ def map_strings(item: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401
 
 
 def substitute(text: str, params: Sequence[Param], sign: str = "$") -> str:
-    """Replace the placeholders of parameters: labels, then values, then names. A value may hold one, too."""
+    """Replace the placeholders of parameters: labels, then values, then names. A value may contain placeholders."""
     for param in params:
         text = text.replace(f"{sign}({param.key}.label)", param.label)
     for param in params:
@@ -87,7 +90,7 @@ def substitute(text: str, params: Sequence[Param], sign: str = "$") -> str:
 
 
 def safe(name: str) -> str:
-    """Return `name` as Maestro writes it in a path: without the characters it drops, and ``_`` for each blank."""
+    """Return `name` as Maestro writes it in a path: without unsafe characters, and with ``_`` for each space."""
     return "".join(character for character in name if character in _SAFE).replace(" ", "_")
 
 
@@ -97,14 +100,14 @@ def workspace(*parts: str) -> str:
 
 
 def nicknames(step: str, combos: Sequence[str]) -> dict[str, str]:
-    """Return the short name of each distinct combination: what ``--hashws`` puts in place of its labels."""
+    """Return the short name of each distinct combination. With ``--hashws``, it replaces the labels."""
     distinct = list(dict.fromkeys(combos))
     width = len(str(len(distinct) - 1))
     return {combo: f"{step}_instance_{index:0{width}d}" for index, combo in enumerate(distinct)}
 
 
 def objection(directory: str, stem: str, taken: Sequence[str], extension: str = "") -> str | None:
-    """Return what is wrong with a workspace whose scripts are called `stem` with this `extension`, or None."""
+    """Return what is wrong with a workspace whose scripts are called `stem` with this `extension`; None if nothing."""
     parts = directory.split("/")
     if parts[0] in taken or replaced_by(parts[0]) in taken:
         return f"its directory '{parts[0]}' is taken by a file of the study"

@@ -1,10 +1,10 @@
 """Warnings about unquoted values whose text YAML 1.1 changes: ``007`` is 7, ``on`` is True, ``5:30`` is 330.
 
-Maestro puts the changed text into scripts, and so do we. If the text stays the same, there is no warning: ``1e3`` is a
-text in YAML 1.1, and ``2.5`` stays as it was written.
+Maestro puts the changed text into scripts, and so does maestro-es. If the text stays the same, there is no warning:
+``1e3`` is a text in YAML 1.1, and ``2.5`` stays as it was written.
 
-Which values count is decided here, by their parts of the file; `document` keeps the text of each value. What a step
-gets is the changed text: nothing here changes a value.
+This module decides for which values there is a warning, by their position in the file. It changes no value. `document`
+keeps the original text of each value.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from maestro_es.study_file.findings import Findings
 #: The kinds of values that are numbers, as `document` names them.
 _NUMBERS = ("int", "float")
 
-#: Parts of a file whose values become text in scripts. In the others only numbers do.
+#: Parts of a file whose values all become text in scripts, and parts of which mainly numbers do.
 _TEXTS = (("env", "variables"), ("env", "labels"), ("global.parameters",))
 _NUMBERS_ONLY = (("batch",), ("study",))
 
 #: Keys of the batch block whose values become text in scripts.
 _NAMES = ("type", "shell", "host", "bank", "queue", "reservation", "qos")
 
-#: Keys of steps whose values are compared as numbers, so that their text does not matter.
+#: Keys of steps that are read as numbers, so that their text does not matter.
 _BY_VALUE = ("priority",)
 
 
 def warn_of_scalars(document: Document, findings: Findings) -> None:
-    """Warn of each scalar whose value has another text than the file."""
+    """Warn of each scalar whose value, as text, differs from the text in the file."""
     for path in _TEXTS:
         for path_of, scalar in document.written(*path):
-            if path_of != path:  # an empty section is none
+            if path_of != path:  # otherwise the whole section is empty
                 _warn(scalar, findings)
     for path in _NUMBERS_ONLY:
         for path_of, scalar in document.written(*path):
@@ -41,7 +41,7 @@ def warn_of_scalars(document: Document, findings: Findings) -> None:
 
 
 def _becomes_text(path: Sequence[str | int], scalar: WrittenScalar) -> bool:
-    """Whether the text of a value of a step or of the batch block matters; for true and false it seldom does."""
+    """Whether a value in a step or in the batch block becomes text in scripts. True and false seldom do."""
     if scalar.kind in _NUMBERS:
         return path[-1] not in _BY_VALUE
     return scalar.kind == "bool" and path in {("batch", name) for name in _NAMES}

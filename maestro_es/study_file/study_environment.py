@@ -1,4 +1,7 @@
-"""What steps may name: variables, labels, dependencies and sources, by Maestro's names."""
+"""The environment of a study in Python: variables, labels, dependencies and sources, with Maestro's names.
+
+`env_block` decides how placeholders are resolved.
+"""
 
 from __future__ import annotations
 
@@ -15,27 +18,27 @@ from maestro_es.study_file.env_block import read_environment
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.render import OUTPUT_PATH, map_strings
 
-#: What a placeholder of a study file begins with. A program may choose another beginning for a variable.
+#: The first character of a placeholder in a study file. A program may choose another one for a variable.
 SIGN = "$"
 
 _SPEC_ROOT = "SPECROOT"
 
 
 class EnvObject(ABC):
-    """What an environment holds."""
+    """An item of an environment."""
 
     @abstractmethod
     def _verify(self) -> bool:
-        """Whether the object has all that it needs."""
+        """Whether the object is complete."""
 
     def _verification(self, error: str) -> None:
-        """Raise a ValueError with this text if the object lacks something."""
+        """Raise a ValueError with this text if the object is not complete."""
         if not self._verify():
             raise ValueError(error)
 
 
 class Substitution(EnvObject):
-    """What replaces its placeholder in texts."""
+    """An item that replaces its placeholder in texts."""
 
     @abstractmethod
     def substitute(self, data: str) -> str:
@@ -43,7 +46,7 @@ class Substitution(EnvObject):
 
 
 class Source(EnvObject):
-    """What comes before the commands of a step."""
+    """An item that precedes the commands of a step."""
 
     @abstractmethod
     def apply(self, data: Iterable[str]) -> list[str]:
@@ -51,11 +54,11 @@ class Source(EnvObject):
 
 
 class Dependency(Substitution):
-    """What a study needs from outside."""
+    """An external dependency of a study."""
 
     @abstractmethod
     def acquire(self, substitutions: Iterable[Any] | None = None) -> None:
-        """Get what is needed, after these substitutions in its address."""
+        """Acquire the dependency, after these substitutions in its address."""
 
 
 class Variable(Substitution):
@@ -75,7 +78,7 @@ class Variable(Substitution):
         return f"{self.token}({self.name})"
 
     def substitute(self, data: str) -> str:
-        """Return a text with the value in its places."""
+        """Return a text with the value in place of each placeholder."""
         return data.replace(self.get_var(), str(self.value))
 
     def _verify(self) -> bool:
@@ -87,7 +90,7 @@ class Variable(Substitution):
 
 
 class Script(Source):
-    """A shell line that comes before the commands of every step."""
+    """A shell line that precedes the commands of every step."""
 
     def __init__(self, source: str) -> None:
         self.source = arguments.name("source", source)
@@ -123,7 +126,7 @@ class StudyEnvironment:
         return self._is_set_up
 
     def add(self, item: EnvObject) -> None:
-        """Add an item of ours or of Maestro's. ValueError if there is one of that name."""
+        """Add an item, of our classes or of Maestro's. ValueError if an item of that name exists."""
         entry: Any = item
         if hasattr(entry, "source") and not hasattr(entry, "name"):
             self.sources.append(entry)
@@ -144,19 +147,19 @@ class StudyEnvironment:
         return self.substitutions
 
     def find(self, key: str) -> Any:  # noqa: ANN401 - likewise
-        """Return the item of that name, or None."""
+        """Return the item with this name, or None."""
         return next((group[key] for group in self._places() if key in group), None)
 
     def remove(self, key: str) -> Any:  # noqa: ANN401 - likewise
-        """Take out the item of that name and return it, or None."""
+        """Remove the item with this name and return it; None if there is none."""
         return next((group.pop(key) for group in self._places() if key in group), None)
 
     def acquire_environment(self) -> None:
-        """Note that dependencies are wanted."""
+        """Note that the dependencies must be acquired."""
         self._is_set_up = True
 
     def apply_environment(self, item: Any) -> Any:  # noqa: ANN401 - whatever a step holds
-        """Return an item with all placeholders replaced, in the strings of lists and mappings, too."""
+        """Return an item with all placeholders replaced, also in lists and mappings."""
         if not item:
             return item
         root = self.find(_SPEC_ROOT)
@@ -173,11 +176,11 @@ class StudyEnvironment:
         return map_strings(resolved.apply(item), change)
 
     def items(self) -> dict[str, Any]:
-        """Return everything that has a name, by name."""
+        """Return all items that have a name, by name."""
         return {name: item for group in self._places() for name, item in group.items()}
 
     def section(self) -> dict[str, Any]:
-        """Return the environment as a study file has it. All placeholders of a study file begin with ``$``."""
+        """Return the block ``env`` of a study file. It includes only items whose placeholders begin with ``$``."""
         items = [item for item in self.items().values() if item.token == SIGN]
         dependencies = {kind: [declared(item) for item in items if kind_of(item) == kind] for kind in ("paths", "git")}
         entries = {
@@ -192,12 +195,12 @@ class StudyEnvironment:
 
 
 def kind_of(item: Any) -> str:  # noqa: ANN401 - of a class of ours or of Maestro's
-    """Return where a study file has an item: under variables, paths or git."""
+    """Return the key of a study file under which an item is declared: variables, paths or git."""
     return "git" if hasattr(item, "url") else "paths" if type(item).__name__ == "PathDependency" else "variables"
 
 
 def declared(item: Any) -> Any:  # noqa: ANN401 - likewise
-    """Return what a study file says of an item: a value, or a mapping for a dependency."""
+    """Return the declaration of an item in a study file: a value, or a mapping for a dependency."""
     match kind_of(item):
         case "git":
             refs = {key: getattr(item, key, "") for key in ("hash", "tag", "branch")}
@@ -205,5 +208,5 @@ def declared(item: Any) -> Any:  # noqa: ANN401 - likewise
             return {"name": item.name, "path": item.path, "url": item.url, **ref_given}
         case "paths":
             return {"name": item.name, "path": str(item.value)}
-        case _:  # a program's own kind of dependency may have no value, but replaces its placeholder
+        case _:  # a program's own class may have no value, but replaces its placeholder
             return item.value if hasattr(item, "value") else item.substitute(f"{item.token}({item.name})")

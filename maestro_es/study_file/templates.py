@@ -1,6 +1,6 @@
-"""The steps of a study as the file declares them, with the environment substituted, and the graph that they make.
+"""The steps of a study as the file declares them, with the environment substituted, and their dependency graph.
 
-Which instances they get is decided in `expansion`.
+`expansion` decides which instances they get.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ from maestro_es.study_file.document import Document
 from maestro_es.study_file.env_block import EnvBlock
 from maestro_es.study_file.findings import Findings, did_you_mean
 
-#: ``$(X.workspace)``: X may hold blanks and parentheses, but does not run over into another placeholder.
+#: ``$(X.workspace)``. X may contain spaces and parentheses, but does not extend into another placeholder.
 _WORKSPACE = re.compile(r"\$\(([^$\n]+?)\.workspace\)")
 
-#: What can only be meant as the name of a step; anything else before ``.workspace)`` may be a shell command.
+#: A text before ``.workspace)`` that can only be the name of a step. Any other text may be a shell command.
 _PLAIN_NAME = re.compile(r"[^\s()]+")
 
-#: What marks a dependency on all instances of a step, and is not part of its name.
+#: The mark of a dependency on all instances of a step. It is not part of the step's name.
 _FUNNEL = re.compile(r"_\*|\*")
 
 
 @dataclass(frozen=True)
 class Template:
-    """A declared step. `dependencies` are the steps it waits for, in the order in which they are declared.
+    """A declared step. `dependencies` are the steps that it waits for, in the order of their declaration.
 
-    Of these, `parents` are waited for instance by instance, and `funnels` as a whole.
+    Each is one of the `parents`, with which the step shares parameters, or of the `funnels`, all of whose instances it
+    waits for.
 
-    `references` are the steps whose workspace it names in ``cmd`` or ``restart``; they give it their parameters, but
-    do not make it wait.
+    `references` are the steps whose workspaces it names in ``cmd`` or ``restart``. The step gets their parameters, but
+    does not wait for them.
     """
 
     name: str
@@ -47,17 +48,18 @@ class Template:
     parents: tuple[str, ...] = ()
     funnels: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
-    #: Its place in the list of the file, from 0.
+    #: Its index in the list of the file, from 0.
     index: int = 0
-    #: Whether the file names further dependencies that can't be used, so that it is not known what comes before it.
+    #: Whether the file names further dependencies that can't be used. Then some steps before this one are unknown.
     incomplete: bool = False
 
 
 def read_templates(document: Document, environment: EnvBlock, findings: Findings) -> dict[str, Template]:
-    """Return the steps by name, in the order of the file. Two of one name are a problem; the second gets another one.
+    """Return the steps by name, in the order of the file. A duplicate name is a problem, and its step is renamed.
 
-    The lines of ``sources`` are put in front of ``cmd`` and ``restart`` as they stand: a source is a shell line such
-    as ``source env.sh``, which changes the environment of what follows (Maestro reads sources and never uses them).
+    The lines of ``sources`` are put before ``cmd`` and ``restart`` unchanged. A source is a shell line such as
+    ``source env.sh``, which changes the environment of the following lines. (Maestro reads sources and never uses
+    them.)
     """
     templates: dict[str, Template] = {}
     for index, step in items(section(document.data), "study"):
@@ -96,7 +98,7 @@ def _template(
 
 
 def _with_references(template: Template, known: Mapping[str, Template], findings: Findings) -> Template:
-    """Return the template with the steps whose workspaces it names; report those that don't exist."""
+    """Return the template with its references; report those to steps that don't exist."""
     text = f"{template.run.get('cmd', '')} {template.run.get('restart', '')}"
     references: list[str] = []
     for name in dict.fromkeys(_WORKSPACE.findall(text)):
@@ -112,7 +114,7 @@ def _with_references(template: Template, known: Mapping[str, Template], findings
 
 
 def check_dependencies(templates: Mapping[str, Template], findings: Findings) -> dict[str, Template]:
-    """Report dependencies on unknown steps and on itself, and cycles; return the steps without these dependencies."""
+    """Report dependencies on unknown steps, self-dependencies and cycles; return the steps without them."""
     sound = {name: _with_known(template, templates, findings) for name, template in templates.items()}
     while cycle := _find_cycle(sound):
         message = f"The dependencies of the study make a cycle: {' -> '.join(cycle)}"
@@ -123,7 +125,7 @@ def check_dependencies(templates: Mapping[str, Template], findings: Findings) ->
 
 
 def _with_known(template: Template, templates: Mapping[str, Template], findings: Findings) -> Template:
-    """Report dependencies on unknown steps and on itself; return the step without them."""
+    """Report dependencies on unknown steps and on the step itself; return the step without them."""
     wrong = [name for name in template.dependencies if name == template.name or name not in templates]
     for name in wrong:
         message = f"Study step '{template.name}' depends on '{name}', but there is no such step"
@@ -144,10 +146,10 @@ def _without(template: Template, names: Collection[str]) -> Template:
 
 
 def processing_order(templates: Mapping[str, Template]) -> list[Template]:
-    """Return the templates in Maestro's order, parents before children, in which steps are launched too.
+    """Return the templates in Maestro's order, parents before children. Steps are launched in the same order.
 
-    It is the reverse of the order in which a depth-first walk leaves the steps, so that of siblings the one that is
-    declared last comes first. The dependencies must be known and free of cycles.
+    It is the reverse postorder of a depth-first walk. So of siblings, the one declared last comes first. The
+    dependencies must be known and free of cycles.
     """
     children: dict[str, list[str]] = {name: [] for name in templates}
     starts: list[str] = []
@@ -161,7 +163,7 @@ def processing_order(templates: Mapping[str, Template]) -> list[Template]:
 
 
 def _find_cycle(templates: Mapping[str, Template]) -> list[str]:
-    """Return the steps of one cycle, from a step to itself, each before the one that waits for it; or nothing."""
+    """Return the steps of one cycle, from a step to itself, each before its dependent; empty if there is no cycle."""
     parents: dict[str, Sequence[str]] = {name: template.dependencies for name, template in templates.items()}
     children: dict[str, list[str]] = {name: [] for name in templates}
     for name, names in parents.items():

@@ -1,6 +1,6 @@
-"""The shape of a study file, against ``schema/study.json``: every problem at once, in Maestro's words.
+"""Checks the structure of a study file against ``schema/study.json``. Reports all problems, in Maestro's words.
 
-What a JSON Schema can't say (names that must agree, what a scheduler needs) stands in `checks`.
+`checks` has the rules that a JSON Schema can't express, such as names that must agree and the needs of a scheduler.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from maestro_es.study_file.findings import Findings, did_you_mean, shown
 if TYPE_CHECKING:
     from jsonschema import ValidationError
 
-#: The key that it is about, if it is about one; what is wrong; and what to do about it.
+#: The path of the key that the problem is about (it may be empty), the message, and the remedy.
 _Complaint = tuple[tuple[str, ...], str, str]
 
-#: Errors of jsonschema's that leave the value usable: the other keys and the first of equal values count.
+#: Errors of jsonschema after which the value is still usable: its other keys, or the first of equal items.
 _USABLE = ("additionalProperties", "uniqueItems")
 
-#: Keys by which Merlin's dialect shows itself: at the top of the file, and in the run block of a step.
+#: Keys that identify a study for Merlin: at the top of the file, and in the run block of a step.
 _MERLIN, _MERLIN_RUN = "merlin", ("task_queue", "max_retries", "retry_delay")
 
 
@@ -33,8 +33,8 @@ def study_schema() -> dict[str, Any]:
 
 
 def check_shape(document: Document, findings: Findings, *, own_keys: bool = False) -> None:
-    """Report everything in the file that the schema does not allow. With `own_keys`, ``run`` may hold any key."""
-    from jsonschema import Draft7Validator  # noqa: PLC0415 - 75 ms that the other parts of this package do without
+    """Report everything in the file that the schema does not allow. With `own_keys`, ``run`` may have any key."""
+    from jsonschema import Draft7Validator  # noqa: PLC0415 - takes 75 ms, and only this needs it
 
     for error in Draft7Validator(study_schema()).iter_errors(document.data):
         path = list(error.absolute_path)
@@ -45,7 +45,7 @@ def check_shape(document: Document, findings: Findings, *, own_keys: bool = Fals
 
 
 def _faults(error: ValidationError, path: list[str | int]) -> list[tuple[str | int, ...]]:
-    """Return the places without a usable value: the one that an error is about, or the missing keys in it."""
+    """Return the paths without a usable value: the path of the error, or those of the missing keys."""
     if error.validator == "required":
         schema: dict[str, Any] = dict(error.schema) if isinstance(error.schema, dict) else {}
         instance: Any = error.instance
@@ -54,9 +54,9 @@ def _faults(error: ValidationError, path: list[str | int]) -> list[tuple[str | i
 
 
 def check_dialect(document: Document, findings: Findings) -> None:
-    """Raise a SpecError of one line if the file is wrong because it is a study for Merlin, which extends Maestro's.
+    """Raise a SpecError of one line if the file has problems because it is a study for Merlin, which extends Maestro.
 
-    A file that is right in spite of such keys is a study: `checks` warns of keys that are ignored.
+    A file with such keys and without problems is a study. `checks` warns of keys that are ignored.
     """
     by_key = dict(_merlin_keys(document))
     if by_key and findings.problems():
@@ -68,7 +68,7 @@ def check_dialect(document: Document, findings: Findings) -> None:
 
 
 def _merlin_keys(document: Document) -> Iterator[tuple[str, int]]:
-    """Yield the keys of Merlin's in a file, and where each stands last."""
+    """Yield Merlin's keys in a file and their lines. A key may appear more than once."""
     data = document.data if isinstance(document.data, dict) else {}
     if _MERLIN in data:
         yield _MERLIN, document.line(_MERLIN)
@@ -81,7 +81,7 @@ def _merlin_keys(document: Document) -> Iterator[tuple[str, int]]:
 
 
 def _complaints(error: ValidationError, head: str, rest: str) -> Iterator[_Complaint]:
-    """Yield what is to be said of an error of jsonschema's, in the part of the study that `head` and `rest` name."""
+    """Yield the messages for an error of jsonschema, in the part of the study that `head` and `rest` name."""
     instance: Any = error.instance
     whole = head if rest in {"", "run"} else f"{head}.{rest}"
     schema: dict[str, Any] = dict(error.schema) if isinstance(error.schema, dict) else {}
@@ -98,7 +98,7 @@ def _complaints(error: ValidationError, head: str, rest: str) -> Iterator[_Compl
 
 
 def name_of(data: Any, path: Sequence[str | int]) -> tuple[str, str]:  # noqa: ANN401 - not known to be a study yet
-    """Return the words for the part of the study that `path` lies in, and the dotted rest of the path."""
+    """Return the name of the part of the study that contains `path`, and the dotted rest of the path."""
     if not path:
         return "the file", ""
     top = path[0]
@@ -109,7 +109,7 @@ def name_of(data: Any, path: Sequence[str | int]) -> tuple[str, str]:  # noqa: A
 
 
 def step_name(data: Any, index: int) -> str:  # noqa: ANN401 - not known to be a study yet
-    """Return the quoted name of a step, or its place in the list (from 1) if it has none."""
+    """Return the quoted name of a step, or its position in the list (from 1) if it has none."""
     step = data["study"][index]
     name = step.get("name") if isinstance(step, dict) else None
     return f"'{name}'" if isinstance(name, str) and name else str(index + 1)
@@ -126,7 +126,7 @@ def _unknown_keys(instance: dict[str, Any], known: dict[str, Any], where: str) -
 
 
 def _home(key: str, known: Collection[str]) -> str:
-    """Return where a key belongs that stands one level too high or too low; nothing if it is unknown everywhere."""
+    """Return the right place of a key that is one level too high or too low; empty if it is unknown everywhere."""
     schema = study_schema()
     step = schema["definitions"]["step"]["properties"]
     if "run" in known and key in step["run"]["properties"]:
@@ -141,7 +141,7 @@ def _home(key: str, known: Collection[str]) -> str:
 
 
 def _missing_keys(instance: dict[str, Any], schema: dict[str, Any], where: str) -> Iterator[_Complaint]:
-    """Yield all missing keys; jsonschema comes once for each of them, and `Findings` keeps one of a kind."""
+    """Yield all missing keys. Jsonschema reports one error for each of them, and `Findings` drops the duplicates."""
     for key in schema["required"]:
         if key not in instance:
             expected = schema["properties"][key].get("description", "")
