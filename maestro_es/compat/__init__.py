@@ -1,7 +1,7 @@
-"""Maestro's classes for studies that are made in Python: the same names, over an event log.
+"""Maestro's classes for studies that are built in Python: the same names, over an event log.
 
-A program for ``maestrowf.datastructures.core``, ``maestrowf.datastructures.environment`` and
-``maestrowf.specification`` finds here, under one roof, what it needs to build a study, to stage it and to run it. ::
+This package has the names of ``maestrowf.datastructures.core``, ``maestrowf.datastructures.environment`` and
+``maestrowf.specification`` that a program needs to build, stage and run a study. ::
 
     import time
     from maestro_es.compat import ParameterGenerator, Study, StudyEnvironment, StudyStatus, StudyStep, Variable
@@ -31,13 +31,14 @@ A program for ``maestrowf.datastructures.core``, ``maestrowf.datastructures.envi
     while graph.execute_ready_steps() is StudyStatus.RUNNING:
         time.sleep(0.1)
 
-What differs: `stage` creates the study, so its log, its workspace and its copy of the study file are there afterwards.
-A second `stage` of the same study into the same directory continues it. The graph is an `ExecutionGraph` of ours: it
-can be opened again with ``ExecutionGraph.open(path)``, and ``maestro-es tick`` advances it too.
+What differs from Maestro: `stage` creates the study, with its log, its workspace and its copy of the study file. A
+second `stage` of the same study into the same directory continues it. The graph is our `ExecutionGraph`. It can be
+opened again with ``ExecutionGraph.open(path)``, and ``maestro-es tick`` ticks it too.
 
-A program that imports Maestro itself runs unchanged by ``python -m maestro_es.compat PROGRAM``: see `hook`.
+``python -m maestro_es.compat PROGRAM`` runs a program that imports Maestro itself, unchanged: see `hook`.
 
-Which names there are, and where their counterparts lie, is listed in `maestro_es.compat.modules`.
+`maestro_es.compat.modules` lists the names and their counterparts. The classes contain no rules of their own:
+`maestro_es.study_file` reads and expands studies, and `maestro_es.execution_graph` runs them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """``python -m maestro_es.compat PROGRAM ARGS...``: run a program that imports Maestro, with maestro-es in its place.
 
-PROGRAM is a Python file, or the name of one on the PATH, such as a command that pip has installed. With ``-m`` it is
-a module. The program itself stays as it is. A process that it starts does not inherit this: such a program needs the
-line ``import maestro_es.compat.as_maestrowf``.
+PROGRAM is a Python file, or the name of one on the PATH, such as a command that pip has installed. With ``-m``, it is
+a module. The program itself is unchanged. Processes that it starts are not affected: a program in such a process needs
+the line ``import maestro_es.compat.as_maestrowf``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _USAGE = "usage: python -m maestro_es.compat PROGRAM [ARGS...]\n       python -m
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the program or module that the arguments name, with the rest of them."""
+    """Run the program or module that the arguments name, with the other arguments."""
     if not arguments or arguments[0] in {"-h", "--help"} or arguments == ["-m"]:
         sys.stderr.write(f"{_USAGE}\n")
         raise SystemExit(0 if arguments and arguments[0] in {"-h", "--help"} else 2)

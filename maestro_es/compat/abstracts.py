@@ -1,4 +1,4 @@
-"""Maestro's abstract classes and enumerations that nothing here needs, for programs that use them."""
+"""Maestro's abstract classes and enumerations that programs use and maestro-es itself does not need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Graph", "Record", "Singleton", "StepPriority", "SubmissionCode", "ab
 
 
 class abstractclassmethod(classmethod):  # type: ignore[type-arg] # noqa: N801 - Maestro's name
-    """Marks a class method that a derived class must have."""
+    """Marks a class method that a derived class must define."""
 
     def __init__(self, method: Callable[..., Any]) -> None:
         super().__init__(abstractmethod(method))
@@ -29,7 +29,7 @@ class _OneOfAKind(type):
 
 
 class Singleton(metaclass=_OneOfAKind):
-    """A class with one object: each call returns the same."""
+    """A class with one object. Each call returns this object."""
 
 
 class Record:
@@ -39,19 +39,19 @@ class Record:
         self._info: dict[str, Any] = {}
 
     def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - of any kind
-        """Return the value of that name, or the default."""
+        """Return the value with this name, or the default."""
         return self._info.get(key, default)
 
 
 class SubmissionCode(enum.Enum):
-    """Whether a submission was taken."""
+    """Whether a scheduler has accepted a submission."""
 
     OK = 0
     ERROR = 1
 
 
 class StepPriority(enum.Enum):
-    """How urgent a step is."""
+    """The priority of a step."""
 
     HELD = 0
     MINIMAL = 1
@@ -62,7 +62,7 @@ class StepPriority(enum.Enum):
 
     @classmethod
     def from_str(cls, priority: str) -> StepPriority:
-        """Return a priority by the word of a study file, in capitals or not. ValueError if there is none."""
+        """Return the priority for a word of a study file, in any case. ValueError if the word is not a priority."""
         word = "EXPEDITE" if priority.upper() == "EXPEDITED" else priority.upper()
         if word not in cls.__members__:
             raise ValueError(f"priority {priority!r} is unknown; known are: {', '.join(cls.__members__)}")

@@ -1,4 +1,4 @@
-"""``import maestro_es.compat.as_maestrowf``: from here on, ``import maestrowf`` finds the modules of maestro-es."""
+"""``import maestro_es.compat.as_maestrowf``: afterwards, ``import maestrowf`` finds the modules of maestro-es."""
 
 from maestro_es.compat.hook import install
 

@@ -1,6 +1,7 @@
-"""The functions behind Maestro's commands, by its names, for programs that call them: ``maestrowf.maestro``.
+"""The functions of Maestro's commands, for programs that call them: the counterpart of ``maestrowf.maestro``.
 
-``run`` is that of `maestro-es`; the others leave a request in a study's directory, or read its status table.
+`run_study` calls ``maestro-es run``. The other functions leave a request in the study's directory or read its status
+table. A tick carries the requests out.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from maestro_es.study_file.pgen import VERSION
 _YES = ("y", "yes")
 _SETTINGS = ("rlimit", "throttle", "sleep")
 
-#: The options of ``run`` that have a value, and those that have none, by the names under which a parser has them.
+#: The options of ``run`` with a value, and those without one, by their names in a parsed command line.
 _WITH_VALUE = {
     "attempts": "--attempts",
     "rlimit": "--rlimit",
@@ -43,7 +44,7 @@ _FLAGS = {
 
 
 def run_study(args: Namespace) -> int:
-    """Run a study by ``maestro-es run``; returns its exit code."""
+    """Call ``maestro-es run``; returns its exit code."""
     options = vars(args)
     argv = [f"{option}={options[name]}" for name, option in _WITH_VALUE.items() if options.get(name) is not None]
     argv += [option for name, option in _FLAGS.items() if options.get(name)]
@@ -66,7 +67,7 @@ def status_study(args: Namespace) -> int:
 
 
 def cancel_study(args: Namespace) -> int:
-    """Ask that studies be cancelled, after a question; returns 1 if one of the directories is none."""
+    """Ask for confirmation and request that studies are cancelled; returns 1 if a directory does not exist."""
     there, missing = _directories(args.directory)
     if there and (args.autoyes or input(f"Cancel {', '.join(there)}? [y|[n]]: ").lower() in _YES):
         for directory in there:
@@ -75,7 +76,7 @@ def cancel_study(args: Namespace) -> int:
 
 
 def validate_update_args(args: Namespace, directory_list: Sequence[str]) -> bool:
-    """Whether each setting has one value, or as many as there are directories."""
+    """Return whether each setting has one value, or one for each directory."""
     wrong = [name for name in _SETTINGS if len(getattr(args, name) or ()) not in {0, 1, len(directory_list)}]
     for name in wrong:
         _say(f"--{name} needs one value for all directories, or one for each of them")
@@ -83,7 +84,7 @@ def validate_update_args(args: Namespace, directory_list: Sequence[str]) -> bool
 
 
 def expand_update_args(args: Namespace, directory_list: Sequence[str]) -> list[dict[str, int | None]]:
-    """Return the settings for each directory; None for one that stays as it is."""
+    """Return the settings for each directory. None: the setting does not change."""
     values = {name: getattr(args, name) or [None] for name in _SETTINGS}
     rows = {name: column if len(column) > 1 else itertools.repeat(column[0]) for name, column in values.items()}
     columns = zip(directory_list, *rows.values(), strict=False)
@@ -91,7 +92,7 @@ def expand_update_args(args: Namespace, directory_list: Sequence[str]) -> list[d
 
 
 def update_study_exec(args: Namespace) -> int:
-    """Ask for other settings of studies; returns 1 if that is not possible."""
+    """Request other settings for studies; returns 1 if this is not possible."""
     _, missing = _directories(args.directory)
     if missing or not validate_update_args(args, args.directory):
         return EXIT_ERROR
@@ -105,7 +106,7 @@ def update_study_exec(args: Namespace) -> int:
 
 
 def _directories(directories: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return which of the directories are there, and which are not, after a line for each of the latter."""
+    """Return the directories that exist, and those that don't. Print a line for each of the latter."""
     missing = [directory for directory in directories if not Path(directory).is_dir()]
     for directory in missing:
         _say(f"{directory}: there is no such directory")
@@ -117,7 +118,7 @@ def _say(line: str) -> None:
 
 
 def setup_argparser() -> ArgumentParser:
-    """Return a parser of Maestro's command lines. The function of a command is in `func` of what it returns."""
+    """Return a parser of Maestro's command lines. `func` of its result is the function of the command."""
     parser = ArgumentParser(prog="maestro", description="Maestro's commands, for studies of maestro-es.")
     parser.add_argument("-v", "--version", action="version", version=f"%(prog)s {VERSION}")
     parser.add_argument("-l", "--logpath")
@@ -158,7 +159,7 @@ def _add_run(run: ArgumentParser) -> None:
 
 
 def main() -> None:
-    """Run the command line of this process as Maestro's."""
+    """Run the command line of this process like Maestro."""
     parser = setup_argparser()
     args = parser.parse_args()
     if args.subparser is None:

@@ -1,6 +1,7 @@
-"""`Conductor` by Maestro's name: runs a study to its end, and keeps a study for a later process.
+"""`Conductor`: Maestro's class that runs a study to its end, and stores a study for a later process.
 
-It needs no process of its own: `maestro-es tick` can advance the same study, before, meanwhile and afterwards.
+It is not a daemon. ``maestro-es tick`` can tick the same study at any time. What a tick does is decided in
+`maestro_es.core.decide`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from maestro_es.study_file.pgen_tools import csvtable_to_dict
 from maestro_es.study_file.reading import read_data, study_text
 from maestro_es.study_file.render import safe
 
-#: Seconds between two ticks at most.
+#: The longest time between two ticks, in seconds.
 _SLEEP_TIME = 60
 
 _STORED = ".study.pkl"
@@ -29,7 +30,7 @@ PathText = str | os.PathLike[str]
 
 
 class Conductor:
-    """Runs one study: `initialize` creates it, `monitor_study` ticks until it has ended."""
+    """Runs one study. `initialize` creates the study, and `monitor_study` runs ticks until it has ended."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
@@ -48,7 +49,7 @@ class Conductor:
 
     @property
     def sleep_time(self) -> int:
-        """How many seconds there are between two ticks at most."""
+        """The longest time between two ticks, in seconds."""
         return self._sleep_time
 
     @sleep_time.setter
@@ -58,7 +59,7 @@ class Conductor:
             self._graph.update(sleep_seconds=new_sleep_time)
 
     def initialize(self, batch_info: Mapping[str, Any], sleeptime: int = _SLEEP_TIME) -> None:
-        """Create the study, or continue the one that is in the directory; `batch_info` is a batch block."""
+        """Create the study, or continue the same study in its directory. `batch_info` is a batch block."""
         _, self._graph = self._study.stage()
         self._graph.set_adapter(dict(batch_info))
         self.sleep_time = sleeptime
@@ -66,11 +67,11 @@ class Conductor:
         self._graph.write_status(self.output_path)
 
     def monitor_study(self) -> StudyStatus:
-        """Tick until the study has ended; returns how. RequestRefused before `initialize`."""
+        """Run ticks until the study has ended; returns its final status. RequestRefused before `initialize`."""
         return self._staged("monitor_study").run_until_ended()
 
     def cleanup(self) -> None:
-        """Remove the scripts that are among the temporary files."""
+        """Remove the scripts in the temporary directory."""
         self._staged("cleanup").cleanup()
 
     def _staged(self, what: str) -> ExecutionGraph:
@@ -80,12 +81,12 @@ class Conductor:
 
     @classmethod
     def store_study(cls, study: Study) -> None:
-        """Keep a study in its directory, for `load_study`."""
+        """Store a study in its directory, for `load_study`."""
         study.pickle(Path(study.output_path) / safe(f"{study.name}{_STORED}"))
 
     @classmethod
     def load_study(cls, out_path: PathText) -> Study:
-        """Return the study that is kept in a directory. RequestRefused if there is none, or more than one."""
+        """Return the study that is stored in a directory. RequestRefused if there is none, or more than one."""
         pointers = sorted(Path(out_path).glob(f"*{_STORED}"))
         if len(pointers) != 1:
             raise RequestRefused(
@@ -95,12 +96,12 @@ class Conductor:
 
     @classmethod
     def store_batch(cls, out_path: PathText, batch: Mapping[str, Any]) -> None:
-        """Keep a batch block in a directory."""
+        """Store a batch block in a directory."""
         files.write(Path(out_path) / BATCH_INFO, study_text(batch).encode())
 
     @classmethod
     def load_batch(cls, out_path: PathText) -> dict[str, Any]:
-        """Return the batch block that is kept in a directory. RequestRefused if there is none."""
+        """Return the batch block that is stored in a directory. RequestRefused if there is none."""
         path = Path(out_path) / BATCH_INFO
         try:
             return read_data(path.read_text("utf-8"), str(path))
@@ -109,7 +110,7 @@ class Conductor:
 
     @classmethod
     def get_status(cls, output_path: PathText) -> dict[str, list[str]]:
-        """Return the columns of the status table by their titles; nothing if there is no table."""
+        """Return the columns of the status table by title; empty if there is no table."""
         try:
             with (Path(output_path) / STATUS_CSV).open(encoding="utf-8") as table:
                 return csvtable_to_dict(table)
@@ -118,17 +119,17 @@ class Conductor:
 
     @classmethod
     def mark_cancelled(cls, output_path: PathText) -> None:
-        """Ask that a study be cancelled; the next tick does it."""
+        """Request that a study is cancelled. The next tick cancels it."""
         (Path(output_path) / CANCEL).touch()
 
     @classmethod
     def update_study_exec(cls, output_path: PathText, updated_config: Mapping[str, Any]) -> None:
-        """Ask for other values of rlimit, throttle and sleep; the next tick takes them."""
+        """Request other values of rlimit, throttle and sleep. The next tick applies them."""
         files.write(Path(output_path) / UPDATE, study_text(updated_config).encode())
 
     @classmethod
     def load_updated_study_exec(cls, output_path: PathText) -> dict[str, Any]:
-        """Return what `update_study_exec` has asked for, and take it back; nothing if there is nothing."""
+        """Return the values that `update_study_exec` has requested, and withdraw the request; empty without one."""
         path = Path(output_path) / UPDATE
         try:
             data = read_data(path.read_text("utf-8"), str(path))

@@ -1,4 +1,7 @@
-"""The dependencies of a study, by Maestro's names: what must exist, and repositories that are cloned."""
+"""Maestro's classes for the dependencies of a study: paths that must exist, and repositories that are cloned.
+
+How a repository is cloned is decided in `maestro_es.study_file.dependencies`.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,21 @@ from maestro_es.study_file.study_environment import StudyEnvironment as Declarat
 
 
 class PathDependency(Variable, Dependency):
-    """A file or directory that must exist; a relative path begins at the current directory."""
+    """A file or directory that must exist. A relative path is relative to the current directory."""
 
     def __init__(self, name: str, value: str | os.PathLike[str], token: str = SIGN) -> None:
         path = arguments.path("value", value)
         super().__init__(name, path if path.startswith(SIGN) else os.path.abspath(path), token)  # noqa: PTH100 - links stay
 
     def acquire(self, substitutions: Iterable[Any] | None = None) -> None:
-        """Look whether it exists. NotAcquired, which is a ValueError, if not."""
+        """Check that the path exists. NotAcquired, a ValueError, if it does not."""
         path = _substituted(str(self.value), substitutions)
         if not os.path.exists(path):  # noqa: PTH110 - False for what can't be a path, where pathlib may raise
             raise NotAcquired(f"The specified path '{self.name}' does not exist: {path}")
 
 
 class GitDependency(Variable, Dependency):
-    """A repository at the address `value` that is cloned to ``path/name``, at most one of hash, tag and branch."""
+    """A repository with the address `value`, cloned to ``path/name``. It has at most one of hash, tag and branch."""
 
     def __init__(self, name: str, value: str, path: str | os.PathLike[str], token: str = SIGN, **at: str) -> None:
         refs = {key: ref for key, ref in at.items() if ref != ""}
@@ -46,7 +49,7 @@ class GitDependency(Variable, Dependency):
         self._is_acquired = False
 
     def acquire(self, substitutions: Iterable[Any] | None = None) -> None:
-        """Clone it and check out what is asked for. NotAcquired, which is a RuntimeError, if that fails."""
+        """Clone the repository and check out its hash, tag or branch. NotAcquired, a RuntimeError, if that fails."""
         if self._is_acquired:
             return
         ref = f"tags/{self.tag}" if self.tag else self.hash or self.branch
@@ -70,14 +73,14 @@ def _substituted(text: str, substitutions: Iterable[Any] | None) -> str:
 
 
 class StudyEnvironment(Declarations):
-    """The variables, labels, sources and dependencies of a study, which it can acquire."""
+    """The variables, labels, sources and dependencies of a study. It can acquire the dependencies."""
 
     def acquire_environment(self) -> None:
-        """Acquire the dependencies, once. NotAcquired says which could not be had."""
+        """Acquire the dependencies, once. NotAcquired if one can't be acquired; its message names it."""
         self.acquire_with(())
 
     def acquire_with(self, more: Iterable[Variable]) -> None:
-        """Acquire the dependencies, once, with more variables for their addresses than those of the environment."""
+        """Acquire the dependencies, once. Their addresses may use `more` variables than those of the environment."""
         if self._is_set_up:
             return
         for dependency in self.dependencies.values():

@@ -1,7 +1,8 @@
-"""The import hook: ``import maestrowf`` and its submodules find our counterparts, whether or not Maestro is installed.
+"""The import hook: ``import maestrowf`` finds our counterparts, whether or not Maestro is installed.
 
-A module of Maestro becomes a small module that looks up each name when a program asks for it. A name or module that
-has no counterpart raises an ImportError of one line.
+Each module of Maestro is replaced by a small module that imports the counterpart of a name at its first use. A name or
+module without a counterpart raises an ImportError of one line. Which names have counterparts is decided in
+`maestro_es.compat.modules`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from maestro_es.study_file.pgen import ROOT, VERSION
 
 
 def install() -> None:
-    """Let every later ``import maestrowf`` find our modules. ImportError if Maestro itself was imported before."""
+    """Make every later ``import maestrowf`` find our modules. ImportError if Maestro itself was imported before."""
     if _FINDER in sys.meta_path:
         return
     if any(not isinstance(module, _Counterpart) for module in _loaded()):
@@ -31,7 +32,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Undo `install`. A module that a program has imported meanwhile is forgotten, but goes on working there."""
+    """Undo `install`. Imported counterparts leave `sys.modules`, but continue to work in programs that have them."""
     if _FINDER in sys.meta_path:
         sys.meta_path.remove(_FINDER)
     for module in _loaded():
@@ -40,7 +41,7 @@ def uninstall() -> None:
 
 
 def load_counterparts() -> None:
-    """Import all our counterparts now, because the path may lead to modules of a user later."""
+    """Import all our counterparts now, because `sys.path` may find a user's modules later."""
     for home in dict.fromkeys(HOME_OF.values()):
         importlib.import_module(home)
 
@@ -51,9 +52,9 @@ def _loaded() -> list[ModuleType]:
 
 
 class _Counterpart(ModuleType):
-    """Stands for a module of Maestro; it looks up its names on demand."""
+    """Replaces a module of Maestro. It looks up names on demand."""
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever stands under the name
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a counterpart of any type
         if name not in vars(self).get("__all__", ()):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(HOME_OF[name]), name)
@@ -76,7 +77,7 @@ class _Finder(MetaPathFinder, Loader):
         if fullname.partition(".")[0] != ROOT:
             return None
         if fullname.partition(".")[2] not in MODULES:
-            # Under this name `from maestrowf.utils import nothing` shows our message, too.
+            # With this name, `from maestrowf.utils import nothing` shows our message, too.
             raise ModuleNotFoundError(_missing(fullname), name=ROOT)
         return ModuleSpec(fullname, self, origin="maestro_es.compat", is_package=True)
 
@@ -90,7 +91,7 @@ class _Finder(MetaPathFinder, Loader):
 
 
 def _missing(fullname: str) -> str:
-    """Return what to say of a module or name without a counterpart, and where there is one of that name."""
+    """Return the message for a module or name without a counterpart. It says where else Maestro has this name."""
     name = fullname.rpartition(".")[2]
     home = next((f"{ROOT}.{path}.{name}".replace("..", ".") for path, names in MODULES.items() if name in names), "")
     return f"maestro-es has no {fullname}" + (f", but it has {home}" if home else "")

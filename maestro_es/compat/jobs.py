@@ -1,6 +1,6 @@
-"""Jobs of scripts that a program submits by itself, without a study: they are known by their ids alone.
+"""Jobs of scripts that a program submits by itself, without a study. Only their ids identify them.
 
-For an adapter such a job is like one that Maestro has submitted: it carries no token.
+For an adapter, such a job is like a job that Maestro has submitted: it carries no token. Nothing about it is recorded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from maestro_es.core.model import CancelCode, JobState, JobStatusCode, State, St
 from maestro_es.core.submission import Accepted
 from maestro_es.errors import RequestRefused, SchedulerError
 
-#: What Maestro calls the states of jobs. An array has a number behind its id.
+#: Maestro's states for the states of jobs.
 _STATES = {
     JobState.PENDING: State.PENDING,
     JobState.RUNNING: State.RUNNING,
@@ -46,7 +46,7 @@ def submit_script(adapter: Adapter, path: str, cwd: str, env: Mapping[str, str])
 
 
 def check_jobs(adapter: Adapter, ids: Collection[object]) -> tuple[JobStatusCode, dict[str, State | None]]:
-    """Return how jobs are, by their ids; None for a job that is not known."""
+    """Return the states of jobs by id; None for a job that the scheduler does not know."""
     steps = _records(ids)
     try:
         infos = adapter.query_queue(steps, {}) if steps else {}
@@ -63,7 +63,7 @@ def _state(info: JobInfo) -> State | None:
 
 
 def cancel_jobs(adapter: Adapter, ids: Collection[object]) -> CancellationRecord:
-    """Ask that jobs end."""
+    """Cancel jobs."""
     steps = _records(ids)
     try:
         if steps:
@@ -82,7 +82,7 @@ def _cancelled(steps: Sequence[StepRecord], code: CancelCode) -> CancellationRec
 
 
 def _records(ids: Collection[object]) -> list[StepRecord]:
-    """Return a record for each job, as an adapter takes them. Their times are long ago, so that none is too old."""
+    """Return a record for each job, as adapters take them. The time of its request, 0, makes no job too old."""
     return [
         StepRecord(
             number=number, name="", template="", params=(), workspace="", workspaces={}, scheduled=True, row=number,

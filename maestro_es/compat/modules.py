@@ -1,10 +1,10 @@
-"""The modules of Maestro 1.2.1 and their names, and where each name has its counterpart here."""
+"""The modules of Maestro 1.2.1 with their names, and the module here that has the counterpart of each name."""
 
 from __future__ import annotations
 
 _COMPAT = "maestro_es.compat"
 
-#: Where the counterparts are: our module, and the names that Maestro has for what is in it.
+#: The counterparts: our module, and the names of Maestro that it defines.
 _HOMES: dict[str, tuple[str, ...]] = {
     "maestro_es.core.model": ("SOURCE", "CancelCode", "JobStatusCode", "State", "StudyStatus"),
     "maestro_es.execution_graph": ("ExecutionGraph",),
@@ -53,7 +53,7 @@ HOME_OF: dict[str, str] = {name: home for home, names in _HOMES.items() for name
 _CORE = ("Combination", "ExecutionGraph", "ParameterGenerator", "Study", "StudyEnvironment", "StudyStep")
 _ENVIRONMENT = ("GitDependency", "PathDependency", "Script", "Variable")
 
-#: The public modules of Maestro, and the names in each of them that have a counterpart.
+#: The public modules of Maestro, with the names that have a counterpart.
 MODULES: dict[str, tuple[str, ...]] = {
     "": (
         "BaseStatusRenderer", "FlatStatusRenderer", "LegacyStatusRenderer", "NarrowStatusRenderer",

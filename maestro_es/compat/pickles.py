@@ -1,7 +1,7 @@
-"""`PickleInterface` by Maestro's name: an object in a file, for a program that asks for it.
+"""`PickleInterface`: Maestro's class for objects in files, for programs that use it. maestro-es needs no pickles.
 
-A pickle can make Python call any function. So reading one here makes objects of plain types and of our classes only,
-and of classes that the program has derived from ours and loaded itself. maestro-es needs no pickles.
+A pickle can make Python call any function. So only some classes can be read here: plain types, our classes, and
+classes that the program has derived from ours and has imported itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from maestro_es.execution_graph import ExecutionGraph
 
 Kind = TypeVar("Kind", bound="PickleInterface")
 
-#: Types of Python's that hold values and do nothing.
+#: Python's types that hold values and have no effects.
 _PLAIN = {
     "builtins": {"bytearray", "complex", "frozenset", "range", "set", "slice"},
     "collections": {"OrderedDict", "deque"},
@@ -31,11 +31,11 @@ _OURS = "maestro_es"
 
 
 class PickleInterface(ABC):  # noqa: B024 - so that ExecutionGraph, which lies below, can be one
-    """What can be written to a file and read again."""
+    """An object that can be written to a file and read again."""
 
     @classmethod
     def unpickle(cls: type[Kind], path: str | os.PathLike[str]) -> Kind:
-        """Read an object. TypeError if it is of another class, UnpicklingError if the file holds something else."""
+        """Read an object. TypeError if it is of another class. UnpicklingError if the file needs any other class."""
         with Path(path).open("rb") as file:
             value = _Unpickler(file).load()
         if not isinstance(value, cls):

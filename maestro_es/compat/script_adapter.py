@@ -1,4 +1,7 @@
-"""The abstract script adapters, by Maestro's names. Programs derive theirs from them, for a scheduler of their own."""
+"""Maestro's abstract script adapters. Programs derive adapters for their own schedulers from them.
+
+Studies of maestro-es use `maestro_es.adapters` instead.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from maestro_es.core.model import JobStatusCode, State, is_scheduled
 
 
 class FilledStep(Protocol):
-    """A step with everything filled in but the launcher."""
+    """A step with everything filled in except the launcher."""
 
     name: str
     description: str
@@ -26,25 +29,25 @@ Scripts = tuple[bool, str, str | None]
 
 
 class ScriptAdapter(ABC):
-    """Writes the scripts of steps, runs them, and asks how they are."""
+    """Writes the scripts of steps, runs them, and asks for their states."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - keys of a batch block
         self._exec = kwargs.pop("shell", None) or "/bin/bash"
 
     @abstractmethod
     def check_jobs(self, joblist: Collection[str]) -> tuple[JobStatusCode, dict[str, State | None]]:
-        """Return how jobs are, by their ids."""
+        """Return the states of jobs by id."""
 
     @abstractmethod
     def cancel_jobs(self, joblist: Collection[str]) -> CancellationRecord:
-        """Ask that jobs end."""
+        """Cancel jobs."""
 
     @abstractmethod
     def _write_script(self, ws_path: str, step: Any) -> Scripts:  # noqa: ANN401 - `FilledStep`, or a program's own
         """Write the scripts of a step into a directory."""
 
     def write_script(self, ws_path: str, step: Any) -> Scripts:  # noqa: ANN401 - likewise
-        """Write the scripts of a step into a directory, and let their owner execute them."""
+        """Write the scripts of a step into a directory, and make them executable for their owner."""
         written = self._write_script(ws_path, step)
         for script in filter(None, written[1:]):
             path = Path(str(script))
@@ -60,12 +63,12 @@ class ScriptAdapter(ABC):
         job_map: Mapping[str, str] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> SubmissionRecord:
-        """Run the script at a path in a directory."""
+        """Run the script at `path` in the directory `cwd`."""
 
     @property
     @abstractmethod
     def extension(self) -> str:
-        """What the names of scripts end with."""
+        """The extension of the names of scripts."""
 
     @property
     @abstractmethod
@@ -74,7 +77,7 @@ class ScriptAdapter(ABC):
 
 
 class SchedulerScriptAdapter(ScriptAdapter):
-    """An adapter whose scripts have a header, and a command that starts programs in parallel."""
+    """An adapter whose scripts have a header and a launcher, which starts parallel programs."""
 
     launcher_var = "$(LAUNCHER)"
 
@@ -83,17 +86,17 @@ class SchedulerScriptAdapter(ScriptAdapter):
         self._batch: dict[str, Any] = {}
 
     def add_batch_parameter(self, name: str, value: Any) -> None:  # noqa: ANN401 - of any kind
-        """Keep a value of the batch block."""
+        """Store a value of the batch block."""
         self._batch[name] = value
 
     def get_exclusive(self, step_exclusive: Any) -> dict[str, Any]:  # noqa: ANN401 - a flag, a mapping or None
-        """Return what the key ``exclusive`` says of allocation and launcher, None for what it does not say."""
+        """Return the values of the key ``exclusive`` for allocation and launcher. None: the key has no such value."""
         if not isinstance(step_exclusive, dict):
             return {"allocation": step_exclusive, "launcher": None}
         return {"allocation": None, "launcher": None, **step_exclusive}
 
     def resolve_exclusive(self, adapter_exclusive: Mapping[str, Any], step_exclusive: Any) -> dict[str, Any]:  # noqa: ANN401 - likewise
-        """Return what a step says of exclusivity, and the adapter's own choice where it says nothing."""
+        """Return the values of a step's ``exclusive``, with the adapter's value for each that the step leaves out."""
         exclusive = self.get_exclusive(step_exclusive)
         return {key: own if exclusive.get(key) is None else exclusive[key] for key, own in adapter_exclusive.items()}
 
@@ -103,10 +106,10 @@ class SchedulerScriptAdapter(ScriptAdapter):
 
     @abstractmethod
     def get_parallelize_command(self, procs: Any, nodes: Any = None, **kwargs: Any) -> str:  # noqa: ANN401 - texts or numbers
-        """Return the command that starts a program on so many processors and nodes."""
+        """Return the command that starts a program on these numbers of processors and nodes."""
 
     def _substitute_parallel_command(self, step_cmd: str, **kwargs: Any) -> str:  # noqa: ANN401 - keys of a step
-        """Return a command with the launchers filled in. ValueError if they ask for more than the step has."""
+        """Return a command with the launchers filled in. ValueError if a launcher needs more than the step has."""
         more = {key: value for key, value in kwargs.items() if key not in {"nodes", "procs"}}
         has = Resources.by(kwargs)
 
@@ -116,7 +119,7 @@ class SchedulerScriptAdapter(ScriptAdapter):
         return fill_in(step_cmd, has, has, launch)
 
     def get_scheduler_command(self, step: Any) -> tuple[bool, str, str]:  # noqa: ANN401 - `FilledStep`, or a program's own
-        """Return whether a step is scheduled, and its commands with the launchers filled in."""
+        """Return whether a step is scheduled, and its two commands with the launchers filled in."""
         if not step.run:
             raise ValueError("a step needs the key run")
         cmd, restart = step.run.get("cmd") or "", step.run.get("restart") or ""
@@ -128,8 +131,8 @@ class SchedulerScriptAdapter(ScriptAdapter):
 
     @abstractmethod
     def _state(self, job_state: str) -> State:
-        """Return the state of a step for a word of the scheduler."""
+        """Return the state of a step for a state of the scheduler."""
 
     def get_priority(self, priority: Any) -> Any:  # noqa: ANN401 - a number or a StepPriority
-        """Return a priority in the scheduler's words."""
+        """Return the scheduler's value for a priority."""
         raise NotImplementedError

@@ -1,4 +1,7 @@
-"""The adapters of Maestro, by its names: they write the scripts that maestro-es writes."""
+"""Maestro's script adapters. They write the same scripts as maestro-es.
+
+The contents of the scripts are decided in `maestro_es.adapters`.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def _write(folder: str, name: str, header: str, command: str) -> str:
 
 
 class LocalScriptAdapter(ScriptAdapter):
-    """Runs scripts on this host, one after the other: `submit` waits for the end."""
+    """Runs scripts on this host, one at a time. `submit` waits until the script has ended."""
 
     key = _LOCAL
     extension = f".{make_adapter({'type': _LOCAL}, this_host()).extension}"
@@ -43,11 +46,11 @@ class LocalScriptAdapter(ScriptAdapter):
         )
 
     def check_jobs(self, joblist: Collection[str]) -> tuple[JobStatusCode, dict[str, State | None]]:  # noqa: ARG002 - protocol
-        """Return nothing, because a script has ended when `submit` returns."""
+        """Return no states, because a script has ended when `submit` returns."""
         return JobStatusCode.NOJOBS, {}
 
     def cancel_jobs(self, joblist: Collection[str]) -> CancellationRecord:  # noqa: ARG002 - protocol
-        """Cancel nothing, for the same reason."""
+        """Cancel nothing, because a script has ended when `submit` returns."""
         return CancellationRecord(CancelCode.OK, 0)
 
     def submit(
@@ -71,12 +74,12 @@ class LocalScriptAdapter(ScriptAdapter):
 
 
 class _Scheduled(SchedulerScriptAdapter):
-    """An adapter with the scripts of one of ours. The keyword arguments are those of a batch block."""
+    """An adapter that uses one of ours for its scripts and jobs. The keyword arguments are those of a batch block."""
 
     key: ClassVar[str] = ""
-    #: The type of batch of our adapter. A class that a program derives may have another key.
+    #: The type of our adapter in a batch block. A derived class of a program may have another key.
     _kind: ClassVar[str]
-    #: The keys without which there is no adapter.
+    #: The keys that a batch block must have.
     _needed: ClassVar[tuple[str, ...]] = ("host", "bank", "queue")
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - keys of a batch block
@@ -90,7 +93,7 @@ class _Scheduled(SchedulerScriptAdapter):
 
     @property
     def extension(self) -> str:
-        """What the names of scripts end with."""
+        """The extension of the names of scripts."""
         return f".{self._ours.extension}"
 
     def get_header(self, step: Any) -> str:  # noqa: ANN401 - `script_adapter.Step`
@@ -98,7 +101,7 @@ class _Scheduled(SchedulerScriptAdapter):
         return self._ours.header(step.name.replace(" ", "_"), step.description, step.run)
 
     def get_parallelize_command(self, procs: Any, nodes: Any = None, **kwargs: Any) -> str:  # noqa: ANN401 - texts or numbers
-        """Return the command that starts a program on so many processors and nodes."""
+        """Return the command that starts a program on these numbers of processors and nodes."""
         return self._ours.command(self.launcher_var, {**kwargs, "procs": procs, "nodes": nodes})
 
     def _write_script(self, ws_path: str, step: Any) -> Scripts:  # noqa: ANN401 - likewise
@@ -124,11 +127,11 @@ class _Scheduled(SchedulerScriptAdapter):
         return submit_script(self._ours, *places, os.environ if env is None else env)
 
     def check_jobs(self, joblist: Collection[str]) -> tuple[JobStatusCode, dict[str, State | None]]:
-        """Return how jobs are, by their ids; None for a job that the scheduler does not know."""
+        """Return the states of jobs by id; None for a job that the scheduler does not know."""
         return check_jobs(self._ours, joblist)
 
     def cancel_jobs(self, joblist: Collection[str]) -> CancellationRecord:
-        """Ask that jobs end."""
+        """Cancel jobs."""
         return cancel_jobs(self._ours, joblist)
 
     def _state(self, job_state: str) -> State:
@@ -136,26 +139,26 @@ class _Scheduled(SchedulerScriptAdapter):
 
 
 class SlurmScriptAdapter(_Scheduled):
-    """Writes scripts of the second type of batch, and submits them."""
+    """Writes and submits scripts for the second type of `ADAPTERS`."""
 
     key = _kind = _SLURM
 
 
 class LSFScriptAdapter(_Scheduled):
-    """Writes scripts of the third type of batch."""
+    """Writes scripts for the third type of `ADAPTERS`."""
 
     key = _kind = _LSF
 
 
 class FluxScriptAdapter(_Scheduled):
-    """Writes scripts of the last type of batch."""
+    """Writes scripts for the last type of `ADAPTERS`."""
 
     key = _kind = _FLUX
     _needed = ()
 
 
 class ScriptAdapterFactory:
-    """Finds the adapter of a type of batch."""
+    """Finds the adapter for the type of a batch block."""
 
     factories: ClassVar[dict[str, type[ScriptAdapter]]] = {
         adapter.key: adapter
@@ -169,10 +172,10 @@ class ScriptAdapterFactory:
 
     @classmethod
     def get_adapter(cls, adapter_id: str) -> type[ScriptAdapter]:
-        """Return the class of an adapter. UnknownAdapter if there is none."""
+        """Return the adapter class for a type. UnknownAdapter if there is none."""
         factory = cls.factories.get(adapter_id.lower())
         if factory is None:
-            make_adapter({"type": adapter_id}, this_host())  # says what is known, if this is not
+            make_adapter({"type": adapter_id}, this_host())  # if the type is unknown, its error lists the known ones
             raise _only_in_studies(adapter_id)
         return factory
 

@@ -1,4 +1,7 @@
-"""`YAMLSpecification` by Maestro's name: a study file as the objects that a study is made of."""
+"""`YAMLSpecification`: Maestro's class that reads a study file and returns the objects for a `Study`.
+
+What is wrong with a study file is decided in `maestro_es.study_file`. Maestro's messages are used where it has one.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,12 @@ from maestro_es.study_file.validation import study_schema
 Kind = TypeVar("Kind", bound="YAMLSpecification")
 
 _ENVIRONMENT: dict[str, Any] = {"variables": {}, "sources": [], "labels": {}, "dependencies": {}}
-#: The names of env that must differ. Maestro's word for a list of paths is not the key that a file has.
+#: The keys of env whose names must differ. Maestro's key for a list of paths is not the key in a file.
 _DEPENDENCIES = ("path", "paths", "git", "spack")
 
 
 class ValidationError(SpecError, SchemaError):
-    """The study file is wrong: all its `problems`, and in `message` the first, in Maestro's words if it has any."""
+    """The study file is wrong. `problems` has all faults; `message` has the first one, in Maestro's words if any."""
 
     def __init__(self, problems: Iterable[str], message: str) -> None:
         SchemaError.__init__(self, message)
@@ -40,7 +43,7 @@ class ValidationError(SpecError, SchemaError):
 
 
 class Specification(ABC):
-    """A description of a study, from which its parts are made."""
+    """A description of a study. It returns the parts of the study."""
 
     @abstractmethod
     def verify(self) -> None:
@@ -60,9 +63,9 @@ class Specification(ABC):
 
 
 class YAMLSpecification(Specification):
-    """A study file: what is in it, and the objects that a `Study` is made of.
+    """A study file: its contents, and the objects for a `Study`.
 
-    `path` is the file, None for a stream, and empty before anything was loaded.
+    `path` is the path of the file, None for a stream, and empty before a file is loaded.
     """
 
     def __init__(self) -> None:
@@ -76,7 +79,7 @@ class YAMLSpecification(Specification):
 
     @classmethod
     def load_specification(cls: type[Kind], path: str | os.PathLike[str]) -> Kind:
-        """Read a study file. ValidationError has everything that is wrong with it, OSError if it can't be read."""
+        """Read a study file. ValidationError with all faults if it is wrong. OSError if it can't be read."""
         made = cls._loaded(read_file(Path(path)).decode(), os.fspath(path))
         made.path = path
         return made
@@ -110,7 +113,7 @@ class YAMLSpecification(Specification):
             "study": self.study,
             "global.parameters": self.globals,
         }
-        # A part that is empty is not in the file; but a study without steps, or without a description, is wrong.
+        # An empty part is left out as if it were not in the file. But steps and a description are required.
         data = {key: part for key, part in parts.items() if part or key in {"description", "study"}}
         try:
             check_data(data, self._text, os.fspath(self.path or "study file"), SCHEDULERS)
@@ -118,11 +121,11 @@ class YAMLSpecification(Specification):
             raise ValidationError(error.problems, self._maestro_says() or error.problems[0]) from None
 
     def _maestro_says(self) -> str:
-        """Return Maestro's words for the first thing that it would find wrong; empty if it has none."""
+        """Return Maestro's message for the first fault that it would find; empty if it has none."""
         schema = study_schema()
         parts = {**schema["properties"], **schema["definitions"]}
         parts = {key: {**part, "definitions": schema["definitions"]} for key, part in parts.items()}
-        with contextlib.suppress(KeyError, TypeError, AttributeError):  # of what is no study at all
+        with contextlib.suppress(KeyError, TypeError, AttributeError):  # of data that is not a study at all
             try:
                 self.verify_description(parts["description"])
                 self.verify_environment(parts["env"])
@@ -135,11 +138,11 @@ class YAMLSpecification(Specification):
         return ""
 
     def verify_description(self, schema: Mapping[str, Any]) -> None:
-        """Raise a ValidationError if name and description are not as a schema has them."""
+        """Raise a ValidationError if name and description don't conform to a schema."""
         self.validate_schema("description", self.description, schema)
 
     def verify_environment(self, schema: Mapping[str, Any]) -> None:
-        """Raise a ValidationError if env is not as a schema has it, ValueError if a name is taken twice."""
+        """Raise a ValidationError if env does not conform to a schema, or a ValueError if a name occurs twice."""
         self.validate_schema("env", self.environment, schema)
         names = set()
         for name, value in (self.environment.get("variables") or {}).items():
@@ -156,14 +159,14 @@ class YAMLSpecification(Specification):
                 names.add(item["name"])
 
     def verify_study(self, schema: Mapping[str, Any]) -> None:
-        """Raise a ValidationError if a step is not as a schema has it, ValueError if there are no steps."""
+        """Raise a ValidationError if a step does not conform to a schema, or a ValueError if there are no steps."""
         if not self.study:
             raise ValueError("A study specification MUST contain at least one step in its workflow.")
         for step in self.study:
             self.validate_schema(f"study step '{step['name']}'", step, schema)
 
     def verify_parameters(self, schema: Mapping[str, Any]) -> None:
-        """Raise a ValidationError if a parameter is not as a schema has it, ValueError if lists differ in length."""
+        """Raise a ValidationError if a parameter does not conform, or a ValueError if lists differ in length."""
         length = None
         for name, parameter in (self.globals or {}).items():
             self.validate_schema(f"global.params.{name}", parameter, schema)
@@ -178,7 +181,7 @@ class YAMLSpecification(Specification):
 
     @staticmethod
     def validate_schema(parent_key: str, instance: object, schema: Mapping[str, Any]) -> None:
-        """Raise a SchemaError if a part of a study file is not as a schema has it."""
+        """Raise a SchemaError if a part of a study file does not conform to a schema."""
         validate_schema(parent_key, instance, schema)
 
     @property
@@ -192,7 +195,7 @@ class YAMLSpecification(Specification):
 
     @property
     def desc(self) -> str:
-        """What the study is for."""
+        """The study's description."""
         return str(self.description["description"])
 
     @desc.setter
@@ -201,7 +204,7 @@ class YAMLSpecification(Specification):
 
     @property
     def output_path(self) -> str:
-        """The variable OUTPUT_PATH, empty if there is none."""
+        """The value of the variable OUTPUT_PATH, empty if there is none."""
         return str((self.environment.get("variables") or {}).get("OUTPUT_PATH", ""))
 
     def get_study_environment(self) -> StudyEnvironment:
@@ -243,9 +246,9 @@ _QUOTED = re.compile(r"'(.+)'")
 
 
 def validate_schema(parent_key: str, instance: object, schema: Mapping[str, Any]) -> None:
-    """Raise a SchemaError with Maestro's words for the first error of a part of a study file, if there is one.
+    """Raise a SchemaError with Maestro's message for the first fault in a part of a study file, if there is one.
 
-    ValueError for a rule of the schema that Maestro has no words for.
+    ValueError for a rule of the schema for which Maestro has no message.
     """
     for error in Draft7Validator(dict(schema)).iter_errors(instance):
         message = _message(error, parent_key)

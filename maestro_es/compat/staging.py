@@ -1,4 +1,7 @@
-"""A study that was made in Python, as a study file has it, and what staging finds out about its steps."""
+"""Converts a study that was built in Python to the data of a study file, and collects facts about its steps.
+
+`maestro_es.study_file` decides how this data is expanded to steps.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,16 @@ from maestro_es.study_file.pgen_tools import apply_function
 from maestro_es.study_file.render import OUTPUT_PATH, map_strings
 from maestro_es.study_file.study_environment import SIGN, StudyEnvironment
 
-#: What makes a dependency a funnel: all instances of a step.
+#: The mark of a dependency that is a funnel, that is, on all instances of a step.
 _FUNNEL = re.compile(r"_\*|\*")
 
 
 @dataclass
 class Books:
-    """What staging finds out, by the names of steps, as Maestro's `Study` has it.
+    """Facts about the steps of a staged study, by name, in the form of Maestro's `Study`.
 
-    `workspaces` has a directory for each instance, `depends` and `hub_depends` the steps and funnels that a step waits
-    for, `used_params` its parameters, and `step_combos` the names of its instances.
+    `workspaces` has the directory of each instance. `depends` has the steps on which a step depends, and `hub_depends`
+    the funnels. `used_params` has its parameters, and `step_combos` the names of its instances.
     """
 
     workspaces: dict[str, str] = field(default_factory=dict)
@@ -38,7 +41,7 @@ class Books:
 
 
 def books(root: str, events: Iterable[NewEvent] = ()) -> Books:
-    """Return the books of a study in the directory `root` whose steps are added by these events."""
+    """Return these facts for a study in the directory `root` whose steps these events add."""
     result = Books({SOURCE: root}, {SOURCE: set()}, {SOURCE: set()}, {SOURCE: set()}, {SOURCE: set()})
     for _, event in events:
         if isinstance(event, StepTemplateAdded):
@@ -55,26 +58,26 @@ def books(root: str, events: Iterable[NewEvent] = ()) -> Books:
 
 
 def funneled(dependency: str) -> str:
-    """Return the name of a step without what makes it a funnel."""
+    """Return the name of a step without the mark of a funnel."""
     return _FUNNEL.sub("", dependency)
 
 
 def parents(step: Any) -> list[str]:  # noqa: ANN401 - of a class of ours, of Maestro's or of the program's
-    """Return the names of the steps that a step waits for; none if it does not say so as a list of texts."""
+    """Return the names of the steps on which a step depends; none if its ``depends`` is not a list of texts."""
     depends = step.run.get("depends") if isinstance(step.run, Mapping) else None
     names = depends if isinstance(depends, (list, tuple)) else []
     return [funneled(parent) for parent in names if isinstance(parent, str)]
 
 
 def real_name(step: Any) -> str:  # noqa: ANN401 - likewise
-    """Return the name of a step, not its nickname."""
+    """Return the name of a step instead of its nickname."""
     return arguments.name("step.name", getattr(step, "real_name", None) or step.name)
 
 
 class AddedStep:
-    """A step as it was added, before the environment was put into it.
+    """A step as it was added, before the values of the environment were filled in.
 
-    The study file keeps this form, so that the study can be moved. But what the program has changed since counts.
+    The study file keeps this form, so that the study can be moved. But later changes by the program have priority.
     """
 
     def __init__(self, step: Any, environment: StudyEnvironment) -> None:  # noqa: ANN401 - likewise
@@ -84,13 +87,13 @@ class AddedStep:
         self._applied = copy.deepcopy(vars(step))
 
     def as_file(self, step: Step) -> Step:
-        """Return the step for the study file."""
+        """Return the form of the step for the study file."""
         text: Step = self._text
         return text if self._lasting and vars(step) == self._applied else step
 
 
 def declaration(step: Any, more: Iterable[str] = ()) -> dict[str, Any]:  # noqa: ANN401 - likewise
-    """Return a step as a study file has it, without the keys that it leaves empty; it waits for `more` steps, too."""
+    """Return a step in the form of a study file, without empty keys. It also depends on `more` steps."""
     name = real_name(step)
     run = arguments.mapping(f"run of step {name!r}", step.run)
     named = {funneled(parent) for parent in parents(step)}
@@ -112,10 +115,10 @@ def study_data(
     parameters: ParameterGenerator,
     root: str,
 ) -> dict[str, Any]:
-    """Return the study as a file has it; without its parameters if a file can't hold them.
+    """Return the data of the study for a study file, without its parameters if a file can't represent them.
 
-    OUTPUT_PATH and SPECROOT are left out, because a launch makes them what they are. An OUTPUT_PATH that is not the
-    study's directory is a variable like any other.
+    OUTPUT_PATH and SPECROOT are left out, because a launch sets them. An OUTPUT_PATH that is not the study's directory
+    is an ordinary variable, and its value is filled in.
     """
     section = environment.section()
     section["variables"] = variables = dict(section.get("variables", {}))
@@ -134,7 +137,7 @@ def study_data(
 
 
 def _declared(made: ParameterGenerator) -> dict[str, Any]:
-    """Return parameters as a study file has them; none if it can't hold their labels, names or values."""
+    """Return parameters in the form of a study file; none if it can't represent their labels, names or values."""
     texts = all(isinstance(made.labels[key], str) and made.names[key] == key for key in made.parameters)
     values = [value for column in made.parameters.values() for value in column]
     if not texts or made.label_token != "%%" or {type(value) for value in values} - {str, int, float, bool}:  # noqa: S105 - no secret

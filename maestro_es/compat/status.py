@@ -1,4 +1,7 @@
-"""Maestro's layouts of a status, by its names: from the columns of ``status.csv`` to a table on the terminal."""
+"""Maestro's classes for the layouts of a status: from the columns of ``status.csv`` to a table on the terminal.
+
+The layouts of ``maestro-es status`` are in `maestro_es.report.layouts`.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ Columns = Mapping[str, Sequence[Any]]
 
 
 class BaseStatusRenderer(ABC):
-    """Lays out a status, and prints it. `_theme_dict` has the styles, by the names that the layout uses."""
+    """Lays out a status and prints it. `_theme_dict` has the styles by the names that the layout uses."""
 
     layout_type: ClassVar[str] = ""
 
@@ -37,10 +40,10 @@ class BaseStatusRenderer(ABC):
 
     @abstractmethod
     def layout(self, status_data: Columns, study_title: str | None = None, data_filters: Any = None) -> None:  # noqa: ANN401 - unused, as in Maestro
-        """Make the table of columns by their titles. ValueError if there are none."""
+        """Make the table from columns by title. ValueError if there are no columns."""
 
     def render(self, theme: Mapping[str, str] | None = None) -> None:
-        """Print the table, by a pager unless that is disabled; `theme` replaces styles."""
+        """Print the table, in a pager unless it is disabled. `theme` replaces styles."""
         self._theme_dict.update(theme or {})
         if self.disable_theme:
             self._theme_dict = dict.fromkeys(self._theme_dict, "none")
@@ -59,7 +62,7 @@ class BaseStatusRenderer(ABC):
         return out.getvalue()
 
     def _take(self, status_data: Columns) -> Columns:
-        """Keep the columns of a status. ValueError if there are none."""
+        """Check the columns of a status, and return them. ValueError if there are none."""
         if not isinstance(status_data, dict) or not status_data:
             raise ValueError("there is no status to lay out: give it columns by their titles")
         self._status_data = status_data
@@ -213,7 +216,7 @@ class StatusRendererFactory:
         self._layouts[layout] = renderer
 
     def get_renderer(self, layout: str, disable_theme: bool, disable_pager: bool) -> BaseStatusRenderer:  # noqa: FBT001 - Maestro's signature
-        """Return what draws a layout. ValueError if there is none of that name."""
+        """Return an object that draws a layout. ValueError if no layout has this name."""
         if layout not in self._layouts:
             raise ValueError(f"there is no layout {layout!r}; known are: {', '.join(self._layouts)}")
         return self._layouts[layout](disable_theme=disable_theme, disable_pager=disable_pager)

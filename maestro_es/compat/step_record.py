@@ -1,6 +1,7 @@
-"""The record of a step that a program runs by itself with a script adapter, by Maestro's name; Merlin derives its own.
+"""`StepRecord`: Maestro's class for a step that a program runs by itself with a script adapter.
 
-The steps of a study have `StepView`s, which show what the log says.
+Merlin derives a class from it. Nothing about such a step is recorded in a log. The steps of a study have `StepView`s
+instead.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _NO_TIME, _NO_DURATION = "--", "--:--:--"
 
 
 class StepRecord:
-    """A step with its workspace, its scripts, its jobs, and its state, which the methods change."""
+    """A step with its workspace, its scripts, its jobs and its state. The methods change the state."""
 
     def __init__(self, workspace: str, step: Any, **kwargs: Any) -> None:  # noqa: ANN401 - a step of any class
         self.workspace = Variable("WORKSPACE", workspace)
@@ -50,21 +51,21 @@ class StepRecord:
         Path(str(self.workspace.value)).mkdir(parents=True, exist_ok=True)
 
     def generate_script(self, adapter: ScriptAdapter, tmp_dir: str = "") -> None:
-        """Write the scripts, into the workspace or another directory."""
+        """Write the scripts into the workspace, or into another directory."""
         written = adapter.write_script(tmp_dir or str(self.workspace.value), self.step)
         self.to_be_scheduled, self.script, self.restart_script = written
 
     def execute(self, adapter: ScriptAdapter) -> Any:  # noqa: ANN401 - a SubmissionCode, or one of the program's own
-        """Submit the script; returns whether that was taken."""
+        """Submit the script; returns whether the submission was accepted."""
         self.mark_submitted()
         return self._noted(self._execute(adapter, self.script))
 
     def restart(self, adapter: ScriptAdapter) -> Any:  # noqa: ANN401 - likewise
-        """Submit the restart script; returns whether that was taken."""
+        """Submit the restart script; returns whether the submission was accepted."""
         return self._noted(self._execute(adapter, self.restart_script or ""))
 
     def _execute(self, adapter: ScriptAdapter, script: str) -> tuple[Any, Any]:
-        """Submit a script; returns whether that was taken, and the job's id. A local step runs here."""
+        """Submit a script; returns whether the submission was accepted, and the job's id. A local step runs here."""
         if not self.to_be_scheduled:
             self.mark_running()
             adapter = ScriptAdapterFactory.get_adapter("local")()
@@ -78,22 +79,22 @@ class StepRecord:
         return code
 
     def mark_submitted(self) -> None:
-        """Note that the step waits, and when it was submitted first."""
+        """Note that the step is pending, and when it was first submitted."""
         self.status = State.PENDING
         self._submit_time = self._submit_time or _now()
 
     def mark_running(self) -> None:
-        """Note that the step runs, and when it began first."""
+        """Note that the step is running, and when it first started."""
         self.status = State.RUNNING
         self._start_time = self._start_time or _now()
 
     def mark_end(self, state: State) -> None:
-        """Note how the step has ended, and when first."""
+        """Note the final state of the step, and when it first ended."""
         self.status = state
         self._end_time = self._end_time or _now()
 
     def mark_restart(self) -> bool:
-        """Note that the step ran out of time; returns whether it may be restarted. A limit of 0 is none."""
+        """Note that the step has timed out; returns whether it may be restarted. A limit of 0 means no limit."""
         self.status = State.TIMEDOUT
         may = not self.restart_limit or self._num_restarts < self.restart_limit
         self._num_restarts += may
@@ -116,7 +117,7 @@ class StepRecord:
 
     @property
     def walltime(self) -> Any:  # noqa: ANN401 - as the study file has it
-        """The time that the step may run."""
+        """The walltime of the step."""
         return self.step.run.get("walltime", "")
 
     @property
@@ -131,7 +132,7 @@ class StepRecord:
 
     @property
     def time_start(self) -> str:
-        """When the step began."""
+        """When the step started."""
         return str(self._start_time or _NO_TIME)
 
     @property
@@ -141,12 +142,12 @@ class StepRecord:
 
     @property
     def elapsed_time(self) -> str:
-        """How long the step took since it was submitted."""
+        """The time from the submission of the step to its end."""
         return self._since(self._submit_time)
 
     @property
     def run_time(self) -> str:
-        """How long the step ran."""
+        """The time from the start of the step to its end."""
         return self._since(self._start_time)
 
     def _since(self, start: dt.datetime | None) -> str:

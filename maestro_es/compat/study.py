@@ -1,4 +1,7 @@
-"""`Study` by Maestro's name: it makes a study file of what it is given, and creates the study."""
+"""`Study`: Maestro's class that builds a study in Python. It writes a study file and creates the study from it.
+
+How steps become the data of a study file is decided in `maestro_es.compat.staging`.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +40,10 @@ _logger = logging.getLogger(__name__)
 
 
 class Study(DAG, PickleInterface):
-    """A study that is made in Python. `description` is a text or, as Maestro wants it, a mapping that holds one.
+    """A study that is built in Python. `description` is a text or, as in Maestro, a mapping with name and description.
 
-    As a graph it has the steps as they are declared, below the node ``_source``. An edge that is added by hand is a
-    dependency, too.
+    As a graph, it has the declared steps below the node ``_source``. An edge that the program adds is a dependency,
+    too.
     """
 
     workspaces: dict[str, str]
@@ -80,16 +83,16 @@ class Study(DAG, PickleInterface):
 
     @property
     def output_path(self) -> str:
-        """The study's directory, as it was given."""
+        """The study's directory, as the program gave it."""
         return self._out_path
 
     def add_step(self, step: Step) -> None:
-        """Add a step, with the environment put into it. The steps that it waits for may be added later."""
+        """Add a step, with the environment filled in. The steps on which it depends may be added later."""
         if not all(hasattr(step, name) for name in ("name", "description", "run", "__dict__")):
             raise TypeError(f"step must be a StudyStep, not {type(step).__name__}")
         name = real_name(step)
         if name in self.values:
-            self._twice.append(step)  # which `stage` reports
+            self._twice.append(step)  # `stage` reports it
             return
         self._written[name] = AddedStep(step, self.environment)
         self.add_node(name, step)
@@ -110,11 +113,11 @@ class Study(DAG, PickleInterface):
         yield from ((above[node], node, self.values[node]) for node in order)
 
     def setup_workspace(self) -> bool | None:
-        """Make the study's directory. False if it can't be made, as in Maestro; then `stage` fails."""
+        """Create the study's directory. As in Maestro, returns False if this fails; then `stage` fails."""
         try:
             Path(self._out_path).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            _logger.error("%s: the directory can't be made: %s", self._out_path, error.strerror)  # noqa: TRY400 - no bug
+            _logger.error("%s: the directory can't be made: %s", self._out_path, error.strerror)  # noqa: TRY400 - not a bug
             return False
         return None
 
@@ -127,7 +130,7 @@ class Study(DAG, PickleInterface):
         hash_ws: bool = False,  # noqa: FBT001, FBT002 - likewise
         dry_run: bool = False,  # noqa: FBT001, FBT002 - likewise
     ) -> None:
-        """Choose what the flags of ``maestro-es run`` choose. A flag may be None, which is False."""
+        """Set the options of ``maestro-es run``. A flag may be None, which means False."""
         self._configured = {
             "submission_attempts": arguments.count("submission_attempts", submission_attempts, least=1),
             "restart_limit": arguments.count("restart_limit", restart_limit),
@@ -139,16 +142,16 @@ class Study(DAG, PickleInterface):
         self.is_configured = True
 
     def setup_environment(self) -> None:
-        """Acquire what the study needs from outside. NotAcquired says what could not be had."""
+        """Acquire the dependencies of the study. NotAcquired if one can't be acquired; its message names it."""
         if isinstance(self.environment, StudyEnvironment) and self.environment.find("OUTPUT_PATH") is None:
             self.environment.acquire_with([Variable("OUTPUT_PATH", self._out_path)])
         else:
             self.environment.acquire_environment()
 
     def stage(self) -> tuple[str, ExecutionGraph]:
-        """Create the study; returns its directory and its graph. SpecError has everything that is wrong with it.
+        """Create the study; returns its directory and its graph. SpecError with all faults if the study is wrong.
 
-        If this study is in the directory already, it continues.
+        If this study exists in the directory already, it is continued.
         """
         if not Path(self._out_path).is_dir():
             raise RequestRefused(f"{self._out_path}: there is no such directory; call setup_workspace first")
@@ -160,14 +163,14 @@ class Study(DAG, PickleInterface):
         return self._out_path, graph
 
     def store_metadata(self) -> None:
-        """Write the files under ``meta``, which `stage` writes, too."""
+        """Write the files under ``meta``. `stage` writes them, too."""
         folder = Path(self._out_path) / "meta"
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in self._plan().metadata.items():
             files.write(folder / name, text.encode())
 
     def load_metadata(self) -> None:
-        """Read what `store_metadata` has written; nothing if there is none."""
+        """Read the files that `store_metadata` has written, if any."""
         with contextlib.suppress(FileNotFoundError):
             text = (Path(self._out_path) / "meta" / "metadata.yaml").read_text("utf-8")
             self._keep(Books(**read_metadata(text)))
@@ -189,10 +192,10 @@ class Study(DAG, PickleInterface):
                 parameters=self._parameters(file),
             ),
         )
-        return dataclasses.replace(plan, git_dependencies=())  # which `setup_environment` has cloned
+        return dataclasses.replace(plan, git_dependencies=())  # `setup_environment` has cloned them
 
     def _data(self) -> dict[str, Any]:
-        """Return the study as a file has it."""
+        """Return the data of the study for a study file."""
         above: dict[str, list[str]] = {}
         for parent, children in self.adjacency_table.items():
             for child in children if parent != SOURCE else ():
@@ -209,7 +212,7 @@ class Study(DAG, PickleInterface):
         return ExecutionGraph.from_plan(plan, Settings(**self._configured))
 
     def _continued(self, plan: StudyPlan) -> ExecutionGraph:
-        """Return the graph of the study that is in the directory. RequestRefused if it has other steps."""
+        """Return the graph of the study in the directory. RequestRefused if that study has other steps."""
         graph = ExecutionGraph.open(self._out_path)
         kinds = (StepTemplateAdded, StepAdded)
         there = [recorded.event for recorded in graph.history() if isinstance(recorded.event, kinds)]
@@ -221,7 +224,7 @@ class Study(DAG, PickleInterface):
         return graph
 
     def _keep(self, staged: Books) -> None:
-        """Keep what is known of the steps where Maestro keeps it."""
+        """Store the facts about the steps in the attributes that Maestro's class has."""
         vars(self).update(vars(staged))
 
     def _spec_root(self) -> Path:

@@ -1,6 +1,6 @@
-"""`StudyStep` by Maestro's name: a step of a study, before its parameters are known.
+"""`StudyStep`: Maestro's class for a step of a study, before its parameters are known.
 
-A step that a program adds is kept as it is; how it becomes a step of a study file is decided in
+The step keeps the values that a program gives. How it becomes a step of a study file is decided in
 `maestro_es.compat.staging`.
 """
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from maestro_es.study_file.pgen_tools import apply_function
 
-#: The keys that every step has, empty unless they are given a value.
+#: The keys of every step. A key without a value is empty.
 _KEYS = (
     "cmd", "depends", "pre", "post", "restart", "nodes", "procs", "gpus", "cores per task", "walltime", "reservation",
 )  # fmt: skip
@@ -22,7 +22,7 @@ class _Combination(Protocol):
 
 
 class StudyStep:
-    """A step; `run` has the keys of a study file, empty unless they are given a value."""
+    """A step. `run` has the keys of a study file; a key without a value is empty."""
 
     def __init__(self) -> None:
         self._name = ""
@@ -37,12 +37,12 @@ class StudyStep:
 
     @name.setter
     def name(self, value: str) -> None:
-        """Set the name; a nickname stays."""
+        """Set the name. The nickname does not change."""
         self._name = value
 
     @property
     def real_name(self) -> str:
-        """The name, whatever the nickname is."""
+        """The name, even if there is a nickname."""
         return self._name
 
     def apply_parameters(self, combo: _Combination) -> tuple[bool, StudyStep]:
@@ -54,7 +54,7 @@ class StudyStep:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, type(self)) and vars(self) == vars(other)
 
-    __hash__ = None  # type: ignore[assignment] # as of everything that has equals and can change
+    __hash__ = None  # type: ignore[assignment] # like every mutable object that is compared by value
 
     def __repr__(self) -> str:
         return f"<StudyStep {self.name!r}>"

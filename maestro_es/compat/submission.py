@@ -1,4 +1,4 @@
-"""What comes of a submission or a cancellation, by Maestro's names."""
+"""Maestro's records of the outcome of a submission and of a cancellation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from maestro_es.core.model import CancelCode
 
 
 class SubmissionRecord(Record):
-    """What came of a submission: its code, the exit code of the scheduler's command, and the job's id."""
+    """The outcome of a submission: its code, the exit code of the scheduler's command, and the job's id."""
 
     def __init__(self, subcode: Any, retcode: int, jobid: Any = -1) -> None:  # noqa: ANN401 - of any kind
         super().__init__()
@@ -20,12 +20,12 @@ class SubmissionRecord(Record):
 
     @property
     def job_identifier(self) -> Any:  # noqa: ANN401 - a text or a number
-        """The job's id, None if the submission has failed."""
+        """The job's id; None if the submission has failed."""
         return self._info.get("jobid")
 
     @property
     def submission_code(self) -> Any:  # noqa: ANN401 - as given
-        """Whether the submission was taken."""
+        """Whether the submission was accepted."""
         return self._subcode
 
     @property
@@ -39,7 +39,7 @@ class SubmissionRecord(Record):
 
 
 class CancellationRecord(Record):
-    """What came of a cancellation, as a whole and for each job."""
+    """The outcome of a cancellation, as a whole and for each job."""
 
     def __init__(self, cancel_status: CancelCode, retcode: int) -> None:
         super().__init__()
@@ -48,14 +48,14 @@ class CancellationRecord(Record):
         self._retcode = retcode
 
     def add_status(self, jobid: str, cancel_status: CancelCode) -> None:
-        """Add what came of the cancellation of one job."""
+        """Add the outcome of the cancellation of one job."""
         if not isinstance(cancel_status, CancelCode):
             raise TypeError(f"cancel_status must be a CancelCode, not {type(cancel_status).__name__}")
         self._status[cancel_status].add(jobid)
 
     @property
     def cancel_status(self) -> CancelCode:
-        """Whether the cancellation was taken."""
+        """Whether the cancellation was accepted."""
         return self._cstatus
 
     @property
@@ -64,5 +64,5 @@ class CancellationRecord(Record):
         return self._retcode
 
     def lookup_status(self, cancel_status: CancelCode) -> set[str]:
-        """Return the jobs whose cancellation has that code."""
+        """Return the jobs whose cancellation has this code."""
         return self._status.get(cancel_status, set())

@@ -1,6 +1,6 @@
-"""The functions of ``maestrowf.utils`` that generators of parameters do not need: logs, versions, nested mappings.
+"""Functions of ``maestrowf.utils`` for programs: logs, versions, nested mappings, processes and parameter generators.
 
-Two more functions of Maestro are here: `start_process` and `load_parameter_generator`.
+The functions that parameter generators use are in `maestro_es.study_file.pgen_tools`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-#: Of a version by semver.org: its numbers, before what may follow.
+#: The numbers of a version by semver.org, before the optional suffixes.
 _SEMVER = re.compile(
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
     r"(-(0|[1-9]\d*|\d*[A-Za-z-][\dA-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][\dA-Za-z-]*))*)?(\+[\dA-Za-z-]+(\.[\dA-Za-z-]+)*)?"
@@ -28,15 +28,15 @@ class LoggerUtility:
         self._logger = logger
 
     def configure(self, log_format: str, log_lvl: int = 2, colors: bool = True) -> None:  # noqa: ARG002, FBT001, FBT002 - Maestro's signature; colours are not used
-        """Set up what every logger writes."""
+        """Set up the root logger."""
         logging.basicConfig(level=self.map_level(log_lvl), format=log_format)
 
     def add_stream_handler(self, log_format: str, log_lvl: int = 2) -> None:
-        """Write to standard error, too."""
+        """Also write messages to standard error."""
         self._add(logging.StreamHandler(), log_format, log_lvl)
 
     def add_file_handler(self, log_path: str, log_format: str, log_lvl: int = 2) -> None:
-        """Write to a file, too."""
+        """Also write messages to a file."""
         self._add(logging.FileHandler(log_path), log_format, log_lvl)
 
     def _add(self, handler: logging.Handler, log_format: str, log_lvl: int) -> None:
@@ -46,7 +46,7 @@ class LoggerUtility:
 
     @staticmethod
     def map_level(log_lvl: int) -> int:
-        """Return Python's level."""
+        """Return Python's level for one of Maestro's."""
         return log_lvl * logging.DEBUG if 1 <= log_lvl <= logging.CRITICAL // logging.DEBUG else logging.CRITICAL
 
 
@@ -57,7 +57,7 @@ def ping_url(url: str) -> None:
 
 
 def parse_version(version_string: str) -> Any:  # noqa: ANN401 - a Version of the package `packaging`
-    """Return a version by PEP 440, or the numbers of one by semver.org. InvalidVersion if it is neither."""
+    """Return a version by PEP 440, or the numbers of a version by semver.org. InvalidVersion if it is neither."""
     from packaging.version import InvalidVersion, Version  # noqa: PLC0415 - maestro-es itself needs no such package
 
     try:
@@ -75,7 +75,7 @@ def dict_to_dot_strings(
     result: list[str] | None = None,
     print_none: bool = True,  # noqa: FBT001, FBT002 - Maestro's signature
 ) -> list[str]:
-    """Return texts ``key.key=value`` for the values of nested mappings; None may be a key alone."""
+    """Return texts ``key.key=value`` for nested mappings. Without `print_none`, a value None gives only ``key.key``."""
     strings = [] if result is None else result
     for path, value in iter_dotpath_items(dictionary, prefix=prefix):
         strings.append(path if value is None and not print_none else f"{path}={value}")
@@ -83,7 +83,7 @@ def dict_to_dot_strings(
 
 
 def iter_dotpath_items(mapping: Any, sep: str = ".", prefix: str | None = None) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - checked below
-    """Yield the path and the value of everything in nested mappings. TypeError if there is no mapping."""
+    """Yield the path and the value of each item in nested mappings. TypeError if `mapping` is not a mapping."""
     if not isinstance(mapping, Mapping):
         raise TypeError(f"this must be a mapping, not {type(mapping).__name__}")
     for key, value in mapping.items():
@@ -95,7 +95,7 @@ def iter_dotpath_items(mapping: Any, sep: str = ".", prefix: str | None = None) 
 
 
 def unflatten_dotpath_tuples(dotpaths: Iterable[tuple[str, Any]], sep: str = ".") -> dict[str, Any]:
-    """Return nested mappings for paths and values. A value in the way of a path is replaced."""
+    """Return nested mappings for pairs of a path and a value. A value that a longer path crosses is replaced."""
     root: dict[str, Any] = {}
     for path, value in dotpaths:
         *above, last = str(path).split(sep)
@@ -121,7 +121,7 @@ def coerce_dict_values(obj_to_transform: Any, transform: Callable[[Any], Any]) -
 
 
 def update_recursive(base_dict: dict[str, Any], update_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """Put values into nested mappings, in place; returns the first mapping."""
+    """Update nested mappings in place; returns `base_dict`."""
     for key, value in update_dict.items():
         if isinstance(base_dict.get(key), dict) and isinstance(value, dict):
             update_recursive(base_dict[key], value)
@@ -136,23 +136,23 @@ def start_process(
     env: Mapping[str, str] | None = None,
     shell: bool = True,  # noqa: FBT001, FBT002 - Maestro's signature
 ) -> subprocess.Popen[str]:
-    """Start a command, a text by the shell and a list without; its output is text in pipes."""
+    """Start a command: a text in a shell, a list without a shell. Its output goes to pipes, as text."""
     options: dict[str, Any] = {} if cwd is None else {"cwd": cwd}
     options |= {} if env is None else {"env": env}
     by_shell = shell and not isinstance(cmd, (list, tuple))
-    return subprocess.Popen(  # noqa: S603 - the program's own words
+    return subprocess.Popen(  # noqa: S603 - the program's own command
         cmd, shell=by_shell, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
     )
 
 
-#: The name under which a generator is imported.
+#: The module name of an imported generator.
 _NAME = "custom_gen"
 
 
 def load_parameter_generator(path: str | os.PathLike[str], env: Any, kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - what the file makes
-    """Run a file of the user's and return what its function ``get_custom_generator`` makes.
+    """Run a user's file, call its function ``get_custom_generator``, and return the result.
 
-    An error of the file is raised as it is. ImportError if there is no such file.
+    An error in the file is raised unchanged. ImportError if the file does not exist.
     """
     spec = importlib.util.spec_from_file_location(_NAME, os.path.abspath(path))  # noqa: PTH100 - as tracebacks name it
     if spec is None or spec.loader is None:
@@ -164,4 +164,4 @@ def load_parameter_generator(path: str | os.PathLike[str], env: Any, kwargs: Map
 
 def run_to_end(argv: Sequence[str]) -> int:
     """Run a command on this terminal; returns its exit code."""
-    return subprocess.call(argv)  # noqa: S603 - our own words
+    return subprocess.call(argv)  # noqa: S603 - our own arguments
