@@ -1,7 +1,6 @@
-"""Commands: started, several at a time, and read until they end. One thread waits for all of them.
+"""Starts commands, several at a time, and reads their output until they end. One thread waits for all of them.
 
-Which command is run is decided by the adapters. Processes that outlive a tick are started in
-`maestro_es.adapters.process`.
+The adapters decide which commands to run. `maestro_es.adapters.process` starts processes that outlive a tick.
 """
 
 from __future__ import annotations
@@ -19,28 +18,29 @@ from typing import NamedTuple
 from maestro_es.core.environment import Environment
 from maestro_es.errors import Unreachable
 
-#: Held while a process is made, and while a file is written that is to be executed. A child has open what we have
-#: until it executes its own program, and Linux executes no file that anybody has open for writing (ETXTBSY). A tick
-#: has one thread; a program that uses us as a library may have more.
+#: Held while a process is started, and while an executable file is written. Until a child executes its program, it
+#: shares our open files, and Linux does not execute a file that any process has open for writing (ETXTBSY). A tick has
+#: one thread, but a program that uses maestro-es as a library may have more.
 making = _thread.allocate_lock()
 
-#: Errors of a host that makes no more processes just now.
+#: Errors of a host that can't start more processes at the moment.
 NO_ROOM = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
-#: What a process of ours does not inherit as ignored, whoever has started us; Python itself ignores two of them.
+#: Signals that our processes never inherit as ignored. Python itself ignores two of them.
 _SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 
-#: What the start of a step does not inherit, be it by nohup: those that a step may be told by, too.
+#: Signals that a step does not inherit as ignored, even under nohup. They include those that may be sent to a step.
 _OF_STEPS = (*_SIGNALS, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGURG)
 
-#: How often we look for the end of a process that we can't be told of, and for how long for that of one that was
-#: killed, in seconds.
+#: The interval for checking the end of a process without a pidfd, and how long to wait for the end of a killed
+#: process, in seconds.
 _POLL_S, _KILL_WAIT_S = 0.001, 1.0
 
-#: In place of an exit code that somebody else has taken.
+#: Replaces an exit code that another part of this process has collected.
 _REAPED_ELSEWHERE = 1000
 
-#: How much is read at a time, and how often when the time is over: nobody may have looked at what was said in time.
+#: The number of bytes read at a time, and how often to read after the timeout, because output may have arrived in
+#: time.
 _READ_SIZE, _MAX_LATE_READS = 65536, 16
 
 #: See os.posix_spawn.
@@ -55,11 +55,11 @@ def start_process(
     session: bool,
     inherited: Environment | None = None,
 ) -> int:
-    """Start a process, perhaps as the leader of a session of its own, and return its id.
+    """Start a process and return its id. With `session`, it leads a new session.
 
-    Of what is `inherited`, it gets umask, limits and niceness.
+    From `inherited` it gets the umask, the limits and the niceness.
     """
-    from maestro_es.adapters.inheritance import inheriting, renice  # noqa: PLC0415 - for what is started only
+    from maestro_es.adapters.inheritance import inheriting, renice  # noqa: PLC0415 - needed only to start processes
 
     def start(arguments: Sequence[str], *, setsid: bool) -> int:
         return os.posix_spawnp(
@@ -70,7 +70,7 @@ def start_process(
     with making, inheriting(inherited or Environment()):
         try:
             pid = start(argv, setsid=session)
-        except NotImplementedError:  # by a Python that was built for a glibc before 2.26, as are those of uv
+        except NotImplementedError:  # a Python built for a glibc before 2.26, such as those of uv
             pid = start(["setsid", *argv], setsid=False)
     if inherited:
         renice(pid, inherited)
@@ -78,9 +78,9 @@ def start_process(
 
 
 def find_program(name: str, path: str | None = None) -> str | None:
-    """Return where a program is, on `path` or on ours.
+    """Return the path of a program in `path`, by default in the PATH of this process; None if it is not there.
 
-    `shutil.which` does the same, but its import takes a tenth of a tick.
+    `shutil.which` does the same, but its import takes a tenth of the time of a tick.
     """
     for folder in os.get_exec_path(None if path is None else {"PATH": path}):
         path = os.path.join(folder, name)
@@ -90,7 +90,7 @@ def find_program(name: str, path: str | None = None) -> str | None:
 
 
 class Completed(NamedTuple):
-    """A command that has ended: its exit code (negative: the signal), and what it printed."""
+    """A command that has ended: its exit code (negative: the signal) and its output."""
 
     code: int
     out: str
@@ -98,11 +98,13 @@ class Completed(NamedTuple):
 
 
 class Command:
-    """A command that was started; ended when it has taken `timeout` seconds, or once it complains in words, `until`.
+    """A command that was started. It is ended after `timeout` seconds, or when its errors contain the text `until`.
 
-    It reads nothing, and what it prints is kept. With `until` it has a session of its own, and `members` finds what is
-    ended with it, as it may be a script around another. `inherited`: see `start_process`.
-    OSError says why it can't be started; FileNotFoundError: there is no such command.
+    It has no input, and its output is kept. With `until`, it leads a new session. When it is ended, the processes that
+    `members` returns are ended, too, because the command may be a script around another one. For `inherited` see
+    `start_process`.
+
+    OSError if it can't be started, FileNotFoundError if there is no such command.
     """
 
     def __init__(
@@ -124,7 +126,7 @@ class Command:
         self._code: int | None = None
         self._late = 0
         self._too_late = False
-        #: The ends of its pipes that are open, and where what is read goes.
+        #: The open ends of its pipes, and the buffers for their content.
         self._reading: dict[int, bytearray] = {}
         self._pid = self._start(argv, os.environ if env is None else env, inherited)
         self._exit = _exit_of(self._pid)
@@ -149,13 +151,13 @@ class Command:
 
     @property
     def has_ended(self) -> bool:
-        """Whether there is a result."""
+        """Whether it has ended and its output is complete."""
         return self._code is not None and not self._reading
 
     def result(self) -> Completed:
-        """Wait until it has ended, and return what came of it.
+        """Wait until it has ended, and return the result.
 
-        TimeoutError if it was ended for taking too long, ChildProcessError if nobody can tell any more.
+        TimeoutError if it was ended because it took too long, ChildProcessError if its exit code is lost.
         """
         try:
             wait([self])
@@ -170,7 +172,7 @@ class Command:
         return Completed(self._code or 0, out, err)
 
     def kill(self) -> None:
-        """End it now, if it has not ended; what the system holds fast is left to it."""
+        """End it now, if it has not ended. If the system does not end it in time, don't wait any longer."""
         self._close()
         end = time.monotonic() + _KILL_WAIT_S
         while self._code is None:
@@ -178,14 +180,14 @@ class Command:
             for pid in (self._pid, *(left or ())):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
-            if left is not None and not left and self._reap():  # as long as it is not reaped, its id is nobody else's
+            if left is not None and not left and self._reap():  # its id is unique until it is reaped
                 return
             if time.monotonic() > end:
                 self._code = -signal.SIGKILL
             time.sleep(_POLL_S)
 
     def _left(self) -> Sequence[int] | None:
-        """Return what runs of it; None if the host does not tell."""
+        """Return its running processes; None if the host does not answer."""
         try:
             return self._members(self._pid)
         except Unreachable:
@@ -194,15 +196,15 @@ class Command:
     # -- for `wait` --------------------------------------------------------------------------------------------------
 
     def ends(self) -> list[int]:
-        """Return the files by which it tells something: its pipes, and that it has ended."""
+        """Return the files to poll: its pipes, and the one that shows its end."""
         return [*self._reading, *([] if self._exit is None else [self._exit])]
 
     def timeout_left(self) -> float:
-        """Return for how many seconds there is nothing to do for it if it tells nothing."""
+        """Return for how many seconds nothing need be done for it, if none of its files becomes readable."""
         return max(self._end - time.monotonic(), 0) if self._has_pidfd or self._reading else _POLL_S
 
     def on_readable(self, end: int) -> None:
-        """Take what it has to tell."""
+        """Read from one of its files."""
         if end == self._exit:
             self._reap()
             return
@@ -213,7 +215,7 @@ class Command:
             os.close(end)
 
     def enforce_timeout(self, *, was_readable: bool) -> None:
-        """End it if it is time, and it has told nothing more just now."""
+        """End it after its timeout, but first read the output that has already arrived."""
         if not (self._has_pidfd or self._reading):
             self._reap()
         if self.has_ended:
@@ -227,7 +229,7 @@ class Command:
                 self.kill()
 
     def _reap(self) -> bool:
-        """Take its exit code if it has ended; returns whether it has."""
+        """Collect its exit code if it has ended; return whether it has."""
         if self._code is None:
             try:
                 pid, status = os.waitpid(self._pid, os.WNOHANG)
@@ -247,7 +249,7 @@ class Command:
 
 
 def _exit_of(pid: int) -> int | None:
-    """Return a file that can be read once a process has ended; Linux has them since 5.3, and other systems not."""
+    """Return a file that becomes readable when a process ends (a pidfd: Linux 5.3 or later); otherwise None."""
     try:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):
@@ -255,7 +257,7 @@ def _exit_of(pid: int) -> int | None:
 
 
 def wait(commands: Collection[Command]) -> list[Command]:
-    """Return those of these commands that have ended; wait until there is one."""
+    """Wait until at least one of these commands has ended; return all that have."""
     while not (ended := [command for command in commands if command.has_ended]):
         owners = {end: command for command in commands for end in command.ends()}
         poll = select.poll()

@@ -1,11 +1,12 @@
-"""Flux: the scripts of its steps, in the form of Maestro's interface for flux-core 0.49.
+"""Flux: writes the scripts of steps, in the form of Maestro's interface for flux-core 0.49. It can't submit jobs.
 
-The header is Maestro 1.2.1's, line by line; `directives` is what it is made of, and what ``flux batch`` takes on its
-command line (``flux submit`` for a step with ``nested: false``, which gives it no instance of its own: the short
-options are the same). Directives are lines that begin with ``#flux:``, in one block of comments (Flux RFC 36).
+The header equals that of Maestro 1.2.1, line by line. It consists of `directives`, which ``flux batch`` also accepts
+on its command line. A step with ``nested: false`` gets no Flux instance of its own; it belongs to ``flux submit``,
+which has the same short options. Directives are lines that begin with ``#flux:``, in one block of comments (Flux RFC
+36).
 
-Maestro asks the broker for its version, which it notes in a comment, and for its queues, to leave out the queue if the
-broker has none. Writing a script talks to nobody here.
+Maestro queries the broker for its version, for a comment, and for its queues, to omit the queue if the broker has
+none. Here, writing a script does not contact a broker.
 """
 
 from __future__ import annotations
@@ -32,20 +33,21 @@ from maestro_es.core.model import is_scheduled
 from maestro_es.core.scheduler_facts import COMMON_KEYS, Remark, SchedulerFacts
 from maestro_es.core.walltime import walltime_seconds
 
-#: The only interface that there is here. Maestro's older ones write ``flux mini``, which flux-core has dropped.
+#: The only supported interface. Maestro's older interfaces write ``flux mini``, which flux-core has removed.
 _INTERFACE = "0.49.0"
 
-#: What the groups of `allocation_args` and `launcher_args` are called, in the order in which Maestro writes them.
+#: The long names of the groups of `allocation_args` and `launcher_args`, in the order in which Maestro writes them.
 _GROUPS = {"S": "setattr", "setattr": "setattr", "o": "setopt", "setopt": "setopt", "conf": "conf"}
 
-#: Names in the place of a group that are a flag.
+#: Keys beside the groups that are a flag.
 _EXCLUSIVE = ("x", "exclusive")
 
-#: Urgencies by priority. Maestro's schema has "low" and "expedited", and its submission refuses them.
+#: Urgencies by priority. Maestro's schema allows "low" and "expedited", but its submission refuses them.
 _URGENCIES = {"held": 0, "minimal": 1, "low": 9, "medium": 16, "high": 24, "expedited": 31}
 _MOST_URGENT = 31
 
-#: Options of flux-batch(1) that are ours to give: they say what runs, where, how often, and how it is found again.
+#: Options of flux-batch(1) that users can't set, because maestro-es decides what runs, where, how often, and under
+#: which name.
 _REFUSED = frozenset({"wrap", "dry-run", "job-name", "cwd", "cc", "bcc", "wait", "watch", "help", "h", "flags"})
 
 
@@ -54,7 +56,7 @@ _ALLOCATION_ARGS = ("setopt", "o", "setattr", "S", "conf")
 
 
 def review(batch: Mapping[str, Any], runs: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[Remark]:
-    """Yield what Flux, or Maestro's interface to it, can't take from a study file or ignores."""
+    """Yield remarks about values that Flux, or Maestro's interface to it, does not accept or ignores."""
     if batch.get("version", _INTERFACE) != _INTERFACE:
         remedy = f"Scripts are written for {_INTERFACE}, which is Maestro's default: remove the key."
         yield Remark(("batch", "version"), remedy, fatal=True)
@@ -80,9 +82,9 @@ FACTS = SchedulerFacts(
 
 
 def directives(batch: Mapping[str, Any], job_name: str, run: Mapping[str, Any]) -> list[Directive]:
-    """Return the options of a step's job: first Maestro's, in its order, then those that it leaves out.
+    """Return the options of a step's job: first those of Maestro, in its order, then those that Maestro leaves out.
 
-    Of `allocation_args` only the groups that Maestro knows count; it drops the others, and with them `exclusive`.
+    As in Maestro, only known groups of `allocation_args` count. The others, including `exclusive`, are dropped.
     ValueError if a value can't be an option.
     """
     groups = option_groups(batch.get("allocation_args"))
@@ -103,9 +105,9 @@ def directives(batch: Mapping[str, Any], job_name: str, run: Mapping[str, Any]) 
 
 
 def _added(run: Mapping[str, Any], *, alone: bool) -> list[Directive]:
-    """Return what Maestro leaves out of the script: some of it, it gives to Flux beside the script.
+    """Return the options that Maestro leaves out of the script. It passes some of them to Flux in another way.
 
-    Who has the nodes alone has all their cores and GPUs.
+    A step that has its nodes exclusively has all their cores and GPUs.
     """
     return [
         *option("-c", "" if alone else run.get("cores per task"), added=True),
@@ -117,7 +119,7 @@ def _added(run: Mapping[str, Any], *, alone: bool) -> list[Directive]:
 
 
 def _gpus_per_slot(run: Mapping[str, Any]) -> str:
-    """Return the GPUs of a slot as Maestro counts them: of a step with an instance of its own, a node's share."""
+    """Return the GPUs of a slot as Maestro counts them. For a nested step, that is the share of one node."""
     gpus = whole_number(str(run.get("gpus") or "0"), "gpus")
     if run.get("nested", True):
         nodes = str(run.get("nodes") or "")
@@ -126,14 +128,14 @@ def _gpus_per_slot(run: Mapping[str, Any]) -> str:
 
 
 def walltime(asked: object) -> str:
-    """Return a walltime in seconds, as Maestro writes it: with a fraction if it was written with colons; 0 is none."""
+    """Return a walltime in seconds as Maestro writes it: with ".0" if it contains a colon. 0 means no limit."""
     text = str(asked or "").strip()
     seconds = walltime_seconds(text)
     return f"{seconds}.0" if ":" in text else str(seconds)
 
 
 def urgency(priority: object) -> str:
-    """Return the urgency, from 0 to 31, of a priority: a word, or a number from 0 to 1; empty if there is none."""
+    """Return the urgency, from 0 to 31, of a priority (a word, or a number from 0 to 1); empty without a priority."""
     if priority is None or priority == "":
         return ""
     word = str(priority).strip().lower()
@@ -149,7 +151,7 @@ def urgency(priority: object) -> str:
 
 
 def option_groups(args: object) -> dict[str, Any]:
-    """Return `allocation_args` or `launcher_args` by the long names of their groups; dotted names become mappings."""
+    """Return `allocation_args` or `launcher_args` by the long names of their groups. Dotted keys become mappings."""
     groups: dict[str, Any] = {}
     for key, setting in pairs(args):
         if key in _EXCLUSIVE:
@@ -182,7 +184,7 @@ def _leaves(node: object, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def rendered(name: str, group: object) -> Iterator[Directive]:
-    """Yield the options of a group. A value of null is a flag; Maestro takes 0 for one too."""
+    """Yield the options of a group. A value of null makes a flag; in Maestro, 0 does, too."""
     dashes = "-" if len(name) == 1 else "--"
     for path, value in _leaves(group):
         text = str(value).lower() if isinstance(value, bool) else str("" if value is None else value)
@@ -190,7 +192,7 @@ def rendered(name: str, group: object) -> Iterator[Directive]:
 
 
 def launch(batch: Mapping[str, Any], asked: Resources, run: Mapping[str, Any]) -> str:
-    """Return the ``flux run`` for so many nodes and procs. `args` of the batch block is an older name for options."""
+    """Return the ``flux run`` command for these resources. `args` of the batch block is an older key for options."""
     extra = batch.get("launcher_args")
     alone = exclusive(run.get("exclusive"), "launcher", any(key in _EXCLUSIVE for key, _ in pairs(extra)))
     groups = option_groups(extra)
@@ -221,7 +223,7 @@ class FluxAdapter(ScriptsOnly):
         return directives(self._batch, job_name, run)
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
-        """Make the header; it is a full one for steps that Flux does not run too, as in Maestro."""
+        """Return the header. As in Maestro, it is complete even for steps that Flux does not run."""
         first = [shebang(self._batch.get("shell")), f"#MAESTRO-INFO (flux adapter version) {_INTERFACE}"]
         first += [f"#MAESTRO-INFO {directive.text}" for directive in [*option("(flux_uri)", self._uri)]]
         return header([*first, "#"], "#flux:", self.directives(job_name, run))

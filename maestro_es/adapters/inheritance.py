@@ -3,8 +3,8 @@
 This process sets them while it starts another one, and then restores its own. Hard limits stay as they are, and no
 soft limit is raised above its hard limit. Any user can raise a niceness; only root can lower it.
 
-Which umask, limits and niceness steps get is recorded when a study is created: see `maestro_es.study.surroundings`.
-How they reach the node of a job is decided in `maestro_es.core.environment` (`for_node`) and by ``runner.sh``.
+The umask, limits and niceness of steps are recorded when a study is created; see `maestro_es.study.surroundings`.
+`maestro_es.core.environment` (`for_node`) and ``runner.sh`` bring them to the node of a job.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from maestro_es.core.environment import Environment
 
 @contextlib.contextmanager
 def inheriting(environment: Environment) -> Iterator[None]:
-    """Let processes that are started meanwhile inherit the known umask and soft limits of an environment."""
+    """Let processes that are started in this context inherit the umask and soft limits of an environment."""
     before = {} if not environment.limits else _set_limits(environment.limits)
     mask = None if environment.umask is None else os.umask(environment.umask)
     try:
@@ -31,7 +31,7 @@ def inheriting(environment: Environment) -> Iterator[None]:
 
 
 def _set_limits(limits: Mapping[str, int]) -> dict[str, int]:
-    """Set soft limits; returns the earlier values of those that changed."""
+    """Set soft limits; return the earlier values of those that changed."""
     import resource  # noqa: PLC0415 - a tick that starts nothing does not need it
 
     before = {}

@@ -1,15 +1,17 @@
-"""``$(LAUNCHER)``: from the placeholder to the command that starts a parallel program. Pure.
+"""Replaces ``$(LAUNCHER)`` by the command that starts a parallel program. Pure.
 
 ::
 
-    $(LAUNCHER)             all that the step has
+    $(LAUNCHER)             all resources of the step
     $(LAUNCHER)[4p]         4 procs          $(LAUNCHER)[2n]     2 nodes
     $(LAUNCHER)[2n,4p]      2 nodes, 4 procs, in any order
     $(LAUNCHER)[2,4]        the same: the old form, nodes first
 
-The bracketed ones together may not ask for more than the step has, whether or not they run at the same time: so it is
-in Maestro. There the bare form stays as it is beside a bracketed one, a bracket reaches to the last ``]`` of its line,
-and nodes alone are refused; not so here.
+As in Maestro, all launchers with brackets together must not request more than the step has, even if they do not run at
+the same time. Three rules of Maestro do not apply here. Beside a launcher with brackets, Maestro does not replace one
+without. Its brackets extend to the last ``]`` of the line, and it refuses nodes without procs.
+
+The adapter decides which command starts the program.
 """
 
 from __future__ import annotations
@@ -25,31 +27,32 @@ _PLACEHOLDER = re.compile(r"\$\(LAUNCHER\)(?:\[(?P<request>[^\]\n]*)(?P<end>\]?)
 _OLD_FORM = re.compile(r"\s*(?P<nodes>[0-9]+)\s*,\s*(?P<procs>[0-9]+)\s*")
 _PART = re.compile(r"(?P<number>[0-9]+)(?P<unit>[np])")
 _UNITS = {"n": "nodes", "p": "procs"}
-#: What of a shell script the shell does not read as words of its own: an escaped character, text in quotes, a comment.
+#: Parts of a shell script that contain no operators of the shell: an escaped character, text in quotes, a comment.
 _NO_CODE = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|(?<![^\s;])#[^\n]*""", re.DOTALL)
 _CONTINUED = re.compile(r"\\\n")
-#: A ``&`` of its own: the shell goes on without waiting for what stands before it.
+#: A single ``&``. The shell continues without waiting for the command before it.
 _BACKGROUND = re.compile(r"(?<![&>|<\\])&(?![&>])")
 
 
 class Resources(NamedTuple):
-    """Nodes and procs as texts, which is what placeholders make of them; empty if there is no word of them."""
+    """Nodes and procs as texts, because they may come from placeholders; empty if they are not given."""
 
     nodes: str = ""
     procs: str = ""
 
     @classmethod
     def by(cls, run: Mapping[str, Any]) -> Resources:
-        """Return what a mapping with Maestro's keys asks for."""
+        """Return the resources that a mapping with Maestro's keys requests."""
         return cls(str(run.get("nodes") or ""), str(run.get("procs") or ""))
 
 
 def fill_in(text: str, bare: Resources, limits: Resources, launch: Callable[[Resources], str]) -> str:
-    """Return a command with every launcher in place.
+    """Return a command with every launcher replaced.
 
-    `bare` is what a placeholder without brackets means, and `limits` what the step has. `launch` makes the scheduler's
-    command.
-    ValueError names all requests that can't be read, or that exceed the limits.
+    `bare` are the resources of a placeholder without brackets, `limits` are those of the step. `launch` returns the
+    scheduler's command for resources.
+
+    ValueError names all requests that can't be read or that exceed the limits.
     """
     requests: list[tuple[str, Resources]] = []
     wrong: list[str] = []
@@ -76,11 +79,11 @@ def fill_in(text: str, bare: Resources, limits: Resources, launch: Callable[[Res
 
 
 def launchers(text: str, bare: Resources, counts: Callable[[str], bool]) -> list[Resources]:
-    """Return what each launcher of a command asks for; `bare` is what the step has.
+    """Return the resources that each launcher of a command requests; `bare` are those of the step.
 
-    `counts` says of what follows a launcher on its line whether that one counts. Comments start nothing. Where the
-    shell starts something in the background, all may run at the same time, and `bare` stands for all of them: a ``&``
-    in quotes starts nothing. A request that can't be read is left to `fill_in`.
+    A launcher counts only if `counts` returns True for the rest of its line. Launchers in comments don't count. If the
+    shell starts a command in the background, all launchers may run at the same time, so `bare` is added. A ``&`` in
+    quotes starts nothing. `fill_in` reports requests that can't be read.
     """
     code = _NO_CODE.sub(lambda match: "" if match[0].startswith("#") else match[0], text)
     resources = []
@@ -93,7 +96,7 @@ def launchers(text: str, bare: Resources, counts: Callable[[str], bool]) -> list
 
 
 def read_request(request: str) -> Resources:
-    """Return what stands between the brackets. ValueError if that is no request."""
+    """Return the request in brackets. ValueError if it can't be read."""
     old_form = _OLD_FORM.fullmatch(request)
     counts: dict[str, str] = {}
     if old_form:
@@ -114,7 +117,7 @@ def _unreadable(request: str) -> ValueError:
 
 
 def _check(what: str, requests: Sequence[tuple[str, int]], limit: str) -> None:
-    """Raise ValueError if any requests, or all together, exceed what the step has; there may be no limit."""
+    """Raise ValueError if a request, or all of them together, exceed the limit. An empty limit allows any number."""
     if not requests or not limit:
         return
     most = whole_number(limit, what)
@@ -129,7 +132,7 @@ def _check(what: str, requests: Sequence[tuple[str, int]], limit: str) -> None:
 
 
 def whole_number(text: str, what: str) -> int:
-    """Return a number that may have come from a placeholder. ValueError says what is none."""
+    """Return a number that may have come from a placeholder. ValueError if the text is not a whole number."""
     if not (text.strip().isascii() and text.strip().isdigit()):
         raise ValueError(f"{what} is {text!r}; a launcher needs a whole number")
     return int(text)

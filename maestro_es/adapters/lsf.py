@@ -1,9 +1,9 @@
-"""LSF: the scripts of its steps.
+"""LSF: writes the scripts of steps. It can't submit jobs.
 
-The header is Maestro 1.2.1's, line by line; `directives` is what it is made of, and what ``bsub`` takes on its
-command line. Options are words with one dash, and their values stand behind a space. ``bsub -W`` takes
-``[HOURS:]MINUTES``, and ``jsrun`` starts resource sets, not processes: both are LSF 10.1 as on IBM's CORAL systems,
-for which Maestro wrote this.
+The header equals that of Maestro 1.2.1, line by line. It consists of `directives`, which ``bsub`` also accepts on its
+command line. Options have one dash, and a space precedes their values. ``bsub -W`` takes ``[HOURS:]MINUTES``, and
+``jsrun`` starts resource sets, not processes. Both follow LSF 10.1 on IBM's CORAL systems, for which Maestro's adapter
+was written.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from maestro_es.core.model import is_scheduled
 from maestro_es.core.scheduler_facts import COMMON_KEYS, SchedulerFacts
 from maestro_es.core.walltime import walltime_remedy, walltime_seconds
 
-#: What a step takes over from the batch block if it does not say it itself; a job has one node if nobody does.
+#: Keys that a step inherits from the batch block if it does not set them itself. The default is one node.
 _INHERITED = ("nodes", "queue", "bank", "reservation")
 _NODES = {"nodes": "1"}
 
-#: The options of bsub(1) that say what a key of a step says.
+#: The options of bsub(1) with the same meaning as a key of a step.
 _SAID_BY = {
     "nodes": ("nnodes",), "walltime": ("W",), "reservation": ("U",), "queue": ("q",), "bank": ("G",),
 }  # fmt: skip
 
-#: Options of bsub(1) that are ours to give: they say what runs, where, how often, and how it is found again.
+#: Options of bsub(1) that users can't set, because maestro-es decides what runs, where, how often, and under which
+#: name.
 _REFUSED = frozenset({
     "J", "K", "I", "Ip", "Is", "IS", "ISp", "ISs", "IX", "cwd", "r", "rn", "Q", "h", "V", "Zs", "pack", "json",
     "jsdl", "jsdl_strict", "yaml",
@@ -52,15 +53,15 @@ FACTS = SchedulerFacts(
     passes_options=True,
     directive="#BSUB",
     jobs=schedulers.WITH_ADAPTER["lsf"],
-    # The name of a host may follow behind a slash.
+    # The name of a host may follow after a slash.
     walltime_remedy=lambda walltime: walltime_remedy(str(walltime or "").partition("/")[0]),
 )
 
 
 def directives(batch: Mapping[str, Any], job_name: str, run: Mapping[str, Any]) -> list[Directive]:
-    """Return the options of a step's job: first Maestro's, in its order, then those that it leaves out.
+    """Return the options of a step's job: first those of Maestro, in its order, then those that Maestro leaves out.
 
-    ValueError if a value can't be one.
+    ValueError if a value can't be an option.
     """
     asked = resources(_NODES | dict(batch), _INHERITED, run)
     return [
@@ -82,9 +83,9 @@ def directives(batch: Mapping[str, Any], job_name: str, run: Mapping[str, Any]) 
 def walltime(asked: object) -> str:
     """Return a walltime as ``bsub -W`` reads it; empty if there is none.
 
-    A plain number is minutes and ``HH:MM`` is that, as they are: so Maestro has it, though two parts are minutes and
-    seconds to other schedulers. Where there are seconds, or days, it becomes ``HH:MM``, and a part of a minute is one.
-    The host whose speed it is meant for may follow behind a slash.
+    As in Maestro, a plain number means minutes, two parts mean ``HH:MM``, and both stay as they are. For other
+    schedulers, two parts are minutes and seconds. A walltime with seconds or days becomes ``HH:MM``, rounded up. The
+    name of the host to whose speed it refers may follow after a slash.
     """
     text, slash, host = str(asked or "").strip().partition("/")
     seconds = walltime_seconds(text)
@@ -95,9 +96,9 @@ def walltime(asked: object) -> str:
 
 
 def launch(asked: Resources, run: Mapping[str, Any]) -> str:
-    """Return the ``jsrun`` for so many procs.
+    """Return the ``jsrun`` command for these resources.
 
-    It counts resource sets and not nodes: for nodes alone there are as many as fit on them.
+    ``jsrun`` counts resource sets, not nodes. If only nodes are requested, it gets as many sets as fit on them.
     """
     per_node = run.get("rs per node") or 1
     sets = asked.procs
@@ -120,7 +121,7 @@ class LsfAdapter(ScriptsOnly):
 
     name, extension, grace_seconds = FACTS.name, FACTS.extension, FACTS.grace_seconds
 
-    def __init__(self, batch: Mapping[str, Any], host: Host) -> None:  # noqa: ARG002 - all adapters are made alike
+    def __init__(self, batch: Mapping[str, Any], host: Host) -> None:  # noqa: ARG002 - all adapters have the same arguments
         self._batch = dict(batch)
 
     def directives(self, job_name: str, run: Mapping[str, Any]) -> list[Directive]:
@@ -128,7 +129,7 @@ class LsfAdapter(ScriptsOnly):
         return directives(self._batch, job_name, run)
 
     def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
-        """Make the header; it begins with bash whatever the batch block says, as in Maestro."""
+        """Return the header. As in Maestro, its shell is bash, whatever the batch block says."""
         return header([shebang("")], "#BSUB", self.directives(job_name, run) if is_scheduled(run) else [])
 
     def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Which adapters there are: those of maestro-es, and those of other packages.
+"""Finds the adapter of a batch type: one of maestro-es, or one of another package.
 
 The module of an adapter has two names. `FACTS` is what others need to know about the scheduler. `ADAPTER` is called
 with a batch block and a host, and returns an `Adapter`. Another package names such a module in an entry point of the
@@ -34,7 +34,7 @@ GROUP = "maestro_es.adapters"
 
 
 def make_adapter(batch: Mapping[str, Any], host: Host) -> Adapter:
-    """Return the adapter that a batch block asks for; local if it says nothing. UnknownAdapter if there is none."""
+    """Return the adapter for the type in a batch block (default: local). UnknownAdapter if there is none."""
     kind = str(batch.get("type") or "local")
     if kind in ADAPTERS:
         adapter: Adapter = _own(kind).ADAPTER(batch, host)
@@ -57,7 +57,7 @@ def make_adapter(batch: Mapping[str, Any], host: Host) -> Adapter:
 
 
 def find_facts(kind: str) -> SchedulerFacts | None:
-    """Return the facts of a batch type, None if it has no adapter. UnknownAdapter if that is broken."""
+    """Return the facts of a batch type; None if it has no adapter. UnknownAdapter if its adapter is broken."""
     if kind in ADAPTERS:
         return _facts_of(_own(kind))
     plug_in = _plug_in(kind)
@@ -106,7 +106,7 @@ def _entries() -> list[EntryPoint]:
 
 @functools.cache
 def _plug_in(kind: str) -> tuple[EntryPoint, ModuleType] | None:
-    """Return the module of another package's adapter. UnknownAdapter if it has no use."""
+    """Return the module of another package's adapter. UnknownAdapter if it can't be used."""
     by_value = {entry.value: entry for entry in _entries() if entry.name == kind}
     if not by_value:
         return None
@@ -124,7 +124,7 @@ def _plug_in(kind: str) -> tuple[EntryPoint, ModuleType] | None:
 
 
 def _fault(name: str, module: object) -> str:
-    """Return what is wrong with the module of an adapter, or nothing."""
+    """Return what is wrong with the module of an adapter; empty if nothing is."""
     facts = getattr(module, "FACTS", None)
     if not isinstance(module, ModuleType):
         return f"is not a module, but a {type(module).__name__}"

@@ -1,6 +1,6 @@
-"""The list of schedulers, and what jobs of each look like from inside.
+"""The list of schedulers, and the environment of their jobs.
 
-Any scheduler may have the job in which a process is, so these facts can be had without an import of the adapters.
+A process may run inside a job of any scheduler, so these facts are available without importing the adapters.
 Everything else about a scheduler is in the module of its adapter, which has the name of the batch type.
 """
 
@@ -51,7 +51,7 @@ JOB_VARIABLES = tuple(jobs.job_ids[0] for jobs in ALL if jobs.job_ids)
 
 
 def job_around() -> str:
-    """Return the job in which we are, ``SCHEDULER:ID``; empty if we are in none."""
+    """Return the job in which this process runs, ``SCHEDULER:ID``; empty outside of jobs."""
     for name, jobs in _BY_NAME.items():
         for variable in jobs.job_ids:
             if os.environ.get(variable):
@@ -62,11 +62,11 @@ def job_around() -> str:
 def still_running(job: str) -> str:
     """Return a shell command that succeeds while a job, ``SCHEDULER:ID``, still runs.
 
-    If its scheduler can't be asked, the command fails.
+    If its scheduler can't be queried, the command fails.
     """
     name, _, job_id = job.partition(":")
     jobs = _BY_NAME.get(name)
     command = jobs.still_running if jobs else ""
-    import shlex  # noqa: PLC0415 - only for what starts inside a job
+    import shlex  # noqa: PLC0415 - needed only inside a job
 
     return command.replace("JOB", shlex.quote(job_id)) or "false"

@@ -1,7 +1,7 @@
-"""What the scripts of all schedulers have in common: directives, and options that are passed through.
+"""The common parts of all schedulers' scripts: directives, and options that users pass through.
 
-A directive is one option of a job. The script shows it in its header, as Maestro writes it, and the submit command
-gets it as arguments; both are made from one list, so they can't disagree.
+A directive is one option of a job. The header of the script shows it as Maestro writes it, and the submit command gets
+it as arguments. Both come from the same list, so they can't disagree. The adapter decides which directives a job has.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from maestro_es.core.model import JobState, StepRecord
 from maestro_es.core.observations import Claim
 from maestro_es.core.submission import Outcome, ScriptFailed
 
-#: Stands between the directives that Maestro writes and those that it leaves out.
+#: The comment between Maestro's directives and those that Maestro leaves out.
 ADDED = "# added by maestro-es: options that Maestro leaves out"
 
-#: A line break would begin another line of the script, and none of the others belongs into an option either.
+#: Characters that no option may contain. A line break would start another line of the script.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-#: What every scheduler reads as one word without quotes.
+#: A text that every scheduler reads as one word without quotes.
 _ONE_WORD = re.compile(r"[^\s\"'\\#]+")
 
 _OPTION_NAME = re.compile(r"-{0,2}([A-Za-z0-9][A-Za-z0-9_-]*)")
@@ -33,9 +33,9 @@ _WORDS_FOR_NO = ("", "false", "no", "off", "0", "none")
 
 
 class Directive(msgspec.Struct, frozen=True):
-    """One option of a job. `value` is None for a flag; `quoted` and `gap` are how Maestro shows it.
+    """One option of a job. `value` is None for a flag. `quoted` and `gap` say how Maestro writes it.
 
-    `added` are those that Maestro doesn't write. ValueError if the value holds a control character.
+    `added` marks an option that Maestro does not write. ValueError if the value contains a control character.
     """
 
     option: str
@@ -69,12 +69,12 @@ class Directive(msgspec.Struct, frozen=True):
 
 
 def quote(text: str) -> str:
-    r"""Return a text in double quotes, as shells, Slurm and Flux read them: ``\`` goes before ``\`` and ``"``."""
+    r"""Return a text in double quotes for shells, Slurm and Flux. A ``\`` precedes each ``\`` and ``"``."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def option(name: str, value: object, *, quoted: bool = False, added: bool = False) -> list[Directive]:
-    """Return the directive of a value, or none if there is no value."""
+    """Return a list with the directive of a value; an empty list if there is no value."""
     return [Directive(name, str(value), quoted, added=added)] if value else []
 
 
@@ -84,12 +84,12 @@ def arguments(directives: Iterable[Directive]) -> list[str]:
 
 
 def shebang(shell: object) -> str:
-    """Return the first line of a script; `shell` is /bin/bash if it says nothing."""
+    """Return the first line of a script. The default for `shell` is /bin/bash."""
     return f"#!{Directive('shell', str(shell or '/bin/bash')).value}"
 
 
 def header(first: Sequence[str], sentinel: str, directives: Iterable[Directive]) -> str:
-    """Return the lines of a header: the first ones, Maestro's directives, and below a comment what we add to them."""
+    """Return a header: the `first` lines, Maestro's directives and, after a comment, the added directives."""
     lines, added = list(first), list[str]()
     for directive in directives:
         (added if directive.added else lines).append(f"{sentinel} {directive.text}")
@@ -97,20 +97,20 @@ def header(first: Sequence[str], sentinel: str, directives: Iterable[Directive])
 
 
 def comment_of(description: str) -> str:
-    """Return a description on one line, as Maestro makes it; other control characters become spaces too."""
+    """Return a description on one line, as Maestro does. Other control characters become spaces, too."""
     return _CONTROL.sub(" ", description)
 
 
 def resources(batch: Mapping[str, Any], inherited: Iterable[str], run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a step asks for: its own keys that say a thing, and else what the batch block says."""
+    """Return the resources that a step requests: its own keys with values, and inherited keys of the batch block."""
     asked = {key: batch[key] for key in inherited if batch.get(key)}
     return asked | {key: value for key, value in run.items() if value}
 
 
-def exclusive(asked: object, part: str, default: bool = False) -> bool:  # noqa: FBT001, FBT002 - a value, no switch
-    """Whether a step wants its nodes alone, for its "allocation" or its "launcher".
+def exclusive(asked: object, part: str, default: bool = False) -> bool:  # noqa: FBT001, FBT002 - a value, not a switch
+    """Whether a step requests exclusive nodes, for its "allocation" or its "launcher".
 
-    A scalar means the allocation only, as in Maestro. A token's value is a text, so "False" is no here.
+    As in Maestro, a scalar refers only to the allocation. A value from a placeholder is a text, so "False" means no.
     """
     if isinstance(asked, Mapping):
         asked = asked.get(part)
@@ -127,11 +127,11 @@ def exclusive(asked: object, part: str, default: bool = False) -> bool:  # noqa:
 def passed_through(
     sources: Sequence[object], refused: Collection[str], *, single_dash: bool = False, beaten: Collection[str] = ()
 ) -> list[Directive]:
-    """Return the options that users pass through by `args`: mappings of option to value, None for a flag.
+    """Return the options that users pass through by `args`: mappings of options to values, with None for a flag.
 
-    A later source overrides an earlier one, and the last is the step's own. The step's other keys say what the
-    options `beaten` say, so only the step can pass these. `refused` are names without dashes: what would change how
-    often a step runs, or how it is found again. ValueError says of all that can't be passed why.
+    A later source overrides an earlier one. The last source is that of the step. Options in `beaten` have the same
+    meaning as other keys of the step, so only the step itself can pass them. Options in `refused`, named without
+    dashes, would change what runs, how often, or under which name. ValueError names all options that can't be passed.
     """
     chosen: dict[str, str | None] = {}
     wrong: list[str] = []
@@ -151,17 +151,17 @@ def passed_through(
 
 
 def names_beaten(said_by: Mapping[str, Collection[str]], run: Mapping[str, Any]) -> list[str]:
-    """Return the options that say what a step says by a key of its own."""
+    """Return the options that have the same meaning as a key that the step sets."""
     return [name for key, names in said_by.items() if run.get(key) not in (None, "") for name in names]
 
 
 def is_free(name: str, refused: Collection[str]) -> bool:
-    """Whether an option is none of these, nor the beginning of one: getopt_long(3) takes ``--arr`` for ``--array``."""
+    """Whether an option is neither `refused` nor an abbreviation: getopt_long(3) takes ``--arr`` for ``--array``."""
     return name not in refused and (len(name) == 1 or not any(whole.startswith(name) for whole in refused))
 
 
 def pairs(source: object) -> Iterable[tuple[object, object]]:
-    """Return the options and values of a mapping, of which there may be none. ValueError if it is another thing."""
+    """Return the items of a mapping of options, which may be empty or missing. ValueError if it is not a mapping."""
     if isinstance(source, Mapping):
         return source.items()
     if source:
@@ -187,7 +187,7 @@ def _option_name(key: object) -> str:
 
 
 class ScriptsOnly:
-    """The part of an adapter that can't submit yet: it writes scripts, and says so when it is asked for more."""
+    """The base of an adapter that only writes scripts. It refuses to submit jobs, and knows of none."""
 
     name = ""
     can_submit = False
@@ -222,7 +222,7 @@ class ScriptsOnly:
         return {}
 
     def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:  # noqa: ARG002 - protocol
-        """Find nothing: none was submitted."""
+        """Return nothing: no job was submitted."""
         return {}
 
     def has_orphans(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
@@ -232,4 +232,4 @@ class ScriptsOnly:
         return []
 
     def cancel(self, steps: Sequence[StepRecord]) -> None:
-        """There is nothing to end."""
+        """Do nothing: no job was submitted."""

@@ -1,8 +1,11 @@
-"""Slurm: the scripts of its steps.
+"""Slurm: the adapter. This module decides which options a job has, and writes its script.
 
-The header is Maestro 1.2.1's, line by line; `directives` is what it is made of, and what ``sbatch`` takes on its
-command line. Lines of a script that begin with ``#SBATCH`` are options until its first command (sbatch(1)), read as
-words with quotes and backslashes, so comments may stand between them. Where one option stands twice, the last counts.
+The header equals that of Maestro 1.2.1, line by line. It consists of `directives`, which ``sbatch`` also accepts on
+its command line. Up to the first command of a script, lines that begin with ``#SBATCH`` contain options (sbatch(1)).
+Slurm splits them into words with quotes and backslashes. Comments may stand between these lines. If an option appears
+twice, the last one counts.
+
+`maestro_es.adapters.slurm.client` runs Slurm's commands, and `maestro_es.adapters.slurm.output` reads their output.
 """
 
 from __future__ import annotations
@@ -38,10 +41,10 @@ from maestro_es.core.observations import Claim
 from maestro_es.core.scheduler_facts import COMMON_KEYS, SchedulerFacts
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, Rejected
 
-#: What a step takes over from the batch block if it does not say it itself.
+#: Keys that a step inherits from the batch block if it does not set them itself.
 _INHERITED = ("nodes", "procs", "queue", "bank", "reservation", "qos")
 
-#: The options of sbatch(1) that say what a key of a step says.
+#: The options of sbatch(1) with the same meaning as a key of a step.
 _SAID_BY = {
     "nodes": ("nodes", "N"),
     "procs": ("ntasks", "n"),
@@ -56,31 +59,34 @@ _SAID_BY = {
     "memory": ("mem", "mem-per-cpu", "mem-per-gpu"),
 }
 
-#: Options of sbatch(1) that are ours to give: they say what runs, where, how often, and how it is found again.
+#: Options of sbatch(1) that users can't set, because maestro-es decides what runs, where, how often, and under which
+#: name.
 _REFUSED = frozenset({
     "array", "a", "chdir", "D", "clusters", "M", "help", "h", "job-name", "J", "parsable", "quiet", "Q", "requeue",
     "no-requeue", "test-only", "usage", "version", "V", "wait", "W", "wrap", "uid", "gid",
 })  # fmt: skip
 
 
-#: Of these, those that may stand in a script: they are overruled, or change a name by which nothing is known.
+#: Those of these options that may appear in a script: maestro-es overrides them, or they only change the job's name,
+#: which does not identify it.
 _HARMLESS = frozenset({"job-name", "J", "parsable", "quiet", "Q", "requeue", "no-requeue"})
 
-#: A line of its own between the options of the parts of a heterogeneous job.
+#: Words on a separate line, between the options for the parts of a heterogeneous job.
 _SEPARATORS = ("hetjob", "packjob")
 _EMBEDDED = re.compile(r"#SBATCH\s+(.*)")
-#: Options that name a file, with its name or before it; a name with a backslash holds no patterns.
+#: Options that name a file, in the same word or in the next one. In a name with a backslash, Slurm replaces no
+#: patterns.
 _OF_FILES = re.compile(r"(--output|--error|--input|-[oei])(=?)([^\\]*)")
-#: What sbatch takes as a size (22.05): "4GB", but neither "4.5G" nor "4 G". A blank before it does no harm.
+#: A size that sbatch accepts (22.05): "4GB", but neither "4.5G" nor "4 G". A space before it is allowed.
 _SIZE = re.compile(r"\s*\+?[0-9]+(?:[kmgt]b?)?", re.IGNORECASE)
 _LONG, _SHORT = re.compile(r"--([\w-]+)"), re.compile(r"-(\w)")
 
-#: What Slurm takes as a walltime, by time_str2secs and _is_valid_timespec in its parse_time.c.
+#: A walltime that Slurm accepts, according to time_str2secs and _is_valid_timespec in its parse_time.c.
 _WALLTIME = r"(?i:infinite|unlimited)|-1|[0-9]+(:[0-9]+){0,2}|-[0-9]+|[0-9]+-|[0-9]+-[0-9]+(:[0-9]+){0,2}"
 
 
 def walltime_remedy(walltime: object) -> str:
-    """Return what to write in place of a walltime that Slurm can't read. It gets one as it stands, blanks too."""
+    """Return what to write instead of a walltime that Slurm can't read. It is passed unchanged, including spaces."""
     text = str(walltime or "")
     if not text or re.fullmatch(_WALLTIME, text):
         return ""
@@ -113,10 +119,10 @@ def directives(
     environment: Collection[str] = (),
     with_cpus: bool = True,
 ) -> list[Directive]:
-    """Return the options of a step's job: first Maestro's, in its order, then those that it leaves out.
+    """Return the options of a step's job: first those of Maestro, in its order, then those that Maestro leaves out.
 
-    `environment` has the names of the variables that the step starts with; `with_cpus` adds the CPUs that the
-    launchers take. ValueError says which values can't be options.
+    `environment` has the names of the variables with which the step starts. `with_cpus` adds the CPUs that the
+    launchers need. ValueError names the values that can't be options.
     """
     asked = resources(batch, _INHERITED, run)
     wrong: list[str] = []
@@ -163,10 +169,10 @@ def _memory(asked: object) -> list[Directive]:
 
 
 def embedded(command: str) -> list[str]:
-    """Return the options on lines that begin with ``#SBATCH`` before the first command of a step's own text.
+    """Return the options on ``#SBATCH`` lines before the first command of a step's own text.
 
-    Maestro submits the script, of which sbatch reads them; what is submitted here is the runner. ValueError names all
-    that are ours to give, or can't be read.
+    In Maestro, sbatch reads them from the script that is submitted. maestro-es submits the runner, so it passes them
+    as arguments. ValueError names all options that users can't set, or that can't be read.
     """
     result: list[str] = []
     wrong: list[str] = []
@@ -174,7 +180,7 @@ def embedded(command: str) -> list[str]:
         options = _EMBEDDED.match(line)
         if options:
             try:
-                import shlex  # noqa: PLC0415 - for a script with such lines only
+                import shlex  # noqa: PLC0415 - needed only for a script with such lines
 
                 on_line = list(itertools.takewhile(lambda word: not word.startswith("#"), shlex.split(options[1])))
             except ValueError as error:
@@ -191,7 +197,7 @@ def embedded(command: str) -> list[str]:
 
 
 def _ours(options: Iterable[str]) -> Iterator[str]:
-    """Yield what is wrong with options that are ours to give."""
+    """Yield a message for each option that users can't set."""
     for word in options:
         name = _LONG.match(word) or _SHORT.match(word)
         if name and not is_free(name[1], _REFUSED - _HARMLESS):
@@ -199,10 +205,10 @@ def _ours(options: Iterable[str]) -> Iterator[str]:
 
 
 def anchored(options: Iterable[str], folder: str) -> list[str]:
-    """Return options in which files that a job writes are named with their directory, if there is a % in that.
+    """Return the options with absolute paths of the job's files, if the directory contains a %.
 
-    Slurm puts the directory before a relative name, and then replaces the patterns in both: %j is the job's id. Of
-    most such directories there is none, and the job can't be launched. In our own words %% stands for a %.
+    Slurm puts the directory before a relative name, and then replaces patterns in both: %j becomes the job's id. The
+    resulting directory usually does not exist, so the job can't be launched. In the absolute path, %% stands for a %.
     """
     if "%" not in folder:
         return list(options)
@@ -220,13 +226,13 @@ def anchored(options: Iterable[str], folder: str) -> list[str]:
 
 
 def launch(asked: Resources, run: Mapping[str, Any]) -> str:
-    """Return the ``srun`` for so many nodes and procs."""
+    """Return the ``srun`` command for these resources."""
     parts = [("-n", asked.procs), ("-N", asked.nodes), ("-c", run.get("cores per task"))]
     return " ".join(["srun", *(f"{flag} {value}" for flag, value in parts if value)])
 
 
 class SlurmAdapter:
-    """Writes scripts for ``sbatch``, submits them, and looks for their jobs."""
+    """Writes scripts for ``sbatch``, submits jobs, and queries them."""
 
     name, extension, grace_seconds = FACTS.name, FACTS.extension, FACTS.grace_seconds
     can_submit = True
@@ -248,7 +254,7 @@ class SlurmAdapter:
         return self._header(job_name, description, run, with_cpus=True)
 
     def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
-        """Return the header without the CPUs that the launchers take."""
+        """Return the header without the CPUs that the launchers need."""
         return self._header(job_name, description, run, with_cpus=False)
 
     def _header(self, job_name: str, description: str, run: Mapping[str, Any], *, with_cpus: bool) -> str:
@@ -269,18 +275,18 @@ class SlurmAdapter:
         return fill_in(text, Resources.by(run), limits, lambda asked: launch(asked, run))
 
     def submit_script(self, path: str, folder: str, environment: Mapping[str, str]) -> Outcome:
-        """Submit a script as Maestro does: its header says what the job asks for."""
+        """Submit a script as Maestro does. Its header has the options of the job."""
         return SlurmJobs(environment).submit_script(path, folder)
 
     def submission(self, job: Job) -> list[str]:
-        """Return the ``sbatch`` of the runner with the options that the step's script shows."""
+        """Return the ``sbatch`` command for the runner, with the options in the step's script."""
         return self._jobs.submission(job, self._options(job))
 
     def submit(self, job: Job) -> Outcome | Submitting:
-        """Begin to submit a job: with the CPUs that its launchers take, and without these if Slurm refuses it so.
+        """Begin to submit a job with the CPUs that its launchers need. If Slurm refuses it, submit it without them.
 
-        A refusal proves that nothing was queued, so the second job goes by the same token, within the same submission.
-        Before that its script is written again, so that it shows the options of what was submitted last.
+        A refusal proves that nothing was queued, so the second try belongs to the same submission and has the same
+        token. Before it, the script is written again, so that it shows the options of the last try.
         """
         options, maestro_s = self._options(job), self._options(job, with_cpus=False)
         begun = self._jobs.submit(job, options)
@@ -332,7 +338,7 @@ class SlurmAdapter:
         return self._jobs.find_by_token(runners)
 
     def has_orphans(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
-        """Say no: Slurm ends what a job leaves behind."""
+        """Return False: Slurm ends all processes of a job."""
         return False
 
     def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:

@@ -1,9 +1,11 @@
-"""Slurm: submitting jobs, looking for them, and ending them.
+"""Slurm: runs the commands that submit, query and cancel jobs.
 
-A job is identified by the token in its command, never by its id alone, because Slurm may give out an id twice after a
-crash of its controller. Since 23.02 squeue shows only the path of the script. So the runner is submitted as a link
-whose name is the token, and which exists as long as sbatch needs it. Facts about Slurm refer to 22.05 unless stated
-otherwise.
+The token in its command identifies a job. Its id alone does not, because Slurm may assign an id twice after a crash of
+its controller. Since 23.02, squeue shows only the path of the script. So the runner is submitted through a link whose
+name is the token. The link exists only as long as sbatch needs it.
+
+Facts about Slurm refer to 22.05 unless stated otherwise. `maestro_es.adapters.slurm.output` decides what an answer
+means.
 """
 
 from __future__ import annotations
@@ -58,17 +60,17 @@ _CONF = "SLURM_CONF"
 #: them. This option comes before the user's options, which can override it.
 _APPEND = "--open-mode=append"
 
-#: The time zone in which Slurm's commands read and print times for us.
+#: The time zone in which our commands of Slurm read and print times.
 _UTC = "UTC0"
 
-#: How much is told of an answer that can't be read.
+#: The number of characters that a message quotes from an answer that can't be read.
 _SAID = 60
 
-#: What sacct says where a site keeps no accounts, or none that tell whose a job is: before 21.08 they had no command.
+#: The messages of sacct if a site has no accounting, or one without the commands of jobs (before 21.08).
 _NO_ACCOUNTS = ("accounting storage is disabled", 'Invalid field requested: "SubmitLine"')
 
-#: How much older than its request on record a job may be, in seconds: clocks differ, and a log that was recovered
-#: requests again what had been submitted before.
+#: How much older, in seconds, a job may be than its recorded request. Clocks differ, and in a recovered log, the
+#: request of a job may be recorded after the job was submitted.
 _SKEW = 7 * 24 * 3600
 
 
@@ -99,12 +101,12 @@ class SlurmJobs:
 
     @property
     def cluster(self) -> str:
-        """What tells one cluster from another, and one installation of Slurm's commands."""
+        """Identifies the cluster and the installation of Slurm's commands."""
         known = f"must be {self._of_steps.cluster}" if self._of_steps.problem else ""
         return "\n".join(["slurm", self._environment.get("PATH", ""), self._environment.get(_CONF, ""), known])
 
     def submission(self, job: Job, options: Sequence[str]) -> list[str]:
-        """Return the command that submits the runner of a job by the job's own link to it."""
+        """Return the command that submits a job: the runner, through the job's own link to it."""
         ours = ["--parsable", "--no-requeue", f"--chdir={job.workspace}"]
         runner = [str(_link(job)), job.token, str(job.workspace), job.script, str(job.study)]
         return ["sbatch", _APPEND, *options, *ours, *runner]
@@ -132,7 +134,7 @@ class SlurmJobs:
             return InDoubt(str(error))
 
     def cluster_info(self) -> dict[str, str]:
-        """Return what a study keeps of Slurm's configuration; nothing if there is no answer soon."""
+        """Return the parts of Slurm's configuration that a study keeps; empty if there is no quick answer."""
         try:
             return read_facts(self._run("scontrol", "show", "config", timeout=_FACTS_TIMEOUT).out)
         except Unreachable:
@@ -148,9 +150,9 @@ class SlurmJobs:
     def query_queue(
         self, steps: Sequence[StepRecord], listed: Sequence[QueueEntry] | None = None
     ) -> dict[str, JobInfo]:
-        """Return what the queue says of these attempts; GONE for those it does not know.
+        """Return the jobs of these attempts in the queue; GONE for those that it does not list.
 
-        With one query at most, and another one if a job was cancelled while it waited.
+        This takes at most one query, and another one if a job was cancelled without ever having had nodes.
         """
         rows = _by_token(self.list_jobs() if listed is None else listed, steps)
         if any(row.state is JobState.CANCELLED for entries in rows.values() for row in entries):
@@ -162,14 +164,14 @@ class SlurmJobs:
         return {step.token: believed(rows.get(step.token, ()), step.job_id) for step in steps}
 
     def _started_again(self) -> set[str]:
-        """Return the cancelled jobs that were put back in the queue before."""
+        """Return the cancelled jobs that had been requeued before."""
         done = self._run("squeue", "--me", "--states=CANCELLED", "--noheader", f"--Format={RESTARTS_FORMAT}")
         if done.code:
             raise Unreachable(f"squeue: {' '.join(done.err.split())}")
         return read_restarts(done.out)
 
     def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:
-        """Return what the accounts say of jobs that the queue does not know any more, with one query."""
+        """Return the jobs in the accounting that have left the queue, with one query."""
         ids = ",".join(sorted({step.job_id for step in steps if step.job_id}))
         if not ids:
             return {}
@@ -183,14 +185,14 @@ class SlurmJobs:
         return {step.token: infos.get(step.token, JobInfo(JobState.GONE, "not in the accounts")) for step in steps}
 
     def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
-        """Return the command that cancels the jobs of these attempts that were in the queue when it was looked at."""
+        """Return the command that cancels the jobs that these attempts had in the queue at the last query."""
         if any(step.token not in self._live for step in steps):
             self.query_queue(steps)
         ids = [job_id for step in steps for job_id in self._live[step.token]]
         return [["scancel", "--quiet", *ids]] if ids else []
 
     def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
-        """Return what the queue says of all jobs of these runners, with one query."""
+        """Return all jobs of these runners in the queue by token, with one query."""
         by_token: dict[str, list[QueueEntry]] = {}
         for row in self.list_jobs():
             for folder in {os.path.dirname(runner) for runner in runners}:
@@ -208,7 +210,7 @@ class SlurmJobs:
                 raise (Unreachable if is_down(message) else SchedulerError)(message)
 
     def _run(self, command: str, *arguments: str, timeout: float = 0, zone: str = "") -> Completed:
-        """Run a command; `zone` is the time zone in which it reads and prints times, if not the user's."""
+        """Run a command. `zone` is the time zone in which it reads and prints times, by default the user's."""
         return _completed(self._start(command, *arguments, timeout=timeout, zone=zone))
 
     def _start(
@@ -220,7 +222,7 @@ class SlurmJobs:
         until: str = "",
         of_job: Environment | None = None,
     ) -> Command:
-        """Start a command; one that submits is given the environment `of_job`, which is all that the job gets."""
+        """Start a command. A command that submits runs in the environment `of_job`, which the job then inherits."""
         if of_job and self._of_steps.problem:
             raise Unreachable(self._of_steps.problem)
         if not self._is_known:
@@ -243,9 +245,9 @@ class SlurmJobs:
             raise Unreachable(f"{path} is gone") from None
 
     def _check_cluster(self) -> None:
-        """Ask the cluster to which this environment leads for its name. NotAsked if it is not the study's."""
+        """Query the cluster of this environment for its name. NotAsked if it is not the cluster of the study."""
         expected, argv = self._of_steps.cluster, ("scontrol", "show", "config")
-        self._is_known = True  # so that this question may be asked
+        self._is_known = True  # allows this query
         try:
             done = self._run(*argv, timeout=_FACTS_TIMEOUT)
             message = f"scontrol: {' '.join(done.err.split())}" if done.code else ""
@@ -259,7 +261,7 @@ class SlurmJobs:
             raise NotAsked(f"its jobs are neither watched nor cancelled: {why}")
 
     def _path(self, command: str) -> str:
-        """Return where a command is; looked for once, and where a tick finds it if it has moved since."""
+        """Return the path of a command. It is searched once, in the recorded PATH and then in that of this process."""
         if command not in self._paths:
             recorded = self._environment.get("PATH")
             path = find_program(command, recorded) or find_program(command)
@@ -270,7 +272,7 @@ class SlurmJobs:
 
 
 def _completed(command: Command) -> Completed:
-    """Return what came of a command. Unreachable if it has not answered in time."""
+    """Return the result of a command. Unreachable if it has not answered in time."""
     try:
         return command.result()
     except (TimeoutError, ChildProcessError) as error:
@@ -278,7 +280,7 @@ def _completed(command: Command) -> Completed:
 
 
 def _submitted(command: Command, link: Path) -> Outcome:
-    """Return what came of an sbatch. One that did not answer in time may have done its work."""
+    """Return the outcome of an sbatch. If it has not answered in time, it may still have submitted the job."""
     try:
         return read_submission(_completed(command))
     except Unreachable as error:
@@ -288,14 +290,14 @@ def _submitted(command: Command, link: Path) -> Outcome:
 
 
 def _answer(command: str, text: str, header: str) -> str:
-    """Return what a command has printed. Unreachable if it is no list of jobs, or the beginning of one only."""
+    """Return the output of a command. Unreachable if it is not a list of jobs, or a truncated one."""
     if not is_answer(text, header):
         raise Unreachable(f"{command}: its answer can't be read, or was truncated; it ends with {text[-_SAID:]!r}")
     return text
 
 
 def _not_called(error: OSError) -> Outcome:
-    """Return what comes of a submission for which no process could be made. A host may have room for one later."""
+    """Return the outcome of a submission whose command can't be started. A later try may succeed."""
     message = f"sbatch can't be called: {error.strerror}"
     if error.errno == errno.E2BIG:
         return ScriptFailed(message)
@@ -303,14 +305,15 @@ def _not_called(error: OSError) -> Outcome:
 
 
 def _link(job: Job) -> Path:
-    """Return the name by which the runner of a job is submitted."""
+    """Return the link through which the runner of a job is submitted."""
     return job.runner.with_name(job.token)
 
 
 def _make_link(link: Path, runner: Path) -> None:
-    """Give the runner a further name: a hard link, which takes a tenth of the time of a file of its own, if it can be.
+    """Create a link to the runner: a hard link if possible, which takes a tenth of the time of a new file.
 
-    There are file systems without any, and such as allow no others' files to be linked, or so many links to a file.
+    Some file systems have no hard links, allow none to files of other users, or limit the number of links to a file.
+    Then it is a symbolic link.
     """
     with contextlib.suppress(FileExistsError):
         try:
@@ -341,7 +344,10 @@ def _by_token(listed: Iterable[QueueEntry], steps: Sequence[StepRecord]) -> dict
 
 
 def _asked_at(step: StepRecord) -> float:
-    """Return when the job of an attempt was submitted at the earliest, in seconds; Maestro did it before we asked."""
+    """Return the earliest time at which the job of an attempt may have been submitted, in seconds.
+
+    Maestro submitted an imported job before maestro-es requested it.
+    """
     times = [step.submitted_at, step.requested_at] if imported([step]) else [step.requested_at]
     return min(0 if at is None else at for at in times) / 1_000_000
 

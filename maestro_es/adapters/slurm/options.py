@@ -1,10 +1,10 @@
-"""Slurm: the options of its commands that a script may depend on. Pure.
+"""Slurm: rules for options of its commands. Pure.
 
-`cpus` decides which CPUs a job asks for so that its launchers can start; `without_value` finds options of sbatch that
-lack their value. Which options a script has at all is decided in `maestro_es.adapters.slurm.adapter`.
+`cpus` decides which CPUs a job requests so that its launchers can start. `without_value` finds options of sbatch that
+lack their value. `maestro_es.adapters.slurm.adapter` decides which other options a job has.
 
-Maestro asks for no CPUs, so its job may be accepted where a job with such a line is refused. A launcher that does
-not need these CPUs, as far as its text shows, adds no line.
+Maestro requests no CPUs, so Slurm may accept its job and refuse one with such a line. A launcher adds no line if its
+text shows that it does not need these CPUs.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any
 from maestro_es.adapters.launcher import Resources, launchers, whole_number
 from maestro_es.adapters.script import Directive, option
 
-#: What lets ``srun`` start more tasks than there are CPUs: its variable, which sbatch sets if it has the option, and
-#: sbatch's own variable. Any value counts.
+#: Variables that let ``srun`` start more tasks than there are CPUs: that of srun, which sbatch sets if it has the
+#: option, and that of sbatch. Any value has this effect.
 OVERCOMMIT = ("SLURM_OVERCOMMIT", "SBATCH_OVERCOMMIT")
 
 _OVERCOMMITS = re.compile(r"SLURM_OVERCOMMIT|^#SBATCH\s(?:.*\s)?(?:--overcommit|-O)(?!\S)", re.MULTILINE)
 
-#: A word of a shell command, with its quotes; and what ends the command.
+#: A word of a shell command, with its quotes. It ends before a character that ends the command.
 _WORD = re.compile(r"""\s*((?:[^\s"';|&]|'[^']*'|"(?:\\.|[^"\\])*")+)""")
 
-#: Options of srun(1) that give its tasks and their CPUs another number than ours.
+#: Options of srun(1) that set the number of its tasks or of their CPUs.
 _OWN_SHORT, _OWN_LONG = "nOc", ("ntasks", "overcommit", "cpus-per-task")
 
-#: Options of srun(1) without a value, and those whose value can't be a word of its own.
+#: Options of srun(1) without a value, and those whose value can't be a separate word.
 _FLAGS, _ATTACHED = "EHhlQsuvVXZ", "IKk"
 _LONG_FLAGS = frozenset({
     "preserve-env", "hold", "immediate", "no-kill", "kill-on-bad-exit", "label", "quiet", "oversubscribe", "share",
@@ -45,12 +45,14 @@ def cpus(
     passed: Iterable[Directive],
     environment: Collection[str],
 ) -> list[Directive]:
-    """Return the CPUs that a script's launchers take, if Slurm would give the job fewer: one a node, or one a task.
+    """Return the option for the CPUs that a script's launchers need, if Slurm would give the job fewer.
 
-    `counted` is the number of tasks in the header. Where there is none, the CPUs of a node are asked for, and no
-    tasks: an ``srun`` of the user's own starts as many as in Maestro's job. A script without a launcher gets no line,
-    nor does one whose numbers are none, as in ``--nodes=2-4``. Nor does one whose tasks may share CPUs: by an option
-    that is `passed` through, or by a name in the `environment`.
+    By default, Slurm gives a job one CPU for each node or for each task. `counted` is the number of tasks in the
+    header. If it is None, CPUs for each node are requested, but no tasks, so that a user's own ``srun`` starts as many
+    tasks as in Maestro's job.
+
+    There is no such option for a script without a launcher, or with numbers that can't be read, as in ``--nodes=2-4``.
+    There is none either if tasks may share CPUs, by an option that is `passed` through or a name in the `environment`.
     """
     command = str(asked.get("cmd") or "")
     shared = any(directive.option in {"--overcommit", "-O"} for directive in passed)
@@ -71,9 +73,9 @@ def cpus(
 
 
 def has_own_size(rest: str) -> bool:
-    """Whether what follows a launcher begins with options of srun that say how many tasks and CPUs there are.
+    """Whether options of srun after a launcher set the number of tasks or CPUs.
 
-    The options end at the first word that is neither one nor the value of one: the program, whose options are its own.
+    The options end at the first word that is neither an option nor its value. That word is the program.
     """
     value_follows = False
     for word in _words(rest):
@@ -101,7 +103,7 @@ def _words(rest: str) -> Iterable[str]:
         position = match.end()
 
 
-#: Options of sbatch 20.02 to 24.11 that need a value. Others may have no value, or one that only "=" can give.
+#: Options of sbatch 20.02 to 24.11 that need a value. Others have no value, or take an optional one after "=".
 _VALUE_LONG = frozenset({
     "account", "acctg-freq", "array", "batch", "bb", "bbf", "begin", "chdir", "cluster-constraint", "clusters",
     "comment", "constraint", "container", "core-spec", "cores-per-socket", "cpu-freq", "cpus-per-gpu", "cpus-per-task",
@@ -117,7 +119,7 @@ _VALUE_SHORT = "aAbBcCdDeFGiJLMmnNopqStwx"
 
 
 def without_value(options: Sequence[str]) -> Iterator[str]:
-    """Yield the options on one line that need a value and have none."""
+    """Yield the options on one line that lack a required value."""
     expected = ""
     for word in options:
         if expected and word.startswith("--"):

@@ -1,7 +1,7 @@
 """Parses the output of Slurm's commands. Facts about Slurm refer to 22.05 unless stated otherwise.
 
-A job that Maestro submitted, and that was taken over, carries no token: its id and its script identify it (`imported`,
-`runs_script_of`). Which commands are called, and when, is decided in `maestro_es.adapters.slurm.client`.
+A job that Maestro submitted and maestro-es adopted has no token. Its id and its script identify it (`imported`,
+`runs_script_of`). `maestro_es.adapters.slurm.client` decides which commands are run, and when.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from maestro_es.core.attempt_token import is_imported
 from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected
 
-#: What Maestro drops from paths, or puts in its place.
+#: The characters that Maestro removes from paths, and those with which it replaces them.
 _NO_LETTERS = re.compile(r"[\W_]+")
 
-#: One job a line: id, state with the nodes it was given and when it ends or has ended, reason, and the command with
-#: its arguments, which may hold anything but a line break.
+#: One job per line: its id; its state, nodes and (expected) end; the reason; and its command with arguments. The
+#: command may contain any character except a line break.
 QUEUE_FORMAT = "%i|%T %N %e|%r|%o"
 
-#: A job a line, and how often it was started again; ``--format`` has no letter for that.
+#: One job per line, and how often it was restarted. ``--format`` has no letter for that.
 RESTARTS_FORMAT = "JobID:20,RestartCnt:20"
 
-#: One run of a job a line.
+#: One run of a job per line.
 ACCOUNTS_FORMAT = "JobIDRaw,State,ExitCode,End,SubmitLine"
 
-#: How many columns they have.
+#: The number of columns of these formats.
 COLUMNS, ACCOUNTS_COLUMNS = 4, 5
 
-#: How their headers begin. An answer without one is none: a site may have put something in the place of a command,
-#: which may end with 0 and have printed nothing, or a word of welcome.
+#: The beginnings of their headers. Output without a header is not an answer. A site may have replaced a command by a
+#: script, which may exit with 0 and print nothing, or only a greeting.
 QUEUE_HEADER, ACCOUNTS_HEADER = "JOBID|", "JobIDRaw|"
 
-#: What a study keeps of ``scontrol show config``, each for a rule of ours that has a use for it.
+#: The parts of ``scontrol show config`` that a study keeps. A rule of maestro-es uses each of them.
 FACTS = ("AccountingStorageType", "ClusterName", "MinJobAge", "SLURM_VERSION")
 
-#: squeue(1) and sacct(1), JOB STATE CODES, in the long form, for which we ask: all that `job_state_string` in Slurm's
-#: source returns, from 18.08 to 26.05. One that is not here is watched, and never a failure: REVOKED (another cluster
-#: of a federation has started the job) and what later versions say. LAUNCH_FAILED, RECONFIG_FAIL, POWER_UP_NODE and
-#: UPDATE_DB are flags that neither command shows as a state.
+#: The long forms of states in squeue(1) and sacct(1), JOB STATE CODES, which `job_state_string` in Slurm's source
+#: returns, from 18.08 to 26.05. A job in a state that is missing here is watched, and is never a failure. Such states
+#: are REVOKED (another cluster of a federation has started the job) and those of later versions. LAUNCH_FAILED,
+#: RECONFIG_FAIL, POWER_UP_NODE and UPDATE_DB are flags that neither command shows as a state.
 _STATES = {
     "PENDING": JobState.PENDING,
     "CONFIGURING": JobState.PENDING,
@@ -75,22 +75,22 @@ _CANCELLED_BY_NOBODY = "CANCELLED"
 
 LIVE = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 
-#: Of several jobs with one token: one that runs, that waits, that does who knows what, and one that is over.
+#: The order of preference among several jobs with one token: running, pending, in an unknown state, and ended.
 _BELIEVED = (JobState.RUNNING, JobState.PENDING, JobState.UNKNOWN, False)
 
-#: squeue(1), JOB REASON CODES: what each job waits for now and then, so that it says nothing about this one.
+#: Reasons in squeue(1), JOB REASON CODES, that any job may have at times. They don't count as a delay.
 _ORDINARY = frozenset({
     "", "None", "Priority", "Resources", "BeginTime", "Dependency", "Prolog", "Cleaning", "WaitingForScheduling",
 })  # fmt: skip
 
-#: States in which a job waits for nothing but its turn, or its nodes.
+#: States in which a job only waits for its turn or its nodes.
 _WAITING = frozenset({"PENDING", "CONFIGURING"})
 
 _NONE: Mapping[str, StepRecord] = {}
 
-#: What Slurm says when it has looked at a job and does not want it. Nothing is queued then; after any other failure
-#: there may be a job: "Socket timed out" with a job that ran later was seen, and who can't read the controller's
-#: answer ("Invalid authentication credential") does not know what it was.
+#: Messages by which Slurm refuses a job after it has examined it. Then nothing is queued. After any other failure,
+#: there may be a job. For example, a job was seen to run after "Socket timed out". After "Invalid authentication
+#: credential", sbatch could not read the controller's answer, which may have been an acceptance.
 _REFUSALS = re.compile(
     r"Batch job submission failed: (Invalid (?!auth|job cred)|Requested |Job violates |Job size |"
     r"Job dependency problem|Node count |Task |CPU count |Memory |More processors |User's group not permitted|"
@@ -99,34 +99,35 @@ _REFUSALS = re.compile(
     r"|sbatch: error: Invalid generic resource \(gres\) specification"
 )
 
-#: Slurm's names for limits on how many jobs there may be at once; sbatch prints the limit on a line of its own, since
-#: 18.08 at the latest. Limits on what a job may ask for have other names.
+#: Slurm's names for limits on the number of jobs at the same time. sbatch prints the limit on a separate line, at
+#: least since 18.08. Limits on the resources of a job have other names.
 _FULL = re.compile(r"\b((Assoc|QOS)(Grp|Max)SubmitJob\w*|MaxSubmitJobsPerAccount)\b")
 
-#: The name of any limit of accounting, and what is said if one is broken; without a name a plugin of the site says so.
+#: The name of any accounting limit, and the message if a limit is exceeded. A plugin of the site gives no name.
 _LIMIT = re.compile(r"error: (Assoc|QOS|Max)\w+ ")
 _POLICY = "Job violates accounting/QOS policy"
 
-#: A partition that is drained or inactive is closed by hand, for maintenance as a rule, and opens again.
+#: The message for a partition that is drained or inactive. Administrators usually close it for maintenance, and it
+#: opens again.
 _CLOSED = "Required partition not available (inactive or drain)"
 
-#: What sbatch says before it sleeps for a second, and then for longer and longer, two minutes in all: MaxJobCount is
-#: reached. It has no option against that, so it is ended when it has said it.
+#: The message of sbatch if MaxJobCount is reached. It then sleeps repeatedly, for two minutes in total. No option
+#: prevents that, so sbatch is ended after this message.
 RETRYING = ", sleeping and retrying"
 
-#: sbatch ends with this code when it does not understand its own command line, and says so, with the path that it was
-#: called by; ssh in its place, with which some sites reach it, when the connection is lost.
+#: sbatch exits with this code if its command line is wrong, and its message begins with its path. Some sites reach
+#: sbatch through ssh, which exits with the same code if the connection is lost.
 _USAGE, _SBATCH = 255, re.compile(r"(/\S*/)?sbatch: ")
 
-#: What Slurm's commands say of a controller that does not answer.
+#: The messages of Slurm's commands if the controller does not answer.
 _DOWN = ("Unable to contact slurm controller", "Socket timed out", "Transport endpoint is not connected")
 
-#: squeue(1), JOB REASON CODES: why a job has failed by no fault of its own. JobLaunchFailure is not among them: Slurm
-#: gives that reason also for a job whose runner was killed (22.05), and what it started may still run. A job that was
-#: never launched has left no claim, and that is what the verdict goes by.
+#: Reasons in squeue(1), JOB REASON CODES, of a job that failed because of the infrastructure. JobLaunchFailure is not
+#: among them: Slurm also gives that reason for a job whose runner was killed (22.05), and processes of such a job may
+#: still run. A job that was never launched has no claim, and the verdict relies on that.
 _INFRASTRUCTURE = frozenset({"SystemFailure", "NodeDown"})
 
-#: What they say of a job that can't be cancelled any more.
+#: The messages about a job that can no longer be cancelled.
 _OVER = ("Invalid job id specified", "already completing or completed")
 
 _JOB_ID = re.compile(r"(\d+)(?:;[\w.-]+)?\s*")
@@ -135,12 +136,12 @@ _FACT = re.compile(r"(\w+)\s*=\s*(.*?)\s*")
 
 
 def read_submission(done: Completed) -> Outcome:
-    """Return what came of ``sbatch --parsable``; a site may print other lines around the id."""
+    """Return the outcome of ``sbatch --parsable``. A site may print other lines around the id."""
     message = " ".join(done.err.split())
     matches = [match for match in map(_JOB_ID.fullmatch, done.out.splitlines()) if match]
     if done.code == 0 and len(matches) == 1:
         return Accepted(matches[0][1])
-    if done.out.strip():  # with an id in its answer something may be queued, whatever else it says
+    if done.out.strip():  # it may have printed an id, so a job may be queued
         return InDoubt(message or f"sbatch ended with {done.code} and printed {done.out!r}")
     if done.code < 0 and RETRYING in message:
         return QueueFull(message)
@@ -161,9 +162,9 @@ def is_down(message: str) -> bool:
 
 
 def failed_to_cancel(done: Completed) -> str:
-    """Return what ``scancel`` says of jobs that it could not end; empty if it has ended all that there were.
+    """Return the message of ``scancel`` about jobs that it could not cancel; empty if there are none.
 
-    With --quiet 22.05 says nothing of jobs that are over or unknown, and ends with 0.
+    With --quiet, 22.05 prints nothing about jobs that have ended or are unknown, and exits with 0.
     """
     lines = [line for line in done.err.splitlines() if line.strip() and not any(sign in line for sign in _OVER)]
     if not done.code or (done.err.strip() and not lines):
@@ -172,14 +173,14 @@ def failed_to_cancel(done: Completed) -> str:
 
 
 def is_answer(text: str, header: str) -> bool:
-    """Whether a command has printed a list, perhaps an empty one: with its header, and not cut off."""
+    """Whether a command has printed a complete list with its header. The list may be empty."""
     return text.endswith("\n") and any(line.startswith(header) for line in text.splitlines())
 
 
 def read_queue(text: str) -> list[QueueEntry]:
-    """Return the jobs that ``squeue`` with our format has printed.
+    """Return the jobs in the output of ``squeue`` with `QUEUE_FORMAT`.
 
-    A line that is none is left out: the header, and the command of another job may have several lines.
+    Other lines are ignored: the header, and further lines of another job's command.
     """
     rows = []
     for line in text.splitlines():
@@ -195,13 +196,13 @@ def read_queue(text: str) -> list[QueueEntry]:
 
 
 def _failed_at_launch(reason: str, state: JobState) -> JobState:
-    """Tell a job that its host has failed from one that has failed by itself."""
+    """Return NODE_FAILED for a job that failed because of its host; otherwise the same state."""
     return JobState.NODE_FAILED if state is JobState.FAILED and reason in _INFRASTRUCTURE else state
 
 
 def _time(text: str) -> Micros | None:
-    """Return a time of Slurm's, which is UTC as it was asked for, in microseconds; None for ``N/A`` or ``Unknown``."""
-    import datetime as dt  # noqa: PLC0415 - only for jobs that have ended
+    """Return a time that Slurm has printed in UTC, in microseconds; None for ``N/A`` or ``Unknown``."""
+    import datetime as dt  # noqa: PLC0415 - needed only for jobs that have ended
 
     try:
         return int(dt.datetime.fromisoformat(f"{text}+00:00").timestamp()) * 1_000_000
@@ -210,32 +211,33 @@ def _time(text: str) -> Micros | None:
 
 
 def _ended_on(nodes: str, state: JobState) -> JobState:
-    """Tell a job that was cancelled while it waited from one that had nodes.
+    """Return CANCELLED_ON_NODE for a cancelled job that had nodes; otherwise the same state.
 
-    A slurmd that can't launch a job that must not be requeued ("Could not launch job ... and not able to requeue it,
-    cancelling job": its prolog failed, or it knows that job's id already) cancels it, and nothing else shows that.
+    A slurmd may be unable to launch a job, because its prolog failed or the job's id is already in use there. If the
+    job must not be requeued, the slurmd cancels it ("Could not launch job ... and not able to requeue it, cancelling
+    job"). Only the nodes show that.
     """
     return JobState.CANCELLED_ON_NODE if state is JobState.CANCELLED and nodes.strip() else state
 
 
 def read_restarts(text: str) -> set[str]:
-    """Return the jobs that were put back in the queue, by Slurm or by a person."""
+    """Return the jobs that were requeued, by Slurm or by a user."""
     rows = (line.split() for line in text.splitlines())
     return {row[0] for row in rows if len(row) == len(("id", "restarts")) and row[1].strip("0")}
 
 
 def cancelled_after(row: QueueEntry, again: Container[str]) -> QueueEntry:
-    """Tell a job that was cancelled before it was ever given a node from one that was put back in the queue.
+    """Return a cancelled job with the state CANCELLED_ON_NODE if it was requeued before.
 
-    A controller that can't send a job to its node does that, in spite of ``--no-requeue``, and forgets the node. If
-    the node has the job all the same, and can't launch it, it cancels the job while that waits.
+    If a controller can't send a job to its node, it requeues the job in spite of ``--no-requeue``, and forgets the
+    node. The node may have received the job all the same. If it can't launch the job, it cancels the pending job.
     """
     put_back = row.state is JobState.CANCELLED and row.job_id in again
     return structs.replace(row, state=JobState.CANCELLED_ON_NODE) if put_back else row
 
 
 def _delay(word: str, reason: str) -> str:
-    """Return what holds up a job that waits; empty if it only waits for its turn, or does not wait."""
+    """Return the reason that delays a pending job; empty if it only waits for its turn, or is not pending."""
     if job_state(word) is not JobState.PENDING:
         return ""
     if word in _WAITING:
@@ -244,15 +246,15 @@ def _delay(word: str, reason: str) -> str:
 
 
 def names_in(command: str) -> set[str]:
-    """Return the words of a command, of paths the last part: what a token may be."""
+    """Return the words of a command that may be tokens. Of a path, it is the last part."""
     return {word.rpartition("/")[2] for word in command.split()}
 
 
 def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepRecord] = _NONE) -> dict[str, JobInfo]:
-    """Return by token what ``sacct -P -D`` knows: of its last run. Lines: id, state, exit code, end, submit line.
+    """Return by token the last run of each job in the output of ``sacct -P -D`` with `ACCOUNTS_FORMAT`.
 
-    `maestros` are steps whose job is Maestro's, by its id. One that is cancelled and has an earlier run was put back
-    in the queue: see `cancelled_after`.
+    `maestros` are the steps whose jobs Maestro submitted, by job id. A cancelled job with an earlier run was requeued:
+    see `cancelled_after`.
     """
     expected = set(tokens)
     seen: dict[str, JobInfo] = {}
@@ -273,34 +275,34 @@ def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepR
 
 
 def _in_accounts(word: str) -> JobState:
-    """Return what a word of sacct's means: it names who has cancelled a job, ``CANCELLED by 1000``.
+    """Return the state for a word of sacct. For a cancelled job it names the user, as in ``CANCELLED by 1000``.
 
-    Where it names nobody, Slurm has thrown the job away: so do accounts end what a controller that starts without its
-    old state does not know.
+    If it names no user, Slurm itself has discarded the job. This happens to jobs that a controller does not know after
+    a start without its earlier state.
     """
     return JobState.NODE_FAILED if word == _CANCELLED_BY_NOBODY else job_state(word)
 
 
 def read_facts(text: str) -> dict[str, str]:
-    """Return what a study keeps of ``scontrol show config``."""
+    """Return the parts of ``scontrol show config`` that a study keeps."""
     matches = (_FACT.fullmatch(line) for line in text.splitlines())
     return {match[1]: match[2] for match in matches if match and match[1] in FACTS}
 
 
 def forgets_within(facts: Mapping[str, str], seconds: int) -> bool:
-    """Whether Slurm may forget that a job has ended before it is asked again after so long, and keeps no accounts."""
+    """Whether Slurm has no accounting, and may forget an ended job before the next query, this many seconds later."""
     age, _, unit = facts.get("MinJobAge", "").partition(" ")
     accounts = facts.get("AccountingStorageType", "")
     return age.isdigit() and unit == "sec" and int(age) < seconds and accounts in {"accounting_storage/none", "(null)"}
 
 
 def job_state(word: str) -> JobState:
-    """Return what a word of Slurm's means; ``CANCELLED by 1000`` is said by sacct."""
+    """Return the state for a word of Slurm. Sacct also prints ``CANCELLED by 1000``."""
     return _STATES.get(word.split(" ", 1)[0].rstrip("+"), JobState.UNKNOWN)
 
 
 def _exit_code(codes: str) -> int | None:
-    """Return the exit code of ``CODE:SIGNAL``, a signal as shells count it."""
+    """Return the exit code of ``CODE:SIGNAL``. A signal counts as 128 plus its number, as in shells."""
     code, _, signal = codes.partition(":")
     if not (code.isdigit() and signal.isdigit()):
         return None
@@ -308,7 +310,7 @@ def _exit_code(codes: str) -> int | None:
 
 
 def believed(rows: Sequence[QueueEntry], job_id: str) -> JobInfo:
-    """Return what is to be believed of a token's jobs: a submission that was sent twice makes two of them."""
+    """Return the job of a token that counts. A submission that was sent twice creates two jobs with one token."""
     if not rows:
         return JobInfo(JobState.GONE, "not in the queue")
     row = min(rows, key=lambda row: (_BELIEVED.index(row.state in LIVE and row.state), row.job_id != job_id))
@@ -316,15 +318,15 @@ def believed(rows: Sequence[QueueEntry], job_id: str) -> JobInfo:
 
 
 def imported(steps: Iterable[StepRecord]) -> dict[str, StepRecord]:
-    """Return those of the steps whose job is Maestro's, by the job's id."""
+    """Return the steps whose jobs Maestro submitted, by job id."""
     return {step.job_id: step for step in steps if is_imported(step.token)}
 
 
 def runs_script_of(step: StepRecord, command: str) -> bool:
-    """Whether a job's command, or the line that it was submitted with, names the script that Maestro made for a step.
+    """Whether a job's command or submit line names the script that Maestro wrote for a step.
 
-    It lies in the step's workspace; with ``--usetmp`` in another directory, and is called like the step or, if it was
-    run with ``--hashws``, like the workspace.
+    The script is in the step's workspace, or with ``--usetmp`` in another directory. Its name begins with that of the
+    step or, with ``--hashws``, with that of the workspace.
     """
     if f"/{step.workspace}/" in command:
         return True
@@ -334,5 +336,5 @@ def runs_script_of(step: StepRecord, command: str) -> bool:
 
 
 def _letters(text: str) -> str:
-    """Return a text without what Maestro drops from paths, or puts in its place."""
+    """Return a text without the characters that Maestro removes from paths or uses as replacements."""
     return _NO_LETTERS.sub("", text)
