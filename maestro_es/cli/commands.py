@@ -1,4 +1,7 @@
-"""The commands: each in a module of its own, imported when it is called. A command parses, calls and prints."""
+"""The list of the commands. Each command is a module that is imported when the command is called.
+
+A command parses arguments, calls `maestro_es.execution_graph`, and prints. It makes no decisions about a study.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from maestro_es.cli.main import take_interrupts
 from maestro_es.cli.output import exact_output
 from maestro_es.errors import MaestroError
 
-#: The commands, in the order in which ``--help`` shows them, and what each does.
+#: The commands with a short description, in the order of ``--help``.
 COMMANDS = {
     "run": "Create a study from a YAML file and start it.",
     "validate": "Check a study file without running it.",
@@ -48,22 +51,22 @@ COMMANDS = {
     "cron": "Let cron run ticks for your studies.",
 }
 
-#: The variable by which a shell asks click for completions.
+#: The environment variable with which a shell asks click for completions.
 _COMPLETE = "_MAESTRO_ES_COMPLETE"
 
-#: The modules of commands whose names are words of Python's own.
+#: The modules of commands whose names can't be the names of modules.
 _MODULES = {"import": "import_", "import-log": "import_log"}
 
 
 class LazyGroup(SuggestingGroup):
-    """A group whose commands are imported when they are called: a tick pays for no other command."""
+    """A group that imports a command when it is called. So a tick imports no other command."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names of the commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
-        """Import a command: `maestro_es.cli.<name>`, or the module that `_MODULES` names, has it as `command`."""
+        """Import a command: the attribute `command` of `maestro_es.cli.<name>`, or of the module in `_MODULES`."""
         if cmd_name not in COMMANDS:
             return None
         module = _MODULES.get(cmd_name, cmd_name)
@@ -90,17 +93,17 @@ def cli(debug_lvl: int | None, logpath: Path | None, *, logstdout: bool) -> None
 
 
 def run_command() -> Any:  # noqa: ANN401 - what a command returns
-    """Run the command that the process was called with; MaestroError if it was called in a wrong way."""
+    """Run the command of this process's command line. MaestroError if the command line is wrong."""
     try:
-        if _COMPLETE in os.environ:  # a shell asks how a word goes on, and click answers
+        if _COMPLETE in os.environ:  # a shell asks for completions, and click answers
             sys.stdout = exact_output()
             cli(prog_name="maestro-es")
-        with cli.make_context("maestro-es", sys.argv[1:]) as context:  # click's own `main` has words for Ctrl-C
+        with cli.make_context("maestro-es", sys.argv[1:]) as context:  # click's own `main` prints a message for Ctrl-C
             return cli.invoke(context)
     except click.exceptions.Exit as left:
         return left.exit_code
     except click.UsageError as error:
-        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # there since click 8.2
+        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # new in click 8.2
             error.show()
             return error.exit_code
         command = error.ctx.command_path if error.ctx else "maestro-es"

@@ -1,4 +1,4 @@
-"""What commands share: how they name a study and a moment of it, and how they are told why."""
+"""Arguments and options that commands share: a study, a moment, a reason, limits."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from maestro_es.study.layout import find_study, has_log
 #: The argument of most commands: a study directory.
 study_argument = click.argument("study", required=False, type=click.Path(readable=False, path_type=Path))
 
-#: The option of each command that changes something.
+#: The option of every command that changes something.
 reason_option = click.option(
     "--reason", default="", show_default=False, help="The reason, for the log.", metavar="TEXT"
 )
 
-#: The option of commands that let steps run again.
+#: The option of commands that run steps again.
 from_scratch_option = click.option(
     "--from-scratch", is_flag=True, help="Run cmd, not the restart script, of steps that had started."
 )
@@ -33,12 +33,12 @@ from_scratch_option = click.option(
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-#: A number of something; for most limits 0 means that there is none.
+#: The type of an option that is a count. For most limits, 0 means no limit.
 COUNT = click.IntRange(min=0)
 
 
 def limit_options(*, attempts: str, restarts: str, throttle: str) -> Callable[[_Function], _Function]:
-    """Return a decorator: the options -a, -r and -t of a command that creates a study, with these help texts."""
+    """Return a decorator that adds the options -a, -r and -t, with these help texts, to a command."""
     options = (
         click.option("-a", "--attempts", type=click.IntRange(min=1), default=SUBMISSION_ATTEMPTS, help=attempts),
         click.option("-r", "--rlimit", type=COUNT, default=RESTART_LIMIT, help=restarts),
@@ -54,19 +54,19 @@ def limit_options(*, attempts: str, restarts: str, throttle: str) -> Callable[[_
 
 
 class WhenType(click.ParamType[When]):
-    """A moment of a study: the number of an event, or a time as `history` takes it."""
+    """A moment of a study: the number of an event, or a time as for `history`."""
 
     name = "time|seq"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> When:
-        """Return it."""
+        """Return the moment. A usage error if the text is not one."""
         try:
             return parse_when(value, time.time_ns() // 1000)
         except ValueError as error:
             self.fail(f"{error}, or the number of an event", param, ctx)
 
 
-#: The option of commands that show state.
+#: The option of commands that show the state.
 at_option = click.option(
     "--at",
     "when",
@@ -77,16 +77,16 @@ at_option = click.option(
 
 
 def study_path(study: Path | None) -> Path:
-    """Return the directory of the study that is meant: the one named, else the one that we are in."""
+    """Return the directory of the named study (default: the one that contains the current directory)."""
     return study if study is not None else find_study(Path.cwd())
 
 
 def split_arguments(args: tuple[str, ...]) -> tuple[list[Path], list[str]]:
-    """Split ``[STUDY...] [STEP...]`` into studies, never none, and step patterns.
+    """Split ``[STUDY...] [STEP...]`` into one or more studies and the step patterns.
 
-    A study is a directory with a log, or what can only be meant as a directory: an absolute path, or one that begins
-    with ``.`` or ends with ``/``. All else is a step, for workspaces are often named like steps. Without a study it is
-    the one that the current directory lies in; there is none: the directories among the arguments are meant.
+    An argument is a study if it is a directory with a log, or is clearly a path: it begins with ``.``, ``/`` or ``~``,
+    or ends with ``/``. Any other argument is a step, because workspaces are often named like steps. The default study
+    is the one that contains the current directory. If there is none, directories among the arguments are studies.
     """
     studies = [arg for arg in args if _names_study(arg)]
     enclosing = find_study(Path.cwd())
@@ -111,9 +111,9 @@ def _names_study(arg: str) -> bool:
 
 
 def each(roots: Sequence[Path], do: Callable[[int, Path], None]) -> int:
-    """Do something to each study, by its place; what keeps one from it is told and stops no other.
+    """Call `do` with the index and the directory of each study. An error is printed and does not stop the others.
 
-    Returns the exit code: "something is wrong" outweighs "no answer, try again".
+    Returns the exit code: "something is wrong" takes precedence over "no answer, try again".
     """
     codes = [EXIT_OK]
     for index, root in enumerate(roots):
@@ -129,7 +129,7 @@ _Graph = TypeVar("_Graph", bound=GraphBase)
 
 
 def open_graph(part: type[_Graph], study: Path | None) -> _Graph:
-    """Open the study that is meant, with as much of `ExecutionGraph` as a command needs: all takes long to import."""
+    """Open a study with one part of `ExecutionGraph`, because the whole class takes long to import."""
     return part.open(study_path(study), Runtime())
 
 
@@ -137,7 +137,7 @@ _Command = TypeVar("_Command", bound=click.Command)
 
 
 def example(*texts: str) -> Callable[[_Command], _Command]:
-    """Add examples to a command's help, in a paragraph that is not wrapped, so that they can be copied."""
+    """Add examples to a command's help. Their paragraph is not wrapped, so that users can copy them."""
 
     def add(command: _Command) -> _Command:
         command.epilog = "\n  ".join(("\b\nExample:" if len(texts) == 1 else "\b\nExamples:", *texts))

@@ -1,4 +1,7 @@
-"""``maestro-es cron``: the line of your crontab that ticks your studies."""
+"""``maestro-es cron``: the line in a user's crontab that ticks the user's studies.
+
+How the crontab is read and changed is decided in `maestro_es.drivers.crontab`.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,7 @@ def remove() -> None:
 
 
 def _report_place(runtime: Runtime) -> bool:
-    """Say where the line is installed, and return whether that will do."""
+    """Print where the line is installed; returns whether it can work there."""
     host = runtime.host.name
     state, line = crontab.look()
     if state is InstallState.INSTALLED:
@@ -111,7 +114,7 @@ def _report_place(runtime: Runtime) -> bool:
 
 
 def _report_cron(runtime: Runtime) -> tuple[bool, Micros | None]:
-    """Say when cron ticked last; returns whether it is to tick at all, and since when it has not."""
+    """Print when cron's last tick was; returns whether cron has a line, and the time of that tick or of the line."""
     run = crontab.last_run(runtime.host.name)
     if run is None:
         return False, None
@@ -122,7 +125,7 @@ def _report_cron(runtime: Runtime) -> tuple[bool, Micros | None]:
 
 
 def _report_ticks(runtime: Runtime) -> tuple[bool, Micros | None]:
-    """Say when a running study was ticked last; returns whether all is well with that, and when it was."""
+    """Print when the last tick of a running study was; returns whether this is as expected, and the time."""
     studies = list(list_studies(runtime))
     running = [one.summary for one in studies if one.summary and one.summary.status == StudyStatus.RUNNING.name]
     broken = sum(one.summary is None for one in studies)

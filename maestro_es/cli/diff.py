@@ -1,4 +1,4 @@
-"""``maestro-es diff``: what changed between two moments."""
+"""``maestro-es diff``: the changes between two moments. They are computed in `maestro_es.audit.diff`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _parse(text: str) -> When:
 
 
 def _note(graph: AuditableGraph, comparison: Comparison) -> None:
-    """Remember what the user has been told; if that can't be, say so, unless there was nothing to tell."""
+    """Note that the user has seen the changes. Print a warning if this fails, unless there were no changes."""
     try:
         graph.note_seen(comparison)
     except OSError as error:
@@ -119,7 +119,7 @@ def _shown(value: object) -> str:
 
 
 def _happened(diff: Diff) -> Iterator[tuple[str, str]]:
-    """Yield each word and the steps to which that has happened."""
+    """Yield the word for each kind of event, and the steps with such events."""
     befell: dict[str, list[str]] = {}
     for step in diff.steps.values():
         for word, count in step.happened.items():
@@ -129,7 +129,7 @@ def _happened(diff: Diff) -> Iterator[tuple[str, str]]:
 
 
 def _in_order(names: Container[str]) -> list[str]:
-    """Return these words in the order of a report."""
+    """Return the words in the order of a report."""
     return [word for word in WORDS.values() if word in names]
 
 

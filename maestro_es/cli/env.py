@@ -86,7 +86,7 @@ def command(  # noqa: PLR0913 - what changes, and what is shown
 
 
 def _changes(before: RecordedEnvironment, recorded: Sequence[Recorded]) -> Iterator[str]:
-    """Yield what an event has changed."""
+    """Yield a line for each change that an event has recorded."""
     after = next((one.event.environment for one in recorded if isinstance(one.event, EnvironmentRecorded)), None)
     if after is None:
         yield "nothing to change"
@@ -109,7 +109,7 @@ def _changes(before: RecordedEnvironment, recorded: Sequence[Recorded]) -> Itera
 
 
 def _show(graph: RequestableGraph, recorded: RecordedEnvironment, *, values: bool, as_json: bool, now: bool) -> None:
-    looked_into = now and (values or graph.is_ours())  # its group may read the log, and not the values
+    looked_into = now and (values or graph.is_ours())  # the group may read the log, but not the values
     environment = graph.environment() if looked_into else None
     if values and environment and not environment.problem:
         variables, title = dict(environment.variables), "Value"

@@ -1,4 +1,7 @@
-"""How events are printed, as a table, JSON or CSV, all at once or as they come; and how many there are of each."""
+"""Prints events and counts of events as a table, JSON or CSV, all at once or as they come.
+
+Which events match, and their texts, are decided in `maestro_es.audit.history`.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,16 @@ from maestro_es.report.table import columns
 _HEADER = ("Seq", "Time", "Step", "Event", "By", "What")
 _CSV_HEADER = ("seq", "time", "step", "type", "actor", "what", "data")
 
-#: How many of the events shown last align those that come next.
+#: How many of the last printed events are used to align the next ones.
 _RECENT = 100
 
-#: Fields whose own order says more than which value is the most frequent.
+#: Fields whose values are listed in their own order instead of by frequency.
 _ORDERED = {"day", "hour", "attempt", "invocation"}
 
 
 @dataclass
 class EventOutput:
-    """Prints events, each with the directory of its study if `with_study`. Tables have local times."""
+    """Prints events, each with the directory of its study if `with_study`. Tables have local times, or UTC."""
 
     form: Format
     utc: bool
@@ -53,7 +56,7 @@ class EventOutput:
         self._recent.extend(rows[-_RECENT:])
 
     def show_counts(self, fields: Sequence[str], counts: Counter[tuple[object, ...]]) -> None:
-        """Print how many events there are of each combination of values: the most frequent first, days in order."""
+        """Print the number of events for each combination of values: the most frequent first, but days in order."""
         ordered = _ORDERED & set(fields)
         rows = sorted(counts.items(), key=lambda row: (not ordered and -row[1], [_order(value) for value in row[0]]))
         if self.form is not Format.TABLE:

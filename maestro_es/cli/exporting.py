@@ -1,4 +1,7 @@
-"""The option ``--export``, and warnings about the environment that the steps of a study will have."""
+"""The option ``--export``, and warnings about variables that the steps of a study will not have.
+
+What a choice of variables means is decided in `maestro_es.core.exported_variables`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ class ExportType(click.ParamType[ExportChoice]):
     def convert(
         self, value: str | ExportChoice, param: click.Parameter | None, ctx: click.Context | None
     ) -> ExportChoice:
-        """Return it."""
+        """Return the choice. A usage error if the text is not one."""
         if isinstance(value, ExportChoice):
             return value
         try:
@@ -29,7 +32,7 @@ class ExportType(click.ParamType[ExportChoice]):
             self.fail(str(error), param, ctx)
 
 
-#: Which variables of this shell the steps of a study get.
+#: The option for the variables of this shell that the steps of a study get.
 export_option = click.option(
     "--export",
     type=ExportType(),
@@ -41,7 +44,7 @@ export_option = click.option(
 
 
 def warn_of_variables(plan: StudyPlan, findings: Findings, around: Surroundings, environ: dict[str, str]) -> None:
-    """Warn of variables that a step uses, that are set here and that it will not have."""
+    """Warn of variables that a step uses and that are set here, but that the step will not have."""
     for _, event in plan.events:
         if not isinstance(event, StepTemplateAdded):
             continue
@@ -53,7 +56,7 @@ def warn_of_variables(plan: StudyPlan, findings: Findings, around: Surroundings,
 
 
 def _remedy(export: ExportChoice, name: str) -> str:
-    """Return how a variable is passed on besides what is exported now. Values that a user gave are not repeated."""
+    """Return how the user can also pass on this variable. Values that the user gave are not repeated."""
     if export.values:
         return f"Add ',{name}' to the end of your --export to pass it on."
     before = str(export)

@@ -1,4 +1,4 @@
-"""The formats in which commands print rows, and the options that choose one: the same names for all of them."""
+"""The formats in which commands print rows, and the options that choose one. All commands use the same names."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from maestro_es.cli.output import json_line, write_csv, write_data, write_lines
 
 
 class Format(enum.Enum):
-    """A format."""
+    """A format of rows."""
 
     TABLE = "table"
     CSV = "csv"
     JSON = "json"  # one array
-    NL = "nl"  # one object a line
+    NL = "nl"  # one object per line
 
     @property
     def is_json(self) -> bool:
-        """Whether it is one of the two forms of JSON."""
+        """Whether this is one of the two JSON formats."""
         return self in {Format.JSON, Format.NL}
 
 
 def format_options(csv_help: str, json_help: str, nl_help: str, *, json: Format) -> Callable[[Any], Any]:
-    """Add ``--csv``, ``--json`` and ``--nl``, which make the argument `form`; `json` is what ``--json`` means."""
+    """Add ``--csv``, ``--json`` and ``--nl``, which set the argument `form`. `json` is the format for ``--json``."""
     options = (
         click.option("--csv", "form", flag_value=Format.CSV.value, help=csv_help),
         click.option("--json", "form", flag_value=json.value, help=json_help),
@@ -47,7 +47,7 @@ def format_options(csv_help: str, json_help: str, nl_help: str, *, json: Format)
     return add
 
 
-#: The options of commands whose ``--json`` is one object a line, as that of most commands.
+#: The options of commands whose ``--json`` prints one object per line, as most commands do.
 line_format_options = format_options(
     "Print CSV for programs, with times in UTC.",
     "Print one JSON object per line, with times in UTC.",
@@ -57,7 +57,7 @@ line_format_options = format_options(
 
 
 def write_rows(form: Format, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print rows for programs, in any format but a table."""
+    """Print rows for programs, in any format except a table."""
     if form is Format.CSV:
         write_csv(header, ([_cell(value) for value in row] for row in rows))
         return
@@ -66,12 +66,12 @@ def write_rows(form: Format, header: Sequence[str], rows: Iterable[Sequence[Any]
 
 
 def _cell(value: object) -> object:
-    """Return a value for CSV: one that is not plain as JSON."""
+    """Return a value for CSV. Lists and mappings become JSON."""
     return json_line(value) if isinstance(value, (dict, list)) else value
 
 
 def _array(lines: Iterator[str]) -> Iterator[str]:
-    """Yield the lines of one JSON array: an object on each."""
+    """Yield the lines of one JSON array, with one object per line."""
     before = ""
     for line in lines:
         if before:

@@ -1,4 +1,4 @@
-"""Groups of commands that suggest a command for an unknown name; and the options before a command."""
+"""Command groups that suggest a command for an unknown name, and the options that precede a command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from maestro_es.errors import RequestRefused
 
-#: Names of similar commands in other programs, and our command for each; nothing if there is none.
+#: Names of similar commands in other programs, with our command for each (empty: none).
 _ELSEWHERE = {
     "conductor": "tick", "kill": "cancel", "stop": "cancel", "scancel": "cancel", "restart": "retry", "rerun": "retry",
     "launch": "run", "start": "run", "submit": "run", "list": "studies", "ls": "studies", "log": "history",
@@ -20,7 +20,7 @@ _ELSEWHERE = {
     "sql": "query", "sqlite": "query", "ask": "query",
 }  # fmt: skip
 
-#: Maestro's levels of messages, by Python's names. As in Maestro, any other number means the last one.
+#: Python's names for Maestro's levels of messages. As in Maestro, any other number means the last level.
 _LEVELS = {1: "DEBUG", 2: "INFO", 3: "WARNING", 4: "ERROR", 5: "CRITICAL"}
 
 #: Maestro's format of messages, and its format at the debug level.
@@ -34,7 +34,7 @@ class SuggestingGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command of a name. UsageError if there is none."""
+        """Return the command with a name. UsageError if there is none."""
         name = args[0]
         names = self.list_commands(ctx)
         if name not in names and not name.startswith("-"):
@@ -47,13 +47,13 @@ class SuggestingGroup(click.Group):
 
 
 def configure_messages(level: int | None, file: Path | None) -> None:
-    """Show the messages of Python's module `logging`, as Maestro does, and write them to a `file` too.
+    """Print the messages of Python's module `logging`, as Maestro does, and also write them to a `file`.
 
-    They come from parameter generators and from Maestro's modules that generators import. `level` is one of Maestro's.
+    They come from parameter generators and from Maestro's modules that generators import. `level` is Maestro's number.
     """
     import logging  # noqa: PLC0415 - most commands do not need it
 
-    logging.raiseExceptions = False  # the reader of our output may be gone
+    logging.raiseExceptions = False  # the reader of our output may have closed it
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if file is not None:
         try:

@@ -1,4 +1,4 @@
-"""``maestro-es history``: what happened, event by event."""
+"""``maestro-es history``: the events of a study. They are selected in `maestro_es.audit.history`."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from maestro_es.study.invocation import Runtime
 
 Found = TypeVar("Found")
 
-#: With how many events --follow begins.
+#: The number of earlier events with which --follow begins.
 _BEGIN = 10
 
-#: The field by which events of all studies may be counted, too.
+#: An additional field by which the events of all studies can be counted.
 STUDY = "study"
 
 
 class Moment(click.ParamType[Micros]):
-    """A time: so long ago, or a date or time in the host's zone."""
+    """A time: a time ago, or a date or time in the host's time zone."""
 
     name = "time"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Micros:
-        """Return it in microseconds UTC."""
+        """Return the time in microseconds since 1970 (UTC)."""
         try:
             return parse_time(value, time.time_ns() // 1000)
         except ValueError as error:
@@ -52,7 +52,7 @@ class Assignment(click.ParamType[tuple[str, str]]):
     name = "assignment"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """Return both."""
+        """Return the name and the pattern."""
         name, equals, pattern = value.partition("=")
         if not (name and equals):
             self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
@@ -60,7 +60,7 @@ class Assignment(click.ParamType[tuple[str, str]]):
 
 
 class Fields(click.ParamType[list[str]]):
-    """Names with commas between them."""
+    """Names separated by commas."""
 
     name = "fields"
 
@@ -155,7 +155,7 @@ def _show_one(root: Path, query: Query, fields: list[str] | None, output: EventO
 
 
 def _show_all(query: Query, fields: list[str] | None, output: EventOutput) -> None:
-    """Show what happened in all studies, by time. Exits with 1 if one of them could not be asked."""
+    """Print the events of all studies by time. Exits with 1 if a study can't be read."""
     if fields is None:
         answers, failed = _ask_all(lambda graph: list(graph.search(query)))
         entries = [(path, entry) for path, matches in answers for entry in matches]
@@ -174,7 +174,7 @@ def _show_all(query: Query, fields: list[str] | None, output: EventOutput) -> No
 
 
 def _ask_all(ask: Callable[[AuditableGraph], Found]) -> tuple[list[tuple[str, Found]], bool]:
-    """Return directory and answer of each study, and whether one could not be asked, which is complained of."""
+    """Return the directory and the answer of each study, and whether one can't be read. Prints a line about each."""
     answers = list(ask_all(Runtime(), ask))
     for answer in answers:
         if answer.problem:
@@ -184,7 +184,7 @@ def _ask_all(ask: Callable[[AuditableGraph], Found]) -> tuple[list[tuple[str, Fo
 
 
 def _follow(root: Path, query: Query, output: EventOutput) -> None:
-    """Show the last events and then new ones, as `tail -f` does: also beyond the study's end, until interrupted."""
+    """Print the last events and then new ones until interrupted, like `tail -f`, even after the end of the study."""
     if query.limit is None and query.since is None:
         query = query._replace(limit=_BEGIN)
     with contextlib.suppress(KeyboardInterrupt), open_graph(AuditableGraph, root) as graph:

@@ -1,4 +1,4 @@
-"""``maestro-es import``: take over a study that Maestro began."""
+"""``maestro-es import``: take over a study that Maestro started. `maestro_es.creation.import_maestro` decides how."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The front door: calls a command, shows a `MaestroError` in one line and exits with its code.
+"""The entry point: calls a command, prints a `MaestroError` in one line, and exits with its code.
 
-Anything else that a command raises is our bug and shows its traceback.
+Errors of the operating system get one line, too. Any other exception is a bug in maestro-es and shows its traceback.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import Any, NoReturn, TextIO
 
 from maestro_es.errors import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_TRY_AGAIN, MaestroError, SpecError, one_line
 
-#: What a host has enough of at another time.
+#: The errors of resources that a host lacks only for a time.
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
 class CleanStream:
-    r"""A text stream that shows what a terminal would obey as Python writes it in a string, such as ``\x1b``.
+    r"""A text stream that escapes control characters as in a Python string, such as ``\x1b``.
 
-    Names, paths and messages come from study files, schedulers and other users. What may hold colours, or must be
-    exact for a program, is written to `exact`. There is no `buffer`, as whoever finds one writes past this.
+    Names, paths and messages come from study files, schedulers and other users. Text with our own colours, and text
+    for programs, is written to `exact`. There is no `buffer`, because libraries would use it to bypass this stream.
     """
 
     def __init__(self, exact: TextIO) -> None:
         self.exact = exact
 
     def write(self, text: str) -> int:
-        """Write a text; the end of a line and a tab stay as they are."""
+        """Write a text. Newlines and tabs stay as they are."""
         if not text.replace("\n", "").replace("\t", "").isprintable():
             from maestro_es.report.table import visible  # noqa: PLC0415 - seldom needed
 
@@ -50,10 +50,10 @@ class CleanStream:
 
 
 def main() -> None:
-    """Run the command line; exits with the command's code, or with that of the error that is shown in one line."""
+    """Run the command line; exits with the code of the command, or with the code of the error that is printed."""
     _open_streams()
     _keep_files()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who starts us may ignore it, and then exit codes are thrown away
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if our parent ignores it, exit codes are lost
     try:
         sys.exit(_call(sys.argv[1:]))
     except SpecError as error:
@@ -65,12 +65,12 @@ def main() -> None:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted", EXIT_INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - what is our bug is raised again
+    except Exception as error:  # noqa: BLE001 - a bug of ours is raised again
         _refused(error)
 
 
 def _call(arguments: Sequence[str]) -> Any:  # noqa: ANN401 - what a command returns
-    """Call a command. Cron and runners only want a tick: click takes longer to import than that takes."""
+    """Call a command. A plain ``tick``, as cron and runners call it, avoids click, which takes long to import."""
     if arguments and arguments[0] == "tick":
         options = {word for word in arguments if word.startswith("-")}
         studies = [Path(word) for word in arguments[1:] if word not in options]
@@ -87,13 +87,13 @@ def _call(arguments: Sequence[str]) -> Any:  # noqa: ANN401 - what a command ret
 
 
 def take_interrupts() -> None:
-    """Let Ctrl-C be a KeyboardInterrupt from here on: before, it ends the process at once (`__main__`)."""
+    """Make Ctrl-C raise KeyboardInterrupt from now on. Before, it ends the process at once (`__main__`)."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _open_streams() -> None:
-    """Lead the standard streams that the caller has closed nowhere, so that no file of ours takes their place."""
+    """Open closed standard streams on /dev/null. Otherwise a file of ours would get the number of a closed stream."""
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - standard error
         pass
     os.close(handle)
@@ -108,19 +108,19 @@ def _open_streams() -> None:
 
 
 def _keep_files() -> None:
-    """Hand no file on to commands and steps with which we were started, but for the standard streams.
+    """Make children inherit no open files of our parent, except the standard streams.
 
-    A lock that an open file holds, as of flock(1) in a crontab, would last as long as a step does.
+    Otherwise a lock on such a file, for example by flock(1) in a crontab, would last as long as a step runs.
     """
     with contextlib.suppress(OSError):
         for handle in [int(entry.name) for entry in os.scandir("/dev/fd")]:
             if handle > 2:  # noqa: PLR2004 - standard error
-                with contextlib.suppress(OSError):  # the list's own, closed by now
+                with contextlib.suppress(OSError):  # the handle of the listing itself, which is closed by now
                     os.set_inheritable(handle, False)  # noqa: FBT003 - its only way
 
 
 def _refused(error: Exception) -> NoReturn:
-    """Say what the system has refused, or what it can't hold."""
+    """Print one line for an error of the operating system or the host. A bug is raised again."""
     match error:
         case OSError():
             _leave(error)
@@ -129,7 +129,7 @@ def _refused(error: Exception) -> NoReturn:
         case ImportError():
             _fail(f"a part of it can't be loaded: {error}")
         case UnicodeEncodeError() if "\ud800" <= error.object[error.start] <= "\udfff":
-            # Python's stand-ins for bytes, not UTF-8
+            # surrogates, with which Python represents bytes that are not UTF-8
             excerpt = error.object[max(0, error.start - 30) : error.end + 30]
             _fail(f"not UTF-8, which names and texts must be: {excerpt!a}")
         case OverflowError() if str(error).startswith("timestamp too large"):  # Python's time ends in April 2262
@@ -139,7 +139,7 @@ def _refused(error: Exception) -> NoReturn:
 
 
 def _blame(error: Exception) -> NoReturn:
-    """Say that a log was changed, if that is what has led to an error that nobody expects; else it is our bug."""
+    """Report a changed log if it can be the cause of an unexpected error. Otherwise raise the error: it is our bug."""
     from maestro_es.study.damage import cause_in_a_log  # noqa: PLC0415 - seldom needed
 
     cause = cause_in_a_log()
@@ -149,12 +149,12 @@ def _blame(error: Exception) -> NoReturn:
 
 
 def _leave(error: OSError) -> NoReturn:
-    """Say what the system has refused, unless nobody reads along any more."""
+    """Print the error of the operating system. If the reader of our output has closed it, print nothing."""
     code = EXIT_TRY_AGAIN if error.errno in _OUT_OF_RESOURCES else EXIT_ERROR
     if error.filename:
         _fail(f"{error.filename}: {error.strerror}", code)
     if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that leaving does not flush into it again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so the exit does not flush to the closed pipe
         sys.exit(EXIT_ERROR)
     _fail(error.strerror or str(error), code)
 

@@ -1,4 +1,4 @@
-"""How the reading commands print: lines, a page on a terminal, JSON for programs."""
+"""How commands print: lines, pages on a terminal, JSON and CSV for programs."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ _SOME = 1000
 
 
 def on_terminal() -> bool:
-    """Whether a person reads along: only then are there colours and a pager."""
+    """Return whether standard output is a terminal. Only then are colours and a pager used."""
     return sys.stdout.isatty()
 
 
 def terminal_width() -> int:
-    """Return how wide the terminal is."""
+    """Return the width of the terminal in columns."""
     return shutil.get_terminal_size().columns
 
 
 def page_width() -> int | None:
-    """Return how wide the terminal is that a person reads; None if the output goes to a file or a program."""
+    """Return the width of the terminal in columns; None if the output goes to a file or a program."""
     return terminal_width() if on_terminal() else None
 
 
 def say(message: str, *, err: bool = False) -> None:
-    """Print a message in one line, whatever the paths and words in it hold."""
+    """Print a message in one line, even if texts in it contain newlines."""
     with outliving(sys.stderr) if err else contextlib.nullcontext():
         click.echo(one_line(message), err=err)
 
 
 def say_done(message: str) -> None:
-    """Print in one line what a command has done. That has not failed if standard output can't be written.
+    """Print in one line what a command has done. The command succeeds even if standard output can't be written.
 
-    Otherwise a script would take the command for failed, and do the same again. The message, and all that follows,
-    goes to standard error, unless the reader of standard output has left.
+    Otherwise a script would assume that the command has failed, and repeat it. The message, and everything after it,
+    goes to standard error instead, unless the reader has closed standard output.
     """
     with outliving(sys.stdout):
         try:
@@ -65,7 +65,7 @@ def say_done(message: str) -> None:
 
 @contextlib.contextmanager
 def outliving(stream: TextIO) -> Iterator[None]:
-    """Survive that a stream can't be written: what is written to it from now on is lost."""
+    """Ignore that a stream can't be written. Later output to this stream is lost."""
     try:
         yield
     except OSError:
@@ -77,7 +77,7 @@ def _lead_nowhere(stream: TextIO) -> None:
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
     with contextlib.suppress(OSError):
-        stream.flush()  # what is left of the message that failed
+        stream.flush()  # the rest of the message that failed
 
 
 def confirm(question: str) -> bool:
@@ -86,25 +86,25 @@ def confirm(question: str) -> bool:
 
 
 def warn(warnings: Iterable[str]) -> None:
-    """Print warnings, a line each, on standard error."""
+    """Print warnings on standard error, one per line."""
     for warning in warnings:
         say(f"maestro-es: warning: {warning}", err=True)
 
 
 def exact_output() -> TextIO:
-    """Return standard output for what is drawn by us, or read by programs: what a terminal would obey is kept."""
+    """Return standard output without escaping, for text that we draw or that programs read."""
     exact: TextIO = getattr(sys.stdout, "exact", sys.stdout)
     return exact
 
 
 def exact_errors() -> TextIO:
-    """Return standard error for what moves the cursor."""
+    """Return standard error without escaping, for codes that move the cursor."""
     exact: TextIO = getattr(sys.stderr, "exact", sys.stderr)
     return exact
 
 
 def write(text: str, *, exact: bool = False) -> None:
-    """Print a text. What the terminal's encoding lacks becomes a question mark; what it would obey is made visible."""
+    """Print a text. Characters that the encoding lacks become question marks. `exact`: control codes are kept."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure:
         reconfigure(errors="replace")
@@ -112,26 +112,26 @@ def write(text: str, *, exact: bool = False) -> None:
 
 
 def write_data(text: str) -> None:
-    """Print what a program reads: as it is, unless a person reads along."""
+    """Print text for programs. It is exact, unless standard output is a terminal."""
     write(text, exact=not on_terminal())
 
 
 def write_lines(lines: Iterable[str], do: Callable[[str], None] = write) -> None:
-    """Print lines, as many at a time as memory can hold of the longest log."""
+    """Print lines in blocks, so that the longest log needs little memory."""
     rest = iter(lines)
     while some := list(itertools.islice(rest, _SOME)):
         do("".join(f"{line}\n" for line in some))
 
 
 def write_drawn(text: str) -> None:
-    """Print a text of clean cells and our own colours."""
+    """Print a text that has clean cells and our own colours."""
     write(text, exact=True)
 
 
 def write_pages(text: str) -> None:
-    """Show such a text in the user's pager, in colours if that is known to take them; no pager without a terminal.
+    """Show such a text in the user's pager, with colours if the pager supports them. Without a terminal, print it.
 
-    Unless the user has set up less otherwise, it leaves at once if the text fits the terminal, as for git.
+    Unless the user has configured less, it exits at once if the text fits the terminal, as in git.
     """
     if not (on_terminal() and sys.stdin.isatty()):
         write_drawn(text)
@@ -141,7 +141,7 @@ def write_pages(text: str) -> None:
 
 
 def write_json(objects: Iterable[Any]) -> None:
-    """Print one JSON object a line, in ASCII."""
+    """Print one JSON object per line, in ASCII."""
     write_lines(map(json_line, objects), write_data)
 
 
@@ -151,7 +151,7 @@ def json_line(value: Any) -> str:  # noqa: ANN401 - what JSON can hold
 
 
 def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table as CSV, without a header if that is empty; cells are quoted where they must be."""
+    """Print a table as CSV, without a header if it is empty. Cells are quoted where necessary."""
     write_lines(map(_csv_line, itertools.chain([header] if header else [], rows)), write_data)
 
 

@@ -1,4 +1,4 @@
-"""How ``run --wait`` shows a study's progress: one line that is written over on a terminal, else a line a change."""
+"""Shows the progress of ``run --wait``: a line that is overwritten on a terminal, otherwise a new line per change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from maestro_es.audit.status import counts
 from maestro_es.cli.output import exact_errors, outliving
 from maestro_es.core.model import NO_SCHEDULER, StudyRecord
 
-#: Seconds between lines where they can't be written over.
+#: The shortest time between two lines that can't be overwritten, in seconds.
 _SECONDS = 10.0
 
 
@@ -23,7 +23,7 @@ class Progress:
         self._unreachable: dict[str, str] = {}
 
     def show(self, study_record: StudyRecord) -> None:
-        """Show how a study stands, if that has changed."""
+        """Show the progress of a study, if it has changed."""
         done = study_record.steps - study_record.open_steps
         line = f"{done}/{study_record.steps} steps done: {counts(study_record.states)}"
         unreachable = study_record.unreachable
@@ -44,6 +44,6 @@ class Progress:
             sys.stderr.flush()
 
     def close(self) -> None:
-        """End the line."""
+        """End the line on a terminal."""
         if self._terminal and self._last:
             print(file=sys.stderr)

@@ -69,7 +69,7 @@ def command(
 
 
 def _study_and_sql(arguments: Sequence[str], *, is_saved: bool) -> tuple[Path, str]:
-    """Return which study is meant and the SQL, in whichever order they are given; without a study it is this one."""
+    """Return the study and the SQL, in either order. The default study contains the current directory."""
     studies = [argument for argument in arguments if _names_study(argument)]
     rest = [argument for argument in arguments if argument not in studies]
     if is_saved:
@@ -81,19 +81,19 @@ def _study_and_sql(arguments: Sequence[str], *, is_saved: bool) -> tuple[Path, s
     if not rest:
         raise click.UsageError("Give a query in SQL, or --saved NAME.")
     if len(rest) > 1:
-        return Path(rest[0]), rest[1]  # no study there: it is said when it is opened
+        return Path(rest[0]), rest[1]  # if this is not a study, opening it says so
     return study_path(Path(studies[0]).expanduser() if studies else None), rest[0]
 
 
 def _names_study(argument: str) -> bool:
-    """Whether an argument is a study and no SQL: it has a log, or can only be a path. SQL has blanks as a rule."""
+    """Return whether an argument is a study and not SQL: it has a log, or can only be a path. SQL contains blanks."""
     is_path = argument.startswith((".", "/", "~")) or argument.endswith("/")
     return has_log(Path(argument)) or (is_path and not set(argument) & set(" \t\n"))
 
 
 @contextlib.contextmanager
 def _ended_at_last(seconds: float) -> Iterator[None]:
-    """Let the system end this process if SQLite can't interrupt a statement, inside one call of a function."""
+    """Let the system end this process if SQLite can't interrupt a statement, as in a single call of a function."""
     before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
     left = signal.alarm(math.ceil(seconds) + _GRACE)
     try:
@@ -103,7 +103,7 @@ def _ended_at_last(seconds: float) -> Iterator[None]:
         signal.alarm(left)
 
 
-#: How much longer than its limit a query may take in seconds, before the process is ended.
+#: How much longer than its limit a query may take before the system ends the process, in seconds.
 _GRACE = 10
 
 
@@ -128,7 +128,7 @@ def _show(answer: QueryResult, form: Format) -> None:
 
 
 def _numbers(answer: QueryResult) -> list[int]:
-    """Return which columns hold numbers, and nothing but numbers."""
+    """Return the indices of the columns that contain only numbers."""
     kinds = [{type(value) for value in column} for column in zip(*answer.rows, strict=True)]
     return [index for index, kind in enumerate(kinds) if kind <= {int, float, type(None)}]
 
@@ -146,7 +146,7 @@ def _plain(value: object) -> object:
 
 
 def _json(value: object) -> Any:  # noqa: ANN401 - what JSON can hold
-    """Return a value for JSON, which has no blobs and no infinity."""
+    """Return a value for JSON, which has neither blobs nor infinity."""
     if isinstance(value, bytes):
         import base64  # noqa: PLC0415 - seldom needed
 

@@ -1,4 +1,7 @@
-"""``maestro-es recover``: a lost log again, from an export and from what the world still knows."""
+"""``maestro-es recover``: rebuild a lost log from an export and from the traces of jobs.
+
+Which state a step gets is decided in `maestro_es.creation.recovery_rules`.
+"""
 
 from __future__ import annotations
 

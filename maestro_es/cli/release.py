@@ -1,4 +1,4 @@
-"""``maestro-es release``: let held steps go on."""
+"""``maestro-es release``: allow held steps to be submitted."""
 
 from __future__ import annotations
 

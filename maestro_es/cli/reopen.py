@@ -1,4 +1,4 @@
-"""``maestro-es reopen``: let a cancelled study go on."""
+"""``maestro-es reopen``: continue a cancelled study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the commands ask something of the steps of a study, and say what came of it."""
+"""How commands make requests about steps and print the result. `maestro_es.core` decides what a request changes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from maestro_es.drivers.crontab import how_ticks_come
 from maestro_es.execution_graph.requesting import RequestableGraph
 from maestro_es.study import registry
 
-#: What is said of the steps that an event is about.
+#: The word for the steps of each event.
 _WORDS: dict[type[e.Event], str] = {
     e.StepReset: "will run",
     e.HardwareFailed: "will run",
@@ -32,7 +32,7 @@ _WORDS: dict[type[e.Event], str] = {
 def ask_of_steps(
     arguments: tuple[str, ...], ask: Callable[[RequestableGraph, Sequence[str]], Sequence[e.Recorded]]
 ) -> None:
-    """Ask something of steps of one study, and print what came of it. `ask` is given the patterns in the arguments."""
+    """Make a request about steps of one study, and print the result. `ask` is called with the step patterns."""
     roots, patterns = split_arguments(arguments)
     if len(roots) > 1:
         raise click.UsageError("Give steps of only one study.")
@@ -63,12 +63,12 @@ def _outcome(graph: RequestableGraph, recorded: Sequence[e.Recorded], named: Pat
 
 
 def _is_asked(event: e.Event, kind: type[e.Event]) -> bool:
-    """Whether an event is of a kind, and no consequence of another one for a step that waits."""
+    """Return whether an event is of a kind, and was requested: it is not a consequence for a dependent step."""
     return isinstance(event, kind) and getattr(event, "blocker", None) is None
 
 
 def _named(state: Graph, step: StepRecord, kind: type[e.Event]) -> str:
-    """Return the name of a step; of one that runs again and has two scripts, also which it will run."""
+    """Return the name of a step. If the step runs again and has two scripts, add which one it will run."""
     waits = kind in (e.StepReset, e.HardwareFailed) and step.attempt and step.phase in (Phase.BLOCKED, Phase.READY)
     script = which_script(state, step) if waits else ""
     return f"{step.name} ({script})" if script else step.name

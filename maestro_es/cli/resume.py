@@ -1,4 +1,4 @@
-"""``maestro-es resume``: go on after a pause."""
+"""``maestro-es resume``: continue a paused study."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         dry_run=dry,
     )
     answers = Answers(yes=autoyes or dry, no=autono)
-    with contextlib.ExitStack() as creation:  # no other process creates a study here until the first tick is done
+    with contextlib.ExitStack() as creation:  # until the first tick is done, no other process can create a study here
         sites: list[Site] = []
 
         def reserve(stem: str) -> Path:
@@ -140,14 +140,14 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
 
 
 def _check(plan: StudyPlan, findings: Findings, settings: Settings, runtime: Runtime, around: Surroundings) -> None:
-    """Look for what would prevent scripts from being submitted, and for variables that the steps will not have."""
+    """Check that all scripts can be submitted, and warn of variables that the steps will not have."""
     check_scripts(plan, findings, settings, runtime)
     warn_of_variables(plan, findings, around, dict(os.environ))
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Who answers questions: -y, -n, or the person."""
+    """Answers questions: with the option -y or -n, or by asking the user."""
 
     yes: bool
     no: bool
@@ -160,7 +160,7 @@ class Answers:
 
 
 def _is_wanted(plan: StudyPlan, answers: Answers, *, replaces: bool) -> bool:
-    """Ask whether the study is to be launched, and whether it may take the place of an earlier one."""
+    """Ask whether to launch the study, and whether it may replace an earlier one."""
     if replaces and not answers.ask(f"{plan.output} exists. Replace it? Its files move to {_PREVIOUS} in it"):
         return False
     steps = sum(number is not None for number, _ in plan.events)
@@ -168,7 +168,7 @@ def _is_wanted(plan: StudyPlan, answers: Answers, *, replaces: bool) -> bool:
 
 
 def _complete(graph: ExecutionGraph, earlier: Path | None, *, group_read: bool) -> None:
-    """Open a new study to its group if that is wanted, and say where the files of an earlier one are."""
+    """Let the group read a new study if requested, and print where the files of an earlier study are."""
     if group_read:
         graph.share(group_reads=True)
     if earlier:
@@ -176,7 +176,7 @@ def _complete(graph: ExecutionGraph, earlier: Path | None, *, group_read: bool) 
 
 
 def _launch(graph: ExecutionGraph, launched: Callable[[], None], *, dry: bool) -> int:
-    """Make the first tick, after which the study is `launched`, and say how the others will come."""
+    """Run the first tick, call `launched`, and print how later ticks will come."""
     last_error = ""
     try:
         graph.tick()
@@ -201,7 +201,7 @@ def _launch(graph: ExecutionGraph, launched: Callable[[], None], *, dry: bool) -
 
 
 def _drive(graph: ExecutionGraph, launched: Callable[[], None]) -> int:
-    """Tick until the study has ended; left with Ctrl-C, it goes on by other ticks. `launched` is called after one."""
+    """Run ticks until the study has ended. After Ctrl-C, other ticks can continue it. Each tick calls `launched`."""
     say_done(f"Study launched in {graph.path}")
     progress = Progress()
 

@@ -1,4 +1,4 @@
-"""Advance studies by one pass, and print what a person must know: all that ``tick`` does without ``--dry``."""
+"""Runs one tick of each study, and prints lines that need attention: all of ``tick`` without ``--dry``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from maestro_es.study.layout import find_study
 
 
 def run_tick(studies: Sequence[Path], *, every: bool, queue: bool) -> int:
-    """Tick every registered study, or those named, or the one that we are in; returns the exit code."""
+    """Tick every registered study, or the named ones, or the one with the current directory; returns the exit code."""
     by_cron = every and os.environ.get(BY_CRON)
     runtime = Runtime(driver=Driver.CRON if by_cron else Driver.RUNNER if queue else Driver.PERSON)
     if every:

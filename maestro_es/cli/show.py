@@ -1,4 +1,4 @@
-"""``maestro-es show``: everything about one step."""
+"""``maestro-es show``: the details of one step. They are collected in `maestro_es.audit.step_details`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _facts(details: StepDetails, now: Micros) -> Iterator[tuple[str, str]]:
 
 
 def _environments(details: StepDetails) -> str:
-    """Return the environments that the attempts were started in, and how each differs from the one before."""
+    """Return the environments of the attempts, and how each differs from the one before."""
     parts = []
     before = None
     for environment in details.environments:
@@ -121,7 +121,7 @@ def _attempt_row(attempt: Attempt) -> list[str]:
 
 
 def _evidence(attempts: Sequence[Attempt]) -> Iterator[str]:
-    """Say what the outcomes rest on."""
+    """Yield lines with the evidence of the outcomes."""
     explained = [attempt for attempt in attempts if attempt.evidence]
     if explained:
         yield ""

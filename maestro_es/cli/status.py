@@ -1,4 +1,4 @@
-"""``maestro-es status``: how studies stand."""
+"""``maestro-es status``: the status of studies and their steps. It is collected in `maestro_es.audit.status`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _STATES = click.Choice([state.name for state in State], case_sensitive=False)
 
 
 class Standing(NamedTuple):
-    """How one study stands: its summary and the steps that were asked for."""
+    """The status of one study: its summary and the selected steps."""
 
     summary: Summary
     steps: Sequence[StepRecord]
@@ -97,7 +97,7 @@ def command(  # noqa: PLR0913 - Maestro's flags
 
 
 def _read(root: Path, patterns: Sequence[str], states: Sequence[State], when: When | None) -> Standing:
-    """Return how a study stands; it is closed by then."""
+    """Return the status of a study. The study is closed again."""
     with open_graph(AuditableGraph, root) as graph:
         past = graph.as_of(when) if when else None
         steps = select_steps(past.graph if past else graph.state, patterns, states) if states else []
@@ -110,7 +110,7 @@ def _as_json(standing: Standing) -> dict[str, object]:
 
 
 def _drawn(standing: Standing, layout: str | None, *, colour: bool) -> str:
-    """Return the summary and the steps as a person reads them; without a `layout`, in one that fits."""
+    """Return the summary and the steps for people, in a `layout` (default: one that fits the terminal)."""
     from maestro_es.report.layouts import LAYOUTS, UNLIMITED, Page, StatusView, fitting  # noqa: PLC0415 - rich is slow
 
     summary, steps, _ = standing

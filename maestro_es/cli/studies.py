@@ -1,4 +1,4 @@
-"""``maestro-es studies``: the studies that you have."""
+"""``maestro-es studies``: the registered studies of a user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from maestro_es.study.invocation import Runtime
 
 _HEADER = ("Id", "Name", "Status", "Steps", "Last tick", "Path")
 
-#: How much of an id is shown: tokens carry as much.
+#: How many characters of an id are shown. Tokens contain as many.
 _ID_DIGITS = 8
 
 

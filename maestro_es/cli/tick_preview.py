@@ -1,4 +1,7 @@
-"""``maestro-es tick --dry``: what the next tick would do, as a person or a program reads it."""
+"""``maestro-es tick --dry``: what the next tick would do, printed for people or programs.
+
+The prediction is made in `maestro_es.poller.preview`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _YES_NO = {"yes": 1, "no": 0}
 
 
 def read_settings(settings: Sequence[str]) -> dict[str, int]:
-    """Return what ``--what-if`` supposes: a number by the name of the setting. UsageError if it is none of ours."""
+    """Return the assumptions of ``--what-if``: numbers by setting. UsageError if a setting is unknown."""
     values = {}
     for setting in settings:
         name, _, value = setting.partition("=")

@@ -17,7 +17,7 @@ from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.sharing import group_of
 
-#: What is only asked for when a step ends.
+#: The settings that are used only when a step ends.
 _LIMITS = ("rlimit", "hardware-limit")
 
 

@@ -1,4 +1,4 @@
-"""``maestro-es verify``: check the log and what was made of it."""
+"""``maestro-es verify``: verify the event log and everything derived from it."""
 
 from __future__ import annotations
 

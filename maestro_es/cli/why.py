@@ -1,4 +1,4 @@
-"""``maestro-es why``: why a step is as it is."""
+"""``maestro-es why``: why a step or a study is in its state. The answers are made in `maestro_es.audit.why`."""
 
 from __future__ import annotations
 
