@@ -40,8 +40,8 @@ class _StandIn(type(sys)):  # type: ignore[misc] # types.ModuleType, without an 
         if name[0].isupper():
             return _AnyAttribute(name, (), {"__module__": module})
 
-        def call(*arguments: object) -> object:
-            return getattr(importlib.import_module(module), name)(*arguments)
+        def call(*arguments: object, **keywords: object) -> object:
+            return getattr(importlib.import_module(module), name)(*arguments, **keywords)
 
         return call
 

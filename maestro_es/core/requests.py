@@ -193,7 +193,8 @@ def connect(graph: Graph, parent: str, child: str) -> list[NewEvent]:
     first = _number(graph, parent)
     if first in graph.parents(second):
         return []
-    if first == second or (graph.children(second) and second in _ancestors(graph, first)):
+    has_children = graph.children(second) or graph.funnel(graph.step(second).template)
+    if first == second or (has_children and second in _ancestors(graph, first)):
         raise ValueError(f"{child!r} waiting for {parent!r} would be a cycle")
     return [(second, e.ConnectionAdded(parent=first))]
 
@@ -231,9 +232,13 @@ def _ancestors(graph: Graph, number: int) -> set[int]:
     """Return a step and all steps on which it depends."""
     ancestors = {number}
     frontier = [number]
+    templates: set[str] = set()
     while frontier:
-        for parent in graph.parents(frontier.pop()):
-            if parent not in ancestors:
-                ancestors.add(parent)
-                frontier.append(parent)
+        number = frontier.pop()
+        parents = set(graph.parents(number))
+        for template in set(graph.funnels(number)) - templates:
+            templates.add(template)
+            parents.update(graph.instances(template))
+        frontier += parents - ancestors
+        ancestors |= parents
     return ancestors

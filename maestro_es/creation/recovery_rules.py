@@ -97,8 +97,7 @@ def recover_step(step: StepRecord, traces: Traces) -> Recovery:
     alive = [trace for trace in traces.attempts if not (trace.can_not_start or _is_over(step, trace))]
     latest = max(alive, key=lambda trace: (trace.is_live, trace.number), default=None)
     if traces.followed and not (latest and latest.is_live):
-        claim = Evidence(source="claim", detail=f"{traces.followed} was tried, and waits for it")
-        return _ended(step, State.FINISHED, number, latest, f"{traces.followed}, which waits for it, was tried", claim)
+        return _followed(step, traces, number, latest)
     if latest and latest.can_be_reconciled:
         return _adopted(step, latest)
     by_table = _by_table(step, traces.row, number, latest)
@@ -208,6 +207,17 @@ def held(step: StepRecord, number: int, latest: Trace) -> Recovery:
     recovered = StepRecovered(
         state=State.INITIALIZED, attempt=number, job_id=latest.job_id, message=how, evidence=latest.evidence
     )
+    hold: tuple[AnyEvent, ...] = () if step.held else (StepHeld(reason=f"recovered: {how}"),)
+    return Recovery(step, "held", how, (recovered, *hold))
+
+
+def _followed(step: StepRecord, traces: Traces, number: int, latest: Trace | None) -> Recovery:
+    """Decide about a step after which another one was tried: it has finished. If it was never tried, hold it."""
+    if number or (traces.row and traces.row.state is State.FINISHED):
+        claim = Evidence(source="claim", detail=f"{traces.followed} was tried, and waits for it")
+        return _ended(step, State.FINISHED, number, latest, f"{traces.followed}, which waits for it, was tried", claim)
+    how = f"{traces.followed}, which waited for it, was tried, but it was not: it was skipped, or the edge was removed"
+    recovered = StepRecovered(state=State.INITIALIZED, attempt=0, message=how)
     hold: tuple[AnyEvent, ...] = () if step.held else (StepHeld(reason=f"recovered: {how}"),)
     return Recovery(step, "held", how, (recovered, *hold))
 

@@ -32,6 +32,7 @@ class MaintainableGraph(GraphBase):
         """
         self._study.dir.check_owner()
         self._study.log.rebuild()
+        self._study.dir.status_blocks.unlink(missing_ok=True)  # it says which lines of ``status.csv`` can stay
         show_status(self._study)
         return self._study.log.head.seq
 

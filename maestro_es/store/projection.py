@@ -260,14 +260,16 @@ class ProjectedGraph:
         return self._blocked("funnel", "funnel.template = ?", template)
 
     def _blocked(self, table: str, which: str, *values: object) -> Iterator[StepRecord]:
-        """Yield blocked steps by number, in pages. The table may be older than memory, so callers check each."""
-        self._write_structure()
+        """Yield blocked steps by number, in pages. The caller may change a step before it draws the next one."""
         query, after = _BLOCKED.format(table, which), 0
-        while rows := self._rows(query, *values, after):
-            after = rows[-1][0]
-            for step in map(self._record, rows):
-                if step.phase is Phase.BLOCKED:
-                    yield step
+        while page := self._page(query, *values, after):
+            after = page[-1].number
+            yield from (step for step in page if step.phase is Phase.BLOCKED)
+
+    def _page(self, query: str, *values: object) -> list[StepRecord]:
+        """Return records, all made at once: a row is out of date when a later flush has dropped its record."""
+        self._write()
+        return [self._record(row) for row in self._rows(query, *values)]
 
     def add_template(self, template: StepTemplateAdded) -> None:
         self._new_templates.append(template)

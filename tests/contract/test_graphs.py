@@ -46,16 +46,26 @@ def tables() -> Iterator[ProjectedGraph]:
     connection.close()
 
 
+#: Each step waits for one of these, and those with even numbers for all instances of their template.
+PARENTS = (1, 2)
+
+
 def fill(graph: Graph, records: Iterable[StepRecord], refused: int) -> None:
     graph.add_template(StepTemplateAdded(name="t", description="", run={}))
     graph.study.refused = refused
     for record in records:
         graph.add(structs.replace(record))
+        graph.connect(PARENTS[record.number % 2], record.number)
+        if record.number % 2 == 0:
+            graph.join_funnel("t", record.number)
 
 
 def selected(graph: Graph, limit: int) -> dict[str, list[int]]:
     """Return all that a graph selects, by what it is asked for."""
+    blocked = {step.number: step for step in graph.blocked_children(PARENTS)}
     answers = {
+        "blocked by steps": [blocked[number] for number in sorted(blocked)],
+        "blocked by a funnel": graph.blocked_by_funnel("t"),
         "ready, local": graph.ready(scheduled=False, limit=limit),
         "ready, scheduled": graph.ready(scheduled=True, limit=limit),
         "unfinished": graph.unfinished_steps("t", limit),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import operator
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from maestro_es.core.events import NewEvent
 from maestro_es.errors import NoSuchEdge, RequestRefused, UnknownStep
 from maestro_es.execution_graph.dag import DAG
 from maestro_es.execution_graph.step_view import StepView
+from maestro_es.store.log_export import ExportReader
 from tests.fakes.python_graphs import add, run_to_end
 from tools.testbed.processes import wait_for
 
@@ -217,6 +219,48 @@ def test_an_edge_that_would_make_a_cycle_is_refused(diamond: ExecutionGraph, cap
     assert "step top can't wait for itself" in caplog.text
     diamond.add_edge("top", "left")
     assert diamond.history() == before
+
+
+def test_an_edge_that_would_make_a_cycle_through_a_funnel_is_refused(graph: ExecutionGraph):
+    new_events: list[NewEvent] = [(None, e.StepTemplateAdded(name="sim", description="", run={"cmd": "true"}))]
+    new_events += [(n, e.StepAdded(name=f"sim_{n}", template="sim", workspace=f"sim_{n}")) for n in (1, 2)]
+    new_events += [
+        (None, e.StepTemplateAdded(name="post", description="", run={"cmd": "true"})),
+        (3, e.StepAdded(name="post", template="post", workspace="post", funnels=("sim",))),
+    ]
+    graph._study.log.append(new_events)
+    with pytest.raises(ValueError, match="cycle"):
+        graph.add_connection("post", "sim_2")
+    assert graph.detect_cycle() is False
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_step_that_is_connected_to_a_failed_one_fails_too(graph: ExecutionGraph, together: bool):
+    graph.add_step("bad", StudyStep("bad", "", {"cmd": "false"}), "bad", 0)
+    add(graph, "good")
+    assert run_to_end(graph) is StudyStatus.FAILURE
+    with graph.batch() if together else contextlib.nullcontext():
+        add(graph, "late")
+        graph.add_connection("bad", "late")
+        add(graph, "later")
+        graph.add_connection("late", "later")
+    assert (graph.steps["late"].state, graph.steps["later"].state) == (State.FAILED, State.FAILED)
+
+
+def test_a_step_whose_edge_was_removed_after_the_export_has_not_finished(graph: ExecutionGraph, tmp_path: Path):
+    add(graph, "a", "b", "c")
+    graph.add_connection("a", "b")
+    graph.add_connection("a", "c")
+    graph.hold("a")
+    export = tmp_path / "export.jsonl"
+    export.write_text("".join(ExecutionGraph.export(graph.path)))
+    graph.remove_edge("a", "b")
+    wait_for(lambda: graph.execute_ready_steps() is not None and graph.steps["b"].state is State.FINISHED)
+    graph.close()
+    (graph.path / "events.db").unlink()
+    ExecutionGraph.recover(ExportReader(export), graph.path)
+    with ExecutionGraph.open(graph.path) as again:
+        assert (again.steps["a"].state, again.steps["a"].held) == (State.INITIALIZED, True)
 
 
 # -- size ------------------------------------------------------------------------------------------------------------

@@ -102,3 +102,15 @@ def test_an_event_of_a_later_version_is_refused_by_verify_and_tick_alike(run, st
         ran = run(command, study)
         assert ran.code == 1
         assert "event 20 " in ran.err
+
+
+def test_a_rebuilt_study_has_a_status_table_of_the_log(run, study):
+    run("rebuild", study)
+    right = (study / "status.csv").read_bytes()
+    with contextlib.closing(sqlite3.connect(study / "events.db")) as connection, connection:
+        connection.execute("UPDATE step SET state = 'FAILED' WHERE name = 'a_N.1'")
+    (study / "status.csv").unlink()
+    run("tick", study)
+    assert (study / "status.csv").read_bytes() != right
+    run("rebuild", study)
+    assert (study / "status.csv").read_bytes() == right

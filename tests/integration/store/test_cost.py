@@ -85,3 +85,23 @@ def test_the_descendants_of_a_failed_step_are_not_all_in_memory(
             tracemalloc.stop()
 
     assert peaks[6000] < 1.5 * peaks[2000], peaks
+
+
+def test_a_step_that_several_failed_steps_block_is_as_failed_in_memory_as_in_the_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(study_log, "_FLUSH_EVERY", 50)
+    monkeypatch.setattr(projection, "_KEEP", 40)
+    width = 60
+    new_events = descendants(width, "fan")
+    for number in range(width + 2, 2 * width + 2):
+        parents = tuple(2 + (number * 7 + each * 13) % width for each in range(4))
+        step = e.StepAdded(name=f"s{number}", template="a", workspace=f"s{number}", parents=parents)
+        new_events.append((number, step))
+    path = tmp_path / "events.db"
+    with create(path) as log:
+        log.append(new_events)
+        fail_first(log)
+        in_memory = {step.name: (step.phase, step.state) for step in log.graph.steps()}
+    with reopen(path) as log:
+        assert in_memory == {step.name: (step.phase, step.state) for step in log.graph.steps()}
