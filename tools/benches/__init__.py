@@ -1,1 +1,1 @@
-"""What must be fast, measured."""
+"""Measures the operations that must be fast, and prints the goals that exist."""

@@ -38,7 +38,7 @@ def bench(place: Path) -> None:
 
 
 def lifetime(number: int) -> list[NewEvent]:
-    """Return what happens to a step from its first submission to its end."""
+    """Return the events of a step from its first submission to its end."""
     first, second = f"{number}-1", f"{number}-2"
     told: list[e.AnyEvent] = [
         e.SubmissionRequested(attempt=1, token=first, kind=SubmissionKind.FIRST),

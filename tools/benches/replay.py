@@ -16,7 +16,7 @@ from tools.benches.timing import MAESTRO_ES, call, median
 
 
 def live(study: Session, numbers: Sequence[int]) -> None:
-    """Let steps run and finish."""
+    """Record that steps run and finish."""
     now = study.runtime.now()
     for start in range(0, len(numbers), 1000):
         new_events: list[NewEvent] = []

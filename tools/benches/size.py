@@ -20,16 +20,16 @@ from tools.testbed.scheduler import FakeScheduler
 
 
 class Idle(FakeScheduler):
-    """A scheduler that takes every job and never starts one, so that our own cost is all that is left."""
+    """A scheduler that accepts every job and never starts one, so that only our own cost is measured."""
 
     def submit(self, job: Job) -> Outcome:
-        """Take it."""
+        """Accept the job."""
         return Accepted(job.token)
 
     def query_queue(
         self, steps: Sequence[StepRecord], claims: Mapping[str, Claim], listed: Sequence[QueueEntry] | None = None
     ) -> dict[str, JobInfo]:
-        """Say that all of them wait."""
+        """Report that all jobs are waiting."""
         return {step.token: JobInfo(JobState.PENDING) for step in steps}
 
 

@@ -1,4 +1,4 @@
-"""What a tick costs where jobs are Slurm's."""
+"""The cost of a tick with jobs in Slurm."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ exec {real} "$@"
 
 
 def bench(place: Path) -> None:
-    """What a tick costs where jobs are Slurm's."""
+    """The cost of a tick with jobs in Slurm."""
     if reason := why_not(os.geteuid()):
         print(f"slurm   not run: {reason}")
         return
@@ -61,7 +61,7 @@ def bench(place: Path) -> None:
 
 
 def make_jobs(root: Path, partition: str, count: int) -> None:
-    """Create a study of so many jobs `true` that have not been submitted."""
+    """Create a study with this number of jobs `true` that are not submitted yet."""
     spec = root.with_suffix(".yaml")
     spec.write_text(
         "description: {name: jobs, description: d}\n"
@@ -73,7 +73,7 @@ def make_jobs(root: Path, partition: str, count: int) -> None:
 
 
 def tick_process(root: Path, code: int = 0) -> None:
-    """Tick once, as a process."""
+    """Run one tick as a process."""
     done = subprocess.run([*MAESTRO_ES, "tick", root], capture_output=True, check=False)
     assert done.returncode == code, done
 
@@ -99,14 +99,14 @@ def bench_submissions(place: Path, partition: str, cluster: Cluster) -> None:
 
 
 def once_done(cluster: Cluster, action: Callable[[], None]) -> float:
-    """Return how long an action takes, once the jobs that could run are over."""
+    """Return the duration of an action in seconds. It begins when all jobs that can run have ended."""
     time = median(action, 1)
     wait_for(lambda: not cluster.run("squeue", "--noheader", "--partition=debug").stdout)
     return time
 
 
 def tick_here(root: Path) -> None:
-    """Tick once, in this process."""
+    """Run one tick in this process."""
     with Session(root) as study:
         tick(study)
 

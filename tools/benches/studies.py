@@ -1,4 +1,4 @@
-"""The studies that several benches are about."""
+"""The studies that several benches use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all benches do: take times, call commands, and print."""
+"""Shared by all benches: measures times, calls commands, and prints."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def median(action: Callable[[], object], runs: int = RUNS) -> float:
 
 
 def call(*words: str | Path, **environment: str) -> None:
-    """Run a command; it must succeed."""
+    """Run a command. It must succeed."""
     subprocess.run(list(map(str, words)), check=True, capture_output=True, env={**os.environ, **environment})

@@ -1,1 +1,1 @@
-"""Maestro and maestro-es on the same study file: what both make of it, compared."""
+"""Runs Maestro and maestro-es on the same study file and compares the results."""

@@ -1,4 +1,4 @@
-"""The two programs, run side by side on the same study file, each in a folder of its own."""
+"""Runs the two programs on the same study file, each in its own folder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ENVIRONMENT = {"PYTHONPATH": str(HERE / "stubs"), "PYTHONHASHSEED": "0", "PYTHON
 
 @dataclass(frozen=True)
 class Study:
-    """A study file, the options that it is run with, and the folder of what it needs beside it."""
+    """A study file, the options of its run, and the folder with the files that it needs."""
 
     name: str
     text: str
@@ -40,7 +40,7 @@ class Study:
 
     @classmethod
     def read(cls, file: Path, beside: Path) -> Study:
-        """Return the study of a file. Its first line may say ``# options: ...``."""
+        """Return the study in a file. Its first line may be ``# options: ...``."""
         name, text = file.name, file.read_text()
         first = text.partition("\n")[0]
         if first.startswith("# options:"):
@@ -48,7 +48,7 @@ class Study:
         return cls(name, text, beside=beside)
 
     def lay_out(self, here: Path) -> None:
-        """Put the study file, and what it needs, into an empty folder."""
+        """Put the study file and the files that it needs into an empty folder."""
         if self.beside:
             shutil.copytree(self.beside, here, symlinks=True)
         else:
@@ -58,7 +58,7 @@ class Study:
 
 @dataclass
 class Ran:
-    """How one program ended, and what it said."""
+    """The result of one program: its exit code and its output."""
 
     exit_code: int
     said: str
@@ -66,7 +66,7 @@ class Ran:
 
 @dataclass
 class Verdict:
-    """What both programs made of a study."""
+    """The results of both programs for one study."""
 
     differences: Differences
     maestro: Ran
@@ -81,7 +81,7 @@ class Worker:
     process: subprocess.Popen[str] | None = field(default=None, repr=False)
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """Make a request and return the answer."""
+        """Send a request and return the answer."""
         if self.process is None:
             self.process = subprocess.Popen(
                 [sys.executable, str(HERE / "worker.py"), self.program],
@@ -104,7 +104,7 @@ class Worker:
 
 
 class SideBySide:
-    """Runs studies with both programs: each command as a process, or all of them in one `Worker` each."""
+    """Runs studies with both programs: each command as a process, or all commands of a program in one `Worker`."""
 
     def __init__(self) -> None:
         self.workers = {program: Worker(program) for program in WORDS}

@@ -1,11 +1,11 @@
-"""A process that runs one of the two programs again and again, and reads what Maestro has pickled.
+"""A process that runs one of the two programs many times, and reads Maestro's pickles.
 
-Started as ``python worker.py maestro`` or ``python worker.py maestro-es``. Each line of its input is a request in JSON
-and each line of its output the answer: ``{"run": [WORDS], "in": FOLDER}`` runs the command line in this process, and
-``{"read": STUDY}`` tells what only Maestro's own classes can: its graph, and the YAML that names Python's types.
+It is started as ``python worker.py maestro`` or ``python worker.py maestro-es``. Each line of its input is a request
+in JSON, and each line of its output is the answer. ``{"run": [WORDS], "in": FOLDER}`` runs the command line in this
+process. ``{"read": STUDY}`` returns what only Maestro's classes can read: its graph, and YAML with Python types.
 
-That a command runs in this process and not in one of its own saves the imports, so that hundreds of studies can be
-compared; what runs is the same entry point. Nothing sleeps here, see ``stubs/sitecustomize.py``.
+Commands in one process save the imports, so that hundreds of studies can be compared. They run the same entry point as
+a command. Nothing sleeps here: see ``stubs/sitecustomize.py``.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ SECONDS = 60
 
 
 def give_up(*_: object) -> None:
-    """End a command that does not end."""
+    """Stop a command that takes too long."""
     raise TimeoutError(f"no end after {SECONDS} s")
 
 
 def run(main: Callable[[], object], words: list[str], folder: str) -> dict[str, Any]:
-    """Run a command line to its end; returns its exit code, and what it said if it could not."""
+    """Run a command line to its end; returns its exit code, and its error if it has one."""
     sys.argv = words
     os.chdir(folder)
     code: Any = 0
@@ -81,7 +81,7 @@ def read(study: str) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return `value` as JSON can have it: sets as sorted lists, as in our own ``meta/``."""
+    """Return a value for JSON. Sets become sorted lists, as in our own ``meta/``."""
     if isinstance(value, dict):
         return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, (set, frozenset)):
@@ -92,7 +92,7 @@ def plain(value: Any) -> Any:
 
 
 def entry(program: str) -> Callable[[], object]:
-    """Return the entry point of a program; importing it is what a worker saves."""
+    """Return the entry point of a program. A worker imports it only once."""
     if program == "maestro":
         from maestrowf.maestro import main as maestro  # noqa: PLC0415 - a worker has one program
 
@@ -105,7 +105,7 @@ def entry(program: str) -> Callable[[], object]:
 
 
 def serve(program: str) -> None:
-    """Answer requests until there are none. What the program prints goes to where nobody looks."""
+    """Answer requests until the input ends. The output of the program is discarded."""
     answers = os.fdopen(os.dup(1), "w")
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)

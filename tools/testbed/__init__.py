@@ -1,1 +1,1 @@
-"""What tests and programs share: studies without a study file, a stand-in scheduler, processes, logs, events."""
+"""Shared by tests and tools: studies without a study file, a fake scheduler, processes, logs, samples of events."""

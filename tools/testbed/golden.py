@@ -1,4 +1,4 @@
-"""Golden logs: what each version has written, and the state that it added up to then."""
+"""Golden logs: a log that each version has written, and the state that the version derived from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parents[2] / "tests" / "data" / "golden"
 
 
 def state_of(graph: MemoryGraph) -> dict[str, Any]:
-    """Return all that a graph can tell, as JSON has it."""
+    """Return the whole state of a graph, for JSON."""
     numbers = range(1, graph.study.steps + 1)
     return {
         "study": msgspec.to_builtins(graph.study),
@@ -29,7 +29,7 @@ def state_of(graph: MemoryGraph) -> dict[str, Any]:
 
 
 def same_as_recorded(recorded: Any, now: Any) -> bool:
-    """Whether a state is what was recorded; it may have fields that there were not then."""
+    """Return whether a state is equal to the recorded one. It may have new fields."""
     if isinstance(recorded, dict):
         return isinstance(now, dict) and all(k in now and same_as_recorded(v, now[k]) for k, v in recorded.items())
     if isinstance(recorded, list):

@@ -1,4 +1,4 @@
-"""Logs in files: a clock to set, an identity, and a study with something of everything in it."""
+"""Logs in files for tests: a clock that tests set, an identity, and a study with about every type of event."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AFTER_REBOOT = msgspec.structs.replace(IDENTITY, boot_id="boot2")
 
 
 class Clock:
-    """A clock that moves on by a second a look, unless it is set."""
+    """A clock that advances by a second at each reading, unless it is set."""
 
     def __init__(self, now: int = 1_000_000_000) -> None:
         self.now = now
@@ -34,7 +34,7 @@ class Clock:
 
 
 def create(path: Path, clock: Clock | None = None) -> StudyLog:
-    """Create a log, by a clock of its own if none is given."""
+    """Create a log, with a new clock by default."""
     return StudyLog.create(path, clock or Clock(), IDENTITY)
 
 
@@ -51,7 +51,7 @@ def steps(first: int, names: Sequence[str], template: str, **fields: object) -> 
 
 
 def attempt(number: int, count: int, kind: SubmissionKind = SubmissionKind.FIRST) -> Iterator[NewEvent]:
-    """Yield what happens from the request of an attempt to its start."""
+    """Yield the events from the request of an attempt to its start."""
     token = f"t{number}-{count}"
     yield number, e.SubmissionRequested(attempt=count, token=token, kind=kind)
     yield number, e.JobSubmitted(token=token, job_id=f"{number}{count}", host="node1", instance="boot1")
@@ -59,7 +59,7 @@ def attempt(number: int, count: int, kind: SubmissionKind = SubmissionKind.FIRST
 
 
 def history() -> list[NewEvent]:
-    """Return events of about every type in an order that makes sense: 11 steps, some done, some not."""
+    """Return events of about every type in a valid order, for 11 steps. Some of the steps are done."""
     said = (e.Evidence(source="queue", detail="ünknown"),)
     sims = [f"sim_SIZE.{size}" for size in (10, 20, 30)]
     return [
@@ -111,7 +111,7 @@ def history() -> list[NewEvent]:
 
 
 def written(path: Path) -> StudyLog:
-    """Return a log that holds `history`, appended by two invocations in several transactions."""
+    """Return a log with the events of `history`, appended by two invocations in several transactions."""
     with create(path) as log:
         log.append(history()[:30])
     log = reopen(path)
@@ -122,7 +122,7 @@ def written(path: Path) -> StudyLog:
 
 
 def tables(graph: ProjectedGraph | MemoryGraph, count: int) -> tuple[object, ...]:
-    """Return all that a graph of so many steps can tell."""
+    """Return the whole state of a graph with this number of steps."""
     numbers = range(1, count + 1)
     return (
         msgspec.to_builtins(graph.study),
@@ -135,14 +135,14 @@ def tables(graph: ProjectedGraph | MemoryGraph, count: int) -> tuple[object, ...
 
 
 def same(log: StudyLog) -> bool:
-    """Whether the live graph is what a replay in memory gives."""
+    """Return whether the live graph is equal to a replay in memory."""
     replayed = log.replay()
     count = replayed.study.steps
     return tables(log.graph, count) == tables(replayed, count)
 
 
 def instructions(log: StudyLog, action: Callable[[], object]) -> int:
-    """Return how many instructions of SQLite an action takes, in tens: as many on every machine."""
+    """Return how many SQLite instructions an action takes, in tens. The number is the same on every machine."""
     connection: Connection = vars(log)["_connection"]
     counted = [0]
 
@@ -156,7 +156,7 @@ def instructions(log: StudyLog, action: Callable[[], object]) -> int:
 
 
 def meddle(path: Path, *statements: str) -> None:
-    """Change a log by another hand, past its triggers, which stand there afterwards as before."""
+    """Change a log from outside, without its triggers. The triggers are restored afterwards."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA ignore_check_constraints = ON")
     with without_triggers(connection):
@@ -167,7 +167,7 @@ def meddle(path: Path, *statements: str) -> None:
 
 @contextlib.contextmanager
 def without_triggers(connection: sqlite3.Connection) -> Iterator[None]:
-    """Drop the triggers that guard a log, for as long as the block lasts."""
+    """Drop the triggers that protect a log, until the block ends."""
     triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
     for name, _ in triggers:
         connection.execute(f"DROP TRIGGER {name}")

@@ -1,4 +1,4 @@
-"""What tests need to know of processes: what still runs of a test, and how nothing of it is left behind."""
+"""Processes of tests: finds those that still run, and ends them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TypeVar
 
 Found = TypeVar("Found")
 
-#: How long a test waits at most for what must happen, in seconds: far longer than it takes, even on a busy host.
+#: The longest time that a test waits for an event, in seconds. It is far longer than needed, even on a busy host.
 DEADLINE = 60.0
 
-#: A program whose first thread ends, and another one goes on.
+#: A program whose first thread ends while another one continues.
 TWO_THREADS = """
 import ctypes, threading, time
 threading.Thread(target=time.sleep, args=(60,)).start()
@@ -24,7 +24,7 @@ ctypes.CDLL(None).pthread_exit(None)
 
 
 def wait_for(what: Callable[[], Found | None], seconds: float = DEADLINE) -> Found:
-    """Ask until the answer is true, and return it; AssertionError if it never is."""
+    """Call a function until its result is true, and return the result. AssertionError if that takes too long."""
     end = time.monotonic() + seconds
     while True:
         found = what()
@@ -35,7 +35,7 @@ def wait_for(what: Callable[[], Found | None], seconds: float = DEADLINE) -> Fou
 
 
 def running_under(folder: Path) -> list[int]:
-    """Return the processes that have to do with a directory: it is in their arguments, or they are in it."""
+    """Return the processes with a directory in their arguments, or with a current directory in it."""
     return [
         int(entry)
         for entry in os.listdir("/proc")
@@ -54,7 +54,7 @@ def _mentions(pid: int, folder: str) -> bool:
 
 
 def arguments(pid: int) -> list[bytes]:
-    """Return what a process was started with; nothing if it has ended."""
+    """Return the arguments of a process; empty if it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
@@ -62,7 +62,7 @@ def arguments(pid: int) -> list[bytes]:
 
 
 def end_all_under(folder: Path) -> None:
-    """Kill all processes that have to do with a directory."""
+    """Kill all processes that `running_under` finds for a directory."""
 
     def none_left() -> bool:
         found = running_under(folder)
@@ -74,6 +74,6 @@ def end_all_under(folder: Path) -> None:
 
 
 def send(pid: int, number: int) -> None:
-    """Send a signal to a process, if there still is one."""
+    """Send a signal to a process, if it still exists."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)

@@ -1,4 +1,4 @@
-"""Two of each event: with what it must have, and with all that it can have."""
+"""Two samples of each event: one with only the required fields, and one with all fields."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A scheduler that goes wrong in every way that a real one was seen to go wrong, on demand.
+"""A fake scheduler that fails on demand, in every way in which a real one was seen to fail.
 
-It is a fake, because a real scheduler can't be told to lose a job, to say nothing, or to give a job's id to another
-job at the moment that a test is about. What it does with jobs is real, though: it starts the study's own runner as a
-process, so claims, reports and exit codes are made by the same program as everywhere.
+A real scheduler can't be made to lose a job, to give no answer, or to reuse a job's id at the right moment of a test.
+Only the scheduler is a fake. It starts the study's own runner as a process, so claims, reports and exit codes come
+from the real program.
 
-Its state is a directory of files, so it outlives the tick that talks to it, as a scheduler does::
+Its state is a directory of files. So, like a scheduler, it outlives the tick that calls it::
 
     FOLDER/answers          what the next submissions come to, one word a line; none left: "accept"
     FOLDER/unreachable      while it exists, nobody answers
@@ -64,7 +64,7 @@ class QueuedJob:
 
 
 class FakeScheduler:
-    """The adapter, and the operator's console beside it."""
+    """The adapter for this scheduler, and methods with which a test controls it."""
 
     name = "fake"
     extension = "fake.sh"
@@ -121,7 +121,7 @@ class FakeScheduler:
         return {step.token: self._seen(step, jobs) for step in steps}
 
     def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:
-        """Remember nothing, but what the file ``accounts`` says of every job."""
+        """Return what the file ``accounts`` says about every job; nothing without this file."""
         accounts = self.folder / "accounts"
         if not accounts.exists():
             return {}
@@ -138,7 +138,7 @@ class FakeScheduler:
         return found
 
     def has_orphans(self, step: StepRecord) -> bool:
-        """Say no: a scheduler ends what a job leaves behind."""
+        """Return False: a scheduler ends the processes that a job leaves behind."""
         return False
 
     def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
@@ -172,10 +172,10 @@ class FakeScheduler:
             return JobState.CANCELLED, None
         return (JobState.NODE_FAILED if job.pid else JobState.PENDING), None
 
-    # -- the operator's console -------------------------------------------------------------------------------------
+    # -- for the test -----------------------------------------------------------------------------------------------
 
     def plan(self, *answers: str) -> None:
-        """Say what the next submissions come to."""
+        """Set the answers to the next submissions."""
         with (self.folder / "answers").open("a") as file:
             file.writelines(f"{answer}\n" for answer in answers)
 
@@ -184,35 +184,35 @@ class FakeScheduler:
         (self.folder / name).touch() if on else (self.folder / name).unlink(missing_ok=True)
 
     def jobs(self) -> list[QueuedJob]:
-        """Return all jobs that are not forgotten, the first one first."""
+        """Return all jobs that are not forgotten, oldest first."""
         return [QueuedJob(**json.loads(path.read_text())) for path in sorted((self.folder / "jobs").glob("*.json"))]
 
     def start(self, *tokens: str) -> None:
-        """Let the jobs of these tokens run, even again; no tokens: all that were neither started nor cancelled."""
+        """Start the jobs of these tokens, even again (default: all jobs that were neither started nor cancelled)."""
         for job in self.jobs():
             if job.token in tokens or not (tokens or job.starts or job.cancelled):
                 self._start(job)
 
     def deliver(self) -> None:
-        """Show the jobs that were accepted late."""
+        """List the jobs that were accepted late in the queue."""
         for job in self.jobs():
             self._save(replace(job, shown=True))
 
     def forget(self) -> bool:
-        """Forget all jobs that have ended; returns whether these were all there are."""
+        """Forget all jobs that have ended; returns whether no others are left."""
         for job in self.jobs():
             if self._state(job)[0] not in (JobState.PENDING, JobState.RUNNING):
                 self._path(job).unlink()
         return not self.jobs()
 
     def kill_node(self, token: str) -> None:
-        """Let the node of a job die: nobody gets to say a word."""
+        """Let the node of a job fail. Its processes die without a report."""
         for job in self.jobs():
             if job.token == token:
                 process.kill(process.session_members(job.pid))
 
     def say(self, token: str, state: JobState) -> None:
-        """Say from now on that a job is in this state, whatever it does."""
+        """Report this state for a job from now on, independent of its real state."""
         for job in self.jobs():
             if job.token == token:
                 self._save(replace(job, says=state.name))

@@ -1,4 +1,4 @@
-"""Studies for tests: made without a study file, ticked by hand, and looked into."""
+"""Studies for tests: they are created without a study file, and the test runs each tick and reads the result."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Step:
 
 
 def quick_adapters(grace_seconds: float = 0.3) -> Callable[[Mapping[str, Any], Host], Adapters]:
-    """Return what makes the adapters of a study: impatient ones, and the fake one if its batch block says "fake"."""
+    """Return a function that makes the adapters of a study, with a short grace time. It knows the type "fake", too."""
 
     def make(batch: Mapping[str, Any], host: Host) -> Adapters:
         local = LocalAdapter(batch, host)
@@ -63,7 +63,7 @@ def quick_adapters(grace_seconds: float = 0.3) -> Callable[[Mapping[str, Any], H
 def make_study(
     root: Path, steps: Sequence[Step], settings: Settings, adapter: dict[str, Any], runtime: Runtime
 ) -> StudyDir:
-    """Make a study in a directory. Its runners note in `next-tick.calls` that they asked for a tick."""
+    """Create a study in a directory. Its runners note each request for a tick in `next-tick.calls`."""
     study = make_directory(root)
     study.next_tick.write_text('#!/bin/sh\necho called >>"${0%/*}/next-tick.calls"\n')
     created = e.StudyCreated(study_id=STUDY_ID, root=str(root), adapter=adapter, settings=settings)
@@ -95,7 +95,7 @@ def _added(step: Step, numbers: Mapping[str, int]) -> e.StepAdded:
 
 @dataclass
 class Bench:
-    """One study of a test. Each tick opens the study again, as a process of its own would."""
+    """One study of a test. Each tick opens the study again, as a new process would."""
 
     root: Path
     runtime: Runtime = field(default_factory=lambda: Runtime(adapters=quick_adapters()))
@@ -108,7 +108,7 @@ class Bench:
         self.scheduler = FakeScheduler(Path(self.adapter.get("folder", self.root.with_name("scheduler"))))
 
     def create(self, *steps: Step) -> None:
-        """Make the study."""
+        """Create the study."""
         make_study(self.root, steps, self.settings, self.adapter, self.runtime)
 
     @property
@@ -117,20 +117,20 @@ class Bench:
         return f'printf "%s\\n" "$MAESTRO_ES_TOKEN" >>"{self.ledger}"'
 
     def signed(self) -> list[str]:
-        """Return the tokens in the ledger: which attempts have run, in order."""
+        """Return the tokens in the ledger: the attempts that have run, in order."""
         return self.ledger.read_text().split() if self.ledger.exists() else []
 
     def open(self, **changes: Any) -> Session:
-        """Open the study, with another runtime if something of it is named."""
+        """Open the study. `changes` are fields of its runtime."""
         return Session(self.root, structs.replace(self.runtime, **changes))
 
     def tick(self, **changes: Any) -> StudyStatus:
-        """Make one tick."""
+        """Run one tick."""
         with self.open(**changes) as study:
             return tick(study)
 
     def until(self, what: Callable[[], object], seconds: float = DEADLINE) -> None:
-        """Tick until something is so."""
+        """Run ticks until a condition is true."""
         end = time.monotonic() + seconds
         while not what():
             assert time.monotonic() < end, f"ticked {seconds:.0f} s in vain; {self.story()}"
@@ -139,18 +139,18 @@ class Bench:
             time.sleep(0.01)
 
     def finish(self, seconds: float = DEADLINE) -> StudyStatus:
-        """Tick until the study has ended; returns how."""
+        """Run ticks until the study has ended; returns its final status."""
         self.until(lambda: self.status is not StudyStatus.RUNNING, seconds)
         return self.status
 
     @property
     def status(self) -> StudyStatus:
-        """How the study stands."""
+        """The status of the study."""
         with self.open() as study:
             return study.status
 
     def step(self, name: str) -> StepRecord:
-        """Return what the log knows of a step."""
+        """Return the recorded state of a step."""
         with self.open() as study:
             return study.graph.step(study.graph.number_of(name) or 0)
 
@@ -171,13 +171,13 @@ class Bench:
         return sorted({event.token for event in self.events(e.JobSubmitted)} - given_up)
 
     def story(self) -> str:
-        """Return what happened, for a message."""
+        """Return the history, for a message."""
         with self.open() as study:
             lines = [f"{r.seq} {r.step} {r.event}" for r in study.log.events() if r.step or r.seq]
         return "\n".join(lines[-40:])
 
     def check(self) -> None:
-        """Check what must always hold: the log is whole, and no attempt has run twice."""
+        """Check the invariants: the log is intact, and no attempt has run twice."""
         with self.open() as study:
             verify(study.log)
         signed = self.signed()
