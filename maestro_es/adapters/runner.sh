@@ -3,28 +3,30 @@
 #
 #   runner.sh TOKEN WORKSPACE SCRIPT STUDY [SECONDS OUTPUT HOST BOOT [AROUND]]
 #
-# SCRIPT is a path from the workspace, so it holds a slash. The others are given for a local step: its walltime
-# (0: none), which the runner enforces; the beginning of the names of its output files; the host and its boot id; and,
-# if we are in a job, a command that succeeds while that job goes on. Everything else is the scheduler's business.
+# SCRIPT is relative to the workspace and contains a slash, or it is absolute. The optional arguments are for a local
+# step. SECONDS is its walltime (0: none), which the runner enforces. The names of its output files begin with OUTPUT.
+# HOST and BOOT are the host and its boot id. If the runner is inside a job, AROUND is a command that succeeds while
+# that job runs. For a scheduled step, the scheduler does all this.
 #
-# The claim is what lets a token start only once. A scheduled runner makes it. For a local one the poller does, which
-# knows its process id and is much faster than ln, and then says "go" on standard input; if it dies before that, the
-# runner reads the end of its input, and drops out.
+# The claim ensures that a token starts only once. A scheduled runner creates it. For a local runner, the tick creates
+# it, because it knows the runner's process id and is much faster than ln. Then it writes "go" to the runner's standard
+# input. If the tick dies before that, the runner reads the end of its input, and exits without starting the step.
 #
-# A report is an empty file in the study's inbox whose name says it all, so it is whole the moment it is there:
+# A report is an empty file in the study's inbox. Its name is its content, so it is complete as soon as it exists:
 #   TOKEN.started  TOKEN.exit.CODE  TOKEN.stopped.CODE  TOKEN.timeout
 #   TOKEN.refused.JOB  TOKEN.unclaimed  TOKEN.dropped
-# It is made by a path from the workspace if that leads there: so the study may be moved while the step runs.
+# The runner uses a relative path from the workspace to the inbox if there is one. So the study may be moved while the
+# step runs.
 #
-# A local step has a process group of its own, in the session of the runner if the shell can do that (set -m): Debian's
-# dash can't without a terminal, so bash takes over, or setsid(1) gives the step a session of its own.
+# A local step has its own process group, in the session of the runner if the shell supports that (set -m). Debian's
+# dash does not without a terminal. Then bash runs this script, or setsid(1) gives the step its own session.
 token=$1 workspace=$2 script=$3 study=$4 limit=${5:-0} output=${6-} host=${7-} boot=${8-} around=${9-}
 state=$study/.maestro-es near= group=
 kill_wait=10
 try_again=75 # maestro_es.errors.EXIT_TRY_AGAIN: the step was not started
-moment=1 # how long a signal to all processes may take, in seconds, from the step to us
-job_variables='' # where a job may find its id: `study/maintenance.py` fills them in
-others='HUP INT QUIT USR1 USR2 ALRM URG' # what a step may want to be told by, as with sbatch --signal=B:USR1@60
+moment=1 # seconds: a signal to all processes may reach the runner this much later than the step
+job_variables='' # variables that may contain the id of a job: `study/maintenance.py` fills in their names
+others='HUP INT QUIT USR1 USR2 ALRM URG' # signals that are passed on to the step, as with sbatch --signal=B:USR1@60
 
 report() {
     for pause in 0 1 2 4 8; do
@@ -34,7 +36,7 @@ report() {
         done
     done
 }
-look_back() { # find the way from the workspace to the study, unless the workspace is a link to another place
+look_back() { # find the relative path from the workspace to the study, unless the workspace is a link to another place
     rest=${workspace#"$study"/}
     [ "$rest" != "$workspace" ] || return
     near=../.maestro-es
@@ -42,17 +44,17 @@ look_back() { # find the way from the workspace to the study, unless the workspa
     [ "$near" -ef "$state" ] || near=
 } 2>/dev/null
 become_bash() {
-    if [ -n "${BASH_ENV-}" ]; then # which it would read; the step gets it
+    if [ -n "${BASH_ENV-}" ]; then # bash would read that file; the step gets the variable back
         MAESTRO_ES_KEPT="${MAESTRO_ES_KEPT-} BASH_ENV" MAESTRO_ES_KEPT_BASH_ENV=$BASH_ENV
         export MAESTRO_ES_KEPT MAESTRO_ES_KEPT_BASH_ENV
         unset BASH_ENV
     fi
     exec bash "$0" "$@"
 }
-# A user may export that name, and dash has no such option.
+# A user may export BASH_VERSION, and dash has no such option.
 [ -z "${BASH_VERSION-}" ] || command set -o posix 2>/dev/null
 
-# -- the claim: made once for a token, by whoever comes first; it names the job, the host, its boot and this start ----
+# -- the claim: the first runner creates it, once for a token; it names the job, the host, its boot and this start ----
 go=
 if [ -n "$output" ]; then
     { set -m; } 2>/dev/null
@@ -74,16 +76,16 @@ else
     job=${job:-$$}
     host=$(uname -n)
     boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || sysctl -n kern.bootsessionuuid)
-    # A requeued job can get the same process id again within a second; in a container it mostly does.
+    # A requeued job can get the same process id again within a second. In a container it usually does.
     { read -r nonce </proc/sys/kernel/random/uuid; } 2>/dev/null || nonce=$$.$(date +%s)
     owner="$job $host $boot $nonce"
-    # A job of an earlier study in this directory, which was replaced, finds neither its claim nor its script here.
+    # This may be a job of an earlier study in this directory. It would find neither its claim nor its script here.
     for mark in "$state"/study.*; do
         [ ! -e "$mark" ] || [ "$mark" = "$state/study.${token%%-*}" ] || exit "$try_again"
     done
     if ! { cd "$workspace" && ln -s "$owner" ".claim.$token"; } 2>/dev/null; then
         case $(readlink ".claim.$token" 2>/dev/null) in
-            "$owner") ;; # our own call, sent twice by the file system
+            "$owner") ;; # the file system sent our own call twice
             "") report unclaimed; exit "$try_again" ;;
             *) report "refused.$job"; exit "$try_again" ;;
         esac
@@ -95,7 +97,7 @@ case $script in /*) ;; *) script=$workspace/${script#./} ;; esac
 # -- the step -------------------------------------------------------------------------------------------------------
 child= early= stopped= timed_out= signalled= watchdog= escalation= over=
 
-become_step() { # become_step COMMAND...: in a subshell; COMMAND, if any, starts the step in the environment of the study
+become_step() { # become_step COMMAND...: run the step in this subshell, by COMMAND if any, in the study's environment
     set +m
     raise_limits
     [ "$group" != setsid ] || set -- setsid "$@"
@@ -103,39 +105,39 @@ become_step() { # become_step COMMAND...: in a subshell; COMMAND, if any, starts
     export MAESTRO_ES_TOKEN
     [ "${MAESTRO_ES_NICE:-0}" -le 0 ] || set -- "$@" nice -n $((MAESTRO_ES_NICE - $(nice)))
     [ -z "${MAESTRO_ES_FUNCTION_1-}" ] || set -- "$@" env
-    # Exported functions of bash, which other shells drop, and bash's options: as variables with other names they come
-    # through to env.
+    # Other shells drop bash's exported functions and options. So they have been passed in variables with other names,
+    # and env sets them.
     MAESTRO_ES_N=1
     while eval "[ -n \"\${MAESTRO_ES_FUNCTION_$MAESTRO_ES_N-}\" ]"; do
         eval "set -- \"\$@\" \"\$MAESTRO_ES_FUNCTION_$MAESTRO_ES_N\""
         unset "MAESTRO_ES_FUNCTION_$MAESTRO_ES_N"
         MAESTRO_ES_N=$((MAESTRO_ES_N + 1))
     done
-    case $script in *=*) [ "$#" -eq 0 ] || set -- "$@" nice -n 0 ;; esac # env would take it for a variable
+    case $script in *=*) [ "$#" -eq 0 ] || set -- "$@" nice -n 0 ;; esac # env would take the script for a variable
     set -- "$@" "$script"
-    # Variables that this script has, too.
+    # The user's variables that have the same names as variables of this script.
     for MAESTRO_ES_N in ${MAESTRO_ES_KEPT-}; do
         eval "$MAESTRO_ES_N=\$MAESTRO_ES_KEPT_$MAESTRO_ES_N"
         export "${MAESTRO_ES_N?}"
         unset "MAESTRO_ES_KEPT_$MAESTRO_ES_N"
     done
     unset MAESTRO_ES_N MAESTRO_ES_KEPT MAESTRO_ES_LIMITS MAESTRO_ES_NICE OLDPWD
-    [ -z "${BASH_VERSION-}" ] || command set +o posix # which an exported SHELLOPTS would name, too
+    [ -z "${BASH_VERSION-}" ] || command set +o posix # an exported SHELLOPTS would include it
     exec "$@"
 }
-raise_limits() { # on a node, whose scheduler may not pass them on; what it has lowered or left lower, is its business
+raise_limits() { # on a node, because the scheduler may not pass limits on; limits are never lowered
     for MAESTRO_ES_N in ${MAESTRO_ES_LIMITS-}; do
         raise_limit "${MAESTRO_ES_N%%:*}" "${MAESTRO_ES_N#*:}"
     done 2>/dev/null
 }
-raise_limit() { # raise_limit LETTER VALUE: to no more than the hard limit
-    now=$(ulimit -S "-$1") || { [ "$1" = u ] && now=$(ulimit -S -p) && set -- p "$2"; } || return # dash has its own
+raise_limit() { # raise_limit LETTER VALUE: raise a soft limit, at most to the hard limit
+    now=$(ulimit -S "-$1") || { [ "$1" = u ] && now=$(ulimit -S -p) && set -- p "$2"; } || return # dash: -p
     [ "$now" != unlimited ] || return
     [ "$2" = unlimited ] || [ "$2" -gt "$now" ] || return
     ulimit -S "-$1" "$2" || ulimit -S "-$1" "$(ulimit -H "-$1")"
 }
 
-after() { # after SECONDS COMMAND...: a USR2 ends it and its sleep; what ends the step's group leaves it alone
+after() { # after SECONDS COMMAND...: run a command later; USR2 ends this, the TERM for the step's group does not
     nap=
     trap '' TERM
     trap 'over=1; [ -z "$nap" ] || kill -KILL "$nap"' USR2
@@ -150,11 +152,11 @@ pass_on() {
     signalled=1
     if [ -n "$child" ]; then kill -"$1" "$child" 2>/dev/null; else early="$early $1"; fi
 }
-end_step() { # all of a local step; how long one may take to save its work, its scheduler says
-    trap '' TERM # before the escalation is started, which must not end with the group
+end_step() { # end all processes of a local step; only signal a scheduled one, whose scheduler sets a time limit
+    trap '' TERM # before the escalation starts, which must not end with the group
     if [ -n "$output" ]; then
-        # Once, and no TERM is heard from here on: a second one kills a shell that is leaving its trap, and bash may
-        # forget an exit code if one interrupts its wait.
+        # Do this once, and ignore TERM from here on. A second TERM kills a shell that is leaving its trap, and bash may
+        # forget an exit code if a signal interrupts its wait.
         [ -n "$escalation" ] || {
             signal_step TERM
             escalate &
@@ -165,16 +167,16 @@ end_step() { # all of a local step; how long one may take to save its work, its 
         trap on_term TERM
     fi
 }
-escalate() { # beside us: bash forgets the exit code of a step that ends while a trap waits for grep
+escalate() { # in the background, because bash forgets the exit code of a step that ends while a trap waits for grep
     trap '' TERM
     trap 'over=1' USR2
     signal_carriers TERM
     [ -n "$over" ] || after "$kill_wait" signal_step KILL
 }
-signal_step() { # its process group; KILL also what has left that and carries the token in its environment
+signal_step() { # signal its process group; KILL is also sent to other processes with the token in their environment
     signal=$1 signalled_group=$child
     if [ -n "$group" ]; then
-        kill -"$signal" "-$child" || kill -"$signal" "$child" # that has no group yet
+        kill -"$signal" "-$child" || kill -"$signal" "$child" # it has no group yet
     elif [ "$signal" = TERM ]; then
         kill -TERM 0
         signalled_group=$$
@@ -184,7 +186,7 @@ signal_step() { # its process group; KILL also what has left that and carries th
     fi
     [ "$signal" = TERM ] || signal_carriers "$signal"
 } 2>/dev/null
-signal_carriers() { # what carries the token in its environment, but the process group that was told already
+signal_carriers() { # signal processes with the token in their environment, except the group that was already signalled
     signal=$1
     for place in $(grep -lF "MAESTRO_ES_TOKEN=$token" /proc/[0-9]*/environ); do
         place=${place%/environ}
@@ -195,7 +197,7 @@ signal_carriers() { # what carries the token in its environment, but the process
 } 2>/dev/null
 on_term() { signalled=1 stopped=1; [ -z "$child" ] || [ -n "$over" ] || end_step; }
 on_limit() { [ -n "$over" ] || { signalled=1 timed_out=1 watchdog=; end_step; }; }
-end_helpers() { # nothing of ours is left when the report is there
+end_helpers() { # no helper process may remain when the report exists
     for helper in $watchdog $escalation; do
         kill -USR2 "$helper"
         wait "$helper"
@@ -203,21 +205,21 @@ end_helpers() { # nothing of ours is left when the report is there
     watchdog= escalation=
 } 2>/dev/null
 
-trap on_term TERM # before there is a step: what comes now is for that
+trap on_term TERM # before the step starts: earlier signals are passed on to it later
 [ -n "$output" ] || for name in $others; do trap "pass_on $name" "$name"; done
 [ "$group" != 'set -m' ] || set -m
 if [ -n "$output" ]; then
     (become_step) </dev/null >"$output.$$.out" 2>"$output.$$.err" &
 else
     report started
-    # What a shell starts in the background ignores INT and QUIT; dash lets nobody but env undo that.
+    # Background processes of a shell ignore INT and QUIT. In dash, only env can undo that.
     env --default-signal=INT,QUIT true 2>/dev/null && undo='env --default-signal=INT,QUIT' || undo=
     (trap - INT QUIT && become_step $undo) &
 fi
 child=$!
 set +m
 if [ -n "$signalled" ]; then
-    sleep 1 # until it is the step that is told, and not a shell that is about to be
+    sleep 1 # so that the signal reaches the step, not the shell that will become the step
     [ -z "$stopped" ] || end_step
     for name in $early; do pass_on "$name"; done
 fi
@@ -228,8 +230,8 @@ if [ "$limit" -gt 0 ]; then
 fi
 wait "$child"
 code=$?
-# A signal may end the wait and not the step. If the step ends at the same moment, bash may lose that: it takes the step
-# for running, and another wait for it sleeps as long as any helper does. So what is gone is not waited for beside them.
+# A signal may end the wait while the step still runs. If the step ends at the same moment, bash may miss that. It would
+# then wait for the step as long as any helper runs. So bash does not wait for a step that is gone while helpers run.
 while kill -0 "$child"; do
     wait "$child"
     again=$?
@@ -237,38 +239,38 @@ while kill -0 "$child"; do
     code=$again
 done 2>/dev/null
 over=1
-[ -z "$escalation" ] || signal_carriers TERM # the escalation may end before it has told them
+[ -z "$escalation" ] || signal_carriers TERM # the escalation may end before it has signalled them
 end_helpers
 if [ -n "$signalled" ]; then
-    trap '' $others # one more would end this wait, too
-    wait "$child" 2>/dev/null # what ended the wait before may have been a signal, though the step has ended
+    trap '' $others # another signal would end this wait, too
+    wait "$child" 2>/dev/null # a signal may have ended the earlier wait although the step had ended
     again=$?
     case $again in
-        -*) stopped=1 ;; # its exit code is lost, and we have the number of the signal: no failure of the step
-        127) ;; # it was waited for already
+        -*) stopped=1 ;; # its exit code is lost, and $code is the signal's: the step has not failed
+        127) ;; # the earlier wait has collected it
         *) code=$again ;;
     esac
 fi
 case $code in -*) code=143 ;; esac
 if [ -n "$output" ] && [ "$code" -ne 0 ] && [ -z "$stopped$timed_out" ]; then
-    # Who ends all processes, as a host that shuts down or an allocation that is over, may reach the step before us.
+    # A host that shuts down, or an allocation that ends, signals all processes. The step may get the signal before us.
     { over= && after "$moment" :; } &
     watchdog=$!
     wait "$watchdog"
 fi
-trap : TERM $others # from here on they come too late
+trap : TERM $others # from here on, signals are too late
 end_helpers
 
 # -- the report, and the next tick ----------------------------------------------------------------------------------
 if [ -n "$timed_out" ]; then
     report timeout
-elif [ -n "$stopped" ] && { [ "$code" -ne 0 ] || [ -z "$output" ]; }; then # that its time was over, says the scheduler
+elif [ -n "$stopped" ] && { [ "$code" -ne 0 ] || [ -z "$output" ]; }; then # the scheduler reports a timeout
     report "stopped.$code"
 else
     report "exit.$code"
 fi
-is_waited_for() { # whether a tick waits for the lock, and will see our report; the process id alone may be another's now
-    [ -f "$state/waiting" ] || return # a pipe would keep us waiting, and so would `read` with a large file
+is_waited_for() { # whether a tick waits for the lock and will see our report; its process id alone does not prove that
+    [ -f "$state/waiting" ] || return # a pipe would block us; head, unlike `read`, is fast with a large file
     waiting=$(head -c 300 "$state/waiting")
     waiting_pid=${waiting#"$host "}
     [ "$waiting" = "$host $waiting_pid" ] || return
@@ -277,12 +279,12 @@ is_waited_for() { # whether a tick waits for the lock, and will see our report; 
     done
     return 1
 } 2>/dev/null
-may_tick() { # whether the job in which we are, if any, goes on: no tick, nor a step that it starts, outlives it
+may_tick() { # whether the surrounding job, if any, still runs: a tick and the steps that it starts would end with it
     [ -z "$around" ] || { [ -z "$stopped" ] && eval "$around"; }
 } 2>/dev/null
 if [ -n "$near" ] && ! [ "$near" -ef "$state" ] && [ -d "$near" ]; then state=$near; fi # the study was moved
 if [ -n "$output" ] && [ -x "$state/next-tick" ]; then
-    # One waiting tick is enough. But after an end by force it also has to see us gone.
+    # One waiting tick is enough. But after a forced end, a tick must also see that this runner is gone.
     if [ -n "$timed_out$stopped" ] || [ "$code" -gt 128 ] || ! is_waited_for; then
         ! may_tick || "$state/next-tick" </dev/null >/dev/null 2>&1 &
     fi

@@ -1,6 +1,6 @@
--- Each attempt: from its request (r) over its submission (j) and start (b) to its end (d). `outcome` says how it ended in a
--- word or two: an attempt that was in flight when the log was lost has `recovered`. `exit_code` is that of the step. NULL:
--- has not happened, or is unknown.
+-- Each attempt, with its request (r), submission (j), start (b) and end (d). `outcome` says in one or two words how it
+-- ended. It is `recovered` for an attempt that was in flight when the log was lost. `exit_code` is that of the step.
+-- NULL means that something has not happened or is unknown.
 CREATE VIEW v_attempt AS
 SELECT
     step,
