@@ -339,7 +339,7 @@ def test_slurms_own_reason_why_a_job_waits_is_in_the_log_in_status_and_in_why(cl
     *_, delayed = events(root, e.JobDelayed)
     assert delayed.reason in ("PartitionConfig", "PartitionNodeLimit")  # the first, and what becomes of it
     assert delayed.reason in maestro_es("status", root).stdout
-    assert f"slurm says: {delayed.reason}" in maestro_es("why", root, "wide").stdout
+    assert f"slurm gives this reason: {delayed.reason}" in maestro_es("why", root, "wide").stdout
     assert maestro_es("cancel", "-y", root, "--reason", "too wide").returncode == 0
     assert finish(root) is StudyStatus.CANCELLED
 

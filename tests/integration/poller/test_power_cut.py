@@ -177,10 +177,10 @@ def test_what_a_power_cut_has_put_in_doubt_runs_again_with_all_that_has_used_it(
     ends_second(tmp_path, cut)
     assert (cut / "second" / "sum").read_text() == ""
 
-    assert "will run: first, second" in maestro_es("retry", cut, "--doubted").stdout
+    assert "will run: first, second" in after_a_boot(tmp_path, "retry", cut, "--doubted").stdout
     ends_second(tmp_path, cut)
     assert (cut / "second" / "sum").read_text() == "one\n"
-    assert "no step's output is doubted" in maestro_es("retry", cut, "--doubted").stderr
+    assert "no step's output is doubted" in after_a_boot(tmp_path, "retry", cut, "--doubted").stderr
     with Session(cut) as opened:
         assert sum(isinstance(recorded.event, e.OutputDoubted) for recorded in opened.log.events()) == 1
 
