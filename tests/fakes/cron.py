@@ -1,10 +1,10 @@
-"""Debian's own cron for one test alone, an hour of its time in a minute of ours.
+"""Debian's own cron for a single test. One minute of ours is an hour for it.
 
-The daemon runs in namespaces of its own: it sees a private /run, private crontabs, no crontab of the system and a
-sendmail that keeps what it is given, and it ends with them. libfaketime makes its clock 60 times as fast, so it starts
-what is due each minute once a second; what it starts has the true time, and of the environment nothing but HOME,
-LOGNAME, PATH=/usr/bin:/bin, SHELL and PWD. Where this can't be done a test is skipped, and in continuous integration
-(CI is set) it fails.
+The daemon runs in its own namespaces and ends with them. It sees a private /run, private crontabs, no crontab of the
+system, and a sendmail that stores each mail. libfaketime makes its clock 60 times as fast, so it starts a line that is
+due every minute once per second. The started programs have the true time, and an environment of only HOME, LOGNAME,
+PATH=/usr/bin:/bin, SHELL and PWD. Where cron can't run, a test is skipped; in continuous integration (CI is set), it
+fails.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ stop_cron() { kill $!; wait $! || :; }
 
 
 def _library() -> Path | None:
-    """Return libfaketime, which Debian keeps where only its own command looks."""
+    """Return the path of libfaketime, which Debian installs in a private directory."""
     return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
@@ -65,7 +65,7 @@ def _path() -> str:
 
 
 def _why_not() -> str:
-    """Say why there can be no cron of our own here; empty if there is no reason."""
+    """Return why a test can't run its own cron here; empty if it can."""
     absent = [command for command in ("cron", "crontab", "unshare") if not shutil.which(command, path=_path())]
     absent += [] if _library() else ["libfaketime"]
     if absent:
@@ -77,7 +77,7 @@ def _why_not() -> str:
 
 
 def run_with_cron(script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in a directory where it may start a cron of its own; skip the test where that can't be."""
+    """Run a script that may start its own cron, in a directory. Skip the test if cron can't run here."""
     reason = _why_not()
     if reason and os.environ.get("CI"):
         pytest.fail(f"NO CRON HERE: {reason}", pytrace=False)
@@ -98,7 +98,7 @@ def run_with_cron(script: str, folder: Path, **environment: str) -> subprocess.C
 
 
 def who_ticked(study: Path) -> list[str]:
-    """Return the commands that wrote a study's log, but for the one that created it."""
+    """Return the commands that have written to a study's log, except the one that created it."""
     with sqlite3.connect(study / "events.db") as log:
         rows = log.execute("SELECT json_extract(data, '$.command') FROM event WHERE type = 'InvocationStarted'")
         commands = {command for (command,) in rows}

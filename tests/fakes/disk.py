@@ -1,7 +1,7 @@
 """A disk whose power can be cut: an ext4 image on a loop device.
 
-What the file system has written lies in the image at any moment, and nothing else: so a copy of the image is what a
-disk holds after a cut. With ``commit=300`` nothing is written by itself as long as a test takes, but what is synced.
+The image contains exactly the data that the file system has written. So a copy of the image has the contents of a disk
+after a cut. With ``commit=300``, the file system writes only synced data during a test.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TOOLS = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
 
 
 class Disk:
-    """An image and where it is mounted."""
+    """An image, and the directory in which it is mounted."""
 
     def __init__(self, image: Path, place: Path) -> None:
         self.image, self.place = image, place
@@ -38,13 +38,13 @@ class Disk:
         subprocess.run(["sync", "--file-system", self.place], check=True)
 
     def cut(self, number: int = 0) -> Path:
-        """Return the image as a cut leaves it now."""
+        """Return a copy of the image, with the contents after a power cut at this moment."""
         return Path(shutil.copyfile(self.image, self.image.with_suffix(f".{number}")))
 
 
 @contextlib.contextmanager
 def new_disk(folder: Path) -> Iterator[Disk]:
-    """Have a new disk, mounted in a folder."""
+    """Create a new disk, mounted in a folder, until the block ends."""
     image = folder / "image"
     with image.open("wb") as file:
         file.truncate(MEGABYTES << 20)

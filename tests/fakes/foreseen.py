@@ -1,4 +1,4 @@
-"""What a tick was foreseen to do, against what it does: the same events, and nothing touched before."""
+"""Compares the preview of a tick with the tick: the events must be equal, and the preview must change nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Picture = dict[str, tuple[object, ...]]
 
 
 def picture(root: Path) -> Picture:
-    """Return all that can be seen of a directory and what is in it, but for when it was read."""
+    """Return the contents and the metadata of a directory, except the access times."""
     found: Picture = {}
     for path in (root, *root.rglob("*")):
         info = path.lstat()
@@ -28,7 +28,7 @@ def picture(root: Path) -> Picture:
 
 
 def foreseen(root: Path, runtime: Runtime, what_if: Mapping[str, int] | None = None) -> Prediction:
-    """Return what the next tick would do, and check that the study was left as it is."""
+    """Return the preview of the next tick, and check that it has not changed the study."""
     before = picture(root)
     with open_as_it_is(root, runtime, migrate=False) as log:
         found = preview(log, root, runtime, what_if)
@@ -39,7 +39,7 @@ def foreseen(root: Path, runtime: Runtime, what_if: Mapping[str, int] | None = N
 
 
 def new_events_after(root: Path, seq: int) -> list[NewEvent]:
-    """Return the events of a study after an event, without who wrote them and what came of submitting."""
+    """Return the events of a study after an event, without their writers and without outcomes of submissions."""
     new_events: list[NewEvent] = []
     before: e.AnyEvent | None = None
     with Session(root) as study:
@@ -56,7 +56,7 @@ def new_events_after(root: Path, seq: int) -> list[NewEvent]:
 
 
 def told(new_events: list[NewEvent], suffixes: set[str]) -> list[tuple[int | None, str, object]]:
-    """Return events without times, the ends of tokens that are in `suffixes` taken for one."""
+    """Return events without times. The endings of tokens in `suffixes` count as equal."""
     return [(step, type(event).__name__, _plain(event, suffixes)) for step, event in new_events]
 
 

@@ -1,20 +1,20 @@
-"""Names of the cases of a test: short, and made of characters that a shell takes as they are."""
+"""Short names for the cases of a test. They need no quoting in a shell."""
 
 from __future__ import annotations
 
 import enum
 import re
 
-#: The longest that a value adds to the name of a case, and the longest name of a case.
+#: The largest length that a value adds to the name of a case, and the largest length of a name.
 VALUE_LENGTH, CASE_LENGTH = 20, 64
 
 _NO_WORD = re.compile(r"[^\w.,:/=+@%-]+", re.ASCII)
 
 
 def short_id(value: object) -> str | None:
-    """Return what stands for a value: words of a text, the name of a function or of an enum's member, or None.
+    """Return a name for a value: words of a text, the name of a function or of a member of an enum, or None.
 
-    With None, and where two cases have the same name, pytest adds numbers.
+    If the name is None, or if two cases have the same name, pytest adds numbers.
     """
     if isinstance(value, enum.Enum):
         return value.name

@@ -12,9 +12,9 @@ from maestro_es.store import connection
 
 
 def kill_at_statement(count: int, act: Callable[[], object]) -> bool:
-    """Act in a forked process that is killed with SIGKILL before statement `count`; returns whether it got that far.
+    """Run `act` in a forked process that is killed before statement `count`; returns whether it got that far.
 
-    A statement counts on each connection of ours that is opened meanwhile. AssertionError if the act fails.
+    The statements of all our connections that it opens are counted. AssertionError if `act` fails.
     """
     child = os.fork()
     if not child:

@@ -1,4 +1,4 @@
-"""Real studies of the real Maestro, whose conductor dies when a test says so."""
+"""Real studies of the real Maestro. A test can kill the conductor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tools.testbed.processes import send, wait_for
 
 
 def launch(spec: Path, root: Path, *words: str | Path, env: Mapping[str, str] | None = None) -> None:
-    """Let ``maestro run`` start a study in the background, with a conductor that looks every second."""
+    """Start a study with ``maestro run`` in the background. Its conductor checks the jobs every second."""
     done = subprocess.run(
         ["maestro", "run", "-y", "-s", "1", *map(str, words), "-o", str(root), spec.name],
         cwd=spec.parent,
@@ -37,14 +37,14 @@ def conductors(root: Path) -> list[int]:
 
 
 def kill_conductor(root: Path) -> None:
-    """Kill the conductor of a study, and it alone."""
+    """Kill only the conductor of a study."""
     for pid in wait_for(lambda: conductors(root)):
         send(pid, signal.SIGKILL)
     wait_for(lambda: not conductors(root))
 
 
 def states(root: Path) -> dict[str, str]:
-    """Return the state of each step by Maestro's table; names hold no commas here."""
+    """Return the state of each step from Maestro's table. The names must not contain commas."""
     try:
         lines = (root / "status.csv").read_text().splitlines()[1:]
     except FileNotFoundError:

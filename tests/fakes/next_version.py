@@ -29,7 +29,7 @@ UPCAST = '{("StepHeld", 1): lambda payload: {"reason": payload.get("reason", "")
 
 
 class NextVersion:
-    """A later version, 0.2.0, in a folder. With `tables` off it changes views, and no table."""
+    """A later version, 0.2.0, in a folder. Without `tables`, it changes views but no table."""
 
     def __init__(self, folder: Path, *, tables: bool = True) -> None:
         self.package = folder / "maestro_es"
@@ -80,7 +80,7 @@ class NextVersion:
         return done.stdout
 
     def command(self, *words: str | Path) -> list[str]:
-        """Return the words that start a command of this version."""
+        """Return the arguments that start a command of this version."""
         return [sys.executable, str(self.package / "__main__.py"), *map(str, words)]
 
     def __call__(self, *words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -2,8 +2,8 @@
 
     python -m tests.fakes.night DIR
 
-makes it in DIR: its log is written through the log's own interface, at times and by people that are always the same.
-``docs/heat.jsonl`` is what 'maestro-es export DIR' makes of it.
+creates it in DIR. Its log is written through the interface of the log, with fixed times and users. ``docs/heat.jsonl``
+is the output of 'maestro-es export DIR'.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from maestro_es.store.study_log import StudyLog
 
 MINUTE = 60_000_000
 
-#: 2026-01-30 17:30 UTC; all below is told in minutes from then.
+#: 2026-01-30 17:30 UTC. All times below are minutes after this time.
 EVENING = 1_769_794_200_000_000
 
 SIZES = ("10", "20", "40")
@@ -74,7 +74,7 @@ TIMEOUT = (e.Evidence(source="accounting", detail="TIMEOUT"),)
 
 
 def make_night(root: Path) -> None:
-    """Make the study in a directory that may be there, but holds no study."""
+    """Create the study in a directory that may exist but has no study."""
     study = make_directory(root)
     now = EVENING
     log = StudyLog.create(study.log, lambda: now, person("ada", 4000, "maestro-es run -y heat.yaml"))
@@ -89,12 +89,12 @@ def make_night(root: Path) -> None:
 
 
 def person(actor: str, pid: int, command: str) -> e.InvocationStarted:
-    """Return who writes."""
+    """Return the invocation of a user's command."""
     return e.InvocationStarted(actor=actor, host="login1", boot_id="b", pid=pid, command=command, version="0.1.0")
 
 
 def plan() -> Iterator[NewEvent]:
-    """Yield the events that make the study."""
+    """Yield the events that create the study."""
     adapter = {"type": "slurm", "queue": "batch"}
     settings = Settings(submission_throttle=2, restart_limit=2)
     yield (
@@ -152,7 +152,7 @@ DECISIONS: dict[int, tuple[e.InvocationStarted | None, Sequence[NewEvent]]] = {
 
 
 def ticks() -> dict[int, list[NewEvent]]:
-    """Return what the ticks of each minute wrote about the attempts."""
+    """Return the events about the attempts that the ticks recorded, by minute."""
     told: defaultdict[int, list[NewEvent]] = defaultdict(list)
     ended: dict[str, str] = {}
     counts: dict[str, int] = defaultdict(int)
@@ -182,7 +182,7 @@ def _ends_first(new_event: NewEvent) -> bool:
 
 
 def ending(attempt: Try, number: int, token: str) -> list[NewEvent]:
-    """Return how an attempt ends, and what comes of it for others."""
+    """Return the events for the end of an attempt, and for the steps that it affects."""
     at = EVENING + (attempt.ended or 0) * MINUTE - 30_000_000
     match attempt.end:
         case "node":

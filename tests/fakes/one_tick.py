@@ -1,10 +1,10 @@
-"""A tick as a process of its own, which a test can start, freeze and kill.
+"""Runs one tick as a process that a test can start, freeze and kill.
 
     python -m tests.fakes.one_tick ROOT [--lock] [--start FILE] [--freeze EFFECT] [--grace SECONDS]
 
-It opens the study, waits until FILE exists, and makes one tick; with --lock only if nobody else holds the study's
-lock. Once EFFECT is done for the first time it stops itself, as a process does on a host that hangs. It prints what
-came of it: a status, "left", or the name of an error.
+It opens the study, waits until FILE exists, and runs one tick. With --lock, it does so only if no other process holds
+the study's lock. After the first EFFECT, it stops itself, like a process on a host that hangs. It prints the result: a
+status, "left", or the name of an error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tools.testbed.studies import quick_adapters
 
 
 def main() -> None:
-    """Make the tick."""
+    """Run the tick."""
     parser = argparse.ArgumentParser()
     parser.add_argument("root", type=Path)
     parser.add_argument("--lock", action="store_true")

@@ -1,4 +1,4 @@
-"""Graphs as a program builds them."""
+"""Graphs that are built by a program."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tools.testbed.processes import DEADLINE
 
 
 def add(graph: ExecutionGraph, *names: str, cmd: str = "true", **run: object) -> None:
-    """Add steps that wait for nothing."""
+    """Add steps without dependencies."""
     for name in names:
         graph.add_step(name, StudyStep(name, f"is {name}", {"cmd": cmd, **run}), name, 0)
 
 
 def run_to_end(graph: ExecutionGraph) -> StudyStatus:
-    """Tick until the graph has ended."""
+    """Run ticks until the study has ended."""
     deadline = time.monotonic() + DEADLINE
     while (status := graph.execute_ready_steps()) is StudyStatus.RUNNING and time.monotonic() < deadline:
         time.sleep(0.02)

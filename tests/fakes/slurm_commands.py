@@ -1,7 +1,7 @@
-"""Slurm's commands as shell scripts for a PATH: they answer well or badly, as a test has planned.
+"""Slurm's commands as shell scripts for a PATH. A test plans their answers, good or bad.
 
-A real cluster is what tests/slurm uses. These are for what the adapter makes of an answer, in milliseconds and on each
-machine. They print what Slurm 22.05 prints, and a job is real: the study's own runner, started by `start`.
+Tests in tests/slurm use a real cluster. These scripts test how the adapter interprets an answer, in milliseconds and
+on every machine. They print the output of Slurm 22.05. A job is real: `start` starts the study's own runner.
 
 Their state is a directory of files::
 
@@ -124,7 +124,7 @@ _NODE = 'trap : TERM; code=$1; shift; /bin/sh "$@"; echo $? >"$code.new"; mv "$c
 
 
 class SlurmCommands:
-    """The commands, in the directory `path`, and the operator's console beside them."""
+    """The commands, in the directory `path`, and methods with which a test controls them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -136,12 +136,12 @@ class SlurmCommands:
             (self.path / name).chmod(0o755)
 
     def plan(self, *answers: str) -> None:
-        """Say what the next submissions come to."""
+        """Set the answers to the next submissions."""
         with (self.folder / "answers").open("a") as file:
             file.writelines(f"{answer}\n" for answer in answers)
 
     def query(self, answer: str) -> None:
-        """Say what squeue and sacct come to from now on; nothing: they answer."""
+        """Set the answer of squeue and sacct from now on (empty: they answer normally)."""
         (self.folder / "queue").write_text(answer)
 
     def calls(self) -> list[str]:
@@ -150,13 +150,13 @@ class SlurmCommands:
         return calls.read_text().splitlines() if calls.exists() else []
 
     def start(self) -> None:
-        """Let all jobs run that are in the queue, and have not started or been cancelled."""
+        """Start all jobs in the queue that were neither started nor cancelled."""
         for job in sorted((self.folder / "jobs").iterdir()):
             if not any((job / name).exists() for name in ("pid", "cancelled", "hidden")):
                 self._start(job)
 
     def deliver(self) -> None:
-        """Show the jobs that were accepted late."""
+        """List the jobs that were accepted late in the queue."""
         for hidden in (self.folder / "jobs").glob("*/hidden"):
             hidden.unlink()
 

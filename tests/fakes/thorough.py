@@ -1,4 +1,4 @@
-"""A local adapter whose cancel waits until everything that a dead runner left behind has ended."""
+"""A local adapter whose cancel waits until all processes that a dead runner left behind have ended."""
 
 from __future__ import annotations
 

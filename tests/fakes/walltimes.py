@@ -1,4 +1,4 @@
-"""Texts that are walltimes to Slurm, and texts that are none. Whether it is so, a real sbatch is asked."""
+"""Texts that Slurm accepts as walltimes, and texts that it does not. A test asks a real sbatch about them."""
 
 from __future__ import annotations
 

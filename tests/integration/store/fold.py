@@ -1,4 +1,4 @@
-"""A fold of the table `event` by a stranger, who knows SQLite, JSON and ``schema/events``, and none of our code."""
+"""An independent replay of the table `event`. It uses SQLite, JSON and ``schema/events``, but none of our code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parents[3] / "schema" / "events"
 
 
 class Fold:
-    """The state of a study: its `steps` by number, each a dictionary, and the `study`."""
+    """The state of a study: the `study`, and its `steps` by number. Each of them is a dictionary."""
 
     def __init__(self) -> None:
         self.rules = json.loads((FOLDER / "fold.json").read_text("utf-8"))
@@ -21,7 +21,7 @@ class Fold:
         self._schemas: dict[str, Any] = {}
 
     def over(self, log: Path) -> Iterator[int]:
-        """Fold a log event by event, and yield the seq of each."""
+        """Apply the events of a log one by one, and yield the seq of each."""
         connection = sqlite3.connect(log)
         for seq, step, kind, version, data in connection.execute(
             "SELECT seq, step, type, version, data FROM event ORDER BY seq"
@@ -31,7 +31,7 @@ class Fold:
         connection.close()
 
     def take(self, number: int, kind: str, version: int, payload: dict[str, Any]) -> None:
-        """Take an event."""
+        """Apply an event."""
         schema = self._schema(f"{kind}.v{version}.json")
         definition = schema["$defs"][schema["$ref"].rpartition("/")[2]]
         values = {
@@ -51,7 +51,7 @@ class Fold:
                 target[key] = given(schema, definition, values, value["given"]) if isinstance(value, dict) else value
 
     def phase(self, number: int) -> str:
-        """Return the phase of a step, as people are shown it."""
+        """Return the phase of a step, as it is shown to people."""
         step = self.steps[number]
         if step["phase"] != "WAITING":
             return str(step["phase"])
@@ -68,18 +68,18 @@ class Fold:
 
 
 def applies(entry: dict[str, Any], values: dict[str, Any], step: dict[str, Any]) -> bool:
-    """Whether the conditions of a result are true."""
+    """Return whether the conditions of a result are true."""
     conditions = [(values, entry.get("if", {})), (step, entry.get("if-step", {}))]
     return all(satisfies(found[key], wanted) for found, all_ in conditions for key, wanted in all_.items())
 
 
 def satisfies(value: Any, wanted: dict[str, Any]) -> bool:
-    """Whether a value satisfies a JSON Schema of the two kinds that occur."""
+    """Return whether a value conforms to a JSON Schema of one of the two kinds that occur."""
     return value in wanted["enum"] if "enum" in wanted else value >= wanted["minimum"]
 
 
 def given(schema: dict[str, Any], definition: dict[str, Any], values: dict[str, Any], name: str) -> Any:
-    """Return the value of a property, by its name if it is a number that has one."""
+    """Return the value of a property. A number with a name is returned as its name."""
     reference = definition["properties"][name].get("$ref", "")
     names = schema["$defs"].get(reference.rpartition("/")[2], {}).get("x-names", {})
     return names.get(str(values[name]), values[name])

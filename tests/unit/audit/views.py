@@ -1,4 +1,4 @@
-"""Questions to a study in memory, as of any event of it."""
+"""Questions to a study in memory, as it was after any of its events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from maestro_es.core.model import Cause
 from maestro_es.core.reducer import replay
 from tests.unit.core.making import Study
 
-#: So long, in microseconds, an attempt is looked for.
+#: The grace time of an attempt, in microseconds.
 GRACE = 60_000
 
 
@@ -27,7 +27,7 @@ def view_at(
     ticker: str = "",
     runs: bool = True,
 ) -> View:
-    """Return a view of the state after event `seq`; times are shown as their number of milliseconds."""
+    """Return a view of the state after event `seq`. It shows times in milliseconds."""
     known = events[:seq]
     if graph is None:
         graph = replay(known)
@@ -67,7 +67,7 @@ def scheduled(**settings: Any) -> Study:
 
 
 def two(study: Study | None = None, **fields: Any) -> Study:
-    """A step `a`, and `b` that waits for it: events 1 to 6."""
+    """Return a study with a step `a`, and a step `b` that depends on it: events 1 to 6."""
     study = study or Study()
     study.add("a", **fields)
     study.add("b", parents=(1,), **fields)
@@ -79,7 +79,7 @@ def failed(study: Study, number: int, cause: Cause, message: str, **more: Any) -
 
 
 def once_more(study: Study, *events: Callable[[str], e.AnyEvent]) -> Study:
-    """Let the first step start, let that happen to it, and let it start again."""
+    """Start the first step, record these events about it, and start it again."""
     token = study.start(1)
     for make in events:
         study.do(make(token), 1)

@@ -1,4 +1,4 @@
-"""Studies in memory, made event by event."""
+"""Studies in memory, built event by event."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from maestro_es.core.model import Cause, JobState, Phase, Settings, State, StepR
 from maestro_es.core.observations import AttemptObservation, Claim, ClaimState, Observations, Report, ReportKind
 from maestro_es.core.reducer import apply
 
-#: What a step may be restarted with.
+#: The keys of a step with a restart script.
 RESTARTABLE = {"cmd": "run", "restart": "run --continue"}
 
 
 class Study:
-    """A graph in memory, and the events that it adds up from. An event is recorded at 1000 times its seq."""
+    """A graph in memory, and the events from which it results. An event is recorded at the time 1000 * seq."""
 
     def __init__(self, adapter: dict[str, Any] | None = None, **settings: Any) -> None:
         self.graph = MemoryGraph()
@@ -49,7 +49,7 @@ class Study:
         self.do(e.StepTemplateAdded(name=name, description="", run=run or {"cmd": "run"}))
 
     def add(self, name: str, *, template: str = "", run: dict[str, Any] | None = None, **fields: Any) -> int:
-        """Add a step, and its template (called the same unless named) if there is none; returns its number."""
+        """Add a step, and its template if it is new (default: with the same name); returns the step's number."""
         template = template or name
         if template not in [known.name for known in self.graph.templates()]:
             self.template(template, run)
@@ -58,7 +58,7 @@ class Study:
         return number
 
     def chain(self, *names: str) -> list[int]:
-        """Add steps that wait for each other in that order."""
+        """Add steps, each of which depends on the one before."""
         numbers: list[int] = []
         for name in names:
             numbers.append(self.add(name, parents=tuple(numbers[-1:])))
@@ -104,7 +104,7 @@ class Study:
     # -- ticks ------------------------------------------------------------------------------------------------------
 
     def tick(self, attempts: Mapping[int, AttemptObservation] | None = None, **seen: Any) -> list[NewEvent]:
-        """Decide on observations by step, and fold what is decided; returns it."""
+        """Decide on observations by step, and apply the new events; returns them."""
         by_token = {self.step(number).token: observed for number, observed in (attempts or {}).items()}
         return self.decide(look(by_token, **seen))
 
@@ -121,7 +121,7 @@ class Study:
 
 
 def in_phase(phase: str) -> tuple[Study, int]:
-    """Return a study with a step in that phase; its token, if any, is the current one."""
+    """Return a study with a step in this phase. Its token, if any, is the current one."""
     study = Study()
     number = study.add("a", parents=(study.add("parent"),)) if phase == "blocked" else study.add("a")
     {
@@ -135,7 +135,7 @@ def in_phase(phase: str) -> tuple[Study, int]:
 
 
 def look(attempts: Mapping[str, AttemptObservation] | None = None, **seen: Any) -> Observations:
-    """Return observations made on the host and boot that the study was created on."""
+    """Return observations from the host and the boot in which the study was created."""
     known = {"now": 1_000_000, "host": "login1", "boot_id": "boot1", "token_suffix": "salt", "cores": 4}
     return Observations(**{**known, "attempts": attempts or {}, **seen})
 
@@ -181,7 +181,7 @@ def states(study: Study) -> list[State]:
 
 
 def check_counts(study: Study) -> None:
-    """The counts that the study keeps are those of its steps."""
+    """Check that the study's counts are those of its steps."""
     steps = list(study.graph.steps())
     record = study.graph.study
     assert record.steps == len(steps)

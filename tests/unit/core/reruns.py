@@ -1,4 +1,4 @@
-"""Studies in memory whose steps have ended, and what requests about them come to."""
+"""Studies in memory whose steps have ended, and the results of requests about them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def six_steps() -> Study:
 
 
 def asked(study: Study, new_events: list[NewEvent]) -> list[tuple[str, str]]:
-    """Fold what a request came to; returns the kinds of its events and the names of their steps."""
+    """Apply the events of a request; returns their types and the names of their steps."""
     study.record(new_events)
     return [(type(event).__name__, study.step(number).name if number else "") for number, event in new_events]
 
@@ -34,7 +34,7 @@ def names(study: Study, new_events: list[NewEvent]) -> list[str]:
 
 
 def end(study: Study, number: int, event: e.AnyEvent) -> None:
-    """Record how a step ends, with the end of all that waits for it, and of the study if that was the last."""
+    """Record the end of a step and of the steps that depend on it, and of the study if it was the last step."""
     new_events: list[NewEvent] = [(number, event)]
     study.record(new_events)
     study.record(fail_descendants(study.graph, 9_000, ended_badly(new_events)))

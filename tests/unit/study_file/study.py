@@ -1,4 +1,4 @@
-"""From the text of a study to its parts, without a file: what the tests of this directory share."""
+"""Reads studies from texts instead of files, for the tests in this directory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Study:
 
 
 def read(text: str) -> Study:
-    """Read and check a study that lies in /spec, with /cwd as the current directory."""
+    """Read and check a study as if it were in /spec, with /cwd as the current directory."""
     findings = Findings("study.yaml")
     document = read_document(text, findings)
     check_shape(document, findings)
@@ -46,7 +46,7 @@ def read(text: str) -> Study:
 
 
 def steps(*lines: str) -> str:
-    """Return a study of steps, each given as ``name: run block``, with its description."""
+    """Return the text of a study with a description and these steps, each given as ``name: run block``."""
     made = []
     for line in lines:
         name, run = line.split(": ", 1)
