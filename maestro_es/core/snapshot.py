@@ -7,12 +7,13 @@ it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from msgspec import Struct, structs
 
 from maestro_es.core.events import StepTemplateAdded
-from maestro_es.core.graph import MemoryGraph
+from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import StepRecord, StudyRecord
 
 _MESSAGE = "this is a copy to be read: only events change a study; call the methods of ExecutionGraph"
@@ -93,6 +94,38 @@ class Snapshot(MemoryGraph):
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{name} can't be set: {_MESSAGE}")
+
+
+class ReadOnlyGraph:
+    """A read-only view of a live graph. It returns copies, and copies no more than it returns."""
+
+    add = save = connect = disconnect = add_template = count_unfinished = join_funnel = refuse
+
+    def __init__(self, graph: Graph) -> None:
+        vars(self)["_graph"] = graph
+
+    @property
+    def study(self) -> StudyRecord:
+        """A copy of the record of the study."""
+        return ReadOnlyStudy(*map(frozen, structs.astuple(self._graph.study)))
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a method of the graph
+        if name.startswith("_") or not hasattr(Graph, name):
+            raise AttributeError(f"a graph has no {name!r}")
+        method = getattr(self._graph, name)
+        return lambda *args, **options: _copied(method(*args, **options))
+
+    __setattr__ = ReadOnlyStep.__setattr__
+    __delattr__ = ReadOnlyStep.__delattr__
+
+
+def _copied(value: Any) -> Any:  # noqa: ANN401 - whatever a graph returns
+    """Return a read-only copy of what a graph has returned; a list may be changed, as it is the caller's."""
+    if isinstance(value, StepRecord):
+        return read_only(value)
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return map(_copied, value) if isinstance(value, Iterator) else frozen(value)
 
 
 def _template(template: StepTemplateAdded) -> StepTemplateAdded:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from maestro_es.core.events import NewEvent, Recorded
 from maestro_es.core.graph import Graph
@@ -81,8 +81,10 @@ class GraphBase:
 
     @property
     def state(self) -> Graph:
-        """The present state of the study as the log records it. Only read it: assigned values are lost."""
-        return self._fresh()
+        """The present state of the study as the log records it. Its records are copies and reject assignment."""
+        from maestro_es.core.snapshot import ReadOnlyGraph  # noqa: PLC0415 - a tick does without it
+
+        return cast("Graph", ReadOnlyGraph(self._fresh()))
 
     @property
     def status(self) -> StudyStatus:

@@ -259,3 +259,32 @@ def test_a_record_refuses_what_only_a_tick_may_do(ended: ExecutionGraph):
         with pytest.raises(TypeError, match="only events change a study"):
             change()
     assert ended.history() == before
+
+
+def test_what_is_assigned_in_the_state_reaches_no_log(graph: ExecutionGraph):
+    add(graph, "a", "b")
+    state = graph.state
+    changes: list[Callable[[], object]] = [
+        lambda: setattr(state, "study", None),
+        lambda: setattr(state.study, "name", "other"),
+        lambda: setattr(state.study, "status", StudyStatus.FINISHED),
+        lambda: state.study.details.update(q=object()),
+        lambda: setattr(state.step(1), "held", True),
+        lambda: setattr(next(iter(state.steps())), "state", State.FINISHED),
+        lambda: setattr(next(iter(state.ready(scheduled=False, limit=1))), "held", True),
+        lambda: state.template("b").run.update(cmd="echo other"),
+        lambda: state.save(state.step(1)),
+        lambda: state.connect(1, 2),
+    ]
+    for change in changes:
+        with pytest.raises((AttributeError, TypeError), match="only events change a study"):
+            change()
+    state.children(1).append(2)
+    assert not hasattr(state, "flush")
+    graph.hold("a")
+
+    assert (state.study.name, state.step(1).held, state.children(1)) == (graph.name, True, [])
+    assert graph.values["b"].step.run["cmd"] == "true"
+    assert ExecutionGraph.verify(graph.path).events == len(graph.history())
+    graph.release("a")
+    assert run_to_end(graph) is StudyStatus.FINISHED
