@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from maestro_es.core import arguments
+from maestro_es.core.file_names import TAKEN
 from maestro_es.core.model import Driver
-from maestro_es.errors import NotAPointer, NotAStudy, StudyElsewhere
+from maestro_es.errors import NotAPointer, NotAStudy, RequestRefused, StudyElsewhere
 from maestro_es.execution_graph.base import GraphBase, refreshed
 from maestro_es.files import replace_file
 from maestro_es.study.invocation import Runtime
@@ -45,12 +46,14 @@ class PicklableGraph(GraphBase):
     def pickle(self, path: str | os.PathLike[str]) -> None:
         """Write the path and the id of the study to a file for `unpickle` or ``pickle.load``.
 
-        The file is replaced atomically. OSError if it can't be written.
+        The file is replaced atomically. RequestRefused for the name of a file that each study has, such as its log.
+        OSError if it can't be written.
         """
+        file = _of_no_study(Path(arguments.path("path", path)))
         root, study_id = self._pointer()
         lines = ("V" + "".join(_ESCAPES.get(char, char) for char in text) + "\n" for text in (root, study_id))
         content = _HEAD + "".join(lines).encode("raw-unicode-escape") + b"tR."
-        replace_file(Path(arguments.path("path", path)), content, 0o666, durable=False)
+        replace_file(file, content, 0o666, durable=False)
 
     @classmethod
     def unpickle(cls, path: str | os.PathLike[str]) -> Self:
@@ -83,6 +86,16 @@ class PicklableGraph(GraphBase):
     @classmethod
     def _reopen(cls, path: str, study_id: str, runtime: Runtime | None = None) -> Self:
         return cls._of(_session_at(path, study_id, runtime))
+
+
+def _of_no_study(file: Path) -> Path:
+    """Return a path. RequestRefused if it has a name of the files that each study has, such as the log."""
+    taken = {*(file.parent.resolve() / file.name).parts} & {*TAKEN}
+    if taken:
+        raise RequestRefused(
+            f"{file}: {min(taken)} is a name of the files of a study; write the pickle to another file"
+        )
+    return file
 
 
 def _session_at(path: str, study_id: str, runtime: Runtime | None = None) -> Session:

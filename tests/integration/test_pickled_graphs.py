@@ -15,7 +15,7 @@ import pytest
 
 from maestro_es import ExecutionGraph, StudyStatus
 from maestro_es.compat.pickles import PickleInterface
-from maestro_es.errors import NotAPointer, NotAStudy, StudyElsewhere, StudyError
+from maestro_es.errors import NotAPointer, NotAStudy, RequestRefused, StudyElsewhere, StudyError
 from tests.fakes.python_graphs import add, run_to_end
 
 Copy = Callable[[ExecutionGraph, Path], ExecutionGraph]
@@ -173,3 +173,18 @@ def test_the_steps_and_edges_of_a_graph_can_be_pickled_and_copied(graph: Executi
     plain = copy.deepcopy(vars(step.step))
     plain["run"]["cmd"] = "another"
     assert step.step.run["cmd"] != "another"
+
+
+@pytest.mark.parametrize(
+    "name", ["events.db", "events.db-journal", "status.csv", ".maestro-es/runner.sh", ".maestro-es/inbox/g.pkl"]
+)
+def test_a_pickle_replaces_no_file_of_a_study(graph: ExecutionGraph, tmp_path: Path, name: str):
+    before = graph.history()
+    (tmp_path / "link").symlink_to(graph.path)
+    for path in (graph.path / name, tmp_path / "link" / name):
+        with pytest.raises(RequestRefused, match="write the pickle to another file"):
+            graph.pickle(path)
+    with ExecutionGraph.open(graph.path) as again:
+        assert again.history() == before
+    graph.pickle(graph.path / "graph.pkl")
+    assert ExecutionGraph.unpickle(graph.path / "graph.pkl").path == graph.path
