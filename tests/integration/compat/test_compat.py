@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import io
 import pickle
 import shutil
@@ -10,12 +11,14 @@ import subprocess
 import time
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import jsonschema
 import pytest
 
 import maestro_es.compat
 from maestro_es.adapters import process
+from maestro_es.adapters.base import Job
 from maestro_es.compat import (
     Combination,
     ExecutionGraph,
@@ -295,6 +298,77 @@ def test_reading_a_pickle_calls_no_functions():
     with pytest.raises(TypeError, match=r"list\.pkl holds a list, not a Study"):
         Study.unpickle("list.pkl")
     assert not Path("called").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"cmaestro_es.adapters.base\nJob\nN}X\6\0\0\0runnerK\1s\x86b.", id="another class of ours"),
+        pytest.param(b"cmaestro_es.compat.study\nStudy\nN}X\5\0\0\0stageK\1s\x86b.", id="attribute of a class"),
+        pytest.param(b"cpathlib\nPosixPath\nN}X\4\0\0\0openK\1s\x86b.", id="attribute of a plain class"),
+        pytest.param(b"cmaestro_es.compat.study_step\nStudyStep\n)\x81N}\x86b.", id="slots"),
+        pytest.param(b"cmaestro_es.core.model\nState\nK\1\x85R}X\7\0\0\0_value_K\2sb.", id="a shared object"),
+        pytest.param(b"cmaestro_es.execution_graph\nExecutionGraph\n)R.", id="a class with effects"),
+        pytest.param(b"cmaestro_es.compat.study\nExecutionGraph\n)R.", id="the same by another name"),
+        pytest.param(f"c{__name__}\nExecutionGraph\n)R.".encode(), id="the same in a program"),
+        pytest.param(b"\x8c\x19maestro_es.compat.pickles\x8c\x08os.write\x93.", id="a name with a dot"),
+    ],
+)
+def test_a_pickle_changes_no_class_and_calls_nothing(content: bytes):
+    before = {kind: dict(vars(kind)) for kind in (Job, Study, Path, State)}
+    Path("bad.pkl").write_bytes(b"\x80\4" + content)
+    with pytest.raises(
+        pickle.UnpicklingError, match=r"^bad\.pkl: the file (holds|sets) .*; build the study in Python"
+    ):
+        Study.unpickle("bad.pkl")
+    assert {kind: dict(vars(kind)) for kind in before} == before
+    assert [path.name for path in Path().iterdir()] == ["bad.pkl"]
+
+
+class Mine(Study):
+    """A program's own class."""
+
+
+def test_a_pickle_keeps_all_that_a_study_holds():
+    environment = StudyEnvironment()
+    for item in (Variable("A", "1"), Script("x=1"), PathDependency("HERE", "."), GitDependency("g", "url", ".")):
+        environment.add(item)
+    parameters = ParameterGenerator()
+    parameters.add_parameter("P", [1, 2])
+    made = Mine("pi", "about pi", environment, parameters, [step("a", "echo $(A)")], "out")
+    made.more = [State.FINISHED, UUID(int=1), {Path("a"): dt.timedelta(1)}]  # type: ignore[attr-defined]
+    made.pickle("study.pkl")
+    again: Any = Mine.unpickle("study.pkl")
+
+    assert (type(again), again.more) == (Mine, made.more)  # type: ignore[attr-defined]
+    assert (again.values, again.environment.section()) == (made.values, environment.section())
+    assert again.parameters.get_metadata() == parameters.get_metadata()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "this is not a whole pickle"),
+        (b"what", "this is not a whole pickle"),
+        (
+            b"\x80\4cmaestrowf.datastructures.core.study\nStudy\n)\x81.",
+            "this is a pickle of Maestro's, with a .* not read",
+        ),
+    ],
+)
+def test_a_file_that_is_no_pickle_of_ours_is_reported_with_a_remedy(content: bytes, reason: str):
+    Path("bad.pkl").write_bytes(content)
+    with pytest.raises(pickle.UnpicklingError, match=rf"^bad\.pkl: {reason}; build the study in Python again, and "):
+        Study.unpickle("bad.pkl")
+
+
+def test_an_object_that_can_not_be_pickled_leaves_the_earlier_file():
+    made: Any = study(step("a", "true"))
+    made.pickle("study.pkl")
+    made.more = lambda: 0
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        made.pickle("study.pkl")
+    assert list(Study.unpickle("study.pkl").values) == ["_source", "a"]
 
 
 # -- steps and parameters -------------------------------------------------------------------------------------------
