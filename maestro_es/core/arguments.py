@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, SupportsFloat
 
 from maestro_es.core.model import Scalar
 from maestro_es.errors import RequestRefused
@@ -94,6 +94,19 @@ def count(argument: str, value: object, least: int = 0) -> int:
         raise ValueError(f"{argument} {must} {_shown(number)}")
     if number > LARGEST:
         raise ValueError(f"{argument} must not be greater than {LARGEST}")
+    return number
+
+
+def seconds(argument: str, value: object) -> float:
+    """Return a number of seconds. It may be infinite."""
+    if isinstance(value, bool) or not isinstance(value, SupportsFloat):
+        raise TypeError(f"{argument} must be a number of seconds, not {_shown(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.nan
+    if math.isnan(number):
+        raise ValueError(f"{argument} must be a number of seconds, not {_shown(value)}")
     return number
 
 

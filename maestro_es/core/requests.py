@@ -186,7 +186,10 @@ def _check_workspace(graph: Graph, name: str, workspace: str) -> None:
 
 
 def connect(graph: Graph, parent: str, child: str) -> list[NewEvent]:
-    """Add an edge. UnknownStep if a step does not exist, ValueError if the edge would close a cycle."""
+    """Add an edge. UnknownStep if a step does not exist, ValueError if the edge would close a cycle.
+
+    RequestRefused if the child has been submitted or has ended.
+    """
     second = _number(graph, child)
     if parent == SOURCE:
         return []
@@ -196,6 +199,7 @@ def connect(graph: Graph, parent: str, child: str) -> list[NewEvent]:
     has_children = graph.children(second) or graph.funnel(graph.step(second).template)
     if first == second or (has_children and second in _ancestors(graph, first)):
         raise ValueError(f"{child!r} waiting for {parent!r} would be a cycle")
+    _check_edges_may_change(graph.step(second))
     return [(second, e.ConnectionAdded(parent=first))]
 
 
@@ -215,10 +219,14 @@ def disconnect(graph: Graph, parent: str, child: str) -> list[NewEvent]:
         if graph.step(first).template in graph.funnels(second):
             raise RequestRefused(f"{child!r} waits for all instances of {graph.step(first).template!r}, not for one")
         raise NoSuchEdge(f"{child!r} does not wait for {parent!r}, so there is no edge to remove")
+    _check_edges_may_change(step)
+    return [(second, e.ConnectionRemoved(parent=first))]
+
+
+def _check_edges_may_change(step: StepRecord) -> None:
     if step.phase not in (Phase.BLOCKED, Phase.READY):
         how = "has ended" if step.phase is Phase.DONE else "has been submitted"
-        raise RequestRefused(f"{child!r} {how} ({step.state.name}), so its edges stay as they are")
-    return [(second, e.ConnectionRemoved(parent=first))]
+        raise RequestRefused(f"{step.name!r} {how} ({step.state.name}), so its edges stay as they are")
 
 
 def _number(graph: Graph, name: str) -> int:

@@ -98,7 +98,8 @@ class BuildableGraph(DescribedGraph):
     def add_connection(self, parent: str, step: str) -> None:
         """Make `step` depend on `parent`. With ``_source`` as the parent, nothing changes.
 
-        UnknownStep if one of the steps does not exist. ValueError if the edge would close a cycle.
+        UnknownStep if one of the steps does not exist. ValueError if the edge would close a cycle. RequestRefused if
+        `step` has been submitted or has ended.
         """
         first, second = arguments.name("parent", parent), arguments.name("step", step)
         self._request(lambda graph: requests.connect(graph, first, second))

@@ -40,7 +40,9 @@ class CancellableGraph(TickableGraph):
         `batch`.
         """
         self._commits_alone()
-        patterns, why, end = patterns_of(steps), arguments.text("reason", reason), time.monotonic() + wait_s
+        patterns, why = patterns_of(steps), arguments.text("reason", reason)
+        wait_s = arguments.seconds("wait_s", wait_s)
+        end = time.monotonic() + wait_s
         with self._study.log.listening() as recorded:
             self._ask(lambda graph: requests.cancel(graph, patterns, why))
             try:

@@ -86,6 +86,13 @@ def _check(name: str) -> None:
         raise RequestRefused(f"{name} can't be set for the steps, because maestro-es sets it itself")
 
 
+def _check_values(variables: Mapping[str, str]) -> None:
+    """Refuse a NUL: it ends a variable, so the rest would be another one."""
+    for name, value in variables.items():
+        if "\0" in name or "\0" in value:
+            raise RequestRefused(f"variable {name!r} must not hold a NUL character; remove it")
+
+
 def _as_before(recorded: RecordedEnvironment, variables: Mapping[str, str]) -> ExportChoice:
     """Return the earlier choice, with those values set by a user that are still known."""
     choice = read_export(recorded.export)
@@ -108,6 +115,7 @@ def _record(
         except (OSError, ValueError):
             kept = None
         changed = around(recorded, kept)
+        _check_values(changed.choice.variables)
         try:
             event = keep(study.dir, changed, reason, kept.salt if kept else "")
         except OSError as error:
