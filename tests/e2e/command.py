@@ -12,7 +12,7 @@ from pathlib import Path
 def maestro_es(
     *words: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``maestro-es`` with these arguments to its end."""
+    """Run ``maestro-es`` with these arguments until it ends."""
     return subprocess.run(
         [sys.executable, "-m", "maestro_es", *map(str, words)],
         cwd=cwd,

@@ -19,7 +19,7 @@ seeds = st.integers(0, 2**32)
 
 
 def dice(seed: int) -> random.Random:
-    """Return random choices that a seed repeats."""
+    """Return a generator of random choices. The same seed gives the same choices."""
     return random.Random(seed)  # noqa: S311 - nothing is kept secret with them
 
 
@@ -68,7 +68,7 @@ def shapes(draw: st.DrawFn, most: int = 8) -> list[NewEvent]:
 
 
 def moves(graph: Graph, number: int, rng: random.Random) -> list[NewEvent]:
-    """Return events about a step, most of which can follow; the reducer says which."""
+    """Return events about a step. Most of them are valid next events; the reducer decides which."""
     record = graph.step(number)
     token = record.token
     kind = rng.choice(list(SubmissionKind))
@@ -109,7 +109,7 @@ def moves(graph: Graph, number: int, rng: random.Random) -> list[NewEvent]:
 
 
 def history(shape: list[NewEvent], rng: random.Random, length: int) -> Iterator[NewEvent]:
-    """Yield the events of a study and then random ones, as many as can follow out of `length`."""
+    """Yield the events of a study, and then those of `length` random events that are valid."""
     graph = MemoryGraph()
     yield from shape
     for step, event in shape:
@@ -121,7 +121,7 @@ def history(shape: list[NewEvent], rng: random.Random, length: int) -> Iterator[
 
 
 def can_follow(graph: Graph, new_event: NewEvent) -> bool:
-    """Fold an event if it can follow. A refusal is made before anything is changed, but for the study's own events."""
+    """Apply an event if it is valid. A refusal changes nothing, except for events about the study."""
     try:
         apply(graph, e.Recorded(1, 1, 1, *new_event))
     except InvalidTransition:

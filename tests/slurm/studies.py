@@ -1,4 +1,4 @@
-"""Studies on a real Slurm: how a test makes one, ticks it, and looks into it."""
+"""Studies on a real Slurm: functions that create a study, run ticks, and read the result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LEDGER = "echo $MAESTRO_ES_TOKEN >> $(OUTPUT_PATH)/ledger"
 
 
 def step(name: str, cmd: str = "", depends: Sequence[str] = (), **run: str) -> str:
-    """Return a scheduled step that notes its token in the ledger before it runs its command."""
+    """Return a scheduled step that writes its token to the ledger before it runs its command."""
     more = "".join(f", {key.replace('_', ' ')}: {value}" for key, value in run.items())
     command = f"{LEDGER}; {cmd or 'true'}"
     waits = f", depends: [{', '.join(depends)}]" if depends else ""
@@ -35,12 +35,12 @@ def step(name: str, cmd: str = "", depends: Sequence[str] = (), **run: str) -> s
 
 
 def local_step(name: str, cmd: str) -> str:
-    """Return a step of this host."""
+    """Return a local step."""
     return f"    - {{name: {name}, description: d, run: {{cmd: '{cmd}'}}}}\n"
 
 
 def until(file: str) -> str:
-    """Return a command that waits until the test makes a file in its directory."""
+    """Return a command that waits until the test creates a file in its directory."""
     return f"until [ -e $(SPECROOT)/{file} ]; do sleep 0.1; done"
 
 
@@ -55,7 +55,7 @@ RUNTIME = Runtime(adapters=impatient)
 
 
 def finish(root: Path, runtime: Runtime = RUNTIME, seconds: float = 120) -> StudyStatus:
-    """Tick a study to its end."""
+    """Run ticks until a study has ended."""
     deadline = time.monotonic() + seconds
     with Session(root, runtime) as study:
         while study.status is StudyStatus.RUNNING and time.monotonic() < deadline:
@@ -66,7 +66,7 @@ def finish(root: Path, runtime: Runtime = RUNTIME, seconds: float = 120) -> Stud
 
 
 def wait_for_states(root: Path, **states: State) -> None:
-    """Tick until the steps are in these states."""
+    """Run ticks until the steps are in these states."""
     deadline = time.monotonic() + DEADLINE
     with Session(root, RUNTIME) as study:
         while True:
@@ -79,7 +79,7 @@ def wait_for_states(root: Path, **states: State) -> None:
 
 
 def tick_until(root: Path, kind: type[e.Event]) -> None:
-    """Tick until there is an event of a kind."""
+    """Run ticks until an event of this type is recorded."""
 
     def happened() -> bool:
         with Session(root, RUNTIME) as study:

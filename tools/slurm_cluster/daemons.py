@@ -1,6 +1,6 @@
-"""The daemons of a cluster as processes: each is known by its pid and start time, and never by its name.
+"""The daemons of a cluster as processes. Each is identified by its pid and start time, and never by its name.
 
-Nothing but the processes that were started here is ever signalled, so that a machine's own Slurm or MariaDB is safe.
+Only processes that were started here get signals. So a machine's own Slurm or MariaDB is safe.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ PATIENCE = 150.0
 
 
 class ClusterError(Exception):
-    """Something of a cluster did not happen. The message says what, and ends with what the daemons' logs say."""
+    """An expected event in a cluster did not happen. The message names it and ends with the daemons' logs."""
 
 
 def wait(what: str, happened: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    """Return as soon as something has happened; ClusterError if it does not."""
+    """Wait until something has happened. ClusterError if it does not happen in time."""
     end = time.monotonic() + seconds
     while not happened():
         if time.monotonic() > end:
@@ -52,11 +52,11 @@ class Daemon:
 
     @property
     def output(self) -> Path:
-        """Where standard output and standard error go."""
+        """The file with standard output and standard error."""
         return Path(self.folder, "log", f"{self.name}.out")
 
     def start(self) -> None:
-        """Start it, in a bare environment, and wait until it listens."""
+        """Start the daemon in a minimal environment, and wait until it listens."""
         if self.running():
             raise ClusterError(f"{self.name} is running ({self.pid})")
         with self.output.open("ab") as log:
@@ -76,13 +76,13 @@ class Daemon:
             raise ClusterError(f"{self.name} ended at once:\n{self.last_words()}")
 
     def running(self) -> bool:
-        """Whether it is there, be it frozen."""
+        """Whether the daemon exists, even if it is frozen."""
         if self.pid in self.children:
             self.children[self.pid].poll()
         return self.pid > 0 and process_state(self.pid)[1] == self.born
 
     def send(self, number: int) -> None:
-        """Send a signal, and wait until it has had its effect."""
+        """Send a signal, and wait until it has taken effect."""
         if not self.running():
             raise ClusterError(f"{self.name} is not running")
         deliver(self.pid, number)
@@ -92,18 +92,18 @@ class Daemon:
             wait(f"{self.name} to freeze", lambda: process_state(self.pid)[0] == "T")
 
     def thaw(self) -> None:
-        """Let it go on, if it is frozen."""
+        """Continue the daemon, if it is frozen."""
         if self.running():
             deliver(self.pid, signal.SIGCONT)
 
     def ask_to_end(self) -> None:
-        """Ask it to end, also if it is frozen."""
+        """Ask the daemon to end, even if it is frozen."""
         if self.running():
             deliver(self.pid, signal.SIGTERM)
             deliver(self.pid, signal.SIGCONT)
 
     def end(self) -> None:
-        """End it, by force if it does not want to."""
+        """End the daemon, with SIGKILL if necessary."""
         self.ask_to_end()
         try:
             wait(f"the end of {self.name}", lambda: not self.running(), 20)
@@ -112,7 +112,7 @@ class Daemon:
             wait(f"the end of {self.name}", lambda: not self.running(), 20)
 
     def last_words(self) -> str:
-        """Return the end of its output."""
+        """Return the last part of the daemon's output."""
         lines = self.output.read_text(errors="replace").splitlines()[-15:] if self.output.exists() else []
         return "\n".join(f"{self.name}: {line}" for line in lines)
 
@@ -125,7 +125,7 @@ class Daemon:
 
 
 def deliver(pid: int, number: int) -> None:
-    """Send a signal to a process that may have ended just now."""
+    """Send a signal to a process that may have just ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 
@@ -164,7 +164,7 @@ def _is_step_daemon(pid: int, prefix: str) -> bool:
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """Find what a process has started, and what that has; the youngest first."""
+    """Find the descendants of a process, youngest first."""
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
             for child in Path(f"/proc/{pid}/task/{thread}/children").read_text().split():

@@ -1,4 +1,4 @@
-"""What must be installed before there can be a cluster, and Debian's packages that bring it."""
+"""The commands that a cluster needs, and the Debian packages that contain them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-#: Where another Slurm than Debian's is installed, if the tests are to use that.
+#: The directory of a Slurm that tests use instead of Debian's, if any.
 OTHER = os.environ.get("MAESTRO_ES_SLURM", "")
 _FIRST = f"{OTHER}/sbin:{OTHER}/bin:" if OTHER else ""
-#: Where system programs are; a user's PATH often lacks the half of it.
+#: The directories of system programs. A user's PATH often lacks some of them.
 PATH = f"{_FIRST}/usr/sbin:/sbin:/usr/bin:/bin"
-#: Each command that is used, and its package (Debian 12).
+#: The commands that are used, with their packages (Debian 12).
 PACKAGES = {
     "munged": "munge",
     "slurmctld": "slurmctld",
@@ -24,23 +24,23 @@ PACKAGES = {
     "mariadbd": "mariadb-server",
     "faketime": "faketime",
 }
-#: How tests say that they were not run because there can be no cluster.
+#: The message of tests that are skipped because no cluster can run.
 NO_SLURM = "NO SLURM HERE"
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def first(path: str) -> str:
-    """Return a PATH with the Slurm that is to be used before any other."""
+    """Return a PATH in which the chosen Slurm comes first."""
     return path if _FIRST in f"{path}:" else _FIRST + path
 
 
 def missing(path: str = PATH) -> dict[str, str]:
-    """Return the commands that are not there, and their packages."""
+    """Return the missing commands, with their packages."""
     return {command: package for command, package in PACKAGES.items() if not shutil.which(command, path=path)}
 
 
 def why_not(user: int, path: str = PATH) -> str:
-    """Say why this user, by number, can't start a cluster here; the empty text if there is no reason."""
+    """Return why the user with this id can't start a cluster here; empty if there is no reason."""
     absent = missing(path)
     if absent:
         return f"{', '.join(absent)} not installed (as root, on Debian: tools/slurm-cluster install)"
@@ -48,7 +48,7 @@ def why_not(user: int, path: str = PATH) -> str:
 
 
 def install() -> list[str]:
-    """Install what is missing and return its packages; OSError with apt-get's own words if that fails."""
+    """Install the missing packages and return them. OSError with the message of apt-get if that fails."""
     packages = sorted(missing().values())
     if packages:
         with _no_daemons():
@@ -73,7 +73,7 @@ def _apt_get(*words: str) -> None:
 
 @contextlib.contextmanager
 def _no_daemons() -> Iterator[None]:
-    """Keep packages from starting the daemons that they bring, which is what Debian's policy-rc.d is for."""
+    """Prevent packages from starting their daemons, by Debian's policy-rc.d."""
     if POLICY.exists():
         yield
         return
