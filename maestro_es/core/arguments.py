@@ -55,12 +55,22 @@ def _text(argument: str, value: object) -> str:
         raise TypeError(f"{argument} must be a text, not {_kind(value)}")
     if "\0" in value:
         raise ValueError(f"{argument} must not hold a NUL character, but is {value!r}")
-    if not value.isascii():
-        start = next((index for index, character in enumerate(value) if "\ud800" <= character <= "\udfff"), None)
-        if start is not None:
-            must = f"{argument} must be text in UTF-8, but is {value!a}"
-            raise UnicodeEncodeError("utf-8", value, start, start + 1, must)
+    start = _surrogate(value)
+    if start is not None:
+        must = f"{argument} must be text in UTF-8, but is {value!a}"
+        raise UnicodeEncodeError("utf-8", value, start, start + 1, must)
     return str.__str__(value)
+
+
+def is_utf8(value: str) -> bool:
+    """Return whether UTF-8 can hold a text: not if it has surrogates."""
+    return _surrogate(value) is None
+
+
+def _surrogate(value: str) -> int | None:
+    if value.isascii():
+        return None
+    return next((index for index, character in enumerate(value) if "\ud800" <= character <= "\udfff"), None)
 
 
 def path(argument: str, value: object) -> str:

@@ -147,6 +147,8 @@ def run_of(name: str, run_keys: object) -> dict[str, Any]:
     for key in _SCRIPTS:
         if key in run:
             run[key] = arguments.name(f"step.run[{key!r}]", run[key])
+    if run.get("depends"):
+        raise RequestRefused(f"step {name!r} can't have 'depends' in its run keys; add each edge with add_connection")
     if "cmd" not in run:
         raise ValueError(f"step {name!r} has no cmd")
     return run

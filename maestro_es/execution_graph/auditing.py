@@ -19,7 +19,7 @@ from maestro_es.core.environment import Environment
 from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import Micros
 from maestro_es.core.reducer import replay
-from maestro_es.execution_graph.base import GraphBase
+from maestro_es.execution_graph.base import GraphBase, pattern_of, patterns_of
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -73,6 +73,7 @@ class AuditableGraph(GraphBase):
         """
         if (seq is None) is (time is None):
             raise ValueError("give either seq or time")
+        self._fresh()
         if seq is not None:
             upto = arguments.count("seq", seq)
         else:
@@ -149,15 +150,15 @@ class AuditableGraph(GraphBase):
 
         RequestRefused if no step matches, or several do. With `utc`, sentences give times in UTC.
         """
-        past = self._past(at)
+        pattern, past = pattern_of(step), self._past(at)
         self._fresh()
-        return audit.step_details.details(self._study, step, past, show_utc if utc else show_time)
+        return audit.step_details.details(self._study, pattern, past, show_utc if utc else show_time)
 
     def why(self, step: str | None = None, at: Instant | None = None, *, utc: bool = False) -> Why:
         """Return why a step, or the study as a whole, is in its state. `step` and `utc` are as for `show`."""
-        past = self._past(at)
+        pattern, past = None if step is None else pattern_of(step), self._past(at)
         self._fresh()
-        number = None if step is None else audit.step_details.find_step(self._at(past), step).number
+        number = None if pattern is None else audit.step_details.find_step(self._at(past), pattern).number
 
         def ask(view: View) -> Why:
             log = self._study.log
@@ -177,7 +178,8 @@ class AuditableGraph(GraphBase):
 
     def blame(self, step: str) -> list[Decision]:
         """Return the decisions of users about a step, and about the study until the step ended: oldest first."""
-        return audit.blame.blame(self._study.log, audit.step_details.find_step(self._fresh(), step))
+        pattern = pattern_of(step)
+        return audit.blame.blame(self._study.log, audit.step_details.find_step(self._fresh(), pattern))
 
     def diff(self, since: Instant, until: Instant | None = None) -> Comparison:
         """Return the changes between two moments. The second is now by default."""
@@ -209,6 +211,7 @@ class AuditableGraph(GraphBase):
         """
         from maestro_es.store.user_query import query  # noqa: PLC0415 - for this only
 
+        self._fresh()
         return query(self._study.log, sql, values or {})
 
     @property
@@ -222,7 +225,8 @@ class AuditableGraph(GraphBase):
         The line says which version runs. `named` is the study's path as the user has typed it. RequestRefused if there
         is no step of a name.
         """
-        numbers = [audit.step_details.find_step(self._fresh(), step).number for step in steps]
+        patterns, graph = patterns_of(steps), self._fresh()
+        numbers = [audit.step_details.find_step(graph, pattern).number for pattern in patterns]
         return audit.edits.edits(self._study, numbers, named or self.path)
 
     def environment(self) -> Environment:

@@ -66,8 +66,8 @@ class BuildableGraph(DescribedGraph):
 
         `step` has a description and a ``run`` mapping, whose ``cmd`` is the script. `restart_limit` is how often the
         step may be restarted after a timeout (0: no limit). The status table shows `params`: a mapping, or pairs of a
-        name and a value. RequestRefused if another step has this name or this workspace. TypeError or ValueError if an
-        argument can't be stored.
+        name and a value. RequestRefused if another step has this name or this workspace, or if ``run`` has
+        ``depends``: `add_connection` adds edges. TypeError or ValueError if an argument can't be stored.
         """
         name = arguments.name("name", name)
         if not (hasattr(step, "run") and hasattr(step, "description")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from typing import Any, cast
 
+from maestro_es.core.arguments import is_utf8
 from maestro_es.core.model import SOURCE
 from maestro_es.core.snapshot import refuse
 from maestro_es.errors import UnknownStep
@@ -19,7 +20,7 @@ _NOTHING = cast("StepView", None)
 
 def number_of(study: Session, name: object) -> int | None:
     """Return the number of the step with that name, or None if there is no such step."""
-    return refreshed(study).number_of(name) if isinstance(name, str) else None
+    return refreshed(study).number_of(name) if isinstance(name, str) and is_utf8(name) else None
 
 
 class ValueView(Mapping[str, StepView]):

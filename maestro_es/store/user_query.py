@@ -64,6 +64,10 @@ def query(log: LogReader, sql: str, values: Mapping[str, str]) -> QueryResult:
     with log.snapshot() as connection, _reading_only(connection) as permission:
         try:
             return _run(connection, sql, values)
+        except OverflowError:
+            raise RequestRefused(
+                "a value of the query is a whole number of more than 64 bits; give a smaller one"
+            ) from None
         except (sqlite3.Error, sqlite3.Warning, ValueError) as error:  # a Warning before Python 3.12: two statements
             raise _explained(error, connection, log.path, permission) from None
 
