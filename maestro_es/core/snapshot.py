@@ -16,7 +16,7 @@ from maestro_es.core.events import StepTemplateAdded
 from maestro_es.core.graph import Graph, MemoryGraph
 from maestro_es.core.model import StepRecord, StudyRecord
 
-_MESSAGE = "this is a copy to be read: only events change a study; call the methods of ExecutionGraph"
+_MESSAGE = "this can be read, not changed: only events change a study; call the methods of ExecutionGraph"
 
 
 class ReadOnlyStep(StepRecord):

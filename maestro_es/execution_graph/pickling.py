@@ -47,7 +47,7 @@ class PicklableGraph(GraphBase):
         """Write the path and the id of the study to a file for `unpickle` or ``pickle.load``.
 
         The file is replaced atomically. RequestRefused for the name of a file that each study has, such as its log.
-        OSError if it can't be written.
+        OSError if it can't be written. LogUnavailable if the study was moved or deleted.
         """
         file = _of_no_study(Path(arguments.path("path", path)))
         root, study_id = self._pointer()
@@ -68,7 +68,11 @@ class PicklableGraph(GraphBase):
         match = _FORM.fullmatch(content)
         if match is None:
             raise NotAPointer(f"{file}: {_other(content, file)}")
-        root, study_id = (text.decode("raw-unicode-escape") for text in match.groups())
+        try:
+            root, study_id = (text.decode("raw-unicode-escape") for text in match.groups())
+            arguments.path("the path", root)
+        except ValueError as error:
+            raise NotAPointer(f"{file}: not as ExecutionGraph.pickle writes it: {error}") from error
         return cls._reopen(root, study_id)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -68,7 +68,8 @@ class WalkableGraph(DAG, BuildableGraph):
     def add_edge(self, src: str, dest: str) -> None:
         """Make the step `dest` depend on `src`. An edge that exists, or from a step to itself, is left out.
 
-        UnknownStep if one of the steps does not exist. ValueError if the edge would close a cycle.
+        UnknownStep if one of the steps does not exist. ValueError if the edge would close a cycle. RequestRefused if
+        `dest` has been submitted or has ended.
         """
         src, dest = self._node(src), self._node(dest)
         if src == dest:

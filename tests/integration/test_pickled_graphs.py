@@ -188,3 +188,13 @@ def test_a_pickle_replaces_no_file_of_a_study(graph: ExecutionGraph, tmp_path: P
         assert again.history() == before
     graph.pickle(graph.path / "graph.pkl")
     assert ExecutionGraph.unpickle(graph.path / "graph.pkl").path == graph.path
+
+
+@pytest.mark.parametrize("path", [rb"/a\u12", rb"/a\U00110000", rb"/a\u0000b", rb"/a\ud800", b""])
+def test_a_changed_pointer_is_refused(graph: ExecutionGraph, tmp_path: Path, path: bytes):
+    file = tmp_path / "graph.pkl"
+    graph.pickle(file)
+    before, _, rest = file.read_bytes().partition(b"\nV")
+    file.write_bytes(before + b"\nV" + path + b"\n" + rest.partition(b"\n")[2])
+    with pytest.raises(NotAPointer, match=r"graph\.pkl: not as ExecutionGraph\.pickle writes it"):
+        ExecutionGraph.unpickle(file)
