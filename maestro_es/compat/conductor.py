@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from maestro_es import files
+from maestro_es.adapters.process import this_host
+from maestro_es.adapters.registry import make_adapter
 from maestro_es.compat.study import Study
+from maestro_es.core import arguments
 from maestro_es.core.file_names import BATCH_INFO, CANCEL, STATUS_CSV, UPDATE
 from maestro_es.core.model import StudyStatus
 from maestro_es.errors import RequestRefused
@@ -59,10 +62,18 @@ class Conductor:
             self._graph.update(sleep_seconds=new_sleep_time)
 
     def initialize(self, batch_info: Mapping[str, Any], sleeptime: int = _SLEEP_TIME) -> None:
-        """Create the study, or continue the same study in its directory. `batch_info` is a batch block."""
+        """Create the study, or continue the same study in its directory. `batch_info` is a batch block.
+
+        TypeError or UnknownAdapter if an argument is wrong. Then there is no study.
+        """
+        if batch_info is None:
+            raise TypeError("batch_info must be a dictionary, not None")
+        batch = arguments.mapping("batch_info", batch_info)
+        make_adapter(batch, this_host())
+        sleep_time = arguments.count("sleeptime", sleeptime)
         _, self._graph = self._study.stage()
-        self._graph.set_adapter(dict(batch_info))
-        self.sleep_time = sleeptime
+        self._graph.set_adapter(batch)
+        self.sleep_time = sleep_time
         self._study.store_metadata()
         self._graph.write_status(self.output_path)
 

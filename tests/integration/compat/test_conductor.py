@@ -51,6 +51,18 @@ def test_a_study_runs_to_its_end(command: str, ended: StudyStatus):
     assert Path("out/s0/hello").read_text() == "hello\n"
 
 
+@pytest.mark.parametrize("batch", [{"type": "nope"}, None, 5, {"type": "local", 1.5: object()}])
+def test_a_wrong_batch_block_creates_no_study(batch: Any):
+    conductor = Conductor(study("true"))
+    with pytest.raises((TypeError, ValueError)):
+        conductor.initialize(batch)
+    with pytest.raises((TypeError, ValueError)):
+        conductor.initialize({"type": "local"}, sleeptime=-1)
+    with pytest.raises(RequestRefused, match="call initialize before"):
+        conductor.monitor_study()
+    assert not list(Path("out").iterdir())
+
+
 LATER = """\
 from maestrowf.conductor import Conductor
 conductor = Conductor(Conductor.load_study("out"))
