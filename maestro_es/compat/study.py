@@ -17,7 +17,7 @@ from maestro_es import files
 from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.compat.environment import StudyEnvironment
 from maestro_es.compat.pickles import PickleInterface
-from maestro_es.compat.staging import AddedStep, Books, books, declaration, parents, real_name, study_data
+from maestro_es.compat.staging import AddedStep, Books, books, declaration, funneled, parents, real_name, study_data
 from maestro_es.core import arguments
 from maestro_es.core.events import StepAdded, StepTemplateAdded
 from maestro_es.core.model import SOURCE, Settings
@@ -70,6 +70,8 @@ class Study(DAG, PickleInterface):
         if not isinstance(self.environment, Declarations):
             raise TypeError(f"studyenv must be a StudyEnvironment, not {type(studyenv).__name__}")
         self.parameters = parameters if parameters is not None else ParameterGenerator()
+        if not all(hasattr(self.parameters, each) for each in ("parameters", "labels", "names", "label_token")):
+            raise TypeError(f"parameters must be a ParameterGenerator, not {type(parameters).__name__}")
         self.is_configured = False
         self._out_path = arguments.path("out_path", out_path)
         self._configured: dict[str, Any] = {}
@@ -87,13 +89,17 @@ class Study(DAG, PickleInterface):
         return self._out_path
 
     def add_step(self, step: Step) -> None:
-        """Add a step, with the environment filled in. The steps on which it depends may be added later."""
+        """Add a step, with the environment filled in. The steps on which it depends may be added later.
+
+        ValueError if the step would close a cycle. Then it is not added.
+        """
         if not all(hasattr(step, name) for name in ("name", "description", "run", "__dict__")):
             raise TypeError(f"step must be a StudyStep, not {type(step).__name__}")
         name = real_name(step)
         if name in self.values:
             self._twice.append(step)  # `stage` reports it
             return
+        self._check_cycle(name, step)
         self._written[name] = AddedStep(step, self.environment)
         self.add_node(name, step)
         waits_for = parents(step)
@@ -106,6 +112,12 @@ class Study(DAG, PickleInterface):
             self.add_edge(SOURCE, name)
         for child in self._awaited.pop(name, ()):
             self.add_edge(name, child)
+
+    def _check_cycle(self, name: str, step: Step) -> None:
+        waits_for = {funneled(parent) for parent in self.environment.apply_environment(parents(step))}
+        for child in self._awaited.get(name, ()):
+            if not waits_for.isdisjoint(self.bfs_subtree(child)[0]):
+                raise ValueError(f"the edge from {name!r} to {child!r} would close a cycle")
 
     def walk_study(self, src: str = SOURCE) -> Iterator[tuple[str | None, str, Step | None]]:
         """Yield the parent, the name and the step of each node in depth-first order."""

@@ -285,6 +285,22 @@ def test_a_study_can_be_pickled():
     assert copy.deepcopy(made).values == made.values
 
 
+def test_a_step_that_would_close_a_cycle_is_not_added():
+    made = Study("pi", "about pi", steps=[step("a", "true", "c"), step("b", "true", "a_*")], out_path="out")
+    table = copy.deepcopy(made.adjacency_table)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="the edge from 'c' to 'a' would close a cycle"):
+            made.add_step(step("c", "true", "b"))
+        assert made.adjacency_table == table
+    made.add_step(step("c", "true"))
+    assert made.topological_sort() == ["_source", "c", "a", "b"]
+
+
+def test_parameters_of_another_kind_are_refused():
+    with pytest.raises(TypeError, match="parameters must be a ParameterGenerator, not int"):
+        Study("pi", "about pi", parameters=5)  # type: ignore[arg-type]
+
+
 class Calls:
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.touch, (Path("called"),)
