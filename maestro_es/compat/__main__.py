@@ -12,6 +12,7 @@ import runpy
 import shutil
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from maestro_es.compat.hook import install
@@ -26,15 +27,35 @@ def main(arguments: Sequence[str]) -> None:
         raise SystemExit(0 if arguments and arguments[0] in {"-h", "--help"} else 2)
     install()
     if arguments[0] == "-m":
+        _check_module(arguments[1])
         sys.argv = list(arguments[1:])
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
         return
-    program = arguments[0] if Path(arguments[0]).exists() else shutil.which(arguments[0])
+    program = arguments[0] if _is_program(arguments[0]) else shutil.which(arguments[0])
     if program is None:
-        raise SystemExit(f"{arguments[0]}: there is no such program")
+        raise SystemExit(f"{arguments[0] or repr('')}: there is no such program")
     sys.argv = [program, *arguments[1:]]
     sys.path[0] = os.path.dirname(os.path.realpath(program))  # noqa: PTH120 - as Python does for a script
     runpy.run_path(program, run_name="__main__")
+
+
+def _is_program(path: str) -> bool:
+    """Whether the path is a program: a file, or a directory that Python can run."""
+    program = Path(path)
+    return bool(path) and ((program / "__main__.py").is_file() if program.is_dir() else program.exists())
+
+
+def _check_module(name: str) -> None:
+    """Exit with one line if there is no such module, or if it is a package that can't be run."""
+    try:
+        spec = find_spec(name)
+        if spec is not None and spec.submodule_search_locations is not None:
+            name = f"{name}.__main__"
+            spec = find_spec(name)
+    except (ImportError, ValueError) as error:
+        raise SystemExit(f"{name or repr('')}: this module can't be run: {error}") from None
+    if spec is None:
+        raise SystemExit(f"{name or repr('')}: there is no such module")
 
 
 if __name__ == "__main__":

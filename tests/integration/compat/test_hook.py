@@ -54,6 +54,33 @@ def test_a_command_on_the_path_runs_unchanged(tmp_path: Path, monkeypatch: pytes
     assert python("-m", "maestro_es.compat", "command").stdout.startswith("maestro_es.compat.study 1.2.1 [] ")
 
 
+def test_a_directory_runs_as_with_python(tmp_path: Path):
+    (tmp_path / "programs" / "__main__.py").write_text(PROGRAM)
+
+    assert python("-m", "maestro_es.compat", "programs").stdout.startswith("maestro_es.compat.study 1.2.1 [] ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["."], ".: there is no such program"),
+        ([""], "'': there is no such program"),
+        (["-m", "nosuch"], "nosuch: there is no such module"),
+        (["-m", "programs"], "programs.__main__: there is no such module"),
+        (["-m", "no.such"], "no.such: this module can't be run: No module named 'no'"),
+        (["-m", ""], "'': there is no such module"),
+        (
+            ["-m", "maestrowf"],
+            "maestrowf.__main__: this module can't be run: maestro-es has no maestrowf.__main__",
+        ),
+    ],
+)
+def test_what_can_not_be_run_is_reported_in_one_line(arguments: list[str], message: str):
+    done = python("-m", "maestro_es.compat", *arguments)
+
+    assert (done.stderr, done.returncode) == (f"{message}\n", 1)
+
+
 def test_one_line_in_a_program_is_enough():
     done = python("-c", f"import maestro_es.compat.as_maestrowf\n{PROGRAM}")
 
