@@ -19,7 +19,7 @@ from maestro_es.cli.commands import _MODULES, COMMANDS
 from maestro_es.core.events import InvocationStarted, Recorded, StepReset
 from maestro_es.core.model import State, StudyStatus
 from maestro_es.errors import RequestRefused
-from tools.testbed.processes import wait_for
+from tools.testbed.processes import running_under, wait_for
 
 CLI = Path(__file__).parents[2] / "maestro_es" / "cli"
 
@@ -101,6 +101,7 @@ def two(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
             graph.add_connection("kept", "last")
             graph.hold("kept")
             wait_for(lambda: _is_at_rest(graph))
+            wait_for(lambda: not running_under(root))  # a runner may still tick the study
             for change in before:
                 change(graph)
         one, other = tmp_path / "one", tmp_path / "other"
