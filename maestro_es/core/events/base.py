@@ -1,4 +1,7 @@
-"""What the types of events have in common: a base class, and the evidence that several of them carry."""
+"""What the types of events have in common: a base class, and the evidence that several of them carry.
+
+`maestro_es.store.event_log` has the row of an event and its digest.
+"""
 
 from __future__ import annotations
 
