@@ -21,7 +21,7 @@ _HEADER = ("Seq", "Time", "Who", "Command", "What")
 def command(arguments: tuple[str, ...], *, as_json: bool) -> None:
     """List the commands of users that affected one STEP of STUDY, newest last, with the users and their reasons.
 
-    Commands for the whole study are included, up to the end of the step.
+    Commands for the whole study, such as 'pause', are listed too if they came before the step ended.
     """
     root, pattern = split_one_step(arguments)
     with open_graph(AuditableGraph, root) as graph:

@@ -36,7 +36,7 @@ def command(study: Path | None, output: Path | None, *, from_damaged: bool) -> N
 
     --salvage writes all events whose digests prove that they are intact. Where events are damaged or missing, it
     writes one line with the key "damage". Events that can still be read there, but can't be proven intact, are in this
-    line too. The exit code is 1 if any event could not be saved.
+    line too. The exit code is 1 if any event is missing or could not be proven intact.
     """
     log = StudyDir(study_path(study)).log
     if output and os.path.realpath(output) == os.path.realpath(log):

@@ -79,5 +79,5 @@ def message_options(command: Any) -> Any:  # noqa: ANN401 - as click's decorator
 
 _LEVEL_HELP = (
     "Show messages of this level and above: 1 debug, 2 info, 3 warning, 4 error, 5 critical. "
-    "[default: 2 with -c or -l]"
+    "[default with -c or -l: 2]"
 )

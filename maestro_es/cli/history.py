@@ -126,8 +126,8 @@ def command(
     Different options combine with AND. If you repeat an option, its values combine with OR, except those of --param,
     which combine with AND.
 
-    The time shown is the time at which the event was recorded. For the start or end of a step that was recorded at
-    once, it is the time of this start or end.
+    The time shown is the time at which the event was recorded. If the event is the start or end of a step and was
+    recorded without delay, it is the time of the start or end itself.
     """
     query = Query(**filters)
     output = EventOutput(form=form, utc=utc, with_study=all_studies)

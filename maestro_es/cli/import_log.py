@@ -26,8 +26,8 @@ def command(file: Path, directory: Path, *, upto_damage: bool, repair: bool) -> 
     'verify' prints the same head as for the exported log.
 
     The new directory is not on the list of 'maestro-es studies', so cron does not tick it. If you tick it yourself,
-    the study continues there, as if it had been moved. This is refused if the original directory still has its log.
-    If the study has continued since the export, use 'recover' instead.
+    the study continues there, as if it had been moved. Ticks of the new directory are refused while the original
+    directory still has its log. If the study has continued since the export, use 'recover' instead.
     """
     if repair and upto_damage:
         raise click.UsageError("Give one of --repair and --upto-damage.")

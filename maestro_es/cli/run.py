@@ -39,7 +39,7 @@ _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
 @click.command()
 @click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC")
 @limit_options(
-    attempts="How often a step is submitted if the scheduler refuses it; then it fails.",
+    attempts="A step fails if the scheduler has refused it this many times.",
     restarts="Restarts of a step after a time-out; 0: no limit.",
     throttle="Jobs in flight at the same time; 0: no limit.",
 )

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, Phase, Refusal, StudyRecord, is_local
 
-#: How many jobs a tick requests at most while a submission is in doubt. The scheduler may be in trouble, and then each
-#: further request must be withdrawn.
+#: How many jobs a tick requests at most while a submission is in doubt. If the scheduler is in trouble, each job that
+#: was requested and not submitted must be withdrawn again.
 IN_DOUBT_BATCH = 16
 
 #: How long, in microseconds, ticks don't submit to a scheduler whose queue is full, unless a job of the study ends.
@@ -37,7 +37,7 @@ class Slots(NamedTuple):
         return most if self.limit is None else max(self.limit - self.in_use, 0)
 
     def requests(self, most: int) -> int:
-        """Return how many of `most` steps the next tick will request if it sees nothing new."""
+        """Return how many steps the next tick will request, at most `most`, if no job changes until then."""
         few = IN_DOUBT_BATCH if self.in_doubt else most
         return min(self.free(most), few, most if self.available is None else self.available)
 

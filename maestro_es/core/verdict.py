@@ -11,8 +11,8 @@ The kinds of evidence, from the most direct to the least direct:
 necessarily finished. The exit code of a submit command is not evidence. A state that maestro-es does not know is not a
 failure.
 
-How long a missing attempt is looked for is decided in `maestro_es.core.grace`. What a verdict means for the step (its
-state, HWFAILURE among them, or another attempt) is decided in `maestro_es.core.reconcile`.
+How long a missing attempt is looked for is decided in `maestro_es.core.grace`. What a verdict means for the step (a
+state, such as HWFAILURE, or another attempt) is decided in `maestro_es.core.reconcile`.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ _AT_LAUNCH = (JobState.FAILED, JobState.CANCELLED_ON_NODE)
 _NOT_OVER = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN, NoAnswer.UNREACHABLE)
 
 
-#: States that the accounting gives to a job that has not ended, and for ever to a job that the controller has lost.
+#: The accounting shows these states for a job that has not ended. If the controller has lost a job, it shows them for
+#: ever.
 LISTED = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 
 
@@ -116,7 +117,7 @@ def _conclude(observed: AttemptObservation) -> Conclusion:
         return Conclusion.WAIT
     conclusion = _without_report(observed)
     if conclusion in GIVES_UP and observed.has_started and not observed.start_recorded:
-        return Conclusion.RUNNING  # it may have started after the end that the scheduler reports
+        return Conclusion.RUNNING  # that may be the end of an earlier run, before a requeue
     return conclusion
 
 
@@ -128,7 +129,7 @@ def _dropped(observed: AttemptObservation) -> bool:
 def _by_report(observed: AttemptObservation, end: Report) -> Conclusion:
     """Conclude from the runner's report; the scheduler may explain why a step was killed.
 
-    If a step was ended by force, some of its processes may remain. This is known only when its runner has ended. A
+    If a step was killed, some of its processes may still run. Only the end of its runner proves that none does. A
     step that got a termination signal, saved its work and exited with 0 has not finished if its walltime was over.
     """
     if end.kind is ReportKind.TIMEOUT:

@@ -77,7 +77,7 @@ def recover(export: ExportReader, root: Path, runtime: Runtime, reason: str) -> 
 
 
 def check_lost(root: Path) -> None:
-    """Refuse a directory that has a log, or whose removed log a process still uses."""
+    """Refuse a directory that has a log, or whose log was deleted but is still open in a process."""
     study_dir = StudyDir(root)
     if os.path.lexists(study_dir.log):
         raise RequestRefused(
@@ -144,7 +144,7 @@ def _read(export: ExportReader, runtime: Runtime) -> tuple[UnitOfWork, Head]:
 def _followed(graph: MemoryGraph, findings: RecoveryFindings) -> dict[int, str]:
     """Return the steps that must have finished, because a step that depends on them was tried since the export.
 
-    The value is the name of the dependent step.
+    The result maps the number of each such step to the name of the dependent step.
     """
     followed: dict[int, str] = {}
     instances: dict[str, list[int]] = {}
@@ -202,7 +202,7 @@ def _is_end(recovery: Recovery) -> bool:
 
 
 def _after(graph: MemoryGraph, recovery: Recovery) -> Recovery:
-    """Return the recovery of a step, updated if the decisions about other steps have ended it."""
+    """Return the decision about a step, updated if the decisions about other steps have ended the step."""
     step = graph.step(recovery.step.number)
     if recovery.events or step.phase is recovery.step.phase or step.phase is not Phase.DONE:
         return recovery

@@ -44,7 +44,7 @@ class BuildableGraph(DescribedGraph):
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
-        """Append everything that is added inside in one transaction. This is much faster for many steps.
+        """Append everything that is added inside this block, in one transaction. This is much faster for many steps.
 
         An error undoes the whole batch. RequestRefused inside another batch. No tick can run inside a batch. Only the
         thread and the process that began a batch can add to it or end it.

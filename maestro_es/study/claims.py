@@ -1,8 +1,9 @@
 """Claims: symbolic links in the workspace of a step. The link for a token can be created only once.
 
-The text of the link names the owner: ``JOB HOST INSTANCE NONCE`` for a runner, ``abandoned`` for a tick. Only this
-module and ``runner.sh`` write and parse it. A runner in a job creates its own claim. Creating a link together with its
-text is atomic and exclusive, on NFS and Lustre too.
+The text of the link names the owner: ``JOB HOST INSTANCE NONCE`` for a runner, ``abandoned`` for a tick. INSTANCE
+tells apart boots and containers of one host. Only this module and ``runner.sh`` write and parse the text. The runner
+of a scheduler's job creates its claim itself. For the runner of a local step, `make_claim` does. Creating a link
+together with its text is atomic and exclusive, on NFS and Lustre too.
 
 `maestro_es.core.verdict` decides what a claim proves about an attempt.
 """
@@ -53,7 +54,7 @@ def tokens_claimed(workspace: Path) -> list[str]:
 
 
 def _is_listed(path: Path) -> bool:
-    """Return whether the directory lists the file: for a while, NFS and Lustre cache that a file does not exist."""
+    """Return whether the directory lists the file. NFS and Lustre cache for a while that a file does not exist."""
     with contextlib.suppress(FileNotFoundError), os.scandir(path.parent) as entries:
         return any(entry.name == path.name for entry in entries)
     return False
@@ -69,7 +70,7 @@ def make_claim(workspace: Path, token: str, job_id: str, host: str, instance: st
     try:
         os.symlink(owner, path)
     except FileExistsError:
-        return os.readlink(path) == owner  # equal if the file system sent our own call twice
+        return os.readlink(path) == owner  # ours, if the file system repeated our call
     return True
 
 

@@ -92,6 +92,6 @@ def test_an_unknown_command_gets_a_suggestion(words, message):
 def test_help_shows_defaults():
     said = " ".join(maestro_es("run", "--help").stdout.split())
 
-    for option in ("it; then it fails. [default: 1; ", "between ticks. [default: 60; "):
+    for option in ("this many times. [default: 1; ", "between ticks. [default: 60; "):
         assert option in said
     assert "default" not in maestro_es("retry", "--help").stdout.partition("--reason")[2]

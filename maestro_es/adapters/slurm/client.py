@@ -1,8 +1,8 @@
 """Slurm: runs the commands that submit, query and cancel jobs.
 
-The token in its command identifies a job. Its id alone does not, because Slurm may assign an id twice after a crash of
-its controller. Since 23.02, squeue shows only the path of the script. So the runner is submitted through a link whose
-name is the token. The link exists only as long as sbatch needs it.
+A job is identified by the token in its command. The id of the job alone does not suffice, because Slurm may assign an
+id twice after a crash of its controller. Since 23.02, squeue shows only the path of the script. So the runner is
+submitted through a link whose name is the token. The link exists only as long as sbatch needs it.
 
 Facts about Slurm refer to 22.05 unless stated otherwise. `maestro_es.adapters.slurm.output` decides what an answer
 means.
@@ -66,7 +66,7 @@ _UTC = "UTC0"
 #: The number of characters that a message quotes from an answer that can't be read.
 _SAID = 60
 
-#: The messages of sacct if a site has no accounting, or one without the commands of jobs (before 21.08).
+#: The messages of sacct if a site has no accounting, or one that does not record the commands of jobs (before 21.08).
 _NO_ACCOUNTS = ("accounting storage is disabled", 'Invalid field requested: "SubmitLine"')
 
 #: How much older, in seconds, a job may be than its recorded request. Clocks differ, and in a recovered log, the
@@ -88,8 +88,9 @@ def slurm_environment(ours: Mapping[str, str], recorded: Mapping[str, str]) -> d
 class SlurmJobs:
     """Calls Slurm's commands in an environment. Its PATH determines the commands, and its SLURM_CONF the cluster.
 
-    If the environment `of_steps` is missing, this one may lead to another cluster. So the cluster is first queried for
-    its name, and for nothing else if this is not the name of the study's cluster.
+    `of_steps` is the environment of the study's steps. If it is missing, commands run in that of this process, which
+    may lead to another cluster. So the cluster is first queried for its name, and for nothing else if this is not the
+    name of the study's cluster.
     """
 
     def __init__(self, environment: Mapping[str, str], of_steps: Environment | None = None) -> None:
@@ -106,7 +107,7 @@ class SlurmJobs:
         return "\n".join(["slurm", self._environment.get("PATH", ""), self._environment.get(_CONF, ""), known])
 
     def submission(self, job: Job, options: Sequence[str]) -> list[str]:
-        """Return the command that submits a job: the runner, through the job's own link to it."""
+        """Return the sbatch command of a job. It submits the job's link to the runner."""
         ours = ["--parsable", "--no-requeue", f"--chdir={job.workspace}"]
         runner = [str(_link(job)), job.token, str(job.workspace), job.script, str(job.study)]
         return ["sbatch", _APPEND, *options, *ours, *runner]
@@ -152,7 +153,7 @@ class SlurmJobs:
     ) -> dict[str, JobInfo]:
         """Return the jobs of these attempts in the queue; GONE for those that it does not list.
 
-        This takes at most one query, and another one if a job was cancelled without ever having had nodes.
+        This takes at most one query, or two if a job was cancelled without ever having had nodes.
         """
         rows = _by_token(self.list_jobs() if listed is None else listed, steps)
         if any(row.state is JobState.CANCELLED for entries in rows.values() for row in entries):
@@ -192,7 +193,7 @@ class SlurmJobs:
         return [["scancel", "--quiet", *ids]] if ids else []
 
     def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
-        """Return all jobs of these runners in the queue by token, with one query."""
+        """Return a mapping from token to job, of all jobs of these runners in the queue. This takes one query."""
         by_token: dict[str, list[QueueEntry]] = {}
         for row in self.list_jobs():
             for folder in {os.path.dirname(runner) for runner in runners}:
@@ -222,7 +223,7 @@ class SlurmJobs:
         until: str = "",
         of_job: Environment | None = None,
     ) -> Command:
-        """Start a command. A command that submits runs in the environment `of_job`, which the job then inherits."""
+        """Start a command. sbatch is started in the environment `of_job`, which the job then inherits."""
         if of_job and self._of_steps.problem:
             raise Unreachable(self._of_steps.problem)
         if not self._is_known:
@@ -247,7 +248,7 @@ class SlurmJobs:
     def _check_cluster(self) -> None:
         """Query the cluster of this environment for its name. NotAsked if it is not the cluster of the study."""
         expected, argv = self._of_steps.cluster, ("scontrol", "show", "config")
-        self._is_known = True  # allows this query
+        self._is_known = True  # before the query, which `_start` would otherwise refuse
         try:
             done = self._run(*argv, timeout=_FACTS_TIMEOUT)
             message = f"scontrol: {' '.join(done.err.split())}" if done.code else ""
@@ -290,7 +291,7 @@ def _submitted(command: Command, link: Path) -> Outcome:
 
 
 def _answer(command: str, text: str, header: str) -> str:
-    """Return the output of a command. Unreachable if it is not a list of jobs, or a truncated one."""
+    """Return the output of a command. Unreachable if it is not a list of jobs, or is truncated."""
     if not is_answer(text, header):
         raise Unreachable(f"{command}: its answer can't be read, or was truncated; it ends with {text[-_SAID:]!r}")
     return text
