@@ -114,10 +114,10 @@ class Conductor:
     def load_batch(cls, out_path: PathText) -> dict[str, Any]:
         """Return the batch block that is stored in a directory. RequestRefused if there is none."""
         path = Path(out_path) / BATCH_INFO
-        try:
-            return read_data(path.read_text("utf-8"), str(path))
-        except FileNotFoundError:
-            raise RequestRefused(f"{path}: there is no such file; run the study with maestro-es") from None
+        batch = _read(path)
+        if batch is None:
+            raise RequestRefused(f"{path}: there is no such file; run the study with maestro-es")
+        return batch
 
     @classmethod
     def get_status(cls, output_path: PathText) -> dict[str, list[str]]:
@@ -142,9 +142,16 @@ class Conductor:
     def load_updated_study_exec(cls, output_path: PathText) -> dict[str, Any]:
         """Return the values that `update_study_exec` has requested, and withdraw the request; empty without one."""
         path = Path(output_path) / UPDATE
-        try:
-            data = read_data(path.read_text("utf-8"), str(path))
-        except FileNotFoundError:
+        data = _read(path)
+        if data is None:
             return {}
         path.unlink(missing_ok=True)
         return data
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return the mapping in a YAML file. None: there is no such file."""
+    try:
+        return read_data(path.read_text("utf-8"), str(path))
+    except FileNotFoundError:
+        return None

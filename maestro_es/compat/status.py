@@ -28,11 +28,13 @@ class BaseStatusRenderer(ABC):
     """Lays out a status and prints it. `_theme_dict` has the styles by the names that the layout uses."""
 
     layout_type: ClassVar[str] = ""
+    #: The styles that an object begins with.
+    _styles: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, *_: Any, disable_theme: bool = False, disable_pager: bool = False, **__: Any) -> None:  # noqa: ANN401 - as Maestro
         self.disable_theme = disable_theme
         self.disable_pager = disable_pager
-        self._theme_dict: dict[str, str] = {}
+        self._theme_dict = dict(self._styles)
         self._status_data: Columns = {}
         self._status_table: Any = None
         self._study_title = ""
@@ -99,21 +101,18 @@ class FlatStatusRenderer(BaseStatusRenderer):
     """One table with a line for each step."""
 
     layout_type = "flat"
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - likewise
-        super().__init__(*args, **kwargs)
-        self._theme_dict = {
-            "State": "bold red",
-            "Step Name": "bold",
-            "Workspace": "blue",
-            "Job ID": "yellow",
-            "row_style": "none",
-            "row_style_dim": "dim",
-            "col_style_1": "",
-            "col_style_2": "blue",
-            "bgcolor": "grey7",
-            "color": "",
-        }
+    _styles: ClassVar[Mapping[str, str]] = {
+        "State": "bold red",
+        "Step Name": "bold",
+        "Workspace": "blue",
+        "Job ID": "yellow",
+        "row_style": "none",
+        "row_style_dim": "dim",
+        "col_style_1": "",
+        "col_style_2": "blue",
+        "bgcolor": "grey7",
+        "color": "",
+    }
 
     def layout(self, status_data: Columns, study_title: str | None = None, data_filters: Any = None) -> None:  # noqa: ANN401, ARG002 - likewise
         """Make the table, without the parameters."""
@@ -132,17 +131,14 @@ class NarrowStatusRenderer(BaseStatusRenderer):
     """A block for each step, with its parameters."""
 
     layout_type = "narrow"
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - likewise
-        super().__init__(*args, **kwargs)
-        self._theme_dict = {
-            "State": "bold red",
-            "Step Name": "bold",
-            "Workspace": "blue",
-            "row_style": "",
-            "row_style_dim": "dim",
-            "background": "grey7",
-        }
+    _styles: ClassVar[Mapping[str, str]] = {
+        "State": "bold red",
+        "Step Name": "bold",
+        "Workspace": "blue",
+        "row_style": "",
+        "row_style_dim": "dim",
+        "background": "grey7",
+    }
 
     def layout(self, status_data: Columns, study_title: str | None = None, data_filters: Any = None) -> None:  # noqa: ANN401, ARG002 - likewise
         """Make the blocks."""

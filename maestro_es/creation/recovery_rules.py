@@ -207,6 +207,10 @@ def held(step: StepRecord, number: int, latest: Trace) -> Recovery:
     recovered = StepRecovered(
         state=State.INITIALIZED, attempt=number, job_id=latest.job_id, message=how, evidence=latest.evidence
     )
+    return _hold(step, how, recovered)
+
+
+def _hold(step: StepRecord, how: str, recovered: StepRecovered) -> Recovery:
     hold: tuple[AnyEvent, ...] = () if step.held else (StepHeld(reason=f"recovered: {how}"),)
     return Recovery(step, "held", how, (recovered, *hold))
 
@@ -217,9 +221,7 @@ def _followed(step: StepRecord, traces: Traces, number: int, latest: Trace | Non
         claim = Evidence(source="claim", detail=f"{traces.followed} was tried, and waits for it")
         return _ended(step, State.FINISHED, number, latest, f"{traces.followed}, which waits for it, was tried", claim)
     how = f"{traces.followed}, which waited for it, was tried, but it was not: it was skipped, or the edge was removed"
-    recovered = StepRecovered(state=State.INITIALIZED, attempt=0, message=how)
-    hold: tuple[AnyEvent, ...] = () if step.held else (StepHeld(reason=f"recovered: {how}"),)
-    return Recovery(step, "held", how, (recovered, *hold))
+    return _hold(step, how, StepRecovered(state=State.INITIALIZED, attempt=0, message=how))
 
 
 def newer(step: StepRecord, attempts: Sequence[Trace]) -> bool:
