@@ -1,4 +1,4 @@
-"""Maestro's own tests pass with maestro-es in Maestro's place, but for those that are listed."""
+"""Maestro's own tests pass with maestro-es in place of Maestro, except those in `LISTED`."""
 
 from __future__ import annotations
 

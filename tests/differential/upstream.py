@@ -64,7 +64,7 @@ def _unpack(archive: bytes, place: Path) -> None:
 
 
 def outcomes(place: Path, report: Path, *words: str) -> dict[str, str]:
-    """Run the tests by ``python WORDS -m pytest``; return what came of each: passed, failed, error or skipped.
+    """Run the tests by ``python WORDS -m pytest``; return the outcome of each: passed, failed, error or skipped.
 
     Those in ``tests/integration`` are left out, because they call Maestro's commands and not its classes.
     """

@@ -27,7 +27,7 @@ from maestro_es.core.model import Micros
 
 AnyEvent = Union[StudyEvent, StepEvent, AttemptEvent]
 
-#: An event that is to be recorded, and the number of the step that it is about; None: the study.
+#: A new event, after the number of its step. None: the event is about the study.
 NewEvent = tuple[int | None, AnyEvent]
 
 #: Every event type by its name in the log.

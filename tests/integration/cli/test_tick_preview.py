@@ -70,7 +70,7 @@ def test_what_is_supposed_is_not_kept(run, waiting):
 
 @pytest.mark.parametrize("environment", ["kept", "lost"])
 def test_the_exit_code_is_that_of_the_tick(run, waiting, environment):
-    """A tick that refuses a file of Maestro's client fails, but not if it is to be tried again."""
+    """A tick that refuses a file of Maestro's client exits with 1, or with 75 if the next tick should try again."""
     (waiting / UPDATE).write_text("what: ever\n")
     if environment == "lost":
         with Session(waiting) as study:

@@ -38,7 +38,7 @@ def test_a_step_of_a_long_chain_is_stored_at_the_cost_of_one_of_a_short_chain(tm
 
 
 def descendants(count: int, shape: str) -> list[NewEvent]:
-    """Return a step and so many that wait for it, or each for the one before it."""
+    """Return a step and `count` descendants. In a fan all wait for the step, in a chain each for the one before."""
     new_events: list[NewEvent] = [
         (None, e.StudyCreated(study_id="cafe0123", root="/s")),
         (None, e.StepTemplateAdded(name="a", description="", run={"cmd": "run"})),

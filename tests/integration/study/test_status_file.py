@@ -31,7 +31,7 @@ HOST = Runtime().host
 
 
 def make(root: Path, count: int) -> tuple[StudyDir, StudyLog]:
-    """Make a study of so many steps whose lines are in the opposite order, and in which some values have commas."""
+    """Create a study of `count` steps, whose lines are in the opposite order. Some values contain commas."""
     study = StudyDir(root)
     study.state.mkdir(parents=True)
     log = create(study.log, Clock())
