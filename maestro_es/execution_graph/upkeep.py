@@ -14,6 +14,7 @@ from maestro_es.store.log_export import line
 from maestro_es.store.verification import Known, Verification, prove, verify
 from maestro_es.study.damage import correct_log
 from maestro_es.study.invocation import Runtime, open_as_it_is
+from maestro_es.study.status_file import forget_lines
 
 __all__ = ["MaintainableGraph", "Prediction"]
 
@@ -32,7 +33,7 @@ class MaintainableGraph(GraphBase):
         """
         self._study.dir.check_owner()
         self._study.log.rebuild()
-        self._study.dir.status_blocks.unlink(missing_ok=True)  # it says which lines of ``status.csv`` can stay
+        forget_lines(self._study.dir)
         show_status(self._study)
         return self._study.log.head.seq
 

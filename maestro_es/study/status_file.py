@@ -92,6 +92,11 @@ def write_status(study_dir: StudyDir, log: StudyLog, now: Micros, host: Host) ->
         return _write_note(study_dir, head, _replace(study_dir, content), table.blocks, host)
 
 
+def forget_lines(study_dir: StudyDir) -> None:
+    """Let the next `write_status` format all lines, and copy none from the file."""
+    study_dir.status_blocks.unlink(missing_ok=True)
+
+
 def _replace(study_dir: StudyDir, content: Iterable[bytes]) -> tuple[int, int, int]:
     """Replace the file; return the identity of the new one.
 
