@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 
 from maestro_es.errors import Unreachable
 
@@ -17,6 +18,12 @@ _DENIED = (errno.EACCES, errno.EPERM)
 
 #: The inode of the first PID namespace of a host: PROC_PID_INIT_INO in Linux's source.
 _FIRST_NAMESPACE = 0xEFFFFFFC
+
+#: The flags of a process among the fields of `stat`, and two of them: PF_EXITING and PF_KTHREAD in Linux's source.
+_FLAGS, _EXITING, _KERNEL_THREAD = 6, 0x4, 0x200000
+
+#: How long a process may take to start a program.
+_EXEC_SECONDS = 1
 
 
 def boot_id() -> str:
@@ -66,11 +73,12 @@ def carries(pid: int, text: bytes) -> bool:
     path = f"/proc/{pid}/environ"
     try:
         with open(path, "rb") as file:
-            return text in file.read().split(b"\0")
+            environment = file.read()
     except OSError as error:
         if error.errno not in (*_GONE, *_DENIED):
             raise _no_answer(path, error) from None
         return False
+    return text in (environment.split(b"\0") if environment else strings(pid, "environ"))
 
 
 def stat(pid: int) -> list[str]:
@@ -79,11 +87,32 @@ def stat(pid: int) -> list[str]:
 
 
 def strings(pid: int, name: str) -> list[bytes]:
-    """Return the content of a file of a process; if its first thread has ended, read another thread's."""
+    """Return the content of ``cmdline`` or ``environ`` of a process; if its first thread has ended, of another thread.
+
+    Both files are empty for a moment while a process starts another program. Wait until they are not.
+    """
+    end = time.monotonic() + _EXEC_SECONDS
+    while not (text := _read_any(pid, name)) and _has_no_program(pid):
+        if time.monotonic() > end:
+            raise Unreachable(f"this host does not answer: process {pid} has shown no arguments for a second")
+        os.sched_yield()
+    return (text or _read_any(pid, name)).split(b"\0")
+
+
+def _read_any(pid: int, name: str) -> bytes:
+    """Return the content of a file of a process, or of the first of its threads that shows it."""
     text = _read(pid, f"{pid}/{name}")
     for thread in () if text else other_threads(pid):
         text = text or _read(pid, f"{pid}/task/{thread}/{name}")
-    return text.split(b"\0")
+    return text
+
+
+def _has_no_program(pid: int) -> bool:
+    """Whether one of our processes shows neither arguments nor environment, although it is not ending."""
+    fields = stat(pid)
+    if not fields or fields[0] in "ZX" or int(fields[_FLAGS]) & (_EXITING | _KERNEL_THREAD) or not _is_ours(pid):
+        return False
+    return not any(_read_any(pid, name) for name in ("cmdline", "environ"))
 
 
 def other_threads(pid: int) -> list[str]:

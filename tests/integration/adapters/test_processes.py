@@ -25,6 +25,21 @@ def test_a_process_is_known_by_its_arguments_from_the_moment_it_is_started():
     wait_for(lambda: process.reap() >= 0 and not any(process.is_running(pid, "the word") for pid, *_ in started))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is empty for a moment")
+def test_a_process_runs_while_it_starts_another_program():
+    environment = {"MAESTRO_ES_AGAIN": 'exec sh -c "$MAESTRO_ES_AGAIN" "$0" "$@"', "MAESTRO_ES_TOKEN": "the token"}
+    pid, gate = process.spawn(["/bin/sh", "-c", environment["MAESTRO_ES_AGAIN"], "sh", "the word"], environment)
+    os.close(gate)
+    running = [process.is_running(pid, "the word") for _ in range(2000)]
+    carrying = [pid in process.carriers("the token", "MAESTRO_ES_TOKEN") for _ in range(50)]
+    process.kill([pid])
+
+    assert set(running) == {True}
+    assert set(carrying) == {True}
+    wait_for(lambda: not process.is_running(pid, "the word"))
+    process.reap()
+
+
 def test_a_process_that_has_ended_is_not_running_even_if_nobody_took_leave_of_it():
     pid, gate = process.spawn(["/bin/sh", "-c", "exit 3", "the word"], {})
     os.close(gate)
