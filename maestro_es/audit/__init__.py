@@ -7,10 +7,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from maestro_es.audit import blame, consistent_view, diff, edits, history, status, step_details
+    from maestro_es.audit import blame, consistent_view, diff, edits, history, status, step_details, step_output
     from maestro_es.audit.why import explain
 
-__all__ = ["blame", "consistent_view", "diff", "edits", "explain", "history", "status", "step_details"]
+__all__ = ["blame", "consistent_view", "diff", "edits", "explain", "history", "status", "step_details", "step_output"]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -28,6 +28,7 @@ COMMANDS = {
     "status": "Show the state of a study and its steps.",
     "history": "Show what happened, event by event.",
     "show": "Show one step in detail.",
+    "logs": "Print the output of steps.",
     "diff": "Show what changed between two moments.",
     "why": "Say why a step is waiting, is running or has failed.",
     "blame": "List the commands of users that affected a step.",

@@ -44,7 +44,8 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
 
 def _data(answer: Why) -> dict[str, Any]:
     evidence = [entry_data(entry) for entry in answer.evidence]
-    return {"step": answer.step or None, "state": answer.state, "why": answer.why, "evidence": evidence}
+    data = {"step": answer.step or None, "state": answer.state, "why": answer.why, "evidence": evidence}
+    return {**data, "errors": list(answer.errors), "written_by": answer.written_by or None}
 
 
 def _block(answer: Why, *, first: bool) -> Iterator[str]:
@@ -53,6 +54,10 @@ def _block(answer: Why, *, first: bool) -> Iterator[str]:
     yield clean(answer.why)
     for line in columns(_HEADER, [_row(entry) for entry in answer.evidence]):
         yield f"  {line}"
+    if answer.errors:
+        yield clean(f"The last errors of {answer.written_by} ('maestro-es logs' prints the whole output):")
+    for line in answer.errors:
+        yield clean(f"  | {line}")
 
 
 def _row(entry: Entry) -> list[str]:

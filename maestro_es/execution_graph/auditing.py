@@ -17,7 +17,7 @@ from maestro_es.core import arguments
 from maestro_es.core import events as e
 from maestro_es.core.environment import Environment
 from maestro_es.core.graph import Graph, MemoryGraph
-from maestro_es.core.model import Micros
+from maestro_es.core.model import BAD_ENDS, Micros, StepRecord
 from maestro_es.core.reducer import replay
 from maestro_es.execution_graph.base import GraphBase, pattern_of, patterns_of
 
@@ -36,14 +36,23 @@ if TYPE_CHECKING:
 #: of `as_of`.
 Instant = Union[str, int, When, Past]
 
+#: How many lines of a failed step's errors an answer contains.
+_ERROR_LINES = 10
+
 
 class Why(NamedTuple):
-    """Why a step is in its `state`: a sentence, and the events that prove it. An empty `step` is the study."""
+    """Why a step is in its `state`: a sentence, and the events that prove it. An empty `step` is the study.
+
+    `errors` are the last lines that the step wrote to standard error, if it has failed. If it has failed because of
+    another step, they are that step's. `written_by` is the step that wrote them.
+    """
 
     step: str
     state: str
     why: str
     evidence: Sequence[Entry]
+    errors: Sequence[str] = ()
+    written_by: str = ""
 
 
 class Comparison(NamedTuple):
@@ -169,9 +178,19 @@ class AuditableGraph(GraphBase):
                 )
             step = view.graph.step(number)
             answer = audit.explain.why(view, step)
-            return Why(step.name, step.state.name, answer.message, audit.history.entries(log, answer.evidence))
+            main = (step.name, step.state.name, answer.message, audit.history.entries(log, answer.evidence))
+            return Why(*main, *(() if past else self._errors(step)))
 
         return audit.consistent_view.consistent_view(self._study, past, show_utc if utc else show_time, ask)
+
+    def _errors(self, step: StepRecord) -> tuple[Sequence[str], str]:
+        """Return the last errors of a step that has failed, or of the step because of which it was not run."""
+        origin = step
+        while origin.blocker is not None:
+            origin = self._study.graph.step(origin.blocker)
+        if origin.state not in BAD_ENDS:
+            return (), ""
+        return audit.step_output.end_of_errors(self.show(origin.name), _ERROR_LINES), origin.name
 
     def _at(self, past: Past | None) -> Graph:
         return past.graph if past else self._study.graph

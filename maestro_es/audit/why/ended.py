@@ -12,6 +12,7 @@ from maestro_es.audit.sentences import assert_never
 from maestro_es.audit.times import time_of
 from maestro_es.audit.why.context import Explanation, View, again, cancel_of
 from maestro_es.core import events as e
+from maestro_es.core.exit_codes import meaning
 from maestro_es.core.model import Cause, State
 
 #: The events that end a step.
@@ -104,7 +105,8 @@ def _failed(view: View, events: Sequence[e.Recorded], event: e.StepFailed) -> Ex
         case Cause.SCHEDULER:
             return _of_attempt(view, events, f"failed {when}, according to the scheduler: {event.message}")
         case Cause.EXIT_CODE if event.message.startswith(event.cause.value):
-            return _of_attempt(view, events, f"failed {when} with {event.message}")
+            means = "".join(f": {text}" for text in [meaning(event.exit_code)] if text)
+            return _of_attempt(view, events, f"failed {when} with {event.message}{means}")
         case Cause.EXIT_CODE | Cause.OUT_OF_MEMORY | Cause.HARDWARE | Cause.LOST | Cause.REJECTED | Cause.SCRIPT:
             return _of_attempt(view, events, f"failed {when}: {event.message}")
         case _:

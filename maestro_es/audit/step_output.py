@@ -1,0 +1,81 @@
+"""The output of a step: which files hold it, and their last lines.
+
+`maestro_es.audit.step_details` finds the files of each attempt. How they are printed is decided in
+`maestro_es.cli.logs`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from maestro_es.audit.step_details import StepDetails
+
+#: The names of the two streams, and the ends of their files' names.
+STREAMS = {"out": ".out", "err": ".err"}
+
+_BLOCK = 64 * 1024
+
+
+class OutputFile(NamedTuple):
+    """A file with one stream ("out" or "err") of an attempt. `attempt` is None if it is not known."""
+
+    path: Path
+    stream: str
+    attempt: int | None
+
+
+def output_files(details: StepDetails, streams: Collection[str], attempt: int | None = None) -> list[OutputFile]:
+    """Return the output files of an attempt, standard output first. The default is the last attempt with output.
+
+    If no attempt is known to have written the step's files, return all of them: these are files of Maestro, or of a
+    scheduler that names files in another way.
+    """
+    written = [one for one in details.attempts if one.outputs]
+    chosen = written[-1:] if attempt is None else [one for one in written if one.number == attempt]
+    paths: list[tuple[str, int | None]] = [(path, one.number) for one in chosen for path in one.outputs]
+    if not written and attempt is None and details.files:
+        paths = [(path, None) for path in (*details.files.outputs, *details.files.errors)]
+    return [
+        OutputFile(Path(path), stream, number)
+        for stream, end in STREAMS.items()
+        if stream in streams
+        for path, number in paths
+        if path.endswith(end)
+    ]
+
+
+def last_lines(file: BinaryIO, count: int) -> bytes:
+    """Return the last lines of a file, at most `count`. Only the end of the file is read."""
+    position = file.seek(0, os.SEEK_END)
+    text = b""
+    while position and text.count(b"\n") <= count:
+        step = min(_BLOCK, position)
+        position -= step
+        file.seek(position)
+        text = file.read(step) + text
+    return b"".join(text.splitlines(keepends=True)[-count:]) if count else b""
+
+
+def blocks(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the rest of a file in blocks."""
+    while block := file.read(_BLOCK):
+        yield block
+
+
+def end_of_errors(details: StepDetails, count: int) -> list[str]:
+    """Return the last lines, without empty ones, that the last attempt wrote to standard error.
+
+    The list is empty if there is no such file, or if it can't be read.
+    """
+    lines: list[str] = []
+    for output in output_files(details, ["err"])[-1:]:
+        try:
+            with output.path.open("rb") as file:
+                text = last_lines(file, 5 * count).decode(errors="replace")
+        except OSError:
+            return []
+        lines = [line.rstrip() for line in text.split("\n") if line.strip()]
+    return lines[-count:]
