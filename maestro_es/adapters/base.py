@@ -83,6 +83,7 @@ class QueueEntry(msgspec.Struct, frozen=True):
     command: str
     delay: str = ""
     ended_at: Micros | None = None
+    exit_code: int | None = None
 
 
 class Submitting(NamedTuple):

@@ -20,7 +20,7 @@ from maestro_es.adapters import local, schedulers
 from maestro_es.adapters.base import Adapter
 from maestro_es.adapters.process import Host
 from maestro_es.core.environment import is_name
-from maestro_es.core.scheduler_facts import SchedulerFacts, Schedulers
+from maestro_es.core.scheduler_facts import JobEnvironment, SchedulerFacts, Schedulers
 from maestro_es.errors import MaestroError, UnknownAdapter
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 #: The adapters of maestro-es, each with its module in this package. It is imported when a study asks for it.
 ADAPTERS = ("local", *schedulers.WITH_ADAPTER)
+
+#: The signals that a runner passes on to its step.
+_SIGNALS = ("TERM", "HUP", "INT", "QUIT", "USR1", "USR2", "ALRM")
 
 #: The group of entry points in which other packages name their adapters.
 GROUP = "maestro_es.adapters"
@@ -69,14 +72,12 @@ def names() -> tuple[str, ...]:
     return (*ADAPTERS, *sorted({entry.name for entry in _entries()} - {*ADAPTERS}))
 
 
-def job_variables(kind: str) -> tuple[str, ...]:
-    """Return the variables in which the runner of a job may find the job's id: first that of its own scheduler."""
-    jobs = schedulers.WITH_ADAPTER.get(kind)
-    if jobs is None and kind not in ADAPTERS:
-        facts = find_facts(kind)
-        jobs = facts.jobs if facts else None
-    own = jobs.job_ids[:1] if jobs else ()
-    return tuple(dict.fromkeys((*own, *schedulers.JOB_VARIABLES)))
+def jobs_of(kind: str) -> JobEnvironment:
+    """Return what a job of a batch type looks like from inside. For a built-in type, this imports no adapter."""
+    if kind in ADAPTERS:
+        return schedulers.WITH_ADAPTER.get(kind, JobEnvironment())
+    facts = find_facts(kind)
+    return facts.jobs if facts else JobEnvironment()
 
 
 def _built_in() -> Iterator[SchedulerFacts]:
@@ -137,12 +138,20 @@ def _fault(name: str, module: object) -> str:
         kind = (int, float) if isinstance(example, float) else type(example)
         if not (callable(value) if callable(example) else isinstance(value, kind)):
             return f"its FACTS.{field} is {value!r}"
-    job_ids: object = facts.jobs.job_ids
+    return _fault_of_jobs(facts.jobs) or ("" if facts.name == name else f"its FACTS.name is {facts.name!r}")
+
+
+def _fault_of_jobs(jobs: JobEnvironment) -> str:
+    """Return what is wrong with the facts that a runner gets; empty if nothing is."""
+    job_ids: object = jobs.job_ids
+    signals: object = jobs.stop_signals
     if not (
         isinstance(job_ids, tuple) and all(isinstance(variable, str) and is_name(variable) for variable in job_ids)
     ):
         return f"its FACTS.jobs.job_ids is {job_ids!r}"
-    return "" if facts.name == name else f"its FACTS.name is {facts.name!r}"
+    if not (isinstance(signals, tuple) and all(name in _SIGNALS for name in signals)):
+        return f"its FACTS.jobs.stop_signals is {signals!r}"
+    return ""
 
 
 def _broken(entry: EntryPoint, fault: str) -> UnknownAdapter:

@@ -25,7 +25,8 @@ state=$study/.maestro-es near= group=
 kill_wait=10
 try_again=75 # maestro_es.errors.EXIT_TRY_AGAIN: the step was not started
 moment=1 # seconds: a signal to all processes may reach the runner this much later than the step
-job_variables='' # variables that may contain the id of a job: `study/maintenance.py` fills in their names
+job_variables='' # variables that may contain the id of a job: `study/maintenance.py` fills in these two lists
+stop_signals='' # signals by which the scheduler tells a job to end
 others='HUP INT QUIT USR1 USR2 ALRM URG' # signals that are passed on to the step, as with sbatch --signal=B:USR1@60
 
 report() {
@@ -150,22 +151,18 @@ after() { # after SECONDS COMMAND...: run a command later; USR2 ends this, the T
 } 2>/dev/null
 pass_on() {
     signalled=1
-    if [ -n "$child" ]; then kill -"$1" "$child" 2>/dev/null; else early="$early $1"; fi
+    if [ -z "$child" ]; then early="$early $1"; elif [ -z "$over" ]; then kill -"$1" "$child" 2>/dev/null; fi
 }
-end_step() { # end all processes of a local step; only signal a scheduled one, whose scheduler sets a time limit
+on_stop() { stopped=${stopped:-$1}; pass_on "$1"; } # how long the step may take is for its scheduler to decide
+end_step() { # end all processes of a local step
+    # Do this once, and ignore TERM from here on. A second TERM kills a shell that is leaving its trap, and bash may
+    # forget an exit code if a signal interrupts its wait.
     trap '' TERM # before the escalation starts, which must not end with the group
-    if [ -n "$output" ]; then
-        # Do this once, and ignore TERM from here on. A second TERM kills a shell that is leaving its trap, and bash may
-        # forget an exit code if a signal interrupts its wait.
-        [ -n "$escalation" ] || {
-            signal_step TERM
-            escalate &
-            escalation=$!
-        }
-    else
-        pass_on TERM
-        trap on_term TERM
-    fi
+    [ -n "$escalation" ] || {
+        signal_step TERM
+        escalate &
+        escalation=$!
+    }
 }
 escalate() { # in the background, because bash forgets the exit code of a step that ends while a trap waits for grep
     trap '' TERM
@@ -206,7 +203,10 @@ end_helpers() { # no helper process may remain when the report exists
 } 2>/dev/null
 
 trap on_term TERM # before the step starts: earlier signals are passed on to it later
-[ -n "$output" ] || for name in $others; do trap "pass_on $name" "$name"; done
+if [ -z "$output" ]; then
+    for name in $others; do trap "pass_on $name" "$name"; done
+    for name in TERM $stop_signals; do trap "on_stop $name" "$name"; done
+fi
 [ "$group" != 'set -m' ] || set -m
 if [ -n "$output" ]; then
     (become_step) </dev/null >"$output.$$.out" 2>"$output.$$.err" &
@@ -220,7 +220,7 @@ child=$!
 set +m
 if [ -n "$signalled" ]; then
     sleep 1 # so that the signal reaches the step, not the shell that will become the step
-    [ -z "$stopped" ] || end_step
+    [ -z "$stopped" ] || [ -z "$output" ] || end_step
     for name in $early; do pass_on "$name"; done
 fi
 if [ "$limit" -gt 0 ]; then
@@ -289,4 +289,7 @@ if [ -n "$output" ] && [ -x "$state/next-tick" ]; then
         ! may_tick || "$state/next-tick" </dev/null >/dev/null 2>&1 &
     fi
 fi
+# LSF knows only the exit code. So a step that saves its work at the end of its time must not look finished to it.
+case $code$stopped in 0HUP) code=129 ;; 0INT) code=130 ;; 0QUIT) code=131 ;; esac
+case $code$stopped in 0USR1) code=138 ;; 0USR2) code=140 ;; 0ALRM) code=142 ;; esac
 exit "$code"

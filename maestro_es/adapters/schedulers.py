@@ -31,8 +31,14 @@ WITH_ADAPTER = {
         ),
         always=("SLURM_*", "SBATCH_*"),
     ),
-    "lsf": JobEnvironment(of_job=("LSB_*", "LS_JOBPID", "LS_SUBCWD"), job_ids=("LSB_JOBID",)),
-    "flux": JobEnvironment(of_job=("FLUX_*",), job_ids=("FLUX_JOB_ID",)),
+    # USR2 comes at the run limit; bkill sends INT first.
+    "lsf": JobEnvironment(
+        of_job=("LSB_*", "LS_JOBPID", "LS_SUBCWD"), job_ids=("LSB_JOBID",), stop_signals=("TERM", "INT", "USR2"),
+    ),
+    # ALRM comes at the time limit. A job of `flux batch` also gets HUP, and has only the second of these variables.
+    "flux": JobEnvironment(
+        of_job=("FLUX_*",), job_ids=("FLUX_JOB_ID", "FLUX_ENCLOSING_ID"), stop_signals=("TERM", "ALRM", "HUP"),
+    ),
 }  # fmt: skip
 
 #: Schedulers whose jobs are recognised, though no adapter submits to them.

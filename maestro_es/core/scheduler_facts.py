@@ -37,11 +37,12 @@ class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
 
     Most fields are names of variables, in which ``*`` stands for any text. `of_job` are variables of one job, or of
     one task of it. `options` are options of a job, which commands in other jobs would take for theirs. A process is
-    in a job if one of `job_ids` is set; in the first one, a job finds its id. `settings` belong to neither, though
-    their names match. `protocol` are variables that would change how often a step runs, where its job is, or what it
-    sees. `always` are variables that each environment contains, even one that is not ALL. `still_running` is a shell
-    command that succeeds while a job runs; the word JOB in it stands for the job's id. If it is empty, the scheduler
-    can't be asked.
+    in a job if one of `job_ids` is set; a job finds its id in the first one that is set. `settings` belong to neither,
+    though their names match. `protocol` are variables that would change how often a step runs, where its job is, or
+    what it sees. `always` are variables that each environment contains, even one that is not ALL. `still_running` is a
+    shell command that succeeds while a job runs; the word JOB in it stands for the job's id. If it is empty, the
+    scheduler can't be asked. `stop_signals` are the names of the signals by which the scheduler tells a job to end,
+    when its time is over or somebody cancels it. TERM always counts as one.
     """
 
     of_job: tuple[str, ...] = ()
@@ -51,6 +52,7 @@ class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     settings: tuple[str, ...] = ()
     protocol: tuple[str, ...] = ()
     always: tuple[str, ...] = ()
+    stop_signals: tuple[str, ...] = ("TERM",)
 
 
 def _no_remarks(_batch: Mapping[str, Any], _runs: Sequence[tuple[int, Mapping[str, Any]]]) -> tuple[Remark, ...]:

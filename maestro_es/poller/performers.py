@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from maestro_es.adapters.base import Adapter, Job, Submitting
-from maestro_es.adapters.registry import job_variables
+from maestro_es.adapters.registry import jobs_of
 from maestro_es.core.events import Recorded
 from maestro_es.core.model import StepRecord
 from maestro_es.core.observations import Claim, ClaimState, Report
@@ -91,7 +91,7 @@ class Live:
     ended: Collection[str] = ()
 
     def make_state_dir(self, study: Session) -> None:
-        make_state_dir(study.dir, job_variables(str(study.graph.study.adapter.get("type") or "local")))
+        make_state_dir(study.dir, jobs_of(str(study.graph.study.adapter.get("type") or "local")))
 
     def repair_copies(self, study: Session) -> None:
         repair_copies(study.dir, study.graph, study.log)

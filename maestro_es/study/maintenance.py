@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Sequence
 from pathlib import Path
 
 import maestro_es.adapters
@@ -20,6 +19,7 @@ from maestro_es.adapters.schedulers import JOB_VARIABLES
 from maestro_es.core import file_names
 from maestro_es.core.events import StudyCreated
 from maestro_es.core.graph import Graph
+from maestro_es.core.scheduler_facts import JobEnvironment
 from maestro_es.files import is_empty, read, replace_file
 from maestro_es.import_path import own_command
 from maestro_es.store.study_log import StudyLog
@@ -28,8 +28,12 @@ from maestro_es.study.sharing import group_reads
 
 _RUNNER = Path(maestro_es.adapters.__file__).with_name(file_names.RUNNER)
 
-#: The line of the runner that is filled with the names of the variables that may contain the id of its job.
-_JOB_VARIABLES = "job_variables='{}'"
+#: The lines of the runner that are filled in: the variables that may contain the id of its job, and the signals by
+#: which its scheduler tells it to end.
+_JOB_VARIABLES, _STOP_SIGNALS = "job_variables='{}'", "stop_signals='{}'"
+
+#: A runner of these jobs finds the id of its job in a variable of any scheduler, and only TERM tells it to end.
+_ANY_JOBS = JobEnvironment()
 
 _MODE = 0o755
 
@@ -48,14 +52,14 @@ exec {command} "$study"
 """
 
 
-def make_state_dir(study_dir: StudyDir, job_variables: Sequence[str] = JOB_VARIABLES) -> None:
+def make_state_dir(study_dir: StudyDir, jobs: JobEnvironment = _ANY_JOBS) -> None:
     """Create or repair ``.maestro-es`` and its content. OSError if that fails.
 
-    `job_variables` are the variables that may contain the id of a job of the study.
+    `jobs` says what the jobs of the study look like from inside.
     """
     for folder in (study_dir.state, study_dir.inbox):
         _make_private(folder, group_reads=group_reads(study_dir))
-    _put(study_dir.runner, runner(job_variables))
+    _put(study_dir.runner, runner(jobs))
     if is_empty(study_dir.next_tick):
         import shlex  # noqa: PLC0415 - needed once for each study
 
@@ -63,10 +67,12 @@ def make_state_dir(study_dir: StudyDir, job_variables: Sequence[str] = JOB_VARIA
         _replace(study_dir.next_tick, os.fsencode(_NEXT_TICK.format(command=command)))
 
 
-def runner(job_variables: Sequence[str] = JOB_VARIABLES) -> bytes:
-    """Return the text of the runner."""
-    filled = _JOB_VARIABLES.format(" ".join(job_variables))
-    return _RUNNER.read_bytes().replace(_JOB_VARIABLES.format("").encode(), filled.encode(), 1)
+def runner(jobs: JobEnvironment = _ANY_JOBS) -> bytes:
+    """Return the text of the runner for such jobs. It looks for its id first in the variables of its own scheduler."""
+    text = _RUNNER.read_bytes()
+    for line, names in ((_JOB_VARIABLES, (*jobs.job_ids, *JOB_VARIABLES)), (_STOP_SIGNALS, jobs.stop_signals)):
+        text = text.replace(line.format("").encode(), line.format(" ".join(dict.fromkeys(names))).encode(), 1)
+    return text
 
 
 def _make_private(folder: Path, *, group_reads: bool) -> None:

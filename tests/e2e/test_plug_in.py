@@ -50,6 +50,12 @@ from toy_adapter import ADAPTER, FACTS
 FACTS = replace(FACTS, name="bare", jobs=replace(FACTS.jobs, job_ids="TOY_JOB"))
 """
 BROKEN["bare"] = (BARE, "toy_bare", "its FACTS.jobs.job_ids is 'TOY_JOB'")
+DEAF = """
+from msgspec.structs import replace
+from toy_adapter import ADAPTER, FACTS
+FACTS = replace(FACTS, name="deaf", jobs=replace(FACTS.jobs, stop_signals=("TERM", "SIGUSR2")))
+"""
+BROKEN["deaf"] = (DEAF, "toy_deaf", "its FACTS.jobs.stop_signals is ('TERM', 'SIGUSR2')")
 BROKEN["keys"] = (WRONG_KEYS, "toy_keys", "its FACTS.needed_keys is 'folder'")
 INCOMPLETE = """
 from msgspec.structs import replace

@@ -176,7 +176,7 @@ def test_a_submission_that_was_killed_for_taking_too_long_is_adopted_if_there_is
     _replace(tmp_path / "bin", monkeypatch, "sbatch", '"$real" "$@" >/dev/null; exec sleep 30')
     root = launch(local_step("first", until("go")), step("only", "", ["first"]))
     (root / ".maestro-es" / "next-tick").write_text("#!/bin/sh\n")  # which would wait longer
-    monkeypatch.setattr("maestro_es.adapters.slurm.client._TIMEOUT", 5)
+    monkeypatch.setattr("maestro_es.adapters.batch.TIMEOUT", 5)
     (tmp_path / "go").touch()
     assert finish(root) is StudyStatus.FINISHED
     [unanswered] = events(root, e.SubmissionUncertain)

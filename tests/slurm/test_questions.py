@@ -324,7 +324,7 @@ def test_a_command_that_never_ends_is_no_answer(cluster, calls, launch, tmp_path
     real = (tmp_path / "bin" / "squeue").read_text()
     (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\nsleep 600\n")
     with monkeypatch.context() as patch, Session(root, RUNTIME) as study:
-        patch.setattr("maestro_es.adapters.slurm.client._TIMEOUT", 0.5)
+        patch.setattr("maestro_es.adapters.batch.TIMEOUT", 0.5)
         with pytest.raises(Unreachable, match="squeue has not answered within 0"):
             tick(study)
     (tmp_path / "bin" / "squeue").write_text(real)

@@ -17,7 +17,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters import schedulers
-from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting, noting, stop_if
+from maestro_es.adapters.base import Job, Submitting, noting, stop_if
+from maestro_es.adapters.batch import BatchAdapter
 from maestro_es.adapters.launcher import Resources, fill_in
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import (
@@ -36,8 +37,7 @@ from maestro_es.adapters.script import (
 from maestro_es.adapters.slurm.client import SlurmJobs, slurm_environment
 from maestro_es.adapters.slurm.options import cpus, without_value
 from maestro_es.adapters.slurm.output import forgets_within
-from maestro_es.core.model import StepRecord, is_scheduled
-from maestro_es.core.observations import Claim
+from maestro_es.core.model import is_scheduled
 from maestro_es.core.scheduler_facts import COMMON_KEYS, SchedulerFacts
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, Rejected
 
@@ -231,18 +231,17 @@ def launch(asked: Resources, run: Mapping[str, Any]) -> str:
     return " ".join(["srun", *(f"{flag} {value}" for flag, value in parts if value)])
 
 
-class SlurmAdapter:
+class SlurmAdapter(BatchAdapter):
     """Writes scripts for ``sbatch``, submits jobs, and queries them."""
 
     name, extension, grace_seconds = FACTS.name, FACTS.extension, FACTS.grace_seconds
-    can_submit = True
-    max_concurrent_submissions = 8
+    _jobs: SlurmJobs
 
     def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
         self._batch = dict(batch)
         self._names = frozenset(host.environment.variables)
-        self._jobs = SlurmJobs(slurm_environment(os.environ, host.environment.variables), host.environment)
-        self.cluster = self._jobs.cluster
+        environment = slurm_environment(os.environ, host.environment.variables)
+        super().__init__(SlurmJobs(environment, host.environment))
 
     def directives(
         self, job_name: str, description: str, run: Mapping[str, Any], *, with_cpus: bool = True
@@ -316,36 +315,6 @@ class SlurmAdapter:
             directed = arguments(self.directives(job.name, job.description, job.run, with_cpus=with_cpus))
         options = directed + embedded(job.edited or job.command)
         return anchored(options, str(job.workspace))
-
-    def cluster_info(self) -> dict[str, str]:
-        return self._jobs.cluster_info()
-
-    def list_jobs(self) -> list[QueueEntry]:
-        return self._jobs.list_jobs()
-
-    def query_queue(
-        self,
-        steps: Sequence[StepRecord],
-        claims: Mapping[str, Claim],  # noqa: ARG002 - protocol
-        listed: Sequence[QueueEntry] | None = None,
-    ) -> dict[str, JobInfo]:
-        return self._jobs.query_queue(steps, listed)
-
-    def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:
-        return self._jobs.query_accounting(steps)
-
-    def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
-        return self._jobs.find_by_token(runners)
-
-    def has_orphans(self, step: StepRecord) -> bool:  # noqa: ARG002 - protocol
-        """Return False: Slurm ends all processes of a job."""
-        return False
-
-    def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
-        return self._jobs.cancel_commands(steps)
-
-    def cancel(self, steps: Sequence[StepRecord]) -> None:
-        self._jobs.cancel(steps)
 
 
 ADAPTER = SlurmAdapter

@@ -1,24 +1,20 @@
 """Parses the output of Slurm's commands. Facts about Slurm refer to 22.05 unless stated otherwise.
 
-A job that Maestro submitted and maestro-es adopted has no token. Its id and its script identify it (`imported`,
-`runs_script_of`). `maestro_es.adapters.slurm.client` decides which commands are run, and when.
+`maestro_es.adapters.slurm.client` decides which commands are run, and when.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 
 from msgspec import structs
 
 from maestro_es.adapters.base import JobInfo, QueueEntry
 from maestro_es.adapters.command import Completed
-from maestro_es.core.attempt_token import is_imported
+from maestro_es.adapters.queue_entries import LIVE, names_in, runs_script_of
 from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected
-
-#: The characters that Maestro removes from paths, and those with which it replaces them.
-_NO_LETTERS = re.compile(r"[\W_]+")
 
 #: One job per line: its id; its state, nodes and (expected) end; the reason; and its command with arguments. The
 #: command may contain any character except a line break.
@@ -72,11 +68,6 @@ _STATES = {
 }
 
 _CANCELLED_BY_NOBODY = "CANCELLED"
-
-LIVE = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
-
-#: The order of preference among several jobs with one token: running, pending, in an unknown state, and ended.
-_BELIEVED = (JobState.RUNNING, JobState.PENDING, JobState.UNKNOWN, False)
 
 #: Reasons in squeue(1), JOB REASON CODES, that any job may have at times. They don't count as a delay.
 _ORDINARY = frozenset({
@@ -245,11 +236,6 @@ def _delay(word: str, reason: str) -> str:
     return word if reason in _ORDINARY else f"{word}: {reason}"
 
 
-def names_in(command: str) -> set[str]:
-    """Return the words of a command that may be tokens. Of a path, it is the last part."""
-    return {word.rpartition("/")[2] for word in command.split()}
-
-
 def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepRecord] = _NONE) -> dict[str, JobInfo]:
     """Return by token the last run of each job in the output of ``sacct -P -D`` with `ACCOUNTS_FORMAT`.
 
@@ -307,34 +293,3 @@ def _exit_code(codes: str) -> int | None:
     if not (code.isdigit() and signal.isdigit()):
         return None
     return int(code) or (128 + int(signal) if int(signal) else 0)
-
-
-def believed(rows: Sequence[QueueEntry], job_id: str) -> JobInfo:
-    """Return the job of a token that counts. A submission that was sent twice creates two jobs with one token."""
-    if not rows:
-        return JobInfo(JobState.GONE, "not in the queue")
-    row = min(rows, key=lambda row: (_BELIEVED.index(row.state in LIVE and row.state), row.job_id != job_id))
-    return JobInfo(row.state, row.raw_state, None, row.job_id, delay=row.delay, ended_at=row.ended_at)
-
-
-def imported(steps: Iterable[StepRecord]) -> dict[str, StepRecord]:
-    """Return the steps whose jobs Maestro submitted, by job id."""
-    return {step.job_id: step for step in steps if is_imported(step.token)}
-
-
-def runs_script_of(step: StepRecord, command: str) -> bool:
-    """Whether a job's command or submit line names the script that Maestro wrote for a step.
-
-    The script is in the step's workspace, or with ``--usetmp`` in another directory. Its name begins with that of the
-    step or, with ``--hashws``, with that of the workspace.
-    """
-    if f"/{step.workspace}/" in command:
-        return True
-    script = _letters(command.rpartition("/")[2])
-    names = (step.name, step.workspace.rpartition("/")[2])
-    return any(script.startswith(_letters(name)) for name in names)
-
-
-def _letters(text: str) -> str:
-    """Return a text without the characters that Maestro removes from paths or uses as replacements."""
-    return _NO_LETTERS.sub("", text)

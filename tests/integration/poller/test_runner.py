@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from maestro_es.adapters.registry import jobs_of
 from maestro_es.adapters.schedulers import still_running
 from maestro_es.core.environment import for_runner
 from maestro_es.core.observations import ClaimState
@@ -377,6 +378,41 @@ def test_a_signal_that_a_job_has_asked_for_reaches_its_step(stage: Stage, name: 
     assert started.wait(DEADLINE) == 0
     assert (stage.workspace / "saved").exists()
     assert stage.reports == [f"{TOKEN}.exit.0", f"{TOKEN}.started"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "code"),
+    [("lsf", "USR2", 140), ("lsf", "INT", 130), ("flux", "ALRM", 142), ("flux", "HUP", 129), ("flux", "TERM", 0)],
+)
+def test_a_step_that_saves_its_work_when_its_scheduler_tells_it_to_end_was_stopped(
+    stage: Stage, kind: str, name: str, code: int
+):
+    stage.runner.write_bytes(runner(jobs_of(kind)))
+    started = stage.start(f'trap "touch saved; exit 0" {name}; touch ready; sleep 60 & wait', local=False)
+    wait_for((stage.workspace / "ready").exists)
+    started.send_signal(signal.Signals[f"SIG{name}"])
+
+    assert started.wait(DEADLINE) == code  # by which LSF tells that the step is not done
+    assert (stage.workspace / "saved").exists()
+    assert stage.reports == [f"{TOKEN}.started", f"{TOKEN}.stopped.0"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "variables", "job"),
+    [
+        ("lsf", {"LSB_JOBID": "21"}, "21"),
+        ("pbs", {"PBS_JOBID": "4.server"}, "4.server"),
+        ("flux", {"FLUX_ENCLOSING_ID": "f4HU2qTnw"}, "f4HU2qTnw"),
+        ("flux", {"FLUX_ENCLOSING_ID": "f1", "FLUX_JOB_ID": "f2"}, "f2"),
+        ("slurm", {"LSB_JOBID": "21"}, "77"),
+    ],
+)
+def test_a_claim_names_the_job_of_its_own_scheduler(stage: Stage, kind: str, variables: dict[str, str], job: str):
+    stage.runner.write_bytes(runner(jobs_of(kind)))
+    stage.environment = {**variables, **({} if kind == "slurm" else {"SLURM_JOBID": "1"})}
+    stage.run("true", local=False, job="77" if kind == "slurm" else "")
+
+    assert read_claim(stage.workspace, TOKEN).job_id == job
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ import pytest
 from maestro_es.adapters import schedulers
 from maestro_es.adapters.base import Job
 from maestro_es.adapters.process import Host
-from maestro_es.adapters.registry import ADAPTERS, SCHEDULERS, job_variables, make_adapter
+from maestro_es.adapters.registry import ADAPTERS, SCHEDULERS, jobs_of, make_adapter
 from maestro_es.core.submission import ScriptFailed
 from maestro_es.errors import UnknownAdapter
+from maestro_es.study.maintenance import runner
 
 HOST = Host("host", "boot", 1)
 
@@ -31,9 +32,10 @@ def test_an_unknown_type_names_those_that_there_are():
 
 def test_a_runner_looks_first_where_its_own_scheduler_puts_the_id_of_a_job():
     for facts in SCHEDULERS.built_in():
-        found = job_variables(facts.name)
-        assert found[:1] == (facts.jobs.job_ids or schedulers.JOB_VARIABLES)[:1]
-        assert {*found} == {*schedulers.JOB_VARIABLES}
+        [line] = [line for line in runner(jobs_of(facts.name)).decode().splitlines() if "job_variables='" in line]
+        found = line.split("'")[1].split()
+        assert tuple(found[: len(facts.jobs.job_ids)]) == facts.jobs.job_ids
+        assert {*found} == {*schedulers.JOB_VARIABLES, *facts.jobs.job_ids}
 
 
 def test_what_jobs_look_like_is_known_without_the_adapters():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_es.adapters.slurm.output import imported, read_accounts, runs_script_of
+from maestro_es.adapters.queue_entries import imported, runs_script_of
+from maestro_es.adapters.slurm.output import read_accounts
 from maestro_es.core.model import JobState, StepRecord
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import pytest
 
 from maestro_es.adapters.command import Completed
+from maestro_es.adapters.queue_entries import believed, names_in
 from maestro_es.adapters.slurm.client import slurm_environment
 from maestro_es.adapters.slurm.output import (
     QUEUE_HEADER,
-    believed,
     cancelled_after,
     forgets_within,
     is_answer,
     is_down,
     job_state,
-    names_in,
     read_accounts,
     read_facts,
     read_queue,

@@ -1,0 +1,89 @@
+"""Finds the jobs of attempts in the list that a scheduler returns. Pure.
+
+A token in the command of a job identifies it, not its id: a scheduler may give an id to another job. A job that
+Maestro submitted and maestro-es adopted has no token; its id and its script identify it.
+
+`maestro_es.adapters.batch` gets the list.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Sequence
+
+from maestro_es.adapters.base import JobInfo, QueueEntry
+from maestro_es.core.attempt_token import is_imported
+from maestro_es.core.model import JobState, StepRecord
+
+LIVE = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
+
+#: The order of preference among several jobs with one token: running, pending, in an unknown state, and ended.
+_BELIEVED = (JobState.RUNNING, JobState.PENDING, JobState.UNKNOWN, False)
+
+#: The characters that Maestro removes from paths, and those with which it replaces them.
+_NO_LETTERS = re.compile(r"[\W_]+")
+
+
+def by_token(listed: Iterable[QueueEntry], steps: Sequence[StepRecord]) -> dict[str, list[QueueEntry]]:
+    """Return the jobs of these attempts by token."""
+    tokens = {step.token for step in steps}
+    maestros = imported(steps)
+    jobs: dict[str, list[QueueEntry]] = {}
+    for row in listed:
+        for token in tokens.intersection(names_in(row.command)):
+            jobs.setdefault(token, []).append(row)
+        step = maestros.get(row.job_id)
+        if step and runs_script_of(step, row.command):
+            jobs.setdefault(step.token, []).append(row)
+    return jobs
+
+
+def of_runners(listed: Iterable[QueueEntry], runners: Collection[str]) -> dict[str, list[QueueEntry]]:
+    """Return by token the jobs of these runners. The token is the runner's first argument, or the name of its link."""
+    jobs: dict[str, list[QueueEntry]] = {}
+    folders = {(os.path.dirname(runner), os.path.basename(runner)) for runner in runners}
+    for row in listed:
+        for folder, name in folders:
+            _, runs_it, rest = row.command.partition(f"{folder}/")
+            arguments = rest.split(" ", 2)
+            if runs_it:
+                token = arguments[1] if arguments[0] == name and arguments[1:] else arguments[0]
+                jobs.setdefault(token, []).append(row)
+    return jobs
+
+
+def names_in(command: str) -> set[str]:
+    """Return the words of a command that may be tokens. Of a path, it is the last part."""
+    return {word.rpartition("/")[2] for word in command.split()}
+
+
+def believed(rows: Sequence[QueueEntry], job_id: str) -> JobInfo:
+    """Return the job of a token that counts. A submission that was sent twice creates two jobs with one token."""
+    if not rows:
+        return JobInfo(JobState.GONE, "not in the queue")
+    row = min(rows, key=lambda row: (_BELIEVED.index(row.state in LIVE and row.state), row.job_id != job_id))
+    return JobInfo(row.state, row.raw_state, row.exit_code, row.job_id, delay=row.delay, ended_at=row.ended_at)
+
+
+def imported(steps: Iterable[StepRecord]) -> dict[str, StepRecord]:
+    """Return the steps whose jobs Maestro submitted, by job id."""
+    return {step.job_id: step for step in steps if is_imported(step.token)}
+
+
+def runs_script_of(step: StepRecord, command: str) -> bool:
+    """Whether a job's command or submit line names the script that Maestro wrote for a step.
+
+    The script is in the step's workspace, or with ``--usetmp`` in another directory. Its name begins with that of the
+    step or, with ``--hashws``, with that of the workspace.
+    """
+    if f"/{step.workspace}/" in command:
+        return True
+    script = _letters(command.rpartition("/")[2])
+    names = (step.name, step.workspace.rpartition("/")[2])
+    return any(script.startswith(_letters(name)) for name in names)
+
+
+def _letters(text: str) -> str:
+    """Return a text without the characters that Maestro removes from paths or uses as replacements."""
+    return _NO_LETTERS.sub("", text)
