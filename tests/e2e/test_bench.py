@@ -1,0 +1,72 @@
+"""tools/bench on studies of a hundred steps: each measurement works, and gives all its figures."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tools.benches.command import MEASUREMENTS
+from tools.benches.goals import GOALS
+
+ROOT = Path(__file__).parents[2]
+
+#: One installed wheel is enough, so one worker runs all of these.
+pytestmark = pytest.mark.xdist_group("bench")
+
+RunBench = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> RunBench:
+    """Return what calls tools/bench. The first call installs a wheel of this tree."""
+    place = tmp_path_factory.mktemp("bench")
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command: list[str | Path] = [
+            sys.executable,
+            ROOT / "tools/bench",
+            "--environments",
+            place / "environments",
+            *words,
+        ]
+        env = {**os.environ, "TMPDIR": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.mark.parametrize("name", MEASUREMENTS)
+def test_a_measurement_gives_all_its_figures(name: str, bench: RunBench):
+    done = bench("--only", name, "--sizes", "100", "--rounds", "1")
+
+    at_full_size = {"P7.time", "P7.memory"}
+    assert done.stderr == ""
+    assert done.returncode == ("MISSED" in done.stdout)
+    keys = {key for key in GOALS if key.partition(".")[0] == name} - at_full_size
+    assert set(re.findall(r"^(P\w+\.\w+) ", done.stdout, re.MULTILINE)) == keys
+
+
+def test_a_measured_command_that_fails_is_shown_with_its_message(bench: RunBench, tmp_path: Path):
+    program = tmp_path / "ours" / "bin" / "maestro-es"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho something is broken >&2\nexit 7\n")
+    program.chmod(0o755)
+    (tmp_path / "made").touch()
+    done = bench("--only", "P1", "--environments", str(tmp_path))
+
+    assert done.returncode == 1
+    assert re.fullmatch(r"P1 +FAILED: \S+/maestro-es run .*: exit code 7\nsomething is broken\n\n", done.stderr)
+    assert done.stdout.endswith("bench: FAILED: P1\n")
+
+
+def test_a_size_that_is_no_study_is_refused(bench: RunBench):
+    done = bench("--sizes", "1")
+
+    assert done.returncode == 2
+    assert "1: write a number of steps or events, at least 10" in done.stderr

@@ -1,0 +1,110 @@
+"""The command line of the bench."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tools.benches import creation, local, logs, screens, ticks
+from tools.benches.context import QUICK_SIZES, SIZES, Bench
+from tools.benches.goals import GOALS
+from tools.benches.processes import BenchError
+
+#: The smallest study.
+LEAST = 10
+
+#: The measurements, in the order in which they use and use up the studies that they share.
+MEASUREMENTS: dict[str, tuple[Callable[[Bench], None], ...]] = {
+    "P1": (ticks.start,),
+    "P3": (ticks.conductor,),
+    "P8": (screens.screens,),
+    "P2": (ticks.working,),
+    "P2m": (ticks.cascades,),
+    "P4": (logs.replay,),
+    "P10": (logs.readers,),
+    "P5": (logs.append,),
+    "P7": (creation.creation, creation.chain),
+    "P9": (local.local,),
+}
+
+
+def main(manual: str) -> int:
+    """Measure what the command line names; returns the exit code."""
+    options = parse(manual)
+    if options.list:
+        for goal in GOALS.values():
+            print(f"{goal.key:12} {goal.show_limit(goal.limit):12} {goal.what}")
+        return 0
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder, ignore_cleanup_errors=True) as scratch:
+        environments = options.environments or Path(scratch) / "environments"
+        make_environments(environments)
+        sizes = options.sizes or (QUICK_SIZES if options.quick else SIZES)
+        bench = Bench(Path(scratch), environments, sizes, options.rounds, quick=options.quick)
+        failed = measure(bench, options.only or list(MEASUREMENTS))
+    return conclude(bench, failed)
+
+
+def parse(manual: str) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=manual, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small studies and wide limits")
+    parser.add_argument("--only", nargs="+", choices=list(MEASUREMENTS), metavar="P", help="some measurements")
+    parser.add_argument("--sizes", nargs="+", type=size, metavar="N", help="numbers of steps and of events")
+    parser.add_argument("--rounds", type=int, default=0, metavar="N", help="rounds of each measurement")
+    parser.add_argument("--list", action="store_true", help="print the goals and exit")
+    parser.add_argument("--folder", type=Path, help="where the studies are stored meanwhile (default: TMPDIR)")
+    parser.add_argument("--environments", type=Path, help="keep the installed wheel here, and use it if it is there")
+    return parser.parse_args()
+
+
+def size(text: str) -> int:
+    """Return a number of steps."""
+    if not text.isdecimal() or int(text) < LEAST:
+        raise argparse.ArgumentTypeError(f"{text}: write a number of steps or events, at least {LEAST}")
+    return int(text)
+
+
+def make_environments(folder: Path) -> None:
+    """Install a wheel of this checkout, in a process of its own, unless it is there."""
+    if not (folder / "made").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        root = Path(__file__).parents[2]
+        subprocess.run([sys.executable, "-m", "tools.benches.installation", folder], cwd=root, check=True)
+        (folder / "made").touch()
+
+
+def measure(bench: Bench, names: Sequence[str]) -> list[str]:
+    """Run measurements; return those that broke. A guard that fails is tried again: the machine may have been busy."""
+    failed = []
+    for name in names:
+        for measurement in MEASUREMENTS[name]:
+            began = time.monotonic()
+            before = set(bench.missed())
+            try:
+                measurement(bench)
+                if bench.quick and set(bench.missed()) - before:
+                    print(f"{'':12} once more, as a limit was missed")
+                    measurement(bench)
+            except BenchError as error:
+                print(f"{name:12} FAILED: {error}", file=sys.stderr, flush=True)
+                failed.append(name)
+            print(f"{'':12} ({time.monotonic() - began:.0f} s)", flush=True)
+    return failed
+
+
+def conclude(bench: Bench, failed: Sequence[str]) -> int:
+    """Print what was missed; return the exit code."""
+    missed = bench.missed()
+    unmeasured = [key for key, result in bench.results.items() if result.value is None]
+    for words, keys in (("MISSED", missed), ("NOT MEASURED", unmeasured), ("FAILED", failed)):
+        if keys:
+            print(f"bench: {words}: {', '.join(keys)}")
+    if not (missed or failed):
+        print(f"bench: {len(bench.results) - len(unmeasured)} goals are met")
+    return 1 if missed or failed else 0

@@ -1,0 +1,114 @@
+"""Makes the environments that are measured: a wheel of this checkout, and what it is compared with.
+
+Called as a process, `python -m tools.benches.installation FOLDER`, so that the bench itself stays small. Dependencies
+are copied from the environment of this Python, and all modules are compiled, as pip does it for a user.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ("bin", "maestro_es", "schema", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+
+#: What maestro-es is compared with. The second may be missing; then what needs it is not measured.
+PEERS = ("maestrowf", "eventsourcing")
+
+
+def install(folder: Path) -> None:
+    """Make `ours`, with a wheel of this checkout and of the adapter that does nothing, and `peers`."""
+    ours, peers = (make_environment(folder / name) for name in ("ours", "peers"))
+    wheels = [
+        build_wheel(source, folder / "wheels")
+        for source in (copy_sources(folder), ROOT / "tools/benches/idle_adapter")
+    ]
+    copy_packages(needed_by(["maestro-es"]) - {"maestro-es"}, ours)
+    call(*PIP, "--python", folder / "ours/bin/python", "install", "--no-index", "--no-deps", *wheels)
+    copy_packages(needed_by(PEERS), peers)
+    for name, packages in (("ours", ours), ("peers", peers)):
+        copy_programs(packages)
+        call(folder / name / "bin/python", "-m", "compileall", "-q", folder / name / "lib")
+
+
+PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+
+
+def make_environment(folder: Path) -> Path:
+    """Make an environment; return its directory of packages."""
+    call(sys.executable, "-m", "venv", "--clear", "--without-pip", folder)
+    [packages] = folder.glob("lib/python*/site-packages")
+    return packages
+
+
+def copy_sources(folder: Path) -> Path:
+    """Copy what a wheel is made of: a `build` directory of long ago would add what the tree no longer has."""
+    shutil.rmtree(folder / "source", ignore_errors=True)
+    for name in SOURCES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        (folder / "source").mkdir(exist_ok=True)
+        copy(ROOT / name, folder / "source" / name)
+    return folder / "source"
+
+
+def build_wheel(source: Path, target: Path) -> Path:
+    """Build a wheel without a network."""
+    copy = target / source.name
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(source, copy / "source", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build"))
+    call(*PIP, "wheel", "--no-index", "--no-deps", "--no-build-isolation", "-w", copy, copy / "source")
+    [wheel] = copy.glob("*.whl")
+    return wheel
+
+
+def needed_by(names: Iterable[str]) -> set[str]:
+    """Return these distributions and all that they need, as far as they are installed here."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
+        try:
+            required = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue
+        if name not in found:
+            found.add(name)
+            waiting += [re.split(r"[^\w.-]", line)[0] for line in required if "extra ==" not in line]
+    return found
+
+
+def copy_packages(names: Iterable[str], target: Path) -> None:
+    """Copy distributions; a file outside of the directory of packages becomes a program of the environment."""
+    for name in sorted(names):
+        for file in metadata.files(name) or ():
+            parts = file.parts[file.parts.index("bin") :] if ".." in file.parts else file.parts
+            source = Path(str(file.locate()))
+            if "__pycache__" in parts or not source.is_file():
+                continue
+            copy = (target.parents[2] if ".." in file.parts else target).joinpath(*parts)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, copy)
+
+
+def copy_programs(target: Path) -> None:
+    """Copy our own programs, so that no program needs the checkout on its path."""
+    for folder in ("tools", "tools/benches", "tools/benches/programs"):
+        (target / folder).mkdir()
+        for file in (ROOT / folder).glob("__init__.py" if folder != "tools/benches/programs" else "*.py"):
+            shutil.copy(file, target / folder)
+
+
+def call(*words: str | Path) -> None:
+    """Run a command. It must succeed."""
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, words))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+
+
+if __name__ == "__main__":
+    install(Path(sys.argv[1]))
