@@ -8,13 +8,27 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from maestro_es.audit import blame, consistent_view, diff, edits, history, status, step_details, step_output
-    from maestro_es.audit.why import explain
+    from maestro_es.audit.why import explain, failures
 
-__all__ = ["blame", "consistent_view", "diff", "edits", "explain", "history", "status", "step_details", "step_output"]
+#: The modules of the subpackage `why`.
+_OF_WHY = ("explain", "failures")
+
+__all__ = [
+    "blame",
+    "consistent_view",
+    "diff",
+    "edits",
+    "explain",
+    "failures",
+    "history",
+    "status",
+    "step_details",
+    "step_output",
+]
 
 
 def __getattr__(name: str) -> ModuleType:
     """Import a module of this package."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module(f"{__name__}.{'why.' if name == 'explain' else ''}{name}")
+    return importlib.import_module(f"{__name__}.{'why.' if name in _OF_WHY else ''}{name}")

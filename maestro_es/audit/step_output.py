@@ -11,7 +11,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from maestro_es.audit.step_details import StepDetails
+from maestro_es.audit.step_details import StepDetails, find_files
+from maestro_es.core.model import StepRecord
+from maestro_es.study.session import Session
 
 #: The names of the two streams, and the ends of their files' names.
 STREAMS = {"out": ".out", "err": ".err"}
@@ -70,12 +72,19 @@ def end_of_errors(details: StepDetails, count: int) -> list[str]:
 
     The list is empty if there is no such file, or if it can't be read.
     """
-    lines: list[str] = []
-    for output in output_files(details, ["err"])[-1:]:
-        try:
-            with output.path.open("rb") as file:
-                text = last_lines(file, 5 * count).decode(errors="replace")
-        except OSError:
-            return []
-        lines = [line.rstrip() for line in text.split("\n") if line.strip()]
-    return lines[-count:]
+    return [line for output in output_files(details, ["err"])[-1:] for line in _end(output.path, count)]
+
+
+def last_error(study: Session, step: StepRecord) -> str:
+    """Return the last line, except empty ones, that a step wrote to standard error; empty if there is none."""
+    return "".join(line for path in find_files(study, step).errors[-1:] for line in _end(Path(path), 1))
+
+
+def _end(path: Path, count: int) -> list[str]:
+    """Return the last lines of a file, without empty ones. The list is empty if it can't be read."""
+    try:
+        with path.open("rb") as file:
+            text = last_lines(file, 5 * count).decode(errors="replace")
+    except OSError:
+        return []
+    return [line.rstrip() for line in text.split("\n") if line.strip()][-count:]

@@ -15,6 +15,7 @@ import click
 from maestro_es.adapters.registry import SCHEDULERS, find_facts
 from maestro_es.cli.common import COUNT, example, limit_options
 from maestro_es.cli.exporting import export_option, warn_of_variables
+from maestro_es.cli.failures import failure_lines
 from maestro_es.cli.output import confirm, say, say_done, warn
 from maestro_es.cli.progress import Progress
 from maestro_es.core import file_names
@@ -220,4 +221,6 @@ def _drive(graph: ExecutionGraph, launched: Callable[[], None]) -> int:
     for line in graph.remarks:
         say(f"maestro-es: {line}", err=True)
     say_done(f"Study ended: {status.name}")
+    for line in failure_lines(graph.why().failures, graph.path):
+        say_done(line)
     return status.value

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
+import msgspec
 
 from maestro_es.audit.history import Entry, entry_data
 from maestro_es.audit.step_details import find_steps
 from maestro_es.audit.times import When, show_time, time_of
 from maestro_es.cli.common import at_option, example, open_graph, split_arguments
+from maestro_es.cli.failures import failure_lines
 from maestro_es.cli.output import json_option, write_json, write_lines
 from maestro_es.execution_graph.auditing import AuditableGraph, Why
 from maestro_es.report.table import clean, columns
@@ -26,7 +28,9 @@ _HEADER = ("Seq", "Time", "Step", "By", "What")
 def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> None:
     """Say in one sentence why each STEP of STUDY is waiting, is running, has failed or was run again.
 
-    Below the sentence are the events that prove it. Without STEP, the sentence says why the study is not done.
+    Below the sentence are the events that prove it, and the last errors of a failed step. Without STEP, the sentence
+    says why the study is not done. Then follow the failures: steps of a template that ended in the same way, the
+    parameter values that distinguish them, and the command that runs exactly these steps again.
     """
     roots, patterns = split_arguments(arguments)
     if len(roots) > 1:
@@ -40,11 +44,14 @@ def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> 
         write_json(map(_data, answers))
     else:
         write_lines(line for index, one in enumerate(answers) for line in _block(one, first=index == 0))
+        write_lines(line for one in answers for line in ("", *failure_lines(one.failures, roots[0])) if one.failures)
 
 
 def _data(answer: Why) -> dict[str, Any]:
     evidence = [entry_data(entry) for entry in answer.evidence]
     data = {"step": answer.step or None, "state": answer.state, "why": answer.why, "evidence": evidence}
+    if not answer.step:
+        return {**data, "failures": msgspec.to_builtins(answer.failures)}
     return {**data, "errors": list(answer.errors), "written_by": answer.written_by or None}
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from maestro_es.audit.status import Summary
     from maestro_es.audit.step_details import StepDetails
     from maestro_es.audit.why.context import View
+    from maestro_es.audit.why.failures import FailureGroup
     from maestro_es.store.user_query import QueryResult
 
 #: A moment of a study: a text as for ``--at`` ("2h" ago, "2026-01-31 14:30"), the number of an event, or a result
@@ -44,7 +45,8 @@ class Why(NamedTuple):
     """Why a step is in its `state`: a sentence, and the events that prove it. An empty `step` is the study.
 
     `errors` are the last lines that the step wrote to standard error, if it has failed. If it has failed because of
-    another step, they are that step's. `written_by` is the step that wrote them.
+    another step, they are that step's. `written_by` is the step that wrote them. `failures` are the failed steps of
+    the study, in groups; they are empty if the question is about a step, or about the past.
     """
 
     step: str
@@ -53,6 +55,7 @@ class Why(NamedTuple):
     evidence: Sequence[Entry]
     errors: Sequence[str] = ()
     written_by: str = ""
+    failures: Sequence[FailureGroup] = ()
 
 
 class Comparison(NamedTuple):
@@ -173,15 +176,18 @@ class AuditableGraph(GraphBase):
             log = self._study.log
             if number is None:
                 answer = audit.explain.why_study(view)
-                return Why(
-                    "", view.graph.study.status.name, answer.message, audit.history.entries(log, answer.evidence)
-                )
+                proofs = audit.history.entries(log, answer.evidence)
+                failures = () if past else audit.failures.group_failures(view.graph, self._last_error)
+                return Why("", view.graph.study.status.name, answer.message, proofs, failures=failures)
             step = view.graph.step(number)
             answer = audit.explain.why(view, step)
             main = (step.name, step.state.name, answer.message, audit.history.entries(log, answer.evidence))
             return Why(*main, *(() if past else self._errors(step)))
 
         return audit.consistent_view.consistent_view(self._study, past, show_utc if utc else show_time, ask)
+
+    def _last_error(self, step: StepRecord) -> str:
+        return audit.step_output.last_error(self._study, step)
 
     def _errors(self, step: StepRecord) -> tuple[Sequence[str], str]:
         """Return the last errors of a step that has failed, or of the step because of which it was not run."""

@@ -40,7 +40,7 @@ CHANGING = {
     "import": {"take_over"},
     "import-log": {"import_log"},
     "recover": {"recover"},
-    "run": {"from_plan", "tick", "run_until_ended", "share"},
+    "run": {"from_plan", "tick", "run_until_ended", "share", "why"},
 }
 
 #: Which methods a command calls that only reads a study.
@@ -48,6 +48,7 @@ READING = {
     "status": {"summary", "as_of"},
     "history": {"search", "count_by", "follow"},
     "show": {"show", "as_of"},
+    "logs": {"show"},
     "diff": {"diff", "diff_since_last", "note_seen"},
     "why": {"why", "as_of"},
     "blame": {"blame"},

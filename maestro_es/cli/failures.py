@@ -1,0 +1,49 @@
+"""How commands print the failures of a study. The groups are made in `maestro_es.audit.why.failures`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from maestro_es.audit.step_details import listed
+from maestro_es.audit.why.failures import FailureGroup, SharedValues
+from maestro_es.report.table import clean
+
+#: How many groups are printed.
+_GROUPS = 10
+
+
+def failure_lines(groups: Sequence[FailureGroup], root: Path) -> Iterator[str]:
+    """Yield lines about the failures of a study: the groups, the parameters of each, and a command that retries it."""
+    if not groups:
+        return
+    failed, dependents = sum(len(group.steps) for group in groups), sum(group.dependents for group in groups)
+    others = f"; {_counted(dependents)} not run because of {'it' if failed == 1 else 'them'}" if dependents else ""
+    yield f"{failed} {'step has' if failed == 1 else 'steps have'} failed, timed out or been cancelled{others}:"
+    for group in groups[:_GROUPS]:
+        yield from map(clean, _group(group, root))
+    if len(groups) > _GROUPS:
+        yield f"  and {len(groups) - _GROUPS} more kinds of failures; 'maestro-es why --json' prints all"
+
+
+def _group(group: FailureGroup, root: Path) -> Iterator[str]:
+    error = f": {group.error}" if group.error else ""
+    yield f"  {len(group.steps)} x {group.outcome}{error}"
+    if len(group.steps) == 1:
+        yield f"      {group.steps[0]}"
+    else:
+        shared = "; ".join(map(_shared, group.shared))
+        yield f"      steps of {group.template}{', ' if shared else ''}{shared}; the first is {group.steps[0]}"
+    if group.dependents:
+        yield f"      {_counted(group.dependents)} not run because of {'it' if len(group.steps) == 1 else 'them'}"
+    yield f"      maestro-es logs {shlex.quote(str(root))} {shlex.quote(group.steps[0])}"
+    yield f"      {shlex.join(['maestro-es', 'retry', str(root), *group.retry])}"
+
+
+def _counted(count: int) -> str:
+    return "1 step was" if count == 1 else f"{count} steps were"
+
+
+def _shared(shared: SharedValues) -> str:
+    return f"{shared.failed} of the {shared.steps} with {shared.parameter} = {listed(shared.values)}"
