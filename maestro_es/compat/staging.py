@@ -74,6 +74,15 @@ def real_name(step: Any) -> str:  # noqa: ANN401 - likewise
     return arguments.name("step.name", getattr(step, "real_name", None) or step.name)
 
 
+def check_run(name: str, step: Any) -> None:  # noqa: ANN401 - likewise
+    """Check that a study file can hold the ``run`` keys of a step: TypeError or ValueError names the first wrong one.
+
+    Keys that contain themselves are wrong, too.
+    """
+    if isinstance(step.run, Mapping):
+        arguments.mapping(f"run of step {name!r}", step.run)
+
+
 class AddedStep:
     """A step as it was added, before the values of the environment were filled in.
 

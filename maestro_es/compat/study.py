@@ -17,7 +17,17 @@ from maestro_es import files
 from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.compat.environment import StudyEnvironment
 from maestro_es.compat.pickles import PickleInterface
-from maestro_es.compat.staging import AddedStep, Books, books, declaration, funneled, parents, real_name, study_data
+from maestro_es.compat.staging import (
+    AddedStep,
+    Books,
+    books,
+    check_run,
+    declaration,
+    funneled,
+    parents,
+    real_name,
+    study_data,
+)
 from maestro_es.core import arguments
 from maestro_es.core.events import StepAdded, StepTemplateAdded
 from maestro_es.core.model import SOURCE, Settings
@@ -91,7 +101,8 @@ class Study(DAG, PickleInterface):
     def add_step(self, step: Step) -> None:
         """Add a step, with the environment filled in. The steps on which it depends may be added later.
 
-        ValueError if the step would close a cycle. Then it is not added.
+        ValueError if the step would close a cycle, and TypeError or ValueError if a study file can't hold its ``run``
+        keys. Then it is not added.
         """
         if not all(hasattr(step, name) for name in ("name", "description", "run", "__dict__")):
             raise TypeError(f"step must be a StudyStep, not {type(step).__name__}")
@@ -99,6 +110,7 @@ class Study(DAG, PickleInterface):
         if name in self.values:
             self._twice.append(step)  # `stage` reports it
             return
+        check_run(name, step)
         self._check_cycle(name, step)
         self._written[name] = AddedStep(step, self.environment)
         self.add_node(name, step)

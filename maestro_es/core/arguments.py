@@ -94,11 +94,16 @@ def flag(argument: str, value: object) -> bool:
     raise TypeError(f"{argument} must be True or False, not {_shown(value)}")
 
 
-def count(argument: str, value: object, least: int = 0) -> int:
-    """Return a whole number that is not below a minimum."""
+def whole(argument: str, value: object) -> int:
+    """Return a whole number."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{argument} must be a whole number, not {_shown(value)}")
-    number = operator.index(value)
+    return operator.index(value)
+
+
+def count(argument: str, value: object, least: int = 0) -> int:
+    """Return a whole number that is not below a minimum."""
+    number = whole(argument, value)
     if number < least:
         must = f"must be at least {least}, not" if least else "must not be negative, but is"
         raise ValueError(f"{argument} {must} {_shown(number)}")

@@ -47,7 +47,8 @@ def match_numbers(graph: Graph, patterns: Sequence[str]) -> list[int]:
                 by_template[pattern].add(number)
     missing = sorted(pattern for pattern, numbers in by_template.items() if not numbers)
     if missing:
-        raise RequestRefused(f"no step is called {', '.join(missing)}; 'maestro-es status' lists the steps")
+        called = ", ".join(pattern or "''" for pattern in missing)
+        raise RequestRefused(f"no step is called {called}; 'maestro-es status' lists the steps")
     return sorted(set().union(*by_template.values()))
 
 

@@ -7,13 +7,11 @@ Only `name` and `description` can be assigned. The views of the step names are i
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 
 from maestro_es.core import arguments, requests
 from maestro_es.core import events as e
 from maestro_es.core.events import NewEvent
-from maestro_es.core.model import BAD_ENDS, FAILED_STATES, IN_FLIGHT, RELEASED, Phase, State, StudyStatus
+from maestro_es.core.model import BAD_ENDS, FAILED_STATES, IN_FLIGHT, RELEASED, SOURCE, Phase, State, StudyStatus
 from maestro_es.execution_graph.base import GraphBase
 from maestro_es.execution_graph.step_names import ReadySteps, StepNames
 from maestro_es.store.projection import ProjectedGraph
@@ -74,27 +72,27 @@ class DescribedGraph(GraphBase):
         self._request(lambda graph: requests.update(graph, {"rlimit": value}))
 
     @property
-    def completed_steps(self) -> AbstractSet[str]:
+    def completed_steps(self) -> StepNames:
         """The names of the steps that have finished or whose scripts a dry run has written, and ``_source``."""
-        return StepNames(self._study, (Phase.DONE,), RELEASED, with_source=True)
+        return StepNames(self._study, (Phase.DONE,), RELEASED, (SOURCE,))
 
     @property
-    def in_progress(self) -> AbstractSet[str]:
+    def in_progress(self) -> StepNames:
         """The names of the steps that were submitted and have not ended."""
         return StepNames(self._study, IN_FLIGHT, tuple(State))
 
     @property
-    def failed_steps(self) -> AbstractSet[str]:
+    def failed_steps(self) -> StepNames:
         """The names of the steps that have failed or timed out, and of the steps that depended on them."""
         return StepNames(self._study, (Phase.DONE,), FAILED_STATES)
 
     @property
-    def cancelled_steps(self) -> AbstractSet[str]:
+    def cancelled_steps(self) -> StepNames:
         """The names of the steps that were cancelled."""
         return StepNames(self._study, (Phase.DONE,), tuple(state for state in BAD_ENDS if state not in FAILED_STATES))
 
     @property
-    def ready_steps(self) -> Sequence[str]:
+    def ready_steps(self) -> ReadySteps:
         """The names of the steps that can be submitted and are not held, in the order of submission."""
         return ReadySteps(self._study)
 

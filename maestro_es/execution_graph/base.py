@@ -5,15 +5,16 @@ What a request changes is decided by the rules in `maestro_es.core`.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from maestro_es.core.events import NewEvent, Recorded
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Driver, StepRecord, StudyStatus
-from maestro_es.errors import RequestRefused
+from maestro_es.errors import RequestRefused, Unreachable, describe_os_error
 from maestro_es.store.projection import ProjectedGraph
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
@@ -110,6 +111,15 @@ class GraphBase:
         """Refuse to run inside a batch."""
         if self._study.log.in_transaction:
             raise RequestRefused("a batch is open: neither a tick nor another batch can run inside it; end it first")
+
+    @contextlib.contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Convert an OSError: LogUnavailable if the study is no longer there, otherwise Unreachable."""
+        try:
+            yield
+        except OSError as error:
+            self._study.log.check_place()
+            raise Unreachable(describe_os_error(error, self.path)) from error
 
     def _request(self, rule: Callable[[ProjectedGraph], list[NewEvent]]) -> list[NewEvent]:
         """Record the events that a rule returns for the present state: at once, or with the open batch."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from maestro_es.core.file_names import TAKEN
 from maestro_es.core.model import Param
 from maestro_es.errors import RequestRefused
 from maestro_es.execution_graph.attributes import DescribedGraph
+from maestro_es.execution_graph.base import refreshed
 from maestro_es.study_file.render import objection
 
 
@@ -39,8 +41,33 @@ class StudyStep:
     run: Mapping[str, Any] = field(default_factory=dict)
 
 
+class _Outside:
+    """The workspaces outside of the study, by the directories to which symbolic links in their paths lead."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._last: list[str] = []
+        self._by_real: dict[str, str] = {}
+
+    def path_of(self, real: str, workspaces: list[str]) -> str | None:
+        """Return the one of these workspaces that leads to the directory `real`.
+
+        Only workspaces that were added since the last call are followed. If a batch was undone, all are.
+        """
+        if workspaces[max(self._count - 1, 0) : self._count] != self._last:
+            self._count, self._by_real = 0, {}
+        for workspace in workspaces[self._count :]:
+            self._by_real.setdefault(os.path.realpath(workspace), workspace)
+        self._count, self._last = len(workspaces), workspaces[-1:]
+        return self._by_real.get(real)
+
+
 class BuildableGraph(DescribedGraph):
     """The part of `ExecutionGraph` that builds a graph of steps."""
+
+    @functools.cached_property
+    def _outside(self) -> _Outside:
+        return _Outside()
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
@@ -84,12 +111,17 @@ class BuildableGraph(DescribedGraph):
     def _directory(self, step: str, workspace: str) -> str:
         """Return the path of a workspace: relative to the study, or absolute if it is outside of it.
 
-        RequestRefused if no step can have this workspace.
+        One directory has one path, even if symbolic links lead to it. RequestRefused if no step can have this
+        workspace.
         """
-        directory = os.path.relpath(self._study.dir.path(workspace), self._study.dir.root)
+        root, path = self._study.dir.root, self._study.dir.path(workspace)
+        real_root, real = os.path.realpath(root), os.path.realpath(path)
+        directory = os.path.relpath(real, real_root)
         inside = not directory.startswith("../")
         if not inside:
-            directory = os.path.abspath(self._study.dir.path(workspace))  # noqa: PTH100 - links stay
+            leads_out = not os.path.relpath(path, root).startswith("../")
+            outside = real if leads_out else os.path.abspath(path)  # noqa: PTH100 - links stay
+            directory = self._outside.path_of(real, refreshed(self._study).outside_workspaces()) or outside
         wrong = objection(directory.lstrip("/"), step, TAKEN if inside else ())
         if wrong:
             raise RequestRefused(f"step {step!r} can't have the workspace {workspace!r}: {wrong}; choose another")

@@ -69,7 +69,11 @@ class CancellableGraph(TickableGraph):
         return CancelCode.OK
 
     def steps_to_end(self) -> list[StepRecord]:
-        """Return the steps in flight that are being cancelled: ticks end their jobs."""
+        """Return the steps in flight that are being cancelled. Ticks end their jobs."""
+        self._fresh()
+        return self._still_to_end()
+
+    def _still_to_end(self) -> list[StepRecord]:
         graph = self._study.graph
         return [step for step in graph.in_flight() if step.cancelling or graph.study.cancelling]
 
@@ -86,7 +90,7 @@ class CancellableGraph(TickableGraph):
             error = self._tick_once(wait_s, last_error)
             last_error = last_error or error
             elsewhere = self._elsewhere()
-            waiting = [step for step in self.steps_to_end() if step.scheduled or step.job_host not in elsewhere]
+            waiting = [step for step in self._still_to_end() if step.scheduled or step.job_host not in elsewhere]
             late = time.monotonic() > end
             if study.status is not StudyStatus.RUNNING or not waiting:
                 return
@@ -113,12 +117,12 @@ class CancellableGraph(TickableGraph):
 
     def _elsewhere(self) -> set[str]:
         """Return the other hosts on which cancelled local steps still run."""
-        local = (step for step in self.steps_to_end() if not step.scheduled and step.phase is Phase.SUBMITTED)
+        local = (step for step in self._still_to_end() if not step.scheduled and step.phase is Phase.SUBMITTED)
         return {step.job_host for step in local} - {self.runtime.host.name, ""}
 
     def _left(self) -> str:
         """Return a sentence about what is recorded and what is still to do."""
-        return f"{self.path}: the cancel is recorded; jobs that may still run: {len(self.steps_to_end())}"
+        return f"{self.path}: the cancel is recorded; jobs that may still run: {len(self._still_to_end())}"
 
 
 def _may_cancel(graph: Graph) -> bool:

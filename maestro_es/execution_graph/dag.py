@@ -33,8 +33,8 @@ class DAG(NodeGraph):
     """A graph. `adjacency_table` has the children of each node, and `values` has the value of each node.
 
     This class keeps both in memory. As in Maestro, some calls change nothing: adding a node or an edge twice, adding
-    an edge from a node to itself or to an unknown node, and removing an unknown edge. All but the repeated edge are
-    logged.
+    an edge from a node to itself or to an unknown node, and removing an edge of an unknown node. All but the repeated
+    edge are logged.
     """
 
     adjacency_table: Any
@@ -66,11 +66,14 @@ class DAG(NodeGraph):
             self.adjacency_table[src].append(dest)
 
     def remove_edge(self, src: str, dest: str) -> None:
-        """Remove an edge."""
-        if src in self.adjacency_table and dest in self.adjacency_table[src]:
-            self.adjacency_table[src].remove(dest)
-        else:
-            _logger.warning("there is no edge from %r to %r", src, dest)
+        """Remove an edge. ValueError if there is none between two nodes that exist."""
+        for node in (src, dest):
+            if node not in self.adjacency_table:
+                _logger.warning("the edge from %r to %r is not removed, because there is no node %r", src, dest, node)
+                return
+        if dest not in self.adjacency_table[src]:
+            raise ValueError(f"there is no edge from {src!r} to {dest!r}, so none is removed")
+        self.adjacency_table[src].remove(dest)
 
     def dfs_subtree(self, src: str, par: str | None = None) -> tuple[list[str], dict[str, str | None]]:
         """Return the nodes below `src` in depth-first order, once for each path, and the last parent of each.

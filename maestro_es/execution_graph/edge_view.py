@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,13 @@ class EdgeView(Mapping[str, list[str]]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._nodes
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._nodes)
+
+    def copy(self) -> OrderedDict[str, list[str]]:
+        """Return a dictionary of the present edges."""
+        return OrderedDict((name, [*children]) for name, children in load_edges(refreshed(self._study)).items())
 
     def __repr__(self) -> str:
         return repr(load_edges(refreshed(self._study)))

@@ -57,6 +57,9 @@ class ExecutionGraph(
         self._study = Session(root, runtime)
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], **settings: Any) -> ExecutionGraph:  # noqa: ANN401 - as __init__
-        """Create a study in the directory `path`. RequestRefused if it has a study already."""
+    def create(cls, path: str | os.PathLike[str] | None, **settings: Any) -> ExecutionGraph:  # noqa: ANN401 - as __init__
+        """Create a study in the directory `path` (None: a new temporary directory), with settings as for the class.
+
+        RequestRefused if the directory has a study already.
+        """
         return cls(**settings, path=path)

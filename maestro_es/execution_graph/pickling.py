@@ -7,6 +7,7 @@ one form that `pickle` writes.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from _thread import get_ident
@@ -18,7 +19,7 @@ from weakref import WeakValueDictionary
 from maestro_es.core import arguments
 from maestro_es.core.file_names import TAKEN
 from maestro_es.core.model import Driver
-from maestro_es.errors import NotAPointer, NotAStudy, RequestRefused, StudyElsewhere
+from maestro_es.errors import LogUnavailable, NotAPointer, NotAStudy, RequestRefused, StudyElsewhere
 from maestro_es.execution_graph.base import GraphBase, refreshed
 from maestro_es.files import replace_file
 from maestro_es.study.invocation import Runtime
@@ -47,7 +48,7 @@ class PicklableGraph(GraphBase):
         """Write the path and the id of the study to a file for `unpickle` or ``pickle.load``.
 
         The file is replaced atomically. RequestRefused for the name of a file that each study has, such as its log.
-        OSError if it can't be written. LogUnavailable if the study was moved or deleted.
+        OSError if it can't be written, or is a directory. LogUnavailable if the study was moved or deleted.
         """
         file = _of_no_study(Path(arguments.path("path", path)))
         root, study_id = self._pointer()
@@ -85,15 +86,29 @@ class PicklableGraph(GraphBase):
         return self.__copy__()
 
     def _pointer(self) -> tuple[str, str]:
-        return os.path.abspath(self.path), self._fresh().study.study_id  # noqa: PTH100 - links stay
+        return _pointer_to(self._study)
 
     @classmethod
     def _reopen(cls, path: str, study_id: str, runtime: Runtime | None = None) -> Self:
         return cls._of(_session_at(path, study_id, runtime))
 
 
+def _pointer_to(study: Session) -> tuple[str, str]:
+    """Return the path and the id of a study. LogUnavailable if it was moved or deleted.
+
+    This does not read the log, because a `multiprocessing.Pool` pickles its arguments in a thread of its own.
+    """
+    study.log.check_place()
+    return os.path.abspath(study.dir.root), study.graph.study.study_id  # noqa: PTH100 - links stay
+
+
 def _of_no_study(file: Path) -> Path:
-    """Return a path. RequestRefused if it has a name of the files that each study has, such as the log."""
+    """Return the path of a file. RequestRefused if it has a name of the files that each study has, such as the log.
+
+    IsADirectoryError if it is a directory.
+    """
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "a directory; give the path of a file", str(file))
     taken = {*(file.parent.resolve() / file.name).parts} & {*TAKEN}
     if taken:
         raise RequestRefused(
@@ -122,16 +137,25 @@ _SHARED: WeakValueDictionary[tuple[int, int, str, str], Session] = WeakValueDict
 
 def view_pickle(view: type, study: Session, *more: object) -> tuple[Any, ...]:
     """Return the result of a view's `__reduce__`: a pointer to the study, and no state."""
-    return reopen_view, (view, os.path.abspath(study.dir.root), refreshed(study).study.study_id, *more)  # noqa: PTH100 - links stay
+    return reopen_view, (view, *_pointer_to(study), *more)
 
 
 def reopen_view(view: Callable[..., object], path: str, study_id: str, *more: object) -> object:
     """Make a view of a study; pickles call this. StudyElsewhere if the study is not at this path."""
     key = (os.getpid(), get_ident(), path, study_id)
     study = _SHARED.get(key)
-    if study is None:
+    if study is None or not _is_in_place(study):
         study = _SHARED[key] = _session_at(path, study_id)
     return view(study, *more)
+
+
+def _is_in_place(study: Session) -> bool:
+    """Return whether the open log is still the one at its path. It is not if a copy has replaced it."""
+    try:
+        study.log.check_place()
+    except LogUnavailable:
+        return False
+    return True
 
 
 def reopen(graph_class: type[PicklableGraph], path: str, study_id: str) -> PicklableGraph:

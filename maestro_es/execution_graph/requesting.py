@@ -176,6 +176,7 @@ class RequestableGraph(AuditableGraph):
         for name in (*new_values, *new_values.values(), *copied, *removed):
             if not isinstance(name, str):
                 raise TypeError(f"names and values of variables must be texts, not {type(name).__name__}")
+        self._study.log.check_place()
         self._study.dir.check_owner()
         with self._study.log.listening() as recorded:
             if arguments.flag("refresh", refresh):
@@ -190,6 +191,7 @@ class RequestableGraph(AuditableGraph):
 
         This changes the modes of files and records no event.
         """
+        self._study.log.check_place()
         self._study.dir.check_owner()
         return sharing.let_group_read(self._study.dir, allowed=arguments.flag("group_reads", group_reads))
 

@@ -30,11 +30,13 @@ class RunnableGraph(CancellableGraph):
 
         A tick runs whenever a step on this host ends, and at least as often as the study's settings say. `progress` is
         called after the first tick, about once a second, and at the end. A scheduler that does not answer is asked
-        again. Unreachable if the boot id of this host can't be read, because a tick can conclude nothing without it.
-        RequestRefused inside a `batch`. Call it in the main thread only.
+        again. Unreachable if the boot id of this host can't be read, because a tick can conclude nothing without it,
+        or if a file can't be written. LogUnavailable if the study was moved or deleted. RequestRefused inside a
+        `batch`. Call it in the main thread only.
         """
         self._commits_alone()
-        return run_until_ended(self._study, progress)
+        with self._explaining():
+            return run_until_ended(self._study, progress)
 
     def check_study_status(self) -> tuple[JobStatusCode, dict[str, State]]:
         """Ask the schedulers about the steps in flight and return a code and the states of these steps, by name.

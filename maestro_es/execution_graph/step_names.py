@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
-from maestro_es.core.model import SOURCE, Phase, State
+from maestro_es.core.model import Phase, State
 from maestro_es.execution_graph.base import refreshed
+from maestro_es.execution_graph.pickling import view_pickle
 from maestro_es.study.session import Session
 
 _Name = TypeVar("_Name")
 
 
 class StepNames(AbstractSet[str]):
-    """The names of the steps in given phases and states: a read-only set, equal to any set of the same names."""
+    """The names of the steps in given phases and states, after the names in `first`.
+
+    It is a read-only set, and equals any other set of the same names. It has the methods of a `frozenset`. Operators
+    and methods return a new set, which does not change with the study.
+    """
 
     def __init__(
-        self, study: Session, phases: Sequence[Phase], states: Sequence[State], *, with_source: bool = False
+        self, study: Session, phases: Sequence[Phase], states: Sequence[State], first: tuple[str, ...] = ()
     ) -> None:
         self._study = study
         self._phases = phases
         self._states = states
-        self._first = (SOURCE,) if with_source else ()
+        self._first = first
 
     @classmethod
     def _from_iterable(cls, names: Iterable[_Name]) -> set[_Name]:  # what operators return
@@ -45,8 +50,44 @@ class StepNames(AbstractSet[str]):
     def __len__(self) -> int:
         return len(self._first) + len(self._names())
 
+    def __eq__(self, other: object) -> bool:
+        return AbstractSet.__eq__(self, other)
+
+    __hash__ = None  # type: ignore[assignment] # as for sets
+
     def __repr__(self) -> str:
         return repr(set(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return view_pickle(StepNames, self._study, self._phases, self._states, self._first)
+
+    def copy(self) -> set[str]:
+        """Return the names as a set."""
+        return set(self)
+
+    def union(self, *others: Iterable[_Name]) -> set[str | _Name]:
+        """Return the names that are in this set or in any of the others."""
+        return set[Any](self).union(*others)
+
+    def intersection(self, *others: Iterable[object]) -> set[str]:
+        """Return the names that are in this set and in all others."""
+        return set(self).intersection(*others)
+
+    def difference(self, *others: Iterable[object]) -> set[str]:
+        """Return the names that are in none of the others."""
+        return set(self).difference(*others)
+
+    def symmetric_difference(self, other: Iterable[_Name]) -> set[str | _Name]:
+        """Return the names that are in only one of the two sets."""
+        return set[Any](self).symmetric_difference(other)
+
+    def issubset(self, other: Iterable[object]) -> bool:
+        """Return whether all names are in the other set."""
+        return set(self).issubset(other)
+
+    def issuperset(self, other: Iterable[object]) -> bool:
+        """Return whether all names of the other set are in this one."""
+        return set(self).issuperset(other)
 
     def _names(self) -> list[str]:
         return refreshed(self._study).names_in(self._phases, self._states)
@@ -60,6 +101,13 @@ class ReadySteps(Sequence[str]):
 
     def __init__(self, study: Session) -> None:
         self._study = study
+
+    def copy(self) -> list[str]:
+        """Return the names as a list, which does not change with the study."""
+        return self._names()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return view_pickle(ReadySteps, self._study)
 
     def _names(self) -> list[str]:
         graph = refreshed(self._study)

@@ -94,7 +94,8 @@ _DOES = {
 class StepView:
     """A read-only view of one step. Each access to an attribute reads the present state of the log.
 
-    Two views are equal if they show the same step of the same study. Assigning an attribute raises AttributeError.
+    Two views are equal if they show the same step of the same study. The id of the study decides, and its path does
+    not. Assigning an attribute raises AttributeError.
     """
 
     __slots__ = ("_number", "_study")
@@ -137,7 +138,7 @@ class StepView:
         return table(("attribute", "value"), list(values.items()))
 
     def _key(self) -> tuple[str, int]:
-        return str(self._study.dir.root), self._number
+        return self._study.graph.study.study_id, self._number
 
     def _record(self) -> StepRecord:
         return refreshed(self._study).step(self._number)

@@ -63,15 +63,16 @@ class TickableGraph(GraphBase):
     def tick(self, *, wait_s: float = -1, queues: SharedQueues | None = None) -> list[Recorded]:
         """Run one tick: observe the jobs, submit the steps that are ready, and record what has happened.
 
-        Returns the new events, oldest first. The list is empty if nothing has happened. While another
-        process ticks the study, this method waits up to `wait_s` seconds (negative: without limit), and then raises
-        TickInProgress. A caller that ticks many studies passes one `queues` for all.
+        Returns the new events, oldest first. The list is empty if nothing has happened. While another process ticks
+        the study, this method waits up to `wait_s` seconds (negative: without limit), and then raises TickInProgress.
+        A caller that ticks many studies passes one `queues` for all.
 
-        Unreachable if a scheduler or the file system did not answer; everything that does not depend on the answer was
-        done and recorded. NothingStarts if the environment of the steps is missing. RequestRefused inside a `batch`,
-        because a tick would commit its first half. Lines that need a user's attention are in `remarks`.
+        Unreachable if a scheduler or the file system did not answer, or if a file can't be written. Everything that
+        does not depend on this was done and recorded. NothingStarts if the environment of the steps is missing.
+        RequestRefused inside a `batch`, because a tick would commit its first half. Lines that need a user's attention
+        are in `remarks`.
         """
-        with self._study.log.listening() as recorded:
+        with self._study.log.listening() as recorded, self._explaining():
             self.advance(wait_s=wait_s, queues=queues)
         return recorded
 
@@ -80,7 +81,7 @@ class TickableGraph(GraphBase):
 
         TickInProgress if another process waits for the next tick already: it will see everything that this one would.
         """
-        with self._study.log.listening() as recorded:
+        with self._study.log.listening() as recorded, self._explaining():
             self.advance_next()
         return recorded
 
@@ -114,6 +115,7 @@ class TickableGraph(GraphBase):
                 queues.note(study)
 
     def execute_ready_steps(self) -> StudyStatus:
-        """Run one tick, as `tick` does; returns the study's status. Unreachable if a scheduler did not answer."""
-        self.advance()
+        """Run one tick, as `tick` does; returns the study's status. The errors are those of `tick`."""
+        with self._explaining():
+            self.advance()
         return self._study.status

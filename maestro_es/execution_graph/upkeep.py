@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from maestro_es.core import arguments
 from maestro_es.core.events import EventsCorrected
 from maestro_es.execution_graph.base import GraphBase
 from maestro_es.poller.preview import Prediction, preview
@@ -31,6 +32,7 @@ class MaintainableGraph(GraphBase):
 
         NotOurs if another user can change the study.
         """
+        self._study.log.check_place()
         self._study.dir.check_owner()
         self._study.log.rebuild()
         forget_lines(self._study.dir)
@@ -44,11 +46,11 @@ class MaintainableGraph(GraphBase):
         """Return what the next tick would do. This asks the schedulers, but changes and locks nothing.
 
         `what_if` has settings to assume instead of the recorded ones, by the names of the options of ``update``.
-        "paused" is 0 or 1.
+        "paused" is 0 or 1. ValueError for an unknown name, TypeError if a value is not a whole number.
         """
-        runtime = runtime or Runtime()
+        runtime, assumed = runtime or Runtime(), _assumed(what_if)
         with open_as_it_is(Path(path), runtime, migrate=False) as log:
-            return preview(log, Path(path), runtime, what_if)
+            return preview(log, Path(path), runtime, assumed)
 
     @staticmethod
     def verify(path: str | os.PathLike[str]) -> Verification:
@@ -77,3 +79,15 @@ class MaintainableGraph(GraphBase):
     ) -> EventsCorrected | None:
         """Correct the events that no reader can decode, while no tick runs; returns the event that lists them."""
         return correct_log(Path(path), runtime or Runtime(), reason)
+
+
+def _assumed(what_if: object) -> dict[str, int]:
+    """Return the settings that a preview assumes."""
+    known = (*arguments.UPDATABLE, "paused")
+    values = {} if what_if is None else what_if
+    if not isinstance(values, Mapping):
+        raise TypeError(f"what_if must be a dictionary, not {type(values).__name__}")
+    unknown = [name for name in values if name not in known]
+    if unknown:
+        raise ValueError(f"what_if has no setting {unknown[0]!r}; its settings are {', '.join(known)}")
+    return {name: arguments.whole(f"what_if[{name!r}]", value) for name, value in values.items()}

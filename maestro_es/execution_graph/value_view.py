@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from typing import Any, cast
 
@@ -46,6 +47,13 @@ class ValueView(Mapping[str, StepView]):
 
     def __len__(self) -> int:
         return refreshed(self._study).study.steps + 1
+
+    def __reversed__(self) -> Iterator[str]:
+        return iter([*self][::-1])
+
+    def copy(self) -> OrderedDict[str, StepView]:
+        """Return a dictionary of the present steps. Its records still show the present state."""
+        return OrderedDict(self.views())
 
     def items(self) -> ItemsView[str, StepView]:
         return _Items(self)

@@ -85,6 +85,7 @@ class ProjectedGraph:
         self._records: dict[int, StepRecord] = {}
         self._new: dict[str, StepRecord] = {}
         self._workspaces: dict[str, int] | None = None
+        self._outside: list[str] = []
         self._changed: set[int] = set()
         self._edges: list[tuple[int, int]] = []
         self._funnel_rows: list[tuple[str, int]] = []
@@ -176,7 +177,7 @@ class ProjectedGraph:
         self._new[step.name] = step
         self._records[step.number] = step
         if self._workspaces is not None:
-            self._workspaces.setdefault(step.workspace, step.number)
+            self._note_workspace(step.workspace, step.number)
 
     def step(self, number: int) -> StepRecord:
         step = self._records.get(number)
@@ -195,10 +196,26 @@ class ProjectedGraph:
         return rows[0][0] if rows else None
 
     def in_workspace(self, workspace: str) -> int | None:
+        return self._all_workspaces().get(workspace)
+
+    def outside_workspaces(self) -> list[str]:
+        """Return the workspaces outside of the study's directory, by the numbers of their steps."""
+        self._all_workspaces()
+        return self._outside
+
+    def _all_workspaces(self) -> dict[str, int]:
         if self._workspaces is None:
             self._write()
-            self._workspaces = dict(self._rows("SELECT workspace, number FROM step ORDER BY number DESC"))
-        return self._workspaces.get(workspace)
+            self._workspaces = {}
+            for row in self._rows("SELECT workspace, number FROM step ORDER BY number"):
+                self._note_workspace(*row)
+        return self._workspaces
+
+    def _note_workspace(self, workspace: str, number: int) -> None:
+        if self._workspaces is not None:
+            self._workspaces.setdefault(workspace, number)
+        if workspace.startswith("/"):
+            self._outside.append(workspace)
 
     def instances(self, template: str) -> list[int]:
         self._write()

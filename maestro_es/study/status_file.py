@@ -72,12 +72,17 @@ class _Change(NamedTuple):
 
 def write_steps(study_dir: StudyDir, steps: Iterable[StepRecord], now: Micros) -> None:
     """Write the table of these steps, which need not be in a log, into a directory."""
-    _replace(study_dir, (maestro_text(steps, now).encode(),))
+    with _lock(study_dir):
+        _replace(study_dir, (maestro_text(steps, now).encode(),))
 
 
 def write_status(study_dir: StudyDir, log: StudyLog, now: Micros, host: Host) -> None:
-    """Write the table, unless only the run times of running steps would change."""
-    with log.snapshot() as connection, contextlib.ExitStack() as stack:
+    """Write the table, unless only the run times of running steps would change.
+
+    The lock comes before the snapshot of the log. Otherwise a reader that holds the lock would keep writers of the log
+    waiting.
+    """
+    with _lock(study_dir), log.snapshot() as connection, contextlib.ExitStack() as stack:
         head = event_log.head(connection)
         table = _Table(connection, now)
         note = _read_note(study_dir)
@@ -97,16 +102,22 @@ def forget_lines(study_dir: StudyDir) -> None:
     study_dir.status_blocks.unlink(missing_ok=True)
 
 
-def _replace(study_dir: StudyDir, content: Iterable[bytes]) -> tuple[int, int, int]:
-    """Replace the file; return the identity of the new one.
+@contextlib.contextmanager
+def _lock(study_dir: StudyDir) -> Iterator[None]:
+    """Hold Maestro's lock of the file.
 
-    Readers hold the lock for a short time. If the lock is not released in time, the file is replaced all the same.
+    Readers hold the lock for a short time. If they do not release it in time, this continues without the lock.
     """
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(PermissionError):  # the lock file may be that of another member of the group
             stack.enter_context(hold(study_dir.status_lock, _LOCK_SECONDS))
-        # not durable: a tick that finds the table empty writes it again
-        return _identity(replace_file(study_dir.status_csv, content, 0o666, durable=False))
+        yield
+
+
+def _replace(study_dir: StudyDir, content: Iterable[bytes]) -> tuple[int, int, int]:
+    """Replace the file; return the identity of the new one."""
+    # not durable: a tick that finds the table empty writes it again
+    return _identity(replace_file(study_dir.status_csv, content, 0o666, durable=False))
 
 
 class _Table:

@@ -299,9 +299,10 @@ made = DAG()
 for name in "abc":
     made.add_node(name, name.upper())
 made.add_edge("a", "b"); made.add_edge("a", "b"); made.add_edge("b", "b"); made.add_edge("b", "x")
-made.add_edge("b", "c"); made.remove_edge("x", "a"); made.add_node("a", None)
+made.add_edge("b", "c"); made.remove_edge("x", "a"); made.remove_edge("a", "x"); made.add_node("a", None)
 found = [dict(made.adjacency_table), dict(made.values), made.topological_sort(), made.detect_cycle()]
 """,
+    "graph: unknown edge": "made = DAG(); made.add_node('a', 1); made.add_node('b', 2); made.remove_edge('a', 'b')",
     "graph: unknown parent": "made = DAG(); made.add_node('a', 1); made.add_edge('x', 'a')",
     "graph: cycle": """
 made = DAG()

@@ -97,6 +97,9 @@ def test_without_a_path_a_graph_lives_among_the_temporary_files(tmp_path, monkey
         _add(graph, "only")
         assert _run(graph) is StudyStatus.FINISHED
         assert graph.path.parent == tmp_path
+    with ExecutionGraph.create(None) as graph:
+        assert graph.path.parent == tmp_path
+    assert "None" in (ExecutionGraph.create.__doc__ or "")
 
 
 def test_steps_and_edges_that_make_no_sense_are_refused(diamond):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,8 @@ import pytest
 
 from maestro_es import ExecutionGraph, State, StudyStep
 from maestro_es.core.exported_variables import ExportChoice
-from maestro_es.errors import LogUnavailable, RequestRefused
+from maestro_es.errors import LogNotUsable, LogUnavailable, RequestRefused, Unreachable
+from tests.fakes.faults import leave_out
 from tests.fakes.python_graphs import add
 from tools.testbed.processes import wait_for
 
@@ -68,11 +72,17 @@ ANSWERS: list[Callable[[ExecutionGraph], object]] = [
     lambda graph: graph.at(seq=1),
     lambda graph: list(graph.edits()),
     lambda graph: list(graph.edits("a")),
+    lambda graph: graph.steps_to_end(),
+    lambda graph: graph.run_until_ended(),
+    lambda graph: graph.env({"A": "x"}),
+    lambda graph: graph.env(refresh=True),
+    lambda graph: graph.rebuild(),
+    lambda graph: graph.share(group_reads=True),
 ]
 
 
 @pytest.mark.parametrize("ask", ANSWERS)
-def test_a_replaced_study_answers_nothing(graph: ExecutionGraph, ask: Callable[[ExecutionGraph], object]):
+def test_a_removed_or_replaced_study_answers_nothing(graph: ExecutionGraph, ask: Callable[[ExecutionGraph], object]):
     shutil.rmtree(graph.path)
     with pytest.raises(LogUnavailable):
         ask(graph)
@@ -116,3 +126,90 @@ def test_edges_are_not_given_with_the_script(graph: ExecutionGraph):
         graph.add_step("c", StudyStep("c", "", {"cmd": "true", "depends": ["a"]}), "c", 0)
     assert graph.history() == before
     graph.add_step("c", StudyStep("c", "", {"cmd": "true", "depends": []}), "c", 0)
+
+
+#: Paths that lead to one directory. {} is the directory in which the study and the links are.
+PLACES = {
+    "in the study": ["cc", "{}/study/cc", "{}/link/cc"],
+    "link in the study": ["inside", "real", "{}/link/real", "{}/link/inside"],
+    "below a link in the study": ["real/deep", "inside/deep"],
+    "link that leads out": ["leads out/x", "{}/elsewhere/x", "{}/outside/x"],
+    "outside": ["{}/outside", "leads out", "{}/elsewhere"],
+}
+
+
+@pytest.mark.parametrize("paths", PLACES.values(), ids=PLACES)
+def test_two_steps_never_share_a_workspace_through_a_link(tmp_path: Path, paths: list[str]):
+    step = StudyStep("", "", {"cmd": "true"})
+    for number, first in enumerate(paths):
+        folder = tmp_path / str(number)
+        (folder / "study/real").mkdir(parents=True)
+        (folder / "elsewhere").mkdir()
+        for link, target in {"link": "study", "outside": "elsewhere", "study/inside": "real"}.items():
+            (folder / link).symlink_to(target)
+        (folder / "study/leads out").symlink_to(folder / "elsewhere")
+        with ExecutionGraph.create(folder / "link") as graph:
+            graph.add_step("undone", step, folder / "before", 0)
+            with contextlib.suppress(ZeroDivisionError), graph.batch():
+                graph.add_step("undone too", step, folder / "elsewhere", 0)
+                _ = 1 / 0
+            graph.add_step("a", step, first.format(folder), 0)
+            for other in paths:
+                with pytest.raises(RequestRefused, match="would run in the same workspace"):
+                    graph.add_step("b", step, other.format(folder), 0)
+
+
+def test_a_closed_graph_answers_no_query(graph: ExecutionGraph):
+    graph.close()
+    with pytest.raises(LogNotUsable, match="this log was closed; open the study again"):
+        graph.query("SELECT 1")
+
+
+def test_an_empty_name_is_shown_as_one(graph: ExecutionGraph):
+    with pytest.raises(RequestRefused, match="no step is called '';"):
+        graph.hold("")
+
+
+def test_the_settings_of_a_preview_are_checked(graph: ExecutionGraph):
+    with pytest.raises(ValueError, match="what_if has no setting 'a'; its settings are throttle, rlimit"):
+        ExecutionGraph.preview(graph.path, {"a": 1})
+    with pytest.raises(TypeError, match=r"what_if\['throttle'\] must be a whole number, not 'x'"):
+        ExecutionGraph.preview(graph.path, {"throttle": "x"})  # type: ignore[dict-item]
+    with pytest.raises(TypeError, match="what_if must be a dictionary, not int"):
+        ExecutionGraph.preview(graph.path, 5)  # type: ignore[arg-type]
+    assert len(ExecutionGraph.preview(graph.path, {"throttle": 1}).commands) == 1
+
+
+TICKS: list[Callable[[ExecutionGraph], object]] = [
+    lambda graph: graph.tick(),
+    lambda graph: graph.tick_next(),
+    lambda graph: graph.execute_ready_steps(),
+    lambda graph: graph.run_until_ended(),
+]
+
+
+@pytest.mark.parametrize("tick", TICKS)
+def test_a_tick_that_can_not_write_a_file_is_unreachable(
+    graph: ExecutionGraph, tick: Callable[[ExecutionGraph], object]
+):
+    with read_only(graph.path), pytest.raises(Unreachable, match=r"study/.*(Permission denied|Read-only)"):
+        tick(graph)
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Forbid writing. Root may write in each directory, but not on a file system that is mounted read-only."""
+    if os.geteuid():
+        folder.chmod(0o500)
+        try:
+            yield
+        finally:
+            folder.chmod(0o700)
+        return
+    mount = ["mount", "--bind", "-o", "ro", str(folder), str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        leave_out("no read-only directory, because none can be mounted")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)

@@ -55,6 +55,27 @@ def test_a_new_graph_has_only_ready_steps(graph: ExecutionGraph):
     assert graph.dry_run is False
 
 
+def test_sets_of_names_have_the_methods_of_sets_and_lists_those_of_lists(graph: ExecutionGraph):
+    add(graph, "a", "b")
+    done, ready = graph.completed_steps, graph.ready_steps
+    names = done.copy()
+    assert names == {"_source"} == done.union() == done.intersection(["_source", "a"]) == done.difference({"a"})
+    assert done.union({"x"}, ["y"]) == {"_source", "x", "y"}
+    assert done.symmetric_difference({"_source", "x"}) == {"x"}
+    assert done.issubset({"_source", "x"})
+    assert done.issuperset(())
+    assert done.isdisjoint({"x"})
+    assert ready.copy() == ["a", "b"]
+    assert list(reversed(graph.values)) == list(reversed(graph.adjacency_table)) == ["b", "a", "_source"]
+    assert graph.values.copy() == dict(graph.values)
+    edges = graph.adjacency_table.copy()
+    edges["a"].append("x")
+    assert graph.adjacency_table["a"] == []
+    for copied in (names, ready.copy(), graph.values.copy(), edges):
+        copied.clear()
+    assert [len(graph.values), *graph.ready_steps] == [3, "a", "b"]
+
+
 def test_steps_are_in_the_sets_of_their_states(ended: ExecutionGraph):
     assert ended.completed_steps == {"_source", "good"}
     assert ended.failed_steps == {"bad", "after"}
@@ -184,6 +205,26 @@ def test_the_status_table_is_written_whole_while_the_lock_of_maestro_is_held(gra
     rows = list(csv.DictReader((folder / "status.csv").read_text().splitlines()))
     assert [(row["Step Name"], row["State"]) for row in rows] == [("a", "INITIALIZED")]
     assert sorted(path.name for path in folder.iterdir()) == [".status.lock", "status.csv"]
+
+
+def test_a_reader_that_holds_the_lock_of_the_status_table_delays_no_request(graph: ExecutionGraph):
+    add(graph, "a", "b")
+    run_to_end(graph)
+    add(graph, "c")
+    handle = os.open(graph.path / ".status.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    tick = "import sys; from maestro_es import ExecutionGraph as G; G.open(sys.argv[1]).tick()"
+    ticking = subprocess.Popen([sys.executable, "-c", tick, graph.path])
+    try:
+        wait_for(lambda: graph.values["c"].jobid)
+        with pytest.raises(subprocess.TimeoutExpired):
+            ticking.wait(1)
+        table = (graph.path / "status.csv").read_text()
+        graph.name = "another"
+        assert (graph.path / "status.csv").read_text() == table, "the request did not wait for the tick"
+    finally:
+        os.close(handle)
+        assert ticking.wait(60) == 0
 
 
 # -- records ---------------------------------------------------------------------------------------------------------

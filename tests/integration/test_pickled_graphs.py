@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
+import operator
 import os
 import pickle
 import shutil
@@ -198,3 +200,45 @@ def test_a_changed_pointer_is_refused(graph: ExecutionGraph, tmp_path: Path, pat
     file.write_bytes(before + b"\nV" + path + b"\n" + rest.partition(b"\n")[2])
     with pytest.raises(NotAPointer, match=r"graph\.pkl: not as ExecutionGraph\.pickle writes it"):
         ExecutionGraph.unpickle(file)
+
+
+def test_a_step_of_another_study_at_the_same_path_is_another_step(graph: ExecutionGraph, tmp_path: Path):
+    before = graph.values["a"]
+    (tmp_path / "link").symlink_to(graph.path)
+    with ExecutionGraph.open(tmp_path / "link") as linked:
+        assert linked.values["a"] == before
+        assert len({linked.values["a"], before}) == 1
+    shutil.rmtree(graph.path)
+    with ExecutionGraph.create(graph.path) as other:
+        add(other, "a")
+        assert other.values["a"] != before
+
+
+def test_a_step_can_be_unpickled_after_its_study_was_restored_from_a_copy(graph: ExecutionGraph, tmp_path: Path):
+    content = pickle.dumps(graph.values["a"])
+    old = pickle.loads(content)  # noqa: S301 - our own
+    graph.close()
+    shutil.copytree(graph.path, tmp_path / "copy")
+    shutil.rmtree(graph.path)
+    (tmp_path / "copy").rename(graph.path)
+    new = pickle.loads(content)  # noqa: S301 - our own
+    assert (new.name, new) == ("a", old)
+
+
+def test_a_pool_of_processes_takes_graphs_records_and_names(graph: ExecutionGraph):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.map(operator.attrgetter("name"), [graph.values["a"]] * 3) == ["a"] * 3
+        assert pool.map(len, [graph.ready_steps, graph.completed_steps, graph.values]) == [1, 1, 2]
+        assert pool.map(operator.attrgetter("path"), [graph]) == [graph.path]
+
+
+def test_the_names_of_steps_can_be_pickled_and_copied(graph: ExecutionGraph):
+    for copied in (lambda names: load(pickle.dumps(names)), copy.copy, copy.deepcopy):
+        assert [*copied(graph.completed_steps)] == ["_source"]
+        assert [*copied(graph.ready_steps)] == ["a"]
+
+
+@pytest.mark.parametrize("path", ["/", ".", ".."])
+def test_a_directory_is_no_place_for_a_pickle(graph: ExecutionGraph, path: str):
+    with pytest.raises(IsADirectoryError, match="give the path of a file"):
+        graph.pickle(path)

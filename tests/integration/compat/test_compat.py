@@ -233,8 +233,11 @@ def test_edges_that_make_no_sense_are_refused_or_ignored_as_in_maestro():
     before = copy.deepcopy(made.adjacency_table)
     made.add_edge("a", "a")
     made.add_edge("a", "c")
-    made.remove_edge("b", "a")
+    made.remove_edge("c", "a")
+    made.remove_edge("a", "c")
     made.add_node("a", None)
+    with pytest.raises(ValueError, match="there is no edge from 'b' to 'a', so none is removed"):
+        made.remove_edge("b", "a")
 
     assert made.adjacency_table == before
     assert made.values["a"].run["cmd"] == "true"
@@ -294,6 +297,15 @@ def test_a_step_that_would_close_a_cycle_is_not_added():
         assert made.adjacency_table == table
     made.add_step(step("c", "true"))
     assert made.topological_sort() == ["_source", "c", "a", "b"]
+
+
+def test_a_step_with_keys_that_contain_themselves_is_not_added():
+    made = Study("pi", "about pi", out_path="out")
+    endless = step("a", "true")
+    endless.run["more"] = endless.run
+    with pytest.raises(ValueError, match=r"run of step 'a'\['more'\] must not be nested deeper than"):
+        made.add_step(endless)
+    assert list(made.values) == ["_source"]
 
 
 def test_parameters_of_another_kind_are_refused():
