@@ -67,6 +67,10 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"events that could not be decoded were corrected: {numbers}{_reason(event.reason)}"
         case e.PollFailed():
             return f"{event.adapter} does not answer: {event.message}"
+        case e.CascadeStarted():
+            return "more steps will not run than a tick ends at a time: the next ticks end the others"
+        case e.CascadeCompleted():
+            return "all steps that will not run have ended"
         case e.PollRecovered():
             return f"{event.adapter} answers again"
         case e.StepImported():

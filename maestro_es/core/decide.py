@@ -10,16 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from maestro_es.core import events as e
 from maestro_es.core.attempt_token import make_token
+from maestro_es.core.cascade import Part, ended_badly, fail_descendants, fail_the_rest
 from maestro_es.core.doubt import doubt_outputs
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.hosts import boot_before
 from maestro_es.core.model import (
-    BAD_ENDS,
     ENVIRONMENT,
     FAILED_STATES,
-    Cause,
-    Micros,
     Phase,
     State,
     StepRecord,
@@ -34,9 +32,6 @@ from maestro_es.core.throttle import count_slots
 #: The period of cron's ticks, and the number of periods without a tick after which missed ticks are recorded.
 _CRON_SECONDS, _PERIODS = 60, 3
 
-#: Of how many steps the children are asked for together.
-_AT_ONCE = 100
-
 
 def decide(graph: Graph, seen: Observations, record: Callable[[Iterable[NewEvent]], object]) -> None:
     """Run the rules of one tick. `record` takes events in order and applies them to the graph.
@@ -47,15 +42,7 @@ def decide(graph: Graph, seen: Observations, record: Callable[[Iterable[NewEvent
     record(note_changes(graph, seen))
     reconciled = reconcile_attempts(graph, seen)
     record(reconciled)
-    failed = ended_badly(reconciled)
-    if graph.study.cancelling:  # then nothing that waits for any of these is left
-        record(_end(graph.waiting(), seen))
-    else:
-        cancelled = list(_end(graph.cancelling(), seen))
-        record(cancelled)
-        failed += ended_badly(cancelled)
-    record(doubt_outputs(graph, seen, before, reconciled))
-    record(fail_descendants(graph, seen.now, failed))
+    _end_steps(graph, seen, before, reconciled, record)
     record(complete(graph))
     record(start_ready(graph, seen))
 
@@ -117,75 +104,43 @@ def _missed_ticks(graph: Graph, seen: Observations) -> list[NewEvent]:
 # -- steps that will not run ----------------------------------------------------------------------------------------
 
 
-def _end(cancelled: Iterable[StepRecord], seen: Observations) -> Iterator[NewEvent]:
+def _end_steps(
+    graph: Graph,
+    seen: Observations,
+    before: str,
+    reconciled: list[NewEvent],
+    record: Callable[[Iterable[NewEvent]], object],
+) -> None:
+    """End the steps that a user has cancelled, and those that depend on a step which ended without success.
+
+    One transaction ends a limited number of them. The next ticks end the others.
+    """
+    part = Part()
+    is_resumed = graph.study.cascading
+    if graph.study.cancelling:  # then nothing that waits for any of these is left
+        record(part.take(_cancel(graph.waiting(), seen)))
+        record(doubt_outputs(graph, seen, before, reconciled))
+    else:
+        cancelled: list[int] = []
+        record(part.take(_noting(_cancel(graph.cancelling(), seen), cancelled)))
+        record(doubt_outputs(graph, seen, before, reconciled))
+        record(part.take(fail_descendants(graph, seen.now, [*ended_badly(reconciled), *cancelled])))
+        if is_resumed:
+            record(part.take(fail_the_rest(graph, seen.now)))
+    record(part.mark(graph.study))
+
+
+def _cancel(cancelled: Iterable[StepRecord], seen: Observations) -> Iterator[NewEvent]:
     """Cancel the steps that a user has cancelled and that have no job. Jobs are cancelled by the scheduler."""
     event = e.StepCancelled(at=seen.now, message="cancelled before it ran")
     return ((step.number, event) for step in cancelled if step.phase in (Phase.BLOCKED, Phase.READY))
 
 
-def ended_badly(new_events: Iterable[NewEvent]) -> list[int]:
-    """Return the steps that these events end without success, so that the steps that depend on them can't run."""
-    return [step for step, event in new_events if step and _ends_badly(event)]
-
-
-def waiting_in_vain(graph: Graph, new_events: Iterable[NewEvent]) -> list[int]:
-    """Return the steps that had already ended without success when these events made other steps depend on them."""
-    parents = {parent for _, event in new_events if isinstance(event, e.StepAdded) for parent in event.parents}
-    parents |= {event.parent for _, event in new_events if isinstance(event, e.ConnectionAdded)}
-    return [number for number in sorted(parents) if graph.step(number).state in BAD_ENDS]
-
-
-def _ends_badly(event: e.AnyEvent) -> bool:
-    if isinstance(event, e.StepTimedOut):
-        return bool(event.final)
-    if isinstance(event, (e.StepImported, e.StepRecovered)):
-        return event.state in BAD_ENDS
-    return isinstance(event, (e.StepFailed, e.StepCancelled))
-
-
-def fail_descendants(graph: Graph, now: Micros, failed: Iterable[int]) -> Iterator[NewEvent]:
-    """Fail or cancel all steps that depend on a step that ended without success; each event names that step.
-
-    The events may be recorded while they are drawn, or after that.
-    """
-    reached = bytearray(graph.study.steps + 1)
-    templates: set[str] = set()
-    for number in failed:
-        origin = graph.step(number)
-        event = _upstream(now, origin)
-        for descendant in _blocked_after(graph, origin, reached, templates):
-            yield descendant, event
-
-
-def _blocked_after(graph: Graph, origin: StepRecord, reached: bytearray, templates: set[str]) -> Iterator[int]:
-    """Yield the blocked steps that depend on a step, directly or not, and were not `reached` before.
-
-    The funnels of each of the `templates` have been followed.
-    """
-    from array import array  # noqa: PLC0415 - most ticks fail nothing, and a list takes five times the memory
-
-    parents, funnels = array("q", (origin.number,)), [origin.template]
-    while parents or funnels:
-        if funnels:
-            template = funnels.pop()
-            blocked = iter(()) if template in templates else graph.blocked_by_funnel(template)
-            templates.add(template)
-        else:
-            blocked = graph.blocked_children(parents[-_AT_ONCE:])
-            del parents[-_AT_ONCE:]
-        for step in blocked:
-            if not reached[step.number]:
-                reached[step.number] = True
-                parents.append(step.number)
-                funnels += [] if step.template in templates else [step.template]
-                yield step.number
-
-
-def _upstream(now: Micros, origin: StepRecord) -> e.AnyEvent:
-    message = f"{origin.name} is {origin.state.name}"
-    if origin.state is State.CANCELLED:
-        return e.StepCancelled(at=now, message=message, blocker=origin.number)
-    return e.StepFailed(at=now, cause=Cause.UPSTREAM, message=message, blocker=origin.number)
+def _noting(new_events: Iterable[NewEvent], numbers: list[int]) -> Iterator[NewEvent]:
+    """Pass events on, and note their steps."""
+    for new_event in new_events:
+        numbers.append(new_event[0] or 0)
+        yield new_event
 
 
 def complete(graph: Graph) -> list[NewEvent]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from maestro_es.core.events import StepTemplateAdded
-from maestro_es.core.model import IN_FLIGHT, RELEASED, Phase, StepRecord, StudyRecord
+from maestro_es.core.model import BAD_ENDS, IN_FLIGHT, RELEASED, Phase, StepRecord, StudyRecord
 
 
 class Graph(Protocol):
@@ -61,6 +61,19 @@ class Graph(Protocol):
     def blocked_by_funnel(self, template: str) -> Iterator[StepRecord]:
         """Yield the blocked steps that wait for all instances of a template, likewise."""
 
+    def blocked_in_vain(self) -> Iterator[list[tuple[StepRecord, int]]]:
+        """Yield the blocked steps that wait by an edge for a step that ended without success, and the first such step.
+
+        They come by number, in lists. What is drawn may be changed before the next list is drawn. The search for that
+        list may read all blocked steps.
+        """
+
+    def failed_funnels(self) -> list[tuple[str, int]]:
+        """Return the templates that steps wait for, of which an instance has ended without success, and the first one.
+
+        This may read all instances.
+        """
+
     def add_template(self, template: StepTemplateAdded) -> None:
         """Add a template."""
 
@@ -92,7 +105,7 @@ class Graph(Protocol):
         """Return the steps with an attempt that may have a job, by number."""
 
     def ready(self, *, scheduled: bool, limit: int) -> Iterable[StepRecord]:
-        """Return at most `limit` steps that may be submitted and are not held, by number.
+        """Return at most `limit` steps that may be submitted, by number.
 
         If the scheduler had no room for a step last time, the list begins after that step and wraps around. The limit
         that was reached for that step (of a quality of service, a partition) may not apply to others.
@@ -101,8 +114,8 @@ class Graph(Protocol):
     def waiting(self) -> Iterator[StepRecord]:
         """Yield the steps that are blocked or ready, by number; what is drawn may be changed before the next one."""
 
-    def cancelling(self) -> Iterable[StepRecord]:
-        """Return the steps that a user has cancelled and that are not done, by number."""
+    def cancelling(self) -> Iterator[StepRecord]:
+        """Yield the steps that a user has cancelled and that are not done, likewise."""
 
     def held(self) -> Iterable[StepRecord]:
         """Return the steps that a user holds and that are not done, by number."""
@@ -116,7 +129,12 @@ class Graph(Protocol):
 
 def may_be_submitted(step: StepRecord) -> bool:
     """Return whether a tick may submit a step, apart from the throttle."""
-    return step.phase is Phase.READY and not step.held
+    return step.phase is Phase.READY and not step.held and not step.cancelling
+
+
+def has_ended_badly(step: StepRecord) -> bool:
+    """Return whether a step has ended without success, so that no step that depends on it can run."""
+    return step.phase is Phase.DONE and step.state in BAD_ENDS
 
 
 def waiting_for(graph: Graph, step: StepRecord, templates: set[str]) -> list[int]:
@@ -192,6 +210,19 @@ class MemoryGraph:
     def blocked_by_funnel(self, template: str) -> Iterator[StepRecord]:
         return self._blocked(self.funnel(template))
 
+    def blocked_in_vain(self) -> Iterator[list[tuple[StepRecord, int]]]:
+        for step in self._blocked(range(1, len(self._records) + 1)):
+            failed = (number for number in self.parents(step.number) if has_ended_badly(self.step(number)))
+            first = next(failed, None)
+            if first is not None:
+                yield [(step, first)]
+
+    def failed_funnels(self) -> list[tuple[str, int]]:
+        firsts: dict[str, int] = {}
+        for step in filter(has_ended_badly, self._records):
+            firsts.setdefault(step.template, step.number)
+        return sorted((template, number) for template, number in firsts.items() if self._funnel.get(template))
+
     def _blocked(self, numbers: Iterable[int]) -> Iterator[StepRecord]:
         return (step for step in map(self.step, numbers) if step.phase is Phase.BLOCKED)
 
@@ -241,8 +272,8 @@ class MemoryGraph:
     def waiting(self) -> Iterator[StepRecord]:
         return (step for step in self._records if step.phase in (Phase.BLOCKED, Phase.READY))
 
-    def cancelling(self) -> list[StepRecord]:
-        return [step for step in self._records if step.cancelling and step.phase is not Phase.DONE]
+    def cancelling(self) -> Iterator[StepRecord]:
+        return (step for step in self._records if step.cancelling and step.phase is not Phase.DONE)
 
     def held(self) -> list[StepRecord]:
         return [step for step in self._records if step.held and step.phase is not Phase.DONE]

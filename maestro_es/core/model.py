@@ -308,7 +308,8 @@ class StudyRecord(msgspec.Struct):
     jobs of this study the scheduler then had (None: its queue never was full), and `refused` is the step for which it
     had no room. `host` and `boot_id` belong to the last process that wrote. `unseen_boot` is the boot id before that,
     if no tick has recorded the reboot yet. `boots` are the boots in which processes wrote. `written_at` is when the
-    last event about a step was recorded. From `ticked_from` on, ticks are expected. `steps`, `open_steps` (steps that
+    last event about a step was recorded. From `ticked_from` on, ticks are expected. While the
+    study is `cascading`, ticks end steps that will not run (`core.cascade`). `steps`, `open_steps` (steps that
     are not done) and `states` (steps by state) are counts.
     """
 
@@ -334,6 +335,7 @@ class StudyRecord(msgspec.Struct):
     refusal: Refusal | None = None
     refused: int = 0
     queue_limit: int | None = None
+    cascading: bool = False
     steps: int = 0
     open_steps: int = 0
     states: dict[str, int] = {}

@@ -16,7 +16,7 @@ from maestro_es.core.study_rules import STUDY_RULES
 from maestro_es.errors import InvalidTransition
 
 #: Raised when a rule or a record changes after a release, so that a projection made by an older one is rebuilt.
-REDUCER_VERSION = 22
+REDUCER_VERSION = 23
 
 
 def apply(graph: Graph, recorded: e.Recorded) -> None:

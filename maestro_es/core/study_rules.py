@@ -162,6 +162,19 @@ def _completed(graph: Graph, recorded: e.Recorded, event: e.StudyCompleted) -> N
     if graph.study.open_steps:
         raise InvalidTransition(f"event {recorded.seq}: completed with {graph.study.open_steps} steps not done")
     graph.study.status = event.status
+    graph.study.cascading = False  # a user may have skipped the steps that were left
+
+
+def _cascade_started(graph: Graph, recorded: e.Recorded, _event: e.CascadeStarted) -> None:
+    if graph.study.cascading:
+        raise InvalidTransition(f"event {recorded.seq}: a cascade started before, and has not completed")
+    graph.study.cascading = True
+
+
+def _cascade_completed(graph: Graph, recorded: e.Recorded, _event: e.CascadeCompleted) -> None:
+    if not graph.study.cascading:
+        raise InvalidTransition(f"event {recorded.seq}: no cascade has started")
+    graph.study.cascading = False
 
 
 def _reopened(graph: Graph, recorded: e.Recorded, _event: e.StudyReopened) -> None:
@@ -205,5 +218,7 @@ STUDY_RULES: dict[type[e.Event], Callable[[Graph, e.Recorded, Any], None]] = {
     e.EventsCorrected: _nothing,
     e.PollFailed: _poll_failed,
     e.PollRecovered: _poll_recovered,
+    e.CascadeStarted: _cascade_started,
+    e.CascadeCompleted: _cascade_completed,
     e.ReportIgnored: _nothing,
 }

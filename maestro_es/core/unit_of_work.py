@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from maestro_es.core.decide import complete, ended_badly, fail_descendants
+from maestro_es.core.cascade import ended_badly, fail_descendants
+from maestro_es.core.decide import complete
 from maestro_es.core.events import NewEvent, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Micros

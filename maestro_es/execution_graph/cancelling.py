@@ -87,11 +87,14 @@ class CancellableGraph(TickableGraph):
         study = self._study
         last_error: Unreachable | None = None
         while True:
+            before = study.log.head.seq
             error = self._tick_once(wait_s, last_error)
             last_error = last_error or error
             elsewhere = self._elsewhere()
             waiting = [step for step in self._still_to_end() if step.scheduled or step.job_host not in elsewhere]
             late = time.monotonic() > end
+            if study.graph.study.cascading and study.log.head.seq > before:
+                continue
             if study.status is not StudyStatus.RUNNING or not waiting:
                 return
             if last_error and (late or not study.last_error or all(step.scheduled for step in waiting)):

@@ -63,6 +63,9 @@ class TickableGraph(GraphBase):
     def tick(self, *, wait_s: float = -1, queues: SharedQueues | None = None) -> list[Recorded]:
         """Run one tick: observe the jobs, submit the steps that are ready, and record what has happened.
 
+        If very many steps will not run any more, it ends some of them, lets others take the lock, and runs again until
+        all have ended.
+
         Returns the new events, oldest first. The list is empty if nothing has happened. While another process ticks
         the study, this method waits up to `wait_s` seconds (negative: without limit), and then raises TickInProgress.
         A caller that ticks many studies passes one `queues` for all.
@@ -93,10 +96,13 @@ class TickableGraph(GraphBase):
         """
         self._commits_alone()
         self._study.log.check_place()
-        with hold_tick_lock(self._study.dir, wait_s) as ours:
-            if not ours:
-                raise TickInProgress(f"{self.path}: another process ticks it")
-            self._tick(queues)
+        while True:
+            with hold_tick_lock(self._study.dir, wait_s) as ours:
+                if not ours:
+                    raise TickInProgress(f"{self.path}: another process ticks it")
+                goes_on = self._tick(queues)
+            if not goes_on:
+                return
 
     def advance_next(self) -> None:
         """Run a tick as `tick_next` does, but return nothing. TickInProgress if another process waits already."""
@@ -104,15 +110,20 @@ class TickableGraph(GraphBase):
         with queue_up(self._study.dir, self.runtime.host.name) as ours:
             if not ours:
                 raise TickInProgress(f"{self.path}: another process waits for the next tick")
-            self._tick(None)
+            goes_on = self._tick(None)
+        if goes_on:
+            self.advance()
 
-    def _tick(self, queues: SharedQueues | None) -> None:
+    def _tick(self, queues: SharedQueues | None) -> bool:
+        """Run one tick; returns whether it left steps that will not run, so that it did not hold the lock for long."""
         study = self._study
+        before = study.log.head.seq
         try:
             tick(study, snapshot=queues.snapshot(study) if queues else None)
         finally:
             if queues:
                 queues.note(study)
+        return study.graph.study.cascading and study.log.head.seq > before
 
     def execute_ready_steps(self) -> StudyStatus:
         """Run one tick, as `tick` does; returns the study's status. The errors are those of `tick`."""

@@ -119,6 +119,8 @@ class _ForegroundRun:
 
     def _rest(self, inbox: int) -> None:
         """Start steps that were requested ahead, as others end, until it is time for a pass."""
+        if self._study.graph.study.cascading:
+            return
         pause = max(self._study.graph.study.settings.sleep_seconds, _LOOK_SECONDS)
         end = self._passed + (pause if not self._reserved else _HELD_SECONDS)
         low = len(self._reserved) // 2

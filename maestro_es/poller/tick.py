@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from maestro_es.core import events as e
-from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
+from maestro_es.core.cascade import ended_badly, fail_descendants
+from maestro_es.core.decide import complete, decide, submissions
 from maestro_es.core.decide import look_back as decide_again
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, Cause, State, StepRecord, StudyStatus
@@ -87,7 +88,7 @@ def advance(
         performer.repair_copies(study)
         study.last_error = None
         unreachable = _passes(study, performer, ahead, submit, snapshot)
-        if show:
+        if show and not study.graph.study.cascading:  # then the tick that completes the cascade shows it
             _show(study, performer)
         performer.note_tick(study)
     return unreachable

@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 VIEWS_VERSION = 1
 
 #: What `file_check.schema_digest` returns for a file with these tables and views.
-SCHEMA_DIGEST = "2369e8c6f8cf28d1536089db956b11d317f8087cd280a0e3b410f8e26528d98f"
+SCHEMA_DIGEST = "6c9d4fa08be2f9b7c5fa1537dd524c39bb8ebbbb1fffbfecd05a71f2aaecc13e"
 
 #: Marks a file as an event log of ours: "mes1".
 APPLICATION_ID = 0x6D657331

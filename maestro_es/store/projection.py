@@ -14,13 +14,12 @@ from typing import Any
 import msgspec
 
 from maestro_es.core.events import StepTemplateAdded
-from maestro_es.core.model import RELEASED, Param, Phase, State, StepRecord, StudyRecord
+from maestro_es.core.model import Param, Phase, State, StepRecord, StudyRecord
 from maestro_es.core.reducer import REDUCER_VERSION
 from maestro_es.errors import DamagedLog
+from maestro_es.store import graph_queries
 from maestro_es.store.log_file import explain
 from maestro_es.store.step_rows import (
-    CHANGING,
-    FIELDS,
     as_json,
     changes,
     damaged,
@@ -29,28 +28,6 @@ from maestro_es.store.step_rows import (
     template_of,
     to_row,
 )
-
-_INSERT = f"INSERT INTO step ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))})"
-_UPDATE = f"UPDATE step SET {', '.join(f'{name} = ?' for name in CHANGING)} WHERE number = ?"
-_SELECT = f"SELECT {', '.join(FIELDS)} FROM step"
-
-#: How many steps are loaded at a time if a query returns many.
-_PAGE = 500
-_WAITING = f"WHERE phase IN (0, 1) AND number > ? ORDER BY number LIMIT {_PAGE}"
-#: The children of an edge or a funnel that are still blocked. CROSS JOIN makes SQLite start at the edges.
-_BLOCKED = f"""
-    SELECT {", ".join(f"step.{name}" for name in FIELDS)} FROM {{}} CROSS JOIN step ON step.number = child
-    WHERE {{}} AND child > ? AND phase = 0 ORDER BY child LIMIT {_PAGE}
-"""
-
-_ROOTS = """
-    SELECT name FROM step
-    WHERE number NOT IN (SELECT child FROM edge) AND number NOT IN (SELECT child FROM funnel)
-    ORDER BY number
-"""
-
-#: `core.graph.may_be_submitted`, as the index `step_ready` has it. tests/contract/test_graphs.py compares both graphs.
-_MAY_BE_SUBMITTED = "phase = 1 AND held = 0"
 
 #: How many loaded records are kept after a flush.
 _KEEP = 5_000
@@ -126,8 +103,8 @@ class ProjectedGraph:
         self._write_structure()
         added = {step.number for step in self._new.values()}
         changed = [changes(self._records[number]) for number in sorted(self._changed - added)]
-        self._execute(_INSERT, [to_row(step) for step in self._new.values()])
-        self._execute(_UPDATE, changed)
+        self._execute(graph_queries.INSERT, [to_row(step) for step in self._new.values()])
+        self._execute(graph_queries.UPDATE, changed)
         counts = [(count, name) for name, count in self._unfinished.items()]
         self._execute("UPDATE template SET unfinished = ? WHERE name = ?", counts)
         self._new, self._changed, self._unfinished = {}, set(), {}
@@ -153,7 +130,7 @@ class ProjectedGraph:
         numbers = [row[0] for row in self._rows(f"SELECT number FROM step {where}", *values)]
         if all(number in self._records for number in numbers):
             return [self._records[number] for number in numbers]
-        return [self._record(row) for row in self._rows(f"{_SELECT} {where}", *values)]
+        return [self._record(row) for row in self._rows(f"{graph_queries.SELECT} {where}", *values)]
 
     def _record(self, row: Sequence[Any]) -> StepRecord:
         """Return the record in memory if there is one, because it may be newer; otherwise that of the row."""
@@ -261,7 +238,7 @@ class ProjectedGraph:
     def roots(self) -> list[str]:
         """Return the names of the steps that wait for nothing, by number."""
         self._write()
-        return [row[0] for row in self._rows(_ROOTS)]
+        return [row[0] for row in self._rows(graph_queries.ROOTS)]
 
     def names_in(self, phases: Sequence[Phase], states: Sequence[State]) -> list[str]:
         """Return the names of the steps in one of the phases and one of the states, by number."""
@@ -276,9 +253,26 @@ class ProjectedGraph:
     def blocked_by_funnel(self, template: str) -> Iterator[StepRecord]:
         return self._blocked("funnel", "funnel.template = ?", template)
 
+    def blocked_in_vain(self) -> Iterator[list[tuple[StepRecord, int]]]:
+        after, limit = 0, 1  # often the first one leads to all others, and a search for more reads them all
+        while pairs := self._pairs(after, limit):
+            after, limit = pairs[-1][0], graph_queries.PAGE
+            steps = [(self.step(number), parent) for number, parent in pairs]
+            yield [(step, parent) for step, parent in steps if step.phase is Phase.BLOCKED]
+
+    def _pairs(self, after: int, limit: int) -> list[tuple[int, int]]:
+        self._write()
+        return self._rows(graph_queries.IN_VAIN, after, limit)
+
+    def failed_funnels(self) -> list[tuple[str, int]]:
+        self._write()
+        return [
+            (template, number) for template, number in self._rows(graph_queries.FAILED_FUNNELS) if number is not None
+        ]
+
     def _blocked(self, table: str, which: str, *values: object) -> Iterator[StepRecord]:
         """Yield blocked steps by number, in pages. The caller may change a step before it draws the next one."""
-        query, after = _BLOCKED.format(table, which), 0
+        query, after = graph_queries.BLOCKED.format(table, which), 0
         while page := self._page(query, *values, after):
             after = page[-1].number
             yield from (step for step in page if step.phase is Phase.BLOCKED)
@@ -315,8 +309,7 @@ class ProjectedGraph:
         return count
 
     def unfinished_steps(self, template: str, limit: int) -> list[StepRecord]:
-        states = ", ".join(f"'{state.name}'" for state in RELEASED)
-        return self._select(f"WHERE template = ? AND state NOT IN ({states}) ORDER BY number LIMIT ?", template, limit)
+        return self._select(graph_queries.UNFINISHED, template, limit)
 
     def count_unfinished(self, template: str, change: int) -> int:
         self._unfinished[template] = self.unfinished(template) + change
@@ -335,19 +328,23 @@ class ProjectedGraph:
         return self._select("WHERE phase IN (2, 3) ORDER BY number")
 
     def ready(self, *, scheduled: bool, limit: int) -> list[StepRecord]:
-        where = f"WHERE {_MAY_BE_SUBMITTED} AND scheduled = ? AND number {{}} ? ORDER BY number LIMIT ?"
+        where = f"WHERE {graph_queries.MAY_BE_SUBMITTED} AND scheduled = ? AND number {{}} ? ORDER BY number LIMIT ?"
         first = self.study.refused if scheduled else 0
         rows = self._select(where.format(">"), int(scheduled), first, limit)
         return rows + (self._select(where.format("<="), int(scheduled), first, limit - len(rows)) if first else [])
 
     def waiting(self) -> Iterator[StepRecord]:
+        return self._paged(graph_queries.WAITING)
+
+    def _paged(self, where: str) -> Iterator[StepRecord]:
+        """Yield steps by number, in pages. The caller may change a step before it draws the next one."""
         after = 0
-        while page := self._select(_WAITING, after):
+        while page := self._select(where, after):
             after = page[-1].number
             yield from page
 
-    def cancelling(self) -> list[StepRecord]:
-        return self._select("WHERE cancelling = 1 AND phase != 4 ORDER BY number")
+    def cancelling(self) -> Iterator[StepRecord]:
+        return self._paged(graph_queries.CANCELLING)
 
     def held(self) -> list[StepRecord]:
         return self._select("WHERE held = 1 AND phase != 4 ORDER BY number")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from maestro_es.adapters.base import Adapters, JobInfo
 from maestro_es.adapters.local import ask_host
 from maestro_es.core import events as e
-from maestro_es.core.decide import ended_badly, fail_descendants, waiting_in_vain
+from maestro_es.core.cascade import Part, ended_badly, fail_descendants, waiting_in_vain
 from maestro_es.core.environment import Environment
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
@@ -147,12 +147,16 @@ class Session:
     def record(self, new_events: list[NewEvent]) -> None:
         """Record events inside a transaction. The dependents of steps that end without success fail with them.
 
+        If there are very many dependents, the next ticks end the others.
+
         StudyCopied if this is a copy of a study that still exists; then nothing is recorded.
         """
         relocation(self.dir, self.graph)
         self.log.record(new_events)
         failed = [*ended_badly(new_events), *waiting_in_vain(self.graph, new_events)]
-        self.log.record(fail_descendants(self.graph, self.runtime.now(), failed))
+        part = Part()
+        self.log.record(part.take(fail_descendants(self.graph, self.runtime.now(), failed)))
+        self.log.record(part.mark_rest(self.graph.study))
 
     def locate(self) -> None:
         """Note where the study is, if it has moved. StudyCopied if it is a copy."""

@@ -87,9 +87,10 @@ CREATE TABLE step (
     keep_script       INTEGER NOT NULL   -- its script in the workspace runs as it is, because a user has edited it
 );
 
+CREATE INDEX step_waiting ON step (number) WHERE phase IN (0, 1);
 CREATE INDEX step_in_flight ON step (number) WHERE phase IN (2, 3);
-CREATE INDEX step_ready ON step (scheduled, number) WHERE phase = 1 AND held = 0;
-CREATE INDEX step_cancelling ON step (number) WHERE cancelling = 1;
+CREATE INDEX step_ready ON step (scheduled, number) WHERE phase = 1 AND held = 0 AND cancelling = 0;
+CREATE INDEX step_cancelling ON step (number) WHERE cancelling = 1 AND phase != 4;
 CREATE INDEX step_held ON step (number) WHERE held = 1;
 CREATE INDEX step_doubted ON step (number) WHERE doubted = 1;
 CREATE INDEX step_by_row ON step (row);

@@ -14,10 +14,11 @@ from typing import NamedTuple
 import msgspec
 
 from maestro_es.core import events as e
+from maestro_es.core.cascade import Part, ended_badly, fail_descendants
 from maestro_es.core.decide import complete, decide, submissions
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import MemoryGraph
-from maestro_es.core.model import JobState, Phase, Settings, StepRecord, StudyStatus
+from maestro_es.core.model import JobState, Phase, Settings, State, StepRecord, StudyStatus
 from maestro_es.core.observations import Answer, AttemptObservation, Claim, ClaimState, NoAnswer, Observations
 from maestro_es.core.reducer import apply
 from maestro_es.core.submission import Accepted, InDoubt, NotAttempted, Outcome, Rejected, outcome_events
@@ -106,10 +107,17 @@ def conclude(seen: Seen, attempt: int) -> Conclusion:
     return judge(observed(seen, attempt)).conclusion
 
 
-class Log:
-    """All states of the log that were reached. `first` is the one in which the step may be submitted."""
+#: The steps that depend on the explored one, and for which steps each waits.
+DESCENDANTS = {2: (1,), 3: (2,), 4: (1, 3)}
 
-    def __init__(self, settings: Settings) -> None:
+
+class Log:
+    """All states of the log that were reached. `first` is the one in which the step may be submitted.
+
+    Others may depend on the step. They are not explored: the study counts as over once the step has finished.
+    """
+
+    def __init__(self, settings: Settings, *, descendants: bool = False) -> None:
         self._graphs: list[MemoryGraph] = []
         self._histories: list[tuple[NewEvent, ...]] = []
         self._numbers: dict[bytes, int] = {}
@@ -120,6 +128,10 @@ class Log:
             (None, e.StudyCreated(study_id="feed", root="/study", adapter={"type": "slurm"}, settings=settings)),
             (None, e.StepTemplateAdded(name="step", description="", run={"cmd": "true"})),
             (STEP, added),
+            *(
+                (number, e.StepAdded(name=f"s{number}", template="step", workspace=f"s{number}", parents=parents))
+                for number, parents in (DESCENDANTS if descendants else {}).items()
+            ),
         ])  # fmt: skip
 
     def step(self, number: int) -> StepRecord:
@@ -132,7 +144,9 @@ class Log:
 
     def is_over(self, number: int) -> bool:
         """Whether the study is completed in that state."""
-        return self._graphs[number].study.status is not StudyStatus.RUNNING
+        graph = self._graphs[number]
+        finished = graph.study.steps > 1 and graph.step(STEP).state is State.FINISHED
+        return finished or graph.study.status is not StudyStatus.RUNNING
 
     def decide(self, number: int, seen: Seen | None, stale_reports: tuple[tuple[str, str], ...]) -> Decision:
         """Return what a tick decides in that state; `seen` is None if no attempt is in flight."""
@@ -161,8 +175,11 @@ class Log:
             _apply(graph, drawn)
 
         decide(graph, observations, record_new_events)
+        requested = submissions(new_events)
+        if {*requested} - {STEP} and graph.step(STEP).state is not State.FINISHED:
+            raise Violation("a step was requested before the step on which it depends has finished")
         after = self._number(graph, (*self._histories[number], *new_events)) if new_events else number
-        return Decision(tuple(event for _, event in new_events), after, bool(submissions(new_events)))
+        return Decision(tuple(event for _, event in new_events), after, STEP in requested)
 
     def outcome(self, number: int, attempt: int, outcome: str) -> int | None:
         """Return the state after the outcome of a submission is appended, None if it makes no event."""
@@ -170,13 +187,21 @@ class Log:
         if key not in self._outcomes:
             events = outcome_events(self._graphs[number], STEP, token(attempt), OUTCOMES[outcome], 0)
             new_events: list[NewEvent] = [(STEP, event) for event in events]
-            self._outcomes[key] = self._after(number, new_events) if new_events else None
+            self._outcomes[key] = self._after_request(number, new_events) if new_events else None
         return self._outcomes[key]
 
     def completed(self, number: int) -> int:
         """Return the state after the study is completed, the same one if there is nothing to complete."""
         new_events = complete(self._graphs[number])
         return self._after(number, new_events) if new_events else number
+
+    def _after_request(self, number: int, new_events: Sequence[NewEvent]) -> int:
+        """Mirrors `Session.record`."""
+        graph = copy.deepcopy(self._graphs[number])
+        part = Part()
+        _apply(graph, new_events)
+        ended = list(part.take(fail_descendants(graph, 0, ended_badly(new_events))))
+        return self._after(number, [*new_events, *ended, *part.mark_rest(graph.study)])
 
     def _after(self, number: int, new_events: Sequence[NewEvent]) -> int:
         return self._fold(self._graphs[number], self._histories[number], new_events)
@@ -187,7 +212,9 @@ class Log:
         return self._number(graph, (*history, *new_events))
 
     def _number(self, graph: MemoryGraph, history: tuple[NewEvent, ...]) -> int:
-        told = msgspec.structs.replace(graph.step(STEP), message="")  # no rule asks what a person is told
+        told = [
+            msgspec.structs.replace(step, message="") for step in graph.steps()
+        ]  # no rule asks what a person is told
         key = msgspec.msgpack.encode((told, graph.study))
         if key not in self._numbers:
             self._numbers[key] = len(self._graphs)

@@ -17,9 +17,9 @@ class Exploration:
     Once a further attempt is requested the pollers stop, and the others go on.
     """
 
-    def __init__(self, pollers: int, attempts: int, faults: Iterable[str]) -> None:
+    def __init__(self, pollers: int, attempts: int, faults: Iterable[str], *, descendants: bool = False) -> None:
         self._attempts = attempts
-        self._log = Log(Settings(submission_attempts=2, hardware_limit=2, abandon_limit=2))
+        self._log = Log(Settings(submission_attempts=2, hardware_limit=2, abandon_limit=2), descendants=descendants)
         self._pollers = Pollers(self._log)
         self._worlds: dict[World, int] = {}
         self._order: list[World] = []

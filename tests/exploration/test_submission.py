@@ -9,6 +9,10 @@
 - the reducer refuses nothing that was decided;
 - there is a way to the end.
 
+In one case, other steps depend on the step, and one transaction ends one of them. Then also:
+
+- none of them is requested before the step has finished, and if it fails, they all end.
+
 The numbers of worlds are a fingerprint of protocol and model: if one changes, see why, and write the new one down.
 With ``MAESTRO_ES_EXPLORE=all`` more is searched.
 """
@@ -20,6 +24,7 @@ from typing import NamedTuple
 
 import pytest
 
+from maestro_es.core import cascade
 from tests.exploration.search import Exploration
 from tests.exploration.world import FAULTS
 
@@ -29,9 +34,11 @@ class Case(NamedTuple):
     attempts: int
     faults: frozenset[str]
     worlds: int | None = None
+    descendants: bool = False
 
     def __str__(self) -> str:
-        return f"{self.pollers}-{self.attempts}-{'+'.join(sorted(self.faults)) or 'none'}"
+        more = "-cascade" if self.descendants else ""
+        return f"{self.pollers}-{self.attempts}-{'+'.join(sorted(self.faults)) or 'none'}{more}"
 
 
 CASES = [
@@ -41,6 +48,7 @@ CASES = [
     Case(1, 2, frozenset({"kill"}), 36733),
     Case(1, 1, frozenset({"kill", "requeue"}), 25531),
     Case(1, 1, FAULTS, 236039),
+    Case(2, 1, frozenset(), 76552, descendants=True),
 ]
 
 #: Minutes, and a gigabyte. How many worlds these have is not written down.
@@ -66,7 +74,9 @@ def test_nothing_that_can_happen_within_larger_bounds_breaks_the_protocol(case):
 
 
 def _explore(case: Case) -> None:
-    exploration = Exploration(case.pollers, case.attempts, case.faults)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cascade, "AT_ONCE", 1)
+        exploration = Exploration(case.pollers, case.attempts, case.faults, descendants=case.descendants)
     for world in exploration.stuck()[:1]:
         pytest.fail("no way to the end:\n" + "\n".join(exploration.trace(world)))
     assert exploration.ends

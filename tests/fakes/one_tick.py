@@ -1,10 +1,10 @@
 """Runs one tick as a process that a test can start, freeze and kill.
 
-    python -m tests.fakes.one_tick ROOT [--lock] [--start FILE] [--freeze EFFECT] [--grace SECONDS]
+    python -m tests.fakes.one_tick ROOT [--lock] [--start FILE] [--freeze EFFECT] [--grace SECONDS] [--at-once STEPS]
 
 It opens the study, waits until FILE exists, and runs one tick. With --lock, it does so only if no other process holds
-the study's lock. After the first EFFECT, it stops itself, like a process on a host that hangs. It prints the result: a
-status, "left", or the name of an error.
+the study's lock. One transaction ends at most STEPS steps that will not run. After the first EFFECT, the process stops
+itself, like one on a host that hangs. It prints the result: a status, "left", or the name of an error.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+from maestro_es.core import cascade
 from maestro_es.errors import MaestroError
 from maestro_es.poller.tick import tick
 from maestro_es.study.invocation import Runtime
@@ -33,7 +34,9 @@ def main() -> None:
     parser.add_argument("--start", type=Path)
     parser.add_argument("--freeze", default="")
     parser.add_argument("--grace", type=float, default=0.3)
+    parser.add_argument("--at-once", type=int, default=cascade.AT_ONCE)
     options = parser.parse_args()
+    cascade.AT_ONCE = options.at_once
 
     frozen: list[str] = []
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from msgspec import structs
 
 from maestro_es.core import events as e
-from maestro_es.core.decide import complete, decide, ended_badly, fail_descendants, submissions
+from maestro_es.core.cascade import ended_badly, fail_descendants
+from maestro_es.core.decide import complete, decide, submissions
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, State, StepRecord

@@ -33,7 +33,7 @@ def check(graph: Graph) -> None:
     held = [step.number for step in steps if step.held and step.phase is not Phase.DONE]
     assert [step.number for step in graph.held()] == held
     ready = [step.number for scheduled in (False, True) for step in graph.ready(scheduled=scheduled, limit=99)]
-    able = [step for step in steps if step.phase is Phase.READY and not step.held]
+    able = [step for step in steps if step.phase is Phase.READY and not step.held and not step.cancelling]
     line = sorted(
         able, key=lambda step: (step.scheduled, step.scheduled and step.number <= study.refused, step.number)
     )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
+from maestro_es.core import cascade, requests, rerun
 from maestro_es.core import events as e
-from maestro_es.core import requests, rerun
-from maestro_es.core.decide import decide, ended_badly, fail_descendants
+from maestro_es.core.cascade import ended_badly
+from maestro_es.core.decide import decide
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import BAD_ENDS, FAILED_STATES, Cause, Phase, StepRecord, StudyStatus
@@ -30,7 +31,8 @@ from tools.testbed.logs import create, same
 class Life:
     """A study whose ticks, jobs and users come at random; everything goes through its log."""
 
-    def __init__(self, log: StudyLog, rng: random.Random) -> None:
+    def __init__(self, log: StudyLog, rng: random.Random, at_once: int) -> None:
+        self.at_once = at_once
         self.log = log
         self.rng = rng
         self.time = 0
@@ -41,14 +43,23 @@ class Life:
 
     def record(self, new_events: list[NewEvent]) -> None:
         """Append as `Session.request` does."""
-        with self.log.transaction():
+        with self.log.transaction(), self.in_parts():
             self.log.record(new_events)
-            self.log.record(fail_descendants(self.graph, self.time, ended_badly(new_events)))
+            part = cascade.Part()
+            self.log.record(part.take(cascade.fail_descendants(self.graph, self.time, ended_badly(new_events))))
+            self.log.record(part.mark_rest(self.graph.study))
+
+    @contextlib.contextmanager
+    def in_parts(self) -> Iterator[None]:
+        """Let a transaction end only a few of the steps that will not run."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cascade, "AT_ONCE", self.at_once)
+            yield
 
     def tick(self) -> None:
         self.time += 1
         seen = Observations(now=self.time, host="login1", boot_id="boot1", token_suffix=f"s{self.time}", cores=4)
-        with self.log.transaction():
+        with self.log.transaction(), self.in_parts():
             decide(self.graph, seen, self.log.record)
 
     def advance(self, step: StepRecord, *, well: bool) -> None:
@@ -111,7 +122,7 @@ class Life:
             bad = any(
                 self.graph.step(number).state in BAD_ENDS and done(self.graph, number) for number in self.parents(step)
             )
-            if step.phase is Phase.BLOCKED:
+            if step.phase is Phase.BLOCKED and not self.graph.study.cascading:
                 assert not bad, f"{step.name} waits for ever"
             if step.blocker is not None:
                 assert bad, f"{step.name} ended because of a step that has not ended badly"
@@ -125,7 +136,7 @@ class Life:
         self.record([(step.number, e.StepReleased()) for step in list(self.graph.held())])
         if self.graph.study.paused:
             self.record(requests.resume(self.graph))
-        for _ in range(4 * self.graph.study.steps + 9):
+        for _ in range(5 * self.graph.study.steps + 9):
             self.tick()
             if self.graph.study.status is not StudyStatus.RUNNING:
                 return
@@ -154,13 +165,13 @@ def done(graph: Graph, number: int) -> bool:
     return graph.step(number).phase is Phase.DONE
 
 
-@given(shapes(most=5), seeds, st.integers(0, 120))
+@given(shapes(most=5), seeds, st.integers(0, 120), st.sampled_from([1, 3, 1000]))
 @settings(max_examples=120)
 def test_a_study_that_is_repaired_at_any_time_stays_true_and_can_end_well(
-    shape: list[NewEvent], seed: int, moments: int
+    shape: list[NewEvent], seed: int, moments: int, at_once: int
 ):
     with tempfile.TemporaryDirectory() as place, create(Path(place) / "events.db") as log:
-        life = Life(log, dice(seed))
+        life = Life(log, dice(seed), at_once)
         life.record(shape)
         life.live(moments)
         life.end()

@@ -30,6 +30,8 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.EventsCorrected(head="ab", corrections=(e.Correction(seq=1, data=""),)),
     e.PollFailed(adapter="slurm", message="socket timed out"),
     e.PollRecovered(adapter="slurm"),
+    e.CascadeStarted(),
+    e.CascadeCompleted(),
     e.StepImported(state=State.FINISHED),
     e.StepRecovered(state=State.FINISHED, attempt=3),
     e.SubmissionRequested(attempt=1, token="t1", kind=SubmissionKind.FIRST),

@@ -138,6 +138,13 @@ class Bench:
                 self.tick()
             time.sleep(0.01)
 
+    def until_reported(self, seconds: float = DEADLINE) -> None:
+        """Wait until a runner has reported the end of its step."""
+        end = time.monotonic() + seconds
+        while not any(".exit." in report.name for report in self.dir.inbox.iterdir()):
+            assert time.monotonic() < end, f"no report for {seconds:.0f} s"
+            time.sleep(0.01)
+
     def finish(self, seconds: float = DEADLINE) -> StudyStatus:
         """Run ticks until the study has ended; returns its final status."""
         self.until(lambda: self.status is not StudyStatus.RUNNING, seconds)

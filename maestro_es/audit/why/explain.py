@@ -15,6 +15,7 @@ from maestro_es.audit.why.ended import ended
 from maestro_es.audit.why.in_flight import requested, submitted
 from maestro_es.audit.why.waiting import ended_first, held, is_direct, others, priority, ready, roots, waits_for
 from maestro_es.core import events as e
+from maestro_es.core.graph import has_ended_badly
 from maestro_es.core.model import Micros, Phase, StepRecord, StudyStatus
 
 
@@ -112,6 +113,9 @@ def _root(view: View, step: StepRecord, waiting: Sequence[str]) -> Explanation:
     else:
         link = f", and therefore for {first.name}, which"
     reason = because(view, first)
+    if view.graph.study.cascading and has_ended_badly(first):
+        message = f"{link} {reason.message}; so it will not run, and the next ticks end it"
+        return Explanation(message, (*reason.evidence, *view.last(e.CascadeStarted)))
     return Explanation(f"{link} {reason.message}{others(rest)}", reason.evidence)
 
 

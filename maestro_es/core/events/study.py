@@ -330,9 +330,24 @@ class PollRecovered(Event, frozen=True):
     adapter: str
 
 
+class CascadeStarted(Event, frozen=True):
+    """So many steps will not run that one transaction does not end them all. The next ticks end the others.
+
+    Result: nothing
+    """
+
+
+class CascadeCompleted(Event, frozen=True):
+    """All steps that will not run have ended.
+
+    Result: nothing
+    """
+
+
 #: The events of this module.
 StudyEvent = Union[
     InvocationStarted, StudyCreated, EnvironmentRecorded, StepTemplateAdded, StepAdded, ConnectionAdded,
     ConnectionRemoved, SettingsChanged, StudyPaused, StudyResumed, CancelRequested, StudyCompleted, StudyReopened,
     StudyRelocated, RebootDetected, TicksMissed, LogRecovered, EventsCorrected, PollFailed, PollRecovered,
+    CascadeStarted, CascadeCompleted,
 ]  # fmt: skip

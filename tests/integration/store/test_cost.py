@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from maestro_es.core import cascade
 from maestro_es.core import events as e
-from maestro_es.core.decide import fail_descendants
+from maestro_es.core.cascade import fail_descendants
+from maestro_es.core.decide import decide
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause
+from maestro_es.core.observations import Observations
 from maestro_es.store import projection, study_log
 from maestro_es.store.study_log import StudyLog
 from tools.testbed.logs import create, instructions, reopen
@@ -66,6 +69,29 @@ def test_each_descendant_of_a_failed_step_costs_the_same(tmp_path: Path, shape: 
             assert log.graph.study.states == {"FAILED": count + 1}
 
     assert costs[10_000] < 1.3 * costs[1000], costs
+
+
+@pytest.mark.parametrize("shape", ["fan", "chain"])
+def test_a_cascade_in_parts_costs_as_much_as_a_whole_one(tmp_path: Path, shape: str, monkeypatch: pytest.MonkeyPatch):
+    costs = {}
+    for part in (10_000, 500):
+        monkeypatch.setattr(cascade, "AT_ONCE", part)
+        with create(tmp_path / f"{part}.db") as log:
+            log.append(descendants(5000, shape))
+            log.append([(1, e.StepFailed(at=1, cause=Cause.EXIT_CODE, message="exit code 1"))])
+            log.append([(None, e.CascadeStarted())])
+            costs[part] = instructions(log, partial(decide_until_complete, log))
+            assert log.graph.study.states == {"FAILED": 5001}
+
+    assert costs[500] < 1.3 * costs[10_000], costs
+
+
+def decide_until_complete(log: StudyLog) -> None:
+    """Let ticks decide until no cascade is left."""
+    seen = Observations(now=2, host="h", boot_id="b", token_suffix="s", cores=1)
+    while log.graph.study.cascading:
+        with log.transaction():
+            decide(log.graph, seen, log.record)
 
 
 @pytest.mark.parametrize("shape", ["fan", "chain"])

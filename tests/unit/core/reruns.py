@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from maestro_es.core import events as e
-from maestro_es.core.decide import complete, ended_badly, fail_descendants
+from maestro_es.core.cascade import ended_badly, fail_descendants
+from maestro_es.core.decide import complete
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause
 from tests.unit.core.making import Study

@@ -173,6 +173,26 @@ def test_schedulers_that_do_not_answer_are_noted_until_they_do(study: Study):
     assert study.graph.study.unreachable == {"files": "stale handle"}
 
 
+def test_a_cascade_is_completed_by_its_event_or_with_the_study(study: Study):
+    study.finish(study.add("a"))
+    study.do(e.CascadeStarted())
+    assert study.graph.study.cascading
+    study.do(e.CascadeCompleted())
+    assert not study.graph.study.cascading
+
+    study.do(e.CascadeStarted())
+    study.do(e.StudyCompleted(status=StudyStatus.FINISHED))
+    assert not study.graph.study.cascading
+
+
+def test_a_cascade_neither_starts_twice_nor_completes_before_it_started(study: Study):
+    with pytest.raises(InvalidTransition, match="no cascade has started"):
+        study.do(e.CascadeCompleted())
+    study.do(e.CascadeStarted())
+    with pytest.raises(InvalidTransition, match="has not completed"):
+        study.do(e.CascadeStarted())
+
+
 @pytest.mark.parametrize(
     "event", [e.RebootDetected(host="h", before="b1", after="b2"), e.ReportIgnored(token="t", report="t.exit.0")]
 )

@@ -8,7 +8,7 @@ import pytest
 
 from maestro_es.adapters.base import JobInfo
 from maestro_es.core import events as e
-from maestro_es.core.decide import ended_badly
+from maestro_es.core.cascade import ended_badly
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import JobState, Phase, State, StepRecord, SubmissionKind
 from maestro_es.core.reducer import apply

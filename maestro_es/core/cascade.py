@@ -1,0 +1,160 @@
+"""Which steps end because a step on which they depend has ended without success, and how many of them at a time.
+
+A million steps may depend on one. One transaction that ends them all would lock the log for half a minute. So each
+transaction ends at most `AT_ONCE` steps. If more are left, it also records `CascadeStarted`, and the study is
+`cascading`. Each tick then ends some of the others, and the last one records `CascadeCompleted`. A tick needs no more
+than the graph to continue: it ends the blocked steps that depend on a step which has ended without success. None of
+them can start meanwhile, because none is ready before all steps on which it depends have finished.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+from maestro_es.core import events as e
+from maestro_es.core.events import NewEvent
+from maestro_es.core.graph import Graph, has_ended_badly
+from maestro_es.core.model import BAD_ENDS, Cause, Micros, State, StepRecord, StudyRecord
+
+#: How many steps one transaction ends in this way. It takes one or two seconds.
+AT_ONCE = 50_000
+
+#: Of how many steps the children are asked for together.
+_PARENTS = 100
+
+
+class Part:
+    """The steps that one transaction ends: the first `AT_ONCE` of those that have to end."""
+
+    def __init__(self) -> None:
+        self._room = AT_ONCE
+        self._is_cut = False
+
+    def take(self, new_events: Iterable[NewEvent]) -> Iterator[NewEvent]:
+        """Pass on as many events as there is room for."""
+        for new_event in new_events:
+            if not self._room:
+                self._is_cut = True
+                return
+            self._room -= 1
+            yield new_event
+
+    def mark(self, study_record: StudyRecord) -> list[NewEvent]:
+        """Return the event to record behind these, given the study before it: whether steps are left for later."""
+        if self._is_cut:
+            return self.mark_rest(study_record)
+        return [(None, e.CascadeCompleted())] if study_record.cascading else []
+
+    def mark_rest(self, study_record: StudyRecord) -> list[NewEvent]:
+        """Return the same if others may have left steps before."""
+        return [(None, e.CascadeStarted())] if self._is_cut and not study_record.cascading else []
+
+
+def ended_badly(new_events: Iterable[NewEvent]) -> list[int]:
+    """Return the steps that these events end without success, so that the steps that depend on them can't run."""
+    return [step for step, event in new_events if step and _ends_badly(event)]
+
+
+def waiting_in_vain(graph: Graph, new_events: Iterable[NewEvent]) -> list[int]:
+    """Return the steps that had already ended without success when these events made other steps depend on them."""
+    parents = {parent for _, event in new_events if isinstance(event, e.StepAdded) for parent in event.parents}
+    parents |= {event.parent for _, event in new_events if isinstance(event, e.ConnectionAdded)}
+    return [number for number in sorted(parents) if graph.step(number).state in BAD_ENDS]
+
+
+def _ends_badly(event: e.AnyEvent) -> bool:
+    if isinstance(event, e.StepTimedOut):
+        return bool(event.final)
+    if isinstance(event, (e.StepImported, e.StepRecovered)):
+        return event.state in BAD_ENDS
+    return isinstance(event, (e.StepFailed, e.StepCancelled))
+
+
+def fail_descendants(graph: Graph, now: Micros, failed: Iterable[int]) -> Iterator[NewEvent]:
+    """Fail or cancel all steps that depend on a step that ended without success; each event names that step.
+
+    The events may be recorded while they are drawn, or after that.
+    """
+    walk = _Walk(graph)
+    for number in failed:
+        origin = graph.step(number)
+        event = _upstream(now, origin)
+        for descendant in walk.after(origin):
+            yield descendant, event
+
+
+def fail_the_rest(graph: Graph, now: Micros) -> Iterator[NewEvent]:
+    """Do the same for all steps that earlier transactions have left."""
+    walk = _Walk(graph)
+    for template, number in graph.failed_funnels():
+        event = _upstream(now, _origin(graph, number))
+        for descendant in walk.from_steps(graph.blocked_by_funnel(template)):
+            yield descendant, event
+    origin_of = lru_cache(_PARENTS)(lambda parent: _origin(graph, parent).number)
+    for block in graph.blocked_in_vain():
+        for number, pairs in itertools.groupby(block, lambda pair: origin_of(pair[1])):
+            event = _upstream(now, graph.step(number))
+            for descendant in walk.from_steps(step for step, _ in pairs):
+                yield descendant, event
+
+
+def _origin(graph: Graph, number: int) -> StepRecord:
+    """Return the step because of which a step ended; the step itself if it ended by itself."""
+    step = graph.step(number)
+    if step.blocker is None:
+        return step
+    blocker = graph.step(step.blocker)
+    return blocker if has_ended_badly(blocker) else step
+
+
+class _Walk:
+    """Yields blocked steps that depend on others, directly or not, each once. Each funnel is followed once."""
+
+    def __init__(self, graph: Graph) -> None:
+        from array import array  # noqa: PLC0415 - most ticks fail nothing, and a list takes five times the memory
+
+        self._graph = graph
+        self._reached = bytearray(graph.study.steps + 1)
+        self._templates: set[str] = set()
+        self._parents = array("q")
+        self._funnels: list[str] = []
+
+    def after(self, origin: StepRecord) -> Iterator[int]:
+        """Yield the steps that depend on a step."""
+        self._parents.append(origin.number)
+        self._funnels.append(origin.template)
+        return self._walk()
+
+    def from_steps(self, steps: Iterator[StepRecord]) -> Iterator[int]:
+        """Yield these steps, and the steps that depend on them."""
+        yield from self._visit(steps)
+        yield from self._walk()
+
+    def _walk(self) -> Iterator[int]:
+        while self._parents or self._funnels:
+            if self._funnels:
+                template = self._funnels.pop()
+                blocked = iter(()) if template in self._templates else self._graph.blocked_by_funnel(template)
+                self._templates.add(template)
+            else:
+                blocked = self._graph.blocked_children(self._parents[-_PARENTS:])
+                del self._parents[-_PARENTS:]
+            yield from self._visit(blocked)
+
+    def _visit(self, blocked: Iterator[StepRecord]) -> Iterator[int]:
+        for step in blocked:
+            if not self._reached[step.number]:
+                self._reached[step.number] = True
+                self._parents.append(step.number)
+                if step.template not in self._templates:
+                    self._funnels.append(step.template)
+                yield step.number
+
+
+def _upstream(now: Micros, origin: StepRecord) -> e.AnyEvent:
+    message = f"{origin.name} is {origin.state.name}"
+    if origin.state is State.CANCELLED:
+        return e.StepCancelled(at=now, message=message, blocker=origin.number)
+    return e.StepFailed(at=now, cause=Cause.UPSTREAM, message=message, blocker=origin.number)

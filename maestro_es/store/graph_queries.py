@@ -1,0 +1,66 @@
+"""The SQL by which the graph in the tables is read and written. The names of the columns are those of `StepRecord`.
+
+A partial index is used only if a query repeats its condition, so the conditions here are those of the indexes.
+"""
+
+from __future__ import annotations
+
+from maestro_es.core.model import BAD_ENDS, RELEASED
+from maestro_es.store.step_rows import CHANGING, FIELDS
+
+INSERT = f"INSERT INTO step ({', '.join(FIELDS)}) VALUES ({', '.join('?' * len(FIELDS))})"
+UPDATE = f"UPDATE step SET {', '.join(f'{name} = ?' for name in CHANGING)} WHERE number = ?"
+SELECT = f"SELECT {', '.join(FIELDS)} FROM step"
+
+#: How many steps are loaded at a time if a query returns many.
+PAGE = 500
+
+#: The steps that are blocked or ready, in pages. The parameter is the last number of the page before.
+WAITING = f"WHERE phase IN (0, 1) AND number > ? ORDER BY number LIMIT {PAGE}"
+#: The steps that a user has cancelled and that are not done, in pages.
+CANCELLING = f"WHERE cancelling = 1 AND phase != 4 AND number > ? ORDER BY number LIMIT {PAGE}"
+
+#: `core.graph.may_be_submitted`, as the index `step_ready` has it. tests/contract/test_graphs.py compares both graphs.
+MAY_BE_SUBMITTED = "phase = 1 AND held = 0 AND cancelling = 0"
+
+#: Instances of a template that are not finished.
+UNFINISHED = f"""
+    WHERE template = ? AND state NOT IN ({", ".join(repr(state.name) for state in RELEASED)}) ORDER BY number LIMIT ?
+"""
+
+#: The children of an edge or a funnel that are still blocked. CROSS JOIN makes SQLite start at the edges.
+BLOCKED = f"""
+    SELECT {", ".join(f"step.{name}" for name in FIELDS)} FROM {{}} CROSS JOIN step ON step.number = child
+    WHERE {{}} AND child > ? AND phase = 0 ORDER BY child LIMIT {PAGE}
+"""
+
+#: `core.graph.has_ended_badly`.
+_ENDED_BADLY = f"{{0}}.phase = 4 AND {{0}}.state IN ({', '.join(repr(state.name) for state in BAD_ENDS)})"
+
+#: The templates of funnels, and the first instance of each that has ended without success (NULL: none has).
+FAILED_FUNNELS = f"""
+    SELECT DISTINCT template, (
+        SELECT number FROM step
+        WHERE step.template = funnel.template AND {_ENDED_BADLY.format("step")}
+        ORDER BY number LIMIT 1
+    ) FROM funnel ORDER BY template
+"""
+
+#: Blocked steps, and the first parent of each that has ended without success. The index lists only steps that wait.
+IN_VAIN = f"""
+    SELECT number, parent FROM (
+        SELECT number, (
+            SELECT edge.parent FROM edge CROSS JOIN step AS failed ON failed.number = edge.parent
+            WHERE edge.child = step.number AND {_ENDED_BADLY.format("failed")}
+            ORDER BY edge.parent LIMIT 1
+        ) AS parent
+        FROM step INDEXED BY step_waiting WHERE phase IN (0, 1) AND phase = 0 AND number > ?
+    ) WHERE parent IS NOT NULL ORDER BY number LIMIT ?
+"""
+
+#: The names of the steps that wait for nothing.
+ROOTS = """
+    SELECT name FROM step
+    WHERE number NOT IN (SELECT child FROM edge) AND number NOT IN (SELECT child FROM funnel)
+    ORDER BY number
+"""
