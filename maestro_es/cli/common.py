@@ -78,7 +78,19 @@ at_option = click.option(
 
 def study_path(study: Path | None) -> Path:
     """Return the directory of the named study (default: the one that contains the current directory)."""
-    return study if study is not None else find_study(Path.cwd())
+    return located(study) if study is not None else find_study(Path.cwd())
+
+
+def located(study: Path) -> Path:
+    """Return the directory of a study that a user names: by its path, its id, the beginning of its id, or its name.
+
+    A directory with this path takes precedence. If nothing has the name, it is returned as a path.
+    """
+    if len(study.parts) != 1 or _names_study(str(study)) or study.is_dir():
+        return study
+    from maestro_es.execution_graph.studies import find_named  # noqa: PLC0415 - paths do without it
+
+    return find_named(str(study)) or study
 
 
 def split_arguments(args: tuple[str, ...]) -> tuple[list[Path], list[str]]:
@@ -86,16 +98,22 @@ def split_arguments(args: tuple[str, ...]) -> tuple[list[Path], list[str]]:
 
     An argument is a study if it is a directory with a log, or is clearly a path: it begins with ``.``, ``/`` or ``~``,
     or ends with ``/``. Any other argument is a step, because workspaces are often named like steps. The default study
-    is the one that contains the current directory. If there is none, directories among the arguments are studies.
+    is the one that contains the current directory. If there is none, directories among the arguments are studies, or
+    the first argument is the name of a study.
     """
     studies = [arg for arg in args if _names_study(arg)]
     enclosing = find_study(Path.cwd())
     if not studies and not has_log(enclosing):
-        studies = [arg for arg in args if Path(arg).is_dir()]
+        studies = [arg for arg in args if Path(arg).is_dir()] or [
+            arg for arg in args[:1] if located(Path(arg)) != Path(arg)
+        ]
         if args and not studies:
-            raise NotAStudy(f"{args[0]}: there is no such directory, and the current directory is not in a study")
+            raise NotAStudy(
+                f"{args[0]}: there is no such directory, no study has this name, and the current directory is not in a"
+                " study; 'maestro-es studies' lists your studies"
+            )
     steps = [arg for arg in args if arg not in studies]
-    return [Path(arg).expanduser() for arg in studies] or [enclosing], steps
+    return [located(Path(arg).expanduser()) for arg in studies] or [enclosing], steps
 
 
 def split_one_step(args: tuple[str, ...]) -> tuple[Path, str]:

@@ -76,7 +76,8 @@ def _call(arguments: Sequence[str]) -> Any:  # noqa: ANN401 - what a command ret
         studies = [Path(word) for word in arguments[1:] if word not in options]
         every, queue = "--all" in options, "--queue" in options
         most = 0 if every else 1 if queue else len(studies)
-        if options <= {"--all", "--queue"} and not (every and queue) and len(studies) <= most:
+        plain = options <= {"--all", "--queue"} and not (every and queue) and len(studies) <= most
+        if plain and all(map(os.path.isdir, studies)):  # a name of a study is looked up with click
             from maestro_es.cli.run_tick import run_tick  # noqa: PLC0415 - only one of the two is needed
 
             take_interrupts()

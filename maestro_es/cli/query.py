@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from maestro_es.audit.saved_queries import saved_queries, saved_query
-from maestro_es.cli.common import example, open_graph, study_path
+from maestro_es.cli.common import example, located, open_graph, study_path
 from maestro_es.cli.formats import Format, format_options, write_rows
 from maestro_es.cli.output import on_terminal, terminal_width, write_lines
 from maestro_es.execution_graph.auditing import AuditableGraph
@@ -81,7 +81,7 @@ def _study_and_sql(arguments: Sequence[str], *, is_saved: bool) -> tuple[Path, s
     if not rest:
         raise click.UsageError("Give a query in SQL, or --saved NAME.")
     if len(rest) > 1:
-        return Path(rest[0]), rest[1]  # if this is not a study, opening it says so
+        return located(Path(rest[0])), rest[1]  # if this is not a study, opening it says so
     return study_path(Path(studies[0]).expanduser() if studies else None), rest[0]
 
 

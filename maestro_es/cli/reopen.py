@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from maestro_es.cli.common import example, from_scratch_option, reason_option
+from maestro_es.cli.common import example, from_scratch_option, reason_option, study_path
 from maestro_es.cli.request_options import ask_of_steps
 
 
@@ -22,5 +22,5 @@ def command(study: str | None, reason: str, *, from_scratch: bool) -> None:
     --from-scratch it runs its cmd instead. Steps that finished or failed do not run again. To run failed steps again,
     use 'maestro-es retry --failed'.
     """
-    arguments = (str(Path(study).absolute()),) if study else ()
+    arguments = (str(study_path(Path(study)).absolute()),) if study else ()
     ask_of_steps(arguments, lambda graph, _: graph.reopen(reason, from_scratch=from_scratch))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from maestro_es.cli.common import example, study_path
+from maestro_es.cli.common import example, located, study_path
 from maestro_es.cli.run_tick import run_tick
 from maestro_es.core.arguments import UPDATABLE
 from maestro_es.study import registry
@@ -46,13 +46,14 @@ def command(
         raise click.UsageError("--all can't be combined with STUDY or --queue.")
     if queue and len(studies) > 1:
         raise click.UsageError("--queue takes only one STUDY.")
+    roots = [*map(located, studies)]
     if dry:
         if queue:
             raise click.UsageError("--dry can't be combined with --queue.")
         from maestro_es.cli.tick_preview import read_settings, show  # noqa: PLC0415 - a tick does without it
 
-        roots = list(registry.registered().values()) if every else [*studies] or [study_path(None)]
+        roots = list(registry.registered().values()) if every else roots or [study_path(None)]
         sys.exit(show(roots, read_settings(settings), as_json=as_json))
     if settings or as_json:
         raise click.UsageError("--what-if and --json need --dry.")
-    sys.exit(run_tick(studies, every=every, queue=queue))
+    sys.exit(run_tick(roots, every=every, queue=queue))

@@ -41,7 +41,7 @@ def command(studies: tuple[Path, ...], reason: str, *, group_read: bool | None, 
 
     Give an option once for all studies, or once for each STUDY in the same order.
     """
-    roots = studies or (study_path(None),)
+    roots = [*map(study_path, studies or (None,))]
     new_values = {name.replace("_", "-"): values for name, values in settings.items() if values}
     if not new_values and group_read is None:
         raise click.UsageError("say what to change: --throttle, --rlimit, --hardware-limit, --sleep or --group-read")

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from maestro_es.audit.sentences import listed
 from maestro_es.audit.status import Summary, summary_data
 from maestro_es.audit.times import When
 from maestro_es.errors import MaestroError, RequestRefused
@@ -19,6 +20,12 @@ Found = TypeVar("Found")
 
 #: The keys of `listed_data`, in their order.
 FIELDS = (*Summary.__struct_fields__, "problem")
+
+#: The word for the study that was registered last.
+LAST = "last"
+
+#: The shortest beginning of an id that names a study.
+_PREFIX = 4
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +108,34 @@ def find_registered(word: str) -> list[str]:
         many = f"{len(matches)} studies begin with that" if matches else "no study is registered by that"
         raise RequestRefused(f"{word}: {many}; 'maestro-es studies' lists them")
     return sorted(matches)
+
+
+def find_named(word: str) -> Path | None:
+    """Return the directory of the registered study with this id, beginning of an id, or name; "last" is the newest.
+
+    The name is that in the study file, or that of the directory. None if no study matches. RequestRefused if several
+    match. A directory with a log is not looked up, but is a study by itself.
+    """
+    studies = registry.registered()
+    if word == LAST:
+        return [*studies.values()][-1] if studies else None
+    matches = [root for study_id, root in studies.items() if len(word) >= _PREFIX and study_id.startswith(word)]
+    if not matches:
+        matches = [root for root in studies.values() if word in (root.name, _name_at(root))]
+    if len(matches) > 1:
+        raise RequestRefused(
+            f"{word}: {len(matches)} studies have this name: {listed(map(str, matches))}; give the path of one"
+        )
+    return matches[0] if matches else None
+
+
+def _name_at(root: Path) -> str:
+    """Return the name of the study in a directory; empty if it can't be read."""
+    try:
+        with AuditableGraph.open(root, Runtime()) as graph:
+            return graph.state.study.name
+    except (MaestroError, OSError):
+        return ""
 
 
 def listed_data(listed: Listed) -> dict[str, Any]:
