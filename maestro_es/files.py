@@ -30,10 +30,10 @@ def read(path: Path) -> bytes:
         return file.read(min(_LARGEST, max(os.fstat(handle).st_size, _UNKNOWN))) or b""  # it allocates so much
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Create or overwrite a file. Its content is then on disk, but perhaps not its name: see `sync`."""
     with open(path, "wb") as file:
-        file.write(content)
+        file.writelines((content,) if isinstance(content, bytes) else content)
         file.flush()
         os.fsync(file.fileno())
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import click
 
 from maestro_es.adapters import schedulers
-from maestro_es.core.events import StepTemplateAdded
 from maestro_es.core.exported_variables import ExportChoice, not_exported, read_export
 from maestro_es.study.surroundings import Surroundings
 from maestro_es.study_file.findings import Findings
@@ -45,14 +44,12 @@ export_option = click.option(
 
 def warn_of_variables(plan: StudyPlan, findings: Findings, around: Surroundings, environ: dict[str, str]) -> None:
     """Warn of variables that a step uses and that are set here, but that the step will not have."""
-    for _, event in plan.events:
-        if not isinstance(event, StepTemplateAdded):
-            continue
-        texts = {key: str(event.run.get(key) or "") for key in ("cmd", "restart")}
+    for template in plan.templates:
+        texts = {key: str(template.run.get(key) or "") for key in ("cmd", "restart")}
         for name in not_exported("\n".join(texts.values()), environ, around.choice.variables, schedulers.ALL):
             part = "cmd" if f"{name}" in texts["cmd"] else "restart"
-            message = f"In study step '{event.name}', ${name} is set here but will not be set for the step"
-            findings.warn(plan.line(event.name, part, message), message, _remedy(around.export, name))
+            message = f"In study step '{template.name}', ${name} is set here but will not be set for the step"
+            findings.warn(plan.line(template.name, part, message), message, _remedy(around.export, name))
 
 
 def _remedy(export: ExportChoice, name: str) -> str:

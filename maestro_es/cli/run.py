@@ -164,8 +164,7 @@ def _is_wanted(plan: StudyPlan, answers: Answers, *, replaces: bool) -> bool:
     """Ask whether to launch the study, and whether it may replace an earlier one."""
     if replaces and not answers.ask(f"{plan.output} exists. Replace it? Its files move to {_PREVIOUS} in it"):
         return False
-    steps = sum(number is not None for number, _ in plan.events)
-    return answers.ask(f"{plan.name}: {steps} steps in {plan.output}. Launch the study?")
+    return answers.ask(f"{plan.name}: {plan.expansion.size} steps in {plan.output}. Launch the study?")
 
 
 def _complete(graph: ExecutionGraph, earlier: Path | None, *, group_read: bool) -> None:

@@ -46,6 +46,4 @@ def command(spec: Path, pgen: Path | None, pargs: tuple[str, ...], export: Expor
         spec, SCHEDULERS, output=None, timestamp="0", pgen=pgen, pargs=pargs, hash_workspaces=hashws, check=check
     )
     warn(plan.warnings)
-    steps = sum(number is not None for number, _ in plan.events)
-    templates = sum(number is None for number, _ in plan.events)
-    say(f"{spec}: valid; {counted(templates, 'step')}, {counted(steps, 'instance')}")
+    say(f"{spec}: valid; {counted(len(plan.templates), 'step')}, {counted(plan.expansion.size, 'instance')}")

@@ -190,8 +190,8 @@ class Study(DAG, PickleInterface):
         """Write the files under ``meta``. `stage` writes them, too."""
         folder = Path(self._out_path) / "meta"
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in self._plan().metadata.items():
-            files.write(folder / name, text.encode())
+        for name, parts in self._plan().metadata.items():
+            files.write(folder / name, map(str.encode, parts))
 
     def load_metadata(self) -> None:
         """Read the files that `store_metadata` has written, if any."""

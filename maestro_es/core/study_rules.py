@@ -69,6 +69,15 @@ def _go_on(study_record: StudyRecord, at: Micros) -> None:
         study_record.ticked_from = at
 
 
+def new_step(number: int, event: e.StepAdded) -> StepRecord:
+    """Return the record of a step that is added, before it waits for other steps."""
+    return StepRecord(
+        number=number, name=event.name, template=event.template, params=event.params, workspace=event.workspace,
+        workspaces=event.workspaces, scheduled=event.scheduled, row=event.row or number,
+        restart_limit=event.restart_limit,
+    )  # fmt: skip
+
+
 def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
     study_record = graph.study
     number = recorded.step or 0
@@ -80,11 +89,7 @@ def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
         )
     if number != study_record.steps + 1 or graph.number_of(event.name) is not None:
         raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} is not new, or its number {number} is not")
-    step = StepRecord(
-        number=number, name=event.name, template=event.template, params=event.params, workspace=event.workspace,
-        workspaces=event.workspaces, scheduled=event.scheduled, row=event.row or number,
-        restart_limit=event.restart_limit,
-    )  # fmt: skip
+    step = new_step(number, event)
     study_record.steps += 1
     study_record.open_steps += 1
     _go_on(study_record, recorded.recorded_at)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -98,7 +99,8 @@ def create_study(
         site.check()
         with registering(study_id, study_dir.root):
             created = _created(plan, settings, study_id, study_dir, facts)
-            create_log(study_dir, [(None, created), *keep_environment(study_dir, around), *plan.events], runtime)
+            first = [(None, created), *keep_environment(study_dir, around)]
+            create_log(study_dir, itertools.chain(first, plan.events), runtime)
     return study_dir
 
 
@@ -172,8 +174,8 @@ def _lay_out(plan: StudyPlan, study_dir: StudyDir) -> None:
         files.write(study_dir.root / file_names.BATCH_INFO, batch_info(plan.batch).encode())
         for name in _FOLDERS:
             (study_dir.root / name).mkdir(exist_ok=True)
-        for name, text in plan.metadata.items():
-            files.write(study_dir.root / "meta" / name, text.encode())
+        for name, parts in plan.metadata.items():
+            files.write(study_dir.root / "meta" / name, map(str.encode, parts))
         for folder in (study_dir.root / "meta", study_dir.root, study_dir.root.parent):
             files.sync(folder)
     except OSError as error:

@@ -1,27 +1,30 @@
 """Report, before a study exists, everything that would prevent writing or submitting its scripts.
 
-Each step is rendered by the code that ticks use, for its first start and for its restart, but nothing is written or
-submitted. So `validate` and `run` report the problems that a tick would meet.
+Steps are rendered by the code that ticks use, for their first start and for their restart, but nothing is written or
+submitted. So `validate` and `run` report the problems that a tick would meet. `study_file.instances` decides which
+instances of a step must be rendered for this.
 
 `maestro_es.study_file.validation` checks the study file itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from msgspec import structs
 
 from maestro_es.adapters.base import Adapters, noting
 from maestro_es.core.attempt_token import make_token
-from maestro_es.core.events import StepAdded, StudyCreated
+from maestro_es.core.events import StudyCreated
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Settings, StepRecord, SubmissionKind
+from maestro_es.core.study_rules import new_step
 from maestro_es.core.unit_of_work import UnitOfWork
 from maestro_es.study.invocation import Runtime
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.workspace import ScriptOf, job_name, plan_job
 from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.instances import Expansion, samples
 from maestro_es.study_file.plan import StudyPlan
 from maestro_es.study_file.render import render
 
@@ -40,32 +43,46 @@ def check_scripts(plan: StudyPlan, findings: Findings, settings: Settings, runti
 
     If several instances of a step have a problem, only the first is named.
     """
-    graph = _graph_of(plan, settings, runtime)
-    adapters = runtime.adapters(plan.batch, runtime.host)
-    study_dir = StudyDir(plan.output)
-    wrong = set(plan.unclear)
-    for number, name, template in graph.names():
-        if template not in wrong:
-            for part, message in _faults(graph, graph.step(number), study_dir, adapters):
-                wrong.add(template)
-                findings.problem(plan.line(template, part, message), f"In study step '{name}', {message}")
+    work = UnitOfWork(MemoryGraph(), 0, runtime.now())
+    created = StudyCreated(study_id="", root=str(plan.output), name=plan.name, adapter=plan.batch, settings=settings)
+    work.record([(None, created)])
+    adapters, study_dir = runtime.adapters(plan.batch, runtime.host), StudyDir(plan.output)
+    for template in plan.templates:
+        if template.name in plan.unclear:
+            continue
+        work.record([(None, template.event())])
+        name, faults = _first_faults(
+            plan.expansion, template.name, lambda step: list(_faults(work.graph, step, study_dir, adapters))
+        )
+        for part, message in faults:
+            findings.problem(plan.line(template.name, part, message), f"In study step '{name}', {message}")
+
+
+def _first_faults(
+    expansion: Expansion, template: str, faults_of: Callable[[StepRecord], list[_Fault]]
+) -> tuple[str, list[_Fault]]:
+    """Return the first instance of a template with problems, and these. If a sample has any, all are checked."""
+    instances = expansion.templates[template]
+
+    def faulty(indexes: Iterable[int]) -> Iterator[tuple[str, list[_Fault]]]:
+        for index in indexes:
+            step = new_step(instances.first + index, instances.step(index))
+            faults = faults_of(step)
+            if faults:
+                yield step.name, faults
+
+    none: tuple[str, list[_Fault]] = ("", [])
+    if next(faulty(samples(instances)), none) is none:
+        return none
+    return next(faulty(range(len(instances))), none)
 
 
 def warn_of_scheduler(plan: StudyPlan, findings: Findings, runtime: Runtime) -> None:
     """Warn if the study has jobs for a scheduler to which maestro-es can't submit."""
     scheduler = runtime.adapters(plan.batch, runtime.host).scheduler
-    scheduled = any(isinstance(event, StepAdded) and event.scheduled for _, event in plan.events)
-    if scheduled and not scheduler.can_submit:
+    if plan.has_jobs and not scheduler.can_submit:
         message = f"maestro-es can't submit to {scheduler.name} yet, so 'run' refuses this study"
         findings.warn(plan.line("", "type", ""), message, "'run --dry' writes its scripts.")
-
-
-def _graph_of(plan: StudyPlan, settings: Settings, runtime: Runtime) -> MemoryGraph:
-    """Return the study as it will be before its first tick."""
-    work = UnitOfWork(MemoryGraph(), 0, runtime.now())
-    created = StudyCreated(study_id="", root=str(plan.output), name=plan.name, adapter=plan.batch, settings=settings)
-    work.record([(None, created), *plan.events])
-    return work.graph
 
 
 def _faults(graph: MemoryGraph, step: StepRecord, study_dir: StudyDir, adapters: Adapters) -> Iterator[_Fault]:

@@ -17,7 +17,9 @@
     pgen_environment  the block ``env`` as that file reads and changes it
     pgen_tools      Maestro's utility functions for that file
     study_environment  Maestro's classes for the items of an environment
-    expansion       templates x combinations -> instances, their dependencies and workspaces; checks of walltimes
+    expansion       templates x combinations -> instances, and their order; checks of walltimes
+    instances       name, workspace and dependencies of each instance, when needed; which scripts are checked
+    names_on_disk   names and workspaces that are not unique or not possible
     placeholders    warnings about ``$(...)`` that are probably misspelt
     dependencies    paths that must exist, git repositories to clone
     metadata        the texts under meta/, and of batch.info

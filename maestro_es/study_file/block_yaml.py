@@ -7,7 +7,7 @@ values are numbers, or texts that need no quotes. This module formats them itsel
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -25,21 +25,39 @@ _WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null")
 _LONGEST_KEY = 100
 
 
+class SortedEntries:
+    """A mapping that is never in memory as a whole: its keys, in ascending order, with their values."""
+
+    def __init__(self, entries: Iterable[tuple[str, Any]]) -> None:
+        self.entries = entries
+
+
 def block_yaml(data: Mapping[str, Any]) -> str:
     """Return a mapping as YAML. Lists and mappings may be nested, but the same object must not appear twice."""
-    return "".join(_lines(data, ())) if data else _dumped(data)
+    return "".join(block_lines(data))
 
 
-def _lines(data: Mapping[str, Any], outer: tuple[str, ...]) -> Iterator[str]:
+def block_lines(data: Mapping[str, Any] | SortedEntries) -> Iterator[str]:
+    """Yield the text of `block_yaml` in parts. Each mapping in it may be a `SortedEntries` with at least one entry."""
+    if data:
+        yield from _lines(data, ())
+    else:
+        yield _dumped({})
+
+
+def _lines(data: Mapping[str, Any] | SortedEntries, outer: tuple[str, ...]) -> Iterator[str]:
     """Yield the lines of a mapping that is the value of the last of the `outer` keys."""
     indent = "  " * len(outer)
-    for key in sorted(data):
-        value = data[key]
-        if _is_bare_key(key) and type(value) is dict and value and _has_texts(value):
+    for key, value in data.entries if isinstance(data, SortedEntries) else _by_key(data):
+        if _is_bare_key(key) and _is_mapping(value):
             yield f"{indent}{key}:\n"
             yield from _lines(value, (*outer, key))
         else:
             yield _entry(indent, key, value) or _dumped_inside(outer, key, value)
+
+
+def _by_key(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from ((key, data[key]) for key in sorted(data))
 
 
 def _entry(indent: str, key: str, value: object) -> str:
@@ -70,14 +88,16 @@ def _is_bare_key(key: object) -> bool:
     return type(key) is str and 0 < len(key) <= _LONGEST_KEY and _scalar(key) == key
 
 
-def _has_texts(data: Mapping[object, object]) -> bool:
-    """Whether all keys are texts, so that they can be sorted here."""
-    return all(type(key) is str for key in data)
+def _is_mapping(value: object) -> bool:
+    """Whether a value is a mapping that is written here: not an empty one, and its keys are texts."""
+    if type(value) is dict:
+        return bool(value) and all(type(key) is str for key in value)
+    return isinstance(value, SortedEntries)
 
 
 def _dumped_inside(outer: tuple[str, ...], key: str, value: object) -> str:
     """Return the lines that PyYAML writes for a key and its value, with the right indentation."""
-    data: dict[str, Any] = {key: value}
+    data: dict[str, Any] = {key: dict(value.entries) if isinstance(value, SortedEntries) else value}
     for name in reversed(outer):
         data = {name: data}
     return _dumped(data).split("\n", len(outer))[-1]

@@ -7,15 +7,15 @@ environment, because it may contain secrets. `maestro_es.creation.create` writes
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
 import yaml
 
 from maestro_es.core.model import SOURCE, Param
-from maestro_es.study_file.block_yaml import block_yaml
-from maestro_es.study_file.expansion import Expansion
+from maestro_es.study_file.block_yaml import SortedEntries, block_lines, block_yaml
+from maestro_es.study_file.instances import Expansion, Instances, labels_of
 from maestro_es.study_file.parameters import Parameters
 from maestro_es.study_file.templates import Template
 
@@ -23,43 +23,78 @@ _PLAIN = {str, int, float, bool, NoneType, dt.date, dt.datetime}
 
 
 def metadata_files(
-    templates: Iterable[Template], parameters: Parameters, expansion: Expansion, root: str
-) -> dict[str, str]:
-    """Return the text of each file by its name under ``meta/``. `root` is the study's directory."""
-    study = _study(list(templates), expansion, root)
-    return {"metadata.yaml": block_yaml(study), "parameters.yaml": block_yaml(_parameters(parameters))}
+    templates: Sequence[Template], parameters: Parameters, expansion: Expansion, root: str
+) -> dict[str, Iterator[str]]:
+    """Return each file by its name under ``meta/``, as parts of its text. `root` is the study's directory."""
+    return {
+        "metadata.yaml": block_lines(_study(templates, expansion, root)),
+        "parameters.yaml": block_lines(SortedEntries(_combinations(parameters)) if parameters.count else {}),
+    }
 
 
-def _study(templates: list[Template], expansion: Expansion, root: str) -> dict[str, Any]:
-    workspaces: dict[str, str] = {SOURCE: root}
-    combinations: dict[str, Any] = {SOURCE: root}
-    for template in templates:
-        steps = [expansion.steps[number - 1] for number in expansion.numbers(template.name)]
-        combinations[template.name] = {step.name: step.workspace for step in steps}
-        workspaces |= combinations[template.name]
+def _study(templates: Sequence[Template], expansion: Expansion, root: str) -> dict[str, Any]:
+    instances = expansion.templates
     return {
         "dependencies": {SOURCE: [], **{t.name: sorted(t.parents) for t in templates}},
         "hub_dependencies": {SOURCE: [], **{t.name: sorted(t.funnels) for t in templates}},
-        "step_combinations": combinations,
-        "used_parameters": {SOURCE: [], **{t.name: sorted(expansion.used[t.name]) for t in templates}},
-        "workspaces": workspaces,
+        "step_combinations": SortedEntries(
+            (name, SortedEntries(_workspaces(instances[name])) if name in instances else root)
+            for name in sorted((SOURCE, *instances))
+        ),
+        "used_parameters": {SOURCE: [], **{t.name: sorted(instances[t.name].used) for t in templates}},
+        "workspaces": SortedEntries(_all_workspaces(expansion, root)),
     }
 
 
-def _parameters(parameters: Parameters) -> dict[str, Any]:
-    return {
-        ".".join(combo[key].label for key in parameters.keys): {
-            "labels": {f"$({key}.label)": combo[key].label for key in parameters.keys},
-            "params": {f"$({key})": _value(parameters, combo, key, index) for key in parameters.keys},
-        }
-        for index, combo in enumerate(parameters.combos)
-    }
+def _workspaces(*all_instances: Instances) -> Iterator[tuple[str, str]]:
+    """Yield name and workspace of the instances of some templates, by name."""
+    yield from sorted(
+        (instances.name(index), instances.workspace(index))
+        for instances in all_instances
+        for index in range(len(instances))
+    )
 
 
-def _value(parameters: Parameters, combo: Mapping[str, Param], key: str, index: int) -> Any:  # noqa: ANN401 - YAML
+def _all_workspaces(expansion: Expansion, root: str) -> Iterator[tuple[str, str]]:
+    """Yield name and workspace of all instances, by name. Few of them are in memory at the same time.
+
+    All names of instances of a template begin with the same text, its stem. So the instances of one template come
+    after those of another one, unless the stem of the one begins with the stem of the other.
+    """
+    stems = [(f"{name}_" if instances.grouping else name, name) for name, instances in expansion.templates.items()]
+    together: list[Instances] = []
+    before = ""
+    for stem, name in sorted([(SOURCE, ""), *stems]):
+        if not (before and stem.startswith(before)):
+            yield from _workspaces(*together)
+            together, before = [], stem
+        if name:
+            together.append(expansion.templates[name])
+        else:
+            yield SOURCE, root
+    yield from _workspaces(*together)
+
+
+def _combinations(parameters: Parameters) -> Iterator[tuple[str, Any]]:
+    """Yield labels and values of each combination, by its labels. If labels are equal, the last combination counts."""
+    labels = list(labels_of(parameters, parameters.keys))
+    order = sorted(range(len(labels)), key=labels.__getitem__)
+    for index, following in zip(order, [*order[1:], None], strict=True):
+        if following is None or labels[following] != labels[index]:
+            params = [parameters.columns[key][index] for key in parameters.keys]
+            yield (
+                labels[index],
+                {
+                    "labels": {f"$({param.key}.label)": param.label for param in params},
+                    "params": {f"$({param.key})": _value(parameters, param, index) for param in params},
+                },
+            )
+
+
+def _value(parameters: Parameters, param: Param, index: int) -> Any:  # noqa: ANN401 - YAML
     """Return the value as it was given if plain YAML can express it; otherwise return its text in scripts."""
-    value = parameters.values[key][index]
-    return value if _is_plain(value) else combo[key].value
+    value = parameters.values[param.key][index]
+    return value if _is_plain(value) else param.value
 
 
 def _is_plain(value: Any) -> bool:  # noqa: ANN401 - generators make anything

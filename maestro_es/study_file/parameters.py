@@ -20,6 +20,9 @@ from maestro_es.study_file.render import substitute
 
 _logger = logging.getLogger(__name__)
 
+#: A value without special characters.
+_PLAIN = re.compile(r"[\w.,:;=+/@%^~-][\w.,:;=+/@%^~ -]*", re.ASCII)
+
 
 class Combination:
     """One value of each parameter. It has the public methods of Maestro's class with the same name."""
@@ -134,12 +137,26 @@ def _label(key: str, label: object) -> str | list[str]:
 
 @dataclass(frozen=True)
 class Parameters:
-    """The combinations of a study: the i-th takes the i-th value of each parameter."""
+    """The combinations of a study: the i-th takes the i-th entry in the column of each parameter."""
 
     keys: tuple[str, ...] = ()
-    combos: tuple[Mapping[str, Param], ...] = ()
+    columns: Mapping[str, Sequence[Param]] = field(default_factory=dict)
     #: The values as they were given, for the metadata. `Param` has their texts in scripts.
     values: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """The number of combinations."""
+        return len(next(iter(self.columns.values()), ()))
+
+    @functools.cached_property
+    def plain(self) -> frozenset[str]:
+        """The parameters whose values have no meaning for a shell, a launcher or a scheduler."""
+        return frozenset(
+            key
+            for key, column in self.columns.items()
+            if all(_PLAIN.fullmatch(text) for param in column for text in (param.value, param.label, param.name))
+        )
 
     def used_in(self, texts: Iterable[str]) -> frozenset[str]:
         """Return the parameters whose placeholders appear in `texts`, with or without a suffix such as ``.label``."""
@@ -173,19 +190,18 @@ def combine(
     label_token: str = "%%",  # noqa: S107 - no password but a placeholder
 ) -> Parameters:
     """Zip lists of values into combinations. In a label, the value replaces `label_token`."""
-    columns: list[list[Param]] = []
+    columns: dict[str, list[Param]] = {}
     for key, combination_values in values.items():
         label, name = labels[key], str(names[key])
-        texts = [str(value) for value in combination_values]
+        texts = map(str, combination_values)
         if isinstance(label, str):
-            made = [label.replace(label_token, text) for text in texts]
+            columns[key] = [Param(key, text, label.replace(label_token, text), name) for text in texts]
         else:
-            made = [str(part) for part in label]
-        columns.append([Param(key, text, shown, name) for text, shown in zip(texts, made, strict=True)])
-    combos = tuple({param.key: param for param in row} for row in zip(*columns, strict=True))
-    return Parameters(
-        tuple(values), combos, {key: list(combination_values) for key, combination_values in values.items()}
-    )
+            columns[key] = [Param(key, text, str(part), name) for text, part in zip(texts, label, strict=True)]
+    if len({len(column) for column in columns.values()}) > 1:
+        raise ValueError("the parameters have different numbers of values")
+    as_lists = {key: column if isinstance(column, list) else list(column) for key, column in values.items()}
+    return Parameters(tuple(values), columns, as_lists)
 
 
 def read_parameters(document: Document) -> Parameters:

@@ -155,21 +155,25 @@ def convert(made: Any, findings: Findings) -> Parameters:  # noqa: ANN401 - what
         findings.problem(1, "The parameter generator made parameters without values", "Give each at least one value.")
     findings.stop_if_problems()
     if type(made).__name__ != "ParameterGenerator" and hasattr(made, "get_combinations"):
-        return _ask_combinations(made)
+        return _ask_combinations(made, findings)
     return combine(made.parameters, made.labels, made.names, getattr(made, "label_token", "%%"))
 
 
-def _ask_combinations(made: Any) -> Parameters:  # noqa: ANN401 - a class derived from Maestro's
+def _ask_combinations(made: Any, findings: Findings) -> Parameters:  # noqa: ANN401 - a class derived from Maestro's
     """Return the combinations of a derived class. Their values are what it substitutes for each placeholder."""
     keys = tuple(map(str, made.parameters))
-    combos = [
-        {
-            key: Param(key, combo.apply(f"$({key})"), combo.apply(f"$({key}.label)"), combo.apply(f"$({key}.name)"))
-            for key in keys
-        }
-        for combo in made.get_combinations()
-    ]
-    return Parameters(keys, tuple(combos), {key: [combo[key].value for combo in combos] for key in keys})
+    combos = list(made.get_combinations())
+    if keys and not combos:
+        findings.problem(1, "The parameter generator made no combinations", "Make at least one.")
+        findings.stop_if_problems()
+    columns = {
+        key: [
+            Param(key, combo.apply(f"$({key})"), combo.apply(f"$({key}.label)"), combo.apply(f"$({key}.name)"))
+            for combo in combos
+        ]
+        for key in keys
+    }
+    return Parameters(keys, columns, {key: [param.value for param in column] for key, column in columns.items()})
 
 
 def install_command(package: str) -> str:

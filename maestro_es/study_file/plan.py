@@ -14,10 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from maestro_es.core import file_names
-from maestro_es.core.events import NewEvent, StepAdded, StepTemplateAdded
+from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Scalar
 from maestro_es.core.resubmission_limits import RESTART_LIMIT
 from maestro_es.core.scheduler_facts import Schedulers
@@ -25,8 +23,9 @@ from maestro_es.errors import SpecError, UnknownAdapter
 from maestro_es.study_file import dependencies, render
 from maestro_es.study_file.checks import section
 from maestro_es.study_file.env_block import GitSource, RequiredPath
-from maestro_es.study_file.expansion import Expansion, ExpansionSettings, check_walltimes, expand, rows
+from maestro_es.study_file.expansion import ExpansionSettings, check_walltimes, expand, rows
 from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.instances import Expansion
 from maestro_es.study_file.metadata import metadata_files
 from maestro_es.study_file.parameters import Parameters, read_parameters
 from maestro_es.study_file.pgen import parse_pargs, run_generator
@@ -53,8 +52,8 @@ _SETTING = re.compile(r"[a-z]+(?: [a-z]+)*?(?=:| is )")
 class StudyPlan:
     """A study that can be created. `output` is its absolute directory, which planning does not create.
 
-    In `events`, each StepTemplateAdded (with None) precedes the StepAdded of its instances (with their numbers), in
-    launch order. `batch` is unchanged from the file: like Maestro, maestro-es does not substitute anything in it.
+    `templates` are its steps as the file declares them, in launch order, and `expansion` has their instances. `batch`
+    is unchanged from the file: like Maestro, maestro-es does not substitute anything in it.
     """
 
     name: str
@@ -63,13 +62,14 @@ class StudyPlan:
     spec_text: str
     batch: dict[str, Any]
     output: Path
-    events: tuple[NewEvent, ...]
+    templates: tuple[Template, ...]
+    parameters: Parameters
+    expansion: Expansion
     warnings: tuple[str, ...]
     pgen_path: Path | None
     path_dependencies: tuple[RequiredPath, ...]
     git_dependencies: tuple[GitSource, ...]
     file: str
-    describe: Callable[[], dict[str, str]] = field(repr=False, compare=False)
     #: Returns the line that a message is about, in a step or in the batch block.
     line: Callable[[str, str, str], int] = field(repr=False, compare=False)
     #: The steps of a faulty file that have unknown values. They have no scripts.
@@ -78,12 +78,23 @@ class StudyPlan:
     @property
     def has_jobs(self) -> bool:
         """Whether a scheduler will run at least one step."""
-        return any(isinstance(event, StepAdded) and event.scheduled for _, event in self.events)
+        return any(instances.any_scheduled() for instances in self.expansion.templates.values())
 
-    @functools.cached_property
-    def metadata(self) -> Mapping[str, str]:
-        """The files for ``meta/``: names and texts. They are created on demand: a large study takes half a second."""
-        return self.describe()
+    @property
+    def events(self) -> Iterator[NewEvent]:
+        """The events that add the steps, in launch order. They are made one by one: there may be a million of them.
+
+        Each StepTemplateAdded (with None) precedes the StepAdded of its instances (with their numbers).
+        """
+        row_of = rows(self.expansion)
+        for template in self.templates:
+            yield None, template.event()
+            yield from self.expansion.steps_of(template.name, row_of)
+
+    @property
+    def metadata(self) -> dict[str, Iterator[str]]:
+        """The files for ``meta/``: their names, and their texts in parts."""
+        return metadata_files(self.templates, self.parameters, self.expansion, str(self.output))
 
 
 def plan_study(  # noqa: PLR0913 - the options of a run
@@ -136,13 +147,14 @@ def plan_study(  # noqa: PLR0913 - the options of a run
         spec_text=checked.text,
         batch=checked.batch,
         output=Path(directory),
-        events=tuple(_events(order, expansion)),
+        templates=tuple(order),
+        parameters=checked.parameters,
+        expansion=expansion,
         warnings=(),
         pgen_path=None if pgen is None else absolute(pgen),
         path_dependencies=checked.environment.paths,
         git_dependencies=checked.environment.gits,
         file=str(spec),
-        describe=functools.partial(metadata_files, order, checked.parameters, expansion, directory),
         line=functools.partial(_line_of, checked),
         unclear=checked.unclear,
     )
@@ -202,14 +214,6 @@ def _directory(
     name = section(read.document.data, "description").get("name", "")
     stem = str(base / render.safe(f"{name}_"))
     return str(reserve(stem)) if reserve and not findings.problems() else stem + timestamp
-
-
-def _events(order: Sequence[Template], expansion: Expansion) -> Iterator[NewEvent]:
-    row_of = rows(expansion)
-    for template in order:
-        yield None, StepTemplateAdded(name=template.name, description=template.description, run=dict(template.run))
-        for number in expansion.numbers(template.name):
-            yield number, msgspec.structs.replace(expansion.steps[number - 1], row=row_of[number - 1])
 
 
 def _check(plan: StudyPlan, findings: Findings, check: Callable[[StudyPlan, Findings], None]) -> None:

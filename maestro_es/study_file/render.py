@@ -7,6 +7,7 @@ placeholders are left to the shell.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,11 @@ from maestro_es.files import replaced_by
 #: The placeholder of the study's own directory. It stays in the log.
 OUTPUT_PATH = "$(OUTPUT_PATH)"
 
-_SAFE = frozenset("-_.() abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+#: The characters that Maestro removes from paths.
+_UNSAFE = re.compile(r"[^-_.() A-Za-z0-9]")
+
+#: A name that can be a directory, unchanged.
+_PLAIN = re.compile(r"(?!\.{1,2}\Z)[-_.()A-Za-z0-9]+")
 
 #: The longest name of a script consists of the instance's name, this, and an extension. File systems allow 255 bytes.
 #: At least eight of them are kept for the extension, so that the scheduler of a study can change.
@@ -91,7 +96,12 @@ def substitute(text: str, params: Sequence[Param], sign: str = "$") -> str:
 
 def safe(name: str) -> str:
     """Return `name` as Maestro writes it in a path: without unsafe characters, and with ``_`` for each space."""
-    return "".join(character for character in name if character in _SAFE).replace(" ", "_")
+    return _UNSAFE.sub("", name).replace(" ", "_")
+
+
+def is_plain(name: str) -> bool:
+    """Whether `name` can be a directory, and Maestro writes it in a path unchanged."""
+    return _PLAIN.fullmatch(name) is not None
 
 
 def workspace(*parts: str) -> str:
@@ -99,11 +109,9 @@ def workspace(*parts: str) -> str:
     return "/".join(safe(part) for part in parts)
 
 
-def nicknames(step: str, combos: Sequence[str]) -> dict[str, str]:
-    """Return the short name of each distinct combination. With ``--hashws``, it replaces the labels."""
-    distinct = list(dict.fromkeys(combos))
-    width = len(str(len(distinct) - 1))
-    return {combo: f"{step}_instance_{index:0{width}d}" for index, combo in enumerate(distinct)}
+def nickname(step: str, index: int, count: int) -> str:
+    """Return the short name of one of the `count` instances of a step. With ``--hashws``, it replaces the labels."""
+    return f"{step}_instance_{index:0{len(str(count - 1))}d}"
 
 
 def objection(directory: str, stem: str, taken: Sequence[str], extension: str = "") -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from maestro_es.core.events import StepTemplateAdded
 from maestro_es.core.model import SOURCE
 from maestro_es.core.walks import topological_sort
 from maestro_es.study_file.checks import items, section
@@ -52,6 +53,10 @@ class Template:
     index: int = 0
     #: Whether the file names further dependencies that can't be used. Then some steps before this one are unknown.
     incomplete: bool = False
+
+    def event(self) -> StepTemplateAdded:
+        """Return the event that adds the step to a study."""
+        return StepTemplateAdded(name=self.name, description=self.description, run=dict(self.run))
 
 
 def read_templates(document: Document, environment: EnvBlock, findings: Findings) -> dict[str, Template]:

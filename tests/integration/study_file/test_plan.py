@@ -190,5 +190,5 @@ def test_a_walltime_of_a_study_that_has_begun_elsewhere_is_left_to_its_scheduler
     text = STUDY.replace("restart: again", "restart: again, walltime: abc")
     Path("study.yaml").write_text(text, "utf-8")
     given = StudyContext(acquired=True)
-    assert plan_study(Path("study.yaml"), SCHEDULERS, output=None, timestamp="t", context=given).events
+    assert plan_study(Path("study.yaml"), SCHEDULERS, output=None, timestamp="t", context=given).templates
     assert len(refused(text)) == 1

@@ -8,8 +8,9 @@ from maestro_es.adapters.registry import SCHEDULERS
 from maestro_es.study_file.checks import check_meaning
 from maestro_es.study_file.document import Document, read_document
 from maestro_es.study_file.env_block import EnvBlock, read_environment
-from maestro_es.study_file.expansion import Expansion, ExpansionSettings, expand, rows
+from maestro_es.study_file.expansion import ExpansionSettings, expand, rows
 from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.instances import Expansion
 from maestro_es.study_file.parameters import Parameters, read_parameters
 from maestro_es.study_file.render import RenderedStep, render
 from maestro_es.study_file.templates import Template, check_dependencies, processing_order, read_templates

@@ -14,7 +14,8 @@ TEXT = steps("a: cmd: $(P)", "b: cmd: x, depends: [a_*]", "c: cmd: x, depends: [
 
 def files() -> dict[str, str]:
     study = read(TEXT)
-    return metadata_files(study.order(), study.parameters, study.expansion(), "/study")
+    made = metadata_files(study.order(), study.parameters, study.expansion(), "/study")
+    return {name: "".join(parts) for name, parts in made.items()}
 
 
 def test_the_study_is_described_as_maestro_does_with_lists_for_sets():
@@ -58,3 +59,16 @@ def test_no_file_has_tags_that_only_python_reads():
 
 def test_batch_info_is_the_batch_block():
     assert batch_info({"type": "local"}) == "type: local\n"
+
+
+def test_names_are_sorted_as_a_whole_even_if_one_step_is_called_like_instances_of_another():
+    names = ["a", "a_P", "a_P.1_b", "ab", "a b", "_z", "_source_x", "A", "z_", "z"]
+    used = ("a", "a_P.1_b", "z", "a b")
+    study = read(
+        steps(*(f"{name}: cmd: x{' $(P)' * (name in used)}" for name in names))
+        + "global.parameters: {P: {values: [2, 10, 1], label: P.%%}}"
+    )
+    made = "".join(metadata_files(study.order(), study.parameters, study.expansion(), "/study")["metadata.yaml"])
+
+    assert made == yaml.safe_dump(yaml.safe_load(made), allow_unicode=True, default_flow_style=False)
+    assert set(yaml.safe_load(made)["workspaces"]) == {"_source", *(step.name for step in study.expansion().steps)}

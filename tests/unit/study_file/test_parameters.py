@@ -15,16 +15,16 @@ def test_combination_i_takes_the_ith_value_of_each_parameter():
     made = parameters("  P: {values: [1, 2], label: P.%%}\n  Q: {values: [a, b], label: 'q%%-%%'}\n")
 
     assert made.keys == ("P", "Q")
-    assert made.combos == (
-        {"P": Param("P", "1", "P.1", "P"), "Q": Param("Q", "a", "qa-a", "Q")},
-        {"P": Param("P", "2", "P.2", "P"), "Q": Param("Q", "b", "qb-b", "Q")},
-    )
+    assert made.columns == {
+        "P": [Param("P", "1", "P.1", "P"), Param("P", "2", "P.2", "P")],
+        "Q": [Param("Q", "a", "qa-a", "Q"), Param("Q", "b", "qb-b", "Q")],
+    }
 
 
 def test_values_stand_in_scripts_as_python_writes_them():
     made = parameters("  P: {values: [1.50, true, ~, 1e-3, [1, a]], label: P.%%}\n")
 
-    assert [combo["P"].value for combo in made.combos] == ["1.5", "True", "None", "1e-3", "[1, 'a']"]
+    assert [param.value for param in made.columns["P"]] == ["1.5", "True", "None", "1e-3", "[1, 'a']"]
 
 
 def test_lists_that_do_not_fit_together_make_as_many_combinations_as_the_shortest():
@@ -32,13 +32,13 @@ def test_lists_that_do_not_fit_together_make_as_many_combinations_as_the_shortes
         "  P: {values: [1, 2], label: P.%%}\n  Q: {values: [], label: Q}\n  R: {values: [3], label: R}\n"
     )
 
-    assert (made.keys, len(made.combos)) == (("P", "R"), 1)
+    assert (made.keys, made.count) == (("P", "R"), 1)
 
 
 def test_a_generator_may_give_a_label_for_each_value_and_a_name():
     made = combine({"P": [1, 2]}, {"P": ["one", 2]}, {"P": "the p"})
 
-    assert [combo["P"] for combo in made.combos] == [Param("P", "1", "one", "the p"), Param("P", "2", "2", "the p")]
+    assert made.columns["P"] == [Param("P", "1", "one", "the p"), Param("P", "2", "2", "the p")]
 
 
 @pytest.mark.parametrize(
