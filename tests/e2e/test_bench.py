@@ -23,19 +23,20 @@ RunBench = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> RunBench:
-    """Return what calls tools/bench. The first call installs a wheel of this tree."""
-    place = tmp_path_factory.mktemp("bench")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory in which a wheel of this tree is installed."""
+    folder = tmp_path_factory.mktemp("bench") / "environments"
+    subprocess.run([sys.executable, "-m", "tools.benches.installation", folder], cwd=ROOT, check=True)
+    return folder
+
+
+@pytest.fixture
+def bench(environments: Path) -> RunBench:
+    """Return what calls tools/bench."""
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command: list[str | Path] = [
-            sys.executable,
-            ROOT / "tools/bench",
-            "--environments",
-            place / "environments",
-            *words,
-        ]
-        env = {**os.environ, "TMPDIR": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
+        command: list[str | Path] = [sys.executable, ROOT / "tools/bench", "--environments", environments, *words]
+        env = {**os.environ, "TMPDIR": str(environments.parent), "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
     return run
@@ -49,16 +50,17 @@ def test_a_measurement_gives_all_its_figures(name: str, bench: RunBench):
     assert done.stderr == ""
     assert done.returncode == ("MISSED" in done.stdout)
     keys = {key for key in GOALS if key.partition(".")[0] == name} - at_full_size
-    assert set(re.findall(r"^(P\w+\.\w+) ", done.stdout, re.MULTILINE)) == keys
+    assert set(re.findall(r"^([PM]\w*\.\w+) ", done.stdout, re.MULTILINE)) == keys
 
 
-def test_a_measured_command_that_fails_is_shown_with_its_message(bench: RunBench, tmp_path: Path):
-    program = tmp_path / "ours" / "bin" / "maestro-es"
-    program.parent.mkdir(parents=True)
+def test_a_measured_command_that_fails_is_shown_with_its_message(bench: RunBench, environments: Path):
+    program = environments / "ours" / "bin" / "maestro-es"
+    works = program.read_text()
     program.write_text("#!/bin/sh\necho something is broken >&2\nexit 7\n")
-    program.chmod(0o755)
-    (tmp_path / "made").touch()
-    done = bench("--only", "P1", "--environments", str(tmp_path))
+    try:
+        done = bench("--only", "P1")
+    finally:
+        program.write_text(works)
 
     assert done.returncode == 1
     assert re.fullmatch(r"P1 +FAILED: \S+/maestro-es run .*: exit code 7\nsomething is broken\n\n", done.stderr)

@@ -16,8 +16,11 @@ from tools.benches.processes import Use, run
 #: How many lanes a study has, and how many steps of it are in flight, unless it is too small.
 LANES, IN_FLIGHT = 1000, 100
 
+#: Variables that could change what is measured.
+FOREIGN = ("PYTHON", "MAESTRO_ES", "SLURM_", "SBATCH_")
+
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-QUICK_SIZES = (1_000, 10_000, 50_000)
+QUICK_SIZES = (10_000, 50_000)
 
 
 class Spread(NamedTuple):
@@ -67,7 +70,7 @@ class Bench:
         self._environments = environments
         self._studies: dict[tuple[object, ...], Path] = {}
         self.results: dict[str, Result] = {}
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MAESTRO_ES"))}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         self.env = {**kept, "MAESTRO_ES_HOME": str(folder / "home")}
 
     # -- sizes and rounds -------------------------------------------------------------------------------------------
@@ -77,13 +80,14 @@ class Bench:
         """The largest number of steps or events."""
         return self.sizes[-1]
 
-    def at_most(self, size: int) -> int:
-        """Return this size, or the largest one of this run if that is smaller."""
-        return min(size, self.largest)
+    def at_most(self, size: int, quick: int) -> int:
+        """Return the first size, or with --quick the second one, or the largest of this run if that is smaller."""
+        return min(quick if self.quick else size, self.largest)
 
-    def below(self, size: int) -> int:
-        """Return a size to compare the largest one with: this one, if it is smaller."""
-        return size if size < self.largest else max(self.largest // 10, 1)
+    def below(self, size: int, of: int = 0) -> int:
+        """Return a size to compare a larger one with, by default the largest: `size`, if it is smaller."""
+        large = of or self.largest
+        return size if size < large else max(large // 10, 1)
 
     def rounds(self, usual: int) -> int:
         """Return how often to measure."""
@@ -122,6 +126,14 @@ class Bench:
     def peer_python(self) -> Path:
         """Return the Python in which what we compare with is installed."""
         return self._program("peers", "python")
+
+    def versions(self, environment: str, names: Iterable[str]) -> dict[str, str]:
+        """Return the versions of packages that an environment has."""
+        found: dict[str, str] = {}
+        for name in names:
+            for path in (self._environments / environment).glob(f"lib/python*/site-packages/{name}-*.dist-info"):
+                found[name.replace("_", "-")] = path.name.split("-")[1].removesuffix(".dist")
+        return found
 
     def has_peer(self, module: str) -> bool:
         """Return whether the environment of peers has a module."""

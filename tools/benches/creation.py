@@ -9,15 +9,15 @@ from pathlib import Path
 from tools.benches.context import Bench, Series, paired
 from tools.benches.processes import BenchError, Use
 
-HEAD = "description: {name: s, description: d}\nbatch: {type: idle}\nstudy:\n"
+HEAD = "description: {{name: s, description: d}}\nbatch: {batch}\nstudy:\n"
 LANES = 100
 
 
-def study_file(file: Path, shape: str, steps: int) -> Path:
+def study_file(file: Path, shape: str, steps: int, batch: str = "{type: idle}") -> Path:
     """Write a study file: `lanes` has one template for each step of a lane, and `chain` one for each step."""
     with file.open("w") as out:
-        out.write(HEAD)
-        length = {"lanes": min(LANES, steps), "chain": steps}.get(shape, 1)
+        out.write(HEAD.format(batch=batch))
+        length = {"lanes": min(LANES, max(steps // 10, 1)), "chain": steps}.get(shape, 1)
         value = "" if shape == "chain" else " $(N)"
         for number in range(length):
             waits = f", depends: [s{number - 1}]" if number else ""
@@ -52,17 +52,15 @@ class Created:
 
 
 def creation(bench: Bench) -> None:
-    """P7: studies of all shapes, from 10,000 steps to the largest size."""
-    large, small = bench.largest, bench.below(10_000)
+    """P7: studies of all shapes."""
+    large = bench.at_most(1_000_000, 20_000)
+    small = bench.below(1_000 if bench.quick else 10_000, large)
     lanes = measure(bench, "lanes", small, large, 3)
     bench.report("P7.lanes", paired(lanes, name("lanes", large), rows("lanes", large)), lanes)
-    growth = math.log(large / small)
-    slopes = [math.log(ratio) / growth for ratio in paired(lanes, name("lanes", large), name("lanes", small))]
-    bench.report("P7.slope", slopes)
-    wide = measure(bench, "wide", bench.at_most(100_000), bench.at_most(100_000), 3)
-    others = measure(bench, "funnel", bench.at_most(10_000), bench.at_most(10_000), 3)
-    size = bench.at_most(100_000)
-    bench.report("P7.wide", paired(wide, name("wide", size), rows("wide", size)), {**wide, **others})
+    bench.report("P7.slope", slopes(lanes, "lanes", small, large))
+    size = bench.at_most(100_000, 10_000)
+    series = {**measure(bench, "funnel", size, size, 3), **measure(bench, "wide", size, size, 3)}
+    bench.report("P7.wide", paired(series, name("wide", size), rows("wide", size)), series)
     if large >= 1_000_000:
         bench.report("P7.time", [use.wall for use in lanes[name("lanes", large)]])
         bench.report("P7.memory", [use.memory for use in lanes[name("lanes", large)]])
@@ -70,13 +68,23 @@ def creation(bench: Bench) -> None:
 
 def chain(bench: Bench) -> None:
     """P7: a chain of which each step is a template of its own."""
-    size = bench.at_most(100_000)
+    large = bench.at_most(100_000, 5_000)
+    small = large // 10
     try:
-        uses = measure(bench, "chain", size, size, 1)
+        series = measure(bench, "chain", small, large, 2)
     except BenchError as error:
-        bench.skip("P7.chain", f"`run` refuses the file: {str(error).splitlines()[-1]}")
-    else:
-        bench.report("P7.chain", [use.wall for use in uses[name("chain", size)]], uses)
+        reason = f"`run` of {large:,} steps fails: {str(error).splitlines()[-1]}"
+        bench.skip("P7.chain", reason)
+        bench.skip("P7.growth", reason)
+        return
+    bench.report("P7.chain", [use.wall for use in series[name("chain", large)]], series)
+    bench.report("P7.growth", slopes(series, "chain", small, large))
+
+
+def slopes(series: Series, shape: str, small: int, large: int) -> list[float]:
+    """Return the exponents with which the costs of `run` grow with the number of steps."""
+    ratios = paired(series, name(shape, large), name(shape, small))
+    return [math.log(ratio) / math.log(large / small) for ratio in ratios]
 
 
 def measure(bench: Bench, shape: str, small: int, large: int, usual: int) -> Series:

@@ -58,6 +58,7 @@ GOALS = {
         Goal("P7.wide", "`run` of one parameterised step / bare insert of the same rows", 20, 150),
         Goal("P7.slope", "growth of `run` of 100 lanes from 10,000 steps to the largest size, exponent", 1.1, 1.3),
         Goal("P7.chain", "`run` of a chain of 100,000 steps, wall time", 10, unit="s"),
+        Goal("P7.growth", "growth of `run` of a chain from a tenth of its size, exponent", 1.1, 1.3),
         Goal("P7.time", "`run` of 1,000,000 steps, wall time", 60, unit="s"),
         Goal("P7.memory", "`run` of 1,000,000 steps, peak memory", 500, unit="MiB"),
         Goal("P8.maestro", "`maestro status` / `maestro-es status`, 10,000 steps", 100, 12, at_least=True),
@@ -70,5 +71,8 @@ GOALS = {
         Goal("P10.diff", "`diff` of two halves / scan of 4 columns, events per second", 0.5, 0.03, at_least=True),
         Goal("P10.why", "`why --at` / scan of 4 columns, events per second", 0.5, 0.06, at_least=True),
         Goal("P10.memory", "peak memory of these four", 60, unit="MiB"),
+        Goal("M.run", "a study of 1,000,000 steps from creation to end: peak memory of `run`", 500, unit="MiB"),
+        Goal("M.ticks", "peak memory of its ticks", 60, unit="MiB"),
+        Goal("M.readers", "peak memory of the commands that read it", 60, unit="MiB"),
     )
 }  # fmt: skip

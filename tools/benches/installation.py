@@ -6,6 +6,7 @@ are copied from the environment of this Python, and all modules are compiled, as
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -21,19 +22,39 @@ SOURCES = ("bin", "maestro_es", "schema", "setup.cfg", "pyproject.toml", "README
 PEERS = ("maestrowf", "eventsourcing")
 
 
+#: What the environments are made of, besides installed packages.
+BENCHES = ROOT / "tools" / "benches"
+PROGRAMS = (BENCHES / "programs", BENCHES / "idle_adapter", Path(__file__))
+
+
 def install(folder: Path) -> None:
-    """Make `ours`, with a wheel of this checkout and of the adapter that does nothing, and `peers`."""
+    """Make `ours`, with a wheel of this checkout and of the adapter that does nothing, and `peers`.
+
+    Environments that are made of the same files stay as they are.
+    """
+    note, now = folder / "made-of", digest([*(ROOT / name for name in SOURCES), *PROGRAMS])
+    if note.exists() and note.read_text() == now:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
     ours, peers = (make_environment(folder / name) for name in ("ours", "peers"))
-    wheels = [
-        build_wheel(source, folder / "wheels")
-        for source in (copy_sources(folder), ROOT / "tools/benches/idle_adapter")
-    ]
+    wheels = [build_wheel(source, folder / "wheels") for source in (copy_sources(folder), BENCHES / "idle_adapter")]
     copy_packages(needed_by(["maestro-es"]) - {"maestro-es"}, ours)
     call(*PIP, "--python", folder / "ours/bin/python", "install", "--no-index", "--no-deps", *wheels)
     copy_packages(needed_by(PEERS), peers)
     for name, packages in (("ours", ours), ("peers", peers)):
         copy_programs(packages)
         call(folder / name / "bin/python", "-m", "compileall", "-q", folder / name / "lib")
+    note.write_text(now)
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """Return a digest of the Python that runs, and of these files and of all files in these directories."""
+    found = hashlib.sha256(sys.version.encode())
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                found.update(str(file).encode() + b"\0" + file.read_bytes() + b"\0")
+    return found.hexdigest()
 
 
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")

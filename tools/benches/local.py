@@ -17,7 +17,7 @@ _NO_SLEEP = Path(__file__).parents[1] / "side_by_side" / "stubs"
 
 def local(bench: Bench) -> None:
     """P9: a thousand steps `true`, each a bash script."""
-    count = bench.at_most(1000)
+    count = bench.at_most(1000, 300)
     spec, script = bench.folder / "true.yaml", bench.folder / "true.sh"
     values = ", ".join(map(str, range(count)))
     spec.write_text(

@@ -45,7 +45,7 @@ def replay(bench: Bench) -> None:
 
 def append(bench: Bench) -> None:
     """P5: how fast events are appended."""
-    events = bench.at_most(200_000)
+    events = bench.at_most(200_000, 50_000)
     root = bench.folder / "to-append"
     bench.program("make_study", root, events // 4, "wide", 1, 0)
     ours, theirs = f"append of {events:,} events", f"bare insert of {events:,} rows"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import signal
@@ -34,15 +35,19 @@ def run(
     output: str | Path = os.devnull,
     locks: Iterable[Path] = (),
     codes: Iterable[int] = (0,),
+    interrupt_after: float = 0,
 ) -> Use:
-    """Run a command to its end. BenchError unless its exit code is one of `codes`. `locks` are the files to watch."""
+    """Run a command to its end. BenchError unless its exit code is one of `codes`. `locks` are the files to watch.
+
+    After `interrupt_after` seconds, if that is given, it gets the signal of Ctrl-C.
+    """
     errors = os.memfd_create("stderr")
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, str(output), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
         (os.POSIX_SPAWN_DUP2, errors, 2),
     ]
-    watch = _Watch(locks)
+    watch = _Watch(locks, interrupt_after)
     began = time.perf_counter()
     pid = os.posix_spawnp(str(words[0]), [str(word) for word in words], env, file_actions=actions)
     try:
@@ -62,18 +67,23 @@ def run(
 class _Watch:
     """Looks at /proc/locks as a process would that waits for one of the files: it sees no gap between two looks."""
 
-    def __init__(self, files: Iterable[Path]) -> None:
+    def __init__(self, files: Iterable[Path], interrupt_after: float) -> None:
         self._files = tuple(files)
+        self._interrupt_after = interrupt_after
         self._since: dict[Path, float] = {}
         self.longest = 0.0
 
     def until_end(self, pid: int) -> tuple[int, resource.struct_rusage]:
         """Look until the process has ended; return its status and what it took."""
-        while self._files:
+        interrupt_at = time.monotonic() + self._interrupt_after if self._interrupt_after else math.inf
+        while self._files or interrupt_at < math.inf:
             ended, status, usage = os.wait4(pid, os.WNOHANG)
             self._look()
             if ended:
                 return status, usage
+            if time.monotonic() > interrupt_at:
+                os.kill(pid, signal.SIGINT)
+                interrupt_at = math.inf
             time.sleep(_LOOK)
         _, status, usage = os.wait4(pid, 0)
         return status, usage

@@ -42,16 +42,16 @@ def work(bench: Bench, root: Path) -> Use:
 
 def working(bench: Bench) -> None:
     """P2: a tick in which a hundred steps end and a hundred start, in studies of all sizes."""
-    peak = 0.0
+    peak, least = 0.0, bench.below(10_000)
     for shape in ("lanes", "wide"):
-        sizes = sorted({*bench.sizes, bench.below(10_000)})
+        sizes = sorted({*bench.sizes, least})
         studies = {f"{shape}, {size:,} steps": bench.study(shape, size) for size in sizes}
         rounds = min(bench.rounds(_MOST), _MOST)
         actions = {name: partial(work, bench, root) for name, root in studies.items()}
         for action in actions.values() if rounds > 1 else ():
             action()  # the first one after the study was made finds a cold cache
         series = bench.interleave(rounds, actions)
-        large, small = (f"{shape}, {size:,} steps" for size in (bench.largest, bench.below(10_000)))
+        large, small = (f"{shape}, {size:,} steps" for size in (bench.largest, least))
         bench.report(f"P2.{shape}", paired(series, large, small), series)
         peak = max(peak, *(use.memory for use in series[large]))
     (studies[large] / "status.csv").unlink()
@@ -107,7 +107,7 @@ def conductor(bench: Bench) -> None:
     if not bench.has_peer("maestrowf"):
         bench.skip("P3.maestro", "maestrowf is not installed")
         return
-    steps = bench.at_most(10_000 if bench.quick else 100_000)
+    steps = bench.at_most(100_000, 10_000)
     folder = bench.folder / "conductor"
     folder.mkdir()
     root = bench.study("lanes", steps)
