@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from maestro_es.core.events import StepTemplateAdded
@@ -18,6 +18,10 @@ class Graph(Protocol):
     """The operations that the reducer and the rules use. After changing a record, the reducer calls `save`."""
 
     study: StudyRecord
+
+    @property
+    def records(self) -> Mapping[int | None, StepRecord]:
+        """The records by number, as `step` returns them. The reducer looks up many."""
 
     def add(self, step: StepRecord) -> None:
         """Add a step."""
@@ -155,63 +159,76 @@ class MemoryGraph:
 
     def __init__(self) -> None:
         self.study = StudyRecord()
-        self._records: list[StepRecord] = []
+        self.records: dict[int | None, StepRecord] = {}
         self._numbers: dict[str, int] = {}
-        self._workspaces: dict[str, int] = {}
-        self._children: defaultdict[int, list[int]] = defaultdict(list)
-        self._parents: defaultdict[int, list[int]] = defaultdict(list)
+        self._workspaces: dict[str, int] | None = None
+        self._children: dict[int, int | list[int]] = {}  # without a list for an only child
+        self._parents: defaultdict[int, list[int]] | None = None
         self._templates: dict[str, StepTemplateAdded] = {}
         self._unfinished: defaultdict[str, int] = defaultdict(int)
         self._funnel: defaultdict[str, dict[int, None]] = defaultdict(dict)
         self._funnels: defaultdict[int, list[str]] = defaultdict(list)
 
     def add(self, step: StepRecord) -> None:
-        self._records.append(step)
+        self.records[step.number] = step
         self._numbers[step.name] = step.number
-        self._workspaces.setdefault(step.workspace, step.number)
+        if self._workspaces is not None:
+            self._workspaces.setdefault(step.workspace, step.number)
 
     def step(self, number: int) -> StepRecord:
-        if not 1 <= number <= len(self._records):
-            raise KeyError(number)
-        return self._records[number - 1]
+        return self.records[number]
 
     def number_of(self, name: str) -> int | None:
         return self._numbers.get(name)
 
     def in_workspace(self, workspace: str) -> int | None:
+        if self._workspaces is None:
+            self._workspaces = {step.workspace: step.number for step in reversed(self.records.values())}
         return self._workspaces.get(workspace)
 
     def instances(self, template: str) -> list[int]:
-        return [step.number for step in self._records if step.template == template]
+        return [step.number for step in self.records.values() if step.template == template]
 
     def names(self) -> list[tuple[int, str, str]]:
-        return [(step.number, step.name, step.template) for step in self._records]
+        return [(step.number, step.name, step.template) for step in self.records.values()]
 
     def save(self, step: StepRecord) -> None:
         """Nothing to do: the record is the state."""
 
     def connect(self, parent: int, child: int) -> None:
-        self._children[parent].append(child)
-        self._parents[child].append(parent)
+        before = self._children.setdefault(parent, child)
+        if isinstance(before, list):
+            before.append(child)
+        elif before != child:
+            self._children[parent] = [before, child]
+        if self._parents is not None:
+            self._parents[child].append(parent)
 
     def disconnect(self, parent: int, child: int) -> None:
-        self._children[parent].remove(child)
-        self._parents[child].remove(parent)
+        self._children[parent] = [other for other in self.children(parent) if other != child]
+        if self._parents is not None:
+            self._parents[child].remove(parent)
 
     def parents(self, number: int) -> list[int]:
+        if self._parents is None:
+            self._parents = defaultdict(list)
+            for parent in self._children:
+                for child in self.children(parent):
+                    self._parents[child].append(parent)
         return sorted(self._parents.get(number, ()))
 
     def children(self, number: int) -> list[int]:
-        return list(self._children.get(number, ()))
+        children = self._children.get(number, ())
+        return [children] if isinstance(children, int) else list(children)
 
     def blocked_children(self, parents: Sequence[int]) -> Iterator[StepRecord]:
-        return self._blocked(sorted({child for parent in parents for child in self._children.get(parent, ())}))
+        return self._blocked(sorted({child for parent in parents for child in self.children(parent)}))
 
     def blocked_by_funnel(self, template: str) -> Iterator[StepRecord]:
         return self._blocked(self.funnel(template))
 
     def blocked_in_vain(self) -> Iterator[list[tuple[StepRecord, int]]]:
-        for step in self._blocked(range(1, len(self._records) + 1)):
+        for step in self._blocked(range(1, len(self.records) + 1)):
             failed = (number for number in self.parents(step.number) if has_ended_badly(self.step(number)))
             first = next(failed, None)
             if first is not None:
@@ -219,7 +236,7 @@ class MemoryGraph:
 
     def failed_funnels(self) -> list[tuple[str, int]]:
         firsts: dict[str, int] = {}
-        for step in filter(has_ended_badly, self._records):
+        for step in filter(has_ended_badly, self.records.values()):
             firsts.setdefault(step.template, step.number)
         return sorted((template, number) for template, number in firsts.items() if self._funnel.get(template))
 
@@ -243,7 +260,7 @@ class MemoryGraph:
         return self._unfinished[template]
 
     def unfinished_steps(self, template: str, limit: int) -> list[StepRecord]:
-        unfinished = (r for r in self._records if r.template == template and r.state not in RELEASED)
+        unfinished = (r for r in self.records.values() if r.template == template and r.state not in RELEASED)
         return [step for _, step in zip(range(limit), unfinished, strict=False)]
 
     def count_unfinished(self, template: str, change: int) -> int:
@@ -261,25 +278,26 @@ class MemoryGraph:
         return sorted(self._funnels.get(number, ()))
 
     def in_flight(self) -> list[StepRecord]:
-        return [step for step in self._records if step.phase in IN_FLIGHT]
+        return [step for step in self.records.values() if step.phase in IN_FLIGHT]
 
     def ready(self, *, scheduled: bool, limit: int) -> list[StepRecord]:
         first = self.study.refused if scheduled else 0
-        around = itertools.chain(self._records[first:], self._records[:first])
+        records = list(self.records.values())
+        around = itertools.chain(records[first:], records[:first])
         submittable = (r for r in around if may_be_submitted(r) and r.scheduled is scheduled)
         return list(itertools.islice(submittable, limit))
 
     def waiting(self) -> Iterator[StepRecord]:
-        return (step for step in self._records if step.phase in (Phase.BLOCKED, Phase.READY))
+        return (step for step in self.records.values() if step.phase in (Phase.BLOCKED, Phase.READY))
 
     def cancelling(self) -> Iterator[StepRecord]:
-        return (step for step in self._records if step.cancelling and step.phase is not Phase.DONE)
+        return (step for step in self.records.values() if step.cancelling and step.phase is not Phase.DONE)
 
     def held(self) -> list[StepRecord]:
-        return [step for step in self._records if step.held and step.phase is not Phase.DONE]
+        return [step for step in self.records.values() if step.held and step.phase is not Phase.DONE]
 
     def doubted(self) -> list[StepRecord]:
-        return [step for step in self._records if step.doubted]
+        return [step for step in self.records.values() if step.doubted]
 
     def steps(self) -> Iterator[StepRecord]:
-        return iter(self._records)
+        return iter(self.records.values())

@@ -105,6 +105,10 @@ class Phase(enum.IntEnum):
     DONE = 4  # nothing more will happen by itself
 
 
+#: The phases as global names: a replay looks them up often, and in Python 3.11 `Phase.DONE` calls a function.
+BLOCKED, READY, REQUESTED, SUBMITTED, DONE = Phase
+
+
 class SubmissionKind(str, enum.Enum):
     """The reason for an attempt."""
 
@@ -194,7 +198,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dry_run: bool = False
 
 
-class Param(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Param(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One parameter of a step: ``$(key)`` is `value`, ``$(key.label)`` `label`, ``$(key.name)`` `name`.
 
     key: the name of the parameter in placeholders
@@ -209,7 +213,7 @@ class Param(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     name: str
 
 
-class StepRecord(msgspec.Struct):
+class StepRecord(msgspec.Struct, gc=False):
     """The state of one step. Only the reducer assigns it.
 
     `number` is the step's number in the log (1, 2, 3 ... in launch order), and `row` is its line in ``status.csv``.

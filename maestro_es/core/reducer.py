@@ -7,32 +7,108 @@ based on old state can't be recorded, and a log that was changed can't be replay
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import gc
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph, MemoryGraph
+from maestro_es.core.model import Micros
 from maestro_es.core.step_rules import STEP_RULES
-from maestro_es.core.study_rules import STUDY_RULES
+from maestro_es.core.study_rules import STUDY_RULES, Occurrence
+from maestro_es.core.transitions import refusal
 from maestro_es.errors import InvalidTransition
 
 #: Raised when a rule or a record changes after a release, so that a projection made by an older one is rebuilt.
 REDUCER_VERSION = 23
 
 
+#: The rules of all events. Those about the study have no phases.
+_RULES: dict[type[e.Event], tuple[Any, ...]] = {
+    **STEP_RULES,
+    **{kind: (rule, None, False) for kind, rule in STUDY_RULES.items()},
+}
+
+
+class Block(NamedTuple):
+    """Events that follow each other in a log: the seq of the first one, and of each its time, step and payload."""
+
+    first: int
+    times: Sequence[Micros]
+    steps: Sequence[int | None]
+    events: Sequence[Any]
+
+
+def block_of(events: Sequence[e.Recorded]) -> Block:
+    """Return events that follow each other as a block; there must be one."""
+    times = [recorded.recorded_at for recorded in events]
+    steps = [recorded.step for recorded in events]
+    return Block(events[0].seq, times, steps, [recorded.event for recorded in events])
+
+
 def apply(graph: Graph, recorded: e.Recorded) -> None:
     """Apply one event to the graph. InvalidTransition if it can't follow; the graph is unusable after that."""
-    event = recorded.event
-    on_step = STEP_RULES.get(type(event))
-    if on_step is None:
-        STUDY_RULES[type(event)](graph, recorded, event)
-        return
+    apply_all(graph, block_of((recorded,)))
+
+
+def apply_all(graph: Graph, block: Block) -> None:
+    """Apply events one after the other. Every replay is this loop, so it calls little.
+
+    InvalidTransition names the first event that can't follow; the graph is unusable after that.
+    """
+    first, times, steps, events = block
+    records, save = graph.records, graph.save
+    seq, written_at = first, None
     try:
-        step = graph.step(recorded.step or 0)
-    except KeyError:
-        raise InvalidTransition(f"event {recorded.seq}: {type(event).__name__} of an unknown step") from None
-    on_step(graph, step, recorded, event)
-    graph.save(step)
-    graph.study.written_at = recorded.recorded_at
+        for seq, at, number, event in zip(itertools.count(first), times, steps, events):
+            change, phases, of_attempt = _RULES[type(event)]
+            if phases is None:
+                _note_written(graph, written_at)
+                change(graph, Occurrence(seq, at, number), event)
+                continue
+            try:
+                step = records[number]
+            except KeyError:
+                raise InvalidTransition(f"{type(event).__name__} of an unknown step") from None
+            if step.phase not in phases:
+                raise refusal(step, event, f"which is {step.phase.name.lower()}")
+            if of_attempt and event.token != step.token and event.token:
+                raise refusal(step, event, f"whose token is {step.token!r}, not {event.token!r}")
+            change(graph, step, at, event)
+            save(step)
+            written_at = at
+    except InvalidTransition as error:
+        raise InvalidTransition(f"event {seq}: {error}") from None
+    _note_written(graph, written_at)
+
+
+def _note_written(graph: Graph, at: Micros | None) -> None:
+    """Note when the last event about a step was recorded, if there was one."""
+    if at is not None:
+        graph.study.written_at = at
+
+
+def replay_all(blocks: Iterable[Block]) -> MemoryGraph:
+    """Return the graph that results from these events."""
+    graph = MemoryGraph()
+    with _uncollected():
+        for block in blocks:
+            apply_all(graph, block)
+    return graph
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep Python from looking for garbage meanwhile: a replay makes many objects and no cycles of them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def replay(events: Iterable[e.Recorded]) -> MemoryGraph:

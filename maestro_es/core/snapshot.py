@@ -86,9 +86,9 @@ class Snapshot(MemoryGraph):
 
     def __init__(self, graph: MemoryGraph) -> None:
         study = ReadOnlyStudy(*map(frozen, structs.astuple(graph.study)))
-        steps = [read_only(step) for step in graph.steps()]
+        records = {step.number: read_only(step) for step in graph.steps()}
         templates = {template.name: _template(template) for template in graph.templates()}
-        vars(self).update(vars(graph), study=study, _records=steps, _templates=templates)
+        vars(self).update(vars(graph), study=study, records=records, _templates=templates)
 
     add = save = connect = disconnect = add_template = count_unfinished = join_funnel = refuse
 

@@ -13,35 +13,45 @@ import msgspec
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
 from maestro_es.core.hosts import heard_of
-from maestro_es.core.model import Boot, Micros, Phase, StepRecord, StudyRecord, StudyStatus, is_local, is_scheduled
+from maestro_es.core.model import BLOCKED, Boot, Micros, StepRecord, StudyRecord, StudyStatus, is_local, is_scheduled
 from maestro_es.core.transitions import connect, count
 from maestro_es.errors import InvalidTransition
 
+_RUNNING = StudyStatus.RUNNING
 
-def _invocation_started(graph: Graph, recorded: e.Recorded, event: e.InvocationStarted) -> None:
+
+class Occurrence(msgspec.Struct, frozen=True):
+    """Where an event stands in the log, when it was recorded, and the step that it is about, if any."""
+
+    seq: int
+    at: Micros
+    step: int | None
+
+
+def _invocation_started(graph: Graph, occurrence: Occurrence, event: e.InvocationStarted) -> None:
     study_record = graph.study
     if not event.boot_id:
         return  # the boot id is unknown, so this proves no reboot
     if study_record.host == event.host and study_record.boot_id != event.boot_id:
         study_record.unseen_boot = study_record.boot_id
-    boot = Boot(event.host, event.boot_id, event.machine, event.booted_at, first=recorded.seq)
-    study_record.boots = heard_of(study_record, boot, recorded.recorded_at)
+    boot = Boot(event.host, event.boot_id, event.machine, event.booted_at, first=occurrence.seq)
+    study_record.boots = heard_of(study_record, boot, occurrence.at)
     study_record.host = event.host
     study_record.boot_id = event.boot_id
 
 
-def _reboot_detected(graph: Graph, _recorded: e.Recorded, _event: e.RebootDetected) -> None:
+def _reboot_detected(graph: Graph, _occurrence: Occurrence, _event: e.RebootDetected) -> None:
     graph.study.unseen_boot = ""
 
 
-def _ticks_missed(graph: Graph, recorded: e.Recorded, _event: e.TicksMissed) -> None:
-    graph.study.ticked_from = recorded.recorded_at
+def _ticks_missed(graph: Graph, occurrence: Occurrence, _event: e.TicksMissed) -> None:
+    graph.study.ticked_from = occurrence.at
 
 
-def _study_created(graph: Graph, recorded: e.Recorded, event: e.StudyCreated) -> None:
+def _study_created(graph: Graph, occurrence: Occurrence, event: e.StudyCreated) -> None:
     study_record = graph.study
     if study_record.study_id:
-        raise InvalidTransition(f"event {recorded.seq}: the study was created before")
+        raise InvalidTransition("the study was created before")
     study_record.study_id = event.study_id
     study_record.name = event.name
     study_record.description = event.description
@@ -49,70 +59,66 @@ def _study_created(graph: Graph, recorded: e.Recorded, event: e.StudyCreated) ->
     study_record.spec_file = event.spec_file
     study_record.adapter = event.adapter
     study_record.settings = event.settings
-    study_record.ticked_from = recorded.recorded_at
+    study_record.ticked_from = occurrence.at
 
 
-def _environment_recorded(graph: Graph, _recorded: e.Recorded, event: e.EnvironmentRecorded) -> None:
+def _environment_recorded(graph: Graph, _occurrence: Occurrence, event: e.EnvironmentRecorded) -> None:
     graph.study.environment = event.environment
 
 
-def _template_added(graph: Graph, recorded: e.Recorded, event: e.StepTemplateAdded) -> None:
+def _template_added(graph: Graph, _occurrence: Occurrence, event: e.StepTemplateAdded) -> None:
     if graph.has_template(event.name):
-        raise InvalidTransition(f"event {recorded.seq}: there is a template {event.name!r} already")
+        raise InvalidTransition(f"there is a template {event.name!r} already")
     graph.add_template(event)
 
 
 def _go_on(study_record: StudyRecord, at: Micros) -> None:
     """Reopen a study that had ended. No ticks were expected in the meantime."""
-    if study_record.status is not StudyStatus.RUNNING:
-        study_record.status = StudyStatus.RUNNING
+    if study_record.status is not _RUNNING:
+        study_record.status = _RUNNING
         study_record.ticked_from = at
 
 
 def new_step(number: int, event: e.StepAdded) -> StepRecord:
     """Return the record of a step that is added, before it waits for other steps."""
     return StepRecord(
-        number=number, name=event.name, template=event.template, params=event.params, workspace=event.workspace,
-        workspaces=event.workspaces, scheduled=event.scheduled, row=event.row or number,
-        restart_limit=event.restart_limit,
+        number, event.name, event.template, event.params, event.workspace, event.workspaces, event.scheduled,
+        event.row or number, event.restart_limit,
     )  # fmt: skip
 
 
-def _step_added(graph: Graph, recorded: e.Recorded, event: e.StepAdded) -> None:
+def _step_added(graph: Graph, occurrence: Occurrence, event: e.StepAdded) -> None:
     study_record = graph.study
-    number = recorded.step or 0
+    number = occurrence.step or 0
     if not graph.has_template(event.template):
-        raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} is of no template: {event.template!r}")
+        raise InvalidTransition(f"step {event.name!r} is of no template: {event.template!r}")
     if not graph.unfinished(event.template) and graph.funnel(event.template):
-        raise InvalidTransition(
-            f"event {recorded.seq}: all that waits for the steps of {event.template!r} was released"
-        )
+        raise InvalidTransition(f"all that waits for the steps of {event.template!r} was released")
     if number != study_record.steps + 1 or graph.number_of(event.name) is not None:
-        raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} is not new, or its number {number} is not")
+        raise InvalidTransition(f"step {event.name!r} is not new, or its number {number} is not")
     step = new_step(number, event)
-    study_record.steps += 1
+    study_record.steps = number
     study_record.open_steps += 1
-    _go_on(study_record, recorded.recorded_at)
-    count(study_record.states, step.state.name, 1)
+    _go_on(study_record, occurrence.at)
+    count(study_record.states, step.state._name_, 1)
     graph.count_unfinished(event.template, 1)
-    graph.add(step)
-    for template in dict.fromkeys(event.funnels):
+    for template in dict.fromkeys(event.funnels) if event.funnels else ():
         if template == event.template:
-            raise InvalidTransition(f"event {recorded.seq}: step {event.name!r} would wait for itself")
+            raise InvalidTransition(f"step {event.name!r} would wait for itself")
         graph.join_funnel(template, number)
         step.unmet += graph.unfinished(template) > 0
-    for parent in dict.fromkeys(event.parents):
-        connect(graph, step, recorded, parent)
+    for parent in dict.fromkeys(event.parents) if event.parents else ():
+        connect(graph, step, parent)
     if step.unmet:
-        step.phase = Phase.BLOCKED
-    graph.save(step)
+        step.phase = BLOCKED
+    graph.add(step)
 
 
 #: What `SettingsChanged` may change apart from the fields of `Settings`.
 _NAMED: dict[str, Any] = {"name": str, "description": str, "details": dict[str, Any], "adapter": dict[str, Any]}
 
 
-def _settings_changed(graph: Graph, recorded: e.Recorded, event: e.SettingsChanged) -> None:
+def _settings_changed(graph: Graph, _occurrence: Occurrence, event: e.SettingsChanged) -> None:
     study_record = graph.study
     try:
         if event.what in _NAMED:
@@ -124,7 +130,7 @@ def _settings_changed(graph: Graph, recorded: e.Recorded, event: e.SettingsChang
         fields = {**msgspec.structs.asdict(study_record.settings), event.what: event.after}
         study_record.settings = msgspec.convert(fields, type(study_record.settings))
     except msgspec.ValidationError as error:
-        raise InvalidTransition(f"event {recorded.seq}: {event.what}: {error}") from None
+        raise InvalidTransition(f"{event.what}: {error}") from None
     if event.what == "restart_limit":
         for step in graph.steps():
             if step.restart_limit != event.after and graph.template(step.template).run.get("restart"):
@@ -143,68 +149,68 @@ def _schedule(graph: Graph) -> None:
             graph.save(step)
 
 
-def _paused(graph: Graph, _recorded: e.Recorded, _event: e.StudyPaused) -> None:
+def _paused(graph: Graph, _occurrence: Occurrence, _event: e.StudyPaused) -> None:
     graph.study.paused = True
 
 
-def _resumed(graph: Graph, _recorded: e.Recorded, _event: e.StudyResumed) -> None:
+def _resumed(graph: Graph, _occurrence: Occurrence, _event: e.StudyResumed) -> None:
     graph.study.paused = False
 
 
-def _cancel_requested(graph: Graph, recorded: e.Recorded, event: e.CancelRequested) -> None:
+def _cancel_requested(graph: Graph, _occurrence: Occurrence, event: e.CancelRequested) -> None:
     if event.steps is None:
         graph.study.cancelling = True
         return
     for number in event.steps:
         if not 1 <= number <= graph.study.steps:
-            raise InvalidTransition(f"event {recorded.seq}: there is no step {number} to cancel")
+            raise InvalidTransition(f"there is no step {number} to cancel")
         step = graph.step(number)
         step.cancelling = True
         graph.save(step)
 
 
-def _completed(graph: Graph, recorded: e.Recorded, event: e.StudyCompleted) -> None:
+def _completed(graph: Graph, _occurrence: Occurrence, event: e.StudyCompleted) -> None:
     if graph.study.open_steps:
-        raise InvalidTransition(f"event {recorded.seq}: completed with {graph.study.open_steps} steps not done")
+        raise InvalidTransition(f"completed with {graph.study.open_steps} steps not done")
     graph.study.status = event.status
     graph.study.cascading = False  # a user may have skipped the steps that were left
 
 
-def _cascade_started(graph: Graph, recorded: e.Recorded, _event: e.CascadeStarted) -> None:
+def _cascade_started(graph: Graph, _occurrence: Occurrence, _event: e.CascadeStarted) -> None:
     if graph.study.cascading:
-        raise InvalidTransition(f"event {recorded.seq}: a cascade started before, and has not completed")
+        raise InvalidTransition("a cascade started before, and has not completed")
     graph.study.cascading = True
 
 
-def _cascade_completed(graph: Graph, recorded: e.Recorded, _event: e.CascadeCompleted) -> None:
+def _cascade_completed(graph: Graph, _occurrence: Occurrence, _event: e.CascadeCompleted) -> None:
     if not graph.study.cascading:
-        raise InvalidTransition(f"event {recorded.seq}: no cascade has started")
+        raise InvalidTransition("no cascade has started")
     graph.study.cascading = False
 
 
-def _reopened(graph: Graph, recorded: e.Recorded, _event: e.StudyReopened) -> None:
-    _go_on(graph.study, recorded.recorded_at)
+def _reopened(graph: Graph, occurrence: Occurrence, _event: e.StudyReopened) -> None:
+    _go_on(graph.study, occurrence.at)
     graph.study.cancelling = False
 
 
-def _relocated(graph: Graph, _recorded: e.Recorded, event: e.StudyRelocated) -> None:
+def _relocated(graph: Graph, _occurrence: Occurrence, event: e.StudyRelocated) -> None:
     graph.study.root = event.after
 
 
-def _poll_failed(graph: Graph, _recorded: e.Recorded, event: e.PollFailed) -> None:
+def _poll_failed(graph: Graph, _occurrence: Occurrence, event: e.PollFailed) -> None:
     graph.study.unreachable[event.adapter] = event.message
 
 
-def _poll_recovered(graph: Graph, _recorded: e.Recorded, event: e.PollRecovered) -> None:
+def _poll_recovered(graph: Graph, _occurrence: Occurrence, event: e.PollRecovered) -> None:
     graph.study.unreachable.pop(event.adapter, None)
 
 
-def _nothing(_graph: Graph, _recorded: e.Recorded, _event: e.Event) -> None:
+def _nothing(_graph: Graph, _occurrence: Occurrence, _event: e.Event) -> None:
     """Change nothing: the event is for the history."""
 
 
 #: The rule of each event about the study.
-STUDY_RULES: dict[type[e.Event], Callable[[Graph, e.Recorded, Any], None]] = {
+STUDY_RULES: dict[type[e.Event], Callable[[Graph, Occurrence, Any], None]] = {
     e.InvocationStarted: _invocation_started,
     e.StudyCreated: _study_created,
     e.EnvironmentRecorded: _environment_recorded,

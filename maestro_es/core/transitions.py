@@ -7,40 +7,37 @@ from __future__ import annotations
 
 from maestro_es.core import events as e
 from maestro_es.core.graph import Graph
-from maestro_es.core.model import RELEASED, Phase, State, StepRecord, SubmissionKind
+from maestro_es.core.model import BLOCKED, DONE, READY, RELEASED, Phase, State, StepRecord, SubmissionKind
 from maestro_es.errors import InvalidTransition
 
 
-def expect(step: StepRecord, recorded: e.Recorded, *phases: Phase) -> None:
-    """Refuse the event unless the step is in one of the phases and the event carries its token, if any."""
-    if step.phase not in phases:
-        raise refusal(step, recorded, f"which is {step.phase.name.lower()}")
-    token = getattr(recorded.event, "token", "")
-    if token and token != step.token:
-        raise refusal(step, recorded, f"whose token is {step.token!r}, not {token!r}")
-
-
-def refusal(step: StepRecord, recorded: e.Recorded, why: str) -> InvalidTransition:
+def refusal(step: StepRecord, event: e.Event, why: str) -> InvalidTransition:
     """Return the error for an event that can't follow for a step, with the reason."""
-    name = type(recorded.event).__name__
-    return InvalidTransition(f"event {recorded.seq}: {name} can't follow for step {step.name!r}, {why}")
+    return InvalidTransition(f"{type(event).__name__} can't follow for step {step.name!r}, {why}")
 
 
 def move(graph: Graph, step: StepRecord, state: State, phase: Phase) -> None:
     """Give a step another state and phase, and update the study's counts."""
     study_record = graph.study
-    if state is not step.state:
-        count(study_record.states, step.state.name, -1)
-        count(study_record.states, state.name, 1)
+    before = step.state
+    if state is not before:  # `_name_` is the name, without a call of the function `name`
+        count(study_record.states, before._name_, -1)
+        count(study_record.states, state._name_, 1)
         step.state = state
-    study_record.open_steps += (phase is not Phase.DONE) - (step.phase is not Phase.DONE)
-    step.phase = phase
+    if phase is not step.phase:
+        if phase is DONE:
+            study_record.open_steps -= 1
+        elif step.phase is DONE:
+            study_record.open_steps += 1
+        step.phase = phase
 
 
 def count(counts: dict[str, int], key: str, change: int) -> None:
     """Change a count; a count of zero is removed."""
-    counts[key] = counts.get(key, 0) + change
-    if not counts[key]:
+    after = counts.get(key, 0) + change
+    if after:
+        counts[key] = after
+    else:
         del counts[key]
 
 
@@ -50,14 +47,14 @@ def release(graph: Graph, step: StepRecord) -> None:
     if graph.count_unfinished(step.template, -1) == 0:
         freed = freed + graph.funnel(step.template)
     for number in freed:
-        child = graph.step(number)
+        child = graph.records[number]
         child.unmet -= 1
-        if child.unmet == 0 and child.phase is Phase.BLOCKED:
-            move(graph, child, child.state, Phase.READY)
+        if child.unmet == 0 and child.phase is BLOCKED:
+            child.phase = READY  # `move` would do the same
         graph.save(child)
 
 
-def retract(graph: Graph, step: StepRecord, recorded: e.Recorded) -> None:
+def retract(graph: Graph, step: StepRecord, event: e.Event) -> None:
     """Make the children of a finished step wait for it again; refuse if one of them is in flight or has finished.
 
     A skipped child does not count, because it used no results. A child that would resume from its checkpoint starts
@@ -66,23 +63,23 @@ def retract(graph: Graph, step: StepRecord, recorded: e.Recorded) -> None:
     waiting = graph.children(step.number)
     if not graph.unfinished(step.template):
         waiting = waiting + graph.funnel(step.template)
-    children = [graph.step(number) for number in waiting]
+    children = [graph.records[number] for number in waiting]
     for child in children:
-        if not (untouched(child) or child.skipped or (child.phase is Phase.DONE and child.state not in RELEASED)):
-            raise refusal(step, recorded, f"as {child.name!r}, which waited for it, is {child.state.name}")
+        if not (untouched(child) or child.skipped or (child.phase is DONE and child.state not in RELEASED)):
+            raise refusal(step, event, f"as {child.name!r}, which waited for it, is {child.state.name}")
     graph.count_unfinished(step.template, 1)
     for child in children:
         child.unmet += 1
         if untouched(child) and child.kind is SubmissionKind.RESTART:
             child.kind = SubmissionKind.RETRY
-        if child.phase is Phase.READY:
-            move(graph, child, child.state, Phase.BLOCKED)
+        if child.phase is READY:
+            move(graph, child, child.state, BLOCKED)
         graph.save(child)
 
 
 def untouched(step: StepRecord) -> bool:
     """Return whether a step is waiting for its first attempt, or for the first attempt since it was reset."""
-    waits = step.state is State.INITIALIZED and step.phase in (Phase.BLOCKED, Phase.READY)
+    waits = step.state is State.INITIALIZED and step.phase in (BLOCKED, READY)
     return waits and step.submitted_at is None
 
 
@@ -92,9 +89,9 @@ def can_go_on(graph: Graph, step: StepRecord) -> bool:
     return begun and bool(graph.template(step.template).run.get("restart"))
 
 
-def connect(graph: Graph, step: StepRecord, recorded: e.Recorded, parent: int) -> None:
+def connect(graph: Graph, step: StepRecord, parent: int) -> None:
     """Make a step wait for a parent."""
     if not 1 <= parent <= graph.study.steps or parent == step.number:
-        raise InvalidTransition(f"event {recorded.seq}: step {step.name!r} can't wait for step {parent}")
+        raise InvalidTransition(f"step {step.name!r} can't wait for step {parent}")
     graph.connect(parent, step.number)
-    step.unmet += graph.step(parent).state not in RELEASED
+    step.unmet += graph.records[parent].state not in RELEASED

@@ -22,12 +22,13 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 import msgspec
 
 from maestro_es.core.events import EVENT_TYPES, VERSIONS, Recorded, upcast
 from maestro_es.core.model import Micros
+from maestro_es.core.reducer import Block
 from maestro_es.errors import DamagedLog, NewerLog, NotRecordable
 from maestro_es.sha256 import sha256
 
@@ -59,10 +60,10 @@ _TEXT = r'"(?:[^"\\]|\\.)*"'
 _BRACKET = r"([\[{])|([\]}])"
 
 
-class _Decoders(dict[str, Callable[[str], Any]]):
+class _Decoders(dict[str, Callable[[Union[str, msgspec.Raw]], Any]]):
     """The decoders of the payloads of each type, created when they are first needed."""
 
-    def __missing__(self, name: str) -> Callable[[str], Any]:
+    def __missing__(self, name: str) -> Callable[[Union[str, msgspec.Raw]], Any]:
         decode = self[name] = msgspec.json.Decoder(EVENT_TYPES[name]).decode
         return decode
 
@@ -120,6 +121,36 @@ def decode(row: Row) -> Recorded:
     except (msgspec.DecodeError, UnicodeError, TypeError, LookupError) as error:
         raise DamagedLog(f"event {seq}: its payload is no {name}: {error}", check="payload", seq=seq) from None
     return Recorded(seq, recorded_at, invocation, step, event)
+
+
+_decode_payloads = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_times = msgspec.json.Decoder(list[int]).decode
+_decode_steps = msgspec.json.Decoder(list[Union[int, None]]).decode
+
+#: A block of events as JSON arrays without brackets: to make a tuple of each row would take longer than to decode it.
+#: SQLite reads the rows by the primary key, so they are in order.
+_BLOCK = """
+    SELECT count(*), min(version), max(version), group_concat(recorded_at), group_concat(ifnull(step, 'null')),
+        group_concat(type), group_concat(data)
+    FROM event NOT INDEXED WHERE seq > ? AND seq <= ?
+"""
+
+
+def read_block(connection: sqlite3.Connection, after: int, upto: int) -> Block | None:
+    """Return the events with ``after < seq <= upto``. None if some are missing or can't be read in bulk.
+
+    Then the caller reads the rows one by one: it finds the reason, or converts a payload of another version.
+    """
+    try:
+        count, *versions, times, steps, names, payloads = connection.execute(_BLOCK, (after, upto)).fetchone()
+        types = names.split(",")
+        decoded = (_decoders[name](data) for name, data in zip(types, _decode_payloads(f"[{payloads}]"), strict=True))
+        block = Block(after + 1, _decode_times(f"[{times}]"), _decode_steps(f"[{steps}]"), list(decoded))
+    except (sqlite3.DataError, ValueError, AttributeError, LookupError):
+        return None
+    complete = {upto - after} == {count, len(block.times), len(block.steps), len(types)}
+    present = versions == [1, 1] == [1, max(VERSIONS[name] for name in set(types))]
+    return block if complete and present else None
 
 
 def _older(row: Row) -> Any:  # noqa: ANN401 - of a type that is known by its name

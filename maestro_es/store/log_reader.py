@@ -12,6 +12,7 @@ from pathlib import Path
 
 from maestro_es.core.events import Event, Recorded
 from maestro_es.core.model import Micros
+from maestro_es.core.reducer import Block, block_of
 from maestro_es.errors import DamagedLog, NewerLog
 from maestro_es.store import event_log
 from maestro_es.store.connection import Connection
@@ -19,6 +20,9 @@ from maestro_es.store.log_file import RESTORE, explain, explained, last_version
 
 _BLOCK = 20_000
 _NEVER = 2**62
+
+#: How many events a replay reads at a time.
+_REPLAYED = 1_000
 
 
 class LogReader:
@@ -32,6 +36,21 @@ class LogReader:
     def events(self, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
         """Yield the events with ``after < seq <= upto``."""
         return self._decoded(self.rows(after, upto))
+
+    def blocks(self, after: int = 0, upto: int | None = None) -> Iterator[Block]:
+        """Yield the events with ``after < seq <= upto`` for a replay, many at a time."""
+        with explained(self.path):
+            last = event_log.head(self._connection).seq
+        last = last if upto is None else min(last, upto)
+        while after < last:
+            end = min(after + _REPLAYED, last)
+            with explained(self.path):
+                block = event_log.read_block(self._connection, after, end)
+            if block is None:
+                yield from (block_of([recorded]) for recorded in self.events(after, end))
+            else:
+                yield block
+            after = end
 
     def events_of(self, step: int) -> list[Recorded]:
         """Return the events about one step, by an index."""

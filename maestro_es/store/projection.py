@@ -20,6 +20,8 @@ from maestro_es.errors import DamagedLog
 from maestro_es.store import graph_queries
 from maestro_es.store.log_file import explain
 from maestro_es.store.step_rows import (
+    LoadedRecords,
+    NoSuchStep,
     as_json,
     changes,
     damaged,
@@ -33,12 +35,6 @@ from maestro_es.store.step_rows import (
 _KEEP = 5_000
 
 _study = msgspec.json.Decoder(StudyRecord)
-
-
-class NoSuchStep(DamagedLog, KeyError):
-    """There is no step with that number: the caller gave a wrong one, or another program has changed a table."""
-
-    __str__ = Exception.__str__
 
 
 class ProjectedGraph:
@@ -59,7 +55,7 @@ class ProjectedGraph:
 
     def forget(self) -> None:
         """Drop everything in memory that is not flushed, and read the tables again."""
-        self._records: dict[int, StepRecord] = {}
+        self.records = LoadedRecords(self._load_one)
         self._new: dict[str, StepRecord] = {}
         self._workspaces: dict[str, int] | None = None
         self._outside: list[str] = []
@@ -95,14 +91,19 @@ class ProjectedGraph:
             " VALUES (1, ?, ?, ?, ?, ?)",
             (applied_seq, REDUCER_VERSION, self._host, self._boot_id, as_json(self.study)),
         )
-        if len(self._records) > _KEEP:
-            self._records.clear()
+        if len(self.records) > _KEEP:
+            self.records.clear()
+
+    def flush_some(self, applied_seq: int) -> None:
+        """Write the changes if there are many, so that memory does not grow with what is replayed."""
+        if len(self.records) > _KEEP:
+            self.flush(applied_seq)
 
     def _write(self) -> None:
         """Write all changes, so that a query sees them."""
         self._write_structure()
         added = {step.number for step in self._new.values()}
-        changed = [changes(self._records[number]) for number in sorted(self._changed - added)]
+        changed = [changes(self.records[number]) for number in sorted(self._changed - added)]
         self._execute(graph_queries.INSERT, [to_row(step) for step in self._new.values()])
         self._execute(graph_queries.UPDATE, changed)
         counts = [(count, name) for name, count in self._unfinished.items()]
@@ -128,15 +129,15 @@ class ProjectedGraph:
     def _load(self, where: str, *values: object) -> list[StepRecord]:
         """Return the records of some steps. If all are in memory, only their numbers are read from the table."""
         numbers = [row[0] for row in self._rows(f"SELECT number FROM step {where}", *values)]
-        if all(number in self._records for number in numbers):
-            return [self._records[number] for number in numbers]
+        if all(number in self.records for number in numbers):
+            return [self.records[number] for number in numbers]
         return [self._record(row) for row in self._rows(f"{graph_queries.SELECT} {where}", *values)]
 
     def _record(self, row: Sequence[Any]) -> StepRecord:
         """Return the record in memory if there is one, because it may be newer; otherwise that of the row."""
-        step = self._records.get(row[0])
+        step = self.records.get(row[0])
         if step is None:
-            step = self._records[row[0]] = from_row(row)
+            step = self.records[row[0]] = from_row(row)
         return step
 
     def _column(self, query: str, value: object) -> list[Any]:
@@ -152,14 +153,14 @@ class ProjectedGraph:
 
     def add(self, step: StepRecord) -> None:
         self._new[step.name] = step
-        self._records[step.number] = step
+        self.records[step.number] = step
         if self._workspaces is not None:
             self._note_workspace(step.workspace, step.number)
 
     def step(self, number: int) -> StepRecord:
-        step = self._records.get(number)
-        if step is not None:
-            return step
+        return self.records[number]
+
+    def _load_one(self, number: int | None) -> StepRecord:
         loaded = self._load("WHERE number = ?", number)  # one that was changed is in memory
         if not loaded:
             kind = DamagedLog if number in range(1, self.study.steps + 1) else NoSuchStep
@@ -209,7 +210,7 @@ class ProjectedGraph:
             yield number, params_of(number, params)
 
     def save(self, step: StepRecord) -> None:
-        self._records[step.number] = step
+        self.records[step.number] = step
         self._changed.add(step.number)
 
     def connect(self, parent: int, child: int) -> None:

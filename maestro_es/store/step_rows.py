@@ -140,3 +140,20 @@ def template_of(name: str, rows: Sequence[str]) -> StepTemplateAdded:
 def damaged(what: str, error: object) -> DamagedLog:
     """Return the error about the projection of a step or template."""
     return DamagedLog(f"the projection {what} is damaged ({error}): run 'maestro-es rebuild'")
+
+
+class LoadedRecords(dict["int | None", StepRecord]):
+    """The records that were loaded, by number. One that was not is loaded when it is looked up."""
+
+    def __init__(self, load: Callable[[int | None], StepRecord]) -> None:
+        super().__init__()
+        self._load = load
+
+    def __missing__(self, number: int | None) -> StepRecord:
+        return self._load(number)
+
+
+class NoSuchStep(DamagedLog, KeyError):
+    """There is no step with that number: the caller gave a wrong one, or another program has changed a table."""
+
+    __str__ = Exception.__str__

@@ -18,7 +18,7 @@ from typing import TypeVar
 from maestro_es.core.events import InvocationStarted, NewEvent, Recorded
 from maestro_es.core.graph import MemoryGraph
 from maestro_es.core.model import Micros
-from maestro_es.core.reducer import REDUCER_VERSION, apply, replay
+from maestro_es.core.reducer import REDUCER_VERSION, apply_all, block_of, replay_all
 from maestro_es.errors import ConcurrentAppend, LogNotUsable, LogUnavailable, NotRecordable, RequestRefused
 from maestro_es.store import event_log, migrations
 from maestro_es.store.connection import Connection
@@ -231,15 +231,16 @@ class StudyLog(LogReader):
     def _append(self, new_events: Sequence[NewEvent]) -> None:
         seq, time, digest = self.head
         time = max(time, self._clock())
-        rows = []
+        rows, read = [], []
         for step, event in new_events:
             seq += 1
             row, recorded = event_log.seal(digest, Recorded(seq, time, self._invocation, step, event))
-            apply(self.graph, recorded)  # as a reader decodes it, so that live and replay give the same state
             digest = row[-1]
             rows.append(row)
-            if self._heard is not None:
-                self._heard.append(recorded)
+            read.append(recorded)
+        apply_all(self.graph, block_of(read))  # as a reader decodes them, so that live and replay give the same state
+        if self._heard is not None:
+            self._heard += read
         event_log.insert(self._connection, rows)
         self.head = Head(seq, time, digest)
 
@@ -307,7 +308,7 @@ class StudyLog(LogReader):
 
     def replay(self, upto: int | None = None) -> MemoryGraph:
         """Return the graph as it was after event `upto` (None: the last), replayed in memory."""
-        return replay(self.events(upto=upto))
+        return replay_all(self.blocks(upto=upto))
 
     # -- the projection ---------------------------------------------------------------------------------------------
 
@@ -353,7 +354,7 @@ class StudyLog(LogReader):
         return self.graph.applied_seq
 
     def _fold(self, after: int) -> None:
-        for recorded in self.events(after):
-            apply(self.graph, recorded)
-            if recorded.seq % _FLUSH_EVERY == 0:
-                self.graph.flush(recorded.seq)
+        for block in self.blocks(after):
+            apply_all(self.graph, block)
+            after += len(block.events)
+            self.graph.flush_some(after)

@@ -153,4 +153,4 @@ def test_a_tick_with_nothing_to_do_reads_no_step_of_100_000(tmp_path: Path):
 
         decide(log.graph, look(), log.record)
 
-        assert list(log.graph._records) == [1]
+        assert list(log.graph.records) == [1]
