@@ -1,7 +1,7 @@
-"""Arguments of a program: each is converted to a value that an event can hold, or refused by name.
+"""Checks the arguments of a program. Each function converts one value to a form that an event can hold.
 
-Maestro checks few of its arguments, and programs rely on that: they pass None for a flag, or a number for a name. Such
-values are converted. A value that a study file can't hold raises a TypeError or a ValueError that names the argument.
+Maestro checks few of its arguments. So programs pass None for a flag, or a number for a name, and this module converts
+such values. A value that a study file can't hold raises a TypeError or a ValueError that names the argument.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, SupportsFloat
 from maestro_es.core.model import Scalar
 from maestro_es.errors import RequestRefused
 
-#: The largest number that a log can hold: SQLite has 64 bits for it.
+#: The largest number that a log can hold. SQLite stores whole numbers in 64 bits.
 LARGEST = 2**63 - 1
 
-#: The settings that `update` may change, by the name of its option.
+#: The settings that `update` may change, by the names of its options.
 UPDATABLE = {
     "throttle": "submission_throttle",
     "rlimit": "restart_limit",
@@ -25,7 +25,7 @@ UPDATABLE = {
     "sleep": "sleep_seconds",
 }
 
-#: How deep lists and mappings may be nested. Study files need four levels; a reader must not run out of stack.
+#: How deep lists and mappings may be nested. Study files need four levels. The limit protects the stack of a reader.
 _DEEPEST = 50
 
 _PAIR = 2
@@ -63,7 +63,7 @@ def _text(argument: str, value: object) -> str:
 
 
 def is_utf8(value: str) -> bool:
-    """Return whether UTF-8 can hold a text: not if it has surrogates."""
+    """Return whether a text can be encoded in UTF-8. A text with surrogates can't."""
     return _surrogate(value) is None
 
 
@@ -82,7 +82,7 @@ def path(argument: str, value: object) -> str:
 
 
 def _not_a_path() -> None:
-    """Stand for the method that only paths have."""
+    """Stand in for `__fspath__`, which only paths have."""
 
 
 def flag(argument: str, value: object) -> bool:
@@ -126,7 +126,7 @@ def seconds(argument: str, value: object) -> float:
 
 
 def setting(option: str, value: int) -> int:
-    """Return the value of a setting, given the name of its option. RequestRefused if it is out of range."""
+    """Return a valid value of a setting. RequestRefused, with the name of its option, if the value is out of range."""
     if value < 0:
         raise RequestRefused(f"--{option} must not be negative, but is {value}")
     if value > LARGEST:
@@ -135,7 +135,10 @@ def setting(option: str, value: int) -> int:
 
 
 def settings_of(options: Mapping[str, int]) -> dict[str, int]:
-    """Return settings by their names, given by those of their options. RequestRefused if a value is out of range."""
+    """Convert a mapping whose keys are options to one whose keys are settings.
+
+    RequestRefused if a value is out of range.
+    """
     return {UPDATABLE[option]: setting(option, value) for option, value in options.items()}
 
 
@@ -149,9 +152,9 @@ def mapping(argument: str, value: object) -> dict[str, Any]:
 
 
 def texts(argument: str, value: object) -> dict[str, str]:
-    """Return a mapping of texts to values of a study file, as texts: so numbers may have any size.
+    """Return a mapping of texts to texts. Numbers of any size are converted to texts.
 
-    Pairs will do for a mapping, as in Maestro. None becomes an empty mapping.
+    Pairs are accepted instead of a mapping, as in Maestro. None becomes an empty mapping.
     """
     if value is None:
         return {}
@@ -200,7 +203,7 @@ def plain(argument: str, value: object, depth: int = 0) -> Any:  # noqa: ANN401 
 
 
 def _number(argument: str, value: float) -> float:
-    if abs(value) > LARGEST or not math.isfinite(value):  # in this order: not every whole number has a float
+    if abs(value) > LARGEST or not math.isfinite(value):  # in this order, because not every whole number fits a float
         raise ValueError(f"{argument} must be a finite number of at most 64 bits, not {_shown(value)}")
     return operator.index(value) if isinstance(value, int) else float(value)
 
@@ -210,7 +213,7 @@ def _kind(value: object) -> str:
 
 
 def _is_too_long(value: float) -> bool:
-    """Whether Python refuses to write a whole number: it has a limit, of 4,300 digits by default."""
+    """Return whether Python refuses to convert a number to a text. By default, its limit is 4,300 digits."""
     try:
         str(value)
     except ValueError:

@@ -1,16 +1,17 @@
-"""The token of an attempt, ``STUDY-STEP-ATTEMPT-SUFFIX``: its permanent name in claims, reports and job commands.
+"""Makes and parses the token of an attempt, ``STUDY-STEP-ATTEMPT-SUFFIX``.
 
-STUDY is the first eight digits of the study's id, STEP and ATTEMPT are numbers. SUFFIX differs between ticks, so no
-two attempts share a token, even if the log has lost the first one. Only this module and ``runner.sh`` parse tokens;
-the runner reads STUDY, to refuse a job of a study that was replaced.
+The token is the permanent name of the attempt in claims, reports and job commands. STUDY is the first eight digits of
+the study's id, and STEP and ATTEMPT are numbers. SUFFIX differs between ticks, so no two attempts share a token, even
+if the log has lost one of them. Only this module and ``runner.sh`` parse tokens. The runner reads STUDY, so that it
+can refuse a job of a study that was replaced.
 
-When a new token is made is decided in `maestro_es.core.decide`. Whether an attempt with a token may start is decided
-by its claim: see `maestro_es.study.claims`.
+`maestro_es.core.decide` decides when an attempt gets a new token. The claim of an attempt decides whether it may start
+(`maestro_es.study.claims`).
 """
 
 from __future__ import annotations
 
-#: The suffix of an attempt that Maestro submitted: its job carries no token and is known by id and name.
+#: The suffix of an attempt that Maestro submitted. Its job carries no token and is identified by id and name.
 _IMPORTED = "imported"
 
 _STUDY_DIGITS = 8
@@ -21,12 +22,12 @@ _DIGITS = 18
 
 
 def make_token(study_id: str, step: int, attempt: int, suffix: str) -> str:
-    """Return the token of an attempt; each tick has its own `suffix`."""
+    """Return the token of an attempt. Each tick has its own `suffix`."""
     return f"{study_part(study_id)}-{step}-{attempt}-{suffix}"
 
 
 def imported_token(study_id: str, step: int) -> str:
-    """Return the token of the attempt that Maestro submitted: the first of its step."""
+    """Return the token of an attempt that Maestro submitted. It is the first attempt of its step."""
     return make_token(study_id, step, 1, _IMPORTED)
 
 

@@ -1,7 +1,8 @@
-"""The rules of a tick: state and observations in, events out.
+"""The rules of a tick. They take the state and the observations, and return events.
 
-`decide` runs the rules one after the other. `record` applies the events of a rule to the graph before the next rule
-reads it. This module has no effects: the tick appends the events, and then submits the steps that they request.
+`decide` runs the rules one after the other. The function `record` applies the events of a rule to the graph before the
+next rule reads the graph. This module has no effects. The tick appends the events, and then submits the requested
+steps.
 """
 
 from __future__ import annotations
@@ -29,14 +30,15 @@ from maestro_es.core.observations import Observations
 from maestro_es.core.reconcile import reconcile_attempts
 from maestro_es.core.throttle import count_slots
 
-#: The period of cron's ticks, and the number of periods without a tick after which missed ticks are recorded.
+#: The time between two ticks of cron. If no tick runs for this many of them, missed ticks are recorded.
 _CRON_SECONDS, _PERIODS = 60, 3
 
 
 def decide(graph: Graph, seen: Observations, record: Callable[[Iterable[NewEvent]], object]) -> None:
     """Run the rules of one tick. `record` takes events in order and applies them to the graph.
 
-    It may do so while it draws them: of a study of a million steps, not all events need be in memory.
+    `record` may apply each event before it takes the next one. So the events of a million steps need not fit in
+    memory.
     """
     before = _boot_before(graph.study, seen)
     record(note_changes(graph, seen))
@@ -48,7 +50,7 @@ def decide(graph: Graph, seen: Observations, record: Callable[[Iterable[NewEvent
 
 
 def look_back(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]], object]) -> None:
-    """For a study that has ended: record that this host has booted since, and which outputs are doubted."""
+    """Record, for a study that has ended, that this host has booted since, and which outputs are doubted."""
     before = _boot_before(graph.study, seen)
     if before:
         reboot = e.RebootDetected(host=seen.host, before=before, after=seen.boot_id)
@@ -91,7 +93,7 @@ def note_changes(graph: Graph, seen: Observations) -> list[NewEvent]:
 
 
 def _missed_ticks(graph: Graph, seen: Observations) -> list[NewEvent]:
-    """Record missed ticks, if no tick has run for several periods: a host was down, or a crontab is gone."""
+    """Record missed ticks if no tick has run for several periods. The host was down, or the crontab was removed."""
     if seen.last_tick is None:
         return []
     since = max(seen.last_tick, graph.study.ticked_from)
@@ -117,7 +119,7 @@ def _end_steps(
     """
     part = Part()
     is_resumed = graph.study.cascading
-    if graph.study.cancelling:  # then nothing that waits for any of these is left
+    if graph.study.cancelling:  # then no blocked step is left
         record(part.take(_cancel(graph.waiting(), seen)))
         record(doubt_outputs(graph, seen, before, reconciled))
     else:
@@ -131,7 +133,10 @@ def _end_steps(
 
 
 def _cancel(cancelled: Iterable[StepRecord], seen: Observations) -> Iterator[NewEvent]:
-    """Cancel the steps that a user has cancelled and that have no job. Jobs are cancelled by the scheduler."""
+    """Record the end of cancelled steps that have no job.
+
+    If a step has a job, the scheduler must cancel that first.
+    """
     event = e.StepCancelled(at=seen.now, message="cancelled before it ran")
     return ((step.number, event) for step in cancelled if step.phase in (Phase.BLOCKED, Phase.READY))
 
@@ -164,9 +169,10 @@ def final_status(states: Mapping[str, int]) -> StudyStatus:
 
 
 def start_ready(graph: Graph, seen: Observations) -> list[NewEvent]:
-    """Request a submission for ready steps, as many as the throttle and the host's slots allow.
+    """Request the submission of as many ready steps as the throttle and the host's slots allow.
 
-    If the study was started inside a job, its local steps start only inside jobs: this host may not be meant for them.
+    If the study was started inside a job, its local steps start only inside jobs, because they may not be allowed on
+    this host.
     """
     study_record = graph.study
     if (

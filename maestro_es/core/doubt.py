@@ -1,9 +1,11 @@
-"""Which local steps are doubted after a reboot: those that finished just before their host went down.
+"""Decides which local steps are doubted after a reboot.
 
-A system may write the output of a program to disk up to half a minute later. Forcing it to write earlier may take very
-long on a busy file system. So after a power cut, the report or the event of a step may be on disk while its output is
-not. The time of the power cut is unknown. It is between the time at which the host was last seen and its next boot.
-All steps that ended shortly before the host was last seen, or later, are marked.
+These are the steps that finished just before the host went down.
+
+An operating system may write the output of a program to disk half a minute later. An earlier write can be forced, but
+takes very long on a busy file system. So after a power cut, the report or the event of a step may be on disk while its
+output is not. The power cut happened at an unknown time, after the host was last seen and before its next boot. This
+module marks all steps that ended later than shortly before the host was last seen.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from maestro_es.core.observations import Observations
 def doubt_outputs(graph: Graph, seen: Observations, before: str, reconciled: Iterable[NewEvent]) -> list[NewEvent]:
     """Mark the doubted steps. `before` is the boot id before a reboot that is not recorded yet.
 
-    A step that finished before the reboot but was `reconciled` only now ended after the last tick before the reboot.
+    The steps in `reconciled` finished before the reboot, and the log learns it only now. So they ended after the last
+    tick before the reboot.
     """
     late = {number: event.at for number, event in reconciled if number and isinstance(event, e.StepFinished)}
     suspects = graph.steps() if before else map(graph.step, late)
@@ -39,12 +42,12 @@ def doubt_outputs(graph: Graph, seen: Observations, before: str, reconciled: Ite
 
 
 def _is_of_boot(step: StepRecord, seen: Observations, boot: str) -> bool:
-    """Return whether a local step was started on this host in that boot."""
+    """Return whether a local step was started on this host during that boot."""
     return not step.scheduled and step.job_host == seen.host and boot != "" and _boot(step) == boot
 
 
 def _is_late(step: StepRecord, seen: Observations, late: Mapping[int, Micros]) -> bool:
-    """Return whether a local step of this host finished in an earlier boot, and its end is recorded only now."""
+    """Return whether a local step of this host finished during an earlier boot and its end is recorded only now."""
     ended_late = step.number in late and not step.scheduled and step.job_host == seen.host
     return ended_late and _boot(step) not in ("", seen.boot_id)
 
@@ -54,7 +57,7 @@ def _boot(step: StepRecord) -> str:
 
 
 def _wrote_at(graph: Graph, host: str, boot: str) -> Micros:
-    """Return when a host wrote its last event in a boot; 0 if no such event is recorded."""
+    """Return when a host wrote its last event during a boot (0: no such event is recorded)."""
     study_record = graph.study
     if (study_record.host, study_record.boot_id) == (host, boot):
         return study_record.written_at
@@ -62,7 +65,7 @@ def _wrote_at(graph: Graph, host: str, boot: str) -> Micros:
 
 
 def _last_sign(step: StepRecord) -> Micros:
-    """Return the last time at which the host of a step was certainly up: at the start or the end of the step."""
+    """Return the last time at which the host of a step was certainly up. That is the start or the end of the step."""
     return max(step.requested_at or 0, step.ended_at or 0)
 
 

@@ -1,4 +1,4 @@
-"""The environment of the steps: its contents, what the log records about it, and how it reaches a runner.
+"""The environment of the steps: its contents, its record in the log, and the form in which a runner gets it.
 
 `maestro_es.core.exported_variables` decides which variables belong to it. `maestro_es.study.environment_file` owns the
 file with the values. The log has only names and digests of the values.
@@ -14,9 +14,9 @@ import msgspec
 class Environment(msgspec.Struct, frozen=True):
     """The environment in which steps start. `umask`, `limits` and `nice` are None or empty if they are unknown.
 
-    `limits` maps the names of soft limits (``RLIMIT_NOFILE`` is ``nofile``) to their values; -1 means unlimited.
-    `problem` says why the values can't be read; then no step may be started. `cluster` is the name of the cluster that
-    has the jobs, if it is known. The tick may query only this cluster.
+    `limits` maps the names of soft limits (``RLIMIT_NOFILE`` is ``nofile``) to their values (-1: unlimited). `problem`
+    says why the values can't be read. Then no step may be started. `cluster` is the name of the cluster that has the
+    jobs, if it is known. The tick may query only this cluster.
     """
 
     variables: Mapping[str, str] = {}
@@ -28,19 +28,19 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 class RecordedEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What the log knows of the environment of the steps; the values are in a private file of the study.
+    """The record of the environment of the steps in the log. The values are in a private file of the study.
 
-    `digest` is that file's. `variables` maps each name to a fingerprint of its value: a digest with a salt that only
-    the file knows. `umask` and the soft `limits` (-1: unlimited) and `nice` are those of the process that recorded
-    them. `export` is what ``--export`` asked for, without values; `given` are the names whose values a person gave.
+    `digest` is the digest of that file. `variables` maps each name to a fingerprint of its value, that is, a digest
+    with a salt that only the file contains. `umask`, `limits` and `nice` are those of the process that recorded the
+    environment.
 
     digest: SHA-256 of the private file, in hex
     variables: a fingerprint of the value of each variable
     umask: the umask
     limits: the soft limits by name; -1 means unlimited
     nice: the niceness
-    export: what --export asked for
-    given: the names of the variables whose values a person gave
+    export: the choice of --export, without values
+    given: the names of the variables whose values a person has set
     job: the job of a scheduler in which this was recorded, such as slurm:4711; empty outside of jobs
     """
 
@@ -54,7 +54,7 @@ class RecordedEnvironment(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     job: str = ""
 
 
-#: How the names of all variables for a runner begin.
+#: The beginning of the names of all variables for a runner.
 _RUNNERS = "MAESTRO_ES_"
 
 #: The variables from which bash reads its options when it starts. A shell script can't assign to them.
@@ -67,12 +67,12 @@ def is_name(name: str) -> bool:
 
 
 def for_runner(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables under names that survive the runner, which restores them for its step.
+    """Return the variables under names that a shell does not change. The runner restores the names for its step.
 
-    A POSIX shell drops variables whose names are not valid in it, such as exported functions. If it assigns to a
-    variable, it passes on the new value. The runner's own variables have lower-case names, so all variables with
-    lower-case names get other names. Options of bash are passed like functions, because a runner in bash would use and
-    change them.
+    A POSIX shell drops variables whose names are not valid in a shell, such as exported functions. If a shell script
+    assigns to a variable, its children get the new value. The runner's own variables have lower-case names. So all
+    variables with lower-case names get other names. So do the variables with options of bash, because a runner in bash
+    would use and change them.
     """
     passed: dict[str, str] = {}
     functions, kept = list[str](), list[str]()
@@ -88,8 +88,8 @@ def for_runner(variables: Mapping[str, str]) -> dict[str, str]:
     return {**passed, f"{_RUNNERS}KEPT": " ".join(kept)} if kept else passed
 
 
-#: The letter of ``ulimit`` for each limit, and its unit in bytes. The letter for the number of processes differs
-#: between shells.
+#: The letter of ``ulimit`` for each limit, and the unit of the limit in bytes. The number of processes is missing,
+#: because its letter differs between shells.
 _LETTERS = {
     "cpu": ("t", 1), "data": ("d", 1024), "stack": ("s", 1024), "core": ("c", 512), "fsize": ("f", 512),
     "memlock": ("l", 1024), "nofile": ("n", 1), "as": ("v", 1024), "nproc": ("u", 1),

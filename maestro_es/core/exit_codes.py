@@ -1,7 +1,7 @@
-"""What the exit code of a step usually means, in words.
+"""Describes the usual meaning of the exit code of a step, for messages.
 
-A shell ends with 128 + N if signal N has ended its command. Which codes are failures is decided in
-`maestro_es.core.verdict`.
+A shell ends with 128 + N if signal N has ended its command. `maestro_es.core.verdict` decides which codes are
+failures.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Which variables the steps of a study get: the meaning of ``run --export``.
+"""Decides which variables the steps of a study get, by the option ``run --export``.
 
-It works as for ``sbatch --export``, with two differences. ALL leaves out the variables of one login or one job,
-because their values are wrong once that is over. NONE or a list does not make each node load a login environment,
-because that may differ from node to node; the steps get the variables of `_ALWAYS` instead.
+The option works like ``sbatch --export``, with two differences. First, ALL leaves out the variables of one login or
+one job, because their values are wrong after the login or the job has ended. Second, with NONE or a list, no node
+loads a login environment, because the environments of two nodes may differ. The steps get the variables of `_ALWAYS`
+instead.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _OF_A_PROCESS = (
     "MAESTRO_ES_LIMITS", "MAESTRO_ES_NICE",
 )  # fmt: skip
 
-#: Variables of one login, terminal or service: they name what is gone once the user has logged out.
+#: Variables of one login, terminal or service. Their values are wrong after the user has logged out.
 LOGIN = (
     "SSH_*", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_SESSION_*", "XDG_RUNTIME_DIR", "XDG_SEAT*", "XDG_VTNR",
     "DBUS_SESSION_BUS_*", "SESSION_MANAGER", "GPG_TTY", "GPG_AGENT_INFO", "TMUX", "TMUX_PANE", "STY", "WINDOW",
@@ -33,7 +34,7 @@ LOGIN = (
 #: Variables of one task of a job, which launchers set.
 LAUNCHER = ("PALS_*", "PMI_*", "PMIX_*", "OMPI_COMM_WORLD_*")
 
-#: What every environment has that is not ALL: who the user is, and where programs are.
+#: The variables that every choice except ALL has: the user's name and home, and the paths of programs.
 _ALWAYS = ("HOME", "LOGNAME", "PATH", "SHELL", "USER", "MAESTRO_ES_HOME")
 
 #: An exported function of bash.
@@ -60,7 +61,7 @@ class ExportChoice(NamedTuple):
 
 
 def read_export(text: str) -> ExportChoice:
-    """Return the choice of ``--export``: ALL, NONE, or names and NAME=VALUE; see sbatch(1). ValueError if empty."""
+    """Parse ``--export``: ALL, NONE, or a list of NAME and NAME=VALUE, as in sbatch(1). ValueError if it is empty."""
     if text.upper() in {"NONE", "NIL"}:
         return ExportChoice(everything=False)
     everything, names, values = False, list[str](), dict[str, str]()
@@ -80,7 +81,7 @@ def read_export(text: str) -> ExportChoice:
 
 
 def _items(text: str) -> Iterator[str]:
-    """Yield the items between the commas; a quoted comma belongs to a value."""
+    """Yield the items between the commas. A quoted comma belongs to a value."""
     position = 0
     while position < len(text):
         item = _ITEM.match(text, position)
@@ -97,8 +98,8 @@ def _unquoted(value: str) -> str:
 class Choice(NamedTuple):
     """The `variables` of an environment, and the names that were left out, by reason.
 
-    `job`: variables of the surrounding job. `protocol`: see `JobEnvironment`. `odd`: names that a shell can't pass on.
-    `unset`: names that were requested but are not set.
+    `job` has the variables of the surrounding job. `protocol` has the variables of `JobEnvironment`. `odd` has names
+    that a shell can't pass on. `unset` has names that were requested but are not set.
     """
 
     variables: dict[str, str]
@@ -128,7 +129,7 @@ def choose(environ: Mapping[str, str], export: ExportChoice, schedulers: Sequenc
             protocol.append(name)
         elif not (is_name(name) or _FUNCTION.fullmatch(name)):
             odd.append(name)
-        elif not named and value and of_job(name) and not settings(name):  # an empty one is of no job
+        elif not named and value and of_job(name) and not settings(name):  # an empty variable belongs to no job
             job.append(name)
         elif named or not of_login(name):
             chosen[name] = value
@@ -143,7 +144,7 @@ def _all(schedulers: Iterable[JobEnvironment], kind: str) -> list[str]:
 
 
 def _any_of(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Return a function that tells whether a name matches one of these patterns."""
+    """Return a function that returns whether a name matches one of these patterns."""
     either = re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)")
     return lambda name: either.match(name) is not None
 
@@ -169,7 +170,7 @@ def remarks(choice: Choice) -> list[str]:
 
 
 def _families(names: Iterable[str]) -> list[str]:
-    """Return patterns for names, by what stands before their first ``_``."""
+    """Group names by the part before their first ``_``, and return a pattern for each group."""
     return list(dict.fromkeys(f"{name.partition('_')[0]}_*" if "_" in name else name for name in names))
 
 
@@ -180,21 +181,21 @@ def _some(names: tuple[str, ...]) -> str:
 
 
 def is_of_a_process(name: str) -> bool:
-    """Whether a variable is of one process, or ours."""
+    """Return whether a variable belongs to one process or to maestro-es."""
     return _any_of(_OF_A_PROCESS)(name)
 
 
 def is_of_the_protocol(name: str, schedulers: Sequence[JobEnvironment]) -> bool:
-    """Whether a variable would change how often a step runs, where its job is, or what it sees."""
+    """Return whether a variable changes how often a step runs, where its job is queued, or which files it sees."""
     return name in _all(schedulers, "protocol")
 
 
 def not_exported(
     command: str, environ: Mapping[str, str], exported: Mapping[str, str], schedulers: Sequence[JobEnvironment]
 ) -> list[str]:
-    """Return the variables that a command uses, that are set now, and that its step will not have.
+    """Return the variables that a command uses and that are set now, but that its step will not have.
 
-    Left out are names to which the command or the scheduler gives a value, and variables of this process alone.
+    Names that the command or the scheduler sets are left out, and so are variables of this process alone.
     """
     of_process = _any_of(_OF_A_PROCESS)
     used = dict.fromkeys(name or braced for name, braced in _USE.findall(command))
@@ -209,7 +210,7 @@ def not_exported(
 
 
 def _is_made(command: str, name: str, schedulers: Sequence[JobEnvironment]) -> bool:
-    """Whether the command itself, or the scheduler of its job, gives a variable its value."""
+    """Return whether the command itself, or the scheduler of its job, sets a variable."""
     return (
         _any_of([*LAUNCHER, *_all(schedulers, "of_job")])(name)
         or re.search(rf"(?<![\w$]){name}\+?=|\b(read|for|select|getopts)\b[^\n;]*\b{name}\b", command) is not None

@@ -1,4 +1,4 @@
-"""The names of files in a study directory. No other module spells them; ``runner.sh`` has those that it needs.
+"""The names of the files in a study directory. No other module contains them, but ``runner.sh`` has copies of some.
 
 ::
 
@@ -31,10 +31,10 @@ STATUS_CSV = "status.csv"
 STATUS_LOCK = ".status.lock"
 BATCH_INFO = "batch.info"
 
-#: Maestro 1.2.1 touches the first, and writes a small YAML mapping into the second.
+#: Maestro 1.2.1 creates the first as an empty file, and writes a small YAML mapping into the second.
 CANCEL, UPDATE = ".cancel.lock", ".study.update.lock"
 
-#: The directory of our own in a study directory, and what may lie beside it for some time.
+#: The directory of maestro-es in a study directory, and its temporary neighbours.
 STATE_DIR = ".maestro-es"
 NEXT_STATE_DIR = f"{STATE_DIR}.new"
 CREATION_LOCK = f"{STATE_DIR}.lock"
@@ -52,8 +52,8 @@ LAST_TICK = "last-tick"
 STATUS_BLOCKS = "status-blocks"
 DIFF_SINCE_LAST = "diff-since-last"
 
-#: What lies in a study directory beside the steps' workspaces, and is no directory that a step could share.
-#: Maestro accepts steps called ``logs`` and ``meta``, which do no harm.
+#: The names in a study directory that no workspace can have. Maestro accepts steps called ``logs`` and ``meta``, which
+#: do no harm.
 TAKEN = (
     STATE_DIR, NEXT_STATE_DIR, CREATION_LOCK, LOG, f"{LOG}-journal", f"{LOG}-wal", f"{LOG}-shm", f"{LOG}.new",
     f"{LOG}.new-journal", STATUS_CSV, BATCH_INFO, STATUS_LOCK, CANCEL, UPDATE,

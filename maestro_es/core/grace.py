@@ -1,20 +1,21 @@
-"""The grace time: how long ticks look for a missing attempt before they conclude anything from its absence.
+"""Decides whether the grace time of a missing attempt is over. Until then, ticks conclude nothing from its absence.
 
-An attempt is missing if it is not in the scheduler's queue, or its process is gone, and no report has come. Each
-adapter sets its grace time (`SchedulerFacts.grace_seconds`, or `Adapter.grace_seconds`). What a tick concludes when
-the time is over is decided in `maestro_es.core.verdict`.
+An attempt is missing if there is no report and its job is not in the queue, or its process is gone. Each adapter sets
+its grace time (`SchedulerFacts.grace_seconds`, or `Adapter.grace_seconds`). `maestro_es.core.verdict` decides the
+conclusion of a tick after that time.
 """
 
 from __future__ import annotations
 
 from maestro_es.core.model import Micros, Phase, StepRecord
 
-#: How many seconds ticks look for a job that has left no trace, before its attempt is given up. A controller that
-#: restarts answers again within a minute. Safety never depends on this time: the claim decides.
+#: How many seconds ticks look for a job that has left no trace, before they abandon its attempt. A controller that
+#: restarts answers again within a minute. Safety never depends on this time, because the claim decides whether the job
+#: may start.
 JOB_GRACE_SECONDS = 60.0
 
-#: For how many grace times the accounting may still list a missing job as open. After that, its absence from the queue
-#: counts more. (The accounting lists a job for ever if the controller has lost it.)
+#: The number of grace times for which a tick trusts the accounting if that lists a missing job as open. After that,
+#: the absence from the queue decides, because the accounting lists a job that the controller has lost for ever.
 LISTED_GRACES = 60
 
 
@@ -24,7 +25,7 @@ def within_grace(step: StepRecord, now: Micros, seconds: float, *, cancelling: b
     A request whose step is being cancelled has no grace time.
     """
     if not step.scheduled and step.phase is Phase.SUBMITTED:
-        return False  # its process is gone, so no claim can follow
+        return False  # the process is gone, so it can't create a claim any more
     if step.phase is Phase.REQUESTED and cancelling:
         return False
     since = step.requested_at if step.phase is Phase.REQUESTED else step.missed_at

@@ -1,6 +1,7 @@
-"""The state of a study, which the reducer changes and the rules read: the protocol, and its form in memory.
+"""The state of a study: the protocol `Graph`, and `MemoryGraph`, which keeps the state in memory.
 
-The form over SQL tables is `maestro_es.store.projection.ProjectedGraph`.
+The reducer changes the state, and the rules read it. `maestro_es.store.projection.ProjectedGraph` keeps it in SQL
+tables.
 """
 
 from __future__ import annotations
@@ -57,13 +58,15 @@ class Graph(Protocol):
         """Return the steps that wait for this one by an edge, in the order in which the edges were added."""
 
     def blocked_children(self, parents: Sequence[int]) -> Iterator[StepRecord]:
-        """Yield the blocked steps that wait for one of these by an edge; one that waits for several may come again.
+        """Yield the blocked steps that wait for one of these by an edge.
 
-        What is drawn may be changed before the next one is drawn.
+        A step that waits for several may come more than once.
+
+        The caller may change a step before it takes the next one.
         """
 
     def blocked_by_funnel(self, template: str) -> Iterator[StepRecord]:
-        """Yield the blocked steps that wait for all instances of a template, likewise."""
+        """Yield the blocked steps that wait for all instances of a template. The caller may change them likewise."""
 
     def blocked_in_vain(self) -> Iterator[list[tuple[StepRecord, int]]]:
         """Yield the blocked steps that wait by an edge for a step that ended without success, and the first such step.
@@ -91,7 +94,7 @@ class Graph(Protocol):
         """Return how many instances of a template are not finished."""
 
     def unfinished_steps(self, template: str, limit: int) -> list[StepRecord]:
-        """Return at most `limit` instances of a template that are not finished, by number; slow."""
+        """Return at most `limit` instances of a template that are not finished, by number. This is slow."""
 
     def count_unfinished(self, template: str, change: int) -> int:
         """Change the number of unfinished instances of a template, and return it."""
@@ -103,7 +106,7 @@ class Graph(Protocol):
         """Return the steps that wait for all instances of `template`."""
 
     def funnels(self, number: int) -> list[str]:
-        """Return the templates all of whose instances the step waits for."""
+        """Return the templates for which the step waits. It waits for all their instances."""
 
     def in_flight(self) -> Iterable[StepRecord]:
         """Return the steps with an attempt that may have a job, by number."""
@@ -112,11 +115,14 @@ class Graph(Protocol):
         """Return at most `limit` steps that may be submitted, by number.
 
         If the scheduler had no room for a step last time, the list begins after that step and wraps around. The limit
-        that was reached for that step (of a quality of service, a partition) may not apply to others.
+        that this step reached, such as that of its partition, may not apply to others.
         """
 
     def waiting(self) -> Iterator[StepRecord]:
-        """Yield the steps that are blocked or ready, by number; what is drawn may be changed before the next one."""
+        """Yield the steps that are blocked or ready, by number.
+
+        The caller may change a step before it takes the next one.
+        """
 
     def cancelling(self) -> Iterator[StepRecord]:
         """Yield the steps that a user has cancelled and that are not done, likewise."""
@@ -144,8 +150,8 @@ def has_ended_badly(step: StepRecord) -> bool:
 def waiting_for(graph: Graph, step: StepRecord, templates: set[str]) -> list[int]:
     """Return the steps that wait for this step, by an edge or by a funnel.
 
-    Funnels are left out if the template is in `templates`; otherwise it is added. So a walk over the graph visits each
-    funnel only once.
+    If the template of the step is in `templates`, its funnels are left out. Otherwise the template is added to
+    `templates`. So a walk over the graph follows the funnels of each template only once.
     """
     numbers = graph.children(step.number)
     if step.template in templates:
@@ -155,7 +161,7 @@ def waiting_for(graph: Graph, step: StepRecord, templates: set[str]) -> list[int
 
 
 class MemoryGraph:
-    """The graph in memory: for replay, time travel and tests."""
+    """The state in memory, for replay, for questions about the past, and for tests."""
 
     def __init__(self) -> None:
         self.study = StudyRecord()

@@ -1,11 +1,12 @@
-"""Which boots belong to one host, and which to two hosts with the same name, such as containers and clones.
+"""Decides whether two boots belong to one host, or to two hosts with the same name, such as containers and clones.
 
-After a reboot, all earlier processes of the host are gone, but those of another host with the same name are not. So a
-changed boot id proves a reboot only if none of these signs contradicts it:
+After a reboot, all earlier processes of the host are gone. But the processes of another host with the same name may
+still run. So a changed boot id proves a reboot only if none of these signs contradicts it:
 
 - The machine ids of the hosts differ.
-- The boots alternate: an old boot id has come back, so both hosts were up at the same time.
-- The new boot began before the old boot was last seen, by more than the clock may change over a reboot.
+- The boots alternate. If an old boot id comes back, both hosts were up at the same time.
+- The new boot began before the old boot was last seen, and the difference is larger than a reboot may set the clock
+  back.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ from collections.abc import Sequence
 
 from maestro_es.core.model import Boot, Micros, StudyRecord
 
-#: How many boots a study remembers.
+#: The number of boots that a study remembers.
 _MOST = 32
 
-#: Two boots that began within this number of microseconds belong to containers of one kernel, so their boot times
-#: prove nothing. Two machines rarely boot so close to each other.
+#: In microseconds. Two boots that began within this time belong to containers of one kernel, so their boot times prove
+#: nothing. Two machines rarely boot so close to each other.
 _SAME_KERNEL = 100_000
 
-#: By how many microseconds a reboot may set the clock back, apart from the time that it takes. The hardware clock has
-#: whole seconds, and a tick may run before the clock is synchronised.
+#: How far a reboot may set the clock back, in microseconds. The hardware clock counts whole seconds, and a tick may
+#: run before the clock is synchronised.
 _CLOCK_ERROR = 10_000_000
 
 
 def heard_of(study_record: StudyRecord, boot: Boot, at: Micros) -> tuple[Boot, ...]:
-    """Return the known boots after a process of this boot has begun to write, with the event `boot.first`."""
+    """Return the known boots, updated for a process of `boot` that has begun to write at the event `boot.first`."""
     known = {each.key: each for each in study_record.boots}
     before = known.get((study_record.host, study_record.boot_id))
-    if before:  # it wrote up to here
+    if before:  # the previous process wrote up to here
         known[before.key] = before.until(boot.first - 1, max(before.seen_at, study_record.written_at))
     first = known[boot.key].first if boot.key in known else boot.first
     known[boot.key] = boot.since(first).until(boot.first, at)
@@ -53,7 +54,7 @@ def was_rebooted(study_record: StudyRecord, before: str, now: Boot) -> bool:
 
 
 def boot_before(study_record: StudyRecord, now: Boot) -> str:
-    """Return the boot id with which this host last wrote, if the host has rebooted since and this is not recorded."""
+    """Return the boot id with which this host last wrote, if it has rebooted since and the log does not say so yet."""
     if study_record.host == now.host:
         known = study_record.unseen_boot or study_record.boot_id
     else:  # another host wrote last

@@ -1,8 +1,7 @@
-"""The vocabulary of a study: states, phases, settings and the record of one step.
+"""The types of a study's state: states, phases, settings, and the records of a step and of the study.
 
-`State` and `StudyStatus` keep Maestro's names and values, because ``status.csv`` and exit codes contain them. The
-state of a job, as a scheduler reports it (`JobState`), and the state of a step, as a tick concludes it (`State`), are
-two types.
+`State` and `StudyStatus` keep Maestro's names and values, because ``status.csv`` and exit codes contain them. A
+scheduler reports the state of a job (`JobState`), and a tick concludes the state of a step (`State`) from it.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ from maestro_es.core.environment import RecordedEnvironment
 #: The possible types of a value in a study file or a setting.
 Scalar = Union[str, int, float, bool, None]
 
-#: Microseconds since 1970-01-01 UTC: the only form in which a time is kept.
+#: A time in microseconds since 1970-01-01 UTC. All stored times have this form.
 Micros = int
 
 
 class Driver(str, enum.Enum):
-    """What has started a process that writes to a log."""
+    """The program or person that has started a process which writes to a log."""
 
     CRON = "cron"
-    RUNNER = "runner"  # of a local step that has ended
+    RUNNER = "runner"  # the runner of a local step that has ended
     WAIT = "run --wait"
     PERSON = "person"
-    PROGRAM = "program"  # that uses the Python interface
+    PROGRAM = "program"  # a program that uses the Python interface
 
 
 class State(enum.Enum):
@@ -54,7 +53,7 @@ class State(enum.Enum):
 
 
 class StudyStatus(enum.Enum):
-    """The state of a study; the value is the exit code of ``run --wait``."""
+    """The state of a study. Its value is the exit code of ``run --wait``."""
 
     FINISHED = 0
     RUNNING = 1
@@ -78,7 +77,10 @@ class JobStatusCode(enum.Enum):
 
 
 class JobState(enum.Enum):
-    """The state of a job, as a scheduler reports it. `GONE` and `UNKNOWN` are answers; `NoAnswer` is another type."""
+    """The state of a job, as a scheduler reports it. `GONE` and `UNKNOWN` are answers.
+
+    If there is no answer, see `NoAnswer`.
+    """
 
     PENDING = "pending"
     RUNNING = "running"
@@ -96,7 +98,7 @@ class JobState(enum.Enum):
 
 
 class Phase(enum.IntEnum):
-    """What can happen next to a step. `State` is what users see."""
+    """The phase of a step decides what can happen next to it. Users see its `State`."""
 
     BLOCKED = 0  # a parent is not finished yet
     READY = 1  # may be submitted
@@ -113,9 +115,9 @@ class SubmissionKind(str, enum.Enum):
     """The reason for an attempt."""
 
     FIRST = "first"
-    RESTART = "restart"  # with the restart script: after a time-out, or of a step that had started
+    RESTART = "restart"  # with the restart script, after a timeout or a start
     RESUBMIT = "resubmit"  # after a hardware failure, a rejection or an abandoned attempt
-    RETRY = "retry"  # a user has requested it: from the beginning
+    RETRY = "retry"  # a user has requested it, from the beginning
 
 
 class Cause(str, enum.Enum):
@@ -134,13 +136,13 @@ class Cause(str, enum.Enum):
 #: The name for a missing or changed environment file, in `StudyRecord.unreachable`.
 ENVIRONMENT = "environment"
 
-#: The name for jobs that no scheduler is queried about, because it is unknown which cluster has them.
+#: The name for jobs in an unknown cluster. No scheduler is queried about them.
 UNWATCHED = "jobs"
 
 #: The names in `StudyRecord.unreachable` that are not schedulers. Their messages are complete sentences.
 NO_SCHEDULER = (ENVIRONMENT, UNWATCHED)
 
-#: The variable in which a step finds the token of its attempt.
+#: The environment variable that tells a step the token of its attempt.
 TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
 
 #: The phases in which a job may exist.
@@ -170,18 +172,18 @@ def is_scheduled(run: Mapping[str, object]) -> bool:
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The settings of a study that users can change; `SettingsChanged` changes one field at a time.
+    """The settings of a study that users can change. A `SettingsChanged` changes one field.
 
     A count of 0 means "no limit", as in Maestro. For `local_slots`, 0 means the number of the host's cores.
 
     submission_attempts: how often a refused submission is tried
     submission_throttle: how many jobs may be in flight
     restart_limit: how often a step may be restarted after a timeout
-    hardware_limit: how often a step may fail for the sake of the infrastructure
-    abandon_limit: how often an attempt of a step may be given up
+    hardware_limit: how often a step may fail because of the infrastructure
+    abandon_limit: how often an attempt of a step may be abandoned
     local_slots: how many steps may run on this host
     sleep_seconds: the seconds between two ticks of `run --wait`
-    use_tmp: whether scripts lie among the temporary files
+    use_tmp: whether scripts are in a temporary directory
     hash_workspaces: whether workspaces have short names
     dry_run: whether scripts are written and nothing is run
     """
@@ -217,10 +219,10 @@ class StepRecord(msgspec.Struct, gc=False):
     """The state of one step. Only the reducer assigns it.
 
     `number` is the step's number in the log (1, 2, 3 ... in launch order), and `row` is its line in ``status.csv``.
-    Times are microseconds in UTC, or None. `unmet` counts the parents and funnels that are not finished. `held`: it is
-    not submitted. `skipped`: a user marked it as finished. `blocker`: the step because of which it ended. `doubted`:
-    it has finished, but its output may be incomplete. `keep_script`: the script in its workspace runs, even if it was
-    edited.
+    Times are microseconds in UTC, or None. `unmet` counts the parents and funnels that are not finished. A `held` step
+    is not submitted. A user has marked a `skipped` step as finished. `blocker` is the step whose failure ended this
+    one. A `doubted` step has finished, but its output may be incomplete. With `keep_script`, the script in the
+    workspace runs even if it was edited.
     """
 
     number: int
@@ -263,7 +265,7 @@ class StepRecord(msgspec.Struct, gc=False):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """The scheduler's queue was full: its last message, when, for which step, and how often in a row."""
+    """A series of refusals by a scheduler whose queue was full: the last message, time and step, and their number."""
 
     message: str
     at: Micros
@@ -271,12 +273,14 @@ class Refusal(msgspec.Struct, frozen=True):
     times: int = 1
 
 
-#: Stands for the seq of an event that has no number yet.
+#: The seq of an event that has no number yet.
 NOT_YET = 2**63 - 1
 
 
 class Boot(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One boot of a host, as the log shows it: from the event `first` to the event `last`, which was at `seen_at`.
+    """One boot of a host in the log, from the event `first` to the event `last`.
+
+    The last event was recorded at `seen_at`.
 
     `machine` distinguishes hosts with the same name, and `booted_at` is when the host booted. Both are empty if
     unknown.

@@ -1,4 +1,4 @@
-"""What a tick has seen: the types, and the rules that combine observations without further knowledge.
+"""The types of a tick's observations, and the rules that follow from the observations alone.
 
 `maestro_es.poller.observe` collects the observations. `maestro_es.core.verdict` draws conclusions from them.
 """
@@ -60,7 +60,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class NoAnswer(enum.Enum):
-    """Why there is no answer from a scheduler."""
+    """The reason why a scheduler has given no answer."""
 
     NOT_ASKED = "not asked"
     UNREACHABLE = "unreachable"
@@ -73,11 +73,11 @@ Answer = JobState | NoAnswer
 class AttemptObservation(msgspec.Struct, frozen=True):
     """Everything that one tick has seen of one attempt.
 
-    `raw_state` is the state as the scheduler names it, for the log. `delay` is the scheduler's reason why the job is
+    `raw_state` is the scheduler's name of the state, for the log. `delay` is the scheduler's reason why the job is
     pending. `job_id`, `host` and `instance` belong to a job that was found by its token. `ended_at` is the time of the
-    end, as the scheduler reports it. `within_grace`: the grace time of a missing attempt is not over
-    (`grace.within_grace`). `start_recorded`: the start was recorded before the queue was queried, so an end that the
-    queue shows is the end of that start.
+    end, as the scheduler reports it. `within_grace` is true while the grace time of a missing attempt lasts
+    (`grace.within_grace`). `start_recorded` is true if the start was recorded before the queue was queried. Then an
+    end in the queue can't be that of an earlier start.
     """
 
     claim: Claim = Claim()
@@ -101,36 +101,36 @@ class AttemptObservation(msgspec.Struct, frozen=True):
     @property
     def end(self) -> Report | None:
         """The report that says how the step ended."""
-        if not self.reports:  # so it is with nearly all jobs of nearly all ticks
+        if not self.reports:  # this saves time, because most attempts have no report
             return None
         return self.report(ReportKind.EXIT) or self.report(ReportKind.TIMEOUT) or self.report(ReportKind.STOPPED)
 
     @property
     def interrupted(self) -> bool:
-        """Whether the step was told to end, or killed, by its runner's word: a scheduler may say why."""
+        """Whether the runner reports a termination signal or a kill. Then the scheduler may know the reason."""
         end = self.end
         return end is not None and (end.kind is ReportKind.STOPPED or (end.code or 0) > _SIGNALLED)
 
     @property
     def is_unexplained(self) -> bool:
-        """Whether the job is gone and its runner did not say enough, so that the accounting is asked."""
+        """Whether the job is gone and the runner's report does not explain its end. Then the accounting is queried."""
         return self.queue is JobState.GONE and (not self.end or self.interrupted)
 
     @property
     def has_started(self) -> bool:
-        """Whether the step has begun, by the claim or by the runner's own word."""
+        """Whether the step has started, according to the claim or to a report of the runner."""
         return self.claim.state is ClaimState.JOB or self.report(ReportKind.STARTED) is not None
 
     @property
     def has_job(self) -> bool:
-        """Whether anything shows that the attempt became a job, so that a doubtful one may be adopted."""
+        """Whether there is any sign of a job. Then a tick may adopt the job of an attempt in doubt."""
         return self.claim.state is ClaimState.JOB or bool(self.reports) or bool(self.job_id)
 
 
 class LastBoot(msgspec.Struct, frozen=True):
-    """What is known of the time before this host booted: when it was alive for certain, if anything tells.
+    """The last boot of this host. `alive_at` is the last time before it at which the host was certainly up, if known.
 
-    `window` is how long what is written may be in memory only, in microseconds.
+    `window` is the longest time, in microseconds, for which written data may be in memory only.
     """
 
     alive_at: Micros | None = None
@@ -138,16 +138,18 @@ class LastBoot(msgspec.Struct, frozen=True):
 
 
 class Observations(msgspec.Struct, frozen=True):
-    """What one tick saw. `attempts` is by token; `answered` names the adapters that were asked and answered.
+    """All observations of one tick. `attempts` maps tokens to observations.
 
-    `scheduler_down`: the scheduler does not answer, so nothing is submitted to it.
+    `answered` names the adapters that have answered.
 
-    `token_suffix` makes this tick's tokens its own; `cores` is what the host has. A driver that submits local steps
-    the moment others end asks for `ahead` requests more than there are slots. `last_tick` is when the one before was,
-    if known. `job` is the job of a scheduler in which the tick runs, if it runs in one.
-    `machine` and `booted_at` are of the host, as in `InvocationStarted`. `last_boot` is given if this host has booted
-    since the log was written to, or since an attempt in flight began. `namesake`: a step in flight may run on another
-    host of our name.
+    If `scheduler_down`, the scheduler does not answer, so nothing is submitted to it.
+
+    `token_suffix` distinguishes the tokens of this tick from all others. `cores` is the number of the host's cores. A
+    driver that starts local steps as soon as others end requests `ahead` more steps than there are slots. `last_tick`
+    is the time of the previous tick, if known. `job` is the job in which the tick runs, if any. `machine` and
+    `booted_at` describe the host, as in `InvocationStarted`. `last_boot` is set if this host has booted since the last
+    write to the log, or since an attempt in flight began. If `namesake`, a step in flight may run on another host with
+    the same name.
     """
 
     now: Micros
@@ -183,14 +185,14 @@ def reports_by_token(reports: Iterable[Report]) -> dict[str, list[Report]]:
 
 
 def stale_reports(graph: Graph, reports: Iterable[Report], current: Collection[str]) -> tuple[tuple[str, str], ...]:
-    """Return the reports that carry another token than the current one of their step: token and file name."""
+    """Return token and file name of the reports whose token is not the current one of its step."""
     stale = []
     for report in reports:
         if report.token in current:
             continue
         try:
             if graph.step(step_of(report.token)).token == report.token:
-                continue  # its events are recorded, but the tick died before it could remove the report
+                continue  # recorded, but the tick died before it removed the report
         except KeyError:
             pass
         stale.append((report.token, report.file))
@@ -198,7 +200,7 @@ def stale_reports(graph: Graph, reports: Iterable[Report], current: Collection[s
 
 
 def without_forced_end(observed: AttemptObservation) -> AttemptObservation:
-    """Leave the report of a forced end to a later tick, if the host can't tell whether processes remain."""
+    """Ignore the report of a forced end for now, if it is unknown whether processes of the step remain."""
     if observed.queue is not NoAnswer.UNREACHABLE:
         return observed
     forced = (ReportKind.TIMEOUT, ReportKind.STOPPED)
@@ -206,6 +208,6 @@ def without_forced_end(observed: AttemptObservation) -> AttemptObservation:
 
 
 def end_of(step: StepRecord, ended_at: Micros | None, now: Micros) -> Micros | None:
-    """Return when a job ended, according to its scheduler; None if this can't be true, because a clock is off."""
+    """Return when a job ended, according to its scheduler. None if a wrong clock makes this impossible."""
     since = (step.started_at or step.requested_at or 0) // 1_000_000 * 1_000_000  # the scheduler reports whole seconds
     return max(ended_at, step.started_at or 0) if ended_at is not None and since <= ended_at <= now else None

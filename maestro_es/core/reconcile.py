@@ -1,4 +1,4 @@
-"""The rules about attempts in flight: which events their verdicts give, and whose jobs must be ended.
+"""The rules about attempts in flight. They turn verdicts into events, and choose the jobs that must be ended.
 
 Other modules decide the rest. `maestro_es.core.verdict` decides what the observations of one attempt prove.
 `maestro_es.core.resubmission_limits` decides how often a step is submitted again. `maestro_es.core.grace` decides how
@@ -17,7 +17,7 @@ from maestro_es.core.model import Cause, JobState, Micros, Phase, State, StepRec
 from maestro_es.core.observations import AttemptObservation, Observations, ReportKind
 from maestro_es.core.verdict import Conclusion, Verdict, judge
 
-#: How many reasons for a delay are recorded for one job.
+#: How many reasons for a delay the log records for one job.
 _DELAYS = 8
 
 
@@ -57,7 +57,7 @@ def _watch(step: StepRecord, observed: AttemptObservation, verdict: Verdict) -> 
 
 
 def _delay(step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
-    """Record why a job is pending: the first reason and each different one, up to a limit."""
+    """Record why a job is pending. Each new reason is recorded, up to a limit."""
     waits = observed.queue is JobState.PENDING and step.state is not State.RUNNING
     if not waits or not observed.delay or observed.delay == step.message or step.delays >= _DELAYS:
         return []
@@ -65,7 +65,7 @@ def _delay(step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
 
 
 def _unknown(step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
-    """Record a job state that maestro-es does not know: the first and each different one, up to a limit."""
+    """Record a job state that maestro-es does not know. Each new state is recorded, up to a limit."""
     raw_state = observed.raw_state
     if JobState.UNKNOWN not in (observed.queue, observed.accounting) or not raw_state:
         return []
@@ -77,8 +77,8 @@ def _unknown(step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]
 def _start(seen: Observations, step: StepRecord, observed: AttemptObservation, verdict: Verdict) -> list[e.AnyEvent]:
     """Record that a job has started, if it is running or has ended since the last tick.
 
-    Only the claim or a report of the runner counts, because a job that the queue calls running may never reach its
-    runner. Jobs that Maestro submitted have neither, so for them the queue counts.
+    Only the claim or a report of the runner proves a start, because a job that the queue lists as running may never
+    reach its runner. Jobs that Maestro submitted have neither claim nor report, so for them the queue decides.
     """
     begun = observed.has_started or is_imported(step.token)
     over = verdict.conclusion is Conclusion.RUNNING or observed.end
@@ -132,8 +132,8 @@ def _conclude(graph: Graph, seen: Observations, step: StepRecord, verdict: Verdi
 def _end_of(seen: Observations, step: StepRecord, verdict: Verdict) -> tuple[Micros, bool]:
     """Return when an attempt ended, and whether this is only the latest possible time.
 
-    If neither the runner nor the scheduler reports the time, the latest possible time is now. If a reboot
-    ended a local step, the latest possible time is that of the boot.
+    The latest possible time is now, or the time of the boot if a reboot ended a local step. It is used if neither the
+    runner nor the scheduler reports a time.
     """
     if verdict.at is not None:
         return verdict.at, False
@@ -143,8 +143,8 @@ def _end_of(seen: Observations, step: StepRecord, verdict: Verdict) -> tuple[Mic
     return (seen.booted_at if lost and began <= seen.booted_at <= seen.now else seen.now), True
 
 
-#: Ends that are not a fault of the step, and their names in the log: each of them gives the step the state HWFAILURE,
-#: unless the step is being cancelled. (`retry --lost` gives it too: `rerun.give_up`.)
+#: Ends that are not a fault of the step, and their names in the log. Each of them gives the step the state HWFAILURE,
+#: unless the step is being cancelled. (So does `retry --lost`, see `rerun.give_up`.)
 _HWFAILURE = {
     Conclusion.NODE_FAILED: "the node failed or the job was preempted",
     Conclusion.STOPPED: "ended by a signal from outside",
@@ -171,7 +171,10 @@ def _failed(step: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> e.S
 
 
 def _time_out(graph: Graph, step: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> list[e.AnyEvent]:
-    """Restart a timed-out step with its restart script, up to the limit (0: no limit); otherwise end it."""
+    """Restart a timed-out step with its restart script, if the limit allows it (0: no limit).
+
+    Otherwise end the step.
+    """
     final = ""
     if _cancelling(graph, step):
         final = "cancelled"
@@ -187,7 +190,7 @@ def _time_out(graph: Graph, step: StepRecord, end: tuple[Micros, bool], verdict:
 
 
 def _fail_hardware(graph: Graph, step: StepRecord, end: tuple[Micros, bool], verdict: Verdict) -> list[e.AnyEvent]:
-    """Record a hardware failure; up to the limit, the step is then resubmitted."""
+    """Record a hardware failure. If the limit allows it, the step is then resubmitted."""
     at, noticed = end
     settings = graph.study.settings
     reason = verdict.raw_state or _HWFAILURE[verdict.conclusion]
@@ -229,7 +232,7 @@ def state_after(step: StepRecord, conclusion: Conclusion) -> State:
 
 
 def jobs_to_end(graph: Graph, seen: Observations) -> list[StepRecord]:
-    """Return the steps whose job must be ended: cancelled steps, and steps whose runner left processes behind."""
+    """Return the steps whose jobs must be ended. They are cancelled, or their runner left processes behind."""
     return [
         step
         for step in graph.in_flight()

@@ -1,8 +1,8 @@
-"""`apply`: the function that applies an event to the state, both live and on replay.
+"""`apply` applies an event to the state, both when the event is recorded and when a log is replayed.
 
-State is assigned only here, in the rules of the events (`study_rules`, `step_rules`) and in the code that they share
-(`transitions`). An event that can't follow from the state before it raises `InvalidTransition`. So a decision that is
-based on old state can't be recorded, and a log that was changed can't be replayed.
+Only this module, the rules of the events (`study_rules`, `step_rules`) and their shared code (`transitions`) assign
+state. An event that can't follow from the state before it raises `InvalidTransition`. So a decision that is based on
+old state can't be recorded, and a log that was changed can't be replayed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from maestro_es.core.study_rules import STUDY_RULES, Occurrence
 from maestro_es.core.transitions import refusal
 from maestro_es.errors import InvalidTransition
 
-#: Raised when a rule or a record changes after a release, so that a projection made by an older one is rebuilt.
+#: The version of the rules. It grows when a rule or a record changes, so that older projections are rebuilt.
 REDUCER_VERSION = 23
 
 
@@ -49,7 +49,10 @@ def block_of(events: Sequence[e.Recorded]) -> Block:
 
 
 def apply(graph: Graph, recorded: e.Recorded) -> None:
-    """Apply one event to the graph. InvalidTransition if it can't follow; the graph is unusable after that."""
+    """Apply one event to the graph. InvalidTransition if the event can't follow.
+
+    Then the graph must not be used any more.
+    """
     apply_all(graph, block_of((recorded,)))
 
 

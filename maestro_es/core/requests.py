@@ -1,7 +1,7 @@
-"""What a user may ask of a study, or a program add to it: state in, events or a refusal out.
+"""The requests of users and programs. Each function takes the state, and returns events or raises RequestRefused.
 
-Rerunning steps has a module of its own, `maestro_es.core.rerun`. Who may ask, and by which command, is decided in
-`maestro_es.execution_graph` and `maestro_es.cli`.
+`maestro_es.core.rerun` has the requests that rerun steps. `maestro_es.execution_graph` checks that the study belongs
+to the user, and `maestro_es.cli` defines the commands.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SCRIPTS = ("cmd", "restart")
 
 
 def match_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
-    """Return the steps that match any of the patterns: the name of a step or of a template, or a glob of either."""
+    """Return the steps that match any of the patterns. A pattern is the name of a step or of a template, or a glob."""
     numbers = match_numbers(graph, patterns)
     if len(numbers) <= _FEW:
         return [graph.step(number) for number in numbers]

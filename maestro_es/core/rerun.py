@@ -1,9 +1,10 @@
-"""Requests about steps that have ended: run them again, mark them as finished, resume a cancelled study.
+"""The requests that rerun or skip steps, or resume a cancelled study. Each function returns events.
 
-A step that was not run because a step before it failed waits again when that step is rerun or skipped. It does not if
-another step on which it depends has also ended without success. So a step never waits for a step that will not run.
+If a step fails, the steps that depend on it do not run. They wait again when the failed step is rerun or skipped,
+unless another step on which they depend has also ended without success. So a step never waits for a step that will not
+run.
 
-`step_rules._reset` applies the events: it sets the counts of restarts and resubmissions to zero, and chooses the
+`step_rules._reset` applies the events. It sets the counts of restarts and resubmissions to zero, and chooses the
 script.
 """
 
@@ -31,7 +32,7 @@ from maestro_es.core.requests import choose, update
 from maestro_es.core.transitions import can_go_on, untouched
 from maestro_es.errors import RequestRefused
 
-#: How many steps a refusal names before it counts the rest.
+#: How many steps a refusal names. It counts the others.
 _NAMED = 5
 
 
@@ -42,14 +43,14 @@ class How(NamedTuple):
     keep_script: bool = False
 
     def changes(self, step: StepRecord) -> bool:
-        """Return whether a step that already waits for another attempt would run differently with these options."""
+        """Return whether these options change the way in which a waiting step will run."""
         if not step.attempt or step.phase not in (Phase.BLOCKED, Phase.READY):
             return False
         restarts = step.kind is SubmissionKind.RESTART
         return (self.from_scratch and restarts) or (self.keep_script and not step.keep_script)
 
 
-#: From the checkpoint, if the step had started.
+#: The default: from the checkpoint, if the step had started.
 GO_ON = How()
 
 
@@ -107,7 +108,7 @@ def retry_doubted(graph: Graph, patterns: Sequence[str] = (), reason: str = "") 
 
 
 def skip(graph: Graph, patterns: Sequence[str], by: str, reason: str = "") -> list[NewEvent]:
-    """Request that steps count as finished, although they have failed or have not run; `by` is the user."""
+    """Request that steps count as finished, although they have failed or have not run. `by` is the user."""
     _refuse_cancelling(graph)
     chosen = choose(graph, patterns, _not_to_skip)
     skipped = {step.number for step in chosen}
@@ -118,7 +119,7 @@ def skip(graph: Graph, patterns: Sequence[str], by: str, reason: str = "") -> li
 
 
 def reopen(graph: Graph, reason: str = "", how: How = GO_ON) -> list[NewEvent]:
-    """Request that a cancelled study resumes: the steps that were cancelled run, as after `retry`."""
+    """Request that a cancelled study resumes. The steps that were cancelled run, as after `retry`."""
     _refuse_cancelling(graph)
     if graph.study.status is StudyStatus.RUNNING:
         raise RequestRefused("the study has not ended; 'maestro-es retry STEP' runs a cancelled step again")
@@ -137,7 +138,8 @@ def give_up(
 ) -> list[NewEvent]:
     """Give up steps that ran on another host, because the user `by` says that the host is gone for good.
 
-    The steps run again, or are cancelled if a cancel was requested. `is_known` tells whether this host can see a step.
+    The steps run again, or are cancelled if a cancel was requested. `is_known` returns whether this host can see a
+    step.
     """
     statement = f"{by} says that it is gone for good{f': {reason}' if reason else ''}"
     evidence = (e.Evidence(source="user", detail=statement),)
@@ -169,7 +171,7 @@ def _reopening(graph: Graph, reason: str) -> list[NewEvent]:
 
 
 def _not_to_retry(graph: Graph, step: StepRecord, named: set[str], failed: bool) -> str:  # noqa: FBT001 - a value
-    """Say why a step is not run again; empty if it is."""
+    """Return why a step is not run again (empty: it is)."""
     if step.phase in IN_FLIGHT:
         return "is in flight: cancel it first, or wait for its end"
     if step.phase is not Phase.DONE:
@@ -184,7 +186,7 @@ def _not_to_retry(graph: Graph, step: StepRecord, named: set[str], failed: bool)
 
 
 def _not_to_give_up(step: StepRecord, is_known: Callable[[StepRecord], bool]) -> str:
-    """Say why a user can't give up a step; empty if it is possible."""
+    """Return why a user can't give up a step (empty: it is possible)."""
     if step.phase is not Phase.SUBMITTED:
         return "does not run"
     if step.scheduled:
@@ -193,7 +195,7 @@ def _not_to_give_up(step: StepRecord, is_known: Callable[[StepRecord], bool]) ->
 
 
 def _not_to_skip(step: StepRecord) -> str:
-    """Say why a step can't be skipped; empty if it can."""
+    """Return why a step can't be skipped (empty: it is possible)."""
     if step.phase in IN_FLIGHT:
         return "is in flight: cancel it first"
     if step.state in RELEASED:
@@ -202,7 +204,10 @@ def _not_to_skip(step: StepRecord) -> str:
 
 
 def _after(graph: Graph, starts: Iterable[StepRecord], go_on: Callable[[StepRecord], bool]) -> dict[int, StepRecord]:
-    """Return the steps that depend on one of these, directly or not; the walk stops where `go_on` returns false."""
+    """Return the steps that depend on one of these, directly or not.
+
+    The walk stops at a step if `go_on` returns false.
+    """
     descendants: dict[int, StepRecord] = {}
     templates: set[str] = set()
     frontier = list(starts)
@@ -219,7 +224,7 @@ def _ended_because_of(graph: Graph, starts: Iterable[StepRecord]) -> dict[int, S
 
 
 def _all_after(graph: Graph, chosen: Sequence[StepRecord]) -> dict[int, StepRecord]:
-    """Return all steps that depend on these, except those that are still as they were created: these need no reset."""
+    """Return all steps that depend on these, except the untouched ones, which need no reset."""
     after = _after(graph, chosen, lambda _: True)
     flying = [step.name for step in after.values() if step.phase in IN_FLIGHT]
     if flying:
@@ -240,7 +245,7 @@ def _refuse_results_after(graph: Graph, to_reset: Mapping[int, StepRecord]) -> N
 
 
 def _has_run(step: StepRecord) -> bool:
-    """Return whether a step has used the results of the steps on which it depends, or is about to."""
+    """Return whether a step has used the results of the steps on which it depends, or will use them now."""
     if step.skipped or untouched(step):
         return False
     return step.phase is not Phase.DONE or step.state in RELEASED or step.submitted_at is not None
@@ -254,7 +259,7 @@ def _that_can_run(
 ) -> dict[int, StepRecord]:
     """Return the selected steps, except those that depend on a failed step which will not run again.
 
-    Steps do run if the failed step is in `gone`.
+    A failed step in `gone` prevents nothing.
 
     RequestRefused if one of the steps that `must` run is left out, or if no step remains.
     """
@@ -290,7 +295,7 @@ def _ended_badly(step: StepRecord) -> bool:
 def _blocker(
     graph: Graph, step: StepRecord, bad: Mapping[int, StepRecord], templates: Mapping[str, int]
 ) -> StepRecord | None:
-    """Return one of the `bad` steps for which this step waits; `templates` counts them by template."""
+    """Return one of the `bad` steps for which this step waits. `templates` counts the bad steps by template."""
     for parent in graph.parents(step.number):
         if parent in bad:
             return bad[parent]
@@ -301,7 +306,7 @@ def _blocker(
 
 
 def _blocked(graph: Graph, step: StepRecord, blocker: StepRecord, bad: Mapping[int, StepRecord]) -> str:
-    """Say that a step can't run, and which step is the origin of that."""
+    """Return the message that a step can't run, with the name of the step that is the cause."""
     while blocker.blocker in bad:
         blocker = graph.step(blocker.blocker or 0)
     return (

@@ -9,13 +9,13 @@
     abandon_limit        submissions that left no trace of a job  10       nothing
 
 The first limit includes the first submission. The others count repetitions, and 0 means no limit. The counts are
-fields of the step. The reducer increments them, and `retry` by a user sets them to 0. `restart_limit` is also a field
-of each step, and that field counts: only a step with a restart script has the limit of its study.
+fields of the step. The reducer increments them, and a user's `retry` sets them to 0. `restart_limit` is also a field
+of each step, and that field decides. Only steps with a restart script get the limit of their study.
 
-Each function returns the message with which the step fails now, or nothing if it may be submitted again.
+Each function returns the message with which the step fails, or an empty text if the step may be submitted again.
 
-Which end of an attempt counts for which limit is decided in `maestro_es.core.reconcile`; what `maestro-es retry` does,
-in `maestro_es.core.rerun`.
+`maestro_es.core.reconcile` decides which limit applies to the end of an attempt. `maestro_es.core.rerun` decides what
+`maestro-es retry` does.
 """
 
 from __future__ import annotations

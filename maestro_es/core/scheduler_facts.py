@@ -1,7 +1,7 @@
-"""The facts about one scheduler that code outside of its adapter needs, as one value.
+"""The facts about a scheduler that code outside of its adapter needs.
 
-The module of an adapter exports its facts as `FACTS`. They say what belongs in a study file, and what scripts and jobs
-look like. The adapter itself decides what is submitted, and how. `maestro_es.adapters.registry` finds both.
+The module of an adapter exports these facts as `FACTS`. They describe the study file, the scripts and the jobs of its
+scheduler. The adapter itself decides what is submitted, and how. `maestro_es.adapters.registry` finds both.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ COMMON_KEYS = ("type", "shell", "host", "bank", "queue", "nodes", "args")
 
 
 class Remark(msgspec.Struct, frozen=True):
-    """Something about a value of a study file that a scheduler can't take, or ignores.
+    """A remark on a value of a study file that a scheduler refuses or ignores.
 
-    `path` leads to the value: ``("batch", KEY, ...)`` or ``("study", INDEX, "run", KEY)``. `predicate` continues the
-    sentence that begins with the name of the value, such as "is ignored"; without it, the sentence shows the value.
-    `fatal`: the study can't run with it.
+    `path` leads to the value: ``("batch", KEY, ...)`` or ``("study", INDEX, "run", KEY)``. `predicate` completes a
+    sentence that begins with the name of the value, such as "is ignored". Without a predicate, the message shows the
+    value. If `fatal`, the study can't run with this value.
     """
 
     path: tuple[str | int, ...]
@@ -33,16 +33,17 @@ class Remark(msgspec.Struct, frozen=True):
 
 
 class JobEnvironment(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job of a scheduler looks like from inside.
+    """The variables and signals by which a process recognises that it runs in a job of a scheduler.
 
     Most fields are names of variables, in which ``*`` stands for any text. `of_job` are variables of one job, or of
-    one task of it. `options` are options of a job, which commands in other jobs would take for theirs. A process is
-    in a job if one of `job_ids` is set; a job finds its id in the first one that is set. `settings` belong to neither,
-    though their names match. `protocol` are variables that would change how often a step runs, where its job is, or
-    what it sees. `always` are variables that each environment contains, even one that is not ALL. `still_running` is a
-    shell command that succeeds while a job runs; the word JOB in it stands for the job's id. If it is empty, the
-    scheduler can't be asked. `stop_signals` are the names of the signals by which the scheduler tells a job to end,
-    when its time is over or somebody cancels it. TERM always counts as one.
+    one task of a job. `options` are variables with the options of a job. Commands in other jobs would use these
+    options by mistake. `settings` are exceptions: their names match `of_job` or `options`, but they are neither. A
+    process is in a job if one of `job_ids` is set, and the first one that is set contains the id of the job.
+    `protocol` are variables that change how often a step runs, where its job is queued, or which files it sees.
+    `always` are variables that each environment contains, even without ALL. `still_running` is a shell command that
+    succeeds while a job runs. The word JOB in it stands for the id of the job. If it is empty, the scheduler can't be
+    queried. `stop_signals` are the names of the signals by which the scheduler ends a job whose time is over or that a
+    user cancels. TERM is always one of them.
     """
 
     of_job: tuple[str, ...] = ()
@@ -64,17 +65,17 @@ def _never(_cluster_info: Mapping[str, str], _seconds: int) -> str:
 
 
 class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known about one scheduler before there is a job.
+    """All facts about one scheduler.
 
-    `name` is its `batch.type`, and `extension` ends the names of its scripts. `grace_seconds` is the time without a
-    trace after which an attempt is given up; safety never depends on it. `needed_keys` are the keys that a batch
-    block must have, and `keys` are those that are read. `passes_options`: `args` of the batch block are options of
-    the submit command. `jobs` says what a job looks like from inside, and where it finds its id. `directive` begins a
-    line of a script that holds options. `walltime_remedy` returns what to write in place of a walltime that the
-    scheduler can't read, or nothing. `forgets_within` gets what the adapter's `cluster_info` has returned, and a
-    number of seconds; it says that the scheduler may forget an ended job within that time and keeps no accounts, or
-    nothing. `review` gets the batch block, and the index and the block `run` of each step; it finds what else is
-    wrong in a study file.
+    `name` is its `batch.type`, and `extension` ends the names of its scripts. `grace_seconds` is the time after which
+    a tick abandons an attempt that has left no trace. Safety never depends on this time. `needed_keys` are the keys
+    that a batch block must have, and `keys` are the keys that the adapter reads. If `passes_options`, `args` of the
+    batch block are options of the submit command. `jobs` describes the inside of a job. `directive` begins each line
+    of a script that contains options. `walltime_remedy` returns the remedy for a walltime that the scheduler can't
+    read (empty: it can). `forgets_within` gets the result of the adapter's `cluster_info`, and a number of seconds. If
+    the scheduler keeps no accounting and may forget an ended job within this time, it returns a warning. `review` gets
+    the batch block, and the index and the ``run`` block of each step. It returns remarks on all other errors in a
+    study file.
     """
 
     name: str
@@ -91,10 +92,11 @@ class SchedulerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Schedulers(msgspec.Struct, frozen=True):
-    """How the reader of a study file gets facts.
+    """The functions by which the reader of a study file gets facts.
 
-    `find` returns those of a batch type, or None if there is no such type; UnknownAdapter if its adapter is broken.
-    `names` returns all types. `built_in` returns the facts of the schedulers that maestro-es itself knows.
+    `find` returns the facts for a batch type, or None if there is no such type. It raises UnknownAdapter if the
+    adapter is broken. `names` returns all types. `built_in` returns the facts of the schedulers that are part of
+    maestro-es.
     """
 
     find: Callable[[str], SchedulerFacts | None]

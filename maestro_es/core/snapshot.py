@@ -1,8 +1,8 @@
-"""The state that programs get: copies that reject assignment at all levels.
+"""The form in which programs get the state: copies that reject assignment at all levels.
 
-Only the reducer may change state. If a program could change a record, the next tick would save it without any event.
-The types are subtypes of the live state, so annotations and comparisons stay valid, and the reducer pays nothing for
-it.
+Only the reducer may change state. If a program could change a record, the next tick would save the change without any
+event. The types are subtypes of the live state. So annotations and comparisons stay valid, and the reducer is not
+slower.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def frozen(value: Any) -> Any:  # noqa: ANN401 - whatever an event holds
 def read_only(step: StepRecord) -> StepRecord:
     """Return a read-only copy of a record."""
     copy = ReadOnlyStep(*structs.astuple(step))
-    structs.force_setattr(copy, "workspaces", frozen(step.workspaces))  # everything else in it is frozen
+    structs.force_setattr(copy, "workspaces", frozen(step.workspaces))  # all other fields are immutable
     return copy
 
 
@@ -97,7 +97,7 @@ class Snapshot(MemoryGraph):
 
 
 class ReadOnlyGraph:
-    """A read-only view of a live graph. It returns copies, and copies no more than it returns."""
+    """A read-only view of a live graph. It copies only the objects that it returns."""
 
     add = save = connect = disconnect = add_template = count_unfinished = join_funnel = refuse
 
@@ -120,7 +120,7 @@ class ReadOnlyGraph:
 
 
 def _copied(value: Any) -> Any:  # noqa: ANN401 - whatever a graph returns
-    """Return a read-only copy of what a graph has returned; a list may be changed, as it is the caller's."""
+    """Return a read-only copy of a value that a graph has returned. A list stays a normal list, because it is new."""
     if isinstance(value, StepRecord):
         return read_only(value)
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""What each event about a step does to the state.
+"""The rules by which the events about a step change the state.
 
-Whether an event may be written at all is decided before, by the rules of a tick (`maestro_es.core.decide`) and of
-requests (`maestro_es.core.requests`). An event that can't follow the present state is refused here.
+The rules of ticks (`maestro_es.core.decide`) and requests (`maestro_es.core.requests`) decide beforehand which events
+to write. The rules in this module only refuse an event that can't follow the present state.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _connection_removed(graph: Graph, step: StepRecord, _at: Micros, event: e.Co
     move(graph, step, step.state, BLOCKED if step.unmet else READY)
 
 
-#: How a step may have ended while our log could not tell.
+#: The states in which a step may have ended before this log began, or in a lost part of it.
 _UNSEEN_ENDS = (_FINISHED, _FAILED, State.TIMEDOUT, State.CANCELLED)
 
 

@@ -1,6 +1,6 @@
-"""What each event about the study does to the state.
+"""The rules by which the events about the study change the state.
 
-What an event about one step does is decided in `maestro_es.core.step_rules`.
+`maestro_es.core.step_rules` has the rules for events about one step.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _step_added(graph: Graph, occurrence: Occurrence, event: e.StepAdded) -> Non
     graph.add(step)
 
 
-#: What `SettingsChanged` may change apart from the fields of `Settings`.
+#: The values that `SettingsChanged` may change, in addition to the fields of `Settings`.
 _NAMED: dict[str, Any] = {"name": str, "description": str, "details": dict[str, Any], "adapter": dict[str, Any]}
 
 
@@ -206,7 +206,7 @@ def _poll_recovered(graph: Graph, _occurrence: Occurrence, event: e.PollRecovere
 
 
 def _nothing(_graph: Graph, _occurrence: Occurrence, _event: e.Event) -> None:
-    """Change nothing: the event is for the history."""
+    """Change nothing. The event is only for the history."""
 
 
 #: The rule of each event about the study.

@@ -1,7 +1,7 @@
-"""The outcomes of calling a scheduler, and the events that follow from them.
+"""The outcomes of submitting an attempt, and the events that follow from them.
 
-The outcome is `Rejected` only if the refusal proves that nothing was queued. After a time-out, a kill or an unreadable
-answer it is `InDoubt`: the message is kept, and a later tick reconciles the attempt.
+The outcome is `Rejected` only if the refusal proves that nothing was queued. After a timeout, a kill or an unreadable
+answer it is `InDoubt`. Then the log keeps the message, and a later tick reconciles the attempt.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from maestro_es.core.model import Cause, Micros, Phase, StepRecord
 
 
 class SubmittedScript(msgspec.Struct, frozen=True):
-    """The script of an attempt. `other` is the digest of the step's other script, if the tick has written it.
+    """The script of an attempt. If the tick has also written the step's other script, `other` is its digest.
 
-    `edited`: a user has edited it. `set_aside` lists the edited scripts that the tick has replaced.
+    If `edited`, a user has edited the script. `set_aside` lists the edited scripts that the tick has replaced.
     """
 
     digest: str = ""
@@ -28,15 +28,15 @@ class SubmittedScript(msgspec.Struct, frozen=True):
     set_aside: tuple[e.ScriptSetAside, ...] = ()
 
 
-#: Stands for a script about which nothing is known.
+#: A script about which nothing is known.
 NO_SCRIPT = SubmittedScript()
 
 
 class Accepted(msgspec.Struct, frozen=True):
     """The scheduler has accepted the job. A local process has a `host` and an `instance`, and is running.
 
-    `left_out` are options with which the scheduler refused the job; `script_digest` is that of the script without
-    them.
+    `left_out` are options with which the scheduler refused the job. `script_digest` is the digest of the script
+    without these options.
     """
 
     job_id: str
@@ -54,7 +54,7 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class InDoubt(msgspec.Struct, frozen=True):
-    """It is unknown whether there is a job. `scheduler_down`: the scheduler does not answer at all."""
+    """It is unknown whether there is a job. If `scheduler_down`, the scheduler does not answer at all."""
 
     message: str
     scheduler_down: bool = False
@@ -77,7 +77,10 @@ class ScriptFailed(msgspec.Struct, frozen=True):
 
 
 class NotAttempted(msgspec.Struct, frozen=True):
-    """The scheduler was not called, because an earlier call got no answer or no room; the tick has taken the claim."""
+    """The scheduler was not called, because it did not answer an earlier call or had no room.
+
+    The tick has taken the claim.
+    """
 
 
 class Previewed(msgspec.Struct, frozen=True):
@@ -90,7 +93,10 @@ Outcome = Union[Accepted, Rejected, InDoubt, QueueFull, ScriptFailed, NotAttempt
 def outcome_events(
     graph: Graph, number: int, token: str, outcome: Outcome, at: Micros, script: SubmittedScript = NO_SCRIPT
 ) -> list[e.AnyEvent]:
-    """Return the events for an outcome; only those about the script, if another tick has reconciled the attempt."""
+    """Return the events for an outcome.
+
+    If another tick has reconciled the attempt, only events about the script remain.
+    """
     step = graph.step(number)
     if step.token != token or step.phase is not Phase.REQUESTED:
         return [*script.set_aside]
@@ -125,9 +131,9 @@ def _events(graph: Graph, step: StepRecord, outcome: Outcome, at: Micros, script
 
 
 def _refuse(graph: Graph, step: StepRecord, outcome: Rejected | QueueFull, at: Micros) -> list[e.AnyEvent]:
-    """Return the events for a full queue: the step waits for room, or counts as refused.
+    """Return the events for a full queue. The step waits for room, or its submission counts as refused.
 
-    If it is not certain that the queue is full, the step waits only as long as the study may have another job.
+    If it is not certain that the queue is full, the step waits only while the study has a job in flight.
     """
     if isinstance(outcome, QueueFull):
         others = (other for other in graph.in_flight() if other.scheduled and other.number != step.number)

@@ -1,6 +1,6 @@
-"""How many steps may be in flight at the same time, and how many are requested in one tick.
+"""Decides how many steps may be in flight at the same time, and how many are requested in one tick.
 
-Whether a tick submits any step, and which of the ready ones, is decided in `maestro_es.core.decide.start_ready`.
+`maestro_es.core.decide.start_ready` decides which of the ready steps a tick submits.
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ from typing import NamedTuple
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import Micros, Phase, Refusal, StudyRecord, is_local
 
-#: How many jobs a tick requests at most while a submission is in doubt. If the scheduler is in trouble, each job that
-#: was requested and not submitted must be withdrawn again.
+#: How many jobs a tick requests at most while a submission is in doubt. If the scheduler does not answer, the tick
+#: must withdraw the requests that it has not submitted.
 IN_DOUBT_BATCH = 16
 
-#: How long, in microseconds, ticks don't submit to a scheduler whose queue is full, unless a job of the study ends.
-#: The wait starts with the first number and doubles up to the second.
+#: How long ticks wait before they submit again to a scheduler whose queue is full, in microseconds. The wait starts
+#: with the first number and doubles up to the second. It ends early if a job of the study ends.
 BACKOFF = (15 * 1_000_000, 600 * 1_000_000)
 
 
 class Slots(NamedTuple):
-    """The slots for one kind of step, local or scheduled: how many are `in_use`, and the `limit` (None: no limit).
+    """The slots for one kind of step, local or scheduled.
 
-    `throttled`: the limit is the throttle, not the number of slots for local steps. `in_doubt`: a submission is in
-    doubt. `available` is how many jobs a tick may submit after the scheduler's queue was full (None: it never was).
+    `in_use` is their number, and `limit` the maximum (None: no limit).
+
+    If `throttled`, the limit is the throttle, and not the number of slots for local steps. If `in_doubt`, a submission
+    is in doubt. `available` is how many jobs a tick may submit after the scheduler's queue was full (None: it never
+    was full).
     """
 
     in_use: int
@@ -33,7 +36,7 @@ class Slots(NamedTuple):
     available: int | None = None
 
     def free(self, most: int) -> int:
-        """Return how many more steps may be in flight; `most` if there is no limit."""
+        """Return how many more steps may be in flight (`most`, if there is no limit)."""
         return most if self.limit is None else max(self.limit - self.in_use, 0)
 
     def requests(self, most: int) -> int:
@@ -63,8 +66,8 @@ def count_slots(graph: Graph, cores: int, now: Micros) -> tuple[Slots, Slots]:
 def _available(study_record: StudyRecord, in_use: int, now: Micros) -> int | None:
     """Return how many jobs a tick may submit after the scheduler's queue was full.
 
-    It is one for each job of the study that has ended since, and one more to probe. As long as the scheduler accepts
-    all of them, the number doubles with each tick.
+    The number is one for each job of the study that has ended since, and one more to try. It doubles with each tick
+    while the scheduler accepts all jobs.
     """
     if study_record.queue_limit is None:
         return None
@@ -75,6 +78,6 @@ def _available(study_record: StudyRecord, in_use: int, now: Micros) -> int | Non
 
 
 def asked_again_at(refusal: Refusal) -> Micros:
-    """Return when ticks submit again, at the latest, to a scheduler whose queue is full."""
+    """Return the time at which ticks submit again, at the latest, to a scheduler whose queue was full."""
     first, longest = BACKOFF
     return refusal.at + min(first << min(refusal.times - 1, 32), longest)

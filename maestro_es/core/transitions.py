@@ -1,6 +1,8 @@
-"""Code that the reducer's rules share: it refuses impossible events, and moves steps and those that wait for them.
+"""Functions that the reducer's rules share.
 
-Which transition an event means is decided in `maestro_es.core.study_rules` and `maestro_es.core.step_rules`.
+They refuse impossible events, change the state of steps, and update the steps that wait for them.
+
+`maestro_es.core.study_rules` and `maestro_es.core.step_rules` decide which transition an event causes.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ def move(graph: Graph, step: StepRecord, state: State, phase: Phase) -> None:
 
 
 def count(counts: dict[str, int], key: str, change: int) -> None:
-    """Change a count; a count of zero is removed."""
+    """Change a count. A count that becomes zero is removed."""
     after = counts.get(key, 0) + change
     if after:
         counts[key] = after
@@ -42,7 +44,10 @@ def count(counts: dict[str, int], key: str, change: int) -> None:
 
 
 def release(graph: Graph, step: StepRecord) -> None:
-    """Update the children of a finished step and, if it was the last of its template, the funnels of the template."""
+    """Update the children of a finished step.
+
+    If it was the last of its template, update the funnels of the template too.
+    """
     freed = graph.children(step.number)
     if graph.count_unfinished(step.template, -1) == 0:
         freed = freed + graph.funnel(step.template)
@@ -55,7 +60,7 @@ def release(graph: Graph, step: StepRecord) -> None:
 
 
 def retract(graph: Graph, step: StepRecord, event: e.Event) -> None:
-    """Make the children of a finished step wait for it again; refuse if one of them is in flight or has finished.
+    """Make the children of a finished step wait for it again. Refuse if one of them is in flight or has finished.
 
     A skipped child does not count, because it used no results. A child that would resume from its checkpoint starts
     from the beginning, because the results behind the checkpoint will change.

@@ -1,6 +1,6 @@
-"""New events and the graph that they give: a plan of many steps decides on that graph before anything is written.
+"""Collects new events, and applies them to a graph in memory, so that later decisions can use their effect.
 
-It writes nothing: the caller appends the events, or drops them.
+This module writes nothing. The caller appends the events, or drops them.
 """
 
 from __future__ import annotations
@@ -32,6 +32,6 @@ class UnitOfWork:
             apply(self.graph, Recorded(self._seq, self._now, 0, step, event))
 
     def close(self) -> None:
-        """Record the consequences: steps that can't run any more end, and the study ends with its last step."""
+        """Record the consequences. Steps that can't run any more end, and the study ends with its last step."""
         self.record(fail_descendants(self.graph, self._now, ended_badly(self.new_events)))
         self.record(complete(self.graph))

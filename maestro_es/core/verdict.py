@@ -2,17 +2,17 @@
 
 The kinds of evidence, from the most direct to the least direct:
 
-- the **claim**: the link that the runner creates first, so that each token starts at most once
+- the **claim**: a link that is created before the step starts, so that each token starts at most once
 - the **reports** that the runner puts into the inbox
-- the **queue**: the present state of the job (for a local step: of its process on the host)
+- the **queue**: the present state of the job, or of the process of a local step
 - the **accounting**: the scheduler's record of the job
 
 "Not asked", "asked but not answered" and "gone" are three different answers. A job that is not in the queue has not
 necessarily finished. The exit code of a submit command is not evidence. A state that maestro-es does not know is not a
 failure.
 
-How long a missing attempt is looked for is decided in `maestro_es.core.grace`. What a verdict means for the step (a
-state, such as HWFAILURE, or another attempt) is decided in `maestro_es.core.reconcile`.
+`maestro_es.core.grace` decides how long ticks look for a missing attempt. `maestro_es.core.reconcile` decides the
+consequence of a verdict for the step, such as the state HWFAILURE or another attempt.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ from maestro_es.core.observations import AttemptObservation, ClaimState, NoAnswe
 
 
 class Conclusion(enum.Enum):
-    """The conclusion from the evidence. `core.reconcile._HWFAILURE` lists those that make a step HWFAILURE."""
+    """The conclusion from the evidence.
+
+    `core.reconcile._HWFAILURE` lists the conclusions that make a step HWFAILURE.
+    """
 
     WAIT = "nothing to conclude"
     RUNNING = "it is running, or has started since the scheduler was queried"
@@ -54,7 +57,7 @@ class Verdict(msgspec.Struct, frozen=True):
     evidence: tuple[Evidence, ...] = ()
 
 
-#: Conclusions by which an attempt is given up without a report. Such an attempt must never run.
+#: Conclusions by which a tick abandons an attempt without a report. Such an attempt must never run.
 GIVES_UP = (
     Conclusion.FAILED, Conclusion.TIMED_OUT, Conclusion.CANCELLED, Conclusion.OUT_OF_MEMORY,
     Conclusion.NODE_FAILED, Conclusion.LOST,
@@ -117,7 +120,7 @@ def _conclude(observed: AttemptObservation) -> Conclusion:
         return Conclusion.WAIT
     conclusion = _without_report(observed)
     if conclusion in GIVES_UP and observed.has_started and not observed.start_recorded:
-        return Conclusion.RUNNING  # that may be the end of an earlier run, before a requeue
+        return Conclusion.RUNNING  # this may be the end of an earlier run, before a requeue
     return conclusion
 
 
@@ -127,9 +130,9 @@ def _dropped(observed: AttemptObservation) -> bool:
 
 
 def _by_report(observed: AttemptObservation, end: Report) -> Conclusion:
-    """Conclude from the runner's report; the scheduler may explain why a step was killed.
+    """Conclude from the runner's report. The scheduler may explain why a step was killed.
 
-    If a step was killed, some of its processes may still run. Only the end of its runner proves that none does. A
+    If a step was killed, some of its processes may still run. Only the end of the runner proves that all have ended. A
     step that got a termination signal, saved its work and exited with 0 has not finished if its walltime was over.
     """
     if end.kind is ReportKind.TIMEOUT:
@@ -142,7 +145,7 @@ def _by_report(observed: AttemptObservation, end: Report) -> Conclusion:
     if observed.interrupted and _more_to_come(observed):
         return Conclusion.WAIT
     if observed.interrupted and observed.report(ReportKind.REFUSED):
-        return Conclusion.STOPPED  # the scheduler has started the job again, so it ended the first run
+        return Conclusion.STOPPED  # the scheduler requeued the job, and so ended its first run
     if end.code == 0:
         return Conclusion.FINISHED
     return Conclusion.STOPPED if end.kind is ReportKind.STOPPED else Conclusion.FAILED
@@ -156,7 +159,7 @@ def _more_to_come(observed: AttemptObservation) -> bool:
 
 
 def _without_report(observed: AttemptObservation) -> Conclusion:
-    """Conclude without a report: from the scheduler's final state or, if there is none, from the claim."""
+    """Conclude without a report. The evidence is the scheduler's final state or, if there is none, the claim."""
     word = _final_word(observed)
     started = observed.has_started
     if word in (JobState.FINISHED, JobState.FAILED) and observed.report(ReportKind.REFUSED):
@@ -173,7 +176,7 @@ def _without_report(observed: AttemptObservation) -> Conclusion:
 
 
 def _final_word(observed: AttemptObservation) -> JobState | None:
-    """Return the final state of the job in the queue or the accounting; None if neither shows one."""
+    """Return the final state of the job in the queue or the accounting (None: neither shows one)."""
     for answer in (observed.queue, observed.accounting):
         if isinstance(answer, JobState) and answer in _FINAL:
             return answer

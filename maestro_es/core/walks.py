@@ -1,7 +1,7 @@
-"""Walks through a graph, in the orders in which Maestro visits it. Pure, and nothing recurses.
+"""Walks through a graph, in the orders in which Maestro visits the nodes. No function is recursive.
 
-A graph is a mapping of each node to its children. A node that has children must be a key itself; otherwise a walk
-raises KeyError. No walk changes the mapping, so it may be a view.
+A graph is a mapping from each node to its children. Each child must be a key too, otherwise a walk raises KeyError. No
+walk changes the mapping, so the mapping may be a view.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ Node = TypeVar("Node", bound=Hashable)
 def topological_sort(graph: Mapping[Node, Iterable[Node]]) -> list[Node]:
     """Return all nodes, each before its children: a depth-first postorder, reversed.
 
-    So of two nodes that do not depend on each other, the one that stands later in the mapping comes first. If the
-    graph has a cycle, no order is possible: then all nodes are returned all the same, but not in such an order.
+    If two nodes do not depend on each other, the one that is later in the mapping comes first. If the graph has a
+    cycle, there is no such order. Then the result has all nodes in another order.
     """
     visited: set[Node] = set()
     order: list[Node] = []
@@ -63,8 +63,8 @@ def depth_first(
 ) -> tuple[list[Node], dict[Node, Node | None]]:
     """Return the nodes of every path from `source` in depth-first order, and the parent from which each came last.
 
-    As in Maestro, a node appears once for each path that leads to it, and so may the order be exponentially long.
-    ValueError if a path leads to a cycle, because it would never end. The parent of `source` is `parent`.
+    As in Maestro, a node appears once for each path that leads to it. So the result may be exponentially long.
+    ValueError if a path leads to a cycle, because the walk would never end. The parent of `source` is `parent`.
     """
     order: list[Node] = []
     parents: dict[Node, Node | None] = {source: parent}
@@ -86,13 +86,13 @@ def depth_first(
 
 
 def has_cycle(graph: Mapping[Node, Iterable[Node]]) -> bool:
-    """Whether a path leads from a node back to it."""
+    """Return whether a path leads from a node back to the same node."""
     waiting = dict.fromkeys(graph, 0)
     for node in graph:
         for child in graph[node]:
             waiting[child] += 1
     free = [node for node, count in waiting.items() if not count]
-    for node in free:  # which grows meanwhile
+    for node in free:  # the list grows during the loop
         for child in graph[node]:
             waiting[child] -= 1
             if not waiting[child]:

@@ -1,21 +1,21 @@
-"""Walltimes as study files write them. A scheduler may have a grammar of its own: see `SchedulerFacts`.
+"""Parses the walltimes of study files. A scheduler may have another grammar, see `SchedulerFacts`.
 
 The runner (`adapters/runner.sh`) enforces the walltime of a local step. The scheduler enforces the others.
 """
 
 from __future__ import annotations
 
-#: What Flux, or Slurm, calls no limit, in any case of letters.
+#: The names that Flux and Slurm use for "no limit", in lower case.
 _NO_LIMIT = ("inf", "infinite", "unlimited")
 
 _UNITS = (1, 60, 3600, 86400)
 
 
 def walltime_seconds(walltime: object) -> int:
-    """Return a walltime in seconds; 0 means none.
+    """Return a walltime in seconds (0: no walltime).
 
-    A plain number is minutes, as Slurm reads it; ``MM:SS``, ``HH:MM:SS`` and ``D-HH:MM:SS`` are what they look like,
-    and ``unlimited`` is none. ValueError if it is none of these.
+    A plain number is a number of minutes, as in Slurm. The other forms are ``MM:SS``, ``HH:MM:SS``, ``D-HH:MM:SS`` and
+    ``unlimited``. ValueError for any other text.
     """
     text = str(walltime or "").strip()
     if not text or text.lower() in _NO_LIMIT:
@@ -35,7 +35,7 @@ def walltime_seconds(walltime: object) -> int:
 
 
 def walltime_remedy(walltime: object) -> str:
-    """Return what to write in place of a walltime that `walltime_seconds` can't read; nothing if it can."""
+    """Return the remedy for a walltime that `walltime_seconds` can't read (empty: it can)."""
     try:
         walltime_seconds(walltime)
     except ValueError:

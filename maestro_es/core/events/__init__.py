@@ -1,11 +1,12 @@
-"""The events: facts of one study, past tense, immutable, versioned.
+"""The types of events, their versions, and the conversion of old payloads.
 
-One frozen type each, in `study`, `attempt` or `step`; its docstring is its manual entry. The name of the class is the
-``type`` column of the log, `VERSIONS` says which version is written, and ``schema/events/<type>.v<N>.json`` freezes
-the payload. A released payload never changes: a new need is a new version with an upcast.
+Each type of event is an immutable class in `study`, `attempt` or `step`. Its docstring is its manual entry. The name
+of the class is the ``type`` column of the log, `VERSIONS` has the version that is written, and
+``schema/events/<type>.v<N>.json`` defines the payload. A released payload never changes. A change needs a new version
+with an upcast.
 
-What an event does to the state is not decided here, but in `maestro_es.core.study_rules` and
-`maestro_es.core.step_rules`. How it is stored is decided in `maestro_es.store.event_log`.
+`maestro_es.core.study_rules` and `maestro_es.core.step_rules` decide how an event changes the state.
+`maestro_es.store.event_log` decides how an event is stored.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ from maestro_es.core.model import Micros
 
 AnyEvent = Union[StudyEvent, StepEvent, AttemptEvent]
 
-#: A new event, after the number of its step. None: the event is about the study.
+#: The number of a step, and a new event about it. With None, the event is about the study.
 NewEvent = tuple[int | None, AnyEvent]
 
 #: Every event type by its name in the log.
 EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(AnyEvent)}
 
-#: The version of each payload that is written. Older ones stay readable through an upcast.
+#: The version of the payload that is written, for each type of event. Older versions are read through an upcast.
 VERSIONS: dict[str, int] = dict.fromkeys(EVENT_TYPES, 1)
 
-#: By type and version: what makes a payload of the next version from one of this.
+#: The functions that convert a payload of one version to the next version, by type and version.
 UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 
@@ -51,7 +52,7 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 def upcast(name: str, version: int, payload: dict[str, Any]) -> dict[str, Any]:
-    """Return a payload of a version as the present one has it: lifted one version after the other as it is read.
+    """Convert a payload of an older version to the present version, one version after the other.
 
     Old rows are never rewritten, so the logs of all releases stay readable.
     """

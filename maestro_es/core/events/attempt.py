@@ -1,7 +1,7 @@
-"""Events of one attempt to run a step: its submission, its job and its reports, until it has ended.
+"""Events about one attempt to run a step: its submission, its job and its reports.
 
-How the step ended is another event, in `maestro_es.core.events.step`. The effect on the state is decided in
-`maestro_es.core.step_rules`.
+The events about the end of the step are in `maestro_es.core.events.step`. `maestro_es.core.step_rules` decides how
+each event changes the state.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class SubmissionRequested(Event, frozen=True):
     """An attempt will be submitted. This is committed before the scheduler is called.
 
     attempt: the number of the attempt: 1, 2, 3 ...
-    token: a name for the attempt, unique for ever
+    token: the name of the attempt, which is never used again
     kind: why the attempt is made
 
     Result if the step is INITIALIZED: state PENDING, phase REQUESTED
@@ -30,18 +30,19 @@ class SubmissionRequested(Event, frozen=True):
 
 
 class JobSubmitted(Event, frozen=True):
-    """The scheduler has the job. `adopted`: a tick found the job by its token; there was no answer to the submission.
+    """The scheduler has the job. If `adopted`, the submission got no answer, and a tick found the job by its token.
 
-    `host` and `instance` tell a local process from a later one with its number: the host and its boot id.
+    `host` and `instance` (its boot id) distinguish a local process from a later one with the same process id.
 
-    job_id: the id that the scheduler gave the job; of a step on this host the process id of its runner
+    job_id: the scheduler's id of the job; for a local step, the process id of its runner
     adopted: whether the job was found by its token, because the call that submitted it got no answer
     host: the host that the job runs on, if it is known
     instance: the boot id of that host, which tells a process from a later one with the same id
     script_digest: SHA-256 of the script, in hex; empty if it is not known
-    other_digest: that of the step's other script, if it is as we have written it; empty if there is none
-    edited: whether a person has edited the script, and it ran as it stood
-    left_out: options with which the scheduler had refused the job; the script shows none of them
+    other_digest: the digest of the step's other script, if maestro-es has written it and it is not edited; otherwise
+        empty
+    edited: whether a user has edited the script, and the edited script runs
+    left_out: options with which the scheduler had refused the job, and which the script no longer contains
 
     Result: phase SUBMITTED
     """
@@ -62,8 +63,8 @@ class ScriptSetAside(Event, frozen=True):
     """A script in a workspace was edited, and was kept as another file.
 
     script: the path of the script, relative to the study
-    kept_as: the path of what was kept, likewise
-    digest: SHA-256 of what was kept, in hex
+    kept_as: the path of the copy, relative to the study
+    digest: SHA-256 of the copy, in hex
 
     Result: nothing
     """
@@ -76,7 +77,7 @@ class ScriptSetAside(Event, frozen=True):
 class SubmissionRejected(Event, frozen=True):
     """The scheduler refused the job in a way that proves that nothing was queued.
 
-    message: what the scheduler said
+    message: the message of the scheduler
     exit_code: the exit code of its command; null if there is none
 
     Result if the step is PENDING: state INITIALIZED, phase WAITING
@@ -89,7 +90,7 @@ class SubmissionRejected(Event, frozen=True):
 
 
 class SubmissionUncertain(Event, frozen=True):
-    """It is unknown whether the scheduler has the job. The message is what was printed instead of an answer.
+    """It is unknown whether the scheduler has the job. The message contains the output of the submit command.
 
     Result: nothing
     """
@@ -112,7 +113,7 @@ class AttemptAbandoned(Event, frozen=True):
 class SubmissionWithdrawn(Event, frozen=True):
     """A tick withdrew its own request and took the claim, so the attempt can never start.
 
-    `message` is what the scheduler said that takes no more jobs just now; empty if it was not called.
+    `message` is the message of a scheduler that had no room for the job. It is empty if the scheduler was not called.
 
     Result if the step is PENDING: state INITIALIZED, phase WAITING
     Result: phase WAITING
@@ -125,7 +126,7 @@ class SubmissionWithdrawn(Event, frozen=True):
 class JobDelayed(Event, frozen=True):
     """The scheduler gives a reason why the job is pending. It is not recorded for a job that waits for its turn.
 
-    reason: what the scheduler says
+    reason: the reason, as the scheduler gives it
 
     Result: nothing
     """
@@ -137,7 +138,7 @@ class JobDelayed(Event, frozen=True):
 class JobStateUnknown(Event, frozen=True):
     """The scheduler reports a job state that this version does not know. Ticks keep watching the job.
 
-    raw_state: the state, in the words of the scheduler
+    raw_state: the scheduler's name of the state
 
     Result: nothing
     """
@@ -180,7 +181,9 @@ class JobReappeared(Event, frozen=True):
 
 
 class ReportIgnored(Event, frozen=True):
-    """There was a report with another token than the step's current one. It is recorded and otherwise ignored.
+    """The inbox contained a report with another token than the step's current one.
+
+    It is recorded and otherwise ignored.
 
     token: the attempt that the report is about
     report: the name of the report

@@ -1,4 +1,4 @@
-"""What the types of events have in common: a base class, and the evidence that several of them carry.
+"""The base class of all events, and the evidence that several types of events contain.
 
 `maestro_es.store.event_log` has the row of an event and its digest.
 """
@@ -9,23 +9,23 @@ import msgspec
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """What all events have in common: nothing but being one.
+    """The base class of all events. It has no fields.
 
-    These fields mean the same in all events that have them, unless an event says otherwise:
+    These fields mean the same in all events, unless an event defines them differently:
 
-    token: the attempt that this is about, as SubmissionRequested named it; empty if it is about no attempt
+    token: the attempt, as SubmissionRequested named it; empty if the event is not about an attempt
     at: when this happened, in microseconds since 1970-01-01 UTC
-    evidence: the sources that this was concluded from, and what each said
-    reason: the words of the person who asked for this; empty if there were none
-    message: a sentence for people
+    evidence: the sources of this conclusion, and the answer of each
+    reason: the reason that the user gave for the request; empty if there was none
+    message: a sentence for users
     """
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one source said: `source` is one of report, claim, queue, accounting, process, poller, user, imported.
+    """The answer of one source: report, claim, queue, accounting, process, poller, user or imported.
 
     source: one of report, claim, queue, accounting, process, poller, user, imported
-    detail: what that source said, in its own words
+    detail: the answer, in the words of the source
     """
 
     source: str

@@ -1,6 +1,6 @@
-"""Events of one step: how it ended, what was requested for it, and what was taken over from elsewhere.
+"""Events about one step: its end, requests about it, and its state in another log.
 
-Their effect on the state is decided in `maestro_es.core.step_rules`.
+`maestro_es.core.step_rules` decides how each event changes the state.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from maestro_es.core.model import Cause, Micros, State
 class StepImported(Event, frozen=True):
     """Maestro handled the step before this log began. Times and `restarts` come from Maestro's status table.
 
-    `state` says how the step ended: FINISHED, FAILED, TIMEDOUT or CANCELLED. INITIALIZED: it is left to run, with its
-    restart script if it was restarted before; an adopted job is a submission of its own that follows.
+    `state` says how the step ended: FINISHED, FAILED, TIMEDOUT or CANCELLED. If it is INITIALIZED, the step will run,
+    with its restart script if Maestro had restarted it. If a job was adopted, the events of a submission follow.
 
     state: how the step ended, or INITIALIZED
     job_id: the id of its last job
     submitted_at: when it was submitted, in microseconds UTC; null if that is not known
     started_at: when it started, in microseconds UTC; null if that is not known
     ended_at: when it ended, in microseconds UTC; null if that is not known
-    restarts: how often Maestro had restarted it
+    restarts: how often Maestro had restarted the step
 
     Result if state is FINISHED, FAILED, TIMEDOUT or CANCELLED: state as given, phase DONE
     Result if restarts is at least 1: state TIMEDOUT
@@ -40,11 +40,10 @@ class StepImported(Event, frozen=True):
 
 
 class StepRecovered(Event, frozen=True):
-    """The state of the step after the lost part of the log.
+    """The state of the step after a lost part of the log.
 
-    `state` says how it ended: FINISHED, FAILED, TIMEDOUT or CANCELLED. INITIALIZED: it is left to run, with its
-    restart script if it was restarted before; a job that was found again is a submission of its own that follows.
-    `attempt` is the last one that is known of, `restarts` how often it was restarted.
+    `state` says how the step ended: FINISHED, FAILED, TIMEDOUT or CANCELLED. If it is INITIALIZED, the step will run,
+    with its restart script if it was restarted before. If a job was found, the events of a submission follow.
 
     state: how the step ended, or INITIALIZED
     attempt: the number of the last attempt that is known
@@ -87,7 +86,7 @@ class StepFinished(Event, frozen=True):
 class StepTimedOut(Event, frozen=True):
     """The step exceeded its walltime. `final` says why there is no restart; it is empty if a restart follows.
 
-    final: why it is not restarted; empty if StepRestarted follows
+    final: why the step is not restarted; empty if StepRestarted follows
     noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
 
     Result: state TIMEDOUT, phase DONE
@@ -101,10 +100,12 @@ class StepTimedOut(Event, frozen=True):
 
 
 class StepRestarted(Event, frozen=True):
-    """A timed-out step will run its restart script. This is restart `number` of at most `limit` (0: no limit).
+    """A step that has timed out will run its restart script.
 
-    number: how often it was restarted, this time included
-    limit: how often it may be; 0 means without limit
+    This is restart `number` of at most `limit` (0: no limit).
+
+    number: how often the step was restarted, this time included
+    limit: how often the step may be restarted; 0 means no limit
 
     Result: state TIMEDOUT, phase WAITING
     """
@@ -114,11 +115,11 @@ class StepRestarted(Event, frozen=True):
 
 
 class HardwareFailed(Event, frozen=True):
-    """A hardware failure ended the job: the `number`-th. Up to `limit` of them are followed by a resubmission.
+    """A hardware failure ended the job. After up to `limit` such failures the step is resubmitted.
 
     number: how often this happened to the step, this time included
-    limit: how often it may, before the step fails; 0 means without limit
-    reason: what the scheduler or the host said
+    limit: how often the step is resubmitted after such a failure; 0 means no limit
+    reason: the reason that the scheduler or the host gave
     noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
 
     Result: state HWFAILURE, phase WAITING
@@ -138,7 +139,7 @@ class StepFailed(Event, frozen=True):
 
     cause: what kind of failure it was
     exit_code: the exit code of the script; null if there is none
-    blocker: the number of the step whose end made this one fail; null if none did
+    blocker: the number of the step whose failure made this one fail; null if it failed itself
     noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
 
     Result: state FAILED, phase DONE
@@ -155,9 +156,9 @@ class StepFailed(Event, frozen=True):
 
 
 class StepCancelled(Event, frozen=True):
-    """The step was cancelled, before or while it ran. `blocker`: the cancelled step on which it depends.
+    """The step was cancelled, before or while it ran. `blocker` is the cancelled step on which it depends.
 
-    blocker: the number of the cancelled step that this one waited for; null if it was cancelled itself
+    blocker: the number of the cancelled step for which this one waited; null if a user cancelled this one
     noticed: whether `at` is only when a tick noticed the end, or when the host booted after it; no report says more
 
     Result: state CANCELLED, phase DONE
@@ -175,7 +176,7 @@ class OutputDoubted(Event, frozen=True):
     """The local step finished so shortly before its host went down that its output may be incomplete.
 
     host: the name of the host
-    alive_at: when the host was known to run for the last time before it went down, in microseconds UTC
+    alive_at: the last time before that at which the host was certainly up, in microseconds UTC
     booted_at: when the host came up again, in microseconds UTC; null if that is not known
 
     Result: nothing
@@ -198,10 +199,10 @@ class StepDryRun(Event, frozen=True):
 class StepReset(Event, frozen=True):
     """The step will be submitted again, with its counters at zero. Dependents that have finished were reset before.
 
-    One that had started goes on with its restart script, if it has one and is not to begin `from_scratch`.
+    A step that had started resumes with its restart script, if it has one and the request was not `from_scratch`.
 
-    from_scratch: whether it begins again with its main script although it could go on from a checkpoint
-    keep_script: whether its script runs as it stands in the workspace, until the step is reset again
+    from_scratch: whether the step runs its main script although it could resume from a checkpoint
+    keep_script: whether an edited script in the workspace runs unchanged, until the step is reset again
 
     Result: state INITIALIZED, phase WAITING
     """
@@ -212,9 +213,9 @@ class StepReset(Event, frozen=True):
 
 
 class StepSkipped(Event, frozen=True):
-    """The user `by` marks the step as finished, whatever its state; steps that depend on it can run.
+    """The user `by` marks the step as finished, whatever its state. Steps that depend on it can run.
 
-    by: the name of the person
+    by: the name of the user
 
     Result: state FINISHED, phase DONE
     """

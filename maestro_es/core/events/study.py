@@ -1,7 +1,7 @@
 """Events of a study as a whole: its creation and its steps, its environment and settings, requests, hosts and polls.
 
-Their effect on the state is decided in `maestro_es.core.study_rules`; that of `ConnectionAdded`, which is about a
-step, in `maestro_es.core.step_rules`.
+`maestro_es.core.study_rules` decides how each event changes the state. `ConnectionAdded` and `ConnectionRemoved` are
+about a step, so their rules are in `maestro_es.core.step_rules`.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from maestro_es.core.model import Micros, Param, Settings, StudyStatus
 
 
 class InvocationStarted(Event, frozen=True):
-    """A process began to write. This comes before the first event that it writes, and is never its only event.
+    """A process began to write. It writes this event before its first other event, and never alone.
 
-    `boot_id` changes with every boot of the host, and is empty if the host did not tell it. `machine` tells hosts of
-    one name apart, and `booted_at` is when the host came up, by its clock; each is empty if it is not known.
+    `boot_id` changes with every boot of the host. `machine` distinguishes hosts with the same name. `booted_at` is the
+    time of the boot. Each of them is empty or 0 if it is unknown.
 
     actor: the name of the user
-    host: the name of the host that the process ran on
-    boot_id: an id that is another one after each boot of the host; empty if the host did not give one
+    host: the name of the host on which the process ran
+    boot_id: an id that changes with each boot of the host; empty if unknown
     pid: the process id
     command: the command line
     version: the version of maestro-es
-    machine: an id that tells hosts of one name apart; empty if there is none
-    booted_at: when the host came up, in microseconds UTC by its own clock; 0 if that is not known
+    machine: an id that distinguishes hosts with the same name; empty if unknown
+    booted_at: when the host booted, in microseconds UTC by its own clock; 0 if unknown
     driver: what has started the process: cron, runner (of a local step that has ended), run --wait, person, or program
         (that uses the Python interface); empty if that is not known
 
@@ -47,12 +47,12 @@ class InvocationStarted(Event, frozen=True):
 
 
 class StudyCreated(Event, frozen=True):
-    """The study was created. `root` is its directory, and the only absolute path; all other paths are relative to it.
+    """The study was created in the directory `root`. All other paths inside the study are relative to it.
 
-    `spec` is the text of the study file, and `spec_file` the name of the copy of it in the study directory.
-    `scheduler` is what the scheduler said of itself then, by its own names; empty if it said nothing.
+    `spec` is the text of the study file, and `spec_file` the name of its copy in the study directory. `scheduler` has
+    the facts that the scheduler reported about itself.
 
-    study_id: an id of 32 hexadecimal digits, unique for ever; tokens begin with the first eight
+    study_id: a unique id of 32 hexadecimal digits; tokens begin with the first eight
     root: the study directory, an absolute path
     name: the name of the study
     description: what the study is for
@@ -60,8 +60,8 @@ class StudyCreated(Event, frozen=True):
     spec_digest: SHA-256 of that text, in hex
     spec_file: the name of the copy of the study file in the study directory
     adapter: the batch block of the study file, which chooses the scheduler
-    settings: what was chosen by flags
-    scheduler: what the scheduler said of itself, by its own names
+    settings: the settings that were chosen by options
+    scheduler: the facts that the scheduler reported about itself, by its own names
 
     Result: status RUNNING, not paused
     """
@@ -79,7 +79,9 @@ class StudyCreated(Event, frozen=True):
 
 
 class EnvironmentRecorded(Event, frozen=True):
-    """From here on steps start in this environment. Its values are in a private file, written before this event.
+    """From now on steps start in this environment.
+
+    Its values are in a private file, which was written before this event.
 
     environment: names, fingerprints and limits; no values
 
@@ -91,7 +93,7 @@ class EnvironmentRecorded(Event, frozen=True):
 
 
 class StepTemplateAdded(Event, frozen=True):
-    """A step as the study file declares it, with variables resolved but without parameter values.
+    """A step as the study file declares it, with the values of variables but without those of parameters.
 
     name: the name of the step in the study file
     description: what the step is for
@@ -108,19 +110,19 @@ class StepTemplateAdded(Event, frozen=True):
 class StepAdded(Event, frozen=True):
     """One instance of a template. The column `step` of the log has its number: 1, 2, 3 ... in launch order.
 
-    `parents` are numbers of steps; `funnels` are names of templates all of whose instances are parents.
+    `parents` are numbers of steps. `funnels` are names of templates, and all instances of these templates are parents.
     `workspaces` maps each ``X`` of a ``$(X.workspace)`` in the template to a directory, relative like `workspace`.
-    `row` is its line in ``status.csv`` (0: the same as its number); `restart_limit` 0 means no limit.
+    `row` is the line in ``status.csv`` (0: the same as the number).
 
     name: the name of the instance, unique in the study
     template: the name of its template
-    workspace: its directory, relative to the study directory, or absolute if it lies elsewhere
+    workspace: its directory, relative to the study directory, or absolute if it is outside
     params: its parameters
-    parents: the numbers of the steps that it waits for
-    funnels: the names of the templates all of whose instances it waits for
+    parents: the numbers of the steps for which it waits
+    funnels: the names of the templates for whose instances it waits
     workspaces: the directory of each step whose workspace the script names, relative to the study directory
     scheduled: whether the scheduler of the study runs it; otherwise it runs on the host of the tick
-    restart_limit: how often it may be restarted after a timeout; 0 means without limit
+    restart_limit: how often it may be restarted after a timeout; 0 means no limit
     row: its line in status.csv; 0 means its number
 
     Result: adds a step, state INITIALIZED, phase WAITING, status RUNNING
@@ -139,9 +141,9 @@ class StepAdded(Event, frozen=True):
 
 
 class ConnectionAdded(Event, frozen=True):
-    """The step waits for another parent; `ExecutionGraph.add_connection` writes this.
+    """The step waits for another parent. `ExecutionGraph.add_connection` records this.
 
-    parent: the number of the step that it waits for
+    parent: the number of the parent
 
     Result: adds a parent
     """
@@ -150,9 +152,9 @@ class ConnectionAdded(Event, frozen=True):
 
 
 class ConnectionRemoved(Event, frozen=True):
-    """The step no longer waits for a parent; `ExecutionGraph.remove_edge` writes this.
+    """The step no longer waits for a parent. `ExecutionGraph.remove_edge` records this.
 
-    parent: the number of the step that it waits for no more
+    parent: the number of the former parent
 
     Result: removes a parent
     """
@@ -164,8 +166,8 @@ class SettingsChanged(Event, frozen=True):
     """A setting, the adapter, the name, the description or the details of the study got another value.
 
     what: the name of a field of the settings, or adapter, name, description or details
-    before: the value until then
-    after: the value from then on
+    before: the old value
+    after: the new value
 
     Result: nothing
     """
@@ -177,7 +179,7 @@ class SettingsChanged(Event, frozen=True):
 
 
 class StudyPaused(Event, frozen=True):
-    """No new steps are submitted from here on. Jobs in flight keep running.
+    """No new steps are submitted from now on. Jobs in flight keep running.
 
     Result: paused
     """
@@ -207,7 +209,7 @@ class CancelRequested(Event, frozen=True):
 
 
 class StudyCompleted(Event, frozen=True):
-    """Every step is done. `status` is the value of `StudyStatus`, which is also the exit code of ``run --wait``.
+    """Every step is done. `status` is a value of `StudyStatus`, and the exit code of ``run --wait``.
 
     status: how the study ended
 
@@ -229,8 +231,8 @@ class StudyReopened(Event, frozen=True):
 class StudyRelocated(Event, frozen=True):
     """The study directory has moved; its old path no longer contains its log.
 
-    before: the study directory until then, an absolute path
-    after: the study directory from then on
+    before: the old study directory, an absolute path
+    after: the new study directory, an absolute path
 
     Result: nothing
     """
@@ -240,11 +242,11 @@ class StudyRelocated(Event, frozen=True):
 
 
 class RebootDetected(Event, frozen=True):
-    """The host has booted since the study was last written. Boot ids show this, not clocks.
+    """The host has booted since the last event of the study. Boot ids show this, not clocks.
 
     host: the name of the host
-    before: its boot id until then
-    after: its boot id from then on
+    before: its old boot id
+    after: its new boot id
 
     Result: nothing
     """
@@ -255,10 +257,10 @@ class RebootDetected(Event, frozen=True):
 
 
 class TicksMissed(Event, frozen=True):
-    """No tick ran for more than three periods: for `seconds`, from the last tick at `since` to this one.
+    """No tick ran for more than three periods. The gap lasted `seconds`, and began with the last tick at `since`.
 
-    since: when the last tick was, in microseconds UTC
-    seconds: how long no tick came
+    since: the time of the last tick, in microseconds UTC
+    seconds: the length of the gap
 
     Result: nothing
     """
@@ -270,7 +272,7 @@ class TicksMissed(Event, frozen=True):
 class LogRecovered(Event, frozen=True):
     """The events after the one with the digest `head` are lost. The next events were recovered from other evidence.
 
-    head: the digest, in hex, of the last event that is as it was
+    head: the digest of the last event that was not lost, in hex
 
     Result: nothing
     """
@@ -280,7 +282,7 @@ class LogRecovered(Event, frozen=True):
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An event whose payload was corrected: its `seq`, and `data`, the payload as it was recorded.
+    """A corrected event: its `seq`, and in `data` its old payload.
 
     seq: the number of the event
     data: its payload as it was recorded, as text
@@ -291,12 +293,12 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class EventsCorrected(Event, frozen=True):
-    """Payloads that could not be decoded were corrected, and the digests of the rows from the first one on recomputed.
+    """Events that could not be decoded were corrected, and the digests from the first of them on were recomputed.
 
-    `head` is the digest of the last event before that: with the payloads as they were the digests lead to it.
+    `head` is the old digest of the last event. It can be computed again from the old payloads in `corrections`.
 
-    head: the digest, in hex, that the last event had before the correction
-    corrections: the events that were corrected, and their payloads before that
+    head: the digest of the last event before the correction, in hex
+    corrections: the events that were corrected, with their old payloads
 
     Result: nothing
     """
@@ -307,10 +309,10 @@ class EventsCorrected(Event, frozen=True):
 
 
 class PollFailed(Event, frozen=True):
-    """A scheduler did not answer. This is recorded when it begins, not at every tick. Nothing is concluded from it.
+    """A scheduler did not answer. Only the first tick without an answer records this. Nothing is concluded from it.
 
     adapter: the name of the scheduler
-    message: what it said instead of an answer
+    message: the error message
 
     Result: nothing
     """
