@@ -1,8 +1,8 @@
-"""Maestro studies on clusters: every transition in an event log, and no process between two ticks."""
+"""Runs Maestro studies on clusters. An event log records every transition, and no process runs between two ticks."""
 
 __version__ = "0.1.0"
 
-TYPE_CHECKING = False  # as type checkers know it; typing itself is not imported, see `maestro_es.import_path`
+TYPE_CHECKING = False  # type checkers know this name; `typing` is not imported, see `maestro_es.import_path`
 if TYPE_CHECKING:
     from maestro_es.core.model import State, StudyStatus
     from maestro_es.execution_graph import ExecutionGraph, StudyStep
@@ -18,7 +18,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is asked for, so that a tick does not pay for it."""
+    """Import a public name on first use, so that a tick does not import it."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib  # noqa: PLC0415 - likewise

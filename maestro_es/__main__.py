@@ -1,6 +1,6 @@
-"""The command line as a process: ``maestro-es``, ``python -m maestro_es``, and this file by its path.
+"""Starts the command line: by ``maestro-es``, by ``python -m maestro_es``, or by the path of this file.
 
-What stands on top must not import what the user may have a module of: see `maestro_es.import_path`.
+The first lines must not import any module that the user's directories may replace, see `maestro_es.import_path`.
 """
 
 import _signal  # type: ignore[import-not-found]  # compiled in, while `signal` may be a user's
@@ -11,7 +11,7 @@ if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:  # until `r
 import os
 import sys
 
-if not __package__:  # started by its path, with -I: nothing says yet where the package is
+if not __package__:  # started by its path, with -I: the path of the package is not on sys.path yet
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from maestro_es import import_path
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-_INTERRUPTED = 130  # as shells say it
+_INTERRUPTED = 130  # as in shells
 _TRY_AGAIN = 75
 
 
 def run() -> None:
-    """Run the command line, and end this process with its exit code."""
+    """Run the command line, and end this process with the exit code of the command."""
     if _signal.getsignal(_signal.SIGINT) in {_signal.default_int_handler, _signal.SIG_DFL}:
         _signal.signal(_signal.SIGINT, _interrupted)
     import_path.clean()
@@ -34,19 +34,19 @@ def run() -> None:
     main = _load(is_tick=is_tick)
     try:
         main()
-    except KeyboardInterrupt:  # the second one, while the first was told
+    except KeyboardInterrupt:  # a second Ctrl-C, while the message about the first was printed
         _interrupted()
     except SystemExit as left:
-        _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # all is done
+        _signal.signal(_signal.SIGINT, _signal.SIG_IGN)  # nothing is left to interrupt
         if not is_tick:
             raise
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(left.code if isinstance(left.code, int) else 0)  # a third of a tick would be taking things apart
+        os._exit(left.code if isinstance(left.code, int) else 0)  # otherwise the clean-up would take a third of a tick
 
 
 def _interrupted(*_: object) -> "NoReturn":
-    """End at once: nothing was begun. A command that has begun something is told by KeyboardInterrupt."""
+    """End at once, because nothing has begun. A command that has begun gets a KeyboardInterrupt instead."""
     _end("interrupted", _INTERRUPTED)
 
 
@@ -58,7 +58,7 @@ def _end(message: str, code: int) -> "NoReturn":
 
 
 def _load(*, is_tick: bool) -> "Callable[[], None]":
-    """Import the front door. The system may have no memory or no files to give for that."""
+    """Import the command line. This fails if the system lacks memory or open files."""
     try:
         if is_tick:
             _prepare_tick()
@@ -73,7 +73,7 @@ def _load(*, is_tick: bool) -> "Callable[[], None]":
 
 
 def _prepare_tick() -> None:
-    """Do without what takes a third of a process of some milliseconds: looking for garbage, and some imports."""
+    """Turn off garbage collection and some imports. They would take a third of the time of a short tick."""
     import gc
 
     gc.disable()

@@ -29,8 +29,8 @@
             ├── TickInProgress another process ticks the study
             └── NothingStarts the environment of the steps is missing; everything else was done
 
-A message says what, where, and what to do. Each class carries the exit code of a command that it ends. Anything that
-is not a `MaestroError` is our own bug.
+A message says what is wrong, where, and what to do. Each class has the exit code of a command that ends with this
+error. Any error that is not a `MaestroError` is a bug of maestro-es.
 """
 
 from __future__ import annotations
@@ -38,31 +38,34 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
-#: The exit codes of commands; README.md explains them. `run --wait` has the values of `StudyStatus`, too. sysexits.h
+#: The exit codes of commands. README.md explains them. `run --wait` also uses the values of `StudyStatus`. sysexits.h
 #: calls 75 EX_TEMPFAIL. Shells report 130 for a program that Ctrl-C has ended. `__main__` has copies of the last two,
-#: and `runner.sh` one of 75. A tick that got no answer ends with 75 (`drivers.cron_tick`), and so does a command for
-#: which the host lacks memory or other resources (`cli.main`).
+#: and `runner.sh` has a copy of 75. A tick that got no answer ends with 75 (`drivers.cron_tick`). So does a command if
+#: the host lacks memory or other resources (`cli.main`).
 EXIT_OK, EXIT_ERROR, EXIT_TRY_AGAIN, EXIT_INTERRUPTED = 0, 1, 75, 130
 
 
 def one_line(message: str) -> str:
-    r"""Return a message in which the end of a line stands as ``\n``, as in a path or in another program's words."""
+    r"""Return a message as one line. Line breaks, as in a path or another program's message, become ``\n``."""
     return message.replace("\n", "\\n")
 
 
 class MaestroError(Exception):
-    """The root of all errors that are shown in one line, without a traceback; `exit_code` is that of the command."""
+    """The base class of all errors that are shown in one line, without a traceback.
+
+    The command ends with `exit_code`.
+    """
 
     exit_code = EXIT_ERROR
 
     def __str__(self) -> str:
-        return one_line(Exception.__str__(self))  # as a KeyError has a form of its own
+        return one_line(Exception.__str__(self))  # because a KeyError shows its message in quotes
 
 
 class SpecError(MaestroError, ValueError):
-    """The study file is wrong. Each of `problems`, and of `warnings`, is one line: file, line, what, remedy.
+    """The study file is wrong. `problems` and `warnings` are lines with file, line number, problem and remedy.
 
-    A ValueError too, because Maestro raises one for most of what a study file can have wrong.
+    It is a ValueError too, because Maestro raises ValueError for most errors of a study file.
     """
 
     def __init__(self, problems: Sequence[str], warnings: Sequence[str] = ()) -> None:
@@ -75,19 +78,22 @@ class SpecError(MaestroError, ValueError):
 
 
 class RequestRefused(MaestroError):
-    """What was asked for makes no sense in this state; nothing was changed."""
+    """A request makes no sense in the present state. Nothing was changed."""
 
 
 class UnknownStep(RequestRefused, KeyError, ValueError):
-    """There is no step of that name. Maestro raises a KeyError in some methods, and a ValueError in others."""
+    """There is no step of that name. Some methods of Maestro raise a KeyError then, and others a ValueError."""
 
 
 class NoSuchEdge(RequestRefused, ValueError):
-    """A step does not wait for another, so there is no edge between them. A ValueError too, as in Maestro."""
+    """There is no edge between two steps. It is a ValueError too, as in Maestro."""
 
 
 class NotAcquired(RequestRefused, RuntimeError, ValueError):
-    """A dependency of a study could not be had. Maestro raises a RuntimeError or a ValueError, by the cause."""
+    """A dependency of a study is not available.
+
+    Maestro raises a RuntimeError or a ValueError, depending on the cause.
+    """
 
 
 class StudyError(MaestroError):
@@ -103,11 +109,11 @@ class StudyElsewhere(StudyError):
 
 
 class NotAPointer(StudyError, TypeError):
-    """A file is no pickle of a graph of ours; it was not executed. A TypeError too, as in Maestro."""
+    """A file is not a pickle of an `ExecutionGraph`. It was not executed. It is a TypeError too, as in Maestro."""
 
 
 class DamagedLog(StudyError):
-    """The log can't be read as one, or a row of it was changed by another hand. `details` say where, for programs."""
+    """The file is not a readable log, or another program has changed a row. `details` tell programs where."""
 
     def __init__(self, message: str, **details: object) -> None:
         super().__init__(message)
@@ -115,7 +121,7 @@ class DamagedLog(StudyError):
 
 
 class InvalidTransition(StudyError):
-    """An event can't follow from the state before it: a decision on old state, or a log that was changed."""
+    """An event can't follow from the state before it. The decision was based on old state, or the log was changed."""
 
 
 class NewerLog(StudyError):
@@ -123,31 +129,34 @@ class NewerLog(StudyError):
 
 
 class LogUnavailable(StudyError):
-    """The log can't be read or written now: the disk is full, the file locked or not ours. Nothing was changed."""
+    """The log can't be read or written now, for example because the disk is full. Nothing was changed."""
 
     exit_code = EXIT_TRY_AGAIN
 
 
 class ConcurrentAppend(StudyError):
-    """Another process appended to the log first. Nothing was written; read it again and decide again."""
+    """Another process appended to the log first. Nothing was written. The caller reads the log and decides again."""
 
     exit_code = EXIT_TRY_AGAIN
 
 
 class NotRecordable(StudyError, ValueError, TypeError):
-    """An event holds a value that no reader of the log could read. Nothing was written."""
+    """An event contains a value that no reader of the log could decode. Nothing was written."""
 
 
 class LogNotUsable(StudyError):
-    """This object can't be used: it was closed, or another thread or process opened it. Nothing was changed."""
+    """This object can't be used. It was closed, or another thread or process opened it. Nothing was changed."""
 
 
 class NotOurs(StudyError):
-    """Another user owns a study directory, or can change it: nothing in it is run, and its log is not opened."""
+    """Another user owns a study directory, or can change it.
+
+    So nothing in it is executed, and its log is not opened.
+    """
 
 
 class StudyCopied(StudyError):
-    """This directory is a copy, and the original still holds its log."""
+    """This directory is a copy of a study, and the original still has its log."""
 
 
 class SchedulerError(MaestroError):
@@ -155,21 +164,21 @@ class SchedulerError(MaestroError):
 
 
 class UnknownAdapter(SchedulerError, TypeError):
-    """No adapter goes by that name. A TypeError too, because Maestro raises one."""
+    """There is no adapter of that name. It is a TypeError too, as in Maestro."""
 
 
 class NoAdapter(SchedulerError, ValueError):
-    """No adapter was chosen, so there can be no scripts. A ValueError too, because Maestro raises one."""
+    """No adapter was chosen, so no scripts can be written. It is a ValueError too, as in Maestro."""
 
 
 class Unreachable(SchedulerError, RuntimeError):
-    """A scheduler did not answer, so nothing may be concluded about its jobs. A RuntimeError too, as in Maestro."""
+    """A scheduler did not answer, so its jobs are in an unknown state. It is a RuntimeError too, as in Maestro."""
 
     exit_code = EXIT_TRY_AGAIN
 
 
 class NotAsked(Unreachable):
-    """A scheduler was not asked, because this process can't tell which one has the jobs."""
+    """No scheduler was queried, because this process can't find out which one has the jobs."""
 
 
 class TickInProgress(Unreachable):
@@ -177,15 +186,15 @@ class TickInProgress(Unreachable):
 
 
 class NothingStarts(Unreachable):
-    """The environment of the steps is missing, so none starts. Everything else was done."""
+    """The environment of the steps is missing, so no step starts. Everything else was done."""
 
 
-#: What a file system says to whom it does not know, or not any more: NFS with Kerberos, AFS.
+#: The errors of NFS with Kerberos and of AFS for a user without a valid ticket.
 _NOT_LET_IN = (errno.EACCES, errno.EPERM, getattr(errno, "EKEYEXPIRED", None))
 
 
 def describe_error(error: MaestroError | OSError, root: object) -> tuple[int, str]:
-    """Return the exit code for what has kept a study from its tick, and what a person must know of it."""
+    """Return the exit code and the message for an error that has prevented a tick."""
     if isinstance(error, OSError):
         return EXIT_TRY_AGAIN, describe_os_error(error, root)
     line, path = str(error), one_line(str(root))
@@ -193,6 +202,6 @@ def describe_error(error: MaestroError | OSError, root: object) -> tuple[int, st
 
 
 def describe_os_error(error: OSError, path: object) -> str:
-    """Return what a person must know of a file system that does not answer, or does not let us in."""
+    """Return the message for an error of a file system that does not answer or denies access."""
     hint = "; is your ticket for this file system still valid?" if error.errno in _NOT_LET_IN else ""
     return one_line(f"{error.filename or path}: {error.strerror}{hint}")

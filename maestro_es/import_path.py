@@ -1,26 +1,26 @@
-"""Where our modules come from: the interpreter and this installation, never the directories of a user's own modules.
+"""Cleans `sys.path`, so that no module of the user is imported instead of one of maestro-es or Python.
 
-A ``sqlite3.py`` in a workspace, in HOME or in PYTHONPATH belongs to the user, and must not run as a part of a tick. So
-the command line removes its start directory, PYTHONPATH and the user's site directory from its path. The commands that
-we write into files start Python with ``-I``, which does the same before the first module is loaded.
+A user may have a ``sqlite3.py`` in a workspace, in HOME or in PYTHONPATH. It must not run as a part of a tick. So the
+command line removes the current directory, PYTHONPATH and the user's site directory from its path. The commands that
+maestro-es writes into files start Python with ``-I``, which does the same before the first module is loaded.
 
 maestro-es itself may be installed in such a directory, by a module system or with ``pip install --user``. Then that
-directory stays on the path, and so do others that hold installed distributions (``*.dist-info``), because they may
-hold its dependencies. They come after the standard library and before all other packages.
+directory stays on the path. So do others with installed distributions (``*.dist-info``), because the dependencies of
+maestro-es may be there. All of them come after the standard library and before all other packages.
 
-This module is imported before the path is clean, so it imports only modules that every interpreter has loaded by then.
-For the same reason its annotations are texts: ``from __future__ import annotations`` would load a module.
+This module is imported before the path is clean. So it imports only modules that every interpreter has already loaded.
+For the same reason its annotations are texts, because ``from __future__ import annotations`` would load a module.
 """
 
 import os.path
 import site
 import sys
 
-#: ``-X maestro_es_path=DIR:DIR`` names the places beside `_HOME` that hold our dependencies.
+#: ``-X maestro_es_path=DIR:DIR`` names the directories other than `_HOME` that contain the dependencies.
 _OPTION = "maestro_es_path"
 
 _MAIN = os.path.abspath(os.path.join(os.path.dirname(__file__), "__main__.py"))
-#: The directory that holds this package.
+#: The directory that contains this package.
 _HOME = os.path.dirname(os.path.dirname(_MAIN))
 
 _original: "list[str]" = []
@@ -43,7 +43,7 @@ def clean() -> None:
 
 
 def path_of_user() -> "list[str]":
-    """Return `sys.path` as it was before `clean`; empty if `clean` has changed nothing."""
+    """Return `sys.path` as it was before `clean` (empty: `clean` has changed nothing)."""
     return _original[:]
 
 
@@ -58,7 +58,7 @@ def own_command() -> "list[str]":
 
 
 def _own_places() -> "list[str]":
-    """Return the directories that this installation needs but ``python -I`` does not search: `_HOME`, then others."""
+    """Return the directories that this installation needs and ``python -I`` does not search. The first is `_HOME`."""
     if sys.flags.isolated:
         named = str(sys._xoptions.get(_OPTION, ""))  # noqa: SLF001 - so says the manual of -X
         others = [path for path in named.split(os.pathsep) if path]
@@ -71,7 +71,7 @@ def _own_places() -> "list[str]":
 
 
 def _user_places() -> "list[str]":
-    """Return the absolute paths that the user, and not the interpreter, has put on the path."""
+    """Return the absolute paths that come from the user, and not from the interpreter."""
     if sys.flags.isolated:
         return []
     started_from = [] if getattr(sys.flags, "safe_path", False) else (_original or sys.path)[:1]
@@ -94,17 +94,17 @@ def _user_site() -> str:
 def _absolute(path: str) -> str:
     try:
         return os.path.abspath(path)
-    except OSError:  # of a relative path: the current directory was removed
+    except OSError:  # the path is relative, and the current directory was removed
         return path
 
 
 def _is_library(path: str) -> bool:
-    """Whether a directory is the standard library, or its compiled part."""
+    """Return whether a directory is the standard library, or its compiled part."""
     return path == os.path.dirname(str(os.__file__)) or path.endswith("/lib-dynload")
 
 
 def _holds(path: str, distribution: str) -> bool:
-    """Whether a directory holds an installed distribution whose name begins like this."""
+    """Return whether a directory contains an installed distribution whose name begins like this."""
     try:
         names = os.listdir(path) if path else []
     except OSError:

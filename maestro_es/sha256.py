@@ -1,4 +1,4 @@
-"""SHA-256 for a process that runs for some milliseconds.
+"""SHA-256 without OpenSSL, for processes that run for some milliseconds.
 
 ``hashlib`` loads OpenSSL, which takes a twentieth of a tick that has nothing to do. Such a tick digests a few short
 texts with Python's built-in implementation. For many or long texts OpenSSL is up to five times faster, so it is loaded
@@ -13,7 +13,7 @@ from typing import Protocol
 
 
 class Digest(Protocol):
-    """A digest in the making, as hashlib returns it."""
+    """The interface of hashlib's digest objects."""
 
     def digest(self) -> bytes:
         """Return the digest."""
@@ -27,7 +27,7 @@ _LONG = 300_000
 
 
 def short_digest(text: bytes) -> str:
-    """Return the SHA-256 digest of a text that is most likely short, as hexadecimal digits."""
+    """Return the SHA-256 digest of a text, as hexadecimal digits. Most texts are short."""
     return (_built_in() if len(text) < _LONG else sha256())(text).hexdigest()
 
 
@@ -44,7 +44,7 @@ def _built_in() -> Callable[[bytes], Digest]:
     """Return Python's built-in SHA-256, or hashlib's if Python was built without it."""
     import importlib  # noqa: PLC0415 - it is loaded by then
 
-    for name in ("_sha2", "_sha256"):  # from Python 3.12 on, and before
+    for name in ("_sha2", "_sha256"):  # the names from Python 3.12 on, and before
         try:
             built_in: Callable[[bytes], Digest] = importlib.import_module(name).sha256
         except ImportError:

@@ -2,8 +2,8 @@
 
 msgspec imports uuid and decimal for the types UUID and Decimal, and its own modules for other formats. pathlib imports
 urllib.parse for `as_uri`. All this takes an eighth of a tick with nothing to do. So while msgspec and pathlib are
-imported, stand-ins take the places of these modules. Later, each of them can be imported as always, and a function
-of a stand-in calls the real one. Two differences remain: msgspec knows neither UUID nor Decimal, and makes no JSON
+imported, stand-ins replace these modules. Later, each of these modules can be imported normally, and a function of a
+stand-in calls the real function. Two differences remain: msgspec knows neither UUID nor Decimal, and makes no JSON
 Schemas.
 """
 
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: The modules that have stand-ins. msgspec does without typing_extensions, so an import of that one fails.
+#: The modules that have stand-ins. msgspec does not need typing_extensions, so its import fails.
 _NAMES = (
     "decimal", "msgspec._json_schema", "msgspec.inspect", "msgspec.msgpack", "msgspec.toml", "msgspec.yaml",
     "urllib.parse", "uuid",
@@ -31,7 +31,7 @@ class _AnyAttribute(type):
 
 
 class _StandIn(type(sys)):  # type: ignore[misc] # types.ModuleType, without an import
-    """A module that has every name: as a class if the name begins like that of one, and otherwise as a function."""
+    """A module that has every name. A name in capitalised form is a class, and any other name is a function."""
 
     def __getattr__(self, name: str) -> "Callable[..., object]":
         if name.startswith("__"):
@@ -47,7 +47,10 @@ class _StandIn(type(sys)):  # type: ignore[misc] # types.ModuleType, without an 
 
 
 def import_lightly() -> None:
-    """Import msgspec and pathlib, with stand-ins for what no tick uses. If that fails, it is done without."""
+    """Import msgspec and pathlib, with stand-ins for modules that no tick uses.
+
+    If this fails, import them normally.
+    """
     modules: dict[str, object] = vars(sys)["modules"]
     placed = {name: _StandIn(name) for name in _NAMES if name not in modules}
     absent = () if _ABSENT in modules else (_ABSENT,)
@@ -56,7 +59,7 @@ def import_lightly() -> None:
         import pathlib  # noqa: F401 - now
 
         import msgspec  # noqa: F401 - likewise
-    except (AttributeError, ImportError, TypeError):  # of a later version, which needs more than our stand-ins have
+    except (AttributeError, ImportError, TypeError):  # a later version needs more than the stand-ins have
         pass
     finally:
         for name in (*placed, *absent):

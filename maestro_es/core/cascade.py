@@ -1,10 +1,10 @@
-"""Which steps end because a step on which they depend has ended without success, and how many of them at a time.
+"""Decides which steps end because a step on which they depend has ended without success, and how many at a time.
 
-A million steps may depend on one. One transaction that ends them all would lock the log for half a minute. So each
+A million steps may depend on one. A transaction that ends all of them would lock the log for half a minute. So each
 transaction ends at most `AT_ONCE` steps. If more are left, it also records `CascadeStarted`, and the study is
-`cascading`. Each tick then ends some of the others, and the last one records `CascadeCompleted`. A tick needs no more
-than the graph to continue: it ends the blocked steps that depend on a step which has ended without success. None of
-them can start meanwhile, because none is ready before all steps on which it depends have finished.
+`cascading`. Each later tick ends some of the others, and the last one records `CascadeCompleted`. A tick finds these
+steps in the graph: they are blocked, and depend on a step that has ended without success. None of them can start in
+the meantime, because a step is not ready before all steps on which it depends have finished.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph, has_ended_badly
 from maestro_es.core.model import BAD_ENDS, Cause, Micros, State, StepRecord, StudyRecord
 
-#: How many steps one transaction ends in this way. It takes one or two seconds.
+#: How many steps one transaction ends in this way. This takes one or two seconds.
 AT_ONCE = 50_000
 
-#: Of how many steps the children are asked for together.
+#: The number of steps whose children are read with one query.
 _PARENTS = 100
 
 
 class Part:
-    """The steps that one transaction ends: the first `AT_ONCE` of those that have to end."""
+    """The part of a cascade that one transaction records: the first `AT_ONCE` of the steps that must end."""
 
     def __init__(self) -> None:
         self._room = AT_ONCE
         self._is_cut = False
 
     def take(self, new_events: Iterable[NewEvent]) -> Iterator[NewEvent]:
-        """Pass on as many events as there is room for."""
+        """Pass events on, up to the limit."""
         for new_event in new_events:
             if not self._room:
                 self._is_cut = True
@@ -42,23 +42,23 @@ class Part:
             yield new_event
 
     def mark(self, study_record: StudyRecord) -> list[NewEvent]:
-        """Return the event to record behind these, given the study before it: whether steps are left for later."""
+        """Return the event that begins or ends a cascade, if any. It is recorded after the other events."""
         if self._is_cut:
             return self.mark_rest(study_record)
         return [(None, e.CascadeCompleted())] if study_record.cascading else []
 
     def mark_rest(self, study_record: StudyRecord) -> list[NewEvent]:
-        """Return the same if others may have left steps before."""
+        """Return the same event, if earlier transactions may have left steps."""
         return [(None, e.CascadeStarted())] if self._is_cut and not study_record.cascading else []
 
 
 def ended_badly(new_events: Iterable[NewEvent]) -> list[int]:
-    """Return the steps that these events end without success, so that the steps that depend on them can't run."""
+    """Return the steps that end without success by these events. The steps that depend on them can't run."""
     return [step for step, event in new_events if step and _ends_badly(event)]
 
 
 def waiting_in_vain(graph: Graph, new_events: Iterable[NewEvent]) -> list[int]:
-    """Return the steps that had already ended without success when these events made other steps depend on them."""
+    """Return the steps that had already ended without success, and on which other steps now depend by these events."""
     parents = {parent for _, event in new_events if isinstance(event, e.StepAdded) for parent in event.parents}
     parents |= {event.parent for _, event in new_events if isinstance(event, e.ConnectionAdded)}
     return [number for number in sorted(parents) if graph.step(number).state in BAD_ENDS]
@@ -73,9 +73,9 @@ def _ends_badly(event: e.AnyEvent) -> bool:
 
 
 def fail_descendants(graph: Graph, now: Micros, failed: Iterable[int]) -> Iterator[NewEvent]:
-    """Fail or cancel all steps that depend on a step that ended without success; each event names that step.
+    """Fail or cancel all steps that depend on one of the `failed` steps. Each event names the failed step.
 
-    The events may be recorded while they are drawn, or after that.
+    The caller may record each event before it takes the next one, or all of them at the end.
     """
     walk = _Walk(graph)
     for number in failed:
@@ -86,7 +86,7 @@ def fail_descendants(graph: Graph, now: Micros, failed: Iterable[int]) -> Iterat
 
 
 def fail_the_rest(graph: Graph, now: Micros) -> Iterator[NewEvent]:
-    """Do the same for all steps that earlier transactions have left."""
+    """Fail or cancel the steps that earlier transactions have left."""
     walk = _Walk(graph)
     for template, number in graph.failed_funnels():
         event = _upstream(now, _origin(graph, number))
@@ -101,7 +101,7 @@ def fail_the_rest(graph: Graph, now: Micros) -> Iterator[NewEvent]:
 
 
 def _origin(graph: Graph, number: int) -> StepRecord:
-    """Return the step because of which a step ended; the step itself if it ended by itself."""
+    """Return the step whose end is the cause of the end of this step. That may be the step itself."""
     step = graph.step(number)
     if step.blocker is None:
         return step
@@ -110,7 +110,10 @@ def _origin(graph: Graph, number: int) -> StepRecord:
 
 
 class _Walk:
-    """Yields blocked steps that depend on others, directly or not, each once. Each funnel is followed once."""
+    """Yields the blocked steps that depend on other steps, directly or not.
+
+    It yields each step and follows each funnel once.
+    """
 
     def __init__(self, graph: Graph) -> None:
         from array import array  # noqa: PLC0415 - most ticks fail nothing, and a list takes five times the memory

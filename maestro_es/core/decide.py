@@ -142,7 +142,7 @@ def _cancel(cancelled: Iterable[StepRecord], seen: Observations) -> Iterator[New
 
 
 def _noting(new_events: Iterable[NewEvent], numbers: list[int]) -> Iterator[NewEvent]:
-    """Pass events on, and note their steps."""
+    """Pass events on, and add the numbers of their steps to a list."""
     for new_event in new_events:
         numbers.append(new_event[0] or 0)
         yield new_event

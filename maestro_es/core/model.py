@@ -311,14 +311,14 @@ class Boot(msgspec.Struct, frozen=True, omit_defaults=True):
 class StudyRecord(msgspec.Struct):
     """The state of the study as a whole, without its steps.
 
-    `details` is what else a program has recorded about it. `unreachable` maps the adapters that did not answer last
-    time to their messages. `refusal` is set if the scheduler's queue was full last time. `queue_limit` is how many
-    jobs of this study the scheduler then had (None: its queue never was full), and `refused` is the step for which it
-    had no room. `host` and `boot_id` belong to the last process that wrote. `unseen_boot` is the boot id before that,
-    if no tick has recorded the reboot yet. `boots` are the boots in which processes wrote. `written_at` is when the
-    last event about a step was recorded. From `ticked_from` on, ticks are expected. While the
-    study is `cascading`, ticks end steps that will not run (`core.cascade`). `steps`, `open_steps` (steps that
-    are not done) and `states` (steps by state) are counts.
+    `details` has everything else that a program has recorded about the study. `unreachable` maps the adapters that did
+    not answer last time to their messages. `refusal` is set if the scheduler's queue was full last time. `queue_limit`
+    is the number of jobs of this study that the scheduler had then (None: its queue never was full), and `refused` is
+    the step for which it had no room. `host` and `boot_id` belong to the last process that wrote. `unseen_boot` is the
+    boot id before that, if no tick has recorded the reboot yet. `boots` lists the boots during which processes wrote.
+    `written_at` is the time of the last event about a step. From `ticked_from` on, ticks are expected. While the study
+    is `cascading`, ticks end steps that will not run (`core.cascade`). `steps`, `open_steps` (steps that are not done)
+    and `states` (steps by state) are counts.
     """
 
     study_id: str = ""

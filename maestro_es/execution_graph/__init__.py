@@ -1,8 +1,9 @@
-"""`ExecutionGraph`: build a graph of steps in Python and run it. An event log records everything that happens.
+"""`ExecutionGraph` builds and runs a graph of steps. An event log records all changes.
 
-The interface is Maestro's. Event sourcing adds `create`, `open`, `at`, `replay` and `history`. An object holds no
-state of its own: its methods append events to the log in its directory, or run a tick. So a second process that opens
-the same path sees the same graph. The modules of this package contain no rules: `maestro_es.core` decides. ::
+The class has the methods of Maestro's class and some more, such as `create`, `open`, `at`, `replay` and `history`. An
+object has no state of its own. Its methods append events to the log in the study directory, or run a tick. So a second
+process that opens the same path sees the same graph. The modules of this package contain no rules. `maestro_es.core`
+decides. ::
 
     from maestro_es import ExecutionGraph, StudyStatus, StudyStep
 
@@ -30,7 +31,7 @@ _HOMES = {"ExecutionGraph": "graph", "Step": "building", "StudyStep": "building"
 
 
 def __getattr__(name: str) -> object:
-    """Import a class at its first use: a tick of cron needs only the part that ticks."""
+    """Import a class at its first use, because a tick of cron needs only `TickableGraph`."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,6 +1,6 @@
-"""The part of the graph that answers questions about its present and past state, its events, and their reasons.
+"""The part of the graph that answers questions about its present and past state, and its events.
 
-The answers are made in `maestro_es.audit`.
+`maestro_es.audit` finds the answers.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 #: of `as_of`.
 Instant = Union[str, int, When, Past]
 
-#: How many lines of a failed step's errors an answer contains.
+#: How many error lines of a failed step an answer contains.
 _ERROR_LINES = 10
 
 
 class Why(NamedTuple):
-    """Why a step is in its `state`: a sentence, and the events that prove it. An empty `step` is the study.
+    """Why a step is in its `state`: a sentence, and the events that prove it. An empty `step` stands for the study.
 
-    `errors` are the last lines that the step wrote to standard error, if it has failed. If it has failed because of
-    another step, they are that step's. `written_by` is the step that wrote them. `failures` are the failed steps of
-    the study, in groups; they are empty if the question is about a step, or about the past.
+    `errors` are the last lines on standard error of the step, if it has failed. If it has failed because of another
+    step, they are lines of that step. `written_by` is the step that wrote them. `failures` are the failed steps of the
+    study, in groups; they are empty if the question is about a step, or about the past.
     """
 
     step: str
@@ -95,7 +95,7 @@ class AuditableGraph(GraphBase):
     def as_of(self, when: Instant) -> Past:
         """Return the study as its log recorded it at a moment: the graph, the last event, and the time.
 
-        The other methods take this result as `at`. Then many questions need one reading of the log.
+        The other methods accept this result as `at`. Then many questions need only one reading of the log.
         """
         if isinstance(when, Past):
             return when
@@ -245,10 +245,10 @@ class AuditableGraph(GraphBase):
         return self._study.log.time_limit
 
     def edits(self, *steps: str, named: Path | None = None) -> Iterator[str]:
-        """Yield a line about each edited script of these steps, and about an edited study file.
+        """Yield a line about each edited script of these steps, and about the study file if it was edited.
 
-        The line says which version runs. `named` is the study's path as the user has typed it. RequestRefused if there
-        is no step of a name.
+        The line says which version runs. `named` is the study's path as the user has typed it. RequestRefused if a
+        pattern matches no step.
         """
         patterns, graph = patterns_of(steps), self._fresh()
         numbers = [audit.step_details.find_step(graph, pattern).number for pattern in patterns]

@@ -1,6 +1,6 @@
-"""What all parts of the graph share: the session, the present state of the log, and how a request is recorded.
+"""The base class of all parts of the graph. It opens the session, reads the present state, and records requests.
 
-What a request changes is decided by the rules in `maestro_es.core`.
+The rules in `maestro_es.core` decide what a request changes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def refreshed(study: Session) -> ProjectedGraph:
 
 
 class GraphBase:
-    """An open study; the parts of `ExecutionGraph` derive from it."""
+    """An open study. The parts of `ExecutionGraph` derive from this class."""
 
     _study: Session
 
@@ -46,7 +46,7 @@ class GraphBase:
 
     @classmethod
     def open_ours(cls, root: Path, runtime: Runtime) -> Self:
-        """Open a study that only this user can change. NotOurs if others can; then the log is not opened."""
+        """Open a study that only this user can change. NotOurs if others can change it. Then the log is not opened."""
         return cls._of(Session.ours(root, runtime))
 
     @classmethod
@@ -122,7 +122,10 @@ class GraphBase:
             raise Unreachable(describe_os_error(error, self.path)) from error
 
     def _request(self, rule: Callable[[ProjectedGraph], list[NewEvent]]) -> list[NewEvent]:
-        """Record the events that a rule returns for the present state: at once, or with the open batch."""
+        """Record the events that a rule returns for the present state.
+
+        Inside a batch, they are recorded with the batch.
+        """
         if self._study.log.in_transaction:
             new_events = rule(self._study.graph)
             self._study.record(new_events)
@@ -131,7 +134,7 @@ class GraphBase:
         return self._study.request(rule)
 
     def _ask(self, rule: Callable[[ProjectedGraph], list[NewEvent]]) -> list[Recorded]:
-        """Record a user's request; returns the new events. NotOurs if another user can change the study."""
+        """Record a user's request. Returns the new events. NotOurs if another user can change the study."""
         self._study.dir.check_owner()
         with self._study.log.listening() as recorded:
             self._request(rule)

@@ -1,4 +1,7 @@
-"""Adds steps, edges and settings to a graph."""
+"""The part of the graph that adds steps, edges and the adapter.
+
+`maestro_es.core.requests` decides what can be added.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ class StudyStep:
 
 
 class _Outside:
-    """The workspaces outside of the study, by the directories to which symbolic links in their paths lead."""
+    """The workspaces outside of the study, by their real paths, that is, without symbolic links."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -50,9 +53,10 @@ class _Outside:
         self._by_real: dict[str, str] = {}
 
     def path_of(self, real: str, workspaces: list[str]) -> str | None:
-        """Return the one of these workspaces that leads to the directory `real`.
+        """Return the workspace whose real path is `real`.
 
-        Only workspaces that were added since the last call are followed. If a batch was undone, all are.
+        Only workspaces that were added since the last call are resolved. If a batch was undone, all are resolved
+        again.
         """
         if workspaces[max(self._count - 1, 0) : self._count] != self._last:
             self._count, self._by_real = 0, {}
@@ -71,7 +75,7 @@ class BuildableGraph(DescribedGraph):
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
-        """Append everything that is added inside this block, in one transaction. This is much faster for many steps.
+        """Append all additions inside this block in one transaction. This is much faster for many steps.
 
         An error undoes the whole batch. RequestRefused inside another batch. No tick can run inside a batch. Only the
         thread and the process that began a batch can add to it or end it.
@@ -137,7 +141,9 @@ class BuildableGraph(DescribedGraph):
         self._request(lambda graph: requests.connect(graph, first, second))
 
     def set_adapter(self, adapter: Mapping[str, Any] | None) -> None:
-        """Choose the scheduler. `adapter` is a batch block as in a study file; None or an empty one clears the choice.
+        """Choose the scheduler. `adapter` is a batch block as in a study file.
+
+        None or an empty block clears the choice.
 
         Without a choice, all steps run on this host, and `generate_scripts` raises NoAdapter. TypeError if `adapter`
         is not a dictionary, or if its type is unknown.

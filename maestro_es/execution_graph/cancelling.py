@@ -1,6 +1,6 @@
-"""The part of the graph that cancels: it records the request, and ticks until the jobs have ended.
+"""The part of the graph that cancels. It records the request, and ticks until the jobs have ended.
 
-Which steps a request cancels is decided in `maestro_es.core.requests`.
+`maestro_es.core.requests` decides which steps a request cancels.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class CancellableGraph(TickableGraph):
     def cancel_study(self, reason: str = "") -> CancelCode:
         """Request that the study is cancelled, and tick once. Later ticks end its jobs. Returns ``CancelCode.OK``.
 
-        If the study is being cancelled already, or has ended, only the tick runs. Unreachable if a scheduler did not
-        answer; the cancel is recorded nevertheless.
+        If the study is already being cancelled, or has ended, only the tick runs. Unreachable if a scheduler did not
+        answer. The cancel is recorded nevertheless.
         """
         self._commits_alone()
         why = arguments.text("reason", reason)
@@ -80,9 +80,9 @@ class CancellableGraph(TickableGraph):
     def _tick_until_ended(self, wait_s: float, end: float) -> None:
         """Tick until all cancelled jobs have ended, or until the time `end`.
 
-        Unreachable names what did not answer. A scheduler that did not answer is not asked again, but local steps on
-        this host are still ended. Only a tick ends jobs: a job's id alone does not prove that the job is ours, because
-        a scheduler may use an id again.
+        Unreachable if a scheduler or the file system did not answer. Such a scheduler is not queried again, but local
+        steps on this host are still ended. Only a tick ends jobs, because the id of a job does not prove that the job
+        belongs to the step. A scheduler may use an id again.
         """
         study = self._study
         last_error: Unreachable | None = None
@@ -104,7 +104,10 @@ class CancellableGraph(TickableGraph):
             time.sleep(_PAUSE_S)
 
     def _tick_once(self, wait_s: float, last_error: Unreachable | None) -> Unreachable | None:
-        """Run one tick; returns the error if a scheduler does not answer. With `last_error`, it is not asked again."""
+        """Run one tick. Returns the error if a scheduler does not answer.
+
+        With `last_error`, the scheduler is not queried.
+        """
         study = self._study
         known = QueueSnapshot(0, {}, study.last_error) if last_error and study.last_error else None
         with hold_tick_lock(study.dir, wait_s) as ours:
@@ -124,7 +127,7 @@ class CancellableGraph(TickableGraph):
         return {step.job_host for step in local} - {self.runtime.host.name, ""}
 
     def _left(self) -> str:
-        """Return a sentence about what is recorded and what is still to do."""
+        """Return a sentence with the number of jobs that may still run."""
         return f"{self.path}: the cancel is recorded; jobs that may still run: {len(self._still_to_end())}"
 
 

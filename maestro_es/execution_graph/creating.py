@@ -1,7 +1,7 @@
 """The part of the graph that creates a study from a plan, from Maestro's files, or from an export of a log.
 
-The work is done in `maestro_es.creation`. Each method imports what it needs: these imports take long, and few programs
-and commands create a study.
+`maestro_es.creation` does the work. Each method imports the modules that it needs, because these imports take long and
+few programs and commands create a study.
 """
 
 from __future__ import annotations
@@ -39,10 +39,12 @@ class CreatableGraph(GraphBase):
         site: Site | None = None,
         around: Surroundings | None = None,
     ) -> Self:
-        """Create the study of a plan in the directory `plan.output`. `site` is this directory if it is reserved.
+        """Create the study of a plan in the directory `plan.output`.
+
+        `site` is this directory if it was reserved before.
 
         The steps run in the environment of this process, or in the part of it that `around` has chosen. RequestRefused
-        if the directory has a study already. StudyError or OSError if the study can't be created; then nothing of it
+        if the directory has a study already. StudyError or OSError if the study can't be created. Then nothing of it
         is left.
         """
         from maestro_es.creation.create import create_study  # noqa: PLC0415 - for this only
@@ -54,7 +56,8 @@ class CreatableGraph(GraphBase):
     def take_over(cls, imported: Import, runtime: Runtime | None = None) -> Self:
         """Create the log of a Maestro study that `plan_import` has read.
 
-        RequestRefused if a conductor has started on it since, or if it has a log. Then nothing was changed.
+        RequestRefused if a conductor has started on the study since, or if the study has a log. Then nothing was
+        changed.
         """
         from maestro_es.creation.import_maestro import carry_out  # noqa: PLC0415 - for this only
 

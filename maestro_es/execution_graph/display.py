@@ -1,7 +1,6 @@
-"""How graphs are shown at a Python prompt and in a notebook.
+"""Shows graphs at a Python prompt and in a notebook.
 
-`StepView` uses the same table for one step. The tables of the command `status` are laid out in
-`maestro_es.report.layouts`.
+`StepView` uses the same table for one step. `maestro_es.report.layouts` has the tables of the command `status`.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _HEADER = ("Step", "State", "Job", "Run time", "Parameters")
 
 
 class ShownGraph(GraphBase):
-    """The part of `ExecutionGraph` that shows it. If the log can't be read, it shows the error instead."""
+    """The part of `ExecutionGraph` that shows the graph. If the log can't be read, it shows the error instead."""
 
     def __repr__(self) -> str:
         try:
@@ -34,7 +33,7 @@ class ShownGraph(GraphBase):
         return f"<{type(self).__name__}{name} in {self.path}: {study.status.name}, {done} of {study.steps} steps done>"
 
     def _repr_html_(self) -> str:
-        """Return a table for notebooks: at most a hundred steps, those that are not done first."""
+        """Return a table for notebooks with at most a hundred steps. Steps that are not done come first."""
         caption = html.escape(repr(self)[1:-1])
         try:
             graph, now = self._fresh(), self._study.runtime.now()

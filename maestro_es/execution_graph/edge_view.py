@@ -1,4 +1,4 @@
-"""The edges of a graph in Maestro's form: for each step and for ``_source``, the names of its children."""
+"""The edges of a graph in Maestro's form: a mapping from each step and ``_source`` to the names of its children."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class EdgeView(Mapping[str, list[str]]):
 
 
 def load_edges(graph: ProjectedGraph) -> dict[str, list[str]]:
-    """Return the children of all steps and of ``_source``, read at once. The steps of one funnel share a list."""
+    """Return the children of all steps and of ``_source`` with a few queries. The steps of one funnel share a list."""
     names = {number: (name, template) for number, name, template in graph.names()}
     edges: dict[int, list[int]] = {}
     for parent, child in graph.edges():
@@ -78,5 +78,5 @@ def load_edges(graph: ProjectedGraph) -> dict[str, list[str]]:
 
 
 def _merged(children: list[int], funnel: Sequence[int]) -> list[int]:
-    """Return the children of a step by edges and by a funnel, in the order of their numbers."""
+    """Return the children of a step, by edges and by a funnel, in the order of their numbers."""
     return sorted({*children, *funnel}) if funnel else children

@@ -1,4 +1,4 @@
-"""The public class `ExecutionGraph`. Only its creation is here; its parts are the other modules of this package."""
+"""The public class `ExecutionGraph`. This module only creates it. The other modules of this package have its parts."""
 
 from __future__ import annotations
 

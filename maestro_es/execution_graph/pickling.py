@@ -1,4 +1,4 @@
-"""Pickles of a graph and its views. A pickle contains the path and the id of a study and no state.
+"""Pickles a graph and its views. A pickle contains the path and the id of a study, and no state.
 
 So a pickle is never out of date. `pickle` writes protocol 0 of Python's pickles, which is text, and ``pickle.load``
 can read it. `unpickle` never executes a file, because an executed pickle can call any function. It accepts only the
@@ -28,16 +28,16 @@ from maestro_es.study.session import Session
 if TYPE_CHECKING:
     from typing_extensions import Self  # in typing since Python 3.11
 
-#: The beginning of a file: the function that is called, and its first argument, the class.
+#: The beginning of a file: the function to call, and its first argument, the class.
 _HEAD = b"cmaestro_es.execution_graph.pickling\nreopen\n(cmaestro_es.execution_graph\nExecutionGraph\n"
 
-#: The whole file. The path and the id are lines with escapes; a tuple, a call and the end follow.
+#: The whole file. The path and the id are lines with escapes. The opcodes for a tuple, a call and the end follow.
 _FORM = re.compile(re.escape(_HEAD) + rb"V([^\n]*)\nV([0-9a-f]+)\ntR\.")
 
 #: Characters that protocol 0 escapes in addition to those that its encoding escapes.
 _ESCAPES = {character: f"\\u{ord(character):04x}" for character in "\\\0\n\r\x1a"}
 
-#: How many bytes of a file are read: far more than a path has, and enough to recognize a pickle of Maestro's.
+#: How many bytes of a file are read. No path is so long, and this part identifies a pickle of Maestro's.
 _LONGEST = 2**20
 
 
@@ -103,9 +103,9 @@ def _pointer_to(study: Session) -> tuple[str, str]:
 
 
 def _of_no_study(file: Path) -> Path:
-    """Return the path of a file. RequestRefused if it has a name of the files that each study has, such as the log.
+    """Return the path. RequestRefused if its name is that of a file of every study, such as the log.
 
-    IsADirectoryError if it is a directory.
+    IsADirectoryError if the path is that of a directory.
     """
     if file.is_dir():
         raise IsADirectoryError(errno.EISDIR, "a directory; give the path of a file", str(file))
@@ -136,12 +136,12 @@ _SHARED: WeakValueDictionary[tuple[int, int, str, str], Session] = WeakValueDict
 
 
 def view_pickle(view: type, study: Session, *more: object) -> tuple[Any, ...]:
-    """Return the result of a view's `__reduce__`: a pointer to the study, and no state."""
+    """Return the result of a view's `__reduce__`. It contains a pointer to the study, and no state."""
     return reopen_view, (view, *_pointer_to(study), *more)
 
 
 def reopen_view(view: Callable[..., object], path: str, study_id: str, *more: object) -> object:
-    """Make a view of a study; pickles call this. StudyElsewhere if the study is not at this path."""
+    """Make a view of a study. Pickles call this. StudyElsewhere if the study is not at this path."""
     key = (os.getpid(), get_ident(), path, study_id)
     study = _SHARED.get(key)
     if study is None or not _is_in_place(study):
@@ -150,7 +150,7 @@ def reopen_view(view: Callable[..., object], path: str, study_id: str, *more: ob
 
 
 def _is_in_place(study: Session) -> bool:
-    """Return whether the open log is still the one at its path. It is not if a copy has replaced it."""
+    """Return whether the open log is still at its path. If a copy has replaced it, it is not."""
     try:
         study.log.check_place()
     except LogUnavailable:
@@ -159,7 +159,7 @@ def _is_in_place(study: Session) -> bool:
 
 
 def reopen(graph_class: type[PicklableGraph], path: str, study_id: str) -> PicklableGraph:
-    """Open a study; pickles call this. StudyElsewhere if it is not at this path."""
+    """Open a study. Pickles call this. StudyElsewhere if the study is not at this path."""
     return graph_class._reopen(path, study_id)  # noqa: SLF001 - one of our own
 
 

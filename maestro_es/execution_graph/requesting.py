@@ -1,6 +1,6 @@
 """The part of the graph that takes requests of users. Each method corresponds to a command or to one of its options.
 
-What a request changes, and when it is refused, is decided in `maestro_es.core.requests` and `maestro_es.core.rerun`.
+`maestro_es.core.requests` and `maestro_es.core.rerun` decide what a request changes, and when it is refused.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _OPTIONS = {setting: option for option, setting in arguments.UPDATABLE.items()}
 class RequestableGraph(AuditableGraph):
     """The part of `ExecutionGraph` that takes requests about steps, settings and the environment.
 
-    Each method returns the events that it has recorded, oldest first, in the form that `history` returns. The first
-    event of a process comes after its InvocationStarted. The list is empty if the request changes nothing. Inside a
-    `batch`, the events are in the log once the batch ends.
+    Each method returns the events that it has recorded, oldest first, in the form that `history` returns. If it is the
+    first request of a process, the list begins with InvocationStarted. The list is empty if the request changes
+    nothing. Inside a `batch`, the events are in the log after the end of the batch.
 
     `steps` are names, or patterns of names as in a shell. The name of a step in the study file means all its
-    instances. The log keeps the `reason`. RequestRefused if the request makes no sense in the present state; its
-    message says why. NotOurs if another user can change the study. After either error, nothing was changed.
+    instances. The log keeps the `reason`. RequestRefused if the request makes no sense in the present state. Its
+    message gives the reason. NotOurs if another user can change the study. After either error, nothing was changed.
     """
 
     def pause(self, reason: str = "") -> list[Recorded]:
@@ -77,16 +77,16 @@ class RequestableGraph(AuditableGraph):
         hardware_limit: int | None = None,
         reason: str = "",
     ) -> list[Recorded]:
-        """Run steps again. The new events include a StepReset for each of them; the next ticks submit them.
+        """Run steps again. The new events include a StepReset for each of them. The next ticks submit them.
 
-        A pattern selects steps that have failed or were cancelled. `failed` leaves out the cancelled steps; without
-        patterns it selects all failed steps. A finished step is selected only by its full name. Steps that ended
+        A pattern selects steps that have failed or were cancelled. `failed` leaves out the cancelled steps. Without
+        patterns, it selects all failed steps. A finished step is selected only by its full name. Steps that ended
         because of a selected step run again too. With `descendants`, so do all steps that depend on it.
 
-        The limits apply to the whole study: `restart_limit` is how often a step is restarted after a timeout,
-        `hardware_limit` after a hardware failure (0: no limit). A study that has ended continues. A step that had
-        started resumes with its restart script, if it has one; with `from_scratch`, it does not. With `keep_script`, a
-        script that was edited in its workspace runs as it is.
+        The limits apply to the whole study. `restart_limit` is how often a step is restarted after a timeout, and
+        `hardware_limit` how often after a hardware failure (0: no limit). A study that has ended continues. A step
+        that had started resumes with its restart script, if it has one and `from_scratch` is false. With
+        `keep_script`, a script that a user has edited in the workspace runs unchanged.
         """
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
         only, all_after = arguments.flag("failed", failed), arguments.flag("descendants", descendants)
@@ -111,8 +111,8 @@ class RequestableGraph(AuditableGraph):
     def retry_lost(self, *steps: str, reason: str = "") -> list[Recorded]:
         """Run steps again whose host or container is gone for good. Returns the new events.
 
-        The caller vouches for this: a step that still runs there runs twice. RequestRefused for a step that this host
-        can see.
+        The caller is responsible for this, because a step that still runs there would run twice. RequestRefused for a
+        step that this host can see.
         """
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
         actor, at, ask_host = self._study.log.identity.actor, self.runtime.now(), self._study.ask_host
@@ -121,7 +121,7 @@ class RequestableGraph(AuditableGraph):
         )
 
     def reopen(self, reason: str = "", *, from_scratch: bool = False) -> list[Recorded]:
-        """Continue a cancelled study: its cancelled steps run. The new events include a StepReset for each of them.
+        """Continue a cancelled study. Its cancelled steps run. The new events include a StepReset for each of them.
 
         A step that had started resumes with its restart script, as after `retry`.
         """
@@ -187,7 +187,7 @@ class RequestableGraph(AuditableGraph):
         return recorded
 
     def share(self, *, group_reads: bool) -> bool:
-        """Allow or forbid the group of the study's files to read the log; returns whether this has changed anything.
+        """Allow or forbid the group of the study's files to read the log. Returns whether this has changed anything.
 
         This changes the modes of files and records no event.
         """
@@ -197,5 +197,5 @@ class RequestableGraph(AuditableGraph):
 
 
 def _settings(**values: int | None) -> dict[str, int]:
-    """Return the settings that are given, by the names of their options."""
+    """Return the settings that are not None, by the names of their options."""
     return {_OPTIONS[name]: arguments.count(name, value) for name, value in values.items() if value is not None}

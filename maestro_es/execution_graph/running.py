@@ -1,4 +1,4 @@
-"""The part of the graph that runs a study to its end, asks schedulers, and writes scripts and the status file."""
+"""The part of the graph that runs a study to its end, queries schedulers, and writes scripts and the status file."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class RunnableGraph(CancellableGraph):
     """The part of `ExecutionGraph` that runs steps."""
 
     def run_until_ended(self, progress: Callable[[], None] = lambda: None) -> StudyStatus:
-        """Run ticks until the study has ended; returns its final status.
+        """Run ticks until the study has ended. Returns its final status.
 
         A tick runs whenever a step on this host ends, and at least as often as the study's settings say. `progress` is
-        called after the first tick, about once a second, and at the end. A scheduler that does not answer is asked
-        again. Unreachable if the boot id of this host can't be read, because a tick can conclude nothing without it,
-        or if a file can't be written. LogUnavailable if the study was moved or deleted. RequestRefused inside a
-        `batch`. Call it in the main thread only.
+        called after the first tick, about once a second, and at the end. A scheduler that does not answer is queried
+        again. Unreachable if a file can't be written, or if the boot id of this host can't be read, because a tick can
+        conclude nothing without it. LogUnavailable if the study was moved or deleted. RequestRefused inside a `batch`.
+        Call it in the main thread only.
         """
         self._commits_alone()
         with self._explaining():
             return run_until_ended(self._study, progress)
 
     def check_study_status(self) -> tuple[JobStatusCode, dict[str, State]]:
-        """Ask the schedulers about the steps in flight and return a code and the states of these steps, by name.
+        """Query the schedulers about the steps in flight. Returns a code, and the states of these steps by name.
 
         Nothing is changed or recorded.
         """
@@ -58,7 +58,8 @@ class RunnableGraph(CancellableGraph):
     def generate_scripts(self) -> None:
         """Write the workspace and the scripts of every step, and run nothing.
 
-        NoAdapter, a ValueError, if `set_adapter` has chosen no scheduler: all scripts contain its header.
+        NoAdapter, a ValueError, if `set_adapter` has chosen no scheduler, because all scripts contain the scheduler's
+        header.
         """
         if not self._fresh().study.adapter:
             raise NoAdapter("no adapter was chosen, so there can be no scripts; call set_adapter first")

@@ -15,7 +15,7 @@ _Name = TypeVar("_Name")
 
 
 class StepNames(AbstractSet[str]):
-    """The names of the steps in given phases and states, after the names in `first`.
+    """The names in `first`, and the names of the steps in any of the `phases` and any of the `states`.
 
     It is a read-only set, and equals any other set of the same names. It has the methods of a `frozenset`. Operators
     and methods return a new set, which does not change with the study.
@@ -30,7 +30,7 @@ class StepNames(AbstractSet[str]):
         self._first = first
 
     @classmethod
-    def _from_iterable(cls, names: Iterable[_Name]) -> set[_Name]:  # what operators return
+    def _from_iterable(cls, names: Iterable[_Name]) -> set[_Name]:  # the type that operators return
         return set(names)
 
     def __contains__(self, name: object) -> bool:

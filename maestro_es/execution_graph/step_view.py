@@ -18,7 +18,7 @@ from maestro_es.study.workspace import script_paths
 from maestro_es.study_file.render import render
 from maestro_es.study_file.study_environment import Variable
 
-#: The keys in the ``run`` block of every step in Maestro. Keys that a study file does not give are empty texts.
+#: The keys in the ``run`` block of every step in Maestro. A key that the study file lacks has an empty text.
 RUN_KEYS = (
     "cmd", "depends", "pre", "post", "restart", "nodes", "procs", "gpus", "cores per task", "walltime", "reservation",
 )  # fmt: skip
@@ -30,8 +30,8 @@ _WITH_JOB = (e.JobSubmitted, e.StepImported, e.StepRecovered)
 class StepDefinition:
     """The definition of a step, with all placeholders filled in except ``$(LAUNCHER)``.
 
-    `run` has all keys of Maestro's steps. Keys that the study file does not give are empty texts. The attributes are
-    those of Maestro's steps, because programs read them with `vars`.
+    `run` has all keys of Maestro's steps. A key that the study file lacks has an empty text. The attributes are those
+    of Maestro's steps, because programs read them with `vars`.
     """
 
     def __init__(self, name: str, description: str, run: Mapping[str, Any]) -> None:
@@ -67,7 +67,7 @@ _SHOWN = (
 
 
 def _refusing(name: str) -> Callable[..., NoReturn]:
-    """Return a method with the name of one of Maestro's that always raises RequestRefused."""
+    """Return a method that always raises RequestRefused. It has the name of a method of Maestro's."""
 
     def method(self: StepView, *_: object, **__: object) -> NoReturn:
         raise RequestRefused(f"{name}: only a tick changes step {self.name!r}; call execute_ready_steps of its graph")
@@ -94,8 +94,8 @@ _DOES = {
 class StepView:
     """A read-only view of one step. Each access to an attribute reads the present state of the log.
 
-    Two views are equal if they show the same step of the same study. The id of the study decides, and its path does
-    not. Assigning an attribute raises AttributeError.
+    Two views are equal if they show the same step of the same study. Studies are compared by their ids, not by their
+    paths. Assigning an attribute raises AttributeError.
     """
 
     __slots__ = ("_number", "_study")
@@ -186,17 +186,17 @@ class StepView:
 
     @property
     def walltime(self) -> Any:  # noqa: ANN401 - as the study file has it
-        """The walltime as in the study file; an empty text if the step has none."""
+        """The walltime as in the study file. It is an empty text if the step has none."""
         return self.step.run["walltime"]
 
     @property
     def script(self) -> str:
-        """The absolute path of the script, as a text; empty until the file exists."""
+        """The absolute path of the script, as a text. It is empty until the file exists."""
         return self._script("cmd")
 
     @property
     def restart_script(self) -> str:
-        """The absolute path of the restart script, as a text; empty until the file exists."""
+        """The absolute path of the restart script, as a text. It is empty until the file exists."""
         return self._script("restart")
 
     def _script(self, key: str) -> str:
@@ -207,7 +207,7 @@ class StepView:
 
     @property
     def can_restart(self) -> bool:
-        """Whether the step has a restart script, with which it can continue after a timeout."""
+        """Whether the step has a restart script. With this script it can continue after a timeout."""
         graph = refreshed(self._study)
         return bool(graph.template(graph.step(self._number).template).run.get("restart"))
 
@@ -253,7 +253,7 @@ class StepView:
 
     @property
     def elapsed_time(self) -> str:
-        """The time since the step was submitted, until its end: ``0d:00h:00m:03s``, or ``--:--:--`` while it waits."""
+        """The time from the submission of the step to its end: ``0d:00h:00m:03s``, or ``--:--:--`` while it waits."""
         return elapsed_time(self._record(), self._study.runtime.now())
 
     setup_workspace = _refusing("setup_workspace")

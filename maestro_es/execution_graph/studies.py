@@ -1,4 +1,4 @@
-"""Questions to all studies that a user has registered. A broken study does not stop the others."""
+"""Finds registered studies, and asks all of them a question. A broken study does not stop the others."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ FIELDS = (*Summary.__struct_fields__, "problem")
 #: The word for the study that was registered last.
 LAST = "last"
 
-#: The shortest beginning of an id that names a study.
+#: The smallest number of digits of an id that can name a study.
 _PREFIX = 4
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """A registered study. Without a `summary`, `problem` says why there is none."""
+    """A registered study. If it has no `summary`, `problem` says why."""
 
     id: str
     path: str
@@ -75,7 +75,7 @@ class StudyAnswer(msgspec.Struct, Generic[Found], frozen=True):
 def ask_all(runtime: Runtime, ask: Callable[[AuditableGraph], Found]) -> Iterator[StudyAnswer[Found]]:
     """Ask each registered study, in the order of registration. A broken study does not stop the others.
 
-    A study that refuses the question is left out. RequestRefused, once all were asked, if none has answered.
+    A study that refuses the question is left out. RequestRefused, after all were asked, if none has answered.
     """
     refusal: RequestRefused | None = None
     answered = False
@@ -111,10 +111,12 @@ def find_registered(word: str) -> list[str]:
 
 
 def find_named(word: str) -> Path | None:
-    """Return the directory of the registered study with this id, beginning of an id, or name; "last" is the newest.
+    """Return the directory of the registered study with this id, beginning of an id, or name.
+
+    "last" is the newest study.
 
     The name is that in the study file, or that of the directory. None if no study matches. RequestRefused if several
-    match. A directory with a log is not looked up, but is a study by itself.
+    match. If the word is the path of a directory with a log, the result is None too.
     """
     studies = registry.registered()
     if word == LAST:
@@ -130,7 +132,7 @@ def find_named(word: str) -> Path | None:
 
 
 def _name_at(root: Path) -> str:
-    """Return the name of the study in a directory; empty if it can't be read."""
+    """Return the name of the study in a directory (empty: it can't be read)."""
     try:
         with AuditableGraph.open(root, Runtime()) as graph:
             return graph.state.study.name
@@ -139,6 +141,6 @@ def _name_at(root: Path) -> str:
 
 
 def listed_data(listed: Listed) -> dict[str, Any]:
-    """Return a listed study for JSON: the keys of a summary, null if unknown, and "problem"."""
+    """Return a listed study for JSON. It has the keys of a summary, with null for unknown values, and "problem"."""
     known = summary_data(listed.summary) if listed.summary else dict.fromkeys(FIELDS)
     return {**known, "id": listed.id, "path": listed.path, "problem": listed.problem or None}

@@ -1,6 +1,6 @@
 """The part of the graph that runs ticks. A tick of cron imports this module and not the whole class.
 
-What a tick does is decided in `maestro_es.poller.tick` and `maestro_es.core.decide`.
+`maestro_es.poller.tick` and `maestro_es.core.decide` decide what a tick does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from maestro_es.study.session import Session
 
 
 class SharedQueues:
-    """Queue snapshots that many studies share: each scheduler is asked once. It also notes which ones are down."""
+    """Queue snapshots that many studies share, so that each scheduler is queried once.
+
+    It also notes which ones are down.
+    """
 
     def __init__(self, snapshots: Mapping[Path, QueueSnapshot]) -> None:
         self._snapshots = snapshots
@@ -30,11 +33,11 @@ class SharedQueues:
 
     @classmethod
     def of(cls, roots: Iterable[Path], runtime: Runtime) -> SharedQueues:
-        """Ask each cluster once for the jobs of these studies."""
+        """Query each cluster once for the jobs of these studies."""
         return cls(prefetch(roots, runtime))
 
     def snapshot(self, study: Session) -> QueueSnapshot | None:
-        """Return the queue snapshot for a study, if any. A cluster that is down is not asked again."""
+        """Return the queue snapshot for a study, if any. A cluster that is down is not queried again."""
         latest, down = self._snapshots.get(study.dir.root), self._down.get(study.adapters.scheduler.cluster)
         return QueueSnapshot(0, {}, down) if latest and down else latest
 
@@ -54,7 +57,7 @@ class TickableGraph(GraphBase):
         return self._study.notices
 
     def is_settled(self) -> bool:
-        """Whether a tick has nothing to do: the study has ended, and nothing has happened since."""
+        """Whether a tick has nothing to do, because the study has ended and nothing has happened since."""
         study = self._study
         if study.status is StudyStatus.RUNNING or not shown(study.dir, study.log.head):
             return False
@@ -82,7 +85,8 @@ class TickableGraph(GraphBase):
     def tick_next(self) -> list[Recorded]:
         """Wait until no other process ticks the study, run a tick, and return the new events, as `tick` does.
 
-        TickInProgress if another process waits for the next tick already: it will see everything that this one would.
+        TickInProgress if another process already waits for the next tick. That tick will see everything that this one
+        would.
         """
         with self._study.log.listening() as recorded, self._explaining():
             self.advance_next()
@@ -105,7 +109,7 @@ class TickableGraph(GraphBase):
                 return
 
     def advance_next(self) -> None:
-        """Run a tick as `tick_next` does, but return nothing. TickInProgress if another process waits already."""
+        """Run a tick as `tick_next` does, but return nothing. TickInProgress if another process already waits."""
         self._commits_alone()
         with queue_up(self._study.dir, self.runtime.host.name) as ours:
             if not ours:
@@ -115,7 +119,10 @@ class TickableGraph(GraphBase):
             self.advance()
 
     def _tick(self, queues: SharedQueues | None) -> bool:
-        """Run one tick; returns whether it left steps that will not run, so that it did not hold the lock for long."""
+        """Run one tick.
+
+        Returns whether it left steps that will not run for a later tick, to release the lock early.
+        """
         study = self._study
         before = study.log.head.seq
         try:
@@ -126,7 +133,7 @@ class TickableGraph(GraphBase):
         return study.graph.study.cascading and study.log.head.seq > before
 
     def execute_ready_steps(self) -> StudyStatus:
-        """Run one tick, as `tick` does; returns the study's status. The errors are those of `tick`."""
+        """Run one tick, as `tick` does. Returns the study's status. The errors are those of `tick`."""
         with self._explaining():
             self.advance()
         return self._study.status

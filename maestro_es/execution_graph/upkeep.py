@@ -1,4 +1,4 @@
-"""The part of the graph that maintains the log (rebuild, verify, export, correct), and previews the next tick."""
+"""The part of the graph that rebuilds, verifies, exports and corrects the log, and previews the next tick."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["MaintainableGraph", "Prediction"]
 class MaintainableGraph(GraphBase):
     """The part of `ExecutionGraph` that maintains the log.
 
-    The static methods take the study's directory. They are for a log that can't be opened or must not be changed:
-    opening a log may update its tables.
+    The static methods take the study's directory instead of an open log, because opening a log may fail or may update
+    its tables.
     """
 
     def rebuild(self) -> int:
-        """Rebuild the derived state and ``status.csv`` from the log; returns the number of events.
+        """Rebuild the derived state and ``status.csv`` from the log. Returns the number of events.
 
         NotOurs if another user can change the study.
         """
@@ -43,7 +43,7 @@ class MaintainableGraph(GraphBase):
     def preview(
         path: str | os.PathLike[str], what_if: Mapping[str, int] | None = None, runtime: Runtime | None = None
     ) -> Prediction:
-        """Return what the next tick would do. This asks the schedulers, but changes and locks nothing.
+        """Predict the next tick. This queries the schedulers, but changes and locks nothing.
 
         `what_if` has settings to assume instead of the recorded ones, by the names of the options of ``update``.
         "paused" is 0 or 1. ValueError for an unknown name, TypeError if a value is not a whole number.
@@ -60,7 +60,9 @@ class MaintainableGraph(GraphBase):
 
     @staticmethod
     def prove(path: str | os.PathLike[str], head: str) -> Known:
-        """Return the event whose digest is `head`, or begins with it: no event up to this one was changed.
+        """Return the event whose digest is `head` or begins with it.
+
+        This proves that no event up to this one was changed.
 
         DamagedLog if no event has such a digest.
         """
@@ -77,7 +79,7 @@ class MaintainableGraph(GraphBase):
     def correct(
         path: str | os.PathLike[str], reason: str = "", runtime: Runtime | None = None
     ) -> EventsCorrected | None:
-        """Correct the events that no reader can decode, while no tick runs; returns the event that lists them."""
+        """Correct the events that no reader can decode, while no tick runs. Returns the event that lists them."""
         return correct_log(Path(path), runtime or Runtime(), reason)
 
 

@@ -15,7 +15,7 @@ from maestro_es.execution_graph.pickling import view_pickle
 from maestro_es.execution_graph.step_view import StepView
 from maestro_es.study.session import Session
 
-#: The value of the root: None. The cast spares programs a type check at each access.
+#: The value of the root is None. With the cast, programs need no type check at each access.
 _NOTHING = cast("StepView", None)
 
 
@@ -62,7 +62,7 @@ class ValueView(Mapping[str, StepView]):
         return _Values(self)
 
     def views(self) -> Iterator[tuple[str, StepView]]:
-        """Yield all names and records, read at once."""
+        """Yield all names and records, with one query."""
         yield SOURCE, _NOTHING
         yield from ((name, StepView(self._study, number)) for number, name, _ in refreshed(self._study).names())
 
@@ -76,7 +76,7 @@ class ValueView(Mapping[str, StepView]):
 
 
 class _Items(ItemsView[str, StepView]):
-    """The items, read at once instead of one by one."""
+    """The items, read with one query."""
 
     _mapping: ValueView
 
@@ -85,7 +85,7 @@ class _Items(ItemsView[str, StepView]):
 
 
 class _Values(ValuesView[StepView]):
-    """The records, read at once instead of one by one."""
+    """The records, read with one query."""
 
     _mapping: ValueView
 

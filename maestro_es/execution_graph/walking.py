@@ -1,4 +1,7 @@
-"""The part of the graph that is Maestro's DAG: views of the state, and changes of edges as events."""
+"""The part of the graph with the methods of Maestro's DAG.
+
+It shows the state in views, and records new edges as events.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _logger = logging.getLogger(__name__)
 
 
 class WalkableGraph(DAG, BuildableGraph):
-    """The part of `ExecutionGraph` that makes it a DAG. Views are read-only; changes of edges are events."""
+    """The part of `ExecutionGraph` that makes it a DAG. Views are read-only, and changes of edges are events."""
 
     @property
     def values(self) -> ValueView:
@@ -32,7 +35,7 @@ class WalkableGraph(DAG, BuildableGraph):
 
     @property
     def adjacency_table(self) -> EdgeView:
-        """A view of the edges, always up to date: for each step, the names of the steps that depend on it.
+        """A view of the edges, always up to date. It maps each step to the names of the steps that depend on it.
 
         Under ``_source`` are the steps without dependencies. Lists are in the order in which the edges were added.
         TypeError if a program tries to change the mapping or a list.
@@ -51,8 +54,8 @@ class WalkableGraph(DAG, BuildableGraph):
         """Add a step, as `add_step` does. `obj` is a step, or a step record with a workspace and parameters.
 
         The workspace of a step without a record is named after the step. If a step has this name already, a warning is
-        logged and nothing changes. Nothing is done for ``_source``, which always exists. TypeError if `obj` is neither
-        a step nor a record.
+        logged and nothing changes. For ``_source``, which always exists, nothing happens. TypeError if `obj` is
+        neither a step nor a record.
         """
         name = arguments.name("name", name)
         if name in self.values:

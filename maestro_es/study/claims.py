@@ -1,9 +1,9 @@
-"""Claims: symbolic links in the workspace of a step. The link for a token can be created only once.
+"""Creates and reads claims: symbolic links in the workspace of a step. Each token has at most one.
 
 The text of the link names the owner: ``JOB HOST INSTANCE NONCE`` for a runner, ``abandoned`` for a tick. INSTANCE
-tells apart boots and containers of one host. Only this module and ``runner.sh`` write and parse the text. The runner
-of a scheduler's job creates its claim itself. For the runner of a local step, `make_claim` does. Creating a link
-together with its text is atomic and exclusive, on NFS and Lustre too.
+distinguishes boots and containers of one host. Only this module and ``runner.sh`` write and parse the text. The runner
+of a scheduler's job creates its claim itself. `make_claim` creates the claim for the runner of a local step. Creating
+a link together with its text is atomic and exclusive, on NFS and Lustre too.
 
 `maestro_es.core.verdict` decides what a claim proves about an attempt.
 """
@@ -61,7 +61,7 @@ def _is_listed(path: Path) -> bool:
 
 
 def make_claim(workspace: Path, token: str, job_id: str, host: str, instance: str, nonce: str) -> bool:
-    """Create the claim for a runner; return whether this owner holds it now. OSError if it can't be created.
+    """Create the claim for a runner, and return whether this runner owns it. OSError if it can't be created.
 
     The `nonce` distinguishes two starts that have the same job, host and instance.
     """
@@ -70,7 +70,7 @@ def make_claim(workspace: Path, token: str, job_id: str, host: str, instance: st
     try:
         os.symlink(owner, path)
     except FileExistsError:
-        return os.readlink(path) == owner  # ours, if the file system repeated our call
+        return os.readlink(path) == owner  # it is ours if the file system repeated the call
     return True
 
 
@@ -85,9 +85,9 @@ def make_workspace(workspace: Path) -> None:
 
 
 def abandon(workspace: Path, token: str) -> Claim:
-    """Create an ``abandoned`` claim, so that the attempt can never start; return the claim that exists now.
+    """Create an ``abandoned`` claim, so that the attempt can never start. Return the claim that exists now.
 
-    If the attempt has already started, its runner's claim exists, and stays.
+    If the attempt has already started, the claim of its runner exists and stays.
     """
     make_workspace(workspace)
     with contextlib.suppress(FileExistsError):

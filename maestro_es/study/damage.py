@@ -1,8 +1,8 @@
 """Decides whether a damaged log caused an unexpected error, and corrects events that can't be decoded.
 
-Readers trust a log, because checking every digest would take longer than answering. So if another program has changed
-the log, a reader may fail with any error. The log is verified only after such a failure. If it was changed, the user
-gets that message. Otherwise the error is a bug of maestro-es.
+Readers do not check the digests of a log, because this would take longer than the answer. So if another program has
+changed the log, a reader may fail with any error. maestro-es verifies the log only after such a failure. If the log
+was changed, the message says so. Otherwise the error is a bug of maestro-es.
 
 `maestro_es.store.verification` decides what counts as damage. `maestro_es.store.corrections` decides how events are
 corrected.
@@ -24,12 +24,12 @@ from maestro_es.study.locks import hold_tick_lock
 
 
 def cause_in_a_log() -> DamagedLog | None:
-    """Return the damage of a log that this process has opened, latest first; None if all of them are intact."""
+    """Return the damage of a log that this process has opened, latest log first (None: all of them are intact)."""
     return next(filter(None, map(damage, reversed(opened_logs()))), None)
 
 
 def damage(log: Path) -> DamagedLog | None:
-    """Return the damage of a log; None if there is none, or if the log can't be opened."""
+    """Return the damage of a log (None: there is none, or the log can't be opened)."""
     try:
         with open_as_it_is(log.parent, migrate=False) as opened:
             verify(opened)
@@ -44,7 +44,7 @@ def damage(log: Path) -> DamagedLog | None:
 
 
 def correct_log(root: Path, runtime: Runtime, reason: str) -> EventsCorrected | None:
-    """Correct undecodable events while no tick runs; None if there are none."""
+    """Correct undecodable events while no tick runs. Return the event that lists them (None: there are none)."""
     study_dir = StudyDir(root)
     with open_as_it_is(root, runtime) as log:
         study_dir.check_owner()

@@ -1,4 +1,4 @@
-"""Changes of the environment of a study's steps: the requests of ``maestro-es env``.
+"""Changes the environment of a study's steps, for ``maestro-es env``.
 
 A step that is submitted after the event gets the new environment. A step in flight keeps its own.
 
@@ -30,10 +30,10 @@ from maestro_es.study.surroundings import Surroundings, surroundings
 
 
 def refresh(study: Session, export: ExportChoice | None, reason: str) -> tuple[list[NewEvent], list[str]]:
-    """Record the environment of this process; return the new events, and warnings about variables left out.
+    """Record the environment of this process. Return the new events, and warnings about variables that are left out.
 
-    Without `export`, the earlier ``--export`` applies. A variable that a user has set keeps its value, if the file
-    with the values exists.
+    Without `export`, the earlier ``--export`` applies. A variable that a user has set keeps its value, if the old file
+    of values exists.
     """
     warnings: list[str] = []
 
@@ -48,7 +48,7 @@ def refresh(study: Session, export: ExportChoice | None, reason: str) -> tuple[l
 def change(
     study: Session, values: Mapping[str, str], names: Iterable[str], unset: Iterable[str], reason: str
 ) -> list[NewEvent]:
-    """Set variables to `values`, give those in `names` their values in this process, and remove those in `unset`.
+    """Set the variables in `values`, copy those in `names` from this process, and remove those in `unset`.
 
     RequestRefused if a variable can't be set or does not exist, or if the file with the values can't be used.
     """
@@ -87,14 +87,14 @@ def _check(name: str) -> None:
 
 
 def _check_values(variables: Mapping[str, str]) -> None:
-    """Refuse a NUL: it ends a variable, so the rest would be another one."""
+    """Refuse a NUL in a value. It ends a variable, so the rest of the value would be another variable."""
     for name, value in variables.items():
         if "\0" in name or "\0" in value:
             raise RequestRefused(f"variable {name!r} must not hold a NUL character; remove it")
 
 
 def _as_before(recorded: RecordedEnvironment, variables: Mapping[str, str]) -> ExportChoice:
-    """Return the earlier choice, with those values set by a user that are still known."""
+    """Return the earlier choice, with the values that a user has set, as far as they are known."""
     choice = read_export(recorded.export)
     names_given = set(recorded.given)
     names = tuple(name for name in choice.names if name not in names_given)
@@ -106,7 +106,7 @@ def _as_before(recorded: RecordedEnvironment, variables: Mapping[str, str]) -> E
 def _record(
     study: Session, around: Callable[[RecordedEnvironment, Kept | None], Surroundings], reason: str
 ) -> list[NewEvent]:
-    """Write the file, append the event, and remove the earlier file; do nothing if nothing has changed."""
+    """Write the file, append the event, and remove the old file. If nothing has changed, do nothing."""
 
     def decide(graph: Graph) -> list[NewEvent]:
         recorded = graph.study.environment

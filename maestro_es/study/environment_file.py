@@ -1,10 +1,10 @@
-"""The file with the environment of a study's steps, and the part of it that the log contains.
+"""Reads and writes the file with the environment of a study's steps.
 
 Only the file ``.maestro-es/environment.DIGEST`` contains values, and only its owner can read it. It consists of a
 header with a salt, then entries ``NAME=VALUE`` sorted by name. A NUL byte ends the header and each entry.
 
-The file is on disk before the event that names its digest is appended. The file of an earlier event is removed after
-that. So the file that the log names exists and is complete, even if a process is killed in between.
+The file is on disk before the log gets the event with its digest. Only then is the old file removed. So the file that
+the log names always exists and is complete, even if a process is killed in between.
 
 `maestro_es.core.exported_variables` decides which variables the steps get.
 """
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 _HEADER = b"maestro-es environment 1 "
 
-#: The number of digits of a fingerprint that identify its salt, and its value.
+#: The number of digits in a fingerprint that identify the salt, and the number that identify the value.
 _SALT, _FINGERPRINT = 4, 8
 
 
 def keep(study_dir: StudyDir, current: Surroundings, reason: str = "", salt: str = "") -> EnvironmentRecorded:
     """Write the file, and return the event to append. OSError if the file can't be written.
 
-    With the `salt` of an earlier file, equal values get the same fingerprints as there.
+    With the `salt` of an old file, a value gets the same fingerprint as in that file.
     """
     salt = salt or os.urandom(16).hex()
     variables = current.choice.variables
@@ -84,7 +84,7 @@ class Kept(NamedTuple):
 
 
 def read(study_dir: StudyDir, recorded: RecordedEnvironment) -> Kept:
-    """Return the content of the file. ValueError if it is not what was recorded, OSError if it can't be read."""
+    """Return the content of the file. ValueError if it differs from the recorded one, OSError if it can't be read."""
     content = files.read(study_dir.environment(recorded.digest))
     if short_digest(content) != recorded.digest:
         raise ValueError("is not as it was written")
@@ -115,7 +115,7 @@ def scheduler_facts(log: StudyLog) -> dict[str, str]:
 
 
 def what_is_wrong(study_dir: StudyDir, recorded: RecordedEnvironment) -> str:
-    """Return a message if the file is missing or is not the recorded one; empty if all is well."""
+    """Return a message if the file is missing or is not the recorded one (empty: the file is good)."""
     try:
         read(study_dir, recorded)
     except (OSError, ValueError) as error:
@@ -124,7 +124,7 @@ def what_is_wrong(study_dir: StudyDir, recorded: RecordedEnvironment) -> str:
 
 
 def _problem(study_dir: StudyDir, recorded: RecordedEnvironment, error: OSError | ValueError) -> str:
-    """Return the message for this error: what is wrong with the file, and what to do."""
+    """Return the message for this error, with the remedy."""
     what = f"can't be read: {error.strerror}" if isinstance(error, OSError) else str(error)
     if isinstance(error, FileNotFoundError):
         what = "is missing"
@@ -142,9 +142,11 @@ def show_limit(value: int | None) -> str:
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield the differences between two environments, given their fingerprints: a word, and the names it applies to.
+    """Compare the fingerprints of two environments.
 
-    If the earlier file was lost, so was its salt, and it is unknown which values have changed.
+    Yield a word for each kind of difference, and the names of the variables.
+
+    If the old file was lost, its salt is unknown. So it is unknown which values have changed.
     """
     other = {name for name in before.keys() & after.keys() if before[name] != after[name]}
     unknown = {name for name in other if before[name].partition("-")[0] != after[name].partition("-")[0]}

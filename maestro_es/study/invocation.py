@@ -1,4 +1,4 @@
-"""What a process takes from its surroundings: its identity, the clock, adapters. Opens logs without updating them."""
+"""The identity, the clock and the adapters of a process. Also opens logs without updating them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def token_suffix() -> str:
 
 
 def identity(host: Host, driver: Driver) -> InvocationStarted:
-    """Return the identity of this process. The user name comes from the password database: cron does not set USER."""
+    """Return the identity of this process.
+
+    The user name comes from the password database, because cron does not set USER.
+    """
     argv = [_program(sys.argv[0]), *without_values(sys.argv[1:])]
     return InvocationStarted(
         actor=_user(),
@@ -93,21 +96,21 @@ def _user() -> str:
 
 
 def make_adapters(batch: Mapping[str, Any], host: Host) -> Adapters:
-    """Return the adapters of a study: the one of its batch block, and the local one for steps not scheduled."""
+    """Return the two adapters of a study: that of its batch block, and that of local steps."""
     scheduler = make_adapter(batch, host)
     return Adapters(scheduler, scheduler if isinstance(scheduler, LocalAdapter) else LocalAdapter(batch, host))
 
 
 def _nothing(_line: str) -> None:
-    """Do nothing: the default callback for effects and for lines to the user."""
+    """Do nothing. This is the default callback for effects and for lines to the user."""
 
 
 class Runtime(msgspec.Struct, frozen=True):
-    """What a process takes from its surroundings, so that tests can replace it.
+    """The clock, the host, the adapters and the callbacks of a process. Tests can replace each of them.
 
-    `on_effect` is called with the name of each effect, after it: "append", "script", "submit", "end", "remove",
-    "status". While a study is created, the names are "move", "layout", "rename" and "unlink". `tell` gets lines for
-    the user about operations that take long.
+    `on_effect` is called after each effect, with its name: "append", "script", "submit", "end", "remove" or "status".
+    While a study is created, the names are "move", "layout", "rename" and "unlink". `tell` gets lines for the user
+    about long operations.
     """
 
     host: Host = msgspec.field(default_factory=this_host)
@@ -127,10 +130,10 @@ def open_as_it_is(root: Path, runtime: Runtime | None = None, *, migrate: bool =
 
 
 def study_id_at(root: Path) -> str:
-    """Return the id of the study whose log is in a directory; empty if there is no log.
+    """Return the id of the study whose log is in a directory (empty: there is no log).
 
-    StudyError if the log can't be read; LogUnavailable if a later try may succeed. Neither error is evidence that the
-    study has moved.
+    StudyError if the log can't be read, LogUnavailable if a later try may succeed. Neither error proves that the study
+    has moved.
     """
     log = StudyDir(root).log
     try:

@@ -1,12 +1,11 @@
-"""The note of the last tick, ``.maestro-es/last-tick``: its host, and the last event that it has seen and shown.
+"""Reads and writes ``.maestro-es/last-tick``: the host of the last tick, and the last event in its ``status.csv``.
 
 The modification time of the file is the time of the tick.
 
 A tick writes the note after ``status.csv``. So if a tick is killed before that, the next tick writes ``status.csv``.
 
-A log that lacks the event in the note is an older copy. A user has put it in place, or the file system has lost data
-that it had reported as written. Such a log does not know about later attempts, so steps would run twice. `check`
-refuses it.
+A log without the event in the note is an older copy. A user has put it there, or the file system has lost data that it
+had reported as written. Such a log lacks later attempts, so steps would run twice. `check` refuses such a log.
 """
 
 from __future__ import annotations
@@ -39,7 +38,9 @@ _LONGEST = 255
 
 
 def note(study_dir: StudyDir, head: Head, host: str) -> None:
-    """Write the note: the last event of the log, which ``status.csv`` now shows, and this host. Ignore a full disk.
+    """Write the note: the last event of the log, which ``status.csv`` now shows, and this host.
+
+    A full disk is ignored.
 
     The note overwrites the previous one in place, so that no reader finds the file empty.
     """
@@ -54,7 +55,7 @@ def note(study_dir: StudyDir, head: Head, host: str) -> None:
 
 
 def check(study_dir: StudyDir, log: StudyLog) -> None:
-    """Refuse a log that lacks the event in the note. The note is read first, because logs only grow."""
+    """Refuse a log without the event in the note. The note is read before the log, because logs only grow."""
     noted = read(study_dir)
     if noted and not log.holds(noted.seq, noted.digest) and not _was_corrected(log, noted.digest):
         raise StudyError(
@@ -71,14 +72,14 @@ def shown(study_dir: StudyDir, head: Head) -> Note | None:
 
 
 def _was_corrected(log: StudyLog, digest: bytes) -> bool:
-    """Whether the log has the event under another digest, because events were corrected."""
+    """Return whether the log has the event with another digest, because events were corrected."""
     from maestro_es.store.corrections import find_before  # noqa: PLC0415 - such logs are rare, and ticks frequent
 
     return find_before(log, digest.hex()) is not None
 
 
 def read(study_dir: StudyDir) -> Note | None:
-    """Return the note of the last tick; None if there is none, or it is not a valid note."""
+    """Return the note of the last tick (None: there is no valid note)."""
     try:
         seq, digest, *host = read_file(study_dir.last_tick).decode().split()
         noted = Note(int(seq), bytes.fromhex(digest), *host[:1])

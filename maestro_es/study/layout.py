@@ -38,7 +38,10 @@ class StudyDir:
         self.status_lock = self.root / file_names.STATUS_LOCK
 
     def runner_of(self, token: str) -> Path:
-        """Return the runner's path for one attempt. It exists only while the attempt is submitted to a scheduler."""
+        """Return the path of the link to the runner for one attempt.
+
+        The link exists only while the attempt is submitted.
+        """
         return self.state / token
 
     def environment(self, digest: str) -> Path:
@@ -50,7 +53,10 @@ class StudyDir:
         return self.state / f"{file_names.STUDY}{study_part(study_id)}"
 
     def path(self, recorded: str) -> Path:
-        """Return the path for one from the log, which is relative to the study, or absolute if it is outside."""
+        """Return the absolute path for a path from the log.
+
+        The log has relative paths, except for those outside the study.
+        """
         return self.root / recorded
 
     def ticked_at(self) -> Micros | None:
@@ -66,13 +72,13 @@ class StudyDir:
         os.utime(self.last_tick, ns=(at * 1000, at * 1000))
 
     def is_ours(self) -> bool:
-        """Whether the directory belongs to this user."""
+        """Return whether the directory belongs to this user."""
         return self.root.stat().st_uid == os.geteuid()
 
     def check_owner(self) -> None:
         """Refuse a study whose directory another user owns, or whose log, state or runner another user can change.
 
-        The group may have write permission for the study directory, and so may replace what is in it. So the log, the
+        The group may have write permission for the study directory, and so may replace files in it. So the log, the
         state and the runner are checked each time.
         """
         mode = _check(self.root, stat.S_IWOTH, "run this as that user")
@@ -82,7 +88,7 @@ class StudyDir:
 
 
 def _check(path: Path, forbidden: int, remedy: str) -> int:
-    """Refuse a file that belongs to another user, or whose mode has one of the `forbidden` bits; return the mode.
+    """Refuse a file that belongs to another user, or whose mode has one of the `forbidden` bits. Return the mode.
 
     The message about another owner ends with `remedy`.
     """
@@ -101,19 +107,22 @@ def _check(path: Path, forbidden: int, remedy: str) -> int:
 
 
 def has_log(folder: Path, *, unseen: bool = True) -> bool:
-    """Whether a directory contains a log. The answer is `unseen` if we may not search the directory."""
+    """Return whether a directory contains a log. If access to the directory is denied, return `unseen`."""
     try:
         return (folder / file_names.LOG).is_file()
     except PermissionError:
         return unseen
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:  # for example, SQL that the command line takes for a path
+        if error.errno == errno.ENAMETOOLONG:  # for example, if the command line passes SQL as a path
             return False
         raise
 
 
 def find_study(start: Path) -> Path:
-    """Return the study directory that contains a path: the nearest parent with a log, otherwise the path itself."""
+    """Return the study directory that contains a path, that is, the nearest parent with a log.
+
+    Otherwise return the path.
+    """
     for folder in (start, *start.parents):
         if has_log(folder, unseen=False):
             return folder

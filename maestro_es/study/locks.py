@@ -1,4 +1,6 @@
-"""The lock of a study spares schedulers needless queries. It does not make a study safe: the log's expected seq does.
+"""Locks of a study. The tick lock avoids needless queries.
+
+Safety does not depend on it, but on the log's expected seq.
 
 The lock is always a hard lock (flock). With a soft lock, a holder that is killed on another host would block every
 other process for ever.
@@ -28,7 +30,7 @@ _HELD = (errno.EAGAIN, errno.EACCES)
 
 @contextlib.contextmanager
 def hold(path: Path, seconds: float = 0) -> Iterator[bool]:
-    """Hold a lock file; yield whether we got it within this number of seconds (negative: wait without limit).
+    """Hold a lock file. Yield whether it was locked within this number of seconds (negative: no limit).
 
     StudyError if the file system has no locks, OSError if the file can't be opened.
     """
@@ -39,7 +41,7 @@ def hold(path: Path, seconds: float = 0) -> Iterator[bool]:
 
 
 def hold_tick_lock(study_dir: StudyDir, seconds: float = 0) -> contextlib.AbstractContextManager[bool]:
-    """Hold the lock of a study, to tick it or to prevent ticks. For `seconds` and errors see `hold`.
+    """Hold the tick lock of a study, to run or to prevent a tick. `seconds` and errors are those of `hold`.
 
     Cron's tick does not wait for the lock, because the holder does the same work.
     """
@@ -59,13 +61,13 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _take(path: Path, stack: contextlib.ExitStack) -> bool:
-    """Take the lock if it is free. That is one system call, and most ticks need no more."""
+    """Take the lock if it is free. This needs one system call, and is enough for most ticks."""
     path.parent.mkdir(exist_ok=True)  # a user may have removed it
     return _take_now(path, stack) is not None
 
 
 def _wait(path: Path, seconds: float, stack: contextlib.ExitStack) -> bool:
-    """Wait for a lock that another process holds; return whether we got it."""
+    """Wait for a lock that another process holds. Return whether it was locked in time."""
     from filelock import FileLock, Timeout  # noqa: PLC0415 - its import costs as much as a tick, and waiting is rare
 
     lock = FileLock(path, timeout=seconds, fallback_to_soft=False, mode=0o600)
@@ -79,10 +81,10 @@ def _wait(path: Path, seconds: float, stack: contextlib.ExitStack) -> bool:
 
 @contextlib.contextmanager
 def hold_while_there(path: Path) -> Iterator[bool]:
-    """Hold a lock file that exists only while it is held; yield whether we got it.
+    """Hold a lock file that exists only while it is held. Yield whether it was free.
 
-    The previous holder may remove the file after we opened it. Such a file locks nothing, so we create another one.
-    StudyError if the file system has no locks, OSError if the file can't be opened.
+    The previous holder may remove the file after this process has opened it. Then the lock has no effect, so the file
+    is created again. StudyError if the file system has no locks, OSError if the file can't be opened.
     """
     while True:
         with contextlib.ExitStack() as stack:
@@ -99,7 +101,10 @@ def hold_while_there(path: Path) -> Iterator[bool]:
 
 
 def _take_now(path: Path, stack: contextlib.ExitStack) -> int | None:
-    """Take a lock without waiting, in a directory that must exist; return the open file, or None if it is held."""
+    """Take a lock without waiting, in an existing directory.
+
+    Return the open file (None: another process holds the lock).
+    """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     stack.callback(os.close, handle)
     try:
@@ -112,7 +117,7 @@ def _take_now(path: Path, stack: contextlib.ExitStack) -> int | None:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds a lock file. False if the file can't be opened or locked."""
+    """Return whether a process holds a lock file. Return False if the file can't be opened or locked."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -135,13 +140,13 @@ def _is_at(handle: int, path: Path) -> bool:
 
 @contextlib.contextmanager
 def waiting(study_dir: StudyDir, host: str) -> Iterator[bool]:
-    """Be the only process that waits for the next tick; yield False if another process waits already.
+    """Be the only process that waits for the next tick. Yield False if another process already waits.
 
-    A runner that reports in the meantime need not ask for a tick of its own. The file `waiting` tells it so.
+    The file `waiting` tells runners that a process waits. Then they need not request a tick.
     """
     with hold(study_dir.waiter_lock) as first:
         if first:
-            with contextlib.suppress(OSError):  # if it can't be written, runners ask for more ticks
+            with contextlib.suppress(OSError):  # without this file, runners request more ticks
                 replace_file(study_dir.waiting, f"{host} {os.getpid()}\n".encode(), 0o600, durable=False)
         try:
             yield first
@@ -153,9 +158,9 @@ def waiting(study_dir: StudyDir, host: str) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def queue_up(study_dir: StudyDir, host: str) -> Iterator[bool]:
-    """Wait for the study's lock as the only waiting process; yield False at once if another process waits already.
+    """Wait for the tick lock as the only waiting process. Yield False at once if another process already waits.
 
-    The file `waiting` is removed before the caller reads the inbox, so no report is missed.
+    The file `waiting` is removed before the caller reads the inbox. So no report is missed.
     """
     with contextlib.ExitStack() as stack:
         with waiting(study_dir, host) as first:

@@ -1,8 +1,8 @@
-"""Each tick creates and repairs files of a study directory: ``.maestro-es``, and the copies of the study file.
+"""Creates and repairs files of a study directory at each tick: ``.maestro-es``, and the copies of the study file.
 
 ``.maestro-es`` contains the inbox, the runner, and the command by which a runner asks for a tick. The runner is
-replaced if it is of another version, because a study outlives the installation that created it. A file that users may
-change is written again only if it is missing, or empty after a power cut.
+replaced if its version differs, because the study may be older than the installation. A file that users may change is
+written again only if it is missing, or empty after a power cut.
 
 `maestro_es.study.layout` has the paths. `maestro_es.study.status_file` writes ``status.csv``.
 """
@@ -29,10 +29,10 @@ from maestro_es.study.sharing import group_reads
 _RUNNER = Path(maestro_es.adapters.__file__).with_name(file_names.RUNNER)
 
 #: The lines of the runner that are filled in: the variables that may contain the id of its job, and the signals by
-#: which its scheduler tells it to end.
+#: which its scheduler ends it.
 _JOB_VARIABLES, _STOP_SIGNALS = "job_variables='{}'", "stop_signals='{}'"
 
-#: A runner of these jobs finds the id of its job in a variable of any scheduler, and only TERM tells it to end.
+#: The default. The variables of all schedulers may contain the id of the job, and only TERM ends the runner.
 _ANY_JOBS = JobEnvironment()
 
 _MODE = 0o755
@@ -40,7 +40,7 @@ _MODE = 0o755
 #: The mode with which Maestro creates the copies. The umask of the study limits it.
 _COPY_MODE = 0o666
 
-#: The last event that may be the study's creation. The first event says which process creates it.
+#: The last seq that the study's creation may have. The first event describes the process that creates the study.
 _CREATED_BY = 2
 
 _NEXT_TICK = """\
@@ -55,7 +55,7 @@ exec {command} "$study"
 def make_state_dir(study_dir: StudyDir, jobs: JobEnvironment = _ANY_JOBS) -> None:
     """Create or repair ``.maestro-es`` and its content. OSError if that fails.
 
-    `jobs` says what the jobs of the study look like from inside.
+    `jobs` has the variables and signals of the study's jobs.
     """
     for folder in (study_dir.state, study_dir.inbox):
         _make_private(folder, group_reads=group_reads(study_dir))
@@ -68,7 +68,7 @@ def make_state_dir(study_dir: StudyDir, jobs: JobEnvironment = _ANY_JOBS) -> Non
 
 
 def runner(jobs: JobEnvironment = _ANY_JOBS) -> bytes:
-    """Return the text of the runner for such jobs. It looks for its id first in the variables of its own scheduler."""
+    """Return the text of the runner for these jobs. The variables of the study's own scheduler come first."""
     text = _RUNNER.read_bytes()
     for line, names in ((_JOB_VARIABLES, (*jobs.job_ids, *JOB_VARIABLES)), (_STOP_SIGNALS, jobs.stop_signals)):
         text = text.replace(line.format("").encode(), line.format(" ".join(dict.fromkeys(names))).encode(), 1)
@@ -76,7 +76,7 @@ def runner(jobs: JobEnvironment = _ANY_JOBS) -> bytes:
 
 
 def _make_private(folder: Path, *, group_reads: bool) -> None:
-    """Create a directory in which no other user can write, because its content is trusted and executed."""
+    """Create a directory to which no other user can write, because its content is trusted and executed."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(0o700)
         if group_reads:
@@ -85,14 +85,14 @@ def _make_private(folder: Path, *, group_reads: bool) -> None:
 
 
 def close_to_others(folder: Path, bits: int = stat.S_IWOTH) -> None:
-    """Remove write permission for these other users, which a umask may have given them."""
+    """Remove the write permissions in `bits`, which the umask may have allowed."""
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & bits:
         folder.chmod(mode & ~bits)
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Give an executable file this content, in one step, so that a process that runs it is not disturbed."""
+    """Replace an executable file atomically, so that a process which runs it is not disturbed."""
     try:
         if read(path) == content:
             return

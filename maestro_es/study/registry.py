@@ -1,4 +1,4 @@
-"""The registry: the list of this user's studies, for ``tick --all`` and ``studies``. Beside it: notes about cron.
+"""The registry of this user's studies, for ``tick --all`` and ``studies``. Also keeps notes about cron.
 
 Each study has a small file in ``~/.local/state/maestro-es/studies``. Its name is the study's id, and it contains the
 path of the study directory. No two processes write the same file, so no lock is needed. `MAESTRO_ES_HOME` replaces
@@ -16,7 +16,7 @@ from maestro_es.core.model import Micros
 from maestro_es.files import replace_file
 from maestro_es.store.log_file import LOG_NAME
 
-#: The first word of a host's file after cron has run a tick there, and the whole content before that.
+#: The first word of a host's file after cron has run a tick on the host, and the content of the file before that.
 _TICKED, _INSTALLED = "ticked", "installed\n"
 
 
@@ -29,13 +29,13 @@ def folder() -> Path:
 def cron_note(host: str) -> Path:
     """Return the file beside the registry that records cron's last tick on a host, or the installation of the line.
 
-    The file proves nothing about the present: a host that is reinstalled loses its crontabs.
+    The file does not prove that the line is still there, because a host that is reinstalled loses its crontabs.
     """
     return folder().with_name("crontabs") / host
 
 
 def note_cron(host: str, boot_id: str, at: Micros) -> None:
-    """Record that cron has run a tick on a host, and in which boot; do nothing if the file can't be written."""
+    """Record that cron has run a tick on a host, and during which boot. Do nothing if the file can't be written."""
     with contextlib.suppress(OSError):
         before = cron_before(host, boot_id) or 0
         _note_cron(host, at, f"{_TICKED} {boot_id} {before}\n")
@@ -55,7 +55,9 @@ def _note_cron(host: str, at: Micros, content: str) -> None:
 
 
 def cron_noted(host: str) -> tuple[Micros, bool] | None:
-    """Return the time of the host's note, and whether cron has run a tick since the installation; None if no note.
+    """Return the time of a host's note, and whether cron has run a tick since the installation.
+
+    None if there is no note.
 
     The time is that of cron's last tick or, before the first tick, of the installation. OSError if the note can't be
     read.
@@ -68,7 +70,7 @@ def cron_noted(host: str) -> tuple[Micros, bool] | None:
 
 
 def cron_before(host: str, boot_id: str) -> Micros | None:
-    """Return the time of cron's last tick on a host before the boot with this id; None if unknown."""
+    """Return the time of cron's last tick on a host before the boot with this id (None: unknown)."""
     try:
         noted = cron_noted(host)
         fields = cron_note(host).read_text().split() if noted else []
@@ -106,7 +108,10 @@ def _make_private(directory: Path) -> None:
 
 @contextlib.contextmanager
 def registering(study_id: str, root: Path) -> Iterator[None]:
-    """Register a study before it is created, so that a study always has its entry; remove the entry on failure."""
+    """Register a study before it is created, so that it always has an entry.
+
+    If the creation fails, remove the entry.
+    """
     known = registered_at(study_id)
     register(study_id, root)
     try:
@@ -118,7 +123,7 @@ def registering(study_id: str, root: Path) -> Iterator[None]:
 
 
 def forget(study_id: str) -> None:
-    """Remove a study from the registry; its directory stays."""
+    """Remove a study from the registry. Its directory stays."""
     (folder() / study_id).unlink(missing_ok=True)
     _complaint(study_id).unlink(missing_ok=True)
 
@@ -126,7 +131,7 @@ def forget(study_id: str) -> None:
 def registered() -> dict[str, Path]:
     """Return the directories of all studies by their id, in the order in which they were registered.
 
-    An entry that can't be read is returned in place of its directory, and hides no other entry.
+    If an entry can't be read, its own path is returned instead of a directory. It does not hide other entries.
     """
     try:
         entries = [entry for entry in os.scandir(folder()) if not entry.name.startswith(".")]
@@ -145,7 +150,7 @@ def registered() -> dict[str, Path]:
 
 
 def registered_at(study_id: str) -> Path | None:
-    """Return the directory that is registered for a study; None if the study is not registered."""
+    """Return the directory that is registered for a study (None: the study is not registered)."""
     try:
         return _noted(folder() / study_id)
     except FileNotFoundError:
@@ -153,7 +158,10 @@ def registered_at(study_id: str) -> Path | None:
 
 
 def _noted(entry: Path) -> Path:
-    """Return the directory in an entry; if there is none, the path of the entry itself, which contains no study."""
+    """Return the directory in an entry.
+
+    If there is none, return the path of the entry itself, which contains no study.
+    """
     root = os.fsdecode(entry.read_bytes()).removesuffix("\n")
     return Path(root) if root.startswith("/") and "\0" not in root else entry
 
@@ -161,7 +169,7 @@ def _noted(entry: Path) -> Path:
 def complaint_is_new(study_id: str, complaint: str) -> bool:
     """Store the problem of a study (empty: none), and return whether it is new.
 
-    If it can't be stored, for example because a quota is used up, it is reported again.
+    If it can't be stored, for example because a quota is exceeded, it counts as new.
     """
     file = _complaint(study_id)
     with contextlib.suppress(OSError):

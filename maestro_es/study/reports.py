@@ -1,4 +1,4 @@
-"""The inbox: one directory into which the runners put their reports.
+"""Reads and removes the reports in the inbox, the directory into which runners put them.
 
 A report is an empty file named ``TOKEN.KIND`` or ``TOKEN.KIND.CODE``. So it is complete as soon as it exists, and even
 a full file system can store it. Its modification time is the time of the report.
@@ -28,13 +28,15 @@ def read_reports(inbox: Path) -> list[Report]:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
                 report = parse_report(entry.name, entry.stat().st_mtime_ns // 1000)
-                if report and entry.is_file(follow_symlinks=False):  # others can't be removed, and would stay for ever
+                if report and entry.is_file(
+                    follow_symlinks=False
+                ):  # anything else can't be removed and would stay for ever
                     reports.append(report)
     return reports
 
 
 def parse_report(name: str, at: Micros) -> Report | None:
-    """Return the report that a file's name describes; None if it describes none. Names of reports are ASCII."""
+    """Return the report that the name of a file describes (None: it is not a report). Names of reports are ASCII."""
     token, _, rest = name.partition(".")
     kind, _, code = rest.partition(".")
     if not token or kind not in _KINDS or not name.isascii():
@@ -43,7 +45,7 @@ def parse_report(name: str, at: Micros) -> Report | None:
 
 
 def _is_number(text: str) -> bool:
-    """Whether a text is a number that fits in a column of the log."""
+    """Return whether a text is a number that fits in a column of the log."""
     return text.isascii() and text.isdigit() and len(text) <= _DIGITS
 
 

@@ -1,8 +1,8 @@
-"""Scripts in workspaces: maestro-es writes missing ones, and never overwrites a user's edit without a copy.
+"""Writes the scripts in workspaces. It never overwrites a script that a user has edited without keeping a copy.
 
 A script may differ from the expected text for two reasons. If maestro-es wrote it, before the study was moved or with
-another version, then its digest is in the log. Otherwise a user has edited it. Before another script is written over
-an edited one, the edited one is kept beside it as ``NAME.edited``.
+another version, then its digest is in the log. Otherwise a user has edited it. Before an edited script is overwritten,
+it is copied to ``NAME.edited``.
 
 `maestro_es.study.workspace` decides which scripts a step has, and which of them a job starts.
 """
@@ -35,7 +35,7 @@ def written_digests(events: Iterable[e.Recorded]) -> set[str]:
 
 
 def write_new(path: Path, text: str) -> bool:
-    """Write an executable script if none exists; return whether the existing script has this text."""
+    """Write an executable script, unless a script exists. Return whether the script has this text now."""
     content = text.encode()
     try:
         _create(path, content)
@@ -45,7 +45,7 @@ def write_new(path: Path, text: str) -> bool:
 
 
 def is_edited(path: Path, text: str, ours: Callable[[], Collection[str]]) -> bool:
-    """Whether a script exists that has another text and whose digest is not in `ours`, the scripts we have written."""
+    """Return whether a script exists, has another text, and its digest is not in `ours`. Then a user has edited it."""
     try:
         content = files.read(path)
     except FileNotFoundError:
@@ -54,14 +54,14 @@ def is_edited(path: Path, text: str, ours: Callable[[], Collection[str]]) -> boo
 
 
 def write_script(path: Path, text: str) -> None:
-    """Write an executable script. If it already has this text, leave it alone; otherwise replace it in one step."""
+    """Write an executable script, atomically. If it already has this text, do nothing."""
     if not write_new(path, text):
         with making:  # not durable: a tick compares the script with the log before each submission
             files.replace_file(path, text.encode(), _SCRIPT_MODE, durable=False)
 
 
 def set_aside(path: Path) -> tuple[Path, str]:
-    """Copy a script to another file; return that file and its digest."""
+    """Copy a script to another file. Return that file and its digest."""
     content = files.read(path)
     while True:
         kept = place_aside(path)
@@ -72,7 +72,7 @@ def set_aside(path: Path) -> tuple[Path, str]:
 
 
 def place_aside(path: Path) -> Path:
-    """Return the file for a copy of a script: a new one, or one that already has the same content."""
+    """Return the file for a copy of a script. It is new, or it already has the same content."""
     content = files.read(path)
     return next(kept for kept in _places(path) if not os.path.lexists(kept) or files.read(kept) == content)
 
@@ -86,13 +86,13 @@ def _places(path: Path) -> Iterator[Path]:
 
 
 def make_executable(path: Path) -> None:
-    """Let the owner execute a script, because an editor may have written it as a new file."""
+    """Allow the owner to execute a script, because an editor may have written it as a new file."""
     mode = path.stat().st_mode
     if not mode & 0o100:
         path.chmod(mode | 0o100)
 
 
 def _create(path: Path, content: bytes) -> None:
-    """Create a file that can be executed as soon as this returns: no starting process holds it open for writing."""
+    """Create a file that can be executed immediately, because no process has it open for writing."""
     with making, open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SCRIPT_MODE), "wb") as file:
         file.write(content)

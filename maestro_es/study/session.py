@@ -1,7 +1,7 @@
 """A study directory with its log open, for ticks, requests, commands and `ExecutionGraph`.
 
-A session holds what these share: the directory, the log and the adapters. It decides nothing about steps. It does
-decide when a request is tried again, and whether a study directory is a copy.
+A session has the directory, the log and the adapters of a study. It decides when a request is tried again, and whether
+a study directory is a copy. It decides nothing about steps.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from maestro_es.store.study_log import StudyLog
 from maestro_es.study.invocation import Runtime, identity, study_id_at
 from maestro_es.study.layout import StudyDir
 
-#: How often a request is decided when other processes append at the same time.
+#: How often a request is tried if other processes append at the same time.
 _TRIES = 20
 
 
@@ -42,7 +42,7 @@ class Submitted(NamedTuple):
 
 
 class Session:
-    """A study: its directory `dir`, its `log`, the `graph` that the log results in, and outcomes not yet appended.
+    """An open study: its directory `dir`, its `log`, its state `graph`, and the `pending` outcomes to record.
 
     A caller that has already opened the log, or a copy of it for a preview, passes it as `log`.
 
@@ -65,7 +65,7 @@ class Session:
 
     @classmethod
     def ours(cls, root: Path, runtime: Runtime | None = None) -> Session:
-        """Open a study that only this user can change. NotOurs before the file is touched, if others can."""
+        """Open a study that only this user can change. NotOurs if others can. Then the log is not opened."""
         StudyDir(root).check_owner()
         return cls(root, runtime)
 
@@ -77,7 +77,7 @@ class Session:
 
     @property
     def graph(self) -> ProjectedGraph:
-        """The state."""
+        """The present state."""
         return self.log.graph
 
     @property
@@ -87,7 +87,7 @@ class Session:
 
     @cached_property
     def adapters(self) -> Adapters:
-        """The study's adapters. A local study's adapter is created without the environment that its steps start in."""
+        """The study's adapters. The adapter of a local study is created without the environment of the steps."""
         batch = self.graph.study.adapter
         environment = Environment() if is_local(batch) else self.environment
         return self.runtime.adapters(batch, self.runtime.host._replace(environment=environment))
@@ -103,10 +103,10 @@ class Session:
         return self._environment
 
     def check_environment(self, *, thoroughly: bool) -> str:
-        """Return why no step can start: the environment file is missing or was changed. Empty if steps can start.
+        """Return why no step can start, if the environment file is missing or was changed (empty: steps can start).
 
-        Unless this is done `thoroughly`, an unchanged file is read only once, and only for a scheduler. If the
-        environment has changed, the adapters are created again.
+        The file is always read if this is done `thoroughly`. Otherwise it is read only if it has changed, or on first
+        use if the study has a scheduler. If the environment has changed, the adapters are created again.
         """
         recorded = self.graph.study.environment
         is_known = self._environment is None or self._digest == recorded.digest
@@ -118,14 +118,17 @@ class Session:
         return self.environment.problem
 
     def ask_host(self, step: StepRecord) -> JobInfo | None:
-        """Return what this host knows about a local step; None if only another host knows. Unreachable: no answer."""
+        """Return the state of a local step on this host (None: only another host knows it).
+
+        Unreachable if there is no answer.
+        """
         return ask_host(self.adapters.local, step, {}, self.graph.study, self.runtime.host)
 
     def request(self, decide: Callable[[ProjectedGraph], list[NewEvent]]) -> list[NewEvent]:
         """Append the events that `decide` returns for the state.
 
-        If another process appended first, `decide` is called again for the new state, even after a refusal. If the
-        events end steps without success, the steps that depend on them fail, too.
+        If another process has appended in the meantime, `decide` is called again for the new state, even after a
+        refusal. If the events end steps without success, the steps that depend on them fail too.
         """
         relocation(self.dir, self.graph)
         for remaining in reversed(range(_TRIES)):
@@ -145,7 +148,7 @@ class Session:
         return new_events
 
     def record(self, new_events: list[NewEvent]) -> None:
-        """Record events inside a transaction. The dependents of steps that end without success fail with them.
+        """Record events inside a transaction. If steps end without success, the steps that depend on them fail too.
 
         If there are very many dependents, the next ticks end the others.
 
@@ -159,7 +162,7 @@ class Session:
         self.log.record(part.mark_rest(self.graph.study))
 
     def locate(self) -> None:
-        """Note where the study is, if it has moved. StudyCopied if it is a copy."""
+        """Record the path of the study, if it has moved. StudyCopied if it is a copy."""
         new_events = relocation(self.dir, self.graph)
         if new_events:
             self.log.append(new_events)
@@ -181,7 +184,7 @@ def relocation(study_dir: StudyDir, graph: Graph) -> list[NewEvent]:
 
 
 def _is_same(before: str, root: str) -> bool:
-    """Whether two paths lead to the same directory, by a symbolic link or by two mounts."""
+    """Return whether two paths lead to the same directory, through a symbolic link or two mounts."""
     try:
         return os.path.samefile(before, root)
     except OSError:

@@ -1,8 +1,8 @@
-"""Sets who may read a study: its owner and, with ``--group-read``, the group of its files.
+"""Sets the permissions of a study: only its owner may read it or, with ``--group-read``, its group too.
 
 Study directory, workspaces and scripts have the permissions of the user's umask. The log and ``.maestro-es`` are
 private, because their content is trusted and executed. Commands that read a study need both. So the modes of these
-files alone define whether the group may read. No other record can contradict them.
+files alone decide whether the group may read the study.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _GROUP_READS_FOLDER = stat.S_IRGRP | stat.S_IXGRP
 
 
 def group_reads(study_dir: StudyDir) -> bool:
-    """Whether the group may read the log."""
+    """Return whether the group may read the log."""
     try:
         return bool(study_dir.log.stat().st_mode & stat.S_IRGRP)
     except FileNotFoundError:
@@ -39,10 +39,10 @@ def group_of(study_dir: StudyDir) -> str:
 
 
 def let_group_read(study_dir: StudyDir, *, allowed: bool) -> bool:
-    """Allow the group to use every command that reads the study, or forbid it; return whether anything changed.
+    """Allow or forbid the group to read the study. Return whether anything changed.
 
-    Allowing also opens the study directory to the group. Forbidding does not close it again. OSError if the modes
-    can't be changed.
+    If this is allowed, the group may also enter the study directory. This permission stays if it is forbidden later.
+    OSError if the modes can't be changed.
     """
     before = group_reads(study_dir)
     if allowed:
@@ -62,7 +62,10 @@ def _set(path: Path, bits: int, *, allowed: bool = True) -> None:
 
 @contextlib.contextmanager
 def umask_of(graph: Graph) -> Iterator[None]:
-    """Create files with the umask of the study's environment, whichever process ticks; never writable by all users."""
+    """Create files with the umask of the study's environment, whichever process ticks.
+
+    No file is writable by all users.
+    """
     recorded = graph.study.environment
     before = os.umask(0o077)
     os.umask((recorded.umask if recorded.digest else before) | stat.S_IWOTH)

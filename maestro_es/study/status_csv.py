@@ -1,8 +1,8 @@
-"""The text of ``status.csv``: the table that Maestro writes, for Maestro's own ``status`` and for users' scripts.
+"""Formats the table ``status.csv`` as Maestro does, for Maestro's ``status`` and for users' scripts.
 
 `maestro_es.study.status_file` writes the file. Maestro 1.2.1 splits its lines at every comma, quoted or not
-(``csvtable_to_dict``), and crashes on a comma inside a value. So in the file, and only there, such a comma becomes a
-character that looks like it, and a line break becomes a space.
+(``csvtable_to_dict``), and crashes on a comma inside a value. So in the file, and only there, a comma in a value is
+replaced by a similar character, and a line break by a space.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ShownStep(Protocol):
 
 
 def status_text(steps: Iterable[StepRecord], now: Micros) -> str:
-    """Return the table as CSV with unchanged values: steps in Maestro's order, no newline at the end."""
+    """Return the table as CSV with unchanged values, in Maestro's order, without a newline at the end."""
     import csv  # noqa: PLC0415 - a tick does not need it: `maestro_text` writes another format
 
     out = io.StringIO()
@@ -78,7 +78,7 @@ def maestro_line(step: ShownStep, now: Micros) -> str:
 
 def _line(row: Sequence[str]) -> str:
     line = ",".join(row)
-    if line.count(",") == len(row) - 1 and "\n" not in line and "\r" not in line:  # true for nearly all
+    if line.count(",") == len(row) - 1 and "\n" not in line and "\r" not in line:  # true for most lines
         return line
     return ",".join(cell.translate(_UNREADABLE) for cell in row)
 
@@ -113,12 +113,15 @@ def shown_workspace(step: ShownStep) -> str:
 
 
 def run_time(step: ShownStep, now: Micros) -> str:
-    """Return how long a step ran, or has been running; dashes if it has not started."""
+    """Return how long a step ran, or has been running (dashes: it has not started)."""
     return duration(step.started_at, _end(step, now))
 
 
 def elapsed_time(step: ShownStep, now: Micros) -> str:
-    """Return the time from the first submission of a step to its end, or until now if it runs; otherwise dashes."""
+    """Return the time from the first submission of a step to its end, or to now if it runs.
+
+    Otherwise return dashes.
+    """
     return duration(step.submitted_at, _end(step, now))
 
 
@@ -127,7 +130,10 @@ def _end(step: ShownStep, now: Micros) -> Micros | None:
 
 
 def duration(start: Micros | None, end: Micros | None) -> str:
-    """Return a duration as ``0d:00h:00m:03s``, in whole seconds as times show them; dashes if either time is None."""
+    """Return a duration as ``0d:00h:00m:03s``. The times are cut to whole seconds first.
+
+    Dashes if either time is None.
+    """
     if start is None or end is None:
         return _NO_DURATION
     seconds = max(end // _SECOND - start // _SECOND, 0)
@@ -138,9 +144,9 @@ def duration(start: Micros | None, end: Micros | None) -> str:
 
 
 def local_time(at: Micros | None) -> str:
-    """Return a time as ``YYYY-MM-DD HH:MM:SS`` in the host's time zone; ``--`` if it is None.
+    """Return a time as ``YYYY-MM-DD HH:MM:SS`` in the host's time zone (None: ``--``).
 
-    Fractions of a second are cut off, as everywhere else, so that one instant has one time.
+    Fractions of a second are cut off, as in all tables, so that all show the same time.
     """
     if at is None:
         return "--"

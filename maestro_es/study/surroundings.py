@@ -1,4 +1,4 @@
-"""The environment of this process that the steps of a study inherit: variables, umask, soft limits, niceness.
+"""Reads the environment of this process that the steps of a study inherit: variables, umask, soft limits, niceness.
 
 `maestro_es.core.exported_variables` decides which of the variables the steps get.
 """
@@ -31,13 +31,13 @@ _LIMITS = (
     "stack",
 )
 
-#: The smallest limit of open files with which a step can start. Its runner needs 11, because shells use descriptors
-#: from 10 on for themselves.
+#: The smallest limit of open files with which a step can start. Its runner needs 11, because shells reserve
+#: descriptors from 10 on.
 _OPEN_FILES = 16
 
 
 class Surroundings(NamedTuple):
-    """The environment of a process: the `choice` that `export` makes, its `job` (SCHEDULER:ID), and the rest."""
+    """The environment of a process: its variables in `choice`, its `job` (SCHEDULER:ID), and its limits."""
 
     choice: Choice
     export: ExportChoice

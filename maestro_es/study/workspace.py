@@ -1,12 +1,12 @@
-"""Workspaces: what a step needs on disk before it can be submitted, and the output files of its attempts.
+"""Prepares the workspace of a step before a submission: its scripts, and the output files of earlier attempts.
 
 `plan_job` decides which scripts a step has, and which of them its job starts. `maestro_es.study.scripts` decides what
 happens to a script that a user has edited.
 
-The newest output files have Maestro's names. The names of earlier ones contain the id of their job. A job opens its
-output files before its runner knows whether it may start, and a requeued job opens them again. So jobs open them to
-append. The files of an attempt are renamed before the next attempt is submitted. A process that has such a file open
-continues to write to it.
+The newest output files have Maestro's names. The names of earlier output files contain the id of their job. A job
+opens its output files before its runner knows whether it may start, and a requeued job opens them again. So jobs
+append to these files. The files of an attempt are renamed before the next attempt is submitted. A process that has
+such a file open continues to write to it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _OUTPUTS = (".out", ".err")
 
 
 def job_name(step: StepRecord, *, hashed: bool) -> str:
-    """Return the name of a step's scripts, outputs and jobs: the step's name, or a short one if it is `hashed`."""
+    """Return the name of a step's scripts, outputs and jobs. It is the step's name, or a short name if `hashed`."""
     if hashed and step.params:
         return f"{step.template}_instance_{step.workspace.rpartition('_')[2]}"
     return step.name
@@ -53,8 +53,8 @@ def job_name(step: StepRecord, *, hashed: bool) -> str:
 def script_names(name: str, extension: str) -> tuple[str, str]:
     """Return the names of the main script and the restart script of a job.
 
-    From the first, Maestro removes the characters that it removes from all paths. The second keeps them, except `/`,
-    which no file name can contain.
+    Maestro removes special characters from all paths, and so from the first name. The second name keeps them, except
+    `/`, which no file name can contain.
     """
     return safe(f"{name}.{extension}"), f"{name.replace('/', '_')}.restart.{extension}"
 
@@ -86,17 +86,17 @@ class ScriptOf(NamedTuple):
 
 
 class Text(NamedTuple):
-    """The text of a script, and its text for another try after the scheduler has refused the job."""
+    """The text of a script, and a second text, used if the scheduler refuses the job."""
 
     main: str
     spare: Callable[[], str]
 
 
 class JobPlan(NamedTuple):
-    """An attempt as a job, and the texts of its scripts by path.
+    """The job of an attempt, and the texts of its scripts by path.
 
-    The job starts the script at `chosen`, which has this `content`. If a user's edit is used unchanged, `edited` is
-    True, and `content` differs from the text in `scripts`.
+    The job starts the script at `chosen` with this `content`. If `edited`, the script runs as a user has edited it,
+    and `content` differs from the text in `scripts`.
     """
 
     job: Job
@@ -112,16 +112,16 @@ class JobPlan(NamedTuple):
 
 
 def write_scripts(of: ScriptOf) -> tuple[Job, SubmittedScript]:
-    """Create a step's workspace and scripts; return the attempt as a job, and its script.
+    """Create a step's workspace and scripts. Return the job of the attempt, and its script.
 
-    OSError, ValueError or StudyError if that is impossible.
+    OSError, ValueError or StudyError if this fails.
     """
     plan = plan_job(of)
     make_workspace(plan.job.workspace)
     if _uses_tmp(of.graph, of.step):
         _make_script_folder(temporary_folder(of.graph.study.study_id), of.step)
     if plan.edited:
-        of.adapters.of(of.step).submission(plan.job)  # raises if the edited header asks for the impossible
+        of.adapters.of(of.step).submission(plan.job)  # raises if the edited header has invalid options
         make_executable(plan.chosen)
     others = [
         digest_of(text.main.encode()) for path, text in plan.scripts.items() if _write(plan, path, text.main, of.ours)
@@ -131,7 +131,7 @@ def write_scripts(of: ScriptOf) -> tuple[Job, SubmittedScript]:
 
 
 def preview_scripts(of: ScriptOf) -> tuple[Job, SubmittedScript]:
-    """Return what `write_scripts` would return, without the digests, and write nothing."""
+    """Return the result of `write_scripts` without the digests, and write nothing."""
     plan = plan_job(of)
     if plan.edited:
         of.adapters.of(of.step).submission(plan.job)
@@ -145,7 +145,7 @@ def preview_scripts(of: ScriptOf) -> tuple[Job, SubmittedScript]:
 
 
 def _write(plan: JobPlan, path: Path, text: str, ours: Callable[[], Collection[str]]) -> bool:
-    """Write a script that the job does not start, unless a user has edited it; return whether it has this text now."""
+    """Write a script that the job does not start, unless a user has edited it. Return whether it has this text now."""
     if path == plan.chosen:
         return False
     if not write_new(path, text):
@@ -156,7 +156,7 @@ def _write(plan: JobPlan, path: Path, text: str, ours: Callable[[], Collection[s
 
 
 def _make_way(plan: JobPlan, study_dir: StudyDir, ours: Callable[[], Collection[str]]) -> tuple[ScriptSetAside, ...]:
-    """Write the script that the job starts; return the record of an edited one that was set aside."""
+    """Write the script that the job starts. If an edited script was set aside, return its record."""
     if plan.edited:
         return ()
     text = plan.scripts[plan.chosen].main
@@ -176,7 +176,7 @@ def _aside(study_dir: StudyDir, script: Path, kept: Path, digest: str) -> Script
 
 
 def plan_job(of: ScriptOf) -> JobPlan:
-    """Return what a step needs on disk, and write nothing. ValueError if the step can't have a script."""
+    """Return the job and the scripts of a step, and write nothing. ValueError if the step can't have a script."""
     graph, step, study_dir, adapters, environment, _ = of
     adapter, header_of = adapters.of(step), adapters.scheduler
     template = graph.template(step.template)
@@ -224,14 +224,14 @@ def _text(header_of: Adapter, name: str, description: str, run: dict[str, Any], 
 
 
 def _write_spare(path: Path, text: Text) -> str:
-    """Write the spare text of a script whose job the scheduler has refused; return its digest."""
+    """Write the second text of a script, because the scheduler has refused the job. Return its digest."""
     spare = text.spare()
     write_script(path, spare)
     return digest_of(spare.encode())
 
 
 def _kept(path: Path, content: bytes) -> bytes | None:
-    """Return the content of an edited script that must run unchanged; None if it is not edited, or does not exist."""
+    """Return the content of an edited script that must run unchanged (None: it is not edited, or does not exist)."""
     with contextlib.suppress(FileNotFoundError):
         present = files.read(path)
         return None if present == content else present
@@ -239,7 +239,10 @@ def _kept(path: Path, content: bytes) -> bytes | None:
 
 
 def _uses_tmp(graph: Graph, step: StepRecord) -> bool:
-    """Whether a step has its scripts in the temporary directory. A job may run where it can't see that directory."""
+    """Return whether a step has its scripts in the temporary directory.
+
+    A job can't, because its node may not have that directory.
+    """
     settings = graph.study.settings
     return settings.use_tmp and (settings.dry_run or not step.scheduled)
 
@@ -280,7 +283,7 @@ def keep_outputs(workspace: Path, name: str, events: Iterable[Recorded]) -> None
 
 
 def outputs_of(files: Sequence[Path], job_id: str, names: Sequence[str], *, newest: bool) -> list[Path]:
-    """Return those of these files that a job has written. The files of the `newest` job have one of these `names`."""
+    """Return the files that a job has written. If the job is the `newest`, its files have one of these `names`."""
     ends = tuple(f".{job_id}{suffix}" for suffix in _OUTPUTS)
     plain = {f"{name}{suffix}" for name in names for suffix in _OUTPUTS}
     return [path for path in files if path.name.endswith(ends) or (newest and path.name in plain)]
