@@ -1,6 +1,7 @@
 """Shows graphs at a Python prompt and in a notebook.
 
-`StepView` uses the same table for one step. `maestro_es.report.layouts` has the tables of the command `status`.
+`StepView` uses the same table for one step. Nothing here changes the state. `maestro_es.report.layouts` has the tables
+of the command `status`.
 """
 
 from __future__ import annotations

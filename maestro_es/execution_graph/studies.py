@@ -116,7 +116,7 @@ def find_named(word: str) -> Path | None:
     "last" is the newest study.
 
     The name is that in the study file, or that of the directory. None if no study matches. RequestRefused if several
-    match. If the word is the path of a directory with a log, the result is None too.
+    match. The caller checks first whether the word is the path of a study.
     """
     studies = registry.registered()
     if word == LAST:
