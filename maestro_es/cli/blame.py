@@ -7,6 +7,7 @@ import click
 from maestro_es.audit.blame import Decision, decision_data
 from maestro_es.audit.times import show_time
 from maestro_es.cli.common import example, open_graph, split_one_step
+from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.output import json_option, write_json, write_lines
 from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.report.table import columns
@@ -16,7 +17,7 @@ _HEADER = ("Seq", "Time", "Who", "Command", "What")
 
 @example("maestro-es blame ./pi summarise")
 @click.command()
-@click.argument("arguments", nargs=-1, required=True, metavar="[STUDY] STEP")
+@click.argument("arguments", nargs=-1, shell_complete=studies_and_steps, required=True, metavar="[STUDY] STEP")
 @json_option
 def command(arguments: tuple[str, ...], *, as_json: bool) -> None:
     """List the commands of users that affected one STEP of STUDY, newest last, with the users and their reasons.

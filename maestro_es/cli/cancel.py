@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from maestro_es.cli.common import each, example, open_graph, reason_option, split_arguments
+from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.output import confirm, say_done
 from maestro_es.core.model import Phase, State
 from maestro_es.execution_graph.cancelling import CancellableGraph
@@ -17,7 +18,7 @@ from maestro_es.report.table import counted
 
 @example("maestro-es cancel -y ./pi 'sample_*' --reason 'wrong seed'")
 @click.command()
-@click.argument("arguments", nargs=-1, metavar="[STUDY]... [STEP]...")
+@click.argument("arguments", nargs=-1, shell_complete=studies_and_steps, metavar="[STUDY]... [STEP]...")
 @click.option("-y", "--autoyes", is_flag=True, help="Don't ask for confirmation.")
 @reason_option
 def command(arguments: tuple[str, ...], *, autoyes: bool, reason: str) -> None:

@@ -49,7 +49,10 @@ COMMANDS = {
     "import-log": "Create a study directory from an export.",
     "recover": "Rebuild a lost log from an export, jobs, claims and reports.",
     "studies": "List your studies.",
+    "wait": "Wait until studies have ended.",
     "cron": "Let cron run ticks for your studies.",
+    "example": "Copy an example study.",
+    "completion": "Print a script that completes commands in a shell.",
 }
 
 #: The environment variable with which a shell asks click for completions.

@@ -15,6 +15,7 @@ import click
 from maestro_es.audit.history import Entry, Query
 from maestro_es.audit.times import parse_time
 from maestro_es.cli.common import example, open_graph, split_arguments
+from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.event_output import EventOutput
 from maestro_es.cli.formats import Format, line_format_options
 from maestro_es.cli.output import say
@@ -71,7 +72,7 @@ class Fields(click.ParamType[list[str]]):
 
 @example("maestro-es history ./pi --since 2h --type 'Step*'")
 @click.command()
-@click.argument("arguments", nargs=-1, metavar="[STUDY] [STEP]...")
+@click.argument("arguments", nargs=-1, shell_complete=studies_and_steps, metavar="[STUDY] [STEP]...")
 @click.option("--step", "steps", multiple=True, metavar="PATTERN", help="Only steps whose name matches this glob.")
 @click.option(
     "--param", "params", multiple=True, type=Assignment(), metavar="NAME=VALUE",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from maestro_es.cli.common import example, reason_option
+from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.request_options import ask_of_steps
 
 
 @example("maestro-es hold ./pi summarise --reason 'look at the samples first'")
 @click.command()
-@click.argument("arguments", nargs=-1, required=True, metavar="[STUDY] STEP...")
+@click.argument("arguments", nargs=-1, shell_complete=studies_and_steps, required=True, metavar="[STUDY] STEP...")
 @reason_option
 def command(arguments: tuple[str, ...], reason: str) -> None:
     """Keep steps of STUDY from being submitted until 'maestro-es release'.

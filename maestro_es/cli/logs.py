@@ -14,6 +14,7 @@ import click
 from maestro_es.audit.step_details import StepDetails, find_steps
 from maestro_es.audit.step_output import STREAMS, OutputFile, blocks, last_lines, output_files
 from maestro_es.cli.common import COUNT, example, open_graph, split_arguments
+from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.output import exact_output, say
 from maestro_es.core.model import Phase
 from maestro_es.errors import EXIT_ERROR
@@ -26,7 +27,7 @@ _PAUSE = 0.5
 
 @example("maestro-es logs ./pi sample_N.1000.SEED.1 --err --tail 20", "maestro-es logs ./pi 'sample_*' -f")
 @click.command()
-@click.argument("arguments", nargs=-1, required=True, metavar="[STUDY] STEP...")
+@click.argument("arguments", nargs=-1, shell_complete=studies_and_steps, required=True, metavar="[STUDY] STEP...")
 @click.option("--out", "streams", multiple=True, flag_value="out", help="Print standard output only.")
 @click.option("--err", "streams", multiple=True, flag_value="err", help="Print standard error only.")
 @click.option("-n", "--tail", type=COUNT, metavar="N", help="Print only the last N lines of each file.")

@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from maestro_es.cli.common import example, from_scratch_option, reason_option
+from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.request_options import ask_of_steps
 from maestro_es.core.arguments import settings_of
 
 
 @example("maestro-es retry ./pi --failed --rlimit 5 --reason 'walltime too short'")
 @click.command()
-@click.argument("arguments", nargs=-1, metavar="[STUDY] [STEP]...")
+@click.argument("arguments", nargs=-1, shell_complete=studies_and_steps, metavar="[STUDY] [STEP]...")
 @click.option("--failed", is_flag=True, help="Select only steps that failed or timed out; without STEP, all of them.")
 @click.option("--descendants", is_flag=True, help="Also select all steps that depend on these, in any state.")
 @from_scratch_option

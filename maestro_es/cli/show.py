@@ -10,6 +10,7 @@ from maestro_es.audit.attempts import Attempt
 from maestro_es.audit.step_details import Files, Neighbour, StepDetails, details_data, listed
 from maestro_es.audit.times import When, show_time
 from maestro_es.cli.common import at_option, example, open_graph, split_one_step
+from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.output import json_option, page_width, write_json, write_lines
 from maestro_es.core.model import Micros, State
 from maestro_es.execution_graph.auditing import AuditableGraph
@@ -22,7 +23,7 @@ _ATTEMPTS = ("Attempt", "Kind", "Job ID", "Submitted", "Started", "Ended", "Exit
 
 @example("maestro-es show ./pi sample_N.1000.SEED.1")
 @click.command()
-@click.argument("arguments", nargs=-1, required=True, metavar="[STUDY] STEP")
+@click.argument("arguments", nargs=-1, shell_complete=studies_and_steps, required=True, metavar="[STUDY] STEP")
 @at_option
 @json_option
 def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ import click
 from maestro_es.audit.status import Summary, counts, reason, select_steps, step_data, summary_data
 from maestro_es.audit.times import When, show_ago, show_time
 from maestro_es.cli.common import at_option, each, example, open_graph, split_arguments
+from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.output import (
     json_option,
     on_terminal,
@@ -40,7 +41,7 @@ class Standing(NamedTuple):
 
 @example("maestro-es status ./pi --state failed --state timedout")
 @click.command()
-@click.argument("arguments", nargs=-1, metavar="[STUDY]... [STEP]...")
+@click.argument("arguments", nargs=-1, shell_complete=studies_and_steps, metavar="[STUDY]... [STEP]...")
 @click.option(
     "--layout",
     type=click.Choice(["flat", "narrow", "legacy"]),

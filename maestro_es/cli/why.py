@@ -12,6 +12,7 @@ from maestro_es.audit.history import Entry, entry_data
 from maestro_es.audit.step_details import find_steps
 from maestro_es.audit.times import When, show_time, time_of
 from maestro_es.cli.common import at_option, example, open_graph, split_arguments
+from maestro_es.cli.completed_words import studies_and_steps
 from maestro_es.cli.failures import failure_lines
 from maestro_es.cli.output import json_option, write_json, write_lines
 from maestro_es.execution_graph.auditing import AuditableGraph, Why
@@ -22,7 +23,7 @@ _HEADER = ("Seq", "Time", "Step", "By", "What")
 
 @example("maestro-es why ./pi summarise --at 2h")
 @click.command()
-@click.argument("arguments", nargs=-1, metavar="[STUDY] [STEP]...")
+@click.argument("arguments", nargs=-1, shell_complete=studies_and_steps, metavar="[STUDY] [STEP]...")
 @at_option
 @json_option
 def command(arguments: tuple[str, ...], when: When | None, *, as_json: bool) -> None:

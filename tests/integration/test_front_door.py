@@ -55,10 +55,11 @@ READING = {
     "query": {"query"},
     "verify": {"verify", "prove"},
     "export": {"export"},
+    "wait": {"summary"},
 }
 
 #: Commands for no study, or for all of a user.
-OTHERS = {"validate", "studies", "cron"}
+OTHERS = {"validate", "studies", "cron", "example", "completion"}
 
 #: What a module calls for a command that is not in the command's own module.
 _ELSEWHERE = {"tick": ("tick_preview.py", "../drivers/cron_tick.py")}

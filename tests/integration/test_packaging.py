@@ -16,17 +16,18 @@ import pytest
 import maestro_es
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("bin", "maestro_es", "schema", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("bin", "examples", "maestro_es", "schema", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 #: One wheel is enough, so one worker runs all of these.
 pytestmark = pytest.mark.xdist_group("packaging")
 
 
 def shipped_files() -> set[str]:
-    """Every file of the two trees, by its name in the wheel."""
-    package = {path: path.relative_to(ROOT) for path in (ROOT / "maestro_es").rglob("*")}
-    schema = {path: Path("maestro_es") / path.relative_to(ROOT) for path in (ROOT / "schema").rglob("*")}
-    names = {**package, **schema}
+    """Every file of the trees, by its name in the wheel. The page about the examples is for the repository only."""
+    names = {path: path.relative_to(ROOT) for path in (ROOT / "maestro_es").rglob("*")}
+    for tree in ("examples", "schema"):
+        names |= {path: Path("maestro_es") / path.relative_to(ROOT) for path in (ROOT / tree).rglob("*")}
+    names.pop(ROOT / "examples/README.md")
     return {name.as_posix() for path, name in names.items() if path.is_file() and "__pycache__" not in name.parts}
 
 
@@ -61,7 +62,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_list_of_packages_is_the_tree():
     found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "maestro_es").rglob("*.py")}
 
-    assert listed_packages() == found | {"maestro_es.schema"}
+    assert listed_packages() == found | {"maestro_es.examples", "maestro_es.schema"}
 
 
 def test_the_wheel_holds_every_module_and_data_file_and_nothing_else(wheel: Path):
