@@ -19,7 +19,7 @@ VARIABLE = "_MAESTRO_ES_COMPLETE"
 @example("maestro-es completion bash")
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def command(shell: str) -> None:  # noqa: D301 - click keeps the lines below its mark as they are
+def command(shell: str) -> None:
     """Print a script that completes commands, options, studies and steps in SHELL.
 
     \b
@@ -27,7 +27,7 @@ def command(shell: str) -> None:  # noqa: D301 - click keeps the lines below its
       bash: ~/.local/share/bash-completion/completions/maestro-es
       zsh:  _maestro-es, in a directory of $fpath
       fish: ~/.config/fish/completions/maestro-es.fish
-    """
+    """  # noqa: D301 - click keeps the lines below its mark as they are
     completion = get_completion_class(shell)
     if completion is None:
         raise MaestroError(f"this version of click completes nothing in {shell}; install click 8.1 or later")
