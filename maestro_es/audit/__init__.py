@@ -1,4 +1,4 @@
-"""Answers to questions about a study. A module is imported at its first use, because few answers need all modules."""
+"""Answers questions about a study. Each module is imported at its first use, because few answers need all modules."""
 
 from __future__ import annotations
 

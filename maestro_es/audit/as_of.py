@@ -1,7 +1,7 @@
-"""A study at a past moment: its events up to that moment, replayed in memory.
+"""Replays a study in memory, up to a past moment.
 
-The result is what the log recorded then. If the end of a step was recorded a minute late, the step still runs during
-this minute.
+The result is the state that the log had at that moment. If the end of a step was recorded a minute late, the step
+still runs during this minute.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ def as_of(log: StudyLog, when: When, now: Micros) -> Past:
 
 
 def as_of_two(log: StudyLog, first: When, last: When | None, now: Micros) -> tuple[Past, Past]:
-    """Return a study at two moments. `last` is None for now. `first` may be before the first event."""
+    """Return a study at two moments. If `last` is None, the second moment is now.
+
+    `first` may be before the first event.
+    """
     upto, until = locate(log, last, now) if last else (log.head.seq, now)
     after, since = locate(log, first, now)
     if (after, since) > (upto, until):

@@ -1,6 +1,6 @@
-"""The attempts of one step, read from its events, and the script that the next attempt runs.
+"""Collects the attempts of one step from its events. Also tells which script the next attempt runs.
 
-What an event does to the state is decided in `maestro_es.core.step_rules`.
+`maestro_es.core.step_rules` decides how an event changes the state.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import BAD_ENDS, Micros, Phase, StepRecord, SubmissionKind
 from maestro_es.core.transitions import can_go_on
 
-#: The outcome of an attempt that has not ended.
+#: The `outcome` of an attempt that has not ended.
 IN_FLIGHT = "in flight"
 
-#: The events that end an attempt. The view `v_attempt` in SQL lists the same ones.
+#: The events that end an attempt. The SQL view `v_attempt` has the same list.
 ENDS = (
     e.SubmissionRejected,
     e.SubmissionWithdrawn,
@@ -33,11 +33,13 @@ ENDS = (
 
 
 class Attempt(msgspec.Struct, kw_only=True):
-    """One attempt to run a step. `adopted`: a tick has found its job again. `evidence` is that of the outcome.
+    """One attempt to run a step. If `adopted`, a tick has found its job by its token.
 
-    `noticed`: no report has the time of the end, so `ended_at` is when a tick noticed the end, or when the host booted
-    after it. `outputs` are the paths of the files that its job has written; `step_details` sets them. `environment` is
-    the digest of the steps' environment at the time of the request.
+    `evidence` is that of the outcome.
+
+    If `noticed`, no report has the time of the end. Then `ended_at` is the time at which a tick noticed the end, or
+    the time of the next boot of the host. `outputs` are the paths of the files that its job has written.
+    `step_details` sets them. `environment` is the digest of the steps' environment at the time of the request.
     """
 
     number: int
@@ -122,7 +124,7 @@ def script_of(graph: Graph, step: StepRecord) -> str:
 
 
 def which_script(graph: Graph, step: StepRecord) -> str:
-    """Return a description of this script; empty if the step has no restart script, or has finished."""
+    """Return a description of this script (empty: the step has no restart script, or has finished)."""
     over = step.phase is Phase.DONE
     if not graph.template(step.template).run.get("restart") or (over and step.state not in BAD_ENDS):
         return ""

@@ -1,6 +1,6 @@
-"""The decisions of users about a step: the events of their requests that could affect it.
+"""Collects the decisions of users about a step, that is, the events of all requests that could affect it.
 
-The sentences about events are in `maestro_es.audit.sentences`. The output of the command is in `maestro_es.cli.blame`.
+`maestro_es.audit.sentences` has the sentences about events. `maestro_es.cli.blame` prints them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ class Decision(NamedTuple):
 
 
 def blame(log: StudyLog, step: StepRecord) -> list[Decision]:
-    """Return the decisions about a step, oldest first. Decisions about the study count until the step has ended."""
+    """Return the decisions about a step, oldest first.
+
+    Decisions about the study are included up to the end of the step.
+    """
     decisions = entries(log, sorted(_decisions(log, step), key=lambda recorded: recorded.seq))
     started = {entry.recorded.invocation: started_by(log, entry.recorded.invocation) for entry in decisions}
     return [
@@ -44,7 +47,7 @@ def blame(log: StudyLog, step: StepRecord) -> list[Decision]:
 
 
 def decision_data(decision: Decision) -> dict[str, Any]:
-    """Return a decision for JSON: the keys of an event in `history`, and host, command and reason."""
+    """Return a decision for JSON. It has the keys of an event in `history`, and host, command and reason."""
     reason = getattr(decision.entry.recorded.event, "reason", "")
     return {**entry_data(decision.entry), "host": decision.host, "command": decision.command, "reason": reason}
 
@@ -54,7 +57,7 @@ def _decisions(log: StudyLog, step: StepRecord) -> Iterator[e.Recorded]:
     yield from (recorded for recorded in events if isinstance(recorded.event, _OF_STEP))
     last = events[-1].seq if step.phase is Phase.DONE else log.head.seq
     changes = sorted(log.study_events(e.EnvironmentRecorded, last), key=lambda recorded: recorded.seq)
-    yield from changes[1:]  # the first one belongs to the creation
+    yield from changes[1:]  # the first one is a part of the creation
     for kind in _OF_STUDY:
         for recorded in log.study_events(kind, last):
             if not isinstance(recorded.event, e.CancelRequested) or _means(recorded.event, step):

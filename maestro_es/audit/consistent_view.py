@@ -1,6 +1,6 @@
-"""A view of an open study, now or at a past moment, for the questions of `maestro_es.audit.why`.
+"""Makes a view of an open study, now or at a past moment, for the questions of `maestro_es.audit.why`.
 
-The text of an answer is decided there.
+That package decides the text of an answer.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _Found = TypeVar("_Found")
 def consistent_view(
     study: Session, past: Past | None, show: Callable[[Micros], str], ask: Callable[[View], _Found]
 ) -> _Found:
-    """Return the answer to a question about a study, now or in its past. Everything it reads is from one moment."""
+    """Return the answer to a question about a study, now or in its past.
+
+    The answer uses the data of one moment only.
+    """
     if past:
         return ask(_view(study, past, show))
     return study.log.at_once(lambda: ask(_view(study, None, show)))
@@ -71,7 +74,10 @@ def _location(study: Session) -> Location:
 
 
 def _runs(study: Session, step: StepRecord) -> bool | None:
-    """Return whether a local step runs (None: this host can't see it). No answer counts as running."""
+    """Return whether a local step runs (None: this host can't see it).
+
+    If there is no answer, the step counts as running.
+    """
     try:
         seen = study.ask_host(step)
     except Unreachable:
@@ -80,7 +86,7 @@ def _runs(study: Session, step: StepRecord) -> bool | None:
 
 
 def _ticking(study: Session) -> str:
-    """Return when the last tick was, and whether ticks seem to have stopped: words that end a sentence."""
+    """Return words that end a sentence: when the last tick was, and whether ticks seem to have stopped."""
     summary = summarise(study)
     if summary.last_tick is None:
         return ", but there was none yet"

@@ -1,9 +1,9 @@
-"""What changed in a study between two moments.
+"""Compares a study at two moments.
 
-A difference has two kinds of parts. `happened` counts events: a step that failed, was reset and finished counts for
-all three. `changes` has values before and after, and leaves out values that are equal. Differences can be combined:
-`then` adds the counts and joins the changes. So the differences from `a` to `b` and from `b` to `c` give the one from
-`a` to `c`. How a difference is printed is decided in `maestro_es.cli.diff`.
+A difference has two parts. `happened` counts events. For example, a step that failed, was reset and finished is
+counted under all three words. `changes` has values before and after, and leaves out equal values. Differences can be
+combined. `then` adds the counts and joins the changes, so the differences from `a` to `b` and from `b` to `c` give the
+difference from `a` to `c`. `maestro_es.cli.diff` prints a difference.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Change(NamedTuple):
 
 
 class StepDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """The difference of a step: its states (`before` None: it did not exist), its counts, and why it ended badly."""
+    """The difference of a step: its states (`before` None: it did not exist), its counts, and why it failed."""
 
     name: str
     before: State | None
@@ -92,7 +92,7 @@ class StepDiff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True):
-    """The difference of a study; false if there is none.
+    """The difference of a study. It is false if nothing has changed.
 
     `changes` has the facts and settings of the study as a whole, by name. `happened` counts the events about it.
     """
@@ -120,7 +120,7 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def diff(before: Graph, after: Graph, events: Iterable[e.Recorded]) -> Diff:
-    """Return the difference of two states, given the events between them."""
+    """Return the difference of two states. `events` are those between the states."""
     happened: Counter[str] = Counter()
     by_step: dict[int, Counter[str]] = {}
     for recorded in events:
@@ -136,7 +136,7 @@ def diff(before: Graph, after: Graph, events: Iterable[e.Recorded]) -> Diff:
 
 
 def _labels(event: e.AnyEvent) -> list[str]:
-    """Return the word for an event, if it is counted."""
+    """Yield the word for an event, if the event is counted."""
     if isinstance(event, e.SubmissionRequested) and event.kind is not SubmissionKind.RESUBMIT:
         return []
     word = WORDS.get(type(event))
@@ -192,7 +192,7 @@ def _step_data(step: StepDiff) -> dict[str, Any]:
 
 # -- which changes a user has seen ------------------------------------------------------------------------------------
 #
-# The file is replaced atomically. Two commands at the same time show the same changes, and a killed one notes nothing.
+# The file is replaced atomically. Two commands at the same time show the same changes. A killed command notes nothing.
 
 
 def _cursor_file(study_dir: StudyDir) -> Path:
@@ -219,4 +219,4 @@ def move_cursor(study_dir: StudyDir, seq: int) -> None:
     path = _cursor_file(study_dir)
     if not study_dir.is_ours():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    replace_file(path, f"{seq}\n".encode(), 0o600, durable=True)  # an empty file is refused when it is read
+    replace_file(path, f"{seq}\n".encode(), 0o600, durable=True)  # durable: a reader refuses an empty file

@@ -1,6 +1,6 @@
-"""The files that a user has edited in a study directory: scripts in workspaces, and the copy of the study file.
+"""Finds the files that a user has edited in a study directory: scripts in workspaces, and the copy of the study file.
 
-What a tick does with an edited script is decided in `maestro_es.study.scripts`.
+`maestro_es.study.scripts` decides what a tick does with an edited script.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from maestro_es.study.scripts import digest_of, place_aside, written_digests
 from maestro_es.study.session import Session
 from maestro_es.study.workspace import JobPlan, ScriptOf, plan_job
 
-#: How many edited scripts get a line each. The others are counted.
+#: How many edited scripts get a line of their own. The others are counted.
 _NAMED = 5
 
 
 def edits(study: Session, numbers: Sequence[int], named: Path) -> Iterator[str]:
-    """Yield a line about each edited script of these steps, and about an edited study file: which version runs.
+    """Yield a line about each edited script of these steps, and about an edited study file.
+
+    It says which version runs.
 
     `named` is the study's path as the user has typed it.
     """
@@ -60,7 +62,7 @@ def _is_edited(plan: JobPlan, path: Path, ours: partial[set[str]]) -> bool:
 
 
 def _fate(step: StepRecord, path: Path, chosen: Path, named: Path) -> str:
-    """Return what will happen to an edited script: words that end a sentence."""
+    """Return words that end a sentence: what will happen to an edited script."""
     if path != chosen:
         return f", but {chosen.name} will run"
     if step.keep_script:

@@ -1,4 +1,4 @@
-"""The history of a study: the events that match a query, each with its step, its sentence and its actor.
+"""Finds the events of a study that match a query, each with its step, its sentence and its actor.
 
 `maestro_es.store.event_query` translates filters to SQL. `maestro_es.cli.event_output` prints the events.
 """
@@ -25,8 +25,8 @@ from maestro_es.store.study_log import StudyLog
 class Query(NamedTuple):
     """A query for events. An event matches if it passes every filter. None and empty filters pass every event.
 
-    One of the `steps`, `types`, `causes` or `actors` must match, but all of the `params`. `after` is a seq. `limit`
-    keeps only the last events.
+    One of the `steps` must match, and one of the `types`, the `causes` and the `actors`. All of the `params` must
+    match. `after` is a seq. `limit` keeps only the last events.
     """
 
     steps: Sequence[str] = ()
@@ -54,7 +54,7 @@ class Entry(NamedTuple):
 
     @property
     def by(self) -> str:
-        """The user who wrote the event, and the driver of the process unless that was the user."""
+        """The user of the process that wrote the event, and its driver unless the user started it."""
         return self.actor if self.driver in {"", Driver.PERSON.value} else f"{self.actor} ({self.driver})"
 
     @property
@@ -64,7 +64,7 @@ class Entry(NamedTuple):
 
 
 def history(log: StudyLog, query: Query) -> Iterator[Entry]:
-    """Return the events that match a query, oldest first.
+    """Yield the events that match a query, oldest first.
 
     RequestRefused if it names a step, parameter, event type, cause, job or invocation that does not exist.
     """
@@ -106,12 +106,12 @@ def count_by(log: StudyLog, query: Query, fields: Sequence[str], *, utc: bool = 
     return Counter({tuple(values): int(str(number)) for *values, number in rows})
 
 
-#: How many times in a row a log may be busy or unreadable before `follow` raises an error.
+#: After this number of failed readings in a row, `follow` raises an error.
 _FAILURES = 60
 
 
 def follow(log: StudyLog, query: Query, pause: Callable[[], None]) -> Iterator[Entry | None]:
-    """Yield the events that match a query, and then new ones as they come; None when there are no more yet.
+    """Yield the events that match a query, and then new ones as they come. Yield None if there are no new events yet.
 
     The iterator never ends. It calls `pause` after each None. It holds no lock meanwhile, and reads a busy log later.
     LogUnavailable if the log can't be read many times in a row.
@@ -135,7 +135,7 @@ def follow(log: StudyLog, query: Query, pause: Callable[[], None]) -> Iterator[E
 
 
 def entry_data(entry: Entry) -> dict[str, Any]:
-    """Return an entry for JSON. Its `data` is the payload in the log, which leaves out fields with default values."""
+    """Return an entry for JSON. Its `data` is the payload in the log. Fields with default values are missing there."""
     return {
         "seq": entry.recorded.seq,
         "time": iso(entry.recorded.recorded_at),
@@ -259,7 +259,7 @@ def _spans(log: StudyLog, job: str | None) -> list[Span] | None:
 
 
 def started_by(log: StudyLog, invocation: int) -> InvocationStarted | None:
-    """Return the InvocationStarted with this seq; None if a damaged log lacks it."""
+    """Return the InvocationStarted with this seq (None: a damaged log lacks it)."""
     for recorded in log.events(invocation - 1, invocation):
         if isinstance(recorded.event, InvocationStarted):
             return recorded.event
@@ -267,7 +267,7 @@ def started_by(log: StudyLog, invocation: int) -> InvocationStarted | None:
 
 
 class _Names:
-    """The names of steps and of the events' writers. Each is looked up once."""
+    """The names of steps, and of the processes that wrote events. Each is looked up once."""
 
     def __init__(self, log: StudyLog) -> None:
         self._log = log

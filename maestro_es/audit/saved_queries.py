@@ -1,4 +1,4 @@
-"""The saved queries: one SQL file each in ``queries/``. The comment at the top of a file is the question it answers.
+"""Reads the saved queries, the SQL files in ``queries/``. The comment at the top of a file is its question.
 
 docs/questions.md shows the same SQL, and a test compares them.
 """

@@ -1,6 +1,6 @@
-"""A short sentence about each event, for people.
+"""Describes each event in a short sentence, for users.
 
-`maestro_es.core.events` says what an event means and when it is written.
+`maestro_es.core.events` documents the meaning of each event.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from maestro_es.audit.times import show_span
 from maestro_es.core import events as e
 from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, UNWATCHED, Cause, State
 
-#: How many steps a sentence names before it counts the rest.
+#: How many steps a sentence names. It counts the others.
 _NAMED = 5
 
 
 def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: C901, PLR0912, PLR0915 - one case an event
-    """Return a sentence about an event; `name_of` gives the name of the step with a number."""
+    """Return a sentence about an event. `name_of` returns the name of the step with a number."""
     match event:
         case e.InvocationStarted():
             return f"{event.command} (process {event.pid} on {event.host}, version {event.version})"
@@ -143,7 +143,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
 
 
 def assert_never(event: NoReturn) -> NoReturn:
-    """Let mypy check that every type of event has a case; Python 3.10 has no `typing.assert_never`."""
+    """Let mypy check that every type of event has a case. Python 3.10 has no `typing.assert_never`."""
     raise AssertionError(event)
 
 
@@ -164,12 +164,12 @@ def _because(reason: str) -> str:
 
 
 def _reason(reason: str) -> str:
-    """Return the reason that a user gave, as words that end a sentence; empty if there is none."""
+    """Return the reason that a user gave, as words that end a sentence (empty: there is none)."""
     return f" (reason: {reason})" if reason else ""
 
 
 def _failed(event: e.StepFailed) -> str:
-    """Return how a step failed. The cause is left out if the message contains it."""
+    """Return a description of a failure. The cause is left out if the message contains it."""
     if event.cause is Cause.UPSTREAM:
         return f"was not run ({event.cause.value}): {event.message}"
     if event.cause is Cause.EXIT_CODE and event.message.startswith(event.cause.value):

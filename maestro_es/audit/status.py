@@ -1,7 +1,7 @@
-"""The status of a study as data: a summary, and the steps that match a query.
+"""Computes the status of a study: a summary, and the steps that match a query.
 
-The tables of steps are laid out in `maestro_es.report.layouts`. The contents of ``status.csv`` are decided in
-`maestro_es.study.status_csv`.
+`maestro_es.report.layouts` has the tables of steps. `maestro_es.study.status_csv` decides the contents of
+``status.csv``.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from maestro_es.core.model import BAD_ENDS, Cause, Micros, Phase, State, StepRec
 from maestro_es.core.requests import match_steps
 from maestro_es.study.session import Session
 
-#: A running study is overdue if its last tick is longer ago than this, in microseconds. Cron runs a tick every minute.
+#: A running study without a tick for this time is overdue, in microseconds. Cron runs a tick every minute.
 OVERDUE = 180 * 1_000_000
 
-#: The settings of a study may ask for fewer ticks. Then it is overdue after this number of its intervals.
+#: If the settings of the study have a longer interval, it is overdue after this number of intervals.
 _PAUSES = 2
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A study as a whole. `states` counts steps by state, in Maestro's order. A `throttle` of 0 means no limit.
+    """The summary of a study. `states` counts steps by state, in Maestro's order. A `throttle` of 0 means no limit.
 
-    `held` counts the steps that a user holds. `held_up`: nothing can run until one of them is released. `doubted`
-    counts the finished steps whose output may not be on disk. `overdue`: the study runs, but no tick has come for some
-    minutes. `unreachable` maps each scheduler that does not answer to its error. `full` is the scheduler's message if
-    its queue is full now. `seq` is the last event of this state. Durations are computed up to the time `at`. For a
-    past moment, `last_tick` and `overdue` are unknown, because ticks that find nothing to do record nothing.
+    `held` counts the steps that a user holds. If `held_up`, nothing can run until one of them is released. `doubted`
+    counts the finished steps whose output may not be on disk. If `overdue`, the study runs, but no tick has come for
+    some minutes. `unreachable` maps each scheduler that does not answer to its error. `full` is the scheduler's
+    message if its queue is full now. `seq` is the last event of this state. Durations are computed up to the time
+    `at`. For a past moment, `last_tick` and `overdue` are unknown, because a tick without work records nothing.
     """
 
     path: str
@@ -103,7 +103,7 @@ def _may_run(graph: Graph, scheduled: bool) -> bool:  # noqa: FBT001 - named whe
 
 
 def last_tick_of(study: Session) -> Micros | None:
-    """Return the time of the last tick of a study; None if there was none, or if it is unknown."""
+    """Return the time of the last tick of a study (None: there was none, or it is unknown)."""
     try:
         return study.dir.ticked_at()
     except OSError:
@@ -112,21 +112,21 @@ def last_tick_of(study: Session) -> Micros | None:
 
 def _is_overdue(study: Session, last_tick: Micros | None) -> bool:
     limit = max(OVERDUE, _PAUSES * study.graph.study.settings.sleep_seconds * 1_000_000)
-    since = max(last_tick or 0, study.log.head.recorded_at)  # a study that was just reopened is not overdue
+    since = max(last_tick or 0, study.log.head.recorded_at)  # so that a study which was just reopened is not overdue
     return study.runtime.now() - since > limit
 
 
 def select_steps(graph: Graph, patterns: Sequence[str] = (), states: Collection[State] = ()) -> list[StepRecord]:
     """Return the steps that match a pattern and are in one of the states, in Maestro's order.
 
-    Without patterns or without states, this filter passes all steps. RequestRefused if a pattern matches no step.
+    An empty filter passes all steps. RequestRefused if a pattern matches no step.
     """
     steps = match_steps(graph, patterns) if patterns else graph.steps()
     return sorted((step for step in steps if not states or step.state in states), key=lambda s: (s.row, s.number))
 
 
 def reason(step: StepRecord) -> str:
-    """Return in a few words why a step did not succeed or is not submitted yet; empty if there is no such reason."""
+    """Return in a few words why a step did not succeed or is not submitted yet (empty: no reason is known)."""
     if step.skipped or (step.held and step.phase in (Phase.BLOCKED, Phase.READY)):
         return step.message if step.skipped else "held"
     if step.doubted:
@@ -145,12 +145,12 @@ def reason(step: StepRecord) -> str:
 
 
 def summary_data(summary: Summary) -> dict[str, Any]:
-    """Return a summary for JSON: its fields. Times are ISO 8601 in UTC."""
+    """Return the fields of a summary for JSON. Times are ISO 8601 in UTC."""
     return {**msgspec.structs.asdict(summary), "last_tick": iso(summary.last_tick), "at": iso(summary.at)}
 
 
 def step_data(step: StepRecord, now: Micros) -> dict[str, Any]:
-    """Return a step for JSON. Durations are in seconds, times are ISO 8601 in UTC; each may be null."""
+    """Return a step for JSON. Durations are in seconds, and times are ISO 8601 in UTC. Each may be null."""
     end = step.ended_at or (now if step.state is State.RUNNING else None)
     return {
         "number": step.number,

@@ -1,6 +1,6 @@
-"""The details of one step, as data.
+"""Collects the details of one step, for ``show``.
 
-How they are printed is decided in `maestro_es.cli.show`.
+`maestro_es.cli.show` prints them.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from maestro_es.study.session import Session
 from maestro_es.study.workspace import job_name, outputs_of, temporary_folder
 from maestro_es.study_file.render import safe
 
-#: How many names are listed. The others are counted.
+#: How many names a list contains. The others are counted.
 NAMED = 10
 
 
 class Neighbour(msgspec.Struct, frozen=True):
-    """A step that this one depends on, or that depends on it."""
+    """A parent or a child of a step."""
 
     name: str
     state: str
 
 
 class Files(msgspec.Struct, frozen=True):
-    """The absolute paths of the files of a step that exist."""
+    """The absolute paths of the existing files of a step."""
 
     scripts: list[str]
     outputs: list[str]
@@ -48,11 +48,12 @@ class Files(msgspec.Struct, frozen=True):
 
 
 class StepDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """The details of a step; `path` is its workspace.
+    """The details of a step. `path` is its workspace.
 
-    `script` is the key of the script that it runs, or would run after a retry; `runs_with` describes it. For a past
-    moment, the files are unknown and `files` is None. `funnels` are the templates on all of whose instances the step
-    depends, each with the number of unfinished instances. `environments` are those of its attempts, and the last one.
+    `script` is the key of the script that it runs, or would run after a retry. `runs_with` describes this script. For
+    a past moment, the files are unknown and `files` is None. `funnels` are the templates for which the step waits,
+    each with the number of unfinished instances. `environments` are the environments of its attempts, and the latest
+    one of the study.
     """
 
     step: StepRecord
@@ -90,9 +91,11 @@ def find_steps(graph: Graph, patterns: Sequence[str]) -> list[StepRecord]:
 
 
 def details(study: Session, pattern: str, past: Past | None, show: Callable[[Micros], str]) -> StepDetails:
-    """Return the details of the step that matches a pattern, now or at a past moment (then without its files).
+    """Return the details of the step that matches a pattern, now or at a past moment.
 
-    `show` formats the times in the sentence that says why.
+    For the past, files are left out.
+
+    `show` formats the times in the sentence with the reason.
     """
     graph: Graph = past.graph if past else study.graph
     step = find_step(graph, pattern)
@@ -127,7 +130,7 @@ def _environments(recorded_ones: Sequence[e.Recorded], seen: Container[str]) -> 
 
 
 def details_data(details: StepDetails, now: int) -> dict[str, Any]:
-    """Return the details for JSON: the keys of a step in the status, and more. Its "why" is a whole sentence."""
+    """Return the details for JSON. They have the keys of a step in the status, and more. "why" is a whole sentence."""
     step = details.step
     return {
         **step_data(step, now),
@@ -168,7 +171,7 @@ def find_files(study: Session, step: StepRecord) -> Files:
 
 
 def _job_names(study: Session, step: StepRecord) -> list[str]:
-    """Return the possible names of a step's jobs: with blanks, and without."""
+    """Return the two possible names of a step's jobs, with and without blanks."""
     name = job_name(step, hashed=study.graph.study.settings.hash_workspaces).replace("/", "_")
     return [name, name.replace(" ", "_")]
 

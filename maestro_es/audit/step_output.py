@@ -1,7 +1,6 @@
-"""The output of a step: which files hold it, and their last lines.
+"""Finds the files with the output of a step, and reads their last lines.
 
-`maestro_es.audit.step_details` finds the files of each attempt. How they are printed is decided in
-`maestro_es.cli.logs`.
+`maestro_es.audit.step_details` finds the files of each attempt. `maestro_es.cli.logs` prints them.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from maestro_es.audit.step_details import StepDetails, find_files
 from maestro_es.core.model import StepRecord
 from maestro_es.study.session import Session
 
-#: The names of the two streams, and the ends of their files' names.
+#: The names of the two streams, which are also the suffixes of their files.
 STREAMS = {"out": ".out", "err": ".err"}
 
 _BLOCK = 64 * 1024
 
 
 class OutputFile(NamedTuple):
-    """A file with one stream ("out" or "err") of an attempt. `attempt` is None if it is not known."""
+    """A file with one stream ("out" or "err") of an attempt. `attempt` is None if it is unknown."""
 
     path: Path
     stream: str
@@ -32,8 +31,8 @@ class OutputFile(NamedTuple):
 def output_files(details: StepDetails, streams: Collection[str], attempt: int | None = None) -> list[OutputFile]:
     """Return the output files of an attempt, standard output first. The default is the last attempt with output.
 
-    If no attempt is known to have written the step's files, return all of them: these are files of Maestro, or of a
-    scheduler that names files in another way.
+    If none of the files belongs to a known attempt, return all of them. Maestro has written them, or a scheduler that
+    names files in another way.
     """
     written = [one for one in details.attempts if one.outputs]
     chosen = written[-1:] if attempt is None else [one for one in written if one.number == attempt]
@@ -62,7 +61,7 @@ def last_lines(file: BinaryIO, count: int) -> bytes:
 
 
 def blocks(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the rest of a file in blocks."""
+    """Yield the rest of a file, block by block."""
     while block := file.read(_BLOCK):
         yield block
 
@@ -76,7 +75,7 @@ def end_of_errors(details: StepDetails, count: int) -> list[str]:
 
 
 def last_error(study: Session, step: StepRecord) -> str:
-    """Return the last line, except empty ones, that a step wrote to standard error; empty if there is none."""
+    """Return the last line that is not empty on the standard error of a step (empty: there is none)."""
     return "".join(line for path in find_files(study, step).errors[-1:] for line in _end(Path(path), 1))
 
 

@@ -1,4 +1,4 @@
-"""The times that users type and read. Everywhere else, times are in microseconds since 1970 (UTC)."""
+"""Parses and formats times for users. All other code has times in microseconds since 1970 (UTC)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _AGO = re.compile(r"(\d+)\s*([smhdw])")
 _SEQ = re.compile(r"[0-9]{1,18}")
 _EPOCH = datetime.fromtimestamp(0, timezone.utc)
-#: An event counts as recorded at once if it was recorded at most this long after the fact, in microseconds. On a busy
-#: host, a runner's report and the tick that records it take seconds.
+#: If an event was recorded at most this long after the fact, in microseconds, both count as the same moment. On a busy
+#: host, the report of a runner and the next tick take seconds.
 _JUST = 2_000_000
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -27,14 +27,14 @@ class When(NamedTuple):
 
 
 def parse_when(text: str, now: Micros) -> When:
-    """Return the moment that a text means. Digits alone are the number of an event; any other text is a time."""
+    """Parse a moment. A text of digits is the number of an event. Any other text is a time."""
     return When(seq=int(text)) if _SEQ.fullmatch(text) else When(parse_time(text, now))
 
 
 def parse_time(text: str, now: Micros) -> Micros:
-    """Return the time that a text means: a time ago (``30m``, ``2h``, ``3d``), or an ISO date or time.
+    """Parse a time: a time ago (``30m``, ``2h``, ``3d``), or a date or time in ISO format.
 
-    A time without an offset is in the host's time zone. ValueError if the text is not a time; its message says why.
+    A time without an offset is in the host's time zone. ValueError, with the reason, if the text is not a time.
     """
     ago = _AGO.fullmatch(text.strip())
     if ago:
@@ -49,8 +49,8 @@ def parse_time(text: str, now: Micros) -> Micros:
 def time_of(recorded: Recorded) -> Micros:
     """Return the time of an event for tables that people read.
 
-    It is the time at which the event was recorded. If the fact itself happened just before, its time is used instead,
-    so that all commands show the same second.
+    This is the time at which the event was recorded. But if the fact itself happened just before, its time is used, so
+    that all commands show the same second.
     """
     at = getattr(recorded.event, "at", None)
     return at if at is not None and 0 <= recorded.recorded_at - at < _JUST else recorded.recorded_at
@@ -62,7 +62,7 @@ def iso(at: Micros | None) -> str | None:
 
 
 def show_time(at: Micros | None, *, utc: bool = False) -> str:
-    """Return a time for people as ``YYYY-MM-DD HH:MM:SS``, in the host's time zone or UTC; ``--`` if there is none."""
+    """Return a time as ``YYYY-MM-DD HH:MM:SS``, in the host's time zone or in UTC (None: ``--``)."""
     if at is None:
         return "--"
     moment = _moment(at)
@@ -70,7 +70,7 @@ def show_time(at: Micros | None, *, utc: bool = False) -> str:
 
 
 def show_utc(at: Micros) -> str:
-    """Return a time as in the sentences that programs get: ``2026-01-31 13:30:00 UTC``."""
+    """Return a time as ``2026-01-31 13:30:00 UTC``, for the sentences that programs get."""
     return f"{show_time(at, utc=True)} UTC"
 
 

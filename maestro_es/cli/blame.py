@@ -1,4 +1,4 @@
-"""``maestro-es blame``: the decisions of users about a step. They are collected in `maestro_es.audit.blame`."""
+"""``maestro-es blame``: lists the decisions of users about a step. `maestro_es.audit.blame` collects them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def command(arguments: tuple[str, ...], *, as_json: bool) -> None:
 
 def _row(decision: Decision) -> list[str]:
     entry = decision.entry
-    started = entry.by.removeprefix(entry.actor)  # the driver, if it was not the user
+    started = entry.by.removeprefix(entry.actor)  # the driver, unless the user started it
     who = f"{entry.actor}@{decision.host}{started}" if decision.host else entry.by
     recorded = entry.recorded
     return [str(recorded.seq), show_time(recorded.recorded_at), who, decision.command, entry.sentence]

@@ -1,4 +1,4 @@
-"""``maestro-es cancel``: cancel a study, or some of its steps."""
+"""``maestro-es cancel``: cancels a study, or some of its steps."""
 
 from __future__ import annotations
 

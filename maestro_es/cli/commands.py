@@ -70,7 +70,10 @@ class LazyGroup(SuggestingGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
-        """Import a command: the attribute `command` of `maestro_es.cli.<name>`, or of the module in `_MODULES`."""
+        """Import a command.
+
+        It is the attribute `command` of `maestro_es.cli.<name>`, or of the module in `_MODULES`.
+        """
         if cmd_name not in COMMANDS:
             return None
         module = _MODULES.get(cmd_name, cmd_name)

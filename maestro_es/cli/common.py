@@ -1,4 +1,4 @@
-"""Arguments and options that commands share: a study, a moment, a reason, limits."""
+"""The arguments and options that commands share, such as a study, a moment, a reason and limits."""
 
 from __future__ import annotations
 

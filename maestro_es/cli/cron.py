@@ -1,6 +1,6 @@
-"""``maestro-es cron``: the line in a user's crontab that ticks the user's studies.
+"""``maestro-es cron``: installs, shows, checks and removes the crontab line that ticks the user's studies.
 
-How the crontab is read and changed is decided in `maestro_es.drivers.crontab`.
+`maestro_es.drivers.crontab` reads and changes the crontab.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def remove() -> None:
 
 
 def _report_place(runtime: Runtime) -> bool:
-    """Print where the line is installed; returns whether it can work there."""
+    """Print where the line is installed. Returns whether cron can use it there."""
     host = runtime.host.name
     state, line = crontab.look()
     if state is InstallState.INSTALLED:
@@ -114,7 +114,10 @@ def _report_place(runtime: Runtime) -> bool:
 
 
 def _report_cron(runtime: Runtime) -> tuple[bool, Micros | None]:
-    """Print when cron's last tick was; returns whether cron has a line, and the time of that tick or of the line."""
+    """Print when cron's last tick was.
+
+    Returns whether the line is installed, and the time of the tick or the installation.
+    """
     run = crontab.last_run(runtime.host.name)
     if run is None:
         return False, None
@@ -125,7 +128,7 @@ def _report_cron(runtime: Runtime) -> tuple[bool, Micros | None]:
 
 
 def _report_ticks(runtime: Runtime) -> tuple[bool, Micros | None]:
-    """Print when the last tick of a running study was; returns whether this is as expected, and the time."""
+    """Print when the last tick of a running study was. Returns whether no tick was missed, and the time."""
     studies = list(list_studies(runtime))
     running = [one.summary for one in studies if one.summary and one.summary.status == StudyStatus.RUNNING.name]
     broken = sum(one.summary is None for one in studies)

@@ -1,4 +1,4 @@
-"""``maestro-es diff``: the changes between two moments. They are computed in `maestro_es.audit.diff`."""
+"""``maestro-es diff``: prints the changes between two moments. `maestro_es.audit.diff` computes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``maestro-es env``: the environment in which the steps of a study run."""
+"""``maestro-es env``: shows or changes the environment in which the steps of a study run."""
 
 from __future__ import annotations
 

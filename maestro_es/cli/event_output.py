@@ -1,6 +1,6 @@
 """Prints events and counts of events as a table, JSON or CSV, all at once or as they come.
 
-Which events match, and their texts, are decided in `maestro_es.audit.history`.
+`maestro_es.audit.history` finds the events and their texts.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from maestro_es.report.table import columns
 _HEADER = ("Seq", "Time", "Step", "Event", "By", "What")
 _CSV_HEADER = ("seq", "time", "step", "type", "actor", "what", "data")
 
-#: How many of the last printed events are used to align the next ones.
+#: The number of printed events from which the widths of the columns for the next ones are computed.
 _RECENT = 100
 
-#: Fields whose values are listed in their own order instead of by frequency.
+#: Fields whose values are sorted, instead of listed by frequency.
 _ORDERED = {"day", "hour", "attempt", "invocation"}
 
 
@@ -56,7 +56,10 @@ class EventOutput:
         self._recent.extend(rows[-_RECENT:])
 
     def show_counts(self, fields: Sequence[str], counts: Counter[tuple[object, ...]]) -> None:
-        """Print the number of events for each combination of values: the most frequent first, but days in order."""
+        """Print the number of events for each combination of values.
+
+        The most frequent comes first, but days are in order.
+        """
         ordered = _ORDERED & set(fields)
         rows = sorted(counts.items(), key=lambda row: (not ordered and -row[1], [_order(value) for value in row[0]]))
         if self.form is not Format.TABLE:

@@ -1,4 +1,4 @@
-"""``maestro-es export``: the log as JSON lines. Their format is decided in `maestro_es.store.log_export`."""
+"""``maestro-es export``: writes the log as JSON lines. `maestro_es.store.log_export` decides their format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from maestro_es.execution_graph.upkeep import MaintainableGraph
 from maestro_es.store import log_export, salvage
 from maestro_es.study.layout import StudyDir
 
-#: How many missing events are listed.
+#: The number of missing events that are listed.
 _NAMED = 10
 
 

@@ -1,6 +1,6 @@
 """The option ``--export``, and warnings about variables that the steps of a study will not have.
 
-What a choice of variables means is decided in `maestro_es.core.exported_variables`.
+`maestro_es.core.exported_variables` decides the meaning of this option.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def warn_of_variables(plan: StudyPlan, findings: Findings, around: Surroundings,
 
 
 def _remedy(export: ExportChoice, name: str) -> str:
-    """Return how the user can also pass on this variable. Values that the user gave are not repeated."""
+    """Return the option that also exports this variable. It does not repeat values that the user gave."""
     if export.values:
         return f"Add ',{name}' to the end of your --export to pass it on."
     before = str(export)

@@ -1,4 +1,4 @@
-"""How commands print the failures of a study. The groups are made in `maestro_es.audit.why.failures`."""
+"""Prints the failures of a study. `maestro_es.audit.why.failures` makes the groups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from maestro_es.audit.step_details import listed
 from maestro_es.audit.why.failures import FailureGroup, SharedValues
 from maestro_es.report.table import clean
 
-#: How many groups are printed.
+#: The number of groups that are printed.
 _GROUPS = 10
 
 

@@ -11,7 +11,7 @@ import click
 
 from maestro_es.errors import RequestRefused
 
-#: Names of similar commands in other programs, with our command for each (empty: none).
+#: Names of similar commands in other programs, and the command of maestro-es for each (empty: there is none).
 _ELSEWHERE = {
     "conductor": "tick", "kill": "cancel", "stop": "cancel", "scancel": "cancel", "restart": "retry", "rerun": "retry",
     "launch": "run", "start": "run", "submit": "run", "list": "studies", "ls": "studies", "log": "history",
@@ -49,11 +49,12 @@ class SuggestingGroup(click.Group):
 def configure_messages(level: int | None, file: Path | None) -> None:
     """Print the messages of Python's module `logging`, as Maestro does, and also write them to a `file`.
 
-    They come from parameter generators and from Maestro's modules that generators import. `level` is Maestro's number.
+    Parameter generators log such messages, and so do Maestro's modules that generators import. `level` is Maestro's
+    number.
     """
     import logging  # noqa: PLC0415 - most commands do not need it
 
-    logging.raiseExceptions = False  # the reader of our output may have closed it
+    logging.raiseExceptions = False  # the reader of the output may have closed it
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if file is not None:
         try:

@@ -1,4 +1,4 @@
-"""``maestro-es history``: the events of a study. They are selected in `maestro_es.audit.history`."""
+"""``maestro-es history``: prints the events of a study. `maestro_es.audit.history` finds them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``maestro-es hold``: keep steps from being submitted."""
+"""``maestro-es hold``: keeps steps from being submitted."""
 
 from __future__ import annotations
 

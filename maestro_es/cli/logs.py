@@ -1,4 +1,4 @@
-"""``maestro-es logs``: the output of steps. `maestro_es.audit.step_output` decides which files hold it."""
+"""``maestro-es logs``: prints the output of steps. `maestro_es.audit.step_output` finds the files."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def command(
 def _print_output(
     graph: AuditableGraph, names: Sequence[str], printer: _Printer, *, follow: bool
 ) -> list[StepDetails]:
-    """Print the output of steps, with `follow` until they have ended; returns their details."""
+    """Print the output of steps. With `follow`, print new output until they have ended. Returns their details."""
     while True:
         details = [graph.show(name) for name in names]
         printer.show(details)

@@ -53,7 +53,7 @@ def main() -> None:
     """Run the command line; exits with the code of the command, or with the code of the error that is printed."""
     _open_streams()
     _keep_files()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if our parent ignores it, exit codes are lost
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if the parent process ignores it, exit codes are lost
     try:
         sys.exit(_call(sys.argv[1:]))
     except SpecError as error:
@@ -94,7 +94,7 @@ def take_interrupts() -> None:
 
 
 def _open_streams() -> None:
-    """Open closed standard streams on /dev/null. Otherwise a file of ours would get the number of a closed stream."""
+    """Open closed standard streams on /dev/null. Otherwise another file would get the number of a closed stream."""
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - standard error
         pass
     os.close(handle)
@@ -109,14 +109,14 @@ def _open_streams() -> None:
 
 
 def _keep_files() -> None:
-    """Make children inherit no open files of our parent, except the standard streams.
+    """Let child processes inherit no open files of the parent process, except the standard streams.
 
-    Otherwise a lock on such a file, for example by flock(1) in a crontab, would last as long as a step runs.
+    Otherwise a lock on such a file, for example by flock(1) in a crontab, would last until the end of a step.
     """
     with contextlib.suppress(OSError):
         for handle in [int(entry.name) for entry in os.scandir("/dev/fd")]:
             if handle > 2:  # noqa: PLR2004 - standard error
-                with contextlib.suppress(OSError):  # the handle of the listing itself, which is closed by now
+                with contextlib.suppress(OSError):  # the descriptor of the listing itself, which is closed already
                     os.set_inheritable(handle, False)  # noqa: FBT003 - its only way
 
 
@@ -140,7 +140,10 @@ def _refused(error: Exception) -> NoReturn:
 
 
 def _blame(error: Exception) -> NoReturn:
-    """Report a changed log if it can be the cause of an unexpected error. Otherwise raise the error: it is our bug."""
+    """Report a changed log if it can be the cause of an unexpected error.
+
+    Otherwise raise the error, because it is a bug.
+    """
     from maestro_es.study.damage import cause_in_a_log  # noqa: PLC0415 - seldom needed
 
     cause = cause_in_a_log()

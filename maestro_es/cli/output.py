@@ -1,4 +1,4 @@
-"""How commands print: lines, pages on a terminal, JSON and CSV for programs."""
+"""Prints the output of commands: lines, pages on a terminal, JSON and CSV for programs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def terminal_width() -> int:
 
 
 def page_width() -> int | None:
-    """Return the width of the terminal in columns; None if the output goes to a file or a program."""
+    """Return the width of the terminal in columns (None: the output goes to a file or a program)."""
     return terminal_width() if on_terminal() else None
 
 
@@ -65,7 +65,7 @@ def say_done(message: str) -> None:
 
 @contextlib.contextmanager
 def outliving(stream: TextIO) -> Iterator[None]:
-    """Ignore that a stream can't be written. Later output to this stream is lost."""
+    """Ignore errors when a stream is written. After an error, later output to this stream is lost."""
     try:
         yield
     except OSError:
@@ -92,7 +92,7 @@ def warn(warnings: Iterable[str]) -> None:
 
 
 def exact_output() -> TextIO:
-    """Return standard output without escaping, for text that we draw or that programs read."""
+    """Return standard output without escaping, for drawn tables and for programs."""
     exact: TextIO = getattr(sys.stdout, "exact", sys.stdout)
     return exact
 
@@ -104,7 +104,7 @@ def exact_errors() -> TextIO:
 
 
 def write(text: str, *, exact: bool = False) -> None:
-    """Print a text. Characters that the encoding lacks become question marks. `exact`: control codes are kept."""
+    """Print a text. Characters that the encoding lacks become question marks. If `exact`, control codes are kept."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure:
         reconfigure(errors="replace")
@@ -124,14 +124,14 @@ def write_lines(lines: Iterable[str], do: Callable[[str], None] = write) -> None
 
 
 def write_drawn(text: str) -> None:
-    """Print a text that has clean cells and our own colours."""
+    """Print a drawn table, with colours. Its cells are clean."""
     write(text, exact=True)
 
 
 def write_pages(text: str) -> None:
-    """Show such a text in the user's pager, with colours if the pager supports them. Without a terminal, print it.
+    """Show a drawn table in the user's pager, with colours if the pager supports them. Without a terminal, print it.
 
-    Unless the user has configured less, it exits at once if the text fits the terminal, as in git.
+    The pager less exits at once if the text fits the terminal, as in git, unless the user has configured it otherwise.
     """
     if not (on_terminal() and sys.stdin.isatty()):
         write_drawn(text)

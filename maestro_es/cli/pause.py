@@ -1,4 +1,4 @@
-"""``maestro-es pause``: stop submitting."""
+"""``maestro-es pause``: stops submitting steps."""
 
 from __future__ import annotations
 

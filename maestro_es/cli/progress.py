@@ -1,4 +1,7 @@
-"""Shows the progress of ``run --wait``: a line that is overwritten on a terminal, otherwise a new line per change."""
+"""Shows the progress of ``run --wait``. On a terminal, one line is overwritten.
+
+Otherwise each change prints a new line.
+"""
 
 from __future__ import annotations
 

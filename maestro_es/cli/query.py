@@ -1,4 +1,4 @@
-"""``maestro-es query``: SQL of a user, or a saved query."""
+"""``maestro-es query``: runs SQL of the user, or a saved query."""
 
 from __future__ import annotations
 
@@ -81,19 +81,19 @@ def _study_and_sql(arguments: Sequence[str], *, is_saved: bool) -> tuple[Path, s
     if not rest:
         raise click.UsageError("Give a query in SQL, or --saved NAME.")
     if len(rest) > 1:
-        return located(Path(rest[0])), rest[1]  # if this is not a study, opening it says so
+        return located(Path(rest[0])), rest[1]  # if this is not a study, opening it raises an error
     return study_path(Path(studies[0]).expanduser() if studies else None), rest[0]
 
 
 def _names_study(argument: str) -> bool:
-    """Return whether an argument is a study and not SQL: it has a log, or can only be a path. SQL contains blanks."""
+    """Return whether an argument is a study and not SQL. It has a log, or can only be a path. SQL contains blanks."""
     is_path = argument.startswith((".", "/", "~")) or argument.endswith("/")
     return has_log(Path(argument)) or (is_path and not set(argument) & set(" \t\n"))
 
 
 @contextlib.contextmanager
 def _ended_at_last(seconds: float) -> Iterator[None]:
-    """Let the system end this process if SQLite can't interrupt a statement, as in a single call of a function."""
+    """Let the system end this process if SQLite can't interrupt a statement, for example in a single function call."""
     before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
     left = signal.alarm(math.ceil(seconds) + _GRACE)
     try:
@@ -103,7 +103,7 @@ def _ended_at_last(seconds: float) -> Iterator[None]:
         signal.alarm(left)
 
 
-#: How much longer than its limit a query may take before the system ends the process, in seconds.
+#: The time from the limit of a query until the system ends the process, in seconds.
 _GRACE = 10
 
 

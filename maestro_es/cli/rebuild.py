@@ -1,4 +1,4 @@
-"""``maestro-es rebuild``: rebuild the derived state from the event log."""
+"""``maestro-es rebuild``: rebuilds the derived state from the event log."""
 
 from __future__ import annotations
 

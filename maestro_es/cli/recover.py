@@ -1,6 +1,6 @@
-"""``maestro-es recover``: rebuild a lost log from an export and from the traces of jobs.
+"""``maestro-es recover``: rebuilds a lost log from an export and from the traces of jobs.
 
-Which state a step gets is decided in `maestro_es.creation.recovery_rules`.
+`maestro_es.creation.recovery_rules` decides which state a step gets.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``maestro-es release``: allow held steps to be submitted."""
+"""``maestro-es release``: allows held steps to be submitted."""
 
 from __future__ import annotations
 

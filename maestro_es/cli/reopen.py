@@ -1,4 +1,4 @@
-"""``maestro-es reopen``: continue a cancelled study."""
+"""``maestro-es reopen``: continues a cancelled study."""
 
 from __future__ import annotations
 

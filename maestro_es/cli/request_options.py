@@ -1,4 +1,7 @@
-"""How commands make requests about steps and print the result. `maestro_es.core` decides what a request changes."""
+"""Makes the requests of commands about steps, and prints the result.
+
+`maestro_es.core` decides what a request changes.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ def _outcome(graph: RequestableGraph, recorded: Sequence[e.Recorded], named: Pat
 
 
 def _is_asked(event: e.Event, kind: type[e.Event]) -> bool:
-    """Return whether an event is of a kind, and was requested: it is not a consequence for a dependent step."""
+    """Return whether an event has this type and was requested. Consequences for dependent steps were not requested."""
     return isinstance(event, kind) and getattr(event, "blocker", None) is None
 
 

@@ -1,4 +1,4 @@
-"""``maestro-es resume``: continue a paused study."""
+"""``maestro-es resume``: continues a paused study."""
 
 from __future__ import annotations
 

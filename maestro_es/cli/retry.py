@@ -1,4 +1,4 @@
-"""``maestro-es retry``: run steps again. `maestro_es.core.rerun` has the rules."""
+"""``maestro-es retry``: runs steps again. `maestro_es.core.rerun` has the rules."""
 
 from __future__ import annotations
 

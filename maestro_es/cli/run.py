@@ -1,4 +1,4 @@
-"""``maestro-es run``: create a study from a YAML file and start it."""
+"""``maestro-es run``: creates a study from a YAML file and starts it."""
 
 from __future__ import annotations
 

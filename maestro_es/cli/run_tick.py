@@ -1,4 +1,4 @@
-"""Runs one tick of each study, and prints lines that need attention: all of ``tick`` without ``--dry``."""
+"""Runs ``maestro-es tick`` without ``--dry``: one tick of each study. Prints lines that need attention."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from maestro_es.study.layout import find_study
 
 
 def run_tick(studies: Sequence[Path], *, every: bool, queue: bool) -> int:
-    """Tick every registered study, or the named ones, or the one with the current directory; returns the exit code."""
+    """Tick every registered study, or the named ones, or that of the current directory. Returns the exit code."""
     by_cron = every and os.environ.get(BY_CRON)
     runtime = Runtime(driver=Driver.CRON if by_cron else Driver.RUNNER if queue else Driver.PERSON)
     if every:

@@ -1,4 +1,4 @@
-"""``maestro-es show``: the details of one step. They are collected in `maestro_es.audit.step_details`."""
+"""``maestro-es show``: prints the details of one step. `maestro_es.audit.step_details` collects them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _facts(details: StepDetails, now: Micros) -> Iterator[tuple[str, str]]:
 
 
 def _environments(details: StepDetails) -> str:
-    """Return the environments of the attempts, and how each differs from the one before."""
+    """Return the environments of the attempts, and the differences between each and the one before."""
     parts = []
     before = None
     for environment in details.environments:

@@ -1,4 +1,4 @@
-"""``maestro-es skip``: mark steps as finished without running them."""
+"""``maestro-es skip``: marks steps as finished without running them."""
 
 from __future__ import annotations
 

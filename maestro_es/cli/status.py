@@ -1,4 +1,4 @@
-"""``maestro-es status``: the status of studies and their steps. It is collected in `maestro_es.audit.status`."""
+"""``maestro-es status``: prints the status of studies and their steps. `maestro_es.audit.status` computes it."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _as_json(standing: Standing) -> dict[str, object]:
 
 
 def _drawn(standing: Standing, layout: str | None, *, colour: bool) -> str:
-    """Return the summary and the steps for people, in a `layout` (default: one that fits the terminal)."""
+    """Return the summary and the steps as a text, in a `layout` (default: one that fits the terminal)."""
     from maestro_es.report.layouts import LAYOUTS, UNLIMITED, Page, StatusView, fitting  # noqa: PLC0415 - rich is slow
 
     summary, steps, _ = standing

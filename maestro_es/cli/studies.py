@@ -1,4 +1,4 @@
-"""``maestro-es studies``: the registered studies of a user."""
+"""``maestro-es studies``: lists the registered studies of a user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from maestro_es.study.invocation import Runtime
 
 _HEADER = ("Id", "Name", "Status", "Steps", "Last tick", "Path")
 
-#: How many characters of an id are shown. Tokens contain as many.
+#: The number of characters of an id that are shown, as in tokens.
 _ID_DIGITS = 8
 
 

@@ -1,4 +1,4 @@
-"""``maestro-es tick``: run one tick of each study. `maestro_es.cli.run_tick` does the work without ``--dry``."""
+"""``maestro-es tick``: runs one tick of each study. `maestro_es.cli.run_tick` does the work without ``--dry``."""
 
 from __future__ import annotations
 

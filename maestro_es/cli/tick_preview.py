@@ -1,6 +1,6 @@
-"""``maestro-es tick --dry``: what the next tick would do, printed for people or programs.
+"""``maestro-es tick --dry``: prints a prediction of the next tick, as text or JSON.
 
-The prediction is made in `maestro_es.poller.preview`.
+`maestro_es.poller.preview` makes the prediction.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def read_settings(settings: Sequence[str]) -> dict[str, int]:
 
 
 def show(roots: Sequence[Path], what_if: Mapping[str, int], *, as_json: bool) -> int:
-    """Print what the next tick of each study would do; returns the exit code that a tick would have."""
+    """Print the prediction for each study. Returns the exit code that a tick would have."""
     runtime = Runtime()
     outcome = Outcome()
     for root in roots:

@@ -1,4 +1,4 @@
-"""``maestro-es update``: change settings of a study."""
+"""``maestro-es update``: changes settings of a study."""
 
 from __future__ import annotations
 

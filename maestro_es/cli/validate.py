@@ -1,4 +1,4 @@
-"""``maestro-es validate``: check a study file without running it."""
+"""``maestro-es validate``: checks a study file without running it."""
 
 from __future__ import annotations
 

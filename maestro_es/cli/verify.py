@@ -1,4 +1,4 @@
-"""``maestro-es verify``: verify the event log and everything derived from it."""
+"""``maestro-es verify``: verifies the event log and everything derived from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``maestro-es why``: why a step or a study is in its state. The answers are made in `maestro_es.audit.why`."""
+"""``maestro-es why``: prints why a step or a study is in its state. `maestro_es.audit.why` makes the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Maestro's classes for studies that are built in Python: the same names, over an event log.
+"""The counterparts of Maestro's classes for studies that are built in Python.
 
 This package has the names of ``maestrowf.datastructures.core``, ``maestrowf.datastructures.environment`` and
 ``maestrowf.specification`` that a program needs to build, stage and run a study. ::
@@ -31,13 +31,14 @@ This package has the names of ``maestrowf.datastructures.core``, ``maestrowf.dat
     while graph.execute_ready_steps() is StudyStatus.RUNNING:
         time.sleep(0.1)
 
-What differs from Maestro: `stage` creates the study, with its log, its workspace and its copy of the study file. A
-second `stage` of the same study into the same directory continues it. The graph is our `ExecutionGraph`. It can be
-opened again with ``ExecutionGraph.open(path)``, and ``maestro-es tick`` ticks it too.
+There are two differences from Maestro. First, `stage` creates the study, with its log, its workspace and its copy of
+the study file. A second `stage` of the same study into the same directory continues it. Second, the graph is an
+`ExecutionGraph` of maestro-es. It can be opened again with ``ExecutionGraph.open(path)``, and ``maestro-es tick``
+ticks it too.
 
-``python -m maestro_es.compat PROGRAM`` runs a program that imports Maestro itself, unchanged: see `hook`.
+``python -m maestro_es.compat PROGRAM`` runs an unchanged program that imports Maestro itself, see `hook`.
 
-`maestro_es.compat.modules` lists the names and their counterparts. The classes contain no rules of their own:
+`maestro_es.compat.modules` lists the names and their counterparts. The classes have no rules of their own.
 `maestro_es.study_file` reads and expands studies, and `maestro_es.execution_graph` runs them.
 """
 

@@ -1,7 +1,7 @@
-"""``python -m maestro_es.compat PROGRAM ARGS...``: run a program that imports Maestro, with maestro-es in its place.
+"""``python -m maestro_es.compat PROGRAM ARGS...`` runs a program that imports Maestro with maestro-es instead.
 
 PROGRAM is a Python file, or the name of one on the PATH, such as a command that pip has installed. With ``-m``, it is
-a module. The program itself is unchanged. Processes that it starts are not affected: a program in such a process needs
+a module. The program itself is unchanged. Processes that it starts are not affected. A program in such a process needs
 the line ``import maestro_es.compat.as_maestrowf``.
 """
 
@@ -40,13 +40,13 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _is_program(path: str) -> bool:
-    """Whether the path is a program: a file, or a directory that Python can run."""
+    """Return whether the path is a program, that is, a file or a directory that Python can run."""
     program = Path(path)
     return bool(path) and ((program / "__main__.py").is_file() if program.is_dir() else program.exists())
 
 
 def _check_module(name: str) -> None:
-    """Exit with one line if there is no such module, or if it is a package that can't be run."""
+    """Exit with a message of one line if there is no such module, or if it is a package that can't be run."""
     try:
         spec = find_spec(name)
         if spec is not None and spec.submodule_search_locations is not None:

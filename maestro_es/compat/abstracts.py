@@ -1,4 +1,4 @@
-"""Maestro's abstract classes and enumerations that programs use and maestro-es itself does not need."""
+"""Maestro's abstract classes and enumerations for programs. maestro-es itself does not need them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``import maestro_es.compat.as_maestrowf``: afterwards, ``import maestrowf`` finds the modules of maestro-es."""
+"""After ``import maestro_es.compat.as_maestrowf``, ``import maestrowf`` finds the modules of maestro-es."""
 
 from maestro_es.compat.hook import install
 

@@ -1,4 +1,4 @@
-"""The functions of Maestro's commands, for programs that call them: the counterpart of ``maestrowf.maestro``.
+"""The functions of Maestro's commands, for programs that call them. The counterpart of ``maestrowf.maestro``.
 
 `run_study` calls ``maestro-es run``. The other functions leave a request in the study's directory or read its status
 table. A tick carries the requests out.
@@ -44,7 +44,7 @@ _FLAGS = {
 
 
 def run_study(args: Namespace) -> int:
-    """Call ``maestro-es run``; returns its exit code."""
+    """Call ``maestro-es run``. Returns its exit code."""
     options = vars(args)
     argv = [f"{option}={options[name]}" for name, option in _WITH_VALUE.items() if options.get(name) is not None]
     argv += [option for name, option in _FLAGS.items() if options.get(name)]
@@ -67,7 +67,7 @@ def status_study(args: Namespace) -> int:
 
 
 def cancel_study(args: Namespace) -> int:
-    """Ask for confirmation and request that studies are cancelled; returns 1 if a directory does not exist."""
+    """Ask for confirmation, and request that studies are cancelled. Returns 1 if a directory does not exist."""
     there, missing = _directories(args.directory)
     if there and (args.autoyes or input(f"Cancel {', '.join(there)}? [y|[n]]: ").lower() in _YES):
         for directory in there:
@@ -84,7 +84,7 @@ def validate_update_args(args: Namespace, directory_list: Sequence[str]) -> bool
 
 
 def expand_update_args(args: Namespace, directory_list: Sequence[str]) -> list[dict[str, int | None]]:
-    """Return the settings for each directory. None: the setting does not change."""
+    """Return the settings for each directory (None: the setting does not change)."""
     values = {name: getattr(args, name) or [None] for name in _SETTINGS}
     rows = {name: column if len(column) > 1 else itertools.repeat(column[0]) for name, column in values.items()}
     columns = zip(directory_list, *rows.values(), strict=False)
@@ -92,7 +92,7 @@ def expand_update_args(args: Namespace, directory_list: Sequence[str]) -> list[d
 
 
 def update_study_exec(args: Namespace) -> int:
-    """Request other settings for studies; returns 1 if this is not possible."""
+    """Request other settings for studies. Returns 1 if this fails."""
     _, missing = _directories(args.directory)
     if missing or not validate_update_args(args, args.directory):
         return EXIT_ERROR

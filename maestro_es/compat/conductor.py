@@ -1,7 +1,7 @@
 """`Conductor`: Maestro's class that runs a study to its end, and stores a study for a later process.
 
-It is not a daemon. ``maestro-es tick`` can tick the same study at any time. What a tick does is decided in
-`maestro_es.core.decide`.
+It is not a daemon. ``maestro-es tick`` can tick the same study at any time. `maestro_es.core.decide` decides what a
+tick does.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Conductor:
         self._graph.write_status(self.output_path)
 
     def monitor_study(self) -> StudyStatus:
-        """Run ticks until the study has ended; returns its final status. RequestRefused before `initialize`."""
+        """Run ticks until the study has ended. Returns its final status. RequestRefused before `initialize`."""
         return self._staged("monitor_study").run_until_ended()
 
     def cleanup(self) -> None:
@@ -121,7 +121,7 @@ class Conductor:
 
     @classmethod
     def get_status(cls, output_path: PathText) -> dict[str, list[str]]:
-        """Return the columns of the status table by title; empty if there is no table."""
+        """Return the columns of the status table by title (empty: there is no table)."""
         try:
             with (Path(output_path) / STATUS_CSV).open(encoding="utf-8") as table:
                 return csvtable_to_dict(table)
@@ -140,7 +140,10 @@ class Conductor:
 
     @classmethod
     def load_updated_study_exec(cls, output_path: PathText) -> dict[str, Any]:
-        """Return the values that `update_study_exec` has requested, and withdraw the request; empty without one."""
+        """Return the values that `update_study_exec` has requested, and withdraw the request.
+
+        Empty if there is none.
+        """
         path = Path(output_path) / UPDATE
         data = _read(path)
         if data is None:
@@ -150,7 +153,7 @@ class Conductor:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return the mapping in a YAML file. None: there is no such file."""
+    """Return the mapping in a YAML file (None: there is no such file)."""
     try:
         return read_data(path.read_text("utf-8"), str(path))
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""Maestro's classes for the dependencies of a study: paths that must exist, and repositories that are cloned.
+"""Maestro's classes for the dependencies of a study. A path must exist, and a repository is cloned.
 
-How a repository is cloned is decided in `maestro_es.study_file.dependencies`.
+`maestro_es.study_file.dependencies` decides how a repository is cloned.
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ class StudyEnvironment(Declarations):
     """The variables, labels, sources and dependencies of a study. It can acquire the dependencies."""
 
     def acquire_environment(self) -> None:
-        """Acquire the dependencies, once. NotAcquired if one can't be acquired; its message names it."""
+        """Acquire the dependencies, once. NotAcquired if this fails. The message names the dependency."""
         self.acquire_with(())
 
     def acquire_with(self, more: Iterable[Variable]) -> None:
-        """Acquire the dependencies, once. Their addresses may use `more` variables than those of the environment."""
+        """Acquire the dependencies, once. Their addresses may also contain the variables in `more`."""
         if self._is_set_up:
             return
         for dependency in self.dependencies.values():

@@ -1,8 +1,7 @@
-"""The import hook: ``import maestrowf`` finds our counterparts, whether or not Maestro is installed.
+"""The import hook. ``import maestrowf`` finds the modules of maestro-es, whether or not Maestro is installed.
 
-Each module of Maestro is replaced by a small module that imports the counterpart of a name at its first use. A name or
-module without a counterpart raises an ImportError of one line. Which names have counterparts is decided in
-`maestro_es.compat.modules`.
+A small module replaces each module of Maestro. It imports the counterpart of a name at its first use. A name or module
+without a counterpart raises an ImportError of one line. `maestro_es.compat.modules` lists the names with counterparts.
 """
 
 from __future__ import annotations
@@ -20,7 +19,10 @@ from maestro_es.study_file.pgen import ROOT, VERSION
 
 
 def install() -> None:
-    """Make every later ``import maestrowf`` find our modules. ImportError if Maestro itself was imported before."""
+    """Let every later ``import maestrowf`` find the counterparts.
+
+    ImportError if Maestro itself was imported before.
+    """
     if _FINDER in sys.meta_path:
         return
     if any(not isinstance(module, _Counterpart) for module in _loaded()):
@@ -32,7 +34,10 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Undo `install`. Imported counterparts leave `sys.modules`, but continue to work in programs that have them."""
+    """Undo `install`.
+
+    Counterparts are removed from `sys.modules`, but programs that have imported them can still use them.
+    """
     if _FINDER in sys.meta_path:
         sys.meta_path.remove(_FINDER)
     for module in _loaded():
@@ -41,7 +46,7 @@ def uninstall() -> None:
 
 
 def load_counterparts() -> None:
-    """Import all our counterparts now, because `sys.path` may find a user's modules later."""
+    """Import all counterparts now, because `sys.path` may find a user's modules later."""
     for home in dict.fromkeys(HOME_OF.values()):
         importlib.import_module(home)
 

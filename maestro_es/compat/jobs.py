@@ -1,6 +1,7 @@
-"""Jobs of scripts that a program submits by itself, without a study. Only their ids identify them.
+"""Submits, queries and cancels jobs of scripts without a study, for programs. Only their ids identify them.
 
-For an adapter, such a job is like a job that Maestro has submitted: it carries no token. Nothing about it is recorded.
+For an adapter, such a job is like a job that Maestro has submitted, because it carries no token. Nothing about it is
+recorded.
 """
 
 from __future__ import annotations
@@ -82,7 +83,10 @@ def _cancelled(steps: Sequence[StepRecord], code: CancelCode) -> CancellationRec
 
 
 def _records(ids: Collection[object]) -> list[StepRecord]:
-    """Return a record for each job, as adapters take them. The time of its request, 0, makes no job too old."""
+    """Return a record for each job, for the methods of adapters.
+
+    With the request time 0, no job counts as older than its request.
+    """
     return [
         StepRecord(
             number=number, name="", template="", params=(), workspace="", workspaces={}, scheduled=True, row=number,

@@ -1,10 +1,10 @@
-"""The modules of Maestro 1.2.1 with their names, and the module here that has the counterpart of each name."""
+"""Lists the modules of Maestro 1.2.1 with their names, and the module that has the counterpart of each name."""
 
 from __future__ import annotations
 
 _COMPAT = "maestro_es.compat"
 
-#: The counterparts: our module, and the names of Maestro that it defines.
+#: The names of Maestro that each module of maestro-es defines.
 _HOMES: dict[str, tuple[str, ...]] = {
     "maestro_es.core.model": ("SOURCE", "CancelCode", "JobStatusCode", "State", "StudyStatus"),
     "maestro_es.execution_graph": ("ExecutionGraph",),
@@ -47,7 +47,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-#: Our module, for each of Maestro's names.
+#: The module with the counterpart, for each of Maestro's names.
 HOME_OF: dict[str, str] = {name: home for home, names in _HOMES.items() for name in names}
 
 _CORE = ("Combination", "ExecutionGraph", "ParameterGenerator", "Study", "StudyEnvironment", "StudyStep")

@@ -1,8 +1,8 @@
-"""`PickleInterface`: Maestro's class for objects in files, for programs that use it. maestro-es needs no pickles.
+"""`PickleInterface`: Maestro's class for objects in files. Only programs need it, because maestro-es uses no pickles.
 
-A pickle can make Python call any function. So only some classes can be read here: plain types, those of our classes
-that hold data, and classes that the program has derived from these and has imported itself. A pickle can also set
-attributes of what it names. Here it can set them only for objects of these classes, never for a class.
+A pickle can make Python call any function. So this module reads only objects of certain classes: plain types, the data
+classes of maestro-es, and classes that the program has derived from these and has imported itself. A pickle can also
+set attributes of any object. Here it can set them only for objects of these classes, and never for a class.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _PLAIN = {
     "pathlib": {"Path", "PosixPath", "PurePath", "PurePosixPath"},
     "uuid": {"UUID"},
 }
-#: Our enumerations. Their members are shared, so a pickle can't set attributes of them.
+#: The enumerations of maestro-es. Their members are shared, so a pickle can't set their attributes.
 _WORDS = {
     "maestro_es.compat.abstracts": {"StepPriority", "SubmissionCode"},
     "maestro_es.core.model": {"CancelCode", "JobStatusCode", "State", "StudyStatus"},
 }
-#: Our classes that hold data. Making an object of them has no effects.
+#: The data classes of maestro-es. Making an object of them has no effects.
 _DATA = {
     "maestro_es.compat.abstracts": {"Record"},
     "maestro_es.compat.environment": {"GitDependency", "PathDependency", "StudyEnvironment"},
@@ -51,7 +51,7 @@ _DATA = {
     "maestro_es.study_file.parameters": {"Combination", "ParameterGenerator"},
     "maestro_es.study_file.study_environment": {"EnvObject", "Script", "StudyEnvironment", "Variable"},
 }
-#: What pickle itself does to set the attributes of an object.
+#: The standard method by which pickle sets the attributes of an object.
 _SET_ATTRIBUTES: Any = pickle._Unpickler.dispatch[pickle.BUILD[0]]  # noqa: SLF001 - the public class has none
 _OURS = "maestro_es"
 _REMEDY = "build the study in Python again, and store it with `pickle`"
@@ -62,7 +62,7 @@ class PickleInterface(ABC):  # noqa: B024 - so that ExecutionGraph, which lies b
 
     @classmethod
     def unpickle(cls: type[Kind], path: str | os.PathLike[str]) -> Kind:
-        """Read an object. TypeError if it is of another class. UnpicklingError if the file can't be read safely."""
+        """Read an object. TypeError if it has another class. UnpicklingError if the file can't be read safely."""
         with Path(path).open("rb") as file:
             try:
                 value = _Unpickler(file).load()
@@ -74,7 +74,7 @@ class PickleInterface(ABC):  # noqa: B024 - so that ExecutionGraph, which lies b
         return value
 
     def pickle(self, path: str | os.PathLike[str]) -> None:
-        """Write the object. The file is replaced atomically; an error leaves an earlier file as it was."""
+        """Write the object. The file is replaced atomically. After an error, the earlier file is unchanged."""
         files.replace_file(Path(path).resolve(), pickle.dumps(self), 0o666, durable=True)
 
 
@@ -82,7 +82,7 @@ PickleInterface.register(ExecutionGraph)
 
 
 class _Refused(pickle.UnpicklingError):
-    """The file asks for something that is not read."""
+    """The file contains an object that is not read."""
 
 
 class _Unpickler(pickle._Unpickler):  # noqa: SLF001 - the public class does not let us override `load_build`
@@ -115,6 +115,6 @@ def _is_data(kind: type) -> bool:
 
 
 def _is_of_the_program(kind: type) -> bool:
-    """Whether a program has derived the class from a class of ours that holds data."""
+    """Return whether a program has derived the class from a data class of maestro-es."""
     ours = kind.__module__.partition(".")[0] == _OURS
     return not ours and ExecutionGraph not in kind.__mro__ and any(map(_is_data, kind.__mro__))

@@ -17,7 +17,7 @@ from maestro_es.core.model import JobStatusCode, State, is_scheduled
 
 
 class FilledStep(Protocol):
-    """A step with everything filled in except the launcher."""
+    """A step with all placeholders filled in except the launcher."""
 
     name: str
     description: str
@@ -29,7 +29,7 @@ Scripts = tuple[bool, str, str | None]
 
 
 class ScriptAdapter(ABC):
-    """Writes the scripts of steps, runs them, and asks for their states."""
+    """Writes the scripts of steps, runs them, and queries their states."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - keys of a batch block
         self._exec = kwargs.pop("shell", None) or "/bin/bash"
@@ -90,13 +90,13 @@ class SchedulerScriptAdapter(ScriptAdapter):
         self._batch[name] = value
 
     def get_exclusive(self, step_exclusive: Any) -> dict[str, Any]:  # noqa: ANN401 - a flag, a mapping or None
-        """Return the values of the key ``exclusive`` for allocation and launcher. None: the key has no such value."""
+        """Return the values of the key ``exclusive`` for allocation and launcher (None: the key has no such value)."""
         if not isinstance(step_exclusive, dict):
             return {"allocation": step_exclusive, "launcher": None}
         return {"allocation": None, "launcher": None, **step_exclusive}
 
     def resolve_exclusive(self, adapter_exclusive: Mapping[str, Any], step_exclusive: Any) -> dict[str, Any]:  # noqa: ANN401 - likewise
-        """Return the values of a step's ``exclusive``, with the adapter's value for each that the step leaves out."""
+        """Return the values of a step's ``exclusive``. If the step leaves out a value, it is the adapter's."""
         exclusive = self.get_exclusive(step_exclusive)
         return {key: own if exclusive.get(key) is None else exclusive[key] for key, own in adapter_exclusive.items()}
 

@@ -1,6 +1,6 @@
 """Maestro's script adapters. They write the same scripts as maestro-es.
 
-The contents of the scripts are decided in `maestro_es.adapters`.
+`maestro_es.adapters` decides the contents of the scripts.
 """
 
 from __future__ import annotations
@@ -74,10 +74,13 @@ class LocalScriptAdapter(ScriptAdapter):
 
 
 class _Scheduled(SchedulerScriptAdapter):
-    """An adapter that uses one of ours for its scripts and jobs. The keyword arguments are those of a batch block."""
+    """An adapter that uses an adapter of maestro-es for its scripts and jobs.
+
+    Keyword arguments are keys of a batch block.
+    """
 
     key: ClassVar[str] = ""
-    #: The type of our adapter in a batch block. A derived class of a program may have another key.
+    #: The type of that adapter in a batch block. A derived class of a program may have another key.
     _kind: ClassVar[str]
     #: The keys that a batch block must have.
     _needed: ClassVar[tuple[str, ...]] = ("host", "bank", "queue")
@@ -127,7 +130,7 @@ class _Scheduled(SchedulerScriptAdapter):
         return submit_script(self._ours, *places, os.environ if env is None else env)
 
     def check_jobs(self, joblist: Collection[str]) -> tuple[JobStatusCode, dict[str, State | None]]:
-        """Return the states of jobs by id; None for a job that the scheduler does not know."""
+        """Return the states of jobs by id (None: the scheduler does not know the job)."""
         return check_jobs(self._ours, joblist)
 
     def cancel_jobs(self, joblist: Collection[str]) -> CancellationRecord:

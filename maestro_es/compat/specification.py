@@ -1,6 +1,6 @@
 """`YAMLSpecification`: Maestro's class that reads a study file and returns the objects for a `Study`.
 
-What is wrong with a study file is decided in `maestro_es.study_file`. Maestro's messages are used where it has one.
+`maestro_es.study_file` decides what is wrong with a study file. If Maestro has a message for the fault, that is used.
 """
 
 from __future__ import annotations
@@ -29,12 +29,15 @@ from maestro_es.study_file.validation import study_schema
 Kind = TypeVar("Kind", bound="YAMLSpecification")
 
 _ENVIRONMENT: dict[str, Any] = {"variables": {}, "sources": [], "labels": {}, "dependencies": {}}
-#: The keys of env whose names must differ. Maestro's key for a list of paths is not the key in a file.
+#: The keys of env whose names must differ. For a list of paths, Maestro's key differs from the key in a file.
 _DEPENDENCIES = ("path", "paths", "git", "spack")
 
 
 class ValidationError(SpecError, SchemaError):
-    """The study file is wrong. `problems` has all faults; `message` has the first one, in Maestro's words if any."""
+    """The study file is wrong. `problems` has all faults.
+
+    `message` has the first one, in Maestro's words if possible.
+    """
 
     def __init__(self, problems: Iterable[str], message: str) -> None:
         SchemaError.__init__(self, message)
@@ -113,7 +116,7 @@ class YAMLSpecification(Specification):
             "study": self.study,
             "global.parameters": self.globals,
         }
-        # An empty part is left out as if it were not in the file. But steps and a description are required.
+        # An empty part counts as missing. But steps and a description are required.
         data = {key: part for key, part in parts.items() if part or key in {"description", "study"}}
         try:
             check_data(data, self._text, os.fspath(self.path or "study file"), SCHEDULERS)
@@ -121,11 +124,11 @@ class YAMLSpecification(Specification):
             raise ValidationError(error.problems, self._maestro_says() or error.problems[0]) from None
 
     def _maestro_says(self) -> str:
-        """Return Maestro's message for the first fault that it would find; empty if it has none."""
+        """Return Maestro's message for the first fault that Maestro would find (empty: it has none)."""
         schema = study_schema()
         parts = {**schema["properties"], **schema["definitions"]}
         parts = {key: {**part, "definitions": schema["definitions"]} for key, part in parts.items()}
-        with contextlib.suppress(KeyError, TypeError, AttributeError):  # of data that is not a study at all
+        with contextlib.suppress(KeyError, TypeError, AttributeError):  # the data is not a study at all
             try:
                 self.verify_description(parts["description"])
                 self.verify_environment(parts["env"])
@@ -246,7 +249,7 @@ _QUOTED = re.compile(r"'(.+)'")
 
 
 def validate_schema(parent_key: str, instance: object, schema: Mapping[str, Any]) -> None:
-    """Raise a SchemaError with Maestro's message for the first fault in a part of a study file, if there is one.
+    """Check a part of a study file. If it has a fault, raise a SchemaError with Maestro's message for the first one.
 
     ValueError for a rule of the schema for which Maestro has no message.
     """

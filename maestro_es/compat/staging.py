@@ -41,7 +41,7 @@ class Books:
 
 
 def books(root: str, events: Iterable[NewEvent] = ()) -> Books:
-    """Return these facts for a study in the directory `root` whose steps these events add."""
+    """Return the facts about a study in the directory `root`. The events add its steps."""
     result = Books({SOURCE: root}, {SOURCE: set()}, {SOURCE: set()}, {SOURCE: set()}, {SOURCE: set()})
     for _, event in events:
         if isinstance(event, StepTemplateAdded):
@@ -63,7 +63,7 @@ def funneled(dependency: str) -> str:
 
 
 def parents(step: Any) -> list[str]:  # noqa: ANN401 - of a class of ours, of Maestro's or of the program's
-    """Return the names of the steps on which a step depends; none if its ``depends`` is not a list of texts."""
+    """Return the names of the steps on which a step depends (empty: its ``depends`` is not a list of texts)."""
     depends = step.run.get("depends") if isinstance(step.run, Mapping) else None
     names = depends if isinstance(depends, (list, tuple)) else []
     return [funneled(parent) for parent in names if isinstance(parent, str)]
@@ -75,9 +75,11 @@ def real_name(step: Any) -> str:  # noqa: ANN401 - likewise
 
 
 def check_run(name: str, step: Any) -> None:  # noqa: ANN401 - likewise
-    """Check that a study file can hold the ``run`` keys of a step: TypeError or ValueError names the first wrong one.
+    """Check that a study file can contain the ``run`` keys of a step.
 
-    Keys that contain themselves are wrong, too.
+    TypeError or ValueError names the first wrong key.
+
+    A value that contains itself is wrong, too.
     """
     if isinstance(step.run, Mapping):
         arguments.mapping(f"run of step {name!r}", step.run)
@@ -124,7 +126,7 @@ def study_data(
     parameters: ParameterGenerator,
     root: str,
 ) -> dict[str, Any]:
-    """Return the data of the study for a study file, without its parameters if a file can't represent them.
+    """Return the data of the study for a study file. Parameters that a file can't represent are left out.
 
     OUTPUT_PATH and SPECROOT are left out, because a launch sets them. An OUTPUT_PATH that is not the study's directory
     is an ordinary variable, and its value is filled in.
@@ -146,7 +148,7 @@ def study_data(
 
 
 def _declared(made: ParameterGenerator) -> dict[str, Any]:
-    """Return parameters in the form of a study file; none if it can't represent their labels, names or values."""
+    """Return parameters in the form of a study file (empty: it can't represent their labels, names or values)."""
     texts = all(isinstance(made.labels[key], str) and made.names[key] == key for key in made.parameters)
     values = [value for column in made.parameters.values() for value in column]
     if not texts or made.label_token != "%%" or {type(value) for value in values} - {str, int, float, bool}:  # noqa: S105 - no secret

@@ -1,6 +1,8 @@
-"""Maestro's classes for the layouts of a status: from the columns of ``status.csv`` to a table on the terminal.
+"""Maestro's classes for the layouts of a status.
 
-The layouts of ``maestro-es status`` are in `maestro_es.report.layouts`.
+They convert the columns of ``status.csv`` to a table on the terminal.
+
+`maestro_es.report.layouts` has the layouts of ``maestro-es status``.
 """
 
 from __future__ import annotations

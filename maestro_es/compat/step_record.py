@@ -1,4 +1,4 @@
-"""`StepRecord`: Maestro's class for a step that a program runs by itself with a script adapter.
+"""`StepRecord`: Maestro's class for a step that a program itself runs with a script adapter.
 
 Merlin derives a class from it. Nothing about such a step is recorded in a log. The steps of a study have `StepView`s
 instead.
@@ -56,16 +56,19 @@ class StepRecord:
         self.to_be_scheduled, self.script, self.restart_script = written
 
     def execute(self, adapter: ScriptAdapter) -> Any:  # noqa: ANN401 - a SubmissionCode, or one of the program's own
-        """Submit the script; returns whether the submission was accepted."""
+        """Submit the script. Returns whether the submission was accepted."""
         self.mark_submitted()
         return self._noted(self._execute(adapter, self.script))
 
     def restart(self, adapter: ScriptAdapter) -> Any:  # noqa: ANN401 - likewise
-        """Submit the restart script; returns whether the submission was accepted."""
+        """Submit the restart script. Returns whether the submission was accepted."""
         return self._noted(self._execute(adapter, self.restart_script or ""))
 
     def _execute(self, adapter: ScriptAdapter, script: str) -> tuple[Any, Any]:
-        """Submit a script; returns whether the submission was accepted, and the job's id. A local step runs here."""
+        """Submit a script. Returns whether the submission was accepted, and the job's id.
+
+        A local step runs on this host.
+        """
         if not self.to_be_scheduled:
             self.mark_running()
             adapter = ScriptAdapterFactory.get_adapter("local")()
@@ -94,7 +97,7 @@ class StepRecord:
         self._end_time = self._end_time or _now()
 
     def mark_restart(self) -> bool:
-        """Note that the step has timed out; returns whether it may be restarted. A limit of 0 means no limit."""
+        """Note that the step has timed out. Returns whether it may be restarted. A limit of 0 means no limit."""
         self.status = State.TIMEDOUT
         may = not self.restart_limit or self._num_restarts < self.restart_limit
         self._num_restarts += may

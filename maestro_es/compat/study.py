@@ -1,6 +1,6 @@
 """`Study`: Maestro's class that builds a study in Python. It writes a study file and creates the study from it.
 
-How steps become the data of a study file is decided in `maestro_es.compat.staging`.
+`maestro_es.compat.staging` decides how steps become the data of a study file.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Study(DAG, PickleInterface):
         yield from ((above[node], node, self.values[node]) for node in order)
 
     def setup_workspace(self) -> bool | None:
-        """Create the study's directory. As in Maestro, returns False if this fails; then `stage` fails."""
+        """Create the study's directory. As in Maestro, returns False if this fails. Then `stage` fails too."""
         try:
             Path(self._out_path).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -166,14 +166,14 @@ class Study(DAG, PickleInterface):
         self.is_configured = True
 
     def setup_environment(self) -> None:
-        """Acquire the dependencies of the study. NotAcquired if one can't be acquired; its message names it."""
+        """Acquire the dependencies of the study. NotAcquired if this fails. The message names the dependency."""
         if isinstance(self.environment, StudyEnvironment) and self.environment.find("OUTPUT_PATH") is None:
             self.environment.acquire_with([Variable("OUTPUT_PATH", self._out_path)])
         else:
             self.environment.acquire_environment()
 
     def stage(self) -> tuple[str, ExecutionGraph]:
-        """Create the study; returns its directory and its graph. SpecError with all faults if the study is wrong.
+        """Create the study. Returns its directory and its graph. SpecError with all faults if the study is wrong.
 
         If this study exists in the directory already, it is continued.
         """

@@ -1,7 +1,7 @@
 """`StudyStep`: Maestro's class for a step of a study, before its parameters are known.
 
-The step keeps the values that a program gives. How it becomes a step of a study file is decided in
-`maestro_es.compat.staging`.
+The step keeps the values that a program gives. `maestro_es.compat.staging` decides how it becomes a step of a study
+file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class _Combination(Protocol):
 
 
 class StudyStep:
-    """A step. `run` has the keys of a study file; a key without a value is empty."""
+    """A step. `run` has the keys of a study file. A key without a value has an empty text."""
 
     def __init__(self) -> None:
         self._name = ""

@@ -1,6 +1,6 @@
 """Functions of ``maestrowf.utils`` for programs: logs, versions, nested mappings, processes and parameter generators.
 
-The functions that parameter generators use are in `maestro_es.study_file.pgen_tools`.
+`maestro_es.study_file.pgen_tools` has the functions that parameter generators use.
 """
 
 from __future__ import annotations
@@ -95,7 +95,10 @@ def iter_dotpath_items(mapping: Any, sep: str = ".", prefix: str | None = None) 
 
 
 def unflatten_dotpath_tuples(dotpaths: Iterable[tuple[str, Any]], sep: str = ".") -> dict[str, Any]:
-    """Return nested mappings for pairs of a path and a value. A value that a longer path crosses is replaced."""
+    """Return nested mappings for pairs of a path and a value.
+
+    If a longer path goes through a value, the value is replaced.
+    """
     root: dict[str, Any] = {}
     for path, value in dotpaths:
         *above, last = str(path).split(sep)
@@ -136,7 +139,7 @@ def start_process(
     env: Mapping[str, str] | None = None,
     shell: bool = True,  # noqa: FBT001, FBT002 - Maestro's signature
 ) -> subprocess.Popen[str]:
-    """Start a command: a text in a shell, a list without a shell. Its output goes to pipes, as text."""
+    """Start a command. A text runs in a shell, and a list without one. The output goes to pipes, as text."""
     options: dict[str, Any] = {} if cwd is None else {"cwd": cwd}
     options |= {} if env is None else {"env": env}
     by_shell = shell and not isinstance(cmd, (list, tuple))

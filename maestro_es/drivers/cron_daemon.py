@@ -1,8 +1,8 @@
-"""Whether a cron daemon reads crontabs on this host.
+"""Finds out whether a cron daemon reads crontabs on this host.
 
-On Linux it is a process with a known name in /proc, unless the processes of other users are hidden (``hidepid``).
-Under macOS launchd starts cron when there is a crontab. A systemd that reads crontabs itself (systemd-cron) has no
-daemon. In these cases the answer is unknown.
+On Linux, the daemon is a process with a known name in /proc. The answer is unknown in three cases: the processes of
+other users are hidden (``hidepid``), systemd reads crontabs itself (systemd-cron), or the system is macOS, where
+launchd starts cron when there is a crontab.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-#: The names of the daemons: of Debian's cron and of ISC cron; of cronie, dcron and busybox; of fcron.
+#: The names of the daemons: cron (Debian, ISC), crond (cronie, dcron, busybox), and fcron.
 _NAMES = (b"cron", b"crond", b"fcron")
 #: The name of busybox if it was not started by a link with the name of the applet.
 _BUSYBOX = b"busybox"
@@ -23,14 +23,14 @@ _GENERATORS = tuple(
     for folder in ("/lib/systemd", "/usr/lib/systemd", "/etc/systemd")
 )
 
-#: The process ids of a process, of ours and of each PID namespace below, in /proc/PID/status (since Linux 4.1).
+#: The line in /proc/PID/status with the ids of a process in this and each nested PID namespace (since Linux 4.1).
 _NAMESPACES = re.compile(r"^NSpid:(.*)$", re.MULTILINE)
 
 _HIDDEN = re.compile(r"^\S+ /proc proc \S*\bhidepid=(?!0|off)", re.MULTILINE)
 
 
 def daemon_runs(proc: Path = Path("/proc")) -> bool | None:
-    """Return whether a cron daemon runs on this host; None if that can't be seen."""
+    """Return whether a cron daemon runs on this host (None: unknown)."""
     if not sys.platform.startswith("linux"):
         return None
     depth = _depth(proc / "self")
@@ -51,7 +51,10 @@ def _is_daemon(process: Path) -> bool:
 
 
 def _depth(process: Path) -> int:
-    """Return the depth of a process's PID namespace: the cron of a container reads only the container's crontabs."""
+    """Return the depth of a process's PID namespace.
+
+    The cron of a container reads only the crontabs of the container.
+    """
     try:
         match = _NAMESPACES.search((process / "status").read_text(errors="replace"))
     except OSError:
@@ -60,7 +63,7 @@ def _depth(process: Path) -> int:
 
 
 def _is_hidden(proc: Path) -> bool:
-    """Return whether processes of other users may be hidden; they are never hidden from root."""
+    """Return whether processes of other users may be hidden. They are never hidden from root."""
     if os.geteuid() == 0:
         return False
     try:

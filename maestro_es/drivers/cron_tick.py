@@ -1,7 +1,8 @@
-"""One run of ``maestro-es tick``: a pass over each study. It prints nothing unless something needs attention.
+"""Runs ``maestro-es tick``, that is, one tick for each study. It prints nothing unless something needs attention.
 
-If another process holds the lock of a study, that process is running a tick, so there is nothing to do. A study with a
-problem does not stop the others, and the problem is reported once, not once a minute.
+If another process holds the lock of a study, that process is already running a tick, so there is nothing to do. A
+study with a problem does not stop the others. Its problem is reported once, and not every minute.
+`maestro_es.poller.tick` decides what a tick does.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from maestro_es.study.locks import is_held
 #: The variable that the crontab line sets, so that a tick knows whether cron or a user has started it.
 BY_CRON = "MAESTRO_ES_BY_CRON"
 
-#: Exit codes: all is well; something is wrong with a study; a scheduler or file system did not answer, try again.
+#: The exit codes: success, a problem with a study, and no answer from a scheduler or file system.
 OK, WRONG, TRY_AGAIN = EXIT_OK, EXIT_ERROR, EXIT_TRY_AGAIN
 
 #: The remedy for a registered study that does not exist.
@@ -51,7 +52,7 @@ class Outcome:
         self.bug: Exception | None = None
 
     def note(self, code: int, line: str = "") -> None:
-        """Add the result of one study; "something is wrong" outweighs "try again"."""
+        """Add the result of one study. A problem takes precedence over a missing answer."""
         if self.code != WRONG:
             self.code = code or self.code
         if line:
@@ -103,7 +104,7 @@ def tick_all(runtime: Runtime) -> Outcome:
 
 
 def tick_next(root: Path, runtime: Runtime) -> Outcome:
-    """Run a tick after the present one, unless another process is waiting for that already; runners request this."""
+    """Run a tick after the present one, unless another process already waits for that. Runners request this."""
     outcome = Outcome()
     try:
         with _open(root, runtime) as graph:
@@ -118,9 +119,9 @@ def tick_next(root: Path, runtime: Runtime) -> Outcome:
 def _try(
     root: Path, runtime: Runtime, *, registered: bool, queues: SharedQueues | None = None
 ) -> tuple[int, str] | None:
-    """Run a tick of a study; returns an exit code and the messages for users.
+    """Run a tick of a study. Returns an exit code and the messages for users.
 
-    If the study is `registered` and was not named by a user, the messages include earlier problems.
+    If the study is `registered`, and no user has named it, the messages include earlier problems.
 
     None if another process is running a tick.
     """
@@ -144,7 +145,10 @@ def _has_moved(error: MaestroError | OSError, root: Path) -> bool:
 
 
 def _is_being_created(root: Path) -> bool:
-    """Return whether a process is creating a study here, or just has. It is registered before its log exists."""
+    """Return whether a process creates a study here, or has just done so.
+
+    A study is registered before its log exists.
+    """
     study_dir = StudyDir(root)
     return is_held(study_dir.creation_lock) or os.path.lexists(study_dir.log)
 
@@ -157,7 +161,7 @@ def _tick_one(root: Path, runtime: Runtime, *, registered: bool, queues: SharedQ
 
 
 def _open(root: Path, runtime: Runtime) -> TickableGraph:
-    """Open a study; if it has moved, register its new directory if possible."""
+    """Open a study. If it has moved, try to register its new directory."""
     graph = TickableGraph.open_ours(root, runtime)
     study_id = graph.state.study.study_id
     with contextlib.suppress(OSError, StudyError):
@@ -177,7 +181,7 @@ def _is_at(root: Path, study_id: str) -> bool:
 
 
 def _outcome(graph: TickableGraph, tick: Callable[[], object]) -> tuple[int, str]:
-    """Run a tick; returns the exit code and the messages for users."""
+    """Run a tick. Returns the exit code and the messages for users."""
     try:
         tick()
     except TickInProgress:
@@ -191,7 +195,7 @@ def _outcome(graph: TickableGraph, tick: Callable[[], object]) -> tuple[int, str
 
 
 def in_doubt(graph: TickableGraph) -> str:
-    """Return the messages about submissions in doubt; the next ticks will find out their outcome."""
+    """Return the messages about submissions in doubt. The next ticks will find out their outcome."""
     unresolved = (step for step in graph.state.in_flight() if step.phase is Phase.REQUESTED and step.message)
     return _joined(
         f"{graph.path}: {step.name}: it is not yet known whether it was submitted: {step.message}"
@@ -210,5 +214,5 @@ def _news(graph: TickableGraph) -> str:
 
 
 def _joined(messages: Iterable[str]) -> str:
-    """Return messages in one line each."""
+    """Join the messages of a study, one line for each."""
     return "\n".join(map(one_line, messages))

@@ -1,8 +1,8 @@
-"""The crontab line that runs ticks for all studies: its text, and how it is added to a crontab and removed from it.
+"""Makes the crontab line that runs ticks for all studies, and adds it to a crontab or removes it.
 
-A crontab contains lines of other programs and of the user. So it is edited as text: only the lines between our two
-markers are changed, and everything else is kept byte for byte. The package python-crontab would parse and rewrite all
-lines; the few lines of code that are needed here are simpler.
+A crontab contains lines of other programs and of the user. So it is edited as text. Only the lines between our two
+markers are changed, and all others are kept byte for byte. The package python-crontab would parse and rewrite all
+lines, and the few lines of code here are simpler.
 
 ``crontab -l`` writes the crontab to a file, and ``crontab FILE`` installs one. All cron implementations share these
 two commands, and bytes that are not UTF-8 survive them.
@@ -32,7 +32,7 @@ BEGIN = "# maestro-es begin"
 END = "# maestro-es end"
 
 _MINUTE = 60_000_000
-#: The time limit of the crontab command in seconds; its files may be on a network.
+#: The time limit of the crontab command in seconds. Its files may be on a network.
 _PATIENCE = 30
 
 
@@ -40,7 +40,7 @@ class InstallState(Enum):
     """Whether the line is installed in a crontab."""
 
     INSTALLED = "installed"
-    OTHER = "another line"  # of another installation, or for other studies
+    OTHER = "another line"  # a line of another installation, or for other studies
     ABSENT = "not installed"
 
 
@@ -71,9 +71,12 @@ def installed_line(text: str) -> str | None:
 
 
 def with_line(text: str, line: str) -> str:
-    """Return a crontab with our lines, in their present place or at the end, so that its MAILTO applies to them.
+    """Return a crontab with our lines.
 
-    Several blocks of ours become one. If the last line has no newline, one is added, because cron would ignore it.
+    They are in their present place, or at the end, so that its MAILTO applies to them.
+
+    Several blocks of ours become one. If the last line has no newline, one is added, because cron would ignore such a
+    line.
     """
     lines = text.split("\n")
     blocks = _blocks(lines)
@@ -108,7 +111,10 @@ def _blocks(lines: list[str]) -> list[tuple[int, int]]:
 
 
 def missed_ticks(last: Micros, now: Micros) -> int:
-    """Return how many minutes have passed without a tick since the last one; the tick that is due may be running."""
+    """Return for how many minutes there was no tick after the last one.
+
+    A tick that is due now may still be running.
+    """
     return max((now - last) // _MINUTE - 1, 0)
 
 
@@ -150,7 +156,7 @@ def remove(host: str) -> bool:
 
 
 def other_hosts(host: str) -> list[str]:
-    """Return the other hosts on which the line is installed; each host has its own crontab."""
+    """Return the other hosts on which the line is installed. Each host has its own crontab."""
     return [name for name in registry.cron_hosts() if name != host]
 
 
@@ -161,7 +167,7 @@ def last_run(host: str) -> tuple[Micros, bool] | None:
 
 
 def is_read(host: str, now: Micros) -> bool:
-    """Return whether a cron daemon reads crontabs on this host; false only if it is certain that none does.
+    """Return whether a cron daemon reads crontabs on this host. Return False only if it is certain that none does.
 
     If cron has run a tick in the last minutes, there is a daemon, even if it can't be seen.
     """
@@ -194,7 +200,7 @@ def how_ticks_come(runtime: Runtime) -> str:
 
 
 def what_is_forgotten(facts: SchedulerFacts | None, cluster_info: Mapping[str, str]) -> str:
-    """Return a warning if the scheduler may forget ended jobs before cron's next tick; otherwise an empty text."""
+    """Return a warning if the scheduler may forget ended jobs before cron's next tick (empty: it does not)."""
     gap = facts.forgets_within(cluster_info, _MINUTE // 1_000_000) if facts else ""
     if not gap:
         return ""
@@ -204,7 +210,10 @@ def what_is_forgotten(facts: SchedulerFacts | None, cluster_info: Mapping[str, s
 
 
 def _read() -> str:
-    """Return the crontab; empty if there is none. RequestRefused if this is unknown: a crontab might be lost."""
+    """Return the crontab (empty: there is none).
+
+    RequestRefused if it can't be read, because it might be overwritten.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "crontab"
         done = _crontab(["/bin/sh", "-c", 'exec crontab -l >"$0"', str(file)])
@@ -214,7 +223,7 @@ def _read() -> str:
 
 
 def _write(text: str) -> None:
-    """Install a crontab; an empty one is removed."""
+    """Install a crontab. If it is empty, remove it."""
     _refuse_carriage_returns(text)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "crontab"
@@ -225,7 +234,7 @@ def _write(text: str) -> None:
 
 
 def _refuse_carriage_returns(text: str) -> None:
-    """Refuse carriage returns: Debian's ``crontab -l`` (3.0pl1-162) shows each as a backslash and an r."""
+    """Refuse carriage returns, because Debian's ``crontab -l`` (3.0pl1-162) shows each as a backslash and an r."""
     for number, line in enumerate(text.split("\n"), 1):
         if line.endswith(r"\r"):
             raise RequestRefused(

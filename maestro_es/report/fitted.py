@@ -1,6 +1,6 @@
-"""Tables that fit a terminal: wide cells are folded, or each row becomes a list of values.
+"""Formats tables that fit a terminal. Wide cells are folded, or each row becomes a list of values.
 
-Which values a table has is decided by the commands in `maestro_es.cli`.
+The commands in `maestro_es.cli` decide which values a table has.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def fitted(
 ) -> Iterator[str]:
     """Yield the lines of a table that is at most `size` terminal columns wide (None: any width).
 
-    `numbers` are the indices of the columns with numbers. These are aligned on the right.
+    `numbers` are the indices of the columns with numbers, which are aligned on the right.
     """
     header, *cells = [[clean(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(width, column)) for column in zip(header, *cells, strict=True)]
@@ -45,7 +45,7 @@ def _total(widths: Sequence[int]) -> int:
 
 
 def _narrowed(natural: Sequence[int], size: int) -> list[int]:
-    """Return widths that fit. Only the widest columns become narrower, and these become equally wide."""
+    """Return widths that fit. Only the widest columns become narrower, and all of these get the same width."""
     limit = min(max(natural), size)
     while _total([min(each, limit) for each in natural]) > size:
         limit -= 1
@@ -53,7 +53,7 @@ def _narrowed(natural: Sequence[int], size: int) -> list[int]:
 
 
 def _folded(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Iterator[list[str]]:
-    """Yield rows whose cells have at most these widths. A row becomes as many rows as its longest cell needs."""
+    """Yield rows whose cells have at most these widths. A row with a long cell becomes several rows."""
     for row in rows:
         parts = [_parts(cell, size) for cell, size in zip(row, widths, strict=True)]
         yield from map(list, zip_longest(*parts, fillvalue=""))

@@ -1,9 +1,9 @@
-"""Maestro's three layouts of a status: flat, narrow and legacy.
+"""Formats a status in Maestro's three layouts: flat, narrow and legacy.
 
-They show the contents of ``status.csv``, as `maestro status` does. In the flat and the narrow layout, a last column or
-a line says why a step did not succeed, if there is a reason. Names and values come from study files. They are never
-interpreted as markup, and control characters in them become question marks. The steps and the reasons come from
-`maestro_es.audit.status`.
+The layouts show the contents of ``status.csv``, as `maestro status` does. In the flat layout, a last column has the
+reasons of failures. In the narrow layout, this is an extra line. Names and values come from study files. They are
+never interpreted as markup, and control characters in them become question marks. `maestro_es.audit.status` finds the
+steps and the reasons.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from maestro_es.core.model import Micros, StepRecord
 from maestro_es.report.table import clean, columns, fold, width
 from maestro_es.study.status_csv import HEADER, status_row
 
-#: The width of a table without a terminal: practically no limit, so that each step has one line.
+#: The width of a table if there is no terminal. It is so large that each step has one line.
 UNLIMITED = 100_000
 
-#: From this number of steps on, the flat layout is drawn as plain columns: rich takes half a millisecond per step.
+#: From this number of steps on, the flat layout has plain columns, because rich takes half a millisecond per step.
 _LARGE = 2000
 
 _COLUMNS = HEADER[:-1]  # Maestro shows the parameters in the narrow layout only
@@ -40,7 +40,7 @@ _BLOCK, _SHORTEST = 72, 10
 #: The codes of styles on a terminal (ECMA-48).
 _CODES = {"bold": "1", "italic": "3", "red": "31", "green": "32", "blue": "34", "magenta": "35", "cyan": "36"}
 
-#: The width of the flat layout's frame for each cell, and once more for the table.
+#: The width of the flat layout's frame for each cell, and for the whole table.
 _FRAME = 3
 
 _STYLES = {"Step Name": "bold", "Workspace": "blue", "Job ID": "yellow"}
@@ -88,7 +88,7 @@ def flat(view: StatusView, page: Page) -> str:
 
 
 def narrow(view: StatusView, page: Page) -> str:
-    """Return a block for each step, with its parameters. It is made without rich, which takes 7 ms per step."""
+    """Return a block for each step, with its parameters. This does not use rich, which takes 7 ms per step."""
     pen = _Pen(page)
     size = min(page.width, _BLOCK)
     lines = [f"STUDY: {clean(view.path)}".center(size).rstrip(), ""]
@@ -112,7 +112,7 @@ _STATE = _COLUMNS.index("State")
 
 
 def fitting(view: StatusView, page: Page) -> str:
-    """Return the layout for a page: the flat one if its lines fit, otherwise the narrow one."""
+    """Return the flat layout if its lines fit the page, otherwise the narrow layout."""
     header, rows = _rows(view)
     sizes = [max(map(width, map(clean, column))) for column in zip(header, *rows, strict=True)]
     return "flat" if sum(sizes) + _FRAME * len(sizes) + 1 <= page.width else "narrow"

@@ -1,4 +1,4 @@
-"""Text for terminals without a library: clean cells, aligned columns, labelled values.
+"""Formats text for terminals without a library: clean cells, aligned columns, labelled values.
 
 Which values a table has is decided by the commands in `maestro_es.cli`.
 """

@@ -1,1 +1,1 @@
-"""Faults between a tick and Slurm, tried again and again on a real cluster."""
+"""Tests many faults between a tick and Slurm on a real cluster."""

@@ -1,9 +1,9 @@
-"""System calls of a tick: which there are, what they touch, and which of them change anything.
+"""Reads the system calls of a tick from a trace, with the files that they touch and whether they change anything.
 
-A process that is killed on entry to a call has done all that comes before it and nothing of what comes after. So what
-it leaves behind depends only on the calls before that *change* something that outlives it; a kill at a call that only
-looks leaves what a kill at the next change does. Both are tried, and counted apart: the first kind is the proof, the
-second says that this reasoning is right.
+If a process is killed on entry to a call, all earlier calls are complete and no later call has begun. So the state
+after the kill depends only on the earlier calls that *change* something outside the process. A kill at a call that
+only reads leaves the same state as a kill at the next change. The matrix tests both kinds and counts them separately.
+The first kind proves the promise, and the second confirms this reasoning.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-#: Calls that touch nothing outside their process: memory, signals, time, what it is itself, where it is in a file.
+#: Calls that touch nothing outside their process, such as memory, signals, time, its ids and file positions.
 HARMLESS = (
     "brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "futex", "set_robust_list", "rseq", "rt_sigprocmask",
     "rt_sigaction", "rt_sigreturn", "sigaltstack", "prlimit64", "clock_nanosleep", "sched_getaffinity", "sched_yield",
     "uname", "getrandom", "getpid", "gettid", "geteuid", "getuid", "getcwd", "sysinfo", "lseek", "ioctl", "exit",
     "exit_group",
 )  # fmt: skip
-#: Calls after which everything is as before once their process is dead; its locks die with it. An `openat` that makes
-#: no file is one, too. Any call that is not named here is taken for one that changes something.
+#: Calls without an effect after the death of their process, such as locks. An `openat` that creates no file is one,
+#: too. Any other call counts as a change.
 LOOKS = (
     "newfstatat", "fstat", "statx", "read", "pread64", "readlink", "getdents64", "access", "faccessat2", "fcntl",
     "flock", "close", "dup", "dup2", "pipe2",
 )  # fmt: skip
 
-#: At these a command of the scheduler is under way, which goes on by itself; so where it is then matters, too.
+#: During these calls a command of the scheduler runs and continues by itself. So its progress matters, too.
 _MEANWHILE = ("read", "close")
 
 JOURNAL = "journal"
-#: What a call touches, by what is found in its line of the trace; the first that fits.
+#: The kind of file that a call touches, by a text in its line of the trace. The first match counts.
 _TOUCHES = (
     (JOURNAL, re.compile(r"events\.db-journal")),
     ("log", re.compile(r"events\.db")),
@@ -42,7 +42,7 @@ _TOUCHES = (
     ("status", re.compile(r"status\.csv|\.status\.lock|last-tick|status-blocks")),
     ("scheduler", re.compile(r"^(vfork|clone3?|wait4|poll|pipe2|dup2|kill)\(|<pipe:|<(UNIX|socket):")),
 )
-#: The calls of sbatch itself, which has no scenes, but is one of its own.
+#: The scene for the calls of sbatch itself.
 SBATCH = "sbatch"
 TOUCHED = (*(name for name, _ in _TOUCHES), "workspace", SBATCH)
 _LINE = re.compile(r"(\w+)\((.*)")
@@ -51,11 +51,11 @@ _EFFECT = re.compile(r"kill\(\d+, 0\)")
 
 @dataclass(frozen=True)
 class Point:
-    """A moment in a tick: on entry to the N-th `call` that `touches` this, after so many effects (`since`).
+    """A moment in a tick: the entry to the N-th `call` that `touches` a kind of file, after `since` effects.
 
-    `when` is its number among all calls of that name since then, which is what strace counts; of the journal, which
-    strace can tell from other files, among those of the journal. It depends on what else there is, such as how many
-    processes a tick looks through; so it does not say which call it is.
+    `when` is the number of the call among all calls of that name since then, as strace counts them. For the journal,
+    strace counts only calls on this file. `when` depends on other things, such as the number of processes on the host.
+    So it does not identify the call.
     """
 
     call: str
@@ -67,16 +67,17 @@ class Point:
 
 
 class Call(NamedTuple):
-    """A call of a trace, and its number among all of that name since the trace began."""
+    """A call in a trace, and its number among all calls of that name since the trace began."""
 
     point: Point
     raw: int
 
 
 def read_trace(lines: Iterable[str], root: str, since: int = 0) -> list[Call]:
-    """Return the calls of a process in a trace that begins after so many effects, in order.
+    """Return the calls of a process in order. The trace begins after `since` effects.
 
-    After an effect, which shows as a signal 0 to itself, points count from one again.
+    In the trace, an effect is a signal 0 that the process sends to itself. After an effect, points are counted from
+    one again.
     """
     raw: Counter[str] = Counter()
     counts: Counter[tuple[object, ...]] = Counter()
@@ -101,14 +102,17 @@ def read_trace(lines: Iterable[str], root: str, since: int = 0) -> list[Call]:
 
 
 def _kind(call: str, arguments: str, root: str) -> tuple[str, bool]:
-    """Return what a call touches, and whether it changes anything."""
+    """Return the kind of file that a call touches, and whether it changes anything."""
     what = touches(f"{call}({arguments}", root)
     looks = call in LOOKS or (call == "openat" and not re.search("O_CREAT|O_TRUNC", arguments))
     return what, not looks or (what == "scheduler" and call in _MEANWHILE)
 
 
 def touches(call: str, root: str) -> str:
-    """Return what a call touches; empty if it is nothing of the study: a module that is imported, a library."""
+    """Return the kind of file that a call touches.
+
+    Empty if the file is not one of the study, but for example a library.
+    """
     for name, pattern in _TOUCHES:
         if pattern.search(call):
             return name

@@ -1,4 +1,4 @@
-"""A campaign: many trials of many faults, side by side, until each fault has happened as often as is wanted."""
+"""Runs a campaign: many trials of many faults in parallel, until each fault has happened often enough."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from tools.slurm_cluster.cluster import Cluster
 
 REPOSITORY = Path(__file__).parents[2]
 
-#: Where there are calls at which to be hit.
+#: The scenes with calls at which a fault can happen.
 _SCENES = (*SCENES, SBATCH)
 
-#: How many studies in a row may see nothing of their fault, nor come to where it was to be, before it is given up.
+#: After this number of studies in a row that did not meet their fault, the campaign gives up the fault.
 _IN_VAIN = 8
-#: How often each fault is to be tried before any is tried as often as it should be.
+#: Each fault is tried this often before any fault is tried more often.
 _ENOUGH = 24
-#: How many clusters beside the shared one run at the same time.
+#: How many clusters run at the same time, in addition to the shared one.
 _CLUSTERS = 2
 
 
 @dataclass
 class Tally:
-    """What is known of one fault: how many studies it has hit, how often, and what promises were broken.
+    """The results for one fault: how many studies it has hit, how often, and which promises were broken.
 
-    `no_verdict` counts trials that broke off, so that nothing is known of their study. `coverage` is for faults that
-    hit each call of each scene.
+    `no_verdict` counts trials that were interrupted, so that nothing is known about their study. `coverage` is for
+    faults that hit each call of each scene.
     """
 
     words: str
@@ -60,7 +60,7 @@ class Tally:
     coverage: dict[str, dict[str, Cell]] = field(default_factory=dict)
 
     def add(self, row: Row) -> None:
-        """Take in a study."""
+        """Add the result of a study."""
         outcome = row.outcome
         self.studies += row.studies
         self.tried += row.tried
@@ -82,9 +82,9 @@ class Tally:
 
 
 class Campaign:
-    """Runs trials in a folder. What went wrong stays there, with the row that says what.
+    """Runs trials in a folder. The files of failed trials stay there, with their rows.
 
-    Where there are rows already, it goes on from there; the seed must be another one then.
+    If the folder has rows already, the campaign continues from them. Then it needs another seed.
     """
 
     def __init__(self, folder: Path, goals: Mapping[str, int], *, workers: int, seed: int, minutes: float) -> None:
@@ -104,7 +104,7 @@ class Campaign:
         self._cluster = ""
 
     def run(self) -> dict[str, Tally]:
-        """Run it to its end."""
+        """Run the campaign to its end."""
         self.folder.mkdir(parents=True, exist_ok=True)
         shared = [name for name in self.goals if not FAULTS[name].alone]
         alone = [name for name in self.goals if FAULTS[name].alone]
@@ -128,7 +128,7 @@ class Campaign:
         return self.tallies
 
     def _recall(self) -> None:
-        """Take in what an earlier campaign has left in the folder: this one goes on from there."""
+        """Add the rows that an earlier campaign has left in the folder."""
         notes = self.folder / "rows.jsonl"
         for row in map(read_row, notes.read_text().splitlines() if notes.exists() else ()):
             if row.fault == SURVEY:
@@ -139,7 +139,7 @@ class Campaign:
                     self._coverage[row.fault].settle(row.scene, (), row)
 
     def _work(self, names: list[str]) -> None:
-        """Make one trial after the other, each of the fault that has come least far."""
+        """Run one trial after the other. Each takes the fault with the least progress."""
         while time.monotonic() < self._end:
             with self._lock:
                 left = [name for name in names if self._remains(name)]
@@ -165,9 +165,9 @@ class Campaign:
         return self._coverage[name].take(self.goals[name] - self.tallies[name].tried)
 
     def _progress(self, name: str) -> tuple[bool, bool, float]:
-        """Return how far a fault has come, trials under way counted as successes: whether far enough, and exactly.
+        """Return the progress of a fault: whether it suffices, and a number. Trials that still run count as successes.
 
-        Of those, the ones that have calls left that change something come first: there is an end to them.
+        Faults with untried calls that change something come first, because the number of these calls is limited.
         """
         tried = self.tallies[name].tried + self._going[name]
         enough, coverage = tried >= _ENOUGH, self._coverage.get(name)
@@ -186,7 +186,7 @@ class Campaign:
     # -- one trial ---------------------------------------------------------------------------------------------------
 
     def _trial(self, name: str, scene: str = "", points: Sequence[Point] = ()) -> Row:
-        """Make a trial in a process of its own, whose mounts are its own, too."""
+        """Run a trial in a process with its own mounts."""
         with self._lock:
             seed = next(self._seeds)
         folder = self.folder / f"{name}-{seed}"
@@ -229,7 +229,7 @@ class Campaign:
 
 
 def read_row(text: str) -> Row:
-    """Return what a trial has printed."""
+    """Parse the output of a trial."""
     said: dict[str, Any] = json.loads(text)
     for key in ("hits", "missed", "absent"):
         said[key] = [Point(**point) for point in said[key]]
@@ -238,5 +238,5 @@ def read_row(text: str) -> Row:
 
 
 def workers_here() -> int:
-    """Return how many studies may go on at once: they wait most of the time."""
+    """Return how many studies may run at once. They wait most of the time."""
     return 2 * (os.cpu_count() or 1)

@@ -1,4 +1,4 @@
-"""Faults of Slurm: its daemons, its nodes, and what people do to its jobs."""
+"""Faults of Slurm: of its daemons, its nodes and its jobs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tools.crash_matrix.trial import Trial
 from tools.slurm_cluster.daemons import wait
 from tools.testbed.studies import Step
 
-#: Seconds after which nodes say again which jobs they have: more than BatchStartTimeout and MessageTimeout.
+#: Seconds after which nodes report their jobs again. This is more than BatchStartTimeout and MessageTimeout.
 _REGISTRATION = 15.0
 
 
 def cancelled_by_hand(trial: Trial) -> None:
-    """Cancel jobs that run or wait: these steps are cancelled, and what waits for them, and nothing else."""
+    """Cancel jobs that run or wait. Only their steps, and the steps that depend on them, must be cancelled."""
     trial.create()
 
     def between() -> None:
@@ -41,7 +41,7 @@ def cancelled_by_hand(trial: Trial) -> None:
 
 
 def requeued(trial: Trial) -> None:
-    """Requeue jobs that run; Slurm starts them another time under the same id."""
+    """Requeue running jobs. Slurm starts them again with the same id."""
     trial.create()
 
     def between() -> None:
@@ -57,14 +57,14 @@ def requeued(trial: Trial) -> None:
 
 
 def id_reused(trial: Trial) -> None:
-    """Let sbatch print the id of a job that is not ours, and submit nothing."""
+    """Let sbatch print the id of a foreign job, and submit nothing."""
     foreign = trial.cluster.run("sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 300").stdout.strip()
     folder = trial.replace_sbatch(
         f'if take "$here/points"; then echo "$found" >>"$here/taken"; echo {foreign}; else exec "$real" "$@"; fi'
     )
     (folder / "points").mkdir()
     trial.create()
-    left = 12  # ticks may be faster than one attempt after the other is given up
+    left = 12  # there may be more ticks than abandoned attempts
 
     def between() -> None:
         nonlocal left
@@ -86,7 +86,10 @@ def _submitted(trial: Trial) -> set[str]:
 
 
 def controller_killed(trial: Trial) -> None:
-    """Kill slurmctld the moment it has acknowledged jobs: it forgets them, and gives their ids to others."""
+    """Kill slurmctld immediately after it has acknowledged jobs.
+
+    It forgets these jobs, and gives their ids to others.
+    """
     trial.create()
     known: set[str] = set()
     while trial.running():
@@ -99,24 +102,24 @@ def controller_killed(trial: Trial) -> None:
                 trial.tick()
             trial.cluster.resume("slurmctld")
         known |= _submitted(trial)
-        # A node that is given a job id for the second time drains itself.
+        # A node that gets the same job id twice drains itself.
         trial.cluster.run("scontrol", "update", "nodename=ALL", "state=resume")
         time.sleep(0.1)
 
 
 def controller_killed_with_accounts(trial: Trial) -> None:
-    """Let the controller lose jobs that the accounts know already, and go on listing as waiting."""
+    """Let the controller lose jobs that the accounting knows already and still lists as waiting."""
     trial.how = replace(trial.how, grace=0.2)
     trial.create()
     while trial.running():
-        if trial.tried < 8 and not _submitted(trial):  # of a job that has ended meanwhile Slurm would say that it runs
+        if trial.tried < 8 and not _submitted(trial):  # otherwise Slurm would report an ended job as running
             _lose_what_is_submitted(trial)
         trial.tick()
         time.sleep(0.2)
 
 
 def _lose_what_is_submitted(trial: Trial) -> None:
-    """Tick while no job can start, and let the controller start again with what it had written down before that."""
+    """Tick while no job can start, and then start the controller again with its earlier state files."""
     cluster, kept = trial.cluster, trial.folder / "kept"
     cluster.run("scontrol", "update", "nodename=ALL", "state=drain", "reason=test")
     cluster.send("slurmctld", signal.SIGTERM)
@@ -139,10 +142,10 @@ def _lose_what_is_submitted(trial: Trial) -> None:
 
 
 def controller_stopped(trial: Trial) -> None:
-    """Stop slurmctld, tick meanwhile, and start it again.
+    """Stop slurmctld, run ticks, and start it again.
 
-    If it ends when it has decided to start a job and not yet told its node, it calls the job running until the node
-    registers and says that it has none. By themselves nodes seldom do that; here they are made to.
+    It may stop after it has decided to start a job and before it has told the node. Then it reports the job as running
+    until the node registers without the job. Nodes seldom register by themselves, so this fault makes them do so.
     """
     trial.create()
     registered = time.monotonic()
@@ -165,7 +168,7 @@ def controller_stopped(trial: Trial) -> None:
 
 
 def controller_frozen(trial: Trial) -> None:
-    """Freeze slurmctld in the middle of a tick: what sbatch has sent it is done when it goes on."""
+    """Freeze slurmctld in the middle of a tick. It processes the requests of sbatch when it continues."""
     trial.create()
     while trial.running():
         pid = ticks.start(trial.root, trial.how)
@@ -182,7 +185,7 @@ def controller_frozen(trial: Trial) -> None:
 
 
 def slurmd_killed(trial: Trial) -> None:
-    """Kill the slurmds while jobs run, which go on without them, and start them again."""
+    """Kill the slurmds while jobs run, and start them again. The jobs continue meanwhile."""
     trial.create()
 
     def between() -> None:
@@ -200,7 +203,7 @@ def slurmd_killed(trial: Trial) -> None:
 
 
 def slurmd_dead(trial: Trial) -> None:
-    """Kill a slurmd for good. Its jobs go on, and Slurm calls them NODE_FAIL: they are submitted again meanwhile."""
+    """Kill a slurmd for good. Its jobs continue, but Slurm reports NODE_FAIL, so their steps are submitted again."""
     gate = trial.folder / "gate"
     begin, end = BEGIN.format(ledger=trial.ledger), END.format(ledger=trial.ledger)
     words = f"{begin}; until [ -e {gate} ]; do sleep 0.2; done; {end}"
@@ -229,7 +232,7 @@ def _tick_until(trial: Trial, what: Callable[[], bool]) -> None:
 
 
 def node_down(trial: Trial) -> None:
-    """Set a node down on which jobs run: they are NODE_FAIL, and submitted again."""
+    """Set a node down on which jobs run. The jobs become NODE_FAIL, and their steps are submitted again."""
     trial.create()
 
     def between() -> None:
@@ -249,9 +252,10 @@ def node_down(trial: Trial) -> None:
 
 
 def accounting_down(trial: Trial) -> None:
-    """Lose the reports of jobs that Slurm's queue has forgotten while slurmdbd is down: nothing is concluded then.
+    """Stop slurmdbd, and lose the reports of jobs that the queue has forgotten. Then ticks must conclude nothing.
 
-    The grace time is longer than slurmdbd takes to hear of jobs that have ended meanwhile; else they run another time.
+    The grace time is longer than slurmdbd needs to learn about jobs that have ended meanwhile. Otherwise these jobs
+    would run twice.
     """
     trial.how = replace(trial.how, grace=20)
     trial.create()
@@ -266,7 +270,7 @@ def accounting_down(trial: Trial) -> None:
             trial.cluster.kill("slurmdbd")
         _wait_until_forgotten(trial, flying)
         if not early:
-            time.sleep(5)  # until the accounts have them
+            time.sleep(5)  # until the accounting has them
             trial.cluster.kill("slurmdbd")
         _lose_ends(trial, {step.token for step in flying})
         assert trial.tick() == TRY_AGAIN

@@ -1,4 +1,4 @@
-"""Which calls of a scene's tick are known, which have been tried, and which are to be tried next."""
+"""Records which calls of a scene's tick are known and which were tried, and chooses the next ones."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tools.crash_matrix.calls import Point
 if TYPE_CHECKING:
     from tools.crash_matrix.trial import Row
 
-#: How often a call is looked for that ticks make at times, such as one more wait for a command that is slow.
+#: How often the matrix tries to hit a call that only some ticks make, such as one more wait for a slow command.
 _TRIES = 6
-#: How often one is that every tick makes: strace may have counted otherwise in the tick from which it is known.
+#: How often it tries to hit a call that every tick makes. The count of strace may differ between two ticks.
 _MORE_TRIES = 40
-#: How many points a trial is given at once; those that it does not come to are given to another.
+#: How many points one trial gets. Points that it does not reach are given to another trial.
 _SHARE = 32
 
-#: How many are tried and known: of the calls that change something and that each tick makes, of those that look, and
-#: of all that a tick makes only at times.
+#: How many calls are tried and known, in three groups: changes that every tick makes, reads that every tick makes, and
+#: calls that only some ticks make.
 Cell = list[int]
 _CHANGES, _LOOKS, _AT_TIMES = range(3)
 
@@ -29,14 +29,14 @@ class Coverage:
     """The points of all scenes for one fault."""
 
     def __init__(self) -> None:
-        self._known: dict[str, dict[Point, list[int]]] = {}  # and what strace has counted
+        self._known: dict[str, dict[Point, list[int]]] = {}  # with the counts of strace
         self._absent: dict[str, set[Point]] = {}
         self._tried: dict[str, set[Point]] = {}
         self._tries: Counter[tuple[str, Point]] = Counter()
         self._busy: set[tuple[str, Point]] = set()
 
     def survey(self, scene: str, ticks: Sequence[Sequence[Point]]) -> None:
-        """Get to know the points of a scene by some of its ticks."""
+        """Learn the points of a scene from some of its ticks."""
         for tick in ticks:
             self._add(scene, tick)
         self._absent[scene].update(*(self._known[scene].keys() - set(tick) for tick in ticks))
@@ -51,7 +51,10 @@ class Coverage:
                 counted.append(point.when)
 
     def take(self, most: int) -> tuple[str, list[Point]]:
-        """Return points to be tried, of the scene that is least known; calls that change something come first."""
+        """Return the points to try next, from the scene with the least coverage.
+
+        Calls that change something come first.
+        """
         for kind in (_CHANGES, _AT_TIMES, _LOOKS):
             left = {scene: self._left(scene, kind) for scene in self._known}
             scenes = [scene for scene, points in left.items() if points]
@@ -63,23 +66,23 @@ class Coverage:
         return "", []
 
     def _aim(self, scene: str, point: Point) -> Point:
-        """Return a point with what strace may count there: something else each time, if there is."""
+        """Return a point with a possible count of strace. If several counts are known, each call takes another one."""
         counted = self._known[scene][point]
         return replace(point, when=counted[self._tries[scene, point] % len(counted)])
 
     @property
     def urgent(self) -> bool:
-        """Whether there are calls left that change something, and that every tick makes."""
+        """Return whether there are untried calls that change something and that every tick makes."""
         return any(self._left(scene, _CHANGES) for scene in self._known)
 
     @property
     def remains(self) -> bool:
-        """Whether there is anything left to be tried, or to be waited for."""
+        """Return whether any point is untried, or under trial."""
         kinds = (_CHANGES, _AT_TIMES, _LOOKS)
         return bool(self._busy) or any(self._left(scene, kind) for scene in self._known for kind in kinds)
 
     def settle(self, scene: str, asked: Iterable[Point], row: Row) -> None:
-        """Take in what came of points that were taken."""
+        """Add the results for points that a trial has tried."""
         self._busy -= {(scene, point) for point in asked}
         found = [point for point in row.hits if point.touches]
         self._absent[scene] |= {*row.absent, *(point for point in found if point not in self._known[scene])}
@@ -108,7 +111,7 @@ class Coverage:
         return (len(self._tried[scene]) + busy) / len(self._known[scene])
 
     def cells(self) -> dict[str, dict[str, Cell]]:
-        """Return how many points are tried and known, by the scene and by what they touch."""
+        """Return how many points are tried and known, by the scene and by the kind of file."""
         table: dict[str, dict[str, Cell]] = {}
         for scene, known in self._known.items():
             row = table.setdefault(scene, {})
@@ -121,5 +124,5 @@ class Coverage:
 
 
 def _spread(points: list[Point], count: int) -> list[Point]:
-    """Return so many of them, from all over the list."""
+    """Return `count` of the points, evenly spread over the list."""
     return points[:: -(-len(points) // count)] if points else []

@@ -16,7 +16,7 @@ from tools.crash_matrix.scenes import Stage
 from tools.crash_matrix.ticks import Attacked
 from tools.crash_matrix.trial import Trial
 
-#: What a call says of a file system that can't be written; the others say EIO.
+#: The errors of calls on a file system that can't be written. All other calls return EIO.
 _ERRORS = {
     "pwrite64": "ENOSPC", "write": "ENOSPC", "mkdir": "ENOSPC", "symlink": "ENOSPC", "openat": "EROFS",
     "unlink": "EROFS", "rename": "EROFS", "utimensat": "EROFS",
@@ -24,13 +24,13 @@ _ERRORS = {
 
 
 def changes_files(point: Point) -> bool:
-    """Whether a call changes a file of the study otherwise than by writing a page, or opens the log or its journal."""
+    """Return whether a call changes a file of the study, except by writing a page, or opens the log or its journal."""
     opens = point.call == "openat" and point.touches in ("log", "journal")
     return point.touches not in ("", "scheduler", SBATCH) and (point.changes or opens) and point.call != "pwrite64"
 
 
 def writes_log(point: Point) -> bool:
-    """Whether a call writes a page of the log or its journal, or makes it durable."""
+    """Return whether a call writes or syncs a page of the log or its journal."""
     return point.touches in ("log", "journal") and point.call in ("pwrite64", "fdatasync")
 
 
@@ -40,7 +40,7 @@ def call_fails(trial: Trial) -> None:
 
 
 def log_fails(trial: Trial) -> None:
-    """Let a call of a tick fail that writes the log, and all that follow of its kind."""
+    """Let a call of a tick fail that writes the log, and all later calls of the same kind."""
     _fails(trial, "+")
 
 
@@ -58,7 +58,7 @@ def _fails(trial: Trial, which: str) -> None:
 
 
 def log_full(trial: Trial) -> None:
-    """Fill the file system of the log for a while: what can't be written there is not concluded."""
+    """Fill the file system of the log for some time. A conclusion that can't be written must have no effect."""
     trial.root.mkdir(mode=0o755)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0755,size=8m", "none", trial.root], check=True)
     ballast = trial.root / "ballast"
@@ -74,7 +74,7 @@ def log_full(trial: Trial) -> None:
 
 
 def log_read_only(trial: Trial) -> None:
-    """Let the login node see the study's directory read-only for a while, as after an error of the file system."""
+    """Make the study's directory read-only on the login node for some time, as after an error of the file system."""
     trial.create()
     root = str(trial.root)
     for seconds in trial.dice.sample((0.5, 1, 2, 3), 4):
@@ -87,7 +87,7 @@ def log_read_only(trial: Trial) -> None:
 
 
 def _tick_in_vain(trial: Trial, seconds: float) -> None:
-    """Tick while nothing can be written; count it if a tick had something to write, and said that it can't."""
+    """Tick while nothing can be written. Count a tick if it had something to write and reported the error."""
     before, codes = _head(trial), set()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -104,7 +104,7 @@ def _head(trial: Trial) -> int:
 
 
 def inbox_full(trial: Trial) -> None:
-    """Let no report be made for a while: shorter or longer than the runner tries to."""
+    """Let no report be created for some time, shorter or longer than the runner tries."""
     trial.create()
     inbox = str(trial.dir.inbox)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0700,nr_inodes=1000", "none", inbox], check=True)
@@ -123,7 +123,7 @@ def inbox_full(trial: Trial) -> None:
 
 
 def _fill(inbox: str) -> None:
-    """Let a file system hold no file more than it does, though they come and go."""
+    """Keep a file system without room for another file, although files are created and removed."""
     while True:
         full = len(os.listdir(inbox)) + 1
         done = subprocess.run(["mount", "-o", f"remount,nr_inodes={full}", inbox], capture_output=True, check=False)

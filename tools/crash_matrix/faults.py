@@ -1,4 +1,4 @@
-"""The faults of the crash matrix: each drives a study to its end while it does its worst to it."""
+"""The list of the faults. Each function runs a study to its end while the fault happens."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from tools.crash_matrix.calls import Point
 from tools.crash_matrix.trial import Trial
 from tools.slurm_cluster.configuration import Options
 
-#: A cluster whose clock is fast, so that a job of a minute times out in two seconds; and one whose clock is right.
-#: Its time-outs are by that clock, too: short ones expire on a busy machine, and it puts jobs back that are starting.
+#: Two kinds of clusters. The clock of the first is fast, so that a job of a minute times out in two seconds. But then
+#: Slurm's own timeouts are short, too. On a busy machine they expire, and Slurm requeues jobs that are starting. The
+#: clock of the second is right.
 FAST = Options(ctld_speed=30, kill_wait=60, min_job_age=9000, message_timeout=90, conf=("BatchStartTimeout=3600",))
 RIGHT = Options(message_timeout=2)
 DYING = Options(message_timeout=2, slurmd_timeout=5)
@@ -21,10 +22,10 @@ FORGETFUL = Options(accounting=True, min_job_age=2, message_timeout=2)
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault: what it is in words, what plays it, and how often it is tried in a long run.
+    """A fault: its description, its function, and how often it is tried in a long run.
 
-    Faults that leave the cluster alone share one; `alone` says that it needs one of its own. `lanes` is how many of
-    its studies go on at the same time. A fault of a system call is tried at each of these `calls` of each scene.
+    Faults that do not touch the cluster share one. If `alone`, the fault needs its own cluster. `lanes` is how many of
+    its studies run at the same time. A fault of a system call is tried at each of these `calls` of each scene.
     """
 
     words: str
@@ -37,7 +38,7 @@ class Fault:
     calls: Callable[[Point], bool] | None = None
 
 
-#: No fault: finds out where a tick can be killed.
+#: Not a fault, but a survey of the points at which a tick can be killed.
 SURVEY = "survey"
 
 FAULTS: dict[str, Fault] = {

@@ -1,4 +1,4 @@
-"""Faults of the login node and of the files that are shared with it."""
+"""Faults of the login node, and of the files that it shares with the cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tools.testbed.processes import arguments, running_under, send
 
 
 def ticks_at_once(trial: Trial) -> None:
-    """Make three ticks at the same time, none of which asks for the lock."""
+    """Run three ticks at the same time, without the lock."""
     trial.create()
     how = replace(trial.how, lock=False)
     while trial.running():
@@ -33,7 +33,10 @@ def ticks_at_once(trial: Trial) -> None:
 
 
 def ticks_overlap(trial: Trial) -> None:
-    """Start ticks one after the other as cron does, with the lock, whether those before have ended, go on or hang."""
+    """Start one tick after the other as cron does, with the lock.
+
+    Earlier ticks may have ended, may still run, or may hang.
+    """
     trial.create()
     going: list[int] = []
     while trial.running():
@@ -44,7 +47,7 @@ def ticks_overlap(trial: Trial) -> None:
             going.append(ticks.start(trial.root, trial.how))
             hangs = trial.dice.random() < 0.1
             time.sleep(trial.dice.uniform(0, 0.05))
-            if hangs:  # it may hold the log locked, so that we hang, too, and can't let it go on
+            if hangs:  # it may hold a lock on the log, and then this process would hang too and could not continue it
                 os.kill(going[-1], signal.SIGSTOP)
                 trial.background("sh", "-c", f"sleep 0.5; kill -CONT {going[-1]}")
         time.sleep(0.02)
@@ -54,14 +57,14 @@ def ticks_overlap(trial: Trial) -> None:
 
 
 def _goes_on(pid: int) -> bool:
-    """Whether a tick has not ended yet."""
+    """Return whether a tick has not ended yet."""
     ended, status = os.waitpid(pid, os.WNOHANG)
     assert not ended or os.waitstatus_to_exitcode(status) in (0, TRY_AGAIN)
     return not ended
 
 
 def frozen(trial: Trial) -> None:
-    """Let a tick hang after an effect, others go on without it beyond the grace time, and then let it go on, too."""
+    """Freeze a tick after an effect. Other ticks run until the grace time is over. Then the frozen tick continues."""
     trial.create()
     others = replace(trial.how, lock=False)
     while trial.running():
@@ -81,13 +84,13 @@ def frozen(trial: Trial) -> None:
 
 
 def _is_stopped(pid: int) -> bool:
-    """Wait until a tick has frozen or ended; returns whether it has frozen."""
+    """Wait until a tick is frozen or has ended. Returns whether it is frozen."""
     _, status = os.waitpid(pid, os.WUNTRACED)
     return os.WIFSTOPPED(status)
 
 
 def reboot(trial: Trial) -> None:
-    """Let all processes of the login node die, in the middle of a tick, and give it another boot id."""
+    """Kill all processes of the login node in the middle of a tick, and change its boot id."""
     trial.create()
 
     def between() -> None:
@@ -108,7 +111,7 @@ def reboot(trial: Trial) -> None:
 
 
 def _on_the_login_node(trial: Trial) -> list[int]:
-    """Return the processes of the study that are not Slurm's."""
+    """Return the processes of the study that do not belong to Slurm."""
     found = []
     for pid in running_under(trial.root):
         try:
@@ -124,7 +127,7 @@ def _on_the_login_node(trial: Trial) -> list[int]:
 
 
 def local_runner_killed(trial: Trial) -> None:
-    """Kill runners of local steps; what they have started runs on."""
+    """Kill runners of local steps. The processes that they have started continue."""
     trial.create()
 
     def between() -> None:
@@ -137,7 +140,7 @@ def local_runner_killed(trial: Trial) -> None:
     trial.drive(between)
 
 
-#: What a tick asks the host about local steps: a file of the host, or of each process of a step, and a call on it.
+#: The system calls by which a tick queries the host about local steps, with their files.
 _QUESTIONS = [
     (path, call)
     for path, calls in {
@@ -151,7 +154,10 @@ _ERRORS = ("ENFILE", "EMFILE", "ENOMEM", "EIO", "EACCES")
 
 
 def host_error(trial: Trial) -> None:
-    """Let the host answer with an error when a tick asks for a local step, whose runner may have been killed."""
+    """Let the host answer with an error when a tick queries a local step.
+
+    The runner of the step may have been killed.
+    """
     trial.create()
     note = trial.folder / "trace"
 
@@ -176,11 +182,11 @@ def host_error(trial: Trial) -> None:
 
 
 def job_runner_killed(trial: Trial) -> None:
-    """Kill the runner of one job: Slurm says FAILED, and that is what the step comes to, and what waits for it."""
+    """Kill the runner of one job. Slurm reports FAILED, so the step and the steps that depend on it must fail."""
     trial.create()
 
     def between() -> None:
-        spared = {"slow", *trial.expected}  # Slurm would not end it
+        spared = {"slow", *trial.expected}  # Slurm would not end this job
         running = [step for step in trial.jobs() if step.name not in spared]
         if trial.tried > 5 or not running or trial.dice.random() > 0.5:
             return
@@ -194,7 +200,7 @@ def job_runner_killed(trial: Trial) -> None:
 
 
 def _runners(trial: Trial, step: StepRecord) -> list[int]:
-    """Return the runner of a job, which Slurm runs from a copy, with our arguments."""
+    """Return the process of a job's runner. Slurm runs a copy of the file, with the same arguments."""
     return [pid for pid in running_under(trial.root) if step.token.encode() in arguments(pid)][:1]
 
 
@@ -203,7 +209,7 @@ def report_lost(trial: Trial) -> None:
     trial.create()
 
     def between() -> None:
-        time.sleep(0.3)  # that there are some
+        time.sleep(0.3)  # until there are some
         for report in trial.dir.inbox.glob("*.exit.*"):
             if trial.dice.random() < 0.5:
                 report.unlink()

@@ -1,4 +1,4 @@
-"""Kills: of the tick and of sbatch, on entry to each of their system calls, and at any moment."""
+"""Kills the tick or sbatch, on entry to each of their system calls or at random times."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tools.crash_matrix.scenes import Stage, finish, set_up
 from tools.crash_matrix.ticks import Attacked
 from tools.crash_matrix.trial import Trial
 
-#: How many studies of a scene are looked at to find out its calls, and how many at most are made side by side.
+#: How many studies of a scene are traced to find its calls, and how many are created at the same time, at most.
 _SURVEYED = 4
 _STUDIES = 8
 
 
 def survey(trial: Trial) -> None:
-    """Find the calls that the tick of a scene makes, and touch something of the study; or those of sbatch."""
+    """Find the calls of a scene's tick that touch the study, or the calls of sbatch."""
     if trial.task.scene == SBATCH:
         survey_sbatch(trial)
         return
@@ -34,9 +34,11 @@ def survey(trial: Trial) -> None:
 
 
 def at_every_call(trial: Trial, attack: Callable[[Stage, Point], Attacked]) -> None:
-    """Attack the tick of a scene at the points that the task names, each in a study where nothing has changed yet.
+    """Attack the tick of a scene at the points of the task.
 
-    What the last attack on each study has left behind is found by ticks, what the others have, by a reader of the log.
+    Each attack takes a study in which nothing has changed yet.
+
+    Ticks continue the state after the last attack on a study. After each other attack, only a reader opens the log.
     """
     points = deque(trial.task.points)
     stages = set_up(trial, trial.task.scene, min(_STUDIES, len(points)))
@@ -66,12 +68,12 @@ def tick_at_every_call(trial: Trial) -> None:
 
 
 def is_of_tick(point: Point) -> bool:
-    """Whether a call is one of a tick: the others are sbatch's."""
+    """Return whether a call belongs to a tick, and not to sbatch."""
     return point.touches != SBATCH
 
 
 def tick_at_any_time(trial: Trial) -> None:
-    """Kill every tick after a random time, but let each tenth go on, and submit side by side."""
+    """Kill nine of ten ticks after a random time. Ticks submit several jobs at the same time."""
     trial.create()
     ended = 0
     while trial.running():
@@ -87,10 +89,11 @@ def tick_at_any_time(trial: Trial) -> None:
             ended += 1
 
 
-#: Runs the real sbatch under a tracer that notes its calls.
+#: A script that runs the real sbatch under a tracer that records its calls.
 _TRACED_SBATCH = f'exec strace -q -o "$here/$$.trace" -e trace="{ticks.EVERYTHING}" "$real" "$@"'
 
-#: Runs the real sbatch under a tracer that kills it at a point, whose file it takes away, and notes whether it did.
+#: A script that runs the real sbatch under a tracer. It takes the file of a point, kills sbatch at this point, and
+#: records whether it did.
 _KILLED_SBATCH = """
 if take "$here/points"; then
     call=${found%%.*} number=${found##*.}
@@ -104,7 +107,7 @@ fi
 exec "$real" "$@"
 """
 
-#: Where it is killed if the task does not say: before the job is, and after.
+#: The points without a task: before and after the job exists.
 _POINTS = [Point(call, n, SBATCH, when=n) for call in ("sendto", "recvfrom") for n in range(1, 7)]
 
 
@@ -118,7 +121,7 @@ def survey_sbatch(trial: Trial) -> None:
 
 
 def sbatch_at_a_call(trial: Trial) -> None:
-    """Kill one sbatch after the other, each at another point, until there are no more."""
+    """Kill one sbatch after the other, each at another point, until no point is left."""
     folder = trial.replace_sbatch(_KILLED_SBATCH)
     (folder / "points").mkdir()
     points = trial.task.points or _POINTS
@@ -140,7 +143,10 @@ def _noted(note: Path) -> list[Point]:
 
 
 def network_calls(lines: Iterable[str]) -> list[Point]:
-    """Return the calls of a trace of sbatch from the first socket on; the controller goes on by itself after each."""
+    """Return the calls of sbatch in a trace, from the first socket on.
+
+    After each of them, the controller may continue by itself.
+    """
     counts: Counter[str] = Counter()
     found: list[Point] = []
     for line in lines:

@@ -1,6 +1,6 @@
-"""Deliberately broken programs: each breaks a promise when its fault comes, and the matrix has to notice.
+"""Breaks the program deliberately. Each sabotage breaks a promise under one fault, and the matrix must report it.
 
-A test of the judge, and of nothing else: what it has never called broken it may not be able to.
+This tests only the judge. Without it, a judge that never reports anything would go unnoticed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tools.testbed.studies import Step
 
 @dataclass(frozen=True)
 class Sabotage:
-    """What is broken, what breaks it (in the process of each tick), under which fault it shows, and as what."""
+    """A sabotage: its description, the function that each tick calls, the fault that reveals it, and the report."""
 
     words: str
     breaks: Callable[[Trial], Callable[[], None]]
@@ -34,14 +34,14 @@ class Sabotage:
 
 
 def small_study(trial: Trial) -> list[Step]:
-    """Return a few steps: the fewer, the sooner they are through."""
+    """Return a few steps, so that a study ends quickly."""
     words = f"{BEGIN}; sleep 0.7; {END}".format(ledger=trial.ledger)
     first = [Step(f"first_{number}", words, template="first", scheduled=True) for number in range(6)]
     return [*first, Step("last", words, funnels=("first",), scheduled=True)]
 
 
 def _judging(how: Callable[[AttemptObservation, Verdict], Conclusion]) -> Callable[[Trial], Callable[[], None]]:
-    """Return what puts another judgement in the place of the right one."""
+    """Return a sabotage that replaces the verdict."""
 
     def judge(observed: AttemptObservation) -> Verdict:
         truth = verdict.judge(observed)
@@ -66,7 +66,7 @@ def _claim_by_force(trial: Trial) -> Callable[[], None]:
 
 
 def _gone_at_once(observed: AttemptObservation, verdict: Verdict) -> Conclusion:
-    """Give up what is not in the queue, and make no claim."""
+    """Abandon jobs that are not in the queue, without a claim."""
     doubt = not observed.job_id and not observed.has_started and observed.queue not in NoAnswer
     return Conclusion.ABANDONED if doubt and not observed.end else verdict.conclusion
 
@@ -81,7 +81,7 @@ def _no_trace_is_waited_for(_observed: AttemptObservation, verdict: Verdict) -> 
 
 def _append_blindly(_trial: Trial) -> Callable[[], None]:
     def begin(log: StudyLog) -> None:
-        """Append after whatever is there, though the decision rests on another state."""
+        """Append events although the decision is based on an older state."""
         log._connection.execute("BEGIN IMMEDIATE")
         log.head = event_log.Head(*event_log.head(log._connection))
 

@@ -1,8 +1,7 @@
-"""Scenes: small studies, each brought to the moment before a tick that finds the same to do every time.
+"""Scenes are small studies in a fixed state, in which each tick has the same work to do.
 
-So its N-th call is the same call in every study of a scene, and all of them can be tried one after the other. Steps
-wait for a gate, a named pipe that nobody writes to until the tick has been killed; then further ticks bring the study
-to its end.
+So the N-th call of a tick is the same in every study of a scene, and all calls can be tried one after the other. The
+steps wait for a gate, a named pipe. It opens after the tick was killed, and then more ticks run the study to its end.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from tools.crash_matrix.trial import Trial
 from tools.testbed.processes import arguments, send
 from tools.testbed.studies import Step
 
-#: Seconds after which a scene must be set: a busy Slurm may refuse a job, say.
+#: Seconds until a scene must be ready. For example, a busy Slurm may refuse a job.
 _PATIENCE = 30.0
-#: Waiting times that make a doubt a fresh or an old one, whatever the hour.
+#: Grace times with which a doubt is certainly fresh or certainly old.
 _NEVER, _AT_ONCE = 3600.0, 0.0
 
 Wait = Iterator[None]
@@ -58,34 +57,34 @@ class Stage(Trial):
         self.steps.append(Step(name, words, parents=parents, scheduled=scheduled))
 
     def open_gate(self) -> None:
-        """Let all steps go on, as long as this process lives."""
+        """Let all steps continue, while this process lives."""
         os.open(self.gate, os.O_RDWR)
 
     def slow(self, name: str, walltime: str, *, scheduled: bool) -> None:
-        """Add a step that times out, and is restarted."""
+        """Add a step that times out and is restarted."""
         begin, end = BEGIN.format(ledger=self.ledger), END.format(ledger=self.ledger)
         self.steps.append(Step(name, f"{begin}; sleep 1000", f"{begin}; {end}", walltime, scheduled=scheduled))
 
     def begun(self) -> bool:
-        """Whether all that was submitted signs, and its runner has said that it has started."""
+        """Return whether all submitted steps have signed, and their runners have reported the start."""
         signed = self.ledger.read_text().count("begin") if self.ledger.exists() else 0
         started = len(list(self.dir.inbox.glob("*.started")))
         return (signed, started) == (2, 1)
 
     def named(self, name: str) -> StepRecord:
-        """Return what the log knows of a step."""
+        """Return the record of a step in the log."""
         with Session(self.root) as study:
             return study.graph.step(study.graph.number_of(name) or 0)
 
     def said(self, *endings: str) -> bool:
-        """Whether these reports are in the inbox, and Slurm has done with the job of step `s1`."""
+        """Return whether these reports are in the inbox, and the job of step `s1` has ended for Slurm."""
         there = all(list(self.dir.inbox.glob(f"*{ending}")) for ending in endings)
         return there and self.slurm_state(self.named("s1").job_id) in ("COMPLETED", "TIMEOUT")
 
     def state(self) -> str:
-        """Return a digest of all that is in the study's directory, after somebody has read the log.
+        """Return a digest of all files in the study's directory, after a reader has opened the log.
 
-        Who reads it first undoes a commit that was cut short. A journal that is not needed for that holds nothing.
+        The first reader rolls back an interrupted commit. Afterwards the journal is empty.
         """
         Session(self.root).log.close()
         with contextlib.suppress(FileNotFoundError):
@@ -105,10 +104,11 @@ class Stage(Trial):
 
 @dataclass(frozen=True)
 class Scene:
-    """What a tick finds to do: `arrange` makes the study and brings it there, and yields while it waits.
+    """The state before a tick. `arrange` creates the study and brings it into this state. It yields while it waits.
 
-    `how` is the tick that is killed. `lasting`: as long as nothing in the directory has changed it is the same scene
-    still, so another tick can be killed in it; not so if the tick does what can't be seen there.
+    `how` describes the tick that is killed. If `lasting`, the scene stays the same while no file in the directory
+    changes. Then another tick can be killed in the same study. This is false if the tick has effects outside the
+    directory.
     """
 
     arrange: Callable[[Stage], Wait]
@@ -118,7 +118,7 @@ class Scene:
 
 
 class NotReady(Exception):
-    """A scene that could not be set."""
+    """The scene could not be reached."""
 
 
 def _until(what: Callable[[], bool]) -> Wait:
@@ -145,7 +145,7 @@ def _at_once(stage: Stage) -> Wait:
 
 
 def _rolled_back(stage: Stage) -> Wait:
-    """A tick died in its first commit, when the log was written and the journal not yet emptied."""
+    """A tick died during its first commit, after it wrote the log and before it emptied the journal."""
     yield from _submissions(stage)
     attacked = ticks.kill_at(stage.root, stage.how, stage.folder / "note", Point("ftruncate", 1, "journal", when=1))
     assert attacked.at
@@ -153,7 +153,7 @@ def _rolled_back(stage: Stage) -> Wait:
 
 
 def _doubt(stage: Stage) -> Wait:
-    """A tick died when a local step and a job ran, of which it had put nothing on record; another was requested."""
+    """A tick died after it had started a local step and a job without recording them. Another job was requested."""
     yield from _submissions(stage)
     pid = ticks.start(stage.root, replace(stage.how, freeze_after="submit", freeze_count=2))
     os.waitpid(pid, os.WUNTRACED)
@@ -162,7 +162,7 @@ def _doubt(stage: Stage) -> Wait:
 
 
 def _running(stage: Stage, *more: str) -> Wait:
-    """A local step and a job run, and that is known."""
+    """A local step and a job run, and the log records this."""
     stage.step("s1")
     stage.step("l1", scheduled=False)
     for name in more:
@@ -205,7 +205,7 @@ def _cancel(stage: Stage) -> Wait:
         study.request(requests.cancel)
 
 
-#: The scenes by what the tick has to do.
+#: The scenes, by the work of the tick.
 SCENES = {
     "first submissions": Scene(_submissions),
     "first submissions, side by side": Scene(_at_once, How(effects=(("append", 1), ("script", 6), ("append", 2)))),
@@ -222,7 +222,7 @@ SCENES = {
 
 
 def set_up(trial: Trial, name: str, count: int) -> list[Stage]:
-    """Make studies of a scene at the same time. One that can't be brought there is not ready, and only to be ended."""
+    """Create studies of a scene at the same time. If a study does not reach the scene, it is only run to its end."""
     scene = SCENES[name]
     stages = [Stage(trial, number, scene) for number in range(count)]
     waiting = {stage: scene.arrange(stage) for stage in stages}
@@ -243,7 +243,10 @@ def set_up(trial: Trial, name: str, count: int) -> list[Stage]:
 
 
 def finish(stages: list[Stage]) -> None:
-    """Open the gates, and tick all to their ends; a study is ticked if there is news, or time has passed."""
+    """Open the gates, and tick all studies to their ends.
+
+    A study is ticked if something has happened, or after some time.
+    """
     for stage in stages:
         if stage.scene.ends is State.FINISHED or not stage.ready:
             stage.open_gate()

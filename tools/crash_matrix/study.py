@@ -1,8 +1,8 @@
-"""The study of the crash matrix: thirty steps that sign a ledger, and what must be true of it in the end.
+"""The study of the crash matrix, with thirty steps that sign a ledger, and the judge that checks the ledger.
 
-A chain, a fan, a funnel, a step that times out and is restarted, and local steps among the scheduled ones. Each
-attempt signs when it begins and when it ends, and holds a lock as long as any of its processes lives; an attempt that
-finds the lock of its step held signs that, too.
+The steps form a chain, a fan and a funnel. One step times out and is restarted, and some steps are local. Each attempt
+signs the ledger when it begins and when it ends. It holds a lock while any of its processes lives. If an attempt finds
+the lock of its step held, it signs this, too.
 """
 
 from __future__ import annotations
@@ -23,19 +23,22 @@ from maestro_es.study.invocation import Runtime
 from maestro_es.study.session import Session
 from tools.testbed.studies import Step, make_study
 
-#: The states in which a step has not done what it should. A test says so of a step that it cancels or kills.
+#: The final states of a failure. A test expects them for a step that it cancels or kills.
 BAD = (*FAILED_STATES, State.CANCELLED)
 
-#: Steps may be submitted again as often as it takes: some are hit by one fault after the other.
+#: The limits allow any number of resubmissions, because faults may hit a step many times.
 SETTINGS = Settings(local_slots=6, abandon_limit=0, hardware_limit=0)
 
-#: What a step does first and last: it holds its lock as long as any of its processes lives, and signs the ledger.
+#: The first and the last commands of a step. It holds its lock while any of its processes lives, and signs the ledger.
 BEGIN = "exec 9>>.lock; flock -n 9 || echo twice $MAESTRO_ES_TOKEN >>{ledger}; echo begin $MAESTRO_ES_TOKEN >>{ledger}"
 END = "echo end $MAESTRO_ES_TOKEN >>{ledger}"
 
 
 def thirty_steps(ledger: Path, *, seconds: float, slow_on_cluster: bool) -> list[Step]:
-    """Return the steps, each of so many seconds. One times out: by Slurm's clock if it is fast, else by its runner."""
+    """Return the steps, each of which takes `seconds`.
+
+    One times out, by Slurm's clock if that is fast, otherwise by its runner.
+    """
     begin = BEGIN.format(ledger=ledger)
     cmd = f"{begin}; sleep {seconds:g}; {END.format(ledger=ledger)}"
     walltime = "00:01:00" if slow_on_cluster else "00:00:01"
@@ -54,16 +57,16 @@ def thirty_steps(ledger: Path, *, seconds: float, slow_on_cluster: bool) -> list
 
 
 def create(root: Path, steps: list[Step], runtime: Runtime | None = None) -> None:
-    """Make a study of these steps for Slurm."""
+    """Create a study of these steps for Slurm."""
     batch = {"type": "slurm", "host": "here", "bank": "mine", "queue": "debug"}
     make_study(root, steps, SETTINGS, batch, runtime or Runtime())
 
 
 @dataclass
 class Outcome:
-    """What came of a study: what a promise was broken for, and what happened on the way.
+    """The result of a study: the broken promises, and counts of events.
 
-    `beside` are attempts that began beside another, whose node the scheduler had called failed though it went on.
+    `beside` lists attempts that began while another one still ran. The scheduler had reported a failure of its node.
     """
 
     status: str = ""
@@ -82,7 +85,7 @@ class Outcome:
         return not (self.lost or self.doubled or self.wrongly_failed or self.broken)
 
     def __add__(self, other: Outcome) -> Outcome:
-        """Return what came of both studies."""
+        """Return the sum of both results."""
         return Outcome(
             other.status, self.lost + other.lost, self.doubled + other.doubled,
             self.wrongly_failed + other.wrongly_failed, self.broken or other.broken, self.beside + other.beside,
@@ -92,7 +95,7 @@ class Outcome:
 
 
 def judge(root: Path, ledger: Path, expected: Mapping[str, State]) -> Outcome:
-    """Compare the ledger with the log; `expected` names the steps that may have ended otherwise than FINISHED."""
+    """Compare the ledger with the log. Steps in `expected` may end in another state than FINISHED."""
     outcome = Outcome()
     with Session(root) as study:
         try:
@@ -118,7 +121,7 @@ def judge(root: Path, ledger: Path, expected: Mapping[str, State]) -> Outcome:
 
 
 def _signatures(ledger: Path) -> dict[str, list[str]]:
-    """Return the tokens by what they have signed: "begin", "end", "twice"."""
+    """Return the tokens in the ledger by their signature: "begin", "end" or "twice"."""
     signed: dict[str, list[str]] = {}
     for line in ledger.read_text().splitlines() if ledger.exists() else ():
         word, _, token = line.partition(" ")
@@ -127,14 +130,14 @@ def _signatures(ledger: Path) -> dict[str, list[str]]:
 
 
 def _is_node_failure(event: e.Event) -> TypeGuard[e.HardwareFailed]:
-    """Whether the scheduler has said that the node of a job has failed."""
+    """Return whether the scheduler has reported that the node of a job has failed."""
     return isinstance(event, e.HardwareFailed) and any("NODE_FAIL" in said.detail for said in event.evidence)
 
 
 def _doubled(signed: Mapping[str, list[str]], told: Iterable[str], given_up: Iterable[str]) -> list[str]:
-    """Return the attempts that began twice, or beside another of their step, or though they had been given up.
+    """Return the attempts that began twice, while another attempt of the step ran, or after they were abandoned.
 
-    But for those beside another of which we were `told` that it had failed.
+    An attempt beside another one is left out if the scheduler had reported (`told`) that the other one had failed.
     """
     begun = Counter(signed.get("begin", ()))
     again = [f"{token} began {n} times" for token, n in begun.items() if n > 1]
@@ -145,7 +148,7 @@ def _doubled(signed: Mapping[str, list[str]], told: Iterable[str], given_up: Ite
 
 
 def _lost(steps: Iterable[StepRecord], ended: list[str]) -> list[str]:
-    """Return the steps that have not run to their end and don't say why, and those that wait for ever."""
+    """Return the steps that ended without running and without a reason, and those that wait for ever."""
     reached = {step_of(token) for token in ended}
     done = (State.FINISHED, *BAD)
     return [
@@ -156,7 +159,7 @@ def _lost(steps: Iterable[StepRecord], ended: list[str]) -> list[str]:
 
 
 def _reused(submitted: Iterable[e.JobSubmitted]) -> int:
-    """Return how many job ids were given out for more than one attempt."""
+    """Return how many job ids were used for more than one attempt."""
     owners: dict[str, set[str]] = {}
     for event in submitted:
         if not event.host:
@@ -179,6 +182,9 @@ def waiting_for(steps: Iterable[Step], name: str) -> set[str]:
 
 
 def clean_environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a trial: a home of its own, and bytecode kept, so that ticks start as they do live."""
+    """Return the environment of a trial.
+
+    It has its own home, and keeps bytecode, so that ticks start as fast as for users.
+    """
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**kept, "MAESTRO_ES_HOME": str(folder / "home")}

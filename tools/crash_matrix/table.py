@@ -1,4 +1,4 @@
-"""The results of a campaign: kept as JSON, and shown as the table of ``docs/reliability.md``."""
+"""Stores the results of a campaign as JSON, and formats them as the table of ``docs/reliability.md``."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _HEAD = (
     "fault", "what happens", "times", "studies", "lost", "doubled", "wrongly failed", "no verdict", "overlapping",
     "found again", "given up",
 )  # fmt: skip
-_RIGHT = 2  # columns from here on are numbers
+_RIGHT = 2  # the columns from here on are numbers
 
 
 @dataclass
 class Results:
-    """What a campaign adds up to: a tally for each fault, and where it was run, in words."""
+    """The results of a campaign: a tally for each fault, and a description of the machine."""
 
     tallies: dict[str, Tally]
     where: str
@@ -36,7 +36,7 @@ class Results:
 
     @classmethod
     def of(cls, tallies: Mapping[str, Tally], seconds: float) -> Results:
-        """Return the results of a campaign that was run here and now."""
+        """Return the results of a campaign that has just run on this machine."""
         said = subprocess.run(["slurmctld", "-V"], capture_output=True, text=True, check=False).stdout.strip()
         day = datetime.now(timezone.utc).strftime("%d %B %Y").lstrip("0")
         where = f"{said}, Python {platform.python_version()}, {os.cpu_count()} cores, {day}"
@@ -44,13 +44,13 @@ class Results:
 
     @classmethod
     def load(cls, file: Path) -> Results:
-        """Read results that were kept."""
+        """Read stored results."""
         kept = json.loads(file.read_text())
         tallies = {name: Tally(**fields) for name, fields in kept["faults"].items()}
         return cls(tallies, kept["where"], kept["seconds"])
 
     def as_json(self) -> dict[str, Any]:
-        """Return what is kept."""
+        """Return the results as JSON."""
         faults = {name: asdict(tally) for name, tally in self.tallies.items()}
         return {"where": self.where, "seconds": round(self.seconds), "faults": faults}
 
@@ -75,7 +75,7 @@ class Results:
 
 
 def _coverage(name: str, tally: Tally) -> str:
-    """Return which calls were hit: by what the tick had to do, and by what the call is about."""
+    """Return the coverage of calls, by the work of the tick and the kind of file."""
     kinds = [kind for kind in TOUCHED if any(kind in row for row in tally.coverage.values())]
     lines = [_row([f"`{name}`", *kinds, "all", "at times"]), _row(["---", *["---:"] * (len(kinds) + 2)])]
     total: dict[str, Cell] = {}
@@ -89,7 +89,7 @@ def _coverage(name: str, tally: Tally) -> str:
 
 
 def _cells(row: Mapping[str, Cell], kinds: Iterable[str]) -> list[str]:
-    """Return the cells of one scene, or of all: the last one is of calls that a tick makes only at times."""
+    """Return the cells of one scene, or of all scenes. The last cell is for calls that only some ticks make."""
     both = _sum(row.values())
     tried, known = both[4:] or (0, 0)
     return [*(_cell(row.get(kind)) for kind in kinds), _cell(both), f"{tried}/{known}" if known else "-"]
@@ -100,7 +100,7 @@ def _sum(cells: Iterable[Cell]) -> Cell:
 
 
 def _cell(cell: Cell | None) -> str:
-    """Return how many calls were hit of how many there are: those that change something, and those that look."""
+    """Return how many of the known calls were hit: calls that change something, and calls that read."""
     changes, looks = (f"{cell[n]}/{cell[n + 1]}" if cell and cell[n + 1] else "" for n in (0, 2))
     return " + ".join(filter(None, (changes and f"**{changes}**", looks))) or "-"
 

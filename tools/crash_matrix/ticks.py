@@ -1,9 +1,8 @@
-"""Ticks as processes of their own that can be frozen, and killed at any system call.
+"""Runs ticks as processes that can be frozen, and killed at any system call.
 
-A tick is forked from a process that has the program loaded, and does what ``maestro-es tick`` does; only the time
-after which it gives up an attempt without a trace is short. To be killed at a call it is traced: `strace -e inject`
-sends SIGKILL on entry to the N-th call of a kind, so that this call does not happen any more. What counts as killed
-is a tick whose end by SIGKILL was seen.
+A tick is forked from a process that has loaded the program, and does the same as ``maestro-es tick``. Only its grace
+time is short. To kill it at a call, `strace -e inject` sends SIGKILL on entry to the N-th call of a kind, so this call
+does not happen. A tick counts as killed only if its end by SIGKILL was observed.
 """
 
 from __future__ import annotations
@@ -32,16 +31,16 @@ from maestro_es.study.invocation import Runtime, make_adapters
 from maestro_es.study.session import Session
 from tools.crash_matrix.calls import HARMLESS, JOURNAL, Call, Point, read_trace
 
-#: Seconds without a trace after which an attempt is given up. Nothing but waiting depends on it.
+#: The grace time of a job without a trace, in seconds. Only the duration of trials depends on it.
 GRACE = 0.5
 
-#: For strace: all calls that may matter.
+#: All calls that may matter, for strace.
 EVERYTHING = f"!{','.join(HARMLESS)}"
 
-#: Seconds after which a process that was killed is gone, also on a busy machine.
+#: Seconds after which a killed process is gone, even on a busy machine.
 _MOMENT = 0.2
 
-#: The exit code of a tick that lost against another one.
+#: The exit code of a tick after a ConcurrentAppend.
 LOST_RACE = 76
 
 _CLONE_NEWNS, _MS_BIND = 0x20000, 0x1000
@@ -49,11 +48,11 @@ _CLONE_NEWNS, _MS_BIND = 0x20000, 0x1000
 
 @dataclass(frozen=True)
 class How:
-    """How a tick is made: with the study's lock, with jobs submitted side by side, on a host that was rebooted.
+    """The options of a tick: with the study's lock, with parallel submissions, or on a host that was rebooted.
 
-    It freezes after an effect that has happened so often, or after so many of those by which its calls are numbered
-    (`since`): all, or these `effects` only, each with how often it has happened then. If it is `patient`, what it
-    has ended is gone before it looks again. `sabotage` breaks the program before it starts.
+    The tick freezes after the N-th effect of a kind, or after `since` of the effects that number its calls. These are
+    all effects, or only those in `effects`, with their counts. If it is `patient`, it waits until killed processes are
+    gone. `sabotage` breaks the program before the tick starts.
     """
 
     lock: bool = True
@@ -69,7 +68,7 @@ class How:
 
 
 def start(root: Path, how: How, *, stopped: bool = False) -> int:
-    """Start a tick; returns its process id. With `stopped` it waits for SIGCONT before it does anything."""
+    """Start a tick. Returns its process id. With `stopped`, the tick waits for SIGCONT before it begins."""
     pid = os.fork()
     if pid:
         return pid
@@ -89,7 +88,7 @@ def start(root: Path, how: How, *, stopped: bool = False) -> int:
 
 
 class _Effects:
-    """What a tick has done: it freezes after an effect, or shows it in its trace."""
+    """Counts the effects of a tick. Freezes it after an effect, or marks the effect in its trace."""
 
     def __init__(self, how: How) -> None:
         self._how = how
@@ -139,12 +138,12 @@ def _pretend_reboot(boot_id: Path) -> None:
 
 
 def wait(pid: int) -> int:
-    """Wait for the end of a tick; returns its exit code, or the signal that killed it as a negative number."""
+    """Wait for the end of a tick. Returns its exit code, or as a negative number the signal that killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def kill(pid: int) -> bool:
-    """Kill a tick now; returns whether it had not ended before."""
+    """Kill a tick. Returns whether it had still been running."""
     os.kill(pid, signal.SIGKILL)
     return wait(pid) == -signal.SIGKILL
 
@@ -152,9 +151,9 @@ def kill(pid: int) -> bool:
 def trace(
     root: Path, how: How, note: Path, options: Sequence[str] = ("-e", f"trace={EVERYTHING}")
 ) -> tuple[int, list[Call]]:
-    """Make a tick under a tracer. Returns how it ended, and the calls that it made.
+    """Run a tick under a tracer. Returns how it ended, and its calls.
 
-    It is traced from its beginning, or from where `how` lets it freeze, if it comes to that.
+    The trace begins with the tick, or at the point where `how` freezes it, if it reaches this point.
     """
     note.unlink(missing_ok=True)
     pid = start(root, how, stopped=not how.since)
@@ -171,7 +170,7 @@ def trace(
 
 
 class Attacked(NamedTuple):
-    """A tick to which something was to happen: how it ended, the calls of that name that it made, and the one hit."""
+    """The result of an attack: how the tick ended, its calls of that name, and the call that was hit."""
 
     code: int
     made: list[Point]
@@ -179,7 +178,7 @@ class Attacked(NamedTuple):
 
 
 def attack(root: Path, how: How, note: Path, point: Point, inject: str) -> Attacked:
-    """Make a tick to which something happens on entry to the call at a point, if it comes so far."""
+    """Run a tick that is attacked on entry to the call at a point, if it reaches this point."""
     only = ["-P", f"{root}/events.db-journal"] if point.touches == JOURNAL else []
     options = ["-e", f"trace={point.call},kill", *only]
     options += ["-e", f"inject={point.call}:{inject.format(when=point.when)}"]
@@ -189,7 +188,7 @@ def attack(root: Path, how: How, note: Path, point: Point, inject: str) -> Attac
 
 
 def kill_at(root: Path, how: How, note: Path, point: Point) -> Attacked:
-    """Make a tick that is killed at a point."""
+    """Run a tick that is killed at a point."""
     attacked = attack(root, how, note, point, "signal=KILL:when={when}")
     assert attacked.code in ((-signal.SIGKILL,) if attacked.at else (0, TRY_AGAIN)), attacked.code
     return attacked

@@ -1,8 +1,8 @@
-"""One trial of the crash matrix: a study on a cluster, a fault that hits it again and again, and what came of it.
+"""Runs one trial of the crash matrix: a study on a cluster, which one fault hits again and again.
 
-    python -m tools.crash_matrix.trial FOLDER    reads a `Task` as JSON on standard input, prints a `Row` as JSON
+    python -m tools.crash_matrix.trial FOLDER reads a `Task` as JSON on standard input, prints a `Row` as JSON
 
-A process of its own, so that it can fork ticks, change its environment, and be given up if it hangs.
+A trial is a process of its own. So it can fork ticks and change its environment, and it can be killed if it hangs.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from tools.slurm_cluster.cluster import Cluster
 from tools.slurm_cluster.daemons import descendants
 from tools.testbed.processes import arguments, running_under, send
 
-#: Seconds that a study may take; a hundred times what it takes.
+#: The time limit of a study in seconds, a hundred times its normal duration.
 DEADLINE = 240.0
 
 
 @dataclass
 class Task:
-    """What a trial has to do: a fault, on a cluster, with dice thrown by a seed.
+    """The task of a trial: a fault, a cluster and a random seed.
 
-    Kills at calls are at these `points` of a `scene`. The program can be broken by `sabotage`, and the study is small
-    then. It may take so many `seconds`.
+    Kills at calls happen at these `points` of a `scene`. With `sabotage`, the program is broken and the study is
+    small. `seconds` is the time limit.
     """
 
     fault: str
@@ -56,10 +56,10 @@ class Task:
 
 @dataclass
 class Row:
-    """What came of a trial: how often the fault really happened, where (details), and what became of the studies.
+    """The result of a trial: how often and where (`details`) the fault happened, and the outcome of the studies.
 
-    `hits` are the points of a scene at which it did, `missed` those where it was to, and did not; `absent` are those
-    of them that the tick ended without. `ticks` are the calls of ticks to which nothing happened.
+    `hits` are the points of a scene at which the fault happened. `missed` are the points that it did not hit. `absent`
+    are the missed points whose calls the tick did not make. `ticks` are the calls of ticks that were not attacked.
     """
 
     fault: str
@@ -78,7 +78,7 @@ class Row:
 
 
 class Trial:
-    """A study under a fault: `tried` counts how often the fault happened, `details` where."""
+    """A study under a fault. `tried` counts how often the fault happened, and `details` where."""
 
     def __init__(self, folder: Path, cluster: Cluster, task: Task, *, fast: bool, seconds: float) -> None:
         self.folder = folder
@@ -102,7 +102,7 @@ class Trial:
         os.environ.update(clean_environment(folder), SLURM_CONF=str(cluster.conf))
 
     def create(self) -> None:
-        """Make the study."""
+        """Create the study."""
         create(self.root, self.steps)
 
     def hit(self, where: str = "") -> None:
@@ -112,12 +112,12 @@ class Trial:
             self.details[where] += 1
 
     def running(self) -> bool:
-        """Whether the study has not ended yet, and there is time left."""
+        """Return whether the study has not ended yet and time is left."""
         with Session(self.root) as study:
             return study.status is StudyStatus.RUNNING and time.monotonic() < self._end
 
     def tick(self, how: How | None = None) -> int:
-        """Make a tick; returns its exit code."""
+        """Run a tick. Returns its exit code."""
         code = ticks.wait(ticks.start(self.root, how or self.how))
         allowed = (0, 1, TRY_AGAIN, ticks.LOST_RACE)
         if code not in allowed:
@@ -132,12 +132,12 @@ class Trial:
             time.sleep(pause)
 
     def in_flight(self) -> list[StepRecord]:
-        """Return the steps that have an attempt under way."""
+        """Return the steps with an attempt in flight."""
         with Session(self.root) as study:
             return list(study.graph.in_flight())
 
     def jobs(self, *, running: bool = True) -> list[StepRecord]:
-        """Return the steps whose job is known to the log, and runs if that is wanted."""
+        """Return the steps whose job is recorded in the log. With `running`, the job must run."""
         return [
             step
             for step in self.in_flight()
@@ -145,13 +145,14 @@ class Trial:
         ]
 
     def slurm_state(self, job_id: str) -> str:
-        """Return what Slurm says of a job."""
+        """Return Slurm's state of a job."""
         return self.cluster.run("squeue", "-h", "-t", "all", "-j", job_id, "-o", "%T").stdout.strip()
 
     def replace_sbatch(self, script: str) -> Path:
-        """Put a program in the place of sbatch, before the study is made; returns its directory.
+        """Replace sbatch by a script, before the study is created. Returns the directory of the script.
 
-        It finds the real one as $real, its own directory as $here, and takes a file away from a directory with `take`.
+        In the script, $real is the real sbatch, $here is its own directory, and `take` moves a file out of a
+        directory.
         """
         folder = self.folder / "bin"
         folder.mkdir()
@@ -167,19 +168,19 @@ class Trial:
         return folder
 
     def background(self, *words: str | Path) -> subprocess.Popen[bytes]:
-        """Start a command against the cluster, and don't wait for it."""
+        """Start a command of the cluster without waiting for it."""
         return subprocess.Popen(
             list(map(str, words)), env=self.cluster.environment(), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
     def expect(self, name: str, state: State) -> None:
-        """Say that a step will end otherwise than FINISHED, and that what waits for it will, too."""
+        """Expect that a step, and the steps that depend on it, end in another state than FINISHED."""
         for step in (name, *waiting_for(self.steps, name)):
             self.expected[step] = state
 
     def settle(self, seconds: float = 30) -> None:
-        """Wait until nothing of the study is in the queue or runs: what starts late is to be seen, too."""
+        """Wait until no job of the study is in the queue and no process runs, so that late starts are seen, too."""
         end = time.monotonic() + seconds
         while self._remains():
             if time.monotonic() > end:
@@ -192,7 +193,7 @@ class Trial:
         return here + [str(arguments(pid)) for pid in running_under(self.root)]
 
     def row(self) -> Row:
-        """Judge the study, or the parts that take its place, once all is quiet."""
+        """Judge the study, or the parts that replace it, after everything has ended."""
         outcome = Outcome()
         for part in self.parts:
             part.settle()
@@ -200,7 +201,7 @@ class Trial:
         return replace(self.unjudged(), studies=len(self.parts), outcome=asdict(outcome))
 
     def unjudged(self, error: str = "") -> Row:
-        """Return what is known before the study is judged."""
+        """Return the row of a study that could not be judged."""
         return Row(
             self.task.fault, self.task.seed, self.task.scene, self.tried, dict(self.details), hits=self.hits,
             missed=self.missed, absent=self.absent, ticks=self.ticks, error=error,
@@ -208,7 +209,7 @@ class Trial:
 
 
 def run(folder: Path, task: Task) -> Row:
-    """Make a trial."""
+    """Run a trial."""
     from tools.crash_matrix.faults import FAULTS  # noqa: PLC0415 - faults are written in terms of trials
     from tools.crash_matrix.sabotage import SABOTAGES, small_study  # noqa: PLC0415 - so is this
 
@@ -231,12 +232,12 @@ def run(folder: Path, task: Task) -> Row:
     finally:
         if own:
             own.stop()
-        for pid in descendants(os.getpid()):  # a tick that hangs, of a trial that has broken off
+        for pid in descendants(os.getpid()):  # a hanging tick of an interrupted trial
             send(pid, signal.SIGKILL)
 
 
 def main() -> None:
-    """Do what standard input says."""
+    """Run the task on standard input."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     asked = json.load(sys.stdin)
     asked["points"] = [Point(**point) for point in asked["points"]]

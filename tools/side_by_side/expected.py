@@ -1,6 +1,7 @@
-"""The one place that says what differs from Maestro: which study, where, in which lines, and in whose words.
+"""The list of all expected differences from Maestro, with the study, the place, the lines and the documented reason.
 
-The words stand in ``docs/differences-from-maestro.md``. A study of the corpus that has no entry differs in nothing.
+The reasons are sentences of ``docs/differences-from-maestro.md``. A study of the corpus without an entry has no
+differences.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from tools.side_by_side.programs import Verdict
 
 @dataclass(frozen=True)
 class Expected:
-    """What differs in a study: the same lines wherever `where`, a pattern of paths, matches.
+    """The difference in a study: the same lines in each file whose path matches the pattern `where`.
 
-    `words` are in the documentation. `says` is part of what we say if we refuse the study.
+    `words` are in the documentation. If maestro-es refuses the study, `says` is a part of its message.
     """
 
     words: str
@@ -27,7 +28,7 @@ class Expected:
 
 
 def unexplained(differences: Differences, expected: tuple[Expected, ...]) -> list[str]:
-    """Return what was not expected, and what was expected and is not so; nothing if all is explained."""
+    """Return the unexpected differences, and the expected ones that did not occur (empty: all are explained)."""
     left = []
     for what, lines in differences.items():
         known = [line for entry in expected if fnmatchcase(what, entry.where) for line in entry.lines]
@@ -40,12 +41,12 @@ def unexplained(differences: Differences, expected: tuple[Expected, ...]) -> lis
 
 
 def _accepted(words: str) -> tuple[Expected, ...]:
-    """Say that Maestro refuses a study, or breaks down."""
+    """Expect that Maestro refuses a study or crashes, and maestro-es does not."""
     return (Expected(words, "exit code", ("-1", "+0")),)
 
 
 def _refused(words: str, says: str) -> tuple[Expected, ...]:
-    """Say that we refuse a study, and what we say then."""
+    """Expect that maestro-es refuses a study with this message, and Maestro does not."""
     return (Expected(words, "exit code", ("-0", "+1"), says),)
 
 
@@ -72,11 +73,11 @@ _NO_BANK = Expected("no empty `--bank=`", "*.flux.sh", ("-#flux: --bank=",))
 
 
 def _cpus(where: str, number: int) -> Expected:
-    """Say that a script of Slurm's asks for so many CPUs of a node."""
+    """Expect that a Slurm script requests this number of CPUs of a node."""
     return Expected(_CPUS, where, (_ADDED_LINE, f"+#SBATCH --mincpus={number}"))
 
 
-#: What differs in the studies of the corpus.
+#: The differences in the studies of the corpus.
 EXPECTED: dict[str, tuple[Expected, ...]] = {
     "040-tokens-in-a-step-name.yaml": _accepted(_PATHS),
     "042-deeper-variables.yaml": (Expected(_NESTED, "look/look.sh", ("-ls $(RUN)/logs", "+ls /data/run/logs")),),
@@ -311,7 +312,7 @@ EXPECTED: dict[str, tuple[Expected, ...]] = {
     ),
 }
 
-#: What is so in every study, and left out of the comparison. The corpus asserts that it is so in each study.
+#: The differences in every study. The comparison leaves them out, and the corpus asserts them in each study.
 EVERYWHERE = (
     "no pickles and no `meta/environment.yaml`",
     "`logs/` has no files",
@@ -320,25 +321,25 @@ EVERYWHERE = (
     "The parameters of a step are in the order of the study file",
 )
 
-#: Why a random study may be refused by us alone: what we say, and the words of the documentation.
+#: The reasons why only maestro-es may refuse a random study: its message, and the words of the documentation.
 REFUSED = {re.compile(r"would run in the same directory|both make '|which is no name|is taken by"): _COLLISION}
 
-#: Why Maestro alone may stop at a random study: what it says, and the words of the documentation.
+#: The reasons why only Maestro may refuse a random study: its message, and the words of the documentation.
 BROKEN = {re.compile(r"^FileNotFoundError: .*\.restart\.sh'$"): "in steps with a restart script"}
 
 
-#: What may differ in a script of Slurm's in a random study.
+#: The possible differences in the Slurm scripts of a random study.
 _FOR_LAUNCHERS = re.compile(r"\+#SBATCH --(mincpus|cpus-per-task)=\d+")
 
 
 def _for_launchers(what: str, lines: tuple[str, ...]) -> bool:
-    """Whether a script differs in what its launchers take and in nothing else."""
+    """Return whether a script differs only in the options of its launchers."""
     added, *options = lines
     return what.endswith(".slurm.sh") and added == _ADDED_LINE and all(map(_FOR_LAUNCHERS.fullmatch, options))
 
 
 def explained(verdict: Verdict) -> bool:
-    """Whether nothing differs in a random study but what is known to."""
+    """Return whether a random study has only expected differences."""
     if all(_for_launchers(what, lines) for what, lines in verdict.differences.items()):
         return True
     match verdict.differences.get("exit code"):

@@ -1,6 +1,6 @@
-"""What a program has made of a study file, as texts that can be compared line by line.
+"""Converts the study that a program has created to texts that can be compared line by line.
 
-A picture maps what is compared to its lines::
+A picture maps each compared item to its lines::
 
     exit code       one line; if it is not 0 there is nothing else
     directory       where the study is
@@ -12,8 +12,8 @@ A picture maps what is compared to its lines::
     batch.info      likewise
     anything else   a file of the study, line by line
 
-The folder in which a program ran is ``<HERE>`` in every text. What differs in every study, on purpose, is left out
-here and asserted in ``test_corpus.py`` (`OURS_ALONE`, `MAESTROS_ALONE`).
+In every text, ``<HERE>`` stands for the folder in which the program ran. The intended differences in every study are
+left out. ``test_corpus.py`` asserts them (`OURS_ALONE`, `MAESTROS_ALONE`).
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from tools.side_by_side.worker import plain
 
 Picture = dict[str, list[str]]
 
-#: What is compared, and how it differs: a line of Maestro's after "-", one of ours after "+".
+#: The differences of each compared item. "-" precedes a line of Maestro, and "+" a line of maestro-es.
 Differences = dict[str, tuple[str, ...]]
 
-#: Paths in a study directory that only one of the programs makes, whatever the study.
+#: Paths in every study directory that only one of the programs creates.
 OURS_ALONE = re.compile(r"events\.db(-journal)?|\.maestro-es/.*")
 MAESTROS_ALONE = re.compile(r"[^/]*\.pkl|meta/environment\.yaml|meta/study/(env\.pkl)?|logs/[^/]+\.log")
 
-#: In status.csv, and in the name of a directory that is made of the study's.
+#: Times in status.csv, and in the name of the study directory.
 _TIMES = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\d{8}-\d{6}")
 
 _META = ("metadata.yaml", "parameters.yaml")
@@ -48,7 +48,7 @@ _READ_OTHERWISE = ("status.csv", *(f"meta/{name}" for name in _META))
 
 
 def compare(maestros: Picture, ours: Picture) -> Differences:
-    """Return what differs between two pictures."""
+    """Return the differences between two pictures."""
     if maestros["exit code"] != ours["exit code"]:
         return {"exit code": ("-" + maestros["exit code"][0], "+" + ours["exit code"][0])}
     differences = {}
@@ -61,12 +61,15 @@ def compare(maestros: Picture, ours: Picture) -> Differences:
 
 
 def study_in(here: Path) -> Path:
-    """Return the study directory that a program has made, wherever in its folder."""
+    """Return the study directory that a program has created below its folder."""
     return min((path.parent for path in here.rglob("status.csv")), key=lambda path: len(path.parts))
 
 
 def maestros_picture(exit_code: int, known: Mapping[str, Any], here: Path) -> Picture:
-    """Return the picture of the study that Maestro made in a folder. `known` is what its own classes tell of it."""
+    """Return the picture of the study that Maestro has created in a folder.
+
+    `known` comes from Maestro's own classes.
+    """
     if exit_code:
         return {"exit code": [str(exit_code)]}
     study = study_in(here)
@@ -80,9 +83,9 @@ def maestros_picture(exit_code: int, known: Mapping[str, Any], here: Path) -> Pi
 
 
 def our_picture(exit_code: int, order: Mapping[str, Sequence[str]], here: Path) -> Picture:
-    """Return the picture of the study that we made in a folder.
+    """Return the picture of the study that maestro-es has created in a folder.
 
-    `order` has the parameters of each instance in the order in which Maestro shows them, which is that of a set.
+    `order` has the parameters of each instance in Maestro's order, which is that of a set.
     """
     if exit_code:
         return {"exit code": [str(exit_code)]}
@@ -120,7 +123,7 @@ def _edges(steps: Mapping[int | None, StepAdded]) -> list[str]:
 
 
 def _common(study: Path, alone: re.Pattern[str]) -> Picture:
-    """Return what stands on disk and is compared as it stands: the list of paths, and the texts of most files."""
+    """Return the files that are compared unchanged: the list of paths, and the texts of most files."""
     picture: Picture = {"exit code": ["0"], "files": []}
     for path in sorted(path for path in _paths(study) if not alone.fullmatch(path)):
         file = study / path
@@ -134,7 +137,7 @@ def _common(study: Path, alone: re.Pattern[str]) -> Picture:
 
 
 def _paths(study: Path) -> Iterator[str]:
-    """Yield all paths in a study, relative, with "/" after directories; nothing of what is git's own."""
+    """Yield the relative paths of all files in a study, except git's, with "/" after directories."""
     for folder, folders, files in os.walk(study):
         if ".git" in folders:
             folders.remove(".git")
@@ -148,7 +151,7 @@ def _yaml_lines(data: object) -> list[str]:
 
 
 def _in_order(text: str, order: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return our table with the parameters of each step in Maestro's order. No cell of it holds a comma."""
+    """Return the table of maestro-es with the parameters of each step in Maestro's order. No cell contains a comma."""
     rows = [line.split(",") for line in text.split("\n")]
     for row in rows:
         keys = order.get(row[0], [])
@@ -158,7 +161,10 @@ def _in_order(text: str, order: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _reordered(params: str, keys: Sequence[str]) -> str:
-    """Return ``K:V;K:V`` with the keys in another order. A value may hold anything, so the keys are looked for."""
+    """Return ``K:V;K:V`` with the keys in another order.
+
+    A value may contain ``;`` and ``:``, so the text is searched for the keys.
+    """
     places = sorted((place, key) for key in keys if (place := _place(params, key)) is not None)
     ends = [place - 1 for place, _ in places[1:]] + [len(params)]
     parts = {key: params[place:end] for (place, key), end in zip(places, ends, strict=True)}

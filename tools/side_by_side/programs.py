@@ -16,16 +16,16 @@ from tools.side_by_side.pictures import Differences, compare, maestros_picture, 
 
 HERE = Path(__file__).parent
 
-#: Where studies are compared: in memory, if there is such a folder, as it's not about how durable things are.
+#: The folder for the compared studies. It is in memory if possible, because durability does not matter here.
 SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - folders of our own are made in it
 
-#: What each program is given before the study's own options. Maestro's conductor must run in the foreground.
+#: The options of each program before the study's own options. Maestro's conductor must run in the foreground.
 WORDS = {
     "maestro": ("run", "--dry", "-fg", "-y", "-s", "1"),
     "maestro-es": ("run", "--dry"),
 }
 
-#: What the commands run with: Maestro does not sleep, finds a Flux, and has its sets in the same order each time.
+#: The environment of the commands. Maestro does not sleep, finds Flux, and its sets always have the same order.
 ENVIRONMENT = {"PYTHONPATH": str(HERE / "stubs"), "PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore", "FLUX_URI": ""}
 
 

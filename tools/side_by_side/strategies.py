@@ -1,10 +1,10 @@
-"""Random studies that Maestro can run: their graph, parameters, labels, tokens, funnels, workspaces and environment.
+"""Generates random studies that Maestro can run: graphs, parameters, labels, placeholders and environments.
 
-What is known to differ is left out here, and is the corpus's to show: deeper nesting of variables (to Maestro every
-value with a "$" is nested), tokens of a
-workspace without spaces around them, values that hold a comma, a line break or another parameter's token, brackets
-after a launcher where the resources are tokens, slashes where a scheduler is told names. Left in are collisions of
-names and directories, workspaces of steps that are not made yet, and slashes in names and labels of local studies.
+The studies leave out features with known differences, which the corpus covers. These are deeper nesting of variables
+(for Maestro, every value with a "$" is nested), placeholders of a workspace without spaces around them, and values
+with a comma, a line break or the placeholder of another parameter. They also leave out brackets after a launcher if
+the resources are placeholders, and slashes in names for a scheduler. The studies do have collisions of names and
+directories, workspaces of later steps, and slashes in names and labels of local studies.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LABELS = ("{}.%%", "{}.%%", "{}.%%", "%%", "{}%%_%%", "l %%", "%%{}", "(%%)", "
 
 @dataclass
 class _Names:
-    """What the steps of a study may name."""
+    """The names that the steps of a study may use."""
 
     variables: list[str]
     labels: list[str]
@@ -51,7 +51,7 @@ class _Names:
 
 @st.composite
 def studies(draw: Draw) -> Study:
-    """Draw a study file and the options that it is run with."""
+    """Draw a study file and the options of its run."""
     batch = draw(_batches())
     scheduled = batch.get("type", "local") != "local"
     parameters = _parameters(draw, scheduled=scheduled)
@@ -113,7 +113,7 @@ def _steps(draw: Draw, names: _Names, *, scheduled: bool) -> list[dict[str, Any]
     for index, name in enumerate(chosen):
         earlier = chosen[:index]
         depends = draw(st.lists(st.sampled_from(earlier), max_size=3, unique=True)) if earlier else []
-        # A step that is not waited for may be made later, and its workspace is then refused.
+        # Without a dependency, a step may come later in the order, and then its workspace is refused.
         above = earlier if draw(st.integers(0, 9)) == 0 else depends
         run: dict[str, Any] = {"cmd": _command(draw, names, above)}
         if draw(st.integers(0, 4)) == 0:
@@ -160,7 +160,7 @@ def _batches(draw: Draw) -> dict[str, Any]:
 
 @st.composite
 def _resources(draw: Draw, keys: list[str]) -> dict[str, Any]:
-    """Draw what a scheduled step asks for, or nothing: then this host runs it."""
+    """Draw the resources of a scheduled step, or none for a local step."""
     if draw(st.integers(0, 2)) == 0:
         return {}
     run: dict[str, Any] = {"nodes": draw(st.integers(1, 4)), "procs": draw(st.integers(1, 9))}
@@ -179,5 +179,5 @@ def _resources(draw: Draw, keys: list[str]) -> dict[str, Any]:
 
 @st.composite
 def _ignored(draw: Draw) -> dict[str, Any]:
-    """Draw what a step of this host may hold, and nobody reads."""
+    """Draw keys that a local step may have and that no program reads."""
     return draw(st.sampled_from([{}, {}, {"nodes": 2, "procs": 4}, {"walltime": "01:00:00"}, {"pre": "$(N)"}]))

@@ -23,7 +23,7 @@ from typing import Any
 
 SOURCE = "_source"
 
-#: After which a command is given up. Maestro's conductor waits for ever for a step that waits for itself.
+#: The time limit of a command. Maestro's conductor waits for ever for a step that depends on itself.
 SECONDS = 60
 
 
@@ -124,6 +124,6 @@ def serve(program: str) -> None:
 
 
 if __name__ == "__main__":
-    # A script has its own folder on the path, where a corpus of Python files lies.
+    # Python puts the folder of a script on the path, and this folder has a corpus of Python files.
     sys.path[:] = [folder for folder in sys.path if folder != str(Path(__file__).parent)]
     serve(sys.argv[1])

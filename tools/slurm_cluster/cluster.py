@@ -1,8 +1,8 @@
 """A real Slurm cluster for tests, which starts in a second and lives in one directory.
 
-Configuration, keys, spool, database, logs and pids are all in that directory. It listens on the loopback address only,
-on ports of its own, and needs root and the packages of `packages.py`, but no systemd and nothing else of the machine:
-several clusters can run side by side. `tools/slurm-cluster` is the same by hand; fixtures are in `conftest.py`.
+Configuration, keys, spool, database, logs and pids are all in that directory. The daemons listen only on the loopback
+address, on their own ports. So several clusters can run at the same time. A cluster needs root and the packages of
+`packages.py`, but no systemd. `tools/slurm-cluster` starts one by hand, and `conftest.py` has fixtures.
 
 Tested with Slurm 22.05 of Debian 12.
 """
@@ -24,11 +24,11 @@ from tools.slurm_cluster.configuration import Options, Ports, free_ports, host_n
 from tools.slurm_cluster.daemons import ClusterError, Daemon, deliver, descendants, step_daemons, wait
 from tools.slurm_cluster.packages import PATH, first, why_not
 
-#: A cluster's own notes: what it has started, and how to start it again.
+#: The file of a cluster with its processes, and the data to start them again.
 NOTES = "cluster.json"
-#: What a user's environment may hold that changes what Slurm's commands do.
+#: Variables in a user's environment that change the behaviour of Slurm's commands.
 PREFIXES = ("SLURM", "SBATCH", "SQUEUE", "SACCT", "SCANCEL", "SINFO", "SALLOC", "SRUN")
-#: A path of a Unix socket may be 107 bytes long.
+#: The maximum length of the path of a Unix socket.
 LONGEST_FOLDER = 90
 MEMORY_CGROUPS = Path("/sys/fs/cgroup/memory")
 
@@ -43,7 +43,7 @@ class Cluster:
 
     @classmethod
     def start(cls, folder: Path, options: Options | None = None) -> Cluster:
-        """Start a cluster in an empty directory, or one still to be made; return when its nodes are idle."""
+        """Start a cluster in an empty or new directory. Return when its nodes are idle."""
         cluster = cls(folder)
         cluster._prepare(options or Options())
         try:
@@ -56,7 +56,7 @@ class Cluster:
 
     @classmethod
     def load(cls, folder: Path) -> Cluster:
-        """Return the cluster that some process has started in this directory."""
+        """Return the cluster that another process has started in this directory."""
         cluster = cls(folder)
         try:
             notes = json.loads((cluster.folder / NOTES).read_text())
@@ -74,7 +74,7 @@ class Cluster:
         return self.folder / "etc" / "slurm.conf"
 
     def environment(self) -> dict[str, str]:
-        """Return the environment in which Slurm's commands ask this cluster."""
+        """Return the environment in which Slurm's commands use this cluster."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
         return {**ours, "PATH": first(ours["PATH"]), "SLURM_CONF": str(self.conf)}
 
@@ -91,7 +91,7 @@ class Cluster:
         )
 
     def wait_for_nodes(self) -> None:
-        """Wait until each node whose slurmd is there can take jobs."""
+        """Wait until each node with a slurmd can take jobs."""
         running = [name for name, daemon in self.daemons.items() if daemon.running()]
         here = {name.removeprefix("slurmd-") for name in running if name.startswith("slurmd-")}
         try:
@@ -101,7 +101,7 @@ class Cluster:
             raise ClusterError("\n".join([str(error), *filter(None, words)])) from None
 
     def recover(self) -> None:
-        """Undo what a test has done: all daemons are there again, all jobs have ended, and all nodes are idle."""
+        """Undo the changes of a test. Afterwards all daemons run, all jobs have ended, and all nodes are idle."""
         for daemon in self.daemons.values():
             daemon.thaw()
         self.resume()
@@ -111,7 +111,7 @@ class Cluster:
         self.wait_for_nodes()
 
     def cancel_all(self) -> None:
-        """Kill what runs, and cancel what waits."""
+        """Kill running jobs, and cancel waiting ones."""
         self.run("scancel", "--quiet", "--full", "--signal=KILL", "--state=RUNNING")
         for state in ("PENDING", "RUNNING", "SUSPENDED"):
             self.run("scancel", "--quiet", f"--state={state}")
@@ -127,15 +127,15 @@ class Cluster:
         self.send(name, signal.SIGKILL)
 
     def freeze(self, name: str) -> None:
-        """Stop a daemon, so that whoever asks it waits."""
+        """Freeze a daemon, so that all its clients wait."""
         self.send(name, signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
-        """Let a frozen daemon go on."""
+        """Continue a frozen daemon."""
         self.send(name, signal.SIGCONT)
 
     def resume(self, *names: str) -> None:
-        """Start daemons again, or all that are not running; each listens before the next is started."""
+        """Start these daemons again, or all that are not running. Each listens before the next one is started."""
         for name in names or [name for name, daemon in self.daemons.items() if not daemon.running()]:
             try:
                 self._daemon(name).start()
@@ -143,7 +143,7 @@ class Cluster:
                 self._save()
 
     def stop(self, *, remove: bool = False) -> None:
-        """End all that was started here, jobs included; `remove` deletes the directory, too."""
+        """End all processes of the cluster, including its jobs. With `remove`, delete the directory."""
         slurmds = [daemon for daemon in self.daemons.values() if daemon.name.startswith("slurmd-")]
         self._end_jobs(slurmds)
         for daemon in slurmds:
@@ -191,13 +191,13 @@ class Cluster:
         return self.daemons[name]
 
     def _nodes(self, names: set[str]) -> set[str]:
-        """Return the states that some nodes are in."""
+        """Return the states of some nodes."""
         lines = self.run("sinfo", "--noheader", "--Node", "--partition=debug", "--format=%N %t").stdout.splitlines()
         states = dict(line.split() for line in lines)
         return {states.get(name, "unknown") for name in names}
 
     def _end_jobs(self, slurmds: list[Daemon]) -> None:
-        """Let Slurm end its jobs, if it is in a state to."""
+        """Let Slurm end its jobs, if it can."""
         controller = self.daemons.get("slurmctld")
         if controller and controller.running() and any(daemon.running() for daemon in slurmds):
             for daemon in (controller, *slurmds):
@@ -207,13 +207,13 @@ class Cluster:
                 wait("the end of all jobs", lambda: not any(step_daemons(self.folder)), 5)
 
     def _end_strays(self) -> None:
-        """End the jobs of slurmds that were killed: nobody else does."""
+        """End the jobs of killed slurmds, because no other process does."""
         for step in list(step_daemons(self.folder)):
             for pid in (*descendants(step), step):
                 deliver(pid, signal.SIGKILL)
 
     def _remove_cgroups(self) -> None:
-        """Remove the memory cgroups that jobs have left, which are empty."""
+        """Remove the empty memory cgroups that jobs have left."""
         for name in self.daemons:
             for folder, _, _ in os.walk(MEMORY_CGROUPS / name.replace("slurmd-", "slurm_"), topdown=False):
                 with contextlib.suppress(OSError):
@@ -225,7 +225,7 @@ def _mariadb_options(folder: Path) -> list[str]:
         "--no-defaults",
         "--user=root",
         f"--datadir={folder}/mysql/data",
-        f"--tmpdir={folder}/mysql/tmp",  # when one starts, it removes what others have there
+        f"--tmpdir={folder}/mysql/tmp",  # a mariadbd that starts removes the files of others there
         f"--socket={folder}/mysql/socket",
         f"--pid-file={folder}/mysql/pid",
         "--skip-networking",
@@ -239,7 +239,7 @@ def _mariadb_options(folder: Path) -> list[str]:
 
 
 def install_database(folder: Path) -> None:
-    """Make an empty database, in which root needs no password."""
+    """Create an empty database, in which root needs no password."""
     done = subprocess.run(
         [
             "mariadb-install-db", "--force", *_mariadb_options(folder), "--skip-test-db",
@@ -252,7 +252,7 @@ def install_database(folder: Path) -> None:
 
 
 def make_daemons(folder: Path, options: Options, prefix: list[str], ports: Ports) -> Iterator[Daemon]:
-    """Return the daemons of a cluster, in the order in which they are to be started."""
+    """Return the daemons of a cluster, in the order in which they must be started."""
     where = str(folder)
     munge = folder / "munge"
     files = [f"--socket={munge}/socket", f"--key-file={munge}/key", f"--pid-file={munge}/pid"]
@@ -270,6 +270,6 @@ def make_daemons(folder: Path, options: Options, prefix: list[str], ports: Ports
 
 
 def faster_clock(speed: float) -> dict[str, str]:
-    """Return the environment that makes a process's clock run faster, its children's not."""
+    """Return an environment that makes the clock of a process faster, but not that of its children."""
     (library,) = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
     return {"LD_PRELOAD": library, "FAKETIME": f"+0 x{speed:g}", "FAKETIME_DONT_RESET": "1"}

@@ -1,10 +1,10 @@
-"""What a cluster for tests is like: its options, and the files that its daemons read.
+"""The configuration of a cluster for tests: its options, and the files that its daemons read.
 
-Written for Slurm 22.05 of Debian 12.
-Not obvious, and needed: AccountingStoragePass is the socket of a munged that is not the machine's own. A node may
-claim more CPUs than the machine has (config_overrides). A credential expires soon (AuthInfo), else a requeued job
-waits for 120 s. NoInAddrAny makes daemons listen only where their host name leads; slurmdbd obeys, too (undocumented).
-Said to be cgroup/v1, a slurmd does not look for cgroups unless it needs them (--oom); it refuses to start without any.
+It is for Slurm 22.05 of Debian 12. Some settings are necessary but not obvious. AccountingStoragePass is the socket of
+the cluster's own munged. A node may have more CPUs than the machine (config_overrides). A credential expires soon
+(AuthInfo), because otherwise a requeued job waits for 120 s. With NoInAddrAny, daemons listen only on the address of
+their host name. (slurmdbd does so too, but this is undocumented.) A slurmd refuses to start without cgroups. With
+cgroup/v1, it does not look for them unless it needs them (--oom).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _option(default: Value, words: str) -> Value:
 
 @dataclass(frozen=True)
 class Options:
-    """How a cluster differs from the plain one. Times are seconds."""
+    """The options of a cluster. Times are in seconds."""
 
     accounting: bool = _option(default=False, words="with slurmdbd and MariaDB, so that sacct works")
     nodes: int = _option(2, "how many, called n1, n2 ...")
@@ -47,7 +47,7 @@ class Options:
 
 
 class Ports(NamedTuple):
-    """Where the daemons listen, on the loopback address."""
+    """The ports of the daemons, on the loopback address."""
 
     slurmctld: int
     slurmdbd: int
@@ -152,13 +152,13 @@ ConstrainDevices=no
 
 
 def write_configuration(folder: Path, options: Options, host: str, ports: Ports) -> None:
-    """Write all that the daemons read."""
+    """Write all files that the daemons read."""
     etc = folder / "etc"
     (etc / "slurm.conf").write_text(slurm_conf(folder, options, host, ports))
     (etc / "cgroup.conf").write_text(CGROUP_CONF)
     if options.accounting:
         text = SLURMDBD_CONF.format(folder=folder, host=host, port=ports.slurmdbd, debug=options.debug)
-        (etc / "slurmdbd.conf").touch(0o600)  # slurmdbd refuses one that others can read
+        (etc / "slurmdbd.conf").touch(0o600)  # slurmdbd refuses a file that others can read
         (etc / "slurmdbd.conf").write_text(text)
     (folder / "munge" / "key").touch(0o600)
     (folder / "munge" / "key").write_bytes(secrets.token_bytes(128))
@@ -181,7 +181,7 @@ def slurm_conf(folder: Path, options: Options, host: str, ports: Ports) -> str:
 
 
 def _with_line(text: str, line: str) -> str:
-    """Put a line KEY=VALUE in the place of that key's own; partitions and nodes are added to the others."""
+    """Replace the line of a key by KEY=VALUE. Lines for partitions and nodes are added."""
     key = line.partition("=")[0].strip().lower() + "="
     lines = text.splitlines()
     if key not in ("nodename=", "partitionname="):
@@ -190,9 +190,9 @@ def _with_line(text: str, line: str) -> str:
 
 
 def host_name() -> tuple[str, list[str]]:
-    """Return the host name for the daemons, and what they must be run under.
+    """Return the host name for the daemons, and the command under which they must run.
 
-    Daemons listen where their host name leads. Where that is not the loopback address they get a UTS name space, in
+    Daemons listen on the address of their host name. If this is not the loopback address, they get a UTS namespace in
     which the host is called localhost.
     """
     name = socket.gethostname()
@@ -212,7 +212,7 @@ def host_name() -> tuple[str, list[str]]:
 
 
 def free_ports(nodes: int) -> Ports:
-    """Choose ports that nobody listens on, below those that the kernel gives to clients."""
+    """Choose free ports, below those that the kernel gives to clients."""
     found: list[int] = []
     for _ in range(2000):
         port = 10000 + secrets.randbelow(20000)

@@ -18,7 +18,8 @@ from typing import ClassVar
 
 from tools.slurm_cluster.packages import PATH
 
-#: How long a daemon has to start, or a job to end, in seconds: a controller asks a node each minute to end one.
+#: The time in which a daemon must start, or a job must end, in seconds. A controller asks a node each minute to end a
+#: job.
 PATIENCE = 150.0
 
 
@@ -37,7 +38,7 @@ def wait(what: str, happened: Callable[[], bool], seconds: float = PATIENCE) -> 
 
 @dataclass
 class Daemon:
-    """One daemon: what starts it, where it listens when it is ready (a port or a socket's path), who it is."""
+    """One daemon: its command, the port or socket on which it listens when it is ready, and its process."""
 
     name: str
     argv: list[str]
@@ -47,7 +48,7 @@ class Daemon:
     pid: int = 0
     born: str = ""
 
-    #: Those that this very process has started: they stay as zombies until it has asked for their exit codes.
+    #: The daemons that this process has started. They stay as zombies until it reads their exit codes.
     children: ClassVar[dict[int, subprocess.Popen[bytes]]] = {}
 
     @property
@@ -131,10 +132,12 @@ def deliver(pid: int, number: int) -> None:
 
 
 def process_state(pid: int) -> tuple[str, str]:
-    """Return a process's state (one letter) and start time; an empty text and "gone" if it is none, or a zombie.
+    """Return the state (one letter) and the start time of a process.
 
-    The start time, in ticks since the boot, tells a process from a later one that was given its pid. A process whose
-    first thread is a zombie has its files and ports still open until its last thread has ended.
+    If there is none, or it is a zombie, return an empty text and "gone".
+
+    The start time, in ticks since the boot, distinguishes a process from a later one with the same pid. If the first
+    thread of a process is a zombie, its files and ports stay open until the last thread has ended.
     """
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -147,7 +150,7 @@ def process_state(pid: int) -> tuple[str, str]:
 def step_daemons(folder: Path) -> Iterator[int]:
     """Find the slurmstepds of a cluster, which its slurmds start: one for each running job and node.
 
-    They are known by the files that they have open; a slurmstepd writes its title over its environment.
+    They are identified by their open files, because a slurmstepd overwrites its environment with its title.
     """
     for entry in os.listdir("/proc"):
         if entry.isdigit() and _is_step_daemon(int(entry), f"{folder}/"):

@@ -40,7 +40,7 @@ def missing(path: str = PATH) -> dict[str, str]:
 
 
 def why_not(user: int, path: str = PATH) -> str:
-    """Return why the user with this id can't start a cluster here; empty if there is no reason."""
+    """Return why the user with this id can't start a cluster here (empty: there is no reason)."""
     absent = missing(path)
     if absent:
         return f"{', '.join(absent)} not installed (as root, on Debian: tools/slurm-cluster install)"

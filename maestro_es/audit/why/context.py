@@ -1,6 +1,6 @@
-"""The input of every answer: the state of a study at a moment, the events that led to it, and the earlier attempts.
+"""The input of all answers: the state of a study at a moment, and the events that led to it.
 
-Where this input comes from is decided in `maestro_es.audit.consistent_view`.
+`maestro_es.audit.consistent_view` makes this input.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Explanation(NamedTuple):
 
 
 class Location(NamedTuple):
-    """The path of a study, quoted for a shell; our host; and the host of the last tick (empty: unknown)."""
+    """The path of a study, quoted for a shell, this host, and the host of the last tick (empty: unknown)."""
 
     study: str = ""
     host: str = ""
@@ -35,13 +35,13 @@ UNKNOWN_LOCATION = Location()
 
 @dataclass(frozen=True)
 class View:
-    """A study at a moment. It gives no events that are later than this moment.
+    """A study at a moment. It has no events that are later than this moment.
 
-    `events_of` returns the events of a step, oldest first. `study_events` returns those of a type about the whole
-    study, newest first. `author` returns who wrote an event. `grace` returns the grace time of a step in microseconds.
-    `cores` is the number of cores of the host that ticks. `now` is the moment. `ticking` returns words about the last
-    tick; they are empty for the past. `runs` returns whether a local step runs (None: our host can't see it). In this
-    case `namesake` returns whether another host with our name can see it. `show` formats a time.
+    `events_of` returns the events of a step, oldest first. `study_events` returns the events of a type about the whole
+    study, newest first. `author` returns the user who wrote an event. `grace` returns the grace time of a step in
+    microseconds. `cores` is the number of cores of the host that ticks. `now` is the moment. `ticking` returns words
+    about the last tick, which are empty for the past. `runs` returns whether a local step runs (None: this host can't
+    see it). In this case `namesake` returns whether another host with the same name can see it. `show` formats a time.
     """
 
     graph: Graph
@@ -58,7 +58,7 @@ class View:
     namesake: Callable[[StepRecord], bool] = lambda _: False
 
     def request_text(self, recorded: e.Recorded) -> str:
-        """Return who requested something, when, and for which reason."""
+        """Return the user, the time and the reason of a request, in words."""
         reason = getattr(recorded.event, "reason", "")
         quoted = f" (reason: {reason})" if reason else ""
         return f"requested by {self.author(recorded)} at {self.show(recorded.recorded_at)}{quoted}"
@@ -91,12 +91,12 @@ _Turn = (
     | e.StepReset | e.StepImported | e.StepRecovered
 )  # fmt: skip
 
-#: How many of the latest of these events are given as evidence.
+#: How many of these events an answer contains as evidence. It takes the latest.
 _PROOFS = 5
 
 
 def again(view: View, events: Sequence[e.Recorded]) -> Explanation:
-    """Return why the last attempt was made, or the next one will be; empty if there is only a first attempt."""
+    """Return the reason of the last or the next attempt (empty: it is the first one)."""
     attempt = 0
     message = ""
     pending = ""
@@ -114,7 +114,7 @@ def again(view: View, events: Sequence[e.Recorded]) -> Explanation:
 
 
 def _turn(view: View, recorded: e.Recorded, event: _Turn, attempt: int) -> str:
-    """Return the outcome of an attempt that caused another one."""
+    """Return the outcome of an attempt that caused another attempt."""
     match event:
         case e.StepTimedOut():
             return f"attempt {attempt} ran out of time"

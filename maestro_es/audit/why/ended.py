@@ -1,6 +1,6 @@
-"""Why a step has ended, and how.
+"""Explains how and why a step has ended.
 
-The end of an attempt was decided in `maestro_es.core.verdict` and is recorded in the log.
+The log records this. `maestro_es.core.verdict` decided it when the attempt ended.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _End = (
     | e.StepRecovered
 )  # fmt: skip
 
-#: Words for Maestro's states, for a step whose end our log has not recorded.
+#: Words for Maestro's states, for a step whose end is not recorded in the log.
 _MAESTROS = {
     State.FINISHED: "finished", State.FAILED: "failed", State.TIMEDOUT: "ran out of time",
     State.CANCELLED: "was cancelled",
 }  # fmt: skip
 
-#: How many of the latest events of the last attempt are given as evidence.
+#: How many events of the last attempt an answer contains as evidence. It takes the latest.
 _PROOFS = 6
 
 
@@ -42,7 +42,7 @@ def ended(view: View, number: int, before: int | None = None) -> Explanation:
 
 
 def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> Explanation:
-    """Return how a step has ended by `event`, which is the last of its `events`."""
+    """Return how a step has ended. `event` is the last of its `events`."""
     end = events[-1]
     match event:
         case e.StepFinished():
@@ -72,12 +72,12 @@ def _how(view: View, number: int, events: Sequence[e.Recorded], event: _End) -> 
 
 
 def _when(view: View, event: e.StepFinished | e.StepTimedOut | e.StepFailed | e.StepCancelled) -> str:
-    """Return when a step ended, in words. They say so if the event has no reported time."""
+    """Return in words when a step ended. They say so if no exact time was reported."""
     return f"(noticed at {view.show(event.at)})" if event.noticed else f"at {view.show(event.at)}"
 
 
 def _of_attempt(view: View, events: Sequence[e.Recorded], how: str, tail: str = "") -> Explanation:
-    """Return how an attempt has ended, together with its number and why there was an earlier attempt."""
+    """Return how an attempt has ended, with its number and the reason why it followed another attempt."""
     of_step = attempts(events)
     if not of_step:
         return Explanation(how + tail, (events[-1],))
@@ -114,7 +114,7 @@ def _failed(view: View, events: Sequence[e.Recorded], event: e.StepFailed) -> Ex
 
 
 def _upstream(view: View, end: e.Recorded, blocker: int | None, how: str, message: str) -> Explanation:
-    """Return how a step has ended because of another one, together with how that first step has ended."""
+    """Return that a step has ended because of another step, and how that other step has ended."""
     if blocker is None:
         return Explanation(f"{how} ({message})", (end,))
     root = ended(view, blocker, end.seq)
@@ -135,7 +135,7 @@ def _cancelled(view: View, number: int, events: Sequence[e.Recorded], event: e.S
 
 
 def _unseen(view: View, event: e.StepImported | e.StepRecovered) -> str:
-    """Return how a step ended while our log did not record it."""
+    """Return how a step ended before this log began, or in a lost part of it."""
     where = "under Maestro" if isinstance(event, e.StepImported) else "in the lost part of the log"
     ending = _MAESTROS.get(event.state, f"is {event.state.name}")
     when = f" at {view.show(event.ended_at)}" if event.ended_at else ""

@@ -1,4 +1,4 @@
-"""Why a step or a study is in its state: one sentence, and the events that prove it.
+"""Explains why a step or a study is in its state, by one sentence and the events that prove it.
 
 An answer is about the present or about a past moment. `maestro_es.audit.why.context` has its input.
 """
@@ -29,7 +29,7 @@ def why(view: View, step: StepRecord) -> Explanation:
 
 
 def in_full(view: View, step: StepRecord) -> Explanation:
-    """Return why a step is in its state, and whether its output is doubted, in words that follow its name."""
+    """Return words that follow the name of a step: why it is in its state, and whether its output is doubted."""
     parts = (because(view, step), _in_doubt(view, step))
     proofs = (proof for part in parts for proof in part.evidence)
     return Explanation("".join(part.message for part in parts), tuple(proofs))
@@ -42,7 +42,7 @@ def in_order(answer: Explanation) -> Explanation:
 
 
 def because(view: View, step: StepRecord) -> Explanation:
-    """Return why a step is in its state, in words that follow its name."""
+    """Return words that follow the name of a step: why it is in its state."""
     match step.phase:
         case Phase.BLOCKED:
             return _blocked(view, step)
@@ -59,7 +59,7 @@ def because(view: View, step: StepRecord) -> Explanation:
 
 
 def _in_doubt(view: View, step: StepRecord) -> Explanation:
-    """Return whether the output of a step, or output that it used, is doubted, as words that end a sentence."""
+    """Return words that end a sentence, if the output of a step, or output that it used, is doubted."""
     if step.doubted:
         doubts = _doubts(view, step)
         booted = "".join(f" (up again since {view.show(at)})" for _, at in doubts if at)
@@ -79,7 +79,7 @@ def _in_doubt(view: View, step: StepRecord) -> Explanation:
 
 
 def _doubts(view: View, step: StepRecord) -> list[tuple[e.Recorded, Micros | None]]:
-    """Return the last event that marks a step as doubted, if any, and when its host was up again."""
+    """Return the last event that marks a step as doubted, if any, and when its host booted afterwards."""
     events = [(r, r.event.booted_at) for r in view.events_of(step.number) if isinstance(r.event, e.OutputDoubted)]
     return events[-1:]
 
@@ -101,7 +101,7 @@ def _blocked(view: View, step: StepRecord) -> Explanation:
 
 
 def _root(view: View, step: StepRecord, waiting: Sequence[str]) -> Explanation:
-    """Return the first cause of the waiting: an unblocked step on which the step depends, and why it is not done."""
+    """Return the root cause: an unblocked step on which the step depends, and why that step is not done."""
     origins = roots(view, step)
     if not origins:
         return Explanation(", and so for many more steps")
@@ -159,7 +159,7 @@ def _ended(view: View) -> Explanation:
 
 
 def _first(view: View, flying: list[StepRecord]) -> StepRecord | None:
-    """Return the step that explains best why the study is not done, if any."""
+    """Return the step that best explains why the study is not done, if any."""
     if flying:
         return min(flying, key=lambda step: (priority(step), step.number))
     for scheduled in (True, False):

@@ -1,7 +1,7 @@
-"""The failed steps of a study, in groups with the same cause.
+"""Groups the failed steps of a study by their cause.
 
-Steps that were not run because of another step are counted with that step. How a single step ended is explained in
-`maestro_es.audit.why.ended`.
+Steps that were not run because of another step are counted with that step. `maestro_es.audit.why.ended` explains how a
+single step ended.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from maestro_es.core.exit_codes import meaning
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import BAD_ENDS, Cause, State, StepRecord
 
-#: Error messages of at most this number of steps are read.
+#: The number of steps whose error messages are read, at most.
 _MESSAGES = 2000
 
 #: A parameter with more values than this does not describe a group.
 _VALUES = 3
 
-#: A command names at most this number of steps, if no pattern matches exactly the group.
+#: If no pattern matches exactly the group, a command names at most this number of steps.
 _NAMES = 10
 
 
 class SharedValues(msgspec.Struct, frozen=True):
-    """The values that the steps of a group have for one parameter, although other steps of the template have others.
+    """The values of one parameter in a group. Other steps of the template have other values.
 
-    `failed` of the `steps` with these values are in the group.
+    The template has `steps` steps with these values, and `failed` of them are in the group.
     """
 
     parameter: str
@@ -40,11 +40,11 @@ class SharedValues(msgspec.Struct, frozen=True):
 
 
 class FailureGroup(msgspec.Struct, frozen=True):
-    """Steps of one template that ended in the same way, with the same last error message; the digits may differ.
+    """Steps of one template that ended in the same way, with the same last error message, except for digits.
 
-    `outcome` says how they ended. `error` is the message of the first of `steps`, which are names. `dependents` counts
-    the steps that were not run because of them. `retry` are the arguments of ``maestro-es retry`` that run exactly
-    these steps again, or all failed steps of the template if they can't be described in a short way.
+    `outcome` says how they ended. `steps` are their names. `error` is the message of the first step. `dependents`
+    counts the steps that were not run because of them. `retry` has the arguments of ``maestro-es retry`` that run
+    exactly these steps again. If there is no short form for that, the arguments run all failed steps of the template.
     """
 
     template: str
@@ -57,7 +57,7 @@ class FailureGroup(msgspec.Struct, frozen=True):
 
 
 def group_failures(graph: Graph, last_error: Callable[[StepRecord], str]) -> list[FailureGroup]:
-    """Return the groups, the largest first. `last_error` returns the last line that a step wrote to standard error."""
+    """Return the groups, largest first. `last_error` returns the last line on the standard error of a step."""
     groups: dict[tuple[str, str, str], list[tuple[StepRecord, str]]] = defaultdict(list)
     dependents: Counter[int] = Counter()
     read = 0
@@ -111,7 +111,7 @@ def _values(graph: Graph, templates: set[str]) -> dict[str, _Values]:
 
 
 def _shared(steps: Sequence[StepRecord], values: _Values) -> list[SharedValues]:
-    """Return the parameters that distinguish these steps from others of their template. One step has none."""
+    """Return the parameters that distinguish these steps from others of their template. A single step has none."""
     shared = []
     for key, all_values in values.items() if len(steps) > 1 else ():
         own = Counter(str(param.value) for step in steps for param in step.params if param.key == key)

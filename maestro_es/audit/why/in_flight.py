@@ -1,6 +1,6 @@
-"""Why a step in flight has not ended yet.
+"""Explains why a step in flight has not ended yet.
 
-How long ticks look for a missing job is decided in `maestro_es.core.grace`.
+`maestro_es.core.grace` decides how long ticks look for a missing job.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def requested(view: View, step: StepRecord) -> Explanation:
 
 
 def submitted(view: View, step: StepRecord) -> Explanation:
-    """Return whether the job of a step waits or runs, since when, and what is known about problems."""
+    """Return whether the job of a step waits or runs, since when, and which problems are known."""
     events = view.events_of(step.number)
     begin = 1 + last_request(events)
     before = again(view, events[:begin])
@@ -98,7 +98,7 @@ def _missed(view: View, step: StepRecord, events: Sequence[e.Recorded]) -> Expla
 
 
 def _elsewhere(view: View, step: StepRecord) -> Explanation:
-    """Return what the user can do about a local step that ticks can't see."""
+    """Return the remedy for a local step that ticks can't see."""
     runs = True if step.scheduled else view.runs(step)
     study, host, ticker = view.location
     if runs is None:

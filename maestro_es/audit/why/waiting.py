@@ -1,7 +1,6 @@
-"""Why a step waits: a blocked step for other steps, a ready step for its submission.
+"""Explains why a step waits. A blocked step waits for other steps, and a ready step for its submission.
 
-Which steps are ready is decided in `maestro_es.core.graph`, and how many may be in flight in
-`maestro_es.core.throttle`.
+`maestro_es.core.graph` decides which steps are ready. `maestro_es.core.throttle` decides how many may be in flight.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from maestro_es.core.graph import Graph
 from maestro_es.core.model import ENVIRONMENT, RELEASED, Phase, State, StepRecord, StudyStatus
 from maestro_es.core.throttle import IN_DOUBT_BATCH, Slots, asked_again_at, count_slots
 
-#: How many ready steps are counted at most for a step's place in the line, and how many parents are searched for the
-#: one that ended last.
+#: At most this number of ready steps is counted to find the rank of a step. At most this number of parents is searched
+#: for the last one that ended.
 _LINE = 1000
 
 
@@ -60,7 +59,7 @@ def ended_first(view: View, step: StepRecord) -> list[Explanation]:
 
 
 def held(view: View, step: StepRecord) -> list[Explanation]:
-    """Return that a step is held, and by whom, if it is."""
+    """Return that a step is held and by whom, if it is held."""
     if not step.held:
         return []
     hold = [recorded for recorded in view.events_of(step.number) if isinstance(recorded.event, e.StepHeld)]
@@ -95,7 +94,7 @@ def _crowded(view: View, step: StepRecord) -> list[Explanation]:
     if next_tick >= _LINE:
         return []
     ahead = view.graph.ready(scheduled=step.scheduled, limit=_LINE)
-    line = [step.number for step in ahead if not step.cancelling]  # the next tick cancels those first
+    line = [step.number for step in ahead if not step.cancelling]  # the next tick cancels the others first
     before = line.index(step.number) if step.number in line else None
     if before is not None and before < next_tick:
         return []
@@ -110,7 +109,7 @@ def _crowded(view: View, step: StepRecord) -> list[Explanation]:
 
 
 def _rank(before: int | None) -> str:
-    """Return how many ready steps are ahead of a step, in words. `before` is None if they are too many to count."""
+    """Return in words how many ready steps are ahead of a step. `before` is None if they were not all counted."""
     if before is None:
         return f"at least {_LINE} ready steps are ahead of it"
     return f"{before or 'no'} ready step{'s are' if before > 1 else ' is'} ahead of it"
@@ -162,7 +161,7 @@ def _made_ready(view: View, step: StepRecord) -> tuple[e.Recorded, ...]:
     return tuple(view.events_of(step.number)[:1])
 
 
-#: How many steps are searched at most for the unblocked ones, and how many instances of one funnel.
+#: At most this number of steps, and of instances of one funnel, is searched for unblocked steps.
 _LOOKED_AT = 10_000
 _OF_A_FUNNEL = 1_000
 
@@ -209,7 +208,7 @@ def _before(graph: Graph, step: StepRecord) -> list[StepRecord]:
 
 
 def priority(step: StepRecord) -> int:
-    """Return a number that is higher the more likely a step proceeds without a user; 0: it does not."""
+    """Return how likely a step proceeds without a user: the higher, the more likely (0: it does not)."""
     if step.phase is Phase.DONE or step.cancelling or step.held:
         return 0
     if step.phase is Phase.REQUESTED or step.missed_at is not None:
@@ -220,7 +219,7 @@ def priority(step: StepRecord) -> int:
 
 
 def others(steps: Sequence[StepRecord]) -> str:
-    """Return how many other steps a step waits for, by state. Very many are not counted."""
+    """Return for how many other steps a step waits, by state. If there are very many, they are not counted."""
     if not steps:
         return ""
     if len(steps) >= _OF_A_FUNNEL - 1:

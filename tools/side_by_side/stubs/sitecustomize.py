@@ -1,4 +1,4 @@
-"""Takes the sleeps out of programs with this on their PYTHONPATH: Maestro sleeps for a second after each level."""
+"""Removes the sleeps from programs with this on their PYTHONPATH. Maestro sleeps for a second after each level."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 def _no_sleep(_seconds: object) -> None:
-    """Take no time."""
+    """Return at once."""
 
 
 time.sleep = _no_sleep

@@ -1,4 +1,4 @@
-"""As much of Flux's Python binding as Maestro touches in a dry run: a broker with a version and two queues."""
+"""The part of Flux's Python binding that Maestro uses in a dry run: a broker with a version and two queues."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Flux:
     """A connection to the broker."""
 
     def attr_get(self, name: str) -> str:
-        """Return an attribute of the broker; only its version is ever asked for."""
+        """Return an attribute of the broker. Maestro reads only its version."""
         if name != "version":
             raise KeyError(name)
         return VERSION
 
     def rpc(self, topic: str) -> _Answer:
-        """Answer a call; only its configuration is ever asked for."""
+        """Answer a call. Maestro reads only the configuration."""
         if topic != "config.get":
             raise KeyError(topic)
         return _Answer({"queues": {name: {} for name in QUEUES}})
