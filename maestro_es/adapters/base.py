@@ -176,6 +176,13 @@ class SubmitsScripts(Protocol):
         """Submit a script that runs in a folder. A scheduler's answer never raises an error."""
 
 
+@runtime_checkable
+class CarriesOutput(Protocol):
+    """An adapter whose scheduler carries the output of jobs. If the scheduler crashes, a job that writes may fail."""
+
+    carries_output: bool
+
+
 class Adapters(msgspec.Struct, frozen=True):
     """The adapters of a study: `scheduler` for its scheduled steps, `local` for the others."""
 

@@ -192,6 +192,14 @@ def is_marked(pid: int, word: str, variable: str) -> bool:
     return f"{variable}={word}".encode() in proc.strings(pid, "environ")
 
 
+def marked(word: str, variable: str) -> list[int]:
+    """Return this user's processes, except this one, that `is_marked`."""
+    if sys.platform != "linux":
+        return [running.pid for running in of_this_user() if word in running.arguments]
+    ours = (pid for pid in proc.pids() if pid != os.getpid() and proc.owner(pid) == os.geteuid())
+    return [pid for pid in ours if is_marked(pid, word, variable)]
+
+
 def carriers(word: str, variable: str) -> list[int]:
     """Return this user's processes that have this value of a variable in their environment, except this one.
 

@@ -101,6 +101,7 @@ child= early= stopped= timed_out= signalled= watchdog= escalation= over=
 become_step() { # become_step COMMAND...: run the step in this subshell, by COMMAND if any, in the study's environment
     set +m
     raise_limits
+    [ -z "${MAESTRO_ES_UMASK-}" ] || umask "$MAESTRO_ES_UMASK" # not every scheduler passes it on
     [ "$group" != setsid ] || set -- setsid "$@"
     MAESTRO_ES_TOKEN=$token
     export MAESTRO_ES_TOKEN
@@ -122,7 +123,7 @@ become_step() { # become_step COMMAND...: run the step in this subshell, by COMM
         export "${MAESTRO_ES_N?}"
         unset "MAESTRO_ES_KEPT_$MAESTRO_ES_N"
     done
-    unset MAESTRO_ES_N MAESTRO_ES_KEPT MAESTRO_ES_LIMITS MAESTRO_ES_NICE OLDPWD
+    unset MAESTRO_ES_N MAESTRO_ES_KEPT MAESTRO_ES_LIMITS MAESTRO_ES_NICE MAESTRO_ES_UMASK OLDPWD
     [ -z "${BASH_VERSION-}" ] || command set +o posix # an exported SHELLOPTS would include it
     exec "$@"
 }

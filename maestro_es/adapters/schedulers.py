@@ -38,6 +38,11 @@ WITH_ADAPTER = {
     # ALRM comes at the time limit. A job of `flux batch` also gets HUP, and has only the second of these variables.
     "flux": JobEnvironment(
         of_job=("FLUX_*",), job_ids=("FLUX_JOB_ID", "FLUX_ENCLOSING_ID"), stop_signals=("TERM", "ALRM", "HUP"),
+        settings=("FLUX_URI",), always=("FLUX_URI",),
+        still_running=(
+            'case "$(flux jobs -no "{state}" JOB 2>/dev/null || flux --parent jobs -no "{state}" JOB)" in '
+            "RUN) ;; *) false ;; esac"
+        ),
     ),
 }  # fmt: skip
 

@@ -91,6 +91,12 @@ def last_request(events: Sequence[e.Recorded]) -> int:
     return max(index for index, recorded in enumerate(events) if isinstance(recorded.event, e.SubmissionRequested))
 
 
+def unsupervised(events: Sequence[e.Recorded]) -> tuple[e.Recorded, ...]:
+    """Return the event that says that the scheduler no longer watches the job of the last attempt, if there is one."""
+    latest = events[last_request(events) :]
+    return tuple(recorded for recorded in latest if isinstance(recorded.event, e.JobUnsupervised))[-1:]
+
+
 def _go_on(attempt: Attempt, recorded: e.Recorded) -> None:
     """Update an attempt with the submission or the start of its job."""
     match recorded.event:

@@ -107,6 +107,8 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"the job is pending: {event.reason}"
         case e.JobStateUnknown():
             return f"the scheduler reports an unknown state: {event.raw_state}"
+        case e.JobUnsupervised():
+            return f"the scheduler no longer watches the job, whose processes may still run: {event.reason}"
         case e.JobStarted():
             return f"started{_on(event.host)}"
         case e.StepFinished():

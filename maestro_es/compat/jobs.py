@@ -31,7 +31,8 @@ _STATES = {
     JobState.PREEMPTED: State.HWFAILURE,
     JobState.NODE_FAILED: State.HWFAILURE,
 }
-_NUMBER = re.compile(r"\d+")
+#: The ids of jobs. A mark may precede their digits, which need not be decimal.
+_JOB_ID = re.compile(r"\d+|[fƒ]\w+")
 
 
 def submit_script(adapter: Adapter, path: str, cwd: str, env: Mapping[str, str]) -> SubmissionRecord:
@@ -93,5 +94,5 @@ def _records(ids: Collection[object]) -> list[StepRecord]:
             restart_limit=0, token=imported_token("", number), job_id=str(job), requested_at=0,
         )
         for number, job in enumerate(dict.fromkeys(map(str, ids)), 1)
-        if _NUMBER.match(job)
+        if _JOB_ID.match(job)
     ]  # fmt: skip

@@ -106,3 +106,8 @@ def for_node(environment: Environment) -> dict[str, str]:
     ]
     variables = {f"{_RUNNERS}LIMITS": " ".join(limits)} if limits else {}
     return variables | ({f"{_RUNNERS}NICE": str(environment.nice)} if environment.nice else {})
+
+
+def umask_for_node(environment: Environment) -> dict[str, str]:
+    """Return the umask for a runner on a node, if the scheduler does not pass it on."""
+    return {} if environment.umask is None else {f"{_RUNNERS}UMASK": f"{environment.umask:04o}"}

@@ -20,7 +20,7 @@ from maestro_es.core.scheduler_facts import JobEnvironment
 #: Variables of one process.
 _OF_A_PROCESS = (
     "_", "PWD", "OLDPWD", TOKEN_VARIABLE, "MAESTRO_ES_BY_CRON", "MAESTRO_ES_FUNCTION_*", "MAESTRO_ES_KEPT*",
-    "MAESTRO_ES_LIMITS", "MAESTRO_ES_NICE",
+    "MAESTRO_ES_LIMITS", "MAESTRO_ES_NICE", "MAESTRO_ES_UMASK",
 )  # fmt: skip
 
 #: Variables of one login, terminal or service. Their values are wrong after the user has logged out.

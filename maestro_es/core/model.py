@@ -92,6 +92,8 @@ class JobState(enum.Enum):
     NODE_FAILED = "node failed"
     PREEMPTED = "preempted"
     OUT_OF_MEMORY = "out of memory"
+    REFUSED = "refused"  # accepted, and then refused: it has not run and never will
+    UNSUPERVISED = "unsupervised"  # the scheduler no longer watches it, but its processes may still run
     ORPHANED = "orphaned"  # the runner is dead, but processes of the step still run
     GONE = "gone"  # the scheduler does not list it
     UNKNOWN = "unknown"  # a state that maestro-es does not know; ticks keep watching the job

@@ -77,7 +77,9 @@ class AttemptObservation(msgspec.Struct, frozen=True):
     pending. `job_id`, `host` and `instance` belong to a job that was found by its token. `ended_at` is the time of the
     end, as the scheduler reports it. `within_grace` is true while the grace time of a missing attempt lasts
     (`grace.within_grace`). `start_recorded` is true if the start was recorded before the queue was queried. Then an
-    end in the queue can't be that of an earlier start.
+    end in the queue can't be that of an earlier start. `may_run` is true if the scheduler no longer watches the job,
+    but its processes may still run, at most until `may_run_until` if that is known. `is_fragile` is true if the
+    scheduler carries the output of the step. Then the step may fail because the scheduler has crashed.
     """
 
     claim: Claim = Claim()
@@ -93,6 +95,9 @@ class AttemptObservation(msgspec.Struct, frozen=True):
     ended_at: Micros | None = None
     within_grace: bool = False
     start_recorded: bool = False
+    may_run: bool = False
+    may_run_until: Micros | None = None
+    is_fragile: bool = False
 
     def report(self, kind: ReportKind) -> Report | None:
         """Return the first report of that kind."""
@@ -109,7 +114,9 @@ class AttemptObservation(msgspec.Struct, frozen=True):
     def interrupted(self) -> bool:
         """Whether the runner reports a termination signal or a kill. Then the scheduler may know the reason."""
         end = self.end
-        return end is not None and (end.kind is ReportKind.STOPPED or (end.code or 0) > _SIGNALLED)
+        if end is None:
+            return False
+        return end.kind is ReportKind.STOPPED or (end.code or 0) > (0 if self.is_fragile else _SIGNALLED)
 
     @property
     def is_unexplained(self) -> bool:

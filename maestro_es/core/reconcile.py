@@ -50,7 +50,7 @@ def _watch(step: StepRecord, observed: AttemptObservation, verdict: Verdict) -> 
     if step.phase is not Phase.SUBMITTED:
         return []
     if missing is (step.missed_at is not None):
-        return _delay(step, observed) or _unknown(step, observed)
+        return _delay(step, observed) or _unknown(step, observed) or _unsupervised(step, observed)
     if missing:
         return [e.JobNotFound(token=step.token, evidence=verdict.evidence)]
     return [e.JobReappeared(token=step.token)] if isinstance(observed.queue, JobState) else []
@@ -72,6 +72,15 @@ def _unknown(step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]
     if raw_state == step.message or step.delays >= _DELAYS:
         return []
     return [e.JobStateUnknown(token=step.token, raw_state=raw_state)]
+
+
+def _unsupervised(step: StepRecord, observed: AttemptObservation) -> list[e.AnyEvent]:
+    """Record that the scheduler no longer watches a job whose processes may still run: once for each reason."""
+    reason = observed.raw_state
+    if observed.queue is not JobState.UNSUPERVISED or not observed.may_run or reason == step.message:
+        return []
+    host = observed.claim.host
+    return [e.JobUnsupervised(token=step.token, reason=reason, host=host, until=observed.may_run_until)]
 
 
 def _start(seen: Observations, step: StepRecord, observed: AttemptObservation, verdict: Verdict) -> list[e.AnyEvent]:

@@ -134,17 +134,17 @@ def reopen(graph: Graph, reason: str = "", how: How = GO_ON) -> list[NewEvent]:
 
 
 def give_up(
-    graph: Graph, patterns: Sequence[str], is_known: Callable[[StepRecord], bool], by: str, at: Micros, reason: str
+    graph: Graph, patterns: Sequence[str], is_watched: Callable[[StepRecord], bool], by: str, at: Micros, reason: str
 ) -> list[NewEvent]:
     """Give up steps that ran on another host, because the user `by` says that the host is gone for good.
 
-    The steps run again, or are cancelled if a cancel was requested. `is_known` returns whether this host can see a
-    step.
+    The steps run again, or are cancelled if a cancel was requested. `is_watched` tells whether this host can see a
+    local step, and whether the scheduler still watches a job.
     """
     statement = f"{by} says that it is gone for good{f': {reason}' if reason else ''}"
     evidence = (e.Evidence(source="user", detail=statement),)
     new_events: list[NewEvent] = []
-    for step in choose(graph, patterns, lambda step: _not_to_give_up(step, is_known)):
+    for step in choose(graph, patterns, lambda step: _not_to_give_up(step, is_watched)):
         if step.cancelling or graph.study.cancelling:
             event: e.AnyEvent = e.StepCancelled(token=step.token, at=at, message="cancelled", evidence=evidence)
         else:
@@ -185,13 +185,15 @@ def _not_to_retry(graph: Graph, step: StepRecord, named: set[str], failed: bool)
     return ""
 
 
-def _not_to_give_up(step: StepRecord, is_known: Callable[[StepRecord], bool]) -> str:
+def _not_to_give_up(step: StepRecord, is_watched: Callable[[StepRecord], bool]) -> str:
     """Return why a user can't give up a step (empty: it is possible)."""
     if step.phase is not Phase.SUBMITTED:
         return "does not run"
+    if not is_watched(step):
+        return ""
     if step.scheduled:
         return "is a job, whose end its scheduler reports"
-    return "can be seen from this host, so a tick will record its end" if is_known(step) else ""
+    return "can be seen from this host, so a tick will record its end"
 
 
 def _not_to_skip(step: StepRecord) -> str:

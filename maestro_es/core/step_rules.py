@@ -169,6 +169,11 @@ def _state_unknown(_graph: Graph, step: StepRecord, _at: Micros, event: e.JobSta
     step.message = event.raw_state
 
 
+def _unsupervised(_graph: Graph, step: StepRecord, _at: Micros, event: e.JobUnsupervised) -> None:
+    step.delays += 1
+    step.message = event.reason
+
+
 def _started(graph: Graph, step: StepRecord, _at: Micros, event: e.JobStarted) -> None:
     if step.started_at is None:
         step.started_at = event.at
@@ -325,6 +330,7 @@ _RULES: dict[type[e.Event], Rule] = {
     e.SubmissionWithdrawn: Rule(_withdrawn, _REQUESTED),
     e.JobDelayed: Rule(_delayed, _SUBMITTED),
     e.JobStateUnknown: Rule(_state_unknown, _SUBMITTED),
+    e.JobUnsupervised: Rule(_unsupervised, _SUBMITTED),
     e.JobStarted: Rule(_started, _SUBMITTED),
     e.JobNotFound: Rule(_job_not_found, _SUBMITTED),
     e.JobReappeared: Rule(_job_reappeared, _SUBMITTED),

@@ -73,12 +73,14 @@ _FINAL = {
     JobState.OUT_OF_MEMORY: Conclusion.OUT_OF_MEMORY,
     JobState.NODE_FAILED: Conclusion.NODE_FAILED,
     JobState.PREEMPTED: Conclusion.NODE_FAILED,
+    JobState.REFUSED: Conclusion.FAILED,
+    JobState.UNSUPERVISED: Conclusion.NODE_FAILED,
 }
 
 #: States that explain a non-zero exit better than the exit code does.
 _EXPLAINS = (
     JobState.TIMED_OUT, JobState.CANCELLED, JobState.CANCELLED_ON_NODE, JobState.OUT_OF_MEMORY,
-    JobState.NODE_FAILED, JobState.PREEMPTED,
+    JobState.NODE_FAILED, JobState.PREEMPTED, JobState.UNSUPERVISED,
 )  # fmt: skip
 
 #: Final states of a job that had a node. If there is no claim, the node could not launch the job.
@@ -164,6 +166,10 @@ def _without_report(observed: AttemptObservation) -> Conclusion:
     started = observed.has_started
     if word in (JobState.FINISHED, JobState.FAILED) and observed.report(ReportKind.REFUSED):
         return Conclusion.LOST if started else Conclusion.WAIT
+    if word is JobState.UNSUPERVISED and started and observed.may_run:
+        return Conclusion.RUNNING
+    if word is JobState.UNSUPERVISED and not started:
+        return Conclusion.CLAIM if observed.claim.state is ClaimState.NONE else Conclusion.WAIT
     if word in _AT_LAUNCH and observed.claim.state is ClaimState.NONE and not started:
         return Conclusion.NODE_FAILED
     if word is not None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from maestro_es.audit.attempts import unsupervised
 from maestro_es.core import arguments, requests, rerun
 from maestro_es.core.events import Recorded
+from maestro_es.core.model import StepRecord
 from maestro_es.execution_graph.auditing import AuditableGraph
 from maestro_es.execution_graph.base import patterns_of
 from maestro_es.study import sharing
@@ -112,13 +114,15 @@ class RequestableGraph(AuditableGraph):
         """Run steps again whose host or container is gone for good. Returns the new events.
 
         The caller is responsible for this, because a step that still runs there would run twice. RequestRefused for a
-        step that this host can see.
+        step that this host can see, and for a job that its scheduler watches.
         """
         patterns, why = patterns_of(steps), arguments.text("reason", reason)
-        actor, at, ask_host = self._study.log.identity.actor, self.runtime.now(), self._study.ask_host
-        return self._ask(
-            lambda graph: rerun.give_up(graph, patterns, lambda step: bool(ask_host(step)), actor, at, why)
-        )
+        actor, at, study = self._study.log.identity.actor, self.runtime.now(), self._study
+
+        def is_watched(step: StepRecord) -> bool:
+            return not unsupervised(study.log.events_of(step.number)) if step.scheduled else bool(study.ask_host(step))
+
+        return self._ask(lambda graph: rerun.give_up(graph, patterns, is_watched, actor, at, why))
 
     def reopen(self, reason: str = "", *, from_scratch: bool = False) -> list[Recorded]:
         """Continue a cancelled study. Its cancelled steps run. The new events include a StepReset for each of them.

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import structs
 
-from maestro_es.adapters.base import Adapter, Adapters, JobInfo, QueueEntry
+from maestro_es.adapters.base import Adapter, Adapters, CarriesOutput, JobInfo, QueueEntry
 from maestro_es.adapters.local import ask_host, is_namesakes
 from maestro_es.adapters.process import Host
 from maestro_es.core.grace import LISTED_GRACES, within_grace
@@ -40,12 +40,13 @@ from maestro_es.core.verdict import GIVES_UP, LISTED, Conclusion, judge
 from maestro_es.errors import NotAsked, Unreachable
 from maestro_es.poller.last_boot import look_back
 from maestro_es.poller.prefetch import QueueSnapshot
+from maestro_es.poller.unsupervised import still_runs
 from maestro_es.study import claims
 from maestro_es.study.layout import StudyDir
 from maestro_es.study.reports import read_reports
 
 #: States of a job in which its exit code is that of the runner, which may have refused to start the step.
-_ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED_ON_NODE)
+_ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED_ON_NODE, JobState.UNSUPERVISED)
 
 
 class TickInputs(msgspec.Struct, frozen=True):
@@ -264,27 +265,37 @@ class Observer:
         if reports and claim is not None and claim.state is ClaimState.NONE:
             claim = self._claim(step)  # it was created after it was read
         observed = AttemptObservation(
-            claim=claim or Claim(), reports=tuple(reports), within_grace=self._within_grace(step), start_recorded=known
-        )
-        if isinstance(seen, JobInfo):
-            observed = structs.replace(
-                observed, queue=seen.state, raw_state=seen.raw_state, exit_code=seen.exit_code,
-                job_id=seen.job_id, host=seen.host, instance=seen.instance, delay=seen.delay,
-                ended_at=end_of(step, seen.ended_at, self._inputs.now),
-            )  # fmt: skip
-        elif seen is not None:
-            observed = structs.replace(observed, queue=seen)
-            if not step.scheduled:
-                observed = without_forced_end(observed)
+            claim=claim or Claim(), reports=tuple(reports),
+            within_grace=self._within_grace(step), start_recorded=known,
+            is_fragile=step.scheduled and isinstance(self._adapters.scheduler, CarriesOutput),
+        )  # fmt: skip
+        observed = self._with_answer(step, observed, seen)
         begins = observed.queue is JobState.RUNNING and not (known or observed.has_started)
         if claim is None and not observed.end and (begins or observed.queue in _ENDED):
             claim = self._claim(step)
             observed = structs.replace(observed, claim=claim)
+        if observed.queue is JobState.UNSUPERVISED:
+            may_run, until = still_runs(self._graph, step, observed.claim, self._inputs.host, self._inputs.now)
+            return structs.replace(observed, may_run=may_run, may_run_until=until)
         if observed.queue is not JobState.GONE or observed.report(ReportKind.EXIT):
             return observed
         if claim is None:
             observed = structs.replace(observed, claim=self._claim(step))
         return self._see_orphans(step, observed)
+
+    def _with_answer(
+        self, step: StepRecord, observed: AttemptObservation, seen: JobInfo | NoAnswer | None
+    ) -> AttemptObservation:
+        if isinstance(seen, JobInfo):
+            return structs.replace(
+                observed, queue=seen.state, raw_state=seen.raw_state, exit_code=seen.exit_code,
+                job_id=seen.job_id, host=seen.host, instance=seen.instance, delay=seen.delay,
+                ended_at=end_of(step, seen.ended_at, self._inputs.now),
+            )  # fmt: skip
+        if seen is None:
+            return observed
+        observed = structs.replace(observed, queue=seen)
+        return observed if step.scheduled else without_forced_end(observed)
 
     def _see_orphans(self, step: StepRecord, observed: AttemptObservation) -> AttemptObservation:
         """Check whether processes of an attempt still run although its job is gone."""

@@ -19,13 +19,14 @@ from msgspec import structs
 
 from maestro_es.adapters import process
 from maestro_es.adapters.base import Adapter, Job, JobInfo, Submitting
-from maestro_es.adapters.registry import ADAPTERS, make_adapter
+from maestro_es.adapters.registry import ADAPTERS, jobs_of, make_adapter
 from maestro_es.core import events as e
 from maestro_es.core.model import Settings, StepRecord, SubmissionKind
 from maestro_es.core.observations import Claim, Report, ReportKind
 from maestro_es.core.submission import Accepted, Outcome
 from maestro_es.study.claims import read_claim
 from maestro_es.study.invocation import Runtime
+from maestro_es.study.maintenance import make_state_dir
 from maestro_es.study.reports import read_reports
 from maestro_es.study.session import Session
 from maestro_es.study.workspace import ScriptOf, write_scripts
@@ -90,6 +91,8 @@ class Stage:
             for n, cmd in enumerate(commands, 1)
         ]
         self.bench.create(*steps)
+        if self.kind in ADAPTERS:
+            make_state_dir(self.bench.dir, jobs_of(self.kind))  # as each tick does
         self.study = self.bench.open()
         return range(1, len(steps) + 1)
 

@@ -32,6 +32,7 @@ NOT_ASKED = {
     ("fake", "accounts"): "a file of its own stands for them, which says one word of every job",
     ("fake", "cancel in silence"): "it takes each request to end a job",
     ("local", "cancel in silence"): _PROCESS,
+    ("flux", "accounts"): "it keeps none beside its list",
 }  # fmt: skip
 
 
@@ -181,8 +182,9 @@ def test_a_list_of_jobs_that_can_not_be_read_has_said_nothing_of_any(stage: Stag
 
     with pytest.raises(Unreachable):
         stage.query_queue(step)
-    with pytest.raises(Unreachable):
-        stage.adapter.query_accounting([step])
+    if (stage.kind, "accounts") not in NOT_ASKED:
+        with pytest.raises(Unreachable):
+            stage.adapter.query_accounting([step])
     stage.commands.query("")
     assert look(stage, step) == (JobState.PENDING, True)
 

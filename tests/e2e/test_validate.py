@@ -301,7 +301,7 @@ def test_all_that_a_script_would_refuse_is_said_with_its_line_before_anything_is
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
 
 
-@pytest.mark.parametrize("kind", ["flux", "lsf"])
+@pytest.mark.parametrize("kind", ["lsf"])
 def test_a_scheduler_that_takes_no_jobs_from_us_gets_a_warning_if_a_step_is_for_it(tmp_path: Path, kind: str):
     text = f"""\
 description: {{name: tide, description: d}}

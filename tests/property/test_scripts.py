@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_es.adapters.flux import FluxAdapter
+from maestro_es.adapters.flux.adapter import FluxAdapter
 from maestro_es.adapters.launcher import Resources, fill_in, read_request
 from maestro_es.adapters.lsf import LsfAdapter
 from maestro_es.adapters.process import Host

@@ -43,6 +43,7 @@ MINIMAL: tuple[e.AnyEvent, ...] = (
     e.SubmissionWithdrawn(token="t1"),
     e.JobDelayed(token="t1", reason="PartitionDown"),
     e.JobStateUnknown(token="t1", raw_state="REVOKED"),
+    e.JobUnsupervised(token="t1", reason="node failure"),
     e.JobStarted(token="t1", at=5),
     e.JobNotFound(token="t1"),
     e.JobReappeared(token="t1"),

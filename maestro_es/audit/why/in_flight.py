@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maestro_es.audit.attempts import last_request
+from maestro_es.audit.attempts import last_request, unsupervised
 from maestro_es.audit.why.context import Explanation, View, again, cancel_of
 from maestro_es.core import events as e
 from maestro_es.core.model import UNWATCHED, State, StepRecord
@@ -45,6 +45,7 @@ def submitted(view: View, step: StepRecord) -> Explanation:
     after = f"; {before.message}" if before.message else ""
     parts = (
         _state_unknown(view, step, events[begin:]),
+        _unsupervised(view, step, events),
         _missed(view, step, events),
         _no_answer(view, step),
         _elsewhere(view, step),
@@ -85,6 +86,23 @@ def _state_unknown(view: View, step: StepRecord, events: Sequence[e.Recorded]) -
         if isinstance(r.event, e.JobStateUnknown)
     )
     return Explanation(detail, unknown)
+
+
+def _unsupervised(view: View, step: StepRecord, events: Sequence[e.Recorded]) -> Explanation:
+    """Return that the scheduler no longer watches a job, how long ticks wait for it, and what the user can do."""
+    proof = unsupervised(events)
+    study, _, _ = view.location
+    return Explanation(
+        "".join(
+            f"; {adapter_of(view, step)} no longer watches it ({r.event.reason}), but it may still run"
+            f"{f' on {r.event.host}' if r.event.host else ''}, so ticks wait for its report"
+            f"{f' until {view.show(r.event.until)}' if r.event.until else ''}; if it is gone for good, "
+            f"use 'maestro-es retry {study} {step.name} --lost'"
+            for r in proof
+            if isinstance(r.event, e.JobUnsupervised)
+        ),
+        proof,
+    )
 
 
 def _missed(view: View, step: StepRecord, events: Sequence[e.Recorded]) -> Explanation:

@@ -147,6 +147,22 @@ class JobStateUnknown(Event, frozen=True):
     raw_state: str
 
 
+class JobUnsupervised(Event, frozen=True):
+    """The scheduler no longer watches the job, for example because it has crashed. The step may still run.
+
+    reason: what the scheduler says about the job
+    host: the host where the step was started
+    until: when the step has run for its walltime, so that it counts as ended; None without a walltime
+
+    Result: nothing
+    """
+
+    token: str
+    reason: str
+    host: str = ""
+    until: Micros | None = None
+
+
 class JobStarted(Event, frozen=True):
     """The job has started.
 
@@ -198,5 +214,6 @@ class ReportIgnored(Event, frozen=True):
 #: The events of this module.
 AttemptEvent = Union[
     SubmissionRequested, JobSubmitted, ScriptSetAside, SubmissionRejected, SubmissionUncertain, AttemptAbandoned,
-    SubmissionWithdrawn, JobDelayed, JobStateUnknown, JobStarted, JobNotFound, JobReappeared, ReportIgnored,
+    SubmissionWithdrawn, JobDelayed, JobStateUnknown, JobUnsupervised, JobStarted, JobNotFound, JobReappeared,
+    ReportIgnored,
 ]  # fmt: skip

@@ -68,7 +68,7 @@ def test_a_dry_run_writes_scripts_without_the_scheduler(tmp_path: Path, kind: st
     assert steps["after"].cause is Cause.UPSTREAM
 
 
-@pytest.mark.parametrize("kind", ["lsf", "flux"])
+@pytest.mark.parametrize("kind", ["lsf"])
 def test_a_study_that_can_t_be_submitted_is_refused_and_leaves_nothing(tmp_path: Path, kind: str):
     with pytest.raises(RequestRefused, match=f"can't submit jobs to {kind} yet; --dry writes the scripts"):
         create_study(plan(tmp_path, kind), Settings(), Runtime())

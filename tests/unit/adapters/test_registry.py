@@ -45,9 +45,8 @@ def test_what_jobs_look_like_is_known_without_the_adapters():
 
 
 def test_a_job_whose_scheduler_can_not_be_asked_counts_as_over():
-    assert {name: schedulers.still_running(f"{name}:it's") for name in ("slurm", "flux", "pbs", "toy")} == {
+    assert {name: schedulers.still_running(f"{name}:it's") for name in ("slurm", "pbs", "toy")} == {
         "slurm": """[ "$(squeue -h -j 'it'"'"'s' -o %T)" = RUNNING ]""",
-        "flux": "false",
         "pbs": "false",
         "toy": "false",
     }
@@ -61,7 +60,7 @@ def test_a_script_of_a_local_step_keeps_its_command(kind: str):
     assert adapter.command("hi $(date)", {"cmd": "hi"}) == "hi $(date)"
 
 
-@pytest.mark.parametrize("kind", ["lsf", "flux"])
+@pytest.mark.parametrize("kind", ["lsf"])
 def test_an_adapter_that_can_t_submit_says_so_and_calls_nobody(kind: str):
     adapter = make_adapter({"type": kind}, HOST)
     job = Job("token", "a", Path("/w"), "./a.sh", Path("/s"), claim=lambda *_: True)

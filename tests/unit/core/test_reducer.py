@@ -61,6 +61,7 @@ ALLOWED: dict[type[e.Event], set[str]] = {
     e.StepFailed: {"blocked", "ready", "requested", "submitted"},
     e.StepCancelled: {"blocked", "ready", "requested", "submitted"},
     e.JobStateUnknown: {"submitted"},
+    e.JobUnsupervised: {"submitted"},
     e.OutputDoubted: {"done"},
     e.StepDryRun: {"ready"},
     e.StepReset: {"blocked", "ready", "done"},

@@ -11,6 +11,7 @@ from itertools import combinations, product
 from typing import NamedTuple
 
 import pytest
+from msgspec import structs
 
 from maestro_es.core.events import Evidence
 from maestro_es.core.model import JobState
@@ -34,7 +35,7 @@ BAD = {C.FAILED, C.TIMED_OUT, C.CANCELLED, C.STOPPED, C.OUT_OF_MEMORY, C.NODE_FA
 OPEN: set[Answer] = {J.PENDING, J.RUNNING, J.UNKNOWN, S.UNREACHABLE}
 
 EXPLAINS: set[Answer] = {
-    J.TIMED_OUT, J.CANCELLED, J.CANCELLED_ON_NODE, J.OUT_OF_MEMORY, J.NODE_FAILED, J.PREEMPTED,
+    J.TIMED_OUT, J.CANCELLED, J.CANCELLED_ON_NODE, J.OUT_OF_MEMORY, J.NODE_FAILED, J.PREEMPTED, J.UNSUPERVISED,
 }  # fmt: skip
 
 
@@ -135,6 +136,14 @@ def observed(
         (K.JOB, none, J.ORPHANED, S.NOT_ASKED, C.END_REMAINS),
         (K.JOB, ((TIMEOUT, None),), J.ORPHANED, S.NOT_ASKED, C.END_REMAINS),
         (K.JOB, ((EXIT, 0),), J.ORPHANED, S.NOT_ASKED, C.FINISHED),
+        # A scheduler that has crashed no longer watches its jobs: what began may have failed because of that.
+        (K.JOB, none, J.UNSUPERVISED, S.NOT_ASKED, C.NODE_FAILED),
+        (K.NONE, none, J.UNSUPERVISED, S.NOT_ASKED, C.CLAIM),
+        (K.NOT_READ, none, J.UNSUPERVISED, S.NOT_ASKED, C.WAIT),
+        (K.JOB, ((EXIT, 0),), J.UNSUPERVISED, S.NOT_ASKED, C.FINISHED),
+        (K.JOB, ((EXIT, 1),), J.UNSUPERVISED, S.NOT_ASKED, C.NODE_FAILED),
+        # A job that was accepted and then refused has failed by its own fault.
+        (K.NONE, none, J.REFUSED, S.NOT_ASKED, C.FAILED),
         # Nobody was asked.
         (K.NOT_READ, none, S.NOT_ASKED, S.NOT_ASKED, C.WAIT),
         (K.NONE, none, S.NOT_ASKED, S.NOT_ASKED, C.WAIT),
@@ -171,6 +180,24 @@ def test_an_end_that_may_be_of_an_earlier_start_ends_nothing(
     claim: ClaimState, reports: Reports, queue: Answer, accounting: Answer
 ):
     assert judge(observed(claim, reports, queue, accounting, known=False)).conclusion is C.RUNNING
+
+
+def test_what_may_still_run_without_its_scheduler_runs_until_its_runner_reports():
+    running = AttemptObservation(Claim(K.JOB), queue=J.UNSUPERVISED, may_run=True, start_recorded=True)
+    reported = structs.replace(running, reports=(report(EXIT, 0),))
+
+    assert judge(running).conclusion is C.RUNNING
+    assert judge(reported).conclusion is C.FINISHED
+
+
+@pytest.mark.parametrize("queue", [S.UNREACHABLE, J.RUNNING])
+def test_a_step_whose_output_its_scheduler_carries_has_not_failed_before_the_scheduler_has_spoken(queue: Answer):
+    failed = AttemptObservation(Claim(K.JOB), (report(EXIT, 1),), queue, start_recorded=True, is_fragile=True)
+
+    assert judge(failed).conclusion is C.WAIT
+    assert judge(structs.replace(failed, queue=J.UNSUPERVISED)).conclusion is C.NODE_FAILED
+    assert judge(structs.replace(failed, queue=J.FAILED)).conclusion is C.FAILED
+    assert judge(structs.replace(failed, reports=(report(EXIT, 0),))).conclusion is C.FINISHED
 
 
 # -- every combination -----------------------------------------------------------------------------------------------
@@ -284,7 +311,10 @@ RULES: dict[str, Callable[[Row], bool]] = {
     ),
     "a claim is only made when a scheduler said that it is gone, and none that there is more to come": only_if(
         C.CLAIM,
-        lambda row: J.GONE in row.answers and row.queue not in OPEN and row.accounting is not S.UNREACHABLE,
+        lambda row: (
+            (J.GONE in row.answers and row.queue not in OPEN and row.accounting is not S.UNREACHABLE)
+            or (J.UNSUPERVISED in row.answers and row.queue not in OPEN)
+        ),
     ),
     "a job's claim is never taken": implies(
         lambda row: row.claim is K.JOB and DROPPED not in row.kinds,
@@ -302,7 +332,7 @@ RULES: dict[str, Callable[[Row], bool]] = {
         ),
     ),
     "while it is too early, nothing is given up for want of a trace": implies(
-        lambda row: row.within_grace and REFUSED not in row.kinds,
+        lambda row: row.within_grace and REFUSED not in row.kinds and J.UNSUPERVISED not in row.answers,
         lambda row: row.conclusion not in (C.CLAIM, C.LOST),
     ),
     "a queue that has no answer, or more to come, concludes nothing bad without the runner's word": implies(
@@ -345,7 +375,7 @@ RULES: dict[str, Callable[[Row], bool]] = {
     ),
     "a failure has somebody's word": only_if(
         C.FAILED,
-        lambda row: row.exit in (1, 137) or (not row.ended and J.FAILED in row.answers),
+        lambda row: row.exit in (1, 137) or (not row.ended and bool({J.FAILED, J.REFUSED} & row.answers)),
     ),
     "stopped is only what was told to stop, or killed and started again, and nobody explains": only_if(
         C.STOPPED,
@@ -365,7 +395,7 @@ RULES: dict[str, Callable[[Row], bool]] = {
     "a hardware failure is the scheduler's word, or a job that ended on its node before its runner began": only_if(
         C.NODE_FAILED,
         lambda row: (
-            bool(row.answers & {J.NODE_FAILED, J.PREEMPTED})
+            bool(row.answers & {J.NODE_FAILED, J.PREEMPTED, J.UNSUPERVISED})
             or (bool(row.answers & {J.FAILED, J.CANCELLED_ON_NODE}) and row.claim is K.NONE and BEGUN not in row.kinds)
         ),
     ),
@@ -374,7 +404,11 @@ RULES: dict[str, Callable[[Row], bool]] = {
         lambda row: row.conclusion is C.WAIT,
     ),
     "an answer that is no answer changes nothing that the queue has settled": implies(
-        lambda row: row.queue in EXPLAINS - {J.CANCELLED_ON_NODE} and not row.ended and (row.known or not row.begun),
+        lambda row: (
+            row.queue in EXPLAINS - {J.CANCELLED_ON_NODE, J.UNSUPERVISED}
+            and not row.ended
+            and (row.known or not row.begun)
+        ),
         lambda row: row.given_up or row.conclusion is judge(AttemptObservation(queue=row.queue)).conclusion,
     ),
 }

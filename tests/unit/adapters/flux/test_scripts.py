@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from maestro_es.adapters.flux import FluxAdapter, urgency, walltime
+from maestro_es.adapters.flux.adapter import FluxAdapter
+from maestro_es.adapters.flux.options import urgency, walltime
 from maestro_es.adapters.process import Host
 from maestro_es.adapters.script import ADDED, arguments
 from maestro_es.core.environment import Environment

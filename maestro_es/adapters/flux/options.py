@@ -1,46 +1,30 @@
-"""Flux: writes the scripts of steps, in the form of Maestro's interface for flux-core 0.49. It can't submit jobs.
+"""Flux: the options of a job, in its script and on the command line, and the launcher.
 
-The header equals that of Maestro 1.2.1, line by line. It consists of `directives`, which ``flux batch`` also accepts
-on its command line. A step with ``nested: false`` gets no Flux instance of its own; it belongs to ``flux submit``,
-which has the same short options. Directives are lines that begin with ``#flux:``, in one block of comments (Flux RFC
-36).
-
-Maestro queries the broker for its version, for a comment, and for its queues, to omit the queue if the broker has
-none. Here, writing a script does not contact a broker.
+The header of a script equals that of Maestro 1.2.1 with its interface for flux-core 0.49, line by line. It consists of
+`directives`, which ``flux batch`` and ``flux submit`` also accept on their command lines. Directives are lines that
+begin with ``#flux:``, in one block of comments (Flux RFC 36).
 """
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from maestro_es.adapters import schedulers
-from maestro_es.adapters.launcher import Resources, fill_in, whole_number
-from maestro_es.adapters.process import Host
-from maestro_es.adapters.script import (
-    Directive,
-    ScriptsOnly,
-    exclusive,
-    header,
-    option,
-    pairs,
-    passed_through,
-    shebang,
-)
+from maestro_es.adapters.base import stop_if
+from maestro_es.adapters.launcher import Resources, whole_number
+from maestro_es.adapters.script import Directive, exclusive, is_free, option, pairs, passed_through
 from maestro_es.core.model import is_scheduled
-from maestro_es.core.scheduler_facts import COMMON_KEYS, Remark, SchedulerFacts
 from maestro_es.core.walltime import walltime_seconds
 
-#: The only supported interface. Maestro's older interfaces write ``flux mini``, which flux-core has removed.
-_INTERFACE = "0.49.0"
+#: How a line of a script begins that contains options.
+DIRECTIVE = "#flux:"
 
 #: The long names of the groups of `allocation_args` and `launcher_args`, in the order in which Maestro writes them.
 _GROUPS = {"S": "setattr", "setattr": "setattr", "o": "setopt", "setopt": "setopt", "conf": "conf"}
 
 #: Keys beside the groups that are a flag.
-_EXCLUSIVE = ("x", "exclusive")
+EXCLUSIVE = ("x", "exclusive")
 
 #: Urgencies by priority. Maestro's schema allows "low" and "expedited", but its submission refuses them.
 _URGENCIES = {"held": 0, "minimal": 1, "low": 9, "medium": 16, "high": 24, "expedited": 31}
@@ -50,35 +34,11 @@ _MOST_URGENT = 31
 #: which name.
 _REFUSED = frozenset({"wrap", "dry-run", "job-name", "cwd", "cc", "bcc", "wait", "watch", "help", "h", "flags"})
 
+#: Those of these options that may appear in a script: maestro-es overrides them, or has written them.
+_HARMLESS = frozenset({"job-name", "cwd", "flags"})
 
-#: The groups of `allocation_args` that Maestro knows.
-_ALLOCATION_ARGS = ("setopt", "o", "setattr", "S", "conf")
-
-
-def review(batch: Mapping[str, Any], runs: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[Remark]:
-    """Yield remarks about values that Flux, or Maestro's interface to it, does not accept or ignores."""
-    if batch.get("version", _INTERFACE) != _INTERFACE:
-        remedy = f"Scripts are written for {_INTERFACE}, which is Maestro's default: remove the key."
-        yield Remark(("batch", "version"), remedy, fatal=True)
-    for index, run in runs:
-        if run.get("memory"):
-            yield Remark(("study", index, "run", "memory"), "Flux allocates none.", "is ignored")
-    groups = batch.get("allocation_args")
-    for key in groups.keys() - set(_ALLOCATION_ARGS) if isinstance(groups, dict) else ():
-        remedy = f"Write it into args of the steps, or into {', '.join(_ALLOCATION_ARGS)}."
-        if key in _EXCLUSIVE:
-            remedy = "Write 'exclusive: true' into the steps."
-        yield Remark(("batch", "allocation_args", key), remedy, "is ignored, as in Maestro")
-
-
-FACTS = SchedulerFacts(
-    name="flux",
-    extension="flux.sh",
-    keys=(*COMMON_KEYS, "allocation_args", "launcher_args", "uri", "version"),
-    directive="#flux:",
-    jobs=schedulers.WITH_ADAPTER["flux"],
-    review=review,
-)
+#: The options that take whole numbers, and the keys of a step for them.
+_COUNTS = {"nodes": 1, "procs": 1, "cores per task": 1, "gpus": 0}
 
 
 def directives(batch: Mapping[str, Any], job_name: str, run: Mapping[str, Any]) -> list[Directive]:
@@ -154,7 +114,7 @@ def option_groups(args: object) -> dict[str, Any]:
     """Return `allocation_args` or `launcher_args` by the long names of their groups. Dotted keys become mappings."""
     groups: dict[str, Any] = {}
     for key, setting in pairs(args):
-        if key in _EXCLUSIVE:
+        if key in EXCLUSIVE:
             continue
         name = _GROUPS.get(str(key), str(key))
         if not isinstance(setting, Mapping):
@@ -194,7 +154,7 @@ def rendered(name: str, group: object) -> Iterator[Directive]:
 def launch(batch: Mapping[str, Any], asked: Resources, run: Mapping[str, Any]) -> str:
     """Return the ``flux run`` command for these resources. `args` of the batch block is an older key for options."""
     extra = batch.get("launcher_args")
-    alone = exclusive(run.get("exclusive"), "launcher", any(key in _EXCLUSIVE for key, _ in pairs(extra)))
+    alone = exclusive(run.get("exclusive"), "launcher", any(key in EXCLUSIVE for key, _ in pairs(extra)))
     groups = option_groups(extra)
     names = [*dict.fromkeys(_GROUPS.values()), *(name for name in groups if name not in _GROUPS.values())]
     options = [
@@ -209,30 +169,45 @@ def launch(batch: Mapping[str, Any], asked: Resources, run: Mapping[str, Any]) -
     return " ".join(["flux run", *(directive.text for directive in options)])
 
 
-class FluxAdapter(ScriptsOnly):
-    """Writes scripts for ``flux batch``."""
-
-    name, extension, grace_seconds = FACTS.name, FACTS.extension, FACTS.grace_seconds
-
-    def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
-        self._batch = dict(batch)
-        self._uri = str(batch.get("uri") or {**os.environ, **host.environment.variables}.get("FLUX_URI", ""))
-
-    def directives(self, job_name: str, run: Mapping[str, Any]) -> list[Directive]:
-        """Return the options of a step's job, for its script and for the submit command."""
-        return directives(self._batch, job_name, run)
-
-    def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
-        """Return the header. As in Maestro, it is complete even for steps that Flux does not run."""
-        first = [shebang(self._batch.get("shell")), f"#MAESTRO-INFO (flux adapter version) {_INTERFACE}"]
-        first += [f"#MAESTRO-INFO {directive.text}" for directive in [*option("(flux_uri)", self._uri)]]
-        return header([*first, "#"], "#flux:", self.directives(job_name, run))
-
-    def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
-        return self.header(job_name, description, run)
-
-    def command(self, text: str, run: Mapping[str, Any]) -> str:
-        return fill_in(text, Resources.by(run), Resources.by(run), lambda asked: launch(self._batch, asked, run))
+def check(run: Mapping[str, Any]) -> None:
+    """Refuse the resources of a step if no Flux accepts them. ValueError names all problems."""
+    counts = {key: str(run[key]).strip() for key in _COUNTS if run.get(key) not in (None, "")}
+    wrong = [
+        f"{key} is {text!r}; Flux takes a whole number of at least {_COUNTS[key]}"
+        for key, text in counts.items()
+        if not (text.isascii() and text.isdigit() and int(text) >= _COUNTS[key])
+    ]
+    stop_if(wrong)
+    if exclusive(run.get("exclusive"), "allocation"):
+        stop_if([] if "nodes" in counts else ["exclusive needs the number of nodes: add 'nodes' to the step"])
+    elif int(counts.get("nodes", 0)) > int(counts.get("procs", counts.get("nodes", 0))):
+        nodes, procs = counts["nodes"], counts["procs"]
+        stop_if([f"nodes is {nodes} and procs is {procs}; Flux needs at least one task for each node"])
 
 
-ADAPTER = FluxAdapter
+def embedded(script: str) -> list[str]:
+    """Return the options on the ``#flux:`` lines of a script that a user has edited.
+
+    ValueError names all options that users can't set, or that can't be read.
+    """
+    result: list[str] = []
+    wrong: list[str] = []
+    for line in script.split("\n"):
+        if line.startswith(DIRECTIVE):
+            try:
+                import shlex  # noqa: PLC0415 - needed only for an edited script
+
+                on_line = shlex.split(line.removeprefix(DIRECTIVE), comments=True)
+            except ValueError as error:
+                wrong.append(f"{line}: {error}")
+            else:
+                result += on_line
+                wrong += (
+                    f"{DIRECTIVE} {word} can't stand there, because maestro-es itself decides about it"
+                    for word in on_line
+                    if word.startswith("-") and not is_free(word.partition("=")[0].lstrip("-"), _REFUSED - _HARMLESS)
+                )
+        elif line.strip() and not line.lstrip().startswith("#"):
+            break
+    stop_if(wrong)
+    return result

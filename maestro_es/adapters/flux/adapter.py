@@ -1,0 +1,124 @@
+"""Flux: the adapter. It writes the scripts of steps, and submits their jobs.
+
+**Scripts** are those of Maestro's interface for flux-core 0.49 (`options`). Maestro asks the broker for its version,
+for a comment, and for its queues, to omit the queue if the broker has none. Here, writing a script does not contact a
+broker. The queue is omitted when the job is submitted.
+
+**Jobs.** A step runs in a Flux instance of its own, as by ``flux batch``. With ``nested: false`` it is one task with
+all resources, because ``flux submit`` would start the runner once for each process (`jobspec`). The name of a job is
+that of its step, and ends with the token of the attempt: STEP.TOKEN. One list of all jobs serves all studies
+(`client`), and shows no text of ours but the names and the directories (`output`).
+
+**Ends.** At the time limit, Flux sends SIGALRM, and SIGKILL five seconds later. ``flux cancel`` sends SIGTERM, and
+SIGKILL five seconds later. A job of ``flux batch`` also gets SIGHUP. Processes in another session survive all this,
+unless the site uses cgroups.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from maestro_es.adapters import schedulers
+from maestro_es.adapters.base import Job, Submitting
+from maestro_es.adapters.batch import BatchAdapter
+from maestro_es.adapters.flux.client import FluxJobs, flux_environment
+from maestro_es.adapters.flux.options import DIRECTIVE, EXCLUSIVE, check, directives, embedded, launch
+from maestro_es.adapters.launcher import Resources, fill_in
+from maestro_es.adapters.process import Host
+from maestro_es.adapters.script import Directive, arguments, header, option, shebang
+from maestro_es.core.scheduler_facts import COMMON_KEYS, Remark, SchedulerFacts
+from maestro_es.core.submission import Outcome, ScriptFailed
+
+#: The only supported interface. Maestro's older interfaces write ``flux mini``, which flux-core has removed.
+_INTERFACE = "0.49.0"
+
+#: The groups of `allocation_args` that Maestro knows.
+_ALLOCATION_ARGS = ("setopt", "o", "setattr", "S", "conf")
+
+
+def review(batch: Mapping[str, Any], runs: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[Remark]:
+    """Yield remarks about values that Flux, or Maestro's interface to it, does not accept or ignores."""
+    if batch.get("version", _INTERFACE) != _INTERFACE:
+        remedy = f"Scripts are written for {_INTERFACE}, which is Maestro's default: remove the key."
+        yield Remark(("batch", "version"), remedy, fatal=True)
+    for index, run in runs:
+        if run.get("memory"):
+            yield Remark(("study", index, "run", "memory"), "Flux allocates none.", "is ignored")
+    groups = batch.get("allocation_args")
+    for key in groups.keys() - set(_ALLOCATION_ARGS) if isinstance(groups, dict) else ():
+        remedy = f"Write it into args of the steps, or into {', '.join(_ALLOCATION_ARGS)}."
+        if key in EXCLUSIVE:
+            remedy = "Write 'exclusive: true' into the steps."
+        yield Remark(("batch", "allocation_args", key), remedy, "is ignored, as in Maestro")
+
+
+FACTS = SchedulerFacts(
+    name="flux",
+    extension="flux.sh",
+    keys=(*COMMON_KEYS, "allocation_args", "launcher_args", "uri", "version"),
+    directive=DIRECTIVE,
+    jobs=schedulers.WITH_ADAPTER["flux"],
+    review=review,
+)
+
+
+class FluxAdapter(BatchAdapter):
+    """Writes scripts for ``flux batch``, submits jobs, and queries them."""
+
+    name, extension, grace_seconds = FACTS.name, FACTS.extension, FACTS.grace_seconds
+    #: The shell of a job copies the output of the runner to its files, and dies with the broker.
+    carries_output = True
+
+    def __init__(self, batch: Mapping[str, Any], host: Host) -> None:
+        recorded = host.environment.variables
+        uri = str(batch.get("uri") or "")
+        self._batch = dict(batch)
+        self._uri = uri or {**os.environ, **recorded}.get("FLUX_URI", "")
+        self._flux = FluxJobs(flux_environment(os.environ, recorded, uri), host.environment)
+        super().__init__(self._flux)
+
+    def directives(self, job_name: str, run: Mapping[str, Any]) -> list[Directive]:
+        """Return the options of a step's job, for its script and for its submission."""
+        return directives(self._batch, job_name, run)
+
+    def header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:  # noqa: ARG002 - protocol
+        """Return the header. As in Maestro, it is complete even for steps that Flux does not run."""
+        first = [shebang(self._batch.get("shell")), f"#MAESTRO-INFO (flux adapter version) {_INTERFACE}"]
+        first += [f"#MAESTRO-INFO {directive.text}" for directive in [*option("(flux_uri)", self._uri)]]
+        return header([*first, "#"], DIRECTIVE, self.directives(job_name, run))
+
+    def spare_header(self, job_name: str, description: str, run: Mapping[str, Any]) -> str:
+        return self.header(job_name, description, run)
+
+    def command(self, text: str, run: Mapping[str, Any]) -> str:
+        return fill_in(text, Resources.by(run), Resources.by(run), lambda asked: launch(self._batch, asked, run))
+
+    def submission(self, job: Job) -> list[str]:
+        """Return a command that submits the job. ValueError if no Flux accepts its resources."""
+        if not job.edited:
+            check(job.run)
+        return self._flux.submission(job, self._options(job), nested=is_nested(job.run))
+
+    def submit(self, job: Job) -> Outcome | Submitting:
+        try:
+            options = self._options(job)
+        except ValueError as error:
+            return ScriptFailed(str(error))
+        return self._flux.submit(job, options, nested=is_nested(job.run))
+
+    def submit_script(self, path: str, folder: str, environment: Mapping[str, str]) -> Outcome:
+        """Submit a script as ``flux batch`` does. Its header has the options of the job."""
+        return FluxJobs(environment).submit_script(path, folder)
+
+    def _options(self, job: Job) -> list[str]:
+        return embedded(job.edited) if job.edited else arguments(self.directives(job.name, job.run))
+
+
+def is_nested(run: Mapping[str, Any]) -> bool:
+    """Whether a step gets a Flux instance of its own. In a text that replaced a placeholder, "False" means no."""
+    return str(run.get("nested", True)).strip().lower() not in ("false", "no", "off", "0", "")
+
+
+ADAPTER = FluxAdapter

@@ -1,0 +1,246 @@
+"""Flux: runs the commands that submit, query and cancel jobs.
+
+The commands find an instance of Flux by FLUX_URI: that of the batch block, or that of the shell in which `run` was
+called. Without it, they find the system's instance. So cron needs nothing but the study.
+
+No command of Flux gives up by itself if its broker does not answer, so each has our own time limit. A command that was
+ended after its only request has submitted a job and printed no id. Then the token in the job's name finds the job.
+
+If the broker crashes, it forgets all jobs since its last checkpoint, while their processes may run on. So the start of
+the instance is recorded with each job. If it has changed, a missing job may still run.
+
+Facts about Flux refer to flux-core 0.88. `maestro_es.adapters.flux.output` decides what an answer means.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Mapping, Sequence
+
+from msgspec import structs
+
+from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
+from maestro_es.adapters.batch import FACTS_TIMEOUT, BatchJobs, command_environment, completed, not_called
+from maestro_es.adapters.command import Completed
+from maestro_es.adapters.flux.jobspec import Request, fill, full_name, request
+from maestro_es.adapters.flux.output import (
+    CANCEL_NOTE,
+    FluxEntry,
+    adopted,
+    failed_to_cancel,
+    has_ended,
+    has_queues,
+    is_down,
+    is_instance,
+    judge_cancel,
+    lacks_command,
+    last_line,
+    plain_id,
+    read_instance,
+    read_list,
+    read_submission,
+    read_table,
+)
+from maestro_es.adapters.queue_entries import believed
+from maestro_es.core.attempt_token import is_imported
+from maestro_es.core.environment import Environment, for_node, for_runner, umask_for_node
+from maestro_es.core.model import JobState, Phase, StepRecord
+from maestro_es.core.submission import Accepted, InDoubt, Outcome, Rejected, ScriptFailed
+from maestro_es.errors import SchedulerError, Unreachable
+
+_URI = "FLUX_URI"
+
+#: How the names of variables begin that would change what Flux's commands do.
+_OURS = ("FLUX_",)
+
+#: The address of the system's instance, which the commands use without FLUX_URI.
+_SYSTEM = "local:///run/flux/local"
+
+
+def flux_environment(ours: Mapping[str, str], recorded: Mapping[str, str], uri: str) -> dict[str, str]:
+    """Return the environment for Flux's commands."""
+    environment = command_environment(ours, recorded, _OURS, (_URI,))
+    return {**environment, _URI: uri} if uri else environment
+
+
+class FluxJobs(BatchJobs):
+    """The jobs of an instance of Flux."""
+
+    scheduler = "flux"
+    settings = (_URI,)
+
+    def __init__(self, environment: Mapping[str, str], of_steps: Environment | None = None) -> None:
+        super().__init__(environment, of_steps)
+        #: What a submission needs, and is asked once: the start of the instance, whether it has queues with names, and
+        #: the templates of descriptions.
+        self._instance: str | None = None
+        self._has_queues: bool | None = None
+        self._templates: dict[tuple[str, ...], Completed] = {}
+
+    @property
+    def uri(self) -> str:
+        """The address of the instance."""
+        return self._environment.get(_URI, _SYSTEM)
+
+    # -- submitting --------------------------------------------------------------------------------------------------
+
+    def submission(self, job: Job, options: Sequence[str], *, nested: bool) -> list[str]:
+        """Return a command that submits the same job, to show it to users."""
+        runner = [str(job.runner), job.token, str(job.workspace), job.script, str(job.study)]
+        ours = [f"--job-name={full_name(job)}", f"--cwd={job.workspace}"]
+        return ["flux", "batch" if nested else "submit", *options, *ours, *runner]
+
+    def submit(self, job: Job, options: Sequence[str], *, nested: bool) -> Outcome | Submitting:
+        """Begin to submit a job."""
+        try:
+            if self._instance is None:
+                self._instance = self._start_of_instance()
+            asked = request(job, self._possible(options), nested=nested)
+            template = self._template(asked, job)
+        except Unreachable as error:
+            return InDoubt(str(error), scheduler_down=True)
+        except OSError as error:
+            return not_called("flux", error)
+        if template.code:
+            return Rejected(last_line(template.err), template.code)
+        environment = for_runner(job.environment.variables) | for_node(job.environment)
+        environment |= umask_for_node(job.environment)
+        try:
+            spec = fill(template.out, job, options, environment)
+        except ValueError as error:
+            return ScriptFailed(str(error))
+        return self._send(spec, job, asked)
+
+    def _send(self, spec: bytes, job: Job, asked: Request) -> Outcome | Submitting:
+        """Begin to submit a description. It contains the environment, so it is passed in memory and not in a file."""
+        memory = os.memfd_create("jobspec")
+        os.write(memory, spec)
+        argv = ["flux", "job", "submit", *asked.submission, f"/proc/{os.getpid()}/fd/{memory}"]
+        more = {_URI: self.uri} if _URI in self._environment else None
+        return self.begin(argv, job, self._read_submission, more=more, done=lambda: os.close(memory))
+
+    def _read_submission(self, done: Completed) -> Outcome:
+        outcome = read_submission(done)
+        return structs.replace(outcome, instance=self._instance) if isinstance(outcome, Accepted) else outcome
+
+    def submit_script(self, path: str, folder: str) -> Outcome:
+        """Submit a script without a token, and wait for the answer."""
+        try:
+            return read_submission(self.run("flux", "batch", f"--cwd={folder}", path))
+        except Unreachable as error:
+            return InDoubt(str(error))
+
+    def _possible(self, options: Sequence[str]) -> list[str]:
+        """Leave out the queue, as Maestro does, if the instance has no queues with names."""
+        kept = list(options)
+        if "-q" in kept and not self._knows_queues():
+            index = kept.index("-q")
+            del kept[index : index + 2]
+        return kept
+
+    def _knows_queues(self) -> bool:
+        if self._has_queues is None:
+            done = self.run("flux", "config", "get", "queues")
+            if done.code and is_down(done.err):
+                raise self._no_answer(done.err)
+            self._has_queues = has_queues(done)
+        return self._has_queues
+
+    def _template(self, asked: Request, job: Job) -> Completed:
+        """Return the template of a description, or Flux's refusal of the options. Each is printed once in a tick."""
+        if asked.command not in self._templates:
+            command = self.start("flux", *asked.command, str(job.runner), of_job=job.environment)
+            self._templates[asked.command] = completed(command)
+        return self._templates[asked.command]
+
+    # -- querying ----------------------------------------------------------------------------------------------------
+
+    def cluster_info(self) -> dict[str, str]:
+        done = self.run("flux", "getattr", "version", timeout=FACTS_TIMEOUT)
+        if done.code:
+            raise self._no_answer(done.err)
+        return {"ClusterName": self.uri, "FLUX_VERSION": done.out.strip()}
+
+    def list_jobs(self) -> list[QueueEntry]:
+        done, read = self.run("flux", "job", "list", "--all-user", "--count=0"), read_list
+        if lacks_command(done):
+            done, read = self.run("flux", "jobs", "-a", "--count=0", "--json"), read_table
+        if done.code:
+            raise self._no_answer(done.err)
+        try:
+            return read(done.out)
+        except ValueError as error:
+            raise Unreachable(f"flux job list: its answer can't be read: {error}") from None
+
+    def query_queue(
+        self, steps: Sequence[StepRecord], listed: Sequence[QueueEntry] | None = None
+    ) -> dict[str, JobInfo]:
+        """Return the jobs of these attempts; GONE for those that the instance does not list.
+
+        If a job may be adopted, the start of the instance is asked before the list, so that it is not too late. If a
+        job is missing or was cancelled, it is asked after the list, so that it is not too early.
+        """
+        steps = [structs.replace(step, job_id=plain_id(step.job_id) or step.job_id) for step in steps]
+        before = self._start_of_instance() if any(step.phase is Phase.REQUESTED for step in steps) else ""
+        seen = super().query_queue(steps, None if before else listed)
+        unclear = any(info.state in (JobState.CANCELLED_ON_NODE, JobState.GONE) for info in seen.values())
+        after = self._start_of_instance() if unclear else ""
+        for step in steps:
+            info = _judged(step, seen[step.token], after)
+            seen[step.token] = adopted(info, before) if step.phase is Phase.REQUESTED else info
+        return seen
+
+    def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
+        """Return a mapping from token to job, of all jobs in the studies of these runners. This takes one query."""
+        studies = tuple(f"{os.path.dirname(os.path.dirname(runner))}/" for runner in runners)
+        start = self._start_of_instance()
+        rows: dict[str, list[QueueEntry]] = {}
+        for row in self.list_jobs():
+            if isinstance(row, FluxEntry) and f"{row.folder}/".startswith(studies):
+                rows.setdefault(row.token, []).append(row)
+        return {token: adopted(believed(entries, ""), start) for token, entries in rows.items()}
+
+    def _start_of_instance(self) -> str:
+        """Return what identifies the start of the instance."""
+        done = self.run("flux", "ping", "--count=1", "0")
+        if done.code:
+            raise self._no_answer(done.err or f"flux ping ended with {done.code} and said nothing")
+        return read_instance(done.out)
+
+    def _no_answer(self, message: str) -> Unreachable:
+        """Return the error for a message. If there is no such instance, say so, and what the user can do."""
+        text = " ".join(message.split())
+        if not has_ended(text) or self.uri == _SYSTEM:
+            return Unreachable(text)
+        return Unreachable(
+            f"there is no Flux instance at {self.uri} ({text}); if it was started inside a job, it has ended, and so "
+            "have its jobs; to continue the study in another instance, call 'maestro-es env STUDY --refresh' there"
+        )
+
+    # -- cancelling --------------------------------------------------------------------------------------------------
+
+    def cancel_ids(self, ids: Sequence[str]) -> list[str]:
+        return ["flux", "cancel", f"--message={CANCEL_NOTE}", *ids]
+
+    def refusal_to_cancel(self, done: Completed) -> SchedulerError | Unreachable | None:
+        message = failed_to_cancel(done)
+        if not message:
+            return None
+        return self._no_answer(message) if is_down(message) else SchedulerError(message)
+
+
+def _judged(step: StepRecord, info: JobInfo, start: str) -> JobInfo:
+    """Return what a cancelled or missing job means, given the present start of the instance.
+
+    Flux removes only jobs that have ended. So a missing job has ended, unless the broker may have forgotten it.
+    """
+    is_known = is_instance(step.job_instance)
+    restarted = is_known and step.job_instance != start
+    if info.state is JobState.CANCELLED_ON_NODE:
+        return judge_cancel(info, time.time_ns() // 1000, restarted=restarted)
+    if info.state is not JobState.GONE or not step.job_id or is_imported(step.token):
+        return info
+    if is_known and not restarted:
+        return info
+    return JobInfo(JobState.UNSUPERVISED, "the Flux broker was restarted, and has forgotten the job")

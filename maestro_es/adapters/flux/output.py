@@ -1,0 +1,323 @@
+"""Parses the output of Flux's commands. Facts about Flux refer to flux-core 0.88 unless stated otherwise.
+
+A job is found by the token at the end of its name. Ids alone do not identify jobs: if the broker has crashed, they
+start again. `maestro_es.adapters.flux.client` decides which commands are run, and when.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from maestro_es.adapters.base import JobInfo, QueueEntry
+from maestro_es.adapters.command import Completed
+from maestro_es.core.model import JobState, Micros
+from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected
+from maestro_es.errors import Unreachable
+
+#: The digits of a job's id, and what precedes them. Where the locale is C, Flux prints an "f" instead. In a job,
+#: FLUX_JOB_ID always has the first form, and so have our ids.
+_DIGITS = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_MARK, _PLAIN_MARK = "ƒ", "f"
+_JOB_ID = re.compile(f"[{_MARK}{_PLAIN_MARK}]([{_DIGITS}]+)")
+
+#: The note of a cancellation by maestro-es. Any other cancellation may be a part of ``flux shutdown``.
+CANCEL_NOTE = "maestro-es"
+
+#: How many seconds a job must have been cancelled by others until that counts. ``flux shutdown`` cancels all running
+#: jobs, waits until they have ended, and then ends the broker.
+_SHUTDOWN_SECONDS = 60
+
+#: The numbers of states and results in ``flux job list``; ``flux jobs --json`` has the words.
+_STATES = {1: "NEW", 2: "DEPEND", 4: "PRIORITY", 8: "SCHED", 16: "RUN", 32: "CLEANUP", 64: "INACTIVE"}
+_RESULTS = {1: "COMPLETED", 2: "FAILED", 4: "CANCELED", 8: "TIMEOUT"}
+
+#: The state of a job that has not ended. During CLEANUP, its processes may still run.
+_OPEN = {
+    "NEW": JobState.PENDING,
+    "DEPEND": JobState.PENDING,
+    "PRIORITY": JobState.PENDING,
+    "SCHED": JobState.PENDING,
+    "RUN": JobState.RUNNING,
+    "CLEANUP": JobState.RUNNING,
+}
+
+#: Exceptions by which Flux refuses a job after it has accepted it. The job has never had a node.
+_NEVER_RUNS = ("alloc", "dependency")
+
+#: The exception of a job whose node, broker or shell has failed. The processes of the job may still run.
+_LOST_SIGHT = "exec"
+
+#: The message in that exception if the runner could not be started.
+_NOT_STARTED = "start failed"
+
+#: Messages by which Flux refuses a job after it has examined it. Then nothing is queued. After any other failure,
+#: there may be a job. The last two are of flux-accounting (not tried).
+_REFUSALS = re.compile(
+    r"Invalid queue |exceeds policy limit of|unsatisfiable request|invalid jobspec|invalid JSON|urgency range is|"
+    r"dependency: |unknown dependency scheme|jobspec: |invalid job flags|Invalid constraint|"
+    r"only the instance owner can submit|cannot find user/bank|Queue not valid for user"
+)
+
+#: Messages about a queue that administrators have closed, usually for maintenance, and (flux-accounting, not tried)
+#: about a limit on the number of a user's jobs.
+_FULL = re.compile(r"job submission( to \S+)? is disabled|queue \S+ is currently disabled|max active jobs")
+
+#: Messages of commands that have not reached the broker.
+_DOWN = ("Unable to connect to Flux", "flux_open", "Connection refused", "Connection reset", "Broken pipe")
+
+#: Messages of commands whose broker does not exist, or no longer.
+_ENDED = ("was not found", "Connection refused", "flux_open: No such file or directory", "Connection reset")
+
+#: The messages of ``flux cancel`` about a job that can't be cancelled because it has ended.
+_OVER = ("unknown job id", "job is inactive")
+
+#: The answer of ``flux ping``. The last part of the route is the beginning of the first broker's ``broker.uuid``. It
+#: is different after each start.
+_ROUTE = re.compile(r"\d+!broker\.ping .*\((?:[0-9a-f]+!)*([0-9a-f]{8})\)\s*")
+_INSTANCE = re.compile(r"[0-9a-f]{8}")
+
+#: The message of ``flux config get queues`` if there are no queues with names.
+_NO_QUEUES = "queues is not set"
+
+#: How the message begins if ``flux job`` has no such subcommand.
+_NO_COMMAND = "Usage: flux-job [OPTIONS] COMMAND"
+
+
+class _Listed(msgspec.Struct):
+    """One line of ``flux job list``."""
+
+    id: int
+    state: int
+    name: str = ""
+    cwd: str = ""
+    urgency: int = 16
+    result: int = 0
+    waitstatus: int | None = None
+    exception_occurred: bool = False
+    exception_severity: int = 0
+    exception_type: str = ""
+    exception_note: str = ""
+    dependencies: list[str] = []
+    t_run: float = 0
+    t_inactive: float = 0
+
+
+_LINES = msgspec.json.Decoder(_Listed)
+
+
+class FluxEntry(QueueEntry, frozen=True):
+    """A job as Flux lists it, in its directory `folder`. `command` is its token and what looks like its script.
+
+    Flux does not list the command of a job. The directory and the name are all that it shows of it.
+    """
+
+    folder: str = ""
+
+    @property
+    def token(self) -> str:
+        """The token at the end of its name."""
+        return self.command.partition(" ")[0]
+
+
+def plain_id(text: str) -> str:
+    """Return an id in the form of FLUX_JOB_ID; empty if the text is no id."""
+    match = _JOB_ID.fullmatch(text.strip())
+    return _MARK + match[1] if match else ""
+
+
+def _id_of(number: int) -> str:
+    """Return the id of a job that Flux has listed by its number."""
+    digits = ""
+    while number or not digits:
+        number, digit = divmod(number, len(_DIGITS))
+        digits = _DIGITS[digit] + digits
+    return _MARK + digits
+
+
+def read_submission(done: Completed) -> Outcome:
+    """Return the outcome of ``flux job submit``. A site may print other lines around the id."""
+    message = " ".join(done.err.split()).removeprefix("flux-job: ")
+    ids = [text for text in map(plain_id, done.out.splitlines()) if text]
+    if done.code == 0 and len(ids) == 1:
+        return Accepted(ids[0])
+    if done.out.strip():  # it may have printed an id, so a job may be queued
+        return InDoubt(message or f"flux job submit ended with {done.code} and printed {done.out!r}")
+    if done.code > 0 and _FULL.search(message):
+        return QueueFull(message)
+    if done.code > 0 and _REFUSALS.search(message) and not is_down(message):
+        return Rejected(message, done.code)
+    return InDoubt(
+        message or f"flux job submit ended with {done.code} and printed nothing", scheduler_down=is_down(message)
+    )
+
+
+def is_down(message: str) -> bool:
+    """Whether a command says that it has not reached the broker."""
+    return any(sign in message for sign in _DOWN)
+
+
+def has_ended(message: str) -> bool:
+    """Whether a command says that there is no broker, rather than one that does not answer."""
+    return any(sign in message for sign in _ENDED)
+
+
+def failed_to_cancel(done: Completed) -> str:
+    """Return the message of ``flux cancel`` about jobs that it could not cancel; empty if there are none."""
+    lines = [line for line in done.err.splitlines() if line.strip() and not any(sign in line for sign in _OVER)]
+    if not done.code or (done.err.strip() and not lines):
+        return ""
+    return " ".join(" ".join(lines).split()) or f"flux cancel ended with {done.code} and said nothing"
+
+
+def read_instance(text: str) -> str:
+    """Return what identifies the start of an instance, from the answer of ``flux ping``. Unreachable if it is none."""
+    match = _ROUTE.fullmatch(text.strip().rpartition("\n")[2])
+    if not match:
+        raise Unreachable(f"flux ping: its answer can't be read: {text[-60:]!r}")
+    return match[1]
+
+
+def is_instance(text: str) -> bool:
+    """Whether a text identifies the start of an instance. A claim names the boot of a host instead."""
+    return bool(_INSTANCE.fullmatch(text))
+
+
+def has_queues(done: Completed) -> bool:
+    """Whether an instance has queues with names, from the answer of ``flux config get queues``."""
+    return done.code == 0 or _NO_QUEUES not in done.err
+
+
+def read_list(text: str) -> list[QueueEntry]:
+    """Return the jobs in the output of ``flux job list``, one JSON object a line. ValueError if it is no list."""
+    return [_entry(listed) for listed in _LINES.decode_lines(text)]
+
+
+def read_table(text: str) -> list[QueueEntry]:
+    """Return the jobs in the output of ``flux jobs --json``. ValueError if it is no list."""
+    try:
+        return [_entry(_from_table(job)) for job in msgspec.json.decode(text)["jobs"]]
+    except (KeyError, TypeError, StopIteration) as error:
+        raise ValueError(str(error)) from None
+
+
+def _from_table(job: Mapping[str, Any]) -> _Listed:
+    """Return a job of ``flux jobs --json``, which has words for numbers."""
+    exception = job.get("exception") or {}
+    values = {
+        **job,
+        "state": _number(_STATES, job["state"]),
+        "result": _number(_RESULTS, job.get("result")),
+        "exception_occurred": bool(exception.get("occurred")),
+        "exception_severity": exception.get("severity") or 0,
+        "exception_type": exception.get("type") or "",
+        "exception_note": exception.get("note") or "",
+    }
+    return msgspec.convert(values, _Listed)
+
+
+def _number(names: Mapping[int, str], name: object) -> int:
+    return next((number for number, known in names.items() if known == name), 0)
+
+
+def _entry(job: _Listed) -> FluxEntry:
+    word = _STATES.get(job.state, str(job.state))
+    state = _ended(job) if word == "INACTIVE" else _OPEN.get(word, JobState.UNKNOWN)
+    return FluxEntry(
+        _id_of(job.id),
+        state,
+        _describe(job, word),
+        f"{job.name.rpartition('.')[2]} {job.cwd}/{job.name}",
+        delay=_delay(job, word),
+        ended_at=int(job.t_inactive * 1_000_000) or None,
+        folder=job.cwd,
+    )
+
+
+def _ended(job: _Listed) -> JobState:
+    """Return the state of a job that has ended according to Flux.
+
+    CANCELLED_ON_NODE stands for a job that others have cancelled while it ran: see `judge_cancel`.
+    """
+    match _RESULTS.get(job.result):
+        case "COMPLETED":
+            return JobState.FINISHED
+        case "TIMEOUT":
+            return JobState.TIMED_OUT
+        case "CANCELED":
+            ours = job.exception_note.startswith(CANCEL_NOTE)
+            return JobState.CANCELLED if ours or not job.t_run else JobState.CANCELLED_ON_NODE
+        case "FAILED":
+            return _failed(job)
+    return JobState.UNKNOWN
+
+
+def _failed(job: _Listed) -> JobState:
+    fatal = job.exception_type if job.exception_occurred and job.exception_severity == 0 else ""
+    if fatal in _NEVER_RUNS and not job.t_run:
+        return JobState.REFUSED
+    if fatal == _LOST_SIGHT and _NOT_STARTED in job.exception_note:
+        return JobState.FAILED
+    if fatal == _LOST_SIGHT or job.waitstatus is None:
+        return JobState.UNSUPERVISED
+    return JobState.NODE_FAILED if fatal else JobState.FAILED
+
+
+def _describe(job: _Listed, word: str) -> str:
+    """Return the state of a job in Flux's words, with the reason for its end."""
+    if word != "INACTIVE":
+        return word
+    result = _RESULTS.get(job.result, str(job.result))
+    if job.exception_occurred and job.exception_severity == 0 and result != "TIMEOUT":
+        note = f": {job.exception_note}" if job.exception_note else ""
+        return f"{result} ({job.exception_type}{note})"
+    return f"{result} (exit code {_exit_code(job.waitstatus)})" if result == "FAILED" else result
+
+
+def _exit_code(waitstatus: int | None) -> int | str:
+    if waitstatus is None:
+        return "unknown"
+    return waitstatus >> 8 or 128 + (waitstatus & 0x7F)
+
+
+def _delay(job: _Listed, word: str) -> str:
+    """Return the reason that delays a pending job. Flux gives none while a job only waits for resources."""
+    if word == "DEPEND":
+        return f"it depends on {', '.join(job.dependencies)}" if job.dependencies else "it depends on another job"
+    return "it is held (urgency 0)" if word == "SCHED" and not job.urgency else ""
+
+
+def judge_cancel(info: JobInfo, now: Micros, *, restarted: bool) -> JobInfo:
+    """Return what it means that others have cancelled a job that was running.
+
+    ``flux shutdown`` cancels all running jobs in the name of their owner, and nothing in the job shows that. So such a
+    job counts as ended by the shutdown if the instance was `restarted` after the submission. If it was not, the
+    shutdown may not be complete yet: the job counts as running for a minute, and then as cancelled.
+    """
+    if restarted:
+        return structs.replace(
+            info, state=JobState.NODE_FAILED, raw_state="CANCELED, probably when its Flux instance was shut down"
+        )
+    if info.ended_at is not None and now < info.ended_at + _SHUTDOWN_SECONDS * 1_000_000:
+        return structs.replace(info, state=JobState.RUNNING, ended_at=None)
+    return structs.replace(info, state=JobState.CANCELLED)
+
+
+def adopted(info: JobInfo, instance: str) -> JobInfo:
+    """Return the job with the start of the instance that has listed it."""
+    return structs.replace(info, instance=instance) if info.job_id else info
+
+
+def lacks_command(done: Completed) -> bool:
+    """Whether this version of Flux has no ``flux job list``, which its help does not mention."""
+    return done.code != 0 and done.err.startswith(_NO_COMMAND)
+
+
+def last_line(text: str) -> str:
+    """Return what a command says about its arguments, after the summary of its usage."""
+    lines = text.strip().splitlines() or ["flux refuses the options and says nothing"]
+    return " ".join(lines[-1].split())

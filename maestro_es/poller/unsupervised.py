@@ -1,0 +1,45 @@
+"""Finds out whether a step still runs although its scheduler no longer watches its job.
+
+If a scheduler or the daemon on a node crashes, the processes of a job may run on, and nothing ends them at their time
+limit. The runner reports their end. Without a report, only the host where they were started can tell.
+"""
+
+from __future__ import annotations
+
+from maestro_es.adapters.process import Host, marked
+from maestro_es.core.graph import Graph
+from maestro_es.core.model import TOKEN_VARIABLE, Micros, StepRecord
+from maestro_es.core.observations import Claim, ClaimState
+from maestro_es.core.walltime import walltime_seconds
+from maestro_es.errors import Unreachable
+
+#: How long, in seconds, a step may take to end after its walltime.
+_MARGIN = 60
+
+
+def still_runs(graph: Graph, step: StepRecord, claim: Claim, host: Host, now: Micros) -> tuple[bool, Micros | None]:
+    """Return whether a step may still run, and when it will have run for its walltime, if it has one.
+
+    On the host where it was started, its processes are counted. Anywhere else, it may run until its walltime is over,
+    or for ever without a walltime.
+    """
+    if claim.state is not ClaimState.JOB:
+        return False, None
+    until = _end_of_walltime(graph, step, now)
+    if (claim.host, claim.instance) == (host.name, host.boot_id) and not host.namespace:
+        try:
+            return bool(marked(step.token, TOKEN_VARIABLE)), until
+        except Unreachable:
+            return True, until
+    return until is None or now < until, until
+
+
+def _end_of_walltime(graph: Graph, step: StepRecord, now: Micros) -> Micros | None:
+    from maestro_es.study_file.render import render  # noqa: PLC0415 - needed only after a crash of a scheduler
+
+    run = render("", graph.template(step.template).run, step.params, step.workspace, step.workspaces, "").run
+    try:
+        seconds = walltime_seconds(run.get("walltime"))
+    except ValueError:
+        return None
+    return (step.started_at or now) + (seconds + _MARGIN) * 1_000_000 if seconds else None
