@@ -9,6 +9,7 @@ instead.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -145,6 +146,11 @@ def _all(schedulers: Iterable[JobEnvironment], kind: str) -> list[str]:
 
 def _any_of(patterns: Iterable[str]) -> Callable[[str], bool]:
     """Return a function that returns whether a name matches one of these patterns."""
+    return _matcher(tuple(patterns))
+
+
+@functools.cache
+def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     either = re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)")
     return lambda name: either.match(name) is not None
 
@@ -197,16 +203,10 @@ def not_exported(
 
     Names that the command or the scheduler sets are left out, and so are variables of this process alone.
     """
-    of_process = _any_of(_OF_A_PROCESS)
     used = dict.fromkeys(name or braced for name, braced in _USE.findall(command))
-    return [
-        name
-        for name in used
-        if name in environ
-        and name not in exported
-        and not of_process(name)
-        and not _is_made(command, name, schedulers)
-    ]
+    missing = [name for name in used if name in environ and name not in exported]
+    of_process = _any_of(_OF_A_PROCESS if missing else ())
+    return [name for name in missing if not of_process(name) and not _is_made(command, name, schedulers)]
 
 
 def _is_made(command: str, name: str, schedulers: Sequence[JobEnvironment]) -> bool:

@@ -9,6 +9,7 @@ instances of a step must be rendered for this.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from msgspec import structs
@@ -25,14 +26,22 @@ from maestro_es.study.layout import StudyDir
 from maestro_es.study.workspace import ScriptOf, job_name, plan_job
 from maestro_es.study_file.findings import Findings
 from maestro_es.study_file.instances import Expansion, samples
+from maestro_es.study_file.parameters import is_inert
 from maestro_es.study_file.plan import StudyPlan
 from maestro_es.study_file.render import render
+from maestro_es.study_file.templates import Template
 
 #: The maximum size of one argument of a command in Linux (MAX_ARG_STRLEN), in bytes, including the NUL at its end.
 _LONGEST_ARGUMENT = 32 * 4096
 
 #: A placeholder for the token of an attempt, which a tick creates.
 _TOKEN = make_token("0" * 8, 1, 1, "0" * 8)
+
+#: The longest name and description of steps that are checked together, in characters.
+_LONGEST_ABOUT = 300
+
+#: Characters that are not expected in commands.
+_CONTROL = re.compile(r"[^\t\n\x20-\x7e]")
 
 #: A problem of a step: the key of its run block that causes it, or "run", and a message.
 _Fault = tuple[str, str]
@@ -47,15 +56,34 @@ def check_scripts(plan: StudyPlan, findings: Findings, settings: Settings, runti
     created = StudyCreated(study_id="", root=str(plan.output), name=plan.name, adapter=plan.batch, settings=settings)
     work.record([(None, created)])
     adapters, study_dir = runtime.adapters(plan.batch, runtime.host), StudyDir(plan.output)
+    sound: set[str] = set()
     for template in plan.templates:
-        if template.name in plan.unclear:
+        outline = _outline(template, plan.expansion)
+        if template.name in plan.unclear or outline in sound:
             continue
         work.record([(None, template.event())])
         name, faults = _first_faults(
             plan.expansion, template.name, lambda step: list(_faults(work.graph, step, study_dir, adapters))
         )
+        if outline and not faults:
+            sound.add(outline)
         for part, message in faults:
             findings.problem(plan.line(template.name, part, message), f"In study step '{name}', {message}")
+
+
+def _outline(template: Template, expansion: Expansion) -> str:
+    """Return what a scheduler can see of a step: steps with the same outline can only have the same problems.
+
+    It is empty if the scheduler may see all of the step.
+    """
+    texts = [str(template.run.get(key) or "") for key in ("cmd", "restart")]
+    about = f"{template.name} {template.description}"
+    if expansion.templates[template.name].used or "LAUNCHER" in "".join(texts):
+        return ""
+    if len(about) > _LONGEST_ABOUT or not is_inert(about) or _CONTROL.search("".join(texts)):
+        return ""
+    others = {key: value for key, value in template.run.items() if key not in {"cmd", "restart", "depends"}}
+    return repr((others, [bool(text.strip()) for text in texts], bool(template.references)))
 
 
 def _first_faults(

@@ -56,8 +56,7 @@ _COLUMNS = "seq, recorded_at, invocation, step, type, version, data, digest"
 _encode = msgspec.json.Encoder().encode
 
 _DEEPEST = 100
-_TEXT = r'"(?:[^"\\]|\\.)*"'
-_BRACKET = r"([\[{])|([\]}])"
+_BRACKET = r"[\[{\]}]"
 
 
 class _Decoders(dict[str, Callable[[Union[str, msgspec.Raw]], Any]]):
@@ -107,8 +106,9 @@ def _is_deep(data: str) -> bool:
     if data.count("[") + data.count("{") < _DEEPEST:
         return False
     depth = deepest = 0
-    for opening, closing in re.findall(_BRACKET, re.sub(_TEXT, "", data)):
-        depth += len(opening) - len(closing)
+    outside = data.replace("\\\\", "").replace('\\"', "").split('"')[::2]  # of texts, one of which is the study file
+    for bracket in re.finditer(_BRACKET, "".join(outside)):
+        depth += 1 if bracket[0] in "[{" else -1
         deepest = max(deepest, depth)
     return deepest > _DEEPEST
 

@@ -5,6 +5,7 @@
     plan            study file -> StudyPlan, or a SpecError with every problem; then `acquire`
     reading         the study file, read and checked up to its expansion; data -> text of a study file
     findings        problems and warnings: line, message, remedy
+    plain_yaml      usual YAML text -> data, quickly
     document        YAML text -> data, and the line of everything in it
     validation      the shape, against schema/study.json
     checks          rules that a schema can't express

@@ -7,9 +7,10 @@ whether the data is a study.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 from yaml.constructor import SafeConstructor
@@ -17,6 +18,15 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from maestro_es.errors import SpecError
 from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.plain_yaml import (
+    DEEPEST,
+    LONGEST_NUMBER,
+    Loaded,
+    UnusualYaml,
+    WrittenScalar,
+    is_noted,
+    load,
+)
 
 # The C loader is 6 to 8 times faster, but some builds of PyYAML lack it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -26,18 +36,14 @@ _MERGE = "tag:yaml.org,2002:merge"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _READ_AS = {"int": "a number", "float": "a number", "bool": "true or false", "null": "nothing", "timestamp": "a date"}
 
-#: The maximum depth of nested lists and mappings.
-_DEEPEST = 100
-
-#: The maximum number of values after all aliases are expanded. Nested aliases let a short text grow without limit, and
-#: each value takes half a kilobyte of memory. A study of 100,000 steps stays below this.
+#: How many values aliases may add. Nested aliases let a short text grow without limit.
 _MOST_VALUES = 1_000_000
 
-#: The largest study file, in bytes. One of 100,000 steps is smaller.
-LARGEST = 10_000_000
+#: The most values of a text that PyYAML loads as a whole. Each takes half a kilobyte of memory.
+_MOST_NODES = 1_000_000
 
-#: The longest number, in characters. Python refuses to write or read an integer of more than 4,300 digits.
-_LONGEST_NUMBER = 1000
+#: The largest study file, in bytes. A chain of 100,000 steps is smaller.
+LARGEST = 10_000_000
 
 _QUOTE = (
     "Text that begins with one of % @ ` & * ! | > [ { or that holds ': ' or ' #' needs quotes; indent with spaces."
@@ -46,24 +52,38 @@ _QUOTE = (
 _NO_VALUE = "Correct it. If it is text, put it in quotes and remove its tag, if it has one."
 
 
-class WrittenScalar(NamedTuple):
-    """A scalar without quotes that is not text to YAML: its line, its kind (``int``, ``bool``, ...) and its text."""
-
-    line: int
-    kind: str
-    text: str
-    value: Any
-
-
 class Document:
-    """The data of a YAML text, and the lines of its values."""
+    """The data of a YAML text, and the lines of its values.
 
-    def __init__(self, data: Any, root: Node | None) -> None:  # noqa: ANN401 - YAML holds anything
+    The nodes of PyYAML take much memory. So if a text was loaded without them, they are made when they are needed.
+    """
+
+    def __init__(
+        self,
+        data: Any,  # noqa: ANN401 - YAML holds anything
+        *,
+        text: str = "",
+        root: Node | None = None,
+        loaded: Loaded | None = None,
+    ) -> None:
         self.data = data
-        self._root = root
+        self._text = text
+        self._made_root = root
+        self._loaded = loaded
+
+    @property
+    def _root(self) -> Node | None:
+        if self._made_root is None and self._text:
+            self._made_root = yaml.compose(self._text, _Loader)
+        return self._made_root
 
     def line(self, *path: str | int) -> int:
         """Return the line of the key or list item at `path`, or of the innermost part of it that exists."""
+        if self._loaded is not None:
+            lines = self._loaded.lines
+            depth = next((depth for depth in range(len(path), 0, -1) if path[:depth] in lines), 0)
+            if depth == len(path) or is_noted(path[: depth + 1]):
+                return lines.get(path[:depth], 1)
         line, node = 1, self._root
         for part in path:
             child = _child(node, part)
@@ -74,17 +94,18 @@ class Document:
 
     def with_data(self, data: Any) -> Document:  # noqa: ANN401 - likewise
         """Return the same text with other data."""
-        return Document(data, self._root)
+        return Document(data, text=self._text, root=self._made_root, loaded=self._loaded)
 
-    def written(self, *path: str | int) -> Iterator[tuple[tuple[str | int, ...], WrittenScalar]]:
-        """Yield place and text of each scalar at or below `path` that YAML reads as something other than text."""
-        node = self._root
-        for part in path:
-            part_node = _child(node, part)
-            if part_node is None:
-                return
-            node = part_node[1]
-        stack = [(path, node)] if node is not None else []
+    def changed(self, *path: str | int) -> Iterator[tuple[tuple[str | int, ...], WrittenScalar]]:
+        """Yield place and text of each scalar at or below `path` that Python writes differently from the file."""
+        every = self._written() if self._loaded is None else self._loaded.changed
+        for path_of, scalar in every:
+            if path_of[: len(path)] == path and str(scalar.value) != scalar.text:
+                yield path_of, scalar
+
+    def _written(self) -> Iterator[tuple[tuple[str | int, ...], WrittenScalar]]:
+        """Yield place and text of each scalar that YAML reads as something other than text."""
+        stack: list[tuple[tuple[str | int, ...], Node]] = [((), self._root)] if self._root is not None else []
         seen: set[int] = set()
         while stack:
             path_so_far, node = stack.pop()
@@ -111,23 +132,41 @@ def read_document(text: str, findings: Findings) -> Document:
 
     A duplicate key is a problem. A key that is not a string is a problem, too, and its value is left out.
     """
-    if text.count(",") + text.count("\n") > _MOST_VALUES:
-        findings.problem(1, f"The file holds more than {_MOST_VALUES:,} values", "Is it a study file?")
-        findings.stop_if_problems()
+    text = text.removeprefix("\ufeff")
     try:
-        loader = _Loader(text.removeprefix("\ufeff"))
         try:
+            with _loader(text) as loader:
+                loaded = load(loader)
+            return Document(loaded.data, text=text, loaded=loaded)
+        except UnusualYaml as unusual:
+            _check_size(text, unusual, findings)
+        with _loader(text) as loader:
             root = loader.get_single_node()
             if root is not None and _check_nodes(root, findings):
-                return Document(_construct(loader, root, findings), root)
-        finally:
-            loader.dispose()
+                return Document(_construct(loader, root, findings), root=root)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "it can't be read"
         findings.problem(mark.line + 1 if mark else 1, f"This is not valid YAML: {reason}", _QUOTE)
     findings.stop_if_problems()
-    return Document(None, None)
+    return Document(None)
+
+
+@contextlib.contextmanager
+def _loader(text: str) -> Iterator[Any]:
+    loader = _Loader(text)
+    try:
+        yield loader
+    finally:
+        loader.dispose()
+
+
+def _check_size(text: str, unusual: UnusualYaml, findings: Findings) -> None:
+    """Stop if a text that PyYAML must load is too large for that."""
+    if text.count(",") + text.count("\n") > _MOST_NODES:
+        message = f"A file of more than {_MOST_NODES:,} values can't have {unusual.what}"
+        findings.problem(unusual.line, message, "Write it without, or make the file smaller.")
+        findings.stop_if_problems()
 
 
 def _construct(loader: Any, root: Node, findings: Findings) -> Any:  # noqa: ANN401 - PyYAML has no types; YAML anything
@@ -189,8 +228,8 @@ def _check_nodes(root: Node, findings: Findings) -> bool:
         if leaving:
             within.discard(id(node))
             sizes[id(node)] = 1 + sum(sizes[id(child)] for child in _children(node))
-        elif len(within) > _DEEPEST:
-            findings.problem(_line(node), "The file nests too deeply", f"Stay within {_DEEPEST} levels.")
+        elif len(within) > DEEPEST:
+            findings.problem(_line(node), "The file nests too deeply", f"Stay within {DEEPEST} levels.")
             return False
         elif id(node) in within:
             findings.problem(_line(node), "A value contains itself through an alias", "Remove the alias.")
@@ -201,7 +240,7 @@ def _check_nodes(root: Node, findings: Findings) -> bool:
             within.add(id(node))
             stack.append((node, True))
             stack += [(child, False) for child in _children(node)]
-    if sizes[id(root)] > _MOST_VALUES:
+    if sizes[id(root)] - len(sizes) > _MOST_VALUES:
         findings.problem(1, "The aliases in this file unfold into too many values", "Use fewer of them.")
         return False
     return sound
@@ -233,9 +272,9 @@ def _check_scalar(node: Node, findings: Findings) -> bool:
         findings.problem(
             _line(node), "A text holds the character NUL", "No path and no script can hold it: remove it."
         )
-    if not isinstance(node, ScalarNode) or node.tag not in _NUMBERS or len(node.value) <= _LONGEST_NUMBER:
+    if not isinstance(node, ScalarNode) or node.tag not in _NUMBERS or len(node.value) <= LONGEST_NUMBER:
         return True
-    message = f"A number has {len(node.value):,} characters, and {_LONGEST_NUMBER:,} is the most"
+    message = f"A number has {len(node.value):,} characters, and {LONGEST_NUMBER:,} is the most"
     findings.problem(_line(node), message, "Put it in quotes if it is text.")
     return False
 

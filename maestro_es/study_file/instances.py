@@ -230,14 +230,14 @@ def samples(instances: Instances) -> Iterable[int]:
 
     All others can only have the same problems. A scheduler may refuse a resource, a walltime or a launcher. So an
     instance is checked for each value that these have. In the other lines of a script, a value does not matter if it
-    is plain: not empty, and without characters that have a meaning for a shell, a launcher or a scheduler. If all
-    values are plain, the first instance is checked, and the one with the longest values. Otherwise all are checked.
+    is inert: not empty, and without characters that have a meaning for a shell, a launcher or a scheduler. If all
+    values are inert, the first instance is checked, and the one with the longest values. Otherwise all are checked.
     """
     run = instances.template.run
     decisive = [value for key, value in run.items() if key not in _LINES]
     decisive += [run.get(key) for key in _LINES if _NESTED.search(str(run.get(key)))]
     parameters = instances.parameters
-    if not parameters.plain.issuperset(instances.used - parameters.used_in(strings_in(decisive))):
+    if not parameters.inert.issuperset(instances.used - parameters.used_in(strings_in(decisive))):
         return range(len(instances))
     return {
         **dict.fromkeys(instances.distinct(*decisive)),

@@ -20,8 +20,8 @@ from maestro_es.study_file.render import substitute
 
 _logger = logging.getLogger(__name__)
 
-#: A value without special characters.
-_PLAIN = re.compile(r"[\w.,:;=+/@%^~-][\w.,:;=+/@%^~ -]*", re.ASCII)
+#: A text without special characters.
+_INERT = re.compile(r"[\w.,:;=+/@%^~-][\w.,:;=+/@%^~ -]*", re.ASCII)
 
 
 class Combination:
@@ -150,12 +150,12 @@ class Parameters:
         return len(next(iter(self.columns.values()), ()))
 
     @functools.cached_property
-    def plain(self) -> frozenset[str]:
+    def inert(self) -> frozenset[str]:
         """The parameters whose values have no meaning for a shell, a launcher or a scheduler."""
         return frozenset(
             key
             for key, column in self.columns.items()
-            if all(_PLAIN.fullmatch(text) for param in column for text in (param.value, param.label, param.name))
+            if all(is_inert(text) for param in column for text in (param.value, param.label, param.name))
         )
 
     def used_in(self, texts: Iterable[str]) -> frozenset[str]:
@@ -165,6 +165,11 @@ class Parameters:
     @functools.cached_property
     def _pattern(self) -> re.Pattern[str]:
         return _pattern_of(self.keys)
+
+
+def is_inert(text: str) -> bool:
+    """Whether a text has no meaning for a shell, a launcher or a scheduler."""
+    return _INERT.fullmatch(text) is not None
 
 
 def _pattern_of(keys: Iterable[str], sign: str = "$") -> re.Pattern[str]:

@@ -196,7 +196,7 @@ def read_data(text: str, file: str) -> dict[str, Any]:
 def check_data(data: Mapping[str, Any], text: str, file: str, schedulers: Schedulers) -> None:
     """Raise SpecError with every problem of a study's data. `text` is its file, for the line numbers in messages."""
     findings = Findings(file)
-    document = read_document(text, Findings(file)).with_data(dict(data)) if text else Document(dict(data), None)
+    document = read_document(text, Findings(file)).with_data(dict(data)) if text else Document(dict(data))
     check_shape(document, findings)
     check_meaning(document, schedulers, findings)
     findings.stop_if_problems()

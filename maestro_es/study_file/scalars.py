@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maestro_es.study_file.document import Document, WrittenScalar
+from maestro_es.study_file.document import Document
 from maestro_es.study_file.findings import Findings
+from maestro_es.study_file.plain_yaml import WrittenScalar
 
 #: The kinds of values that are numbers, as `document` names them.
 _NUMBERS = ("int", "float")
@@ -31,11 +32,11 @@ _BY_VALUE = ("priority",)
 def warn_of_scalars(document: Document, findings: Findings) -> None:
     """Warn of each scalar whose value, as text, differs from the text in the file."""
     for path in _TEXTS:
-        for path_of, scalar in document.written(*path):
+        for path_of, scalar in document.changed(*path):
             if path_of != path:  # otherwise the whole section is empty
                 _warn(scalar, findings)
     for path in _NUMBERS_ONLY:
-        for path_of, scalar in document.written(*path):
+        for path_of, scalar in document.changed(*path):
             if _becomes_text(path_of, scalar):
                 _warn(scalar, findings)
 
@@ -48,9 +49,8 @@ def _becomes_text(path: Sequence[str | int], scalar: WrittenScalar) -> bool:
 
 
 def _warn(scalar: WrittenScalar, findings: Findings) -> None:
+    """Warn of a scalar, with the text that keeps it as it is in the file."""
     comes_out = str(scalar.value)
-    if comes_out == scalar.text:
-        return
     if not scalar.text:
         findings.warn(scalar.line, f"An empty value is {comes_out} to YAML", 'Write "" if an empty text is meant.')
         return

@@ -164,7 +164,7 @@ class StudyEnvironment:
             return item
         root = self.find(_SPEC_ROOT)
         spec_root = str(root.value) if root else f"{SIGN}({_SPEC_ROOT})"
-        document = Document({"env": self.section()}, None)
+        document = Document({"env": self.section()})
         resolved = read_environment(document, spec_root, str(Path.cwd()), Findings("environment"))
         others = [item for item in self.items().values() if item.token != SIGN]
 

@@ -22,6 +22,12 @@ _Complaint = tuple[tuple[str, ...], str, str]
 #: Errors of jsonschema after which the value is still usable: its other keys, or the first of equal items.
 _USABLE = ("additionalProperties", "uniqueItems")
 
+#: A valid step.
+_ANY_STEP = {"name": "a", "description": "a", "run": {"cmd": "a"}}
+
+#: The keys of a schema that allows any text that is not empty.
+_ANY_TEXT = {"description", "type", "minLength"}
+
 #: Keys that identify a study for Merlin: at the top of the file, and in the run block of a step.
 _MERLIN, _MERLIN_RUN = "merlin", ("task_queue", "max_retries", "retry_delay")
 
@@ -34,14 +40,56 @@ def study_schema() -> dict[str, Any]:
 
 def check_shape(document: Document, findings: Findings, *, own_keys: bool = False) -> None:
     """Report everything in the file that the schema does not allow. With `own_keys`, ``run`` may have any key."""
-    from jsonschema import Draft7Validator  # noqa: PLC0415 - takes 75 ms, and only this needs it
-
-    for error in Draft7Validator(study_schema()).iter_errors(document.data):
-        path = list(error.absolute_path)
+    for path, error in _errors(document.data):
         if own_keys and error.validator == "additionalProperties" and path[-1:] == ["run"]:
             continue
         for key, message, remedy in _complaints(error, *name_of(document.data, path)):
             findings.problem(document.line(*path, *key), message, remedy, faults=_faults(error, path))
+
+
+def _errors(data: Any) -> Iterator[tuple[list[str | int], ValidationError]]:  # noqa: ANN401 - YAML holds anything
+    """Yield the path and the error for everything that the schema does not allow. Of equal steps, one is validated."""
+    from jsonschema import Draft7Validator  # noqa: PLC0415 - takes 75 ms, and only this needs it
+
+    schema = study_schema()
+    steps = data.get("study") if isinstance(data, dict) else None
+    if steps and isinstance(steps, list):
+        data = {**data, "study": [_ANY_STEP]}
+        definitions = schema["definitions"]
+        validator = Draft7Validator({"$ref": "#/definitions/step", "definitions": definitions})
+        valid: set[object] = set()
+        for index, step in enumerate(steps):
+            shape = _shape(step, definitions["step"]["properties"])
+            if shape not in valid:
+                errors = list(validator.iter_errors(step))
+                yield from ((["study", index, *error.absolute_path], error) for error in errors)
+                valid.update([] if errors else [shape])
+    yield from ((list(error.absolute_path), error) for error in Draft7Validator(schema).iter_errors(data))
+
+
+def _shape(step: Any, known: dict[str, Any]) -> object:  # noqa: ANN401 - YAML holds anything
+    """Return what the schema distinguishes in a step. In many places, any text will do that is not empty."""
+    run = step.get("run") if isinstance(step, dict) else None
+    if not isinstance(run, dict):
+        return repr(step)
+    outer = {key: value for key, value in step.items() if key != "run"}
+    return _seen(outer, known), _seen(run, known["run"]["properties"])
+
+
+def _seen(values: dict[str, Any], known: dict[str, Any]) -> tuple[object, ...]:
+    return tuple(
+        key if _is_any_text(value, known.get(key, {})) or _are_names(value, known.get(key, {})) else (key, repr(value))
+        for key, value in values.items()
+    )
+
+
+def _is_any_text(value: object, schema: dict[str, Any]) -> bool:
+    return type(value) is str and value != "" and schema.keys() == _ANY_TEXT
+
+
+def _are_names(value: object, schema: dict[str, Any]) -> bool:
+    items = schema.get("items", {})
+    return type(value) is list and len({*map(str, value)}) == len(value) and all(_is_any_text(i, items) for i in value)
 
 
 def _faults(error: ValidationError, path: list[str | int]) -> list[tuple[str | int, ...]]:

@@ -131,3 +131,14 @@ def test_a_step_that_several_failed_steps_block_is_as_failed_in_memory_as_in_the
         in_memory = {step.name: (step.phase, step.state) for step in log.graph.steps()}
     with reopen(path) as log:
         assert in_memory == {step.name: (step.phase, step.state) for step in log.graph.steps()}
+
+
+def test_a_long_study_file_is_recorded_in_a_few_times_its_size(tmp_path: Path):
+    spec = "- {name: s, description: 'd', run: {cmd: \"true\", depends: [r]}}\n" * 10_000
+    with create(tmp_path / "events.db") as log:
+        tracemalloc.start()
+        log.append([(None, e.StudyCreated(study_id="cafe0123", root="/s", spec=spec))])
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+    assert peak < 10 * len(spec)

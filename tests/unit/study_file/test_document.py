@@ -5,6 +5,7 @@ import contextlib
 import pytest
 
 from maestro_es.errors import SpecError
+from maestro_es.study_file import document
 from maestro_es.study_file.document import Document, read_document
 from maestro_es.study_file.findings import Findings
 
@@ -21,12 +22,12 @@ def refused(text: str) -> str:
 
 
 def test_a_key_and_a_list_item_have_lines():
-    document = read("a:\n  b:\n  - x\n  -\n    c: 1\n")
+    made = read("a:\n  b:\n  - x\n  -\n    c: 1\n")
 
-    assert document.line("a") == 1
-    assert document.line("a", "b") == 2
-    assert document.line("a", "b", 0) == 3
-    assert document.line("a", "b", 1, "c") == 5
+    assert made.line("a") == 1
+    assert made.line("a", "b") == 2
+    assert made.line("a", "b", 0) == 3
+    assert made.line("a", "b", 1, "c") == 5
 
 
 def test_what_is_not_there_has_the_line_of_what_it_would_be_in():
@@ -92,6 +93,31 @@ def test_aliases_that_unfold_without_end_are_refused():
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
 
     assert "unfold into too many values" in refused("\n".join(lines))
+
+
+def test_a_file_may_have_more_values_than_aliases_may_add(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(document, "_MOST_VALUES", 100)
+    values = ", ".join(["x"] * 1000)
+
+    assert len(read(f"a: [{values}]").data["a"]) == 1000
+    assert len(read(f"a: [&x {values}]\nb: *x").data["a"]) == 1000
+    assert "The aliases in this file unfold into too many values" in refused(f"a: &a [{values}]\nb: *a")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: 1\nb: [&x VALUES]", "study.yaml:2: A file of more than 100 values can't have a tag or an anchor."),
+        (
+            "a: 1\nb: [VALUES]\na: 2",
+            "study.yaml:3: A file of more than 100 values can't have a key that stands twice.",
+        ),
+    ],
+)
+def test_what_takes_much_memory_is_refused_in_a_large_file(text: str, problem: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(document, "_MOST_NODES", 100)
+
+    assert refused(text.replace("VALUES", ", ".join(["x"] * 1000))).startswith(problem)
 
 
 def test_a_key_that_stands_twice_is_a_problem_with_both_lines():
