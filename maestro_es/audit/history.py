@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
-from maestro_es.audit.sentences import describe
+from maestro_es.audit.sentences import NAMED, describe
 from maestro_es.audit.times import iso
-from maestro_es.core.events import EVENT_TYPES, VERSIONS, InvocationStarted, Recorded
+from maestro_es.core.events import EVENT_TYPES, VERSIONS, InvocationStarted, Recorded, StepAdded
 from maestro_es.core.model import Cause, Driver, Micros
 from maestro_es.core.requests import match_numbers
 from maestro_es.errors import LogUnavailable, RequestRefused
@@ -43,6 +45,10 @@ class Query(NamedTuple):
     limit: int | None = None
 
 
+#: The drivers that are not named: the user, and an unknown one.
+_ONESELF = ("", Driver.PERSON.value)
+
+
 class Entry(NamedTuple):
     """One event with the texts that are shown. `step` is a name, empty for an event about the study."""
 
@@ -55,12 +61,18 @@ class Entry(NamedTuple):
     @property
     def by(self) -> str:
         """The user of the process that wrote the event, and its driver unless the user started it."""
-        return self.actor if self.driver in {"", Driver.PERSON.value} else f"{self.actor} ({self.driver})"
+        return self.actor if self.driver in _ONESELF else f"{self.actor} ({self.driver})"
 
     @property
     def type(self) -> str:
         """The name of the event's type."""
         return type(self.recorded.event).__name__
+
+
+#: How many events are described at a time.
+_AT_ONCE = 1000
+
+_NAMES = "SELECT number, name FROM step WHERE number IN (SELECT value FROM json_each(?))"
 
 
 def history(log: StudyLog, query: Query) -> Iterator[Entry]:
@@ -78,16 +90,13 @@ def entries(log: StudyLog, events: Iterable[Recorded]) -> list[Entry]:
 
 def _entries(log: StudyLog, events: Iterable[Recorded]) -> Iterator[Entry]:
     names = _Names(log)
-    return (
-        Entry(
-            recorded,
-            names.step(recorded.step) if recorded.step else "",
-            names.actor(recorded.invocation),
-            describe(recorded.event, names.step),
-            names.driver(recorded.invocation),
-        )
-        for recorded in events
-    )
+    rest = iter(events)
+    while some := list(itertools.islice(rest, _AT_ONCE)):
+        names.look_up(some)
+        for recorded in some:
+            step = names.step(recorded.step) if recorded.step else ""
+            actor, driver = names.writer(recorded.invocation)
+            yield Entry(recorded, step, actor, describe(recorded.event, names.step), driver)
 
 
 def count_by(log: StudyLog, query: Query, fields: Sequence[str], *, utc: bool = False) -> Counter[tuple[object, ...]]:
@@ -267,27 +276,29 @@ def started_by(log: StudyLog, invocation: int) -> InvocationStarted | None:
 
 
 class _Names:
-    """The names of steps, and of the processes that wrote events. Each is looked up once."""
+    """The names of steps, and of the processes that wrote events."""
 
     def __init__(self, log: StudyLog) -> None:
         self._log = log
-        self._started: dict[int, InvocationStarted | None] = {}
+        self._steps: dict[int, str] = {}
+        self._writers: dict[int, tuple[str, str]] = {}
+
+    def look_up(self, events: Sequence[Recorded]) -> None:
+        """Look up the names of the steps that these events name, and forget all others."""
+        numbers = {recorded.step for recorded in events if recorded.step}
+        for recorded in events:
+            if isinstance(recorded.event, StepAdded):
+                numbers.update(recorded.event.parents[:NAMED])
+        rows = self._log.query(_NAMES, (json.dumps(sorted(numbers)),))
+        self._steps = {int(str(number)): str(name) for number, name in rows}
 
     def step(self, number: int) -> str:
-        """Return the name of a step. The graph caches the steps that it has loaded."""
-        return self._log.graph.step(number).name
+        """Return the name of a step."""
+        return self._steps.get(number) or self._log.graph.step(number).name
 
-    def actor(self, invocation: int) -> str:
-        """Return the user who started the process whose first event has this seq."""
-        started = self._by(invocation)
-        return started.actor if started else ""
-
-    def driver(self, invocation: int) -> str:
-        """Return the driver of the process whose first event has this seq."""
-        started = self._by(invocation)
-        return started.driver if started else ""
-
-    def _by(self, invocation: int) -> InvocationStarted | None:
-        if invocation not in self._started:
-            self._started[invocation] = started_by(self._log, invocation)
-        return self._started[invocation]
+    def writer(self, invocation: int) -> tuple[str, str]:
+        """Return the user who started the process whose first event has this seq, and its driver."""
+        if invocation not in self._writers:
+            started = started_by(self._log, invocation)
+            self._writers[invocation] = (started.actor, started.driver) if started else ("", "")
+        return self._writers[invocation]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
 from maestro_es.audit.times import show_span
@@ -13,12 +13,25 @@ from maestro_es.core import events as e
 from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, UNWATCHED, Cause, State
 
 #: How many steps a sentence names. It counts the others.
-_NAMED = 5
+NAMED = 5
 
 
 def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: C901, PLR0912, PLR0915 - one case an event
     """Return a sentence about an event. `name_of` returns the name of the step with a number."""
-    match event:
+    match event:  # the most frequent events come first, as the cases are tried in order
+        case e.StepAdded():
+            return f"was added{_waits(event, name_of)}"
+        case e.SubmissionRequested():
+            return f"attempt {event.attempt} ({event.kind._value_}) will be submitted"
+        case e.JobSubmitted():
+            how = "was found and adopted" if event.adopted else "was submitted"
+            edited = ", with the edited script" if event.edited else ""
+            refused = f" without {' '.join(event.left_out)}, which the scheduler had refused" if event.left_out else ""
+            return f"job {event.job_id} {how}{refused}{edited}"
+        case e.JobStarted():
+            return f"started{_on(event.host)}"
+        case e.StepFinished():
+            return "finished"
         case e.InvocationStarted():
             return f"{event.command} (process {event.pid} on {event.host}, version {event.version})"
         case e.StudyCreated():
@@ -29,8 +42,6 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"steps start in environment {of}{_reason(event.reason)}"
         case e.StepTemplateAdded():
             return f"step {event.name} was declared"
-        case e.StepAdded():
-            return f"was added{_waits(event, name_of)}"
         case e.ConnectionAdded():
             return f"also waits for {name_of(event.parent)}"
         case e.ConnectionRemoved():
@@ -42,7 +53,7 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
         case e.StudyResumed():
             return f"resumed; steps are submitted again{_reason(event.reason)}"
         case e.CancelRequested():
-            what = "the whole study" if event.steps is None else listed(map(name_of, event.steps))
+            what = "the whole study" if event.steps is None else _listed_steps(event.steps, name_of)
             return f"cancel requested for {what}{_reason(event.reason)}"
         case e.StudyCompleted():
             return f"the study has ended: {event.status.name}"
@@ -85,13 +96,6 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return "the job was not found; ticks look for it"
         case e.JobReappeared():
             return "the job was found again"
-        case e.SubmissionRequested():
-            return f"attempt {event.attempt} ({event.kind.value}) will be submitted"
-        case e.JobSubmitted():
-            how = "was found and adopted" if event.adopted else "was submitted"
-            edited = ", with the edited script" if event.edited else ""
-            refused = f" without {' '.join(event.left_out)}, which the scheduler had refused" if event.left_out else ""
-            return f"job {event.job_id} {how}{refused}{edited}"
         case e.ScriptSetAside():
             return f"{event.script} was edited: the edit was kept as {event.kept_as}, and the script was written again"
         case e.SubmissionRejected():
@@ -105,14 +109,10 @@ def describe(event: e.AnyEvent, name_of: Callable[[int], str]) -> str:  # noqa: 
             return f"the submission was withdrawn{why}"
         case e.JobDelayed():
             return f"the job is pending: {event.reason}"
-        case e.JobStateUnknown():
-            return f"the scheduler reports an unknown state: {event.raw_state}"
         case e.JobUnsupervised():
             return f"the scheduler no longer watches the job, whose processes may still run: {event.reason}"
-        case e.JobStarted():
-            return f"started{_on(event.host)}"
-        case e.StepFinished():
-            return "finished"
+        case e.JobStateUnknown():
+            return f"the scheduler reports an unknown state: {event.raw_state}"
         case e.StepTimedOut():
             return f"ran out of time{_because(event.final)}"
         case e.StepRestarted():
@@ -150,15 +150,22 @@ def assert_never(event: NoReturn) -> NoReturn:
 
 
 def _waits(event: e.StepAdded, name_of: Callable[[int], str]) -> str:
-    parents = [*map(name_of, event.parents), *(f"all of {template}" for template in event.funnels)]
-    return f", waits for {listed(parents)}" if parents else ""
+    if not event.parents and not event.funnels:
+        return ""
+    funnels = [f"all of {template}" for template in event.funnels]
+    return f", waits for {_listed_steps(event.parents, name_of, funnels)}"
+
+
+def _listed_steps(numbers: Sequence[int], name_of: Callable[[int], str], more: Sequence[str] = ()) -> str:
+    """Return the names of steps and more names, as `listed` does. Only the names that are shown are looked up."""
+    return listed([*map(name_of, numbers[:NAMED]), *map(str, numbers[NAMED:]), *more])
 
 
 def listed(names: Iterable[str]) -> str:
     """Return names separated by commas. Of many names, return the first ones and the number of the others."""
     all_names = list(names)
-    rest = len(all_names) - _NAMED
-    return ", ".join(all_names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(all_names) - NAMED
+    return ", ".join(all_names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _because(reason: str) -> str:

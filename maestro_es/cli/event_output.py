@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ _CSV_HEADER = ("seq", "time", "step", "type", "actor", "what", "data")
 #: The number of printed events from which the widths of the columns for the next ones are computed.
 _RECENT = 100
 
+#: How many events are printed at a time.
+_PAGE = 1000
+
 #: Fields whose values are sorted, instead of listed by frequency.
 _ORDERED = {"day", "hour", "attempt", "invocation"}
 
@@ -37,6 +41,8 @@ class EventOutput:
     with_study: bool
     _recent: deque[list[str]] = field(default_factory=lambda: deque(maxlen=_RECENT))
     begun: bool = False
+    _second: int | None = None
+    _time: str = ""
 
     def show(self, entries: Iterable[tuple[str, Entry]]) -> None:
         """Print events below those that were printed before."""
@@ -46,7 +52,10 @@ class EventOutput:
             header = (*self._named("study"), *_CSV_HEADER)
             write_csv(() if self.begun else header, ([*self._named(s).values(), *_csv_row(e)] for s, e in entries))
         else:
-            self._show_table([[*self._named(s).values(), *self._row(e)] for s, e in entries])
+            rows = ([*self._named(s).values(), *self._row(e)] for s, e in entries)
+            while (page := list(itertools.islice(rows, _PAGE))) or not self.begun:
+                self._show_table(page)
+                self.begun = True
         self.begun = True
 
     def _show_table(self, rows: list[list[str]]) -> None:
@@ -74,8 +83,10 @@ class EventOutput:
 
     def _row(self, entry: Entry) -> list[str]:
         recorded = entry.recorded
-        when = show_time(time_of(recorded), utc=self.utc)
-        return [str(recorded.seq), when, entry.step, entry.type, entry.by, entry.sentence]
+        second = time_of(recorded) // 1_000_000
+        if second != self._second:  # events that follow each other often have the same second
+            self._second, self._time = second, show_time(second * 1_000_000, utc=self.utc)
+        return [str(recorded.seq), self._time, entry.step, entry.type, entry.by, entry.sentence]
 
 
 def _order(value: object) -> tuple[bool, Any]:

@@ -33,20 +33,40 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str]], *, ruler: bool
     With `ruler`, the lines are those of the `tabulate` package with its defaults, as in Maestro's status: a line of
     dashes follows the header, and titles are padded by two spaces.
     """
-    cells = [[clean(cell) for cell in row] for row in rows]
-    lines = [list(header), *cells]
     last = len(header) - 1
+    shown: list[list[str]] = []
     for index, title in enumerate(header):
-        column = [row[index] for row in cells]
-        size = max([width(title) + 2 * ruler, *map(width, column)])
-        right = bool(column) and (ruler or index < last) and all(map(_is_number, column))
-        for line in lines:
-            blank = " " * (size - width(line[index]))
-            line[index] = blank + line[index] if right else line[index] + blank
-    texts = [_GAP.join(line).rstrip() for line in lines]
+        cells = _cleaned([row[index] for row in rows])
+        right = bool(cells) and (ruler or index < last) and _are_numbers(cells)
+        size = max([width(title) + 2 * ruler, *_widths(cells)])
+        shown.append(_padded([title, *cells], size, right=right))
+    texts = [_GAP.join(line).rstrip() for line in zip(*shown, strict=True)]
     if ruler:
-        texts.insert(1, _GAP.join("-" * width(title) for title in lines[0]))
+        texts.insert(1, _GAP.join("-" * width(column[0]) for column in shown))
     return texts
+
+
+# Tables may be long, so these functions look at all cells of a column together if possible.
+
+
+def _cleaned(cells: list[str]) -> list[str]:
+    return cells if "".join(cells).isprintable() else list(map(clean, cells))
+
+
+def _widths(cells: list[str]) -> Iterable[int]:
+    return map(len if "".join(cells).isascii() else width, cells)
+
+
+def _padded(cells: list[str], size: int, *, right: bool) -> list[str]:
+    if "".join(cells).isascii():
+        return [cell.rjust(size) for cell in cells] if right else [cell.ljust(size) for cell in cells]
+    blanks = (" " * (size - width(cell)) for cell in cells)
+    return [blank + cell if right else cell + blank for blank, cell in zip(blanks, cells, strict=True)]
+
+
+def _are_numbers(cells: list[str]) -> bool:
+    text = "".join(cells)
+    return text.isascii() and text.isdigit() and all(cells)
 
 
 def labelled(pairs: Iterable[tuple[str, str]], page: int | None = None) -> list[str]:
@@ -109,7 +129,3 @@ def fold(text: str, size: int) -> Iterator[str]:
         part, used = part + character, used + more
     if part:
         yield part
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()

@@ -6,14 +6,14 @@ Events are read in blocks, and no lock is held between blocks, so a slow reader 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, cast
 
 from maestro_es.core.events import Recorded
 from maestro_es.store import event_log
 from maestro_es.store.study_log import StudyLog
 
-_BLOCK = 20_000
+_BLOCK = 2_000
 _ROW = "e.seq, e.recorded_at, e.invocation, e.step, e.type, e.version, e.data, e.digest"
 
 #: Up to this number, steps are looked up by their index, one by one. For more, the whole log is read.
@@ -99,17 +99,16 @@ def select(log: StudyLog, selection: Selection) -> Iterator[Recorded]:
         rows = log.query(f"SELECT {_ROW} FROM event e {where} ORDER BY e.seq DESC LIMIT ?", (*values, selection.limit))
         yield from map(_decode, reversed(rows))
         return
-    rows = [()]
-    while rows:
+    block: list[tuple[object, ...]] = [()]
+    while block:
         where, values = _where(selection)
-        rows = log.query(f"SELECT {_ROW} FROM event e {where} ORDER BY e.seq LIMIT {_BLOCK}", values)
-        for recorded in map(_decode, rows):
-            yield recorded
-            selection = selection._replace(after=recorded.seq)
+        block = log.query(f"SELECT {_ROW} FROM event e {where} ORDER BY e.seq LIMIT {_BLOCK}", values)
+        yield from map(_decode, block)
+        if block:
+            selection = selection._replace(after=int(str(block[-1][0])))
 
 
-def _decode(row: tuple[Any, ...]) -> Recorded:
-    return event_log.decode(cast("event_log.Row", row))
+_decode = cast("Callable[[tuple[object, ...]], Recorded]", event_log.decode)
 
 
 def count(

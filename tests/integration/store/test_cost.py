@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import tracemalloc
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from maestro_es import audit
+from maestro_es.audit.history import Query
+from maestro_es.cli import event_output
+from maestro_es.cli.formats import Format
 from maestro_es.core import cascade
 from maestro_es.core import events as e
 from maestro_es.core.cascade import fail_descendants
@@ -15,7 +21,7 @@ from maestro_es.core.decide import decide
 from maestro_es.core.events import NewEvent
 from maestro_es.core.model import Cause
 from maestro_es.core.observations import Observations
-from maestro_es.store import projection, study_log
+from maestro_es.store import event_query, projection, study_log
 from maestro_es.store.study_log import StudyLog
 from tools.testbed.logs import create, instructions, reopen
 
@@ -111,6 +117,34 @@ def test_the_descendants_of_a_failed_step_are_not_all_in_memory(
             tracemalloc.stop()
 
     assert peaks[6000] < 1.5 * peaks[2000], peaks
+
+
+def test_the_history_of_a_long_log_is_not_all_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for module, name in ((event_query, "_BLOCK"), (audit.history, "_AT_ONCE"), (event_output, "_PAGE")):
+        monkeypatch.setattr(module, name, 200)
+    peaks = {}
+    for count in (2000, 6000):
+        with create(tmp_path / f"{count}.db") as log:
+            log.append(descendants(count, "chain"))
+        with reopen(tmp_path / f"{count}.db") as log, contextlib.redirect_stdout(Sink()) as shown:
+            tracemalloc.start()
+            found = audit.history.history(log, Query())
+            event_output.EventOutput(Format.TABLE, utc=True, with_study=False).show(("", entry) for entry in found)
+            peaks[count] = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        assert shown.lines == count + 5  # with a header, the study, its template and the first step
+
+    assert peaks[6000] < 1.3 * peaks[2000], peaks
+
+
+class Sink(io.StringIO):
+    """Counts the lines that are written, and keeps none."""
+
+    lines = 0
+
+    def write(self, text: str) -> int:
+        self.lines += text.count("\n")
+        return len(text)
 
 
 def test_a_step_that_several_failed_steps_block_is_as_failed_in_memory_as_in_the_tables(
