@@ -69,6 +69,11 @@ def is_namesakes(step: StepRecord, host: process.Host) -> bool:
 _PASSING = (*NO_ROOM, errno.EBADF, errno.EIO, errno.ESTALE, getattr(errno, "EKEYEXPIRED", None))
 
 
+#: What runs the runner, if it exists. Otherwise its first line starts sh, and some of them would start bash in turn.
+#: With ``--posix``, bash does not read the file that BASH_ENV names.
+_BASH = ("/bin/bash", "--posix")
+
+
 class LocalAdapter:
     """Runs steps as processes of this host."""
 
@@ -95,6 +100,7 @@ class LocalAdapter:
         limit = walltime_seconds(job.run.get("walltime"))
         what = (str(job.runner), job.token, str(job.workspace), job.script, str(job.study))
         return [
+            *(_BASH if os.access(_BASH[0], os.X_OK) else ()),
             *what,
             str(limit),
             job.output or job.name,

@@ -19,7 +19,8 @@
 # step runs.
 #
 # A local step has its own process group, in the session of the runner if the shell supports that (set -m). Debian's
-# dash does not without a terminal. Then bash runs this script, or setsid(1) gives the step its own session.
+# dash does not without a terminal. So a tick starts this script with /bin/bash if there is one. Otherwise a dash becomes
+# bash, or setsid(1) gives the step its own session.
 token=$1 workspace=$2 script=$3 study=$4 limit=${5:-0} output=${6-} host=${7-} boot=${8-} around=${9-}
 state=$study/.maestro-es near= group=
 kill_wait=10
@@ -271,8 +272,12 @@ else
     report "exit.$code"
 fi
 is_waited_for() { # whether a tick waits for the lock and will see our report; its process id alone does not prove that
-    [ -f "$state/waiting" ] || return # a pipe would block us; head, unlike `read`, is fast with a large file
-    waiting=$(head -c 300 "$state/waiting")
+    [ -f "$state/waiting" ] || return # a pipe would block us
+    if [ -n "${BASH_VERSION-}" ]; then
+        read -r -n 300 waiting <"$state/waiting" || : # without a process
+    else
+        waiting=$(head -c 300 "$state/waiting") # unlike `read`, it is fast with a large file
+    fi
     waiting_pid=${waiting#"$host "}
     [ "$waiting" = "$host $waiting_pid" ] || return
     for place in "/proc/$waiting_pid/fd/"*; do

@@ -32,14 +32,15 @@ from maestro_es.study.session import Session
 #: The shortest interval between updates of ``status.csv`` and of the progress display, in seconds.
 _SHOW_SECONDS = 1.0
 
-#: How long ended steps and outcomes wait at most for the next pass while other steps are started, in seconds.
-_PASS_SECONDS = 0.1
+#: How long ended steps and outcomes wait for the next pass while other steps are started: five times as long as the
+#: last pass took, but at least the first and at most the second number of seconds.
+_PASS_SECONDS, _PASS_MOST, _PASS_TIMES = 0.1, 0.5, 5
 
 #: How often the inbox is checked for steps that other processes have started, in seconds.
 _LOOK_SECONDS = 0.25
 
-#: The number of steps requested ahead is the number that end in this time (in seconds), up to the second number.
-_AHEAD_SECONDS, _AHEAD_MOST = 0.05, 32
+#: The number of steps requested ahead is the number that end until then, up to this number.
+_AHEAD_MOST = 64
 
 #: How long a step that was requested ahead may wait for a slot, in seconds.
 _HELD_SECONDS = 1.0
@@ -73,6 +74,7 @@ class _ForegroundRun:
         self._busy = 0
         self._ended = 0
         self._passed = self._shown = 0.0
+        self._between = _PASS_SECONDS
 
     def run(self, progress: Callable[[], None]) -> None:
         """Make passes until the study has ended."""
@@ -91,19 +93,22 @@ class _ForegroundRun:
     def _pass(self, *, show: bool) -> None:
         now = time.monotonic()
         rate = self._ended / max(now - self._passed, 1e-3)
-        ahead = min(int(rate * _AHEAD_SECONDS), _AHEAD_MOST) - len(self._reserved)
+        ahead = min(int(rate * self._between), _AHEAD_MOST) - len(self._reserved)
         if now - self._passed > _HELD_SECONDS:
             self.withdraw()
         self._passed, self._ended = now, 0
         study = self._study
         with hold_tick_lock(study.dir, -1), contextlib.suppress(Unreachable):
             tick(study, show=show, ahead=max(ahead, 0), submit=self._submit)
+        self._between = min(max(_PASS_TIMES * (time.monotonic() - now), _PASS_SECONDS), _PASS_MOST)
 
     def _submit(self, study: Session, steps: Sequence[int], performer: Performer) -> None:
         """Submit the steps for which there is a slot, and keep the other local steps."""
         scheduled = [number for number in steps if study.graph.step(number).scheduled]
         submit_and_defer(study, scheduled, performer)
-        self._reserved.extend(number for number in steps if number not in scheduled)
+        requested = dict.fromkeys(number for number in steps if number not in scheduled)
+        # A pass that came too late has given up requests of the one before, and requests them again.
+        self._reserved = deque([*(number for number in self._reserved if number not in requested), *requested])
         reserved = set(self._reserved)
         local = (step for step in study.graph.in_flight() if not step.scheduled)
         self._busy = sum(step.number not in reserved for step in local)
@@ -130,7 +135,7 @@ class _ForegroundRun:
             self._ended += ended
             self._busy -= ended
             self._fill()
-            late = time.monotonic() - self._passed >= _PASS_SECONDS
+            late = time.monotonic() - self._passed >= self._between
             news = child or self._study.pending or self._changed_at() != inbox
             if news and (len(self._reserved) <= low or late):
                 return

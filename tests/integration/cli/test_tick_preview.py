@@ -39,8 +39,8 @@ def test_events_are_told_as_sentences_and_commands_as_a_shell_takes_them(run, wa
     assert (ran.code, ran.err) == (0, "")
     assert lines[0] == f"{waiting}: the next tick would record 1 event and run 1 command"
     assert lines[3].split(maxsplit=2) == ["a", "SubmissionRequested", "attempt 1 (first) will be submitted"]
-    assert shlex.split(lines[5])[:4] == [
-        "run", f"{waiting}/.maestro-es/runner.sh", "cafecafe-1-1-dry", f"{waiting}/a",
+    assert shlex.split(lines[5])[:6] == [
+        "run", "/bin/bash", "--posix", f"{waiting}/.maestro-es/runner.sh", "cafecafe-1-1-dry", f"{waiting}/a",
     ]  # fmt: skip
     assert picture(waiting) == before
 
@@ -58,7 +58,7 @@ def test_json_has_the_payload_of_each_event_and_the_arguments_of_each_command(ru
     ]
     [command] = found["commands"]
     assert command["step"] == "a"
-    assert command["argv"][1:4] == ["cafecafe-1-1-dry", f"{waiting}/a", "./a.sh"]
+    assert command["argv"][3:6] == ["cafecafe-1-1-dry", f"{waiting}/a", "./a.sh"]
     assert (found["claims"], found["remarks"], found["unreachable"]) == ([], [], {})
 
 

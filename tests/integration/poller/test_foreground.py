@@ -1,14 +1,64 @@
-"""``run --wait``: how often it ticks is the study's to say, also while it does."""
+"""``run --wait``: how often it ticks, how many transactions it makes, and which programs each step costs."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
+import time
+
+import pytest
 
 from maestro_es.core import requests
 from maestro_es.core.model import Settings, StudyStatus
 from maestro_es.poller.foreground import run_until_ended
+from maestro_es.store.study_log import StudyLog
+from tests.fakes.faults import needs_strace
 from tools.testbed.processes import wait_for
 from tools.testbed.studies import Bench, Step
+
+#: A program that runs a study to its end.
+RUN = """
+import sys
+from pathlib import Path
+from maestro_es.poller.foreground import run_until_ended
+from maestro_es.study.session import Session
+with Session(Path(sys.argv[1])) as study:
+    run_until_ended(study, lambda: None)
+"""
+
+
+@pytest.mark.skipif(not os.access("/bin/bash", os.X_OK), reason="without /bin/bash, sh runs the runner")
+def test_a_step_starts_one_shell_apart_from_its_own(bench: Bench):
+    needs_strace()
+    bench.create(Step("a"), Step("b", parents=("a",)), Step("c", parents=("b",)))
+    trace = bench.root.with_name("trace")
+    tracer = ["strace", "-f", "-qq", "-z", "-o", str(trace), "-e", "trace=execve"]
+    subprocess.run([*tracer, sys.executable, "-c", RUN, str(bench.root)], check=True, timeout=60)
+
+    calls = [line for line in trace.read_text().splitlines() if "execve(" in line]
+    started = [line.split('"')[1].rpartition("/")[2] for line in calls]
+    assert started[1:] == ["bash", "a.sh", "bash", "b.sh", "bash", "c.sh"]
+    assert bench.status is StudyStatus.FINISHED
+
+
+def test_short_steps_share_transactions(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    count = 200
+    bench.settings = Settings(local_slots=2)
+    bench.create(*(Step(f"s{number}") for number in range(count)))
+    commit, commits = StudyLog._commit, []
+
+    def slow(log: StudyLog) -> None:
+        commits.append(log)
+        time.sleep(0.02)
+        commit(log)
+
+    monkeypatch.setattr(StudyLog, "_commit", slow)
+    with bench.open() as study:
+        run_until_ended(study, lambda: None)
+    assert bench.status is StudyStatus.FINISHED
+    assert len(commits) < count / 2
 
 
 def test_how_often_it_ticks_can_be_changed_while_it_does(bench: Bench):
