@@ -57,6 +57,27 @@ class Job(msgspec.Struct, frozen=True):
         return self.study / file_names.STATE_DIR / file_names.RUNNER
 
 
+class Array(msgspec.Struct, frozen=True):
+    """Attempts that are submitted together, as one job array: its name, which is unique, and its jobs by index.
+
+    `title` is the name that the scheduler shows. The jobs have equal keys (`SubmitsArrays.array_key`).
+    """
+
+    name: str
+    title: str
+    jobs: Mapping[int, Job]
+
+    @property
+    def first(self) -> Job:
+        """One of the jobs."""
+        return next(iter(self.jobs.values()))
+
+    @property
+    def state(self) -> Path:
+        """The directory ``.maestro-es`` of the study."""
+        return self.first.runner.parent
+
+
 class JobInfo(msgspec.Struct, frozen=True):
     """A scheduler's answer about one job: its state, also as the scheduler names it, and the identity of the job.
 
@@ -75,7 +96,10 @@ class JobInfo(msgspec.Struct, frozen=True):
 
 
 class QueueEntry(msgspec.Struct, frozen=True):
-    """One of the user's jobs, as a scheduler lists it; `command` is its command with arguments."""
+    """One of the user's jobs, as a scheduler lists it; `command` is its command with arguments.
+
+    `index` is the index of the job in its job array, if it belongs to one.
+    """
 
     job_id: str
     state: JobState
@@ -84,6 +108,7 @@ class QueueEntry(msgspec.Struct, frozen=True):
     delay: str = ""
     ended_at: Micros | None = None
     exit_code: int | None = None
+    index: int | None = None
 
 
 class Submitting(NamedTuple):
@@ -94,6 +119,16 @@ class Submitting(NamedTuple):
 
     command: Command
     outcome: Callable[[], Outcome]
+
+
+class SubmittingArray(NamedTuple):
+    """The submission of an array under way: its command, and a function that returns the outcome of each job by index.
+
+    The function may be called once, and waits until the command has ended.
+    """
+
+    command: Command
+    outcomes: Callable[[], dict[int, Outcome]]
 
 
 class Adapter(Protocol):
@@ -181,6 +216,26 @@ class CarriesOutput(Protocol):
     """An adapter whose scheduler carries the output of jobs. If the scheduler crashes, a job that writes may fail."""
 
     carries_output: bool
+
+
+@runtime_checkable
+class SubmitsArrays(Protocol):
+    """An adapter that can also submit several attempts as one job array.
+
+    A job of an array is queried and cancelled as any other job. It has an id of its own.
+    """
+
+    def largest_array(self, cluster_info: Mapping[str, str]) -> int:
+        """Return how many jobs an array may have, according to what `cluster_info` has returned."""
+
+    def array_key(self, job: Job) -> Sequence[str] | None:
+        """Return what must be equal for all jobs of an array; None if the job can't be part of one."""
+
+    def array_submission(self, array: Array) -> list[str]:
+        """Return the command that `submit_array` runs. ValueError if the array can't be submitted."""
+
+    def submit_array(self, array: Array) -> dict[int, Outcome] | SubmittingArray:
+        """Submit an array, or begin to: all of its jobs, or none. A scheduler's answer never raises an error."""
 
 
 class Adapters(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ import errno
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from maestro_es.adapters import process
+from maestro_es.adapters.array_map import with_elements
 from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
 from maestro_es.adapters.command import NO_ROOM, Command, Completed, find_program
 from maestro_es.adapters.queue_entries import LIVE, believed, by_token, of_runners
@@ -109,7 +110,8 @@ class BatchJobs:
 
     def find_by_token(self, runners: Collection[str]) -> dict[str, JobInfo]:
         """Return a mapping from token to job, of all jobs of these runners in the queue. This takes one query."""
-        return {token: believed(rows, "") for token, rows in of_runners(self.list_jobs(), runners).items()}
+        jobs = with_elements(of_runners(self.list_jobs(), runners), runners)
+        return {token: believed(rows, "") for token, rows in jobs.items()}
 
     def cancel_commands(self, steps: Sequence[StepRecord]) -> list[list[str]]:
         """Return the command that cancels the jobs that these attempts had in the queue at the last query."""

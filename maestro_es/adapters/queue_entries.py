@@ -13,8 +13,8 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from maestro_es.adapters.base import JobInfo, QueueEntry
-from maestro_es.core.attempt_token import is_imported
-from maestro_es.core.model import JobState, StepRecord
+from maestro_es.core.attempt_token import element_of, is_imported
+from maestro_es.core.model import JobState, State, StepRecord
 
 LIVE = (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 
@@ -25,22 +25,62 @@ _BELIEVED = (JobState.RUNNING, JobState.PENDING, JobState.UNKNOWN, False)
 _NO_LETTERS = re.compile(r"[\W_]+")
 
 
+class AttemptsByJob:
+    """Finds the attempts to which a job belongs, by the names in its command and its index in a job array."""
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        self._alone: set[str] = set()
+        self._elements: dict[str, dict[int, str]] = {}
+        for token in tokens:
+            element = element_of(token)
+            if element:
+                self._elements.setdefault(element[0], {})[element[1]] = token
+            else:
+                self._alone.add(token)
+
+    def of(self, names: set[str], indexes: Iterable[int | None] = ()) -> list[str]:
+        """Return the attempts of a job. It may stand for several elements of an array, with these indexes."""
+        tokens = [*self._alone.intersection(names)]
+        for array in self._elements.keys() & names:
+            by_index = self._elements[array]
+            tokens += [by_index[index] for index in indexes if index is not None and index in by_index]
+        return tokens
+
+    def in_array(self, names: set[str]) -> list[str]:
+        """Return all attempts of the arrays with these names."""
+        return [token for array in self._elements.keys() & names for token in self._elements[array].values()]
+
+
 def by_token(listed: Iterable[QueueEntry], steps: Sequence[StepRecord]) -> dict[str, list[QueueEntry]]:
-    """Return the jobs of these attempts by token."""
-    tokens = {step.token for step in steps}
-    maestros = imported(steps)
+    """Return the jobs of these attempts by token.
+
+    If the last pending jobs of an array are cancelled, a scheduler may replace them by one cancelled job without an
+    index. It stands for all attempts of the array that are not listed and have not started.
+    """
+    attempts, maestros = AttemptsByJob(step.token for step in steps), imported(steps)
     jobs: dict[str, list[QueueEntry]] = {}
+    cancelled: list[QueueEntry] = []
     for row in listed:
-        for token in tokens.intersection(names_in(row.command)):
+        for token in attempts.of(names_in(row.command), (row.index,)):
             jobs.setdefault(token, []).append(row)
         step = maestros.get(row.job_id)
         if step and runs_script_of(step, row.command):
             jobs.setdefault(step.token, []).append(row)
+        if row.state is JobState.CANCELLED and row.index is None:
+            cancelled.append(row)
+    started = {step.token for step in steps if step.state is State.RUNNING} if cancelled else set()
+    for row in cancelled:
+        for token in attempts.in_array(names_in(row.command)):
+            if token not in started:
+                jobs.setdefault(token, [row])
     return jobs
 
 
 def of_runners(listed: Iterable[QueueEntry], runners: Collection[str]) -> dict[str, list[QueueEntry]]:
-    """Return by token the jobs of these runners. The token is the runner's first argument, or the name of its link."""
+    """Return by token the jobs of these runners. The token is the runner's first argument, or the name of its link.
+
+    For a job array, it is the name of the array.
+    """
     jobs: dict[str, list[QueueEntry]] = {}
     folders = {(os.path.dirname(runner), os.path.basename(runner)) for runner in runners}
     for row in listed:

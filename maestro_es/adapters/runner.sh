@@ -2,11 +2,17 @@
 # Runs one step of a study, at most once for its token, and reports how it ended. POSIX sh; needs ln and readlink.
 #
 #   runner.sh TOKEN WORKSPACE SCRIPT STUDY [SECONDS OUTPUT HOST BOOT [AROUND]]
+#   runner.sh ARRAY array STUDY ID INDEX [VARIABLE...]
 #
 # SCRIPT is relative to the workspace and contains a slash, or it is absolute. The optional arguments are for a local
 # step. SECONDS is its walltime (0: none), which the runner enforces. The names of its output files begin with OUTPUT.
 # HOST and BOOT are the host and its boot id. If the runner is inside a job, AROUND is a command that succeeds while
 # that job runs. For a scheduled step, the scheduler does all this.
+#
+# The second form runs one element of the job array ARRAY. ID and INDEX are the variables with the id of the array and
+# the index of the element. The map of the array (see array_map.py) then gives TOKEN, WORKSPACE, SCRIPT, and the name
+# of the output files, which are opened once the step may start. The step gets neither these variables nor the other
+# VARIABLEs, so it runs as in a job of its own.
 #
 # The claim ensures that a token starts only once. A scheduled runner creates it. For a local runner, the tick creates
 # it, because it knows the runner's process id and is much faster than ln. Then it writes "go" to the runner's standard
@@ -14,7 +20,7 @@
 #
 # A report is an empty file in the study's inbox. Its name is its content, so it is complete as soon as it exists:
 #   TOKEN.started  TOKEN.exit.CODE  TOKEN.stopped.CODE  TOKEN.timeout
-#   TOKEN.refused.JOB  TOKEN.unclaimed  TOKEN.dropped
+#   TOKEN.refused.JOB  TOKEN.unclaimed  TOKEN.dropped  ARRAY.unindexed
 # The runner uses a relative path from the workspace to the inbox if there is one. So the study may be moved while the
 # step runs.
 #
@@ -22,6 +28,8 @@
 # dash does not without a terminal. So a tick starts this script with /bin/bash if there is one. Otherwise a dash becomes
 # bash, or setsid(1) gives the step its own session.
 token=$1 workspace=$2 script=$3 study=$4 limit=${5:-0} output=${6-} host=${7-} boot=${8-} around=${9-}
+array= job= outputs=
+[ "$workspace" != array ] || array=$token study=$3 limit=0 output= around=
 state=$study/.maestro-es near= group=
 kill_wait=10
 try_again=75 # maestro_es.errors.EXIT_TRY_AGAIN: the step was not started
@@ -53,6 +61,24 @@ become_bash() {
     fi
     exec bash "$0" "$@"
 }
+tab='	'
+find_element() { # find_element ID INDEX [VARIABLE...]: become the element of the array that this job is, or exit
+    eval "job=\${$1-} index=\${$2-}"
+    unset "$@"
+    case $index in '' | *[!0-9]* | 0?*) job= ;; esac
+    line=
+    [ -z "$job" ] || line=$(sed -n "$((index + 1)){p;q;}" "$state/arrays/$array" 2>/dev/null)
+    set -f
+    IFS=$tab
+    set -- $line
+    unset IFS
+    set +f
+    if [ -z "$job" ] || [ "${1-}" != "$index" ] || [ "${6-}" != end ]; then
+        report unindexed
+        exit "$try_again"
+    fi
+    job=${job}_$index token=$2 workspace=$3 script=$4 outputs=$5
+}
 # A user may export BASH_VERSION, and dash has no such option.
 [ -z "${BASH_VERSION-}" ] || command set -o posix 2>/dev/null
 
@@ -71,7 +97,11 @@ if [ -n "$output" ]; then
     [ "$go" = go ] || { report dropped; exit "$try_again"; }
     cd "$workspace" || { report dropped; exit "$try_again"; }
 else
-    job=
+    # This may be a job of an earlier study in this directory. It would find neither its claim nor its script here.
+    for mark in "$state"/study.*; do
+        [ ! -e "$mark" ] || [ "$mark" = "$state/study.${token%%-*}" ] || exit "$try_again"
+    done
+    [ -z "$array" ] || { shift 3 && find_element "$@"; }
     for name in $job_variables; do
         [ -n "$job" ] || eval "job=\${$name-}"
     done
@@ -81,10 +111,6 @@ else
     # A requeued job can get the same process id again within a second. In a container it usually does.
     { read -r nonce </proc/sys/kernel/random/uuid; } 2>/dev/null || nonce=$$.$(date +%s)
     owner="$job $host $boot $nonce"
-    # This may be a job of an earlier study in this directory. It would find neither its claim nor its script here.
-    for mark in "$state"/study.*; do
-        [ ! -e "$mark" ] || [ "$mark" = "$state/study.${token%%-*}" ] || exit "$try_again"
-    done
     if ! { cd "$workspace" && ln -s "$owner" ".claim.$token"; } 2>/dev/null; then
         case $(readlink ".claim.$token" 2>/dev/null) in
             "$owner") ;; # the file system sent our own call twice
@@ -216,7 +242,11 @@ else
     report started
     # Background processes of a shell ignore INT and QUIT. In dash, only env can undo that.
     env --default-signal=INT,QUIT true 2>/dev/null && undo='env --default-signal=INT,QUIT' || undo=
-    (trap - INT QUIT && become_step $undo) &
+    if [ -n "$array" ]; then
+        (trap - INT QUIT && become_step $undo) >>"$outputs.out" 2>>"$outputs.err" &
+    else
+        (trap - INT QUIT && become_step $undo) &
+    fi
 fi
 child=$!
 set +m

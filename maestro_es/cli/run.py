@@ -13,14 +13,15 @@ from pathlib import Path
 import click
 
 from maestro_es.adapters.registry import SCHEDULERS, find_facts
-from maestro_es.cli.common import COUNT, example, limit_options
+from maestro_es.cli.common import ARRAY_HELP, COUNT, example, limit_options
 from maestro_es.cli.exporting import export_option, warn_of_variables
 from maestro_es.cli.failures import failure_lines
 from maestro_es.cli.output import confirm, say, say_done, warn
 from maestro_es.cli.progress import Progress
 from maestro_es.core import file_names
+from maestro_es.core.arguments import WORDS
 from maestro_es.core.exported_variables import ExportChoice, remarks
-from maestro_es.core.model import Driver, Settings, StudyStatus
+from maestro_es.core.model import ArrayUse, Driver, Settings, StudyStatus
 from maestro_es.creation.exclusive_creation import Site, creating, creating_named
 from maestro_es.creation.overwrite import check_overwritable, overwriting
 from maestro_es.creation.preflight import check_scripts
@@ -45,6 +46,7 @@ _PREVIOUS = f"{file_names.STATE_DIR}/{file_names.PREVIOUS}"
     throttle="Jobs in flight at the same time; 0: no limit.",
 )
 @click.option("-s", "--sleeptime", type=click.IntRange(min=1), default=60, help="With --wait: seconds between ticks.")
+@click.option("--array", type=click.Choice(WORDS), help=f"{ARRAY_HELP} Default: the key 'array' of batch, or never.")
 @click.option("--local-slots", type=COUNT, default=0, help="Local steps at the same time; 0: one per core.")
 @click.option("--dry", is_flag=True, help="Write directories and scripts, but run nothing.")
 @click.option("-p", "--pgen", type=click.Path(path_type=Path), help="A Python file that generates the parameters.")
@@ -68,6 +70,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
     rlimit: int,
     throttle: int,
     sleeptime: int,
+    array: str | None,
     local_slots: int,
     pgen: Path | None,
     pargs: tuple[str, ...],
@@ -102,6 +105,7 @@ def command(  # noqa: PLR0913, PLR0917 - Maestro's flags
         restart_limit=rlimit,
         local_slots=local_slots,
         sleep_seconds=sleeptime,
+        array=ArrayUse(array) if array else None,
         use_tmp=usetmp,
         hash_workspaces=hashws,
         dry_run=dry,

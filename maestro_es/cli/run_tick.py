@@ -9,14 +9,18 @@ from pathlib import Path
 
 from maestro_es.core.model import Driver
 from maestro_es.drivers.cron_tick import BY_CRON, tick_all, tick_next, tick_studies
-from maestro_es.study.invocation import Runtime
+from maestro_es.study.invocation import SUBMIT_SECONDS, Runtime
 from maestro_es.study.layout import find_study
 
 
-def run_tick(studies: Sequence[Path], *, every: bool, queue: bool) -> int:
-    """Tick every registered study, or the named ones, or that of the current directory. Returns the exit code."""
+def run_tick(studies: Sequence[Path], *, every: bool, queue: bool, submit_seconds: float = SUBMIT_SECONDS) -> int:
+    """Tick every registered study, or the named ones, or that of the current directory. Returns the exit code.
+
+    Each tick submits steps for at most `submit_seconds`.
+    """
     by_cron = every and os.environ.get(BY_CRON)
-    runtime = Runtime(driver=Driver.CRON if by_cron else Driver.RUNNER if queue else Driver.PERSON)
+    driver = Driver.CRON if by_cron else Driver.RUNNER if queue else Driver.PERSON
+    runtime = Runtime(driver=driver, submit_seconds=submit_seconds)
     if every:
         outcome = tick_all(runtime)
     else:

@@ -11,6 +11,7 @@ from maestro_es.cli.common import example, located, study_path
 from maestro_es.cli.run_tick import run_tick
 from maestro_es.core.arguments import UPDATABLE
 from maestro_es.study import registry
+from maestro_es.study.invocation import SUBMIT_SECONDS
 
 
 @example("maestro-es tick ./pi")
@@ -18,6 +19,14 @@ from maestro_es.study import registry
 @click.argument("studies", nargs=-1, type=click.Path(readable=False, path_type=Path), metavar="[STUDY]...")
 @click.option("--all", "every", is_flag=True, help="Advance all studies that 'maestro-es studies' lists.")
 @click.option("--queue", is_flag=True, help="If a tick is running, wait for it. Only one process waits; others exit.")
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0),
+    default=SUBMIT_SECONDS,
+    show_default=True,
+    metavar="N",
+    help="Submit steps for about so long, and leave the others to the next tick.",
+)
 @click.option("--dry", is_flag=True, help="Print what the tick would do, but change nothing.")
 @click.option(
     "--what-if",
@@ -28,12 +37,22 @@ from maestro_es.study import registry
 )
 @click.option("--json", "as_json", is_flag=True, help="With --dry: one JSON object per study.")
 def command(
-    studies: tuple[Path, ...], settings: tuple[str, ...], *, every: bool, queue: bool, dry: bool, as_json: bool
+    studies: tuple[Path, ...],
+    settings: tuple[str, ...],
+    max_seconds: float,
+    *,
+    every: bool,
+    queue: bool,
+    dry: bool,
+    as_json: bool,
 ) -> None:
     """Advance each STUDY by one pass: check its jobs, submit steps that are ready, record what happened, and exit.
 
     A tick prints nothing unless something needs your attention. 'maestro-es cron install' makes cron run a tick for
     all your studies every minute.
+
+    While a tick runs, no other tick of the study does. So with very many ready steps it submits only some of them
+    (--max-seconds), and the next tick continues. Equal steps can be submitted together: see 'run --array'.
 
     The exit code is 0 if the tick succeeded, or if another tick of the study is running. It is 75 if a scheduler or a
     file system did not answer; the next tick then tries again. It is 1 if something is wrong with a study.
@@ -56,4 +75,4 @@ def command(
         sys.exit(show(roots, read_settings(settings), as_json=as_json))
     if settings or as_json:
         raise click.UsageError("--what-if and --json need --dry.")
-    sys.exit(run_tick(roots, every=every, queue=queue))
+    sys.exit(run_tick(roots, every=every, queue=queue, submit_seconds=max_seconds))

@@ -15,7 +15,7 @@ import msgspec
 
 from maestro_es.audit.sentences import describe
 from maestro_es.cli.output import say, write_json, write_lines
-from maestro_es.core.arguments import UPDATABLE
+from maestro_es.core.arguments import UPDATABLE, WORDS
 from maestro_es.core.model import NO_SCHEDULER
 from maestro_es.drivers.cron_tick import OK, TRY_AGAIN, WRONG, Outcome
 from maestro_es.errors import MaestroError, describe_error
@@ -27,22 +27,24 @@ from maestro_es.study.layout import StudyDir
 _YES_NO = {"yes": 1, "no": 0}
 
 
-def read_settings(settings: Sequence[str]) -> dict[str, int]:
-    """Return the assumptions of ``--what-if``: numbers by setting. UsageError if a setting is unknown."""
-    values = {}
+def read_settings(settings: Sequence[str]) -> dict[str, int | str]:
+    """Return the assumptions of ``--what-if``: values by setting. UsageError if a setting is unknown."""
+    values: dict[str, int | str] = {}
     for setting in settings:
         name, _, value = setting.partition("=")
         if name == "paused" and value in _YES_NO:
             values[name] = _YES_NO[value]
-        elif name in UPDATABLE and value.isascii() and value.isdigit():
+        elif name == "array" and value in WORDS:
+            values[name] = value
+        elif name in UPDATABLE and name != "array" and value.isascii() and value.isdigit():
             values[name] = int(value)
         else:
-            known = ", ".join(f"{name}=NUMBER" for name in UPDATABLE)
+            known = ", ".join(f"{name}={'|'.join(WORDS) if name == 'array' else 'NUMBER'}" for name in UPDATABLE)
             raise click.UsageError(f"--what-if takes {known}, paused=yes or paused=no, not {setting!r}.")
     return values
 
 
-def show(roots: Sequence[Path], what_if: Mapping[str, int], *, as_json: bool) -> int:
+def show(roots: Sequence[Path], what_if: Mapping[str, int | str], *, as_json: bool) -> int:
     """Print the prediction for each study. Returns the exit code that a tick would have."""
     runtime = Runtime()
     outcome = Outcome()
@@ -77,11 +79,21 @@ def _data(study_dir: StudyDir, prediction: Prediction) -> dict[str, Any]:
         ],
         "claims": [str(path) for path in prediction.claims],
         "commands": [
-            {"step": _name(prediction, command.step) or None, "argv": command.argv} for command in prediction.commands
+            {
+                "step": _name(prediction, command.step) or None,
+                "argv": command.argv,
+                **_array(prediction, command.steps),
+            }
+            for command in prediction.commands
         ],
         "remarks": prediction.remarks,
         "unreachable": prediction.unreachable,
     }
+
+
+def _array(prediction: Prediction, steps: Sequence[int]) -> dict[str, list[str]]:
+    """Return the names of the steps that a command submits as one job array, if it submits one."""
+    return {"steps": [prediction.name_of(step) for step in steps]} if steps else {}
 
 
 def _lines(study_dir: StudyDir, prediction: Prediction) -> Iterator[str]:

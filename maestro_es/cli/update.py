@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from maestro_es.cli.common import each, example, open_graph, reason_option, study_path
+from maestro_es.cli.common import ARRAY_HELP, each, example, open_graph, reason_option, study_path
 from maestro_es.cli.output import say_done
-from maestro_es.core.arguments import settings_of
+from maestro_es.core.arguments import WORDS, settings_of
 from maestro_es.core.events import SettingsChanged
 from maestro_es.core.model import StudyStatus
 from maestro_es.execution_graph.requesting import RequestableGraph
@@ -30,13 +30,16 @@ _LIMITS = ("rlimit", "hardware-limit")
     "--hardware-limit", type=int, multiple=True, help="Resubmissions of a step after hardware failures; 0: no limit."
 )
 @click.option("--sleep", type=int, multiple=True, help="Seconds between the ticks of 'run --wait'.")
+@click.option("--array", type=click.Choice(WORDS), multiple=True, help=ARRAY_HELP)
 @click.option(
     "--group-read/--no-group-read",
     default=None,
     help="Let the group that owns the files use all commands that only read, or end this permission.",
 )
 @reason_option
-def command(studies: tuple[Path, ...], reason: str, *, group_read: bool | None, **settings: tuple[int, ...]) -> None:
+def command(
+    studies: tuple[Path, ...], reason: str, *, group_read: bool | None, **settings: tuple[int | str, ...]
+) -> None:
     """Change the settings of each STUDY. The next tick uses the new settings.
 
     Give an option once for all studies, or once for each STUDY in the same order.
@@ -44,7 +47,9 @@ def command(studies: tuple[Path, ...], reason: str, *, group_read: bool | None, 
     roots = [*map(study_path, studies or (None,))]
     new_values = {name.replace("_", "-"): values for name, values in settings.items() if values}
     if not new_values and group_read is None:
-        raise click.UsageError("say what to change: --throttle, --rlimit, --hardware-limit, --sleep or --group-read")
+        raise click.UsageError(
+            "say what to change: --throttle, --rlimit, --hardware-limit, --sleep, --array or --group-read"
+        )
     for name, values in new_values.items():
         if len(values) not in {1, len(roots)}:
             raise click.UsageError(f"--{name} is given {len(values)} times for {len(roots)} studies")
@@ -70,7 +75,7 @@ def _share(root: Path, *, allowed: bool) -> None:
     say_done(f"{root}: the group {group_of(StudyDir(root))} {effect}")
 
 
-def _update(root: Path, values: dict[str, int], reason: str) -> None:
+def _update(root: Path, values: dict[str, int | str], reason: str) -> None:
     with open_graph(RequestableGraph, root) as graph:
         recorded = graph.update(**settings_of(values), reason=reason)
         for one in recorded:

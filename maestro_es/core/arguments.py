@@ -11,7 +11,7 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, SupportsFloat
 
-from maestro_es.core.model import Scalar
+from maestro_es.core.model import ArrayUse, Scalar
 from maestro_es.errors import RequestRefused
 
 #: The largest number that a log can hold. SQLite stores whole numbers in 64 bits.
@@ -23,7 +23,11 @@ UPDATABLE = {
     "rlimit": "restart_limit",
     "hardware-limit": "hardware_limit",
     "sleep": "sleep_seconds",
+    "array": "array",
 }
+
+#: The one of these settings whose value is a word, and the words.
+_WORD, WORDS = "array", tuple(use.value for use in ArrayUse)
 
 #: How deep lists and mappings may be nested. Study files need four levels. The limit protects the stack of a reader.
 _DEEPEST = 50
@@ -125,8 +129,12 @@ def seconds(argument: str, value: object) -> float:
     return number
 
 
-def setting(option: str, value: int) -> int:
-    """Return a valid value of a setting. RequestRefused, with the name of its option, if the value is out of range."""
+def setting(option: str, value: int | str) -> int | str:
+    """Return a valid value of a setting. RequestRefused, with the name of its option, if the value is not valid."""
+    if option == _WORD or not isinstance(value, int):
+        if option == _WORD and value in WORDS:
+            return value
+        raise RequestRefused(f"--{option} takes {', '.join(WORDS) if option == _WORD else 'a number'}, not {value!r}")
     if value < 0:
         raise RequestRefused(f"--{option} must not be negative, but is {value}")
     if value > LARGEST:
@@ -134,10 +142,19 @@ def setting(option: str, value: int) -> int:
     return value
 
 
-def settings_of(options: Mapping[str, int]) -> dict[str, int]:
+def assumed(argument: str, option: str, value: object) -> int | str:
+    """Return the value of a setting that a program gives, with the name of its option."""
+    if option != _WORD:
+        return whole(argument, value)
+    if value in WORDS:
+        return str(value)
+    raise ValueError(f"{argument} must be one of {', '.join(WORDS)}, not {_shown(value)}")
+
+
+def settings_of(options: Mapping[str, int | str]) -> dict[str, Any]:
     """Convert a mapping whose keys are options to one whose keys are settings.
 
-    RequestRefused if a value is out of range.
+    RequestRefused if a value is not valid.
     """
     return {UPDATABLE[option]: setting(option, value) for option, value in options.items()}
 

@@ -5,6 +5,10 @@ the study's id, and STEP and ATTEMPT are numbers. SUFFIX differs between ticks, 
 if the log has lost one of them. Only this module and ``runner.sh`` parse tokens. The runner reads STUDY, so that it
 can refuse a job of a study that was replaced.
 
+If several attempts are submitted as one job array, the SUFFIX of each ends with ``_FIRST_INDEX``: the number of the
+first step in the array, and the index of the attempt. So a token names its array, ``STUDY-array-SUFFIX_FIRST``, and no
+token can belong to two arrays.
+
 `maestro_es.core.decide` decides when an attempt gets a new token. The claim of an attempt decides whether it may start
 (`maestro_es.study.claims`).
 """
@@ -13,6 +17,9 @@ from __future__ import annotations
 
 #: The suffix of an attempt that Maestro submitted. Its job carries no token and is identified by id and name.
 _IMPORTED = "imported"
+
+#: Replaces step and attempt in the name of an array.
+_ARRAY = "array"
 
 _STUDY_DIGITS = 8
 _PARTS = 4
@@ -24,6 +31,27 @@ _DIGITS = 18
 def make_token(study_id: str, step: int, attempt: int, suffix: str) -> str:
     """Return the token of an attempt. Each tick has its own `suffix`."""
     return f"{study_part(study_id)}-{step}-{attempt}-{suffix}"
+
+
+def element_suffix(suffix: str, first: int, index: int) -> str:
+    """Return the suffix of an attempt that is one element of the array that begins with the step `first`."""
+    return f"{suffix}_{first}_{index}"
+
+
+def element_of(token: str) -> tuple[str, int] | None:
+    """Return the name of the array that contains an attempt, and its index there; None if it has a job of its own."""
+    if "_" not in token:
+        return None
+    parts = token.split("-")
+    suffix, separator, index = parts[-1].rpartition("_")
+    if len(parts) != _PARTS or not separator or not _is_number(index):
+        return None
+    return f"{parts[0]}-{_ARRAY}-{suffix}", int(index)
+
+
+def is_array(name: str) -> bool:
+    """Return whether a name is that of an array, and not a token."""
+    return name.split("-")[1:2] == [_ARRAY]
 
 
 def imported_token(study_id: str, step: int) -> str:
@@ -58,4 +86,8 @@ def attempt_of(token: str) -> int:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else 0
+    return int(text) if _is_number(text) else 0
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS

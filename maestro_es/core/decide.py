@@ -8,9 +8,10 @@ steps.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from maestro_es.core import events as e
-from maestro_es.core.attempt_token import make_token
+from maestro_es.core.attempt_token import element_suffix, make_token
 from maestro_es.core.cascade import Part, ended_badly, fail_descendants, fail_the_rest
 from maestro_es.core.doubt import doubt_outputs
 from maestro_es.core.events import NewEvent
@@ -28,17 +29,25 @@ from maestro_es.core.model import (
 )
 from maestro_es.core.observations import Observations
 from maestro_es.core.reconcile import reconcile_attempts
-from maestro_es.core.throttle import count_slots
+from maestro_es.core.throttle import ROUND_STEPS, count_slots
+
+if TYPE_CHECKING:
+    from maestro_es.core.arrays import Arrays
 
 #: The time between two ticks of cron. If no tick runs for this many of them, missed ticks are recorded.
 _CRON_SECONDS, _PERIODS = 60, 3
 
 
-def decide(graph: Graph, seen: Observations, record: Callable[[Iterable[NewEvent]], object]) -> None:
+def decide(
+    graph: Graph,
+    seen: Observations,
+    record: Callable[[Iterable[NewEvent]], object],
+    arrays: Callable[[], Arrays | None] = lambda: None,
+) -> None:
     """Run the rules of one tick. `record` takes events in order and applies them to the graph.
 
     `record` may apply each event before it takes the next one. So the events of a million steps need not fit in
-    memory.
+    memory. If `arrays` returns what a job array may be, equal steps are submitted together.
     """
     before = _boot_before(graph.study, seen)
     record(note_changes(graph, seen))
@@ -46,7 +55,7 @@ def decide(graph: Graph, seen: Observations, record: Callable[[Iterable[NewEvent
     record(reconciled)
     _end_steps(graph, seen, before, reconciled, record)
     record(complete(graph))
-    record(start_ready(graph, seen))
+    record(start_ready(graph, seen, arrays))
 
 
 def look_back(graph: Graph, seen: Observations, record: Callable[[list[NewEvent]], object]) -> None:
@@ -168,11 +177,13 @@ def final_status(states: Mapping[str, int]) -> StudyStatus:
 # -- steps that may run ---------------------------------------------------------------------------------------------
 
 
-def start_ready(graph: Graph, seen: Observations) -> list[NewEvent]:
+def start_ready(
+    graph: Graph, seen: Observations, arrays: Callable[[], Arrays | None] = lambda: None
+) -> list[NewEvent]:
     """Request the submission of as many ready steps as the throttle and the host's slots allow.
 
     If the study was started inside a job, its local steps start only inside jobs, because they may not be allowed on
-    this host.
+    this host. Jobs are requested in rounds: a tick that has submitted a full round may request another one.
     """
     study_record = graph.study
     if (
@@ -182,19 +193,36 @@ def start_ready(graph: Graph, seen: Observations) -> list[NewEvent]:
         or ENVIRONMENT in seen.unreachable
     ):
         return []
-    local, scheduled = count_slots(graph, seen.cores, seen.now)
+    local, scheduled = count_slots(graph, seen.cores, seen.now, seen.submitted)
     new_events: list[NewEvent] = []
     most = study_record.open_steps
-    jobs = 0 if seen.scheduler_down else scheduled.requests(most)
+    jobs = 0 if seen.scheduler_down else min(scheduled.requests(most), ROUND_STEPS)
     local_slots = 0 if study_record.environment.job and not seen.job else local.requests(most) + seen.ahead
-    for kind, limit in ((False, local_slots), (True, jobs)):
-        ready = graph.ready(scheduled=kind, limit=limit) if limit else ()
-        new_events.extend((step.number, _request(study_record.study_id, seen, step)) for step in ready)
+    if local_slots:
+        ready = graph.ready(scheduled=False, limit=local_slots)
+        new_events.extend((step.number, _request(study_record.study_id, step, seen.token_suffix)) for step in ready)
+    ready = [*graph.ready(scheduled=True, limit=jobs)] if jobs else []
+    if ready:
+        new_events.extend(_request_jobs(graph, seen, ready, arrays))
     return new_events
 
 
-def _request(study_id: str, seen: Observations, step: StepRecord) -> e.SubmissionRequested:
+def _request_jobs(
+    graph: Graph, seen: Observations, ready: Iterable[StepRecord], arrays: Callable[[], Arrays | None]
+) -> Iterator[NewEvent]:
+    """Request a submission for each of these steps, as far as one round goes. Equal ones are submitted together."""
+    from maestro_es.core.arrays import one_round  # noqa: PLC0415 - most ticks submit nothing
+
+    study_id, suffix = graph.study.study_id, seen.token_suffix
+    for steps in one_round(
+        graph.study, [step for step in ready if not (seen.later_round and step.rejections)], arrays
+    ):
+        for index, step in enumerate(steps):
+            of_step = element_suffix(suffix, steps[0].number, index) if len(steps) > 1 else suffix
+            yield step.number, _request(study_id, step, of_step)
+
+
+def _request(study_id: str, step: StepRecord, suffix: str) -> e.SubmissionRequested:
     attempt = step.attempt + 1
     kind = SubmissionKind.RESUBMIT if attempt > 1 and step.kind is SubmissionKind.FIRST else step.kind
-    token = make_token(study_id, step.number, attempt, seen.token_suffix)
-    return e.SubmissionRequested(attempt=attempt, token=token, kind=kind)
+    return e.SubmissionRequested(attempt=attempt, token=make_token(study_id, step.number, attempt, suffix), kind=kind)

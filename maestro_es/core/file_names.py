@@ -12,7 +12,9 @@
         previous/TIME/       an earlier study in this directory, which `run -o` replaced at that time
         inbox/               reports of runners
         runner.sh            the runner, copied when the study was created
-        TOKEN                a link to it, while an attempt is submitted
+        TOKEN                a link to it, while an attempt or an array of attempts is submitted
+        arrays/ARRAY         the attempts of a job array: see `maestro_es.adapters.array_map`
+        arrays/ARRAY.err     what the scheduler itself prints about jobs of the array
         study.ID             whose study this is, by the first part of its tokens: jobs of a replaced one don't start
         environment.DIGEST   the environment of the steps, for its owner alone
         next-tick            the command with which a runner asks for the next tick
@@ -42,6 +44,7 @@ CREATION_LOCK = f"{STATE_DIR}.lock"
 PREVIOUS = "previous"
 INBOX = "inbox"
 RUNNER = "runner.sh"
+ARRAYS = "arrays"
 STUDY = "study."
 ENVIRONMENT = "environment."
 NEXT_TICK = "next-tick"

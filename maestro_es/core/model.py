@@ -122,6 +122,10 @@ class SubmissionKind(str, enum.Enum):
     RETRY = "retry"  # a user has requested it, from the beginning
 
 
+#: Whether equal steps that are ready are submitted as one job array. AUTO: if there are many.
+ArrayUse = enum.Enum("ArrayUse", {"AUTO": "auto", "ALWAYS": "always", "NEVER": "never"}, type=str)
+
+
 class Cause(str, enum.Enum):
     """Why a step failed."""
 
@@ -144,7 +148,7 @@ UNWATCHED = "jobs"
 #: The names in `StudyRecord.unreachable` that are not schedulers. Their messages are complete sentences.
 NO_SCHEDULER = (ENVIRONMENT, UNWATCHED)
 
-#: The environment variable that tells a step the token of its attempt.
+#: The variable in which a step finds its token.
 TOKEN_VARIABLE = "MAESTRO_ES_TOKEN"  # noqa: S105 - no secret
 
 #: The phases in which a job may exist.
@@ -185,6 +189,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     abandon_limit: how often an attempt of a step may be abandoned
     local_slots: how many steps may run on this host
     sleep_seconds: the seconds between two ticks of `run --wait`
+    array: whether equal steps are submitted as a job array; null if the batch block decides
     use_tmp: whether scripts are in a temporary directory
     hash_workspaces: whether workspaces have short names
     dry_run: whether scripts are written and nothing is run
@@ -197,6 +202,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     abandon_limit: int = resubmission_limits.ABANDON_LIMIT
     local_slots: int = 0
     sleep_seconds: int = 60
+    array: ArrayUse | None = None
     use_tmp: bool = False
     hash_workspaces: bool = False
     dry_run: bool = False
@@ -267,12 +273,13 @@ class StepRecord(msgspec.Struct, gc=False):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A series of refusals by a scheduler whose queue was full: the last message, time and step, and their number."""
+    """A series of refusals by a full queue: the last message, time and step, their number, and the array's size."""
 
     message: str
     at: Micros
     step: int
     times: int = 1
+    together: int = 1
 
 
 #: The seq of an event that has no number yet.

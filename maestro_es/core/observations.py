@@ -47,6 +47,7 @@ class ReportKind(enum.Enum):
     REFUSED = "refused"  # another process owns the claim
     UNCLAIMED = "unclaimed"  # the claim could not be created, so nothing was run
     DROPPED = "dropped"  # the tick ended before it wrote "go", so nothing was run
+    UNINDEXED = "unindexed"  # of a job array: a job did not find which element it is, so nothing was run
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -156,7 +157,8 @@ class Observations(msgspec.Struct, frozen=True):
     is the time of the previous tick, if known. `job` is the job in which the tick runs, if any. `machine` and
     `booted_at` describe the host, as in `InvocationStarted`. `last_boot` is set if this host has booted since the last
     write to the log, or since an attempt in flight began. If `namesake`, a step in flight may run on another host with
-    the same name.
+    the same name. If `later_round`, the tick has already submitted steps, and requests more. `submitted` are the
+    tokens of requests that count as submitted, because a preview assumes it.
     """
 
     now: Micros
@@ -176,6 +178,8 @@ class Observations(msgspec.Struct, frozen=True):
     last_boot: LastBoot | None = None
     job: str = ""
     namesake: bool = False
+    later_round: bool = False
+    submitted: Collection[str] = ()
 
     @property
     def boot(self) -> Boot:

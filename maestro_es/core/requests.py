@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from maestro_es.core import arguments
 from maestro_es.core import events as e
+from maestro_es.core.arrays import array_use
 from maestro_es.core.events import NewEvent
 from maestro_es.core.graph import Graph
 from maestro_es.core.model import SOURCE, Param, Phase, StepRecord, StudyStatus, is_local, is_scheduled
@@ -123,12 +124,13 @@ def release(graph: Graph, patterns: Sequence[str], reason: str = "") -> list[New
     return [(step.number, e.StepReleased(reason=reason)) for step in choose(graph, patterns, objection)]
 
 
-def update(graph: Graph, values: dict[str, int], reason: str = "") -> list[NewEvent]:
+def update(graph: Graph, values: Mapping[str, int | str], reason: str = "") -> list[NewEvent]:
     """Change settings, by the names of their options (`UPDATABLE`). A value that does not change gives no event."""
     new_events: list[NewEvent] = []
     for option, value in values.items():
         what = arguments.UPDATABLE[option]
         before = getattr(graph.study.settings, what)
+        before = array_use(graph.study).value if what == "array" else before
         if arguments.setting(option, value) != before:
             new_events.append((None, e.SettingsChanged(what=what, before=before, after=value, reason=reason)))
     return new_events

@@ -146,8 +146,8 @@ def _abandoned(graph: Graph, step: StepRecord, _at: Micros, _event: e.AttemptAba
 def _withdrawn(graph: Graph, step: StepRecord, at: Micros, event: e.SubmissionWithdrawn) -> None:
     if event.message:
         times = graph.study.refusal.times + 1 if graph.study.refusal else 1
-        graph.study.refusal = Refusal(event.message, at, step.number, times)
-        graph.study.refused = step.number
+        graph.study.refusal = Refusal(event.message, at, step.number, times, event.together)
+        graph.study.refused = graph.study.refused if event.together > 1 else step.number
         graph.study.queue_limit = sum(other.scheduled and other.phase is SUBMITTED for other in graph.in_flight())
     _wait_again(graph, step)
 

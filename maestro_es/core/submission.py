@@ -63,11 +63,13 @@ class InDoubt(msgspec.Struct, frozen=True):
 class QueueFull(msgspec.Struct, frozen=True):
     """The scheduler's queue is full, and the tick has taken the claim of the attempt.
 
-    If this is not `certain`, the message may also mean that the scheduler will never accept the job.
+    If this is not `certain`, the message may also mean that the scheduler will never accept the job. `together` is how
+    many attempts were refused at once, as one job array.
     """
 
     message: str
     certain: bool = True
+    together: int = 1
 
 
 class ScriptFailed(msgspec.Struct, frozen=True):
@@ -138,7 +140,7 @@ def _refuse(graph: Graph, step: StepRecord, outcome: Rejected | QueueFull, at: M
     if isinstance(outcome, QueueFull):
         others = (other for other in graph.in_flight() if other.scheduled and other.number != step.number)
         if outcome.certain or any(others):
-            return [e.SubmissionWithdrawn(token=step.token, message=outcome.message)]
+            return [e.SubmissionWithdrawn(token=step.token, message=outcome.message, together=outcome.together)]
         outcome = Rejected(outcome.message)
     rejected = e.SubmissionRejected(token=step.token, message=outcome.message, exit_code=outcome.exit_code)
     message = resubmission_limits.after_refusal(graph.study.settings, step, outcome.message)

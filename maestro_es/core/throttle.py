@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import NamedTuple
 
 from maestro_es.core.graph import Graph
@@ -17,6 +18,10 @@ IN_DOUBT_BATCH = 16
 #: How long ticks wait before they submit again to a scheduler whose queue is full, in microseconds. The wait starts
 #: with the first number and doubles up to the second. It ends early if a job of the study ends.
 BACKOFF = (15 * 1_000_000, 600 * 1_000_000)
+
+
+#: How many jobs a tick requests at once. It looks at the clock before it requests more.
+ROUND_STEPS = 1000
 
 
 class Slots(NamedTuple):
@@ -45,15 +50,18 @@ class Slots(NamedTuple):
         return min(self.free(most), few, most if self.available is None else self.available)
 
 
-def count_slots(graph: Graph, cores: int, now: Micros) -> tuple[Slots, Slots]:
-    """Return the slots for local steps on a host with this number of cores, and those for scheduled steps."""
+def count_slots(graph: Graph, cores: int, now: Micros, submitted: Container[str] = ()) -> tuple[Slots, Slots]:
+    """Return the slots for local steps on a host with this number of cores, and those for scheduled steps.
+
+    `submitted` are the tokens of requests that count as submitted, because a preview assumes it.
+    """
     settings = graph.study.settings
     local = scheduled = 0
     in_doubt = False
     for step in graph.in_flight():
         local += not step.scheduled
         scheduled += step.scheduled
-        in_doubt |= step.scheduled and step.phase is Phase.REQUESTED
+        in_doubt |= step.scheduled and step.phase is Phase.REQUESTED and step.token not in submitted
     throttle = settings.submission_throttle
     slots = settings.local_slots or cores
     throttled = 0 < throttle < slots and is_local(graph.study.adapter)
@@ -67,11 +75,13 @@ def _available(study_record: StudyRecord, in_use: int, now: Micros) -> int | Non
     """Return how many jobs a tick may submit after the scheduler's queue was full.
 
     The number is one for each job of the study that has ended since, and one more to try. It doubles with each tick
-    while the scheduler accepts all jobs.
+    while the scheduler accepts all jobs. If a whole array was refused, half of it may fit.
     """
     if study_record.queue_limit is None:
         return None
     refusal = study_record.refusal
+    if refusal and refusal.together > 1:
+        return abs(in_use - study_record.queue_limit) + refusal.together // 2
     if refusal and in_use >= study_record.queue_limit and refusal.at <= now < asked_again_at(refusal):
         return 0
     return abs(in_use - study_record.queue_limit) + 1

@@ -139,20 +139,26 @@ class RequestableGraph(AuditableGraph):
         restart_limit: int | None = None,
         hardware_limit: int | None = None,
         sleep_seconds: int | None = None,
+        array: str | None = None,
         reason: str = "",
     ) -> list[Recorded]:
         """Change settings from the next tick on. Returns the new events: a SettingsChanged for each new value.
 
         `submission_throttle` is how many jobs may be in flight. `restart_limit` is how often a step is restarted after
         a timeout, and `hardware_limit` after a hardware failure. 0 means no limit. `sleep_seconds` is the time between
-        the ticks of `run_until_ended`.
+        the ticks of `run_until_ended`. `array` says whether equal steps are submitted as a job array: ``auto`` (if
+        there are many), ``always`` or ``never``.
         """
-        values = _settings(
-            submission_throttle=submission_throttle,
-            restart_limit=restart_limit,
-            hardware_limit=hardware_limit,
-            sleep_seconds=sleep_seconds,
-        )
+        values: dict[str, int | str] = {
+            **_settings(
+                submission_throttle=submission_throttle,
+                restart_limit=restart_limit,
+                hardware_limit=hardware_limit,
+                sleep_seconds=sleep_seconds,
+            )
+        }
+        if array is not None:
+            values["array"] = arguments.assumed("array", "array", array)
         why = arguments.text("reason", reason)
         return self._ask(lambda graph: requests.update(graph, values, why))
 

@@ -41,7 +41,7 @@ class MaintainableGraph(GraphBase):
 
     @staticmethod
     def preview(
-        path: str | os.PathLike[str], what_if: Mapping[str, int] | None = None, runtime: Runtime | None = None
+        path: str | os.PathLike[str], what_if: Mapping[str, int | str] | None = None, runtime: Runtime | None = None
     ) -> Prediction:
         """Predict the next tick. This queries the schedulers, but changes and locks nothing.
 
@@ -83,7 +83,7 @@ class MaintainableGraph(GraphBase):
         return correct_log(Path(path), runtime or Runtime(), reason)
 
 
-def _assumed(what_if: object) -> dict[str, int]:
+def _assumed(what_if: object) -> dict[str, int | str]:
     """Return the settings that a preview assumes."""
     known = (*arguments.UPDATABLE, "paused")
     values = {} if what_if is None else what_if
@@ -92,4 +92,4 @@ def _assumed(what_if: object) -> dict[str, int]:
     unknown = [name for name in values if name not in known]
     if unknown:
         raise ValueError(f"what_if has no setting {unknown[0]!r}; its settings are {', '.join(known)}")
-    return {name: arguments.whole(f"what_if[{name!r}]", value) for name, value in values.items()}
+    return {name: arguments.assumed(f"what_if[{name!r}]", name, value) for name, value in values.items()}

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from maestro_es.adapters.base import Adapter, Job, Submitting
+from maestro_es.adapters.base import Adapter, Array, Job, SubmitsArrays, Submitting, SubmittingArray
 from maestro_es.adapters.registry import jobs_of
 from maestro_es.core.events import Recorded
 from maestro_es.core.model import StepRecord
@@ -35,6 +35,10 @@ class Performer(Protocol):
     """
 
     ended: Collection[str]
+
+    @property
+    def submitted(self) -> Collection[str]:
+        """The tokens of attempts that count as submitted although there is no outcome."""
 
     def make_state_dir(self, study: Session) -> None:
         """Create the missing parts of ``.maestro-es``."""
@@ -72,6 +76,14 @@ class Performer(Protocol):
     def submit(self, adapter: Adapter, job: Job, step: int) -> Outcome | Submitting:
         """Submit an attempt of a step, or begin to."""
 
+    def submit_array(
+        self, adapter: SubmitsArrays, array: Array, steps: Sequence[int]
+    ) -> dict[int, Outcome] | SubmittingArray:
+        """Submit the attempts of these steps as one job array, or begin to."""
+
+    def forget_arrays(self, state: Path, needed: Collection[str]) -> None:
+        """Remove what is left in ``.maestro-es`` of all job arrays but these."""
+
     def remove_scripts(self, study_id: str) -> None:
         """Remove the scripts in the temporary directory."""
 
@@ -89,6 +101,7 @@ class Live:
     """Performs each effect."""
 
     ended: Collection[str] = ()
+    submitted: Collection[str] = ()
 
     def make_state_dir(self, study: Session) -> None:
         make_state_dir(study.dir, jobs_of(str(study.graph.study.adapter.get("type") or "local")))
@@ -136,6 +149,19 @@ class Live:
     def submit(self, adapter: Adapter, job: Job, step: int) -> Outcome | Submitting:  # noqa: ARG002 - protocol
         return adapter.submit(job)
 
+    def submit_array(
+        self,
+        adapter: SubmitsArrays,
+        array: Array,
+        steps: Sequence[int],  # noqa: ARG002 - protocol
+    ) -> dict[int, Outcome] | SubmittingArray:
+        return adapter.submit_array(array)
+
+    def forget_arrays(self, state: Path, needed: Collection[str]) -> None:
+        from maestro_es.adapters.array_map import forget_arrays  # noqa: PLC0415 - few ticks need it
+
+        forget_arrays(state, needed)
+
     def remove_scripts(self, study_id: str) -> None:
         from maestro_es.study.workspace import remove_temporary_folder  # noqa: PLC0415 - most ticks submit nothing
 
@@ -158,10 +184,14 @@ LIVE = Live()
 
 
 class PreviewedCommand(NamedTuple):
-    """A command that a tick would run, as a list of arguments; `step` is the step that it submits, if any."""
+    """A command that a tick would run, as a list of arguments; `step` is the step that it submits, if any.
+
+    If it submits a job array, `step` is the first of its steps, and `steps` are all of them.
+    """
 
     argv: list[str]
     step: int | None = None
+    steps: tuple[int, ...] = ()
 
 
 class Preview:
@@ -174,6 +204,7 @@ class Preview:
         self.claims: list[Path] = []
         self.commands: list[PreviewedCommand] = []
         self.ended: Collection[str] = frozenset()
+        self.submitted: set[str] = set()
 
     def make_state_dir(self, study: Session) -> None:
         pass
@@ -221,7 +252,22 @@ class Preview:
         except (ValueError, StudyError) as error:
             return ScriptFailed(str(error))
         self.commands.append(PreviewedCommand(command, step))
+        self.submitted.add(job.token)
         return Previewed()
+
+    def submit_array(
+        self, adapter: SubmitsArrays, array: Array, steps: Sequence[int]
+    ) -> dict[int, Outcome] | SubmittingArray:
+        try:
+            command = adapter.array_submission(array)
+        except (ValueError, StudyError) as error:
+            return dict.fromkeys(array.jobs, ScriptFailed(str(error)))
+        self.commands.append(PreviewedCommand(command, steps[0], tuple(steps)))
+        self.submitted.update(job.token for job in array.jobs.values())
+        return dict.fromkeys(array.jobs, Previewed())
+
+    def forget_arrays(self, state: Path, needed: Collection[str]) -> None:
+        pass
 
     def remove_scripts(self, study_id: str) -> None:
         pass

@@ -46,7 +46,7 @@ class Prediction(NamedTuple):
         return self.names[step]
 
 
-def preview(log: StudyLog, root: Path, runtime: Runtime, what_if: Mapping[str, int] | None = None) -> Prediction:
+def preview(log: StudyLog, root: Path, runtime: Runtime, what_if: Mapping[str, int | str] | None = None) -> Prediction:
     """Return what a tick would do now under the settings in `what_if` (see `requests.update`).
 
     `what_if` may also contain "paused", with 0 or 1. This raises the same errors as a tick.
@@ -67,7 +67,7 @@ def preview(log: StudyLog, root: Path, runtime: Runtime, what_if: Mapping[str, i
         return Prediction(new_events, performer.claims, performer.commands, study.remarks, unreachable, names)
 
 
-def _changed(graph: Graph, name: str, value: int) -> list[NewEvent]:
+def _changed(graph: Graph, name: str, value: int | str) -> list[NewEvent]:
     if name != "paused":
         return requests.update(graph, {name: value})
     if graph.study.paused is bool(value):

@@ -3,21 +3,31 @@
 The process may die between any two of these. A request without an outcome is in doubt, and a later tick reconciles it.
 
 `maestro_es.core.decide` decides which steps are submitted. `maestro_es.poller.submitter` decides how many calls are
-made at the same time.
+made at the same time. A tick requests jobs in rounds, because it stops after some time, and what it has requested and
+not submitted must be withdrawn.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Generator, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
-from maestro_es.core.events import NewEvent
-from maestro_es.core.model import Phase, StepRecord
+from msgspec import structs
+
+from maestro_es.core.arrays import is_full_round
+from maestro_es.core.attempt_token import element_of
+from maestro_es.core.cascade import ended_badly, fail_descendants
+from maestro_es.core.decide import start_ready, submissions
+from maestro_es.core.events import NewEvent, StepDryRun, StepFailed
+from maestro_es.core.model import Cause, Phase, StepRecord
+from maestro_es.core.observations import Observations
 from maestro_es.core.submission import InDoubt, ScriptFailed, outcome_events
 from maestro_es.errors import StudyError, Unreachable
+from maestro_es.poller.arrays import arrays_of
 from maestro_es.poller.performers import LIVE, Performer
-from maestro_es.poller.submitter import PreparedAttempt, Submitter
+from maestro_es.poller.submitter import PreparedAttempt, PreparedCall, Submitter
 from maestro_es.study.scripts import written_digests
 from maestro_es.study.session import Session, Submitted
 from maestro_es.study.workspace import ScriptOf
@@ -30,11 +40,56 @@ _GROUP = 16
 _LASTING = (errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR)
 
 
-def submit(study: Session, steps: Sequence[int], performer: Performer = LIVE) -> None:
-    """Submit these steps, and append the outcomes in small groups while further submissions are under way."""
-    with contextlib.closing(_submit(study, steps, performer)) as outcomes:
+def submit_in_rounds(study: Session, steps: Sequence[int], performer: Performer, seen: Observations) -> None:
+    """Submit these steps. Then request and submit more, as long as there is time and the scheduler takes them.
+
+    If the scheduler has no room for a whole job array, a smaller one follows at once.
+    """
+    end = time.monotonic() + study.runtime.submit_seconds
+    no_room = False
+    while True:
+        before, graph = study.graph.study.refusal, study.graph
+        jobs = [(number, graph.step(number).token) for number in steps if graph.step(number).scheduled]
+        submit(study, steps, performer, lambda: time.monotonic() >= end)
+        refusal = study.graph.study.refusal
+        if refusal and refusal != before:
+            no_room = refusal.together > 1
+            if not no_room:
+                return
+        in_doubt = any(_is_in_doubt(study.graph.step(number), token, performer) for number, token in jobs)
+        is_full = no_room or is_full_round(token for _, token in jobs)
+        if in_doubt or not is_full or study.last_error or time.monotonic() >= end:
+            return
+        steps = _request_more(study, performer, seen)
+        if not steps:
+            return
+
+
+def _is_in_doubt(step: StepRecord, token: str, performer: Performer) -> bool:
+    return step.phase is Phase.REQUESTED and step.token == token and token not in performer.submitted
+
+
+def _request_more(study: Session, performer: Performer, seen: Observations) -> list[int]:
+    """Request another round of jobs; returns their steps."""
+    later = structs.replace(
+        seen, ahead=0, later_round=True, submitted=performer.submitted, token_suffix=study.runtime.token_suffix()
+    )
+    return submissions(study.request(lambda graph: start_ready(graph, later, lambda: arrays_of(study))))
+
+
+def submit(
+    study: Session,
+    steps: Sequence[int],
+    performer: Performer = LIVE,
+    is_late: Callable[[], bool] = lambda: False,
+) -> None:
+    """Submit these steps, and append the outcomes in small groups while further submissions are under way.
+
+    The outcomes of a job array are appended together. Once `is_late` returns True, the other steps are withdrawn.
+    """
+    with contextlib.closing(_submit(study, steps, performer, is_late)) as outcomes:
         for submitted in outcomes:
-            study.pending.append(submitted)
+            study.pending.extend(submitted)
             if len(study.pending) >= _GROUP:
                 record_outcomes(study)
     record_outcomes(study)
@@ -45,7 +100,8 @@ def submit_and_defer(study: Session, steps: Sequence[int], performer: Performer 
 
     If the process dies before that, the attempts are in doubt, and a later tick finds them by their claims.
     """
-    study.pending.extend(_submit(study, steps, performer))
+    for submitted in _submit(study, steps, performer):
+        study.pending.extend(submitted)
 
 
 def record_outcomes(study: Session) -> None:
@@ -64,27 +120,48 @@ def take_outcomes(study: Session) -> list[NewEvent]:
     ]
 
 
-def _submit(study: Session, steps: Sequence[int], performer: Performer) -> Generator[Submitted]:
-    """Write the scripts of these steps and call the schedulers; yields the outcome of each as soon as it is known."""
+def _submit(
+    study: Session, steps: Sequence[int], performer: Performer, is_late: Callable[[], bool] = lambda: False
+) -> Generator[list[Submitted]]:
+    """Write the scripts of these steps and call the schedulers; yields the outcomes of each call when it has ended."""
     requested = [study.graph.step(number) for number in steps]
     for adapter in {id(adapter): adapter for adapter in (study.adapters.local, study.adapters.scheduler)}.values():
         mine = [(step.number, step.token) for step in requested if study.adapters.of(step) is adapter]
         last_error = study.last_error if adapter is study.adapters.scheduler else None
         problem = study.environment.problem if mine else ""
-        submitter = Submitter(adapter, performer, Unreachable(problem) if problem else last_error)
-        with contextlib.closing(submitter.submit(_attempts(study, performer, mine))) as outcomes:
-            for attempt, outcome in outcomes:
+        submitter = Submitter(adapter, performer, Unreachable(problem) if problem else last_error, is_late)
+        with contextlib.closing(submitter.submit(_calls(study, performer, mine))) as calls:
+            for outcomes in calls:
                 study.runtime.on_effect("submit")
-                yield Submitted(attempt.step, attempt.token, outcome, attempt.at, attempt.script)
+                yield [Submitted(one.step, one.token, outcome, one.at, one.script) for one, outcome in outcomes]
         study.last_error = study.last_error or (None if problem else submitter.last_error)
 
 
-def _attempts(study: Session, performer: Performer, requested: Iterable[tuple[int, str]]) -> Iterator[PreparedAttempt]:
-    """Write the scripts of attempts, except those that another tick has reconciled by now."""
-    for number, token in requested:
-        step = study.graph.step(number)
-        if step.token == token and step.phase is Phase.REQUESTED:
-            yield _prepare(study, performer, step)
+def _calls(study: Session, performer: Performer, requested: Iterable[tuple[int, str]]) -> Iterator[PreparedCall]:
+    """Write the scripts of attempts, except those that another tick has reconciled by now.
+
+    The attempts of a job array are submitted with one call.
+    """
+    calls: dict[str, dict[int, int]] = {}
+    tokens = dict(requested)
+    for number, token in tokens.items():
+        array, index = element_of(token) or ("", 0)
+        calls.setdefault(array or token, {})[index] = number
+    for name, numbers in calls.items():
+        steps = {index: study.graph.step(number) for index, number in numbers.items()}
+        attempts = {
+            index: _prepare(study, performer, step)
+            for index, step in steps.items()
+            if step.token == tokens[step.number] and step.phase is Phase.REQUESTED
+        }
+        if attempts:
+            yield PreparedCall(attempts, *_array_of(name, steps))
+
+
+def _array_of(name: str, steps: Mapping[int, StepRecord]) -> tuple[str, str]:
+    """Return the name of the array to which these steps belong, and its title; empty for a job of its own."""
+    step = next(iter(steps.values()))
+    return ("", "") if name == step.token else (name, step.template.replace("/", "_").replace(" ", "_"))
 
 
 def _prepare(study: Session, performer: Performer, step: StepRecord) -> PreparedAttempt:
@@ -105,3 +182,28 @@ def _prepare(study: Session, performer: Performer, step: StepRecord) -> Prepared
         )
     study.runtime.on_effect("script")
     return PreparedAttempt(step.number, step.token, at, job, script)
+
+
+def write_all_scripts(study: Session, performer: Performer) -> None:
+    """Write every step's workspace and scripts, level by level, and run nothing."""
+    graph = study.graph
+    while True:
+        new_events: list[NewEvent] = []
+        for scheduled in (False, True):
+            for step in graph.ready(scheduled=scheduled, limit=graph.study.steps):
+                new_events.append((step.number, _write(study, performer, step)))
+        if not new_events:
+            break
+        with study.log.transaction():
+            study.log.record(new_events)
+            study.log.record(fail_descendants(graph, study.runtime.now(), ended_badly(new_events)))
+        study.runtime.on_effect("append")
+
+
+def _write(study: Session, performer: Performer, step: StepRecord) -> StepDryRun | StepFailed:
+    now = study.runtime.now()
+    try:
+        performer.write_scripts(ScriptOf(study.graph, step, study.dir, study.adapters))
+    except (OSError, ValueError, StudyError) as error:
+        return StepFailed(at=now, cause=Cause.SCRIPT, message=f"its script can't be written: {error}")
+    return StepDryRun(at=now)

@@ -2,14 +2,17 @@
 
 If a scheduler is down, each call would wait for its time-out. If its queue is full, it would refuse each job. So the
 first call of a tick is made alone. After a call that got no answer or no room, the other submissions are withdrawn.
+They are also withdrawn once the tick has submitted for long enough. One call submits one job, or a job array.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from maestro_es.adapters.base import Adapter, Job, Submitting
+from msgspec import structs
+
+from maestro_es.adapters.base import Adapter, Array, Job, SubmitsArrays, Submitting, SubmittingArray
 from maestro_es.adapters.command import Command, wait
 from maestro_es.core.model import Micros
 from maestro_es.core.observations import ClaimState
@@ -28,67 +31,125 @@ class PreparedAttempt(NamedTuple):
     script: SubmittedScript = NO_SCRIPT
 
 
+class PreparedCall(NamedTuple):
+    """The attempts to submit with one call, by index. A job array has a name and a title."""
+
+    attempts: Mapping[int, PreparedAttempt]
+    array: str = ""
+    title: str = ""
+
+
+#: Attempts and their outcomes, in the order of their steps.
+Outcomes = Sequence[tuple[PreparedAttempt, Outcome]]
+
+
+class _UnderWay(NamedTuple):
+    """A call that has not ended: its attempts with their jobs, and a function that returns the outcomes."""
+
+    call: PreparedCall
+    jobs: Mapping[int, Job]
+    outcomes: Callable[[], Mapping[int, Outcome]]
+
+
 class Submitter:
     """Submits jobs to one scheduler. The local adapter answers at once, so it is always called.
 
-    `last_error` is set if the scheduler did not answer, now or before. Then it is not called.
+    `last_error` is set if the scheduler did not answer, now or before. Then it is not called. After the first call, it
+    is only called until `is_late` returns True.
     """
 
-    def __init__(self, adapter: Adapter, performer: Performer, last_error: Unreachable | None = None) -> None:
+    def __init__(
+        self,
+        adapter: Adapter,
+        performer: Performer,
+        last_error: Unreachable | None = None,
+        is_late: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.last_error = last_error
         self._performer = performer
         self._adapter = adapter
+        self._is_late = is_late
         self._one_at_a_time = adapter.max_concurrent_submissions == 1
         self._room = 1
+        self._has_called = False
         self._done = last_error is not None
-        self._under_way: dict[Command, tuple[PreparedAttempt, Job, Submitting]] = {}
+        self._under_way: dict[Command, _UnderWay] = {}
 
-    def submit(self, attempts: Iterable[PreparedAttempt]) -> Generator[tuple[PreparedAttempt, Outcome]]:
-        """Submit attempts, or withdraw them; yields the outcome of each as soon as it is known.
+    def submit(self, calls: Iterable[PreparedCall]) -> Generator[Outcomes]:
+        """Submit attempts, or withdraw them; yields the outcomes of each call as soon as they are known.
 
-        The next attempt is taken while others are under way, so that its script is written meanwhile.
+        The next call is prepared while others are under way, so that its scripts are written meanwhile.
         """
         try:
-            for attempt in attempts:
+            for call in calls:
                 while len(self._under_way) >= self._room:
                     yield from self._ended()
-                outcome = self._begin(attempt)
-                if outcome:
-                    yield attempt, outcome
+                outcomes = self._begin(call)
+                if outcomes:
+                    yield outcomes
             while self._under_way:
                 yield from self._ended()
         finally:  # the caller has stopped; calls under way are still completed
-            for _, _, submitting in self._under_way.values():
-                submitting.outcome()
+            for under_way in self._under_way.values():
+                under_way.outcomes()
 
-    def _begin(self, attempt: PreparedAttempt) -> Outcome | None:
-        """Begin to submit an attempt; returns the outcome if it is known at once."""
-        job = attempt.job
-        if not isinstance(job, Job):
-            return job
+    def _begin(self, call: PreparedCall) -> Outcomes:
+        """Begin a call; returns the outcomes that are known at once."""
+        jobs = {index: one.job for index, one in call.attempts.items() if isinstance(one.job, Job)}
+        known = [(one, one.job) for one in call.attempts.values() if not isinstance(one.job, Job)]
+        if not jobs:
+            return known
+        self._done = self._done or (self._has_called and self._is_late())
         if self._done:
-            return self._withdraw(job)
-        begun = self._performer.submit(self._adapter, job, attempt.step)
-        if isinstance(begun, Submitting):
-            self._under_way[begun.command] = attempt, job, begun
-            return None
-        return self._conclude(job, begun)
+            return [*known, *((call.attempts[index], self._withdraw(job)) for index, job in jobs.items())]
+        self._has_called = True
+        begun = self._array(call, jobs) if call.array else self._job(call, jobs)
+        if isinstance(begun, (Submitting, SubmittingArray)):
+            outcomes = begun.outcomes if isinstance(begun, SubmittingArray) else _of_one(begun, next(iter(jobs)))
+            self._under_way[begun.command] = _UnderWay(call, jobs, outcomes)
+            return known
+        return [*known, *self._conclude(call, jobs, begun)]
 
-    def _ended(self) -> Iterator[tuple[PreparedAttempt, Outcome]]:
+    def _job(self, call: PreparedCall, jobs: Mapping[int, Job]) -> Submitting | Mapping[int, Outcome]:
+        [(index, job)] = jobs.items()
+        begun = self._performer.submit(self._adapter, job, call.attempts[index].step)
+        return begun if isinstance(begun, Submitting) else {index: begun}
+
+    def _array(self, call: PreparedCall, jobs: Mapping[int, Job]) -> SubmittingArray | Mapping[int, Outcome]:
+        if not isinstance(self._adapter, SubmitsArrays):
+            raise TypeError(f"{self._adapter.name} has no job arrays")
+        steps = [call.attempts[index].step for index in jobs]
+        return self._performer.submit_array(self._adapter, Array(call.array, call.title, jobs), steps)
+
+    def _ended(self) -> Iterator[Outcomes]:
         for command in wait(self._under_way):
-            attempt, job, submitting = self._under_way.pop(command)
-            yield attempt, self._conclude(job, submitting.outcome())
+            under_way = self._under_way.pop(command)
+            yield self._conclude(under_way.call, under_way.jobs, under_way.outcomes())
 
-    def _conclude(self, job: Job, outcome: Outcome) -> Outcome:
+    def _conclude(self, call: PreparedCall, jobs: Mapping[int, Job], outcomes: Mapping[int, Outcome]) -> Outcomes:
         self._room = self._adapter.max_concurrent_submissions
-        if isinstance(outcome, InDoubt) and not self._one_at_a_time:
+        if any(isinstance(outcome, QueueFull) for outcome in outcomes.values()):
             self._done = True
-            self.last_error = Unreachable(outcome.message) if outcome.scheduler_down else self.last_error
-        if isinstance(outcome, QueueFull):
-            self._done = True
-            withdrawn = self._withdraw(job)  # a command that tries again may have submitted the job
-            return outcome if isinstance(withdrawn, NotAttempted) else withdrawn
-        return outcome
+            outcomes = self._refused(jobs, outcomes)
+        for outcome in outcomes.values():
+            if isinstance(outcome, InDoubt) and not self._one_at_a_time:
+                self._done = True
+                self.last_error = Unreachable(outcome.message) if outcome.scheduler_down else self.last_error
+        return [(call.attempts[index], outcome) for index, outcome in outcomes.items()]
+
+    def _refused(self, jobs: Mapping[int, Job], outcomes: Mapping[int, Outcome]) -> dict[int, Outcome]:
+        """Withdraw attempts for which there was no room, because a command that tries again may have submitted them.
+
+        Only one of them keeps the message of the scheduler.
+        """
+        concluded: dict[int, Outcome] = {}
+        for index, outcome in outcomes.items():
+            concluded[index] = self._withdraw(jobs[index]) if isinstance(outcome, QueueFull) else outcome
+        first = next((index for index, outcome in concluded.items() if isinstance(outcome, NotAttempted)), None)
+        refusal = None if first is None else outcomes[first]
+        if first is not None and isinstance(refusal, QueueFull):
+            concluded[first] = structs.replace(refusal, together=len(jobs))
+        return concluded
 
     def _withdraw(self, job: Job) -> Outcome:
         """Take the claim of an attempt that the scheduler does not have, so that it can never start."""
@@ -98,3 +159,7 @@ class Submitter:
         except OSError as error:
             return InDoubt(f"not submitted, and its claim can't be made: {error.strerror}")
         return InDoubt("not submitted, and another process holds its claim")
+
+
+def _of_one(begun: Submitting, index: int) -> Callable[[], dict[int, Outcome]]:
+    return lambda: {index: begun.outcome()}

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_es.core import events as e
-from maestro_es.core.cascade import ended_badly, fail_descendants
+from maestro_es.core.attempt_token import element_of
 from maestro_es.core.decide import complete, decide, submissions
 from maestro_es.core.decide import look_back as decide_again
 from maestro_es.core.events import NewEvent
-from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, Cause, State, StepRecord, StudyStatus
+from maestro_es.core.model import ENVIRONMENT, NO_SCHEDULER, State, StudyStatus
 from maestro_es.core.observations import Observations, Report, ReportKind
 from maestro_es.core.reconcile import jobs_to_end
-from maestro_es.errors import ConcurrentAppend, NothingStarts, SchedulerError, StudyError, Unreachable
+from maestro_es.errors import ConcurrentAppend, NothingStarts, SchedulerError, Unreachable
 from maestro_es.poller.last_boot import look_back
 from maestro_es.poller.maestro_requests import take_requests
 from maestro_es.poller.observe import Observer, TickInputs
@@ -30,6 +30,9 @@ from maestro_es.poller.prefetch import QueueSnapshot
 from maestro_es.study import last_tick
 from maestro_es.study.session import Session
 from maestro_es.study.sharing import umask_of
+
+if TYPE_CHECKING:
+    from maestro_es.core.arrays import Arrays
 
 #: How often a tick decides again if other processes append at the same time.
 _TRIES = 5
@@ -155,7 +158,10 @@ def _pass(
         _look_back(study)
         return _Pass()
     if study.graph.study.settings.dry_run:
-        _only_write_scripts(study, performer)
+        from maestro_es.poller.submit import write_all_scripts  # noqa: PLC0415 - few studies need it
+
+        write_all_scripts(study, performer)
+        _complete(study, performer)
         return _Pass()
     runtime = study.runtime
     no_environment = _check_environment(study)
@@ -176,7 +182,7 @@ def _pass(
     _remove_reconciled(study, performer, seen.reports)
     _remove_links(study, performer, new_events)
     not_ended = _end_jobs(study, performer, seen.observations)
-    _submit(study, submissions(new_events), performer, submit)
+    _submit(study, submissions(new_events), performer, submit, seen.observations)
     _complete(study, performer)
     _remark_on_job(study)
     return _Pass({**seen.unreachable, **not_ended}, seen.has_orphans)
@@ -249,7 +255,7 @@ def _decide(study: Session, seen: Observations) -> list[NewEvent]:
     before = study.log.head.seq
     with study.log.transaction():
         study.record(_take_outcomes(study))
-        decide(study.graph, seen, lambda new_events: kept.extend(_record(study, new_events)))
+        decide(study.graph, seen, lambda new_events: kept.extend(_record(study, new_events)), lambda: _arrays(study))
     study.pending.clear()
     if study.log.head.seq != before:
         study.runtime.on_effect("append")
@@ -277,12 +283,23 @@ def _take_outcomes(study: Session) -> list[NewEvent]:
     return take_outcomes(study)
 
 
-def _submit(study: Session, steps: Sequence[int], performer: Performer, submit: Submit | None) -> None:
+def _arrays(study: Session) -> Arrays | None:
+    """Return what a job array of this study may be; None if it has none."""
+    from maestro_es.poller.arrays import arrays_of  # noqa: PLC0415 - most ticks submit nothing
+
+    return arrays_of(study)
+
+
+def _submit(
+    study: Session, steps: Sequence[int], performer: Performer, submit: Submit | None, seen: Observations
+) -> None:
     """Submit these steps, in the driver's way if it has one."""
-    if not submit and (steps or study.pending):
-        from maestro_es.poller.submit import submit  # noqa: PLC0415 - most ticks submit nothing
     if submit:
         submit(study, steps, performer)
+    elif steps or study.pending:
+        from maestro_es.poller.submit import submit_in_rounds  # noqa: PLC0415 - most ticks submit nothing
+
+        submit_in_rounds(study, steps, performer, seen)
 
 
 def _remove_reconciled(study: Session, performer: Performer, reports: Sequence[Report]) -> None:
@@ -297,13 +314,20 @@ def _remove_reconciled(study: Session, performer: Performer, reports: Sequence[R
     ]
     performer.remove_reports(study.dir.inbox, done)
     study.runtime.on_effect("remove")
+    if any(element_of(report.token) for report in done):
+        needed = {element[0] for element in map(element_of, states) if element}
+        performer.forget_arrays(study.dir.state, needed)
 
 
 def _remove_links(study: Session, performer: Performer, new_events: Sequence[NewEvent]) -> None:
     """Remove the links through which runners are submitted, if a killed tick left them: those of attempts in doubt."""
-    for _, event in new_events:
-        if isinstance(event, e.AttemptAbandoned) or (isinstance(event, e.JobSubmitted) and event.adopted):
-            performer.remove_runner(study.dir.runner_of(event.token))
+    links = {
+        study.dir.runner_of(event.token)
+        for _, event in new_events
+        if isinstance(event, e.AttemptAbandoned) or (isinstance(event, e.JobSubmitted) and event.adopted)
+    }
+    for link in links:
+        performer.remove_runner(link)
 
 
 def _end_jobs(study: Session, performer: Performer, seen: Observations) -> dict[str, str]:
@@ -327,33 +351,7 @@ def _complete(study: Session, performer: Performer) -> None:
     """Record the end of a study whose last steps failed at submission, and clean up after a study that has ended."""
     with study.log.transaction():
         study.log.record(complete(study.graph))
-    if study.status is not StudyStatus.RUNNING and study.graph.study.settings.use_tmp:
-        performer.remove_scripts(study.graph.study.study_id)
-
-
-def _only_write_scripts(study: Session, performer: Performer) -> None:
-    """Write every step's workspace and scripts, level by level, and run nothing."""
-    graph = study.graph
-    while True:
-        new_events: list[NewEvent] = []
-        for scheduled in (False, True):
-            for step in graph.ready(scheduled=scheduled, limit=graph.study.steps):
-                new_events.append((step.number, _write_only(study, performer, step)))
-        if not new_events:
-            break
-        with study.log.transaction():
-            study.log.record(new_events)
-            study.log.record(fail_descendants(graph, study.runtime.now(), ended_badly(new_events)))
-        study.runtime.on_effect("append")
-    _complete(study, performer)
-
-
-def _write_only(study: Session, performer: Performer, step: StepRecord) -> e.StepDryRun | e.StepFailed:
-    now = study.runtime.now()
-    try:
-        from maestro_es.study.workspace import ScriptOf  # noqa: PLC0415 - a tick without submissions needs none
-
-        performer.write_scripts(ScriptOf(study.graph, step, study.dir, study.adapters))
-    except (OSError, ValueError, StudyError) as error:
-        return e.StepFailed(at=now, cause=Cause.SCRIPT, message=f"its script can't be written: {error}")
-    return e.StepDryRun(at=now)
+    if study.status is not StudyStatus.RUNNING:
+        performer.forget_arrays(study.dir.state, ())
+        if study.graph.study.settings.use_tmp:
+            performer.remove_scripts(study.graph.study.study_id)

@@ -24,6 +24,9 @@ from maestro_es.errors import LogUnavailable, MaestroError, StudyError
 from maestro_es.store.study_log import StudyLog
 from maestro_es.study.layout import StudyDir
 
+#: How long a tick submits jobs, in seconds: less than cron's period.
+SUBMIT_SECONDS = 45.0
+
 
 def now() -> Micros:
     """Return the time in microseconds UTC."""
@@ -110,12 +113,13 @@ class Runtime(msgspec.Struct, frozen=True):
 
     `on_effect` is called after each effect, with its name: "append", "script", "submit", "end", "remove" or "status".
     While a study is created, the names are "move", "layout", "rename" and "unlink". `tell` gets lines for the user
-    about long operations.
+    about long operations. A tick submits jobs for `submit_seconds`, and leaves the other steps to the next tick.
     """
 
     host: Host = msgspec.field(default_factory=this_host)
     now: Callable[[], Micros] = now
     token_suffix: Callable[[], str] = token_suffix
+    submit_seconds: float = SUBMIT_SECONDS
     on_effect: Callable[[str], None] = _nothing
     tell: Callable[[str], None] = _nothing
     adapters: Callable[[Mapping[str, Any], Host], Adapters] = make_adapters

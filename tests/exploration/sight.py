@@ -24,7 +24,7 @@ class _Observer(Observer):
 
     def __init__(self, claim: Claim) -> None:
         self._says = claim
-        self._adapters: Any = SimpleNamespace(of=lambda _step: _ADAPTER)
+        self._adapters: Any = SimpleNamespace(of=lambda _step: _ADAPTER, scheduler=_ADAPTER)
         self._inputs: Any = SimpleNamespace(ended=(), now=0)
         self.reads = False
 

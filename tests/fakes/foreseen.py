@@ -64,4 +64,5 @@ def _plain(event: e.AnyEvent, suffixes: set[str]) -> object:
     fields = msgspec.to_builtins(event)
     fields.pop("at", None)
     head, _, end = fields.get("token", "").rpartition("-")
-    return {**fields, "token": f"{head}-{SUFFIX}"} if end in suffixes else fields
+    suffix, element, place = end.partition("_")
+    return {**fields, "token": f"{head}-{SUFFIX}{element}{place}"} if suffix in suffixes else fields

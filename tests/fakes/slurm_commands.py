@@ -10,10 +10,13 @@ Their state is a directory of files::
     FOLDER/calls         the commands that were called, with their arguments
     FOLDER/jobs/7/       a job: `runner.sh`, `words` (its arguments), `workspace`, `env`, `line` (as squeue shows it)
                          and `pid`, `code`, `cancelled`, `hidden` (not in the queue yet) once it has them
+    FOLDER/jobs/8_0/     likewise, the first job of an array
 
 The words for sbatch are those of `tools.testbed.scheduler`, and two more:
 
     garbage  the job is queued, and the answer is no id
+    no array    an array is refused, as one that is too large
+    full array  an array is refused, because there is no room for all of its jobs
     twice    two jobs are queued, and the answer is the id of the second
 """
 
@@ -48,8 +51,13 @@ answer=$(head -n 1 "$folder/answers" 2>/dev/null)
 says() { echo "sbatch: error: Batch job submission failed: $1" >&2; exit 1; }
 
 add() {
-    id=$(($(ls "$folder/jobs" | sort -n | tail -n 1) + 1))
-    job=$folder/jobs/$id
+    id=$(($(ls "$folder/jobs" | sort -n | tail -n 1 | cut -d _ -f 1) + 1))
+    [ -n "$indexes" ] || put "$folder/jobs/$id" "$@"
+    for index in $indexes; do put "$folder/jobs/${id}_$index" "$@"; done
+}
+put() {
+    job=$1
+    shift
     mkdir "$job"
     cp "$1" "$job/runner.sh"
     printf '%s\n' "$*" >"$job/line"
@@ -59,10 +67,21 @@ add() {
     printf '%s\0' "$@" >"$job/words"
 }
 
-while [ "${1#--chdir=}" = "$1" ]; do shift; done
+indexes=
+while [ "${1#--chdir=}" = "$1" ]; do
+    case $1 in
+        --array=*) indexes=$(echo "${1#--array=}" | tr , '\n' | sed 's/^[0-9]*$/&-&/; s/-/ /' | xargs -n 2 seq) ;;
+    esac
+    shift
+done
 workspace=${1#--chdir=}
 shift
 case ${answer:-accept} in
+    "no array") [ -z "$indexes" ] || says "Invalid job array specification" ;;
+    "full array") [ -z "$indexes" ] || {
+        echo "sbatch: error: AssocMaxSubmitJobLimit" >&2
+        says "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+    } ;;
     refuse) says "Invalid partition name specified" ;;
     full) echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2
         says "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)" ;;
@@ -72,7 +91,8 @@ add "$@"
 case $answer in
     twice) add "$@" ;;
     doubt) says "Socket timed out on send/recv operation" ;;
-    late) touch "$job/hidden"; says "Socket timed out on send/recv operation" ;;
+    late) for job in "$folder/jobs/$id" "$folder/jobs/${id}_"*; do [ ! -d "$job" ] || touch "$job/hidden"; done
+        says "Socket timed out on send/recv operation" ;;
     garbage) printf 'Submitted to \377\001 the cluster\n'; exit 0 ;;
 esac
 echo "$id"
@@ -81,7 +101,7 @@ echo "$id"
 _LIST = r"""
 name=${0##*/}
 case $name in squeue) header='JOBID|STATE NODELIST END_TIME|REASON|COMMAND' ;;
-    *) header='JobIDRaw|State|ExitCode|End|SubmitLine' ;; esac
+    *) header='JobID|State|ExitCode|End|SubmitLine' ;; esac
 case "$(planned)" in
     silent) silent "$name" ;;
     garbage) printf '\377\001 welcome\n'; exit 0 ;;
@@ -103,6 +123,15 @@ done
 
 _SCANCEL = r"""
 [ "$(planned)" = silent ] && silent scancel
+for id in "$@"; do
+    shift
+    case $id in
+        *_\[*) list=${id#*_\[}
+            indexes=$(echo "${list%\]}" | tr , '\n' | sed 's/^[0-9]*$/&-&/; s/-/ /' | xargs -n 2 seq)
+            for index in $indexes; do set -- "$@" "${id%%_*}_$index"; done ;;
+        *) set -- "$@" "$id" ;;
+    esac
+done
 for id in "$@"; do
     job=$folder/jobs/$id
     [ -d "$job" ] || continue  # also an option; of an unknown id, scancel --quiet says nothing
@@ -170,11 +199,18 @@ class SlurmCommands:
                 stdout=out,
                 stderr=out,
                 cwd=(job / "workspace").read_text().rstrip("\n"),
-                env={**environment, "SLURM_JOB_ID": job.name},
+                env={**environment, **_identity(job.name)},
                 start_new_session=True,
             )
         (job / "pid").write_text(str(started.pid))
         started.returncode = 0  # nobody waits for it: the file says how it ended
+
+
+def _identity(job_id: str) -> dict[str, str]:
+    """Return the variables by which a job knows its id. A job of an array has another one, too."""
+    array, _, index = job_id.partition("_")
+    more = {"SLURM_ARRAY_JOB_ID": array, "SLURM_ARRAY_TASK_ID": index, "SLURM_ARRAY_TASK_COUNT": "2"}
+    return {"SLURM_JOB_ID": f"9{array}{index}" if index else array, **(more if index else {})}
 
 
 #: What the contract suite looks for.

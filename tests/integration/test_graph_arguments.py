@@ -174,7 +174,7 @@ def test_the_settings_of_a_preview_are_checked(graph: ExecutionGraph):
     with pytest.raises(ValueError, match="what_if has no setting 'a'; its settings are throttle, rlimit"):
         ExecutionGraph.preview(graph.path, {"a": 1})
     with pytest.raises(TypeError, match=r"what_if\['throttle'\] must be a whole number, not 'x'"):
-        ExecutionGraph.preview(graph.path, {"throttle": "x"})  # type: ignore[dict-item]
+        ExecutionGraph.preview(graph.path, {"throttle": "x"})
     with pytest.raises(TypeError, match="what_if must be a dictionary, not int"):
         ExecutionGraph.preview(graph.path, 5)  # type: ignore[arg-type]
     assert len(ExecutionGraph.preview(graph.path, {"throttle": 1}).commands) == 1

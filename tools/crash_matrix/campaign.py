@@ -87,8 +87,11 @@ class Campaign:
     If the folder has rows already, the campaign continues from them. Then it needs another seed.
     """
 
-    def __init__(self, folder: Path, goals: Mapping[str, int], *, workers: int, seed: int, minutes: float) -> None:
+    def __init__(
+        self, folder: Path, goals: Mapping[str, int], *, workers: int, seed: int, minutes: float, arrays: bool = False
+    ) -> None:
         self.folder = folder
+        self._arrays = arrays
         self.goals = dict(goals)
         self.tallies = {name: Tally(FAULTS[name].words) for name in goals}
         self.say: Callable[[str], None] = lambda _line: None
@@ -192,7 +195,7 @@ class Campaign:
         folder = self.folder / f"{name}-{seed}"
         folder.mkdir()
         cluster = "" if FAULTS[name].alone else self._cluster
-        task = Task(name, cluster, seed, scene, points=list(points))
+        task = Task(name, cluster, seed, scene, points=list(points), arrays=self._arrays)
         argv = ["unshare", "--mount", sys.executable, "-m", "tools.crash_matrix.trial", str(folder)]
         row = Row(name, seed, scene)
         try:

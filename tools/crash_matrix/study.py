@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeGuard
 
+from msgspec import structs
+
 from maestro_es.core import events as e
 from maestro_es.core.attempt_token import attempt_of, step_of
-from maestro_es.core.model import FAILED_STATES, Settings, State, StepRecord
+from maestro_es.core.model import FAILED_STATES, ArrayUse, Settings, State, StepRecord
 from maestro_es.errors import MaestroError
 from maestro_es.store.verification import verify
 from maestro_es.study.invocation import Runtime
@@ -56,10 +58,11 @@ def thirty_steps(ledger: Path, *, seconds: float, slow_on_cluster: bool) -> list
     ]
 
 
-def create(root: Path, steps: list[Step], runtime: Runtime | None = None) -> None:
-    """Create a study of these steps for Slurm."""
+def create(root: Path, steps: list[Step], runtime: Runtime | None = None, *, arrays: bool = False) -> None:
+    """Create a study of these steps for Slurm. With `arrays`, equal steps are submitted as one job array."""
     batch = {"type": "slurm", "host": "here", "bank": "mine", "queue": "debug"}
-    make_study(root, steps, SETTINGS, batch, runtime or Runtime())
+    settings = structs.replace(SETTINGS, array=ArrayUse.ALWAYS if arrays else ArrayUse.NEVER)
+    make_study(root, steps, settings, batch, runtime or Runtime())
 
 
 @dataclass

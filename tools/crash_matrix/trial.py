@@ -52,6 +52,7 @@ class Task:
     sabotage: str = ""
     seconds: float = DEADLINE
     points: list[Point] = field(default_factory=list)
+    arrays: bool = False
 
 
 @dataclass
@@ -103,7 +104,7 @@ class Trial:
 
     def create(self) -> None:
         """Create the study."""
-        create(self.root, self.steps)
+        create(self.root, self.steps, arrays=self.task.arrays)
 
     def hit(self, where: str = "") -> None:
         """Count that the fault has happened."""

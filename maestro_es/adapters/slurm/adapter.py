@@ -10,6 +10,7 @@ twice, the last one counts.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import re
@@ -17,7 +18,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from maestro_es.adapters import schedulers
-from maestro_es.adapters.base import Job, Submitting, noting, stop_if
+from maestro_es.adapters.array_map import can_hold
+from maestro_es.adapters.base import Array, Job, Submitting, SubmittingArray, noting, stop_if
 from maestro_es.adapters.batch import BatchAdapter
 from maestro_es.adapters.launcher import Resources, fill_in
 from maestro_es.adapters.process import Host
@@ -34,12 +36,13 @@ from maestro_es.adapters.script import (
     resources,
     shebang,
 )
-from maestro_es.adapters.slurm.client import SlurmJobs, slurm_environment
+from maestro_es.adapters.slurm import arrays
+from maestro_es.adapters.slurm.client import SlurmJobs, or_without, slurm_environment
 from maestro_es.adapters.slurm.options import cpus, without_value
 from maestro_es.adapters.slurm.output import forgets_within
-from maestro_es.core.model import is_scheduled
-from maestro_es.core.scheduler_facts import COMMON_KEYS, SchedulerFacts
-from maestro_es.core.submission import Accepted, InDoubt, Outcome, Rejected
+from maestro_es.core.model import ArrayUse, is_scheduled
+from maestro_es.core.scheduler_facts import COMMON_KEYS, Remark, SchedulerFacts
+from maestro_es.core.submission import Outcome
 
 #: Keys that a step inherits from the batch block if it does not set them itself.
 _INHERITED = ("nodes", "procs", "queue", "bank", "reservation", "qos")
@@ -93,15 +96,22 @@ def walltime_remedy(walltime: object) -> str:
     return "Write minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED."
 
 
+def review(batch: Mapping[str, Any], _runs: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[Remark]:
+    """Find a value of the batch block that nothing understands."""
+    if batch.get("array") not in (None, *(use.value for use in ArrayUse)):
+        yield Remark(("batch", "array"), "Write auto, always or never.", fatal=True)
+
+
 FACTS = SchedulerFacts(
     name="slurm",
     extension="slurm.sh",
     needed_keys=("host", "bank", "queue"),
-    keys=(*COMMON_KEYS, "procs", "reservation", "qos", "gpus"),
+    keys=(*COMMON_KEYS, "procs", "reservation", "qos", "gpus", "array"),
     passes_options=True,
     directive="#SBATCH",
     jobs=schedulers.WITH_ADAPTER["slurm"],
     walltime_remedy=walltime_remedy,
+    review=review,
     forgets_within=lambda info, seconds: (
         f"Slurm forgets a job within {seconds} s of its end (MinJobAge) and keeps no accounts"
         if forgets_within(info, seconds)
@@ -292,22 +302,44 @@ class SlurmAdapter(BatchAdapter):
         if options == maestro_s or not isinstance(begun, Submitting):
             return begun
         left_out = tuple(option for option in options if option not in maestro_s)
-        return Submitting(begun.command, lambda: self._or_without(begun.outcome(), job, maestro_s, left_out))
+        again = functools.partial(self._jobs.submit, job, maestro_s)
+        return Submitting(begun.command, lambda: or_without(begun.outcome(), {0: job}, again, left_out)[0])
 
-    def _or_without(self, outcome: Outcome, job: Job, options: Sequence[str], left_out: tuple[str, ...]) -> Outcome:
-        if not isinstance(outcome, Rejected):
-            return outcome
-        try:
-            digest = job.write_spare()
-        except OSError as error:
-            return InDoubt(f"refused, and its script can't be written without {' '.join(left_out)}: {error}")
-        again = self._jobs.submit(job, options)
-        second = again.outcome() if isinstance(again, Submitting) else again
-        return (
-            Accepted(second.job_id, left_out=left_out, script_digest=digest)
-            if isinstance(second, Accepted)
-            else second
-        )
+    def largest_array(self, cluster_info: Mapping[str, str]) -> int:
+        return arrays.largest_array(cluster_info)
+
+    def array_key(self, job: Job) -> tuple[str, ...] | None:
+        """Return the options of a job apart from its name and its files. A job with its own files has no key."""
+        directed = [] if job.edited else self.directives(job.name, job.description, job.run)
+        shared = (*arguments(one for one in directed if one.option not in arrays.OWN), *embedded(job.command))
+        has_usual_files = sum(one.option in arrays.OWN for one in directed) == len(arrays.OWN)
+        can_be_listed = all(map(can_hold, (str(job.workspace), job.script, job.name)))
+        return shared if has_usual_files and can_be_listed and arrays.can_be_shared(shared) else None
+
+    def array_submission(self, array: Array) -> list[str]:
+        """Return the ``sbatch`` command for the runner, with the options that all jobs of the array have."""
+        return self._jobs.array_submission(array, self._shared_options(array))
+
+    def submit_array(self, array: Array) -> dict[int, Outcome] | SubmittingArray:
+        """Begin to submit an array, as `submit` does for a job."""
+        options, maestro_s = self._shared_options(array), self._shared_options(array, with_cpus=False)
+        begun = self._jobs.submit_array(array, options)
+        if not isinstance(begun, Submitting):
+            return dict.fromkeys(array.jobs, begun)
+        left_out = tuple(option for option in options if option not in maestro_s)
+        again = functools.partial(self._jobs.submit_array, array, maestro_s)
+
+        def outcomes() -> dict[int, Outcome]:
+            first = arrays.without_limit(begun.outcome())
+            by_index = or_without(first, array.jobs, again, left_out) if left_out else dict.fromkeys(array.jobs, first)
+            return {index: arrays.of_element(outcome, index) for index, outcome in by_index.items()}
+
+        return SubmittingArray(begun.command, outcomes)
+
+    def _shared_options(self, array: Array, *, with_cpus: bool = True) -> list[str]:
+        job = array.first
+        directed = self.directives(job.name, job.description, job.run, with_cpus=with_cpus)
+        return [*arguments(one for one in directed if one.option not in arrays.OWN), *embedded(job.command)]
 
     def _options(self, job: Job, *, with_cpus: bool = True) -> list[str]:
         directed = []

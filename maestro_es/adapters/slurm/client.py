@@ -13,13 +13,15 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from maestro_es.adapters.base import Job, JobInfo, QueueEntry, Submitting
+from maestro_es.adapters.array_map import said_path, write_map
+from maestro_es.adapters.base import Array, Job, JobInfo, QueueEntry, Submitting
 from maestro_es.adapters.batch import FACTS_TIMEOUT, BatchJobs, command_environment, not_called
 from maestro_es.adapters.command import Completed
 from maestro_es.adapters.queue_entries import imported
+from maestro_es.adapters.slurm.arrays import VARIABLES, array_id, array_option, to_cancel
 from maestro_es.adapters.slurm.output import (
     ACCOUNTS_FORMAT,
     ACCOUNTS_HEADER,
@@ -38,7 +40,7 @@ from maestro_es.adapters.slurm.output import (
     read_submission,
 )
 from maestro_es.core.model import JobState, StepRecord
-from maestro_es.core.submission import InDoubt, Outcome
+from maestro_es.core.submission import Accepted, InDoubt, Outcome, Rejected
 from maestro_es.errors import SchedulerError, Unreachable
 
 #: How long sacct may take, in seconds. It waits much longer than other commands for a database that hangs (37 s was
@@ -53,6 +55,9 @@ _CONF = "SLURM_CONF"
 #: slurmstepd opens the files of a job before the runner checks whether it may start, and a second start must not empty
 #: them. This option comes before the user's options, which can override it.
 _APPEND = "--open-mode=append"
+
+#: In the name of a file with this character, Slurm replaces no patterns.
+_NO_PATTERNS = "\\"
 
 #: The time zone in which our commands of Slurm read and print times.
 _UTC = {"TZ": "UTC0"}
@@ -85,15 +90,39 @@ class SlurmJobs(BatchJobs):
         runner = [str(_link(job)), job.token, str(job.workspace), job.script, str(job.study)]
         return ["sbatch", _APPEND, *options, *ours, *runner]
 
+    def array_submission(self, array: Array, options: Sequence[str]) -> list[str]:
+        """Return the sbatch command of an array. Each of its jobs opens its output files once it may start.
+
+        One file is for what Slurm itself prints about any of them.
+        """
+        messages = str(said_path(array.state, array.name))
+        files = [
+            "--output=/dev/null",
+            f"--error={'/dev/null' if _NO_PATTERNS in messages else messages.replace('%', '%%')}",
+        ]
+        study = str(array.first.study)
+        ours = ["--parsable", "--no-requeue", array_option([*array.jobs]), f"--chdir={study}"]
+        runner = [str(array.state / array.name), array.name, "array", study, *VARIABLES]
+        return ["sbatch", _APPEND, *options, f"--job-name={array.title}", *files, *ours, *runner]
+
     def submit(self, job: Job, options: Sequence[str]) -> Outcome | Submitting:
         """Begin to submit a job."""
-        link = _link(job)
+        return self._submit(self.submission(job, options), job, _link(job))
+
+    def submit_array(self, array: Array, options: Sequence[str]) -> Outcome | Submitting:
+        """Begin to submit an array. Its outcome has the id of the array."""
+        try:
+            write_map(array)
+        except OSError as error:
+            return InDoubt(f"the map of its job array can't be written: {error.strerror}")
+        return self._submit(self.array_submission(array, options), array.first, array.state / array.name)
+
+    def _submit(self, argv: Sequence[str], job: Job, link: Path) -> Outcome | Submitting:
         try:
             _make_link(link, job.runner)
         except OSError as error:
             _remove(link)
             return not_called("sbatch", error)
-        argv = self.submission(job, options)
         return self.begin(argv, job, read_submission, until=RETRYING, done=lambda: _remove(link))
 
     def submit_script(self, path: str, folder: str) -> Outcome:
@@ -110,7 +139,7 @@ class SlurmJobs(BatchJobs):
         return read_facts(done.out)
 
     def list_jobs(self) -> list[QueueEntry]:
-        done = self.run("squeue", "--me", "--states=all", f"--format={QUEUE_FORMAT}", more=_UTC)
+        done = self.run("squeue", "--me", "--array", "--states=all", f"--format={QUEUE_FORMAT}", more=_UTC)
         if done.code:
             raise Unreachable(f"squeue: {' '.join(done.err.split())}")
         return read_queue(_answer("squeue", done.out, QUEUE_HEADER))
@@ -122,7 +151,8 @@ class SlurmJobs(BatchJobs):
         """
         if not any(row.state is JobState.CANCELLED for entries in rows.values() for row in entries):
             return rows
-        done = self.run("squeue", "--me", "--states=CANCELLED", "--noheader", f"--Format={RESTARTS_FORMAT}")
+        cancelled = ("--array", "--states=CANCELLED", "--noheader")
+        done = self.run("squeue", "--me", *cancelled, f"--Format={RESTARTS_FORMAT}")
         if done.code:
             raise Unreachable(f"squeue: {' '.join(done.err.split())}")
         again = read_restarts(done.out)
@@ -130,7 +160,7 @@ class SlurmJobs(BatchJobs):
 
     def query_accounting(self, steps: Sequence[StepRecord]) -> dict[str, JobInfo]:
         """Return the jobs in the accounting that have left the queue, with one query."""
-        ids = ",".join(sorted({step.job_id for step in steps if step.job_id}))
+        ids = ",".join(sorted({array_id(step.job_id) for step in steps if step.job_id}))
         if not ids:
             return {}
         since = _time(min(map(_asked_at, steps)))
@@ -143,13 +173,36 @@ class SlurmJobs(BatchJobs):
         return {step.token: infos.get(step.token, JobInfo(JobState.GONE, "not in the accounts")) for step in steps}
 
     def cancel_ids(self, ids: Sequence[str]) -> list[str]:
-        return ["scancel", "--quiet", *ids]
+        return ["scancel", "--quiet", *to_cancel(ids)]
 
     def refusal_to_cancel(self, done: Completed) -> SchedulerError | Unreachable | None:
         message = failed_to_cancel(done)
         if not message:
             return None
         return Unreachable(message) if is_down(message) else SchedulerError(message)
+
+
+def or_without(
+    outcome: Outcome,
+    jobs: Mapping[int, Job],
+    submit_again: Callable[[], Outcome | Submitting],
+    left_out: tuple[str, ...],
+) -> dict[int, Outcome]:
+    """Return the outcome of these jobs: of a second try without some options, if the first one was refused."""
+    if not isinstance(outcome, Rejected):
+        return dict.fromkeys(jobs, outcome)
+    try:
+        digests = {index: job.write_spare() for index, job in jobs.items()}
+    except OSError as error:
+        doubt = InDoubt(f"refused, and its script can't be written without {' '.join(left_out)}: {error}")
+        return dict.fromkeys(jobs, doubt)
+    again = submit_again()
+    second = again.outcome() if isinstance(again, Submitting) else again
+    if not isinstance(second, Accepted):
+        return dict.fromkeys(jobs, second)
+    return {
+        index: Accepted(second.job_id, left_out=left_out, script_digest=digest) for index, digest in digests.items()
+    }
 
 
 def _answer(command: str, text: str, header: str) -> str:

@@ -12,7 +12,8 @@ from msgspec import structs
 
 from maestro_es.adapters.base import JobInfo, QueueEntry
 from maestro_es.adapters.command import Completed
-from maestro_es.adapters.queue_entries import LIVE, names_in, runs_script_of
+from maestro_es.adapters.queue_entries import LIVE, AttemptsByJob, names_in, runs_script_of
+from maestro_es.adapters.slurm.arrays import index_of, indexes_of
 from maestro_es.core.model import JobState, Micros, StepRecord
 from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Rejected
 
@@ -21,20 +22,20 @@ from maestro_es.core.submission import Accepted, InDoubt, Outcome, QueueFull, Re
 QUEUE_FORMAT = "%i|%T %N %e|%r|%o"
 
 #: One job per line, and how often it was restarted. ``--format`` has no letter for that.
-RESTARTS_FORMAT = "JobID:20,RestartCnt:20"
+RESTARTS_FORMAT = "JobArrayID:40,RestartCnt:20"
 
-#: One run of a job per line.
-ACCOUNTS_FORMAT = "JobIDRaw,State,ExitCode,End,SubmitLine"
+#: One run of a job per line. Several pending jobs of an array may share a line.
+ACCOUNTS_FORMAT = "JobID,State,ExitCode,End,SubmitLine"
 
 #: The number of columns of these formats.
 COLUMNS, ACCOUNTS_COLUMNS = 4, 5
 
 #: The beginnings of their headers. Output without a header is not an answer. A site may have replaced a command by a
 #: script, which may exit with 0 and print nothing, or only a greeting.
-QUEUE_HEADER, ACCOUNTS_HEADER = "JOBID|", "JobIDRaw|"
+QUEUE_HEADER, ACCOUNTS_HEADER = "JOBID|", "JobID|"
 
 #: The parts of ``scontrol show config`` that a study keeps. A rule of maestro-es uses each of them.
-FACTS = ("AccountingStorageType", "ClusterName", "MinJobAge", "SLURM_VERSION")
+FACTS = ("AccountingStorageType", "ClusterName", "MaxArraySize", "MinJobAge", "SLURM_VERSION")
 
 #: The long forms of states in squeue(1) and sacct(1), JOB STATE CODES, which `job_state_string` in Slurm's source
 #: returns, from 18.08 to 26.05. A job in a state that is missing here is watched, and is never a failure. Such states
@@ -72,6 +73,7 @@ _CANCELLED_BY_NOBODY = "CANCELLED"
 #: Reasons in squeue(1), JOB REASON CODES, that any job may have at times. They don't count as a delay.
 _ORDINARY = frozenset({
     "", "None", "Priority", "Resources", "BeginTime", "Dependency", "Prolog", "Cleaning", "WaitingForScheduling",
+    "JobArrayTaskLimit",
 })  # fmt: skip
 
 #: States in which a job only waits for its turn or its nodes.
@@ -182,7 +184,11 @@ def read_queue(text: str) -> list[QueueEntry]:
             raw_state = word if reason in {"", "None"} else f"{word} ({reason})"
             queue_state = _failed_at_launch(reason, _ended_on(nodes, job_state(word)))
             ended_at = None if queue_state in LIVE else _time(end)
-            rows.append(QueueEntry(job_id, queue_state, raw_state, command, _delay(word, reason), ended_at))
+            rows.append(
+                QueueEntry(
+                    job_id, queue_state, raw_state, command, _delay(word, reason), ended_at, index=index_of(job_id)
+                )
+            )
     return rows
 
 
@@ -242,7 +248,7 @@ def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepR
     `maestros` are the steps whose jobs Maestro submitted, by job id. A cancelled job with an earlier run was requeued:
     see `cancelled_after`.
     """
-    expected = set(tokens)
+    attempts = AttemptsByJob(tokens)
     seen: dict[str, JobInfo] = {}
     for line in text.splitlines():
         parts = line.split("|", ACCOUNTS_COLUMNS - 1)
@@ -252,8 +258,8 @@ def read_accounts(text: str, tokens: Iterable[str], maestros: Mapping[str, StepR
         info = JobInfo(_in_accounts(word), f"{word} {codes}", _exit_code(codes), job_id)
         info = info if info.state in LIVE else structs.replace(info, ended_at=_time(end))
         step = maestros.get(job_id)
-        ours = {step.token} if step and runs_script_of(step, command) else expected.intersection(names_in(command))
-        for token in ours:
+        ours = [step.token] if step and runs_script_of(step, command) else []
+        for token in ours or attempts.of(names_in(command), indexes_of(job_id)):
             if info.state is JobState.CANCELLED and token in seen and seen[token].job_id == job_id:
                 info = structs.replace(info, state=JobState.CANCELLED_ON_NODE)
             seen[token] = info

@@ -115,12 +115,17 @@ class SubmissionWithdrawn(Event, frozen=True):
 
     `message` is the message of a scheduler that had no room for the job. It is empty if the scheduler was not called.
 
+    token: the attempt that will never start
+    message: the answer of the scheduler that has no room; empty if it was not called
+    together: how many steps the scheduler refused at once, with that message; more than one for a job array
+
     Result if the step is PENDING: state INITIALIZED, phase WAITING
     Result: phase WAITING
     """
 
     token: str
     message: str = ""
+    together: int = 1
 
 
 class JobDelayed(Event, frozen=True):

@@ -23,7 +23,7 @@ STEP = StepRecord(
     number=1, name="s", template="s", params=(), workspace="s", workspaces={}, scheduled=True, row=1, restart_limit=1,
     token=TOKEN, job_id="7", phase=Phase.SUBMITTED, requested_at=1_800_000_000_000_000,
 )  # fmt: skip
-QUEUE, ACCOUNTS = "JOBID|STATE NODELIST|REASON|COMMAND\n", "JobIDRaw|State|ExitCode|End|SubmitLine\n"
+QUEUE, ACCOUNTS = "JOBID|STATE NODELIST|REASON|COMMAND\n", "JobID|State|ExitCode|End|SubmitLine\n"
 LINE = f"7|RUNNING n1|None|/study/runner.sh {TOKEN} /w"
 
 Says = Callable[..., None]

@@ -87,6 +87,7 @@ def test_settings_are_written_whole_so_that_a_later_default_changes_no_old_study
         "abandon_limit": 10,
         "local_slots": 0,
         "sleep_seconds": 60,
+        "array": None,
         "use_tmp": False,
         "hash_workspaces": False,
         "dry_run": False,

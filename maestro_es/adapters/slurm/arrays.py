@@ -1,0 +1,110 @@
+"""Slurm: rules for job arrays: the ids of their jobs, which options they can have, and their submission. Pure.
+
+An element of an array has the id ``J_K``: the id of the array and its index. maestro-es never uses the other id that
+Slurm gives to an element when it starts. That id may belong to another job after a crash of the controller, and
+``scancel`` ignores it in 22.05. The last element even gets the id of the array itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import structs
+
+from maestro_es.adapters.array_map import ranges
+from maestro_es.core.submission import Accepted, Outcome, QueueFull, Rejected
+
+#: The variables that make a job an element: first those with the id of the array and with the index of the element.
+VARIABLES = (
+    "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_MAX",
+    "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP",
+)  # fmt: skip
+
+#: The longest list of indexes that is passed to ``sbatch``, which accepts about 4,000 characters.
+_LONGEST_LIST = 3000
+
+#: Slurm's default for the number above the largest index. It may be set to any other number, or to 0: no arrays.
+_MAX_ARRAY_SIZE = 1001
+
+#: The message about an array with more elements than MaxArraySize allows.
+_INVALID = "Invalid job array specification"
+
+#: The message about an array that is larger than MaxArraySize allows.
+_INVALID = "Invalid job array specification"
+
+_ELEMENT = re.compile(r"(\d+)_(\d+)")
+#: Several pending elements in one row of sacct, possibly with a limit on how many run at the same time.
+_PENDING = re.compile(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]")
+
+#: Words of options that the elements of an array can't share: names of files, and conditions on the name of a job.
+_NOT_SHARED = re.compile(r"-[oei].*|--(ou|er|in).*|.*(%|singleton|open-mode).*", re.DOTALL)
+
+#: The options of a job that are not the same in an array. The array has them once, or the runner does their work.
+OWN = ("--job-name", "--output", "--error")
+
+
+def index_of(job_id: str) -> int | None:
+    """Return the index of an element; None for any other job."""
+    match = _ELEMENT.fullmatch(job_id)
+    return int(match[2]) if match else None
+
+
+def array_id(job_id: str) -> str:
+    """Return the id of the array that contains this job, or the id of the job itself if it is not an element."""
+    return job_id.partition("_")[0]
+
+
+def indexes_of(job_id: str) -> set[int]:
+    """Return the indexes of an element, or of several pending elements, such as ``7_[0-3,5%2]``."""
+    match = _PENDING.fullmatch(job_id)
+    if not match:
+        index = index_of(job_id)
+        return set() if index is None else {index}
+    spans = (span.partition("-") for span in match[2].split(","))
+    return {index for first, _, last in spans for index in range(int(first), int(last or first) + 1)}
+
+
+def to_cancel(job_ids: Iterable[str]) -> list[str]:
+    """Return the arguments of ``scancel`` for these jobs: one for each array, with its indexes."""
+    by_array: dict[str, list[int]] = {}
+    plain: list[str] = []
+    for job_id in job_ids:
+        index = index_of(job_id)
+        if index is None:
+            plain.append(job_id)
+        else:
+            by_array.setdefault(array_id(job_id), []).append(index)
+    return [*plain, *(f"{name}_[{ranges(indexes)}]" for name, indexes in by_array.items())]
+
+
+def array_option(indexes: Sequence[int]) -> str:
+    """Return the option ``--array``. If some elements are left out and their list is too long, none is left out.
+
+    A job without an attempt starts nothing.
+    """
+    listed = ranges(indexes)
+    return f"--array={listed if len(listed) <= _LONGEST_LIST else f'0-{max(indexes)}'}"
+
+
+def largest_array(cluster_info: Mapping[str, str]) -> int:
+    """Return how many elements an array may have: the largest index is one less than MaxArraySize."""
+    size = cluster_info.get("MaxArraySize", "")
+    return int(size) if size.isdigit() else _MAX_ARRAY_SIZE
+
+
+def can_be_shared(options: Iterable[str]) -> bool:
+    """Whether the elements of an array can have these options. A comment may contain anything."""
+    return not any(_NOT_SHARED.fullmatch(word) for word in options if not word.startswith("--comment"))
+
+
+def without_limit(outcome: Outcome) -> Outcome:
+    """Return the outcome of a submitted array. If Slurm accepts no array of this size, a smaller one may fit."""
+    if isinstance(outcome, Rejected) and _INVALID in outcome.message:
+        return QueueFull(outcome.message)
+    return outcome
+
+
+def of_element(outcome: Outcome, index: int) -> Outcome:
+    """Return the outcome of one element of an array, given the outcome of the array."""
+    return structs.replace(outcome, job_id=f"{outcome.job_id}_{index}") if isinstance(outcome, Accepted) else outcome
