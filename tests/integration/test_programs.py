@@ -1,4 +1,4 @@
-"""The programs in tools/ need nothing of the tests."""
+"""The programs in tools/ need nothing of the tests, and what they have written is current."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tools.benches.context import keeps
+from tools.benches.goals import GOALS, MISSES
+from tools.benches.page import PAGE, load, page, unpacked
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = sorted(
@@ -27,3 +31,15 @@ def test_a_program_says_what_it_is_for_in_a_tree_without_tests(name: str, tmp_pa
 
     assert done.returncode == 0, done.stderr
     assert f"tools/{name}" in done.stdout
+
+
+def test_the_page_about_performance_is_what_the_stored_results_give():
+    assert PAGE.read_text() == page(load()).rstrip() + "\n"
+
+
+def test_each_missed_goal_is_explained():
+    results = {key: unpacked(entry) for key, entry in load()["results"].items()}
+    missed = [key for key, result in results.items() if not keeps(result, GOALS[key].limit)]
+
+    assert results.keys() <= GOALS.keys()
+    assert [key for key in missed if key not in MISSES] == []

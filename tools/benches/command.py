@@ -100,7 +100,10 @@ def size(text: str) -> int:
 def make_environments(folder: Path) -> None:
     """Install a wheel of this checkout, in a process of its own, unless it is there."""
     root = Path(__file__).parents[2]
-    subprocess.run([sys.executable, "-m", "tools.benches.installation", folder.absolute()], cwd=root, check=True)
+    words: list[str | Path] = [sys.executable, "-m", "tools.benches.installation", folder.absolute()]
+    done = subprocess.run(words, cwd=root, check=False)
+    if done.returncode:
+        sys.exit("bench: the wheel could not be installed, see above")
 
 
 def measure(bench: Bench, names: Sequence[str]) -> list[str]:

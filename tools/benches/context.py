@@ -91,7 +91,7 @@ class Bench:
 
     def rounds(self, usual: int) -> int:
         """Return how often to measure."""
-        return self._rounds or usual
+        return self._rounds or (max(usual // 2, min(usual, 3)) if self.quick else usual)
 
     # -- processes --------------------------------------------------------------------------------------------------
 

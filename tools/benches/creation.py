@@ -73,7 +73,8 @@ def chain(bench: Bench) -> None:
     try:
         series = measure(bench, "chain", small, large, 2)
     except BenchError as error:
-        reason = f"`run` of {large:,} steps fails: {str(error).splitlines()[-1]}"
+        message = str(error).splitlines()[-1].replace(f"{bench.folder}/", "")
+        reason = f"`run` of {large:,} steps fails: {message}"
         bench.skip("P7.chain", reason)
         bench.skip("P7.growth", reason)
         return

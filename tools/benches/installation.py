@@ -16,7 +16,8 @@ from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("bin", "maestro_es", "schema", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+#: The only directories of the tree that no wheel is made of; besides those whose names begin with a dot.
+NO_SOURCES = ("tests", "tools", "docs", "build", "dist")
 
 #: What maestro-es is compared with. The second may be missing; then what needs it is not measured.
 PEERS = ("maestrowf", "eventsourcing")
@@ -32,7 +33,7 @@ def install(folder: Path) -> None:
 
     Environments that are made of the same files stay as they are.
     """
-    note, now = folder / "made-of", digest([*(ROOT / name for name in SOURCES), *PROGRAMS])
+    note, now = folder / "made-of", digest([*sources(), *PROGRAMS])
     if note.exists() and note.read_text() == now:
         return
     shutil.rmtree(folder, ignore_errors=True)
@@ -70,11 +71,17 @@ def make_environment(folder: Path) -> Path:
 def copy_sources(folder: Path) -> Path:
     """Copy what a wheel is made of: a `build` directory of long ago would add what the tree no longer has."""
     shutil.rmtree(folder / "source", ignore_errors=True)
-    for name in SOURCES:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        (folder / "source").mkdir(exist_ok=True)
-        copy(ROOT / name, folder / "source" / name)
+    (folder / "source").mkdir()
+    for path in sources():
+        copy = shutil.copytree if path.is_dir() else shutil.copy
+        copy(path, folder / "source" / path.name)
     return folder / "source"
+
+
+def sources() -> list[Path]:
+    """Return the files and directories of the tree of which a wheel is made."""
+    found = (path for path in ROOT.iterdir() if path.name not in NO_SOURCES and path.suffix != ".egg-info")
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def build_wheel(source: Path, target: Path) -> Path:

@@ -12,7 +12,10 @@ from tools.benches.processes import Use
 #: As many events as the library `eventsourcing` replays in a few seconds.
 _PEER_EVENTS = 50_000
 
-SCAN = "scan of 4 columns"
+
+def scan_of(events: int) -> str:
+    """Return the name of what reading a log is compared with."""
+    return f"scan of 4 columns, {events:,} events"
 
 
 def rates(series: Series, name: str, other: str, share: float = 1.0) -> list[float]:
@@ -24,8 +27,9 @@ def replay(bench: Bench) -> None:
     """P4: how fast a log is replayed and verified."""
     root = bench.log(bench.largest)
     events = asked(root, "SELECT max(seq) FROM event")
+    scan = scan_of(events)
     actions = {
-        SCAN: partial(bench.program, "scan_events", root / "events.db"),
+        scan: partial(bench.program, "scan_events", root / "events.db"),
         "status --at": partial(bench.ours, "status", root, "--summary", "--at", str(events)),
         "verify": partial(bench.ours, "verify", root),
     }
@@ -35,8 +39,8 @@ def replay(bench: Bench) -> None:
         peers("write", few)
         actions[peer] = partial(peers, "replay", few)
     series = bench.interleave(5, actions)
-    bench.report("P4.replay", rates(series, "status --at", SCAN), series)
-    bench.report("P4.verify", rates(series, "verify", SCAN))
+    bench.report("P4.replay", rates(series, "status --at", scan), series)
+    bench.report("P4.verify", rates(series, "verify", scan))
     if bench.has_peer(peer):
         bench.report("P4.peer", rates(series, "status --at", peer, few / events))
     else:
@@ -74,6 +78,7 @@ def readers(bench: Bench) -> None:
     """P10: commands that read a whole log."""
     root = bench.log(bench.largest)
     events = asked(root, "SELECT max(seq) FROM event")
+    scan = scan_of(events)
     commands: dict[str, tuple[str | Path, ...]] = {
         "history": ("history", root),
         "export": ("export", root),
@@ -81,7 +86,7 @@ def readers(bench: Bench) -> None:
         "why": ("why", root, "a_N.1", "--at", str(events - 1)),
     }
     actions = {name: partial(bench.ours, *words) for name, words in commands.items()}
-    series = bench.interleave(3, {SCAN: partial(bench.program, "scan_events", root / "events.db"), **actions})
+    series = bench.interleave(3, {scan: partial(bench.program, "scan_events", root / "events.db"), **actions})
     for name in commands:
-        bench.report(f"P10.{name}", rates(series, name, SCAN), {SCAN: series[SCAN], name: series[name]})
+        bench.report(f"P10.{name}", rates(series, name, scan), {scan: series[scan], name: series[name]})
     bench.report("P10.memory", [max(use.memory for name in commands for use in series[name])])

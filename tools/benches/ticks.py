@@ -72,6 +72,8 @@ def idle(bench: Bench) -> None:
     names = {f"no work, {size:,} steps": root for size, root in ((small, few), (bench.largest, many))}
     series = bench.interleave(15, {name: partial(bench.ours, "tick", root) for name, root in names.items()})
     bench.report("P2.idle", paired(series, *reversed(list(names))), series)
+    bench.ours("update", many, "--throttle", str(in_flight_of(bench.largest)))  # for others that use the study
+    work(bench, many)
 
 
 def cascades(bench: Bench) -> None:
